@@ -1,0 +1,49 @@
+/**
+ * The one error type that users meet. Every error that can reach a person carries a stable code (scripts match on
+ * it), says what happened, what was left unchanged, and what to do next.
+ */
+export type ErrorParts = {
+  /** Stable, upper snake case with the owner first, e.g. `KEYS_EXIST`. Never renamed once released. */
+  code: string;
+  /** What happened, one sentence. Never holds a secret. */
+  what: string;
+  /** What was left as it was, e.g. "nothing was published". */
+  unchanged?: string;
+  /** What the reader should do next. */
+  next?: string;
+  cause?: unknown;
+};
+
+export class BootwaveError extends Error {
+  readonly code: string;
+  readonly what: string;
+  readonly unchanged: string | undefined;
+  readonly next: string | undefined;
+
+  constructor(parts: ErrorParts) {
+    const tail = [parts.unchanged, parts.next].filter((s) => s !== undefined && s !== '').join('; ');
+    super(
+      tail === '' ? parts.what : `${parts.what}; ${tail}`,
+      parts.cause === undefined ? {} : { cause: parts.cause },
+    );
+    this.name = 'BootwaveError';
+    this.code = parts.code;
+    this.what = parts.what;
+    this.unchanged = parts.unchanged;
+    this.next = parts.next;
+  }
+
+  toJSON(): { code: string; what: string; unchanged?: string; next?: string } {
+    return {
+      code: this.code,
+      what: this.what,
+      ...(this.unchanged === undefined ? {} : { unchanged: this.unchanged }),
+      ...(this.next === undefined ? {} : { next: this.next }),
+    };
+  }
+}
+
+/** The message of anything thrown, for logs and for `cause` lines. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import { link, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** Makes a rename or a creation in `folder` durable (POSIX: a directory entry is data of the directory). */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes the whole content beside `path`, durably, lets `place` give it its name, and leaves nothing else behind. */
+async function placed(
+  path: string,
+  content: string | Uint8Array,
+  mode: number,
+  place: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    const handle = await open(temporary, 'wx', mode);
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await place(temporary);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  await syncFolder(dirname(path));
+}
+
+/**
+ * Writes a whole file or nothing: temporary file beside it, fsync, rename, fsync of the folder. After a power cut the
+ * reader sees the old content or the new, never a part.
+ * @param mode permission bits; the default keeps the file to its owner because most callers write secrets
+ */
+export function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
+  return placed(path, content, mode, (temporary) => rename(temporary, path));
+}
+
+/**
+ * Creates a whole file or leaves the one that is there: the finished temporary file is linked into place, which
+ * fails where the name exists, so that two processes cannot overwrite each other's secret.
+ * @returns false when the file was there already
+ */
+export async function createFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o600,
+): Promise<boolean> {
+  try {
+    await placed(path, content, mode, (temporary) => link(temporary, path));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+
+/** Where a Bootwave installation keeps what it must not lose. One folder, one backup. */
+export type DataPaths = {
+  root: string;
+  /** Private keys and certificates, 0700. */
+  keys: string;
+  /** Published images: `bootwave_<version>.efi` with `bootwave_<version>.json` beside it. */
+  images: string;
+  /** Signed boot loaders (iPXE) that TFTP and HTTP hand out. */
+  loaders: string;
+  /** The embedded Redis: its socket, its append-only file, its pid. */
+  redis: string;
+  /** The boot server's own durable state: DHCP leases. */
+  bootserver: string;
+};
+
+/** @param root the data directory; `--data`, else `BOOTWAVE_DATA`, else `/var/lib/bootwave` */
+export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/bootwave'): DataPaths {
+  return {
+    root,
+    keys: join(root, 'keys'),
+    images: join(root, 'images'),
+    loaders: join(root, 'loaders'),
+    redis: join(root, 'redis'),
+    bootserver: join(root, 'bootserver'),
+  };
+}

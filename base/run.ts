@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import { BootwaveError } from './error.ts';
+
+export type RunOptions = {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  /** Given to the program on standard input; secrets go here, never in the arguments. */
+  input?: string | Uint8Array;
+  signal?: AbortSignal;
+  /** Milliseconds after which the program is killed; none by default. */
+  timeout?: number;
+  /** Called with each piece of output as it comes, for progress. */
+  onOutput?: (text: string) => void;
+};
+
+export type RunResult = { code: number; stdout: string; stderr: string };
+
+/** Runs a program to its end and hands back what it printed; a non-zero exit is returned, not thrown. */
+export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      cwd: options.cwd,
+      env: options.env ?? process.env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.timeout === undefined ? {} : { timeout: options.timeout, killSignal: 'SIGKILL' }),
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      options.onOutput?.(text);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+      options.onOutput?.(text);
+    });
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      resolve({
+        code: code ?? 128,
+        stdout,
+        stderr: signal === null ? stderr : `${stderr}\nkilled by ${signal}`,
+      });
+    });
+    // A program that ends before it has read its input closes the pipe; its exit code tells the story.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** As `run`, but throws `COMMAND_FAILED` with the program's last words when it exits non-zero or is missing. */
+export async function mustRun(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  let result: RunResult;
+  try {
+    result = await run(program, args, options);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new BootwaveError({
+        code: 'COMMAND_MISSING',
+        what: `the program ${program} is not installed`,
+        next: `run 'make setup'`,
+        cause: error,
+      });
+    }
+    throw error;
+  }
+  if (result.code !== 0) {
+    const words = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-6).join('\n');
+    throw new BootwaveError({
+      code: 'COMMAND_FAILED',
+      what: `${program} ended with exit code ${result.code}: ${words}`,
+    });
+  }
+  return result;
+}

@@ -1,0 +1,75 @@
+import { bytesText, OPTION, type Options, readSubOptions } from '../dhcp/options.ts';
+import type { Sighting } from '../directory.ts';
+import { FIRMWARE, type Firmware, UNSAID } from './firmware.ts';
+
+/** A machine that asks to be booted, told apart by its options alone. */
+export type BootClient = {
+  firmware: Firmware;
+  /** It runs an iPXE that can fetch the script; a second loader would loop. */
+  ipxe: boolean;
+  /** SMBIOS UUID, lower case with dashes. */
+  uuid: string | undefined;
+};
+
+/** iPXE's feature numbers in option 175 (ipxe: src/include/ipxe/features.h). */
+const IPXE_HTTP = 0x13;
+
+/**
+ * @returns undefined for every client that does not ask to be booted (option 60 is neither PXEClient nor HTTPClient).
+ * An unknown architecture comes back as firmware `unknown-<number>` without an image.
+ */
+export function readBootClient(options: Options): BootClient | undefined {
+  const vendorClass = bytesText(options.get(OPTION.vendorClass)) ?? '';
+  const http = vendorClass.startsWith('HTTPClient');
+  if (!http && !vendorClass.startsWith('PXEClient')) return undefined;
+  return { firmware: firmwareOf(options, http), ipxe: isIpxe(options), uuid: uuidOf(options) };
+}
+
+function firmwareOf(options: Options, http: boolean): Firmware {
+  const value = options.get(OPTION.architecture);
+  // The option is a list (RFC 4578 2.1); the first entry that has an image wins.
+  const codes: number[] = [];
+  for (let at = 0; value !== undefined && at + 1 < value.length; at += 2) {
+    codes.push((value[at]! << 8) | value[at + 1]!);
+  }
+  if (codes.length === 0) codes.push(UNSAID);
+  const known = codes
+    .flatMap((code) => FIRMWARE.get(code) ?? [])
+    .filter((f) => (f.way === 'uefi-http') === http);
+  const unknown: Firmware = {
+    name: `unknown-${codes[0]}`,
+    way: http ? 'uefi-http' : 'uefi-pxe',
+    image: false,
+  };
+  return known.find((firmware) => firmware.image) ?? known[0] ?? unknown;
+}
+
+/**
+ * iPXE names itself in the user class (77), bare or with RFC 3004's length byte, and by option 175. One built without
+ * HTTP (some NIC ROMs) cannot fetch the script: it counts as the plain PXE ROM it replaces and gets our iPXE.
+ */
+function isIpxe(options: Options): boolean {
+  const encapsulated = options.get(OPTION.ipxe);
+  if (encapsulated !== undefined) {
+    const features = readSubOptions(encapsulated);
+    return features.size === 0 || features.has(IPXE_HTTP);
+  }
+  const userClass = Buffer.from(options.get(OPTION.userClass) ?? []).toString('latin1');
+  return userClass === 'iPXE' || userClass.startsWith('\x04iPXE');
+}
+
+/**
+ * Option 97: type 0, then the UUID. PXE 2.1 and SMBIOS put the first three fields in little-endian order on the wire
+ * (SMBIOS 2.6, 7.2.1), which is how Linux shows it in /sys/class/dmi/id/product_uuid.
+ */
+function uuidOf(options: Options): string | undefined {
+  const value = options.get(OPTION.machineId);
+  if (value?.length !== 17 || value[0] !== 0) return undefined;
+  const order = [4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
+  const hex = order.map((at) => value[at]!.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+export function sightingOf(mac: string, client: BootClient): Sighting {
+  return { mac, arch: client.firmware.name, ...(client.uuid === undefined ? {} : { uuid: client.uuid }) };
+}

@@ -1,0 +1,73 @@
+import type { Ip4 } from './ip4.ts';
+import { bytesText, OPTION, optionU32 } from './options.ts';
+import type { DhcpPacket } from './packet.ts';
+
+/** RFC 2132 9.6. */
+export const MESSAGE = {
+  discover: 1,
+  offer: 2,
+  request: 3,
+  decline: 4,
+  ack: 5,
+  nak: 6,
+  release: 7,
+  inform: 8,
+} as const;
+export type RequestType = 'discover' | 'request' | 'decline' | 'release' | 'inform';
+
+/** A client's message with the fields that decisions turn on, read once. */
+export type DhcpRequest = {
+  packet: DhcpPacket;
+  type: RequestType;
+  /** Lower case with colons; undefined when the hardware is not Ethernet-like (htype 1, 6 bytes). */
+  mac: string | undefined;
+  /** Option 61 as hex. */
+  clientId: string | undefined;
+  requested: Ip4 | undefined;
+  serverId: Ip4 | undefined;
+  vendorClass: string | undefined;
+  /** Seconds that the client asked for (option 51). */
+  leaseTime: number | undefined;
+};
+
+/** Where a message came in and from whom. */
+export type Arrival = { port: 67 | 4011; from: { address: Ip4; port: number } };
+
+const TYPES: ReadonlyMap<number | undefined, RequestType> = new Map([
+  [MESSAGE.discover, 'discover'],
+  [MESSAGE.request, 'request'],
+  [MESSAGE.decline, 'decline'],
+  [MESSAGE.release, 'release'],
+  [MESSAGE.inform, 'inform'],
+]);
+
+/** @returns undefined for what no client sends: replies, plain BOOTP, unknown types */
+export function readRequest(packet: DhcpPacket): DhcpRequest | undefined {
+  const type = TYPES.get(packet.options.get(OPTION.messageType)?.[0]);
+  if (packet.op !== 1 || type === undefined) return undefined;
+  const clientId = packet.options.get(OPTION.clientId);
+  return {
+    packet,
+    type,
+    mac: macOf(packet),
+    // RFC 2132 9.14: at least two bytes.
+    clientId:
+      clientId !== undefined && clientId.length >= 2 ? Buffer.from(clientId).toString('hex') : undefined,
+    requested: optionU32(packet.options, OPTION.requestedAddress),
+    serverId: optionU32(packet.options, OPTION.serverId),
+    vendorClass: bytesText(packet.options.get(OPTION.vendorClass)),
+    leaseTime: optionU32(packet.options, OPTION.leaseTime),
+  };
+}
+
+function macOf(packet: DhcpPacket): string | undefined {
+  if (packet.htype !== 1 || packet.chaddr.length !== 6 || packet.chaddr.every((byte) => byte === 0)) {
+    return undefined;
+  }
+  return Array.from(packet.chaddr, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** PXE ROMs, UEFI HTTP Boot and iPXE, as their option 60 says (PXE 2.1 section 2.2.3, UEFI 2.10 section 24.7). */
+export function isBootFirmware(request: DhcpRequest): boolean {
+  return /^(PXE|HTTP)Client/.test(request.vendorClass ?? '');
+}

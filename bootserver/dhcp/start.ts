@@ -1,0 +1,267 @@
+import type { Socket } from 'node:dgram';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
+import { readBootClient, sightingOf } from '../boot/client.ts';
+import { endRouterWait } from '../boot/ipxe-ipv6.ts';
+import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
+import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
+import { decideFull, fullAsksFleet } from './full.ts';
+import { formatIp4, parseIp4 } from './ip4.ts';
+import { LeaseJournal } from './journal.ts';
+import { LeaseTable } from './leases.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from './packet.ts';
+import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
+import { quietLog } from './quiet.ts';
+import type { Decision } from './reply.ts';
+import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
+
+/** Limits, with units. */
+const LIMITS = {
+  /** Milliseconds that the fleet has for an answer; the client asks again sooner than it would help to wait. */
+  directory: 4000,
+  /** Packets that may wait for the fleet or the disk at once; the next ones are dropped, clients retry. */
+  waiting: 2048,
+  /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
+  repeat: 5000,
+} as const;
+
+export type DhcpOptions = {
+  /** Bound to the boot interface: ports 67 and 4011. They stay the caller's to close. */
+  sockets: { dhcp: Socket; pxe: Socket };
+  directory: Pick<NodeDirectory, 'bootIntent' | 'sawBoot'>;
+  config: DhcpInput;
+  /** The lease journal; not touched by a proxy. */
+  leases: string;
+  /** The boot interface's name; with it iPXE is spared its wait for IPv6 (boot/ipxe-ipv6.ts). */
+  interface?: string;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds since the epoch; for tests. */
+  clock?: () => number;
+};
+
+export interface DhcpServer {
+  /** Resolves when the signal has fired, what was in flight is done and the journal is closed. */
+  readonly done: Promise<void>;
+}
+
+/** @throws BootwaveError `DHCP_CONFIG`, `LEASES_UNREADABLE` */
+export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
+  const config = dhcpConfig(options.config);
+  const store = options.config.proxy ? undefined : await LeaseJournal.open(options.leases);
+  const log = quietLog(options.log, options.clock ?? Date.now);
+  if (store !== undefined && store.skipped > 0) {
+    log.warn(
+      'LEASES_LINE_UNREADABLE',
+      { lines: store.skipped },
+      'unreadable lines of the lease file were skipped',
+    );
+  }
+  return new Edge(options, config, store?.table ?? new LeaseTable(), store?.journal, log);
+}
+
+/** Packets in, packets out; every packet on its own, so that none waits for another's fleet or disk. */
+class Edge implements DhcpServer {
+  readonly done: Promise<void>;
+  readonly #options: DhcpOptions;
+  readonly #config: DhcpConfig;
+  readonly #table: LeaseTable;
+  readonly #journal: LeaseJournal | undefined;
+  readonly #log: ReturnType<typeof quietLog>;
+  readonly #clock: () => number;
+  /** What is in flight, by client and question: a client that repeats itself is answered once. */
+  readonly #waiting = new Map<string, Promise<void>>();
+  /** What was said or done of late, and when, so that repeats stay quiet. */
+  readonly #told = new Map<string, number>();
+
+  constructor(
+    options: DhcpOptions,
+    config: DhcpConfig,
+    table: LeaseTable,
+    journal: LeaseJournal | undefined,
+    log: ReturnType<typeof quietLog>,
+  ) {
+    this.#options = options;
+    this.#config = config;
+    this.#table = table;
+    this.#journal = journal;
+    this.#log = log;
+    this.#clock = options.clock ?? Date.now;
+    this.done = this.#serve();
+  }
+
+  async #serve(): Promise<void> {
+    const { sockets, signal } = this.#options;
+    const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
+    const listen = (socket: Socket, port: 67 | 4011) => {
+      const onMessage = (bytes: Buffer, from: { address: string; port: number }) => {
+        this.#receive(socket, bytes, { port, from: { address: parseIp4(from.address), port: from.port } });
+      };
+      // An ICMP error for an answer that we sent must not end the server.
+      const onError = (error: Error) => this.#log.warn('DHCP_SOCKET', { port }, messageOf(error));
+      socket.on('message', onMessage).on('error', onError);
+      return () => socket.off('message', onMessage);
+    };
+    const silence = [listen(sockets.dhcp, 67), listen(sockets.pxe, 4011)];
+    const sweeper = setInterval(() => this.#sweep(), 10_000).unref();
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', () => stop(), { once: true });
+    await stopped;
+    for (const off of silence) off();
+    clearInterval(sweeper);
+    await Promise.allSettled(this.#waiting.values());
+    await this.#journal?.close();
+  }
+
+  #receive(socket: Socket, bytes: Buffer, arrival: Arrival): void {
+    const from = formatIp4(arrival.from.address);
+    let request: DhcpRequest | undefined;
+    try {
+      request = readRequest(parsePacket(bytes));
+    } catch (error) {
+      this.#log.warn(error instanceof BootwaveError ? error.code : 'UNEXPECTED', { from }, messageOf(error));
+      return;
+    }
+    if (request === undefined || arrival.from.port === 0) return;
+    const { packet, type } = request;
+    const id = `${arrival.port} ${type} ${packet.xid} ${Buffer.from(packet.chaddr).toString('hex')}`;
+    if (this.#waiting.has(id)) return;
+    if (this.#waiting.size >= LIMITS.waiting) {
+      this.#log.warn(
+        'DHCP_OVERLOAD',
+        { from },
+        'too many packets are waiting for the fleet or the disk; dropped',
+      );
+      return;
+    }
+    const work = this.#answer(socket, request, arrival)
+      .catch((error: unknown) => {
+        this.#log.warn(
+          error instanceof BootwaveError ? error.code : 'UNEXPECTED',
+          { from, mac: request.mac },
+          messageOf(error),
+        );
+      })
+      .finally(() => this.#waiting.delete(id));
+    this.#waiting.set(id, work);
+  }
+
+  async #answer(socket: Socket, request: DhcpRequest, arrival: Arrival): Promise<void> {
+    const boot = await this.#boot(request, arrival);
+    // From here to `apply` nothing may await: two clients must not be offered one address.
+    const decision = this.#decide(request, arrival, boot);
+    if (decision.kind !== 'silent' && decision.change !== undefined) {
+      this.#table.apply(decision.change);
+      if (decision.change.kind === 'record') await this.#journal?.append(decision.change.lease);
+    }
+    if (decision.kind === 'reply') await send(socket, decision.reply, decision.to);
+    this.#report(request, decision, boot);
+  }
+
+  #decide(request: DhcpRequest, arrival: Arrival, boot: BootAnswer | undefined): Decision {
+    if (arrival.port === 4011) return decidePortPxe(request, arrival, this.#config, boot);
+    if (this.#options.config.proxy) return decideProxy(request, arrival, this.#config, boot);
+    const now = this.#clock();
+    return decideFull({ request, arrival, config: this.#config, leases: this.#table, boot, now });
+  }
+
+  /** @throws BootwaveError `DIRECTORY_UNAVAILABLE`, `DIRECTORY_SLOW`: nothing is answered, the firmware asks again */
+  async #boot(request: DhcpRequest, arrival: Arrival): Promise<BootAnswer | undefined> {
+    const { proxy, serverIp, httpPort } = this.#options.config;
+    const asks = arrival.port === 4011 ? portPxeAsksFleet : proxy ? proxyAsksFleet : fullAsksFleet;
+    const client = asks(request) ? readBootClient(request.packet.options) : undefined;
+    if (client === undefined || request.mac === undefined) return undefined;
+    const role = arrival.port === 4011 ? '4011' : proxy ? 'proxy' : 'full';
+    const intent = await this.#intent(sightingOf(request.mac, client));
+    return bootAnswer({ client, mac: request.mac, intent, role, base: { serverIp, httpPort } });
+  }
+
+  #intent(sighting: Sighting): Promise<BootIntent> {
+    const { promise, resolve, reject } = Promise.withResolvers<BootIntent>();
+    const timer = setTimeout(() => {
+      reject(
+        new BootwaveError({
+          code: 'DIRECTORY_SLOW',
+          what: `the fleet did not say within ${LIMITS.directory / 1000} s what ${sighting.mac} should boot`,
+          unchanged: 'the machine was not answered and will ask again',
+          next: 'check the orchestrator and its Redis',
+        }),
+      );
+    }, LIMITS.directory);
+    const ask = async () => this.#options.directory.bootIntent(sighting);
+    ask().then(resolve, reject);
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  #report(request: DhcpRequest, decision: Decision, boot: BootAnswer | undefined): void {
+    const who = { mac: request.mac, type: request.type };
+    if (decision.kind !== 'reply') {
+      if (decision.code !== undefined) this.#log.warn(decision.code, who, decision.why);
+      else this.#log.debug(who, decision.why);
+    } else {
+      const to = `${formatIp4(decision.to.address)}:${decision.to.port}`;
+      this.#log.debug(
+        { ...who, to, yiaddr: formatIp4(decision.reply.yiaddr), boot: boot?.detail },
+        'answered',
+      );
+    }
+    if (boot === undefined || request.mac === undefined) return;
+    const client = readBootClient(request.packet.options);
+    if (client?.ipxe === true && decision.kind === 'reply') this.#spareRouterWait(request.mac);
+    if (client !== undefined) {
+      this.#tell({
+        ...sightingOf(request.mac, client),
+        step: boot.step,
+        detail: boot.detail,
+        at: this.#clock(),
+      });
+    }
+  }
+
+  #spareRouterWait(mac: string): void {
+    const { interface: device, signal } = this.#options;
+    if (device === undefined || this.#toldLately(`${mac} router wait`, this.#clock())) return;
+    endRouterWait(device, mac, signal).catch((error: unknown) => {
+      this.#log.debug({ mac }, `iPXE may wait 16 s for IPv6: ${messageOf(error)}`);
+    });
+  }
+
+  #toldLately(id: string, at: number): boolean {
+    const last = this.#told.get(id);
+    if (last !== undefined && at - last < LIMITS.repeat) return true;
+    this.#told.set(id, at);
+    return false;
+  }
+
+  #tell(event: BootEvent): void {
+    if (this.#toldLately(`${event.mac} ${event.step} ${event.detail}`, event.at)) return;
+    this.#options.directory.sawBoot(event).catch((error: unknown) => {
+      this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
+    });
+  }
+
+  #sweep(): void {
+    const now = this.#clock();
+    this.#table.sweep(now);
+    for (const [id, at] of this.#told) if (now - at >= LIMITS.repeat) this.#told.delete(id);
+  }
+}
+
+function send(socket: Socket, reply: DhcpPacket, to: { address: number; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(serialisePacket(reply), to.port, formatIp4(to.address), (error) => {
+      if (error === null) resolve();
+      else reject(sendFailed(to, error));
+    });
+  });
+}
+
+function sendFailed(to: { address: number; port: number }, error: Error): BootwaveError {
+  return new BootwaveError({
+    code: 'DHCP_SEND',
+    what: `an answer to ${formatIp4(to.address)}:${to.port} could not be sent: ${messageOf(error)}`,
+    unchanged: 'the client was not answered and will ask again',
+    cause: error,
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * What a boot server asks of the fleet, and all that it may ask. In process on one machine; over mutual TLS from a
+ * remote site. The boot server decides packets and bytes, the fleet decides who may join.
+ */
+import type { Enrolment, EnrolmentDecision, Heartbeat } from './enroll/protocol.ts';
+
+/** A machine as it can be told apart before it has proved anything. Everything here can be spoofed. */
+export type Sighting = {
+  /** Lower case, colons: `52:54:00:aa:bb:cc`. */
+  mac: string;
+  /** SMBIOS UUID from DHCP option 97 (RFC 4578 2.3), lower case with dashes. */
+  uuid?: string;
+  /** DHCP option 93, e.g. `uefi-x64`, `uefi-x64-http`, `bios`. */
+  arch?: string;
+};
+
+/** What the fleet wants of a machine that is booting from the network. */
+export type BootIntent =
+  | {
+      kind: 'image';
+      /** Version of a published image. */
+      version: string;
+      reason: string;
+    }
+  /** Installed: leave it to its own disk. */
+  | { kind: 'disk'; reason: string }
+  /** Not answered at all, and the reason is shown to the admin. */
+  | { kind: 'refuse'; reason: string };
+
+/** The steps that the boot server sees, for the one event ring that feeds console, page and audit. */
+export type BootStep =
+  | 'dhcp-offered'
+  | 'loader-sent'
+  | 'script-sent'
+  | 'image-started'
+  | 'image-sent'
+  | 'left-to-disk'
+  | 'refused';
+
+export type BootEvent = Sighting & {
+  step: BootStep;
+  /** Milliseconds since the epoch. */
+  at: number;
+  detail?: string;
+};
+
+export interface NodeDirectory {
+  /** @throws BootwaveError `DIRECTORY_UNAVAILABLE` when the fleet cannot be asked; nothing is then answered on the wire */
+  bootIntent(sighting: Sighting): Promise<BootIntent>;
+  /** Best effort and fast: losing one is losing a line on a page. */
+  sawBoot(event: BootEvent): Promise<void>;
+  /** A machine proved possession of its keys. Idempotent. Returns where it stands now. */
+  enrol(enrolment: Enrolment): Promise<EnrolmentDecision>;
+  /** The decision about a machine that enrolled before, for its polling. */
+  decisionOf(id: string, spkiDigest: string): Promise<EnrolmentDecision>;
+  /** The certificate that was issued; recorded before it is handed out. */
+  recordCertificate(id: string, certificate: IssuedCertificate): Promise<void>;
+  /** @returns false when this certificate serial is not the node's current one, or the node is not a member */
+  heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
+  /** Something was refused: logged, audited, changes no record. */
+  refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
+}
+
+export type IssuedCertificate = {
+  /** Lower-case hex without leading zeros' separators, as OpenSSL prints it. */
+  serial: string;
+  /** SHA-256 of the SubjectPublicKeyInfo, hex. */
+  spkiDigest: string;
+  /** Milliseconds since the epoch. */
+  notBefore: number;
+  notAfter: number;
+};

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { NodeDirectory } from '../directory.ts';
+import type { Certifier } from './certifier.ts';
+import { sha256 } from './digest.ts';
+import { fixKeys, wordsOf } from './fixed-keys.ts';
+import { verifyProof } from './proof.ts';
+import type { EnrolmentDecision, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
+import type { ProvenSession, Sessions } from './sessions.ts';
+
+export type DialogueParts = {
+  sessions: Sessions;
+  directory: NodeDirectory;
+  certifier: Certifier;
+  /** SHA-256 of the root certificate, DER. */
+  fleetRoot: Buffer;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** Seconds between heartbeats. */
+  heartbeatSeconds: number;
+  /** Milliseconds: how long `status` is held, how often it looks meanwhile. */
+  hold: { most: number; look: number };
+  signal: AbortSignal;
+};
+
+/** The server's half of the enrolment dialogue, in the order in which a node takes it. */
+export class EnrolmentDialogue {
+  readonly #parts: DialogueParts;
+
+  constructor(parts: DialogueParts) {
+    this.#parts = parts;
+  }
+
+  start(address: string): { session: string; commitment: string } {
+    return this.#parts.sessions.start(address);
+  }
+
+  keys(request: KeysRequest): { nonce: string } {
+    const { nonce } = this.#parts.sessions.fix(request.session, fixKeys(request));
+    return { nonce: nonce.toString('hex') };
+  }
+
+  async proof(request: ProofRequest, address: string): Promise<StatusReply> {
+    const { sessions, directory, fleetRoot } = this.#parts;
+    const { keys, nonce } = sessions.spend(request.session);
+    try {
+      const pcrs = verifyProof(keys, nonce, request);
+      const words = wordsOf(keys, nonce, fleetRoot);
+      const decision = await directory.enrol({
+        id: keys.id,
+        ekDigest: keys.tpm?.ek.digest ?? null,
+        akName: keys.tpm?.ak.name ?? null,
+        spkiDigest: sha256(keys.csr.spki).toString('hex'),
+        hostKey: keys.hostKey,
+        words,
+        inventory: keys.inventory,
+        running: keys.running,
+        pcrs,
+        token: keys.token,
+        address,
+        at: this.#parts.now(),
+      });
+      sessions.prove(request.session, words, keys);
+      return await this.#reply(decision, { keys, words });
+    } catch (error) {
+      sessions.drop(request.session);
+      throw error instanceof BootwaveError ? withId(error, keys.id) : error;
+    }
+  }
+
+  /** Held open while the decision is pending, so that an approval is seen at once. */
+  async status(session: string, gone: AbortSignal): Promise<StatusReply> {
+    const proven = this.#parts.sessions.proven(session);
+    const spkiDigest = sha256(proven.keys.csr.spki).toString('hex');
+    const until = this.#parts.now() + this.#parts.hold.most;
+    const signal = AbortSignal.any([gone, this.#parts.signal]);
+    for (;;) {
+      const decision = await this.#parts.directory.decisionOf(proven.keys.id, spkiDigest);
+      if (decision.state !== 'pending' || signal.aborted || this.#parts.now() >= until) {
+        return this.#reply(decision, proven);
+      }
+      await sleep(this.#parts.hold.look, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #reply(decision: EnrolmentDecision, { keys, words }: ProvenSession): Promise<StatusReply> {
+    const common = { id: keys.id, words };
+    if (decision.state === 'pending') return { state: 'pending', ...common, retryAfter: 1 };
+    if (decision.state === 'rejected')
+      return { state: 'rejected', ...common, reason: decision.reason.slice(0, 256).toWellFormed() };
+    const chain = await this.#parts.certifier.chainFor(keys, decision.name);
+    return {
+      state: 'approved',
+      ...common,
+      name: decision.name,
+      chain,
+      heartbeat: this.#parts.heartbeatSeconds,
+    };
+  }
+}
+
+/** Which machine a refusal is about, for the audit; refusals before the keys are known have none. */
+const subjects = new WeakMap<BootwaveError, string>();
+
+function withId(error: BootwaveError, id: string): BootwaveError {
+  subjects.set(error, id);
+  return error;
+}
+
+export function subjectOf(error: unknown): string | undefined {
+  return error instanceof BootwaveError ? subjects.get(error) : undefined;
+}
+
+/** @returns the error as clients see it: anything unexpected says nothing about our inside */
+export function asBootwaveError(error: unknown): BootwaveError {
+  return error instanceof BootwaveError
+    ? error
+    : new BootwaveError({
+        code: 'SERVER_FAULT',
+        what: 'the boot server failed at this request',
+        next: 'the machine tries again by itself; see the log of the boot server',
+        cause: messageOf(error),
+      });
+}

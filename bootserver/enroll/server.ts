@@ -1,0 +1,226 @@
+import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { AddressInfo, ListenOptions } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type * as z from 'zod/mini';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Authority } from '../../keys/authority.ts';
+import type { NodeDirectory } from '../directory.ts';
+import { Certifier } from './certifier.ts';
+import { clientIdentity } from './client-certificate.ts';
+import { limitConnections } from './connections.ts';
+import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
+import { sha256 } from './digest.ts';
+import {
+  heartbeatSchema,
+  keysRequest,
+  LIMITS,
+  PATHS,
+  proofRequest,
+  startRequest,
+  statusRequest,
+} from './protocol.ts';
+import { RefusalGate } from './refusals.ts';
+import { Sessions } from './sessions.ts';
+
+export type EnrolmentOptions = {
+  /** A listening TCP descriptor from outside, or an address to bind. */
+  listen: { fd: number } | { host: string; port: number } | { _handle: ListenOptions };
+  serverKey: KeyObject;
+  /** PEM: the server's certificate (serverAuth, DNS SAN `SERVER_NAME`), then the servers CA. */
+  serverChainPem: string;
+  nodesAuthority: Authority;
+  rootPem: string;
+  directory: NodeDirectory;
+  log: Logger;
+  heartbeatSeconds: number;
+  signal: AbortSignal;
+  /** Milliseconds since the epoch; the machine's clock by default. */
+  now?: () => number;
+  /** Milliseconds; see `DialogueParts.hold`. */
+  hold?: { most: number; look: number };
+};
+
+export type EnrolmentServer = {
+  port: number;
+  closed: Promise<void>;
+  /** New connections see this certificate; open ones go on. */
+  present(serverKey: KeyObject, serverChainPem: string): void;
+};
+
+/** HTTP status by code; whatever is not listed is the client's fault, 400. */
+const STATUS: Record<string, number> = {
+  BODY_TOO_LARGE: 413,
+  NOT_FOUND: 404,
+  SESSION_UNKNOWN: 404,
+  SESSION_OUT_OF_TURN: 409,
+  NONCE_SPENT: 409,
+  ENROL_TOO_OFTEN: 503,
+  SERVER_FAULT: 500,
+  DIRECTORY_UNAVAILABLE: 503,
+  CERTIFICATE_MISSING: 401,
+  CERTIFICATE_FOREIGN: 403,
+  CERTIFICATE_EXPIRED: 403,
+  CERTIFICATE_USAGE: 403,
+  CERTIFICATE_NOT_CURRENT: 403,
+};
+
+/** What is nobody's attack and only costs room in the audit stream. */
+const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);
+
+/**
+ * The HTTPS door for nodes, TLS 1.3 only. A client certificate is asked for and judged per route: machines that
+ * enrol have none yet.
+ */
+export async function startEnrolment(options: EnrolmentOptions): Promise<EnrolmentServer> {
+  const now = options.now ?? Date.now;
+  const { directory, log, signal } = options;
+  const nodesCa = new X509Certificate(options.nodesAuthority.chainPem);
+  const gate = new RefusalGate();
+  const dialogue = new EnrolmentDialogue({
+    sessions: new Sessions({ now, random: randomBytes }),
+    directory,
+    certifier: new Certifier(options.nodesAuthority, directory, now),
+    fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
+    now,
+    heartbeatSeconds: options.heartbeatSeconds,
+    hold: options.hold ?? { most: LIMITS.statusHold, look: 500 },
+    signal,
+  });
+
+  const secureContext = (key: KeyObject, cert: string) => ({
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    cert,
+    ca: [options.rootPem, options.nodesAuthority.chainPem],
+    minVersion: 'TLSv1.3' as const,
+  });
+  const app: FastifyInstance<Server> = Fastify({
+    https: {
+      ...secureContext(options.serverKey, options.serverChainPem),
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: 10_000,
+    },
+    bodyLimit: LIMITS.bodyBytes,
+    requestTimeout: 15_000,
+    connectionTimeout: 2 * LIMITS.statusHold,
+    forceCloseConnections: true,
+  });
+
+  app.setErrorHandler<FastifyError>(async (raw, request, reply) => {
+    const error = coded(raw);
+    const from = addressOf(request);
+    const status = STATUS[error.code] ?? 400;
+    const id = subjectOf(raw);
+    if (status === 500) log.error({ from, err: raw }, 'enrolment request failed');
+    else log.info({ from, code: error.code, path: request.url, ...(id && { id }) }, error.what);
+    if (!NOT_AUDITED.has(error.code) && gate.pass(error.code, from, now())) {
+      const event = { code: error.code, what: error.what, from, ...(id === undefined ? {} : { id }) };
+      await directory
+        .refused(event)
+        .catch((cause) => log.warn({ cause: messageOf(cause) }, 'refusal not audited'));
+    }
+    const { code, what, next } = error;
+    return reply.status(status).send({ error: { code, what, ...(next === undefined ? {} : { next }) } });
+  });
+  app.setNotFoundHandler(() => {
+    throw new BootwaveError({ code: 'NOT_FOUND', what: 'there is no such page' });
+  });
+
+  app.post(PATHS.start, async (request) => {
+    body(startRequest, request);
+    return dialogue.start(addressOf(request));
+  });
+  app.post(PATHS.keys, async (request) => dialogue.keys(body(keysRequest, request)));
+  app.post(PATHS.proof, async (request) => dialogue.proof(body(proofRequest, request), addressOf(request)));
+  app.post(PATHS.status, async (request) => {
+    const gone = new AbortController();
+    request.raw.socket.once('close', () => gone.abort());
+    return dialogue.status(body(statusRequest, request).session, gone.signal);
+  });
+  app.post(PATHS.heartbeat, async (request) => {
+    const { id, serial } = clientIdentity(peerOf(request), nodesCa, now());
+    if (!(await directory.heartbeat(id, serial, body(heartbeatSchema, request)))) {
+      throw new BootwaveError({
+        code: 'CERTIFICATE_NOT_CURRENT',
+        what: 'this certificate is not the current one of a member of the fleet',
+        next: 'enrol again',
+      });
+    }
+    return { interval: options.heartbeatSeconds };
+  });
+
+  await app.ready();
+  limitConnections(app.server, LIMITS);
+  await listen(app.server, options.listen);
+  const closed = new Promise<void>((resolve) => app.server.once('close', resolve));
+  signal.addEventListener('abort', () => void app.close(), { once: true });
+  if (signal.aborted) void app.close();
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    closed,
+    present: (key, chain) => app.server.setSecureContext(secureContext(key, chain)),
+  };
+}
+
+function listen(server: Server, where: EnrolmentOptions['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where as ListenOptions, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Only a certificate that also chains to our root counts as shown. */
+function peerOf(request: FastifyRequest): X509Certificate | undefined {
+  const socket = request.raw.socket as TLSSocket;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined || socket.authorized) return certificate;
+  // OpenSSL's word for the one that is judged by date below, where the code is a clearer one.
+  if (String(socket.authorizationError) === 'CERT_HAS_EXPIRED') return certificate;
+  throw new BootwaveError({
+    code: 'CERTIFICATE_FOREIGN',
+    what: `the client certificate does not hold (${String(socket.authorizationError)})`,
+    next: 'enrol again',
+  });
+}
+
+function addressOf(request: FastifyRequest): string {
+  return request.ip.replace(/^::ffff:/, '');
+}
+
+function body<S extends z.ZodMiniType>(schema: S, request: FastifyRequest): z.output<S> {
+  const result = schema.safeParse(request.body);
+  if (result.success) return result.data;
+  // A path may hold keys that the sender made up, and this sentence is printed on an operator's terminal.
+  const where = result.error.issues
+    .map((issue) => issue.path.join('.').replace(/[^\w.-]/g, '?') || '(whole)')
+    .slice(0, 5);
+  throw new BootwaveError({
+    code: 'BODY_INVALID',
+    what: `the request does not fit the protocol at: ${where.join(', ').slice(0, 200)}`,
+    unchanged: 'nothing was changed',
+  });
+}
+
+/** Fastify's own refusals happen before a route runs; they get codes of ours. */
+function coded(error: FastifyError): BootwaveError {
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new BootwaveError({
+      code: 'BODY_TOO_LARGE',
+      what: `a body may have ${LIMITS.bodyBytes} bytes at most`,
+    });
+  }
+  if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {
+    return new BootwaveError({
+      code: 'BODY_MALFORMED',
+      what: 'the request is not JSON',
+      unchanged: 'nothing was changed',
+    });
+  }
+  return asBootwaveError(error);
+}

@@ -1,0 +1,44 @@
+/** Who may connect, and what is said to those who do not speak HTTP. */
+import { type Server, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { HttpLimits } from './limits.ts';
+
+export function guardConnections(server: Server, limits: HttpLimits): void {
+  server.maxConnections = limits.connections;
+  server.maxHeadersCount = 64;
+  const perAddress = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const address = socket.remoteAddress ?? '';
+    const count = (perAddress.get(address) ?? 0) + 1;
+    if (count > limits.connectionsOfOne) {
+      socket.destroy();
+      return;
+    }
+    perAddress.set(address, count);
+    socket.once('close', () => {
+      const left = (perAddress.get(address) ?? 1) - 1;
+      if (left === 0) perAddress.delete(address);
+      else perAddress.set(address, left);
+    });
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (!socket.writable || socket.bytesWritten > 0) {
+      socket.destroy();
+      return;
+    }
+    const status = STATUS_OF[error.code ?? ''] ?? 400;
+    socket.end(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+    );
+    // `end` alone waits for the other side, which may never close.
+    setTimeout(() => socket.destroy(), LAST_WORDS).unref();
+  });
+}
+
+/** Milliseconds for the refusal to leave before the connection is cut. */
+const LAST_WORDS = 1000;
+
+const STATUS_OF: Record<string, number> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};

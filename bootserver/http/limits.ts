@@ -1,0 +1,29 @@
+export type HttpLimits = {
+  /** Connections at once, all clients together. */
+  connections: number;
+  /** Connections at once from one address. */
+  connectionsOfOne: number;
+  /** Bytes of a request's line and headers together. */
+  headerBytes: number;
+  /** Milliseconds for a request to arrive whole; also how long a new connection may stay silent. */
+  requestWithin: number;
+  /** Milliseconds that a connection may idle between two requests. */
+  idle: number;
+  /** Requests that may wait behind the one being answered on the same connection (pipelining). */
+  waiting: number;
+  /** Milliseconds within which a client takes `chunk` bytes, or it is taken for gone. */
+  chunkWithin: number;
+  /** Bytes read and written at a time; a download holds two of them in memory. */
+  chunk: number;
+};
+
+export const HTTP_LIMITS: HttpLimits = {
+  connections: 1024,
+  connectionsOfOne: 128,
+  headerBytes: 8 * 1024,
+  requestWithin: 10_000,
+  idle: 15_000,
+  waiting: 4,
+  chunkWithin: 30_000,
+  chunk: 128 * 1024,
+};

@@ -1,0 +1,94 @@
+/** Everything that the HTTP server serves; whatever is not listed here is 404. */
+import type { BootStep } from '../directory.ts';
+import type { Interval } from './coverage.ts';
+import type { Parts } from './parts.ts';
+import { image, initrd, linux } from './serve-image.ts';
+import { loader } from './serve-loader.ts';
+import { script } from './serve-script.ts';
+
+export type Asked = {
+  /** Lower case with colons; empty on routes without one. */
+  mac: string;
+  version: string;
+  name: string;
+  /** Of the client. */
+  address: string;
+  query: URLSearchParams;
+};
+
+export type Reply =
+  | { kind: 'text'; type: string; text: string; step?: BootStep; detail?: string }
+  | FileReply
+  | { kind: 'absent'; code: string; what: string };
+
+export type FileReply = {
+  kind: 'file';
+  type: string;
+  etag: string;
+  /** Milliseconds since the epoch. */
+  modified: number;
+  fd: number;
+  /** The bytes of the file that are this resource. */
+  part: Interval;
+  /** For the files that boot a machine: what is told, and when it is complete. */
+  boot?: BootDownload;
+  /** Called once, when the answer is over. */
+  release(): void;
+};
+
+export type BootDownload = {
+  /** The machine and the image. */
+  who: string;
+  version: string;
+  /** A machine fetches this resource first. */
+  first: boolean;
+  /** Parts of the file that together boot the machine. */
+  goal: readonly Interval[];
+};
+
+export type Route = { pattern: RegExp; serve: (asked: Asked, parts: Parts) => Promise<Reply> };
+
+/** Dashes or colons; a version's own form is checked by the image store, which compares it with what is published. */
+const PARAMETERS = {
+  mac: '[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})',
+  version: '[A-Za-z0-9._~-]{1,64}',
+  name: '[^/]{1,255}',
+};
+
+export const ROUTES: readonly Route[] = [
+  route('/m/:mac/boot.ipxe', script),
+  route('/m/:mac/bootwave_:version.efi', image),
+  route('/m/:mac/:version/linux', linux),
+  route('/m/:mac/:version/initrd', initrd),
+  route('/loaders/:name', loader),
+];
+
+/** @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1) */
+export function find(
+  routes: readonly Route[],
+  target: string,
+  address: string,
+): { route: Route; asked: Asked } | undefined {
+  const [path = '', query = ''] = target.split('?', 2);
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(path);
+  } catch {
+    return undefined;
+  }
+  for (const route of routes) {
+    const found = route.pattern.exec(decoded)?.groups;
+    if (found === undefined) continue;
+    const { mac = '', version = '', name = '' } = found;
+    const asked = { mac: mac.toLowerCase().replaceAll('-', ':'), version, name, address };
+    return { route, asked: { ...asked, query: new URLSearchParams(query) } };
+  }
+  return undefined;
+}
+
+function route(path: string, serve: Route['serve']): Route {
+  const source = path.replaceAll('.', '\\.').replace(/:(mac|version|name)/g, (_, name: string) => {
+    return `(?<${name}>${PARAMETERS[name as keyof typeof PARAMETERS]})`;
+  });
+  return { pattern: new RegExp(`^${source}$`), serve };
+}

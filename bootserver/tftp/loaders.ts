@@ -1,0 +1,54 @@
+/**
+ * The flat list of files that are handed to strangers. A request never becomes a path: it is compared with the names
+ * that the folder really holds, and the folder's own name is opened. So there is nothing to traverse.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export type Loader = {
+  name: string;
+  handle: FileHandle;
+  /** Bytes. */
+  size: number;
+  /** Milliseconds since the epoch. */
+  modified: number;
+  /** Changes when the content was replaced: inode, size and time of change. */
+  identity: string;
+};
+
+/** Files that are being written (`writeFileAtomic`) or hidden are not on the list. */
+function listed(name: string): boolean {
+  return !name.startsWith('.') && !name.endsWith('.tmp');
+}
+
+/**
+ * @param asked as the client wrote it; firmware likes to put slashes in front
+ * @returns the open file, which the caller closes, or `undefined` when the folder lists no such file
+ */
+export async function openLoader(folder: string, asked: string): Promise<Loader | undefined> {
+  const wanted = asked.replace(/^\/+/, '');
+  let names: string[];
+  try {
+    names = (await readdir(folder, { withFileTypes: true })).filter((e) => e.isFile()).map((e) => e.name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const name = names.find((candidate) => candidate === wanted && listed(candidate));
+  if (name === undefined) return undefined;
+  let handle: FileHandle;
+  try {
+    handle = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const { size, mtimeMs, ctimeMs, ino } = await handle.stat();
+    return { name, handle, size, modified: mtimeMs, identity: `${ino}-${size}-${ctimeMs}` };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}

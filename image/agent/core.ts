@@ -1,0 +1,335 @@
+/**
+ * What the agent does next, as a pure function: no clock, socket or randomness in it. Exactly one activity is under
+ * way at any time; every event ends it and names the next one, so the agent can neither stall nor do two things.
+ */
+
+/** What the console says (`bootwave: state <phase>`); tests and the lab rely on these words. */
+export type Phase =
+  | 'starting'
+  | 'secure-boot-enrolling'
+  | 'searching'
+  | 'enrolling'
+  | 'pending'
+  | 'approved'
+  | 'healthy'
+  | 'rejected'
+  | 'server-lost';
+
+/** What takes time and ends in an event. `url` is the boot server's. */
+export type Activity =
+  | { type: 'identify' }
+  | { type: 'enrol-secure-boot' }
+  /** `thorough` asks the wire even when the DHCP lease names a server: the named one did not answer. */
+  | { type: 'search'; thorough: boolean }
+  | { type: 'enrol'; url: string }
+  | { type: 'poll'; url: string }
+  | { type: 'heartbeat'; url: string }
+  /** Before `before`. */
+  | { type: 'wait'; milliseconds: number; before: Work };
+
+type Work = Exclude<Activity, { type: 'wait' }>;
+
+/** What a person at the console should know. */
+export type View = {
+  phase: Phase;
+  /** While a person has to compare them. */
+  words: readonly string[] | null;
+  name: string | null;
+  /** What is wrong or being waited for, one line; null when all is well. */
+  notice: string | null;
+};
+
+export type Command = Activity | { type: 'show'; view: View } | { type: 'install-host-key' };
+
+export type Failure = {
+  /** `unreachable`: nobody there, or not able to answer. `refused`: a coded no. `local`: on this machine. */
+  kind: 'unreachable' | 'refused' | 'local';
+  code: string;
+  what: string;
+};
+
+export type Decision =
+  | { state: 'pending'; retryAfter: number; words: readonly string[] }
+  | {
+      state: 'approved';
+      words: readonly string[];
+      name: string;
+      /** Milliseconds since the epoch. */
+      notBefore: number;
+      notAfter: number;
+    }
+  | { state: 'rejected'; words: readonly string[]; reason: string };
+
+export type Event =
+  | { type: 'started' }
+  | { type: 'identified'; setupMode: boolean }
+  | { type: 'restarting' }
+  | { type: 'found'; urls: readonly string[] }
+  | { type: 'decided'; decision: Decision }
+  /** `interval` in seconds. */
+  | { type: 'heard'; interval: number }
+  | { type: 'waited' }
+  | { type: 'failed'; failure: Failure };
+
+export type State = {
+  activity: Activity;
+  view: View;
+  /** In a row. */
+  failures: number;
+  /** Boot servers that were found and not tried yet. */
+  candidates: readonly string[];
+  /** Milliseconds since the epoch. */
+  certificate: { notAfter: number; renewAt: number } | null;
+  /** Seconds. */
+  interval: number;
+  hostKeyInstalled: boolean;
+};
+
+/** The world at the time of the event. */
+export type Moment = {
+  /** Milliseconds since the epoch. */
+  now: number;
+  /** In [0, 1). */
+  random: number;
+};
+
+/** Milliseconds unless named otherwise. */
+export const PACE = {
+  /** Waits after failures double from `first` to `most`; each is cut by up to half at random. */
+  unreachable: { first: 1000, most: 30_000 },
+  refused: { first: 5000, most: 300_000 },
+  /** Every node of a site asks again when its server comes back: spread them. */
+  again: 3000,
+  rejected: { least: 300_000, most: 600_000 },
+  /** How long a restart may take before the agent goes on without it. */
+  restart: 120_000,
+  /** Lost answers in a row before the server is looked for anew. */
+  searchAfter: 4,
+  /** Seconds. */
+  interval: 30,
+} as const;
+
+export const INITIAL: State = {
+  activity: { type: 'identify' },
+  view: { phase: 'starting', words: null, name: null, notice: null },
+  failures: 0,
+  candidates: [],
+  certificate: null,
+  interval: PACE.interval,
+  hostKeyInstalled: false,
+};
+
+type Patch = Partial<Omit<State, 'view'>> & { view?: Partial<View> };
+
+export function step(state: State, event: Event, moment: Moment): [State, Command[]] {
+  const patch = next(state, event, moment);
+  const { view: seen, ...rest } = patch;
+  const view = { ...state.view, ...seen };
+  const after: State = { ...state, ...rest, view };
+  const commands: Command[] = [];
+  if (event.type === 'started' || !sameView(state.view, view)) commands.push({ type: 'show', view });
+  if (after.hostKeyInstalled && !state.hostKeyInstalled) commands.push({ type: 'install-host-key' });
+  return [after, [...commands, after.activity]];
+}
+
+function next(state: State, event: Event, moment: Moment): Patch {
+  switch (event.type) {
+    case 'started':
+      return { activity: { type: 'identify' } };
+    case 'identified':
+      return event.setupMode
+        ? { activity: { type: 'enrol-secure-boot' }, failures: 0, view: { phase: 'secure-boot-enrolling' } }
+        : search(state);
+    case 'restarting':
+      return {
+        activity: wait(PACE.restart, { type: 'search', thorough: false }),
+        view: { notice: 'restarting' },
+      };
+    case 'found':
+      return connect(state, event.urls, moment);
+    case 'decided':
+      return decide(state, event.decision, moment);
+    case 'heard':
+      return heard(state, event.interval, moment);
+    case 'waited':
+      return { activity: state.activity.type === 'wait' ? state.activity.before : state.activity };
+    case 'failed':
+      return fail(state, event.failure, moment);
+  }
+}
+
+const wait = (milliseconds: number, before: Work): Activity => ({
+  type: 'wait',
+  milliseconds: Math.round(milliseconds),
+  before,
+});
+
+function backoff(failures: number, pace: { first: number; most: number }, { random }: Moment): number {
+  const whole = Math.min(pace.most, pace.first * 2 ** Math.min(failures - 1, 20));
+  return whole * (0.5 + random / 2);
+}
+
+/** A machine that once had a server has lost it; one that never had is searching. */
+const looking = ({ view }: State, first: 'searching' | 'enrolling'): Phase =>
+  ['pending', 'approved', 'healthy', 'rejected', 'server-lost'].includes(view.phase) ? 'server-lost' : first;
+
+function search(state: State, notice: string | null = null): Patch {
+  return {
+    activity: { type: 'search', thorough: false },
+    failures: 0,
+    view: { phase: looking(state, 'searching'), notice },
+  };
+}
+
+function connect(state: State, urls: readonly string[], moment: Moment): Patch {
+  const [url, ...candidates] = urls;
+  if (url === undefined) {
+    const failures = state.failures + 1;
+    return {
+      activity: wait(backoff(failures, PACE.unreachable, moment), { type: 'search', thorough: true }),
+      failures,
+      view: { phase: looking(state, 'searching'), notice: 'no boot server answers on this network' },
+    };
+  }
+  // With a certificate that still holds there is nothing to enrol for: the server has only moved.
+  if (state.certificate !== null && moment.now < state.certificate.notAfter) {
+    return { activity: { type: 'heartbeat', url }, candidates };
+  }
+  return {
+    activity: { type: 'enrol', url },
+    candidates,
+    certificate: null,
+    view: { phase: looking(state, 'enrolling') },
+  };
+}
+
+function decide(state: State, decision: Decision, moment: Moment): Patch {
+  const url = urlOf(state.activity);
+  if (decision.state === 'pending') {
+    return {
+      activity: wait(decision.retryAfter * 1000 * (0.75 + moment.random / 2), { type: 'poll', url }),
+      failures: 0,
+      certificate: null,
+      view: { phase: 'pending', words: decision.words, name: null, notice: null },
+    };
+  }
+  if (decision.state === 'rejected') {
+    const { least, most } = PACE.rejected;
+    return {
+      activity: wait(least + (most - least) * moment.random, { type: 'poll', url }),
+      failures: 0,
+      certificate: null,
+      view: { phase: 'rejected', words: decision.words, name: null, notice: decision.reason },
+    };
+  }
+  const { name, notBefore, notAfter } = decision;
+  return {
+    activity: { type: 'heartbeat', url },
+    failures: 0,
+    hostKeyInstalled: true,
+    certificate: { notAfter, renewAt: notBefore + ((notAfter - notBefore) * 2) / 3 },
+    view: { phase: state.view.phase === 'healthy' ? 'healthy' : 'approved', words: null, name, notice: null },
+  };
+}
+
+function heard(state: State, interval: number, moment: Moment): Patch {
+  const url = urlOf(state.activity);
+  const due = state.certificate !== null && moment.now >= state.certificate.renewAt;
+  return {
+    activity: due
+      ? { type: 'enrol', url }
+      : wait(interval * 1000 * (0.8 + moment.random * 0.4), { type: 'heartbeat', url }),
+    interval,
+    failures: 0,
+    view: { phase: 'healthy', notice: null },
+  };
+}
+
+function fail(state: State, failure: Failure, moment: Moment): Patch {
+  const { activity } = state;
+  const failures = state.failures + 1;
+  const notice = `${failure.what} [${failure.code}]`;
+  const pace = failure.kind === 'refused' ? PACE.refused : PACE.unreachable;
+  const later = (work: Work) => wait(backoff(failures, pace, moment), work);
+  switch (activity.type) {
+    case 'identify':
+      return { activity: later(activity), failures, view: { notice } };
+    case 'enrol-secure-boot':
+      // Enrolment goes on: the fleet sees `setup` in the inventory and its policy decides.
+      return search(state, notice);
+    case 'search':
+      return { activity: later(activity), failures, view: { notice } };
+    case 'enrol':
+      return failedEnrolment(state, failure, failures, later, moment);
+    case 'poll':
+      if (failure.kind === 'refused') return enrolAgain(activity.url, moment);
+      return lost(failures, later, activity, notice);
+    case 'heartbeat':
+      if (failure.kind === 'refused') {
+        return {
+          ...enrolAgain(activity.url, moment),
+          certificate: null,
+          view: { phase: 'enrolling', notice },
+        };
+      }
+      return lost(failures, later, activity, notice);
+    case 'wait':
+      return {};
+  }
+}
+
+/** The server forgot the session, or does not take the certificate: the keys are here, so prove them again. */
+function enrolAgain(url: string, { random }: Moment): Patch {
+  return { activity: wait(random * PACE.again, { type: 'enrol', url }), failures: 0 };
+}
+
+function lost(failures: number, later: (work: Work) => Activity, activity: Work, notice: string): Patch {
+  const work: Work = failures >= PACE.searchAfter ? { type: 'search', thorough: true } : activity;
+  return { activity: later(work), failures, view: { phase: 'server-lost', notice } };
+}
+
+function failedEnrolment(
+  state: State,
+  failure: Failure,
+  failures: number,
+  later: (work: Work) => Activity,
+  { now, random }: Moment,
+): Patch {
+  const notice = `${failure.what} [${failure.code}]`;
+  const { certificate } = state;
+  if (certificate !== null && now < certificate.notAfter) {
+    // A renewal that fails changes nothing yet: a tenth of what is left passes before the next try.
+    return {
+      activity: wait(state.interval * 1000 * (0.8 + random * 0.4), {
+        type: 'heartbeat',
+        url: urlOf(state.activity),
+      }),
+      certificate: { ...certificate, renewAt: now + (certificate.notAfter - now) / 10 },
+      view: { notice },
+    };
+  }
+  const [url, ...candidates] = state.candidates;
+  const phase = looking(state, 'enrolling');
+  if (url !== undefined)
+    return { activity: { type: 'enrol', url }, candidates, failures, view: { phase, notice } };
+  return {
+    activity: later({ type: 'search', thorough: true }),
+    failures,
+    certificate: null,
+    view: { phase, notice },
+  };
+}
+
+function urlOf(activity: Activity): string {
+  if (activity.type === 'wait') return urlOf(activity.before);
+  return 'url' in activity ? activity.url : '';
+}
+
+function sameView(a: View, b: View): boolean {
+  return (
+    a.phase === b.phase &&
+    a.name === b.name &&
+    a.notice === b.notice &&
+    a.words?.join(' ') === b.words?.join(' ')
+  );
+}

@@ -1,0 +1,203 @@
+/**
+ * What the agent may ask of root about disks, and nothing else: to be added to the helper's closed list. Root decides
+ * by its own look at disks, firmware variables and os-release what is safe; the agent only says what is wanted.
+ */
+import { createReadStream } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod/mini';
+import { BootwaveError } from '../../../base/error.ts';
+import { mustRun } from '../../../base/run.ts';
+import { versionSchema } from '../../../keys/order.ts';
+import { readRunning } from '../inventory.ts';
+import { planActivate } from '../release/activate.ts';
+import { planConfirm } from '../release/confirm.ts';
+import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
+import { type LoaderFacts, readLoader } from '../release/loader-variables.ts';
+import { type Placed, placeImage } from '../release/place.ts';
+import { type EspFile, readSlots } from '../release/slots.ts';
+import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
+import { contentOf, type DiskFacts, LABELS } from './layout.ts';
+import { withEsp } from './mount.ts';
+
+const image = z.strictObject({
+  version: versionSchema,
+  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  /** Bytes. */
+  size: z.int().check(z.gte(1), z.lte(2 ** 31)),
+});
+const diskName = z.string().check(z.regex(/^[0-9A-Za-z._:/+ -]{1,128}$/));
+
+/** To be spread into `helperRequest`'s discriminated union. */
+export const diskRequests = [
+  /** What is on the ESP, and how this system was started. Writes nothing. */
+  z.strictObject({ operation: z.literal('release-status') }),
+  /** Partitions, formats, and makes bootable. `image` must be complete in the download folder. */
+  z.strictObject({
+    operation: z.literal('disk-install'),
+    disk: z.nullable(diskName),
+    wipe: z.boolean(),
+    image,
+  }),
+  /** Brings a complete download onto the ESP. */
+  z.strictObject({ operation: z.literal('release-place'), image }),
+  /** Makes the next boot start a version that is on the ESP. Does not restart. */
+  z.strictObject({ operation: z.literal('release-activate'), version: versionSchema }),
+  /** The version that runs is healthy. */
+  z.strictObject({ operation: z.literal('release-bless') }),
+  /** Has PID 1 mount the state partition. */
+  z.strictObject({ operation: z.literal('state-mount') }),
+] as const;
+
+export const diskRequest = z.discriminatedUnion('operation', diskRequests);
+export type DiskRequest = z.infer<typeof diskRequest>;
+
+export type ReleaseStatus = {
+  /** Kernel name of the disk that is installed, complete with its loader; null on a node that has none. */
+  disk: string | null;
+  files: EspFile[];
+  loader: LoaderFacts;
+};
+
+export type DiskResults = {
+  'release-status': ReleaseStatus;
+  'disk-install': Installed;
+  'release-place': Placed;
+  'release-activate': { needed: boolean; demoted: string[] };
+  'release-bless': { blessed: string | null; reason: string };
+  'state-mount': { mounted: boolean };
+};
+
+/** How the agent reaches these operations; the wired-in helper client has the same shape. */
+export type AskDisk = <O extends DiskRequest['operation']>(
+  request: Extract<DiskRequest, { operation: O }>,
+) => Promise<DiskResults[O]>;
+
+/** Where root works; tests put other places here. */
+export type DiskPlaces = {
+  readDisks(): Promise<DiskFacts[]>;
+  /** Where the agent's finished downloads lie: `<version>_<sha256>.download`. */
+  downloads: string;
+  /** Mount point of the ESP, made when needed; only this process sees it. */
+  mount: string;
+  /** systemd-boot, signed with db. */
+  loader: string;
+  efivars: string;
+  osRelease: string;
+};
+
+/** systemd.mount(5): named after /var/lib/bootwave/state. */
+const STATE_UNIT = 'var-lib-bootwave-state.mount';
+
+type Operations = {
+  [O in DiskRequest['operation']]: (
+    request: Extract<DiskRequest, { operation: O }>,
+    places: DiskPlaces,
+  ) => Promise<DiskResults[O]>;
+};
+
+/** The closed list. Each one can be done twice without harm. */
+export const DISK_OPERATIONS: Operations = {
+  async 'release-status'(_, places) {
+    const loader = await readLoader(places.efivars);
+    const disk = installedDisk(await places.readDisks());
+    if (disk === null) return { disk: null, files: [], loader };
+    return withEsp(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
+      // It comes last: without it the installation was cut off, and has to be done again.
+      const complete = await access(join(folder, FALLBACK_LOADER)).then(
+        () => true,
+        () => false,
+      );
+      if (!complete) return { disk: null, files: [], loader };
+      const esp = await openEsp(join(folder, IMAGE_FOLDER));
+      return { disk: disk.name, files: await esp.list(), loader };
+    });
+  },
+
+  async 'disk-install'({ disk, wipe, image }, places) {
+    const { version } = await readRunning(places.osRelease);
+    const source = downloadOf(places, image);
+    return installDisk({ disk, wipe, image, running: version }, { ...places, source }, places.readDisks);
+  },
+
+  async 'release-place'({ image }, places) {
+    const { version } = await readRunning(places.osRelease);
+    const source = downloadOf(places, image);
+    const there = await stat(source).catch(() => null);
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      placeImage(esp, image, version, there === null ? null : createReadStream(source)),
+    );
+  },
+
+  async 'release-activate'({ version }, places) {
+    const { version: running } = await readRunning(places.osRelease);
+    const { fromDisk, pinned } = await readLoader(places.efivars);
+    return withImages(await mustBeInstalled(places), places, 'rw', async (esp) => {
+      const plan = planActivate(readSlots(await esp.list()), { version, running, fromDisk, pinned });
+      if (plan.kind === 'running') return { needed: false, demoted: [] };
+      for (const { from, to } of plan.renames) await esp.rename(from, to);
+      return { needed: true, demoted: plan.renames.map(({ to }) => to) };
+    });
+  },
+
+  async 'release-bless'(_, places) {
+    const { version: running } = await readRunning(places.osRelease);
+    const { fromDisk } = await readLoader(places.efivars);
+    const disk = installedDisk(await places.readDisks());
+    if (disk === null) return { blessed: null, reason: 'not on disk' };
+    return withImages(disk, places, 'rw', async (esp) => {
+      const plan = planConfirm(readSlots(await esp.list()), { running, fromDisk, healthy: true });
+      if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
+      await esp.rename(plan.rename.from, plan.rename.to);
+      return { blessed: plan.version, reason: '' };
+    });
+  },
+
+  async 'state-mount'(_, places) {
+    if (installedDisk(await places.readDisks()) === null) return { mounted: false };
+    await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 60_000 });
+    return { mounted: true };
+  },
+};
+
+/** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */
+function installedDisk(disks: readonly DiskFacts[]): DiskFacts | null {
+  const ours = disks.filter((disk) => contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp);
+  if (ours.length <= 1) return ours[0] ?? null;
+  throw new BootwaveError({
+    code: 'INSTALL_DISKS_AMBIGUOUS',
+    what: `more than one disk was installed by Bootwave: ${ours.map(({ name }) => name).join(', ')}`,
+    unchanged: 'no disk was touched',
+    next: 'wipe all but one of them',
+  });
+}
+
+async function mustBeInstalled(places: DiskPlaces): Promise<DiskFacts> {
+  const disk = installedDisk(await places.readDisks());
+  if (disk !== null) return disk;
+  throw new BootwaveError({
+    code: 'RELEASE_NOT_INSTALLED',
+    what: 'this node has no installed disk',
+    unchanged: 'nothing was done',
+    next: 'order mode installed first',
+  });
+}
+
+function withImages<T>(
+  disk: DiskFacts,
+  places: DiskPlaces,
+  mode: 'ro' | 'rw',
+  work: (esp: EspFiles) => Promise<T>,
+): Promise<T> {
+  return withEsp(disk.partitions[0]!.path, places.mount, mode, async (folder) =>
+    work(await openEsp(join(folder, IMAGE_FOLDER))),
+  );
+}
+
+/** Built from checked parts only, so that no request can name another file. */
+export function downloadOf(
+  { downloads }: Pick<DiskPlaces, 'downloads'>,
+  { version, sha256 }: z.infer<typeof image>,
+): string {
+  return join(downloads, `${version}_${sha256}.download`);
+}

@@ -1,0 +1,52 @@
+import * as z from 'zod/mini';
+import type { Inventory } from '../../bootserver/enroll/protocol.ts';
+import type { Smbios } from './smbios.ts';
+
+/**
+ * What the unprivileged agent may ask of root, and nothing else. One JSON line each way over a unix socket; the
+ * helper is started for each connection, does one thing and ends.
+ */
+export const helperRequest = z.discriminatedUnion('operation', [
+  z.strictObject({ operation: z.literal('identify') }),
+  z.strictObject({
+    operation: z.literal('quote'),
+    extraData: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  }),
+  z.strictObject({ operation: z.literal('enrol-secure-boot') }),
+  z.strictObject({ operation: z.literal('install-host-key') }),
+  z.strictObject({ operation: z.literal('restart') }),
+]);
+export type HelperRequest = z.infer<typeof helperRequest>;
+
+/** Bytes of a line; an answer with 8 kB of EK certificate fits well. */
+export const HELPER_LINE = 64 * 1024;
+
+export type HelperIdentity = {
+  smbios: Smbios;
+  secureBoot: Inventory['secureBoot'];
+  /** Base64, see `keysRequest.tpm`; null without a TPM 2.0. */
+  tpm: {
+    ek: string;
+    ekCertificate: string | null;
+    ak: string;
+    manufacturer: string;
+    firmware: string;
+  } | null;
+  /** OpenSSH public key line of the host key of this boot. */
+  hostKey: string;
+};
+
+export type HelperQuote = { attest: string; signature: string; pcrs: Record<string, string> };
+
+export type HelperResults = {
+  identify: HelperIdentity;
+  quote: HelperQuote;
+  /** Answered before the machine restarts. */
+  'enrol-secure-boot': Record<string, never>;
+  'install-host-key': { started: boolean };
+  restart: Record<string, never>;
+};
+
+export type HelperReply<O extends HelperRequest['operation']> =
+  | { ok: true; result: HelperResults[O] }
+  | { ok: false; error: { code: string; what: string } };

@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mustRun, run } from '../../base/run.ts';
+import type { HelperRequest, HelperResults } from './helper-protocol.ts';
+import { hostKeyOfThisBoot } from './host-key.ts';
+import { enrolSecureBoot, secureBootState } from './secure-boot.ts';
+import { readSmbios } from './smbios.ts';
+import { Tpm } from './tpm.ts';
+
+/** Where the helper works; tests put other places and a software TPM here. */
+export type HelperPlaces = {
+  /** Mount point of sysfs. */
+  sys: string;
+  /** Mount point of efivarfs. */
+  efivars: string;
+  /** Fleet keys inside the image. */
+  fleet: string;
+  /** `/run/bootwave`: tmpfs, gone at the next boot. */
+  run: string;
+  environment: NodeJS.ProcessEnv;
+};
+
+/** Reads its host key anew for every connection, so starting it once is enough. */
+const SSH_UNIT = 'bootwave-sshd.service';
+
+type Operations = {
+  [O in HelperRequest['operation']]: (
+    request: Extract<HelperRequest, { operation: O }>,
+    places: HelperPlaces,
+  ) => Promise<HelperResults[O]>;
+};
+
+async function hasTpm(places: HelperPlaces): Promise<boolean> {
+  const tcti = places.environment.TPM2TOOLS_TCTI ?? '';
+  if (tcti !== '' && !tcti.startsWith('device')) return true;
+  const version = await readFile(join(places.sys, 'class/tpm/tpm0/tpm_version_major'), 'utf8').catch(
+    () => '',
+  );
+  return version.trim() === '2';
+}
+
+const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.environment);
+
+/** The closed list. Each one can be done twice without harm. */
+export const OPERATIONS: Operations = {
+  async identify(_, places) {
+    const tpm = (await hasTpm(places)) ? await tpmOf(places).identify() : null;
+    return {
+      smbios: await readSmbios(places.sys),
+      secureBoot: await secureBootState(places.efivars),
+      tpm: tpm && {
+        ek: tpm.ek.toString('base64'),
+        ekCertificate: tpm.ekCertificate?.toString('base64') ?? null,
+        ak: tpm.ak.toString('base64'),
+        manufacturer: tpm.manufacturer,
+        firmware: tpm.firmware,
+      },
+      hostKey: await hostKeyOfThisBoot(join(places.run, 'ssh')),
+    };
+  },
+
+  async quote({ extraData }, places) {
+    const quote = await tpmOf(places).quote(Buffer.from(extraData, 'hex'));
+    return {
+      attest: quote.attest.toString('base64'),
+      signature: quote.signature.toString('base64'),
+      pcrs: quote.pcrs,
+    };
+  },
+
+  async 'enrol-secure-boot'(_, places) {
+    await enrolSecureBoot(places.efivars, places.fleet);
+    await restart();
+    return {};
+  },
+
+  /** The key of this boot is in place since `identify`; sshd waits for the machine to be a member. */
+  async 'install-host-key'(_, places) {
+    await hostKeyOfThisBoot(join(places.run, 'ssh'));
+    const { code } = await run('systemctl', ['--no-block', 'start', SSH_UNIT], {
+      timeout: 20_000,
+    });
+    return { started: code === 0 };
+  },
+
+  async restart() {
+    await restart();
+    return {};
+  },
+};
+
+async function restart(): Promise<void> {
+  await mustRun('systemctl', ['--no-block', 'reboot'], { timeout: 20_000 });
+}

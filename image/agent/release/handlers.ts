@@ -1,0 +1,363 @@
+/** The node's side of stage, activate, cancel, forgive and status: what is asked over the link, done by the parts beside. */
+import { BootwaveError, messageOf } from '../../../base/error.ts';
+import type { Order } from '../../../keys/order.ts';
+import type { AskDisk, ReleaseStatus } from '../disk/operations.ts';
+import type { HandlerContext, LinkHandlers } from '../link/handlers.ts';
+import type { Progress, Status } from '../link/protocol.ts';
+import {
+  afterBoot,
+  beginTrial,
+  blessed,
+  forgive,
+  noteUnhealthy,
+  type ReleaseRecord,
+  refusalOf,
+} from './failures.ts';
+import type { Placed, Wanted } from './place.ts';
+import type { RecordStore } from './record-file.ts';
+import { readSlots } from './slots.ts';
+import { type StageParts, type Staging, stage } from './stage.ts';
+
+export type OrderInForce = { order: Order; digest: string };
+
+/** Everything that the release code touches outside itself. */
+export type ReleaseParts = {
+  node: string;
+  running: Status['running'];
+  /** Verified; null before the first. */
+  order(): OrderInForce | null;
+  health(): Status['health'];
+  ask: AskDisk;
+  records: RecordStore;
+  /** Folder for downloads, writable by the agent. */
+  downloads: string;
+  /** HTTP URL of an image on the boot server; null while none is known. */
+  imageUrl(version: string): string | null;
+  /** Asks PID 1 for a restart; answers before it happens. */
+  restart(): Promise<void>;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  pace?: NonNullable<StageParts['pace']>;
+};
+
+export type ReleaseHandlers = Pick<
+  LinkHandlers,
+  'status' | 'stage' | 'activate' | 'cancel' | 'forgive' | 'restart'
+>;
+
+type Run = {
+  epoch: number;
+  staging: Staging;
+  stop: AbortController;
+  result: Promise<Placed>;
+  state: 'going' | 'done' | 'failed';
+};
+
+export class Release implements ReleaseHandlers {
+  readonly #parts: ReleaseParts;
+  #record: ReleaseRecord | null = null;
+  #run: Run | null = null;
+  #state: Status['state'] = 'idle';
+  /** One change of the disk or the record at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: ReleaseParts) {
+    this.#parts = parts;
+  }
+
+  get state(): Status['state'] {
+    return this.#state;
+  }
+
+  /** Once per boot, before the link opens: finds out what became of the last activation. */
+  async afterBoot(): Promise<void> {
+    await this.#inTurn(async () => {
+      const { running, now } = this.#parts;
+      const { files, loader } = await this.#look();
+      await this.#change((record) =>
+        afterBoot(record, {
+          running: running.version,
+          bootId: running.bootId,
+          slots: readSlots(files),
+          fromDisk: loader.fromDisk,
+          now: now(),
+        }),
+      );
+    });
+  }
+
+  /**
+   * To be called when the agent is a member and healthy, as often as that is said: takes the counter off the image that runs.
+   * @returns the version that was blessed now, or null
+   */
+  async confirm(): Promise<string | null> {
+    return this.#inTurn(async () => {
+      if (!this.#parts.health().healthy) return null;
+      const answer = await this.#parts.ask({ operation: 'release-bless' });
+      const { version } = this.#parts.running;
+      if (answer.blessed !== null || answer.reason === 'blessed already')
+        await this.#change((record) => blessed(record, version));
+      return answer.blessed;
+    });
+  }
+
+  /** Before an image that cannot become healthy restarts by itself. */
+  async unhealthy(reason: string): Promise<void> {
+    await this.#inTurn(() =>
+      this.#change((record) => noteUnhealthy(record, this.#parts.running.version, reason)),
+    );
+  }
+
+  async status(): Promise<Status> {
+    const { node, running, order, health } = this.#parts;
+    const inForce = order();
+    const { files, loader, disk } = await this.#inTurn(() => this.#look());
+    const record = await this.#read();
+    const reasons = new Map(record.refused.map(({ version, reason }) => [version, reason]));
+    return {
+      node,
+      running,
+      mode: disk === null ? 'netboot' : 'installed',
+      state: this.#state,
+      order:
+        inForce === null
+          ? null
+          : { epoch: inForce.order.epoch, digest: inForce.digest, expires: inForce.order.expires },
+      slots: readSlots(files)
+        .slice(0, 16)
+        .map(({ size: _, ...slot }) => ({
+          ...slot,
+          booted: loader.fromDisk && slot.version === running.version,
+          reason: slot.state === 'failed' ? (reasons.get(slot.version) ?? '') : '',
+        })),
+      staging: this.#run === null || this.#run.state === 'done' ? null : { ...this.#run.staging },
+      refused: record.refused,
+      health: health(),
+    };
+  }
+
+  async stage({ epoch }: { epoch: number }, context: HandlerContext) {
+    const wanted = this.#wanted(epoch);
+    const refused = refusalOf(await this.#read(), wanted.version);
+    if (refused !== null) throw refusedBefore(wanted.version, refused);
+    const run = this.#begin(epoch, wanted);
+    const tell = setInterval(() => context.progress(progressOf(run)), 500);
+    try {
+      const { file, already } = await abandonable(run.result, context.signal);
+      context.progress(progressOf(run));
+      return { version: wanted.version, file, already };
+    } finally {
+      clearInterval(tell);
+    }
+  }
+
+  async activate({ epoch }: { epoch: number; bootId: string }) {
+    const { version } = this.#wanted(epoch);
+    return this.#inTurn(async () => {
+      if (this.#state === 'restarting') return { restarting: true };
+      const record = await this.#read();
+      const refused = refusalOf(record, version);
+      if (refused !== null && version !== this.#parts.running.version) throw refusedBefore(version, refused);
+      const { needed } = await this.#parts.ask({ operation: 'release-activate', version });
+      if (!needed) return { restarting: false };
+      // After the disk is ready and before the restart: a cut in between costs an attempt, never hides one.
+      await this.#change((now) => beginTrial(now, version, this.#parts.running.bootId));
+      return this.#restart();
+    });
+  }
+
+  async restart() {
+    return this.#inTurn(() => this.#restart());
+  }
+
+  async cancel() {
+    const run = this.#run;
+    // What is fetched completely is on its way onto the disk, which is not left half done.
+    if (run?.state !== 'going' || run.staging.done === run.staging.total) return { cancelled: false };
+    run.stop.abort(
+      new BootwaveError({
+        code: 'STAGE_CANCELLED',
+        what: `staging ${run.staging.version} was cancelled`,
+        unchanged: 'what was fetched is kept',
+      }),
+    );
+    await run.result.catch(() => {});
+    return { cancelled: true };
+  }
+
+  async forgive({ epoch }: { epoch: number }) {
+    const { order } = this.#inForce(epoch);
+    await this.#inTurn(() => this.#change((record) => forgive(record, order.forgiven, epoch)));
+    return { forgiven: [...order.forgiven] };
+  }
+
+  async #restart() {
+    this.#state = 'restarting';
+    try {
+      await this.#parts.restart();
+    } catch (error) {
+      this.#state = 'idle';
+      throw error;
+    }
+    return { restarting: true };
+  }
+
+  /** Two requests under one epoch are one work; one under a newer epoch ends the older. */
+  #begin(epoch: number, wanted: Wanted): Run {
+    const last = this.#run;
+    if (last?.epoch === epoch && last.state === 'going') return last;
+    last?.stop.abort(
+      new BootwaveError({ code: 'STAGE_SUPERSEDED', what: 'a newer order names what to stage now' }),
+    );
+    const staging: Staging = { version: wanted.version, done: 0, total: wanted.size, error: '' };
+    const stop = new AbortController();
+    const before = last?.result.then(ignore, ignore) ?? Promise.resolve();
+    const result = before.then(() => {
+      this.#enter('staging');
+      return this.#stage(wanted, staging, stop.signal);
+    });
+    const run: Run = { epoch, staging, stop, result, state: 'going' };
+    this.#run = run;
+    // It goes on without anyone waiting for it; what became of it is told by status.
+    result.then(
+      () => this.#ended(run, 'done'),
+      (error) => {
+        staging.error = messageOf(error)
+          .replace(/\p{Cc}+/gu, ' ')
+          .slice(0, 256);
+        this.#ended(run, 'failed');
+      },
+    );
+    return run;
+  }
+
+  #ended(run: Run, state: 'done' | 'failed'): void {
+    run.state = state;
+    if (this.#run === run) this.#enter('idle');
+  }
+
+  /** A restart that was asked for stays what the node is doing. */
+  #enter(state: Status['state']): void {
+    if (this.#state !== 'restarting') this.#state = state;
+  }
+
+  async #stage(wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
+    signal.throwIfAborted();
+    const { downloads, imageUrl, pace } = this.#parts;
+    const { disk, files } = await this.#inTurn(() => this.#look());
+    const there = readSlots(files).some(
+      ({ version, size }) => version === wanted.version && size === wanted.size,
+    );
+    // Nothing is fetched for what is on the disk already; root compares the content.
+    if (there) {
+      const placed = await this.#place(wanted).catch(unlessNotFetched);
+      if (placed !== null) {
+        staging.done = staging.total;
+        return placed;
+      }
+    }
+    const url = imageUrl(wanted.version);
+    if (url === null)
+      throw new BootwaveError({
+        code: 'STAGE_UNREACHABLE',
+        what: 'this node knows no boot server now',
+        unchanged: 'no image on the disk was touched',
+        next: 'stage it again when the node is connected',
+      });
+    const place = (image: Wanted) => (disk === null ? this.#install(image) : this.#place(image));
+    const parts = { folder: downloads, url, place };
+    return stage(wanted, pace === undefined ? parts : { ...parts, pace }, signal, (done) => {
+      staging.done = done;
+    });
+  }
+
+  #place(image: Wanted): Promise<Placed> {
+    return this.#inTurn(() => this.#parts.ask({ operation: 'release-place', image }));
+  }
+
+  async #install(image: Wanted): Promise<Placed> {
+    const { ask, order } = this.#parts;
+    const wipe = order()?.order.wipe === true;
+    this.#enter('installing');
+    return this.#inTurn(async () => {
+      const { file } = await ask({ operation: 'disk-install', disk: null, wipe, image });
+      await ask({ operation: 'state-mount' });
+      return { file, already: false, dropped: [] };
+    });
+  }
+
+  #look(): Promise<ReleaseStatus> {
+    return this.#parts.ask({ operation: 'release-status' });
+  }
+
+  #inForce(epoch: number): OrderInForce {
+    const inForce = this.#parts.order();
+    if (inForce?.order.epoch === epoch) return inForce;
+    throw new BootwaveError({
+      code: 'RELEASE_NO_ORDER',
+      what: `no order of epoch ${epoch} is in force`,
+      unchanged: 'nothing was done',
+      next: 'deliver the order first',
+    });
+  }
+
+  #wanted(epoch: number): Wanted {
+    const { order } = this.#inForce(epoch);
+    if (order.mode === 'installed' && order.image !== null) return order.image;
+    throw new BootwaveError({
+      code: 'RELEASE_NOT_INSTALLED',
+      what: 'the order in force names no image for the disk',
+      unchanged: 'nothing was done',
+      next: 'order mode installed with an image',
+    });
+  }
+
+  async #read(): Promise<ReleaseRecord> {
+    this.#record ??= await this.#parts.records.read();
+    return this.#record;
+  }
+
+  async #change(step: (record: ReleaseRecord) => ReleaseRecord): Promise<void> {
+    const before = await this.#read();
+    const after = step(before);
+    if (after === before) return;
+    await this.#parts.records.write(after);
+    this.#record = after;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+}
+
+function progressOf({ staging: { version, done, total } }: Run): Progress {
+  return { version, done, total };
+}
+
+function refusedBefore(version: string, reason: string): BootwaveError {
+  return new BootwaveError({
+    code: 'RELEASE_REFUSED',
+    what: `this node refuses image ${version}, which failed here: ${reason}`,
+    unchanged: 'nothing was done',
+    next: 'find out why; an order that names it as forgiven lets the node try again',
+  });
+}
+
+function unlessNotFetched(error: unknown): null {
+  if (error instanceof BootwaveError && error.code === 'STAGE_NOT_FETCHED') return null;
+  throw error;
+}
+
+function ignore(): void {}
+
+/** The work goes on; only the waiting ends. */
+function abandonable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason);
+    signal.addEventListener('abort', leave, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

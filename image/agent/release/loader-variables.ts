@@ -1,0 +1,40 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Vendor of the variables between boot loader and system (The Boot Loader Interface). */
+const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
+
+export type LoaderFacts = {
+  /** systemd-boot started this system, so it came from a disk; the UKI's own stub does not count. */
+  fromDisk: boolean;
+  /** File name of the image that this boot was counted on (LoaderBootCountPath); null when it was blessed. */
+  counted: string | null;
+  /** File name of the image that was started (LoaderEntrySelected). */
+  selected: string | null;
+  /** LoaderEntryDefault or LoaderEntryOneShot, by name; either makes systemd-boot ignore boot counting. */
+  pinned: string | null;
+};
+
+/** @param efivars mount point of efivarfs; without one nothing is known and nothing came from a disk */
+export async function readLoader(efivars: string): Promise<LoaderFacts> {
+  const read = (name: string) => variable(efivars, name);
+  const info = await read('LoaderInfo');
+  const counted = await read('LoaderBootCountPath');
+  const pins = ['LoaderEntryDefault', 'LoaderEntryOneShot'];
+  let pinned: string | null = null;
+  for (const name of pins) if ((await read(name)) !== null) pinned ??= name;
+  return {
+    fromDisk: info?.startsWith('systemd-boot') === true,
+    counted: counted?.split('\\').at(-1) ?? null,
+    selected: await read('LoaderEntrySelected'),
+    pinned,
+  };
+}
+
+/** UTF-16LE with a NUL at the end, behind four bytes of attributes. */
+async function variable(efivars: string, name: string): Promise<string | null> {
+  const content = await readFile(join(efivars, `${name}-${LOADER}`)).catch(() => null);
+  if (content === null || content.length <= 4) return null;
+  const text = content.subarray(4).toString('utf16le').replace(/\0+$/, '');
+  return text === '' ? null : text;
+}

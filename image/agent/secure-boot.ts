@@ -1,0 +1,91 @@
+import { access, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError } from '../../base/error.ts';
+import { run } from '../../base/run.ts';
+import type { Inventory } from '../../bootserver/enroll/protocol.ts';
+
+/** EFI_GLOBAL_VARIABLE and EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 3.3 and 32.6.1). */
+const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
+const IMAGE_SECURITY = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
+
+/** In this order: PK ends setup mode, and after it only what PK and KEK signed can be written (UEFI 2.10, 32.3). */
+const ENROLMENT = [
+  { name: 'db', guid: IMAGE_SECURITY },
+  { name: 'KEK', guid: GLOBAL },
+  { name: 'PK', guid: GLOBAL },
+] as const;
+
+/** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS (UEFI 2.10, 8.2). */
+const ATTRIBUTES = Buffer.from([0x27, 0, 0, 0]);
+
+/** One byte behind four of attributes; null when the firmware has no such variable. */
+async function flag(efivars: string, name: string): Promise<boolean | null> {
+  try {
+    return (await readFile(join(efivars, `${name}-${GLOBAL}`)))[4] === 1;
+  } catch {
+    return null;
+  }
+}
+
+/** @param efivars mount point of efivarfs; `absent` on BIOS machines and firmware that knows no Secure Boot */
+export async function secureBootState(efivars: string): Promise<Inventory['secureBoot']> {
+  const enabled = await flag(efivars, 'SecureBoot');
+  if (enabled === null) return 'absent';
+  if (enabled) return 'on';
+  return (await flag(efivars, 'SetupMode')) === true ? 'setup' : 'off';
+}
+
+/**
+ * Hands the machine over to the fleet's keys. In setup mode the firmware takes them from anyone, which is why it
+ * happens at the first boot, and never otherwise.
+ * @param fleet folder with db.auth, KEK.auth and PK.auth (EFI_VARIABLE_AUTHENTICATION_2 and signature lists)
+ * @throws BootwaveError `SECURE_BOOT_NOT_SETUP`, `SECURE_BOOT_REFUSED`
+ */
+export async function enrolSecureBoot(efivars: string, fleet: string): Promise<void> {
+  if ((await secureBootState(efivars)) !== 'setup') {
+    throw new BootwaveError({
+      code: 'SECURE_BOOT_NOT_SETUP',
+      what: 'the firmware is not in setup mode',
+      unchanged: 'no key was written',
+    });
+  }
+  // All three are read before the first is written: a half-enrolled machine is the worst outcome.
+  const updates = await Promise.all(
+    ENROLMENT.map(async ({ name, guid }) => ({
+      path: join(efivars, `${name}-${guid}`),
+      content: Buffer.concat([ATTRIBUTES, await readFile(join(fleet, `${name}.auth`))]),
+    })),
+  );
+  for (const { path, content } of updates) await writeVariable(path, content);
+  if ((await secureBootState(efivars)) === 'setup') {
+    throw new BootwaveError({
+      code: 'SECURE_BOOT_REFUSED',
+      what: 'the firmware took the keys and is still in setup mode',
+      next: 'look for a newer firmware of this machine, or enrol the keys in its setup screens',
+    });
+  }
+}
+
+async function writeVariable(path: string, content: Buffer): Promise<void> {
+  // efivarfs makes existing variables immutable, so that nobody bricks a machine by rm -rf (Linux efivarfs.rst).
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  // Where that cannot be undone, the write below fails and says so.
+  if (exists) await run('chattr', ['-i', path]).catch(() => {});
+  try {
+    await using handle = await open(path, 'w');
+    // One write is one SetVariable call.
+    const { bytesWritten } = await handle.write(content);
+    if (bytesWritten !== content.length)
+      throw new Error(`${bytesWritten} of ${content.length} bytes were taken`);
+  } catch (cause) {
+    throw new BootwaveError({
+      code: 'SECURE_BOOT_REFUSED',
+      what: `the firmware refused ${path.split('/').at(-1)}`,
+      next: 'enrol the keys in the setup screens of the firmware, or clear its keys there',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,163 @@
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError } from '../../base/error.ts';
+import { mustRun, run } from '../../base/run.ts';
+import { QUOTED_PCRS } from '../../bootserver/enroll/protocol.ts';
+
+/**
+ * TPMT_PUBLIC of the EK template L-1 up to the modulus: RSA 2048, AES-128-CFB (TCG EK Credential Profile 2.5, B.3.3).
+ * Equal templates give equal keys, so a key that the platform made persistent saves the search for primes.
+ */
+const EK_TEMPLATE =
+  '0001000b000300b20020837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa00060080004300100800000000000100';
+/** Handle of a persistent EK and NV index of its certificate, RSA (TCG EK Credential Profile 2.5, 2.2.1). */
+const EK_HANDLE = '0x81010001';
+const EK_CERTIFICATE = '0x01c00002';
+
+const AK_ATTRIBUTES = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
+
+/** Milliseconds: a discrete TPM may look for RSA primes for half a minute. */
+const PATIENCE = 90_000;
+
+export type TpmIdentity = {
+  /** TPM2B_PUBLIC. */
+  ek: Buffer;
+  /** DER; null where the TPM's maker put none in. */
+  ekCertificate: Buffer | null;
+  /** TPM2B_PUBLIC. */
+  ak: Buffer;
+  manufacturer: string;
+  firmware: string;
+};
+
+export type QuoteFiles = { attest: Buffer; signature: Buffer; pcrs: Record<string, string> };
+
+/** The machine's TPM, through tpm2-tools; `TPM2TOOLS_TCTI` in `environment` says which. */
+export class Tpm {
+  readonly #folder: string;
+  readonly #environment: NodeJS.ProcessEnv;
+
+  /** @param folder for saved contexts, on tmpfs; they are of use to this TPM until its next reset only */
+  constructor(folder: string, environment: NodeJS.ProcessEnv) {
+    this.#folder = folder;
+    this.#environment = environment;
+  }
+
+  async identify(): Promise<TpmIdentity> {
+    return this.#inScratch(async (scratch) => {
+      const ek = await this.#endorsementKey(scratch);
+      return {
+        ek,
+        ekCertificate: await this.#endorsementCertificate(scratch),
+        ak: await this.#makeAttestationKey(),
+        ...(await this.#maker()),
+      };
+    });
+  }
+
+  /**
+   * TPM2_Quote over `QUOTED_PCRS`, SHA-256 bank (TPM 2.0 Part 3, 18.4).
+   * @param extraData 32 bytes
+   */
+  async quote(extraData: Uint8Array): Promise<QuoteFiles> {
+    return this.#inScratch(async (scratch) => {
+      const file = (name: string) => join(scratch, name);
+      const args = [
+        ...['-c', this.#akContext, '-g', 'sha256', '-l', `sha256:${QUOTED_PCRS.join(',')}`],
+        ...['-q', Buffer.from(extraData).toString('hex'), '-F', 'values'],
+        ...['-m', file('attest'), '-s', file('signature'), '-o', file('pcrs')],
+      ];
+      const first = await this.#run('tpm2_quote', args);
+      if (first.code !== 0) {
+        // The saved context does not outlive a reset of the TPM; the key does.
+        await this.#makeAttestationKey();
+        await this.#must('tpm2_quote', args);
+      }
+      await this.#flush();
+      const values = await readFile(file('pcrs'));
+      if (values.length !== QUOTED_PCRS.length * 32) {
+        throw new BootwaveError({ code: 'TPM_BANK', what: 'this TPM has no SHA-256 bank with all PCRs' });
+      }
+      const pcrs = QUOTED_PCRS.map((pcr, i) => [pcr, values.toString('hex', i * 32, i * 32 + 32)] as const);
+      return {
+        attest: await readFile(file('attest')),
+        signature: await readFile(file('signature')),
+        pcrs: Object.fromEntries(pcrs),
+      };
+    });
+  }
+
+  get #akContext(): string {
+    return join(this.#folder, 'ak.ctx');
+  }
+
+  async #endorsementKey(scratch: string): Promise<Buffer> {
+    const file = join(scratch, 'ek.pub');
+    const persistent = await this.#run('tpm2_readpublic', ['-c', EK_HANDLE, '-f', 'tss', '-o', file]);
+    if (persistent.code === 0) {
+      const bytes = await readFile(file);
+      if (bytes.toString('hex', 2).startsWith(EK_TEMPLATE)) return bytes;
+    }
+    await this.#must('tpm2_createek', ['-G', 'rsa', '-c', join(scratch, 'ek.ctx'), '-u', file, '-f', 'tss']);
+    await this.#flush();
+    return readFile(file);
+  }
+
+  async #endorsementCertificate(scratch: string): Promise<Buffer | null> {
+    const file = join(scratch, 'ek.crt');
+    const read = await this.#run('tpm2_nvread', [EK_CERTIFICATE, '-o', file]);
+    if (read.code !== 0) return null;
+    const bytes = await readFile(file);
+    // Some makers fill the index up behind the certificate; its own length says where it ends (SEQUENCE, 2 bytes of length).
+    if (bytes.length < 4 || bytes.readUInt16BE(0) !== 0x3082) return null;
+    return bytes.subarray(0, Math.min(bytes.length, 4 + bytes.readUInt16BE(2)));
+  }
+
+  /** A primary of the endorsement hierarchy: the same key at every boot, kept nowhere (TPM 2.0 Part 1, 14.4). */
+  async #makeAttestationKey(): Promise<Buffer> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const file = join(this.#folder, 'ak.pub');
+    await this.#must('tpm2_createprimary', [
+      ...['-C', 'e', '-g', 'sha256', '-G', 'ecc256:ecdsa-sha256:null', '-a', AK_ATTRIBUTES],
+      ...['-c', this.#akContext, '-f', 'tss', '-o', file],
+    ]);
+    await this.#flush();
+    return readFile(file);
+  }
+
+  async #maker(): Promise<{ manufacturer: string; firmware: string }> {
+    const { stdout } = await this.#must('tpm2_getcap', ['properties-fixed']);
+    const property = (name: string) =>
+      Number(new RegExp(`TPM2_PT_${name}:\\s+raw: (0x[0-9A-Fa-f]+)`).exec(stdout)?.[1] ?? 0);
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(property('MANUFACTURER'));
+    const halves = [property('FIRMWARE_VERSION_1'), property('FIRMWARE_VERSION_2')];
+    return {
+      manufacturer: bytes.toString('latin1').replace(/[^\x21-\x7e]/g, ''),
+      firmware: halves.flatMap((half) => [half >>> 16, half & 0xffff]).join('.'),
+    };
+  }
+
+  /** Behind the kernel's resource manager nothing stays loaded; straight at a TPM three keys fill it. */
+  async #flush(): Promise<void> {
+    if (!this.#environment.TPM2TOOLS_TCTI?.includes('tpmrm')) await this.#run('tpm2_flushcontext', ['-t']);
+  }
+
+  #run(program: string, args: readonly string[]) {
+    return run(program, args, { env: this.#environment, timeout: PATIENCE });
+  }
+
+  #must(program: string, args: readonly string[]) {
+    return mustRun(program, args, { env: this.#environment, timeout: PATIENCE });
+  }
+
+  async #inScratch<T>(work: (scratch: string) => Promise<T>): Promise<T> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const scratch = await mkdtemp(join(this.#folder, 'work-'));
+    try {
+      return await work(scratch);
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { BootwaveError } from '../../base/error.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { DISK_LOADER, ensureLoaders } from './loaders.ts';
+
+/** What an image takes from a fleet's keys: public halves for the node, and the files that sign it. */
+export type FleetFiles = {
+  /** Name below /usr/lib/bootwave/fleet -> content. */
+  files: Map<string, Uint8Array>;
+  /** PEM, the `.pcrpkey` section (systemd-stub(7)). */
+  pcrKey: Uint8Array;
+  /** Paths of db's key and certificate, for sbsign. */
+  signing: { key: string; certificate: string };
+  /** Seconds since the epoch: no time before it makes sense on a node of this fleet. */
+  notBefore: number;
+};
+
+/** @throws BootwaveError `KEYS_MISSING` */
+export async function fleetFiles(paths: Pick<DataPaths, 'keys' | 'loaders'>): Promise<FleetFiles> {
+  const layout = keyLayout(paths.keys);
+  const { PK, KEK, db } = layout.secureBoot.variables;
+  const sources: [string, string][] = [
+    ['root.crt', layout.ca.root.certificate],
+    ['PK.auth', PK.auth],
+    ['KEK.auth', KEK.auth],
+    ['db.auth', db.auth],
+    ['client.pub', layout.ssh.pub],
+    ['order.pub', layout.order.pub],
+  ];
+  const missing: string[] = [];
+  const read = async (path: string): Promise<Uint8Array> => {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      missing.push(path);
+      return new Uint8Array(0);
+    }
+  };
+  const files = new Map<string, Uint8Array>();
+  for (const [name, path] of sources) files.set(name, await read(path));
+  const pcrKey = await read(layout.pcr.pub);
+  await read(db.key);
+  await read(db.certificate);
+  if (missing.length > 0) {
+    throw new BootwaveError({
+      code: 'KEYS_MISSING',
+      what: `an image needs the fleet's keys, and in ${paths.keys} these are missing: ${missing
+        .map((path) => relative(paths.keys, path))
+        .join(', ')}`,
+      unchanged: 'nothing was built or published',
+      next: "run 'bootwave keys init'; it makes only what is missing",
+    });
+  }
+  await ensureLoaders(paths);
+  files.set(DISK_LOADER, await readFile(join(paths.loaders, DISK_LOADER)));
+  const root = new X509Certificate(files.get('root.crt') as Buffer);
+  return {
+    files,
+    pcrKey,
+    signing: { key: db.key, certificate: db.certificate },
+    notBefore: Math.floor(Date.parse(root.validFrom) / 1000),
+  };
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+
+/** What systemd-stub 252 measures into PCR 11, in its order (systemd-stub(7), src/fundamental/tpm-pcr.h). */
+export const MEASURED_SECTIONS = [
+  '.linux',
+  '.osrel',
+  '.cmdline',
+  '.initrd',
+  '.splash',
+  '.dtb',
+  '.pcrpkey',
+] as const;
+
+const sha256 = (...data: Uint8Array[]): Buffer => {
+  const hash = createHash('sha256');
+  for (const piece of data) hash.update(piece);
+  return hash.digest();
+};
+
+/**
+ * PCR 11 of the SHA-256 bank as it stands once the stub has handed over to the kernel: for every section its name
+ * with the closing zero, then its content. The image masks systemd's pcrphase units, so this value also holds while
+ * the agent quotes. The same as `systemd-measure calculate --bank=sha256 --phase=:`.
+ * @returns 64 hex digits
+ */
+export function predictPcr11(sections: ReadonlyMap<string, Uint8Array>): string {
+  let pcr: Buffer = Buffer.alloc(32);
+  for (const name of MEASURED_SECTIONS) {
+    const data = sections.get(name);
+    if (data === undefined) continue;
+    pcr = sha256(pcr, sha256(Buffer.from(`${name}\0`)));
+    pcr = sha256(pcr, sha256(data));
+  }
+  return pcr.toString('hex');
+}

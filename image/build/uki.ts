@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { predictPcr11 } from './pcr.ts';
+import { addSections } from './pe.ts';
+
+/**
+ * The kernel's built-in command line. Under Secure Boot nobody can change it; without, a network boot loader may, so
+ * nothing that must hold depends on it. The last console that exists is /dev/console: the serial line where there is
+ * one, else the screen; the agent writes to both.
+ */
+export const COMMAND_LINE = [
+  'console=tty0',
+  'console=ttyS0,115200',
+  // A panic restarts the machine after this many seconds, so that boot counting can fall back.
+  'panic=10',
+  'quiet',
+  'loglevel=3',
+  // Nobody reads audit records; without them every process start is cheaper.
+  'audit=0',
+  'systemd.show_status=no',
+].join(' ');
+
+export type UkiParts = {
+  /** systemd-stub, unsigned. */
+  stub: Buffer;
+  osRelease: string;
+  cmdline: string;
+  /** PEM. */
+  pcrKey: Uint8Array;
+  linux: Uint8Array;
+  initrd: Uint8Array;
+};
+
+export type Uki = {
+  unsigned: Buffer;
+  unsignedSha256: string;
+  pcr11: string;
+};
+
+/** UKI as in UAPI.5 and systemd-stub(7); the large sections last, so that the small ones are in the first blocks. */
+export function assembleUki(parts: UkiParts): Uki {
+  const sections = [
+    { name: '.osrel', data: Buffer.from(parts.osRelease) },
+    { name: '.cmdline', data: Buffer.from(`${parts.cmdline}\0`) },
+    { name: '.pcrpkey', data: parts.pcrKey },
+    { name: '.linux', data: parts.linux },
+    { name: '.initrd', data: parts.initrd },
+  ];
+  const unsigned = addSections(parts.stub, sections);
+  return {
+    unsigned,
+    unsignedSha256: createHash('sha256').update(unsigned).digest('hex'),
+    pcr11: predictPcr11(new Map(sections.map(({ name, data }) => [name, data]))),
+  };
+}

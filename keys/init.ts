@@ -1,0 +1,221 @@
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import ssh2 from 'ssh2';
+import { createFileAtomic } from '../base/files.ts';
+import { mustRun } from '../base/run.ts';
+import { AUTHORITY_COMMON_NAME, spkiOf } from './authority.ts';
+import { type DistinguishedName, makeCertificate } from './certificate.ts';
+import {
+  AUTHORITIES,
+  type KeyLayout,
+  keyLayout,
+  SECURE_BOOT_VARIABLES,
+  type SecureBootVariable,
+} from './layout.ts';
+
+const generate = promisify(generateKeyPair);
+
+export type InitResult = { folder: string; created: string[]; kept: string[] };
+
+const YEAR = 365.25 * 24 * 3600_000;
+/** Bits. The root lives longest; the issuing CAs sign most; firmware in the field is sure of 2048 only. */
+const RSA_BITS = { root: 3072, issuing: 2048, secureBoot: 2048, pcr: 2048 } as const;
+/** Years. Firmware does not check dates, and an expired PK would only worry people. */
+const YEARS = { root: 20, issuing: 10, secureBoot: 30 } as const;
+
+/**
+ * Makes every key and certificate that is missing below `folder` and never touches one that is there, so it can be
+ * run again at any time: after an interruption, or when a newer release needs one more key.
+ */
+export async function initKeys(folder: string): Promise<InitResult> {
+  const layout = keyLayout(folder);
+  const result: InitResult = { folder, created: [], kept: [] };
+  const ensure = ensureIn(folder, result);
+  for (const path of [
+    layout.ca.root.key,
+    layout.secureBoot.owner,
+    layout.ssh.key,
+    layout.pcr.key,
+    layout.order.key,
+  ]) {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  }
+  await initAuthorities(layout, ensure);
+  await initSecureBoot(layout, ensure);
+  await initSsh(layout, ensure);
+  await initSigner(layout.pcr, ensure, () => rsaKey(RSA_BITS.pcr));
+  await initSigner(layout.order, ensure, async () => pkcs8((await generate('ed25519')).privateKey));
+  return result;
+}
+
+/** Content of a file, made by `make` only when it is missing. */
+type Ensure = (path: string, make: () => Promise<string | Uint8Array>, mode?: number) => Promise<Buffer>;
+
+function ensureIn(folder: string, result: InitResult): Ensure {
+  return async (path, make, mode = 0o600) => {
+    const there = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (there !== null) {
+      result.kept.push(relative(folder, path));
+      return there;
+    }
+    const created = await createFileAtomic(path, await make(), mode);
+    (created ? result.created : result.kept).push(relative(folder, path));
+    // Another process may have won the race: what is on disk is the truth.
+    return readFile(path);
+  };
+}
+
+const PUBLIC = 0o644;
+
+function pkcs8(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }) as string;
+}
+
+async function rsaKey(bits: number): Promise<string> {
+  return pkcs8((await generate('rsa', { modulusLength: bits })).privateKey);
+}
+
+function validity(years: number): { notBefore: Date; notAfter: Date } {
+  // An hour back: a node whose clock is a little behind must still accept it.
+  const from = Date.now() - 3600_000;
+  return { notBefore: new Date(from), notAfter: new Date(from + years * YEAR) };
+}
+
+/** The issuing CAs name their purpose in extKeyUsage too: OpenSSL then refuses a node's certificate as a server's. */
+const AUTHORITY_USAGE = {
+  nodes: { clientAuth: true },
+  servers: { serverAuth: true },
+  operators: { clientAuth: true },
+} as const;
+
+async function initAuthorities(layout: KeyLayout, ensure: Ensure): Promise<void> {
+  const rootKey = createPrivateKey(await ensure(layout.ca.root.key, () => rsaKey(RSA_BITS.root)));
+  const rootName: DistinguishedName = { commonName: AUTHORITY_COMMON_NAME.root };
+  const rootSpki = spkiOf(rootKey);
+  await ensure(
+    layout.ca.root.certificate,
+    async () =>
+      makeCertificate({
+        subject: rootName,
+        issuer: rootName,
+        spki: rootSpki,
+        signer: rootKey,
+        ...validity(YEARS.root),
+        extensions: [
+          { name: 'basicConstraints', cA: true, pathLenConstraint: 1, critical: true },
+          { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+        ],
+      }).pem,
+    PUBLIC,
+  );
+  for (const name of AUTHORITIES) {
+    const key = createPrivateKey(await ensure(layout.ca[name].key, () => rsaKey(RSA_BITS.issuing)));
+    await ensure(
+      layout.ca[name].certificate,
+      async () =>
+        makeCertificate({
+          subject: { commonName: AUTHORITY_COMMON_NAME[name] },
+          issuer: rootName,
+          issuerSpki: rootSpki,
+          spki: spkiOf(key),
+          signer: rootKey,
+          ...validity(YEARS.issuing),
+          extensions: [
+            { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
+            { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+            { name: 'extKeyUsage', ...AUTHORITY_USAGE[name] },
+          ],
+        }).pem,
+      PUBLIC,
+    );
+  }
+}
+
+/** Who signs the update of which variable (UEFI 2.10, 32.3.1): PK signs itself and KEK, KEK signs db. */
+const SIGNED_BY: Record<SecureBootVariable, SecureBootVariable> = { PK: 'PK', KEK: 'PK', db: 'KEK' };
+
+async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> {
+  const { owner, variables } = layout.secureBoot;
+  const guid = (await ensure(owner, async () => `${randomUUID()}\n`, PUBLIC)).toString('utf8').trim();
+  for (const name of SECURE_BOOT_VARIABLES) {
+    const key = createPrivateKey(await ensure(variables[name].key, () => rsaKey(RSA_BITS.secureBoot)));
+    const subject = { commonName: `Bootwave Secure Boot ${name}`, organization: guid };
+    await ensure(
+      variables[name].certificate,
+      async () =>
+        makeCertificate({
+          subject,
+          issuer: subject,
+          spki: spkiOf(key),
+          signer: key,
+          ...validity(YEARS.secureBoot),
+          extensions: [{ name: 'basicConstraints', cA: false, critical: true }],
+        }).pem,
+      PUBLIC,
+    );
+  }
+  for (const name of SECURE_BOOT_VARIABLES) {
+    const files = variables[name];
+    await ensure(
+      files.esl,
+      () => throughFile((out) => ['cert-to-efi-sig-list', ['-g', guid, files.certificate, out]]),
+      PUBLIC,
+    );
+    const signer = variables[SIGNED_BY[name]];
+    // The signature holds its time; made once and kept, so that every image carries the same bytes.
+    await ensure(
+      files.auth,
+      () =>
+        throughFile((out) => [
+          'sign-efi-sig-list',
+          ['-g', guid, '-k', signer.key, '-c', signer.certificate, name, files.esl, out],
+        ]),
+      PUBLIC,
+    );
+  }
+}
+
+/** Runs a tool that only writes to a named file, and hands back what it wrote. */
+async function throughFile(command: (out: string) => [string, string[]]): Promise<Buffer> {
+  const folder = await mkdtemp(join('/tmp', 'bootwave-keys-'));
+  try {
+    const out = join(folder, 'out');
+    const [program, args] = command(out);
+    await mustRun(program, args);
+    return await readFile(out);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function initSsh(layout: KeyLayout, ensure: Ensure): Promise<void> {
+  const secret = await ensure(
+    layout.ssh.key,
+    async () => ssh2.utils.generateKeyPairSync('ed25519', { comment: 'bootwave orchestrator' }).private,
+  );
+  await ensure(layout.ssh.pub, async () => sshPublicLine(secret), PUBLIC);
+}
+
+function sshPublicLine(secret: Buffer): string {
+  const parsed = ssh2.utils.parseKey(secret);
+  if (parsed instanceof Error) throw parsed;
+  return `${parsed.type} ${parsed.getPublicSSH().toString('base64')} bootwave orchestrator\n`;
+}
+
+async function initSigner(
+  files: { key: string; pub: string },
+  ensure: Ensure,
+  make: () => Promise<string>,
+): Promise<void> {
+  const secret = createPrivateKey(await ensure(files.key, make));
+  await ensure(
+    files.pub,
+    async () => createPublicKey(secret).export({ type: 'spki', format: 'pem' }) as string,
+    PUBLIC,
+  );
+}

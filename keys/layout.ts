@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+
+export const AUTHORITIES = ['nodes', 'servers', 'operators'] as const;
+export type AuthorityName = (typeof AUTHORITIES)[number];
+
+/** UEFI variables in the order in which they must be written: PK last, because it ends setup mode (UEFI 2.10, 32.3). */
+export const SECURE_BOOT_VARIABLES = ['db', 'KEK', 'PK'] as const;
+export type SecureBootVariable = (typeof SECURE_BOOT_VARIABLES)[number];
+
+type KeyAndCertificate = { key: string; certificate: string };
+
+/** Every file below the keys folder, in one place. Secrets end in `.key`; all else may be shown to anyone. */
+export type KeyLayout = {
+  folder: string;
+  secureBoot: {
+    /** GUID that marks the fleet's entries in db and KEK (EFI_SIGNATURE_DATA.SignatureOwner). */
+    owner: string;
+    variables: Record<SecureBootVariable, KeyAndCertificate & { esl: string; auth: string }>;
+  };
+  ca: Record<AuthorityName | 'root', KeyAndCertificate>;
+  /** What the orchestrator shows to a node's sshd. */
+  ssh: { key: string; pub: string };
+  /** Signs the PCR 11 policy of released images (systemd-measure); its public half is `.pcrpkey` in the UKI. */
+  pcr: { key: string; pub: string };
+  /** Ed25519; signs the orders that nodes obey. */
+  order: { key: string; pub: string };
+};
+
+export function keyLayout(folder: string): KeyLayout {
+  const variable = (name: SecureBootVariable) => ({
+    key: join(folder, 'secure-boot', `${name}.key`),
+    certificate: join(folder, 'secure-boot', `${name}.crt`),
+    esl: join(folder, 'secure-boot', `${name}.esl`),
+    auth: join(folder, 'secure-boot', `${name}.auth`),
+  });
+  const ca = (name: string) => ({
+    key: join(folder, 'ca', `${name}.key`),
+    certificate: join(folder, 'ca', `${name}.crt`),
+  });
+  return {
+    folder,
+    secureBoot: {
+      owner: join(folder, 'secure-boot', 'owner.guid'),
+      variables: { db: variable('db'), KEK: variable('KEK'), PK: variable('PK') },
+    },
+    ca: { root: ca('root'), nodes: ca('nodes'), servers: ca('servers'), operators: ca('operators') },
+    ssh: { key: join(folder, 'ssh', 'client.key'), pub: join(folder, 'ssh', 'client.pub') },
+    pcr: { key: join(folder, 'pcr', 'policy.key'), pub: join(folder, 'pcr', 'policy.pub') },
+    order: { key: join(folder, 'order', 'order.key'), pub: join(folder, 'order', 'order.pub') },
+  };
+}

@@ -1,0 +1,84 @@
+import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { relative } from 'node:path';
+import ssh2 from 'ssh2';
+import { keyLayout } from './layout.ts';
+
+export type ShownKey = {
+  file: string;
+  kind: 'certificate' | 'public key';
+  /** Subject of a certificate, comment or algorithm of a key. */
+  name: string;
+  /** SHA-256 of the certificate or of the SubjectPublicKeyInfo, hex. */
+  fingerprint: string;
+  /** Milliseconds since the epoch; null where nothing expires. */
+  notAfter: number | null;
+  /** What is wrong with it, in words; empty when nothing is. */
+  problems: string[];
+};
+
+/** What the public files say, and whether the secret beside each is there and closed to others. Reads no secret. */
+export async function showKeys(folder: string): Promise<ShownKey[]> {
+  const layout = keyLayout(folder);
+  const shown: ShownKey[] = [];
+  const certificates = [...Object.values(layout.ca), ...Object.values(layout.secureBoot.variables)];
+  for (const { key, certificate } of certificates) {
+    shown.push(
+      await show(certificate, key, (content) => {
+        const parsed = new X509Certificate(content);
+        return {
+          kind: 'certificate',
+          name: parsed.subject.replaceAll('\n', ', '),
+          fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
+          notAfter: new Date(parsed.validTo).getTime(),
+        };
+      }),
+    );
+  }
+  for (const { key, pub } of [layout.pcr, layout.order]) {
+    shown.push(
+      await show(pub, key, (content) => {
+        const parsed = createPublicKey(content);
+        const der = parsed.export({ type: 'spki', format: 'der' });
+        return {
+          kind: 'public key',
+          name: parsed.asymmetricKeyType ?? 'unknown',
+          fingerprint: createHash('sha256').update(der).digest('hex'),
+          notAfter: null,
+        };
+      }),
+    );
+  }
+  shown.push(
+    await show(layout.ssh.pub, layout.ssh.key, (content) => {
+      const parsed = ssh2.utils.parseKey(content);
+      if (parsed instanceof Error) throw parsed;
+      return {
+        kind: 'public key',
+        name: parsed.type,
+        fingerprint: createHash('sha256').update(parsed.getPublicSSH()).digest('hex'),
+        notAfter: null,
+      };
+    }),
+  );
+  return shown.map((entry) => ({ ...entry, file: relative(folder, entry.file) }));
+}
+
+async function show(
+  file: string,
+  secret: string,
+  read: (content: Buffer) => Omit<ShownKey, 'file' | 'problems'>,
+): Promise<ShownKey> {
+  const problems: string[] = [];
+  const status = await stat(secret).catch(() => null);
+  if (status === null) problems.push('its private key is missing');
+  else if ((status.mode & 0o077) !== 0) problems.push('its private key can be read by others (chmod 600)');
+  try {
+    const facts = read(await readFile(file));
+    if (facts.notAfter !== null && facts.notAfter < Date.now()) problems.push('expired');
+    return { file, ...facts, problems };
+  } catch {
+    problems.push('missing or unreadable');
+    return { file, kind: 'public key', name: '', fingerprint: '', notAfter: null, problems };
+  }
+}

@@ -1,0 +1,438 @@
+/**
+ * A rack in a box. Every process of a lab runs in its namespace and outlives the command that started it; what is
+ * running stands in the lab's folder, so that any process can open the lab, drive it, and take it down.
+ */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError } from '../base/error.ts';
+import type { RunOptions, RunResult } from '../base/run.ts';
+import { Console } from './console.ts';
+import type { LabEvent } from './events.ts';
+import { fromQmp } from './events.ts';
+import { proveAccelerator } from './kvm.ts';
+import { type Accelerator, checkFolder, HOST_FILES, type PowerOverrides, tapName } from './machine.ts';
+import {
+  createNamespace,
+  endProcessesIn,
+  LAB_NETWORK,
+  removeNamespace,
+  runInNamespace,
+} from './namespace.ts';
+import { type NodePower, PoweredNode } from './node.ts';
+import { isAlive, type ProcessId, statOf } from './process.ts';
+import { Qmp, type QmpEvent } from './qmp.ts';
+import { type ServiceOptions, serviceOf, startService, stopService } from './service.ts';
+import { checkName, type LabNode, type NodeSpec, placeNodes } from './spec.ts';
+import {
+  claimFolder,
+  exists,
+  type LabRecord,
+  labFolder,
+  listServices,
+  type PowerRecord,
+  readLab,
+  removeContent,
+  serviceLog,
+  writeLab,
+} from './state.ts';
+
+export type LabOptions = {
+  /** As a node's name. Default `lab`. */
+  name?: string;
+  /** Default: a folder of this name below `BOOTWAVE_LAB`, else below `/var/lib/bootwave-lab`. Removed by `down`. */
+  folder?: string;
+  nodes: readonly NodeSpec[];
+  /** The boot server's data directory; default `data` in the lab's folder. Elsewhere it is never removed. */
+  dataFolder?: string;
+  /** Default: proved. */
+  accelerator?: Accelerator;
+  /** Ends the making of the lab, and later every wait. It does not take the lab down: that is `down`. */
+  signal?: AbortSignal;
+  onEvent?: (event: LabEvent) => void;
+};
+
+export type NodeStatus = LabNode & { power: NodePower };
+export type LabStatus = {
+  name: string;
+  folder: string;
+  namespace: string;
+  dataFolder: string;
+  accelerator: Accelerator;
+  nodes: NodeStatus[];
+  /** Running services by name. */
+  services: Record<string, ProcessId>;
+};
+
+const BOOT_SERVER = 'bootserver';
+const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
+
+/**
+ * Makes a lab with all its nodes off.
+ * @throws BootwaveError `LAB_EXISTS`, `LAB_NAME`, `LAB_SPEC`, `LAB_FOLDER`, `LAB_HOST`; nothing is left behind then
+ */
+export async function createLab(options: LabOptions): Promise<Lab> {
+  const name = checkName(options.name ?? 'lab', 'lab');
+  const folder = options.folder ?? labFolder(name);
+  checkFolder(folder);
+  const nodes = placeNodes(name, options.nodes);
+  await checkHost();
+  options.signal?.throwIfAborted();
+  const record: LabRecord = {
+    format: 1,
+    name,
+    namespace: `bw-${name}-${Math.random().toString(16).slice(2, 8)}`,
+    dataFolder: options.dataFolder ?? join(folder, 'data'),
+    accelerator: options.accelerator ?? 'tcg',
+    nodes,
+  };
+  await claimFolder(folder, record);
+  const lab = new Lab(folder, record, options);
+  try {
+    await lab.make(options.accelerator);
+  } catch (error) {
+    await lab.down();
+    throw error;
+  }
+  return lab;
+}
+
+export type OpenOptions = Pick<LabOptions, 'signal' | 'onEvent'>;
+
+/** @throws BootwaveError `LAB_UNKNOWN`, `LAB_STATE` */
+export async function openLab(folder: string, options: OpenOptions = {}): Promise<Lab> {
+  return new Lab(folder, await readLab(folder), options);
+}
+
+export class Lab {
+  readonly folder: string;
+  #record: LabRecord;
+  readonly #nodes: Map<string, PoweredNode>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onEvent: (event: LabEvent) => void;
+  /** A watcher that tells nobody would only be in the way of one that does. */
+  readonly #reports: boolean;
+  readonly #watched = new Map<string, { attached: Promise<void>; over: Promise<void> }>();
+
+  /** Use `createLab` or `openLab`. */
+  constructor(folder: string, record: LabRecord, options: Pick<LabOptions, 'signal' | 'onEvent'>) {
+    this.folder = folder;
+    this.#record = record;
+    this.#signal = options.signal;
+    this.#onEvent = options.onEvent ?? (() => {});
+    this.#reports = options.onEvent !== undefined;
+    this.#nodes = this.#fleet();
+  }
+
+  get name(): string {
+    return this.#record.name;
+  }
+  get namespace(): string {
+    return this.#record.namespace;
+  }
+  get dataFolder(): string {
+    return this.#record.dataFolder;
+  }
+  get accelerator(): Accelerator {
+    return this.#record.accelerator;
+  }
+  get nodes(): readonly LabNode[] {
+    return this.#record.nodes;
+  }
+
+  /** @internal */
+  async make(accelerator?: Accelerator): Promise<void> {
+    const { folder } = this;
+    const smm = this.nodes.some((node) => node.secureBoot);
+    // Both are waited for even when one fails: what is still being made cannot be taken down.
+    const [proof, network] = await Promise.allSettled([
+      accelerator === undefined && proveAccelerator('kvm', { folder, smm, signal: this.#signal }),
+      createNamespace(this.namespace, this.nodes.map(tapName)),
+    ]);
+    if (network.status === 'rejected') throw network.reason;
+    if (proof.status === 'rejected') throw proof.reason;
+    if (proof.value) this.#record = { ...this.#record, accelerator: 'kvm' };
+    this.#signal?.throwIfAborted();
+    for (const [name, node] of this.#fleet()) this.#nodes.set(name, node);
+    await mkdir(this.dataFolder, { recursive: true, mode: 0o700 });
+    for (const node of this.#nodes.values()) {
+      this.#signal?.throwIfAborted();
+      await node.install();
+    }
+    await writeLab(folder, this.#record);
+    this.#onEvent({
+      kind: 'made',
+      lab: this.name,
+      namespace: this.namespace,
+      nodes: this.nodes.length,
+      accelerator: this.accelerator,
+    });
+  }
+
+  async status(): Promise<LabStatus> {
+    const { name, folder, namespace, dataFolder, accelerator } = this;
+    const nodes: NodeStatus[] = [];
+    for (const node of this.#nodes.values()) nodes.push({ ...node.spec, power: await node.power() });
+    const services: Record<string, ProcessId> = {};
+    for (const service of await listServices(folder)) {
+      const id = await serviceOf(folder, service);
+      if (id !== undefined) services[service] = id;
+    }
+    return { name, folder, namespace, dataFolder, accelerator, nodes, services };
+  }
+
+  // --- power -------------------------------------------------------------------------------------------------------
+
+  async powerOn(name: string, overrides: PowerOverrides = {}): Promise<void> {
+    const power = await this.#node(name).on(overrides, this.#signal);
+    if (this.#reports) await this.#attach(name, power);
+  }
+
+  /** Pulls the plug. */
+  async powerOff(name: string): Promise<void> {
+    await this.#node(name).off();
+    await held(this.#watched.get(name)?.over);
+  }
+
+  async cycle(name: string, overrides: PowerOverrides = {}): Promise<void> {
+    await this.powerOff(name);
+    await this.powerOn(name, overrides);
+  }
+
+  /** The reset button: power stays on. */
+  async reset(name: string): Promise<void> {
+    await this.qmp(name, 'system_reset');
+  }
+
+  /**
+   * Switches nodes on one after the other, because two emulated machines booting at once on two cores take longer than
+   * one after the other.
+   * @param until what a node must have reached before the next one gets power; default `settled`
+   */
+  async powerOnInTurn(
+    names: readonly string[],
+    until = (name: string) => this.settled(name).then(() => {}),
+  ): Promise<void> {
+    for (const [i, name] of names.entries()) {
+      await this.powerOn(name);
+      if (i < names.length - 1) await until(name);
+    }
+  }
+
+  /**
+   * Waits until a node no longer works hard (under 30 % of a core for 3 seconds) or is off.
+   * @param timeout milliseconds
+   * @returns false when the time was up first
+   */
+  async settled(name: string, timeout = 120_000): Promise<boolean> {
+    const ticksIn3s = 3 * 100 * 0.3;
+    const end = performance.now() + timeout;
+    while (performance.now() < end) {
+      const power = await this.#node(name).power();
+      if (!power.on) return true;
+      const before = statOf(power.qemu.pid)?.cpuTicks ?? 0;
+      await sleep(3000, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
+      if ((statOf(power.qemu.pid)?.cpuTicks ?? 0) - before < ticksIn3s) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Reports that a node is on, then its resets, watchdog and end, for as long as this process lives. Nothing to do is no
+   * error. QEMU serves one watcher at a time; another one then only sees the end.
+   */
+  async watch(name: string): Promise<void> {
+    const power = await this.#node(name).power();
+    if (power.on) await this.#attach(name, power);
+  }
+
+  #attach(name: string, power: PowerRecord): Promise<void> {
+    const known = this.#watched.get(name);
+    if (known !== undefined) return known.attached;
+    const attached = Promise.withResolvers<void>();
+    const over = this.#follow(this.#node(name), power, attached.resolve).finally(() => {
+      this.#watched.delete(name);
+      attached.resolve();
+    });
+    this.#watched.set(name, { attached: attached.promise, over });
+    return attached.promise;
+  }
+
+  async #follow(node: PoweredNode, power: PowerRecord, attached: () => void): Promise<void> {
+    const { name } = node.spec;
+    this.#onEvent({ kind: 'on', node: name });
+    const take = (message: QmpEvent) => {
+      const event = fromQmp(name, message);
+      if (event !== undefined) this.#onEvent(event);
+    };
+    const qmp = await Qmp.connect(node.files.events, take, 1000).catch(() => undefined);
+    attached();
+    await qmp?.unref().closed;
+    while (isAlive(power.qemu)) await sleep(100, undefined, { ref: false });
+    this.#onEvent({ kind: 'off', node: name, why: await node.endOf(power) });
+  }
+
+  // --- what a node shows -------------------------------------------------------------------------------------------
+
+  /** Starts reading where the last power-on began; each call is a reader of its own. */
+  async console(name: string): Promise<Console> {
+    const node = this.#node(name);
+    const power = await node.power();
+    const from = power.on ? power.consoleFrom : await node.lastConsoleFrom();
+    return new Console(name, node.files, from, async () => (await node.power()).on);
+  }
+
+  /** All that the console ever showed, as it came. */
+  consoleLog(name: string): Promise<string> {
+    return readFile(this.#node(name).files.consoleLog, 'utf8').catch(() => '');
+  }
+
+  consoleLogFile(name: string): string {
+    return this.#node(name).files.consoleLog;
+  }
+
+  /** The unix socket of the serial line, for a terminal. */
+  consoleSocket(name: string): string {
+    return this.#node(name).files.console;
+  }
+
+  /** The screen as a PNG. */
+  async screenshot(name: string): Promise<Buffer> {
+    const filename = join(this.#node(name).files.folder, `screen-${process.pid}.png`);
+    try {
+      await this.qmp(name, 'screendump', { filename, format: 'png' });
+      return await readFile(filename);
+    } finally {
+      await rm(filename, { force: true });
+    }
+  }
+
+  /** @throws BootwaveError `LAB_QMP` */
+  async qmp(name: string, command: string, args?: Record<string, unknown>): Promise<unknown> {
+    const qmp = await Qmp.connect(this.#node(name).files.qmp);
+    try {
+      return await qmp.execute(command, args);
+    } finally {
+      qmp.close();
+    }
+  }
+
+  // --- the wire ----------------------------------------------------------------------------------------------------
+
+  /** Runs a program in the lab's network to its end. */
+  inNamespace(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return runInNamespace(this.namespace, program, args, options);
+  }
+
+  /** `bootwave up` on the lab's bridge; resolves when it says that it is ready. */
+  async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
+    const { bridge, range } = LAB_NETWORK;
+    const args = [
+      '--data',
+      this.dataFolder,
+      'up',
+      '--interface',
+      bridge,
+      '--range',
+      range,
+      '--json',
+      ...extraArgs,
+    ];
+    const from = (await this.bootServerLog()).length;
+    return this.startService(BOOT_SERVER, PROGRAM, args, {
+      ready: async () => (await this.bootServerLog()).slice(from).includes('{"ready":'),
+      ...options,
+    });
+  }
+
+  stopBootServer(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    return this.stopService(BOOT_SERVER, signal);
+  }
+
+  bootServerLog(): Promise<string> {
+    return this.serviceLog(BOOT_SERVER);
+  }
+
+  /** A program beside the nodes that runs until it is stopped; its output goes to `serviceLog`. */
+  async startService(
+    name: string,
+    program: string,
+    args: readonly string[],
+    options: ServiceOptions = {},
+  ): Promise<void> {
+    const signal = options.signal ?? this.#signal;
+    const { id, child } = await startService(this.folder, this.namespace, name, program, args, {
+      ...options,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    child.on('exit', (code, by) => this.#onEvent({ kind: 'service-off', service: name, code, signal: by }));
+    this.#onEvent({ kind: 'service-on', service: name, pid: id.pid });
+  }
+
+  stopService(name: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    return stopService(this.folder, name, signal);
+  }
+
+  serviceLog(name: string): Promise<string> {
+    return readFile(serviceLog(this.folder, name), 'utf8').catch(() => '');
+  }
+
+  // --- the end -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Ends everything and removes it; can be called again after it was interrupted. Only processes that the lab recorded,
+   * by pid and start time, or that run in its namespace are ended.
+   * @param keep leave the folder (disks, logs) for a look; only the processes and the namespace go
+   */
+  async down({ keep = false } = {}): Promise<void> {
+    // The boot server first, so that it sees its clients go and not the other way round.
+    for (const service of await listServices(this.folder)) await this.stopService(service);
+    await Promise.all([...this.#nodes.values()].map((node) => node.off()));
+    await endProcessesIn(this.namespace, 3000);
+    await held(Promise.all([...this.#watched.values()].map(({ over }) => over)));
+    if (!keep) await removeContent(this.folder);
+    await removeNamespace(this.namespace);
+    await rm(keep ? join(this.folder, 'lab.json') : this.folder, { recursive: true, force: true });
+    this.#onEvent({ kind: 'down', lab: this.name });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.down();
+  }
+
+  #fleet(): Map<string, PoweredNode> {
+    const { namespace, accelerator, nodes } = this.#record;
+    return new Map(
+      nodes.map((node) => [node.name, new PoweredNode(this.folder, namespace, accelerator, node)]),
+    );
+  }
+
+  #node(name: string): PoweredNode {
+    const node = this.#nodes.get(name);
+    if (node !== undefined) return node;
+    throw new BootwaveError({
+      code: 'LAB_NO_NODE',
+      what: `lab ${this.name} has no node ${name}`,
+      next: `it has ${[...this.#nodes.keys()].join(', ')}`,
+    });
+  }
+}
+
+/** Watching must not keep a process alive; waiting for its last word must. */
+async function held<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
+  const handle = setInterval(() => {}, 1000);
+  try {
+    return await promise;
+  } finally {
+    clearInterval(handle);
+  }
+}
+
+async function checkHost(): Promise<void> {
+  const fail = (what: string, next: string) =>
+    new BootwaveError({ code: 'LAB_HOST', what, unchanged: 'no lab was made', next });
+  if (process.getuid?.() !== 0) throw fail('a lab needs root, for its network namespace', 'run it as root');
+  if (!(await exists('/dev/net/tun'))) throw fail('this host has no /dev/net/tun', `load it: 'modprobe tun'`);
+  for (const file of HOST_FILES)
+    if (!(await exists(file))) throw fail(`${file} is missing`, `run 'make setup'`);
+}

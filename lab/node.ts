@@ -1,0 +1,172 @@
+/** One node: its files, its TPM, its power. Any process may drive it; a lock lets one at a time. */
+import { chmod, copyFile, mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError } from '../base/error.ts';
+import { mustRun } from '../base/run.ts';
+import { complaints, type End, endOf } from './end.ts';
+import { withLock } from './lock.ts';
+import {
+  type Accelerator,
+  type NodeFiles,
+  nodeFiles,
+  PLAIN_PXE_SCRIPT,
+  type PowerOverrides,
+  qemuArguments,
+  tpmArguments,
+  VARS_TEMPLATE,
+} from './machine.ts';
+import { inNamespaceArguments } from './namespace.ts';
+import { isAlive, type ProcessId, startDetached, stopProcess } from './process.ts';
+import { Qmp } from './qmp.ts';
+import type { LabNode } from './spec.ts';
+import { exists, nodeFolder, type PowerRecord, readPower, sizeOf, writePower } from './state.ts';
+
+export type NodePower =
+  | ({ on: true } & PowerRecord)
+  /** `never-on` until the first power-on. */
+  | { on: false; why: End | 'never-on' };
+
+export class PoweredNode {
+  readonly spec: LabNode;
+  readonly files: NodeFiles;
+  readonly #namespace: string;
+  readonly #accelerator: Accelerator;
+
+  constructor(labFolder: string, namespace: string, accelerator: Accelerator, spec: LabNode) {
+    this.spec = spec;
+    this.files = nodeFiles(nodeFolder(labFolder, spec.name));
+    this.#namespace = namespace;
+    this.#accelerator = accelerator;
+  }
+
+  /** Makes what the node keeps over its power cycles: blank disk, UEFI variables in setup mode, TPM. */
+  async install(): Promise<void> {
+    const { folder, disk, vars, tpmState, plainPxe } = this.files;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await (await open(disk, 'a', 0o600)).close();
+    await truncate(disk, this.spec.diskGiB * 2 ** 30);
+    if (this.spec.firmware === 'bios') {
+      await writeFile(plainPxe, PLAIN_PXE_SCRIPT);
+    } else if (!(await exists(vars))) {
+      await copyVars(VARS_TEMPLATE, vars);
+    }
+    if (this.spec.tpm && !(await exists(tpmState))) {
+      await mkdir(tpmState, { mode: 0o700 });
+      // One PCR bank, as servers are delivered: firmware hashes a whole image once for every bank.
+      await mustRun('swtpm_setup', ['--tpm2', '--tpm-state', tpmState, '--pcr-banks', 'sha256']);
+    }
+  }
+
+  async power(): Promise<NodePower> {
+    const record = await readPower(this.files.power);
+    if (record === undefined) return { on: false, why: 'never-on' };
+    if (isAlive(record.qemu)) return { on: true, ...record };
+    return { on: false, why: await this.endOf(record) };
+  }
+
+  /** Where the last power-on's output begins in the console log, bytes; 0 when there was none. */
+  async lastConsoleFrom(): Promise<number> {
+    return (await readPower(this.files.power))?.consoleFrom ?? 0;
+  }
+
+  /** @throws BootwaveError `LAB_NODE_ON`, `LAB_QEMU`, `LAB_TPM`, `LAB_SPEC` */
+  on(overrides: PowerOverrides, signal?: AbortSignal): Promise<PowerRecord> {
+    return withLock(this.files.lock, () => this.#on(overrides, signal));
+  }
+
+  /** As pulling the plug: the guest is not asked. Off already is no error. */
+  async off(): Promise<void> {
+    // A lab whose making was interrupted has nodes without a folder.
+    if (await exists(this.files.folder)) await withLock(this.files.lock, () => this.#off());
+  }
+
+  async #off(): Promise<void> {
+    const record = await readPower(this.files.power);
+    if (record === undefined) return;
+    await stopProcess(record.qemu, 5000);
+    if (record.tpm !== undefined) await stopProcess(record.tpm, 2000);
+  }
+
+  async #on(overrides: PowerOverrides, signal?: AbortSignal): Promise<PowerRecord> {
+    const { files, spec } = this;
+    if ((await this.power()).on) {
+      throw new BootwaveError({ code: 'LAB_NODE_ON', what: `node ${spec.name} is on already` });
+    }
+    if (overrides.vars !== undefined && spec.firmware === 'bios') {
+      throw new BootwaveError({ code: 'LAB_SPEC', what: `node ${spec.name}: a BIOS has no UEFI variables` });
+    }
+    // What a killed QEMU left: a TPM process that nobody uses, and sockets that nobody serves.
+    await this.#off();
+    const { console, qmp, events, tpmSocket } = files;
+    for (const socket of [console, qmp, events, tpmSocket]) await rm(socket, { force: true });
+    if (overrides.vars !== undefined) await copyVars(overrides.vars, files.vars);
+    signal?.throwIfAborted();
+
+    const tpm = spec.tpm ? await this.#startTpm() : undefined;
+    const [consoleFrom, logFrom] = [await sizeOf(files.consoleLog), await sizeOf(files.qemuLog)];
+    const qemu = await startDetached(
+      'ip',
+      inNamespaceArguments(
+        this.#namespace,
+        'qemu-system-x86_64',
+        qemuArguments(spec, files, this.#accelerator, overrides),
+      ),
+      files.qemuLog,
+    );
+    const record: PowerRecord = {
+      qemu: qemu.id,
+      consoleFrom,
+      logFrom,
+      since: Date.now(),
+      ...(tpm === undefined ? {} : { tpm }),
+    };
+    await writePower(files.power, record);
+    try {
+      while (!(await exists(files.events)) && isAlive(qemu.id)) await sleep(10);
+      (await Qmp.connect(files.qmp)).close();
+    } catch (cause) {
+      await this.#off();
+      // A machine may be done before anyone could ask: that is its own doing, not a failure to start.
+      if ((await this.endOf(record)) === 'powered-itself-off') return record;
+      throw new BootwaveError({
+        code: 'LAB_QEMU',
+        what: `node ${spec.name} did not switch on: ${complaints(await this.#log(logFrom))
+          .slice(-3)
+          .join('; ')}`,
+        cause,
+      });
+    }
+    return record;
+  }
+
+  async #startTpm(): Promise<ProcessId> {
+    const { files } = this;
+    const args = inNamespaceArguments(this.#namespace, 'swtpm', tpmArguments(files));
+    const { id } = await startDetached('ip', args, files.tpmLog);
+    while (isAlive(id)) {
+      if (await exists(files.tpmSocket)) return id;
+      await sleep(5);
+    }
+    const words = (await readFile(files.tpmLog, 'utf8').catch(() => '')).trim().split('\n').slice(-2);
+    throw new BootwaveError({
+      code: 'LAB_TPM',
+      what: `the TPM of node ${this.spec.name} did not start: ${words.join('; ')}`,
+    });
+  }
+
+  /** Why a power-on ended that has ended. */
+  async endOf(record: PowerRecord): Promise<End> {
+    return endOf(await this.#log(record.logFrom));
+  }
+
+  async #log(from: number): Promise<string> {
+    const bytes = await readFile(this.files.qemuLog).catch(() => Buffer.alloc(0));
+    return bytes.subarray(from).toString('utf8');
+  }
+}
+
+/** Debian ships its template read-only for all but root; the copy is the node's to write. */
+async function copyVars(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await chmod(to, 0o600);
+}

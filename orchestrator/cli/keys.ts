@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import { initKeys } from '../../keys/init.ts';
+import { showKeys } from '../../keys/show.ts';
+import { pathsOf, print, table } from './context.ts';
+
+export function register(program: Command): void {
+  const keys = program.command('keys').description('the keys and certificates of the fleet');
+
+  keys
+    .command('init')
+    .description(
+      'make what is missing: Secure Boot keys, fleet CA, SSH, PCR policy and order keys; overwrites nothing',
+    )
+    .option('--json')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const result = await initKeys(pathsOf(command).keys);
+      print(options.json, result, () =>
+        result.created.length === 0
+          ? `nothing to make: all ${result.kept.length} files are in ${result.folder}`
+          : `made ${result.created.length} files in ${result.folder} (kept ${result.kept.length}):\n${result.created
+              .map((file) => `  ${file}`)
+              .join('\n')}\nback this folder up and keep it secret: whoever has it owns the fleet`,
+      );
+    });
+
+  keys
+    .command('show')
+    .description('fingerprints, expiry and problems; reads no secret')
+    .option('--json')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const shown = await showKeys(pathsOf(command).keys);
+      print(options.json, shown, () =>
+        table(
+          ['FILE', 'NAME', 'SHA-256', 'EXPIRES', 'PROBLEMS'],
+          shown.map((key) => [
+            key.file,
+            key.name,
+            key.fingerprint.slice(0, 16),
+            key.notAfter === null ? '-' : new Date(key.notAfter).toISOString().slice(0, 10),
+            key.problems.join(', ') || '-',
+          ]),
+        ),
+      );
+      if (shown.some((key) => key.problems.length > 0)) process.exitCode = 1;
+    });
+}

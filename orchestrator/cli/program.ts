@@ -1,0 +1,24 @@
+import { Command } from 'commander';
+import { register as audit } from './audit.ts';
+import { register as demo } from './demo.ts';
+import { register as doctor } from './doctor.ts';
+import { register as image } from './image.ts';
+import { register as keys } from './keys.ts';
+import { register as lab } from './lab.ts';
+import { register as node } from './node.ts';
+import { register as rollout } from './rollout.ts';
+import { register as site } from './site.ts';
+import { register as up } from './up.ts';
+
+/** The feature list: one file per group of commands, in the order a new user needs them. */
+const groups = [keys, image, up, site, node, rollout, audit, doctor, lab, demo];
+
+export function program(): Command {
+  const bootwave = new Command('bootwave')
+    .description('From power-on to a trusted, running member of a fleet')
+    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
+    .showHelpAfterError()
+    .exitOverride();
+  for (const register of groups) register(bootwave);
+  return bootwave;
+}

@@ -1,0 +1,42 @@
+import { access } from 'node:fs/promises';
+import { BootwaveError } from '../../base/error.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { connect } from '../redis/connect.ts';
+import { judgeKeeping, keepingOf } from '../redis/external.ts';
+import { type Check, fail, ok, warn } from './check.ts';
+
+const NAME = 'Redis';
+
+/** Does the Redis of the fleet records answer, and does it keep what it acknowledges? */
+export async function checkRedis(paths: DataPaths): Promise<Check> {
+  const external = (process.env.BOOTWAVE_REDIS_URL ?? '') !== '';
+  // The doctor changes nothing: where no records are yet, none are begun.
+  if (!external && !(await exists(paths.redis))) {
+    return ok(NAME, `the embedded one starts when it is first needed, in ${paths.redis}`);
+  }
+  try {
+    const { redis, close } = await connect(paths);
+    try {
+      if (!external) return ok(NAME, `the embedded one answers, records are in ${paths.redis}`);
+      const info = await Promise.all(
+        ['memory', 'persistence', 'replication'].map((part) => redis.info(part)),
+      );
+      const warnings = judgeKeeping(keepingOf(info.join('\n')));
+      return warnings.length === 0
+        ? ok(NAME, 'the one of BOOTWAVE_REDIS_URL answers and keeps what it acknowledges')
+        : warn(NAME, warnings.join('; '), 'change its configuration');
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    if (!(error instanceof BootwaveError)) throw error;
+    return fail(NAME, error.what, error.next ?? '');
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

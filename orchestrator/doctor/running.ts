@@ -1,0 +1,45 @@
+import { type PortOwner, portOwners } from '../../bootserver/sockets-owner.ts';
+
+/** A `bootwave up` that has the DHCP port. */
+export type RunningServer = {
+  pid: number;
+  interface: string;
+  proxy: boolean;
+  /** Undefined where its command line leaves them at the default. */
+  httpPort?: number;
+  httpsPort?: number;
+};
+
+const DHCP_PORT = 67;
+
+/** Those whose command line this user may see: as root, all. */
+export async function runningServers(): Promise<RunningServer[]> {
+  return (await portOwners('udp', DHCP_PORT)).flatMap((owner) => asServer(owner) ?? []);
+}
+
+/** Reads `... orchestrator/cli/main.ts [--data X] up --interface eth1 ...`. */
+export function asServer({ pid, args }: PortOwner): RunningServer | undefined {
+  const program = args.findIndex((arg) => arg.endsWith('/orchestrator/cli/main.ts'));
+  const words = args.slice(program + 1);
+  if (program === -1 || !words.includes('up')) return undefined;
+  const device = wordAfter(words, '--interface');
+  if (device === undefined) return undefined;
+  const http = wordAfter(words, '--http-port');
+  const https = wordAfter(words, '--https-port');
+  return {
+    pid,
+    interface: device,
+    proxy: words.includes('--proxy'),
+    ...(http === undefined ? {} : { httpPort: Number(http) }),
+    ...(https === undefined ? {} : { httpsPort: Number(https) }),
+  };
+}
+
+/** `--name value` or `--name=value`. */
+function wordAfter(words: readonly string[], name: string): string | undefined {
+  for (const [i, word] of words.entries()) {
+    if (word === name) return words[i + 1];
+    if (word.startsWith(`${name}=`)) return word.slice(name.length + 1);
+  }
+  return undefined;
+}

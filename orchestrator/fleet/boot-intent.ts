@@ -1,0 +1,53 @@
+import type { BootIntent, Sighting } from '../../bootserver/directory.ts';
+import type { NodeRecord } from './record.ts';
+import type { Site } from './site.ts';
+
+export type IntentContext = {
+  site: Site;
+  /** Whether an open expectation names this MAC. */
+  expected: boolean;
+  /** Version of the image for whoever is wanted to run none in particular; null: none is published. */
+  defaultImage: string | null;
+};
+
+/**
+ * What the fleet wants of a machine that boots from the network. The MAC proves nothing: what follows from it is the
+ * same public image for all, or silence, never a secret.
+ */
+export function intentFor(record: NodeRecord | null, sighting: Sighting, c: IntentContext): BootIntent {
+  if (sighting.arch === 'bios' && c.site.policy.bios === 'refuse') {
+    return { kind: 'refuse', reason: `site ${c.site.name} refuses machines that boot by BIOS` };
+  }
+  if (record === null) {
+    if (!c.site.policy.acceptUnknown && !c.expected) {
+      return {
+        kind: 'refuse',
+        reason: `site ${c.site.name} takes only expected machines; bootwave node expect --mac ${sighting.mac} --site ${c.site.name}`,
+      };
+    }
+    return image(null, c, c.expected ? 'expected' : 'new hardware');
+  }
+  // Refused and not left to its disk: what stands on the disk of a machine that was put out is nothing of ours to start.
+  if ((record.state === 'rejected' || record.state === 'retired') && !c.expected) {
+    const next = record.state === 'rejected' ? `approve ${record.name}` : `expect --mac ${sighting.mac}`;
+    return { kind: 'refuse', reason: `node ${record.name} is ${record.state}; bootwave node ${next}` };
+  }
+  if (record.state === 'quarantined' || record.state === 'recovering') {
+    return image(
+      record.wanted.image,
+      c,
+      `node ${record.name} is ${record.state} and must not start from its disk`,
+    );
+  }
+  if (record.wanted.mode === 'installed' && record.installedAt !== null) {
+    return { kind: 'disk', reason: `node ${record.name} is installed` };
+  }
+  return image(record.wanted.image, c, `node ${record.name}`);
+}
+
+function image(wanted: string | null, c: IntentContext, reason: string): BootIntent {
+  const version = wanted ?? c.defaultImage;
+  return version === null
+    ? { kind: 'refuse', reason: 'no image is published; bootwave image build' }
+    : { kind: 'image', version, reason };
+}

@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { KEYS } from './keys.ts';
+import { script } from './script.ts';
+
+/** One record: any hash with a state and an epoch. Nodes, sites and expectations today, rollouts and steps later. */
+export type RecordChange = {
+  key: string;
+  /** What the record must be now; null: it must not exist. */
+  expect: { state: string; epoch: number } | null;
+  next: {
+    state: string;
+    epoch: number;
+    /** The whole record, JSON. */
+    body: string;
+    /** Further hash fields, for scripts that must not parse the body. */
+    fields?: Readonly<Record<string, string>>;
+  };
+};
+
+/** Side effects that stand or fall with the records. `claim` and `older` are conditions as well. */
+export type Op =
+  | { op: 'join' | 'leave'; key: string; value: string }
+  /** Takes a unique value; refused as `taken` unless it is free, already ours, or owned by one of `from`. */
+  | { op: 'claim'; key: string; field: string; owner: string; from?: readonly string[] }
+  /** Takes a value only when it is free; never refused. */
+  | { op: 'offer'; key: string; field: string; owner: string }
+  /** Gives a value up when it is ours. */
+  | { op: 'release'; key: string; field: string; owner: string }
+  | { op: 'score'; key: string; member: string; score: number }
+  | { op: 'unscore'; key: string; member: string }
+  /** Refused as a conflict when the member's score has risen above `than`. */
+  | { op: 'older'; key: string; member: string; than: number };
+
+/** `entry` is JSON; `node` also enters it into that node's own history. */
+export type AuditLine = { entry: string; node?: string };
+
+export type Change = {
+  records: readonly RecordChange[];
+  ops?: readonly Op[];
+  audit?: readonly AuditLine[];
+  /** Wake-ups for the queue, read by a relay: at least once, so their readers look before they act. */
+  outbox?: readonly { topic: string; body: string }[];
+};
+
+export type Committed =
+  | { result: 'done' }
+  /** Somebody else was faster: look again. */
+  | { result: 'conflict'; key: string }
+  /** A unique value belongs to another. */
+  | { result: 'taken'; key: string; field: string; owner: string };
+
+/**
+ * All or nothing: compares every record with (state, epoch), checks every claim, then writes records, indexes, audit
+ * and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost reply is
+ * recognised as done.
+ */
+const commitScript = script<string[]>(`
+local change = cjson.decode(ARGV[1])
+local mine = false
+for _, r in ipairs(change.records) do
+  local now = redis.call('HMGET', KEYS[r.key], 'state', 'epoch', 'write')
+  if now[3] == change.write then
+    mine = true
+  elseif r.state == '' then
+    if now[1] then return {'conflict', KEYS[r.key]} end
+  elseif now[1] ~= r.state or now[2] ~= r.epoch then
+    return {'conflict', KEYS[r.key]}
+  end
+end
+if mine then return {'done'} end
+for _, o in ipairs(change.ops) do
+  if o.op == 'claim' then
+    local owner = redis.call('HGET', KEYS[o.key], o.field)
+    if owner and owner ~= o.owner then
+      local free = false
+      for _, from in ipairs(o.from) do free = free or owner == from end
+      if not free then return {'taken', KEYS[o.key], o.field, owner} end
+    end
+  elseif o.op == 'older' then
+    local score = redis.call('ZSCORE', KEYS[o.key], o.member)
+    if score and tonumber(score) > tonumber(o.than) then return {'conflict', KEYS[o.key]} end
+  end
+end
+for _, r in ipairs(change.records) do
+  redis.call('DEL', KEYS[r.key])
+  redis.call('HSET', KEYS[r.key], 'write', change.write, unpack(r.set))
+end
+for _, o in ipairs(change.ops) do
+  local key = KEYS[o.key]
+  if o.op == 'join' then redis.call('SADD', key, o.value)
+  elseif o.op == 'leave' then redis.call('SREM', key, o.value)
+  elseif o.op == 'claim' then redis.call('HSET', key, o.field, o.owner)
+  elseif o.op == 'offer' then redis.call('HSETNX', key, o.field, o.owner)
+  elseif o.op == 'release' then
+    if redis.call('HGET', key, o.field) == o.owner then redis.call('HDEL', key, o.field) end
+  elseif o.op == 'score' then redis.call('ZADD', key, o.score, o.member)
+  elseif o.op == 'unscore' then redis.call('ZREM', key, o.member)
+  end
+end
+for _, a in ipairs(change.audit) do
+  local id = redis.call('XADD', KEYS[change.log], '*', 'entry', a.entry)
+  if a.of then redis.call('XADD', KEYS[a.of], id, 'r', '') end
+end
+for _, m in ipairs(change.outbox) do
+  redis.call('XADD', KEYS[change.out], '*', 'topic', m.topic, 'body', m.body)
+end
+return {'done'}
+`);
+
+export async function commit(redis: Redis, change: Change): Promise<Committed> {
+  const keys: string[] = [];
+  const places = new Map<string, number>();
+  const place = (key: string): number => {
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    places.set(key, keys.push(key));
+    return keys.length;
+  };
+  const wire = {
+    write: randomBytes(9).toString('base64url'),
+    records: change.records.map(({ key, expect, next }) => ({
+      key: place(key),
+      state: expect?.state ?? '',
+      epoch: String(expect?.epoch ?? 0),
+      set: [
+        ['state', next.state],
+        ['epoch', String(next.epoch)],
+        ['body', next.body],
+        ...Object.entries(next.fields ?? {}),
+      ].flat(),
+    })),
+    ops: (change.ops ?? []).map((op) => ({
+      ...op,
+      key: place(op.key),
+      ...(op.op === 'claim' ? { from: op.from ?? [] } : {}),
+      // Numbers travel as text: Lua would print large ones in scientific notation.
+      ...(op.op === 'score' ? { score: String(op.score) } : {}),
+      ...(op.op === 'older' ? { than: String(op.than) } : {}),
+    })),
+    audit: (change.audit ?? []).map(({ entry, node }) => ({
+      entry,
+      ...(node === undefined ? {} : { of: place(KEYS.auditOf(node)) }),
+    })),
+    outbox: change.outbox ?? [],
+    log: place(KEYS.audit),
+    out: place(KEYS.outbox),
+  };
+  const [result, key = '', field = '', owner = ''] = await commitScript(redis, keys, [JSON.stringify(wire)]);
+  if (result === 'taken') return { result, key, field, owner };
+  return result === 'conflict' ? { result, key } : { result: 'done' };
+}

@@ -1,0 +1,270 @@
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type {
+  BootEvent,
+  BootIntent,
+  IssuedCertificate,
+  NodeDirectory,
+  Sighting,
+} from '../../bootserver/directory.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import { intentFor } from './boot-intent.ts';
+import { decisionFor } from './events/decide.ts';
+import { enrol } from './events/enrol.ts';
+import { certified, heartbeat } from './events/live.ts';
+import type { Expectation } from './expectation.ts';
+import { close } from './expectations.ts';
+import type { Fleet } from './fleet.ts';
+import { automaticName } from './names.ts';
+import type { Outcome } from './outcome.ts';
+import type { NodeRecord } from './record.ts';
+import { RefusalBudget } from './refusal-budget.ts';
+import type { Extras } from './store.ts';
+import { isMember } from './transitions.ts';
+
+export type DirectoryLimits = {
+  pending: number;
+  refusals: { perPeer: number; overall: number; window: number };
+  repeats: { perPeer: number; overall: number; window: number };
+};
+
+export const DIRECTORY_LIMITS: DirectoryLimits = {
+  /** Machines that may wait for approval at once; expected machines are not counted. */
+  pending: 4096,
+  /** Audited refusals a minute; what is left out is counted. */
+  refusals: { perPeer: 10, overall: 300, window: 60_000 },
+  /** Changes a minute that a known machine may make in its own record, by enrolling again or by its heartbeats. */
+  repeats: { perPeer: 60, overall: Number.POSITIVE_INFINITY, window: 60_000 },
+};
+
+export type DirectoryOptions = {
+  fleet: Fleet;
+  /** The site that this boot server serves. */
+  site: string;
+  /** Version of the newest published image, null when there is none. */
+  defaultImage: () => Promise<string | null>;
+  log: Logger;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  limits?: Partial<DirectoryLimits>;
+};
+
+/** The fleet as one site's boot server sees it. */
+export class FleetDirectory implements NodeDirectory {
+  readonly #fleet: Fleet;
+  readonly #site: string;
+  readonly #defaultImage: () => Promise<string | null>;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #limits: DirectoryLimits;
+  readonly #budget: RefusalBudget;
+  readonly #repeats: RefusalBudget;
+
+  constructor(options: DirectoryOptions) {
+    this.#fleet = options.fleet;
+    this.#site = options.site;
+    this.#defaultImage = options.defaultImage;
+    this.#log = options.log;
+    this.#now = options.now ?? Date.now;
+    this.#limits = { ...DIRECTORY_LIMITS, ...options.limits };
+    this.#budget = new RefusalBudget(this.#limits.refusals);
+    this.#repeats = new RefusalBudget(this.#limits.repeats);
+  }
+
+  bootIntent(sighting: Sighting): Promise<BootIntent> {
+    return this.#ask(async () => {
+      const { nodes, sites, expectations } = this.#fleet;
+      const [id, site, expected, defaultImage] = await Promise.all([
+        nodes.idOfMac(sighting.mac),
+        sites.get(this.#site),
+        expectations.expectsMac(sighting.mac, this.#site, this.#now()),
+        this.#defaultImage(),
+      ]);
+      const record = id === null ? null : await nodes.get(id);
+      return intentFor(record, sighting, { site, expected, defaultImage });
+    });
+  }
+
+  async sawBoot(event: BootEvent): Promise<void> {
+    try {
+      await this.#fleet.machines.saw(event, this.#site);
+    } catch (error) {
+      this.#log.debug({ mac: event.mac, step: event.step, reason: messageOf(error) }, 'boot event not kept');
+    }
+  }
+
+  enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
+    return this.#ask(async () => {
+      for (let attempt = 0; ; attempt += 1) {
+        const name = automaticName(enrolment.id, attempt);
+        if (name === null) break;
+        let expectation: Expectation | null = null;
+        const done = await this.#fleet.nodes.update(enrolment.id, async (record) => {
+          const look = await this.#look(record, enrolment, name);
+          expectation = look.context.expectation;
+          const outcome = enrol(record, enrolment, look.context);
+          if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
+          return { outcome, extras: extrasOf(outcome, expectation, look.retired) };
+        });
+        if (done.kind === 'taken') continue;
+        if (done.kind === 'refused') {
+          await this.refused({ code: done.code, what: done.what, from: enrolment.address, id: enrolment.id });
+          return { state: 'rejected', reason: done.what.slice(0, 256) };
+        }
+        if (done.kind === 'changed' && enrolment.token !== null && expectation === null) {
+          if (!isMember(done.record.state)) {
+            const what = 'the enrolment token is unknown, used, expired or for another site';
+            await this.refused({ code: 'TOKEN_INVALID', what, from: enrolment.address, id: enrolment.id });
+          }
+        }
+        if (done.kind === 'changed') {
+          const { id, name, state, words, reason } = done.record;
+          this.#log.info({ id, node: name, state, words: words.join(' '), reason }, 'enrolment');
+        }
+        return decisionFor(done.record, enrolment.spkiDigest);
+      }
+      throw new BootwaveError({
+        code: 'NAME_TAKEN',
+        what: `no free name was found for ${enrolment.id}`,
+        unchanged: 'the machine was not recorded',
+        next: 'expect it under a name of your choice',
+      });
+    });
+  }
+
+  decisionOf(id: string, spkiDigest: string): Promise<EnrolmentDecision> {
+    return this.#ask(async () => decisionFor(await this.#fleet.nodes.get(id), spkiDigest));
+  }
+
+  recordCertificate(id: string, certificate: IssuedCertificate): Promise<void> {
+    return this.#ask(async () => {
+      const done = await this.#fleet.nodes.update(id, (record) => {
+        if (record === null) throw notKnown(id);
+        return { outcome: certified(record, certificate, this.#now()) };
+      });
+      if (done.kind !== 'refused') return;
+      throw new BootwaveError({
+        code: done.code,
+        what: done.what,
+        unchanged: 'the certificate was not recorded and must not be handed out',
+        next: 'the machine must enrol again',
+      });
+    });
+  }
+
+  heartbeat(id: string, serial: string, beat: Heartbeat): Promise<boolean> {
+    return this.#ask(async () => {
+      const at = this.#now();
+      const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
+      if (quick === 'same') return true;
+      if (quick === 'changed') {
+        // It was heard; what it says anew is taken from a later beat.
+        if (!this.#repeats.spend('heartbeat', id, at).write) return true;
+        const done = await this.#fleet.nodes.update(id, (record) => {
+          if (record === null) throw notKnown(id);
+          return { outcome: heartbeat(record, serial, beat, at) };
+        });
+        if (done.kind === 'changed') {
+          const { name, state, reason } = done.record;
+          this.#log.info({ id, node: name, state, reason }, 'heartbeat');
+        }
+        if (done.kind !== 'refused') return true;
+      }
+      return false;
+    });
+  }
+
+  async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {
+    const at = this.#now();
+    const { write, leftOut } = this.#budget.spend(event.code, event.from, at);
+    if (!write) return;
+    this.#log.warn({ ...event, leftOut }, 'refused');
+    try {
+      await this.#fleet.audit.append({
+        at,
+        actor: 'bootserver',
+        ...(event.id === undefined ? {} : { node: event.id }),
+        action: 'refused',
+        reason: `${event.code}: ${event.what}`,
+        detail: { from: event.from, ...(leftOut === 0 ? {} : { leftOut: String(leftOut) }) },
+      });
+    } catch (error) {
+      // The refusal stands whether or not it can be written down.
+      this.#log.error({ code: event.code, reason: messageOf(error) }, 'a refusal could not be audited');
+    }
+  }
+
+  /** Every change is audited for ever: who is not a member could fill the memory under as many ids as it likes. */
+  #mayRepeat(record: NodeRecord, { id, address }: Enrolment): void {
+    const peer = isMember(record.state) ? id : address;
+    if (this.#repeats.spend('enrol', peer, this.#now()).write) return;
+    throw new BootwaveError({
+      code: 'ENROL_TOO_OFTEN',
+      what: 'this machine enrolled too often within a minute',
+      unchanged: 'its record is as it was',
+      next: 'it tries again by itself',
+    });
+  }
+
+  async #look(record: NodeRecord | null, enrolment: Enrolment, name: string) {
+    const { nodes, sites, expectations } = this.#fleet;
+    const macs = enrolment.inventory.nics.map((nic) => nic.mac);
+    const shown = {
+      macs,
+      serial: enrolment.inventory.serial,
+      ekDigest: enrolment.ekDigest,
+      token: enrolment.token,
+    };
+    const member = record !== null && isMember(record.state);
+    const [site, expectation, owners, pending] = await Promise.all([
+      sites.get(this.#site),
+      member ? null : expectations.find(shown, this.#site, this.#now()),
+      nodes.ownersOf(macs),
+      record === null ? nodes.count('pending') : 0,
+    ]);
+    const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
+    const retired = (await nodes.getMany(others as string[]))
+      .filter((other) => other.state === 'retired')
+      .map((other) => other.id);
+    const conflicts = macs.filter((_, i) => {
+      const owner = owners[i] ?? null;
+      return owner !== null && owner !== enrolment.id && !retired.includes(owner);
+    });
+    const room = pending < this.#limits.pending;
+    return { context: { site, expectation, name, conflicts, room }, retired };
+  }
+
+  /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    try {
+      return await question();
+    } catch (error) {
+      if (error instanceof BootwaveError) throw error;
+      throw new BootwaveError({
+        code: 'DIRECTORY_UNAVAILABLE',
+        what: `the fleet's records cannot be reached: ${messageOf(error)}`,
+        unchanged: 'nothing was changed',
+        next: 'it is tried again with the next request; is Redis running?',
+        cause: error,
+      });
+    }
+  }
+}
+
+/** The expectation ends in the transaction in which it lets the node in. */
+function extrasOf(outcome: Outcome, expectation: Expectation | null, retired: readonly string[]): Extras {
+  if (expectation === null || outcome.kind !== 'changed' || outcome.record.expectation !== expectation.id) {
+    return { from: retired };
+  }
+  const { record, ops } = close(expectation, 'used', outcome.record.id);
+  return { records: [record], ops, from: [expectation.id, ...retired] };
+}
+
+function notKnown(id: string): BootwaveError {
+  return new BootwaveError({
+    code: 'NODE_UNKNOWN',
+    what: `there is no node '${id.slice(0, 80)}'`,
+    unchanged: 'nothing was changed',
+    next: 'the machine must enrol again',
+  });
+}

@@ -1,0 +1,215 @@
+import type { Enrolment } from '../../../bootserver/enroll/protocol.ts';
+import { describe, type Expectation } from '../expectation.ts';
+import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';
+import type { Mark, NodeRecord } from '../record.ts';
+import type { Site } from '../site.ts';
+import { isMember } from '../transitions.ts';
+
+/** What the fleet knows around an enrolment. */
+export type EnrolContext = {
+  site: Site;
+  /** The open expectation that this machine fulfils. */
+  expectation: Expectation | null;
+  /** Free name for a machine that has none. */
+  name: string;
+  /** MACs of its inventory that belong to another record. */
+  conflicts: readonly string[];
+  /** Whether one more machine may wait for approval: anybody on the wire can invent machines. */
+  room: boolean;
+};
+
+/** A machine proved possession of its keys. Where it stands now follows from its record, the site and expectations. */
+export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
+  const barred = barredBySite(record, e, c);
+  if (barred !== null) return barred;
+  if (record === null) return first(e, c);
+  if (record.state === 'retired') return c.expectation === null ? gone(record) : again(record, e, c);
+  if (record.state === 'quarantined' || record.state === 'recovering') return fenced(record);
+  return isMember(record.state) ? member(record, e, c) : again(record, e, c);
+}
+
+function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Refusal | null {
+  const { name, policy } = c.site;
+  if (e.ekDigest === null && policy.noTpm === 'refuse') {
+    return refuse('ENROL_NO_TPM', `site ${name} refuses machines without a TPM`);
+  }
+  if (e.inventory.firmware.kind === 'bios' && policy.bios === 'refuse') {
+    return refuse('ENROL_BIOS', `site ${name} refuses machines that boot by BIOS`);
+  }
+  if (e.inventory.secureBoot !== 'on' && policy.secureBoot === 'require') {
+    return refuse('ENROL_NO_SECURE_BOOT', `site ${name} refuses machines whose Secure Boot is not on`);
+  }
+  if (!policy.acceptUnknown && record === null && c.expectation === null) {
+    return refuse(
+      'ENROL_NOT_EXPECTED',
+      `site ${name} takes only machines that are expected`,
+      `expect it: bootwave node expect --site ${name} --serial '${e.inventory.serial}'`,
+    );
+  }
+  if (record === null && c.expectation === null && !c.room) {
+    return refuse(
+      'ENROL_TOO_MANY_PENDING',
+      'too many machines wait for approval',
+      'reject those that are not yours: bootwave node list --state pending',
+    );
+  }
+  return null;
+}
+
+/** Never seen before: pending, and at once approved when it was expected. */
+function first(e: Enrolment, c: EnrolContext): Outcome {
+  const fresh: NodeRecord = {
+    id: e.id,
+    name: c.expectation?.name ?? c.name,
+    state: 'discovered',
+    epoch: 0,
+    reason: '',
+    wanted: { mode: 'netboot', image: null },
+    installedAt: null,
+    createdAt: e.at,
+    approvedAt: null,
+    approvedBy: null,
+    changedAt: e.at,
+    expectation: null,
+    ...facts(e, c),
+  };
+  return take(fresh, ...steps(e, c, 'waits for approval', {}));
+}
+
+/** Pending, rejected or retired: the new keys replace the old ones; only an expectation changes where it stands. */
+function again(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
+  if (c.expectation === null) {
+    if (sameSession(record, e)) return { kind: 'same' };
+    const step = { at: e.at, actor: 'node', action: 'enrol', reason: 'enrolled again' };
+    return take(record, { ...step, to: record.state, set: facts(e, c) });
+  }
+  const name = c.expectation.name ?? (record.state === 'retired' ? c.name : record.name);
+  if (record.state === 'rejected') return take(record, admit(e, c.expectation, { name, ...facts(e, c) }));
+  return take(record, ...steps(e, c, 'enrolled again', { name, ...facts(e, c) }));
+}
+
+/** An approved node came back: the TPM shows that it is the same one. */
+function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
+  if (record.identity.akName !== e.akName) {
+    return refuse(
+      'ENROL_AK_CHANGED',
+      `a machine claims to be node ${record.name} but signs with another attestation key`,
+      `if the machine's TPM was replaced or reset, retire ${record.name} and expect it again`,
+    );
+  }
+  if (sameSession(record, e)) return { kind: 'same' };
+  const step = { at: e.at, actor: 'policy', action: 'enrol' };
+  if (sameKey(record, e)) {
+    // Keys live in memory: whoever still holds this one has not restarted. Its certificate lasts until the next one.
+    const { certificateSerial, notAfter } = record.identity;
+    const { healthy, reason } = record.observed;
+    const { identity, observed, ...set } = facts(e, c);
+    return take(record, {
+      ...step,
+      to: record.state,
+      reason: 'proved its key again',
+      set: {
+        ...set,
+        identity: { ...identity, certificateSerial, notAfter },
+        observed: { ...observed, healthy, reason },
+      },
+    });
+  }
+  const set = facts(e, c);
+  if (e.ekDigest === null && c.site.policy.noTpm === 'pending') {
+    const reason = 'restarted, and without a TPM it cannot show that it is the same machine';
+    return take(record, {
+      ...step,
+      to: 'pending',
+      reason,
+      set: { ...set, approvedAt: null, approvedBy: null },
+    });
+  }
+  // Restarts belong to installing and updating: whoever does that says when it is over.
+  const to = record.state === 'installing' || record.state === 'updating' ? record.state : 'enrolled';
+  return take(record, { ...step, to, reason: 'recognised after a restart', set });
+}
+
+function steps(e: Enrolment, c: EnrolContext, reason: string, set: NonNullable<Step['set']>): Step[] {
+  const pending: Step = { to: 'pending', at: e.at, actor: 'node', action: 'enrol', reason, set };
+  return c.expectation === null ? [pending] : [pending, admit(e, c.expectation, {})];
+}
+
+function admit(e: Enrolment, expectation: Expectation, set: NonNullable<Step['set']>): Step {
+  return {
+    to: 'enrolled',
+    at: e.at,
+    actor: 'policy',
+    action: 'approve',
+    reason: `expected by ${expectation.by}: ${describe(expectation.criteria)}`,
+    set: {
+      ...set,
+      expectation: expectation.id,
+      approvedAt: e.at,
+      approvedBy: `policy (expected by ${expectation.by})`,
+    },
+  };
+}
+
+/** All that a proof shows; the certificate of older keys ends with them. */
+function facts(e: Enrolment, c: EnrolContext) {
+  return {
+    site: c.site.name,
+    observed: {
+      image: e.running.version,
+      kernel: e.running.kernel,
+      bootId: e.running.bootId,
+      pcrs: e.pcrs === null ? null : { ...e.pcrs },
+      secureBoot: e.inventory.secureBoot,
+      address: e.address,
+      healthy: null,
+      reason: '',
+      lastAttestedAt: e.at,
+    },
+    identity: {
+      ekDigest: e.ekDigest,
+      akName: e.akName,
+      hostKey: e.hostKey,
+      spkiDigest: e.spkiDigest,
+      certificateSerial: null,
+      notAfter: null,
+    },
+    inventory: e.inventory,
+    words: [...e.words],
+    marks: marksOf(e, c),
+  };
+}
+
+function marksOf(e: Enrolment, c: EnrolContext): Mark[] {
+  const marks: Mark[] = [];
+  if (e.ekDigest === null) marks.push('no-tpm');
+  if (e.inventory.firmware.kind === 'bios') marks.push('bios');
+  else if (e.inventory.secureBoot !== 'on') marks.push('no-secure-boot');
+  if (c.conflicts.length > 0) marks.push('mac-conflict');
+  return marks;
+}
+
+function sameKey(record: NodeRecord, e: Enrolment): boolean {
+  return record.identity.spkiDigest === e.spkiDigest && record.identity.hostKey === e.hostKey;
+}
+
+/** The words are new with every session: these mean that the same request came twice. */
+function sameSession(record: NodeRecord, e: Enrolment): boolean {
+  return sameKey(record, e) && record.words.join() === e.words.join();
+}
+
+function gone(record: NodeRecord): Refusal {
+  return refuse('ENROL_RETIRED', `node ${record.name} was retired: ${record.reason}`, takeBack(record));
+}
+
+function takeBack(record: NodeRecord): string {
+  const by =
+    record.identity.ekDigest === null
+      ? `--serial '${record.inventory.serial}'`
+      : `--ek ${record.identity.ekDigest}`;
+  return `to take it back: bootwave node expect ${by}`;
+}
+
+function fenced(record: NodeRecord): Refusal {
+  return refuse('ENROL_QUARANTINED', `node ${record.name} is ${record.state}: ${record.reason}`);
+}

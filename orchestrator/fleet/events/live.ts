@@ -1,0 +1,87 @@
+import type { IssuedCertificate } from '../../../bootserver/directory.ts';
+import type { Heartbeat } from '../../../bootserver/enroll/protocol.ts';
+import { type Outcome, refuse, take } from '../outcome.ts';
+import type { NodeRecord } from '../record.ts';
+import { isMember, type State, WATCHED } from '../transitions.ts';
+
+/** A certificate is about to be handed to a member, for the key that it last proved. */
+export function certified(record: NodeRecord, certificate: IssuedCertificate, at: number): Outcome {
+  if (!isMember(record.state)) {
+    return refuse('CERTIFICATE_NOT_MEMBER', `node ${record.name} is ${record.state} and gets no certificate`);
+  }
+  if (record.identity.spkiDigest !== certificate.spkiDigest) {
+    return refuse(
+      'CERTIFICATE_OLD_KEY',
+      `the certificate for ${record.name} is for a key that a newer enrolment replaced`,
+    );
+  }
+  if (record.identity.certificateSerial === certificate.serial) return { kind: 'same' };
+  return take(record, {
+    to: record.state,
+    at,
+    actor: 'bootserver',
+    action: 'certify',
+    reason: `certificate issued, valid until ${new Date(certificate.notAfter).toISOString()}`,
+    detail: { serial: certificate.serial },
+    set: {
+      identity: {
+        ...record.identity,
+        certificateSerial: certificate.serial,
+        notAfter: certificate.notAfter,
+      },
+    },
+  });
+}
+
+/** @returns refused with `HEARTBEAT_STALE` when the certificate is not the node's current one */
+export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, at: number): Outcome {
+  if (!isMember(record.state) || record.identity.certificateSerial !== serial) {
+    return refuse('HEARTBEAT_STALE', `the certificate ${serial} is not the current one of ${record.name}`);
+  }
+  const to = stateAfter(record.state, beat.healthy);
+  const { observed } = record;
+  const observedNow = {
+    ...observed,
+    image: beat.running.version,
+    kernel: beat.running.kernel,
+    bootId: beat.running.bootId,
+    healthy: beat.healthy,
+    reason: beat.healthy ? '' : beat.reason,
+  };
+  const changed = (['image', 'kernel', 'bootId', 'healthy', 'reason'] as const).some(
+    (field) => observed[field] !== observedNow[field],
+  );
+  if (to === record.state && !changed) return { kind: 'same' };
+  return take(record, {
+    to,
+    at,
+    actor: 'node',
+    action: 'heartbeat',
+    reason: beat.healthy ? said(record.state) : beat.reason || 'the node says that it is not healthy',
+    set: { observed: observedNow },
+  });
+}
+
+function stateAfter(state: State, healthy: boolean): State {
+  // Whoever installs or updates the node decides when that is over, not the node's agent.
+  if (state === 'installing' || state === 'updating') return state;
+  return healthy ? 'healthy' : 'degraded';
+}
+
+function said(state: State): string {
+  if (state === 'unreachable') return 'heard from again';
+  if (state === 'degraded') return 'the node says that it is healthy again';
+  return state === 'enrolled' ? 'first heartbeat' : 'the node reports a change';
+}
+
+/** Nothing was heard for too long. */
+export function lost(record: NodeRecord, silence: { seconds: number; at: number }): Outcome {
+  if (!WATCHED.includes(record.state)) return { kind: 'same' };
+  return take(record, {
+    to: 'unreachable',
+    at: silence.at,
+    actor: 'sweeper',
+    action: 'lost',
+    reason: `no heartbeat for ${silence.seconds} s`,
+  });
+}

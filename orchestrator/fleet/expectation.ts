@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+
+const hexDigest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What an expected machine must show. All that is given must match; at least one is. */
+export const criteriaSchema = z
+  .object({
+    mac: z
+      .string()
+      .regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/)
+      .optional(),
+    /** SMBIOS serial number of the machine. */
+    serial: z.string().min(1).max(128).optional(),
+    /** Hex SHA-256 of the EK's TPMT_PUBLIC. */
+    ek: hexDigest.optional(),
+    /** Hex SHA-256 of a single-use enrolment token; the token itself is never kept. */
+    token: hexDigest.optional(),
+  })
+  .refine((criteria) => Object.values(criteria).some((value) => value !== undefined));
+export type Criteria = z.infer<typeof criteriaSchema>;
+
+/** A machine that may come in without being asked about, once. */
+export const expectationSchema = z.object({
+  id: z.string(),
+  state: z.enum(['open', 'used', 'withdrawn']),
+  epoch: z.int().min(1),
+  site: z.string(),
+  /** Kept for it until it comes; null: an automatic one. */
+  name: z.string().nullable(),
+  criteria: criteriaSchema,
+  by: z.string(),
+  at: z.number(),
+  /** Milliseconds since the epoch; null: never. */
+  expiresAt: z.number().nullable(),
+  usedBy: z.string().nullable(),
+});
+export type Expectation = z.infer<typeof expectationSchema>;
+
+export function tokenDigest(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
+/** What a machine shows of itself. */
+export type Shown = {
+  macs: readonly string[];
+  serial: string;
+  ekDigest: string | null;
+  token: string | null;
+};
+
+/** The index entries by which an expectation for this machine may be found. */
+export function criteriaKeys(shown: Shown): string[] {
+  return [
+    ...(shown.ekDigest === null ? [] : [`ek:${shown.ekDigest}`]),
+    ...(shown.token === null ? [] : [`token:${tokenDigest(shown.token)}`]),
+    ...(shown.serial === '' ? [] : [`serial:${shown.serial}`]),
+    ...shown.macs.map((mac) => `mac:${mac}`),
+  ];
+}
+
+/** The index entries of an expectation. */
+export function indexOf(criteria: Criteria): string[] {
+  return Object.entries(criteria).flatMap(([kind, value]) =>
+    value === undefined ? [] : [`${kind}:${value}`],
+  );
+}
+
+/** Whether this expectation lets this machine in at this site now. */
+export function matches(expectation: Expectation, shown: Shown, site: string, now: number): boolean {
+  const { criteria } = expectation;
+  return (
+    expectation.state === 'open' &&
+    expectation.site === site &&
+    (expectation.expiresAt === null || now < expectation.expiresAt) &&
+    (criteria.mac === undefined || shown.macs.includes(criteria.mac)) &&
+    (criteria.serial === undefined || criteria.serial === shown.serial) &&
+    (criteria.ek === undefined || criteria.ek === shown.ekDigest) &&
+    (criteria.token === undefined || (shown.token !== null && criteria.token === tokenDigest(shown.token)))
+  );
+}
+
+/** For people: which fact let it in. */
+export function describe(criteria: Criteria): string {
+  return indexOf(criteria)
+    .map((key) => (key.startsWith('token:') ? 'single-use token' : key.replace(':', ' ')))
+    .join(' and ');
+}

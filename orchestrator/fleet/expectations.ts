@@ -1,0 +1,205 @@
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import { auditLine } from './audit.ts';
+import { commit, type Op, type RecordChange } from './commit.ts';
+import {
+  type Criteria,
+  criteriaKeys,
+  criteriaSchema,
+  describe,
+  type Expectation,
+  expectationSchema,
+  indexOf,
+  matches,
+  type Shown,
+  tokenDigest,
+} from './expectation.ts';
+import { KEYS } from './keys.ts';
+import { checkName } from './names.ts';
+
+type By = { actor: string; at: number };
+
+export type NewExpectation = {
+  site: string;
+  name?: string | undefined;
+  criteria: Criteria;
+  expiresAt: number | null;
+};
+
+/** A token of 130 random bits, easy to read out: `bw-` and 26 letters and digits without 0, 1, l, o. */
+export function newToken(): { token: string; digest: string } {
+  const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
+  const token = `bw-${Array.from(randomBytes(26), (byte) => alphabet[byte % 32]).join('')}`;
+  return { token, digest: tokenDigest(token) };
+}
+
+export class ExpectationStore {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  /** @throws BootwaveError `EXPECT_INVALID`, `EXPECT_EXISTS`, `NAME_TAKEN`, `NAME_INVALID` */
+  async add(wanted: NewExpectation, by: By): Promise<Expectation> {
+    const criteria = criteriaSchema.safeParse(wanted.criteria);
+    if (!criteria.success) {
+      throw new BootwaveError({
+        code: 'EXPECT_INVALID',
+        what: `nothing can be expected by ${JSON.stringify(wanted.criteria)}`,
+        unchanged: 'nothing was changed',
+        next: 'a MAC is written 52:54:00:aa:bb:cc, an EK digest has 64 hex digits',
+      });
+    }
+    if (wanted.name !== undefined) checkName(wanted.name);
+    const expectation: Expectation = {
+      id: `expected-${randomBytes(4).toString('hex')}`,
+      state: 'open',
+      epoch: 1,
+      site: wanted.site,
+      name: wanted.name ?? null,
+      criteria: criteria.data,
+      by: by.actor,
+      at: by.at,
+      expiresAt: wanted.expiresAt,
+      usedBy: null,
+    };
+    const { id } = expectation;
+    await this.#dropExpired(by.at);
+    const ops: Op[] = [{ op: 'join', key: KEYS.expectations, value: id }];
+    for (const field of indexOf(criteria.data))
+      ops.push({ op: 'claim', key: KEYS.expected, field, owner: id });
+    if (wanted.name !== undefined) ops.push({ op: 'claim', key: KEYS.names, field: wanted.name, owner: id });
+    const done = await commit(this.#redis, {
+      records: [recordChange(null, expectation)],
+      ops,
+      audit: [
+        auditLine({
+          ...by,
+          action: 'expect',
+          reason: `${describe(criteria.data)} at site ${wanted.site}`,
+          detail: { expectation: id, ...(wanted.name === undefined ? {} : { name: wanted.name }) },
+        }),
+      ],
+    });
+    if (done.result === 'done') return expectation;
+    if (done.result === 'taken' && done.key === KEYS.names) throw nameTaken(done.field, done.owner);
+    throw new BootwaveError({
+      code: 'EXPECT_EXISTS',
+      what: `a machine with ${done.result === 'taken' ? done.field.replace(':', ' ') : 'these facts'} is expected already`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave node expect --list' shows it; 'bootwave node expect --withdraw ID' takes it back`,
+    });
+  }
+
+  /** Open ones, the newest last. */
+  async list(): Promise<Expectation[]> {
+    const ids = await this.#redis.smembers(KEYS.expectations);
+    return (await this.#get(ids)).sort((a, b) => a.at - b.at);
+  }
+
+  /** The open expectation that lets this machine in at this site, if any. */
+  async find(shown: Shown, site: string, now: number): Promise<Expectation | null> {
+    const keys = criteriaKeys(shown);
+    if (keys.length === 0) return null;
+    const ids = await this.#redis.hmget(KEYS.expected, ...keys);
+    const found = await this.#get([...new Set(ids.filter((id) => id !== null))]);
+    return found.find((expectation) => matches(expectation, shown, site, now)) ?? null;
+  }
+
+  /** Whether some open expectation of this site names the MAC: all that can be known before a machine has booted. */
+  async expectsMac(mac: string, site: string, now: number): Promise<boolean> {
+    const id = await this.#redis.hget(KEYS.expected, `mac:${mac}`);
+    const [found] = id === null ? [] : await this.#get([id]);
+    return found !== undefined && found.site === site && (found.expiresAt === null || now < found.expiresAt);
+  }
+
+  /** @throws BootwaveError `EXPECT_UNKNOWN` */
+  async withdraw(id: string, by: By): Promise<Expectation> {
+    const [found] = await this.#get([id]);
+    const change = found === undefined || found.state !== 'open' ? null : close(found, 'withdrawn', null);
+    if (found !== undefined && change !== null) {
+      const done = await commit(this.#redis, {
+        records: [change.record],
+        ops: [...change.ops, ...releaseName(found)],
+        audit: [
+          auditLine({
+            ...by,
+            action: 'unexpect',
+            reason: describe(found.criteria),
+            detail: { expectation: id },
+          }),
+        ],
+      });
+      if (done.result === 'done') return { ...found, state: 'withdrawn' };
+    }
+    throw new BootwaveError({
+      code: 'EXPECT_UNKNOWN',
+      what: `no open expectation has the id '${id}'`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave node expect --list' shows the open ones`,
+    });
+  }
+
+  /** An expired expectation must not keep its name or its MAC from a new one. */
+  async #dropExpired(now: number): Promise<void> {
+    for (const old of await this.list()) {
+      if (old.expiresAt !== null && old.expiresAt <= now)
+        await this.withdraw(old.id, { actor: 'policy', at: now });
+    }
+  }
+
+  async #get(ids: readonly string[]): Promise<Expectation[]> {
+    if (ids.length === 0) return [];
+    const pipeline = this.#redis.pipeline();
+    for (const id of ids) pipeline.hget(KEYS.expectation(id), 'body');
+    const found: Expectation[] = [];
+    for (const [error, body] of (await pipeline.exec()) ?? []) {
+      if (error !== null) throw error;
+      if (typeof body === 'string') found.push(expectationSchema.parse(JSON.parse(body)));
+    }
+    return found;
+  }
+}
+
+/** Ends an expectation inside the transaction that admits a node, so that it lets exactly one in. */
+export function close(
+  expectation: Expectation,
+  state: 'used' | 'withdrawn',
+  usedBy: string | null,
+): { record: RecordChange; ops: Op[] } {
+  const { id } = expectation;
+  const after: Expectation = { ...expectation, state, epoch: expectation.epoch + 1, usedBy };
+  return {
+    record: recordChange(expectation, after),
+    ops: [
+      { op: 'leave', key: KEYS.expectations, value: id },
+      ...indexOf(expectation.criteria).map(
+        (field): Op => ({ op: 'release', key: KEYS.expected, field, owner: id }),
+      ),
+    ],
+  };
+}
+
+export function nameTaken(name: string, owner: string): BootwaveError {
+  return new BootwaveError({
+    code: 'NAME_TAKEN',
+    what: `the name '${name}' belongs to ${owner.slice(0, 20)}`,
+    unchanged: 'nothing was changed',
+    next: 'choose another name',
+  });
+}
+
+function releaseName(expectation: Expectation): Op[] {
+  const { name, id } = expectation;
+  return name === null ? [] : [{ op: 'release', key: KEYS.names, field: name, owner: id }];
+}
+
+function recordChange(before: Expectation | null, after: Expectation): RecordChange {
+  return {
+    key: KEYS.expectation(after.id),
+    expect: before,
+    next: { state: after.state, epoch: after.epoch, body: JSON.stringify(after) },
+  };
+}

@@ -1,0 +1,113 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import { AuditLog } from './audit.ts';
+import { approve, reject, retire } from './events/operate.ts';
+import type { Expectation } from './expectation.ts';
+import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
+import { MachineStore } from './machines.ts';
+import { checkName } from './names.ts';
+import type { Outcome } from './outcome.ts';
+import type { NodeRecord } from './record.ts';
+import { SiteStore } from './sites.ts';
+import { NodeStore } from './store.ts';
+
+export type By = {
+  actor: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
+
+/** The fleet: its stores, and what people do with it. Command line, API and pages all act through this. */
+export class Fleet {
+  readonly redis: Redis;
+  readonly nodes: NodeStore;
+  readonly sites: SiteStore;
+  readonly expectations: ExpectationStore;
+  readonly machines: MachineStore;
+  readonly audit: AuditLog;
+
+  constructor(redis: Redis) {
+    this.redis = redis;
+    this.nodes = new NodeStore(redis);
+    this.sites = new SiteStore(redis);
+    this.expectations = new ExpectationStore(redis);
+    this.machines = new MachineStore(redis);
+    this.audit = new AuditLog(redis);
+  }
+
+  /**
+   * @param words the four words as the person saw them on the node's console
+   * @throws BootwaveError `WORDS_DIFFER`, `NODE_NOT_PENDING`, `NAME_TAKEN`, `NAME_INVALID`, `NODE_UNKNOWN`
+   */
+  async approve(id: string, words: readonly string[], by: By, name?: string): Promise<NodeRecord> {
+    if (name !== undefined) checkName(name);
+    return this.#act(id, by, 'approve', (record) => approve(record, { ...by, words, name }));
+  }
+
+  /** @throws BootwaveError `NODE_NOT_PENDING`, `NODE_UNKNOWN` */
+  async reject(id: string, reason: string, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'reject', (record) => reject(record, { ...by, reason }));
+  }
+
+  /** @throws BootwaveError `NODE_UNKNOWN` */
+  async retire(id: string, reason: string, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'retire', (record) => retire(record, { ...by, reason }));
+  }
+
+  /** @throws BootwaveError `EXPECT_PENDING` when the machine waits already, and what `ExpectationStore.add` throws */
+  async expect(wanted: NewExpectation, by: By): Promise<Expectation> {
+    await this.sites.get(wanted.site);
+    const { mac, serial, ek } = wanted.criteria;
+    for (const word of [mac, ek === undefined ? undefined : `tpm-${ek}`, serial]) {
+      const known = word === undefined ? null : await this.nodes.resolve(word).catch(() => null);
+      if (known === null || known.state === 'retired' || known.state === 'rejected') continue;
+      throw new BootwaveError({
+        code: 'EXPECT_KNOWN',
+        what: `that machine is here already: node ${known.name} is ${known.state}`,
+        unchanged: 'nothing was changed',
+        ...(known.state === 'pending' ? { next: `approve it: bootwave node approve ${known.name}` } : {}),
+      });
+    }
+    return this.expectations.add(wanted, by);
+  }
+
+  async #act(
+    id: string,
+    by: By,
+    action: string,
+    decide: (record: NodeRecord) => Outcome,
+  ): Promise<NodeRecord> {
+    const done = await this.nodes.update(id, (record) => {
+      if (record === null) throw unknown(id);
+      return { outcome: decide(record) };
+    });
+    if (done.kind === 'changed') return done.record;
+    if (done.kind === 'same') return done.record ?? Promise.reject(unknown(id));
+    const error =
+      done.kind === 'taken'
+        ? nameTaken(done.field, done.owner)
+        : new BootwaveError({
+            code: done.code,
+            what: done.what,
+            unchanged: 'nothing was changed',
+            ...(done.next === undefined ? {} : { next: done.next }),
+          });
+    // What a person tried and was refused belongs in the history: it may be somebody who should not have tried.
+    await this.audit.append({
+      ...by,
+      node: id,
+      action: 'refused',
+      reason: `${action}: ${error.code}: ${error.what}`,
+    });
+    throw error;
+  }
+}
+
+function unknown(id: string): BootwaveError {
+  return new BootwaveError({
+    code: 'NODE_UNKNOWN',
+    what: `there is no node '${id}'`,
+    unchanged: 'nothing was changed',
+    next: `'bootwave node list' shows all of them`,
+  });
+}

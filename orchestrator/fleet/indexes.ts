@@ -1,0 +1,84 @@
+import type { Op } from './commit.ts';
+import { KEYS } from './keys.ts';
+import { expectedBeat, type NodeRecord } from './record.ts';
+import { isMember, type State } from './transitions.ts';
+
+/** Hash fields that scripts read without parsing the body. */
+export function scriptFields(record: NodeRecord): Record<string, string> {
+  return {
+    serial: isMember(record.state) ? (record.identity.certificateSerial ?? '') : '',
+    beat: expectedBeat(record),
+  };
+}
+
+/** The name belongs to whoever is in the fleet or may come in; a retired node gives it up. */
+const keepsName = (state: State) => state !== 'retired';
+
+/**
+ * What a change of a record changes in the indexes.
+ * @param from owners who may hand over names and MACs: the expectation that was fulfilled, retired nodes
+ */
+export function indexOps(before: NodeRecord | null, after: NodeRecord, from: readonly string[] = []): Op[] {
+  const { id } = after;
+  const ops: Op[] = [];
+  if (before === null) ops.push({ op: 'join', key: KEYS.nodes, value: id });
+  if (before?.state !== after.state) {
+    if (before !== null) ops.push({ op: 'leave', key: KEYS.nodesInState(before.state), value: id });
+    ops.push({ op: 'join', key: KEYS.nodesInState(after.state), value: id });
+  }
+  if (before?.site !== after.site) {
+    if (before !== null) ops.push({ op: 'leave', key: KEYS.nodesOfSite(before.site), value: id });
+    ops.push({ op: 'join', key: KEYS.nodesOfSite(after.site), value: id });
+  }
+  ops.push(
+    ...nameOps(before, after, from),
+    ...hardwareOps(before, after, from),
+    ...certificateOps(before, after),
+  );
+  // Watched from the certificate on: a node that never sends a first heartbeat is missed too.
+  if (after.identity.certificateSerial === null || !isMember(after.state)) {
+    ops.push({ op: 'unscore', key: KEYS.seen, member: id });
+  } else if (before?.identity.certificateSerial !== after.identity.certificateSerial) {
+    ops.push({ op: 'score', key: KEYS.seen, member: id, score: after.changedAt });
+  }
+  return ops;
+}
+
+function nameOps(before: NodeRecord | null, after: NodeRecord, from: readonly string[]): Op[] {
+  const had = before !== null && keepsName(before.state) ? before.name : null;
+  const has = keepsName(after.state) ? after.name : null;
+  if (had === has) return [];
+  const ops: Op[] = [];
+  if (had !== null) ops.push({ op: 'release', key: KEYS.names, field: had, owner: after.id });
+  if (has !== null) ops.push({ op: 'claim', key: KEYS.names, field: has, owner: after.id, from });
+  return ops;
+}
+
+function hardwareOps(before: NodeRecord | null, after: NodeRecord, from: readonly string[]): Op[] {
+  const { id } = after;
+  const macs = (record: NodeRecord | null) => new Set(record?.inventory.nics.map((nic) => nic.mac));
+  const had = macs(before);
+  const has = macs(after);
+  const ops: Op[] = [];
+  for (const mac of had)
+    if (!has.has(mac)) ops.push({ op: 'release', key: KEYS.macs, field: mac, owner: id });
+  for (const mac of has) {
+    for (const owner of from) ops.push({ op: 'release', key: KEYS.macs, field: mac, owner });
+    ops.push({ op: 'offer', key: KEYS.macs, field: mac, owner: id });
+  }
+  const [was, is] = [before?.inventory.serial ?? '', after.inventory.serial];
+  if (was !== is) {
+    if (was !== '') ops.push({ op: 'release', key: KEYS.serials, field: was, owner: id });
+    if (is !== '') ops.push({ op: 'offer', key: KEYS.serials, field: is, owner: id });
+  }
+  return ops;
+}
+
+function certificateOps(before: NodeRecord | null, after: NodeRecord): Op[] {
+  const [was, is] = [before?.identity.certificateSerial ?? null, after.identity.certificateSerial];
+  if (was === is) return [];
+  const ops: Op[] = [];
+  if (was !== null) ops.push({ op: 'release', key: KEYS.certificates, field: was, owner: after.id });
+  if (is !== null) ops.push({ op: 'offer', key: KEYS.certificates, field: is, owner: after.id });
+  return ops;
+}

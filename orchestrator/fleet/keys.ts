@@ -1,0 +1,40 @@
+/**
+ * Every key that the fleet keeps in Redis. The hash tag puts all of them into one slot, so that one script may touch
+ * them together in a Cluster too. bull's queues take the prefix `{bootwave}:bull`.
+ */
+const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
+
+export const KEYS = {
+  /** Hash: state, epoch, body, write, and what scripts look at without parsing the body. */
+  node: (id: string) => at('node', id),
+  site: (name: string) => at('site', name),
+  expectation: (id: string) => at('expectation', id),
+
+  /** Sets of ids. */
+  nodes: at('nodes'),
+  nodesInState: (state: string) => at('nodes', 'state', state),
+  nodesOfSite: (site: string) => at('nodes', 'site', site),
+  sites: at('sites'),
+  expectations: at('expectations'),
+
+  /** Hashes: unique value -> id of the owner. */
+  names: at('names'),
+  macs: at('macs'),
+  serials: at('serials'),
+  certificates: at('certificates'),
+  /** `mac:...`, `serial:...`, `ek:...`, `token:<sha256>` -> expectation id. */
+  expected: at('expected'),
+
+  /** Sorted set: node id by milliseconds of its last heartbeat. */
+  seen: at('seen'),
+
+  /** Machines by MAC, before and beside their node records. */
+  machines: at('machines'),
+  machine: at('machine'),
+  boots: (mac: string) => at('boots', mac),
+
+  /** Streams. */
+  audit: at('audit'),
+  auditOf: (node: string) => at('audit', 'of', node),
+  outbox: at('outbox'),
+} as const;

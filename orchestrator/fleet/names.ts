@@ -1,0 +1,37 @@
+import { BootwaveError } from '../../base/error.ts';
+
+/** A DNS label (RFC 1123 2.1), lower case, at most 63 bytes, so that every name can become a host name. */
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+/** What ids begin with; a name like that could be taken for an abbreviated id. */
+const RESERVED = /^(tpm|dev)-/;
+
+/** @throws BootwaveError `NAME_INVALID` */
+export function checkName(name: string, what = 'node'): string {
+  if (!LABEL.test(name) || RESERVED.test(name)) {
+    throw new BootwaveError({
+      code: 'NAME_INVALID',
+      what: `'${name}' cannot be the name of a ${what}`,
+      unchanged: 'nothing was changed',
+      next: 'use 1 to 63 lower-case letters, digits and dashes, with no dash at an end and not tpm- or dev- at the start',
+    });
+  }
+  return name;
+}
+
+/** Digits of the id in an automatic name: short first, longer where that name is taken. */
+const DIGITS = [6, 8, 12, 20, 58] as const;
+
+/**
+ * The name of a machine that nobody named: `node-` and the beginning of its id's digest.
+ * @returns null when there is nothing longer to try
+ */
+export function automaticName(id: string, attempt: number): string | null {
+  const digits = DIGITS[attempt];
+  const digest = id.replace(/^[a-z]+-/, '').replace(/[^0-9a-f]/g, '');
+  return digits === undefined ? null : `node-${digest.slice(0, digits)}`;
+}
+
+/** An id as people see it: its kind and the first eight digits. */
+export function shortId(id: string): string {
+  return id.slice(0, 12);
+}

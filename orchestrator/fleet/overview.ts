@@ -1,0 +1,100 @@
+import type { Fleet } from './fleet.ts';
+import { type Machine, type Stuck, stuck } from './machine.ts';
+import type { NodeRecord } from './record.ts';
+import { isRegistered, type State } from './transitions.ts';
+
+export type NodeView = NodeRecord & {
+  /** Milliseconds since the epoch of its last heartbeat, null before the first certificate. */
+  lastSeen: number | null;
+  /** Set when it began to boot from the network and did not come back. */
+  stuck: Stuck | null;
+};
+
+/** A machine without a record. */
+export type MachineView = Machine & { stuck: Stuck | null };
+
+/** Four numbers, because a fleet where they are one hides its dead nodes. Each is a part of the one before. */
+export type Counts = {
+  /** Approved and not retired. */
+  registered: number;
+  /** Heard from within three heartbeats, as the sweeper last saw it. */
+  reachable: number;
+  /** Says that it is healthy. */
+  healthy: number;
+  /** Healthy, runs the image that is wanted of it, and not in the middle of a change. */
+  usable: number;
+};
+
+export type Overview = { nodes: NodeView[]; machines: MachineView[]; counts: Counts };
+
+const REACHABLE: readonly State[] = ['enrolled', 'installing', 'updating', 'healthy', 'degraded'];
+
+export function countsOf(nodes: readonly NodeRecord[], defaultImage: string | null): Counts {
+  const registered = nodes.filter((node) => isRegistered(node.state));
+  const reachable = registered.filter(
+    (node) => REACHABLE.includes(node.state) && node.identity.certificateSerial !== null,
+  );
+  const healthy = reachable.filter((node) => node.observed.healthy === true);
+  const usable = healthy.filter((node) => {
+    const wanted = node.wanted.image ?? defaultImage;
+    return node.state === 'healthy' && (wanted === null || wanted === node.observed.image);
+  });
+  return {
+    registered: registered.length,
+    reachable: reachable.length,
+    healthy: healthy.length,
+    usable: usable.length,
+  };
+}
+
+export function viewOf(
+  record: NodeRecord,
+  lastSeen: number | null,
+  machines: ReadonlyMap<string, Machine>,
+  now: number,
+): NodeView {
+  const boots = record.inventory.nics
+    .map((nic) => machines.get(nic.mac))
+    .filter((machine) => machine !== undefined)
+    .sort((a, b) => b.stepAt - a.stepAt);
+  const [latest] = boots;
+  return {
+    ...record,
+    lastSeen,
+    stuck: latest === undefined ? null : stuck(latest, record.observed.lastAttestedAt, now),
+  };
+}
+
+/**
+ * Every node and every machine without a record: a fixed number of round trips and one per 500 nodes.
+ * @param defaultImage version that is wanted of nodes of which none in particular is wanted
+ */
+export async function overview(
+  fleet: Fleet,
+  where: { site?: string | undefined; state?: State | undefined },
+  now: number,
+  defaultImage: string | null = null,
+): Promise<Overview> {
+  const [ids, seen, machines, owned] = await Promise.all([
+    fleet.nodes.ids(where),
+    fleet.nodes.lastSeen(),
+    fleet.machines.all(),
+    fleet.nodes.ownedMacs(),
+  ]);
+  const records = await fleet.nodes.getMany(ids);
+  const strangers = [...machines.values()].filter(
+    (machine) =>
+      !owned.has(machine.mac) &&
+      (where.site === undefined || machine.site === where.site) &&
+      (where.state === undefined || where.state === 'discovered'),
+  );
+  return {
+    nodes: records
+      .map((record) => viewOf(record, seen.get(record.id) ?? null, machines, now))
+      .sort((a, b) => a.site.localeCompare(b.site) || a.name.localeCompare(b.name, 'en', { numeric: true })),
+    machines: strangers
+      .map((machine) => ({ ...machine, stuck: stuck(machine, null, now) }))
+      .sort((a, b) => a.firstSeen - b.firstSeen),
+    counts: countsOf(records, defaultImage),
+  };
+}

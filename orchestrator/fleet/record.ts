@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { inventorySchema } from '../../bootserver/enroll/protocol.ts';
+import { isMember, STATES } from './transitions.ts';
+
+/** What a person should know about a node at a glance; none of them is a state. */
+export const MARKS = ['no-tpm', 'no-secure-boot', 'bios', 'mac-conflict'] as const;
+export type Mark = (typeof MARKS)[number];
+
+export const MODES = ['netboot', 'installed'] as const;
+
+const time = z.number();
+
+/** A node: what is wanted of it and what it showed are kept apart. Times are milliseconds since the epoch. */
+export const nodeRecordSchema = z.object({
+  /** `tpm-<EK digest>` or `dev-<digest>`, from the enrolment. */
+  id: z.string(),
+  name: z.string(),
+  site: z.string(),
+  state: z.enum(STATES),
+  /** Raised by one with every audited change; the other half of every compare-and-set. */
+  epoch: z.int().min(1),
+  /** Why it is in this state. */
+  reason: z.string(),
+  wanted: z.object({
+    mode: z.enum(MODES),
+    /** Version of a published image; null: the newest one. */
+    image: z.string().nullable(),
+  }),
+  observed: z.object({
+    image: z.string(),
+    kernel: z.string(),
+    bootId: z.string(),
+    /** As quoted at the last enrolment, null without a TPM. */
+    pcrs: z.record(z.string(), z.string()).nullable(),
+    /** As the node reports it; the trust issue derives it from PCR 7. */
+    secureBoot: z.enum(['on', 'off', 'setup', 'absent']),
+    address: z.string(),
+    /** From its last heartbeat; null before the first one. */
+    healthy: z.boolean().nullable(),
+    /** Why it says that it is not healthy. */
+    reason: z.string(),
+    /** When its proof last held. */
+    lastAttestedAt: time,
+  }),
+  identity: z.object({
+    ekDigest: z.string().nullable(),
+    akName: z.string().nullable(),
+    hostKey: z.string(),
+    spkiDigest: z.string(),
+    /** The one certificate that is valid for it now; null: none was issued for this key yet. */
+    certificateSerial: z.string().nullable(),
+    notAfter: time.nullable(),
+  }),
+  inventory: inventorySchema,
+  words: z.array(z.string()).length(4),
+  marks: z.array(z.enum(MARKS)),
+  /** The expectation that let it in, null when a person did. */
+  expectation: z.string().nullable(),
+  /** When its own disk was last made bootable by us; null: never. */
+  installedAt: time.nullable(),
+  createdAt: time,
+  approvedAt: time.nullable(),
+  approvedBy: z.string().nullable(),
+  changedAt: time,
+});
+export type NodeRecord = z.infer<typeof nodeRecordSchema>;
+
+/** What a heartbeat can change, as one text: equal texts mean that nothing changed. */
+export function beatOf(
+  running: { version: string; kernel: string; bootId: string },
+  healthy: boolean,
+  reason: string,
+): string {
+  return JSON.stringify([running.version, running.kernel, running.bootId, healthy, reason]);
+}
+
+/**
+ * The heartbeat that would change nothing in this record; empty where any heartbeat changes something (the first one,
+ * the one that brings an unreachable node back).
+ */
+export function expectedBeat(record: NodeRecord): string {
+  const { state, observed } = record;
+  if (!isMember(state) || state === 'enrolled' || state === 'unreachable' || observed.healthy === null)
+    return '';
+  return beatOf({ ...observed, version: observed.image }, observed.healthy, observed.reason);
+}

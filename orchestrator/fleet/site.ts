@@ -1,0 +1,30 @@
+import { z } from 'zod';
+
+/** What a site's admin decided in advance. */
+export const policySchema = z.object({
+  /** Whether a machine that nobody expected gets the image and may ask to be enrolled. */
+  acceptUnknown: z.boolean().default(true),
+  /**
+   * An approved machine without TPM cannot show that it is the same one after a restart. `pending`: a person approves
+   * it again; `keep`: it is believed; `refuse`: such machines are not enrolled.
+   */
+  noTpm: z.enum(['pending', 'keep', 'refuse']).default('pending'),
+  /** Machines that boot by BIOS have no hardware root of trust. */
+  bios: z.enum(['allow', 'refuse']).default('allow'),
+  /** `require`: a machine whose Secure Boot is not on is not enrolled. */
+  secureBoot: z.enum(['prefer', 'require']).default('prefer'),
+});
+export type Policy = z.infer<typeof policySchema>;
+
+export const siteSchema = z.object({
+  name: z.string(),
+  state: z.literal('active'),
+  epoch: z.int().min(1),
+  policy: policySchema,
+  createdAt: z.number(),
+});
+export type Site = z.infer<typeof siteSchema>;
+
+/** Always there, so that one machine on one network needs no site. */
+export const DEFAULT_SITE = 'default';
+export const DEFAULT_POLICY: Policy = policySchema.parse({});

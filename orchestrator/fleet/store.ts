@@ -1,0 +1,218 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import type { Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import { auditLine } from './audit.ts';
+import { commit, type Op, type RecordChange } from './commit.ts';
+import { indexOps, scriptFields } from './indexes.ts';
+import { KEYS } from './keys.ts';
+import type { Outcome, Refusal } from './outcome.ts';
+import { beatOf, type NodeRecord, nodeRecordSchema } from './record.ts';
+import { script } from './script.ts';
+import type { State } from './transitions.ts';
+
+/** What `update` did. `taken`: a unique value (a name) belongs to another. */
+export type Updated =
+  | { kind: 'changed'; record: NodeRecord }
+  | { kind: 'same'; record: NodeRecord | null }
+  | { kind: 'taken'; field: string; owner: string }
+  | Refusal;
+
+/** What else stands or falls with an outcome. */
+export type Extras = {
+  /** Other records that change in the same transaction. */
+  records?: readonly RecordChange[];
+  ops?: readonly Op[];
+  /** Owners from whom names and MACs may be taken over. */
+  from?: readonly string[];
+  outbox?: readonly { topic: string; body: string }[];
+};
+
+export type Decide = (
+  record: NodeRecord | null,
+) => Promise<{ outcome: Outcome; extras?: Extras }> | { outcome: Outcome; extras?: Extras };
+
+/** Rounds of look, decide, compare-and-set before giving up. Each lost round means that somebody else got on. */
+const ROUNDS = 50;
+/** Records fetched in one round trip. */
+const PAGE = 500;
+
+const beatScript = script<'stale' | 'same' | 'changed'>(`
+local now = redis.call('HMGET', KEYS[1], 'serial', 'beat')
+if not now[1] or now[1] == '' or now[1] ~= ARGV[2] then return 'stale' end
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+if now[2] == ARGV[3] then return 'same' end
+return 'changed'
+`);
+
+export class NodeStore {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  async get(id: string): Promise<NodeRecord | null> {
+    const body = await this.#redis.hget(KEYS.node(id), 'body');
+    return body === null ? null : parse(id, body);
+  }
+
+  /** Records that vanish in between are left out. */
+  async getMany(ids: readonly string[]): Promise<NodeRecord[]> {
+    const found: NodeRecord[] = [];
+    for (let i = 0; i < ids.length; i += PAGE) {
+      const page = ids.slice(i, i + PAGE);
+      const pipeline = this.#redis.pipeline();
+      for (const id of page) pipeline.hget(KEYS.node(id), 'body');
+      for (const [n, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
+        if (error !== null) throw error;
+        if (typeof body === 'string') found.push(parse(page[n] ?? '', body));
+      }
+    }
+    return found;
+  }
+
+  async ids(where: { site?: string | undefined; state?: State | undefined } = {}): Promise<string[]> {
+    const keys = [
+      ...(where.site === undefined ? [] : [KEYS.nodesOfSite(where.site)]),
+      ...(where.state === undefined ? [] : [KEYS.nodesInState(where.state)]),
+    ];
+    return this.#redis.sinter(...(keys.length === 0 ? [KEYS.nodes] : keys));
+  }
+
+  async count(state: State): Promise<number> {
+    return this.#redis.scard(KEYS.nodesInState(state));
+  }
+
+  async idOfMac(mac: string): Promise<string | null> {
+    return this.#redis.hget(KEYS.macs, mac);
+  }
+
+  async ownedMacs(): Promise<Set<string>> {
+    return new Set(await this.#redis.hkeys(KEYS.macs));
+  }
+
+  /** Owners in the order of `macs`, null where a MAC belongs to nobody. */
+  async ownersOf(macs: readonly string[]): Promise<(string | null)[]> {
+    return macs.length === 0 ? [] : this.#redis.hmget(KEYS.macs, ...macs);
+  }
+
+  /**
+   * Finds a node by its name, id, MAC, hardware serial number, or the unique beginning of its id.
+   * @throws BootwaveError `NODE_UNKNOWN`, `NODE_AMBIGUOUS`
+   */
+  async resolve(word: string): Promise<NodeRecord> {
+    const text = word.trim();
+    const [name, mac, serial] = await Promise.all([
+      this.#redis.hget(KEYS.names, text),
+      this.#redis.hget(KEYS.macs, text.toLowerCase()),
+      this.#redis.hget(KEYS.serials, text),
+    ]);
+    for (const id of [name, text, mac]) {
+      const record = id === null ? null : await this.get(id);
+      if (record !== null) return record;
+    }
+    const ids = text.length < 4 ? [] : await this.ids();
+    const begins = (id: string) => id.startsWith(text) || id.slice(id.indexOf('-') + 1).startsWith(text);
+    // A machine chooses what serial number it claims: one that reads like another node's id must not stand for it.
+    const fits = [...new Set([...(serial === null ? [] : [serial]), ...ids.filter(begins)])];
+    const records = await this.getMany(fits.slice(0, 10));
+    const [only] = records;
+    if (only !== undefined && fits.length === 1) return only;
+    if (fits.length > 1) {
+      throw new BootwaveError({
+        code: 'NODE_AMBIGUOUS',
+        what: `'${text}' fits ${fits.length} nodes: ${records.map((r) => `${r.name} (${r.id.slice(0, 20)})`).join(', ')}`,
+        unchanged: 'nothing was changed',
+        next: 'write its name or more of the id',
+      });
+    }
+    throw new BootwaveError({
+      code: 'NODE_UNKNOWN',
+      what: `there is no node '${text}'`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave node list' shows all of them`,
+    });
+  }
+
+  /**
+   * Looks, decides, and writes by one compare-and-set; looks again when somebody else was faster. `decide` may
+   * therefore run several times and must have no effect of its own.
+   * @throws BootwaveError `FLEET_CONTENDED` after 50 lost rounds
+   */
+  async update(id: string, decide: Decide): Promise<Updated> {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const before = await this.get(id);
+      const { outcome, extras = {} } = await decide(before);
+      if (outcome.kind === 'refused') return outcome;
+      if (outcome.kind === 'same') return { kind: 'same', record: before };
+      const done = await commit(this.#redis, {
+        records: [nodeChange(before, outcome.record), ...(extras.records ?? [])],
+        ops: [...indexOps(before, outcome.record, extras.from), ...(extras.ops ?? [])],
+        audit: outcome.audit.map(auditLine),
+        outbox: extras.outbox ?? [],
+      });
+      if (done.result === 'done') return { kind: 'changed', record: outcome.record };
+      if (done.result === 'taken') return { kind: 'taken', field: done.field, owner: done.owner };
+    }
+    throw new BootwaveError({
+      code: 'FLEET_CONTENDED',
+      what: `node ${id} was changed by others ${ROUNDS} times in a row`,
+      unchanged: 'this change was not made',
+      next: 'try again',
+    });
+  }
+
+  /**
+   * The cheap path of a heartbeat: one round trip, no audit entry.
+   * @returns `changed` when the record has to be updated as well
+   */
+  async beat(id: string, serial: string, beat: Heartbeat, at: number): Promise<'stale' | 'same' | 'changed'> {
+    const print = beatOf(beat.running, beat.healthy, beat.healthy ? '' : beat.reason);
+    return beatScript(this.#redis, [KEYS.node(id), KEYS.seen], [id, serial, print, String(at)]);
+  }
+
+  /** Milliseconds since the epoch of each node's last heartbeat. */
+  async lastSeen(): Promise<Map<string, number>> {
+    const flat = await this.#redis.zrange(KEYS.seen, '0', '-1', 'WITHSCORES');
+    const seen = new Map<string, number>();
+    for (let i = 0; i < flat.length; i += 2) seen.set(flat[i] ?? '', Number(flat[i + 1]));
+    return seen;
+  }
+
+  async lastSeenOf(id: string): Promise<number | null> {
+    const score = await this.#redis.zscore(KEYS.seen, id);
+    return score === null ? null : Number(score);
+  }
+
+  /** Nodes in one of `states` that were last heard from at or before `at`. */
+  async silentSince(at: number, states: readonly State[]): Promise<string[]> {
+    const silent = await this.#redis.zrange(KEYS.seen, '-inf', String(at), 'BYSCORE');
+    if (silent.length === 0) return [];
+    const watched = new Set(await this.#redis.sunion(...states.map(KEYS.nodesInState)));
+    return silent.filter((id) => watched.has(id));
+  }
+}
+
+function nodeChange(before: NodeRecord | null, after: NodeRecord): RecordChange {
+  return {
+    key: KEYS.node(after.id),
+    expect: before === null ? null : { state: before.state, epoch: before.epoch },
+    next: {
+      state: after.state,
+      epoch: after.epoch,
+      body: JSON.stringify(after),
+      fields: scriptFields(after),
+    },
+  };
+}
+
+function parse(id: string, body: string): NodeRecord {
+  const parsed = nodeRecordSchema.safeParse(JSON.parse(body));
+  if (parsed.success) return parsed.data;
+  throw new BootwaveError({
+    code: 'RECORD_UNREADABLE',
+    what: `the record of node ${id} cannot be read: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`,
+    unchanged: 'the record',
+    next: 'was it written by a newer version of bootwave? Use that one',
+  });
+}

@@ -1,0 +1,93 @@
+/**
+ * The life of a node (DESIGN): every state, and every step between two of them. Nothing changes a node's state in a
+ * way that is not in this table.
+ */
+export const STATES = [
+  'discovered',
+  'pending',
+  'rejected',
+  'enrolled',
+  'installing',
+  'healthy',
+  'degraded',
+  'unreachable',
+  'updating',
+  'quarantined',
+  'recovering',
+  'retired',
+] as const;
+export type State = (typeof STATES)[number];
+
+const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
+  /** Seen on the wire; nothing is proved, so there is no record yet. */
+  discovered: ['pending'],
+  /** Proved possession of its keys; a person or a policy decides. */
+  pending: ['enrolled', 'rejected', 'retired'],
+  /** Refused by a person, who may think again. */
+  rejected: ['enrolled', 'retired'],
+  /** A member that may have its certificate; not heard from since. */
+  enrolled: [
+    'pending',
+    'installing',
+    'healthy',
+    'degraded',
+    'unreachable',
+    'updating',
+    'quarantined',
+    'retired',
+  ],
+  installing: ['pending', 'enrolled', 'healthy', 'degraded', 'unreachable', 'quarantined', 'retired'],
+  healthy: [
+    'pending',
+    'enrolled',
+    'installing',
+    'degraded',
+    'unreachable',
+    'updating',
+    'quarantined',
+    'retired',
+  ],
+  degraded: [
+    'pending',
+    'enrolled',
+    'installing',
+    'healthy',
+    'unreachable',
+    'updating',
+    'quarantined',
+    'retired',
+  ],
+  unreachable: ['pending', 'enrolled', 'healthy', 'degraded', 'updating', 'quarantined', 'retired'],
+  updating: ['pending', 'enrolled', 'healthy', 'degraded', 'unreachable', 'quarantined', 'retired'],
+  /** Fenced: its certificate is banned. Only recovery or a person leads out. */
+  quarantined: ['recovering', 'retired'],
+  recovering: ['enrolled', 'quarantined', 'retired'],
+  /** Left the fleet. It comes back only when it is expected again. */
+  retired: ['pending'],
+};
+
+export function mayBecome(from: State, to: State): boolean {
+  return TRANSITIONS[from].includes(to);
+}
+
+/** Approved and not fenced: may hold a certificate and send heartbeats. */
+const MEMBERS: readonly State[] = [
+  'enrolled',
+  'installing',
+  'healthy',
+  'degraded',
+  'unreachable',
+  'updating',
+];
+
+export function isMember(state: State): boolean {
+  return MEMBERS.includes(state);
+}
+
+/** Counted as registered: whoever belongs to the fleet, fenced or not. */
+export function isRegistered(state: State): boolean {
+  return isMember(state) || state === 'quarantined' || state === 'recovering';
+}
+
+/** States in which a missing heartbeat means unreachable; while installing or updating a node may well be silent. */
+export const WATCHED: readonly State[] = ['enrolled', 'healthy', 'degraded'];

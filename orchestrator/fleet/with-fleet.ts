@@ -1,0 +1,17 @@
+import type { DataPaths } from '../../base/paths.ts';
+import { type ConnectOptions, connect } from '../redis/connect.ts';
+import { Fleet } from './fleet.ts';
+
+/** Opens the fleet's records for as long as `act` runs; starts the embedded Redis when none runs. */
+export async function withFleet<T>(
+  paths: DataPaths,
+  act: (fleet: Fleet) => Promise<T>,
+  options: ConnectOptions = {},
+): Promise<T> {
+  const connection = await connect(paths, options);
+  try {
+    return await act(new Fleet(connection.redis));
+  } finally {
+    await connection.close();
+  }
+}

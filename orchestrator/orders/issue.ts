@@ -1,0 +1,78 @@
+import { BootwaveError } from '../../base/error.ts';
+import { ORDER_FORMAT, type Order } from '../../keys/order.ts';
+
+/** What the fleet wants of a node, without the fields that make it an order. */
+export type Wanted = Pick<Order, 'mode' | 'image' | 'config' | 'wipe' | 'forgiven'>;
+
+/** Milliseconds that an order lives; a node that was away longer asks for a new one. */
+export const ORDER_LIFE = 30 * 24 * 3600_000;
+
+/** Part of an order's life after which the same content is issued again, so that no node ever holds an expired one. */
+const RENEW_AT = 2 / 3;
+
+/**
+ * The order that says what is wanted now: the one in force while it still says so and is fresh, else the next one.
+ * Pure; the caller records it by compare-and-set on the epoch before anyone signs or sends it, so that no epoch is
+ * ever used for two contents.
+ *
+ * An order to wipe is never repeated by itself, neither when it grows old nor when the node is ahead of the record
+ * (which then has lost writes, perhaps the one that took the wipe back): a new epoch would wipe the disk again.
+ * @param floor the highest epoch that the node itself has reported; after a failover that lost writes it is ahead
+ * @throws BootwaveError `ORDER_WIPE_STALE` where that would happen
+ */
+export function nextOrder(
+  node: string,
+  wanted: Wanted,
+  inForce: Order | null,
+  now: number,
+  floor = 0,
+): { order: Order; isNew: boolean } {
+  if (inForce !== null && says(inForce, wanted)) {
+    if (inForce.epoch >= floor && isFresh(inForce, now)) return { order: inForce, isNew: false };
+    if (inForce.wipe) throw staleWipe(inForce);
+  }
+  const order: Order = {
+    format: ORDER_FORMAT,
+    node,
+    epoch: Math.max(inForce?.epoch ?? 0, floor) + 1,
+    issuedAt: now,
+    expires: now + ORDER_LIFE,
+    mode: wanted.mode,
+    image: wanted.image === null ? null : { ...wanted.image },
+    services: [],
+    config: wanted.config,
+    wipe: wanted.wipe,
+    forgiven: [...wanted.forgiven],
+  };
+  return { order, isNew: true };
+}
+
+function says(order: Order, wanted: Wanted): boolean {
+  return (
+    order.mode === wanted.mode &&
+    order.config === wanted.config &&
+    order.wipe === wanted.wipe &&
+    sameImage(order.image, wanted.image) &&
+    order.forgiven.length === wanted.forgiven.length &&
+    order.forgiven.every((version, i) => version === wanted.forgiven[i])
+  );
+}
+
+function sameImage(a: Order['image'], b: Order['image']): boolean {
+  if (a === null || b === null) return a === b;
+  return a.version === b.version && a.sha256 === b.sha256 && a.size === b.size;
+}
+
+/** A clock that went back does not make an order stale; one that jumped ahead only has it issued anew. */
+function isFresh(order: Order, now: number): boolean {
+  return now < order.issuedAt + (order.expires - order.issuedAt) * RENEW_AT;
+}
+
+function staleWipe(order: Order): BootwaveError {
+  return new BootwaveError({
+    code: 'ORDER_WIPE_STALE',
+    what: `the order to wipe ${order.node} (epoch ${order.epoch}) is too old to be repeated by itself`,
+    unchanged: 'nothing was ordered',
+    next: 'look whether the disk was wiped already; take the wish back, or ask for the wipe again',
+  });
+}

@@ -1,0 +1,138 @@
+import { Redis } from 'ioredis';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
+import { judgeKeeping, keepingOf } from './external.ts';
+import { hangUp } from './hang-up.ts';
+import { FileLock } from './lock.ts';
+import { redisFiles } from './settings.ts';
+
+export type Connection = {
+  redis: Redis;
+  /** For further connections (blocking reads, bull's `createClient`): `redis.duplicate(overrides)`. */
+  embedded: boolean;
+  /** Ends this connection; the last process that uses an embedded Redis stops it. */
+  close(): Promise<void>;
+};
+
+export type ConnectOptions = { log?: Logger; signal?: AbortSignal; url?: string | undefined };
+
+/** Seconds that a newcomer waits while the last user stops the embedded Redis. */
+const WAIT_FOR_STOP = 60;
+
+/**
+ * A lost connection is tried again every 20 to 500 ms; a command fails after about 2.5 s without a server, so that a
+ * boot server can say "unavailable" instead of keeping a machine waiting.
+ */
+const PATIENCE = {
+  maxRetriesPerRequest: 15,
+  connectTimeout: 5_000,
+  commandTimeout: 15_000,
+};
+
+/**
+ * Connects to the fleet's Redis: `BOOTWAVE_REDIS_URL` when set, else the embedded one below `<data>/redis`, which is
+ * started when it does not run, and again whenever it dies while this connection is open.
+ * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_EVICTS`, ...
+ */
+export async function connect(paths: DataPaths, options: ConnectOptions = {}): Promise<Connection> {
+  const url = options.url ?? process.env.BOOTWAVE_REDIS_URL;
+  return url === undefined || url === '' ? connectEmbedded(paths, options) : connectExternal(url, options);
+}
+
+async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions): Promise<Connection> {
+  const files = redisFiles(paths.redis);
+  await prepareFolder(files);
+  const users = await FileLock.open(files.usersLock);
+  let redis: Redis | undefined;
+  let closing = false;
+  try {
+    if (!(await users.shared(WAIT_FOR_STOP))) {
+      throw new BootwaveError({
+        code: 'REDIS_BUSY',
+        what: `another process has been stopping the embedded Redis for over ${WAIT_FOR_STOP} s`,
+        unchanged: 'nothing was written',
+        next: `look at ${files.log}, then try again`,
+      });
+    }
+    await ensureRunning(files, signal);
+    redis = new Redis({
+      ...PATIENCE,
+      path: files.socket,
+      lazyConnect: true,
+      retryStrategy: (times) => (closing ? null : Math.min(20 * times, 500)),
+    });
+    let reviving = false;
+    const revive = () => {
+      if (closing || reviving) return;
+      reviving = true;
+      ensureRunning(files, signal)
+        .catch((error: unknown) => {
+          if (!closing)
+            log?.error({ reason: messageOf(error) }, 'the embedded Redis cannot be started again');
+        })
+        .finally(() => {
+          reviving = false;
+        });
+    };
+    redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
+    redis.on('close', revive);
+    await redis.connect();
+  } catch (error) {
+    closing = true;
+    if (redis !== undefined) await hangUp(redis);
+    await users.close();
+    throw error;
+  }
+  const open = redis;
+  return {
+    redis: open,
+    embedded: true,
+    close: async () => {
+      if (closing) return;
+      closing = true;
+      try {
+        // Nobody can begin to use the server between this lock and its end, so nobody loses a connection.
+        if (await users.exclusiveNow()) {
+          await open.shutdown('NOSAVE').catch(() => {});
+          await waitUntilStopped(files);
+        }
+      } finally {
+        await hangUp(open);
+        await users.close();
+      }
+    },
+  };
+}
+
+async function connectExternal(url: string, { log }: ConnectOptions): Promise<Connection> {
+  const redis = new Redis(url, {
+    ...PATIENCE,
+    lazyConnect: true,
+    retryStrategy: (times) => Math.min(20 * times, 500),
+  });
+  redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
+  try {
+    await redis.connect();
+    const info = await Promise.all(['memory', 'persistence', 'replication'].map((part) => redis.info(part)));
+    for (const warning of judgeKeeping(keepingOf(info.join('\n')))) log?.warn(warning);
+  } catch (error) {
+    await hangUp(redis);
+    if (error instanceof BootwaveError) throw error;
+    // The URL may hold a password: it is named by its variable only.
+    throw new BootwaveError({
+      code: 'REDIS_UNREACHABLE',
+      what: `the Redis of BOOTWAVE_REDIS_URL cannot be used: ${messageOf(error)}`,
+      unchanged: 'nothing was written',
+      next: 'check the URL, the password and that the server runs',
+    });
+  }
+  return {
+    redis,
+    embedded: false,
+    close: async () => {
+      await hangUp(redis);
+    },
+  };
+}

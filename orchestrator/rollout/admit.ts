@@ -1,0 +1,130 @@
+/** Who may start now: limits, windows, and the order of the plan. */
+import type { Draft } from './draft.ts';
+import { blockedBy } from './limits.ts';
+import type { NodeStep } from './record.ts';
+import { defer, startActivate, startRollback, startStage } from './step.ts';
+import { openingAt } from './window.ts';
+
+/** Whether a node of a site may be disrupted at this instant; asked once per site and input. */
+export function openSites(d: Draft): (site: string) => boolean {
+  const { windows, notBefore, notAfter } = d.setup.spec;
+  const within =
+    d.clock >= d.rollout.resync &&
+    (notBefore === undefined || d.at >= notBefore) &&
+    (notAfter === undefined || d.at < notAfter);
+  if (!within) return () => false;
+  if (windows.length === 0) return () => true;
+  const known = new Map<string, boolean>();
+  return (site) => {
+    let open = known.get(site);
+    if (open === undefined) {
+      open = openingAt(windows, site, d.at).open;
+      known.set(site, open);
+    }
+    return open;
+  };
+}
+
+/** Activates what is staged. A node that waited for a window keeps its place and its slot. */
+export function activateStaged(d: Draft, open: (site: string) => boolean) {
+  if (d.total('staged') === 0) return;
+  for (const id of d.active()) {
+    const known = d.peek(id)!;
+    if (known.state !== 'staged' || !known.reachable || !open(known.site)) continue;
+    startActivate(d, d.edit(id), 'activating');
+  }
+}
+
+/** Starts nodes of the open wave in their order, as far as the limits go; one blocked site does not hold up others. */
+export function admit(d: Draft, index: number, open: (site: string) => boolean) {
+  const { limits, waves } = d.setup;
+  const tail = waves[index]!.kind === 'tail';
+  if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
+  const places = d.placesOf(index);
+  const fullSites = new Set<string>();
+  const sites = Object.keys(limits.site).length;
+  for (let position = d.peekWave(index).next; position < places.length; position += 1) {
+    if (blockedBy(limits, d.rollout.inFlight, NOWHERE) === 'whole') return;
+    const id = places[position];
+    const known = id === undefined ? undefined : d.peek(id);
+    if (known === undefined || !waits(known, index, position)) {
+      if (d.peekWave(index).next === position) d.wave(index).next += 1;
+      continue;
+    }
+    if (fullSites.has(known.site)) continue;
+    if (!open(known.site)) {
+      fullSites.add(known.site);
+      if (fullSites.size >= sites) return;
+      continue;
+    }
+    // Synchronised with nobody after a failover counts as offline: it cannot be told anything safely.
+    const silent = known.term !== d.rollout.term || known.bootId === null;
+    if (!known.reachable || silent) {
+      if (!tail) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
+      continue;
+    }
+    const blocked = blockedBy(limits, d.rollout.inFlight, known);
+    if (blocked === 'site') fullSites.add(known.site);
+    if (fullSites.size >= sites) return;
+    if (blocked !== null) continue;
+    const node = d.edit(known.node);
+    d.takeSlot(node);
+    d.touch(node);
+    startStage(d, node, 'its turn');
+  }
+}
+
+const NOWHERE = { site: '', rack: null };
+
+function waits(node: Readonly<NodeStep>, wave: number, position: number): boolean {
+  return node.state === 'pending' && node.wave === wave && node.position === position;
+}
+
+/** Takes failed nodes back, each on its own, before anything new starts; one that is not under way needs a slot first. */
+export function restoreFailed(d: Draft) {
+  if (d.total('failed') === 0) return;
+  for (const id of d.active()) {
+    const known = d.peek(id)!;
+    if (known.state !== 'failed') continue;
+    if (!known.slot && blockedBy(d.setup.limits, d.rollout.inFlight, known) !== null) continue;
+    const node = d.edit(id);
+    d.takeSlot(node);
+    startRollback(d, node, node.why);
+  }
+}
+
+const BACK: readonly NodeStep['state'][] = ['rolled-back', 'needs-recovery', 'skipped'];
+
+/**
+ * Takes everything touched back, newest first. Windows do not hold it up: a bad version is worse than a restart.
+ * @returns whether nothing is left to take back
+ */
+export function unwind(d: Draft): boolean {
+  const { rollout } = d;
+  if (d.clock < rollout.resync) return false;
+  let left = false;
+  for (let touch = rollout.undo; touch > 0; touch -= 1) {
+    const id = d.touchedAt(touch);
+    const known = id === undefined ? undefined : d.peek(id);
+    if (known === undefined || known.touch !== touch || BACK.includes(known.state)) {
+      if (rollout.undo === touch) rollout.undo -= 1;
+      continue;
+    }
+    left = true;
+    if (known.state === 'rolling-back') continue;
+    if (!known.slot) {
+      const blocked = blockedBy(d.setup.limits, rollout.inFlight, known);
+      if (
+        blocked === 'whole' &&
+        d.total('failed', 'staging', 'staged', 'activating', 'booted', 'baking') === 0
+      ) {
+        break;
+      }
+      if (blocked !== null) continue;
+    }
+    const node = d.edit(known.node);
+    d.takeSlot(node);
+    startRollback(d, node, rollout.spent ?? rollout.why);
+  }
+  return !left;
+}

@@ -1,0 +1,24 @@
+/** A number of nodes (`5`) or a share of them (`"10%"`). */
+export type Amount = { count: number } | { percent: number };
+
+/** Nodes to take for a wave: a share is rounded up, because a wave of nobody proves nothing. */
+export function takeOf(amount: Amount, size: number): number {
+  if ('count' in amount) return Math.min(amount.count, size);
+  return Math.min(size, Math.ceil((amount.percent * size) / 100));
+}
+
+/** Nodes that may be down at once: a share is rounded down, but a limit of nobody would never end. */
+export function limitOf(amount: Amount, size: number): number {
+  if ('count' in amount) return amount.count;
+  return Math.max(1, Math.floor((amount.percent * size) / 100));
+}
+
+/** Failures that are still tolerated: a share is rounded down, so 10 % of five nodes tolerates none. */
+export function budgetOf(amount: Amount, size: number): number {
+  if ('count' in amount) return amount.count;
+  return Math.floor((amount.percent * size) / 100);
+}
+
+export function showAmount(amount: Amount): string {
+  return 'count' in amount ? String(amount.count) : `${amount.percent}%`;
+}

@@ -1,0 +1,196 @@
+import type { Command, Note, Step } from './event.ts';
+import { count } from './limits.ts';
+import { orderFor } from './order.ts';
+import type {
+  NodeStep,
+  RolloutRecord,
+  RolloutSetup,
+  RolloutStatus,
+  StepState,
+  WaveRecord,
+} from './record.ts';
+import { ENDED, UNDER_WAY } from './record.ts';
+import type { RolloutState } from './state.ts';
+
+/** Epochs that belong to one term: no node gets that many orders between two failovers. */
+export const EPOCHS_PER_TERM = 1024;
+
+/** Changes on top of records that stay as they are: a record is copied when it is first changed. */
+export class Draft {
+  readonly setup: RolloutSetup;
+  readonly rollout: RolloutRecord;
+  /** Wall clock of this input, ms since the epoch. */
+  readonly at: number;
+  readonly commands: Command[] = [];
+  readonly notes: Note[] = [];
+  readonly refusals: Step['refusals'] = [];
+  readonly #base: RolloutState;
+  readonly #waves = new Map<number, WaveRecord>();
+  readonly #nodes = new Map<string, NodeStep>();
+  readonly #touched = new Map<number, string>();
+
+  constructor(base: RolloutState, at: number) {
+    this.#base = base;
+    this.at = at;
+    this.setup = base.setup;
+    const { inFlight } = base.rollout;
+    this.rollout = {
+      ...base.rollout,
+      inFlight: { whole: inFlight.whole, site: { ...inFlight.site }, rack: { ...inFlight.rack } },
+      approvals: [...base.rollout.approvals],
+    };
+  }
+
+  get clock(): number {
+    return this.rollout.clock;
+  }
+
+  get ended(): boolean {
+    return ENDED.includes(this.rollout.state);
+  }
+
+  get waveCount(): number {
+    return this.#base.waves.length;
+  }
+
+  /** Not to be changed: `edit` gives the copy for that. */
+  peek(id: string): Readonly<NodeStep> | undefined {
+    return this.#nodes.get(id) ?? this.#base.nodes.get(id);
+  }
+
+  edit(id: string): NodeStep {
+    let node = this.#nodes.get(id);
+    if (node === undefined) {
+      node = { ...this.#base.nodes.get(id)! };
+      this.#nodes.set(id, node);
+    }
+    return node;
+  }
+
+  add(node: NodeStep): void {
+    this.#nodes.set(node.node, node);
+  }
+
+  peekWave(index: number): Readonly<WaveRecord> {
+    return this.#waves.get(index) ?? this.#base.waves[index]!;
+  }
+
+  wave(index: number): WaveRecord {
+    let wave = this.#waves.get(index);
+    if (wave === undefined) {
+      const base = this.#base.waves[index]!;
+      wave = { ...base, counts: { ...base.counts } };
+      this.#waves.set(index, wave);
+    }
+    return wave;
+  }
+
+  placesOf(wave: number): readonly string[] {
+    return this.#base.order[wave]!;
+  }
+
+  touchedAt(touch: number): string | undefined {
+    return this.#touched.get(touch) ?? this.#base.touched[touch];
+  }
+
+  /** Ids of nodes that are under way now, in a fixed order. */
+  active(): string[] {
+    const ids = new Set(this.#base.active);
+    for (const [id, node] of this.#nodes) {
+      if (UNDER_WAY.includes(node.state)) ids.add(id);
+      else ids.delete(id);
+    }
+    return [...ids];
+  }
+
+  /** Nodes of the whole rollout in these states. */
+  total(...states: StepState[]): number {
+    let sum = 0;
+    for (let i = 0; i < this.waveCount; i += 1) {
+      const { counts } = this.peekWave(i);
+      for (const state of states) sum += counts[state];
+    }
+    return sum;
+  }
+
+  move(node: NodeStep, to: StepState, why: string): void {
+    const { counts } = this.wave(node.wave);
+    counts[node.state] -= 1;
+    counts[to] += 1;
+    this.notes.push({ what: 'node', id: node.node, from: node.state, to, why, by: 'engine' });
+    node.state = to;
+    node.since = this.clock;
+    node.why = why;
+  }
+
+  setState(to: RolloutStatus, why: string, by: string): void {
+    const { rollout } = this;
+    this.notes.push({ what: 'rollout', id: rollout.id, from: rollout.state, to, why, by });
+    rollout.state = to;
+    rollout.why = why;
+    rollout.by = by;
+    if (to !== 'paused') rollout.before = null;
+    if (ENDED.includes(to)) rollout.endedAt = this.at;
+  }
+
+  setWave(wave: WaveRecord, to: WaveRecord['state'], why: string): void {
+    const id = this.setup.waves[wave.index]!.name;
+    this.notes.push({ what: 'wave', id, from: wave.state, to, why, by: 'engine' });
+    wave.state = to;
+    wave.since = this.clock;
+  }
+
+  takeSlot(node: NodeStep): void {
+    if (node.slot) return;
+    node.slot = true;
+    count(this.rollout.inFlight, node, 1);
+  }
+
+  freeSlot(node: NodeStep): void {
+    if (!node.slot) return;
+    node.slot = false;
+    count(this.rollout.inFlight, node, -1);
+  }
+
+  touch(node: NodeStep): void {
+    this.rollout.touches += 1;
+    this.rollout.undo = this.rollout.touches;
+    node.touch = this.rollout.touches;
+    this.#touched.set(node.touch, node.node);
+  }
+
+  /** A new effect, so a new epoch. */
+  order(node: NodeStep): void {
+    node.epoch += 1;
+    node.sent = null;
+    this.send(node);
+  }
+
+  /** The same order again, or for the first time; a node of an older term must report before it is told anything. */
+  send(node: NodeStep): void {
+    if (node.term !== this.rollout.term) return;
+    const order = orderFor(this.setup, node);
+    if (order === null) return;
+    node.sent = this.clock;
+    this.commands.push(order);
+  }
+
+  /** @param before the clock of the base: a moved clock alone is a change worth writing */
+  finish(before: number): Step {
+    const changed =
+      this.#nodes.size > 0 ||
+      this.#waves.size > 0 ||
+      this.notes.length > 0 ||
+      this.rollout.clock !== before ||
+      JSON.stringify(this.rollout) !== JSON.stringify(this.#base.rollout);
+    return {
+      changed,
+      rollout: changed ? { ...this.rollout, rev: this.#base.rollout.rev + 1 } : this.#base.rollout,
+      waves: [...this.#waves.values()],
+      nodes: [...this.#nodes.values()],
+      commands: this.commands,
+      notes: this.notes,
+      refusals: this.refusals,
+    };
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The engine: (records, input) -> (changed records, commands). No clock, no chance, no I/O. A caller loads the records,
+ * calls `advance`, writes the step by one compare-and-set on `rev` with its commands in the same outbox, then calls
+ * `apply`; when the write does not hold it throws the step away and loads again. Killed anywhere in between, nothing
+ * is lost: what is outstanding follows from the records alone.
+ */
+import { Draft } from './draft.ts';
+import type { Command, EngineEvent, Input, Step } from './event.ts';
+import { onNodeEvent } from './machine.ts';
+import { isOperator, onOperator } from './operate.ts';
+import { orderFor } from './order.ts';
+import { ENDED, type NodeStep, type RolloutStatus } from './record.ts';
+import { type RolloutState, stepOf } from './state.ts';
+import { onTime } from './time.ts';
+import { checkBudget, onGate, settle } from './wave.ts';
+
+/**
+ * Milliseconds that one input can move rollout time at most, whatever the caller measured: neither a machine that
+ * slept nor a wrong clock ends a bake early. Callers tick every few seconds.
+ */
+export const MAX_ELAPSED = 60_000;
+
+/** Leaves `state` as it is. */
+export function advance(state: RolloutState, input: Input): Step {
+  const d = new Draft(state, input.at);
+  const before = state.rollout.clock;
+  if (LIVE.includes(d.rollout.state) && input.elapsed > 0) {
+    d.rollout.clock += Math.min(input.elapsed, MAX_ELAPSED);
+  }
+  for (const event of input.events) {
+    if (d.ended) {
+      if (isOperator(event)) onOperator(d, event);
+      continue;
+    }
+    take(d, state, event);
+    checkBudget(d);
+    // What was spent stops the rest of the batch from starting anything.
+  }
+  if (!d.ended) {
+    settle(d);
+    checkBudget(d);
+    if (d.rollout.state === 'rolling-back') settle(d);
+  }
+  return d.finish(before);
+}
+
+const LIVE: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];
+
+function take(d: Draft, state: RolloutState, event: EngineEvent) {
+  if (isOperator(event)) return onOperator(d, event);
+  switch (event.type) {
+    case 'tick':
+      return tick(d, state);
+    case 'gate':
+      return onGate(d, event);
+    case 'takeover':
+      d.rollout.listening = d.clock;
+      return;
+    case 'failover':
+      d.rollout.term = Math.max(d.rollout.term + 1, event.term);
+      d.rollout.listening = d.clock;
+      d.rollout.resync = d.clock + d.setup.spec.timeouts.silent;
+      return;
+    case 'joined':
+      return join(d, event);
+    default:
+      return onNodeEvent(d, event);
+  }
+}
+
+function tick(d: Draft, state: RolloutState) {
+  if (!LIVE.includes(d.rollout.state)) return;
+  for (const id of d.active()) onTime(d, id);
+  const wave = d.peekWave(d.rollout.wave);
+  if (wave.state !== 'open' && wave.state !== 'baking' && wave.state !== 'gated') return;
+  for (const id of state.order[wave.index]!) {
+    if (id === undefined) continue;
+    const node = d.peek(id);
+    if (node?.state === 'done' && node.wave === wave.index) onTime(d, id);
+  }
+}
+
+function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
+  if (d.peek(event.place.node) !== undefined || d.setup.spec.lateJoiners === 'ignore') return;
+  const tail = d.wave(d.waveCount - 1);
+  if (tail.state === 'done') return;
+  const node = stepOf(event.place, tail.index, tail.end, d.rollout.term);
+  tail.end += 1;
+  tail.size += 1;
+  tail.counts.pending += 1;
+  d.add(node);
+  d.notes.push({ what: 'node', id: node.node, from: '', to: 'pending', why: event.place.why, by: 'engine' });
+}
+
+/** Every order that has no answer yet, from the records alone: what a sweeper delivers again. */
+export function outstanding(state: RolloutState): Command[] {
+  if (ENDED.includes(state.rollout.state)) return [];
+  const commands: Command[] = [];
+  for (const id of state.active) {
+    const node = state.nodes.get(id) as NodeStep;
+    if (node.sent === null || node.term !== state.rollout.term) continue;
+    const order = orderFor(state.setup, node);
+    if (order !== null) commands.push(order);
+  }
+  return commands;
+}
+
+export { apply, createRollout, loadRollout, type RolloutState } from './state.ts';

@@ -1,0 +1,132 @@
+import type { WaveGate } from './gate.ts';
+import type { Place } from './plan.ts';
+import type { NodeStep, RolloutRecord, WaveRecord } from './record.ts';
+
+/** What a node says of itself, as the place that received it passes it on. */
+export type Report = {
+  /**
+   * Numbered where it is received, strictly upwards per node, so that a late or repeated delivery is told from news.
+   */
+  seq: number;
+  bootId: string;
+  /** Image that runs. */
+  image: string;
+  /** Configuration that is applied. */
+  config: string | null;
+  /** Highest order epoch that it ever accepted, kept by the node itself. */
+  epoch: number;
+  healthy: boolean;
+  /** Why it is not. */
+  reason: string;
+  pcr11: string | null;
+  /** Services that it runs, and whether each is healthy. */
+  services: Readonly<Record<string, boolean>>;
+  /** Versions that it tried, fell back from and refuses. */
+  failed: readonly string[];
+};
+
+/**
+ * Why a node turned an order down. `stale-epoch`: it accepted `has` already. `other-boot`: it restarted since.
+ * `refuses-version`: it failed on it before. `cannot`: no space, bad digest, no download; worth another try.
+ */
+export type OrderRefusal = 'stale-epoch' | 'other-boot' | 'refuses-version' | 'cannot';
+
+export type NodeEvent =
+  | { type: 'report'; node: string; report: Report }
+  | { type: 'staged'; node: string; epoch: number }
+  | { type: 'refused'; node: string; epoch: number; code: OrderRefusal; why: string; has: number }
+  /** The verdict on a quote of that boot (the trust issue fills this in). */
+  | { type: 'attested'; node: string; bootId: string; ok: boolean; why: string }
+  | { type: 'reachable'; node: string }
+  | { type: 'unreachable'; node: string }
+  /** Retired or quarantined: no longer this rollout's. */
+  | { type: 'removed'; node: string; why: string }
+  | { type: 'joined'; place: Place };
+
+export type OperatorEvent =
+  | { type: 'start'; by: string }
+  /** Without a wave: of the start. With one: of its manual gate. */
+  | { type: 'approve'; by: string; wave?: number }
+  | { type: 'pause'; by: string; why: string }
+  | { type: 'resume'; by: string }
+  | { type: 'skip'; by: string; why: string; node: string }
+  | { type: 'skip-wave'; by: string; why: string; wave: number }
+  | { type: 'abort'; by: string; why: string }
+  | { type: 'rollback'; by: string; why: string };
+
+export type EngineEvent =
+  | NodeEvent
+  | OperatorEvent
+  | { type: 'tick' }
+  | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string }
+  /** This orchestrator has just taken over, or was not listening: silence before now means nothing. */
+  | { type: 'takeover' }
+  /**
+   * Redis failed over or was restored and may have lost writes. `term` is above every one used before, which the
+   * records themselves may have forgotten: seconds since the epoch will do (1 to 2^42).
+   */
+  | { type: 'failover'; term: number };
+
+export type Input = {
+  /** Wall clock, ms since the epoch. Only windows look at it. */
+  at: number;
+  /**
+   * Milliseconds on a monotonic clock since the caller loaded or last advanced exactly this revision; 0 when unknown.
+   * Measured so, several orchestrators can never count the same second twice.
+   */
+  elapsed: number;
+  events: readonly EngineEvent[];
+};
+
+/** What a node is told. The same epoch always means the same effect, so it may be delivered any number of times. */
+export type Order = { rollout: string; node: string; epoch: number; of: 'image' | 'config' } & (
+  | {
+      kind: 'stage';
+      version: string;
+      /** The version whose file must be neither overwritten nor dropped. */
+      keep: string | null;
+    }
+  | {
+      kind: 'activate';
+      how: 'disk' | 'network';
+      version: string;
+      /** Only from this boot: a node that restarted since must report first. */
+      bootId: string | null;
+    }
+  | {
+      kind: 'rollback';
+      how: 'disk' | 'network';
+      /** The last good version; null means without configuration. */
+      version: string | null;
+      /** The version to demote and forget. */
+      drop: string;
+    }
+);
+export type Command =
+  | Order
+  /** Ask the outside; the same run may be asked again, its first answer counts. */
+  | { kind: 'gate'; rollout: string; wave: number; gate: number; run: number; check: WaveGate };
+
+/** One line for the audit stream. */
+export type Note = {
+  what: 'rollout' | 'wave' | 'node';
+  id: string;
+  from: string;
+  to: string;
+  why: string;
+  by: string;
+};
+
+export type OperatorRefusal = { code: string; what: string; next: string };
+
+/** What changed and what is to be done: to be written by one compare-and-set on `rev`, commands in the same outbox. */
+export type Step = {
+  changed: boolean;
+  rollout: RolloutRecord;
+  waves: WaveRecord[];
+  nodes: NodeStep[];
+  commands: Command[];
+  notes: Note[];
+  /** Operator events that could not be done; they changed nothing. */
+  refusals: OperatorRefusal[];
+};

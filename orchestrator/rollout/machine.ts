@@ -1,0 +1,63 @@
+/** One node's events: reports, answers to orders, coming and going. */
+import type { Draft } from './draft.ts';
+import type { NodeEvent } from './event.ts';
+import { orderFor, wantedOf } from './order.ts';
+import { attested, onReport } from './report.ts';
+import { fail, retry } from './step.ts';
+
+function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
+  const known = d.peek(event.node);
+  if (known === undefined || event.epoch !== known.epoch || orderFor(d.setup, known) === null) return;
+  const node = d.edit(event.node);
+  if (event.code === 'stale-epoch') {
+    node.epoch = Math.max(node.epoch, event.has);
+    d.order(node);
+  } else if (node.state === 'rolling-back' || event.code === 'other-boot') {
+    // A rollback is asked for until its time is over; a restarted node is about to report.
+    node.why = event.why;
+  } else if (event.code === 'refuses-version') fail(d, node, event.why);
+  else retry(d, node, event.why);
+}
+
+export function onNodeEvent(d: Draft, event: NodeEvent) {
+  switch (event.type) {
+    case 'report':
+      return onReport(d, event.node, event.report);
+    case 'staged': {
+      const known = d.peek(event.node);
+      if (known?.state !== 'staging' || known.epoch !== event.epoch) return;
+      const node = d.edit(event.node);
+      d.move(node, 'staged', `has ${wantedOf(node)} on disk`);
+      return;
+    }
+    case 'refused':
+      return onRefused(d, event);
+    case 'attested': {
+      const known = d.peek(event.node);
+      if (known?.state !== 'booted' || known.bootId !== event.bootId) return;
+      const node = d.edit(event.node);
+      if (event.ok) attested(d, node, event.why);
+      else fail(d, node, `attestation failed: ${event.why}`);
+      return;
+    }
+    case 'reachable':
+    case 'unreachable': {
+      const reachable = event.type === 'reachable';
+      const known = d.peek(event.node);
+      if (known !== undefined && known.reachable !== reachable) d.edit(event.node).reachable = reachable;
+      return;
+    }
+    case 'removed': {
+      const known = d.peek(event.node);
+      if (known === undefined || known.state === 'done' || known.state === 'skipped') return;
+      const node = d.edit(event.node);
+      d.move(node, 'skipped', event.why);
+      d.freeSlot(node);
+      d.rollout.gone += 1;
+      return;
+    }
+    case 'joined':
+      // The caller of `advance` handles it: it needs a place.
+      return;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * What a plan needs to know of a node, and no more. The edge makes it from the fleet's record, so that planning
+ * never depends on how records are stored.
+ */
+export type PlanNode = {
+  /** The fleet record's id; what orders and steps name. */
+  id: string;
+  /** What people call it. */
+  name: string;
+  site: string;
+  /** Null where the site does not say; such a node counts against its site only. */
+  rack: string | null;
+  role: string | null;
+  labels: Readonly<Record<string, string>>;
+  hardware: { manufacturer: string; product: string };
+  firmware: 'uefi' | 'bios';
+  /** False on machines that cannot show PCR 11. */
+  tpm: boolean;
+  state:
+    | 'discovered'
+    | 'pending'
+    | 'enrolled'
+    | 'installing'
+    | 'healthy'
+    | 'degraded'
+    | 'unreachable'
+    | 'updating'
+    | 'quarantined'
+    | 'recovering'
+    | 'retired';
+  mode: 'installed' | 'netboot';
+  /** Image version that it last reported; null when it never did. */
+  running: string | null;
+  /** Node configuration version that it last reported; null when it has none. */
+  config: string | null;
+  /** Image version that the fleet wants of it now. */
+  wanted: string | null;
+  /** Milliseconds since the epoch; null when it was never heard. */
+  lastSeen: number | null;
+  /** Versions (image or configuration) that it failed on and refuses until told otherwise. */
+  failedVersions: readonly { version: string; why: string }[];
+  /** Lowest image version that its TPM lets it run; null when it has no floor. */
+  floor: string | null;
+  /** Names of the services that have an instance on it. */
+  services: readonly string[];
+  /** Highest order epoch that it is known to have accepted. */
+  epoch: number;
+  /** `boot_id` of its last report. */
+  bootId: string | null;
+  /** Another rollout that has not ended and holds this node. */
+  rollout: string | null;
+};

@@ -1,0 +1,129 @@
+import type { PlanNode } from './node.ts';
+import type { Spec } from './spec.ts';
+import { type NoPath, type Path, pathTo, type VersionGraph } from './versions.ts';
+
+export type SkipCode =
+  | NoPath
+  | 'already-there'
+  | 'retired'
+  | 'not-a-member'
+  | 'quarantined'
+  | 'being-installed'
+  | 'in-another-rollout'
+  | 'failed-this-version'
+  | 'barrier-ahead'
+  | 'netboot'
+  | 'cannot-show-pcr11';
+
+export type Skip = { node: string; name: string; site: string; code: SkipCode; why: string };
+
+/** A node that is to be moved, before it has its wave. */
+export type Candidate = {
+  node: PlanNode;
+  /** What it runs now, of the kind that the rollout moves. */
+  from: string | null;
+  hops: string[];
+  /** Why it goes to the tail wave; null for a regular wave. */
+  late: string | null;
+};
+
+/** What the rollout moves, and to which version. */
+export type Target = { of: 'image' | 'config'; version: string };
+
+export function targetOf(spec: Spec): Target {
+  return spec.image !== undefined
+    ? { of: 'image', version: spec.image }
+    : { of: 'config', version: spec.config ?? '' };
+}
+
+/** Remembers paths: a fleet runs few versions on many nodes. */
+export class Paths {
+  readonly #known = new Map<string, Path>();
+  readonly graph: VersionGraph;
+  readonly #target: string;
+  readonly #downgrade: boolean;
+
+  constructor(graph: VersionGraph, target: string, downgrade: boolean) {
+    this.graph = graph;
+    this.#target = target;
+    this.#downgrade = downgrade;
+  }
+
+  from(version: string | null, floor: string | null): Path {
+    const key = `${version ?? ''}\0${floor ?? ''}`;
+    let path = this.#known.get(key);
+    if (path === undefined) {
+      path = pathTo(this.graph, version, this.#target, { downgrade: this.#downgrade, floor });
+      this.#known.set(key, path);
+    }
+    return path;
+  }
+}
+
+/** States whose members can be told to move; `unreachable` ones wait in the tail wave. */
+const LEFT_OUT: Partial<Record<PlanNode['state'], { code: SkipCode; why: string }>> = {
+  discovered: { code: 'not-a-member', why: 'it was seen but never approved' },
+  pending: { code: 'not-a-member', why: 'it waits for approval' },
+  enrolled: { code: 'being-installed', why: 'it is approved but not up yet' },
+  installing: { code: 'being-installed', why: 'it is being installed' },
+  quarantined: { code: 'quarantined', why: 'it is quarantined; recovery owns it' },
+  recovering: { code: 'quarantined', why: 'it is being recovered' },
+  retired: { code: 'retired', why: 'it is retired' },
+};
+
+/** Where a selected node stands to this rollout: to be moved, or left out and why. Pure; also asked for late joiners. */
+export function placeOf(
+  node: PlanNode,
+  spec: Spec,
+  target: Target,
+  paths: Paths,
+): { move: Candidate } | { skip: Skip } {
+  const skip = (code: SkipCode, why: string) => ({
+    skip: { node: node.id, name: node.name, site: node.site, code, why },
+  });
+  const left = LEFT_OUT[node.state];
+  if (left !== undefined) return skip(left.code, left.why);
+  const from = target.of === 'image' ? node.running : node.config;
+  if (from === target.version) return skip('already-there', `it runs ${target.version} already`);
+  if (node.rollout !== null) return skip('in-another-rollout', `rollout ${node.rollout} has it`);
+  const failed = node.failedVersions.find((failure) => failure.version === target.version);
+  if (failed !== undefined) {
+    return skip('failed-this-version', `it failed on ${target.version} before: ${failed.why}`);
+  }
+  if (node.mode === 'netboot' && spec.netboot === 'skip' && target.of === 'image') {
+    return skip(
+      'netboot',
+      `it boots from the network (${node.firmware.toUpperCase()}), which the spec leaves out`,
+    );
+  }
+  if (!node.tpm && spec.gates.some((gate) => gate.kind === 'pcr11' || gate.kind === 'attested')) {
+    return skip('cannot-show-pcr11', 'it has no TPM to pass the measurement gate with');
+  }
+  let hops = [target.version];
+  if (target.of === 'image') {
+    const path = paths.from(from, node.floor);
+    if (!path.ok) return skip(path.code, path.why);
+    hops = path.hops;
+    if (hops.length > 1 && spec.barriers === 'skip') {
+      return skip(
+        'barrier-ahead',
+        `it runs ${from} and must pass through ${hops.slice(0, -1).join(', ')} first`,
+      );
+    }
+    const burnt = node.failedVersions.find((failure) => hops.includes(failure.version));
+    if (burnt !== undefined) {
+      return skip(
+        'failed-this-version',
+        `it must pass through ${burnt.version} and failed on it: ${burnt.why}`,
+      );
+    }
+  }
+  return { move: { node, from, hops, late: lateness(node) } };
+}
+
+function lateness(node: PlanNode): string | null {
+  if (node.state === 'unreachable') return 'offline: it goes when it is back';
+  if (node.state === 'degraded') return 'degraded: its troubles would be taken for the new version';
+  if (node.state === 'updating') return 'busy with an update of its own';
+  return null;
+}

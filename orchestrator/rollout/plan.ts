@@ -1,0 +1,175 @@
+import { type Disruption, disruptionOf, sizesOf } from './disruption.ts';
+import { divide } from './divide.ts';
+import { type Limits, resolveLimits } from './limits.ts';
+import type { PlanNode } from './node.ts';
+import { type Candidate, Paths, placeOf, type Skip, type Target, targetOf } from './place.ts';
+import { openings, refuseBarriers, refuseDowngrade, refuseTarget } from './refuse.ts';
+import { matches } from './selector.ts';
+import type { Refusal, Spec } from './spec.ts';
+import { byText } from './spread.ts';
+import type { VersionGraph } from './versions.ts';
+
+/** A node's place: in this wave, in this order, for this reason. */
+export type Place = {
+  node: string;
+  name: string;
+  site: string;
+  rack: string | null;
+  /** `network`: nothing is staged on a disk, the next boot brings the image. */
+  how: 'disk' | 'network';
+  /** Version that it runs now; null when it never had a configuration. */
+  from: string | null;
+  /** Versions to go through, the wanted one last. */
+  hops: string[];
+  why: string;
+  /** What the engine starts from: the last epoch and boot that are known. */
+  epoch: number;
+  bootId: string | null;
+  reachable: boolean;
+};
+
+export type PlannedWave = {
+  index: number;
+  name: string;
+  /** The tail takes nodes that are offline, degraded or join late, and may be empty. */
+  kind: 'regular' | 'tail';
+  /** In the order in which they are started. */
+  places: Place[];
+  disruption: Disruption;
+};
+
+export type Plan = {
+  spec: Spec;
+  target: Target;
+  /** Milliseconds since the epoch: what the plan knew. */
+  at: number;
+  waves: PlannedWave[];
+  skipped: Skip[];
+  limits: Limits;
+  disruption: Disruption;
+  /** First instant (ms since the epoch) at which each site with a node in it may be touched. */
+  opens: Record<string, number>;
+  /** PCR 11 values that each version on the way may show. */
+  pcr11: Record<string, readonly string[]>;
+  warnings: string[];
+};
+
+export type PlanResult = { ok: true; plan: Plan } | { ok: false; refusals: Refusal[] };
+
+/** What the plan must be told beside fleet and spec. */
+export type PlanFacts = {
+  graph: VersionGraph;
+  /** Configuration versions that exist; only asked for a config rollout. */
+  configs?: readonly string[];
+};
+
+/**
+ * Who moves when, in which order and why; or why it cannot be. The same input gives the same plan on every machine.
+ * @param now milliseconds since the epoch
+ */
+export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): PlanResult {
+  const target = targetOf(spec);
+  const refusals = refuseTarget(target, facts);
+  if (spec.notAfter !== undefined && spec.notAfter <= now) {
+    refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
+  }
+  const selected = fleet.filter((node) => matches(spec.nodes, node));
+  if (selected.length === 0) refusals.push({ field: 'nodes', reason: 'selects no node of the fleet' });
+  for (const [index, wave] of spec.waves.entries()) {
+    const { select } = wave;
+    if (select !== undefined && selected.length > 0 && !selected.some((node) => matches(select, node))) {
+      refusals.push({ field: `waves[${index}].select`, reason: 'selects none of the nodes of this rollout' });
+    }
+  }
+  if (refusals.length > 0) return { ok: false, refusals };
+
+  const paths = new Paths(facts.graph, target.version, spec.downgrade);
+  const moves: Candidate[] = [];
+  const skipped: Skip[] = [];
+  for (const node of selected) {
+    const placed = placeOf(node, spec, target, paths);
+    if ('move' in placed) moves.push(placed.move);
+    else skipped.push(placed.skip);
+  }
+  refusals.push(...refuseBarriers(spec, moves), ...refuseDowngrade(spec, moves, skipped));
+  const start = Math.max(now, spec.notBefore ?? now);
+  const opens = openings(spec, moves, start, refusals);
+  if (refusals.length > 0) return { ok: false, refusals };
+
+  const limits = resolveLimits(
+    spec.limits,
+    moves.map((move) => move.node),
+  );
+  const sizes = sizesOf(fleet.filter((node) => node.state !== 'retired'));
+  const warnings: string[] = [];
+  const waves = divide(spec, moves, warnings).map(
+    (wave, index): PlannedWave => ({
+      index,
+      name: wave.name,
+      kind: wave.kind,
+      places: wave.moves.map((move) => placed(move, wave.why)),
+      disruption: disruptionOf(
+        wave.moves.map((move) => move.node),
+        limits,
+        sizes,
+      ),
+    }),
+  );
+  const disruption = disruptionOf(
+    moves.map((move) => move.node),
+    limits,
+    sizes,
+  );
+  warn(warnings, moves, disruption);
+  skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
+  const passed = new Set(moves.flatMap((move) => move.hops));
+  const pcr11 = Object.fromEntries(
+    facts.graph.versions.filter((v) => passed.has(v.version)).map((v) => [v.version, v.pcr11 ?? []]),
+  );
+  return {
+    ok: true,
+    plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, warnings },
+  };
+}
+
+function placed(move: Candidate, why: (move: Candidate) => string): Place {
+  const { node } = move;
+  return {
+    node: node.id,
+    name: node.name,
+    site: node.site,
+    rack: node.rack,
+    how: node.mode === 'netboot' ? 'network' : 'disk',
+    from: move.from,
+    hops: move.hops,
+    why: why(move),
+    epoch: node.epoch,
+    bootId: node.bootId,
+    reachable: node.state !== 'unreachable',
+  };
+}
+
+function warn(warnings: string[], moves: readonly Candidate[], disruption: Disruption): void {
+  if (moves.length === 0) warnings.push('nothing is to be done: every selected node is skipped');
+  for (const service of disruption.services) {
+    if (service.atOnce >= service.of) {
+      warnings.push(`service ${service.name} can be down altogether: all ${service.of} of its nodes at once`);
+    }
+  }
+  const bios = moves.filter((move) => move.node.firmware === 'bios').length;
+  if (bios > 0)
+    warnings.push(`${bios} nodes boot by BIOS: they start again from the network and prove nothing`);
+}
+
+/** The rule for nodes that start to match while a rollout runs: the tail wave, or nothing. */
+export function placeLateJoiner(node: PlanNode, plan: Plan, facts: PlanFacts): Place | Skip | null {
+  if (plan.spec.lateJoiners === 'ignore' || !matches(plan.spec.nodes, node)) return null;
+  const paths = new Paths(facts.graph, plan.target.version, plan.spec.downgrade);
+  const result = placeOf(node, plan.spec, plan.target, paths);
+  if ('skip' in result) return result.skip;
+  if (plan.spec.barriers === 'refuse' && result.move.hops.length > 1) {
+    const why = `it must pass through ${result.move.hops.slice(0, -1).join(', ')} first`;
+    return { node: node.id, name: node.name, site: node.site, code: 'barrier-ahead', why };
+  }
+  return placed(result.move, () => 'joined while the rollout ran');
+}

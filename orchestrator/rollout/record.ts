@@ -1,0 +1,177 @@
+/**
+ * What a rollout is made of, as stored: a setup that never changes, one small record for the rollout, one per wave,
+ * one per node. All are plain JSON. Times named "clock" are milliseconds of rollout time, which only `advance` moves
+ * and which no clock of any machine can make jump.
+ */
+import type { InFlight, Limits } from './limits.ts';
+import type { Target } from './place.ts';
+import type { Place } from './plan.ts';
+import type { Spec } from './spec.ts';
+
+export type RolloutSetup = {
+  id: string;
+  author: string;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+  spec: Spec;
+  target: Target;
+  limits: Limits;
+  pcr11: Readonly<Record<string, readonly string[]>>;
+  waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
+};
+
+export type RolloutStatus =
+  | 'planned'
+  | 'awaiting-approval'
+  | 'running'
+  | 'paused'
+  | 'rolling-back'
+  | 'aborting'
+  /** Every node is on the version (retired ones aside). */
+  | 'done'
+  /** Ended within its budget, but some nodes are not on the version: rolled back, lost, offline or skipped. */
+  | 'partial'
+  /** The budget was spent or a gate failed, and everything touched was taken back. */
+  | 'failed'
+  /** An operator ended it. */
+  | 'aborted';
+
+export const ENDED: readonly RolloutStatus[] = ['done', 'partial', 'failed', 'aborted'];
+
+export type RolloutRecord = {
+  id: string;
+  /** Goes up by one with every change: what a compare-and-set compares. */
+  rev: number;
+  state: RolloutStatus;
+  why: string;
+  /** Who caused the state: an operator, or `engine`. */
+  by: string;
+  /** What `resume` returns to; null unless paused. */
+  before: 'running' | 'rolling-back' | null;
+  /** Rollout time in ms: the sum of what callers measured on monotonic clocks. */
+  clock: number;
+  /** Goes up when Redis may have lost writes; nodes of an older term are heard before they are told anything. */
+  term: number;
+  /** Clock until which nothing new starts after a failover. */
+  resync: number;
+  /** Clock from which silence is measured at the earliest: nobody listened before. */
+  listening: number;
+  /** Index of the wave that is open. */
+  wave: number;
+  inFlight: InFlight;
+  failures: number;
+  /** Failures that an operator accepted by resuming. */
+  forgiven: number;
+  /** Why the budget counts as spent; null when it is not. */
+  spent: string | null;
+  /** Nodes told to stage so far, counted: the newest touch is the first to be rolled back. */
+  touches: number;
+  /** Touches above this one are known to be taken back. */
+  undo: number;
+  /** Nodes that left the fleet while it ran. */
+  gone: number;
+  approvals: { by: string; at: number }[];
+  /** Milliseconds since the epoch; null while it has not ended. */
+  endedAt: number | null;
+};
+
+export const STEP_STATES = [
+  'pending',
+  'staging',
+  'staged',
+  'activating',
+  'booted',
+  'attested',
+  'baking',
+  'done',
+  'failed',
+  'rolling-back',
+  'rolled-back',
+  'needs-recovery',
+  'skipped',
+] as const;
+export type StepState = (typeof STEP_STATES)[number];
+
+/** The states that a node is not left in: the wave waits for them. */
+export const UNDER_WAY: readonly StepState[] = [
+  'staging',
+  'staged',
+  'activating',
+  'booted',
+  'attested',
+  'baking',
+  'failed',
+  'rolling-back',
+];
+
+export type WaveRecord = {
+  index: number;
+  state: 'waiting' | 'open' | 'baking' | 'gated' | 'done';
+  /** Clock at which the state began. */
+  since: number;
+  /** Nodes in it now; nodes may leave for the tail wave. */
+  size: number;
+  counts: Record<StepState, number>;
+  failures: number;
+  forgiven: number;
+  /** First position that may still be pending. */
+  next: number;
+  /** Next free position. */
+  end: number;
+  /** An operator said that no more of its nodes start. */
+  skipped: boolean;
+  /** An operator accepted that it proved nothing. */
+  waived: boolean;
+  /** Index of the gate that is asked, how often it was asked and failed, and the clock of the last question. */
+  gate: number;
+  run: number;
+  tries: number;
+  asked: number | null;
+  /** Clock of the last failed answer. */
+  failedAt: number | null;
+};
+
+export type NodeStep = {
+  node: string;
+  name: string;
+  site: string;
+  rack: string | null;
+  how: Place['how'];
+  wave: number;
+  position: number;
+  state: StepState;
+  /** Clock at which the state began; a bake that is disturbed begins again. */
+  since: number;
+  why: string;
+  /** Version at the start of the rollout. */
+  from: string | null;
+  hops: readonly string[];
+  /** Index of the hop that it is at. */
+  hop: number;
+  /** What it falls back to; its file is never overwritten. Null only for a first configuration. */
+  lastGood: string | null;
+  /** Of the last order made for it, or the higher one that it reported. */
+  epoch: number;
+  term: number;
+  /** Clock at which the outstanding order was sent last; null when it is still owed. */
+  sent: number | null;
+  attempts: number;
+  /** Boot in which the outstanding hop was ordered: the new version must come from another. */
+  bootBefore: string | null;
+  bootId: string | null;
+  /** Of the last report. */
+  seq: number;
+  running: string | null;
+  /** Clock of the last report; null before the first. */
+  heard: number | null;
+  reachable: boolean;
+  /** Clock since which it is unhealthy; null while it is healthy. */
+  sick: number | null;
+  flaps: number;
+  /** Number of its last touch; 0 when it was never touched. */
+  touch: number;
+  /** Whether it counts against the limits. */
+  slot: boolean;
+  /** Whether it was counted as a failure; once only. */
+  failed: boolean;
+};

@@ -1,0 +1,71 @@
+import type { Candidate, Skip, Target } from './place.ts';
+import type { PlanFacts } from './plan.ts';
+import type { Refusal, Spec } from './spec.ts';
+import { byText } from './spread.ts';
+import { refusalOf } from './versions.ts';
+import { nextOpening } from './window.ts';
+
+export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
+  if (target.of === 'config') {
+    if (facts.configs?.includes(target.version) === true) return [];
+    return [{ field: 'config', reason: `configuration ${target.version} is not published` }];
+  }
+  const refused = refusalOf(facts.graph, target.version);
+  return refused === null ? [] : [{ field: 'image', reason: refused.why }];
+}
+
+export function refuseBarriers(spec: Spec, moves: readonly Candidate[]): Refusal[] {
+  if (spec.barriers !== 'refuse') return [];
+  const held = moves.filter((move) => move.hops.length > 1);
+  const first = held[0];
+  if (first === undefined) return [];
+  const through = first.hops.slice(0, -1).join(', ');
+  return [
+    {
+      field: 'barriers',
+      reason:
+        `${held.length} nodes (${first.node.name} for one, on ${first.from}) must pass through ${through} first; ` +
+        'roll that out, or set barriers to "pass" or "skip"',
+    },
+  ];
+}
+
+const HOPELESS: readonly Skip['code'][] = ['below-floor', 'barrier-behind', 'no-path'];
+
+/** A target that is older than everything selected is a mistake, not a rollout of nobody. */
+export function refuseDowngrade(
+  spec: Spec,
+  moves: readonly Candidate[],
+  skipped: readonly Skip[],
+): Refusal[] {
+  if (moves.length > 0) return [];
+  const newer = skipped.find((skip) => skip.code === 'runs-newer');
+  if (newer !== undefined && !skipped.some((skip) => skip.code === 'already-there')) {
+    return [{ field: 'image', reason: `${newer.name}: ${newer.why}; set downgrade to go back on purpose` }];
+  }
+  const below = skipped.find((skip) => HOPELESS.includes(skip.code));
+  if (below === undefined || spec.image === undefined) return [];
+  return [{ field: 'image', reason: `${below.name}: ${below.why}` }];
+}
+
+export function openings(
+  spec: Spec,
+  moves: readonly Candidate[],
+  start: number,
+  refusals: Refusal[],
+): Record<string, number> {
+  const opens: Record<string, number> = {};
+  for (const site of [...new Set(moves.map((move) => move.node.site))].sort(byText)) {
+    const at = nextOpening(spec.windows, site, start);
+    if (at === null) {
+      refusals.push({ field: 'windows', reason: `never opens for site ${site}` });
+    } else if (spec.notAfter !== undefined && at >= spec.notAfter) {
+      const first = new Date(at).toISOString();
+      refusals.push({
+        field: 'windows',
+        reason: `never opens for site ${site} before notAfter; first at ${first}`,
+      });
+    } else opens[site] = at;
+  }
+  return opens;
+}

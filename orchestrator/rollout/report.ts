@@ -1,0 +1,213 @@
+/** What a node's own report does to its step. Only here is a node ever believed to be on a version. */
+import { type Draft, EPOCHS_PER_TERM } from './draft.ts';
+import type { Report } from './event.ts';
+import { orderFor, wantedOf } from './order.ts';
+import type { NodeStep } from './record.ts';
+import { bakeOf, fail, gatesOf, startStage } from './step.ts';
+
+/** It is on a version of its way without this record having sent it there: lost writes, or somebody's hand. */
+function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
+  node.hop = hop;
+  node.lastGood = hop > 0 ? node.hops[hop - 1]! : node.from;
+  d.takeSlot(node);
+  d.touch(node);
+  enterBooted(d, node, report, `found on ${wantedOf(node)}`);
+}
+
+function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
+  if (!report.healthy) return report.reason === '' ? 'agent unhealthy' : report.reason;
+  for (const gate of gatesOf(d, node.wave)) {
+    if (gate.kind !== 'service') continue;
+    const names = gate.names ?? Object.keys(report.services);
+    const bad = names.find((name) => report.services[name] === false);
+    if (bad !== undefined) return `service ${bad} unhealthy`;
+  }
+  return null;
+}
+
+function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
+  d.move(node, 'booted', why);
+  node.sent = null;
+  const gates = gatesOf(d, node.wave);
+  if (d.setup.target.of === 'image' && gates.some((gate) => gate.kind === 'pcr11')) {
+    const expected = d.setup.pcr11[wantedOf(node)] ?? [];
+    if (report.pcr11 === null || !expected.includes(report.pcr11)) {
+      fail(d, node, `PCR 11 is ${report.pcr11 ?? 'not shown'}, which ${wantedOf(node)} never has`);
+      return;
+    }
+  }
+  node.sick = healthOf(d, node, report) === null ? null : d.clock;
+  if (!gates.some((gate) => gate.kind === 'attested')) attested(d, node, 'no attestation demanded');
+}
+
+export function attested(d: Draft, node: NodeStep, why: string) {
+  d.move(node, 'attested', why);
+  d.move(node, 'baking', `baking ${wantedOf(node)}`);
+}
+
+/** Only a report finishes a bake: it shows that the node is well at its end. */
+function finishBake(d: Draft, node: NodeStep) {
+  const last = node.hop === node.hops.length - 1;
+  if (last) {
+    d.move(node, 'done', `on ${wantedOf(node)}`);
+    d.freeSlot(node);
+    return;
+  }
+  if (d.rollout.state === 'running') {
+    node.lastGood = wantedOf(node);
+    node.hop += 1;
+    node.attempts = 0;
+    node.flaps = 0;
+    d.touch(node);
+    startStage(d, node, `next: ${wantedOf(node)}`);
+  } else if (d.rollout.state === 'aborting') {
+    d.move(node, 'skipped', `stopped on ${wantedOf(node)}, on its way to ${d.setup.target.version}`);
+    d.freeSlot(node);
+  }
+}
+
+/** Health while it is watched: short troubles begin the bake anew, long or many ones are a failure. */
+function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
+  const trouble = healthOf(d, node, report);
+  if (restarted) node.flaps += 1;
+  if (trouble !== null && node.sick === null) {
+    node.sick = d.clock;
+    if (!restarted) node.flaps += 1;
+  }
+  if (trouble === null && node.sick !== null) {
+    node.sick = null;
+    if (node.state === 'baking') node.since = d.clock;
+  }
+  if (node.flaps > d.setup.spec.flaps) {
+    fail(d, node, `unstable on ${wantedOf(node)}: ${trouble ?? 'restarts by itself'}`);
+  } else if (node.sick !== null && d.clock - node.sick > d.setup.spec.timeouts.unhealthy) {
+    fail(d, node, `unhealthy on ${wantedOf(node)}: ${trouble}`);
+  }
+}
+
+/** A report that says nothing new about a node that is not under way is not worth a write. */
+function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string | null): boolean {
+  const idle = node.state === 'pending' || node.state === 'done' || node.state === 'rolled-back';
+  if (!idle) return node.state !== 'skipped';
+  return (
+    node.heard === null ||
+    d.clock - node.heard > d.setup.spec.timeouts.silent / 4 ||
+    node.bootId !== report.bootId ||
+    node.running !== runs ||
+    !node.reachable ||
+    node.term !== d.rollout.term ||
+    report.epoch > node.epoch ||
+    (node.sick === null) !== (healthOf(d, node as NodeStep, report) === null)
+  );
+}
+
+export function onReport(d: Draft, id: string, report: Report) {
+  const known = d.peek(id);
+  if (known === undefined || report.seq <= known.seq) return;
+  const runs = d.setup.target.of === 'image' ? report.image : report.config;
+  if (!isNews(d, known, report, runs)) return;
+  const node = d.edit(id);
+  const restarted = node.bootId !== null && node.bootId !== report.bootId;
+  node.seq = report.seq;
+  node.heard = d.clock;
+  node.reachable = true;
+  node.running = runs;
+  node.bootId = report.bootId;
+  const accepted = report.epoch >= node.epoch;
+  if (node.term !== d.rollout.term) {
+    // Above anything that may have been ordered and forgotten, so that no epoch ever means two things.
+    node.epoch = Math.max(node.epoch, report.epoch, d.rollout.term * EPOCHS_PER_TERM);
+    node.term = d.rollout.term;
+    node.sent = null;
+  } else if (report.epoch > node.epoch) {
+    // The node's own word on orders is above ours: ours was restored from before they were written.
+    node.epoch = report.epoch;
+    node.sent = null;
+  }
+  consider(d, node, report, { runs, restarted, accepted });
+  if (node.sent === null && orderFor(d.setup, node) !== null) d.order(node);
+}
+
+type Seen = { runs: string | null; restarted: boolean; accepted: boolean };
+
+function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
+  const wanted = wantedOf(node);
+  const { runs } = seen;
+  const wrong = () =>
+    `runs ${runs ?? 'nothing'} instead of ${wanted}${report.reason ? `: ${report.reason}` : ''}`;
+  switch (node.state) {
+    case 'pending': {
+      if (runs === node.lastGood) return;
+      if (d.rollout.state === 'planned' || d.rollout.state === 'awaiting-approval') return;
+      // The same boot cannot run another image: a word that is not to be believed.
+      if (d.setup.target.of === 'image' && !seen.restarted) return;
+      const hop = runs === null ? -1 : node.hops.indexOf(runs, node.hop);
+      if (hop >= 0) adopt(d, node, hop, report);
+      else d.move(node, 'skipped', `runs ${runs ?? 'nothing'} now, which the plan did not know`);
+      return;
+    }
+    case 'staging':
+    case 'staged':
+    case 'activating':
+      return considerOrdered(d, node, report, seen, wrong);
+    case 'booted':
+    case 'attested':
+    case 'baking':
+      if (runs !== wanted) return fail(d, node, wrong());
+      watch(d, node, report, seen.restarted);
+      if (node.state !== 'baking' && node.state !== 'booted') return;
+      // What an earlier boot showed proves nothing about this one.
+      if (seen.restarted) return enterBooted(d, node, report, 'restarted by itself');
+      if (
+        node.state === 'baking' &&
+        node.sick === null &&
+        d.clock - node.since >= bakeOf(d, node.wave, 'node')
+      ) {
+        finishBake(d, node);
+      }
+      return;
+    case 'done':
+      if (runs !== wanted) return fail(d, node, wrong());
+      if (d.peekWave(node.wave).state !== 'done') watch(d, node, report, seen.restarted);
+      return;
+    case 'rolling-back':
+      if (runs === node.lastGood && seen.accepted)
+        backAgain(d, node, `back on ${runs ?? 'no configuration'}`);
+      return;
+    case 'rolled-back':
+      // It was taken back and comes up with the bad version again: not a thing to repeat.
+      if (runs === wanted) d.move(node, 'needs-recovery', `rolled back, yet runs ${wanted} again`);
+      return;
+    case 'needs-recovery':
+      if (runs === node.lastGood && seen.accepted)
+        backAgain(d, node, 'came back late, on the last good version');
+      return;
+    default:
+      return;
+  }
+}
+
+function backAgain(d: Draft, node: NodeStep, why: string) {
+  d.move(node, 'rolled-back', why);
+  d.freeSlot(node);
+}
+
+function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, wrong: () => string) {
+  const wanted = wantedOf(node);
+  if (seen.runs === wanted) {
+    // A configuration is applied without a restart; an image is believed only from another boot.
+    const fresh =
+      d.setup.target.of === 'config'
+        ? node.state === 'activating' && seen.accepted
+        : report.bootId !== node.bootBefore;
+    if (fresh) enterBooted(d, node, report, `booted ${wanted}`);
+    return;
+  }
+  if (report.failed.includes(wanted)) return fail(d, node, wrong());
+  if (seen.runs !== node.lastGood) return fail(d, node, wrong());
+  if (report.bootId === node.bootBefore || d.setup.target.of === 'config') return;
+  if (node.state === 'activating' && seen.accepted) return fail(d, node, `fell back: ${wrong()}`);
+  // It restarted before the order reached it.
+  node.bootBefore = report.bootId;
+  if (node.state === 'activating') d.order(node);
+}

@@ -1,0 +1,142 @@
+/** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
+import type { KeyObject } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import { signOrder } from '../../../keys/order.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { take } from '../../fleet/outcome.ts';
+import { NodeRefusal } from '../../transport/errors.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import type { NodeEvent, Order } from '../event.ts';
+import type { StepState } from '../record.ts';
+import { readIssued } from './issued.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+
+export type Actor = {
+  redis: Redis;
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  orderKey: KeyObject;
+  log: Logger;
+  signal: AbortSignal;
+};
+
+/** The state in which a node's step stands for each order; in any other one the order is out of date. */
+const WHILE: Record<Order['kind'], StepState> = {
+  stage: 'staging',
+  activate: 'activating',
+  rollback: 'rolling-back',
+};
+
+/** Milliseconds of silence after which a node is given up for this time; the engine asks again. */
+const SILENCE = { quick: 15_000, stage: 60_000 } as const;
+/** Milliseconds during which a connection is tried again: a node that restarts all the time is caught while it is up. */
+const RECONNECT = 20_000;
+
+/**
+ * @returns what the node made of it, for the engine; nothing where its next report tells, or where it was not reached
+ */
+export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
+  const { redis, log } = actor;
+  const { node, epoch, kind } = order;
+  const [state, now] = await redis.hmget(ROLLOUT_KEYS.node(order.rollout, node), 'state', 'epoch');
+  if (state !== WHILE[kind] || now !== String(epoch)) return [];
+  try {
+    if (kind === 'stage') return await stage(actor, order);
+    if (kind === 'activate') await activate(actor, order);
+    else await takeBack(actor, order);
+    return [];
+  } catch (error) {
+    if (error instanceof NodeRefusal) {
+      log.info({ node, epoch, kind, code: error.code }, 'the node refused an order');
+      return refusalOf(actor, order, error);
+    }
+    if (error instanceof BootwaveError && error.code.startsWith('LINK_')) {
+      log.debug({ node, epoch, kind, code: error.code }, 'the node was not reached with an order');
+      return [];
+    }
+    throw error;
+  }
+}
+
+async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Promise<NodeEvent[]> {
+  const { node, epoch, version } = order;
+  const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
+  const refused = status.refused.find((entry) => entry.version === version);
+  if (refused !== undefined) {
+    return [{ type: 'refused', node, epoch, code: 'refuses-version', why: refused.reason, has: epoch }];
+  }
+  await deliver(actor, order);
+  await actor.pool.request(node, 'stage', { epoch }, { signal: actor.signal, timeout: SILENCE.stage });
+  return [{ type: 'staged', node, epoch }];
+}
+
+async function activate(actor: Actor, order: Extract<Order, { kind: 'activate' }>): Promise<void> {
+  const { node, bootId, version } = order;
+  if (bootId === null) return;
+  await want(actor, node, version, order.rollout);
+  await deliver(actor, order);
+  await restart(actor, order, bootId);
+}
+
+/** The last good image is on the node's disk, as a rule: then nothing is fetched, and it only restarts into it. */
+async function takeBack(actor: Actor, order: Extract<Order, { kind: 'rollback' }>): Promise<void> {
+  const { node, epoch, version } = order;
+  if (version === null) return;
+  await want(actor, node, version, order.rollout);
+  await deliver(actor, order);
+  const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
+  if (status.running.version === version) {
+    await actor.pool.request(node, 'cancel', { epoch }, quick(actor));
+    return;
+  }
+  if (order.how === 'disk') {
+    await actor.pool.request(node, 'stage', { epoch }, { signal: actor.signal, timeout: SILENCE.stage });
+  }
+  await restart(actor, order, status.running.bootId);
+}
+
+async function restart(actor: Actor, { node, epoch, how }: Order & { how: string }, bootId: string) {
+  const op = how === 'disk' ? 'activate' : 'restart';
+  await actor.pool.request(node, op, { epoch, bootId }, quick(actor));
+}
+
+async function deliver(actor: Actor, { node, epoch }: Order): Promise<void> {
+  const issued = (await readIssued(actor.redis, [node])).get(node);
+  if (issued?.order.epoch !== epoch) {
+    throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
+  }
+  const envelope = signOrder(issued.order, actor.orderKey);
+  await actor.pool.request(node, 'order', { envelope }, quick(actor));
+}
+
+/** What a machine gets that boots from the network, and what the fleet shows as wanted. */
+async function want({ fleet }: Actor, node: string, version: string, rollout: string): Promise<void> {
+  await fleet.nodes.update(node, (record) => {
+    if (record === null || record.wanted.image === version) return { outcome: { kind: 'same' } };
+    const step = { to: record.state, at: Date.now(), actor: 'rollout', action: 'want' } as const;
+    const wanted = { ...record.wanted, image: version };
+    return { outcome: take(record, { ...step, reason: `${version}, by ${rollout}`, set: { wanted } }) };
+  });
+}
+
+const quick = ({ signal }: Actor) => ({ signal, timeout: SILENCE.quick, connectWithin: RECONNECT });
+
+const STALE = ['ORDER_EPOCH_OLD', 'ORDER_EPOCH_REUSED', 'LINK_EPOCH_OLD'];
+
+async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promise<NodeEvent[]> {
+  const { node, epoch } = order;
+  const why = `${error.code}: ${error.what}`;
+  if (error.code === 'LINK_RESTARTED') {
+    return [{ type: 'refused', node, epoch, code: 'other-boot', why, has: epoch }];
+  }
+  if (STALE.includes(error.code)) {
+    const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
+    const has = status.order?.epoch ?? epoch;
+    return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
+  }
+  // The link is full, or the order got lost between two requests: the same again, later.
+  if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];
+  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch }];
+}

@@ -1,0 +1,200 @@
+/** One rollout, driven: events in, steps written, until it ends, pauses for good or another process has it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { hangUp } from '../../redis/hang-up.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import { advance, apply, type RolloutState } from '../engine.ts';
+import type { EngineEvent } from '../event.ts';
+import type { RolloutStatus } from '../record.ts';
+import { blockingConnection } from './connection.ts';
+import { dismiss, type Posted, receive } from './inbox.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { Lease } from './lease.ts';
+import { type ImageFacts, readSetup, readState } from './stored.ts';
+import { Watch, type WatchTimes } from './watch.ts';
+import { writeStep } from './write.ts';
+
+/** States in which time and nodes move a rollout; in the others only a person does. */
+export const DRIVEN: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];
+
+export type DriverOptions = {
+  redis: Redis;
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request' | 'drop'>;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds between two looks at the clock. */
+  tick: number;
+  watch: WatchTimes;
+};
+
+/** Milliseconds after a failure (Redis away) until the next try. */
+const RETRY = 250;
+/** Milliseconds by which a look at the clock may be late. */
+const STALL = 1_000;
+/** Milliseconds that events are gathered for, so that many answers become one write. */
+const GATHER = 20;
+
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #id: string;
+  readonly #lease: Lease;
+  readonly #events: EngineEvent[] = [];
+  readonly #posted: Posted[] = [];
+  #wake: () => void = () => {};
+  #images: ImageFacts = {};
+  /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
+  #rev = -1;
+
+  constructor(id: string, options: DriverOptions) {
+    this.#id = id;
+    this.#options = options;
+    this.#lease = new Lease(options.redis, id);
+  }
+
+  /** @returns at once when another process drives it */
+  async run(): Promise<void> {
+    const { log, redis, fleet, pool, watch: times } = this.#options;
+    if (!(await this.#lease.take())) return;
+    log.info({ rollout: this.#id }, 'driving a rollout');
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#options.signal, stop.signal]);
+    const blocking = blockingConnection(redis);
+    const reader = this.#read(blocking, signal);
+    const watch = new Watch({
+      pool,
+      fleet,
+      times,
+      signal,
+      tell: (event) => this.#tell(event),
+      refuses: (node, refused) => void this.#remember(node, refused),
+    });
+    try {
+      while (!signal.aborted && (await this.#round(watch, signal)));
+    } finally {
+      stop.abort();
+      await hangUp(blocking);
+      await reader;
+      await this.#lease.release().catch(() => {});
+    }
+  }
+
+  /** From a fresh look at the records until they turn out to have changed elsewhere. @returns whether to go on */
+  async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
+    try {
+      this.#images = (await readSetup(this.#options.redis, this.#id)).images;
+      const state = await readState(this.#options.redis, this.#id);
+      if (state.rollout.rev < this.#rev) {
+        // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
+        this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
+      } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
+      this.#rev = state.rollout.rev;
+      return await this.#drive(state, watch, signal);
+    } catch (error) {
+      if (signal.aborted) return false;
+      this.#options.log.warn({ rollout: this.#id, reason: messageOf(error) }, 'a rollout waits for Redis');
+      await sleep(RETRY, undefined, { signal }).catch(() => {});
+      return true;
+    }
+  }
+
+  async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
+    const { redis, tick } = this.#options;
+    // Zero until this very revision was advanced here: nobody counts the same second twice.
+    let since = performance.now();
+    while (!signal.aborted) {
+      if (!DRIVEN.includes(state.rollout.state)) return false;
+      if (!(await this.#lease.renew())) {
+        if (!(await this.#lease.take())) return false;
+      }
+      const events = this.#events.splice(0);
+      const posted = this.#posted.splice(0);
+      const now = performance.now();
+      const at = Date.now();
+      // Stopped or starved, we heard nobody: neither a node's silence nor its bake grows by time that nobody watched.
+      const gap = Math.round(now - since);
+      const most = 2 * tick + STALL;
+      const step = advance(state, {
+        at,
+        elapsed: Math.min(gap, most),
+        events: [
+          ...(gap > most ? [{ type: 'takeover' } as const] : []),
+          ...events,
+          ...posted.map(({ event }) => event),
+          { type: 'tick' },
+        ],
+      });
+      if (step.changed) {
+        const written = await writeStep(redis, state, step, this.#images, at).catch((error: unknown) => {
+          this.#events.unshift(...events);
+          this.#posted.unshift(...posted);
+          throw error;
+        });
+        if (written.result === 'conflict') {
+          this.#events.unshift(...events);
+          this.#posted.unshift(...posted);
+          return true;
+        }
+        apply(state, step);
+        this.#rev = state.rollout.rev;
+        since = now;
+        for (const event of written.events) this.#tell(event);
+      }
+      await dismiss(
+        redis,
+        this.#id,
+        posted.map(({ key }) => key),
+      );
+      watch.look(state);
+      await this.#wait(tick, signal);
+    }
+    return false;
+  }
+
+  #tell(event: EngineEvent): void {
+    this.#events.push(event);
+    this.#wake();
+  }
+
+  async #wait(tick: number, signal: AbortSignal): Promise<void> {
+    if (this.#events.length === 0 && this.#posted.length === 0) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      const over = new AbortController();
+      const timer = sleep(tick, undefined, { signal: AbortSignal.any([signal, over.signal]) }).catch(
+        () => {},
+      );
+      await Promise.race([woken, timer]);
+      over.abort();
+    }
+    await sleep(GATHER, undefined, { signal }).catch(() => {});
+  }
+
+  async #read(blocking: Redis, signal: AbortSignal): Promise<void> {
+    let after = '0';
+    while (!signal.aborted) {
+      try {
+        for (const posted of await receive(blocking, this.#id, after, 1_000)) {
+          after = posted.key;
+          this.#posted.push(posted);
+        }
+        if (this.#posted.length > 0) this.#wake();
+      } catch {
+        await sleep(RETRY, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  /** So that no later plan sends a version to a node that has burnt itself on it. */
+  async #remember(node: string, refused: Status['refused']): Promise<void> {
+    const { redis } = this.#options;
+    for (const { version, reason } of refused) {
+      await redis.hsetnx(ROLLOUT_KEYS.refusers(version), node, reason).catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/** What a plan is made from: the fleet's records and the published images. */
+import { BootwaveError } from '../../../base/error.ts';
+import { publishedVersions, readManifest } from '../../../image/build/manifest.ts';
+import { compareVersions } from '../../../image/build/version.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
+import type { PlanNode } from '../node.ts';
+import type { Plan, PlanFacts } from '../plan.ts';
+import { readIssued } from './issued.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import type { ImageFacts } from './stored.ts';
+
+/** Every published image as plans and orders need it. */
+export async function publishedImages(folder: string): Promise<{ facts: PlanFacts; images: ImageFacts }> {
+  const manifests = await Promise.all(
+    (await publishedVersions(folder)).map((version) => readManifest(folder, version)),
+  );
+  return {
+    facts: {
+      graph: {
+        versions: manifests.map(({ version, pcr11 }) => ({ version, pcr11: [pcr11] })),
+        floor: null,
+        compare: compareVersions,
+      },
+      configs: [],
+    },
+    images: Object.fromEntries(manifests.map(({ version, sha256, size }) => [version, { sha256, size }])),
+  };
+}
+
+/** @param versions those whose refusals are looked up */
+export async function planNodes(fleet: Fleet, versions: readonly string[]): Promise<PlanNode[]> {
+  const { redis } = fleet;
+  const ids = (await fleet.nodes.ids()).sort();
+  const [records, seen, holders, issued, refusers] = await Promise.all([
+    fleet.nodes.getMany(ids),
+    fleet.nodes.lastSeen(),
+    redis.hgetall(ROLLOUT_KEYS.holders),
+    readIssued(redis, ids),
+    Promise.all(
+      versions.map(async (version) => ({ version, by: await redis.hgetall(ROLLOUT_KEYS.refusers(version)) })),
+    ),
+  ]);
+  return records.flatMap((record): PlanNode[] => {
+    // A refused machine is no member and never was; plans know no word for it.
+    if (record.state === 'rejected') return [];
+    return [
+      {
+        ...recorded(record),
+        state: record.state,
+        lastSeen: seen.get(record.id) ?? null,
+        failedVersions: refusers.flatMap(({ version, by }) => {
+          const why = by[record.id];
+          return why === undefined ? [] : [{ version, why }];
+        }),
+        epoch: issued.get(record.id)?.order.epoch ?? 0,
+        rollout: holders[record.id] ?? null,
+      },
+    ];
+  });
+}
+
+function recorded(record: NodeRecord) {
+  const { inventory, observed, wanted } = record;
+  return {
+    id: record.id,
+    name: record.name,
+    site: record.site,
+    rack: null,
+    role: null,
+    labels: {},
+    hardware: { manufacturer: inventory.manufacturer, product: inventory.product },
+    firmware: inventory.firmware.kind,
+    tpm: inventory.tpm !== null,
+    mode: wanted.mode,
+    running: observed.image,
+    config: null,
+    wanted: wanted.image,
+    floor: null,
+    services: [],
+    bootId: observed.bootId,
+  };
+}
+
+/**
+ * The images that the orders of a plan may have to name, the way back included.
+ * @throws BootwaveError `ROLLOUT_NO_WAY_BACK` when a node runs an image that is not published any more
+ */
+export function imagesOf(plan: Plan, images: ImageFacts): ImageFacts {
+  const needed: Record<string, { sha256: string; size: number }> = {};
+  for (const { places } of plan.waves) {
+    for (const { name, from, hops } of places) {
+      for (const version of from === null ? hops : [from, ...hops]) {
+        const facts = images[version];
+        if (facts === undefined) {
+          throw new BootwaveError({
+            code: 'ROLLOUT_NO_WAY_BACK',
+            what: `node ${name} runs ${version}, which is not published: it could not be taken back to it`,
+            unchanged: 'nothing was started',
+            next: `publish ${version} again, or leave such nodes out ("nodes" in the spec)`,
+          });
+        }
+        needed[version] = facts;
+      }
+    }
+  }
+  return needed;
+}

@@ -1,0 +1,50 @@
+import type { Redis } from 'ioredis';
+import type { EngineEvent } from '../event.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+
+/**
+ * Events on their way to whoever drives the rollout. They may arrive twice or after their time: the engine tells news
+ * by epoch, boot and sequence. Whatever is lost here is asked of the nodes again.
+ */
+export async function post(redis: Redis, rollout: string, ...events: EngineEvent[]): Promise<void> {
+  const key = ROLLOUT_KEYS.inbox(rollout);
+  const pipeline = redis.pipeline();
+  // Nobody reads the inbox of a rollout that has ended; it must not last longer than anyone could look at it.
+  for (const event of events) pipeline.xadd(key, 'MAXLEN', '~', 100_000, '*', 'event', JSON.stringify(event));
+  pipeline.expire(key, 7 * 24 * 3600);
+  for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
+}
+
+export type Posted = { key: string; event: EngineEvent };
+
+type Item = [key: string, fields: string[]];
+
+/**
+ * Waits up to `block` ms for what comes after `after`.
+ * @param redis a connection of its own: a blocking read holds up every other command
+ */
+export async function receive(
+  redis: Redis,
+  rollout: string,
+  after: string,
+  block: number,
+): Promise<Posted[]> {
+  const reply = (await redis.xread(
+    'COUNT',
+    500,
+    'BLOCK',
+    block,
+    'STREAMS',
+    ROLLOUT_KEYS.inbox(rollout),
+    after,
+  )) as [string, Item[]][] | null;
+  return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({
+    key,
+    event: JSON.parse(fields[1] ?? '{"type":"tick"}') as EngineEvent,
+  }));
+}
+
+/** What was taken in by a step that is written. */
+export async function dismiss(redis: Redis, rollout: string, keys: readonly string[]): Promise<void> {
+  if (keys.length > 0) await redis.xdel(ROLLOUT_KEYS.inbox(rollout), ...keys);
+}

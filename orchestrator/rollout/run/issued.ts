@@ -1,0 +1,84 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
+import { ORDER_FORMAT, type Order as SignedOrder } from '../../../keys/order.ts';
+import type { RecordChange } from '../../fleet/commit.ts';
+import { ORDER_LIFE } from '../../orders/issue.ts';
+import type { Order } from '../event.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import type { ImageFacts } from './stored.ts';
+
+/**
+ * An order as it was issued, kept word for word: what is sent again after a crash must be the very same bytes, because
+ * a node refuses two orders of one epoch.
+ */
+export type Issued = { order: SignedOrder; rollout: string; kind: Order['kind'] };
+
+/** The orders in force, by node; nodes that were never ordered anything are absent. */
+export async function readIssued(redis: Redis, nodes: readonly string[]): Promise<Map<string, Issued>> {
+  const found = new Map<string, Issued>();
+  if (nodes.length === 0) return found;
+  const pipeline = redis.pipeline();
+  for (const node of nodes) pipeline.hget(ROLLOUT_KEYS.order(node), 'body');
+  for (const [i, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
+    if (error !== null) throw error;
+    if (typeof body === 'string') found.set(nodes[i] ?? '', JSON.parse(body) as Issued);
+  }
+  return found;
+}
+
+export type Issue =
+  /** To be written with the step. */
+  | { result: 'new'; change: RecordChange }
+  /** It was issued before; it is only to be delivered again. */
+  | { result: 'same' }
+  /** Somebody used this epoch or a higher one for something else. */
+  | { result: 'stale'; has: number };
+
+/**
+ * @param now milliseconds since the epoch
+ * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image
+ */
+export function issue(order: Order, inForce: Issued | undefined, images: ImageFacts, now: number): Issue {
+  if (inForce !== undefined && inForce.order.epoch >= order.epoch) {
+    const isSame =
+      inForce.order.epoch === order.epoch && inForce.rollout === order.rollout && inForce.kind === order.kind;
+    return isSame ? { result: 'same' } : { result: 'stale', has: inForce.order.epoch };
+  }
+  const body: Issued = {
+    rollout: order.rollout,
+    kind: order.kind,
+    order: {
+      format: ORDER_FORMAT,
+      node: order.node,
+      epoch: order.epoch,
+      issuedAt: now,
+      expires: now + ORDER_LIFE,
+      mode: order.kind !== 'stage' && order.how === 'network' ? 'netboot' : 'installed',
+      image: imageOf(order.version, images),
+      services: [],
+      config: null,
+      wipe: false,
+      forgiven: [],
+    },
+  };
+  return {
+    result: 'new',
+    change: {
+      key: ROLLOUT_KEYS.order(order.node),
+      expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
+      next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
+    },
+  };
+}
+
+function imageOf(version: string | null, images: ImageFacts): SignedOrder['image'] {
+  if (version === null) return null;
+  const facts = images[version];
+  if (facts !== undefined) return { version, ...facts };
+  throw new BootwaveError({
+    code: 'ROLLOUT_IMAGE_FACTS',
+    what: `the rollout does not know the digest of image ${version}`,
+    unchanged: 'nothing was ordered',
+    next: 'abort it and plan it again while that image is published',
+  });
+}

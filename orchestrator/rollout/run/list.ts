@@ -1,0 +1,30 @@
+import type { Redis } from 'ioredis';
+import type { RolloutStatus } from '../record.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { readRollout, readSetup } from './stored.ts';
+
+export type RolloutSummary = {
+  id: string;
+  name: string;
+  version: string;
+  state: RolloutStatus;
+  why: string;
+  author: string;
+  /** Milliseconds since the epoch; `endedAt` is null while it has not ended. */
+  createdAt: number;
+  endedAt: number | null;
+};
+
+/** All rollouts, the newest first. */
+export async function listRollouts(redis: Redis): Promise<RolloutSummary[]> {
+  const ids = await redis.smembers(ROLLOUT_KEYS.all);
+  const all = await Promise.all(
+    ids.map(async (id): Promise<RolloutSummary> => {
+      const [{ setup }, rollout] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
+      const { state, why, endedAt } = rollout;
+      const { author, createdAt, spec, target } = setup;
+      return { id, name: spec.name, version: target.version, state, why, author, createdAt, endedAt };
+    }),
+  );
+  return all.sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1));
+}

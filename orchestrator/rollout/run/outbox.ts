@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Queue } from 'bull';
+import type { Redis } from 'ioredis';
+import { KEYS } from '../../fleet/keys.ts';
+import type { Command } from '../event.ts';
+import { TOPICS } from './write.ts';
+
+type Item = [key: string, fields: string[]];
+
+const PAGE = 500;
+
+/** The same wake-up twice is one job while the first one lasts. */
+function jobId(topic: string, body: string): string {
+  if (topic === TOPICS.drive) return `drive/${body}`;
+  const command = JSON.parse(body) as Command;
+  return command.kind === 'gate'
+    ? `gate/${command.rollout}/${command.wave}/${command.gate}/${command.run}`
+    : `act/${command.rollout}/${command.node}/${command.epoch}/${command.kind}`;
+}
+
+/**
+ * Turns what the outbox holds into jobs, then forgets it: in this order, so that a crash in between makes a job twice
+ * and never loses one. Several processes may drain at once. Other topics belong to others.
+ * @returns the last key that was seen
+ */
+export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promise<string> {
+  let last = '0-0';
+  for (;;) {
+    const items = (await redis.xrange(KEYS.outbox, `(${last}`, '+', 'COUNT', PAGE)) as Item[];
+    const done: string[] = [];
+    for (const [key, fields] of items) {
+      last = key;
+      const topic = fields[fields.indexOf('topic') + 1] ?? '';
+      const body = fields[fields.indexOf('body') + 1] ?? '';
+      if (!(Object.values(TOPICS) as string[]).includes(topic)) continue;
+      await queue.add(topic, { body }, { jobId: jobId(topic, body) });
+      done.push(key);
+    }
+    if (done.length > 0) await redis.xdel(KEYS.outbox, ...done);
+    if (items.length < PAGE) return last;
+  }
+}
+
+/** Drains whenever something comes, until the signal aborts. @param blocking a connection of its own */
+export async function keepDraining(
+  redis: Redis,
+  blocking: Redis,
+  queue: Queue<{ body: string }>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const last = await drain(redis, queue);
+      await blocking.xread('COUNT', 1, 'BLOCK', 1_000, 'STREAMS', KEYS.outbox, last);
+    } catch {
+      await sleep(250, undefined, { signal }).catch(() => {});
+    }
+  }
+}

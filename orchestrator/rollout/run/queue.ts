@@ -1,0 +1,53 @@
+import Bull, { type Queue } from 'bull';
+import type { Redis, RedisOptions } from 'ioredis';
+import { hangUp } from '../../redis/hang-up.ts';
+import { BULL_PREFIX } from './keys.ts';
+
+/** Milliseconds. A worker that was killed is noticed after `lock`, at the next look every `stalled`. */
+export const QUEUE_TIMES = { lock: 10_000, renew: 3_000, stalled: 5_000 } as const;
+
+/** Jobs are wake-ups: what is to be done is read from the records. */
+export type RolloutQueue = {
+  queue: Queue<{ body: string }>;
+  close(): Promise<void>;
+};
+
+/** bull waits by blocking reads and must outlast a restart of Redis: its connections never give up. */
+const PATIENT = {
+  maxRetriesPerRequest: null,
+  enableReadyCheck: false,
+  lazyConnect: false,
+  // A blocking read takes as long as it takes.
+  commandTimeout: undefined,
+  retryStrategy: (times: number) => Math.min(20 * times, 500),
+} as unknown as RedisOptions;
+
+export function openQueue(redis: Redis): RolloutQueue {
+  const connections: Redis[] = [];
+  const queue = new Bull<{ body: string }>('rollouts', {
+    prefix: BULL_PREFIX,
+    createClient: () => {
+      const connection = redis.duplicate(PATIENT);
+      connection.on('error', () => {});
+      connections.push(connection);
+      return connection as never;
+    },
+    settings: {
+      lockDuration: QUEUE_TIMES.lock,
+      lockRenewTime: QUEUE_TIMES.renew,
+      stalledInterval: QUEUE_TIMES.stalled,
+      // A job that outlived many workers is still only a wake-up.
+      maxStalledCount: 1_000_000,
+    },
+    defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
+  });
+  queue.on('error', () => {});
+  return {
+    queue,
+    async close() {
+      // Jobs under way were told to stop and are taken up by others; bull alone would wait for them for ever.
+      await Promise.race([queue.close(true), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+      await Promise.all(connections.map(hangUp));
+    },
+  };
+}

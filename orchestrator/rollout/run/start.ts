@@ -1,0 +1,127 @@
+/** The part of an orchestrator that carries rollouts out. Any number of these share the work through Redis. */
+import type { KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Job } from 'bull';
+import type { Redis } from 'ioredis';
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { hangUp } from '../../redis/hang-up.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import type { Command, Order } from '../event.ts';
+import type { RolloutStatus } from '../record.ts';
+import { act } from './act.ts';
+import { check } from './check.ts';
+import { blockingConnection } from './connection.ts';
+import { DRIVEN, Driver } from './driver.ts';
+import { post } from './inbox.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { keepDraining } from './outbox.ts';
+import { openQueue } from './queue.ts';
+import { WATCH_TIMES, type WatchTimes } from './watch.ts';
+import { TOPICS } from './write.ts';
+
+export type RolloutTimes = {
+  /** Milliseconds between two looks of a driver at the clock. */
+  tick: number;
+  /** Milliseconds between two looks for rollouts that nobody drives. */
+  sweep: number;
+  watch: WatchTimes;
+};
+
+export const ROLLOUT_TIMES: RolloutTimes = { tick: 2_000, sweep: 1_000, watch: WATCH_TIMES };
+
+/** Jobs of each kind that one process works on at once. Acts mostly wait for nodes. */
+const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
+
+export type StartOptions = {
+  redis: Redis;
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request' | 'drop'>;
+  orderKey: KeyObject;
+  log: Logger;
+  signal: AbortSignal;
+  times?: Partial<RolloutTimes>;
+};
+
+export type RolloutsRunning = {
+  /** Resolves when everything has ended, after the signal fired. Never rejects. */
+  done: Promise<void>;
+};
+
+export function startRollouts(options: StartOptions): RolloutsRunning {
+  const { redis, fleet, pool, log, signal } = options;
+  const times = { ...ROLLOUT_TIMES, ...options.times };
+  const { queue, close } = openQueue(redis);
+  const blocking = blockingConnection(redis);
+  const driving = new Map<string, Promise<void>>();
+
+  const drive = (id: string): void => {
+    if (driving.has(id) || signal.aborted) return;
+    const driver = new Driver(id, { redis, fleet, pool, log, signal, ...times });
+    const done = driver
+      .run()
+      .catch((error: unknown) => log.error({ rollout: id, reason: messageOf(error) }, 'a driver failed'))
+      .finally(() => driving.delete(id));
+    driving.set(id, done);
+  };
+
+  const work = (topic: string, concurrency: number, handle: (body: string) => Promise<void> | void): void => {
+    const handler = async ({ data }: Job<{ body: string }>) => {
+      try {
+        await handle(data.body);
+      } catch (error) {
+        // The sweeper or the engine's own clock asks again; a failed job would only be a second memory of it.
+        if (!signal.aborted) log.warn({ topic, reason: messageOf(error) }, 'a rollout job failed');
+      }
+    };
+    queue.process(topic, concurrency, handler).catch((error: unknown) => {
+      if (!signal.aborted) log.error({ topic, reason: messageOf(error) }, 'the queue stopped');
+    });
+  };
+  work(TOPICS.drive, CONCURRENCY.drive, drive);
+  work(TOPICS.act, CONCURRENCY.act, async (body) => {
+    const order = JSON.parse(body) as Order;
+    const events = await act({ ...options, redis }, order);
+    if (events.length > 0) await post(redis, order.rollout, ...events);
+  });
+  work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
+    const command = JSON.parse(body) as Extract<Command, { kind: 'gate' }>;
+    const { rollout, wave, gate, run } = command;
+    await post(redis, rollout, { type: 'gate', wave, gate, run, ...(await check(command.check, signal)) });
+  });
+
+  const sweeping = sweep(redis, drive, times.sweep, signal);
+  const draining = keepDraining(redis, blocking, queue, signal);
+  const stop = async (): Promise<void> => {
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await hangUp(blocking);
+    await Promise.allSettled([sweeping, draining, ...driving.values()]);
+    await close();
+  };
+  return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };
+}
+
+/** Takes up what nobody drives: after a crash, a restart, or a wake-up that was lost. The lease lets one through. */
+async function sweep(
+  redis: Redis,
+  drive: (id: string) => void,
+  every: number,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
+        const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
+        if (state === null || !DRIVEN.includes(state)) continue;
+        if ((await redis.exists(ROLLOUT_KEYS.driver(id))) === 0) drive(id);
+      }
+    } catch {
+      // Redis is away; it is looked at again.
+    }
+    await sleep(every, undefined, { signal }).catch(() => {});
+  }
+}

@@ -1,0 +1,140 @@
+/** Asks nodes how they are, for as long as a rollout looks at them. */
+import { BootwaveError } from '../../../base/error.ts';
+import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { State } from '../../fleet/transitions.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import type { RolloutState } from '../engine.ts';
+import type { EngineEvent } from '../event.ts';
+import { wantedOf } from '../order.ts';
+import { type NodeStep, UNDER_WAY } from '../record.ts';
+import { reportOf } from './report.ts';
+
+export type WatchTimes = {
+  /** Milliseconds between two questions to a node that is under way. */
+  active: number;
+  /** Milliseconds between two looks at what the fleet says of nodes that wait. */
+  fleet: number;
+};
+
+export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
+
+/** Milliseconds until an answer counts as missing. */
+const PATIENCE = 10_000;
+/** Nodes in these states are no business of a rollout any more. */
+const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
+
+export type WatchOptions = {
+  pool: Pick<LinkPool, 'request' | 'drop'>;
+  fleet: Fleet;
+  times: WatchTimes;
+  signal: AbortSignal;
+  /** Told of everything that the engine should know; never awaited. */
+  tell(event: EngineEvent): void;
+  /** A node's own list of versions that it does not try again. */
+  refuses(node: string, refused: Status['refused']): void;
+};
+
+export class Watch {
+  readonly #options: WatchOptions;
+  /** When each node may be asked again, by performance.now(); infinite while it is being asked. */
+  readonly #due = new Map<string, number>();
+  readonly #seq = new Map<string, number>();
+  #fleetDue = 0;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /** Asks whoever is due; returns at once. */
+  look(state: RolloutState): void {
+    const now = performance.now();
+    const { times } = this.#options;
+    const idle = Math.max(times.active, state.setup.spec.timeouts.silent / 4);
+    const ask = (id: string | undefined, every: number) => {
+      const step = id === undefined ? undefined : state.nodes.get(id);
+      if (step === undefined || (this.#due.get(step.node) ?? 0) > now) return;
+      this.#due.set(step.node, Number.POSITIVE_INFINITY);
+      void this.#ask(step, every);
+    };
+    for (const id of state.active) ask(id, times.active);
+    const tail = state.waves.length - 1;
+    for (let index = 0; index <= state.rollout.wave; index += 1) {
+      const wave = state.waves[index];
+      if (wave === undefined || (wave.state === 'done' && !state.rollout.state.startsWith('rolling')))
+        continue;
+      for (const id of state.order[index] ?? []) {
+        const step = id === undefined ? undefined : state.nodes.get(id);
+        if (step === undefined || UNDER_WAY.includes(step.state)) continue;
+        const waits = step.state === 'pending' && (index === tail || step.term !== state.rollout.term);
+        if (waits || step.state === 'done') ask(id, step.bootId === null ? times.active : idle);
+      }
+    }
+    if (now >= this.#fleetDue) {
+      this.#fleetDue = Number.POSITIVE_INFINITY;
+      void this.#fleet(state);
+    }
+  }
+
+  async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {
+    const { pool, signal, tell, refuses } = this.#options;
+    const { node } = step;
+    try {
+      const { result } = await pool.request(node, 'status', {}, { signal, timeout: PATIENCE });
+      const seq = Math.max(step.seq, this.#seq.get(node) ?? 0) + 1;
+      this.#seq.set(node, seq);
+      tell({ type: 'report', node, report: reportOf(result, seq) });
+      if (result.refused.length > 0) refuses(node, result.refused);
+    } catch (error) {
+      if (signal.aborted) return;
+      // A machine that restarted without a farewell leaves a connection that looks open.
+      if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
+      tell({ type: 'unreachable', node });
+    } finally {
+      this.#due.set(node, performance.now() + every);
+    }
+  }
+
+  /** The quote with which a node enrolled in this boot, as the boot server verified and recorded it. */
+  async #attested(state: RolloutState): Promise<void> {
+    const { fleet, tell } = this.#options;
+    const booted = [...state.active].filter((id) => state.nodes.get(id)?.state === 'booted');
+    for (const { id, observed, identity } of await fleet.nodes.getMany(booted)) {
+      const step = state.nodes.get(id);
+      // Without a TPM there is no quote, and without this boot's enrolment there is none yet.
+      if (step?.bootId !== observed.bootId || identity.ekDigest === null || observed.pcrs === null) continue;
+      const wanted = wantedOf(step);
+      const shown = observed.pcrs['11'] ?? 'not quoted';
+      const ok = state.setup.pcr11[wanted]?.includes(shown) === true;
+      const why = ok
+        ? 'its quote shows the published PCR 11'
+        : `quoted PCR 11 is ${shown}, not that of ${wanted}`;
+      tell({ type: 'attested', node: id, bootId: observed.bootId, ok, why });
+    }
+  }
+
+  /** Who left the fleet, and of those that wait, who is offline or back: their heartbeats say it. */
+  async #fleet(state: RolloutState): Promise<void> {
+    const { fleet, times, tell } = this.#options;
+    try {
+      const [offline, ...gone] = await Promise.all(
+        (['unreachable', ...GONE] as const).map(
+          async (name) => new Set(await fleet.nodes.ids({ state: name })),
+        ),
+      );
+      for (const step of state.nodes.values()) {
+        const left = GONE[gone.findIndex((ids) => ids.has(step.node))];
+        if (left !== undefined && !['done', 'skipped'].includes(step.state)) {
+          tell({ type: 'removed', node: step.node, why: `it is ${left}` });
+        } else if (step.state === 'pending' && step.reachable === offline?.has(step.node)) {
+          tell({ type: step.reachable ? 'unreachable' : 'reachable', node: step.node });
+        }
+      }
+      await this.#attested(state);
+    } catch {
+      // Redis is away: the driver sees it as well, and looks again.
+    } finally {
+      this.#fleetDue = performance.now() + times.fleet;
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import type { Redis } from 'ioredis';
+import type { AuditEntry } from '../../fleet/audit.ts';
+import { auditLine } from '../../fleet/audit.ts';
+import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
+import type { RolloutState } from '../engine.ts';
+import type { Command, EngineEvent, Note, Step } from '../event.ts';
+import { ENDED } from '../record.ts';
+import { type Issued, issue, readIssued } from './issued.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import type { ImageFacts } from './stored.ts';
+
+export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
+
+export type Written =
+  /** `events` are for the engine: orders that could not be issued as it wanted. */
+  { result: 'done'; events: EngineEvent[] } | { result: 'conflict' };
+
+/** A wave has no epoch of its own; the rollout's revision fences it. */
+const WAVE_EPOCH = 0;
+
+/**
+ * Writes a step: records, orders, audit and wake-ups in one compare-and-set on the rollout's revision.
+ * @param at milliseconds since the epoch
+ */
+export async function writeStep(
+  redis: Redis,
+  base: RolloutState,
+  step: Step,
+  images: ImageFacts,
+  at: number,
+): Promise<Written> {
+  const { id } = base.setup;
+  const orders = await issueAll(redis, step.commands, images, at);
+  const done = await commit(redis, {
+    records: [...recordsOf(base, step), ...orders.records],
+    ops: opsOf(base, step),
+    audit: step.notes.map((note) => auditLine(auditOf(id, note, at))),
+    outbox: [
+      ...orders.commands.map((command) => ({
+        topic: command.kind === 'gate' ? TOPICS.gate : TOPICS.act,
+        body: JSON.stringify(command),
+      })),
+      // The process that drives it may be another one, or none.
+      ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
+    ],
+  });
+  return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
+}
+
+async function issueAll(redis: Redis, commands: readonly Command[], images: ImageFacts, at: number) {
+  const nodes = [...new Set(commands.flatMap((command) => (command.kind === 'gate' ? [] : [command.node])))];
+  const inForce = await readIssued(redis, nodes);
+  const records = new Map<string, RecordChange>();
+  const events: EngineEvent[] = [];
+  const deliver: Command[] = [];
+  for (const command of commands) {
+    if (command.kind === 'gate') {
+      deliver.push(command);
+      continue;
+    }
+    const { node, epoch } = command;
+    const before: Issued | undefined = inForce.get(node);
+    const issued = issue(command, before, images, at);
+    if (issued.result === 'stale') {
+      const why = `epoch ${issued.has} was issued to it by another`;
+      events.push({ type: 'refused', node, epoch, code: 'stale-epoch', why, has: issued.has });
+      continue;
+    }
+    // Of several orders to one node in one step the last one is in force; each expects what was there before the step.
+    if (issued.result === 'new') records.set(node, issued.change);
+    deliver.push(command);
+  }
+  return { records: [...records.values()], events, commands: deliver };
+}
+
+function recordsOf(base: RolloutState, step: Step): RecordChange[] {
+  const { id } = base.setup;
+  const { rollout } = step;
+  return [
+    {
+      key: ROLLOUT_KEYS.rollout(id),
+      expect: { state: base.rollout.state, epoch: base.rollout.rev },
+      next: { state: rollout.state, epoch: rollout.rev, body: JSON.stringify(rollout) },
+    },
+    ...step.waves.map((wave): RecordChange => {
+      const before = base.waves[wave.index];
+      return {
+        key: ROLLOUT_KEYS.wave(id, wave.index),
+        expect: before === undefined ? null : { state: before.state, epoch: WAVE_EPOCH },
+        next: { state: wave.state, epoch: WAVE_EPOCH, body: JSON.stringify(wave) },
+      };
+    }),
+    ...step.nodes.map((node): RecordChange => {
+      const before = base.nodes.get(node.node);
+      return {
+        key: ROLLOUT_KEYS.node(id, node.node),
+        expect: before === undefined ? null : { state: before.state, epoch: before.epoch },
+        next: { state: node.state, epoch: node.epoch, body: JSON.stringify(node) },
+      };
+    }),
+  ];
+}
+
+function opsOf(base: RolloutState, step: Step): Op[] {
+  const { id } = base.setup;
+  const holders = ROLLOUT_KEYS.holders;
+  const ops: Op[] = [];
+  for (const { node } of step.nodes) {
+    if (base.nodes.has(node)) continue;
+    ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
+    ops.push({ op: 'claim', key: holders, field: node, owner: id });
+  }
+  if (ENDED.includes(step.rollout.state) && !ENDED.includes(base.rollout.state)) {
+    ops.push({ op: 'leave', key: ROLLOUT_KEYS.live, value: id });
+    for (const node of base.nodes.keys()) ops.push({ op: 'release', key: holders, field: node, owner: id });
+  }
+  return ops;
+}
+
+/** The records of a new rollout; each of its nodes is held by it alone until it ends. */
+export function creation(state: RolloutState, images: ImageFacts, at: number) {
+  const { setup, rollout } = state;
+  const { id } = setup;
+  const record = (key: string, what: string, epoch: number, body: unknown): RecordChange => ({
+    key,
+    expect: null,
+    next: { state: what, epoch, body: JSON.stringify(body) },
+  });
+  const nodes = [...state.nodes.values()];
+  return {
+    records: [
+      record(ROLLOUT_KEYS.setup(id), 'fixed', 0, { setup, images }),
+      record(ROLLOUT_KEYS.rollout(id), rollout.state, rollout.rev, rollout),
+      ...state.waves.map((wave) => record(ROLLOUT_KEYS.wave(id, wave.index), wave.state, WAVE_EPOCH, wave)),
+      ...nodes.map((node) => record(ROLLOUT_KEYS.node(id, node.node), node.state, node.epoch, node)),
+    ],
+    ops: [
+      { op: 'join', key: ROLLOUT_KEYS.all, value: id },
+      { op: 'join', key: ROLLOUT_KEYS.live, value: id },
+      ...nodes.flatMap(({ node }): Op[] => [
+        { op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node },
+        { op: 'claim', key: ROLLOUT_KEYS.holders, field: node, owner: id },
+      ]),
+    ] satisfies Op[],
+    audit: [
+      auditLine(
+        auditOf(
+          id,
+          { what: 'rollout', id, from: '', to: rollout.state, why: setup.spec.name, by: setup.author },
+          at,
+        ),
+      ),
+    ],
+  };
+}
+
+function auditOf(rollout: string, note: Note, at: number): AuditEntry {
+  return {
+    at,
+    actor: note.by === 'engine' ? 'rollout' : note.by,
+    action: 'rollout',
+    from: note.from,
+    to: note.to,
+    reason: note.why,
+    ...(note.what === 'node' ? { node: note.id } : {}),
+    detail: { rollout, ...(note.what === 'wave' ? { wave: note.id } : {}) },
+  };
+}

@@ -1,0 +1,227 @@
+import * as z from 'zod';
+import { messageOf } from '../../base/error.ts';
+import type { Amount } from './amount.ts';
+import { durationSchema, gateSchema } from './gate.ts';
+import { selectorSchema } from './selector.ts';
+import { DAYS, parseClock } from './window.ts';
+import { isZone } from './zone.ts';
+
+/** Why something cannot be done: the field as a person would write it (`waves[1].take`), and the reason. */
+export type Refusal = { field: string; reason: string };
+
+/** Characters of a spec's text; a spec that names 10,000 nodes fits. */
+export const MAX_SPEC_TEXT = 1024 * 1024;
+
+const amount = z.union([z.int(), z.string()]).transform((value, ctx): Amount => {
+  if (typeof value === 'number') {
+    if (value >= 0) return { count: value };
+    ctx.addIssue({ code: 'custom', message: 'must not be negative' });
+    return z.NEVER;
+  }
+  const match = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value);
+  if (match === null) {
+    ctx.addIssue({ code: 'custom', message: 'must be a number of nodes or a share such as "10%"' });
+    return z.NEVER;
+  }
+  const percent = Number(match[1]);
+  if (percent <= 100) return { percent };
+  ctx.addIssue({ code: 'custom', message: `is over 100 %: ${value}` });
+  return z.NEVER;
+});
+const some = amount.refine((value) => ('count' in value ? value.count : value.percent) > 0, {
+  error: 'must be more than nobody',
+});
+
+const clock = z.string().transform((text, ctx): number => {
+  const minutes = parseClock(text);
+  if (minutes !== null) return minutes;
+  ctx.addIssue({ code: 'custom', message: 'must be a time of day such as "22:30"' });
+  return z.NEVER;
+});
+
+const windowSchema = z
+  .strictObject({
+    zone: z.string().refine(isZone, { error: 'is not an IANA time zone such as "Europe/Paris"' }),
+    days: z
+      .array(z.enum(DAYS))
+      .min(1, { error: 'names no day, so the window never opens' })
+      .default([...DAYS]),
+    from: clock.refine((minutes) => minutes < 1440, { error: 'must be before 24:00' }),
+    to: clock.transform((minutes) => (minutes === 0 ? 1440 : minutes)),
+    sites: z.array(z.string().min(1)).min(1).optional(),
+  })
+  .refine((window) => window.from !== window.to, {
+    path: ['to'],
+    error: 'equals from, so the window never opens; the whole day is "00:00" to "24:00"',
+  });
+
+const instant = z
+  .string()
+  .transform((text, ctx): number => {
+    const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(text)
+      ? Date.parse(text)
+      : Number.NaN;
+    if (!Number.isNaN(ms)) return ms;
+    ctx.addIssue({
+      code: 'custom',
+      message: 'must be an RFC 3339 time with its offset, "2030-01-31T22:00:00Z"',
+    });
+    return z.NEVER;
+  })
+  .optional();
+
+/** Milliseconds. `node` is served by each node before the next one takes its place, `wave` by the wave as a whole. */
+const bake = z.strictObject({ node: durationSchema.prefault('2m'), wave: durationSchema.prefault('10m') });
+/** Failures tolerated: the budget is spent by the first one more. */
+const budget = z.strictObject({ wave: amount.prefault(0), whole: amount.prefault('2%') });
+
+const waveSchema = z.strictObject({
+  name: z.string().min(1).max(64).optional(),
+  /** Who may be in it; without it, whoever is left. */
+  select: selectorSchema.optional(),
+  /** How many of those: a number, a share (of the selected ones, else of the whole rollout) or all that are left. */
+  take: z.union([z.literal('rest').transform(() => 'rest' as const), some]).default('rest'),
+  bake: bake.partial().optional(),
+  budget: amount.optional(),
+  gates: z.array(gateSchema).max(20).optional(),
+});
+
+const version = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._~^-]{0,63}$/, {
+  error: 'is not a version: letters, digits and . _ ~ ^ - only, at most 64 characters',
+});
+
+export const specSchema = z
+  .strictObject({
+    name: z.string().min(1).max(128).default('rollout'),
+    /** The image to roll out; or `config`, a node configuration version. One of the two. */
+    image: version.optional(),
+    config: version.optional(),
+    nodes: selectorSchema,
+    waves: z
+      .array(waveSchema)
+      .min(1)
+      .max(100)
+      .prefault([{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }]),
+    /** Nodes that may be under way at once, per failure domain. */
+    limits: z
+      .strictObject({ whole: some.prefault(50), site: some.prefault('25%'), rack: some.prefault(1) })
+      .prefault({}),
+    gates: z.array(gateSchema).max(20).default([]),
+    bake: bake.prefault({}),
+    budget: budget.prefault({}),
+    /** A spent budget or a failed gate pauses at once; then `rollback` takes everything touched back, newest first. */
+    onSpent: z.enum(['pause', 'rollback']).default('rollback'),
+    windows: z.array(windowSchema).max(50).default([]),
+    notBefore: instant,
+    notAfter: instant,
+    /** Within a wave: spread over sites, one site after the other, or by name. */
+    order: z.enum(['spread', 'site', 'name']).default('spread'),
+    /** Changes which nodes come first; the same seed gives the same plan. */
+    seed: z.string().max(64).default(''),
+    /** Four eyes: how many people other than the author must approve before it starts. */
+    approvals: z
+      .strictObject({
+        count: z.int().min(0).max(8).default(0),
+        from: z.array(z.string().min(1).max(128)).min(1).optional(),
+      })
+      .prefault({}),
+    /** Tries per node and version before it counts as failed. */
+    attempts: z.int().min(1).max(5).default(2),
+    /** Turns from healthy to unhealthy, or unasked restarts, that a bake forgives. */
+    flaps: z.int().min(0).max(20).default(2),
+    /** Milliseconds of rollout time. */
+    timeouts: z
+      .strictObject({
+        stage: durationSchema.prefault('30m'),
+        activate: durationSchema.prefault('15m'),
+        attest: durationSchema.prefault('5m'),
+        rollback: durationSchema.prefault('20m'),
+        /** Unhealthy for longer is a failure. */
+        unhealthy: durationSchema.prefault('3m'),
+        /** No word for longer, while it should be up, is a failure. */
+        silent: durationSchema.prefault('3m'),
+        /** An order without an answer is sent again, the same one. */
+        resend: durationSchema.prefault('30s'),
+      })
+      .prefault({}),
+    /** How long the tail wave waits for nodes that are offline. */
+    offline: z.strictObject({ wait: durationSchema.prefault('7d') }).prefault({}),
+    /** Nodes that start to match while it runs. */
+    lateJoiners: z.enum(['tail', 'ignore']).default('tail'),
+    /** Nodes that must pass through a barrier version first: refuse the plan, go through it, or leave them out. */
+    barriers: z.enum(['refuse', 'pass', 'skip']).default('refuse'),
+    /** Whether nodes that run a newer version are taken back to this one. */
+    downgrade: z.boolean().default(false),
+    netboot: z.enum(['include', 'skip']).default('include'),
+  })
+  .superRefine((spec, ctx) => {
+    const refuse = (path: (string | number)[], message: string) =>
+      ctx.addIssue({ code: 'custom', path, message });
+    if (spec.image === undefined && spec.config === undefined) {
+      refuse(['image'], 'is missing: name the image (or the config) version to roll out');
+    }
+    if (spec.image !== undefined && spec.config !== undefined) {
+      refuse(['config'], 'cannot stand beside image: one rollout moves one thing');
+    }
+    let percent = 0;
+    let rest = -1;
+    for (const [index, wave] of spec.waves.entries()) {
+      if (rest >= 0) {
+        refuse(['waves', index], `comes after waves[${rest}], which takes all that are left`);
+      }
+      if (wave.take === 'rest') {
+        if (wave.select === undefined) rest = index;
+      } else if (wave.select === undefined && 'percent' in wave.take) {
+        percent += wave.take.percent;
+        if (percent > 100)
+          refuse(['waves', index, 'take'], `makes the waves ${percent} % of the nodes, over 100 %`);
+      }
+    }
+    if (spec.notBefore !== undefined && spec.notAfter !== undefined && spec.notAfter <= spec.notBefore) {
+      refuse(['notAfter'], 'is not after notBefore, so the window never opens');
+    }
+    const zero = Object.entries(spec.timeouts).find(([, ms]) => ms === 0);
+    if (zero !== undefined) refuse(['timeouts', zero[0]], 'must be more than nothing');
+  });
+/** A checked spec with every default filled in: durations in milliseconds, clock times in minutes. */
+export type Spec = z.infer<typeof specSchema>;
+export type SpecWave = Spec['waves'][number];
+
+export type Checked = { ok: true; spec: Spec } | { ok: false; refusals: Refusal[] };
+
+function fieldOf(path: readonly PropertyKey[]): string {
+  let field = '';
+  for (const part of path) {
+    if (typeof part === 'number') field += `[${part}]`;
+    else field += field === '' ? String(part) : `.${String(part)}`;
+  }
+  return field === '' ? '(whole spec)' : field;
+}
+
+/** A union's own message says nothing ("Invalid input"); the last branch is the general one and says why. */
+function flatten(issues: readonly z.core.$ZodIssue[], base: readonly PropertyKey[] = []): Refusal[] {
+  return issues.flatMap((issue) => {
+    const path = [...base, ...issue.path];
+    const branch = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined;
+    if (branch !== undefined && branch.length > 0) return flatten(branch, path);
+    return [{ field: fieldOf(path), reason: issue.message }];
+  });
+}
+
+export function checkSpec(value: unknown): Checked {
+  const result = specSchema.safeParse(value);
+  if (result.success) return { ok: true, spec: result.data };
+  return { ok: false, refusals: flatten(result.error.issues) };
+}
+
+/** A spec as JSON text, whatever it holds: never throws. */
+export function parseSpec(text: string): Checked {
+  if (text.length > MAX_SPEC_TEXT) {
+    return { ok: false, refusals: [{ field: '(whole spec)', reason: 'is larger than 1 MiB' }] };
+  }
+  try {
+    return checkSpec(JSON.parse(text));
+  } catch (error) {
+    return { ok: false, refusals: [{ field: '(whole spec)', reason: `is not JSON: ${messageOf(error)}` }] };
+  }
+}

@@ -1,0 +1,158 @@
+import type { Step } from './event.ts';
+import type { Place, Plan } from './plan.ts';
+import {
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  STEP_STATES,
+  type StepState,
+  UNDER_WAY,
+  type WaveRecord,
+} from './record.ts';
+
+/** The records of one rollout in memory, with the indexes that make an event cheap. Only `apply` changes it. */
+export type RolloutState = {
+  readonly setup: RolloutSetup;
+  rollout: RolloutRecord;
+  readonly waves: WaveRecord[];
+  readonly nodes: Map<string, NodeStep>;
+  /** Per wave, id by position; an entry counts only while the node's record still names that place. */
+  readonly order: string[][];
+  /** Id by touch, from 1. */
+  readonly touched: string[];
+  /** Ids of nodes under way. */
+  readonly active: Set<string>;
+};
+
+export function emptyCounts(): Record<StepState, number> {
+  return Object.fromEntries(STEP_STATES.map((state) => [state, 0])) as Record<StepState, number>;
+}
+
+export function stepOf(place: Place, wave: number, position: number, term: number): NodeStep {
+  return {
+    node: place.node,
+    name: place.name,
+    site: place.site,
+    rack: place.rack,
+    how: place.how,
+    wave,
+    position,
+    state: 'pending',
+    since: 0,
+    why: place.why,
+    from: place.from,
+    hops: place.hops,
+    hop: 0,
+    lastGood: place.from,
+    epoch: place.epoch,
+    term,
+    sent: null,
+    attempts: 0,
+    bootBefore: null,
+    bootId: place.bootId,
+    seq: 0,
+    running: place.from,
+    heard: null,
+    reachable: place.reachable,
+    sick: null,
+    flaps: 0,
+    touch: 0,
+    slot: false,
+    failed: false,
+  };
+}
+
+/** The records of a plan that was accepted; nothing moves until it is started. */
+export function createRollout(plan: Plan, options: { id: string; author: string; at: number }): RolloutState {
+  const setup: RolloutSetup = {
+    id: options.id,
+    author: options.author,
+    createdAt: options.at,
+    spec: plan.spec,
+    target: plan.target,
+    limits: plan.limits,
+    pcr11: plan.pcr11,
+    waves: plan.waves.map((wave) => ({ name: wave.name, kind: wave.kind, planned: wave.places.length })),
+  };
+  const rollout: RolloutRecord = {
+    id: options.id,
+    rev: 0,
+    state: 'planned',
+    why: 'planned',
+    by: options.author,
+    before: null,
+    clock: 0,
+    term: 0,
+    resync: 0,
+    listening: 0,
+    wave: 0,
+    inFlight: { whole: 0, site: {}, rack: {} },
+    failures: 0,
+    forgiven: 0,
+    spent: null,
+    touches: 0,
+    undo: 0,
+    gone: 0,
+    approvals: [],
+    endedAt: null,
+  };
+  const waves = plan.waves.map(
+    (wave, index): WaveRecord => ({
+      index,
+      state: 'waiting',
+      since: 0,
+      size: wave.places.length,
+      counts: { ...emptyCounts(), pending: wave.places.length },
+      failures: 0,
+      forgiven: 0,
+      next: 0,
+      end: wave.places.length,
+      skipped: false,
+      waived: false,
+      gate: 0,
+      run: 0,
+      tries: 0,
+      asked: null,
+      failedAt: null,
+    }),
+  );
+  const nodes = plan.waves.flatMap((wave, index) =>
+    wave.places.map((place, position) => stepOf(place, index, position, 0)),
+  );
+  return loadRollout(setup, rollout, waves, nodes);
+}
+
+/** The state from its stored records, in any order: what an orchestrator does when it takes a rollout over. */
+export function loadRollout(
+  setup: RolloutSetup,
+  rollout: RolloutRecord,
+  waves: readonly WaveRecord[],
+  nodes: Iterable<NodeStep>,
+): RolloutState {
+  const state: RolloutState = {
+    setup,
+    rollout,
+    waves: [...waves].sort((a, b) => a.index - b.index),
+    nodes: new Map(),
+    order: waves.map(() => []),
+    touched: [],
+    active: new Set(),
+  };
+  for (const node of nodes) index(state, node);
+  return state;
+}
+
+function index(state: RolloutState, node: NodeStep): void {
+  state.nodes.set(node.node, node);
+  state.order[node.wave]![node.position] = node.node;
+  if (node.touch > 0) state.touched[node.touch] = node.node;
+  if (UNDER_WAY.includes(node.state)) state.active.add(node.node);
+  else state.active.delete(node.node);
+}
+
+/** Takes over what was written. To be called only after the write held. */
+export function apply(state: RolloutState, step: Step): void {
+  state.rollout = step.rollout;
+  for (const wave of step.waves) state.waves[wave.index] = wave;
+  for (const node of step.nodes) index(state, node);
+}

@@ -1,0 +1,84 @@
+/** The moves that a node's step can make, each with what it costs: an order, a slot, a failure. */
+import type { Draft } from './draft.ts';
+import type { Gate } from './gate.ts';
+import type { NodeStep } from './record.ts';
+
+export function gatesOf(d: Draft, wave: number): readonly Gate[] {
+  return d.setup.spec.waves[wave]?.gates ?? d.setup.spec.gates;
+}
+
+/** Milliseconds that a node (or the wave) bakes. */
+export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
+  return d.setup.spec.waves[wave]?.bake?.[which] ?? d.setup.spec.bake[which];
+}
+
+/** Counts it as a failure, once; what follows (back to the last good) is decided where the limits are known. */
+export function fail(d: Draft, node: NodeStep, why: string) {
+  if (!node.failed) {
+    node.failed = true;
+    d.wave(node.wave).failures += 1;
+    d.rollout.failures += 1;
+  }
+  d.move(node, 'failed', why);
+}
+
+export function startStage(d: Draft, node: NodeStep, why: string) {
+  node.attempts += 1;
+  node.bootBefore = node.bootId;
+  node.sick = null;
+  // A diskless node has nowhere to stage to: its next boot brings the image.
+  if (node.how === 'network' && d.setup.target.of === 'image') {
+    d.move(node, 'staged', why);
+    return;
+  }
+  d.move(node, 'staging', why);
+  d.order(node);
+}
+
+export function startActivate(d: Draft, node: NodeStep, why: string) {
+  node.bootBefore = node.bootId;
+  d.move(node, 'activating', why);
+  d.order(node);
+}
+
+export function startRollback(d: Draft, node: NodeStep, why: string) {
+  node.sick = null;
+  d.move(node, 'rolling-back', why);
+  d.order(node);
+}
+
+/** To the end of the tail wave, where nodes that are offline do not hold up the others. */
+export function defer(d: Draft, node: NodeStep, why: string) {
+  const from = d.wave(node.wave);
+  const tail = d.wave(d.waveCount - 1);
+  from.counts[node.state] -= 1;
+  from.size -= 1;
+  tail.counts.pending += 1;
+  tail.size += 1;
+  d.notes.push({
+    what: 'node',
+    id: node.node,
+    from: node.state,
+    to: 'pending',
+    why: `tail: ${why}`,
+    by: 'engine',
+  });
+  d.freeSlot(node);
+  node.wave = tail.index;
+  node.position = tail.end;
+  tail.end += 1;
+  node.state = 'pending';
+  node.since = d.clock;
+  node.why = why;
+}
+
+/** Another try, while there are tries left; a node that is offline has it in the tail wave. */
+export function retry(d: Draft, node: NodeStep, why: string) {
+  const again = node.attempts < d.setup.spec.attempts;
+  if (!again) return fail(d, node, why);
+  if (!node.reachable && node.state !== 'activating') return defer(d, node, why);
+  if (node.state === 'staging') return startStage(d, node, `again: ${why}`);
+  node.attempts += 1;
+  // Back to where windows and pauses are looked at: a second activation is as disruptive as the first.
+  d.move(node, 'staged', `again: ${why}`);
+}

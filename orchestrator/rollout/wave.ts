@@ -1,0 +1,225 @@
+/** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
+import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
+import { budgetOf } from './amount.ts';
+import type { Draft } from './draft.ts';
+import type { EngineEvent } from './event.ts';
+import { isWaveGate, type WaveGate } from './gate.ts';
+import { UNDER_WAY, type WaveRecord } from './record.ts';
+import { bakeOf, gatesOf } from './step.ts';
+
+/** Why the error budget counts as spent; null while it is not. */
+function overspent(d: Draft): string | null {
+  const { spec } = d.setup;
+  let all = 0;
+  for (let index = 0; index < d.waveCount; index += 1) {
+    const wave = d.peekWave(index);
+    all += wave.size;
+    const allowed = budgetOf(spec.waves[index]?.budget ?? spec.budget.wave, wave.size);
+    if (wave.failures - wave.forgiven > allowed) {
+      const name = d.setup.waves[index]!.name;
+      return `${wave.failures - wave.forgiven} failed in ${name}, ${allowed} tolerated`;
+    }
+  }
+  const allowed = budgetOf(spec.budget.whole, all);
+  const failures = d.rollout.failures - d.rollout.forgiven;
+  return failures > allowed ? `${failures} failed in all, ${allowed} tolerated` : null;
+}
+
+/** Pauses at once; then takes back, where the policy says so. */
+export function spend(d: Draft, why: string) {
+  const { rollout } = d;
+  rollout.spent = why;
+  if (rollout.state === 'running') pause(d, why, 'engine');
+  if (d.setup.spec.onSpent === 'rollback') d.setState('rolling-back', why, 'engine');
+}
+
+export function pause(d: Draft, why: string, by: string) {
+  const before = d.rollout.state === 'rolling-back' ? 'rolling-back' : 'running';
+  d.setState('paused', why, by);
+  d.rollout.before = before;
+}
+
+/** To be asked after every single event: a budget is spent at once, not at the end of a batch. */
+export function checkBudget(d: Draft) {
+  const { rollout } = d;
+  if (rollout.spent !== null) return;
+  if (rollout.state !== 'running' && !(rollout.state === 'paused' && rollout.before === 'running')) return;
+  const why = overspent(d);
+  if (why !== null) spend(d, why);
+}
+
+/** Does whatever may be done now. */
+export function settle(d: Draft) {
+  const { rollout } = d;
+  switch (rollout.state) {
+    case 'running':
+      restoreFailed(d);
+      while (rollout.state === 'running' && progress(d));
+      return;
+    case 'paused':
+      if (rollout.before === 'running') restoreFailed(d);
+      return;
+    case 'rolling-back':
+      if (unwind(d)) {
+        if (rollout.spent !== null)
+          d.setState('failed', `${rollout.spent}; everything touched was taken back`, 'engine');
+        else d.setState('aborted', `rolled back: ${rollout.why}`, rollout.by);
+      }
+      return;
+    case 'aborting':
+      takeBackStaged(d);
+      restoreFailed(d);
+      if (d.total(...UNDER_WAY) === 0 && d.clock >= rollout.resync) {
+        d.setState('aborted', rollout.why, rollout.by);
+      }
+      return;
+    default:
+      return;
+  }
+}
+
+/** A staged file would start at the next restart, whoever causes it. */
+function takeBackStaged(d: Draft) {
+  for (const id of d.active()) {
+    const { state } = d.peek(id)!;
+    if (state === 'staging' || state === 'staged')
+      d.move(d.edit(id), 'failed', 'taken back: the rollout ends here');
+  }
+}
+
+/** @returns whether the next wave is to be looked at */
+function progress(d: Draft): boolean {
+  const { rollout, setup } = d;
+  const known = d.peekWave(rollout.wave);
+  const { notAfter } = setup.spec;
+  if (known.state === 'waiting') d.setWave(d.wave(known.index), 'open', 'its turn');
+  if (d.peekWave(known.index).state === 'open') {
+    if (notAfter !== undefined && d.at >= notAfter && known.counts.pending > 0) {
+      pause(d, 'notAfter has come and nodes are left', 'engine');
+      return false;
+    }
+    const open = openSites(d);
+    admit(d, known.index, open);
+    activateStaged(d, open);
+    if (!emptied(d, d.peekWave(known.index))) return false;
+    const wave = d.wave(known.index);
+    const { kind, planned } = setup.waves[wave.index]!;
+    if (kind === 'regular' && planned > 0 && wave.counts.done === 0 && !wave.waived && !wave.skipped) {
+      pause(d, `no node of ${setup.waves[wave.index]!.name} proved the version`, 'engine');
+      return false;
+    }
+    d.setWave(wave, wave.counts.done === 0 ? 'done' : 'baking', 'all its nodes are through');
+  }
+  if (d.peekWave(known.index).state === 'baking') {
+    const wave = d.peekWave(known.index);
+    if (d.clock - wave.since < bakeOf(d, wave.index, 'wave') || !settled(wave)) return false;
+    d.setWave(d.wave(wave.index), 'gated', 'baked');
+  }
+  if (d.peekWave(known.index).state === 'gated') {
+    if (!passGates(d, d.peekWave(known.index)) || rollout.state !== 'running') return false;
+    d.setWave(d.wave(known.index), 'done', 'passed');
+  }
+  return nextWave(d);
+}
+
+function settled(wave: Readonly<WaveRecord>): boolean {
+  return UNDER_WAY.every((state) => wave.counts[state] === 0);
+}
+
+/** No node of it is under way, and none is to come. */
+function emptied(d: Draft, wave: Readonly<WaveRecord>): boolean {
+  if (!settled(wave)) return false;
+  if (wave.counts.pending === 0 || wave.skipped) return true;
+  if (d.setup.waves[wave.index]!.kind === 'regular') return false;
+  if (d.clock - wave.since < d.setup.spec.offline.wait) return false;
+  // Those that are back only wait for a window or a slot; the others had their time.
+  return d.placesOf(wave.index).every((id, position) => {
+    const node = id === undefined ? undefined : d.peek(id);
+    if (node?.state !== 'pending' || node.position !== position) return true;
+    return !node.reachable || node.term !== d.rollout.term;
+  });
+}
+
+function nextWave(d: Draft): boolean {
+  const { rollout } = d;
+  if (rollout.wave + 1 < d.waveCount) {
+    rollout.wave += 1;
+    return true;
+  }
+  // Nodes of earlier waves may still be on their way back.
+  if (d.total(...UNDER_WAY) > 0 || d.clock < rollout.resync) return false;
+  let size = 0;
+  let unheard = 0;
+  for (let index = 0; index < d.waveCount; index += 1) {
+    size += d.peekWave(index).size;
+    for (const [position, id] of d.placesOf(index).entries()) {
+      const node = id === undefined ? undefined : d.peek(id);
+      if (node?.wave !== index || node.position !== position) continue;
+      // What it was before a failover is only what a forgetful store says.
+      if (node.state === 'done' && node.term !== rollout.term) unheard += 1;
+    }
+  }
+  const missing = size - (d.total('done') - unheard) - rollout.gone;
+  if (missing === 0) d.setState('done', `every node is on ${d.setup.target.version}`, 'engine');
+  else
+    d.setState(
+      'partial',
+      `${missing} of ${size} nodes are not known to be on ${d.setup.target.version}`,
+      'engine',
+    );
+  return false;
+}
+
+function waveGates(d: Draft, wave: number): WaveGate[] {
+  return gatesOf(d, wave).filter(isWaveGate);
+}
+
+/** The gate that a wave waits at; undefined when it waits at none. */
+export function gateAt(d: Draft, wave: Readonly<WaveRecord>): WaveGate | undefined {
+  return wave.state === 'gated' ? waveGates(d, wave.index)[wave.gate] : undefined;
+}
+
+/** @returns whether all have passed; asks the one that is next, once per try, again when its answer is overdue */
+function passGates(d: Draft, known: Readonly<WaveRecord>): boolean {
+  const gate = gateAt(d, known);
+  if (gate === undefined) return true;
+  if (gate.kind === 'manual') return false;
+  if (known.asked !== null) {
+    if (d.clock - known.asked < gate.timeout + d.setup.spec.timeouts.resend) return false;
+  } else if (known.failedAt !== null && d.clock - known.failedAt < gate.every) return false;
+  const wave = d.wave(known.index);
+  if (wave.asked === null) wave.run += 1;
+  wave.asked = d.clock;
+  d.commands.push({
+    kind: 'gate',
+    rollout: d.setup.id,
+    wave: wave.index,
+    gate: wave.gate,
+    run: wave.run,
+    check: gate,
+  });
+  return false;
+}
+
+export function passGate(wave: WaveRecord) {
+  wave.gate += 1;
+  wave.tries = 0;
+  wave.asked = null;
+  wave.failedAt = null;
+}
+
+export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) {
+  if (event.wave !== d.rollout.wave) return;
+  const known = d.peekWave(event.wave);
+  const gate = gateAt(d, known);
+  if (gate === undefined || gate.kind === 'manual') return;
+  if (known.gate !== event.gate || known.run !== event.run || known.asked === null) return;
+  const wave = d.wave(event.wave);
+  if (event.ok) return passGate(wave);
+  wave.asked = null;
+  wave.failedAt = d.clock;
+  wave.tries += 1;
+  if (wave.tries < gate.tries || d.rollout.state !== 'running') return;
+  wave.tries = 0;
+  spend(d, `gate ${gate.kind} of ${d.setup.waves[wave.index]!.name} failed: ${event.why}`);
+}

@@ -1,0 +1,44 @@
+import { BootwaveError } from '../../base/error.ts';
+
+export type UpOptions = {
+  /** The one network interface that is served, e.g. `eth1`. */
+  interface: string;
+  /** One of its IPv4 addresses; the first when left out. */
+  address?: string;
+  /** Another DHCP server gives the addresses; only the boot part is ours. */
+  proxy: boolean;
+  /** `FROM-TO`, the addresses that are given out; needed unless `proxy`. */
+  range?: string;
+  router?: string;
+  dns?: string[];
+  site: string;
+  httpPort: number;
+  httpsPort: number;
+  /** Seconds between heartbeats. */
+  heartbeat: number;
+};
+
+/** @throws BootwaveError `UP_RANGE_MISSING`, `UP_RANGE_INVALID` */
+export function addressRange(
+  options: Pick<UpOptions, 'proxy' | 'range'>,
+): { from: string; to: string } | undefined {
+  if (options.proxy) return undefined;
+  if (options.range === undefined) {
+    throw new BootwaveError({
+      code: 'UP_RANGE_MISSING',
+      what: 'no address range was given and --proxy was not',
+      unchanged: 'nothing was started',
+      next: 'give --range 10.0.0.100-10.0.0.200, or --proxy where another DHCP server gives the addresses',
+    });
+  }
+  const [from, to, more] = options.range.split('-');
+  if (from === undefined || to === undefined || more !== undefined) {
+    throw new BootwaveError({
+      code: 'UP_RANGE_INVALID',
+      what: `'${options.range}' is not a range of addresses`,
+      unchanged: 'nothing was started',
+      next: 'write it as 10.0.0.100-10.0.0.200',
+    });
+  }
+  return { from, to };
+}

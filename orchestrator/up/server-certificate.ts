@@ -1,0 +1,62 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
+import { loadAuthority, spkiOf } from '../../keys/authority.ts';
+
+export type ServerIdentity = { key: KeyObject; chainPem: string; notAfter: number };
+
+/** Days. The key lives in memory only and is made anew at every start. */
+const LIFE = 90;
+const DAY = 24 * 3600_000;
+/** Of its life; then the server makes itself a new one. */
+const RENEW_AT = 2 / 3;
+
+/**
+ * A TLS identity for this run of the boot server. Nodes look for the fixed name and the servers CA; the address is
+ * there for people and their browsers.
+ */
+export async function serverIdentity(keysFolder: string, address: string): Promise<ServerIdentity> {
+  const authority = await loadAuthority(keysFolder, 'servers');
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const issued = authority.issue({
+    spki: spkiOf(privateKey),
+    commonName: `Bootwave boot server ${address}`,
+    dnsNames: [SERVER_NAME],
+    ipAddresses: [address],
+    usage: 'server',
+    // A day back: hardware clocks of new machines are often some hours off.
+    notBefore: new Date(Date.now() - DAY),
+    notAfter: new Date(Date.now() + LIFE * DAY),
+  });
+  return { key: privateKey, chainPem: issued.pem + authority.chainPem, notAfter: issued.notAfter };
+}
+
+/**
+ * Has `present` show a new identity whenever two thirds of the last one's life are over, until the signal fires. Looked
+ * at every hour and by the wall clock, so that a machine that slept or was set right catches up.
+ * @param every milliseconds between two looks
+ */
+export function keepIdentity(
+  first: ServerIdentity,
+  make: () => Promise<ServerIdentity>,
+  present: (identity: ServerIdentity) => void,
+  signal: AbortSignal,
+  { every = 3600_000, now = Date.now }: { every?: number; now?: () => number } = {},
+): void {
+  let current = first;
+  let made = now();
+  let busy = false;
+  const look = async () => {
+    if (busy || now() < made + (current.notAfter - made) * RENEW_AT) return;
+    busy = true;
+    try {
+      const next = await make();
+      present(next);
+      [current, made] = [next, now()];
+    } finally {
+      busy = false;
+    }
+  };
+  // What fails now is tried again at the next look; a third of the life is left for that.
+  const timer = setInterval(() => void look().catch(() => {}), every).unref();
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+}

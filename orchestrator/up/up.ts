@@ -1,0 +1,160 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { ipxeScript } from '../../bootserver/boot/script.ts';
+import { startDhcp } from '../../bootserver/dhcp/start.ts';
+import type { BootStep } from '../../bootserver/directory.ts';
+import { startEnrolment } from '../../bootserver/enroll/server.ts';
+import { ImageStore } from '../../bootserver/http/image-store.ts';
+import { startHttp } from '../../bootserver/http/server.ts';
+import { macOfNeighbour } from '../../bootserver/neighbour.ts';
+import { openSockets } from '../../bootserver/sockets.ts';
+import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
+import { loadAuthority, rootPem } from '../../keys/authority.ts';
+import { FleetDirectory } from '../fleet/directory.ts';
+import { Fleet } from '../fleet/fleet.ts';
+import { startSweeper } from '../fleet/sweeper.ts';
+import { connect } from '../redis/connect.ts';
+import { addressRange, type UpOptions } from './options.ts';
+import { keepIdentity, serverIdentity } from './server-certificate.ts';
+
+export type Running = {
+  address: string;
+  /** Resolves when everything has ended, after the signal fired. */
+  done: Promise<void>;
+};
+
+/**
+ * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else. Starts
+ * all or nothing: keys and records are read before the first port opens, and the wire opens last.
+ * @throws BootwaveError of the part that cannot start; nothing is left running then
+ */
+export async function up(
+  paths: DataPaths,
+  options: UpOptions,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Running> {
+  const range = addressRange(options);
+  const [nodesAuthority, root] = await Promise.all([loadAuthority(paths.keys, 'nodes'), rootPem(paths.keys)]);
+  await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
+  await mkdir(paths.images, { recursive: true });
+  await mkdir(paths.loaders, { recursive: true });
+
+  // Ends the parts that run when a later part cannot start.
+  const abort = new AbortController();
+  const stop = AbortSignal.any([signal, abort.signal]);
+  const connection = await connect(paths, { log, signal: stop });
+  try {
+    const fleet = new Fleet(connection.redis);
+    await fleet.sites.get(options.site);
+    const images = new ImageStore(paths.images);
+    const defaultImage = async () => (await images.newest())?.version ?? null;
+    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, log });
+    const sockets = await openSockets(
+      {
+        interface: options.interface,
+        httpPort: options.httpPort,
+        httpsPort: options.httpsPort,
+        ...(options.address === undefined ? {} : { address: options.address }),
+      },
+      stop,
+    );
+    const { address } = sockets;
+    const identity = await serverIdentity(paths.keys, address);
+    const base = { serverIp: address, httpPort: options.httpPort };
+
+    const enrolment = await startEnrolment({
+      listen: sockets.https,
+      serverKey: identity.key,
+      serverChainPem: identity.chainPem,
+      nodesAuthority,
+      rootPem: root,
+      directory,
+      log,
+      heartbeatSeconds: options.heartbeat,
+      signal: stop,
+    });
+    const renew = () => serverIdentity(paths.keys, address);
+    keepIdentity(identity, renew, ({ key, chainPem }) => enrolment.present(key, chainPem), stop);
+    const http = await startHttp({
+      listen: sockets.http,
+      images,
+      loaders: paths.loaders,
+      log,
+      signal: stop,
+      script: async (mac) => {
+        const intent = await directory.bootIntent({ mac });
+        const cmdline = intent.kind === 'image' ? await images.cmdline(intent.version) : '';
+        return ipxeScript({ base, mac, intent, cmdline });
+      },
+      onEvent: (event) => void directory.sawBoot(event),
+    });
+    const tftp = startTftp({
+      socket: sockets.tftp,
+      address,
+      folder: paths.loaders,
+      log,
+      signal: stop,
+      onEvent: (event) => void tellLoader(event),
+    });
+    const dhcp = await startDhcp({
+      sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
+      interface: sockets.interface,
+      directory,
+      leases: join(paths.bootserver, 'leases'),
+      log,
+      signal: stop,
+      config: {
+        serverIp: address,
+        proxy: options.proxy,
+        httpPort: options.httpPort,
+        httpsPort: options.httpsPort,
+        ...(range === undefined
+          ? {}
+          : {
+              subnet: {
+                netmask: sockets.netmask,
+                range,
+                ...(options.router === undefined ? {} : { router: options.router }),
+                ...(options.dns === undefined ? {} : { dns: options.dns }),
+              },
+            }),
+      },
+    });
+    const sweeper = startSweeper({ fleet, log, signal: stop, heartbeatSeconds: options.heartbeat });
+
+    async function tellLoader(event: TftpEvent): Promise<void> {
+      const step: BootStep | undefined = event.step === 'finished' ? 'loader-sent' : undefined;
+      const mac = step === undefined ? undefined : await macOfNeighbour(event.address);
+      if (step === undefined || mac === undefined) return;
+      await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
+    }
+
+    const newest = await images.newest();
+    if (newest === null)
+      log.warn('no image is published: machines are refused until "bootwave image build" has run');
+    const done = (async () => {
+      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper]);
+      await tftp.stop();
+      sockets.dhcp.close();
+      sockets.pxe.close();
+      await connection.close();
+    })();
+    return { address, done };
+  } catch (error) {
+    abort.abort();
+    await connection.close().catch((cause) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
+    throw error instanceof BootwaveError
+      ? error
+      : new BootwaveError({
+          code: 'UP_FAILED',
+          what: `the boot server could not start: ${messageOf(error)}`,
+          unchanged: 'no port was left open',
+          next: `run 'bootwave doctor --interface ${options.interface}'`,
+          cause: error,
+        });
+  }
+}

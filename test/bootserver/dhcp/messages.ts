@@ -1,0 +1,117 @@
+import type { BootAnswer } from '../../../bootserver/boot/answer.ts';
+import { dhcpConfig } from '../../../bootserver/dhcp/config.ts';
+import { decideFull, fullAsksFleet } from '../../../bootserver/dhcp/full.ts';
+import { formatIp4, ip4Bytes, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
+import { LeaseTable } from '../../../bootserver/dhcp/leases.ts';
+import { bytesText, OPTION, optionU32, textBytes } from '../../../bootserver/dhcp/options.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../../bootserver/dhcp/packet.ts';
+import type { Decision } from '../../../bootserver/dhcp/reply.ts';
+import {
+  type Arrival,
+  type DhcpRequest,
+  MESSAGE,
+  type RequestType,
+  readRequest,
+} from '../../../bootserver/dhcp/request.ts';
+
+export const SERVER = '10.0.0.1';
+
+/** A client's message, for machine number `n` (its MAC ends in it). */
+export function message(type: RequestType, n: number, parts: MessageParts = {}): DhcpPacket {
+  const options = new Map<number, Uint8Array>([[OPTION.messageType, Uint8Array.of(MESSAGE[type])]]);
+  if (parts.requested !== undefined)
+    options.set(OPTION.requestedAddress, ip4Bytes(parseIp4(parts.requested)));
+  if (parts.serverId !== undefined) options.set(OPTION.serverId, ip4Bytes(parseIp4(parts.serverId)));
+  if (parts.vendorClass !== undefined) options.set(OPTION.vendorClass, textBytes(parts.vendorClass));
+  for (const [code, value] of parts.options ?? []) options.set(code, value);
+  return {
+    op: 1,
+    htype: 1,
+    hops: 0,
+    xid: 0x1000 + n,
+    secs: 0,
+    flags: 0,
+    ciaddr: parseIp4(parts.ciaddr ?? '0.0.0.0'),
+    yiaddr: 0,
+    siaddr: 0,
+    giaddr: parseIp4(parts.giaddr ?? '0.0.0.0'),
+    chaddr: Uint8Array.of(0x52, 0x54, 0, 0, n >> 8, n & 255),
+    sname: '',
+    file: '',
+    options,
+  };
+}
+
+export type MessageParts = {
+  requested?: string;
+  serverId?: string;
+  ciaddr?: string;
+  giaddr?: string;
+  vendorClass?: string;
+  options?: readonly (readonly [number, Uint8Array])[];
+};
+
+/** Through bytes and back, as the server would read it. */
+export function asRequest(packet: DhcpPacket): DhcpRequest {
+  const request = readRequest(parsePacket(serialisePacket(packet)));
+  if (request === undefined) throw new Error('not a request');
+  return request;
+}
+
+export function arrivalOn(port: 67 | 4011, address = '0.0.0.0', from = 68): Arrival {
+  return { port, from: { address: parseIp4(address), port: from } };
+}
+
+/** A full server without a wire: every decision is applied, time stands still until told otherwise. */
+export function rig(extra: Partial<Parameters<typeof dhcpConfig>[0]> = {}) {
+  const config = dhcpConfig({
+    serverIp: SERVER,
+    proxy: false,
+    httpPort: 80,
+    httpsPort: 443,
+    subnet: {
+      netmask: '255.255.255.0',
+      range: { from: '10.0.0.10', to: '10.0.0.12' },
+      router: '10.0.0.254',
+      dns: ['10.0.0.53'],
+    },
+    leaseSeconds: 600,
+    ...extra,
+  });
+  const leases = new LeaseTable();
+  const clock = { now: 1_000_000 };
+  const decide = (packet: DhcpPacket, boot?: BootAnswer): Decision => {
+    const request = asRequest(packet);
+    const decision = decideFull({ request, arrival: arrivalOn(67), config, leases, boot, now: clock.now });
+    if (decision.kind !== 'silent' && decision.change !== undefined) leases.apply(decision.change);
+    return decision;
+  };
+  return { config, leases, clock, decide, asksFleet: fullAsksFleet };
+}
+
+/** What a decision says on the wire, for short assertions: `offer 10.0.0.10 -> 255.255.255.255:68`. */
+export function shown(decision: Decision): string {
+  if (decision.kind !== 'reply')
+    return decision.kind + (decision.code === undefined ? '' : ` ${decision.code}`);
+  const reply = parsePacket(serialisePacket(decision.reply));
+  const type = Object.entries(MESSAGE).find(
+    ([, code]) => code === reply.options.get(OPTION.messageType)?.[0],
+  )?.[0];
+  const address = type === 'nak' ? '' : ` ${formatIp4(reply.yiaddr)}`;
+  return `${type}${address} -> ${formatIp4(decision.to.address)}:${decision.to.port}`;
+}
+
+/** A decision's reply as its receiver reads it. */
+export function replied(decision: Decision): DhcpPacket {
+  if (decision.kind !== 'reply') throw new Error(`no reply: ${decision.why}`);
+  return parsePacket(serialisePacket(decision.reply));
+}
+
+export function text(packet: DhcpPacket, code: number): string | undefined {
+  return bytesText(packet.options.get(code));
+}
+
+export function ip(packet: DhcpPacket, code: number): string | undefined {
+  const value = optionU32(packet.options, code);
+  return value === undefined ? undefined : formatIp4(value);
+}

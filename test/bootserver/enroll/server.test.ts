@@ -1,0 +1,570 @@
+import { createPublicKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../base/error.ts';
+import { run } from '../../../base/run.ts';
+import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
+import { sha256 } from '../../../bootserver/enroll/digest.ts';
+import { extraData } from '../../../bootserver/enroll/extra-data.ts';
+import {
+  heartbeatSchema,
+  LIMITS,
+  PATHS,
+  SERVER_NAME,
+  statusReply,
+} from '../../../bootserver/enroll/protocol.ts';
+import { enrolmentWords } from '../../../bootserver/enroll/words.ts';
+import { der, TAG } from '../../../image/agent/der.ts';
+import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
+import { HonestNode, makeKey, RUNNING, Wire } from './support/node.ts';
+import { SoftwareTpm } from './support/swtpm.ts';
+
+const fleet = await Fleet.make();
+const foreign = await Fleet.make();
+const tpmFolder = join(fleet.folder, 'tpm-a');
+const otherFolder = join(fleet.folder, 'tpm-b');
+await mkdir(tpmFolder);
+await mkdir(otherFolder);
+const software = await new SoftwareTpm(tpmFolder).start();
+const otherSoftware = await new SoftwareTpm(otherFolder).start();
+const node = await HonestNode.withTpm(tpmFolder, software);
+const other = await HonestNode.withTpm(otherFolder, otherSoftware);
+
+test.after.always(async () => {
+  await software.stop();
+  await otherSoftware.stop();
+  await fleet.remove();
+  await foreign.remove();
+});
+
+/** A server of its own and a connection to it, both closed at the end. */
+async function setup(t: ExecutionContext, options: Parameters<typeof serve>[1] = {}) {
+  const server = await serve(fleet, options);
+  const wire = new Wire(server.url, fleet.root);
+  t.teardown(async () => {
+    wire.close();
+    await server.stop();
+  });
+  return { server, wire, directory: server.directory };
+}
+
+async function refusedWith(t: ExecutionContext, code: string, work: Promise<unknown>): Promise<void> {
+  const error = await t.throwsAsync(work, { instanceOf: BootwaveError });
+  t.is(error.code, code);
+}
+
+/** Nothing reached the fleet but the refusal itself. */
+function nothingChanged(t: ExecutionContext, { directory }: TestServer, code: string): void {
+  t.deepEqual(directory.enrolments, []);
+  t.is(directory.certificates.size, 0);
+  t.deepEqual(
+    directory.refusals.map((refusal) => [refusal.code, refusal.from]),
+    [[code, '127.0.0.1']],
+  );
+}
+
+async function openSession(wire: Wire, machine: HonestNode) {
+  const { session, commitment } = await wire.start();
+  const { nonce } = await wire.keys(machine.keysRequest(session));
+  return { session, commitment, nonce };
+}
+
+async function enrol(wire: Wire, machine: HonestNode) {
+  const { session, nonce } = await openSession(wire, machine);
+  const reply = await wire.server.post(PATHS.proof, await machine.proofRequest(session, nonce), statusReply);
+  return { session, nonce, reply };
+}
+
+test('a machine with a TPM waits, is approved with the words it shows itself, and its heartbeat counts', async (t) => {
+  const { server, wire, directory } = await setup(t);
+  const { session, commitment, nonce } = await openSession(wire, node);
+  t.is(sha256(Buffer.from(nonce, 'hex')).toString('hex'), commitment);
+  const reply = await wire.server.post(PATHS.proof, await node.proofRequest(session, nonce), statusReply);
+  const ek = Buffer.from(node.tpm!.ek, 'base64');
+  const words = enrolmentWords({
+    fleetRoot: sha256(new X509Certificate(fleet.root).raw),
+    ek,
+    ak: Buffer.from(node.tpm!.ak, 'base64'),
+    csrKey: createPublicKey(node.key).export({ type: 'spki', format: 'der' }),
+    nonce: Buffer.from(nonce, 'hex'),
+  });
+  t.is(reply.state, 'pending');
+  t.deepEqual(reply.words, words);
+  const [enrolment] = directory.enrolments;
+  t.is(enrolment!.id, `tpm-${sha256(ek.subarray(2)).toString('hex')}`);
+  t.deepEqual(enrolment!.words, words);
+  t.is(enrolment!.hostKey, node.hostKey);
+  t.is(Object.keys(enrolment!.pcrs!).length, 11);
+  t.is(directory.certificates.size, 0);
+
+  const waiting = wire.server.post(PATHS.status, { session }, statusReply);
+  directory.decisions.set(enrolment!.id, { state: 'approved', name: 'n1' });
+  const approved = await waiting;
+  if (approved.state !== 'approved') return t.fail(approved.state);
+  const [leaf, ca] = approved.chain
+    .match(/-----BEGIN[\s\S]+?-----END CERTIFICATE-----/g)!
+    .map((p) => new X509Certificate(p));
+  t.true(leaf!.verify(ca!.publicKey));
+  t.is(leaf!.subjectAltName, `URI:spiffe://bootwave/node/${enrolment!.id}`);
+  t.is(leaf!.subject, 'CN=n1');
+  t.is(directory.certificates.get(enrolment!.id)!.serial, leaf!.serialNumber.toLowerCase());
+  t.is(directory.certificates.get(enrolment!.id)!.spkiDigest, enrolment!.spkiDigest);
+  const again = await wire.server.post(PATHS.status, { session }, statusReply);
+  t.is(again.state === 'approved' && again.chain, approved.chain, 'one certificate per session');
+
+  const key = node.key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const mutual = new Wire(server.url, fleet.root, { key, chain: approved.chain });
+  t.teardown(() => mutual.close());
+  const heartbeat = { running: RUNNING, uptime: 5, healthy: true, reason: '' };
+  t.deepEqual(await mutual.send(PATHS.heartbeat, heartbeat), { interval: 30 });
+  t.deepEqual(directory.heartbeats, [{ id: enrolment!.id, heartbeat }]);
+  directory.members = false;
+  await refusedWith(t, 'CERTIFICATE_NOT_CURRENT', mutual.send(PATHS.heartbeat, heartbeat));
+});
+
+test('an approved machine that boots again is certified at once', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { reply } = await enrol(wire, node);
+  directory.decisions.set(reply.id, { state: 'approved', name: 'n1' });
+  const rebooted: HonestNode = Object.assign(Object.create(node), makeKey());
+  const second = await enrol(wire, rebooted);
+  t.is(second.reply.state, 'approved');
+});
+
+test('without a TPM the CSR key signs, and the record is a dev- one', async (t) => {
+  const { wire, directory } = await setup(t);
+  const machine = new HonestNode(null, null);
+  const { reply } = await enrol(wire, machine);
+  t.regex(reply.id, /^dev-[0-9a-f]{64}$/);
+  t.is(directory.enrolments[0]!.akName, null);
+  t.is(directory.enrolments[0]!.pcrs, null);
+});
+
+test('a rejected machine is told why', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { reply, session } = await enrol(wire, node);
+  directory.decisions.set(reply.id, { state: 'rejected', reason: 'not ours' });
+  t.like(await wire.send(PATHS.status, { session }), { state: 'rejected', reason: 'not ours' });
+});
+
+test('a nonce proves once', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { session, nonce } = await openSession(wire, node);
+  const proof = await node.proofRequest(session, nonce);
+  await wire.send(PATHS.proof, proof);
+  await refusedWith(t, 'NONCE_SPENT', wire.send(PATHS.proof, proof));
+  t.is(directory.enrolments.length, 1);
+});
+
+test('a proof of another session is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const first = await openSession(wire, node);
+  const proof = await node.proofRequest(first.session, first.nonce);
+  const second = await openSession(wire, node);
+  await refusedWith(t, 'QUOTE_EXTRA_DATA', wire.send(PATHS.proof, { ...proof, session: second.session }));
+  nothingChanged(t, server, 'QUOTE_EXTRA_DATA');
+  t.is(
+    server.directory.refusals[0]!.id,
+    `tpm-${sha256(Buffer.from(node.tpm!.ek, 'base64').subarray(2)).toString('hex')}`,
+  );
+  await refusedWith(
+    t,
+    'SESSION_UNKNOWN',
+    wire.send(PATHS.proof, await node.proofRequest(second.session, second.nonce)),
+  );
+});
+
+test('keys are fixed once, and nothing goes out of turn', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { session } = await wire.start();
+  await refusedWith(
+    t,
+    'SESSION_OUT_OF_TURN',
+    wire.send(PATHS.proof, { session, quote: null, signature: '' }),
+  );
+  await wire.keys(node.keysRequest(session));
+  await refusedWith(t, 'SESSION_OUT_OF_TURN', wire.keys(other.keysRequest(session)));
+  await refusedWith(t, 'SESSION_OUT_OF_TURN', wire.send(PATHS.status, { session }));
+  t.deepEqual(directory.enrolments, []);
+});
+
+test('a quote of another TPM is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session, nonce } = await openSession(wire, node);
+  const { quote } = await other.proofRequest(session, nonce);
+  await refusedWith(t, 'QUOTE_SIGNATURE', wire.send(PATHS.proof, { session, quote, signature: null }));
+  nothingChanged(t, server, 'QUOTE_SIGNATURE');
+});
+
+for (const [title, bend] of [
+  ['CSR', { csr: makeKey().csr }],
+  ['host key', { hostKey: other.hostKey }],
+] as const) {
+  test(`a ${title} that was swapped after the quote is refused`, async (t) => {
+    const { server, wire } = await setup(t);
+    const honest = await wire.start();
+    const bent: HonestNode = Object.assign(Object.create(node), bend);
+    const { nonce } = await wire.keys(bent.keysRequest(honest.session));
+    await refusedWith(
+      t,
+      'QUOTE_EXTRA_DATA',
+      wire.send(PATHS.proof, await node.proofRequest(honest.session, nonce)),
+    );
+    nothingChanged(t, server, 'QUOTE_EXTRA_DATA');
+  });
+}
+
+test('PCR values other than the quoted ones are refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session, nonce } = await openSession(wire, node);
+  const { quote } = await node.proofRequest(session, nonce);
+  const pcrs = { ...quote!.pcrs, 7: 'ff'.repeat(32) };
+  await refusedWith(
+    t,
+    'QUOTE_PCRS',
+    wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
+  );
+  nothingChanged(t, server, 'QUOTE_PCRS');
+});
+
+test('a machine with a TPM cannot prove itself by a signature instead', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session } = await openSession(wire, node);
+  const signature = sign('sha256', Buffer.alloc(32), node.key).toString('base64');
+  await refusedWith(t, 'PROOF_MISSING', wire.send(PATHS.proof, { session, quote: null, signature }));
+  nothingChanged(t, server, 'PROOF_MISSING');
+});
+
+/** Keys and quotes of the same TPM that no honest agent makes. */
+async function tool(name: string, ...args: string[]): Promise<void> {
+  await software.exclusive(async () => {
+    const { code, stderr } = await run(name, args, { env: software.environment, cwd: tpmFolder });
+    if (code !== 0) throw new Error(`${name}: ${stderr}`);
+    await run('tpm2_flushcontext', ['-t'], { env: software.environment });
+  });
+}
+
+async function rogueKey(
+  name: string,
+  hierarchy: string,
+  algorithm: string,
+  attributes: string,
+): Promise<string> {
+  await tool(
+    'tpm2_createprimary',
+    ...['-C', hierarchy, '-g', 'sha256', '-G', algorithm, '-a', attributes],
+    ...['-c', `${name}.ctx`, '-f', 'tss', '-o', `${name}.pub`],
+  );
+  return (await readFile(join(tpmFolder, `${name}.pub`))).toString('base64');
+}
+
+async function rogueQuote(name: string, selection: string, extra: string) {
+  const file = (end: string) => `${name}.${end}`;
+  await tool(
+    'tpm2_quote',
+    ...['-c', file('ctx'), '-g', 'sha256', '-l', selection, '-q', extra],
+    ...['-m', file('msg'), '-s', file('sig'), '-o', file('pcr'), '-F', 'values'],
+  );
+  const [attest, signature] = await Promise.all(
+    ['msg', 'sig'].map((end) => readFile(join(tpmFolder, file(end)), 'base64')),
+  );
+  return { attest: attest!, signature: signature! };
+}
+
+const SOUND = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
+
+test.serial('an AK that is not restricted is refused before the nonce is shown', async (t) => {
+  const { server, wire } = await setup(t);
+  const ak = await rogueKey('loose', 'e', 'ecc256:ecdsa-sha256:null', SOUND.replace('restricted|', ''));
+  const { session } = await wire.start();
+  const keys = { ...node.keysRequest(session), tpm: { ...node.tpm!, ak } };
+  await refusedWith(t, 'AK_UNSUITABLE', wire.keys(keys));
+  nothingChanged(t, server, 'AK_UNSUITABLE');
+});
+
+test.serial('an AK that hangs in the owner hierarchy is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const ak = await rogueKey('owner', 'o', 'ecc256:ecdsa-sha256:null', SOUND);
+  const bent: HonestNode = Object.assign(Object.create(node), { tpm: { ...node.tpm!, ak } });
+  const { session, nonce } = await openSession(wire, bent);
+  const extra = await quotedExtraData(bent, nonce);
+  const quote = await rogueQuote('owner', 'sha256:0,1,2,3,4,5,6,7,11,12,13', extra);
+  const { pcrs } = (await node.proofRequest(session, nonce)).quote!;
+  await refusedWith(
+    t,
+    'QUOTE_SIGNER',
+    wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
+  );
+  nothingChanged(t, server, 'QUOTE_SIGNER');
+});
+
+for (const selection of [
+  'sha256:0,1,2,3,4,5,6,7,11,12',
+  'sha1:0,1,2,3,4,5,6,7,11,12,13',
+  'sha256:0,1,2,3,4,5,6,7,11,12,13+sha1:0',
+]) {
+  test.serial(`a quote over ${selection} is refused`, async (t) => {
+    const { server, wire } = await setup(t);
+    const ak = await rogueKey('partial', 'e', 'ecc256:ecdsa-sha256:null', SOUND);
+    t.is(ak, node.tpm!.ak, 'the same template gives the same key');
+    const { session, nonce } = await openSession(wire, node);
+    const quote = await rogueQuote('partial', selection, await quotedExtraData(node, nonce));
+    const { pcrs } = (await node.proofRequest(session, nonce)).quote!;
+    await refusedWith(
+      t,
+      'QUOTE_SELECTION',
+      wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
+    );
+    nothingChanged(t, server, 'QUOTE_SELECTION');
+  });
+}
+
+async function quotedExtraData(machine: HonestNode, nonce: string): Promise<string> {
+  return extraData(Buffer.from(nonce, 'hex'), machine.csr, machine.hostKey).toString('hex');
+}
+
+test('a CSR that its key did not sign is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session } = await wire.start();
+  const csr = Buffer.from(node.csr);
+  csr[csr.length - 1]! ^= 1;
+  await refusedWith(
+    t,
+    'CSR_SIGNATURE',
+    wire.keys({ ...node.keysRequest(session), csr: csr.toString('base64') }),
+  );
+  nothingChanged(t, server, 'CSR_SIGNATURE');
+});
+
+test('an EK that could be made in software is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session } = await wire.start();
+  const ek = Buffer.from(node.tpm!.ek, 'base64');
+  ek.writeUInt32BE(0x000300b2 & ~0x2, 6);
+  const tpm = { ...node.tpm!, ek: ek.toString('base64') };
+  await refusedWith(t, 'EK_UNSUITABLE', wire.keys({ ...node.keysRequest(session), tpm }));
+  nothingChanged(t, server, 'EK_UNSUITABLE');
+});
+
+test('a second machine with the EK of an approved node is refused', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { reply } = await enrol(wire, node);
+  directory.decisions.set(reply.id, { state: 'approved', name: 'n1' });
+  await enrol(wire, node);
+  const certificate = directory.certificates.get(reply.id);
+  const thief: HonestNode = Object.assign(Object.create(other), { tpm: { ...other.tpm!, ek: node.tpm!.ek } });
+  await refusedWith(t, 'NODE_KEY_CHANGED', enrol(wire, thief));
+  t.is(directory.certificates.get(reply.id), certificate);
+  t.like(directory.refusals[0], { code: 'NODE_KEY_CHANGED', id: reply.id });
+});
+
+/** Anything at all, over TLS that the server accepts. */
+function raw(
+  server: TestServer,
+  path: string,
+  body: string,
+  headers: Record<string, string> = {},
+  method = 'POST',
+) {
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const sent = request(
+      new URL(path, server.url),
+      {
+        method,
+        ca: fleet.root,
+        servername: SERVER_NAME,
+        agent: false,
+        headers: { 'content-type': 'application/json', ...headers },
+      },
+      (response) => {
+        let text = '';
+        response.on('data', (piece) => {
+          text += piece;
+        });
+        response.on('end', () => resolve({ status: response.statusCode!, text }));
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+test('half a surrogate pair, which Redis cannot keep, does not fit the protocol', (t) => {
+  const beat = (reason: string) => ({ running: RUNNING, uptime: 1, healthy: false, reason });
+  t.true(heartbeatSchema.safeParse(beat('\ud83d\ude00')).success);
+  t.false(heartbeatSchema.safeParse(beat('\ud83d')).success);
+});
+
+test('what a refusal says holds nothing that a terminal would obey', async (t) => {
+  const { server } = await setup(t);
+  const pcrs = { '\u001b[2J\nfaked line': 'x' };
+  const quote = { attest: 'AA==', signature: 'AA==', pcrs };
+  const body = JSON.stringify({ session: '0'.repeat(32), quote, signature: null });
+  t.is((await raw(server, PATHS.proof, body, {})).status, 400);
+  t.regex(server.directory.refusals[0]?.what ?? '', /at: quote\.pcrs\.[\w?]+$/);
+});
+
+for (const [title, path, body, headers, status, code] of [
+  [
+    'an oversized body',
+    PATHS.keys,
+    `{"session":"${'a'.repeat(LIMITS.bodyBytes)}"}`,
+    {},
+    413,
+    'BODY_TOO_LARGE',
+  ],
+  ['half a JSON', PATHS.start, '{"a":', {}, 400, 'BODY_MALFORMED'],
+  ['no body', PATHS.start, '', {}, 400, 'BODY_MALFORMED'],
+  ['a poisoned prototype', PATHS.start, '{"__proto__":{"x":1}}', {}, 400, 'BODY_MALFORMED'],
+  ['another content type', PATHS.start, '<x/>', { 'content-type': 'text/xml' }, 400, 'BODY_MALFORMED'],
+  ['an unknown field', PATHS.start, '{"more":1}', {}, 400, 'BODY_INVALID'],
+  ['a list for an object', PATHS.keys, '[]', {}, 400, 'BODY_INVALID'],
+  ['null', PATHS.status, 'null', {}, 400, 'BODY_INVALID'],
+  ['a session that is no hex', PATHS.status, '{"session":"../../etc"}', {}, 400, 'BODY_INVALID'],
+  ['an unknown path', '/v1/admin', '{}', {}, 404, 'NOT_FOUND'],
+] as const) {
+  test(`${title} is refused with ${code}`, async (t) => {
+    const { server } = await setup(t);
+    const answer = await raw(server, path, body, headers);
+    t.is(answer.status, status);
+    t.is((JSON.parse(answer.text) as { error: { code: string } }).error.code, code);
+    nothingChanged(t, server, code);
+  });
+}
+
+const HEARTBEAT = { running: RUNNING, uptime: 1, healthy: true, reason: '' };
+const uris = ['spiffe://bootwave/node/tpm-1'];
+const past = { notBefore: new Date(Date.now() - 2e9), notAfter: new Date(Date.now() - 1e9) };
+const clients: [string, Leaf | undefined, string][] = [
+  ['no certificate', undefined, 'CERTIFICATE_MISSING'],
+  [
+    'a certificate of another fleet',
+    foreign.leaf(foreign.authorities.nodes, { usage: 'client', uris }),
+    'CERTIFICATE_FOREIGN',
+  ],
+  [
+    'a certificate of the operators CA',
+    fleet.leaf(fleet.authorities.operators, { usage: 'client', uris }),
+    'CERTIFICATE_FOREIGN',
+  ],
+  [
+    'a certificate of the servers CA',
+    fleet.leaf(fleet.authorities.servers, { usage: 'client', uris }),
+    'CERTIFICATE_FOREIGN',
+  ],
+  [
+    'an expired certificate',
+    fleet.leaf(fleet.authorities.nodes, { usage: 'client', uris, ...past }),
+    'CERTIFICATE_EXPIRED',
+  ],
+  [
+    'a server certificate of the nodes CA',
+    fleet.leaf(fleet.authorities.nodes, { usage: 'server', uris }),
+    'CERTIFICATE_FOREIGN',
+  ],
+  [
+    'a certificate without a node name',
+    fleet.leaf(fleet.authorities.nodes, { usage: 'client' }),
+    'CERTIFICATE_USAGE',
+  ],
+  [
+    'a certificate nobody recorded',
+    fleet.leaf(fleet.authorities.nodes, { usage: 'client', uris }),
+    'CERTIFICATE_NOT_CURRENT',
+  ],
+];
+for (const [title, leaf, code] of clients) {
+  test(`a heartbeat with ${title} is refused with ${code}`, async (t) => {
+    const { server } = await setup(t);
+    const wire = new Wire(server.url, fleet.root, leaf && { key: leaf.keyPem, chain: leaf.chain });
+    t.teardown(() => wire.close());
+    await refusedWith(t, code, wire.send(PATHS.heartbeat, HEARTBEAT));
+    t.deepEqual(server.directory.heartbeats, []);
+    nothingChanged(t, server, code);
+  });
+}
+
+test('a certificate of the nodes CA that is not for clients names no node', (t) => {
+  const { nodes } = fleet.authorities;
+  const ca = new X509Certificate(nodes.chainPem);
+  const judge = (leaf: Leaf) => clientIdentity(new X509Certificate(leaf.chain), ca, Date.now());
+  t.is(judge(fleet.leaf(nodes, { usage: 'client', uris })).id, 'tpm-1');
+  t.throws(() => judge(fleet.leaf(nodes, { usage: 'server', uris })), { code: 'CERTIFICATE_USAGE' });
+  const two = fleet.leaf(nodes, { usage: 'client', uris: [...uris, 'spiffe://bootwave/node/tpm-2'] });
+  t.throws(() => judge(two), { code: 'CERTIFICATE_USAGE' });
+  t.throws(() => judge(fleet.leaf(nodes, { usage: 'client', uris: ['spiffe://bootwave/operator/x'] })), {
+    code: 'CERTIFICATE_USAGE',
+  });
+});
+
+test('two proofs at the same moment: one is read', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { session, nonce } = await openSession(wire, node);
+  const proof = await node.proofRequest(session, nonce);
+  const outcomes = await Promise.allSettled([wire.send(PATHS.proof, proof), wire.send(PATHS.proof, proof)]);
+  t.deepEqual(outcomes.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+  t.is(directory.enrolments.length, 1);
+});
+
+test('TLS below 1.3 gets no connection', async (t) => {
+  const { server } = await setup(t);
+  const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+    const socket = connect({
+      port: server.port,
+      host: '127.0.0.1',
+      ca: fleet.root,
+      servername: SERVER_NAME,
+      maxVersion: 'TLSv1.2',
+    });
+    socket.on('secureConnect', () => resolve(null)).on('error', resolve);
+  });
+  t.regex(error?.code ?? 'connected', /PROTOCOL_VERSION/);
+});
+
+test('while the fleet cannot be asked, machines are told to come back and nothing is audited', async (t) => {
+  const { server, wire, directory } = await setup(t);
+  directory.available = false;
+  const { session, nonce } = await openSession(wire, node);
+  await refusedWith(t, 'SERVER_UNREACHABLE', wire.send(PATHS.proof, await node.proofRequest(session, nonce)));
+  t.deepEqual(server.directory.refusals, []);
+});
+
+test('a flood of refusals from one address is audited ten times a minute', async (t) => {
+  const { server } = await setup(t);
+  for (let i = 0; i < 15; i++) await raw(server, PATHS.start, '{', {});
+  t.is(server.directory.refusals.length, 10);
+});
+
+test('an RSA CSR is refused', async (t) => {
+  const { server, wire } = await setup(t);
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const info = der(
+    TAG.sequence,
+    der(TAG.integer, Buffer.from([0])),
+    der(TAG.sequence),
+    spki,
+    der(TAG.context0),
+  );
+  const algorithm = der(
+    TAG.sequence,
+    der(TAG.oid, Buffer.from('2a864886f70d01010b', 'hex')),
+    Buffer.from([5, 0]),
+  );
+  const csr = der(
+    TAG.sequence,
+    info,
+    algorithm,
+    der(TAG.bitString, Buffer.from([0]), sign('sha256', info, privateKey)),
+  );
+  const { session } = await wire.start();
+  await refusedWith(
+    t,
+    'CSR_KEY_UNSUPPORTED',
+    wire.keys({ ...node.keysRequest(session), csr: csr.toString('base64') }),
+  );
+  nothingChanged(t, server, 'CSR_KEY_UNSUPPORTED');
+});

@@ -1,0 +1,74 @@
+import { BootwaveError } from '../../../../base/error.ts';
+import type { BootIntent, IssuedCertificate, NodeDirectory } from '../../../../bootserver/directory.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../bootserver/enroll/protocol.ts';
+
+type Refusal = { code: string; what: string; from: string; id?: string };
+
+/** A fleet in memory with the rules that an enrolment server counts on. */
+export class MemoryDirectory implements NodeDirectory {
+  readonly enrolments: Enrolment[] = [];
+  readonly refusals: Refusal[] = [];
+  readonly certificates = new Map<string, IssuedCertificate>();
+  readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
+  readonly decisions = new Map<string, EnrolmentDecision>();
+  readonly #attestationKeys = new Map<string, string | null>();
+  available = true;
+  members = true;
+  #changed: (() => void)[] = [];
+
+  async bootIntent(): Promise<BootIntent> {
+    return { kind: 'refuse', reason: 'not asked here' };
+  }
+
+  async sawBoot(): Promise<void> {}
+
+  async enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
+    this.#check();
+    const { id, akName } = enrolment;
+    const known = this.#attestationKeys.get(id);
+    if (this.decisions.get(id)?.state === 'approved' && known !== akName) {
+      throw new BootwaveError({ code: 'NODE_KEY_CHANGED', what: 'another machine holds this name' });
+    }
+    this.#attestationKeys.set(id, akName);
+    this.enrolments.push(enrolment);
+    this.#tell();
+    return this.decisions.get(id) ?? { state: 'pending' };
+  }
+
+  async decisionOf(id: string): Promise<EnrolmentDecision> {
+    this.#check();
+    return this.decisions.get(id) ?? { state: 'pending' };
+  }
+
+  async recordCertificate(id: string, certificate: IssuedCertificate): Promise<void> {
+    this.#check();
+    this.certificates.set(id, certificate);
+  }
+
+  async heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean> {
+    this.#check();
+    if (!this.members || this.certificates.get(id)?.serial !== serial) return false;
+    this.heartbeats.push({ id, heartbeat });
+    this.#tell();
+    return true;
+  }
+
+  async refused(event: Refusal): Promise<void> {
+    this.refusals.push(event);
+    this.#tell();
+  }
+
+  /** Resolves as soon as `holds` does; looks after every change. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => this.#changed.push(resolve));
+  }
+
+  #tell(): void {
+    for (const resolve of this.#changed.splice(0)) resolve();
+  }
+
+  #check(): void {
+    if (!this.available)
+      throw new BootwaveError({ code: 'DIRECTORY_UNAVAILABLE', what: 'the fleet does not answer' });
+  }
+}

@@ -1,0 +1,62 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { access, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A software TPM 2.0 of its own on a unix socket; its seeds are in `folder`, so the same folder is the same TPM. */
+export class SoftwareTpm {
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, TPM2TOOLS_TCTI: `swtpm:path=${join(this.#folder, 'tpm.sock')}` };
+  }
+
+  async start(): Promise<this> {
+    const state = join(this.#folder, 'state');
+    const socket = join(this.#folder, 'tpm.sock');
+    await mkdir(state, { recursive: true });
+    this.#child = spawn(
+      'swtpm',
+      [
+        ...['socket', '--tpm2', '--tpmstate', `dir=${state}`],
+        ...['--server', `type=unixio,path=${socket}`, '--ctrl', `type=unixio,path=${socket}.ctrl`],
+        ...['--flags', 'not-need-init,startup-clear'],
+      ],
+      { stdio: 'ignore' },
+    );
+    for (let i = 0; i < 200; i++) {
+      if (
+        await access(socket).then(
+          () => true,
+          () => false,
+        )
+      ) {
+        return this;
+      }
+      await sleep(25);
+    }
+    throw new Error('swtpm does not start');
+  }
+
+  /** Without the kernel's resource manager one user at a time is what a TPM bears. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+    this.#child = undefined;
+  }
+}

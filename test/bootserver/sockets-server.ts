@@ -1,0 +1,71 @@
+/**
+ * A boot server for the tests in namespaces: the real sockets, the real DHCP server, an echo on the TFTP port and a
+ * word on the two TCP ports. Prints what it opened, then every datagram that reached it and every boot event.
+ * Arguments: JSON of { socket spec, DHCP config, lease file, what the fleet wants by MAC }.
+ */
+import { createServer } from 'node:net';
+import { BootwaveError } from '../../base/error.ts';
+import { createLogger } from '../../base/log.ts';
+import type { DhcpInput } from '../../bootserver/dhcp/config.ts';
+import { startDhcp } from '../../bootserver/dhcp/start.ts';
+import type { BootIntent } from '../../bootserver/directory.ts';
+import { openSockets, type SocketSpec } from '../../bootserver/sockets.ts';
+
+export type ServerOrders = {
+  sockets: SocketSpec;
+  /** `serverIp` and the netmask are those of the interface. */
+  dhcp?: Omit<DhcpInput, 'serverIp'>;
+  leases: string;
+  intents?: Record<string, BootIntent>;
+  /** MACs that the fleet takes for ever to decide about. */
+  undecided?: string[];
+};
+
+const orders = JSON.parse(process.argv[2]!) as ServerOrders;
+const print = (line: object): void => {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+};
+const abort = new AbortController();
+process.on('SIGTERM', () => abort.abort());
+// The test that started it has gone, however it ended.
+process.stdin.on('end', () => process.exit(1)).resume();
+
+try {
+  const sockets = await openSockets(orders.sockets);
+  for (const name of ['dhcp', 'pxe', 'tftp'] as const) {
+    sockets[name].on('message', (_, from) => print({ reached: name, from: from.address }));
+  }
+  sockets.tftp.on('message', (bytes, from) => sockets.tftp.send(bytes, from.port, from.address));
+  const servers = (['http', 'https'] as const).map((name) => {
+    const server = createServer((connection) => {
+      print({ reached: name, from: connection.remoteAddress });
+      connection.on('error', () => {}).end(name);
+    });
+    return server.listen(sockets[name] as never);
+  });
+  if (orders.dhcp !== undefined) {
+    const { done } = await startDhcp({
+      sockets,
+      directory: {
+        bootIntent: async ({ mac }) => {
+          if (orders.undecided?.includes(mac)) return new Promise<never>(() => {});
+          return orders.intents?.[mac] ?? { kind: 'image', version: '1.0', reason: 'new hardware' };
+        },
+        sawBoot: async ({ mac, step, arch, detail }) => {
+          print({ event: step, mac, arch, detail });
+        },
+      },
+      config: { ...orders.dhcp, serverIp: sockets.address },
+      leases: orders.leases,
+      interface: sockets.interface,
+      log: createLogger('test', 'silent'),
+      signal: abort.signal,
+    });
+    void done.then(() => process.exit(0));
+  }
+  print({ ready: sockets.address, netmask: sockets.netmask, tcp: servers.length });
+} catch (error) {
+  if (!(error instanceof BootwaveError)) throw error;
+  print(error.toJSON());
+  process.exit(1);
+}

@@ -1,0 +1,16 @@
+/** `serve-child.ts FOLDER`: serves on a port that it prints, until it is killed. */
+import { createSocket } from 'node:dgram';
+import { createLogger } from '../../../base/log.ts';
+import { startTftp } from '../../../bootserver/tftp/server.ts';
+
+const socket = createSocket('udp4');
+socket.bind(0, '127.0.0.1', () => {
+  startTftp({
+    socket,
+    address: '127.0.0.1',
+    folder: process.argv[2] ?? '',
+    log: createLogger('tftp-child', 'silent'),
+    limits: { transfers: 1000, transfersOfOne: 1000 },
+  });
+  console.log(socket.address().port);
+});

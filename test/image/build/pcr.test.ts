@@ -1,0 +1,34 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { mustRun } from '../../../base/run.ts';
+import { predictPcr11 } from '../../../image/build/pcr.ts';
+
+test('PCR 11 is what systemd-measure calculates', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-pcr-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const sections = new Map<string, Buffer>();
+  const args: string[] = [];
+  // In another order than they are measured in: the order must come from the code, not from the map.
+  for (const [i, name] of ['pcrpkey', 'initrd', 'cmdline', 'osrel', 'linux'].entries()) {
+    const data = Buffer.alloc(1000 * (i + 1), i + 1);
+    sections.set(`.${name}`, data);
+    await writeFile(join(folder, name), data);
+    args.push(`--${name}=${join(folder, name)}`);
+  }
+  const { stdout } = await mustRun('/lib/systemd/systemd-measure', [
+    'calculate',
+    ...args,
+    '--bank=sha256',
+    '--phase=:',
+  ]);
+  t.is(`11:sha256=${predictPcr11(sections)}`, stdout.trim());
+});
+
+test('every measured section changes PCR 11, the others do not', (t) => {
+  const base = new Map([['.linux', Buffer.from('k')]]);
+  const of = (name: string) => predictPcr11(new Map([...base, [name, Buffer.from('x')]]));
+  for (const name of ['.osrel', '.cmdline', '.initrd', '.pcrpkey']) t.not(of(name), predictPcr11(base), name);
+  t.is(of('.pcrsig'), predictPcr11(base));
+});

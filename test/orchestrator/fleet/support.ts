@@ -1,0 +1,145 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { createLogger } from '../../../base/log.ts';
+import { type DataPaths, dataPaths } from '../../../base/paths.ts';
+import type { Enrolment, Heartbeat, Inventory } from '../../../bootserver/enroll/protocol.ts';
+import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
+import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
+
+export const silent = createLogger('test', 'silent');
+
+export async function temporaryData(t: ExecutionContext): Promise<DataPaths> {
+  const root = await mkdtemp(join(tmpdir(), 'bw-'));
+  t.teardown(() => rm(root, { recursive: true, force: true }));
+  return dataPaths(root);
+}
+
+/** A real Redis of the test's own; stopped at its end. */
+export async function redisFor(t: ExecutionContext): Promise<Connection & { paths: DataPaths }> {
+  const paths = await temporaryData(t);
+  const connection = await connect(paths, { url: '' });
+  t.teardown(connection.close);
+  return { ...connection, paths };
+}
+
+export const START = 1_800_000_000_000;
+
+type Server = Connection & { paths: DataPaths };
+
+/** A few real Redis servers per test file, lent to one test at a time and emptied in between. */
+const SERVERS = 3;
+const pool: { made: Promise<Server>[]; idle: Server[]; waiting: ((server: Server) => void)[] } = {
+  made: [],
+  idle: [],
+  waiting: [],
+};
+
+async function borrow(t: ExecutionContext): Promise<Server> {
+  const make = async () => {
+    const paths = dataPaths(await mkdtemp(join(tmpdir(), 'bw-')));
+    return { ...(await connect(paths, { url: '' })), paths };
+  };
+  const take = (): Promise<Server> => {
+    const idle = pool.idle.pop();
+    if (idle !== undefined) return Promise.resolve(idle);
+    if (pool.made.length >= SERVERS) return new Promise((resolve) => pool.waiting.push(resolve));
+    const made = make();
+    pool.made.push(made);
+    return made;
+  };
+  const server = await take();
+  t.teardown(async () => {
+    await server.redis.flushall();
+    const next = pool.waiting.shift();
+    if (next === undefined) pool.idle.push(server);
+    else next(server);
+  });
+  return server;
+}
+
+test.after.always('stop the servers', async () => {
+  for (const server of await Promise.all(pool.made)) {
+    await server.close();
+    await rm(server.paths.root, { recursive: true, force: true });
+  }
+});
+
+/** A fleet on a real Redis, one site's directory on it, and a clock that only the test moves. */
+export async function fleetFor(t: ExecutionContext) {
+  const { redis, paths } = await borrow(t);
+  const fleet = new Fleet(redis);
+  const clock = { now: START };
+  const at = (site: string, image: string | null = '1.0') =>
+    new FleetDirectory({ fleet, site, defaultImage: async () => image, log: silent, now: () => clock.now });
+  const by = (name = 'test') => ({ actor: `operator:${name}`, at: clock.now });
+  return { redis, paths, fleet, clock, at, by, directory: at('default') };
+}
+
+/** Six digits that all have in common, then the number: automatic names collide at first. */
+const digest = (n: number, letter: string) =>
+  letter.repeat(6) + n.toString(16).padStart(8, '0') + letter.repeat(50);
+
+export function inventory(n: number, change: Partial<Inventory> = {}): Inventory {
+  return {
+    uuid: `00000000-0000-0000-0000-${String(n).padStart(12, '0')}`,
+    manufacturer: 'QEMU',
+    product: 'Standard PC',
+    serial: `SN${n}`,
+    firmware: { kind: 'uefi', vendor: 'EDK II', version: '1', date: '01/01/2024' },
+    secureBoot: 'on',
+    cpu: { model: 'CPU', threads: 2 },
+    memory: 2 ** 31,
+    nics: [{ name: 'eth0', mac: macOf(n), driver: 'virtio_net', speed: null }],
+    disks: [{ name: 'vda', size: 2 ** 33, model: '', serial: '', rotational: false }],
+    tpm: { manufacturer: 'IBM', firmware: '1' },
+    ...change,
+  };
+}
+
+export function macOf(n: number): string {
+  const hex = n.toString(16).padStart(6, '0');
+  return `52:54:00:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}`;
+}
+
+/** Machine number `n` in boot number `boot`: a new boot has new keys, the same TPM. */
+export function enrolment(n: number, boot = 1, change: Partial<Enrolment> = {}): Enrolment {
+  const ek = digest(n, 'a');
+  return {
+    id: `tpm-${ek}`,
+    ekDigest: ek,
+    akName: `000b${digest(n, 'b')}`,
+    spkiDigest: digest(n * 1000 + boot, 'c'),
+    hostKey: `ssh-ed25519 AAAA${n}x${boot}`,
+    words: ['one', 'two', `n${n}`, `b${boot}`],
+    inventory: inventory(n),
+    running: { version: '1.0', kernel: '6.1.0', bootId: `boot-${n}-${boot}` },
+    pcrs: { '7': digest(n, 'd') },
+    token: null,
+    address: `10.0.0.${n % 250}`,
+    at: START,
+    ...change,
+  };
+}
+
+/** The same machine without a TPM. */
+export function withoutTpm(n: number, boot = 1, change: Partial<Enrolment> = {}): Enrolment {
+  return enrolment(n, boot, {
+    id: `dev-${digest(n, 'e')}`,
+    ekDigest: null,
+    akName: null,
+    pcrs: null,
+    inventory: inventory(n, { tpm: null }),
+    ...change,
+  });
+}
+
+export function certificateFor(e: Enrolment, serial = `5e${e.spkiDigest.slice(0, 14)}`) {
+  return { serial, spkiDigest: e.spkiDigest, notBefore: START, notAfter: START + 86_400_000 };
+}
+
+export function beatOfBoot(e: Enrolment, change: Partial<Heartbeat> = {}): Heartbeat {
+  return { running: e.running, uptime: 60, healthy: true, reason: '', ...change };
+}

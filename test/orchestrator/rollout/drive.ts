@@ -1,0 +1,465 @@
+/**
+ * Drives the real engine against a fleet of model nodes, as a bad edge would: late, twice, out of order, killed
+ * between any two steps, with writes lost in a failover. Checks what must always hold after every step. Also used by
+ * the bench and the long suite.
+ */
+import { budgetOf } from '../../../orchestrator/rollout/amount.ts';
+import {
+  advance,
+  apply,
+  createRollout,
+  loadRollout,
+  outstanding,
+  type RolloutState,
+} from '../../../orchestrator/rollout/engine.ts';
+import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
+import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import { ENDED, STEP_STATES } from '../../../orchestrator/rollout/record.ts';
+import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
+import { FAULTS, type Fault, ModelNode } from './model-node.ts';
+import { Random } from './random.ts';
+
+export type DriveOptions = {
+  seed: number;
+  nodes: number;
+  sites: number;
+  /** Share of nodes with a fault, 0 to 1. */
+  faults: number;
+  /** Which faults; all by default. */
+  kinds?: readonly Fault[];
+  spec?: Record<string, unknown>;
+  /** Chance per tick that the orchestrator is killed, and that Redis forgets the last steps. */
+  crash?: number;
+  failover?: number;
+  /** Chance per message to be late, doubled or lost. */
+  disorder?: number;
+  /** Chance per tick that an operator does something. */
+  operator?: number;
+  /** Puts a barrier between the two versions, so that every node goes in two hops. */
+  barrier?: boolean;
+  /** Simulated hours until it must have ended. */
+  hours?: number;
+};
+
+export type DriveResult = {
+  state: RolloutState;
+  /** Rules that were broken; empty when all held. */
+  violations: string[];
+  /** Simulated milliseconds. */
+  took: number;
+  models: Map<string, ModelNode>;
+  events: number;
+  commands: number;
+  /** Reasons for which the engine paused by itself. */
+  spent: string[];
+};
+
+const TICK = 10_000;
+const HEARTBEAT = 30_000;
+
+export function drive(options: DriveOptions): DriveResult {
+  return new Drive(options).run();
+}
+
+class Drive {
+  readonly #o: Required<DriveOptions>;
+  readonly #random: Random;
+  readonly #models = new Map<string, ModelNode>();
+  readonly #violations: string[] = [];
+  readonly #spent: string[] = [];
+  /** Messages by the tick at which they arrive. */
+  readonly #events = new Map<number, EngineEvent[]>();
+  readonly #orders = new Map<number, Order[]>();
+  readonly #effects = new Map<string, string>();
+  readonly #heard = new Map<string, number>();
+  readonly #silent = new Set<string>();
+  #state: RolloutState;
+  #history: RolloutState[] = [];
+  #tick = 0;
+  #elapsed = 0;
+  #failedOver = false;
+  #touchesAtSpend: number | null = null;
+  #count = { events: 0, commands: 0 };
+
+  constructor(options: DriveOptions) {
+    this.#o = {
+      kinds: FAULTS,
+      spec: {},
+      crash: 0,
+      failover: 0,
+      disorder: 0.05,
+      operator: 0,
+      barrier: false,
+      hours: 48,
+      ...options,
+    };
+    this.#random = new Random(options.seed);
+    const fleet = fleetOf(options.nodes, options.sites);
+    const plan = planOf(
+      fleet,
+      {
+        waves: [{ name: 'canary', take: Math.min(5, options.nodes) }, { take: '10%' }, { take: 'rest' }],
+        limits: { whole: 100, site: '50%', rack: 2 },
+        bake: { node: '1m', wave: '2m' },
+        timeouts: { stage: '10m', activate: '8m', rollback: '10m', silent: '2m', unhealthy: '2m' },
+        offline: { wait: '1h' },
+        seed: String(options.seed),
+        ...(options.barrier === true ? { barriers: 'pass' } : {}),
+        ...options.spec,
+      },
+      options.barrier === true ? WITH_BARRIER : FACTS,
+    );
+    this.#state = createRollout(plan, { id: 'r1', author: 'ann', at: 0 });
+    for (const node of fleet) {
+      const fault = this.#random.chance(this.#o.faults) ? this.#random.pick(this.#o.kinds) : 'none';
+      this.#models.set(node.id, new ModelNode(node.id, '1.0', node.epoch, fault, this.#random));
+    }
+    this.#send({ type: 'start', by: 'ann' }, 0);
+  }
+
+  get #now(): number {
+    return this.#tick * TICK;
+  }
+
+  #later<T>(queue: Map<number, T[]>, item: T, after: number): void {
+    const tick = this.#tick + 1 + Math.floor(after / TICK);
+    const bucket = queue.get(tick);
+    if (bucket === undefined) queue.set(tick, [item]);
+    else bucket.push(item);
+  }
+
+  #send(event: EngineEvent, after: number): void {
+    this.#later(this.#events, event, after);
+  }
+
+  /** Late, twice or never, now and then. */
+  #unsafely(send: (after: number) => void, after: number): void {
+    const { disorder } = this.#o;
+    if (this.#random.chance(disorder / 4)) return;
+    send(after + (this.#random.chance(disorder) ? this.#random.between(0, 90_000) : 0));
+    if (this.#random.chance(disorder)) send(after + this.#random.between(0, 180_000));
+  }
+
+  run(): DriveResult {
+    const end = (this.#o.hours * 3_600_000) / TICK;
+    while (this.#tick < end && !ENDED.includes(this.#state.rollout.state)) {
+      this.#tick += 1;
+      this.#elapsed += TICK;
+      this.#world();
+      this.#step();
+      if (this.#violations.length > 20) break;
+    }
+    this.#atEnd();
+    for (const model of this.#models.values()) {
+      for (const what of model.violations) this.#violations.push(`${model.id}: ${what}`);
+    }
+    return {
+      state: this.#state,
+      violations: this.#violations,
+      took: this.#now,
+      models: this.#models,
+      events: this.#count.events,
+      commands: this.#count.commands,
+      spent: this.#spent,
+    };
+  }
+
+  #world(): void {
+    for (const order of this.#orders.get(this.#tick) ?? []) {
+      const model = this.#models.get(order.node)!;
+      const answer = model.obey(order, this.#now);
+      if (answer !== null) this.#unsafely((after) => this.#send(answer.event, after), answer.after);
+    }
+    this.#orders.delete(this.#tick);
+    const beats = HEARTBEAT / TICK;
+    let i = 0;
+    for (const model of this.#models.values()) {
+      i += 1;
+      model.pass(this.#now);
+      if (model.up && !model.gone && (this.#tick + i) % beats === 0) {
+        const report = model.report(this.#now);
+        this.#heard.set(model.id, this.#now);
+        this.#silent.delete(model.id);
+        this.#unsafely((after) => this.#send({ type: 'report', node: model.id, report }, after), 0);
+      } else if (this.#now - (this.#heard.get(model.id) ?? 0) > 120_000 && !this.#silent.has(model.id)) {
+        this.#silent.add(model.id);
+        this.#send({ type: 'unreachable', node: model.id }, 0);
+      }
+    }
+  }
+
+  #step(): void {
+    const events: EngineEvent[] = [...(this.#events.get(this.#tick) ?? []), { type: 'tick' }];
+    this.#events.delete(this.#tick);
+    this.#operate(events);
+    this.#count.events += events.length;
+    // The wall clock is anybody's guess: nothing but windows may look at it.
+    const at = this.#now + (this.#random.chance(0.1) ? this.#random.between(-1e9, 1e9) : 0);
+    const step = advance(this.#state, { at, elapsed: this.#elapsed, events });
+    if (this.#random.chance(this.#o.crash / 2)) {
+      // Killed before the write: the step never was. What it was told comes again, or not.
+      for (const event of events) if ('by' in event || this.#random.chance(0.5)) this.#send(event, 0);
+      this.#restore(this.#state, { type: 'takeover' });
+      return;
+    }
+    this.#check(step);
+    apply(this.#state, step);
+    this.#elapsed = 0;
+    this.#recount();
+    if (this.#o.failover > 0) this.#remember();
+    if (this.#random.chance(this.#o.crash / 2)) {
+      // Killed after the write, before the commands went out: the next one makes them again from the records.
+      this.#restore(this.#state, { type: 'takeover' });
+      this.#deliver(outstanding(this.#state));
+      return;
+    }
+    this.#deliver(step.commands);
+    if (this.#random.chance(0.02)) this.#deliver(outstanding(this.#state));
+    const lost = this.#history[0];
+    if (lost !== undefined && this.#random.chance(this.#o.failover)) {
+      this.#failedOver = true;
+      this.#touchesAtSpend = null;
+      this.#history = [];
+      this.#restore(lost, { type: 'failover', term: this.#tick });
+    }
+  }
+
+  #remember(): void {
+    // Records are never changed in place, so it is enough to remember which there were.
+    const { setup, rollout, waves, nodes, order, touched, active } = this.#state;
+    this.#history.push({ setup, rollout, waves: [...waves], nodes: new Map(nodes), order, touched, active });
+    if (this.#history.length > 6) this.#history.shift();
+  }
+
+  #restore(state: RolloutState, event: EngineEvent): void {
+    this.#state = copyOf(state);
+    this.#elapsed = 0;
+    // Before anything else: that is the caller's part of the contract.
+    const step = advance(this.#state, { at: this.#now, elapsed: 0, events: [event] });
+    apply(this.#state, step);
+    this.#deliver(step.commands);
+  }
+
+  #operate(events: EngineEvent[]): void {
+    const { rollout } = this.#state;
+    if (rollout.state === 'paused' && this.#random.chance(0.05)) {
+      events.push(
+        this.#random.chance(0.7)
+          ? { type: 'resume', by: 'ben' }
+          : { type: this.#random.pick(['rollback', 'abort'] as const), by: 'ben', why: 'enough' },
+      );
+    }
+    if (!this.#random.chance(this.#o.operator)) return;
+    const node = this.#random.pick([...this.#models.keys()]);
+    const by = 'ben';
+    const why = 'because';
+    events.push(
+      this.#random.pick<EngineEvent>([
+        { type: 'pause', by, why },
+        { type: 'resume', by },
+        { type: 'skip', by, why, node },
+        { type: 'removed', node, why: 'retired' },
+        { type: 'skip-wave', by, why, wave: 1 },
+        ...(this.#random.chance(0.1)
+          ? ([
+              { type: 'abort', by, why },
+              { type: 'rollback', by, why },
+            ] as const)
+          : []),
+      ]),
+    );
+  }
+
+  #deliver(commands: readonly Command[]): void {
+    for (const command of commands) {
+      if (command.kind === 'gate') {
+        const { wave, gate, run } = command;
+        const ok = this.#random.chance(0.9);
+        this.#unsafely(
+          (after) => this.#send({ type: 'gate', wave, gate, run, ok, why: 'model' }, after),
+          5_000,
+        );
+        continue;
+      }
+      this.#count.commands += 1;
+      const key = `${command.node} ${command.epoch}`;
+      const effect = JSON.stringify(command);
+      const known = this.#effects.get(key);
+      if (known !== undefined && known !== effect) this.#broken(`${key} meant ${known}, now ${effect}`);
+      this.#effects.set(key, effect);
+      this.#unsafely((after) => this.#later(this.#orders, command, after), this.#random.between(0, 15_000));
+    }
+  }
+
+  #broken(what: string): void {
+    this.#violations.push(`seed ${this.#o.seed}, ${this.#now / 1000} s: ${what}`);
+  }
+
+  /** What one step may do, given the records before it. */
+  #check(step: Step): void {
+    const { setup, rollout: before } = this.#state;
+    const started = step.nodes.filter((node) => node.slot && this.#state.nodes.get(node.node)?.slot !== true);
+    for (const node of started) {
+      // What a node did by itself is not the engine's doing; everything else fits into what was free.
+      if (node.state === 'booted' || node.state === 'attested' || node.state === 'baking') continue;
+      const now = step.rollout.inFlight;
+      const over =
+        now.whole > setup.limits.whole ||
+        now.site[node.site]! > setup.limits.site[node.site]! ||
+        (rackKey(node) !== null && now.rack[rackKey(node)!]! > setup.limits.rack[rackKey(node)!]!);
+      if (over && !this.#strays(step))
+        this.#broken(`${node.node} started over a limit: ${JSON.stringify(now)}`);
+    }
+    if (step.rollout.spent !== null && before.spent === null) this.#onSpend(step);
+    if (step.rollout.spent === null) this.#touchesAtSpend = null;
+    if (this.#touchesAtSpend !== null) {
+      const more = step.nodes.filter(
+        (node) => node.touch > this.#touchesAtSpend! && node.state === 'staging',
+      );
+      if (more.length > 0) this.#broken(`${more[0]!.node} was started after the budget was spent`);
+    }
+    if (step.rollout.state === 'rolling-back') this.#newestFirst(step);
+  }
+
+  /** Whether a node that nobody started holds a slot. */
+  #strays(step: Step): boolean {
+    return step.nodes.some((node) => node.why.startsWith('found on')) || this.#strayed;
+  }
+  #strayed = false;
+
+  #onSpend(step: Step): void {
+    const why = step.rollout.spent!;
+    this.#spent.push(why);
+    if (this.#failedOver) return;
+    // In the input that spends it, a bake that ended before may have begun a second hop; nothing may begin its first.
+    const begun = step.nodes.find((node) => node.touch > this.#state.rollout.touches && node.hop === 0);
+    if (begun?.state === 'staging') this.#broken(`${begun.node} was started while the budget was spent`);
+    this.#touchesAtSpend = step.rollout.touches;
+    const { spec } = this.#state.setup;
+    let size = 0;
+    for (const wave of this.#state.waves) size += wave.size;
+    const allowed = budgetOf(spec.budget.whole, size);
+    const { failures, forgiven } = step.rollout;
+    // One input may carry many failures at once, but never more than were under way, plus the done that strayed.
+    const bound =
+      allowed +
+      1 +
+      this.#state.rollout.inFlight.whole +
+      this.#state.waves.reduce(
+        (sum, wave) => sum + (step.waves.find((w) => w.index === wave.index)?.counts.failed ?? 0),
+        0,
+      );
+    if (failures - forgiven > bound)
+      this.#broken(`${failures - forgiven} failures against a budget of ${allowed}`);
+  }
+
+  #newestFirst(step: Step): void {
+    const after = (id: string) => step.nodes.find((n) => n.node === id) ?? this.#state.nodes.get(id)!;
+    let last = Number.POSITIVE_INFINITY;
+    const back = ['rolling-back', 'rolled-back', 'needs-recovery', 'skipped'];
+    const was = (id: string) => this.#state.nodes.get(id)!.state;
+    const started = step.nodes
+      .filter((node) => node.state === 'rolling-back' && was(node.node) !== 'rolling-back')
+      .map((node) => node.node);
+    const starts = step.notes.filter((note) => note.to === 'rolling-back' && started.includes(note.id));
+    for (const note of starts) {
+      const node = after(note.id);
+      if (node.touch > last) this.#broken(`${node.node} was rolled back before one touched earlier`);
+      last = node.touch;
+    }
+    const oldest = starts.at(-1);
+    if (oldest === undefined || after(oldest.id).touch === 0) return;
+    const { touch } = after(oldest.id);
+    for (const other of this.#state.nodes.values()) {
+      if (other.touch <= touch || back.includes(after(other.node).state)) continue;
+      const now = after(other.node);
+      if (blockedBy(this.#state.setup.limits, step.rollout.inFlight, now) === null) {
+        this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
+      }
+    }
+  }
+
+  /** The small records say the same as the many: every node in one wave, every slot counted once. */
+  #recount(): void {
+    if (this.#state.nodes.size > 200 && this.#tick % 20 !== 0) return;
+    const counts = this.#state.waves.map(() => new Map<string, number>());
+    const slots = { whole: 0, site: {} as Record<string, number>, rack: {} as Record<string, number> };
+    for (const node of this.#state.nodes.values()) {
+      const wave = counts[node.wave]!;
+      wave.set(node.state, (wave.get(node.state) ?? 0) + 1);
+      if (this.#state.order[node.wave]![node.position] !== node.node)
+        this.#broken(`${node.node} has no place`);
+      if (!node.slot) continue;
+      slots.whole += 1;
+      slots.site[node.site] = (slots.site[node.site] ?? 0) + 1;
+      const rack = rackKey(node);
+      if (rack !== null) slots.rack[rack] = (slots.rack[rack] ?? 0) + 1;
+      if (node.why.startsWith('found on')) this.#strayed = true;
+    }
+    for (const [index, wave] of this.#state.waves.entries()) {
+      let size = 0;
+      for (const state of STEP_STATES) {
+        const real = counts[index]!.get(state) ?? 0;
+        size += real;
+        if (real !== wave.counts[state]) {
+          this.#broken(`wave ${index} counts ${wave.counts[state]} ${state}, but has ${real}`);
+        }
+      }
+      if (size !== wave.size) this.#broken(`wave ${index} counts ${wave.size} nodes, but has ${size}`);
+    }
+    if (sorted(slots) !== sorted(this.#state.rollout.inFlight)) {
+      this.#broken(`in flight ${sorted(this.#state.rollout.inFlight)}, but ${sorted(slots)}`);
+    }
+  }
+
+  #atEnd(): void {
+    const { rollout } = this.#state;
+    if (!ENDED.includes(rollout.state)) this.#broken(`has not ended: ${rollout.state}, ${rollout.why}`);
+    for (const node of this.#state.nodes.values()) {
+      const model = this.#models.get(node.node)!;
+      // A node may stray in the last minutes: nobody can have heard of it yet.
+      const unheard =
+        this.#now - Math.min(model.strayedAt, this.#now) < 6 * HEARTBEAT && model.strayedAt < this.#now;
+      if (node.state === 'done' && node.term === rollout.term && !unheard && model.running !== '2.0') {
+        this.#broken(`${node.node} (${model.fault}) counts as done, but runs ${model.running}`);
+      }
+      if (node.state === 'rolled-back' && !model.gone && model.running !== node.lastGood && model.up) {
+        this.#broken(`${node.node} (${model.fault}) counts as rolled back, but runs ${model.running}`);
+      }
+      if (
+        rollout.state === 'done' &&
+        node.state !== 'skipped' &&
+        (node.state !== 'done' || node.term !== rollout.term)
+      ) {
+        this.#broken(`the rollout is done, but ${node.node} is ${node.state}`);
+      }
+      if (model.everRan.has('2.0') && node.touch === 0 && !this.#failedOver) {
+        this.#broken(`${node.node} ran the new version without a touch`);
+      }
+    }
+    if (rollout.inFlight.whole !== 0 && ENDED.includes(rollout.state)) {
+      this.#broken(`ended with ${rollout.inFlight.whole} in flight`);
+    }
+  }
+}
+
+function sorted(value: {
+  whole: number;
+  site: Record<string, number>;
+  rack: Record<string, number>;
+}): string {
+  const order = (record: Record<string, number>) =>
+    Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([value.whole, order(value.site), order(value.rack)]);
+}
+
+/** Through JSON, as a store would. */
+function copyOf(state: RolloutState): RolloutState {
+  const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+  return loadRollout(
+    state.setup,
+    copy(state.rollout),
+    copy(state.waves),
+    [...state.nodes.values()].map((node) => copy(node)),
+  );
+}

@@ -1,0 +1,225 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
+import { makePlan, type Plan, type PlanFacts, placeLateJoiner } from '../../../orchestrator/rollout/plan.ts';
+import { FACTS, fleetOf, node, planOf, specOf, WITH_BARRIER } from './fleet.ts';
+
+const ids = (plan: Plan, wave: number) => plan.waves[wave]!.places.map((place) => place.node);
+const refusalsOf = (fleet: PlanNode[], spec: Record<string, unknown>, facts: PlanFacts = FACTS, now = 0) => {
+  const result = makePlan(fleet, specOf(spec), now, facts);
+  return result.ok ? [] : result.refusals;
+};
+
+test('count, share and rest: canary first, from as many sites as it has nodes', (t) => {
+  const plan = planOf(fleetOf(100, 10), { waves: [{ name: 'canary', take: 5 }, { take: '10%' }, {}] });
+  t.deepEqual(
+    plan.waves.map((wave) => [wave.name, wave.places.length]),
+    [
+      ['canary', 5],
+      ['wave 2', 10],
+      ['wave 3', 85],
+      ['tail', 0],
+    ],
+  );
+  t.is(new Set(plan.waves[0]!.places.map((place) => place.site)).size, 5);
+});
+
+test('a wave by selector takes only those, later waves the rest', (t) => {
+  const fleet = fleetOf(20, 2, (i) => ({ labels: i < 4 ? { ring: 'zero' } : {} }));
+  const plan = planOf(fleet, { waves: [{ select: { labels: { ring: 'zero' } } }, { take: '50%' }] });
+  t.deepEqual(ids(plan, 0).sort(), ['n00000', 'n00001', 'n00002', 'n00003']);
+  t.is(plan.waves[1]!.places.length, 10);
+  t.is(plan.waves[2]!.name, 'rest', 'nodes that the waves leave over follow');
+  t.is(plan.waves[2]!.places.length, 6);
+  t.true(plan.warnings.some((warning) => warning.includes('leave 6 nodes over')));
+});
+
+test('who is skipped, and why', (t) => {
+  const fleet = [
+    node('ok'),
+    node('there', { running: '2.0' }),
+    node('retired', { state: 'retired' }),
+    node('quarantined', { state: 'quarantined' }),
+    node('waiting', { state: 'pending' }),
+    node('burnt', { failedVersions: [{ version: '2.0', why: 'panic' }] }),
+    node('busy', { rollout: 'r7' }),
+    node('newer', { running: '3.0' }),
+    node('floored', { floor: '2.1' }),
+    node('mute', { running: null }),
+    node('diskless', { mode: 'netboot', firmware: 'bios' }),
+    node('no-tpm', { tpm: false }),
+  ];
+  const plan = planOf(fleet, { netboot: 'skip', gates: [{ kind: 'pcr11' }] });
+  t.deepEqual(Object.fromEntries(plan.skipped.map((skip) => [skip.node, skip.code])), {
+    there: 'already-there',
+    retired: 'retired',
+    quarantined: 'quarantined',
+    waiting: 'not-a-member',
+    burnt: 'failed-this-version',
+    busy: 'in-another-rollout',
+    newer: 'runs-newer',
+    floored: 'below-floor',
+    mute: 'unknown-source',
+    diskless: 'netboot',
+    'no-tpm': 'cannot-show-pcr11',
+  });
+  t.true(plan.skipped.every((skip) => skip.why.length > 0));
+  t.deepEqual(
+    plan.waves.flatMap((wave) => wave.places.map((place) => place.node)),
+    ['ok'],
+  );
+});
+
+test('a configuration that a node failed on is not tried again', (t) => {
+  const fleet = [node('ok'), node('burnt', { failedVersions: [{ version: 'c1', why: 'no network' }] })];
+  const plan = planOf(fleet, { image: undefined, config: 'c1' });
+  t.deepEqual(
+    plan.skipped.map((skip) => [skip.node, skip.code]),
+    [['burnt', 'failed-this-version']],
+  );
+});
+
+test('offline and degraded nodes wait in the tail, never in the canary', (t) => {
+  const fleet = [node('a', { state: 'unreachable' }), node('b', { state: 'degraded' }), node('c')];
+  const plan = planOf(fleet, {});
+  t.deepEqual(ids(plan, 0), ['c']);
+  t.deepEqual(ids(plan, plan.waves.length - 1).sort(), ['a', 'b']);
+  t.is(plan.waves.at(-1)!.kind, 'tail');
+  t.false(plan.waves.at(-1)!.places.find((place) => place.node === 'a')!.reachable);
+});
+
+test('a diskless node is moved by the network', (t) => {
+  const plan = planOf([node('a', { mode: 'netboot', firmware: 'bios', tpm: false })], {});
+  t.is(plan.waves[0]!.places[0]!.how, 'network');
+  t.true(plan.warnings.some((warning) => warning.includes('BIOS')));
+});
+
+test('barriers: refused with the way out, passed in hops, or left out', (t) => {
+  const fleet = [node('old'), node('mid', { running: '1.5' })];
+  const refusals = refusalsOf(fleet, {}, WITH_BARRIER);
+  t.is(refusals[0]?.field, 'barriers');
+  t.regex(refusals[0]!.reason, /1 nodes \(old.*must pass through 1\.5/);
+  const plan = planOf(fleet, { barriers: 'pass', waves: [{}] }, WITH_BARRIER);
+  t.deepEqual(Object.fromEntries(plan.waves[0]!.places.map((place) => [place.node, place.hops])), {
+    old: ['1.5', '2.0'],
+    mid: ['2.0'],
+  });
+  const left = planOf(fleet, { barriers: 'skip' }, WITH_BARRIER);
+  t.like(left.skipped[0], { node: 'old', code: 'barrier-ahead' });
+});
+
+test('refused with field and reason: what the fleet or the versions do not allow', (t) => {
+  const fleet = fleetOf(4, 2);
+  const first = (refusals: { field: string; reason: string }[]) =>
+    `${refusals[0]?.field}: ${refusals[0]?.reason}`;
+  t.regex(first(refusalsOf(fleet, { image: '9.9' })), /^image: .*not published/);
+  t.regex(first(refusalsOf(fleet, { image: undefined, config: 'c9' })), /^config: .*not published/);
+  t.regex(first(refusalsOf(fleet, { nodes: { site: 'mars' } })), /^nodes: selects no node/);
+  t.regex(
+    first(refusalsOf(fleet, { waves: [{ select: { role: 'db' } }] })),
+    /^waves\[0\]\.select: selects none/,
+  );
+  const old = { ...FACTS.graph, floor: '2.1' };
+  t.regex(first(refusalsOf(fleet, {}, { graph: old })), /^image: .*below the release floor 2\.1/);
+  const dead = { ...FACTS.graph, versions: [{ version: '2.0', deadEnd: 'eats disks' }] };
+  t.regex(first(refusalsOf(fleet, {}, { graph: dead })), /^image: .*dead end: eats disks/);
+  const newer = fleetOf(2, 1, () => ({ running: '2.0' }));
+  t.regex(first(refusalsOf(newer, { image: '1.0' })), /^image: .*newer.*set downgrade/);
+  t.is(refusalsOf(newer, { image: '1.0', downgrade: true }).length, 0);
+});
+
+test('refused: a window that does not open in time, or never for a site', (t) => {
+  const fleet = fleetOf(4, 2);
+  const windows = [{ zone: 'UTC', days: ['sun'], from: '02:00', to: '03:00' }];
+  const monday = Date.parse('2030-06-03T00:00:00Z');
+  const late = refusalsOf(fleet, { windows, notAfter: '2030-06-04T00:00:00Z' }, FACTS, monday);
+  t.is(late[0]?.field, 'windows');
+  t.regex(late[0]!.reason, /first at 2030-06-09T02:00/);
+  const elsewhere = refusalsOf(fleet, { windows: [{ ...windows[0], sites: ['s0'] }] }, FACTS, monday);
+  t.deepEqual(elsewhere, [{ field: 'windows', reason: 'never opens for site s1' }]);
+  t.is(refusalsOf(fleet, { notAfter: '2030-06-01T00:00:00Z' }, FACTS, monday)[0]?.field, 'notAfter');
+  const result = makePlan(fleet, specOf({ windows }), monday, FACTS);
+  t.true(result.ok && result.plan.opens.s0 === Date.parse('2030-06-09T02:00:00Z'));
+});
+
+test('disruption: how many of a site, rack and service are down at once at worst', (t) => {
+  // Two sites of 8, racks of 4; service web on every node, db on one rack only.
+  const fleet = fleetOf(16, 2, (i) => ({ services: i % 2 === 0 && i < 8 ? ['web', 'db'] : ['web'] }));
+  const plan = planOf(fleet, { waves: [{}], limits: { whole: 5, site: 3, rack: 2 } });
+  const { disruption } = plan.waves[0]!;
+  t.is(disruption.atOnce, 5);
+  t.deepEqual(
+    disruption.sites.map((site) => [site.name, site.atOnce, site.of]),
+    [
+      ['s0', 3, 8],
+      ['s1', 3, 8],
+    ],
+  );
+  t.true(disruption.racks.every((rack) => rack.atOnce === 2 && rack.of === 4));
+  t.like(
+    disruption.services.find((service) => service.name === 'db'),
+    { nodes: 4, atOnce: 2, of: 4 },
+  );
+  t.false(plan.warnings.some((warning) => warning.includes('altogether')));
+  const harsh = planOf(fleet, { waves: [{}], limits: { whole: 16, site: 8, rack: 4 } });
+  t.true(harsh.warnings.some((warning) => warning.includes('service db can be down altogether')));
+});
+
+test('order: spread over sites, site by site, or by name', (t) => {
+  const fleet = fleetOf(40, 4);
+  const sites = (order: string) =>
+    planOf(fleet, { waves: [{}], order }).waves[0]!.places.map((place) => place.site);
+  for (let i = 0; i < 40; i += 4) t.is(new Set(sites('spread').slice(i, i + 4)).size, 4);
+  t.deepEqual(sites('site'), [...sites('site')].sort());
+  const named = planOf(fleet, { waves: [{}], order: 'name' }).waves[0]!.places.map((place) => place.name);
+  t.deepEqual(named, [...named].sort());
+});
+
+test('every eligible node is in exactly one wave, whatever the waves; and the fleet order does not matter', (t) => {
+  const states = fc.constantFrom<PlanNode['state']>(
+    'healthy',
+    'healthy',
+    'healthy',
+    'unreachable',
+    'retired',
+  );
+  const fleets = fc.array(
+    fc.record({ state: states, site: fc.constantFrom('a', 'b', 'c'), old: fc.boolean() }),
+    {
+      minLength: 1,
+      maxLength: 60,
+    },
+  );
+  const take = fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom('5%', '12.5%', '33%'));
+  const waves = fc.array(fc.record({ take }), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(fleets, waves, fc.string({ maxLength: 8 }), (drawn, chosen, seed) => {
+      const fleet = drawn.map((entry, i) =>
+        node(`n${i}`, { state: entry.state, site: entry.site, running: entry.old ? '1.0' : '2.0' }),
+      );
+      const plan = planOf(fleet, { waves: chosen, seed });
+      const placed = plan.waves.flatMap((wave) => wave.places.map((place) => place.node));
+      const skipped = plan.skipped.map((skip) => skip.node);
+      t.deepEqual([...placed, ...skipped].sort(), fleet.map((entry) => entry.id).sort());
+      t.deepEqual(planOf([...fleet].reverse(), { waves: chosen, seed }), plan);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('another seed, another canary', (t) => {
+  const fleet = fleetOf(200, 1);
+  const canaries = new Set(['a', 'b', 'c', 'd'].map((seed) => ids(planOf(fleet, { seed }), 0)[0]));
+  t.true(canaries.size > 1);
+});
+
+test('late joiners go to the tail, unless the spec ignores them or they are not eligible', (t) => {
+  const plan = planOf(fleetOf(4, 2), { nodes: { site: ['s0', 's1'] } });
+  t.like(placeLateJoiner(node('new', { site: 's0' }), plan, FACTS), { node: 'new', hops: ['2.0'] });
+  t.is(placeLateJoiner(node('new', { site: 'far' }), plan, FACTS), null);
+  t.like(placeLateJoiner(node('new', { site: 's0', running: '2.0' }), plan, FACTS), {
+    code: 'already-there',
+  });
+  const ignoring = planOf(fleetOf(4, 2), { lateJoiners: 'ignore' });
+  t.is(placeLateJoiner(node('new'), ignoring, FACTS), null);
+});

@@ -1,0 +1,99 @@
+/** The commands as people give them, with an orchestrator beside them. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
+import { dataPaths } from '../../../../base/paths.ts';
+import { manifestFile } from '../../../../image/build/manifest.ts';
+import { simPcr11 } from '../../../../lab/sim/node.ts';
+import { program } from '../../../../orchestrator/cli/program.ts';
+import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
+
+async function commandLine(bench: Bench, versions: readonly string[]) {
+  const { images } = dataPaths(bench.root);
+  await mkdir(images, { recursive: true });
+  for (const version of versions) {
+    const hash = 'a'.repeat(64);
+    const manifest = {
+      version,
+      size: 1_000_000,
+      sha256: hash,
+      unsignedSha256: hash,
+      pcr11: simPcr11(version),
+      kernel: '6.1.0',
+      parts: [],
+      firmwareMissing: [],
+      builtFrom: hash,
+      packages: [],
+    };
+    await writeFile(manifestFile(images, version), JSON.stringify(manifest));
+  }
+  // In this process: starting one for each command would be most of the test's time.
+  return async (who: string, ...args: string[]) => {
+    const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
+    let out = '';
+    console.log = (text: string) => {
+      out += `${text}\n`;
+    };
+    process.env.SUDO_USER = who;
+    process.env.BOOTWAVE_REDIS_URL = '';
+    try {
+      await program().parseAsync(['node', 'bootwave', '--data', bench.root, 'rollout', ...args]);
+      return { code: '', what: '', out: out.trim(), value: args.includes('--json') ? JSON.parse(out) : null };
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      return { code: error.code, what: error.what, out: '', value: null };
+    } finally {
+      console.log = before.log;
+      process.env.SUDO_USER = before.user ?? '';
+      process.env.BOOTWAVE_REDIS_URL = before.url ?? '';
+      if (before.user === undefined) delete process.env.SUDO_USER;
+      if (before.url === undefined) delete process.env.BOOTWAVE_REDIS_URL;
+    }
+  };
+}
+
+test.serial('a rollout is planned, refused, approved by another, paused, resumed and shown', async (t) => {
+  const bench = await benchFor(t, { count: 4 });
+  const rollout = await commandLine(bench, ['1.0', '2.0']);
+  const file = join(bench.root, 'spec.json');
+  const write = (spec: object) => writeFile(file, JSON.stringify({ ...SPEC, ...spec }));
+
+  await write({ image: '9.9', waves: [{ take: '150%' }] });
+  const refused = await rollout('ann', 'start', file, '--json');
+  t.is(refused.code, 'ROLLOUT_REFUSED');
+  t.regex(refused.what, /waves\[0\]\.take is over 100 %/);
+
+  await write({ waves: [{ name: 'canary', take: 1 }, { take: 'rest' }], approvals: { count: 1 } });
+  const plan = await rollout('ann', 'plan', file);
+  t.is(plan.code, '', plan.what);
+  for (const word of ['image 2.0 to 4 nodes', 'canary: 1 nodes', '1.0 -> 2.0', 'site par'])
+    t.true(plan.out.includes(word), word);
+  t.deepEqual((await rollout('ann', 'list', '--json')).value, []);
+
+  const started = await rollout('ann', 'start', file, '--json');
+  t.like(started, { code: '', value: { state: 'awaiting-approval' } });
+  const { id } = started.value;
+  t.is((await rollout('ann', 'start', file)).code, 'ROLLOUT_EMPTY', 'its nodes are held');
+  t.like(await rollout('ann', 'approve', id), {
+    code: 'ROLLOUT_CANNOT',
+    what: 'cannot approve: the author cannot approve',
+  });
+  t.like((await rollout('bob', 'approve', id, '--json')).value, { state: 'running', by: 'operator:bob' });
+  t.like((await rollout('bob', 'pause', id, '--reason', 'lunch', '--json')).value, {
+    state: 'paused',
+    why: 'lunch',
+  });
+  t.is((await rollout('bob', 'pause', id)).code, 'ROLLOUT_CANNOT');
+
+  // Whoever did all this has long gone: the records are enough to carry it out.
+  bench.orchestrator();
+  t.like((await rollout('bob', 'resume', id, '--json')).value, { state: 'running' });
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+  const show = await rollout('ann', 'show', id);
+  t.regex(show.out, /^done \(engine\): every node is on 2\.0$/m);
+  t.is((await rollout('ann', 'show', 'ro-none')).code, 'ROLLOUT_UNKNOWN');
+  t.like((await rollout('ann', 'list', '--json')).value, [{ id, state: 'done', version: '2.0' }]);
+});

@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import test, { type ExecutionContext } from 'ava';
+import { type Bench, benchFor, hasEnded, redisPid, twice } from './support.ts';
+
+const PROGRAM = fileURLToPath(new URL('./orchestrator.ts', import.meta.url));
+
+/** An orchestrator in a process of its own, ready when this resolves. */
+async function orchestratorProcess(t: ExecutionContext, bench: Bench): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', PROGRAM], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  // Awaited: while it lives, the last one to close the embedded Redis is not the last.
+  t.teardown(() => kill(child));
+  const orderKey = bench.orderKey.export({ type: 'pkcs8', format: 'pem' });
+  child.stdin?.end(
+    JSON.stringify({ root: bench.root, port: String(bench.sim.port), clientKey: bench.clientKey, orderKey }),
+  );
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.once('data', () => resolve());
+    child.once('exit', (code) => reject(new Error(`the orchestrator ended with ${code}`)));
+  });
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+test.serial(
+  'orchestrators killed one after the other: the next one carries on, and no effect happens twice',
+  async (t) => {
+    const bench = await benchFor(t, { count: 20 });
+    const first = await orchestratorProcess(t, bench);
+    const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });
+    await bench.until(id, ({ waves }) => (waves[0]?.counts.activating ?? 0) > 0);
+    await kill(first);
+    const second = await orchestratorProcess(t, bench);
+    // In the middle of the large wave: nodes in every state.
+    await bench.until(id, ({ waves }) => (waves[1]?.counts.staging ?? 0) > 0);
+    await kill(second);
+    await orchestratorProcess(t, bench);
+    const end = await bench.until(id, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+    t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
+  },
+);
+
+test.serial('Redis killed and started again in the middle: nothing acknowledged is lost', async (t) => {
+  const bench = await benchFor(t, { count: 16 });
+  bench.orchestrator();
+  const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });
+  await bench.until(id, ({ waves }) => (waves[1]?.counts.staging ?? 0) > 0);
+  // The connection of the test and the orchestrator's start it again, as it is embedded.
+  process.kill(await redisPid(bench.socket), 'SIGKILL');
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.is(end.rollout.term, 0, 'a restart that lost nothing is no failover');
+  t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+  t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
+});

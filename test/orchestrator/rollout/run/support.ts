@@ -1,0 +1,175 @@
+/** A real Redis, simulated nodes on the real wire, and published images that only have a manifest. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { makeHostKey } from '../../../../image/agent/host-key.ts';
+import { compareVersions } from '../../../../image/build/version.ts';
+import { orderKeyId } from '../../../../keys/order.ts';
+import type { Faults } from '../../../../lab/sim/fault.ts';
+import { type SimFleet, startSimFleet } from '../../../../lab/sim/fleet.ts';
+import { type SimNode, type SimTimes, simPcr11 } from '../../../../lab/sim/node.ts';
+import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
+import { makePlan, type PlanFacts } from '../../../../orchestrator/rollout/plan.ts';
+import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
+import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
+import { startRollouts } from '../../../../orchestrator/rollout/run/start.ts';
+import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
+import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
+import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
+import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
+import { redisFor, silent } from '../../fleet/support.ts';
+import { POOL, TIMES } from './times.ts';
+
+export const VERSIONS = ['1.0', '2.0', '3.0'];
+const digits = (version: string) => simPcr11(version);
+export const IMAGES = Object.fromEntries(
+  VERSIONS.map((version) => [version, { sha256: digits(version), size: 1_000_000 }]),
+);
+export const FACTS: PlanFacts = {
+  graph: {
+    versions: VERSIONS.map((version) => ({ version, pcr11: [simPcr11(version)] })),
+    floor: null,
+    compare: compareVersions,
+  },
+};
+
+/** Seconds at the most, because a spec knows nothing shorter; generous where only a dead node waits. */
+export const SPEC = {
+  image: '2.0',
+  nodes: { all: true },
+  waves: [{ name: 'canary', take: 2 }, { take: '30%' }, { take: 'rest' }],
+  limits: { whole: 50, site: '100%', rack: 50 },
+  gates: [{ kind: 'pcr11' }],
+  bake: { node: '1s', wave: '1s' },
+  timeouts: {
+    stage: '60s',
+    activate: '20s',
+    rollback: '40s',
+    unhealthy: '2s',
+    silent: '20s',
+    resend: '5s',
+  },
+  offline: { wait: '1s' },
+};
+
+export type Bench = {
+  redis: Fleet['redis'];
+  root: string;
+  fleet: Fleet;
+  sim: SimFleet;
+  nodes: readonly SimNode[];
+  clientKey: string;
+  orderKey: KeyObject;
+  socket: string;
+  /** Another orchestrator in this process. */
+  orchestrator(): { stop(): Promise<void> };
+  /** Plans, records and starts. @returns its id */
+  start(spec?: Record<string, unknown>): Promise<string>;
+  state(id: string): Promise<RolloutState>;
+  until(id: string, what: (state: RolloutState) => boolean, seconds?: number): Promise<RolloutState>;
+};
+
+export async function benchFor(
+  t: ExecutionContext,
+  options: { count: number; faults?: Faults; sites?: string[]; sim?: Partial<SimTimes> },
+): Promise<Bench> {
+  const { redis, paths } = await redisFor(t);
+  const fleet = new Fleet(redis);
+  const client = makeHostKey();
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const stop = new AbortController();
+  const sites = options.sites ?? ['default', 'par'];
+  for (const site of sites.slice(1)) await fleet.sites.add(site, {}, { actor: 'operator:test', at: 1 });
+  const sim = await startSimFleet({
+    fleet,
+    count: options.count,
+    sites,
+    version: '1.0',
+    clientPub: client.line,
+    orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
+    ...(options.sim === undefined ? {} : { times: options.sim }),
+    ...(options.faults === undefined ? {} : { faults: options.faults }),
+    signal: stop.signal,
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await sim.close();
+  });
+  const state = (id: string) => readState(redis, id);
+  return {
+    redis,
+    root: paths.root,
+    fleet,
+    sim,
+    nodes: sim.nodes,
+    clientKey: client.file,
+    orderKey: privateKey,
+    socket: paths.redis,
+    orchestrator() {
+      const end = new AbortController();
+      const pool = new LinkPool({
+        privateKey: client.file,
+        resolve: targetsOf(fleet, sim.port),
+        limits: POOL,
+        signal: end.signal,
+      });
+      const running = startRollouts({
+        redis,
+        fleet,
+        pool,
+        orderKey: privateKey,
+        log: silent,
+        signal: end.signal,
+        times: TIMES,
+      });
+      const close = async () => {
+        end.abort();
+        await running.done;
+      };
+      t.teardown(close);
+      return { stop: close };
+    },
+    async start(spec = {}) {
+      const checked = checkSpec({ ...SPEC, ...spec });
+      if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
+      const planned = makePlan(await planNodes(fleet, VERSIONS), checked.spec, Date.now(), FACTS);
+      if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
+      const id = await create(redis, planned.plan, IMAGES, { author: 'operator:ann', at: Date.now() });
+      await operate(redis, id, { type: 'start', by: 'operator:ann' });
+      return id;
+    },
+    state,
+    async until(id, what, seconds = 120) {
+      const last = performance.now() + seconds * 1000;
+      for (;;) {
+        const now = await state(id).catch(() => null);
+        if (now !== null && what(now)) return now;
+        if (performance.now() > last) {
+          const nodes = [...(now?.nodes.values() ?? [])].map(
+            (n) => `${n.name} ${n.wave} ${n.state} ${n.why}`,
+          );
+          throw new Error(
+            `not within ${seconds} s: ${JSON.stringify(now?.rollout)} ${JSON.stringify(now?.waves)}\n${nodes.join('\n')}`,
+          );
+        }
+        await sleep(100);
+      }
+    },
+  };
+}
+
+export const hasEnded = ({ rollout }: RolloutState): boolean => rollout.endedAt !== null;
+
+/** How often each node did this with each version, as `node version`; only what happened more than once. */
+export function twice(nodes: readonly SimNode[], what: 'wrote' | 'booted', version: string): string[] {
+  return nodes.flatMap((node) => {
+    const times = node.deeds.filter((deed) => deed.what === what && deed.version === version).length;
+    return times > 1 ? [`${node.number}: ${what} ${version} ${times} times`] : [];
+  });
+}
+
+export async function redisPid(folder: string): Promise<number> {
+  return Number((await readFile(`${folder}/redis.pid`, 'utf8')).trim());
+}

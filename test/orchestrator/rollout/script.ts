@@ -1,0 +1,132 @@
+/** Plays events to the engine one by one, for tests of single rules. */
+import { advance, apply, createRollout, type RolloutState } from '../../../orchestrator/rollout/engine.ts';
+import type { EngineEvent, Order, Report, Step } from '../../../orchestrator/rollout/event.ts';
+import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
+import type { PlanFacts } from '../../../orchestrator/rollout/plan.ts';
+import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
+import { FACTS, planOf } from './fleet.ts';
+
+export class Script {
+  state: RolloutState;
+  at = 0;
+  readonly #seq = new Map<string, number>();
+  /** What each node reports: its boot, its version, the highest epoch that it accepted. */
+  readonly #nodes = new Map<
+    string,
+    { boot: number; version: string; config: string | null; epoch: number }
+  >();
+  /** Every order so far. */
+  readonly orders: Order[] = [];
+
+  constructor(fleet: readonly PlanNode[], spec: Record<string, unknown>, facts: PlanFacts = FACTS) {
+    const plan = planOf(fleet, { bake: { node: '1m', wave: '1m' }, waves: [{}], ...spec }, facts);
+    this.state = createRollout(plan, { id: 'r1', author: 'ann', at: 0 });
+    for (const node of fleet) {
+      this.#nodes.set(node.id, {
+        boot: 0,
+        version: node.running ?? '',
+        config: node.config,
+        epoch: node.epoch,
+      });
+    }
+  }
+
+  get rollout() {
+    return this.state.rollout;
+  }
+
+  node(id: string): NodeStep {
+    return this.state.nodes.get(id)!;
+  }
+
+  /** Ids in a state, sorted. */
+  in(state: NodeStep['state']): string[] {
+    return [...this.state.nodes.values()]
+      .filter((node) => node.state === state)
+      .map((node) => node.node)
+      .sort();
+  }
+
+  send(...events: EngineEvent[]): Step {
+    const step = advance(this.state, { at: this.at, elapsed: 0, events });
+    apply(this.state, step);
+    for (const command of step.commands) if (command.kind !== 'gate') this.orders.push(command);
+    return step;
+  }
+
+  start(): Step {
+    return this.send({ type: 'start', by: 'ann' });
+  }
+
+  /** Lets seconds pass, a tick every ten, while the named nodes keep on reporting. */
+  pass(seconds: number, reporting: readonly string[] = []): Step[] {
+    const steps: Step[] = [];
+    for (let left = seconds; left > 0; left -= 10) {
+      this.at += 10_000;
+      const events: EngineEvent[] = [...reporting.map((id) => this.report(id)), { type: 'tick' }];
+      const step = advance(this.state, { at: this.at, elapsed: Math.min(left, 10) * 1000, events });
+      apply(this.state, step);
+      for (const command of step.commands) if (command.kind !== 'gate') this.orders.push(command);
+      steps.push(step);
+    }
+    return steps;
+  }
+
+  report(id: string, more: Partial<Report> = {}): EngineEvent {
+    const seq = (this.#seq.get(id) ?? 0) + 1;
+    this.#seq.set(id, seq);
+    const known = this.#nodes.get(id) ?? { boot: 0, version: '1.0', config: null, epoch: 0 };
+    const report: Report = {
+      seq,
+      bootId: `${id}-boot-${known.boot}`,
+      image: known.version,
+      config: known.config,
+      epoch: known.epoch,
+      healthy: true,
+      reason: '',
+      pcr11: `pcr-${known.version}`,
+      services: {},
+      failed: [],
+      ...more,
+    };
+    return { type: 'report', node: id, report };
+  }
+
+  lastOrder(id: string): Order {
+    return this.orders.findLast((order) => order.node === id)!;
+  }
+
+  /** The node does what it was told last, truthfully. */
+  obey(id: string): Step {
+    const order = this.lastOrder(id);
+    const known = this.#nodes.get(id)!;
+    known.epoch = order.epoch;
+    if (order.kind === 'stage') return this.send({ type: 'staged', node: id, epoch: order.epoch });
+    if (order.of === 'config') known.config = order.version;
+    else if (order.version !== known.version) {
+      known.boot += 1;
+      known.version = order.version ?? '';
+    }
+    return this.send(this.report(id));
+  }
+
+  /** It starts again by itself, into this version. */
+  reboot(id: string, version: string): void {
+    const known = this.#nodes.get(id)!;
+    known.boot += 1;
+    known.version = version;
+  }
+
+  /** Accepts the last order, but does nothing. */
+  accept(id: string): void {
+    this.#nodes.get(id)!.epoch = this.lastOrder(id).epoch;
+  }
+
+  /** From its turn to baking. */
+  upgrade(...ids: string[]): void {
+    for (const id of ids) {
+      this.obey(id);
+      this.obey(id);
+    }
+  }
+}

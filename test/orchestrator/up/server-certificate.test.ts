@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import test from 'ava';
+import { createLogger } from '../../../base/log.ts';
+import { SERVER_NAME } from '../../../bootserver/enroll/protocol.ts';
+import { startEnrolment } from '../../../bootserver/enroll/server.ts';
+import { loadAuthority, rootPem } from '../../../keys/authority.ts';
+import { initKeys } from '../../../keys/init.ts';
+import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
+import { MemoryDirectory } from '../../bootserver/enroll/support/directory.ts';
+
+const DAY = 24 * 3600_000;
+
+function serialSeen(port: number, ca: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port, ca, servername: SERVER_NAME }, () => {
+      resolve(socket.getPeerCertificate().serialNumber);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}
+
+test('a boot server that runs for months makes itself a new certificate in time, and nodes accept it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-identity-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  await initKeys(folder);
+  const root = await rootPem(folder);
+  const first = await serverIdentity(folder, '127.0.0.1');
+  const stop = new AbortController();
+  const server = await startEnrolment({
+    listen: { host: '127.0.0.1', port: 0 },
+    serverKey: first.key,
+    serverChainPem: first.chainPem,
+    nodesAuthority: await loadAuthority(folder, 'nodes'),
+    rootPem: root,
+    directory: new MemoryDirectory(),
+    log: createLogger('test', 'silent'),
+    heartbeatSeconds: 30,
+    signal: stop.signal,
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await server.closed;
+  });
+  let now = Date.now();
+  let made = 0;
+  const make = () => {
+    made += 1;
+    return serverIdentity(folder, '127.0.0.1');
+  };
+  const present = ({ key, chainPem }: typeof first) => server.present(key, chainPem);
+  keepIdentity(first, make, present, stop.signal, { every: 5, now: () => now });
+
+  const before = await serialSeen(server.port, root);
+  now += 59 * DAY;
+  await sleep(50);
+  t.is(made, 0, 'not before two thirds of its 90 days');
+  t.is(await serialSeen(server.port, root), before);
+  now += 2 * DAY;
+  while (made === 0) await sleep(5);
+  await sleep(20);
+  t.not(await serialSeen(server.port, root), before);
+  t.is(made, 1);
+});

@@ -1,0 +1,87 @@
+/** One lab for an end-to-end file: three machines, the shared image, a boot server, and eyes on their consoles. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { type DataPaths, dataPaths } from '../../base/paths.ts';
+import type { Console } from '../../lab/console.ts';
+import { createLab, type Lab } from '../../lab/lab.ts';
+import type { NodeSpec } from '../../lab/spec.ts';
+import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
+import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { borrowImage, type SharedImage } from './image.ts';
+
+/** Milliseconds. A boot takes under a minute on a quiet machine; this is for the noisy ones. */
+export const BOOT = 12 * 60_000;
+
+export class Rack {
+  readonly lab: Lab;
+  readonly image: SharedImage;
+  readonly paths: DataPaths;
+
+  constructor(lab: Lab, image: SharedImage) {
+    this.lab = lab;
+    this.image = image;
+    this.paths = dataPaths(lab.dataFolder);
+  }
+
+  static async make(name: string, nodes: readonly NodeSpec[]): Promise<Rack> {
+    // A run that was killed leaves its namespace; another name each time keeps it out of the way.
+    const lab = await createLab({ name: `${name}-${process.pid}`, nodes });
+    const image = await borrowImage(lab.dataFolder);
+    return new Rack(lab, image);
+  }
+
+  startServer(extra: readonly string[] = []): Promise<void> {
+    return this.lab.startBootServer(['--heartbeat', '5', ...extra]);
+  }
+
+  fleet<T>(act: (fleet: Fleet) => Promise<T>): Promise<T> {
+    return withFleet(this.paths, act);
+  }
+
+  async record(node: string): Promise<NodeRecord> {
+    const mac = this.lab.nodes.find((one) => one.name === node)?.mac ?? '';
+    return this.fleet(async (fleet) => {
+      const id = await fleet.nodes.idOfMac(mac);
+      const record = id === null ? null : await fleet.nodes.get(id);
+      if (record === null) throw new Error(`the fleet has no record of ${node}`);
+      return record;
+    });
+  }
+
+  /** Waits for the fleet's side of the story. */
+  async until(node: string, holds: (record: NodeRecord) => boolean, timeout = BOOT): Promise<NodeRecord> {
+    const end = performance.now() + timeout;
+    for (;;) {
+      const record = await this.record(node).catch(() => undefined);
+      if (record !== undefined && holds(record)) return record;
+      if (performance.now() > end) {
+        throw new Error(
+          `${node} is ${record?.state ?? 'unknown'} (${record?.reason ?? 'no record'}) after ${timeout} ms`,
+        );
+      }
+      await sleep(500);
+    }
+  }
+
+  /** The four words on a node's console, as a person would read them there. */
+  async words(console: Console): Promise<string[]> {
+    const [, words = ''] = await console.waitFor(/^bootwave: words ([a-z]+ [a-z]+ [a-z]+ [a-z]+)$/m, {
+      timeout: BOOT,
+    });
+    return words.split(' ');
+  }
+
+  state(console: Console, state: string): Promise<RegExpExecArray> {
+    return console.waitFor(new RegExp(`^bootwave: state ${state}$`, 'm'), { timeout: BOOT });
+  }
+
+  /** What someone who has to find out why wants to see. */
+  async explain(t: ExecutionContext): Promise<void> {
+    for (const { name } of this.lab.nodes) {
+      t.log(`--- console of ${name}\n${(await this.lab.consoleLog(name).catch(() => '')).slice(-3000)}`);
+    }
+    t.log(`--- boot server\n${(await this.lab.bootServerLog()).slice(-4000)}`);
+  }
+}
