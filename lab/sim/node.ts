@@ -2,10 +2,12 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
+import type { NodeConfig } from '../../image/agent/config/node-config.ts';
 import { type HostKey, makeHostKey } from '../../image/agent/host-key.ts';
 import type { LinkHandlers } from '../../image/agent/link/handlers.ts';
 import { LINK_VERSION, type Status } from '../../image/agent/link/protocol.ts';
 import { type Order, type OrderPublicKeys, verifyOrder } from '../../keys/order.ts';
+import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { Cut } from './ssh.ts';
 
@@ -53,6 +55,9 @@ export class SimNode {
   /** The ESP. Survives restarts, as orders and refusals do. */
   readonly #disk = new Map<string, 'good' | 'trying' | 'half'>();
   readonly #refused = new Map<string, { reason: string; attempts: number; at: number }>();
+  readonly #config: NodeConfig;
+  /** Version of the configuration in force. */
+  configVersion: string | null = null;
   #lastGood: string;
   #order: { order: Order; digest: string } | null = null;
   #staging: Promise<void> | null = null;
@@ -66,6 +71,16 @@ export class SimNode {
     this.running = options.version;
     this.#lastGood = options.version;
     this.#disk.set(options.version, 'good');
+    this.#config = simConfig({
+      order: () => this.#order,
+      fault: (version) => this.#fault(version),
+      vanish: () => this.vanish(),
+      applied: (version) => {
+        this.configVersion = version;
+        this.healthy =
+          this.#fault() !== 'unhealthy' && (version === null || this.#fault(version) !== 'unhealthy');
+      },
+    });
   }
 
   /** The image that must never be overwritten. */
@@ -185,6 +200,7 @@ export class SimNode {
         void this.#restart(this.running);
         return { restarting: true };
       },
+      config: (args) => this.#config.config(args),
     };
   }
 
@@ -213,6 +229,7 @@ export class SimNode {
       staging: null,
       refused: [...this.#refused].map(([version, entry]) => ({ version, ...entry })),
       health: { healthy: this.healthy, reason: this.healthy ? '' : 'simulated illness' },
+      config: this.#config.status(),
     };
   }
 

@@ -8,6 +8,7 @@
  */
 import * as z from 'zod/mini';
 import { versionSchema } from '../../../keys/order.ts';
+import { CONFIG_BASE64 } from '../config/schema.ts';
 
 export const LINK_VERSION = 1;
 
@@ -84,6 +85,15 @@ const refused = z.object({
   at: instant,
 });
 
+const configuration = z.object({
+  /** SHA-256 of the document in force; null without one. */
+  digest: z.nullable(hex64),
+  /** It is the one that the order in force names. */
+  applied: z.boolean(),
+  /** Why the last one that was tried is not in force, else empty. */
+  error: line(256),
+});
+
 /** Bytes. */
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
@@ -116,6 +126,8 @@ export const OPS = {
       /** Versions that this node does not try again until an order forgives them. */
       refused: z.array(refused).check(z.maxLength(64)),
       health,
+      /** Absent from images that know no configurations. */
+      config: z.optional(configuration),
     }),
   },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
@@ -138,6 +150,19 @@ export const OPS = {
     result: z.object({ forgiven: z.array(versionSchema).check(z.maxLength(64)) }),
   },
   restart: { args: z.strictObject(fencedByBoot), result: z.object({ restarting: z.boolean() }) },
+  /**
+   * Brings the configuration that the order names: its bytes in base64, null where the order names none. Without
+   * `apply` the node only says whether it would take it.
+   */
+  config: {
+    args: z.strictObject({
+      ...fenced,
+      document: z.nullable(z.string().check(z.maxLength(CONFIG_BASE64))),
+      apply: z.boolean(),
+    }),
+    /** Of the document in force now. */
+    result: z.object({ digest: z.nullable(hex64) }),
+  },
 } as const;
 
 export type OpName = keyof typeof OPS;

@@ -50,6 +50,7 @@ const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   cancel: { epoch: 3 },
   forgive: { epoch: 3 },
   restart: { epoch: 3, bootId: BOOT },
+  config: { epoch: 3, document: null, apply: true },
 };
 
 test('every operation of the table reaches its handler with its arguments', async (t) => {

@@ -40,6 +40,7 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     cancel: () => ({ cancelled: false }),
     forgive: () => ({ forgiven: [] }),
     restart: () => ({ restarting: true }),
+    config: () => ({ digest: null }),
     ...own,
   };
 }
