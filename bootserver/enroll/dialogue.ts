@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
+import { makeCredential } from './credential.ts';
 import { sha256 } from './digest.ts';
 import { fixKeys, wordsOf } from './fixed-keys.ts';
 import { verifyProof } from './proof.ts';
-import type { EnrolmentDecision, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
+import type { EnrolmentDecision, KeysReply, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
 import type { ProvenSession, Sessions } from './sessions.ts';
 
 export type DialogueParts = {
@@ -35,16 +36,25 @@ export class EnrolmentDialogue {
     return this.#parts.sessions.start(address);
   }
 
-  keys(request: KeysRequest): { nonce: string } {
-    const { nonce } = this.#parts.sessions.fix(request.session, fixKeys(request));
-    return { nonce: nonce.toString('hex') };
+  keys(request: KeysRequest): KeysReply {
+    const keys = fixKeys(request);
+    const { nonce, secret } = this.#parts.sessions.fix(request.session, keys);
+    const credential =
+      keys.tpm === null || secret === null ? null : makeCredential(keys.tpm.ek, keys.tpm.ak.name, secret);
+    return {
+      nonce: nonce.toString('hex'),
+      credential: credential && {
+        blob: credential.blob.toString('base64'),
+        seed: credential.seed.toString('base64'),
+      },
+    };
   }
 
   async proof(request: ProofRequest, address: string): Promise<StatusReply> {
     const { sessions, directory, fleetRoot } = this.#parts;
-    const { keys, nonce } = sessions.spend(request.session);
+    const { keys, nonce, secret } = sessions.spend(request.session);
     try {
-      const pcrs = verifyProof(keys, nonce, request);
+      const pcrs = verifyProof(keys, { nonce, secret }, request);
       const words = wordsOf(keys, nonce, fleetRoot);
       const decision = await directory.enrol({
         id: keys.id,

@@ -1,23 +1,31 @@
-import { verify } from 'node:crypto';
+import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { extraData } from './extra-data.ts';
 import type { FixedKeys } from './fixed-keys.ts';
 import { type ProofRequest, QUOTED_PCRS } from './protocol.ts';
 import { verifyQuote } from './quote.ts';
 
+/** What the server chose for one session. */
+export type Challenge = {
+  nonce: Uint8Array;
+  /** Wrapped for the EK and the AK that were fixed; null without a TPM. */
+  secret: Uint8Array | null;
+};
+
 /**
- * Checks that whoever fixed `keys` holds them now: by a quote where there is a TPM, else by a signature of the CSR key.
- * A machine that said it has a TPM cannot fall back to the signature.
+ * Checks that whoever fixed `keys` holds them now: by the activated credential and a quote where there is a TPM, else
+ * by a signature of the CSR key. A machine that said it has a TPM cannot fall back to the signature.
  * @returns the PCR values as quoted; null without a TPM
- * @throws BootwaveError `PROOF_MISSING`, `PROOF_SIGNATURE`, `QUOTE_*`
+ * @throws BootwaveError `PROOF_MISSING`, `PROOF_SIGNATURE`, `ACTIVATION_FAILED`, `QUOTE_*`
  */
 export function verifyProof(
   keys: FixedKeys,
-  nonce: Uint8Array,
+  { nonce, secret }: Challenge,
   proof: ProofRequest,
 ): Readonly<Record<string, string>> | null {
   const expected = extraData(nonce, keys.csr.der, keys.hostKey);
   if (keys.tpm !== null) {
+    checkActivation(secret, proof.secret);
     if (proof.quote === null) {
       throw new BootwaveError({
         code: 'PROOF_MISSING',
@@ -45,4 +53,15 @@ export function verifyProof(
     });
   }
   return null;
+}
+
+/** Everything about an EK but its private half is public: this is what ties the AK, and the quote, to that half. */
+function checkActivation(secret: Uint8Array | null, shown: string | null): void {
+  if (secret !== null && shown !== null && timingSafeEqual(secret, Buffer.from(shown, 'hex'))) return;
+  throw new BootwaveError({
+    code: 'ACTIVATION_FAILED',
+    what: 'the TPM of this endorsement key did not show that the attestation key is its own',
+    unchanged: 'nothing was recorded',
+    next: 'the machine tries again by itself; if it goes on, somebody pretends to be this machine',
+  });
 }

@@ -3,8 +3,10 @@
  * types only. The order of the messages is what makes the four words impossible to grind:
  *
  *   1. start  ->  the server commits to a nonce:   { session, commitment = SHA-256(nonce) }
- *   2. keys   ->  the node fixes EK, AK, CSR key, host key; only now the server reveals the nonce
- *   3. proof  ->  a quote by the AK whose extraData is SHA-256(nonce, CSR, host key)   [TPM 2.0 Part 2, 10.12.8]
+ *   2. keys   ->  the node fixes EK, AK, CSR key, host key; only now the server reveals the nonce, and a secret
+ *                 that nobody reads but the TPM of this EK, while it holds this AK    [TPM 2.0 Part 1, 24]
+ *   3. proof  ->  that secret, and a quote by the AK whose extraData is SHA-256(nonce, CSR, host key)
+ *                 [TPM 2.0 Part 2, 10.12.8]; before both hold nothing is recorded about the EK
  *   4. status ->  pending | approved (with certificate) | rejected
  */
 // The mini build: the agent's bundle is 13 kB instead of 456 kB, which counts at every boot.
@@ -116,13 +118,27 @@ export const keysRequest = z.strictObject({
   token: z.nullable(line(128)),
 });
 export type KeysRequest = z.infer<typeof keysRequest>;
-export const keysReply = z.strictObject({ nonce: hex(32) });
+export const keysReply = z.strictObject({
+  nonce: hex(32),
+  /** Null on a machine without a TPM. */
+  credential: z.nullable(
+    z.strictObject({
+      /** TPM2B_ID_OBJECT, base64. */
+      blob: base64(512),
+      /** TPM2B_ENCRYPTED_SECRET, base64. */
+      seed: base64(2048),
+    }),
+  ),
+});
+export type KeysReply = z.infer<typeof keysReply>;
 
 /** PCRs that every quote covers, SHA-256 bank. 7, 11, 12, 13 are enforced, the rest is policy (the trust issue). */
 export const QUOTED_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13] as const;
 
 export const proofRequest = z.strictObject({
   session: hex(16),
+  /** What TPM2_ActivateCredential gave out; null without a TPM. */
+  secret: z.nullable(hex(32)),
   quote: z.nullable(
     z.strictObject({
       /** TPMS_ATTEST, base64. */

@@ -1,4 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
+import { SECRET_BYTES } from './credential.ts';
 import { sha256 } from './digest.ts';
 import type { FixedKeys } from './fixed-keys.ts';
 import { LIMITS } from './protocol.ts';
@@ -6,7 +7,7 @@ import type { Words } from './words.ts';
 
 type Stage =
   | { name: 'started' }
-  | { name: 'keyed'; keys: FixedKeys }
+  | { name: 'keyed'; keys: FixedKeys; secret: Buffer | null }
   /** The nonce is spent, whatever the proof turns out to be. */
   | { name: 'spent' }
   | { name: 'proven'; keys: FixedKeys; words: Words };
@@ -79,16 +80,20 @@ export class Sessions {
     return { session: session.id, commitment: sha256(session.nonce).toString('hex') };
   }
 
-  /** Fixes the keys, once, and only then reveals the nonce. */
-  fix(id: string, keys: FixedKeys): { nonce: Buffer } {
+  /**
+   * Fixes the keys, once, and only then reveals the nonce.
+   * @returns `secret` to be wrapped for the TPM that was named; null without a TPM
+   */
+  fix(id: string, keys: FixedKeys): { nonce: Buffer; secret: Buffer | null } {
     const session = this.#find(id);
     if (session.stage.name !== 'started') throw outOfTurn('the keys of this session are already fixed');
-    session.stage = { name: 'keyed', keys };
-    return { nonce: session.nonce };
+    const secret = keys.tpm === null ? null : this.#environment.random(SECRET_BYTES);
+    session.stage = { name: 'keyed', keys, secret };
+    return { nonce: session.nonce, secret };
   }
 
-  /** Spends the nonce: whatever follows, no second proof is read for it. */
-  spend(id: string): { keys: FixedKeys; nonce: Buffer } {
+  /** Spends the nonce and the secret: whatever follows, no second proof is read for them. */
+  spend(id: string): { keys: FixedKeys; nonce: Buffer; secret: Buffer | null } {
     const session = this.#find(id);
     if (session.stage.name === 'started') throw outOfTurn('no keys were fixed in this session');
     if (session.stage.name !== 'keyed') {
@@ -99,9 +104,9 @@ export class Sessions {
         next: 'start the enrolment again',
       });
     }
-    const { keys } = session.stage;
+    const { keys, secret } = session.stage;
     session.stage = { name: 'spent' };
-    return { keys, nonce: session.nonce };
+    return { keys, nonce: session.nonce, secret };
   }
 
   prove(id: string, words: Words, keys: FixedKeys): void {

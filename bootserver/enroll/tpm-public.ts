@@ -13,6 +13,8 @@ export const ALG = {
   ECC: 0x0023,
 } as const;
 const CURVE_P256 = 0x0003;
+/** TPM_ALG_CFB. */
+const CFB = 0x0043;
 
 /** TPMA_OBJECT (TPM 2.0 Part 2, 8.3). */
 export const ATTRIBUTE = {
@@ -44,6 +46,8 @@ export type TpmPublic = {
   attributes: number;
   authPolicy: Buffer;
   symmetric: number;
+  /** Key bits and mode; null without a symmetric algorithm. */
+  symmetricMode: { bits: number; mode: number } | null;
   scheme: number;
   schemeHash: number | null;
   /** nameAlg and digest (TPM 2.0 Part 1, 16), hex. */
@@ -72,7 +76,7 @@ export function parseTpmPublic(bytes: Uint8Array, code: string): TpmPublic {
   const authPolicy = Buffer.from(reader.sized(64));
   // TPMT_SYM_DEF_OBJECT: key bits and mode follow unless the algorithm is NULL (Part 2, 11.1.7).
   const symmetric = reader.u16();
-  if (symmetric !== ALG.NULL) reader.take(4);
+  const symmetricMode = symmetric === ALG.NULL ? null : { bits: reader.u16(), mode: reader.u16() };
   // TPMT_RSA_SCHEME, TPMT_ECC_SCHEME: every scheme accepted here has a hash and nothing else (Part 2, 11.2.4, 11.2.5).
   const scheme = reader.u16();
   const schemeHash = scheme === ALG.NULL ? null : reader.u16();
@@ -86,6 +90,7 @@ export function parseTpmPublic(bytes: Uint8Array, code: string): TpmPublic {
     attributes,
     authPolicy,
     symmetric,
+    symmetricMode,
     scheme,
     schemeHash,
     name: `000b${digest}`,
@@ -166,7 +171,10 @@ export function checkEndorsementKey(key: TpmPublic): void {
     ],
     [key.authPolicy.toString('hex') === EK_POLICY, 'the EK has not the policy of the default templates'],
     [
-      key.symmetric === ALG.AES && key.scheme === ALG.NULL,
+      key.symmetric === ALG.AES &&
+        key.symmetricMode?.bits === 128 &&
+        key.symmetricMode.mode === CFB &&
+        key.scheme === ALG.NULL,
       'the EK has not the parameters of the default templates',
     ],
   ]);

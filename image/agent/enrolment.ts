@@ -4,6 +4,7 @@ import { sha256 } from '../../bootserver/enroll/digest.ts';
 import { extraData } from '../../bootserver/enroll/extra-data.ts';
 import {
   type Inventory,
+  type KeysReply,
   keysReply,
   PATHS,
   type ProofRequest,
@@ -65,7 +66,7 @@ export class NodeEnrolment {
   async enrol(server: BootServer): Promise<Decision> {
     const { session, commitment } = await server.post(PATHS.start, {}, startReply);
     const { identity, running } = this.#facts;
-    const { nonce } = await server.post(
+    const { nonce, credential } = await server.post(
       PATHS.keys,
       {
         session,
@@ -97,7 +98,8 @@ export class NodeEnrolment {
       csrKey: this.#spki,
       nonce: revealed,
     });
-    const reply = await server.post(PATHS.proof, { session, ...(await this.#proof(revealed)) }, statusReply);
+    const proof = await this.#proof(revealed, credential);
+    const reply = await server.post(PATHS.proof, { session, ...proof }, statusReply);
     this.#session = { id: session, words };
     return this.#decide(reply, words);
   }
@@ -109,13 +111,19 @@ export class NodeEnrolment {
     return this.#decide(await server.post(PATHS.status, { session: id }, statusReply, POLL_PATIENCE), words);
   }
 
-  async #proof(nonce: Buffer): Promise<Omit<ProofRequest, 'session'>> {
+  async #proof(nonce: Buffer, credential: KeysReply['credential']): Promise<Omit<ProofRequest, 'session'>> {
     const message = extraData(nonce, this.#csr, this.#facts.identity.hostKey);
     if (this.#facts.identity.tpm === null) {
-      return { quote: null, signature: sign('sha256', message, this.#key).toString('base64') };
+      return { secret: null, quote: null, signature: sign('sha256', message, this.#key).toString('base64') };
     }
+    if (credential === null)
+      throw new BootwaveError({
+        code: 'SERVER_ANSWER',
+        what: 'the boot server sent no credential for the TPM of this machine',
+      });
+    const { secret } = await this.#askHelper({ operation: 'activate', ...credential });
     const quote = await this.#askHelper({ operation: 'quote', extraData: message.toString('hex') });
-    return { quote, signature: null };
+    return { secret, quote, signature: null };
   }
 
   #decide(reply: StatusReply, words: readonly string[]): Decision {

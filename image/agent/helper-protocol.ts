@@ -9,6 +9,12 @@ import type { Smbios } from './smbios.ts';
 export const helperRequest = z.discriminatedUnion('operation', [
   z.strictObject({ operation: z.literal('identify') }),
   z.strictObject({
+    operation: z.literal('activate'),
+    /** Base64, see `keysReply.credential`. */
+    blob: z.string().check(z.maxLength(512)),
+    seed: z.string().check(z.maxLength(2048)),
+  }),
+  z.strictObject({
     operation: z.literal('quote'),
     extraData: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   }),
@@ -40,6 +46,8 @@ export type HelperQuote = { attest: string; signature: string; pcrs: Record<stri
 
 export type HelperResults = {
   identify: HelperIdentity;
+  /** Hex. */
+  activate: { secret: string };
   quote: HelperQuote;
   /** Answered before the machine restarts. */
   'enrol-secure-boot': Record<string, never>;

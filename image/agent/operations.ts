@@ -59,6 +59,11 @@ export const OPERATIONS: Operations = {
     };
   },
 
+  async activate({ blob, seed }, places) {
+    const secret = await tpmOf(places).activate(Buffer.from(blob, 'base64'), Buffer.from(seed, 'base64'));
+    return { secret: secret.toString('hex') };
+  },
+
   async quote({ extraData }, places) {
     const quote = await tpmOf(places).quote(Buffer.from(extraData, 'hex'));
     return {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun, run } from '../../base/run.ts';
@@ -29,6 +29,9 @@ export type TpmIdentity = {
   manufacturer: string;
   firmware: string;
 };
+
+/** How tpm2-tools keep a credential in a file: magic and version, then TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET. */
+const CREDENTIAL_FILE = Buffer.from('badcc0de00000001', 'hex');
 
 export type QuoteFiles = { attest: Buffer; signature: Buffer; pcrs: Record<string, string> };
 
@@ -68,12 +71,13 @@ export class Tpm {
         ...['-m', file('attest'), '-s', file('signature'), '-o', file('pcrs')],
       ];
       const first = await this.#run('tpm2_quote', args);
+      await this.#flush();
       if (first.code !== 0) {
         // The saved context does not outlive a reset of the TPM; the key does.
         await this.#makeAttestationKey();
         await this.#must('tpm2_quote', args);
+        await this.#flush();
       }
-      await this.#flush();
       const values = await readFile(file('pcrs'));
       if (values.length !== QUOTED_PCRS.length * 32) {
         throw new BootwaveError({ code: 'TPM_BANK', what: 'this TPM has no SHA-256 bank with all PCRs' });
@@ -87,18 +91,82 @@ export class Tpm {
     });
   }
 
+  /**
+   * TPM2_ActivateCredential: the TPM gives the secret out when it holds the EK's private half and the AK that the
+   * credential names (TPM 2.0 Part 3, 12.5; Part 1, 24).
+   * @param blob TPM2B_ID_OBJECT
+   * @param seed TPM2B_ENCRYPTED_SECRET
+   * @throws BootwaveError `TPM_ACTIVATION` when the credential was made for another EK or AK
+   */
+  async activate(blob: Uint8Array, seed: Uint8Array): Promise<Buffer> {
+    return this.#inScratch(async (scratch) => {
+      const file = (name: string) => join(scratch, name);
+      await writeFile(file('credential'), Buffer.concat([CREDENTIAL_FILE, blob, seed]));
+      const attempt = async (ek: string) => {
+        const session = await this.#endorsementSession(scratch);
+        const { code } = await this.#run('tpm2_activatecredential', [
+          ...['-c', this.#akContext, '-C', ek, '-P', `session:${session}`],
+          ...['-i', file('credential'), '-o', file('secret')],
+        ]);
+        await this.#run('tpm2_flushcontext', [session]);
+        await this.#flush();
+        return code === 0;
+      };
+      if (await attempt(await this.#endorsementContext(scratch))) return readFile(file('secret'));
+      // Saved contexts do not outlive a reset of the TPM; the keys do.
+      await this.#makeAttestationKey();
+      await rm(this.#ekContext, { force: true });
+      if (await attempt(await this.#endorsementContext(scratch))) return readFile(file('secret'));
+      throw new BootwaveError({
+        code: 'TPM_ACTIVATION',
+        what: "the TPM does not open the boot server's credential",
+        next: 'was the TPM cleared, or its module replaced, since this machine started? Restart it',
+      });
+    });
+  }
+
   get #akContext(): string {
     return join(this.#folder, 'ak.ctx');
   }
 
+  get #ekContext(): string {
+    return join(this.#folder, 'ek.ctx');
+  }
+
+  /** The EK may be used by whoever holds the endorsement hierarchy (TCG EK Credential Profile 2.5, B.6.2). */
+  async #endorsementSession(scratch: string): Promise<string> {
+    const session = join(scratch, 'session.ctx');
+    await this.#must('tpm2_startauthsession', ['--policy-session', '-S', session]);
+    await this.#must('tpm2_policysecret', ['-S', session, '-c', 'e']);
+    return session;
+  }
+
   async #endorsementKey(scratch: string): Promise<Buffer> {
+    return (await this.#persistentEndorsementKey(scratch)) ?? this.#makeEndorsementKey(scratch);
+  }
+
+  /** @returns what tpm2-tools take for the EK: its handle, or the file of its context */
+  async #endorsementContext(scratch: string): Promise<string> {
+    if ((await this.#persistentEndorsementKey(scratch)) !== null) return EK_HANDLE;
+    const saved = await access(this.#ekContext).then(
+      () => true,
+      () => false,
+    );
+    if (!saved) await this.#makeEndorsementKey(scratch);
+    return this.#ekContext;
+  }
+
+  async #persistentEndorsementKey(scratch: string): Promise<Buffer | null> {
     const file = join(scratch, 'ek.pub');
-    const persistent = await this.#run('tpm2_readpublic', ['-c', EK_HANDLE, '-f', 'tss', '-o', file]);
-    if (persistent.code === 0) {
-      const bytes = await readFile(file);
-      if (bytes.toString('hex', 2).startsWith(EK_TEMPLATE)) return bytes;
-    }
-    await this.#must('tpm2_createek', ['-G', 'rsa', '-c', join(scratch, 'ek.ctx'), '-u', file, '-f', 'tss']);
+    const { code } = await this.#run('tpm2_readpublic', ['-c', EK_HANDLE, '-f', 'tss', '-o', file]);
+    const bytes = code === 0 ? await readFile(file) : Buffer.alloc(0);
+    return bytes.toString('hex', 2).startsWith(EK_TEMPLATE) ? bytes : null;
+  }
+
+  /** The context is kept for `activate`: a discrete TPM looks for the primes for half a minute. */
+  async #makeEndorsementKey(scratch: string): Promise<Buffer> {
+    const file = join(scratch, 'ek.pub');
+    await this.#must('tpm2_createek', ['-G', 'rsa', '-c', this.#ekContext, '-u', file, '-f', 'tss']);
     await this.#flush();
     return readFile(file);
   }

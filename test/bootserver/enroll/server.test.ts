@@ -1,11 +1,10 @@
 import { createPublicKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import { run } from '../../../base/run.ts';
 import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
 import { sha256 } from '../../../bootserver/enroll/digest.ts';
 import { extraData } from '../../../bootserver/enroll/extra-data.ts';
@@ -20,6 +19,7 @@ import { enrolmentWords } from '../../../bootserver/enroll/words.ts';
 import { der, TAG } from '../../../image/agent/der.ts';
 import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
 import { HonestNode, makeKey, RUNNING, Wire } from './support/node.ts';
+import { RogueTpm, SOUND } from './support/rogue.ts';
 import { SoftwareTpm } from './support/swtpm.ts';
 
 const fleet = await Fleet.make();
@@ -30,6 +30,7 @@ await mkdir(tpmFolder);
 await mkdir(otherFolder);
 const software = await new SoftwareTpm(tpmFolder).start();
 const otherSoftware = await new SoftwareTpm(otherFolder).start();
+const rogue = new RogueTpm(tpmFolder, software);
 const node = await HonestNode.withTpm(tpmFolder, software);
 const other = await HonestNode.withTpm(otherFolder, otherSoftware);
 
@@ -68,21 +69,21 @@ function nothingChanged(t: ExecutionContext, { directory }: TestServer, code: st
 
 async function openSession(wire: Wire, machine: HonestNode) {
   const { session, commitment } = await wire.start();
-  const { nonce } = await wire.keys(machine.keysRequest(session));
-  return { session, commitment, nonce };
+  return { session, commitment, ...(await wire.keys(machine.keysRequest(session))) };
 }
 
 async function enrol(wire: Wire, machine: HonestNode) {
-  const { session, nonce } = await openSession(wire, machine);
-  const reply = await wire.server.post(PATHS.proof, await machine.proofRequest(session, nonce), statusReply);
-  return { session, nonce, reply };
+  const opened = await openSession(wire, machine);
+  const reply = await wire.server.post(PATHS.proof, await machine.proofRequest(opened), statusReply);
+  return { ...opened, reply };
 }
 
 test('a machine with a TPM waits, is approved with the words it shows itself, and its heartbeat counts', async (t) => {
   const { server, wire, directory } = await setup(t);
-  const { session, commitment, nonce } = await openSession(wire, node);
+  const opened = await openSession(wire, node);
+  const { session, commitment, nonce } = opened;
   t.is(sha256(Buffer.from(nonce, 'hex')).toString('hex'), commitment);
-  const reply = await wire.server.post(PATHS.proof, await node.proofRequest(session, nonce), statusReply);
+  const reply = await wire.server.post(PATHS.proof, await node.proofRequest(opened), statusReply);
   const ek = Buffer.from(node.tpm!.ek, 'base64');
   const words = enrolmentWords({
     fleetRoot: sha256(new X509Certificate(fleet.root).raw),
@@ -152,8 +153,7 @@ test('a rejected machine is told why', async (t) => {
 
 test('a nonce proves once', async (t) => {
   const { wire, directory } = await setup(t);
-  const { session, nonce } = await openSession(wire, node);
-  const proof = await node.proofRequest(session, nonce);
+  const proof = await node.proofRequest(await openSession(wire, node));
   await wire.send(PATHS.proof, proof);
   await refusedWith(t, 'NONCE_SPENT', wire.send(PATHS.proof, proof));
   t.is(directory.enrolments.length, 1);
@@ -162,19 +162,16 @@ test('a nonce proves once', async (t) => {
 test('a proof of another session is refused', async (t) => {
   const { server, wire } = await setup(t);
   const first = await openSession(wire, node);
-  const proof = await node.proofRequest(first.session, first.nonce);
+  const { quote } = await node.proofRequest(first);
   const second = await openSession(wire, node);
-  await refusedWith(t, 'QUOTE_EXTRA_DATA', wire.send(PATHS.proof, { ...proof, session: second.session }));
+  const fresh = await node.proofRequest(second);
+  await refusedWith(t, 'QUOTE_EXTRA_DATA', wire.send(PATHS.proof, { ...fresh, quote }));
   nothingChanged(t, server, 'QUOTE_EXTRA_DATA');
   t.is(
     server.directory.refusals[0]!.id,
     `tpm-${sha256(Buffer.from(node.tpm!.ek, 'base64').subarray(2)).toString('hex')}`,
   );
-  await refusedWith(
-    t,
-    'SESSION_UNKNOWN',
-    wire.send(PATHS.proof, await node.proofRequest(second.session, second.nonce)),
-  );
+  await refusedWith(t, 'SESSION_UNKNOWN', wire.send(PATHS.proof, fresh));
 });
 
 test('keys are fixed once, and nothing goes out of turn', async (t) => {
@@ -183,7 +180,7 @@ test('keys are fixed once, and nothing goes out of turn', async (t) => {
   await refusedWith(
     t,
     'SESSION_OUT_OF_TURN',
-    wire.send(PATHS.proof, { session, quote: null, signature: '' }),
+    wire.send(PATHS.proof, { session, secret: null, quote: null, signature: '' }),
   );
   await wire.keys(node.keysRequest(session));
   await refusedWith(t, 'SESSION_OUT_OF_TURN', wire.keys(other.keysRequest(session)));
@@ -193,9 +190,11 @@ test('keys are fixed once, and nothing goes out of turn', async (t) => {
 
 test('a quote of another TPM is refused', async (t) => {
   const { server, wire } = await setup(t);
-  const { session, nonce } = await openSession(wire, node);
-  const { quote } = await other.proofRequest(session, nonce);
-  await refusedWith(t, 'QUOTE_SIGNATURE', wire.send(PATHS.proof, { session, quote, signature: null }));
+  const opened = await openSession(wire, node);
+  const honest = await node.proofRequest(opened);
+  const message = Buffer.from(quotedExtraData(node, opened.nonce), 'hex');
+  const quote = await other.work!.quote(message);
+  await refusedWith(t, 'QUOTE_SIGNATURE', wire.send(PATHS.proof, { ...honest, quote }));
   nothingChanged(t, server, 'QUOTE_SIGNATURE');
 });
 
@@ -205,80 +204,32 @@ for (const [title, bend] of [
 ] as const) {
   test(`a ${title} that was swapped after the quote is refused`, async (t) => {
     const { server, wire } = await setup(t);
-    const honest = await wire.start();
     const bent: HonestNode = Object.assign(Object.create(node), bend);
-    const { nonce } = await wire.keys(bent.keysRequest(honest.session));
-    await refusedWith(
-      t,
-      'QUOTE_EXTRA_DATA',
-      wire.send(PATHS.proof, await node.proofRequest(honest.session, nonce)),
-    );
+    const opened = await openSession(wire, bent);
+    await refusedWith(t, 'QUOTE_EXTRA_DATA', wire.send(PATHS.proof, await node.proofRequest(opened)));
     nothingChanged(t, server, 'QUOTE_EXTRA_DATA');
   });
 }
 
 test('PCR values other than the quoted ones are refused', async (t) => {
   const { server, wire } = await setup(t);
-  const { session, nonce } = await openSession(wire, node);
-  const { quote } = await node.proofRequest(session, nonce);
-  const pcrs = { ...quote!.pcrs, 7: 'ff'.repeat(32) };
-  await refusedWith(
-    t,
-    'QUOTE_PCRS',
-    wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
-  );
+  const proof = await node.proofRequest(await openSession(wire, node));
+  const pcrs = { ...proof.quote!.pcrs, 7: 'ff'.repeat(32) };
+  await refusedWith(t, 'QUOTE_PCRS', wire.send(PATHS.proof, { ...proof, quote: { ...proof.quote, pcrs } }));
   nothingChanged(t, server, 'QUOTE_PCRS');
 });
 
 test('a machine with a TPM cannot prove itself by a signature instead', async (t) => {
   const { server, wire } = await setup(t);
-  const { session } = await openSession(wire, node);
+  const proof = await node.proofRequest(await openSession(wire, node));
   const signature = sign('sha256', Buffer.alloc(32), node.key).toString('base64');
-  await refusedWith(t, 'PROOF_MISSING', wire.send(PATHS.proof, { session, quote: null, signature }));
+  await refusedWith(t, 'PROOF_MISSING', wire.send(PATHS.proof, { ...proof, quote: null, signature }));
   nothingChanged(t, server, 'PROOF_MISSING');
 });
 
-/** Keys and quotes of the same TPM that no honest agent makes. */
-async function tool(name: string, ...args: string[]): Promise<void> {
-  await software.exclusive(async () => {
-    const { code, stderr } = await run(name, args, { env: software.environment, cwd: tpmFolder });
-    if (code !== 0) throw new Error(`${name}: ${stderr}`);
-    await run('tpm2_flushcontext', ['-t'], { env: software.environment });
-  });
-}
-
-async function rogueKey(
-  name: string,
-  hierarchy: string,
-  algorithm: string,
-  attributes: string,
-): Promise<string> {
-  await tool(
-    'tpm2_createprimary',
-    ...['-C', hierarchy, '-g', 'sha256', '-G', algorithm, '-a', attributes],
-    ...['-c', `${name}.ctx`, '-f', 'tss', '-o', `${name}.pub`],
-  );
-  return (await readFile(join(tpmFolder, `${name}.pub`))).toString('base64');
-}
-
-async function rogueQuote(name: string, selection: string, extra: string) {
-  const file = (end: string) => `${name}.${end}`;
-  await tool(
-    'tpm2_quote',
-    ...['-c', file('ctx'), '-g', 'sha256', '-l', selection, '-q', extra],
-    ...['-m', file('msg'), '-s', file('sig'), '-o', file('pcr'), '-F', 'values'],
-  );
-  const [attest, signature] = await Promise.all(
-    ['msg', 'sig'].map((end) => readFile(join(tpmFolder, file(end)), 'base64')),
-  );
-  return { attest: attest!, signature: signature! };
-}
-
-const SOUND = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
-
 test.serial('an AK that is not restricted is refused before the nonce is shown', async (t) => {
   const { server, wire } = await setup(t);
-  const ak = await rogueKey('loose', 'e', 'ecc256:ecdsa-sha256:null', SOUND.replace('restricted|', ''));
+  const ak = await rogue.key('loose', 'e', SOUND.replace('restricted|', ''));
   const { session } = await wire.start();
   const keys = { ...node.keysRequest(session), tpm: { ...node.tpm!, ak } };
   await refusedWith(t, 'AK_UNSUITABLE', wire.keys(keys));
@@ -287,16 +238,17 @@ test.serial('an AK that is not restricted is refused before the nonce is shown',
 
 test.serial('an AK that hangs in the owner hierarchy is refused', async (t) => {
   const { server, wire } = await setup(t);
-  const ak = await rogueKey('owner', 'o', 'ecc256:ecdsa-sha256:null', SOUND);
+  const ak = await rogue.key('owner', 'o', SOUND);
   const bent: HonestNode = Object.assign(Object.create(node), { tpm: { ...node.tpm!, ak } });
-  const { session, nonce } = await openSession(wire, bent);
-  const extra = await quotedExtraData(bent, nonce);
-  const quote = await rogueQuote('owner', 'sha256:0,1,2,3,4,5,6,7,11,12,13', extra);
-  const { pcrs } = (await node.proofRequest(session, nonce)).quote!;
+  const { session, nonce, credential } = await openSession(wire, bent);
+  const secret = await rogue.activate('owner', credential!);
+  const extra = quotedExtraData(bent, nonce);
+  const quote = await rogue.quote('owner', 'sha256:0,1,2,3,4,5,6,7,11,12,13', extra);
+  const { pcrs } = await node.work!.quote(Buffer.alloc(32));
   await refusedWith(
     t,
     'QUOTE_SIGNER',
-    wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
+    wire.send(PATHS.proof, { session, secret, quote: { ...quote, pcrs }, signature: null }),
   );
   nothingChanged(t, server, 'QUOTE_SIGNER');
 });
@@ -308,21 +260,18 @@ for (const selection of [
 ]) {
   test.serial(`a quote over ${selection} is refused`, async (t) => {
     const { server, wire } = await setup(t);
-    const ak = await rogueKey('partial', 'e', 'ecc256:ecdsa-sha256:null', SOUND);
+    const ak = await rogue.key('partial', 'e', SOUND);
     t.is(ak, node.tpm!.ak, 'the same template gives the same key');
-    const { session, nonce } = await openSession(wire, node);
-    const quote = await rogueQuote('partial', selection, await quotedExtraData(node, nonce));
-    const { pcrs } = (await node.proofRequest(session, nonce)).quote!;
-    await refusedWith(
-      t,
-      'QUOTE_SELECTION',
-      wire.send(PATHS.proof, { session, quote: { ...quote, pcrs }, signature: null }),
-    );
+    const opened = await openSession(wire, node);
+    const quote = await rogue.quote('partial', selection, quotedExtraData(node, opened.nonce));
+    const honest = await node.proofRequest(opened);
+    const { pcrs } = honest.quote!;
+    await refusedWith(t, 'QUOTE_SELECTION', wire.send(PATHS.proof, { ...honest, quote: { ...quote, pcrs } }));
     nothingChanged(t, server, 'QUOTE_SELECTION');
   });
 }
 
-async function quotedExtraData(machine: HonestNode, nonce: string): Promise<string> {
+function quotedExtraData(machine: HonestNode, nonce: string): string {
   return extraData(Buffer.from(nonce, 'hex'), machine.csr, machine.hostKey).toString('hex');
 }
 
@@ -349,16 +298,14 @@ test('an EK that could be made in software is refused', async (t) => {
   nothingChanged(t, server, 'EK_UNSUITABLE');
 });
 
-test('a second machine with the EK of an approved node is refused', async (t) => {
-  const { wire, directory } = await setup(t);
-  const { reply } = await enrol(wire, node);
-  directory.decisions.set(reply.id, { state: 'approved', name: 'n1' });
-  await enrol(wire, node);
-  const certificate = directory.certificates.get(reply.id);
-  const thief: HonestNode = Object.assign(Object.create(other), { tpm: { ...other.tpm!, ek: node.tpm!.ek } });
-  await refusedWith(t, 'NODE_KEY_CHANGED', enrol(wire, thief));
-  t.is(directory.certificates.get(reply.id), certificate);
-  t.like(directory.refusals[0], { code: 'NODE_KEY_CHANGED', id: reply.id });
+test('an EK to which nothing can be encrypted is refused before the nonce is shown', async (t) => {
+  const { server, wire } = await setup(t);
+  const { session } = await wire.start();
+  const ek = Buffer.from(node.tpm!.ek, 'base64');
+  ek[ek.length - 1]! &= 0xfe;
+  const tpm = { ...node.tpm!, ek: ek.toString('base64') };
+  await refusedWith(t, 'EK_UNSUITABLE', wire.keys({ ...node.keysRequest(session), tpm }));
+  nothingChanged(t, server, 'EK_UNSUITABLE');
 });
 
 /** Anything at all, over TLS that the server accepts. */
@@ -402,7 +349,7 @@ test('what a refusal says holds nothing that a terminal would obey', async (t) =
   const { server } = await setup(t);
   const pcrs = { '\u001b[2J\nfaked line': 'x' };
   const quote = { attest: 'AA==', signature: 'AA==', pcrs };
-  const body = JSON.stringify({ session: '0'.repeat(32), quote, signature: null });
+  const body = JSON.stringify({ session: '0'.repeat(32), secret: null, quote, signature: null });
   t.is((await raw(server, PATHS.proof, body, {})).status, 400);
   t.regex(server.directory.refusals[0]?.what ?? '', /at: quote\.pcrs\.[\w?]+$/);
 });
@@ -502,8 +449,7 @@ test('a certificate of the nodes CA that is not for clients names no node', (t) 
 
 test('two proofs at the same moment: one is read', async (t) => {
   const { wire, directory } = await setup(t);
-  const { session, nonce } = await openSession(wire, node);
-  const proof = await node.proofRequest(session, nonce);
+  const proof = await node.proofRequest(await openSession(wire, node));
   const outcomes = await Promise.allSettled([wire.send(PATHS.proof, proof), wire.send(PATHS.proof, proof)]);
   t.deepEqual(outcomes.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
   t.is(directory.enrolments.length, 1);
@@ -527,8 +473,8 @@ test('TLS below 1.3 gets no connection', async (t) => {
 test('while the fleet cannot be asked, machines are told to come back and nothing is audited', async (t) => {
   const { server, wire, directory } = await setup(t);
   directory.available = false;
-  const { session, nonce } = await openSession(wire, node);
-  await refusedWith(t, 'SERVER_UNREACHABLE', wire.send(PATHS.proof, await node.proofRequest(session, nonce)));
+  const proof = await node.proofRequest(await openSession(wire, node));
+  await refusedWith(t, 'SERVER_UNREACHABLE', wire.send(PATHS.proof, proof));
   t.deepEqual(server.directory.refusals, []);
 });
 

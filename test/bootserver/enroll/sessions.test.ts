@@ -5,7 +5,7 @@ import type { FixedKeys } from '../../../bootserver/enroll/fixed-keys.ts';
 import { REFUSAL_LIMITS, RefusalGate } from '../../../bootserver/enroll/refusals.ts';
 import { Sessions } from '../../../bootserver/enroll/sessions.ts';
 
-const keys = {} as FixedKeys;
+const keys = { tpm: null } as FixedKeys;
 const limits = { sessions: 6, sessionsPerAddress: 3, proofWithin: 100, sessionLife: 1000 };
 
 function store() {

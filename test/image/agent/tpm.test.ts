@@ -1,9 +1,10 @@
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../base/run.ts';
+import { makeCredential } from '../../../bootserver/enroll/credential.ts';
 import { QUOTED_PCRS } from '../../../bootserver/enroll/protocol.ts';
 import { verifyQuote } from '../../../bootserver/enroll/quote.ts';
 import {
@@ -54,6 +55,34 @@ test.serial('a quote holds, also when the saved key context died with a reset of
   t.notThrows(verifyQuote.bind(null, await tpm().quote(extraData), expected));
 });
 
+test.serial(
+  'a credential opens, also when the saved key contexts died with a reset of the TPM',
+  async (t) => {
+    const { ek, ak } = await tpm().identify();
+    const secret = randomBytes(32);
+    const { blob, seed } = makeCredential(parseTpmPublic(ek, 'EK'), parseTpmPublic(ak, 'AK').name, secret);
+    t.deepEqual(await tpm().activate(blob, seed), secret);
+    await software.stop();
+    await software.start();
+    t.deepEqual(await tpm().activate(blob, seed), secret);
+    await rm(work, { recursive: true });
+    t.deepEqual(await tpm().activate(blob, seed), secret);
+    const { blob: foreign } = makeCredential(parseTpmPublic(ek, 'EK'), `000b${'00'.repeat(32)}`, secret);
+    await t.throwsAsync(tpm().activate(foreign, seed), { code: 'TPM_ACTIVATION' });
+  },
+);
+
+test.serial('nothing stays behind in the TPM, whatever became of a credential', async (t) => {
+  const loaded = async () => {
+    const caps = ['handles-transient', 'handles-loaded-session', 'handles-saved-session'];
+    const env = software.environment;
+    const found: string[] = [];
+    for (const cap of caps) found.push((await mustRun('tpm2_getcap', [cap], { env })).stdout);
+    return found.join('').trim();
+  };
+  t.is(await loaded(), '');
+});
+
 test.serial('PCR values come with their index', async (t) => {
   await mustRun('tpm2_pcrextend', [`12:sha256=${'11'.repeat(32)}`], { env: software.environment });
   const { pcrs } = await tpm().quote(Buffer.alloc(32));
@@ -78,6 +107,10 @@ test.serial(
     await tool('tpm2_evictcontrol', '-C', 'o', '-c', '0x81010001');
     await tool('tpm2_createek', '-G', 'rsa', '-c', '0x81010001', '-u', 'ek.pub');
     t.deepEqual((await tpm().identify()).ek, ek);
+    const secret = randomBytes(32);
+    const { ak } = await tpm().identify();
+    const { blob, seed } = makeCredential(parseTpmPublic(ek, 'EK'), parseTpmPublic(ak, 'AK').name, secret);
+    t.deepEqual(await tpm().activate(blob, seed), secret);
   },
 );
 

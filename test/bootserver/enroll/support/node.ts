@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 import { extraData } from '../../../../bootserver/enroll/extra-data.ts';
 import {
   type Inventory,
+  type KeysReply,
   type KeysRequest,
   keysReply,
   PATHS,
@@ -66,21 +67,26 @@ export class Wire {
   }
 }
 
+/** What a session holds once the keys are fixed. */
+export type Opened = { session: string } & KeysReply;
+
+type TpmWork = {
+  quote(extra: Buffer): Promise<NonNullable<ProofRequest['quote']>>;
+  activate(credential: NonNullable<KeysReply['credential']>): Promise<string>;
+};
+
 /** What an honest machine sends in a session. */
 export class HonestNode {
   readonly tpm: { ek: string; ekCertificate: null; ak: string } | null;
-  readonly quote: ((extra: Buffer) => Promise<NonNullable<ProofRequest['quote']>>) | null;
+  readonly work: TpmWork | null;
   readonly hostKey = makeHostKey().line;
   readonly inventory: Inventory;
   key: KeyObject;
   csr: Buffer;
 
-  constructor(
-    tpm: HonestNode['tpm'],
-    quote: ((extra: Buffer) => Promise<NonNullable<ProofRequest['quote']>>) | null,
-  ) {
+  constructor(tpm: HonestNode['tpm'], work: TpmWork | null) {
     this.tpm = tpm;
-    this.quote = quote;
+    this.work = work;
     this.inventory = INVENTORY;
     ({ key: this.key, csr: this.csr } = makeKey());
   }
@@ -90,9 +96,15 @@ export class HonestNode {
     const { ek, ak } = await software.exclusive(() => tpm.identify());
     return new HonestNode(
       { ek: ek.toString('base64'), ekCertificate: null, ak: ak.toString('base64') },
-      async (extra) => {
-        const { attest, signature, pcrs } = await software.exclusive(() => tpm.quote(extra));
-        return { attest: attest.toString('base64'), signature: signature.toString('base64'), pcrs };
+      {
+        async quote(extra) {
+          const { attest, signature, pcrs } = await software.exclusive(() => tpm.quote(extra));
+          return { attest: attest.toString('base64'), signature: signature.toString('base64'), pcrs };
+        },
+        async activate({ blob, seed }) {
+          const bytes = [Buffer.from(blob, 'base64'), Buffer.from(seed, 'base64')] as const;
+          return (await software.exclusive(() => tpm.activate(...bytes))).toString('hex');
+        },
       },
     );
   }
@@ -109,12 +121,14 @@ export class HonestNode {
     };
   }
 
-  async proofRequest(session: string, nonce: string): Promise<ProofRequest> {
+  async proofRequest({ session, nonce, credential }: Opened): Promise<ProofRequest> {
     const message = extraData(Buffer.from(nonce, 'hex'), this.csr, this.hostKey);
-    if (this.quote === null) {
-      return { session, quote: null, signature: sign('sha256', message, this.key).toString('base64') };
+    if (this.work === null || credential === null) {
+      const signature = sign('sha256', message, this.key).toString('base64');
+      return { session, secret: null, quote: null, signature };
     }
-    return { session, quote: await this.quote(message), signature: null };
+    const secret = await this.work.activate(credential);
+    return { session, secret, quote: await this.work.quote(message), signature: null };
   }
 }
 
