@@ -108,7 +108,7 @@ async function take(places: ConfigPlaces, step: Step): Promise<void> {
   if (step.do === 'restart') return places.restart(step.unit);
   if (step.do === 'sysctl') {
     const { key, value } = step;
-    await writeFile(sysctlFile(places, key), value, { flag: 'r+' }).catch((cause: NodeJS.ErrnoException) => {
+    await writeFile(sysctlFile(places, key), `${value}\n`).catch((cause: NodeJS.ErrnoException) => {
       throw new Error(`the kernel does not take ${value} for ${key} (${cause.code ?? cause.message})`);
     });
     // Some are cut to what the kernel thinks right, without an error.

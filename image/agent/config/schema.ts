@@ -146,20 +146,25 @@ function sorted<T>(record: Record<string, T>): Record<string, T> {
   return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-type Issues = { issues: readonly { path: readonly PropertyKey[]; message: string }[] };
+type Issues = { issues: readonly z.core.$ZodIssue[] };
 
 function malformed(error: Issues | string): BootwaveError {
-  const first = typeof error === 'string' ? undefined : error.issues[0];
-  const why =
-    typeof error === 'string'
-      ? error
-      : `${first?.path.map(String).join('.') || 'it'}: ${first?.message ?? 'unknown'}`;
+  const why = typeof error === 'string' ? error : wordsOf(error.issues[0]);
   return new BootwaveError({
     code: 'CONFIG_MALFORMED',
     what: `this is not a configuration: ${why}`,
     unchanged: 'the configuration in force stays in force',
     next: 'docs/configuration.md says what a configuration may hold; an older image may know less of it',
   });
+}
+
+function wordsOf(issue: z.core.$ZodIssue | undefined): string {
+  if (issue === undefined) return 'unknown';
+  const field = issue.path.map(String).join('.') || 'it';
+  // On the node, zod has no words of its own for most issues.
+  if (issue.code === 'unrecognized_keys')
+    return `${field} has a field that nothing knows: ${issue.keys.join(', ').slice(0, 80)}`;
+  return `${field}: ${issue.message}`;
 }
 
 function oversized(bytes: number): BootwaveError {

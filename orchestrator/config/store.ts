@@ -1,0 +1,130 @@
+/**
+ * Published node configurations. They stand in Redis, not in a folder, because any orchestrator may be the one that
+ * delivers them. A version is written once and never changed or removed: it is what a rollback goes back to.
+ */
+import type { Redis } from 'ioredis';
+import * as z from 'zod';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import {
+  digestOf,
+  makeDocument,
+  type NodeConfiguration,
+  readDocument,
+} from '../../image/agent/config/schema.ts';
+import { compareVersions } from '../../image/build/version.ts';
+import { auditLine } from '../fleet/audit.ts';
+import { commit } from '../fleet/commit.ts';
+import type { By } from '../fleet/fleet.ts';
+import { CONFIG_KEYS } from './keys.ts';
+
+const publishedSchema = z.object({
+  version: z.string(),
+  /** Of the document's bytes: what orders name. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** The bytes, which are UTF-8. */
+  document: z.string(),
+  author: z.string(),
+  /** Milliseconds since the epoch. */
+  at: z.number(),
+});
+export type PublishedConfig = z.infer<typeof publishedSchema>;
+
+/** Characters of a file that is to be published; the document itself is smaller (CONFIG_LIMITS). */
+const MOST_TEXT = 1024 * 1024;
+
+/**
+ * Publishes a configuration as a person wrote it.
+ * @param text JSON
+ * @returns what is published now; the same again when this very configuration was published before
+ * @throws BootwaveError `CONFIG_MALFORMED` naming the field, `CONFIG_OVERSIZED`, `CONFIG_VERSION_EXISTS`
+ */
+export async function publishConfig(
+  redis: Redis,
+  text: string,
+  version: string,
+  by: By,
+): Promise<PublishedConfig> {
+  const document = makeDocument(parse(text), version);
+  const body: PublishedConfig = {
+    version,
+    sha256: digestOf(document),
+    document: document.toString('utf8'),
+    author: by.actor,
+    at: by.at,
+  };
+  const done = await commit(redis, {
+    records: [
+      {
+        key: CONFIG_KEYS.config(version),
+        expect: null,
+        next: { state: 'published', epoch: 1, body: JSON.stringify(body) },
+      },
+    ],
+    ops: [{ op: 'join', key: CONFIG_KEYS.all, value: version }],
+    audit: [
+      auditLine({
+        at: by.at,
+        actor: by.actor,
+        action: 'publish-config',
+        reason: `configuration ${version}`,
+        detail: { version, sha256: body.sha256 },
+      }),
+    ],
+  });
+  if (done.result === 'done') return body;
+  const there = await readConfig(redis, version);
+  if (there.sha256 === body.sha256) return there;
+  throw new BootwaveError({
+    code: 'CONFIG_VERSION_EXISTS',
+    what: `configuration ${version} is already published and says something else`,
+    unchanged: 'the published configuration was not touched',
+    next: 'choose a version that was never used: nodes and records know a configuration by its name',
+  });
+}
+
+/** @throws BootwaveError `CONFIG_UNKNOWN`, `CONFIG_DAMAGED` */
+export async function readConfig(redis: Redis, version: string): Promise<PublishedConfig> {
+  const body = await redis.hget(CONFIG_KEYS.config(version), 'body');
+  if (body === null) {
+    throw new BootwaveError({
+      code: 'CONFIG_UNKNOWN',
+      what: `no configuration of version ${JSON.stringify(version.slice(0, 80))} is published`,
+      next: "see 'bootwave config list', or publish it: 'bootwave config publish FILE --version X'",
+    });
+  }
+  const published = publishedSchema.parse(JSON.parse(body));
+  if (digestOf(Buffer.from(published.document, 'utf8')) === published.sha256) return published;
+  throw new BootwaveError({
+    code: 'CONFIG_DAMAGED',
+    what: `the record of configuration ${version} does not hold what was published`,
+    unchanged: 'nothing was sent to any node',
+    next: 'restore the records from a backup, and find out who wrote to them',
+  });
+}
+
+/** All of them, the newest version first. */
+export async function listConfigs(redis: Redis): Promise<PublishedConfig[]> {
+  const versions = await redis.smembers(CONFIG_KEYS.all);
+  const all = await Promise.all(versions.map((version) => readConfig(redis, version)));
+  return all.sort((a, b) => compareVersions(b.version, a.version));
+}
+
+export function contentOf({ document }: PublishedConfig): NodeConfiguration {
+  return readDocument(Buffer.from(document, 'utf8'));
+}
+
+function parse(text: string): unknown {
+  let why = `is larger than ${MOST_TEXT} characters`;
+  if (text.length <= MOST_TEXT) {
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      why = `is not JSON: ${messageOf(cause)}`;
+    }
+  }
+  throw new BootwaveError({
+    code: 'CONFIG_MALFORMED',
+    what: `this is not a configuration: it ${why}`,
+    unchanged: 'nothing was published',
+  });
+}
