@@ -2,7 +2,7 @@
 import type { BootStep } from '../directory.ts';
 import type { Interval } from './coverage.ts';
 import type { Parts } from './parts.ts';
-import { image, initrd, linux } from './serve-image.ts';
+import { image, initrd, linux, update } from './serve-image.ts';
 import { loader } from './serve-loader.ts';
 import { script } from './serve-script.ts';
 
@@ -60,6 +60,7 @@ export const ROUTES: readonly Route[] = [
   route('/m/:mac/bootwave_:version.efi', image),
   route('/m/:mac/:version/linux', linux),
   route('/m/:mac/:version/initrd', initrd),
+  route('/images/bootwave_:version.efi', update),
   route('/loaders/:name', loader),
 ];
 

@@ -13,6 +13,14 @@ export async function image(asked: Asked, parts: Parts): Promise<Reply> {
   });
 }
 
+/** For a node that runs and updates its disk: no machine boots by it, so it is no step of a boot. */
+export async function update(asked: Asked, parts: Parts): Promise<Reply> {
+  const reply = await image(asked, parts);
+  if (reply.kind !== 'file') return reply;
+  const { boot: _, ...rest } = reply;
+  return rest;
+}
+
 export async function linux(asked: Asked, parts: Parts): Promise<Reply> {
   return section(asked, parts, '.linux', true);
 }

@@ -1,10 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { type Heartbeat, heartbeatReply, PATHS } from '../../bootserver/enroll/protocol.ts';
+import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../bootserver/enroll/protocol.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
   type Activity,
   type Command,
+  type Decision,
   type Event,
   type Failure,
   INITIAL,
@@ -23,6 +25,10 @@ export type Edges = {
   facts(): Promise<NodeFacts>;
   discover(thorough: boolean): Promise<readonly string[]>;
   heartbeat(): Promise<Heartbeat>;
+  /** A heartbeat was taken. `images` is the URL below which the boot server has its images. */
+  heard?(images: string | undefined): Promise<void>;
+  /** The machine has its certificate; `id` is its record's. */
+  approved?(id: string): Promise<void>;
   show(view: View): void;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -97,22 +103,31 @@ export class Agent {
       case 'enrol': {
         const decision = await this.#keys().enrol(this.#at(activity.url).plain);
         this.#dropMutual();
-        return { type: 'decided', decision };
+        return this.#decided(decision);
       }
       case 'poll':
-        return { type: 'decided', decision: await this.#keys().poll(this.#at(activity.url).plain) };
+        return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval } = await this.#mutual(activity.url).post(
+        const { interval, images } = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
           await edges.heartbeat(),
           heartbeatReply,
         );
+        await edges.heard?.(images);
         return { type: 'heard', interval };
       }
       case 'wait':
         await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);
         return { type: 'waited' };
     }
+  }
+
+  async #decided(decision: Decision): Promise<Event> {
+    if (decision.state === 'approved') {
+      const { subjectAltName } = new X509Certificate(this.#keys().credentials?.chain ?? '');
+      await this.#edges.approved?.(subjectAltName?.replace(`URI:${NODE_URI}`, '') ?? '');
+    }
+    return { type: 'decided', decision };
   }
 
   #keys(): NodeEnrolment {

@@ -7,28 +7,32 @@ export type AskHelper = <O extends HelperRequest['operation']>(
   request: Extract<HelperRequest, { operation: O }>,
 ) => Promise<HelperResults[O]>;
 
-/** Milliseconds: above what the slowest TPM takes. */
-const PATIENCE = 150_000;
+/** Milliseconds: above what the slowest TPM takes, and a slow disk for an image. */
+export const PATIENCE = { machine: 150_000, disk: 900_000 } as const;
 
 /**
+ * @typeParam Ask what the closed list behind that socket offers
  * @param path of the unix socket on which systemd starts a helper for each connection
+ * @param patience milliseconds for one operation
  * @throws BootwaveError the helper's own code, or `HELPER_UNREACHABLE`
  */
-export function helperAt(path: string): AskHelper {
-  return async <O extends HelperRequest['operation']>(request: Extract<HelperRequest, { operation: O }>) => {
-    const reply = JSON.parse(await exchange(path, `${JSON.stringify(request)}\n`)) as HelperReply<O>;
+export function helperAt<Ask = AskHelper>(path: string, patience: number = PATIENCE.machine): Ask {
+  const ask = async (request: { operation: string }) => {
+    const text = await exchange(path, `${JSON.stringify(request)}\n`, patience);
+    const reply = JSON.parse(text) as HelperReply<unknown>;
     if (!reply.ok) throw new BootwaveError(reply.error);
     return reply.result;
   };
+  return ask as Ask;
 }
 
-function exchange(path: string, line: string): Promise<string> {
+function exchange(path: string, line: string, patience: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (what: string, cause?: unknown) =>
       reject(new BootwaveError({ code: 'HELPER_UNREACHABLE', what: `the privileged helper ${what}`, cause }));
     let text = '';
     const socket = connect(path, () => socket.write(line));
-    socket.setEncoding('utf8').setTimeout(PATIENCE, () => socket.destroy(new Error('no answer')));
+    socket.setEncoding('utf8').setTimeout(patience, () => socket.destroy(new Error('no answer')));
     socket.on('data', (piece: string) => {
       text += piece;
     });

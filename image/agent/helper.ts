@@ -1,19 +1,11 @@
 /**
- * The privileged half of the agent: systemd starts it for one connection (bootwave-helper.socket), it does one thing
- * of a closed list as root, answers and ends.
+ * The privileged half of the agent: systemd starts it for one connection (bootwave-helper.socket, bootwave-disk.socket),
+ * it does one thing of the closed list that its command line names, as root, answers and ends.
  */
 import { Socket } from 'node:net';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { HELPER_LINE, helperRequest } from './helper-protocol.ts';
-import { type HelperPlaces, OPERATIONS } from './operations.ts';
-
-const places: HelperPlaces = {
-  sys: '/sys',
-  efivars: '/sys/firmware/efi/efivars',
-  fleet: '/usr/lib/bootwave/fleet',
-  run: '/run/bootwave',
-  environment: process.env,
-};
+import { HELPER_LISTS } from './helper-lists.ts';
+import { HELPER_LINE } from './helper-protocol.ts';
 
 async function readRequest(socket: Socket): Promise<string> {
   socket.setTimeout(10_000, () => socket.destroy(new Error('no request came')));
@@ -28,9 +20,11 @@ async function readRequest(socket: Socket): Promise<string> {
 }
 
 async function answer(line: string): Promise<unknown> {
-  const request = helperRequest.safeParse(JSON.parse(line));
-  if (!request.success) throw new BootwaveError({ code: 'HELPER_REQUEST', what: 'no such operation' });
-  return OPERATIONS[request.data.operation](request.data as never, places);
+  const list = HELPER_LISTS[process.argv[2] ?? ''];
+  const request = list?.request.safeParse(JSON.parse(line));
+  if (list === undefined || request?.success !== true)
+    throw new BootwaveError({ code: 'HELPER_REQUEST', what: 'no such operation' });
+  return list.perform(request.data);
 }
 
 const socket = new Socket({ fd: 0 });
@@ -40,6 +34,7 @@ try {
 } catch (error) {
   const code = error instanceof BootwaveError ? error.code : 'HELPER_FAULT';
   console.error(`bootwave-helper: ${code}: ${messageOf(error)}`);
-  reply = { ok: false, error: { code, what: messageOf(error).slice(0, 1000) } };
+  const { what, unchanged, next } = error instanceof BootwaveError ? error : { what: messageOf(error) };
+  reply = { ok: false, error: { code, what: what.slice(0, 1000), unchanged, next } };
 }
 socket.end(`${JSON.stringify(reply)}\n`, () => process.exit(0));

@@ -1,17 +1,29 @@
 /** The unprivileged half of the agent: finds the boot server, enrols this machine, and keeps it a member. */
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
+import { readOrderKeys } from '../../keys/order.ts';
 import { Agent } from './agent.ts';
+import type { AskConfig } from './config/operations.ts';
+import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
-import { helperAt } from './helper-client.ts';
+import type { AskDisk } from './disk/operations.ts';
+import { helperAt, PATIENCE } from './helper-client.ts';
 import { readHardware, readRunning } from './inventory.ts';
+import { LINK_SOCKET } from './link/protocol.ts';
+import { journal } from './member/journal.ts';
+import { Member } from './member/member.ts';
+import { DOWNLOADS, MEMORY } from './member/places.ts';
+import { beatHealth } from './member/vitals.ts';
 import { banner, screen } from './screen.ts';
 import { Terminals } from './terminals.ts';
 import { Watchdog } from './watchdog.ts';
 
 const PLACES = {
   root: '/usr/lib/bootwave/fleet/root.crt',
+  orderKeys: '/usr/lib/bootwave/fleet/order.pub',
   helper: '/run/bootwave/helper.sock',
+  disk: '/run/bootwave/disk.sock',
+  config: '/run/bootwave/config.sock',
   leases: '/run/systemd/netif/leases',
   osRelease: '/etc/os-release',
   sys: '/sys',
@@ -29,17 +41,49 @@ const addresses = () => localAddresses().map(({ address }) => address);
 let lastEvent = performance.now();
 new Watchdog(process.env, () => lastEvent).start(stop.signal);
 
+const member = new Member({
+  askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
+  askConfig: helperAt<AskConfig>(PLACES.config),
+  failedUnits: async () => (await askHelper({ operation: 'failed-units' })).units,
+  restart: async () => void (await askHelper({ operation: 'restart' })),
+  running,
+  orderKeys: readOrderKeys(readFileSync(PLACES.orderKeys, 'utf8')),
+  memory: MEMORY,
+  downloads: DOWNLOADS,
+  socketPath: LINK_SOCKET,
+  log: journal,
+  now: Date.now,
+  uptime: () => os.uptime() * 1000,
+  signal: stop.signal,
+});
+await member.start();
+
+function show(view: View): void {
+  member.connected(view.phase === 'healthy', view.notice ?? view.phase);
+  terminals.write(screen(view, addresses()));
+}
+
 await new Agent({
   rootPem: readFileSync(PLACES.root, 'utf8'),
-  askHelper,
+  // What the TPM quotes at the enrolment is what the link reports of this boot.
+  askHelper: async (request) => {
+    const answer = await askHelper(request);
+    if (request.operation === 'quote') member.quoted((answer as { pcrs: Record<string, string> }).pcrs['11']);
+    return answer;
+  },
   async facts() {
     const identity = await askHelper({ operation: 'identify' });
     terminals.write(banner({ version: running.version, ...identity.smbios }, addresses()));
     return { identity, hardware: await readHardware(PLACES.sys), running };
   },
   discover: (thorough) => discover(PLACES.leases, thorough),
-  heartbeat: async () => ({ running, uptime: os.uptime(), healthy: true, reason: '' }),
-  show: (view) => terminals.write(screen(view, addresses())),
+  async heartbeat() {
+    await member.refresh();
+    return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
+  },
+  heard: (images) => member.heard(images),
+  approved: (id) => member.approved(id),
+  show,
   now: Date.now,
   random: Math.random,
   signal: stop.signal,

@@ -179,6 +179,7 @@ async function buildSystem(
       'system-root.ts',
       'trim.ts',
       'keep.ts',
+      'links.ts',
       'elf.ts',
       'no-curl.ts',
       'no-curl.c',

@@ -1,7 +1,8 @@
-import { chmod, copyFile, lstat, mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
 import { buildRelay } from '../agent/link/relay/build.ts';
+import { LINKS } from './links.ts';
 import { checkUnits, lockAccounts, trim } from './trim.ts';
 
 export type RootInputs = {
@@ -29,6 +30,7 @@ export async function makeSystemRoot(root: string, inputs: RootInputs, signal?: 
   for (const path of ['etc/resolv.conf', 'etc/machine-id', 'etc/systemd/system'])
     await rm(join(root, path), { recursive: true, force: true });
   await copyStatics(inputs.statics, root);
+  await makeLinks(root);
   await mustRun('chroot', [root, 'systemd-sysusers'], options);
   await trim(root, [inputs.node]);
   await lockAccounts(root);
@@ -50,6 +52,16 @@ export async function makeSystemRoot(root: string, inputs: RootInputs, signal?: 
   await checkUnits(root, new Set(['/usr/lib/bootwave/node']));
 }
 
+async function makeLinks(root: string): Promise<void> {
+  for (const [path, target] of Object.entries(LINKS)) {
+    const link = join(root, path);
+    const folder = dirname(link);
+    if ((await mkdir(folder, { recursive: true })) !== undefined) await chmod(folder, 0o755);
+    await rm(link, { force: true });
+    await symlink(target, link);
+  }
+}
+
 /** Git keeps only the executable bit, and a umask may differ: permissions are set, never inherited. */
 async function copyStatics(from: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true });
@@ -60,9 +72,6 @@ async function copyStatics(from: string, to: string): Promise<void> {
       const there = await lstat(target).catch(() => undefined);
       await copyStatics(source, target);
       if (there === undefined) await chmod(target, 0o755);
-    } else if (entry.isSymbolicLink()) {
-      await rm(target, { force: true });
-      await symlink(await readlink(source), target);
     } else {
       await rm(target, { force: true });
       await copyFile(source, target);

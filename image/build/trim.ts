@@ -4,6 +4,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { mustRun } from '../../base/run.ts';
 import { neededBy, reach } from './elf.ts';
 import { DLOPENED, DROPPED, NOT_BEFORE_SYSINIT, PROGRAM_PREFIXES, PROGRAMS, UNUSED_UNITS } from './keep.ts';
+import { LINKS } from './links.ts';
 import { replaceCurl } from './no-curl.ts';
 
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
@@ -109,6 +110,10 @@ export async function walk(folder: string): Promise<string[]> {
  */
 export async function checkUnits(root: string, providedElsewhere: ReadonlySet<string>): Promise<void> {
   const missing: string[] = [];
+  for (const [path, target] of Object.entries(LINKS)) {
+    if (!target.startsWith('/') && (await stat(join(root, path)).catch(() => null)) === null)
+      missing.push(`${basename(target)} (${path})`);
+  }
   for (const path of await walk(join(root, 'usr/lib/systemd/system'))) {
     if (!path.endsWith('.service') || (await lstat(path)).isSymbolicLink()) continue;
     for (const [, program] of (await readFile(path, 'utf8')).matchAll(/^Exec\w+=[-@:+!]*(\/\S+)/gm)) {

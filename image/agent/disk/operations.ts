@@ -3,7 +3,7 @@
  * by its own look at disks, firmware variables and os-release what is safe; the agent only says what is wanted.
  */
 import { createReadStream } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
@@ -84,10 +84,12 @@ export type DiskPlaces = {
   loader: string;
   efivars: string;
   osRelease: string;
+  /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
+  blessed: string;
 };
 
-/** systemd.mount(5): named after /var/lib/bootwave/state. */
-const STATE_UNIT = 'var-lib-bootwave-state.mount';
+/** systemd.mount(5): named after /var/lib/bootwave. */
+const STATE_UNIT = 'var-lib-bootwave.mount';
 
 type Operations = {
   [O in DiskRequest['operation']]: (
@@ -144,21 +146,34 @@ export const DISK_OPERATIONS: Operations = {
     const { version: running } = await readRunning(places.osRelease);
     const { fromDisk } = await readLoader(places.efivars);
     const disk = installedDisk(await places.readDisks());
-    if (disk === null) return { blessed: null, reason: 'not on disk' };
-    return withImages(disk, places, 'rw', async (esp) => {
-      const plan = planConfirm(readSlots(await esp.list()), { running, fromDisk, healthy: true });
-      if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
-      await esp.rename(plan.rename.from, plan.rename.to);
-      return { blessed: plan.version, reason: '' };
-    });
+    const answer =
+      disk === null
+        ? { blessed: null, reason: 'not on disk' }
+        : await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    // It is healthy, so its trial is over, also where there was nothing to rename.
+    await writeFile(places.blessed, '');
+    return answer;
   },
 
   async 'state-mount'(_, places) {
     if (installedDisk(await places.readDisks()) === null) return { mounted: false };
-    await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 60_000 });
+    await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
+    // The agent's folders on a new file system; their owner is a fixed number (sysusers.d/bootwave.conf).
+    await mustRun('systemd-tmpfiles', ['--create', '--prefix=/var/lib/bootwave'], { timeout: 20_000 });
     return { mounted: true };
   },
 };
+
+async function bless(
+  esp: EspFiles,
+  running: string,
+  fromDisk: boolean,
+): Promise<DiskResults['release-bless']> {
+  const plan = planConfirm(readSlots(await esp.list()), { running, fromDisk, healthy: true });
+  if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
+  await esp.rename(plan.rename.from, plan.rename.to);
+  return { blessed: plan.version, reason: '' };
+}
 
 /** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */
 function installedDisk(disks: readonly DiskFacts[]): DiskFacts | null {

@@ -35,6 +35,8 @@ export type ReleaseParts = {
   imageUrl(version: string): string | null;
   /** Asks PID 1 for a restart; answers before it happens. */
   restart(): Promise<void>;
+  /** The disk was made bootable, and its state partition is mounted. */
+  installed?(): Promise<void>;
   /** Milliseconds since the epoch. */
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
@@ -69,9 +71,12 @@ export class Release implements ReleaseHandlers {
     return this.#state;
   }
 
-  /** Once per boot, before the link opens: finds out what became of the last activation. */
-  async afterBoot(): Promise<void> {
-    await this.#inTurn(async () => {
+  /**
+   * Once per boot, before the link opens: finds out what became of the last activation.
+   * @returns whether the image that runs is on trial: started from the disk and not blessed
+   */
+  async afterBoot(): Promise<boolean> {
+    return this.#inTurn(async () => {
       const { running, now } = this.#parts;
       const { files, loader } = await this.#look();
       await this.#change((record) =>
@@ -83,7 +88,13 @@ export class Release implements ReleaseHandlers {
           now: now(),
         }),
       );
+      return loader.fromDisk && loader.counted !== null;
     });
+  }
+
+  /** Writes the record again: the place where it is kept has become another one. */
+  async keep(): Promise<void> {
+    await this.#parts.records.write(await this.#read());
   }
 
   /**
@@ -171,9 +182,26 @@ export class Release implements ReleaseHandlers {
   }
 
   async cancel() {
+    const cancelled = await this.#stopStaging();
+    await this.#stay();
+    return { cancelled };
+  }
+
+  /** Ordered to run what runs already: nothing that was staged under another order may win the next boot. */
+  async #stay(): Promise<void> {
+    const order = this.#parts.order()?.order;
+    const { version } = this.#parts.running;
+    if (order?.mode !== 'installed' || order.image?.version !== version) return;
+    await this.#inTurn(async () => {
+      const { disk, loader } = await this.#look();
+      if (disk !== null && loader.fromDisk) await this.#parts.ask({ operation: 'release-activate', version });
+    });
+  }
+
+  async #stopStaging(): Promise<boolean> {
     const run = this.#run;
     // What is fetched completely is on its way onto the disk, which is not left half done.
-    if (run?.state !== 'going' || run.staging.done === run.staging.total) return { cancelled: false };
+    if (run?.state !== 'going' || run.staging.done === run.staging.total) return false;
     run.stop.abort(
       new BootwaveError({
         code: 'STAGE_CANCELLED',
@@ -182,7 +210,7 @@ export class Release implements ReleaseHandlers {
       }),
     );
     await run.result.catch(() => {});
-    return { cancelled: true };
+    return true;
   }
 
   async forgive({ epoch }: { epoch: number }) {
@@ -282,6 +310,7 @@ export class Release implements ReleaseHandlers {
     return this.#inTurn(async () => {
       const { file } = await ask({ operation: 'disk-install', disk: null, wipe, image });
       await ask({ operation: 'state-mount' });
+      await this.#parts.installed?.();
       return { file, already: false, dropped: [] };
     });
   }

@@ -17,6 +17,7 @@ const places: DiskPlaces = {
   loader: '/run/loader.efi',
   efivars: '/run/efivars',
   osRelease: '/run/os-release',
+  blessed: '/run/blessed',
 };
 const content = Buffer.alloc(3_000_000, 'bootwave');
 const image = {

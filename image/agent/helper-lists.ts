@@ -1,0 +1,53 @@
+/** The closed lists of what root does for the agent, one per unit: each unit has only the rights that its list needs. */
+import type * as z from 'zod/mini';
+import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operations.ts';
+import { readDisks } from './disk/facts.ts';
+import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations.ts';
+import { helperRequest } from './helper-protocol.ts';
+import { DOWNLOADS } from './member/places.ts';
+import { type HelperPlaces, OPERATIONS } from './operations.ts';
+
+export type HelperList = {
+  request: z.ZodMiniType<{ operation: string }>;
+  perform(request: { operation: string }): Promise<unknown>;
+};
+
+const EFIVARS = '/sys/firmware/efi/efivars';
+const FLEET = '/usr/lib/bootwave/fleet';
+const RUN = '/run/bootwave';
+
+const machine: HelperPlaces = {
+  sys: '/sys',
+  efivars: EFIVARS,
+  fleet: FLEET,
+  run: RUN,
+  environment: process.env,
+};
+const disks: DiskPlaces = {
+  readDisks,
+  downloads: DOWNLOADS,
+  mount: `${RUN}/esp`,
+  loader: `${FLEET}/systemd-bootx64.efi`,
+  efivars: EFIVARS,
+  osRelease: '/etc/os-release',
+  blessed: `${RUN}/blessed`,
+};
+
+const list = <R extends { operation: string }, P>(
+  request: z.ZodMiniType<R>,
+  operations: Record<string, (request: never, places: P) => Promise<unknown>>,
+  places: P,
+): HelperList => ({
+  request,
+  perform: (asked) => operations[asked.operation]!(asked as never, places),
+});
+
+/** By the name that stands in the unit's command line. */
+export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
+  /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
+  machine: list(helperRequest, OPERATIONS, machine),
+  /** bootwave-disk@.service: disks and mounts; no TPM. */
+  disk: list(diskRequest, DISK_OPERATIONS, disks),
+  /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
+  config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
+};

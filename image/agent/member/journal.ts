@@ -1,0 +1,10 @@
+import type { LinkLog } from '../link/server.ts';
+
+/** One line a message to standard error, which is the journal; its own words carry no secret. */
+const say = (level: string) => (fields: object, message: string) => {
+  console.error(`bootwave-agent: ${level}: ${message} ${JSON.stringify(fields, plainErrors)}`);
+};
+
+const plainErrors = (_: string, value: unknown) => (value instanceof Error ? value.message : value);
+
+export const journal: LinkLog = { info: say('info'), warn: say('warning') };

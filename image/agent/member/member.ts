@@ -1,0 +1,192 @@
+/**
+ * What this machine is beyond its certificate: the image on its disk, the orders that it obeys, and the link over which
+ * the orchestrator asks. Lives as long as the agent; the link opens when the machine is a member.
+ */
+import { join } from 'node:path';
+import { messageOf } from '../../../base/error.ts';
+import type { Running } from '../../../bootserver/enroll/protocol.ts';
+import type { OrderPublicKeys } from '../../../keys/order.ts';
+import { NodeConfig } from '../config/node-config.ts';
+import type { AskConfig } from '../config/operations.ts';
+import { configFile } from '../config/record.ts';
+import type { AskDisk } from '../disk/operations.ts';
+import type { LinkHandlers } from '../link/handlers.ts';
+import { type Hello, LINK_VERSION } from '../link/protocol.ts';
+import { createLinkServer, type LinkLog } from '../link/server.ts';
+import { Release } from '../release/handlers.ts';
+import { recordFile } from '../release/record-file.ts';
+import { OrderBook } from './order-book.ts';
+import { BEGINNING, judge } from './trial.ts';
+import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
+
+export type MemberParts = {
+  askDisk: AskDisk;
+  askConfig: AskConfig;
+  /** Names of the units that systemd counts as failed. */
+  failedUnits(): Promise<readonly string[]>;
+  restart(): Promise<void>;
+  running: Running;
+  orderKeys: OrderPublicKeys;
+  /** Folders, see places.ts. */
+  memory: string;
+  downloads: string;
+  socketPath: string;
+  log: LinkLog;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds since the boot. */
+  uptime(): number;
+  signal: AbortSignal;
+};
+
+/** Milliseconds between two looks at the node's own health. */
+const LOOK = 10_000;
+
+export class Member {
+  readonly #parts: MemberParts;
+  readonly #release: Release;
+  readonly #config: NodeConfig;
+  #vitals: Vitals = UNKNOWN;
+  #pcr11: string | null = null;
+  #images: string | null = null;
+  #book: OrderBook | null = null;
+  #node = '';
+  #trial = BEGINNING;
+  #onTrial = false;
+
+  constructor(parts: MemberParts) {
+    this.#parts = parts;
+    const self = this;
+    this.#release = new Release({
+      get node() {
+        return self.#node;
+      },
+      get running() {
+        return self.#running();
+      },
+      order: () => this.#book?.inForce ?? null,
+      health: () => healthOf(this.#vitals),
+      ask: parts.askDisk,
+      records: recordFile(join(parts.memory, 'release.json')),
+      downloads: parts.downloads,
+      imageUrl: (version) => this.#images && `${this.#images}/bootwave_${version}.efi`,
+      restart: () => parts.restart(),
+      installed: () => this.#keep(),
+      now: () => parts.now(),
+    });
+    this.#config = new NodeConfig({
+      ask: parts.askConfig,
+      records: configFile(join(parts.memory, 'config.json')),
+      order: () => this.#book?.inForce ?? null,
+    });
+  }
+
+  get vitals(): Vitals {
+    return this.#vitals;
+  }
+
+  /** Once per start of the agent, before it looks for a server. Never throws: a node without its disk is still a node. */
+  async start(): Promise<void> {
+    const { askDisk, signal } = this.#parts;
+    await this.#attempt('the state partition was not mounted', () => askDisk({ operation: 'state-mount' }));
+    await this.#attempt('the disk was not looked at', async () => {
+      this.#onTrial = await this.#release.afterBoot();
+    });
+    await this.#config.start();
+    const timer = setInterval(() => void this.#look(), LOOK);
+    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  /** PCR 11 as it was quoted when this boot enrolled. */
+  quoted(pcr11: string | undefined): void {
+    this.#pcr11 = pcr11 ?? this.#pcr11;
+  }
+
+  /** @param notice why not, when it is not */
+  connected(connected: boolean, notice: string): void {
+    this.#vitals = { ...this.#vitals, connected, notice };
+  }
+
+  /** The machine has its certificate: orders are its own from here on, and the link opens. */
+  async approved(node: string): Promise<void> {
+    if (this.#book !== null) return;
+    const { orderKeys, memory, now, socketPath, log, signal } = this.#parts;
+    this.#node = node;
+    const book = new OrderBook({ node, keys: orderKeys, path: join(memory, 'order.json'), now });
+    await book.load();
+    this.#book = book;
+    await createLinkServer({ socketPath, handlers: this.#handlers(book), log, signal });
+  }
+
+  /**
+   * A heartbeat was taken.
+   * @param images URL below which the boot server has its images
+   */
+  async heard(images: string | undefined): Promise<void> {
+    this.#images = images ?? this.#images;
+    this.connected(true, '');
+    await this.#attempt('the image was not confirmed', async () => {
+      if (!this.#onTrial || !healthOf(this.#vitals).healthy) return;
+      const blessed = await this.#release.confirm();
+      if (blessed !== null) this.#parts.log.info({ version: blessed }, 'this image is good');
+      this.#onTrial = false;
+    });
+  }
+
+  /** Looks at this machine's own health. */
+  async refresh(): Promise<void> {
+    const failedUnits = await this.#parts.failedUnits().catch(() => null);
+    this.#vitals = { ...this.#vitals, failedUnits };
+  }
+
+  #running(): Hello['running'] {
+    return { ...this.#parts.running, pcr11: this.#pcr11 };
+  }
+
+  #handlers(book: OrderBook): LinkHandlers {
+    const release = this.#release;
+    const epoch = () => book.inForce?.order.epoch ?? 0;
+    return {
+      fence: () => ({ epoch: epoch(), bootId: this.#parts.running.bootId }),
+      hello: ({ version }) => ({
+        version: Math.min(version, LINK_VERSION),
+        node: this.#node,
+        running: this.#running(),
+        epoch: epoch(),
+        state: release.state,
+      }),
+      order: ({ envelope }) => book.accept(envelope),
+      status: async () => ({ ...(await release.status()), config: this.#config.status() }),
+      config: (args) => this.#config.config(args),
+      stage: (args, context) => release.stage(args, context),
+      activate: (args) => release.activate(args),
+      cancel: () => release.cancel(),
+      forgive: (args) => release.forgive(args),
+      restart: () => release.restart(),
+    };
+  }
+
+  /** What lay in memory goes onto the partition that is mounted over it now. */
+  async #keep(): Promise<void> {
+    await this.#attempt('orders and records were not kept', async () => {
+      await this.#book?.keep();
+      await this.#release.keep();
+      await this.#config.keep();
+    });
+  }
+
+  /** While the image that runs is on trial: ends it when it has no hope. */
+  async #look(): Promise<void> {
+    if (!this.#onTrial || this.#release.state === 'restarting') return;
+    const { trial, giveUp } = judge(this.#trial, this.#vitals, this.#parts.uptime());
+    this.#trial = trial;
+    if (giveUp === null) return;
+    this.#parts.log.warn({ reason: giveUp }, 'this image does not become healthy: restarting');
+    await this.#attempt('its last words were not kept', () => this.#release.unhealthy(giveUp));
+    await this.#attempt('the restart failed', () => this.#release.restart());
+  }
+
+  async #attempt(failed: string, work: () => Promise<unknown>): Promise<void> {
+    await work().catch((error: unknown) => this.#parts.log.warn({ reason: messageOf(error) }, failed));
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * When a new image has had its chance: pure. systemd-boot has counted this boot as a try; the image is blessed once the
+ * node is a healthy member. Until then the agent restarts the machine by itself and says why before, because nobody could
+ * afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
+ */
+import { healthOf, type Vitals } from './vitals.ts';
+
+/** Milliseconds. */
+export const TRIAL = {
+  /** Since the boot, for firmware-slow disks, a network that comes up late and a server that restarts. */
+  toBecomeHealthy: 10 * 60_000,
+  /** In a row: connected, yet ill. Waiting longer would only keep the site a node short. */
+  ill: 120_000,
+} as const;
+
+export type Trial = {
+  /** Milliseconds of uptime since when it has been connected and ill without a break; null while it is not. */
+  illSince: number | null;
+};
+
+export const BEGINNING: Trial = { illSince: null };
+
+/**
+ * @param uptime milliseconds since the boot
+ * @returns why to give up, or null to go on
+ */
+export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: string | null } {
+  const { healthy, reason } = healthOf(vitals);
+  const ill = vitals.connected && vitals.failedUnits !== null && !healthy;
+  const illSince = ill ? (trial.illSince ?? uptime) : null;
+  const late = uptime >= TRIAL.toBecomeHealthy && !healthy;
+  const hopeless = illSince !== null && uptime - illSince >= TRIAL.ill;
+  return { trial: { illSince }, giveUp: late || hopeless ? reason : null };
+}

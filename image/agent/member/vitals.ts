@@ -1,0 +1,34 @@
+/** How well this node is, as far as it can tell by itself: what is said in heartbeats and over the link. */
+import type { Status } from '../link/protocol.ts';
+
+export type Vitals = {
+  /** The boot server took this machine's last heartbeat. */
+  connected: boolean;
+  /** What the agent waits for, when it is not connected. */
+  notice: string;
+  /** Units that systemd counts as failed; null before it was asked, or when it did not answer. */
+  failedUnits: readonly string[] | null;
+};
+
+export const UNKNOWN: Vitals = { connected: false, notice: 'the agent has just started', failedUnits: null };
+
+export function healthOf({ connected, notice, failedUnits }: Vitals): Status['health'] {
+  const reasons: string[] = [];
+  if (failedUnits === null) reasons.push('systemd was not asked yet');
+  else if (failedUnits.length > 0) reasons.push(`failed: ${failedUnits.join(', ')}`);
+  if (!connected) reasons.push(`not connected: ${notice}`);
+  return { healthy: reasons.length === 0, reason: plain(reasons.join('; ')) };
+}
+
+/** What a heartbeat says: it is its own proof of being connected. */
+export function beatHealth(vitals: Vitals): Status['health'] {
+  return healthOf({ ...vitals, connected: true });
+}
+
+/** As the protocols take it: one line, at most 256 characters. */
+export function plain(text: string): string {
+  return text
+    .replace(/\p{Cc}+/gu, ' ')
+    .slice(0, 256)
+    .toWellFormed();
+}
