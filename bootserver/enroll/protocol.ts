@@ -194,7 +194,12 @@ export const heartbeatSchema = z.strictObject({
   reason: line(256),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
-export const heartbeatReply = z.strictObject({ interval: z.number() });
+export const heartbeatReply = z.object({
+  /** Seconds. */
+  interval: z.number(),
+  /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
+  images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
+});
 
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),

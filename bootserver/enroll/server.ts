@@ -36,6 +36,8 @@ export type EnrolmentOptions = {
   directory: NodeDirectory;
   log: Logger;
   heartbeatSeconds: number;
+  /** See `heartbeatReply.images`; without it nodes are not told where images are. */
+  imagesUrl?: string;
   signal: AbortSignal;
   /** Milliseconds since the epoch; the machine's clock by default. */
   now?: () => number;
@@ -149,7 +151,8 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
         next: 'enrol again',
       });
     }
-    return { interval: options.heartbeatSeconds };
+    const { heartbeatSeconds, imagesUrl } = options;
+    return { interval: heartbeatSeconds, ...(imagesUrl === undefined ? {} : { images: imagesUrl }) };
   });
 
   await app.ready();

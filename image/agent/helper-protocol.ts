@@ -20,6 +20,7 @@ export const helperRequest = z.discriminatedUnion('operation', [
   }),
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
   z.strictObject({ operation: z.literal('install-host-key') }),
+  z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
 export type HelperRequest = z.infer<typeof helperRequest>;
@@ -52,9 +53,11 @@ export type HelperResults = {
   /** Answered before the machine restarts. */
   'enrol-secure-boot': Record<string, never>;
   'install-host-key': { started: boolean };
+  /** Names, at most 16. */
+  'failed-units': { units: string[] };
   restart: Record<string, never>;
 };
 
-export type HelperReply<O extends HelperRequest['operation']> =
-  | { ok: true; result: HelperResults[O] }
-  | { ok: false; error: { code: string; what: string } };
+export type HelperReply<Result> =
+  | { ok: true; result: Result }
+  | { ok: false; error: { code: string; what: string; unchanged?: string; next?: string } };

@@ -88,6 +88,13 @@ export const OPERATIONS: Operations = {
     return { started: code === 0 };
   },
 
+  async 'failed-units'() {
+    const options = ['--failed', '--plain', '--no-legend', '--no-pager'];
+    const { stdout } = await mustRun('systemctl', ['list-units', ...options], { timeout: 20_000 });
+    const units = stdout.split('\n').map((row) => row.trim().split(/\s+/)[0] ?? '');
+    return { units: units.filter((unit) => unit !== '').slice(0, 16) };
+  },
+
   async restart() {
     await restart();
     return {};
