@@ -103,13 +103,12 @@ export class Tpm {
       const file = (name: string) => join(scratch, name);
       await writeFile(file('credential'), Buffer.concat([CREDENTIAL_FILE, blob, seed]));
       const attempt = async (ek: string) => {
-        const session = await this.#endorsementSession(scratch);
-        const { code } = await this.#run('tpm2_activatecredential', [
-          ...['-c', this.#akContext, '-C', ek, '-P', `session:${session}`],
-          ...['-i', file('credential'), '-o', file('secret')],
-        ]);
-        await this.#run('tpm2_flushcontext', [session]);
-        await this.#flush();
+        const { code } = await this.#inEndorsementSession(scratch, (session) =>
+          this.#run('tpm2_activatecredential', [
+            ...['-c', this.#akContext, '-C', ek, '-P', `session:${session}`],
+            ...['-i', file('credential'), '-o', file('secret')],
+          ]),
+        );
         return code === 0;
       };
       if (await attempt(await this.#endorsementContext(scratch))) return readFile(file('secret'));
@@ -134,11 +133,17 @@ export class Tpm {
   }
 
   /** The EK may be used by whoever holds the endorsement hierarchy (TCG EK Credential Profile 2.5, B.6.2). */
-  async #endorsementSession(scratch: string): Promise<string> {
+  async #inEndorsementSession<T>(scratch: string, work: (session: string) => Promise<T>): Promise<T> {
     const session = join(scratch, 'session.ctx');
+    // Each tool saves the session before it ends: what the TPM has swapped out, the kernel's resource manager leaves be.
     await this.#must('tpm2_startauthsession', ['--policy-session', '-S', session]);
-    await this.#must('tpm2_policysecret', ['-S', session, '-c', 'e']);
-    return session;
+    try {
+      await this.#must('tpm2_policysecret', ['-S', session, '-c', 'e']);
+      return await work(session);
+    } finally {
+      await this.#run('tpm2_flushcontext', [session]);
+      await this.#flush();
+    }
   }
 
   async #endorsementKey(scratch: string): Promise<Buffer> {
