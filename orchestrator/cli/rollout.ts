@@ -6,7 +6,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
 import { makePlan, type Plan } from '../rollout/plan.ts';
-import { planNodes, publishedImages } from '../rollout/run/facts.ts';
+import { planNodes, publishedFor } from '../rollout/run/facts.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { create, operate } from '../rollout/run/operate.ts';
 import { type ImageFacts, readState } from '../rollout/run/stored.ts';
@@ -153,8 +153,9 @@ async function planned(
   });
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
-  const { facts, images } = await publishedImages(paths.images);
-  const nodes = await planNodes(fleet, Object.keys(images));
+  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
+  // Nodes keep no list of configurations that they refuse; one of an image's name is another thing.
+  const nodes = await planNodes(fleet, checked.spec.config === undefined ? Object.keys(images) : []);
   const result = makePlan(nodes, checked.spec, Date.now(), facts);
   if (!result.ok) throw refused(result.refusals);
   return { plan: result.plan, images };

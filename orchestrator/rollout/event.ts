@@ -82,6 +82,7 @@ export type Input = {
 export type Order = { rollout: string; node: string; epoch: number; of: 'image' | 'config' } & (
   | {
       kind: 'stage';
+      how: 'disk' | 'network';
       version: string;
       /** The version whose file must be neither overwritten nor dropped. */
       keep: string | null;

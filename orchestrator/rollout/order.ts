@@ -14,7 +14,7 @@ export function orderFor(setup: RolloutSetup, node: Readonly<NodeStep>): Order |
   const common = { rollout: setup.id, node: node.node, epoch: node.epoch, of: setup.target.of };
   switch (node.state) {
     case 'staging':
-      return { ...common, kind: 'stage', version: wantedOf(node), keep: node.lastGood };
+      return { ...common, kind: 'stage', how: node.how, version: wantedOf(node), keep: node.lastGood };
     case 'activating':
       return { ...common, kind: 'activate', how: node.how, version: wantedOf(node), bootId: node.bootBefore };
     case 'rolling-back':

@@ -96,7 +96,11 @@ export function placeOf(
       `it boots from the network (${node.firmware.toUpperCase()}), which the spec leaves out`,
     );
   }
-  if (!node.tpm && spec.gates.some((gate) => gate.kind === 'pcr11' || gate.kind === 'attested')) {
+  if (
+    target.of === 'image' &&
+    !node.tpm &&
+    spec.gates.some((gate) => gate.kind === 'pcr11' || gate.kind === 'attested')
+  ) {
     return skip('cannot-show-pcr11', 'it has no TPM to pass the measurement gate with');
   }
   let hops = [target.version];

@@ -3,7 +3,7 @@ import { type Draft, EPOCHS_PER_TERM } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
-import { bakeOf, fail, gatesOf, startStage } from './step.ts';
+import { bakeOf, fail, gatesOf, startActivate, startStage } from './step.ts';
 
 /** It is on a version of its way without this record having sent it there: lost writes, or somebody's hand. */
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
@@ -37,7 +37,9 @@ function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
     }
   }
   node.sick = healthOf(d, node, report) === null ? null : d.clock;
-  if (!gates.some((gate) => gate.kind === 'attested')) attested(d, node, 'no attestation demanded');
+  const demanded = d.setup.target.of === 'image' && gates.some((gate) => gate.kind === 'attested');
+  // No boot comes with a configuration, so no quote either.
+  if (!demanded) attested(d, node, 'no attestation demanded');
 }
 
 export function attested(d: Draft, node: NodeStep, why: string) {
@@ -137,7 +139,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
     `runs ${runs ?? 'nothing'} instead of ${wanted}${report.reason ? `: ${report.reason}` : ''}`;
   switch (node.state) {
     case 'pending': {
-      if (runs === node.lastGood) return;
+      if (runs === node.lastGood || lacks(d, runs)) return;
       if (d.rollout.state === 'planned' || d.rollout.state === 'awaiting-approval') return;
       // The same boot cannot run another image: a word that is not to be believed.
       if (d.setup.target.of === 'image' && !seen.restarted) return;
@@ -153,6 +155,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
     case 'booted':
     case 'attested':
     case 'baking':
+      if (forgot(d, node, seen)) return bringAgain(d, node);
       if (runs !== wanted) return fail(d, node, wrong());
       watch(d, node, report, seen.restarted);
       if (node.state !== 'baking' && node.state !== 'booted') return;
@@ -167,6 +170,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       }
       return;
     case 'done':
+      if (forgot(d, node, seen)) return bringAgain(d, node);
       if (runs !== wanted) return fail(d, node, wrong());
       if (d.peekWave(node.wave).state !== 'done') watch(d, node, report, seen.restarted);
       return;
@@ -187,6 +191,24 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
   }
 }
 
+/** Without the configuration that it had, for whatever reason: nothing stands in the way of the new one. */
+function lacks(d: Draft, runs: string | null): boolean {
+  return d.setup.target.of === 'config' && runs === null;
+}
+
+/** A diskless node comes up without orders and without a configuration: nothing of it is its fault. */
+function forgot(d: Draft, node: Readonly<NodeStep>, { runs, accepted }: Seen): boolean {
+  return lacks(d, runs) && node.how === 'network' && !accepted;
+}
+
+/** The same again, while its restarts are not too many. */
+function bringAgain(d: Draft, node: NodeStep) {
+  node.flaps += 1;
+  if (node.flaps > d.setup.spec.flaps) return fail(d, node, 'restarts by itself');
+  d.takeSlot(node);
+  startActivate(d, node, 'restarted, and had no disk to keep it on');
+}
+
 function backAgain(d: Draft, node: NodeStep, why: string) {
   d.move(node, 'rolled-back', why);
   d.freeSlot(node);
@@ -200,10 +222,12 @@ function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, w
       d.setup.target.of === 'config'
         ? node.state === 'activating' && seen.accepted
         : report.bootId !== node.bootBefore;
-    if (fresh) enterBooted(d, node, report, `booted ${wanted}`);
+    const verb = d.setup.target.of === 'config' ? 'applied' : 'booted';
+    if (fresh) enterBooted(d, node, report, `${verb} ${wanted}`);
     return;
   }
   if (report.failed.includes(wanted)) return fail(d, node, wrong());
+  if (lacks(d, seen.runs)) return;
   if (seen.runs !== node.lastGood) return fail(d, node, wrong());
   if (report.bootId === node.bootBefore || d.setup.target.of === 'config') return;
   if (node.state === 'activating' && seen.accepted) return fail(d, node, `fell back: ${wrong()}`);

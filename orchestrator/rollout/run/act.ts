@@ -10,6 +10,7 @@ import { NodeRefusal } from '../../transport/errors.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
+import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
@@ -43,6 +44,10 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   const [state, now] = await redis.hmget(ROLLOUT_KEYS.node(order.rollout, node), 'state', 'epoch');
   if (state !== WHILE[kind] || now !== String(epoch)) return [];
   try {
+    if (order.of === 'config') {
+      await deliver(actor, order);
+      return await actConfig(actor, order, quick(actor));
+    }
     if (kind === 'stage') return await stage(actor, order);
     if (kind === 'activate') await activate(actor, order);
     else await takeBack(actor, order);
@@ -135,6 +140,9 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
     const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
     const has = status.order?.epoch ?? epoch;
     return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
+  }
+  if (CONFIG_REFUSALS.includes(error.code)) {
+    return [{ type: 'refused', node, epoch, code: 'refuses-version', why, has: epoch }];
   }
   // The link is full, or the order got lost between two requests: the same again, later.
   if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];

@@ -71,6 +71,9 @@ export class Driver {
       times,
       signal,
       tell: (event) => this.#tell(event),
+      versionOf: (config) =>
+        Object.entries(this.#images).find(([, { sha256 }]) => sha256 === config)?.[0] ??
+        `sha256:${config.slice(0, 12)}`,
       refuses: (node, refused) => void this.#remember(node, refused),
     });
     try {

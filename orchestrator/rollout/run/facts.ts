@@ -2,10 +2,12 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { compareVersions } from '../../../image/build/version.ts';
+import { contentOf, listConfigs } from '../../config/store.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
+import type { Spec } from '../spec.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
@@ -28,25 +30,52 @@ export async function publishedImages(folder: string): Promise<{ facts: PlanFact
   };
 }
 
+/** What a plan for this spec needs to know: images, or in the rollout of a configuration its documents. */
+export async function publishedFor(
+  fleet: Fleet,
+  folder: string,
+  spec: Pick<Spec, 'config'>,
+): Promise<{ facts: PlanFacts; images: ImageFacts }> {
+  const published = await publishedImages(folder);
+  if (spec.config === undefined) return published;
+  const configs = await listConfigs(fleet.redis);
+  return {
+    facts: { ...published.facts, configs: configs.map(({ version }) => version) },
+    images: Object.fromEntries(
+      configs.map(({ version, sha256, document }) => [
+        version,
+        { sha256, size: Buffer.byteLength(document, 'utf8') },
+      ]),
+    ),
+  };
+}
+
 /** @param versions those whose refusals are looked up */
 export async function planNodes(fleet: Fleet, versions: readonly string[]): Promise<PlanNode[]> {
   const { redis } = fleet;
   const ids = (await fleet.nodes.ids()).sort();
-  const [records, seen, holders, issued, refusers] = await Promise.all([
+  const [records, seen, holders, issued, configs, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     fleet.nodes.lastSeen(),
     redis.hgetall(ROLLOUT_KEYS.holders),
     readIssued(redis, ids),
+    listConfigs(redis),
     Promise.all(
       versions.map(async (version) => ({ version, by: await redis.hgetall(ROLLOUT_KEYS.refusers(version)) })),
     ),
   ]);
+  const byDigest = new Map(configs.map((config) => [config.sha256, config]));
   return records.flatMap((record): PlanNode[] => {
     // A refused machine is no member and never was; plans know no word for it.
     if (record.state === 'rejected') return [];
+    const digest = issued.get(record.id)?.order.config ?? null;
+    const config = digest === null ? undefined : byDigest.get(digest);
     return [
       {
         ...recorded(record),
+        // What it was last told; whether it did as told, its own report says once it is asked.
+        config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
+        labels: config === undefined ? {} : contentOf(config).labels,
         state: record.state,
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
@@ -83,8 +112,8 @@ function recorded(record: NodeRecord) {
 }
 
 /**
- * The images that the orders of a plan may have to name, the way back included.
- * @throws BootwaveError `ROLLOUT_NO_WAY_BACK` when a node runs an image that is not published any more
+ * The images (or configurations) that the orders of a plan may have to name, the way back included.
+ * @throws BootwaveError `ROLLOUT_NO_WAY_BACK` when a node runs one that is not published any more
  */
 export function imagesOf(plan: Plan, images: ImageFacts): ImageFacts {
   const needed: Record<string, { sha256: string; size: number }> = {};

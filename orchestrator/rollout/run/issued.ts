@@ -36,7 +36,7 @@ export type Issue =
 
 /**
  * @param now milliseconds since the epoch
- * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image
+ * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image or configuration
  */
 export function issue(order: Order, inForce: Issued | undefined, images: ImageFacts, now: number): Issue {
   if (inForce !== undefined && inForce.order.epoch >= order.epoch) {
@@ -53,10 +53,9 @@ export function issue(order: Order, inForce: Issued | undefined, images: ImageFa
       epoch: order.epoch,
       issuedAt: now,
       expires: now + ORDER_LIFE,
-      mode: order.kind !== 'stage' && order.how === 'network' ? 'netboot' : 'installed',
-      image: imageOf(order.version, images),
+      mode: order.how === 'network' ? 'netboot' : 'installed',
+      ...moved(order, inForce, images),
       services: [],
-      config: null,
       wipe: false,
       forgiven: [],
     },
@@ -71,14 +70,27 @@ export function issue(order: Order, inForce: Issued | undefined, images: ImageFa
   };
 }
 
-function imageOf(version: string | null, images: ImageFacts): SignedOrder['image'] {
-  if (version === null) return null;
+/** An order says all that a node is to be: what this rollout does not move stays as the order in force has it. */
+function moved(
+  { of, version }: Order,
+  inForce: Issued | undefined,
+  images: ImageFacts,
+): Pick<SignedOrder, 'image' | 'config'> {
+  const facts = version === null ? null : factsOf(version, images);
+  if (of === 'config') return { image: inForce?.order.image ?? null, config: facts?.sha256 ?? null };
+  return {
+    image: version === null || facts === null ? null : { version, ...facts },
+    config: inForce?.order.config ?? null,
+  };
+}
+
+function factsOf(version: string, images: ImageFacts): ImageFacts[string] {
   const facts = images[version];
-  if (facts !== undefined) return { version, ...facts };
+  if (facts !== undefined) return facts;
   throw new BootwaveError({
     code: 'ROLLOUT_IMAGE_FACTS',
-    what: `the rollout does not know the digest of image ${version}`,
+    what: `the rollout does not know the digest of ${version}`,
     unchanged: 'nothing was ordered',
-    next: 'abort it and plan it again while that image is published',
+    next: 'abort it and plan it again while that version is published',
   });
 }

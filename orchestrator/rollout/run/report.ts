@@ -1,21 +1,21 @@
 import type { Status } from '../../../image/agent/link/protocol.ts';
 import type { Report } from '../event.ts';
 
-/** What a node says of itself, as the engine takes it. */
-export function reportOf(status: Status, seq: number): Report {
-  const { running, health, refused } = status;
+/**
+ * What a node says of itself, as the engine takes it.
+ * @param versionOf the version of the configuration with this SHA-256
+ */
+export function reportOf(status: Status, seq: number, versionOf: (config: string) => string): Report {
+  const { running, health, refused, config } = status;
   // Why the wanted version does not run matters more than that the old one is well.
   const [last] = [...refused].sort((a, b) => b.at - a.at);
-  const reason = health.healthy
-    ? last === undefined
-      ? ''
-      : `${last.version}: ${last.reason}`
-    : health.reason;
+  const failed = last === undefined ? '' : `${last.version}: ${last.reason}`;
+  const reason = health.healthy ? (config?.error ?? '') || failed : health.reason;
   return {
     seq,
     bootId: running.bootId,
     image: running.version,
-    config: null,
+    config: config === undefined || config.digest === null ? null : versionOf(config.digest),
     epoch: status.order?.epoch ?? 0,
     healthy: health.healthy,
     reason,

@@ -31,6 +31,8 @@ export type WatchOptions = {
   signal: AbortSignal;
   /** Told of everything that the engine should know; never awaited. */
   tell(event: EngineEvent): void;
+  /** The version of the configuration with this SHA-256. */
+  versionOf(config: string): string;
   /** A node's own list of versions that it does not try again. */
   refuses(node: string, refused: Status['refused']): void;
 };
@@ -77,13 +79,13 @@ export class Watch {
   }
 
   async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {
-    const { pool, signal, tell, refuses } = this.#options;
+    const { pool, signal, tell, refuses, versionOf } = this.#options;
     const { node } = step;
     try {
       const { result } = await pool.request(node, 'status', {}, { signal, timeout: PATIENCE });
       const seq = Math.max(step.seq, this.#seq.get(node) ?? 0) + 1;
       this.#seq.set(node, seq);
-      tell({ type: 'report', node, report: reportOf(result, seq) });
+      tell({ type: 'report', node, report: reportOf(result, seq, versionOf) });
       if (result.refused.length > 0) refuses(node, result.refused);
     } catch (error) {
       if (signal.aborted) return;

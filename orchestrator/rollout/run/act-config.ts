@@ -1,0 +1,47 @@
+/** Carrying out an order about a configuration: delivered with the order, applied without a restart. */
+import { BootwaveError } from '../../../base/error.ts';
+import { readConfig } from '../../config/store.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import type { NodeEvent, Order } from '../event.ts';
+import type { Actor } from './act.ts';
+
+/** Milliseconds of silence: three daemons may have to restart, and once more on the way back. */
+const SILENCE = 180_000;
+
+type Options = Parameters<LinkPool['request']>[3];
+
+/** What a node says of a configuration that it will never take; anything else is worth another try. */
+export const CONFIG_REFUSALS: readonly string[] = [
+  'CONFIG_MALFORMED',
+  'CONFIG_OVERSIZED',
+  'CONFIG_UNSUPPORTED',
+  'CONFIG_NOT_APPLIED',
+];
+
+/**
+ * To be called when the order is delivered: the node holds the document against the digest in it.
+ * @returns that it is staged; what became of an application, its next report tells
+ */
+export async function actConfig(actor: Actor, order: Order, options: Options): Promise<NodeEvent[]> {
+  const { node, epoch, version, kind } = order;
+  const apply = kind !== 'stage';
+  await actor.pool.request(
+    node,
+    'config',
+    { epoch, document: await documentOf(actor, version), apply },
+    { ...options, timeout: SILENCE },
+  );
+  return apply ? [] : [{ type: 'staged', node, epoch }];
+}
+
+/** Base64. @throws BootwaveError `LINK_ABORTED`: nothing can be sent until the records are restored */
+async function documentOf({ redis, log }: Actor, version: string | null): Promise<string | null> {
+  if (version === null) return null;
+  try {
+    return Buffer.from((await readConfig(redis, version)).document, 'utf8').toString('base64');
+  } catch (cause) {
+    if (!(cause instanceof BootwaveError)) throw cause;
+    log.error({ version, code: cause.code }, 'a configuration that is to be delivered cannot be read');
+    throw new BootwaveError({ code: 'LINK_ABORTED', what: cause.what, cause });
+  }
+}
