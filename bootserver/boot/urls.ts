@@ -25,6 +25,11 @@ export function imageUrl(base: BootBase, mac: string, version: string): string {
   return `${folder(base, mac)}/bootwave_${checkedVersion(version)}.efi`;
 }
 
+/** What a running node puts `/bootwave_<version>.efi` behind, to bring an image onto its disk. */
+export function imagesUrl(base: BootBase): string {
+  return `http://${base.serverIp}:${base.httpPort}/images`;
+}
+
 export function scriptUrl(base: BootBase, mac: string): string {
   return `${folder(base, mac)}/boot.ipxe`;
 }

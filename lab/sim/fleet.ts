@@ -111,7 +111,7 @@ async function enter(fleet: Fleet, node: SimNode, version: string): Promise<void
     if (now === null || now.installedAt !== null) return { outcome: { kind: 'same' } };
     const at = Date.now();
     const step = { to: 'healthy', at, actor: 'sim', action: 'install', reason: 'simulated' } as const;
-    const set = { wanted: { mode: 'installed', image: version } as const, installedAt: at };
+    const set = { wanted: { mode: 'installed', image: version, wipe: false } as const, installedAt: at };
     return { outcome: take(now, { ...step, set }) };
   });
 }

@@ -25,6 +25,8 @@ export const nodeRecordSchema = z.object({
     mode: z.enum(MODES),
     /** Version of a published image; null: the newest one. */
     image: z.string().nullable(),
+    /** Data that somebody else left on its disk may go. One installation's word: gone when that is done. */
+    wipe: z.boolean().default(false),
   }),
   observed: z.object({
     image: z.string(),

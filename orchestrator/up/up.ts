@@ -4,6 +4,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { ipxeScript } from '../../bootserver/boot/script.ts';
+import { imagesUrl } from '../../bootserver/boot/urls.ts';
 import { startDhcp } from '../../bootserver/dhcp/start.ts';
 import type { BootStep } from '../../bootserver/directory.ts';
 import { startEnrolment } from '../../bootserver/enroll/server.ts';
@@ -18,6 +19,7 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
 import { addressRange, type UpOptions } from './options.ts';
+import { orchestrate } from './orchestrate.ts';
 import { keepIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {
@@ -75,6 +77,7 @@ export async function up(
       directory,
       log,
       heartbeatSeconds: options.heartbeat,
+      imagesUrl: imagesUrl(base),
       signal: stop,
     });
     const renew = () => serverIdentity(paths.keys, address);
@@ -133,11 +136,12 @@ export async function up(
       await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
     }
 
+    const orchestrator = await orchestrate({ paths, fleet, newest: defaultImage, log, signal: stop });
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper]);
+      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator.done]);
       await tftp.stop();
       sockets.dhcp.close();
       sockets.pxe.close();

@@ -64,7 +64,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
     state: 'discovered',
     epoch: 0,
     reason: '',
-    wanted: { mode: 'netboot', image: null },
+    wanted: { mode: 'netboot', image: null, wipe: false },
     installedAt: null,
     createdAt: e.at,
     approvedAt: null,

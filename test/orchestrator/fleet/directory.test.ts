@@ -87,11 +87,11 @@ test('an installed node is left to its disk, until then it gets its image', asyn
     world.fleet.nodes.update(node.id, (record) => ({
       outcome: { kind: 'changed', record: { ...record!, ...change, epoch: record!.epoch + 1 }, audit: [] },
     }));
-  await set({ wanted: { mode: 'installed', image: '0.9' } });
+  await set({ wanted: { mode: 'installed', image: '0.9', wipe: false } });
   t.like(await world.directory.bootIntent({ mac: macOf(1) }), { kind: 'image', version: '0.9' });
   await set({ installedAt: 1 });
   t.is(kind(await world.directory.bootIntent({ mac: macOf(1) })), 'disk');
-  await set({ wanted: { mode: 'netboot', image: null } });
+  await set({ wanted: { mode: 'netboot', image: null, wipe: false } });
   t.like(await world.directory.bootIntent({ mac: macOf(1) }), { kind: 'image', version: '1.0' });
 });
 

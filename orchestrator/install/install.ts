@@ -1,0 +1,139 @@
+/** One look at one node that is to run from its disk. Everything here may happen twice, from several orchestrators. */
+import type { KeyObject } from 'node:crypto';
+import { BootwaveError } from '../../base/error.ts';
+import { signOrder } from '../../keys/order.ts';
+import { commit } from '../fleet/commit.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { take } from '../fleet/outcome.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { nextOrder, type Wanted } from '../orders/issue.ts';
+import { type Issued, readIssued } from '../rollout/run/issued.ts';
+import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import type { ImageFacts } from '../rollout/run/stored.ts';
+import type { LinkPool } from '../transport/pool.ts';
+import { nextStep } from './step.ts';
+
+export type Installer = {
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  orderKey: KeyObject;
+  /** Of the published images, by version, and which of them a node gets that is wanted to run none in particular. */
+  published(): Promise<{ images: ImageFacts; newest: string | null }>;
+  signal: AbortSignal;
+  now?: () => number;
+};
+
+/** In the order record, where a rollout's id would stand. */
+export const INSTALL = 'install';
+
+/** Milliseconds of silence. Fetching and writing an image is told as it goes on; a file system on a slow disk is not. */
+const SILENCE = { quick: 15_000, stage: 900_000 } as const;
+
+/**
+ * Takes a node one step further.
+ * @returns what was done, for the log
+ * @throws BootwaveError `INSTALL_*`, `LINK_*`, `ORDER_*` or the node's own refusal; the next look tries again
+ */
+export async function install(installer: Installer, record: NodeRecord): Promise<string> {
+  const { pool, signal } = installer;
+  const { id } = record;
+  const ask = { signal, timeout: SILENCE.quick };
+  const { result: status } = await pool.request(id, 'status', {}, ask);
+  const step = nextStep(record, status);
+  switch (step.do) {
+    case 'nothing':
+      return `it is ${status.state}`;
+    case 'stage': {
+      await become(installer, id, 'installing', 'installing its disk');
+      const { epoch } = await deliver(installer, record, status.order?.epoch ?? 0);
+      await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });
+      return 'the image is on its disk';
+    }
+    case 'record':
+      await become(installer, id, 'installing', 'its disk is bootable', {
+        installedAt: installer.now?.() ?? Date.now(),
+      });
+      return 'its disk is bootable';
+    case 'activate': {
+      const { epoch } = await deliver(installer, record, status.order?.epoch ?? 0);
+      const { bootId } = status.running;
+      await pool.request(id, 'activate', { epoch, bootId }, ask);
+      return 'it restarts from its disk';
+    }
+    case 'finish':
+      await become(installer, id, 'healthy', `runs ${status.running.version} from its disk`, { wipe: false });
+      return 'it runs from its disk';
+  }
+}
+
+type Facts = { installedAt?: number; wipe?: false };
+
+async function become(
+  { fleet, now = Date.now }: Installer,
+  id: string,
+  to: 'installing' | 'healthy',
+  reason: string,
+  facts: Facts = {},
+): Promise<void> {
+  await fleet.nodes.update(id, (record) => {
+    if (record === null || record.wanted.mode !== 'installed') return { outcome: { kind: 'same' } };
+    const { installedAt, wipe } = facts;
+    if (record.state === to && installedAt === undefined) return { outcome: { kind: 'same' } };
+    const set = {
+      ...(installedAt === undefined ? {} : { installedAt }),
+      ...(wipe === undefined ? {} : { wanted: { ...record.wanted, wipe } }),
+    };
+    return { outcome: take(record, { to, at: now(), actor: INSTALL, action: INSTALL, reason, set }) };
+  });
+}
+
+/** Records the next order before it is sent, so that no epoch is ever used for two contents, and sends it. */
+async function deliver(installer: Installer, record: NodeRecord, floor: number): Promise<{ epoch: number }> {
+  const { fleet, pool, orderKey, signal, now = Date.now } = installer;
+  const wanted = await wantedOf(installer, record);
+  const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
+  const { order, isNew } = nextOrder(record.id, wanted, inForce?.order ?? null, now(), floor);
+  if (isNew) {
+    const body: Issued = { rollout: INSTALL, kind: 'stage', order };
+    const done = await commit(fleet.redis, {
+      records: [
+        {
+          key: ROLLOUT_KEYS.order(record.id),
+          expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
+          next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
+        },
+      ],
+    });
+    if (done.result !== 'done')
+      throw new BootwaveError({
+        code: 'INSTALL_ORDER_RACE',
+        what: `another order was issued to ${record.name} at the same moment`,
+        unchanged: 'nothing was sent',
+        next: 'it is tried again by itself',
+      });
+  }
+  const envelope = signOrder(order, orderKey);
+  await pool.request(record.id, 'order', { envelope }, { signal, timeout: SILENCE.quick });
+  return { epoch: order.epoch };
+}
+
+async function wantedOf({ published }: Installer, { wanted, name }: NodeRecord): Promise<Wanted> {
+  const { images, newest } = await published();
+  const version = wanted.image ?? newest;
+  const facts = version === null ? undefined : images[version];
+  if (version === null || facts === undefined)
+    throw new BootwaveError({
+      code: 'INSTALL_IMAGE_UNKNOWN',
+      what: `node ${name} is to run ${version ?? 'the newest image'}, which is not published`,
+      unchanged: 'nothing was ordered',
+      next: 'publish it, or ask for another one',
+    });
+  const { sha256, size } = facts;
+  return {
+    mode: 'installed',
+    image: { version, sha256, size },
+    config: null,
+    wipe: wanted.wipe,
+    forgiven: [],
+  };
+}

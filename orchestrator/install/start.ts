@@ -1,0 +1,101 @@
+/** The part of an orchestrator that installs nodes: looks for those that want it, a few at a time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import { Lease } from '../rollout/run/lease.ts';
+import { type Installer, install } from './install.ts';
+import { wantsInstall } from './step.ts';
+
+export type InstallTimes = {
+  /** Milliseconds between two looks at the fleet. */
+  look: number;
+  /** Milliseconds before a node that failed is tried again; doubles up to `most`. */
+  first: number;
+  most: number;
+};
+
+export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 300_000 };
+
+/** Nodes of one process at once: each draws an image from its boot server. */
+const AT_ONCE = 16;
+/** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
+const SHARE = 1 / 20;
+
+type Entry = { due: number; wait: number; reason: string };
+
+/** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
+export async function startInstalls(
+  options: Installer & { log: Logger; times?: Partial<InstallTimes> },
+): Promise<void> {
+  const { fleet, log, signal } = options;
+  const times = { ...INSTALL_TIMES, ...options.times };
+  const lease = new Lease(fleet.redis, 'installs');
+  const busy = new Map<string, Promise<void>>();
+  const later = new Map<string, Entry>();
+
+  const work = async (record: NodeRecord): Promise<void> => {
+    const { id, name } = record;
+    try {
+      const done = await install(options, record);
+      later.delete(id);
+      log.info({ id, node: name, done }, 'installation');
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = messageOf(error);
+      const wait = Math.min((later.get(id)?.wait ?? times.first / 2) * 2, times.most);
+      // A node that restarts cannot be reached for a while; that is not worth a warning each time.
+      const quiet = error instanceof BootwaveError && error.code.startsWith('LINK_');
+      if (later.get(id)?.reason !== reason)
+        log[quiet ? 'debug' : 'warn']({ id, node: name, reason }, 'not installed');
+      later.set(id, { due: performance.now() + (quiet ? times.first : wait), wait, reason });
+      if (!quiet) await noted(options, record, reason);
+    }
+  };
+
+  while (!signal.aborted) {
+    const began = performance.now();
+    try {
+      if ((await lease.renew()) || (await lease.take())) {
+        for (const record of await candidates(options)) {
+          const { id } = record;
+          if (busy.size >= AT_ONCE) break;
+          if (busy.has(id) || (later.get(id)?.due ?? 0) > performance.now()) continue;
+          busy.set(
+            id,
+            work(record).finally(() => busy.delete(id)),
+          );
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) log.warn({ reason: messageOf(error) }, 'the installer waits for Redis');
+    }
+    const pause = Math.max(times.look, (performance.now() - began) / SHARE);
+    await sleep(pause, undefined, { signal }).catch(() => {});
+  }
+  await Promise.allSettled(busy.values());
+  await lease.release().catch(() => {});
+}
+
+async function candidates({ fleet }: Installer): Promise<NodeRecord[]> {
+  const ids = await fleet.nodes.ids();
+  if (ids.length === 0) return [];
+  const [records, holders] = await Promise.all([
+    fleet.nodes.getMany(ids),
+    fleet.redis.hgetall(ROLLOUT_KEYS.holders),
+  ]);
+  return records.filter((record) => wantsInstall(record, holders[record.id] !== undefined));
+}
+
+/** What stands in its way is shown where an admin looks: with the node. */
+async function noted(
+  { fleet, now = Date.now }: Installer,
+  { id }: NodeRecord,
+  reason: string,
+): Promise<void> {
+  const at = now();
+  await fleet.audit
+    .append({ at, actor: 'install', node: id, action: 'install', reason: reason.slice(0, 1000) })
+    .catch(() => {});
+}

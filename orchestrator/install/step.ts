@@ -1,0 +1,29 @@
+/** What an installation does next, as a pure function of what the fleet wants and what the node says. */
+import type { Status } from '../../image/agent/link/protocol.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+
+export type InstallStep =
+  /** Somebody else's business now, or nothing is left to do. */
+  | { do: 'nothing' }
+  /** Have the ordered image brought onto the disk. */
+  | { do: 'stage' }
+  /** The disk is bootable: say so to the boot server before the node restarts into it. */
+  | { do: 'record' }
+  /** Restart into it. */
+  | { do: 'activate' }
+  /** It runs from its disk. */
+  | { do: 'finish' };
+
+/** Whether this node is to be installed, and may be touched now. @param held a rollout has it */
+export function wantsInstall(record: NodeRecord, held: boolean): boolean {
+  if (held || record.wanted.mode !== 'installed') return false;
+  if (record.state === 'installing') return true;
+  return record.installedAt === null && (record.state === 'healthy' || record.state === 'degraded');
+}
+
+export function nextStep(record: NodeRecord, status: Status): InstallStep {
+  if (status.state !== 'idle') return { do: 'nothing' };
+  if (status.mode !== 'installed') return { do: 'stage' };
+  if (record.installedAt === null) return { do: 'record' };
+  return status.slots.some((slot) => slot.booted) ? { do: 'finish' } : { do: 'activate' };
+}

@@ -1,0 +1,72 @@
+/** What an orchestrator does beside serving boots: installs nodes and carries rollouts out, over its links to the nodes. */
+import { readFile } from 'node:fs/promises';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { startInstalls } from '../install/start.ts';
+import { loadOrderKey } from '../orders/key.ts';
+import { publishedImages } from '../rollout/run/facts.ts';
+import { startRollouts } from '../rollout/run/start.ts';
+import { targetsOf } from '../rollout/run/targets.ts';
+import { LinkPool } from '../transport/pool.ts';
+
+export type OrchestrateOptions = {
+  paths: DataPaths;
+  fleet: Fleet;
+  /** Version of the newest published image; null: none. */
+  newest(): Promise<string | null>;
+  log: Logger;
+  signal: AbortSignal;
+};
+
+/** Links that fail for these reasons are somebody's attack or somebody's mistake, never the weather. */
+const AUDITED = new Set(['LINK_HOST_KEY', 'LINK_WRONG_NODE']);
+/** Milliseconds in which one node's failures are written down once. */
+const QUIET = 3600_000;
+
+/**
+ * @returns resolves when all of it has ended, after the signal fired
+ * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `KEYS_MISSING`
+ */
+export async function orchestrate(options: OrchestrateOptions): Promise<{ done: Promise<void> }> {
+  const { paths, fleet, log, signal } = options;
+  const orderKey = await loadOrderKey(paths.keys);
+  const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
+    throw new BootwaveError({
+      code: 'KEYS_MISSING',
+      what: `the SSH key of the orchestrator cannot be read: ${messageOf(cause)}`,
+      unchanged: 'nothing was started',
+      next: "run 'bootwave keys init'; it makes only what is missing",
+      cause,
+    });
+  });
+  const noted = new Map<string, number>();
+  const pool = new LinkPool({
+    privateKey,
+    resolve: targetsOf(fleet),
+    signal,
+    onFailure(id, { code, what }) {
+      const now = performance.now();
+      if (!AUDITED.has(code) || now - (noted.get(id) ?? Number.NEGATIVE_INFINITY) < QUIET) return;
+      noted.set(id, now);
+      log.warn({ id, code }, what);
+      const entry = {
+        at: Date.now(),
+        actor: 'orchestrator',
+        node: id,
+        action: 'refused',
+        reason: `${code}: ${what}`,
+      };
+      fleet.audit.append(entry).catch((error) => log.error({ reason: messageOf(error) }, 'not audited'));
+    },
+  });
+  const published = async () => ({
+    images: (await publishedImages(paths.images)).images,
+    newest: await options.newest(),
+  });
+  const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, orderKey, log, signal });
+  const installs = startInstalls({ fleet, pool, orderKey, published, log, signal });
+  return { done: Promise.allSettled([rollouts.done, installs]).then(() => pool.close()) };
+}
