@@ -14,7 +14,10 @@ async function readRequest(socket: Socket): Promise<string> {
     text += piece;
     if (text.length > HELPER_LINE) break;
     const end = text.indexOf('\n');
-    if (end >= 0) return text.slice(0, end);
+    if (end < 0) continue;
+    // The limit is for the asking; a file system on a slow disk may take minutes.
+    socket.setTimeout(0);
+    return text.slice(0, end);
   }
   throw new BootwaveError({ code: 'HELPER_REQUEST', what: 'the request is not one line of JSON' });
 }

@@ -47,6 +47,8 @@ export type BuildOptions = {
   refresh?: boolean;
   /** Folder of the agent's sources; the repository's own by default. */
   agent?: string;
+  /** The first program; the repository's own by default. With another one tests make images that are bad on purpose. */
+  init?: string;
 };
 
 /** The parts that every fleet and version share. */
@@ -99,7 +101,7 @@ export async function buildImage(options: BuildOptions): Promise<Manifest> {
 }
 
 async function buildSystem(
-  { signal, agent, refresh, onWarning }: BuildOptions,
+  { signal, agent, init, refresh, onWarning }: BuildOptions,
   cache: Cache,
   progress: (step: BuildStep, part?: number) => void,
 ): Promise<System> {
@@ -214,7 +216,7 @@ async function buildSystem(
     })),
   );
   const archive = systemArchive({
-    init: await readFile(join(REPOSITORY, 'image/build/init')),
+    init: await readFile(init ?? join(REPOSITORY, 'image/build/init')),
     busybox: await readFile(BUSYBOX),
     modules,
     squashes,
