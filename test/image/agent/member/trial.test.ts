@@ -1,0 +1,77 @@
+import test from 'ava';
+import { BEGINNING, judge, TRIAL, type Trial } from '../../../../image/agent/member/trial.ts';
+import { beatHealth, healthOf, plain, UNKNOWN, type Vitals } from '../../../../image/agent/member/vitals.ts';
+
+const well: Vitals = { connected: true, notice: '', failedUnits: [] };
+const ill: Vitals = { connected: true, notice: '', failedUnits: ['broken.service'] };
+const alone: Vitals = { connected: false, notice: 'no boot server answers', failedUnits: [] };
+const MINUTE = 60_000;
+
+/** Goes through looks in order; the first that gives up. */
+function run(looks: readonly (readonly [uptime: number, vitals: Vitals])[]): string | null {
+  let trial: Trial = BEGINNING;
+  for (const [uptime, vitals] of looks) {
+    const done = judge(trial, vitals, uptime);
+    if (done.giveUp !== null) return done.giveUp;
+    trial = done.trial;
+  }
+  return null;
+}
+
+test('a node that is connected and ill has two minutes, and says which unit failed', (t) => {
+  t.is(
+    run([
+      [MINUTE, ill],
+      [2 * MINUTE, ill],
+    ]),
+    null,
+  );
+  t.is(
+    run([
+      [MINUTE, ill],
+      [MINUTE + TRIAL.ill, ill],
+    ]),
+    'failed: broken.service',
+  );
+});
+
+test('what gets well in between starts again', (t) => {
+  t.is(
+    run([
+      [MINUTE, ill],
+      [2 * MINUTE, well],
+      [2.5 * MINUTE, ill],
+      [4 * MINUTE, ill],
+    ]),
+    null,
+  );
+});
+
+test('a node that reaches nobody is given ten minutes from its boot, then gives up with what it waited for', (t) => {
+  t.is(
+    run([
+      [MINUTE, alone],
+      [TRIAL.toBecomeHealthy - 1, alone],
+    ]),
+    null,
+  );
+  t.is(run([[TRIAL.toBecomeHealthy, alone]]), 'not connected: no boot server answers');
+  t.is(
+    run([[TRIAL.toBecomeHealthy, UNKNOWN]]),
+    'systemd was not asked yet; not connected: the agent has just started',
+  );
+  t.is(run([[TRIAL.toBecomeHealthy, well]]), null);
+});
+
+test('health says everything that is wrong; a heartbeat is its own proof of a connection', (t) => {
+  t.deepEqual(healthOf(well), { healthy: true, reason: '' });
+  t.false(healthOf({ ...well, failedUnits: null }).healthy, 'not asked is not well');
+  t.deepEqual(beatHealth(alone), { healthy: true, reason: '' });
+  t.false(beatHealth({ ...alone, failedUnits: ['x.service'] }).healthy);
+});
+
+test('a reason fits the protocols whatever is in it', (t) => {
+  t.is(plain(`a\nb${String.fromCharCode(0)}c`), 'a b c');
+  t.true(plain('\u{1f600}'.repeat(300)).isWellFormed());
+  t.is(plain('x'.repeat(300)).length, 256);
+});
