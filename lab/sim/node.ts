@@ -55,7 +55,7 @@ export class SimNode {
   /** The ESP. Survives restarts, as orders and refusals do. */
   readonly #disk = new Map<string, 'good' | 'trying' | 'half'>();
   readonly #refused = new Map<string, { reason: string; attempts: number; at: number }>();
-  readonly #config: NodeConfig;
+  #config: NodeConfig;
   /** Version of the configuration in force. */
   configVersion: string | null = null;
   #lastGood: string;
@@ -71,7 +71,11 @@ export class SimNode {
     this.running = options.version;
     this.#lastGood = options.version;
     this.#disk.set(options.version, 'good');
-    this.#config = simConfig({
+    this.#config = this.#makeConfig();
+  }
+
+  #makeConfig(): NodeConfig {
+    return simConfig({
       order: () => this.#order,
       fault: (version) => this.#fault(version),
       vanish: () => this.vanish(),
@@ -81,6 +85,13 @@ export class SimNode {
           this.#fault() !== 'unhealthy' && (version === null || this.#fault(version) !== 'unhealthy');
       },
     });
+  }
+
+  /** Its state partition is gone, as a diskless node's is at every restart: no order, no configuration. */
+  loseState(): void {
+    this.#order = null;
+    this.configVersion = null;
+    this.#config = this.#makeConfig();
   }
 
   /** The image that must never be overwritten. */

@@ -90,8 +90,9 @@ async function become(
 /** Records the next order before it is sent, so that no epoch is ever used for two contents, and sends it. */
 async function deliver(installer: Installer, record: NodeRecord, floor: number): Promise<{ epoch: number }> {
   const { fleet, pool, orderKey, signal, now = Date.now } = installer;
-  const wanted = await wantedOf(installer, record);
   const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
+  // Its configuration is another's business, and stays.
+  const wanted = { ...(await wantedOf(installer, record)), config: inForce?.order.config ?? null };
   const { order, isNew } = nextOrder(record.id, wanted, inForce?.order ?? null, now(), floor);
   if (isNew) {
     const body: Issued = { rollout: INSTALL, kind: 'stage', order };
@@ -117,7 +118,10 @@ async function deliver(installer: Installer, record: NodeRecord, floor: number):
   return { epoch: order.epoch };
 }
 
-async function wantedOf({ published }: Installer, { wanted, name }: NodeRecord): Promise<Wanted> {
+async function wantedOf(
+  { published }: Installer,
+  { wanted, name }: NodeRecord,
+): Promise<Omit<Wanted, 'config'>> {
   const { images, newest } = await published();
   const version = wanted.image ?? newest;
   const facts = version === null ? undefined : images[version];
@@ -132,7 +136,6 @@ async function wantedOf({ published }: Installer, { wanted, name }: NodeRecord):
   return {
     mode: 'installed',
     image: { version, sha256, size },
-    config: null,
     wipe: wanted.wipe,
     forgiven: [],
   };

@@ -4,6 +4,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { startConfigKeeper } from '../config/keep.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { loadOrderKey } from '../orders/key.ts';
@@ -68,5 +69,6 @@ export async function orchestrate(options: OrchestrateOptions): Promise<{ done: 
   });
   const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, orderKey, log, signal });
   const installs = startInstalls({ fleet, pool, orderKey, published, log, signal });
-  return { done: Promise.allSettled([rollouts.done, installs]).then(() => pool.close()) };
+  const configs = startConfigKeeper({ fleet, pool, orderKey, log, signal });
+  return { done: Promise.allSettled([rollouts.done, installs, configs]).then(() => pool.close()) };
 }

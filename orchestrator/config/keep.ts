@@ -1,0 +1,170 @@
+/**
+ * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. Who
+ * started anew is asked once, and is brought what its order in force names. Rollouts look after their own nodes.
+ */
+import type { KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import { type Order, signOrder } from '../../keys/order.ts';
+import { commit } from '../fleet/commit.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { nextOrder } from '../orders/issue.ts';
+import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
+import { type Issued, readIssued } from '../rollout/run/issued.ts';
+import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import { Lease } from '../rollout/run/lease.ts';
+import type { LinkPool } from '../transport/pool.ts';
+import { listConfigs } from './store.ts';
+
+export type KeeperOptions = {
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  orderKey: KeyObject;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds between two looks at the fleet; and until a node that was not reached is asked again. */
+  times?: { look: number; again: number };
+};
+
+/** In the order record, where a rollout's id would stand. */
+const KEEPER = 'config-keeper';
+const TIMES = { look: 5_000, again: 30_000 };
+/** Nodes of one process at once. */
+const AT_ONCE = 16;
+/** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
+const SHARE = 1 / 20;
+/** Milliseconds of silence. */
+const SILENCE = { quick: 15_000, apply: 180_000 } as const;
+
+/** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
+export async function startConfigKeeper(options: KeeperOptions): Promise<void> {
+  const { fleet, log, signal, times = TIMES } = options;
+  const lease = new Lease(fleet.redis, 'configs');
+  /** The boot in which each node was last found well, or could not be helped. */
+  const settled = new Map<string, string>();
+  const due = new Map<string, number>();
+  const busy = new Map<string, Promise<void>>();
+
+  const work = async ({ id, name, observed: { bootId } }: NodeRecord): Promise<void> => {
+    try {
+      const version = await restore(options, id);
+      if (version !== null) log.info({ id, node: name, version }, 'its configuration was brought again');
+      settled.set(id, bootId);
+    } catch (error) {
+      if (signal.aborted) return;
+      due.set(id, performance.now() + times.again);
+      const code = error instanceof BootwaveError ? error.code : '';
+      const hopeless = CONFIG_REFUSALS.includes(code) || code === 'LINK_OP_UNKNOWN';
+      const reason = messageOf(error);
+      log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'its configuration was not brought');
+      if (!hopeless) return;
+      settled.set(id, bootId);
+      const entry = {
+        at: Date.now(),
+        actor: KEEPER,
+        node: id,
+        action: 'config',
+        reason: reason.slice(0, 1000),
+      };
+      await fleet.audit.append(entry).catch(() => {});
+    }
+  };
+
+  while (!signal.aborted) {
+    const began = performance.now();
+    try {
+      if ((await lease.renew()) || (await lease.take())) {
+        const now = performance.now();
+        for (const record of await unsettled(fleet, settled)) {
+          const { id } = record;
+          if (busy.size >= AT_ONCE) break;
+          if (busy.has(id) || (due.get(id) ?? 0) > now) continue;
+          busy.set(
+            id,
+            work(record).finally(() => busy.delete(id)),
+          );
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn({ reason: messageOf(error) }, 'the keeper of configurations waits for Redis');
+    }
+    const pause = Math.max(times.look, (performance.now() - began) / SHARE);
+    await sleep(pause, undefined, { signal }).catch(() => {});
+  }
+  await Promise.allSettled(busy.values());
+  await lease.release().catch(() => {});
+}
+
+/** Members that are up in a boot which was not looked at, and that no rollout or installation has. */
+async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<NodeRecord[]> {
+  const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
+  const ids = up.flat();
+  if (ids.length === 0) return [];
+  const [records, holders] = await Promise.all([
+    fleet.nodes.getMany(ids),
+    fleet.redis.hgetall(ROLLOUT_KEYS.holders),
+  ]);
+  const left = records.filter(
+    ({ id, observed, wanted, installedAt }) =>
+      settled.get(id) !== observed.bootId &&
+      holders[id] === undefined &&
+      (wanted.mode !== 'installed' || installedAt !== null),
+  );
+  const issued = await readIssued(
+    fleet.redis,
+    left.map(({ id }) => id),
+  );
+  return left.filter(({ id, observed }) => {
+    if ((issued.get(id)?.order.config ?? null) !== null) return true;
+    settled.set(id, observed.bootId);
+    return false;
+  });
+}
+
+/** @returns the version that was brought; null when it is in force already, or none is wanted */
+async function restore(options: KeeperOptions, id: string): Promise<string | null> {
+  const { fleet, pool, orderKey, signal } = options;
+  const ask = { signal, timeout: SILENCE.quick };
+  const { result: status } = await pool.request(id, 'status', {}, ask);
+  const inForce = (await readIssued(fleet.redis, [id])).get(id);
+  const digest = inForce?.order.config ?? null;
+  if (inForce === undefined || digest === null || status.config?.digest === digest) return null;
+  const published = (await listConfigs(fleet.redis)).find(({ sha256 }) => sha256 === digest);
+  if (published === undefined) {
+    throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
+  }
+  const order = await fresh(fleet, id, inForce, status.order?.epoch ?? 0);
+  await pool.request(id, 'order', { envelope: signOrder(order, orderKey) }, ask);
+  const document = Buffer.from(published.document, 'utf8').toString('base64');
+  const args = { epoch: order.epoch, document, apply: true };
+  await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });
+  // The word that ends the node's trial of it.
+  await pool.request(id, 'status', {}, ask);
+  return published.version;
+}
+
+/** The order in force, or when it is about to expire the same under a new epoch, on record before it is sent. */
+async function fresh(fleet: Fleet, id: string, inForce: Issued, floor: number): Promise<Order> {
+  const { order, isNew } = nextOrder(id, inForce.order, inForce.order, Date.now(), floor);
+  if (!isNew) return order;
+  const body: Issued = { ...inForce, rollout: KEEPER, order };
+  const done = await commit(fleet.redis, {
+    records: [
+      {
+        key: ROLLOUT_KEYS.order(id),
+        expect: { state: 'issued', epoch: inForce.order.epoch },
+        next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
+      },
+    ],
+  });
+  if (done.result === 'done') return order;
+  throw new BootwaveError({
+    code: 'CONFIG_ORDER_RACE',
+    what: `another order was issued to ${id} at the same moment`,
+    unchanged: 'nothing was sent',
+    next: 'it is tried again by itself',
+  });
+}

@@ -1,0 +1,81 @@
+/** Nodes that lose their configuration outside of rollouts, on the real wire. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
+import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
+import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
+import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { silent } from '../fleet/support.ts';
+import { benchFor } from '../rollout/run/support.ts';
+import { POOL } from '../rollout/run/times.ts';
+
+const ANN = { actor: 'operator:ann', at: 1 };
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
+    if (await what()) return;
+  throw new Error('not within two minutes');
+}
+
+test('a node that starts without its configuration is brought it again; one in a rollout is left alone', async (t) => {
+  const bench = await benchFor(t, { count: 3 });
+  const { redis, fleet, sim, orderKey, nodes } = bench;
+  await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN);
+  const { sha256 } = await readConfig(redis, '1.0');
+  const [told, held, plain] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  for (const { id } of [told, held]) {
+    const now = Date.now();
+    const order = {
+      ...{
+        format: 1,
+        node: id,
+        epoch: 4,
+        issuedAt: now,
+        expires: now + 30 * 24 * 3600_000,
+        mode: 'installed',
+      },
+      ...{ image: null, services: [], config: sha256, wipe: false, forgiven: [] },
+    };
+    const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
+    const key = ROLLOUT_KEYS.order(id);
+    await commit(redis, { records: [{ key, expect: null, next: { state: 'issued', epoch: 4, body } }] });
+  }
+  await redis.hset(ROLLOUT_KEYS.holders, held.id, 'ro-2');
+
+  const stop = new AbortController();
+  const { signal } = stop;
+  const pool = new LinkPool({
+    privateKey: bench.clientKey,
+    resolve: targetsOf(fleet, sim.port),
+    limits: POOL,
+    signal,
+  });
+  const running = startConfigKeeper({
+    fleet,
+    pool,
+    orderKey,
+    log: silent,
+    signal,
+    times: { look: 100, again: 200 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await running;
+  });
+
+  await until(() => told.configVersion === '1.0');
+  t.is(told.epoch, 4, 'the order in force, word for word');
+
+  told.loseState();
+  await told.boot('1.0');
+  await until(() => told.configVersion === '1.0');
+  t.deepEqual([held.configVersion, plain.configVersion], [null, null]);
+
+  await redis.hdel(ROLLOUT_KEYS.holders, held.id);
+  await until(() => held.configVersion === '1.0');
+
+  const ordered = told.deeds.filter(({ what }) => what === 'ordered').length;
+  t.is(ordered, 2, 'once for each time that it was new to it');
+});
