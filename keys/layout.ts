@@ -24,6 +24,8 @@ export type KeyLayout = {
   pcr: { key: string; pub: string };
   /** Ed25519; signs the orders that nodes obey. */
   order: { key: string; pub: string };
+  /** Folder with the CA certificates of TPM makers, `*.pem`; nothing secret in it. */
+  tpmRoots: string;
 };
 
 export function keyLayout(folder: string): KeyLayout {
@@ -47,5 +49,6 @@ export function keyLayout(folder: string): KeyLayout {
     ssh: { key: join(folder, 'ssh', 'client.key'), pub: join(folder, 'ssh', 'client.pub') },
     pcr: { key: join(folder, 'pcr', 'policy.key'), pub: join(folder, 'pcr', 'policy.pub') },
     order: { key: join(folder, 'order', 'order.key'), pub: join(folder, 'order', 'order.pub') },
+    tpmRoots: join(folder, 'tpm-roots'),
   };
 }

@@ -1,10 +1,12 @@
+import type { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { checkEkCertificate, type EkVerdict } from '../../keys/ek-certificate.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
 import { makeCredential } from './credential.ts';
 import { sha256 } from './digest.ts';
-import { fixKeys, wordsOf } from './fixed-keys.ts';
+import { type FixedKeys, fixKeys, wordsOf } from './fixed-keys.ts';
 import { verifyProof } from './proof.ts';
 import type { EnrolmentDecision, KeysReply, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
 import type { ProvenSession, Sessions } from './sessions.ts';
@@ -13,6 +15,8 @@ export type DialogueParts = {
   sessions: Sessions;
   directory: NodeDirectory;
   certifier: Certifier;
+  /** The CAs of TPM makers that the operator believes. */
+  tpmRoots: () => Promise<readonly X509Certificate[]>;
   /** SHA-256 of the root certificate, DER. */
   fleetRoot: Buffer;
   /** Milliseconds since the epoch. */
@@ -54,7 +58,7 @@ export class EnrolmentDialogue {
     const { sessions, directory, fleetRoot } = this.#parts;
     const { keys, nonce, secret } = sessions.spend(request.session);
     try {
-      const pcrs = verifyProof(keys, { nonce, secret }, request);
+      const quoted = verifyProof(keys, { nonce, secret }, request);
       const words = wordsOf(keys, nonce, fleetRoot);
       const decision = await directory.enrol({
         id: keys.id,
@@ -65,7 +69,9 @@ export class EnrolmentDialogue {
         words,
         inventory: keys.inventory,
         running: keys.running,
-        pcrs,
+        ekCertificate: await this.#vouched(keys),
+        pcrs: quoted?.pcrs ?? null,
+        clock: quoted?.clock ?? null,
         token: keys.token,
         address,
         at: this.#parts.now(),
@@ -90,6 +96,17 @@ export class EnrolmentDialogue {
         return this.#reply(decision, proven);
       }
       await sleep(this.#parts.hold.look, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #vouched({ tpm }: FixedKeys): Promise<EkVerdict | null> {
+    if (tpm === null) return null;
+    const { tpmRoots, now } = this.#parts;
+    try {
+      return checkEkCertificate(tpm.ekCertificate, tpm.ek.key, await tpmRoots(), now());
+    } catch (error) {
+      // A file that the operator spoilt must not shut machines out; a site that requires the certificate does.
+      return { verified: false, reason: `the TPM roots cannot be read: ${messageOf(error)}`.slice(0, 256) };
     }
   }
 

@@ -8,7 +8,14 @@ import { enrolmentWords, type Words } from './words.ts';
 /** What a node fixed before it saw the nonce. */
 export type FixedKeys = {
   id: string;
-  tpm: { ek: TpmPublic; ak: TpmPublic; ekBytes: Buffer; akBytes: Buffer } | null;
+  tpm: {
+    ek: TpmPublic;
+    ak: TpmPublic;
+    ekBytes: Buffer;
+    akBytes: Buffer;
+    /** DER, unread. */
+    ekCertificate: Buffer | null;
+  } | null;
   csr: Csr;
   hostKey: string;
   inventory: Inventory;
@@ -41,14 +48,15 @@ export function fixKeys(request: KeysRequest): FixedKeys {
   };
 }
 
-function readTpm(request: { ek: string; ak: string }): NonNullable<FixedKeys['tpm']> {
+function readTpm(request: NonNullable<KeysRequest['tpm']>): NonNullable<FixedKeys['tpm']> {
   const ekBytes = Buffer.from(request.ek, 'base64');
   const akBytes = Buffer.from(request.ak, 'base64');
   const ek = parseTpmPublic(ekBytes, 'EK_MALFORMED');
   checkEndorsementKey(ek);
   const ak = parseTpmPublic(akBytes, 'AK_MALFORMED');
   checkAttestationKey(ak);
-  return { ek, ak, ekBytes, akBytes };
+  const ekCertificate = request.ekCertificate === null ? null : Buffer.from(request.ekCertificate, 'base64');
+  return { ek, ak, ekBytes, akBytes, ekCertificate };
 }
 
 /** @param fleetRoot SHA-256 of the root certificate, DER */

@@ -2,8 +2,10 @@ import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { extraData } from './extra-data.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { type ProofRequest, QUOTED_PCRS } from './protocol.ts';
+import { type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
 import { verifyQuote } from './quote.ts';
+
+export type Quoted = { pcrs: Readonly<Record<string, string>>; clock: TpmClock };
 
 /** What the server chose for one session. */
 export type Challenge = {
@@ -15,14 +17,14 @@ export type Challenge = {
 /**
  * Checks that whoever fixed `keys` holds them now: by the activated credential and a quote where there is a TPM, else
  * by a signature of the CSR key. A machine that said it has a TPM cannot fall back to the signature.
- * @returns the PCR values as quoted; null without a TPM
+ * @returns what the TPM quoted; null without one
  * @throws BootwaveError `PROOF_MISSING`, `PROOF_SIGNATURE`, `ACTIVATION_FAILED`, `QUOTE_*`
  */
 export function verifyProof(
   keys: FixedKeys,
   { nonce, secret }: Challenge,
   proof: ProofRequest,
-): Readonly<Record<string, string>> | null {
+): Quoted | null {
   const expected = extraData(nonce, keys.csr.der, keys.hostKey);
   if (keys.tpm !== null) {
     checkActivation(secret, proof.secret);
@@ -37,8 +39,8 @@ export function verifyProof(
       signature: Buffer.from(proof.quote.signature, 'base64'),
       pcrs: proof.quote.pcrs,
     };
-    verifyQuote(evidence, { ak: keys.tpm.ak, extraData: expected, pcrs: QUOTED_PCRS });
-    return proof.quote.pcrs;
+    const { clock } = verifyQuote(evidence, { ak: keys.tpm.ak, extraData: expected, pcrs: QUOTED_PCRS });
+    return { pcrs: proof.quote.pcrs, clock: { ...clock, milliseconds: Number(clock.milliseconds) } };
   }
   if (proof.signature === null) {
     throw new BootwaveError({

@@ -205,6 +205,17 @@ export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
 
+/** TPMS_CLOCK_INFO (TPM 2.0 Part 2, 10.11.1). */
+export type TpmClock = {
+  /** That the TPM was powered; approximate above 2^53. */
+  milliseconds: number;
+  /** TPM Resets and TPM Restarts since the TPM was last cleared. */
+  resets: number;
+  restarts: number;
+  /** Whether no larger clock value was ever shown. */
+  safe: boolean;
+};
+
 /** What the enrolment server hands to the fleet once the proof holds. */
 export type Enrolment = {
   /** `tpm-<hex SHA-256 of the EK's TPMT_PUBLIC>`; without a TPM `dev-<hex SHA-256 of UUID, serial and MACs>`. */
@@ -219,8 +230,12 @@ export type Enrolment = {
   words: readonly [string, string, string, string];
   inventory: Inventory;
   running: Running;
+  /** Whether the TPM's maker vouches for the EK, as far as the operator's roots say; null without a TPM. */
+  ekCertificate: { verified: boolean; reason: string } | null;
   /** PCR values as quoted, null without a TPM. */
   pcrs: Readonly<Record<string, string>> | null;
+  /** The TPM's own clock as quoted, null without a TPM. */
+  clock: TpmClock | null;
   token: string | null;
   /** Address it came from. */
   address: string;

@@ -33,6 +33,8 @@ export type EnrolmentOptions = {
   serverChainPem: string;
   nodesAuthority: Authority;
   rootPem: string;
+  /** The CAs of TPM makers that the operator believes; none by default. */
+  tpmRoots?: () => Promise<readonly X509Certificate[]>;
   directory: NodeDirectory;
   log: Logger;
   heartbeatSeconds: number;
@@ -85,6 +87,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     sessions: new Sessions({ now, random: randomBytes }),
     directory,
     certifier: new Certifier(options.nodesAuthority, directory, now),
+    tpmRoots: options.tpmRoots ?? (async () => []),
     fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
     now,
     heartbeatSeconds: options.heartbeatSeconds,

@@ -148,6 +148,8 @@ async function enrolled(directory: FleetDirectory, node: SimNode): Promise<void>
       tpm: { manufacturer: 'SIM', firmware: '1' },
     },
     running: { version: node.running, kernel: '6.1.0', bootId: node.bootId },
+    ekCertificate: { verified: false, reason: 'simulated' },
+    clock: null,
     pcrs: { '7': digest('pcr7'), '11': node.status().running.pcr11 ?? '' },
     token: null,
     address: addressOf(n),

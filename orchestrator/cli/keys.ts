@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { initKeys } from '../../keys/init.ts';
+import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
+import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
 import { pathsOf, print, table } from './context.ts';
 
 export function register(program: Command): void {
@@ -43,4 +46,38 @@ export function register(program: Command): void {
       );
       if (shown.some((key) => key.problems.length > 0)) process.exitCode = 1;
     });
+
+  const roots = keys.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
+  const rootsOf = (command: Command) => new TpmRoots(keyLayout(pathsOf(command).keys).tpmRoots);
+
+  roots
+    .command('add <file...>')
+    .description('believe the CA certificates in these files (PEM or DER); counts at once')
+    .option('--json')
+    .action(async (files: string[], options: { json?: boolean }, command: Command) => {
+      const added: TpmRoot[] = [];
+      for (const file of files) added.push(...(await rootsOf(command).add(await readFile(file))));
+      print(options.json, added, () => rootsTable(added));
+    });
+
+  roots
+    .command('list')
+    .description('what is believed; to take one back, remove its file')
+    .option('--json')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const found = await rootsOf(command).list();
+      print(options.json, found, () => rootsTable(found));
+    });
+}
+
+function rootsTable(roots: readonly TpmRoot[]): string {
+  return table(
+    ['FILE', 'NAME', 'SHA-256', 'EXPIRES'],
+    roots.map((root) => [
+      root.file,
+      root.subject,
+      root.fingerprint.slice(0, 16),
+      new Date(root.notAfter).toISOString().slice(0, 10),
+    ]),
+  );
 }

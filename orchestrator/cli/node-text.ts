@@ -73,6 +73,10 @@ export function ago(at: number, now: number): string {
     : `${Math.round(seconds / 86_400)} days ago`;
 }
 
+function ekText({ verified, reason }: { verified: boolean; reason: string }): string {
+  return verified ? `${reason}, verified` : `unverified: ${reason}`;
+}
+
 /** Everything about one node. */
 export function showText(node: NodeView, boots: readonly BootEvent[], now: number): string {
   const { observed, identity, inventory } = node;
@@ -84,7 +88,11 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
     ['wanted', `${node.wanted.mode}, image ${node.wanted.image ?? 'the newest'}`],
     ['runs', `image ${observed.image}, kernel ${observed.kernel}`],
     ['seen', node.lastSeen === null ? 'never' : ago(node.lastSeen, now)],
-    ['attested', ago(observed.lastAttestedAt, now)],
+    [
+      'attested',
+      `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
+    ],
+    ['EK', identity.ekCertificate === null ? '' : ekText(identity.ekCertificate)],
     ['address', observed.address],
     ['secure boot', secureBootText(node)],
     ['machine', `${inventory.manufacturer} ${inventory.product}, serial ${inventory.serial || 'none'}`],

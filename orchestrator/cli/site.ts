@@ -36,13 +36,14 @@ export function register(program: Command): void {
       const sites = await withFleet(pathsOf(command), (fleet) => fleet.sites.list());
       print(options.json, sites, () =>
         table(
-          ['SITE', 'UNKNOWN MACHINES', 'WITHOUT TPM', 'BIOS', 'SECURE BOOT'],
+          ['SITE', 'UNKNOWN MACHINES', 'WITHOUT TPM', 'BIOS', 'SECURE BOOT', 'EK CERTIFICATE'],
           sites.map(({ name, policy }) => [
             name,
             policy.acceptUnknown ? 'may ask' : 'not answered',
             policy.noTpm,
             policy.bios,
             policy.secureBoot,
+            policy.ekCertificate,
           ]),
         ),
       );
@@ -75,6 +76,12 @@ function policyOptions(command: Command): Command {
         'require',
       ]),
     )
+    .addOption(
+      new Option('--ek-certificate <what>', 'machines whose TPM no known maker vouches for').choices([
+        'optional',
+        'required',
+      ]),
+    )
     .option('--json');
 }
 
@@ -84,12 +91,19 @@ function yesNo(text: string): boolean {
   throw new InvalidArgumentError('yes or no');
 }
 
-function policyIn({ acceptUnknown, withoutTpm, bios, secureBoot }: PolicyOptions): Partial<Policy> {
+function policyIn({
+  acceptUnknown,
+  withoutTpm,
+  bios,
+  secureBoot,
+  ekCertificate,
+}: PolicyOptions): Partial<Policy> {
   return {
     ...(acceptUnknown === undefined ? {} : { acceptUnknown }),
     ...(withoutTpm === undefined ? {} : { noTpm: withoutTpm }),
     ...(bios === undefined ? {} : { bios }),
     ...(secureBoot === undefined ? {} : { secureBoot }),
+    ...(ekCertificate === undefined ? {} : { ekCertificate }),
   };
 }
 
@@ -105,5 +119,6 @@ function show({ name, policy }: Site): string {
     `  machines without TPM: ${noTpm[policy.noTpm]}`,
     `  BIOS machines: ${policy.bios === 'allow' ? 'allowed' : 'refused'}`,
     `  Secure Boot: ${policy.secureBoot === 'require' ? 'required' : 'preferred'}`,
+    `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import type { BootIntent, Sighting } from '../../bootserver/directory.ts';
-import type { NodeRecord } from './record.ts';
+import { type NodeRecord, neverIn } from './record.ts';
 import type { Site } from './site.ts';
 
 export type IntentContext = {
@@ -27,6 +27,9 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     }
     return image(null, c, c.expected ? 'expected' : 'new hardware');
   }
+  // Who was never let in has no claim on a MAC: a stranger that shows the one of a machine to come, and is rejected,
+  // must not keep that machine out. It gets what any new machine gets.
+  if (neverIn(record)) return intentFor(null, sighting, c);
   // Refused and not left to its disk: what stands on the disk of a machine that was put out is nothing of ours to start.
   if ((record.state === 'rejected' || record.state === 'retired') && !c.expected) {
     const next = record.state === 'rejected' ? `approve ${record.name}` : `expect --mac ${sighting.mac}`;

@@ -8,6 +8,7 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import { type Attested, attest, modelOf, pcr7Of } from './attestation.ts';
 import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
@@ -17,7 +18,7 @@ import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
 import { automaticName } from './names.ts';
 import type { Outcome } from './outcome.ts';
-import type { NodeRecord } from './record.ts';
+import { type NodeRecord, neverIn } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Extras } from './store.ts';
 import { isMember } from './transitions.ts';
@@ -43,6 +44,8 @@ export type DirectoryOptions = {
   site: string;
   /** Version of the newest published image, null when there is none. */
   defaultImage: () => Promise<string | null>;
+  /** PCR 11 that an image measures, hex; null when no such version is published. By default none is known. */
+  pcr11?: (version: string) => Promise<string | null>;
   log: Logger;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -54,6 +57,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #fleet: Fleet;
   readonly #site: string;
   readonly #defaultImage: () => Promise<string | null>;
+  readonly #pcr11: (version: string) => Promise<string | null>;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #limits: DirectoryLimits;
@@ -64,6 +68,7 @@ export class FleetDirectory implements NodeDirectory {
     this.#fleet = options.fleet;
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
+    this.#pcr11 = options.pcr11 ?? (async () => null);
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
     this.#limits = { ...DIRECTORY_LIMITS, ...options.limits };
@@ -104,7 +109,7 @@ export class FleetDirectory implements NodeDirectory {
           expectation = look.context.expectation;
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
-          return { outcome, extras: extrasOf(outcome, expectation, look.retired) };
+          return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
         if (done.kind === 'refused') {
@@ -142,6 +147,7 @@ export class FleetDirectory implements NodeDirectory {
         if (record === null) throw notKnown(id);
         return { outcome: certified(record, certificate, this.#now()) };
       });
+      if (done.kind === 'changed') return this.#learn(done.record);
       if (done.kind !== 'refused') return;
       throw new BootwaveError({
         code: done.code,
@@ -206,6 +212,13 @@ export class FleetDirectory implements NodeDirectory {
     });
   }
 
+  /** Only a member that boots what was published teaches what its model shows. */
+  async #learn({ inventory, observed }: NodeRecord): Promise<void> {
+    const shown = { inventory, pcrs: observed.pcrs };
+    const pcr7 = pcr7Of(shown);
+    if (pcr7 !== null && observed.attested.state === 'ok') await this.#fleet.pcr7.keep(modelOf(shown), pcr7);
+  }
+
   async #look(record: NodeRecord | null, enrolment: Enrolment, name: string) {
     const { nodes, sites, expectations } = this.#fleet;
     const macs = enrolment.inventory.nics.map((nic) => nic.mac);
@@ -216,22 +229,32 @@ export class FleetDirectory implements NodeDirectory {
       token: enrolment.token,
     };
     const member = record !== null && isMember(record.state);
-    const [site, expectation, owners, pending] = await Promise.all([
+    const [site, expectation, owners, pending, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.ownersOf(macs),
       record === null ? nodes.count('pending') : 0,
+      this.#attest(enrolment),
     ]);
     const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
-    const retired = (await nodes.getMany(others as string[]))
-      .filter((other) => other.state === 'retired')
+    // Their network cards are free for whoever shows them.
+    const gone = (await nodes.getMany(others as string[]))
+      .filter((other) => other.state === 'retired' || neverIn(other))
       .map((other) => other.id);
     const conflicts = macs.filter((_, i) => {
       const owner = owners[i] ?? null;
-      return owner !== null && owner !== enrolment.id && !retired.includes(owner);
+      return owner !== null && owner !== enrolment.id && !gone.includes(owner);
     });
     const room = pending < this.#limits.pending;
-    return { context: { site, expectation, name, conflicts, room }, retired };
+    return { context: { site, expectation, name, conflicts, attested, room }, gone };
+  }
+
+  async #attest(enrolment: Enrolment): Promise<Attested> {
+    const [pcr11, pcr7] = await Promise.all([
+      this.#pcr11(enrolment.running.version),
+      this.#fleet.pcr7.get(modelOf(enrolment)),
+    ]);
+    return attest(enrolment, { pcr11, pcr7 });
   }
 
   /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */
@@ -252,12 +275,12 @@ export class FleetDirectory implements NodeDirectory {
 }
 
 /** The expectation ends in the transaction in which it lets the node in. */
-function extrasOf(outcome: Outcome, expectation: Expectation | null, retired: readonly string[]): Extras {
+function extrasOf(outcome: Outcome, expectation: Expectation | null, gone: readonly string[]): Extras {
   if (expectation === null || outcome.kind !== 'changed' || outcome.record.expectation !== expectation.id) {
-    return { from: retired };
+    return { from: gone };
   }
   const { record, ops } = close(expectation, 'used', outcome.record.id);
-  return { records: [record], ops, from: [expectation.id, ...retired] };
+  return { records: [record], ops, from: [expectation.id, ...gone] };
 }
 
 function notKnown(id: string): BootwaveError {

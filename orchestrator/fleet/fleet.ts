@@ -7,6 +7,7 @@ import { ExpectationStore, type NewExpectation, nameTaken } from './expectations
 import { MachineStore } from './machines.ts';
 import { checkName } from './names.ts';
 import type { Outcome } from './outcome.ts';
+import { FirstPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
@@ -25,6 +26,7 @@ export class Fleet {
   readonly expectations: ExpectationStore;
   readonly machines: MachineStore;
   readonly audit: AuditLog;
+  readonly pcr7: FirstPcr7;
 
   constructor(redis: Redis) {
     this.redis = redis;
@@ -33,6 +35,7 @@ export class Fleet {
     this.expectations = new ExpectationStore(redis);
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
+    this.pcr7 = new FirstPcr7(redis);
   }
 
   /**

@@ -33,6 +33,9 @@ export const KEYS = {
   machine: at('machine'),
   boots: (mac: string) => at('boots', mac),
 
+  /** Hash: model -> PCR 7 of its first member. */
+  pcr7: at('pcr7'),
+
   /** Streams. */
   audit: at('audit'),
   auditOf: (node: string) => at('audit', 'of', node),

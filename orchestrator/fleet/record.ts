@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { inventorySchema } from '../../bootserver/enroll/protocol.ts';
+import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 
 /** What a person should know about a node at a glance; none of them is a state. */
-export const MARKS = ['no-tpm', 'no-secure-boot', 'bios', 'mac-conflict'] as const;
+export const MARKS = ['no-tpm', 'no-secure-boot', 'bios', 'mac-conflict', 'ek-unverified'] as const;
 export type Mark = (typeof MARKS)[number];
 
 export const MODES = ['netboot', 'installed'] as const;
@@ -34,6 +35,13 @@ export const nodeRecordSchema = z.object({
     bootId: z.string(),
     /** As quoted at the last enrolment, null without a TPM. */
     pcrs: z.record(z.string(), z.string()).nullable(),
+    /** What the fleet makes of them. */
+    attested: attestedSchema.default({ state: 'unknown', reason: 'not judged yet' }),
+    /** The TPM's own clock at that quote; resets count how often the machine lost power or was reset. */
+    clock: z
+      .object({ milliseconds: z.number(), resets: z.number(), restarts: z.number(), safe: z.boolean() })
+      .nullable()
+      .default(null),
     /** As the node reports it; the trust issue derives it from PCR 7. */
     secureBoot: z.enum(['on', 'off', 'setup', 'absent']),
     address: z.string(),
@@ -47,6 +55,8 @@ export const nodeRecordSchema = z.object({
   identity: z.object({
     ekDigest: z.string().nullable(),
     akName: z.string().nullable(),
+    /** Whether the TPM's maker vouches for the EK, and why not; null without a TPM. */
+    ekCertificate: z.object({ verified: z.boolean(), reason: z.string() }).nullable().default(null),
     hostKey: z.string(),
     spkiDigest: z.string(),
     /** The one certificate that is valid for it now; null: none was issued for this key yet. */
@@ -66,6 +76,11 @@ export const nodeRecordSchema = z.object({
   changedAt: time,
 });
 export type NodeRecord = z.infer<typeof nodeRecordSchema>;
+
+/** Rejected before it was ever let in: a stranger as far as anybody knows. */
+export function neverIn(record: Pick<NodeRecord, 'state' | 'approvedAt'>): boolean {
+  return record.state === 'rejected' && record.approvedAt === null;
+}
 
 /** What a heartbeat can change, as one text: equal texts mean that nothing changed. */
 export function beatOf(

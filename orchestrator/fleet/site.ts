@@ -13,6 +13,8 @@ export const policySchema = z.object({
   bios: z.enum(['allow', 'refuse']).default('allow'),
   /** `require`: a machine whose Secure Boot is not on is not enrolled. */
   secureBoot: z.enum(['prefer', 'require']).default('prefer'),
+  /** `required`: a machine whose TPM shows no EK certificate of a configured maker is not enrolled. */
+  ekCertificate: z.enum(['optional', 'required']).default('optional'),
 });
 export type Policy = z.infer<typeof policySchema>;
 

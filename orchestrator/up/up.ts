@@ -14,12 +14,15 @@ import { macOfNeighbour } from '../../bootserver/neighbour.ts';
 import { openSockets } from '../../bootserver/sockets.ts';
 import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { loadAuthority, rootPem } from '../../keys/authority.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
 import { addressRange, type UpOptions } from './options.ts';
 import { orchestrate } from './orchestrate.ts';
+import { publishedPcr11 } from './published.ts';
 import { keepIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {
@@ -54,7 +57,8 @@ export async function up(
     await fleet.sites.get(options.site);
     const images = new ImageStore(paths.images);
     const defaultImage = async () => (await images.newest())?.version ?? null;
-    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, log });
+    const pcr11 = (version: string) => publishedPcr11(paths.images, version);
+    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, pcr11, log });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -65,6 +69,7 @@ export async function up(
       stop,
     );
     const { address } = sockets;
+    const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const identity = await serverIdentity(paths.keys, address);
     const base = { serverIp: address, httpPort: options.httpPort };
 
@@ -74,6 +79,7 @@ export async function up(
       serverChainPem: identity.chainPem,
       nodesAuthority,
       rootPem: root,
+      tpmRoots: () => tpmRoots.current(),
       directory,
       log,
       heartbeatSeconds: options.heartbeat,

@@ -1,4 +1,5 @@
 import type { Enrolment } from '../../../bootserver/enroll/protocol.ts';
+import type { Attested } from '../attestation.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';
 import type { Mark, NodeRecord } from '../record.ts';
@@ -14,6 +15,8 @@ export type EnrolContext = {
   name: string;
   /** MACs of its inventory that belong to another record. */
   conflicts: readonly string[];
+  /** What its measurements are worth. */
+  attested: Attested;
   /** Whether one more machine may wait for approval: anybody on the wire can invent machines. */
   room: boolean;
 };
@@ -38,6 +41,13 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
   }
   if (e.inventory.secureBoot !== 'on' && policy.secureBoot === 'require') {
     return refuse('ENROL_NO_SECURE_BOOT', `site ${name} refuses machines whose Secure Boot is not on`);
+  }
+  if (policy.ekCertificate === 'required' && e.ekCertificate?.verified === false) {
+    return refuse(
+      'ENROL_EK_CERTIFICATE',
+      `site ${name} requires an EK certificate of a known maker: ${e.ekCertificate.reason}`,
+      'if the TPM is a real one, add its maker: bootwave keys tpm-roots add FILE',
+    );
   }
   if (!policy.acceptUnknown && record === null && c.expectation === null) {
     return refuse(
@@ -160,6 +170,8 @@ function facts(e: Enrolment, c: EnrolContext) {
       kernel: e.running.kernel,
       bootId: e.running.bootId,
       pcrs: e.pcrs === null ? null : { ...e.pcrs },
+      attested: c.attested,
+      clock: e.clock === null ? null : { ...e.clock },
       secureBoot: e.inventory.secureBoot,
       address: e.address,
       healthy: null,
@@ -169,6 +181,7 @@ function facts(e: Enrolment, c: EnrolContext) {
     identity: {
       ekDigest: e.ekDigest,
       akName: e.akName,
+      ekCertificate: e.ekCertificate === null ? null : { ...e.ekCertificate },
       hostKey: e.hostKey,
       spkiDigest: e.spkiDigest,
       certificateSerial: null,
@@ -186,6 +199,7 @@ function marksOf(e: Enrolment, c: EnrolContext): Mark[] {
   if (e.inventory.firmware.kind === 'bios') marks.push('bios');
   else if (e.inventory.secureBoot !== 'on') marks.push('no-secure-boot');
   if (c.conflicts.length > 0) marks.push('mac-conflict');
+  if (e.ekCertificate?.verified === false) marks.push('ek-unverified');
   return marks;
 }
 

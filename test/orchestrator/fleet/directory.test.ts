@@ -95,16 +95,60 @@ test('an installed node is left to its disk, until then it gets its image', asyn
   t.like(await world.directory.bootIntent({ mac: macOf(1) }), { kind: 'image', version: '1.0' });
 });
 
-test('rejected and retired machines are not answered, unless they are expected again', async (t) => {
+test('retired machines are not answered, unless they are expected again', async (t) => {
   const world = await fleetFor(t);
-  await world.directory.enrol(enrolment(1));
-  await world.fleet.reject(enrolment(1).id, 'not ours', world.by());
   await approved(world, 2);
   await world.fleet.retire(enrolment(2).id, 'old', world.by());
-  t.is(kind(await world.directory.bootIntent({ mac: macOf(1) })), 'refuse');
   t.is(kind(await world.directory.bootIntent({ mac: macOf(2) })), 'refuse');
   await world.fleet.expect({ site: 'default', criteria: { mac: macOf(2) }, expiresAt: null }, world.by());
   t.is(kind(await world.directory.bootIntent({ mac: macOf(2) })), 'image');
+});
+
+test('a stranger that showed a MAC and was rejected keeps no machine with that MAC out', async (t) => {
+  const world = await fleetFor(t);
+  const nics = inventory(1).nics;
+  const stranger = { ...enrolment(7), inventory: inventory(7, { nics }) };
+  await world.directory.enrol(stranger);
+  await world.fleet.reject(stranger.id, 'not ours', world.by());
+  t.like(await world.directory.bootIntent({ mac: macOf(1) }), { kind: 'image', reason: 'new hardware' });
+
+  t.deepEqual(await world.directory.enrol(enrolment(1)), { state: 'pending' });
+  t.deepEqual((await world.fleet.nodes.get(enrolment(1).id))?.marks, []);
+  t.is(await world.fleet.nodes.idOfMac(macOf(1)), enrolment(1).id);
+  // Nor does it take the MAC back.
+  t.is((await world.directory.enrol({ ...stranger, spkiDigest: 'f'.repeat(64) })).state, 'rejected');
+  t.is(await world.fleet.nodes.idOfMac(macOf(1)), enrolment(1).id);
+});
+
+test('a site that takes only expected machines answers no rejected stranger', async (t) => {
+  const { fleet, by, at } = await fleetFor(t);
+  await fleet.sites.add('open', {}, by());
+  await at('open').enrol(enrolment(1));
+  await fleet.reject(enrolment(1).id, 'not ours', by());
+  await fleet.sites.set('open', { acceptUnknown: false }, by());
+  t.is(kind(await at('open').bootIntent({ mac: macOf(1) })), 'refuse');
+});
+
+test('a machine that no known maker vouches for is marked, and refused where that is required', async (t) => {
+  const { fleet, by, at } = await fleetFor(t);
+  await fleet.sites.add('strict', { ekCertificate: 'required' }, by());
+  const unknown = enrolment(1, 1, { ekCertificate: { verified: false, reason: 'issued by CN=nobody' } });
+  const refused = await at('strict').enrol(unknown);
+  t.regex(refused.state === 'rejected' ? refused.reason : '', /issued by CN=nobody/);
+  t.is(await fleet.nodes.get(unknown.id), null);
+  await at('default').enrol(unknown);
+  const record = await fleet.nodes.get(unknown.id);
+  t.deepEqual(record?.marks, ['ek-unverified']);
+  t.deepEqual(record?.identity.ekCertificate, unknown.ekCertificate);
+  // Members too: what a site decides holds for who is there already.
+  await fleet.approve(unknown.id, unknown.words, by());
+  t.is(
+    (await at('strict').enrol({ ...unknown, ...enrolment(1, 2), ekCertificate: unknown.ekCertificate }))
+      .state,
+    'rejected',
+  );
+  t.deepEqual(await at('strict').enrol(enrolment(2)), { state: 'pending' });
+  t.deepEqual((await fleet.nodes.get(enrolment(2).id))?.marks, []);
 });
 
 test('an unknown machine waits, shows its words, and is a member once they were compared', async (t) => {

@@ -61,6 +61,7 @@ function play(record: NodeRecord | null, event: Event, tpm: boolean, at: number)
         expectation: event.expected ? expectation : null,
         name: 'node-1',
         conflicts: [],
+        attested: { state: 'unknown', reason: '' },
         room: true,
       },
     );

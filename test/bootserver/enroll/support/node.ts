@@ -77,7 +77,7 @@ type TpmWork = {
 
 /** What an honest machine sends in a session. */
 export class HonestNode {
-  readonly tpm: { ek: string; ekCertificate: null; ak: string } | null;
+  readonly tpm: KeysRequest['tpm'];
   readonly work: TpmWork | null;
   readonly hostKey = makeHostKey().line;
   readonly inventory: Inventory;
@@ -93,9 +93,13 @@ export class HonestNode {
 
   static async withTpm(folder: string, software: SoftwareTpm): Promise<HonestNode> {
     const tpm = new Tpm(join(folder, 'work'), software.environment);
-    const { ek, ak } = await software.exclusive(() => tpm.identify());
+    const { ek, ekCertificate, ak } = await software.exclusive(() => tpm.identify());
     return new HonestNode(
-      { ek: ek.toString('base64'), ekCertificate: null, ak: ak.toString('base64') },
+      {
+        ek: ek.toString('base64'),
+        ekCertificate: ekCertificate?.toString('base64') ?? null,
+        ak: ak.toString('base64'),
+      },
       {
         async quote(extra) {
           const { attest, signature, pcrs } = await software.exclusive(() => tpm.quote(extra));

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { access, mkdir } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mustRun } from '../../../../base/run.ts';
 
 /** A software TPM 2.0 of its own on a unix socket; its seeds are in `folder`, so the same folder is the same TPM. */
 export class SoftwareTpm {
@@ -15,6 +16,40 @@ export class SoftwareTpm {
 
   get environment(): NodeJS.ProcessEnv {
     return { ...process.env, TPM2TOOLS_TCTI: `swtpm:path=${join(this.#folder, 'tpm.sock')}` };
+  }
+
+  /**
+   * Before the first start: gives the TPM an EK certificate, as its maker does.
+   * @param maker folder of the maker's CA, made where there is none: `issuer.pem` signs, its root is `swtpm-localca-rootca-cert.pem`
+   */
+  async manufacture(maker: string): Promise<void> {
+    const state = join(this.#folder, 'state');
+    await mkdir(state, { recursive: true });
+    await mkdir(maker, { recursive: true });
+    const file = (name: string) => join(maker, name);
+    await writeFile(
+      file('localca.conf'),
+      [
+        `statedir = ${maker}`,
+        `signingkey = ${file('signkey.pem')}`,
+        `issuercert = ${file('issuer.pem')}`,
+        `certserial = ${file('serial')}`,
+      ].join('\n'),
+    );
+    await writeFile(
+      file('options'),
+      '--platform-manufacturer Test --platform-version 1 --platform-model Box\n',
+    );
+    await writeFile(
+      file('setup.conf'),
+      [
+        'create_certs_tool = /usr/bin/swtpm_localca',
+        `create_certs_tool_config = ${file('localca.conf')}`,
+        `create_certs_tool_options = ${file('options')}`,
+      ].join('\n'),
+    );
+    const args = ['--tpm2', '--tpmstate', state, '--create-ek-cert', '--config', file('setup.conf')];
+    await mustRun('swtpm_setup', args, { timeout: 120_000 });
   }
 
   async start(): Promise<this> {
