@@ -49,7 +49,10 @@ export class NodeEnrolment {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = privateKey;
     this.#spki = publicKey.export({ type: 'spki', format: 'der' });
-    this.#csr = certificateRequest(privateKey, facts.identity.smbios.serial.slice(0, 64) || 'bootwave node');
+    this.#csr = certificateRequest(
+      privateKey,
+      facts.identity.smbios.serial.slice(0, 64).toWellFormed() || 'bootwave node',
+    );
   }
 
   get rootPem(): string {

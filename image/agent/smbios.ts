@@ -2,12 +2,13 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Inventory } from '../../bootserver/enroll/protocol.ts';
 
-/** Text of the firmware or of a device as the protocol takes it: one line, no control characters, at most `most`. */
+/** Text of the firmware or of a device as the protocol takes it: one line, no control characters, at most `most`, no half characters. */
 export function line(text: string, most = 128): string {
   return text
     .replace(/\p{Cc}+/gu, ' ')
     .trim()
-    .slice(0, most);
+    .slice(0, most)
+    .toWellFormed();
 }
 
 export async function readLine(path: string, most = 128): Promise<string> {

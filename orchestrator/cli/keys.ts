@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
@@ -56,7 +57,7 @@ export function register(program: Command): void {
     .option('--json')
     .action(async (files: string[], options: { json?: boolean }, command: Command) => {
       const added: TpmRoot[] = [];
-      for (const file of files) added.push(...(await rootsOf(command).add(await readFile(file))));
+      for (const file of files) added.push(...(await rootsOf(command).add(await read(file))));
       print(options.json, added, () => rootsTable(added));
     });
 
@@ -68,6 +69,17 @@ export function register(program: Command): void {
       const found = await rootsOf(command).list();
       print(options.json, found, () => rootsTable(found));
     });
+}
+
+async function read(file: string): Promise<Buffer> {
+  return readFile(file).catch((cause) => {
+    throw new BootwaveError({
+      code: 'TPM_ROOT_INVALID',
+      what: `${file} cannot be read: ${messageOf(cause)}`,
+      unchanged: 'the configured roots',
+      cause,
+    });
+  });
 }
 
 function rootsTable(roots: readonly TpmRoot[]): string {

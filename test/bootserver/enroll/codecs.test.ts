@@ -97,6 +97,32 @@ test('no changed byte of a quote goes unnoticed', (t) => {
   );
 });
 
+test('what is not the attestation of a quote is told apart, whoever signed it', (t) => {
+  const attest = (change: (bytes: Buffer) => void) => {
+    const bytes = Buffer.from(evidence.attest);
+    change(bytes);
+    return bytes;
+  };
+  t.throws(() => parseQuote(attest((bytes) => bytes.writeUInt32BE(0xff544348))), {
+    code: 'QUOTE_MALFORMED',
+    message: /TPM_GENERATED_VALUE/,
+  });
+  // TPM_ST_ATTEST_CERTIFY.
+  t.throws(() => parseQuote(attest((bytes) => bytes.writeUInt16BE(0x8017, 4))), {
+    code: 'QUOTE_MALFORMED',
+    message: /of type 0x8017/,
+  });
+  t.throws(() => parseQuote(Buffer.concat([evidence.attest, Buffer.alloc(1)])), {
+    message: /1 bytes follow/,
+  });
+  t.throws(() => verifyQuote(evidence, { ...expected, extraData: randomBytes(32) }), {
+    code: 'QUOTE_EXTRA_DATA',
+  });
+  t.throws(() => verifyQuote(evidence, { ...expected, pcrs: QUOTED_PCRS.slice(1) }), {
+    code: 'QUOTE_SELECTION',
+  });
+});
+
 test('PCR values must be exactly the quoted ones', (t) => {
   const { 13: _, ...missing } = evidence.pcrs;
   for (const pcrs of [missing, { ...evidence.pcrs, 8: '00'.repeat(32) }, {}]) {

@@ -271,6 +271,31 @@ for (const selection of [
   });
 }
 
+test.serial('another attestation by the same AK over the same extraData is no quote', async (t) => {
+  const { server, wire } = await setup(t);
+  await rogue.key('timed', 'e', SOUND);
+  const opened = await openSession(wire, node);
+  const honest = await node.proofRequest(opened);
+  const time = await rogue.time('timed', quotedExtraData(node, opened.nonce));
+  const { pcrs } = honest.quote!;
+  await refusedWith(t, 'QUOTE_MALFORMED', wire.send(PATHS.proof, { ...honest, quote: { ...time, pcrs } }));
+  nothingChanged(t, server, 'QUOTE_MALFORMED');
+  t.regex(server.directory.refusals[0]!.what, /of type 0x8019, not a quote/);
+});
+
+test("the quoted clock reaches the fleet, and counts the TPM's resets", async (t) => {
+  const { wire, directory } = await setup(t);
+  await enrol(wire, other);
+  await otherSoftware.exclusive(async () => {
+    await otherSoftware.stop();
+    await otherSoftware.start();
+  });
+  await enrol(wire, other);
+  const [before, after] = directory.enrolments.map(({ clock }) => clock!);
+  t.true(before!.safe);
+  t.is(after!.resets, before!.resets + 1);
+});
+
 function quotedExtraData(machine: HonestNode, nonce: string): string {
   return extraData(Buffer.from(nonce, 'hex'), machine.csr, machine.hostKey).toString('hex');
 }

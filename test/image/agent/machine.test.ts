@@ -24,6 +24,8 @@ test('a machine is described as its firmware and kernel say, whatever they say',
   await put(join(sys, 'class/dmi/id/product_uuid'), '6A1B0C9E-0000-4000-8000-000000000001\n');
   await put(join(sys, 'class/dmi/id/sys_vendor'), 'Evil\u001b[2J\u0000Inc.\n');
   await put(join(sys, 'class/dmi/id/product_serial'), `${'9'.repeat(500)}\n`);
+  // The cut falls into the middle of a character of two UTF-16 units.
+  await put(join(sys, 'class/dmi/id/product_name'), `${'x'.repeat(127)}\u{1f600}\n`);
   await mkdir(join(sys, 'firmware/efi'), { recursive: true });
   for (const [name, mac] of [
     ['eth0', '52:54:00:00:00:01'],

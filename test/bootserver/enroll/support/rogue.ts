@@ -44,6 +44,19 @@ export class RogueTpm {
     };
   }
 
+  /** TPM2_GetTime: signed by the key, made by the TPM, and no quote (TPM 2.0 Part 3, 18.7). @param extra hex */
+  async time(name: string, extra: string): Promise<Omit<NonNullable<ProofRequest['quote']>, 'pcrs'>> {
+    await this.#tools([
+      'tpm2_gettime',
+      ...['-c', `${name}.ctx`, '-g', 'sha256', '-q', extra],
+      ...['--attestation', `${name}.msg`, '-o', `${name}.sig`],
+    ]);
+    return {
+      attest: await this.#read(`${name}.msg`, 'base64'),
+      signature: await this.#read(`${name}.sig`, 'base64'),
+    };
+  }
+
   /** @returns the secret, hex; null when the TPM refuses */
   async activate(
     name: string,
