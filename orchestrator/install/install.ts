@@ -15,7 +15,7 @@ import { nextStep } from './step.ts';
 
 export type Installer = {
   fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
+  pool: Pick<LinkPool, 'request' | 'drop'>;
   orderKey: KeyObject;
   /** Of the published images, by version, and which of them a node gets that is wanted to run none in particular. */
   published(): Promise<{ images: ImageFacts; newest: string | null }>;

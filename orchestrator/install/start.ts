@@ -47,6 +47,8 @@ export async function startInstalls(
       const wait = Math.min((later.get(id)?.wait ?? times.first / 2) * 2, times.most);
       // A node that restarts cannot be reached for a while; that is not worth a warning each time.
       const quiet = error instanceof BootwaveError && error.code.startsWith('LINK_');
+      // A machine that restarted without a farewell leaves a connection that looks open.
+      if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') options.pool.drop(id);
       if (later.get(id)?.reason !== reason)
         log[quiet ? 'debug' : 'warn']({ id, node: name, reason }, 'not installed');
       later.set(id, { due: performance.now() + (quiet ? times.first : wait), wait, reason });

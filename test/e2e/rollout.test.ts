@@ -1,0 +1,87 @@
+/**
+ * A machine from bare metal to an installed node, a good rollout and a bad one, on real firmware and a real disk: what
+ * the core team relies on. The long matrix (hangs, illness, power cuts, three nodes) is in test/rack.
+ */
+import test from 'ava';
+import { publish } from '../support/bad-image.ts';
+import { Rack } from '../support/rack.ts';
+import { approve, ended, installed, startRollout, wantInstalled } from '../support/rollout.ts';
+
+const NODE = 'disk-node';
+let rack: Rack;
+
+test.before(async (t) => {
+  t.timeout(30 * 60_000);
+  rack = await Rack.make('rollout', [{ name: NODE, firmware: 'http' }]);
+  await rack.startServer();
+});
+
+test.after.always(async (t) => {
+  t.timeout(5 * 60_000);
+  await rack?.lab.down();
+});
+
+test.afterEach.always(async (t) => {
+  if (!t.passed) await rack?.explain(t);
+});
+
+test.serial(
+  'an approved node that is wanted installed runs from its own disk, and the boot server leaves it alone',
+  async (t) => {
+    await rack.lab.powerOn(NODE);
+    await approve(rack, NODE);
+    await wantInstalled(rack, NODE);
+    const record = await installed(rack, NODE);
+    t.is(record.observed.image, rack.image.version);
+    const mac = rack.lab.nodes[0]?.mac ?? '';
+    const boots = await rack.fleet((fleet) => fleet.machines.boots(mac));
+    t.is(boots.at(-1)?.step, 'left-to-disk', 'the firmware asked the network first and was sent to its disk');
+    t.is(
+      record.observed.pcrs?.['11'],
+      rack.image.manifest.pcr11,
+      'the disk started the image that was published',
+    );
+  },
+);
+
+test.serial(
+  'a good image: staged, started, confirmed by the node itself, and recorded as done',
+  async (t) => {
+    // As an admin would set it in the firmware: the disk first. It spares each restart the firmware's wait for IPv6.
+    await rack.lab.powerOff(NODE);
+    await rack.lab.powerOn(NODE, { boot: 'disk' });
+    await publish(rack.paths, '2.0.0', null);
+    const id = await startRollout(rack, { image: '2.0.0', nodes: { all: true } });
+    const { rollout, nodes } = await ended(rack, id);
+    t.is(rollout.state, 'done', rollout.why);
+    t.deepEqual(
+      [...nodes.values()].map(({ state }) => state),
+      ['done'],
+    );
+    t.is((await rack.record(NODE)).observed.image, '2.0.0');
+  },
+);
+
+test.serial(
+  'an image that panics is left by the node itself, refused from then on, and the rollout fails',
+  async (t) => {
+    await publish(rack.paths, '3.0.0', 'panic');
+    const id = await startRollout(rack, { image: '3.0.0', nodes: { all: true } });
+    const { rollout, nodes } = await ended(rack, id);
+    t.is(rollout.state, 'failed', rollout.why);
+    t.deepEqual(
+      [...nodes.values()].map(({ state }) => state),
+      ['rolled-back'],
+    );
+    const record = await rack.until(
+      NODE,
+      ({ state, observed }) => state === 'healthy' && observed.image === '2.0.0',
+    );
+    t.is(record.observed.image, '2.0.0');
+    const console = await rack.lab.consoleLog(NODE);
+    t.is(console.split('bad image: this one panics').length - 1, 3, 'systemd-boot gave it its three tries');
+    await t.throwsAsync(startRollout(rack, { image: '3.0.0', nodes: { all: true } }), {
+      message: /skipped|refuse/,
+    });
+  },
+);

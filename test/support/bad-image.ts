@@ -1,0 +1,55 @@
+/** Images that fail on purpose, each in one way that a real one may. They are signed and published as any other. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DataPaths } from '../../base/paths.ts';
+import { buildImage } from '../../image/build/build.ts';
+import { REPOSITORY } from '../../image/build/cache.ts';
+
+/** What each first program does before it hands over; systemd keeps a /run that is mounted already. */
+const RUN = [
+  'busybox mount -t tmpfs -o mode=0755,nosuid,nodev run /root/run',
+  'units=/root/run/systemd/system',
+  'busybox mkdir -p $units/multi-user.target.wants',
+];
+const unit = (name: string, command: string, more: readonly string[] = []): string[] => [
+  ...[`[Unit]`, ...more, '[Service]', 'Type=oneshot', `ExecStart=${command}`].map(
+    (line, i) => `echo '${line}' ${i === 0 ? '>' : '>>'} $units/${name}`,
+  ),
+  `busybox ln -s ../${name} $units/multi-user.target.wants/${name}`,
+];
+
+export const FAILURES = {
+  /** The kernel loses its first program and panics. */
+  panic: ["echo 'bad image: this one panics' > /dev/console", 'exit 1'],
+  /** PID 1 stands still once everything runs: nothing feeds the watchdog any more. */
+  hang: [
+    ...RUN,
+    'busybox mkdir -p /root/run/systemd/system.conf.d',
+    "echo '[Manager]' > /root/run/systemd/system.conf.d/zz.conf",
+    "echo 'CrashReboot=no' >> /root/run/systemd/system.conf.d/zz.conf",
+    ...unit('hang.service', '/usr/bin/kill -SEGV 1'),
+  ],
+  /** Boots, connects, and has a service that fails. */
+  unhealthy: [...RUN, ...unit('broken.service', '/usr/sbin/nologin')],
+} as const satisfies Record<string, readonly string[]>;
+
+export type Failure = keyof typeof FAILURES;
+
+/** @param failure null: a good image with another version */
+export async function publish(paths: DataPaths, version: string, failure: Failure | null): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-bad-image-'));
+  try {
+    const good = await readFile(join(REPOSITORY, 'image/build/init'), 'utf8');
+    const last = good.lastIndexOf('exec busybox switch_root');
+    const lines = failure === null ? [] : FAILURES[failure];
+    const init = join(folder, 'init');
+    await writeFile(
+      init,
+      `${good.slice(0, last)}${lines.map((line) => `${line}\n`).join('')}${good.slice(last)}`,
+    );
+    await buildImage({ paths, version, init });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

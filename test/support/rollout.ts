@@ -1,0 +1,95 @@
+/** Installing nodes and rolling images out in a rack, through the same commands and records as an operator. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mustRun } from '../../base/run.ts';
+import { take } from '../../orchestrator/fleet/outcome.ts';
+import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
+import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
+import { ENDED } from '../../orchestrator/rollout/record.ts';
+import { readState } from '../../orchestrator/rollout/run/stored.ts';
+import type { Rack } from './rack.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
+const MINUTE = 60_000;
+
+/** Short enough to see, long enough that a node under emulation is looked at a few times. */
+export const QUICK = {
+  bake: { node: '10s', wave: '5s' },
+  limits: { whole: 3, site: '100%', rack: 3 },
+  attempts: 1,
+  timeouts: { activate: '40m', rollback: '40m', stage: '20m', unhealthy: '20m', silent: '20m' },
+};
+
+export async function approve(rack: Rack, node: string): Promise<void> {
+  const words = await rack.words(await rack.lab.console(node));
+  const { id } = await rack.until(node, (record) => record.state === 'pending');
+  await rack.fleet((fleet) => fleet.approve(id, words, { actor: 'test', at: Date.now() }, node));
+  await rack.until(node, (record) => record.state === 'healthy');
+}
+
+/** Asks for an installation; `installed` waits for its end. */
+export async function wantInstalled(rack: Rack, node: string): Promise<void> {
+  const { id } = await rack.record(node);
+  await rack.fleet((fleet) =>
+    fleet.nodes.update(id, (record) => {
+      if (record === null) throw new Error(`${node} is unknown`);
+      const wanted = { ...record.wanted, mode: 'installed' as const };
+      const step = { to: record.state, at: Date.now(), actor: 'test', action: 'want', reason: 'installed' };
+      return { outcome: take(record, { ...step, set: { wanted } }) };
+    }),
+  );
+}
+
+export function installed(rack: Rack, node: string): Promise<NodeRecord> {
+  return rack.until(node, (record) => record.state === 'healthy' && record.installedAt !== null, 20 * MINUTE);
+}
+
+/** @returns the rollout's id */
+export async function startRollout(rack: Rack, spec: object): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-spec-'));
+  try {
+    const file = join(folder, 'spec.json');
+    await writeFile(file, JSON.stringify({ ...QUICK, ...spec }));
+    const { stdout } = await mustRun(
+      PROGRAM,
+      ['--data', rack.lab.dataFolder, 'rollout', 'start', file, '--json'],
+      {
+        timeout: MINUTE,
+      },
+    );
+    return (JSON.parse(stdout) as { id: string }).id;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export function rolloutOf(rack: Rack, id: string): Promise<RolloutState> {
+  return rack.fleet((fleet) => readState(fleet.redis, id));
+}
+
+export async function untilRollout(
+  rack: Rack,
+  id: string,
+  holds: (state: RolloutState) => boolean,
+  timeout = 30 * MINUTE,
+): Promise<RolloutState> {
+  const end = performance.now() + timeout;
+  for (;;) {
+    const state = await rolloutOf(rack, id).catch(() => undefined);
+    if (state !== undefined && holds(state)) return state;
+    if (performance.now() > end) {
+      const nodes = [...(state?.nodes.values() ?? [])].map(
+        (step) => `${step.node.slice(0, 10)} ${step.state}: ${step.why}`,
+      );
+      throw new Error(
+        `rollout ${id} is ${state?.rollout.state} (${state?.rollout.why}); ${nodes.join('; ')}`,
+      );
+    }
+    await sleep(500);
+  }
+}
+
+export const ended = (rack: Rack, id: string): Promise<RolloutState> =>
+  untilRollout(rack, id, (state) => ENDED.includes(state.rollout.state));
