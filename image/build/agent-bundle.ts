@@ -5,7 +5,11 @@ import { BootwaveError } from '../../base/error.ts';
 import { REPOSITORY } from './cache.ts';
 
 /** Source below the agent's folder -> name below /usr/lib/bootwave. */
-export const ENTRIES = { 'main.ts': 'agent.mjs', 'helper.ts': 'helper.mjs' } as const;
+export const ENTRIES = {
+  'main.ts': 'agent.mjs',
+  'helper.ts': 'helper.mjs',
+  'log-forward/main.ts': 'log-forward.mjs',
+} as const;
 
 /**
  * Bundles the agent and its privileged helper, each into one file that needs nothing but Node.

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { sysctlText } from '../../image/agent/config/sysctls.ts';
+import { targetLine } from '../../image/agent/log-forward/target.ts';
 import { contentOf, listConfigs, type PublishedConfig, publishConfig, readConfig } from '../config/store.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { pathsOf, print, table } from './context.ts';
@@ -76,6 +77,7 @@ function showText(one: PublishedConfig): string {
     ...ntp.map((server) => ['ntp', server, '']),
     ...dns.map((server) => ['dns', server, '']),
     ...(log === null ? [] : [['log', log.level, `${log.megabytes} MiB`]]),
+    ...(log?.target == null ? [] : [['log', 'target', targetLine(log.target).trim()]]),
     ...Object.entries(labels).map(([name, value]) => ['label', name, value]),
   ];
   return [

@@ -13,7 +13,7 @@ export type ConfigPlaces = {
   sysctls: string;
   /** `/run`: tmpfs, so whatever stands there is gone after the next boot, as the kernel's values are. */
   run: string;
-  /** Restarts a unit, and fails when it does not come up again. */
+  /** Restarts a unit, and fails when it does not come up again; stops one whose conditions do not hold any more. */
   restart(unit: string): Promise<void>;
 };
 

@@ -1,4 +1,5 @@
 /** From what a node has to what it should have, as a list of steps. Pure; what is right already is left alone. */
+import { targetLine } from '../log-forward/target.ts';
 import type { NodeConfiguration } from './schema.ts';
 import { sysctlText } from './sysctls.ts';
 
@@ -7,6 +8,7 @@ export const DROP_INS = {
   ntp: { path: 'systemd/timesyncd.conf.d/90-bootwave-config.conf', unit: 'systemd-timesyncd.service' },
   dns: { path: 'systemd/resolved.conf.d/90-bootwave-config.conf', unit: 'systemd-resolved.service' },
   log: { path: 'systemd/journald.conf.d/90-bootwave-config.conf', unit: 'systemd-journald.service' },
+  logTarget: { path: 'bootwave-config/log-target', unit: 'bootwave-log.service' },
   labels: { path: 'bootwave-config/labels', unit: null },
 } as const;
 export type DropIn = keyof typeof DROP_INS;
@@ -57,7 +59,7 @@ export function spaced(value: string): string {
 }
 
 function textsOf(config: NodeConfiguration | null): Record<DropIn, string | null> {
-  if (config === null) return { ntp: null, dns: null, log: null, labels: null };
+  if (config === null) return { ntp: null, dns: null, log: null, logTarget: null, labels: null };
   const { ntp, dns, log, labels } = config;
   const names = Object.keys(labels).sort();
   return {
@@ -67,6 +69,7 @@ function textsOf(config: NodeConfiguration | null): Record<DropIn, string | null
     dns: dns.length === 0 ? null : `[Resolve]\nDNS=${dns.join(' ')}\nDomains=~.\n`,
     // journald.conf(5)
     log: log === null ? null : `[Journal]\nMaxLevelStore=${log.level}\nRuntimeMaxUse=${log.megabytes}M\n`,
+    logTarget: log === null || log.target === null ? null : targetLine(log.target),
     labels: names.length === 0 ? null : names.map((name) => `${name}=${labels[name]}\n`).join(''),
   };
 }

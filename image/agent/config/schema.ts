@@ -62,10 +62,20 @@ const labels = z
     }),
   );
 
-/** journald.conf(5): what of a node's journal is kept, and how much of it, in memory. */
-const log = z.strictObject({
-  level: z.enum(['err', 'warning', 'notice', 'info', 'debug']),
-  megabytes: z.int().check(z.gte(8), z.lte(256)),
+/** What of a node's journal is kept, how much of it in memory (journald.conf(5)), and where it is sent. */
+const level = z.enum(['err', 'warning', 'notice', 'info', 'debug']);
+const megabytes = z.int().check(z.gte(8), z.lte(256));
+const target = z.strictObject({
+  protocol: z.enum(['tcp', 'udp']),
+  host,
+  port: z.int().check(z.gte(1), z.lte(65_535)),
+});
+const log = z.strictObject({ level, megabytes, target: z.nullable(target) });
+/** As the image has it. */
+const draftLog = z.strictObject({
+  level: z._default(level, 'debug'),
+  megabytes: z._default(megabytes, 32),
+  target: z._default(z.nullable(target), null),
 });
 
 /** Every field stands in every document, so that none can be forgotten by one side. */
@@ -89,7 +99,7 @@ const draftSchema = z.strictObject({
   sysctls: z._default(sysctls, {}),
   ntp: z._default(servers(host), []),
   dns: z._default(servers(address), []),
-  log: z._default(z.nullable(log), null),
+  log: z._default(z.nullable(draftLog), null),
   labels: z._default(labels, {}),
 });
 
@@ -111,7 +121,7 @@ export function makeDocument(draft: unknown, version: string): Buffer {
     sysctls: sorted(sysctls),
     ntp,
     dns,
-    log: log === null ? null : { level: log.level, megabytes: log.megabytes },
+    log,
     labels: sorted(labels),
   });
   if (!whole.success) throw malformed(whole.error);

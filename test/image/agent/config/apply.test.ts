@@ -68,7 +68,7 @@ const FULL = makeDocument(
     sysctls: { 'vm.swappiness': 10, 'net.ipv4.tcp_rmem': [8192, 262144, 16777216] },
     ntp: ['ntp.example.org', '10.0.0.5'],
     dns: ['10.0.0.53', '2001:db8::53'],
-    log: { level: 'info', megabytes: 64 },
+    log: { level: 'info', megabytes: 64, target: { protocol: 'tcp', host: '10.0.0.9', port: 514 } },
     labels: { tier: 'edge', pool: 'b' },
   },
   '1.0',
@@ -77,15 +77,17 @@ const FULL = makeDocument(
 test('a configuration comes into force as a whole, once, and goes again without a trace', async (t) => {
   const node = await machine(t);
   t.deepEqual(await status(node), { inForce: null, torn: false });
-  t.deepEqual(await node.apply(FULL), { changed: 6 });
+  t.deepEqual(await node.apply(FULL), { changed: 7 });
   t.is(await node.sysctl('vm.swappiness'), '10');
   t.is(await node.sysctl('net.ipv4.tcp_rmem'), '8192 262144 16777216');
   t.is(await node.file('ntp'), '[Time]\nNTP=ntp.example.org 10.0.0.5\n');
   t.is(await node.file('dns'), '[Resolve]\nDNS=10.0.0.53 2001:db8::53\nDomains=~.\n');
   t.is(await node.file('log'), '[Journal]\nMaxLevelStore=info\nRuntimeMaxUse=64M\n');
+  t.is(await node.file('logTarget'), 'tcp 10.0.0.9 514\n');
   t.is(await node.file('labels'), 'pool=b\ntier=edge\n');
   t.is((await stat(join(node.run, DROP_INS.dns.path))).mode & 0o777, 0o644);
   t.deepEqual(node.restarted.splice(0).sort(), [
+    'bootwave-log.service',
     'systemd-journald.service',
     'systemd-resolved.service',
     'systemd-timesyncd.service',
@@ -106,7 +108,8 @@ test('a configuration comes into force as a whole, once, and goes again without 
 
   await node.apply(null);
   for (const [key, value] of Object.entries(KERNEL)) t.is(await node.sysctl(key), value, key);
-  for (const name of ['ntp', 'dns', 'log', 'labels'] as const) t.is(await node.file(name), null, name);
+  for (const name of ['ntp', 'dns', 'log', 'logTarget', 'labels'] as const)
+    t.is(await node.file(name), null, name);
   t.deepEqual(await status(node), { inForce: null, torn: false });
 });
 
@@ -141,7 +144,7 @@ test('after a cut in the middle every daemon is restarted again, and the values 
   t.true((await status(node)).torn);
   node.restarted.length = 0;
   await node.apply(null);
-  t.is(node.restarted.length, 3);
+  t.is(node.restarted.length, 4);
   for (const [key, value] of Object.entries(KERNEL)) t.is(await node.sysctl(key), value, key);
   t.false((await status(node)).torn);
 });
@@ -169,7 +172,13 @@ test('the plan from any state leads to the wanted one, and from there to nothing
       const atBoot: Record<string, string> = { 'vm.swappiness': '60', 'vm.dirty_ratio': '20' };
       const sysctls = { ...atBoot };
       const boot: Record<string, string> = {};
-      const files: Record<string, string | null> = { ntp: null, dns: null, log: null, labels: null };
+      const files: Record<string, string | null> = {
+        ntp: null,
+        dns: null,
+        log: null,
+        logTarget: null,
+        labels: null,
+      };
       const seen = () => ({ sysctls, boot, files, torn: false }) as Parameters<typeof planConfig>[0];
       for (const wanted of history) {
         for (const step of planConfig(seen(), wanted)) {

@@ -38,6 +38,13 @@ const draft = fc.record(
       fc.record({
         level: fc.constantFrom('err', 'info', 'debug'),
         megabytes: fc.integer({ min: 8, max: 256 }),
+        target: fc.option(
+          fc.record({
+            protocol: fc.constantFrom('tcp', 'udp'),
+            host: fc.constantFrom('log.example.org', '10.0.0.9', '2001:db8::9'),
+            port: fc.integer({ min: 1, max: 65_535 }),
+          }),
+        ),
       }),
     ),
     labels: fc.array(label, { maxLength: 20 }).map((all) => Object.fromEntries(all)),
@@ -113,6 +120,8 @@ test('a mistake is named by its field', (t) => {
     [{ dns: ['10.0.0.1', '10.0.0.1'] }, /dns: names a server twice/],
     [{ dns: Array.from({ length: 9 }, (_, i) => `10.0.0.${i}`) }, /dns/],
     [{ log: { level: 'info', megabytes: 1024 } }, /log\.megabytes/],
+    [{ log: { target: { protocol: 'tcp', host: 'a b', port: 514 } } }, /log\.target\.host: is neither/],
+    [{ log: { target: { protocol: 'tls', host: 'a', port: 514 } } }, /log\.target\.protocol/],
     [{ labels: { Rack: 'a' } }, /labels/],
     [{ labels: { rack: 'a b' } }, /labels\.rack/],
     [{ timezone: 'UTC' }, /timezone/],
