@@ -22,7 +22,7 @@ import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
 import { addressRange, type UpOptions } from './options.ts';
 import { orchestrate } from './orchestrate.ts';
-import { publishedPcr11 } from './published.ts';
+import { PublishedPcr11 } from './published.ts';
 import { keepIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {
@@ -57,7 +57,8 @@ export async function up(
     await fleet.sites.get(options.site);
     const images = new ImageStore(paths.images);
     const defaultImage = async () => (await images.newest())?.version ?? null;
-    const pcr11 = (version: string) => publishedPcr11(paths.images, version);
+    const published = new PublishedPcr11(paths.images);
+    const pcr11 = (version: string) => published.of(version);
     const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, pcr11, log });
     const sockets = await openSockets(
       {
