@@ -153,7 +153,8 @@ export class NodeConfig {
   #note(error: unknown): void {
     this.#error = messageOf(error)
       .replace(/\p{Cc}+/gu, ' ')
-      .slice(0, 256);
+      .slice(0, 256)
+      .toWellFormed();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

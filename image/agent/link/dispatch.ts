@@ -144,7 +144,10 @@ export function failureOf(error: unknown): Failure {
 }
 
 function clean(text: string, max: number): string {
-  return text.replace(/\p{Cc}+/gu, ' ').slice(0, max);
+  return text
+    .replace(/\p{Cc}+/gu, ' ')
+    .slice(0, max)
+    .toWellFormed();
 }
 
 function refusal(code: string, what: string, next?: string): BootwaveError {

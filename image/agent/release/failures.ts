@@ -134,5 +134,8 @@ export function forgive(record: ReleaseRecord, versions: readonly string[], epoc
 }
 
 function clean(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ').slice(0, 256);
+  return text
+    .replace(/\p{Cc}+/gu, ' ')
+    .slice(0, 256)
+    .toWellFormed();
 }

@@ -252,7 +252,8 @@ export class Release implements ReleaseHandlers {
       (error) => {
         staging.error = messageOf(error)
           .replace(/\p{Cc}+/gu, ' ')
-          .slice(0, 256);
+          .slice(0, 256)
+          .toWellFormed();
         this.#ended(run, 'failed');
       },
     );
