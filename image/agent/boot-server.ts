@@ -24,8 +24,11 @@ export class BootServer {
   readonly url: string;
   readonly #agent: Agent;
 
-  /** @param credentials of an approved node, for what needs mutual TLS */
-  constructor(url: string, rootPem: string, credentials?: Credentials) {
+  /**
+   * @param credentials of an approved node, for what needs mutual TLS
+   * @param localAddress to speak from; by default the kernel chooses
+   */
+  constructor(url: string, rootPem: string, credentials?: Credentials, localAddress?: string) {
     this.url = url;
     const root = new X509Certificate(rootPem);
     this.#agent = new Agent({
@@ -37,6 +40,7 @@ export class BootServer {
       maxSockets: 2,
       // A resumed session skips checkServerIdentity.
       maxCachedSessions: 0,
+      ...(localAddress === undefined ? {} : { localAddress }),
       ...(credentials === undefined ? {} : { key: credentials.key, cert: credentials.chain }),
     });
   }

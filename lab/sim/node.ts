@@ -34,6 +34,8 @@ export type SimNodeOptions = {
   faults: Faults;
   times: SimTimes;
   signal: AbortSignal;
+  /** Its host key in every boot, where its sshd is not ours to restart; by default a new one at each boot. */
+  hostKey?: HostKey;
   /** It is up, with a new boot id and a new host key; resolves when its enrolment is on record. */
   onUp(node: SimNode): Promise<void>;
   onDown(node: SimNode, how: 'refuse' | 'silent'): void;
@@ -48,7 +50,7 @@ export class SimNode {
   readonly deeds: Deed[] = [];
   running: string;
   bootId = randomUUID();
-  hostKey: HostKey = makeHostKey();
+  hostKey: HostKey;
   up = false;
   healthy = true;
   readonly #options: SimNodeOptions;
@@ -69,6 +71,7 @@ export class SimNode {
     this.id = options.id;
     this.number = options.number;
     this.running = options.version;
+    this.hostKey = options.hostKey ?? makeHostKey();
     this.#lastGood = options.version;
     this.#disk.set(options.version, 'good');
     this.#config = this.#makeConfig();
@@ -115,7 +118,7 @@ export class SimNode {
   async boot(version: string): Promise<void> {
     this.running = version;
     this.bootId = randomUUID();
-    this.hostKey = makeHostKey();
+    this.hostKey = this.#options.hostKey ?? makeHostKey();
     this.#state = 'idle';
     this.healthy = this.#fault() !== 'unhealthy';
     this.deeds.push({ what: 'booted', version, epoch: this.epoch });
