@@ -14,7 +14,7 @@ const children: ChildProcess[] = [];
 
 /** Does what systemd does with `Accept=yes`: one process per connection, the connection as standard input. */
 const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
-  const child = spawn(process.execPath, [helper], { stdio: [socket, 'ignore', 'ignore'] });
+  const child = spawn(process.execPath, [helper, 'machine'], { stdio: [socket, 'ignore', 'ignore'] });
   children.push(child);
   child.once('spawn', () => socket.destroy());
 });
@@ -30,6 +30,7 @@ test('what is not on the list is not done', async (t) => {
     { operation: 'run', command: 'id' },
     { operation: 'quote' },
     { operation: 'quote', extraData: '../x' },
+    { operation: 'activate', blob: 'AA==' },
     { operation: 'restart', delay: 1 },
     [],
   ]) {
