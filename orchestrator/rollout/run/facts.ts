@@ -64,7 +64,8 @@ export async function planNodes(fleet: Fleet, versions: readonly string[]): Prom
       versions.map(async (version) => ({ version, by: await redis.hgetall(ROLLOUT_KEYS.refusers(version)) })),
     ),
   ]);
-  const byDigest = new Map(configs.map((config) => [config.sha256, config]));
+  // Read once each: a fleet has few configurations and many nodes.
+  const byDigest = new Map(configs.map((config) => [config.sha256, contentOf(config)]));
   return records.flatMap((record): PlanNode[] => {
     // A refused machine is no member and never was; plans know no word for it.
     if (record.state === 'rejected') return [];
@@ -75,7 +76,7 @@ export async function planNodes(fleet: Fleet, versions: readonly string[]): Prom
         ...recorded(record),
         // What it was last told; whether it did as told, its own report says once it is asked.
         config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
-        labels: config === undefined ? {} : contentOf(config).labels,
+        labels: config?.labels ?? {},
         state: record.state,
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
