@@ -12,6 +12,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { overview } from '../fleet/overview.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { rolloutsAct } from './rollouts.ts';
 import { readMarkers, SEEN, STATES, type Step } from './story.ts';
 import type { Bar, View } from './view.ts';
 
@@ -31,7 +32,8 @@ const PATIENCE = 15 * 60_000;
 export type DemoResult = { nodes: NodeRecord[]; seconds: number };
 
 /**
- * The main job from nothing: keys, image, a rack of three, power on, approve by comparing words, three healthy nodes.
+ * The main job from nothing: keys, image, a rack of three, power on, approve by comparing words, three healthy nodes;
+ * then two of them on their disks, a good rollout and a bad one.
  * @throws BootwaveError saying what failed; the lab is taken down either way
  */
 export async function demo(
@@ -71,6 +73,8 @@ export async function demo(
     return await withFleet(paths, async (fleet) => {
       const rack = new Rack(lab, fleet, view, signal);
       await rack.bringUp();
+      const disks = NODES.filter(({ firmware }) => firmware !== 'bios').map(({ name }) => name);
+      await rolloutsAct({ lab, paths, fleet, view, signal }, disks);
       await finish(fleet);
       const { nodes } = await overview(fleet, {}, Date.now());
       check(nodes);

@@ -47,6 +47,8 @@ export type DirectoryOptions = {
   /** PCR 11 that an image measures, hex; null when no such version is published. By default none is known. */
   pcr11?: (version: string) => Promise<string | null>;
   log: Logger;
+  /** A known machine enrolled in another boot than its last: what was connected to it is dead. */
+  onRestart?: (id: string) => void;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<DirectoryLimits>;
@@ -59,6 +61,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #defaultImage: () => Promise<string | null>;
   readonly #pcr11: (version: string) => Promise<string | null>;
   readonly #log: Logger;
+  readonly #onRestart: (id: string) => void;
   readonly #now: () => number;
   readonly #limits: DirectoryLimits;
   readonly #budget: RefusalBudget;
@@ -70,6 +73,7 @@ export class FleetDirectory implements NodeDirectory {
     this.#defaultImage = options.defaultImage;
     this.#pcr11 = options.pcr11 ?? (async () => null);
     this.#log = options.log;
+    this.#onRestart = options.onRestart ?? (() => {});
     this.#now = options.now ?? Date.now;
     this.#limits = { ...DIRECTORY_LIMITS, ...options.limits };
     this.#budget = new RefusalBudget(this.#limits.refusals);
@@ -104,14 +108,17 @@ export class FleetDirectory implements NodeDirectory {
         const name = automaticName(enrolment.id, attempt);
         if (name === null) break;
         let expectation: Expectation | null = null;
+        let restarted = false;
         const done = await this.#fleet.nodes.update(enrolment.id, async (record) => {
           const look = await this.#look(record, enrolment, name);
           expectation = look.context.expectation;
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
+          restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
           return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
+        if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
         if (done.kind === 'refused') {
           await this.refused({ code: done.code, what: done.what, from: enrolment.address, id: enrolment.id });
           return { state: 'rejected', reason: done.what.slice(0, 256) };

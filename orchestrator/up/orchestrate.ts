@@ -27,11 +27,17 @@ const AUDITED = new Set(['LINK_HOST_KEY', 'LINK_WRONG_NODE']);
 /** Milliseconds in which one node's failures are written down once. */
 const QUIET = 3600_000;
 
+export type Orchestrating = {
+  done: Promise<void>;
+  /** Gives up the connection to a node: it has restarted, and its old one only looks open. */
+  restarted(id: string): void;
+};
+
 /**
- * @returns resolves when all of it has ended, after the signal fired
+ * @returns `done` resolves when all of it has ended, after the signal fired
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `KEYS_MISSING`
  */
-export async function orchestrate(options: OrchestrateOptions): Promise<{ done: Promise<void> }> {
+export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
   const { paths, fleet, log, signal } = options;
   const orderKey = await loadOrderKey(paths.keys);
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
@@ -70,5 +76,8 @@ export async function orchestrate(options: OrchestrateOptions): Promise<{ done: 
   const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, orderKey, log, signal });
   const installs = startInstalls({ fleet, pool, orderKey, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, orderKey, log, signal });
-  return { done: Promise.allSettled([rollouts.done, installs, configs]).then(() => pool.close()) };
+  return {
+    done: Promise.allSettled([rollouts.done, installs, configs]).then(() => pool.close()),
+    restarted: (id) => pool.drop(id),
+  };
 }

@@ -21,7 +21,7 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
 import { addressRange, type UpOptions } from './options.ts';
-import { orchestrate } from './orchestrate.ts';
+import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { PublishedPcr11 } from './published.ts';
 import { keepIdentity, serverIdentity } from './server-certificate.ts';
 
@@ -59,7 +59,9 @@ export async function up(
     const defaultImage = async () => (await images.newest())?.version ?? null;
     const published = new PublishedPcr11(paths.images);
     const pcr11 = (version: string) => published.of(version);
-    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, pcr11, log });
+    let orchestrator: Orchestrating | undefined;
+    const onRestart = (id: string) => orchestrator?.restarted(id);
+    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, pcr11, log, onRestart });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -143,12 +145,12 @@ export async function up(
       await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
     }
 
-    const orchestrator = await orchestrate({ paths, fleet, newest: defaultImage, log, signal: stop });
+    orchestrator = await orchestrate({ paths, fleet, newest: defaultImage, log, signal: stop });
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator.done]);
+      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator?.done]);
       await tftp.stop();
       sockets.dhcp.close();
       sockets.pxe.close();

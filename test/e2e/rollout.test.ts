@@ -3,16 +3,16 @@
  * the core team relies on. The long matrix (hangs, illness, power cuts, three nodes) is in test/rack.
  */
 import test from 'ava';
-import { publish } from '../support/bad-image.ts';
+import { publish } from '../../lab/bad-image.ts';
 import { Rack } from '../support/rack.ts';
-import { approve, ended, installed, startRollout, wantInstalled } from '../support/rollout.ts';
+import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 
 const NODE = 'disk-node';
 let rack: Rack;
 
 test.before(async (t) => {
   t.timeout(30 * 60_000);
-  rack = await Rack.make('rollout', [{ name: NODE, firmware: 'http' }]);
+  rack = await Rack.make('rollout', [{ name: NODE, firmware: 'pxe' }]);
   await rack.startServer();
 });
 
@@ -30,7 +30,7 @@ test.serial(
   async (t) => {
     await rack.lab.powerOn(NODE);
     await approve(rack, NODE);
-    await wantInstalled(rack, NODE);
+    await askInstall(rack, NODE);
     const record = await installed(rack, NODE);
     t.is(record.observed.image, rack.image.version);
     const mac = rack.lab.nodes[0]?.mac ?? '';
@@ -47,10 +47,7 @@ test.serial(
 test.serial(
   'a good image: staged, started, confirmed by the node itself, and recorded as done',
   async (t) => {
-    // As an admin would set it in the firmware: the disk first. It spares each restart the firmware's wait for IPv6.
-    await rack.lab.powerOff(NODE);
-    await rack.lab.powerOn(NODE, { boot: 'disk' });
-    await publish(rack.paths, '2.0.0', null);
+      await publish(rack.paths, '2.0.0', null);
     const id = await startRollout(rack, { image: '2.0.0', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);
     t.is(rollout.state, 'done', rollout.why);

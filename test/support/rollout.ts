@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun } from '../../base/run.ts';
-import { take } from '../../orchestrator/fleet/outcome.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
+import { wantInstalled } from '../../orchestrator/install/want.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import { ENDED } from '../../orchestrator/rollout/record.ts';
 import { readState } from '../../orchestrator/rollout/run/stored.ts';
@@ -29,17 +29,10 @@ export async function approve(rack: Rack, node: string): Promise<void> {
   await rack.until(node, (record) => record.state === 'healthy');
 }
 
-/** Asks for an installation; `installed` waits for its end. */
-export async function wantInstalled(rack: Rack, node: string): Promise<void> {
+/** `installed` waits for its end. */
+export async function askInstall(rack: Rack, node: string): Promise<void> {
   const { id } = await rack.record(node);
-  await rack.fleet((fleet) =>
-    fleet.nodes.update(id, (record) => {
-      if (record === null) throw new Error(`${node} is unknown`);
-      const wanted = { ...record.wanted, mode: 'installed' as const };
-      const step = { to: record.state, at: Date.now(), actor: 'test', action: 'want', reason: 'installed' };
-      return { outcome: take(record, { ...step, set: { wanted } }) };
-    }),
-  );
+  await rack.fleet((fleet) => wantInstalled(fleet, id, { actor: 'test', at: Date.now() }));
 }
 
 export function installed(rack: Rack, node: string): Promise<NodeRecord> {

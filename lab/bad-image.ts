@@ -1,10 +1,10 @@
-/** Images that fail on purpose, each in one way that a real one may. They are signed and published as any other. */
+/** Images that fail on purpose, each in one way that a real one may: for the demo and the tests. Signed and published as any other. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DataPaths } from '../../base/paths.ts';
-import { buildImage } from '../../image/build/build.ts';
-import { REPOSITORY } from '../../image/build/cache.ts';
+import type { DataPaths } from '../base/paths.ts';
+import { buildImage } from '../image/build/build.ts';
+import { REPOSITORY } from '../image/build/cache.ts';
 
 /** What each first program does before it hands over; systemd keeps a /run that is mounted already. */
 const RUN = [

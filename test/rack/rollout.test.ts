@@ -1,0 +1,122 @@
+/**
+ * Three installed UEFI nodes through good and bad images, with power cuts and a killed orchestrator: about an hour
+ * under emulation.
+ */
+import test from 'ava';
+import { type Failure, publish } from '../../lab/bad-image.ts';
+import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
+import type { StepState } from '../../orchestrator/rollout/record.ts';
+import { Rack } from '../support/rack.ts';
+import {
+  approve,
+  askInstall,
+  ended,
+  installed,
+  QUICK,
+  startRollout,
+  untilRollout,
+} from '../support/rollout.ts';
+
+const NODES = ['canary', 'second', 'third'] as const;
+let rack: Rack;
+
+const WAVES = {
+  nodes: { all: true },
+  order: 'name',
+  waves: [
+    { name: 'canary', take: 1 },
+    { name: 'rest', take: 'rest' },
+  ],
+};
+
+const stateOf = (state: RolloutState, name: string): StepState | undefined =>
+  [...state.nodes.values()].find((step) => step.name === name)?.state;
+
+async function versions(): Promise<string[]> {
+  return Promise.all(NODES.map(async (node) => (await rack.record(node)).observed.image));
+}
+
+test.before(async (t) => {
+  t.timeout(60 * 60_000);
+  rack = await Rack.make('waves', [
+    { name: 'canary', firmware: 'http' },
+    { name: 'second', firmware: 'http' },
+    { name: 'third', firmware: 'pxe' },
+  ]);
+  await rack.startServer();
+  for (const node of NODES) {
+    await rack.lab.powerOn(node);
+    await approve(rack, node);
+    await askInstall(rack, node);
+    await installed(rack, node);
+    // The disk first from now on, which spares each restart the firmware's wait for IPv6.
+    await rack.lab.powerOff(node);
+    await rack.lab.powerOn(node, { boot: 'disk' });
+  }
+  for (const node of NODES) await rack.state(await rack.lab.console(node), 'healthy');
+});
+
+test.after.always(async (t) => {
+  t.timeout(5 * 60_000);
+  await rack?.lab.down();
+});
+
+test.afterEach.always(async (t) => {
+  if (!t.passed) await rack?.explain(t);
+});
+
+test.serial(
+  'v2 in two waves: power cut while staging and while activating, orchestrator killed in the middle',
+  async (t) => {
+    await publish(rack.paths, '2.0.0', null);
+    const id = await startRollout(rack, { ...WAVES, image: '2.0.0' });
+    const inState = (name: string, wanted: StepState) =>
+      untilRollout(rack, id, (state) => stateOf(state, name) === wanted);
+    const first = await inState('canary', 'staging');
+    t.is(stateOf(first, 'second'), 'pending', 'the canary goes alone');
+    await inState('canary', 'done');
+    await inState('second', 'staging');
+    await rack.lab.powerOff('second');
+    await rack.lab.powerOn('second', { boot: 'disk' });
+    await inState('third', 'activating');
+    await rack.lab.powerOff('third');
+    await rack.lab.powerOn('third', { boot: 'disk' });
+    await rack.lab.stopBootServer('SIGKILL');
+    await rack.startServer();
+    const { rollout, nodes } = await ended(rack, id);
+    t.is(rollout.state, 'done', rollout.why);
+    t.is(nodes.size, 3);
+    t.deepEqual(await versions(), ['2.0.0', '2.0.0', '2.0.0']);
+  },
+);
+
+const bad: [version: string, failure: Failure, reason: RegExp][] = [
+  ['3.0.0', 'panic', /none of 3 boots reached the agent/],
+  ['4.0.0', 'hang', /none of \d boots/],
+  ['5.0.0', 'unhealthy', /broken\.service/],
+];
+for (const [version, failure, reason] of bad) {
+  test.serial(
+    `${version} (${failure}) stops at the canary and goes back with no hand on the keyboard`,
+    async (t) => {
+      await publish(rack.paths, version, failure);
+      const id = await startRollout(rack, {
+        ...WAVES,
+        image: version,
+        timeouts: { ...QUICK.timeouts, unhealthy: '40m' },
+      });
+      const state = await ended(rack, id);
+      t.is(state.rollout.state, 'failed', state.rollout.why);
+      t.is(stateOf(state, 'canary'), 'rolled-back');
+      for (const name of ['second', 'third'])
+        t.is(stateOf(state, name), 'pending', 'no other node was touched');
+      await rack.until('canary', (record) => record.state === 'healthy' && record.observed.image === '2.0.0');
+      t.deepEqual(await versions(), ['2.0.0', '2.0.0', '2.0.0']);
+      const refused = await rack.fleet((fleet) =>
+        fleet.redis.hvals(`{bootwave}:rollouts:refusers:${version}`),
+      );
+      t.is(refused.length, 1);
+      t.regex(refused[0] ?? '', reason, 'the node says why');
+    },
+  );
+}
