@@ -79,7 +79,9 @@ async function work(esp: EspFiles): Promise<void> {
 
 /** @returns what is wrong with what the boot loader finds, null when nothing is */
 async function judge(esp: EspFiles): Promise<string | null> {
-  const slots = readSlots(await esp.list());
+  // The kernel makes the new name of a rename with no bytes first (vfat_rename, fat_attach): systemd-boot lists nothing
+  // without a PE header, and the next change removes it (leftovers).
+  const slots = readSlots(await esp.list()).filter(({ size }) => size > 0);
   const names = slots.map(({ file }) => file).join(' ');
   if (nextBoot(slots) === null) return 'no image at all';
   if (!slots.some(({ state }) => state === 'good')) return `no good image in ${names}`;
