@@ -47,7 +47,7 @@ test.serial(
 test.serial(
   'a good image: staged, started, confirmed by the node itself, and recorded as done',
   async (t) => {
-      await publish(rack.paths, '2.0.0', null);
+    await publish(rack.paths, '2.0.0', null);
     const id = await startRollout(rack, { image: '2.0.0', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);
     t.is(rollout.state, 'done', rollout.why);
