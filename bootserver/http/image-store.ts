@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sectionNamed, UKI_HEADER_BYTES, type UkiSection, ukiSections } from '../../image/uki-sections.ts';
-import { compareVersions } from './version-order.ts';
+import { compareVersions } from '../../image/version-order.ts';
 
 export { compareVersions };
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { run } from '../../../base/run.ts';
-import { compareVersions } from '../../../bootserver/http/version-order.ts';
+import { run } from '../../base/run.ts';
+import { compareVersions } from '../../image/version-order.ts';
 
 /** The examples of UAPI.10, each older than all to its right. */
 const CHAIN = '122.1 123~rc1-1 123 123-a 123-a.1 123-1 123-1.1 123^post1 123.a-1 123.1-1 123a-1 124-1'.split(
