@@ -58,6 +58,19 @@ export async function startRollout(rack: Rack, spec: object): Promise<string> {
   }
 }
 
+/** Publishes a configuration as an operator does. */
+export async function publishConfig(rack: Rack, version: string, document: object): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-config-'));
+  try {
+    const file = join(folder, 'config.json');
+    await writeFile(file, JSON.stringify(document));
+    const args = ['--data', rack.lab.dataFolder, 'config', 'publish', file, '--version', version];
+    await mustRun(PROGRAM, args, { timeout: MINUTE });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 export function rolloutOf(rack: Rack, id: string): Promise<RolloutState> {
   return rack.fleet((fleet) => readState(fleet.redis, id));
 }
