@@ -27,6 +27,13 @@ export type Candidate = {
   late: string | null;
 };
 
+/** What a plan must be told beside fleet and spec. */
+export type PlanFacts = {
+  graph: VersionGraph;
+  /** Configuration versions that exist; only asked for a config rollout. */
+  configs?: readonly string[];
+};
+
 /** What the rollout moves, and to which version. */
 export type Target = { of: 'image' | 'config'; version: string };
 

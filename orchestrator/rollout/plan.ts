@@ -2,12 +2,13 @@ import { type Disruption, disruptionOf, sizesOf } from './disruption.ts';
 import { divide } from './divide.ts';
 import { type Limits, resolveLimits } from './limits.ts';
 import type { PlanNode } from './node.ts';
-import { type Candidate, Paths, placeOf, type Skip, type Target, targetOf } from './place.ts';
+import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
 import { openings, refuseBarriers, refuseDowngrade, refuseTarget } from './refuse.ts';
 import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
-import type { VersionGraph } from './versions.ts';
+
+export type { PlanFacts } from './place.ts';
 
 /** A node's place: in this wave, in this order, for this reason. */
 export type Place = {
@@ -55,13 +56,6 @@ export type Plan = {
 };
 
 export type PlanResult = { ok: true; plan: Plan } | { ok: false; refusals: Refusal[] };
-
-/** What the plan must be told beside fleet and spec. */
-export type PlanFacts = {
-  graph: VersionGraph;
-  /** Configuration versions that exist; only asked for a config rollout. */
-  configs?: readonly string[];
-};
 
 /**
  * Who moves when, in which order and why; or why it cannot be. The same input gives the same plan on every machine.

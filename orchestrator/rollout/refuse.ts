@@ -1,5 +1,4 @@
-import type { Candidate, Skip, Target } from './place.ts';
-import type { PlanFacts } from './plan.ts';
+import type { Candidate, PlanFacts, Skip, Target } from './place.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import { refusalOf } from './versions.ts';
