@@ -82,8 +82,10 @@ export function blessed(record: ReleaseRecord, version: string): ReleaseRecord {
 export function afterBoot(record: ReleaseRecord, facts: BootFacts): ReleaseRecord {
   let next = record;
   const { trial } = record;
-  if (trial !== null && trial.bootId !== facts.bootId && trial.version !== facts.running)
-    next = refuse({ ...record, trial: null }, trial.version, reasonOf(record, facts), facts.now);
+  if (trial !== null && trial.bootId !== facts.bootId && trial.version !== facts.running) {
+    const over = { ...record, trial: null };
+    next = passedOver(trial, facts) ? over : refuse(over, trial.version, reasonOf(record, facts), facts.now);
+  }
   for (const slot of facts.slots) {
     // Demoted images are `+0` too, but were never started as such.
     const failed = slot.state === 'failed' && (slot.triesDone ?? 0) > 0 && slot.version !== facts.running;
@@ -94,6 +96,15 @@ export function afterBoot(record: ReleaseRecord, facts: BootFacts): ReleaseRecor
       next = refuse(next, slot.version, `none of ${slot.triesDone} boots became healthy`, facts.now);
   }
   return next;
+}
+
+/** The node went to the network instead of its disk: that says nothing of an image that nobody started. */
+function passedOver(
+  { version }: NonNullable<ReleaseRecord['trial']>,
+  { slots, fromDisk }: BootFacts,
+): boolean {
+  const slot = slots.find((each) => each.version === version);
+  return !fromDisk && slot?.state === 'trying' && (slot.triesDone ?? 0) === 0;
 }
 
 function reasonOf({ trial }: ReleaseRecord, { running, slots, fromDisk }: BootFacts): string {

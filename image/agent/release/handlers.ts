@@ -62,6 +62,11 @@ export class Release implements ReleaseHandlers {
   #state: Status['state'] = 'idle';
   /** One change of the disk or the record at a time. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Changes that are under way or wait for their turn. */
+  #changes = 0;
+  /** The disk as it was when it was last looked at. */
+  #seen: ReleaseStatus | null = null;
+  #looking: Promise<ReleaseStatus> | null = null;
 
   constructor(parts: ReleaseParts) {
     this.#parts = parts;
@@ -72,23 +77,32 @@ export class Release implements ReleaseHandlers {
   }
 
   /**
-   * Once per boot, before the link opens: finds out what became of the last activation.
-   * @returns whether the image that runs is on trial: started from the disk and not blessed
+   * Once per start of the agent, before the link opens: finds out what became of the last activation.
+   * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this boot
    */
   async afterBoot(): Promise<boolean> {
     return this.#inTurn(async () => {
       const { running, now } = this.#parts;
       const { files, loader } = await this.#look();
+      const slots = readSlots(files);
       await this.#change((record) =>
         afterBoot(record, {
           running: running.version,
           bootId: running.bootId,
-          slots: readSlots(files),
+          slots,
           fromDisk: loader.fromDisk,
           now: now(),
         }),
       );
-      return loader.fromDisk && loader.counted !== null;
+      // The loader's variable lasts as long as the boot; the name on the disk says what became of it since.
+      const { version } = running;
+      const isGood = slots.some((slot) => slot.version === version && slot.state === 'good');
+      // The agent was killed after the blessing and before it was written down.
+      if (loader.fromDisk && isGood)
+        await this.#change((record) =>
+          record.trial?.version === version ? blessed(record, version) : record,
+        );
+      return loader.fromDisk && loader.counted !== null && !isGood;
     });
   }
 
@@ -122,7 +136,7 @@ export class Release implements ReleaseHandlers {
   async status(): Promise<Status> {
     const { node, running, order, health } = this.#parts;
     const inForce = order();
-    const { files, loader, disk } = await this.#inTurn(() => this.#look());
+    const { files, loader, disk } = await this.#glance();
     const record = await this.#read();
     const reasons = new Map(record.refused.map(({ version, reason }) => [version, reason]));
     return {
@@ -316,8 +330,21 @@ export class Release implements ReleaseHandlers {
     });
   }
 
-  #look(): Promise<ReleaseStatus> {
-    return this.#parts.ask({ operation: 'release-status' });
+  async #look(): Promise<ReleaseStatus> {
+    this.#seen = await this.#parts.ask({ operation: 'release-status' });
+    return this.#seen;
+  }
+
+  /**
+   * For whoever only wants to know. While the disk is being changed, which takes minutes on a slow one, what was seen last
+   * is told at once: an answer that waited for it would make the node count as lost. All who ask meanwhile share one look.
+   */
+  #glance(): Promise<ReleaseStatus> {
+    if (this.#changes > 0 && this.#seen !== null) return Promise.resolve(this.#seen);
+    this.#looking ??= this.#after(() => this.#look()).finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
   }
 
   #inForce(epoch: number): OrderInForce {
@@ -356,6 +383,13 @@ export class Release implements ReleaseHandlers {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#changes += 1;
+    return this.#after(work).finally(() => {
+      this.#changes -= 1;
+    });
+  }
+
+  #after<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => {});
     return mine;

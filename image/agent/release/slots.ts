@@ -52,9 +52,10 @@ export function slotName(version: string, tries: { left: number; done?: number }
   return `bootwave_${version}+${tries.left}${done}.efi`;
 }
 
-/** Newest version first; foreign files are left out. */
+/** Newest version first; foreign files are left out, and so are names without bytes, which no boot loader lists (see leftovers). */
 export function readSlots(files: readonly EspFile[]): Slot[] {
   return files
+    .filter(({ size }) => size > 0)
     .map(parseSlot)
     .filter((slot) => slot !== null)
     .sort((a, b) => compareVersions(b.version, a.version) || (a.file < b.file ? -1 : 1));

@@ -67,3 +67,16 @@ test('an order forgives once: what fails again is refused again, whatever is ask
   t.not(refusalOf(forgive(again, ['2'], 7), '2'), null);
   t.is(refusalOf(forgive(again, ['2'], 8), '2'), null);
 });
+
+test('a node that went to the network instead says nothing of an image that nobody started', (t) => {
+  const fromNetwork = { ...fellBack, fromDisk: false, slots: of('bootwave_1.efi', 'bootwave_2+3.efi') };
+  const record = afterBoot(tried, fromNetwork);
+  t.is(record.trial, null);
+  t.is(refusalOf(record, '2'), null);
+  const begun = { ...fromNetwork, slots: of('bootwave_1.efi', 'bootwave_2+2-1.efi') };
+  t.regex(
+    refusalOf(afterBoot(tried, begun), '2') ?? '',
+    /did not boot from its disk/,
+    'this one was started',
+  );
+});

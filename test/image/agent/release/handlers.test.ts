@@ -40,7 +40,9 @@ async function node(t: ExecutionContext) {
   });
   const esp = new Volume(ESP_RESERVE + 15_000);
   esp.put('bootwave_1.efi', contentOf('1'));
-  const machine = { running: '1', boots: 1, restarts: 0, healthy: true };
+  const machine = { running: '1', boots: 1, restarts: 0, healthy: true, counted: null as string | null };
+  /** What the disk waits for before it does anything. */
+  let slow: Promise<void> = Promise.resolve();
   let order: Order | null = null;
 
   const ask = (async (request: DiskRequest) => {
@@ -51,9 +53,10 @@ async function node(t: ExecutionContext) {
         return {
           disk: 'sda',
           files: await esp.list(),
-          loader: { fromDisk: true, counted: null, selected: null, pinned: null },
+          loader: { fromDisk: true, counted: machine.counted, selected: null, pinned: null },
         };
       case 'release-place': {
+        await slow;
         const { version, sha256 } = request.image;
         const data = await readFile(join(folder, `${version}_${sha256}.download`)).catch(() => null);
         const source =
@@ -106,6 +109,12 @@ async function node(t: ExecutionContext) {
     hold: (on: boolean) => {
       held = on;
     },
+    /** @returns lets the disk go on */
+    slow(): () => void {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      slow = promise;
+      return resolve;
+    },
     orders(version: string, epoch: number, forgiven: string[] = []) {
       const image = { version, sha256: sha256(contentOf(version)), size: 5000 };
       order = {
@@ -129,6 +138,7 @@ async function node(t: ExecutionContext) {
       for (const [i, { name }] of before.entries())
         if (files[i]!.name !== name) await esp.rename(name, files[i]!.name);
       machine.running = started!.version;
+      machine.counted = started!.triesLeft === null ? null : started!.file;
       machine.boots += 1;
       const next = release();
       await next.afterBoot();
@@ -238,4 +248,62 @@ test('without an order for the disk nothing is staged or started', async (t) => 
   const { release } = await node(t);
   await t.throwsAsync(release().stage({ epoch: 1 }, context()), { code: 'RELEASE_NO_ORDER' });
   await t.throwsAsync(release().activate({ epoch: 1, bootId: 'boot-1' }), { code: 'RELEASE_NO_ORDER' });
+});
+
+test('an agent that starts again in the boot that was blessed does not judge it again', async (t) => {
+  const { release, orders, machine, restart, folder } = await node(t);
+  orders('2', 1);
+  const first = release();
+  await first.stage({ epoch: 1 }, context());
+  await first.activate({ epoch: 1, bootId: bootId(machine) });
+  const second = await restart();
+  t.true(await release().afterBoot(), 'until then it is on trial, whoever asks');
+  const before = await readFile(join(folder, 'record.json'));
+  await second.confirm();
+  // As if it had been killed before it wrote the blessing down; the loader still says that this boot was counted.
+  await writeFile(join(folder, 'record.json'), before);
+  t.not(machine.counted, null);
+  const again = release();
+  t.false(await again.afterBoot());
+  t.deepEqual(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')), {
+    format: 1,
+    attempts: {},
+    refused: [],
+    trial: null,
+    forgiven: { epoch: 0, versions: [] },
+  });
+});
+
+test('a disk that takes its time does not keep a node from answering, and is asked once for all who ask', async (t) => {
+  const { release, orders, slow } = await node(t);
+  orders('2', 1);
+  const first = release();
+  await first.afterBoot();
+  const goOn = slow();
+  const staged = first.stage({ epoch: 1 }, context());
+  let status = await first.status();
+  while (status.staging?.done !== 5000) {
+    await new Promise((resolve) => setImmediate(resolve));
+    status = await first.status();
+  }
+  for (let i = 0; i < 20; i += 1) await first.status();
+  t.is((await first.status()).state, 'staging');
+  goOn();
+  await staged;
+  const both = await Promise.all([first.status(), first.status()]);
+  for (const { slots } of both)
+    t.deepEqual(
+      slots.map(({ file }) => file),
+      ['bootwave_2+3.efi', 'bootwave_1.efi'],
+    );
+});
+
+test('a name that a power cut left without bytes is no image', async (t) => {
+  const { esp, orders, machine, release } = await node(t);
+  esp.put('bootwave_2.efi', Buffer.alloc(0));
+  esp.put('bootwave_2+2-1.efi', contentOf('2'));
+  machine.running = '2';
+  orders('2', 1);
+  const it = release();
+  t.is((await it.status()).slots.length, 2);
 });
