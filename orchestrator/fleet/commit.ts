@@ -29,6 +29,8 @@ export type Op =
   | { op: 'release'; key: string; field: string; owner: string }
   | { op: 'score'; key: string; member: string; score: number }
   | { op: 'unscore'; key: string; member: string }
+  /** Adds an entry to a stream and tells those who listen on the channel of the same name. */
+  | { op: 'append'; key: string; value: string }
   /** Refused as a conflict when the member's score has risen above `than`. */
   | { op: 'older'; key: string; member: string; than: number };
 
@@ -96,6 +98,7 @@ for _, o in ipairs(change.ops) do
     if redis.call('HGET', key, o.field) == o.owner then redis.call('HDEL', key, o.field) end
   elseif o.op == 'score' then redis.call('ZADD', key, o.score, o.member)
   elseif o.op == 'unscore' then redis.call('ZREM', key, o.member)
+  elseif o.op == 'append' then redis.call('PUBLISH', key, redis.call('XADD', key, '*', 'entry', o.value))
   end
 end
 for _, a in ipairs(change.audit) do

@@ -40,4 +40,6 @@ export const KEYS = {
   audit: at('audit'),
   auditOf: (node: string) => at('audit', 'of', node),
   outbox: at('outbox'),
+  /** Also the channel on which its readers are woken. */
+  bans: at('bans'),
 } as const;
