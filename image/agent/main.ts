@@ -13,6 +13,7 @@ import { LINK_SOCKET } from './link/protocol.ts';
 import { journal } from './member/journal.ts';
 import { Member } from './member/member.ts';
 import { DOWNLOADS, MEMORY } from './member/places.ts';
+import { reachable } from './member/reachable.ts';
 import { beatHealth } from './member/vitals.ts';
 import { banner, screen } from './screen.ts';
 import { Terminals } from './terminals.ts';
@@ -46,6 +47,7 @@ const member = new Member({
   askConfig: helperAt<AskConfig>(PLACES.config),
   failedUnits: async () => (await askHelper({ operation: 'failed-units' })).units,
   restart: async () => void (await askHelper({ operation: 'restart' })),
+  reachable: () => reachable(),
   running,
   orderKeys: readOrderKeys(readFileSync(PLACES.orderKeys, 'utf8')),
   memory: MEMORY,
@@ -81,7 +83,7 @@ await new Agent({
     await member.refresh();
     return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
   },
-  heard: (images) => member.heard(images),
+  heard: async (images) => member.heard(images),
   approved: (id) => member.approved(id),
   show,
   now: Date.now,

@@ -17,7 +17,8 @@ import { Release } from '../release/handlers.ts';
 import { recordFile } from '../release/record-file.ts';
 import { OrderBook } from './order-book.ts';
 import { BEGINNING, judge } from './trial.ts';
-import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
+import { healthOf, trialHealth, UNKNOWN, type Vitals } from './vitals.ts';
+import { atMost } from './wait.ts';
 
 export type MemberParts = {
   askDisk: AskDisk;
@@ -25,6 +26,8 @@ export type MemberParts = {
   /** Names of the units that systemd counts as failed. */
   failedUnits(): Promise<readonly string[]>;
   restart(): Promise<void>;
+  /** Whether somebody listens where the orchestrator connects. */
+  reachable(): Promise<boolean>;
   running: Running;
   orderKeys: OrderPublicKeys;
   /** Folders, see places.ts. */
@@ -37,13 +40,25 @@ export type MemberParts = {
   /** Milliseconds since the boot. */
   uptime(): number;
   signal: AbortSignal;
+  /** For tests. */
+  waits?: Partial<Waits>;
 };
 
-/** Milliseconds between two looks at the node's own health. */
-const LOOK = 10_000;
+/** Milliseconds. */
+export type Waits = { look: number; start: number; health: number };
+
+export const WAITS: Waits = {
+  /** Between two looks at the node's own health. */
+  look: 10_000,
+  /** For the disk, before the agent goes on without it: above what mounting takes. */
+  start: 120_000,
+  /** For systemd's word about its units, before a heartbeat goes out with the last one. */
+  health: 10_000,
+};
 
 export class Member {
   readonly #parts: MemberParts;
+  readonly #waits: Waits;
   readonly #release: Release;
   readonly #config: NodeConfig;
   #vitals: Vitals = UNKNOWN;
@@ -51,11 +66,18 @@ export class Member {
   #images: string | null = null;
   #book: OrderBook | null = null;
   #node = '';
+  #linked = false;
   #trial = BEGINNING;
-  #onTrial = false;
+  /** Null until the disk was looked at. */
+  #onTrial: boolean | null = null;
+  #asking: Promise<void> | null = null;
+  #settling = false;
+  /** The last reason of each thing that failed: the same one is said once. */
+  readonly #said = new Map<string, string>();
 
   constructor(parts: MemberParts) {
     this.#parts = parts;
+    this.#waits = { ...WAITS, ...parts.waits };
     const self = this;
     this.#release = new Release({
       get node() {
@@ -85,16 +107,32 @@ export class Member {
     return this.#vitals;
   }
 
-  /** Once per start of the agent, before it looks for a server. Never throws: a node without its disk is still a node. */
+  /**
+   * Once per start of the agent, before it looks for a server. Never throws, and waits for no disk that hangs: a node
+   * without its disk is still a node.
+   */
   async start(): Promise<void> {
-    const { askDisk, signal } = this.#parts;
+    const { signal, log } = this.#parts;
+    const begun = this.#begin().then(() => true);
+    if ((await atMost(begun, this.#waits.start)) !== true)
+      log.warn({}, 'the disk does not answer: going on without it');
+    const timer = setInterval(() => void this.#look(), this.#waits.look);
+    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  async #begin(): Promise<void> {
+    const { askDisk } = this.#parts;
     await this.#attempt('the state partition was not mounted', () => askDisk({ operation: 'state-mount' }));
+    // Only a disk that came late finds a book here already.
+    await this.#book?.load();
+    await this.#findTrial();
+    await this.#config.start();
+  }
+
+  async #findTrial(): Promise<void> {
     await this.#attempt('the disk was not looked at', async () => {
       this.#onTrial = await this.#release.afterBoot();
     });
-    await this.#config.start();
-    const timer = setInterval(() => void this.#look(), LOOK);
-    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   }
 
   /** PCR 11 as it was quoted when this boot enrolled. */
@@ -109,34 +147,55 @@ export class Member {
 
   /** The machine has its certificate: orders are its own from here on, and the link opens. */
   async approved(node: string): Promise<void> {
-    if (this.#book !== null) return;
+    if (this.#linked) return;
     const { orderKeys, memory, now, socketPath, log, signal } = this.#parts;
     this.#node = node;
-    const book = new OrderBook({ node, keys: orderKeys, path: join(memory, 'order.json'), now });
-    await book.load();
+    const book =
+      this.#book ?? new OrderBook({ node, keys: orderKeys, path: join(memory, 'order.json'), now });
+    // An order comes after it in any case; a disk that hangs must not keep the node from being a member.
+    await atMost(book.load(), this.#waits.health);
     this.#book = book;
     await createLinkServer({ socketPath, handlers: this.#handlers(book), log, signal });
+    // Only now: what failed above is tried again at the next approval.
+    this.#linked = true;
   }
 
   /**
    * A heartbeat was taken.
    * @param images URL below which the boot server has its images
    */
-  async heard(images: string | undefined): Promise<void> {
+  heard(images: string | undefined): void {
     this.#images = images ?? this.#images;
     this.connected(true, '');
+    void this.#settle();
+  }
+
+  /** Beside the heartbeats: a disk that takes minutes for a rename must not make the node count as lost. */
+  async #settle(): Promise<void> {
+    if (this.#settling || this.#onTrial === false) return;
+    this.#settling = true;
+    if (this.#onTrial === null) await this.#findTrial();
     await this.#attempt('the image was not confirmed', async () => {
-      if (!this.#onTrial || !healthOf(this.#vitals).healthy) return;
+      if (this.#onTrial !== true || !healthOf(this.#vitals).healthy) return;
+      this.#vitals = { ...this.#vitals, link: await this.#parts.reachable() };
+      if (!trialHealth(this.#vitals).healthy) return;
       const blessed = await this.#release.confirm();
       if (blessed !== null) this.#parts.log.info({ version: blessed }, 'this image is good');
       this.#onTrial = false;
     });
+    this.#settling = false;
   }
 
-  /** Looks at this machine's own health. */
+  /** Looks at this machine's own health. What does not answer at once is heard when it does. */
   async refresh(): Promise<void> {
-    const failedUnits = await this.#parts.failedUnits().catch(() => null);
-    this.#vitals = { ...this.#vitals, failedUnits };
+    this.#asking ??= this.#parts
+      .failedUnits()
+      .catch(() => null)
+      .then((failedUnits) => {
+        this.#vitals = { ...this.#vitals, failedUnits };
+        this.#asking = null;
+      });
+    await atMost(this.#asking, this.#waits.health);
   }
 
   #running(): Hello['running'] {
@@ -177,7 +236,7 @@ export class Member {
 
   /** While the image that runs is on trial: ends it when it has no hope. */
   async #look(): Promise<void> {
-    if (!this.#onTrial || this.#release.state === 'restarting') return;
+    if (this.#onTrial !== true || this.#release.state === 'restarting') return;
     const { trial, giveUp } = judge(this.#trial, this.#vitals, this.#parts.uptime());
     this.#trial = trial;
     if (giveUp === null) return;
@@ -187,6 +246,13 @@ export class Member {
   }
 
   async #attempt(failed: string, work: () => Promise<unknown>): Promise<void> {
-    await work().catch((error: unknown) => this.#parts.log.warn({ reason: messageOf(error) }, failed));
+    try {
+      await work();
+      this.#said.delete(failed);
+    } catch (error) {
+      const reason = messageOf(error);
+      if (this.#said.get(failed) !== reason) this.#parts.log.warn({ reason }, failed);
+      this.#said.set(failed, reason);
+    }
   }
 }

@@ -36,7 +36,13 @@ export class OrderBook {
    * What an earlier boot obeyed. The file lies on a disk that anybody may have written to: only what the fleet signed
    * for this node counts. An order that has expired since still holds its epoch against older ones.
    */
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    const mine = this.#turn.then(() => this.#load());
+    this.#turn = mine;
+    return mine;
+  }
+
+  async #load(): Promise<void> {
     try {
       const envelope = JSON.parse(await readFile(this.#parts.path, 'utf8')) as OrderEnvelope;
       const { keys, node } = this.#parts;

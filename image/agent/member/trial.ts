@@ -3,7 +3,7 @@
  * node is a healthy member. Until then the agent restarts the machine by itself and says why before, because nobody could
  * afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
  */
-import { healthOf, type Vitals } from './vitals.ts';
+import { trialHealth, type Vitals } from './vitals.ts';
 
 /** Milliseconds. */
 export const TRIAL = {
@@ -25,7 +25,7 @@ export const BEGINNING: Trial = { illSince: null };
  * @returns why to give up, or null to go on
  */
 export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: string | null } {
-  const { healthy, reason } = healthOf(vitals);
+  const { healthy, reason } = trialHealth(vitals);
   const ill = vitals.connected && vitals.failedUnits !== null && !healthy;
   const illSince = ill ? (trial.illSince ?? uptime) : null;
   const late = uptime >= TRIAL.toBecomeHealthy && !healthy;

@@ -8,6 +8,8 @@ export type Vitals = {
   notice: string;
   /** Units that systemd counts as failed; null before it was asked, or when it did not answer. */
   failedUnits: readonly string[] | null;
+  /** False: nobody listens where the orchestrator connects. Looked at only while an image is on trial. */
+  link?: boolean;
 };
 
 export const UNKNOWN: Vitals = { connected: false, notice: 'the agent has just started', failedUnits: null };
@@ -18,6 +20,13 @@ export function healthOf({ connected, notice, failedUnits }: Vitals): Status['he
   else if (failedUnits.length > 0) reasons.push(`failed: ${failedUnits.join(', ')}`);
   if (!connected) reasons.push(`not connected: ${notice}`);
   return { healthy: reasons.length === 0, reason: plain(reasons.join('; ')) };
+}
+
+/** What an image has to show before it is blessed: one that no orchestrator reaches could never be taken back. */
+export function trialHealth(vitals: Vitals): Status['health'] {
+  const health = healthOf(vitals);
+  if (!health.healthy || vitals.link !== false) return health;
+  return { healthy: false, reason: 'sshd does not answer: no orchestrator could reach this node' };
 }
 
 /** What a heartbeat says: it is its own proof of being connected. */

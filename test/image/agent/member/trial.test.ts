@@ -75,3 +75,15 @@ test('a reason fits the protocols whatever is in it', (t) => {
   t.true(plain('\u{1f600}'.repeat(300)).isWellFormed());
   t.is(plain('x'.repeat(300)).length, 256);
 });
+
+test('a node that no orchestrator could reach gives up as well, and says so', (t) => {
+  const unreached = { ...well, link: false };
+  t.true(healthOf(unreached).healthy, 'it is no illness of a node whose image is good');
+  t.regex(
+    run([
+      [MINUTE, unreached],
+      [MINUTE + TRIAL.ill, unreached],
+    ]) ?? '',
+    /sshd does not answer/,
+  );
+});

@@ -1,0 +1,150 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { AskConfig } from '../../../../image/agent/config/operations.ts';
+import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../image/agent/disk/operations.ts';
+import { Member, type MemberParts } from '../../../../image/agent/member/member.ts';
+import { reachable } from '../../../../image/agent/member/reachable.ts';
+import { orderKeyId } from '../../../../keys/order.ts';
+
+const { publicKey } = generateKeyPairSync('ed25519');
+const never = () => new Promise<never>(() => {});
+/** Milliseconds; what is waited for comes at once or never, so only a fault makes a test take this long. */
+const PATIENCE = 60_000;
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = performance.now() + PATIENCE; !holds(); await sleep(5))
+    if (performance.now() > end) throw new Error('it did not come to pass');
+}
+
+/** A member whose new image is on trial. */
+async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-member-'));
+  const stop = new AbortController();
+  t.teardown(async () => {
+    stop.abort();
+    // Records are still being written where a test ends with the blessing.
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  });
+  const disk: ReleaseStatus = {
+    disk: 'sda',
+    files: [{ name: 'bootwave_2+2-1.efi', size: 1 }],
+    loader: { fromDisk: true, counted: 'bootwave_2+2-1.efi', selected: null, pinned: null },
+  };
+  const asked: string[] = [];
+  const state = { blessed: false, broken: false };
+  const askDisk = (async ({ operation }: DiskRequest) => {
+    asked.push(operation);
+    if (state.broken) throw new Error('broken');
+    if (operation === 'state-mount') return { mounted: true };
+    if (operation === 'release-status') return disk;
+    state.blessed = operation === 'release-bless';
+    return { blessed: '2', reason: '' };
+  }) as AskDisk;
+  const member = new Member({
+    askDisk,
+    askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
+    failedUnits: async () => [],
+    restart: async () => {},
+    reachable: async () => true,
+    running: { version: '2', kernel: '6', bootId: 'b' },
+    orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
+    memory: folder,
+    downloads: folder,
+    socketPath: join(folder, 'run/agent.sock'),
+    log: { info: () => {}, warn: () => {} },
+    now: () => 1,
+    uptime: () => 0,
+    signal: stop.signal,
+    ...more,
+  });
+  return { member, state, asked, folder };
+}
+
+test('a healthy member blesses its image, once', async (t) => {
+  const { member, state, asked } = await setUp(t);
+  await member.start();
+  await member.refresh();
+  member.heard(undefined);
+  await until(() => state.blessed);
+  member.heard(undefined);
+  t.is(asked.filter((operation) => operation === 'release-bless').length, 1);
+});
+
+test('a disk that never answers keeps no machine from becoming a member', async (t) => {
+  const { member, folder } = await setUp(t, { askDisk: never, waits: { start: 1 } });
+  await member.start();
+  await mkdir(join(folder, 'run'));
+  await member.approved('tpm-1');
+  member.heard(undefined);
+  t.true((await stat(join(folder, 'run/agent.sock'))).isSocket());
+});
+
+test('a disk that could not be looked at is looked at again', async (t) => {
+  const { member, state } = await setUp(t);
+  state.broken = true;
+  await member.start();
+  state.broken = false;
+  await member.refresh();
+  member.heard(undefined);
+  await until(() => state.blessed);
+  t.pass();
+});
+
+test('a heartbeat does not wait for systemd, and says what was known last', async (t) => {
+  let answer = Promise.resolve<readonly string[]>(['broken.service']);
+  const { member } = await setUp(t, { failedUnits: () => answer, waits: { health: 1 } });
+  const { promise, resolve } = Promise.withResolvers<readonly string[]>();
+  await member.refresh();
+  await until(() => member.vitals.failedUnits !== null);
+  answer = promise;
+  await member.refresh();
+  t.deepEqual(member.vitals.failedUnits, ['broken.service']);
+  resolve([]);
+  await until(() => member.vitals.failedUnits?.length === 0);
+});
+
+test('an image that no orchestrator could reach is not blessed', async (t) => {
+  let answers = false;
+  let looked = 0;
+  const { member, state } = await setUp(t, {
+    reachable: async () => {
+      looked += 1;
+      return answers;
+    },
+  });
+  await member.start();
+  await member.refresh();
+  member.heard(undefined);
+  await until(() => looked === 1 && member.vitals.link === false);
+  t.false(state.blessed);
+  answers = true;
+  await until(() => {
+    member.heard(undefined);
+    return state.blessed;
+  });
+});
+
+test('a link that could not be opened is opened at the next approval', async (t) => {
+  const { member, folder } = await setUp(t);
+  await member.start();
+  await t.throwsAsync(member.approved('tpm-1'));
+  await mkdir(join(folder, 'run'));
+  await member.approved('tpm-1');
+  t.true((await stat(join(folder, 'run/agent.sock'))).isSocket());
+});
+
+test('who listens is reachable, who does not is not', async (t) => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const pace = { within: 0, again: 1, connect: PATIENCE } as never;
+  t.true(await reachable(port, pace));
+  await new Promise((resolve) => server.close(resolve));
+  t.false(await reachable(port, pace));
+});
