@@ -3,19 +3,29 @@ import { shortId } from '../fleet/names.ts';
 import type { Counts, MachineView, NodeView, Overview } from '../fleet/overview.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { harmless, table } from './context.ts';
+import { labelsText } from './node-set.ts';
 
 /** Nodes as people read them: one line each, what needs a hand below. */
 export function listText({ nodes, machines, counts }: Overview, now: number): string {
   if (nodes.length === 0 && machines.length === 0) {
     return `no machine was seen yet: switch one on in the network of 'bootwave up', or look at 'bootwave doctor'`;
   }
+  // What nobody has said of any node takes no room.
+  const said = SAID.filter(([, of]) => nodes.some((node) => of(node) !== ''));
   const rows = [
-    ...nodes.map((node) => nodeRow(node, now)),
+    ...nodes.map((node) => [...nodeRow(node, now), ...said.map(([, of]) => of(node))]),
     ...machines.map((machine) => machineRow(machine, now)),
   ];
-  const head = ['STATE', 'NAME', 'SITE', 'ID', 'WORDS', 'ADDRESS', 'IMAGE', 'SECURE BOOT', 'SEEN'];
+  const head = ['STATE', 'NAME', 'SITE', 'ID', 'WORDS', 'ADDRESS', 'IMAGE', 'MODE', 'SECURE BOOT', 'SEEN'];
+  head.push(...said.map(([title]) => title));
   return [table(head, rows), '', countsText(counts), ...hints(nodes, machines)].join('\n');
 }
+
+const SAID: readonly (readonly [title: string, of: (node: NodeView) => string])[] = [
+  ['RACK', (node) => node.rack ?? ''],
+  ['ROLE', (node) => node.role ?? ''],
+  ['LABELS', (node) => labelsText(node.labels)],
+];
 
 function nodeRow(node: NodeView, now: number): string[] {
   return [
@@ -26,6 +36,7 @@ function nodeRow(node: NodeView, now: number): string[] {
     node.state === 'pending' ? node.words.join(' ') : '',
     node.observed.address,
     node.observed.image,
+    node.wanted.mode,
     secureBootText(node),
     node.lastSeen === null ? '-' : ago(node.lastSeen, now),
   ];
@@ -34,7 +45,7 @@ function nodeRow(node: NodeView, now: number): string[] {
 function machineRow(machine: MachineView, now: number): string[] {
   const seen = machine.step === 'refused' ? 'refused' : 'discovered';
   const state = machine.stuck === null ? seen : 'stuck booting';
-  return [state, '-', machine.site, machine.mac, '', '', '', '', ago(machine.lastSeen, now)];
+  return [state, '-', machine.site, machine.mac, '', '', '', '', '', ago(machine.lastSeen, now)];
 }
 
 function countsText(counts: Counts): string {
@@ -85,7 +96,13 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
     ['site', node.site],
     ['id', node.id],
     ['words', node.words.join(' ')],
-    ['wanted', `${node.wanted.mode}, image ${node.wanted.image ?? 'the newest'}`],
+    [
+      'wanted',
+      `${node.wanted.mode}${node.wanted.wipe ? ', may wipe its disk' : ''}, image ${node.wanted.image ?? 'the newest'}`,
+    ],
+    ['rack', node.rack ?? ''],
+    ['role', node.role ?? ''],
+    ['labels', labelsText(node.labels)],
     ['runs', `image ${observed.image}, kernel ${observed.kernel}`],
     ['seen', node.lastSeen === null ? 'never' : ago(node.lastSeen, now)],
     [

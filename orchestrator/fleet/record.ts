@@ -11,12 +11,24 @@ export const MODES = ['netboot', 'installed'] as const;
 
 const time = z.number();
 
+/** The grammar of a configuration's labels (image/agent/config/schema.ts): both are matched by the same selectors. */
+export const LABEL_NAME = /^[a-z](?:[0-9a-z_]{0,61}[0-9a-z])?$/;
+export const LABEL_VALUE = /^[0-9A-Za-z](?:[0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$/;
+/** Labels of one node. */
+export const MOST_LABELS = 64;
+
 /** A node: what is wanted of it and what it showed are kept apart. Times are milliseconds since the epoch. */
 export const nodeRecordSchema = z.object({
   /** `tpm-<EK digest>` or `dev-<digest>`, from the enrolment. */
   id: z.string(),
   name: z.string(),
   site: z.string(),
+  /** Where it stands within its site; a failure domain of rollouts. */
+  rack: z.string().nullable().default(null),
+  /** What it is for. */
+  role: z.string().nullable().default(null),
+  /** Beside those of its configuration, and above them. */
+  labels: z.record(z.string(), z.string()).default({}),
   state: z.enum(STATES),
   /** Raised by one with every audited change; the other half of every compare-and-set. */
   epoch: z.int().min(1),

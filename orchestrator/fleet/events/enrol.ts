@@ -71,6 +71,9 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
   const fresh: NodeRecord = {
     id: e.id,
     name: c.expectation?.name ?? c.name,
+    rack: null,
+    role: null,
+    labels: {},
     state: 'discovered',
     epoch: 0,
     reason: '',

@@ -76,7 +76,8 @@ export async function planNodes(fleet: Fleet, versions: readonly string[]): Prom
         ...recorded(record),
         // What it was last told; whether it did as told, its own report says once it is asked.
         config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
-        labels: config?.labels ?? {},
+        // Said of this very node, so above what its configuration says of many.
+        labels: { ...config?.labels, ...record.labels },
         state: record.state,
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
@@ -96,9 +97,8 @@ function recorded(record: NodeRecord) {
     id: record.id,
     name: record.name,
     site: record.site,
-    rack: null,
-    role: null,
-    labels: {},
+    rack: record.rack,
+    role: record.role,
     hardware: { manufacturer: inventory.manufacturer, product: inventory.product },
     firmware: inventory.firmware.kind,
     tpm: inventory.tpm !== null,

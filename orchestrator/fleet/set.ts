@@ -1,0 +1,62 @@
+import { BootwaveError } from '../../base/error.ts';
+import { type NodeChange, setNode } from './events/set.ts';
+import type { By, Fleet } from './fleet.ts';
+import type { NodeRecord } from './record.ts';
+
+export type SetNode = { record: NodeRecord; changed: boolean };
+/** `refused`: those that stayed as they are, and why. */
+export type SetNodes = {
+  changed: string[];
+  same: string[];
+  refused: { name: string; code: string; what: string }[];
+};
+
+/** Nodes changed at the same time. */
+const AT_ONCE = 20;
+
+/**
+ * What a person wants of a node or says of it, by compare-and-set and in the audit stream; so is a refusal.
+ * @throws BootwaveError `NODE_BIOS`, `NODE_WIPE_MODE`, `NODE_INSTALLED`, `NODE_LABELS`, `NODE_NOT_MEMBER`, `NODE_UNKNOWN`
+ */
+export async function set(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
+  const done = await fleet.nodes.update(id, (record) => {
+    if (record === null) throw unknown(id);
+    return { outcome: setNode(record, { ...by, change }) };
+  });
+  if (done.kind === 'changed') return { record: done.record, changed: true };
+  if (done.kind === 'same' && done.record !== null) return { record: done.record, changed: false };
+  if (done.kind !== 'refused') throw unknown(id);
+  const { code, what, next } = done;
+  await fleet.audit.append({ ...by, node: id, action: 'refused', reason: `set: ${code}: ${what}` });
+  throw new BootwaveError({ code, what, unchanged: 'the node', ...(next === undefined ? {} : { next }) });
+}
+
+/** The same for many; one that is refused does not hold up the others. */
+export async function setMany(
+  fleet: Fleet,
+  nodes: readonly NodeRecord[],
+  change: NodeChange,
+  by: By,
+): Promise<SetNodes> {
+  const result: SetNodes = { changed: [], same: [], refused: [] };
+  const one = async ({ id, name }: NodeRecord) => {
+    try {
+      const { changed } = await set(fleet, id, change, by);
+      result[changed ? 'changed' : 'same'].push(name);
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      result.refused.push({ name, code: error.code, what: error.what });
+    }
+  };
+  for (let i = 0; i < nodes.length; i += AT_ONCE) await Promise.all(nodes.slice(i, i + AT_ONCE).map(one));
+  return result;
+}
+
+function unknown(id: string): BootwaveError {
+  return new BootwaveError({
+    code: 'NODE_UNKNOWN',
+    what: `there is no node '${id}'`,
+    unchanged: 'nothing was changed',
+    next: `'bootwave node list' shows all of them`,
+  });
+}
