@@ -29,9 +29,7 @@ const wipefsSchema = z.object({ signatures: z.array(z.object({ device: z.string(
 
 const sfdiskSchema = z.object({
   partitiontable: z.object({
-    partitions: z.nullish(
-      z.array(z.object({ node: z.string(), type: z.string(), name: z.optional(z.string()) })),
-    ),
+    partitions: z.nullish(z.array(z.object({ node: z.string(), type: z.string(), name: text, uuid: text }))),
   }),
 });
 
@@ -60,11 +58,12 @@ export async function readDisks(
 async function factsOf(device: Device): Promise<DiskFacts> {
   const parts = await partitionsOf(device.path);
   const partitions: PartitionFacts[] = [];
-  for (const { node, type, name } of parts)
+  for (const { node, type, name, uuid } of parts)
     partitions.push({
       path: node,
       type: type.toLowerCase(),
       label: name ?? '',
+      uuid: (uuid ?? '').toLowerCase(),
       signatures: await signaturesOf(node),
     });
   return {
@@ -93,7 +92,7 @@ function inUse(device: Device): boolean {
 /** From the table on the disk; sfdisk takes the backup table when a power cut left only that. */
 async function partitionsOf(
   path: string,
-): Promise<{ node: string; type: string; name?: string | undefined }[]> {
+): Promise<NonNullable<z.infer<typeof sfdiskSchema>['partitiontable']['partitions']>> {
   const { code, stdout } = await run('sfdisk', ['--json', path], MINUTE);
   // No table is an error to sfdisk; whether something else is there is wipefs' answer.
   if (code !== 0 || stdout.trim() === '') return [];

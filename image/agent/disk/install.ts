@@ -15,7 +15,7 @@ import {
   partitionScript,
   UNFINISHED,
 } from './layout.ts';
-import { withEsp } from './mount.ts';
+import { repair, withEsp } from './mount.ts';
 
 /**
  * loader.conf(5). No menu, no editor: nobody at the console chooses. No automatic entries: a stray loader on the
@@ -68,7 +68,7 @@ export async function installDisk(
       ...LIMIT,
       input: partitionScript(),
     });
-  const { esp, state } = await format(disk.name, readDisks);
+  const { esp, state } = await format(disk.name, request.wipe, readDisks);
 
   const file = await withEsp(esp, places.mount, 'rw', async (folder) => {
     const placed = await firstImage(join(folder, IMAGE_FOLDER), request, places.source);
@@ -113,6 +113,7 @@ async function wipe(disk: DiskFacts): Promise<void> {
 /** Makes the file systems that are not finished. The state first: with the ESP's name the disk counts as formatted. */
 async function format(
   name: string,
+  wipe: boolean,
   readDisks: () => Promise<DiskFacts[]>,
 ): Promise<{ esp: string; state: string }> {
   const disk = (await readDisks()).find((found) => found.name === name);
@@ -127,11 +128,22 @@ async function format(
     await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', state.path], LIMIT);
     await finish(disk.path, 2, state.path, LABELS.state);
   }
-  if (esp.label === LABELS.esp + UNFINISHED) {
+  if (esp.label === LABELS.esp + UNFINISHED || (wipe && (await isBroken(esp.path)))) {
     await mustRun('mkfs.vfat', ['-F', '32', '-n', 'BOOTWAVE', esp.path], LIMIT);
     await finish(disk.path, 1, esp.path, LABELS.esp);
   }
   return { esp: esp.path, state: state.path };
+}
+
+/** An ESP that nothing can be read from any more is given up only by the word that gives up data. */
+async function isBroken(esp: string): Promise<boolean> {
+  try {
+    await repair(esp);
+    return false;
+  } catch (error) {
+    if (error instanceof BootwaveError && error.code === 'ESP_BROKEN') return true;
+    throw error;
+  }
 }
 
 /** The label says that the file system is complete, so it must not reach the disk before it is. */

@@ -25,6 +25,8 @@ export type PartitionFacts = {
   /** Type GUID, lower case; for MBR the hex type. */
   type: string;
   label: string;
+  /** Of its own in a GPT, lower case: what the boot loader names it by. Empty without one. */
+  uuid?: string;
   /** What wipefs finds on it: `vfat`, `LVM2_member`, `linux_raid_member`, `zfs_member`, `crypto_LUKS`... */
   signatures: readonly string[];
 };

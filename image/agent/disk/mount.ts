@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { BootwaveError } from '../../../base/error.ts';
-import { mustRun, run } from '../../../base/run.ts';
+import { mustRun, type RunResult, run } from '../../../base/run.ts';
 
 /**
  * `dirsync`: a rename or removal is on the disk, in order, when the call returns; the new name before the old one
@@ -23,7 +23,7 @@ export async function withEsp<T>(
 ): Promise<T> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   if (mode === 'rw') await repair(device);
-  await mustRun('mount', ['-t', 'vfat', '-o', `${mode},${OPTIONS}`, device, folder], LIMIT);
+  await mount(device, folder, mode);
   let result: T;
   try {
     result = await work(folder);
@@ -36,6 +36,13 @@ export async function withEsp<T>(
   return result;
 }
 
+async function mount(device: string, folder: string, mode: 'ro' | 'rw'): Promise<void> {
+  const done = await run('mount', ['-t', 'vfat', '-o', `${mode},${OPTIONS}`, device, folder], LIMIT);
+  if (done.code === 0) return;
+  await refuseBusy(device);
+  throw broken(device, 'cannot be mounted', done);
+}
+
 /**
  * fsck.fat(8); of two names that share clusters it empties the second.
  * @throws BootwaveError `ESP_BUSY`, `ESP_BROKEN`
@@ -45,11 +52,14 @@ export async function repair(device: string): Promise<void> {
   const first = await run('fsck.vfat', ['-a', device], LIMIT);
   if (first.code === 0) return;
   // It ends with 1 both when it repaired and when it could not: only a clean second look tells.
-  const { code, stdout, stderr } = await run('fsck.vfat', ['-n', device], LIMIT);
-  if (code === 0) return;
-  throw new BootwaveError({
+  const second = await run('fsck.vfat', ['-n', device], LIMIT);
+  if (second.code !== 0) throw broken(device, 'cannot be repaired', second);
+}
+
+function broken(device: string, how: string, { stdout, stderr }: RunResult): BootwaveError {
+  return new BootwaveError({
     code: 'ESP_BROKEN',
-    what: `the EFI system partition ${device} cannot be repaired: ${(stderr.trim() || stdout.trim()).split('\n').at(-1) ?? ''}`,
+    what: `the EFI system partition ${device} ${how}: ${(stderr.trim() || stdout.trim()).split('\n').at(-1) ?? ''}`,
     unchanged: 'nothing new was written to it',
     next: 'install the node again, with an order that allows wiping',
   });

@@ -7,18 +7,18 @@ import { access, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
-import { mustRun } from '../../../base/run.ts';
 import { versionSchema } from '../../../keys/order.ts';
 import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
 import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
-import { type LoaderFacts, readLoader } from '../release/loader-variables.ts';
-import { type Placed, placeImage } from '../release/place.ts';
+import { bootedEsp, type LoaderFacts, readLoader } from '../release/loader-variables.ts';
+import { type Placed, placeImage, tidy } from '../release/place.ts';
 import { type EspFile, readSlots } from '../release/slots.ts';
 import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, LABELS } from './layout.ts';
 import { withEsp } from './mount.ts';
+import { mountState } from './state.ts';
 
 const image = z.strictObject({
   version: versionSchema,
@@ -86,10 +86,10 @@ export type DiskPlaces = {
   osRelease: string;
   /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
   blessed: string;
+  /** For tests, which mount nothing. */
+  withEsp?: typeof withEsp;
+  mountState?: typeof mountState;
 };
-
-/** systemd.mount(5): named after /var/lib/bootwave. */
-const STATE_UNIT = 'var-lib-bootwave.mount';
 
 type Operations = {
   [O in DiskRequest['operation']]: (
@@ -102,18 +102,9 @@ type Operations = {
 export const DISK_OPERATIONS: Operations = {
   async 'release-status'(_, places) {
     const loader = await readLoader(places.efivars);
-    const disk = installedDisk(await places.readDisks());
-    if (disk === null) return { disk: null, files: [], loader };
-    return withEsp(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
-      // It comes last: without it the installation was cut off, and has to be done again.
-      const complete = await access(join(folder, FALLBACK_LOADER)).then(
-        () => true,
-        () => false,
-      );
-      if (!complete) return { disk: null, files: [], loader };
-      const esp = await openEsp(join(folder, IMAGE_FOLDER));
-      return { disk: disk.name, files: await esp.list(), loader };
-    });
+    const disk = await installedDisk(places);
+    const files = disk === null ? null : await filesOf(disk, places);
+    return files === null ? { disk: null, files: [], loader } : { disk: disk!.name, files, loader };
   },
 
   async 'disk-install'({ disk, wipe, image }, places) {
@@ -124,10 +115,13 @@ export const DISK_OPERATIONS: Operations = {
 
   async 'release-place'({ image }, places) {
     const { version } = await readRunning(places.osRelease);
+    const { fromDisk } = await readLoader(places.efivars);
+    // What came from the network runs from no file here: one of the same version may be given its tries, or be dropped.
+    const running = fromDisk ? version : '';
     const source = downloadOf(places, image);
     const there = await stat(source).catch(() => null);
     return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
-      placeImage(esp, image, version, there === null ? null : createReadStream(source)),
+      placeImage(esp, image, running, there === null ? null : createReadStream(source)),
     );
   },
 
@@ -135,6 +129,7 @@ export const DISK_OPERATIONS: Operations = {
     const { version: running } = await readRunning(places.osRelease);
     const { fromDisk, pinned } = await readLoader(places.efivars);
     return withImages(await mustBeInstalled(places), places, 'rw', async (esp) => {
+      await tidy(esp);
       const plan = planActivate(readSlots(await esp.list()), { version, running, fromDisk, pinned });
       if (plan.kind === 'running') return { needed: false, demoted: [] };
       for (const { from, to } of plan.renames) await esp.rename(from, to);
@@ -145,21 +140,18 @@ export const DISK_OPERATIONS: Operations = {
   async 'release-bless'(_, places) {
     const { version: running } = await readRunning(places.osRelease);
     const { fromDisk } = await readLoader(places.efivars);
-    const disk = installedDisk(await places.readDisks());
-    const answer =
-      disk === null
-        ? { blessed: null, reason: 'not on disk' }
-        : await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
-    // It is healthy, so its trial is over, also where there was nothing to rename.
+    // It is healthy, so the backstop is not for it: a disk that cannot be written to is no reason to restart.
     await writeFile(places.blessed, '');
-    return answer;
+    const disk = await installedDisk(places);
+    if (disk === null) return { blessed: null, reason: 'not on disk' };
+    return withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
   },
 
   async 'state-mount'(_, places) {
-    if (installedDisk(await places.readDisks()) === null) return { mounted: false };
-    await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
-    // The agent's folders on a new file system; their owner is a fixed number (sysusers.d/bootwave.conf).
-    await mustRun('systemd-tmpfiles', ['--create', '--prefix=/var/lib/bootwave'], { timeout: 20_000 });
+    const disk = await installedDisk(places);
+    // An installation that was cut off is begun again, which takes no disk that is in use.
+    if (disk === null || (await filesOf(disk, places)) === null) return { mounted: false };
+    await (places.mountState ?? mountState)(disk.partitions[1]!.path);
     return { mounted: true };
   },
 };
@@ -169,6 +161,7 @@ async function bless(
   running: string,
   fromDisk: boolean,
 ): Promise<DiskResults['release-bless']> {
+  await tidy(esp);
   const plan = planConfirm(readSlots(await esp.list()), { running, fromDisk, healthy: true });
   if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
   await esp.rename(plan.rename.from, plan.rename.to);
@@ -176,9 +169,14 @@ async function bless(
 }
 
 /** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */
-function installedDisk(disks: readonly DiskFacts[]): DiskFacts | null {
+async function installedDisk(places: DiskPlaces): Promise<DiskFacts | null> {
+  const disks = await places.readDisks();
   const ours = disks.filter((disk) => contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp);
   if (ours.length <= 1) return ours[0] ?? null;
+  // Unless it has just started one of them.
+  const booted = await bootedEsp(places.efivars);
+  const started = ours.filter((disk) => booted !== null && disk.partitions[0]?.uuid === booted);
+  if (started.length === 1) return started[0]!;
   throw new BootwaveError({
     code: 'INSTALL_DISKS_AMBIGUOUS',
     what: `more than one disk was installed by Bootwave: ${ours.map(({ name }) => name).join(', ')}`,
@@ -187,8 +185,25 @@ function installedDisk(disks: readonly DiskFacts[]): DiskFacts | null {
   });
 }
 
+/** @returns null where the installation is not complete, or nothing can be read of it any more: it has to be done again */
+async function filesOf(disk: DiskFacts, places: DiskPlaces): Promise<EspFile[] | null> {
+  try {
+    return await (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
+      // It comes last: without it the installation was cut off.
+      const complete = await access(join(folder, FALLBACK_LOADER)).then(
+        () => true,
+        () => false,
+      );
+      return complete ? (await openEsp(join(folder, IMAGE_FOLDER))).list() : null;
+    });
+  } catch (error) {
+    if (error instanceof BootwaveError && error.code === 'ESP_BROKEN') return null;
+    throw error;
+  }
+}
+
 async function mustBeInstalled(places: DiskPlaces): Promise<DiskFacts> {
-  const disk = installedDisk(await places.readDisks());
+  const disk = await installedDisk(places);
   if (disk !== null) return disk;
   throw new BootwaveError({
     code: 'RELEASE_NOT_INSTALLED',
@@ -204,7 +219,7 @@ function withImages<T>(
   mode: 'ro' | 'rw',
   work: (esp: EspFiles) => Promise<T>,
 ): Promise<T> {
-  return withEsp(disk.partitions[0]!.path, places.mount, mode, async (folder) =>
+  return (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, mode, async (folder) =>
     work(await openEsp(join(folder, IMAGE_FOLDER))),
   );
 }

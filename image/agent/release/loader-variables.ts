@@ -31,6 +31,11 @@ export async function readLoader(efivars: string): Promise<LoaderFacts> {
   };
 }
 
+/** @returns partition UUID of the ESP that systemd-boot was started from, lower case; null when nothing says so */
+export async function bootedEsp(efivars: string): Promise<string | null> {
+  return (await variable(efivars, 'LoaderDevicePartUUID'))?.toLowerCase() ?? null;
+}
+
 /** UTF-16LE with a NUL at the end, behind four bytes of attributes. */
 async function variable(efivars: string, name: string): Promise<string | null> {
   const content = await readFile(join(efivars, `${name}-${LOADER}`)).catch(() => null);

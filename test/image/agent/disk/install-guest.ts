@@ -70,6 +70,9 @@ async function whole(): Promise<void> {
   say({ again: await attempt(null, true), tree: await tree('/dev/ubda1') });
   say({ status: await DISK_OPERATIONS['release-status']({ operation: 'release-status' }, places) });
   say({ second: await attempt('ubdb', true), contents: await contents() });
+  await mustRun('dd', ['if=/dev/zero', 'of=/dev/ubdb1', 'bs=1M', 'count=8', 'conv=fsync']);
+  say({ broken: await attempt('ubdb', false) });
+  say({ remade: await attempt('ubdb', true), tree: await tree('/dev/ubdb1') });
 }
 
 /** Goes on where a power cut has ended an installation, and says how far that had come. */

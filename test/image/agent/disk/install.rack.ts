@@ -61,6 +61,13 @@ test('a blank disk is made to boot the image; one with data stays as it is until
   t.deepEqual(said[7].status.files, [{ name: 'bootwave_1.0.efi', size: 3_000_000 }]);
   t.is(said[8].second.disk, 'ubdb');
   t.deepEqual(said[8].contents, { ubda: 'ours', ubdb: 'ours' });
+  t.is(said[9].broken.code, 'ESP_BROKEN');
+  t.is(said[10].remade.disk, 'ubdb', JSON.stringify(said[10]));
+  t.deepEqual(
+    said[10].tree,
+    said[5].tree,
+    'with the word that gives up data an ESP that is lost is made again',
+  );
 });
 
 type Continued = {

@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
+import { FALLBACK_LOADER } from '../../../../image/agent/disk/install.ts';
+import { type DiskFacts, ESP_TYPE, LABELS, STATE_TYPE } from '../../../../image/agent/disk/layout.ts';
+import type { withEsp } from '../../../../image/agent/disk/mount.ts';
+import { DISK_OPERATIONS, type DiskPlaces, downloadOf } from '../../../../image/agent/disk/operations.ts';
+import { mountState, type Runner } from '../../../../image/agent/disk/state.ts';
+
+const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
+const content = Buffer.from('an image');
+const image = (version: string) => ({
+  version,
+  sha256: createHash('sha256').update(content).digest('hex'),
+  size: content.length,
+});
+
+function installed(name: string): DiskFacts {
+  const part = (number: number, type: string, label: string) => ({
+    path: `/dev/${name}${number}`,
+    type,
+    label,
+    uuid: `0000-${name}`,
+    signatures: [],
+  });
+  return {
+    name,
+    path: `/dev/${name}`,
+    size: 2 ** 40,
+    model: '',
+    serial: '',
+    wwn: '',
+    removable: false,
+    readOnly: false,
+    transport: 'sata',
+    inUse: false,
+    signatures: ['gpt'],
+    partitions: [part(1, ESP_TYPE, LABELS.esp), part(2, STATE_TYPE, LABELS.state)],
+  };
+}
+
+/** Disks whose ESPs are folders. */
+async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-disk-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const broken = new Set<string>();
+  const mounted: string[] = [];
+  const espOf = (name: string) => join(folder, name);
+  const places: DiskPlaces = {
+    readDisks: async () => names.map(installed),
+    downloads: join(folder, 'downloads'),
+    mount: join(folder, 'mount'),
+    loader: join(folder, 'loader'),
+    efivars: join(folder, 'efivars'),
+    osRelease: join(folder, 'os-release'),
+    blessed: join(folder, 'blessed'),
+    withEsp: (async (device, _, mode, work) => {
+      const name = device.replace(/^\/dev\/(.*)1$/, '$1');
+      if (broken.has(name)) throw new BootwaveError({ code: 'ESP_BROKEN', what: 'broken' });
+      await mkdir(join(espOf(name), 'EFI/Linux'), { recursive: true });
+      t.true(mode === 'ro' || mode === 'rw');
+      return work(espOf(name));
+    }) as typeof withEsp,
+    mountState: async (device) => {
+      mounted.push(device);
+    },
+  };
+  const put = async (path: string, data: string | Buffer) => {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, data);
+  };
+  await put(places.osRelease, 'IMAGE_VERSION="2"\n');
+  await mkdir(places.downloads);
+  await mkdir(places.efivars);
+  return {
+    places,
+    broken,
+    mounted,
+    /** Of systemd-boot. */
+    variable: (name: string, value: string) =>
+      put(
+        join(places.efivars, `${name}-${LOADER}`),
+        Buffer.concat([Buffer.alloc(4), Buffer.from(`${value}\0`, 'utf16le')]),
+      ),
+    esp: (name: string, file: string, data: string | Buffer) => put(join(espOf(name), file), data),
+    images: (name: string) => readdir(join(espOf(name), 'EFI/Linux')),
+  };
+}
+
+const status = (places: DiskPlaces) =>
+  DISK_OPERATIONS['release-status']({ operation: 'release-status' }, places);
+const mount = (places: DiskPlaces) => DISK_OPERATIONS['state-mount']({ operation: 'state-mount' }, places);
+
+test('the state of an installation that was cut off is not mounted: what is in use could not be installed again', async (t) => {
+  const { places, esp, mounted } = await setUp(t);
+  await esp('sda', 'EFI/Linux/bootwave_2.efi', content);
+  t.deepEqual(await mount(places), { mounted: false });
+  t.is((await status(places)).disk, null);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  t.deepEqual(await mount(places), { mounted: true });
+  t.deepEqual(mounted, ['/dev/sda2']);
+  t.is((await status(places)).disk, 'sda');
+});
+
+test('an ESP that nothing can be read from counts as not installed, and the node goes on answering', async (t) => {
+  const { places, esp, broken, mounted } = await setUp(t);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  broken.add('sda');
+  t.deepEqual(await mount(places), { mounted: false });
+  t.deepEqual(mounted, []);
+  const { disk, files } = await status(places);
+  t.deepEqual([disk, files], [null, []]);
+});
+
+test('of two installed disks the one that was started is the one; otherwise nobody can say', async (t) => {
+  const { places, esp, variable } = await setUp(t, ['sda', 'sdb']);
+  for (const name of ['sda', 'sdb']) await esp(name, FALLBACK_LOADER, 'MZ');
+  await t.throwsAsync(status(places), { code: 'INSTALL_DISKS_AMBIGUOUS' });
+  await variable('LoaderDevicePartUUID', '0000-SDB');
+  t.is((await status(places)).disk, 'sdb');
+});
+
+test('what came from the network may have its own version on the disk tried again', async (t) => {
+  const { places, esp, images } = await setUp(t);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  await esp('sda', 'EFI/Linux/bootwave_2+0.efi', content);
+  const place = { operation: 'release-place', image: image('2') } as const;
+  await writeFile(downloadOf(places, place.image), content);
+  await DISK_OPERATIONS['release-place'](place, places);
+  t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+3.efi']);
+  const activate = { operation: 'release-activate', version: '2' } as const;
+  t.true((await DISK_OPERATIONS['release-activate'](activate, places)).needed);
+});
+
+test('a name without bytes that a power cut left stands in the way of nothing', async (t) => {
+  const { places, esp, images, variable } = await setUp(t);
+  await variable('LoaderInfo', 'systemd-boot 252');
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);
+  await esp('sda', 'EFI/Linux/bootwave_2.efi', '');
+  const { blessed } = await DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
+  t.is(blessed, '2');
+  t.deepEqual(await images('sda'), ['bootwave_2.efi']);
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  await esp('sda', 'EFI/Linux/bootwave_2+0.efi', '');
+  await DISK_OPERATIONS['release-activate']({ operation: 'release-activate', version: '1' }, places);
+  t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0.efi']);
+});
+
+test('a healthy node whose disk cannot be written to is not restarted by the backstop', async (t) => {
+  const { places, broken } = await setUp(t);
+  broken.add('sda');
+  await t.throwsAsync(DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places), {
+    code: 'ESP_BROKEN',
+  });
+  t.true((await stat(places.blessed)).isFile());
+});
+
+/** @param check exit code of e2fsck */
+async function commands(check: number, active = 3): Promise<string[]> {
+  const said: string[] = [];
+  const runner: Runner = async (program, args) => {
+    said.push(program === 'systemctl' ? `${program} ${args[0]}` : program);
+    const code = program === 'e2fsck' ? check : args[0] === 'is-active' ? active : 0;
+    return { code, stdout: '', stderr: '' };
+  };
+  await mountState('/dev/sda2', { run: runner, mustRun: runner });
+  return said.slice(1);
+}
+
+test('the state is checked before it is mounted, and made again only where it cannot be repaired', async (t) => {
+  const rest = ['systemctl start', 'systemd-tmpfiles'];
+  t.deepEqual(await commands(0), ['e2fsck', ...rest]);
+  t.deepEqual(await commands(1), ['e2fsck', ...rest], 'repaired');
+  t.deepEqual(await commands(4), ['e2fsck', 'mkfs.ext4', ...rest]);
+  t.deepEqual(await commands(8), ['e2fsck', 'mkfs.ext4', ...rest], 'no ext4 at all');
+  t.deepEqual(await commands(128), ['e2fsck', ...rest], 'killed: nothing is known');
+  t.deepEqual(await commands(8, 0), [], 'mounted already');
+});
