@@ -13,9 +13,14 @@ import { type ImageFacts, readState } from '../rollout/run/stored.ts';
 import { parseSpec, type Refusal } from '../rollout/spec.ts';
 import { pathsOf, print } from './context.ts';
 import { operator } from './operator.ts';
+import { historyOf, historyText, remarkable } from './rollout-history.ts';
 import { listText, planText, showText } from './rollout-text.ts';
+import { watchRollout } from './rollout-watch.ts';
 
 type Json = { json?: boolean };
+
+/** Milliseconds between two looks of `watch`. */
+const WATCH_EVERY = 1_000;
 
 export function register(program: Command): void {
   const rollout = program.command('rollout').description('bring a version to the fleet, in waves');
@@ -45,7 +50,7 @@ export function register(program: Command): void {
       print(
         options.json,
         after,
-        () => `${after.id} is ${after.state}; watch it: bootwave rollout show ${after.id}`,
+        () => `${after.id} is ${after.state}; watch it: bootwave rollout watch ${after.id}`,
       );
     });
 
@@ -68,6 +73,37 @@ export function register(program: Command): void {
       print(options.json, { setup, rollout: record, waves, nodes: [...nodes.values()] }, () =>
         showText(state),
       );
+    });
+
+  rollout
+    .command('watch <rollout>')
+    .description('follow it to its end: exit code 0 when it is done, 1 when it failed or ended otherwise')
+    .option('--json', 'one JSON object a line')
+    .action(async (id: string, options: Json, command: Command) => {
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      const { stdout } = process;
+      process.exitCode = await withFleet(pathsOf(command), (fleet) =>
+        watchRollout(fleet.redis, id, {
+          json: options.json,
+          signal: stop.signal,
+          every: WATCH_EVERY,
+          screen: stdout.isTTY ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
+          write: (text) => stdout.write(text),
+        }),
+      );
+    });
+
+  rollout
+    .command('history <rollout-or-node>')
+    .description('what happened when and why, in one rollout or to one node in all of them')
+    .option('--all', 'of a rollout: every step of every node, not only trouble')
+    .option('--json')
+    .action(async (word: string, options: Json & { all?: true }, command: Command) => {
+      const all = await withFleet(pathsOf(command), (fleet) => historyOf(fleet, word));
+      const ofNode = !word.startsWith('ro-');
+      const events = ofNode || options.all === true ? all : remarkable(all);
+      print(options.json, events, () => historyText(events, ofNode));
     });
 
   operation(rollout, 'pause', 'start nothing more; what is under way comes to its end', true);

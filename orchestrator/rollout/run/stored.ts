@@ -62,6 +62,20 @@ export async function readState(redis: Redis, id: string): Promise<RolloutState>
   throw contended(id);
 }
 
+/** How far a rollout is, without its nodes: what can be read often, however many there are. */
+export type Progress = { setup: RolloutSetup; rollout: RolloutRecord; waves: WaveRecord[] };
+
+/**
+ * Waves may be one revision ahead of the rollout.
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ */
+export async function readProgress(redis: Redis, id: string): Promise<Progress> {
+  const { setup } = await readSetup(redis, id);
+  const rollout = await readRollout(redis, id);
+  const keys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
+  return { setup, rollout, waves: await bodies<WaveRecord>(redis, keys) };
+}
+
 export function contended(id: string): BootwaveError {
   return new BootwaveError({
     code: 'ROLLOUT_CONTENDED',

@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import { lastKey, type RolloutEvent, RolloutHistory } from '../rollout/run/history.ts';
+import { type Progress, readProgress } from '../rollout/run/stored.ts';
+import { eventText, progressText } from './rollout-progress.ts';
+
+export type WatchOptions = {
+  json: boolean | undefined;
+  signal: AbortSignal;
+  /** Milliseconds between two looks. */
+  every: number;
+  /** Null: not a terminal, so one line for each event. */
+  screen: (() => { columns: number; rows: number }) | null;
+  write(text: string): void;
+};
+
+/** Events that a screen can hold. */
+const RECENT = 20;
+
+/**
+ * Follows a rollout to its end.
+ * @returns the exit code: 0 when it is done, 1 when it ended otherwise, 130 when the signal came first
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ */
+export async function watchRollout(redis: Redis, id: string, options: WatchOptions): Promise<number> {
+  const { signal, every } = options;
+  // Before the first look: what happens in between is then told, not lost.
+  const history = new RolloutHistory(redis, id, await lastKey(redis));
+  const view = viewOf(options);
+  view.begin(await readProgress(redis, id));
+  for (;;) {
+    try {
+      // In this order: the events of the step that ended it were written with it, so they come below.
+      const progress = await readProgress(redis, id);
+      view.show(progress, await history.next());
+      if (progress.rollout.endedAt !== null) {
+        view.end(progress);
+        return progress.rollout.state === 'done' ? 0 : 1;
+      }
+    } catch (error) {
+      // Redis is away, as everybody sees who waits for it; it is looked at again.
+      if (error instanceof BootwaveError) throw error;
+    }
+    await sleep(every, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return 130;
+  }
+}
+
+type View = {
+  begin(progress: Progress): void;
+  show(progress: Progress, events: readonly RolloutEvent[]): void;
+  end(progress: Progress): void;
+};
+
+function viewOf({ json, screen, write }: WatchOptions): View {
+  if (json === true) return jsonView(write);
+  return screen === null ? lineView(write) : screenView(write, screen);
+}
+
+/** One object a line: `state` at the beginning, at the end and when a wave moves, `event` for everything that happens. */
+function jsonView(write: WatchOptions['write']): View {
+  const state = ({ setup, rollout, waves }: Progress) => {
+    const { id, state, why, by, wave, failures, endedAt, inFlight } = rollout;
+    const told = waves.map(({ index, state, size, counts }) => ({
+      index,
+      name: setup.waves[index]?.name,
+      state,
+      size,
+      counts,
+    }));
+    write(
+      `${JSON.stringify({ type: 'state', rollout: id, state, why, by, wave, underWay: inFlight.whole, failures, endedAt, waves: told })}\n`,
+    );
+  };
+  return {
+    begin: state,
+    show(progress, events) {
+      for (const event of events) write(`${JSON.stringify({ type: 'event', ...event })}\n`);
+      const ended = progress.rollout.endedAt !== null;
+      if (!ended && events.some(({ what }) => what !== 'node')) state(progress);
+    },
+    end: state,
+  };
+}
+
+function lineView(write: WatchOptions['write']): View {
+  const state = ({ setup, rollout, waves }: Progress) => {
+    const all = waves.reduce((sum, { size }) => sum + size, 0);
+    const done = waves.reduce((sum, { counts }) => sum + counts.done, 0);
+    const { id, state, by, why, failures } = rollout;
+    write(`${id} is ${state} (${by}): ${why}\n`);
+    write(`${done} of ${all} nodes are on ${setup.target.version}, ${failures} failed\n`);
+  };
+  return {
+    begin: state,
+    show: (_, events) => {
+      for (const event of events) write(`${eventText(event)}\n`);
+    },
+    end: state,
+  };
+}
+
+function screenView(write: WatchOptions['write'], screen: NonNullable<WatchOptions['screen']>): View {
+  const recent: RolloutEvent[] = [];
+  const draw = (progress: Progress) => {
+    const text = progressText(progress, recent, screen());
+    // Home, then clear to the end of each line and of the screen: no flicker.
+    write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);
+  };
+  return {
+    begin: draw,
+    show(progress, events) {
+      recent.push(...events);
+      recent.splice(0, Math.max(0, recent.length - RECENT));
+      draw(progress);
+    },
+    end: () => {},
+  };
+}
