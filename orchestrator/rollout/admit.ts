@@ -42,7 +42,8 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
   if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
   const places = d.placesOf(index);
   const fullSites = new Set<string>();
-  const sites = Object.keys(limits.site).length;
+  // The tail may hold nodes of sites that the plan did not know.
+  const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
   for (let position = d.peekWave(index).next; position < places.length; position += 1) {
     if (blockedBy(limits, d.rollout.inFlight, NOWHERE) === 'whole') return;
     const id = places[position];

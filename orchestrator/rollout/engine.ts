@@ -82,8 +82,12 @@ function tick(d: Draft, state: RolloutState) {
 
 function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   if (d.peek(event.place.node) !== undefined || d.setup.spec.lateJoiners === 'ignore') return;
-  const tail = d.wave(d.waveCount - 1);
-  if (tail.state === 'done') return;
+  const { state, before } = d.rollout;
+  if (state !== 'running' && !(state === 'paused' && before === 'running')) return;
+  const { index, state: at } = d.peekWave(d.waveCount - 1);
+  // A tail that bakes starts nobody any more: the next rollout takes who comes now.
+  if (at !== 'waiting' && at !== 'open') return;
+  const tail = d.wave(index);
   const node = stepOf(event.place, tail.index, tail.end, d.rollout.term);
   tail.end += 1;
   tail.size += 1;

@@ -7,6 +7,7 @@ import { openings, refuseBarriers, refuseDowngrade, refuseTarget } from './refus
 import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
+import type { VersionGraph } from './versions.ts';
 
 export type { PlanFacts } from './place.ts';
 
@@ -52,6 +53,8 @@ export type Plan = {
   opens: Record<string, number>;
   /** PCR 11 values that each version on the way may show. */
   pcr11: Record<string, readonly string[]>;
+  /** What was published when it was made: nodes that join later are held against it. */
+  graph: Omit<VersionGraph, 'compare'>;
   warnings: string[];
 };
 
@@ -120,9 +123,11 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const pcr11 = Object.fromEntries(
     facts.graph.versions.filter((v) => passed.has(v.version)).map((v) => [v.version, v.pcr11 ?? []]),
   );
+  const { versions, floor } = facts.graph;
+  const graph = { versions, floor };
   return {
     ok: true,
-    plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, warnings },
+    plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, graph, warnings },
   };
 }
 
@@ -156,7 +161,11 @@ function warn(warnings: string[], moves: readonly Candidate[], disruption: Disru
 }
 
 /** The rule for nodes that start to match while a rollout runs: the tail wave, or nothing. */
-export function placeLateJoiner(node: PlanNode, plan: Plan, facts: PlanFacts): Place | Skip | null {
+export function placeLateJoiner(
+  node: PlanNode,
+  plan: Pick<Plan, 'spec' | 'target'>,
+  facts: PlanFacts,
+): Place | Skip | null {
   if (plan.spec.lateJoiners === 'ignore' || !matches(plan.spec.nodes, node)) return null;
   const paths = new Paths(facts.graph, plan.target.version, plan.spec.downgrade);
   const result = placeOf(node, plan.spec, plan.target, paths);

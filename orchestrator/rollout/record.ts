@@ -5,7 +5,7 @@
  */
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
-import type { Place } from './plan.ts';
+import type { Place, Plan } from './plan.ts';
 import type { Spec } from './spec.ts';
 
 export type RolloutSetup = {
@@ -17,6 +17,8 @@ export type RolloutSetup = {
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;
+  /** What was published when it was planned; absent from records of before this was kept: nobody joins those late. */
+  graph?: Plan['graph'];
   waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
 };
 

@@ -72,6 +72,7 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     target: plan.target,
     limits: plan.limits,
     pcr11: plan.pcr11,
+    graph: plan.graph,
     waves: plan.waves.map((wave) => ({ name: wave.name, kind: wave.kind, planned: wave.places.length })),
   };
   const rollout: RolloutRecord = {

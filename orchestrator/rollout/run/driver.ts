@@ -12,6 +12,7 @@ import type { EngineEvent } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { blockingConnection } from './connection.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
+import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { Lease } from './lease.ts';
 import { type ImageFacts, readSetup, readState } from './stored.ts';
@@ -65,6 +66,7 @@ export class Driver {
     const signal = AbortSignal.any([this.#options.signal, stop.signal]);
     const blocking = blockingConnection(redis);
     const reader = this.#read(blocking, signal);
+    const joiners = new Joiners(fleet);
     const watch = new Watch({
       pool,
       fleet,
@@ -75,6 +77,7 @@ export class Driver {
         Object.entries(this.#images).find(([, { sha256 }]) => sha256 === config)?.[0] ??
         `sha256:${config.slice(0, 12)}`,
       refuses: (node, refused) => void this.#remember(node, refused),
+      joiners: (state) => joiners.find(state, this.#images),
     });
     try {
       while (!signal.aborted && (await this.#round(watch, signal)));
@@ -137,8 +140,9 @@ export class Driver {
           this.#posted.unshift(...posted);
           throw error;
         });
-        if (written.result === 'conflict') {
-          this.#events.unshift(...events);
+        if (written.result !== 'done') {
+          const gone = written.result === 'taken' ? written.node : null;
+          this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
           this.#posted.unshift(...posted);
           return true;
         }

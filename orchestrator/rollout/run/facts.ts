@@ -4,6 +4,7 @@ import { publishedVersions, readManifest } from '../../../image/build/manifest.t
 import { compareVersions } from '../../../image/build/version.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
@@ -50,18 +51,31 @@ export async function publishedFor(
   };
 }
 
-/** @param versions those whose refusals are looked up */
-export async function planNodes(fleet: Fleet, versions: readonly string[]): Promise<PlanNode[]> {
+/**
+ * @param versions those whose refusals are looked up
+ * @param some only these nodes, which costs no more than they do; by default the whole fleet
+ */
+export async function planNodes(
+  fleet: Fleet,
+  versions: readonly string[],
+  some?: readonly string[],
+): Promise<PlanNode[]> {
   const { redis } = fleet;
-  const ids = (await fleet.nodes.ids()).sort();
+  const ids = [...(some ?? (await fleet.nodes.ids()))].sort();
+  if (ids.length === 0) return [];
+  const fields = async (key: string): Promise<Record<string, string | null>> => {
+    if (some === undefined) return redis.hgetall(key);
+    const values = await redis.hmget(key, ...ids);
+    return Object.fromEntries(ids.map((id, i) => [id, values[i] ?? null]));
+  };
   const [records, seen, holders, issued, configs, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
-    fleet.nodes.lastSeen(),
-    redis.hgetall(ROLLOUT_KEYS.holders),
+    some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
+    fields(ROLLOUT_KEYS.holders),
     readIssued(redis, ids),
     listConfigs(redis),
     Promise.all(
-      versions.map(async (version) => ({ version, by: await redis.hgetall(ROLLOUT_KEYS.refusers(version)) })),
+      versions.map(async (version) => ({ version, by: await fields(ROLLOUT_KEYS.refusers(version)) })),
     ),
   ]);
   // Read once each: a fleet has few configurations and many nodes.
@@ -82,13 +96,18 @@ export async function planNodes(fleet: Fleet, versions: readonly string[]): Prom
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
           const why = by[record.id];
-          return why === undefined ? [] : [{ version, why }];
+          return why === undefined || why === null ? [] : [{ version, why }];
         }),
         epoch: issued.get(record.id)?.order.epoch ?? 0,
         rollout: holders[record.id] ?? null,
       },
     ];
   });
+}
+
+async function seenOf({ redis }: Fleet, ids: readonly string[]): Promise<Map<string, number>> {
+  const scores = await redis.zmscore(KEYS.seen, ...ids);
+  return new Map(ids.flatMap((id, i) => (scores[i] == null ? [] : [[id, Number(scores[i])]])));
 }
 
 function recorded(record: NodeRecord) {
@@ -113,16 +132,15 @@ function recorded(record: NodeRecord) {
 }
 
 /**
- * The images (or configurations) that the orders of a plan may have to name, the way back included.
+ * The images (or configurations) that the orders of a plan may have to name, the way back included: all that are
+ * published, because nodes that join later may come from any of them.
  * @throws BootwaveError `ROLLOUT_NO_WAY_BACK` when a node runs one that is not published any more
  */
 export function imagesOf(plan: Plan, images: ImageFacts): ImageFacts {
-  const needed: Record<string, { sha256: string; size: number }> = {};
   for (const { places } of plan.waves) {
     for (const { name, from, hops } of places) {
       for (const version of from === null ? hops : [from, ...hops]) {
-        const facts = images[version];
-        if (facts === undefined) {
+        if (images[version] === undefined) {
           throw new BootwaveError({
             code: 'ROLLOUT_NO_WAY_BACK',
             what: `node ${name} runs ${version}, which is not published: it could not be taken back to it`,
@@ -130,9 +148,8 @@ export function imagesOf(plan: Plan, images: ImageFacts): ImageFacts {
             next: `publish ${version} again, or leave such nodes out ("nodes" in the spec)`,
           });
         }
-        needed[version] = facts;
       }
     }
   }
-  return needed;
+  return images;
 }

@@ -76,7 +76,7 @@ export async function operate(
     }
     if (!step.changed) return state.rollout;
     const written = await writeStep(redis, state, step, images, at);
-    if (written.result === 'conflict') continue;
+    if (written.result !== 'done') continue;
     apply(state, step);
     await post(redis, id, ...written.events, { type: 'tick' });
     return step.rollout;

@@ -7,6 +7,7 @@ import type { LinkPool } from '../../transport/pool.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import { wantedOf } from '../order.ts';
+import type { Place } from '../plan.ts';
 import { type NodeStep, UNDER_WAY } from '../record.ts';
 import { reportOf } from './report.ts';
 
@@ -35,6 +36,8 @@ export type WatchOptions = {
   versionOf(config: string): string;
   /** A node's own list of versions that it does not try again. */
   refuses(node: string, refused: Status['refused']): void;
+  /** Nodes that are to join this rollout now. */
+  joiners(state: RolloutState): Promise<Place[]>;
 };
 
 export class Watch {
@@ -133,6 +136,7 @@ export class Watch {
         }
       }
       await this.#attested(state);
+      for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });
     } catch {
       // Redis is away: the driver sees it as well, and looks again.
     } finally {

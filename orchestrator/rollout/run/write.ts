@@ -13,7 +13,10 @@ export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollou
 
 export type Written =
   /** `events` are for the engine: orders that could not be issued as it wanted. */
-  { result: 'done'; events: EngineEvent[] } | { result: 'conflict' };
+  | { result: 'done'; events: EngineEvent[] }
+  | { result: 'conflict' }
+  /** A node that was to join belongs to another rollout by now. */
+  | { result: 'taken'; node: string };
 
 /** A wave has no epoch of its own; the rollout's revision fences it. */
 const WAVE_EPOCH = 0;
@@ -44,6 +47,7 @@ export async function writeStep(
       ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
     ],
   });
+  if (done.result === 'taken') return { result: 'taken', node: done.field };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
 

@@ -461,6 +461,38 @@ test('a late joiner is updated in the tail', (t) => {
   t.is(s.node('new').state, 'staging');
 });
 
+test('nobody joins a rollout that is not under way, goes back, or only bakes its tail', (t) => {
+  const joins = (s: Script, id = 'new') => {
+    const place = { name: id, site: 's9', rack: null, how: 'disk' as const, from: '1.0', hops: ['2.0'] };
+    const more = { why: 'late', epoch: 0, bootId: 'b', reachable: true };
+    s.send({ type: 'joined', place: { node: id, ...place, ...more } });
+    return s.state.nodes.has(id);
+  };
+  const back = new Script(fleetOf(2, 1), LOOSE);
+  t.false(joins(back), 'it was not started');
+  back.start();
+  back.send({ type: 'rollback', by: 'ann', why: '' });
+  t.false(joins(back), 'it goes back');
+
+  const s = new Script(fleetOf(1, 1), LOOSE);
+  s.start();
+  t.true(joins(s));
+  s.upgrade('n00000');
+  s.pass(130, ['n00000']);
+  t.is(s.node('new').state, 'staging', 'a site that the plan did not know is no obstacle');
+  s.send({ type: 'staged', node: 'new', epoch: s.node('new').epoch });
+  s.send(s.report('new', { image: '2.0', bootId: 'c', epoch: s.node('new').epoch }));
+  for (let i = 0; i < 7; i += 1) {
+    s.pass(10, ['n00000']);
+    s.send(s.report('new', { image: '2.0', bootId: 'c', epoch: s.node('new').epoch }));
+  }
+  t.is(s.node('new').state, 'done');
+  t.is(s.state.waves[1]?.state, 'baking');
+  t.false(joins(s, 'last'), 'nobody would start it any more');
+  s.pass(70, ['n00000']);
+  t.is(s.rollout.state, 'done', s.rollout.why);
+});
+
 test('after a failover nobody is told anything before it has been heard, and its higher epoch wins', (t) => {
   const s = new Script([node('a'), node('b')], LOOSE);
   s.start();

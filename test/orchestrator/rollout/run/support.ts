@@ -63,6 +63,8 @@ export type Bench = {
   clientKey: string;
   orderKey: KeyObject;
   socket: string;
+  /** More machines, approved and up when this resolves. */
+  more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
   orchestrator(): { stop(): Promise<void> };
   /** Plans, records and starts. @returns its id */
@@ -82,9 +84,8 @@ export async function benchFor(
   const stop = new AbortController();
   const sites = options.sites ?? ['default', 'par'];
   for (const site of sites.slice(1)) await fleet.sites.add(site, {}, { actor: 'operator:test', at: 1 });
-  const sim = await startSimFleet({
+  const common = {
     fleet,
-    count: options.count,
     sites,
     version: '1.0',
     clientPub: client.line,
@@ -92,10 +93,12 @@ export async function benchFor(
     ...(options.sim === undefined ? {} : { times: options.sim }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     signal: stop.signal,
-  });
+  };
+  const sims = [await startSimFleet({ ...common, count: options.count })];
+  const sim = sims[0]!;
   t.teardown(async () => {
     stop.abort();
-    await sim.close();
+    await Promise.all(sims.map((part) => part.close()));
   });
   const state = (id: string) => readState(redis, id);
   return {
@@ -107,6 +110,12 @@ export async function benchFor(
     clientKey: client.file,
     orderKey: privateKey,
     socket: paths.redis,
+    async more(count) {
+      const first = sims.reduce((sum, part) => sum + part.nodes.length, 0);
+      const part = await startSimFleet({ ...common, first, count, port: sim.port });
+      sims.push(part);
+      return part.nodes;
+    },
     orchestrator() {
       const end = new AbortController();
       const pool = new LinkPool({

@@ -1,0 +1,68 @@
+/** Nodes that come to match a rollout while it runs: approved, installed, back in the fleet, let go by another one. */
+import { compareVersions } from '../../../image/version-order.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { KEYS } from '../../fleet/keys.ts';
+import type { State } from '../../fleet/transitions.ts';
+import { type Place, placeLateJoiner } from '../plan.ts';
+import type { RolloutState } from '../state.ts';
+import { nextOpening } from '../window.ts';
+import { planNodes } from './facts.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import type { ImageFacts } from './stored.ts';
+
+/** Members that could be told to move; the others are not up yet, or somebody else's. */
+const MAY_JOIN: readonly State[] = ['healthy', 'degraded', 'unreachable'];
+/** Records read at one look. A fleet of 10,000 that is left out is judged anew every 20 looks. */
+const MOST = 500;
+
+export class Joiners {
+  readonly #fleet: Fleet;
+  readonly #most: number;
+  /** Nodes that are not in it and the state in which each was judged; who was judged longest ago comes first. */
+  readonly #judged = new Map<string, State>();
+
+  constructor(fleet: Fleet, most = MOST) {
+    this.#fleet = fleet;
+    this.#most = most;
+  }
+
+  /**
+   * Looks at those first whose state has changed, then at the others in turn: what made a node match (its labels, the
+   * end of another rollout, a word of forgiveness) leaves no trace in its state.
+   * @param images those that the rollout's orders may name
+   */
+  async find({ setup, rollout, nodes }: RolloutState, images: ImageFacts): Promise<Place[]> {
+    const { graph, spec, pcr11, target } = setup;
+    if (graph === undefined || spec.lateJoiners === 'ignore' || rollout.state !== 'running') return [];
+    const outside = await this.#outside(setup.id);
+    for (const id of this.#judged.keys()) if (!outside.has(id)) this.#judged.delete(id);
+    const fresh = [...outside.keys()].filter((id) => this.#judged.get(id) !== outside.get(id));
+    const due = [...new Set([...fresh, ...this.#judged.keys()])].slice(0, this.#most);
+    const found = await planNodes(this.#fleet, Object.keys(images), due);
+    for (const id of due) {
+      this.#judged.delete(id);
+      this.#judged.set(id, outside.get(id) as State);
+    }
+    const facts = { graph: { ...graph, compare: compareVersions } };
+    return found.flatMap((node): Place[] => {
+      if (nodes.has(node.id)) return [];
+      const place = placeLateJoiner(node, setup, facts);
+      if (place === null || !('hops' in place)) return [];
+      // A window that never opens for its site would keep the rollout from ever ending.
+      if (nextOpening(spec.windows, place.site, Date.now()) === null) return [];
+      // Only where the plan goes, and only from where there is a way back to.
+      const known = target.of === 'config' || place.hops.every((version) => pcr11[version] !== undefined);
+      const way = place.from === null ? place.hops : [place.from, ...place.hops];
+      return known && way.every((version) => images[version] !== undefined) ? [place] : [];
+    });
+  }
+
+  /** Redis compares the sets: nothing crosses the wire for a node that the rollout has already. */
+  async #outside(id: string): Promise<Map<string, State>> {
+    const { redis } = this.#fleet;
+    const sets = await Promise.all(
+      MAY_JOIN.map((state) => redis.sdiff(KEYS.nodesInState(state), ROLLOUT_KEYS.nodes(id))),
+    );
+    return new Map(sets.flatMap((ids, i) => ids.map((node): [string, State] => [node, MAY_JOIN[i]!])));
+  }
+}
