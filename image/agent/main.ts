@@ -14,6 +14,7 @@ import { journal } from './member/journal.ts';
 import { Member } from './member/member.ts';
 import { DOWNLOADS, MEMORY } from './member/places.ts';
 import { reachable } from './member/reachable.ts';
+import { seldom } from './member/seldom.ts';
 import { beatHealth } from './member/vitals.ts';
 import { banner, screen } from './screen.ts';
 import { Terminals } from './terminals.ts';
@@ -30,6 +31,9 @@ const PLACES = {
   sys: '/sys',
 } as const;
 
+/** Milliseconds: a unit that failed is known half a minute later at the most. */
+const FAILED_UNITS_LIFE = 30_000;
+
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 process.once('SIGINT', () => stop.abort());
@@ -45,7 +49,7 @@ new Watchdog(process.env, () => lastEvent).start(stop.signal);
 const member = new Member({
   askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
   askConfig: helperAt<AskConfig>(PLACES.config),
-  failedUnits: async () => (await askHelper({ operation: 'failed-units' })).units,
+  failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
   restart: async () => void (await askHelper({ operation: 'restart' })),
   reachable: () => reachable(),
   running,
