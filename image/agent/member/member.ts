@@ -45,7 +45,7 @@ export type MemberParts = {
 };
 
 /** Milliseconds. */
-export type Waits = { look: number; start: number; health: number };
+export type Waits = { look: number; start: number; health: number; well: number };
 
 export const WAITS: Waits = {
   /** Between two looks at the node's own health. */
@@ -54,6 +54,8 @@ export const WAITS: Waits = {
   start: 120_000,
   /** For systemd's word about its units, before a heartbeat goes out with the last one. */
   health: 10_000,
+  /** Of health without a break, before an image is good: a unit may fail later, and its state is asked twice a minute. */
+  well: 45_000,
 };
 
 export class Member {
@@ -72,6 +74,8 @@ export class Member {
   #onTrial: boolean | null = null;
   #asking: Promise<void> | null = null;
   #settling = false;
+  /** Milliseconds of uptime since when it has been healthy without a break. */
+  #wellSince: number | null = null;
   /** The last reason of each thing that failed: the same one is said once. */
   readonly #said = new Map<string, string>();
 
@@ -176,7 +180,7 @@ export class Member {
     this.#settling = true;
     if (this.#onTrial === null) await this.#findTrial();
     await this.#attempt('the image was not confirmed', async () => {
-      if (this.#onTrial !== true || !healthOf(this.#vitals).healthy) return;
+      if (this.#onTrial !== true || !this.#isWell()) return;
       this.#vitals = { ...this.#vitals, link: await this.#parts.reachable() };
       if (!trialHealth(this.#vitals).healthy) return;
       const blessed = await this.#release.confirm();
@@ -184,6 +188,12 @@ export class Member {
       this.#onTrial = false;
     });
     this.#settling = false;
+  }
+
+  #isWell(): boolean {
+    const uptime = this.#parts.uptime();
+    this.#wellSince = healthOf(this.#vitals).healthy ? (this.#wellSince ?? uptime) : null;
+    return this.#wellSince !== null && uptime - this.#wellSince >= this.#waits.well;
   }
 
   /** Looks at this machine's own health. What does not answer at once is heard when it does. */

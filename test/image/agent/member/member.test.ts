@@ -61,6 +61,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     now: () => 1,
     uptime: () => 0,
     signal: stop.signal,
+    waits: { well: 0 },
     ...more,
   });
   return { member, state, asked, folder };
@@ -74,6 +75,34 @@ test('a healthy member blesses its image, once', async (t) => {
   await until(() => state.blessed);
   member.heard(undefined);
   t.is(asked.filter((operation) => operation === 'release-bless').length, 1);
+});
+
+test('health must last before an image is good: one that falls ill in between starts anew', async (t) => {
+  let uptime = 0;
+  let failed: string[] = [];
+  const { member, state } = await setUp(t, {
+    uptime: () => uptime,
+    failedUnits: async () => failed,
+    waits: { well: 45_000 },
+  });
+  await member.start();
+  const beat = async (at: number) => {
+    uptime = at;
+    await member.refresh();
+    member.heard(undefined);
+    await sleep(20);
+  };
+  await beat(1_000);
+  await beat(45_000);
+  t.false(state.blessed, '44 s are not 45');
+  failed = ['late.service'];
+  await beat(45_500);
+  failed = [];
+  await beat(46_000);
+  await beat(90_999);
+  t.false(state.blessed, 'it was ill in between');
+  await beat(91_000);
+  await until(() => state.blessed);
 });
 
 test('a disk that never answers keeps no machine from becoming a member', async (t) => {
