@@ -4,14 +4,14 @@ import { BootwaveError } from '../../base/error.ts';
 import { signOrder } from '../../keys/order.ts';
 import { commit } from '../fleet/commit.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import { take } from '../fleet/outcome.ts';
+import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { nextOrder, type Wanted } from '../orders/issue.ts';
 import { type Issued, readIssued } from '../rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import type { ImageFacts } from '../rollout/run/stored.ts';
 import type { LinkPool } from '../transport/pool.ts';
-import { nextStep } from './step.ts';
+import { LOST_AFTER, nextStep, wantsInstall } from './step.ts';
 
 export type Installer = {
   fleet: Fleet;
@@ -50,13 +50,17 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       return 'the image is on its disk';
     }
     case 'record':
+      // The word to wipe has been obeyed: no later order repeats it.
       await become(installer, id, 'installing', 'its disk is bootable', {
         installedAt: installer.now?.() ?? Date.now(),
+        wipe: false,
       });
       return 'its disk is bootable';
     case 'activate': {
       const { epoch } = await deliver(installer, record, status.order?.epoch ?? 0);
       const { bootId } = status.running;
+      // Nothing to do as a rule. But an image that was demoted in an earlier life of the disk gets its tries back.
+      await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });
       await pool.request(id, 'activate', { epoch, bootId }, ask);
       return 'it restarts from its disk';
     }
@@ -64,6 +68,19 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       await become(installer, id, 'healthy', `runs ${status.running.version} from its disk`, { wipe: false });
       return 'it runs from its disk';
   }
+}
+
+/** A node that vanishes in the middle is watched by nobody else. */
+export async function lose({ fleet, now = Date.now }: Installer, id: string): Promise<void> {
+  await fleet.nodes.update(id, async (record) => {
+    const seen = await fleet.nodes.lastSeenOf(id);
+    if (record?.state !== 'installing' || seen === null || now() - seen < LOST_AFTER)
+      return { outcome: { kind: 'same' } };
+    const reason = `not heard from for ${LOST_AFTER / 60_000} minutes while it was installed`;
+    return {
+      outcome: take(record, { to: 'unreachable', at: now(), actor: INSTALL, action: 'lost', reason }),
+    };
+  });
 }
 
 type Facts = { installedAt?: number; wipe?: false };
@@ -75,8 +92,8 @@ async function become(
   reason: string,
   facts: Facts = {},
 ): Promise<void> {
-  await fleet.nodes.update(id, (record) => {
-    if (record === null || record.wanted.mode !== 'installed') return { outcome: { kind: 'same' } };
+  const done = await fleet.nodes.update(id, (record) => {
+    if (record === null || !wantsInstall(record, false)) return { outcome: notWanted(id) };
     const { installedAt, wipe } = facts;
     if (record.state === to && installedAt === undefined) return { outcome: { kind: 'same' } };
     const set = {
@@ -85,14 +102,22 @@ async function become(
     };
     return { outcome: take(record, { to, at: now(), actor: INSTALL, action: INSTALL, reason, set }) };
   });
+  if (done.kind === 'refused') throw new BootwaveError({ ...done, unchanged: 'nothing was ordered' });
+}
+
+/** Somebody has decided otherwise since it was looked at: put out, fenced, or to boot from the network. */
+function notWanted(id: string): Refusal {
+  return refuse('INSTALL_NOT_WANTED', `node ${id} is not to be installed any more`);
 }
 
 /** Records the next order before it is sent, so that no epoch is ever used for two contents, and sends it. */
 async function deliver(installer: Installer, record: NodeRecord, floor: number): Promise<{ epoch: number }> {
   const { fleet, pool, orderKey, signal, now = Date.now } = installer;
+  const fresh = await fleet.nodes.get(record.id);
+  if (fresh === null || !wantsInstall(fresh, false)) throw new BootwaveError(notWanted(record.id));
   const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
   // Its configuration is another's business, and stays.
-  const wanted = { ...(await wantedOf(installer, record)), config: inForce?.order.config ?? null };
+  const wanted = { ...(await wantedOf(installer, fresh)), config: inForce?.order.config ?? null };
   const { order, isNew } = nextOrder(record.id, wanted, inForce?.order ?? null, now(), floor);
   if (isNew) {
     const body: Issued = { rollout: INSTALL, kind: 'stage', order };

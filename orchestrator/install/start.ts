@@ -5,7 +5,8 @@ import type { Logger } from '../../base/log.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { Lease } from '../rollout/run/lease.ts';
-import { type Installer, install } from './install.ts';
+import { NodeRefusal } from '../transport/errors.ts';
+import { type Installer, install, lose } from './install.ts';
 import { wantsInstall } from './step.ts';
 
 export type InstallTimes = {
@@ -14,16 +15,20 @@ export type InstallTimes = {
   /** Milliseconds before a node that failed is tried again; doubles up to `most`. */
   first: number;
   most: number;
+  /** The most for one that is only not reached: it may be restarting. */
+  away: number;
 };
 
-export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 300_000 };
+export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 300_000, away: 30_000 };
 
 /** Nodes of one process at once: each draws an image from its boot server. */
 const AT_ONCE = 16;
 /** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
 const SHARE = 1 / 20;
 
-type Entry = { due: number; wait: number; reason: string };
+const isRefusal = (error: unknown) => error instanceof NodeRefusal;
+
+type Entry = { due: number; wait: number };
 
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
 export async function startInstalls(
@@ -34,6 +39,11 @@ export async function startInstalls(
   const lease = new Lease(fleet.redis, 'installs');
   const busy = new Map<string, Promise<void>>();
   const later = new Map<string, Entry>();
+  /** What stood in the way last: said once, not at every try. */
+  const said = new Map<string, string>();
+  /** Counts the tries. Who was tried longest ago comes first, so that a thousand dead nodes keep no living one waiting. */
+  const tried = new Map<string, number>();
+  let tries = 0;
 
   const work = async (record: NodeRecord): Promise<void> => {
     const { id, name } = record;
@@ -44,15 +54,19 @@ export async function startInstalls(
     } catch (error) {
       if (signal.aborted) return;
       const reason = messageOf(error);
-      const wait = Math.min((later.get(id)?.wait ?? times.first / 2) * 2, times.most);
       // A node that restarts cannot be reached for a while; that is not worth a warning each time.
-      const quiet = error instanceof BootwaveError && error.code.startsWith('LINK_');
+      const quiet = error instanceof BootwaveError && error.code.startsWith('LINK_') && !isRefusal(error);
+      const most = quiet ? times.away : times.most;
+      const wait = Math.min((later.get(id)?.wait ?? times.first / 2) * 2, most);
+      later.set(id, { due: performance.now() + wait, wait });
       // A machine that restarted without a farewell leaves a connection that looks open.
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') options.pool.drop(id);
-      if (later.get(id)?.reason !== reason)
-        log[quiet ? 'debug' : 'warn']({ id, node: name, reason }, 'not installed');
-      later.set(id, { due: performance.now() + (quiet ? times.first : wait), wait, reason });
-      if (!quiet) await noted(options, record, reason);
+      if (quiet) await lose(options, id).catch(() => {});
+      if (said.get(id) === reason) return;
+      log[quiet ? 'debug' : 'warn']({ id, node: name, reason }, 'not installed');
+      if (quiet) return;
+      said.set(id, reason);
+      await noted(options, record, reason);
     }
   };
 
@@ -60,10 +74,16 @@ export async function startInstalls(
     const began = performance.now();
     try {
       if ((await lease.renew()) || (await lease.take())) {
-        for (const record of await candidates(options)) {
+        const found = await candidates(options);
+        const here = new Set(found.map(({ id }) => id));
+        for (const known of [later, said, tried])
+          for (const id of known.keys()) if (!here.has(id)) known.delete(id);
+        for (const record of found.sort((a, b) => (tried.get(a.id) ?? 0) - (tried.get(b.id) ?? 0))) {
           const { id } = record;
           if (busy.size >= AT_ONCE) break;
           if (busy.has(id) || (later.get(id)?.due ?? 0) > performance.now()) continue;
+          tries += 1;
+          tried.set(id, tries);
           busy.set(
             id,
             work(record).finally(() => busy.delete(id)),

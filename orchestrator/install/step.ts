@@ -21,6 +21,9 @@ export function wantsInstall(record: NodeRecord, held: boolean): boolean {
   return record.installedAt === null && (record.state === 'healthy' || record.state === 'degraded');
 }
 
+/** Milliseconds of silence in which firmware, a large disk and a first boot may pass. */
+export const LOST_AFTER = 30 * 60_000;
+
 export function nextStep(record: NodeRecord, status: Status): InstallStep {
   if (status.state !== 'idle') return { do: 'nothing' };
   if (status.mode !== 'installed') return { do: 'stage' };
