@@ -80,7 +80,7 @@ export class EnrolmentDialogue {
       return await this.#reply(decision, { keys, words });
     } catch (error) {
       sessions.drop(request.session);
-      throw error instanceof BootwaveError ? withId(error, keys.id) : error;
+      throw error instanceof BootwaveError ? withSubject(error, keys.id) : error;
     }
   }
 
@@ -129,8 +129,8 @@ export class EnrolmentDialogue {
 /** Which machine a refusal is about, for the audit; refusals before the keys are known have none. */
 const subjects = new WeakMap<BootwaveError, string>();
 
-function withId(error: BootwaveError, id: string): BootwaveError {
-  subjects.set(error, id);
+export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
+  if (id !== null) subjects.set(error, id);
   return error;
 }
 

@@ -8,6 +8,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Authority } from '../../keys/authority.ts';
 import type { NodeDirectory } from '../directory.ts';
+import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
 import { limitConnections } from './connections.ts';
@@ -36,6 +37,8 @@ export type EnrolmentOptions = {
   /** The CAs of TPM makers that the operator believes; none by default. */
   tpmRoots?: () => Promise<readonly X509Certificate[]>;
   directory: NodeDirectory;
+  /** Nobody by default. */
+  bans?: BanList;
   log: Logger;
   heartbeatSeconds: number;
   /** See `heartbeatReply.images`; without it nodes are not told where images are. */
@@ -69,6 +72,7 @@ const STATUS: Record<string, number> = {
   CERTIFICATE_EXPIRED: 403,
   CERTIFICATE_USAGE: 403,
   CERTIFICATE_NOT_CURRENT: 403,
+  CERTIFICATE_BANNED: 403,
 };
 
 /** What is nobody's attack and only costs room in the audit stream. */
@@ -158,6 +162,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return { interval: heartbeatSeconds, ...(imagesUrl === undefined ? {} : { images: imagesUrl }) };
   });
 
+  refuseBanned(app, options.bans ?? NOBODY_BANNED);
   await app.ready();
   limitConnections(app.server, LIMITS);
   await listen(app.server, options.listen);

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { register as audit } from './audit.ts';
+import { register as ban } from './ban.ts';
 import { register as config } from './config.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
@@ -12,7 +13,7 @@ import { register as site } from './site.ts';
 import { register as up } from './up.ts';
 
 /** The feature list: one file per group of commands, in the order a new user needs them. */
-const groups = [keys, image, up, site, node, config, rollout, audit, doctor, lab, demo];
+const groups = [keys, image, up, site, node, ban, config, rollout, audit, doctor, lab, demo];
 
 export function program(): Command {
   const bootwave = new Command('bootwave')

@@ -7,8 +7,10 @@ import type {
   NodeDirectory,
   Sighting,
 } from '../../bootserver/directory.ts';
+import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
 import { type Attested, attest, modelOf, pcr7Of } from './attestation.ts';
+import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
@@ -46,6 +48,8 @@ export type DirectoryOptions = {
   defaultImage: () => Promise<string | null>;
   /** PCR 11 that an image measures, hex; null when no such version is published. By default none is known. */
   pcr11?: (version: string) => Promise<string | null>;
+  /** Who gets no answer but no; nobody by default. */
+  bans?: BanList;
   log: Logger;
   /** A known machine enrolled in another boot than its last: what was connected to it is dead. */
   onRestart?: (id: string) => void;
@@ -60,6 +64,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #site: string;
   readonly #defaultImage: () => Promise<string | null>;
   readonly #pcr11: (version: string) => Promise<string | null>;
+  readonly #bans: BanList;
   readonly #log: Logger;
   readonly #onRestart: (id: string) => void;
   readonly #now: () => number;
@@ -72,6 +77,7 @@ export class FleetDirectory implements NodeDirectory {
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
     this.#pcr11 = options.pcr11 ?? (async () => null);
+    this.#bans = options.bans ?? NOBODY_BANNED;
     this.#log = options.log;
     this.#onRestart = options.onRestart ?? (() => {});
     this.#now = options.now ?? Date.now;
@@ -110,6 +116,8 @@ export class FleetDirectory implements NodeDirectory {
         let expectation: Expectation | null = null;
         let restarted = false;
         const done = await this.#fleet.nodes.update(enrolment.id, async (record) => {
+          const banned = barred(this.#bans, { id: enrolment.id, key: enrolment.spkiDigest });
+          if (banned !== null) return { outcome: banned };
           const look = await this.#look(record, enrolment, name);
           expectation = look.context.expectation;
           const outcome = enrol(record, enrolment, look.context);
@@ -152,7 +160,8 @@ export class FleetDirectory implements NodeDirectory {
     return this.#ask(async () => {
       const done = await this.#fleet.nodes.update(id, (record) => {
         if (record === null) throw notKnown(id);
-        return { outcome: certified(record, certificate, this.#now()) };
+        const banned = barred(this.#bans, { id, key: certificate.spkiDigest });
+        return { outcome: banned ?? certified(record, certificate, this.#now()) };
       });
       if (done.kind === 'changed') return this.#learn(done.record);
       if (done.kind !== 'refused') return;

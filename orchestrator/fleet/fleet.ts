@@ -1,12 +1,13 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { AuditLog } from './audit.ts';
+import { BanLog } from './bans/log.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import type { Expectation } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { MachineStore } from './machines.ts';
 import { checkName } from './names.ts';
-import type { Outcome } from './outcome.ts';
+import { type Outcome, refuse } from './outcome.ts';
 import { FirstPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
@@ -27,6 +28,7 @@ export class Fleet {
   readonly machines: MachineStore;
   readonly audit: AuditLog;
   readonly pcr7: FirstPcr7;
+  readonly bans: BanLog;
 
   constructor(redis: Redis) {
     this.redis = redis;
@@ -36,15 +38,25 @@ export class Fleet {
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
     this.pcr7 = new FirstPcr7(redis);
+    this.bans = new BanLog(redis);
   }
 
   /**
    * @param words the four words as the person saw them on the node's console
-   * @throws BootwaveError `WORDS_DIFFER`, `NODE_NOT_PENDING`, `NAME_TAKEN`, `NAME_INVALID`, `NODE_UNKNOWN`
+   * @throws BootwaveError `WORDS_DIFFER`, `NODE_NOT_PENDING`, `NODE_BANNED`, `NAME_TAKEN`, `NAME_INVALID`, `NODE_UNKNOWN`
    */
   async approve(id: string, words: readonly string[], by: By, name?: string): Promise<NodeRecord> {
     if (name !== undefined) checkName(name);
-    return this.#act(id, by, 'approve', (record) => approve(record, { ...by, words, name }));
+    return this.#act(id, by, 'approve', async (record) => {
+      const ban = (await this.bans.set()).banOf({ id });
+      return ban === null
+        ? approve(record, { ...by, words, name })
+        : refuse(
+            'NODE_BANNED',
+            `node ${record.name} is banned: ${ban.reason}`,
+            `if that was wrong: bootwave ban lift ${ban.id}`,
+          );
+    });
   }
 
   /** @throws BootwaveError `NODE_NOT_PENDING`, `NODE_UNKNOWN` */
@@ -78,11 +90,11 @@ export class Fleet {
     id: string,
     by: By,
     action: string,
-    decide: (record: NodeRecord) => Outcome,
+    decide: (record: NodeRecord) => Outcome | Promise<Outcome>,
   ): Promise<NodeRecord> {
-    const done = await this.nodes.update(id, (record) => {
+    const done = await this.nodes.update(id, async (record) => {
       if (record === null) throw unknown(id);
-      return { outcome: decide(record) };
+      return { outcome: await decide(record) };
     });
     if (done.kind === 'changed') return done.record;
     if (done.kind === 'same') return done.record ?? Promise.reject(unknown(id));

@@ -11,6 +11,7 @@ import { loadOrderKey } from '../orders/key.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
+import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
 
 export type OrchestrateOptions = {
@@ -31,6 +32,8 @@ export type Orchestrating = {
   done: Promise<void>;
   /** Gives up the connection to a node: it has restarted, and its old one only looks open. */
   restarted(id: string): void;
+  /** Cuts the connection to a banned node. */
+  banned(id: string): void;
 };
 
 /**
@@ -79,5 +82,6 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   return {
     done: Promise.allSettled([rollouts.done, installs, configs]).then(() => pool.close()),
     restarted: (id) => pool.drop(id),
+    banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };
 }

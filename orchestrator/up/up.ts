@@ -16,6 +16,8 @@ import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { loadAuthority, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
+import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
+import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
@@ -55,13 +57,17 @@ export async function up(
   try {
     const fleet = new Fleet(connection.redis);
     await fleet.sites.get(options.site);
+    const bans = await BanKeeper.open({ fleet, journal: new BanJournal(journalFile(paths)), log });
+    // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
+    await bans.look();
     const images = new ImageStore(paths.images);
     const defaultImage = async () => (await images.newest())?.version ?? null;
     const published = new PublishedPcr11(paths.images);
     const pcr11 = (version: string) => published.of(version);
     let orchestrator: Orchestrating | undefined;
     const onRestart = (id: string) => orchestrator?.restarted(id);
-    const directory = new FleetDirectory({ fleet, site: options.site, defaultImage, pcr11, log, onRestart });
+    const { site } = options;
+    const directory = new FleetDirectory({ fleet, site, defaultImage, pcr11, bans, log, onRestart });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -84,6 +90,7 @@ export async function up(
       rootPem: root,
       tpmRoots: () => tpmRoots.current(),
       directory,
+      bans,
       log,
       heartbeatSeconds: options.heartbeat,
       imagesUrl: imagesUrl(base),
@@ -146,11 +153,16 @@ export async function up(
     }
 
     orchestrator = await orchestrate({ paths, fleet, newest: defaultImage, log, signal: stop });
+    bans.onBan((fresh) => {
+      for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
+    });
+    const banWatch = watchBans(bans, fleet, { signal: stop, log });
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator?.done]);
+      const parts = [dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator?.done, banWatch];
+      await Promise.allSettled(parts);
       await tftp.stop();
       sockets.dhcp.close();
       sockets.pxe.close();

@@ -1,0 +1,69 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import type { FastifyInstance } from 'fastify';
+import { BootwaveError } from '../../base/error.ts';
+import { withSubject } from './dialogue.ts';
+import { sha256 } from './digest.ts';
+import { NODE_URI } from './protocol.ts';
+
+/** Whoever asks to be let in: whatever of it is known. */
+export type Bearer = {
+  /** Of its record. */
+  id?: string | null;
+  /** Of its certificate, lower-case hex. */
+  serial?: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  key?: string;
+};
+
+/** Who is banned, answered from memory: it is asked at every request. */
+export interface BanList {
+  /** Null: not banned. */
+  banOf(bearer: Bearer): { id: string; reason: string } | null;
+  /** `listener` is called when a ban is new; it counts already. */
+  onBan(listener: () => void): void;
+}
+
+export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
+
+/** What a certificate says of its bearer, whether or not it holds. */
+export function bearerOf(certificate: X509Certificate): Required<Bearer> {
+  const uri = /^URI:(\S+)$/.exec(certificate.subjectAltName ?? '')?.[1];
+  return {
+    id: uri?.startsWith(NODE_URI) === true ? uri.slice(NODE_URI.length) : null,
+    serial: certificate.serialNumber.toLowerCase(),
+    key: sha256(certificate.publicKey.export({ type: 'spki', format: 'der' })).toString('hex'),
+  };
+}
+
+/**
+ * Refuses every request of whoever shows a banned certificate, and cuts the connections that are open when a ban comes.
+ * A connection that is made later gets its answer, so that the machine's console can say why.
+ */
+export function refuseBanned(app: FastifyInstance<Server>, bans: BanList): void {
+  const bearers = new Map<TLSSocket, Required<Bearer>>();
+  app.server.on('secureConnection', (socket) => {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return;
+    bearers.set(socket, bearerOf(certificate));
+    socket.once('close', () => bearers.delete(socket));
+  });
+  bans.onBan(() => {
+    for (const [socket, bearer] of bearers) if (bans.banOf(bearer) !== null) socket.destroy();
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const bearer = bearers.get(request.raw.socket as TLSSocket);
+    const ban = bearer === undefined ? null : bans.banOf(bearer);
+    if (bearer === undefined || ban === null) return;
+    reply.header('connection', 'close');
+    throw withSubject(
+      new BootwaveError({
+        code: 'CERTIFICATE_BANNED',
+        what: `this certificate is banned: ${ban.reason}`,
+        unchanged: 'nothing was changed',
+      }),
+      bearer.id,
+    );
+  });
+}

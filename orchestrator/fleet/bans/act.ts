@@ -1,0 +1,167 @@
+/** What people do with bans, and what a server does that knows one which Redis has lost. */
+import { BootwaveError } from '../../../base/error.ts';
+import { auditLine } from '../audit.ts';
+import { commit } from '../commit.ts';
+import type { By, Fleet } from '../fleet.ts';
+import { KEYS } from '../keys.ts';
+import type { NodeRecord } from '../record.ts';
+import { isMember } from '../transitions.ts';
+import { type Ban, type Entry, type Lift, sealBan, sealLift } from './entry.ts';
+import { fence, revoke } from './fence.ts';
+import { appendOp } from './log.ts';
+import type { BanSet } from './set.ts';
+
+/** Whole ids; a machine may be banned before this fleet has ever seen it. */
+const WHOLE_ID = /^(tpm|dev)-[0-9a-f]{64}$/;
+
+/**
+ * Bans a machine: its TPM, and every certificate that is known to have been issued for it. The ban and the node's
+ * quarantine are one commit.
+ * @param word name, MAC, serial number or id of a node; a whole id that no record has is banned as well
+ * @returns `fresh` false: it was banned before, and that ban stands
+ * @throws BootwaveError `NODE_UNKNOWN`, `NODE_AMBIGUOUS`
+ */
+export async function banNode(
+  fleet: Fleet,
+  set: BanSet,
+  word: string,
+  reason: string,
+  by: By,
+): Promise<{ ban: Ban; fresh: boolean }> {
+  const id = WHOLE_ID.test(word) ? word : (await fleet.nodes.resolve(word)).id;
+  const standing = set.banOf({ id });
+  const record = await fleet.nodes.get(id);
+  if (standing !== null && (record === null || !isMember(record.state)))
+    return { ban: standing, fresh: false };
+  const issued = await certifiedSerials(fleet, id);
+  const make = (record: NodeRecord | null) => {
+    const current = record?.identity.certificateSerial ?? null;
+    const serials = new Set([...issued, ...(current === null ? [] : [current])]);
+    const name = record?.name ?? null;
+    return sealBan({ kind: 'ban', ...by, reason, name, nodes: [id], serials: [...serials], keys: [] });
+  };
+  return { ban: await impose(fleet, id, make, fence, by), fresh: true };
+}
+
+/**
+ * Bans one certificate and the key that it is for, not the machine: after a restart, with a new key, it may come back.
+ * @param text hex digits, with or without colons
+ * @throws BootwaveError `SERIAL_INVALID`
+ */
+export async function banSerial(
+  fleet: Fleet,
+  set: BanSet,
+  text: string,
+  reason: string,
+  by: By,
+): Promise<{ ban: Ban; fresh: boolean }> {
+  const serial = text.trim().toLowerCase().replaceAll(':', '');
+  // RFC 5280 4.1.2.2: at most 20 octets.
+  if (!/^[0-9a-f]{1,40}$/.test(serial)) {
+    throw new BootwaveError({
+      code: 'SERIAL_INVALID',
+      what: `'${text}' is not the serial number of a certificate`,
+      unchanged: 'nobody was banned',
+      next: `'bootwave node show NODE' has the serial of its certificate`,
+    });
+  }
+  const standing = set.banOf({ serial });
+  if (standing !== null) return { ban: standing, fresh: false };
+  const owner = await fleet.redis.hget(KEYS.certificates, serial);
+  const holds = (record: NodeRecord | null) => record?.identity.certificateSerial === serial;
+  const make = (record: NodeRecord | null) => {
+    const keys = record !== null && holds(record) ? [record.identity.spkiDigest] : [];
+    const name = keys.length === 0 ? null : (record?.name ?? null);
+    return sealBan({ kind: 'ban', ...by, reason, name, nodes: [], serials: [serial], keys });
+  };
+  const change: typeof fence = (record, ban, who) =>
+    holds(record) ? revoke(record, ban, who) : { kind: 'same' };
+  return { ban: await impose(fleet, owner, make, change, by), fresh: true };
+}
+
+/**
+ * Lifts a ban, by an entry of its own. The node stays as it is: a person takes it back.
+ * @param word the ban's id or the beginning of it
+ * @throws BootwaveError `BAN_UNKNOWN`, `BAN_AMBIGUOUS`
+ */
+export async function liftBan(
+  fleet: Fleet,
+  set: BanSet,
+  word: string,
+  reason: string,
+  by: By,
+): Promise<{ ban: Ban; lift: Lift | null }> {
+  const fits = word === '' ? [] : set.bans.filter(({ id }) => id.startsWith(word.toLowerCase()));
+  const [ban] = fits;
+  if (ban === undefined || fits.length > 1) {
+    throw new BootwaveError({
+      code: ban === undefined ? 'BAN_UNKNOWN' : 'BAN_AMBIGUOUS',
+      what: ban === undefined ? `there is no ban '${word}'` : `'${word}' fits ${fits.length} bans`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave ban list' shows all of them`,
+    });
+  }
+  if (set.isLifted(ban.id)) return { ban, lift: null };
+  const lift = sealLift({ kind: 'lift', ...by, reason, ban: ban.id });
+  await append(fleet, lift, by, `ban ${ban.id} lifted: ${reason}`, ban.nodes[0]);
+  return { ban, lift };
+}
+
+/** Puts an entry back that this server has seen and that is missing in Redis, and fences again whom it fenced. */
+export async function restore(fleet: Fleet, set: BanSet, entry: Entry, by: By): Promise<void> {
+  await append(fleet, entry, by, `${entry.kind} ${entry.id} was missing in Redis and is put back`);
+  if (entry.kind === 'ban' && !set.isLifted(entry.id)) await refence(fleet, entry, by);
+}
+
+/**
+ * Fences the nodes of a ban that Redis takes for members, as after the restore of a backup.
+ * @returns whether there were any
+ */
+export async function refence(fleet: Fleet, ban: Ban, by: By): Promise<boolean> {
+  let found = false;
+  for (const id of ban.nodes) {
+    const done = await fleet.nodes.update(id, (record) => {
+      const loose = record !== null && (isMember(record.state) || record.state === 'pending');
+      return { outcome: loose ? fence(record, ban, by) : { kind: 'same' } };
+    });
+    found ||= done.kind === 'changed';
+  }
+  return found;
+}
+
+/** One commit: the entry, and what becomes of the record where there is one. */
+async function impose(
+  fleet: Fleet,
+  id: string | null,
+  make: (record: NodeRecord | null) => Ban,
+  change: typeof fence,
+  by: By,
+): Promise<Ban> {
+  let ban = make(null);
+  if (id !== null) {
+    const done = await fleet.nodes.update(id, (record) => {
+      ban = make(record);
+      const outcome = record === null ? ({ kind: 'same' } as const) : change(record, ban, by);
+      return { outcome, extras: { ops: [appendOp(ban)] } };
+    });
+    if (done.kind === 'changed') return ban;
+  }
+  await append(fleet, ban, by, `banned: ${ban.reason}`, id ?? undefined);
+  return ban;
+}
+
+async function append(fleet: Fleet, entry: Entry, by: By, reason: string, node?: string): Promise<void> {
+  const about = node === undefined ? {} : { node };
+  const serials =
+    entry.kind === 'ban' && entry.serials.length > 0 ? { serials: entry.serials.join(' ') } : {};
+  const line = { ...by, ...about, action: entry.kind, reason, detail: { ban: entry.id, ...serials } };
+  await commit(fleet.redis, { records: [], ops: [appendOp(entry)], audit: [auditLine(line)] });
+}
+
+/** What the node's history says was ever issued for it: each of them may still be within its time. */
+async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
+  const history = await fleet.audit.read({ node });
+  return history.flatMap(({ action, detail }) =>
+    action === 'certify' && detail?.serial !== undefined ? [detail.serial] : [],
+  );
+}

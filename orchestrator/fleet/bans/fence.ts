@@ -1,0 +1,35 @@
+import type { By } from '../fleet.ts';
+import { type Outcome, take } from '../outcome.ts';
+import type { NodeRecord } from '../record.ts';
+import { isMember, type State } from '../transitions.ts';
+import type { Ban } from './entry.ts';
+
+/**
+ * The node is banned. A member is quarantined, one that waits is rejected, one that is out already stays out; the epoch
+ * rises in any case, so that an approval that was about to be written is not.
+ */
+export function fence(record: NodeRecord, ban: Ban, by: By): Outcome {
+  return end(record, ban, by, fencedState(record.state));
+}
+
+/** Only this certificate is banned. Its node is silent until it restarts, makes new keys and proves itself again. */
+export function revoke(record: NodeRecord, ban: Ban, by: By): Outcome {
+  return end(record, ban, by, isMember(record.state) ? 'unreachable' : record.state);
+}
+
+function fencedState(state: State): State {
+  if (isMember(state) || state === 'recovering') return 'quarantined';
+  return state === 'pending' ? 'rejected' : state;
+}
+
+function end(record: NodeRecord, ban: Ban, by: By, to: State): Outcome {
+  return take(record, {
+    to,
+    at: by.at,
+    actor: by.actor,
+    action: 'ban',
+    reason: `banned: ${ban.reason}`,
+    detail: { ban: ban.id, ...(ban.serials.length === 0 ? {} : { serials: ban.serials.join(' ') }) },
+    set: { identity: { ...record.identity, certificateSerial: null, notAfter: null } },
+  });
+}

@@ -1,0 +1,52 @@
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { syncFolder } from '../../../base/files.ts';
+import type { DataPaths } from '../../../base/paths.ts';
+import { type Entry, readEntry } from './entry.ts';
+
+/** Beside the folders and not in one: whoever restores `redis/` from a backup leaves it alone. */
+export const journalFile = (paths: DataPaths): string => join(paths.root, 'bans.log');
+
+const NEWLINE = 0x0a;
+
+/**
+ * This machine's own copy of the log of bans: one entry a line, appended and never rewritten. Several processes may
+ * append to it; an entry that stands in it twice counts once.
+ */
+export class BanJournal {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** @returns `torn`: how many lines are no entries, e.g. after a power cut */
+  async read(): Promise<{ entries: Entry[]; torn: number }> {
+    const text = await readFile(this.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      throw error;
+    });
+    const lines = text.split('\n').filter((line) => line !== '');
+    const entries = lines.map(readEntry).filter((entry) => entry !== null);
+    return { entries, torn: lines.length - entries.length };
+  }
+
+  /** Durable when it resolves. */
+  async append(entries: readonly Entry[]): Promise<void> {
+    if (entries.length === 0) return;
+    await mkdir(dirname(this.path), { recursive: true });
+    const handle = await open(this.path, 'a+', 0o600);
+    try {
+      const { size } = await handle.stat();
+      const last = Buffer.alloc(1, NEWLINE);
+      if (size > 0) await handle.read(last, 0, 1, size - 1);
+      // A torn line is ended first, so that it spoils nothing but itself.
+      const start = last[0] === NEWLINE ? '' : '\n';
+      await handle.appendFile(start + entries.map(({ text }) => `${text}\n`).join(''));
+      await handle.sync();
+      if (size === 0) await syncFolder(dirname(this.path));
+    } finally {
+      await handle.close();
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
+import type { Fleet } from '../fleet.ts';
+import { refence, restore } from './act.ts';
+import type { Ban, Entry } from './entry.ts';
+import type { BanJournal } from './journal.ts';
+import type { Tip } from './log.ts';
+import { BanSet } from './set.ts';
+
+export type KeeperOptions = {
+  fleet: Fleet;
+  journal: BanJournal;
+  log: Logger;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+};
+
+/** Whom bans that are put back are ascribed to. */
+const ACTOR = 'bans';
+
+/**
+ * What one process knows of the bans: the union of its own journal and of the log in Redis, which it keeps equal. What
+ * is missing on either side is added there; nothing is ever taken away, so a Redis that was put back to an older state
+ * learns again from every server what it has forgotten.
+ */
+export class BanKeeper implements BanList {
+  readonly set = new BanSet();
+  readonly #options: KeeperOptions;
+  readonly #listeners: ((bans: readonly Ban[]) => void)[] = [];
+  /** Known, and not yet in the journal. */
+  readonly #unwritten = new Map<string, Entry>();
+  #tip: Tip | null = null;
+  #looked = false;
+
+  private constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Knows what the journal knows. */
+  static async open(options: KeeperOptions): Promise<BanKeeper> {
+    const keeper = new BanKeeper(options);
+    const { entries, torn } = await options.journal.read();
+    if (torn > 0)
+      options.log.warn({ file: options.journal.path, torn }, 'lines of the log of bans cannot be read');
+    for (const entry of entries) keeper.set.add(entry);
+    return keeper;
+  }
+
+  banOf(bearer: Bearer): Ban | null {
+    return this.set.banOf(bearer);
+  }
+
+  onBan(listener: (bans: readonly Ban[]) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Learns what is new. One cheap question when nothing is. Not to be called twice at a time.
+   * @throws the error of Redis or of the disk; what was learned counts all the same, and the rest is learned next time
+   */
+  async look(): Promise<void> {
+    const { bans } = this.#options.fleet;
+    const tip = await bans.tip();
+    if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
+      const read = await bans.read(this.#tip);
+      this.#learn(read.entries);
+      if (read.whole) await this.#repair(new Set(read.entries.map(({ id }) => id)));
+      this.#tip = read.tip;
+      this.#looked = true;
+    }
+    await this.#write();
+  }
+
+  /** Refuses at once, and writes afterwards. */
+  #learn(entries: readonly Entry[]): void {
+    const fresh = entries.filter((entry) => this.set.add(entry));
+    for (const entry of fresh) this.#unwritten.set(entry.id, entry);
+    const bans = fresh.filter((entry) => entry.kind === 'ban');
+    if (bans.length > 0) for (const listener of this.#listeners) listener(bans);
+  }
+
+  /** Brings back to Redis what it does not have, and fences who is banned and a member there. */
+  async #repair(there: ReadonlySet<string>): Promise<void> {
+    const { fleet, log, now = Date.now } = this.#options;
+    const by = { actor: ACTOR, at: now() };
+    for (const entry of this.set.entries) {
+      if (!there.has(entry.id)) {
+        log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
+        await restore(fleet, this.set, entry, by);
+      } else if (entry.kind === 'ban' && !this.set.isLifted(entry.id)) {
+        if (await refence(fleet, entry, by)) log.warn({ ban: entry.id }, 'a banned node was a member');
+      }
+    }
+  }
+
+  async #write(): Promise<void> {
+    const entries = [...this.#unwritten.values()];
+    await this.#options.journal.append(entries);
+    for (const { id } of entries) this.#unwritten.delete(id);
+  }
+}
+
+export type WatchOptions = {
+  signal: AbortSignal;
+  log: Logger;
+  /** Milliseconds between two looks when no message comes. */
+  every?: number;
+};
+
+/** Half of the second within which a ban must count, for when the message about it was lost. */
+const EVERY = 500;
+
+/** Keeps a keeper up to date until the signal fires: at once when told, and by itself when not. */
+export async function watchBans(keeper: BanKeeper, fleet: Fleet, options: WatchOptions): Promise<void> {
+  const { signal, log, every = EVERY } = options;
+  let wake = () => {};
+  let woken = false;
+  const unsubscribe = await fleet.bans
+    .subscribe(() => {
+      woken = true;
+      wake();
+    })
+    .catch((error: unknown) => {
+      log.warn({ reason: messageOf(error) }, 'bans are looked up only from time to time');
+      return async () => {};
+    });
+  const rest = () =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, every);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (woken || signal.aborted) wake();
+    });
+  signal.addEventListener('abort', () => wake(), { once: true });
+  let failed = false;
+  while (!signal.aborted) {
+    woken = false;
+    try {
+      await keeper.look();
+      failed = false;
+    } catch (error) {
+      if (!failed)
+        log.error({ reason: messageOf(error) }, 'bans cannot be looked up; those known still count');
+      failed = true;
+    }
+    await rest();
+  }
+  await unsubscribe();
+}

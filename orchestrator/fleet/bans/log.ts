@@ -1,0 +1,88 @@
+import type { Redis } from 'ioredis';
+import { hangUp } from '../../redis/hang-up.ts';
+import type { Op } from '../commit.ts';
+import { KEYS } from '../keys.ts';
+import { type Entry, readEntry } from './entry.ts';
+import { BanSet } from './set.ts';
+
+/** The end of the log as somebody saw it: a log that was put back to an older state and grew again ends otherwise. */
+export type Tip = { key: string; text: string };
+
+type StreamItem = [key: string, fields: string[]];
+
+/** Entries in one round trip. */
+const PAGE = 500;
+
+/** For `commit`: appends to the fleet's log, and wakes the servers, with whatever else is committed. */
+export function appendOp(entry: Entry): Op {
+  return { op: 'append', key: KEYS.bans, value: entry.text };
+}
+
+/** The log of bans as all servers share it: a stream in Redis. */
+export class BanLog {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  /** Null: nobody was ever banned. One cheap round trip: what servers poll. */
+  async tip(): Promise<Tip | null> {
+    const [item] = await this.#redis.xrevrange(KEYS.bans, '+', '-', 'COUNT', 1);
+    return item === undefined ? null : tipOf(item);
+  }
+
+  /**
+   * What was appended after `known`.
+   * @returns `whole`: these are all entries, because the log does not go on from `known`; `tip` null: it is empty
+   */
+  async read(known: Tip | null): Promise<{ entries: Entry[]; tip: Tip | null; whole: boolean }> {
+    const items: StreamItem[] = [];
+    let start = known?.key ?? '-';
+    for (;;) {
+      const page = await this.#redis.xrange(KEYS.bans, start, '+', 'COUNT', PAGE);
+      items.push(...page);
+      const end = page.at(-1);
+      if (end === undefined || page.length < PAGE) break;
+      start = `(${end[0]}`;
+    }
+    if (known !== null) {
+      const first = items[0] === undefined ? null : tipOf(items[0]);
+      if (first?.key !== known.key || first.text !== known.text) return this.read(null);
+      items.shift();
+    }
+    const last = items.at(-1);
+    return {
+      entries: items.map((item) => readEntry(tipOf(item).text)).filter((entry) => entry !== null),
+      tip: last === undefined ? known : tipOf(last),
+      whole: known === null,
+    };
+  }
+
+  /** For one question; servers keep a set of their own. */
+  async set(): Promise<BanSet> {
+    const set = new BanSet();
+    for (const entry of (await this.read(null)).entries) set.add(entry);
+    return set;
+  }
+
+  /** Calls `wake` when somebody appended. Messages may be lost: whoever relies on it polls as well. */
+  async subscribe(wake: () => void): Promise<() => Promise<void>> {
+    const redis = this.#redis.duplicate({ maxRetriesPerRequest: null });
+    redis.on('error', () => {});
+    redis.on('message', wake);
+    // Subscribed anew by ioredis after every lost connection, and what was said meanwhile is looked up.
+    redis.on('ready', wake);
+    try {
+      await redis.subscribe(KEYS.bans);
+    } catch (error) {
+      await hangUp(redis);
+      throw error;
+    }
+    return () => hangUp(redis);
+  }
+}
+
+function tipOf([key, fields]: StreamItem): Tip {
+  return { key, text: fields[fields.indexOf('entry') + 1] ?? '' };
+}
