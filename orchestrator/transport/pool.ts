@@ -20,7 +20,7 @@ export type PoolLimits = PaceLimits &
 
 export const POOL_LIMITS: PoolLimits = {
   open: 12_000,
-  rate: 80,
+  rate: 200,
   burst: 40,
   concurrent: 64,
   perGroup: 24,

@@ -15,6 +15,7 @@ import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { Lease } from './lease.ts';
+import { followReturns } from './returns.ts';
 import { type ImageFacts, readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 import { writeStep } from './write.ts';
@@ -25,7 +26,7 @@ export const DRIVEN: readonly RolloutStatus[] = ['running', 'paused', 'rolling-b
 export type DriverOptions = {
   redis: Redis;
   fleet: Fleet;
-  pool: Pick<LinkPool, 'request' | 'drop'>;
+  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds between two looks at the clock. */
@@ -79,12 +80,14 @@ export class Driver {
       refuses: (node, refused) => void this.#remember(node, refused),
       joiners: (state) => joiners.find(state, this.#images),
     });
+    const following = blockingConnection(redis);
+    const follower = followReturns(following, signal, (nodes) => void watch.enrolled(nodes));
     try {
       while (!signal.aborted && (await this.#round(watch, signal)));
     } finally {
       stop.abort();
-      await hangUp(blocking);
-      await reader;
+      await Promise.all([hangUp(blocking), hangUp(following)]);
+      await Promise.all([reader, follower]);
       await this.#lease.release().catch(() => {});
     }
   }

@@ -26,7 +26,7 @@ const PATIENCE = 10_000;
 const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
 
 export type WatchOptions = {
-  pool: Pick<LinkPool, 'request' | 'drop'>;
+  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
   fleet: Fleet;
   times: WatchTimes;
   signal: AbortSignal;
@@ -45,6 +45,11 @@ export class Watch {
   /** When each node may be asked again, by performance.now(); infinite while it is being asked. */
   readonly #due = new Map<string, number>();
   readonly #seq = new Map<string, number>();
+  /** Clock of the rollout at which each node was asked last. */
+  readonly #asked = new Map<string, number>();
+  /** Nodes that came back while they were being asked. */
+  readonly #again = new Set<string>();
+  #state: RolloutState | null = null;
   #fleetDue = 0;
 
   constructor(options: WatchOptions) {
@@ -53,13 +58,17 @@ export class Watch {
 
   /** Asks whoever is due; returns at once. */
   look(state: RolloutState): void {
+    this.#state = state;
     const now = performance.now();
     const { times } = this.#options;
     const idle = Math.max(times.active, state.setup.spec.timeouts.silent / 4);
     const ask = (id: string | undefined, every: number) => {
       const step = id === undefined ? undefined : state.nodes.get(id);
-      if (step === undefined || (this.#due.get(step.node) ?? 0) > now) return;
+      if (step === undefined) return;
+      const due = this.#due.get(step.node) ?? 0;
+      if (due > now && (due === Number.POSITIVE_INFINITY || !this.#isBaked(state, step))) return;
       this.#due.set(step.node, Number.POSITIVE_INFINITY);
+      this.#asked.set(step.node, state.rollout.clock);
       void this.#ask(step, every);
     };
     for (const id of state.active) ask(id, times.active);
@@ -81,6 +90,30 @@ export class Watch {
     }
   }
 
+  /** Whether its bake has ended since it was asked last: only its own word then finishes it. */
+  #isBaked({ setup, rollout }: RolloutState, { state, since, wave, node }: Readonly<NodeStep>): boolean {
+    if (state !== 'baking') return false;
+    const end = since + (setup.spec.waves[wave]?.bake?.node ?? setup.spec.bake.node);
+    return rollout.clock >= end && (this.#asked.get(node) ?? 0) < end;
+  }
+
+  /** These nodes have enrolled: those that restarted are asked at once, over a new connection. Never throws. */
+  async enrolled(ids: readonly string[]): Promise<void> {
+    const { pool, fleet, tell } = this.#options;
+    const state = this.#state;
+    const ours = ids.filter((id) => state?.active.has(id));
+    const records = await fleet.nodes.getMany(ours).catch(() => []);
+    for (const { id, observed } of records) {
+      if (state?.nodes.get(id)?.bootId === observed.bootId) continue;
+      // A connection that looks open leads to the boot before, and failed attempts were failures to reach that one.
+      if (pool.helloOf(id)?.running.bootId !== observed.bootId) pool.drop(id);
+      if (this.#due.get(id) === Number.POSITIVE_INFINITY) this.#again.add(id);
+      else this.#due.set(id, 0);
+    }
+    // An event of its own wakes the driver, which then looks.
+    if (records.length > 0) tell({ type: 'tick' });
+  }
+
   async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {
     const { pool, signal, tell, refuses, versionOf } = this.#options;
     const { node } = step;
@@ -91,12 +124,12 @@ export class Watch {
       tell({ type: 'report', node, report: reportOf(result, seq, versionOf) });
       if (result.refused.length > 0) refuses(node, result.refused);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || this.#again.has(node)) return;
       // A machine that restarted without a farewell leaves a connection that looks open.
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
       tell({ type: 'unreachable', node });
     } finally {
-      this.#due.set(node, performance.now() + every);
+      this.#due.set(node, this.#again.delete(node) ? 0 : performance.now() + every);
     }
   }
 

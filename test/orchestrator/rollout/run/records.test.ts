@@ -108,7 +108,7 @@ test('a revision that went back is a failover: a new term, and nodes are heard b
   const running = new Driver(id, {
     redis,
     fleet,
-    pool: { request: unreachable, drop: () => {} },
+    pool: { request: unreachable, drop: () => {}, helloOf: () => null },
     log: silent,
     signal: stop.signal,
     tick: 50,

@@ -14,7 +14,7 @@ import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
 import { makePlan, type PlanFacts } from '../../../../orchestrator/rollout/plan.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
-import { startRollouts } from '../../../../orchestrator/rollout/run/start.ts';
+import { type RolloutTimes, startRollouts } from '../../../../orchestrator/rollout/run/start.ts';
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
@@ -66,7 +66,7 @@ export type Bench = {
   /** More machines, approved and up when this resolves. */
   more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
-  orchestrator(): { stop(): Promise<void> };
+  orchestrator(times?: Partial<RolloutTimes>): { stop(): Promise<void> };
   /** Plans, records and starts. @returns its id */
   start(spec?: Record<string, unknown>): Promise<string>;
   state(id: string): Promise<RolloutState>;
@@ -116,7 +116,7 @@ export async function benchFor(
       sims.push(part);
       return part.nodes;
     },
-    orchestrator() {
+    orchestrator(times = {}) {
       const end = new AbortController();
       const pool = new LinkPool({
         privateKey: client.file,
@@ -131,7 +131,7 @@ export async function benchFor(
         orderKey: privateKey,
         log: silent,
         signal: end.signal,
-        times: TIMES,
+        times: { ...TIMES, ...times },
       });
       const close = async () => {
         end.abort();
