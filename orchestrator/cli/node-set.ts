@@ -3,8 +3,9 @@ import { BootwaveError } from '../../base/error.ts';
 import type { NodeChange } from '../fleet/events/set.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, type NodeRecord } from '../fleet/record.ts';
-import { type SetNodes, set, setMany } from '../fleet/set.ts';
+import { type SetNodes, setMany } from '../fleet/set.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { want } from '../install/want.ts';
 import { confirm } from './confirm.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
 import { operator } from './operator.ts';
@@ -16,6 +17,7 @@ type Options = {
   rack?: string;
   role?: string;
   label?: Labels;
+  unlabel?: Labels;
   site?: string;
   all?: true;
   yes?: true;
@@ -24,47 +26,66 @@ type Options = {
 
 export function register(node: Command): void {
   node
-    .command('set [node]')
-    .description('what is wanted of a node (or of all of a site) and what rollouts may select it by')
+    .command('set [nodes...]')
+    .description('what is wanted of nodes (or of all of a site) and what rollouts may select them by')
     .addOption(new Option('--mode <mode>', 'boot from the network, or run from its own disk').choices(MODES))
     .option('--wipe', 'with mode installed: data that others left on its disk may go, once')
     .option('--label <name=value>', 'may be given several times; an empty value takes it away', label)
+    .option('--unlabel <name>', 'takes a label away, may be given several times', unlabel)
     .option('--rack <rack>', 'where it stands within its site; empty: not known', place)
     .option('--role <role>', 'what it is for; empty: nothing in particular', place)
-    .option('--site <site>', 'with --all: every node of this site')
+    .option('--site <site>', 'every node of this site, with --all or --yes')
     .option('--all', 'all nodes of --site, after a question')
     .option('--yes', 'do not ask')
     .option('--json')
-    .action(async (word: string | undefined, options: Options, command: Command) => {
-      const { mode, wipe, rack, role, label: labels } = options;
+    .action(async (words: string[], options: Options, command: Command) => {
+      const { mode, wipe, rack, role, label, unlabel } = options;
+      const labels = label === undefined && unlabel === undefined ? undefined : { ...label, ...unlabel };
       const change: NodeChange = { mode, wipe, rack: given(rack), role: given(role), labels };
-      refuseUnclear(word, options, change);
+      refuseUnclear(words, options, change);
       await withFleet(pathsOf(command), async (fleet) => {
-        if (word !== undefined) return one(fleet, word, change, options);
-        await all(fleet, options.site ?? '', change, options);
+        if (options.site !== undefined) return all(fleet, options.site, change, options);
+        const nodes = await Promise.all(words.map((word) => fleet.nodes.resolve(word)));
+        const [only] = nodes;
+        if (only !== undefined && nodes.length === 1) return one(fleet, only, change, options);
+        await several(fleet, nodes, change, options);
       });
     });
 }
 
-function refuseUnclear(word: string | undefined, { site, all }: Options, change: NodeChange): void {
+function refuseUnclear(words: readonly string[], options: Options, change: NodeChange): void {
+  const { site, all, yes } = options;
   const invalid = (what: string, next: string) =>
     new BootwaveError({ code: 'SET_INVALID', what, unchanged: 'nothing was changed', next });
-  const several = site !== undefined && all === true;
-  if ((word === undefined) !== several || (word !== undefined && (site ?? all) !== undefined)) {
-    throw invalid('which node is meant is not clear', 'give one node, or --site NAME together with --all');
+  const isSite = site !== undefined && (all === true || yes === true);
+  if ((words.length === 0) !== isSite || (words.length > 0 && (site ?? all) !== undefined)) {
+    throw invalid('which node is meant is not clear', 'give nodes, or --site NAME together with --all');
   }
   if (Object.values(change).every((value) => value === undefined)) {
-    throw invalid('nothing says what is to be set', 'give --mode, --label, --rack or --role');
+    throw invalid('nothing says what is to be set', 'give --mode, --label, --unlabel, --rack or --role');
   }
 }
 
-async function one(fleet: Fleet, word: string, change: NodeChange, options: Options): Promise<void> {
-  const { id } = await fleet.nodes.resolve(word);
-  const { record, changed } = await set(fleet, id, change, operator());
+async function one(
+  fleet: Fleet,
+  { id, wanted }: NodeRecord,
+  change: NodeChange,
+  options: Options,
+): Promise<void> {
+  const { record, changed } = await want(fleet, id, change, operator());
   print(options.json, record, () =>
-    harmless(`${record.name}: ${wishText(record)}${changed ? '' : ' (as before)'}`),
+    [
+      harmless(`${record.name}: ${wishText(record)}${changed ? '' : ' (as before)'}`),
+      ...(changed && wanted.mode !== record.wanted.mode ? [MEANS[record.wanted.mode]] : []),
+    ].join('\n'),
   );
 }
+
+const MEANS = {
+  installed: `'bootwave up' now brings the image onto its disk and has it restart from there`,
+  netboot:
+    'it runs on as it is; at its next restart the boot server hands it the image; its disk is left as it is',
+} as const;
 
 async function all(fleet: Fleet, site: string, change: NodeChange, options: Options): Promise<void> {
   await fleet.sites.get(site);
@@ -73,10 +94,21 @@ async function all(fleet: Fleet, site: string, change: NodeChange, options: Opti
     .filter(({ state }) => state !== 'retired' && state !== 'rejected')
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   await confirm(`Set ${changeText(change)} for ${nodes.length} nodes of site ${site}?`, options.yes);
-  const result = await setMany(fleet, nodes, change, operator());
+  await several(fleet, nodes, change, options);
+}
+
+async function several(
+  fleet: Fleet,
+  nodes: readonly NodeRecord[],
+  change: NodeChange,
+  options: Options,
+): Promise<void> {
+  const result = await setMany(fleet, nodes, change, operator(), want);
   // What was asked for is not true of all of them.
   if (result.refused.length > 0) process.exitCode = 1;
-  print(options.json, result, () => manyText(result));
+  const { mode } = change;
+  const isMoved = mode !== undefined && nodes.some(({ wanted }) => wanted.mode !== mode);
+  print(options.json, result, () => [manyText(result), ...(isMoved ? [MEANS[mode]] : [])].join('\n'));
 }
 
 function manyText({ changed, same, refused }: SetNodes): string {
@@ -114,6 +146,11 @@ export function labelsText(labels: NodeRecord['labels']): string {
   return Object.entries(labels)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
+}
+
+function unlabel(text: string, before: Labels = {}): Labels {
+  if (!LABEL_NAME.test(text)) throw new InvalidArgumentError('the name of a label');
+  return { ...before, [text]: null };
 }
 
 function label(text: string, before: Labels = {}): Labels {

@@ -31,17 +31,21 @@ export async function set(fleet: Fleet, id: string, change: NodeChange, by: By):
   throw new BootwaveError({ code, what, unchanged: 'the node', ...(next === undefined ? {} : { next }) });
 }
 
-/** The same for many; one that is refused does not hold up the others. */
+/**
+ * The same for many; one that is refused does not hold up the others.
+ * @param how each of them is set
+ */
 export async function setMany(
   fleet: Fleet,
   nodes: readonly NodeRecord[],
   change: NodeChange,
   by: By,
+  how: typeof set = set,
 ): Promise<SetNodes> {
   const result: SetNodes = { changed: [], same: [], refused: [] };
   const one = async ({ id, name }: NodeRecord) => {
     try {
-      const { changed } = await set(fleet, id, change, by);
+      const { changed } = await how(fleet, id, change, by);
       result[changed ? 'changed' : 'same'].push(name);
     } catch (error) {
       if (!(error instanceof BootwaveError)) throw error;

@@ -1,20 +1,35 @@
-import type { Fleet } from '../fleet/fleet.ts';
-import { take } from '../fleet/outcome.ts';
+import { BootwaveError } from '../../base/error.ts';
+import type { NodeChange } from '../fleet/events/set.ts';
+import type { By, Fleet } from '../fleet/fleet.ts';
+import { type SetNode, set } from '../fleet/set.ts';
+import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 
 /**
- * Asks for a node to run from its own disk; the installer does the rest.
- * @param by who asks, for the audit stream
- * @throws what the fleet throws; nothing is changed then
+ * What a person wants of a node: how it starts, what rollouts may select it by. Asked to run from its disk, the installer
+ * does the rest; asked to boot from the network, the boot server does with the next restart.
+ * @throws BootwaveError `NODE_IN_ROLLOUT`, and what `set` throws; nothing is changed then
  */
-export async function wantInstalled(
-  fleet: Fleet,
-  id: string,
-  by: { actor: string; at: number },
-): Promise<void> {
-  await fleet.nodes.update(id, (record) => {
-    if (record === null || record.wanted.mode === 'installed') return { outcome: { kind: 'same' } };
-    const wanted = { ...record.wanted, mode: 'installed' as const };
-    const step = { to: record.state, ...by, action: 'want', reason: 'to run from its disk', set: { wanted } };
-    return { outcome: take(record, step) };
+export async function want(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
+  if (change.mode === 'netboot') await refuseHeld(fleet, id);
+  return set(fleet, id, change, by);
+}
+
+/** Asks for a node to run from its own disk. @throws as `want` */
+export async function wantInstalled(fleet: Fleet, id: string, by: By): Promise<void> {
+  await want(fleet, id, { mode: 'installed' }, by);
+}
+
+/** A rollout that is under way was planned for the disk: what it stages there must be what starts. */
+async function refuseHeld(fleet: Fleet, id: string): Promise<void> {
+  const [record, rollout] = await Promise.all([
+    fleet.nodes.get(id),
+    fleet.redis.hget(ROLLOUT_KEYS.holders, id),
+  ]);
+  if (rollout === null || record === null || record.wanted.mode === 'netboot') return;
+  throw new BootwaveError({
+    code: 'NODE_IN_ROLLOUT',
+    what: `rollout ${rollout} has node ${record.name} and was planned for its disk`,
+    unchanged: 'the node',
+    next: `wait for its end, or leave the node out: bootwave rollout skip ${rollout} ${record.name}`,
   });
 }

@@ -35,8 +35,10 @@ export function setNode(record: NodeRecord, by: Operator & { change: NodeChange 
     ),
   ];
   if (said.length === 0) return { kind: 'same' };
+  const isDiskLeft = mode === 'netboot' && record.wanted.mode === 'installed';
   return take(record, {
-    to: record.state,
+    // An installation that was called off is over: the next heartbeat says how the node is.
+    to: isDiskLeft && record.state === 'installing' ? 'enrolled' : record.state,
     at: by.at,
     actor: by.actor,
     action: 'set',
@@ -44,6 +46,8 @@ export function setNode(record: NodeRecord, by: Operator & { change: NodeChange 
     set: {
       // A node that stays diskless has no installation for which the word could hold.
       wanted: { ...record.wanted, mode, wipe: mode === 'installed' && (change.wipe ?? record.wanted.wipe) },
+      // Its disk gets no more updates: asked for again, it is brought up to date before it is started from.
+      installedAt: isDiskLeft ? null : record.installedAt,
       rack: change.rack === undefined ? record.rack : change.rack,
       role: change.role === undefined ? record.role : change.role,
       labels,

@@ -1,7 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
-import { beatOfBoot, certificateFor, enrolment, fleetFor, inventory } from '../fleet/support.ts';
+import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { beatOfBoot, certificateFor, enrolment, fleetFor, inventory, macOf } from '../fleet/support.ts';
 import { commandsOn } from './in-process.ts';
 
 /** Approved nodes web1 to web<count>, the last one with BIOS. */
@@ -126,4 +128,69 @@ test.serial('a record that was written before nodes had labels is read with none
   const { rack: _, role: __, labels: ___, ...old } = JSON.parse((await redis.hget(KEYS.node(id), 'body'))!);
   await redis.hset(KEYS.node(id), 'body', JSON.stringify(old));
   t.like(await fleet.nodes.get(id), { rack: null, role: null, labels: {} });
+});
+
+test.serial(
+  'back to the network: the boot server hands it the image, its disk counts for nothing',
+  async (t) => {
+    const { bootwave, fleet, directory, redis, by } = await members(t, 3);
+    const set = (...args: string[]) => bootwave('anna', 'node', 'set', 'web1', ...args);
+    const { id } = await fleet.nodes.resolve('web1');
+    const asked = await set('--mode', 'installed', '--wipe');
+    t.regex(asked.out, /brings the image onto its disk/);
+    const step = { ...by(), actor: 'install', action: 'install', reason: 'its disk is bootable' };
+    await fleet.nodes.update(id, (record) => ({
+      outcome: take(record!, { ...step, to: 'installing', set: { installedAt: 5 } }),
+    }));
+    const kind = async () => (await directory.bootIntent({ mac: macOf(1) })).kind;
+    t.is(await kind(), 'disk');
+
+    await redis.hset(ROLLOUT_KEYS.holders, id, 'ro-1');
+    const held = await set('--mode', 'netboot');
+    t.is(held.code, 'NODE_IN_ROLLOUT');
+    t.regex(held.what, /rollout ro-1 has node web1/);
+    t.is((await set('--mode', 'netboot', '--wipe')).code, 'NODE_IN_ROLLOUT');
+    await redis.hdel(ROLLOUT_KEYS.holders, id);
+
+    const back = await set('--mode', 'netboot');
+    t.regex(
+      back.out,
+      /^web1: mode netboot\n.*at its next restart the boot server hands it the image; its disk is left/,
+    );
+    t.is(await kind(), 'image');
+    const record = await fleet.nodes.get(id);
+    t.like(record, { installedAt: null, wanted: { mode: 'netboot', wipe: false } });
+    t.is(record?.state, 'enrolled', 'no installation keeps it from saying how it is');
+    t.like((await fleet.audit.read({ node: id, last: 1 }))[0], {
+      action: 'set',
+      from: 'installing',
+      to: 'enrolled',
+    });
+
+    await set('--mode', 'installed');
+    t.is(await kind(), 'image', 'until its disk was looked at again');
+  },
+);
+
+test.serial('several nodes in one command; labels are taken away by name', async (t) => {
+  const { bootwave, fleet } = await members(t, 3);
+  const both = await bootwave('anna', 'node', 'set', 'web1', 'web2', '--label', 'ring=zero', '--json');
+  t.deepEqual(both.value.changed.sort(), ['web1', 'web2']);
+  await bootwave('anna', 'node', 'set', 'web1', '--unlabel', 'ring');
+  t.deepEqual((await fleet.nodes.resolve('web1')).labels, {});
+  t.deepEqual((await fleet.nodes.resolve('web2')).labels, { ring: 'zero' });
+  t.is((await bootwave('anna', 'node', 'set', 'web1', 'web9', '--role', 'x')).code, 'NODE_UNKNOWN');
+  t.is((await fleet.nodes.resolve('web1')).role, null, 'all of them are known, or none is changed');
+  const site = await bootwave(
+    'anna',
+    'node',
+    'set',
+    '--site',
+    'default',
+    '--yes',
+    '--role',
+    'edge',
+    '--json',
+  );
+  t.is(site.value.changed.length, 3);
 });
