@@ -5,7 +5,6 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { signOrder } from '../../../keys/order.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import { take } from '../../fleet/outcome.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
@@ -13,6 +12,7 @@ import type { StepState } from '../record.ts';
 import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import { markUpdating } from './updating.ts';
 
 export type Actor = {
   redis: Redis;
@@ -45,6 +45,7 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   if (state !== WHILE[kind] || now !== String(epoch)) return [];
   try {
     if (order.of === 'config') {
+      if (kind !== 'stage') await want(actor, node, null, order.rollout);
       await deliver(actor, order);
       return await actConfig(actor, order, quick(actor));
     }
@@ -116,14 +117,9 @@ async function deliver(actor: Actor, { node, epoch }: Order): Promise<void> {
   await actor.pool.request(node, 'order', { envelope }, quick(actor));
 }
 
-/** What a machine gets that boots from the network, and what the fleet shows as wanted. */
-async function want({ fleet }: Actor, node: string, version: string, rollout: string): Promise<void> {
-  await fleet.nodes.update(node, (record) => {
-    if (record === null || record.wanted.image === version) return { outcome: { kind: 'same' } };
-    const step = { to: record.state, at: Date.now(), actor: 'rollout', action: 'want' } as const;
-    const wanted = { ...record.wanted, image: version };
-    return { outcome: take(record, { ...step, reason: `${version}, by ${rollout}`, set: { wanted } }) };
-  });
+/** What a machine gets that boots from the network, and what the fleet shows of it. */
+function want({ fleet }: Actor, node: string, image: string | null, rollout: string): Promise<void> {
+  return markUpdating(fleet, node, { rollout, image, at: Date.now() });
 }
 
 const quick = ({ signal }: Actor) => ({ signal, timeout: SILENCE.quick, connectWithin: RECONNECT });

@@ -12,6 +12,7 @@ import type { Spec } from '../spec.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
+import { stateByHeartbeat } from './updating.ts';
 
 /** Every published image as plans and orders need it. */
 export async function publishedImages(folder: string): Promise<{ facts: PlanFacts; images: ImageFacts }> {
@@ -83,6 +84,7 @@ export async function planNodes(
   return records.flatMap((record): PlanNode[] => {
     // A refused machine is no member and never was; plans know no word for it.
     if (record.state === 'rejected') return [];
+    const holder = holders[record.id] ?? null;
     const digest = issued.get(record.id)?.order.config ?? null;
     const config = digest === null ? undefined : byDigest.get(digest);
     return [
@@ -92,14 +94,15 @@ export async function planNodes(
         config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
         // Said of this very node, so above what its configuration says of many.
         labels: { ...config?.labels, ...record.labels },
-        state: record.state,
+        // Let go by its rollout, and not settled yet: what its heartbeats say is what it is about to be.
+        state: record.state === 'updating' && holder === null ? stateByHeartbeat(record) : record.state,
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
           const why = by[record.id];
           return why === undefined || why === null ? [] : [{ version, why }];
         }),
         epoch: issued.get(record.id)?.order.epoch ?? 0,
-        rollout: holders[record.id] ?? null,
+        rollout: holder,
       },
     ];
   });

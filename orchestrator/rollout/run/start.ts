@@ -18,6 +18,7 @@ import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
 import { openQueue } from './queue.ts';
+import { keepSettling } from './updating.ts';
 import { WATCH_TIMES, type WatchTimes } from './watch.ts';
 import { TOPICS } from './write.ts';
 
@@ -37,7 +38,7 @@ const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
 export type StartOptions = {
   redis: Redis;
   fleet: Fleet;
-  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
+  pool: Pick<LinkPool, 'request' | 'drop'>;
   orderKey: KeyObject;
   log: Logger;
   signal: AbortSignal;
@@ -92,6 +93,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   });
 
   const sweeping = sweep(redis, drive, times.sweep, signal);
+  const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const draining = keepDraining(redis, blocking, queue, signal);
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
@@ -99,7 +101,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await hangUp(blocking);
-    await Promise.allSettled([sweeping, draining, ...driving.values()]);
+    await Promise.allSettled([sweeping, settling, draining, ...driving.values()]);
     await close();
   };
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };

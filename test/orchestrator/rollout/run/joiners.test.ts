@@ -1,82 +1,54 @@
 /** Nodes that come to match a rollout while it runs. */
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
+import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import { advance } from '../../../../orchestrator/rollout/engine.ts';
-import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
-import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { Joiners } from '../../../../orchestrator/rollout/run/joiners.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
-import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
-import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
+import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
+import { type ImageFacts, readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
-import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
-import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../../fleet/support.ts';
-import { benchFor, FACTS, hasEnded, IMAGES, VERSIONS } from './support.ts';
+import { membersFor } from './members.ts';
+import { benchFor, hasEnded, IMAGES } from './support.ts';
 
-async function membersFor(t: ExecutionContext) {
-  const bed = await fleetFor(t);
-  const { fleet, redis, directory, by } = bed;
-  /** Machine `n`, approved; up when it is healthy or not. */
-  const member = async (n: number, version = '1.0', healthy: boolean | null = true): Promise<string> => {
-    const one = enrolment(n, 1, { running: { version, kernel: '6.1.0', bootId: `boot-${n}` } });
-    await directory.enrol(one);
-    await fleet.approve(one.id, one.words, by());
-    const certificate = certificateFor(one);
-    await directory.recordCertificate(one.id, certificate);
-    if (healthy !== null) {
-      await directory.heartbeat(one.id, certificate.serial, beatOfBoot(one, { healthy, reason: 'ill' }));
-    }
-    return one.id;
-  };
-  const start = async (spec: object): Promise<string> => {
-    const checked = checkSpec({ image: '2.0', nodes: { all: true }, waves: [{}], ...spec });
-    if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
-    const planned = makePlan(await planNodes(fleet, VERSIONS), checked.spec, Date.now(), FACTS);
-    if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
-    const id = await create(redis, planned.plan, IMAGES, { author: 'operator:ann', at: 1 });
-    await operate(redis, id, { type: 'start', by: 'operator:ann' });
-    return id;
-  };
-  const find = async (joiners: Joiners, id: string, images = IMAGES) =>
-    (await joiners.find(await readState(redis, id), images)).map(({ node }) => node);
-  return { ...bed, member, start, find };
-}
+const find = async ({ redis }: Fleet, joiners: Joiners, id: string, images: ImageFacts = IMAGES) =>
+  (await joiners.find(await readState(redis, id), images)).map(({ node }) => node);
 
 test('who is approved, up and selected joins; who is there already, not up, or without a way back does not', async (t) => {
-  const { fleet, member, start, find } = await membersFor(t);
+  const { fleet, member, start } = await membersFor(t);
   await member(1);
   const id = await start({ nodes: { site: 'default' } });
   const joiners = new Joiners(fleet);
-  t.deepEqual(await find(joiners, id), []);
+  t.deepEqual(await find(fleet, joiners, id), []);
   const late = await member(2);
   await member(3, '2.0');
   await member(4, '1.0', null);
   const ill = await member(5, '1.0', false);
   await member(6, '0.9');
-  t.deepEqual((await find(joiners, id)).sort(), [ill, late].sort());
+  t.deepEqual((await find(fleet, joiners, id)).sort(), [ill, late].sort());
   const { '1.0': _, ...noWayBack } = IMAGES;
-  t.deepEqual(await find(new Joiners(fleet), id, noWayBack), []);
+  t.deepEqual(await find(fleet, new Joiners(fleet), id, noWayBack), []);
 
   await operate(fleet.redis, id, { type: 'pause', by: 'operator:ann', why: '' });
-  t.deepEqual(await find(new Joiners(fleet), id), [], 'nobody joins what stands still');
+  t.deepEqual(await find(fleet, new Joiners(fleet), id), [], 'nobody joins what stands still');
 });
 
 test('a spec that takes no late joiners gets none', async (t) => {
-  const { fleet, member, start, find } = await membersFor(t);
+  const { fleet, member, start } = await membersFor(t);
   await member(1);
   const id = await start({ lateJoiners: 'ignore' });
   await member(2);
-  t.deepEqual(await find(new Joiners(fleet), id), []);
+  t.deepEqual(await find(fleet, new Joiners(fleet), id), []);
 });
 
 test('what changes without a trace in the state is found in turn, a few records at a look', async (t) => {
-  const { fleet, redis, member, start, find } = await membersFor(t);
+  const { fleet, redis, member, start } = await membersFor(t);
   await member(1);
   const others = [];
   for (const n of [2, 3, 4, 5]) others.push(await member(n, '3.0'));
   const id = await start({ nodes: { running: ['1.0', '3.0'] }, downgrade: false });
   const joiners = new Joiners(fleet, 2);
-  for (let look = 0; look < 2; look += 1) t.deepEqual(await find(joiners, id), []);
+  for (let look = 0; look < 2; look += 1) t.deepEqual(await find(fleet, joiners, id), []);
   // Their versions change while nobody looks, and their states do not.
   for (const node of others) {
     await fleet.nodes.update(node, (record) => ({
@@ -90,21 +62,21 @@ test('what changes without a trace in the state is found in turn, a few records 
       }),
     }));
   }
-  const first = await find(joiners, id);
+  const first = await find(fleet, joiners, id);
   t.is(first.length, 2, 'no more than asked for');
   // Who is new comes before who only has his turn.
   const fresh = await member(6);
-  const second = await find(joiners, id);
+  const second = await find(fleet, joiners, id);
   t.true(second.includes(fresh));
-  const third = await find(joiners, id);
+  const third = await find(fleet, joiners, id);
   t.deepEqual([...new Set([...first, ...second, ...third])].sort(), [...others, fresh].sort());
 
   // Held by another, and let go.
   const last = await member(7);
   await redis.hset(ROLLOUT_KEYS.holders, last, 'ro-other');
-  t.false((await find(new Joiners(fleet), id)).includes(last));
+  t.false((await find(fleet, new Joiners(fleet), id)).includes(last));
   await redis.hdel(ROLLOUT_KEYS.holders, last);
-  t.true((await find(new Joiners(fleet), id)).includes(last));
+  t.true((await find(fleet, new Joiners(fleet), id)).includes(last));
 });
 
 test('of two rollouts that a node would join one gets it, and the other goes on without it', async (t) => {

@@ -1,0 +1,120 @@
+/**
+ * The fleet's state `updating`: from the order that disrupts a node until its rollout is done with it, let go of it, or
+ * has ended. It is set where orders are carried out and ended by looking, never by an event: whoever was killed in
+ * between, and whatever was lost, no node stays in it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { KEYS } from '../../fleet/keys.ts';
+import { take } from '../../fleet/outcome.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
+import { mayBecome } from '../../fleet/transitions.ts';
+import { type StepState, UNDER_WAY } from '../record.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { Lease } from './lease.ts';
+
+/** Nodes whose records are written at the same time. */
+const AT_ONCE = 50;
+/** At most this part of the time is spent on looking. */
+const SHARE = 1 / 20;
+
+/**
+ * This node is about to be disrupted by an order of this rollout.
+ * @param image what the fleet wants it to run from now on, also when it boots from the network; null leaves that as it is
+ */
+export async function markUpdating(
+  fleet: Fleet,
+  node: string,
+  { rollout, image, at }: { rollout: string; image: string | null; at: number },
+): Promise<void> {
+  await fleet.nodes.update(node, (record) => {
+    if (record === null) return { outcome: { kind: 'same' } };
+    const { state, wanted } = record;
+    // A node that is being installed or is fenced is somebody else's to name.
+    const to = mayBecome(state, 'updating') ? 'updating' : state;
+    const changes = image !== null && image !== wanted.image;
+    if (to === state && !changes) return { outcome: { kind: 'same' } };
+    const step = { to, at, actor: 'rollout' } as const;
+    if (!changes) return { outcome: take(record, { ...step, action: 'update', reason: `by ${rollout}` }) };
+    const set = { wanted: { ...wanted, image } };
+    return { outcome: take(record, { ...step, action: 'want', reason: `${image}, by ${rollout}`, set }) };
+  });
+}
+
+/** What a node is by its own last word. One that is silent the fleet's sweeper finds, as it does any other. */
+export function stateByHeartbeat({
+  observed: { healthy },
+}: Pick<NodeRecord, 'observed'>): 'enrolled' | 'healthy' | 'degraded' {
+  if (healthy === null) return 'enrolled';
+  return healthy ? 'healthy' : 'degraded';
+}
+
+/**
+ * Ends `updating` for every node that no rollout has under way.
+ * @param now milliseconds since the epoch
+ * @returns their ids
+ */
+export async function settleUpdating(fleet: Fleet, now: number): Promise<string[]> {
+  const { redis } = fleet;
+  const ids = await redis.smembers(KEYS.nodesInState('updating'));
+  const under = await underWay(fleet, ids);
+  const over = ids.filter((id) => !under.has(id));
+  const settled: string[] = [];
+  const settle = async (id: string) => {
+    const done = await fleet.nodes.update(id, async (record) => {
+      // Asked again beside the record: it may have been taken under way since.
+      if (record?.state !== 'updating' || (await underWay(fleet, [id])).has(id)) {
+        return { outcome: { kind: 'same' } };
+      }
+      const step = { to: stateByHeartbeat(record), at: now, actor: 'rollout', action: 'settle' } as const;
+      return { outcome: take(record, { ...step, reason: 'no rollout has it under way' }) };
+    });
+    if (done.kind === 'changed') settled.push(id);
+  };
+  for (let i = 0; i < over.length; i += AT_ONCE) await Promise.all(over.slice(i, i + AT_ONCE).map(settle));
+  return settled;
+}
+
+async function underWay({ redis }: Fleet, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const holders = await redis.hmget(ROLLOUT_KEYS.holders, ...ids);
+  const held = ids.flatMap((id, i) => (holders[i] == null ? [] : [{ id, rollout: holders[i] }]));
+  const pipeline = redis.pipeline();
+  for (const { id, rollout } of held) pipeline.hget(ROLLOUT_KEYS.node(rollout, id), 'state');
+  const states = (await pipeline.exec()) ?? [];
+  return new Set(
+    held.flatMap(({ id }, i) => {
+      const [error, state] = states[i] ?? [];
+      if (error) throw error;
+      return UNDER_WAY.includes(state as StepState) ? [id] : [];
+    }),
+  );
+}
+
+/** Settles until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
+export async function keepSettling(options: {
+  fleet: Fleet;
+  log: Logger;
+  /** Milliseconds between two looks, at least. */
+  every: number;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { fleet, log, every, signal } = options;
+  const lease = new Lease(fleet.redis, 'updating');
+  while (!signal.aborted) {
+    const began = performance.now();
+    try {
+      if ((await lease.renew()) || (await lease.take())) {
+        const settled = await settleUpdating(fleet, Date.now());
+        if (settled.length > 0) log.debug({ nodes: settled.length }, 'nodes are no longer updating');
+      }
+    } catch (error) {
+      if (!signal.aborted) log.debug({ reason: messageOf(error) }, 'nodes are not settled yet');
+    }
+    const pause = Math.max(every, (performance.now() - began) / SHARE);
+    await sleep(pause, undefined, { signal }).catch(() => {});
+  }
+  await lease.release().catch(() => {});
+}

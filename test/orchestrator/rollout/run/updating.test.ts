@@ -1,0 +1,90 @@
+/** The fleet's state `updating`: from the order that disrupts a node until its rollout is done with it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { take } from '../../../../orchestrator/fleet/outcome.ts';
+import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
+import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
+import { markUpdating, settleUpdating } from '../../../../orchestrator/rollout/run/updating.ts';
+import { membersFor } from './members.ts';
+import { benchFor, hasEnded } from './support.ts';
+
+const MARK = { rollout: 'ro-1', image: '2.0', at: 5 };
+
+test('under way it stays so whatever its agent says; let go, it is what its last heartbeat said', async (t) => {
+  const { fleet, redis, member, beat, start, stateOf } = await membersFor(t);
+  const ids = [await member(1), await member(2), await member(3)] as const;
+  const [well, ill, silent] = ids;
+  const id = await start({ limits: { whole: 9, site: '100%', rack: 9 } });
+  for (const node of ids) await markUpdating(fleet, node, { ...MARK, rollout: id });
+  await beat(2, false);
+  await beat(3, null, '2.0', 2);
+  t.deepEqual(await settleUpdating(fleet, 6), []);
+  for (const node of ids) t.is(await stateOf(node), 'updating');
+  t.is((await fleet.nodes.get(well))?.wanted.image, '2.0');
+
+  // The rollout let go of them, and whoever wanted to say so was killed.
+  await redis.del(ROLLOUT_KEYS.holders);
+  const plan = await planNodes(fleet, []);
+  t.deepEqual(
+    plan.map(({ id, state }) => [id, state]),
+    [
+      [well, 'healthy'],
+      [ill, 'degraded'],
+      [silent, 'enrolled'],
+    ],
+    'a plan made at this moment takes nobody for busy',
+  );
+  t.deepEqual((await settleUpdating(fleet, 7)).sort(), [...ids].sort());
+  t.deepEqual(await Promise.all(ids.map(stateOf)), ['healthy', 'degraded', 'enrolled']);
+  t.deepEqual(await settleUpdating(fleet, 8), []);
+});
+
+test('a node that its rollout is done with is let go before the rollout ends', async (t) => {
+  const { fleet, redis, member, start, stateOf } = await membersFor(t);
+  const node = await member(1);
+  const id = await start({});
+  await markUpdating(fleet, node, { ...MARK, rollout: id });
+  t.deepEqual(await settleUpdating(fleet, 6), []);
+  await redis.hset(ROLLOUT_KEYS.node(id, node), 'state', 'done');
+  t.deepEqual(await settleUpdating(fleet, 6), [node]);
+  t.is(await stateOf(node), 'healthy');
+});
+
+test('what is being installed or has left is not renamed', async (t) => {
+  const { fleet, member, stateOf, by } = await membersFor(t);
+  const node = await member(1);
+  await fleet.nodes.update(node, (record) => ({
+    outcome: take(record!, { to: 'installing', at: 2, actor: 'test', action: 'test', reason: '' }),
+  }));
+  await markUpdating(fleet, node, MARK);
+  t.is(await stateOf(node), 'installing');
+  await fleet.retire(node, 'sold', by());
+  await markUpdating(fleet, node, { ...MARK, image: null });
+  t.is(await stateOf(node), 'retired');
+});
+
+test.serial(
+  'on the wire: updating while it restarts and bakes, and nobody is left so by a change of orchestrators',
+  async (t) => {
+    const bench = await benchFor(t, { count: 6 });
+    const { fleet } = bench;
+    const first = bench.orchestrator();
+    const id = await bench.start({ waves: [{ name: 'canary', take: 1 }, { take: 'rest' }] });
+    await bench.until(id, ({ waves }) => (waves[1]?.counts.baking ?? 0) > 0);
+    t.true((await fleet.nodes.count('updating')) > 0);
+    await first.stop();
+    bench.orchestrator();
+    const end = await bench.until(id, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    while ((await fleet.nodes.count('updating')) > 0) await sleep(50);
+    t.is(await fleet.nodes.count('healthy'), 6);
+    const audit = (await fleet.audit.read()).filter(
+      ({ actor, to }) => actor === 'rollout' && to === 'updating',
+    );
+    t.deepEqual(
+      [...new Set(audit.map(({ from, node }) => `${from} ${node}`))].length,
+      6,
+      'each became so once',
+    );
+  },
+);
