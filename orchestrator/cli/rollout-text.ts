@@ -42,6 +42,10 @@ export function planText(plan: Plan): string {
     const rows = plan.skipped.map(({ name, site, why }) => [name, site, why]);
     lines.push('', table(['SKIPPED', 'SITE', 'WHY'], rows));
   }
+  const burnt = plan.skipped.find(({ code }) => code === 'failed-this-version');
+  if (burnt !== undefined) {
+    lines.push('', `to let a node try again: bootwave rollout forgive ${burnt.name} ${plan.target.version}`);
+  }
   for (const warning of plan.warnings) lines.push('', `warning: ${warning}`);
   return lines.join('\n');
 }

@@ -14,6 +14,7 @@ import { parseSpec, type Refusal } from '../rollout/spec.ts';
 import { pathsOf, print } from './context.ts';
 import { operator } from './operator.ts';
 import { historyOf, historyText, remarkable } from './rollout-history.ts';
+import { register as rules } from './rollout-rules.ts';
 import { listText, planText, showText } from './rollout-text.ts';
 import { watchRollout } from './rollout-watch.ts';
 
@@ -105,6 +106,8 @@ export function register(program: Command): void {
       const events = ofNode || options.all === true ? all : remarkable(all);
       print(options.json, events, () => historyText(events, ofNode));
     });
+
+  rules(rollout);
 
   operation(rollout, 'pause', 'start nothing more; what is under way comes to its end', true);
   operation(rollout, 'resume', 'go on, and accept what has failed so far');

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { isVersion } from '../../image/build/version.ts';
 import type { Policy, Site } from '../fleet/site.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { pathsOf, print, table } from './context.ts';
@@ -82,7 +83,17 @@ function policyOptions(command: Command): Command {
         'required',
       ]),
     )
+    .option(
+      '--floor <version>',
+      'oldest image that a rollout may bring; empty: as for the whole fleet',
+      floor,
+    )
     .option('--json');
+}
+
+function floor(text: string): string {
+  if (text !== '' && !isVersion(text)) throw new InvalidArgumentError('an image version');
+  return text;
 }
 
 function yesNo(text: string): boolean {
@@ -97,6 +108,7 @@ function policyIn({
   bios,
   secureBoot,
   ekCertificate,
+  floor,
 }: PolicyOptions): Partial<Policy> {
   return {
     ...(acceptUnknown === undefined ? {} : { acceptUnknown }),
@@ -104,6 +116,7 @@ function policyIn({
     ...(bios === undefined ? {} : { bios }),
     ...(secureBoot === undefined ? {} : { secureBoot }),
     ...(ekCertificate === undefined ? {} : { ekCertificate }),
+    ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
   };
 }
 
@@ -120,5 +133,6 @@ function show({ name, policy }: Site): string {
     `  BIOS machines: ${policy.bios === 'allow' ? 'allowed' : 'refused'}`,
     `  Secure Boot: ${policy.secureBoot === 'require' ? 'required' : 'preferred'}`,
     `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
+    `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

@@ -15,6 +15,8 @@ export const policySchema = z.object({
   secureBoot: z.enum(['prefer', 'require']).default('prefer'),
   /** `required`: a machine whose TPM shows no EK certificate of a configured maker is not enrolled. */
   ekCertificate: z.enum(['optional', 'required']).default('optional'),
+  /** No rollout takes a node of the site to an older image than this; null: the fleet's release floor alone holds. */
+  floor: z.string().nullable().default(null),
 });
 export type Policy = z.infer<typeof policySchema>;
 

@@ -39,7 +39,7 @@ export type PlanNode = {
   lastSeen: number | null;
   /** Versions (image or configuration) that it failed on and refuses until told otherwise. */
   failedVersions: readonly { version: string; why: string }[];
-  /** Lowest image version that its TPM lets it run; null when it has no floor. */
+  /** Lowest image version that it may be taken to, whatever is the rule elsewhere; null when there is none. */
   floor: string | null;
   /** Names of the services that have an instance on it. */
   services: readonly string[];

@@ -51,7 +51,7 @@ export function refusalOf(graph: VersionGraph, to: string): { code: NoPath; why:
   return null;
 }
 
-/** @param floor the node's own floor, which may be above the release floor */
+/** @param floor the floor of the node or its site, which may be above the release floor */
 export function pathTo(
   graph: VersionGraph,
   from: string | null,
@@ -64,7 +64,11 @@ export function pathTo(
   if (from === to) return { ok: true, hops: [] };
   const floor = options.floor ?? null;
   if (floor !== null && compare(to, floor) < 0) {
-    return { ok: false, code: 'below-floor', why: `version ${to} is below the node's own floor ${floor}` };
+    return {
+      ok: false,
+      code: 'below-floor',
+      why: `version ${to} is below ${floor}, the floor of the node or its site`,
+    };
   }
   if (from === null) {
     return { ok: false, code: 'unknown-source', why: 'it never said which version it runs' };

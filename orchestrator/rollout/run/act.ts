@@ -10,6 +10,7 @@ import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
 import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
+import { pardoned } from './forgive.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
@@ -70,10 +71,15 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
   const { node, epoch, version } = order;
   const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
   const refused = status.refused.find((entry) => entry.version === version);
-  if (refused !== undefined) {
+  const forgiven = (await readIssued(actor.redis, [node])).get(node)?.order.forgiven ?? [];
+  if (refused !== undefined && !forgiven.includes(version)) {
     return [{ type: 'refused', node, epoch, code: 'refuses-version', why: refused.reason, has: epoch }];
   }
   await deliver(actor, order);
+  if (forgiven.length > 0) {
+    const { result } = await actor.pool.request(node, 'forgive', { epoch }, quick(actor));
+    await pardoned(actor.redis, node, result.forgiven, Date.now());
+  }
   await actor.pool.request(node, 'stage', { epoch }, { signal: actor.signal, timeout: SILENCE.stage });
   return [{ type: 'staged', node, epoch }];
 }

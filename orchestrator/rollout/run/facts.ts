@@ -9,6 +9,8 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
 import type { Spec } from '../spec.ts';
+import { readFloor, siteFloors } from './floor.ts';
+import { readPardons } from './forgive.ts';
 import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
@@ -39,6 +41,7 @@ export async function publishedFor(
   spec: Pick<Spec, 'config'>,
 ): Promise<{ facts: PlanFacts; images: ImageFacts }> {
   const published = await publishedImages(folder);
+  published.facts.graph.floor = await readFloor(fleet.redis);
   if (spec.config === undefined) return published;
   const configs = await listConfigs(fleet.redis);
   return {
@@ -69,12 +72,14 @@ export async function planNodes(
     const values = await redis.hmget(key, ...ids);
     return Object.fromEntries(ids.map((id, i) => [id, values[i] ?? null]));
   };
-  const [records, seen, holders, issued, configs, refusers] = await Promise.all([
+  const [records, seen, holders, issued, configs, pardons, floors, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
     fields(ROLLOUT_KEYS.holders),
     readIssued(redis, ids),
     listConfigs(redis),
+    readPardons(redis),
+    siteFloors(fleet),
     Promise.all(
       versions.map(async (version) => ({ version, by: await fields(ROLLOUT_KEYS.refusers(version)) })),
     ),
@@ -99,8 +104,10 @@ export async function planNodes(
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {
           const why = by[record.id];
-          return why === undefined || why === null ? [] : [{ version, why }];
+          if (why === undefined || why === null || pardons.get(record.id)?.includes(version)) return [];
+          return [{ version, why }];
         }),
+        floor: floors.get(record.site) ?? null,
         epoch: issued.get(record.id)?.order.epoch ?? 0,
         rollout: holder,
       },
@@ -128,7 +135,6 @@ function recorded(record: NodeRecord) {
     running: observed.image,
     config: null,
     wanted: wanted.image,
-    floor: null,
     services: [],
     bootId: observed.bootId,
   };

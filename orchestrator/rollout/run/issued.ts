@@ -26,6 +26,9 @@ export async function readIssued(redis: Redis, nodes: readonly string[]): Promis
   return found;
 }
 
+/** What an order has room for (keys/order.ts); the rest goes with the next one. */
+const MOST_FORGIVEN = 64;
+
 export type Issue =
   /** To be written with the step. */
   | { result: 'new'; change: RecordChange }
@@ -36,9 +39,16 @@ export type Issue =
 
 /**
  * @param now milliseconds since the epoch
+ * @param forgiven versions that the node refuses and may try again
  * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image or configuration
  */
-export function issue(order: Order, inForce: Issued | undefined, images: ImageFacts, now: number): Issue {
+export function issue(
+  order: Order,
+  inForce: Issued | undefined,
+  images: ImageFacts,
+  now: number,
+  forgiven: readonly string[] = [],
+): Issue {
   if (inForce !== undefined && inForce.order.epoch >= order.epoch) {
     const isSame =
       inForce.order.epoch === order.epoch && inForce.rollout === order.rollout && inForce.kind === order.kind;
@@ -57,7 +67,7 @@ export function issue(order: Order, inForce: Issued | undefined, images: ImageFa
       ...moved(order, inForce, images),
       services: [],
       wipe: false,
-      forgiven: [],
+      forgiven: forgiven.slice(0, MOST_FORGIVEN),
     },
   };
   return {

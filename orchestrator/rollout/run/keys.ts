@@ -24,6 +24,10 @@ export const ROLLOUT_KEYS = {
   driver: (id: string) => at('rollout', id, 'driver'),
   /** Hash: node id -> why it refuses this version, by its own word. */
   refusers: (version: string) => at('rollouts', 'refusers', version),
+  /** Set of `<node id> <version>`: forgiven, and the node has not been told. */
+  pardons: at('rollouts', 'pardons'),
+  /** The fleet's release floor, a record. */
+  floor: at('rollouts', 'floor'),
 } as const;
 
 /** bull's prefix; the hash tag keeps its keys in one slot as well. */

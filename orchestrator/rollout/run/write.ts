@@ -5,6 +5,7 @@ import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
 import { ENDED } from '../record.ts';
+import { readPardons } from './forgive.ts';
 import { type Issued, issue, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
@@ -53,7 +54,10 @@ export async function writeStep(
 
 async function issueAll(redis: Redis, commands: readonly Command[], images: ImageFacts, at: number) {
   const nodes = [...new Set(commands.flatMap((command) => (command.kind === 'gate' ? [] : [command.node])))];
-  const inForce = await readIssued(redis, nodes);
+  const [inForce, pardons] =
+    nodes.length === 0
+      ? [new Map<string, Issued>(), new Map<string, string[]>()]
+      : await Promise.all([readIssued(redis, nodes), readPardons(redis)]);
   const records = new Map<string, RecordChange>();
   const events: EngineEvent[] = [];
   const deliver: Command[] = [];
@@ -64,7 +68,7 @@ async function issueAll(redis: Redis, commands: readonly Command[], images: Imag
     }
     const { node, epoch } = command;
     const before: Issued | undefined = inForce.get(node);
-    const issued = issue(command, before, images, at);
+    const issued = issue(command, before, images, at, pardons.get(node));
     if (issued.result === 'stale') {
       const why = `epoch ${issued.has} was issued to it by another`;
       events.push({ type: 'refused', node, epoch, code: 'stale-epoch', why, has: issued.has });

@@ -1,0 +1,74 @@
+/** A node refuses a version that it failed on. A person may say that it was not the version's fault, or is mended. */
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
+import { auditLine } from '../../fleet/audit.ts';
+import { commit } from '../../fleet/commit.ts';
+import type { By } from '../../fleet/fleet.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+
+const memberOf = (node: string, version: string) => `${node} ${version}`;
+
+/**
+ * Plans count on the node again; its next order tells it.
+ * @returns why it refuses the version
+ * @throws BootwaveError `ROLLOUT_NOT_REFUSED`
+ */
+export async function forgive(redis: Redis, node: NodeRecord, version: string, by: By): Promise<string> {
+  const why = await redis.hget(ROLLOUT_KEYS.refusers(version), node.id);
+  if (why === null) {
+    throw new BootwaveError({
+      code: 'ROLLOUT_NOT_REFUSED',
+      what: `node ${node.name} is not known to refuse ${version}`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave rollout plan' names the nodes that failed on a version`,
+    });
+  }
+  const member = memberOf(node.id, version);
+  if ((await redis.sismember(ROLLOUT_KEYS.pardons, member)) === 1) return why;
+  await commit(redis, {
+    records: [],
+    ops: [{ op: 'join', key: ROLLOUT_KEYS.pardons, value: member }],
+    audit: [
+      auditLine({
+        ...by,
+        node: node.id,
+        action: 'forgive',
+        reason: `${version} may be tried again; it had failed: ${why}`,
+      }),
+    ],
+  });
+  return why;
+}
+
+/** Versions that were forgiven and whose nodes have not been told, by node. */
+export async function readPardons(redis: Redis): Promise<Map<string, string[]>> {
+  const pardons = new Map<string, string[]>();
+  for (const member of (await redis.smembers(ROLLOUT_KEYS.pardons)).sort()) {
+    const [node = '', version = ''] = member.split(' ');
+    pardons.set(node, [...(pardons.get(node) ?? []), version]);
+  }
+  return pardons;
+}
+
+/** The node has forgotten its refusal, by its own word. */
+export async function pardoned(
+  redis: Redis,
+  node: string,
+  versions: readonly string[],
+  at: number,
+): Promise<void> {
+  for (const version of versions) {
+    const key = ROLLOUT_KEYS.refusers(version);
+    const why = await redis.hget(key, node);
+    const reason = `the node was told that ${version} may be tried again`;
+    await commit(redis, {
+      records: [],
+      ops: [
+        { op: 'leave', key: ROLLOUT_KEYS.pardons, value: memberOf(node, version) },
+        ...(why === null ? [] : [{ op: 'release', key, field: node, owner: why } as const]),
+      ],
+      audit: [auditLine({ at, actor: 'rollout', node, action: 'forgive', reason })],
+    });
+  }
+}
