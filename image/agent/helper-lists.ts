@@ -1,6 +1,7 @@
 /** The closed lists of what root does for the agent, one per unit: each unit has only the rights that its list needs. */
 import type * as z from 'zod/mini';
 import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operations.ts';
+import { alone } from './disk/alone.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations.ts';
 import { helperRequest } from './helper-protocol.ts';
@@ -42,12 +43,18 @@ const list = <R extends { operation: string }, P>(
   perform: (asked) => operations[asked.operation]!(asked as never, places),
 });
 
+/** Of two at once the second would find the disk half changed. */
+const inTurn = ({ request, perform }: HelperList): HelperList => ({
+  request,
+  perform: (asked) => alone('bootwave-disk', () => perform(asked)),
+});
+
 /** By the name that stands in the unit's command line. */
 export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
   machine: list(helperRequest, OPERATIONS, machine),
   /** bootwave-disk@.service: disks and mounts; no TPM. */
-  disk: list(diskRequest, DISK_OPERATIONS, disks),
+  disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
 };

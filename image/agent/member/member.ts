@@ -147,6 +147,7 @@ export class Member {
   /** @param notice why not, when it is not */
   connected(connected: boolean, notice: string): void {
     this.#vitals = { ...this.#vitals, connected, notice };
+    if (!connected) this.#wellSince = null;
   }
 
   /** The machine has its certificate: orders are its own from here on, and the link opens. */

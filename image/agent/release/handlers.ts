@@ -349,7 +349,16 @@ export class Release implements ReleaseHandlers {
 
   #inForce(epoch: number): OrderInForce {
     const inForce = this.#parts.order();
-    if (inForce?.order.epoch === epoch) return inForce;
+    if (inForce?.order.epoch === epoch) {
+      if (inForce.order.expires > this.#parts.now()) return inForce;
+      // It keeps its epoch; but what it said, wiping included, is nobody's word any more.
+      throw new BootwaveError({
+        code: 'ORDER_EXPIRED',
+        what: `the order in force, of epoch ${epoch}, has expired`,
+        unchanged: 'nothing was done',
+        next: 'have a new order issued',
+      });
+    }
     throw new BootwaveError({
       code: 'RELEASE_NO_ORDER',
       what: `no order of epoch ${epoch} is in force`,

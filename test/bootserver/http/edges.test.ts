@@ -52,6 +52,32 @@ test('tells of script, start and complete delivery, in this order, once', async 
   t.deepEqual(steps().slice(3), ['image-started', 'image-sent']);
 });
 
+test('a node that fetches an image for its disk takes no step of a boot, goes on where it was cut, and gets nothing else', async (t) => {
+  const { url, events, stop } = await startFixture();
+  t.teardown(stop);
+  const whole = await fetch(`${url}/images/bootwave_1.0.efi`);
+  t.deepEqual(Buffer.from(await whole.arrayBuffer()), UKI);
+  const headers = { range: 'bytes=10-', 'if-range': whole.headers.get('etag') ?? '' };
+  const rest = await fetch(`${url}/images/bootwave_1.0.efi`, { headers });
+  t.is(rest.status, 206);
+  t.deepEqual(Buffer.from(await rest.arrayBuffer()), UKI.subarray(10));
+  for (const path of [
+    'bootwave_1.0.json',
+    'bootwave_..%2f1.0.efi',
+    '../bootwave_1.0.efi',
+    'bootwave_7.0.efi',
+    '',
+  ])
+    t.is((await fetch(`${url}/images/${path}`)).status, 404, path);
+  // What a machine does that boots: what came before it would have been told by now.
+  await (await fetch(`${url}/m/${MAC}/boot.ipxe`)).text();
+  await becomes(() => events.length > 0);
+  t.deepEqual(
+    events.map(({ step }) => step),
+    ['script-sent'],
+  );
+});
+
 test('an image fetched in ranges is sent when the last missing byte is', async (t) => {
   const { url, events, stop } = await startFixture();
   t.teardown(stop);

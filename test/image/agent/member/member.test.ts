@@ -177,3 +177,23 @@ test('who listens is reachable, who does not is not', async (t) => {
   await new Promise((resolve) => server.close(resolve));
   t.false(await reachable(port, pace));
 });
+
+test('health that was broken by a lost connection begins anew', async (t) => {
+  let uptime = 0;
+  const { member, state } = await setUp(t, { uptime: () => uptime, waits: { well: 45_000 } });
+  await member.start();
+  await member.refresh();
+  member.heard(undefined);
+  await sleep(20);
+  member.connected(false, 'the boot server went silent');
+  uptime = 50_000;
+  member.heard(undefined);
+  await sleep(20);
+  t.false(state.blessed);
+  await until(() => {
+    uptime += 1000;
+    member.heard(undefined);
+    return state.blessed;
+  });
+  t.true(uptime >= 95_000, `after ${uptime} ms`);
+});

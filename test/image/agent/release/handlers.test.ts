@@ -115,14 +115,14 @@ async function node(t: ExecutionContext) {
       slow = promise;
       return resolve;
     },
-    orders(version: string, epoch: number, forgiven: string[] = []) {
+    orders(version: string, epoch: number, forgiven: string[] = [], expires = 1e15) {
       const image = { version, sha256: sha256(contentOf(version)), size: 5000 };
       order = {
         format: 1,
         node: 'tpm-1',
         epoch,
         issuedAt: 0,
-        expires: 1e15,
+        expires,
         mode: 'installed',
         image,
         services: [],
@@ -306,4 +306,13 @@ test('a name that a power cut left without bytes is no image', async (t) => {
   orders('2', 1);
   const it = release();
   t.is((await it.status()).slots.length, 2);
+});
+
+test('an order that has expired since is no word to act on', async (t) => {
+  const { release, orders, machine } = await node(t);
+  orders('2', 1, [], 1000);
+  const it = release();
+  await t.throwsAsync(it.stage({ epoch: 1 }, context()), { code: 'ORDER_EXPIRED' });
+  await t.throwsAsync(it.activate({ epoch: 1, bootId: bootId(machine) }), { code: 'ORDER_EXPIRED' });
+  await t.throwsAsync(it.forgive({ epoch: 1 }), { code: 'ORDER_EXPIRED' });
 });
