@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import { DRIVEN } from '../rollout/run/driver.ts';
 import { lastKey, type RolloutEvent, RolloutHistory } from '../rollout/run/history.ts';
+import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { type Progress, readProgress } from '../rollout/run/stored.ts';
+import { harmless } from './context.ts';
 import { eventText, progressText } from './rollout-progress.ts';
 
 export type WatchOptions = {
@@ -18,6 +21,9 @@ export type WatchOptions = {
 /** Events that a screen can hold. */
 const RECENT = 20;
 
+/** Looks in a row that find nobody at work, or no Redis, before it is said: a change of hands takes some seconds. */
+const PATIENCE = 10;
+
 /**
  * Follows a rollout to its end.
  * @returns the exit code: 0 when it is done, 1 when it ended otherwise, 130 when the signal came first
@@ -29,6 +35,7 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
   const history = new RolloutHistory(redis, id, await lastKey(redis));
   const view = viewOf(options);
   view.begin(await readProgress(redis, id));
+  let idle = 0;
   for (;;) {
     try {
       // In this order: the events of the step that ended it were written with it, so they come below.
@@ -38,20 +45,43 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
         view.end(progress);
         return progress.rollout.state === 'done' ? 0 : 1;
       }
+      idle = (await isDriven(redis, progress)) ? 0 : idle + 1;
+      if (idle === 0) view.note('');
+      else if (idle >= PATIENCE) view.note(`nobody carries it out: is 'bootwave up' running?`);
     } catch (error) {
       // Redis is away, as everybody sees who waits for it; it is looked at again.
       if (error instanceof BootwaveError) throw error;
+      idle += 1;
+      if (idle >= PATIENCE) view.note(`it cannot be looked at: ${messageOf(error)}`);
     }
     await sleep(every, undefined, { signal }).catch(() => {});
-    if (signal.aborted) return 130;
+    if (!signal.aborted) continue;
+    view.note(`no longer watched; nothing was stopped: the rollout goes on (bootwave rollout watch ${id})`);
+    return 130;
   }
+}
+
+/** Whether some orchestrator is at work on it, or nothing is to be done now. */
+async function isDriven(redis: Redis, { rollout }: Progress): Promise<boolean> {
+  return !DRIVEN.includes(rollout.state) || (await redis.exists(ROLLOUT_KEYS.driver(rollout.id))) === 1;
 }
 
 type View = {
   begin(progress: Progress): void;
   show(progress: Progress, events: readonly RolloutEvent[]): void;
   end(progress: Progress): void;
+  /** What is to be known of the watching itself; empty: nothing any more. */
+  note(text: string): void;
 };
+
+/** Says a thing once, until it is another. */
+function once(say: (text: string) => void): (text: string) => void {
+  let said = '';
+  return (text) => {
+    if (text !== '' && text !== said) say(text);
+    said = text;
+  };
+}
 
 function viewOf({ json, screen, write }: WatchOptions): View {
   if (json === true) return jsonView(write);
@@ -81,6 +111,7 @@ function jsonView(write: WatchOptions['write']): View {
       if (!ended && events.some(({ what }) => what !== 'node')) state(progress);
     },
     end: state,
+    note: once((text) => write(`${JSON.stringify({ type: 'note', text })}\n`)),
   };
 }
 
@@ -98,13 +129,19 @@ function lineView(write: WatchOptions['write']): View {
       for (const event of events) write(`${eventText(event)}\n`);
     },
     end: state,
+    note: once((text) => write(`${harmless(text)}\n`)),
   };
 }
 
 function screenView(write: WatchOptions['write'], screen: NonNullable<WatchOptions['screen']>): View {
   const recent: RolloutEvent[] = [];
+  let noted = '';
+  let last: Progress | null = null;
   const draw = (progress: Progress) => {
-    const text = progressText(progress, recent, screen());
+    last = progress;
+    const { columns, rows } = screen();
+    const below = noted === '' ? '' : `\n\n${harmless(noted).slice(0, columns)}`;
+    const text = progressText(progress, recent, { columns, rows: below === '' ? rows : rows - 2 }) + below;
     // Home, then clear to the end of each line and of the screen: no flicker.
     write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);
   };
@@ -116,5 +153,10 @@ function screenView(write: WatchOptions['write'], screen: NonNullable<WatchOptio
       draw(progress);
     },
     end: () => {},
+    note(text) {
+      if (text === noted) return;
+      noted = text;
+      if (last !== null) draw(last);
+    },
   };
 }
