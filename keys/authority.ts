@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../base/error.ts';
 import { type Certificate, type DistinguishedName, makeCertificate } from './certificate.ts';
+import { type CrlRequest, makeCrl } from './crl.ts';
 import { type AuthorityName, keyLayout } from './layout.ts';
 
 /** How each authority is called in its certificate. The agent tells the servers CA from the others by this name. */
@@ -44,6 +45,11 @@ export class Authority {
     const certificate = new X509Certificate(certificatePem);
     this.#subject = subjectOf(certificate);
     this.#spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  }
+
+  /** @returns DER of a list of revoked certificates */
+  revoke(request: CrlRequest): Buffer {
+    return makeCrl(request, this.chainPem, this.#key);
   }
 
   /** Signs a leaf. The caller has already decided that its holder may have it. */

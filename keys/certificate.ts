@@ -33,7 +33,7 @@ export type Certificate = {
 };
 
 /** RFC 5280 4.2.1.2 method 1, cut from the SPKI's BIT STRING. As node-forge's binary string. */
-function keyIdentifier(spki: Uint8Array): string {
+export function keyIdentifier(spki: Uint8Array): string {
   const parsed = asn1.fromDer(forge.util.createBuffer(Buffer.from(spki).toString('binary')));
   const bits = (parsed.value as forge.asn1.Asn1[])[1] as forge.asn1.Asn1 & { bitStringContents?: string };
   const contents = bits.bitStringContents ?? (typeof bits.value === 'string' ? bits.value : null);
@@ -50,7 +50,7 @@ function attributes(name: DistinguishedName): forge.pki.CertificateField[] {
 
 /** Where SubjectPublicKeyInfo stands in TBSCertificate when the version is explicit (RFC 5280 4.1). */
 const SPKI_POSITION = 6;
-const SHA256_WITH_RSA = '1.2.840.113549.1.1.11';
+export const SHA256_WITH_RSA = '1.2.840.113549.1.1.11';
 
 /**
  * Makes a certificate with node-forge, which knows RSA only and signs in JavaScript (25 ms each): the real public key

@@ -16,4 +16,6 @@ export type Parts = {
   /** The loaders folder. */
   loaders: string;
   script: ScriptSource;
+  /** The CRL of the nodes CA, DER; without it none is served. */
+  crl?: () => Buffer;
 };

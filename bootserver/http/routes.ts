@@ -2,6 +2,7 @@
 import type { BootStep } from '../directory.ts';
 import type { Interval } from './coverage.ts';
 import type { Parts } from './parts.ts';
+import { crl } from './serve-crl.ts';
 import { image, initrd, linux, update } from './serve-image.ts';
 import { loader } from './serve-loader.ts';
 import { script } from './serve-script.ts';
@@ -17,7 +18,7 @@ export type Asked = {
 };
 
 export type Reply =
-  | { kind: 'text'; type: string; text: string; step?: BootStep; detail?: string }
+  | { kind: 'text'; type: string; text: string | Buffer; step?: BootStep; detail?: string }
   | FileReply
   | { kind: 'absent'; code: string; what: string };
 
@@ -62,6 +63,7 @@ export const ROUTES: readonly Route[] = [
   route('/m/:mac/:version/initrd', initrd),
   route('/images/bootwave_:version.efi', update),
   route('/loaders/:name', loader),
+  route('/crl/nodes.crl', crl),
 ];
 
 /** @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1) */
@@ -78,9 +80,9 @@ export function find(
     return undefined;
   }
   for (const route of routes) {
-    const found = route.pattern.exec(decoded)?.groups;
-    if (found === undefined) continue;
-    const { mac = '', version = '', name = '' } = found;
+    const found = route.pattern.exec(decoded);
+    if (found === null) continue;
+    const { mac = '', version = '', name = '' } = found.groups ?? {};
     const asked = { mac: mac.toLowerCase().replaceAll('-', ':'), version, name, address };
     return { route, asked: { ...asked, query: new URLSearchParams(query) } };
   }

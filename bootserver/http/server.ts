@@ -2,7 +2,7 @@
  * Plain HTTP for firmware, iPXE and image updates. Nothing here is secret and nothing is trusted for having come from
  * here: what it serves is signed, and the firmware checks.
  *
- * On node:http and not fastify: there are five GET routes without bodies, schemas or plugins, and what matters is below
+ * On node:http and not fastify: there are a few GET routes without bodies, schemas or plugins, and what matters is below
  * fastify's level: reused buffers, write callbacks (the only way to know that an image has left), connection limits.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -24,6 +24,8 @@ export type HttpOptions = {
   /** The loaders folder. */
   loaders: string;
   script: ScriptSource;
+  /** See `Parts`. */
+  crl?: () => Buffer;
   /** Must not throw; called in the order of what happened to each machine. */
   onEvent?: (event: BootEvent) => void;
   log: Logger;

@@ -16,6 +16,7 @@ import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { loadAuthority, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
+import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
@@ -98,10 +99,12 @@ export async function up(
     });
     const renew = () => serverIdentity(paths.keys, address);
     keepIdentity(identity, renew, ({ key, chainPem }) => enrolment.present(key, chainPem), stop);
+    const crl = new NodesCrl(nodesAuthority, bans.set);
     const http = await startHttp({
       listen: sockets.http,
       images,
       loaders: paths.loaders,
+      crl: () => crl.current(),
       log,
       signal: stop,
       script: async (mac) => {
