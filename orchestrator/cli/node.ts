@@ -10,6 +10,7 @@ import { withFleet } from '../fleet/with-fleet.ts';
 import { harmless, pathsOf, print } from './context.ts';
 import { newestImage } from './newest-image.ts';
 import { register as expect } from './node-expect.ts';
+import { register as history } from './node-history.ts';
 import { register as set } from './node-set.ts';
 import { listText, secureBootText, showText } from './node-text.ts';
 import { operator } from './operator.ts';
@@ -101,6 +102,7 @@ export function register(program: Command): void {
       print(options.json, after, () => `${after.name} is retired; 'bootwave node expect' takes it back`);
     });
 
+  history(node);
   set(node);
   expect(node);
 }
