@@ -24,13 +24,15 @@ suite() {
     /^ok [0-9]+/ && /# SKIP/ { print "  skipped " name; print "skip" >> results; next }
     /^ok [0-9]+/ { print "  ok  " name; fflush(); print "pass" >> results; next }
     /^not ok [0-9]+/ { print "  FAILED  " name; fflush(); print "fail" >> results; print name >> failures; next }
-    /^(TAP version|1\.\.|# (tests|pass|fail|skip))/ { next }
+    /^1\.\./ { whole = 1; next }
+    /^(TAP version|# (tests|pass|fail|skip))/ { next }
     /^$/ { next }
     { print "      " $0; fflush() }
+    END { exit !whole }
   '
-  local status=${PIPESTATUS[0]}
-  # A runner that died without naming a failed test must not look green.
-  if ((status != 0)) && ! grep -q '^fail$' "$results"; then broken=$((broken + 1)); fi
+  local ends=("${PIPESTATUS[@]}")
+  # A runner that died before its last line, or without naming a failed test, must not look green.
+  if ((ends[1] != 0)) || { ((ends[0] != 0)) && ! grep -q '^fail$' "$results"; }; then broken=$((broken + 1)); fi
 }
 
 again() {
