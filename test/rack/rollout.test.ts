@@ -32,6 +32,11 @@ const WAVES = {
 const stateOf = (state: RolloutState, name: string): StepState | undefined =>
   [...state.nodes.values()].find((step) => step.name === name)?.state;
 
+/** A node that is degraded or offline when a rollout is planned waits in the tail wave. */
+async function allHealthy(): Promise<void> {
+  for (const node of NODES) await rack.until(node, (record) => record.state === 'healthy');
+}
+
 async function versions(): Promise<string[]> {
   return Promise.all(NODES.map(async (node) => (await rack.record(node)).observed.image));
 }
@@ -44,14 +49,19 @@ test.before(async (t) => {
     { name: 'third', firmware: 'pxe' },
   ]);
   await rack.startServer();
-  for (const node of NODES) {
-    await rack.lab.powerOn(node);
-    await approve(rack, node);
-    await askInstall(rack, node);
-    await installed(rack, node);
-    // The disk first from now on, which spares each restart the firmware's wait for IPv6.
-    await rack.lab.powerOff(node);
-    await rack.lab.powerOn(node, { boot: 'disk' });
+  await Promise.all(
+    NODES.map(async (node) => {
+      await rack.lab.powerOn(node);
+      await approve(rack, node);
+      await askInstall(rack, node);
+      await installed(rack, node);
+      // The disk first from now on, which spares each restart the firmware's wait for IPv6.
+      await rack.lab.powerOff(node);
+      await rack.lab.powerOn(node, { boot: 'disk' });
+      await rack.state(await rack.lab.console(node), 'healthy');
+    }),
+  );
+});
   }
   for (const node of NODES) await rack.state(await rack.lab.console(node), 'healthy');
 });
@@ -69,6 +79,7 @@ test.serial(
   'v2 in two waves: power cut while staging and while activating, orchestrator killed in the middle',
   async (t) => {
     await publish(rack.paths, '2.0.0', null);
+    await allHealthy();
     const id = await startRollout(rack, { ...WAVES, image: '2.0.0' });
     const inState = (name: string, wanted: StepState) =>
       untilRollout(rack, id, (state) => stateOf(state, name) === wanted);
@@ -100,6 +111,7 @@ for (const [version, failure, reason] of bad) {
     `${version} (${failure}) stops at the canary and goes back with no hand on the keyboard`,
     async (t) => {
       await publish(rack.paths, version, failure);
+      await allHealthy();
       const id = await startRollout(rack, {
         ...WAVES,
         image: version,

@@ -29,9 +29,12 @@ export function trialHealth(vitals: Vitals): Status['health'] {
   return { healthy: false, reason: 'sshd does not answer: no orchestrator could reach this node' };
 }
 
-/** What a heartbeat says: it is its own proof of being connected. */
+/**
+ * What a heartbeat says: it is its own proof of being connected, and a machine is not ill because systemd, busy with its
+ * start, has not answered yet. For the blessing of an image that is not enough: see healthOf.
+ */
 export function beatHealth(vitals: Vitals): Status['health'] {
-  return healthOf({ ...vitals, connected: true });
+  return healthOf({ ...vitals, connected: true, failedUnits: vitals.failedUnits ?? [] });
 }
 
 /** As the protocols take it: one line, at most 256 characters. */
