@@ -2,14 +2,16 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { AuditRecord } from '../fleet/audit.ts';
 import { shortId } from '../fleet/names.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { register as check } from './audit-check.ts';
 import { harmless, pathsOf } from './context.ts';
 
 type Options = { node?: string; since?: number; last?: number; follow?: boolean; json?: boolean };
 
 export function register(program: Command): void {
-  program
-    .command('audit')
-    .description('who did what to which node, and why')
+  const audit = program.command('audit').description('who did what to which node, and why');
+  audit
+    .command('list', { isDefault: true })
+    .description('the history, oldest first; what `audit` alone does')
     .option('--node <name-or-id>', 'of one node only')
     .option('--since <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
     .option('--last <n>', 'the newest n entries (100 unless --since or --node says otherwise)', count)
@@ -37,6 +39,8 @@ export function register(program: Command): void {
         }
       });
     });
+
+  check(audit);
 }
 
 function line(entry: AuditRecord): string {

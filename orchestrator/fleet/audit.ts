@@ -1,12 +1,13 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { hangUp } from '../redis/hang-up.ts';
+import type { Item, Link } from './audit-chain.ts';
 import { type AuditLine, commit } from './commit.ts';
 import { KEYS } from './keys.ts';
 
 /**
- * One line of the fleet's history. Who did what to which node, and why. The stream is append-only; an issue to come
- * chains the entries by hash, in `commit.ts` where they are appended, under fields beside `entry`.
+ * One line of the fleet's history. Who did what to which node, and why. The stream is append-only; `commit.ts`
+ * numbers the entries and chains them by hash, in fields beside `entry`.
  */
 export const auditEntrySchema = z.object({
   /** Milliseconds since the epoch, by the clock of the process that acted. */
@@ -24,8 +25,8 @@ export const auditEntrySchema = z.object({
   detail: z.record(z.string(), z.string()).optional(),
 });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
-/** `key` is the place in the stream: `<milliseconds by Redis>-<number>`. */
-export type AuditRecord = AuditEntry & { key: string };
+/** `key` is the place in the stream: `<milliseconds by Redis>-<number>`; `seq` and `hash` that in the chain. */
+export type AuditRecord = AuditEntry & { key: string; seq: number; hash: string };
 
 export function auditLine(entry: AuditEntry): AuditLine {
   const text = JSON.stringify(entry);
@@ -78,6 +79,28 @@ export class AuditLog {
     return range.node === undefined ? items.map(recordOf) : this.#look(items.map(([key]) => key));
   }
 
+  /** Everything after `after` as it lies there, believed in nothing: what `audit-verify.ts` looks at. */
+  async *items(after = '0-0'): AsyncGenerator<Item> {
+    for (let start = `(${after}`; ; ) {
+      const page = await this.#redis.xrange(KEYS.audit, start, '+', 'COUNT', PAGE);
+      yield* page.map(itemOf);
+      const end = page.at(-1);
+      if (end === undefined) return;
+      start = `(${end[0]}`;
+    }
+  }
+
+  async item(key: string): Promise<Item | null> {
+    const [found] = await this.#redis.xrange(KEYS.audit, key, key);
+    return found === undefined ? null : itemOf(found);
+  }
+
+  /** What the newest entry should be. */
+  async head(): Promise<Link | null> {
+    const [seq, hash] = await this.#redis.hmget(KEYS.auditHead, 'seq', 'hash');
+    return seq == null || hash == null ? null : { seq: Number(seq), hash };
+  }
+
   /** Every entry after `after` (a stream key; by default those to come), until the signal aborts. */
   async *follow(signal: AbortSignal, after = '$'): AsyncGenerator<AuditRecord> {
     // A blocking read would hold up every other command of the shared connection.
@@ -116,6 +139,22 @@ export class AuditLog {
 }
 
 function recordOf([key, fields]: StreamItem): AuditRecord {
-  const text = fields[fields.indexOf('entry') + 1] ?? '{}';
-  return { ...auditEntrySchema.parse(JSON.parse(text)), key };
+  const entry = auditEntrySchema.parse(JSON.parse(fieldOf(fields, 'entry') ?? '{}'));
+  return { ...entry, key, seq: Number(fieldOf(fields, 'seq')), hash: fieldOf(fields, 'hash') ?? '' };
+}
+
+function itemOf([key, fields]: StreamItem): Item {
+  const seq = fieldOf(fields, 'seq');
+  return {
+    key,
+    text: fieldOf(fields, 'entry'),
+    seq: seq === null || !/^\d{1,15}$/.test(seq) ? null : Number(seq),
+    hash: fieldOf(fields, 'hash'),
+  };
+}
+
+/** Names stand at even places only: a text may read like a name. */
+function fieldOf(fields: readonly string[], name: string): string | null {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? null;
+  return null;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { digestOf, GENESIS, LINK_LUA } from './audit-chain.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
 
@@ -54,10 +55,10 @@ export type Committed =
 
 /**
  * All or nothing: compares every record with (state, epoch), checks every claim, then writes records, indexes, audit
- * and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost reply is
+ * (chained) and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost reply is
  * recognised as done.
  */
-const commitScript = script<string[]>(`
+const commitScript = script<string[]>(`${LINK_LUA}
 local change = cjson.decode(ARGV[1])
 local mine = false
 for _, r in ipairs(change.records) do
@@ -101,9 +102,17 @@ for _, o in ipairs(change.ops) do
   elseif o.op == 'append' then redis.call('PUBLISH', key, redis.call('XADD', key, '*', 'entry', o.value))
   end
 end
-for _, a in ipairs(change.audit) do
-  local id = redis.call('XADD', KEYS[change.log], '*', 'entry', a.entry)
-  if a.of then redis.call('XADD', KEYS[a.of], id, 'r', '') end
+if #change.audit > 0 then
+  local head = redis.call('HMGET', KEYS[change.head], 'seq', 'hash')
+  local seq, hash = tonumber(head[1] or '${GENESIS.seq}'), head[2] or '${GENESIS.hash}'
+  for _, a in ipairs(change.audit) do
+    seq = seq + 1
+    hash = link(hash, seq, a.digest)
+    local id = redis.call('XADD', KEYS[change.log], '*',
+      'entry', a.entry, 'seq', string.format('%.0f', seq), 'hash', hash)
+    if a.of then redis.call('XADD', KEYS[a.of], id, 'r', '') end
+  end
+  redis.call('HSET', KEYS[change.head], 'seq', string.format('%.0f', seq), 'hash', hash)
 end
 for _, m in ipairs(change.outbox) do
   redis.call('XADD', KEYS[change.out], '*', 'topic', m.topic, 'body', m.body)
@@ -143,10 +152,12 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
     })),
     audit: (change.audit ?? []).map(({ entry, node }) => ({
       entry,
+      digest: digestOf(entry),
       ...(node === undefined ? {} : { of: place(KEYS.auditOf(node)) }),
     })),
     outbox: change.outbox ?? [],
     log: place(KEYS.audit),
+    head: place(KEYS.auditHead),
     out: place(KEYS.outbox),
   };
   const [result, key = '', field = '', owner = ''] = await commitScript(redis, keys, [JSON.stringify(wire)]);

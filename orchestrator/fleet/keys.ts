@@ -38,6 +38,8 @@ export const KEYS = {
 
   /** Streams. */
   audit: at('audit'),
+  /** Hash: number and hash of the newest entry of the audit stream. */
+  auditHead: at('audit', 'head'),
   auditOf: (node: string) => at('audit', 'of', node),
   outbox: at('outbox'),
   /** Also the channel on which its readers are woken. */

@@ -5,6 +5,8 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { startConfigKeeper } from '../config/keep.ts';
+import { startSealer } from '../fleet/audit-sealer.ts';
+import { SealFile } from '../fleet/audit-seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { loadOrderKey } from '../orders/key.ts';
@@ -79,8 +81,9 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, orderKey, log, signal });
   const installs = startInstalls({ fleet, pool, orderKey, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, orderKey, log, signal });
+  const seals = startSealer({ audit: fleet.audit, file: new SealFile(paths), log, signal });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs]).then(() => pool.close()),
+    done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(() => pool.close()),
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };

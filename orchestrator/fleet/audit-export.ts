@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import type { AuditLog } from './audit.ts';
+import { ChainCheck, type Fault, type Link } from './audit-chain.ts';
+
+/**
+ * An exported history: a line `{"begin": {seq, hash}}`, one line for each entry, a line `{"end": {seq, hash}}`. An
+ * entry's text stands in it as a string, byte for byte: an object written anew might have another hash.
+ */
+const linkSchema = z.object({ seq: z.number().int().nonnegative(), hash: z.string() });
+const beginSchema = z.object({ begin: linkSchema });
+const lineSchema = z.union([
+  z.object({ end: linkSchema }),
+  z.object({
+    seq: z.number().nullable(),
+    hash: z.string().nullable(),
+    key: z.string(),
+    entry: z.string().nullable(),
+  }),
+]);
+
+/** Everything after `from`, also what does not fit: the copy is to be judged, not to be polished. */
+export async function* exportAudit(log: AuditLog, from: Link & { key: string }): AsyncGenerator<string> {
+  yield JSON.stringify({ begin: { seq: from.seq, hash: from.hash } });
+  let end: Link = { seq: from.seq, hash: from.hash };
+  for await (const { seq, hash, key, text } of log.items(from.key)) {
+    yield JSON.stringify({ seq, hash, key, entry: text });
+    if (seq !== null && hash !== null) end = { seq, hash };
+  }
+  yield JSON.stringify({ end });
+}
+
+/** Needs nothing but the file. */
+export async function verifyExport(
+  lines: AsyncIterable<string> | Iterable<string>,
+): Promise<{ fault: Fault | null; first: Link | null; last: Link | null }> {
+  let check: ChainCheck | null = null;
+  let first: Link | null = null;
+  let end: Link | null = null;
+  let n = 0;
+  const at = (kind: Fault['kind'], what: string) => ({
+    fault: { seq: (check?.last.seq ?? 0) + 1, kind, what },
+    first,
+    last: check?.last ?? null,
+  });
+  for await (const line of lines) {
+    n += 1;
+    if (line === '') continue;
+    if (end !== null) return at('misplaced', `line ${n} stands behind the end`);
+    const value = jsonOf(line);
+    if (check === null) {
+      const begin = beginSchema.safeParse(value);
+      if (!begin.success) return at('unchained', `line ${n} is not the beginning of an exported history`);
+      first = begin.data.begin;
+      check = new ChainCheck(first);
+      continue;
+    }
+    const parsed = lineSchema.safeParse(value);
+    if (!parsed.success) return at('unchained', `line ${n} is not a line of an exported history`);
+    if ('end' in parsed.data) {
+      end = parsed.data.end;
+      continue;
+    }
+    const { key, entry: text, seq, hash } = parsed.data;
+    const fault = check.next({ key, text, seq, hash });
+    if (fault !== null) return { fault, first, last: check.last };
+  }
+  if (check === null) return at('unchained', 'it is empty');
+  if (end === null) return at('cut', `the file ends behind entry ${check.last.seq}, without its last line`);
+  if (end.seq !== check.last.seq || end.hash !== check.last.hash)
+    return at('cut', `entry ${end.seq} was the last one; the file holds entries up to ${check.last.seq}`);
+  return { fault: null, first, last: check.last };
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}

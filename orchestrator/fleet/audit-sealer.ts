@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { AuditLog } from './audit.ts';
+import type { SealFile } from './audit-seals.ts';
+import { sealAudit } from './audit-verify.ts';
+
+/** Milliseconds between two seals: what an attacker may cut off without a trace, and what a line of the file costs. */
+const INTERVAL = 60_000;
+
+export type SealerOptions = {
+  audit: AuditLog;
+  file: SealFile;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds. */
+  interval?: number;
+};
+
+/** Seals the history at once, then every minute in which it grew, until the signal aborts. */
+export async function startSealer(options: SealerOptions): Promise<void> {
+  const { audit, file, log, signal, interval = INTERVAL } = options;
+  let said = '';
+  while (!signal.aborted) {
+    try {
+      const fault = await sealAudit(audit, file, Date.now());
+      // Said once: it stays as it is until a person has looked, and the log must not drown.
+      if (fault !== null && fault.what !== said) {
+        said = fault.what;
+        log.error({ ...fault }, `audit: ${fault.what}; 'bootwave audit verify' says more`);
+      }
+    } catch (error) {
+      if (!signal.aborted) log.error({ reason: messageOf(error) }, 'the audit could not be sealed');
+    }
+    await sleep(interval, undefined, { signal }).catch(() => {});
+  }
+}

@@ -1,0 +1,88 @@
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { syncFolder } from '../../base/files.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { GENESIS } from './audit-chain.ts';
+
+/**
+ * One line of the seal file: up to here the history was whole at that time. The chain alone cannot show that its
+ * end was cut off, or that all of it was written anew by somebody who can write to Redis; this file lies elsewhere
+ * and is only ever appended to, so it can carry the append-only attribute (`chattr +a`).
+ */
+export const sealSchema = z.object({
+  seq: z.number().int().nonnegative(),
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Where the entry lies in the stream. */
+  key: z.string(),
+  /** Milliseconds since the epoch. */
+  at: z.number(),
+  /** A person vouches that the loss before this place is known: the check begins here. */
+  accepted: z.object({ by: z.string(), reason: z.string(), loss: z.string() }).optional(),
+});
+export type Seal = z.infer<typeof sealSchema>;
+
+export type Sealed = {
+  /** Where the check begins: the newest accepted loss, else the beginning of all. */
+  base: Seal;
+  /** What was sealed since. */
+  seals: readonly Seal[];
+  /** Number of the first line that nobody can read. */
+  unreadable: number | null;
+};
+
+const START: Seal = { ...GENESIS, key: '0-0', at: 0 };
+
+export class SealFile {
+  readonly path: string;
+
+  constructor(paths: DataPaths) {
+    this.path = join(paths.root, 'audit', 'seals.jsonl');
+  }
+
+  async read(): Promise<Sealed> {
+    const text = await readFile(this.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      throw error;
+    });
+    const lines = text.split('\n');
+    // What follows the last line end is a line that a crash cut short: it was never acknowledged.
+    lines.pop();
+    const all: Seal[] = [];
+    let unreadable: number | null = null;
+    for (const [i, line] of lines.entries()) {
+      if (line === '') continue;
+      const seal = sealOf(line);
+      if (seal !== null) all.push(seal);
+      // A cut line that a later append closed looks the same as any; it still begins like one of ours.
+      else if (!TORN.test(line)) unreadable ??= i + 1;
+    }
+    const from = all.findLastIndex((seal) => seal.accepted !== undefined);
+    return { base: all[from] ?? START, seals: all.slice(from + 1), unreadable };
+  }
+
+  async append(seal: Seal): Promise<void> {
+    const folder = dirname(this.path);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const file = await open(this.path, 'a', 0o600);
+    try {
+      // The line end before it closes a line that a crash cut short; an empty line means nothing.
+      await file.appendFile(`\n${JSON.stringify(seal)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await syncFolder(folder);
+  }
+}
+
+/** A strict beginning of a line that `append` writes: JSON that was cut before its end. */
+const TORN = /^\{"seq":[^}]*$/;
+
+function sealOf(line: string): Seal | null {
+  try {
+    return sealSchema.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}

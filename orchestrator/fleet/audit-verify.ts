@@ -1,0 +1,130 @@
+import type { AuditLog } from './audit.ts';
+import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
+import type { Seal, Sealed, SealFile } from './audit-seals.ts';
+
+export type Verdict = {
+  /** The first thing that does not fit; null: all of it does. */
+  fault: Fault | null;
+  /** The newest entry up to which everything fits. */
+  last: Seal;
+  /** Entries that were looked at and fit. */
+  entries: number;
+  /** Number of the newest entry that the seals vouch for. */
+  sealed: number;
+  /** The loss that a person has accepted; the check began behind it. */
+  accepted: Seal | null;
+};
+
+/** Holds the whole history against its chain, its head and every seal. Changes nothing. */
+export async function verifyAudit(log: AuditLog, sealed: Sealed, now: number): Promise<Verdict> {
+  return walk(log, sealed.base, sealed, now);
+}
+
+/**
+ * Seals what has come since the last seal, after checking it and that the sealed entry is still there: each call
+ * costs what is new.
+ * @returns the fault that kept it from sealing
+ */
+export async function sealAudit(log: AuditLog, file: SealFile, now: number): Promise<Fault | null> {
+  const sealed = await file.read();
+  const newest = sealed.seals.reduce((most, seal) => (seal.seq > most.seq ? seal : most), sealed.base);
+  const verdict = await walk(log, newest, { ...sealed, seals: [newest] }, now);
+  if (verdict.fault === null && verdict.last.seq > newest.seq) await file.append(verdict.last);
+  return verdict.fault;
+}
+
+async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Promise<Verdict> {
+  // The head first: what is written during the walk may be longer than the head, never shorter.
+  const head = await log.head();
+  const expected = expectations(sealed.seals);
+  const check = new ChainCheck(from);
+  let key = from.key;
+  let atHead = from.hash;
+  let fault = sealed.unreadable === null ? await startFault(log, from) : sealsFault(sealed.unreadable);
+  if (fault === null) {
+    let before = from.seq;
+    for await (const item of log.items(from.key)) {
+      fault = check.next(item) ?? differs(check.last, item, expected, before);
+      if (fault !== null) break;
+      if (expected.has(check.last.seq)) before = check.last.seq;
+      if (check.last.seq === head?.seq) atHead = check.last.hash;
+      key = item.key;
+    }
+  }
+  fault ??= cutShort(check.last, [...sealed.seals, ...(head === null ? [] : [head])]);
+  // The very first entry may have come during the walk, and the head with it.
+  const beginning = head === null && (await log.head()) !== null;
+  fault ??= beginning ? null : headFault(check.last, head, atHead);
+  return {
+    fault,
+    last: { ...check.last, key, at: now },
+    entries: check.last.seq - from.seq,
+    sealed: Math.max(sealed.base.seq, ...sealed.seals.map(({ seq }) => seq)),
+    accepted: sealed.base.accepted === undefined ? null : sealed.base,
+  };
+}
+
+/** Where two witnesses disagree on an entry, the earlier one counts: it is named as rewritten. */
+function expectations(witnesses: readonly Link[]): Map<number, string> {
+  const expected = new Map<number, string>();
+  for (const { seq, hash } of witnesses) if (!expected.has(seq)) expected.set(seq, hash);
+  return expected;
+}
+
+/** The entry from which the walk starts must still be the one that was sealed. */
+async function startFault(log: AuditLog, from: Seal): Promise<Fault | null> {
+  if (from.seq === 0) return null;
+  const item = await log.item(from.key);
+  if (item !== null && item.seq === from.seq && item.hash === from.hash) return null;
+  const newest = await log.head();
+  if (item === null && (newest === null || newest.seq < from.seq)) return cut(newest?.seq ?? 0, from.seq);
+  return {
+    seq: from.seq,
+    key: from.key,
+    kind: 'rewritten',
+    what: `entry ${from.seq} is not the one that was sealed`,
+  };
+}
+
+function differs(
+  last: Link,
+  item: Item,
+  expected: ReadonlyMap<number, string>,
+  before: number,
+): Fault | null {
+  const hash = expected.get(last.seq);
+  if (hash === undefined || hash === last.hash) return null;
+  const first = before + 1;
+  const which =
+    first === last.seq
+      ? `entry ${first} is not the one that was`
+      : `entries ${first} to ${last.seq} are not those that were`;
+  return { seq: first, key: item.key, kind: 'rewritten', what: `${which} sealed: written anew` };
+}
+
+function cutShort(last: Link, witnesses: readonly Link[]): Fault | null {
+  const most = Math.max(0, ...witnesses.map(({ seq }) => seq));
+  return last.seq < most ? cut(last.seq, most) : null;
+}
+
+/** @param there hash of the entry that the head names */
+function headFault(last: Link, head: Link | null, there: string): Fault | null {
+  if (head === null ? last.seq === 0 : head.seq > last.seq || head.hash === there) return null;
+  const what =
+    head === null
+      ? 'the record of the newest entry is missing'
+      : `entry ${head.seq} is not the one written last`;
+  return { seq: head?.seq ?? last.seq, kind: head === null ? 'missing' : 'rewritten', what };
+}
+
+function cut(have: number, most: number): Fault {
+  return {
+    seq: have + 1,
+    kind: 'cut',
+    what: `the history ends at entry ${have}, but entry ${most} was there: its end was cut off, or Redis holds an older backup`,
+  };
+}
+
+function sealsFault(line: number): Fault {
+  return { seq: 0, kind: 'rewritten', what: `line ${line} of the seal file is none that was written there` };
+}
