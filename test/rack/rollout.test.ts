@@ -62,9 +62,6 @@ test.before(async (t) => {
     }),
   );
 });
-  }
-  for (const node of NODES) await rack.state(await rack.lab.console(node), 'healthy');
-});
 
 test.after.always(async (t) => {
   t.timeout(5 * 60_000);
