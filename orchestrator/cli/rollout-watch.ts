@@ -38,10 +38,12 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
   let idle = 0;
   for (;;) {
     try {
-      // In this order: the events of the step that ended it were written with it, so they come below.
+      const events = await history.next();
       const progress = await readProgress(redis, id);
-      view.show(progress, await history.next());
+      view.show(progress, events);
       if (progress.rollout.endedAt !== null) {
+        // What was written between the two looks, its last step with it.
+        view.show(progress, await history.next());
         view.end(progress);
         return progress.rollout.state === 'done' ? 0 : 1;
       }

@@ -75,13 +75,17 @@ export class Watch {
     const tail = state.waves.length - 1;
     for (let index = 0; index <= state.rollout.wave; index += 1) {
       const wave = state.waves[index];
-      if (wave === undefined || (wave.state === 'done' && !state.rollout.state.startsWith('rolling')))
-        continue;
+      if (wave === undefined) continue;
+      const isOver = wave.state === 'done' && !state.rollout.state.startsWith('rolling');
+      if (isOver && state.rollout.term === 0) continue;
       for (const id of state.order[index] ?? []) {
         const step = id === undefined ? undefined : state.nodes.get(id);
         if (step === undefined || UNDER_WAY.includes(step.state)) continue;
-        const waits = step.state === 'pending' && (index === tail || step.term !== state.rollout.term);
-        if (waits || step.state === 'done') ask(id, step.bootId === null ? times.active : idle);
+        // After a failover only its own word shows that a node is still what the records say.
+        const isUnheard = step.term !== state.rollout.term;
+        if (isOver && !isUnheard) continue;
+        const waits = step.state === 'pending' && (index === tail || isUnheard);
+        if (waits || step.state === 'done') ask(id, step.bootId === null || isUnheard ? times.active : idle);
       }
     }
     if (now >= this.#fleetDue) {

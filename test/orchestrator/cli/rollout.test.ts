@@ -58,7 +58,11 @@ test.serial(
     const events = lines.map((line) => JSON.parse(line));
     t.is(events[0].type, 'state');
     t.like(events.at(-1), { type: 'state', state: 'partial' });
-    t.like(events.at(-2), { type: 'event', what: 'rollout', to: 'partial', by: 'rollout' });
+    t.like(
+      events.findLast(({ type }) => type === 'event'),
+      { what: 'rollout', to: 'partial', by: 'rollout' },
+    );
+    t.is(events.filter(({ state }) => state === 'partial').length, 1, 'the end is told once, and last');
     const done = events.filter(({ what, to }) => what === 'node' && to === 'done').map((event) => event.name);
     t.is(new Set(done).size, 5);
     t.false(done.includes(last.name));
@@ -147,5 +151,28 @@ test.serial(
     );
     await writeFile(file, JSON.stringify({ ...SPEC, nodes: { names: [names[1]] } }));
     t.is((await rollout('start', file)).code, 'ROLLOUT_EMPTY');
+  },
+);
+
+test.serial(
+  'a node that is retired in the middle of its wave is let go, and the others are not held up',
+  async (t) => {
+    const faults: Faults = (n, version) => (n === 1 && version === '2.0' ? 'slow' : null);
+    const { bench, rollout, start, name } = await operatorOf(t, { count: 3, faults });
+    bench.orchestrator();
+    const id = await start({ waves: [{}] });
+    const { id: slow } = bench.nodes[1]!;
+    await bench.until(id, (state) => state.nodes.get(slow)?.state === 'staging');
+    const leaver = await name(1);
+    await bench.fleet.retire(slow, 'sold', { actor: 'operator:ann', at: Date.now() });
+    const end = await bench.until(id, hasEnded);
+    t.like(end.rollout, { state: 'done', gone: 1, failures: 0 });
+    t.like(end.nodes.get(slow), { state: 'skipped', why: 'it is retired', slot: false });
+    t.deepEqual(
+      [0, 2].map((n) => bench.nodes[n]!.running),
+      ['2.0', '2.0'],
+    );
+    const history = await rollout('history', id);
+    t.regex(history.out, new RegExp(`${leaver} \\S+ -> skipped: it is retired$`, 'm'));
   },
 );

@@ -1,0 +1,42 @@
+/** A Redis that failed over and lost what was acknowledged last: the nodes' own reports decide what was done. */
+import test from 'ava';
+import type { Redis } from 'ioredis';
+import { benchFor, hasEnded, twice } from './support.ts';
+
+/** All that is stored, at one instant: a replica is behind, never torn. */
+async function snapshot(redis: Redis): Promise<Buffer[]> {
+  const lua = `local all = {}
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+      all[#all + 1] = key
+      all[#all + 1] = redis.call('DUMP', key)
+    end
+    return all`;
+  return (await redis.callBuffer('EVAL', lua, '0')) as Buffer[];
+}
+
+async function restore(redis: Redis, saved: readonly Buffer[]): Promise<void> {
+  const lua = `for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', key) end
+    for i = 1, #ARGV, 2 do redis.call('RESTORE', ARGV[i], 0, ARGV[i + 1]) end`;
+  await redis.callBuffer('EVAL', lua, '0', ...saved);
+}
+
+test.serial('what was done and forgotten is not done again, and the rollout comes to its end', async (t) => {
+  const bench = await benchFor(t, { count: 12 });
+  bench.orchestrator();
+  const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });
+  const early = await bench.until(id, ({ waves }) => waves[0]?.state === 'done');
+  const saved = await snapshot(bench.redis);
+  t.is(early.rollout.term, 0);
+  const later = await bench.until(id, ({ waves }) => (waves[1]?.counts.done ?? 0) > 0);
+  const epochs = new Map([...later.nodes.values()].map(({ node, epoch }) => [node, epoch]));
+  await restore(bench.redis, saved);
+  // Their certificates are unknown to what was restored: real nodes see that at their next heartbeat and enrol again.
+  for (const node of bench.nodes) if (node.up) await node.announce();
+
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.true(end.rollout.term > 0, 'it was noticed');
+  t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+  t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
+  for (const { node, epoch } of end.nodes.values()) t.true(epoch >= (epochs.get(node) ?? 0), node);
+});
