@@ -40,6 +40,9 @@ export type Edges = {
   sleep?(milliseconds: number, signal: AbortSignal): Promise<void>;
 };
 
+/** Milliseconds until sshd is started again that was not. */
+const SSH_AGAIN = 30_000;
+
 /** To one boot server: as anyone, and as the approved node. */
 type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
 
@@ -71,11 +74,21 @@ export class Agent {
 
   #announce(command: Command): void {
     if (command.type === 'show') this.#edges.show(command.view);
-    if (command.type === 'install-host-key') {
-      // sshd is wanted, not needed: the agent is what makes the machine a member.
-      this.#edges.askHelper({ operation: 'install-host-key' }).catch((error) => {
+    // sshd is wanted, not needed: the agent is what makes the machine a member.
+    if (command.type === 'install-host-key') void this.#startSsh();
+  }
+
+  /** Until it is done: nobody asks for it a second time, and without sshd no orchestrator reaches this machine. */
+  async #startSsh(): Promise<void> {
+    const { askHelper, signal } = this.#edges;
+    while (!signal.aborted) {
+      try {
+        const { started } = await askHelper({ operation: 'install-host-key' });
+        if (started) return;
+      } catch (error) {
         console.error(`bootwave-agent: sshd was not started: ${messageOf(error)}`);
-      });
+      }
+      await (this.#edges.sleep ?? pause)(SSH_AGAIN, signal);
     }
   }
 

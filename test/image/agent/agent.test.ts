@@ -153,6 +153,26 @@ test.serial('a server killed between the keys and the proof costs nothing but a 
   t.is(kills, -1);
 });
 
+test.serial('sshd that was not started is started again', async (t) => {
+  const { url, directory } = await server(t);
+  const helper = helperOn(folder, software);
+  const answers = ['fails', 'not started', 'started'];
+  const agent = boot(t, () => [url], software, {
+    facts: helper.facts,
+    async askHelper(request) {
+      if (request.operation !== 'install-host-key') return helper.askHelper(request);
+      const answer = answers.shift();
+      if (answer === 'fails') throw new Error('the helper is busy');
+      return { started: answer === 'started' } as never;
+    },
+  });
+  await agent.until(inPhase('pending'));
+  directory.decisions.set(directory.enrolments[0]!.id, { state: 'approved', name: 'n1' });
+  await agent.until(inPhase('healthy'));
+  while (answers.length > 0) await turn();
+  t.pass();
+});
+
 test.serial('while the fleet cannot be asked, the machine keeps trying', async (t) => {
   const { url, directory } = await server(t);
   directory.available = false;
