@@ -39,8 +39,9 @@ export function register(program: Command): void {
   rollout
     .command('start <spec>')
     .description(`plan a spec file and start it; 'bootwave up' carries it out`)
+    .option('--watch', 'and follow it to its end')
     .option('--json')
-    .action(async (spec: string, options: Json, command: Command) => {
+    .action(async (spec: string, options: Json & { watch?: true }, command: Command) => {
       const paths = pathsOf(command);
       const after = await withFleet(paths, async (fleet) => {
         const { plan, images } = await planned(paths, fleet, spec);
@@ -51,8 +52,10 @@ export function register(program: Command): void {
       print(
         options.json,
         after,
-        () => `${after.id} is ${after.state}; watch it: bootwave rollout watch ${after.id}`,
+        () =>
+          `${after.id} is ${after.state}${options.watch === true ? '' : `; watch it: bootwave rollout watch ${after.id}`}`,
       );
+      if (options.watch === true) await follow(command, after.id, options);
     });
 
   rollout
@@ -80,20 +83,7 @@ export function register(program: Command): void {
     .command('watch <rollout>')
     .description('follow it to its end: exit code 0 when it is done, 1 when it failed or ended otherwise')
     .option('--json', 'one JSON object a line')
-    .action(async (id: string, options: Json, command: Command) => {
-      const stop = new AbortController();
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-      const { stdout } = process;
-      process.exitCode = await withFleet(pathsOf(command), (fleet) =>
-        watchRollout(fleet.redis, id, {
-          json: options.json,
-          signal: stop.signal,
-          every: WATCH_EVERY,
-          screen: stdout.isTTY ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
-          write: (text) => stdout.write(text),
-        }),
-      );
-    });
+    .action((id: string, options: Json, command: Command) => follow(command, id, options));
 
   rollout
     .command('history <rollout-or-node>')
@@ -153,6 +143,21 @@ export function register(program: Command): void {
         await done(command, id, options, { type: 'skip', by, why, node: node.id });
       },
     );
+}
+
+async function follow(command: Command, id: string, options: Json): Promise<void> {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const { stdout } = process;
+  process.exitCode = await withFleet(pathsOf(command), (fleet) =>
+    watchRollout(fleet.redis, id, {
+      json: options.json,
+      signal: stop.signal,
+      every: WATCH_EVERY,
+      screen: stdout.isTTY ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
+      write: (text) => stdout.write(text),
+    }),
+  );
 }
 
 function operation(

@@ -5,9 +5,10 @@ import { decisionFor } from '../../../orchestrator/fleet/events/decide.ts';
 import { enrol } from '../../../orchestrator/fleet/events/enrol.ts';
 import { certified, heartbeat, lost } from '../../../orchestrator/fleet/events/live.ts';
 import { approve, reject, retire } from '../../../orchestrator/fleet/events/operate.ts';
+import { setNode } from '../../../orchestrator/fleet/events/set.ts';
 import type { Expectation } from '../../../orchestrator/fleet/expectation.ts';
 import type { Outcome } from '../../../orchestrator/fleet/outcome.ts';
-import { type NodeRecord, nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
+import { MODES, type NodeRecord, nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { DEFAULT_POLICY } from '../../../orchestrator/fleet/site.ts';
 import { isMember, mayBecome, STATES } from '../../../orchestrator/fleet/transitions.ts';
 import { beatOfBoot, certificateFor, enrolment, withoutTpm } from './support.ts';
@@ -37,6 +38,15 @@ const events = fc.oneof(
   fc.record({ kind: fc.constant('approve' as const), boot }),
   fc.record({ kind: fc.constant('certify' as const), boot }),
   fc.record({ kind: fc.constant('heartbeat' as const), boot, healthy: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('set' as const),
+    change: fc.record({
+      mode: fc.constantFrom(undefined, ...MODES),
+      wipe: fc.constantFrom(undefined, true as const),
+      rack: fc.constantFrom(undefined, null, 'r1', 'r2'),
+      labels: fc.constantFrom(undefined, { tier: 'edge' }, { tier: null }),
+    }),
+  }),
   fc.record({ kind: fc.constantFrom('reject' as const, 'retire' as const, 'lost' as const) }),
 );
 type Event = typeof events extends fc.Arbitrary<infer E> ? E : never;
@@ -81,6 +91,8 @@ function play(record: NodeRecord | null, event: Event, tpm: boolean, at: number)
       const e = machine(event.boot);
       return heartbeat(record, certificateFor(e).serial, beatOfBoot(e, { healthy: event.healthy }), at);
     }
+    case 'set':
+      return setNode(record, { ...by, change: event.change });
     case 'lost':
       return lost(record, { seconds: 90, at });
   }
@@ -106,6 +118,8 @@ test('no history leads to an illegal step, and the audit is the history', (t) =>
         }
         if (after.state !== state) return false;
         if (!nodeRecordSchema.safeParse(after).success) return false;
+        // A word to wipe without an installation to come would wait for one that nobody had in mind.
+        if (after.wanted.wipe && after.wanted.mode !== 'installed') return false;
         record = after;
         epoch = after.epoch;
       }
