@@ -5,8 +5,13 @@ import { NODE_URI } from './protocol.ts';
 
 const DAY = 24 * 3600_000;
 
-/** Milliseconds. A little before now, because clocks of machines that just woke up run behind. */
-export const CERTIFICATE_LIFE = { before: 3600_000, after: 7 * DAY } as const;
+/** Milliseconds. */
+export const CERTIFICATE_LIFE = 7 * DAY;
+
+/** Clocks of machines that just woke up run behind, so a certificate begins a little before now: so long at most. */
+const BACKDATED = 3600_000;
+/** And never more of its life, so that two thirds of a short one are not over when it is issued. */
+const BACKDATED_PART = 1 / 10;
 
 /**
  * Issues the certificate of an approved node, at most one per session, and has the fleet record it before anyone sees
@@ -16,12 +21,20 @@ export class Certifier {
   readonly #authority: Authority;
   readonly #directory: NodeDirectory;
   readonly #now: () => number;
+  readonly #life: number;
   readonly #issued = new WeakMap<FixedKeys, Promise<string>>();
 
-  constructor(authority: Authority, directory: NodeDirectory, now: () => number) {
+  /** @param life of a certificate, milliseconds */
+  constructor(
+    authority: Authority,
+    directory: NodeDirectory,
+    now: () => number,
+    life: number = CERTIFICATE_LIFE,
+  ) {
     this.#authority = authority;
     this.#directory = directory;
     this.#now = now;
+    this.#life = life;
   }
 
   /** @returns PEM, the node's certificate first, then the nodes CA */
@@ -45,8 +58,8 @@ export class Certifier {
       commonName: name,
       uris: [`${NODE_URI}${keys.id}`],
       usage: 'client',
-      notBefore: new Date(now - CERTIFICATE_LIFE.before),
-      notAfter: new Date(now + CERTIFICATE_LIFE.after),
+      notBefore: new Date(now - Math.min(BACKDATED, this.#life * BACKDATED_PART)),
+      notAfter: new Date(now + this.#life),
     });
     await this.#directory.recordCertificate(keys.id, { serial, spkiDigest, notBefore, notAfter });
     return pem + this.#authority.chainPem;

@@ -41,6 +41,8 @@ export type EnrolmentOptions = {
   bans?: BanList;
   log: Logger;
   heartbeatSeconds: number;
+  /** Of a node's certificate, milliseconds; `CERTIFICATE_LIFE` by default. */
+  certificateLife?: number;
   /** See `heartbeatReply.images`; without it nodes are not told where images are. */
   imagesUrl?: string;
   signal: AbortSignal;
@@ -90,7 +92,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   const dialogue = new EnrolmentDialogue({
     sessions: new Sessions({ now, random: randomBytes }),
     directory,
-    certifier: new Certifier(options.nodesAuthority, directory, now),
+    certifier: new Certifier(options.nodesAuthority, directory, now, options.certificateLife),
     tpmRoots: options.tpmRoots ?? (async () => []),
     fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
     now,

@@ -105,6 +105,11 @@ export const PACE = {
   restart: 120_000,
   /** Lost answers in a row before the server is looked for anew. */
   searchAfter: 4,
+  /**
+   * At which part of its life a certificate is renewed, spread evenly around two thirds: a fleet that was switched on at
+   * once must not come back at once.
+   */
+  renew: { first: 0.6, last: 2 / 3 + (2 / 3 - 0.6) },
   /** Seconds. */
   interval: 30,
 } as const;
@@ -223,11 +228,13 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
     };
   }
   const { name, notBefore, notAfter } = decision;
+  const { first, last } = PACE.renew;
+  const part = first + (last - first) * moment.random;
   return {
     activity: { type: 'heartbeat', url },
     failures: 0,
     hostKeyInstalled: true,
-    certificate: { notAfter, renewAt: notBefore + ((notAfter - notBefore) * 2) / 3 },
+    certificate: { notAfter, renewAt: Math.round(notBefore + (notAfter - notBefore) * part) },
     view: { phase: state.view.phase === 'healthy' ? 'healthy' : 'approved', words: null, name, notice: null },
   };
 }

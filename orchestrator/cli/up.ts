@@ -1,5 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { createLogger } from '../../base/log.ts';
+import { CERTIFICATE_LIFE } from '../../bootserver/enroll/certifier.ts';
+import { parseDuration } from '../rollout/duration.ts';
 import { up } from '../up/up.ts';
 import { pathsOf } from './context.ts';
 
@@ -14,6 +16,7 @@ type Options = {
   httpPort: number;
   httpsPort: number;
   heartbeat: number;
+  certificateLife: number;
   json?: boolean;
 };
 
@@ -24,6 +27,15 @@ function whole(least: number, most: number): (text: string) => number {
     if (Number.isInteger(value) && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`a whole number from ${least} to ${most} is needed`);
   };
+}
+
+/** A year: whoever steals a key has it for that long. */
+const LONGEST_LIFE = 366 * 24 * 3600_000;
+
+function life(text: string): number {
+  const value = parseDuration(text);
+  if (value !== null && value > 0 && value <= LONGEST_LIFE) return value;
+  throw new InvalidArgumentError('a time such as 90s, 30m, 12h or 7d, of a year at most');
 }
 
 export const DEFAULT_PORTS = { http: 7080, https: 7443 } as const;
@@ -43,6 +55,11 @@ export function register(program: Command): void {
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
     .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
+    .addOption(
+      new Option('--certificate-life <time>', "how long a node's certificate lasts; it is renewed by itself")
+        .argParser(life)
+        .default(CERTIFICATE_LIFE, '7d'),
+    )
     .option('--json')
     .action(async (options: Options, command: Command) => {
       const stop = new AbortController();

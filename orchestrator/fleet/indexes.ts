@@ -7,6 +7,7 @@ import { isMember, type State } from './transitions.ts';
 export function scriptFields(record: NodeRecord): Record<string, string> {
   return {
     serial: isMember(record.state) ? (record.identity.certificateSerial ?? '') : '',
+    previous: isMember(record.state) ? (record.identity.previousSerial ?? '') : '',
     beat: expectedBeat(record),
   };
 }
@@ -75,10 +76,16 @@ function hardwareOps(before: NodeRecord | null, after: NodeRecord, from: readonl
 }
 
 function certificateOps(before: NodeRecord | null, after: NodeRecord): Op[] {
-  const [was, is] = [before?.identity.certificateSerial ?? null, after.identity.certificateSerial];
-  if (was === is) return [];
-  const ops: Op[] = [];
-  if (was !== null) ops.push({ op: 'release', key: KEYS.certificates, field: was, owner: after.id });
-  if (is !== null) ops.push({ op: 'offer', key: KEYS.certificates, field: is, owner: after.id });
-  return ops;
+  const serials = (record: NodeRecord | null) =>
+    [record?.identity.certificateSerial, record?.identity.previousSerial].filter((serial) => serial != null);
+  const [had, has] = [serials(before), serials(after)];
+  const at = (field: string) => ({ key: KEYS.certificates, field, owner: after.id });
+  return [
+    ...had
+      .filter((serial) => !has.includes(serial))
+      .map((serial) => ({ op: 'release' as const, ...at(serial) })),
+    ...has
+      .filter((serial) => !had.includes(serial))
+      .map((serial) => ({ op: 'offer' as const, ...at(serial) })),
+  ];
 }

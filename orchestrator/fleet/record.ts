@@ -73,6 +73,8 @@ export const nodeRecordSchema = z.object({
     spkiDigest: z.string(),
     /** The one certificate that is valid for it now; null: none was issued for this key yet. */
     certificateSerial: z.string().nullable(),
+    /** The one before, for the same key: valid until the current one has been used, as its way to the node may fail. */
+    previousSerial: z.string().nullable().default(null),
     notAfter: time.nullable(),
   }),
   inventory: inventorySchema,

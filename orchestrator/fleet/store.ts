@@ -37,10 +37,11 @@ const ROUNDS = 50;
 const PAGE = 500;
 
 const beatScript = script<'stale' | 'same' | 'changed'>(`
-local now = redis.call('HMGET', KEYS[1], 'serial', 'beat')
-if not now[1] or now[1] == '' or now[1] ~= ARGV[2] then return 'stale' end
+local now = redis.call('HMGET', KEYS[1], 'serial', 'previous', 'beat')
+local current, renewed = now[1] == ARGV[2], now[2] and now[2] ~= ''
+if ARGV[2] == '' or not (current or now[2] == ARGV[2]) then return 'stale' end
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
-if now[2] == ARGV[3] then return 'same' end
+if now[3] == ARGV[3] and not (current and renewed) then return 'same' end
 return 'changed'
 `);
 

@@ -16,7 +16,30 @@ export type UpOptions = {
   httpsPort: number;
   /** Seconds between heartbeats. */
   heartbeat: number;
+  /** Milliseconds that a node's certificate lasts. */
+  certificateLife: number;
 };
+
+/**
+ * A node renews its certificate when it sends a heartbeat, from three quarters of its life at the latest. A life of so
+ * many heartbeats leaves it a second chance.
+ */
+const LEAST_BEATS = 12;
+
+/** @throws BootwaveError `UP_CERTIFICATE_LIFE` */
+export function checkCertificateLife({
+  certificateLife,
+  heartbeat,
+}: Pick<UpOptions, 'certificateLife' | 'heartbeat'>): void {
+  const least = LEAST_BEATS * heartbeat;
+  if (certificateLife >= least * 1000) return;
+  throw new BootwaveError({
+    code: 'UP_CERTIFICATE_LIFE',
+    what: `certificates of ${certificateLife / 1000} s would end before nodes with a heartbeat of ${heartbeat} s renew them`,
+    unchanged: 'nothing was started',
+    next: `let them last ${least} s or longer, or shorten --heartbeat`,
+  });
+}
 
 /** @throws BootwaveError `UP_RANGE_MISSING`, `UP_RANGE_INVALID` */
 export function addressRange(

@@ -23,7 +23,7 @@ import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
-import { addressRange, type UpOptions } from './options.ts';
+import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { PublishedPcr11 } from './published.ts';
 import { keepIdentity, serverIdentity } from './server-certificate.ts';
@@ -46,6 +46,7 @@ export async function up(
   signal: AbortSignal,
 ): Promise<Running> {
   const range = addressRange(options);
+  checkCertificateLife(options);
   const [nodesAuthority, root] = await Promise.all([loadAuthority(paths.keys, 'nodes'), rootPem(paths.keys)]);
   await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
   await mkdir(paths.images, { recursive: true });
@@ -94,6 +95,7 @@ export async function up(
       bans,
       log,
       heartbeatSeconds: options.heartbeat,
+      certificateLife: options.certificateLife,
       imagesUrl: imagesUrl(base),
       signal: stop,
     });

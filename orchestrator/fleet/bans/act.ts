@@ -68,7 +68,8 @@ export async function banSerial(
   const standing = set.banOf({ serial });
   if (standing !== null) return { ban: standing, fresh: false };
   const owner = await fleet.redis.hget(KEYS.certificates, serial);
-  const holds = (record: NodeRecord | null) => record?.identity.certificateSerial === serial;
+  const holds = (record: NodeRecord | null) =>
+    record?.identity.certificateSerial === serial || record?.identity.previousSerial === serial;
   const make = (record: NodeRecord | null) => {
     const keys = record !== null && holds(record) ? [record.identity.spkiDigest] : [];
     const name = keys.length === 0 ? null : (record?.name ?? null);

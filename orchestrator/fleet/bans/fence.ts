@@ -30,6 +30,6 @@ function end(record: NodeRecord, ban: Ban, by: By, to: State): Outcome {
     action: 'ban',
     reason: `banned: ${ban.reason}`,
     detail: { ban: ban.id, ...(ban.serials.length === 0 ? {} : { serials: ban.serials.join(' ') }) },
-    set: { identity: { ...record.identity, certificateSerial: null, notAfter: null } },
+    set: { identity: { ...record.identity, certificateSerial: null, previousSerial: null, notAfter: null } },
   });
 }

@@ -114,7 +114,7 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
   const step = { at: e.at, actor: 'policy', action: 'enrol' };
   if (sameKey(record, e)) {
     // Keys live in memory: whoever still holds this one has not restarted. Its certificate lasts until the next one.
-    const { certificateSerial, notAfter } = record.identity;
+    const { certificateSerial, previousSerial, notAfter } = record.identity;
     const { healthy, reason } = record.observed;
     const { identity, observed, ...set } = facts(e, c);
     return take(record, {
@@ -123,7 +123,7 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
       reason: 'proved its key again',
       set: {
         ...set,
-        identity: { ...identity, certificateSerial, notAfter },
+        identity: { ...identity, certificateSerial, previousSerial, notAfter },
         observed: { ...observed, healthy, reason },
       },
     });
@@ -188,6 +188,7 @@ function facts(e: Enrolment, c: EnrolContext) {
       hostKey: e.hostKey,
       spkiDigest: e.spkiDigest,
       certificateSerial: null,
+      previousSerial: null,
       notAfter: null,
     },
     inventory: e.inventory,

@@ -26,6 +26,8 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
     set: {
       identity: {
         ...record.identity,
+        // One that was never used is not worth keeping: the node may not even have it.
+        previousSerial: record.identity.previousSerial ?? record.identity.certificateSerial,
         certificateSerial: certificate.serial,
         notAfter: certificate.notAfter,
       },
@@ -35,7 +37,8 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
 
 /** @returns refused with `HEARTBEAT_STALE` when the certificate is not the node's current one */
 export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, at: number): Outcome {
-  if (!isMember(record.state) || record.identity.certificateSerial !== serial) {
+  const { certificateSerial, previousSerial } = record.identity;
+  if (!isMember(record.state) || (certificateSerial !== serial && previousSerial !== serial)) {
     return refuse('HEARTBEAT_STALE', `the certificate ${serial} is not the current one of ${record.name}`);
   }
   const to = stateAfter(record.state, beat.healthy);
@@ -51,14 +54,20 @@ export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, a
   const changed = (['image', 'kernel', 'bootId', 'healthy', 'reason'] as const).some(
     (field) => observed[field] !== observedNow[field],
   );
-  if (to === record.state && !changed) return { kind: 'same' };
+  const renewed = serial === certificateSerial && previousSerial !== null;
+  if (to === record.state && !changed && !renewed) return { kind: 'same' };
   return take(record, {
     to,
     at,
     actor: 'node',
     action: 'heartbeat',
-    reason: beat.healthy ? said(record.state) : beat.reason || 'the node says that it is not healthy',
-    set: { observed: observedNow },
+    reason: beat.healthy
+      ? said(record.state, changed)
+      : beat.reason || 'the node says that it is not healthy',
+    set: {
+      observed: observedNow,
+      ...(renewed ? { identity: { ...record.identity, previousSerial: null } } : {}),
+    },
   });
 }
 
@@ -68,10 +77,11 @@ function stateAfter(state: State, healthy: boolean): State {
   return healthy ? 'healthy' : 'degraded';
 }
 
-function said(state: State): string {
+function said(state: State, changed: boolean): string {
   if (state === 'unreachable') return 'heard from again';
   if (state === 'degraded') return 'the node says that it is healthy again';
-  return state === 'enrolled' ? 'first heartbeat' : 'the node reports a change';
+  if (state === 'enrolled') return 'first heartbeat';
+  return changed ? 'the node reports a change' : 'the node uses its new certificate';
 }
 
 /** Nothing was heard for too long. */

@@ -60,7 +60,7 @@ export function retire(record: NodeRecord, by: Operator & { reason: string }): O
     action: 'retire',
     reason: by.reason,
     set: {
-      identity: { ...record.identity, certificateSerial: null, notAfter: null },
+      identity: { ...record.identity, certificateSerial: null, previousSerial: null, notAfter: null },
       approvedAt: null,
       approvedBy: null,
     },

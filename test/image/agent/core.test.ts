@@ -118,6 +118,15 @@ test('a lost server is asked again and then looked for, and the certificate is k
   t.is(play([{ type: 'heard', interval: 30 }], {}, state)[0].view.phase, 'healthy');
 });
 
+test('renewals of a fleet that came up at once are spread around two thirds of the life', (t) => {
+  const renewAt = (random: number) => play([...toEnrol, approved()], { random })[0].certificate!.renewAt;
+  t.is(renewAt(0), 18 * HOUR);
+  t.is(renewAt(0.5), 20 * HOUR);
+  t.is(renewAt(1), 22 * HOUR);
+  const hours = Array.from({ length: 1000 }, (_, i) => Math.floor(renewAt(i / 1000) / HOUR));
+  for (const hour of [18, 19, 20, 21]) t.is(hours.filter((h) => h === hour).length, 250);
+});
+
 test('renewal starts at two thirds of the life, a failed one is tried again before the end', (t) => {
   const [healthy] = play(toHealthy);
   const beat = (now: number) =>

@@ -366,7 +366,6 @@ test('the first heartbeat makes a node healthy; a stale certificate, or none, ma
   const e = enrolment(1);
   await approved(world, 1);
   t.false(await world.directory.heartbeat(e.id, '', beatOfBoot(e)), 'no certificate yet');
-  await world.directory.recordCertificate(e.id, certificateFor(e, 'aa'));
   await world.directory.recordCertificate(e.id, certificateFor(e, 'bb'));
   t.false(await world.directory.heartbeat(e.id, 'aa', beatOfBoot(e)));
   t.is((await world.fleet.nodes.get(e.id))?.state, 'enrolled');
@@ -374,6 +373,7 @@ test('the first heartbeat makes a node healthy; a stale certificate, or none, ma
   t.like(await world.fleet.nodes.get(e.id), { state: 'healthy', reason: 'first heartbeat' });
   t.false(await world.directory.heartbeat('tpm-none', 'bb', beatOfBoot(e)));
   await world.directory.recordCertificate(e.id, certificateFor(e, 'cc'));
+  t.true(await world.directory.heartbeat(e.id, 'cc', beatOfBoot(e)));
   const seen = await world.fleet.nodes.lastSeenOf(e.id);
   world.clock.now += 1000;
   t.false(
