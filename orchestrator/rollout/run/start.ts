@@ -38,7 +38,7 @@ const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
 export type StartOptions = {
   redis: Redis;
   fleet: Fleet;
-  pool: Pick<LinkPool, 'request' | 'drop'>;
+  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
   orderKey: KeyObject;
   log: Logger;
   signal: AbortSignal;
