@@ -6,6 +6,9 @@ import { table } from './context.ts';
 
 const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 16);
 
+/** The worst come first. */
+const MOST_RACKS = 10;
+
 export function planText(plan: Plan): string {
   const lines = [
     `${plan.target.of} ${plan.target.version} to ${plan.disruption.nodes} nodes, at most ${plan.disruption.atOnce} at once`,
@@ -27,6 +30,7 @@ export function planText(plan: Plan): string {
   }
   const impacts = [
     ...plan.disruption.sites.map((impact) => ['site', impact] as const),
+    ...plan.disruption.racks.slice(0, MOST_RACKS).map((impact) => ['rack', impact] as const),
     ...plan.disruption.services.map((impact) => ['service', impact] as const),
   ];
   if (impacts.length > 0) {
@@ -37,6 +41,8 @@ export function planText(plan: Plan): string {
       kind === 'site' && plan.opens[name] !== undefined ? time(plan.opens[name]) : '',
     ]);
     lines.push('', table(['DISRUPTION', 'TOUCHED', 'DOWN AT ONCE', 'OPENS (UTC)'], rows));
+    const more = plan.disruption.racks.length - MOST_RACKS;
+    if (more > 0) lines.push(`and ${more} racks more, none of them worse`);
   }
   if (plan.skipped.length > 0) {
     const rows = plan.skipped.map(({ name, site, why }) => [name, site, why]);
