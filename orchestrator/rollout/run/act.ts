@@ -11,7 +11,7 @@ import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
 import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
 import { pardoned } from './forgive.ts';
-import { readIssued } from './issued.ts';
+import { type Issued, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
 
@@ -71,11 +71,12 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
   const { node, epoch, version } = order;
   const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
   const refused = status.refused.find((entry) => entry.version === version);
-  const forgiven = (await readIssued(actor.redis, [node])).get(node)?.order.forgiven ?? [];
+  const issued = (await readIssued(actor.redis, [node])).get(node);
+  const forgiven = issued?.order.forgiven ?? [];
   if (refused !== undefined && !forgiven.includes(version)) {
     return [{ type: 'refused', node, epoch, code: 'refuses-version', why: refused.reason, has: epoch }];
   }
-  await deliver(actor, order);
+  await deliver(actor, order, issued);
   if (forgiven.length > 0) {
     const { result } = await actor.pool.request(node, 'forgive', { epoch }, quick(actor));
     await pardoned(actor.redis, node, result.forgiven, Date.now());
@@ -114,8 +115,8 @@ async function restart(actor: Actor, { node, epoch, how }: Order & { how: string
   await actor.pool.request(node, op, { epoch, bootId }, quick(actor));
 }
 
-async function deliver(actor: Actor, { node, epoch }: Order): Promise<void> {
-  const issued = (await readIssued(actor.redis, [node])).get(node);
+async function deliver(actor: Actor, { node, epoch }: Order, known?: Issued): Promise<void> {
+  const issued = known ?? (await readIssued(actor.redis, [node])).get(node);
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
