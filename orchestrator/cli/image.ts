@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { buildImage } from '../../image/build/build.ts';
 import { imageFile, type Manifest, publishedVersions, readManifest } from '../../image/build/manifest.ts';
 import { pathsOf, print, table } from './context.ts';
+import { register as withdrawal } from './image-withdraw.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
@@ -63,6 +64,8 @@ export function register(program: Command): void {
             ),
       );
     });
+
+  withdrawal(image);
 }
 
 function summary(manifest: Manifest, file: string): string {

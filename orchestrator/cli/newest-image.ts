@@ -1,11 +1,13 @@
+import type { Redis } from 'ioredis';
 import type { DataPaths } from '../../base/paths.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
+import { defaultImage } from '../up/default-image.ts';
 
-/** Version of the newest published image: what every node should run of which no other is wanted. */
-export async function newestImage(paths: DataPaths): Promise<string | null> {
+/** What every node should run of which no other image is wanted. */
+export async function newestImage(paths: DataPaths, redis: Redis): Promise<string | null> {
   const images = new ImageStore(paths.images);
   try {
-    return (await images.newest())?.version ?? null;
+    return await defaultImage(images, redis);
   } finally {
     images.close();
   }

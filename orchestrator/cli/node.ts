@@ -26,14 +26,17 @@ export function register(program: Command): void {
     .action(async (options: Where & Json, command: Command) => {
       const now = Date.now();
       const paths = pathsOf(command);
-      const newest = await newestImage(paths);
-      const seen = await withFleet(paths, (fleet) => overview(fleet, options, now, newest));
+      const seen = await withFleet(paths, async (fleet) =>
+        overview(fleet, options, now, await newestImage(paths, fleet.redis)),
+      );
       print(options.json, seen, () => listText(seen, now));
     });
 
   filtered(node.command('watch').description('the list, again every two seconds, until Ctrl-C')).action(
     (options: Where, command: Command) =>
-      withFleet(pathsOf(command), (fleet) => watch(fleet, options, () => newestImage(pathsOf(command)))),
+      withFleet(pathsOf(command), (fleet) =>
+        watch(fleet, options, () => newestImage(pathsOf(command), fleet.redis)),
+      ),
   );
 
   node

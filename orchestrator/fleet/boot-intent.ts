@@ -51,6 +51,9 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
 function image(wanted: string | null, c: IntentContext, reason: string): BootIntent {
   const version = wanted ?? c.defaultImage;
   return version === null
-    ? { kind: 'refuse', reason: 'no image is published; bootwave image build' }
+    ? {
+        kind: 'refuse',
+        reason: 'no image is published, or all are withdrawn; bootwave image list, bootwave image withdrawn',
+      }
     : { kind: 'image', version, reason };
 }

@@ -23,6 +23,7 @@ import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
+import { defaultImage } from './default-image.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { PublishedPcr11 } from './published.ts';
@@ -63,13 +64,13 @@ export async function up(
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
     const images = new ImageStore(paths.images);
-    const defaultImage = async () => (await images.newest())?.version ?? null;
+    const forNew = () => defaultImage(images, connection.redis);
     const published = new PublishedPcr11(paths.images);
     const pcr11 = (version: string) => published.of(version);
     let orchestrator: Orchestrating | undefined;
     const onRestart = (id: string) => orchestrator?.restarted(id);
     const { site } = options;
-    const directory = new FleetDirectory({ fleet, site, defaultImage, pcr11, bans, log, onRestart });
+    const directory = new FleetDirectory({ fleet, site, defaultImage: forNew, pcr11, bans, log, onRestart });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -157,7 +158,7 @@ export async function up(
       await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
     }
 
-    orchestrator = await orchestrate({ paths, fleet, newest: defaultImage, log, signal: stop });
+    orchestrator = await orchestrate({ paths, fleet, newest: forNew, log, signal: stop });
     bans.onBan((fresh) => {
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });

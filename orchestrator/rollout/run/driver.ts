@@ -18,6 +18,7 @@ import { Lease } from './lease.ts';
 import { followReturns } from './returns.ts';
 import { type ImageFacts, readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
+import { withdraw } from './withdrawn.ts';
 import { writeStep } from './write.ts';
 
 /** States in which time and nodes move a rollout; in the others only a person does. */
@@ -204,7 +205,15 @@ export class Driver {
   async #remember(node: string, refused: Status['refused']): Promise<void> {
     const { redis } = this.#options;
     for (const { version, reason } of refused) {
-      await redis.hsetnx(ROLLOUT_KEYS.refusers(version), node, reason).catch(() => {});
+      try {
+        if ((await redis.hexists(ROLLOUT_KEYS.refusers(version), node)) === 1) continue;
+        // First, so that a crash in between is made up for when the node says it again.
+        const why = `node ${node} refuses it: ${reason}`;
+        await withdraw(redis, version, why, { actor: 'rollout', at: Date.now() });
+        await redis.hsetnx(ROLLOUT_KEYS.refusers(version), node, reason);
+      } catch {
+        // Redis is away; the node repeats it with every report.
+      }
     }
   }
 }

@@ -24,6 +24,8 @@ export const ROLLOUT_KEYS = {
   driver: (id: string) => at('rollout', id, 'driver'),
   /** Hash: node id -> why it refuses this version, by its own word. */
   refusers: (version: string) => at('rollouts', 'refusers', version),
+  /** Hash: image version -> why new hardware is not given it. */
+  withdrawn: at('images', 'withdrawn'),
   /** Set of `<node id> <version>`: forgiven, and the node has not been told. */
   pardons: at('rollouts', 'pardons'),
   /** The fleet's release floor, a record. */

@@ -9,6 +9,7 @@ import { readPardons } from './forgive.ts';
 import { type Issued, issue, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
+import { verdictOf } from './withdrawn.ts';
 
 export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
 
@@ -35,10 +36,14 @@ export async function writeStep(
 ): Promise<Written> {
   const { id } = base.setup;
   const orders = await issueAll(redis, step.commands, images, at);
+  const verdict = await verdictOf(redis, base, step, at);
   const done = await commit(redis, {
     records: [...recordsOf(base, step), ...orders.records],
-    ops: opsOf(base, step),
-    audit: step.notes.map((note) => auditLine(auditOf(id, note, at))),
+    ops: [...opsOf(base, step), ...(verdict === null ? [] : [verdict.op])],
+    audit: [
+      ...step.notes.map((note) => auditLine(auditOf(id, note, at))),
+      ...(verdict === null ? [] : [verdict.audit]),
+    ],
     outbox: [
       ...orders.commands.map((command) => ({
         topic: command.kind === 'gate' ? TOPICS.gate : TOPICS.act,
