@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
 import { makeHostKey } from '../../../../image/agent/host-key.ts';
 import { compareVersions } from '../../../../image/build/version.ts';
 import { orderKeyId } from '../../../../keys/order.ts';
@@ -67,6 +68,8 @@ export type Bench = {
   more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
   orchestrator(times?: Partial<RolloutTimes>): { stop(): Promise<void> };
+  /** Cuts what orchestrators ask of these nodes from now on; nobody: the network is whole again. */
+  cut(nodes: readonly SimNode[]): void;
   /** Plans, records and starts. @returns its id */
   start(spec?: Record<string, unknown>): Promise<string>;
   state(id: string): Promise<RolloutState>;
@@ -101,6 +104,7 @@ export async function benchFor(
     await Promise.all(sims.map((part) => part.close()));
   });
   const state = (id: string) => readState(redis, id);
+  let lost = new Set<string>();
   return {
     redis,
     root: paths.root,
@@ -116,6 +120,9 @@ export async function benchFor(
       sims.push(part);
       return part.nodes;
     },
+    cut(nodes) {
+      lost = new Set(nodes.map(({ id }) => id));
+    },
     orchestrator(times = {}) {
       const end = new AbortController();
       const pool = new LinkPool({
@@ -127,7 +134,15 @@ export async function benchFor(
       const running = startRollouts({
         redis,
         fleet,
-        pool,
+        pool: {
+          request: async (node, ...rest) => {
+            if (lost.has(node))
+              throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'the network is cut' });
+            return pool.request(node, ...rest);
+          },
+          drop: (node) => pool.drop(node),
+          helloOf: (node) => pool.helloOf(node),
+        },
         orderKey: privateKey,
         log: silent,
         signal: end.signal,
