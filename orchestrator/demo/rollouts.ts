@@ -43,24 +43,20 @@ export type Stage = { lab: Lab; paths: DataPaths; fleet: Fleet; view: View; sign
 /** @param names of UEFI nodes that are healthy members */
 export async function rolloutsAct(stage: Stage, names: readonly string[]): Promise<void> {
   const { view } = stage;
+  const [canary = ''] = names;
   view.print(
     '\nNow the core team: the UEFI nodes get the image onto their disks, and new images are rolled out.\n',
   );
   for (const name of names) await ask(stage, name);
   for (const name of names) await installed(stage, name);
-  view.say(`Publishing ${GOOD}, a good image, and rolling it out: ${names[0]} first, then the rest.`);
+  view.say(`Publishing ${GOOD}, a good image, and rolling it out: ${canary} first, then the rest.`);
   await publish(stage.paths, GOOD, null);
-  await expectRollout(stage, GOOD, 'done', 'every node runs it');
+  await expectRollout(stage, GOOD, canary, 'done', 'every node runs it');
 
   const failure: Failure = 'panic';
   view.say(`Publishing ${BAD}, which panics at its start, and rolling it out the same way.`);
   await publish(stage.paths, BAD, failure);
-  await expectRollout(
-    stage,
-    BAD,
-    'failed',
-    `it stopped at ${names[0]}, which went back to ${GOOD} by itself`,
-  );
+  await expectRollout(stage, BAD, 'failed', `it stopped at ${canary}, which went back to ${GOOD} by itself`);
   for (const name of names) {
     const { observed } = await until(stage, name, (node) => node.state === 'healthy');
     if (observed.image !== GOOD) throw failed(`${name} runs ${observed.image} and not ${GOOD}`);
@@ -105,11 +101,12 @@ async function until(
 async function expectRollout(
   stage: Stage,
   image: string,
+  canary: string,
   end: RolloutStatus,
   meaning: string,
 ): Promise<void> {
   const { view } = stage;
-  const id = await start(stage, image);
+  const id = await start(stage, image, canary);
   const { rollout } = await follow(stage, id);
   view.bars([]);
   if (rollout.state !== end)
@@ -117,14 +114,13 @@ async function expectRollout(
   view.say(`The rollout of ${image} ended as '${rollout.state}': ${meaning}.`);
 }
 
-async function start({ fleet, paths }: Stage, image: string): Promise<string> {
+async function start({ fleet, paths }: Stage, image: string, canary: string): Promise<string> {
   const checked = checkSpec({
     image,
     nodes: { all: true },
     netboot: 'skip',
-    order: 'name',
     waves: [
-      { name: 'canary', take: 1 },
+      { name: 'canary', select: { names: [canary] } },
       { name: 'rest', take: 'rest' },
     ],
     limits: { site: '100%' },

@@ -22,9 +22,8 @@ let rack: Rack;
 
 const WAVES = {
   nodes: { all: true },
-  order: 'name',
   waves: [
-    { name: 'canary', take: 1 },
+    { name: 'canary', select: { names: ['canary'] } },
     { name: 'rest', take: 'rest' },
   ],
 };
