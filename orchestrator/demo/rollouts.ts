@@ -56,7 +56,13 @@ export async function rolloutsAct(stage: Stage, names: readonly string[]): Promi
   const failure: Failure = 'panic';
   view.say(`Publishing ${BAD}, which panics at its start, and rolling it out the same way.`);
   await publish(stage.paths, BAD, failure);
-  await expectRollout(stage, BAD, 'failed', `it stopped at ${canary}, which went back to ${GOOD} by itself`);
+  await expectRollout(
+    stage,
+    BAD,
+    canary,
+    'failed',
+    `it stopped at ${canary}, which went back to ${GOOD} by itself`,
+  );
   for (const name of names) {
     const { observed } = await until(stage, name, (node) => node.state === 'healthy');
     if (observed.image !== GOOD) throw failed(`${name} runs ${observed.image} and not ${GOOD}`);
