@@ -157,17 +157,17 @@ test.serial(
 test.serial(
   'a node that is retired in the middle of its wave is let go, and the others are not held up',
   async (t) => {
-    const faults: Faults = (n, version) => (n === 1 && version === '2.0' ? 'slow' : null);
+    const faults: Faults = (n, version) => (n === 1 && version === '2.0' ? 'hang' : null);
     const { bench, rollout, start, name } = await operatorOf(t, { count: 3, faults });
     bench.orchestrator();
     const id = await start({ waves: [{}] });
-    const { id: slow } = bench.nodes[1]!;
-    await bench.until(id, (state) => state.nodes.get(slow)?.state === 'staging');
+    const { id: hung } = bench.nodes[1]!;
+    await bench.until(id, (state) => state.nodes.get(hung)?.state === 'activating');
     const leaver = await name(1);
-    await bench.fleet.retire(slow, 'sold', { actor: 'operator:ann', at: Date.now() });
+    await bench.fleet.retire(hung, 'sold', { actor: 'operator:ann', at: Date.now() });
     const end = await bench.until(id, hasEnded);
     t.like(end.rollout, { state: 'done', gone: 1, failures: 0 });
-    t.like(end.nodes.get(slow), { state: 'skipped', why: 'it is retired', slot: false });
+    t.like(end.nodes.get(hung), { state: 'skipped', why: 'it is retired', slot: false });
     t.deepEqual(
       [0, 2].map((n) => bench.nodes[n]!.running),
       ['2.0', '2.0'],

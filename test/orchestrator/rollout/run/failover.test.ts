@@ -1,6 +1,7 @@
 /** A Redis that failed over and lost what was acknowledged last: the nodes' own reports decide what was done. */
 import test from 'ava';
 import type { Redis } from 'ioredis';
+import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
 import { benchFor, hasEnded, SPEC, twice } from './support.ts';
 
 /** All that is stored, at one instant: a replica is behind, never torn. */
@@ -23,21 +24,32 @@ async function restore(redis: Redis, saved: readonly Buffer[]): Promise<void> {
 test.serial('what was done and forgotten is not done again, and the rollout comes to its end', async (t) => {
   const bench = await benchFor(t, { count: 12 });
   bench.orchestrator();
-  // Nothing starts until those that are silent had their time: most of what this test takes.
-  const timeouts = { ...SPEC.timeouts, silent: '8s' };
-  const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }], timeouts });
-  const early = await bench.until(id, ({ waves }) => waves[0]?.state === 'done');
-  const saved = await snapshot(bench.redis);
+  const gates = [{ kind: 'pcr11' }, { kind: 'manual' }];
+  const id = await bench.start({
+    waves: [{ name: 'canary', take: 2, gates }, { take: 4, gates }, { take: 'rest' }],
+    // Nothing starts until those that are silent had their time: most of what this test takes.
+    timeouts: { ...SPEC.timeouts, silent: '8s' },
+  });
+  const gated = (wave: number) => bench.until(id, ({ waves }) => waves[wave]?.state === 'gated');
+  const approve = (wave: number) => operate(bench.redis, id, { type: 'approve', by: 'operator:bob', wave });
+  const early = await gated(0);
   t.is(early.rollout.term, 0);
-  const later = await bench.until(id, ({ waves }) => (waves[1]?.counts.done ?? 0) > 0);
+  const saved = await snapshot(bench.redis);
+  await approve(0);
+  const later = await gated(1);
   const epochs = new Map([...later.nodes.values()].map(({ node, epoch }) => [node, epoch]));
+
   await restore(bench.redis, saved);
   // Their certificates are unknown to what was restored: real nodes see that at their next heartbeat and enrol again.
-  for (const node of bench.nodes) if (node.up) await node.announce();
+  for (const node of bench.nodes) await node.announce();
+  const noticed = await bench.until(id, ({ rollout }) => rollout.term > 0);
+  t.is(noticed.waves[0]?.state, 'gated', 'the approval is lost, and said again');
+  await approve(0);
+  await gated(1);
+  await approve(1);
 
   const end = await bench.until(id, hasEnded);
   t.is(end.rollout.state, 'done', end.rollout.why);
-  t.true(end.rollout.term > 0, 'it was noticed');
   t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
   t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
   for (const { node, epoch } of end.nodes.values()) t.true(epoch >= (epochs.get(node) ?? 0), node);
