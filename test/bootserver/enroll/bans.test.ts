@@ -95,7 +95,11 @@ for (const [what, of] of ways) {
     await cut;
     const error = await t.throwsAsync(bad.beat(), { instanceOf: ServerRefused });
     t.like(error, { code: 'CERTIFICATE_BANNED', what: 'this certificate is banned: stolen' });
-    t.like(server.directory.refusals.at(-1), { code: 'CERTIFICATE_BANNED', from: '127.0.0.1', id: 'tpm-bad' });
+    t.like(server.directory.refusals.at(-1), {
+      code: 'CERTIFICATE_BANNED',
+      from: '127.0.0.1',
+      id: 'tpm-bad',
+    });
     await good.beat();
     t.false(kept.destroyed);
     t.is(server.directory.heartbeats.filter(({ id }) => id === 'tpm-bad').length, 1);
