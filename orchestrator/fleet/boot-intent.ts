@@ -53,7 +53,7 @@ function image(wanted: string | null, c: IntentContext, reason: string): BootInt
   return version === null
     ? {
         kind: 'refuse',
-        reason: 'no image is published, or all are withdrawn; bootwave image list, bootwave image withdrawn',
+        reason: 'no image is published, or all are withdrawn; bootwave image build, bootwave image withdrawn',
       }
     : { kind: 'image', version, reason };
 }
