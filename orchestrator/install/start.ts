@@ -25,6 +25,8 @@ export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 30
 const AT_ONCE = 16;
 /** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
 const SHARE = 1 / 20;
+/** Milliseconds: so that a machine which is slow for a moment does not put off an installation for minutes. */
+const LONGEST_PAUSE = 15_000;
 
 const isRefusal = (error: unknown) => error instanceof NodeRefusal;
 
@@ -93,7 +95,7 @@ export async function startInstalls(
     } catch (error) {
       if (!signal.aborted) log.warn({ reason: messageOf(error) }, 'the installer waits for Redis');
     }
-    const pause = Math.max(times.look, (performance.now() - began) / SHARE);
+    const pause = Math.max(times.look, Math.min((performance.now() - began) / SHARE, LONGEST_PAUSE));
     await sleep(pause, undefined, { signal }).catch(() => {});
   }
   await Promise.allSettled(busy.values());

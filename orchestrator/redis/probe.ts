@@ -23,6 +23,8 @@ export async function probe(socket: string): Promise<Probe> {
   try {
     await redis.connect();
     const info = await redis.info('server');
+    // Redis answers INFO and CONFIG while it still loads its files, and may yet end over them.
+    if (/^loading:1/m.test(await redis.info('persistence'))) return { state: 'loading' };
     const [, dir = ''] = (await redis.config('GET', 'dir')) as string[];
     return { state: 'ready', pid: Number(/process_id:(\d+)/.exec(info)?.[1] ?? 0), dir };
   } catch (error) {
