@@ -49,7 +49,7 @@ export async function startService(
     options.env ?? process.env,
   );
   await writeService(serviceFile(folder, name), { process: started.id });
-  const end = performance.now() + (options.timeout ?? 30_000);
+  const end = performance.now() + (options.timeout ?? 180_000);
   while (options.ready !== undefined) {
     const alive = isAlive(started.id);
     if (alive && (await options.ready(started.id))) break;
