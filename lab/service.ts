@@ -18,7 +18,7 @@ export type ServiceOptions = {
   env?: NodeJS.ProcessEnv;
   /** Asked until it says yes; without it a started service counts as ready. */
   ready?: (id: ProcessId) => Promise<boolean>;
-  /** Milliseconds for getting ready; 30,000 by default. */
+  /** Milliseconds for getting ready; 180,000 by default. */
   timeout?: number;
   signal?: AbortSignal;
 };
