@@ -1,16 +1,15 @@
-import { userInfo } from 'node:os';
 import type { By } from '../fleet/fleet.ts';
+import { hostActor } from '../operators/identify.ts';
+import type { Identity } from '../operators/judge.ts';
 
-/** Who types this: the person behind sudo where there is one. */
-export function operator(): By {
-  const name = process.env.SUDO_USER ?? safeUser();
-  return { actor: `operator:${name}`, at: Date.now() };
+let current: Identity | null = null;
+
+/** From here on, this process acts for them. */
+export function actAs(identity: Identity): void {
+  current = identity;
 }
 
-function safeUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return String(process.getuid?.() ?? 'unknown');
-  }
+/** Who types this: as authorised, else whoever runs this process. */
+export function operator(): By {
+  return { actor: current?.actor ?? hostActor(), at: Date.now() };
 }

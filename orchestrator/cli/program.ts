@@ -8,17 +8,19 @@ import { register as image } from './image.ts';
 import { register as keys } from './keys.ts';
 import { register as lab } from './lab.ts';
 import { register as node } from './node.ts';
+import { register as operators } from './operators.ts';
 import { register as rollout } from './rollout.ts';
 import { register as site } from './site.ts';
 import { register as up } from './up.ts';
 
 /** The feature list: one file per group of commands, in the order a new user needs them. */
-const groups = [keys, image, up, site, node, ban, config, rollout, audit, doctor, lab, demo];
+const groups = [keys, operators, image, up, site, node, ban, config, rollout, audit, doctor, lab, demo];
 
 export function program(): Command {
   const bootwave = new Command('bootwave')
     .description('From power-on to a trusted, running member of a fleet')
     .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
+    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)')
     .showHelpAfterError()
     .exitOverride();
   for (const register of groups) register(bootwave);

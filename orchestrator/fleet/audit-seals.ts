@@ -1,7 +1,6 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { syncFolder } from '../../base/files.ts';
+import { appendLine, readLines } from '../../base/append-line.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { GENESIS } from './audit-chain.ts';
 
@@ -41,13 +40,7 @@ export class SealFile {
   }
 
   async read(): Promise<Sealed> {
-    const text = await readFile(this.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
-      throw error;
-    });
-    const lines = text.split('\n');
-    // What follows the last line end is a line that a crash cut short: it was never acknowledged.
-    lines.pop();
+    const lines = await readLines(this.path);
     const all: Seal[] = [];
     let unreadable: number | null = null;
     for (const [i, line] of lines.entries()) {
@@ -62,17 +55,7 @@ export class SealFile {
   }
 
   async append(seal: Seal): Promise<void> {
-    const folder = dirname(this.path);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const file = await open(this.path, 'a', 0o600);
-    try {
-      // The line end before it closes a line that a crash cut short; an empty line means nothing.
-      await file.appendFile(`\n${JSON.stringify(seal)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await syncFolder(folder);
+    await appendLine(this.path, JSON.stringify(seal));
   }
 }
 

@@ -11,7 +11,7 @@ import { allPages, commandsOf, REPOSITORY, words } from './pages.ts';
 const pages = await allPages();
 
 /** Programs of Debian that the pages use; anything else in a sh block is a mistake or belongs here. */
-const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'set', '.'];
+const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'set', 'export', '.'];
 /** Long options in running text that are not Bootwave's. */
 const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit'];
 

@@ -1,0 +1,131 @@
+import { type KeyObject, sign, verify, type X509Certificate } from 'node:crypto';
+import { BootwaveError } from '../base/error.ts';
+import { type Authority, spkiOf } from './authority.ts';
+import type { Certificate } from './certificate.ts';
+
+export const ROLES = ['admin', 'core', 'site-admin', 'viewer'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What a certificate says of its holder. */
+export type OperatorClaim = {
+  name: string;
+  role: Role;
+  /** Of a site admin, at least one; empty for everybody else. */
+  sites: readonly string[];
+};
+
+/**
+ * URIs of a certificate. The first is its SPIFFE ID; an X.509-SVID has only one of that scheme (X509-SVID, 2), so role
+ * and sites take another.
+ */
+const OPERATOR_URI = 'spiffe://bootwave/operator/';
+const ROLE_URI = 'bootwave:role:';
+const SITE_URI = 'bootwave:site:';
+
+/** A DNS label (RFC 1123 2.1): nothing in it could end a URI or a line of the audit. */
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+/** id-kp-clientAuth (RFC 5280 4.2.1.12). */
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+
+/** @throws BootwaveError `OPERATOR_INVALID` for a claim that no certificate may make */
+export function checkClaim({ name, role, sites }: OperatorClaim): void {
+  const wrong = (what: string, next: string) =>
+    new BootwaveError({ code: 'OPERATOR_INVALID', what, unchanged: 'no certificate was made', next });
+  for (const label of [name, ...sites]) {
+    if (!LABEL.test(label))
+      throw wrong(`'${label}' cannot be a name`, 'use 1 to 63 lower-case letters, digits and dashes');
+  }
+  if ((role === 'site-admin') !== sites.length > 0)
+    throw wrong(
+      'a site admin has sites, and nobody else',
+      'give --site with --role site-admin, and only there',
+    );
+}
+
+/** @throws BootwaveError `OPERATOR_INVALID` */
+export function issueOperator(
+  operators: Authority,
+  claim: OperatorClaim,
+  key: KeyObject,
+  notBefore: Date,
+  notAfter: Date,
+): Certificate {
+  checkClaim(claim);
+  return operators.issue({
+    spki: spkiOf(key),
+    commonName: claim.name,
+    uris: [
+      `${OPERATOR_URI}${claim.name}`,
+      `${ROLE_URI}${claim.role}`,
+      ...claim.sites.map((site) => `${SITE_URI}${site}`),
+    ],
+    usage: 'client',
+    notBefore,
+    notAfter,
+  });
+}
+
+/**
+ * What a certificate says of its holder, when it is one that the *operators* CA gave and that is in date. Whether
+ * it was revoked is the register's to say; whether its holder has the key, `isProven`'s.
+ * @param now milliseconds since the epoch
+ * @throws BootwaveError `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`
+ */
+export function readOperator(
+  certificate: X509Certificate,
+  operatorsCa: X509Certificate,
+  now: number,
+): OperatorClaim & { serial: string } {
+  if (!certificate.checkIssued(operatorsCa) || !certificate.verify(operatorsCa.publicKey))
+    throw refusal('OPERATOR_FOREIGN', 'the certificate was not issued by the operators CA of this fleet');
+  for (const one of [certificate, operatorsCa]) {
+    if (now < one.validFromDate.getTime() || now >= one.validToDate.getTime()) {
+      const days = `${one.validFromDate.toISOString()} to ${one.validToDate.toISOString()}`;
+      throw refusal('OPERATOR_EXPIRED', `the certificate is valid only from ${days}`);
+    }
+  }
+  const claim = claimOf(certificate.subjectAltName ?? '');
+  if (certificate.ca || !certificate.keyUsage?.includes(CLIENT_AUTH) || claim === null)
+    throw refusal('OPERATOR_USAGE', 'the certificate is not that of an operator');
+  return { ...claim, serial: certificate.serialNumber.toLowerCase() };
+}
+
+/** Node writes names that hold anything unusual in quotes: those fit nothing here. */
+function claimOf(altNames: string): OperatorClaim | null {
+  const uris = altNames.split(', ').map((text) => (text.startsWith('URI:') ? text.slice(4) : ''));
+  const after = (start: string) =>
+    uris.filter((uri) => uri.startsWith(start)).map((uri) => uri.slice(start.length));
+  const [name = '', ...names] = after(OPERATOR_URI);
+  const [role, ...roles] = after(ROLE_URI);
+  const sites = after(SITE_URI);
+  const known = ROLES.find((one) => one === role);
+  if (known === undefined || uris.length !== 2 + sites.length || names.length + roles.length > 0) return null;
+  if (![name, ...sites].every((label) => LABEL.test(label))) return null;
+  if ((known === 'site-admin') !== sites.length > 0) return null;
+  return { name, role: known, sites };
+}
+
+/** What is signed begins with a text of its own, so that no signature made for another purpose can pass for it. */
+const PROOF = 'bootwave operator proof 1\0';
+
+/** Signs a nonce of 32 bytes that whoever asks has just made. */
+export function prove(key: KeyObject, nonce: Uint8Array): Buffer {
+  return sign('sha256', proofOf(nonce), key);
+}
+
+export function isProven(certificate: X509Certificate, nonce: Uint8Array, proof: Uint8Array): boolean {
+  return verify('sha256', proofOf(nonce), certificate.publicKey, proof);
+}
+
+function proofOf(nonce: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(PROOF), nonce]);
+}
+
+function refusal(code: string, what: string): BootwaveError {
+  return new BootwaveError({
+    code,
+    what,
+    unchanged: 'nothing was changed',
+    next: "ask an admin for a certificate: 'bootwave operator add'",
+  });
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { appendLine, readLines } from '../../base/append-line.ts';
+import { BootwaveError } from '../../base/error.ts';
+import { ROLES } from '../../keys/operator.ts';
+
+const issuedSchema = z.object({
+  serial: z.string(),
+  name: z.string(),
+  role: z.enum(ROLES),
+  sites: z.array(z.string()),
+  /** Milliseconds since the epoch. */
+  notBefore: z.number(),
+  notAfter: z.number(),
+});
+export type Issued = z.infer<typeof issuedSchema>;
+const by = { by: z.string(), at: z.number() };
+const lineSchema = z.union([
+  z.object({ issued: issuedSchema, ...by }),
+  z.object({ revoked: z.string(), reason: z.string(), ...by }),
+]);
+
+export type Revocation = { by: string; at: number; reason: string };
+export type Registered = Issued & { by: string; at: number; revoked: Revocation | null };
+
+/**
+ * Every certificate that was given to an operator, and every one taken back: a file beside the keys that only grows.
+ * A certificate that is not in it is refused, so a copied CA key alone makes no operator.
+ */
+export class OperatorRegister {
+  readonly path: string;
+
+  constructor(keysFolder: string) {
+    this.path = join(keysFolder, 'operators', 'register.jsonl');
+  }
+
+  /** In the order in which they were given. @throws BootwaveError `OPERATOR_REGISTER` */
+  async list(): Promise<Registered[]> {
+    const found = new Map<string, Registered>();
+    for (const [i, text] of (await readLines(this.path)).entries()) {
+      // A line that a crash cut short was never acknowledged.
+      if (text === '' || !text.endsWith('}')) continue;
+      const line = parse(text);
+      if (line === null) throw unreadable(this.path, i + 1);
+      if ('issued' in line) {
+        const { issued, ...rest } = line;
+        if (!found.has(issued.serial)) found.set(issued.serial, { ...issued, ...rest, revoked: null });
+        continue;
+      }
+      const { revoked: serial, ...revocation } = line;
+      const one = found.get(serial);
+      if (one !== undefined) one.revoked ??= revocation;
+    }
+    return [...found.values()];
+  }
+
+  async add(issued: Issued, who: { actor: string; at: number }): Promise<void> {
+    const line = { issued: issuedSchema.parse(issued), by: who.actor, at: who.at };
+    await appendLine(this.path, JSON.stringify(line));
+  }
+
+  async revoke(serial: string, revocation: Revocation): Promise<void> {
+    await appendLine(this.path, JSON.stringify({ revoked: serial, ...revocation }));
+  }
+}
+
+function parse(text: string): z.infer<typeof lineSchema> | null {
+  try {
+    return lineSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+function unreadable(path: string, line: number): BootwaveError {
+  return new BootwaveError({
+    code: 'OPERATOR_REGISTER',
+    what: `line ${line} of ${path} cannot be read, so nobody knows who was revoked`,
+    unchanged: 'nothing was changed',
+    next: 'restore the file from the newest backup of the keys',
+  });
+}
