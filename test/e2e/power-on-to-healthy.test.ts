@@ -26,7 +26,6 @@ const by = { actor: 'test', at: Date.now() };
 let rack: Rack;
 let scratch: string;
 let http: Console;
-let pxe: Console;
 let httpWords: string[];
 let firstAddress: string;
 
@@ -57,7 +56,6 @@ test.serial(
     await rack.lab.powerOn(HTTP);
     await rack.lab.powerOn(PXE);
     http = await rack.lab.console(HTTP);
-    pxe = await rack.lab.console(PXE);
     await rack.state(http, 'secure-boot-enrolling');
     httpWords = await rack.words(http);
     const record = await rack.until(HTTP, (node) => node.state === 'pending');
@@ -103,9 +101,8 @@ test.serial('other words do not approve; the four words on its console do', asyn
 });
 
 test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healthy', async (t) => {
-  const words = await rack.words(pxe);
-  const pending = await rack.until(PXE, (node) => node.state === 'pending');
-  t.deepEqual(pending.words, words);
+  const pending = await rack.sameWords(PXE);
+  const { words } = pending;
   t.is(pending.observed.secureBoot, 'on');
   await t.throwsAsync(
     rack.fleet((fleet) => fleet.approve(pending.id, words, by, 'first')),

@@ -73,6 +73,19 @@ export class Rack {
     return words.split(' ');
   }
 
+  /** Both sides show the same words now: a node whose server restarted has enrolled again, and shows new ones. */
+  async sameWords(node: string): Promise<NodeRecord> {
+    const end = performance.now() + BOOT;
+    for (;;) {
+      const shown = (await this.lab.consoleLog(node)).match(/^bootwave: words [a-z ]+$/gm)?.at(-1);
+      const record = await this.record(node).catch(() => undefined);
+      if (record?.state === 'pending' && shown === `bootwave: words ${record.words.join(' ')}`) return record;
+      if (performance.now() > end)
+        throw new Error(`${node} shows '${shown}', the fleet ${record?.words.join(' ')}`);
+      await sleep(500);
+    }
+  }
+
   state(console: Console, state: string): Promise<RegExpExecArray> {
     return console.waitFor(new RegExp(`^bootwave: state ${state}$`, 'm'), { timeout: BOOT });
   }
