@@ -62,7 +62,7 @@ test('a boot server that runs for months makes itself a new certificate in time,
   t.is(await serialSeen(server.port, root), before);
   now += 2 * DAY;
   while (made === 0) await sleep(5);
-  await sleep(20);
-  t.not(await serialSeen(server.port, root), before);
+  // The timer and the making of a key take as long as they take; ava's own limit ends a test that waits in vain.
+  while ((await serialSeen(server.port, root)) === before) await sleep(20);
   t.is(made, 1);
 });
