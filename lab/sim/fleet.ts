@@ -2,6 +2,7 @@
  * Many simulated nodes in one process, each with an address, an SSH server and keys of its own. They enter the fleet's
  * records through a NodeDirectory, as the boot server enters real ones.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../base/log.ts';
 import type { HostKey } from '../../image/agent/host-key.ts';
 import type { OrderPublicKeys } from '../../keys/order.ts';
@@ -87,10 +88,8 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
       ...(server.hostKey === undefined ? {} : { hostKey: server.hostKey }),
       onUp: async (node) => {
         server.up(node.hostKey.file, node.handlers);
-        await enrolSim(directory, node, https).catch((error: unknown) => {
-          // The lab is closing, or Redis is away: a real node would try again.
-          if (!signal.aborted) return retry(directory, node, https, error);
-        });
+        // The lab is closing, or Redis is away.
+        await enrolSim(directory, node, https).catch(() => retry(directory, node, https, signal));
       },
       onDown: (_node, how) => server.down(how),
     });
@@ -111,24 +110,22 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
   };
 }
 
+/** Until it is on record or the boot is over: a real node does not give up either. */
 async function retry(
   directory: FleetDirectory,
   node: SimNode,
   https: SimHttps | null,
-  last: unknown,
+  signal: AbortSignal,
 ): Promise<void> {
   const { bootId } = node;
-  for (let attempt = 0; attempt < 40 && node.bootId === bootId; attempt += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 250));
-    if (
-      await enrolSim(directory, node, https).then(
-        () => true,
-        () => false,
-      )
-    )
-      return;
+  let on = false;
+  while (!on && node.bootId === bootId && !signal.aborted) {
+    await sleep(250, undefined, { signal, ref: false }).catch(() => {});
+    on = await enrolSim(directory, node, https).then(
+      () => true,
+      () => false,
+    );
   }
-  throw last;
 }
 
 /** Up for the first time, and approved by its four words. */

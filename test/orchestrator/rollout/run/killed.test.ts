@@ -1,34 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import test, { type ExecutionContext } from 'ava';
-import { type Bench, benchFor, hasEnded, redisPid, twice } from './support.ts';
-
-const PROGRAM = fileURLToPath(new URL('./orchestrator.ts', import.meta.url));
-
-/** An orchestrator in a process of its own, ready when this resolves. */
-async function orchestratorProcess(t: ExecutionContext, bench: Bench): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', PROGRAM], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  // Awaited: while it lives, the last one to close the embedded Redis is not the last.
-  t.teardown(() => kill(child));
-  const orderKey = bench.orderKey.export({ type: 'pkcs8', format: 'pem' });
-  child.stdin?.end(
-    JSON.stringify({ root: bench.root, port: String(bench.sim.port), clientKey: bench.clientKey, orderKey }),
-  );
-  await new Promise<void>((resolve, reject) => {
-    child.stdout?.once('data', () => resolve());
-    child.once('exit', (code) => reject(new Error(`the orchestrator ended with ${code}`)));
-  });
-  return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
-  await gone;
-}
+import test from 'ava';
+import { kill, orchestratorProcess } from './process.ts';
+import { benchFor, hasEnded, redisPid, twice } from './support.ts';
 
 test.serial(
   'orchestrators killed one after the other: the next one carries on, and no effect happens twice',

@@ -78,7 +78,14 @@ export type Bench = {
 
 export async function benchFor(
   t: ExecutionContext,
-  options: { count: number; faults?: Faults; sites?: string[]; sim?: Partial<SimTimes> },
+  options: {
+    count: number;
+    faults?: Faults;
+    sites?: string[];
+    sim?: Partial<SimTimes>;
+    /** See SimFleetOptions. */
+    https?: { keys: string; every: number };
+  },
 ): Promise<Bench> {
   const { redis, paths } = await redisFor(t);
   const fleet = new Fleet(redis);
@@ -95,6 +102,7 @@ export async function benchFor(
     orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
     ...(options.sim === undefined ? {} : { times: options.sim }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
+    ...(options.https === undefined ? {} : { https: options.https }),
     signal: stop.signal,
   };
   const sims = [await startSimFleet({ ...common, count: options.count })];
