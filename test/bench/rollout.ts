@@ -20,11 +20,12 @@ const SPEC = {
   gates: [{ kind: 'pcr11' }],
 };
 
+const PEERS = [ansible, pdsh];
+
 const seconds = (ms: number) => (ms / 1000).toFixed(1);
 
-/** Milliseconds from its start to its end. */
-async function rollOut(bed: Bed, spec: Record<string, unknown>): Promise<number> {
-  const id = await bed.plan(spec);
+/** Milliseconds from the start of a planned rollout to its end. */
+async function rollOut(bed: Bed, id: string): Promise<number> {
   const started = performance.now();
   await bed.go(id);
   const { state, why } = await bed.until(id, ({ endedAt }) => endedAt !== null);
@@ -53,10 +54,8 @@ async function measured(bed: Bed, orchestrator: ChildProcess, nodes: number): Pr
     sim: (await bed.sim.facts()).cpu,
   });
   const before = await look();
-  const wall = await rollOut(bed, {
-    ...SPEC,
-    waves: [{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }],
-  });
+  const waves = [{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }];
+  const wall = await rollOut(bed, await bed.plan({ ...SPEC, waves }));
   const after = await look();
   const cpu = (a: number, b: number) => `${((b - a) / nodes).toFixed(1)} ms CPU`;
   console.log(
@@ -112,30 +111,37 @@ async function againstPeers(): Promise<void> {
     });
     try {
       console.log(
-        `${SSHDS} sshds, each a process with an address of its own, ${FORKS} nodes at a time. Ours: order, stage, activate, restart (a new connection) and a healthy report; theirs: three commands that do nothing, no restart`,
+        `${SSHDS} sshds, each a process with an address of its own, ${FORKS} nodes at a time; connections open ahead or not`,
       );
-      const took = {
-        open: [] as number[],
-        cold: [] as number[],
-        Ansible: [] as number[],
-        pdsh: [] as number[],
-      };
+      console.log('  theirs: three commands that do nothing, on every node');
+      console.log('  ours, config: order and check, order and apply, two reports; no restart');
+      console.log(
+        '  ours, image: order and stage, order and activate, restart with a new connection, two reports',
+      );
       const { namespace } = sshds;
-      const ours = () =>
-        rollOut(bed, { ...SPEC, waves: [{ take: 'rest' }], limits: { whole: FORKS, site: '100%' } });
+      const spec = { ...SPEC, waves: [{ take: 'rest' }], limits: { whole: FORKS, site: '100%' } };
+      const image = async () => rollOut(bed, await bed.plan(spec));
+      const config = async () => rollOut(bed, await bed.planConfig(spec));
+      const ours = [
+        ['config-open', 'open', config],
+        ['config-cold', 'cold', config],
+        ['image-open', 'open', image],
+        ['image-cold', 'cold', image],
+      ] as const;
+      const took = new Map<string, number[]>();
+      const note = (name: string, ms: number) => took.set(name, [...(took.get(name) ?? []), ms]);
       for (let round = 0; round < ROUNDS; round += 1) {
-        for (const kind of ['open', 'cold'] as const)
-          took[kind].push(await withOrchestrator(bed, kind, { namespace }, ours));
-        for (const peer of [ansible, pdsh])
-          took[peer.name as 'Ansible' | 'pdsh'].push(await peer.measure(sshds, FORKS));
-        const last = Object.entries(took).map(([name, times]) => `${name} ${seconds(times.at(-1) ?? 0)} s`);
+        for (const [name, kind, work] of ours)
+          note(name, await withOrchestrator(bed, kind, { namespace }, work));
+        for (const peer of PEERS) note(peer.name, await peer.measure(sshds, FORKS));
+        const last = [...took].map(([name, times]) => `${name} ${seconds(times.at(-1) ?? 0)} s`);
         console.log(`  ${last.join(', ')}, ${load()}`);
       }
-      for (const peer of ['Ansible', 'pdsh'] as const) {
-        for (const kind of ['open', 'cold'] as const) {
-          const [a, b] = [median(took[kind]), median(took[peer])];
+      const of = (name: string) => median(took.get(name) ?? []);
+      for (const { name: peer } of PEERS) {
+        for (const [name] of ours) {
           console.log(
-            `bench rollout-sshd-${kind} ${seconds(a)} s vs ${peer} ${seconds(b)} s ratio ${(b / a).toFixed(2)}`,
+            `bench rollout-${name} ${seconds(of(name))} s vs ${peer} ${seconds(of(peer))} s ratio ${(of(peer) / of(name)).toFixed(2)}`,
           );
         }
       }

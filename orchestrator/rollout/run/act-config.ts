@@ -20,7 +20,8 @@ export const CONFIG_REFUSALS: readonly string[] = [
 
 /**
  * To be called when the order is delivered: the node holds the document against the digest in it.
- * @returns that it is staged; what became of an application, its next report tells
+ * @returns that it is staged; or that it was reached: what became of an application, its next report tells, which
+ * nobody has to wait for
  */
 export async function actConfig(actor: Actor, order: Order, options: Options): Promise<NodeEvent[]> {
   const { node, epoch, version, kind } = order;
@@ -31,7 +32,7 @@ export async function actConfig(actor: Actor, order: Order, options: Options): P
     { epoch, document: await documentOf(actor, version), apply },
     { ...options, timeout: SILENCE },
   );
-  return apply ? [] : [{ type: 'staged', node, epoch }];
+  return [apply ? { type: 'reachable', node } : { type: 'staged', node, epoch }];
 }
 
 /** Base64. @throws BootwaveError `LINK_ABORTED`: nothing can be sent until the records are restored */

@@ -160,6 +160,8 @@ export class Driver {
         this.#id,
         posted.map(({ key }) => key),
       );
+      // From who acts on nodes: it has just done something that the node's next report shows.
+      for (const { event } of posted) if (event.type === 'reachable') watch.soon(event.node);
       watch.look(state);
       await this.#wait(tick, signal);
     }

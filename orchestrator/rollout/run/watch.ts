@@ -47,7 +47,7 @@ export class Watch {
   readonly #seq = new Map<string, number>();
   /** Clock of the rollout at which each node was asked last. */
   readonly #asked = new Map<string, number>();
-  /** Nodes that came back while they were being asked. */
+  /** Nodes to be asked once more, because something happened while they were being asked. */
   readonly #again = new Set<string>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
@@ -101,6 +101,12 @@ export class Watch {
     return rollout.clock >= end && (this.#asked.get(node) ?? 0) < end;
   }
 
+  /** The next look asks this node, whenever it was asked last. */
+  soon(id: string): void {
+    if (this.#due.get(id) === Number.POSITIVE_INFINITY) this.#again.add(id);
+    else this.#due.set(id, 0);
+  }
+
   /** These nodes have enrolled: those that restarted are asked at once, over a new connection. Never throws. */
   async enrolled(ids: readonly string[]): Promise<void> {
     const { pool, fleet, tell } = this.#options;
@@ -111,8 +117,7 @@ export class Watch {
       if (state?.nodes.get(id)?.bootId === observed.bootId) continue;
       // A connection that looks open leads to the boot before, and failed attempts were failures to reach that one.
       if (pool.helloOf(id)?.running.bootId !== observed.bootId) pool.drop(id);
-      if (this.#due.get(id) === Number.POSITIVE_INFINITY) this.#again.add(id);
-      else this.#due.set(id, 0);
+      this.soon(id);
     }
     // An event of its own wakes the driver, which then looks.
     if (records.length > 0) tell({ type: 'tick' });

@@ -11,11 +11,12 @@ import { makeHostKey } from '../../../image/agent/host-key.ts';
 import { compareVersions } from '../../../image/build/version.ts';
 import { simPcr11 } from '../../../lab/sim/node.ts';
 import { type SimProcesses, type SimStart, startSimProcesses } from '../../../lab/sim/processes.ts';
+import { publishConfig } from '../../../orchestrator/config/store.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { makePlan } from '../../../orchestrator/rollout/plan.ts';
 import type { RolloutRecord } from '../../../orchestrator/rollout/record.ts';
-import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
+import { planNodes, publishedFor } from '../../../orchestrator/rollout/run/facts.ts';
 import { create, operate } from '../../../orchestrator/rollout/run/operate.ts';
 import { readRollout, readState } from '../../../orchestrator/rollout/run/stored.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
@@ -60,6 +61,7 @@ export class Bed {
   readonly #close: () => Promise<void>;
   readonly #orchestrators = new Set<ChildProcess>();
   #version = 0;
+  #configs = 0;
 
   private constructor(
     root: string,
@@ -148,6 +150,21 @@ export class Bed {
     const planned = makePlan(await planNodes(this.fleet, VERSIONS), checked.spec, Date.now(), FACTS);
     if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
     return create(this.fleet.redis, planned.plan, IMAGES, { author: 'operator:bench', at: Date.now() });
+  }
+
+  /** As `plan`, but of a configuration that nobody has yet: applied without a restart. */
+  async planConfig(spec: Record<string, unknown>): Promise<string> {
+    this.#configs += 1;
+    const { redis } = this.fleet;
+    const by = { actor: 'operator:bench', at: Date.now() };
+    const config = `${this.#configs}.0`;
+    await publishConfig(redis, JSON.stringify({ labels: { pool: `v${config}` } }), config, by);
+    const checked = checkSpec({ config, nodes: { all: true }, ...spec });
+    if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
+    const { facts, images } = await publishedFor(this.fleet, join(this.root, 'images'), checked.spec);
+    const planned = makePlan(await planNodes(this.fleet, []), checked.spec, Date.now(), facts);
+    if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
+    return create(redis, planned.plan, images, { author: by.actor, at: by.at });
   }
 
   async go(id: string): Promise<void> {

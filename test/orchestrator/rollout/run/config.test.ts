@@ -30,6 +30,18 @@ async function start({ fleet, redis, root }: Bench, config: string): Promise<str
   return id;
 }
 
+test.serial(
+  'what was applied is asked for at once: nobody waits for the next round of questions',
+  async (t) => {
+    const bench = await benchFor(t, { count: 4 });
+    await publishConfig(bench.redis, JSON.stringify({ labels: { pool: 'a' } }), '1.0', ANN);
+    const hour = 3600_000;
+    bench.orchestrator({ watch: { active: hour, fleet: hour } });
+    const end = await bench.until(await start(bench, '1.0'), hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+  },
+);
+
 test.serial('a good one reaches every node without a restart; a bad one is taken back', async (t) => {
   const faults: Faults = (_, version) =>
     version === '2.0' ? 'panic' : version === '3.0' ? 'unhealthy' : null;
