@@ -77,16 +77,19 @@ export function readOperator(
   now: number,
 ): OperatorClaim & { serial: string } {
   if (!certificate.checkIssued(operatorsCa) || !certificate.verify(operatorsCa.publicKey))
-    throw refusal('OPERATOR_FOREIGN', 'the certificate was not issued by the operators CA of this fleet');
+    throw operatorRefusal(
+      'OPERATOR_FOREIGN',
+      'the certificate was not issued by the operators CA of this fleet',
+    );
   for (const one of [certificate, operatorsCa]) {
     if (now < one.validFromDate.getTime() || now >= one.validToDate.getTime()) {
       const days = `${one.validFromDate.toISOString()} to ${one.validToDate.toISOString()}`;
-      throw refusal('OPERATOR_EXPIRED', `the certificate is valid only from ${days}`);
+      throw operatorRefusal('OPERATOR_EXPIRED', `the certificate is valid only from ${days}`);
     }
   }
   const claim = claimOf(certificate.subjectAltName ?? '');
   if (certificate.ca || !certificate.keyUsage?.includes(CLIENT_AUTH) || claim === null)
-    throw refusal('OPERATOR_USAGE', 'the certificate is not that of an operator');
+    throw operatorRefusal('OPERATOR_USAGE', 'the certificate is not that of an operator');
   return { ...claim, serial: certificate.serialNumber.toLowerCase() };
 }
 
@@ -121,7 +124,8 @@ function proofOf(nonce: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(PROOF), nonce]);
 }
 
-function refusal(code: string, what: string): BootwaveError {
+/** What every refusal of an operator's certificate says to do. */
+export function operatorRefusal(code: string, what: string): BootwaveError {
   return new BootwaveError({
     code,
     what,

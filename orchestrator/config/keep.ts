@@ -7,14 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { type Order, signOrder } from '../../keys/order.ts';
-import { commit } from '../fleet/commit.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
-import { nextOrder } from '../orders/issue.ts';
 import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
 import { type Issued, readIssued } from '../rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { Lease } from '../rollout/run/lease.ts';
+import { reissue } from '../rollout/run/reissue.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { listConfigs } from './store.ts';
 
@@ -146,25 +145,16 @@ async function restore(options: KeeperOptions, id: string): Promise<string | nul
   return published.version;
 }
 
-/** The order in force, or when it is about to expire the same under a new epoch, on record before it is sent. */
-async function fresh(fleet: Fleet, id: string, inForce: Issued, floor: number): Promise<Order> {
-  const { order, isNew } = nextOrder(id, inForce.order, inForce.order, Date.now(), floor);
-  if (!isNew) return order;
-  const body: Issued = { ...inForce, rollout: KEEPER, order };
-  const done = await commit(fleet.redis, {
-    records: [
-      {
-        key: ROLLOUT_KEYS.order(id),
-        expect: { state: 'issued', epoch: inForce.order.epoch },
-        next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
-      },
-    ],
-  });
-  if (done.result === 'done') return order;
-  throw new BootwaveError({
-    code: 'CONFIG_ORDER_RACE',
-    what: `another order was issued to ${id} at the same moment`,
-    unchanged: 'nothing was sent',
-    next: 'it is tried again by itself',
+/** The order in force, or when it is about to expire the same under a new epoch. */
+function fresh(fleet: Fleet, id: string, inForce: Issued, floor: number): Promise<Order> {
+  return reissue(fleet.redis, {
+    node: id,
+    wanted: inForce.order,
+    inForce,
+    by: KEEPER,
+    kind: inForce.kind,
+    floor,
+    now: Date.now(),
+    race: 'CONFIG_ORDER_RACE',
   });
 }

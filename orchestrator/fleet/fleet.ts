@@ -12,6 +12,7 @@ import { FirstPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
+import { unknownNode } from './unknown.ts';
 
 export type By = {
   actor: string;
@@ -93,11 +94,11 @@ export class Fleet {
     decide: (record: NodeRecord) => Outcome | Promise<Outcome>,
   ): Promise<NodeRecord> {
     const done = await this.nodes.update(id, async (record) => {
-      if (record === null) throw unknown(id);
+      if (record === null) throw unknownNode(id);
       return { outcome: await decide(record) };
     });
     if (done.kind === 'changed') return done.record;
-    if (done.kind === 'same') return done.record ?? Promise.reject(unknown(id));
+    if (done.kind === 'same') return done.record ?? Promise.reject(unknownNode(id));
     const error =
       done.kind === 'taken'
         ? nameTaken(done.field, done.owner)
@@ -116,13 +117,4 @@ export class Fleet {
     });
     throw error;
   }
-}
-
-function unknown(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NODE_UNKNOWN',
-    what: `there is no node '${id}'`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave node list' shows all of them`,
-  });
 }

@@ -2,6 +2,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { type NodeChange, setNode } from './events/set.ts';
 import type { By, Fleet } from './fleet.ts';
 import type { NodeRecord } from './record.ts';
+import { unknownNode } from './unknown.ts';
 
 export type SetNode = { record: NodeRecord; changed: boolean };
 /** `refused`: those that stayed as they are, and why. */
@@ -20,12 +21,12 @@ const AT_ONCE = 20;
  */
 export async function set(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
   const done = await fleet.nodes.update(id, (record) => {
-    if (record === null) throw unknown(id);
+    if (record === null) throw unknownNode(id);
     return { outcome: setNode(record, { ...by, change }) };
   });
   if (done.kind === 'changed') return { record: done.record, changed: true };
   if (done.kind === 'same' && done.record !== null) return { record: done.record, changed: false };
-  if (done.kind !== 'refused') throw unknown(id);
+  if (done.kind !== 'refused') throw unknownNode(id);
   const { code, what, next } = done;
   await fleet.audit.append({ ...by, node: id, action: 'refused', reason: `set: ${code}: ${what}` });
   throw new BootwaveError({ code, what, unchanged: 'the node', ...(next === undefined ? {} : { next }) });
@@ -54,13 +55,4 @@ export async function setMany(
   };
   for (let i = 0; i < nodes.length; i += AT_ONCE) await Promise.all(nodes.slice(i, i + AT_ONCE).map(one));
   return result;
-}
-
-function unknown(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NODE_UNKNOWN',
-    what: `there is no node '${id}'`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave node list' shows all of them`,
-  });
 }

@@ -2,13 +2,12 @@
 import type { KeyObject } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { signOrder } from '../../keys/order.ts';
-import { commit } from '../fleet/commit.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
-import { nextOrder, type Wanted } from '../orders/issue.ts';
-import { type Issued, readIssued } from '../rollout/run/issued.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import type { Wanted } from '../orders/issue.ts';
+import { readIssued } from '../rollout/run/issued.ts';
+import { reissue } from '../rollout/run/reissue.ts';
 import type { ImageFacts } from '../rollout/run/stored.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { LOST_AFTER, nextStep, wantsInstall } from './step.ts';
@@ -118,26 +117,16 @@ async function deliver(installer: Installer, record: NodeRecord, floor: number):
   const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
   // Its configuration is another's business, and stays.
   const wanted = { ...(await wantedOf(installer, fresh)), config: inForce?.order.config ?? null };
-  const { order, isNew } = nextOrder(record.id, wanted, inForce?.order ?? null, now(), floor);
-  if (isNew) {
-    const body: Issued = { rollout: INSTALL, kind: 'stage', order };
-    const done = await commit(fleet.redis, {
-      records: [
-        {
-          key: ROLLOUT_KEYS.order(record.id),
-          expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
-          next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
-        },
-      ],
-    });
-    if (done.result !== 'done')
-      throw new BootwaveError({
-        code: 'INSTALL_ORDER_RACE',
-        what: `another order was issued to ${record.name} at the same moment`,
-        unchanged: 'nothing was sent',
-        next: 'it is tried again by itself',
-      });
-  }
+  const order = await reissue(fleet.redis, {
+    node: record.id,
+    wanted,
+    inForce,
+    by: INSTALL,
+    kind: 'stage',
+    floor,
+    now: now(),
+    race: 'INSTALL_ORDER_RACE',
+  });
   const envelope = signOrder(order, orderKey);
   await pool.request(record.id, 'order', { envelope }, { signal, timeout: SILENCE.quick });
   return { epoch: order.epoch };

@@ -4,7 +4,7 @@ import { hostname, userInfo } from 'node:os';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { isProven, prove, readOperator } from '../../keys/operator.ts';
+import { isProven, operatorRefusal, prove, readOperator } from '../../keys/operator.ts';
 import type { Identity } from './judge.ts';
 import { OperatorRegister } from './register.ts';
 
@@ -19,14 +19,17 @@ export async function byCertificate(keysFolder: string, file: string, now: numbe
   const { key, certificate } = await credential(file);
   const nonce = randomBytes(32);
   if (!isProven(certificate, nonce, prove(key, nonce)))
-    throw refusal('OPERATOR_PROOF', `the key in ${file} does not belong to its certificate`);
+    throw operatorRefusal('OPERATOR_PROOF', `the key in ${file} does not belong to its certificate`);
   const { name, role, sites, serial } = readOperator(certificate, await operatorsCa(keysFolder), now);
   const entry = (await new OperatorRegister(keysFolder).list()).find((one) => one.serial === serial);
   if (entry === undefined)
-    throw refusal('OPERATOR_UNKNOWN', `the certificate of ${name} is not in the register of operators`);
+    throw operatorRefusal(
+      'OPERATOR_UNKNOWN',
+      `the certificate of ${name} is not in the register of operators`,
+    );
   if (entry.revoked !== null) {
     const at = new Date(entry.revoked.at).toISOString();
-    throw refusal(
+    throw operatorRefusal(
       'OPERATOR_REVOKED',
       `the certificate of ${name} was revoked at ${at}: ${entry.revoked.reason}`,
     );
@@ -46,7 +49,10 @@ export async function byHost(paths: DataPaths): Promise<Identity> {
     () => uid,
   );
   if (uid !== 0 && uid !== owner)
-    throw refusal('OPERATOR_MISSING', `${paths.root} is not yours: only a certificate says who you are`);
+    throw operatorRefusal(
+      'OPERATOR_MISSING',
+      `${paths.root} is not yours: only a certificate says who you are`,
+    );
   const actor = hostActor();
   const register = new OperatorRegister(paths.keys);
   // A register that cannot be read must not keep root from putting it right.
@@ -101,13 +107,4 @@ async function operatorsCa(keysFolder: string): Promise<X509Certificate> {
       cause,
     });
   }
-}
-
-function refusal(code: string, what: string): BootwaveError {
-  return new BootwaveError({
-    code,
-    what,
-    unchanged: 'nothing was changed',
-    next: "ask an admin for a certificate: 'bootwave operator add'",
-  });
 }

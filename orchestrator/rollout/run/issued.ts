@@ -70,13 +70,16 @@ export function issue(
       forgiven: forgiven.slice(0, MOST_FORGIVEN),
     },
   };
+  return { result: 'new', change: issuedChange(inForce, body) };
+}
+
+/** Puts an order in the place of the one in force, unless somebody else was faster. */
+export function issuedChange(inForce: Issued | undefined, next: Issued): RecordChange {
+  const { node, epoch } = next.order;
   return {
-    result: 'new',
-    change: {
-      key: ROLLOUT_KEYS.order(order.node),
-      expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
-      next: { state: 'issued', epoch: order.epoch, body: JSON.stringify(body) },
-    },
+    key: ROLLOUT_KEYS.order(node),
+    expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
+    next: { state: 'issued', epoch, body: JSON.stringify(next) },
   };
 }
 

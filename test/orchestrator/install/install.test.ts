@@ -46,7 +46,15 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
     }));
   }
 
-  const node = { disk: [] as string[], fromDisk: false, order: null as Status['order'], image: '', wipes: 0 };
+  const machine = () => ({
+    disk: [] as string[],
+    fromDisk: false,
+    order: null as Status['order'],
+    image: '',
+    wipes: 0,
+  });
+  const machines = new Map(ids.map((id) => [id, machine()]));
+  const at = (id: string) => machines.get(id)!;
   const asked: string[] = [];
   const fail = new Map<string, BootwaveError>();
   let before: (id: string, op: OpName) => Promise<void> | void = () => {};
@@ -55,27 +63,28 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
     status: (id): Status => ({
       node: id,
       running: { version: '1.0', kernel: '6', bootId: 'b', pcr11: null },
-      mode: node.disk.length > 0 ? 'installed' : 'netboot',
+      mode: at(id).disk.length > 0 ? 'installed' : 'netboot',
       state: 'idle',
-      order: node.order,
-      slots: node.disk.map((version) => ({
+      order: at(id).order,
+      slots: at(id).disk.map((version) => ({
         ...{ version, file: `bootwave_${version}.efi`, state: 'good', triesLeft: null, triesDone: null },
-        ...{ booted: node.fromDisk, reason: '' },
+        ...{ booted: at(id).fromDisk, reason: '' },
       })) as Status['slots'],
       staging: null,
       refused: [],
       health: { healthy: true, reason: '' },
     }),
     order: (id, { envelope }) => {
+      const node = at(id);
       const { order, digest } = verifyOrder(envelope, keys, { nodeId: id, now: START, last: node.order });
       node.order = { epoch: order.epoch, digest, expires: order.expires };
       node.image = order.image?.version ?? '';
       if (order.wipe) node.wipes += 1;
     },
-    stage: () => void (node.disk.includes(node.image) || node.disk.push(node.image)),
-    activate: () => {
-      if (!node.disk.includes(node.image)) throw refuse('ACTIVATE_NOT_STAGED');
-      node.fromDisk = true;
+    stage: (id) => void (at(id).disk.includes(at(id).image) || at(id).disk.push(at(id).image)),
+    activate: (id) => {
+      if (!at(id).disk.includes(at(id).image)) throw refuse('ACTIVATE_NOT_STAGED');
+      at(id).fromDisk = true;
     },
   };
   let newest = '1.0';
@@ -103,7 +112,7 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
     ...world,
     ids,
     installer,
-    node,
+    node: at(ids[0]!),
     asked,
     fail,
     change,

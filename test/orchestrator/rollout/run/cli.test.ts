@@ -1,33 +1,16 @@
 /** The commands as people give them, with an orchestrator beside them. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { dataPaths } from '../../../../base/paths.ts';
-import { manifestFile } from '../../../../image/build/manifest.ts';
-import { simPcr11 } from '../../../../lab/sim/node.ts';
 import { program } from '../../../../orchestrator/cli/program.ts';
+import { publishManifests } from '../../cli/images.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
 
 async function commandLine(bench: Bench, versions: readonly string[]) {
   const { images } = dataPaths(bench.root);
-  await mkdir(images, { recursive: true });
-  for (const version of versions) {
-    const hash = 'a'.repeat(64);
-    const manifest = {
-      version,
-      size: 1_000_000,
-      sha256: hash,
-      unsignedSha256: hash,
-      pcr11: simPcr11(version),
-      kernel: '6.1.0',
-      parts: [],
-      firmwareMissing: [],
-      builtFrom: hash,
-      packages: [],
-    };
-    await writeFile(manifestFile(images, version), JSON.stringify(manifest));
-  }
+  await publishManifests(images, versions);
   // In this process: starting one for each command would be most of the test's time.
   return async (who: string, ...args: string[]) => {
     const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
