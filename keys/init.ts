@@ -14,6 +14,7 @@ import {
   SECURE_BOOT_VARIABLES,
   type SecureBootVariable,
 } from './layout.ts';
+import { sshKeyOf } from './ssh-key.ts';
 
 const generate = promisify(generateKeyPair);
 
@@ -196,7 +197,7 @@ async function throughFile(command: (out: string) => [string, string[]]): Promis
 async function initSsh(layout: KeyLayout, ensure: Ensure): Promise<void> {
   const secret = await ensure(
     layout.ssh.key,
-    async () => ssh2.utils.generateKeyPairSync('ed25519', { comment: 'bootwave orchestrator' }).private,
+    async () => sshKeyOf((await generate('ed25519')).privateKey, 'bootwave orchestrator').file,
   );
   await ensure(layout.ssh.pub, async () => sshPublicLine(secret), PUBLIC);
 }

@@ -4,7 +4,6 @@ import { connect as connectTcp, createServer, type Server, type Socket } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import ssh2 from 'ssh2';
 import { run } from '../../../base/run.ts';
 import { makeHostKey } from '../../../image/agent/host-key.ts';
 import { encodeFrame } from '../../../image/agent/link/frame.ts';
@@ -166,7 +165,7 @@ rooted(
 
 rooted('another client key is refused, and not tried again', async (t) => {
   await agent(t);
-  const stranger = ssh2.utils.generateKeyPairSync('ed25519').private;
+  const stranger = makeHostKey().file;
   const links = pool(t, { privateKey: stranger });
   await t.throwsAsync(links.request(NODE, 'status', {}, { connectWithin: 60_000 }), { code: 'LINK_AUTH' });
   t.is(links.stats().cold.failed, 1);
