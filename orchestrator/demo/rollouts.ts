@@ -48,7 +48,7 @@ export async function rolloutsAct(stage: Stage, names: readonly string[]): Promi
     '\nNow the core team: the UEFI nodes get the image onto their disks, and new images are rolled out.\n',
   );
   for (const name of names) await ask(stage, name);
-  for (const name of names) await installed(stage, name);
+  await Promise.all(names.map((name) => installed(stage, name)));
   view.say(`Publishing ${GOOD}, a good image, and rolling it out: ${canary} first, then the rest.`);
   await publish(stage.paths, GOOD, null);
   await expectRollout(stage, GOOD, canary, 'done', 'every node runs it');
@@ -82,12 +82,15 @@ async function installed(stage: Stage, name: string): Promise<void> {
   const { lab, view } = stage;
   await until(stage, name, (node) => node.installedAt !== null);
   view.say(`${name}: its disk is partitioned and holds boot loader and image; it restarts.`);
-  await until(stage, name, (node) => node.state === 'healthy');
+  const { observed } = await until(stage, name, (node) => node.state === 'healthy');
   view.say(`${name}: the boot server left it to its disk, and it is a healthy member again.`);
   // Of two restarts to come each would wait most of a minute for the firmware to give up on IPv6.
   await lab.powerOff(name);
   await lab.powerOn(name, { boot: 'disk' });
   view.say(`${name}: power-cycled with the disk first in its firmware, which spares it the wait for IPv6.`);
+  // Its record says healthy for a while yet; a rollout planned now would find it gone, and the canary would come last.
+  await until(stage, name, (node) => node.state === 'healthy' && node.observed.bootId !== observed.bootId);
+  view.say(`${name}: healthy again.`);
 }
 
 async function until(

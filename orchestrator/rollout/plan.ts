@@ -3,7 +3,7 @@ import { divide } from './divide.ts';
 import { type Limits, resolveLimits } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
-import { openings, refuseBarriers, refuseDowngrade, refuseTarget } from './refuse.ts';
+import { openings, refuseBarriers, refuseDowngrade, refuseTarget, refuseUnproven } from './refuse.ts';
 import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
@@ -99,7 +99,10 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   );
   const sizes = sizesOf(fleet.filter((node) => node.state !== 'retired'));
   const warnings: string[] = [];
-  const waves = divide(spec, moves, warnings).map(
+  const divisions = divide(spec, moves, warnings);
+  refusals.push(...refuseUnproven(spec, selected, skipped, divisions));
+  if (refusals.length > 0) return { ok: false, refusals };
+  const waves = divisions.map(
     (wave, index): PlannedWave => ({
       index,
       name: wave.name,

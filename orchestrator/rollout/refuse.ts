@@ -1,4 +1,6 @@
+import type { PlanNode } from './node.ts';
 import type { Candidate, PlanFacts, Skip, Target } from './place.ts';
+import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import { refusalOf } from './versions.ts';
@@ -45,6 +47,43 @@ export function refuseDowngrade(
   const below = skipped.find((skip) => HOPELESS.includes(skip.code));
   if (below === undefined || spec.image === undefined) return [];
   return [{ field: 'image', reason: `${below.name}: ${below.why}` }];
+}
+
+/**
+ * A wave whose nodes were chosen is there to prove the version before others get it. When none of them can be moved now
+ * (offline, or refusing this very version since it failed there), the next wave would be the first to try it.
+ * @param divisions what `divide` made of the spec's waves, in their order
+ */
+export function refuseUnproven(
+  spec: Spec,
+  selected: readonly PlanNode[],
+  skipped: readonly Skip[],
+  divisions: readonly { kind: 'regular' | 'tail'; moves: readonly Candidate[] }[],
+): Refusal[] {
+  const there = new Set(skipped.filter(({ code }) => code === 'already-there').map(({ node }) => node));
+  const last = divisions.findLastIndex(({ kind, moves }) => kind === 'regular' && moves.length > 0);
+  const taken = new Set(
+    divisions
+      .filter(({ kind }) => kind === 'regular')
+      .flatMap(({ moves }) => moves.map(({ node }) => node.id)),
+  );
+  const tail = new Map(divisions.at(-1)?.moves.map(({ node, late }) => [node.id, late]));
+  return spec.waves.slice(0, Math.max(last, 0)).flatMap(({ select }, index): Refusal[] => {
+    if (select === undefined || divisions[index]!.moves.length > 0) return [];
+    const nodes = selected.filter((node) => matches(select, node));
+    const absent = nodes.find((node) => !there.has(node.id) && !taken.has(node.id));
+    if (absent === undefined || nodes.some((node) => there.has(node.id))) return [];
+    const why =
+      tail.get(absent.id) ?? skipped.find(({ node }) => node === absent.id)?.why ?? 'not to be moved';
+    return [
+      {
+        field: `waves[${index}].select`,
+        reason:
+          `none of the nodes that it selects can be moved now (${absent.name} for one: ${why}), ` +
+          'so the next wave would get an image that nothing has proven; bring them back or select others',
+      },
+    ];
+  });
 }
 
 export function openings(

@@ -88,6 +88,26 @@ test('offline and degraded nodes wait in the tail, never in the canary', (t) => 
   t.false(plan.waves.at(-1)!.places.find((place) => place.node === 'a')!.reachable);
 });
 
+test('no wave gets a version that a chosen canary could not try', (t) => {
+  const waves = [{ name: 'canary', select: { names: ['canary'] } }, { take: 'rest' }];
+  const refused = (canary: Partial<PlanNode>) =>
+    refusalsOf([node('canary', canary), node('a'), node('b')], { waves }).map(
+      ({ field, reason }) => `${field}: ${reason}`,
+    );
+  t.regex(
+    refused({ state: 'unreachable' })[0] ?? '',
+    /^waves\[0\]\.select: none .*\(canary for one: offline/,
+  );
+  t.regex(
+    refused({ failedVersions: [{ version: '2.0', why: 'panic' }] })[0] ?? '',
+    /canary for one: .*panic/,
+  );
+  t.deepEqual(refused({}), []);
+  t.deepEqual(refused({ running: '2.0' }), [], 'it has proven it already');
+  const alone = [node('canary', { state: 'unreachable' })];
+  t.deepEqual(refusalsOf(alone, { waves }), [], 'nobody else would get it');
+});
+
 test('a diskless node is moved by the network', (t) => {
   const plan = planOf([node('a', { mode: 'netboot', firmware: 'bios', tpm: false })], {});
   t.is(plan.waves[0]!.places[0]!.how, 'network');
