@@ -138,6 +138,10 @@ function tpm(files: NodeFiles): string[] {
   ];
 }
 
+/** QEMU's name of the network card, and its place in the boot order behind any disk. */
+export const NIC = 'nic0';
+export const BEHIND_DISK = 3;
+
 function network(node: LabNode, overrides: PowerOverrides): string[] {
   // An empty ROM leaves UEFI with EDK2's own network stack instead of QEMU's iPXE. BIOS gets QEMU's by saying nothing:
   // only the default ROM is fitted to the card's PCI ids, and SeaBIOS skips one that does not fit.
@@ -145,7 +149,7 @@ function network(node: LabNode, overrides: PowerOverrides): string[] {
   const order = overrides.boot === 'disk' ? 2 : 1;
   return [
     ...['-netdev', `tap,id=net0,ifname=${tapName(node)},script=no,downscript=no`],
-    ...['-device', `virtio-net-pci,netdev=net0,mac=${node.mac},bootindex=${order}${rom}`],
+    ...['-device', `virtio-net-pci,id=${NIC},netdev=net0,mac=${node.mac},bootindex=${order}${rom}`],
   ];
 }
 
