@@ -13,6 +13,9 @@ failures=$(mktemp)
 times=$(mktemp)
 trap 'rm -f "$results" "$failures" "$times"' EXIT
 export BOOTWAVE_TEST_TIMES=$times
+# Every test file and every command that a test starts is a Node of its own, whose first second is the reading of types
+# and scripts that the one before has read: kept, a start costs 0.6 s of the processor instead of 1.7.
+export NODE_COMPILE_CACHE=$PWD/.build/compile-cache
 broken=0
 spent=
 

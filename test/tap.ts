@@ -7,7 +7,9 @@ import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const [results = '/dev/null', failures = '/dev/null'] = process.argv.slice(2);
-const NOISE = /^(TAP version|# (tests|pass|fail|skip)|$)/;
+const NOISE = /^# (tests|pass|fail|skip)/;
+/** A hook, which is told when it had something to say. */
+let hook = '';
 const began = performance.now();
 let isWhole = false;
 
@@ -19,7 +21,11 @@ for await (const line of createInterface({ input: process.stdin })) {
     appendFileSync(results, `${result}\n`);
     if (result === 'fail') appendFileSync(failures, `${name}\n`);
   } else if (line.startsWith('1..')) isWhole = true;
-  else if (!NOISE.test(line)) console.log(`      ${line}`);
+  else if (/^# \S/.test(line)) hook = NOISE.test(line) ? '' : `      ${line}\n`;
+  else if (line !== '' && !line.startsWith('TAP version')) {
+    console.log(`${hook}      ${line}`);
+    hook = '';
+  }
 }
 process.exitCode = isWhole ? 0 : 1;
 

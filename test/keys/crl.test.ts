@@ -8,14 +8,14 @@ import { createLogger } from '../../base/log.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { startHttp } from '../../bootserver/http/server.ts';
 import { loadAuthority, spkiOf } from '../../keys/authority.ts';
-import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { CRL_TIMES, NodesCrl } from '../../orchestrator/fleet/bans/crl.ts';
 import { sealBan } from '../../orchestrator/fleet/bans/entry.ts';
 import { BanSet } from '../../orchestrator/fleet/bans/set.ts';
+import { keysIn } from '../support/keys.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'bw-crl-'));
-await initKeys(join(folder, 'keys'));
+await keysIn(join(folder, 'keys'));
 const nodes = await loadAuthority(join(folder, 'keys'), 'nodes');
 const { ca } = keyLayout(join(folder, 'keys'));
 const NOW = Date.now();

@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { type LeafRequest, loadAuthority, spkiOf } from '../../keys/authority.ts';
-import { initKeys } from '../../keys/init.ts';
 import { type AuthorityName, keyLayout } from '../../keys/layout.ts';
 import { isProven, issueOperator, prove, readOperator } from '../../keys/operator.ts';
+import { keysIn } from '../support/keys.ts';
 
 const NOW = Date.now();
 const HOUR = 3600_000;
 const [folder = '', other = ''] = await Promise.all(
-  [1, 2].map(async () => {
+  (['ours', 'theirs'] as const).map(async (fleet) => {
     const made = await mkdtemp(join(tmpdir(), 'bootwave-test-operator-'));
-    await initKeys(made);
+    await keysIn(made, fleet);
     return made;
   }),
 );

@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { initKeys } from '../../keys/init.ts';
 import { type Storm, weather } from '../orchestrator/rollout/run/storm.ts';
+import { keysIn } from '../support/keys.ts';
 
 let keys: string;
 test.before(async () => {
   keys = await mkdtemp(join(tmpdir(), 'bw-rack-keys-'));
-  await initKeys(keys);
+  await keysIn(keys);
 });
 test.after.always(() => rm(keys, { recursive: true, force: true }));
 

@@ -23,7 +23,7 @@ import { RogueTpm, SOUND } from './support/rogue.ts';
 import { SoftwareTpm } from './support/swtpm.ts';
 
 const fleet = await Fleet.make();
-const foreign = await Fleet.make();
+const foreign = await Fleet.make('theirs');
 const tpmFolder = join(fleet.folder, 'tpm-a');
 const otherFolder = join(fleet.folder, 'tpm-b');
 await mkdir(tpmFolder);

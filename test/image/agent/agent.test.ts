@@ -234,7 +234,7 @@ test.serial('a certificate is renewed by a new proof while the machine stays hea
 });
 
 test.serial('an impostor is passed over for the real server', async (t) => {
-  const foreign = await Fleet.make();
+  const foreign = await Fleet.make('theirs');
   t.teardown(() => foreign.remove());
   const impostor = await serve(foreign);
   t.teardown(() => impostor.stop());

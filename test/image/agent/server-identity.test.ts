@@ -13,7 +13,7 @@ import { keyLayout } from '../../../keys/layout.ts';
 import { Fleet, type Leaf } from '../../bootserver/enroll/support/fleet.ts';
 
 const fleet = await Fleet.make();
-const foreign = await Fleet.make();
+const foreign = await Fleet.make('theirs');
 const day = 24 * 3600_000;
 const lifetime = { notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + day) };
 const lax = {

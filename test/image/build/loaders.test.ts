@@ -5,14 +5,14 @@ import test from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { ensureLoaders } from '../../../image/build/loaders.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
+import { keysIn } from '../../support/keys.ts';
 
 test('loaders are signed with db, left alone when current, and made again when damaged', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'bootwave-loaders-'));
   t.teardown(() => rm(root, { recursive: true }));
   const paths = dataPaths(root);
-  await initKeys(paths.keys);
+  await keysIn(paths.keys);
   await ensureLoaders(paths);
   const { db, KEK } = keyLayout(paths.keys).secureBoot.variables;
   for (const name of ['ipxe.efi', 'systemd-bootx64.efi']) {
@@ -38,7 +38,7 @@ test('loaders are signed with db, left alone when current, and made again when d
 
   // Another fleet's loader must not stay when the keys are other ones.
   await rm(paths.keys, { recursive: true });
-  await initKeys(paths.keys);
+  await keysIn(paths.keys, 'theirs');
   await ensureLoaders(paths);
   t.is((await run('sbverify', ['--cert', db.certificate, ipxe])).code, 0);
 });

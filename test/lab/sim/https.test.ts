@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { makeHostKey } from '../../../image/agent/host-key.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { startSimFleet } from '../../../lab/sim/fleet.ts';
 import { startSimProcesses } from '../../../lab/sim/processes.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { redisFor } from '../../orchestrator/fleet/support.ts';
+import { keysIn } from '../../support/keys.ts';
 
 async function until(what: () => Promise<boolean>): Promise<void> {
   const last = performance.now() + 120_000;
@@ -22,7 +22,7 @@ async function until(what: () => Promise<boolean>): Promise<void> {
 async function fleetKeys(t: ExecutionContext): Promise<string> {
   const keys = await mkdtemp(join(tmpdir(), 'bw-sim-keys-'));
   t.teardown(() => rm(keys, { recursive: true, force: true }));
-  await initKeys(keys);
+  await keysIn(keys);
   return keys;
 }
 

@@ -3,14 +3,14 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { run } from '../../../base/run.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { keysIn } from '../../support/keys.ts';
 import { enrolment, redisFor, silent } from '../fleet/support.ts';
 
 test('a site admin approves at their site and nowhere else, until their certificate is revoked', async (t) => {
   const { paths, redis } = await redisFor(t);
-  await initKeys(paths.keys);
+  await keysIn(paths.keys);
   const fleet = new Fleet(redis);
   const by = { actor: 'test', at: Date.now() };
   await fleet.sites.add('munich', {}, by);

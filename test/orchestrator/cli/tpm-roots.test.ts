@@ -4,14 +4,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { run } from '../../../base/run.ts';
-import { initKeys } from '../../../keys/init.ts';
+import { keysIn } from '../../support/keys.ts';
 import { temporaryData } from '../fleet/support.ts';
 
 test('an operator adds a TPM maker and sees it; what is no CA is refused', async (t) => {
   const { root, keys } = await temporaryData(t);
   const program = join(import.meta.dirname, '../../../bin/bootwave');
   const roots = (...args: string[]) => run(program, ['--data', root, 'keys', 'tpm-roots', ...args]);
-  await initKeys(join(root, 'maker'));
+  await keysIn(join(root, 'maker'), 'theirs');
   const file = join(root, 'maker/ca/root.crt');
   const { fingerprint256 } = new X509Certificate(await readFile(file));
   const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();

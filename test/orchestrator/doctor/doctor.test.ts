@@ -8,9 +8,9 @@ import test, { type ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
-import { initKeys } from '../../../keys/init.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
 import { type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
+import { keysIn } from '../../support/keys.ts';
 import { copyOf, makeInstallation, publish, removeInstallation } from './installation.ts';
 
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
@@ -163,7 +163,7 @@ test('a boot server that serves other files or another fleet than this data dire
   await up(t, wires, await copyOf(t, shared), '--range', '10.91.0.100-10.91.0.110');
   const other = await copyOf(t, shared);
   await rm(other.keys, { recursive: true });
-  await initKeys(other.keys);
+  await keysIn(other.keys, 'theirs');
   await publish(other, '2.0.0');
   await run('cp', ['/usr/lib/ipxe/ipxe.efi', `${other.loaders}/${LOADERS.uefi}`]);
   const found = await doctor(wires, other, '--interface', 'boot0');

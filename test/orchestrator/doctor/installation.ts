@@ -7,13 +7,13 @@ import type { ExecutionContext } from 'ava';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import { mustRun } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
+import { keysIn } from '../../support/keys.ts';
 
 /** Removed by `removeInstallation`. */
 export async function makeInstallation(): Promise<DataPaths> {
   const paths = dataPaths(await mkdtemp(join(tmpdir(), 'bw-')));
-  await initKeys(paths.keys);
+  await keysIn(paths.keys);
   await addImage(paths, '1.0.0');
   return paths;
 }

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { loadAuthority } from '../../../keys/authority.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { issueOperator, type OperatorClaim } from '../../../keys/operator.ts';
 import { byCertificate, byHost } from '../../../orchestrator/operators/identify.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { keysIn } from '../../support/keys.ts';
 import { temporaryData } from '../fleet/support.ts';
 
 const NOW = Date.now();
@@ -17,9 +17,9 @@ const ANN: OperatorClaim = { name: 'ann', role: 'site-admin', sites: ['munich'] 
 const BY = { actor: 'operator:root@host', at: NOW };
 
 /** Keys of a fleet, the register, and a file that makes its holder ann. */
-async function fleetKeys(t: ExecutionContext) {
+async function fleetKeys(t: ExecutionContext, fleet?: 'theirs') {
   const paths = await temporaryData(t);
-  await initKeys(paths.keys);
+  await keysIn(paths.keys, fleet);
   const register = new OperatorRegister(paths.keys);
   const give = async (claim = ANN, isRegistered = true) => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -54,7 +54,7 @@ test('one that the register does not know, one of another fleet', async (t) => {
   const { paths, give } = await fleetKeys(t);
   const { file } = await give(ANN, false);
   await t.throwsAsync(byCertificate(paths.keys, file, NOW), { code: 'OPERATOR_UNKNOWN' });
-  const other = await fleetKeys(t);
+  const other = await fleetKeys(t, 'theirs');
   const foreign = await other.give({ name: 'eve', role: 'admin', sites: [] });
   await t.throwsAsync(byCertificate(paths.keys, foreign.file, NOW), { code: 'OPERATOR_FOREIGN' });
 });

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
 import { nextOrder, ORDER_LIFE, type Wanted } from '../../../orchestrator/orders/issue.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
+import { keysIn } from '../../support/keys.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;
 const NOW = Date.UTC(2026, 0, 1);
@@ -100,7 +100,7 @@ test('the key of a keys folder signs what its public half verifies', async (t) =
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-orders-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   await t.throwsAsync(loadOrderKey(folder), { code: 'ORDER_KEY_MISSING' });
-  await initKeys(folder);
+  await keysIn(folder);
   const envelope = signOrder(nextOrder(NODE, wanted, null, NOW).order, await loadOrderKey(folder));
   const keys = readOrderKeys(await readFile(keyLayout(folder).order.pub, 'utf8'));
   t.is(verifyOrder(envelope, keys, { nodeId: NODE, now: NOW, last: null }).order.epoch, 1);

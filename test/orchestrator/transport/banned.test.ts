@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { createLinkServer } from '../../../image/agent/link/server.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { linkFailure } from '../../../orchestrator/transport/errors.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { handlersOf, quiet } from '../../image/agent/link/handlers.ts';
+import { keysIn } from '../../support/keys.ts';
 import { isRoot, nodeSshd } from './sshd.ts';
 
 const NODE = 'tpm-0a1b';
@@ -18,7 +18,7 @@ const rooted = isRoot ? test : test.skip;
 rooted('the link of a banned node is cut under a request, and none is opened again', async (t) => {
   const keys = await mkdtemp(join(tmpdir(), 'bootwave-test-banned-'));
   t.teardown(() => rm(keys, { recursive: true, force: true }));
-  await initKeys(keys);
+  await keysIn(keys);
   const node = await nodeSshd(await readFile(keyLayout(keys).ssh.pub, 'utf8'));
   t.teardown(() => node.remove());
   let asked = () => {};

@@ -10,7 +10,6 @@ import { encodeFrame } from '../../../image/agent/link/frame.ts';
 import type { LinkHandlers } from '../../../image/agent/link/handlers.ts';
 import { LINK_LIMITS } from '../../../image/agent/link/protocol.ts';
 import { createLinkServer, type LinkServer } from '../../../image/agent/link/server.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { type Order, readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
@@ -18,6 +17,7 @@ import { type LinkTarget, openChannel } from '../../../orchestrator/transport/ch
 import { LinkPool, type PoolOptions } from '../../../orchestrator/transport/pool.ts';
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
 import { BOOT, handlersOf, quiet } from '../../image/agent/link/handlers.ts';
+import { keysIn } from '../../support/keys.ts';
 import { isRoot, type NodeSshd, nodeSshd } from './sshd.ts';
 
 const NODE = 'tpm-0a1b';
@@ -29,7 +29,7 @@ let node: NodeSshd;
 test.before(async () => {
   if (!isRoot) return;
   keys = await mkdtemp(join(tmpdir(), 'bootwave-test-link-keys-'));
-  await initKeys(keys);
+  await keysIn(keys);
   privateKey = await readFile(keyLayout(keys).ssh.key);
   node = await nodeSshd(await readFile(keyLayout(keys).ssh.pub, 'utf8'));
 });

@@ -8,9 +8,9 @@ import { createLogger } from '../../../base/log.ts';
 import { SERVER_NAME } from '../../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { loadAuthority, rootPem } from '../../../keys/authority.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { MemoryDirectory } from '../../bootserver/enroll/support/directory.ts';
+import { keysIn } from '../../support/keys.ts';
 
 const DAY = 24 * 3600_000;
 
@@ -27,7 +27,7 @@ function serialSeen(port: number, ca: string): Promise<string> {
 test('a boot server that runs for months makes itself a new certificate in time, and nodes accept it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-identity-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
-  await initKeys(folder);
+  await keysIn(folder);
   const root = await rootPem(folder);
   const first = await serverIdentity(folder, '127.0.0.1');
   const stop = new AbortController();

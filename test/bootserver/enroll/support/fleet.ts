@@ -12,14 +12,14 @@ import {
   rootPem,
   spkiOf,
 } from '../../../../keys/authority.ts';
-import { initKeys } from '../../../../keys/init.ts';
+import { keysIn } from '../../../support/keys.ts';
 import { MemoryDirectory } from './directory.ts';
 
 const DAY = 24 * 3600_000;
 
 export type Leaf = { key: KeyObject; keyPem: string; chain: string; serial: string };
 
-/** The keys of one fleet, made by the real `keys init`. */
+/** The keys of one fleet, as the real `keys init` makes them. */
 export class Fleet {
   readonly folder: string;
   readonly root: string;
@@ -31,10 +31,10 @@ export class Fleet {
     this.authorities = authorities;
   }
 
-  static async make(): Promise<Fleet> {
+  static async make(fleet?: 'theirs'): Promise<Fleet> {
     const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-enroll-'));
     const keys = join(folder, 'keys');
-    await initKeys(keys);
+    await keysIn(keys, fleet);
     const [nodes, servers, operators] = await Promise.all([
       loadAuthority(keys, 'nodes'),
       loadAuthority(keys, 'servers'),
