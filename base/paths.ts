@@ -7,6 +7,8 @@ export type DataPaths = {
   keys: string;
   /** Published images: `bootwave_<version>.efi` with `bootwave_<version>.json` beside it. */
   images: string;
+  /** What the fleet's release keys say of the images (TUF): `metadata/` is what is served. */
+  releases: string;
   /** Signed boot loaders (iPXE) that TFTP and HTTP hand out. */
   loaders: string;
   /** The embedded Redis: its socket, its append-only file, its pid. */
@@ -21,6 +23,7 @@ export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/
     root,
     keys: join(root, 'keys'),
     images: join(root, 'images'),
+    releases: join(root, 'releases'),
     loaders: join(root, 'loaders'),
     redis: join(root, 'redis'),
     bootserver: join(root, 'bootserver'),

@@ -14,6 +14,7 @@ import {
   SECURE_BOOT_VARIABLES,
   type SecureBootVariable,
 } from './layout.ts';
+import { initReleaseKeys } from './release/init.ts';
 import { sshKeyOf } from './ssh-key.ts';
 
 const generate = promisify(generateKeyPair);
@@ -48,6 +49,7 @@ export async function initKeys(folder: string): Promise<InitResult> {
   await initSsh(layout, ensure);
   await initSigner(layout.pcr, ensure, () => rsaKey(RSA_BITS.pcr));
   await initSigner(layout.order, ensure, async () => pkcs8((await generate('ed25519')).privateKey));
+  for (const file of await initReleaseKeys(folder)) result.created.push(relative(folder, file));
   return result;
 }
 

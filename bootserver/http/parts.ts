@@ -16,6 +16,8 @@ export type Parts = {
   /** The loaders folder. */
   loaders: string;
   script: ScriptSource;
+  /** The folder of release metadata; without it none is served. */
+  metadata?: string;
   /** The CRL of the nodes CA, DER; without it none is served. */
   crl?: () => Buffer;
 };

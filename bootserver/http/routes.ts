@@ -3,8 +3,9 @@ import type { BootStep } from '../directory.ts';
 import type { Interval } from './coverage.ts';
 import type { Parts } from './parts.ts';
 import { crl } from './serve-crl.ts';
-import { image, initrd, linux, update } from './serve-image.ts';
+import { image, initrd, linux, target, update } from './serve-image.ts';
 import { loader } from './serve-loader.ts';
+import { metadata } from './serve-metadata.ts';
 import { script } from './serve-script.ts';
 
 export type Asked = {
@@ -12,6 +13,8 @@ export type Asked = {
   mac: string;
   version: string;
   name: string;
+  /** SHA-256, hex. */
+  digest: string;
   /** Of the client. */
   address: string;
   query: URLSearchParams;
@@ -54,6 +57,7 @@ const PARAMETERS = {
   mac: '[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})',
   version: '[A-Za-z0-9._~-]{1,64}',
   name: '[^/]{1,255}',
+  digest: '[0-9a-f]{64}',
 };
 
 export const ROUTES: readonly Route[] = [
@@ -62,6 +66,9 @@ export const ROUTES: readonly Route[] = [
   route('/m/:mac/:version/linux', linux),
   route('/m/:mac/:version/initrd', initrd),
   route('/images/bootwave_:version.efi', update),
+  // A repository of The Update Framework (1.0.34, 6.2), for any client that speaks it.
+  route('/images/:digest.bootwave_:version.efi', target),
+  route('/images/metadata/:name', metadata),
   route('/loaders/:name', loader),
   route('/crl/nodes.crl', crl),
 ];
@@ -82,15 +89,15 @@ export function find(
   for (const route of routes) {
     const found = route.pattern.exec(decoded);
     if (found === null) continue;
-    const { mac = '', version = '', name = '' } = found.groups ?? {};
-    const asked = { mac: mac.toLowerCase().replaceAll('-', ':'), version, name, address };
+    const { mac = '', version = '', name = '', digest = '' } = found.groups ?? {};
+    const asked = { mac: mac.toLowerCase().replaceAll('-', ':'), version, name, digest, address };
     return { route, asked: { ...asked, query: new URLSearchParams(query) } };
   }
   return undefined;
 }
 
 function route(path: string, serve: Route['serve']): Route {
-  const source = path.replaceAll('.', '\\.').replace(/:(mac|version|name)/g, (_, name: string) => {
+  const source = path.replaceAll('.', '\\.').replace(/:(mac|version|name|digest)/g, (_, name: string) => {
     return `(?<${name}>${PARAMETERS[name as keyof typeof PARAMETERS]})`;
   });
   return { pattern: new RegExp(`^${source}$`), serve };

@@ -21,6 +21,14 @@ export async function update(asked: Asked, parts: Parts): Promise<Reply> {
   return rest;
 }
 
+/** Under the name that has its digest in it: whoever asks for other bytes than these gets none. */
+export async function target(asked: Asked, parts: Parts): Promise<Reply> {
+  const reply = await update(asked, parts);
+  if (reply.kind !== 'file' || reply.etag === `"${asked.digest}"`) return reply;
+  reply.release();
+  return { kind: 'absent', code: 'IMAGE_NOT_PUBLISHED', what: `no such image ${asked.version} is published` };
+}
+
 export async function linux(asked: Asked, parts: Parts): Promise<Reply> {
   return section(asked, parts, '.linux', true);
 }

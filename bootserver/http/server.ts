@@ -25,6 +25,7 @@ export type HttpOptions = {
   loaders: string;
   script: ScriptSource;
   /** See `Parts`. */
+  metadata?: string;
   crl?: () => Buffer;
   /** Must not throw; called in the order of what happened to each machine. */
   onEvent?: (event: BootEvent) => void;

@@ -5,6 +5,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
+import { releaseByItself } from '../publish/publish.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
@@ -253,7 +254,7 @@ async function packNode(folder: string, date: number, signal?: AbortSignal): Pro
 }
 
 async function signAndPublish(
-  { paths, version, signal }: BuildOptions,
+  { paths, version, signal, onWarning }: BuildOptions,
   system: System,
   fleet: FleetFiles,
   progress: (step: BuildStep, part?: number) => void,
@@ -299,11 +300,17 @@ async function signAndPublish(
     await writeFileAtomic(text, `${JSON.stringify(manifest, null, 2)}\n`, 0o644);
     signal?.throwIfAborted();
     await publish(paths.images, version, { image, manifest: text });
+    // The image is there and nobody gets it before it is released.
+    if (!(await releaseByItself(manifest, { paths }))) onWarning?.(notReleased(version));
     progress('publish', 1);
     return manifest;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function notReleased(version: string): string {
+  return `${version} is built but not released, because the targets keys are not on this machine; bring them and run 'bootwave image publish ${version} --keys DIRECTORY'`;
 }
 
 async function syncFile(path: string): Promise<void> {

@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { newestRoot } from '../publish/publish.ts';
 import { DISK_LOADER, ensureLoaders } from './loaders.ts';
 
 /** What an image takes from a fleet's keys: public halves for the node, and the files that sign it. */
@@ -19,7 +20,9 @@ export type FleetFiles = {
 };
 
 /** @throws BootwaveError `KEYS_MISSING` */
-export async function fleetFiles(paths: Pick<DataPaths, 'keys' | 'loaders'>): Promise<FleetFiles> {
+export async function fleetFiles(
+  paths: Pick<DataPaths, 'keys' | 'loaders' | 'releases'>,
+): Promise<FleetFiles> {
   const layout = keyLayout(paths.keys);
   const { PK, KEK, db } = layout.secureBoot.variables;
   const sources: [string, string][] = [
@@ -42,6 +45,8 @@ export async function fleetFiles(paths: Pick<DataPaths, 'keys' | 'loaders'>): Pr
   };
   const files = new Map<string, Uint8Array>();
   for (const [name, path] of sources) files.set(name, await read(path));
+  // Which keys may say what is released: a node begins with them, and follows every change of them.
+  files.set('release-root.json', await newestRoot(paths).catch(() => read(layout.release.root)));
   const pcrKey = await read(layout.pcr.pub);
   await read(db.key);
   await read(db.certificate);

@@ -1,11 +1,14 @@
 import type { Command } from 'commander';
 import { readManifest } from '../../image/build/manifest.ts';
+import { release, unrelease } from '../../image/publish/publish.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { readWithdrawn, reinstate, withdraw } from '../rollout/run/withdrawn.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
+import { MEDIA } from './keys-release.ts';
 import { operator } from './operator.ts';
 
 type Json = { json?: boolean };
+type Media = { keys?: string[] };
 
 /** Which published images new hardware is not given. */
 export function register(image: Command): void {
@@ -24,14 +27,17 @@ export function register(image: Command): void {
 
   image
     .command('withdraw <version>')
-    .description('new hardware is no longer given this image; nodes that run it keep it')
+    .description('no node is given this image or goes back to it any more; nodes that run it keep it')
+    .option(...MEDIA)
     .option('--reason <text>', 'why', 'withdrawn by the operator')
     .option('--json')
-    .action(async (version: string, options: Json & { reason: string }, command: Command) => {
+    .action(async (version: string, options: Json & Media & { reason: string }, command: Command) => {
       const paths = pathsOf(command);
       await readManifest(paths.images, version);
-      const { reason } = options;
+      const { reason, keys: media = [] } = options;
       const changed = await withFleet(paths, (fleet) => withdraw(fleet.redis, version, reason, operator()));
+      // New hardware first: that needs no key that may have to be fetched.
+      await unrelease([version], { paths, media });
       print(options.json, { version, changed }, () =>
         harmless(`${version} is withdrawn${changed ? '' : ' (as before)'}`),
       );
@@ -39,10 +45,13 @@ export function register(image: Command): void {
 
   image
     .command('reinstate <version>')
-    .description('new hardware is given this image again')
+    .description('nodes and new hardware are given this image again')
+    .option(...MEDIA)
     .option('--json')
-    .action(async (version: string, options: Json, command: Command) => {
-      const why = await withFleet(pathsOf(command), (fleet) => reinstate(fleet.redis, version, operator()));
+    .action(async (version: string, options: Json & Media, command: Command) => {
+      const paths = pathsOf(command);
+      await release(await readManifest(paths.images, version), { paths, media: options.keys ?? [] });
+      const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, operator()));
       print(options.json, { version, why }, () =>
         harmless(`${version} is given to new hardware again; it was withdrawn: ${why}`),
       );

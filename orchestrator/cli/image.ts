@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { buildImage } from '../../image/build/build.ts';
 import { imageFile, type Manifest, publishedVersions, readManifest } from '../../image/build/manifest.ts';
 import { pathsOf, print, table } from './context.ts';
+import { register as publication } from './image-publish.ts';
 import { register as withdrawal } from './image-withdraw.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -11,7 +12,9 @@ export function register(program: Command): void {
 
   image
     .command('build')
-    .description('build, sign and publish an image; needs root')
+    .description(
+      'build and sign an image, and release it when the targets key is on this machine; needs root',
+    )
     .requiredOption('--version <version>', '0-9 a-z . ~ -, for example 1.4.0; each is published once')
     .option('--refresh', 'ask Debian for newer packages now (otherwise once a day)')
     .option('--json')
@@ -65,6 +68,7 @@ export function register(program: Command): void {
       );
     });
 
+  publication(image);
   withdrawal(image);
 }
 

@@ -6,6 +6,7 @@ import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
 import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
 import { pathsOf, print, table } from './context.ts';
+import { register as releaseKeys } from './keys-release.ts';
 
 export function register(program: Command): void {
   const keys = program.command('keys').description('the keys and certificates of the fleet');
@@ -13,7 +14,7 @@ export function register(program: Command): void {
   keys
     .command('init')
     .description(
-      'make what is missing: Secure Boot keys, fleet CA, SSH, PCR policy and order keys; overwrites nothing',
+      'make what is missing: Secure Boot keys, fleet CA, SSH, PCR policy, order and release keys; overwrites nothing',
     )
     .option('--json')
     .action(async (options: { json?: boolean }, command: Command) => {
@@ -47,6 +48,8 @@ export function register(program: Command): void {
       );
       if (shown.some((key) => key.problems.length > 0)) process.exitCode = 1;
     });
+
+  releaseKeys(keys);
 
   const roots = keys.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
   const rootsOf = (command: Command) => new TpmRoots(keyLayout(pathsOf(command).keys).tpmRoots);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { Released } from '../../image/publish/released.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
@@ -202,7 +203,21 @@ async function planned(
   const nodes = await planNodes(fleet, checked.spec.config === undefined ? Object.keys(images) : []);
   const result = makePlan(nodes, checked.spec, Date.now(), facts);
   if (!result.ok) throw refused(result.refusals);
+  // Every node would refuse it; better here, where somebody can do something about it.
+  await mustBeReleased(paths, checked.spec.image);
   return { plan: result.plan, images };
+}
+
+/** @throws BootwaveError `ROLLOUT_NOT_RELEASED` */
+async function mustBeReleased({ releases }: DataPaths, image: string | undefined): Promise<void> {
+  const released = await new Released(releases).images();
+  if (image === undefined || released === null || released.has(image)) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_NOT_RELEASED',
+    what: `image ${image} is published and not released: every node would refuse it`,
+    unchanged: 'nothing was started',
+    next: `release it with the targets keys: bootwave image publish ${image} --keys DIRECTORY`,
+  });
 }
 
 function refused(refusals: readonly Refusal[]): BootwaveError {

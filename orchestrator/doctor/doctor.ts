@@ -10,6 +10,7 @@ import { checkKeyFiles } from './key-files.ts';
 import { checkPackages } from './packages.ts';
 import { checkPorts } from './ports.ts';
 import { checkRedis } from './redis.ts';
+import { checkReleases } from './releases.ts';
 import { runningServers } from './running.ts';
 import { checkHttp, checkTftp, checkTls } from './wire.ts';
 
@@ -44,6 +45,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await checkKeyFiles(paths.keys));
   const { check, newest } = await checkImage(paths);
   add(check);
+  add(await checkReleases(paths));
   add(await checkLoaders(paths));
   add(await checkRedis(paths));
 

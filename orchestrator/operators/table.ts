@@ -32,6 +32,9 @@ const THEIRS = (site: SiteOf) => rule(['core', 'site-admin'], site);
 export const TABLE: Readonly<Record<string, Rule>> = {
   'keys init': ADMIN,
   'keys show': READ,
+  'keys roles': READ,
+  'keys rotate': ADMIN,
+  'keys ceremony': ADMIN,
   'keys tpm-roots add': ADMIN,
   'keys tpm-roots list': READ,
   'operator add': ADMIN,
@@ -39,6 +42,7 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'operator revoke': ADMIN,
 
   'image build': CORE,
+  'image publish': CORE,
   'image list': READ,
   'image withdraw': CORE,
   'image withdrawn': READ,

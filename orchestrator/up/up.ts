@@ -13,6 +13,8 @@ import { startHttp } from '../../bootserver/http/server.ts';
 import { macOfNeighbour } from '../../bootserver/neighbour.ts';
 import { openSockets } from '../../bootserver/sockets.ts';
 import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
+import { Released } from '../../image/publish/released.ts';
+import { metadataFolder } from '../../image/publish/repository.ts';
 import { loadAuthority, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
@@ -24,6 +26,7 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { connect } from '../redis/connect.ts';
 import { defaultImage } from './default-image.ts';
+import { keepReleases } from './keep-releases.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { PublishedPcr11 } from './published.ts';
@@ -64,7 +67,8 @@ export async function up(
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
     const images = new ImageStore(paths.images);
-    const forNew = () => defaultImage(images, connection.redis);
+    const released = new Released(paths.releases);
+    const forNew = () => defaultImage(images, connection.redis, released);
     const published = new PublishedPcr11(paths.images);
     const pcr11 = (version: string) => published.of(version);
     let orchestrator: Orchestrating | undefined;
@@ -107,6 +111,7 @@ export async function up(
       listen: sockets.http,
       images,
       loaders: paths.loaders,
+      metadata: metadataFolder(paths.releases),
       crl: () => crl.current(),
       log,
       signal: stop,
@@ -163,11 +168,20 @@ export async function up(
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });
     const banWatch = watchBans(bans, fleet, { signal: stop, log });
+    const releases = keepReleases(paths, { log, signal: stop });
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      const parts = [dhcp.done, enrolment.closed, http.closed, sweeper, orchestrator?.done, banWatch];
+      const parts = [
+        dhcp.done,
+        enrolment.closed,
+        http.closed,
+        sweeper,
+        orchestrator?.done,
+        banWatch,
+        releases,
+      ];
       await Promise.allSettled(parts);
       await tftp.stop();
       sockets.dhcp.close();

@@ -46,7 +46,7 @@ export async function borrowImage(root: string): Promise<SharedImage> {
   const shared = await sharedImage();
   const paths = dataPaths(root);
   for (const folder of [paths.images, paths.loaders]) await mkdir(folder, { recursive: true });
-  await mustRun('cp', ['-a', shared.paths.keys, root]);
+  await mustRun('cp', ['-a', shared.paths.keys, shared.paths.releases, root]);
   for (const kind of ['images', 'loaders'] as const) {
     for (const name of await readdir(shared.paths[kind])) {
       if (name.startsWith('.')) continue;

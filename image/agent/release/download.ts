@@ -11,12 +11,17 @@ import type { Wanted } from './place.ts';
 export const DOWNLOAD = {
   /** Milliseconds without a byte after which a connection counts as dead. */
   silence: 20_000,
-  /** Attempts in a row that bring no byte. */
+  /** Bytes that must come in each `window` milliseconds: a server that drips is as good as silent (TUF 1.0.34, 1.5.2). */
+  least: 256 * 1024,
+  window: 60_000,
+  /** Attempts in a row that bring no byte, or only drops. */
   attempts: 6,
   /** Milliseconds before the second attempt; doubles up to `most`. */
   first: 1000,
   most: 15_000,
 } as const;
+
+export type Pace = { [P in keyof typeof DOWNLOAD]: number };
 
 export type DownloadOptions = {
   /** Folder for unfinished downloads; this code owns its `.download` files. */
@@ -26,14 +31,14 @@ export type DownloadOptions = {
   wanted: Wanted;
   signal: AbortSignal;
   onProgress?(done: number): void;
-  pace?: { silence: number; attempts: number; first: number; most: number };
+  pace?: Pace;
 };
 
 /**
  * Fetches an image by ranges (RFC 9110, 14.2), continuing what an earlier attempt, process or boot has left.
  * @returns path of the complete file, whose size and SHA-256 are those of the order
- * @throws BootwaveError `STAGE_DIGEST`, `STAGE_SOURCE` (the server has no such image), `STAGE_UNREACHABLE`;
- * the signal's reason
+ * @throws BootwaveError `STAGE_DIGEST`, `STAGE_SOURCE` (the server has no such image), `STAGE_UNREACHABLE`,
+ * `STAGE_SLOW`; the signal's reason
  */
 export async function download(options: DownloadOptions): Promise<string> {
   const { folder, wanted, signal } = options;
@@ -71,15 +76,15 @@ async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
     if (before > wanted.size) await rm(path);
     if (before === wanted.size) return;
     try {
-      await fetchRest(path, before > wanted.size ? 0 : before, options, pace.silence);
+      await fetchRest(path, before > wanted.size ? 0 : before, options, pace);
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof BootwaveError) throw cause;
-      failures = (await sizeOf(path)) > before ? 0 : failures + 1;
+      failures = (await sizeOf(path)) > before && !(cause instanceof Dripping) ? 0 : failures + 1;
       if (failures === 0) wait = pace.first;
       if (failures >= pace.attempts)
         throw new BootwaveError({
-          code: 'STAGE_UNREACHABLE',
+          code: cause instanceof Dripping ? 'STAGE_SLOW' : 'STAGE_UNREACHABLE',
           what: `image ${wanted.version} cannot be fetched: ${messageOf(cause)}`,
           unchanged: 'no image on the disk was touched; what was fetched is kept',
           next: 'stage it again when the boot server answers',
@@ -95,9 +100,9 @@ async function fetchRest(
   path: string,
   from: number,
   { url, wanted, signal, onProgress }: DownloadOptions,
-  silence: number,
+  pace: Pace,
 ): Promise<void> {
-  const response = await ask(url, from, wanted, signal, silence);
+  const response = await ask(url, from, wanted, signal, pace.silence);
   const start = startOf(response, from, wanted);
   if (start === null) {
     response.destroy();
@@ -105,8 +110,13 @@ async function fetchRest(
   }
   const { body, broken } = keepArrived(response);
   const handle = await open(path, start === 0 ? 'w' : 'r+', 0o600);
+  let at = start;
+  let seen = start;
+  const watch = setInterval(() => {
+    if (at - seen < pace.least) response.destroy(new Dripping('the boot server sends too slowly'));
+    seen = at;
+  }, pace.window);
   try {
-    let at = start;
     for await (const piece of body as AsyncIterable<Buffer>) {
       if (at + piece.length > wanted.size) {
         response.destroy();
@@ -120,9 +130,12 @@ async function fetchRest(
     signal.throwIfAborted();
     if (at < wanted.size) throw broken() ?? new Error('the connection ended early');
   } finally {
+    clearInterval(watch);
     await handle.close();
   }
 }
+
+class Dripping extends Error {}
 
 /**
  * A response that breaks drops what it had already received but nobody had read yet. Behind this buffer those bytes

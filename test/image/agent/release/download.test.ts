@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { download } from '../../../../image/agent/release/download.ts';
 
@@ -13,7 +14,7 @@ const wanted = {
   sha256: createHash('sha256').update(content).digest('hex'),
   size: content.length,
 };
-const pace = { silence: 200, attempts: 3, first: 1, most: 2 };
+const pace = { silence: 30_000, least: 0, window: 60_000, attempts: 3, first: 1, most: 2 };
 
 type Answer = (request: IncomingMessage, response: ServerResponse, from: number) => void;
 
@@ -25,7 +26,7 @@ const serve: Answer = (_, response, from) => {
   response.end(content.subarray(from));
 };
 
-async function setUp(t: ExecutionContext, answer: Answer) {
+async function setUp(t: ExecutionContext, answer: Answer, slower: Partial<typeof pace> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-download-'));
   const asked: number[] = [];
   const server = createServer((request, response) => {
@@ -41,7 +42,8 @@ async function setUp(t: ExecutionContext, answer: Answer) {
     await rm(folder, { recursive: true, force: true });
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/m/x/bootwave_2.efi`;
-  const fetch = (signal = new AbortController().signal) => download({ folder, url, wanted, signal, pace });
+  const fetch = (signal = new AbortController().signal) =>
+    download({ folder, url, wanted, signal, pace: { ...pace, ...slower } });
   return { folder, asked, fetch, part: join(folder, `2_${wanted.sha256}.download`) };
 }
 
@@ -111,7 +113,7 @@ test('no such image is said at once; a server that is silent or busy is asked ag
   const busy = await setUp(t, (_, response) => response.writeHead(503).end());
   await t.throwsAsync(busy.fetch(), { code: 'STAGE_UNREACHABLE' });
   t.is(busy.asked.length, 3);
-  const silent = await setUp(t, () => {});
+  const silent = await setUp(t, () => {}, { silence: 200 });
   await t.throwsAsync(silent.fetch(), { code: 'STAGE_UNREACHABLE' });
 });
 
@@ -119,8 +121,27 @@ test('a download can be stopped and keeps what it has', async (t) => {
   const stop = new AbortController();
   const { fetch, part } = await setUp(t, (_, response) => {
     response.writeHead(200, { 'content-length': content.length });
-    response.write(content.subarray(0, 10_000), () => setTimeout(() => stop.abort(new Error('stopped')), 50));
+    response.write(content.subarray(0, 10_000));
   });
-  await t.throwsAsync(fetch(stop.signal), { message: 'stopped' });
+  const fetched = t.throwsAsync(fetch(stop.signal), { message: 'stopped' });
+  while ((await stat(part).catch(() => ({ size: 0 }))).size < 10_000) await sleep(5);
+  stop.abort(new Error('stopped'));
+  await fetched;
   t.deepEqual(await readFile(part), content.subarray(0, 10_000));
+});
+
+test('a server that drips holds nobody up, whatever it has brought; one that is only slow is waited for', async (t) => {
+  const drip: Answer = (_, response, from) => {
+    response.writeHead(from === 0 ? 200 : 206, {
+      'content-length': content.length - from,
+      'content-range': `bytes ${from}-${content.length - 1}/${content.length}`,
+    });
+    const timer = setInterval(() => response.write(Buffer.alloc(1)), 5);
+    response.on('close', () => clearInterval(timer));
+  };
+  const slow = await setUp(t, drip, { silence: 60_000, least: 40_000, window: 100 });
+  await t.throwsAsync(slow.fetch(), { code: 'STAGE_SLOW' });
+  t.is(slow.asked.length, 3);
+  const enough = await setUp(t, broken(9000), { least: 40_000 });
+  t.deepEqual(await readFile(await enough.fetch()), content);
 });

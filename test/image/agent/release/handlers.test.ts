@@ -10,6 +10,7 @@ import { OPS } from '../../../../image/agent/link/protocol.ts';
 import { planActivate } from '../../../../image/agent/release/activate.ts';
 import { boot } from '../../../../image/agent/release/choice.ts';
 import { planConfirm } from '../../../../image/agent/release/confirm.ts';
+import { DOWNLOAD } from '../../../../image/agent/release/download.ts';
 import { Release } from '../../../../image/agent/release/handlers.ts';
 import { placeImage } from '../../../../image/agent/release/place.ts';
 import { recordFile } from '../../../../image/agent/release/record-file.ts';
@@ -99,7 +100,7 @@ async function node(t: ExecutionContext) {
         machine.restarts += 1;
       },
       now: () => 1000 + machine.boots,
-      pace: { silence: 2000, attempts: 2, first: 1, most: 1 },
+      pace: { ...DOWNLOAD, silence: 2000, attempts: 2, first: 1, most: 1 },
     });
   return {
     esp,

@@ -17,23 +17,35 @@ const store = (...versions: string[]) => ({
   list: async () => versions.map((version) => ({ version }) as never),
 });
 
+/** A fleet that is older than releases. */
+const anything = { images: async () => null };
+
+test('an image that is published and not released is given to nobody', async (t) => {
+  const { redis } = await membersFor(t);
+  const only = (...versions: string[]) => ({
+    images: async () => new Map(versions.map((version) => [version, {} as never])),
+  });
+  t.is(await defaultImage(store('3.0', '2.0'), redis, only('2.0', '1.0')), '2.0');
+  t.is(await defaultImage(store('3.0', '2.0'), redis, only()), null);
+});
+
 test('new hardware gets the newest image that is not withdrawn, and nothing when all are', async (t) => {
   const { redis } = await membersFor(t);
   const images = store('3.0', '2.0');
-  t.is(await defaultImage(images, redis), '3.0');
+  t.is(await defaultImage(images, redis, anything), '3.0');
   t.true(await withdraw(redis, '3.0', `it hangs ${'\ud83d'}`, ANN));
   t.false(await withdraw(redis, '3.0', 'again', ANN));
-  t.is(await defaultImage(images, redis), '2.0');
+  t.is(await defaultImage(images, redis, anything), '2.0');
   await setFloor(redis, '3.0', ANN, { published: ['2.0', '3.0'], lower: false });
-  t.is(await defaultImage(images, redis), null, 'the one before is below the floor');
+  t.is(await defaultImage(images, redis, anything), null, 'the one before is below the floor');
   await setFloor(redis, null, ANN, { published: ['2.0', '3.0'], lower: true });
   await withdraw(redis, '2.0', 'as well', ANN);
-  t.is(await defaultImage(images, redis), null);
+  t.is(await defaultImage(images, redis, anything), null);
   t.regex(await reinstate(redis, '3.0', ANN), /^it hangs/, 'the first reason stays');
-  t.is(await defaultImage(images, redis), '3.0');
+  t.is(await defaultImage(images, redis, anything), '3.0');
   const error = await t.throwsAsync(reinstate(redis, '3.0', ANN));
   t.is((error as BootwaveError).code, 'IMAGE_NOT_WITHDRAWN');
-  t.is(await defaultImage(store(), redis), null);
+  t.is(await defaultImage(store(), redis, anything), null);
 });
 
 test('a rollout that is taken back withdraws its image in the same step; one that reaches everybody gives it back', async (t) => {
@@ -86,7 +98,7 @@ test.serial(
     const failed = await bench.until(await bench.start({ waves: [{ take: 1 }, { take: 'rest' }] }), hasEnded);
     t.is(failed.rollout.state, 'failed', failed.rollout.why);
     t.regex((await readWithdrawn(bench.redis))['2.0'] ?? '', /1 failed in wave 1, 0 tolerated/);
-    t.is(await defaultImage(store('2.0', '1.0'), bench.redis), '1.0');
+    t.is(await defaultImage(store('2.0', '1.0'), bench.redis, anything), '1.0');
 
     const id = await bench.start({ image: '3.0', waves: [{}], budget: { wave: 1, whole: 1 } });
     const partial = await bench.until(id, hasEnded);

@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Parts } from './parts.ts';
+import type { Asked, Reply } from './routes.ts';
+
+const NAME = /^(?:\d{1,15}\.(?:root|snapshot|targets)|timestamp)\.json$/;
+
+/** What is released, signed elsewhere: small files of which only the newest timestamp changes in place. */
+export async function metadata({ name }: Asked, { metadata }: Parts): Promise<Reply> {
+  const absent: Reply = {
+    kind: 'absent',
+    code: 'METADATA_ABSENT',
+    what: 'no such release metadata is published',
+  };
+  if (metadata === undefined || !NAME.test(name)) return absent;
+  try {
+    return { kind: 'text', type: 'application/json', text: await readFile(join(metadata, name)) };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return absent;
+    throw error;
+  }
+}

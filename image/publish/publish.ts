@@ -1,0 +1,199 @@
+/** Publishing: which images are released, said with the fleet's release keys. */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TargetFile } from '@tufjs/models';
+import { BootwaveError } from '../../base/error.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { type MetadataCache, type Released, refresh } from '../../keys/release/refresh.ts';
+import { KeyRing } from '../../keys/release/ring.ts';
+import { bytesOf, type RootMetadata, readRoot } from '../../keys/release/root.ts';
+import { withLock } from '../build/lock.ts';
+import { type Manifest, publishedVersions } from '../build/manifest.ts';
+import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../release-target.ts';
+import { type Change, next } from './next.ts';
+import { currentRoot, type Repository, readRepository, switchTo } from './repository.ts';
+
+export type PublishPaths = Pick<DataPaths, 'keys' | 'releases' | 'images'>;
+
+export type PublishOptions = {
+  paths: PublishPaths;
+  /** Directories with release keys, see KeyRing. */
+  media?: readonly string[];
+  /** Milliseconds since the epoch. */
+  now?: number;
+};
+
+/**
+ * Releases an image: nodes install it from now on when they are told to.
+ * @throws BootwaveError `RELEASE_KEYS_ABSENT`, `RELEASE_CONFLICT`; what was published before stays
+ */
+export async function release(
+  manifest: Manifest,
+  options: PublishOptions & { machines?: Machines },
+): Promise<void> {
+  const { version, size, sha256, pcr11, kernel } = manifest;
+  const machines = options.machines ?? ANY_MACHINE;
+  const bootwave: TargetCustom = { format: 1, version, pcr11, kernel, machines };
+  const file = new TargetFile({
+    path: targetName(version),
+    length: size,
+    hashes: { sha256 },
+    unrecognizedFields: { custom: { bootwave } },
+  });
+  await change(options, (released) => {
+    const there = released.find(({ path }) => path === file.path);
+    if (there !== undefined && there.hashes.sha256 !== sha256)
+      throw new BootwaveError({
+        code: 'RELEASE_CONFLICT',
+        what: `another image is released as ${version} already`,
+        unchanged: 'what is released stays',
+        next: 'choose a version that was never used: nodes and records know a version by its name',
+      });
+    if (there?.equals(file) === true) return null;
+    return [...released.filter((each) => each !== there), file];
+  });
+}
+
+/**
+ * Releases an image if that needs nobody: the targets key lies on this machine.
+ * @returns false where somebody has to bring the keys
+ */
+export async function releaseByItself(manifest: Manifest, options: PublishOptions): Promise<boolean> {
+  try {
+    await release(manifest, options);
+    return true;
+  } catch (error) {
+    if (error instanceof BootwaveError && error.code === 'RELEASE_KEYS_ABSENT') return false;
+    throw error;
+  }
+}
+
+/**
+ * Takes images out of what is released: no node installs or goes back to them any more.
+ * @returns those that were released
+ */
+export async function unrelease(versions: readonly string[], options: PublishOptions): Promise<string[]> {
+  const gone: string[] = [];
+  await change(options, (released) => {
+    const paths = new Set(versions.map(targetName));
+    const kept = released.filter(({ path }) => !paths.has(path));
+    gone.push(...versions.filter((version) => released.some(({ path }) => path === targetName(version))));
+    return kept.length === released.length ? null : kept;
+  });
+  return gone;
+}
+
+/**
+ * Signs anew what grows old. Does nothing where nothing was ever released.
+ * @returns whether something was published
+ */
+export async function renew(options: PublishOptions): Promise<boolean> {
+  const { releases } = options.paths;
+  if ((await readRepository(releases)) === null) return false;
+  return inTurn(releases, async () => {
+    const { ring, roots, last } = await open(options);
+    return publish(options, last, next(roots, last, ring, {}, timeOf(options)));
+  });
+}
+
+/** Publishes with a new root. @param change see next.ts */
+export async function publishRoot(
+  options: PublishOptions,
+  make: (now: { roots: readonly RootMetadata[]; ring: KeyRing; at: number }) => Promise<{
+    root: RootMetadata;
+    ring: KeyRing;
+  }>,
+): Promise<RootMetadata> {
+  return inTurn(options.paths.releases, async () => {
+    const { ring, roots, last } = await open(options);
+    const at = timeOf(options);
+    const made = await make({ roots, ring, at });
+    await publish(options, last, next(roots, last, made.ring, { root: made.root }, at));
+    return made.root;
+  });
+}
+
+/** The newest root; what an image trusts. */
+export async function newestRoot({ keys, releases }: Pick<DataPaths, 'keys' | 'releases'>): Promise<Buffer> {
+  const repository = await readRepository(releases);
+  if (repository === null) return readFile(keyLayout(keys).release.root);
+  const root = currentRoot(repository);
+  return repository.files.get(`${root.signed.version}.root.json`)!;
+}
+
+/** @param edit null: nothing is to change */
+async function change(
+  options: PublishOptions,
+  edit: (released: readonly TargetFile[]) => TargetFile[] | null,
+): Promise<void> {
+  const { releases, images } = options.paths;
+  await inTurn(releases, async () => {
+    const { ring, roots, last } = await open(options);
+    const edited = edit(Object.values(last?.targets.signed.targets ?? {}));
+    if (edited === null) return;
+    // What nobody can fetch any more is no release.
+    const published = new Set((await publishedVersions(images)).map(targetName));
+    const wanted: Change = { targets: edited.filter(({ path }) => published.has(path)) };
+    await publish(options, last, next(roots, last, ring, wanted, timeOf(options)));
+  });
+}
+
+async function open({ paths, media }: PublishOptions): Promise<{
+  ring: KeyRing;
+  roots: readonly RootMetadata[];
+  last: Repository | null;
+}> {
+  const ring = await KeyRing.open(paths.keys, media);
+  const last = await readRepository(paths.releases);
+  if (last !== null) return { ring, roots: last.roots, last };
+  const first = await readFile(keyLayout(paths.keys).release.root).catch((cause: unknown) => {
+    throw new BootwaveError({
+      code: 'KEYS_MISSING',
+      what: `there are no release keys in ${paths.keys}`,
+      unchanged: 'nothing was published',
+      next: "run 'bootwave keys init'; it makes only what is missing",
+      cause,
+    });
+  });
+  return { ring, roots: [readRoot(first)], last };
+}
+
+/** What a node would refuse is never published: it is looked at as nodes do that trusted the first root, and the last state. */
+async function publish(
+  { paths, now }: PublishOptions,
+  last: Repository | null,
+  files: ReadonlyMap<string, Buffer> | null,
+): Promise<boolean> {
+  if (files === null) return false;
+  await verify(files, last, now ?? Date.now());
+  await switchTo(paths.releases, files);
+  return true;
+}
+
+/** As a node sees it that has seen the last state. */
+export async function verify(
+  files: ReadonlyMap<string, Buffer>,
+  last: Repository | null,
+  now: number,
+): Promise<Released> {
+  const fetch = async (name: string) => files.get(name) ?? null;
+  return refresh({ root: files.get('1.root.json')!, fetch, cache: rememberedBy(last), now });
+}
+
+function rememberedBy(last: Repository | null): MetadataCache {
+  const files = new Map<string, Buffer>();
+  if (last !== null) {
+    for (const [name, bytes] of last.files) files.set(name, bytes);
+    files.set('snapshot.json', bytesOf(last.snapshot));
+    files.set('targets.json', bytesOf(last.targets));
+  }
+  return { read: async (name) => files.get(name) ?? null, write: async () => {} };
+}
+
+async function inTurn<T>(releases: string, work: () => Promise<T>): Promise<T> {
+  await mkdir(releases, { recursive: true });
+  return withLock(join(releases, '.lock'), work);
+}
+
+const timeOf = ({ now }: PublishOptions): number => now ?? Date.now();

@@ -1,0 +1,27 @@
+import { readlink } from 'node:fs/promises';
+import { type TargetCustom, targetCustom } from '../release-target.ts';
+import { metadataFolder, readRepository } from './repository.ts';
+
+/** What is released by version, as the published metadata says; read anew when it has changed. Signatures are for those who install. */
+export class Released {
+  readonly #releases: string;
+  #seen = '';
+  #images: ReadonlyMap<string, TargetCustom> | null = null;
+
+  /** @param releases of the data directory */
+  constructor(releases: string) {
+    this.#releases = releases;
+  }
+
+  /** @returns null where nothing was ever released, as in a fleet that is older than releases */
+  async images(): Promise<ReadonlyMap<string, TargetCustom> | null> {
+    const link = await readlink(metadataFolder(this.#releases)).catch(() => '');
+    if (link === this.#seen && link !== '') return this.#images;
+    const repository = await readRepository(this.#releases);
+    const files = Object.values(repository?.targets.signed.targets ?? {});
+    const custom = files.map((file) => targetCustom.parse(file.custom).bootwave);
+    this.#images = repository && new Map(custom.map((each) => [each.version, each]));
+    this.#seen = link;
+    return this.#images;
+  }
+}

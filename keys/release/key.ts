@@ -1,0 +1,30 @@
+/** Release keys: Ed25519, known by the name that TUF gives them (1.0.34, 4.2.2). */
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { Key, Signature } from '@tufjs/models';
+
+export type SigningKey = {
+  secret: KeyObject;
+  public: Key;
+};
+
+export function makeSecret(): KeyObject {
+  return generateKeyPairSync('ed25519').privateKey;
+}
+
+export function pemOf(secret: KeyObject): string {
+  return secret.export({ type: 'pkcs8', format: 'pem' }) as string;
+}
+
+export function signingKey(secret: KeyObject): SigningKey {
+  const { x = '' } = createPublicKey(secret).export({ format: 'jwk' });
+  const keyval = { public: Buffer.from(x, 'base64url').toString('hex') };
+  // Its canonical form: names in order, no spaces.
+  const canonical = JSON.stringify({ keytype: 'ed25519', keyval, scheme: 'ed25519' });
+  const keyID = createHash('sha256').update(canonical).digest('hex');
+  return { secret, public: new Key({ keyID, keyType: 'ed25519', scheme: 'ed25519', keyVal: keyval }) };
+}
+
+export const signerOf =
+  ({ secret, public: { keyID } }: SigningKey) =>
+  (data: Buffer): Signature =>
+    new Signature({ keyID, sig: sign(null, data, secret).toString('hex') });
