@@ -75,6 +75,7 @@ export async function releaseByItself(manifest: Manifest, options: PublishOption
  */
 export async function unrelease(versions: readonly string[], options: PublishOptions): Promise<string[]> {
   const gone: string[] = [];
+  if ((await readRepository(options.paths.releases)) === null) return gone;
   await change(options, (released) => {
     const paths = new Set(versions.map(targetName));
     const kept = released.filter(({ path }) => !paths.has(path));

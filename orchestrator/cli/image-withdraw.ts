@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { readManifest } from '../../image/build/manifest.ts';
 import { release, unrelease } from '../../image/publish/publish.ts';
+import { readRepository } from '../../image/publish/repository.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { readWithdrawn, reinstate, withdraw } from '../rollout/run/withdrawn.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
@@ -50,7 +51,9 @@ export function register(image: Command): void {
     .option('--json')
     .action(async (version: string, options: Json & Media, command: Command) => {
       const paths = pathsOf(command);
-      await release(await readManifest(paths.images, version), { paths, media: options.keys ?? [] });
+      // A fleet that is older than releases has none to add it to.
+      if ((await readRepository(paths.releases)) !== null)
+        await release(await readManifest(paths.images, version), { paths, media: options.keys ?? [] });
       const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, operator()));
       print(options.json, { version, why }, () =>
         harmless(`${version} is given to new hardware again; it was withdrawn: ${why}`),
