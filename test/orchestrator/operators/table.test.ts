@@ -9,6 +9,8 @@ import { TABLE } from '../../../orchestrator/operators/table.ts';
 
 const ADMINS = [
   'keys init',
+  'keys rotate',
+  'keys ceremony',
   'keys tpm-roots add',
   'operator add',
   'operator revoke',
@@ -17,7 +19,15 @@ const ADMINS = [
   'audit accept',
 ];
 const CORES = [
-  ...['image build', 'image withdraw', 'image reinstate', 'site add', 'ban add', 'config publish'],
+  ...[
+    'image build',
+    'image publish',
+    'image withdraw',
+    'image reinstate',
+    'site add',
+    'ban add',
+    'config publish',
+  ],
   ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'skip', 'forgive', 'floor'].map(
     (w) => `rollout ${w}`,
   ),
