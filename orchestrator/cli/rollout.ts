@@ -199,19 +199,20 @@ async function planned(
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
   const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
+  const { image } = checked.spec;
+  // Every node would refuse it; better here, where somebody can do something about it.
+  if (image !== undefined && images[image] !== undefined) await mustBeReleased(paths, image);
   // Nodes keep no list of configurations that they refuse; one of an image's name is another thing.
   const nodes = await planNodes(fleet, checked.spec.config === undefined ? Object.keys(images) : []);
   const result = makePlan(nodes, checked.spec, Date.now(), facts);
   if (!result.ok) throw refused(result.refusals);
-  // Every node would refuse it; better here, where somebody can do something about it.
-  await mustBeReleased(paths, checked.spec.image);
   return { plan: result.plan, images };
 }
 
 /** @throws BootwaveError `ROLLOUT_NOT_RELEASED` */
-async function mustBeReleased({ releases }: DataPaths, image: string | undefined): Promise<void> {
+async function mustBeReleased({ releases }: DataPaths, image: string): Promise<void> {
   const released = await new Released(releases).images();
-  if (image === undefined || released === null || released.has(image)) return;
+  if (released === null || released.has(image)) return;
   throw new BootwaveError({
     code: 'ROLLOUT_NOT_RELEASED',
     what: `image ${image} is published and not released: every node would refuse it`,
