@@ -55,6 +55,11 @@ export const orderSchema = z.strictObject({
   wipe: z.boolean(),
   /** Versions that this node refused earlier and may try again. */
   forgiven: z.array(versionSchema).check(z.maxLength(64)),
+  /**
+   * The release floor when it was signed: from here on the node takes no older image, whatever is ordered. Absent while
+   * the fleet has none, so that images from before it understand the order.
+   */
+  floor: z.optional(versionSchema),
 });
 export type Order = z.infer<typeof orderSchema>;
 
@@ -83,6 +88,7 @@ export const ORDER_CODES = [
   'ORDER_LIFE',
   'ORDER_EPOCH_OLD',
   'ORDER_EPOCH_REUSED',
+  'ORDER_BELOW_FLOOR',
 ] as const;
 export type OrderCode = (typeof ORDER_CODES)[number];
 
@@ -106,22 +112,38 @@ export function orderKeyId(key: KeyObject): string {
 }
 
 /**
- * Signs an order.
- * @param key Ed25519 private key
+ * The bytes of an order that are signed and sent.
  * @throws BootwaveError `ORDER_MALFORMED`, `ORDER_OVERSIZED` or `ORDER_LIFE`: what no node would obey is never signed
  */
-export function signOrder(order: Order, key: KeyObject): OrderEnvelope {
+export function orderPayload(order: unknown): Buffer {
   const checked = orderSchema.safeParse(order);
   if (!checked.success) throw refusal('ORDER_MALFORMED', `the order is malformed: ${issueOf(checked.error)}`);
   checkLife(checked.data);
   const payload = Buffer.from(JSON.stringify(checked.data), 'utf8');
   if (payload.length > ORDER_LIMITS.payloadBytes)
     throw refusal('ORDER_OVERSIZED', `the order takes ${payload.length} bytes`);
-  return {
-    payload: payload.toString('base64'),
-    keyId: orderKeyId(key),
-    signature: sign(null, Buffer.concat([DOMAIN, payload]), key).toString('base64'),
-  };
+  return payload;
+}
+
+/** What two orders of one epoch are told apart by: SHA-256, hex. */
+export const orderDigest = (payload: Buffer): string => createHash('sha256').update(payload).digest('hex');
+
+/** What the signature of a payload covers. */
+export const signedBytes = (payload: Buffer): Buffer => Buffer.concat([DOMAIN, payload]);
+
+/** @param signature of `signedBytes(payload)` by the key of that id */
+export function orderEnvelope(payload: Buffer, keyId: string, signature: Buffer): OrderEnvelope {
+  return { payload: payload.toString('base64'), keyId, signature: signature.toString('base64') };
+}
+
+/**
+ * Signs an order, whatever it says: only the signer may hold the fleet's key.
+ * @param key Ed25519 private key
+ * @throws BootwaveError as `orderPayload`
+ */
+export function signOrder(order: Order, key: KeyObject): OrderEnvelope {
+  const payload = orderPayload(order);
+  return orderEnvelope(payload, orderKeyId(key), sign(null, signedBytes(payload), key));
 }
 
 /**
@@ -132,7 +154,7 @@ export function verifyOrder(envelope: unknown, keys: OrderPublicKeys, context: O
   const { payload, keyId, signature } = openEnvelope(envelope);
   checkSignature(payload, keyId, signature, keys);
   const order = parseOrder(payload);
-  const digest = createHash('sha256').update(payload).digest('hex');
+  const digest = orderDigest(payload);
   checkNode(order, context.nodeId);
   checkLife(order);
   checkTime(order, context.now);
@@ -187,7 +209,7 @@ function checkSignature(payload: Buffer, keyId: string, signature: Buffer, keys:
   const key = keys.get(keyId);
   if (key === undefined)
     throw refusal('ORDER_KEY_UNKNOWN', `the order names the key ${keyId}, which this node does not know`);
-  if (signature.length !== 64 || !verify(null, Buffer.concat([DOMAIN, payload]), key, signature))
+  if (signature.length !== 64 || !verify(null, signedBytes(payload), key, signature))
     throw refusal('ORDER_SIGNATURE', 'the order is not signed by the key that it names');
 }
 

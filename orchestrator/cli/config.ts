@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { digestOf, makeDocument } from '../../image/agent/config/schema.ts';
 import { sysctlText } from '../../image/agent/config/sysctls.ts';
 import { targetLine } from '../../image/agent/log-forward/target.ts';
 import { contentOf, listConfigs, type PublishedConfig, publishConfig, readConfig } from '../config/store.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { signerFiles } from '../signer/files.ts';
+import { say } from '../signer/words.ts';
 import { pathsOf, print, table } from './context.ts';
 import { operator } from './operator.ts';
 
@@ -29,9 +32,13 @@ export function register(program: Command): void {
           cause,
         });
       });
-      const published = await withFleet(pathsOf(command), (fleet) =>
-        publishConfig(fleet.redis, text, options.version, operator()),
-      );
+      const { version } = options;
+      const paths = pathsOf(command);
+      const by = operator();
+      const published = await withFleet(paths, (fleet) => publishConfig(fleet.redis, text, version, by));
+      // Of what was read from the file: what a database answers is nobody's word.
+      const sha256 = digestOf(makeDocument(JSON.parse(text), version));
+      await say(signerFiles(paths).words, { say: 'config', sha256, version }, by);
       print(
         options.json,
         published,

@@ -4,6 +4,8 @@ import { release, unrelease } from '../../image/publish/publish.ts';
 import { readRepository } from '../../image/publish/repository.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { readWithdrawn, reinstate, withdraw } from '../rollout/run/withdrawn.ts';
+import { signerFiles } from '../signer/files.ts';
+import { say, Words } from '../signer/words.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
 import { MEDIA } from './keys-release.ts';
 import { operator } from './operator.ts';
@@ -36,7 +38,9 @@ export function register(image: Command): void {
       const paths = pathsOf(command);
       await readManifest(paths.images, version);
       const { reason, keys: media = [] } = options;
-      const changed = await withFleet(paths, (fleet) => withdraw(fleet.redis, version, reason, operator()));
+      const by = operator();
+      const changed = await withFleet(paths, (fleet) => withdraw(fleet.redis, version, reason, by));
+      await say(signerFiles(paths).words, { say: 'withdraw', version }, by);
       // New hardware first: that needs no key that may have to be fetched.
       await unrelease([version], { paths, media });
       print(options.json, { version, changed }, () =>
@@ -51,10 +55,18 @@ export function register(image: Command): void {
     .option('--json')
     .action(async (version: string, options: Json & Media, command: Command) => {
       const paths = pathsOf(command);
+      const { words } = signerFiles(paths);
+      const by = operator();
       // A fleet that is older than releases has none to add it to.
       if ((await readRepository(paths.releases)) !== null)
         await release(await readManifest(paths.images, version), { paths, media: options.keys ?? [] });
-      const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, operator()));
+      const { withdrawn } = await new Words(words).current();
+      const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, by)).catch((error) => {
+        // A rollout or a restored database has taken the word back, but not the signer's.
+        if (error?.code === 'IMAGE_NOT_WITHDRAWN' && withdrawn.has(version)) return 'by an operator';
+        throw error;
+      });
+      await say(words, { say: 'reinstate', version }, by);
       print(options.json, { version, why }, () =>
         harmless(`${version} is given to new hardware again; it was withdrawn: ${why}`),
       );

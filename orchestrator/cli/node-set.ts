@@ -5,11 +5,13 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, type NodeRecord } from '../fleet/record.ts';
 import { type SetNodes, setMany } from '../fleet/set.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
-import { want } from '../install/want.ts';
+import { signerFiles } from '../signer/files.ts';
+import { wantAloud } from '../signer/wish.ts';
 import { confirm } from './confirm.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
 import { operator } from './operator.ts';
 
+type How = ReturnType<typeof wantAloud>;
 type Labels = Record<string, string | null>;
 type Options = {
   mode?: (typeof MODES)[number];
@@ -43,12 +45,14 @@ export function register(node: Command): void {
       const labels = label === undefined && unlabel === undefined ? undefined : { ...label, ...unlabel };
       const change: NodeChange = { mode, wipe, rack: given(rack), role: given(role), labels };
       refuseUnclear(words, options, change);
-      await withFleet(pathsOf(command), async (fleet) => {
-        if (options.site !== undefined) return all(fleet, options.site, change, options);
+      const paths = pathsOf(command);
+      const how = wantAloud(signerFiles(paths).words);
+      await withFleet(paths, async (fleet) => {
+        if (options.site !== undefined) return all(fleet, options.site, change, options, how);
         const nodes = await Promise.all(words.map((word) => fleet.nodes.resolve(word)));
         const [only] = nodes;
-        if (only !== undefined && nodes.length === 1) return one(fleet, only, change, options);
-        await several(fleet, nodes, change, options);
+        if (only !== undefined && nodes.length === 1) return one(fleet, only, change, options, how);
+        await several(fleet, nodes, change, options, how);
       });
     });
 }
@@ -71,8 +75,9 @@ async function one(
   { id, wanted }: NodeRecord,
   change: NodeChange,
   options: Options,
+  how: How,
 ): Promise<void> {
-  const { record, changed } = await want(fleet, id, change, operator());
+  const { record, changed } = await how(fleet, id, change, operator());
   print(options.json, record, () =>
     [
       harmless(`${record.name}: ${wishText(record)}${changed ? '' : ' (as before)'}`),
@@ -87,14 +92,20 @@ const MEANS = {
     'it runs on as it is; at its next restart the boot server hands it the image; its disk is left as it is',
 } as const;
 
-async function all(fleet: Fleet, site: string, change: NodeChange, options: Options): Promise<void> {
+async function all(
+  fleet: Fleet,
+  site: string,
+  change: NodeChange,
+  options: Options,
+  how: How,
+): Promise<void> {
   await fleet.sites.get(site);
   const found = await fleet.nodes.getMany(await fleet.nodes.ids({ site }));
   const nodes = found
     .filter(({ state }) => state !== 'retired' && state !== 'rejected')
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   await confirm(`Set ${changeText(change)} for ${nodes.length} nodes of site ${site}?`, options.yes);
-  await several(fleet, nodes, change, options);
+  await several(fleet, nodes, change, options, how);
 }
 
 async function several(
@@ -102,8 +113,9 @@ async function several(
   nodes: readonly NodeRecord[],
   change: NodeChange,
   options: Options,
+  how: How,
 ): Promise<void> {
-  const result = await setMany(fleet, nodes, change, operator(), want);
+  const result = await setMany(fleet, nodes, change, operator(), how);
   // What was asked for is not true of all of them.
   if (result.refused.length > 0) process.exitCode = 1;
   const { mode } = change;

@@ -10,11 +10,27 @@ import { register as lab } from './lab.ts';
 import { register as node } from './node.ts';
 import { register as operators } from './operators.ts';
 import { register as rollout } from './rollout.ts';
+import { register as signer } from './signer.ts';
 import { register as site } from './site.ts';
 import { register as up } from './up.ts';
 
 /** The feature list: one file per group of commands, in the order a new user needs them. */
-const groups = [keys, operators, image, up, site, node, ban, config, rollout, audit, doctor, lab, demo];
+const groups = [
+  keys,
+  operators,
+  image,
+  up,
+  signer,
+  site,
+  node,
+  ban,
+  config,
+  rollout,
+  audit,
+  doctor,
+  lab,
+  demo,
+];
 
 export function program(): Command {
   const bootwave = new Command('bootwave')

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { publishedVersions } from '../../image/build/manifest.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
-import { readFloor, setFloor, siteFloors } from '../rollout/run/floor.ts';
+import { readFloor, refuseSinking, setFloor, siteFloors } from '../rollout/run/floor.ts';
 import { forgive } from '../rollout/run/forgive.ts';
+import { signerFiles } from '../signer/files.ts';
+import { say, Words } from '../signer/words.ts';
 import { harmless, pathsOf, print } from './context.ts';
 import { operator } from './operator.ts';
 
@@ -44,7 +46,12 @@ export function register(rollout: Command): void {
             const published = await publishedVersions(paths.images);
             const lower = options.lower === true;
             const wanted = options.none === true ? null : (version ?? null);
-            await setFloor(fleet.redis, wanted, operator(), { published, lower });
+            const by = operator();
+            const { words } = signerFiles(paths);
+            // A database that forgot the floor must not make it sink.
+            if (!lower) refuseSinking((await new Words(words).current()).floor, wanted);
+            await setFloor(fleet.redis, wanted, by, { published, lower });
+            await say(words, { say: 'floor', version: wanted }, by);
           }
           return { fleet: await readFloor(fleet.redis), sites: Object.fromEntries(await siteFloors(fleet)) };
         });

@@ -2,25 +2,26 @@
  * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. Who
  * started anew is asked once, and is brought what its order in force names. Rollouts look after their own nodes.
  */
-import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { type Order, signOrder } from '../../keys/order.ts';
+import type { Order } from '../../keys/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { knownEpoch } from '../orders/known-epoch.ts';
 import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
 import { type Issued, readIssued } from '../rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { Lease } from '../rollout/run/lease.ts';
 import { reissue } from '../rollout/run/reissue.ts';
+import type { OrderSigner } from '../signer/signer.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { listConfigs } from './store.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
   pool: Pick<LinkPool, 'request'>;
-  orderKey: KeyObject;
+  signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds between two looks at the fleet; and until a node that was not reached is asked again. */
@@ -125,7 +126,7 @@ async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<No
 
 /** @returns the version that was brought; null when it is in force already, or none is wanted */
 async function restore(options: KeeperOptions, id: string): Promise<string | null> {
-  const { fleet, pool, orderKey, signal } = options;
+  const { fleet, pool, signer, signal } = options;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
@@ -135,8 +136,9 @@ async function restore(options: KeeperOptions, id: string): Promise<string | nul
   if (published === undefined) {
     throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
   }
-  const order = await fresh(fleet, id, inForce, status.order?.epoch ?? 0);
-  await pool.request(id, 'order', { envelope: signOrder(order, orderKey) }, ask);
+  const { epoch } = await signer.standing(id);
+  const order = await fresh(fleet, id, inForce, Math.max(knownEpoch(status), epoch));
+  await pool.request(id, 'order', { envelope: await signer.sign(order) }, ask);
   const document = Buffer.from(published.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });

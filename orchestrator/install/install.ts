@@ -1,21 +1,21 @@
 /** One look at one node that is to run from its disk. Everything here may happen twice, from several orchestrators. */
-import type { KeyObject } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { signOrder } from '../../keys/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Wanted } from '../orders/issue.ts';
+import { knownEpoch } from '../orders/known-epoch.ts';
 import { readIssued } from '../rollout/run/issued.ts';
 import { reissue } from '../rollout/run/reissue.ts';
 import type { ImageFacts } from '../rollout/run/stored.ts';
+import type { OrderSigner } from '../signer/signer.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { LOST_AFTER, nextStep, wantsInstall } from './step.ts';
 
 export type Installer = {
   fleet: Fleet;
   pool: Pick<LinkPool, 'request' | 'drop'>;
-  orderKey: KeyObject;
+  signer: OrderSigner;
   /** Of the published images, by version, and which of them a node gets that is wanted to run none in particular. */
   published(): Promise<{ images: ImageFacts; newest: string | null }>;
   signal: AbortSignal;
@@ -31,7 +31,7 @@ const SILENCE = { quick: 15_000, stage: 900_000 } as const;
 /**
  * Takes a node one step further.
  * @returns what was done, for the log
- * @throws BootwaveError `INSTALL_*`, `LINK_*`, `ORDER_*` or the node's own refusal; the next look tries again
+ * @throws BootwaveError `INSTALL_*`, `LINK_*`, `ORDER_*`, `SIGNER_*` or the node's own refusal; the next look tries again
  */
 export async function install(installer: Installer, record: NodeRecord): Promise<string> {
   const { pool, signal } = installer;
@@ -44,7 +44,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       return `it is ${status.state}`;
     case 'stage': {
       await become(installer, id, 'installing', 'installing its disk');
-      const { epoch } = await deliver(installer, record, status.order?.epoch ?? 0);
+      const { epoch } = await deliver(installer, record, knownEpoch(status));
       await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });
       return 'the image is on its disk';
     }
@@ -56,7 +56,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       });
       return 'its disk is bootable';
     case 'activate': {
-      const { epoch } = await deliver(installer, record, status.order?.epoch ?? 0);
+      const { epoch } = await deliver(installer, record, knownEpoch(status));
       const { bootId } = status.running;
       // Nothing to do as a rule. But an image that was demoted in an earlier life of the disk gets its tries back.
       await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });
@@ -110,24 +110,30 @@ function notWanted(id: string): Refusal {
 }
 
 /** Records the next order before it is sent, so that no epoch is ever used for two contents, and sends it. */
-async function deliver(installer: Installer, record: NodeRecord, floor: number): Promise<{ epoch: number }> {
-  const { fleet, pool, orderKey, signal, now = Date.now } = installer;
+async function deliver(
+  installer: Installer,
+  record: NodeRecord,
+  reported: number,
+): Promise<{ epoch: number }> {
+  const { fleet, pool, signer, signal, now = Date.now } = installer;
   const fresh = await fleet.nodes.get(record.id);
   if (fresh === null || !wantsInstall(fresh, false)) throw new BootwaveError(notWanted(record.id));
   const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
   // Its configuration is another's business, and stays.
   const wanted = { ...(await wantedOf(installer, fresh)), config: inForce?.order.config ?? null };
+  const standing = await signer.standing(record.id);
   const order = await reissue(fleet.redis, {
     node: record.id,
     wanted,
     inForce,
     by: INSTALL,
     kind: 'stage',
-    floor,
+    floor: Math.max(reported, standing.epoch),
+    asked: standing.wipe,
     now: now(),
     race: 'INSTALL_ORDER_RACE',
   });
-  const envelope = signOrder(order, orderKey);
+  const envelope = await signer.sign(order);
   await pool.request(record.id, 'order', { envelope }, { signal, timeout: SILENCE.quick });
   return { epoch: order.epoch };
 }

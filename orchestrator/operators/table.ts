@@ -48,6 +48,7 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'image withdrawn': READ,
   'image reinstate': CORE,
   up: ADMIN,
+  signer: ADMIN,
 
   'site add': CORE,
   'site set': THEIRS('site'),

@@ -4,8 +4,19 @@ import { ORDER_FORMAT, type Order } from '../../keys/order.ts';
 /** What the fleet wants of a node, without the fields that make it an order. */
 export type Wanted = Pick<Order, 'mode' | 'image' | 'config' | 'wipe' | 'forgiven'>;
 
-/** Milliseconds that an order lives; a node that was away longer asks for a new one. */
-export const ORDER_LIFE = 30 * 24 * 3600_000;
+const DAY = 24 * 3600_000;
+
+/**
+ * Milliseconds that an order lives; a node that was away longer is given a new one. It is the window in which a captured
+ * order can be replayed to a node that forgot its epoch: a node without a TPM forgets with its disk, so its orders are
+ * shorter, and nothing that destroys data is lying about for long.
+ */
+export const ORDER_LIVES = { tpm: 30 * DAY, other: 7 * DAY, wipe: DAY } as const;
+
+export function lifeOf({ node, wipe }: Pick<Order, 'node' | 'wipe'>): number {
+  if (wipe) return ORDER_LIVES.wipe;
+  return node.startsWith('tpm-') ? ORDER_LIVES.tpm : ORDER_LIVES.other;
+}
 
 /** Part of an order's life after which the same content is issued again, so that no node ever holds an expired one. */
 const RENEW_AT = 2 / 3;
@@ -17,7 +28,9 @@ const RENEW_AT = 2 / 3;
  *
  * An order to wipe is never repeated by itself, neither when it grows old nor when the node is ahead of the record
  * (which then has lost writes, perhaps the one that took the wipe back): a new epoch would wipe the disk again.
- * @param floor the highest epoch that the node itself has reported; after a failover that lost writes it is ahead
+ * @param floor the highest epoch that the node or the signer knows; after a failover that lost writes it is ahead
+ * @param asked when a person last asked for the wipe, milliseconds since the epoch: after the order in force, it is not
+ * repeated by itself
  * @throws BootwaveError `ORDER_WIPE_STALE` where that would happen
  */
 export function nextOrder(
@@ -26,17 +39,18 @@ export function nextOrder(
   inForce: Order | null,
   now: number,
   floor = 0,
+  asked: number | null = null,
 ): { order: Order; isNew: boolean } {
   if (inForce !== null && says(inForce, wanted)) {
     if (inForce.epoch >= floor && isFresh(inForce, now)) return { order: inForce, isNew: false };
-    if (inForce.wipe) throw staleWipe(inForce);
+    if (inForce.wipe && (asked ?? 0) <= inForce.issuedAt) throw staleWipe(inForce);
   }
   const order: Order = {
     format: ORDER_FORMAT,
     node,
     epoch: Math.max(inForce?.epoch ?? 0, floor) + 1,
     issuedAt: now,
-    expires: now + ORDER_LIFE,
+    expires: now + lifeOf({ node, wipe: wanted.wipe }),
     mode: wanted.mode,
     image: wanted.image === null ? null : { ...wanted.image },
     services: [],
@@ -73,6 +87,6 @@ function staleWipe(order: Order): BootwaveError {
     code: 'ORDER_WIPE_STALE',
     what: `the order to wipe ${order.node} (epoch ${order.epoch}) is too old to be repeated by itself`,
     unchanged: 'nothing was ordered',
-    next: 'look whether the disk was wiped already; take the wish back, or ask for the wipe again',
+    next: `look whether the disk was wiped already; 'bootwave node set NODE --mode installed --wipe' asks for it again`,
   });
 }

@@ -14,7 +14,7 @@ export type RedisFiles = {
 };
 
 /** Linux: `sun_path` of unix(7) holds 108 bytes, its end included. */
-const SOCKET_PATH_BYTES = 107;
+export const SOCKET_PATH_BYTES = 107;
 
 /** @throws BootwaveError `DATA_PATH_TOO_LONG` when a unix socket below `dir` could not be bound */
 export function redisFiles(dir: string): RedisFiles {

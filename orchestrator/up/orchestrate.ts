@@ -9,10 +9,12 @@ import { startSealer } from '../fleet/audit-sealer.ts';
 import { SealFile } from '../fleet/audit-seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
-import { loadOrderKey } from '../orders/key.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
+import { keepSigner } from '../signer/child.ts';
+import { SignerClient } from '../signer/client.ts';
+import { signerFiles } from '../signer/files.ts';
 import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
 
@@ -40,11 +42,10 @@ export type Orchestrating = {
 
 /**
  * @returns `done` resolves when all of it has ended, after the signal fired
- * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `KEYS_MISSING`
+ * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
   const { paths, fleet, log, signal } = options;
-  const orderKey = await loadOrderKey(paths.keys);
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -54,6 +55,8 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       cause,
     });
   });
+  const signing = await keepSigner({ paths, log, signal });
+  const signer = new SignerClient(signerFiles(paths).socket);
   const noted = new Map<string, number>();
   const pool = new LinkPool({
     privateKey,
@@ -78,12 +81,15 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     images: (await publishedImages(paths.images)).images,
     newest: await options.newest(),
   });
-  const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, orderKey, log, signal });
-  const installs = startInstalls({ fleet, pool, orderKey, published, log, signal });
-  const configs = startConfigKeeper({ fleet, pool, orderKey, log, signal });
+  const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, signer, log, signal });
+  const installs = startInstalls({ fleet, pool, signer, published, log, signal });
+  const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const seals = startSealer({ audit: fleet.audit, file: new SealFile(paths), log, signal });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(() => pool.close()),
+    done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(async () => {
+      signer.close();
+      await Promise.all([pool.close(), signing.done]);
+    }),
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };

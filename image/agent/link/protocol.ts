@@ -94,6 +94,16 @@ const configuration = z.object({
   error: line(256),
 });
 
+/** What the node holds against orders, however new its disk is. */
+const guard = z.object({
+  /** See Remembered in orders/take.ts. */
+  memory: z.enum(['tpm', 'empty', 'none', 'broken']),
+  /** No order of a lower epoch is taken. */
+  epoch: count(),
+  /** No older image is taken. */
+  floor: z.nullable(line(64)),
+});
+
 /** Bytes. */
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
@@ -128,6 +138,8 @@ export const OPS = {
       health,
       /** Absent from images that know no configurations. */
       config: z.optional(configuration),
+      /** Absent from images whose orders lie on the disk alone. */
+      guard: z.optional(guard),
     }),
   },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */

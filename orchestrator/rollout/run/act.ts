@@ -1,10 +1,10 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
-import type { KeyObject } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
-import { signOrder } from '../../../keys/order.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { knownEpoch } from '../../orders/known-epoch.ts';
+import type { OrderSigner } from '../../signer/signer.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
@@ -19,7 +19,7 @@ export type Actor = {
   redis: Redis;
   fleet: Fleet;
   pool: Pick<LinkPool, 'request'>;
-  orderKey: KeyObject;
+  signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
 };
@@ -58,6 +58,10 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
     if (error instanceof NodeRefusal) {
       log.info({ node, epoch, kind, code: error.code }, 'the node refused an order');
       return refusalOf(actor, order, error);
+    }
+    if (error instanceof BootwaveError && isVerdict(error)) {
+      log.warn({ node, epoch, kind, code: error.code }, error.what);
+      return notSigned(actor, order, error);
     }
     if (error instanceof BootwaveError && error.code.startsWith('LINK_')) {
       log.debug({ node, epoch, kind, code: error.code }, 'the node was not reached with an order');
@@ -120,7 +124,7 @@ async function deliver(actor: Actor, { node, epoch }: Order, known?: Issued): Pr
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const envelope = signOrder(issued.order, actor.orderKey);
+  const envelope = await actor.signer.sign(issued.order);
   await actor.pool.request(node, 'order', { envelope }, quick(actor));
 }
 
@@ -130,6 +134,21 @@ function want({ fleet }: Actor, node: string, image: string | null, rollout: str
 }
 
 const quick = ({ signal }: Actor) => ({ signal, timeout: SILENCE.quick, connectWithin: RECONNECT });
+
+/** The signer will not sign it, however often it is asked; one that is away or broken comes back. */
+const isVerdict = ({ code }: BootwaveError) =>
+  code.startsWith('ORDER_') || (code.startsWith('SIGNER_') && !SIGNER_AWAY.includes(code));
+const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIGNER_FAULT'];
+
+async function notSigned(actor: Actor, order: Order, error: BootwaveError): Promise<NodeEvent[]> {
+  const { node, epoch } = order;
+  const why = `${error.code}: ${error.what}`;
+  if (error.code !== 'SIGNER_EPOCH_OLD' && error.code !== 'SIGNER_EPOCH_REUSED')
+    return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch }];
+  // The database has lost what was signed: the next order goes above it.
+  const { epoch: has } = await actor.signer.standing(node);
+  return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
+}
 
 const STALE = ['ORDER_EPOCH_OLD', 'ORDER_EPOCH_REUSED', 'LINK_EPOCH_OLD'];
 
@@ -141,7 +160,7 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
   }
   if (STALE.includes(error.code)) {
     const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
-    const has = status.order?.epoch ?? epoch;
+    const has = knownEpoch(status) || epoch;
     return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
   }
   if (CONFIG_REFUSALS.includes(error.code)) {

@@ -35,11 +35,7 @@ export async function setFloor(
   if (version !== null && !options.published.includes(version)) {
     throw refusal('FLOOR_UNKNOWN', `version ${version} is not published`, `'bootwave image list' shows all`);
   }
-  const sinks = before.version !== null && (version === null || compareVersions(version, before.version) < 0);
-  if (sinks && !options.lower) {
-    const what = `the floor is ${before.version}: versions that it fences off would come back`;
-    throw refusal('FLOOR_LOWER', what, 'say --lower if that is meant');
-  }
+  if (!options.lower) refuseSinking(before.version, version);
   const next: Stored = { version };
   const done = await commit(redis, {
     records: [
@@ -60,6 +56,13 @@ export async function setFloor(
   if (done.result !== 'done') {
     throw refusal('FLEET_CONTENDED', 'somebody else changed the floor at the same moment', 'try again');
   }
+}
+
+/** @throws BootwaveError `FLOOR_LOWER` */
+export function refuseSinking(before: string | null, after: string | null): void {
+  if (before === null || (after !== null && compareVersions(after, before) >= 0)) return;
+  const what = `the floor is ${before}: versions that it fences off would come back`;
+  throw refusal('FLOOR_LOWER', what, 'say --lower if that is meant');
 }
 
 /** Floors of the sites that have one. */

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { ORDER_FORMAT, type Order as SignedOrder } from '../../../keys/order.ts';
 import type { RecordChange } from '../../fleet/commit.ts';
-import { ORDER_LIFE } from '../../orders/issue.ts';
+import { lifeOf } from '../../orders/issue.ts';
 import type { Order } from '../event.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
@@ -62,7 +62,7 @@ export function issue(
       node: order.node,
       epoch: order.epoch,
       issuedAt: now,
-      expires: now + ORDER_LIFE,
+      expires: now + lifeOf({ node: order.node, wipe: false }),
       mode: order.how === 'network' ? 'netboot' : 'installed',
       ...moved(order, inForce, images),
       services: [],

@@ -13,8 +13,10 @@ export type Reissue = {
   /** Who issues it: stands where a rollout's id would. */
   by: string;
   kind: Issued['kind'];
-  /** The highest epoch that the node itself has reported. */
+  /** The highest epoch that the node or the signer knows. */
   floor: number;
+  /** When a person last asked for the wipe; null or left out: nobody has. */
+  asked?: number | null;
   /** Milliseconds since the epoch. */
   now: number;
   /** Code of the error when somebody else was faster. */
@@ -26,9 +28,9 @@ export type Reissue = {
  * two contents.
  * @throws BootwaveError `race`, or what `nextOrder` throws; nothing was sent then
  */
-export async function reissue(redis: Redis, asked: Reissue): Promise<Order> {
-  const { node, wanted, inForce, by, kind, floor, now, race } = asked;
-  const { order, isNew } = nextOrder(node, wanted, inForce?.order ?? null, now, floor);
+export async function reissue(redis: Redis, wish: Reissue): Promise<Order> {
+  const { node, wanted, inForce, by, kind, floor, now, race } = wish;
+  const { order, isNew } = nextOrder(node, wanted, inForce?.order ?? null, now, floor, wish.asked);
   if (!isNew) return order;
   const done = await commit(redis, { records: [issuedChange(inForce, { rollout: by, kind, order })] });
   if (done.result === 'done') return order;

@@ -1,5 +1,4 @@
 /** The part of an orchestrator that carries rollouts out. Any number of these share the work through Redis. */
-import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job } from 'bull';
 import type { Redis } from 'ioredis';
@@ -7,6 +6,7 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { hangUp } from '../../redis/hang-up.ts';
+import type { OrderSigner } from '../../signer/signer.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
@@ -39,7 +39,7 @@ export type StartOptions = {
   redis: Redis;
   fleet: Fleet;
   pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
-  orderKey: KeyObject;
+  signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
   times?: Partial<RolloutTimes>;

@@ -9,6 +9,7 @@ import { connect } from '../../../orchestrator/redis/connect.ts';
 import { startRollouts } from '../../../orchestrator/rollout/run/start.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { keySigner } from '../../support/key-signer.ts';
 import type { OrchestratorAnswer, OrchestratorOrder } from './bed.ts';
 
 const stop = new AbortController();
@@ -28,7 +29,7 @@ async function start(order: Extract<OrchestratorOrder, { kind: 'start' }>): Prom
   });
   const log = createLogger('bench', process.env.BENCH_LOG ?? 'silent');
   if (process.env.BENCH_PROFILE !== undefined) await profile(process.env.BENCH_PROFILE);
-  startRollouts({ redis, fleet, pool, orderKey: createPrivateKey(order.orderKey), log, signal });
+  startRollouts({ redis, fleet, pool, signer: keySigner(createPrivateKey(order.orderKey)), log, signal });
   send({ kind: 'ready' });
 }
 

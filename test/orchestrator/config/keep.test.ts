@@ -7,6 +7,7 @@ import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { keySigner } from '../../support/key-signer.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
@@ -55,7 +56,7 @@ test('a node that starts without its configuration is brought it again; one in a
   const running = startConfigKeeper({
     fleet,
     pool,
-    orderKey,
+    signer: keySigner(orderKey),
     log: silent,
     signal,
     times: { look: 100, again: 200 },

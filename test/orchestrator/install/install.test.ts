@@ -10,6 +10,7 @@ import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { type Installer, install } from '../../../orchestrator/install/install.ts';
 import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
+import { keySigner } from '../../support/key-signer.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor, START, silent } from '../fleet/support.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
@@ -92,7 +93,7 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
   t.teardown(() => stop.abort());
   const installer: Installer = {
     fleet,
-    orderKey: privateKey,
+    signer: keySigner(privateKey),
     published: async () => ({ images: IMAGES, newest }),
     signal: stop.signal,
     now: () => clock.now,

@@ -6,7 +6,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { keyLayout } from '../../../keys/layout.ts';
 import { readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
-import { nextOrder, ORDER_LIFE, type Wanted } from '../../../orchestrator/orders/issue.ts';
+import { nextOrder, ORDER_LIVES, type Wanted } from '../../../orchestrator/orders/issue.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
 import { keysIn } from '../../support/keys.ts';
 
@@ -49,8 +49,8 @@ test('any other content has the next epoch', (t) => {
 
 test('an order is issued again before it expires', (t) => {
   const { order } = nextOrder(NODE, wanted, null, NOW);
-  t.false(nextOrder(NODE, wanted, order, NOW + ORDER_LIFE * 0.6).isNew);
-  const renewed = nextOrder(NODE, wanted, order, NOW + ORDER_LIFE * 0.7).order;
+  t.false(nextOrder(NODE, wanted, order, NOW + ORDER_LIVES.tpm * 0.6).isNew);
+  const renewed = nextOrder(NODE, wanted, order, NOW + ORDER_LIVES.tpm * 0.7).order;
   t.is(renewed.epoch, 2);
   t.true(renewed.expires > order.expires);
 });
@@ -65,9 +65,12 @@ test('an order to wipe is never repeated by itself', (t) => {
   const wipe = { ...wanted, wipe: true };
   const { order } = nextOrder(NODE, wipe, null, NOW);
   t.false(nextOrder(NODE, wipe, order, NOW + 1000).isNew);
-  t.throws(() => nextOrder(NODE, wipe, order, NOW + ORDER_LIFE * 0.7), { code: 'ORDER_WIPE_STALE' });
+  t.throws(() => nextOrder(NODE, wipe, order, NOW + ORDER_LIVES.wipe * 0.7), { code: 'ORDER_WIPE_STALE' });
   t.throws(() => nextOrder(NODE, wipe, order, NOW + 1000, 5), { code: 'ORDER_WIPE_STALE' });
-  t.false(nextOrder(NODE, wanted, order, NOW + ORDER_LIFE * 0.7).order.wipe);
+  const late = NOW + ORDER_LIVES.wipe * 0.7;
+  t.throws(() => nextOrder(NODE, wipe, order, late, 0, NOW), { code: 'ORDER_WIPE_STALE' }, 'asked before it');
+  t.is(nextOrder(NODE, wipe, order, late, 0, NOW + 1).order.epoch, 2, 'a person asked again');
+  t.false(nextOrder(NODE, wanted, order, NOW + ORDER_LIVES.wipe * 0.7).order.wipe);
 });
 
 test('epochs never fall, whatever is wanted and whatever the clock does', (t) => {

@@ -8,6 +8,7 @@ import { connect } from '../../../../orchestrator/redis/connect.ts';
 import { startRollouts } from '../../../../orchestrator/rollout/run/start.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
+import { keySigner } from '../../../support/key-signer.ts';
 import { POOL, TIMES } from './times.ts';
 
 const { root, port, clientKey, orderKey } = JSON.parse(await text(process.stdin)) as Record<string, string>;
@@ -21,5 +22,6 @@ const pool = new LinkPool({
   signal,
 });
 const log = createLogger('test', 'silent');
-startRollouts({ redis, fleet, pool, orderKey: createPrivateKey(orderKey ?? ''), log, signal, times: TIMES });
+const signer = keySigner(createPrivateKey(orderKey ?? ''));
+startRollouts({ redis, fleet, pool, signer, log, signal, times: TIMES });
 console.log('ready');

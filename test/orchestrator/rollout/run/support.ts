@@ -19,7 +19,9 @@ import { type RolloutTimes, startRollouts } from '../../../../orchestrator/rollo
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
+import type { OrderSigner } from '../../../../orchestrator/signer/signer.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
+import { keySigner } from '../../../support/key-signer.ts';
 import { redisFor, silent } from '../../fleet/support.ts';
 import { POOL, TIMES } from './times.ts';
 
@@ -67,7 +69,7 @@ export type Bench = {
   /** More machines, approved and up when this resolves. */
   more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
-  orchestrator(times?: Partial<RolloutTimes>): { stop(): Promise<void> };
+  orchestrator(times?: Partial<RolloutTimes>, signer?: OrderSigner): { stop(): Promise<void> };
   /** Cuts what orchestrators ask of these nodes from now on; nobody: the network is whole again. */
   cut(nodes: readonly SimNode[]): void;
   /** Plans, records and starts. @returns its id */
@@ -131,7 +133,7 @@ export async function benchFor(
     cut(nodes) {
       lost = new Set(nodes.map(({ id }) => id));
     },
-    orchestrator(times = {}) {
+    orchestrator(times = {}, signer = undefined) {
       const end = new AbortController();
       const pool = new LinkPool({
         privateKey: client.file,
@@ -151,7 +153,7 @@ export async function benchFor(
           drop: (node) => pool.drop(node),
           helloOf: (node) => pool.helloOf(node),
         },
-        orderKey: privateKey,
+        signer: signer ?? keySigner(privateKey),
         log: silent,
         signal: end.signal,
         times: { ...TIMES, ...times },

@@ -1,0 +1,115 @@
+import { connect, type Socket } from 'node:net';
+import { BootwaveError } from '../../base/error.ts';
+import type { Order, OrderEnvelope } from '../../keys/order.ts';
+import { type Ask, answerSchema, errorOf, onLines } from './lines.ts';
+import type { OrderSigner, Standing } from './signer.ts';
+
+type Question = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never;
+type Pending = {
+  line: string;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+  timer: NodeJS.Timeout;
+};
+
+/** Milliseconds. */
+export type ClientTimes = {
+  /** Until a signer that was killed is missed for good; the orchestrator asks again later. */
+  patience: number;
+  again: number;
+};
+const TIMES: ClientTimes = { patience: 20_000, again: 200 };
+
+/**
+ * Asks the signer behind a socket. What was asked of one that died is asked of the next one: it signs the same order
+ * in the same words.
+ */
+export class SignerClient implements OrderSigner {
+  readonly #path: string;
+  readonly #times: ClientTimes;
+  readonly #pending = new Map<number, Pending>();
+  #socket: Socket | null = null;
+  #again: NodeJS.Timeout | null = null;
+  #id = 0;
+  #closed = false;
+
+  constructor(path: string, times: ClientTimes = TIMES) {
+    this.#path = path;
+    this.#times = times;
+  }
+
+  /** @throws BootwaveError what the signer refuses with; `SIGNER_UNREACHABLE` */
+  async sign(order: Order): Promise<OrderEnvelope> {
+    return (await this.#ask({ op: 'sign', order })) as OrderEnvelope;
+  }
+
+  async standing(node: string): Promise<Standing> {
+    return (await this.#ask({ op: 'standing', node })) as Standing;
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#again !== null) clearTimeout(this.#again);
+    for (const id of [...this.#pending.keys()]) this.#fail(id, 'the orchestrator ends');
+    this.#socket?.destroy();
+  }
+
+  #ask(question: Question): Promise<unknown> {
+    if (this.#closed) return Promise.reject(unreachable('the orchestrator ends'));
+    this.#id += 1;
+    const id = this.#id;
+    const line = `${JSON.stringify({ id, ...question })}\n`;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#fail(id, 'it does not answer'), this.#times.patience);
+      this.#pending.set(id, { line, resolve, reject, timer });
+      if (this.#socket === null) this.#connect();
+      else if (!this.#socket.connecting) this.#socket.write(line);
+    });
+  }
+
+  #connect(): void {
+    if (this.#again !== null || this.#closed) return;
+    const socket = connect(this.#path);
+    this.#socket = socket;
+    socket.on('connect', () => {
+      for (const { line } of this.#pending.values()) socket.write(line);
+    });
+    onLines(socket, (line) => this.#hear(line));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#socket = null;
+      if (this.#pending.size === 0 || this.#closed) return;
+      this.#again = setTimeout(() => {
+        this.#again = null;
+        this.#connect();
+      }, this.#times.again);
+    });
+  }
+
+  #hear(line: string): void {
+    const answer = answerSchema.parse(JSON.parse(line));
+    const pending = this.#take(answer.id);
+    if (answer.ok) pending?.resolve(answer.result);
+    else pending?.reject(errorOf(answer.error));
+  }
+
+  #fail(id: number, why: string): void {
+    this.#take(id)?.reject(unreachable(why));
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    clearTimeout(pending?.timer);
+    this.#pending.delete(id);
+    return pending;
+  }
+}
+
+function unreachable(why: string): BootwaveError {
+  return new BootwaveError({
+    code: 'SIGNER_UNREACHABLE',
+    what: `the signer of orders cannot be asked: ${why}`,
+    unchanged: 'nothing was signed',
+    next: "it is tried again by itself; is 'bootwave signer' or 'bootwave up' running?",
+  });
+}

@@ -1,0 +1,18 @@
+import { join } from 'node:path';
+import type { DataPaths } from '../../base/paths.ts';
+
+/** The signer's own folder, 0700: beside Redis and not in it, so that whoever owns or restores Redis does not own this. */
+export function signerFiles({ root }: Pick<DataPaths, 'root'>) {
+  const folder = join(root, 'signer');
+  return {
+    folder,
+    /** 0600: who may connect is who may open it. */
+    socket: join(folder, 'signer.sock'),
+    /** Held (flock) by the one signer of this folder. */
+    lock: join(folder, 'lock'),
+    /** What was signed. */
+    ledger: join(folder, 'signed.jsonl'),
+    /** What people have said. */
+    words: join(folder, 'words.jsonl'),
+  };
+}

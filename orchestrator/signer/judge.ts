@@ -1,0 +1,151 @@
+/** Whether an order may be signed, as a pure function of what this machine's own disk says. Nothing here comes from Redis. */
+import { BootwaveError } from '../../base/error.ts';
+import { compareVersions } from '../../image/version-order.ts';
+import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../keys/order.ts';
+import { lifeOf } from '../orders/issue.ts';
+import type { Signed } from './ledger.ts';
+import type { Rules, WipeWord } from './words.ts';
+
+export type SignerLimits = {
+  /** Orders to wipe in an hour, of the whole fleet. */
+  wipesPerHour: number;
+};
+export const SIGNER_LIMITS: SignerLimits = { wipesPerHour: 60 };
+
+const HOUR = 3600_000;
+/** Milliseconds that a word to wipe waits for its installation, and holds once that has begun. */
+export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
+/** Epochs that an order may skip: a database cannot use a node's numbers up in one stroke. */
+const MOST_SKIPPED = 1_000_000;
+
+export type Grounds = {
+  rules: Rules;
+  /** Of the image that is published under the version that the order names; null: none is. */
+  facts: { sha256: string; size: number } | null;
+  /** What was signed for this node last. */
+  last: Signed | null;
+  /** Orders to wipe of the last month. */
+  wipes: readonly Signed[];
+  now: number;
+  limits: SignerLimits;
+};
+
+export type Verdict = {
+  payload: Buffer;
+  /** To be in the ledger before the signature leaves; null: it is there already. */
+  entry: Signed | null;
+};
+
+/** @throws BootwaveError `SIGNER_*` or `ORDER_*` */
+export function judge(order: Order, grounds: Grounds): Verdict {
+  const { last, rules, now } = grounds;
+  const again = last !== null && last.epoch === order.epoch;
+  // An order carries the floor of the moment in which it was signed first: the same bytes whenever it is asked for again.
+  const floor = again ? last.floor : rules.floor;
+  const { floor: _, ...asked } = order;
+  const payload = orderPayload(floor === null ? asked : { ...asked, floor });
+  const digest = orderDigest(payload);
+  checkTime(order, now);
+  checkEpoch(order, digest, last);
+  checkImage(order, grounds);
+  if (order.config !== null && !rules.configs.has(order.config))
+    throw refuse(
+      'SIGNER_CONFIG_UNKNOWN',
+      `configuration ${order.config} was published by nobody on this machine`,
+      "give 'bootwave config publish' once more, with the same file and version",
+    );
+  if (again) return { payload, entry: null };
+  const wipe = order.wipe ? checkWipe(order, grounds).id : null;
+  const image = order.image?.version ?? null;
+  return {
+    payload,
+    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe },
+  };
+}
+
+function checkTime(order: Order, now: number): void {
+  const life = order.expires - order.issuedAt;
+  const most = lifeOf(order);
+  if (order.issuedAt > now + ORDER_LIMITS.skew || order.expires <= now || life > most)
+    throw refuse(
+      'SIGNER_TIME',
+      `an order to ${order.node} may be issued now and live for ${most / HOUR} hours; this one is from ` +
+        `${at(order.issuedAt)} to ${at(order.expires)}`,
+      'compare the clock of this machine; otherwise find out who wrote that into the database',
+    );
+}
+
+function checkEpoch(order: Order, digest: string, last: Signed | null): void {
+  const known = last?.epoch ?? 0;
+  if (order.epoch < known)
+    throw refuse('SIGNER_EPOCH_OLD', `epoch ${known} was signed for ${order.node}, this is ${order.epoch}`);
+  if (order.epoch > known + MOST_SKIPPED)
+    throw refuse('SIGNER_EPOCH_JUMP', `epoch ${order.epoch} of ${order.node} is far above ${known}`);
+  if (last !== null && order.epoch === known && digest !== last.digest)
+    throw refuse('SIGNER_EPOCH_REUSED', `epoch ${known} of ${order.node} was signed for another order`);
+}
+
+function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): void {
+  if (image === null) return;
+  const { version } = image;
+  if (facts === null)
+    throw refuse('SIGNER_IMAGE_UNKNOWN', `no image of version ${version} is published on this machine`);
+  if (facts.sha256 !== image.sha256 || facts.size !== image.size)
+    throw refuse(
+      'SIGNER_IMAGE_FACTS',
+      `digest or size in the order to ${node} are not those of the published image ${version}`,
+    );
+  if (rules.floor !== null && compareVersions(version, rules.floor) < 0)
+    throw refuse(
+      'SIGNER_BELOW_FLOOR',
+      `image ${version} is older than the release floor ${rules.floor}`,
+      'bring the node a newer image',
+    );
+  // Who was given it before keeps it: it is told other things as well, and has to have an image in its order.
+  if (rules.withdrawn.has(version) && last?.image !== version)
+    throw refuse(
+      'SIGNER_IMAGE_WITHDRAWN',
+      `image ${version} is withdrawn: no node is moved to it`,
+      `'bootwave image reinstate ${version}', if it is to be given out again`,
+    );
+}
+
+function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeWord {
+  const word = wordFor(order.node, rules, wipes, now);
+  if (word === null)
+    throw refuse(
+      'SIGNER_WIPE_UNSAID',
+      `nobody has said on this machine that the disk of ${order.node} may be wiped, or too long ago`,
+      `'bootwave node set NODE --mode installed --wipe' says it`,
+    );
+  const recent = wipes.filter(({ at }) => at > now - HOUR).length;
+  if (recent >= limits.wipesPerHour)
+    throw refuse(
+      'SIGNER_WIPE_BUDGET',
+      `${recent} disks were given up within the last hour, and no more than ${limits.wipesPerHour} may be`,
+      'it is tried again by itself; look whether all of these are meant',
+    );
+  return word;
+}
+
+/** The word to wipe that holds for a node now. */
+export function wordFor(node: string, rules: Rules, wipes: readonly Signed[], now: number): WipeWord | null {
+  const word = rules.wipes.get(node);
+  if (word === undefined) return null;
+  const begun = wipes.find((one) => one.wipe === word.id);
+  const end = begun === undefined ? word.at + WIPE_WORD.waits : begun.at + WIPE_WORD.holds;
+  return now < end ? word : null;
+}
+
+function refuse(
+  code: string,
+  what: string,
+  next = 'find out who wrote that into the database',
+): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was signed', next });
+}
+
+function at(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString();
+}

@@ -1,0 +1,17 @@
+/** What holds the key that signs orders: a file by default; a PKCS#11 token or a KMS fits behind the same two words. */
+import { sign } from 'node:crypto';
+import { orderKeyId } from '../../keys/order.ts';
+import { loadOrderKey } from '../orders/key.ts';
+
+export type OrderKey = {
+  /** SHA-256 of the SubjectPublicKeyInfo, hex. */
+  readonly id: string;
+  /** Ed25519 (RFC 8032) over the bytes as they are. */
+  sign(bytes: Buffer): Buffer | Promise<Buffer>;
+};
+
+/** @throws BootwaveError as `loadOrderKey` */
+export async function fileKey(keysFolder: string): Promise<OrderKey> {
+  const key = await loadOrderKey(keysFolder);
+  return { id: orderKeyId(key), sign: (bytes) => sign(null, bytes, key) };
+}

@@ -1,0 +1,117 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { FileLock } from '../redis/lock.ts';
+import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
+import { PublishedManifests } from '../up/published.ts';
+import { signerFiles } from './files.ts';
+import type { SignerLimits } from './judge.ts';
+import { Ledger } from './ledger.ts';
+import { type Answer, askSchema, errorOf, onLines } from './lines.ts';
+import { fileKey } from './order-key.ts';
+import { Signer } from './signer.ts';
+import { Words } from './words.ts';
+
+export type ServeOptions = {
+  paths: DataPaths;
+  limits: SignerLimits;
+  log: Logger;
+  signal: AbortSignal;
+  now?: () => number;
+};
+
+/** Seconds to wait for a signer that is just ending. */
+const LOCK_WAIT = 2;
+
+/**
+ * Signs for whoever can open the socket, which is whoever owns the folder.
+ * @returns when it listens; `done` resolves after the signal fired, and rejects when nothing can be signed any more
+ * @throws BootwaveError `SIGNER_RUNNING`, `SIGNER_LEDGER`, `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `DATA_PATH_TOO_LONG`
+ */
+export async function serveSigner(options: ServeOptions): Promise<{ done: Promise<void> }> {
+  const { paths, limits, log, signal, now = Date.now } = options;
+  const files = signerFiles(paths);
+  if (Buffer.byteLength(files.socket) > SOCKET_PATH_BYTES)
+    throw refusal('DATA_PATH_TOO_LONG', `the path ${files.socket} is too long for a unix socket`);
+  const key = await fileKey(paths.keys);
+  await mkdir(files.folder, { recursive: true, mode: 0o700 });
+  await chmod(files.folder, 0o700);
+  const lock = await FileLock.open(files.lock);
+  if (!(await lock.exclusive(LOCK_WAIT))) {
+    await lock.close();
+    throw refusal('SIGNER_RUNNING', `another signer works in ${files.folder}`);
+  }
+  const ledger = await Ledger.open(files.ledger, now());
+  const manifests = new PublishedManifests(paths.images);
+  const facts = (version: string) => manifests.manifest(version);
+  const signer = new Signer({ key, ledger, words: new Words(files.words), facts, limits, now });
+
+  const sockets = new Set<Socket>();
+  const broken = Promise.withResolvers<never>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    onLines(socket, (line) => {
+      void answer(signer, line).then((reply) => {
+        if (reply === null) socket.destroy();
+        else socket.write(`${JSON.stringify(reply)}\n`);
+        if (reply?.ok !== false) return;
+        log.warn({ code: reply.error.code }, reply.error.what);
+        // A log that cannot be written is looked at anew by the next process.
+        if (reply.error.code === 'SIGNER_LEDGER') broken.reject(errorOf(reply.error));
+      });
+    });
+  });
+  await rm(files.socket, { force: true });
+  // Closed to others from the first moment, whatever the folder's mode is.
+  const umask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(files.socket, resolve);
+    });
+  } finally {
+    process.umask(umask);
+  }
+  const ended = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const done = Promise.race([ended, broken.promise]).finally(async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+    await ledger.close();
+    await lock.close();
+  });
+  return { done };
+}
+
+/** Null: that is not our protocol. */
+async function answer(signer: Signer, line: string): Promise<Answer | null> {
+  const ask = askSchema.safeParse(parse(line));
+  if (!ask.success) return null;
+  const { id } = ask.data;
+  try {
+    const { data } = ask;
+    const result = await (data.op === 'sign' ? signer.sign(data.order) : signer.standing(data.node));
+    return { id, ok: true, result };
+  } catch (error) {
+    const fault =
+      error instanceof BootwaveError ? error.toJSON() : { code: 'SIGNER_FAULT', what: messageOf(error) };
+    return { id, ok: false, error: fault };
+  }
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+function refusal(code: string, what: string): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was started' });
+}

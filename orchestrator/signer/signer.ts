@@ -1,0 +1,77 @@
+import { BootwaveError } from '../../base/error.ts';
+import { type Order, type OrderEnvelope, orderEnvelope, orderSchema, signedBytes } from '../../keys/order.ts';
+import { judge, type SignerLimits, wordFor } from './judge.ts';
+import type { Ledger } from './ledger.ts';
+import type { OrderKey } from './order-key.ts';
+import type { Words } from './words.ts';
+
+/** What the orchestrator sees of whoever signs. */
+export type OrderSigner = {
+  /**
+   * Signs an order when this machine's own disk bears it out. Asked again for the same order, the same envelope comes.
+   * @throws BootwaveError `SIGNER_*`, `ORDER_*`
+   */
+  sign(order: Order): Promise<OrderEnvelope>;
+  standing(node: string): Promise<Standing>;
+};
+
+export type Standing = {
+  /** The highest that was signed for the node; 0: none. */
+  epoch: number;
+  /** When a person said that its disk may be wiped, milliseconds since the epoch; null: nobody, or it does not hold any more. */
+  wipe: number | null;
+};
+
+export type SignerParts = {
+  key: OrderKey;
+  ledger: Ledger;
+  words: Words;
+  /** Of a published image; null: there is none of that version. */
+  facts(version: string): Promise<{ sha256: string; size: number } | null>;
+  limits: SignerLimits;
+  /** Milliseconds since the epoch. */
+  now(): number;
+};
+
+/** The one place that uses the order key. */
+export class Signer implements OrderSigner {
+  readonly #parts: SignerParts;
+
+  constructor(parts: SignerParts) {
+    this.#parts = parts;
+  }
+
+  async sign(asked: unknown): Promise<OrderEnvelope> {
+    const { key, ledger, words, facts, limits, now } = this.#parts;
+    const order = wellFormed(asked);
+    const [rules, published] = await Promise.all([
+      words.current(),
+      order.image === null ? null : facts(order.image.version),
+    ]);
+    // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
+    const last = ledger.of(order.node);
+    const grounds = { rules, facts: published, last, wipes: ledger.wipes, now: now(), limits };
+    const { payload, entry } = judge(order, grounds);
+    await (entry === null ? ledger.settled() : ledger.append(entry));
+    return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));
+  }
+
+  async standing(node: string): Promise<Standing> {
+    const { ledger, words, now } = this.#parts;
+    const rules = await words.current();
+    await ledger.settled();
+    const word = wordFor(node, rules, ledger.wipes, now());
+    return { epoch: ledger.of(node)?.epoch ?? 0, wipe: word?.at ?? null };
+  }
+}
+
+function wellFormed(asked: unknown): Order {
+  const parsed = orderSchema.safeParse(asked);
+  if (parsed.success) return parsed.data;
+  throw new BootwaveError({
+    code: 'ORDER_MALFORMED',
+    what: 'what is to be signed is not an order',
+    unchanged: 'nothing was signed',
+    next: 'find out who wrote that into the database',
+  });
+}

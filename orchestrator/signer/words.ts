@@ -1,0 +1,150 @@
+/**
+ * What people have said that an order may rest on: a file that only grows, written by the commands that people give and
+ * read by the signer. It is a file and not a request to the signer, because whoever wants orders signed must be able to
+ * talk to the signer, and shall not be able to say these words by that alone; nor can anybody who has only Redis.
+ */
+import { randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { appendLine } from '../../base/append-line.ts';
+import { BootwaveError } from '../../base/error.ts';
+
+const said = { by: z.string(), at: z.number() };
+const wordSchema = z.discriminatedUnion('say', [
+  /** The data on this node's disk may go, for one installation. */
+  z.object({ say: z.literal('wipe'), node: z.string(), id: z.string(), ...said }),
+  z.object({ say: z.literal('keep-data'), node: z.string(), ...said }),
+  /** No order names an older image; null: there is no floor. */
+  z.object({ say: z.literal('floor'), version: z.string().nullable(), ...said }),
+  /** No order moves a node to this image. */
+  z.object({ say: z.literal('withdraw'), version: z.string(), ...said }),
+  z.object({ say: z.literal('reinstate'), version: z.string(), ...said }),
+  /** Orders may name this configuration. */
+  z.object({ say: z.literal('config'), sha256: z.string(), version: z.string(), ...said }),
+]);
+type Word = z.infer<typeof wordSchema>;
+type Unsaid<W> = W extends Word ? Omit<W, 'by' | 'at' | 'id'> : never;
+
+export type WipeWord = { id: string; by: string; at: number };
+
+/** What all words come to. */
+export type Rules = {
+  floor: string | null;
+  withdrawn: Set<string>;
+  /** SHA-256 of documents. */
+  configs: Set<string>;
+  /** By node; the newest word that was not taken back. */
+  wipes: Map<string, WipeWord>;
+};
+
+/** Appends one word, durably. */
+export async function say(
+  path: string,
+  word: Unsaid<Word>,
+  by: { actor: string; at: number },
+): Promise<void> {
+  const id = word.say === 'wipe' ? { id: randomBytes(8).toString('hex') } : {};
+  const line = wordSchema.parse({ ...word, ...id, by: by.actor, at: by.at });
+  await appendLine(path, JSON.stringify(line));
+}
+
+/** Reads only what was appended since it looked last. */
+export class Words {
+  readonly #path: string;
+  #rules = nothingSaid();
+  #read: { inode: number; end: number } = { inode: 0, end: 0 };
+  #looking: Promise<Rules> | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** @throws BootwaveError `SIGNER_WORDS`: nothing is signed while nobody knows what was forbidden */
+  current(): Promise<Rules> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<Rules> {
+    const there = await stat(this.#path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw unreadable(this.#path, error);
+    });
+    if (there === null || there.ino !== this.#read.inode || there.size < this.#read.end) {
+      this.#rules = nothingSaid();
+      this.#read = { inode: there?.ino ?? 0, end: 0 };
+    }
+    if (there === null || there.size === this.#read.end) return this.#rules;
+    const text = await readFrom(this.#path, this.#read.end, there.size);
+    // What follows the last line end is still being written.
+    const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
+    const words = whole
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line.endsWith('}'))
+      .map((line) => parse(line, this.#path));
+    for (const word of words) hear(this.#rules, word);
+    this.#read.end += whole.length;
+    return this.#rules;
+  }
+}
+
+const nothingSaid = (): Rules => ({
+  floor: null,
+  withdrawn: new Set(),
+  configs: new Set(),
+  wipes: new Map(),
+});
+
+function hear(rules: Rules, word: Word): void {
+  switch (word.say) {
+    case 'wipe':
+      rules.wipes.set(word.node, { id: word.id, by: word.by, at: word.at });
+      return;
+    case 'keep-data':
+      rules.wipes.delete(word.node);
+      return;
+    case 'floor':
+      rules.floor = word.version;
+      return;
+    case 'withdraw':
+      rules.withdrawn.add(word.version);
+      return;
+    case 'reinstate':
+      rules.withdrawn.delete(word.version);
+      return;
+    case 'config':
+      rules.configs.add(word.sha256);
+  }
+}
+
+async function readFrom(path: string, start: number, end: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const bytes = Buffer.alloc(end - start);
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+    return bytes.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+function parse(line: string, path: string): Word {
+  try {
+    return wordSchema.parse(JSON.parse(line));
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): BootwaveError {
+  return new BootwaveError({
+    code: 'SIGNER_WORDS',
+    what: `${path} cannot be read, so nobody knows what was forbidden`,
+    unchanged: 'nothing was signed',
+    next: 'restore the file from the newest backup of the data directory',
+    cause,
+  });
+}

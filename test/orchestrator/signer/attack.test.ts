@@ -1,0 +1,112 @@
+/** Somebody owns Redis: what the orchestrator then asks for in good faith is not signed, and no node hears of it. */
+import test, { type ExecutionContext } from 'ava';
+import type { Order as SignedOrder } from '../../../keys/order.ts';
+import { verifyOrder } from '../../../keys/order.ts';
+import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
+import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import type { Order } from '../../../orchestrator/rollout/event.ts';
+import { act } from '../../../orchestrator/rollout/run/act.ts';
+import { readFloor, setFloor } from '../../../orchestrator/rollout/run/floor.ts';
+import { type Issued, issue, issuedChange, readIssued } from '../../../orchestrator/rollout/run/issued.ts';
+import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { readWithdrawn, withdraw } from '../../../orchestrator/rollout/run/withdrawn.ts';
+import { redisFor, silent } from '../fleet/support.ts';
+import { ANN, FACTS, KEYS, NODE, signerFor, VERSIONS } from './support.ts';
+
+const ROLLOUT = 'ro-1';
+const IMAGES = Object.fromEntries(VERSIONS.map((version) => [version, FACTS]));
+
+/** A node in the middle of a rollout to 2.0, with its order on record in a real Redis; and what reaches the node. */
+async function setUp(t: ExecutionContext) {
+  const { redis } = await redisFor(t);
+  const world = await signerFor(t);
+  const heard: SignedOrder[] = [];
+  let good: Issued | undefined;
+  const { signal } = new AbortController();
+  const actor = {
+    ...{ redis, fleet: new Fleet(redis), log: silent, signal, signer: world.signer },
+    pool: {
+      request: (async (id: string, op: string, { envelope }: { envelope: unknown }) => {
+        if (op === 'order')
+          heard.push(verifyOrder(envelope, KEYS, { nodeId: id, now: world.clock.now, last: null }).order);
+        return { result: { refused: [], order: null } };
+      }) as never,
+    },
+  };
+  const order = (epoch: number, version = '2.0'): Extract<Order, { kind: 'stage' }> => ({
+    ...{ rollout: ROLLOUT, node: NODE, epoch, of: 'image', kind: 'stage', how: 'disk', version, keep: null },
+  });
+  /** As the engine does: on record first. */
+  async function ordered(epoch: number, version = '2.0') {
+    const inForce = (await readIssued(redis, [NODE])).get(NODE);
+    const issued = issue(order(epoch, version), inForce, IMAGES, world.clock.now);
+    if (issued.result === 'new') await commit(redis, { records: [issued.change] });
+    await redis.hset(ROLLOUT_KEYS.node(ROLLOUT, NODE), { state: 'staging', epoch });
+    return act(actor, order(epoch, version));
+  }
+  /** What the attacker makes of the order on record. */
+  async function forge(more: Partial<SignedOrder>) {
+    good ??= (await readIssued(redis, [NODE])).get(NODE)!;
+    const issued = good;
+    const forged: Issued = { ...issued, order: { ...issued.order, ...more } };
+    const { next } = issuedChange(undefined, forged);
+    await redis.hset(ROLLOUT_KEYS.order(NODE), { epoch: next.epoch, body: next.body });
+    await redis.hset(ROLLOUT_KEYS.node(ROLLOUT, NODE), { state: 'staging', epoch: forged.order.epoch });
+    heard.length = 0;
+    return act(actor, order(forged.order.epoch));
+  }
+  return { ...world, redis, actor, heard, ordered, forge };
+}
+
+test('what stands in Redis is not what is signed', async (t) => {
+  const { redis, says, heard, ordered, forge } = await setUp(t);
+  t.deepEqual(await ordered(5), [{ type: 'staged', node: NODE, epoch: 5 }]);
+  t.is(heard[0]?.image?.version, '2.0');
+
+  // The bans and floors of the database are gone, too; people said them to this machine.
+  await says({ say: 'withdraw', version: '3.0' });
+  await withdraw(redis, '3.0', 'a hole', ANN);
+  await says({ say: 'floor', version: '2.0' });
+  await setFloor(redis, '2.0', ANN, { published: VERSIONS, lower: false });
+  await redis.del(ROLLOUT_KEYS.withdrawn, ROLLOUT_KEYS.floor);
+  t.deepEqual([await readFloor(redis), await readWithdrawn(redis)], [null, {}]);
+  await publishConfig(redis, '{"ntp":["time.attacker.example"]}', '1.0', ANN);
+  const { sha256: config } = await readConfig(redis, '1.0');
+
+  const image = (version: string, more = {}) => ({ version, ...FACTS, ...more });
+  const now = heard[0]!.issuedAt;
+  const forgeries: [string, Partial<SignedOrder>][] = [
+    ['SIGNER_WIPE_UNSAID', { epoch: 6, wipe: true, expires: now + 3600_000 }],
+    ['SIGNER_IMAGE_FACTS', { epoch: 6, image: image('2.0', { sha256: 'e'.repeat(64) }) }],
+    ['SIGNER_IMAGE_FACTS', { epoch: 6, image: image('2.0', { size: 1 }) }],
+    ['SIGNER_IMAGE_UNKNOWN', { epoch: 6, image: image('6.6.6') }],
+    ['SIGNER_IMAGE_WITHDRAWN', { epoch: 6, image: image('3.0') }],
+    ['SIGNER_BELOW_FLOOR', { epoch: 6, image: image('1.0') }],
+    ['SIGNER_CONFIG_UNKNOWN', { epoch: 6, config }],
+    ['SIGNER_TIME', { epoch: 6, expires: now + 400 * 24 * 3600_000 }],
+    ['SIGNER_EPOCH_JUMP', { epoch: 2 ** 52 }],
+    ['ORDER_MALFORMED', { epoch: 6, mode: 'netboot; rm -rf /' as never }],
+  ];
+  for (const [code, forgery] of forgeries) {
+    const [event, ...more] = await forge(forgery);
+    t.like(event, { type: 'refused', code: 'cannot' }, code);
+    t.true(event?.type === 'refused' && event.why.startsWith(`${code}: `), JSON.stringify(event));
+    t.deepEqual([more, heard], [[], []], 'and the node was told nothing');
+  }
+  const [reused] = await forge({ epoch: 5, forgiven: ['1.0'], wipe: false, config: null, mode: 'installed' });
+  t.like(reused, { type: 'refused', code: 'stale-epoch', has: 5 });
+});
+
+test('a database that was put back to an older state leads to newer epochs, not to second contents', async (t) => {
+  const { redis, heard, ordered } = await setUp(t);
+  await ordered(5);
+  const backup = await redis.hgetall(ROLLOUT_KEYS.order(NODE));
+  await ordered(6, '3.0');
+  await redis.hset(ROLLOUT_KEYS.order(NODE), backup);
+  heard.length = 0;
+  t.like((await ordered(6))[0], { type: 'refused', code: 'stale-epoch', has: 6 }, 'other content');
+  t.like((await ordered(5))[0] ?? { code: 'stale-epoch' }, { code: 'stale-epoch' });
+  t.deepEqual(heard, []);
+  t.deepEqual(await ordered(7), [{ type: 'staged', node: NODE, epoch: 7 }]);
+});

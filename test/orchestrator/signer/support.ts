@@ -1,0 +1,71 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import type { ExecutionContext } from 'ava';
+import type { DataPaths } from '../../../base/paths.ts';
+import { ORDER_FORMAT, type Order, orderKeyId, verifyOrder } from '../../../keys/order.ts';
+import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
+import { signerFiles } from '../../../orchestrator/signer/files.ts';
+import type { SignerLimits } from '../../../orchestrator/signer/judge.ts';
+import { Ledger } from '../../../orchestrator/signer/ledger.ts';
+import { Signer } from '../../../orchestrator/signer/signer.ts';
+import { say, Words } from '../../../orchestrator/signer/words.ts';
+import { PublishedManifests } from '../../../orchestrator/up/published.ts';
+import { publishManifests } from '../cli/images.ts';
+import { temporaryData } from '../fleet/support.ts';
+
+export const NOW = Date.UTC(2026, 0, 1);
+export const NODE = `tpm-${'a'.repeat(64)}`;
+export const ANN = { actor: 'operator:ann', at: NOW };
+export const VERSIONS = ['1.0', '2.0', '3.0'];
+/** What publishManifests says of every version. */
+export const FACTS = { sha256: 'a'.repeat(64), size: 1_000_000 };
+
+export function orderOf(more: Partial<Order> = {}, now = NOW): Order {
+  const life = more.wipe === true ? ORDER_LIVES.wipe : ORDER_LIVES.other;
+  return {
+    ...{ format: ORDER_FORMAT, node: NODE, epoch: 1, issuedAt: now, expires: now + life, mode: 'installed' },
+    ...{ image: { version: '2.0', ...FACTS }, services: [], config: null, wipe: false, forgiven: [] },
+    ...more,
+  };
+}
+
+/** A signer on a disk of its own, with its clock in the test's hand. */
+export async function signerFor(t: ExecutionContext, limits: SignerLimits = { wipesPerHour: 2 }) {
+  const paths = await temporaryData(t);
+  await publishManifests(paths.images, VERSIONS);
+  return { paths, ...(await signerAt(t, paths, limits)) };
+}
+
+const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+export const KEYS = new Map([[orderKeyId(publicKey), publicKey]]);
+export const PRIVATE_KEY = privateKey;
+
+export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: SignerLimits) {
+  const files = signerFiles(paths);
+  await mkdir(files.folder, { recursive: true });
+  const clock = { now: NOW };
+  const ledger = await Ledger.open(files.ledger, clock.now);
+  t.teardown(() => ledger.close().catch(() => {}));
+  const manifests = new PublishedManifests(paths.images);
+  const signer = new Signer({
+    key: { id: orderKeyId(publicKey), sign: (bytes) => sign(null, bytes, privateKey) },
+    ledger,
+    words: new Words(files.words),
+    facts: (version) => manifests.manifest(version),
+    limits,
+    now: () => clock.now,
+  });
+  return {
+    files,
+    clock,
+    ledger,
+    signer,
+    says: (word: Parameters<typeof say>[1], at = clock.now) => say(files.words, word, { ...ANN, at }),
+    /** The order that comes out, verified as its node does. */
+    async signed(more: Partial<Order> = {}) {
+      const order = orderOf(more, clock.now);
+      const envelope = await signer.sign(order);
+      return verifyOrder(envelope, KEYS, { nodeId: order.node, now: clock.now, last: null });
+    },
+  };
+}

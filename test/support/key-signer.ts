@@ -1,0 +1,11 @@
+import type { KeyObject } from 'node:crypto';
+import { signOrder } from '../../keys/order.ts';
+import type { OrderSigner } from '../../orchestrator/signer/signer.ts';
+
+/** Signs whatever it is asked to, for tests of those who ask. */
+export function keySigner(key: KeyObject): OrderSigner {
+  return {
+    sign: async (order) => signOrder(order, key),
+    standing: async () => ({ epoch: 0, wipe: null }),
+  };
+}
