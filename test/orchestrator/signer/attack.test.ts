@@ -12,7 +12,8 @@ import { type Issued, issue, issuedChange, readIssued } from '../../../orchestra
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { readWithdrawn, withdraw } from '../../../orchestrator/rollout/run/withdrawn.ts';
 import { redisFor, silent } from '../fleet/support.ts';
-import { ANN, FACTS, KEYS, NODE, signerFor, VERSIONS } from './support.ts';
+import { FACTS, NODE } from './orders.ts';
+import { ANN, KEYS, signerFor, VERSIONS } from './support.ts';
 
 const ROLLOUT = 'ro-1';
 const IMAGES = Object.fromEntries(VERSIONS.map((version) => [version, FACTS]));

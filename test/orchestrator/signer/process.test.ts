@@ -17,7 +17,8 @@ import { SIGNER_LIMITS } from '../../../orchestrator/signer/judge.ts';
 import { serveSigner } from '../../../orchestrator/signer/serve.ts';
 import { publishManifests } from '../cli/images.ts';
 import { silent, temporaryData } from '../fleet/support.ts';
-import { FACTS, KEYS, NODE, orderOf, PRIVATE_KEY } from './support.ts';
+import { FACTS, NODE, orderOf } from './orders.ts';
+import { KEYS, PRIVATE_KEY } from './support.ts';
 
 const PARENT = fileURLToPath(new URL('./parent.ts', import.meta.url));
 

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { verifyOrder } from '../../../keys/order.ts';
 import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
-import { FACTS, KEYS, NODE, NOW, orderOf, signerAt, signerFor } from './support.ts';
+import { FACTS, NODE, NOW, orderOf } from './orders.ts';
+import { KEYS, signerAt, signerFor } from './support.ts';
 
 const HOUR = 3600_000;
 const DAY = 24 * HOUR;

@@ -2,8 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { ORDER_FORMAT, type Order, orderKeyId, verifyOrder } from '../../../keys/order.ts';
-import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
+import { type Order, orderKeyId, verifyOrder } from '../../../keys/order.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import type { SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
@@ -12,22 +11,10 @@ import { say, Words } from '../../../orchestrator/signer/words.ts';
 import { PublishedManifests } from '../../../orchestrator/up/published.ts';
 import { publishManifests } from '../cli/images.ts';
 import { temporaryData } from '../fleet/support.ts';
+import { NOW, orderOf } from './orders.ts';
 
-export const NOW = Date.UTC(2026, 0, 1);
-export const NODE = `tpm-${'a'.repeat(64)}`;
 export const ANN = { actor: 'operator:ann', at: NOW };
 export const VERSIONS = ['1.0', '2.0', '3.0'];
-/** What publishManifests says of every version. */
-export const FACTS = { sha256: 'a'.repeat(64), size: 1_000_000 };
-
-export function orderOf(more: Partial<Order> = {}, now = NOW): Order {
-  const life = more.wipe === true ? ORDER_LIVES.wipe : ORDER_LIVES.other;
-  return {
-    ...{ format: ORDER_FORMAT, node: NODE, epoch: 1, issuedAt: now, expires: now + life, mode: 'installed' },
-    ...{ image: { version: '2.0', ...FACTS }, services: [], config: null, wipe: false, forgiven: [] },
-    ...more,
-  };
-}
 
 /** A signer on a disk of its own, with its clock in the test's hand. */
 export async function signerFor(t: ExecutionContext, limits: SignerLimits = { wipesPerHour: 2 }) {

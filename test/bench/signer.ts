@@ -1,0 +1,51 @@
+/** Orders per second through the signer's socket and its log on disk, beside signing alone; `signer.ts 20000` nodes */
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createLogger } from '../../base/log.ts';
+import { dataPaths } from '../../base/paths.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { signOrder } from '../../keys/order.ts';
+import { keepSigner } from '../../orchestrator/signer/child.ts';
+import { SignerClient } from '../../orchestrator/signer/client.ts';
+import { signerFiles } from '../../orchestrator/signer/files.ts';
+import { publishManifests } from '../orchestrator/cli/images.ts';
+import { orderOf } from '../orchestrator/signer/orders.ts';
+
+/** Orders under way at once: what one orchestrator's rollouts have. */
+const AT_ONCE = 256;
+const count = Number(process.argv[2] ?? 10_000);
+const paths = dataPaths(await mkdtemp(join(tmpdir(), 'bw-')));
+const stop = new AbortController();
+const { privateKey } = generateKeyPairSync('ed25519');
+const { key } = keyLayout(paths.keys).order;
+await mkdir(dirname(key), { recursive: true });
+await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+await publishManifests(paths.images, ['2.0']);
+const keeping = await keepSigner({ paths, log: createLogger('bench', 'silent'), signal: stop.signal });
+const client = new SignerClient(signerFiles(paths).socket);
+const now = Date.now();
+const orders = Array.from({ length: count }, (_, i) => orderOf({ node: `tpm-${i}` }, now));
+
+async function rate(sign: (order: (typeof orders)[0]) => unknown): Promise<number> {
+  const began = performance.now();
+  let next = 0;
+  const worker = async () => {
+    while (next < orders.length) await sign(orders[next++]!);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return count / ((performance.now() - began) / 1000);
+}
+
+const fresh = await rate((order) => client.sign(order));
+const again = await rate((order) => client.sign(order));
+const alone = await rate((order) => signOrder(order, privateKey));
+console.log(`${count} orders, ${AT_ONCE} at once: delivered again ${Math.round(again)}/s`);
+console.log(
+  `bench signer ${Math.round(fresh)} orders/s vs signing in the process, no checks ${Math.round(alone)} orders/s ratio ${(fresh / alone).toFixed(2)}`,
+);
+client.close();
+stop.abort();
+await keeping.done;
+await rm(paths.root, { recursive: true, force: true });
