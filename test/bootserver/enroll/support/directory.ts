@@ -43,6 +43,7 @@ export class MemoryDirectory implements NodeDirectory {
   async recordCertificate(id: string, certificate: IssuedCertificate): Promise<void> {
     this.#check();
     this.certificates.set(id, certificate);
+    this.#tell();
   }
 
   async heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean> {
