@@ -3,10 +3,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import ssh2, { type Connection, type ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
+import { gatherWrites } from '../../base/gather-writes.ts';
 import { Dispatcher, failureOf } from '../../image/agent/link/dispatch.ts';
 import { encodeFrame, FrameDecoder } from '../../image/agent/link/frame.ts';
 import type { LinkHandlers } from '../../image/agent/link/handlers.ts';
 import { type FromNode, LINK_ACCOUNT, LINK_SUBSYSTEM } from '../../image/agent/link/protocol.ts';
+import { holdCipherKeys } from '../../orchestrator/transport/cipher-keys.ts';
 
 export type SimSshd = {
   readonly port: number;
@@ -29,7 +31,7 @@ export async function simSshd(clientPub: string, host: string, port: number): Pr
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => {});
     socket.setNoDelay(true);
-    if (server !== null) server.injectSocket(socket);
+    if (server !== null) server.injectSocket(gatherWrites(socket));
     else if (!silent) socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
@@ -57,6 +59,7 @@ export async function simSshd(clientPub: string, host: string, port: number): Pr
 }
 
 function serve(connection: Connection, client: ParsedKey, handlers: LinkHandlers): void {
+  holdCipherKeys(connection);
   connection.on('error', () => {});
   connection.on('authentication', (context) => {
     if (context.method !== 'publickey' || context.username !== LINK_ACCOUNT)

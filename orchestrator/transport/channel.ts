@@ -1,6 +1,9 @@
-import ssh2, { type ClientChannel, type ConnectConfig } from 'ssh2';
+import { connect as connectTcp } from 'node:net';
+import ssh2, { type ClientChannel, type ConnectConfig, type ParsedKey, type PublicKeyAuthMethod } from 'ssh2';
 import type { BootwaveError } from '../../base/error.ts';
+import { gatherWrites } from '../../base/gather-writes.ts';
 import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../image/agent/link/protocol.ts';
+import { holdCipherKeys } from './cipher-keys.ts';
 import { abortedBy, linkFailure } from './errors.ts';
 import { hostKeyBlob, isHostKey } from './hostkey.ts';
 
@@ -17,8 +20,7 @@ export type LinkTarget = {
 };
 
 export type ChannelOptions = {
-  /** The orchestrator's client key, OpenSSH or PEM text. */
-  privateKey: string | Buffer;
+  clientKey: ParsedKey;
   /** Milliseconds from the first packet to an open subsystem. */
   timeout: number;
   signal?: AbortSignal;
@@ -57,6 +59,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
     if (signal?.aborted === true) throw abortedBy(signal);
     const recorded = hostKeyBlob(target.hostKey);
     const client = new ssh2.Client();
+    const login: PublicKeyAuthMethod = { type: 'publickey', username: LINK_ACCOUNT, key: options.clientKey };
     let impostor = false;
     let isOpen = false;
     const where = `${target.id} at ${target.host} port ${target.port}`;
@@ -78,8 +81,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
     );
     signal?.addEventListener('abort', onAbort, { once: true });
 
-    // Small packets that wait for each other's acknowledgements cost 40 ms each (Nagle against delayed ACK).
-    client.on('connect', () => client.setNoDelay(true));
+    holdCipherKeys(client);
     client.on('error', (error) => fail(impostor ? wrongHostKey(where) : classify(error, where)));
     client.on('close', () => fail(linkFailure('LINK_UNREACHABLE', `${where} closed the connection`)));
     client.on('ready', () => {
@@ -94,11 +96,10 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
       });
     });
     client.connect({
-      host: target.host,
-      port: target.port,
+      // Small packets that wait for each other's acknowledgements cost 40 ms each (Nagle against delayed ACK).
+      sock: gatherWrites(connectTcp({ host: target.host, port: target.port, noDelay: true })),
       username: LINK_ACCOUNT,
-      privateKey: options.privateKey,
-      authHandler: ['publickey'],
+      authHandler: [login],
       algorithms: ALGORITHMS,
       hostVerifier: (shown: Buffer) => {
         impostor = !isHostKey(shown, recorded);

@@ -1,3 +1,4 @@
+import type { ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
 import { type Hello, LINK_VERSION } from '../../image/agent/link/protocol.ts';
 import { type Channel, type LinkTarget, openChannel } from './channel.ts';
@@ -8,7 +9,7 @@ import { LinkSession } from './session.ts';
 export type Connected = { session: LinkSession; hello: Hello };
 
 export type ConnectOptions = {
-  privateKey: string | Buffer;
+  clientKey: ParsedKey;
   /** Milliseconds for the connection, and again for the hello. */
   timeout: number;
   clock: Clock;
@@ -21,8 +22,8 @@ export type ConnectOptions = {
  * @throws BootwaveError with a `LINK_*` code
  */
 export async function connect(target: LinkTarget, options: ConnectOptions): Promise<Connected> {
-  const { privateKey, timeout, clock, signal } = options;
-  const channel = await openChannel(target, { privateKey, timeout, signal });
+  const { clientKey, timeout, clock, signal } = options;
+  const channel = await openChannel(target, { clientKey, timeout, signal });
   const session = new LinkSession(channel.stream, clock);
   void session.ended.then(() => channel.close());
   try {

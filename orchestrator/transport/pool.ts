@@ -1,7 +1,9 @@
+import type { ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
 import type { ArgsOf, Hello, OpName, ResultOf } from '../../image/agent/link/protocol.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
 import type { LinkTarget } from './channel.ts';
+import { readClientKey } from './client-key.ts';
 import { type Clock, realClock } from './clock.ts';
 import { type Connected, connect } from './connect.ts';
 import { abortedBy, linkFailure } from './errors.ts';
@@ -30,7 +32,7 @@ export const POOL_LIMITS: PoolLimits = {
 };
 
 export type PoolOptions = {
-  /** The orchestrator's client key. */
+  /** The orchestrator's client key, OpenSSH or PEM text. */
   privateKey: string | Buffer;
   /**
    * Where the node is and which host key it has now; asked before every attempt, because both change when a node
@@ -101,6 +103,7 @@ const HOPELESS = new Set([
  */
 export class LinkPool {
   readonly #options: PoolOptions;
+  readonly #clientKey: ParsedKey;
   readonly #limits: PoolLimits;
   readonly #clock: Clock;
   readonly #gate: Gate;
@@ -113,6 +116,7 @@ export class LinkPool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#clientKey = readClientKey(options.privateKey);
     this.#limits = { ...POOL_LIMITS, ...options.limits };
     this.#clock = options.clock ?? realClock;
     this.#gate = new Gate(this.#limits, this.#clock, (opening) => this.#hasRoom(opening));
@@ -252,9 +256,8 @@ export class LinkPool {
     await this.#gate.enter(node.id, target.group, signal);
     const began = this.#clock.now();
     try {
-      const { privateKey } = this.#options;
       const timeout = this.#limits.connectTimeout;
-      const link = await connect(target, { privateKey, timeout, clock: this.#clock, signal });
+      const link = await connect(target, { clientKey: this.#clientKey, timeout, clock: this.#clock, signal });
       if (signal.aborted) {
         link.session.end();
         throw abortedBy(signal);

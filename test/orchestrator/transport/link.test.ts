@@ -14,6 +14,7 @@ import { keyLayout } from '../../../keys/layout.ts';
 import { type Order, readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
 import { type LinkTarget, openChannel } from '../../../orchestrator/transport/channel.ts';
+import { readClientKey } from '../../../orchestrator/transport/client-key.ts';
 import { LinkPool, type PoolOptions } from '../../../orchestrator/transport/pool.ts';
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
 import { BOOT, handlersOf, quiet } from '../../image/agent/link/handlers.ts';
@@ -328,7 +329,7 @@ rooted('a host that never answers the handshake costs no more than its time', as
 });
 
 const raw = (t: ExecutionContext, target: LinkTarget = node.target(NODE)) =>
-  openChannel(target, { privateKey, timeout: 20_000 }).then((channel) => {
+  openChannel(target, { clientKey: readClientKey(privateKey), timeout: 20_000 }).then((channel) => {
     t.teardown(() => channel.close());
     return channel;
   });
