@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { digestOf, GENESIS, LINK_LUA } from './audit-chain.ts';
+import { foresightOf } from './foresight.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
 
@@ -53,12 +54,26 @@ export type Committed =
   /** A unique value belongs to another. */
   | { result: 'taken'; key: string; field: string; owner: string };
 
+/** From this many audit entries on it is worth looking again where the chain stands, instead of hashing in Redis. */
+const MANY = 4;
+/** Looks before Redis hashes after all: others write in between. */
+const LOOKS = 3;
+
 /**
  * All or nothing: compares every record with (state, epoch), checks every claim, then writes records, indexes, audit
  * (chained) and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost reply is
- * recognised as done.
+ * recognised as done. Arguments: the change; how many audit entries; hash and number that their own hashes, from the sixth
+ * argument on, follow; `look` to change nothing when the chain stands elsewhere.
  */
 const commitScript = script<string[]>(`${LINK_LUA}
+local audits = tonumber(ARGV[2])
+local seq, hash, foreseen
+if audits > 0 then
+  local head = redis.call('HMGET', KEYS[1], 'seq', 'hash')
+  seq, hash = tonumber(head[1] or '${GENESIS.seq}'), head[2] or '${GENESIS.hash}'
+  foreseen = hash == ARGV[3] and string.format('%.0f', seq) == ARGV[4]
+  if not foreseen and ARGV[5] == 'look' then return {'moved', string.format('%.0f', seq), hash} end
+end
 local change = cjson.decode(ARGV[1])
 local mine = false
 for _, r in ipairs(change.records) do
@@ -71,7 +86,7 @@ for _, r in ipairs(change.records) do
     return {'conflict', KEYS[r.key]}
   end
 end
-if mine then return {'done'} end
+if mine then return {'done', '', ''} end
 for _, o in ipairs(change.ops) do
   if o.op == 'claim' then
     local owner = redis.call('HGET', KEYS[o.key], o.field)
@@ -102,22 +117,20 @@ for _, o in ipairs(change.ops) do
   elseif o.op == 'append' then redis.call('PUBLISH', key, redis.call('XADD', key, '*', 'entry', o.value))
   end
 end
-if #change.audit > 0 then
-  local head = redis.call('HMGET', KEYS[change.head], 'seq', 'hash')
-  local seq, hash = tonumber(head[1] or '${GENESIS.seq}'), head[2] or '${GENESIS.hash}'
-  for _, a in ipairs(change.audit) do
+if audits > 0 then
+  for i, a in ipairs(change.audit) do
     seq = seq + 1
-    hash = link(hash, seq, a.digest)
+    hash = foreseen and ARGV[5 + i] or link(hash, seq, a.digest)
     local id = redis.call('XADD', KEYS[change.log], '*',
       'entry', a.entry, 'seq', string.format('%.0f', seq), 'hash', hash)
     if a.of then redis.call('XADD', KEYS[a.of], id, 'r', '') end
   end
-  redis.call('HSET', KEYS[change.head], 'seq', string.format('%.0f', seq), 'hash', hash)
+  redis.call('HSET', KEYS[1], 'seq', string.format('%.0f', seq), 'hash', hash)
 end
 for _, m in ipairs(change.outbox) do
   redis.call('XADD', KEYS[change.out], '*', 'topic', m.topic, 'body', m.body)
 end
-return {'done'}
+return {'done', seq and string.format('%.0f', seq) or '', hash or ''}
 `);
 
 export async function commit(redis: Redis, change: Change): Promise<Committed> {
@@ -129,6 +142,8 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
     places.set(key, keys.push(key));
     return keys.length;
   };
+  // The script wants it as the first key.
+  place(KEYS.auditHead);
   const wire = {
     write: randomBytes(9).toString('base64url'),
     records: change.records.map(({ key, expect, next }) => ({
@@ -157,10 +172,21 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
     })),
     outbox: change.outbox ?? [],
     log: place(KEYS.audit),
-    head: place(KEYS.auditHead),
     out: place(KEYS.outbox),
   };
-  const [result, key = '', field = '', owner = ''] = await commitScript(redis, keys, [JSON.stringify(wire)]);
-  if (result === 'taken') return { result, key, field, owner };
-  return result === 'conflict' ? { result, key } : { result: 'done' };
+  const body = JSON.stringify(wire);
+  const digests = wire.audit.map(({ digest }) => digest);
+  const foresight = foresightOf(redis);
+  for (let look = 1; ; look += 1) {
+    const { from, links } = foresight.foresee(digests);
+    const mayLook = digests.length >= MANY && look <= LOOKS ? 'look' : '';
+    const hashes = links.map((link) => link.hash);
+    const args = [body, String(digests.length), from.hash, String(from.seq), mayLook, ...hashes];
+    const [result, key = '', field = '', owner = ''] = await commitScript(redis, keys, args);
+    if (result === 'taken') return { result, key, field, owner };
+    if (result === 'conflict') return { result, key };
+    // Number and hash of the newest entry, where there is something to learn.
+    if (key !== '' && field !== hashes.at(-1)) foresight.learn({ seq: Number(key), hash: field });
+    if (result === 'done') return { result };
+  }
 }

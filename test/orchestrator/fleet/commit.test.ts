@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
+import { AuditLog } from '../../../orchestrator/fleet/audit.ts';
+import { ChainCheck } from '../../../orchestrator/fleet/audit-chain.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
@@ -131,4 +133,42 @@ test('Redis killed in the middle of writes: nothing acknowledged is lost, nothin
       Array.from({ length: 60 }, (_, i) => `${i}`),
     );
   }
+});
+
+test('the chain fits whether its hashes were foreseen or computed in Redis', async (t) => {
+  const { redis } = await redisFor(t);
+  const other = redis.duplicate();
+  t.teardown(() => other.disconnect());
+  const scripts = async () =>
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+  let written = 0;
+  const write = async (by: typeof redis, count: number) => {
+    const audit = Array.from({ length: count }, () => ({ entry: `{"n":${written++}}` }));
+    t.deepEqual(await commit(by, { records: [], audit }), { result: 'done' });
+  };
+  await write(redis, 5);
+  let before = await scripts();
+  // Nobody wrote in between.
+  await write(redis, 5);
+  t.is(await scripts(), before + 1);
+  before = await scripts();
+  // Somebody did: a second look where that is worth it, else Redis hashes.
+  await write(other, 5);
+  t.is(await scripts(), before + 2);
+  before = await scripts();
+  await write(redis, 1);
+  t.is(await scripts(), before + 1);
+  // A commit that came to nothing, and several under way at once on each connection.
+  const never = { ...record('{bootwave}:x', 2), expect: { state: 'a', epoch: 1 } };
+  const lost = commit(redis, { records: [never], audit: [{ entry: 'never' }] });
+  await Promise.all([1, 7, 1, 6, 2].flatMap((count) => [write(redis, count), write(other, count)]));
+  t.is((await lost).result, 'conflict');
+  const check = new ChainCheck();
+  let entries = 0;
+  for await (const item of new AuditLog(redis).items()) {
+    t.is(check.next(item), null);
+    entries += 1;
+  }
+  t.is(entries, written);
+  t.deepEqual(await new AuditLog(redis).head(), check.last);
 });
