@@ -106,9 +106,16 @@ export type OrderContext = {
   last: { epoch: number; digest: string } | null;
 };
 
+/** A key says its id with every order; the same object is always the same key. */
+const keyIds = new WeakMap<KeyObject, string>();
+
 export function orderKeyId(key: KeyObject): string {
+  const known = keyIds.get(key);
+  if (known !== undefined) return known;
   const spki = (key.type === 'private' ? createPublicKey(key) : key).export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(spki).digest('hex');
+  const id = createHash('sha256').update(spki).digest('hex');
+  keyIds.set(key, id);
+  return id;
 }
 
 /**

@@ -7,6 +7,8 @@ import { LINK_LIMITS } from './protocol.ts';
 const HEADER = 4;
 /** Bytes set aside for a frame before its own bytes arrive: a declared length alone must not cost memory. */
 const FIRST = 4096;
+/** Keeps nothing from one call to the next. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** @throws BootwaveError `LINK_FRAME_OVERSIZED` */
 export function encodeFrame(value: unknown): Buffer {
@@ -81,7 +83,7 @@ export class FrameDecoder {
     this.#bodyBytes = 0;
     this.#length = 0;
     try {
-      return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+      return JSON.parse(UTF8.decode(bytes));
     } catch {
       throw malformed('a frame that is not JSON in UTF-8');
     }
