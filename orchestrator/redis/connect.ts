@@ -4,6 +4,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
 import { judgeKeeping, keepingOf } from './external.ts';
+import { gatherCommands } from './gather-commands.ts';
 import { hangUp } from './hang-up.ts';
 import { FileLock } from './lock.ts';
 import { redisFiles } from './settings.ts';
@@ -63,6 +64,7 @@ async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions
       lazyConnect: true,
       retryStrategy: (times) => (closing ? null : Math.min(20 * times, 500)),
     });
+    gatherCommands(redis);
     let reviving = false;
     const revive = () => {
       if (closing || reviving) return;
@@ -112,6 +114,7 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
     lazyConnect: true,
     retryStrategy: (times) => Math.min(20 * times, 500),
   });
+  gatherCommands(redis);
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
     await redis.connect();

@@ -39,8 +39,11 @@ export type DriverOptions = {
 const RETRY = 250;
 /** Milliseconds by which a look at the clock may be late. */
 const STALL = 1_000;
-/** Milliseconds that events are gathered for, so that many answers become one write. */
-const GATHER = 20;
+/**
+ * Milliseconds that events are gathered for, so that many answers become one write; at least, and for each node that is
+ * under way: every look goes through all of these.
+ */
+const GATHER = { least: 20, perNode: 1 / 50 } as const;
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -163,7 +166,7 @@ export class Driver {
       // From who acts on nodes: it has just done something that the node's next report shows.
       for (const { event } of posted) if (event.type === 'reachable') watch.soon(event.node);
       watch.look(state);
-      await this.#wait(tick, signal);
+      await this.#wait(tick, Math.max(GATHER.least, state.active.size * GATHER.perNode), signal);
     }
     return false;
   }
@@ -173,7 +176,7 @@ export class Driver {
     this.#wake();
   }
 
-  async #wait(tick: number, signal: AbortSignal): Promise<void> {
+  async #wait(tick: number, gather: number, signal: AbortSignal): Promise<void> {
     if (this.#events.length === 0 && this.#posted.length === 0) {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -185,7 +188,7 @@ export class Driver {
       await Promise.race([woken, timer]);
       over.abort();
     }
-    await sleep(GATHER, undefined, { signal }).catch(() => {});
+    await sleep(gather, undefined, { signal }).catch(() => {});
   }
 
   async #read(blocking: Redis, signal: AbortSignal): Promise<void> {

@@ -28,14 +28,16 @@ export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promi
   for (;;) {
     const items = (await redis.xrange(KEYS.outbox, `(${last}`, '+', 'COUNT', PAGE)) as Item[];
     const done: string[] = [];
+    const added: Promise<unknown>[] = [];
     for (const [key, fields] of items) {
       last = key;
       const topic = fields[fields.indexOf('topic') + 1] ?? '';
       const body = fields[fields.indexOf('body') + 1] ?? '';
       if (!(Object.values(TOPICS) as string[]).includes(topic)) continue;
-      await queue.add(topic, { body }, { jobId: jobId(topic, body) });
+      added.push(queue.add(topic, { body }, { jobId: jobId(topic, body) }));
       done.push(key);
     }
+    await Promise.all(added);
     if (done.length > 0) await redis.xdel(KEYS.outbox, ...done);
     if (items.length < PAGE) return last;
   }

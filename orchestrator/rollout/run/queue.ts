@@ -1,5 +1,6 @@
 import Bull, { type Queue } from 'bull';
 import type { Redis, RedisOptions } from 'ioredis';
+import { gatherCommands } from '../../redis/gather-commands.ts';
 import { hangUp } from '../../redis/hang-up.ts';
 import { BULL_PREFIX } from './keys.ts';
 
@@ -27,7 +28,7 @@ export function openQueue(redis: Redis): RolloutQueue {
   const queue = new Bull<{ body: string }>('rollouts', {
     prefix: BULL_PREFIX,
     createClient: () => {
-      const connection = redis.duplicate(PATIENT);
+      const connection = gatherCommands(redis.duplicate(PATIENT));
       connection.on('error', () => {});
       connections.push(connection);
       return connection as never;

@@ -20,6 +20,8 @@ export type WatchTimes = {
 
 export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 
+/** Nodes that are asked per millisecond at the most, for their turn alone: news of a node comes with its enrolment. */
+const PACE = 200 / 1000;
 /** Milliseconds until an answer counts as missing. */
 const PATIENCE = 10_000;
 /** Nodes in these states are no business of a rollout any more. */
@@ -62,16 +64,17 @@ export class Watch {
     const now = performance.now();
     const { times } = this.#options;
     const idle = Math.max(times.active, state.setup.spec.timeouts.silent / 4);
+    const active = Math.min(idle, Math.max(times.active, state.active.size / PACE));
     const ask = (id: string | undefined, every: number) => {
       const step = id === undefined ? undefined : state.nodes.get(id);
       if (step === undefined) return;
-      const due = this.#due.get(step.node) ?? 0;
+      const due = this.#due.get(step.node) ?? this.#first(step, now, every);
       if (due > now && (due === Number.POSITIVE_INFINITY || !this.#isBaked(state, step))) return;
       this.#due.set(step.node, Number.POSITIVE_INFINITY);
       this.#asked.set(step.node, state.rollout.clock);
       void this.#ask(step, every);
     };
-    for (const id of state.active) ask(id, times.active);
+    for (const id of state.active) ask(id, active);
     const tail = state.waves.length - 1;
     for (let index = 0; index <= state.rollout.wave; index += 1) {
       const wave = state.waves[index];
@@ -92,6 +95,13 @@ export class Watch {
       this.#fleetDue = Number.POSITIVE_INFINITY;
       void this.#fleet(state);
     }
+  }
+
+  /** A node that was just told to stage is asked by whoever tells it; its own turn comes later, spread. */
+  #first({ node, state }: Readonly<NodeStep>, now: number, every: number): number {
+    const due = state === 'staging' ? now + (every * (1 + Math.random())) / 2 : 0;
+    this.#due.set(node, due);
+    return due;
   }
 
   /** Whether its bake has ended since it was asked last: only its own word then finishes it. */

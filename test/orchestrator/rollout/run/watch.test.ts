@@ -1,0 +1,62 @@
+import test from 'ava';
+import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
+import type { StepState } from '../../../../orchestrator/rollout/record.ts';
+import { Watch } from '../../../../orchestrator/rollout/run/watch.ts';
+import { fleetOf, planOf } from '../fleet.ts';
+
+/** A watch whose nodes never answer, over a rollout whose nodes are all in this state. */
+function watchOver(count: number, state: StepState, active: number) {
+  const plan = planOf(fleetOf(count, 4), { waves: [{ take: 'rest' }] });
+  const rollout = createRollout(plan, { id: 'ro-1', author: 'operator:ann', at: 0 });
+  for (const step of rollout.nodes.values()) {
+    step.state = state;
+    rollout.active.add(step.node);
+  }
+  const asked: string[] = [];
+  const stop = new AbortController();
+  const watch = new Watch({
+    pool: {
+      request: (id: string) => {
+        asked.push(id);
+        return new Promise<never>(() => {});
+      },
+      drop: () => {},
+      helloOf: () => null,
+    },
+    fleet: { nodes: { ids: async () => [], getMany: async () => [] } } as unknown as Fleet,
+    times: { active, fleet: 60_000 },
+    signal: stop.signal,
+    tell: () => {},
+    versionOf: (config) => config,
+    refuses: () => {},
+    joiners: async () => [],
+  });
+  return { watch, rollout, asked };
+}
+
+test('whoever takes a rollout over asks at once how those are that may have restarted', (t) => {
+  const { watch, rollout, asked } = watchOver(300, 'activating', 60_000);
+  watch.look(rollout);
+  t.is(new Set(asked).size, 300);
+  watch.look(rollout);
+  t.is(asked.length, 300);
+});
+
+test('nodes that were just told to stage are not asked in the same breath, unless there is news of them', (t) => {
+  const { watch, rollout, asked } = watchOver(300, 'staging', 60_000);
+  watch.look(rollout);
+  t.deepEqual(asked, []);
+  watch.soon('n00007');
+  watch.look(rollout);
+  t.deepEqual(asked, ['n00007']);
+});
+
+test('their own turns come all the same', async (t) => {
+  const { watch, rollout, asked } = watchOver(200, 'staging', 100);
+  while (asked.length < 200) {
+    watch.look(rollout);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  t.is(new Set(asked).size, 200);
+});
