@@ -4,7 +4,7 @@ import { SIGNER_LIMITS } from '../signer/judge.ts';
 import { serveSigner } from '../signer/serve.ts';
 import { pathsOf } from './context.ts';
 
-type Options = { wipesPerHour: number; withParent?: true; json?: boolean };
+type Options = { wipesPerHour: number; json?: boolean };
 
 function disks(text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text);
@@ -22,19 +22,15 @@ export function register(program: Command): void {
       disks,
       SIGNER_LIMITS.wipesPerHour,
     )
-    .option('--with-parent', 'end when standard input ends')
     .option('--json')
     .action(async (options: Options, command: Command) => {
       const stop = new AbortController();
-      const end = () => stop.abort();
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, end);
-      if (options.withParent === true) process.stdin.resume().once('end', end).once('error', end);
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
       const { wipesPerHour } = options;
       const paths = pathsOf(command);
       const log = createLogger('bootwave-signer');
       const { done } = await serveSigner({ paths, limits: { wipesPerHour }, log, signal: stop.signal });
       console.log(options.json === true ? '{"ready":true}' : `orders are signed; Ctrl-C ends it`);
       await done;
-      process.stdin.destroy();
     });
 }

@@ -3,6 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { noteEmptyMemory } from '../orders/empty-memory.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { knownEpoch } from '../orders/known-epoch.ts';
 import { readIssued } from '../rollout/run/issued.ts';
@@ -43,6 +44,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
     case 'nothing':
       return `it is ${status.state}`;
     case 'stage': {
+      await noteEmptyMemory(installer, id, status);
       await become(installer, id, 'installing', 'installing its disk');
       const { epoch } = await deliver(installer, record, knownEpoch(status));
       await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });

@@ -9,7 +9,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { signerFiles } from './files.ts';
 
-const PROGRAM = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 /** Milliseconds. */
 const TIMES = { first: 100, most: 5_000, look: 1_000, end: 5_000 } as const;
@@ -60,12 +60,9 @@ async function keep(
   await end(child);
 }
 
-/** It ends when its standard input does, so that it never outlives a killed parent. */
 async function start({ paths, log }: SignerChildOptions): Promise<ChildProcess> {
-  const { BOOTWAVE_OPERATOR: _, BOOTWAVE_REDIS_URL: __, ...env } = process.env;
-  const args = ['--disable-warning=ExperimentalWarning', PROGRAM, '--data', paths.root];
-  const child = spawn(process.execPath, [...args, 'signer', '--with-parent', '--json'], {
-    env,
+  const args = ['--disable-warning=ExperimentalWarning', PROGRAM, paths.root];
+  const child = spawn(process.execPath, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
     // Ctrl-C on the terminal reaches us first: what is under way is signed until we are done.
     detached: true,

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { noteEmptyMemory } from '../../orders/empty-memory.ts';
 import { knownEpoch } from '../../orders/known-epoch.ts';
 import type { OrderSigner } from '../../signer/signer.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
@@ -80,6 +81,7 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
   if (refused !== undefined && !forgiven.includes(version)) {
     return [{ type: 'refused', node, epoch, code: 'refuses-version', why: refused.reason, has: epoch }];
   }
+  await noteEmptyMemory(actor, node, status, epoch);
   await deliver(actor, order, issued);
   if (forgiven.length > 0) {
     const { result } = await actor.pool.request(node, 'forgive', { epoch }, quick(actor));

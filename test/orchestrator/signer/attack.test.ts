@@ -24,6 +24,7 @@ async function setUp(t: ExecutionContext) {
   const world = await signerFor(t);
   const heard: SignedOrder[] = [];
   let good: Issued | undefined;
+  const guard = { memory: 'tpm', epoch: 0, floor: null as string | null };
   const { signal } = new AbortController();
   const actor = {
     ...{ redis, fleet: new Fleet(redis), log: silent, signal, signer: world.signer },
@@ -31,7 +32,7 @@ async function setUp(t: ExecutionContext) {
       request: (async (id: string, op: string, { envelope }: { envelope: unknown }) => {
         if (op === 'order')
           heard.push(verifyOrder(envelope, KEYS, { nodeId: id, now: world.clock.now, last: null }).order);
-        return { result: { refused: [], order: null } };
+        return { result: { refused: [], order: null, guard } };
       }) as never,
     },
   };
@@ -57,7 +58,7 @@ async function setUp(t: ExecutionContext) {
     heard.length = 0;
     return act(actor, order(forged.order.epoch));
   }
-  return { ...world, redis, actor, heard, ordered, forge };
+  return { ...world, redis, actor, heard, ordered, forge, guard };
 }
 
 test('what stands in Redis is not what is signed', async (t) => {
@@ -110,4 +111,19 @@ test('a database that was put back to an older state leads to newer epochs, not 
   t.like((await ordered(5))[0] ?? { code: 'stale-epoch' }, { code: 'stale-epoch' });
   t.deepEqual(heard, []);
   t.deepEqual(await ordered(7), [{ type: 'staged', node: NODE, epoch: 7 }]);
+});
+
+test('a TPM that has forgotten the orders of its node is told to people, once it is known that there were some', async (t) => {
+  const { actor, ordered, guard } = await setUp(t);
+  const told = async () =>
+    (await actor.fleet.audit.read({ node: NODE })).filter(({ action }) => action === 'tpm-empty').length;
+  guard.memory = 'empty';
+  await ordered(5);
+  await ordered(5);
+  t.is(await told(), 0, 'a new machine has nothing to remember');
+  await ordered(6, '3.0');
+  t.is(await told(), 1);
+  guard.memory = 'tpm';
+  await ordered(7);
+  t.is(await told(), 1);
 });

@@ -37,7 +37,8 @@ async function signers(root: string): Promise<number[]> {
   for (const name of await readdir('/proc')) {
     const line = /^\d+$/.test(name) ? await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '') : '';
     const words = line.split('\0');
-    if (words.includes(root) && words.includes('signer')) found.push(Number(name));
+    if (words.includes(root) && words.some((word) => word.endsWith('signer/main.ts')))
+      found.push(Number(name));
   }
   return found;
 }
