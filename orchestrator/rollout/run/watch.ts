@@ -21,7 +21,7 @@ export type WatchTimes = {
 export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 
 /** Nodes that are asked per millisecond at the most, for their turn alone: news of a node comes with its enrolment. */
-const PACE = 200 / 1000;
+const PACE = 100 / 1000;
 /** Milliseconds until an answer counts as missing. */
 const PATIENCE = 10_000;
 /** Nodes in these states are no business of a rollout any more. */
