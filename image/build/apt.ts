@@ -173,7 +173,10 @@ export async function currentResolution(
 async function readResolution(file: string, sources: string): Promise<Resolution | undefined> {
   try {
     const resolution = JSON.parse(await readFile(file, 'utf8')) as Resolution;
-    return resolution.sources === sources ? resolution : undefined;
+    // An answer from before a package was added to the image does not name it.
+    const named = new Set(resolution.packages.map(({ name }) => name));
+    const complete = Object.keys(ROOT_PACKAGES).every((name) => named.has(name));
+    return complete && resolution.sources === sources ? resolution : undefined;
   } catch {
     return undefined;
   }
