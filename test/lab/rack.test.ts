@@ -224,12 +224,12 @@ test('the console of this power-on is not that of the last; the screen can be se
   const { lab, folder } = await small(t);
   await program(folder, [0xfa, 0xf4]);
   await lab.powerOn('n1', { boot: 'disk' });
-  await (await lab.console('n1')).waitFor(/Booting from Hard Disk/, { timeout: 60_000 });
+  await (await lab.console('n1')).waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
   const png = await lab.screenshot('n1');
   t.is(png.subarray(1, 4).toString(), 'PNG');
   await lab.cycle('n1', { boot: 'disk' });
   const console = await lab.console('n1');
-  await console.waitFor(/Booting from Hard Disk/, { timeout: 60_000 });
+  await console.waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
   t.is((await lab.consoleLog('n1')).split('Booting from Hard Disk').length, 3, 'the log keeps both');
   await t.throwsAsync(console.waitFor(/Booting from Hard Disk/, { timeout: 0 }), {
     code: 'LAB_CONSOLE_TIMEOUT',
@@ -242,10 +242,10 @@ test('a node that is told to try its disk first does so at its next restart, wit
   await program(folder, [0xfa, 0xf4]);
   await lab.powerOn('n1');
   const console = await lab.console('n1');
-  await console.waitFor(/Booting from ROM/, { timeout: 60_000 });
+  await console.waitFor(/Booting from ROM/, { timeout: 300_000 });
   await lab.diskFirst('n1');
   await lab.reset('n1');
-  await console.waitFor(/Booting from Hard Disk/, { timeout: 60_000 });
+  await console.waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
   const log = await lab.consoleLog('n1');
   t.is(log.split('Booting from ROM').length, 2, 'the network was not asked again');
 });

@@ -193,7 +193,7 @@ async function thief(
       ...options.flatMap((option) => ['-o', option]),
       ...args,
     ],
-    { input, timeout: 20_000 },
+    { input, timeout: 60_000 },
   );
   t.log(`${args.join(' ')} -> ${result.code}`);
   return { code: result.code, out: result.stdout + result.stderr };
@@ -329,7 +329,7 @@ rooted('a host that never answers the handshake costs no more than its time', as
 });
 
 const raw = (t: ExecutionContext, target: LinkTarget = node.target(NODE)) =>
-  openChannel(target, { clientKey: readClientKey(privateKey), timeout: 20_000 }).then((channel) => {
+  openChannel(target, { clientKey: readClientKey(privateKey), timeout: 60_000 }).then((channel) => {
     t.teardown(() => channel.close());
     return channel;
   });
