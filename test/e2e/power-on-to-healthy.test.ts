@@ -11,15 +11,14 @@ import { mustRun } from '../../base/run.ts';
 import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { readSections } from '../../image/build/pe.ts';
 import { loadAuthority, spkiOf } from '../../keys/authority.ts';
-import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Console } from '../../lab/console.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
+import { keysIn } from '../support/keys.ts';
 import { BOOT, Rack } from '../support/rack.ts';
 
 const HTTP = 'http-node';
-const PXE = 'pxe-node';
 const BIOS = 'bios-node';
 const by = { actor: 'test', at: Date.now() };
 
@@ -34,7 +33,6 @@ test.before(async (t) => {
   scratch = await mkdtemp(join(tmpdir(), 'bootwave-e2e-'));
   rack = await Rack.make('e2e', [
     { name: HTTP, firmware: 'http' },
-    { name: PXE, firmware: 'pxe' },
     { name: BIOS, firmware: 'bios' },
   ]);
   await rack.startServer();
@@ -54,7 +52,7 @@ test.serial(
   'UEFI HTTP Boot: out of setup mode, then Secure Boot; pending with its words on the console',
   async (t) => {
     await rack.lab.powerOn(HTTP);
-    await rack.lab.powerOn(PXE);
+    await rack.lab.powerOn(BIOS);
     http = await rack.lab.console(HTTP);
     await rack.state(http, 'secure-boot-enrolling');
     httpWords = await rack.words(http);
@@ -100,29 +98,11 @@ test.serial('other words do not approve; the four words on its console do', asyn
   t.is(record.name, 'first');
 });
 
-test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healthy', async (t) => {
-  const pending = await rack.sameWords(PXE);
-  const { words } = pending;
-  t.is(pending.observed.secureBoot, 'on');
-  await t.throwsAsync(
-    rack.fleet((fleet) => fleet.approve(pending.id, words, by, 'first')),
-    { code: 'NAME_TAKEN' },
-  );
-  await rack.fleet((fleet) => fleet.approve(pending.id, words, by, 'second'));
-  await rack.until(PXE, (node) => node.state === 'healthy');
-  const steps = await rack.fleet((fleet) => fleet.machines.boots(macOf(PXE)));
-  t.true(steps.some((event) => event.step === 'loader-sent'));
-  await rack.lab.powerOff(PXE);
-});
-
 test.serial('BIOS: kernel and initrd out of the same file; marked as without TPM', async (t) => {
-  await rack.lab.powerOn(BIOS);
-  const words = await rack.words(await rack.lab.console(BIOS));
-  const pending = await rack.until(BIOS, (node) => node.state === 'pending');
-  t.deepEqual(pending.words, words);
+  const pending = await rack.sameWords(BIOS);
   t.true(pending.marks.includes('no-tpm'));
   t.true(pending.marks.includes('bios'));
-  await rack.fleet((fleet) => fleet.approve(pending.id, words, by, 'third'));
+  await rack.fleet((fleet) => fleet.approve(pending.id, pending.words, by, 'second'));
   await rack.until(BIOS, (node) => node.state === 'healthy');
   await rack.lab.powerOff(BIOS);
 });
@@ -131,7 +111,7 @@ test.serial(
   'certificates of another fleet and of our other authorities are refused, audited, and change nothing',
   async (t) => {
     const stranger = join(scratch, 'stranger');
-    await initKeys(stranger);
+    await keysIn(stranger, 'theirs');
     const before = await rack.record(HTTP);
     const cases = [
       { folder: stranger, authority: 'nodes', usage: 'client', code: 'CERTIFICATE_FOREIGN' },
@@ -167,7 +147,7 @@ test.serial(
     await flipByte(tampered, (linux?.offset ?? 0) + 4096);
 
     const other = join(scratch, 'other-fleet');
-    await initKeys(other);
+    await keysIn(other, 'theirs');
     const bare = join(scratch, 'bare.efi');
     await copyFile(original, bare);
     await mustRun('sbattach', ['--remove', bare]);
@@ -197,26 +177,6 @@ test.serial(
       await rm(manifestFile(rack.paths.images, version));
       await rm(imageFile(rack.paths.images, version));
     }
-  },
-);
-
-test.serial(
-  'an approved node that restarts is a healthy member again with nobody at the keyboard',
-  async (t) => {
-    const before = await rack.record(HTTP);
-    await rack.lab.cycle(HTTP);
-    const console = await rack.lab.console(HTTP);
-    await rack.state(console, 'healthy');
-    const record = await rack.until(
-      HTTP,
-      (node) => node.state === 'healthy' && node.observed.bootId !== before.observed.bootId,
-    );
-    t.is(record.id, before.id);
-    t.is(record.name, 'first');
-    t.not(record.identity.spkiDigest, before.identity.spkiDigest, 'new keys at every boot');
-    t.not(record.identity.hostKey, before.identity.hostKey);
-    const audit = await rack.fleet((fleet) => fleet.audit.read({ node: record.id, last: 200 }));
-    t.is(audit.filter((entry) => entry.action === 'approve').length, 1);
   },
 );
 

@@ -10,6 +10,11 @@ import { approve, askInstall, ended, installed, publishConfig, startRollout } fr
 const NODE = 'disk-node';
 let rack: Rack;
 
+const boots = () => {
+  const mac = rack.lab.nodes[0]?.mac ?? '';
+  return rack.fleet((fleet) => fleet.machines.boots(mac));
+};
+
 test.before(async (t) => {
   t.timeout(30 * 60_000);
   rack = await Rack.make('rollout', [{ name: NODE, firmware: 'pxe' }]);
@@ -25,22 +30,39 @@ test.afterEach.always(async (t) => {
   if (!t.passed) await rack?.explain(t);
 });
 
+test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healthy', async (t) => {
+  await rack.lab.powerOn(NODE);
+  await approve(rack, NODE);
+  const { observed } = await rack.record(NODE);
+  t.is(observed.secureBoot, 'on');
+  t.true((await boots()).some((event) => event.step === 'loader-sent'));
+});
+
 test.serial(
-  'an approved node that is wanted installed runs from its own disk, and the boot server leaves it alone',
+  'an approved node that is wanted installed runs from its own disk, is a member without being approved again, and the boot server leaves it alone',
   async (t) => {
-    await rack.lab.powerOn(NODE);
-    await approve(rack, NODE);
+    const before = await rack.record(NODE);
     await askInstall(rack, NODE);
     const record = await installed(rack, NODE);
     t.is(record.observed.image, rack.image.version);
-    const mac = rack.lab.nodes[0]?.mac ?? '';
-    const boots = await rack.fleet((fleet) => fleet.machines.boots(mac));
-    t.is(boots.at(-1)?.step, 'left-to-disk', 'the firmware asked the network first and was sent to its disk');
+    t.is(
+      (await boots()).at(-1)?.step,
+      'left-to-disk',
+      'the firmware asked the network first and was sent to its disk',
+    );
     t.is(
       record.observed.pcrs?.['11'],
       rack.image.manifest.pcr11,
       'the disk started the image that was published',
     );
+    t.is(record.id, before.id);
+    t.is(record.name, NODE);
+    t.not(record.identity.spkiDigest, before.identity.spkiDigest, 'new keys at every boot');
+    t.not(record.identity.hostKey, before.identity.hostKey);
+    const audit = await rack.fleet((fleet) => fleet.audit.read({ node: record.id, last: 200 }));
+    t.is(audit.filter((entry) => entry.action === 'approve').length, 1, 'nobody was at the keyboard again');
+    // The restarts that follow are about the disk: none has to wait until the firmware has tried IPv6.
+    await rack.lab.diskFirst(NODE);
   },
 );
 
