@@ -8,11 +8,11 @@ import type { Identity } from '../operators/judge.ts';
 
 let current: Identity | null = null;
 
-/** From here on, this process acts for them. */
-export function actAs(identity: Identity): void {
+/** From here on, this process acts for them; null: for whoever runs it. */
+export function actAs(identity: Identity | null): void {
   current = identity;
-  const { actor, certificate } = identity;
-  actingFor(certificate === undefined ? null : { actor, serial: certificate.serial });
+  const serial = identity?.certificate?.serial;
+  actingFor(identity === null || serial === undefined ? null : { actor: identity.actor, serial });
 }
 
 /** Who types this: as authorised, else whoever runs this process. */
