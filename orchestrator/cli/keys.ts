@@ -6,8 +6,8 @@ import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
 import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
 import { pathsOf, print, table } from './context.ts';
-import { register as releaseKeys } from './keys-release.ts';
 import { register as registerCa } from './keys-ca.ts';
+import { register as releaseKeys } from './keys-release.ts';
 
 export function register(program: Command): void {
   const keys = program.command('keys').description('the keys and certificates of the fleet');

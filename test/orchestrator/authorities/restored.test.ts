@@ -16,7 +16,7 @@ import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { byCertificate } from '../../../orchestrator/operators/identify.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
-import { giveKeys } from '../fleet/keys.ts';
+import { keysIn } from '../../support/keys.ts';
 import { silent, temporaryData } from '../fleet/support.ts';
 import { operatorOf } from '../operators/people.ts';
 import { keeperOn } from './support.ts';
@@ -25,7 +25,7 @@ const by = { actor: 'operator:root@host', at: Date.now() };
 
 test('keys or Redis from before a rotation and a revocation: the old CA signs nothing, the operator stays out', async (t) => {
   const paths = await temporaryData(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const ann = await operatorOf(paths, { name: 'ann' }, by.at);
   let connection = await connect(paths, { url: '' });
   let fleet = new Fleet(connection.redis);

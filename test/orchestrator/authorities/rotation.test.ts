@@ -22,7 +22,7 @@ import {
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { helperOn, INVENTORY, RUNNING } from '../../bootserver/enroll/support/node.ts';
-import { giveKeys } from '../fleet/keys.ts';
+import { keysIn } from '../../support/keys.ts';
 import { redisFor } from '../fleet/support.ts';
 import { caShown, keeperOn, serverOn, until } from './support.ts';
 
@@ -80,7 +80,7 @@ async function startNode(t: ExecutionContext, paths: DataPaths, n: number, port:
 
 test('nodes and servers CA follow one another through all four steps, and no node is refused or silent', async (t) => {
   const { redis, paths } = await redisFor(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const fleet = new Fleet(redis);
   const server = await serverOn(t, paths, fleet);
   const { port, root } = server;
@@ -188,7 +188,7 @@ test('nodes and servers CA follow one another through all four steps, and no nod
 
 test('a step that was cut off is taken up; a server that was killed comes back where it was', async (t) => {
   const { redis, paths } = await redisFor(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const fleet = new Fleet(redis);
   const { prepare, activate, taint, show } = steps(paths, fleet);
   // Killed between the file and the line.

@@ -1,13 +1,13 @@
 /** Two people at their keyboards. */
 import { join } from 'node:path';
 import test from 'ava';
-import { giveKeys } from '../fleet/keys.ts';
+import { keysIn } from '../../support/keys.ts';
 import { redisFor } from '../fleet/support.ts';
 import { commandsOn } from './in-process.ts';
 
 test.serial('one asks, the other approves: a ban ends, and a core member is admin for a while', async (t) => {
   const { paths } = await redisFor(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const bootwave = commandsOn(paths.root);
   const [ann, bob] = ['ann', 'bob'].map((name) => ['--as', join(paths.root, `${name}.pem`)] as const);
   for (const [name, [, file]] of [
@@ -58,7 +58,7 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
 
 test.serial('a CA is prepared and activated, and shown', async (t) => {
   const { paths } = await redisFor(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const bootwave = commandsOn(paths.root);
   const { value } = await bootwave('root', 'keys', 'ca', 'prepare', 'operators', '--json');
   t.like(value, { ca: 'operators', state: 'prepared' });

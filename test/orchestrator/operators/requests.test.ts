@@ -14,7 +14,7 @@ import { liftJudge, liftOf } from '../../../orchestrator/operators/lifts.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { REQUEST_TIMES } from '../../../orchestrator/operators/request.ts';
 import { type Request, Requests } from '../../../orchestrator/operators/requests.ts';
-import { giveKeys } from '../fleet/keys.ts';
+import { keysIn } from '../../support/keys.ts';
 import { redisFor, silent } from '../fleet/support.ts';
 import { type Operator, operatorOf } from './people.ts';
 
@@ -23,7 +23,7 @@ const HOUR = 3600_000;
 
 async function office(t: ExecutionContext) {
   const { redis, paths } = await redisFor(t);
-  await giveKeys(paths);
+  await keysIn(paths.keys);
   const fleet = new Fleet(redis);
   const [ann, bob] = [
     await operatorOf(paths, { name: 'ann' }, NOW),
@@ -179,7 +179,7 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
 
 async function otherFleet(t: ExecutionContext) {
   const { paths } = await redisFor(t);
-  await giveKeys(paths, 1);
+  await keysIn(paths.keys, 'theirs');
   return paths;
 }
 
