@@ -15,6 +15,7 @@ const ADMINS = [
   ...['prepare', 'activate', 'taint', 'revoke'].map((step) => `keys ca ${step}`),
   'operator add',
   'operator revoke',
+  'signer',
   'up',
   'audit accept',
 ];
