@@ -69,4 +69,6 @@ export type IssuedCertificate = {
   /** Milliseconds since the epoch. */
   notBefore: number;
   notAfter: number;
+  /** Id of the nodes CA that signed it. */
+  issuer?: string;
 };

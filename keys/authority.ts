@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../base/error.ts';
 import { type Certificate, type DistinguishedName, makeCertificate } from './certificate.ts';
@@ -29,9 +29,20 @@ export type LeafRequest = {
 /** GeneralName choices (RFC 5280 4.2.1.6) as node-forge numbers them. */
 const GENERAL_NAME = { dns: 2, uri: 6, ip: 7 } as const;
 
+/** Hex digits of an id: 64 bits. */
+const ID_DIGITS = 16;
+
+/** What a CA is called where several have its name: the beginning of the SHA-256 of its SubjectPublicKeyInfo, hex. */
+export function authorityId(certificate: X509Certificate): string {
+  const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(spki).digest('hex').slice(0, ID_DIGITS);
+}
+
 /** One issuing CA of the fleet, its key in memory. */
 export class Authority {
   readonly name: AuthorityName;
+  /** See `authorityId`. */
+  readonly id: string;
   /** PEM of the CA's own certificate: what follows a leaf in the chain. */
   readonly chainPem: string;
   readonly #key: KeyObject;
@@ -43,6 +54,7 @@ export class Authority {
     this.chainPem = certificatePem;
     this.#key = key;
     const certificate = new X509Certificate(certificatePem);
+    this.id = authorityId(certificate);
     this.#subject = subjectOf(certificate);
     this.#spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
   }
@@ -104,9 +116,19 @@ async function readKeyFile(path: string): Promise<string> {
   }
 }
 
-/** @throws BootwaveError `KEYS_MISSING`; `KEYS_MISMATCH` when the certificate on disk is not for the key on disk */
-export async function loadAuthority(keysFolder: string, name: AuthorityName): Promise<Authority> {
-  const files = keyLayout(keysFolder).ca[name];
+/**
+ * The first CA of a name; those that were prepared later are `generations.ts`'s.
+ * @throws BootwaveError `KEYS_MISSING`; `KEYS_MISMATCH` when the certificate on disk is not for the key on disk
+ */
+export function loadAuthority(keysFolder: string, name: AuthorityName): Promise<Authority> {
+  return loadAuthorityFrom(name, keyLayout(keysFolder).ca[name]);
+}
+
+/** @throws as `loadAuthority` */
+export async function loadAuthorityFrom(
+  name: AuthorityName,
+  files: { key: string; certificate: string },
+): Promise<Authority> {
   const pem = await readKeyFile(files.certificate);
   const key = createPrivateKey(await readKeyFile(files.key));
   if (!new X509Certificate(pem).checkPrivateKey(key)) {

@@ -1,4 +1,11 @@
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomUUID } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomUUID,
+  X509Certificate,
+} from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,6 +16,7 @@ import { AUTHORITY_COMMON_NAME, spkiOf } from './authority.ts';
 import { type DistinguishedName, makeCertificate } from './certificate.ts';
 import {
   AUTHORITIES,
+  type AuthorityName,
   type KeyLayout,
   keyLayout,
   SECURE_BOOT_VARIABLES,
@@ -23,7 +31,7 @@ export type InitResult = { folder: string; created: string[]; kept: string[] };
 
 const YEAR = 365.25 * 24 * 3600_000;
 /** Bits. The root lives longest; the issuing CAs sign most; firmware in the field is sure of 2048 only. */
-const RSA_BITS = { root: 3072, issuing: 2048, secureBoot: 2048, pcr: 2048 } as const;
+export const RSA_BITS = { root: 3072, issuing: 2048, secureBoot: 2048, pcr: 2048 } as const;
 /** Years. Firmware does not check dates, and an expired PK would only worry people. */
 const YEARS = { root: 20, issuing: 10, secureBoot: 30 } as const;
 
@@ -121,22 +129,37 @@ async function initAuthorities(layout: KeyLayout, ensure: Ensure): Promise<void>
     await ensure(
       layout.ca[name].certificate,
       async () =>
-        makeCertificate({
-          subject: { commonName: AUTHORITY_COMMON_NAME[name] },
-          issuer: rootName,
-          issuerSpki: rootSpki,
-          spki: spkiOf(key),
-          signer: rootKey,
-          ...validity(YEARS.issuing),
-          extensions: [
-            { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
-            { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
-            { name: 'extKeyUsage', ...AUTHORITY_USAGE[name] },
-          ],
-        }).pem,
+        authorityCertificate(
+          name,
+          spkiOf(key),
+          rootKey,
+          new X509Certificate(await readFile(layout.ca.root.certificate)),
+        ),
       PUBLIC,
     );
   }
+}
+
+/** PEM of an issuing CA, by the root. */
+export function authorityCertificate(
+  name: AuthorityName,
+  spki: Uint8Array,
+  rootKey: KeyObject,
+  root: X509Certificate,
+): string {
+  return makeCertificate({
+    subject: { commonName: AUTHORITY_COMMON_NAME[name] },
+    issuer: { commonName: AUTHORITY_COMMON_NAME.root },
+    issuerSpki: root.publicKey.export({ type: 'spki', format: 'der' }),
+    spki,
+    signer: rootKey,
+    ...validity(YEARS.issuing),
+    extensions: [
+      { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+      { name: 'extKeyUsage', ...AUTHORITY_USAGE[name] },
+    ],
+  }).pem;
 }
 
 /** Who signs the update of which variable (UEFI 2.10, 32.3.1): PK signs itself and KEK, KEK signs db. */

@@ -66,17 +66,20 @@ export function issueOperator(
 }
 
 /**
- * What a certificate says of its holder, when it is one that the *operators* CA gave and that is in date. Whether
+ * What a certificate says of its holder, when it is one that an *operators* CA gave and that is in date. Whether
  * it was revoked is the register's to say; whether its holder has the key, `isProven`'s.
  * @param now milliseconds since the epoch
  * @throws BootwaveError `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`
  */
 export function readOperator(
   certificate: X509Certificate,
-  operatorsCa: X509Certificate,
+  operatorsCas: readonly X509Certificate[],
   now: number,
 ): OperatorClaim & { serial: string } {
-  if (!certificate.checkIssued(operatorsCa) || !certificate.verify(operatorsCa.publicKey))
+  const operatorsCa = operatorsCas.find(
+    (ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey),
+  );
+  if (operatorsCa === undefined)
     throw operatorRefusal(
       'OPERATOR_FOREIGN',
       'the certificate was not issued by the operators CA of this fleet',

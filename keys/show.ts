@@ -2,7 +2,8 @@ import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { relative } from 'node:path';
 import ssh2 from 'ssh2';
-import { keyLayout } from './layout.ts';
+import { generationsOf } from './generations.ts';
+import { AUTHORITIES, keyLayout } from './layout.ts';
 
 export type ShownKey = {
   file: string;
@@ -21,7 +22,12 @@ export type ShownKey = {
 export async function showKeys(folder: string): Promise<ShownKey[]> {
   const layout = keyLayout(folder);
   const shown: ShownKey[] = [];
-  const certificates = [...Object.values(layout.ca), ...Object.values(layout.secureBoot.variables)];
+  const later = await Promise.all(AUTHORITIES.map(async (ca) => (await generationsOf(folder, ca)).slice(1)));
+  const certificates = [
+    ...Object.values(layout.ca),
+    ...later.flat().map(({ files }) => files),
+    ...Object.values(layout.secureBoot.variables),
+  ];
   for (const { key, certificate } of certificates) {
     shown.push(
       await show(certificate, key, (content) => {

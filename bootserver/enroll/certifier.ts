@@ -1,7 +1,7 @@
-import type { Authority } from '../../keys/authority.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { FixedKeys } from './fixed-keys.ts';
 import { NODE_URI } from './protocol.ts';
+import type { NodesTrust } from './trust.ts';
 
 const DAY = 24 * 3600_000;
 
@@ -18,7 +18,7 @@ const BACKDATED_PART = 1 / 10;
  * it. A node renews by a new enrolment dialogue, so that every certificate stands on a fresh proof.
  */
 export class Certifier {
-  readonly #authority: Authority;
+  readonly #trust: NodesTrust;
   readonly #directory: NodeDirectory;
   readonly #now: () => number;
   readonly #life: number;
@@ -26,12 +26,12 @@ export class Certifier {
 
   /** @param life of a certificate, milliseconds */
   constructor(
-    authority: Authority,
+    trust: NodesTrust,
     directory: NodeDirectory,
     now: () => number,
     life: number = CERTIFICATE_LIFE,
   ) {
-    this.#authority = authority;
+    this.#trust = trust;
     this.#directory = directory;
     this.#now = now;
     this.#life = life;
@@ -53,7 +53,8 @@ export class Certifier {
 
   async #issue(keys: FixedKeys, name: string): Promise<string> {
     const now = this.#now();
-    const { pem, serial, spkiDigest, notBefore, notAfter } = this.#authority.issue({
+    const authority = this.#trust.issuing();
+    const { pem, serial, spkiDigest, notBefore, notAfter } = authority.issue({
       spki: keys.csr.spki,
       commonName: name,
       uris: [`${NODE_URI}${keys.id}`],
@@ -61,7 +62,8 @@ export class Certifier {
       notBefore: new Date(now - Math.min(BACKDATED, this.#life * BACKDATED_PART)),
       notAfter: new Date(now + this.#life),
     });
-    await this.#directory.recordCertificate(keys.id, { serial, spkiDigest, notBefore, notAfter });
-    return pem + this.#authority.chainPem;
+    const issued = { serial, spkiDigest, notBefore, notAfter, issuer: authority.id };
+    await this.#directory.recordCertificate(keys.id, issued);
+    return pem + authority.chainPem;
   }
 }

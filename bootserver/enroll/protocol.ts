@@ -197,6 +197,8 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>;
 export const heartbeatReply = z.object({
   /** Seconds. */
   interval: z.number(),
+  /** Seconds within which to renew the certificate, at a time of the node's own choice: its CA is on its way out. */
+  renew: z.optional(z.number().check(z.gte(0))),
   /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
   images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
 });

@@ -25,6 +25,7 @@ import {
 } from './protocol.ts';
 import { RefusalGate } from './refusals.ts';
 import { Sessions } from './sessions.ts';
+import { type NodesTrust, trustOf } from './trust.ts';
 
 export type EnrolmentOptions = {
   /** A listening TCP descriptor from outside, or an address to bind. */
@@ -32,7 +33,10 @@ export type EnrolmentOptions = {
   serverKey: KeyObject;
   /** PEM: the server's certificate (serverAuth, DNS SAN `SERVER_NAME`), then the servers CA. */
   serverChainPem: string;
-  nodesAuthority: Authority;
+  /** Signs the certificates of nodes; several of them in a fleet that changes its nodes CA. */
+  nodesAuthority: Authority | NodesTrust;
+  /** Seconds in which all whose CA is tainted renew; `RENEW_WITHIN` by default. */
+  renewWithin?: number;
   rootPem: string;
   /** The CAs of TPM makers that the operator believes; none by default. */
   tpmRoots?: () => Promise<readonly X509Certificate[]>;
@@ -71,11 +75,15 @@ const STATUS: Record<string, number> = {
   DIRECTORY_UNAVAILABLE: 503,
   CERTIFICATE_MISSING: 401,
   CERTIFICATE_FOREIGN: 403,
+  CERTIFICATE_CA_REVOKED: 403,
   CERTIFICATE_EXPIRED: 403,
   CERTIFICATE_USAGE: 403,
   CERTIFICATE_NOT_CURRENT: 403,
   CERTIFICATE_BANNED: 403,
 };
+
+/** Seconds: 10,000 nodes that renew at once are then 83 a second. */
+export const RENEW_WITHIN = 120;
 
 /** What is nobody's attack and only costs room in the audit stream. */
 const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);
@@ -87,12 +95,12 @@ const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT
 export async function startEnrolment(options: EnrolmentOptions): Promise<EnrolmentServer> {
   const now = options.now ?? Date.now;
   const { directory, log, signal } = options;
-  const nodesCa = new X509Certificate(options.nodesAuthority.chainPem);
+  const trust = trustOf(options.nodesAuthority);
   const gate = new RefusalGate();
   const dialogue = new EnrolmentDialogue({
     sessions: new Sessions({ now, random: randomBytes }),
     directory,
-    certifier: new Certifier(options.nodesAuthority, directory, now, options.certificateLife),
+    certifier: new Certifier(trust, directory, now, options.certificateLife),
     tpmRoots: options.tpmRoots ?? (async () => []),
     fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
     now,
@@ -104,7 +112,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   const secureContext = (key: KeyObject, cert: string) => ({
     key: key.export({ type: 'pkcs8', format: 'pem' }),
     cert,
-    ca: [options.rootPem, options.nodesAuthority.chainPem],
+    ca: [options.rootPem, ...trust.all().map(({ pem }) => pem)],
     minVersion: 'TLSv1.3' as const,
   });
   const app: FastifyInstance<Server> = Fastify({
@@ -152,7 +160,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return dialogue.status(body(statusRequest, request).session, gone.signal);
   });
   app.post(PATHS.heartbeat, async (request) => {
-    const { id, serial } = clientIdentity(peerOf(request), nodesCa, now());
+    const { id, serial, tainted } = clientIdentity(peerOf(request), trust, now());
     if (!(await directory.heartbeat(id, serial, body(heartbeatSchema, request)))) {
       throw new BootwaveError({
         code: 'CERTIFICATE_NOT_CURRENT',
@@ -160,8 +168,9 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
         next: 'enrol again',
       });
     }
-    const { heartbeatSeconds, imagesUrl } = options;
-    return { interval: heartbeatSeconds, ...(imagesUrl === undefined ? {} : { images: imagesUrl }) };
+    const { heartbeatSeconds: interval, imagesUrl, renewWithin: renew = RENEW_WITHIN } = options;
+    const images = imagesUrl === undefined ? {} : { images: imagesUrl };
+    return { interval, ...images, ...(tainted ? { renew } : {}) };
   });
 
   refuseBanned(app, options.bans ?? NOBODY_BANNED);

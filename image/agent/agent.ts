@@ -121,13 +121,13 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images } = await this.#mutual(activity.url).post(
+        const { interval, images, renew } = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
           await edges.heartbeat(),
           heartbeatReply,
         );
         await edges.heard?.(images);
-        return { type: 'heard', interval };
+        return { type: 'heard', interval, renew };
       }
       case 'wait':
         await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);

@@ -66,8 +66,8 @@ export type Event =
   | { type: 'restarting' }
   | { type: 'found'; urls: readonly string[] }
   | { type: 'decided'; decision: Decision }
-  /** `interval` in seconds. */
-  | { type: 'heard'; interval: number }
+  /** `interval` in seconds; within `renew` seconds the certificate is to be renewed, because its CA goes. */
+  | { type: 'heard'; interval: number; renew?: number | undefined }
   | { type: 'waited' }
   | { type: 'failed'; failure: Failure };
 
@@ -79,7 +79,7 @@ export type State = {
   /** Boot servers that were found and not tried yet. */
   candidates: readonly string[];
   /** Milliseconds since the epoch. */
-  certificate: { notAfter: number; renewAt: number } | null;
+  certificate: { notAfter: number; renewAt: number; asked?: boolean } | null;
   /** Seconds. */
   interval: number;
   hostKeyInstalled: boolean;
@@ -155,7 +155,7 @@ function next(state: State, event: Event, moment: Moment): Patch {
     case 'decided':
       return decide(state, event.decision, moment);
     case 'heard':
-      return heard(state, event.interval, moment);
+      return heard(state, event, moment);
     case 'waited':
       return { activity: state.activity.type === 'wait' ? state.activity.before : state.activity };
     case 'failed':
@@ -239,10 +239,12 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
   };
 }
 
-function heard(state: State, interval: number, moment: Moment): Patch {
+function heard(state: State, { interval, renew }: Event & { type: 'heard' }, moment: Moment): Patch {
   const url = urlOf(state.activity);
-  const due = state.certificate !== null && moment.now >= state.certificate.renewAt;
+  const certificate = sooner(state.certificate, renew, moment);
+  const due = certificate !== null && moment.now >= certificate.renewAt;
   return {
+    certificate,
     activity: due
       ? { type: 'enrol', url }
       : wait(interval * 1000 * (0.8 + moment.random * 0.4), { type: 'heartbeat', url }),
@@ -250,6 +252,13 @@ function heard(state: State, interval: number, moment: Moment): Patch {
     failures: 0,
     view: { phase: 'healthy', notice: null },
   };
+}
+
+/** Once for each certificate: every node of the fleet is asked at the same time, and each chooses its own. */
+function sooner(certificate: State['certificate'], renew: number | undefined, { now, random }: Moment) {
+  if (certificate === null || renew === undefined || certificate.asked === true) return certificate;
+  const renewAt = Math.min(certificate.renewAt, Math.round(now + random * renew * 1000));
+  return { ...certificate, renewAt, asked: true };
 }
 
 function fail(state: State, failure: Failure, moment: Moment): Patch {

@@ -1,16 +1,15 @@
 import type { Command } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
-import { createLogger } from '../../base/log.ts';
-import { banNode, banSerial, liftBan } from '../fleet/bans/act.ts';
+import { banNode, banSerial, findBan } from '../fleet/bans/act.ts';
 import type { Ban } from '../fleet/bans/entry.ts';
-import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
-import { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { BanSet } from '../fleet/bans/set.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
 import { shortId } from '../fleet/names.ts';
-import { withFleet } from '../fleet/with-fleet.ts';
+import { knownOperators } from '../operators/known.ts';
+import { Requests } from '../operators/requests.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
-import { operator } from './operator.ts';
+import { signer } from './operator.ts';
+import { waitsText } from './request.ts';
+import { withBans } from './with-bans.ts';
 
 type Json = { json?: boolean };
 
@@ -67,35 +66,24 @@ export function register(program: Command): void {
 
   ban
     .command('lift <ban>')
-    .description('lift a ban (its id or the beginning of it); its certificates stay revoked')
+    .description('ask that a ban (its id or the beginning of it) be lifted; a second person approves it')
     .requiredOption('--reason <text>', 'why')
     .option('--json')
     .action(async (word: string, options: Json & { reason: string }, command: Command) => {
-      const { ban } = await withBans(command, (fleet, set, by) =>
-        liftBan(fleet, set, word, options.reason, by),
+      const credential = signer();
+      const known = await knownOperators(pathsOf(command));
+      const asked = await withBans(command, async (fleet, set, { actor, at }) => {
+        const ban = findBan(set, word);
+        if (set.isLifted(ban.id)) return { ban, id: null };
+        const wish = { kind: 'lift', about: ban.id, lasts: 0, reason: options.reason, actor, at } as const;
+        const { request } = await new Requests(fleet.redis, known).ask(wish, credential);
+        return { ban, id: request.id };
+      });
+      const { text, ...shown } = asked.ban;
+      print(options.json, { ...shown, lifted: asked.id === null, request: asked.id }, () =>
+        asked.id === null ? `ban ${shown.id} is lifted already` : waitsText(asked.id),
       );
-      const { text, ...shown } = ban;
-      print(options.json, { ...shown, lifted: true }, () => liftedText(ban));
     });
-}
-
-/**
- * Opens the records with what this machine knows of the bans, and keeps what came of it in its journal: a ban must not
- * be forgotten because no server ran.
- */
-async function withBans<T>(
-  command: Command,
-  act: (fleet: Fleet, set: BanSet, by: By) => Promise<T>,
-): Promise<T> {
-  const paths = pathsOf(command);
-  const journal = new BanJournal(journalFile(paths));
-  return withFleet(paths, async (fleet) => {
-    const keeper = await BanKeeper.open({ fleet, journal, log: createLogger('ban', 'warn') });
-    await keeper.look();
-    const result = await act(fleet, keeper.set, operator());
-    await keeper.look();
-    return result;
-  });
 }
 
 function addedText(ban: Ban, fresh: boolean): string {
@@ -129,13 +117,4 @@ function whatOf(ban: Ban): string {
   const [node] = ban.nodes;
   if (node === undefined) return `certificate ${ban.serials[0] ?? ''}`;
   return ban.name === null ? shortId(node) : `${ban.name} (${shortId(node)})`;
-}
-
-function liftedText(ban: Ban): string {
-  const name = ban.name ?? ban.nodes[0];
-  const ek = /^tpm-(\S+)$/.exec(ban.nodes[0] ?? '')?.[1];
-  if (ban.nodes.length === 0 || name === undefined)
-    return `ban ${ban.id} is lifted; the certificate stays revoked`;
-  const expect = ek === undefined ? 'bootwave node expect' : `bootwave node expect --ek ${ek}`;
-  return `ban ${ban.id} is lifted; ${name} stays out until you take it back: bootwave node retire ${name}, then ${expect}`;
 }

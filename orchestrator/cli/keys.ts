@@ -6,6 +6,7 @@ import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
 import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
 import { pathsOf, print, table } from './context.ts';
+import { register as registerCa } from './keys-ca.ts';
 import { register as releaseKeys } from './keys-release.ts';
 
 export function register(program: Command): void {
@@ -50,6 +51,7 @@ export function register(program: Command): void {
     });
 
   releaseKeys(keys);
+  registerCa(keys);
 
   const roots = keys.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
   const rootsOf = (command: Command) => new TpmRoots(keyLayout(pathsOf(command).keys).tpmRoots);

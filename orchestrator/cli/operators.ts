@@ -3,12 +3,16 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { createFileAtomic } from '../../base/files.ts';
-import { loadAuthority } from '../../keys/authority.ts';
 import { issueOperator, ROLES, type Role } from '../../keys/operator.ts';
+import { activeAuthority } from '../authorities/on-disk.ts';
+import { append } from '../fleet/bans/append.ts';
+import { sealOperator } from '../fleet/bans/entry.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { knownOperators } from '../operators/known.ts';
 import { OperatorRegister, type Registered } from '../operators/register.ts';
 import { pathsOf, print, table } from './context.ts';
-import { operator } from './operator.ts';
+import { operator, operatorSerial } from './operator.ts';
+import { withBans } from './with-bans.ts';
 
 type Json = { json?: boolean };
 type AddOptions = Json & { role: Role; site?: string[]; days: number; out?: string };
@@ -37,11 +41,13 @@ export function register(program: Command): void {
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const from = new Date(by.at - EARLY);
       const until = new Date(by.at + options.days * DAY);
-      const ca = await loadAuthority(keys, 'operators');
+      const ca = await activeAuthority(pathsOf(command), 'operators');
       const certificate = issueOperator(ca, { name, role, sites }, privateKey, from, until);
       const file = resolve(options.out ?? `${name}.pem`);
       const { serial, notBefore, notAfter, pem } = certificate;
-      const issued = { serial, name, role, sites, notBefore, notAfter };
+      const via = operatorSerial();
+      const given = { serial, name, role, sites, notBefore, notAfter, issuer: ca.id };
+      const issued = via === undefined ? given : { ...given, via };
       await withFleet(pathsOf(command), async (fleet) => {
         for (const site of sites) await fleet.sites.get(site);
         const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
@@ -65,7 +71,7 @@ export function register(program: Command): void {
     .description('all certificates that were given to people')
     .option('--json')
     .action(async (options: Json, command: Command) => {
-      const all = await new OperatorRegister(pathsOf(command).keys).list();
+      const all = (await knownOperators(pathsOf(command))).register;
       print(options.json, all, () => listText(all, Date.now()));
     });
 
@@ -78,7 +84,7 @@ export function register(program: Command): void {
     .action(async (name: string, options: Json & { serial?: string; reason: string }, command: Command) => {
       const by = operator();
       const register = new OperatorRegister(pathsOf(command).keys);
-      const revoked = (await register.list()).filter(
+      const revoked = (await knownOperators(pathsOf(command))).register.filter(
         (one) =>
           one.name === name &&
           one.revoked === null &&
@@ -88,15 +94,13 @@ export function register(program: Command): void {
       const { reason } = options;
       // First: a history that cannot be written must not keep anybody in.
       for (const { serial } of revoked) await register.revoke(serial, { by: by.actor, at: by.at, reason });
-      const serials = revoked.map(({ serial }) => serial).join(' ');
-      await withFleet(pathsOf(command), (fleet) =>
-        fleet.audit.append({
-          ...by,
-          action: 'revoke-operator',
-          reason: `${name}: ${reason}`,
-          detail: { serials },
-        }),
-      );
+      await withBans(command, async (fleet) => {
+        // Beside the keys and away from them: a restored backup of the one is put right by the other.
+        for (const { serial } of revoked) {
+          const entry = sealOperator({ kind: 'operator', ...by, reason, name, serial });
+          await append(fleet, entry, by, `${name}: ${reason}`);
+        }
+      });
       print(options.json, revoked, () => `${name}: ${revoked.length} revoked`);
     });
 }

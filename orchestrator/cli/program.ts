@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { register as audit } from './audit.ts';
 import { register as ban } from './ban.ts';
+import { register as breakGlass } from './break-glass.ts';
 import { register as config } from './config.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
@@ -9,6 +10,7 @@ import { register as keys } from './keys.ts';
 import { register as lab } from './lab.ts';
 import { register as node } from './node.ts';
 import { register as operators } from './operators.ts';
+import { register as request } from './request.ts';
 import { register as rollout } from './rollout.ts';
 import { register as signer } from './signer.ts';
 import { register as site } from './site.ts';
@@ -24,6 +26,8 @@ const groups = [
   site,
   node,
   ban,
+  request,
+  breakGlass,
   config,
   rollout,
   audit,

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { hangUp } from '../redis/hang-up.ts';
+import { certificateOf } from './acting.ts';
 import type { Item, Link } from './audit-chain.ts';
 import { type AuditLine, commit } from './commit.ts';
 import { KEYS } from './keys.ts';
@@ -14,6 +15,8 @@ export const auditEntrySchema = z.object({
   at: z.number(),
   /** `operator:<user>`, `policy`, `node`, `bootserver`, `sweeper`. */
   actor: z.string(),
+  /** Serial of the certificate by which a person acted, hex; absent for everybody who needs none. */
+  certificate: z.string().optional(),
   /** Node id; absent where the action is about something else. */
   node: z.string().optional(),
   /** A verb: `enrol`, `approve`, `reject`, `retire`, `certify`, `heartbeat`, `lost`, `refused`, `expect`, ... */
@@ -29,7 +32,9 @@ export type AuditEntry = z.infer<typeof auditEntrySchema>;
 export type AuditRecord = AuditEntry & { key: string; seq: number; hash: string };
 
 export function auditLine(entry: AuditEntry): AuditLine {
-  const text = JSON.stringify(entry);
+  const certificate = certificateOf(entry.actor);
+  const known = certificate === undefined ? entry : { ...entry, certificate };
+  const text = JSON.stringify(known);
   return entry.node === undefined ? { entry: text } : { entry: text, node: entry.node };
 }
 

@@ -36,6 +36,12 @@ export const KEYS = {
   /** Hash: model -> PCR 7 of its first member. */
   pcr7: at('pcr7'),
 
+  /** What one person asked and another has to grant. */
+  request: (id: string) => at('request', id),
+  requests: at('requests'),
+  /** Hash: server -> what it has loaded, and when it last said so. */
+  servers: at('servers'),
+
   /** Streams. */
   audit: at('audit'),
   /** Hash: number and hash of the newest entry of the audit stream. */

@@ -76,6 +76,9 @@ export const nodeRecordSchema = z.object({
     /** The one before, for the same key: valid until the current one has been used, as its way to the node may fail. */
     previousSerial: z.string().nullable().default(null),
     notAfter: time.nullable(),
+    /** Ids of the nodes CAs that signed these two; null: the first one, or there is none. */
+    issuer: z.string().nullable().default(null),
+    previousIssuer: z.string().nullable().default(null),
   }),
   inventory: inventorySchema,
   words: z.array(z.string()).length(4),

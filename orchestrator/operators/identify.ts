@@ -3,9 +3,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { hostname, userInfo } from 'node:os';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { keyLayout } from '../../keys/layout.ts';
 import { isProven, operatorRefusal, prove, readOperator } from '../../keys/operator.ts';
 import type { Identity } from './judge.ts';
+import { knownOperators } from './known.ts';
 import { OperatorRegister } from './register.ts';
 
 /**
@@ -15,13 +15,16 @@ import { OperatorRegister } from './register.ts';
  * @throws BootwaveError `OPERATOR_FILE`, `OPERATOR_PROOF`, `OPERATOR_REVOKED`, `OPERATOR_UNKNOWN`, `OPERATOR_FOREIGN`,
  * `OPERATOR_EXPIRED`, `OPERATOR_USAGE`, `KEYS_MISSING`
  */
-export async function byCertificate(keysFolder: string, file: string, now: number): Promise<Identity> {
-  const { key, certificate } = await credential(file);
+export async function byCertificate(paths: DataPaths, file: string, now: number): Promise<Identity> {
+  const held = await credential(file);
+  const { key, certificate } = held;
   const nonce = randomBytes(32);
   if (!isProven(certificate, nonce, prove(key, nonce)))
     throw operatorRefusal('OPERATOR_PROOF', `the key in ${file} does not belong to its certificate`);
-  const { name, role, sites, serial } = readOperator(certificate, await operatorsCa(keysFolder), now);
-  const entry = (await new OperatorRegister(keysFolder).list()).find((one) => one.serial === serial);
+  const { register, cas, trusted, tainted } = await knownOperators(paths);
+  if (cas.length === 0) throw noAuthority(paths);
+  const { name, role, sites, serial } = readOperator(certificate, trusted, now);
+  const entry = register.find((one) => one.serial === serial);
   if (entry === undefined)
     throw operatorRefusal(
       'OPERATOR_UNKNOWN',
@@ -34,7 +37,9 @@ export async function byCertificate(keysFolder: string, file: string, now: numbe
       `the certificate of ${name} was revoked at ${at}: ${entry.revoked.reason}`,
     );
   }
-  return { actor: `operator:${name}`, role, sites };
+  const old = tainted.some((ca) => certificate.checkIssued(ca));
+  const identity = { actor: `operator:${name}`, role, sites, certificate: { serial, credential: held } };
+  return old ? { ...identity, renew: true } : identity;
 }
 
 /**
@@ -95,16 +100,10 @@ async function credential(file: string) {
   }
 }
 
-async function operatorsCa(keysFolder: string): Promise<X509Certificate> {
-  const file = keyLayout(keysFolder).ca.operators.certificate;
-  try {
-    return new X509Certificate(await readFile(file));
-  } catch (cause) {
-    throw new BootwaveError({
-      code: 'KEYS_MISSING',
-      what: `the certificate of the operators CA, ${file}, cannot be read`,
-      next: "run 'bootwave keys init', which makes only what is missing",
-      cause,
-    });
-  }
+function noAuthority(paths: DataPaths): BootwaveError {
+  return new BootwaveError({
+    code: 'KEYS_MISSING',
+    what: `the certificate of the operators CA is not in ${paths.keys}`,
+    next: "run 'bootwave keys init', which makes only what is missing",
+  });
 }

@@ -1,4 +1,5 @@
 import type { Role } from '../../keys/operator.ts';
+import type { Credential } from '../../keys/vote.ts';
 import { ruleOf } from './table.ts';
 
 /** Who acts, proven. */
@@ -8,6 +9,10 @@ export type Identity = {
   role: Role;
   /** Of a site admin. */
   sites: readonly string[];
+  /** By which they are known; absent: by being root here. */
+  certificate?: { serial: string; credential: Credential };
+  /** The CA of their certificate is tainted: they need another soon. */
+  renew?: boolean;
 };
 
 export type Denial = { code: 'OPERATOR_ROLE' | 'OPERATOR_SITE'; what: string };

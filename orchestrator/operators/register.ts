@@ -12,6 +12,10 @@ const issuedSchema = z.object({
   /** Milliseconds since the epoch. */
   notBefore: z.number(),
   notAfter: z.number(),
+  /** Serial of the certificate of whoever gave it; absent: root did, who needs none. */
+  via: z.string().optional(),
+  /** Id of the operators CA that signed it; absent: the first one. */
+  issuer: z.string().optional(),
 });
 export type Issued = z.infer<typeof issuedSchema>;
 const by = { by: z.string(), at: z.number() };

@@ -1,8 +1,14 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
-import { loadAuthority, spkiOf } from '../../keys/authority.ts';
+import { type Authority, spkiOf } from '../../keys/authority.ts';
 
-export type ServerIdentity = { key: KeyObject; chainPem: string; notAfter: number };
+export type ServerIdentity = {
+  key: KeyObject;
+  chainPem: string;
+  notAfter: number;
+  /** Id of the servers CA that signed it. */
+  issuer: string;
+};
 
 /** Days. The key lives in memory only and is made anew at every start. */
 const LIFE = 90;
@@ -14,8 +20,7 @@ const RENEW_AT = 2 / 3;
  * A TLS identity for this run of the boot server. Nodes look for the fixed name and the servers CA; the address is
  * there for people and their browsers.
  */
-export async function serverIdentity(keysFolder: string, address: string): Promise<ServerIdentity> {
-  const authority = await loadAuthority(keysFolder, 'servers');
+export async function serverIdentity(authority: Authority, address: string): Promise<ServerIdentity> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issued = authority.issue({
     spki: spkiOf(privateKey),
@@ -27,13 +32,15 @@ export async function serverIdentity(keysFolder: string, address: string): Promi
     notBefore: new Date(Date.now() - DAY),
     notAfter: new Date(Date.now() + LIFE * DAY),
   });
-  return { key: privateKey, chainPem: issued.pem + authority.chainPem, notAfter: issued.notAfter };
+  const { pem, notAfter } = issued;
+  return { key: privateKey, chainPem: pem + authority.chainPem, notAfter, issuer: authority.id };
 }
 
 /**
  * Has `present` show a new identity whenever two thirds of the last one's life are over, until the signal fires. Looked
  * at every hour and by the wall clock, so that a machine that slept or was set right catches up.
  * @param every milliseconds between two looks
+ * @returns `renew` makes a new one now: another CA signs
  */
 export function keepIdentity(
   first: ServerIdentity,
@@ -41,22 +48,26 @@ export function keepIdentity(
   present: (identity: ServerIdentity) => void,
   signal: AbortSignal,
   { every = 3600_000, now = Date.now }: { every?: number; now?: () => number } = {},
-): void {
+): { renew: () => Promise<void> } {
   let current = first;
   let made = now();
-  let busy = false;
+  let busy: Promise<void> = Promise.resolve();
+  const renew = () => {
+    busy = busy
+      .catch(() => {})
+      .then(async () => {
+        const next = await make();
+        present(next);
+        [current, made] = [next, now()];
+      });
+    return busy;
+  };
   const look = async () => {
-    if (busy || now() < made + (current.notAfter - made) * RENEW_AT) return;
-    busy = true;
-    try {
-      const next = await make();
-      present(next);
-      [current, made] = [next, now()];
-    } finally {
-      busy = false;
-    }
+    await busy.catch(() => {});
+    if (now() >= made + (current.notAfter - made) * RENEW_AT) await renew();
   };
   // What fails now is tried again at the next look; a third of the life is left for that.
   const timer = setInterval(() => void look().catch(() => {}), every).unref();
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  return { renew };
 }

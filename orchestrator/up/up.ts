@@ -15,22 +15,26 @@ import { openSockets } from '../../bootserver/sockets.ts';
 import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
-import { loadAuthority, rootPem } from '../../keys/authority.ts';
+import { rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
+import { LoadedAuthorities } from '../authorities/loaded.ts';
+import { activeAuthority } from '../authorities/on-disk.ts';
+import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
+import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
 import { defaultImage } from './default-image.ts';
 import { keepReleases } from './keep-releases.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { PublishedPcr11 } from './published.ts';
-import { keepIdentity, serverIdentity } from './server-certificate.ts';
+import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {
   address: string;
@@ -51,7 +55,9 @@ export async function up(
 ): Promise<Running> {
   const range = addressRange(options);
   checkCertificateLife(options);
-  const [nodesAuthority, root] = await Promise.all([loadAuthority(paths.keys, 'nodes'), rootPem(paths.keys)]);
+  const root = await rootPem(paths.keys);
+  // What is missing is told before anything starts.
+  await activeAuthority(paths, 'nodes');
   await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
   await mkdir(paths.images, { recursive: true });
   await mkdir(paths.loaders, { recursive: true });
@@ -63,9 +69,11 @@ export async function up(
   try {
     const fleet = new Fleet(connection.redis);
     await fleet.sites.get(options.site);
-    const bans = await BanKeeper.open({ fleet, journal: new BanJournal(journalFile(paths)), log });
+    const journal = new BanJournal(journalFile(paths));
+    const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log });
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
+    const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);
     const images = new ImageStore(paths.images);
     const released = new Released(paths.releases);
     const forNew = () => defaultImage(images, connection.redis, released);
@@ -86,14 +94,15 @@ export async function up(
     );
     const { address } = sockets;
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
-    const identity = await serverIdentity(paths.keys, address);
+    const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
+    let identity = await makeIdentity();
     const base = { serverIp: address, httpPort: options.httpPort };
 
     const enrolment = await startEnrolment({
       listen: sockets.https,
       serverKey: identity.key,
       serverChainPem: identity.chainPem,
-      nodesAuthority,
+      nodesAuthority: authorities.nodes,
       rootPem: root,
       tpmRoots: () => tpmRoots.current(),
       directory,
@@ -104,9 +113,22 @@ export async function up(
       imagesUrl: imagesUrl(base),
       signal: stop,
     });
-    const renew = () => serverIdentity(paths.keys, address);
-    keepIdentity(identity, renew, ({ key, chainPem }) => enrolment.present(key, chainPem), stop);
-    const crl = new NodesCrl(nodesAuthority, bans.set);
+    const present = (next: ServerIdentity) => {
+      identity = next;
+      enrolment.present(next.key, next.chainPem);
+    };
+    const kept = keepIdentity(identity, makeIdentity, present, stop);
+    const report = reportServer(
+      fleet.redis,
+      () => ({ loaded: authorities.ids, shows: identity.issuer }),
+      stop,
+    );
+    authorities.onChange(async () => {
+      if (identity.issuer === authorities.signing('servers').id) present(identity);
+      else await kept.renew();
+      await report.tell();
+    });
+    const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
     const http = await startHttp({
       listen: sockets.http,
       images,
@@ -181,6 +203,7 @@ export async function up(
         orchestrator?.done,
         banWatch,
         releases,
+        report.done,
       ];
       await Promise.allSettled(parts);
       await tftp.stop();

@@ -46,10 +46,15 @@ async function serve(root: string): Promise<void> {
   process.once('SIGTERM', () => stop.abort());
   const connection = await connect(paths, { url: '', signal: stop.signal });
   const fleet = new Fleet(connection.redis);
-  const bans = await BanKeeper.open({ fleet, journal: new BanJournal(journalFile(paths)), log });
+  const bans = await BanKeeper.open({
+    fleet,
+    journal: new BanJournal(journalFile(paths)),
+    holds: async () => true,
+    log,
+  });
   await bans.look();
   const directory = new FleetDirectory({ fleet, site: 'default', defaultImage: async () => null, bans, log });
-  const identity = await serverIdentity(paths.keys, '127.0.0.1');
+  const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), '127.0.0.1');
   const server = await startEnrolment({
     listen: { host: '127.0.0.1', port: 0 },
     serverKey: identity.key,
@@ -236,7 +241,7 @@ async function nginx(
   const files = keyLayout(keys).ca;
   const authority = await loadAuthority(keys, 'nodes');
   const top = new Authority('nodes', ca, createPrivateKey(await readFile(files.root.key)));
-  const identity = await serverIdentity(keys, '127.0.0.1');
+  const identity = await serverIdentity(await loadAuthority(keys, 'servers'), '127.0.0.1');
   const at = (name: string) => join(root, name);
   await writeFile(at('nginx.pem'), identity.chainPem);
   await writeFile(at('nginx.key'), identity.key.export({ type: 'pkcs8', format: 'pem' }));

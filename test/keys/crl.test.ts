@@ -54,7 +54,7 @@ function ban(set: BanSet, ...serials: string[]): void {
 
 test('openssl refuses exactly the revoked certificate, and takes the signature for ours', async (t) => {
   const [good, bad] = [issue(), issue()];
-  const der = new NodesCrl(nodes, setOf(bad.serial)).current();
+  const der = new NodesCrl(() => nodes, setOf(bad.serial)).current();
   t.regex(await crlText(der), /verify OK/);
   const verify = async ({ pem, serial }: { pem: string; serial: string }) => {
     const leaf = join(folder, `${serial}.pem`);
@@ -96,7 +96,11 @@ test('number, dates and entries read as they were written, empty lists and odd s
 test('a list is kept while nothing is new, and its number only grows, whatever the clock does', async (t) => {
   const clock = { now: NOW };
   const set = setOf('aa');
-  const crl = new NodesCrl(nodes, set, () => clock.now);
+  const crl = new NodesCrl(
+    () => nodes,
+    set,
+    () => clock.now,
+  );
   const numberOf = async (der: Buffer) => {
     const found = /CRL Number: *\n? *(\S+)/.exec(await crlText(der))?.[1] ?? '';
     return BigInt(found.startsWith('0x') || /^\d+$/.test(found) ? found : `0x${found}`);
@@ -121,7 +125,7 @@ test('a list is kept while nothing is new, and its number only grows, whatever t
 });
 
 test('it is served at /crl/nodes.crl', async (t) => {
-  const crl = new NodesCrl(nodes, setOf('aa'));
+  const crl = new NodesCrl(() => nodes, setOf('aa'));
   const stop = new AbortController();
   const common = {
     images: folder,

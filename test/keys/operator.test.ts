@@ -46,9 +46,9 @@ test.after.always(() => Promise.all([folder, other].map((one) => rm(one, { recur
 
 test('a certificate says who its holder is, what they may do and where', async (t) => {
   const core = await issued(folder, { name: 'ann', role: 'core', sites: [] });
-  t.like(readOperator(core, await ca(folder), NOW), { name: 'ann', role: 'core', sites: [] });
+  t.like(readOperator(core, [await ca(folder)], NOW), { name: 'ann', role: 'core', sites: [] });
   const claim = { name: 'bob', role: 'site-admin', sites: ['munich', 'rome-2'] } as const;
-  const read = readOperator(await issued(folder, claim), await ca(folder), NOW);
+  const read = readOperator(await issued(folder, claim), [await ca(folder)], NOW);
   t.like(read, { name: 'bob', role: 'site-admin' });
   t.deepEqual(read.sites, ['munich', 'rome-2']);
 });
@@ -68,10 +68,10 @@ test('claims that no certificate may make', async (t) => {
 
 test('one of another fleet, or of another CA of this fleet, is nobody', async (t) => {
   const foreign = await issued(other, { name: 'ann', role: 'admin', sites: [] });
-  t.throws(() => readOperator(foreign, ours, NOW), { code: 'OPERATOR_FOREIGN' });
+  t.throws(() => readOperator(foreign, [ours], NOW), { code: 'OPERATOR_FOREIGN' });
   for (const name of ['nodes', 'servers'] as const) {
     const certificate = await leaf({}, name);
-    t.throws(() => readOperator(certificate, ours, NOW), { code: 'OPERATOR_FOREIGN' }, name);
+    t.throws(() => readOperator(certificate, [ours], NOW), { code: 'OPERATOR_FOREIGN' }, name);
   }
 });
 
@@ -79,9 +79,9 @@ test('before its time and after it', async (t) => {
   const certificate = await issued(folder, { name: 'ann', role: 'core', sites: [] });
   const [from, until] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
   for (const at of [from - 1, until]) {
-    t.throws(() => readOperator(certificate, ours, at), { code: 'OPERATOR_EXPIRED' });
+    t.throws(() => readOperator(certificate, [ours], at), { code: 'OPERATOR_EXPIRED' });
   }
-  for (const at of [from, until - 1]) t.notThrows(() => readOperator(certificate, ours, at));
+  for (const at of [from, until - 1]) t.notThrows(() => readOperator(certificate, [ours], at));
 });
 
 test('what the CA signed for another purpose, or with claims that do not fit together', async (t) => {
@@ -102,9 +102,13 @@ test('what the CA signed for another purpose, or with claims that do not fit tog
     { uris: ['spiffe://bootwave/node/ann', 'bootwave:role:core'] },
   ] as Partial<LeafRequest>[]) {
     const certificate = await leaf(change);
-    t.throws(() => readOperator(certificate, ours, NOW), { code: 'OPERATOR_USAGE' }, JSON.stringify(change));
+    t.throws(
+      () => readOperator(certificate, [ours], NOW),
+      { code: 'OPERATOR_USAGE' },
+      JSON.stringify(change),
+    );
   }
-  t.notThrows(() => readOperator(new X509Certificate(good.raw), ours, NOW));
+  t.notThrows(() => readOperator(new X509Certificate(good.raw), [ours], NOW));
 });
 
 test('only who holds the key can prove it, and only for this nonce', (t) => {

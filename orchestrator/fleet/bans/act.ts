@@ -1,12 +1,11 @@
-/** What people do with bans, and what a server does that knows one which Redis has lost. */
+/** What people do with bans. */
 import { BootwaveError } from '../../../base/error.ts';
-import { auditLine } from '../audit.ts';
-import { commit } from '../commit.ts';
 import type { By, Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
-import { type Ban, type Entry, type Lift, sealBan, sealLift } from './entry.ts';
+import { append } from './append.ts';
+import { type Ban, sealBan } from './entry.ts';
 import { fence, revoke } from './fence.ts';
 import { appendOp } from './log.ts';
 import type { BanSet } from './set.ts';
@@ -80,38 +79,17 @@ export async function banSerial(
   return { ban: await impose(fleet, owner, make, change, by), fresh: true };
 }
 
-/**
- * Lifts a ban, by an entry of its own. The node stays as it is: a person takes it back.
- * @param word the ban's id or the beginning of it
- * @throws BootwaveError `BAN_UNKNOWN`, `BAN_AMBIGUOUS`
- */
-export async function liftBan(
-  fleet: Fleet,
-  set: BanSet,
-  word: string,
-  reason: string,
-  by: By,
-): Promise<{ ban: Ban; lift: Lift | null }> {
+/** @throws BootwaveError `BAN_UNKNOWN`, `BAN_AMBIGUOUS` */
+export function findBan(set: BanSet, word: string): Ban {
   const fits = word === '' ? [] : set.bans.filter(({ id }) => id.startsWith(word.toLowerCase()));
   const [ban] = fits;
-  if (ban === undefined || fits.length > 1) {
-    throw new BootwaveError({
-      code: ban === undefined ? 'BAN_UNKNOWN' : 'BAN_AMBIGUOUS',
-      what: ban === undefined ? `there is no ban '${word}'` : `'${word}' fits ${fits.length} bans`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave ban list' shows all of them`,
-    });
-  }
-  if (set.isLifted(ban.id)) return { ban, lift: null };
-  const lift = sealLift({ kind: 'lift', ...by, reason, ban: ban.id });
-  await append(fleet, lift, by, `ban ${ban.id} lifted: ${reason}`, ban.nodes[0]);
-  return { ban, lift };
-}
-
-/** Puts an entry back that this server has seen and that is missing in Redis, and fences again whom it fenced. */
-export async function restore(fleet: Fleet, set: BanSet, entry: Entry, by: By): Promise<void> {
-  await append(fleet, entry, by, `${entry.kind} ${entry.id} was missing in Redis and is put back`);
-  if (entry.kind === 'ban' && !set.isLifted(entry.id)) await refence(fleet, entry, by);
+  if (ban !== undefined && fits.length === 1) return ban;
+  throw new BootwaveError({
+    code: ban === undefined ? 'BAN_UNKNOWN' : 'BAN_AMBIGUOUS',
+    what: ban === undefined ? `there is no ban '${word}'` : `'${word}' fits ${fits.length} bans`,
+    unchanged: 'nothing was changed',
+    next: `'bootwave ban list' shows all of them`,
+  });
 }
 
 /**
@@ -149,14 +127,6 @@ async function impose(
   }
   await append(fleet, ban, by, `banned: ${ban.reason}`, id ?? undefined);
   return ban;
-}
-
-async function append(fleet: Fleet, entry: Entry, by: By, reason: string, node?: string): Promise<void> {
-  const about = node === undefined ? {} : { node };
-  const serials =
-    entry.kind === 'ban' && entry.serials.length > 0 ? { serials: entry.serials.join(' ') } : {};
-  const line = { ...by, ...about, action: entry.kind, reason, detail: { ban: entry.id, ...serials } };
-  await commit(fleet.redis, { records: [], ops: [appendOp(entry)], audit: [auditLine(line)] });
 }
 
 /** What the node's history says was ever issued for it: each of them may still be within its time. */

@@ -13,13 +13,13 @@ export const CRL_TIMES = {
 
 /** The list of revoked node certificates, signed when it is asked for and kept until it is out of date. */
 export class NodesCrl {
-  readonly #authority: Authority;
+  readonly #authority: () => Authority;
   readonly #set: BanSet;
   readonly #now: () => number;
-  #last: { der: Buffer; at: number; revision: number } | null = null;
+  #last: { der: Buffer; at: number; revision: number; issuer: string } | null = null;
 
   /** @param now milliseconds since the epoch */
-  constructor(authority: Authority, set: BanSet, now: () => number = Date.now) {
+  constructor(authority: () => Authority, set: BanSet, now: () => number = Date.now) {
     this.#authority = authority;
     this.#set = set;
     this.#now = now;
@@ -30,18 +30,26 @@ export class NodesCrl {
     const now = this.#now();
     const { revision } = this.#set;
     const last = this.#last;
-    if (last !== null && last.revision === revision && now >= last.at && now - last.at < CRL_TIMES.renew) {
+    const authority = this.#authority();
+    const same = last?.issuer === authority.id;
+    if (
+      last !== null &&
+      same &&
+      last.revision === revision &&
+      now >= last.at &&
+      now - last.at < CRL_TIMES.renew
+    ) {
       return last.der;
     }
     // The time itself is the number: it grows through restarts and restored backups, and on all boot servers alike.
     const at = last === null ? now : Math.max(now, last.at + 1);
-    const der = this.#authority.revoke({
+    const der = authority.revoke({
       number: BigInt(at),
       thisUpdate: new Date(at - CRL_TIMES.before),
       nextUpdate: new Date(at + CRL_TIMES.life),
       revoked: this.#set.revoked(),
     });
-    this.#last = { der, at, revision };
+    this.#last = { der, at, revision, issuer: authority.id };
     return der;
   }
 }

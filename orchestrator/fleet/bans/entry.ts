@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { AUTHORITIES } from '../../../keys/layout.ts';
+import { voteSchema } from '../../../keys/vote.ts';
 
 const common = {
   /** Milliseconds since the epoch, by the clock of whoever acted. */
@@ -26,9 +28,35 @@ const liftSchema = z.object({
   ...common,
   /** Id of the ban. */
   ban: z.string(),
+  /** What two people signed (orchestrator/operators/request.ts), and their signatures. */
+  request: z.string(),
+  ask: voteSchema,
+  approve: voteSchema,
 });
 
-const entrySchema = z.discriminatedUnion('kind', [banSchema, liftSchema]);
+/** The certificate of an operator was taken back; the register says so too, but may come from a backup. */
+const operatorSchema = z.object({
+  kind: z.literal('operator'),
+  ...common,
+  name: z.string(),
+  /** Lower-case hex. */
+  serial: z.string(),
+});
+
+export const AUTHORITY_STEPS = ['prepare', 'activate', 'taint', 'revoke'] as const;
+export type AuthorityStep = (typeof AUTHORITY_STEPS)[number];
+
+/** One step in the life of an issuing CA. */
+const authoritySchema = z.object({
+  kind: z.literal('authority'),
+  ...common,
+  step: z.enum(AUTHORITY_STEPS),
+  ca: z.enum(AUTHORITIES),
+  /** Id of the CA (keys/generations.ts). */
+  authority: z.string(),
+});
+
+const entrySchema = z.discriminatedUnion('kind', [banSchema, liftSchema, operatorSchema, authoritySchema]);
 
 type Sealed = {
   /** The beginning of the SHA-256 of `text`: an entry cannot be replaced by another under its own name. */
@@ -38,23 +66,28 @@ type Sealed = {
 };
 export type Ban = z.infer<typeof banSchema> & Sealed;
 export type Lift = z.infer<typeof liftSchema> & Sealed;
-/** One line of the log of bans. The log only ever grows: nothing in it is changed or taken out. */
-export type Entry = Ban | Lift;
+export type OperatorEntry = z.infer<typeof operatorSchema> & Sealed;
+export type AuthorityEntry = z.infer<typeof authoritySchema> & Sealed;
+/**
+ * One line of the log of bans, and of all else that must not come back to life with a backup. The log only ever grows:
+ * nothing in it is changed or taken out.
+ */
+export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry;
 
 /** Hex digits of an id: 64 bits, against a second text with the id of a known one. */
 const ID_DIGITS = 16;
 
 const idOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
 
-export function sealBan(ban: z.infer<typeof banSchema>): Ban {
-  const text = JSON.stringify(ban);
-  return { ...ban, id: idOf(text), text };
+function seal<T>(content: T): T & Sealed {
+  const text = JSON.stringify(content);
+  return { ...content, id: idOf(text), text };
 }
 
-export function sealLift(lift: z.infer<typeof liftSchema>): Lift {
-  const text = JSON.stringify(lift);
-  return { ...lift, id: idOf(text), text };
-}
+export const sealBan = (ban: z.infer<typeof banSchema>): Ban => seal(ban);
+export const sealLift = (lift: z.infer<typeof liftSchema>): Lift => seal(lift);
+export const sealOperator = (entry: z.infer<typeof operatorSchema>): OperatorEntry => seal(entry);
+export const sealAuthority = (entry: z.infer<typeof authoritySchema>): AuthorityEntry => seal(entry);
 
 /** @returns null for what is no entry, as the end of a line that a power cut tore */
 export function readEntry(text: string): Entry | null {

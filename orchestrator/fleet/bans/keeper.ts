@@ -2,15 +2,18 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
 import type { Fleet } from '../fleet.ts';
-import { refence, restore } from './act.ts';
-import type { Ban, Entry } from './entry.ts';
+import { refence } from './act.ts';
+import type { Ban, Entry, Lift } from './entry.ts';
 import type { BanJournal } from './journal.ts';
 import type { Tip } from './log.ts';
+import { restore } from './restore.ts';
 import { BanSet } from './set.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
   journal: BanJournal;
+  /** Whether two people signed it (`orchestrator/operators/lifts.ts`): whoever writes to Redis can add any line. */
+  holds: (lift: Lift) => Promise<boolean>;
   log: Logger;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -28,6 +31,9 @@ export class BanKeeper implements BanList {
   readonly set = new BanSet();
   readonly #options: KeeperOptions;
   readonly #listeners: ((bans: readonly Ban[]) => void)[] = [];
+  readonly #others: ((entries: readonly Entry[]) => void)[] = [];
+  /** Lifts that nobody signed; named once in the log. */
+  readonly #forged = new Set<string>();
   /** Known, and not yet in the journal. */
   readonly #unwritten = new Map<string, Entry>();
   #tip: Tip | null = null;
@@ -43,7 +49,7 @@ export class BanKeeper implements BanList {
     const { entries, torn } = await options.journal.read();
     if (torn > 0)
       options.log.warn({ file: options.journal.path, torn }, 'lines of the log of bans cannot be read');
-    for (const entry of entries) keeper.set.add(entry);
+    for (const entry of await keeper.#sound(entries)) keeper.set.add(entry);
     return keeper;
   }
 
@@ -55,6 +61,11 @@ export class BanKeeper implements BanList {
     this.#listeners.push(listener);
   }
 
+  /** `listener` is called with all that is new, bans and else. */
+  onEntry(listener: (entries: readonly Entry[]) => void): void {
+    this.#others.push(listener);
+  }
+
   /**
    * Learns what is new. One cheap question when nothing is. Not to be called twice at a time.
    * @throws the error of Redis or of the disk; what was learned counts all the same, and the rest is learned next time
@@ -64,7 +75,7 @@ export class BanKeeper implements BanList {
     const tip = await bans.tip();
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
       const read = await bans.read(this.#tip);
-      this.#learn(read.entries);
+      this.#learn(await this.#sound(read.entries));
       if (read.whole) await this.#repair(new Set(read.entries.map(({ id }) => id)));
       this.#tip = read.tip;
       this.#looked = true;
@@ -78,6 +89,24 @@ export class BanKeeper implements BanList {
     for (const entry of fresh) this.#unwritten.set(entry.id, entry);
     const bans = fresh.filter((entry) => entry.kind === 'ban');
     if (bans.length > 0) for (const listener of this.#listeners) listener(bans);
+    if (fresh.length > 0) for (const listener of this.#others) listener(fresh);
+  }
+
+  /** Without lifts that do not hold. */
+  async #sound(entries: readonly Entry[]): Promise<Entry[]> {
+    const sound: Entry[] = [];
+    for (const entry of entries) {
+      if (entry.kind !== 'lift' || this.set.has(entry.id) || (await this.#options.holds(entry)))
+        sound.push(entry);
+      else if (!this.#forged.has(entry.id)) {
+        this.#forged.add(entry.id);
+        this.#options.log.error(
+          { lift: entry.id, ban: entry.ban },
+          'a lift that two people did not sign is ignored',
+        );
+      }
+    }
+    return sound;
   }
 
   /** Brings back to Redis what it does not have, and fences who is banned and a member there. */

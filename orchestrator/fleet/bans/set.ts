@@ -1,16 +1,10 @@
 import type { Bearer } from '../../../bootserver/enroll/bans.ts';
-import type { Ban, Entry, Lift } from './entry.ts';
-
-/**
- * People who must have lifted a ban before it is lifted, each by an entry of their own. The place where two people
- * become the rule.
- */
-export const PEOPLE_TO_LIFT = 1;
+import type { AuthorityEntry, Ban, Entry, Lift, OperatorEntry } from './entry.ts';
 
 /** A certificate that is revoked. `at` in milliseconds since the epoch. */
 export type Revoked = { serial: string; at: number };
 
-/** All entries that are known, in memory. Entries are only ever added, in any order and any number of times. */
+/** All entries that are known and hold, in memory. Entries are only ever added, in any order and any number of times. */
 export class BanSet {
   readonly #entries = new Map<string, Entry>();
   readonly #lifts = new Map<string, Lift[]>();
@@ -39,10 +33,8 @@ export class BanSet {
   add(entry: Entry): boolean {
     if (this.#entries.has(entry.id)) return false;
     this.#entries.set(entry.id, entry);
-    if (entry.kind === 'lift') {
-      grow(this.#lifts, entry.ban, entry);
-      return true;
-    }
+    if (entry.kind === 'lift') grow(this.#lifts, entry.ban, entry);
+    if (entry.kind !== 'ban') return true;
     for (const id of entry.nodes) grow(this.#nodes, id, entry);
     for (const key of entry.keys) grow(this.#keys, key, entry);
     for (const serial of entry.serials) grow(this.#serials, serial, entry);
@@ -53,8 +45,23 @@ export class BanSet {
     return this.#lifts.get(ban) ?? [];
   }
 
+  /** By two people: whoever adds a lift has looked at both signatures (`keeper.ts`). */
   isLifted(ban: string): boolean {
-    return new Set(this.liftsOf(ban).map(({ actor }) => actor)).size >= PEOPLE_TO_LIFT;
+    return this.liftsOf(ban).length > 0;
+  }
+
+  /** What was said of an operator's certificate, first; undefined: it was not taken back. */
+  operator(serial: string): OperatorEntry | undefined {
+    return this.entries.find((entry) => entry.kind === 'operator' && entry.serial === serial) as
+      | OperatorEntry
+      | undefined;
+  }
+
+  /** In the order in which they were taken. */
+  get authoritySteps(): readonly AuthorityEntry[] {
+    return this.entries
+      .filter((entry) => entry.kind === 'authority')
+      .sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1));
   }
 
   /**

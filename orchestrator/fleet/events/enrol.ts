@@ -114,7 +114,8 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
   const step = { at: e.at, actor: 'policy', action: 'enrol' };
   if (sameKey(record, e)) {
     // Keys live in memory: whoever still holds this one has not restarted. Its certificate lasts until the next one.
-    const { certificateSerial, previousSerial, notAfter } = record.identity;
+    const { certificateSerial, previousSerial, notAfter, issuer, previousIssuer } = record.identity;
+    const held = { certificateSerial, previousSerial, notAfter, issuer, previousIssuer };
     const { healthy, reason } = record.observed;
     const { identity, observed, ...set } = facts(e, c);
     return take(record, {
@@ -123,7 +124,7 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
       reason: 'proved its key again',
       set: {
         ...set,
-        identity: { ...identity, certificateSerial, previousSerial, notAfter },
+        identity: { ...identity, ...held },
         observed: { ...observed, healthy, reason },
       },
     });
@@ -190,6 +191,8 @@ function facts(e: Enrolment, c: EnrolContext) {
       certificateSerial: null,
       previousSerial: null,
       notAfter: null,
+      issuer: null,
+      previousIssuer: null,
     },
     inventory: e.inventory,
     words: [...e.words],

@@ -28,8 +28,11 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
         ...record.identity,
         // One that was never used is not worth keeping: the node may not even have it.
         previousSerial: record.identity.previousSerial ?? record.identity.certificateSerial,
+        previousIssuer:
+          record.identity.previousSerial === null ? record.identity.issuer : record.identity.previousIssuer,
         certificateSerial: certificate.serial,
         notAfter: certificate.notAfter,
+        issuer: certificate.issuer ?? null,
       },
     },
   });
@@ -66,7 +69,7 @@ export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, a
       : beat.reason || 'the node says that it is not healthy',
     set: {
       observed: observedNow,
-      ...(renewed ? { identity: { ...record.identity, previousSerial: null } } : {}),
+      ...(renewed ? { identity: { ...record.identity, previousSerial: null, previousIssuer: null } } : {}),
     },
   });
 }

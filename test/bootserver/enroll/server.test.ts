@@ -15,6 +15,7 @@ import {
   SERVER_NAME,
   statusReply,
 } from '../../../bootserver/enroll/protocol.ts';
+import { trustOf } from '../../../bootserver/enroll/trust.ts';
 import { enrolmentWords } from '../../../bootserver/enroll/words.ts';
 import { der, TAG } from '../../../image/agent/der.ts';
 import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
@@ -461,8 +462,8 @@ for (const [title, leaf, code] of clients) {
 
 test('a certificate of the nodes CA that is not for clients names no node', (t) => {
   const { nodes } = fleet.authorities;
-  const ca = new X509Certificate(nodes.chainPem);
-  const judge = (leaf: Leaf) => clientIdentity(new X509Certificate(leaf.chain), ca, Date.now());
+  const trust = trustOf(nodes);
+  const judge = (leaf: Leaf) => clientIdentity(new X509Certificate(leaf.chain), trust, Date.now());
   t.is(judge(fleet.leaf(nodes, { usage: 'client', uris })).id, 'tpm-1');
   t.throws(() => judge(fleet.leaf(nodes, { usage: 'server', uris })), { code: 'CERTIFICATE_USAGE' });
   const two = fleet.leaf(nodes, { usage: 'client', uris: [...uris, 'spiffe://bootwave/node/tpm-2'] });

@@ -9,6 +9,7 @@ import {
   type State,
   step,
 } from '../../../image/agent/core.ts';
+import { seeded } from '../../../lab/sim/random.ts';
 
 const HOUR = 3600_000;
 const URL = 'https://10.0.0.1:8443';
@@ -125,6 +126,31 @@ test('renewals of a fleet that came up at once are spread around two thirds of t
   t.is(renewAt(1), 22 * HOUR);
   const hours = Array.from({ length: 1000 }, (_, i) => Math.floor(renewAt(i / 1000) / HOUR));
   for (const hour of [18, 19, 20, 21]) t.is(hours.filter((h) => h === hour).length, 250);
+});
+
+test('10,000 nodes that are told at once to renew spread over the time that they were given; each is asked once', (t) => {
+  const [healthy] = play(toHealthy);
+  const random = seeded(7);
+  const told = (from: State, renew: number) =>
+    play(
+      [{ type: 'waited' }, { type: 'heard', interval: 30, renew }],
+      { now: HOUR, random: random() },
+      from,
+    )[0];
+  const buckets = new Array<number>(12).fill(0);
+  for (let n = 0; n < 10_000; n += 1) {
+    const state = told(healthy, 120);
+    const after = (state.certificate!.renewAt - HOUR) / 1000;
+    t.true(after >= 0 && after <= 120);
+    buckets[Math.min(11, Math.floor(after / 10))]! += 1;
+    if (n < 100) t.deepEqual(told(state, 120).certificate, state.certificate);
+  }
+  // 833 each on average; a tenth of a second's worth of nodes more or less is chance.
+  for (const count of buckets) t.true(count > 700 && count < 970, buckets.join(' '));
+  const [again] = play([approved(HOUR, 31 * HOUR)], { now: HOUR }, told(healthy, 120));
+  t.is(again.certificate?.asked, undefined, 'a new certificate may be asked for again');
+  const late = { ...healthy, certificate: { notAfter: 30 * HOUR, renewAt: HOUR + 1 } };
+  t.true(told(late, 120).certificate!.renewAt <= HOUR + 1, 'never later than it would have been');
 });
 
 test('renewal starts at two thirds of the life, a failed one is tried again before the end', (t) => {

@@ -1,5 +1,7 @@
 /** The commands as people give them, in this process: starting one for each would be most of a test's time. */
 import { BootwaveError } from '../../../base/error.ts';
+import { authorise } from '../../../orchestrator/cli/authorise.ts';
+import { actAs } from '../../../orchestrator/cli/operator.ts';
 import { program } from '../../../orchestrator/cli/program.ts';
 
 export type Ran = {
@@ -13,7 +15,7 @@ export type Ran = {
   value: ReturnType<typeof JSON.parse>;
 };
 
-/** Only in serial tests: it listens to the one console of the process. */
+/** With `--as`, judged as by the real program. Only in serial tests: it listens to the one console of the process. */
 export function commandsOn(root: string) {
   return async (who: string, ...args: string[]): Promise<Ran> => {
     const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
@@ -24,7 +26,9 @@ export function commandsOn(root: string) {
     process.env.BOOTWAVE_REDIS_URL = '';
     process.exitCode = 0;
     try {
-      await program().parseAsync(['node', 'bootwave', '--data', root, ...args]);
+      const bootwave = program();
+      if (args.includes('--as')) bootwave.hook('preAction', authorise);
+      await bootwave.parseAsync(['node', 'bootwave', '--data', root, ...args]);
       const value = args.includes('--json') ? JSON.parse(lines.at(-1) ?? 'null') : null;
       return { exit: Number(process.exitCode), code: '', what: '', out: lines.join('\n'), value };
     } catch (error) {
@@ -33,6 +37,7 @@ export function commandsOn(root: string) {
     } finally {
       console.log = before.log;
       process.exitCode = exitCode;
+      actAs(null);
       restore('SUDO_USER', before.user);
       restore('BOOTWAVE_REDIS_URL', before.url);
     }

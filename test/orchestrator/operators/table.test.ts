@@ -12,13 +12,15 @@ const ADMINS = [
   'keys rotate',
   'keys ceremony',
   'keys tpm-roots add',
+  ...['prepare', 'activate', 'taint', 'revoke'].map((step) => `keys ca ${step}`),
   'operator add',
   'operator revoke',
+  'signer',
   'up',
-  'ban lift',
   'audit accept',
 ];
 const CORES = [
+  ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
     'image publish',

@@ -29,7 +29,8 @@ test('a boot server that runs for months makes itself a new certificate in time,
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   await keysIn(folder);
   const root = await rootPem(folder);
-  const first = await serverIdentity(folder, '127.0.0.1');
+  const servers = await loadAuthority(folder, 'servers');
+  const first = await serverIdentity(servers, '127.0.0.1');
   const stop = new AbortController();
   const server = await startEnrolment({
     listen: { host: '127.0.0.1', port: 0 },
@@ -50,7 +51,7 @@ test('a boot server that runs for months makes itself a new certificate in time,
   let made = 0;
   const make = () => {
     made += 1;
-    return serverIdentity(folder, '127.0.0.1');
+    return serverIdentity(servers, '127.0.0.1');
   };
   const present = ({ key, chainPem }: typeof first) => server.present(key, chainPem);
   keepIdentity(first, make, present, stop.signal, { every: 5, now: () => now });

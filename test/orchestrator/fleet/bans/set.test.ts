@@ -19,6 +19,13 @@ function ban(what: Partial<Pick<Ban, 'nodes' | 'serials' | 'keys' | 'at' | 'reas
   return sealBan({ kind: 'ban', ...by, name: null, nodes: [], serials: [], keys: [], ...what });
 }
 
+const vote = { certificate: 'c', at: 1, signature: 's' };
+
+/** Signatures are judged before an entry comes into a set. */
+function liftOf(ban: string): Entry {
+  return sealLift({ kind: 'lift', ...by, ban, request: 'r', ask: vote, approve: vote });
+}
+
 function setOf(...entries: Entry[]): BanSet {
   const set = new BanSet();
   for (const entry of entries) set.add(entry);
@@ -37,7 +44,7 @@ test('a ban keeps out its node, its certificates and its keys, and nobody else',
 
 test('a lift gives the node and its key back, and never a certificate', (t) => {
   const b = ban({ nodes: ['tpm-1'], serials: ['aa'], keys: ['k1'] });
-  const set = setOf(b, sealLift({ kind: 'lift', ...by, ban: b.id }));
+  const set = setOf(b, liftOf(b.id));
   t.true(set.isLifted(b.id));
   t.is(set.banOf({ id: 'tpm-1', key: 'k1' }), null);
   t.is(set.banOf({ id: 'tpm-1', serial: 'aa' })?.id, b.id);
@@ -49,7 +56,7 @@ test('a lift gives the node and its key back, and never a certificate', (t) => {
 
 test('in whatever order and how often entries come, the same stands', (t) => {
   const b = [1, 2, 3, 4].map((n) => ban({ nodes: [`tpm-${n % 3}`], serials: [`${n}`], at: n }));
-  const entries = [...b, ...b.slice(1, 3).map(({ id }) => sealLift({ kind: 'lift', ...by, ban: id }))];
+  const entries = [...b, ...b.slice(1, 3).map(({ id }) => liftOf(id))];
   const look = (set: BanSet) =>
     [0, 1, 2].map((n) => set.banOf({ id: `tpm-${n}` }) !== null).concat(set.revision === 6);
   const expected = look(setOf(...entries));

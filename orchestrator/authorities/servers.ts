@@ -1,0 +1,62 @@
+/** What each running server has loaded, as it says itself: no step is taken before all of them can follow. */
+import { hostname } from 'node:os';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { KEYS } from '../fleet/keys.ts';
+
+const reportSchema = z.object({
+  /** `host:pid`. */
+  server: z.string(),
+  /** Milliseconds since the epoch. */
+  at: z.number(),
+  /** Ids of the CAs that it takes and, where they sign, signs with. */
+  loaded: z.array(z.string()),
+  /** Id of the servers CA whose certificate it shows. */
+  shows: z.string(),
+});
+export type ServerReport = z.infer<typeof reportSchema>;
+
+/** Milliseconds. */
+export const REPORTS = {
+  every: 2000,
+  /** One that was silent for so long runs no longer; it loads everything when it starts. */
+  silence: 60_000,
+} as const;
+
+/** Those that run, as far as is known. */
+export async function runningServers(redis: Redis, now: number): Promise<ServerReport[]> {
+  const all = Object.values(await redis.hgetall(KEYS.servers)).map((text) =>
+    reportSchema.parse(JSON.parse(text)),
+  );
+  return all.filter(({ at }) => now - at < REPORTS.silence);
+}
+
+/** @returns tells at once, besides every two seconds until the signal fires; then this server is no longer named */
+export function reportServer(
+  redis: Redis,
+  look: () => Pick<ServerReport, 'loaded' | 'shows'>,
+  signal: AbortSignal,
+): { tell: () => Promise<void>; done: Promise<void> } {
+  const server = `${hostname()}:${process.pid}`;
+  const tell = async () => {
+    if (signal.aborted) return;
+    const report: ServerReport = { server, at: Date.now(), ...look() };
+    await redis.hset(KEYS.servers, server, JSON.stringify(report));
+  };
+  const quietly = () => void tell().catch(() => {});
+  quietly();
+  const timer = setInterval(quietly, REPORTS.every);
+  const done = new Promise<void>((resolve) => {
+    const end = () => {
+      clearInterval(timer);
+      // Redis may be gone before us.
+      redis.hdel(KEYS.servers, server).then(
+        () => resolve(),
+        () => resolve(),
+      );
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });
+  return { tell, done };
+}

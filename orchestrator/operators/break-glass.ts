@@ -1,0 +1,36 @@
+/**
+ * Break-glass: for an hour, somebody of the core team may do what admins may, because a second person agreed. No key
+ * moves and no certificate is made: it is a request in force, bound to one certificate, that ends by itself.
+ */
+import type { Redis } from 'ioredis';
+import type { Identity } from './judge.ts';
+import { agreed, type Known } from './people.ts';
+import { Requests } from './requests.ts';
+
+/** What would outlast it: whoever can make operators once can be anybody for ever. */
+export const NOT_BY_BREAK_GLASS: ReadonlySet<string> = new Set(['operator add', 'break-glass']);
+
+/** @returns id of the request by which they are admin now; null: by none */
+export async function brokenGlass(
+  redis: Redis,
+  known: Known,
+  { actor, certificate }: Identity,
+  command: string,
+  now: number,
+): Promise<string | null> {
+  if (certificate === undefined || NOT_BY_BREAK_GLASS.has(command)) return null;
+  const all = await new Requests(redis, known).list(now);
+  const found = all.find(({ standing, record }) => {
+    if (standing !== 'in force' || record.approve === null) return false;
+    // Redis only keeps it: what counts is what two people signed.
+    const wish = agreed(record.text, record.ask, record.approve, known);
+    return (
+      wish !== null &&
+      wish.kind === 'break-glass' &&
+      wish.actor === actor &&
+      wish.about === certificate.serial &&
+      wish.serial === certificate.serial
+    );
+  });
+  return found?.id ?? null;
+}

@@ -1,0 +1,31 @@
+import type { DataPaths } from '../../base/paths.ts';
+import { auditLine } from '../fleet/audit.ts';
+import { lineOf } from '../fleet/bans/append.ts';
+import { type Ban, type Lift, sealLift } from '../fleet/bans/entry.ts';
+import { appendOp } from '../fleet/bans/log.ts';
+import type { Change } from '../fleet/commit.ts';
+import type { By } from '../fleet/fleet.ts';
+import { knownOperators } from './known.ts';
+import { agreed } from './people.ts';
+import type { Request } from './requests.ts';
+
+/** For a `BanKeeper`: whether two people of the core team lifted this ban, by their signatures. */
+export function liftJudge(paths: DataPaths): (lift: Lift) => Promise<boolean> {
+  return async ({ request, ask, approve, ban }) => {
+    const wish = agreed(request, ask, approve, await knownOperators(paths));
+    return wish !== null && wish.kind === 'lift' && wish.about === ban;
+  };
+}
+
+/** The entry that an approved request to lift a ban becomes. */
+export function liftOf(
+  { wish, record }: Request,
+  by: By,
+  ban: Ban | undefined,
+): Pick<Change, 'ops' | 'audit'> {
+  if (record.approve === null) return {};
+  const { text: request, ask, approve } = record;
+  const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: wish.about, request, ask, approve });
+  const line = lineOf(lift, by, `ban ${wish.about} lifted: ${wish.reason}`, ban?.nodes[0]);
+  return { ops: [appendOp(lift)], audit: [auditLine(line)] };
+}

@@ -1,0 +1,181 @@
+/** Requests that wait for a second person. Each change is one compare-and-set that also tells the history. */
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import { type Credential, vote } from '../../keys/vote.ts';
+import { auditLine } from '../fleet/audit.ts';
+import { type Change, commit, type Op } from '../fleet/commit.ts';
+import type { By } from '../fleet/fleet.ts';
+import { KEYS } from '../fleet/keys.ts';
+import { checkTwo, type Known, personOf } from './people.ts';
+import {
+  makeWish,
+  type RequestRecord,
+  readWish,
+  requestId,
+  requestSchema,
+  type Standing,
+  standingOf,
+  type Wish,
+} from './request.ts';
+
+export type Request = { id: string; wish: Wish; record: RequestRecord; standing: Standing };
+
+export class Requests {
+  readonly #redis: Redis;
+  readonly #known: Known;
+
+  constructor(redis: Redis, known: Known) {
+    this.#redis = redis;
+    this.#known = known;
+  }
+
+  /** Newest first. */
+  async list(now: number): Promise<Request[]> {
+    const ids = await this.#redis.smembers(KEYS.requests);
+    const found = (await Promise.all(ids.map((id) => this.#read(id, now)))).filter((one) => one !== null);
+    return found.sort((a, b) => b.wish.at - a.wish.at);
+  }
+
+  /**
+   * Asks, in the name of whoever holds the credential.
+   * @returns `fresh` false: they asked for the same before, and that still waits
+   */
+  async ask(
+    wish: Omit<Wish, 'expires' | 'nonce'>,
+    credential: Credential,
+  ): Promise<{ request: Request; fresh: boolean }> {
+    const { actor, at, kind, about } = wish;
+    const same = (await this.list(at)).find(
+      ({ wish: one, standing }) =>
+        standing === 'pending' && one.kind === kind && one.about === about && one.actor === actor,
+    );
+    if (same !== undefined) return { request: same, fresh: false };
+    const text = makeWish(wish);
+    const id = requestId(text);
+    const record: RequestRecord = {
+      text,
+      state: 'pending',
+      epoch: 1,
+      ask: vote(credential, 'ask', text, at),
+      approve: null,
+      closed: null,
+    };
+    // Whoever may not ask learns it now and not from the second person.
+    personOf(record.ask, 'ask', text, this.#known);
+    const line = {
+      actor,
+      at,
+      action: 'request',
+      reason: `${kind}: ${wish.reason}`,
+      detail: { request: id, about },
+    };
+    const ops: Op[] = [{ op: 'join', key: KEYS.requests, value: id }];
+    await this.#write(id, null, record, { ops, audit: [auditLine(line)] });
+    return { request: (await this.#read(id, at))!, fresh: true };
+  }
+
+  /**
+   * A second person says yes. What `effect` adds stands or falls with that.
+   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
+   * certificate does not count
+   */
+  async approve(
+    word: string,
+    credential: Credential,
+    by: By,
+    effect: (request: Request) => Pick<Change, 'ops' | 'audit'>,
+  ): Promise<Request> {
+    const { id, wish, record } = await this.#open(word, by.at);
+    const { text, ask } = record;
+    const approve = vote(credential, 'approve', text, by.at);
+    const second = personOf(approve, 'approve', text, this.#known);
+    // As of now: whose certificate was taken back meanwhile asks for nothing any more.
+    const first = personOf({ ...ask }, 'ask', text, this.#known);
+    const since = this.#known.register.find(({ serial }) => serial === first.serial);
+    if (since === undefined || since.revoked !== null || since.notAfter <= by.at)
+      throw closed(id, `the certificate of ${first.name}, who asked, no longer counts`);
+    checkTwo(first, second);
+    const reason = `${wish.kind} of ${wish.actor} approved`;
+    const next: RequestRecord = {
+      ...record,
+      state: 'approved',
+      epoch: record.epoch + 1,
+      approve,
+      closed: { actor: by.actor, at: by.at, reason },
+    };
+    const request: Request = { id, wish, record: next, standing: standingOf(next, wish, by.at) };
+    const { ops = [], audit = [] } = effect(request);
+    const line = { ...by, action: 'approve-request', reason, detail: { request: id, about: wish.about } };
+    await this.#write(id, record, next, { ops, audit: [auditLine(line), ...audit] });
+    return request;
+  }
+
+  /** Anybody of the core team says no; ends a break-glass that is in force, too. @throws as `approve` */
+  async deny(word: string, reason: string, by: By): Promise<Request> {
+    const { id, wish, record } = await this.#open(word, by.at, true);
+    const next: RequestRecord = {
+      ...record,
+      state: 'denied',
+      epoch: record.epoch + 1,
+      closed: { actor: by.actor, at: by.at, reason },
+    };
+    const what = record.state === 'approved' ? 'ended' : 'denied';
+    const told = `${wish.kind} of ${wish.actor} ${what}: ${reason}`;
+    const line = { ...by, action: 'deny-request', reason: told, detail: { request: id, about: wish.about } };
+    await this.#write(id, record, next, { audit: [auditLine(line)] });
+    return { id, wish, record: next, standing: 'denied' };
+  }
+
+  async #open(word: string, now: number, inForce = false): Promise<Request> {
+    const fits = (await this.list(now)).filter(({ id }) => word !== '' && id.startsWith(word.toLowerCase()));
+    const [request] = fits;
+    if (request === undefined || fits.length > 1) throw unknown(word, fits.length);
+    const { id, standing, record } = request;
+    if (standing === 'pending' || (inForce && standing === 'in force')) return request;
+    if (standing !== 'expired') throw closed(id, `it is ${standing} (${record.closed?.actor ?? ''})`);
+    throw new BootwaveError({
+      code: 'REQUEST_EXPIRED',
+      what: `nobody approved request ${id} in time`,
+      unchanged: 'nothing was changed',
+      next: 'whoever still wants it asks again',
+    });
+  }
+
+  async #read(id: string, now: number): Promise<Request | null> {
+    const body = await this.#redis.hget(KEYS.request(id), 'body');
+    const record = body === null ? null : requestSchema.parse(JSON.parse(body));
+    const wish = record === null ? null : readWish(record.text);
+    if (record === null || wish === null || requestId(record.text) !== id) return null;
+    return { id, wish, record, standing: standingOf(record, wish, now) };
+  }
+
+  async #write(
+    id: string,
+    from: RequestRecord | null,
+    to: RequestRecord,
+    more: Omit<Change, 'records'>,
+  ): Promise<void> {
+    const expect = from === null ? null : { state: from.state, epoch: from.epoch };
+    const next = { state: to.state, epoch: to.epoch, body: JSON.stringify(to) };
+    const done = await commit(this.#redis, { records: [{ key: KEYS.request(id), expect, next }], ...more });
+    if (done.result !== 'done') throw closed(id, 'somebody else was faster');
+  }
+}
+
+function closed(id: string, why: string): BootwaveError {
+  return new BootwaveError({
+    code: 'REQUEST_CLOSED',
+    what: `request ${id} cannot be decided: ${why}`,
+    unchanged: 'nothing was changed',
+    next: "'bootwave request list --all' shows what became of it",
+  });
+}
+
+function unknown(word: string, fits: number): BootwaveError {
+  return new BootwaveError({
+    code: 'REQUEST_UNKNOWN',
+    what: fits === 0 ? `there is no request '${word}'` : `'${word}' fits ${fits} requests`,
+    unchanged: 'nothing was changed',
+    next: "'bootwave request list --all' shows all of them",
+  });
+}
