@@ -8,7 +8,7 @@ export function tpmNodeId(ek: TpmPublic): string {
 }
 
 /** Without a TPM nothing lasting can be proved; this only names the machine, and whoever copies these values is it. */
-export function deviceNodeId(inventory: Inventory): string {
+export function deviceNodeId(inventory: Pick<Inventory, 'uuid' | 'serial' | 'nics'>): string {
   const macs = inventory.nics.map((nic) => nic.mac).toSorted();
   const parts = [inventory.uuid, inventory.serial, ...macs].map((text) => Buffer.from(text, 'utf8'));
   return `dev-${digestOf('bootwave device 1', parts).toString('hex')}`;

@@ -7,6 +7,7 @@ import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations
 import { helperRequest } from './helper-protocol.ts';
 import { DOWNLOADS } from './member/places.ts';
 import { type HelperPlaces, OPERATIONS } from './operations.ts';
+import { orderInForce } from './orders/take.ts';
 
 export type HelperList = {
   request: z.ZodMiniType<{ operation: string }>;
@@ -31,6 +32,7 @@ const disks: DiskPlaces = {
   loader: `${FLEET}/systemd-bootx64.efi`,
   efivars: EFIVARS,
   osRelease: '/etc/os-release',
+  order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
 };
 

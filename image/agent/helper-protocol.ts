@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import type { Inventory } from '../../bootserver/enroll/protocol.ts';
+import type { Remembered, Taken } from './orders/take.ts';
 import type { Smbios } from './smbios.ts';
 
 /**
@@ -19,6 +20,9 @@ export const helperRequest = z.discriminatedUnion('operation', [
     extraData: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   }),
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
+  /** Root verifies the envelope itself. */
+  z.strictObject({ operation: z.literal('take-order'), envelope: z.unknown() }),
+  z.strictObject({ operation: z.literal('order-memory') }),
   z.strictObject({ operation: z.literal('install-host-key') }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
@@ -52,6 +56,8 @@ export type HelperResults = {
   quote: HelperQuote;
   /** Answered before the machine restarts. */
   'enrol-secure-boot': Record<string, never>;
+  'take-order': Taken;
+  'order-memory': Remembered;
   'install-host-key': { started: boolean };
   /** Names, at most 16. */
   'failed-units': { units: string[] };

@@ -54,6 +54,10 @@ const member = new Member({
   reachable: () => reachable(),
   running,
   orderKeys: readOrderKeys(readFileSync(PLACES.orderKeys, 'utf8')),
+  orders: {
+    take: (envelope) => askHelper({ operation: 'take-order', envelope }),
+    memory: () => askHelper({ operation: 'order-memory' }),
+  },
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

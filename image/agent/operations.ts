@@ -1,10 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun, run } from '../../base/run.ts';
+import { deviceNodeId, tpmNodeId } from '../../bootserver/enroll/node-id.ts';
+import { parseTpmPublic } from '../../bootserver/enroll/tpm-public.ts';
+import { alone } from './disk/alone.ts';
 import type { HelperRequest, HelperResults } from './helper-protocol.ts';
 import { hostKeyOfThisBoot } from './host-key.ts';
+import { readHardware } from './inventory.ts';
+import { OrderNv } from './orders/nv.ts';
+import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, secureBootState } from './secure-boot.ts';
-import { readSmbios } from './smbios.ts';
+import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 
 /** Where the helper works; tests put other places and a software TPM here. */
@@ -39,14 +45,29 @@ async function hasTpm(places: HelperPlaces): Promise<boolean> {
   return version.trim() === '2';
 }
 
+const takePlaces = async (places: HelperPlaces): Promise<TakePlaces> => ({
+  ...places,
+  nv: (await hasTpm(places)) ? new OrderNv(places.environment) : null,
+  now: Date.now,
+});
+
+/** As the boot server names it, from what only root can read: orders for any other machine are not for this one. */
+async function nodeId(smbios: Smbios, ek: Buffer | undefined, { sys }: HelperPlaces): Promise<string> {
+  if (ek !== undefined) return tpmNodeId(parseTpmPublic(ek, 'EK'));
+  const { nics } = await readHardware(sys);
+  return deviceNodeId({ ...smbios, nics });
+}
+
 const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.environment);
 
 /** The closed list. Each one can be done twice without harm. */
 export const OPERATIONS: Operations = {
   async identify(_, places) {
     const tpm = (await hasTpm(places)) ? await tpmOf(places).identify() : null;
+    const smbios = await readSmbios(places.sys);
+    await noteNode(places.run, await nodeId(smbios, tpm?.ek, places));
     return {
-      smbios: await readSmbios(places.sys),
+      smbios,
       secureBoot: await secureBootState(places.efivars),
       tpm: tpm && {
         ek: tpm.ek.toString('base64'),
@@ -71,6 +92,15 @@ export const OPERATIONS: Operations = {
       signature: quote.signature.toString('base64'),
       pcrs: quote.pcrs,
     };
+  },
+
+  async 'take-order'({ envelope }, places) {
+    // Two at once would both be held against what was before either of them.
+    return alone('bootwave-orders', async () => takeOrder(envelope, await takePlaces(places)));
+  },
+
+  async 'order-memory'(_, places) {
+    return remembered(await takePlaces(places));
   },
 
   async 'enrol-secure-boot'(_, places) {

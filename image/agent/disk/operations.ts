@@ -7,7 +7,7 @@ import { access, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
-import { versionSchema } from '../../../keys/order.ts';
+import { type Order, versionSchema } from '../../../keys/order.ts';
 import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
@@ -26,17 +26,20 @@ const image = z.strictObject({
   /** Bytes. */
   size: z.int().check(z.gte(1), z.lte(2 ** 31)),
 });
+type Image = z.infer<typeof image>;
 const diskName = z.string().check(z.regex(/^[0-9A-Za-z._:/+ -]{1,128}$/));
 
 /** To be spread into `helperRequest`'s discriminated union. */
 export const diskRequests = [
   /** What is on the ESP, and how this system was started. Writes nothing. */
   z.strictObject({ operation: z.literal('release-status') }),
-  /** Partitions, formats, and makes bootable. `image` must be complete in the download folder. */
+  /**
+   * Partitions, formats, and makes bootable. `image` must be complete in the download folder. Whether data may go is
+   * said by the order that root has taken, and by nobody who asks.
+   */
   z.strictObject({
     operation: z.literal('disk-install'),
     disk: z.nullable(diskName),
-    wipe: z.boolean(),
     image,
   }),
   /** Brings a complete download onto the ESP. */
@@ -84,6 +87,8 @@ export type DiskPlaces = {
   loader: string;
   efivars: string;
   osRelease: string;
+  /** The order in force, verified by root. */
+  order(): Promise<Order>;
   /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
   blessed: string;
   /** For tests, which mount nothing. */
@@ -107,13 +112,15 @@ export const DISK_OPERATIONS: Operations = {
     return files === null ? { disk: null, files: [], loader } : { disk: disk!.name, files, loader };
   },
 
-  async 'disk-install'({ disk, wipe, image }, places) {
+  async 'disk-install'({ disk, image }, places) {
+    const { wipe } = await ordered(places, image);
     const { version } = await readRunning(places.osRelease);
     const source = downloadOf(places, image);
     return installDisk({ disk, wipe, image, running: version }, { ...places, source }, places.readDisks);
   },
 
   async 'release-place'({ image }, places) {
+    await ordered(places, image);
     const { version } = await readRunning(places.osRelease);
     const { fromDisk } = await readLoader(places.efivars);
     // What came from the network runs from no file here: one of the same version may be given its tries, or be dropped.
@@ -126,6 +133,7 @@ export const DISK_OPERATIONS: Operations = {
   },
 
   async 'release-activate'({ version }, places) {
+    await ordered(places, { version });
     const { version: running } = await readRunning(places.osRelease);
     const { fromDisk, pinned } = await readLoader(places.efivars);
     return withImages(await mustBeInstalled(places), places, 'rw', async (esp) => {
@@ -155,6 +163,30 @@ export const DISK_OPERATIONS: Operations = {
     return { mounted: true };
   },
 };
+
+/**
+ * What is asked for must be what the fleet ordered: the agent's word alone brings no image onto a disk, and starts none.
+ * @throws BootwaveError `ORDER_OTHER`, and what `orderInForce` throws
+ */
+async function ordered(
+  { order }: DiskPlaces,
+  { version, sha256, size }: Pick<Image, 'version'> & Partial<Image>,
+): Promise<Order> {
+  const inForce = await order();
+  const { mode, image: wanted } = inForce;
+  const isIt =
+    mode === 'installed' &&
+    wanted?.version === version &&
+    (sha256 ?? wanted.sha256) === wanted.sha256 &&
+    (size ?? wanted.size) === wanted.size;
+  if (isIt) return inForce;
+  throw new BootwaveError({
+    code: 'ORDER_OTHER',
+    what: `image ${version} is asked for; the order in force names ${wanted?.version ?? 'none'} (mode ${mode})`,
+    unchanged: 'no disk was touched',
+    next: 'deliver the order first',
+  });
+}
 
 async function bless(
   esp: EspFiles,
@@ -225,9 +257,6 @@ function withImages<T>(
 }
 
 /** Built from checked parts only, so that no request can name another file. */
-export function downloadOf(
-  { downloads }: Pick<DiskPlaces, 'downloads'>,
-  { version, sha256 }: z.infer<typeof image>,
-): string {
+export function downloadOf({ downloads }: Pick<DiskPlaces, 'downloads'>, { version, sha256 }: Image): string {
   return join(downloads, `${version}_${sha256}.download`);
 }

@@ -13,12 +13,18 @@ import type { AskDisk } from '../disk/operations.ts';
 import type { LinkHandlers } from '../link/handlers.ts';
 import { type Hello, LINK_VERSION } from '../link/protocol.ts';
 import { createLinkServer, type LinkLog } from '../link/server.ts';
+import type { Remembered, Taken } from '../orders/take.ts';
 import { Release } from '../release/handlers.ts';
 import { recordFile } from '../release/record-file.ts';
 import { OrderBook } from './order-book.ts';
 import { BEGINNING, judge } from './trial.ts';
 import { healthOf, trialHealth, UNKNOWN, type Vitals } from './vitals.ts';
 import { atMost } from './wait.ts';
+
+export type AskOrders = {
+  take(envelope: unknown): Promise<Taken>;
+  memory(): Promise<Remembered>;
+};
 
 export type MemberParts = {
   askDisk: AskDisk;
@@ -30,6 +36,8 @@ export type MemberParts = {
   reachable(): Promise<boolean>;
   running: Running;
   orderKeys: OrderPublicKeys;
+  /** Root's judgement of orders. */
+  orders: AskOrders;
   /** Folders, see places.ts. */
   memory: string;
   downloads: string;
@@ -67,6 +75,7 @@ export class Member {
   #pcr11: string | null = null;
   #images: string | null = null;
   #book: OrderBook | null = null;
+  #guard: Remembered | null = null;
   #node = '';
   #linked = false;
   #trial = BEGINNING;
@@ -153,13 +162,26 @@ export class Member {
   /** The machine has its certificate: orders are its own from here on, and the link opens. */
   async approved(node: string): Promise<void> {
     if (this.#linked) return;
-    const { orderKeys, memory, now, socketPath, log, signal } = this.#parts;
+    const { orderKeys: keys, memory, now, socketPath, log, signal } = this.#parts;
     this.#node = node;
     const book =
-      this.#book ?? new OrderBook({ node, keys: orderKeys, path: join(memory, 'order.json'), now });
+      this.#book ??
+      new OrderBook({
+        ...{ node, keys, path: join(memory, 'order.json'), now },
+        take: (envelope) => this.#take(envelope),
+      });
+    await this.#attempt('the TPM was not asked what it remembers', async () => {
+      this.#guard = await this.#parts.orders.memory();
+    });
+    const isEmpty = this.#guard?.memory === 'empty';
     // An order comes after it in any case; a disk that hangs must not keep the node from being a member.
     await atMost(book.load(), this.#waits.health);
     this.#book = book;
+    if (isEmpty && book.inForce !== null)
+      log.warn(
+        { epoch: book.inForce.order.epoch },
+        'the TPM remembers no orders, but this disk does: it was cleared',
+      );
     await createLinkServer({ socketPath, handlers: this.#handlers(book), log, signal });
     // Only now: what failed above is tried again at the next approval.
     this.#linked = true;
@@ -226,7 +248,11 @@ export class Member {
         state: release.state,
       }),
       order: ({ envelope }) => book.accept(envelope),
-      status: async () => ({ ...(await release.status()), config: this.#config.status() }),
+      status: async () => ({
+        ...(await release.status()),
+        config: this.#config.status(),
+        ...(this.#guard === null ? {} : { guard: this.#guard }),
+      }),
       config: (args) => this.#config.config(args),
       stage: (args, context) => release.stage(args, context),
       activate: (args) => release.activate(args),
@@ -234,6 +260,11 @@ export class Member {
       forgive: (args) => release.forgive(args),
       restart: () => release.restart(),
     };
+  }
+
+  async #take(envelope: unknown): Promise<void> {
+    const { memory, epoch, floor } = await this.#parts.orders.take(envelope);
+    this.#guard = { memory, epoch, floor };
   }
 
   /** What lay in memory goes onto the partition that is mounted over it now. */

@@ -15,7 +15,15 @@ export type OrderBookParts = {
   path: string;
   /** Milliseconds since the epoch. */
   now(): number;
+  /**
+   * Root's word, which has the TPM's memory and stands behind every operation on disks.
+   * @throws BootwaveError one of `ORDER_CODES`
+   */
+  take(envelope: unknown): Promise<unknown>;
 };
+
+/** Root refuses it for its age alone: it is obeyed no more, and holds its epoch. */
+const AGED = 'ORDER_EXPIRED';
 
 export class OrderBook {
   readonly #parts: OrderBookParts;
@@ -34,7 +42,8 @@ export class OrderBook {
 
   /**
    * What an earlier boot obeyed. The file lies on a disk that anybody may have written to: only what the fleet signed
-   * for this node counts. An order that has expired since still holds its epoch against older ones.
+   * for this node counts, and only what is not older than what the TPM remembers. An order that has expired since still
+   * holds its epoch against older ones.
    */
   load(): Promise<void> {
     const mine = this.#turn.then(() => this.#load());
@@ -50,6 +59,9 @@ export class OrderBook {
         issuedAt: number;
       };
       const kept = verifyOrder(envelope, keys, { nodeId: node, now: issuedAt, last: null });
+      await this.#parts.take(envelope).catch((error: { code?: unknown }) => {
+        if (error.code !== AGED) throw error;
+      });
       if (kept.order.epoch > (this.#inForce?.order.epoch ?? 0)) {
         this.#inForce = kept;
         this.#envelope = envelope;
@@ -70,6 +82,7 @@ export class OrderBook {
       const verified = verifyOrder(envelope, keys, { nodeId: node, now: now(), last });
       const { digest, order } = verified;
       const accepted = last?.epoch === order.epoch ? ('same' as const) : ('new' as const);
+      await this.#parts.take(envelope);
       if (accepted === 'new') {
         await this.#write(envelope);
         this.#inForce = verified;

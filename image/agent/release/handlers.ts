@@ -319,11 +319,10 @@ export class Release implements ReleaseHandlers {
   }
 
   async #install(image: Wanted): Promise<Placed> {
-    const { ask, order } = this.#parts;
-    const wipe = order()?.order.wipe === true;
+    const { ask } = this.#parts;
     this.#enter('installing');
     return this.#inTurn(async () => {
-      const { file } = await ask({ operation: 'disk-install', disk: null, wipe, image });
+      const { file } = await ask({ operation: 'disk-install', disk: null, image });
       await ask({ operation: 'state-mount' });
       await this.#parts.installed?.();
       return { file, already: false, dropped: [] };

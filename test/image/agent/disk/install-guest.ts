@@ -8,8 +8,10 @@ import { readDisks } from '../../../../image/agent/disk/facts.ts';
 import { contentOf } from '../../../../image/agent/disk/layout.ts';
 import { withEsp } from '../../../../image/agent/disk/mount.ts';
 import { DISK_OPERATIONS, type DiskPlaces, downloadOf } from '../../../../image/agent/disk/operations.ts';
+import type { Order } from '../../../../keys/order.ts';
 import { say } from './machine.ts';
 
+let order: Order;
 const places: DiskPlaces = {
   readDisks: () => readDisks(({ name }) => name.startsWith('ubd')),
   downloads: '/run/downloads',
@@ -18,6 +20,7 @@ const places: DiskPlaces = {
   efivars: '/run/efivars',
   osRelease: '/run/os-release',
   blessed: '/run/blessed',
+  order: async () => order,
 };
 const content = Buffer.alloc(3_000_000, 'bootwave');
 const image = {
@@ -32,7 +35,11 @@ await writeFile(places.loader, 'MZ systemd-boot');
 
 async function attempt(disk: string | null, wipe: boolean): Promise<unknown> {
   try {
-    return await DISK_OPERATIONS['disk-install']({ operation: 'disk-install', disk, wipe, image }, places);
+    order = {
+      ...{ format: 1, node: 'tpm-1', epoch: 1, issuedAt: 1, expires: 2, mode: 'installed', image },
+      ...{ services: [], config: null, wipe, forgiven: [] },
+    };
+    return await DISK_OPERATIONS['disk-install']({ operation: 'disk-install', disk, image }, places);
   } catch (error) {
     return error instanceof BootwaveError ? { code: error.code, what: error.what } : { fault: String(error) };
   }

@@ -150,12 +150,13 @@ test('the table starts with names that say unfinished', (t) => {
 test('root is asked for nothing but what is on the list', (t) => {
   const image = { version: '1.0', sha256: 'a'.repeat(64), size: 1 };
   t.true(diskRequest.safeParse({ operation: 'release-place', image }).success);
+  t.true(diskRequest.safeParse({ operation: 'disk-install', disk: null, image }).success);
   for (const request of [
     { operation: 'release-place', image: { ...image, version: '../../etc/x' } },
     { operation: 'release-place', image: { ...image, path: '/etc/shadow' } },
     { operation: 'release-activate', version: '1+3' },
-    { operation: 'disk-install', disk: 'sda; rm', wipe: true, image },
-    { operation: 'disk-install', disk: null, image },
+    { operation: 'disk-install', disk: 'sda; rm', image },
+    { operation: 'disk-install', disk: null, wipe: false, image },
     { operation: 'release-bless', version: '1.0' },
     { operation: 'mount' },
   ])

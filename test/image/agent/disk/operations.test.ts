@@ -7,8 +7,15 @@ import { BootwaveError } from '../../../../base/error.ts';
 import { FALLBACK_LOADER } from '../../../../image/agent/disk/install.ts';
 import { type DiskFacts, ESP_TYPE, LABELS, STATE_TYPE } from '../../../../image/agent/disk/layout.ts';
 import type { withEsp } from '../../../../image/agent/disk/mount.ts';
-import { DISK_OPERATIONS, type DiskPlaces, downloadOf } from '../../../../image/agent/disk/operations.ts';
+import {
+  DISK_OPERATIONS,
+  type DiskPlaces,
+  type DiskRequest,
+  downloadOf,
+} from '../../../../image/agent/disk/operations.ts';
 import { mountState, type Runner } from '../../../../image/agent/disk/state.ts';
+
+import type { Order } from '../../../../keys/order.ts';
 
 const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
 const content = Buffer.from('an image');
@@ -42,11 +49,26 @@ function installed(name: string): DiskFacts {
   };
 }
 
+const installing = (version: string, more: Partial<Order> = {}): Order => ({
+  ...{
+    format: 1,
+    node: 'tpm-1',
+    epoch: 1,
+    issuedAt: 1,
+    expires: 2,
+    mode: 'installed',
+    image: image(version),
+  },
+  ...{ services: [], config: null, wipe: false, forgiven: [] },
+  ...more,
+});
+
 /** Disks whose ESPs are folders. */
 async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-disk-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const broken = new Set<string>();
+  let order: () => Order = () => installing('2');
   const mounted: string[] = [];
   const espOf = (name: string) => join(folder, name);
   const places: DiskPlaces = {
@@ -56,6 +78,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     loader: join(folder, 'loader'),
     efivars: join(folder, 'efivars'),
     osRelease: join(folder, 'os-release'),
+    order: async () => order(),
     blessed: join(folder, 'blessed'),
     withEsp: (async (device, _, mode, work) => {
       const name = device.replace(/^\/dev\/(.*)1$/, '$1');
@@ -79,6 +102,9 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     places,
     broken,
     mounted,
+    orders: (what: () => Order) => {
+      order = what;
+    },
     /** Of systemd-boot. */
     variable: (name: string, value: string) =>
       put(
@@ -136,8 +162,44 @@ test('what came from the network may have its own version on the disk tried agai
   t.true((await DISK_OPERATIONS['release-activate'](activate, places)).needed);
 });
 
+test('root brings onto a disk, and starts, only what root knows to be ordered', async (t) => {
+  const { places, esp, images, orders } = await setUp(t);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  await writeFile(downloadOf(places, image('3')), content);
+  const asked = [
+    { operation: 'release-place', image: image('3') },
+    { operation: 'release-place', image: { ...image('2'), sha256: 'f'.repeat(64) } },
+    { operation: 'disk-install', disk: null, image: image('3') },
+    { operation: 'release-activate', version: '1' },
+  ] as const;
+  const attempt = (request: DiskRequest) =>
+    DISK_OPERATIONS[request.operation](request as never, places) as Promise<unknown>;
+  for (const request of asked) await t.throwsAsync(attempt(request), { code: 'ORDER_OTHER' });
+  orders(() => installing('3', { mode: 'netboot' }));
+  for (const request of asked) await t.throwsAsync(attempt(request), { code: 'ORDER_OTHER' });
+  orders(() => {
+    throw new BootwaveError({ code: 'ORDER_EXPIRED', what: 'expired' });
+  });
+  for (const request of asked) await t.throwsAsync(attempt(request), { code: 'ORDER_EXPIRED' });
+  t.deepEqual(await images('sda'), ['bootwave_1.efi']);
+});
+
+test('the agent cannot say that data may go: only the order that root has taken does', async (t) => {
+  const { places, orders } = await setUp(t);
+  const data: DiskFacts = { ...installed('sdb'), signatures: ['ext4'], partitions: [] };
+  const here = { ...places, readDisks: async () => [data] };
+  const asked = { operation: 'disk-install', disk: null, image: image('2') } as const;
+  const attempt = (more: object) => DISK_OPERATIONS['disk-install']({ ...asked, ...more } as never, here);
+  await t.throwsAsync(attempt({ wipe: true }), { code: 'INSTALL_DISK_DATA' });
+  orders(() => installing('2', { wipe: true }));
+  // The disk is chosen, and the next thing is missing.
+  await t.throwsAsync(attempt({}), { code: 'INSTALL_LOADER' });
+});
+
 test('a name without bytes that a power cut left stands in the way of nothing', async (t) => {
-  const { places, esp, images, variable } = await setUp(t);
+  const { places, esp, images, variable, orders } = await setUp(t);
+  orders(() => installing('1'));
   await variable('LoaderInfo', 'systemd-boot 252');
   await esp('sda', FALLBACK_LOADER, 'MZ');
   await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);

@@ -54,6 +54,10 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     reachable: async () => true,
     running: { version: '2', kernel: '6', bootId: 'b' },
     orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
+    orders: {
+      take: async () => ({ memory: 'none', epoch: 1, floor: null, digest: '', accepted: 'new' }),
+      memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
+    },
     memory: folder,
     downloads: folder,
     socketPath: join(folder, 'run/agent.sock'),

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
 import { OrderBook } from '../../../../image/agent/member/order-book.ts';
 import { type Order, orderKeyId, signOrder } from '../../../../keys/order.ts';
 
@@ -31,7 +32,8 @@ async function setUp(t: ExecutionContext) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-orders-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, 'order.json');
-  const book = (now = T0) => new OrderBook({ node: 'tpm-1', keys, path, now: () => now });
+  const book = (now = T0, take: (envelope: unknown) => Promise<unknown> = async () => {}) =>
+    new OrderBook({ node: 'tpm-1', keys, path, now: () => now, take });
   return { path, book };
 }
 
@@ -85,7 +87,13 @@ test('a file that the fleet did not sign, or signed for another node, is none', 
 
 test('an order that cannot be kept is not obeyed', async (t) => {
   const { path } = await setUp(t);
-  const gone = new OrderBook({ node: 'tpm-1', keys, path: join(path, 'no/folder'), now: () => T0 });
+  const gone = new OrderBook({
+    node: 'tpm-1',
+    keys,
+    path: join(path, 'no/folder'),
+    now: () => T0,
+    take: async () => {},
+  });
   await t.throwsAsync(gone.accept(signed(1)));
   t.is(gone.inForce, null);
 });
@@ -97,4 +105,22 @@ test('what was taken in memory is written again to the place that was mounted ov
   await rm(path);
   await it.keep();
   t.deepEqual(JSON.parse(await readFile(path, 'utf8')), signed(3));
+});
+
+test('what root refuses is not obeyed, whether it comes over the link or lies on the disk', async (t) => {
+  const { book } = await setUp(t);
+  const refuse = (code: string) => async () => {
+    throw new BootwaveError({ code, what: code });
+  };
+  const it = book(T0, refuse('ORDER_BELOW_FLOOR'));
+  await t.throwsAsync(it.accept(signed(3)), { code: 'ORDER_BELOW_FLOOR' });
+  t.is(it.inForce, null);
+
+  await book().accept(signed(3));
+  const rolledBack = book(T0, refuse('ORDER_EPOCH_OLD'));
+  await rolledBack.load();
+  t.is(rolledBack.inForce, null);
+  const aged = book(T0 + 2 * DAY, refuse('ORDER_EXPIRED'));
+  await aged.load();
+  t.is(aged.inForce?.order.epoch, 3);
 });
