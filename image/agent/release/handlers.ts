@@ -31,8 +31,10 @@ export type ReleaseParts = {
   records: RecordStore;
   /** Folder for downloads, writable by the agent. */
   downloads: string;
+  /** Throws unless the fleet has released exactly this image, for machines like this one. */
+  mustBeReleased(image: Wanted, order: Order, signal: AbortSignal): Promise<void>;
   /** HTTP URL of an image on the boot server; null while none is known. */
-  imageUrl(version: string): string | null;
+  imageUrl(image: Wanted): string | null;
   /** Asks PID 1 for a restart; answers before it happens. */
   restart(): Promise<void>;
   /** The disk was made bootable, and its state partition is mounted. */
@@ -41,6 +43,11 @@ export type ReleaseParts = {
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
 };
+
+/** Milliseconds. An image that was staged is started soon after, without asking again. */
+const RELEASED_FOR = 10 * 60_000;
+/** Milliseconds in which an activation has to learn it otherwise: the orchestrator waits for the answer. */
+const RELEASED_WITHIN = 10_000;
 
 export type ReleaseHandlers = Pick<
   LinkHandlers,
@@ -60,6 +67,8 @@ export class Release implements ReleaseHandlers {
   #record: ReleaseRecord | null = null;
   #run: Run | null = null;
   #state: Status['state'] = 'idle';
+  /** What was last found to be released, and when (monotonic). */
+  #released: { sha256: string; at: number } | null = null;
   /** One change of the disk or the record at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Changes that are under way or wait for their turn. */
@@ -162,10 +171,11 @@ export class Release implements ReleaseHandlers {
   }
 
   async stage({ epoch }: { epoch: number }, context: HandlerContext) {
-    const wanted = this.#wanted(epoch);
+    const order = this.#inForce(epoch).order;
+    const wanted = wantedOf(order);
     const refused = refusalOf(await this.#read(), wanted.version);
     if (refused !== null) throw refusedBefore(wanted.version, refused);
-    const run = this.#begin(epoch, wanted);
+    const run = this.#begin(order, wanted);
     const tell = setInterval(() => context.progress(progressOf(run)), 500);
     try {
       const { file, already } = await abandonable(run.result, context.signal);
@@ -177,7 +187,12 @@ export class Release implements ReleaseHandlers {
   }
 
   async activate({ epoch }: { epoch: number; bootId: string }) {
-    const { version } = this.#wanted(epoch);
+    const { order } = this.#inForce(epoch);
+    const wanted = wantedOf(order);
+    const { version } = wanted;
+    // What is on the disk was released once; it may have been withdrawn since.
+    if (version !== this.#parts.running.version && !this.#isFresh(wanted))
+      await this.#checkRelease(order, wanted, AbortSignal.timeout(RELEASED_WITHIN));
     return this.#inTurn(async () => {
       if (this.#state === 'restarting') return { restarting: true };
       const record = await this.#read();
@@ -245,7 +260,8 @@ export class Release implements ReleaseHandlers {
   }
 
   /** Two requests under one epoch are one work; one under a newer epoch ends the older. */
-  #begin(epoch: number, wanted: Wanted): Run {
+  #begin(order: Order, wanted: Wanted): Run {
+    const { epoch } = order;
     const last = this.#run;
     if (last?.epoch === epoch && last.state === 'going') return last;
     last?.stop.abort(
@@ -256,7 +272,7 @@ export class Release implements ReleaseHandlers {
     const before = last?.result.then(ignore, ignore) ?? Promise.resolve();
     const result = before.then(() => {
       this.#enter('staging');
-      return this.#stage(wanted, staging, stop.signal);
+      return this.#stage(order, wanted, staging, stop.signal);
     });
     const run: Run = { epoch, staging, stop, result, state: 'going' };
     this.#run = run;
@@ -284,8 +300,20 @@ export class Release implements ReleaseHandlers {
     if (this.#state !== 'restarting') this.#state = state;
   }
 
-  async #stage(wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
+  async #checkRelease(order: Order, wanted: Wanted, signal: AbortSignal): Promise<void> {
+    this.#released = null;
+    await this.#parts.mustBeReleased(wanted, order, signal);
+    this.#released = { sha256: wanted.sha256, at: performance.now() };
+  }
+
+  #isFresh({ sha256 }: Wanted): boolean {
+    const known = this.#released;
+    return known?.sha256 === sha256 && performance.now() - known.at < RELEASED_FOR;
+  }
+
+  async #stage(order: Order, wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
     signal.throwIfAborted();
+    await this.#checkRelease(order, wanted, signal);
     const { downloads, imageUrl, pace } = this.#parts;
     const { disk, files } = await this.#inTurn(() => this.#look());
     const there = readSlots(files).some(
@@ -299,7 +327,7 @@ export class Release implements ReleaseHandlers {
         return placed;
       }
     }
-    const url = imageUrl(wanted.version);
+    const url = imageUrl(wanted);
     if (url === null)
       throw new BootwaveError({
         code: 'STAGE_UNREACHABLE',
@@ -367,17 +395,6 @@ export class Release implements ReleaseHandlers {
     });
   }
 
-  #wanted(epoch: number): Wanted {
-    const { order } = this.#inForce(epoch);
-    if (order.mode === 'installed' && order.image !== null) return order.image;
-    throw new BootwaveError({
-      code: 'RELEASE_NOT_INSTALLED',
-      what: 'the order in force names no image for the disk',
-      unchanged: 'nothing was done',
-      next: 'order mode installed with an image',
-    });
-  }
-
   async #read(): Promise<ReleaseRecord> {
     this.#record ??= await this.#parts.records.read();
     return this.#record;
@@ -403,6 +420,16 @@ export class Release implements ReleaseHandlers {
     this.#turn = mine.catch(() => {});
     return mine;
   }
+}
+
+function wantedOf(order: Order): Wanted {
+  if (order.mode === 'installed' && order.image !== null) return order.image;
+  throw new BootwaveError({
+    code: 'RELEASE_NOT_INSTALLED',
+    what: 'the order in force names no image for the disk',
+    unchanged: 'nothing was done',
+    next: 'order mode installed with an image',
+  });
 }
 
 function progressOf({ staging: { version, done, total } }: Run): Progress {

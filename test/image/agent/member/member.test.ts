@@ -54,6 +54,8 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     reachable: async () => true,
     running: { version: '2', kernel: '6', bootId: 'b' },
     orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
+    releaseRoot: Buffer.alloc(0),
+    machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
     downloads: folder,
     socketPath: join(folder, 'run/agent.sock'),
