@@ -1,28 +1,24 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { readManifest } from '../../image/build/manifest.ts';
 import { release } from '../../image/publish/publish.ts';
-import { ANY_MACHINE, FIRMWARE, type Firmware } from '../../image/release-target.ts';
+import { ANY_MACHINE, FIRMWARE, type Firmware, type Machines } from '../../image/release-target.ts';
 import { harmless, pathsOf, print } from './context.ts';
-import { MEDIA } from './keys-release.ts';
+import { collect, MEDIA } from './keys-release.ts';
 
-type Options = { keys?: string[]; firmware?: Firmware[]; product?: string[]; json?: boolean };
+/** What a release takes besides the image. */
+export type ReleaseOptions = { keys?: string[]; firmware?: Firmware[]; product?: string[] };
 
 /** Releasing by hand: where the targets keys are elsewhere, or for some machines only. */
 export function register(image: Command): void {
-  image
-    .command('publish <version>')
-    .description('release a built image with the targets keys: from then on nodes may install it')
-    .option(...MEDIA)
-    .option('--firmware <kind>', 'only for machines that boot by it: uefi or bios', firmware)
-    .option('--product <name>', 'only for machines of this SMBIOS product name; may be given again', collect)
+  releaseOptions(
+    image
+      .command('publish <version>')
+      .description('release a built image with the targets keys: from then on nodes may install it'),
+  )
     .option('--json')
-    .action(async (version: string, options: Options, command: Command) => {
+    .action(async (version: string, options: ReleaseOptions & { json?: boolean }, command: Command) => {
       const paths = pathsOf(command);
-      const machines = {
-        ...ANY_MACHINE,
-        ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
-        ...(options.product === undefined ? {} : { products: options.product }),
-      };
+      const machines = machinesOf(options);
       const manifest = await readManifest(paths.images, version);
       await release(manifest, { paths, media: options.keys ?? [], machines });
       print(options.json, { version, sha256: manifest.sha256, machines }, () =>
@@ -31,12 +27,23 @@ export function register(image: Command): void {
     });
 }
 
+export function releaseOptions(command: Command): Command {
+  return command
+    .option(...MEDIA)
+    .option('--firmware <kind>', 'only for machines that boot by it: uefi or bios', firmware)
+    .option('--product <name>', 'only for machines of this SMBIOS product name; may be given again', collect);
+}
+
+export function machinesOf(options: ReleaseOptions): Machines {
+  return {
+    ...ANY_MACHINE,
+    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    ...(options.product === undefined ? {} : { products: options.product }),
+  };
+}
+
 function firmware(value: string, before: Firmware[] = []): Firmware[] {
   const known = FIRMWARE.find((kind) => kind === value);
   if (known === undefined) throw new InvalidArgumentError(`one of ${FIRMWARE.join(', ')} is needed`);
   return [...before, known];
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }

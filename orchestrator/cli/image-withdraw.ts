@@ -7,6 +7,7 @@ import { readWithdrawn, reinstate, withdraw } from '../rollout/run/withdrawn.ts'
 import { signerFiles } from '../signer/files.ts';
 import { say, Words } from '../signer/words.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
+import { machinesOf, type ReleaseOptions, releaseOptions } from './image-publish.ts';
 import { MEDIA } from './keys-release.ts';
 import { operator } from './operator.ts';
 
@@ -48,18 +49,21 @@ export function register(image: Command): void {
       );
     });
 
-  image
-    .command('reinstate <version>')
-    .description('nodes and new hardware are given this image again')
-    .option(...MEDIA)
+  releaseOptions(
+    image
+      .command('reinstate <version>')
+      .description('nodes and new hardware are given this image again; say for which machines, as before'),
+  )
     .option('--json')
-    .action(async (version: string, options: Json & Media, command: Command) => {
+    .action(async (version: string, options: Json & ReleaseOptions, command: Command) => {
       const paths = pathsOf(command);
       const { words } = signerFiles(paths);
       const by = operator();
       // A fleet that is older than releases has none to add it to.
-      if ((await readRepository(paths.releases)) !== null)
-        await release(await readManifest(paths.images, version), { paths, media: options.keys ?? [] });
+      if ((await readRepository(paths.releases)) !== null) {
+        const how = { paths, media: options.keys ?? [], machines: machinesOf(options) };
+        await release(await readManifest(paths.images, version), how);
+      }
       const { withdrawn } = await new Words(words).current();
       const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, by)).catch((error) => {
         // A rollout or a restored database has taken the word back, but not the signer's.
@@ -68,7 +72,7 @@ export function register(image: Command): void {
       });
       await say(words, { say: 'reinstate', version }, by);
       print(options.json, { version, why }, () =>
-        harmless(`${version} is given to new hardware again; it was withdrawn: ${why}`),
+        harmless(`${version} is given to nodes and new hardware again; it was withdrawn: ${why}`),
       );
     });
 }

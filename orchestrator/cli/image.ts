@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { buildImage } from '../../image/build/build.ts';
 import { imageFile, type Manifest, publishedVersions, readManifest } from '../../image/build/manifest.ts';
+import { Released } from '../../image/publish/released.ts';
 import { pathsOf, print, table } from './context.ts';
 import { register as publication } from './image-publish.ts';
 import { register as withdrawal } from './image-withdraw.ts';
@@ -48,17 +49,22 @@ export function register(program: Command): void {
     .description('published images, newest first')
     .option('--json')
     .action(async (options: { json?: boolean }, command: Command) => {
-      const { images } = pathsOf(command);
-      const manifests: Manifest[] = [];
+      const { images, releases } = pathsOf(command);
+      const released = await new Released(releases).images();
+      const manifests: (Manifest & { released: boolean })[] = [];
       for (const version of await publishedVersions(images))
-        manifests.push(await readManifest(images, version));
+        manifests.push({
+          ...(await readManifest(images, version)),
+          released: released?.has(version) === true,
+        });
       print(options.json, manifests, () =>
         manifests.length === 0
           ? "no image is published; 'bootwave image build --version 1.0.0' makes one"
           : table(
-              ['VERSION', 'SIZE', 'KERNEL', 'PCR 11', 'SHA-256'],
+              ['VERSION', 'RELEASED', 'SIZE', 'KERNEL', 'PCR 11', 'SHA-256'],
               manifests.map((m) => [
                 m.version,
+                m.released ? 'yes' : 'no',
                 megabytes(m.size),
                 m.kernel,
                 m.pcr11.slice(0, 16),

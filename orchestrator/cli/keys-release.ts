@@ -75,7 +75,8 @@ function said({ root, made }: Rotated): string {
   ].join('\n');
 }
 
-function collect(value: string, before: string[] = []): string[] {
+/** For options that may be given again. */
+export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
