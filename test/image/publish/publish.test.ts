@@ -146,8 +146,9 @@ test('after an old backup was restored, what is published next is newer than wha
   await cp(paths.releases, backup, { recursive: true, verbatimSymlinks: true });
   const { url } = await serve(t, paths);
   const stock = await client(t, paths, url);
-  await release(await build(paths, '2.0.0'), { paths, now: now + 60_000 });
-  t.deepEqual(await stock.fetch('2.0.0'), contentOf('2.0.0'));
+  for (const [i, version] of ['2.0.0', '3.0.0', '4.0.0'].entries())
+    await release(await build(paths, version), { paths, now: now + 60_000 + i });
+  t.deepEqual(await stock.fetch('4.0.0'), contentOf('4.0.0'));
   await rm(paths.releases, { recursive: true });
   await cp(backup, paths.releases, { recursive: true, verbatimSymlinks: true });
   await t.throwsAsync(stock.fetch('1.0.0'), { message: /less than current version/ });
