@@ -13,6 +13,7 @@ import {
   type ReleaseRecord,
   refusalOf,
 } from './failures.ts';
+import { type MustBeReleased, ReleaseGate } from './gate.ts';
 import type { Placed, Wanted } from './place.ts';
 import type { RecordStore } from './record-file.ts';
 import { readSlots } from './slots.ts';
@@ -31,8 +32,7 @@ export type ReleaseParts = {
   records: RecordStore;
   /** Folder for downloads, writable by the agent. */
   downloads: string;
-  /** Throws unless the fleet has released exactly this image, for machines like this one. */
-  mustBeReleased(image: Wanted, order: Order, signal: AbortSignal): Promise<void>;
+  mustBeReleased: MustBeReleased;
   /** HTTP URL of an image on the boot server; null while none is known. */
   imageUrl(image: Wanted): string | null;
   /** Asks PID 1 for a restart; answers before it happens. */
@@ -43,11 +43,6 @@ export type ReleaseParts = {
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
 };
-
-/** Milliseconds. An image that was staged is started soon after, without asking again. */
-const RELEASED_FOR = 10 * 60_000;
-/** Milliseconds in which an activation has to learn it otherwise: the orchestrator waits for the answer. */
-const RELEASED_WITHIN = 10_000;
 
 export type ReleaseHandlers = Pick<
   LinkHandlers,
@@ -64,11 +59,10 @@ type Run = {
 
 export class Release implements ReleaseHandlers {
   readonly #parts: ReleaseParts;
+  readonly #gate: ReleaseGate;
   #record: ReleaseRecord | null = null;
   #run: Run | null = null;
   #state: Status['state'] = 'idle';
-  /** What was last found to be released, and when (monotonic). */
-  #released: { sha256: string; at: number } | null = null;
   /** One change of the disk or the record at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Changes that are under way or wait for their turn. */
@@ -79,6 +73,7 @@ export class Release implements ReleaseHandlers {
 
   constructor(parts: ReleaseParts) {
     this.#parts = parts;
+    this.#gate = new ReleaseGate(parts.mustBeReleased);
   }
 
   get state(): Status['state'] {
@@ -190,9 +185,7 @@ export class Release implements ReleaseHandlers {
     const { order } = this.#inForce(epoch);
     const wanted = wantedOf(order);
     const { version } = wanted;
-    // What is on the disk was released once; it may have been withdrawn since.
-    if (version !== this.#parts.running.version && !this.#isFresh(wanted))
-      await this.#checkRelease(order, wanted, AbortSignal.timeout(RELEASED_WITHIN));
+    if (version !== this.#parts.running.version) await this.#gate.passAgain(wanted, order);
     return this.#inTurn(async () => {
       if (this.#state === 'restarting') return { restarting: true };
       const record = await this.#read();
@@ -300,20 +293,9 @@ export class Release implements ReleaseHandlers {
     if (this.#state !== 'restarting') this.#state = state;
   }
 
-  async #checkRelease(order: Order, wanted: Wanted, signal: AbortSignal): Promise<void> {
-    this.#released = null;
-    await this.#parts.mustBeReleased(wanted, order, signal);
-    this.#released = { sha256: wanted.sha256, at: performance.now() };
-  }
-
-  #isFresh({ sha256 }: Wanted): boolean {
-    const known = this.#released;
-    return known?.sha256 === sha256 && performance.now() - known.at < RELEASED_FOR;
-  }
-
   async #stage(order: Order, wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
     signal.throwIfAborted();
-    await this.#checkRelease(order, wanted, signal);
+    await this.#gate.pass(wanted, order, signal);
     const { downloads, imageUrl, pace } = this.#parts;
     const { disk, files } = await this.#inTurn(() => this.#look());
     const there = readSlots(files).some(
