@@ -2,7 +2,8 @@ import { access, readdir, readFile, readlink } from 'node:fs/promises';
 import os from 'node:os';
 import { basename, join } from 'node:path';
 import type { Inventory, Running } from '../../bootserver/enroll/protocol.ts';
-import { line, readLine } from './smbios.ts';
+import type { Machine } from '../release-target.ts';
+import { line, readLine, readSmbios } from './smbios.ts';
 
 /** What any user may see of the machine; the rest comes from the helper. */
 export type Hardware = Pick<Inventory, 'cpu' | 'memory' | 'nics' | 'disks'>;
@@ -58,6 +59,12 @@ export async function readHardware(sys: string): Promise<Hardware> {
     nics: await nics(sys),
     disks: await disks(sys),
   };
+}
+
+/** What an image may be for: which of these machines. */
+export async function readMachine(sys: string): Promise<Machine> {
+  const { product, firmware } = await readSmbios(sys);
+  return { architecture: process.arch, firmware: firmware.kind, product };
 }
 
 /** What runs: the image's version from os-release (`IMAGE_VERSION`, os-release(5)). */

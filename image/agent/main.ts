@@ -8,7 +8,7 @@ import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
 import type { AskDisk } from './disk/operations.ts';
 import { helperAt, PATIENCE } from './helper-client.ts';
-import { readHardware, readRunning } from './inventory.ts';
+import { readHardware, readMachine, readRunning } from './inventory.ts';
 import { LINK_SOCKET } from './link/protocol.ts';
 import { journal } from './member/journal.ts';
 import { Member } from './member/member.ts';
@@ -23,6 +23,7 @@ import { Watchdog } from './watchdog.ts';
 const PLACES = {
   root: '/usr/lib/bootwave/fleet/root.crt',
   orderKeys: '/usr/lib/bootwave/fleet/order.pub',
+  releaseRoot: '/usr/lib/bootwave/fleet/release-root.json',
   helper: '/run/bootwave/helper.sock',
   disk: '/run/bootwave/disk.sock',
   config: '/run/bootwave/config.sock',
@@ -58,6 +59,8 @@ const member = new Member({
     take: (envelope) => askHelper({ operation: 'take-order', envelope }),
     memory: () => askHelper({ operation: 'order-memory' }),
   },
+  releaseRoot: readFileSync(PLACES.releaseRoot),
+  machine: await readMachine(PLACES.sys),
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

@@ -2,7 +2,10 @@
  * A machine from bare metal to an installed node, a good rollout and a bad one, on real firmware and a real disk: what
  * the core team relies on. The long matrix (hangs, illness, power cuts, three nodes) is in test/rack.
  */
-import test from 'ava';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { release } from '../../image/publish/publish.ts';
+import { ANY_MACHINE } from '../../image/release-target.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { Rack } from '../support/rack.ts';
 import { approve, askInstall, ended, installed, publishConfig, startRollout } from '../support/rollout.ts';
@@ -38,11 +41,28 @@ test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healt
   t.true((await boots()).some((event) => event.step === 'loader-sent'));
 });
 
+/** The fleet orders it, with a good signature; the node asks what is released, and for which machines, and writes nothing. */
+async function refusesWhatIsNotReleasedForIt(t: ExecutionContext): Promise<void> {
+  const { manifest } = rack.image;
+  const { id } = await rack.record(NODE);
+  await release(manifest, { paths: rack.paths, machines: { ...ANY_MACHINE, firmware: ['bios'] } });
+  await askInstall(rack, NODE);
+  const refusals = () =>
+    rack.fleet(async (fleet) =>
+      (await fleet.audit.read()).filter(
+        ({ node, reason }) => node === id && /must not run here/.test(reason),
+      ),
+    );
+  while ((await refusals()).length === 0) await sleep(500);
+  t.is((await rack.record(NODE)).installedAt, null);
+  await release(manifest, { paths: rack.paths });
+}
+
 test.serial(
   'an approved node that is wanted installed runs from its own disk, is a member without being approved again, and the boot server leaves it alone',
   async (t) => {
     const before = await rack.record(NODE);
-    await askInstall(rack, NODE);
+    await refusesWhatIsNotReleasedForIt(t);
     const record = await installed(rack, NODE);
     t.is(record.observed.image, rack.image.version);
     t.is(

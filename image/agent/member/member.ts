@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
 import type { Running } from '../../../bootserver/enroll/protocol.ts';
 import type { OrderPublicKeys } from '../../../keys/order.ts';
+import { type Machine, servedName } from '../../release-target.ts';
 import { NodeConfig } from '../config/node-config.ts';
 import type { AskConfig } from '../config/operations.ts';
 import { configFile } from '../config/record.ts';
@@ -15,7 +16,9 @@ import { type Hello, LINK_VERSION } from '../link/protocol.ts';
 import { createLinkServer, type LinkLog } from '../link/server.ts';
 import type { Remembered, Taken } from '../orders/take.ts';
 import { Release } from '../release/handlers.ts';
+import { MetadataMemory } from '../release/metadata-memory.ts';
 import { recordFile } from '../release/record-file.ts';
+import { mustBeReleased, type ReleasedParts } from '../release/released.ts';
 import { OrderBook } from './order-book.ts';
 import { BEGINNING, judge } from './trial.ts';
 import { healthOf, trialHealth, UNKNOWN, type Vitals } from './vitals.ts';
@@ -38,6 +41,9 @@ export type MemberParts = {
   orderKeys: OrderPublicKeys;
   /** Root's judgement of orders. */
   orders: AskOrders;
+  /** The root of the fleet's releases that this image came with. */
+  releaseRoot: Buffer;
+  machine: Machine;
   /** Folders, see places.ts. */
   memory: string;
   downloads: string;
@@ -71,6 +77,8 @@ export class Member {
   readonly #waits: Waits;
   readonly #release: Release;
   readonly #config: NodeConfig;
+  readonly #metadata: MetadataMemory;
+  readonly #released: ReleasedParts;
   #vitals: Vitals = UNKNOWN;
   #pcr11: string | null = null;
   #images: string | null = null;
@@ -92,6 +100,14 @@ export class Member {
     this.#parts = parts;
     this.#waits = { ...WAITS, ...parts.waits };
     const self = this;
+    this.#metadata = new MetadataMemory(join(parts.memory, 'releases'));
+    this.#released = {
+      root: parts.releaseRoot,
+      machine: parts.machine,
+      memory: this.#metadata,
+      images: () => this.#images,
+      now: () => parts.now(),
+    };
     this.#release = new Release({
       get node() {
         return self.#node;
@@ -104,7 +120,8 @@ export class Member {
       ask: parts.askDisk,
       records: recordFile(join(parts.memory, 'release.json')),
       downloads: parts.downloads,
-      imageUrl: (version) => this.#images && `${this.#images}/bootwave_${version}.efi`,
+      mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
+      imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
       restart: () => parts.restart(),
       installed: () => this.#keep(),
       now: () => parts.now(),
@@ -272,6 +289,7 @@ export class Member {
     await this.#attempt('orders and records were not kept', async () => {
       await this.#book?.keep();
       await this.#release.keep();
+      await this.#metadata.keep();
       await this.#config.keep();
     });
   }

@@ -13,6 +13,7 @@ import {
   type ReleaseRecord,
   refusalOf,
 } from './failures.ts';
+import { type MustBeReleased, ReleaseGate } from './gate.ts';
 import type { Placed, Wanted } from './place.ts';
 import type { RecordStore } from './record-file.ts';
 import { readSlots } from './slots.ts';
@@ -31,8 +32,9 @@ export type ReleaseParts = {
   records: RecordStore;
   /** Folder for downloads, writable by the agent. */
   downloads: string;
+  mustBeReleased: MustBeReleased;
   /** HTTP URL of an image on the boot server; null while none is known. */
-  imageUrl(version: string): string | null;
+  imageUrl(image: Wanted): string | null;
   /** Asks PID 1 for a restart; answers before it happens. */
   restart(): Promise<void>;
   /** The disk was made bootable, and its state partition is mounted. */
@@ -57,6 +59,7 @@ type Run = {
 
 export class Release implements ReleaseHandlers {
   readonly #parts: ReleaseParts;
+  readonly #gate: ReleaseGate;
   #record: ReleaseRecord | null = null;
   #run: Run | null = null;
   #state: Status['state'] = 'idle';
@@ -70,6 +73,7 @@ export class Release implements ReleaseHandlers {
 
   constructor(parts: ReleaseParts) {
     this.#parts = parts;
+    this.#gate = new ReleaseGate(parts.mustBeReleased);
   }
 
   get state(): Status['state'] {
@@ -162,10 +166,11 @@ export class Release implements ReleaseHandlers {
   }
 
   async stage({ epoch }: { epoch: number }, context: HandlerContext) {
-    const wanted = this.#wanted(epoch);
+    const order = this.#inForce(epoch).order;
+    const wanted = wantedOf(order);
     const refused = refusalOf(await this.#read(), wanted.version);
     if (refused !== null) throw refusedBefore(wanted.version, refused);
-    const run = this.#begin(epoch, wanted);
+    const run = this.#begin(order, wanted);
     const tell = setInterval(() => context.progress(progressOf(run)), 500);
     try {
       const { file, already } = await abandonable(run.result, context.signal);
@@ -177,7 +182,10 @@ export class Release implements ReleaseHandlers {
   }
 
   async activate({ epoch }: { epoch: number; bootId: string }) {
-    const { version } = this.#wanted(epoch);
+    const { order } = this.#inForce(epoch);
+    const wanted = wantedOf(order);
+    const { version } = wanted;
+    if (version !== this.#parts.running.version) await this.#gate.passAgain(wanted, order);
     return this.#inTurn(async () => {
       if (this.#state === 'restarting') return { restarting: true };
       const record = await this.#read();
@@ -245,7 +253,8 @@ export class Release implements ReleaseHandlers {
   }
 
   /** Two requests under one epoch are one work; one under a newer epoch ends the older. */
-  #begin(epoch: number, wanted: Wanted): Run {
+  #begin(order: Order, wanted: Wanted): Run {
+    const { epoch } = order;
     const last = this.#run;
     if (last?.epoch === epoch && last.state === 'going') return last;
     last?.stop.abort(
@@ -256,7 +265,7 @@ export class Release implements ReleaseHandlers {
     const before = last?.result.then(ignore, ignore) ?? Promise.resolve();
     const result = before.then(() => {
       this.#enter('staging');
-      return this.#stage(wanted, staging, stop.signal);
+      return this.#stage(order, wanted, staging, stop.signal);
     });
     const run: Run = { epoch, staging, stop, result, state: 'going' };
     this.#run = run;
@@ -284,8 +293,9 @@ export class Release implements ReleaseHandlers {
     if (this.#state !== 'restarting') this.#state = state;
   }
 
-  async #stage(wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
+  async #stage(order: Order, wanted: Wanted, staging: Staging, signal: AbortSignal): Promise<Placed> {
     signal.throwIfAborted();
+    await this.#gate.pass(wanted, order, signal);
     const { downloads, imageUrl, pace } = this.#parts;
     const { disk, files } = await this.#inTurn(() => this.#look());
     const there = readSlots(files).some(
@@ -299,7 +309,7 @@ export class Release implements ReleaseHandlers {
         return placed;
       }
     }
-    const url = imageUrl(wanted.version);
+    const url = imageUrl(wanted);
     if (url === null)
       throw new BootwaveError({
         code: 'STAGE_UNREACHABLE',
@@ -366,17 +376,6 @@ export class Release implements ReleaseHandlers {
     });
   }
 
-  #wanted(epoch: number): Wanted {
-    const { order } = this.#inForce(epoch);
-    if (order.mode === 'installed' && order.image !== null) return order.image;
-    throw new BootwaveError({
-      code: 'RELEASE_NOT_INSTALLED',
-      what: 'the order in force names no image for the disk',
-      unchanged: 'nothing was done',
-      next: 'order mode installed with an image',
-    });
-  }
-
   async #read(): Promise<ReleaseRecord> {
     this.#record ??= await this.#parts.records.read();
     return this.#record;
@@ -402,6 +401,16 @@ export class Release implements ReleaseHandlers {
     this.#turn = mine.catch(() => {});
     return mine;
   }
+}
+
+function wantedOf(order: Order): Wanted {
+  if (order.mode === 'installed' && order.image !== null) return order.image;
+  throw new BootwaveError({
+    code: 'RELEASE_NOT_INSTALLED',
+    what: 'the order in force names no image for the disk',
+    unchanged: 'nothing was done',
+    next: 'order mode installed with an image',
+  });
 }
 
 function progressOf({ staging: { version, done, total } }: Run): Progress {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
 import type { AskDisk, DiskRequest } from '../../../../image/agent/disk/operations.ts';
 import { OPS } from '../../../../image/agent/link/protocol.ts';
 import { planActivate } from '../../../../image/agent/release/activate.ts';
@@ -29,6 +30,7 @@ async function node(t: ExecutionContext) {
   const server = createServer((request, response) => {
     const version = /bootwave_(.+)\.efi$/.exec(request.url ?? '')![1]!;
     const content = contentOf(version);
+    fetched.push(version);
     response.writeHead(200, { 'content-length': content.length });
     if (held) response.write(content.subarray(0, 1000));
     else response.end(content);
@@ -45,6 +47,8 @@ async function node(t: ExecutionContext) {
   /** What the disk waits for before it does anything. */
   let slow: Promise<void> = Promise.resolve();
   let order: Order | null = null;
+  const withdrawn = new Set<string>();
+  const fetched: string[] = [];
 
   const ask = (async (request: DiskRequest) => {
     const facts = { running: machine.running, fromDisk: true, pinned: null };
@@ -94,7 +98,10 @@ async function node(t: ExecutionContext) {
       ask,
       records: recordFile(join(folder, 'record.json')),
       downloads: folder,
-      imageUrl: (version) =>
+      mustBeReleased: async ({ version }) => {
+        if (withdrawn.has(version)) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: version });
+      },
+      imageUrl: ({ version }) =>
         `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
       restart: async () => {
         machine.restarts += 1;
@@ -107,6 +114,8 @@ async function node(t: ExecutionContext) {
     machine,
     release,
     folder,
+    withdrawn,
+    fetched,
     hold: (on: boolean) => {
       held = on;
     },
@@ -316,4 +325,26 @@ test('an order that has expired since is no word to act on', async (t) => {
   await t.throwsAsync(it.stage({ epoch: 1 }, context()), { code: 'ORDER_EXPIRED' });
   await t.throwsAsync(it.activate({ epoch: 1, bootId: bootId(machine) }), { code: 'ORDER_EXPIRED' });
   await t.throwsAsync(it.forgive({ epoch: 1 }), { code: 'ORDER_EXPIRED' });
+});
+
+test('what is not released is neither fetched nor written; what was withdrawn since is not started', async (t) => {
+  const { release, orders, machine, esp, withdrawn, fetched } = await node(t);
+  orders('2', 1);
+  withdrawn.add('2');
+  await t.throwsAsync(release().stage({ epoch: 1 }, context()), { code: 'RELEASE_NOT_LISTED' });
+  t.deepEqual([await names(esp), fetched], [['bootwave_1.efi'], []]);
+  withdrawn.clear();
+  await release().stage({ epoch: 1 }, context());
+  withdrawn.add('2');
+  // Another start of the agent: what an earlier one knew is not taken for granted.
+  const later = release();
+  await t.throwsAsync(later.activate({ epoch: 1, bootId: bootId(machine) }), { code: 'RELEASE_NOT_LISTED' });
+  t.is(machine.restarts, 0);
+  await t.throwsAsync(
+    later.stage({ epoch: 1 }, context()),
+    { code: 'RELEASE_NOT_LISTED' },
+    'though it is there',
+  );
+  withdrawn.clear();
+  t.true((await later.activate({ epoch: 1, bootId: bootId(machine) })).restarting);
 });
