@@ -17,6 +17,7 @@ import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
 import { loadAuthority, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { readSecureBootKeys } from '../../keys/secure-boot-keys.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
@@ -74,7 +75,12 @@ export async function up(
     let orchestrator: Orchestrating | undefined;
     const onRestart = (id: string) => orchestrator?.restarted(id);
     const { site } = options;
-    const directory = new FleetDirectory({ fleet, site, defaultImage: forNew, pcr11, bans, log, onRestart });
+    const commandLine = async (version: string) =>
+      (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
+    const directory = new FleetDirectory({
+      ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
+      defaultImage: forNew,
+    });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -86,6 +92,7 @@ export async function up(
     );
     const { address } = sockets;
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
+    const secureBootKeys = await readSecureBootKeys(paths.keys);
     const identity = await serverIdentity(paths.keys, address);
     const base = { serverIp: address, httpPort: options.httpPort };
 
@@ -95,6 +102,7 @@ export async function up(
       serverChainPem: identity.chainPem,
       nodesAuthority,
       rootPem: root,
+      secureBootKeys,
       tpmRoots: () => tpmRoots.current(),
       directory,
       bans,
