@@ -2,7 +2,7 @@
  * What a boot server asks of the fleet, and all that it may ask. In process on one machine; over mutual TLS from a
  * remote site. The boot server decides packets and bytes, the fleet decides who may join.
  */
-import type { Enrolment, EnrolmentDecision, Heartbeat } from './enroll/protocol.ts';
+import type { Enrolment, EnrolmentDecision, FirmwareFacts, Heartbeat, TpmClock } from './enroll/protocol.ts';
 
 /** A machine as it can be told apart before it has proved anything. Everything here can be spoofed. */
 export type Sighting = {
@@ -57,6 +57,8 @@ export interface NodeDirectory {
   recordCertificate(id: string, certificate: IssuedCertificate): Promise<void>;
   /** @returns false when this certificate serial is not the node's current one, or the node is not a member */
   heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
+  /** A member's quote over a fresh nonce, verified; `stale` as for a heartbeat. */
+  reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision>;
   /** Something was refused: logged, audited, changes no record. */
   refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
 }
@@ -72,3 +74,21 @@ export type IssuedCertificate = {
   /** Id of the nodes CA that signed it. */
   issuer?: string;
 };
+
+/** What a member's TPM quotes between two enrolments. */
+export type Reattestation = {
+  /** TPM name of the key that signed, hex. */
+  akName: string;
+  /** PCR -> SHA-256 value, hex. */
+  pcrs: Readonly<Record<string, string>>;
+  clock: TpmClock;
+  firmware: FirmwareFacts | null;
+  address: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
+
+export type ReattestDecision =
+  | { state: 'ok' }
+  | { state: 'stale' }
+  | { state: 'refused'; code: string; what: string };

@@ -6,6 +6,7 @@ import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
 import { makeCredential } from './credential.ts';
 import { sha256 } from './digest.ts';
+import type { SecureBootKeys } from './firmware-log.ts';
 import { type FixedKeys, fixKeys, wordsOf } from './fixed-keys.ts';
 import { verifyProof } from './proof.ts';
 import type { EnrolmentDecision, KeysReply, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
@@ -17,6 +18,8 @@ export type DialogueParts = {
   certifier: Certifier;
   /** The CAs of TPM makers that the operator believes. */
   tpmRoots: () => Promise<readonly X509Certificate[]>;
+  /** Which Secure Boot keys are the fleet's. */
+  secureBootKeys: SecureBootKeys;
   /** SHA-256 of the root certificate, DER. */
   fleetRoot: Buffer;
   /** Milliseconds since the epoch. */
@@ -58,7 +61,7 @@ export class EnrolmentDialogue {
     const { sessions, directory, fleetRoot } = this.#parts;
     const { keys, nonce, secret } = sessions.spend(request.session);
     try {
-      const quoted = verifyProof(keys, { nonce, secret }, request);
+      const quoted = verifyProof(keys, { nonce, secret }, request, this.#parts.secureBootKeys);
       const words = wordsOf(keys, nonce, fleetRoot);
       const decision = await directory.enrol({
         id: keys.id,
@@ -72,6 +75,7 @@ export class EnrolmentDialogue {
         ekCertificate: await this.#vouched(keys),
         pcrs: quoted?.pcrs ?? null,
         clock: quoted?.clock ?? null,
+        firmware: quoted?.firmware ?? null,
         token: keys.token,
         address,
         at: this.#parts.now(),
@@ -113,8 +117,10 @@ export class EnrolmentDialogue {
   async #reply(decision: EnrolmentDecision, { keys, words }: ProvenSession): Promise<StatusReply> {
     const common = { id: keys.id, words };
     if (decision.state === 'pending') return { state: 'pending', ...common, retryAfter: 1 };
-    if (decision.state === 'rejected')
-      return { state: 'rejected', ...common, reason: decision.reason.slice(0, 256).toWellFormed() };
+    if (decision.state === 'rejected') {
+      const reason = decision.reason.slice(0, 256).toWellFormed();
+      return { state: 'rejected', ...common, reason, ...(decision.restart && { restart: true }) };
+    }
     const chain = await this.#parts.certifier.chainFor(keys, decision.name);
     return {
       state: 'approved',

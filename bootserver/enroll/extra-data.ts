@@ -10,3 +10,13 @@ import { digestOf } from './digest.ts';
 export function extraData(nonce: Uint8Array, csr: Uint8Array, hostKey: string): Buffer {
   return digestOf('bootwave enrolment proof 1', [nonce, csr, Buffer.from(hostKey, 'utf8')]);
 }
+
+/**
+ * The extraData of a member's quote between two enrolments. The key of the certificate with which it is connected ties
+ * the quote to that connection: one machine cannot attest for another.
+ * @param nonce 32 bytes, the server's
+ * @param spki SubjectPublicKeyInfo of that certificate, DER
+ */
+export function reattestData(nonce: Uint8Array, spki: Uint8Array): Buffer {
+  return digestOf('bootwave re-attestation 1', [nonce, spki]);
+}

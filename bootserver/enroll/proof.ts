@@ -1,11 +1,18 @@
 import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { extraData } from './extra-data.ts';
+import { firmwareFacts, type SecureBootKeys } from './firmware-log.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
+import { type FirmwareFacts, type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
 import { verifyQuote } from './quote.ts';
+import type { TpmPublic } from './tpm-public.ts';
 
-export type Quoted = { pcrs: Readonly<Record<string, string>>; clock: TpmClock };
+export type Quoted = {
+  pcrs: Readonly<Record<string, string>>;
+  clock: TpmClock;
+  /** Null where the machine has no event log. */
+  firmware: FirmwareFacts | null;
+};
 
 /** What the server chose for one session. */
 export type Challenge = {
@@ -24,6 +31,7 @@ export function verifyProof(
   keys: FixedKeys,
   { nonce, secret }: Challenge,
   proof: ProofRequest,
+  secureBootKeys: SecureBootKeys,
 ): Quoted | null {
   const expected = extraData(nonce, keys.csr.der, keys.hostKey);
   if (keys.tpm !== null) {
@@ -34,13 +42,7 @@ export function verifyProof(
         what: 'this machine has a TPM, so its proof is a quote',
       });
     }
-    const evidence = {
-      attest: Buffer.from(proof.quote.attest, 'base64'),
-      signature: Buffer.from(proof.quote.signature, 'base64'),
-      pcrs: proof.quote.pcrs,
-    };
-    const { clock } = verifyQuote(evidence, { ak: keys.tpm.ak, extraData: expected, pcrs: QUOTED_PCRS });
-    return { pcrs: proof.quote.pcrs, clock: { ...clock, milliseconds: Number(clock.milliseconds) } };
+    return verifyEvidence(proof.quote, { ak: keys.tpm.ak, extraData: expected }, secureBootKeys);
   }
   if (proof.signature === null) {
     throw new BootwaveError({
@@ -55,6 +57,30 @@ export function verifyProof(
     });
   }
   return null;
+}
+
+/**
+ * A quote, and the event log that must lead to it.
+ * @param expected 32 bytes of extraData, and who must have signed
+ * @throws BootwaveError `QUOTE_*`, `EVENT_LOG_*`
+ */
+export function verifyEvidence(
+  quote: NonNullable<ProofRequest['quote']>,
+  expected: { ak: TpmPublic; extraData: Uint8Array },
+  secureBootKeys: SecureBootKeys,
+): Quoted {
+  const { pcrs, eventLog } = quote;
+  const evidence = {
+    attest: Buffer.from(quote.attest, 'base64'),
+    signature: Buffer.from(quote.signature, 'base64'),
+    pcrs,
+  };
+  const { clock } = verifyQuote(evidence, { ...expected, pcrs: QUOTED_PCRS });
+  return {
+    pcrs,
+    clock: { ...clock, milliseconds: Number(clock.milliseconds) },
+    firmware: eventLog == null ? null : firmwareFacts(Buffer.from(eventLog, 'base64'), pcrs, secureBootKeys),
+  };
 }
 
 /** Everything about an EK but its private half is public: this is what ties the AK, and the quote, to that half. */

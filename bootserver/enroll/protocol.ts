@@ -16,6 +16,8 @@ import * as z from 'zod/mini';
 export const LIMITS = {
   /** Bytes of any request body. */
   bodyBytes: 64 * 1024,
+  /** Bytes of a body that may hold an event log. */
+  evidenceBytes: 448 * 1024,
   /** Milliseconds between `start` and `proof`. */
   proofWithin: 120_000,
   /** Milliseconds that a session may be polled before the node must start anew. */
@@ -24,6 +26,8 @@ export const LIMITS = {
   sessions: 4096,
   /** Unproven sessions that one address may hold; beyond it, its own oldest goes, never another machine's. */
   sessionsPerAddress: 64,
+  /** Nonces for members that attest between two enrolments, one each; the oldest goes first. */
+  nonces: 16_384,
   /** Connections at once, all machines together, and those of one address. */
   connections: 8192,
   connectionsPerAddress: 1024,
@@ -39,6 +43,9 @@ export const VENDOR_CLASS = 'bootwave';
 
 /** In option 43 of that answer: sub-option 1 is the HTTPS base URL of the boot server, UTF-8. */
 export const OPTION43_URL = 1;
+
+/** Bytes of an event log; machines with many option ROMs and long boot menus write some 100 kB. */
+export const EVENT_LOG_BYTES = 256 * 1024;
 
 const hex = (bytes: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`)));
 const base64 = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[A-Za-z0-9+/]*={0,2}$/));
@@ -135,20 +142,22 @@ export type KeysReply = z.infer<typeof keysReply>;
 /** PCRs that every quote covers, SHA-256 bank. 7, 11, 12, 13 are enforced, the rest is policy (the trust issue). */
 export const QUOTED_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13] as const;
 
+export const quoteSchema = z.strictObject({
+  /** TPMS_ATTEST, base64. */
+  attest: base64(4096),
+  /** TPMT_SIGNATURE, base64. */
+  signature: base64(2048),
+  /** PCR index -> SHA-256 value, hex. */
+  pcrs: z.record(z.string().check(z.regex(/^\d{1,2}$/)), hex(32)),
+  /** The firmware's own log of what it measured, base64; null where the kernel has none, absent from older images. */
+  eventLog: z.optional(z.nullable(base64(Math.ceil(EVENT_LOG_BYTES / 3) * 4))),
+});
+
 export const proofRequest = z.strictObject({
   session: hex(16),
   /** What TPM2_ActivateCredential gave out; null without a TPM. */
   secret: z.nullable(hex(32)),
-  quote: z.nullable(
-    z.strictObject({
-      /** TPMS_ATTEST, base64. */
-      attest: base64(4096),
-      /** TPMT_SIGNATURE, base64. */
-      signature: base64(2048),
-      /** PCR index -> SHA-256 value, hex. */
-      pcrs: z.record(z.string().check(z.regex(/^\d{1,2}$/)), hex(32)),
-    }),
-  ),
+  quote: z.nullable(quoteSchema),
   /** Without a TPM: ECDSA-SHA256 (DER) by the CSR key over the same 32 bytes, base64. Null when there is a quote. */
   signature: z.nullable(base64(512)),
 });
@@ -180,6 +189,8 @@ export const statusReply = z.discriminatedUnion('state', [
     id: line(80),
     words,
     reason: line(256),
+    /** What this boot has started is what is wrong with it: only another boot can be let in. */
+    restart: z.optional(z.literal(true)),
   }),
 ]);
 export type StatusReply = z.infer<typeof statusReply>;
@@ -199,13 +210,35 @@ export const heartbeatReply = z.object({
   interval: z.number(),
   /** Seconds within which to renew the certificate, at a time of the node's own choice: its CA is on its way out. */
   renew: z.optional(z.number().check(z.gte(0))),
+  /** Seconds between two attestations; absent: only enrolments attest. */
+  attest: z.optional(z.number()),
   /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
   images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
 });
 
+/** Over mutual TLS, between two enrolments: a nonce, then a quote over it (TPM 2.0 Part 3, 18.4). */
+export const nonceRequest = z.strictObject({});
+export const nonceReply = z.strictObject({ nonce: hex(32) });
+export const attestRequest = z.strictObject({
+  /** TPM2B_PUBLIC of the attestation key that the machine enrolled with, base64. */
+  ak: base64(2048),
+  quote: quoteSchema,
+});
+export const attestReply = z.object({});
+
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
+
+/** What a replayed event log says of a machine's firmware. */
+export type FirmwareFacts = {
+  /** The firmware let only signed programs run, as it measured itself. */
+  secureBoot: boolean;
+  /** What is not the fleet's in its keys, or in what they let run; empty: all is. */
+  foreign: string[];
+  /** Option ROMs that ran, by place and digest. */
+  optionRoms: string[];
+};
 
 /** TPMS_CLOCK_INFO (TPM 2.0 Part 2, 10.11.1). */
 export type TpmClock = {
@@ -238,6 +271,8 @@ export type Enrolment = {
   pcrs: Readonly<Record<string, string>> | null;
   /** The TPM's own clock as quoted, null without a TPM. */
   clock: TpmClock | null;
+  /** What the replayed event log says of the firmware; null without one. */
+  firmware: FirmwareFacts | null;
   token: string | null;
   /** Address it came from. */
   address: string;
@@ -247,7 +282,8 @@ export type Enrolment = {
 export type EnrolmentDecision =
   | { state: 'pending' }
   | { state: 'approved'; name: string }
-  | { state: 'rejected'; reason: string };
+  /** `restart`: nothing that this boot does can change it. */
+  | { state: 'rejected'; reason: string; restart?: true };
 
 /** The one URI SAN of a node's certificate; the record's id follows. */
 export const NODE_URI = 'spiffe://bootwave/node/';
@@ -259,4 +295,6 @@ export const PATHS = {
   proof: '/v1/enrol/proof',
   status: '/v1/enrol/status',
   heartbeat: '/v1/heartbeat',
+  nonce: '/v1/attest/nonce',
+  attest: '/v1/attest',
 } as const;

@@ -14,15 +14,19 @@ import { clientIdentity } from './client-certificate.ts';
 import { limitConnections } from './connections.ts';
 import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
 import { sha256 } from './digest.ts';
+import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import {
+  attestRequest,
   heartbeatSchema,
   keysRequest,
   LIMITS,
+  nonceRequest,
   PATHS,
   proofRequest,
   startRequest,
   statusRequest,
 } from './protocol.ts';
+import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
@@ -40,11 +44,15 @@ export type EnrolmentOptions = {
   rootPem: string;
   /** The CAs of TPM makers that the operator believes; none by default. */
   tpmRoots?: () => Promise<readonly X509Certificate[]>;
+  /** Which Secure Boot keys are the fleet's; by default none is, and no machine with Secure Boot is as expected. */
+  secureBootKeys?: SecureBootKeys;
   directory: NodeDirectory;
   /** Nobody by default. */
   bans?: BanList;
   log: Logger;
   heartbeatSeconds: number;
+  /** Seconds between two attestations of a member; without it they attest when they enrol. */
+  attestSeconds?: number;
   /** Of a node's certificate, milliseconds; `CERTIFICATE_LIFE` by default. */
   certificateLife?: number;
   /** See `heartbeatReply.images`; without it nodes are not told where images are. */
@@ -102,12 +110,15 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     directory,
     certifier: new Certifier(trust, directory, now, options.certificateLife),
     tpmRoots: options.tpmRoots ?? (async () => []),
+    secureBootKeys: options.secureBootKeys ?? NO_KEYS,
     fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
     now,
     heartbeatSeconds: options.heartbeatSeconds,
     hold: options.hold ?? { most: LIMITS.statusHold, look: 500 },
     signal,
   });
+
+  const reattest = new Reattest({ directory, secureBootKeys: options.secureBootKeys ?? NO_KEYS, now });
 
   const secureContext = (key: KeyObject, cert: string) => ({
     key: key.export({ type: 'pkcs8', format: 'pem' }),
@@ -153,7 +164,9 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return dialogue.start(addressOf(request));
   });
   app.post(PATHS.keys, async (request) => dialogue.keys(body(keysRequest, request)));
-  app.post(PATHS.proof, async (request) => dialogue.proof(body(proofRequest, request), addressOf(request)));
+  app.post(PATHS.proof, { bodyLimit: LIMITS.evidenceBytes }, async (request) =>
+    dialogue.proof(body(proofRequest, request), addressOf(request)),
+  );
   app.post(PATHS.status, async (request) => {
     const gone = new AbortController();
     request.raw.socket.once('close', () => gone.abort());
@@ -162,15 +175,27 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   app.post(PATHS.heartbeat, async (request) => {
     const { id, serial, tainted } = clientIdentity(peerOf(request), trust, now());
     if (!(await directory.heartbeat(id, serial, body(heartbeatSchema, request)))) {
-      throw new BootwaveError({
-        code: 'CERTIFICATE_NOT_CURRENT',
-        what: 'this certificate is not the current one of a member of the fleet',
-        next: 'enrol again',
-      });
+      throw notCurrent();
     }
-    const { heartbeatSeconds: interval, imagesUrl, renewWithin: renew = RENEW_WITHIN } = options;
-    const images = imagesUrl === undefined ? {} : { images: imagesUrl };
-    return { interval, ...images, ...(tainted ? { renew } : {}) };
+    const { heartbeatSeconds: interval, imagesUrl: images, attestSeconds: attest } = options;
+    const { renewWithin: renew = RENEW_WITHIN } = options;
+    return {
+      interval,
+      ...(images === undefined ? {} : { images }),
+      ...(attest === undefined ? {} : { attest }),
+      ...(tainted ? { renew } : {}),
+    };
+  });
+  app.post(PATHS.nonce, async (request) => {
+    body(nonceRequest, request);
+    return { nonce: reattest.challenge(clientIdentity(peerOf(request), trust, now())).toString('hex') };
+  });
+  app.post(PATHS.attest, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
+    const peer = peerOf(request);
+    const identity = clientIdentity(peer, trust, now());
+    const spki = peer!.publicKey.export({ type: 'spki', format: 'der' });
+    await reattest.attest({ ...identity, spki, address: addressOf(request) }, body(attestRequest, request));
+    return {};
   });
 
   refuseBanned(app, options.bans ?? NOBODY_BANNED);
@@ -234,7 +259,7 @@ function coded(error: FastifyError): BootwaveError {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new BootwaveError({
       code: 'BODY_TOO_LARGE',
-      what: `a body may have ${LIMITS.bodyBytes} bytes at most`,
+      what: `a body may have ${LIMITS.bodyBytes} bytes at most, ${LIMITS.evidenceBytes} with an event log`,
     });
   }
   if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {

@@ -12,7 +12,7 @@ import { take } from '../../orchestrator/fleet/outcome.ts';
 import { enrolSim, simAddress, simId } from './enrolment.ts';
 import { type Faults, noFaults } from './fault.ts';
 import { type SimHttps, startSimHttps } from './https.ts';
-import { SIM_TIMES, SimNode, type SimTimes } from './node.ts';
+import { SIM_TIMES, SimNode, type SimTimes, simPcr11 } from './node.ts';
 import { type SimSshd, simSshd } from './ssh.ts';
 
 /** What carries the link of one node: our own SSH server, or somebody's sshd with a host key of its own. */
@@ -58,7 +58,13 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
   const { fleet, sites, count, signal, clientPub } = options;
   const log = createLogger('sim', 'silent');
   const directories = sites.map(
-    (site) => new FleetDirectory({ fleet, site, log, defaultImage: async () => options.version }),
+    (site) =>
+      new FleetDirectory({
+        ...{ fleet, site, log },
+        defaultImage: async () => options.version,
+        // Every version of a simulated node is published: it is no more than a word.
+        pcr11: async (version) => simPcr11(version),
+      }),
   );
   const https =
     options.https === undefined

@@ -18,7 +18,7 @@ export function listText({ nodes, machines, counts }: Overview, now: number): st
   ];
   const head = ['STATE', 'NAME', 'SITE', 'ID', 'WORDS', 'ADDRESS', 'IMAGE', 'MODE', 'SECURE BOOT', 'SEEN'];
   head.push(...said.map(([title]) => title));
-  return [table(head, rows), '', countsText(counts), ...hints(nodes, machines)].join('\n');
+  return [table(head, rows), '', countsText(counts), ...hints(nodes, machines, now)].join('\n');
 }
 
 const SAID: readonly (readonly [title: string, of: (node: NodeView) => string])[] = [
@@ -52,13 +52,19 @@ function countsText(counts: Counts): string {
   return `registered ${counts.registered}   reachable ${counts.reachable}   healthy ${counts.healthy}   usable ${counts.usable}`;
 }
 
-function hints(nodes: readonly NodeView[], machines: readonly MachineView[]): string[] {
+function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now: number): string[] {
   const lines: string[] = [];
   for (const { stuck, mac, step, detail } of machines) {
     if (stuck !== null) lines.push(`${mac}: ${stuck.check}`);
     else if (step === 'refused') lines.push(`${mac}: ${detail}`);
   }
   for (const { stuck, name } of nodes) if (stuck !== null) lines.push(`${name}: ${stuck.check}`);
+  for (const { name, observed, marks } of nodes) {
+    if (observed.attested.state === 'mismatch') lines.push(`${name}: ${observed.attested.reason}`);
+    else if (marks.includes('attestation-stale')) {
+      lines.push(`${name}: last attested ${ago(observed.lastAttestedAt, now)}; does its TPM answer?`);
+    }
+  }
   const pending = nodes.filter((node) => node.state === 'pending');
   const [one] = pending;
   if (one !== undefined) {
@@ -109,6 +115,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
       'attested',
       `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
     ],
+    ['option ROMs', (observed.firmware?.optionRoms ?? []).join(', ')],
     ['EK', identity.ekCertificate === null ? '' : ekText(identity.ekCertificate)],
     ['address', observed.address],
     ['secure boot', secureBootText(node)],

@@ -48,13 +48,14 @@ export function register(program: Command): void {
       const found = await withFleet(pathsOf(command), async (fleet) => {
         const record = await fleet.nodes.resolve(word);
         const macs = record.inventory.nics.map((nic) => nic.mac);
-        const [lastSeen, machines, boots] = await Promise.all([
+        const [lastSeen, attestedAt, machines, boots] = await Promise.all([
           fleet.nodes.lastSeenOf(record.id),
+          fleet.nodes.lastAttestedOf(record.id),
           fleet.machines.all(),
           Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
         ]);
         const events = boots.flat().sort((a, b) => a.at - b.at);
-        return { node: viewOf(record, lastSeen, machines, now), boots: events };
+        return { node: viewOf(record, lastSeen, machines, now, attestedAt), boots: events };
       });
       print(options.json, { ...found.node, boots: found.boots }, () =>
         showText(found.node, found.boots, now),

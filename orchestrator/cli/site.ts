@@ -37,7 +37,7 @@ export function register(program: Command): void {
       const sites = await withFleet(pathsOf(command), (fleet) => fleet.sites.list());
       print(options.json, sites, () =>
         table(
-          ['SITE', 'UNKNOWN MACHINES', 'WITHOUT TPM', 'BIOS', 'SECURE BOOT', 'EK CERTIFICATE'],
+          ['SITE', 'UNKNOWN MACHINES', 'WITHOUT TPM', 'BIOS', 'SECURE BOOT', 'EK CERTIFICATE', 'ATTESTATION'],
           sites.map(({ name, policy }) => [
             name,
             policy.acceptUnknown ? 'may ask' : 'not answered',
@@ -45,6 +45,7 @@ export function register(program: Command): void {
             policy.bios,
             policy.secureBoot,
             policy.ekCertificate,
+            policy.attestation,
           ]),
         ),
       );
@@ -83,6 +84,12 @@ function policyOptions(command: Command): Command {
         'required',
       ]),
     )
+    .addOption(
+      new Option(
+        '--attestation <what>',
+        'machines with a TPM that do not show the measurements of a published image',
+      ).choices(['enforce', 'report']),
+    )
     .option(
       '--floor <version>',
       'oldest image that a rollout may bring; empty: as for the whole fleet',
@@ -108,6 +115,7 @@ function policyIn({
   bios,
   secureBoot,
   ekCertificate,
+  attestation,
   floor,
 }: PolicyOptions): Partial<Policy> {
   return {
@@ -116,6 +124,7 @@ function policyIn({
     ...(bios === undefined ? {} : { bios }),
     ...(secureBoot === undefined ? {} : { secureBoot }),
     ...(ekCertificate === undefined ? {} : { ekCertificate }),
+    ...(attestation === undefined ? {} : { attestation }),
     ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
   };
 }
@@ -133,6 +142,7 @@ function show({ name, policy }: Site): string {
     `  BIOS machines: ${policy.bios === 'allow' ? 'allowed' : 'refused'}`,
     `  Secure Boot: ${policy.secureBoot === 'require' ? 'required' : 'preferred'}`,
     `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
+    `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

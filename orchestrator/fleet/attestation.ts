@@ -1,19 +1,32 @@
 import { z } from 'zod';
 import type { Enrolment } from '../../bootserver/enroll/protocol.ts';
+import { loaderPcr12 } from '../../image/build/pcr.ts';
 
 /**
- * What the fleet makes of the PCR values that a TPM quoted. Policy is to report it: no machine is refused for it.
- * `unknown`: there is nothing to hold them against.
+ * What the fleet makes of the PCR values that a TPM quoted.
+ * `mismatch`: it runs something else than a published image; where the site enforces attestation it is kept out.
+ * `differs`: the image is a published one, on firmware that is not as expected; a person should look.
+ * `unknown`: the machine cannot measure what it boots.
  */
-export const attestedSchema = z.object({ state: z.enum(['ok', 'mismatch', 'unknown']), reason: z.string() });
+export const attestedSchema = z.object({
+  state: z.enum(['ok', 'differs', 'mismatch', 'unknown']),
+  reason: z.string(),
+});
 export type Attested = z.infer<typeof attestedSchema>;
+
+/** What is judged: a machine, the image that it says it runs, and what its TPM and its firmware say of that. */
+export type Measured = Pick<Enrolment, 'inventory' | 'running' | 'pcrs' | 'firmware'>;
 
 /** What the quoted values are held against. */
 export type References = {
   /** PCR 11 that the published image of the reported version measures, hex; null: no such image is published. */
   pcr11: string | null;
+  /** The command line inside of that image; null: not known. */
+  commandLine: string | null;
   /** PCR 7 that the first member of this model showed, hex; null: this is the first. */
   pcr7: string | null;
+  /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
+  uefi: boolean;
 };
 
 /** Machines of one model that run the same firmware keys show the same PCR 7 (TCG PC Client Firmware Profile, 3.3.4.8). */
@@ -26,31 +39,73 @@ export function pcr7Of(e: Pick<Enrolment, 'inventory' | 'pcrs'>): string | null 
   return e.inventory.secureBoot === 'on' ? (e.pcrs?.['7'] ?? null) : null;
 }
 
-export function attest(e: Enrolment, references: References): Attested {
+/** A PCR that nothing was ever measured into (TPM 2.0 Part 1, 17.2: PCR 0-15 start as zeros). */
+const UNTOUCHED = '00'.repeat(32);
+
+/**
+ * systemd-stub measures kernel command lines, credentials and configuration extensions from outside of the image into
+ * PCR 12, system extensions into PCR 13 (systemd-stub(7)). No Bootwave image is given any; only systemd-boot, which
+ * starts images from disks, hands an image its own command line and measures that.
+ */
+function fromOutside({ pcrs }: Measured, commandLine: string | null): string | null {
+  const known = [UNTOUCHED, ...(commandLine === null ? [] : [loaderPcr12(commandLine)])];
+  if (!known.includes(pcrs?.['12'] ?? '')) {
+    return `PCR 12 is ${short(pcrs?.['12'])}: a command line, credentials or configuration from outside were added to it`;
+  }
+  if (pcrs?.['13'] === UNTOUCHED) return null;
+  return `PCR 13 is ${short(pcrs?.['13'])}: a system extension was added to it`;
+}
+
+export function attest(e: Measured, references: References): Attested {
   if (e.pcrs === null) return { state: 'unknown', reason: 'no TPM' };
   // systemd-stub measures the UKI it is part of; a kernel that the loader started by itself leaves PCR 11 empty.
-  if (e.inventory.firmware.kind === 'bios') return { state: 'unknown', reason: 'BIOS measures no image' };
+  if (e.inventory.firmware.kind === 'bios') {
+    return references.uefi
+      ? { state: 'mismatch', reason: 'it booted by UEFI before and says now that it has a BIOS' }
+      : { state: 'unknown', reason: 'BIOS measures no image' };
+  }
   const { version } = e.running;
-  if (references.pcr11 === null) return { state: 'unknown', reason: `image ${version} is not published` };
+  if (references.pcr11 === null) return { state: 'mismatch', reason: `image ${version} is not published` };
   if (e.pcrs['11'] !== references.pcr11) {
     return {
       state: 'mismatch',
       reason: `PCR 11 is ${short(e.pcrs['11'])}, which image ${version} never has`,
     };
   }
-  const pcr7 = pcr7Of(e);
-  const model = modelOf(e);
-  if (pcr7 === null) return { state: 'ok', reason: `image ${version} as published; Secure Boot is not on` };
-  if (references.pcr7 === null) {
-    return { state: 'ok', reason: `image ${version} as published; PCR 7 is the first of ${model}` };
-  }
-  if (pcr7 !== references.pcr7) {
+  const added = fromOutside(e, references.commandLine);
+  if (added !== null) return { state: 'mismatch', reason: added };
+  return firmwareOf(e, references);
+}
+
+/** The image is a published one: whose Secure Boot keys let it run? */
+function firmwareOf(e: Measured, { pcr7: first }: References): Attested {
+  const published = `image ${e.running.version} as published`;
+  const isSaidOn = e.inventory.secureBoot === 'on';
+  if (e.firmware !== null) {
+    const { secureBoot, foreign } = e.firmware;
+    if (isSaidOn && !secureBoot) {
+      return {
+        state: 'mismatch',
+        reason: 'it says that Secure Boot is on, its event log says that it is not',
+      };
+    }
+    if (secureBoot && foreign.length > 0) {
+      return { state: 'mismatch', reason: `Secure Boot is on, but ${foreign.join(', ')}`.slice(0, 256) };
+    }
     return {
-      state: 'mismatch',
-      reason: `PCR 7 is ${short(pcr7)}, the first ${model} had ${short(references.pcr7)}: other Secure Boot keys?`,
+      state: 'ok',
+      reason: `${published}${secureBoot ? ", Secure Boot with the fleet's keys" : '; Secure Boot is not on'}`,
     };
   }
-  return { state: 'ok', reason: `image ${version} as published, PCR 7 as the first ${model}` };
+  const pcr7 = pcr7Of(e);
+  if (pcr7 === null) return { state: 'ok', reason: `${published}; Secure Boot is not on` };
+  const model = modelOf(e);
+  if (first === null) return { state: 'ok', reason: `${published}; PCR 7 is the first of ${model}` };
+  if (first === pcr7) return { state: 'ok', reason: `${published}, PCR 7 as the first ${model}` };
+  return {
+    state: 'differs',
+    reason: `PCR 7 is ${short(pcr7)}, the first ${model} had ${short(first)}: other Secure Boot keys?`,
+  };
 }
 
 const short = (value: string | undefined): string => (value === undefined ? 'not shown' : value.slice(0, 16));

@@ -5,21 +5,23 @@ import type {
   BootIntent,
   IssuedCertificate,
   NodeDirectory,
+  Reattestation,
+  ReattestDecision,
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
-import { type Attested, attest, modelOf, pcr7Of } from './attestation.ts';
+import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
-import { enrol } from './events/enrol.ts';
+import { enrol, mismeasured } from './events/enrol.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
 import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
 import { automaticName } from './names.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Extras } from './store.ts';
@@ -46,8 +48,13 @@ export type DirectoryOptions = {
   site: string;
   /** Version of the newest published image, null when there is none. */
   defaultImage: () => Promise<string | null>;
-  /** PCR 11 that an image measures, hex; null when no such version is published. By default none is known. */
+  /**
+   * PCR 11 that an image measures, hex; null when no such version is published. By default none is: a site that enforces
+   * attestation then lets no machine with a TPM in.
+   */
   pcr11?: (version: string) => Promise<string | null>;
+  /** The kernel command line inside of a published image; by default none is known, as where no node has a disk. */
+  commandLine?: (version: string) => Promise<string | null>;
   /** Who gets no answer but no; nobody by default. */
   bans?: BanList;
   log: Logger;
@@ -63,7 +70,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #fleet: Fleet;
   readonly #site: string;
   readonly #defaultImage: () => Promise<string | null>;
-  readonly #pcr11: (version: string) => Promise<string | null>;
+  readonly #attestations: Attestations;
   readonly #bans: BanList;
   readonly #log: Logger;
   readonly #onRestart: (id: string) => void;
@@ -76,7 +83,10 @@ export class FleetDirectory implements NodeDirectory {
     this.#fleet = options.fleet;
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
-    this.#pcr11 = options.pcr11 ?? (async () => null);
+    this.#attestations = new Attestations(options.fleet, options.site, {
+      pcr11: options.pcr11 ?? (async () => null),
+      commandLine: options.commandLine ?? (async () => null),
+    });
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#log = options.log;
     this.#onRestart = options.onRestart ?? (() => {});
@@ -110,16 +120,24 @@ export class FleetDirectory implements NodeDirectory {
 
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     return this.#ask(async () => {
+      const { id, akName, clock, address } = enrolment;
+      const copied = await this.#attestations.copied(await this.#fleet.nodes.get(id), { akName, clock });
+      if (copied !== null) {
+        await this.refused({ code: copied.code, what: copied.what, from: address, id });
+        return { state: 'rejected', reason: copied.what.slice(0, 256) };
+      }
       for (let attempt = 0; ; attempt += 1) {
         const name = automaticName(enrolment.id, attempt);
         if (name === null) break;
         let expectation: Expectation | null = null;
         let restarted = false;
+        let wrong: Refusal | null = null;
         const done = await this.#fleet.nodes.update(enrolment.id, async (record) => {
           const banned = barred(this.#bans, { id: enrolment.id, key: enrolment.spkiDigest });
           if (banned !== null) return { outcome: banned };
           const look = await this.#look(record, enrolment, name);
           expectation = look.context.expectation;
+          wrong = mismeasured(enrolment, look.context);
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
           restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
@@ -127,9 +145,14 @@ export class FleetDirectory implements NodeDirectory {
         });
         if (done.kind === 'taken') continue;
         if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
-        if (done.kind === 'refused') {
-          await this.refused({ code: done.code, what: done.what, from: enrolment.address, id: enrolment.id });
-          return { state: 'rejected', reason: done.what.slice(0, 256) };
+        if (done.kind !== 'refused' && wrong === null && akName !== null)
+          await this.#attestations.hold(enrolment.id, enrolment.at);
+        // What was measured is refused whether or not there is a record that says so.
+        const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
+        if (refusal !== null) {
+          const { code, what } = refusal;
+          await this.refused({ code, what, from: enrolment.address, id: enrolment.id });
+          return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
         }
         if (done.kind === 'changed' && enrolment.token !== null && expectation === null) {
           if (!isMember(done.record.state)) {
@@ -141,7 +164,7 @@ export class FleetDirectory implements NodeDirectory {
           const { id, name, state, words, reason } = done.record;
           this.#log.info({ id, node: name, state, words: words.join(' '), reason }, 'enrolment');
         }
-        return decisionFor(done.record, enrolment.spkiDigest);
+        return decisionFor('record' in done ? done.record : null, enrolment.spkiDigest);
       }
       throw new BootwaveError({
         code: 'NAME_TAKEN',
@@ -163,7 +186,7 @@ export class FleetDirectory implements NodeDirectory {
         const banned = barred(this.#bans, { id, key: certificate.spkiDigest });
         return { outcome: banned ?? certified(record, certificate, this.#now()) };
       });
-      if (done.kind === 'changed') return this.#learn(done.record);
+      if (done.kind === 'changed') return this.#attestations.learn(done.record);
       if (done.kind !== 'refused') return;
       throw new BootwaveError({
         code: done.code,
@@ -194,6 +217,10 @@ export class FleetDirectory implements NodeDirectory {
       }
       return false;
     });
+  }
+
+  reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
+    return this.#ask(() => this.#attestations.again(id, serial, shown));
   }
 
   async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {
@@ -228,13 +255,6 @@ export class FleetDirectory implements NodeDirectory {
     });
   }
 
-  /** Only a member that boots what was published teaches what its model shows. */
-  async #learn({ inventory, observed }: NodeRecord): Promise<void> {
-    const shown = { inventory, pcrs: observed.pcrs };
-    const pcr7 = pcr7Of(shown);
-    if (pcr7 !== null && observed.attested.state === 'ok') await this.#fleet.pcr7.keep(modelOf(shown), pcr7);
-  }
-
   async #look(record: NodeRecord | null, enrolment: Enrolment, name: string) {
     const { nodes, sites, expectations } = this.#fleet;
     const macs = enrolment.inventory.nics.map((nic) => nic.mac);
@@ -250,7 +270,7 @@ export class FleetDirectory implements NodeDirectory {
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.ownersOf(macs),
       record === null ? nodes.count('pending') : 0,
-      this.#attest(enrolment),
+      this.#attestations.judge(record, enrolment),
     ]);
     const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
     // Their network cards are free for whoever shows them.
@@ -263,14 +283,6 @@ export class FleetDirectory implements NodeDirectory {
     });
     const room = pending < this.#limits.pending;
     return { context: { site, expectation, name, conflicts, attested, room }, gone };
-  }
-
-  async #attest(enrolment: Enrolment): Promise<Attested> {
-    const [pcr11, pcr7] = await Promise.all([
-      this.#pcr11(enrolment.running.version),
-      this.#fleet.pcr7.get(modelOf(enrolment)),
-    ]);
-    return attest(enrolment, { pcr11, pcr7 });
   }
 
   /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */

@@ -12,6 +12,7 @@ import { FirstPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
+import { TpmClocks } from './tpm-clock.ts';
 import { unknownNode } from './unknown.ts';
 
 export type By = {
@@ -29,6 +30,7 @@ export class Fleet {
   readonly machines: MachineStore;
   readonly audit: AuditLog;
   readonly pcr7: FirstPcr7;
+  readonly clocks: TpmClocks;
   readonly bans: BanLog;
 
   constructor(redis: Redis) {
@@ -39,6 +41,7 @@ export class Fleet {
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
     this.pcr7 = new FirstPcr7(redis);
+    this.clocks = new TpmClocks(redis);
     this.bans = new BanLog(redis);
   }
 

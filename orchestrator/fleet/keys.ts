@@ -35,6 +35,10 @@ export const KEYS = {
 
   /** Hash: model -> PCR 7 of its first member. */
   pcr7: at('pcr7'),
+  /** Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last. */
+  clocks: at('clocks'),
+  /** Sorted set: node id by milliseconds of its last attestation that held. */
+  attested: at('attested'),
 
   /** What one person asked and another has to grant. */
   request: (id: string) => at('request', id),

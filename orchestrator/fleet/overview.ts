@@ -52,6 +52,7 @@ export function viewOf(
   lastSeen: number | null,
   machines: ReadonlyMap<string, Machine>,
   now: number,
+  attestedAt = 0,
 ): NodeView {
   const boots = record.inventory.nics
     .map((nic) => machines.get(nic.mac))
@@ -60,6 +61,8 @@ export function viewOf(
   const [latest] = boots;
   return {
     ...record,
+    // A quote that says nothing new is counted, not written.
+    observed: { ...record.observed, lastAttestedAt: Math.max(record.observed.lastAttestedAt, attestedAt) },
     lastSeen,
     stuck: latest === undefined ? null : stuck(latest, record.observed.lastAttestedAt, now),
   };
@@ -75,9 +78,10 @@ export async function overview(
   now: number,
   defaultImage: string | null = null,
 ): Promise<Overview> {
-  const [ids, seen, machines, owned] = await Promise.all([
+  const [ids, seen, attested, machines, owned] = await Promise.all([
     fleet.nodes.ids(where),
     fleet.nodes.lastSeen(),
+    fleet.nodes.lastAttested(),
     fleet.machines.all(),
     fleet.nodes.ownedMacs(),
   ]);
@@ -90,7 +94,7 @@ export async function overview(
   );
   return {
     nodes: records
-      .map((record) => viewOf(record, seen.get(record.id) ?? null, machines, now))
+      .map((record) => viewOf(record, seen.get(record.id) ?? null, machines, now, attested.get(record.id)))
       .sort((a, b) => a.site.localeCompare(b.site) || a.name.localeCompare(b.name, 'en', { numeric: true })),
     machines: strangers
       .map((machine) => ({ ...machine, stuck: stuck(machine, null, now) }))

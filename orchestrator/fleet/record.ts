@@ -4,7 +4,14 @@ import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 
 /** What a person should know about a node at a glance; none of them is a state. */
-export const MARKS = ['no-tpm', 'no-secure-boot', 'bios', 'mac-conflict', 'ek-unverified'] as const;
+export const MARKS = [
+  'no-tpm',
+  'no-secure-boot',
+  'bios',
+  'mac-conflict',
+  'ek-unverified',
+  'attestation-stale',
+] as const;
 export type Mark = (typeof MARKS)[number];
 
 export const MODES = ['netboot', 'installed'] as const;
@@ -49,6 +56,15 @@ export const nodeRecordSchema = z.object({
     pcrs: z.record(z.string(), z.string()).nullable(),
     /** What the fleet makes of them. */
     attested: attestedSchema.default({ state: 'unknown', reason: 'not judged yet' }),
+    /** What its replayed event log says of its firmware; null without one. */
+    firmware: z
+      .object({
+        secureBoot: z.boolean(),
+        foreign: z.array(z.string()),
+        optionRoms: z.array(z.string()),
+      })
+      .nullable()
+      .default(null),
     /** The TPM's own clock at that quote; resets count how often the machine lost power or was reset. */
     clock: z
       .object({ milliseconds: z.number(), resets: z.number(), restarts: z.number(), safe: z.boolean() })

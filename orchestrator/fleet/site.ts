@@ -15,6 +15,12 @@ export const policySchema = z.object({
   secureBoot: z.enum(['prefer', 'require']).default('prefer'),
   /** `required`: a machine whose TPM shows no EK certificate of a configured maker is not enrolled. */
   ekCertificate: z.enum(['optional', 'required']).default('optional'),
+  /**
+   * What becomes of a machine with a TPM whose measurements are not those of a published image: `enforce`, it is not let
+   * in, and a member gets no certificate; `report`, it is only shown. Machines that cannot measure (no TPM, BIOS) fall
+   * under `noTpm` and `bios`.
+   */
+  attestation: z.enum(['enforce', 'report']).default('enforce'),
   /** No rollout takes a node of the site to an older image than this; null: the fleet's release floor alone holds. */
   floor: z.string().nullable().default(null),
 });

@@ -173,11 +173,24 @@ export class NodeStore {
   }
 
   /** Milliseconds since the epoch of each node's last heartbeat. */
-  async lastSeen(): Promise<Map<string, number>> {
-    const flat = await this.#redis.zrange(KEYS.seen, '0', '-1', 'WITHSCORES');
-    const seen = new Map<string, number>();
-    for (let i = 0; i < flat.length; i += 2) seen.set(flat[i] ?? '', Number(flat[i + 1]));
-    return seen;
+  lastSeen(): Promise<Map<string, number>> {
+    return this.#times(KEYS.seen);
+  }
+
+  /** Milliseconds since the epoch of each node's last attestation that held. */
+  lastAttested(): Promise<Map<string, number>> {
+    return this.#times(KEYS.attested);
+  }
+
+  async #times(key: string): Promise<Map<string, number>> {
+    const flat = await this.#redis.zrange(key, '0', '-1', 'WITHSCORES');
+    const times = new Map<string, number>();
+    for (let i = 0; i < flat.length; i += 2) times.set(flat[i] ?? '', Number(flat[i + 1]));
+    return times;
+  }
+
+  async lastAttestedOf(id: string): Promise<number> {
+    return Number((await this.#redis.zscore(KEYS.attested, id)) ?? 0);
   }
 
   async lastSeenOf(id: string): Promise<number | null> {

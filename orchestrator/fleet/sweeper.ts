@@ -1,13 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { lost } from './events/live.ts';
+import { lost, unattested } from './events/live.ts';
 import type { Fleet } from './fleet.ts';
 import { KEYS } from './keys.ts';
+import type { NodeRecord } from './record.ts';
 import { WATCHED } from './transitions.ts';
 
 /** Heartbeats that may be missed before a node counts as unreachable. */
 export const MISSED_BEATS = 3;
+
+/** Attestations that may be missed before somebody is told: two of them may fall to restarts. */
+export const MISSED_ATTESTATIONS = 3;
 
 /** Nodes marked at the same time. */
 const AT_ONCE = 50;
@@ -18,6 +22,8 @@ export type SweeperOptions = {
   signal: AbortSignal;
   /** Seconds between the heartbeats of a node. */
   heartbeatSeconds: number;
+  /** Minutes between the attestations of a node; nobody is late by default. */
+  attestMinutes?: number;
   /** Milliseconds since the epoch. */
   now?: () => number;
 };
@@ -49,11 +55,30 @@ export async function sweep(fleet: Fleet, now: number, heartbeatSeconds: number)
 }
 
 /**
+ * Marks members that last attested at or before `now - minutes`, once.
+ * @returns their ids
+ */
+export async function sweepAttestations(fleet: Fleet, now: number, minutes: number): Promise<string[]> {
+  const limit = now - minutes * 60_000;
+  const late = await fleet.redis.zrange(KEYS.attested, '-inf', String(limit), 'BYSCORE');
+  const marked: string[] = [];
+  const isNews = (record: NodeRecord) => unattested(record, { minutes, at: now }).kind !== 'same';
+  for (const { id } of (await fleet.nodes.getMany(late)).filter(isNews)) {
+    const done = await fleet.nodes.update(id, (record) => ({
+      outcome: record === null ? { kind: 'same' } : unattested(record, { minutes, at: now }),
+      extras: { ops: [{ op: 'older', key: KEYS.attested, member: id, than: limit }] },
+    }));
+    if (done.kind === 'changed') marked.push(id);
+  }
+  return marked;
+}
+
+/**
  * Sweeps until the signal aborts, once per interval. While nobody could send us heartbeats (we were down, Redis was
  * away) silence says nothing about the nodes: they get three intervals from then on.
  */
 export function startSweeper(options: SweeperOptions): Promise<void> {
-  const { fleet, log, signal, heartbeatSeconds, now = Date.now } = options;
+  const { fleet, log, signal, heartbeatSeconds, attestMinutes, now = Date.now } = options;
   const grace = MISSED_BEATS * heartbeatSeconds * 1000;
   let listeningSince = now();
   let lastSweep = listeningSince;
@@ -68,6 +93,9 @@ export function startSweeper(options: SweeperOptions): Promise<void> {
       if (at - listeningSince < grace) continue;
       try {
         for (const id of await sweep(fleet, at, heartbeatSeconds)) log.warn({ id }, 'node is unreachable');
+        if (attestMinutes === undefined) continue;
+        const late = await sweepAttestations(fleet, at, MISSED_ATTESTATIONS * attestMinutes);
+        for (const id of late) log.warn({ id }, 'node has not attested for too long');
       } catch (error) {
         listeningSince = at;
         log.error({ reason: messageOf(error) }, 'sweep failed');

@@ -18,7 +18,6 @@ export type Report = {
   healthy: boolean;
   /** Why it is not. */
   reason: string;
-  pcr11: string | null;
   /** Services that it runs, and whether each is healthy. */
   services: Readonly<Record<string, boolean>>;
   /** Versions that it tried, fell back from and refuses. */
@@ -35,8 +34,8 @@ export type NodeEvent =
   | { type: 'report'; node: string; report: Report }
   | { type: 'staged'; node: string; epoch: number }
   | { type: 'refused'; node: string; epoch: number; code: OrderRefusal; why: string; has: number }
-  /** The verdict on a quote of that boot (the trust issue fills this in). */
-  | { type: 'attested'; node: string; bootId: string; ok: boolean; why: string }
+  /** The boot server's verdict on the quote of that boot, which says that it runs `image`. */
+  | { type: 'attested'; node: string; bootId: string; image: string; ok: boolean; why: string }
   | { type: 'reachable'; node: string }
   | { type: 'unreachable'; node: string }
   /** Retired or quarantined: no longer this rollout's. */

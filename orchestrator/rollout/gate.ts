@@ -27,9 +27,11 @@ const asked = {
 export const gateSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('booted') }),
   z.strictObject({ kind: z.literal('agent') }),
-  /** PCR 11 as the node reports it is one of the values published with the image. */
+  /**
+   * The boot server verified a quote of this boot, and its PCR 11 is one of the values published with the image. The
+   * two words mean the same: what a node says of its own measurements counts for nothing.
+   */
   z.strictObject({ kind: z.literal('pcr11') }),
-  /** A verified quote of this boot. */
   z.strictObject({ kind: z.literal('attested') }),
   /** These services, or all that the node runs, report themselves healthy. */
   z.strictObject({

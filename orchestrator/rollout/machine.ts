@@ -19,6 +19,23 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   else retry(d, node, event.why);
 }
 
+/** The boot server's verdict on the quote of one boot. */
+function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
+  const known = d.peek(event.node);
+  // A machine that was refused has no certificate and cannot report: the verdict is all that is ever heard of that boot.
+  const isRefused =
+    known?.state === 'activating' &&
+    d.setup.target.of === 'image' &&
+    !event.ok &&
+    event.image === wantedOf(known) &&
+    event.bootId !== known.bootBefore;
+  const isBooted = known?.state === 'booted' && known.bootId === event.bootId;
+  if (!isRefused && !isBooted) return;
+  const node = d.edit(event.node);
+  if (event.ok) attested(d, node, event.why);
+  else fail(d, node, `attestation failed: ${event.why}`);
+}
+
 export function onNodeEvent(d: Draft, event: NodeEvent) {
   switch (event.type) {
     case 'report':
@@ -32,14 +49,8 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
     }
     case 'refused':
       return onRefused(d, event);
-    case 'attested': {
-      const known = d.peek(event.node);
-      if (known?.state !== 'booted' || known.bootId !== event.bootId) return;
-      const node = d.edit(event.node);
-      if (event.ok) attested(d, node, event.why);
-      else fail(d, node, `attestation failed: ${event.why}`);
-      return;
-    }
+    case 'attested':
+      return onAttested(d, event);
     case 'reachable':
     case 'unreachable': {
       const reachable = event.type === 'reachable';

@@ -17,6 +17,7 @@ import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
 import { rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { readSecureBootKeys } from '../../keys/secure-boot-keys.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
@@ -82,7 +83,12 @@ export async function up(
     let orchestrator: Orchestrating | undefined;
     const onRestart = (id: string) => orchestrator?.restarted(id);
     const { site } = options;
-    const directory = new FleetDirectory({ fleet, site, defaultImage: forNew, pcr11, bans, log, onRestart });
+    const commandLine = async (version: string) =>
+      (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
+    const directory = new FleetDirectory({
+      ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
+      defaultImage: forNew,
+    });
     const sockets = await openSockets(
       {
         interface: options.interface,
@@ -94,6 +100,7 @@ export async function up(
     );
     const { address } = sockets;
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
+    const secureBootKeys = await readSecureBootKeys(paths.keys);
     const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
     let identity = await makeIdentity();
     const base = { serverIp: address, httpPort: options.httpPort };
@@ -104,6 +111,7 @@ export async function up(
       serverChainPem: identity.chainPem,
       nodesAuthority: authorities.nodes,
       rootPem: root,
+      secureBootKeys,
       tpmRoots: () => tpmRoots.current(),
       directory,
       bans,

@@ -14,7 +14,7 @@ import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { addImage, makeInstallation } from '../orchestrator/doctor/installation.ts';
-import { enrolment, inventory, silent } from '../orchestrator/fleet/support.ts';
+import { enrolment, inventory, pcr11, silent } from '../orchestrator/fleet/support.ts';
 import { commandsOf, pageAt, REPOSITORY, words } from './pages.ts';
 
 type Follower = { t: ExecutionContext; namespace: string; paths: DataPaths; bin: string };
@@ -142,6 +142,7 @@ test('docs/nodes.md and docs/troubleshooting.md, with the machines that they nam
         fleet,
         site: 'default',
         defaultImage: async () => '1.0.0',
+        pcr11,
         log: silent,
       });
       return directory.enrol(

@@ -21,10 +21,18 @@ export type EnrolContext = {
   room: boolean;
 };
 
+/** What a quote shows, at an enrolment or later. */
+export type Shown = Pick<
+  Enrolment,
+  'inventory' | 'running' | 'pcrs' | 'clock' | 'firmware' | 'address' | 'at'
+>;
+
 /** A machine proved possession of its keys. Where it stands now follows from its record, the site and expectations. */
 export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   const barred = barredBySite(record, e, c);
   if (barred !== null) return barred;
+  const wrong = mismeasured(e, c);
+  if (wrong !== null) return record !== null && isSame(record, e) ? fallen(record, e, c) : wrong;
   if (record === null) return first(e, c);
   if (record.state === 'retired') return c.expectation === null ? gone(record) : again(record, e, c);
   if (record.state === 'quarantined' || record.state === 'recovering') return fenced(record);
@@ -39,7 +47,8 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
   if (e.inventory.firmware.kind === 'bios' && policy.bios === 'refuse') {
     return refuse('ENROL_BIOS', `site ${name} refuses machines that boot by BIOS`);
   }
-  if (e.inventory.secureBoot !== 'on' && policy.secureBoot === 'require') {
+  const isSecure = e.inventory.secureBoot === 'on' && e.firmware?.secureBoot !== false;
+  if (!isSecure && policy.secureBoot === 'require') {
     return refuse('ENROL_NO_SECURE_BOOT', `site ${name} refuses machines whose Secure Boot is not on`);
   }
   if (policy.ekCertificate === 'required' && e.ekCertificate?.verified === false) {
@@ -64,6 +73,57 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
     );
   }
   return null;
+}
+
+/** @returns why what this machine has booted keeps it out, null when nothing does */
+export function mismeasured(
+  e: Pick<Enrolment, 'pcrs'>,
+  { site, attested }: Pick<EnrolContext, 'site' | 'attested'>,
+): Refusal | null {
+  if (site.policy.attestation === 'report' || e.pcrs === null || attested.state !== 'mismatch') return null;
+  return refuse(
+    'ENROL_MEASUREMENT',
+    `what this machine has booted is not a published image: ${attested.reason}`,
+    `if that is meant to be, publish the image, or: bootwave site set ${site.name} --attestation report`,
+  );
+}
+
+const isSame = (record: NodeRecord, e: Enrolment): boolean =>
+  isMember(record.state) && record.identity.akName === e.akName;
+
+/**
+ * A member that booted something else: it stays the member that it is, ill and without a certificate. Its keys on record
+ * stay those of its last good boot, so that nothing is ever issued for the new ones.
+ */
+export function fallen(record: NodeRecord, e: Shown, c: Pick<EnrolContext, 'attested'>): Outcome {
+  const { observed, identity } = record;
+  const { version: image, kernel, bootId } = e.running;
+  const { reason } = c.attested;
+  if (
+    observed.bootId === bootId &&
+    observed.attested.reason === reason &&
+    identity.certificateSerial === null
+  )
+    return { kind: 'same' };
+  return take(record, {
+    to: record.state === 'installing' || record.state === 'updating' ? record.state : 'degraded',
+    at: e.at,
+    actor: 'bootserver',
+    action: 'attest',
+    reason: `refused: ${reason}`,
+    set: {
+      observed: {
+        ...observed,
+        ...{ image, kernel, bootId, attested: c.attested, address: e.address },
+        pcrs: e.pcrs === null ? null : { ...e.pcrs },
+        clock: e.clock === null ? null : { ...e.clock },
+        firmware: e.firmware,
+        healthy: false,
+        reason: `refused: ${reason}`.slice(0, 256),
+      },
+      identity: { ...identity, certificateSerial: null, previousSerial: null, notAfter: null },
+    },
+  });
 }
 
 /** Never seen before: pending, and at once approved when it was expected. */
@@ -176,6 +236,7 @@ function facts(e: Enrolment, c: EnrolContext) {
       pcrs: e.pcrs === null ? null : { ...e.pcrs },
       attested: c.attested,
       clock: e.clock === null ? null : { ...e.clock },
+      firmware: e.firmware,
       secureBoot: e.inventory.secureBoot,
       address: e.address,
       healthy: null,

@@ -1,5 +1,6 @@
 import type { IssuedCertificate } from '../../../bootserver/directory.ts';
 import type { Heartbeat } from '../../../bootserver/enroll/protocol.ts';
+import type { Attested } from '../attestation.ts';
 import { type Outcome, refuse, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember, type State, WATCHED } from '../transitions.ts';
@@ -35,6 +36,41 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
         issuer: certificate.issuer ?? null,
       },
     },
+  });
+}
+
+/** A quote held again. That it did is no news; what it is worth now may be. */
+export function proven(record: NodeRecord, attested: Attested, at: number): Outcome {
+  const { observed, marks } = record;
+  const isStale = marks.includes('attestation-stale');
+  const before = observed.attested;
+  if (before.state === attested.state && before.reason === attested.reason && !isStale)
+    return { kind: 'same' };
+  return take(record, {
+    to: record.state,
+    at,
+    actor: 'bootserver',
+    action: 'attest',
+    reason: isStale ? `attested again: ${attested.reason}` : attested.reason,
+    set: {
+      observed: { ...observed, attested, lastAttestedAt: at },
+      marks: marks.filter((mark) => mark !== 'attestation-stale'),
+    },
+  });
+}
+
+/** It was due to attest long ago: a person is told once. */
+export function unattested(record: NodeRecord, late: { minutes: number; at: number }): Outcome {
+  const { marks, identity } = record;
+  if (!isMember(record.state) || identity.ekDigest === null || marks.includes('attestation-stale'))
+    return { kind: 'same' };
+  return take(record, {
+    to: record.state,
+    at: late.at,
+    actor: 'sweeper',
+    action: 'attest',
+    reason: `not attested for ${late.minutes} min`,
+    set: { marks: [...marks, 'attestation-stale'] },
   });
 }
 

@@ -19,7 +19,6 @@ export function reportOf(status: Status, seq: number, versionOf: (config: string
     epoch: status.order?.epoch ?? 0,
     healthy: health.healthy,
     reason,
-    pcr11: running.pcr11,
     services: {},
     failed: refused.map(({ version }) => version),
   };

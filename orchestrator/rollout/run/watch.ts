@@ -2,6 +2,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { Status } from '../../../image/agent/link/protocol.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { RolloutState } from '../engine.ts';
@@ -51,6 +52,8 @@ export class Watch {
   readonly #asked = new Map<string, number>();
   /** Nodes to be asked once more, because something happened while they were being asked. */
   readonly #again = new Set<string>();
+  /** The boot of each node whose verdict was asked for last. */
+  readonly #judged = new Map<string, string | null>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
 
@@ -91,6 +94,9 @@ export class Watch {
         if (waits || step.state === 'done') ask(id, step.bootId === null || isUnheard ? times.active : idle);
       }
     }
+    const booted = [...state.active].filter((id) => this.#isNewBoot(state.nodes.get(id)));
+    if (booted.length > 0)
+      void this.#attested(state, booted).catch(() => booted.map((id) => this.#judged.delete(id)));
     if (now >= this.#fleetDue) {
       this.#fleetDue = Number.POSITIVE_INFINITY;
       void this.#fleet(state);
@@ -102,6 +108,13 @@ export class Watch {
     const due = state === 'staging' ? now + (every * (1 + Math.random())) / 2 : 0;
     this.#due.set(node, due);
     return due;
+  }
+
+  /** Whether it waits for the verdict on a boot that was not asked for yet; the rounds ask again. */
+  #isNewBoot(step: Readonly<NodeStep> | undefined): boolean {
+    if (step?.state !== 'booted' || this.#judged.get(step.node) === step.bootId) return false;
+    this.#judged.set(step.node, step.bootId);
+    return true;
   }
 
   /** Whether its bake has ended since it was asked last: only its own word then finishes it. */
@@ -152,21 +165,15 @@ export class Watch {
     }
   }
 
-  /** The quote with which a node enrolled in this boot, as the boot server verified and recorded it. */
-  async #attested(state: RolloutState): Promise<void> {
+  /** The quotes with which nodes enrolled in this boot, as the boot server verified and recorded them. */
+  async #attested(state: RolloutState, ids: readonly string[] = [...state.active]): Promise<void> {
     const { fleet, tell } = this.#options;
-    const booted = [...state.active].filter((id) => state.nodes.get(id)?.state === 'booted');
-    for (const { id, observed, identity } of await fleet.nodes.getMany(booted)) {
-      const step = state.nodes.get(id);
-      // Without a TPM there is no quote, and without this boot's enrolment there is none yet.
-      if (step?.bootId !== observed.bootId || identity.ekDigest === null || observed.pcrs === null) continue;
-      const wanted = wantedOf(step);
-      const shown = observed.pcrs['11'] ?? 'not quoted';
-      const ok = state.setup.pcr11[wanted]?.includes(shown) === true;
-      const why = ok
-        ? 'its quote shows the published PCR 11'
-        : `quoted PCR 11 is ${shown}, not that of ${wanted}`;
-      tell({ type: 'attested', node: id, bootId: observed.bootId, ok, why });
+    const waiting = ids.filter((id) => ['activating', 'booted'].includes(state.nodes.get(id)?.state ?? ''));
+    for (const record of await fleet.nodes.getMany(waiting)) {
+      const step = state.nodes.get(record.id);
+      const { bootId, image } = record.observed;
+      if (step === undefined || !isQuoteOf(step, record)) continue;
+      tell({ type: 'attested', node: record.id, bootId, image, ...verdictOn(state, step, record) });
     }
   }
 
@@ -195,4 +202,19 @@ export class Watch {
       this.#fleetDue = performance.now() + times.fleet;
     }
   }
+}
+
+/** Without a TPM there is no quote, and before the enrolment of the boot that the rollout waits for there is none yet. */
+function isQuoteOf(step: Readonly<NodeStep>, { observed, identity }: NodeRecord): boolean {
+  if (identity.ekDigest === null || observed.pcrs === null) return false;
+  return step.state === 'booted' ? step.bootId === observed.bootId : step.bootBefore !== observed.bootId;
+}
+
+function verdictOn({ setup }: RolloutState, step: Readonly<NodeStep>, { observed }: NodeRecord) {
+  const wanted = wantedOf(step);
+  const shown = observed.pcrs?.['11'] ?? 'not quoted';
+  if (observed.attested.state === 'mismatch') return { ok: false, why: observed.attested.reason };
+  return setup.pcr11[wanted]?.includes(shown) === true
+    ? { ok: true, why: 'its quote shows the published PCR 11' }
+    : { ok: false, why: `quoted PCR 11 is ${shown}, not that of ${wanted}` };
 }

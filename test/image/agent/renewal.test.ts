@@ -37,6 +37,8 @@ test('with a life of seconds a node renews in time, over and over, and is never 
     fleet: records,
     site: 'default',
     defaultImage: async () => '1.0',
+    // A software TPM that no firmware has written to.
+    pcr11: async () => '00'.repeat(32),
     log: silent,
     now,
   });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../base/run.ts';
-import { predictPcr11 } from '../../../image/build/pcr.ts';
+import { loaderPcr12, predictPcr11 } from '../../../image/build/pcr.ts';
 
 test('PCR 11 is what systemd-measure calculates', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-pcr-'));
@@ -31,4 +31,10 @@ test('every measured section changes PCR 11, the others do not', (t) => {
   const of = (name: string) => predictPcr11(new Map([...base, [name, Buffer.from('x')]]));
   for (const name of ['.osrel', '.cmdline', '.initrd', '.pcrpkey']) t.not(of(name), predictPcr11(base), name);
   t.is(of('.pcrsig'), predictPcr11(base));
+});
+
+test('PCR 12 of an image that systemd-boot 252 started from a disk, as an installed node quoted it', (t) => {
+  const commandLine =
+    'console=tty0 console=ttyS0,115200 panic=10 quiet loglevel=3 audit=0 systemd.show_status=no';
+  t.is(loaderPcr12(commandLine), 'd9bd078d84f260c71e2798da9b26bf4f3367e658697e4af9d0a6185f25c0991e');
 });

@@ -6,7 +6,7 @@ import { run } from '../../../base/run.ts';
 import { journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
-import { enrolment, silent, temporaryData } from '../fleet/support.ts';
+import { enrolment, pcr11, silent, temporaryData } from '../fleet/support.ts';
 
 test('a node is banned and listed, with and without a server, and a lost Redis forgets nothing', async (t) => {
   const paths = await temporaryData(t);
@@ -18,7 +18,7 @@ test('a node is banned and listed, with and without a server, and a lost Redis f
   };
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
-    const options = { fleet, site: 'default', defaultImage: async () => '1.0', log: silent };
+    const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
     await new FleetDirectory(options).enrol(e);
     await fleet.approve(e.id, e.words, { actor: 'operator:anna', at: Date.now() }, 'web1');
   });

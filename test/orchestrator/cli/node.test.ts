@@ -5,7 +5,7 @@ import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
-import { enrolment, macOf, silent, temporaryData } from '../fleet/support.ts';
+import { enrolment, macOf, pcr11, silent, temporaryData } from '../fleet/support.ts';
 
 async function commandLine(t: ExecutionContext) {
   const paths = await temporaryData(t);
@@ -28,7 +28,7 @@ test('a site admin sees a node, compares its words and approves it, while the se
   t.teardown(server.close);
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
-    const options = { fleet, site: 'default', defaultImage: async () => '1.0', log: silent };
+    const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
     await new FleetDirectory(options).enrol(e);
   });
 

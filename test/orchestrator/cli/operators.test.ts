@@ -6,7 +6,7 @@ import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { keysIn } from '../../support/keys.ts';
-import { enrolment, redisFor, silent } from '../fleet/support.ts';
+import { enrolment, pcr11, redisFor, silent } from '../fleet/support.ts';
 
 test('a site admin approves at their site and nowhere else, until their certificate is revoked', async (t) => {
   const { paths, redis } = await redisFor(t);
@@ -16,7 +16,7 @@ test('a site admin approves at their site and nowhere else, until their certific
   await fleet.sites.add('munich', {}, by);
   const [here, there] = [enrolment(1), enrolment(2)];
   const at = (site: string) =>
-    new FleetDirectory({ fleet, site, defaultImage: async () => '1.0', log: silent });
+    new FleetDirectory({ fleet, site, defaultImage: async () => '1.0', pcr11, log: silent });
   await at('munich').enrol(here);
   await at('default').enrol(there);
 

@@ -1,24 +1,34 @@
 import test from 'ava';
+import fc from 'fast-check';
+import type { Reattestation } from '../../../bootserver/directory.ts';
+import type { TpmClock } from '../../../bootserver/enroll/protocol.ts';
+import { loaderPcr12 } from '../../../image/build/pcr.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
-import { certificateFor, enrolment, fleetFor, inventory, silent, withoutTpm } from './support.ts';
+import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
+import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
+import {
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  fleetFor,
+  inventory,
+  pcr11,
+  quoted,
+  START,
+  silent,
+  withoutTpm,
+} from './support.ts';
 
-const PUBLISHED = '11'.repeat(32);
+const OTHER = 'ee'.repeat(32);
 const KEYS_A = 'a7'.repeat(32);
 const KEYS_B = 'b7'.repeat(32);
-const pcrs = (pcr7: string, pcr11 = PUBLISHED) => ({ '7': pcr7, '11': pcr11 });
+const pcrs = (pcr7: string, change: Record<string, string> = {}) => ({ ...quoted('1.0', pcr7), ...change });
 
 async function setup(t: Parameters<typeof fleetFor>[0]) {
   const world = await fleetFor(t);
-  const { fleet, clock } = world;
-  const directory = new FleetDirectory({
-    fleet,
-    site: 'default',
-    defaultImage: async () => '1.0',
-    pcr11: async (version) => (version === '1.0' ? PUBLISHED : null),
-    log: silent,
-    now: () => clock.now,
-  });
+  const { fleet, directory } = world;
   const attested = async (e: ReturnType<typeof enrolment>) => {
     await directory.enrol(e);
     return (await fleet.nodes.get(e.id))!.observed.attested;
@@ -29,56 +39,152 @@ async function setup(t: Parameters<typeof fleetFor>[0]) {
     await fleet.approve(e.id, e.words, world.by());
     await directory.recordCertificate(e.id, certificateFor(e));
   };
-  return { ...world, directory, attested, admit };
+  const report = () => fleet.sites.set('default', { attestation: 'report' }, world.by());
+  return { ...world, attested, admit, report };
 }
 
-test('a published image is ok, another measurement is a mismatch, and nobody is refused for it', async (t) => {
+test('a stranger that booted something else is refused, told to restart, audited, and leaves no record', async (t) => {
   const { attested, directory, fleet } = await setup(t);
   t.like(await attested(enrolment(1, 1, { pcrs: pcrs(KEYS_A) })), { state: 'ok' });
-  const tampered = enrolment(2, 1, { pcrs: pcrs(KEYS_A, 'ee'.repeat(32)) });
-  const verdict = await attested(tampered);
-  t.is(verdict.state, 'mismatch');
-  t.regex(verdict.reason, /PCR 11 is eeeeeeeeeeeeeeee, which image 1\.0 never has/);
+  const wrong: [Parameters<typeof enrolment>[2], RegExp][] = [
+    [{ pcrs: pcrs(KEYS_A, { '11': OTHER }) }, /PCR 11 is eeeeeeeeeeeeeeee, which image 1\.0 never has/],
+    [{ pcrs: pcrs(KEYS_A, { '12': OTHER }) }, /PCR 12 is eeee.*command line/],
+    [{ pcrs: pcrs(KEYS_A, { '13': OTHER }) }, /PCR 13 is eeee.*system extension/],
+    [{ pcrs: { '7': KEYS_A } }, /PCR 11 is not shown/],
+    [{ running: { version: 'unpublished', kernel: '6', bootId: 'b' } }, /image unpublished is not published/],
+  ];
+  for (const [i, [change, reason]] of wrong.entries()) {
+    const e = enrolment(2 + i, 1, change);
+    const decision = await directory.enrol(e);
+    t.like(decision, { state: 'rejected', restart: true });
+    t.regex(decision.state === 'rejected' ? decision.reason : '', reason);
+    t.is(await fleet.nodes.get(e.id), null);
+    const [entry] = await fleet.audit.read({ node: e.id });
+    t.regex(entry!.reason, /^ENROL_MEASUREMENT: /);
+  }
+});
+
+test('an image that its disk has started shows its own command line, and no other passes', async (t) => {
+  const { fleet, clock } = await setup(t);
+  const directory = new FleetDirectory({
+    ...{ fleet, site: 'default', pcr11, log: silent },
+    defaultImage: async () => '1.0',
+    commandLine: async (version) => `quiet version=${version}`,
+    now: () => clock.now,
+  });
+  const started = (n: number, commandLine: string) =>
+    directory.enrol(enrolment(n, 1, { pcrs: pcrs(KEYS_A, { '12': loaderPcr12(commandLine) }) }));
+  t.like(await started(1, 'quiet version=1.0'), { state: 'pending' });
+  t.like(await started(2, 'quiet version=1.0 init=/bin/sh'), { state: 'rejected', restart: true });
+  t.like(await started(3, 'quiet version=2.0'), { state: 'rejected', restart: true });
+});
+
+test('a member that booted something else is ill, loses its certificate, gets none, and is well after a good boot', async (t) => {
+  const { admit, directory, fleet } = await setup(t);
+  await admit(enrolment(1));
+  const good = certificateFor(enrolment(1));
+  t.true(await directory.heartbeat(enrolment(1).id, good.serial, beatOfBoot(enrolment(1))));
+  const tampered = enrolment(1, 2, { pcrs: pcrs(KEYS_A, { '11': OTHER }) });
+  t.like(await directory.enrol(tampered), { state: 'rejected', restart: true });
+  const record = (await fleet.nodes.get(tampered.id))!;
+  t.like(record, { state: 'degraded', observed: { attested: { state: 'mismatch' }, bootId: 'boot-1-2' } });
+  t.regex(record.reason, /^refused: PCR 11 is eeee/);
+  t.like(record.identity, { certificateSerial: null, spkiDigest: enrolment(1).spkiDigest });
+  t.false(await directory.heartbeat(record.id, good.serial, beatOfBoot(enrolment(1))));
+  t.like(await directory.decisionOf(record.id, tampered.spkiDigest), { state: 'rejected' });
+  await t.throwsAsync(directory.recordCertificate(record.id, certificateFor(tampered)), {
+    code: 'CERTIFICATE_OLD_KEY',
+  });
+  const entries = (await fleet.audit.read({ node: record.id })).length;
+  await directory.enrol(tampered);
+  t.is(
+    (await fleet.nodes.get(record.id))?.epoch,
+    record.epoch,
+    'the same verdict on the same boot is no news',
+  );
+  t.is((await fleet.audit.read({ node: record.id })).length, entries + 1, 'but the refusal is audited');
+
+  const again = enrolment(1, 3);
+  t.like(await directory.enrol(again), { state: 'approved' });
+  await directory.recordCertificate(record.id, certificateFor(again));
+  t.true(await directory.heartbeat(record.id, certificateFor(again).serial, beatOfBoot(again)));
+  t.is((await fleet.nodes.get(record.id))?.state, 'healthy');
+});
+
+test('a renewal within the same boot that shows something else ends the certificate', async (t) => {
+  const { admit, directory, fleet } = await setup(t);
+  await admit(enrolment(1));
+  const words: [string, string, string, string] = ['an', 'other', 'session', 'here'];
+  const e = enrolment(1, 1, { words, pcrs: pcrs(KEYS_A, { '12': OTHER }) });
+  t.like(await directory.enrol(e), { state: 'rejected' });
+  const { serial } = certificateFor(e);
+  t.false(await directory.heartbeat(e.id, serial, beatOfBoot(e)));
+  t.is((await fleet.nodes.get(e.id))?.state, 'degraded');
+});
+
+test('nobody gets round the measurement by a changed word about its firmware', async (t) => {
+  const { admit, directory, attested } = await setup(t);
+  const bios = (n: number) =>
+    inventory(n, { firmware: { kind: 'bios', vendor: '', version: '', date: '' }, secureBoot: 'absent' });
+  await admit(enrolment(1));
+  const e = enrolment(1, 2, { inventory: bios(1), pcrs: pcrs(KEYS_A, { '11': OTHER }) });
+  t.like(await directory.enrol(e), { state: 'rejected', restart: true });
+  t.like(await attested(enrolment(3, 1, { inventory: bios(3), pcrs: {} })), {
+    state: 'unknown',
+    reason: 'BIOS measures no image',
+  });
+  t.like(await attested(withoutTpm(2)), { state: 'unknown', reason: 'no TPM' });
+});
+
+test('where the site says so, a wrong measurement is shown and keeps nobody out', async (t) => {
+  const { attested, directory, fleet, report } = await setup(t);
+  await report();
+  const tampered = enrolment(2, 1, { pcrs: pcrs(KEYS_A, { '11': OTHER }) });
+  t.is((await attested(tampered)).state, 'mismatch');
   t.is((await directory.decisionOf(tampered.id, tampered.spkiDigest)).state, 'pending');
   t.deepEqual((await fleet.nodes.get(tampered.id))?.observed.clock, tampered.clock);
 });
 
-test('what there is nothing to hold against is unknown', async (t) => {
-  const { attested } = await setup(t);
-  const running = { version: '9.9', kernel: '6', bootId: 'b' };
-  t.like(await attested(enrolment(1, 1, { running })), {
-    state: 'unknown',
-    reason: 'image 9.9 is not published',
+test("Secure Boot with other keys than the fleet's is refused, and so is a word that the log contradicts", async (t) => {
+  const { attested, directory, fleet, report } = await setup(t);
+  const good = { secureBoot: true, foreign: [], optionRoms: ['PCI 2.0 sha256 ab'] };
+  t.like(await attested(enrolment(1, 1, { firmware: good })), {
+    state: 'ok',
+    reason: "image 1.0 as published, Secure Boot with the fleet's keys",
   });
-  t.like(await attested(withoutTpm(2)), { state: 'unknown', reason: 'no TPM' });
-  const bios = inventory(3, { firmware: { kind: 'bios', vendor: '', version: '', date: '' } });
-  t.like(await attested(enrolment(3, 1, { inventory: bios })), { state: 'unknown' });
-  const { 11: _, ...without } = pcrs(KEYS_A);
-  t.like(await attested(enrolment(4, 1, { pcrs: without })), { state: 'mismatch' });
+  t.deepEqual((await fleet.nodes.get(enrolment(1).id))?.observed.firmware, good);
+  const foreign = { ...good, foreign: ["db is not the fleet's"] };
+  const strange = await directory.enrol(enrolment(2, 1, { firmware: foreign }));
+  t.regex(JSON.stringify(strange), /rejected.*db is not the fleet's/);
+  const off = { ...good, secureBoot: false };
+  const liar = await directory.enrol(enrolment(3, 1, { firmware: off }));
+  t.regex(JSON.stringify(liar), /rejected.*its event log says that it is not/);
+  t.like(await attested(enrolment(4, 1, { firmware: off, inventory: inventory(4, { secureBoot: 'off' }) })), {
+    state: 'ok',
+    reason: 'image 1.0 as published; Secure Boot is not on',
+  });
+  await report();
+  await fleet.sites.set('default', { secureBoot: 'require' }, { actor: 'operator:test', at: 1 });
+  t.regex(JSON.stringify(await directory.enrol(enrolment(3, 1, { firmware: off }))), /Secure Boot is not on/);
 });
 
-test('PCR 7 of the first member stands for its model, and a stranger teaches nothing', async (t) => {
+test('without a log PCR 7 of the first member stands for its model, and a stranger teaches nothing', async (t) => {
   const { attested, admit, fleet } = await setup(t);
   const model = 'QEMU Standard PC';
-  await attested(enrolment(1, 1, { pcrs: pcrs(KEYS_B) }));
+  const bare = (n: number, pcr7: string) => enrolment(n, 1, { pcrs: pcrs(pcr7), firmware: null });
+  await attested(bare(1, KEYS_B));
   t.is(await fleet.pcr7.get(model), null);
-  const wrong = enrolment(2, 1, { pcrs: pcrs(KEYS_B, 'ee'.repeat(32)) });
-  await admit(wrong);
-  t.is(await fleet.pcr7.get(model), null, 'what it booted is unknown, so its keys are no example');
-  const off = enrolment(3, 1, { pcrs: pcrs(KEYS_B), inventory: inventory(3, { secureBoot: 'off' }) });
-  await admit(off);
+  const inventoryOff = inventory(2, { secureBoot: 'off' });
+  await admit(enrolment(2, 1, { pcrs: pcrs(KEYS_B), inventory: inventoryOff, firmware: null }));
   t.is(await fleet.pcr7.get(model), null, 'without Secure Boot PCR 7 says nothing');
-
-  await admit(enrolment(4, 1, { pcrs: pcrs(KEYS_A) }));
+  await admit(bare(4, KEYS_A));
   t.is(await fleet.pcr7.get(model), KEYS_A);
-  t.like(await attested(enrolment(5, 1, { pcrs: pcrs(KEYS_A) })), { state: 'ok' });
-  const other = await attested(enrolment(6, 1, { pcrs: pcrs(KEYS_B) }));
-  t.is(other.state, 'mismatch');
+  t.like(await attested(bare(5, KEYS_A)), { state: 'ok' });
+  const other = await attested(bare(6, KEYS_B));
+  t.is(other.state, 'differs');
   t.regex(other.reason, /PCR 7 is b7b7/);
-  await admit(enrolment(6, 1, { pcrs: pcrs(KEYS_B) }));
+  await admit(bare(6, KEYS_B));
   t.is(await fleet.pcr7.get(model), KEYS_A, 'the first stays');
-  const elsewhere = inventory(7, { product: 'Other PC' });
-  t.like(await attested(enrolment(7, 1, { pcrs: pcrs(KEYS_B), inventory: elsewhere })), { state: 'ok' });
 });
 
 test('a record from before attestation was judged is read', async (t) => {
@@ -90,9 +196,125 @@ test('a record from before attestation was judged is read', async (t) => {
   >;
   delete record.observed.attested;
   delete record.observed.clock;
+  delete record.observed.firmware;
   delete record.identity.ekCertificate;
   const read = nodeRecordSchema.parse(record);
   t.is(read.observed.attested.state, 'unknown');
   t.is(read.observed.clock, null);
   t.is(read.identity.ekCertificate, null);
+});
+
+/** A member, and what its TPM shows `seconds` after its enrolment. */
+async function attesting(t: Parameters<typeof fleetFor>[0]) {
+  const world = await setup(t);
+  const e = enrolment(1);
+  await world.admit(e);
+  const { serial } = certificateFor(e);
+  await world.directory.heartbeat(e.id, serial, beatOfBoot(e));
+  const shown = (seconds: number, change: Partial<Reattestation> = {}): Reattestation => ({
+    akName: e.akName!,
+    pcrs: e.pcrs!,
+    clock: { ...e.clock!, milliseconds: e.clock!.milliseconds + seconds * 1000 },
+    firmware: e.firmware,
+    address: e.address,
+    at: START + seconds * 1000,
+    ...change,
+  });
+  const record = async () => (await world.fleet.nodes.get(e.id))!;
+  return { ...world, e, serial, shown, record };
+}
+
+test('a member that attests again is no news; one that shows something else is ill and has no certificate', async (t) => {
+  const { directory, fleet, e, serial, shown, record } = await attesting(t);
+  const before = await record();
+  t.deepEqual(await directory.reattest(e.id, serial, shown(1800)), { state: 'ok' });
+  t.is((await record()).epoch, before.epoch);
+  t.is(await fleet.redis.zscore(KEYS.attested, e.id), String(START + 1800_000));
+  t.deepEqual(await directory.reattest(e.id, 'ff', shown(1801)), { state: 'stale' });
+  t.like(await directory.reattest(e.id, serial, shown(1802, { akName: '000bff' })), {
+    state: 'refused',
+    code: 'ENROL_AK_CHANGED',
+  });
+  const pcrs = { ...e.pcrs!, '12': OTHER };
+  t.like(await directory.reattest(e.id, serial, shown(3600, { pcrs })), {
+    state: 'refused',
+    code: 'ENROL_MEASUREMENT',
+  });
+  t.like(await record(), { state: 'degraded', identity: { certificateSerial: null } });
+  t.false(await directory.heartbeat(e.id, serial, beatOfBoot(e)));
+  t.is(
+    await fleet.redis.zscore(KEYS.attested, e.id),
+    String(START + 1800_000),
+    'what failed is no attestation',
+  );
+});
+
+test('a TPM that counts backwards is two machines: both are stopped, banned and audited', async (t) => {
+  const back: [Partial<TpmClock>, RegExp][] = [
+    [{ resets: 0, milliseconds: 9_999_999 }, /resets 0 after 1/],
+    [{ milliseconds: 1 }, /clock 1 ms after/],
+  ];
+  for (const [clock, reason] of back) {
+    const { directory, fleet, e, serial, shown, record } = await attesting(t);
+    t.deepEqual(await directory.reattest(e.id, serial, shown(1800)), { state: 'ok' });
+    const decision = await directory.reattest(
+      e.id,
+      serial,
+      shown(1900, { clock: { ...e.clock!, ...clock } }),
+    );
+    t.like(decision, { state: 'refused', code: 'ENROL_CLONED' });
+    t.regex(decision.state === 'refused' ? decision.what : '', reason);
+    t.is((await record()).state, 'quarantined');
+    t.not((await fleet.bans.set()).banOf({ id: e.id }), null);
+    t.false(await directory.heartbeat(e.id, serial, beatOfBoot(e)), 'the one that was there first');
+    t.like(await directory.enrol(enrolment(1, 2)), { state: 'rejected' }, 'and the other one');
+    t.regex((await fleet.audit.read({ node: e.id })).map((entry) => entry.reason).join(), /cloned identity/);
+  }
+});
+
+test('two machines that boot in turn with one identity are found at the second boot of the first', async (t) => {
+  const { directory, e, record, fleet } = await attesting(t);
+  const clock = (resets: number, milliseconds: number) => ({ ...e.clock!, resets, milliseconds });
+  t.like(await directory.enrol(enrolment(1, 2, { clock: clock(7, 500) })), { state: 'approved' }, 'the copy');
+  t.like(await directory.enrol(enrolment(1, 3, { clock: clock(2, 800) })), { state: 'rejected' });
+  t.is((await record()).state, 'quarantined');
+  const audited = (await fleet.audit.read({ node: e.id })).map((entry) => entry.reason).join();
+  t.regex(audited, /ENROL_CLONED: its TPM counts backwards \(resets 2 after 7\)/);
+});
+
+test('counters that only ever rise are never taken for a copy', (t) => {
+  const step = fc.record({ resets: fc.nat(2), restarts: fc.nat(2), milliseconds: fc.nat(100) });
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 20 }), fc.nat(1000), (steps, first) => {
+      let now: TpmClock = { resets: first, restarts: 0, milliseconds: first, safe: true };
+      for (const { resets, restarts, milliseconds } of steps) {
+        // Clock may jump back over a reset (Part 1, 36.3.2); a reset sets restartCount to zero.
+        const next: TpmClock =
+          resets > 0
+            ? { ...now, resets: now.resets + resets, restarts, milliseconds }
+            : { ...now, restarts: now.restarts + restarts, milliseconds: now.milliseconds + milliseconds };
+        if (wentBack(now, next) !== null) return false;
+        const isEqual = JSON.stringify(now) === JSON.stringify(next);
+        if (!isEqual && wentBack(next, now) === null) return false;
+        now = next;
+      }
+      return true;
+    }),
+  );
+  t.pass();
+});
+
+test('a member that does not attest any more is marked and audited once, until it attests', async (t) => {
+  const { directory, fleet, e, serial, shown, record } = await attesting(t);
+  const minutes = (n: number) => START + n * 60_000;
+  t.deepEqual(await sweepAttestations(fleet, minutes(89), 90), []);
+  t.deepEqual(await sweepAttestations(fleet, minutes(91), 90), [e.id]);
+  t.true((await record()).marks.includes('attestation-stale'));
+  t.deepEqual(await sweepAttestations(fleet, minutes(99), 90), [], 'a person is told once');
+  t.like((await fleet.audit.read({ node: e.id })).at(-1), {
+    actor: 'sweeper',
+    reason: 'not attested for 90 min',
+  });
+  t.deepEqual(await directory.reattest(e.id, serial, shown(6000)), { state: 'ok' });
+  t.false((await record()).marks.includes('attestation-stale'));
 });

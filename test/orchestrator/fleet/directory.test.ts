@@ -11,6 +11,7 @@ import {
   fleetFor,
   inventory,
   macOf,
+  pcr11,
   redisFor,
   silent,
   withoutTpm,
@@ -435,6 +436,7 @@ test('a known machine cannot fill the audit, neither by enrolling nor by its hea
     fleet: world.fleet,
     site: 'default',
     defaultImage: async () => '1.0',
+    pcr11,
     log: silent,
     now: () => world.clock.now,
     limits: { repeats: { perPeer: 3, overall: 100, window: 60_000 } },
@@ -466,6 +468,7 @@ test('strangers cannot fill the list of those who wait; expected machines still 
     fleet: world.fleet,
     site: 'default',
     defaultImage: async () => '1.0',
+    pcr11,
     log: silent,
     limits: { pending: 2 },
   });
@@ -481,6 +484,7 @@ test('without its records the fleet says so by one code', async (t) => {
     fleet: new Fleet(redis),
     site: 'default',
     defaultImage: async () => '1.0',
+    pcr11,
     log: silent,
   });
   await close();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,13 +68,27 @@ test.after.always('stop the servers', async () => {
   }
 });
 
+/** PCR 11 of an image of this version, all of which are published but `unpublished`. */
+export const measured = (version: string) => createHash('sha256').update(version).digest('hex');
+export const pcr11 = async (version: string) => (version === 'unpublished' ? null : measured(version));
+
+/** What a machine quotes that has booted this version, with these Secure Boot keys. */
+export const quoted = (version: string, pcr7: string): Record<string, string> => ({
+  ...{ '7': pcr7, '11': measured(version) },
+  ...{ '12': '00'.repeat(32), '13': '00'.repeat(32) },
+});
+
 /** A fleet on a real Redis, one site's directory on it, and a clock that only the test moves. */
 export async function fleetFor(t: ExecutionContext) {
   const { redis, paths } = await borrow(t);
   const fleet = new Fleet(redis);
   const clock = { now: START };
   const at = (site: string, image: string | null = '1.0') =>
-    new FleetDirectory({ fleet, site, defaultImage: async () => image, log: silent, now: () => clock.now });
+    new FleetDirectory({
+      ...{ fleet, site, pcr11, log: silent },
+      defaultImage: async () => image,
+      now: () => clock.now,
+    });
   const by = (name = 'test') => ({ actor: `operator:${name}`, at: clock.now });
   return { redis, paths, fleet, clock, at, by, directory: at('default') };
 }
@@ -117,8 +132,9 @@ export function enrolment(n: number, boot = 1, change: Partial<Enrolment> = {}):
     inventory: inventory(n),
     running: { version: '1.0', kernel: '6.1.0', bootId: `boot-${n}-${boot}` },
     ekCertificate: { verified: true, reason: 'issued by CN=maker' },
-    pcrs: { '7': digest(n, 'd') },
-    clock: { milliseconds: 1000, resets: 1, restarts: 0, safe: true },
+    pcrs: quoted(change.running?.version ?? '1.0', digest(n, 'd')),
+    clock: { milliseconds: 1000 * boot, resets: boot, restarts: 0, safe: true },
+    firmware: { secureBoot: true, foreign: [], optionRoms: [] },
     token: null,
     address: `10.0.0.${n % 250}`,
     at: START,
@@ -135,6 +151,7 @@ export function withoutTpm(n: number, boot = 1, change: Partial<Enrolment> = {})
     ekCertificate: null,
     pcrs: null,
     clock: null,
+    firmware: null,
     inventory: inventory(n, { tpm: null }),
     ...change,
   });

@@ -181,11 +181,23 @@ class Drive {
         this.#heard.set(model.id, this.#now);
         this.#silent.delete(model.id);
         this.#unsafely((after) => this.#send({ type: 'report', node: model.id, report }, after), 0);
+        this.#attest(model);
       } else if (this.#now - (this.#heard.get(model.id) ?? 0) > 120_000 && !this.#silent.has(model.id)) {
         this.#silent.add(model.id);
         this.#send({ type: 'unreachable', node: model.id }, 0);
       }
     }
+  }
+
+  /** What the boot server verified of this boot; it looks again and again, as the real edge does. */
+  #attest({ id: node, bootId, running: image }: ModelNode): void {
+    const step = this.#state.nodes.get(node);
+    if (step?.state !== 'booted' || step.bootId !== bootId) return;
+    const ok = image === step.hops[step.hop];
+    this.#unsafely(
+      (after) => this.#send({ type: 'attested', node, bootId, image, ok, why: 'model' }, after),
+      0,
+    );
   }
 
   #step(): void {

@@ -33,7 +33,7 @@ test('a node that says it runs the new version, but never restarted, is not beli
   s.start();
   s.obey('a');
   s.accept('a');
-  s.send(s.report('a', { image: '2.0', pcr11: 'pcr-2.0' }));
+  s.send(s.report('a', { image: '2.0' }));
   t.is(s.node('a').state, 'activating');
   for (let i = 0; i < 91; i += 1) {
     s.pass(10);
@@ -118,20 +118,31 @@ test('a restart before the order arrived is no fall-back', (t) => {
   t.is(s.node('a').state, 'baking');
 });
 
-test('the PCR 11 gate: only a published value passes', (t) => {
-  const gated = { gates: [{ kind: 'pcr11' }], ...LOOSE };
-  for (const [pcr11, state] of [
-    ['pcr-2.0', 'baking'],
-    ['pcr-1.0', 'rolling-back'],
-    [null, 'rolling-back'],
-  ] as const) {
-    const s = new Script([node('a')], gated);
+test('a node that was refused for what it booted fails at once, whatever it could say itself and without any gate', (t) => {
+  const s = new Script([node('a')], LOOSE);
+  s.start();
+  s.obey('a');
+  s.accept('a');
+  s.reboot('a', '2.0');
+  const verdict = { type: 'attested', node: 'a', image: '2.0', ok: false, why: 'PCR 11 is wrong' } as const;
+  s.send({ ...verdict, bootId: 'a-boot-0' });
+  t.is(s.node('a').state, 'activating', 'a verdict on the boot before says nothing');
+  s.send({ ...verdict, bootId: 'a-boot-1', image: '1.0' });
+  t.is(s.node('a').state, 'activating', 'nor does one on another image');
+  s.send({ ...verdict, bootId: 'a-boot-1', image: '2.0', ok: true });
+  t.is(s.node('a').state, 'activating', 'a good one waits for the node itself');
+  s.send({ ...verdict, bootId: 'a-boot-1' });
+  t.like(s.node('a'), { state: 'rolling-back', failed: true });
+});
+
+test('a measurement that was not verified passes no gate, and a wrong one is a failure', (t) => {
+  for (const kind of ['pcr11', 'attested']) {
+    const s = new Script([node('a')], { gates: [{ kind }], ...LOOSE });
     s.start();
-    s.obey('a');
-    s.accept('a');
-    s.reboot('a', '2.0');
-    s.send(s.report('a', { pcr11 }));
-    t.is(s.node('a').state, state);
+    s.upgrade('a');
+    t.is(s.node('a').state, 'booted');
+    s.send({ type: 'attested', node: 'a', bootId: 'a-boot-1', image: '2.0', ok: false, why: 'other' });
+    t.is(s.node('a').state, 'rolling-back');
   }
 });
 
@@ -140,9 +151,9 @@ test('the attestation gate waits for the verdict on this very boot', (t) => {
   s.start();
   s.upgrade('a');
   t.is(s.node('a').state, 'booted');
-  s.send({ type: 'attested', node: 'a', bootId: 'a-boot-0', ok: true, why: 'quote holds' });
+  s.send({ type: 'attested', node: 'a', bootId: 'a-boot-0', image: '2.0', ok: true, why: 'quote holds' });
   t.is(s.node('a').state, 'booted');
-  s.send({ type: 'attested', node: 'a', bootId: 'a-boot-1', ok: true, why: 'quote holds' });
+  s.send({ type: 'attested', node: 'a', bootId: 'a-boot-1', image: '2.0', ok: true, why: 'quote holds' });
   t.is(s.node('a').state, 'baking');
   const lost = new Script([node('a')], { gates: [{ kind: 'attested' }], ...LOOSE });
   lost.start();

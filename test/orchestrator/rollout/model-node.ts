@@ -82,7 +82,6 @@ export class ModelNode {
       epoch: this.epoch,
       healthy: this.healthy(now),
       reason: this.healthy(now) ? '' : 'model is sick',
-      pcr11: `pcr-${version}`,
       services: {},
       failed: [...this.#failed],
     };

@@ -84,7 +84,6 @@ export class Script {
       epoch: known.epoch,
       healthy: true,
       reason: '',
-      pcr11: `pcr-${known.version}`,
       services: {},
       failed: [],
       ...more,

@@ -1,5 +1,11 @@
 import { BootwaveError } from '../../../../base/error.ts';
-import type { BootIntent, IssuedCertificate, NodeDirectory } from '../../../../bootserver/directory.ts';
+import type {
+  BootIntent,
+  IssuedCertificate,
+  NodeDirectory,
+  Reattestation,
+  ReattestDecision,
+} from '../../../../bootserver/directory.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../bootserver/enroll/protocol.ts';
 
 type Refusal = { code: string; what: string; from: string; id?: string };
@@ -10,6 +16,8 @@ export class MemoryDirectory implements NodeDirectory {
   readonly refusals: Refusal[] = [];
   readonly certificates = new Map<string, IssuedCertificate>();
   readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
+  readonly attested: { id: string; shown: Reattestation }[] = [];
+  reattestDecision: ReattestDecision = { state: 'ok' };
   readonly decisions = new Map<string, EnrolmentDecision>();
   readonly #attestationKeys = new Map<string, string | null>();
   available = true;
@@ -52,6 +60,14 @@ export class MemoryDirectory implements NodeDirectory {
     this.heartbeats.push({ id, heartbeat });
     this.#tell();
     return true;
+  }
+
+  async reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
+    this.#check();
+    if (!this.members || this.certificates.get(id)?.serial !== serial) return { state: 'stale' };
+    this.attested.push({ id, shown });
+    this.#tell();
+    return this.reattestDecision;
   }
 
   async refused(event: Refusal): Promise<void> {

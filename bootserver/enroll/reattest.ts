@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import type * as z from 'zod/mini';
+import { BootwaveError } from '../../base/error.ts';
+import type { NodeDirectory } from '../directory.ts';
+import type { ClientIdentity } from './client-certificate.ts';
+import { withSubject } from './dialogue.ts';
+import { reattestData } from './extra-data.ts';
+import type { SecureBootKeys } from './firmware-log.ts';
+import { verifyEvidence } from './proof.ts';
+import { type attestRequest, LIMITS } from './protocol.ts';
+import { checkAttestationKey, parseTpmPublic } from './tpm-public.ts';
+
+/** A machine that is connected with its certificate. */
+export type Attester = ClientIdentity & {
+  /** SubjectPublicKeyInfo of its certificate, DER. */
+  spki: Uint8Array;
+  address: string;
+};
+
+export type ReattestParts = {
+  directory: NodeDirectory;
+  secureBootKeys: SecureBootKeys;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+};
+
+/** Members attest anew while they run: each quote over a nonce that was made for this machine and is spent by it. */
+export class Reattest {
+  readonly #parts: ReattestParts;
+  /** By node id; insertion order is age, because an entry is made anew for each nonce. */
+  readonly #nonces = new Map<string, { nonce: Buffer; at: number }>();
+
+  constructor(parts: ReattestParts) {
+    this.#parts = parts;
+  }
+
+  /** One machine has one nonce: the newest. */
+  challenge({ id }: ClientIdentity): Buffer {
+    const nonce = randomBytes(32);
+    this.#nonces.delete(id);
+    const [oldest] = this.#nonces.keys();
+    if (this.#nonces.size >= LIMITS.nonces && oldest !== undefined) this.#nonces.delete(oldest);
+    this.#nonces.set(id, { nonce, at: this.#parts.now() });
+    return nonce;
+  }
+
+  /** @throws BootwaveError `NONCE_SPENT`, `AK_*`, `QUOTE_*`, `EVENT_LOG_*`, `CERTIFICATE_NOT_CURRENT`, the fleet's refusal */
+  async attest(attester: Attester, request: z.output<typeof attestRequest>): Promise<void> {
+    const { id, serial, spki, address } = attester;
+    const { directory, secureBootKeys, now } = this.#parts;
+    try {
+      const nonce = this.#spend(id);
+      const ak = parseTpmPublic(Buffer.from(request.ak, 'base64'), 'AK_MALFORMED');
+      checkAttestationKey(ak);
+      const expected = { ak, extraData: reattestData(nonce, spki) };
+      const quoted = verifyEvidence(request.quote, expected, secureBootKeys);
+      const decision = await directory.reattest(id, serial, {
+        ...{ akName: ak.name, address, at: now() },
+        ...quoted,
+      });
+      if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
+      if (decision.state === 'stale') throw notCurrent();
+    } catch (error) {
+      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+    }
+  }
+
+  #spend(id: string): Buffer {
+    const found = this.#nonces.get(id);
+    this.#nonces.delete(id);
+    if (found !== undefined && this.#parts.now() - found.at < LIMITS.proofWithin) return found.nonce;
+    throw new BootwaveError({
+      code: 'NONCE_SPENT',
+      what: 'no nonce is open for this machine',
+      unchanged: 'nothing was changed',
+      next: 'ask for another one',
+    });
+  }
+}
+
+export function notCurrent(): BootwaveError {
+  return new BootwaveError({
+    code: 'CERTIFICATE_NOT_CURRENT',
+    what: 'this certificate is not the current one of a member of the fleet',
+    next: 'enrol again',
+  });
+}

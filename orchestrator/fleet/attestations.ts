@@ -1,0 +1,122 @@
+import type { Reattestation, ReattestDecision } from '../../bootserver/directory.ts';
+import type { TpmClock } from '../../bootserver/enroll/protocol.ts';
+import { type Attested, attest, type Measured, modelOf, pcr7Of } from './attestation.ts';
+import { banNode } from './bans/act.ts';
+import { fallen, mismeasured, type Shown } from './events/enrol.ts';
+import { proven } from './events/live.ts';
+import type { Fleet } from './fleet.ts';
+import { KEYS } from './keys.ts';
+import { type Refusal, refuse } from './outcome.ts';
+import type { NodeRecord } from './record.ts';
+import { wentBack } from './tpm-clock.ts';
+import { isMember } from './transitions.ts';
+
+/** What is known of a published image by its version, as a machine reports it: anything. Null: nothing is. */
+export type Published = {
+  pcr11(version: string): Promise<string | null>;
+  commandLine(version: string): Promise<string | null>;
+};
+
+/** What a fleet makes of the quotes of one site's machines: what they are held against, and what follows. */
+export class Attestations {
+  readonly #fleet: Fleet;
+  readonly #site: string;
+  readonly #published: Published;
+
+  constructor(fleet: Fleet, site: string, published: Published) {
+    this.#fleet = fleet;
+    this.#site = site;
+    this.#published = published;
+  }
+
+  async judge(record: NodeRecord | null, shown: Measured): Promise<Attested> {
+    const { version } = shown.running;
+    const [pcr11, commandLine, pcr7] = await Promise.all([
+      this.#published.pcr11(version),
+      this.#published.commandLine(version),
+      this.#fleet.pcr7.get(modelOf(shown)),
+    ]);
+    return attest(shown, { pcr11, commandLine, pcr7, uefi: record?.inventory.firmware.kind === 'uefi' });
+  }
+
+  /** Only a member that boots what was published teaches what its model shows. */
+  async learn({ inventory, observed }: NodeRecord): Promise<void> {
+    const shown = { inventory, pcrs: observed.pcrs };
+    const pcr7 = pcr7Of(shown);
+    if (pcr7 !== null && observed.attested.state === 'ok') await this.#fleet.pcr7.keep(modelOf(shown), pcr7);
+  }
+
+  /** A proof held. */
+  async hold(id: string, at: number): Promise<void> {
+    await this.#fleet.redis.zadd(KEYS.attested, at, id);
+  }
+
+  /**
+   * Whether a member's TPM counts backwards: then there are two of it, and nobody can say which is the real one (or it was
+   * cleared, which looks the same from here). Both are stopped: the ban is for the EK that they share.
+   */
+  async copied(
+    record: NodeRecord | null,
+    { akName, clock }: { akName: string | null; clock: TpmClock | null },
+  ): Promise<Refusal | null> {
+    if (record === null || akName === null || clock === null || record.identity.akName !== akName)
+      return null;
+    const { clocks } = this.#fleet;
+    if (!isMember(record.state)) {
+      await clocks.forget(akName);
+      return null;
+    }
+    const back = wentBack(record.observed.clock, clock) ?? (await clocks.advance(akName, clock));
+    if (back === null) return null;
+    const what = `its TPM counts backwards (${back}): the identity of ${record.name} was copied, or its TPM was cleared; whoever has it is stopped`;
+    const by = { actor: 'bootserver', at: Date.now() };
+    await banNode(this.#fleet, await this.#fleet.bans.set(), record.id, `cloned identity: ${what}`, by);
+    return refuse('ENROL_CLONED', what);
+  }
+
+  /** A member's quote, long after its enrolment; signature, nonce and log are checked already. */
+  async again(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
+    const { nodes, sites } = this.#fleet;
+    const record = await nodes.get(id);
+    if (record === null || !isMember(record.state) || !holdsCertificate(record, serial)) {
+      return { state: 'stale' };
+    }
+    if (record.identity.akName !== shown.akName) {
+      const what = `node ${record.name} signs with another attestation key than the one that it enrolled with`;
+      return { state: 'refused', code: 'ENROL_AK_CHANGED', what };
+    }
+    const copied = await this.copied(record, shown);
+    if (copied !== null) return { state: 'refused', code: copied.code, what: copied.what };
+    const site = await sites.get(this.#site);
+    let wrong: Refusal | null = null;
+    await nodes.update(id, async (now) => {
+      wrong = null;
+      if (now === null || !isMember(now.state) || !holdsCertificate(now, serial)) {
+        return { outcome: { kind: 'same' } };
+      }
+      const e = shownBy(now, shown);
+      const attested = await this.judge(now, e);
+      wrong = mismeasured(e, { site, attested });
+      return { outcome: wrong === null ? proven(now, attested, shown.at) : fallen(now, e, { attested }) };
+    });
+    if (wrong !== null) {
+      const { code, what }: Refusal = wrong;
+      return { state: 'refused', code, what };
+    }
+    await this.hold(id, shown.at);
+    return { state: 'ok' };
+  }
+}
+
+function holdsCertificate({ identity }: NodeRecord, serial: string): boolean {
+  return identity.certificateSerial === serial || identity.previousSerial === serial;
+}
+
+/** The same machine in the same boot, with what its TPM says now. */
+function shownBy(
+  { inventory, observed }: NodeRecord,
+  { pcrs, clock, firmware, address, at }: Reattestation,
+): Shown {
+  const { image: version, kernel, bootId } = observed;
+  return { inventory, running: { version, kernel, bootId }, pcrs, clock, firmware, address, at };
+}

@@ -1,0 +1,156 @@
+/** Logs as firmware writes them, made here field by field; a real one goes through the same code in test/e2e. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import test from 'ava';
+import fc from 'fast-check';
+import { BootwaveError } from '../../../base/error.ts';
+import {
+  checkReplay,
+  EVENT,
+  EVENT_LOG_LIMITS,
+  parseEventLog,
+  replay,
+} from '../../../bootserver/enroll/event-log.ts';
+import { firmwareFacts } from '../../../bootserver/enroll/firmware-log.ts';
+import {
+  authority,
+  eventLog,
+  FLEET_KEYS,
+  keyEvents,
+  OTHER_CERTIFICATE,
+  variable,
+} from './support/event-log.ts';
+
+const hash = (...parts: Uint8Array[]) => createHash('sha256').update(Buffer.concat(parts)).digest();
+const ZERO = Buffer.alloc(32);
+const good = () => eventLog([...keyEvents(), authority(FLEET_KEYS.db[0]!)]);
+const factsOf = (log: Buffer) => firmwareFacts(log, replay(parseEventLog(log)), FLEET_KEYS);
+
+test('a replay extends each PCR with its events in order, and with nothing that only tells', (t) => {
+  const log = eventLog([
+    { pcr: 0, type: 8, data: Buffer.from('version') },
+    { pcr: 4, type: EVENT.SEPARATOR, data: Buffer.alloc(4) },
+    { pcr: 4, type: EVENT.NO_ACTION, data: Buffer.from('only told') },
+    { pcr: 4, type: 0x80000003, data: Buffer.from('what the image is'), digest: hash(Buffer.from('image')) },
+    { pcr: 11, type: 0x0d, data: Buffer.from('beyond the firmware') },
+  ]);
+  const values = replay(parseEventLog(log));
+  t.is(values['0'], hash(ZERO, hash(Buffer.from('version'))).toString('hex'));
+  const separator = hash(ZERO, hash(Buffer.alloc(4)));
+  t.is(values['4'], hash(separator, hash(Buffer.from('image'))).toString('hex'));
+  t.is(values['7'], ZERO.toString('hex'));
+  t.deepEqual(Object.keys(values), ['0', '1', '2', '3', '4', '5', '6', '7']);
+});
+
+test('PCR 0 starts with the locality from which the TPM was started', (t) => {
+  const data = Buffer.concat([Buffer.from('StartupLocality\0'), Buffer.from([3])]);
+  const values = replay(parseEventLog(eventLog([{ pcr: 0, type: EVENT.NO_ACTION, data }])));
+  t.is(values['0'], `${'00'.repeat(31)}03`);
+});
+
+test('a log whose replay gives other values than the quoted ones is a forged one, whatever was changed', (t) => {
+  const log = good();
+  const quoted = replay(parseEventLog(log));
+  t.notThrows(() => checkReplay(parseEventLog(log), quoted));
+  const bent = { ...quoted, '7': 'ff'.repeat(32) };
+  t.throws(() => checkReplay(parseEventLog(log), bent), { code: 'EVENT_LOG_FORGED', message: /PCR 7/ });
+  const shorter = eventLog(keyEvents());
+  t.throws(() => firmwareFacts(shorter, quoted, FLEET_KEYS), { code: 'EVENT_LOG_FORGED' });
+  // The digests are the right ones, the data beside them tells of other keys.
+  const swapped = keyEvents().map((event) => ({ ...event, digest: hash(event.data) }));
+  const lie = variable('db', OTHER_CERTIFICATE);
+  const db = swapped.findIndex(({ data }) => data.includes(Buffer.from('db', 'utf16le')));
+  swapped[db] = { ...swapped[db]!, data: lie.data };
+  const forged = eventLog([...swapped, authority(FLEET_KEYS.db[0]!)]);
+  t.deepEqual(replay(parseEventLog(forged)), quoted, 'the replay alone does not show it');
+  t.throws(() => firmwareFacts(forged, quoted, FLEET_KEYS), { code: 'EVENT_LOG_FORGED' });
+});
+
+test("the fleet's own keys, and nothing but them", (t) => {
+  t.deepEqual(factsOf(good()), { secureBoot: true, foreign: [], optionRoms: [] });
+  for (const name of ['PK', 'KEK', 'db'] as const) {
+    const events = keyEvents();
+    const at = events.findIndex(({ data }) => data.subarray(32).toString('utf16le').startsWith(name));
+    const others = [
+      variable(name, OTHER_CERTIFICATE),
+      variable(name, FLEET_KEYS[name][0]!, OTHER_CERTIFICATE),
+      variable(name),
+    ];
+    for (const other of others) {
+      const foreign = factsOf(eventLog(events.with(at, other))).foreign;
+      t.deepEqual(foreign, [`${name} is not the fleet's`]);
+    }
+    t.deepEqual(factsOf(eventLog(events.toSpliced(at, 1))).foreign, [`${name} is not the fleet's`]);
+  }
+  const started = eventLog([...keyEvents(), authority(OTHER_CERTIFICATE)]);
+  t.deepEqual(factsOf(started).foreign, ['started what another key signed (db)']);
+  t.false(factsOf(eventLog(keyEvents(0))).secureBoot);
+  t.false(factsOf(eventLog([])).secureBoot, 'what was not measured is not on');
+});
+
+test('option ROMs are listed with their place and digest', (t) => {
+  const path = Buffer.from('01010600' + '0002' + '01010600' + '0300' + '7fff0400', 'hex');
+  const data = Buffer.concat([Buffer.alloc(32), path]);
+  const digest = Buffer.alloc(32, 0xab);
+  const log = eventLog([{ pcr: 2, type: EVENT.BOOT_SERVICES_DRIVER, data, digest }]);
+  t.deepEqual(factsOf(log).optionRoms, [`PCI 2.0/0.3 sha256 ${'ab'.repeat(16)}`]);
+});
+
+test('no bytes whatsoever break the parser: they are read, or refused by its code', (t) => {
+  const base = good();
+  const mutated = fc
+    .array(fc.tuple(fc.nat(base.length - 1), fc.nat(255)), { maxLength: 6 })
+    .map((changes) => {
+      const bytes = Buffer.from(base);
+      for (const [at, value] of changes) bytes[at] = value;
+      return bytes;
+    });
+  const cut = fc.nat(base.length).map((length) => base.subarray(0, length));
+  const wild = fc
+    .uint8Array({ maxLength: 300 })
+    .map((bytes) => Buffer.concat([base.subarray(0, 200), bytes]));
+  const codes = new Set<string>();
+  fc.assert(
+    fc.property(fc.oneof(mutated, cut, wild, fc.uint8Array()), (bytes) => {
+      try {
+        firmwareFacts(bytes, replay(parseEventLog(bytes)), FLEET_KEYS);
+        codes.add('read');
+      } catch (error) {
+        if (!(error instanceof BootwaveError)) throw error;
+        codes.add(error.code);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  t.deepEqual([...codes].sort(), ['EVENT_LOG_FORGED', 'EVENT_LOG_MALFORMED', 'read']);
+});
+
+test('limits hold: bytes, events, banks', (t) => {
+  const long = Buffer.concat([good(), Buffer.alloc(EVENT_LOG_LIMITS.bytes)]);
+  t.throws(() => parseEventLog(long), { code: 'EVENT_LOG_MALFORMED', message: /bytes/ });
+  const many = Array.from({ length: EVENT_LOG_LIMITS.events + 1 }, () => ({
+    pcr: 1,
+    type: 1,
+    data: Buffer.alloc(0),
+  }));
+  t.throws(() => parseEventLog(eventLog(many)), { code: 'EVENT_LOG_MALFORMED', message: /events/ });
+  const banks = Buffer.from(good());
+  banks.writeUInt32LE(0xffffffff, 32 + 24);
+  t.throws(() => parseEventLog(banks), { code: 'EVENT_LOG_MALFORMED', message: /banks/ });
+});
+
+test('the log of a real OVMF leads to the PCRs that machines with this firmware quoted', async (t) => {
+  const file = new URL('./captures/ovmf-setup-mode.base64', import.meta.url);
+  const log = Buffer.from(await readFile(file, 'latin1'), 'base64');
+  const values = replay(parseEventLog(log));
+  t.is(values['0'], 'cd04be76578fc0455b52fd7898c62a1180ff0e99ea2e26014d9ac63501327a98');
+  t.is(values['5'], 'a5ceb755d043f32431d63e39f5161464620a3437280494b5850dc1b47cc074e0');
+  for (const pcr of ['2', '3', '6']) {
+    t.is(values[pcr], '3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969');
+  }
+  t.deepEqual(factsOf(log), {
+    secureBoot: false,
+    foreign: ["PK is not the fleet's", "KEK is not the fleet's", "db is not the fleet's"],
+    optionRoms: [],
+  });
+});
