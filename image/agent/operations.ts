@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun, run } from '../../base/run.ts';
 import type { HelperRequest, HelperResults } from './helper-protocol.ts';
@@ -6,6 +5,7 @@ import { hostKeyOfThisBoot } from './host-key.ts';
 import { enrolSecureBoot, secureBootState } from './secure-boot.ts';
 import { readSmbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
+import { hasTpm } from './tpm-tools.ts';
 
 /** Where the helper works; tests put other places and a software TPM here. */
 export type HelperPlaces = {
@@ -30,21 +30,12 @@ type Operations = {
   ) => Promise<HelperResults[O]>;
 };
 
-async function hasTpm(places: HelperPlaces): Promise<boolean> {
-  const tcti = places.environment.TPM2TOOLS_TCTI ?? '';
-  if (tcti !== '' && !tcti.startsWith('device')) return true;
-  const version = await readFile(join(places.sys, 'class/tpm/tpm0/tpm_version_major'), 'utf8').catch(
-    () => '',
-  );
-  return version.trim() === '2';
-}
-
 const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.environment);
 
 /** The closed list. Each one can be done twice without harm. */
 export const OPERATIONS: Operations = {
   async identify(_, places) {
-    const tpm = (await hasTpm(places)) ? await tpmOf(places).identify() : null;
+    const tpm = (await hasTpm(places.sys, places.environment)) ? await tpmOf(places).identify() : null;
     return {
       smbios: await readSmbios(places.sys),
       secureBoot: await secureBootState(places.efivars),
