@@ -4,9 +4,12 @@ import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operat
 import { alone } from './disk/alone.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations.ts';
+import { Seal } from './disk/seal.ts';
+import { mountState } from './disk/state.ts';
 import { helperRequest } from './helper-protocol.ts';
 import { DOWNLOADS } from './member/places.ts';
 import { type HelperPlaces, OPERATIONS } from './operations.ts';
+import { hasTpm, TpmTools } from './tpm-tools.ts';
 
 export type HelperList = {
   request: z.ZodMiniType<{ operation: string }>;
@@ -32,6 +35,11 @@ const disks: DiskPlaces = {
   efivars: EFIVARS,
   osRelease: '/etc/os-release',
   blessed: `${RUN}/blessed`,
+  async mountState(device) {
+    const tools = new TpmTools(`${RUN}/seal`, process.env);
+    const seal = (await hasTpm('/sys', process.env)) ? new Seal(tools, FLEET) : null;
+    return mountState(device, { seal, link: `${RUN}/state-device`, mount: `${RUN}/state` });
+  },
 };
 
 const list = <R extends { operation: string }, P>(
@@ -53,7 +61,7 @@ const inTurn = ({ request, perform }: HelperList): HelperList => ({
 export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
   machine: list(helperRequest, OPERATIONS, machine),
-  /** bootwave-disk@.service: disks and mounts; no TPM. */
+  /** bootwave-disk@.service: disks and mounts; of the TPM what opens the state. */
   disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),

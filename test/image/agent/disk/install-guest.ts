@@ -18,6 +18,7 @@ const places: DiskPlaces = {
   efivars: '/run/efivars',
   osRelease: '/run/os-release',
   blessed: '/run/blessed',
+  mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
 };
 const content = Buffer.alloc(3_000_000, 'bootwave');
 const image = {
