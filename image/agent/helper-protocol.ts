@@ -20,6 +20,11 @@ export const helperRequest = z.discriminatedUnion('operation', [
   }),
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
   z.strictObject({ operation: z.literal('install-host-key') }),
+  z.strictObject({
+    operation: z.literal('admit'),
+    /** IPv4 of a boot server that has proven itself. */
+    address: z.ipv4(),
+  }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
@@ -53,6 +58,7 @@ export type HelperResults = {
   /** Answered before the machine restarts. */
   'enrol-secure-boot': Record<string, never>;
   'install-host-key': { started: boolean };
+  admit: Record<string, never>;
   /** Names, at most 16. */
   'failed-units': { units: string[] };
   restart: Record<string, never>;

@@ -79,6 +79,12 @@ export const OPERATIONS: Operations = {
     return { started: code === 0 };
   },
 
+  /** PID 1 tells the filter: nothing that the agent can start may change it otherwise. */
+  async admit({ address }) {
+    await mustRun('systemctl', ['start', `bootwave-admit@${address}.service`], { timeout: 20_000 });
+    return {};
+  },
+
   async 'failed-units'() {
     const options = ['--failed', '--plain', '--no-legend', '--no-pager'];
     const { stdout } = await mustRun('systemctl', ['list-units', ...options], { timeout: 20_000 });
