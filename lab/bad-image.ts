@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { DataPaths } from '../base/paths.ts';
 import { buildImage } from '../image/build/build.ts';
 import { REPOSITORY } from '../image/build/cache.ts';
+import { PROBE, PROBE_COMMAND } from './probe-image.ts';
 
 /** What each first program does before it hands over; systemd keeps a /run that is mounted already. */
 const RUN = [
@@ -13,9 +14,14 @@ const RUN = [
   'busybox mkdir -p $units/multi-user.target.wants',
 ];
 const unit = (name: string, command: string, more: readonly string[] = []): string[] => [
-  ...[`[Unit]`, ...more, '[Service]', 'Type=oneshot', `ExecStart=${command}`].map(
-    (line, i) => `echo '${line}' ${i === 0 ? '>' : '>>'} $units/${name}`,
-  ),
+  ...[
+    `[Unit]`,
+    ...more,
+    '[Service]',
+    'Type=oneshot',
+    'StandardOutput=journal+console',
+    `ExecStart=${command}`,
+  ].map((line, i) => `echo '${line}' ${i === 0 ? '>' : '>>'} $units/${name}`),
   `busybox ln -s ../${name} $units/multi-user.target.wants/${name}`,
 ];
 
@@ -32,6 +38,8 @@ export const FAILURES = {
   ],
   /** Boots, connects, and has a service that fails. */
   unhealthy: [...RUN, ...unit('broken.service', '/usr/sbin/nologin')],
+  /** Nothing: it tells what root on the node can do (probe-image.ts). */
+  probe: [...RUN, ...PROBE, ...unit('probe.service', PROBE_COMMAND, ['After=bootwave-agent.service'])],
 } as const satisfies Record<string, readonly string[]>;
 
 export type Failure = keyof typeof FAILURES;

@@ -25,8 +25,8 @@ export type Edges = {
   facts(): Promise<NodeFacts>;
   discover(thorough: boolean): Promise<readonly string[]>;
   heartbeat(): Promise<Heartbeat>;
-  /** A heartbeat was taken. `images` is the URL below which the boot server has its images. */
-  heard?(images: string | undefined): Promise<void>;
+  /** A heartbeat was taken by the boot server at `url`. `images` is the URL below which it has its images. */
+  heard?(images: string | undefined, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
   approved?(id: string): Promise<void>;
   show(view: View): void;
@@ -126,7 +126,7 @@ export class Agent {
           await edges.heartbeat(),
           heartbeatReply,
         );
-        await edges.heard?.(images);
+        await edges.heard?.(images, activity.url);
         return { type: 'heard', interval, renew };
       }
       case 'wait':

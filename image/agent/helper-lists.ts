@@ -4,10 +4,13 @@ import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operat
 import { alone } from './disk/alone.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations.ts';
+import { Seal } from './disk/seal.ts';
+import { mountState } from './disk/state.ts';
 import { helperRequest } from './helper-protocol.ts';
 import { DOWNLOADS } from './member/places.ts';
 import { type HelperPlaces, OPERATIONS } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
+import { hasTpm, TpmTools } from './tpm-tools.ts';
 
 export type HelperList = {
   request: z.ZodMiniType<{ operation: string }>;
@@ -34,6 +37,11 @@ const disks: DiskPlaces = {
   osRelease: '/etc/os-release',
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
+  async mountState(device) {
+    const tools = new TpmTools(`${RUN}/seal`, process.env);
+    const seal = (await hasTpm('/sys', process.env)) ? new Seal(tools, FLEET) : null;
+    return mountState(device, { seal, link: `${RUN}/state-device`, mount: `${RUN}/state` });
+  },
 };
 
 const list = <R extends { operation: string }, P>(
@@ -55,7 +63,7 @@ const inTurn = ({ request, perform }: HelperList): HelperList => ({
 export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
   machine: list(helperRequest, OPERATIONS, machine),
-  /** bootwave-disk@.service: disks and mounts; no TPM. */
+  /** bootwave-disk@.service: disks and mounts; of the TPM what opens the state. */
   disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),

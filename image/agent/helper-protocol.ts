@@ -24,6 +24,11 @@ export const helperRequest = z.discriminatedUnion('operation', [
   z.strictObject({ operation: z.literal('take-order'), envelope: z.unknown() }),
   z.strictObject({ operation: z.literal('order-memory') }),
   z.strictObject({ operation: z.literal('install-host-key') }),
+  z.strictObject({
+    operation: z.literal('admit'),
+    /** IPv4 of a boot server that has proven itself. */
+    address: z.ipv4(),
+  }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
@@ -59,6 +64,7 @@ export type HelperResults = {
   'take-order': Taken;
   'order-memory': Remembered;
   'install-host-key': { started: boolean };
+  admit: Record<string, never>;
   /** Names, at most 16. */
   'failed-units': { units: string[] };
   restart: Record<string, never>;

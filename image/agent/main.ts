@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { readOrderKeys } from '../../keys/order.ts';
+import { Admitted } from './admitted.ts';
 import { Agent } from './agent.ts';
 import type { AskConfig } from './config/operations.ts';
 import type { View } from './core.ts';
@@ -71,6 +72,8 @@ const member = new Member({
 });
 await member.start();
 
+const admitted = new Admitted((address) => askHelper({ operation: 'admit', address }));
+
 function show(view: View): void {
   member.connected(view.phase === 'healthy', view.notice ?? view.phase);
   terminals.write(screen(view, addresses()));
@@ -94,7 +97,11 @@ await new Agent({
     await member.refresh();
     return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
   },
-  heard: async (images) => member.heard(images),
+  async heard(images, url) {
+    member.heard(images);
+    // Beside the heartbeats, which wait for nothing.
+    void admitted.take(url);
+  },
   approved: (id) => member.approved(id),
   show,
   now: Date.now,

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun, run } from '../../base/run.ts';
 import { deviceNodeId, tpmNodeId } from '../../bootserver/enroll/node-id.ts';
@@ -12,6 +11,7 @@ import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.
 import { enrolSecureBoot, secureBootState } from './secure-boot.ts';
 import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
+import { hasTpm } from './tpm-tools.ts';
 
 /** Where the helper works; tests put other places and a software TPM here. */
 export type HelperPlaces = {
@@ -36,18 +36,9 @@ type Operations = {
   ) => Promise<HelperResults[O]>;
 };
 
-async function hasTpm(places: HelperPlaces): Promise<boolean> {
-  const tcti = places.environment.TPM2TOOLS_TCTI ?? '';
-  if (tcti !== '' && !tcti.startsWith('device')) return true;
-  const version = await readFile(join(places.sys, 'class/tpm/tpm0/tpm_version_major'), 'utf8').catch(
-    () => '',
-  );
-  return version.trim() === '2';
-}
-
 const takePlaces = async (places: HelperPlaces): Promise<TakePlaces> => ({
   ...places,
-  nv: (await hasTpm(places)) ? new OrderNv(places.environment) : null,
+  nv: (await hasTpm(places.sys, places.environment)) ? new OrderNv(places.environment) : null,
   now: Date.now,
 });
 
@@ -63,7 +54,7 @@ const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.
 /** The closed list. Each one can be done twice without harm. */
 export const OPERATIONS: Operations = {
   async identify(_, places) {
-    const tpm = (await hasTpm(places)) ? await tpmOf(places).identify() : null;
+    const tpm = (await hasTpm(places.sys, places.environment)) ? await tpmOf(places).identify() : null;
     const smbios = await readSmbios(places.sys);
     await noteNode(places.run, await nodeId(smbios, tpm?.ek, places));
     return {
@@ -116,6 +107,12 @@ export const OPERATIONS: Operations = {
       timeout: 20_000,
     });
     return { started: code === 0 };
+  },
+
+  /** PID 1 tells the filter: nothing that the agent can start may change it otherwise. */
+  async admit({ address }) {
+    await mustRun('systemctl', ['start', `bootwave-admit@${address}.service`], { timeout: 20_000 });
+    return {};
   },
 
   async 'failed-units'() {

@@ -1,8 +1,8 @@
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
-import { mustRun, run } from '../../base/run.ts';
 import { QUOTED_PCRS } from '../../bootserver/enroll/protocol.ts';
+import { TpmTools } from './tpm-tools.ts';
 
 /**
  * TPMT_PUBLIC of the EK template L-1 up to the modulus: RSA 2048, AES-128-CFB (TCG EK Credential Profile 2.5, B.3.3).
@@ -15,9 +15,6 @@ const EK_HANDLE = '0x81010001';
 const EK_CERTIFICATE = '0x01c00002';
 
 const AK_ATTRIBUTES = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
-
-/** Milliseconds: a discrete TPM may look for RSA primes for half a minute. */
-const PATIENCE = 90_000;
 
 export type TpmIdentity = {
   /** TPM2B_PUBLIC. */
@@ -38,16 +35,16 @@ export type QuoteFiles = { attest: Buffer; signature: Buffer; pcrs: Record<strin
 /** The machine's TPM, through tpm2-tools; `TPM2TOOLS_TCTI` in `environment` says which. */
 export class Tpm {
   readonly #folder: string;
-  readonly #environment: NodeJS.ProcessEnv;
+  readonly #tools: TpmTools;
 
   /** @param folder for saved contexts, on tmpfs; they are of use to this TPM until its next reset only */
   constructor(folder: string, environment: NodeJS.ProcessEnv) {
     this.#folder = folder;
-    this.#environment = environment;
+    this.#tools = new TpmTools(folder, environment);
   }
 
   async identify(): Promise<TpmIdentity> {
-    return this.#inScratch(async (scratch) => {
+    return this.#tools.inScratch(async (scratch) => {
       const ek = await this.#endorsementKey(scratch);
       return {
         ek,
@@ -63,20 +60,20 @@ export class Tpm {
    * @param extraData 32 bytes
    */
   async quote(extraData: Uint8Array): Promise<QuoteFiles> {
-    return this.#inScratch(async (scratch) => {
+    return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
       const args = [
         ...['-c', this.#akContext, '-g', 'sha256', '-l', `sha256:${QUOTED_PCRS.join(',')}`],
         ...['-q', Buffer.from(extraData).toString('hex'), '-F', 'values'],
         ...['-m', file('attest'), '-s', file('signature'), '-o', file('pcrs')],
       ];
-      const first = await this.#run('tpm2_quote', args);
-      await this.#flush();
+      const first = await this.#tools.run('tpm2_quote', args);
+      await this.#tools.flush();
       if (first.code !== 0) {
         // The saved context does not outlive a reset of the TPM; the key does.
         await this.#makeAttestationKey();
-        await this.#must('tpm2_quote', args);
-        await this.#flush();
+        await this.#tools.must('tpm2_quote', args);
+        await this.#tools.flush();
       }
       const values = await readFile(file('pcrs'));
       if (values.length !== QUOTED_PCRS.length * 32) {
@@ -99,12 +96,12 @@ export class Tpm {
    * @throws BootwaveError `TPM_ACTIVATION` when the credential was made for another EK or AK
    */
   async activate(blob: Uint8Array, seed: Uint8Array): Promise<Buffer> {
-    return this.#inScratch(async (scratch) => {
+    return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
       await writeFile(file('credential'), Buffer.concat([CREDENTIAL_FILE, blob, seed]));
       const attempt = async (ek: string) => {
         const { code } = await this.#inEndorsementSession(scratch, (session) =>
-          this.#run('tpm2_activatecredential', [
+          this.#tools.run('tpm2_activatecredential', [
             ...['-c', this.#akContext, '-C', ek, '-P', `session:${session}`],
             ...['-i', file('credential'), '-o', file('secret')],
           ]),
@@ -136,13 +133,13 @@ export class Tpm {
   async #inEndorsementSession<T>(scratch: string, work: (session: string) => Promise<T>): Promise<T> {
     const session = join(scratch, 'session.ctx');
     // Each tool saves the session before it ends: what the TPM has swapped out, the kernel's resource manager leaves be.
-    await this.#must('tpm2_startauthsession', ['--policy-session', '-S', session]);
+    await this.#tools.must('tpm2_startauthsession', ['--policy-session', '-S', session]);
     try {
-      await this.#must('tpm2_policysecret', ['-S', session, '-c', 'e']);
+      await this.#tools.must('tpm2_policysecret', ['-S', session, '-c', 'e']);
       return await work(session);
     } finally {
-      await this.#run('tpm2_flushcontext', [session]);
-      await this.#flush();
+      await this.#tools.run('tpm2_flushcontext', [session]);
+      await this.#tools.flush();
     }
   }
 
@@ -163,7 +160,7 @@ export class Tpm {
 
   async #persistentEndorsementKey(scratch: string): Promise<Buffer | null> {
     const file = join(scratch, 'ek.pub');
-    const { code } = await this.#run('tpm2_readpublic', ['-c', EK_HANDLE, '-f', 'tss', '-o', file]);
+    const { code } = await this.#tools.run('tpm2_readpublic', ['-c', EK_HANDLE, '-f', 'tss', '-o', file]);
     const bytes = code === 0 ? await readFile(file) : Buffer.alloc(0);
     return bytes.toString('hex', 2).startsWith(EK_TEMPLATE) ? bytes : null;
   }
@@ -171,14 +168,14 @@ export class Tpm {
   /** The context is kept for `activate`: a discrete TPM looks for the primes for half a minute. */
   async #makeEndorsementKey(scratch: string): Promise<Buffer> {
     const file = join(scratch, 'ek.pub');
-    await this.#must('tpm2_createek', ['-G', 'rsa', '-c', this.#ekContext, '-u', file, '-f', 'tss']);
-    await this.#flush();
+    await this.#tools.must('tpm2_createek', ['-G', 'rsa', '-c', this.#ekContext, '-u', file, '-f', 'tss']);
+    await this.#tools.flush();
     return readFile(file);
   }
 
   async #endorsementCertificate(scratch: string): Promise<Buffer | null> {
     const file = join(scratch, 'ek.crt');
-    const read = await this.#run('tpm2_nvread', [EK_CERTIFICATE, '-o', file]);
+    const read = await this.#tools.run('tpm2_nvread', [EK_CERTIFICATE, '-o', file]);
     if (read.code !== 0) return null;
     const bytes = await readFile(file);
     // Some makers fill the index up behind the certificate; its own length says where it ends (SEQUENCE, 2 bytes of length).
@@ -190,16 +187,16 @@ export class Tpm {
   async #makeAttestationKey(): Promise<Buffer> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const file = join(this.#folder, 'ak.pub');
-    await this.#must('tpm2_createprimary', [
+    await this.#tools.must('tpm2_createprimary', [
       ...['-C', 'e', '-g', 'sha256', '-G', 'ecc256:ecdsa-sha256:null', '-a', AK_ATTRIBUTES],
       ...['-c', this.#akContext, '-f', 'tss', '-o', file],
     ]);
-    await this.#flush();
+    await this.#tools.flush();
     return readFile(file);
   }
 
   async #maker(): Promise<{ manufacturer: string; firmware: string }> {
-    const { stdout } = await this.#must('tpm2_getcap', ['properties-fixed']);
+    const { stdout } = await this.#tools.must('tpm2_getcap', ['properties-fixed']);
     const property = (name: string) =>
       Number(new RegExp(`TPM2_PT_${name}:\\s+raw: (0x[0-9A-Fa-f]+)`).exec(stdout)?.[1] ?? 0);
     const bytes = Buffer.alloc(4);
@@ -209,28 +206,5 @@ export class Tpm {
       manufacturer: bytes.toString('latin1').replace(/[^\x21-\x7e]/g, ''),
       firmware: halves.flatMap((half) => [half >>> 16, half & 0xffff]).join('.'),
     };
-  }
-
-  /** Behind the kernel's resource manager nothing stays loaded; straight at a TPM three keys fill it. */
-  async #flush(): Promise<void> {
-    if (!this.#environment.TPM2TOOLS_TCTI?.includes('tpmrm')) await this.#run('tpm2_flushcontext', ['-t']);
-  }
-
-  #run(program: string, args: readonly string[]) {
-    return run(program, args, { env: this.#environment, timeout: PATIENCE });
-  }
-
-  #must(program: string, args: readonly string[]) {
-    return mustRun(program, args, { env: this.#environment, timeout: PATIENCE });
-  }
-
-  async #inScratch<T>(work: (scratch: string) => Promise<T>): Promise<T> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const scratch = await mkdtemp(join(this.#folder, 'work-'));
-    try {
-      return await work(scratch);
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
-    }
   }
 }

@@ -11,8 +11,8 @@ import { DISK_LOADER, ensureLoaders } from './loaders.ts';
 export type FleetFiles = {
   /** Name below /usr/lib/bootwave/fleet -> content. */
   files: Map<string, Uint8Array>;
-  /** PEM, the `.pcrpkey` section (systemd-stub(7)). */
-  pcrKey: Uint8Array;
+  /** PEM: the public half is the `.pcrpkey` section, the other signs `.pcrsig` (systemd-stub(7)). */
+  pcrKey: { secret: Uint8Array; pub: Uint8Array };
   /** Paths of db's key and certificate, for sbsign. */
   signing: { key: string; certificate: string };
   /** Seconds since the epoch: no time before it makes sense on a node of this fleet. */
@@ -47,7 +47,7 @@ export async function fleetFiles(
   for (const [name, path] of sources) files.set(name, await read(path));
   // Which keys may say what is released: a node begins with them, and follows every change of them.
   files.set('release-root.json', await newestRoot(paths).catch(() => read(layout.release.root)));
-  const pcrKey = await read(layout.pcr.pub);
+  const pcrKey = { secret: await read(layout.pcr.key), pub: await read(layout.pcr.pub) };
   await read(db.key);
   await read(db.certificate);
   if (missing.length > 0) {

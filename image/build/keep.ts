@@ -9,14 +9,14 @@ export const PROGRAMS: ReadonlySet<string> = new Set([
   // systemd: what the agent calls, and what helps to read a sick node's console
   ...words('systemctl journalctl networkctl udevadm systemd-tmpfiles systemd-notify systemd-run bootctl'),
   ...words('systemd-cryptenroll systemd-creds systemd-detect-virt init reboot poweroff shutdown halt'),
-  // sshd and its host key
-  ...words('sshd ssh-keygen'),
+  // sshd and its host key, and the filter before it
+  ...words('sshd ssh-keygen nft'),
   // one program for all tpm2_* names
   ...words('tpm2'),
   // the kernel calls modprobe by its path
   ...words('kmod modprobe insmod rmmod lsmod modinfo'),
   // disks, for the install to come
-  ...words('mount umount losetup blkid lsblk blockdev blkdiscard wipefs sfdisk partx mkswap'),
+  ...words('mount umount losetup blkid lsblk blockdev blkdiscard wipefs sfdisk partx mkswap cryptsetup'),
   ...words(
     'mkfs.fat mkfs.vfat fsck.fat fsck.vfat mke2fs mkfs.ext4 e2fsck fsck.ext4 resize2fs tune2fs dmsetup',
   ),

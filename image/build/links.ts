@@ -9,6 +9,7 @@ const SYSTEM = 'usr/lib/systemd/system';
 const WANTED: Readonly<Record<string, readonly string[]>> = {
   'multi-user.target': [
     'bootwave-agent.service',
+    'bootwave-filter.service',
     'systemd-networkd.service',
     'systemd-resolved.service',
     'systemd-timesyncd.service',

@@ -14,6 +14,8 @@ export const ROOT_PACKAGES: Readonly<Record<string, string>> = {
   dosfstools: 'the ESP',
   e2fsprogs: 'the state partition',
   fdisk: 'sfdisk lays out disks',
+  'cryptsetup-bin': 'seals the state partition (LUKS2)',
+  nftables: 'lets in only what a node serves',
   'libstdc++6': 'Node',
 };
 

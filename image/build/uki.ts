@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { predictPcr11 } from './pcr.ts';
+import { predictPcr11, signPcr11 } from './pcr.ts';
 import { addSections } from './pe.ts';
 
 /**
@@ -12,6 +12,10 @@ export const COMMAND_LINE = [
   'console=ttyS0,115200',
   // A panic restarts the machine after this many seconds, so that boot counting can fall back.
   'panic=10',
+  // Not even root changes the kernel that runs or reads its memory, where the key of the state partition is
+  // (kernel_lockdown(7)); so are modules that Debian did not sign, and kexec, kept out.
+  'lockdown=confidentiality',
+  'vsyscall=none',
   'quiet',
   'loglevel=3',
   // Nobody reads audit records; without them every process start is cheaper.
@@ -24,8 +28,8 @@ export type UkiParts = {
   stub: Buffer;
   osRelease: string;
   cmdline: string;
-  /** PEM. */
-  pcrKey: Uint8Array;
+  /** PEM: signs what PCR 11 will show, and its public half. */
+  pcrKey: { secret: Uint8Array; pub: Uint8Array };
   linux: Uint8Array;
   initrd: Uint8Array;
 };
@@ -38,17 +42,21 @@ export type Uki = {
 
 /** UKI as in UAPI.5 and systemd-stub(7); the large sections last, so that the small ones are in the first blocks. */
 export function assembleUki(parts: UkiParts): Uki {
-  const sections = [
+  const small = [
     { name: '.osrel', data: Buffer.from(parts.osRelease) },
     { name: '.cmdline', data: Buffer.from(`${parts.cmdline}\0`) },
-    { name: '.pcrpkey', data: parts.pcrKey },
+    { name: '.pcrpkey', data: parts.pcrKey.pub },
+  ];
+  const large = [
     { name: '.linux', data: parts.linux },
     { name: '.initrd', data: parts.initrd },
   ];
-  const unsigned = addSections(parts.stub, sections);
+  const pcr11 = predictPcr11(new Map([...small, ...large].map(({ name, data }) => [name, data])));
+  const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret) };
+  const unsigned = addSections(parts.stub, [...small, signature, ...large]);
   return {
     unsigned,
     unsignedSha256: createHash('sha256').update(unsigned).digest('hex'),
-    pcr11: predictPcr11(new Map(sections.map(({ name, data }) => [name, data]))),
+    pcr11,
   };
 }

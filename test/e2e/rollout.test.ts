@@ -2,16 +2,24 @@
  * A machine from bare metal to an installed node, a good rollout and a bad one, on real firmware and a real disk: what
  * the core team relies on. The long matrix (hangs, illness, power cuts, three nodes) is in test/rack.
  */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { mustRun } from '../../base/run.ts';
 import { release } from '../../image/publish/publish.ts';
 import { ANY_MACHINE } from '../../image/release-target.ts';
 import { publish } from '../../lab/bad-image.ts';
+import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { Rack } from '../support/rack.ts';
 import { approve, askInstall, ended, installed, publishConfig, startRollout } from '../support/rollout.ts';
 
 const NODE = 'disk-node';
+/** On the nodes' network, and nobody's boot server. */
+const STRANGER = '10.77.0.9';
 let rack: Rack;
+/** Of the container that the installation made. */
+let sealed: string;
 
 const boots = () => {
   const mac = rack.lab.nodes[0]?.mac ?? '';
@@ -83,13 +91,15 @@ test.serial(
     t.is(audit.filter((entry) => entry.action === 'approve').length, 1, 'nobody was at the keyboard again');
     // The restarts that follow are about the disk: none has to wait until the firmware has tried IPv6.
     await rack.lab.diskFirst(NODE);
+    sealed = await stateUuid();
+    t.regex(sealed, /^[0-9a-f-]{36}$/, 'the state partition is a LUKS2 container');
   },
 );
 
 test.serial(
   'a good image: staged, started, confirmed by the node itself, and recorded as done',
   async (t) => {
-    await publish(rack.paths, '2.0.0', null);
+    await publish(rack.paths, '2.0.0', 'probe');
     const id = await startRollout(rack, { image: '2.0.0', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);
     t.is(rollout.state, 'done', rollout.why);
@@ -98,6 +108,29 @@ test.serial(
       ['done'],
     );
     t.is((await rack.record(NODE)).observed.image, '2.0.0');
+    t.is(await stateUuid(), sealed, 'the newer release opened what the older one sealed');
+  },
+);
+
+test.serial(
+  'root on the node changes neither system nor kernel, and only the boot server gets in',
+  async (t) => {
+    const [, told = ''] = (await rack.lab.consoleLog(NODE)).match(/probe: (\{.*\})/) ?? [];
+    const probe = JSON.parse(told) as Record<string, string>;
+    t.regex(probe.lockdown!, /\[confidentiality\]/);
+    t.regex(probe.memory!, /^no: E(PERM|ACCES)/);
+    t.regex(probe.unsigned!, /^no: .*(not permitted|rejected)/);
+    t.is(probe.root, 'no: EROFS');
+    t.is(probe.etc, 'no: EROFS');
+    t.deepEqual([probe.kexec, probe.kptr, probe.bpf], ['1', '2', '1']);
+    t.deepEqual(probe.logins, []);
+    t.regex(probe.filter!, /hook input .*policy drop/);
+    t.regex(probe.state!, /^\/dev\/mapper\/bootwave-state /);
+
+    const { address } = (await rack.record(NODE)).observed;
+    await rack.lab.inNamespace('ip', ['addr', 'add', `${STRANGER}/24`, 'dev', LAB_NETWORK.bridge]);
+    t.regex(await greeting(address, LAB_NETWORK.address), /^SSH-2\.0-/);
+    t.is(await greeting(address, STRANGER), 'no answer');
   },
 );
 
@@ -137,3 +170,26 @@ test.serial(
     });
   },
 );
+
+/** What a node's sshd says to someone at this address. */
+async function greeting(node: string, from: string): Promise<string> {
+  const program = `
+    const socket = require('node:net').connect({ host: '${node}', port: 22, localAddress: '${from}' });
+    const end = (word) => { console.log(word); process.exit(0); };
+    socket.on('data', (data) => end(String(data))).on('error', ({ code }) => end(code));
+    setTimeout(() => end('no answer'), 15_000);`;
+  return (await rack.lab.inNamespace(process.execPath, ['-e', program])).stdout.trim();
+}
+
+/** UUID in the LUKS2 header of the node's second partition (LUKS2 on-disk format, 2.1); made anew with the container. */
+async function stateUuid(): Promise<string> {
+  const disk = join(rack.lab.folder, 'nodes', NODE, 'disk.raw');
+  const { stdout } = await mustRun('sfdisk', ['--json', disk]);
+  const start = (JSON.parse(stdout) as Table).partitiontable.partitions[1]!.start * 512;
+  const header = Buffer.alloc(208);
+  const handle = await open(disk, 'r');
+  await handle.read(header, 0, header.length, start).finally(() => handle.close());
+  const magic = header.toString('hex', 0, 8);
+  return magic === '4c554b53babe0002' ? header.toString('latin1', 168).replace(/\0.*$/, '') : '';
+}
+type Table = { partitiontable: { partitions: { start: number }[] } };

@@ -18,7 +18,7 @@ import { type EspFile, readSlots } from '../release/slots.ts';
 import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, LABELS } from './layout.ts';
 import { withEsp } from './mount.ts';
-import { mountState } from './state.ts';
+import type { StateMount } from './state.ts';
 
 const image = z.strictObject({
   version: versionSchema,
@@ -68,7 +68,7 @@ export type DiskResults = {
   'release-place': Placed;
   'release-activate': { needed: boolean; demoted: string[] };
   'release-bless': { blessed: string | null; reason: string };
-  'state-mount': { mounted: boolean };
+  'state-mount': { mounted: boolean } & StateMount;
 };
 
 /** How the agent reaches these operations; the wired-in helper client has the same shape. */
@@ -91,9 +91,10 @@ export type DiskPlaces = {
   order(): Promise<Order>;
   /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
   blessed: string;
+  /** @param device state partition of a finished installation */
+  mountState(device: string): Promise<StateMount>;
   /** For tests, which mount nothing. */
   withEsp?: typeof withEsp;
-  mountState?: typeof mountState;
 };
 
 type Operations = {
@@ -158,9 +159,9 @@ export const DISK_OPERATIONS: Operations = {
   async 'state-mount'(_, places) {
     const disk = await installedDisk(places);
     // An installation that was cut off is begun again, which takes no disk that is in use.
-    if (disk === null || (await filesOf(disk, places)) === null) return { mounted: false };
-    await (places.mountState ?? mountState)(disk.partitions[1]!.path);
-    return { mounted: true };
+    if (disk === null || (await filesOf(disk, places)) === null)
+      return { mounted: false, sealed: false, why: 'this node has no installed disk' };
+    return { mounted: true, ...(await places.mountState(disk.partitions[1]!.path)) };
   },
 };
 

@@ -151,8 +151,11 @@ export class Member {
   }
 
   async #begin(): Promise<void> {
-    const { askDisk } = this.#parts;
-    await this.#attempt('the state partition was not mounted', () => askDisk({ operation: 'state-mount' }));
+    const { askDisk, log } = this.#parts;
+    await this.#attempt('the state partition was not mounted', async () => {
+      const { mounted, sealed, why } = await askDisk({ operation: 'state-mount' });
+      if (mounted && why !== '') log.warn({ sealed, why }, 'the state partition was not just opened');
+    });
     // Only a disk that came late finds a book here already.
     await this.#book?.load();
     await this.#findTrial();

@@ -1,9 +1,11 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../base/run.ts';
-import { loaderPcr12, predictPcr11 } from '../../../image/build/pcr.ts';
+import { loaderPcr12, predictPcr11, signPcr11 } from '../../../image/build/pcr.ts';
+import { SoftwareTpm } from '../../bootserver/enroll/support/swtpm.ts';
 
 test('PCR 11 is what systemd-measure calculates', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-pcr-'));
@@ -37,4 +39,29 @@ test('PCR 12 of an image that systemd-boot 252 started from a disk, as an instal
   const commandLine =
     'console=tty0 console=ttyS0,115200 panic=10 quiet loglevel=3 audit=0 systemd.show_status=no';
   t.is(loaderPcr12(commandLine), 'd9bd078d84f260c71e2798da9b26bf4f3367e658697e4af9d0a6185f25c0991e');
+});
+
+test('the signature of PCR 11 is what systemd-measure signs, which asks a TPM', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-pcr-'));
+  const tpm = await new SoftwareTpm(join(folder, 'tpm')).start();
+  t.teardown(async () => {
+    await tpm.stop();
+    await rm(folder, { recursive: true });
+  });
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const sections = new Map<string, Buffer>([
+    ['.linux', Buffer.from('a kernel')],
+    ['.pcrpkey', Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }))],
+  ]);
+  const file = (name: string) => join(folder, name);
+  for (const [name, data] of sections) await writeFile(file(name.slice(1)), data);
+  await writeFile(file('key'), key, { mode: 0o600 });
+  const { stdout } = await mustRun('/lib/systemd/systemd-measure', [
+    ...['sign', `--linux=${file('linux')}`, `--pcrpkey=${file('pcrpkey')}`, '--bank=sha256', '--phase=:'],
+    ...[`--private-key=${file('key')}`, `--public-key=${file('pcrpkey')}`],
+    `--tpm2-device=${tpm.environment.TPM2TOOLS_TCTI}`,
+  ]);
+  const ours = JSON.parse(signPcr11(predictPcr11(sections), Buffer.from(key)).toString());
+  t.deepEqual(ours, JSON.parse(stdout));
 });

@@ -21,6 +21,7 @@ const places: DiskPlaces = {
   osRelease: '/run/os-release',
   blessed: '/run/blessed',
   order: async () => order,
+  mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
 };
 const content = Buffer.alloc(3_000_000, 'bootwave');
 const image = {

@@ -41,7 +41,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
   const askDisk = (async ({ operation }: DiskRequest) => {
     asked.push(operation);
     if (state.broken) throw new Error('broken');
-    if (operation === 'state-mount') return { mounted: true };
+    if (operation === 'state-mount') return { mounted: true, sealed: true, why: '' };
     if (operation === 'release-status') return disk;
     state.blessed = operation === 'release-bless';
     return { blessed: '2', reason: '' };

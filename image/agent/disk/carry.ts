@@ -1,0 +1,60 @@
+import { chown, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DiskTools } from './luks.ts';
+
+/** The agent's orders and records on the state partition (member/places.ts); downloads are fetched again. */
+const FOLDER = 'agent';
+/** Bytes of a file that is carried over: orders and records are far smaller. */
+const LARGEST = 1024 * 1024;
+
+const LIMIT = { timeout: 120_000 };
+
+export type Carried = { name: string; data: Buffer; uid: number; gid: number }[];
+
+/** Mounts a state file system for as long as `work` runs, where only this process sees it. */
+async function withFolder<T>(
+  device: string,
+  mount: string,
+  mode: 'ro' | 'rw',
+  { run, mustRun }: DiskTools,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  await mkdir(mount, { recursive: true, mode: 0o700 });
+  await mustRun('mount', ['-t', 'ext4', '-o', `${mode},nosuid,nodev,noexec`, device, mount], LIMIT);
+  try {
+    return await work(join(mount, FOLDER));
+  } finally {
+    await run('umount', [mount], LIMIT);
+  }
+}
+
+/** @returns what a partition that was never sealed holds of the agent's; nothing where it cannot be read */
+export async function carriedFrom(device: string, mount: string, tools: DiskTools): Promise<Carried> {
+  return withFolder(device, mount, 'ro', tools, async (folder) => {
+    const carried: Carried = [];
+    for (const name of await readdir(folder).catch(() => [])) {
+      const path = join(folder, name);
+      const found = await lstat(path);
+      if (!found.isFile() || found.size > LARGEST) continue;
+      carried.push({ name, data: await readFile(path), uid: found.uid, gid: found.gid });
+    }
+    return carried;
+  }).catch(() => []);
+}
+
+export async function carryTo(
+  device: string,
+  carried: Carried,
+  mount: string,
+  tools: DiskTools,
+): Promise<void> {
+  if (carried.length === 0) return;
+  await withFolder(device, mount, 'rw', tools, async (folder) => {
+    await mkdir(folder, { mode: 0o700 });
+    for (const { name, data, uid, gid } of carried) {
+      const path = join(folder, name);
+      await writeFile(path, data, { mode: 0o600 });
+      await chown(path, uid, gid);
+    }
+  });
+}

@@ -1,0 +1,45 @@
+/**
+ * Policies of the TPM as digests (TPM 2.0 Part 3, 23): what a build signs, and what a node seals to. Pure, SHA-256 only;
+ * `pcrPolicy` with one PCR is also what systemd-measure(1) signs.
+ */
+import { createHash } from 'node:crypto';
+
+const POLICY_PCR = Buffer.from('0000017f', 'hex');
+const POLICY_AUTHORIZE = Buffer.from('0000016a', 'hex');
+/** TPMI_ALG_HASH (Part 2, 6.3). */
+const SHA256 = Buffer.from('000b', 'hex');
+
+/** What a session starts with. */
+export const NO_POLICY = Buffer.alloc(32);
+
+const sha256 = (...data: Uint8Array[]): Buffer => {
+  const hash = createHash('sha256');
+  for (const piece of data) hash.update(piece);
+  return hash.digest();
+};
+
+/** TPML_PCR_SELECTION of one bank, three bytes of bits, the lowest PCR in the lowest bit (Part 2, 10.6.2 and 10.9.7). */
+function selection(pcrs: readonly number[]): Buffer {
+  const bits = Buffer.alloc(3);
+  for (const pcr of pcrs) bits[pcr >> 3]! |= 1 << (pcr & 7);
+  return Buffer.concat([Buffer.from([0, 0, 0, 1]), SHA256, Buffer.from([bits.length]), bits]);
+}
+
+/**
+ * TPM2_PolicyPCR (Part 3, 23.7): these PCRs hold these values.
+ * @param values PCR -> 32 bytes
+ */
+export function pcrPolicy(before: Uint8Array, values: ReadonlyMap<number, Uint8Array>): Buffer {
+  const pcrs = [...values.keys()].sort((a, b) => a - b);
+  const digest = sha256(...pcrs.map((pcr) => values.get(pcr)!));
+  return sha256(before, POLICY_PCR, selection(pcrs), digest);
+}
+
+/**
+ * TPM2_PolicyAuthorize (Part 3, 23.16): whatever policy this key has signed, without a policyRef. It takes the place of
+ * what came before it in the session.
+ * @param keyName name of the public key as it is loaded (Part 1, 16)
+ */
+export function authorizedPolicy(keyName: Uint8Array): Buffer {
+  return sha256(sha256(NO_POLICY, POLICY_AUTHORIZE, keyName));
+}
