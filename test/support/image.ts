@@ -29,7 +29,8 @@ export async function sharedImage(onText: (text: string) => void = () => {}): Pr
     const version = `0.0.0-${(await sourceDigest()).slice(0, 12)}`;
     const published = await publishedVersions(paths.images);
     if (!published.includes(version)) {
-      await rm(paths.images, { recursive: true, force: true });
+      // An image that is signed again has other bytes, and a version is released once.
+      for (const old of [paths.images, paths.releases]) await rm(old, { recursive: true, force: true });
       await initKeys(paths.keys);
       await buildImage({ paths, version, onProgress: ({ text }) => onText(text) });
     }

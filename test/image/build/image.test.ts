@@ -191,7 +191,7 @@ test('the same inputs give the same unsigned image; another version another', as
   t.timeout(5 * 60_000);
   const { version, manifest } = t.context.shared;
   const { paths } = await borrowImage(join(t.context.scratch, 'again'));
-  await rm(paths.images, { recursive: true });
+  for (const folder of [paths.images, paths.releases]) await rm(folder, { recursive: true });
   const again = await buildImage({ paths, version });
   t.is(again.unsignedSha256, manifest.unsignedSha256);
   t.is(again.pcr11, manifest.pcr11);
