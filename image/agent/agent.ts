@@ -29,6 +29,8 @@ export type Edges = {
   heard?(images: string | undefined, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
   approved?(id: string): Promise<void>;
+  /** The fleet refuses what this boot has started: the image that runs is no good here. */
+  barred?(reason: string): void;
   show(view: View): void;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -121,14 +123,20 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images, renew } = await this.#mutual(activity.url).post(
+        const { interval, images, renew, attest } = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
           await edges.heartbeat(),
           heartbeatReply,
         );
         await edges.heard?.(images, activity.url);
-        return { type: 'heard', interval, renew };
+        return { type: 'heard', interval, renew, attest: attest ?? null };
       }
+      case 'attest':
+        await this.#keys().attest(this.#mutual(activity.url));
+        return { type: 'attested' };
+      case 'restart':
+        await edges.askHelper({ operation: 'restart' });
+        return { type: 'restarting' };
       case 'wait':
         await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);
         return { type: 'waited' };
@@ -140,6 +148,7 @@ export class Agent {
       const { subjectAltName } = new X509Certificate(this.#keys().credentials?.chain ?? '');
       await this.#edges.approved?.(subjectAltName?.replace(`URI:${NODE_URI}`, '') ?? '');
     }
+    if (decision.state === 'rejected' && decision.restart) this.#edges.barred?.(decision.reason);
     return { type: 'decided', decision };
   }
 

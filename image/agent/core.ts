@@ -24,6 +24,8 @@ export type Activity =
   | { type: 'enrol'; url: string }
   | { type: 'poll'; url: string }
   | { type: 'heartbeat'; url: string }
+  | { type: 'attest'; url: string }
+  | { type: 'restart' }
   /** Before `before`. */
   | { type: 'wait'; milliseconds: number; before: Work };
 
@@ -58,7 +60,8 @@ export type Decision =
       notBefore: number;
       notAfter: number;
     }
-  | { state: 'rejected'; words: readonly string[]; reason: string };
+  /** `restart`: only another boot can be let in. */
+  | { state: 'rejected'; words: readonly string[]; reason: string; restart: boolean };
 
 export type Event =
   | { type: 'started' }
@@ -66,8 +69,12 @@ export type Event =
   | { type: 'restarting' }
   | { type: 'found'; urls: readonly string[] }
   | { type: 'decided'; decision: Decision }
-  /** `interval` in seconds; within `renew` seconds the certificate is to be renewed, because its CA goes. */
-  | { type: 'heard'; interval: number; renew?: number | undefined }
+  /**
+   * Seconds; within `renew` the certificate is to be renewed, because its CA goes; `attest` null: this server asks for no
+   * attestations between enrolments.
+   */
+  | { type: 'heard'; interval: number; attest: number | null; renew?: number | undefined }
+  | { type: 'attested' }
   | { type: 'waited' }
   | { type: 'failed'; failure: Failure };
 
@@ -80,6 +87,8 @@ export type State = {
   candidates: readonly string[];
   /** Milliseconds since the epoch. */
   certificate: { notAfter: number; renewAt: number; asked?: boolean } | null;
+  /** When to attest again, milliseconds since the epoch; null: not known yet. */
+  attestAt: number | null;
   /** Seconds. */
   interval: number;
   hostKeyInstalled: boolean;
@@ -120,6 +129,7 @@ export const INITIAL: State = {
   failures: 0,
   candidates: [],
   certificate: null,
+  attestAt: null,
   interval: PACE.interval,
   hostKeyInstalled: false,
 };
@@ -156,6 +166,8 @@ function next(state: State, event: Event, moment: Moment): Patch {
       return decide(state, event.decision, moment);
     case 'heard':
       return heard(state, event, moment);
+    case 'attested':
+      return { activity: nextBeat(state, urlOf(state.activity), moment), failures: 0 };
     case 'waited':
       return { activity: state.activity.type === 'wait' ? state.activity.before : state.activity };
     case 'failed':
@@ -220,8 +232,9 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
   }
   if (decision.state === 'rejected') {
     const { least, most } = PACE.rejected;
+    const later: Work = decision.restart ? { type: 'restart' } : { type: 'poll', url };
     return {
-      activity: wait(least + (most - least) * moment.random, { type: 'poll', url }),
+      activity: wait(least + (most - least) * moment.random, later),
       failures: 0,
       certificate: null,
       view: { phase: 'rejected', words: decision.words, name: null, notice: decision.reason },
@@ -239,15 +252,30 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
   };
 }
 
-function heard(state: State, { interval, renew }: Event & { type: 'heard' }, moment: Moment): Patch {
+const nextBeat = ({ interval }: Pick<State, 'interval'>, url: string, { random }: Moment): Activity =>
+  wait(interval * 1000 * (0.8 + random * 0.4), { type: 'heartbeat', url });
+
+function heard(
+  state: State,
+  { interval, attest, renew }: Extract<Event, { type: 'heard' }>,
+  moment: Moment,
+): Patch {
   const url = urlOf(state.activity);
+  const { now, random } = moment;
   const certificate = sooner(state.certificate, renew, moment);
-  const due = certificate !== null && moment.now >= certificate.renewAt;
+  const isRenewal = certificate !== null && now >= certificate.renewAt;
+  // An enrolment is an attestation too.
+  const attestAt =
+    attest === null || isRenewal ? null : (state.attestAt ?? now + attest * 1000 * (0.8 + random * 0.4));
+  const isDue = attestAt !== null && now >= attestAt;
   return {
     certificate,
-    activity: due
+    activity: isRenewal
       ? { type: 'enrol', url }
-      : wait(interval * 1000 * (0.8 + moment.random * 0.4), { type: 'heartbeat', url }),
+      : isDue
+        ? { type: 'attest', url }
+        : nextBeat({ interval }, url, moment),
+    attestAt: isDue ? null : attestAt,
     interval,
     failures: 0,
     view: { phase: 'healthy', notice: null },
@@ -274,13 +302,19 @@ function fail(state: State, failure: Failure, moment: Moment): Patch {
       // Enrolment goes on: the fleet sees `setup` in the inventory and its policy decides.
       return search(state, notice);
     case 'search':
+    case 'restart':
       return { activity: later(activity), failures, view: { notice } };
     case 'enrol':
       return failedEnrolment(state, failure, failures, later, moment);
     case 'poll':
       if (failure.kind === 'refused') return enrolAgain(activity.url, moment);
       return lost(failures, later, activity, notice);
+    case 'attest':
     case 'heartbeat':
+      // Its TPM cannot be asked now. The fleet sees that it does not attest; to be silent as well would help nobody.
+      if (failure.kind === 'local' && activity.type === 'attest') {
+        return { activity: nextBeat(state, activity.url, moment), view: { notice } };
+      }
       if (failure.kind === 'refused') {
         return {
           ...enrolAgain(activity.url, moment),

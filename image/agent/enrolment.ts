@@ -1,11 +1,13 @@
 import { generateKeyPairSync, type KeyObject, sign, timingSafeEqual, X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { sha256 } from '../../bootserver/enroll/digest.ts';
-import { extraData } from '../../bootserver/enroll/extra-data.ts';
+import { extraData, reattestData } from '../../bootserver/enroll/extra-data.ts';
 import {
+  attestReply,
   type Inventory,
   type KeysReply,
   keysReply,
+  nonceReply,
   PATHS,
   type ProofRequest,
   type Running,
@@ -114,6 +116,16 @@ export class NodeEnrolment {
     return this.#decide(await server.post(PATHS.status, { session: id }, statusReply, POLL_PATIENCE), words);
   }
 
+  /** A fresh quote for the server that this machine is connected to with its certificate; nothing without a TPM. */
+  async attest(server: BootServer): Promise<void> {
+    const { tpm } = this.#facts.identity;
+    if (tpm === null) return;
+    const { nonce } = await server.post(PATHS.nonce, {}, nonceReply);
+    const extra = reattestData(Buffer.from(nonce, 'hex'), this.#spki).toString('hex');
+    const quote = await this.#askHelper({ operation: 'quote', extraData: extra });
+    await server.post(PATHS.attest, { ak: tpm.ak, quote }, attestReply);
+  }
+
   async #proof(nonce: Buffer, credential: KeysReply['credential']): Promise<Omit<ProofRequest, 'session'>> {
     const message = extraData(nonce, this.#csr, this.#facts.identity.hostKey);
     if (this.#facts.identity.tpm === null) {
@@ -131,7 +143,9 @@ export class NodeEnrolment {
 
   #decide(reply: StatusReply, words: readonly string[]): Decision {
     if (reply.state === 'pending') return { state: 'pending', retryAfter: reply.retryAfter, words };
-    if (reply.state === 'rejected') return { state: 'rejected', words, reason: reply.reason };
+    if (reply.state === 'rejected') {
+      return { state: 'rejected', words, reason: reply.reason, restart: reply.restart === true };
+    }
     const certificate = new X509Certificate(reply.chain);
     if (!certificate.checkPrivateKey(this.#key)) {
       throw new BootwaveError({

@@ -52,7 +52,13 @@ export type HelperIdentity = {
   hostKey: string;
 };
 
-export type HelperQuote = { attest: string; signature: string; pcrs: Record<string, string> };
+export type HelperQuote = {
+  attest: string;
+  signature: string;
+  pcrs: Record<string, string>;
+  /** Base64; null where the kernel has none that fits. */
+  eventLog: string | null;
+};
 
 export type HelperResults = {
   identify: HelperIdentity;

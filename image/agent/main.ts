@@ -103,6 +103,7 @@ await new Agent({
     void admitted.take(url);
   },
   approved: (id) => member.approved(id),
+  barred: (reason) => member.barred(reason),
   show,
   now: Date.now,
   random: Math.random,

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun, run } from '../../base/run.ts';
 import { deviceNodeId, tpmNodeId } from '../../bootserver/enroll/node-id.ts';
+import { EVENT_LOG_BYTES } from '../../bootserver/enroll/protocol.ts';
 import { parseTpmPublic } from '../../bootserver/enroll/tpm-public.ts';
 import { alone } from './disk/alone.ts';
 import type { HelperRequest, HelperResults } from './helper-protocol.ts';
@@ -49,6 +51,12 @@ async function nodeId(smbios: Smbios, ek: Buffer | undefined, { sys }: HelperPla
   return deviceNodeId({ ...smbios, nics });
 }
 
+/** Firmware that keeps no log, or a longer one than anybody reads, leaves the machine to its site's policy. */
+async function readEventLog(sys: string): Promise<string | null> {
+  const log = await readFile(join(sys, 'kernel/security/tpm0/binary_bios_measurements')).catch(() => null);
+  return log === null || log.length === 0 || log.length > EVENT_LOG_BYTES ? null : log.toString('base64');
+}
+
 const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.environment);
 
 /** The closed list. Each one can be done twice without harm. */
@@ -82,6 +90,7 @@ export const OPERATIONS: Operations = {
       attest: quote.attest.toString('base64'),
       signature: quote.signature.toString('base64'),
       pcrs: quote.pcrs,
+      eventLog: await readEventLog(places.sys),
     };
   },
 

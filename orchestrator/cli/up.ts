@@ -16,6 +16,7 @@ type Options = {
   httpPort: number;
   httpsPort: number;
   heartbeat: number;
+  attestEvery: number;
   certificateLife: number;
   json?: boolean;
 };
@@ -55,6 +56,7 @@ export function register(program: Command): void {
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
     .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
+    .option('--attest-every <minutes>', 'minutes between the attestations of a node', whole(1, 1440), 30)
     .addOption(
       new Option('--certificate-life <time>', "how long a node's certificate lasts; it is renewed by itself")
         .argParser(life)

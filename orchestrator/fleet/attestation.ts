@@ -100,11 +100,14 @@ function firmwareOf(e: Measured, { pcr7: first }: References): Attested {
   const pcr7 = pcr7Of(e);
   if (pcr7 === null) return { state: 'ok', reason: `${published}; Secure Boot is not on` };
   const model = modelOf(e);
-  if (first === null) return { state: 'ok', reason: `${published}; PCR 7 is the first of ${model}` };
+  // Equal values mean equal keys, so what one machine has shown by its log holds for one that keeps none.
   if (first === pcr7) return { state: 'ok', reason: `${published}, PCR 7 as the first ${model}` };
+  if (first === null) {
+    return { state: 'differs', reason: `${published}; it shows no event log, and is the first ${model}` };
+  }
   return {
-    state: 'differs',
-    reason: `PCR 7 is ${short(pcr7)}, the first ${model} had ${short(first)}: other Secure Boot keys?`,
+    state: 'mismatch',
+    reason: `PCR 7 is ${short(pcr7)}, the first ${model} had ${short(first)}, and no event log says why`,
   };
 }
 

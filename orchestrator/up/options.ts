@@ -16,6 +16,8 @@ export type UpOptions = {
   httpsPort: number;
   /** Seconds between heartbeats. */
   heartbeat: number;
+  /** Minutes between two attestations of a node. */
+  attestEvery: number;
   /** Milliseconds that a node's certificate lasts. */
   certificateLife: number;
 };

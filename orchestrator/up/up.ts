@@ -117,6 +117,7 @@ export async function up(
       bans,
       log,
       heartbeatSeconds: options.heartbeat,
+      attestSeconds: options.attestEvery * 60,
       certificateLife: options.certificateLife,
       imagesUrl: imagesUrl(base),
       signal: stop,
@@ -184,7 +185,11 @@ export async function up(
             }),
       },
     });
-    const sweeper = startSweeper({ fleet, log, signal: stop, heartbeatSeconds: options.heartbeat });
+    const sweeper = startSweeper({
+      ...{ fleet, log, signal: stop },
+      heartbeatSeconds: options.heartbeat,
+      attestMinutes: options.attestEvery,
+    });
 
     async function tellLoader(event: TftpEvent): Promise<void> {
       const step: BootStep | undefined = event.step === 'finished' ? 'loader-sent' : undefined;

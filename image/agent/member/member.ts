@@ -179,6 +179,11 @@ export class Member {
     if (!connected) this.#wellSince = null;
   }
 
+  /** The fleet refuses the image that runs: one on trial is left at the next look. */
+  barred(reason: string): void {
+    this.#vitals = { ...this.#vitals, barred: reason };
+  }
+
   /** The machine has its certificate: orders are its own from here on, and the link opens. */
   async approved(node: string): Promise<void> {
     if (this.#linked) return;

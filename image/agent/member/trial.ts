@@ -3,7 +3,7 @@
  * node is a healthy member. Until then the agent restarts the machine by itself and says why before, because nobody could
  * afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
  */
-import { trialHealth, type Vitals } from './vitals.ts';
+import { plain, trialHealth, type Vitals } from './vitals.ts';
 
 /** Milliseconds. */
 export const TRIAL = {
@@ -25,6 +25,8 @@ export const BEGINNING: Trial = { illSince: null };
  * @returns why to give up, or null to go on
  */
 export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: string | null } {
+  // A measurement does not change while a machine runs: waiting helps nobody.
+  if (vitals.barred !== undefined) return { trial, giveUp: plain(`refused: ${vitals.barred}`) };
   const { healthy, reason } = trialHealth(vitals);
   const ill = vitals.connected && vitals.failedUnits !== null && !healthy;
   const illSince = ill ? (trial.illSince ?? uptime) : null;

@@ -8,6 +8,8 @@ export type Vitals = {
   notice: string;
   /** Units that systemd counts as failed; null before it was asked, or when it did not answer. */
   failedUnits: readonly string[] | null;
+  /** Why the fleet refuses what this boot has started. */
+  barred?: string;
   /** False: nobody listens where the orchestrator connects. Looked at only while an image is on trial. */
   link?: boolean;
 };

@@ -13,7 +13,17 @@ import { seeded } from '../../../lab/sim/random.ts';
 
 const HOUR = 3600_000;
 const URL = 'https://10.0.0.1:8443';
-const ACTIVITIES = new Set(['identify', 'enrol-secure-boot', 'search', 'enrol', 'poll', 'heartbeat', 'wait']);
+const ACTIVITIES = new Set([
+  'identify',
+  'enrol-secure-boot',
+  'search',
+  'enrol',
+  'poll',
+  'heartbeat',
+  'attest',
+  'restart',
+  'wait',
+]);
 const words = ['a', 'b', 'c', 'd'];
 
 /** Feeds events one after another at noon of day 0 unless told otherwise. */
@@ -33,7 +43,10 @@ const approved = (notBefore = 0, notAfter = 30 * HOUR): Event => ({
   decision: { state: 'approved', words, name: 'n1', notBefore, notAfter },
 });
 const pending: Event = { type: 'decided', decision: { state: 'pending', words, retryAfter: 1 } };
-const rejected: Event = { type: 'decided', decision: { state: 'rejected', words, reason: 'no' } };
+const rejected: Event = {
+  type: 'decided',
+  decision: { state: 'rejected', words, reason: 'no', restart: false },
+};
 const unreachable: Event = {
   type: 'failed',
   failure: { kind: 'unreachable', code: 'SERVER_UNREACHABLE', what: 'gone' },
@@ -47,7 +60,7 @@ const toEnrol: Event[] = [
   { type: 'identified', setupMode: false },
   { type: 'found', urls: [URL] },
 ];
-const toHealthy: Event[] = [...toEnrol, approved(), { type: 'heard', interval: 30 }];
+const toHealthy: Event[] = [...toEnrol, approved(), { type: 'heard', interval: 30, attest: null }];
 
 test('from power-on to healthy, in order', (t) => {
   const phases: string[] = [];
@@ -57,7 +70,7 @@ test('from power-on to healthy, in order', (t) => {
     pending,
     { type: 'waited' } as Event,
     approved(),
-    { type: 'heard', interval: 30 } as Event,
+    { type: 'heard', interval: 30, attest: null } as Event,
   ]) {
     let commands: Command[];
     [state, commands] = step(state, event, { now: 0, random: 0.5 });
@@ -116,7 +129,7 @@ test('a lost server is asked again and then looked for, and the certificate is k
   t.like(state.activity, { type: 'wait', before: { type: 'search', thorough: true } });
   [state] = play([{ type: 'waited' }, { type: 'found', urls: ['https://10.0.0.2'] }], {}, state);
   t.deepEqual(state.activity, { type: 'heartbeat', url: 'https://10.0.0.2' });
-  t.is(play([{ type: 'heard', interval: 30 }], {}, state)[0].view.phase, 'healthy');
+  t.is(play([{ type: 'heard', interval: 30, attest: null }], {}, state)[0].view.phase, 'healthy');
 });
 
 test('renewals of a fleet that came up at once are spread around two thirds of the life', (t) => {
@@ -133,7 +146,7 @@ test('10,000 nodes that are told at once to renew spread over the time that they
   const random = seeded(7);
   const told = (from: State, renew: number) =>
     play(
-      [{ type: 'waited' }, { type: 'heard', interval: 30, renew }],
+      [{ type: 'waited' }, { type: 'heard', attest: null, interval: 30, renew }],
       { now: HOUR, random: random() },
       from,
     )[0];
@@ -156,7 +169,7 @@ test('10,000 nodes that are told at once to renew spread over the time that they
 test('renewal starts at two thirds of the life, a failed one is tried again before the end', (t) => {
   const [healthy] = play(toHealthy);
   const beat = (now: number) =>
-    play([{ type: 'waited' }, { type: 'heard', interval: 30 }], { now }, healthy)[0];
+    play([{ type: 'waited' }, { type: 'heard', interval: 30, attest: null }], { now }, healthy)[0];
   t.is(beat(20 * HOUR - 1).activity.type, 'wait');
   t.is(beat(20 * HOUR).activity.type, 'enrol');
   const [failed] = play([unreachable], { now: 20 * HOUR }, beat(20 * HOUR));
@@ -226,6 +239,7 @@ function outcomes(activity: Activity): fc.Arbitrary<Event> {
         anyFailure,
       );
     case 'enrol-secure-boot':
+    case 'restart':
       return fc.oneof(fc.constant<Event>({ type: 'restarting' }), anyFailure);
     case 'search':
       return fc.oneof(urls, anyFailure);
@@ -234,9 +248,13 @@ function outcomes(activity: Activity): fc.Arbitrary<Event> {
       return fc.oneof(anyDecision, anyFailure);
     case 'heartbeat':
       return fc.oneof(
-        fc.integer({ min: 1, max: 60 }).map((interval): Event => ({ type: 'heard', interval })),
+        fc
+          .tuple(fc.integer({ min: 1, max: 60 }), fc.option(fc.integer({ min: 1, max: 600 })))
+          .map(([interval, attest]): Event => ({ type: 'heard', interval, attest })),
         anyFailure,
       );
+    case 'attest':
+      return fc.oneof(fc.constant<Event>({ type: 'attested' }), anyFailure);
     case 'wait':
       return fc.constant<Event>({ type: 'waited' });
   }
@@ -291,7 +309,9 @@ test('whatever happened before, a server that approves makes the machine healthy
           search: { type: 'found', urls: [URL] },
           enrol: approved(now, now + 100 * HOUR),
           poll: approved(now, now + 100 * HOUR),
-          heartbeat: { type: 'heard', interval: 30 },
+          heartbeat: { type: 'heard', interval: 30, attest: null },
+          restart: { type: 'restarting' },
+          attest: { type: 'attested' },
           wait: { type: 'waited' },
         };
         [state] = step(state, events[activity.type], { now, random: 0.5 });
@@ -315,4 +335,44 @@ test('no heartbeat is sent without a certificate, and no poll without an enrolme
     { numRuns: 300 },
   );
   t.pass();
+});
+
+test('a boot that is refused for what it has started ends in a restart, and only that one', (t) => {
+  const barred: Event = {
+    type: 'decided',
+    decision: { state: 'rejected', words, reason: 'PCR 11 is wrong', restart: true },
+  };
+  const [waiting] = play([...toEnrol, barred]);
+  t.like(waiting, {
+    activity: { type: 'wait', before: { type: 'restart' } },
+    view: { phase: 'rejected', notice: 'PCR 11 is wrong' },
+  });
+  const [again] = play([{ type: 'waited' }, refused('HELPER_FAILED'), { type: 'waited' }], {}, waiting);
+  t.is(again.activity.type, 'restart', 'a restart that failed is tried again');
+  const [, commands] = play([...toEnrol, rejected]);
+  t.false(JSON.stringify(commands).includes('restart'));
+});
+
+test('a member attests when it is due, jittered, and a refusal ends its certificate', (t) => {
+  const beat = (attest: number | null): Event => ({ type: 'heard', interval: 30, attest });
+  const due = (random: number) => {
+    const [state] = play([...toEnrol, approved(), beat(1800)], { random });
+    return state.attestAt ?? 0;
+  };
+  t.deepEqual([due(0), due(0.5), due(0.999)].map(Math.round), [1_440_000, 1_800_000, 2_159_280]);
+  const [quiet] = play([...toEnrol, approved(), beat(null)]);
+  t.is(quiet.attestAt, null);
+  const [waiting] = play([...toEnrol, approved(), beat(1800)]);
+  t.like(waiting.activity, { type: 'wait', before: { type: 'heartbeat' } });
+  const [now] = play([{ type: 'waited' }, beat(1800)], { now: 1_800_000 }, waiting);
+  t.is(now.activity.type, 'attest');
+  const [after] = play([{ type: 'attested' }], { now: 1_800_000 }, now);
+  t.like(after, { activity: { type: 'wait', before: { type: 'heartbeat' } }, view: { phase: 'healthy' } });
+  const [again] = play([{ type: 'waited' }, beat(1800)], { now: 1_830_000 }, after);
+  t.is(again.attestAt, 3_630_000);
+  const [no] = play([refused('ENROL_MEASUREMENT')], {}, now);
+  t.like(no, { certificate: null, activity: { type: 'wait', before: { type: 'enrol' } } });
+  const local: Event = { type: 'failed', failure: { kind: 'local', code: 'TPM_BANK', what: 'no' } };
+  const [ill] = play([local], {}, now);
+  t.like(ill, { activity: { type: 'wait', before: { type: 'heartbeat' } }, view: { phase: 'healthy' } });
 });

@@ -91,3 +91,7 @@ test('a node that no orchestrator could reach gives up as well, and says so', (t
     /sshd does not answer/,
   );
 });
+
+test('an image that the fleet refuses for its measurement is left at once', (t) => {
+  t.is(run([[1, { ...alone, barred: 'PCR 11 is wrong' }]]), 'refused: PCR 11 is wrong');
+});

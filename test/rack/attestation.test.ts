@@ -1,0 +1,65 @@
+/** One machine, real firmware: what it measures is believed when its log leads to it, and an image that nobody published is refused. */
+import { readFile, writeFile } from 'node:fs/promises';
+import test from 'ava';
+import { manifestFile } from '../../image/build/manifest.ts';
+import { publish } from '../../lab/bad-image.ts';
+import { Rack } from '../support/rack.ts';
+import { approve } from '../support/rollout.ts';
+
+const NODE = 'measured';
+let rack: Rack;
+
+test.before(async (t) => {
+  t.timeout(30 * 60_000);
+  rack = await Rack.make('attest', [{ name: NODE, firmware: 'http' }]);
+  await rack.startServer();
+});
+
+test.after.always(async (t) => {
+  t.timeout(5 * 60_000);
+  await rack?.lab.down();
+});
+
+test.afterEach.always(async (t) => {
+  if (!t.passed) await rack?.explain(t);
+});
+
+test.serial(
+  "the firmware's own event log leads to the quoted PCRs, and shows the fleet's keys",
+  async (t) => {
+    await rack.lab.powerOn(NODE);
+    await approve(rack, NODE);
+    const { observed } = await rack.record(NODE);
+    t.deepEqual(observed.firmware, {
+      secureBoot: true,
+      foreign: [],
+      optionRoms: observed.firmware?.optionRoms ?? [],
+    });
+    t.like(observed.attested, { state: 'ok' });
+    t.regex(observed.attested.reason, /Secure Boot with the fleet's keys/);
+    t.log(observed.firmware?.optionRoms, observed.clock);
+  },
+);
+
+test.serial(
+  'an image with a good signature and a measurement that was never published is refused, on the console and in the record',
+  async (t) => {
+    await publish(rack.paths, '9.9.9', null);
+    const path = manifestFile(rack.paths.images, '9.9.9');
+    const manifest = JSON.parse(await readFile(path, 'utf8'));
+    // As if the published file had been replaced by another that the same key signed.
+    await writeFile(path, JSON.stringify({ ...manifest, pcr11: 'ab'.repeat(32) }));
+    const before = await rack.record(NODE);
+    await rack.lab.reset(NODE);
+    const console = await rack.lab.console(NODE);
+    await rack.state(console, 'rejected');
+    const record = await rack.until(NODE, ({ observed }) => observed.attested.state === 'mismatch');
+    t.like(record, { state: 'degraded', id: before.id, identity: { certificateSerial: null } });
+    t.regex(record.observed.attested.reason, /^PCR 11 is [0-9a-f]{16}, which image 9\.9\.9 never has$/);
+    const refused = (await rack.fleet((fleet) => fleet.audit.read({ node: record.id }))).filter(
+      ({ action }) => action === 'refused',
+    );
+    t.regex(refused.at(-1)?.reason ?? '', /^ENROL_MEASUREMENT: /);
+    t.regex(await rack.lab.consoleLog(NODE), /what this machine has booted is not a published image/);
+  },
+);
