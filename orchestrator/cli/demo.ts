@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { BootwaveError } from '../../base/error.ts';
 import { demo } from '../demo/demo.ts';
 import { View } from '../demo/view.ts';
 import { overview } from '../fleet/overview.ts';
@@ -16,7 +17,18 @@ export function register(program: Command): void {
         const now = Date.now();
         view.bars([]);
         view.print(`\n${listText(await overview(fleet, {}, now, null), now)}\n`);
+      }).catch((error: unknown) => {
+        throw stop.signal.aborted ? stopped() : error;
       });
       console.log(`Three machines, three ways in, all healthy, in ${seconds} s. Nothing is left running.`);
     });
+}
+
+function stopped(): BootwaveError {
+  return new BootwaveError({
+    code: 'DEMO_STOPPED',
+    what: 'the demo was stopped before its end',
+    unchanged: 'nothing is left running',
+    next: "start it again: 'make demo'",
+  });
 }

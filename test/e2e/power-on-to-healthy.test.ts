@@ -10,6 +10,7 @@ import test from 'ava';
 import { mustRun } from '../../base/run.ts';
 import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { readSections } from '../../image/build/pe.ts';
+import { release } from '../../image/publish/publish.ts';
 import { loadAuthority, spkiOf } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Console } from '../../lab/console.ts';
@@ -235,4 +236,6 @@ async function publishAs(version: string, file: string): Promise<void> {
     sha256: createHash('sha256').update(bytes).digest('hex'),
   };
   await writeFile(manifestFile(rack.paths.images, version), JSON.stringify(manifest));
+  // As whoever took the boot server would: what is not released is given to nobody.
+  await release(manifest, { paths: rack.paths });
 }
