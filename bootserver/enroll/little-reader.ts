@@ -1,35 +1,7 @@
-import { BootwaveError } from '../../base/error.ts';
+import { ByteReader } from './byte-reader.ts';
 
 /** Walks a structure of UEFI or of the firmware's event log: little endian, unaligned. */
-export class LittleReader {
-  readonly #bytes: Buffer;
-  readonly #code: string;
-  #at = 0;
-
-  /** @param code the error code of everything that is wrong with these bytes */
-  constructor(bytes: Uint8Array, code: string) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#code = code;
-  }
-
-  get left(): number {
-    return this.#bytes.length - this.#at;
-  }
-
-  fail(what: string): never {
-    throw new BootwaveError({ code: this.#code, what });
-  }
-
-  take(length: number): Buffer {
-    if (length > this.left) this.fail(`a field of ${length} bytes where ${this.left} are left`);
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-
-  u8(): number {
-    return this.take(1).readUInt8();
-  }
-
+export class LittleReader extends ByteReader {
   u16(): number {
     return this.take(2).readUInt16LE();
   }
@@ -43,9 +15,5 @@ export class LittleReader {
     const value = this.take(8).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.fail(`a length of ${value}`);
     return Number(value);
-  }
-
-  end(): void {
-    if (this.left > 0) this.fail(`${this.left} bytes follow the structure`);
   }
 }

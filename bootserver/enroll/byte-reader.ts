@@ -1,0 +1,38 @@
+import { BootwaveError } from '../../base/error.ts';
+
+/** Walks bytes from a machine, forwards only; what reaches past the end is refused before anything of it is read. */
+export class ByteReader {
+  readonly #bytes: Buffer;
+  readonly #code: string;
+  #at = 0;
+
+  /** @param code the error code of everything that is wrong with these bytes */
+  constructor(bytes: Uint8Array, code: string) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#code = code;
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  fail(what: string): never {
+    throw new BootwaveError({ code: this.#code, what });
+  }
+
+  take(length: number): Buffer {
+    if (length > this.left) {
+      this.fail(`a field of ${length} bytes reaches past the end of ${this.#bytes.length}`);
+    }
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  u8(): number {
+    return this.take(1).readUInt8();
+  }
+
+  end(): void {
+    if (this.left > 0) this.fail(`${this.left} bytes follow the structure`);
+  }
+}
