@@ -26,6 +26,10 @@ async function desk(t: ExecutionContext) {
 /** Small and without a boot server, so that only the lab itself is at work. */
 const SMALL = ['--nodes', '2', '--firmware', 'bios', '--memory', '256', '--no-boot-server', '--json'];
 
+/** Of this run alone: one that was killed leaves its namespaces, and they are not what these tests count. */
+const CLI = `cli-${process.pid}`;
+const CTRL_C = `ctrlc-${process.pid}`;
+
 async function namespacesOf(lab: string): Promise<string[]> {
   const { stdout } = await mustRun('ip', ['netns', 'list']);
   return stdout.split('\n').filter((line) => line.startsWith(`bw-${lab}-`));
@@ -33,9 +37,9 @@ async function namespacesOf(lab: string): Promise<string[]> {
 
 test('up --detach, status, power, console, down', async (t) => {
   const { root, bootwave } = await desk(t);
-  const up = await bootwave('up', '--name', 'cli', '--power', 'off', '--detach', ...SMALL);
+  const up = await bootwave('up', '--name', CLI, '--power', 'off', '--detach', ...SMALL);
   t.is(up.code, 0, up.stderr);
-  t.is((await namespacesOf('cli')).length, 1);
+  t.is((await namespacesOf(CLI)).length, 1);
 
   const on = await bootwave('power', 'on', 'n1', '--json');
   t.like(JSON.parse(on.stdout), { node: 'n1', power: { on: true } });
@@ -54,8 +58,8 @@ test('up --detach, status, power, console, down', async (t) => {
   t.is((await bootwave('power', 'off', 'n1')).stdout, 'n1 is off.\n');
 
   const down = await bootwave('down', '--json');
-  t.deepEqual(JSON.parse(down.stdout), { down: ['cli'] });
-  t.deepEqual([await namespacesOf('cli'), await readdir(root)], [[], []]);
+  t.deepEqual(JSON.parse(down.stdout), { down: [CLI] });
+  t.deepEqual([await namespacesOf(CLI), await readdir(root)], [[], []]);
 });
 
 test('what cannot be done is a coded error and exit code 1, a wrong command line exit code 2', async (t) => {
@@ -75,10 +79,10 @@ test('Ctrl-C takes everything away, in the middle of making the lab and afterwar
   const { root, start } = await desk(t);
   // 'begun' is when the record stands and namespace and disks are still being made.
   for (const moment of ['begun', 'made', 'on'] as const) {
-    const child = start('up', '--name', 'ctrlc', ...SMALL);
+    const child = start('up', '--name', CTRL_C, ...SMALL);
     const ended = once(child, 'exit');
     if (moment === 'begun') {
-      while ((await readdir(join(root, 'ctrlc')).catch(() => [])).length === 0)
+      while ((await readdir(join(root, CTRL_C)).catch(() => [])).length === 0)
         await new Promise(setImmediate);
     } else {
       for await (const line of createInterface({ input: child.stdout! })) {
@@ -88,7 +92,7 @@ test('Ctrl-C takes everything away, in the middle of making the lab and afterwar
     child.stdout?.resume();
     child.kill('SIGINT');
     t.deepEqual(await ended, [0, null], moment);
-    t.deepEqual([await namespacesOf('ctrlc'), await readdir(root)], [[], []], moment);
+    t.deepEqual([await namespacesOf(CTRL_C), await readdir(root)], [[], []], moment);
   }
 });
 
