@@ -16,7 +16,7 @@ const MINUTE = 60_000;
 
 /** Short enough to see, long enough that a node under emulation is looked at a few times. */
 export const QUICK = {
-  bake: { node: '10s', wave: '5s' },
+  bake: { node: '3s', wave: '1s' },
   limits: { whole: 3, site: '100%', rack: 3 },
   attempts: 1,
   timeouts: { activate: '40m', rollback: '40m', stage: '20m', unhealthy: '20m', silent: '20m' },
