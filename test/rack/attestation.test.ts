@@ -1,10 +1,10 @@
 /** One machine, real firmware: what it measures is believed when its log leads to it, and an image that nobody published is refused. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
-import { manifestFile } from '../../image/build/manifest.ts';
+import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { Rack } from '../support/rack.ts';
-import { approve } from '../support/rollout.ts';
+import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 
 const NODE = 'measured';
 let rack: Rack;
@@ -41,14 +41,18 @@ test.serial(
   },
 );
 
+/** As if the file had been replaced, after it was measured for publication, by another that the same key signed. */
+async function publishMismeasured(version: string): Promise<void> {
+  await publish(rack.paths, version, null);
+  const path = manifestFile(rack.paths.images, version);
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  await writeFile(path, JSON.stringify({ ...manifest, pcr11: 'ab'.repeat(32) }));
+}
+
 test.serial(
   'an image with a good signature and a measurement that was never published is refused, on the console and in the record',
   async (t) => {
-    await publish(rack.paths, '9.9.9', null);
-    const path = manifestFile(rack.paths.images, '9.9.9');
-    const manifest = JSON.parse(await readFile(path, 'utf8'));
-    // As if the published file had been replaced by another that the same key signed.
-    await writeFile(path, JSON.stringify({ ...manifest, pcr11: 'ab'.repeat(32) }));
+    await publishMismeasured('9.9.9');
     const before = await rack.record(NODE);
     await rack.lab.reset(NODE);
     const console = await rack.lab.console(NODE);
@@ -61,5 +65,38 @@ test.serial(
     );
     t.regex(refused.at(-1)?.reason ?? '', /^ENROL_MEASUREMENT: /);
     t.regex(await rack.lab.consoleLog(NODE), /what this machine has booted is not a published image/);
+  },
+);
+
+test.serial('once that image is withdrawn, the node comes back by itself', async (t) => {
+  const { id } = await rack.record(NODE);
+  await rm(manifestFile(rack.paths.images, '9.9.9'));
+  await rm(imageFile(rack.paths.images, '9.9.9'));
+  await rack.lab.cycle(NODE);
+  const record = await rack.until(NODE, ({ state }) => state === 'healthy');
+  t.like(record, { id, observed: { image: rack.image.version, attested: { state: 'ok' } } });
+});
+
+test.serial(
+  'as a rollout, such an image stops at its canary, and the node goes back with no hand on the keyboard',
+  async (t) => {
+    await askInstall(rack, NODE);
+    await installed(rack, NODE);
+    await rack.lab.diskFirst(NODE);
+    await publishMismeasured('8.8.8');
+    const id = await startRollout(rack, { image: '8.8.8', nodes: { all: true } });
+    const { rollout, nodes } = await ended(rack, id);
+    t.is(rollout.state, 'failed', rollout.why);
+    t.deepEqual(
+      [...nodes.values()].map(({ state }) => state),
+      ['rolled-back'],
+    );
+    const healthy = await rack.until(
+      NODE,
+      ({ state, observed }) => state === 'healthy' && observed.image === rack.image.version,
+    );
+    t.like(healthy.observed.attested, { state: 'ok' });
+    const refused = await rack.fleet((fleet) => fleet.redis.hvals('{bootwave}:rollouts:refusers:8.8.8'));
+    t.regex(refused[0] ?? '', /PCR 11|not a published image|measure/i, 'the node says why');
   },
 );

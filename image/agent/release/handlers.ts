@@ -1,9 +1,10 @@
 /** The node's side of stage, activate, cancel, forgive and status: what is asked over the link, done by the parts beside. */
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError } from '../../../base/error.ts';
 import type { Order } from '../../../keys/order.ts';
-import type { AskDisk, ReleaseStatus } from '../disk/operations.ts';
+import type { AskDisk } from '../disk/operations.ts';
 import type { HandlerContext, LinkHandlers } from '../link/handlers.ts';
-import type { Progress, Status } from '../link/protocol.ts';
+import type { Status } from '../link/protocol.ts';
+import { DiskTurn } from './disk-turn.ts';
 import {
   afterBoot,
   beginTrial,
@@ -18,6 +19,7 @@ import type { Placed, Wanted } from './place.ts';
 import type { RecordStore } from './record-file.ts';
 import { readSlots } from './slots.ts';
 import { type StageParts, type Staging, stage } from './stage.ts';
+import { abandonable, progressOf, StagingRuns } from './staging-runs.ts';
 
 export type OrderInForce = { order: Order; digest: string };
 
@@ -49,30 +51,17 @@ export type ReleaseHandlers = Pick<
   'status' | 'stage' | 'activate' | 'cancel' | 'forgive' | 'restart'
 >;
 
-type Run = {
-  epoch: number;
-  staging: Staging;
-  stop: AbortController;
-  result: Promise<Placed>;
-  state: 'going' | 'done' | 'failed';
-};
-
 export class Release implements ReleaseHandlers {
   readonly #parts: ReleaseParts;
   readonly #gate: ReleaseGate;
   #record: ReleaseRecord | null = null;
-  #run: Run | null = null;
   #state: Status['state'] = 'idle';
-  /** One change of the disk or the record at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Changes that are under way or wait for their turn. */
-  #changes = 0;
-  /** The disk as it was when it was last looked at. */
-  #seen: ReleaseStatus | null = null;
-  #looking: Promise<ReleaseStatus> | null = null;
+  readonly #disk: DiskTurn;
+  readonly #runs = new StagingRuns(() => this.#enter('idle'));
 
   constructor(parts: ReleaseParts) {
     this.#parts = parts;
+    this.#disk = new DiskTurn(parts.ask);
     this.#gate = new ReleaseGate(parts.mustBeReleased);
   }
 
@@ -85,9 +74,9 @@ export class Release implements ReleaseHandlers {
    * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this boot
    */
   async afterBoot(): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#disk.take(async () => {
       const { running, now } = this.#parts;
-      const { files, loader } = await this.#look();
+      const { files, loader } = await this.#disk.look();
       const slots = readSlots(files);
       await this.#change((record) =>
         afterBoot(record, {
@@ -120,7 +109,7 @@ export class Release implements ReleaseHandlers {
    * @returns the version that was blessed now, or null
    */
   async confirm(): Promise<string | null> {
-    return this.#inTurn(async () => {
+    return this.#disk.take(async () => {
       if (!this.#parts.health().healthy) return null;
       const answer = await this.#parts.ask({ operation: 'release-bless' });
       const { version } = this.#parts.running;
@@ -132,7 +121,7 @@ export class Release implements ReleaseHandlers {
 
   /** Before an image that cannot become healthy restarts by itself. */
   async unhealthy(reason: string): Promise<void> {
-    await this.#inTurn(() =>
+    await this.#disk.take(() =>
       this.#change((record) => noteUnhealthy(record, this.#parts.running.version, reason)),
     );
   }
@@ -140,7 +129,7 @@ export class Release implements ReleaseHandlers {
   async status(): Promise<Status> {
     const { node, running, order, health } = this.#parts;
     const inForce = order();
-    const { files, loader, disk } = await this.#glance();
+    const { files, loader, disk } = await this.#disk.glance();
     const record = await this.#read();
     const reasons = new Map(record.refused.map(({ version, reason }) => [version, reason]));
     return {
@@ -159,7 +148,7 @@ export class Release implements ReleaseHandlers {
           booted: loader.fromDisk && slot.version === running.version,
           reason: slot.state === 'failed' ? (reasons.get(slot.version) ?? '') : '',
         })),
-      staging: this.#run === null || this.#run.state === 'done' ? null : { ...this.#run.staging },
+      staging: this.#runs.shown,
       refused: record.refused,
       health: health(),
     };
@@ -170,7 +159,10 @@ export class Release implements ReleaseHandlers {
     const wanted = wantedOf(order);
     const refused = refusalOf(await this.#read(), wanted.version);
     if (refused !== null) throw refusedBefore(wanted.version, refused);
-    const run = this.#begin(order, wanted);
+    const run = this.#runs.begin(epoch, wanted, (staging, signal) => {
+      this.#enter('staging');
+      return this.#stage(order, wanted, staging, signal);
+    });
     const tell = setInterval(() => context.progress(progressOf(run)), 500);
     try {
       const { file, already } = await abandonable(run.result, context.signal);
@@ -186,7 +178,7 @@ export class Release implements ReleaseHandlers {
     const wanted = wantedOf(order);
     const { version } = wanted;
     if (version !== this.#parts.running.version) await this.#gate.passAgain(wanted, order);
-    return this.#inTurn(async () => {
+    return this.#disk.take(async () => {
       if (this.#state === 'restarting') return { restarting: true };
       const record = await this.#read();
       const refused = refusalOf(record, version);
@@ -200,11 +192,11 @@ export class Release implements ReleaseHandlers {
   }
 
   async restart() {
-    return this.#inTurn(() => this.#restart());
+    return this.#disk.take(() => this.#restart());
   }
 
   async cancel() {
-    const cancelled = await this.#stopStaging();
+    const cancelled = await this.#runs.stop();
     await this.#stay();
     return { cancelled };
   }
@@ -214,30 +206,15 @@ export class Release implements ReleaseHandlers {
     const order = this.#parts.order()?.order;
     const { version } = this.#parts.running;
     if (order?.mode !== 'installed' || order.image?.version !== version) return;
-    await this.#inTurn(async () => {
-      const { disk, loader } = await this.#look();
+    await this.#disk.take(async () => {
+      const { disk, loader } = await this.#disk.look();
       if (disk !== null && loader.fromDisk) await this.#parts.ask({ operation: 'release-activate', version });
     });
   }
 
-  async #stopStaging(): Promise<boolean> {
-    const run = this.#run;
-    // What is fetched completely is on its way onto the disk, which is not left half done.
-    if (run?.state !== 'going' || run.staging.done === run.staging.total) return false;
-    run.stop.abort(
-      new BootwaveError({
-        code: 'STAGE_CANCELLED',
-        what: `staging ${run.staging.version} was cancelled`,
-        unchanged: 'what was fetched is kept',
-      }),
-    );
-    await run.result.catch(() => {});
-    return true;
-  }
-
   async forgive({ epoch }: { epoch: number }) {
     const { order } = this.#inForce(epoch);
-    await this.#inTurn(() => this.#change((record) => forgive(record, order.forgiven, epoch)));
+    await this.#disk.take(() => this.#change((record) => forgive(record, order.forgiven, epoch)));
     return { forgiven: [...order.forgiven] };
   }
 
@@ -252,42 +229,6 @@ export class Release implements ReleaseHandlers {
     return { restarting: true };
   }
 
-  /** Two requests under one epoch are one work; one under a newer epoch ends the older. */
-  #begin(order: Order, wanted: Wanted): Run {
-    const { epoch } = order;
-    const last = this.#run;
-    if (last?.epoch === epoch && last.state === 'going') return last;
-    last?.stop.abort(
-      new BootwaveError({ code: 'STAGE_SUPERSEDED', what: 'a newer order names what to stage now' }),
-    );
-    const staging: Staging = { version: wanted.version, done: 0, total: wanted.size, error: '' };
-    const stop = new AbortController();
-    const before = last?.result.then(ignore, ignore) ?? Promise.resolve();
-    const result = before.then(() => {
-      this.#enter('staging');
-      return this.#stage(order, wanted, staging, stop.signal);
-    });
-    const run: Run = { epoch, staging, stop, result, state: 'going' };
-    this.#run = run;
-    // It goes on without anyone waiting for it; what became of it is told by status.
-    result.then(
-      () => this.#ended(run, 'done'),
-      (error) => {
-        staging.error = messageOf(error)
-          .replace(/\p{Cc}+/gu, ' ')
-          .slice(0, 256)
-          .toWellFormed();
-        this.#ended(run, 'failed');
-      },
-    );
-    return run;
-  }
-
-  #ended(run: Run, state: 'done' | 'failed'): void {
-    run.state = state;
-    if (this.#run === run) this.#enter('idle');
-  }
-
   /** A restart that was asked for stays what the node is doing. */
   #enter(state: Status['state']): void {
     if (this.#state !== 'restarting') this.#state = state;
@@ -297,7 +238,7 @@ export class Release implements ReleaseHandlers {
     signal.throwIfAborted();
     await this.#gate.pass(wanted, order, signal);
     const { downloads, imageUrl, pace } = this.#parts;
-    const { disk, files } = await this.#inTurn(() => this.#look());
+    const { disk, files } = await this.#disk.take(() => this.#disk.look());
     const there = readSlots(files).some(
       ({ version, size }) => version === wanted.version && size === wanted.size,
     );
@@ -325,35 +266,18 @@ export class Release implements ReleaseHandlers {
   }
 
   #place(image: Wanted): Promise<Placed> {
-    return this.#inTurn(() => this.#parts.ask({ operation: 'release-place', image }));
+    return this.#disk.take(() => this.#parts.ask({ operation: 'release-place', image }));
   }
 
   async #install(image: Wanted): Promise<Placed> {
     const { ask } = this.#parts;
     this.#enter('installing');
-    return this.#inTurn(async () => {
+    return this.#disk.take(async () => {
       const { file } = await ask({ operation: 'disk-install', disk: null, image });
       await ask({ operation: 'state-mount' });
       await this.#parts.installed?.();
       return { file, already: false, dropped: [] };
     });
-  }
-
-  async #look(): Promise<ReleaseStatus> {
-    this.#seen = await this.#parts.ask({ operation: 'release-status' });
-    return this.#seen;
-  }
-
-  /**
-   * For whoever only wants to know. While the disk is being changed, which takes minutes on a slow one, what was seen last
-   * is told at once: an answer that waited for it would make the node count as lost. All who ask meanwhile share one look.
-   */
-  #glance(): Promise<ReleaseStatus> {
-    if (this.#changes > 0 && this.#seen !== null) return Promise.resolve(this.#seen);
-    this.#looking ??= this.#after(() => this.#look()).finally(() => {
-      this.#looking = null;
-    });
-    return this.#looking;
   }
 
   #inForce(epoch: number): OrderInForce {
@@ -388,19 +312,6 @@ export class Release implements ReleaseHandlers {
     await this.#parts.records.write(after);
     this.#record = after;
   }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    this.#changes += 1;
-    return this.#after(work).finally(() => {
-      this.#changes -= 1;
-    });
-  }
-
-  #after<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => {});
-    return mine;
-  }
 }
 
 function wantedOf(order: Order): Wanted {
@@ -411,10 +322,6 @@ function wantedOf(order: Order): Wanted {
     unchanged: 'nothing was done',
     next: 'order mode installed with an image',
   });
-}
-
-function progressOf({ staging: { version, done, total } }: Run): Progress {
-  return { version, done, total };
 }
 
 function refusedBefore(version: string, reason: string): BootwaveError {
@@ -429,16 +336,4 @@ function refusedBefore(version: string, reason: string): BootwaveError {
 function unlessNotFetched(error: unknown): null {
   if (error instanceof BootwaveError && error.code === 'STAGE_NOT_FETCHED') return null;
   throw error;
-}
-
-function ignore(): void {}
-
-/** The work goes on; only the waiting ends. */
-function abandonable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    signal.addEventListener('abort', leave, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
 }

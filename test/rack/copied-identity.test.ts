@@ -1,0 +1,94 @@
+/**
+ * Two machines with one identity, and a member that is banned while it runs. Real firmware, image and TPM: the copy has
+ * the TPM's state, as whoever takes a snapshot of a virtual machine, or the file of its TPM, has.
+ */
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { mustRun } from '../../base/run.ts';
+import { BOOT, Rack } from '../support/rack.ts';
+import { approve } from '../support/rollout.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
+const ORIGINAL = 'original';
+const COPY = 'copy';
+const BANNED = 'banned';
+let rack: Rack;
+
+test.before(async (t) => {
+  t.timeout(40 * 60_000);
+  rack = await Rack.make('copied', [
+    { name: ORIGINAL, firmware: 'http' },
+    { name: COPY, firmware: 'http' },
+    { name: BANNED, firmware: 'bios' },
+  ]);
+  await rack.startServer();
+  for (const name of [ORIGINAL, BANNED]) await rack.lab.powerOn(name);
+  for (const name of [BANNED, ORIGINAL]) await approve(rack, name);
+});
+
+test.after.always(async (t) => {
+  t.timeout(5 * 60_000);
+  await rack?.lab.down();
+});
+
+test.afterEach.always(async (t) => {
+  if (!t.passed) await rack?.explain(t);
+});
+
+const auditOf = (id: string) => rack.fleet((fleet) => fleet.audit.read({ node: id }));
+
+/** Connections that the node at this address holds to the boot server's HTTPS port. */
+async function connectionsOf(address: string): Promise<number> {
+  const filter = ['state', 'established', 'sport', '=', ':7443', 'and', 'dst', address];
+  const { stdout } = await rack.lab.inNamespace('ss', ['-Htn', ...filter]);
+  return stdout.split('\n').filter((line) => line !== '').length;
+}
+
+test.serial(
+  'a ban takes a live node out: its connections are closed, and it is not let in again',
+  async (t) => {
+    const { id, observed } = await rack.until(BANNED, ({ state }) => state === 'healthy');
+    while ((await connectionsOf(observed.address)) === 0) await sleep(100);
+    const began = performance.now();
+    const banned = mustRun(PROGRAM, ['--data', rack.paths.root, 'ban', 'add', BANNED, '--reason', 'stolen'], {
+      timeout: 60_000,
+    });
+    while ((await rack.record(BANNED)).state !== 'quarantined') await sleep(20);
+    const fenced = performance.now();
+    while ((await connectionsOf(observed.address)) > 0) await sleep(20);
+    t.log(`from the command: quarantined after ${Math.round(fenced - began)} ms, cut off after`);
+    t.log(
+      `${Math.round(performance.now() - began)} ms; from the ban to no connection ${Math.round(performance.now() - fenced)} ms`,
+    );
+    await banned;
+    const end = performance.now() + BOOT;
+    const refusals = async () => (await auditOf(id)).filter(({ action }) => action === 'refused');
+    while ((await refusals()).length === 0 && performance.now() < end) await sleep(500);
+    t.regex((await refusals()).at(-1)?.reason ?? '', /BANNED/);
+    t.is((await rack.record(BANNED)).state, 'quarantined');
+    await rack.lab.powerOff(BANNED);
+  },
+);
+
+test.serial('a machine with the TPM of another: the second is refused, and both are stopped', async (t) => {
+  const { id } = await rack.until(ORIGINAL, ({ state }) => state === 'healthy');
+  const nodes = join(rack.lab.folder, 'nodes');
+  const console = await rack.lab.console(ORIGINAL);
+  await rm(join(nodes, COPY, 'tpm'), { recursive: true, force: true });
+  await cp(join(nodes, ORIGINAL, 'tpm'), join(nodes, COPY, 'tpm'), { recursive: true });
+  await rack.lab.powerOn(COPY);
+  const stopped = await rack.until(ORIGINAL, ({ state }) => state === 'quarantined');
+  t.is(stopped.id, id);
+  t.regex(stopped.reason, /cloned identity|copied/);
+  // Whichever of them comes, it is the same EK.
+  await rack.state(console, 'rejected');
+  await rack.state(await rack.lab.console(COPY), 'rejected');
+  t.is((await rack.record(ORIGINAL)).identity.certificateSerial, null);
+  const actions = (await auditOf(id)).map(({ action, reason }) => `${action} ${reason}`);
+  t.true(
+    actions.some((line) => /ENROL_CLONED|cloned/.test(line)),
+    actions.join('\n'),
+  );
+});
