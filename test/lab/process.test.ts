@@ -50,12 +50,14 @@ test('a process that only has the pid is not ours: neither alive nor signalled',
 });
 
 test('a zombie is dead', async (t) => {
-  // The shell's child ends while its parent, now a sleep, never reaps it.
-  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+  // The child ends when its input does: once its parent is a sleep, which reaps nobody. A shell would.
+  const parent = spawn('sh', ['-c', 'exec 3<&0; cat <&3 & echo $!; exec sleep 60'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
   });
   const [line] = (await once(parent.stdout!.setEncoding('utf8'), 'data')) as [string];
   const pid = Number(line);
+  while ((await readFile(`/proc/${parent.pid}/comm`, 'utf8')) !== 'sleep\n') await new Promise(setImmediate);
+  parent.stdin!.end();
   while ((await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ')[2] !== 'Z') await new Promise(setImmediate);
   t.false(isAlive(identify(pid)!));
   parent.kill('SIGKILL');
