@@ -18,6 +18,7 @@ import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
 import { keysIn } from '../support/keys.ts';
 import { BOOT, Rack } from '../support/rack.ts';
+import { ended, publishConfig, startRollout } from '../support/rollout.ts';
 
 const HTTP = 'http-node';
 const BIOS = 'bios-node';
@@ -106,6 +107,19 @@ test.serial('BIOS: kernel and initrd out of the same file; marked as without TPM
   await rack.fleet((fleet) => fleet.approve(pending.id, pending.words, by, 'second'));
   await rack.until(BIOS, (node) => node.state === 'healthy');
   await rack.lab.powerOff(BIOS);
+});
+
+test.serial('a configuration is applied on the running node, without a restart', async (t) => {
+  const before = await rack.record(HTTP);
+  await publishConfig(rack, '2026.1', {
+    sysctls: { 'vm.swappiness': 10, 'net.ipv4.tcp_congestion_control': 'bbr' },
+    ntp: ['10.77.0.1'],
+    log: { level: 'info', megabytes: 16 },
+  });
+  const id = await startRollout(rack, { config: '2026.1', nodes: { names: ['first'] } });
+  const { rollout } = await ended(rack, id);
+  t.is(rollout.state, 'done', rollout.why);
+  t.is((await rack.record(HTTP)).observed.bootId, before.observed.bootId);
 });
 
 test.serial(

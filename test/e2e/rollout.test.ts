@@ -12,7 +12,7 @@ import { ANY_MACHINE } from '../../image/release-target.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { Rack } from '../support/rack.ts';
-import { approve, askInstall, ended, installed, publishConfig, startRollout } from '../support/rollout.ts';
+import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 
 const NODE = 'disk-node';
 /** On the nodes' network, and nobody's boot server. */
@@ -133,19 +133,6 @@ test.serial(
     t.is(await greeting(address, STRANGER), 'no answer');
   },
 );
-
-test.serial('a configuration is applied on the running node, without a restart', async (t) => {
-  const before = await rack.record(NODE);
-  await publishConfig(rack, '2026.1', {
-    sysctls: { 'vm.swappiness': 10, 'net.ipv4.tcp_congestion_control': 'bbr' },
-    ntp: ['10.77.0.1'],
-    log: { level: 'info', megabytes: 16 },
-  });
-  const id = await startRollout(rack, { config: '2026.1', nodes: { all: true } });
-  const { rollout } = await ended(rack, id);
-  t.is(rollout.state, 'done', rollout.why);
-  t.is((await rack.record(NODE)).observed.bootId, before.observed.bootId);
-});
 
 test.serial(
   'an image that panics is left by the node itself, refused from then on, and the rollout fails',
