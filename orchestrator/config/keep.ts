@@ -8,6 +8,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Order } from '../../keys/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/known-epoch.ts';
 import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
 import { type Issued, readIssued } from '../rollout/run/issued.ts';
@@ -138,7 +139,7 @@ async function restore(options: KeeperOptions, id: string): Promise<string | nul
   }
   const { epoch } = await signer.standing(id);
   const order = await fresh(fleet, id, inForce, Math.max(knownEpoch(status), epoch));
-  await pool.request(id, 'order', { envelope: await signer.sign(order) }, ask);
+  await deliverOrder(pool, id, await signer.sign(order), ask);
   const document = Buffer.from(published.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });

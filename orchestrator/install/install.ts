@@ -3,6 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { deliverOrder } from '../orders/deliver.ts';
 import { noteEmptyMemory } from '../orders/empty-memory.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { knownEpoch } from '../orders/known-epoch.ts';
@@ -135,8 +136,7 @@ async function deliver(
     now: now(),
     race: 'INSTALL_ORDER_RACE',
   });
-  const envelope = await signer.sign(order);
-  await pool.request(record.id, 'order', { envelope }, { signal, timeout: SILENCE.quick });
+  await deliverOrder(pool, record.id, await signer.sign(order), { signal });
   return { epoch: order.epoch };
 }
 

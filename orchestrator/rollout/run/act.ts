@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { deliverOrder } from '../../orders/deliver.ts';
 import { noteEmptyMemory } from '../../orders/empty-memory.ts';
 import { knownEpoch } from '../../orders/known-epoch.ts';
 import type { OrderSigner } from '../../signer/signer.ts';
@@ -126,8 +127,7 @@ async function deliver(actor: Actor, { node, epoch }: Order, known?: Issued): Pr
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const envelope = await actor.signer.sign(issued.order);
-  await actor.pool.request(node, 'order', { envelope }, quick(actor));
+  await deliverOrder(actor.pool, node, await actor.signer.sign(issued.order), quick(actor));
 }
 
 /** What a machine gets that boots from the network, and what the fleet shows of it. */

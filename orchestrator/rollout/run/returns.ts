@@ -11,7 +11,14 @@ const BLOCK = 1_000;
 const RETRY = 250;
 
 /**
- * Calls `enrolled` with the ids of nodes that enrol from now on, until the signal aborts. Only spares waiting: who is
+ * A machine enrols before its sshd lets anybody in, and whoever is too early waits out a backoff; the heartbeat that
+ * changes something (no other is recorded) comes when it is a member with everything running.
+ */
+const RETURNS: readonly string[] = ['enrol', 'heartbeat'];
+const WRITTEN = RETURNS.map((action) => `"action":"${action}"`);
+
+/**
+ * Calls `enrolled` with the ids of nodes that enrol, or are members again, from now on, until the signal aborts. Only spares waiting: who is
  * missed here (Redis was away) is found by the next regular question.
  * @param blocking a connection of its own
  */
@@ -33,9 +40,9 @@ export async function followReturns(
         after = key;
         const entry = fields[fields.indexOf('entry') + 1] ?? '';
         // A rollout writes many entries of its own; parsing each only to throw it away would cost more than all else.
-        if (!entry.includes('"action":"enrol"')) continue;
+        if (!WRITTEN.some((text) => entry.includes(text))) continue;
         const { action, node } = JSON.parse(entry) as { action?: string; node?: string };
-        if (action === 'enrol' && node !== undefined) nodes.add(node);
+        if (RETURNS.includes(action ?? '') && node !== undefined) nodes.add(node);
       }
       if (nodes.size > 0) enrolled([...nodes]);
     } catch {
