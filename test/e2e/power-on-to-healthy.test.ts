@@ -17,7 +17,8 @@ import type { Console } from '../../lab/console.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
 import { keysIn } from '../support/keys.ts';
-import { BOOT, Rack } from '../support/rack.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { ended, publishConfig, startRollout } from '../support/rollout.ts';
 
 const HTTP = 'http-node';
@@ -30,25 +31,22 @@ let http: Console;
 let httpWords: string[];
 let firstAddress: string;
 
-test.before(async (t) => {
-  t.timeout(30 * 60_000);
-  scratch = await mkdtemp(join(tmpdir(), 'bootwave-e2e-'));
-  rack = await Rack.make('e2e', [
+rackFor(
+  test,
+  'e2e',
+  [
     { name: HTTP, firmware: 'http' },
     { name: BIOS, firmware: 'bios' },
-  ]);
-  await rack.startServer();
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-  if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
-});
+  ],
+  async (made) => {
+    rack = made;
+    scratch = await mkdtemp(join(tmpdir(), 'bootwave-e2e-'));
+    await rack.startServer();
+  },
+  async () => {
+    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+  },
+);
 
 test.serial(
   'UEFI HTTP Boot: out of setup mode, then Secure Boot; pending with its words on the console',

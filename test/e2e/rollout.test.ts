@@ -11,7 +11,8 @@ import { release } from '../../image/publish/publish.ts';
 import { ANY_MACHINE } from '../../image/release-target.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
-import { Rack } from '../support/rack.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 
 const NODE = 'disk-node';
@@ -26,19 +27,9 @@ const boots = () => {
   return rack.fleet((fleet) => fleet.machines.boots(mac));
 };
 
-test.before(async (t) => {
-  t.timeout(30 * 60_000);
-  rack = await Rack.make('rollout', [{ name: NODE, firmware: 'pxe' }]);
+rackFor(test, 'rollout', [{ name: NODE, firmware: 'pxe' }], async (made) => {
+  rack = made;
   await rack.startServer();
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
 });
 
 test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healthy', async (t) => {

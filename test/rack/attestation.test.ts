@@ -3,25 +3,16 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { publish } from '../../lab/bad-image.ts';
-import { Rack } from '../support/rack.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 
 const NODE = 'measured';
 let rack: Rack;
 
-test.before(async (t) => {
-  t.timeout(30 * 60_000);
-  rack = await Rack.make('attest', [{ name: NODE, firmware: 'http' }]);
+rackFor(test, 'attest', [{ name: NODE, firmware: 'http' }], async (made) => {
+  rack = made;
   await rack.startServer();
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
 });
 
 test.serial(

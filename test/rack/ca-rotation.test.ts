@@ -14,7 +14,8 @@ import { runningServers } from '../../orchestrator/authorities/servers.ts';
 import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper } from '../../orchestrator/fleet/bans/keeper.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { BOOT, Rack } from '../support/rack.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
 
 /** Machines; fewer where the lab is busy. */
@@ -28,22 +29,12 @@ const nodes = NODES.slice(0, COUNT).map(({ name }) => name);
 const by = () => ({ actor: 'operator:test', at: Date.now() });
 let rack: Rack;
 
-test.before(async (t) => {
-  t.timeout(40 * 60_000);
-  rack = await Rack.make('ca', NODES.slice(0, COUNT));
+rackFor(test, 'ca', NODES.slice(0, COUNT), async (made) => {
+  rack = made;
   await rack.startServer();
   for (const name of nodes) await rack.lab.powerOn(name);
   for (const name of nodes) await approve(rack, name);
   for (const name of nodes) await rack.until(name, ({ state }) => state === 'healthy');
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
 });
 
 const log = createLogger('test', 'silent');

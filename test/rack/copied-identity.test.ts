@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun } from '../../base/run.ts';
-import { BOOT, Rack } from '../support/rack.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
@@ -16,26 +17,21 @@ const COPY = 'copy';
 const BANNED = 'banned';
 let rack: Rack;
 
-test.before(async (t) => {
-  t.timeout(40 * 60_000);
-  rack = await Rack.make('copied', [
+rackFor(
+  test,
+  'copied',
+  [
     { name: ORIGINAL, firmware: 'http' },
     { name: COPY, firmware: 'http' },
     { name: BANNED, firmware: 'bios' },
-  ]);
-  await rack.startServer();
-  for (const name of [ORIGINAL, BANNED]) await rack.lab.powerOn(name);
-  for (const name of [BANNED, ORIGINAL]) await approve(rack, name);
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
-});
+  ],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    for (const name of [ORIGINAL, BANNED]) await rack.lab.powerOn(name);
+    for (const name of [BANNED, ORIGINAL]) await approve(rack, name);
+  },
+);
 
 const auditOf = (id: string) => rack.fleet((fleet) => fleet.audit.read({ node: id }));
 

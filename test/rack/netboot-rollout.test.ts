@@ -1,27 +1,18 @@
 /** A machine without a disk of ours: what it runs is decided at the boot server, also when the new image panics. */
 import test from 'ava';
 import { publish } from '../../lab/bad-image.ts';
-import { Rack } from '../support/rack.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import { approve, ended, startRollout } from '../support/rollout.ts';
 
 const NODE = 'diskless';
 let rack: Rack;
 
-test.before(async (t) => {
-  t.timeout(30 * 60_000);
-  rack = await Rack.make('netboot', [{ name: NODE, firmware: 'bios' }]);
+rackFor(test, 'netboot', [{ name: NODE, firmware: 'bios' }], async (made) => {
+  rack = made;
   await rack.startServer();
   await rack.lab.powerOn(NODE);
   await approve(rack, NODE);
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
 });
 
 test.serial('a good image comes at the restart that it is told to make', async (t) => {

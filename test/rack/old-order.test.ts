@@ -9,7 +9,8 @@ import test from 'ava';
 import type { Status } from '../../image/agent/link/protocol.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { type Order, signOrder } from '../../keys/order.ts';
-import { BOOT, Rack } from '../support/rack.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 
 const NODE = 'old-order';
 const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
@@ -17,17 +18,9 @@ const DAY = 24 * 3600_000;
 const by = { actor: 'test', at: Date.now() };
 
 let rack: Rack;
-test.before(async (t) => {
-  t.timeout(60 * 60_000);
-  rack = await Rack.make('order', [{ name: NODE, firmware: 'http' }]);
+rackFor(test, 'order', [{ name: NODE, firmware: 'http' }], async (made) => {
+  rack = made;
   await rack.startServer();
-});
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
 });
 
 type Heard = { answers: { epoch?: number; accepted?: string; code?: string }[]; status: Status };

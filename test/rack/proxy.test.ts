@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import test from 'ava';
 import { mustRun, run } from '../../base/run.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
-import { Rack } from '../support/rack.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 
 const OTHER = '10.77.0.2';
 const NODES = [
@@ -19,39 +20,40 @@ let rack: Rack;
 let dnsmasq: ChildProcess | undefined;
 const namespace = `bw-other-dhcp-${process.pid}`;
 
-test.before(async (t) => {
-  t.timeout(30 * 60_000);
-  rack = await Rack.make('proxy', NODES);
-  // A machine of its own on the same wire: two DHCP servers cannot share a port 67.
-  await mustRun('ip', ['netns', 'add', namespace]);
-  const on = (name: string, ...words: string[]) => mustRun('ip', ['-n', name, ...words]);
-  await on(rack.lab.namespace, 'link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'other1');
-  await on(rack.lab.namespace, 'link', 'set', 'other1', 'netns', namespace);
-  await on(rack.lab.namespace, 'link', 'set', 'other0', 'master', LAB_NETWORK.bridge, 'up');
-  await on(namespace, 'addr', 'add', `${OTHER}/${LAB_NETWORK.prefix}`, 'dev', 'other1');
-  await on(namespace, 'link', 'set', 'other1', 'up');
-  dnsmasq = spawn('ip', [
-    ...['netns', 'exec', namespace, 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0'],
-    ...[
-      '--interface=other1',
-      '--bind-interfaces',
-      '--dhcp-range=10.77.0.100,10.77.0.200,1h',
-      '--leasefile-ro',
-    ],
-  ]);
-  await rack.startServer(['--proxy']);
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  if (dnsmasq?.exitCode === null) {
-    const gone = once(dnsmasq, 'exit');
-    dnsmasq.kill();
-    await gone;
-  }
-  await rack?.lab.down();
-  await run('ip', ['netns', 'del', namespace]);
-});
+rackFor(
+  test,
+  'proxy',
+  NODES,
+  async (made) => {
+    rack = made;
+    // A machine of its own on the same wire: two DHCP servers cannot share a port 67.
+    await mustRun('ip', ['netns', 'add', namespace]);
+    const on = (name: string, ...words: string[]) => mustRun('ip', ['-n', name, ...words]);
+    await on(rack.lab.namespace, 'link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'other1');
+    await on(rack.lab.namespace, 'link', 'set', 'other1', 'netns', namespace);
+    await on(rack.lab.namespace, 'link', 'set', 'other0', 'master', LAB_NETWORK.bridge, 'up');
+    await on(namespace, 'addr', 'add', `${OTHER}/${LAB_NETWORK.prefix}`, 'dev', 'other1');
+    await on(namespace, 'link', 'set', 'other1', 'up');
+    dnsmasq = spawn('ip', [
+      ...['netns', 'exec', namespace, 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0'],
+      ...[
+        '--interface=other1',
+        '--bind-interfaces',
+        '--dhcp-range=10.77.0.100,10.77.0.200,1h',
+        '--leasefile-ro',
+      ],
+    ]);
+    await rack.startServer(['--proxy']);
+  },
+  async () => {
+    if (dnsmasq?.exitCode === null) {
+      const gone = once(dnsmasq, 'exit');
+      dnsmasq.kill();
+      await gone;
+    }
+    await run('ip', ['netns', 'del', namespace]);
+  },
+);
 
 for (const { name, firmware } of NODES) {
   test.serial(

@@ -6,7 +6,8 @@ import test from 'ava';
 import { type Failure, publish } from '../../lab/bad-image.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { StepState } from '../../orchestrator/rollout/record.ts';
-import { Rack } from '../support/rack.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
 import {
   approve,
   askInstall,
@@ -40,36 +41,31 @@ async function versions(): Promise<string[]> {
   return Promise.all(NODES.map(async (node) => (await rack.record(node)).observed.image));
 }
 
-test.before(async (t) => {
-  t.timeout(60 * 60_000);
-  rack = await Rack.make('waves', [
+rackFor(
+  test,
+  'waves',
+  [
     { name: 'canary', firmware: 'http' },
     { name: 'second', firmware: 'http' },
     { name: 'third', firmware: 'pxe' },
-  ]);
-  await rack.startServer();
-  await Promise.all(
-    NODES.map(async (node) => {
-      await rack.lab.powerOn(node);
-      await approve(rack, node);
-      await askInstall(rack, node);
-      await installed(rack, node);
-      // The disk first from now on, which spares each restart the firmware's wait for IPv6.
-      await rack.lab.powerOff(node);
-      await rack.lab.powerOn(node, { boot: 'disk' });
-      await rack.state(await rack.lab.console(node), 'healthy');
-    }),
-  );
-});
-
-test.after.always(async (t) => {
-  t.timeout(5 * 60_000);
-  await rack?.lab.down();
-});
-
-test.afterEach.always(async (t) => {
-  if (!t.passed) await rack?.explain(t);
-});
+  ],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    await Promise.all(
+      NODES.map(async (node) => {
+        await rack.lab.powerOn(node);
+        await approve(rack, node);
+        await askInstall(rack, node);
+        await installed(rack, node);
+        // The disk first from now on, which spares each restart the firmware's wait for IPv6.
+        await rack.lab.powerOff(node);
+        await rack.lab.powerOn(node, { boot: 'disk' });
+        await rack.state(await rack.lab.console(node), 'healthy');
+      }),
+    );
+  },
+);
 
 test.serial(
   'v2 in two waves: power cut while staging and while activating, orchestrator killed in the middle',
