@@ -12,7 +12,7 @@ export async function deliverOrder(
   pool: Pick<LinkPool, 'request'>,
   node: string,
   envelope: OrderEnvelope,
-  options: Parameters<LinkPool['request']>[3],
+  options: Omit<NonNullable<Parameters<LinkPool['request']>[3]>, 'timeout'>,
 ): Promise<void> {
   await pool.request(node, 'order', { envelope }, { ...options, timeout: SILENCE });
 }

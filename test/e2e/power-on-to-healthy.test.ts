@@ -43,8 +43,11 @@ rackFor(
     scratch = await mkdtemp(join(tmpdir(), 'bootwave-e2e-'));
     await rack.startServer();
   },
-  async () => {
-    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+  {
+    minutes: 30,
+    gone: async () => {
+      if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+    },
   },
 );
 

@@ -27,10 +27,16 @@ const boots = () => {
   return rack.fleet((fleet) => fleet.machines.boots(mac));
 };
 
-rackFor(test, 'rollout', [{ name: NODE, firmware: 'pxe' }], async (made) => {
-  rack = made;
-  await rack.startServer();
-});
+rackFor(
+  test,
+  'rollout',
+  [{ name: NODE, firmware: 'pxe' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+  },
+  { minutes: 30 },
+);
 
 test.serial('UEFI PXE over TFTP and signed iPXE: Secure Boot on, approved, healthy', async (t) => {
   await rack.lab.powerOn(NODE);

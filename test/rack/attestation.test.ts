@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { publish } from '../../lab/bad-image.ts';
+import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
@@ -10,10 +11,16 @@ import { approve, askInstall, ended, installed, startRollout } from '../support/
 const NODE = 'measured';
 let rack: Rack;
 
-rackFor(test, 'attest', [{ name: NODE, firmware: 'http' }], async (made) => {
-  rack = made;
-  await rack.startServer();
-});
+rackFor(
+  test,
+  'attest',
+  [{ name: NODE, firmware: 'http' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+  },
+  { minutes: 30 },
+);
 
 test.serial(
   "the firmware's own event log leads to the quoted PCRs, and shows the fleet's keys",
@@ -87,7 +94,7 @@ test.serial(
       ({ state, observed }) => state === 'healthy' && observed.image === rack.image.version,
     );
     t.like(healthy.observed.attested, { state: 'ok' });
-    const refused = await rack.fleet((fleet) => fleet.redis.hvals('{bootwave}:rollouts:refusers:8.8.8'));
+    const refused = await rack.fleet((fleet) => fleet.redis.hvals(ROLLOUT_KEYS.refusers('8.8.8')));
     t.regex(refused[0] ?? '', /PCR 11|not a published image|measure/i, 'the node says why');
   },
 );

@@ -29,13 +29,19 @@ const nodes = NODES.slice(0, COUNT).map(({ name }) => name);
 const by = () => ({ actor: 'operator:test', at: Date.now() });
 let rack: Rack;
 
-rackFor(test, 'ca', NODES.slice(0, COUNT), async (made) => {
-  rack = made;
-  await rack.startServer();
-  for (const name of nodes) await rack.lab.powerOn(name);
-  for (const name of nodes) await approve(rack, name);
-  for (const name of nodes) await rack.until(name, ({ state }) => state === 'healthy');
-});
+rackFor(
+  test,
+  'ca',
+  NODES.slice(0, COUNT),
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    for (const name of nodes) await rack.lab.powerOn(name);
+    for (const name of nodes) await approve(rack, name);
+    for (const name of nodes) await rack.until(name, ({ state }) => state === 'healthy');
+  },
+  { minutes: 40 },
+);
 
 const log = createLogger('test', 'silent');
 

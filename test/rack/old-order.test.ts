@@ -18,10 +18,16 @@ const DAY = 24 * 3600_000;
 const by = { actor: 'test', at: Date.now() };
 
 let rack: Rack;
-rackFor(test, 'order', [{ name: NODE, firmware: 'http' }], async (made) => {
-  rack = made;
-  await rack.startServer();
-});
+rackFor(
+  test,
+  'order',
+  [{ name: NODE, firmware: 'http' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+  },
+  { minutes: 60 },
+);
 
 type Heard = { answers: { epoch?: number; accepted?: string; code?: string }[]; status: Status };
 

@@ -45,13 +45,16 @@ rackFor(
     ]);
     await rack.startServer(['--proxy']);
   },
-  async () => {
-    if (dnsmasq?.exitCode === null) {
-      const gone = once(dnsmasq, 'exit');
-      dnsmasq.kill();
-      await gone;
-    }
-    await run('ip', ['netns', 'del', namespace]);
+  {
+    minutes: 30,
+    gone: async () => {
+      if (dnsmasq?.exitCode === null) {
+        const gone = once(dnsmasq, 'exit');
+        dnsmasq.kill();
+        await gone;
+      }
+      await run('ip', ['netns', 'del', namespace]);
+    },
   },
 );
 

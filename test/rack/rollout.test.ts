@@ -6,6 +6,7 @@ import test from 'ava';
 import { type Failure, publish } from '../../lab/bad-image.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { StepState } from '../../orchestrator/rollout/record.ts';
+import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import {
@@ -65,6 +66,7 @@ rackFor(
       }),
     );
   },
+  { minutes: 60 },
 );
 
 test.serial(
@@ -116,9 +118,7 @@ for (const [version, failure, reason] of bad) {
         t.is(stateOf(state, name), 'pending', 'no other node was touched');
       await rack.until('canary', (record) => record.state === 'healthy' && record.observed.image === '2.0.0');
       t.deepEqual(await versions(), ['2.0.0', '2.0.0', '2.0.0']);
-      const refused = await rack.fleet((fleet) =>
-        fleet.redis.hvals(`{bootwave}:rollouts:refusers:${version}`),
-      );
+      const refused = await rack.fleet((fleet) => fleet.redis.hvals(ROLLOUT_KEYS.refusers(version)));
       t.is(refused.length, 1);
       t.regex(refused[0] ?? '', reason, 'the node says why');
     },

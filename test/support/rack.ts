@@ -1,8 +1,10 @@
 /** One lab for an end-to-end file: three machines, the shared image, a boot server, and eyes on their consoles. */
 
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
+import { mustRun, type RunResult } from '../../base/run.ts';
 import type { Console } from '../../lab/console.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import type { NodeSpec } from '../../lab/spec.ts';
@@ -10,6 +12,8 @@ import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 import { borrowImage, type SharedImage } from './image.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
 
 /** Milliseconds. A boot takes under a minute on a quiet machine; this is for the noisy ones. */
 export const BOOT = 12 * 60_000;
@@ -40,6 +44,11 @@ export class Rack {
     return withFleet(this.paths, act);
   }
 
+  /** As an operator types it on the orchestrator's host. @throws when it fails, or takes more than a minute */
+  bootwave(...args: string[]): Promise<RunResult> {
+    return mustRun(PROGRAM, ['--data', this.paths.root, ...args], { timeout: 60_000 });
+  }
+
   async record(node: string): Promise<NodeRecord> {
     const mac = this.lab.nodes.find((one) => one.name === node)?.mac ?? '';
     return this.fleet(async (fleet) => {
@@ -51,14 +60,28 @@ export class Rack {
   }
 
   /** Waits for the fleet's side of the story. */
-  async until(node: string, holds: (record: NodeRecord) => boolean, timeout = BOOT): Promise<NodeRecord> {
+  until(node: string, holds: (record: NodeRecord) => boolean, timeout = BOOT): Promise<NodeRecord> {
+    return this.#until(node, () => this.record(node), holds, timeout);
+  }
+
+  /** By its id: a record shows the network cards of whoever enrolled with its identity last. */
+  untilId(id: string, holds: (record: NodeRecord) => boolean): Promise<NodeRecord> {
+    return this.#until(id, () => this.fleet((fleet) => fleet.nodes.get(id)), holds, BOOT);
+  }
+
+  async #until(
+    who: string,
+    look: () => Promise<NodeRecord | null>,
+    holds: (record: NodeRecord) => boolean,
+    timeout: number,
+  ): Promise<NodeRecord> {
     const end = performance.now() + timeout;
     for (;;) {
-      const record = await this.record(node).catch(() => undefined);
-      if (record !== undefined && holds(record)) return record;
+      const record = await look().catch(() => null);
+      if (record !== null && holds(record)) return record;
       if (performance.now() > end) {
         throw new Error(
-          `${node} is ${record?.state ?? 'unknown'} (${record?.reason ?? 'no record'}) after ${timeout} ms`,
+          `${who} is ${record?.state ?? 'unknown'} (${record?.reason ?? 'no record'}) after ${timeout} ms`,
         );
       }
       await sleep(500);

@@ -3,7 +3,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mustRun } from '../../base/run.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { wantInstalled } from '../../orchestrator/install/want.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
@@ -11,12 +10,11 @@ import { ENDED } from '../../orchestrator/rollout/record.ts';
 import { readState } from '../../orchestrator/rollout/run/stored.ts';
 import type { Rack } from './rack.ts';
 
-const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
 const MINUTE = 60_000;
 
 /** Short enough to see, long enough that a node under emulation is looked at a few times. */
 export const QUICK = {
-  bake: { node: '3s', wave: '1s' },
+  bake: { node: '10s', wave: '5s' },
   limits: { whole: 3, site: '100%', rack: 3 },
   attempts: 1,
   timeouts: { activate: '40m', rollback: '40m', stage: '20m', unhealthy: '20m', silent: '20m' },
@@ -45,13 +43,7 @@ export async function startRollout(rack: Rack, spec: object): Promise<string> {
   try {
     const file = join(folder, 'spec.json');
     await writeFile(file, JSON.stringify({ ...QUICK, ...spec }));
-    const { stdout } = await mustRun(
-      PROGRAM,
-      ['--data', rack.lab.dataFolder, 'rollout', 'start', file, '--json'],
-      {
-        timeout: MINUTE,
-      },
-    );
+    const { stdout } = await rack.bootwave('rollout', 'start', file, '--json');
     return (JSON.parse(stdout) as { id: string }).id;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -64,8 +56,7 @@ export async function publishConfig(rack: Rack, version: string, document: objec
   try {
     const file = join(folder, 'config.json');
     await writeFile(file, JSON.stringify(document));
-    const args = ['--data', rack.lab.dataFolder, 'config', 'publish', file, '--version', version];
-    await mustRun(PROGRAM, args, { timeout: MINUTE });
+    await rack.bootwave('config', 'publish', file, '--version', version);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -85,7 +85,7 @@ export class Driver {
       joiners: (state) => joiners.find(state, this.#images),
     });
     const following = blockingConnection(redis);
-    const follower = followReturns(following, signal, (nodes) => void watch.enrolled(nodes));
+    const follower = followReturns(following, signal, (nodes) => void watch.returned(nodes));
     try {
       while (!signal.aborted && (await this.#round(watch, signal)));
     } finally {

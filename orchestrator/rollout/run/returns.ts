@@ -18,14 +18,14 @@ const RETURNS: readonly string[] = ['enrol', 'heartbeat'];
 const WRITTEN = RETURNS.map((action) => `"action":"${action}"`);
 
 /**
- * Calls `enrolled` with the ids of nodes that enrol, or are members again, from now on, until the signal aborts. Only spares waiting: who is
- * missed here (Redis was away) is found by the next regular question.
+ * Calls `returned` with the ids of nodes that enrol, or are members again, from now on, until the signal aborts. Only
+ * spares waiting: who is missed here (Redis was away) is found by the next regular question.
  * @param blocking a connection of its own
  */
 export async function followReturns(
   blocking: Redis,
   signal: AbortSignal,
-  enrolled: (nodes: string[]) => void,
+  returned: (nodes: string[]) => void,
 ): Promise<void> {
   let after = '$';
   while (!signal.aborted) {
@@ -44,7 +44,7 @@ export async function followReturns(
         const { action, node } = JSON.parse(entry) as { action?: string; node?: string };
         if (RETURNS.includes(action ?? '') && node !== undefined) nodes.add(node);
       }
-      if (nodes.size > 0) enrolled([...nodes]);
+      if (nodes.size > 0) returned([...nodes]);
     } catch {
       await sleep(RETRY, undefined, { signal }).catch(() => {});
     }

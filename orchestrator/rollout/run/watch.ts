@@ -130,8 +130,8 @@ export class Watch {
     else this.#due.set(id, 0);
   }
 
-  /** These nodes have enrolled: those that restarted are asked at once, over a new connection. Never throws. */
-  async enrolled(ids: readonly string[]): Promise<void> {
+  /** These nodes have enrolled or are members again: those that restarted are asked at once, over a new connection. Never throws. */
+  async returned(ids: readonly string[]): Promise<void> {
     const { pool, fleet, tell } = this.#options;
     const state = this.#state;
     const ours = ids.filter((id) => state?.active.has(id));
