@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { predictPcr11, signPcr11 } from './pcr.ts';
+import { signPcr11 } from '../pcr-signature.ts';
+import { predictPcr11 } from './pcr.ts';
 import { addSections } from './pe.ts';
 
 /**
