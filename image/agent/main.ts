@@ -52,6 +52,7 @@ const member = new Member({
   askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
   askConfig: helperAt<AskConfig>(PLACES.config),
   failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
+  writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
   restart: async () => void (await askHelper({ operation: 'restart' })),
   reachable: () => reachable(),
   running,

@@ -31,6 +31,8 @@ export type UkiParts = {
   cmdline: string;
   /** PEM: signs what PCR 11 will show, and its public half. */
   pcrKey: { secret: Uint8Array; pub: Uint8Array };
+  /** Release floors that this image satisfies, see pcr-signature.ts. */
+  floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
 };
@@ -53,7 +55,7 @@ export function assembleUki(parts: UkiParts): Uki {
     { name: '.initrd', data: parts.initrd },
   ];
   const pcr11 = predictPcr11(new Map([...small, ...large].map(({ name, data }) => [name, data])));
-  const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret) };
+  const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret, parts.floors) };
   const unsigned = addSections(parts.stub, [...small, signature, ...large]);
   return {
     unsigned,

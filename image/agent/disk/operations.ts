@@ -12,6 +12,14 @@ import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
 import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
+import {
+  areNew,
+  type ListsPlaces,
+  type ListsStep,
+  listsOf,
+  noLists,
+  prepareLists,
+} from '../release/lists-step.ts';
 import { bootedEsp, type LoaderFacts, readLoader } from '../release/loader-variables.ts';
 import { type Placed, placeImage, tidy } from '../release/place.ts';
 import { type EspFile, readSlots } from '../release/slots.ts';
@@ -44,6 +52,8 @@ export const diskRequests = [
   }),
   /** Brings a complete download onto the ESP. */
   z.strictObject({ operation: z.literal('release-place'), image }),
+  /** Before the next one: sees to the Secure Boot lists that the version brings, for `secure-boot-write`. */
+  z.strictObject({ operation: z.literal('secure-boot-prepare'), version: versionSchema }),
   /** Makes the next boot start a version that is on the ESP. Does not restart. */
   z.strictObject({ operation: z.literal('release-activate'), version: versionSchema }),
   /** The version that runs is healthy. */
@@ -66,6 +76,7 @@ export type DiskResults = {
   'release-status': ReleaseStatus;
   'disk-install': Installed;
   'release-place': Placed;
+  'secure-boot-prepare': ListsStep;
   'release-activate': { needed: boolean; demoted: string[] };
   'release-bless': { blessed: string | null; reason: string };
   'state-mount': { mounted: boolean } & StateMount;
@@ -93,6 +104,10 @@ export type DiskPlaces = {
   blessed: string;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
+  /** The image that runs is good: the state may be sealed for it. */
+  renewSeal(device: string): Promise<void>;
+  /** @param device state partition */
+  lists(device: string): ListsPlaces;
   /** For tests, which mount nothing. */
   withEsp?: typeof withEsp;
 };
@@ -133,6 +148,20 @@ export const DISK_OPERATIONS: Operations = {
     );
   },
 
+  async 'secure-boot-prepare'({ version }, places) {
+    const { image } = await ordered(places, { version });
+    const { version: running } = await readRunning(places.osRelease);
+    const disk = await mustBeInstalled(places);
+    const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
+    const mounted = places.withEsp ?? withEsp;
+    const own = places.lists(state);
+    const lists = await mounted(esp, places.mount, 'ro', (folder) => listsOf(folder, version));
+    if (lists === null || !(await areNew(lists, own))) return noLists(lists);
+    return mounted(esp, places.mount, 'rw', (folder) =>
+      prepareLists(folder, { image: image!, running }, lists, own),
+    );
+  },
+
   async 'release-activate'({ version }, places) {
     await ordered(places, { version });
     const { version: running } = await readRunning(places.osRelease);
@@ -153,7 +182,9 @@ export const DISK_OPERATIONS: Operations = {
     await writeFile(places.blessed, '');
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
-    return withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    await places.renewSeal(disk.partitions[1]!.path);
+    return done;
   },
 
   async 'state-mount'(_, places) {

@@ -74,11 +74,7 @@ export class Seal {
     const count = holds === 'now' ? counter.value : following(counter.value);
     return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
-      await this.#must('tpm2_pcrread', [PCR_LIST, '-o', file('pcrs')]);
-      const values = await readFile(file('pcrs'));
-      const before = new Map<number, Buffer>(
-        SEALED_PCRS.map((pcr, i) => [pcr, values.subarray(32 * i, 32 * i + 32)]),
-      );
+      const before = await this.#pcrs(file('pcrs'));
       if (pcr7 !== undefined) before.set(7, pcr7);
       const key = await this.#loadKey(file('key'));
       const policy = pcrPolicy(authorizedPolicy(key, referenceOf(floor)), before);
@@ -102,6 +98,12 @@ export class Seal {
         count: count.toString('hex'),
       };
     });
+  }
+
+  /** PCR 7 as it is, hex. @throws BootwaveError `COMMAND_FAILED` */
+  async pcr7(): Promise<string> {
+    const pcrs = await this.#tools.inScratch((scratch) => this.#pcrs(join(scratch, 'pcrs')));
+    return pcrs.get(7)!.toString('hex');
   }
 
   /** Ends all seals that hold now. @throws BootwaveError `SEAL_COUNTER`, `COMMAND_FAILED` */
@@ -152,6 +154,13 @@ export class Seal {
         return readFile(file('secret'));
       });
     });
+  }
+
+  /** Of the SHA-256 bank. */
+  async #pcrs(file: string): Promise<Map<number, Buffer>> {
+    await this.#must('tpm2_pcrread', [PCR_LIST, '-o', file]);
+    const values = await readFile(file);
+    return new Map(SEALED_PCRS.map((pcr, i) => [pcr, values.subarray(32 * i, 32 * i + 32)]));
   }
 
   /** What the fleet signed for the image that runs. */

@@ -34,6 +34,8 @@ export type MemberParts = {
   askConfig: AskConfig;
   /** Names of the units that systemd counts as failed. */
   failedUnits(): Promise<readonly string[]>;
+  /** Hands the firmware the Secure Boot lists that root prepared. */
+  writeLists(): Promise<void>;
   restart(): Promise<void>;
   /** Whether somebody listens where the orchestrator connects. */
   reachable(): Promise<boolean>;
@@ -122,6 +124,8 @@ export class Member {
       downloads: parts.downloads,
       mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
       imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
+      writeLists: () => parts.writeLists(),
+      warn: (text) => parts.log.warn({}, text),
       restart: () => parts.restart(),
       installed: () => this.#keep(),
       now: () => parts.now(),

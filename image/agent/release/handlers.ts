@@ -1,9 +1,9 @@
 /** The node's side of stage, activate, cancel, forgive and status: what is asked over the link, done by the parts beside. */
 import { BootwaveError } from '../../../base/error.ts';
 import type { Order } from '../../../keys/order.ts';
-import type { AskDisk } from '../disk/operations.ts';
 import type { HandlerContext, LinkHandlers } from '../link/handlers.ts';
 import type { Status } from '../link/protocol.ts';
+import { bringLists, type ListsParts } from './bring-lists.ts';
 import { DiskTurn } from './disk-turn.ts';
 import {
   afterBoot,
@@ -24,13 +24,12 @@ import { abandonable, progressOf, StagingRuns } from './staging-runs.ts';
 export type OrderInForce = { order: Order; digest: string };
 
 /** Everything that the release code touches outside itself. */
-export type ReleaseParts = {
+export type ReleaseParts = ListsParts & {
   node: string;
   running: Status['running'];
   /** Verified; null before the first. */
   order(): OrderInForce | null;
   health(): Status['health'];
-  ask: AskDisk;
   records: RecordStore;
   /** Folder for downloads, writable by the agent. */
   downloads: string;
@@ -183,6 +182,7 @@ export class Release implements ReleaseHandlers {
       const record = await this.#read();
       const refused = refusalOf(record, version);
       if (refused !== null && version !== this.#parts.running.version) throw refusedBefore(version, refused);
+      if (version !== this.#parts.running.version) await bringLists(this.#parts, version);
       const { needed } = await this.#parts.ask({ operation: 'release-activate', version });
       if (!needed) return { restarting: false };
       // After the disk is ready and before the restart: a cut in between costs an attempt, never hides one.

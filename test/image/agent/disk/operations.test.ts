@@ -71,6 +71,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
   const broken = new Set<string>();
   let order: () => Order = () => installing('2');
   const mounted: string[] = [];
+  const renewed: string[] = [];
   const espOf = (name: string) => join(folder, name);
   const places: DiskPlaces = {
     readDisks: async () => names.map(installed),
@@ -92,6 +93,13 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
       mounted.push(device);
       return { sealed: true, why: '' };
     },
+    renewSeal: async (device) => void renewed.push(device),
+    lists: () => ({
+      efivars: join(folder, 'efivars'),
+      generation: join(folder, 'generation'),
+      pending: join(folder, 'pending'),
+      prepareState: async () => '',
+    }),
   };
   const put = async (path: string, data: string | Buffer) => {
     await mkdir(dirname(path), { recursive: true });
@@ -104,6 +112,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     places,
     broken,
     mounted,
+    renewed,
     orders: (what: () => Order) => {
       order = what;
     },
@@ -174,6 +183,7 @@ test('root brings onto a disk, and starts, only what root knows to be ordered', 
     { operation: 'release-place', image: { ...image('2'), sha256: 'f'.repeat(64) } },
     { operation: 'disk-install', disk: null, image: image('3') },
     { operation: 'release-activate', version: '1' },
+    { operation: 'secure-boot-prepare', version: '1' },
   ] as const;
   const attempt = (request: DiskRequest) =>
     DISK_OPERATIONS[request.operation](request as never, places) as Promise<unknown>;
@@ -200,7 +210,7 @@ test('the agent cannot say that data may go: only the order that root has taken 
 });
 
 test('a name without bytes that a power cut left stands in the way of nothing', async (t) => {
-  const { places, esp, images, variable, orders } = await setUp(t);
+  const { places, esp, images, variable, orders, renewed } = await setUp(t);
   orders(() => installing('1'));
   await variable('LoaderInfo', 'systemd-boot 252');
   await esp('sda', FALLBACK_LOADER, 'MZ');
@@ -208,6 +218,7 @@ test('a name without bytes that a power cut left stands in the way of nothing', 
   await esp('sda', 'EFI/Linux/bootwave_2.efi', '');
   const { blessed } = await DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
   t.is(blessed, '2');
+  t.deepEqual(renewed, ['/dev/sda2'], 'a good image may be what the state is sealed for');
   t.deepEqual(await images('sda'), ['bootwave_2.efi']);
   await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
   await esp('sda', 'EFI/Linux/bootwave_2+0.efi', '');

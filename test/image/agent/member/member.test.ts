@@ -50,6 +50,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     askDisk,
     askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
     failedUnits: async () => [],
+    writeLists: async () => {},
     restart: async () => {},
     reachable: async () => true,
     running: { version: '2', kernel: '6', bootId: 'b' },

@@ -49,6 +49,8 @@ async function node(t: ExecutionContext) {
   let order: Order | null = null;
   const withdrawn = new Set<string>();
   const fetched: string[] = [];
+  /** Secure Boot lists; `written`: what was on the ESP when the firmware got them. */
+  const lists = { pending: false, forbids: false, refused: false, written: [] as string[] };
 
   const ask = (async (request: DiskRequest) => {
     const facts = { running: machine.running, fromDisk: true, pinned: null };
@@ -72,6 +74,10 @@ async function node(t: ExecutionContext) {
               })();
         return placeImage(esp, request.image, machine.running, source);
       }
+      case 'secure-boot-prepare':
+        if (lists.forbids)
+          throw new BootwaveError({ code: 'SECURE_BOOT_FORBIDS', what: 'it revokes what runs' });
+        return { pending: lists.pending, generation: 2, state: '' };
       case 'release-activate': {
         const plan = planActivate(slots, { ...facts, version: request.version });
         if (plan.kind === 'running') return { needed: false, demoted: [] };
@@ -103,6 +109,12 @@ async function node(t: ExecutionContext) {
       },
       imageUrl: ({ version }) =>
         `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
+      writeLists: async () => {
+        if (lists.refused) throw new BootwaveError({ code: 'SECURE_BOOT_REFUSED', what: 'dbx' });
+        lists.written.push((await esp.list()).map(({ name }) => name).join());
+        lists.pending = false;
+      },
+      warn: () => {},
       restart: async () => {
         machine.restarts += 1;
       },
@@ -110,6 +122,7 @@ async function node(t: ExecutionContext) {
       pace: { ...DOWNLOAD, silence: 2000, attempts: 2, first: 1, most: 1 },
     });
   return {
+    lists,
     esp,
     machine,
     release,
@@ -347,4 +360,21 @@ test('what is not released is neither fetched nor written; what was withdrawn si
   );
   withdrawn.clear();
   t.true((await later.activate({ epoch: 1, bootId: bootId(machine) })).restarting);
+});
+
+test('the firmware has the lists of an image before that is chosen; what it refuses, or what would lock the node out, restarts nothing', async (t) => {
+  const { release, orders, esp, machine, lists } = await node(t);
+  orders('2', 1);
+  const now = release();
+  await now.stage({ epoch: 1 }, context());
+  const activate = () => now.activate({ epoch: 1, bootId: bootId(machine) });
+  lists.forbids = true;
+  await t.throwsAsync(activate(), { code: 'SECURE_BOOT_FORBIDS' });
+  Object.assign(lists, { forbids: false, pending: true, refused: true });
+  await t.throwsAsync(activate(), { code: 'SECURE_BOOT_REFUSED' });
+  t.is(machine.restarts, 0);
+  t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2+3.efi']);
+  lists.refused = false;
+  t.deepEqual(await activate(), { restarting: true });
+  t.is(lists.written.length, 1);
 });
