@@ -13,6 +13,7 @@ import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
 import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
 import { bootedEsp, type LoaderFacts, readLoader } from '../release/loader-variables.ts';
+import { type MarkedBad, markBad } from '../release/mark-bad.ts';
 import { type Placed, placeImage, tidy } from '../release/place.ts';
 import { type EspFile, readSlots } from '../release/slots.ts';
 import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
@@ -48,6 +49,8 @@ export const diskRequests = [
   z.strictObject({ operation: z.literal('release-activate'), version: versionSchema }),
   /** The version that runs is healthy. */
   z.strictObject({ operation: z.literal('release-bless') }),
+  /** The fleet refuses the version that runs: on trial, it is not to be started again. Does not restart. */
+  z.strictObject({ operation: z.literal('release-mark-bad') }),
   /** Has PID 1 mount the state partition. */
   z.strictObject({ operation: z.literal('state-mount') }),
 ] as const;
@@ -68,6 +71,7 @@ export type DiskResults = {
   'release-place': Placed;
   'release-activate': { needed: boolean; demoted: string[] };
   'release-bless': { blessed: string | null; reason: string };
+  'release-mark-bad': MarkedBad;
   'state-mount': { mounted: boolean } & StateMount;
 };
 
@@ -154,6 +158,15 @@ export const DISK_OPERATIONS: Operations = {
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
     return withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+  },
+
+  async 'release-mark-bad'(_, places) {
+    const { version: running } = await readRunning(places.osRelease);
+    const { fromDisk, counted } = await readLoader(places.efivars);
+    const wasHealthy = (await stat(places.blessed).catch(() => null)) !== null;
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      markBad(esp, { running, fromDisk, counted, wasHealthy }),
+    );
   },
 
   async 'state-mount'(_, places) {
