@@ -164,7 +164,7 @@ export class Member {
 
   async #findTrial(): Promise<void> {
     await this.#attempt('the disk was not looked at', async () => {
-      this.#onTrial = await this.#release.afterBoot();
+      this.#onTrial = await this.#release.image.afterBoot();
     });
   }
 
@@ -231,7 +231,7 @@ export class Member {
       if (this.#onTrial !== true || !this.#isWell()) return;
       this.#vitals = { ...this.#vitals, link: await this.#parts.reachable() };
       if (!trialHealth(this.#vitals).healthy) return;
-      const blessed = await this.#release.confirm();
+      const blessed = await this.#release.image.confirm();
       if (blessed !== null) this.#parts.log.info({ version: blessed }, 'this image is good');
       this.#onTrial = false;
     });
@@ -309,7 +309,7 @@ export class Member {
     this.#trial = trial;
     if (giveUp === null) return;
     this.#parts.log.warn({ reason: giveUp }, 'this image does not become healthy: restarting');
-    await this.#attempt('its last words were not kept', () => this.#release.unhealthy(giveUp));
+    await this.#attempt('its last words were not kept', () => this.#release.image.unhealthy(giveUp));
     await this.#attempt('the restart failed', () => this.#release.restart());
   }
 

@@ -151,7 +151,7 @@ async function node(t: ExecutionContext) {
       machine.counted = started!.triesLeft === null ? null : started!.file;
       machine.boots += 1;
       const next = release();
-      await next.afterBoot();
+      await next.image.afterBoot();
       return next;
     },
   };
@@ -174,8 +174,8 @@ test('stage, activate, restart, confirm: the new image is good, and status says 
   t.is(machine.restarts, 1);
   const second = await restart();
   t.is(machine.running, '2');
-  t.is(await second.confirm(), '2');
-  t.is(await second.confirm(), null, 'said again, done once');
+  t.is(await second.image.confirm(), '2');
+  t.is(await second.image.confirm(), null, 'said again, done once');
   t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2.efi']);
   const status = OPS.status.result.parse(await second.status());
   t.deepEqual(status.refused, []);
@@ -197,8 +197,8 @@ test('an image that never becomes healthy is left, told with its reason, refused
   await first.activate({ epoch: 1, bootId: bootId(machine) });
   let last = await restart();
   machine.healthy = false;
-  t.is(await last.confirm(), null, 'what is not healthy is not blessed');
-  await last.unhealthy('the boot server does not answer');
+  t.is(await last.image.confirm(), null, 'what is not healthy is not blessed');
+  await last.image.unhealthy('the boot server does not answer');
   for (let i = 0; i < 3; i += 1) last = await restart();
   t.is(machine.running, '1');
   machine.healthy = true;
@@ -227,7 +227,7 @@ test('an older image is rolled back to although it is older, and the record surv
   await writeFile(join(folder, 'record.json'), '{"torn');
   const second = await restart();
   t.is(machine.running, '1');
-  await second.confirm();
+  await second.image.confirm();
   t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2+0.efi']);
   t.deepEqual((await second.status()).refused, [], 'what was demoted did not fail');
 });
@@ -267,14 +267,14 @@ test('an agent that starts again in the boot that was blessed does not judge it 
   await first.stage({ epoch: 1 }, context());
   await first.activate({ epoch: 1, bootId: bootId(machine) });
   const second = await restart();
-  t.true(await release().afterBoot(), 'until then it is on trial, whoever asks');
+  t.true(await release().image.afterBoot(), 'until then it is on trial, whoever asks');
   const before = await readFile(join(folder, 'record.json'));
-  await second.confirm();
+  await second.image.confirm();
   // As if it had been killed before it wrote the blessing down; the loader still says that this boot was counted.
   await writeFile(join(folder, 'record.json'), before);
   t.not(machine.counted, null);
   const again = release();
-  t.false(await again.afterBoot());
+  t.false(await again.image.afterBoot());
   t.deepEqual(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')), {
     format: 1,
     attempts: {},
@@ -288,7 +288,7 @@ test('a disk that takes its time does not keep a node from answering, and is ask
   const { release, orders, slow } = await node(t);
   orders('2', 1);
   const first = release();
-  await first.afterBoot();
+  await first.image.afterBoot();
   const goOn = slow();
   const staged = first.stage({ epoch: 1 }, context());
   let status = await first.status();
