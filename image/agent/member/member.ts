@@ -19,10 +19,10 @@ import { Release } from '../release/handlers.ts';
 import { MetadataMemory } from '../release/metadata-memory.ts';
 import { recordFile } from '../release/record-file.ts';
 import { mustBeReleased, type ReleasedParts } from '../release/released.ts';
+import { atMost } from '../wait.ts';
 import { OrderBook } from './order-book.ts';
 import { BEGINNING, judge } from './trial.ts';
 import { healthOf, trialHealth, UNKNOWN, type Vitals } from './vitals.ts';
-import { atMost } from './wait.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;

@@ -38,6 +38,8 @@ export type ReleaseParts = {
   /** Milliseconds since the epoch. */
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
+  /** Milliseconds, for tests: see RunningImage. */
+  marking?: number;
 };
 
 export type ReleaseHandlers = Pick<
@@ -51,6 +53,7 @@ export class Release implements ReleaseHandlers {
   readonly #record: KeptRecord;
   #state: Status['state'] = 'idle';
   readonly #disk: DiskTurn;
+  /** The one that runs. */
   readonly image: RunningImage;
   readonly #runs = new StagingRuns(() => this.#enter('idle'));
 

@@ -1,10 +1,15 @@
 /** What becomes of the image that runs: on trial it ends good, or with the reason why it did not. */
 import type { AskDisk } from '../disk/operations.ts';
 import type { Status } from '../link/protocol.ts';
+import { atMost } from '../wait.ts';
 import type { DiskTurn } from './disk-turn.ts';
 import { afterBoot, blessed, noteUnhealthy } from './failures.ts';
 import type { KeptRecord } from './kept-record.ts';
+import type { MarkedBad } from './mark-bad.ts';
 import { readSlots } from './slots.ts';
+
+/** Milliseconds for the disk, before the restart goes on without it: above what checking and mounting the ESP takes. */
+const MARKING = 30_000;
 
 export type RunningImageParts = {
   running: Status['running'];
@@ -12,6 +17,8 @@ export type RunningImageParts = {
   ask: AskDisk;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds, for tests. */
+  marking?: number;
 };
 
 export class RunningImage {
@@ -75,5 +82,19 @@ export class RunningImage {
     await this.#disk.take(() =>
       this.#record.change((record) => noteUnhealthy(record, this.#parts.running.version, reason)),
     );
+  }
+
+  /**
+   * The fleet refuses the image that runs: has root take the tries off it, if it is on trial. To be called after
+   * `unhealthy`, so that the next boot knows why. A disk that hangs is left to itself: its turn must not hold up the
+   * restart.
+   * @throws BootwaveError what the operation `release-mark-bad` throws
+   */
+  async refused(): Promise<MarkedBad> {
+    return this.#disk.take(async () => {
+      const asked = this.#parts.ask({ operation: 'release-mark-bad' });
+      const late = { bad: null, reason: 'the disk does not answer' };
+      return (await atMost(asked, this.#parts.marking ?? MARKING)) ?? late;
+    });
   }
 }
