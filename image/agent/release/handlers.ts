@@ -39,7 +39,7 @@ export type ReleaseParts = {
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
   /** Milliseconds, for tests: see RunningImage. */
-  marking?: number;
+  lastWait?: number;
 };
 
 export type ReleaseHandlers = Pick<

@@ -1,4 +1,5 @@
 /** What becomes of the image that runs: on trial it ends good, or with the reason why it did not. */
+import { BootwaveError } from '../../../base/error.ts';
 import type { AskDisk } from '../disk/operations.ts';
 import type { Status } from '../link/protocol.ts';
 import { atMost } from '../wait.ts';
@@ -8,8 +9,8 @@ import type { KeptRecord } from './kept-record.ts';
 import type { MarkedBad } from './mark-bad.ts';
 import { readSlots } from './slots.ts';
 
-/** Milliseconds for the disk, before the restart goes on without it: above what checking and mounting the ESP takes. */
-const MARKING = 30_000;
+/** Milliseconds for the disk, before a restart goes on without it: above what checking and mounting the ESP takes. */
+const LAST_WAIT = 30_000;
 
 export type RunningImageParts = {
   running: Status['running'];
@@ -18,7 +19,7 @@ export type RunningImageParts = {
   /** Milliseconds since the epoch. */
   now(): number;
   /** Milliseconds, for tests. */
-  marking?: number;
+  lastWait?: number | undefined;
 };
 
 export class RunningImage {
@@ -77,24 +78,40 @@ export class RunningImage {
     });
   }
 
-  /** Before an image that cannot become healthy restarts by itself. */
+  /**
+   * Before an image that cannot become healthy restarts by itself.
+   * @throws BootwaveError `RELEASE_DISK_SILENT`
+   */
   async unhealthy(reason: string): Promise<void> {
-    await this.#disk.take(() =>
+    await this.#briefly(() =>
       this.#record.change((record) => noteUnhealthy(record, this.#parts.running.version, reason)),
     );
   }
 
   /**
    * The fleet refuses the image that runs: has root take the tries off it, if it is on trial. To be called after
-   * `unhealthy`, so that the next boot knows why. A disk that hangs is left to itself: its turn must not hold up the
-   * restart.
-   * @throws BootwaveError what the operation `release-mark-bad` throws
+   * `unhealthy`, so that the next boot knows why.
+   * @throws BootwaveError `RELEASE_DISK_SILENT`, and what the operation `release-mark-bad` throws
    */
   async refused(): Promise<MarkedBad> {
-    return this.#disk.take(async () => {
-      const asked = this.#parts.ask({ operation: 'release-mark-bad' });
-      const late = { bad: null, reason: 'the disk does not answer' };
-      return (await atMost(asked, this.#parts.marking ?? MARKING)) ?? late;
+    return this.#briefly(() => this.#parts.ask({ operation: 'release-mark-bad' }));
+  }
+
+  /** A disk that hangs is left to itself: its turn must not hold up the restart that comes next. */
+  async #briefly<T>(work: () => Promise<T>): Promise<T> {
+    const { lastWait = LAST_WAIT } = this.#parts;
+    const done = await this.#disk.take(() =>
+      atMost(
+        work().then((result) => ({ result })),
+        lastWait,
+      ),
+    );
+    if (done !== null) return done.result;
+    throw new BootwaveError({
+      code: 'RELEASE_DISK_SILENT',
+      what: `the disk did not answer within ${lastWait} ms`,
+      unchanged: 'the image on trial may keep its tries and its reason may be lost',
+      next: 'nothing: the node restarts all the same',
     });
   }
 }

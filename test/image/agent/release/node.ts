@@ -99,6 +99,7 @@ export async function node(t: ExecutionContext) {
     }
   }) as AskDisk;
 
+  const records = recordFile(join(folder, 'record.json'));
   const release = () =>
     new Release({
       node: 'tpm-1',
@@ -106,7 +107,10 @@ export async function node(t: ExecutionContext) {
       order: () => (order === null ? null : { order, digest: 'd'.repeat(64) }),
       health: () => ({ healthy: machine.healthy, reason: machine.healthy ? '' : 'no server' }),
       ask,
-      records: recordFile(join(folder, 'record.json')),
+      records: {
+        ...records,
+        write: (record) => (machine.hangs ? new Promise(() => {}) : records.write(record)),
+      },
       downloads: folder,
       mustBeReleased: async ({ version }) => {
         if (withdrawn.has(version)) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: version });
@@ -117,7 +121,7 @@ export async function node(t: ExecutionContext) {
         machine.restarts += 1;
       },
       now: () => 1000 + machine.boots,
-      marking: 1,
+      lastWait: machine.hangs ? 1 : 60_000,
       pace: { ...DOWNLOAD, silence: 2000, attempts: 2, first: 1, most: 1 },
     });
   return {

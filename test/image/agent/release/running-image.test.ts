@@ -66,12 +66,18 @@ test('an image on trial that the fleet refuses is left at its first boot, and to
 });
 
 test('a disk that hangs holds up no restart of a refused image', async (t) => {
-  const { release, machine } = await node(t);
+  const { release, orders, machine, restart } = await node(t);
+  orders('2', 1);
+  const first = release();
+  await first.stage({ epoch: 1 }, context());
+  await first.activate({ epoch: 1, bootId: bootId(machine) });
+  await restart();
   machine.hangs = true;
   const it = release();
-  t.is((await it.image.refused()).bad, null);
+  await t.throwsAsync(it.image.unhealthy('refused'), { code: 'RELEASE_DISK_SILENT' });
+  await t.throwsAsync(it.image.refused(), { code: 'RELEASE_DISK_SILENT' });
   await it.restart();
-  t.is(machine.restarts, 1);
+  t.is(machine.restarts, 2);
 });
 
 test('an agent that starts again in the boot that was blessed does not judge it again', async (t) => {
