@@ -96,5 +96,6 @@ test.serial(
     t.like(healthy.observed.attested, { state: 'ok' });
     const refused = await rack.fleet((fleet) => fleet.redis.hvals(ROLLOUT_KEYS.refusers('8.8.8')));
     t.regex(refused[0] ?? '', /PCR 11|not a published image|measure/i, 'the node says why');
+    t.regex(refused[0] ?? '', /^its only boot /, 'what is refused once is not started again');
   },
 );

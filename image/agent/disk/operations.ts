@@ -21,6 +21,7 @@ import {
   prepareLists,
 } from '../release/lists-step.ts';
 import { bootedEsp, type LoaderFacts, readLoader } from '../release/loader-variables.ts';
+import { type MarkedBad, markBad } from '../release/mark-bad.ts';
 import { type Placed, placeImage, tidy } from '../release/place.ts';
 import { type EspFile, readSlots } from '../release/slots.ts';
 import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
@@ -58,6 +59,8 @@ export const diskRequests = [
   z.strictObject({ operation: z.literal('release-activate'), version: versionSchema }),
   /** The version that runs is healthy. */
   z.strictObject({ operation: z.literal('release-bless') }),
+  /** The fleet refuses the version that runs: on trial, it is not to be started again. Does not restart. */
+  z.strictObject({ operation: z.literal('release-mark-bad') }),
   /** Has PID 1 mount the state partition. */
   z.strictObject({ operation: z.literal('state-mount') }),
 ] as const;
@@ -79,6 +82,7 @@ export type DiskResults = {
   'secure-boot-prepare': ListsStep;
   'release-activate': { needed: boolean; demoted: string[] };
   'release-bless': { blessed: string | null; reason: string };
+  'release-mark-bad': MarkedBad;
   'state-mount': { mounted: boolean } & StateMount;
 };
 
@@ -185,6 +189,15 @@ export const DISK_OPERATIONS: Operations = {
     const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
     await places.renewSeal(disk.partitions[1]!.path);
     return done;
+  },
+
+  async 'release-mark-bad'(_, places) {
+    const { version: running } = await readRunning(places.osRelease);
+    const { fromDisk, counted } = await readLoader(places.efivars);
+    const wasHealthy = (await stat(places.blessed).catch(() => null)) !== null;
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      markBad(esp, { running, fromDisk, counted, wasHealthy }),
+    );
   },
 
   async 'state-mount'(_, places) {

@@ -226,6 +226,31 @@ test('a name without bytes that a power cut left stands in the way of nothing', 
   t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0.efi']);
 });
 
+test('an image on trial that the fleet refuses is not started again, by what root itself sees of the boot', async (t) => {
+  const { places, esp, images, variable } = await setUp(t);
+  const mark = () => DISK_OPERATIONS['release-mark-bad']({ operation: 'release-mark-bad' }, places);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);
+  const before = ['bootwave_1.efi', 'bootwave_2+2-1.efi'];
+  await mark();
+  await variable('LoaderInfo', 'systemd-boot 252');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'this boot was counted on no image');
+  await variable('LoaderBootCountPath', '\\EFI\\Linux\\bootwave_2+2-1.efi');
+  await writeFile(places.blessed, '');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'it was healthy in this boot');
+  await rm(places.blessed);
+  await writeFile(places.osRelease, 'IMAGE_VERSION="1"\n');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'another one runs');
+  await writeFile(places.osRelease, 'IMAGE_VERSION="2"\n');
+  t.deepEqual(await mark(), { bad: 'bootwave_2+0-1.efi', reason: '' });
+  t.is((await mark()).bad, null, 'asked twice, done once');
+  t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0-1.efi']);
+});
+
 test('a healthy node whose disk cannot be written to is not restarted by the backstop', async (t) => {
   const { places, broken } = await setUp(t);
   broken.add('sda');
