@@ -7,7 +7,7 @@ import { Agent } from './agent.ts';
 import type { AskConfig } from './config/operations.ts';
 import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
-import type { AskDisk } from './disk/operations.ts';
+import type { AskDisk } from './disk/requests.ts';
 import { helperAt, PATIENCE } from './helper-client.ts';
 import { readHardware, readMachine, readRunning } from './inventory.ts';
 import { LINK_SOCKET } from './link/protocol.ts';

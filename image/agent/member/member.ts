@@ -10,7 +10,7 @@ import { type Machine, servedName } from '../../release-target.ts';
 import { NodeConfig } from '../config/node-config.ts';
 import type { AskConfig } from '../config/operations.ts';
 import { configFile } from '../config/record.ts';
-import type { AskDisk } from '../disk/operations.ts';
+import type { AskDisk } from '../disk/requests.ts';
 import type { LinkHandlers } from '../link/handlers.ts';
 import { type Hello, LINK_VERSION } from '../link/protocol.ts';
 import { createLinkServer, type LinkLog } from '../link/server.ts';

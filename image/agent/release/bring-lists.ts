@@ -1,4 +1,4 @@
-import type { AskDisk } from '../disk/operations.ts';
+import type { AskDisk } from '../disk/requests.ts';
 
 export type ListsParts = {
   ask: AskDisk;

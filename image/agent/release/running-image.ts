@@ -1,6 +1,6 @@
 /** What becomes of the image that runs: on trial it ends good, or with the reason why it did not. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { AskDisk } from '../disk/operations.ts';
+import type { AskDisk } from '../disk/requests.ts';
 import type { Status } from '../link/protocol.ts';
 import { atMost } from '../wait.ts';
 import type { DiskTurn } from './disk-turn.ts';

@@ -8,12 +8,8 @@ import { FALLBACK_LOADER } from '../../../../image/agent/disk/install.ts';
 import { type DiskFacts, ESP_TYPE, LABELS, STATE_TYPE } from '../../../../image/agent/disk/layout.ts';
 import type { Runner } from '../../../../image/agent/disk/luks.ts';
 import type { withEsp } from '../../../../image/agent/disk/mount.ts';
-import {
-  DISK_OPERATIONS,
-  type DiskPlaces,
-  type DiskRequest,
-  downloadOf,
-} from '../../../../image/agent/disk/operations.ts';
+import { DISK_OPERATIONS, type DiskPlaces, downloadOf } from '../../../../image/agent/disk/operations.ts';
+import type { DiskRequest } from '../../../../image/agent/disk/requests.ts';
 import { mountState } from '../../../../image/agent/disk/state.ts';
 
 import type { Order } from '../../../../keys/order.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
-import type { AskDisk, DiskRequest } from '../../../../image/agent/disk/operations.ts';
+import type { AskDisk, DiskRequest } from '../../../../image/agent/disk/requests.ts';
 import { planActivate } from '../../../../image/agent/release/activate.ts';
 import { boot } from '../../../../image/agent/release/choice.ts';
 import { planConfirm } from '../../../../image/agent/release/confirm.ts';
