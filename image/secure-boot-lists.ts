@@ -48,6 +48,7 @@ const CERTIFICATE_HEADER_BYTES = 24;
 /** EFI_SIGNATURE_LIST before its header (UEFI 2.10, 32.4.1), bytes. */
 const LIST_HEADER_BYTES = 28;
 const GUID_BYTES = 16;
+const SHA256_BYTES = 32;
 
 /** @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED` when they are not what `decodeLists` gives back */
 export function encodeLists({ generation, db, dbx }: SecureBootLists): Buffer {
@@ -129,10 +130,33 @@ export function forbiddenDigests(lists: Uint8Array): Set<string> {
   const digests = new Set<string>();
   for (const { type, data } of signatureEntries(lists)) {
     if (type !== CERT_SHA256) continue;
-    if (data.length !== 32) fail(`a SHA-256 of ${data.length} bytes`);
+    if (data.length !== SHA256_BYTES) fail(`a SHA-256 of ${data.length} bytes`);
     digests.add(data.toString('hex'));
   }
   return digests;
+}
+
+/**
+ * One EFI_SIGNATURE_LIST of digests (UEFI 2.10, 32.4.1), as it forbids programs in dbx.
+ * @param owner GUID as text
+ * @param digests Authenticode SHA-256, hex; at least one, for a list without entries says nothing of their size
+ */
+export function digestList(owner: string, digests: readonly string[]): Buffer {
+  const size = GUID_BYTES + SHA256_BYTES;
+  const lengths = Buffer.alloc(12);
+  lengths.writeUInt32LE(LIST_HEADER_BYTES + size * digests.length, 0);
+  lengths.writeUInt32LE(size, 8);
+  const entries = digests.flatMap((digest) => [guidBytes(owner), Buffer.from(digest, 'hex')]);
+  return Buffer.concat([Buffer.from(CERT_SHA256, 'hex'), lengths, ...entries]);
+}
+
+/** EFI_GUID as it lies in memory: the first three fields are little endian (UEFI 2.10, appendix A). */
+function guidBytes(text: string): Buffer {
+  const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
+  bytes.subarray(0, 4).reverse();
+  bytes.subarray(4, 6).reverse();
+  bytes.subarray(6, 8).reverse();
+  return bytes;
 }
 
 function fail(what: string): never {

@@ -6,21 +6,20 @@ import {
   randomUUID,
   X509Certificate,
 } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, relative } from 'node:path';
 import { promisify } from 'node:util';
 import ssh2 from 'ssh2';
 import { createFileAtomic } from '../base/files.ts';
-import { mustRun } from '../base/run.ts';
 import { AUTHORITY_COMMON_NAME, spkiOf } from './authority.ts';
 import { type DistinguishedName, makeCertificate } from './certificate.ts';
+import { certificateList, signedUpdate } from './efitools.ts';
 import {
   AUTHORITIES,
   type AuthorityName,
   type KeyLayout,
   keyLayout,
   SECURE_BOOT_VARIABLES,
-  type SecureBootVariable,
 } from './layout.ts';
 import { initReleaseKeys } from './release/init.ts';
 import { sshKeyOf } from './ssh-key.ts';
@@ -162,9 +161,6 @@ export function authorityCertificate(
   }).pem;
 }
 
-/** Who signs the update of which variable (UEFI 2.10, 32.3.1): PK signs itself and KEK, KEK signs db. */
-const SIGNED_BY: Record<SecureBootVariable, SecureBootVariable> = { PK: 'PK', KEK: 'PK', db: 'KEK' };
-
 async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> {
   const { owner, variables } = layout.secureBoot;
   const guid = (await ensure(owner, async () => `${randomUUID()}\n`, PUBLIC)).toString('utf8').trim();
@@ -187,35 +183,9 @@ async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> 
   }
   for (const name of SECURE_BOOT_VARIABLES) {
     const files = variables[name];
-    await ensure(
-      files.esl,
-      () => throughFile((out) => ['cert-to-efi-sig-list', ['-g', guid, files.certificate, out]]),
-      PUBLIC,
-    );
-    const signer = variables[SIGNED_BY[name]];
+    await ensure(files.esl, () => certificateList(guid, files.certificate), PUBLIC);
     // The signature holds its time; made once and kept, so that every image carries the same bytes.
-    await ensure(
-      files.auth,
-      () =>
-        throughFile((out) => [
-          'sign-efi-sig-list',
-          ['-g', guid, '-k', signer.key, '-c', signer.certificate, name, files.esl, out],
-        ]),
-      PUBLIC,
-    );
-  }
-}
-
-/** Runs a tool that only writes to a named file, and hands back what it wrote. */
-async function throughFile(command: (out: string) => [string, string[]]): Promise<Buffer> {
-  const folder = await mkdtemp(join('/tmp', 'bootwave-keys-'));
-  try {
-    const out = join(folder, 'out');
-    const [program, args] = command(out);
-    await mustRun(program, args);
-    return await readFile(out);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    await ensure(files.auth, () => signedUpdate(layout, guid, name, files.esl), PUBLIC);
   }
 }
 

@@ -16,6 +16,10 @@ export type KeyLayout = {
     /** GUID that marks the fleet's entries in db and KEK (EFI_SIGNATURE_DATA.SignatureOwner). */
     owner: string;
     variables: Record<SecureBootVariable, KeyAndCertificate & { esl: string; auth: string }>;
+    /** What is revoked at the firmware, and which generation of dbx is in force; absent: nothing ever was. */
+    lists: string;
+    /** A generation of dbx, whole; one that `lists` does not name counts for nothing. */
+    dbx: (generation: number) => { esl: string; auth: string };
   };
   ca: Record<AuthorityName | 'root', KeyAndCertificate>;
   /** What the orchestrator shows to a node's sshd. */
@@ -46,6 +50,11 @@ export function keyLayout(folder: string): KeyLayout {
     secureBoot: {
       owner: join(folder, 'secure-boot', 'owner.guid'),
       variables: { db: variable('db'), KEK: variable('KEK'), PK: variable('PK') },
+      lists: join(folder, 'secure-boot', 'lists.json'),
+      dbx: (generation) => ({
+        esl: join(folder, 'secure-boot', `dbx-${generation}.esl`),
+        auth: join(folder, 'secure-boot', `dbx-${generation}.auth`),
+      }),
     },
     ca: { root: ca('root'), nodes: ca('nodes'), servers: ca('servers'), operators: ca('operators') },
     ssh: { key: join(folder, 'ssh', 'client.key'), pub: join(folder, 'ssh', 'client.pub') },

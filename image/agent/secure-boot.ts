@@ -11,9 +11,11 @@ const IMAGE_SECURITY = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
 /** In this order: PK ends setup mode, and after it only what PK and KEK signed can be written (UEFI 2.10, 32.3). */
 const ENROLMENT = [
   { name: 'db', guid: IMAGE_SECURITY },
+  // Only a fleet that has revoked an image has one.
+  { name: 'dbx', guid: IMAGE_SECURITY, optional: true },
   { name: 'KEK', guid: GLOBAL },
   { name: 'PK', guid: GLOBAL },
-] as const;
+];
 
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS (UEFI 2.10, 8.2). */
 const ATTRIBUTES = Buffer.from([0x27, 0, 0, 0]);
@@ -38,7 +40,7 @@ export async function secureBootState(efivars: string): Promise<Inventory['secur
 /**
  * Hands the machine over to the fleet's keys. In setup mode the firmware takes them from anyone, which is why it
  * happens at the first boot, and never otherwise.
- * @param fleet folder with db.auth, KEK.auth and PK.auth (EFI_VARIABLE_AUTHENTICATION_2 and signature lists)
+ * @param fleet folder with db.auth, KEK.auth, PK.auth, and maybe dbx.auth (EFI_VARIABLE_AUTHENTICATION_2 and lists)
  * @throws BootwaveError `SECURE_BOOT_NOT_SETUP`, `SECURE_BOOT_REFUSED`
  */
 export async function enrolSecureBoot(efivars: string, fleet: string): Promise<void> {
@@ -49,14 +51,19 @@ export async function enrolSecureBoot(efivars: string, fleet: string): Promise<v
       unchanged: 'no key was written',
     });
   }
-  // All three are read before the first is written: a half-enrolled machine is the worst outcome.
+  // All are read before the first is written: a half-enrolled machine is the worst outcome.
   const updates = await Promise.all(
-    ENROLMENT.map(async ({ name, guid }) => ({
-      path: join(efivars, `${name}-${guid}`),
-      content: Buffer.concat([ATTRIBUTES, await readFile(join(fleet, `${name}.auth`))]),
-    })),
+    ENROLMENT.map(async ({ name, guid, optional = false }) => {
+      const update = await readFile(join(fleet, `${name}.auth`)).catch((error: NodeJS.ErrnoException) => {
+        if (optional && error.code === 'ENOENT') return null;
+        throw error;
+      });
+      return { path: join(efivars, `${name}-${guid}`), update };
+    }),
   );
-  for (const { path, content } of updates) await writeVariable(path, content);
+  for (const { path, update } of updates) {
+    if (update !== null) await writeVariable(path, Buffer.concat([ATTRIBUTES, update]));
+  }
   if ((await secureBootState(efivars)) === 'setup') {
     throw new BootwaveError({
       code: 'SECURE_BOOT_REFUSED',

@@ -8,6 +8,7 @@ import { mustRun } from '../../base/run.ts';
 import { floorsOf } from '../pcr-signature.ts';
 import { releaseByItself } from '../publish/publish.ts';
 import { Released } from '../publish/released.ts';
+import { encodeLists } from '../secure-boot-lists.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
@@ -67,7 +68,7 @@ type System = {
 /**
  * Builds, signs and publishes one image.
  * @throws BootwaveError `IMAGE_VERSION_INVALID`, `IMAGE_VERSION_EXISTS`, `IMAGE_NEEDS_ROOT`, `KEYS_MISSING`,
- * `IMAGE_DISK_FULL`, `ARCHIVE_UNREACHABLE`, `AGENT_BUNDLE_FAILED`, `COMMAND_FAILED`; nothing is published then
+ * `SECURE_BOOT_LISTS_INVALID`, `IMAGE_DISK_FULL`, `ARCHIVE_UNREACHABLE`, `AGENT_BUNDLE_FAILED`, `COMMAND_FAILED`; nothing is published then
  */
 export async function buildImage(options: BuildOptions): Promise<Manifest> {
   const { paths, version, signal } = options;
@@ -266,6 +267,7 @@ async function signAndPublish(
   const release = osRelease(version);
   const files = new Map(fleet.files).set('os-release', Buffer.from(release));
   const ours = fleetArchive(files, fleet.notBefore);
+  const { generation, revoked, dbx } = fleet.lists;
   const uki = assembleUki({
     stub: await readFile(STUB),
     osRelease: release,
@@ -274,6 +276,7 @@ async function signAndPublish(
     floors: floorsOf(version, [...((await new Released(paths.releases).images())?.keys() ?? [])]),
     linux: system.vmlinuz,
     initrd: Buffer.concat([system.archive, ours]),
+    lists: dbx === null ? null : encodeLists({ generation, db: null, dbx }),
   });
 
   const folder = join(paths.images, `.build-${randomBytes(6).toString('hex')}`);
@@ -297,6 +300,9 @@ async function signAndPublish(
       firmwareMissing: system.kernel.firmwareMissing,
       builtFrom: system.builtFrom,
       packages: system.packages,
+      ...(dbx === null
+        ? {}
+        : { secureBootLists: { generation, revokes: revoked.map((image) => image.version) } }),
     };
     progress('publish');
     const text = join(folder, 'manifest.json');

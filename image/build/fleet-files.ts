@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { newestRoot } from '../publish/publish.ts';
 import { DISK_LOADER, ensureLoaders } from './loaders.ts';
 
@@ -17,9 +18,15 @@ export type FleetFiles = {
   signing: { key: string; certificate: string };
   /** Seconds since the epoch: no time before it makes sense on a node of this fleet. */
   notBefore: number;
+  /** What the fleet revoked at the firmware; generation 0 changes nothing about an image. */
+  lists: FleetLists;
 };
 
-/** @throws BootwaveError `KEYS_MISSING` */
+/** Names below /usr/lib/bootwave/fleet: for machines in setup mode, and which generation the image brings along. */
+const DBX = 'dbx.auth';
+const GENERATION = 'secure-boot-generation';
+
+/** @throws BootwaveError `KEYS_MISSING`, `SECURE_BOOT_LISTS_INVALID` */
 export async function fleetFiles(
   paths: Pick<DataPaths, 'keys' | 'loaders' | 'releases'>,
 ): Promise<FleetFiles> {
@@ -60,6 +67,11 @@ export async function fleetFiles(
       next: "run 'bootwave keys init'; it makes only what is missing",
     });
   }
+  const lists = await readFleetLists(paths.keys);
+  if (lists.dbx !== null) {
+    files.set(DBX, lists.dbx);
+    files.set(GENERATION, Buffer.from(`${lists.generation}\n`));
+  }
   await ensureLoaders(paths);
   files.set(DISK_LOADER, await readFile(join(paths.loaders, DISK_LOADER)));
   const root = new X509Certificate(files.get('root.crt') as Buffer);
@@ -68,5 +80,6 @@ export async function fleetFiles(
     pcrKey,
     signing: { key: db.key, certificate: db.certificate },
     notBefore: Math.floor(Date.parse(root.validFrom) / 1000),
+    lists,
   };
 }

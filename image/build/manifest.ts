@@ -31,6 +31,8 @@ export const manifestSchema = z.object({
   /** SHA-256 over `packages` and the kernel package. */
   builtFrom: hex64,
   packages: z.array(z.strictObject({ name: z.string(), version: z.string() })),
+  /** The Secure Boot lists that it brings to nodes, and the versions that their firmware then starts no more. */
+  secureBootLists: z.object({ generation: z.int().positive(), revokes: z.array(z.string()) }).optional(),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 

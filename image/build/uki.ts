@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { signPcr11 } from '../pcr-signature.ts';
+import { LISTS_SECTION } from '../secure-boot-lists.ts';
 import { predictPcr11 } from './pcr.ts';
 import { addSections } from './pe.ts';
 
@@ -35,6 +36,8 @@ export type UkiParts = {
   floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
+  /** What the fleet revoked at the firmware (image/secure-boot-lists.ts); null: nothing, and no section. */
+  lists: Uint8Array | null;
 };
 
 export type Uki = {
@@ -56,7 +59,9 @@ export function assembleUki(parts: UkiParts): Uki {
   ];
   const pcr11 = predictPcr11(new Map([...small, ...large].map(({ name, data }) => [name, data])));
   const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret, parts.floors) };
-  const unsigned = addSections(parts.stub, [...small, signature, ...large]);
+  // Not measured: the stub does not know the name.
+  const lists = parts.lists === null ? [] : [{ name: LISTS_SECTION, data: parts.lists }];
+  const unsigned = addSections(parts.stub, [...small, signature, ...lists, ...large]);
   return {
     unsigned,
     unsignedSha256: createHash('sha256').update(unsigned).digest('hex'),

@@ -9,6 +9,7 @@ import { mustRun } from '../../base/run.ts';
 import {
   CERT_SHA256,
   decodeLists,
+  digestList,
   encodeLists,
   forbiddenDigests,
   LISTS_SECTION,
@@ -121,6 +122,14 @@ test('entries of efitools: a certificate with its owner, digests of programs', (
     [...forbiddenDigests(dbxEsl)],
     entries.map(({ data }) => data.toString('hex')),
   );
+});
+
+test('a list of digests is what efitools makes of the same programs', (t) => {
+  // The owner that efitools puts there: shim's.
+  t.deepEqual(digestList('605dab50-e046-4300-abb6-3dd810dd8b23', [...forbiddenDigests(dbxEsl)]), dbxEsl);
+  const [entry] = [...signatureEntries(digestList(owner, ['ab'.repeat(32)]))];
+  const [certificate] = [...signatureEntries(dbEsl)];
+  t.is(entry?.owner, certificate?.owner);
 });
 
 test('only digests are forbidden digests; lists may have headers and follow one another', (t) => {

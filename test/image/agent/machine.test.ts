@@ -117,6 +117,22 @@ test('in setup mode db, KEK and PK are written behind their attributes, and firm
   }
 });
 
+test('what the fleet has revoked is written after db and before KEK, when the image brings it along', async (t) => {
+  const efivars = join(folder, 'revoked');
+  const fleet = join(folder, 'revoked-fleet');
+  await put(join(efivars, `SecureBoot-${GLOBAL}`), flag(0));
+  await put(join(efivars, `SetupMode-${GLOBAL}`), flag(1));
+  for (const name of ['db', 'dbx', 'KEK', 'PK']) await put(join(fleet, `${name}.auth`), `auth of ${name}`);
+  // The firmware refuses KEK: what is there by then was written before it.
+  await mkdir(join(efivars, `KEK-${GLOBAL}`));
+  await t.throwsAsync(enrolSecureBoot(efivars, fleet), { message: /KEK/ });
+  for (const name of ['db', 'dbx']) {
+    const content = await readFile(join(efivars, `${name}-d719b2cb-3d3a-4596-a3bc-dad00e67656f`));
+    t.deepEqual(content, Buffer.from(`\x27\0\0\0auth of ${name}`));
+  }
+  await t.throwsAsync(readFile(join(efivars, `PK-${GLOBAL}`)));
+});
+
 test('a variable that cannot be written is named, with what to do', async (t) => {
   const efivars = join(folder, 'locked');
   const fleet = join(folder, 'locked-fleet');

@@ -1,0 +1,93 @@
+/** What an image brings along once the fleet has revoked another one at the firmware. */
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { dataPaths } from '../../../base/paths.ts';
+import { fleetFiles } from '../../../image/build/fleet-files.ts';
+import { signEfi } from '../../../image/build/loaders.ts';
+import { readSections } from '../../../image/build/pe.ts';
+import { assembleUki, type UkiParts } from '../../../image/build/uki.ts';
+import {
+  decodeLists,
+  encodeLists,
+  forbiddenDigests,
+  signatureListsOf,
+} from '../../../image/secure-boot-lists.ts';
+import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../../image/uki-sections.ts';
+import { initKeys } from '../../../keys/init.ts';
+import { keyLayout } from '../../../keys/layout.ts';
+import { revokeAtFirmware } from '../../../keys/secure-boot-lists.ts';
+
+const scratch = await mkdtemp(join(tmpdir(), 'bootwave-build-lists-'));
+const paths = dataPaths(scratch);
+await initKeys(paths.keys);
+const before = await fleetFiles(paths);
+const revoked = {
+  version: '1.0',
+  sha256: 'ab'.repeat(32),
+  reason: 'bug',
+  by: 'operator:ann',
+  at: Date.now(),
+};
+await revokeAtFirmware(paths.keys, revoked);
+const after = await fleetFiles(paths);
+const stub = await readFile('/usr/lib/systemd/boot/efi/linuxx64.efi.stub');
+test.after.always(() => rm(scratch, { recursive: true, force: true }));
+
+const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
+
+test('generation 0 brings nothing along; after it the signed dbx and the number', async (t) => {
+  t.deepEqual(
+    [...before.files.keys()].filter((name) => /dbx|generation/.test(name)),
+    [],
+  );
+  t.is(text(after.files.get('secure-boot-generation')), '1\n');
+  t.deepEqual(after.files.get('dbx.auth'), await readFile(keyLayout(paths.keys).secureBoot.dbx(1).auth));
+  for (const [name, content] of before.files) t.deepEqual(after.files.get(name), content, name);
+});
+
+test('lists that are damaged stop a build, instead of leaving it without them', async (t) => {
+  const { auth } = keyLayout(paths.keys).secureBoot.dbx(1);
+  const good = await readFile(auth);
+  await writeFile(auth, good.subarray(0, -1));
+  t.teardown(() => writeFile(auth, good));
+  await t.throwsAsync(fleetFiles(paths), { code: 'SECURE_BOOT_LISTS_INVALID' });
+});
+
+const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const parts = (lists: Uint8Array | null): UkiParts => ({
+  stub,
+  osRelease: 'ID=bootwave\n',
+  cmdline: 'quiet',
+  pcrKey: {
+    secret: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    pub: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })),
+  },
+  linux: Buffer.alloc(5000, 1),
+  initrd: Buffer.alloc(700, 2),
+  lists,
+});
+
+test('the section is there, signed with the rest and not measured; nothing else is different', async (t) => {
+  const lists = { generation: 1, db: null, dbx: after.lists.dbx };
+  const [plain, uki] = [assembleUki(parts(null)), assembleUki(parts(encodeLists(lists)))];
+  t.is(uki.pcr11, plain.pcr11);
+  const names = (file: Buffer) => readSections(file).map(({ name }) => name);
+  t.false(names(plain.unsigned).includes('.bwsbl'));
+  t.deepEqual(
+    names(uki.unsigned).filter((name) => name !== '.bwsbl'),
+    names(plain.unsigned),
+  );
+  const [unsigned, signed] = [join(scratch, 'uki.efi'), join(scratch, 'signed.efi')];
+  await writeFile(unsigned, uki.unsigned);
+  await signEfi(unsigned, signed, after.signing);
+  // As a node reads it.
+  const file = await readFile(signed);
+  const section = sectionNamed(ukiSections(file.subarray(0, UKI_HEADER_BYTES), file.length), '.bwsbl')!;
+  t.true(section.offset + section.length < 64 * 1024 + stub.length, 'before the large ones');
+  const found = decodeLists(file.subarray(section.offset, section.offset + section.length));
+  t.deepEqual(found, lists);
+  t.deepEqual([...forbiddenDigests(signatureListsOf(found.dbx!))], [revoked.sha256]);
+});
