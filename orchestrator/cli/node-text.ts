@@ -94,6 +94,12 @@ function ekText({ verified, reason }: { verified: boolean; reason: string }): st
   return verified ? `${reason}, verified` : `unverified: ${reason}`;
 }
 
+function dbxText(dbx: NonNullable<NodeRecord['observed']['firmware']>['dbx']): string {
+  if (dbx === undefined) return '';
+  const entries = dbx.entries === 1 ? '1 entry' : `${dbx.entries ?? 'unreadable'} entries`;
+  return `${entries}, sha256 ${dbx.sha256.slice(0, 32)}`;
+}
+
 /** Everything about one node. */
 export function showText(node: NodeView, boots: readonly BootEvent[], now: number): string {
   const { observed, identity, inventory } = node;
@@ -116,6 +122,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
       `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
     ],
     ['option ROMs', (observed.firmware?.optionRoms ?? []).join(', ')],
+    ['dbx', dbxText(observed.firmware?.dbx)],
     ['EK', identity.ekCertificate === null ? '' : ekText(identity.ekCertificate)],
     ['address', observed.address],
     ['secure boot', secureBootText(node)],

@@ -27,3 +27,15 @@ test('what a node attested and who vouches for its TPM is shown with the reason'
   t.regex(bare, /marks +ek-unverified/);
   t.notRegex(text(recordOf(withoutTpm(1), { state: 'unknown', reason: 'no TPM' })), /^ +EK /m);
 });
+
+test('what the firmware revokes is shown by count and digest, where it was measured', (t) => {
+  const withDbx = (dbx: { entries: number | null; sha256: string } | undefined) => {
+    const firmware = { secureBoot: true, foreign: [], optionRoms: [], dbx };
+    return text(recordOf(enrolment(1, 1, { firmware }), { state: 'ok', reason: 'as published' }));
+  };
+  const sha256 = 'ab12'.repeat(16);
+  t.regex(withDbx({ entries: 3, sha256 }), /dbx +3 entries, sha256 (ab12){8}$/m);
+  t.regex(withDbx({ entries: 1, sha256 }), /dbx +1 entry,/);
+  t.regex(withDbx({ entries: null, sha256 }), /dbx +unreadable entries, sha256 ab12/);
+  t.notRegex(withDbx(undefined), /dbx/);
+});

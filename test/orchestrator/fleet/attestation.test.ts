@@ -147,7 +147,8 @@ test('where the site says so, a wrong measurement is shown and keeps nobody out'
 
 test("Secure Boot with other keys than the fleet's is refused, and so is a word that the log contradicts", async (t) => {
   const { attested, directory, fleet, report } = await setup(t);
-  const good = { secureBoot: true, foreign: [], optionRoms: ['PCI 2.0 sha256 ab'] };
+  const dbx = { entries: 3, sha256: OTHER };
+  const good = { secureBoot: true, foreign: [], optionRoms: ['PCI 2.0 sha256 ab'], dbx };
   t.like(await attested(enrolment(1, 1, { firmware: good })), {
     state: 'ok',
     reason: "image 1.0 as published, Secure Boot with the fleet's keys",
