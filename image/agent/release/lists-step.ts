@@ -14,6 +14,8 @@ import {
   LISTS_SECTION,
   MOST_LISTS_BYTES,
   type SecureBootLists,
+  type SignatureEntry,
+  signatureEntries,
   signatureListsOf,
 } from '../../secure-boot-lists.ts';
 import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../uki-sections.ts';
@@ -53,12 +55,10 @@ export async function listsOf(folder: string, version: string): Promise<SecureBo
   return slot === undefined ? null : readLists(join(folder, IMAGE_FOLDER, slot.file), slot.size);
 }
 
-/** Whether this machine's firmware is to be given them. A list of before is never brought back. */
+/** Whether this machine's firmware is to be given them. */
 export async function areNew(lists: SecureBootLists, places: ListsPlaces): Promise<boolean> {
-  const known = Number(await readFile(places.generation, 'utf8').catch(() => '0'));
-  if (lists.generation <= known || (await secureBootState(places.efivars)) !== 'on') return false;
-  const changed = await changesOf(lists, places);
-  return Object.keys(changed).length > 0;
+  if ((await secureBootState(places.efivars)) !== 'on') return false;
+  return Object.keys(await changesOf(lists, places)).length > 0;
 }
 
 /**
@@ -113,16 +113,41 @@ async function readLists(path: string, size: number): Promise<SecureBootLists | 
   return decodeLists(bytes);
 }
 
-/** Contents of the variables that change. */
-async function changesOf(lists: SecureBootLists, { efivars }: ListsPlaces): Promise<ListContents> {
+/**
+ * Contents of the variables that change. What is revoked stays revoked: a dbx that forbids nothing more than the
+ * firmware does is one of before, as an older image brings it. A db is newer when its generation is.
+ */
+async function changesOf(
+  lists: SecureBootLists,
+  { efivars, generation }: ListsPlaces,
+): Promise<ListContents> {
+  const known = Number(await readFile(generation, 'utf8').catch(() => '0'));
   const changes: ListContents = {};
   for (const name of NAMES) {
     const update = lists[name];
     if (update === null) continue;
     const content = signatureListsOf(update);
-    if (!content.equals(await readList(efivars, name))) changes[name] = content;
+    const there = await readList(efivars, name);
+    const isNew = name === 'dbx' ? forbidsMore(content, there) : lists.generation > known;
+    if (isNew && !content.equals(there)) changes[name] = content;
   }
   return changes;
+}
+
+function forbidsMore(content: Buffer, than: Buffer): boolean {
+  const there = new Set(entriesOf(than));
+  return Array.from(signatureEntries(content), textOf).some((entry) => !there.has(entry));
+}
+
+const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex')}`;
+
+/** What a firmware holds that cannot be read forbids nothing for sure. */
+function entriesOf(lists: Buffer): string[] {
+  try {
+    return Array.from(signatureEntries(lists), textOf);
+  } catch {
+    return [];
+  }
 }
 
 /** Images that stand by and that the firmware will refuse. @throws BootwaveError `SECURE_BOOT_FORBIDS` */

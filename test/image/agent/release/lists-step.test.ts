@@ -98,19 +98,39 @@ test('a staged image is asked for the lists that it brings; most bring none', as
   t.deepEqual(await listsOf(esp, '3'), brought);
 });
 
-test('lists are new when their generation is, and the firmware holds something else', async (t) => {
+test('a dbx is new when it forbids what the firmware does not, whatever brought the one that is there', async (t) => {
   const { places, generation, firmware, secureBootOff } = await setUp(t);
-  const dbx = forbidding('ab'.repeat(32));
-  t.true(await areNew(lists(1, dbx), places));
-  await firmware('dbx', dbx);
-  t.false(await areNew(lists(1, dbx), places), 'it has them');
-  await firmware('dbx', forbidding('cd'.repeat(32)));
-  t.true(await areNew(lists(1, dbx), places));
+  const [ab, cd] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  t.true(await areNew(lists(1, forbidding(ab)), places));
   await generation(1);
-  t.false(await areNew(lists(1, dbx), places), 'going back to an older image brings no older list back');
-  t.true(await areNew(lists(2, dbx), places));
+  t.true(
+    await areNew(lists(1, forbidding(ab)), places),
+    'the image that runs was brought by one that knew no lists',
+  );
+  await firmware('dbx', forbidding(ab));
+  t.false(await areNew(lists(1, forbidding(ab)), places), 'it has them');
+  t.true(await areNew(lists(2, forbidding(ab, cd)), places));
+  await firmware('dbx', forbidding(cd, ab));
+  t.false(
+    await areNew(lists(1, forbidding(ab)), places),
+    'going back to an older image brings no older list back',
+  );
+  await firmware('dbx', Buffer.from('what no list looks like'));
+  t.true(await areNew(lists(2, forbidding(ab)), places), 'what cannot be read is replaced');
   await secureBootOff();
-  t.false(await areNew(lists(2, dbx), places), 'a firmware that checks nothing is left alone');
+  t.false(await areNew(lists(2, forbidding(ab)), places), 'a firmware that checks nothing is left alone');
+});
+
+test('a db is new when its generation is, and the firmware holds another one', async (t) => {
+  const { places, generation, firmware } = await setUp(t);
+  const db = forbidding('ab'.repeat(32));
+  const brought = { generation: 2, db: update(db), dbx: null };
+  await generation(2);
+  t.false(await areNew(brought, places));
+  await generation(1);
+  t.true(await areNew(brought, places));
+  await firmware('db', db);
+  t.false(await areNew(brought, places));
 });
 
 test('an image that stands by goes when it is revoked; the state is prepared and the lists wait for the firmware', async (t) => {
