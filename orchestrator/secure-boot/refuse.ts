@@ -6,7 +6,7 @@ export type RevocationFacts = {
   version: string;
   /** Images that a node may be brought to: published, released, neither withdrawn, revoked nor below the floor. */
   usable: readonly string[];
-  /** Nodes that belong to the fleet, fenced ones too. */
+  /** Nodes that belong to the fleet, fenced ones too. `wanted` is null where the newest is: never this one. */
   nodes: readonly { name: string; runs: string; wanted: string | null }[];
   /** Ids of the rollouts to it that have not ended. */
   rollouts: readonly string[];

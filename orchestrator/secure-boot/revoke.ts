@@ -73,18 +73,16 @@ async function factsOf(
     fleet.nodes.ids(),
     listRollouts(redis),
   ]);
-  const given = published.filter(
+  const usable = published.filter(
     (one) =>
       (released === null || released.has(one)) &&
       withdrawn[one] === undefined &&
-      (floor === null || compareVersions(one, floor) >= 0),
+      (floor === null || compareVersions(one, floor) >= 0) &&
+      !lists.revoked.some((image) => image.version === one),
   );
-  const usable = given.filter((one) => !lists.revoked.some((image) => image.version === one));
-  // What a node runs of which no image is wanted in particular (orchestrator/up/default-image.ts).
-  const [newest = null] = given;
   const nodes = (await fleet.nodes.getMany(ids))
     .filter(({ state }) => isRegistered(state))
-    .map(({ name, observed, wanted }) => ({ name, runs: observed.image, wanted: wanted.image ?? newest }))
+    .map(({ name, observed, wanted }) => ({ name, runs: observed.image, wanted: wanted.image }))
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   const open = rollouts.filter((rollout) => rollout.version === version && !ENDED.includes(rollout.state));
   return { version, usable, nodes, rollouts: open.map(({ id }) => id) };

@@ -8,10 +8,10 @@ import { refuseOlderLists } from '../../../image/build/older-lists.ts';
 import { addSections } from '../../../image/build/pe.ts';
 import { release } from '../../../image/publish/publish.ts';
 import { forbiddenDigests, signatureListsOf } from '../../../image/secure-boot-lists.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { readFleetLists } from '../../../keys/secure-boot-lists.ts';
 import { revokeImage } from '../../../orchestrator/secure-boot/revoke.ts';
 import { build } from '../../image/publish/support.ts';
+import { keysIn } from '../../support/keys.ts';
 import { enrolment, fleetFor, quoted } from '../fleet/support.ts';
 import { commandsOn } from './in-process.ts';
 
@@ -27,7 +27,7 @@ async function fleetWith(t: ExecutionContext, ...versions: string[]) {
       await rm(folder, { recursive: true, force: true });
   });
   await mkdir(paths.images, { recursive: true });
-  await initKeys(paths.keys);
+  await keysIn(paths.keys);
   for (const version of versions) await release(await build(paths, version, contentOf(version)), { paths });
   const bootwave = commandsOn(paths.root);
   const revoke = (version: string, ...more: string[]) =>
