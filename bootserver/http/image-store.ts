@@ -25,6 +25,8 @@ export type PublishedImage = {
   sections: readonly UkiSection[];
   /** What the UKI's `.cmdline` section holds, for machines that boot kernel and initrd apart; empty without one. */
   cmdline: string;
+  /** Versions that firmware which has got this image's Secure Boot lists starts no more. */
+  revokes: readonly string[];
 };
 
 /** Shared by all who read the same image; closed when the last one has released it and the store has moved on. */
@@ -39,6 +41,7 @@ const manifestSchema = z.object({
   version: z.string(),
   size: z.int().min(1),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  secureBootLists: z.object({ revokes: z.array(z.string()) }).optional(),
 });
 
 /** Versions stand in URLs, scripts and file names, so only what needs no escaping in any of them. */
@@ -198,6 +201,7 @@ async function openEntry(
       modified: mtimeMs,
       sections,
       cmdline: await cmdlineOf(handle, sections),
+      revokes: manifest.secureBootLists?.revokes ?? [],
     };
     return { identity, image, handle, readers: 0, current: true };
   } catch (error) {

@@ -28,6 +28,7 @@ import { type KernelParts, makeKernelParts } from './kernel.ts';
 import { signEfi } from './loaders.ts';
 import { withLock } from './lock.ts';
 import { type Manifest, publish, refusePublished } from './manifest.ts';
+import { refuseOlderLists } from './older-lists.ts';
 import { type BuildProgress, type BuildStep, progressOf } from './progress.ts';
 import { squash } from './squashfs.ts';
 import { makeSystemRoot } from './system-root.ts';
@@ -68,7 +69,7 @@ type System = {
 /**
  * Builds, signs and publishes one image.
  * @throws BootwaveError `IMAGE_VERSION_INVALID`, `IMAGE_VERSION_EXISTS`, `IMAGE_NEEDS_ROOT`, `KEYS_MISSING`,
- * `SECURE_BOOT_LISTS_INVALID`, `IMAGE_DISK_FULL`, `ARCHIVE_UNREACHABLE`, `AGENT_BUNDLE_FAILED`, `COMMAND_FAILED`; nothing is published then
+ * `SECURE_BOOT_LISTS_INVALID`, `SECURE_BOOT_LISTS_OLD`, `IMAGE_DISK_FULL`, `ARCHIVE_UNREACHABLE`, `AGENT_BUNDLE_FAILED`, `COMMAND_FAILED`; nothing is published then
  */
 export async function buildImage(options: BuildOptions): Promise<Manifest> {
   const { paths, version, signal } = options;
@@ -83,6 +84,7 @@ export async function buildImage(options: BuildOptions): Promise<Manifest> {
     });
   }
   const fleet = await fleetFiles(paths);
+  await refuseOlderLists(paths.images, fleet.lists.generation);
   const progress = progressOf(options.onProgress);
   const cache = new Cache(cacheFolder());
   await mkdir(cache.folder, { recursive: true });

@@ -78,6 +78,14 @@ export function register(program: Command): void {
   withdrawal(image);
 }
 
+function listsText({ secureBootLists: lists }: Manifest): string[] {
+  if (lists === undefined) return [];
+  const revokes = lists.revokes.join(', ');
+  return [
+    `Secure Boot lists of generation ${lists.generation}: firmware that gets them no longer starts ${revokes}`,
+  ];
+}
+
 function summary(manifest: Manifest, file: string): string {
   const parts = manifest.parts.map((part) => [
     part.name,
@@ -92,6 +100,7 @@ function summary(manifest: Manifest, file: string): string {
     '',
     `kernel ${manifest.kernel}, ${manifest.packages.length} Debian packages`,
     `PCR 11 ${manifest.pcr11}`,
+    ...listsText(manifest),
     `${drivers.length} drivers ask for firmware that Debian main does not have (see docs/image.md):`,
     `  ${drivers.join(' ')}`,
   ].join('\n');

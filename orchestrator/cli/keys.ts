@@ -8,6 +8,7 @@ import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
 import { pathsOf, print, table } from './context.ts';
 import { register as registerCa } from './keys-ca.ts';
 import { register as releaseKeys } from './keys-release.ts';
+import { register as registerSecureBoot } from './keys-secure-boot.ts';
 
 export function register(program: Command): void {
   const keys = program.command('keys').description('the keys and certificates of the fleet');
@@ -52,6 +53,7 @@ export function register(program: Command): void {
 
   releaseKeys(keys);
   registerCa(keys);
+  registerSecureBoot(keys);
 
   const roots = keys.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
   const rootsOf = (command: Command) => new TpmRoots(keyLayout(pathsOf(command).keys).tpmRoots);

@@ -42,6 +42,8 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'keys ca activate': ADMIN,
   'keys ca taint': ADMIN,
   'keys ca revoke': ADMIN,
+  'keys secure-boot show': READ,
+  'keys secure-boot revoke': CORE,
   'operator add': ADMIN,
   'operator list': READ,
   'operator revoke': ADMIN,

@@ -12,6 +12,7 @@ export type SkipCode =
   | 'in-another-rollout'
   | 'failed-this-version'
   | 'barrier-ahead'
+  | 'revoked-on-the-way'
   | 'netboot'
   | 'cannot-show-pcr11';
 

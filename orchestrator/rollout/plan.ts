@@ -3,7 +3,14 @@ import { divide } from './divide.ts';
 import { type Limits, resolveLimits } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
-import { openings, refuseBarriers, refuseDowngrade, refuseTarget, refuseUnproven } from './refuse.ts';
+import {
+  openings,
+  refuseBarriers,
+  refuseDowngrade,
+  refuseRevoked,
+  refuseTarget,
+  refuseUnproven,
+} from './refuse.ts';
 import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
@@ -88,7 +95,11 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     if ('move' in placed) moves.push(placed.move);
     else skipped.push(placed.skip);
   }
-  refusals.push(...refuseBarriers(spec, moves), ...refuseDowngrade(spec, moves, skipped));
+  refusals.push(
+    ...refuseBarriers(spec, moves),
+    ...refuseDowngrade(spec, moves, skipped),
+    ...refuseRevoked(target, facts, moves),
+  );
   const start = Math.max(now, spec.notBefore ?? now);
   const opens = openings(spec, moves, start, refusals);
   if (refusals.length > 0) return { ok: false, refusals };
@@ -173,6 +184,11 @@ export function placeLateJoiner(
   const paths = new Paths(facts.graph, plan.target.version, plan.spec.downgrade);
   const result = placeOf(node, plan.spec, plan.target, paths);
   if ('skip' in result) return result.skip;
+  const [revoked] = refuseRevoked(plan.target, facts, [result.move]);
+  if (revoked !== undefined) {
+    const { id, name, site } = node;
+    return { node: id, name, site, code: 'revoked-on-the-way', why: revoked.reason };
+  }
   if (plan.spec.barriers === 'refuse' && result.move.hops.length > 1) {
     const why = `it must pass through ${result.move.hops.slice(0, -1).join(', ')} first`;
     return { node: node.id, name: node.name, site: node.site, code: 'barrier-ahead', why };

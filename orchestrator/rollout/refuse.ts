@@ -3,7 +3,7 @@ import type { Candidate, PlanFacts, Skip, Target } from './place.ts';
 import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
-import { refusalOf } from './versions.ts';
+import { refusalOf, revokedOnTheWay } from './versions.ts';
 import { nextOpening } from './window.ts';
 
 export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
@@ -29,6 +29,20 @@ export function refuseBarriers(spec: Spec, moves: readonly Candidate[]): Refusal
         'roll that out, or set barriers to "pass" or "skip"',
     },
   ];
+}
+
+export function refuseRevoked(target: Target, facts: PlanFacts, moves: readonly Candidate[]): Refusal[] {
+  if (target.of !== 'image') return [];
+  for (const { node, from, hops } of moves) {
+    const found = revokedOnTheWay(facts.graph, from, hops);
+    if (found === null) continue;
+    const { version, by } = found;
+    const reason =
+      `${node.name} comes from ${version}, and ${by} revokes that at the firmware: it could not fall back; ` +
+      'roll out an image in between first';
+    return [{ field: 'image', reason }];
+  }
+  return [];
 }
 
 const HOPELESS: readonly Skip['code'][] = ['below-floor', 'barrier-behind', 'no-path'];

@@ -13,6 +13,8 @@ export type VersionFacts = {
   deadEnd?: string;
   /** Lowest version from which one may go to it directly. */
   minSource?: string;
+  /** Versions that the firmware of a node that gets this one starts no more. */
+  revokes?: readonly string[];
   /** PCR 11 values that the image may show (SHA-256, hex). */
   pcr11?: readonly string[];
 };
@@ -75,6 +77,25 @@ export function pathTo(
   }
   if (compare(from, to) > 0) return back(graph, from, to, options.downgrade === true);
   return forward(graph, from, to, floor);
+}
+
+/**
+ * Whether a way takes its own way back: the lists are written before the new image is tried, so one that revokes the image
+ * that a node comes from leaves it nothing to fall back to.
+ * @returns null when it does not
+ */
+export function revokedOnTheWay(
+  graph: VersionGraph,
+  from: string | null,
+  hops: readonly string[],
+): { version: string; by: string } | null {
+  let version = from;
+  for (const by of hops) {
+    const revokes = graph.versions.find((facts) => facts.version === by)?.revokes ?? [];
+    if (version !== null && revokes.includes(version)) return { version, by };
+    version = by;
+  }
+  return null;
 }
 
 function back(graph: VersionGraph, from: string, to: string, allowed: boolean): Path {

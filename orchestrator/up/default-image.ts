@@ -7,7 +7,7 @@ import { readWithdrawn } from '../rollout/run/withdrawn.ts';
 
 /**
  * What new hardware gets when nobody chose otherwise, and nodes that are wanted to run nothing in particular: the newest
- * published image that is released, not withdrawn and not below the release floor.
+ * published image that is released, not withdrawn, not below the release floor, and that no other one revokes at the firmware.
  * @param released where nothing ever was, all that is published may be given
  * @returns its version; null when there is none
  */
@@ -22,7 +22,9 @@ export async function defaultImage(
     readWithdrawn(redis),
     readFloor(redis),
   ]);
+  const revoked = new Set(published.flatMap(({ revokes }) => revokes));
   const may = (version: string) =>
+    !revoked.has(version) &&
     (listed === null || listed.has(version)) &&
     withdrawn[version] === undefined &&
     (floor === null || compareVersions(version, floor) >= 0);

@@ -11,7 +11,6 @@ import {
   signatureEntries,
   signatureListsOf,
 } from '../../image/secure-boot-lists.ts';
-import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import {
   MOST_REVOKED,
@@ -19,16 +18,13 @@ import {
   readFleetLists,
   revokeAtFirmware,
 } from '../../keys/secure-boot-lists.ts';
+import { keysIn } from '../support/keys.ts';
 
 const AT = 1_800_000_000_900;
-const made = await mkdtemp(join(tmpdir(), 'bootwave-test-lists-'));
-await initKeys(made);
-test.after.always(() => rm(made, { recursive: true, force: true }));
-
 async function keys(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-lists-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
-  await mustRun('cp', ['-a', `${made}/.`, folder]);
+  await keysIn(folder);
   return folder;
 }
 
@@ -53,8 +49,9 @@ async function fails(t: ExecutionContext, act: Promise<unknown>, code: string): 
 }
 
 test('a fleet that never revoked anything is in generation 0 and has no file', async (t) => {
-  t.deepEqual(await readFleetLists(made), { generation: 0, revoked: [], dbx: null });
-  t.false((await readdir(join(made, 'secure-boot'))).some((name) => /dbx|lists/.test(name)));
+  const folder = await keys(t);
+  t.deepEqual(await readFleetLists(folder), { generation: 0, revoked: [], dbx: null });
+  t.false((await readdir(join(folder, 'secure-boot'))).some((name) => /dbx|lists/.test(name)));
 });
 
 test('each revocation is the next generation, and its dbx is the whole list', async (t) => {

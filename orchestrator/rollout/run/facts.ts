@@ -1,6 +1,6 @@
 /** What a plan is made from: the fleet's records and the published images. */
 import { BootwaveError } from '../../../base/error.ts';
-import { publishedVersions, readManifest } from '../../../image/build/manifest.ts';
+import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { compareVersions } from '../../../image/build/version.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -9,6 +9,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
 import type { Spec } from '../spec.ts';
+import type { VersionFacts } from '../versions.ts';
 import { readFloor, siteFloors } from './floor.ts';
 import { readPardons } from './forgive.ts';
 import { readIssued } from './issued.ts';
@@ -24,13 +25,27 @@ export async function publishedImages(folder: string): Promise<{ facts: PlanFact
   return {
     facts: {
       graph: {
-        versions: manifests.map(({ version, pcr11 }) => ({ version, pcr11: [pcr11] })),
+        versions: manifests.map((manifest) => versionFacts(manifest, manifests)),
         floor: null,
         compare: compareVersions,
       },
       configs: [],
     },
     images: Object.fromEntries(manifests.map(({ version, sha256, size }) => [version, { sha256, size }])),
+  };
+}
+
+function versionFacts(
+  { version, pcr11, secureBootLists: lists }: Manifest,
+  all: readonly Manifest[],
+): VersionFacts {
+  const by = all.find(({ secureBootLists }) => secureBootLists?.revokes.includes(version) === true);
+  return {
+    version,
+    pcr11: [pcr11],
+    ...(lists === undefined ? {} : { revokes: lists.revokes }),
+    // Nodes that have that image's lists would not start it, and the lists are for good.
+    ...(by === undefined ? {} : { deadEnd: `${by.version} revokes it at the firmware` }),
   };
 }
 

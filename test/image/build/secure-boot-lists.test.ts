@@ -16,13 +16,13 @@ import {
   signatureListsOf,
 } from '../../../image/secure-boot-lists.ts';
 import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../../image/uki-sections.ts';
-import { initKeys } from '../../../keys/init.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { revokeAtFirmware } from '../../../keys/secure-boot-lists.ts';
+import { keysIn } from '../../support/keys.ts';
 
 const scratch = await mkdtemp(join(tmpdir(), 'bootwave-build-lists-'));
 const paths = dataPaths(scratch);
-await initKeys(paths.keys);
+await keysIn(paths.keys);
 const before = await fleetFiles(paths);
 const revoked = {
   version: '1.0',

@@ -20,6 +20,7 @@ const ADMINS = [
   'audit accept',
 ];
 const CORES = [
+  'keys secure-boot revoke',
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',

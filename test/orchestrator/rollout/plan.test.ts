@@ -128,6 +128,59 @@ test('barriers: refused with the way out, passed in hops, or left out', (t) => {
   t.like(left.skipped[0], { node: 'old', code: 'barrier-ahead' });
 });
 
+const REVOKING: PlanFacts = {
+  graph: {
+    ...FACTS.graph,
+    versions: [
+      { version: '1.0' },
+      { version: '1.5', barrier: true },
+      { version: '2.0', revokes: ['0.9', '1.0'] },
+      { version: '3.0', revokes: ['0.9', '1.0', '2.0'] },
+    ],
+  },
+};
+
+test('an image that revokes what a node would fall back to is refused, with the way out', (t) => {
+  const [refusal] = refusalsOf(
+    [node('b', { running: '1.5' }), node('a')],
+    { barriers: 'pass' },
+    {
+      graph: { ...REVOKING.graph, versions: REVOKING.graph.versions.map((v) => ({ ...v, barrier: false })) },
+    },
+  );
+  t.is(refusal?.field, 'image');
+  t.regex(refusal!.reason, /^a comes from 1\.0, and 2\.0 revokes that at the firmware.*in between/);
+});
+
+test('an image in between is such a way, unless a step of it is not', (t) => {
+  const plan = planOf([node('a')], { barriers: 'pass' }, REVOKING);
+  t.deepEqual(plan.waves[0]!.places[0]!.hops, ['1.5', '2.0']);
+  const through = { ...REVOKING.graph.versions[2]!, barrier: true };
+  const graph = { ...REVOKING.graph, versions: REVOKING.graph.versions.with(2, through) };
+  const [refusal] = refusalsOf(
+    [node('b', { running: '1.5' })],
+    { image: '3.0', barriers: 'pass' },
+    { graph },
+  );
+  t.regex(refusal!.reason, /b comes from 2\.0, and 3\.0 revokes that/);
+});
+
+test('nodes that stay as they are, and configurations, are no matter of revoked images', (t) => {
+  const fleet = [node('ok', { running: '1.5' }), node('gone', { state: 'retired' })];
+  t.is(planOf(fleet, {}, REVOKING).waves[0]!.places[0]!.node, 'ok');
+  const named = { ...REVOKING, configs: ['2.0'] };
+  const configured = [node('a', { config: '1.0' })];
+  t.notThrows(() => planOf(configured, { image: undefined, config: '2.0' }, named));
+});
+
+test('a node that joins late and could not fall back is left out', (t) => {
+  const plan = planOf([node('a', { running: '1.5' })], { barriers: 'pass' }, REVOKING);
+  const direct = REVOKING.graph.versions.map((version) => ({ ...version, barrier: false }));
+  const facts = { graph: { ...REVOKING.graph, versions: direct } };
+  t.like(placeLateJoiner(node('late'), plan, facts), { node: 'late', code: 'revoked-on-the-way' });
+  t.like(placeLateJoiner(node('late', { running: '1.5' }), plan, facts), { hops: ['2.0'] });
+});
+
 test('refused with field and reason: what the fleet or the versions do not allow', (t) => {
   const fleet = fleetOf(4, 2);
   const first = (refusals: { field: string; reason: string }[]) =>

@@ -14,7 +14,7 @@ import { benchFor, hasEnded, IMAGES } from './support.ts';
 
 const ANN = { actor: 'operator:ann', at: 9 };
 const store = (...versions: string[]) => ({
-  list: async () => versions.map((version) => ({ version }) as never),
+  list: async () => versions.map((version) => ({ version, revokes: [] }) as never),
 });
 
 /** A fleet that is older than releases. */
@@ -27,6 +27,16 @@ test('an image that is published and not released is given to nobody', async (t)
   });
   t.is(await defaultImage(store('3.0', '2.0'), redis, only('2.0', '1.0')), '2.0');
   t.is(await defaultImage(store('3.0', '2.0'), redis, only()), null);
+});
+
+test('an image that another published one revokes at the firmware is given to nobody', async (t) => {
+  const { redis } = await membersFor(t);
+  const list = async () => [
+    { version: '2.0', revokes: [] } as never,
+    { version: '1.0', revokes: [] } as never,
+    { version: '0.9', revokes: ['2.0', '0.8'] } as never,
+  ];
+  t.is(await defaultImage({ list }, redis, anything), '1.0');
 });
 
 test('new hardware gets the newest image that is not withdrawn, and nothing when all are', async (t) => {

@@ -1,0 +1,54 @@
+/** Whether an image may be revoked at the firmware: nobody may be left without one that starts. Pure. */
+import { BootwaveError } from '../../base/error.ts';
+import { compareVersions } from '../../image/version-order.ts';
+
+export type RevocationFacts = {
+  version: string;
+  /** Images that a node may be brought to: published, released, neither withdrawn, revoked nor below the floor. */
+  usable: readonly string[];
+  /** Nodes that belong to the fleet, fenced ones too. `wanted` is null where the newest is: never this one. */
+  nodes: readonly { name: string; runs: string; wanted: string | null }[];
+  /** Ids of the rollouts to it that have not ended. */
+  rollouts: readonly string[];
+};
+
+/** Nodes that a refusal names. */
+const NAMED = 5;
+
+/** @returns null when it may */
+export function refuseRevocation({
+  version,
+  usable,
+  nodes,
+  rollouts,
+}: RevocationFacts): BootwaveError | null {
+  if (!usable.some((other) => compareVersions(other, version) > 0)) {
+    return refusal(
+      'SECURE_BOOT_NEWEST',
+      `no image that is newer than ${version} is released: nodes would have none to go to`,
+      "build a newer one with 'bootwave image build', and roll it out",
+    );
+  }
+  const held = nodes.filter(({ runs, wanted }) => runs === version || wanted === version);
+  if (held.length > 0) {
+    const names = held
+      .slice(0, NAMED)
+      .map((node) => `${node.name} (${node.runs === version ? 'runs' : 'shall run'} it)`);
+    const more = held.length > NAMED ? `, and ${held.length - NAMED} more` : '';
+    return refusal(
+      'SECURE_BOOT_IN_USE',
+      `${held.length} nodes run ${version} or shall run it: ${names.join(', ')}${more}`,
+      "roll a newer image out to them first ('bootwave rollout start'), or retire them",
+    );
+  }
+  const [rollout] = rollouts;
+  if (rollout !== undefined) {
+    const next = `let it end, or 'bootwave rollout abort ${rollout}'`;
+    return refusal('SECURE_BOOT_IN_USE', `rollout ${rollout} brings ${version} to nodes`, next);
+  }
+  return null;
+}
+
+function refusal(code: string, what: string, next: string): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was revoked', next });
+}

@@ -1,0 +1,126 @@
+import { readFileSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { authenticodeSha256 } from '../../../image/authenticode.ts';
+import { imageFile, type Manifest, manifestFile } from '../../../image/build/manifest.ts';
+import { refuseOlderLists } from '../../../image/build/older-lists.ts';
+import { addSections } from '../../../image/build/pe.ts';
+import { release } from '../../../image/publish/publish.ts';
+import { forbiddenDigests, signatureListsOf } from '../../../image/secure-boot-lists.ts';
+import { readFleetLists } from '../../../keys/secure-boot-lists.ts';
+import { revokeImage } from '../../../orchestrator/secure-boot/revoke.ts';
+import { build } from '../../image/publish/support.ts';
+import { keysIn } from '../../support/keys.ts';
+import { enrolment, fleetFor, quoted } from '../fleet/support.ts';
+import { commandsOn } from './in-process.ts';
+
+const STUB = readFileSync('/usr/lib/systemd/boot/efi/linuxx64.efi.stub');
+const contentOf = (version: string) => addSections(STUB, [{ name: '.osrel', data: Buffer.from(version) }]);
+
+/** A fleet with keys, and these images released. */
+async function fleetWith(t: ExecutionContext, ...versions: string[]) {
+  const context = await fleetFor(t);
+  const { paths } = context;
+  t.teardown(async () => {
+    for (const folder of [paths.keys, paths.images, paths.releases])
+      await rm(folder, { recursive: true, force: true });
+  });
+  await mkdir(paths.images, { recursive: true });
+  await keysIn(paths.keys);
+  for (const version of versions) await release(await build(paths, version, contentOf(version)), { paths });
+  const bootwave = commandsOn(paths.root);
+  const revoke = (version: string, ...more: string[]) =>
+    bootwave('ann', 'keys', 'secure-boot', 'revoke', version, '--reason', 'kernel bug', ...more);
+  const generation = async () => (await readFleetLists(paths.keys)).generation;
+  return { ...context, bootwave, revoke, generation };
+}
+
+test.serial('an image is revoked, shown, audited, and says what to do next', async (t) => {
+  const { paths, fleet, bootwave, revoke } = await fleetWith(t, '1.0', '2.0');
+  const show = (...more: string[]) => bootwave('ann', 'keys', 'secure-boot', 'show', ...more);
+  t.is((await show()).out, 'no image is revoked at the firmware');
+  t.like((await show('--json')).value, { generation: 0, revoked: [] });
+  const { out, what } = await revoke('1.0');
+  t.regex(
+    out,
+    /^1\.0 is revoked; .*generation 1\n.*bootwave image build.*\n.*bootwave image withdraw 1\.0$/,
+    what,
+  );
+  const sha256 = await authenticodeSha256(imageFile(paths.images, '1.0'));
+  t.like((await show('--json')).value, {
+    generation: 1,
+    revoked: [{ version: '1.0', sha256, reason: 'kernel bug', by: 'operator:ann' }],
+  });
+  t.regex((await show()).out, /^generation 1\n(.*\n)1\.0 +[0-9a-f]{16} .*operator:ann +kernel bug$/);
+  const { dbx } = await readFleetLists(paths.keys);
+  t.deepEqual([...forbiddenDigests(signatureListsOf(dbx!))], [sha256]);
+  t.like((await fleet.audit.read()).at(-1), {
+    actor: 'operator:ann',
+    action: 'revoke-image',
+    reason: 'image 1.0: kernel bug',
+    detail: { generation: '1', authenticode: sha256 },
+  });
+  t.like((await revoke('1.0', '--json')).value, { version: '1.0', changed: false, generation: 1 });
+});
+
+test.serial('two at once make two generations, and both count', async (t) => {
+  const { paths, fleet, by, revoke, generation } = await fleetWith(t, '1.0', '1.1', '2.0');
+  await Promise.all(['1.0', '1.1'].map((version) => revokeImage(paths, fleet, version, 'bug', by())));
+  t.is(await generation(), 2);
+  t.is((await readFleetLists(paths.keys)).revoked.length, 2);
+  t.is((await revoke('1.1')).exit, 0);
+});
+
+test.serial(
+  'refused: unknown, the newest that nodes may have, what was never released counts for nothing',
+  async (t) => {
+    const { paths, bootwave, revoke, generation } = await fleetWith(t, '1.0', '2.0');
+    t.is((await revoke('9.9')).code, 'IMAGE_UNKNOWN');
+    t.is((await revoke('2.0')).code, 'SECURE_BOOT_NEWEST');
+    await build(paths, '3.0', contentOf('3.0'));
+    t.is((await revoke('2.0')).code, 'SECURE_BOOT_NEWEST', 'nobody released 3.0');
+    t.is((await bootwave('ann', 'image', 'withdraw', '2.0')).exit, 0);
+    t.is((await revoke('1.0')).code, 'SECURE_BOOT_NEWEST', '2.0 is withdrawn');
+    t.is(await generation(), 0);
+  },
+);
+
+test.serial('refused: what a node runs, and what the next start of a node would be', async (t) => {
+  const { fleet, directory, by, revoke, generation } = await fleetWith(t, '1.0', '1.1', '2.0');
+  const node = enrolment(1);
+  await directory.enrol(node);
+  const running = { version: '1.1', kernel: '6.1.0', bootId: 'b' };
+  await directory.enrol(enrolment(2, 1, { running, pcrs: quoted('1.1', 'd'.repeat(64)) }));
+  t.is((await revoke('1.1')).code, '', 'it waits for approval: its next start is of what is there by then');
+  const { name } = (await fleet.nodes.get(node.id))!;
+  await fleet.approve(node.id, node.words, by());
+  const error = await revoke('1.0');
+  t.is(error.code, 'SECURE_BOOT_IN_USE');
+  t.true(error.what.includes(`${name} (runs it)`), error.what);
+  t.is(await generation(), 1);
+});
+
+test.serial('a file that is not the published one is not revoked in its place', async (t) => {
+  const { paths, revoke, generation } = await fleetWith(t, '1.0', '2.0');
+  await writeFile(imageFile(paths.images, '1.0'), contentOf('other'));
+  t.is((await revoke('1.0')).code, 'IMAGE_FILE_DIFFERS');
+  await rm(imageFile(paths.images, '1.0'));
+  t.is((await revoke('1.0')).code, 'IMAGE_FILE_DIFFERS');
+  t.is(await generation(), 0);
+});
+
+test.serial('keys out of an old backup, or none: nothing is signed that nodes know otherwise', async (t) => {
+  const { paths, revoke } = await fleetWith(t, '1.0', '2.0');
+  const file = manifestFile(paths.images, '2.0');
+  const manifest: Manifest = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(
+    file,
+    JSON.stringify({ ...manifest, secureBootLists: { generation: 1, revokes: ['0.9'] } }),
+  );
+  t.is((await revoke('1.0')).code, 'SECURE_BOOT_LISTS_OLD');
+  await t.throwsAsync(refuseOlderLists(paths.images, 0), { code: 'SECURE_BOOT_LISTS_OLD' });
+  await t.notThrowsAsync(refuseOlderLists(paths.images, 1));
+  await rm(join(paths.keys, 'secure-boot'), { recursive: true });
+  t.is((await revoke('1.0')).code, 'KEYS_MISSING');
+});
