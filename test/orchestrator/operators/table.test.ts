@@ -20,6 +20,7 @@ const ADMINS = [
   'audit accept',
 ];
 const CORES = [
+  ...['firmware accept', 'firmware forget'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
