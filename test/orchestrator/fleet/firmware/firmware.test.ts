@@ -53,8 +53,9 @@ async function setup(t: ExecutionContext) {
 }
 
 test('the first member of a model teaches what its firmware shows; who waits, is wrong or comes later teaches nothing', async (t) => {
-  const { attested, admit, directory, fleet, known, actions, by } = await setup(t);
+  const { attested, admit, directory, fleet, known, record, actions, by } = await setup(t);
   await directory.enrol(machine(1, OTHER));
+  await fleet.firmware.learn(await record(machine(1, OTHER)));
   t.is(await known(), null, 'a machine that waits');
   await fleet.sites.set('default', { attestation: 'report' }, by());
   await admit(enrolment(2, 1, { pcrs: { ...quoted('2.0', OTHER), '0': OTHER } }));
@@ -182,6 +183,9 @@ test('no machine is the first of a model twice: a member that calls itself somet
   t.is(await known('QEMU Other PC'), null, 'nor does it teach one');
   await enforce();
   t.like(await directory.enrol(renamed(5, OTHER, 'Third PC')), { state: 'rejected' });
+  const done = await fleet.firmware.accept(await record(renamed(5, OTHER)), 'renamed by its update', by());
+  t.is(done.model, MODEL, 'what is accepted counts for what it is held against');
+  t.like(await directory.enrol(renamed(6, OTHER, 'Third PC')), { state: 'approved' });
   t.deepEqual(
     (await fleet.firmware.list()).map(({ model }) => model),
     [MODEL],
@@ -193,8 +197,8 @@ test('no machine is the first of a model twice: a member that calls itself somet
     { site: 'default', criteria: { ek: machine(1, GOOD).ekDigest! }, expiresAt: null },
     by(),
   );
-  t.like(await directory.enrol(renamed(6, OTHER)), { state: 'approved' }, 'a person expects it anew');
-  await certify(renamed(6, OTHER));
+  t.like(await directory.enrol(renamed(7, OTHER)), { state: 'approved' }, 'a person expects it anew');
+  await certify(renamed(7, OTHER));
   t.is((await record(machine(1, GOOD))).state, 'healthy');
   t.deepEqual(await known('QEMU Other PC'), [OTHER]);
 });
