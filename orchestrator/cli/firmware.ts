@@ -26,11 +26,13 @@ export function register(program: Command): void {
     .description(
       'what this node (name, MAC, serial number or id) shows is right for its model, on every node',
     )
+    .option('--shows <digits>', 'only when its PCR 0 begins so: what you have read is what you accept')
     .requiredOption('--reason <text>', 'why; it is kept for ever')
     .option('--json')
-    .action(async (word: string, options: Why, command: Command) => {
+    .action(async (word: string, options: Why & { shows?: string }, command: Command) => {
+      const { shows: pcr0, reason } = options;
       const done = await withFleet(pathsOf(command), async (fleet) =>
-        fleet.firmware.accept(await fleet.nodes.resolve(word), options.reason, operator()),
+        fleet.firmware.accept(await fleet.nodes.resolve(word), { reason, pcr0 }, operator()),
       );
       print(options.json, done, () =>
         harmless(
@@ -70,13 +72,15 @@ export function firmwareText(views: readonly FirmwareView[]): string {
     String(nodes.length),
     known === null ? '' : wordOf(known.takenBack ?? known),
   ]);
-  const [name] = views.flatMap(({ known, nodes }) => (known === null ? nodes.slice(0, 1) : []));
+  const strange = views.find(({ known, nodes }) => known === null && nodes.length > 0);
   return [
     table(['MODEL', 'PCR 0', 'FIRMWARE', 'IS', 'SINCE', 'FIRST SHOWN BY', 'NODES', 'BY WHOM'], rows),
-    ...(name === undefined
-      ? []
-      : ['', `if your own people updated it: bootwave firmware accept ${harmless(name)} --reason WHY`]),
+    ...(strange === undefined ? [] : ['', `if your own people updated it: ${acceptance(strange)}`]),
   ].join('\n');
+}
+
+function acceptance({ nodes, pcr0 }: FirmwareView): string {
+  return harmless(`bootwave firmware accept ${nodes[0]} --shows ${pcr0.slice(0, 16)} --reason WHY`);
 }
 
 function stateOf(known: FirmwareView['known']): string {

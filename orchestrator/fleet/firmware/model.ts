@@ -52,17 +52,28 @@ export function firstUse(record: NodeRecord): FirmwareModel | null {
   return { model, state: 'known', epoch: 1, values: [value] };
 }
 
+/** Why a person accepts, and the first digits of PCR 0 that they have read; undefined: whatever the node shows. */
+export type Acceptance = { reason: string; pcr0?: string | undefined };
+
 /**
  * A person says that what this node shows is right for its model.
  * @returns `known` itself when it holds the value already
- * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_TOO_MANY`
+ * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_CHANGED`, `FIRMWARE_TOO_MANY`
  */
 export function accepted(
   known: FirmwareModel | null,
   record: NodeRecord,
-  { model, reason, by }: { model: string; reason: string; by: By },
+  { model, reason, by, pcr0: read }: Acceptance & { model: string; by: By },
 ): FirmwareModel {
   const pcr0 = shownBy(record);
+  if (read !== undefined && !pcr0.startsWith(read.trim().toLowerCase())) {
+    throw new BootwaveError({
+      code: 'FIRMWARE_CHANGED',
+      what: `node ${record.name} shows PCR 0 ${pcr0.slice(0, 16)} now, not ${read}`,
+      unchanged: 'nothing was accepted',
+      next: 'find out why it changed before you accept it',
+    });
+  }
   if (known !== null && countingIn(known).includes(pcr0)) return known;
   const values = withRoom((known?.values ?? []).filter((value) => value.pcr0 !== pcr0));
   if (values.length >= MOST_VALUES) {

@@ -7,6 +7,7 @@ import type { By } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import {
+  type Acceptance,
   accepted,
   type FirmwareModel,
   type FirmwareValue,
@@ -79,16 +80,16 @@ export class FirmwareStore {
   /**
    * What a node shows counts for every node of its model from now on.
    * @returns `fresh` false: it was known
-   * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_TOO_MANY`
+   * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_CHANGED`, `FIRMWARE_TOO_MANY`
    */
-  async accept(record: NodeRecord, reason: string, by: By): Promise<Firmware & { fresh: boolean }> {
+  async accept(record: NodeRecord, word: Acceptance, by: By): Promise<Firmware & { fresh: boolean }> {
     const model = (await this.modelOf(record.id)) ?? modelOf(record);
     for (;;) {
       const before = await this.get(model);
-      const after = accepted(before, record, { model, reason, by });
+      const after = accepted(before, record, { ...word, model, by });
       const value = after.values.find(({ pcr0 }) => pcr0 === record.observed.pcrs?.['0'])!;
       if (after === before) return { model, value, fresh: false };
-      const said = `${model}: PCR 0 ${value.pcr0}: ${reason}`;
+      const said = `${model}: PCR 0 ${value.pcr0}: ${word.reason}`;
       const entry = { ...by, node: record.id, action: 'firmware-accept', reason: said };
       if (await this.#write(before, after, entry)) return { model, value, fresh: true };
     }

@@ -32,11 +32,13 @@ test.serial('what is known and what is only shown is listed, accepted, and taken
     /QEMU Standard PC +0a0a0a0a0a0a0a0a +EDK II 1 \S+ +known +\S+ \S+ +web1 +2 +policy: the first/,
   );
   t.regex(before, /QEMU Standard PC +0b0b0b0b0b0b0b0b +EDK II 2 \S+ +not known +web3 +1$/m);
-  t.regex(before, /bootwave firmware accept web3 --reason/);
+  t.regex(before, /bootwave firmware accept web3 --shows (0b){8} --reason/);
   const nodes = (await bootwave('anna', 'node', 'list')).out;
   t.regex(nodes, /^web3: firmware \(PCR 0\) is 0b0b0b0b0b0b0b0b, which is not known/m);
 
-  const done = await bootwave('anna', 'firmware', 'accept', 'web3', '--reason', 'rack 7 \u001b[2J');
+  const accept = ['firmware', 'accept', 'web3', '--shows'];
+  t.is((await bootwave('anna', ...accept, '0a0a', '--reason', 'x')).code, 'FIRMWARE_CHANGED');
+  const done = await bootwave('anna', ...accept, '0b0b', '--reason', 'rack 7 \u001b[2J');
   t.regex(done.out, /^PCR 0 (0b){32} is known of model QEMU Standard PC; its nodes are well/);
   const again = await bootwave('anna', 'firmware', 'accept', 'web3', '--reason', 'again');
   t.regex(again.out, /is known of model QEMU Standard PC already$/);

@@ -119,11 +119,11 @@ test('where the site enforces it, strange firmware is refused: a stranger leaves
   const newer = { ...inventory(1).firmware, version: '2' };
   const updated = machine(1, THIRD, 2, { inventory: inventory(1, { firmware: newer }) });
   t.like(await directory.enrol(updated), { state: 'rejected', restart: true });
-  const done = await fleet.firmware.accept(await record(updated), 'updated to 2', by('ann'));
+  const done = await fleet.firmware.accept(await record(updated), { reason: 'updated to 2' }, by('ann'));
   t.like(done, { fresh: true, model: MODEL, value: { pcr0: THIRD, by: 'operator:ann' } });
   t.is(done.value.firmware.version, '2', 'which it says it is');
   t.like((await actions(updated)).at(-1), { action: 'firmware-accept', actor: 'operator:ann' });
-  t.like(await fleet.firmware.accept(await record(updated), 'again', by()), { fresh: false });
+  t.like(await fleet.firmware.accept(await record(updated), { reason: 'again' }, by()), { fresh: false });
   t.deepEqual(await known(), [GOOD, THIRD]);
   const again = machine(1, THIRD, 3);
   t.like(await directory.enrol(again), { state: 'approved' });
@@ -145,7 +145,7 @@ test('a value that was accepted clears its nodes when they attest next, one that
   const { admit, fleet, known, record, reattest, attested, by } = await setup(t);
   await admit(machine(1, GOOD));
   await admit(machine(2, OTHER));
-  await fleet.firmware.accept(await record(machine(2, OTHER)), 'tested', by());
+  await fleet.firmware.accept(await record(machine(2, OTHER)), { reason: 'tested' }, by());
   t.deepEqual(await reattest(machine(2, OTHER), 1800), { state: 'ok' });
   t.is((await record(machine(2, OTHER))).observed.attested.state, 'ok');
 
@@ -164,7 +164,7 @@ test('a value that was accepted clears its nodes when they attest next, one that
   t.deepEqual(await known(), [], 'so no machine teaches it any more');
   const back = (await fleet.firmware.get(MODEL))!.values.map(({ takenBack }) => takenBack?.reason);
   t.deepEqual(back, ['bad', 'bad'], 'and who looks sees why');
-  t.like(await fleet.firmware.accept(await record(machine(4, GOOD)), 'good after all', by()), {
+  t.like(await fleet.firmware.accept(await record(machine(4, GOOD)), { reason: 'good after all' }, by()), {
     fresh: true,
   });
   t.deepEqual(await known(), [GOOD]);
@@ -183,7 +183,11 @@ test('no machine is the first of a model twice: a member that calls itself somet
   t.is(await known('QEMU Other PC'), null, 'nor does it teach one');
   await enforce();
   t.like(await directory.enrol(renamed(5, OTHER, 'Third PC')), { state: 'rejected' });
-  const done = await fleet.firmware.accept(await record(renamed(5, OTHER)), 'renamed by its update', by());
+  const done = await fleet.firmware.accept(
+    await record(renamed(5, OTHER)),
+    { reason: 'renamed by its update' },
+    by(),
+  );
   t.is(done.model, MODEL, 'what is accepted counts for what it is held against');
   t.like(await directory.enrol(renamed(6, OTHER, 'Third PC')), { state: 'approved' });
   t.deepEqual(
@@ -218,8 +222,11 @@ test('of many that are the first of a model in one moment, one is', async (t) =>
 
 test('only what a node has shown is accepted, and no more than a model may have', async (t) => {
   const { admit, directory, fleet, known, record, by } = await setup(t);
-  const accept = async (e: Enrolment) => fleet.firmware.accept(await record(e), 'tested', by());
+  const accept = async (e: Enrolment) => fleet.firmware.accept(await record(e), { reason: 'tested' }, by());
   await admit(machine(1, GOOD));
+  const read = { reason: 'tested', pcr0: '0B0B' };
+  const changed = fleet.firmware.accept(await record(machine(1, GOOD)), read, by());
+  await t.throwsAsync(changed, { code: 'FIRMWARE_CHANGED', message: /shows PCR 0 0a0a0a0a0a0a0a0a now/ });
   await directory.enrol(enrolment(2));
   await t.throwsAsync(accept(enrolment(2)), { code: 'FIRMWARE_NOT_SHOWN', message: /shows no measurement/ });
   await directory.enrol(machine(3, OTHER));
