@@ -6,6 +6,7 @@ import { commit } from '../commit.ts';
 import type { By } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
+import { isMember } from '../transitions.ts';
 import {
   type Acceptance,
   accepted,
@@ -58,14 +59,19 @@ export class FirmwareStore {
   }
 
   /**
-   * First use. A model is a machine's own word, so each node stands for one: a hostile one cannot invent models
-   * without end, nor become the first of another when its firmware has changed.
+   * First use. A model is a machine's own word, so each member stands for one, whatever its verdict: a hostile one cannot
+   * invent models without end, nor become the first of another to hide its firmware.
    */
   async learn(record: NodeRecord): Promise<void> {
+    if (!isMember(record.state) || record.observed.pcrs === null) return;
+    await this.#redis.hsetnx(KEYS.firmwareModel, record.id, modelOf(record));
     const first = firstUse(record);
-    if (first === null) return;
-    await this.#redis.hsetnx(KEYS.firmwareModel, record.id, first.model);
-    if ((await this.modelOf(record.id)) !== first.model || (await this.get(first.model)) !== null) return;
+    if (
+      first === null ||
+      (await this.modelOf(record.id)) !== first.model ||
+      (await this.get(first.model)) !== null
+    )
+      return;
     const [value] = first.values;
     // Of two that are the first in one moment, one is; the other is held against it when it attests again.
     await this.#write(null, first, {

@@ -181,6 +181,13 @@ test('no machine is the first of a model twice: a member that calls itself somet
   t.is((await attested(renamed(4, GOOD))).state, 'ok');
   await certify(renamed(4, GOOD));
   t.is(await known('QEMU Other PC'), null, 'nor does it teach one');
+  await admit(machine(2, OTHER));
+  const strange = machine(2, OTHER, 2, { inventory: inventory(2, { product: 'Other PC' }) });
+  t.is(
+    (await attested(strange)).state,
+    'differs',
+    'one that was strange from the beginning stands for its model too',
+  );
   await enforce();
   t.like(await directory.enrol(renamed(5, OTHER, 'Third PC')), { state: 'rejected' });
   const done = await fleet.firmware.accept(
