@@ -65,6 +65,7 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
       lines.push(`${name}: last attested ${ago(observed.lastAttestedAt, now)}; does its TPM answer?`);
     }
   }
+  lines.push(...strange(nodes));
   const pending = nodes.filter((node) => node.state === 'pending');
   const [one] = pending;
   if (one !== undefined) {
@@ -73,6 +74,18 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
     );
   }
   return lines.length === 0 ? [] : ['', ...lines];
+}
+
+/** What is let in and should be looked at; a wave of firmware updates is one line. */
+function strange(nodes: readonly NodeView[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, observed } of nodes) {
+    const { state, reason } = observed.attested;
+    if (state === 'differs') names.set(reason, [...(names.get(reason) ?? []), name]);
+  }
+  return [...names].map(([reason, [first, ...more]]) =>
+    harmless(`${first}${more.length === 0 ? '' : ` and ${more.length} more`}: ${reason}`),
+  );
 }
 
 export function secureBootText(node: Pick<NodeRecord, 'observed' | 'marks'>): string {

@@ -58,7 +58,7 @@ test.serial(
       ({ action }) => action === 'refused',
     );
     t.regex(refused.at(-1)?.reason ?? '', /^ENROL_MEASUREMENT: /);
-    t.regex(await rack.lab.consoleLog(NODE), /what this machine has booted is not a published image/);
+    t.regex(await rack.lab.consoleLog(NODE), /what this machine has booted is not what the fleet knows/);
   },
 );
 

@@ -129,6 +129,8 @@ test('nobody gets round the measurement by a changed word about its firmware', a
   await admit(enrolment(1));
   const e = enrolment(1, 2, { inventory: bios(1), pcrs: pcrs(KEYS_A, { '11': OTHER }) });
   t.like(await directory.enrol(e), { state: 'rejected', restart: true });
+  const later = enrolment(1, 3, { inventory: bios(1), pcrs: pcrs(KEYS_A, { '11': OTHER }) });
+  t.like(await directory.enrol(later), { state: 'rejected', restart: true }, 'nor by saying it twice');
   t.like(await attested(enrolment(3, 1, { inventory: bios(3), pcrs: {} })), {
     state: 'unknown',
     reason: 'BIOS measures no image',
