@@ -6,10 +6,10 @@ import { writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
 import { releaseByItself } from '../publish/publish.ts';
-import { encodeLists } from '../secure-boot-lists.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
+import { bringAlong } from './bring-along.ts';
 import {
   Cache,
   cacheFolder,
@@ -267,7 +267,7 @@ async function signAndPublish(
   const release = osRelease(version);
   const files = new Map(fleet.files).set('os-release', Buffer.from(release));
   const ours = fleetArchive(files, fleet.notBefore);
-  const { generation, revoked, dbx } = fleet.lists;
+  const brought = bringAlong(fleet.lists);
   const uki = assembleUki({
     stub: await readFile(STUB),
     osRelease: release,
@@ -275,7 +275,7 @@ async function signAndPublish(
     pcrKey: fleet.pcrKey,
     linux: system.vmlinuz,
     initrd: Buffer.concat([system.archive, ours]),
-    lists: dbx === null ? null : encodeLists({ generation, db: null, dbx }),
+    lists: brought.section,
   });
 
   const folder = join(paths.images, `.build-${randomBytes(6).toString('hex')}`);
@@ -299,9 +299,7 @@ async function signAndPublish(
       firmwareMissing: system.kernel.firmwareMissing,
       builtFrom: system.builtFrom,
       packages: system.packages,
-      ...(dbx === null
-        ? {}
-        : { secureBootLists: { generation, revokes: revoked.map((image) => image.version) } }),
+      ...brought.manifest,
     };
     progress('publish');
     const text = join(folder, 'manifest.json');

@@ -155,6 +155,8 @@ test('lengths that do not agree are refused', (t) => {
   const walk = (bytes: Buffer) => () => [...signatureEntries(bytes)];
   malformed(t, walk(changed(16, 27)), /agree/);
   malformed(t, walk(changed(20, 0xffff_ffff)), /agree/);
+  // A body of minus one entry would be whole entries, and lead back to where a good list begins.
+  malformed(t, walk(Buffer.concat([changed(20, 96), good])), /agree/);
   malformed(t, walk(changed(24, 0)), /agree/);
   malformed(t, walk(changed(24, 16)), /agree/);
   malformed(t, walk(changed(24, 47)), /agree/);
