@@ -6,8 +6,8 @@
  * next one, whose signature it has checked by then.
  */
 import { BootwaveError } from '../base/error.ts';
-import { ByteReader } from '../bootserver/enroll/byte-reader.ts';
 import { LittleReader } from '../bootserver/enroll/little-reader.ts';
+import { signatureEntries } from '../bootserver/enroll/signature-lists.ts';
 
 /** Name of the section in the UKI; eight bytes are all there is room for (PE/COFF, 4). */
 export const LISTS_SECTION = '.bwsbl';
@@ -26,19 +26,11 @@ export type SecureBootLists = {
   dbx: Buffer | null;
 };
 
-/** One EFI_SIGNATURE_DATA (UEFI 2.10, 32.4.1). */
-export type SignatureEntry = {
-  /** EFI_SIGNATURE_LIST.SignatureType as it lies in memory, hex. */
-  type: string;
-  /** EFI_SIGNATURE_DATA.SignatureOwner as it lies in memory, hex. */
-  owner: string;
-  data: Buffer;
-};
-
 /** EFI_CERT_SHA256_GUID (UEFI 2.10, 32.4.1), as it lies in memory, hex. */
 export const CERT_SHA256 = '2616c4c14c509240aca941f936934328';
 
-const CODE = 'SECURE_BOOT_LISTS_MALFORMED';
+/** What is wrong with lists, and nothing else. */
+export const LISTS_MALFORMED = 'SECURE_BOOT_LISTS_MALFORMED';
 const MAGIC = Buffer.from('BWSBL\0\0\x01', 'latin1');
 const HIGHEST_GENERATION = 0xffff_ffff;
 /** EFI_TIME (UEFI 2.10, 8.3), bytes. */
@@ -75,7 +67,7 @@ export function encodeLists({ generation, db, dbx }: SecureBootLists): Buffer {
  */
 export function decodeLists(bytes: Uint8Array): SecureBootLists {
   if (bytes.length > MOST_LISTS_BYTES) fail(`a section of ${bytes.length} bytes`);
-  const reader = new LittleReader(bytes, CODE);
+  const reader = new LittleReader(bytes, LISTS_MALFORMED);
   if (!reader.take(MAGIC.length).equals(MAGIC)) reader.fail('a section of another format');
   const [generation, dbLength, dbxLength] = [reader.u32(), reader.u32(), reader.u32()];
   if (generation === 0) reader.fail('generation 0, which has no lists');
@@ -90,7 +82,7 @@ export function decodeLists(bytes: Uint8Array): SecureBootLists {
  * @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED`
  */
 export function signatureListsOf(update: Uint8Array): Buffer {
-  const reader = new LittleReader(update, CODE);
+  const reader = new LittleReader(update, LISTS_MALFORMED);
   reader.take(TIME_BYTES);
   // WIN_CERTIFICATE.dwLength counts itself.
   const length = reader.u32();
@@ -100,35 +92,13 @@ export function signatureListsOf(update: Uint8Array): Buffer {
 }
 
 /**
- * Every entry of EFI_SIGNATURE_LISTs that follow one another (UEFI 2.10, 32.4.1), in their order.
- * @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED`, or `code`, at the first list that is wrong
- */
-export function* signatureEntries(lists: Uint8Array, code = CODE): Generator<SignatureEntry> {
-  const reader = new LittleReader(lists, code);
-  while (reader.left > 0) {
-    const type = reader.take(GUID_BYTES).toString('hex');
-    const [length, header, size] = [reader.u32(), reader.u32(), reader.u32()];
-    const body = length - LIST_HEADER_BYTES - header;
-    if (body < 0 || size <= GUID_BYTES || body % size !== 0) {
-      reader.fail('a signature list whose lengths do not agree');
-    }
-    reader.take(header);
-    const list = new ByteReader(reader.take(body), code);
-    while (list.left > 0) {
-      const owner = list.take(GUID_BYTES).toString('hex');
-      yield { type, owner, data: list.take(size - GUID_BYTES) };
-    }
-  }
-}
-
-/**
  * @param lists EFI_SIGNATURE_LISTs, as dbx holds them
  * @returns hex; the Authenticode SHA-256 of every image that they forbid by its digest
  * @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED`
  */
 export function forbiddenDigests(lists: Uint8Array): Set<string> {
   const digests = new Set<string>();
-  for (const { type, data } of signatureEntries(lists)) {
+  for (const { type, data } of signatureEntries(lists, LISTS_MALFORMED)) {
     if (type !== CERT_SHA256) continue;
     if (data.length !== SHA256_BYTES) fail(`a SHA-256 of ${data.length} bytes`);
     digests.add(data.toString('hex'));
@@ -160,5 +130,5 @@ function guidBytes(text: string): Buffer {
 }
 
 function fail(what: string): never {
-  throw new BootwaveError({ code: CODE, what });
+  throw new BootwaveError({ code: LISTS_MALFORMED, what });
 }

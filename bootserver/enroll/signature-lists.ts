@@ -7,6 +7,8 @@ export const X509 = 'a159c0a5e494a74a87b5ab155c2bf072';
 export type SignatureEntry = {
   /** EFI_GUID of what `data` is, hex as it lies in memory. */
   type: string;
+  /** Who put it there (EFI_SIGNATURE_DATA.SignatureOwner), hex as it lies in memory. */
+  owner: string;
   /** A certificate in DER, or a digest. */
   data: Buffer;
 };
@@ -30,6 +32,9 @@ export function* signatureEntries(lists: Uint8Array, code: string): Generator<Si
     }
     const list = new LittleReader(reader.take(length - LIST), code);
     list.take(header);
-    while (list.left > 0) yield { type, data: list.take(size).subarray(OWNER) };
+    while (list.left > 0) {
+      const owner = list.take(OWNER).toString('hex');
+      yield { type, owner, data: list.take(size - OWNER) };
+    }
   }
 }

@@ -8,10 +8,10 @@ import { mustRun } from '../../base/run.ts';
 import { floorsOf } from '../pcr-signature.ts';
 import { releaseByItself } from '../publish/publish.ts';
 import { Released } from '../publish/released.ts';
-import { encodeLists } from '../secure-boot-lists.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
+import { bringAlong } from './bring-along.ts';
 import {
   Cache,
   cacheFolder,
@@ -269,7 +269,7 @@ async function signAndPublish(
   const release = osRelease(version);
   const files = new Map(fleet.files).set('os-release', Buffer.from(release));
   const ours = fleetArchive(files, fleet.notBefore);
-  const { generation, revoked, dbx } = fleet.lists;
+  const brought = bringAlong(fleet.lists);
   const uki = assembleUki({
     stub: await readFile(STUB),
     osRelease: release,
@@ -278,7 +278,7 @@ async function signAndPublish(
     floors: floorsOf(version, [...((await new Released(paths.releases).images())?.keys() ?? [])]),
     linux: system.vmlinuz,
     initrd: Buffer.concat([system.archive, ours]),
-    lists: dbx === null ? null : encodeLists({ generation, db: null, dbx }),
+    lists: brought.section,
   });
 
   const folder = join(paths.images, `.build-${randomBytes(6).toString('hex')}`);
@@ -302,9 +302,7 @@ async function signAndPublish(
       firmwareMissing: system.kernel.firmwareMissing,
       builtFrom: system.builtFrom,
       packages: system.packages,
-      ...(dbx === null
-        ? {}
-        : { secureBootLists: { generation, revokes: revoked.map((image) => image.version) } }),
+      ...brought.manifest,
     };
     progress('publish');
     const text = join(folder, 'manifest.json');

@@ -78,6 +78,17 @@ test('one other byte in a section is another program; another checksum is not', 
   t.not(await authenticodeSha256(path('other.efi')), digest);
 });
 
+test('sections count in the order of the file, in whatever order the table has them', async (t) => {
+  const file = await readFile(LOADER);
+  const optional = file.readUInt32LE(0x3c) + 24;
+  const table = optional + file.readUInt16LE(optional - 4);
+  const first = Buffer.from(file.subarray(table, table + 40));
+  file.copyWithin(table, table + 40, table + 80);
+  first.copy(file, table + 40);
+  await writeFile(path('swapped.efi'), file);
+  t.is(await authenticodeSha256(path('swapped.efi')), await byTool(path('swapped.efi')));
+});
+
 const refused = (t: import('ava').ExecutionContext, head: Buffer, size: number, what: RegExp) => {
   const error = t.throws(() => hashedRanges(head, size), { instanceOf: BootwaveError });
   t.is(error?.code, 'PE_INVALID');

@@ -6,19 +6,21 @@ import test from 'ava';
 import fc from 'fast-check';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun } from '../../base/run.ts';
+import { signatureEntries } from '../../bootserver/enroll/signature-lists.ts';
 import {
   CERT_SHA256,
   decodeLists,
   digestList,
   encodeLists,
   forbiddenDigests,
+  LISTS_MALFORMED,
   LISTS_SECTION,
   MOST_LISTS_BYTES,
   type SecureBootLists,
-  signatureEntries,
   signatureListsOf,
 } from '../../image/secure-boot-lists.ts';
 
+const entriesOf = (lists: Uint8Array) => [...signatureEntries(lists, LISTS_MALFORMED)];
 const folder = await mkdtemp(join(tmpdir(), 'bootwave-lists-'));
 const path = (name: string) => join(folder, name);
 
@@ -105,12 +107,12 @@ test('behind the signature of efitools stand the lists that it signed', (t) => {
 });
 
 test('entries of efitools: a certificate with its owner, digests of programs', (t) => {
-  const [certificate] = [...signatureEntries(dbEsl)];
+  const [certificate] = entriesOf(dbEsl);
   // EFI_CERT_X509_GUID; the owner's first three fields are little endian.
   t.is(certificate?.type, 'a159c0a5e494a74a87b5ab155c2bf072');
   t.is(certificate?.owner.slice(16), owner.replaceAll('-', '').slice(16));
   t.is(certificate?.data[0], 0x30);
-  const entries = [...signatureEntries(dbxEsl)];
+  const entries = entriesOf(dbxEsl);
   t.deepEqual(
     entries.map(({ type, data }) => [type, data.length]),
     [
@@ -127,8 +129,8 @@ test('entries of efitools: a certificate with its owner, digests of programs', (
 test('a list of digests is what efitools makes of the same programs', (t) => {
   // The owner that efitools puts there: shim's.
   t.deepEqual(digestList('605dab50-e046-4300-abb6-3dd810dd8b23', [...forbiddenDigests(dbxEsl)]), dbxEsl);
-  const [entry] = [...signatureEntries(digestList(owner, ['ab'.repeat(32)]))];
-  const [certificate] = [...signatureEntries(dbEsl)];
+  const [entry] = entriesOf(digestList(owner, ['ab'.repeat(32)]));
+  const [certificate] = entriesOf(dbEsl);
   t.is(entry?.owner, certificate?.owner);
 });
 
@@ -152,9 +154,11 @@ test('lengths that do not agree are refused', (t) => {
     bytes.writeUInt32LE(value, at);
     return bytes;
   };
-  const walk = (bytes: Buffer) => () => [...signatureEntries(bytes)];
+  const walk = (bytes: Buffer) => () => entriesOf(bytes);
   malformed(t, walk(changed(16, 27)), /agree/);
   malformed(t, walk(changed(20, 0xffff_ffff)), /agree/);
+  // A body of minus one entry would be whole entries, and lead back to where a good list begins.
+  malformed(t, walk(Buffer.concat([changed(20, 96), good])), /agree/);
   malformed(t, walk(changed(24, 0)), /agree/);
   malformed(t, walk(changed(24, 16)), /agree/);
   malformed(t, walk(changed(24, 47)), /agree/);

@@ -5,12 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun } from '../../base/run.ts';
-import {
-  digestList,
-  forbiddenDigests,
-  signatureEntries,
-  signatureListsOf,
-} from '../../image/secure-boot-lists.ts';
+import { signatureEntries } from '../../bootserver/enroll/signature-lists.ts';
+import { digestList, forbiddenDigests, signatureListsOf } from '../../image/secure-boot-lists.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import {
   MOST_REVOKED,
@@ -64,7 +60,9 @@ test('each revocation is the next generation, and its dbx is the whole list', as
   const lists = signatureListsOf(dbx!);
   t.deepEqual([...forbiddenDigests(lists)], [image('1.0').sha256, image('1.1').sha256]);
   const db = await readFile(keyLayout(folder).secureBoot.variables.db.esl);
-  const owners = [...signatureEntries(lists), ...signatureEntries(db)].map(({ owner }) => owner);
+  const owners = [...signatureEntries(lists, 'LISTS'), ...signatureEntries(db, 'LISTS')].map(
+    ({ owner }) => owner,
+  );
   t.is(new Set(owners).size, 1, "all are marked as the fleet's own");
 });
 

@@ -7,15 +7,15 @@ import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
+import { type SignatureEntry, signatureEntries } from '../../../bootserver/enroll/signature-lists.ts';
 import { authenticodeSha256 } from '../../authenticode.ts';
 import {
   decodeLists,
   forbiddenDigests,
+  LISTS_MALFORMED,
   LISTS_SECTION,
   MOST_LISTS_BYTES,
   type SecureBootLists,
-  type SignatureEntry,
-  signatureEntries,
   signatureListsOf,
 } from '../../secure-boot-lists.ts';
 import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../uki-sections.ts';
@@ -136,7 +136,7 @@ async function changesOf(
 
 function forbidsMore(content: Buffer, than: Buffer): boolean {
   const there = new Set(entriesOf(than));
-  return Array.from(signatureEntries(content), textOf).some((entry) => !there.has(entry));
+  return Array.from(signatureEntries(content, LISTS_MALFORMED), textOf).some((entry) => !there.has(entry));
 }
 
 const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex')}`;
@@ -144,7 +144,7 @@ const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex
 /** What a firmware holds that cannot be read forbids nothing for sure. */
 function entriesOf(lists: Buffer): string[] {
   try {
-    return Array.from(signatureEntries(lists), textOf);
+    return Array.from(signatureEntries(lists, LISTS_MALFORMED), textOf);
   } catch {
     return [];
   }

@@ -43,6 +43,22 @@ test('lists what is published, newest first, and new images without a restart', 
   t.is((await store.newest())?.version, '2.0~rc1');
 });
 
+test('what an image revokes at the firmware is what its manifest says', async (t) => {
+  const { folder, store } = await storeIn(t);
+  await publish(folder, '1.0', UKI);
+  await publish(folder, '2.0', UKI);
+  const manifest = { version: '2.0', size: UKI.length, sha256: sha256(UKI) };
+  const secureBootLists = { generation: 1, revokes: ['1.0'] };
+  await writeFile(join(folder, 'bootwave_2.0.json'), JSON.stringify({ ...manifest, secureBootLists }));
+  t.deepEqual(
+    (await store.list()).map(({ version, revokes }) => [version, revokes]),
+    [
+      ['2.0', ['1.0']],
+      ['1.0', []],
+    ],
+  );
+});
+
 test('an image without its manifest is not published, nor one that is not what its manifest says', async (t) => {
   const { folder, store } = await storeIn(t);
   await writeFile(join(folder, 'bootwave_1.efi'), UKI);

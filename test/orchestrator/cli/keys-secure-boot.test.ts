@@ -9,10 +9,14 @@ import { addSections } from '../../../image/build/pe.ts';
 import { release } from '../../../image/publish/publish.ts';
 import { forbiddenDigests, signatureListsOf } from '../../../image/secure-boot-lists.ts';
 import { readFleetLists } from '../../../keys/secure-boot-lists.ts';
+import { setFloor } from '../../../orchestrator/rollout/run/floor.ts';
+import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { readRollout } from '../../../orchestrator/rollout/run/stored.ts';
+import { reinstate, withdraw } from '../../../orchestrator/rollout/run/withdrawn.ts';
 import { revokeImage } from '../../../orchestrator/secure-boot/revoke.ts';
 import { build } from '../../image/publish/support.ts';
 import { keysIn } from '../../support/keys.ts';
-import { enrolment, fleetFor, quoted } from '../fleet/support.ts';
+import { beatOfBoot, certificateFor, enrolment, fleetFor, quoted } from '../fleet/support.ts';
 import { commandsOn } from './in-process.ts';
 
 const STUB = readFileSync('/usr/lib/systemd/boot/efi/linuxx64.efi.stub');
@@ -75,16 +79,29 @@ test.serial('two at once make two generations, and both count', async (t) => {
 test.serial(
   'refused: unknown, the newest that nodes may have, what was never released counts for nothing',
   async (t) => {
-    const { paths, bootwave, revoke, generation } = await fleetWith(t, '1.0', '2.0');
+    const { paths, fleet, by, revoke, generation } = await fleetWith(t, '1.0', '2.0');
     t.is((await revoke('9.9')).code, 'IMAGE_UNKNOWN');
     t.is((await revoke('2.0')).code, 'SECURE_BOOT_NEWEST');
     await build(paths, '3.0', contentOf('3.0'));
     t.is((await revoke('2.0')).code, 'SECURE_BOOT_NEWEST', 'nobody released 3.0');
-    t.is((await bootwave('ann', 'image', 'withdraw', '2.0')).exit, 0);
+    // As a rollout does that failed: it stays released.
+    await withdraw(fleet.redis, '2.0', 'taken back', by());
     t.is((await revoke('1.0')).code, 'SECURE_BOOT_NEWEST', '2.0 is withdrawn');
     t.is(await generation(), 0);
   },
 );
+
+test.serial('refused: when the newer ones are revoked themselves, or below the floor', async (t) => {
+  const { fleet, by, revoke } = await fleetWith(t, '1.0', '1.1', '2.0');
+  t.is((await revoke('1.1')).code, '');
+  await withdraw(fleet.redis, '2.0', 'taken back', by());
+  t.is((await revoke('1.0')).code, 'SECURE_BOOT_NEWEST');
+  await reinstate(fleet.redis, '2.0', by());
+  await setFloor(fleet.redis, '3.0', by(), { published: ['3.0'], lower: false });
+  t.is((await revoke('1.0')).code, 'SECURE_BOOT_NEWEST');
+  await setFloor(fleet.redis, null, by(), { published: [], lower: true });
+  t.is((await revoke('1.0')).code, '');
+});
 
 test.serial('refused: what a node runs, and what the next start of a node would be', async (t) => {
   const { fleet, directory, by, revoke, generation } = await fleetWith(t, '1.0', '1.1', '2.0');
@@ -99,6 +116,28 @@ test.serial('refused: what a node runs, and what the next start of a node would 
   t.is(error.code, 'SECURE_BOOT_IN_USE');
   t.true(error.what.includes(`${name} (runs it)`), error.what);
   t.is(await generation(), 1);
+});
+
+test.serial('refused: what a rollout that has not ended is bringing to nodes', async (t) => {
+  const { paths, fleet, directory, by, bootwave, revoke } = await fleetWith(t, '1.0', '1.1', '1.2', '2.0');
+  const node = enrolment(1);
+  await directory.enrol(node);
+  await fleet.approve(node.id, node.words, by());
+  await directory.recordCertificate(node.id, certificateFor(node));
+  await directory.heartbeat(node.id, certificateFor(node).serial, beatOfBoot(node));
+  const spec = join(paths.root, 'spec.json');
+  await writeFile(spec, JSON.stringify({ image: '1.1', nodes: { all: true } }));
+  t.teardown(() => rm(spec));
+  const started = await bootwave('ann', 'rollout', 'start', spec, '--json');
+  t.is(started.code, '', started.what);
+  const error = await revoke('1.1');
+  t.is(error.code, 'SECURE_BOOT_IN_USE');
+  t.true(error.what.includes(started.value.id), error.what);
+  t.is((await revoke('1.2')).code, '', 'it is about another one');
+  const { id } = started.value;
+  const ended = { ...(await readRollout(fleet.redis, id)), state: 'aborted' };
+  await fleet.redis.hset(ROLLOUT_KEYS.rollout(id), 'body', JSON.stringify(ended));
+  t.is((await revoke('1.1')).code, '');
 });
 
 test.serial('a file that is not the published one is not revoked in its place', async (t) => {
