@@ -24,8 +24,8 @@ export type References = {
   pcr11: string | null;
   /** The command line inside of that image; null: not known. */
   commandLine: string | null;
-  /** PCR 7 that the first member of this model showed, hex; null: this is the first. */
-  pcr7: string | null;
+  /** Values of PCR 7 that members of this model have shown with an event log, hex. */
+  pcr7: readonly string[];
   firmware: KnownFirmware;
   /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
   uefi: boolean;
@@ -80,7 +80,7 @@ export function attest(e: Measured, references: References): Attested {
 }
 
 /** The image is a published one: whose Secure Boot keys let it run? */
-function keysOf(e: Measured, { pcr7: first }: References): Attested {
+function keysOf(e: Measured, { pcr7: shown }: References): Attested {
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
   if (e.firmware !== null) {
@@ -103,13 +103,13 @@ function keysOf(e: Measured, { pcr7: first }: References): Attested {
   if (pcr7 === null) return { state: 'ok', reason: `${published}; Secure Boot is not on` };
   const model = modelOf(e);
   // Equal values mean equal keys, so what one machine has shown by its log holds for one that keeps none.
-  if (first === pcr7) return { state: 'ok', reason: `${published}, PCR 7 as the first ${model}` };
-  if (first === null) {
+  if (shown.includes(pcr7)) return { state: 'ok', reason: `${published}, PCR 7 as another ${model}` };
+  if (shown.length === 0) {
     return { state: 'differs', reason: `${published}; it shows no event log, and is the first ${model}` };
   }
   return {
     state: 'mismatch',
-    reason: `PCR 7 is ${short(pcr7)}, the first ${model} had ${short(first)}, and no event log says why`,
+    reason: `PCR 7 is ${short(pcr7)}, which no ${model} has shown, and no event log says why`,
   };
 }
 

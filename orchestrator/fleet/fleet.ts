@@ -9,7 +9,7 @@ import { FirmwareStore } from './firmware/store.ts';
 import { MachineStore } from './machines.ts';
 import { checkName } from './names.ts';
 import { type Outcome, refuse } from './outcome.ts';
-import { FirstPcr7 } from './pcr7.ts';
+import { ShownPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
@@ -30,7 +30,7 @@ export class Fleet {
   readonly expectations: ExpectationStore;
   readonly machines: MachineStore;
   readonly audit: AuditLog;
-  readonly pcr7: FirstPcr7;
+  readonly pcr7: ShownPcr7;
   readonly firmware: FirmwareStore;
   readonly clocks: TpmClocks;
   readonly bans: BanLog;
@@ -42,7 +42,7 @@ export class Fleet {
     this.expectations = new ExpectationStore(redis);
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
-    this.pcr7 = new FirstPcr7(redis);
+    this.pcr7 = new ShownPcr7(redis);
     this.firmware = new FirmwareStore(redis);
     this.clocks = new TpmClocks(redis);
     this.bans = new BanLog(redis);

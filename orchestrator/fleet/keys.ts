@@ -33,7 +33,7 @@ export const KEYS = {
   machine: at('machine'),
   boots: (mac: string) => at('boots', mac),
 
-  /** Hash: model -> PCR 7 of its first member. */
+  /** Hash: model -> values of PCR 7 that its members have shown, with spaces between them. */
   pcr7: at('pcr7'),
   /** What machines of a model may show of their firmware, and the set of all such models. */
   firmware: (model: string) => at('firmware', 'of', model),

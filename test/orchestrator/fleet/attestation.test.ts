@@ -5,6 +5,7 @@ import type { TpmClock } from '../../../bootserver/enroll/protocol.ts';
 import { loaderPcr12 } from '../../../image/build/pcr.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { MOST_PCR7 } from '../../../orchestrator/fleet/pcr7.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
@@ -179,19 +180,22 @@ test('without a log PCR 7 must be what a machine of the model has shown with one
   t.is(first.state, 'differs');
   t.regex(first.reason, /no event log/);
   await admit(bare(1, KEYS_B));
-  t.is(await fleet.pcr7.get(model), null, 'whose keys it has is unknown, so they are no example');
+  t.deepEqual(await fleet.pcr7.get(model), [], 'whose keys it has is unknown, so they are no example');
   const inventoryOff = inventory(2, { secureBoot: 'off' });
   await admit(enrolment(2, 1, { pcrs: pcrs(KEYS_B), inventory: inventoryOff, firmware: null }));
-  t.is(await fleet.pcr7.get(model), null, 'without Secure Boot PCR 7 says nothing');
+  t.deepEqual(await fleet.pcr7.get(model), [], 'without Secure Boot PCR 7 says nothing');
   await directory.enrol(enrolment(3, 1, { pcrs: pcrs(KEYS_B) }));
-  t.is(await fleet.pcr7.get(model), null, 'a machine that waits teaches nothing');
+  t.deepEqual(await fleet.pcr7.get(model), [], 'a machine that waits teaches nothing');
 
   await admit(enrolment(4, 1, { pcrs: pcrs(KEYS_A) }));
-  t.is(await fleet.pcr7.get(model), KEYS_A);
+  t.deepEqual(await fleet.pcr7.get(model), [KEYS_A]);
   t.like(await attested(bare(5, KEYS_A)), { state: 'ok' });
   t.regex(JSON.stringify(await directory.enrol(bare(6, KEYS_B))), /rejected.*PCR 7 is b7b7/);
   await admit(enrolment(7, 1, { pcrs: pcrs(KEYS_B) }));
-  t.is(await fleet.pcr7.get(model), KEYS_A, 'the first stays');
+  t.deepEqual(await fleet.pcr7.get(model), [KEYS_A, KEYS_B], 'as after a change of dbx');
+  for (const value of [KEYS_A, KEYS_B]) t.like(await attested(bare(8, value)), { state: 'ok' });
+  for (let i = 0; i < MOST_PCR7; i += 1) await fleet.pcr7.keep(model, `${i}`.padStart(64, '0'));
+  t.is((await fleet.pcr7.get(model)).length, MOST_PCR7);
 });
 
 test('a record from before attestation was judged is read', async (t) => {
