@@ -6,11 +6,15 @@ import { createHash } from 'node:crypto';
 
 const POLICY_PCR = Buffer.from('0000017f', 'hex');
 const POLICY_AUTHORIZE = Buffer.from('0000016a', 'hex');
+const POLICY_NV = Buffer.from('00000149', 'hex');
+/** TPM_EO_EQ (Part 2, 6.8). */
+const EQUAL = Buffer.from('0000', 'hex');
 /** TPMI_ALG_HASH (Part 2, 6.3). */
 const SHA256 = Buffer.from('000b', 'hex');
 
 /** What a session starts with. */
 export const NO_POLICY = Buffer.alloc(32);
+const NOTHING = Buffer.alloc(0);
 
 const sha256 = (...data: Uint8Array[]): Buffer => {
   const hash = createHash('sha256');
@@ -36,10 +40,28 @@ export function pcrPolicy(before: Uint8Array, values: ReadonlyMap<number, Uint8A
 }
 
 /**
- * TPM2_PolicyAuthorize (Part 3, 23.16): whatever policy this key has signed, without a policyRef. It takes the place of
- * what came before it in the session.
+ * TPM2_PolicyAuthorize (Part 3, 23.16): whatever policy this key has signed together with this reference. It takes the
+ * place of what came before it in the session.
  * @param keyName name of the public key as it is loaded (Part 1, 16)
+ * @param reference `policyRef`, at most 32 bytes; empty: none
  */
-export function authorizedPolicy(keyName: Uint8Array): Buffer {
-  return sha256(sha256(NO_POLICY, POLICY_AUTHORIZE, keyName));
+export function authorizedPolicy(keyName: Uint8Array, reference: Uint8Array = NOTHING): Buffer {
+  return sha256(sha256(NO_POLICY, POLICY_AUTHORIZE, keyName), reference);
+}
+
+/**
+ * What the key of `authorizedPolicy` signs (`aHash` of Part 3, 23.16, before its hash).
+ * @param reference as in `authorizedPolicy`
+ */
+export function toBeAuthorized(policy: Uint8Array, reference: Uint8Array = NOTHING): Buffer {
+  return Buffer.concat([policy, reference]);
+}
+
+/**
+ * TPM2_PolicyNV (Part 3, 23.9): this index holds exactly this, from its first byte.
+ * @param indexName name of the index as it is once it was written (Part 1, 16)
+ */
+export function nvPolicy(before: Uint8Array, indexName: Uint8Array, value: Uint8Array): Buffer {
+  const offset = Buffer.alloc(2);
+  return sha256(before, POLICY_NV, sha256(value, offset, EQUAL), indexName);
 }

@@ -33,6 +33,12 @@ export function compareVersions(a: string, b: string): number {
   }
 }
 
+/** The newer of two, where null is older than any. */
+export function newerVersion(a: string | null, b: string | null): string | null {
+  if (a === null || b === null) return a ?? b;
+  return compareVersions(a, b) >= 0 ? a : b;
+}
+
 const FOREIGN = /^[^0-9A-Za-z~^.-]+/;
 const MARKS = ['~', 'end', '-', '^', '.'] as const;
 const DIGITS = /^[0-9]*/;

@@ -1,4 +1,7 @@
-/** What a replayed event log says of a machine's firmware: whose Secure Boot keys it holds, and which option ROMs it ran. Pure. */
+/** What a replayed event log says of a machine's firmware: whose Secure Boot keys it holds, what it revokes, and which option ROMs it ran. Pure. */
+
+import { BootwaveError } from '../../base/error.ts';
+import { sha256 } from './digest.ts';
 import {
   checkReplay,
   EVENT,
@@ -7,12 +10,11 @@ import {
   measuredData,
   parseEventLog,
 } from './event-log.ts';
+import type { FirmwareFacts } from './firmware-facts.ts';
 import { LittleReader } from './little-reader.ts';
-import type { FirmwareFacts } from './protocol.ts';
+import { signatureEntries, X509 } from './signature-lists.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
-/** EFI_CERT_X509_GUID (UEFI 2.10, 32.4.1), as it lies in memory. */
-const X509 = 'a159c0a5e494a74a87b5ab155c2bf072';
 /** Kept of a machine; more are counted only. */
 const MOST_ROMS = 32;
 
@@ -40,7 +42,7 @@ export function firmwareFacts(
 function secureBootOf(
   { events }: EventLog,
   keys: SecureBootKeys,
-): Pick<FirmwareFacts, 'secureBoot' | 'foreign'> {
+): Pick<FirmwareFacts, 'secureBoot' | 'foreign' | 'dbx'> {
   const variables = new Map<string, Buffer[]>();
   const foreign: string[] = [];
   const secure = events.filter(({ pcr }) => pcr === 7);
@@ -60,7 +62,26 @@ function secureBootOf(
   }
   const states = variables.get('SecureBoot') ?? [];
   const secureBoot = states.length > 0 && states.every((data) => data.length === 1 && data[0] === 1);
-  return { secureBoot, foreign: [...new Set(foreign)] };
+  const dbx = variables.get('dbx')?.at(-1);
+  return {
+    secureBoot,
+    foreign: [...new Set(foreign)],
+    ...(dbx === undefined ? {} : { dbx: revokedBy(dbx) }),
+  };
+}
+
+/**
+ * No machine is kept out for its dbx: the more it revokes, the less it starts. One that nobody can read is
+ * told apart by its digest all the same.
+ */
+function revokedBy(lists: Buffer): NonNullable<FirmwareFacts['dbx']> {
+  const digest = sha256(lists).toString('hex');
+  try {
+    return { entries: [...signatureEntries(lists, CODE)].length, sha256: digest };
+  } catch (error) {
+    if (error instanceof BootwaveError && error.code === CODE) return { entries: null, sha256: digest };
+    throw error;
+  }
 }
 
 /** UEFI_VARIABLE_DATA (PFP 10.4.2.6). */
@@ -81,23 +102,12 @@ function isAuthority(name: string, data: Buffer, keys: SecureBootKeys): boolean 
   return name === 'db' && keys.db.some((certificate) => data.subarray(16).equals(certificate));
 }
 
-/** Whether these EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1) hold certificates of the fleet, and nothing else. */
+/** Whether these signature lists hold certificates of the fleet, and nothing else. */
 function holdsOnly(lists: Buffer, certificates: readonly Uint8Array[]): boolean {
   let found = 0;
-  const reader = new LittleReader(lists, CODE);
-  while (reader.left > 0) {
-    const type = reader.take(16).toString('hex');
-    const [length, header, size] = [reader.u32(), reader.u32(), reader.u32()];
-    if (length < 28 + header || size <= 16 || (length - 28 - header) % size !== 0) {
-      reader.fail('a signature list whose lengths do not agree');
-    }
-    const list = new LittleReader(reader.take(length - 28), CODE);
-    list.take(header);
-    while (list.left > 0) {
-      const entry = list.take(size).subarray(16);
-      if (type !== X509 || !certificates.some((certificate) => entry.equals(certificate))) return false;
-      found += 1;
-    }
+  for (const { type, data } of signatureEntries(lists, CODE)) {
+    if (type !== X509 || !certificates.some((certificate) => data.equals(certificate))) return false;
+    found += 1;
   }
   return found > 0;
 }

@@ -1,9 +1,10 @@
 import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { extraData } from './extra-data.ts';
+import type { FirmwareFacts } from './firmware-facts.ts';
 import { firmwareFacts, type SecureBootKeys } from './firmware-log.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { type FirmwareFacts, type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
+import { type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
 import { verifyQuote } from './quote.ts';
 import type { TpmPublic } from './tpm-public.ts';
 

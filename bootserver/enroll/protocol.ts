@@ -11,6 +11,7 @@
  */
 // The mini build: the agent's bundle is 13 kB instead of 456 kB, which counts at every boot.
 import * as z from 'zod/mini';
+import type { FirmwareFacts } from './firmware-facts.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
 export const LIMITS = {
@@ -229,16 +230,6 @@ export const attestReply = z.object({});
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
-
-/** What a replayed event log says of a machine's firmware. */
-export type FirmwareFacts = {
-  /** The firmware let only signed programs run, as it measured itself. */
-  secureBoot: boolean;
-  /** What is not the fleet's in its keys, or in what they let run; empty: all is. */
-  foreign: string[];
-  /** Option ROMs that ran, by place and digest. */
-  optionRoms: string[];
-};
 
 /** TPMS_CLOCK_INFO (TPM 2.0 Part 2, 10.11.1). */
 export type TpmClock = {

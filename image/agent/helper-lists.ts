@@ -3,14 +3,13 @@ import type * as z from 'zod/mini';
 import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
 import { readDisks } from './disk/facts.ts';
-import { DISK_OPERATIONS, type DiskPlaces, diskRequest } from './disk/operations.ts';
-import { Seal } from './disk/seal.ts';
-import { mountState } from './disk/state.ts';
+import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
+import { diskRequest } from './disk/requests.ts';
+import { StateKeeper } from './disk/state-keeper.ts';
 import { helperRequest } from './helper-protocol.ts';
 import { DOWNLOADS } from './member/places.ts';
-import { type HelperPlaces, OPERATIONS } from './operations.ts';
+import { type HelperPlaces, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
-import { hasTpm, TpmTools } from './tpm-tools.ts';
 
 export type HelperList = {
   request: z.ZodMiniType<{ operation: string }>;
@@ -28,6 +27,7 @@ const machine: HelperPlaces = {
   run: RUN,
   environment: process.env,
 };
+const state = new StateKeeper(machine);
 const disks: DiskPlaces = {
   readDisks,
   downloads: DOWNLOADS,
@@ -37,11 +37,14 @@ const disks: DiskPlaces = {
   osRelease: '/etc/os-release',
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
-  async mountState(device) {
-    const tools = new TpmTools(`${RUN}/seal`, process.env);
-    const seal = (await hasTpm('/sys', process.env)) ? new Seal(tools, FLEET) : null;
-    return mountState(device, { seal, link: `${RUN}/state-device`, mount: `${RUN}/state` });
-  },
+  mountState: (device) => state.mount(device),
+  renewSeal: (device) => state.renew(device),
+  lists: (device) => ({
+    efivars: EFIVARS,
+    generation: `${FLEET}/secure-boot-generation`,
+    pending: pendingLists(RUN),
+    prepareState: (lists) => state.prepareFor(device, lists),
+  }),
 };
 
 const list = <R extends { operation: string }, P>(

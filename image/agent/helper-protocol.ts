@@ -20,6 +20,8 @@ export const helperRequest = z.discriminatedUnion('operation', [
     extraData: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   }),
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
+  /** Hands the firmware the lists that root prepared (disk/operations.ts, `secure-boot-prepare`). */
+  z.strictObject({ operation: z.literal('secure-boot-write') }),
   /** Root verifies the envelope itself. */
   z.strictObject({ operation: z.literal('take-order'), envelope: z.unknown() }),
   z.strictObject({ operation: z.literal('order-memory') }),
@@ -67,6 +69,8 @@ export type HelperResults = {
   quote: HelperQuote;
   /** Answered before the machine restarts. */
   'enrol-secure-boot': Record<string, never>;
+  /** Names of variables. */
+  'secure-boot-write': { written: string[] };
   'take-order': Taken;
   'order-memory': Remembered;
   'install-host-key': { started: boolean };

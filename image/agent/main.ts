@@ -7,7 +7,7 @@ import { Agent } from './agent.ts';
 import type { AskConfig } from './config/operations.ts';
 import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
-import type { AskDisk } from './disk/operations.ts';
+import type { AskDisk } from './disk/requests.ts';
 import { helperAt, PATIENCE } from './helper-client.ts';
 import { readHardware, readMachine, readRunning } from './inventory.ts';
 import { LINK_SOCKET } from './link/protocol.ts';
@@ -52,6 +52,7 @@ const member = new Member({
   askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
   askConfig: helperAt<AskConfig>(PLACES.config),
   failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
+  writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
   restart: async () => void (await askHelper({ operation: 'restart' })),
   reachable: () => reachable(),
   running,

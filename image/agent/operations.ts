@@ -10,7 +10,7 @@ import { hostKeyOfThisBoot } from './host-key.ts';
 import { readHardware } from './inventory.ts';
 import { OrderNv } from './orders/nv.ts';
 import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
-import { enrolSecureBoot, secureBootState } from './secure-boot.ts';
+import { enrolSecureBoot, secureBootState, writeLists } from './secure-boot.ts';
 import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 import { hasTpm } from './tpm-tools.ts';
@@ -27,6 +27,9 @@ export type HelperPlaces = {
   run: string;
   environment: NodeJS.ProcessEnv;
 };
+
+/** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
+export const pendingLists = (run: string): string => join(run, 'secure-boot');
 
 /** Reads its host key anew for every connection, so starting it once is enough. */
 const SSH_UNIT = 'bootwave-sshd.service';
@@ -107,6 +110,10 @@ export const OPERATIONS: Operations = {
     await enrolSecureBoot(places.efivars, places.fleet);
     await restart();
     return {};
+  },
+
+  async 'secure-boot-write'(_, places) {
+    return { written: await writeLists(places.efivars, pendingLists(places.run)) };
   },
 
   /** The key of this boot is in place since `identify`; sshd waits for the machine to be a member. */

@@ -1,4 +1,4 @@
-import { access, open, readFile } from 'node:fs/promises';
+import { access, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
@@ -71,6 +71,32 @@ export async function enrolSecureBoot(efivars: string, fleet: string): Promise<v
       next: 'look for a newer firmware of this machine, or enrol the keys in its setup screens',
     });
   }
+}
+
+const LISTS = ['db', 'dbx'] as const;
+
+/** @returns EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1); empty where the firmware has no such variable */
+export async function readList(efivars: string, name: (typeof LISTS)[number]): Promise<Buffer> {
+  const content = await readFile(join(efivars, `${name}-${IMAGE_SECURITY}`)).catch(() => Buffer.alloc(0));
+  return content.subarray(ATTRIBUTES.length);
+}
+
+/**
+ * Hands the firmware the lists that were prepared (release/lists-step.ts); it takes only what the fleet's KEK signed, and
+ * none that is older than what it has (UEFI 2.10, 8.2.2).
+ * @param pending folder with db.auth and dbx.auth, either of them or both
+ * @throws BootwaveError `SECURE_BOOT_REFUSED`; a list that was written before stays
+ */
+export async function writeLists(efivars: string, pending: string): Promise<string[]> {
+  const written: string[] = [];
+  for (const name of LISTS) {
+    const update = await readFile(join(pending, `${name}.auth`)).catch(() => null);
+    if (update === null) continue;
+    await writeVariable(join(efivars, `${name}-${IMAGE_SECURITY}`), Buffer.concat([ATTRIBUTES, update]));
+    written.push(name);
+  }
+  await rm(pending, { recursive: true, force: true });
+  return written;
 }
 
 async function writeVariable(path: string, content: Buffer): Promise<void> {

@@ -5,7 +5,9 @@ import { BootwaveError } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
+import { floorsOf } from '../pcr-signature.ts';
 import { releaseByItself } from '../publish/publish.ts';
+import { Released } from '../publish/released.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
@@ -273,6 +275,7 @@ async function signAndPublish(
     osRelease: release,
     cmdline: COMMAND_LINE,
     pcrKey: fleet.pcrKey,
+    floors: floorsOf(version, [...((await new Released(paths.releases).images())?.keys() ?? [])]),
     linux: system.vmlinuz,
     initrd: Buffer.concat([system.archive, ours]),
     lists: brought.section,

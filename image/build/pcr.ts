@@ -1,5 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import { NO_POLICY, pcrPolicy } from '../tpm-policy.ts';
+import { createHash } from 'node:crypto';
 
 /** What systemd-stub 252 measures into PCR 11, in its order (systemd-stub(7), src/fundamental/tpm-pcr.h). */
 export const MEASURED_SECTIONS = [
@@ -43,24 +42,4 @@ export function predictPcr11(sections: ReadonlyMap<string, Uint8Array>): string 
  */
 export function loaderPcr12(commandLine: string): string {
   return sha256(Buffer.alloc(32), sha256(Buffer.from(`${commandLine}\0`, 'utf16le'))).toString('hex');
-}
-
-/**
- * The `.pcrsig` section (systemd-stub(7)): the fleet's word that a system which shows this PCR 11 may open what is sealed
- * to the fleet's policy key. The same as `systemd-measure sign --bank=sha256 --phase=:`, which of 252 needs a TPM. It is
- * not measured itself, and an RSA signature of this kind is the same every time.
- * @param pcr11 64 hex digits
- * @param key PEM, RSA
- */
-export function signPcr11(pcr11: string, key: Uint8Array): Buffer {
-  const privateKey = createPrivateKey(Buffer.from(key));
-  const publicKey = createPublicKey(privateKey).export({ type: 'pkcs1', format: 'der' });
-  const policy = pcrPolicy(NO_POLICY, new Map([[11, Buffer.from(pcr11, 'hex')]]));
-  const entry = {
-    pcrs: [11],
-    pkfp: sha256(publicKey).toString('hex'),
-    pol: policy.toString('hex'),
-    sig: sign('sha256', policy, privateKey).toString('base64'),
-  };
-  return Buffer.from(JSON.stringify({ sha256: [entry] }));
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { signPcr11 } from '../pcr-signature.ts';
 import { LISTS_SECTION } from '../secure-boot-lists.ts';
-import { predictPcr11, signPcr11 } from './pcr.ts';
+import { predictPcr11 } from './pcr.ts';
 import { addSections } from './pe.ts';
 
 /**
@@ -31,6 +32,8 @@ export type UkiParts = {
   cmdline: string;
   /** PEM: signs what PCR 11 will show, and its public half. */
   pcrKey: { secret: Uint8Array; pub: Uint8Array };
+  /** Release floors that this image satisfies, see pcr-signature.ts. */
+  floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
   /** What the fleet revoked at the firmware (image/secure-boot-lists.ts); null: nothing, and no section. */
@@ -55,7 +58,7 @@ export function assembleUki(parts: UkiParts): Uki {
     { name: '.initrd', data: parts.initrd },
   ];
   const pcr11 = predictPcr11(new Map([...small, ...large].map(({ name, data }) => [name, data])));
-  const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret) };
+  const signature = { name: '.pcrsig', data: signPcr11(pcr11, parts.pcrKey.secret, parts.floors) };
   // Not measured: the stub does not know the name.
   const lists = parts.lists === null ? [] : [{ name: LISTS_SECTION, data: parts.lists }];
   const unsigned = addSections(parts.stub, [...small, signature, ...lists, ...large]);

@@ -65,6 +65,7 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
       lines.push(`${name}: last attested ${ago(observed.lastAttestedAt, now)}; does its TPM answer?`);
     }
   }
+  lines.push(...strange(nodes));
   const pending = nodes.filter((node) => node.state === 'pending');
   const [one] = pending;
   if (one !== undefined) {
@@ -73,6 +74,18 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
     );
   }
   return lines.length === 0 ? [] : ['', ...lines];
+}
+
+/** What is let in and should be looked at; a wave of firmware updates is one line. */
+function strange(nodes: readonly NodeView[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, observed } of nodes) {
+    const { state, reason } = observed.attested;
+    if (state === 'differs') names.set(reason, [...(names.get(reason) ?? []), name]);
+  }
+  return [...names].map(([reason, [first, ...more]]) =>
+    harmless(`${first}${more.length === 0 ? '' : ` and ${more.length} more`}: ${reason}`),
+  );
 }
 
 export function secureBootText(node: Pick<NodeRecord, 'observed' | 'marks'>): string {
@@ -92,6 +105,12 @@ export function ago(at: number, now: number): string {
 
 function ekText({ verified, reason }: { verified: boolean; reason: string }): string {
   return verified ? `${reason}, verified` : `unverified: ${reason}`;
+}
+
+function dbxText(dbx: NonNullable<NodeRecord['observed']['firmware']>['dbx']): string {
+  if (dbx === undefined) return '';
+  const entries = dbx.entries === 1 ? '1 entry' : `${dbx.entries ?? 'unreadable'} entries`;
+  return `${entries}, sha256 ${dbx.sha256.slice(0, 32)}`;
 }
 
 /** Everything about one node. */
@@ -116,6 +135,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
       `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
     ],
     ['option ROMs', (observed.firmware?.optionRoms ?? []).join(', ')],
+    ['dbx', dbxText(observed.firmware?.dbx)],
     ['EK', identity.ekCertificate === null ? '' : ekText(identity.ekCertificate)],
     ['address', observed.address],
     ['secure boot', secureBootText(node)],

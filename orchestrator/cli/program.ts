@@ -5,6 +5,7 @@ import { register as breakGlass } from './break-glass.ts';
 import { register as config } from './config.ts';
 import { register as demo } from './demo.ts';
 import { register as doctor } from './doctor.ts';
+import { register as firmware } from './firmware.ts';
 import { register as image } from './image.ts';
 import { register as keys } from './keys.ts';
 import { register as lab } from './lab.ts';
@@ -25,6 +26,7 @@ const groups = [
   signer,
   site,
   node,
+  firmware,
   ban,
   request,
   breakGlass,

@@ -37,7 +37,16 @@ export function register(program: Command): void {
       const sites = await withFleet(pathsOf(command), (fleet) => fleet.sites.list());
       print(options.json, sites, () =>
         table(
-          ['SITE', 'UNKNOWN MACHINES', 'WITHOUT TPM', 'BIOS', 'SECURE BOOT', 'EK CERTIFICATE', 'ATTESTATION'],
+          [
+            'SITE',
+            'UNKNOWN MACHINES',
+            'WITHOUT TPM',
+            'BIOS',
+            'SECURE BOOT',
+            'EK CERTIFICATE',
+            'ATTESTATION',
+            'FIRMWARE',
+          ],
           sites.map(({ name, policy }) => [
             name,
             policy.acceptUnknown ? 'may ask' : 'not answered',
@@ -46,6 +55,7 @@ export function register(program: Command): void {
             policy.secureBoot,
             policy.ekCertificate,
             policy.attestation,
+            policy.firmware,
           ]),
         ),
       );
@@ -90,6 +100,12 @@ function policyOptions(command: Command): Command {
         'machines with a TPM that do not show the measurements of a published image',
       ).choices(['enforce', 'report']),
     )
+    .addOption(
+      new Option('--firmware <what>', 'machines whose firmware is not known of their model').choices([
+        'report',
+        'enforce',
+      ]),
+    )
     .option(
       '--floor <version>',
       'oldest image that a rollout may bring; empty: as for the whole fleet',
@@ -116,6 +132,7 @@ function policyIn({
   secureBoot,
   ekCertificate,
   attestation,
+  firmware,
   floor,
 }: PolicyOptions): Partial<Policy> {
   return {
@@ -125,6 +142,7 @@ function policyIn({
     ...(secureBoot === undefined ? {} : { secureBoot }),
     ...(ekCertificate === undefined ? {} : { ekCertificate }),
     ...(attestation === undefined ? {} : { attestation }),
+    ...(firmware === undefined ? {} : { firmware }),
     ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
   };
 }
@@ -143,6 +161,7 @@ function show({ name, policy }: Site): string {
     `  Secure Boot: ${policy.secureBoot === 'require' ? 'required' : 'preferred'}`,
     `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
     `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
+    `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Enrolment } from '../../bootserver/enroll/protocol.ts';
 import { loaderPcr12 } from '../../image/build/pcr.ts';
+import { type KnownFirmware, strangeFirmware, UNTOUCHED } from './firmware/verdict.ts';
 
 /**
  * What the fleet makes of the PCR values that a TPM quoted.
@@ -25,6 +26,7 @@ export type References = {
   commandLine: string | null;
   /** PCR 7 that the first member of this model showed, hex; null: this is the first. */
   pcr7: string | null;
+  firmware: KnownFirmware;
   /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
   uefi: boolean;
 };
@@ -38,9 +40,6 @@ export function modelOf({ inventory }: Pick<Enrolment, 'inventory'>): string {
 export function pcr7Of(e: Pick<Enrolment, 'inventory' | 'pcrs'>): string | null {
   return e.inventory.secureBoot === 'on' ? (e.pcrs?.['7'] ?? null) : null;
 }
-
-/** A PCR that nothing was ever measured into (TPM 2.0 Part 1, 17.2: PCR 0-15 start as zeros). */
-const UNTOUCHED = '00'.repeat(32);
 
 /**
  * systemd-stub measures kernel command lines, credentials and configuration extensions from outside of the image into
@@ -74,11 +73,14 @@ export function attest(e: Measured, references: References): Attested {
   }
   const added = fromOutside(e, references.commandLine);
   if (added !== null) return { state: 'mismatch', reason: added };
-  return firmwareOf(e, references);
+  const keys = keysOf(e, references);
+  const strange = strangeFirmware(e.pcrs, references.firmware);
+  if (strange === null || keys.state === 'mismatch') return keys;
+  return { state: references.firmware.policy === 'enforce' ? 'mismatch' : 'differs', reason: strange };
 }
 
 /** The image is a published one: whose Secure Boot keys let it run? */
-function firmwareOf(e: Measured, { pcr7: first }: References): Attested {
+function keysOf(e: Measured, { pcr7: first }: References): Attested {
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
   if (e.firmware !== null) {

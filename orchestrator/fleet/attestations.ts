@@ -2,8 +2,10 @@ import type { Reattestation, ReattestDecision } from '../../bootserver/directory
 import type { TpmClock } from '../../bootserver/enroll/protocol.ts';
 import { type Attested, attest, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
-import { fallen, mismeasured, type Shown } from './events/enrol.ts';
+import { fallen, mismeasured, type Shown } from './events/fallen.ts';
 import { proven } from './events/live.ts';
+import { countingIn } from './firmware/model.ts';
+import type { KnownFirmware } from './firmware/verdict.ts';
 import type { Fleet } from './fleet.ts';
 import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
@@ -31,19 +33,32 @@ export class Attestations {
 
   async judge(record: NodeRecord | null, shown: Measured): Promise<Attested> {
     const { version } = shown.running;
-    const [pcr11, commandLine, pcr7] = await Promise.all([
+    const [pcr11, commandLine, pcr7, firmware] = await Promise.all([
       this.#published.pcr11(version),
       this.#published.commandLine(version),
       this.#fleet.pcr7.get(modelOf(shown)),
+      this.#knownFirmware(record, shown),
     ]);
-    return attest(shown, { pcr11, commandLine, pcr7, uefi: record?.inventory.firmware.kind === 'uefi' });
+    const uefi = record?.inventory.firmware.kind === 'uefi';
+    return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi });
+  }
+
+  /** A member is held against the model that it was let in as: that it is another now is only its own word. */
+  async #knownFirmware(record: NodeRecord | null, shown: Measured): Promise<KnownFirmware> {
+    const { firmware, sites } = this.#fleet;
+    const letInAs = record !== null && isMember(record.state) ? await firmware.modelOf(record.id) : null;
+    const model = letInAs ?? modelOf(shown);
+    const [known, site] = await Promise.all([firmware.get(model), sites.get(this.#site)]);
+    return { model, values: known === null ? null : countingIn(known), policy: site.policy.firmware };
   }
 
   /** Only a member that boots what was published teaches what its model shows. */
-  async learn({ inventory, observed }: NodeRecord): Promise<void> {
+  async learn(record: NodeRecord): Promise<void> {
+    const { inventory, observed } = record;
     const shown = { inventory, pcrs: observed.pcrs };
     const pcr7 = pcr7Of(shown);
     if (pcr7 !== null && observed.attested.state === 'ok') await this.#fleet.pcr7.keep(modelOf(shown), pcr7);
+    await this.#fleet.firmware.learn(record);
   }
 
   /** A proof held. */
@@ -61,9 +76,10 @@ export class Attestations {
   ): Promise<Refusal | null> {
     if (record === null || akName === null || clock === null || record.identity.akName !== akName)
       return null;
-    const { clocks } = this.#fleet;
+    const { clocks, firmware } = this.#fleet;
     if (!isMember(record.state)) {
       await clocks.forget(akName);
+      await firmware.release(record.id);
       return null;
     }
     const back = wentBack(record.observed.clock, clock) ?? (await clocks.advance(akName, clock));

@@ -5,6 +5,7 @@ import { BanLog } from './bans/log.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import type { Expectation } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
+import { FirmwareStore } from './firmware/store.ts';
 import { MachineStore } from './machines.ts';
 import { checkName } from './names.ts';
 import { type Outcome, refuse } from './outcome.ts';
@@ -30,6 +31,7 @@ export class Fleet {
   readonly machines: MachineStore;
   readonly audit: AuditLog;
   readonly pcr7: FirstPcr7;
+  readonly firmware: FirmwareStore;
   readonly clocks: TpmClocks;
   readonly bans: BanLog;
 
@@ -41,6 +43,7 @@ export class Fleet {
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
     this.pcr7 = new FirstPcr7(redis);
+    this.firmware = new FirmwareStore(redis);
     this.clocks = new TpmClocks(redis);
     this.bans = new BanLog(redis);
   }

@@ -35,6 +35,11 @@ export const KEYS = {
 
   /** Hash: model -> PCR 7 of its first member. */
   pcr7: at('pcr7'),
+  /** What machines of a model may show of their firmware, and the set of all such models. */
+  firmware: (model: string) => at('firmware', 'of', model),
+  firmwares: at('firmware'),
+  /** Hash: node id -> model that it was let in as. */
+  firmwareModel: at('firmware', 'model'),
   /** Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last. */
   clocks: at('clocks'),
   /** Sorted set: node id by milliseconds of its last attestation that held. */

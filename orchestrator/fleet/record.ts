@@ -62,6 +62,7 @@ export const nodeRecordSchema = z.object({
         secureBoot: z.boolean(),
         foreign: z.array(z.string()),
         optionRoms: z.array(z.string()),
+        dbx: z.object({ entries: z.int().min(0).nullable(), sha256: z.string() }).optional(),
       })
       .nullable()
       .default(null),

@@ -21,6 +21,11 @@ export const policySchema = z.object({
    * under `noTpm` and `bios`.
    */
   attestation: z.enum(['enforce', 'report']).default('enforce'),
+  /**
+   * What becomes of a machine whose firmware (PCR 0) is not known of its model: `report`, it is only shown; `enforce`, it
+   * counts as a wrong measurement. Updates of firmware come by hand, so `report` unless somebody chose.
+   */
+  firmware: z.enum(['report', 'enforce']).default('report'),
   /** No rollout takes a node of the site to an older image than this; null: the fleet's release floor alone holds. */
   floor: z.string().nullable().default(null),
 });

@@ -7,8 +7,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../base/run.ts';
+import type { Sealed } from '../../image/agent/disk/seal.ts';
+import { authenticodeSha256 } from '../../image/authenticode.ts';
+import { imageFile } from '../../image/build/manifest.ts';
 import { release } from '../../image/publish/publish.ts';
 import { ANY_MACHINE } from '../../image/release-target.ts';
+import { revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import type { Rack } from '../support/rack.ts';
@@ -132,8 +136,11 @@ test.serial(
 );
 
 test.serial(
-  'an image that panics is left by the node itself, refused from then on, and the rollout fails',
+  'an image that panics is left by the node itself, refused from then on, and the rollout fails; its Secure Boot lists stay, and neither they nor a floor cost the node its state',
   async (t) => {
+    const [before] = await seals();
+    await rack.bootwave('rollout', 'floor', '2.0.0');
+    await revoke(rack.image.version);
     await publish(rack.paths, '3.0.0', 'panic');
     const id = await startRollout(rack, { image: '3.0.0', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);
@@ -149,6 +156,16 @@ test.serial(
     t.is(record.observed.image, '2.0.0');
     const console = await rack.lab.consoleLog(NODE);
     t.is(console.split('bad image: this one panics').length - 1, 3, 'systemd-boot gave it its three tries');
+    t.is(record.observed.firmware?.dbx?.entries, 1, 'the firmware has the list that came with it');
+    t.is(await stateUuid(), sealed, 'the state opened under a PCR 7 that was foretold');
+    const after = await seals();
+    t.deepEqual(
+      after.map(({ floor }) => floor),
+      ['2.0.0'],
+      'one seal, for the floor',
+    );
+    t.not(after[0]!.count, before!.count, 'what was sealed before is void');
+    t.not(after[0]!.public, before!.public);
     await t.throwsAsync(startRollout(rack, { image: '3.0.0', nodes: { all: true } }), {
       message: /skipped|refuse/,
     });
@@ -165,15 +182,33 @@ async function greeting(node: string, from: string): Promise<string> {
   return (await rack.lab.inNamespace(process.execPath, ['-e', program])).stdout.trim();
 }
 
-/** UUID in the LUKS2 header of the node's second partition (LUKS2 on-disk format, 2.1); made anew with the container. */
+async function revoke(version: string): Promise<void> {
+  const { keys, images } = rack.paths;
+  const sha256 = await authenticodeSha256(imageFile(images, version));
+  await revokeAtFirmware(keys, { version, sha256, reason: 'test', by: 'test', at: Date.now() });
+}
+
+/** UUID of the container; made anew with it. */
 async function stateUuid(): Promise<string> {
+  const header = await luksHeader();
+  return header.toString('latin1', 168, 208).replace(/\0.*$/, '');
+}
+
+/** What the container's key is sealed to. */
+async function seals(): Promise<Sealed[]> {
+  const json = (await luksHeader()).toString('utf8', 4096).replace(/\0.*$/s, '');
+  const { tokens } = JSON.parse(json) as { tokens: Record<string, { sealed: Sealed }> };
+  return Object.values(tokens).map(({ sealed: seal }) => seal);
+}
+
+/** The first of the node's second partition (LUKS2 on-disk format, 2.1 and 3); no byte where it is not one. */
+async function luksHeader(): Promise<Buffer> {
   const disk = join(rack.lab.folder, 'nodes', NODE, 'disk.raw');
   const { stdout } = await mustRun('sfdisk', ['--json', disk]);
   const start = (JSON.parse(stdout) as Table).partitiontable.partitions[1]!.start * 512;
-  const header = Buffer.alloc(208);
+  const header = Buffer.alloc(16 * 1024);
   const handle = await open(disk, 'r');
   await handle.read(header, 0, header.length, start).finally(() => handle.close());
-  const magic = header.toString('hex', 0, 8);
-  return magic === '4c554b53babe0002' ? header.toString('latin1', 168).replace(/\0.*$/, '') : '';
+  return header.toString('hex', 0, 8) === '4c554b53babe0002' ? header : Buffer.alloc(0);
 }
 type Table = { partitiontable: { partitions: { start: number }[] } };

@@ -9,6 +9,11 @@ export const MAPPED = `/dev/mapper/${MAPPED_NAME}`;
 const TOKEN_TYPE = 'bootwave-tpm2';
 const tokenSchema = z.object({ type: z.literal(TOKEN_TYPE), sealed: sealedSchema });
 
+/** Of the header (LUKS2 on-disk format, 3.5): token number -> token, of whatever kind. */
+const headerSchema = z.object({ tokens: z.record(z.string(), z.unknown()) });
+/** Tokens that a header has room for. */
+const MOST_TOKENS = 32;
+
 const LIMIT = { timeout: 120_000 };
 /** One helper at a time works on disks (alone.ts), so cryptsetup's own locks below /run are not needed. */
 const UNLOCKED = '--disable-locks';
@@ -38,22 +43,58 @@ export async function formatLuks(
     ...LIMIT,
     input: secret,
   });
-  const token = JSON.stringify({ type: TOKEN_TYPE, keyslots: ['0'], sealed });
-  await mustRun('cryptsetup', [UNLOCKED, 'token', 'import', '--json-file', '-', '--token-id', '0', device], {
-    ...LIMIT,
-    input: token,
+  await importToken(device, 0, sealed, mustRun);
+}
+
+/** One token with a seal of the container's key. */
+export type HeldSeal = { id: number; sealed: Sealed };
+
+/** Those of ours that can be understood, in the order of their numbers; none where the header cannot be read. */
+export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): Promise<HeldSeal[]> {
+  const { code, stdout } = await run(
+    'cryptsetup',
+    [UNLOCKED, 'luksDump', '--dump-json-metadata', device],
+    LIMIT,
+  );
+  if (code !== 0) return [];
+  return tokensOf(stdout).flatMap(([number, token]) => {
+    const { success, data } = tokenSchema.safeParse(token);
+    return success ? [{ id: Number(number), sealed: data.sealed }] : [];
   });
 }
 
-/** @returns null where the header holds none that can be understood */
-export async function sealedOf(device: string, { run }: DiskTools): Promise<Sealed | null> {
-  const args = [UNLOCKED, 'token', 'export', '--token-id', '0', device];
-  const { code, stdout } = await run('cryptsetup', args, LIMIT);
-  if (code !== 0) return null;
+/**
+ * Adds a seal beside those that are there. On the disk when it returns.
+ * @returns the number of its token
+ * @throws BootwaveError `COMMAND_FAILED`, also when the header has no room
+ */
+export async function addSeal(device: string, sealed: Sealed, { run, mustRun }: DiskTools): Promise<number> {
+  const { stdout } = await run('cryptsetup', [UNLOCKED, 'luksDump', '--dump-json-metadata', device], LIMIT);
+  const taken = new Set(tokensOf(stdout).map(([number]) => Number(number)));
+  let id = 0;
+  while (taken.has(id) && id < MOST_TOKENS - 1) id += 1;
+  await importToken(device, id, sealed, mustRun);
+  return id;
+}
+
+/** @throws BootwaveError `COMMAND_FAILED` */
+export async function dropSeal(device: string, id: number, { mustRun }: DiskTools): Promise<void> {
+  await mustRun('cryptsetup', [UNLOCKED, 'token', 'remove', '--token-id', String(id), device], LIMIT);
+}
+
+async function importToken(device: string, id: number, sealed: Sealed, mustRun: Runner): Promise<void> {
+  const number = ['--token-id', String(id)];
+  await mustRun('cryptsetup', [UNLOCKED, 'token', 'import', '--json-file', '-', ...number, device], {
+    ...LIMIT,
+    input: JSON.stringify({ type: TOKEN_TYPE, keyslots: ['0'], sealed }),
+  });
+}
+
+function tokensOf(header: string): [string, unknown][] {
   try {
-    return tokenSchema.parse(JSON.parse(stdout)).sealed;
+    return Object.entries(headerSchema.parse(JSON.parse(header)).tokens);
   } catch {
-    return null;
+    return [];
   }
 }
 

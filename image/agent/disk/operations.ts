@@ -1,80 +1,26 @@
 /**
- * What the agent may ask of root about disks, and nothing else: to be added to the helper's closed list. Root decides
- * by its own look at disks, firmware variables and os-release what is safe; the agent only says what is wanted.
+ * What root does with disks when it is asked. It decides by its own look at disks, firmware variables and os-release what
+ * is safe; the agent only says what is wanted.
  */
 import { createReadStream } from 'node:fs';
 import { access, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
-import { type Order, versionSchema } from '../../../keys/order.ts';
+import type { Order } from '../../../keys/order.ts';
 import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
 import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
-import { bootedEsp, type LoaderFacts, readLoader } from '../release/loader-variables.ts';
-import { type Placed, placeImage, tidy } from '../release/place.ts';
+import { areNew, type ListsPlaces, listsOf, noLists, prepareLists } from '../release/lists-step.ts';
+import { bootedEsp, readLoader } from '../release/loader-variables.ts';
+import { markBad } from '../release/mark-bad.ts';
+import { placeImage, tidy } from '../release/place.ts';
 import { type EspFile, readSlots } from '../release/slots.ts';
-import { FALLBACK_LOADER, type Installed, installDisk } from './install.ts';
+import { FALLBACK_LOADER, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, LABELS } from './layout.ts';
 import { withEsp } from './mount.ts';
+import type { DiskRequest, DiskResults, RequestedImage } from './requests.ts';
 import type { StateMount } from './state.ts';
-
-const image = z.strictObject({
-  version: versionSchema,
-  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-  /** Bytes. */
-  size: z.int().check(z.gte(1), z.lte(2 ** 31)),
-});
-type Image = z.infer<typeof image>;
-const diskName = z.string().check(z.regex(/^[0-9A-Za-z._:/+ -]{1,128}$/));
-
-/** To be spread into `helperRequest`'s discriminated union. */
-export const diskRequests = [
-  /** What is on the ESP, and how this system was started. Writes nothing. */
-  z.strictObject({ operation: z.literal('release-status') }),
-  /**
-   * Partitions, formats, and makes bootable. `image` must be complete in the download folder. Whether data may go is
-   * said by the order that root has taken, and by nobody who asks.
-   */
-  z.strictObject({
-    operation: z.literal('disk-install'),
-    disk: z.nullable(diskName),
-    image,
-  }),
-  /** Brings a complete download onto the ESP. */
-  z.strictObject({ operation: z.literal('release-place'), image }),
-  /** Makes the next boot start a version that is on the ESP. Does not restart. */
-  z.strictObject({ operation: z.literal('release-activate'), version: versionSchema }),
-  /** The version that runs is healthy. */
-  z.strictObject({ operation: z.literal('release-bless') }),
-  /** Has PID 1 mount the state partition. */
-  z.strictObject({ operation: z.literal('state-mount') }),
-] as const;
-
-export const diskRequest = z.discriminatedUnion('operation', diskRequests);
-export type DiskRequest = z.infer<typeof diskRequest>;
-
-export type ReleaseStatus = {
-  /** Kernel name of the disk that is installed, complete with its loader; null on a node that has none. */
-  disk: string | null;
-  files: EspFile[];
-  loader: LoaderFacts;
-};
-
-export type DiskResults = {
-  'release-status': ReleaseStatus;
-  'disk-install': Installed;
-  'release-place': Placed;
-  'release-activate': { needed: boolean; demoted: string[] };
-  'release-bless': { blessed: string | null; reason: string };
-  'state-mount': { mounted: boolean } & StateMount;
-};
-
-/** How the agent reaches these operations; the wired-in helper client has the same shape. */
-export type AskDisk = <O extends DiskRequest['operation']>(
-  request: Extract<DiskRequest, { operation: O }>,
-) => Promise<DiskResults[O]>;
 
 /** Where root works; tests put other places here. */
 export type DiskPlaces = {
@@ -93,6 +39,10 @@ export type DiskPlaces = {
   blessed: string;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
+  /** The image that runs is good: the state may be sealed for it. */
+  renewSeal(device: string): Promise<void>;
+  /** @param device state partition */
+  lists(device: string): ListsPlaces;
   /** For tests, which mount nothing. */
   withEsp?: typeof withEsp;
 };
@@ -133,6 +83,20 @@ export const DISK_OPERATIONS: Operations = {
     );
   },
 
+  async 'secure-boot-prepare'({ version }, places) {
+    const { image } = await ordered(places, { version });
+    const { version: running } = await readRunning(places.osRelease);
+    const disk = await mustBeInstalled(places);
+    const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
+    const mounted = places.withEsp ?? withEsp;
+    const own = places.lists(state);
+    const lists = await mounted(esp, places.mount, 'ro', (folder) => listsOf(folder, version));
+    if (lists === null || !(await areNew(lists, own))) return noLists(lists);
+    return mounted(esp, places.mount, 'rw', (folder) =>
+      prepareLists(folder, { image: image!, running }, lists, own),
+    );
+  },
+
   async 'release-activate'({ version }, places) {
     await ordered(places, { version });
     const { version: running } = await readRunning(places.osRelease);
@@ -153,7 +117,18 @@ export const DISK_OPERATIONS: Operations = {
     await writeFile(places.blessed, '');
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
-    return withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    await places.renewSeal(disk.partitions[1]!.path);
+    return done;
+  },
+
+  async 'release-mark-bad'(_, places) {
+    const { version: running } = await readRunning(places.osRelease);
+    const { fromDisk, counted } = await readLoader(places.efivars);
+    const wasHealthy = (await stat(places.blessed).catch(() => null)) !== null;
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      markBad(esp, { running, fromDisk, counted, wasHealthy }),
+    );
   },
 
   async 'state-mount'(_, places) {
@@ -171,7 +146,7 @@ export const DISK_OPERATIONS: Operations = {
  */
 async function ordered(
   { order }: DiskPlaces,
-  { version, sha256, size }: Pick<Image, 'version'> & Partial<Image>,
+  { version, sha256, size }: Pick<RequestedImage, 'version'> & Partial<RequestedImage>,
 ): Promise<Order> {
   const inForce = await order();
   const { mode, image: wanted } = inForce;
@@ -258,6 +233,9 @@ function withImages<T>(
 }
 
 /** Built from checked parts only, so that no request can name another file. */
-export function downloadOf({ downloads }: Pick<DiskPlaces, 'downloads'>, { version, sha256 }: Image): string {
+export function downloadOf(
+  { downloads }: Pick<DiskPlaces, 'downloads'>,
+  { version, sha256 }: RequestedImage,
+): string {
   return join(downloads, `${version}_${sha256}.download`);
 }

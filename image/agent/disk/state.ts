@@ -3,8 +3,9 @@ import { access, rm, symlink } from 'node:fs/promises';
 import { messageOf } from '../../../base/error.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { type Carried, carriedFrom, carryTo } from './carry.ts';
-import { type DiskTools, formatLuks, isLuks, MAPPED, openLuks, sealedOf } from './luks.ts';
+import { type DiskTools, formatLuks, isLuks, MAPPED, openLuks } from './luks.ts';
 import type { Sealed } from './seal.ts';
+import { renewSeal, type Sealing, unseal } from './seals.ts';
 
 /** systemd.mount(5): named after /var/lib/bootwave. */
 export const STATE_UNIT = 'var-lib-bootwave.mount';
@@ -17,7 +18,9 @@ export type StateMount = { sealed: boolean; why: string };
 
 export type StateParts = {
   /** Null on a machine without a TPM 2.0. */
-  seal: { close(secret: Uint8Array): Promise<Sealed>; open(sealed: Sealed): Promise<Buffer> } | null;
+  seal: Sealing | null;
+  /** The release floor that the state is to be sealed for from now on; null: that of its seal stays. */
+  floor?: string | null;
   /** Link to what PID 1 is to mount; stands in the mount unit. */
   link: string;
   /** Mount point while a partition that was never sealed is emptied. */
@@ -52,18 +55,19 @@ export async function mountState(device: string, parts: StateParts): Promise<Sta
 
 type Prepared = StateMount & { carried: Carried };
 
-async function prepare(device: string, { seal, mount }: StateParts, tools: DiskTools): Promise<Prepared> {
+async function prepare(device: string, parts: StateParts, tools: DiskTools): Promise<Prepared> {
+  const { seal, mount, floor = null } = parts;
   // A helper that was killed has left it open.
   if (await exists(MAPPED)) return { sealed: true, why: '', carried: [] };
   const luks = await isLuks(device, tools);
   if (seal === null) return { sealed: false, why: 'this machine has no TPM 2.0', carried: [] };
-  const refused = luks ? await openSealed(device, seal, tools) : 'it was not sealed before';
+  const refused = luks ? await openSealed(device, seal, floor, tools) : 'it was not sealed before';
   if (refused === null) return { sealed: true, why: '', carried: [] };
 
   const secret = randomBytes(32);
   let sealed: Sealed;
   try {
-    sealed = await seal.close(secret);
+    sealed = await seal.close(secret, { floor, holds: 'now' });
     // What cannot be opened in the boot that sealed it would be lost at every boot.
     await seal.open(sealed);
   } catch (error) {
@@ -79,13 +83,17 @@ async function prepare(device: string, { seal, mount }: StateParts, tools: DiskT
 /** @returns null when it is open, else why not */
 async function openSealed(
   device: string,
-  seal: NonNullable<StateParts['seal']>,
+  seal: Sealing,
+  floor: string | null,
   tools: DiskTools,
 ): Promise<string | null> {
-  const sealed = await sealedOf(device, tools);
-  if (sealed === null) return 'its header holds nothing that a TPM could open';
   try {
-    await openLuks(device, await seal.open(sealed), tools);
+    const unsealed = await unseal(device, seal, tools);
+    await openLuks(device, unsealed.secret, tools);
+    // What opened it opens it again: not sealing anew is no reason to give the state up.
+    await renewSeal(device, seal, floor, tools, unsealed).catch((error: unknown) =>
+      console.error(`bootwave-helper: the state was not sealed anew: ${messageOf(error)}`),
+    );
     return null;
   } catch (error) {
     return messageOf(error);

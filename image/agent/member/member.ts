@@ -10,7 +10,7 @@ import { type Machine, servedName } from '../../release-target.ts';
 import { NodeConfig } from '../config/node-config.ts';
 import type { AskConfig } from '../config/operations.ts';
 import { configFile } from '../config/record.ts';
-import type { AskDisk } from '../disk/operations.ts';
+import type { AskDisk } from '../disk/requests.ts';
 import type { LinkHandlers } from '../link/handlers.ts';
 import { type Hello, LINK_VERSION } from '../link/protocol.ts';
 import { createLinkServer, type LinkLog } from '../link/server.ts';
@@ -19,10 +19,10 @@ import { Release } from '../release/handlers.ts';
 import { MetadataMemory } from '../release/metadata-memory.ts';
 import { recordFile } from '../release/record-file.ts';
 import { mustBeReleased, type ReleasedParts } from '../release/released.ts';
+import { atMost } from '../wait.ts';
 import { OrderBook } from './order-book.ts';
-import { BEGINNING, judge } from './trial.ts';
-import { healthOf, trialHealth, UNKNOWN, type Vitals } from './vitals.ts';
-import { atMost } from './wait.ts';
+import { Probation } from './probation.ts';
+import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;
@@ -34,6 +34,8 @@ export type MemberParts = {
   askConfig: AskConfig;
   /** Names of the units that systemd counts as failed. */
   failedUnits(): Promise<readonly string[]>;
+  /** Hands the firmware the Secure Boot lists that root prepared. */
+  writeLists(): Promise<void>;
   restart(): Promise<void>;
   /** Whether somebody listens where the orchestrator connects. */
   reachable(): Promise<boolean>;
@@ -76,6 +78,7 @@ export class Member {
   readonly #parts: MemberParts;
   readonly #waits: Waits;
   readonly #release: Release;
+  readonly #probation: Probation;
   readonly #config: NodeConfig;
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
@@ -86,13 +89,7 @@ export class Member {
   #guard: Remembered | null = null;
   #node = '';
   #linked = false;
-  #trial = BEGINNING;
-  /** Null until the disk was looked at. */
-  #onTrial: boolean | null = null;
   #asking: Promise<void> | null = null;
-  #settling = false;
-  /** Milliseconds of uptime since when it has been healthy without a break. */
-  #wellSince: number | null = null;
   /** The last reason of each thing that failed: the same one is said once. */
   readonly #said = new Map<string, string>();
 
@@ -122,9 +119,23 @@ export class Member {
       downloads: parts.downloads,
       mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
       imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
+      writeLists: () => parts.writeLists(),
+      warn: (text) => parts.log.warn({}, text),
       restart: () => parts.restart(),
       installed: () => this.#keep(),
       now: () => parts.now(),
+    });
+    this.#probation = new Probation({
+      release: this.#release,
+      vitals: () => this.#vitals,
+      reachable: () => parts.reachable(),
+      reached: (link) => {
+        this.#vitals = { ...this.#vitals, link };
+      },
+      attempt: (failed, work) => this.#attempt(failed, work),
+      log: parts.log,
+      uptime: () => parts.uptime(),
+      well: this.#waits.well,
     });
     this.#config = new NodeConfig({
       ask: parts.askConfig,
@@ -146,7 +157,7 @@ export class Member {
     const begun = this.#begin().then(() => true);
     if ((await atMost(begun, this.#waits.start)) !== true)
       log.warn({}, 'the disk does not answer: going on without it');
-    const timer = setInterval(() => void this.#look(), this.#waits.look);
+    const timer = setInterval(() => void this.#probation.look(), this.#waits.look);
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   }
 
@@ -158,14 +169,8 @@ export class Member {
     });
     // Only a disk that came late finds a book here already.
     await this.#book?.load();
-    await this.#findTrial();
+    await this.#probation.find();
     await this.#config.start();
-  }
-
-  async #findTrial(): Promise<void> {
-    await this.#attempt('the disk was not looked at', async () => {
-      this.#onTrial = await this.#release.afterBoot();
-    });
   }
 
   /** PCR 11 as it was quoted when this boot enrolled. */
@@ -176,10 +181,10 @@ export class Member {
   /** @param notice why not, when it is not */
   connected(connected: boolean, notice: string): void {
     this.#vitals = { ...this.#vitals, connected, notice };
-    if (!connected) this.#wellSince = null;
+    if (!connected) this.#probation.lost();
   }
 
-  /** The fleet refuses the image that runs: one on trial is left at the next look. */
+  /** The fleet refuses the image that runs: one on trial is left at the next look, and not started again. */
   barred(reason: string): void {
     this.#vitals = { ...this.#vitals, barred: reason };
   }
@@ -219,29 +224,7 @@ export class Member {
   heard(images: string | undefined): void {
     this.#images = images ?? this.#images;
     this.connected(true, '');
-    void this.#settle();
-  }
-
-  /** Beside the heartbeats: a disk that takes minutes for a rename must not make the node count as lost. */
-  async #settle(): Promise<void> {
-    if (this.#settling || this.#onTrial === false) return;
-    this.#settling = true;
-    if (this.#onTrial === null) await this.#findTrial();
-    await this.#attempt('the image was not confirmed', async () => {
-      if (this.#onTrial !== true || !this.#isWell()) return;
-      this.#vitals = { ...this.#vitals, link: await this.#parts.reachable() };
-      if (!trialHealth(this.#vitals).healthy) return;
-      const blessed = await this.#release.confirm();
-      if (blessed !== null) this.#parts.log.info({ version: blessed }, 'this image is good');
-      this.#onTrial = false;
-    });
-    this.#settling = false;
-  }
-
-  #isWell(): boolean {
-    const uptime = this.#parts.uptime();
-    this.#wellSince = healthOf(this.#vitals).healthy ? (this.#wellSince ?? uptime) : null;
-    return this.#wellSince !== null && uptime - this.#wellSince >= this.#waits.well;
+    void this.#probation.settle();
   }
 
   /** Looks at this machine's own health. What does not answer at once is heard when it does. */
@@ -300,17 +283,6 @@ export class Member {
       await this.#metadata.keep();
       await this.#config.keep();
     });
-  }
-
-  /** While the image that runs is on trial: ends it when it has no hope. */
-  async #look(): Promise<void> {
-    if (this.#onTrial !== true || this.#release.state === 'restarting') return;
-    const { trial, giveUp } = judge(this.#trial, this.#vitals, this.#parts.uptime());
-    this.#trial = trial;
-    if (giveUp === null) return;
-    this.#parts.log.warn({ reason: giveUp }, 'this image does not become healthy: restarting');
-    await this.#attempt('its last words were not kept', () => this.#release.unhealthy(giveUp));
-    await this.#attempt('the restart failed', () => this.#release.restart());
   }
 
   async #attempt(failed: string, work: () => Promise<unknown>): Promise<void> {

@@ -20,17 +20,24 @@ export type Trial = {
 
 export const BEGINNING: Trial = { illSince: null };
 
+export type GiveUp = {
+  reason: string;
+  /** Another boot of the same image would end in the same way. */
+  isFinal: boolean;
+};
+
 /**
  * @param uptime milliseconds since the boot
  * @returns why to give up, or null to go on
  */
-export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: string | null } {
-  // A measurement does not change while a machine runs: waiting helps nobody.
-  if (vitals.barred !== undefined) return { trial, giveUp: plain(`refused: ${vitals.barred}`) };
+export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: GiveUp | null } {
+  // A measurement changes neither while a machine runs nor at its next boot: waiting helps nobody.
+  if (vitals.barred !== undefined)
+    return { trial, giveUp: { reason: plain(`refused: ${vitals.barred}`), isFinal: true } };
   const { healthy, reason } = trialHealth(vitals);
   const ill = vitals.connected && vitals.failedUnits !== null && !healthy;
   const illSince = ill ? (trial.illSince ?? uptime) : null;
   const late = uptime >= TRIAL.toBecomeHealthy && !healthy;
   const hopeless = illSince !== null && uptime - illSince >= TRIAL.ill;
-  return { trial: { illSince }, giveUp: late || hopeless ? reason : null };
+  return { trial: { illSince }, giveUp: late || hopeless ? { reason, isFinal: false } : null };
 }

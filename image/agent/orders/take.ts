@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
 import { type Order, readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../keys/order.ts';
-import { compareVersions } from '../../version-order.ts';
+import { compareVersions, newerVersion } from '../../version-order.ts';
 import { NOTHING, type OrderMemory } from './memory.ts';
 import type { OrderNv } from './nv.ts';
 
@@ -51,7 +51,7 @@ export async function noteNode(run: string, id: string): Promise<void> {
 export async function takeOrder(envelope: unknown, places: TakePlaces): Promise<Taken> {
   const { before, memory, isThere } = await recall(places);
   const { order, digest } = await verified(envelope, places, before.epoch === 0 ? null : before);
-  const floor = higher(before.floor, order.floor ?? null);
+  const floor = newerVersion(before.floor, order.floor ?? null);
   const { image } = order;
   if (image !== null && floor !== null && compareVersions(image.version, floor) < 0)
     throw new BootwaveError({
@@ -96,7 +96,7 @@ async function recall(places: TakePlaces) {
     const read = await places.nv.read();
     if (read.state === 'absent') return { before: now, memory: 'empty' as const, isThere: false };
     const before = read.memory.epoch >= now.epoch ? read.memory : now;
-    const floor = higher(read.memory.floor, now.floor);
+    const floor = newerVersion(read.memory.floor, now.floor);
     return { before: { ...before, floor }, memory: 'tpm' as const, isThere: true };
   } catch (error) {
     // A TPM that broke must not make a node deaf to its fleet; it says so in every status.
@@ -150,9 +150,4 @@ async function verified(
       next: 'deliver the order again when the node has enrolled',
     });
   return verifyOrder(envelope, keys, { nodeId, now: now(), last });
-}
-
-function higher(a: string | null, b: string | null): string | null {
-  if (a === null || b === null) return a ?? b;
-  return compareVersions(a, b) >= 0 ? a : b;
 }

@@ -1,4 +1,4 @@
-import type { AskDisk, ReleaseStatus } from '../disk/operations.ts';
+import type { AskDisk, ReleaseStatus } from '../disk/requests.ts';
 
 /** One change of the disk or of what is written about it at a time, and looks at it in between. */
 export class DiskTurn {

@@ -1,10 +1,10 @@
 /**
  * What this node has tried and what came of it, as a pure function of what the disk and the boot show. It is kept on
- * the state partition, which may be lost: what is left on the ESP (`+0`) is enough to refuse a failed version again.
+ * the state partition, which may be lost: what is left on the ESP (`+0-3`, or fewer boots) is enough to refuse a failed version again.
  */
 import * as z from 'zod/mini';
 import { versionSchema } from '../../../keys/order.ts';
-import type { Slot } from './slots.ts';
+import { type Slot, TRIES } from './slots.ts';
 
 /** Activations of one version that may end without its being blessed, before it is refused. */
 export const MOST_ATTEMPTS = 3;
@@ -93,7 +93,7 @@ export function afterBoot(record: ReleaseRecord, facts: BootFacts): ReleaseRecor
     // Its old failure is forgiven; the file gets its new attempts when it is staged.
     const pardoned = record.forgiven.versions.includes(slot.version) && !(slot.version in record.attempts);
     if (failed && !known && !pardoned)
-      next = refuse(next, slot.version, `none of ${slot.triesDone} boots became healthy`, facts.now);
+      next = refuse(next, slot.version, noneHealthy(slot.triesDone ?? 0), facts.now);
   }
   return next;
 }
@@ -116,8 +116,14 @@ function reasonOf({ trial }: ReleaseRecord, { running, slots, fromDisk }: BootFa
   const done = slot.triesDone ?? 0;
   if (!fromDisk) return `the node did not boot from its disk (${done} boots were tried)${said}`;
   if (done === 0) return `it was never started; ${running} was`;
-  if (said !== '') return `none of ${done} boots became healthy${said}`;
+  // Tries that were taken off by root (mark-bad.ts) are no sign of a boot that reached nobody.
+  const wasRefused = slot.state === 'failed' && done < TRIES;
+  if (said !== '' || wasRefused) return `${noneHealthy(done)}${said}`;
   return `none of ${done} boots reached the agent: it panicked, hung, lost the network, or was refused by the firmware`;
+}
+
+function noneHealthy(done: number): string {
+  return done === 1 ? 'its only boot did not become healthy' : `none of ${done} boots became healthy`;
 }
 
 function refuse(record: ReleaseRecord, version: string, reason: string, at: number): ReleaseRecord {

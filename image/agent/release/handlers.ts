@@ -1,22 +1,16 @@
 /** The node's side of stage, activate, cancel, forgive and status: what is asked over the link, done by the parts beside. */
 import { BootwaveError } from '../../../base/error.ts';
 import type { Order } from '../../../keys/order.ts';
-import type { AskDisk } from '../disk/operations.ts';
 import type { HandlerContext, LinkHandlers } from '../link/handlers.ts';
 import type { Status } from '../link/protocol.ts';
+import { bringLists, type ListsParts } from './bring-lists.ts';
 import { DiskTurn } from './disk-turn.ts';
-import {
-  afterBoot,
-  beginTrial,
-  blessed,
-  forgive,
-  noteUnhealthy,
-  type ReleaseRecord,
-  refusalOf,
-} from './failures.ts';
+import { beginTrial, forgive, refusalOf } from './failures.ts';
 import { type MustBeReleased, ReleaseGate } from './gate.ts';
+import { KeptRecord } from './kept-record.ts';
 import type { Placed, Wanted } from './place.ts';
 import type { RecordStore } from './record-file.ts';
+import { RunningImage } from './running-image.ts';
 import { readSlots } from './slots.ts';
 import { type StageParts, type Staging, stage } from './stage.ts';
 import { abandonable, progressOf, StagingRuns } from './staging-runs.ts';
@@ -24,13 +18,12 @@ import { abandonable, progressOf, StagingRuns } from './staging-runs.ts';
 export type OrderInForce = { order: Order; digest: string };
 
 /** Everything that the release code touches outside itself. */
-export type ReleaseParts = {
+export type ReleaseParts = ListsParts & {
   node: string;
   running: Status['running'];
   /** Verified; null before the first. */
   order(): OrderInForce | null;
   health(): Status['health'];
-  ask: AskDisk;
   records: RecordStore;
   /** Folder for downloads, writable by the agent. */
   downloads: string;
@@ -44,6 +37,8 @@ export type ReleaseParts = {
   /** Milliseconds since the epoch. */
   now(): number;
   pace?: NonNullable<StageParts['pace']>;
+  /** Milliseconds, for tests: see RunningImage. */
+  lastWait?: number;
 };
 
 export type ReleaseHandlers = Pick<
@@ -54,14 +49,18 @@ export type ReleaseHandlers = Pick<
 export class Release implements ReleaseHandlers {
   readonly #parts: ReleaseParts;
   readonly #gate: ReleaseGate;
-  #record: ReleaseRecord | null = null;
+  readonly #record: KeptRecord;
   #state: Status['state'] = 'idle';
   readonly #disk: DiskTurn;
+  /** The one that runs. */
+  readonly image: RunningImage;
   readonly #runs = new StagingRuns(() => this.#enter('idle'));
 
   constructor(parts: ReleaseParts) {
     this.#parts = parts;
     this.#disk = new DiskTurn(parts.ask);
+    this.#record = new KeptRecord(parts.records);
+    this.image = new RunningImage(parts, this.#disk, this.#record);
     this.#gate = new ReleaseGate(parts.mustBeReleased);
   }
 
@@ -69,68 +68,16 @@ export class Release implements ReleaseHandlers {
     return this.#state;
   }
 
-  /**
-   * Once per start of the agent, before the link opens: finds out what became of the last activation.
-   * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this boot
-   */
-  async afterBoot(): Promise<boolean> {
-    return this.#disk.take(async () => {
-      const { running, now } = this.#parts;
-      const { files, loader } = await this.#disk.look();
-      const slots = readSlots(files);
-      await this.#change((record) =>
-        afterBoot(record, {
-          running: running.version,
-          bootId: running.bootId,
-          slots,
-          fromDisk: loader.fromDisk,
-          now: now(),
-        }),
-      );
-      // The loader's variable lasts as long as the boot; the name on the disk says what became of it since.
-      const { version } = running;
-      const isGood = slots.some((slot) => slot.version === version && slot.state === 'good');
-      // The agent was killed after the blessing and before it was written down.
-      if (loader.fromDisk && isGood)
-        await this.#change((record) =>
-          record.trial?.version === version ? blessed(record, version) : record,
-        );
-      return loader.fromDisk && loader.counted !== null && !isGood;
-    });
-  }
-
   /** Writes the record again: the place where it is kept has become another one. */
   async keep(): Promise<void> {
-    await this.#parts.records.write(await this.#read());
-  }
-
-  /**
-   * To be called when the agent is a member and healthy, as often as that is said: takes the counter off the image that runs.
-   * @returns the version that was blessed now, or null
-   */
-  async confirm(): Promise<string | null> {
-    return this.#disk.take(async () => {
-      if (!this.#parts.health().healthy) return null;
-      const answer = await this.#parts.ask({ operation: 'release-bless' });
-      const { version } = this.#parts.running;
-      if (answer.blessed !== null || answer.reason === 'blessed already')
-        await this.#change((record) => blessed(record, version));
-      return answer.blessed;
-    });
-  }
-
-  /** Before an image that cannot become healthy restarts by itself. */
-  async unhealthy(reason: string): Promise<void> {
-    await this.#disk.take(() =>
-      this.#change((record) => noteUnhealthy(record, this.#parts.running.version, reason)),
-    );
+    await this.#record.keep();
   }
 
   async status(): Promise<Status> {
     const { node, running, order, health } = this.#parts;
     const inForce = order();
     const { files, loader, disk } = await this.#disk.glance();
-    const record = await this.#read();
+    const record = await this.#record.read();
     const reasons = new Map(record.refused.map(({ version, reason }) => [version, reason]));
     return {
       node,
@@ -157,7 +104,7 @@ export class Release implements ReleaseHandlers {
   async stage({ epoch }: { epoch: number }, context: HandlerContext) {
     const order = this.#inForce(epoch).order;
     const wanted = wantedOf(order);
-    const refused = refusalOf(await this.#read(), wanted.version);
+    const refused = refusalOf(await this.#record.read(), wanted.version);
     if (refused !== null) throw refusedBefore(wanted.version, refused);
     const run = this.#runs.begin(epoch, wanted, (staging, signal) => {
       this.#enter('staging');
@@ -180,13 +127,14 @@ export class Release implements ReleaseHandlers {
     if (version !== this.#parts.running.version) await this.#gate.passAgain(wanted, order);
     return this.#disk.take(async () => {
       if (this.#state === 'restarting') return { restarting: true };
-      const record = await this.#read();
+      const record = await this.#record.read();
       const refused = refusalOf(record, version);
       if (refused !== null && version !== this.#parts.running.version) throw refusedBefore(version, refused);
+      if (version !== this.#parts.running.version) await bringLists(this.#parts, version);
       const { needed } = await this.#parts.ask({ operation: 'release-activate', version });
       if (!needed) return { restarting: false };
       // After the disk is ready and before the restart: a cut in between costs an attempt, never hides one.
-      await this.#change((now) => beginTrial(now, version, this.#parts.running.bootId));
+      await this.#record.change((now) => beginTrial(now, version, this.#parts.running.bootId));
       return this.#restart();
     });
   }
@@ -214,7 +162,7 @@ export class Release implements ReleaseHandlers {
 
   async forgive({ epoch }: { epoch: number }) {
     const { order } = this.#inForce(epoch);
-    await this.#disk.take(() => this.#change((record) => forgive(record, order.forgiven, epoch)));
+    await this.#disk.take(() => this.#record.change((record) => forgive(record, order.forgiven, epoch)));
     return { forgiven: [...order.forgiven] };
   }
 
@@ -298,19 +246,6 @@ export class Release implements ReleaseHandlers {
       unchanged: 'nothing was done',
       next: 'deliver the order first',
     });
-  }
-
-  async #read(): Promise<ReleaseRecord> {
-    this.#record ??= await this.#parts.records.read();
-    return this.#record;
-  }
-
-  async #change(step: (record: ReleaseRecord) => ReleaseRecord): Promise<void> {
-    const before = await this.#read();
-    const after = step(before);
-    if (after === before) return;
-    await this.#parts.records.write(after);
-    this.#record = after;
   }
 }
 

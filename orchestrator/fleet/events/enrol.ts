@@ -5,6 +5,7 @@ import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.
 import type { Mark, NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';
 import { isMember } from '../transitions.ts';
+import { fallen, mismeasured } from './fallen.ts';
 
 /** What the fleet knows around an enrolment. */
 export type EnrolContext = {
@@ -21,22 +22,33 @@ export type EnrolContext = {
   room: boolean;
 };
 
-/** What a quote shows, at an enrolment or later. */
-export type Shown = Pick<
-  Enrolment,
-  'inventory' | 'running' | 'pcrs' | 'clock' | 'firmware' | 'address' | 'at'
->;
-
 /** A machine proved possession of its keys. Where it stands now follows from its record, the site and expectations. */
 export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   const barred = barredBySite(record, e, c);
   if (barred !== null) return barred;
   const wrong = mismeasured(e, c);
   if (wrong !== null) return record !== null && isSame(record, e) ? fallen(record, e, c) : wrong;
+  return told(record, letIn(record, e, c), e.at);
+}
+
+const isSame = (record: NodeRecord, e: Enrolment): boolean =>
+  isMember(record.state) && record.identity.akName === e.akName;
+
+function letIn(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   if (record === null) return first(e, c);
   if (record.state === 'retired') return c.expectation === null ? gone(record) : again(record, e, c);
   if (record.state === 'quarantined' || record.state === 'recovering') return fenced(record);
   return isMember(record.state) ? member(record, e, c) : again(record, e, c);
+}
+
+/** What a person should look at stands in the history once, not with each boot that shows it again. */
+function told(before: NodeRecord | null, outcome: Outcome, at: number): Outcome {
+  if (outcome.kind !== 'changed') return outcome;
+  const { record, audit } = outcome;
+  const { state, reason } = record.observed.attested;
+  if (state !== 'differs' || before?.observed.attested.reason === reason) return outcome;
+  const note = take(record, { to: record.state, at, actor: 'bootserver', action: 'attest', reason });
+  return note.kind === 'changed' ? { ...note, audit: [...audit, ...note.audit] } : outcome;
 }
 
 function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Refusal | null {
@@ -73,57 +85,6 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
     );
   }
   return null;
-}
-
-/** @returns why what this machine has booted keeps it out, null when nothing does */
-export function mismeasured(
-  e: Pick<Enrolment, 'pcrs'>,
-  { site, attested }: Pick<EnrolContext, 'site' | 'attested'>,
-): Refusal | null {
-  if (site.policy.attestation === 'report' || e.pcrs === null || attested.state !== 'mismatch') return null;
-  return refuse(
-    'ENROL_MEASUREMENT',
-    `what this machine has booted is not a published image: ${attested.reason}`,
-    `if that is meant to be, publish the image, or: bootwave site set ${site.name} --attestation report`,
-  );
-}
-
-const isSame = (record: NodeRecord, e: Enrolment): boolean =>
-  isMember(record.state) && record.identity.akName === e.akName;
-
-/**
- * A member that booted something else: it stays the member that it is, ill and without a certificate. Its keys on record
- * stay those of its last good boot, so that nothing is ever issued for the new ones.
- */
-export function fallen(record: NodeRecord, e: Shown, c: Pick<EnrolContext, 'attested'>): Outcome {
-  const { observed, identity } = record;
-  const { version: image, kernel, bootId } = e.running;
-  const { reason } = c.attested;
-  if (
-    observed.bootId === bootId &&
-    observed.attested.reason === reason &&
-    identity.certificateSerial === null
-  )
-    return { kind: 'same' };
-  return take(record, {
-    to: record.state === 'installing' || record.state === 'updating' ? record.state : 'degraded',
-    at: e.at,
-    actor: 'bootserver',
-    action: 'attest',
-    reason: `refused: ${reason}`,
-    set: {
-      observed: {
-        ...observed,
-        ...{ image, kernel, bootId, attested: c.attested, address: e.address },
-        pcrs: e.pcrs === null ? null : { ...e.pcrs },
-        clock: e.clock === null ? null : { ...e.clock },
-        firmware: e.firmware,
-        healthy: false,
-        reason: `refused: ${reason}`.slice(0, 256),
-      },
-      identity: { ...identity, certificateSerial: null, previousSerial: null, notAfter: null },
-    },
-  });
 }
 
 /** Never seen before: pending, and at once approved when it was expected. */

@@ -11,13 +11,17 @@ import {
   replay,
 } from '../../../bootserver/enroll/event-log.ts';
 import { firmwareFacts } from '../../../bootserver/enroll/firmware-log.ts';
+import { X509 } from '../../../bootserver/enroll/signature-lists.ts';
 import {
   authority,
   eventLog,
   FLEET_KEYS,
   keyEvents,
   OTHER_CERTIFICATE,
+  SHA256_LIST,
+  signatureList,
   variable,
+  variableOf,
 } from './support/event-log.ts';
 
 const hash = (...parts: Uint8Array[]) => createHash('sha256').update(Buffer.concat(parts)).digest();
@@ -66,7 +70,8 @@ test('a log whose replay gives other values than the quoted ones is a forged one
 });
 
 test("the fleet's own keys, and nothing but them", (t) => {
-  t.deepEqual(factsOf(good()), { secureBoot: true, foreign: [], optionRoms: [] });
+  const dbx = { entries: 0, sha256: hash().toString('hex') };
+  t.deepEqual(factsOf(good()), { secureBoot: true, foreign: [], optionRoms: [], dbx });
   for (const name of ['PK', 'KEK', 'db'] as const) {
     const events = keyEvents();
     const at = events.findIndex(({ data }) => data.subarray(32).toString('utf16le').startsWith(name));
@@ -85,6 +90,22 @@ test("the fleet's own keys, and nothing but them", (t) => {
   t.deepEqual(factsOf(started).foreign, ['started what another key signed (db)']);
   t.false(factsOf(eventLog(keyEvents(0))).secureBoot);
   t.false(factsOf(eventLog([])).secureBoot, 'what was not measured is not on');
+});
+
+test('what is revoked is counted and told by its digest, and keeps nobody out, readable or not', (t) => {
+  const events = keyEvents();
+  const at = events.findIndex(({ data }) => data.subarray(32).toString('utf16le').startsWith('dbx'));
+  const revoking = (data: Buffer) => {
+    const { foreign, dbx } = factsOf(eventLog(events.with(at, variableOf('dbx', data))));
+    t.deepEqual(foreign, []);
+    return dbx;
+  };
+  const digests = signatureList(SHA256_LIST, [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]);
+  const both = Buffer.concat([digests, signatureList(X509, [OTHER_CERTIFICATE])]);
+  t.deepEqual(revoking(both), { entries: 3, sha256: hash(both).toString('hex') });
+  const broken = both.subarray(0, both.length - 1);
+  t.deepEqual(revoking(broken), { entries: null, sha256: hash(broken).toString('hex') });
+  t.false('dbx' in factsOf(eventLog(events.toSpliced(at, 1))), 'what was not measured is not told');
 });
 
 test('option ROMs are listed with their place and digest', (t) => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../base/run.ts';
-import { loaderPcr12, predictPcr11, signPcr11 } from '../../../image/build/pcr.ts';
+import { loaderPcr12, predictPcr11 } from '../../../image/build/pcr.ts';
+import { signPcr11 } from '../../../image/pcr-signature.ts';
 import { SoftwareTpm } from '../../bootserver/enroll/support/swtpm.ts';
 
 test('PCR 11 is what systemd-measure calculates', async (t) => {

@@ -69,6 +69,7 @@ const parts = (lists: Uint8Array | null): UkiParts => ({
     pub: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })),
   },
   linux: Buffer.alloc(5000, 1),
+  floors: [],
   initrd: Buffer.alloc(700, 2),
   lists,
 });

@@ -1,6 +1,7 @@
 import test from 'ava';
-import { showText } from '../../../orchestrator/cli/node-text.ts';
+import { listText, showText } from '../../../orchestrator/cli/node-text.ts';
 import { type EnrolContext, enrol } from '../../../orchestrator/fleet/events/enrol.ts';
+import { countsOf } from '../../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { DEFAULT_POLICY } from '../../../orchestrator/fleet/site.ts';
 import { enrolment, START, withoutTpm } from '../fleet/support.ts';
@@ -26,4 +27,34 @@ test('what a node attested and who vouches for its TPM is shown with the reason'
   t.regex(bare, /EK +unverified: the TPM holds no EK certificate/);
   t.regex(bare, /marks +ek-unverified/);
   t.notRegex(text(recordOf(withoutTpm(1), { state: 'unknown', reason: 'no TPM' })), /^ +EK /m);
+});
+
+test('what the firmware revokes is shown by count and digest, where it was measured', (t) => {
+  const withDbx = (dbx: { entries: number | null; sha256: string } | undefined) => {
+    const firmware = { secureBoot: true, foreign: [], optionRoms: [], dbx };
+    return text(recordOf(enrolment(1, 1, { firmware }), { state: 'ok', reason: 'as published' }));
+  };
+  const sha256 = 'ab12'.repeat(16);
+  t.regex(withDbx({ entries: 3, sha256 }), /dbx +3 entries, sha256 (ab12){8}$/m);
+  t.regex(withDbx({ entries: 1, sha256 }), /dbx +1 entry,/);
+  t.regex(withDbx({ entries: null, sha256 }), /dbx +unreadable entries, sha256 ab12/);
+  t.notRegex(withDbx(undefined), /dbx/);
+});
+
+test('what is let in and strange is one line below the list for each reason, with its first node', (t) => {
+  const node = (name: string, attested: EnrolContext['attested']) => ({
+    ...{ ...recordOf(enrolment(1), attested), name, state: 'healthy' as const },
+    ...{ lastSeen: null, stuck: null },
+  });
+  const strange = (reason: string) => ({ state: 'differs', reason }) as const;
+  const nodes = [
+    node('web1', strange('firmware (PCR 0) is ab')),
+    node('web2', strange('firmware (PCR 0) is ab\u001b')),
+    node('web3', { state: 'ok', reason: 'as published' }),
+    node('web4', strange('firmware (PCR 0) is ab')),
+  ];
+  const lines = listText({ nodes, machines: [], counts: countsOf(nodes, null) }, START).split('\n');
+  t.true(lines.includes('web1 and 1 more: firmware (PCR 0) is ab'));
+  t.true(lines.includes('web2: firmware (PCR 0) is ab\ufffd'));
+  t.false(lines.some((line) => line.startsWith('web3:')));
 });

@@ -129,6 +129,8 @@ test('nobody gets round the measurement by a changed word about its firmware', a
   await admit(enrolment(1));
   const e = enrolment(1, 2, { inventory: bios(1), pcrs: pcrs(KEYS_A, { '11': OTHER }) });
   t.like(await directory.enrol(e), { state: 'rejected', restart: true });
+  const later = enrolment(1, 3, { inventory: bios(1), pcrs: pcrs(KEYS_A, { '11': OTHER }) });
+  t.like(await directory.enrol(later), { state: 'rejected', restart: true }, 'nor by saying it twice');
   t.like(await attested(enrolment(3, 1, { inventory: bios(3), pcrs: {} })), {
     state: 'unknown',
     reason: 'BIOS measures no image',
@@ -147,7 +149,8 @@ test('where the site says so, a wrong measurement is shown and keeps nobody out'
 
 test("Secure Boot with other keys than the fleet's is refused, and so is a word that the log contradicts", async (t) => {
   const { attested, directory, fleet, report } = await setup(t);
-  const good = { secureBoot: true, foreign: [], optionRoms: ['PCI 2.0 sha256 ab'] };
+  const dbx = { entries: 3, sha256: OTHER };
+  const good = { secureBoot: true, foreign: [], optionRoms: ['PCI 2.0 sha256 ab'], dbx };
   t.like(await attested(enrolment(1, 1, { firmware: good })), {
     state: 'ok',
     reason: "image 1.0 as published, Secure Boot with the fleet's keys",

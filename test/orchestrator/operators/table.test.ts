@@ -21,6 +21,7 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
+  ...['firmware accept', 'firmware forget'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',

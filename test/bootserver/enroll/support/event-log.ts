@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { EVENT } from '../../../../bootserver/enroll/event-log.ts';
 import type { SecureBootKeys } from '../../../../bootserver/enroll/firmware-log.ts';
+import { X509 } from '../../../../bootserver/enroll/signature-lists.ts';
 
 /** `digest`: of the data by default. */
 export type Written = { pcr: number; type: number; data: Buffer; digest?: Buffer };
@@ -38,14 +39,27 @@ export const OTHER_CERTIFICATE = certificate();
 
 const OWNER = Buffer.alloc(16, 0x0e);
 
-/** EFI_SIGNATURE_LIST (UEFI 2.10, 32.4.1), one for each certificate. */
+/** EFI_CERT_SHA256_GUID (UEFI 2.10, 32.4.1), as it lies in memory. */
+export const SHA256_LIST = '2616c4c14c509240aca941f936934328';
+
+/** EFI_SIGNATURE_LIST (UEFI 2.10, 32.4.1); all entries of one are of one length. */
+export function signatureList(
+  type: string,
+  entries: readonly Uint8Array[],
+  header: Uint8Array = Buffer.alloc(0),
+): Buffer {
+  const size = OWNER.length + (entries[0]?.length ?? 1);
+  const length = 28 + header.length + size * entries.length;
+  return Buffer.concat([
+    Buffer.from(type, 'hex'),
+    ...[u32(length), u32(header.length), u32(size), header],
+    ...entries.flatMap((entry) => [OWNER, entry]),
+  ]);
+}
+
+/** One for each certificate. */
 const lists = (certificates: readonly Uint8Array[]) =>
-  Buffer.concat(
-    certificates.flatMap((der) => [
-      Buffer.from('a159c0a5e494a74a87b5ab155c2bf072', 'hex'),
-      ...[u32(28 + 16 + der.length), u32(0), u32(16 + der.length), OWNER, der],
-    ]),
-  );
+  Buffer.concat(certificates.map((der) => signatureList(X509, [der])));
 
 const variableData = (name: string, data: Uint8Array) =>
   Buffer.concat([
@@ -56,15 +70,18 @@ const variableData = (name: string, data: Uint8Array) =>
     data,
   ]);
 
+export function variableOf(name: string, data: Uint8Array): Written {
+  return { pcr: 7, type: EVENT.VARIABLE_DRIVER_CONFIG, data: variableData(name, data) };
+}
+
 export function variable(name: string, ...certificates: readonly Uint8Array[]): Written {
-  return { pcr: 7, type: EVENT.VARIABLE_DRIVER_CONFIG, data: variableData(name, lists(certificates)) };
+  return variableOf(name, lists(certificates));
 }
 
 /** What firmware measures of Secure Boot before it starts anything. */
 export function keyEvents(on = 1): Written[] {
-  const state = variableData('SecureBoot', Buffer.from([on]));
   return [
-    { pcr: 7, type: EVENT.VARIABLE_DRIVER_CONFIG, data: state },
+    variableOf('SecureBoot', Buffer.from([on])),
     variable('PK', ...FLEET_KEYS.PK),
     variable('KEK', ...FLEET_KEYS.KEK),
     variable('db', ...FLEET_KEYS.db),

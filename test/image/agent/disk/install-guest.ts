@@ -22,6 +22,10 @@ const places: DiskPlaces = {
   blessed: '/run/blessed',
   order: async () => order,
   mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
+  renewSeal: async () => {},
+  lists: () => {
+    throw new Error('this guest has no Secure Boot');
+  },
 };
 const content = Buffer.alloc(3_000_000, 'bootwave');
 const image = {

@@ -12,7 +12,7 @@ import {
   STATE_TYPE,
   UNFINISHED,
 } from '../../../../image/agent/disk/layout.ts';
-import { diskRequest } from '../../../../image/agent/disk/operations.ts';
+import { diskRequest } from '../../../../image/agent/disk/requests.ts';
 
 const GIB = 1024 ** 3;
 

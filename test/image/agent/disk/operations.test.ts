@@ -8,12 +8,8 @@ import { FALLBACK_LOADER } from '../../../../image/agent/disk/install.ts';
 import { type DiskFacts, ESP_TYPE, LABELS, STATE_TYPE } from '../../../../image/agent/disk/layout.ts';
 import type { Runner } from '../../../../image/agent/disk/luks.ts';
 import type { withEsp } from '../../../../image/agent/disk/mount.ts';
-import {
-  DISK_OPERATIONS,
-  type DiskPlaces,
-  type DiskRequest,
-  downloadOf,
-} from '../../../../image/agent/disk/operations.ts';
+import { DISK_OPERATIONS, type DiskPlaces, downloadOf } from '../../../../image/agent/disk/operations.ts';
+import type { DiskRequest } from '../../../../image/agent/disk/requests.ts';
 import { mountState } from '../../../../image/agent/disk/state.ts';
 
 import type { Order } from '../../../../keys/order.ts';
@@ -71,6 +67,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
   const broken = new Set<string>();
   let order: () => Order = () => installing('2');
   const mounted: string[] = [];
+  const renewed: string[] = [];
   const espOf = (name: string) => join(folder, name);
   const places: DiskPlaces = {
     readDisks: async () => names.map(installed),
@@ -92,6 +89,13 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
       mounted.push(device);
       return { sealed: true, why: '' };
     },
+    renewSeal: async (device) => void renewed.push(device),
+    lists: () => ({
+      efivars: join(folder, 'efivars'),
+      generation: join(folder, 'generation'),
+      pending: join(folder, 'pending'),
+      prepareState: async () => '',
+    }),
   };
   const put = async (path: string, data: string | Buffer) => {
     await mkdir(dirname(path), { recursive: true });
@@ -104,6 +108,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     places,
     broken,
     mounted,
+    renewed,
     orders: (what: () => Order) => {
       order = what;
     },
@@ -174,6 +179,7 @@ test('root brings onto a disk, and starts, only what root knows to be ordered', 
     { operation: 'release-place', image: { ...image('2'), sha256: 'f'.repeat(64) } },
     { operation: 'disk-install', disk: null, image: image('3') },
     { operation: 'release-activate', version: '1' },
+    { operation: 'secure-boot-prepare', version: '1' },
   ] as const;
   const attempt = (request: DiskRequest) =>
     DISK_OPERATIONS[request.operation](request as never, places) as Promise<unknown>;
@@ -200,7 +206,7 @@ test('the agent cannot say that data may go: only the order that root has taken 
 });
 
 test('a name without bytes that a power cut left stands in the way of nothing', async (t) => {
-  const { places, esp, images, variable, orders } = await setUp(t);
+  const { places, esp, images, variable, orders, renewed } = await setUp(t);
   orders(() => installing('1'));
   await variable('LoaderInfo', 'systemd-boot 252');
   await esp('sda', FALLBACK_LOADER, 'MZ');
@@ -208,11 +214,37 @@ test('a name without bytes that a power cut left stands in the way of nothing', 
   await esp('sda', 'EFI/Linux/bootwave_2.efi', '');
   const { blessed } = await DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
   t.is(blessed, '2');
+  t.deepEqual(renewed, ['/dev/sda2'], 'a good image may be what the state is sealed for');
   t.deepEqual(await images('sda'), ['bootwave_2.efi']);
   await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
   await esp('sda', 'EFI/Linux/bootwave_2+0.efi', '');
   await DISK_OPERATIONS['release-activate']({ operation: 'release-activate', version: '1' }, places);
   t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0.efi']);
+});
+
+test('an image on trial that the fleet refuses is not started again, by what root itself sees of the boot', async (t) => {
+  const { places, esp, images, variable } = await setUp(t);
+  const mark = () => DISK_OPERATIONS['release-mark-bad']({ operation: 'release-mark-bad' }, places);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);
+  const before = ['bootwave_1.efi', 'bootwave_2+2-1.efi'];
+  await mark();
+  await variable('LoaderInfo', 'systemd-boot 252');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'this boot was counted on no image');
+  await variable('LoaderBootCountPath', '\\EFI\\Linux\\bootwave_2+2-1.efi');
+  await writeFile(places.blessed, '');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'it was healthy in this boot');
+  await rm(places.blessed);
+  await writeFile(places.osRelease, 'IMAGE_VERSION="1"\n');
+  await mark();
+  t.deepEqual((await images('sda')).sort(), before, 'another one runs');
+  await writeFile(places.osRelease, 'IMAGE_VERSION="2"\n');
+  t.deepEqual(await mark(), { bad: 'bootwave_2+0-1.efi', reason: '' });
+  t.is((await mark()).bad, null, 'asked twice, done once');
+  t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0-1.efi']);
 });
 
 test('a healthy node whose disk cannot be written to is not restarted by the backstop', async (t) => {

@@ -1,13 +1,15 @@
 /** A real software TPM, restarted as a machine is: its PCRs say which image runs under which Secure Boot keys. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../../base/run.ts';
-import { POLICY_FILES, Seal, type Sealed } from '../../../../image/agent/disk/seal.ts';
+import { POLICY_FILES, SEALED_PCRS, Seal, type Sealed } from '../../../../image/agent/disk/seal.ts';
+import { COUNTER_ATTRIBUTES, SEAL_INDEX } from '../../../../image/agent/disk/seal-counter.ts';
 import { TpmTools } from '../../../../image/agent/tpm-tools.ts';
-import { signPcr11 } from '../../../../image/build/pcr.ts';
+import { signPcr11 } from '../../../../image/pcr-signature.ts';
+import { authorizedPolicy, pcrPolicy } from '../../../../image/tpm-policy.ts';
 import { SoftwareTpm } from '../../../bootserver/enroll/support/swtpm.ts';
 
 const sha256 = (...data: (string | Buffer)[]) =>
@@ -22,6 +24,8 @@ const rsa = () => {
 /** Of PCR 11 after the stub has measured this image and nothing else. */
 const pcr11Of = (image: string) => sha256(Buffer.alloc(32), sha256(image)).toString('hex');
 
+const OURS = 'on, keys of the fleet';
+const NOW = { floor: null, holds: 'now' } as const;
 const fleetKey = rsa();
 const secret = Buffer.from('thirty-two bytes of a secret key');
 let folder: string;
@@ -35,10 +39,12 @@ type Boot = {
   key?: string;
   secureBoot?: string;
   commandLine?: string;
+  /** What its signature is for. */
+  floors?: string[];
 };
 
 /** Restarts the machine with another system. */
-async function boot({ image, secureBoot = 'on, keys of the fleet', commandLine, ...files }: Boot) {
+async function boot({ image, secureBoot = OURS, commandLine, floors = [], ...files }: Boot) {
   await tpm.stop();
   tpm = await new SoftwareTpm(join(folder, 'tpm')).start();
   const env = tpm.environment;
@@ -47,7 +53,7 @@ async function boot({ image, secureBoot = 'on, keys of the fleet', commandLine, 
   await extend(7, secureBoot);
   await extend(11, image);
   if (commandLine !== undefined) await extend(12, commandLine);
-  const signature = files.signature ?? signPcr11(pcr11Of(image), fleetKey.secret);
+  const signature = files.signature ?? signPcr11(pcr11Of(image), fleetKey.secret, floors);
   await writeFile(join(folder, POLICY_FILES.signature), signature);
   await writeFile(join(folder, POLICY_FILES.key), files.key ?? fleetKey.pub);
   return new Seal(new TpmTools(join(folder, 'run'), env), folder);
@@ -58,7 +64,7 @@ test.before(async () => {
   await mkdir(join(folder, 'run'));
   tpm = await new SoftwareTpm(join(folder, 'tpm')).start();
   const seal = await boot({ image: 'release 1' });
-  sealed = await seal.close(secret);
+  sealed = await seal.close(secret, NOW);
 });
 test.after.always(async () => {
   await tpm?.stop();
@@ -103,8 +109,150 @@ test.serial('a TPM that was cleared does not, as another one would not; it seals
   const seal = await boot({ image: 'release 1' });
   await mustRun('tpm2_clear', ['-c', 'p'], { env: tpm.environment });
   await t.throwsAsync(seal.open(sealed), { message: /^tpm2_load / });
-  const anew = await seal.close(secret);
+  const anew = await seal.close(secret, NOW);
   t.deepEqual(await seal.open(anew), secret);
+});
+
+test.serial(
+  'what is sealed for a floor is opened from that release on, and by none that was signed before it',
+  async (t) => {
+    const seal = await boot({ image: 'release 2', floors: ['1', '2'] });
+    const above = await seal.close(secret, { floor: '2', holds: 'now' });
+    t.is(above.floor, '2');
+    t.deepEqual(await seal.open(above), secret);
+    t.deepEqual(await (await boot({ image: 'release 3', floors: ['1', '2', '3'] })).open(above), secret);
+
+    const old = await boot({ image: 'release 1', floors: ['1'] });
+    await t.throwsAsync(old.open(above), { code: 'SEAL_BELOW_FLOOR' });
+    // Whatever the header says: the floor is in the policy, not in what is written beside it.
+    await t.throwsAsync(old.open({ ...above, floor: '1' }), { message: /^tpm2_unseal / });
+    await t.throwsAsync(old.open({ ...above, floor: null }), { message: /^tpm2_unseal / });
+    // Nor does a signature for another floor stand for this one.
+    const signed = JSON.parse(signPcr11(pcr11Of('release 1'), fleetKey.secret, ['1']).toString());
+    signed.floors[0].floor = '2';
+    const forger = await boot({ image: 'release 1', signature: Buffer.from(JSON.stringify(signed)) });
+    await t.throwsAsync(forger.open(above), { message: /^tpm2_verifysignature / });
+  },
+);
+
+test.serial('an image seals for the highest floor that it was signed for', async (t) => {
+  const seal = await boot({ image: 'release 2', floors: ['1', '1.5', '2'] });
+  const floorOf = async (floor: string) => (await seal.close(secret, { floor, holds: 'now' })).floor;
+  t.is(await floorOf('1.6'), '1.5');
+  t.is(await floorOf('0.9'), null);
+  t.is(await floorOf('2'), '2');
+});
+
+test.serial(
+  'a seal for the PCR 7 to come opens when it has come, and until then the old one does',
+  async (t) => {
+    const before = await boot({ image: 'release 1' });
+    const now = await before.close(secret, NOW);
+    const extended = (what: string) => sha256(Buffer.alloc(32), sha256(what));
+    const pcr7 = extended('on, and one image revoked');
+    const foretold = await before.close(secret, { ...NOW, pcr7 });
+    t.deepEqual(await before.open(now), secret);
+    await t.throwsAsync(before.open(foretold), { message: /^tpm2_unseal / });
+    const after = await boot({ image: 'release 2', secureBoot: 'on, and one image revoked' });
+    t.deepEqual(await after.open(foretold), secret);
+    await t.throwsAsync(after.open(now), { message: /^tpm2_unseal / });
+  },
+);
+
+test.serial(
+  'once it was sealed anew no copy of an older seal opens, even when the counter is made again',
+  async (t) => {
+    const seal = await boot({ image: 'release 1' });
+    const old = await seal.close(secret, NOW);
+    const next = await seal.close(secret, { ...NOW, holds: 'next' });
+    await t.throwsAsync(seal.open(next), { message: /^tpm2_policynv / });
+    await seal.turn();
+    t.deepEqual(await seal.open(next), secret);
+    await t.throwsAsync(seal.open(old), { message: /^tpm2_policynv / });
+    await t.throwsAsync(seal.open({ public: old.public, private: old.private }), {
+      message: /^tpm2_unseal /,
+    });
+
+    const { env } = { env: tpm.environment };
+    await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
+    await mustRun('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', COUNTER_ATTRIBUTES], { env });
+    for (let i = 0; i < 3; i += 1) {
+      await mustRun('tpm2_nvincrement', ['-C', 'o', SEAL_INDEX], { env });
+      await t.throwsAsync(seal.open(old), { message: /^tpm2_policynv / });
+    }
+  },
+);
+
+test.serial('what was sealed before there was a counter is opened still', async (t) => {
+  const seal = await boot({ image: 'release 1' });
+  // As the release before made it: the same policy without its last part.
+  const scratch = join(folder, 'older');
+  await mkdir(scratch);
+  const file = (name: string) => join(scratch, name);
+  const env = tpm.environment;
+  const tool = (name: string, ...args: string[]) => mustRun(name, args, { env, input: secret });
+  await tool('tpm2_pcrread', 'sha256:7,12,13', '-o', file('pcrs'));
+  const pem = join(folder, POLICY_FILES.key);
+  await tool(
+    'tpm2_loadexternal',
+    ...[
+      '-C',
+      'o',
+      '-G',
+      'rsa',
+      '-g',
+      'sha256',
+      '-a',
+      'userwithauth|sign|decrypt',
+      '-u',
+      pem,
+      '-c',
+      file('key'),
+      '-n',
+      file('name'),
+    ],
+  );
+  const pcrs = await readFile(file('pcrs'));
+  const values = new Map(SEALED_PCRS.map((pcr, i) => [pcr, pcrs.subarray(32 * i, 32 * i + 32)]));
+  await writeFile(file('policy'), pcrPolicy(authorizedPolicy(await readFile(file('name'))), values));
+  await tool('tpm2_flushcontext', '-t');
+  await tool(
+    'tpm2_createprimary',
+    ...[
+      '-C',
+      'o',
+      '-g',
+      'sha256',
+      '-G',
+      'ecc',
+      '-c',
+      file('parent'),
+      '-a',
+      'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt|noda',
+    ],
+  );
+  await tool(
+    'tpm2_create',
+    ...[
+      '-C',
+      file('parent'),
+      '-g',
+      'sha256',
+      '-i',
+      '-',
+      '-L',
+      file('policy'),
+      '-a',
+      'fixedtpm|fixedparent|adminwithpolicy|noda',
+      '-u',
+      file('public'),
+      '-r',
+      file('private'),
+    ],
+  );
+  await tool('tpm2_flushcontext', '-t');
+  const base64 = async (name: string) => (await readFile(file(name))).toString('base64');
+  t.deepEqual(await seal.open({ public: await base64('public'), private: await base64('private') }), secret);
 });
 
 /** Signed by a stranger, and said to be the fleet's. */

@@ -5,23 +5,37 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { mustRun, run } from '../../../../base/run.ts';
-import { type DiskTools, MAPPED } from '../../../../image/agent/disk/luks.ts';
+import { type DiskTools, MAPPED, sealsOf } from '../../../../image/agent/disk/luks.ts';
+import type { Sealed, SealFor } from '../../../../image/agent/disk/seal.ts';
+import { foretell, renewSeal, type Sealing } from '../../../../image/agent/disk/seals.ts';
 import { mountState, type StateParts } from '../../../../image/agent/disk/state.ts';
 
-/** A TPM in the same state for ever; `refuse` is another one. */
-class FakeSeal {
-  #kept = new Map<string, Buffer>();
+/** A TPM by its rules: PCR 7, the counter, and the floors that the image that runs is signed for. */
+class FakeSeal implements Sealing {
+  #kept = new Map<string, { secret: Buffer; pcr7: string; count: number }>();
   refuse = false;
-  async close(secret: Uint8Array) {
-    const name = Buffer.from(`${this.#kept.size}`).toString('base64');
-    this.#kept.set(name, Buffer.from(secret));
-    return { public: name, private: 'AAAA' };
+  pcr7 = 'now';
+  count = 1;
+  floors: string[] = [];
+  async floor(wanted: string | null) {
+    return wanted !== null && this.floors.includes(wanted) ? wanted : null;
   }
-  async open(sealed: { public: string }) {
-    const secret = this.#kept.get(sealed.public);
-    if (this.refuse || secret === undefined)
+  async close(secret: Uint8Array, { floor, pcr7, holds }: SealFor) {
+    const name = Buffer.from(`${this.#kept.size}`).toString('base64');
+    const count = holds === 'now' ? this.count : this.count + 1;
+    this.#kept.set(name, { secret: Buffer.from(secret), pcr7: pcr7?.toString() ?? this.pcr7, count });
+    const counted = { count: count.toString(16).padStart(16, '0') };
+    return { public: name, private: 'AAAA', floor: await this.floor(floor), ...counted };
+  }
+  async turn() {
+    this.count += 1;
+  }
+  async open(sealed: Sealed) {
+    const held = this.#kept.get(sealed.public);
+    const isBelow = sealed.floor != null && !this.floors.includes(sealed.floor);
+    if (this.refuse || held === undefined || held.pcr7 !== this.pcr7 || held.count !== this.count || isBelow)
       throw new BootwaveError({ code: 'COMMAND_FAILED', what: 'policy check failed' });
-    return secret;
+    return held.secret;
   }
 }
 
@@ -44,21 +58,24 @@ async function setUp(t: ExecutionContext) {
       const code = args[0] === 'is-active' ? 3 : 0;
       return { code, stdout: '', stderr: '' };
     };
-  const parts = (seal: StateParts['seal']): StateParts => ({
+  const parts = (seal: StateParts['seal'], floor: string | null): StateParts => ({
     seal,
+    floor,
     link: join(folder, 'link'),
     mount: join(folder, 'mount'),
     tools: { run: runs(run), mustRun: runs(mustRun) },
   });
   return {
-    mount: async (seal: StateParts['seal']) => {
+    mount: async (seal: StateParts['seal'], floor: string | null = null) => {
       said = [];
-      const state = await mountState(device, parts(seal));
+      const state = await mountState(device, parts(seal, floor));
       return { ...state, target: await readlink(join(folder, 'link')), said };
     },
     uuid: async () => (await run('cryptsetup', ['luksUUID', device])).stdout.trim(),
     bytes: () => readFile(device),
+    seals: () => sealsOf(device, { run }),
     device,
+    tools: { run, mustRun },
   };
 }
 
@@ -90,9 +107,9 @@ test('what is in the header of a container opens nothing by itself', async (t) =
   const seal = new FakeSeal();
   let secret = Buffer.alloc(0);
   const close = seal.close.bind(seal);
-  seal.close = (given) => {
+  seal.close = (given, how) => {
     secret = Buffer.from(given);
-    return close(given);
+    return close(given, how);
   };
   await mount(seal);
   t.is(secret.length, 32);
@@ -109,4 +126,86 @@ test('without a TPM, or with one that cannot open what it seals, the state is pl
   const broken = await mount(seal);
   t.deepEqual([broken.sealed, broken.target], [false, device]);
   t.regex(broken.why, /the TPM seals nothing: .*policy check failed/);
+});
+
+test('a change of Secure Boot that was foretold opens the state, which is sealed anew once and has one seal again', async (t) => {
+  const { mount, uuid, seals, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const made = await uuid();
+  const before = (await seals())[0]!.sealed;
+  // Asked twice, as after a kill, with another outcome: only the newest counts.
+  await foretell(device, seal, Buffer.from('other'), tools);
+  await foretell(device, seal, Buffer.from('then'), tools);
+  t.is((await seals()).length, 2);
+
+  seal.pcr7 = 'then';
+  t.is((await mount(seal)).why, '');
+  t.is(await uuid(), made);
+  t.is((await seals()).length, 1);
+  t.is(seal.count, 2, 'what was sealed before is void');
+  t.is((await mount(seal)).why, '');
+  t.is(seal.count, 2, 'and nothing is sealed anew without a reason');
+
+  seal.pcr7 = 'now';
+  await t.throwsAsync(seal.open(before), { message: /policy check failed/ });
+});
+
+test('a change that was foretold and did not come leaves the seal that was', async (t) => {
+  const { mount, uuid, seals, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const made = await uuid();
+  await foretell(device, seal, Buffer.from('then'), tools);
+  t.is((await mount(seal)).why, '');
+  t.is(await uuid(), made);
+  t.is((await seals()).length, 1);
+});
+
+test('a floor is sealed for when the image is good and was signed for it, and never lowered', async (t) => {
+  const { mount, uuid, seals, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  const floorNow = async () => (await seals())[0]!.sealed.floor;
+  await mount(seal);
+  const made = await uuid();
+  t.is(await renewSeal(device, seal, '2', tools), null);
+  seal.floors = ['1', '2'];
+  t.is(await renewSeal(device, seal, '2', tools), 'the release floor is 2');
+  t.is(await floorNow(), '2');
+  t.is((await mount(seal, '1')).why, '');
+  t.is(await floorNow(), '2');
+  seal.floors = ['1', '2', '3'];
+  t.is((await mount(seal, '3')).why, '');
+  t.deepEqual([await floorNow(), await uuid(), (await seals()).length], ['3', made, 1]);
+  seal.floors = ['1', '2'];
+  t.regex((await mount(seal)).why, /made again/, 'an older release has it made again');
+});
+
+test('a kill at any step of sealing anew leaves a state that opens', async (t) => {
+  for (let step = 0; step < 6; step += 1) {
+    const { mount, uuid, seals, device, tools } = await setUp(t);
+    const seal = new FakeSeal();
+    await mount(seal);
+    const made = await uuid();
+    seal.floors = ['2'];
+    let left = step;
+    const dies =
+      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        left -= 1;
+        if (left < 0) throw new Error('killed');
+        return work(...args);
+      };
+    const dying = {
+      open: dies(seal.open.bind(seal)),
+      close: dies(seal.close.bind(seal)),
+      turn: dies(seal.turn.bind(seal)),
+      floor: seal.floor.bind(seal),
+    };
+    const killed = { run, mustRun: dies(mustRun) };
+    await renewSeal(device, dying, '2', { ...tools, ...killed }).catch(() => {});
+    t.is((await mount(seal)).why, '', `after ${step} steps`);
+    t.is(await uuid(), made);
+    t.is((await seals()).length, 1);
+  }
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { AskConfig } from '../../../../image/agent/config/operations.ts';
-import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../image/agent/disk/operations.ts';
+import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../image/agent/disk/requests.ts';
 import { Member, type MemberParts } from '../../../../image/agent/member/member.ts';
 import { reachable } from '../../../../image/agent/member/reachable.ts';
 import { orderKeyId } from '../../../../keys/order.ts';
@@ -50,6 +50,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     askDisk,
     askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
     failedUnits: async () => [],
+    writeLists: async () => {},
     restart: async () => {},
     reachable: async () => true,
     running: { version: '2', kernel: '6', bootId: 'b' },

@@ -12,7 +12,7 @@ function run(looks: readonly (readonly [uptime: number, vitals: Vitals])[]): str
   let trial: Trial = BEGINNING;
   for (const [uptime, vitals] of looks) {
     const done = judge(trial, vitals, uptime);
-    if (done.giveUp !== null) return done.giveUp;
+    if (done.giveUp !== null) return done.giveUp.reason;
     trial = done.trial;
   }
   return null;
@@ -94,4 +94,11 @@ test('a node that no orchestrator could reach gives up as well, and says so', (t
 
 test('an image that the fleet refuses for its measurement is left at once', (t) => {
   t.is(run([[1, { ...alone, barred: 'PCR 11 is wrong' }]]), 'refused: PCR 11 is wrong');
+});
+
+test('only a refusal is final: whatever else is wrong may be better at the next boot', (t) => {
+  const late = TRIAL.toBecomeHealthy;
+  const isFinal = (vitals: Vitals) => judge({ illSince: MINUTE }, vitals, late).giveUp?.isFinal;
+  t.true(isFinal({ ...well, barred: 'PCR 11 is wrong' }));
+  t.deepEqual([ill, alone, UNKNOWN].map(isFinal), [false, false, false]);
 });

@@ -80,3 +80,22 @@ test('a node that went to the network instead says nothing of an image that nobo
     'this one was started',
   );
 });
+
+test('an image that was refused at its first boot is told like one whose tries are used up, with the reason', (t) => {
+  const once = { ...fellBack, slots: of('bootwave_1.efi', 'bootwave_2+0-1.efi') };
+  const why = (record: typeof tried) => refusalOf(afterBoot(record, once), '2');
+  t.is(
+    why(noteUnhealthy(tried, '2', 'refused: PCR 11 is wrong')),
+    'its only boot did not become healthy: refused: PCR 11 is wrong',
+  );
+  t.is(why(tried), 'its only boot did not become healthy', 'its last words were lost: it reached the agent');
+  t.is(why(NO_RECORD), 'its only boot did not become healthy', 'all records were lost');
+  const still = { ...once, running: '2', bootId: 'trial' };
+  t.deepEqual(
+    afterBoot(tried, still),
+    tried,
+    'an agent that starts again before the restart says nothing yet',
+  );
+  const network = { ...once, fromDisk: false };
+  t.regex(refusalOf(afterBoot(noteUnhealthy(tried, '2', 'PCR 11'), network), '2') ?? '', /PCR 11/);
+});

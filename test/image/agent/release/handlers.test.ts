@@ -1,164 +1,8 @@
-import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { BootwaveError } from '../../../../base/error.ts';
-import type { AskDisk, DiskRequest } from '../../../../image/agent/disk/operations.ts';
+import test from 'ava';
 import { OPS } from '../../../../image/agent/link/protocol.ts';
-import { planActivate } from '../../../../image/agent/release/activate.ts';
-import { boot } from '../../../../image/agent/release/choice.ts';
-import { planConfirm } from '../../../../image/agent/release/confirm.ts';
-import { DOWNLOAD } from '../../../../image/agent/release/download.ts';
-import { Release } from '../../../../image/agent/release/handlers.ts';
-import { placeImage } from '../../../../image/agent/release/place.ts';
-import { recordFile } from '../../../../image/agent/release/record-file.ts';
-import { ESP_RESERVE, readSlots } from '../../../../image/agent/release/slots.ts';
-import type { Order } from '../../../../keys/order.ts';
-import { Volume } from './volume.ts';
-
-const contentOf = (version: string) => Buffer.alloc(5000, `image ${version} `);
-const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-const context = () => ({ signal: new AbortController().signal, progress: () => {} });
-
-/** A node whose disk is a model volume; everything above the helper is the real code. */
-async function node(t: ExecutionContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-release-'));
-  let held = false;
-  const server = createServer((request, response) => {
-    const version = /bootwave_(.+)\.efi$/.exec(request.url ?? '')![1]!;
-    const content = contentOf(version);
-    fetched.push(version);
-    response.writeHead(200, { 'content-length': content.length });
-    if (held) response.write(content.subarray(0, 1000));
-    else response.end(content);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(async () => {
-    server.closeAllConnections();
-    server.close();
-    await rm(folder, { recursive: true, force: true });
-  });
-  const esp = new Volume(ESP_RESERVE + 15_000);
-  esp.put('bootwave_1.efi', contentOf('1'));
-  const machine = { running: '1', boots: 1, restarts: 0, healthy: true, counted: null as string | null };
-  /** What the disk waits for before it does anything. */
-  let slow: Promise<void> = Promise.resolve();
-  let order: Order | null = null;
-  const withdrawn = new Set<string>();
-  const fetched: string[] = [];
-
-  const ask = (async (request: DiskRequest) => {
-    const facts = { running: machine.running, fromDisk: true, pinned: null };
-    const slots = readSlots(await esp.list());
-    switch (request.operation) {
-      case 'release-status':
-        return {
-          disk: 'sda',
-          files: await esp.list(),
-          loader: { fromDisk: true, counted: machine.counted, selected: null, pinned: null },
-        };
-      case 'release-place': {
-        await slow;
-        const { version, sha256 } = request.image;
-        const data = await readFile(join(folder, `${version}_${sha256}.download`)).catch(() => null);
-        const source =
-          data === null
-            ? null
-            : (async function* () {
-                yield data;
-              })();
-        return placeImage(esp, request.image, machine.running, source);
-      }
-      case 'release-activate': {
-        const plan = planActivate(slots, { ...facts, version: request.version });
-        if (plan.kind === 'running') return { needed: false, demoted: [] };
-        for (const { from, to } of plan.renames) await esp.rename(from, to);
-        return { needed: true, demoted: plan.renames.map(({ to }) => to) };
-      }
-      case 'release-bless': {
-        const plan = planConfirm(slots, { ...facts, healthy: true });
-        if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
-        await esp.rename(plan.rename.from, plan.rename.to);
-        return { blessed: plan.version, reason: '' };
-      }
-      default:
-        throw new Error(`not asked for here: ${request.operation}`);
-    }
-  }) as AskDisk;
-
-  const release = () =>
-    new Release({
-      node: 'tpm-1',
-      running: { version: machine.running, kernel: '6.1', bootId: `boot-${machine.boots}`, pcr11: null },
-      order: () => (order === null ? null : { order, digest: 'd'.repeat(64) }),
-      health: () => ({ healthy: machine.healthy, reason: machine.healthy ? '' : 'no server' }),
-      ask,
-      records: recordFile(join(folder, 'record.json')),
-      downloads: folder,
-      mustBeReleased: async ({ version }) => {
-        if (withdrawn.has(version)) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: version });
-      },
-      imageUrl: ({ version }) =>
-        `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
-      restart: async () => {
-        machine.restarts += 1;
-      },
-      now: () => 1000 + machine.boots,
-      pace: { ...DOWNLOAD, silence: 2000, attempts: 2, first: 1, most: 1 },
-    });
-  return {
-    esp,
-    machine,
-    release,
-    folder,
-    withdrawn,
-    fetched,
-    hold: (on: boolean) => {
-      held = on;
-    },
-    /** @returns lets the disk go on */
-    slow(): () => void {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      slow = promise;
-      return resolve;
-    },
-    orders(version: string, epoch: number, forgiven: string[] = [], expires = 1e15) {
-      const image = { version, sha256: sha256(contentOf(version)), size: 5000 };
-      order = {
-        format: 1,
-        node: 'tpm-1',
-        epoch,
-        issuedAt: 0,
-        expires,
-        mode: 'installed',
-        image,
-        services: [],
-        config: null,
-        wipe: false,
-        forgiven,
-      };
-    },
-    /** Power off and on: what systemd-boot starts now runs. */
-    async restart() {
-      const before = await esp.list();
-      const { started, files } = boot(before);
-      for (const [i, { name }] of before.entries())
-        if (files[i]!.name !== name) await esp.rename(name, files[i]!.name);
-      machine.running = started!.version;
-      machine.counted = started!.triesLeft === null ? null : started!.file;
-      machine.boots += 1;
-      const next = release();
-      await next.afterBoot();
-      return next;
-    },
-  };
-}
-
-const names = async (esp: Volume) => (await esp.list()).map(({ name }) => name).sort();
-const bootId = (machine: { boots: number }) => `boot-${machine.boots}`;
+import { bootId, contentOf, context, names, node } from './node.ts';
 
 test('stage, activate, restart, confirm: the new image is good, and status says so in the words of the link', async (t) => {
   const { release, orders, esp, machine, restart } = await node(t);
@@ -174,8 +18,8 @@ test('stage, activate, restart, confirm: the new image is good, and status says 
   t.is(machine.restarts, 1);
   const second = await restart();
   t.is(machine.running, '2');
-  t.is(await second.confirm(), '2');
-  t.is(await second.confirm(), null, 'said again, done once');
+  t.is(await second.image.confirm(), '2');
+  t.is(await second.image.confirm(), null, 'said again, done once');
   t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2.efi']);
   const status = OPS.status.result.parse(await second.status());
   t.deepEqual(status.refused, []);
@@ -189,33 +33,6 @@ test('stage, activate, restart, confirm: the new image is good, and status says 
   t.deepEqual(await second.activate({ epoch: 1, bootId: bootId(machine) }), { restarting: false });
 });
 
-test('an image that never becomes healthy is left, told with its reason, refused, and tried again only when forgiven', async (t) => {
-  const { release, orders, machine, restart, esp } = await node(t);
-  orders('2', 1);
-  const first = release();
-  await first.stage({ epoch: 1 }, context());
-  await first.activate({ epoch: 1, bootId: bootId(machine) });
-  let last = await restart();
-  machine.healthy = false;
-  t.is(await last.confirm(), null, 'what is not healthy is not blessed');
-  await last.unhealthy('the boot server does not answer');
-  for (let i = 0; i < 3; i += 1) last = await restart();
-  t.is(machine.running, '1');
-  machine.healthy = true;
-  const { refused } = await last.status();
-  t.is(refused[0]?.version, '2');
-  t.regex(refused[0]!.reason, /the boot server does not answer/);
-  await t.throwsAsync(last.stage({ epoch: 1 }, context()), { code: 'RELEASE_REFUSED' });
-  await t.throwsAsync(last.activate({ epoch: 1, bootId: bootId(machine) }), { code: 'RELEASE_REFUSED' });
-
-  orders('2', 2, ['2']);
-  t.deepEqual(await last.forgive({ epoch: 2 }), { forgiven: ['2'] });
-  last = await restart();
-  t.is((await last.stage({ epoch: 2 }, context())).file, 'bootwave_2+3.efi');
-  t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2+3.efi']);
-  t.true((await last.activate({ epoch: 2, bootId: bootId(machine) })).restarting);
-});
-
 test('an older image is rolled back to although it is older, and the record survives being lost', async (t) => {
   const { release, orders, machine, restart, esp, folder } = await node(t);
   esp.put('bootwave_2.efi', contentOf('2'));
@@ -227,7 +44,7 @@ test('an older image is rolled back to although it is older, and the record surv
   await writeFile(join(folder, 'record.json'), '{"torn');
   const second = await restart();
   t.is(machine.running, '1');
-  await second.confirm();
+  await second.image.confirm();
   t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2+0.efi']);
   t.deepEqual((await second.status()).refused, [], 'what was demoted did not fail');
 });
@@ -260,35 +77,11 @@ test('without an order for the disk nothing is staged or started', async (t) => 
   await t.throwsAsync(release().activate({ epoch: 1, bootId: 'boot-1' }), { code: 'RELEASE_NO_ORDER' });
 });
 
-test('an agent that starts again in the boot that was blessed does not judge it again', async (t) => {
-  const { release, orders, machine, restart, folder } = await node(t);
-  orders('2', 1);
-  const first = release();
-  await first.stage({ epoch: 1 }, context());
-  await first.activate({ epoch: 1, bootId: bootId(machine) });
-  const second = await restart();
-  t.true(await release().afterBoot(), 'until then it is on trial, whoever asks');
-  const before = await readFile(join(folder, 'record.json'));
-  await second.confirm();
-  // As if it had been killed before it wrote the blessing down; the loader still says that this boot was counted.
-  await writeFile(join(folder, 'record.json'), before);
-  t.not(machine.counted, null);
-  const again = release();
-  t.false(await again.afterBoot());
-  t.deepEqual(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')), {
-    format: 1,
-    attempts: {},
-    refused: [],
-    trial: null,
-    forgiven: { epoch: 0, versions: [] },
-  });
-});
-
 test('a disk that takes its time does not keep a node from answering, and is asked once for all who ask', async (t) => {
   const { release, orders, slow } = await node(t);
   orders('2', 1);
   const first = release();
-  await first.afterBoot();
+  await first.image.afterBoot();
   const goOn = slow();
   const staged = first.stage({ epoch: 1 }, context());
   let status = await first.status();
@@ -347,4 +140,21 @@ test('what is not released is neither fetched nor written; what was withdrawn si
   );
   withdrawn.clear();
   t.true((await later.activate({ epoch: 1, bootId: bootId(machine) })).restarting);
+});
+
+test('the firmware has the lists of an image before that is chosen; what it refuses, or what would lock the node out, restarts nothing', async (t) => {
+  const { release, orders, esp, machine, lists } = await node(t);
+  orders('2', 1);
+  const now = release();
+  await now.stage({ epoch: 1 }, context());
+  const activate = () => now.activate({ epoch: 1, bootId: bootId(machine) });
+  lists.forbids = true;
+  await t.throwsAsync(activate(), { code: 'SECURE_BOOT_FORBIDS' });
+  Object.assign(lists, { forbids: false, pending: true, refused: true });
+  await t.throwsAsync(activate(), { code: 'SECURE_BOOT_REFUSED' });
+  t.is(machine.restarts, 0);
+  t.deepEqual(await names(esp), ['bootwave_1.efi', 'bootwave_2+3.efi']);
+  lists.refused = false;
+  t.deepEqual(await activate(), { restarting: true });
+  t.is(lists.written.length, 1);
 });

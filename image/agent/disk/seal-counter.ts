@@ -1,0 +1,69 @@
+/**
+ * How often this machine's disk was sealed anew: an NV counter (TPM 2.0 Part 1, 37.2.4), of which each seal names the value
+ * that it holds for. A counter never goes back, not even when it is removed and made again (Part 3, 31.3 and 31.8): so
+ * a copy of an old seal, for an older floor or older Secure Boot lists, opens nothing any more.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError } from '../../../base/error.ts';
+import type { TpmTools } from '../tpm-tools.ts';
+
+/** Beside that of orders (orders/nv.ts). */
+export const SEAL_INDEX = '0x180b008';
+const LISTED = /\b0x0*180b008\b/i;
+/** TPMA_NV (Part 2, 13.4): anybody may read it; the owner counts it up. */
+export const COUNTER_ATTRIBUTES = 'nt=counter|ownerwrite|ownerread|authread|no_da';
+
+export type Counter = {
+  /** As TPM2_PolicyNV compares it: 8 bytes, big endian. */
+  value: Buffer;
+  /** Of the index, once it was written (Part 1, 16). */
+  name: Buffer;
+};
+
+export class SealCounter {
+  readonly #tools: TpmTools;
+
+  constructor(tools: TpmTools) {
+    this.#tools = tools;
+  }
+
+  /** Made when it is not there. @throws BootwaveError `COMMAND_FAILED`, `SEAL_COUNTER`: the TPM has no room for it */
+  async read(): Promise<Counter> {
+    const { stdout } = await this.#tools.must('tpm2_getcap', ['handles-nv-index']);
+    if (!LISTED.test(stdout))
+      await this.#tools.must('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', COUNTER_ATTRIBUTES]);
+    return (await this.#get()) ?? (await this.increment());
+  }
+
+  /** From here on no seal of before is opened. @throws BootwaveError as `read` */
+  async increment(): Promise<Counter> {
+    await this.#tools.must('tpm2_nvincrement', ['-C', 'o', SEAL_INDEX]);
+    const counter = await this.#get();
+    if (counter !== null) return counter;
+    throw new BootwaveError({
+      code: 'SEAL_COUNTER',
+      what: `the counter ${SEAL_INDEX} of this TPM cannot be read after it was counted up`,
+      next: 'clear the TPM and restart the machine',
+    });
+  }
+
+  /** @returns null where it was never counted (Part 3, 31.13: TPM_RC_NV_UNINITIALIZED) */
+  #get(): Promise<Counter | null> {
+    return this.#tools.inScratch(async (scratch) => {
+      const value = join(scratch, 'value');
+      const read = await this.#tools.run('tpm2_nvread', ['-C', 'o', SEAL_INDEX, '-s', '8', '-o', value]);
+      if (read.code !== 0) return null;
+      const { stdout } = await this.#tools.must('tpm2_nvreadpublic', [SEAL_INDEX]);
+      const name = /^\s*name:\s*([0-9a-f]{68})$/m.exec(stdout)?.[1];
+      return name === undefined ? null : { value: await readFile(value), name: Buffer.from(name, 'hex') };
+    });
+  }
+}
+
+/** The value after this one. */
+export function following(value: Buffer): Buffer {
+  const next = Buffer.alloc(8);
+  next.writeBigUInt64BE(value.readBigUInt64BE() + 1n);
+  return next;
+}

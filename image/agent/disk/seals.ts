@@ -1,0 +1,89 @@
+/**
+ * The seals in the header of one container: usually one. A change of Secure Boot's lists adds the one that will open it
+ * after the restart; what has opened then is sealed anew, once, and everything older opens nothing any more.
+ */
+import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { newerVersion } from '../../version-order.ts';
+import { addSeal, type DiskTools, dropSeal, type HeldSeal, sealsOf } from './luks.ts';
+import type { Seal } from './seal.ts';
+
+export type Sealing = Pick<Seal, 'open' | 'close' | 'turn' | 'floor'>;
+
+export type Unsealed = { secret: Buffer; by: HeldSeal; all: readonly HeldSeal[] };
+
+/** @throws BootwaveError `SEAL_ABSENT`, or what the first one was refused with when none opens */
+export async function unseal(device: string, seal: Sealing, tools: DiskTools): Promise<Unsealed> {
+  const all = await sealsOf(device, tools);
+  let refused: unknown = new BootwaveError({
+    code: 'SEAL_ABSENT',
+    what: 'its header holds nothing that a TPM could open',
+  });
+  for (const [i, by] of all.entries()) {
+    try {
+      return { secret: await seal.open(by.sealed), by, all };
+    } catch (error) {
+      if (i === 0) refused = error;
+    }
+  }
+  throw refused;
+}
+
+/**
+ * Adds a seal for the PCR 7 to come, beside the one that holds now. One that was added before goes: it was for a change
+ * that never came.
+ * @param pcr7 32 bytes
+ * @throws BootwaveError as `unseal` and `Seal.close`
+ */
+export async function foretell(device: string, seal: Sealing, pcr7: Buffer, tools: DiskTools): Promise<void> {
+  const { secret, by, all } = await unseal(device, seal, tools);
+  for (const { id } of all.filter((each) => each !== by)) await dropSeal(device, id, tools);
+  await addSeal(
+    device,
+    await seal.close(secret, { floor: by.sealed.floor ?? null, pcr7, holds: 'now' }),
+    tools,
+  );
+}
+
+/**
+ * Seals anew where there is a reason to: a floor that rose, a change that came, a seal from before there was a counter. A
+ * kill in between leaves one that opens.
+ * @param floor the node's release floor; null: that of the seal stays
+ * @returns why it was sealed anew; null: it was not
+ * @throws BootwaveError as `Seal.close`; what was sealed before opens still
+ */
+export async function renewSeal(
+  device: string,
+  seal: Sealing,
+  floor: string | null,
+  tools: DiskTools,
+  known?: Unsealed,
+): Promise<string | null> {
+  const all = known?.all ?? (await sealsOf(device, tools));
+  const reason = reasonFor(all, await seal.floor(floor));
+  if (reason === null) return null;
+  const { secret, by } = known ?? (await unseal(device, seal, tools));
+  const sealed = await seal.close(secret, {
+    floor: newerVersion(by.sealed.floor ?? null, await seal.floor(floor)),
+    holds: 'next',
+  });
+  const id = await addSeal(device, sealed, tools);
+  await seal.turn();
+  try {
+    await seal.open(sealed);
+  } catch (error) {
+    // The TPM says one thing and does another: better a seal that an old copy could stand in for than none at all.
+    console.error(`bootwave-helper: what was sealed anew does not open: ${messageOf(error)}`);
+    await addSeal(device, await seal.close(secret, { floor: null, holds: 'now' }), tools);
+  }
+  for (const { id: old } of all.filter((each) => each.id !== id)) await dropSeal(device, old, tools);
+  return reason;
+}
+
+function reasonFor(all: readonly HeldSeal[], floor: string | null): string | null {
+  if (all.length > 1) return 'what it is sealed to has changed';
+  const [only] = all;
+  if (only === undefined) return null;
+  if (only.sealed.count === undefined) return 'it was sealed without a counter';
+  const held = only.sealed.floor ?? null;
+  return newerVersion(held, floor) === held ? null : `the release floor is ${floor}`;
+}

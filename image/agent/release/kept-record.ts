@@ -1,0 +1,30 @@
+import type { ReleaseRecord } from './failures.ts';
+import type { RecordStore } from './record-file.ts';
+
+/** The record of this start of the agent: read once, written with each change. To be changed within a turn of the disk. */
+export class KeptRecord {
+  readonly #store: RecordStore;
+  #record: ReleaseRecord | null = null;
+
+  constructor(store: RecordStore) {
+    this.#store = store;
+  }
+
+  async read(): Promise<ReleaseRecord> {
+    this.#record ??= await this.#store.read();
+    return this.#record;
+  }
+
+  async change(step: (record: ReleaseRecord) => ReleaseRecord): Promise<void> {
+    const before = await this.read();
+    const after = step(before);
+    if (after === before) return;
+    await this.#store.write(after);
+    this.#record = after;
+  }
+
+  /** Writes it again: the place where it is kept has become another one. */
+  async keep(): Promise<void> {
+    await this.#store.write(await this.read());
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Before a node restarts into an image that brings newer Secure Boot lists: what the firmware will refuse from then on
+ * must be nothing that the node needs, and the state must open under the PCR 7 that follows. Root looks at all of this
+ * itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
+ */
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError } from '../../../base/error.ts';
+import { writeFileAtomic } from '../../../base/files.ts';
+import { authenticodeSha256 } from '../../authenticode.ts';
+import {
+  decodeLists,
+  forbiddenDigests,
+  LISTS_SECTION,
+  MOST_LISTS_BYTES,
+  type SecureBootLists,
+  type SignatureEntry,
+  signatureEntries,
+  signatureListsOf,
+} from '../../secure-boot-lists.ts';
+import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../uki-sections.ts';
+import { FALLBACK_LOADER } from '../disk/install.ts';
+import type { ListContents, ListName } from '../disk/pcr7-to-come.ts';
+import { readList, secureBootState } from '../secure-boot.ts';
+import { IMAGE_FOLDER, openEsp } from './esp.ts';
+import { readSlots, type Slot } from './slots.ts';
+
+const NAMES: readonly ListName[] = ['db', 'dbx'];
+
+export type ListsPlaces = {
+  efivars: string;
+  /** File with the generation of the lists that the image which runs knows; absent: 0. */
+  generation: string;
+  /** Folder of root's, from which `writeLists` takes them. */
+  pending: string;
+  /** @returns why the state will have to be made again; empty: it will not */
+  prepareState(lists: ListContents): Promise<string>;
+};
+
+export type ListsStep = {
+  /** Whether lists wait to be written before the restart. */
+  pending: boolean;
+  /** Of the lists in the image; 0: it brings none. */
+  generation: number;
+  /** Why the state will be made again; empty: it will not. */
+  state: string;
+};
+
+const NOTHING_TO_DO = { pending: false, state: '' } as const;
+
+/** @param folder of the mounted ESP; nothing is written to it */
+export async function listsOf(folder: string, version: string): Promise<SecureBootLists | null> {
+  const esp = await openEsp(join(folder, IMAGE_FOLDER));
+  const slot = readSlots(await esp.list()).find((each) => each.version === version);
+  return slot === undefined ? null : readLists(join(folder, IMAGE_FOLDER, slot.file), slot.size);
+}
+
+/** Whether this machine's firmware is to be given them. */
+export async function areNew(lists: SecureBootLists, places: ListsPlaces): Promise<boolean> {
+  if ((await secureBootState(places.efivars)) !== 'on') return false;
+  return Object.keys(await changesOf(lists, places)).length > 0;
+}
+
+/**
+ * @param folder of the ESP, mounted for writing: an image that only stands by, and that the firmware will refuse, goes
+ * @param image what the order in force names
+ * @param running version that runs
+ * @throws BootwaveError `SECURE_BOOT_FORBIDS`, `STAGE_DIGEST`, `SECURE_BOOT_LISTS_MALFORMED`, `PE_INVALID`
+ */
+export async function prepareLists(
+  folder: string,
+  { image, running }: { image: { version: string; sha256: string }; running: string },
+  lists: SecureBootLists,
+  places: ListsPlaces,
+): Promise<ListsStep> {
+  const esp = await openEsp(join(folder, IMAGE_FOLDER));
+  const slots = readSlots(await esp.list());
+  const wanted = slots.find(({ version }) => version === image.version);
+  // The ESP is open to whoever has the disk in hand: what is sealed for comes out of the ordered image, or not at all.
+  if (wanted === undefined || (await esp.digest(wanted.file)) !== image.sha256)
+    throw new BootwaveError({
+      code: 'STAGE_DIGEST',
+      what: `the file of image ${image.version} on the disk is not the ordered one`,
+      unchanged: 'no list was written; the node goes on as before',
+      next: 'stage the image again',
+    });
+  const changes = await changesOf(lists, places);
+  for (const slot of await forbiddenOf(folder, slots, changes.dbx ?? null, [image.version, running]))
+    await esp.remove(slot.file);
+  const state = await places.prepareState(changes);
+  await rm(places.pending, { recursive: true, force: true });
+  await mkdir(places.pending, { recursive: true, mode: 0o700 });
+  for (const name of NAMES)
+    if (changes[name] !== undefined)
+      await writeFileAtomic(join(places.pending, `${name}.auth`), lists[name]!, 0o600);
+  return { pending: true, generation: lists.generation, state };
+}
+
+export const noLists = (lists: SecureBootLists | null): ListsStep => ({
+  ...NOTHING_TO_DO,
+  generation: lists?.generation ?? 0,
+});
+
+async function readLists(path: string, size: number): Promise<SecureBootLists | null> {
+  await using file = await open(path, 'r');
+  const head = Buffer.alloc(Math.min(UKI_HEADER_BYTES, size));
+  await file.read(head, 0, head.length, 0);
+  const section = sectionNamed(ukiSections(head, size), LISTS_SECTION);
+  if (section === undefined) return null;
+  // One byte too many is refused by whoever reads them.
+  const bytes = Buffer.alloc(Math.min(section.length, MOST_LISTS_BYTES + 1));
+  await file.read(bytes, 0, bytes.length, section.offset);
+  return decodeLists(bytes);
+}
+
+/**
+ * Contents of the variables that change. What is revoked stays revoked: a dbx that forbids nothing more than the
+ * firmware does is one of before, as an older image brings it. A db is newer when its generation is.
+ */
+async function changesOf(
+  lists: SecureBootLists,
+  { efivars, generation }: ListsPlaces,
+): Promise<ListContents> {
+  const known = Number(await readFile(generation, 'utf8').catch(() => '0'));
+  const changes: ListContents = {};
+  for (const name of NAMES) {
+    const update = lists[name];
+    if (update === null) continue;
+    const content = signatureListsOf(update);
+    const there = await readList(efivars, name);
+    const isNew = name === 'dbx' ? forbidsMore(content, there) : lists.generation > known;
+    if (isNew && !content.equals(there)) changes[name] = content;
+  }
+  return changes;
+}
+
+function forbidsMore(content: Buffer, than: Buffer): boolean {
+  const there = new Set(entriesOf(than));
+  return Array.from(signatureEntries(content), textOf).some((entry) => !there.has(entry));
+}
+
+const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex')}`;
+
+/** What a firmware holds that cannot be read forbids nothing for sure. */
+function entriesOf(lists: Buffer): string[] {
+  try {
+    return Array.from(signatureEntries(lists), textOf);
+  } catch {
+    return [];
+  }
+}
+
+/** Images that stand by and that the firmware will refuse. @throws BootwaveError `SECURE_BOOT_FORBIDS` */
+async function forbiddenOf(
+  folder: string,
+  slots: readonly Slot[],
+  dbx: Uint8Array | null,
+  needed: readonly string[],
+): Promise<Slot[]> {
+  const forbidden = dbx === null ? new Set<string>() : forbiddenDigests(dbx);
+  if (forbidden.size === 0) return [];
+  const isForbidden = async (path: string) => forbidden.has(await authenticodeSha256(join(folder, path)));
+  if (await isForbidden(FALLBACK_LOADER)) throw forbids('the boot loader on its disk');
+  const found: Slot[] = [];
+  for (const slot of slots) {
+    if (!(await isForbidden(join(IMAGE_FOLDER, slot.file)))) continue;
+    if (needed.includes(slot.version)) throw forbids(`image ${slot.version}`);
+    found.push(slot);
+  }
+  return found;
+}
+
+function forbids(what: string): BootwaveError {
+  return new BootwaveError({
+    code: 'SECURE_BOOT_FORBIDS',
+    what: `the Secure Boot lists that this image brings revoke ${what}, which this node needs to start or to fall back to`,
+    unchanged: 'no list was written; the node goes on as before',
+    next: 'bring the node an image that is not revoked first',
+  });
+}

@@ -1,0 +1,154 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
+import { modelOf } from '../attestation.ts';
+import { type AuditEntry, auditLine } from '../audit.ts';
+import { commit } from '../commit.ts';
+import type { By } from '../fleet.ts';
+import { KEYS } from '../keys.ts';
+import type { NodeRecord } from '../record.ts';
+import { isMember } from '../transitions.ts';
+import {
+  type Acceptance,
+  accepted,
+  type FirmwareModel,
+  type FirmwareValue,
+  firmwareModelSchema,
+  firstUse,
+  forgotten,
+} from './model.ts';
+
+/** Digits of PCR 0 that must be named at least. */
+const LEAST_DIGITS = 8;
+
+export type Firmware = { model: string; value: FirmwareValue };
+
+/** What is known of each model's firmware. */
+export class FirmwareStore {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  /** @returns null while no member of this model has shown any, and nobody has accepted any */
+  async get(model: string): Promise<FirmwareModel | null> {
+    const body = await this.#redis.hget(KEYS.firmware(model), 'body');
+    return body === null ? null : firmwareModelSchema.parse(JSON.parse(body));
+  }
+
+  /** By model. */
+  async list(): Promise<FirmwareModel[]> {
+    const models = (await this.#redis.smembers(KEYS.firmwares)).sort();
+    const found = await Promise.all(models.map((model) => this.get(model)));
+    return found.filter((known) => known !== null);
+  }
+
+  /** Model that a node was let in as; null: none yet. */
+  async modelOf(id: string): Promise<string | null> {
+    return this.#redis.hget(KEYS.firmwareModel, id);
+  }
+
+  /** The same for all nodes. */
+  async models(): Promise<ReadonlyMap<string, string>> {
+    return new Map(Object.entries(await this.#redis.hgetall(KEYS.firmwareModel)));
+  }
+
+  /** Whoever comes back begins anew: a person has looked at it. */
+  async release(id: string): Promise<void> {
+    await this.#redis.hdel(KEYS.firmwareModel, id);
+  }
+
+  /**
+   * First use. A model is a machine's own word, so each member stands for one, whatever its verdict: a hostile one cannot
+   * invent models without end, nor become the first of another to hide its firmware.
+   */
+  async learn(record: NodeRecord): Promise<void> {
+    if (!isMember(record.state) || record.observed.pcrs === null) return;
+    await this.#redis.hsetnx(KEYS.firmwareModel, record.id, modelOf(record));
+    const first = firstUse(record);
+    if (
+      first === null ||
+      (await this.modelOf(record.id)) !== first.model ||
+      (await this.get(first.model)) !== null
+    )
+      return;
+    const [value] = first.values;
+    // Of two that are the first in one moment, one is; the other is held against it when it attests again.
+    await this.#write(null, first, {
+      at: record.changedAt,
+      actor: 'policy',
+      node: record.id,
+      action: 'firmware-learn',
+      reason: `${first.model}: PCR 0 ${value?.pcr0}: first use`,
+    });
+  }
+
+  /**
+   * What a node shows counts for every node of its model from now on.
+   * @returns `fresh` false: it was known
+   * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_CHANGED`, `FIRMWARE_TOO_MANY`
+   */
+  async accept(record: NodeRecord, word: Acceptance, by: By): Promise<Firmware & { fresh: boolean }> {
+    const model = (await this.modelOf(record.id)) ?? modelOf(record);
+    for (;;) {
+      const before = await this.get(model);
+      const after = accepted(before, record, { ...word, model, by });
+      const value = after.values.find(({ pcr0 }) => pcr0 === record.observed.pcrs?.['0'])!;
+      if (after === before) return { model, value, fresh: false };
+      const said = `${model}: PCR 0 ${value.pcr0}: ${word.reason}`;
+      const entry = { ...by, node: record.id, action: 'firmware-accept', reason: said };
+      if (await this.#write(before, after, entry)) return { model, value, fresh: true };
+    }
+  }
+
+  /**
+   * @param digits PCR 0 or the beginning of it, hex
+   * @param model where one value is known of several; undefined: whichever has it
+   * @throws BootwaveError `FIRMWARE_UNKNOWN`, `FIRMWARE_AMBIGUOUS`
+   */
+  async forget(digits: string, model: string | undefined, reason: string, by: By): Promise<Firmware> {
+    for (;;) {
+      const { known, value } = this.#find(await this.list(), digits.trim().toLowerCase(), model);
+      const said = `${known.model}: PCR 0 ${value.pcr0}: ${reason}`;
+      const entry = { ...by, action: 'firmware-forget', reason: said };
+      if (await this.#write(known, forgotten(known, value.pcr0, reason, by), entry))
+        return { model: known.model, value };
+    }
+  }
+
+  #find(all: readonly FirmwareModel[], digits: string, model: string | undefined) {
+    const fits = all
+      .filter((known) => model === undefined || known.model === model)
+      .flatMap((known) => known.values.map((value) => ({ known, value })))
+      .filter(({ value }) => value.takenBack === null)
+      .filter(({ value }) => digits.length >= LEAST_DIGITS && value.pcr0.startsWith(digits));
+    const [only] = fits;
+    if (only !== undefined && fits.length === 1) return only;
+    const models = [...new Set(fits.map(({ known }) => known.model))];
+    throw new BootwaveError({
+      code: only === undefined ? 'FIRMWARE_UNKNOWN' : 'FIRMWARE_AMBIGUOUS',
+      what:
+        only === undefined
+          ? `no known PCR 0 begins with '${digits}'`
+          : `'${digits}' fits ${fits.length} values, of ${models.join(', ')}`,
+      unchanged: 'nothing was forgotten',
+      next:
+        only === undefined
+          ? `'bootwave firmware list' shows them; write ${LEAST_DIGITS} digits or more`
+          : 'write more digits, or name one with --model',
+    });
+  }
+
+  /** @returns false: somebody else was faster */
+  async #write(before: FirmwareModel | null, after: FirmwareModel, entry: AuditEntry): Promise<boolean> {
+    const { model, state, epoch } = after;
+    const done = await commit(this.#redis, {
+      records: [
+        { key: KEYS.firmware(model), expect: before, next: { state, epoch, body: JSON.stringify(after) } },
+      ],
+      ops: [{ op: 'join', key: KEYS.firmwares, value: model }],
+      audit: [auditLine(entry)],
+    });
+    return done.result === 'done';
+  }
+}
