@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { relative } from 'node:path';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import { loadAuthority } from '../../keys/authority.ts';
 import { AUTHORITIES, keyLayout } from '../../keys/layout.ts';
+import { readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { type ShownKey, showKeys } from '../../keys/show.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -20,6 +21,7 @@ export async function checkKeyFiles(folder: string): Promise<Check> {
   const problems = [
     ...shown.flatMap((key) => key.problems.map((problem) => `${key.file}: ${problem}`)),
     ...(await missingEnrolmentFiles(folder)),
+    ...(await spoiltLists(folder)),
   ];
   // Reading the keys themselves says nothing new when one is missing.
   if (problems.length === 0) problems.push(...(await mismatches(folder)));
@@ -45,6 +47,14 @@ async function missingEnrolmentFiles(folder: string): Promise<string[]> {
     ),
   );
   return files.filter((_, i) => present[i] === false).map((file) => `${relative(folder, file)}: missing`);
+}
+
+/** What is revoked at the firmware; a build stops at lists that are not whole. */
+async function spoiltLists(folder: string): Promise<string[]> {
+  return readFleetLists(folder).then(
+    () => [],
+    (error) => [error instanceof BootwaveError ? error.what : messageOf(error)],
+  );
 }
 
 async function mismatches(folder: string): Promise<string[]> {

@@ -229,6 +229,12 @@ const keyFaults: [string, (paths: DataPaths) => Promise<unknown>, RegExp, RegExp
     /pcr\/policy\.pub: missing or unreadable/,
     /backup/,
   ],
+  [
+    'Secure Boot lists',
+    ({ keys }) => writeFile(keyLayout(keys).secureBoot.lists, '{"generation":1}'),
+    /lists\.json/,
+    /backup/,
+  ],
 ];
 for (const [title, spoil, detail, next] of keyFaults) {
   test(`key files: ${title}`, async (t) => {
