@@ -7,7 +7,7 @@
  */
 import { BootwaveError } from '../base/error.ts';
 import { LittleReader } from '../bootserver/enroll/little-reader.ts';
-import { signatureEntries } from '../bootserver/enroll/signature-lists.ts';
+import { type SignatureEntry, signatureEntries } from '../bootserver/enroll/signature-lists.ts';
 
 /** Name of the section in the UKI; eight bytes are all there is room for (PE/COFF, 4). */
 export const LISTS_SECTION = '.bwsbl';
@@ -105,6 +105,24 @@ export function forbiddenDigests(lists: Uint8Array): Set<string> {
   }
   return digests;
 }
+
+/**
+ * Whether a dbx would forbid anything that the one in the firmware does not. What is revoked stays revoked, so one that does
+ * not is of before.
+ * @param than as the firmware holds it; what of it cannot be read forbids nothing for sure
+ * @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED`
+ */
+export function forbidsMore(dbx: Uint8Array, than: Uint8Array): boolean {
+  const there = new Set<string>();
+  try {
+    for (const entry of signatureEntries(than, LISTS_MALFORMED)) there.add(textOf(entry));
+  } catch {
+    there.clear();
+  }
+  return Array.from(signatureEntries(dbx, LISTS_MALFORMED), textOf).some((entry) => !there.has(entry));
+}
+
+const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex')}`;
 
 /**
  * One EFI_SIGNATURE_LIST of digests (UEFI 2.10, 32.4.1), as it forbids programs in dbx.

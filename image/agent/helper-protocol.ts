@@ -22,6 +22,8 @@ export const helperRequest = z.discriminatedUnion('operation', [
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
   /** Hands the firmware the lists that root prepared (disk/operations.ts, `secure-boot-prepare`). */
   z.strictObject({ operation: z.literal('secure-boot-write') }),
+  /** The same with those of the image that runs, on a machine without a disk of ours. */
+  z.strictObject({ operation: z.literal('secure-boot-renew') }),
   /** Root verifies the envelope itself. */
   z.strictObject({ operation: z.literal('take-order'), envelope: z.unknown() }),
   z.strictObject({ operation: z.literal('order-memory') }),
@@ -71,6 +73,7 @@ export type HelperResults = {
   'enrol-secure-boot': Record<string, never>;
   /** Names of variables. */
   'secure-boot-write': { written: string[] };
+  'secure-boot-renew': { written: string[] };
   'take-order': Taken;
   'order-memory': Remembered;
   'install-host-key': { started: boolean };

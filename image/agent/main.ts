@@ -53,6 +53,7 @@ const member = new Member({
   askConfig: helperAt<AskConfig>(PLACES.config),
   failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
   writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
+  renewLists: async () => (await askHelper({ operation: 'secure-boot-renew' })).written,
   restart: async () => void (await askHelper({ operation: 'restart' })),
   reachable: () => reachable(),
   running,

@@ -10,7 +10,7 @@ import { hostKeyOfThisBoot } from './host-key.ts';
 import { readHardware } from './inventory.ts';
 import { OrderNv } from './orders/nv.ts';
 import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
-import { enrolSecureBoot, secureBootState, writeLists } from './secure-boot.ts';
+import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 import { hasTpm } from './tpm-tools.ts';
@@ -114,6 +114,10 @@ export const OPERATIONS: Operations = {
 
   async 'secure-boot-write'(_, places) {
     return { written: await writeLists(places.efivars, pendingLists(places.run)) };
+  },
+
+  async 'secure-boot-renew'(_, { efivars, fleet }) {
+    return { written: await renewDbx(efivars, fleet) };
   },
 
   /** The key of this boot is in place since `identify`; sshd waits for the machine to be a member. */

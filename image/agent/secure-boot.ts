@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
 import type { Inventory } from '../../bootserver/enroll/protocol.ts';
+import { forbidsMore, signatureListsOf } from '../secure-boot-lists.ts';
 
 /** EFI_GLOBAL_VARIABLE and EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 3.3 and 32.6.1). */
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
@@ -97,6 +98,20 @@ export async function writeLists(efivars: string, pending: string): Promise<stri
   }
   await rm(pending, { recursive: true, force: true });
   return written;
+}
+
+/**
+ * Gives a machine that has no disk, and so no state that is sealed to these lists, the dbx that its image knows. It counts
+ * from the next start on.
+ * @param fleet folder inside the image, with dbx.auth where the fleet has revoked an image
+ * @throws BootwaveError `SECURE_BOOT_REFUSED`
+ */
+export async function renewDbx(efivars: string, fleet: string): Promise<string[]> {
+  const update = await readFile(join(fleet, 'dbx.auth')).catch(() => null);
+  if (update === null || (await secureBootState(efivars)) !== 'on') return [];
+  if (!forbidsMore(signatureListsOf(update), await readList(efivars, 'dbx'))) return [];
+  await writeVariable(join(efivars, `dbx-${IMAGE_SECURITY}`), Buffer.concat([ATTRIBUTES, update]));
+  return ['dbx'];
 }
 
 async function writeVariable(path: string, content: Buffer): Promise<void> {

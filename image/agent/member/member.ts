@@ -21,8 +21,10 @@ import { recordFile } from '../release/record-file.ts';
 import { mustBeReleased, type ReleasedParts } from '../release/released.ts';
 import { atMost } from '../wait.ts';
 import { OrderBook } from './order-book.ts';
+import { OwnLists } from './own-lists.ts';
 import { Probation } from './probation.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
+import { WAITS, type Waits } from './waits.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;
@@ -36,6 +38,8 @@ export type MemberParts = {
   failedUnits(): Promise<readonly string[]>;
   /** Hands the firmware the Secure Boot lists that root prepared. */
   writeLists(): Promise<void>;
+  /** The same with those of the image that runs. @returns names of variables */
+  renewLists(): Promise<string[]>;
   restart(): Promise<void>;
   /** Whether somebody listens where the orchestrator connects. */
   reachable(): Promise<boolean>;
@@ -60,25 +64,12 @@ export type MemberParts = {
   waits?: Partial<Waits>;
 };
 
-/** Milliseconds. */
-export type Waits = { look: number; start: number; health: number; well: number };
-
-export const WAITS: Waits = {
-  /** Between two looks at the node's own health. */
-  look: 10_000,
-  /** For the disk, before the agent goes on without it: above what mounting takes. */
-  start: 120_000,
-  /** For systemd's word about its units, before a heartbeat goes out with the last one. */
-  health: 10_000,
-  /** Of health without a break, before an image is good: a unit may fail later, and its state is asked twice a minute. */
-  well: 45_000,
-};
-
 export class Member {
   readonly #parts: MemberParts;
   readonly #waits: Waits;
   readonly #release: Release;
   readonly #probation: Probation;
+  readonly #ownLists: OwnLists;
   readonly #config: NodeConfig;
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
@@ -137,6 +128,11 @@ export class Member {
       uptime: () => parts.uptime(),
       well: this.#waits.well,
     });
+    this.#ownLists = new OwnLists({
+      renew: () => parts.renewLists(),
+      attempt: (failed, work) => this.#attempt(failed, work),
+      log: parts.log,
+    });
     this.#config = new NodeConfig({
       ask: parts.askConfig,
       records: configFile(join(parts.memory, 'config.json')),
@@ -165,6 +161,7 @@ export class Member {
     const { askDisk, log } = this.#parts;
     await this.#attempt('the state partition was not mounted', async () => {
       const { mounted, sealed, why } = await askDisk({ operation: 'state-mount' });
+      if (!mounted) this.#ownLists.diskless();
       if (mounted && why !== '') log.warn({ sealed, why }, 'the state partition was not just opened');
     });
     // Only a disk that came late finds a book here already.
@@ -225,6 +222,7 @@ export class Member {
     this.#images = images ?? this.#images;
     this.connected(true, '');
     void this.#probation.settle();
+    void this.#ownLists.bring();
   }
 
   /** Looks at this machine's own health. What does not answer at once is heard when it does. */

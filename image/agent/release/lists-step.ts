@@ -7,12 +7,11 @@ import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
-import { type SignatureEntry, signatureEntries } from '../../../bootserver/enroll/signature-lists.ts';
 import { authenticodeSha256 } from '../../authenticode.ts';
 import {
   decodeLists,
   forbiddenDigests,
-  LISTS_MALFORMED,
+  forbidsMore,
   LISTS_SECTION,
   MOST_LISTS_BYTES,
   type SecureBootLists,
@@ -132,22 +131,6 @@ async function changesOf(
     if (isNew && !content.equals(there)) changes[name] = content;
   }
   return changes;
-}
-
-function forbidsMore(content: Buffer, than: Buffer): boolean {
-  const there = new Set(entriesOf(than));
-  return Array.from(signatureEntries(content, LISTS_MALFORMED), textOf).some((entry) => !there.has(entry));
-}
-
-const textOf = ({ type, data }: SignatureEntry) => `${type} ${data.toString('hex')}`;
-
-/** What a firmware holds that cannot be read forbids nothing for sure. */
-function entriesOf(lists: Buffer): string[] {
-  try {
-    return Array.from(signatureEntries(lists, LISTS_MALFORMED), textOf);
-  } catch {
-    return [];
-  }
 }
 
 /** Images that stand by and that the firmware will refuse. @throws BootwaveError `SECURE_BOOT_FORBIDS` */

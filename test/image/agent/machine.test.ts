@@ -5,8 +5,9 @@ import test from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { inventorySchema } from '../../../bootserver/enroll/protocol.ts';
 import { readHardware, readRunning } from '../../../image/agent/inventory.ts';
-import { enrolSecureBoot, secureBootState } from '../../../image/agent/secure-boot.ts';
+import { enrolSecureBoot, renewDbx, secureBootState } from '../../../image/agent/secure-boot.ts';
 import { readSmbios } from '../../../image/agent/smbios.ts';
+import { digestList } from '../../../image/secure-boot-lists.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-machine-'));
 test.after.always(() => rm(folder, { recursive: true, force: true }));
@@ -144,4 +145,29 @@ test('a variable that cannot be written is named, with what to do', async (t) =>
   const error = await t.throwsAsync(enrolSecureBoot(efivars, fleet), { instanceOf: BootwaveError });
   t.is(error.code, 'SECURE_BOOT_REFUSED');
   t.regex(error.what, /db-d719b2cb/);
+});
+
+/** EFI_SIGNATURE_LIST of digests (UEFI 2.10, 32.4.1), and an update that holds it, which no firmware would take. */
+const dbxOf = (...digests: string[]) => digestList('605dab50-e046-4300-abb6-3dd810dd8b23', digests);
+const updateOf = (lists: Buffer) =>
+  Buffer.concat([Buffer.alloc(16), Buffer.from([24, 0, 0, 0]), Buffer.alloc(20), lists]);
+
+test('a machine without a disk is given the dbx of its image, when that forbids more and Secure Boot is on', async (t) => {
+  const efivars = join(folder, 'renewed');
+  const fleet = join(folder, 'renewed-fleet');
+  const variable = join(efivars, 'dbx-d719b2cb-3d3a-4596-a3bc-dad00e67656f');
+  const [ab, cd] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  await mkdir(fleet);
+  await put(join(efivars, `SecureBoot-${GLOBAL}`), flag(1));
+  t.deepEqual(await renewDbx(efivars, fleet), [], 'this fleet has revoked nothing');
+  await put(join(fleet, 'dbx.auth'), updateOf(dbxOf(ab)));
+  await put(variable, Buffer.concat([Buffer.from([0x27, 0, 0, 0]), dbxOf(cd, ab)]));
+  t.deepEqual(await renewDbx(efivars, fleet), [], 'it knows more than the image');
+  await put(variable, Buffer.concat([Buffer.from([0x27, 0, 0, 0]), dbxOf(cd)]));
+  await put(join(efivars, `SecureBoot-${GLOBAL}`), flag(0));
+  t.deepEqual(await renewDbx(efivars, fleet), [], 'this firmware checks nothing');
+  await put(join(efivars, `SecureBoot-${GLOBAL}`), flag(1));
+  t.deepEqual(await renewDbx(efivars, fleet), ['dbx']);
+  const written = Buffer.concat([Buffer.from([0x27, 0, 0, 0]), updateOf(dbxOf(ab))]);
+  t.deepEqual(await readFile(variable), written, 'as a whole, in one write');
 });

@@ -51,6 +51,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
     failedUnits: async () => [],
     writeLists: async () => {},
+    renewLists: async () => [],
     restart: async () => {},
     reachable: async () => true,
     running: { version: '2', kernel: '6', bootId: 'b' },
@@ -203,4 +204,29 @@ test('health that was broken by a lost connection begins anew', async (t) => {
     return state.blessed;
   });
   t.true(uptime >= 95_000, `after ${uptime} ms`);
+});
+
+test('a node without a disk gives its firmware the lists of its image, once and when it is a member; one with a disk leaves that to rollouts', async (t) => {
+  let renewed = 0;
+  const renewLists = async () => {
+    renewed += 1;
+    return ['dbx'];
+  };
+  const installed = await setUp(t, { renewLists });
+  await installed.member.start();
+  installed.member.heard(undefined);
+  const askDisk = (async ({ operation }: DiskRequest) =>
+    operation === 'state-mount'
+      ? { mounted: false, sealed: false, why: 'no disk' }
+      : {
+          disk: null,
+          files: [],
+          loader: { fromDisk: false, counted: null, selected: null, pinned: null },
+        }) as AskDisk;
+  const diskless = await setUp(t, { renewLists, askDisk });
+  await diskless.member.start();
+  t.is(renewed, 0);
+  diskless.member.heard(undefined);
+  diskless.member.heard(undefined);
+  t.is(renewed, 1);
 });
