@@ -67,18 +67,24 @@ export class Seal {
     return nearestFloor(await this.#signatures(), wanted);
   }
 
-  /** @throws BootwaveError `SEAL_UNSIGNED`, `SEAL_COUNTER`, `COMMAND_FAILED` */
+  /**
+   * A TPM without room for a counter still seals, without one, what holds now.
+   * @throws BootwaveError `SEAL_UNSIGNED`, `COMMAND_FAILED`, and for `next` `SEAL_COUNTER`
+   */
   async close(secret: Uint8Array, { floor: wanted, pcr7, holds }: SealFor): Promise<Sealed> {
     const floor = await this.floor(wanted);
-    const counter = await this.#counter.read();
-    const count = holds === 'now' ? counter.value : following(counter.value);
+    const counter = await this.#counter.read().catch((error: unknown) => {
+      if (holds === 'next') throw error;
+      return null;
+    });
+    const count = counter && (holds === 'now' ? counter.value : following(counter.value));
     return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
       const before = await this.#pcrs(file('pcrs'));
       if (pcr7 !== undefined) before.set(7, pcr7);
       const key = await this.#loadKey(file('key'));
       const policy = pcrPolicy(authorizedPolicy(key, referenceOf(floor)), before);
-      await writeFile(file('policy'), nvPolicy(policy, counter.name, count));
+      await writeFile(file('policy'), counter === null ? policy : nvPolicy(policy, counter.name, count!));
       await this.#makeParent(file('parent'));
       await this.#must(
         'tpm2_create',
@@ -95,7 +101,7 @@ export class Seal {
         public: await read('public'),
         private: await read('private'),
         floor,
-        count: count.toString('hex'),
+        ...(count !== null && { count: count.toString('hex') }),
       };
     });
   }

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { mustRun } from '../../../../base/run.ts';
+import { mustRun, run } from '../../../../base/run.ts';
 import { POLICY_FILES, SEALED_PCRS, Seal, type Sealed } from '../../../../image/agent/disk/seal.ts';
 import { COUNTER_ATTRIBUTES, SEAL_INDEX } from '../../../../image/agent/disk/seal-counter.ts';
 import { TpmTools } from '../../../../image/agent/tpm-tools.ts';
@@ -180,6 +180,59 @@ test.serial(
       await mustRun('tpm2_nvincrement', ['-C', 'o', SEAL_INDEX], { env });
       await t.throwsAsync(seal.open(old), { message: /^tpm2_policynv / });
     }
+  },
+);
+
+test.serial(
+  'an index in the place of the counter, whose value somebody could set back, makes way',
+  async (t) => {
+    const seal = await boot({ image: 'release 1' });
+    const env = tpm.environment;
+    await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
+    await mustRun(
+      'tpm2_nvdefine',
+      [SEAL_INDEX, '-C', 'o', '-s', '8', '-a', 'ownerwrite|ownerread|authread|no_da'],
+      {
+        env,
+      },
+    );
+    const value = join(folder, 'value');
+    await writeFile(value, Buffer.alloc(8));
+    await mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', value], { env });
+    const anew = await seal.close(secret, NOW);
+    t.deepEqual(await seal.open(anew), secret);
+    t.not(anew.count, '00'.repeat(8));
+    await t.throwsAsync(mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', value], { env }), {
+      message: /tpm2_nvwrite/,
+    });
+  },
+);
+
+test.serial(
+  'a TPM without room for a counter seals still, and never says that older seals are void',
+  async (t) => {
+    const seal = await boot({ image: 'release 1' });
+    const env = tpm.environment;
+    await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
+    const fillers: string[] = [];
+    // Room for a few counters is kept from everything else, so counters fill that.
+    const kinds = [
+      ...['2048', '512', '64', '8'].map((size) => ({ size, more: '' })),
+      { size: '8', more: '|nt=counter' },
+    ];
+    for (const { size, more } of kinds) {
+      for (let i = 0; i < 64; i += 1) {
+        const index = `0x${(0x180c000 + fillers.length).toString(16)}`;
+        const args = ['-C', 'o', '-s', size, '-a', `ownerwrite|ownerread${more}`];
+        if ((await run('tpm2_nvdefine', [index, ...args], { env })).code !== 0) break;
+        fillers.push(index);
+      }
+    }
+    const sealed = await seal.close(secret, NOW);
+    t.is(sealed.count, undefined);
+    t.deepEqual(await seal.open(sealed), secret);
+    await t.throwsAsync(seal.close(secret, { ...NOW, holds: 'next' }), { message: /tpm2_nvdefine/ });
+    for (const index of fillers) await mustRun('tpm2_nvundefine', ['-C', 'o', index], { env });
   },
 );
 
