@@ -12,6 +12,7 @@ import {
 } from './event-log.ts';
 import type { FirmwareFacts } from './firmware-facts.ts';
 import { LittleReader } from './little-reader.ts';
+import { isRemark } from './secure-boot-events.ts';
 import { signatureEntries, X509 } from './signature-lists.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
@@ -46,13 +47,19 @@ function secureBootOf(
   const variables = new Map<string, Buffer[]>();
   const foreign: string[] = [];
   const secure = events.filter(({ pcr }) => pcr === 7);
-  for (const event of secure) {
+  const begun = secure.findIndex(({ type }) => type === EVENT.SEPARATOR);
+  for (const [at, event] of secure.entries()) {
     if (event.type === EVENT.VARIABLE_DRIVER_CONFIG) {
       const { name, data } = readVariable(event);
+      // Firmware that measures no variable, and a program that does so in its place. Changed ones come once more.
+      if (begun !== -1 && at > begun && !variables.has(name))
+        foreign.push(`${line(name)} was measured after something was started`);
       variables.set(name, [...(variables.get(name) ?? []), data]);
     } else if (event.type === EVENT.VARIABLE_AUTHORITY) {
       const { name, data } = readVariable(event);
       if (!isAuthority(name, data, keys)) foreign.push(`started what another key signed (${line(name)})`);
+    } else if (!isRemark(event)) {
+      foreign.push(`PCR 7 holds an event of type 0x${event.type.toString(16)} that nobody can read`);
     }
   }
   for (const name of ['PK', 'KEK', 'db'] as const) {
