@@ -3,6 +3,7 @@
  * that it holds for. A counter never goes back, not even when it is removed and made again (Part 3, 31.3 and 31.8): so
  * a copy of an old seal, for an older floor or older Secure Boot lists, opens nothing any more.
  */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
@@ -13,6 +14,21 @@ export const SEAL_INDEX = '0x180b008';
 const LISTED = /\b0x0*180b008\b/i;
 /** TPMA_NV (Part 2, 13.4): anybody may read it; the owner counts it up. */
 export const COUNTER_ATTRIBUTES = 'nt=counter|ownerwrite|ownerread|authread|no_da';
+
+/**
+ * Name of the index with these attributes (Part 1, 16; TPMS_NV_PUBLIC, Part 2, 13.6): nameAlg, and the SHA-256 of handle,
+ * nameAlg, attributes, no policy, 8 bytes. Whoever had the machine before may have left one that goes back when it is told to.
+ */
+const nameWith = (attributes: string): Buffer =>
+  Buffer.concat([
+    Buffer.from('000b', 'hex'),
+    createHash('sha256')
+      .update(Buffer.from(`0180b008000b${attributes}00000008`, 'hex'))
+      .digest(),
+  ]);
+/** TPMA_NV_WRITTEN is one of them. */
+const COUNTED = nameWith('22060012');
+const NEVER_COUNTED = nameWith('02060012');
 
 export type Counter = {
   /** As TPM2_PolicyNV compares it: 8 bytes, big endian. */
@@ -28,11 +44,18 @@ export class SealCounter {
     this.#tools = tools;
   }
 
-  /** Made when it is not there. @throws BootwaveError `COMMAND_FAILED`, `SEAL_COUNTER`: the TPM has no room for it */
+  /**
+   * Made when it is not there, and made again when it is another one.
+   * @throws BootwaveError `COMMAND_FAILED`: the TPM has no room for it, or does not part with the other one; `SEAL_COUNTER`
+   */
   async read(): Promise<Counter> {
     const { stdout } = await this.#tools.must('tpm2_getcap', ['handles-nv-index']);
-    if (!LISTED.test(stdout))
-      await this.#tools.must('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', COUNTER_ATTRIBUTES]);
+    let isThere = LISTED.test(stdout);
+    if (isThere && !(await this.#isOurs())) {
+      await this.#tools.must('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX]);
+      isThere = false;
+    }
+    if (!isThere) await this.#tools.must('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', COUNTER_ATTRIBUTES]);
     return (await this.#get()) ?? (await this.increment());
   }
 
@@ -54,10 +77,14 @@ export class SealCounter {
       const value = join(scratch, 'value');
       const read = await this.#tools.run('tpm2_nvread', ['-C', 'o', SEAL_INDEX, '-s', '8', '-o', value]);
       if (read.code !== 0) return null;
-      const { stdout } = await this.#tools.must('tpm2_nvreadpublic', [SEAL_INDEX]);
-      const name = /^\s*name:\s*([0-9a-f]{68})$/m.exec(stdout)?.[1];
-      return name === undefined ? null : { value: await readFile(value), name: Buffer.from(name, 'hex') };
+      return { value: await readFile(value), name: COUNTED };
     });
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const { stdout } = await this.#tools.must('tpm2_nvreadpublic', [SEAL_INDEX]);
+    const name = /^\s*name:\s*([0-9a-f]{68})$/m.exec(stdout)?.[1];
+    return name === COUNTED.toString('hex') || name === NEVER_COUNTED.toString('hex');
   }
 }
 

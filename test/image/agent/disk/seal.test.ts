@@ -183,6 +183,36 @@ test.serial(
   },
 );
 
+test.serial(
+  'an index that somebody else left in its place is made again: one that goes back would bring old seals back',
+  async (t) => {
+    const seal = await boot({ image: 'release 1' });
+    const env = tpm.environment;
+    const left = (attributes: string, ...more: string[]) =>
+      mustRun('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', attributes, ...more], { env });
+    const others: [string, ...string[]][] = [
+      ['ownerwrite|ownerread|authread|no_da', '-s', '8'],
+      ['ownerwrite|ownerread|authread|no_da', '-s', '4'],
+      ['nt=counter|authwrite|ownerwrite|ownerread|authread'],
+      ['nt=bits|ownerwrite|ownerread'],
+    ];
+    for (const other of others)
+      for (const isWritten of [true, false]) {
+        await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
+        await left(...other);
+        if (isWritten && other.includes('8'))
+          await mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', '-'], {
+            env,
+            input: Buffer.alloc(8, 1),
+          });
+        const old = await seal.close(secret, NOW);
+        t.deepEqual(await seal.open(old), secret, other[0]);
+        await seal.turn();
+        await t.throwsAsync(seal.open(old), { message: /^tpm2_policynv / });
+      }
+  },
+);
+
 test.serial('what was sealed before there was a counter is opened still', async (t) => {
   const seal = await boot({ image: 'release 1' });
   // As the release before made it: the same policy without its last part.
