@@ -3,7 +3,7 @@ import { access, rm, symlink } from 'node:fs/promises';
 import { messageOf } from '../../../base/error.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { type Carried, carriedFrom, carryTo } from './carry.ts';
-import { type DiskTools, formatLuks, isLuks, MAPPED, openLuks } from './luks.ts';
+import { type DiskTools, formatLuks, isLuks, MAPPED, mustBeAsMade, openLuks } from './luks.ts';
 import type { Sealed } from './seal.ts';
 import { renewSeal, type Sealing, unseal } from './seals.ts';
 
@@ -88,6 +88,7 @@ async function openSealed(
   tools: DiskTools,
 ): Promise<string | null> {
   try {
+    await mustBeAsMade(device, tools);
     const unsealed = await unseal(device, seal, tools);
     await openLuks(device, unsealed.secret, tools);
     // What opened it opens it again: not sealing anew is no reason to give the state up.
