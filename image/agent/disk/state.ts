@@ -67,7 +67,9 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   const secret = randomBytes(32);
   let sealed: Sealed;
   try {
-    sealed = await seal.close(secret, { floor, holds: 'now' });
+    sealed = await seal.close(secret, { floor, holds: 'next' });
+    // What is about to be given up was sealed to less, maybe: no copy of it opens any more.
+    await seal.turn();
     // What cannot be opened in the boot that sealed it would be lost at every boot.
     await seal.open(sealed);
   } catch (error) {

@@ -102,6 +102,17 @@ test('a plain partition is sealed at the next start, opened from then on, and ma
   t.not(await uuid(), made);
 });
 
+test('once the state was made again no copy of the one before it opens', async (t) => {
+  const { mount, seals } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const before = (await seals())[0]!.sealed;
+  seal.pcr7 = 'other';
+  t.regex((await mount(seal)).why, /made again/);
+  seal.pcr7 = 'now';
+  await t.throwsAsync(seal.open(before), { message: /policy check failed/ });
+});
+
 test('what is in the header of a container opens nothing by itself', async (t) => {
   const { mount, bytes } = await setUp(t);
   const seal = new FakeSeal();
@@ -143,9 +154,9 @@ test('a change of Secure Boot that was foretold opens the state, which is sealed
   t.is((await mount(seal)).why, '');
   t.is(await uuid(), made);
   t.is((await seals()).length, 1);
-  t.is(seal.count, 2, 'what was sealed before is void');
+  t.is(seal.count, 3, 'what was sealed before is void');
   t.is((await mount(seal)).why, '');
-  t.is(seal.count, 2, 'and nothing is sealed anew without a reason');
+  t.is(seal.count, 3, 'and nothing is sealed anew without a reason');
 
   seal.pcr7 = 'now';
   await t.throwsAsync(seal.open(before), { message: /policy check failed/ });
