@@ -18,6 +18,8 @@ import { signatureEntries, X509 } from './signature-lists.ts';
 const CODE = 'EVENT_LOG_MALFORMED';
 /** Kept of a machine; more are counted only. */
 const MOST_ROMS = 32;
+/** One is enough to keep a machine out; the log is its own word, and may hold thousands. */
+const MOST_FOREIGN = 16;
 
 /** DER of every certificate that may stand in each of these variables. */
 export type SecureBootKeys = Readonly<Record<'PK' | 'KEK' | 'db', readonly Uint8Array[]>>;
@@ -72,7 +74,7 @@ function secureBootOf(
   const dbx = variables.get('dbx')?.at(-1);
   return {
     secureBoot,
-    foreign: [...new Set(foreign)],
+    foreign: [...new Set(foreign)].slice(0, MOST_FOREIGN),
     ...(dbx === undefined ? {} : { dbx: revokedBy(dbx) }),
   };
 }

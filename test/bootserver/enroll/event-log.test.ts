@@ -109,6 +109,11 @@ test('whoever starts under other keys cannot hide them behind other types of eve
   }
 });
 
+test('a log full of strange events is not kept whole', (t) => {
+  const strange = Array.from({ length: 500 }, (_, i) => ({ pcr: 7, type: 0x100 + i, data: Buffer.alloc(1) }));
+  t.is(factsOf(eventLog([...keyEvents(), ...strange])).foreign.length, 16);
+});
+
 test('what a program measures in the place of firmware that measures nothing is not taken for it', (t) => {
   const separator = { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.alloc(4) };
   const { foreign } = factsOf(eventLog([separator, ...keyEvents(), authority(FLEET_KEYS.db[0]!)]));
