@@ -12,11 +12,14 @@ import {
 } from './event-log.ts';
 import type { FirmwareFacts } from './firmware-facts.ts';
 import { LittleReader } from './little-reader.ts';
+import { isRemark } from './secure-boot-events.ts';
 import { signatureEntries, X509 } from './signature-lists.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
 /** Kept of a machine; more are counted only. */
 const MOST_ROMS = 32;
+/** One is enough to keep a machine out; the log is its own word, and may hold thousands. */
+const MOST_FOREIGN = 16;
 
 /** DER of every certificate that may stand in each of these variables. */
 export type SecureBootKeys = Readonly<Record<'PK' | 'KEK' | 'db', readonly Uint8Array[]>>;
@@ -46,13 +49,19 @@ function secureBootOf(
   const variables = new Map<string, Buffer[]>();
   const foreign: string[] = [];
   const secure = events.filter(({ pcr }) => pcr === 7);
-  for (const event of secure) {
+  const begun = secure.findIndex(({ type }) => type === EVENT.SEPARATOR);
+  for (const [at, event] of secure.entries()) {
     if (event.type === EVENT.VARIABLE_DRIVER_CONFIG) {
       const { name, data } = readVariable(event);
+      // Firmware that measures no variable, and a program that does so in its place. Changed ones come once more.
+      if (begun !== -1 && at > begun && !variables.has(name))
+        foreign.push(`${line(name)} was measured after something was started`);
       variables.set(name, [...(variables.get(name) ?? []), data]);
     } else if (event.type === EVENT.VARIABLE_AUTHORITY) {
       const { name, data } = readVariable(event);
       if (!isAuthority(name, data, keys)) foreign.push(`started what another key signed (${line(name)})`);
+    } else if (!isRemark(event)) {
+      foreign.push(`PCR 7 holds an event of type 0x${event.type.toString(16)} that nobody can read`);
     }
   }
   for (const name of ['PK', 'KEK', 'db'] as const) {
@@ -65,7 +74,7 @@ function secureBootOf(
   const dbx = variables.get('dbx')?.at(-1);
   return {
     secureBoot,
-    foreign: [...new Set(foreign)],
+    foreign: [...new Set(foreign)].slice(0, MOST_FOREIGN),
     ...(dbx === undefined ? {} : { dbx: revokedBy(dbx) }),
   };
 }

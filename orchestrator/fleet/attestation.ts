@@ -80,7 +80,7 @@ export function attest(e: Measured, references: References): Attested {
 }
 
 /** The image is a published one: whose Secure Boot keys let it run? */
-function keysOf(e: Measured, { pcr7: shown }: References): Attested {
+function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): Attested {
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
   if (e.firmware !== null) {
@@ -101,7 +101,6 @@ function keysOf(e: Measured, { pcr7: shown }: References): Attested {
   }
   const pcr7 = pcr7Of(e);
   if (pcr7 === null) return { state: 'ok', reason: `${published}; Secure Boot is not on` };
-  const model = modelOf(e);
   // Equal values mean equal keys, so what one machine has shown by its log holds for one that keeps none.
   if (shown.includes(pcr7)) return { state: 'ok', reason: `${published}, PCR 7 as another ${model}` };
   if (shown.length === 0) {

@@ -11,7 +11,7 @@ import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
 import { wentBack } from './tpm-clock.ts';
-import { isMember } from './transitions.ts';
+import { isMember, isRegistered } from './transitions.ts';
 
 /** What is known of a published image by its version, as a machine reports it: anything. Null: nothing is. */
 export type Published = {
@@ -33,21 +33,25 @@ export class Attestations {
 
   async judge(record: NodeRecord | null, shown: Measured): Promise<Attested> {
     const { version } = shown.running;
+    const model = await this.#heldAs(record, shown);
     const [pcr11, commandLine, pcr7, firmware] = await Promise.all([
       this.#published.pcr11(version),
       this.#published.commandLine(version),
-      this.#fleet.pcr7.get(modelOf(shown)),
-      this.#knownFirmware(record, shown),
+      this.#fleet.pcr7.get(model),
+      this.#knownFirmware(model),
     ]);
     const uefi = record?.inventory.firmware.kind === 'uefi';
     return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi });
   }
 
   /** A member is held against the model that it was let in as: that it is another now is only its own word. */
-  async #knownFirmware(record: NodeRecord | null, shown: Measured): Promise<KnownFirmware> {
+  async #heldAs(record: NodeRecord | null, shown: Pick<Measured, 'inventory'>): Promise<string> {
+    const isOurs = record !== null && isMember(record.state);
+    return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
+  }
+
+  async #knownFirmware(model: string): Promise<KnownFirmware> {
     const { firmware, sites } = this.#fleet;
-    const letInAs = record !== null && isMember(record.state) ? await firmware.modelOf(record.id) : null;
-    const model = letInAs ?? modelOf(shown);
     const [known, site] = await Promise.all([firmware.get(model), sites.get(this.#site)]);
     return { model, values: known === null ? null : countingIn(known), policy: site.policy.firmware };
   }
@@ -57,8 +61,9 @@ export class Attestations {
     const { inventory, observed } = record;
     const shown = { inventory, pcrs: observed.pcrs };
     const pcr7 = pcr7Of(shown);
-    if (pcr7 !== null && observed.attested.state === 'ok') await this.#fleet.pcr7.keep(modelOf(shown), pcr7);
     await this.#fleet.firmware.learn(record);
+    if (pcr7 !== null && observed.attested.state === 'ok')
+      await this.#fleet.pcr7.keep(await this.#heldAs(record, record), pcr7, record.id);
   }
 
   /** A proof held. */
@@ -79,7 +84,8 @@ export class Attestations {
     const { clocks, firmware } = this.#fleet;
     if (!isMember(record.state)) {
       await clocks.forget(akName);
-      await firmware.release(record.id);
+      // Who was fenced comes back without anybody having looked at its firmware.
+      if (!isRegistered(record.state)) await firmware.release(record.id);
       return null;
     }
     const back = wentBack(record.observed.clock, clock) ?? (await clocks.advance(akName, clock));

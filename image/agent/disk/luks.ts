@@ -1,5 +1,7 @@
 import * as z from 'zod/mini';
+import { BootwaveError } from '../../../base/error.ts';
 import type { RunOptions, RunResult } from '../../../base/run.ts';
+import { CIPHER, DERIVATION, strangeHeader } from './luks-header.ts';
 import { type Sealed, sealedSchema } from './seal.ts';
 
 export const MAPPED_NAME = 'bootwave-state';
@@ -37,13 +39,26 @@ export async function formatLuks(
   { mustRun }: DiskTools,
 ): Promise<void> {
   const format = ['luksFormat', '--batch-mode', '--type', 'luks2', '--key-file', '-'];
-  const cipher = ['--cipher', 'aes-xts-plain64', '--key-size', '512'];
-  const derivation = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+  const cipher = ['--cipher', CIPHER, '--key-size', '512'];
+  const derivation = ['--pbkdf', DERIVATION, '--pbkdf-force-iterations', '1000'];
   await mustRun('cryptsetup', [UNLOCKED, ...format, ...cipher, ...derivation, device], {
     ...LIMIT,
     input: secret,
   });
   await importToken(device, 0, sealed, mustRun);
+}
+
+/** To be called before anything in the header is followed. @throws BootwaveError `LUKS_HEADER_STRANGE` */
+export async function mustBeAsMade(device: string, { run }: Pick<DiskTools, 'run'>): Promise<void> {
+  const { stdout } = await run('cryptsetup', [UNLOCKED, 'luksDump', '--dump-json-metadata', device], LIMIT);
+  const strange = strangeHeader(stdout);
+  if (strange === null) return;
+  throw new BootwaveError({
+    code: 'LUKS_HEADER_STRANGE',
+    what: `the header of its container is not ours: ${strange}`,
+    unchanged: 'nothing was opened',
+    next: 'nothing: the state is made again',
+  });
 }
 
 /** One token with a seal of the container's key. */

@@ -48,6 +48,7 @@ export async function foretell(device: string, seal: Sealing, pcr7: Buffer, tool
  * Seals anew where there is a reason to: a floor that rose, a change that came, a seal from before there was a counter. A
  * kill in between leaves one that opens.
  * @param floor the node's release floor; null: that of the seal stays
+ * @param known what has just opened it, at a start
  * @returns why it was sealed anew; null: it was not
  * @throws BootwaveError as `Seal.close`; what was sealed before opens still
  */
@@ -59,6 +60,8 @@ export async function renewSeal(
   known?: Unsealed,
 ): Promise<string | null> {
   const all = known?.all ?? (await sealsOf(device, tools));
+  // One of them is for a change to come: the start after it makes one out of both.
+  if (known === undefined && all.length > 1) return null;
   const reason = reasonFor(all, await seal.floor(floor));
   if (reason === null) return null;
   const { secret, by } = known ?? (await unseal(device, seal, tools));
@@ -71,9 +74,11 @@ export async function renewSeal(
   try {
     await seal.open(sealed);
   } catch (error) {
-    // The TPM says one thing and does another: better a seal that an old copy could stand in for than none at all.
+    // A TPM that counts otherwise, or a signature that it does not take: better the floor of before than no seal at all.
+    // Never a lower one, for whoever keeps the TPM busy in this moment makes this fail, too.
     console.error(`bootwave-helper: what was sealed anew does not open: ${messageOf(error)}`);
-    await addSeal(device, await seal.close(secret, { floor: null, holds: 'now' }), tools);
+    const floor = by.sealed.floor ?? null;
+    await addSeal(device, await seal.close(secret, { floor, holds: 'now' }), tools);
   }
   for (const { id: old } of all.filter((each) => each.id !== id)) await dropSeal(device, old, tools);
   return reason;

@@ -3,7 +3,7 @@ import { access, rm, symlink } from 'node:fs/promises';
 import { messageOf } from '../../../base/error.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { type Carried, carriedFrom, carryTo } from './carry.ts';
-import { type DiskTools, formatLuks, isLuks, MAPPED, openLuks } from './luks.ts';
+import { type DiskTools, formatLuks, isLuks, MAPPED, mustBeAsMade, openLuks } from './luks.ts';
 import type { Sealed } from './seal.ts';
 import { renewSeal, type Sealing, unseal } from './seals.ts';
 
@@ -67,7 +67,9 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   const secret = randomBytes(32);
   let sealed: Sealed;
   try {
-    sealed = await seal.close(secret, { floor, holds: 'now' });
+    sealed = await seal.close(secret, { floor, holds: 'next' });
+    // What is about to be given up was sealed to less, maybe: no copy of it opens any more.
+    await seal.turn();
     // What cannot be opened in the boot that sealed it would be lost at every boot.
     await seal.open(sealed);
   } catch (error) {
@@ -88,6 +90,7 @@ async function openSealed(
   tools: DiskTools,
 ): Promise<string | null> {
   try {
+    await mustBeAsMade(device, tools);
     const unsealed = await unseal(device, seal, tools);
     await openLuks(device, unsealed.secret, tools);
     // What opened it opens it again: not sealing anew is no reason to give the state up.

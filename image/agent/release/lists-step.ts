@@ -146,8 +146,14 @@ async function forbiddenOf(
   if (await isForbidden(FALLBACK_LOADER)) throw forbids('the boot loader on its disk');
   const found: Slot[] = [];
   for (const slot of slots) {
-    if (!(await isForbidden(join(IMAGE_FOLDER, slot.file)))) continue;
-    if (needed.includes(slot.version)) throw forbids(`image ${slot.version}`);
+    const isNeeded = needed.includes(slot.version);
+    // No firmware starts what is no program, so one that only stands by must not hold the lists up.
+    const isRevoked = await isForbidden(join(IMAGE_FOLDER, slot.file)).catch((error: unknown) => {
+      if (isNeeded || !(error instanceof BootwaveError)) throw error;
+      return false;
+    });
+    if (!isRevoked) continue;
+    if (isNeeded) throw forbids(`image ${slot.version}`);
     found.push(slot);
   }
   return found;

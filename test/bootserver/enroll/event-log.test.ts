@@ -92,6 +92,46 @@ test("the fleet's own keys, and nothing but them", (t) => {
   t.false(factsOf(eventLog([])).secureBoot, 'what was not measured is not on');
 });
 
+test('whoever starts under other keys cannot hide them behind other types of events, and extend the PCR with ours', (t) => {
+  const theirs = [variableOf('SecureBoot', Buffer.from([0])), variable('db', OTHER_CERTIFICATE)];
+  const ours = [...keyEvents(), authority(FLEET_KEYS.db[0]!)];
+  t.false(factsOf(eventLog([...theirs, ...ours])).secureBoot);
+  for (const type of [EVENT.SEPARATOR, EVENT.ACTION, EVENT.BOOT_SERVICES_DRIVER, 0x0d]) {
+    const hidden = theirs.map((event) => ({ ...event, type }));
+    const foreign = [`PCR 7 holds an event of type 0x${type.toString(16)} that nobody can read`];
+    t.like(factsOf(eventLog([...hidden, ...ours])), { secureBoot: true, foreign });
+    // With the data of a harmless event beside the digest of another one.
+    const disguised = hidden.map(({ data, ...event }) => ({
+      ...{ ...event, digest: hash(data) },
+      data: type === EVENT.ACTION ? Buffer.from('DMA Protection Disabled') : Buffer.alloc(4),
+    }));
+    t.like(factsOf(eventLog([...disguised, ...ours])), { foreign });
+  }
+});
+
+test('a log full of strange events is not kept whole', (t) => {
+  const strange = Array.from({ length: 500 }, (_, i) => ({ pcr: 7, type: 0x100 + i, data: Buffer.alloc(1) }));
+  t.is(factsOf(eventLog([...keyEvents(), ...strange])).foreign.length, 16);
+});
+
+test('what a program measures in the place of firmware that measures nothing is not taken for it', (t) => {
+  const separator = { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.alloc(4) };
+  const { foreign } = factsOf(eventLog([separator, ...keyEvents(), authority(FLEET_KEYS.db[0]!)]));
+  t.true(foreign.includes('SecureBoot was measured after something was started'));
+  // Firmware measures a variable once more when it was changed before the system starts.
+  const again = variable('dbx', hash(Buffer.from('revoked')));
+  t.deepEqual(factsOf(eventLog([...keyEvents(), again, authority(FLEET_KEYS.db[0]!)])).foreign, []);
+});
+
+test('what firmware remarks about itself in PCR 7 is no key of somebody else', (t) => {
+  const remarks = [
+    { pcr: 7, type: EVENT.ACTION, data: Buffer.from('DMA Protection Disabled') },
+    { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.alloc(4, 0xff) },
+    { pcr: 7, type: EVENT.NO_ACTION, data: Buffer.from([0, 1, 2]) },
+  ];
+  t.deepEqual(factsOf(eventLog([...keyEvents(), ...remarks])).foreign, []);
+});
+
 test('what is revoked is counted and told by its digest, and keeps nobody out, readable or not', (t) => {
   const events = keyEvents();
   const at = events.findIndex(({ data }) => data.subarray(32).toString('utf16le').startsWith('dbx'));

@@ -1,11 +1,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Reattestation } from '../../../bootserver/directory.ts';
-import type { TpmClock } from '../../../bootserver/enroll/protocol.ts';
+import type { Enrolment, TpmClock } from '../../../bootserver/enroll/protocol.ts';
 import { loaderPcr12 } from '../../../image/build/pcr.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import { MOST_PCR7 } from '../../../orchestrator/fleet/pcr7.ts';
+import { MOST_PCR7, withRoom } from '../../../orchestrator/fleet/pcr7.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
@@ -194,8 +194,43 @@ test('without a log PCR 7 must be what a machine of the model has shown with one
   await admit(enrolment(7, 1, { pcrs: pcrs(KEYS_B) }));
   t.deepEqual(await fleet.pcr7.get(model), [KEYS_A, KEYS_B], 'as after a change of dbx');
   for (const value of [KEYS_A, KEYS_B]) t.like(await attested(bare(8, value)), { state: 'ok' });
-  for (let i = 0; i < MOST_PCR7; i += 1) await fleet.pcr7.keep(model, `${i}`.padStart(64, '0'));
+  for (let i = 0; i < MOST_PCR7; i += 1) await fleet.pcr7.keep(model, `${i}`.padStart(64, '0'), 'bad');
   t.is((await fleet.pcr7.get(model)).length, MOST_PCR7);
+  t.deepEqual(
+    (await fleet.pcr7.get(model)).slice(0, 2),
+    [KEYS_A, KEYS_B],
+    'one member pushes out nobody else',
+  );
+});
+
+test('a member that keeps no log is held against the model that it was let in as, and teaches no other', async (t) => {
+  const { attested, admit, directory, fleet } = await setup(t);
+  const renamed = (boot: number, pcr7: string, firmware: Enrolment['firmware']) =>
+    enrolment(1, boot, { pcrs: pcrs(pcr7), firmware, inventory: inventory(1, { product: 'Other PC' }) });
+  await admit(enrolment(1, 1, { pcrs: pcrs(KEYS_A) }));
+  t.regex(JSON.stringify(await directory.enrol(renamed(2, KEYS_B, null))), /rejected.*PCR 7 is b7b7/);
+  const logged = enrolment(1).firmware;
+  t.is((await attested(renamed(3, KEYS_B, logged))).state, 'ok');
+  await directory.recordCertificate(
+    renamed(3, KEYS_B, logged).id,
+    certificateFor(renamed(3, KEYS_B, logged)),
+  );
+  t.deepEqual(await fleet.pcr7.get('QEMU Other PC'), []);
+  t.deepEqual(await fleet.pcr7.get('QEMU Standard PC'), [KEYS_A, KEYS_B]);
+});
+
+test('what makes way for another PCR 7 is the oldest of who has shown the most, and of the newest of two', (t) => {
+  const by = (node: string, ...values: number[]) => values.map((value) => ({ value: `${value}`, node }));
+  const shown = (list: { value: string }[]) => list.map(({ value }) => value).join(' ');
+  const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+  const nine = eight.map((value) => value + 10);
+  t.is(shown(withRoom([...by('a', ...eight), ...by('b', ...nine)])), shown(by('', ...eight, ...nine)));
+  const more = withRoom([...by('a', ...eight), ...by('b', ...nine, 18)]);
+  t.is(shown(more), shown(by('', ...eight, ...nine.slice(1), 18)));
+  t.is(shown(withRoom([...by('a', 0, ...nine, ...nine.slice(1)), ...by('b', 99)])).split(' ')[0], '10');
+  // As it was kept before: nobody knows by whom.
+  const old = Array.from({ length: MOST_PCR7 }, (_, i) => i);
+  t.is(shown(withRoom([...by('', ...old), ...by('a', 99)])), shown(by('', ...old.slice(1), 99)));
 });
 
 test('a record from before attestation was judged is read', async (t) => {

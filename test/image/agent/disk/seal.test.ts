@@ -184,31 +184,6 @@ test.serial(
 );
 
 test.serial(
-  'an index in the place of the counter, whose value somebody could set back, makes way',
-  async (t) => {
-    const seal = await boot({ image: 'release 1' });
-    const env = tpm.environment;
-    await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
-    await mustRun(
-      'tpm2_nvdefine',
-      [SEAL_INDEX, '-C', 'o', '-s', '8', '-a', 'ownerwrite|ownerread|authread|no_da'],
-      {
-        env,
-      },
-    );
-    const value = join(folder, 'value');
-    await writeFile(value, Buffer.alloc(8));
-    await mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', value], { env });
-    const anew = await seal.close(secret, NOW);
-    t.deepEqual(await seal.open(anew), secret);
-    t.not(anew.count, '00'.repeat(8));
-    await t.throwsAsync(mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', value], { env }), {
-      message: /tpm2_nvwrite/,
-    });
-  },
-);
-
-test.serial(
   'a TPM without room for a counter seals still, and never says that older seals are void',
   async (t) => {
     const seal = await boot({ image: 'release 1' });
@@ -233,9 +208,39 @@ test.serial(
     t.deepEqual(await seal.open(sealed), secret);
     await t.throwsAsync(seal.close(secret, { ...NOW, holds: 'next' }), { message: /tpm2_nvdefine/ });
     for (const index of fillers) await mustRun('tpm2_nvundefine', ['-C', 'o', index], { env });
+    t.truthy((await seal.close(secret, NOW)).count, 'and with one again once there is');
   },
 );
 
+test.serial(
+  'an index that somebody else left in its place is made again: one that goes back would bring old seals back',
+  async (t) => {
+    const seal = await boot({ image: 'release 1' });
+    const env = tpm.environment;
+    const left = (attributes: string, ...more: string[]) =>
+      mustRun('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', attributes, ...more], { env });
+    const others: [string, ...string[]][] = [
+      ['ownerwrite|ownerread|authread|no_da', '-s', '8'],
+      ['ownerwrite|ownerread|authread|no_da', '-s', '4'],
+      ['nt=counter|authwrite|ownerwrite|ownerread|authread'],
+      ['nt=bits|ownerwrite|ownerread'],
+    ];
+    for (const other of others)
+      for (const isWritten of [true, false]) {
+        await mustRun('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX], { env });
+        await left(...other);
+        if (isWritten && other.includes('8'))
+          await mustRun('tpm2_nvwrite', ['-C', 'o', SEAL_INDEX, '-i', '-'], {
+            env,
+            input: Buffer.alloc(8, 1),
+          });
+        const old = await seal.close(secret, NOW);
+        t.deepEqual(await seal.open(old), secret, other[0]);
+        await seal.turn();
+        await t.throwsAsync(seal.open(old), { message: /^tpm2_policynv / });
+      }
+  },
+);
 test.serial('what was sealed before there was a counter is opened still', async (t) => {
   const seal = await boot({ image: 'release 1' });
   // As the release before made it: the same policy without its last part.

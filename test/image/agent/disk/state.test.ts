@@ -102,6 +102,17 @@ test('a plain partition is sealed at the next start, opened from then on, and ma
   t.not(await uuid(), made);
 });
 
+test('once the state was made again no copy of the one before it opens', async (t) => {
+  const { mount, seals } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const before = (await seals())[0]!.sealed;
+  seal.pcr7 = 'other';
+  t.regex((await mount(seal)).why, /made again/);
+  seal.pcr7 = 'now';
+  await t.throwsAsync(seal.open(before), { message: /policy check failed/ });
+});
+
 test('what is in the header of a container opens nothing by itself', async (t) => {
   const { mount, bytes } = await setUp(t);
   const seal = new FakeSeal();
@@ -143,9 +154,9 @@ test('a change of Secure Boot that was foretold opens the state, which is sealed
   t.is((await mount(seal)).why, '');
   t.is(await uuid(), made);
   t.is((await seals()).length, 1);
-  t.is(seal.count, 2, 'what was sealed before is void');
+  t.is(seal.count, 3, 'what was sealed before is void');
   t.is((await mount(seal)).why, '');
-  t.is(seal.count, 2, 'and nothing is sealed anew without a reason');
+  t.is(seal.count, 3, 'and nothing is sealed anew without a reason');
 
   seal.pcr7 = 'now';
   await t.throwsAsync(seal.open(before), { message: /policy check failed/ });
@@ -179,6 +190,55 @@ test('a floor is sealed for when the image is good and was signed for it, and ne
   t.deepEqual([await floorNow(), await uuid(), (await seals()).length], ['3', made, 1]);
   seal.floors = ['1', '2'];
   t.regex((await mount(seal)).why, /made again/, 'an older release has it made again');
+});
+
+test('whoever keeps what was sealed anew from opening does not get the floor lowered', async (t) => {
+  const { mount, seals, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  seal.floors = ['1', '2'];
+  await mount(seal, '1');
+  const open = seal.open.bind(seal);
+  const busy = Object.assign(Object.create(seal), {
+    open: async (sealed: Sealed) => {
+      if (sealed.floor === '2') throw new BootwaveError({ code: 'COMMAND_FAILED', what: 'the TPM is busy' });
+      return open(sealed);
+    },
+    close: seal.close.bind(seal),
+    turn: seal.turn.bind(seal),
+    floor: seal.floor.bind(seal),
+  });
+  await renewSeal(device, busy, '2', tools);
+  t.deepEqual((await seals()).map(({ sealed }) => sealed.floor).sort(), ['1', '2']);
+});
+
+test('a good image leaves the seal for a change to come alone', async (t) => {
+  const { mount, uuid, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const made = await uuid();
+  await foretell(device, seal, Buffer.from('then'), tools);
+  seal.floors = ['2'];
+  t.is(await renewSeal(device, seal, '2', tools), null);
+  seal.pcr7 = 'then';
+  t.is((await mount(seal, '2')).why, '');
+  t.is(await uuid(), made);
+});
+
+test('a header that somebody else has written is not followed: the state is made again', async (t) => {
+  const cryptsetup = (device: string, ...args: string[]) =>
+    mustRun('cryptsetup', ['--disable-locks', ...args, device], { input: '{"type":"mine","keyslots":[]}' });
+  const full = async (device: string) => {
+    for (let id = 8; id < 32; id += 1)
+      await cryptsetup(device, 'token', 'import', '--json-file', '-', '--token-id', String(id));
+  };
+  const { mount, uuid, device } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const made = await uuid();
+  await full(device);
+  t.regex((await mount(seal)).why, /header of its container is not ours: it holds 25 tokens/);
+  t.not(await uuid(), made);
+  t.is((await mount(seal)).why, '');
 });
 
 test('a kill at any step of sealing anew leaves a state that opens', async (t) => {

@@ -152,6 +152,17 @@ test('an image that stands by goes when it is revoked; the state is prepared and
   t.false(await areNew(brought, places));
 });
 
+test('a file that is no program holds up no list, unless the node needs it', async (t) => {
+  const { stage, esp, places, digest, images } = await setUp(t);
+  const brought = lists(2, forbidding(await digest('bootwave_1.efi')));
+  const order = await stage(brought);
+  await writeFile(join(esp, 'EFI/Linux/bootwave_0.efi'), 'what somebody left on the ESP');
+  t.true((await prepareLists(esp, order, brought, places)).pending);
+  t.deepEqual(await images(), ['bootwave_0.efi', 'bootwave_2.efi', 'bootwave_3+3.efi']);
+  await writeFile(join(esp, 'EFI/Linux/bootwave_2.efi'), 'damaged');
+  await t.throwsAsync(prepareLists(esp, order, brought, places), { code: 'PE_INVALID' });
+});
+
 test('what the node starts or falls back to is never forbidden: nothing is touched then', async (t) => {
   const { stage, esp, places, digest, images, prepared } = await setUp(t);
   for (const [file, what] of [

@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Reattestation } from '../../../../bootserver/directory.ts';
 import type { Enrolment } from '../../../../bootserver/enroll/protocol.ts';
+import { banNode } from '../../../../orchestrator/fleet/bans/act.ts';
 import { countingIn, MOST_VALUES } from '../../../../orchestrator/fleet/firmware/model.ts';
 import { nodeRecordSchema } from '../../../../orchestrator/fleet/record.ts';
 import { siteSchema } from '../../../../orchestrator/fleet/site.ts';
@@ -168,6 +169,14 @@ test('a value that was accepted clears its nodes when they attest next, one that
     fresh: true,
   });
   t.deepEqual(await known(), [GOOD]);
+});
+
+test('who is fenced does not begin anew as another model', async (t) => {
+  const { admit, directory, fleet, by } = await setup(t);
+  await admit(machine(1, GOOD));
+  await banNode(fleet, await fleet.bans.set(), machine(1, GOOD).id, 'strange', by());
+  t.like(await directory.enrol(machine(1, OTHER, 2)), { state: 'rejected' });
+  t.is(await fleet.firmware.modelOf(machine(1, GOOD).id), MODEL);
 });
 
 test('no machine is the first of a model twice: a member that calls itself something else is held against what it was', async (t) => {
