@@ -1,9 +1,7 @@
-/** Attested enrolments a second on one core, from the first message to the certificate, against `openssl ca` for the certificate alone. */
+/** Attested enrolments a second on one core, from the first message to the certificate, against `openssl ca` and `cfssl serve` for the certificate alone. */
 // The fleet's records are left out on both sides: the directory here says yes. Goal: 500 a second.
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun } from '../../base/run.ts';
 import { Certifier } from '../../bootserver/enroll/certifier.ts';
 import { EnrolmentDialogue } from '../../bootserver/enroll/dialogue.ts';
 import { NO_KEYS } from '../../bootserver/enroll/firmware-log.ts';
@@ -11,10 +9,10 @@ import { Sessions } from '../../bootserver/enroll/sessions.ts';
 import { trustOf } from '../../bootserver/enroll/trust.ts';
 import { loadAuthority } from '../../keys/authority.ts';
 import { initKeys } from '../../keys/init.ts';
-import { keyLayout } from '../../keys/layout.ts';
 import { MemoryDirectory } from '../bootserver/enroll/support/directory.ts';
-import { cpuOfChildren } from './attest/children.ts';
+import { cfssl, opensslCa } from './attest/certificate-peers.ts';
 import { type Prepared, prepare } from './attest/material.ts';
+import { installPeers } from './install-peers.ts';
 
 const MACHINES = 24;
 const ROUNDS = 9;
@@ -70,47 +68,15 @@ try {
     rates.push((10 * MACHINES * 1e6) / (user + system));
   }
   const ours = rates.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)]!;
-  const peer = await opensslCa(keys);
-  console.log(
-    `bench enroll ${ours.toFixed(0)} enrolments/s of one core vs openssl ca ${peer.toFixed(0)} ratio ${(ours / peer).toFixed(1)}`,
-  );
+  const csrs = all.map(({ csr }) => csr);
+  const tell = (peer: string, rate: number) =>
+    console.log(
+      `bench enroll ${ours.toFixed(0)} enrolments/s of one core vs ${peer} ${rate.toFixed(0)} ratio ${(ours / rate).toFixed(2)}`,
+    );
+  tell('openssl ca', await opensslCa(keys, folder, csrs));
+  const none = await installPeers({ cfssl: 'golang-cfssl' });
+  if (none === null) tell('cfssl serve (the certificate alone)', await cfssl(keys, folder, csrs));
+  else console.log(`no comparison with cfssl: ${none}`);
 } finally {
   await remove();
-}
-
-/** Certificates a second of one core, one process each, as the tool is used: same key, same extensions. */
-async function opensslCa(keys: string): Promise<number> {
-  const ca = keyLayout(keys).ca.nodes;
-  const place = join(folder, 'openssl');
-  await mkdir(place);
-  const file = (name: string) => join(place, name);
-  await writeFile(file('index'), '');
-  await writeFile(file('serial'), '1000\n');
-  const lines = [
-    '[ca]\ndefault_ca = nodes',
-    `[nodes]\ndatabase = ${file('index')}\nserial = ${file('serial')}\nnew_certs_dir = ${place}`,
-    `certificate = ${ca.certificate}\nprivate_key = ${ca.key}\ndefault_md = sha256\ndefault_days = 7`,
-    'policy = any\nx509_extensions = leaf\nunique_subject = no',
-    '[any]\ncommonName = supplied',
-    '[leaf]\nbasicConstraints = critical,CA:FALSE\nkeyUsage = critical,digitalSignature',
-    'extendedKeyUsage = clientAuth\nsubjectAltName = URI:spiffe://bootwave/node/bench',
-    'subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid',
-  ];
-  await writeFile(file('ca.conf'), lines.join('\n'));
-  for (const [i, { csr }] of all.entries()) {
-    await writeFile(file(`${i}.csr`), pem(csr));
-  }
-  const before = cpuOfChildren();
-  for (const i of all.keys()) {
-    const args = ['ca', '-batch', '-notext', '-config', file('ca.conf'), '-in', file(`${i}.csr`)];
-    await mustRun('openssl', [...args, '-out', file(`${i}.crt`)]);
-  }
-  const spent = cpuOfChildren() - before;
-  await readFile(file(`${MACHINES - 1}.crt`));
-  return (MACHINES * 1000) / spent;
-}
-
-function pem(der: Buffer): string {
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE REQUEST-----\n${lines.join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
 }

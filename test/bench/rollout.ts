@@ -4,8 +4,9 @@
 // orchestrator (its simulation, which also stands for the boot server) runs on the same two cores and is shown.
 import type { ChildProcess } from 'node:child_process';
 import { Bed, load, median } from './fleet/bed.ts';
-import { ansible, installPeers, pdsh } from './fleet/peers.ts';
+import { ansible, pdsh } from './fleet/peers.ts';
 import { startSshds } from './fleet/sshds.ts';
+import { installPeers } from './install-peers.ts';
 
 const NODES = Number(process.env.NODES ?? 1000);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
@@ -100,7 +101,7 @@ async function simulated(): Promise<void> {
 }
 
 async function againstPeers(): Promise<void> {
-  const none = await installPeers();
+  const none = await installPeers({ 'ansible-playbook': 'ansible-core', pdsh: 'pdsh' });
   if (none !== null) {
     console.log(`no comparison with Ansible and pdsh: ${none}`);
     return;

@@ -1,7 +1,6 @@
 /** Ansible and pdsh doing three commands on every node, one after the other, as our three steps follow each other. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../../base/error.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { SHELL_ACCOUNT, type Sshds } from './sshds.ts';
 
@@ -13,27 +12,6 @@ export type Peer = {
   /** Milliseconds for all nodes. */
   measure(sshds: Sshds, forks: number): Promise<number>;
 };
-
-/** Needed here and nowhere else, so no other setup installs them. @returns why there is none, else null */
-export async function installPeers(): Promise<string | null> {
-  const missing: string[] = [];
-  for (const [program, name] of [
-    ['ansible-playbook', 'ansible-core'],
-    ['pdsh', 'pdsh'],
-  ] as const) {
-    if ((await run('sh', ['-c', `command -v ${program}`])).code !== 0) missing.push(name);
-  }
-  if (missing.length === 0) return null;
-  console.log(`installing ${missing.join(' and ')} from Debian, which only this comparison needs`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  try {
-    await mustRun('apt-get', ['update', '-qq'], { env });
-    await mustRun('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], { env });
-    return null;
-  } catch (error) {
-    return `apt-get could not install ${missing.join(' and ')}: ${messageOf(error)}`;
-  }
-}
 
 async function timed(sshds: Sshds, program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const started = performance.now();
