@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chown, lstat, mkdir, opendir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskTools } from './luks.ts';
 
@@ -6,6 +6,8 @@ import type { DiskTools } from './luks.ts';
 const FOLDER = 'agent';
 /** Bytes of a file that is carried over: orders and records are far smaller. */
 const LARGEST = 1024 * 1024;
+/** Of them; the agent keeps a handful, and whoever had the disk in hand could have left millions. */
+const MOST_FILES = 64;
 
 const LIMIT = { timeout: 120_000 };
 
@@ -32,7 +34,10 @@ async function withFolder<T>(
 export async function carriedFrom(device: string, mount: string, tools: DiskTools): Promise<Carried> {
   return withFolder(device, mount, 'ro', tools, async (folder) => {
     const carried: Carried = [];
-    for (const name of await readdir(folder).catch(() => [])) {
+    // A link in its place would lead to files of this system.
+    if (!(await lstat(folder)).isDirectory()) return carried;
+    for await (const { name } of await opendir(folder)) {
+      if (carried.length >= MOST_FILES) break;
       const path = join(folder, name);
       const found = await lstat(path);
       if (!found.isFile() || found.size > LARGEST) continue;
