@@ -29,6 +29,8 @@ export type References = {
   firmware: KnownFirmware;
   /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
   uefi: boolean;
+  /** Whether this member had Secure Boot on when it was last let in: whoever switches it off may measure what they like. */
+  secureBoot: boolean;
 };
 
 /** Machines of one model that run the same firmware keys show the same PCR 7 (TCG PC Client Firmware Profile, 3.3.4.8). */
@@ -64,6 +66,12 @@ export function attest(e: Measured, references: References): Attested {
       : { state: 'unknown', reason: 'BIOS measures no image' };
   }
   const { version } = e.running;
+  if (references.secureBoot && !isSecure(e)) {
+    return {
+      state: 'mismatch',
+      reason: 'Secure Boot was on and is not any more; if somebody meant that, retire the node and expect it anew',
+    };
+  }
   if (references.pcr11 === null) return { state: 'mismatch', reason: `image ${version} is not published` };
   if (e.pcrs['11'] !== references.pcr11) {
     return {
@@ -78,6 +86,10 @@ export function attest(e: Measured, references: References): Attested {
   if (strange === null || keys.state === 'mismatch') return keys;
   return { state: references.firmware.policy === 'enforce' ? 'mismatch' : 'differs', reason: strange };
 }
+
+/** By the log, where there is one; else it is the machine's own word, which PCR 7 then has to bear out. */
+const isSecure = ({ firmware, inventory }: Measured): boolean =>
+  firmware?.secureBoot ?? inventory.secureBoot === 'on';
 
 /** The image is a published one: whose Secure Boot keys let it run? */
 function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): Attested {

@@ -41,7 +41,8 @@ export class Attestations {
       this.#knownFirmware(model),
     ]);
     const uefi = record?.inventory.firmware.kind === 'uefi';
-    return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi });
+    const secureBoot = record !== null && isMember(record.state) && record.observed.secureBoot === 'on';
+    return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot });
   }
 
   /** A member is held against the model that it was let in as: that it is another now is only its own word. */

@@ -139,6 +139,30 @@ test('nobody gets round the measurement by a changed word about its firmware', a
   t.like(await attested(withoutTpm(2)), { state: 'unknown', reason: 'no TPM' });
 });
 
+test('a member that had Secure Boot on does not get round it by having it switched off; once it is retired, what it was is nobody's concern', async (t) => {
+  const { admit, directory, attested, fleet, report } = await setup(t);
+  const on = { secureBoot: true, foreign: [], optionRoms: [] };
+  await admit(enrolment(1, 1, { firmware: on }));
+  const off = (n: number, boot: number) =>
+    enrolment(n, boot, {
+      inventory: inventory(n, { secureBoot: 'off' }),
+      firmware: { ...on, secureBoot: false },
+    });
+  for (const boot of [2, 3]) {
+    const refused = await directory.enrol(off(1, boot));
+    t.regex(JSON.stringify(refused), /rejected.*Secure Boot was on and is not any more/);
+  }
+  const silentLog = enrolment(1, 4, { inventory: inventory(1, { secureBoot: 'off' }), firmware: null });
+  t.regex(JSON.stringify(await directory.enrol(silentLog)), /was on and is not any more/);
+  t.like(await attested(off(2, 1)), { state: 'ok' }, 'who never had it on is a matter of the policy');
+
+  await report();
+  t.like(await attested(off(1, 5)), { state: 'mismatch' });
+  const { id } = off(1, 1);
+  await fleet.retire(id, 'test', { actor: 'operator:test', at: Date.now() });
+  t.notRegex(JSON.stringify(await directory.enrol(off(1, 6))), /Secure Boot/);
+});
+
 test('where the site says so, a wrong measurement is shown and keeps nobody out', async (t) => {
   const { attested, directory, fleet, report } = await setup(t);
   await report();
