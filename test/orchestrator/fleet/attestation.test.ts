@@ -139,7 +139,7 @@ test('nobody gets round the measurement by a changed word about its firmware', a
   t.like(await attested(withoutTpm(2)), { state: 'unknown', reason: 'no TPM' });
 });
 
-test('a member that had Secure Boot on does not get round it by having it switched off; once it is retired, what it was is nobody's concern', async (t) => {
+test('a member that had Secure Boot on does not get round it by having it switched off; once it is retired, what it was counts no more', async (t) => {
   const { admit, directory, attested, fleet, report } = await setup(t);
   const on = { secureBoot: true, foreign: [], optionRoms: [] };
   await admit(enrolment(1, 1, { firmware: on }));
