@@ -30,8 +30,8 @@ export type SignedPolicy = { policy: Buffer; signature: Buffer };
 /** What an image may open: everything that is sealed for no floor, and what is sealed for these. */
 export type PolicySignatures = { any: SignedPolicy; floors: ReadonlyMap<string, SignedPolicy> };
 
-/** Floors that one image is signed for, at most: the newest, because a fleet that raises its floor raises it far. */
-export const MOST_FLOORS = 64;
+/** Floors that one image is signed for, at most, the newest: some 600 bytes each. */
+export const MOST_FLOORS = 256;
 
 /** The `policyRef` of a floor: 32 bytes, because a TPM takes no longer ones. */
 export const floorReference = (version: string): Buffer =>

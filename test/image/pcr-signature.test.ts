@@ -19,10 +19,10 @@ const signedFor = (...floors: string[]) =>
 test('an image is signed for every released version up to its own, newest kept, in order', (t) => {
   t.deepEqual(floorsOf('1.10.0', ['1.9.0', '2.0.0', '1.2.0', '1.10.0']), ['1.2.0', '1.9.0', '1.10.0']);
   t.deepEqual(floorsOf('1.0', []), ['1.0']);
-  const many = Array.from({ length: 100 }, (_, i) => `1.${i}`);
+  const many = Array.from({ length: MOST_FLOORS + 10 }, (_, i) => `1.${i}`);
   const floors = floorsOf('2.0', many);
   t.is(floors.length, MOST_FLOORS);
-  t.deepEqual([floors[0], floors.at(-1)], ['1.37', '2.0']);
+  t.deepEqual([floors[0], floors.at(-1)], ['1.11', '2.0']);
 });
 
 test('what is sealed for is the highest floor that is signed and not above the wanted one', (t) => {

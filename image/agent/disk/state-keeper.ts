@@ -60,8 +60,8 @@ export class StateKeeper {
 
   /**
    * Sees to it that the state opens after a start with other Secure Boot lists.
-   * @returns why it will not, and is going to be made again then; empty when it will
-   * @throws BootwaveError `COMMAND_FAILED`
+   * @returns why it will not, and is going to be made again then; empty when it will. It is a cache: no reason to keep
+   * lists from the firmware
    */
   async prepareFor(device: string, lists: ListContents): Promise<string> {
     const seal = await this.#seal();
@@ -70,10 +70,9 @@ export class StateKeeper {
       () => null,
     );
     if (log === null) return 'its firmware keeps no event log';
-    const then = pcr7ToCome(log, await seal.pcr7(), lists);
+    const then = pcr7ToCome(log, await seal.pcr7().catch(() => ''), lists);
     if (then === null) return 'its event log does not tell what PCR 7 will be';
-    await foretell(device, seal, then, TOOLS);
-    return '';
+    return foretell(device, seal, then, TOOLS).then(() => '', messageOf);
   }
 
   async #seal(): Promise<Seal | null> {
