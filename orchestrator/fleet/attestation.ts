@@ -84,7 +84,7 @@ function keysOf(e: Measured, { pcr7: first }: References): Attested {
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
   if (e.firmware !== null) {
-    const { secureBoot, foreign } = e.firmware;
+    const { secureBoot, foreign, retired } = e.firmware;
     if (isSaidOn && !secureBoot) {
       return {
         state: 'mismatch',
@@ -94,6 +94,9 @@ function keysOf(e: Measured, { pcr7: first }: References): Attested {
     if (secureBoot && foreign.length > 0) {
       return { state: 'mismatch', reason: `Secure Boot is on, but ${foreign.join(', ')}`.slice(0, 256) };
     }
+    // No mismatch: it is kept out of nothing by which the image that changes its db could reach it.
+    if (secureBoot && retired !== undefined)
+      return { state: 'differs', reason: `${published}, but ${retired.join(', ')}`.slice(0, 256) };
     return {
       state: 'ok',
       reason: `${published}${secureBoot ? ", Secure Boot with the fleet's keys" : '; Secure Boot is not on'}`,

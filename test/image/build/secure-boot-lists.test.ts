@@ -45,8 +45,8 @@ test('generation 0 brings nothing along; after it the signed dbx and the number'
 });
 
 test('the manifest names the generation and the versions; the section holds what the keys hold', (t) => {
-  t.deepEqual(bringAlong(before.lists), { section: null, manifest: {} });
-  const { section, manifest } = bringAlong(after.lists);
+  t.deepEqual(bringAlong(before.lists, []), { section: null, manifest: {} });
+  const { section, manifest } = bringAlong(after.lists, []);
   t.deepEqual(manifest, { secureBootLists: { generation: 1, revokes: ['1.0'] } });
   t.deepEqual(decodeLists(section!), { generation: 1, db: null, dbx: after.lists.dbx });
 });
@@ -75,7 +75,7 @@ const parts = (lists: Uint8Array | null): UkiParts => ({
 });
 
 test('the section is there, signed with the rest and not measured; nothing else is different', async (t) => {
-  const { section: lists } = bringAlong(after.lists);
+  const { section: lists } = bringAlong(after.lists, []);
   const [plain, uki] = [assembleUki(parts(null)), assembleUki(parts(lists))];
   t.is(uki.pcr11, plain.pcr11);
   const names = (file: Buffer) => readSections(file).map(({ name }) => name);
