@@ -75,7 +75,9 @@ export async function fleetFiles(
         .map((path) => relative(paths.keys, path))
         .join(', ')}`,
       unchanged: 'nothing was built or published',
-      next: "run 'bootwave keys init'; it makes only what is missing",
+      next: missing.every((path) => path === db.key || path !== signs?.files.key)
+        ? "run 'bootwave keys init'; it makes only what is missing"
+        : 'restore the keys from their newest backup: no other key can stand for this one',
     });
   }
   const lists = await readFleetLists(paths.keys);
