@@ -1,4 +1,4 @@
-/** The three steps by which the key that signs images follows another one, as far as they are about files. */
+/** The steps by which the key that signs images follows another one, as far as they are about files. */
 import { createHash, createPrivateKey, generateKeyPair, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -75,6 +75,22 @@ export async function retireDb(folder: string, step: StepBy): Promise<DbCertific
   const { revoked = [] } = (await readListsState(folder)) ?? {};
   await nextGeneration(folder, { revoked, db }, step.at);
   return (await dbCertificates(folder)).find(({ id }) => id === old.id)!;
+}
+
+/** Whoever shows a retired certificate from now on is a stranger. @throws BootwaveError `SECURE_BOOT_DB_STATE` */
+export async function distrustDb(folder: string, step: StepBy): Promise<DbCertificate> {
+  const all = await dbCertificates(folder);
+  const retired = all.findLast(({ state }) => state === 'retired');
+  if (retired === undefined)
+    throw stateError('no db certificate is retired', 'bootwave keys secure-boot show');
+  const db = all.map(
+    (certificate): DbEntry =>
+      certificate.state === 'retired'
+        ? { id: certificate.id, state: 'distrusted', ...step }
+        : entryOf(certificate),
+  );
+  await writeListsState(folder, { ...(await readListsState(folder))!, db });
+  return (await dbCertificates(folder)).find(({ id }) => id === retired.id)!;
 }
 
 /** The key first: a certificate on disk always has its key. */

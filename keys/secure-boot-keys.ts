@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { messageOf } from '../base/error.ts';
 import { keyLayout } from './layout.ts';
-import { dbCertificates } from './secure-boot-state.ts';
+import { dbCertificates, isHeld } from './secure-boot-state.ts';
 
 /** DER of the certificates that the fleet writes, or wrote, into its machines' Secure Boot variables. */
 export type FleetSecureBootKeys = Record<'PK' | 'KEK' | 'db' | 'retired', Uint8Array[]>;
@@ -18,12 +18,11 @@ export async function readSecureBootKeys(folder: string): Promise<FleetSecureBoo
     new X509Certificate(await readFile(variables[name].certificate)).raw,
   ];
   const [PK, KEK, all] = await Promise.all([read('PK'), read('KEK'), dbCertificates(folder)]);
-  const isRetired = ({ state }: { state: string }) => state === 'retired';
   return {
     PK,
     KEK,
-    db: all.filter((certificate) => !isRetired(certificate)).map(({ der }) => der),
-    retired: all.filter(isRetired).map(({ der }) => der),
+    db: all.filter(isHeld).map(({ der }) => der),
+    retired: all.filter(({ state }) => state === 'retired').map(({ der }) => der),
   };
 }
 

@@ -18,6 +18,7 @@ import {
   type DbCertificate,
   dbCertificates,
   invalid,
+  isHeld,
   type ListsState,
   type Revoked,
   readListsState,
@@ -102,7 +103,7 @@ export async function nextGeneration(
   const owner = (await readFile(layout.secureBoot.owner, 'utf8')).trim();
   const sign = signing(layout, owner, generation, timestamp);
   const digests = next.revoked.map(({ sha256 }) => sha256);
-  const held = (next.db ?? []).filter(({ state }) => state !== 'retired');
+  const held = (next.db ?? []).filter(isHeld);
   const paths = await certificatesOf(folder, held);
   const certificates = await Promise.all(paths.map((path) => certificateList(owner, path)));
   const db = held.length === 0 ? null : await sign('db', Buffer.concat(certificates));
@@ -135,7 +136,7 @@ function after(last: number, now: number): number {
 
 /** What db holds while these are in force. */
 function heldBy(certificates: readonly DbCertificate[]): Buffer[] {
-  return certificates.filter(({ state }) => state !== 'retired').map(({ der }) => der);
+  return certificates.filter(isHeld).map(({ der }) => der);
 }
 
 function lets(db: Buffer, held: readonly Buffer[]): boolean {

@@ -22,8 +22,11 @@ const revokedSchema = z.object({
 });
 export type Revoked = z.infer<typeof revokedSchema>;
 
-/** `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose it. */
-export const DB_STATES = ['next', 'current', 'old', 'retired'] as const;
+/**
+ * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose it.
+ * `distrusted`: none holds it any more, and whoever does is no node of this fleet.
+ */
+export const DB_STATES = ['next', 'current', 'old', 'retired', 'distrusted'] as const;
 
 const dbEntrySchema = z.object({
   /** See `certificateId`. */
@@ -58,6 +61,11 @@ export type DbCertificate = DbEntry & {
   der: Buffer;
   files: { key: string; certificate: string };
 };
+
+/** Whether it stands in the db of the generation in force. */
+export function isHeld({ state }: Pick<DbEntry, 'state'>): boolean {
+  return state !== 'retired' && state !== 'distrusted';
+}
 
 /** Hex digits of an id: 64 bits. */
 const ID_DIGITS = 16;

@@ -4,7 +4,7 @@ import { relative } from 'node:path';
 import ssh2 from 'ssh2';
 import { generationsOf } from './generations.ts';
 import { AUTHORITIES, keyLayout } from './layout.ts';
-import { dbCertificates } from './secure-boot-state.ts';
+import { dbCertificates, isHeld } from './secure-boot-state.ts';
 
 export type ShownKey = {
   file: string;
@@ -75,7 +75,7 @@ export async function showKeys(folder: string): Promise<ShownKey[]> {
 /** Those that follow the first one; the key of one that is retired may be gone. */
 async function laterDb(folder: string): Promise<{ key: string; certificate: string }[]> {
   const all = await dbCertificates(folder).catch(() => []);
-  return all.slice(1).flatMap(({ state, files }) => (state === 'retired' ? [] : [files]));
+  return all.slice(1).flatMap((certificate) => (isHeld(certificate) ? [certificate.files] : []));
 }
 
 async function show(

@@ -5,7 +5,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
-import { dbCertificates } from '../../keys/secure-boot-state.ts';
+import { dbCertificates, isHeld } from '../../keys/secure-boot-state.ts';
 import { newestRoot } from '../publish/publish.ts';
 import { DISK_LOADER, ensureLoaders } from './loaders.ts';
 
@@ -91,7 +91,7 @@ export async function fleetFiles(
     files,
     pcrKey,
     signing: { ...signs!.files, id: signs!.id },
-    held: all.filter(({ state }) => state !== 'retired').map(({ id }) => id),
+    held: all.filter(isHeld).map(({ id }) => id),
     first: all[0]!.id,
     notBefore: Math.floor(Date.parse(root.validFrom) / 1000),
     lists,

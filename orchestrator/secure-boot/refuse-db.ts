@@ -8,6 +8,8 @@ export type DbNode = {
   secureBoot: boolean;
   /** Ids of the fleet's certificates in its db, as it measured them; null: it has not shown them. */
   holds: readonly string[] | null;
+  /** What of it is the fleet's by a retired certificate, in words; empty: nothing. */
+  retired: readonly string[];
   netboot: boolean;
   runs: string;
   /** Null: the newest. */
@@ -66,6 +68,27 @@ export function refuseRetirement({ id, nodes, signers, rollouts }: RetirementFac
     'SECURE_BOOT_DB_IN_USE',
     `rollout ${open.id} brings nodes to ${open.version}, which ${id} signed`,
     `let it end, or 'bootwave rollout abort ${open.id}'`,
+  );
+}
+
+/**
+ * @param ids of the retired certificates
+ * @returns null when whoever shows one of them may be taken for a stranger
+ */
+export function refuseDistrust(ids: readonly string[], nodes: readonly DbNode[]): BootwaveError | null {
+  // One that was not heard since the retirement is known by its db only.
+  const shows = ({ holds, retired }: DbNode) =>
+    retired.length > 0 || (holds ?? []).some((id) => ids.includes(id));
+  const behind = nodes.filter((node) => node.secureBoot && shows(node));
+  if (behind.length === 0) return null;
+  const names = behind.map((node) =>
+    node.retired.length > 0 ? `${node.name} (${node.retired.join(', ')})` : describe(node),
+  );
+  const netboot = behind.some((node) => node.netboot) ? `; ${NETBOOT_NEXT}` : '';
+  return refusal(
+    'SECURE_BOOT_DB_BEHIND',
+    `${behind.length} nodes would be taken for strangers: ${named(names)}`,
+    `roll out an image that was built after the retirement${netboot}; --force shuts such nodes out, to be enrolled anew`,
   );
 }
 

@@ -3,7 +3,7 @@ import type { DataPaths } from '../../base/paths.ts';
 import { withLock } from '../../image/build/lock.ts';
 import { refuseOlderLists } from '../../image/build/older-lists.ts';
 import { signersOf } from '../../image/build/signers.ts';
-import { activateDb, prepareDb, retireDb, stateError } from '../../keys/db-keys.ts';
+import { activateDb, distrustDb, prepareDb, retireDb, stateError } from '../../keys/db-keys.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { type DbCertificate, type DbEntry, dbCertificates } from '../../keys/secure-boot-state.ts';
@@ -11,7 +11,13 @@ import type { By, Fleet } from '../fleet/fleet.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
-import { type DbNode, refuseActivation, refuseRetirement, withoutCertificate } from './refuse-db.ts';
+import {
+  type DbNode,
+  refuseActivation,
+  refuseDistrust,
+  refuseRetirement,
+  withoutCertificate,
+} from './refuse-db.ts';
 import { refuseWithoutKeys } from './revoke.ts';
 
 export type DbOptions = {
@@ -98,10 +104,26 @@ export function retire(options: DbOptions): Promise<DbCertificate> {
   });
 }
 
+/**
+ * The end of a retirement: until then a node with the old certificate is `differs`, for the image that changes its db has
+ * to reach it.
+ * @throws BootwaveError `SECURE_BOOT_DB_BEHIND`, and those of `prepare`
+ */
+export function distrust(options: DbOptions): Promise<DbCertificate> {
+  const { paths, fleet, force } = options;
+  return step(options, 'distrust', async (at) => {
+    const retired = (await dbCertificates(paths.keys)).filter(({ state }) => state === 'retired');
+    const ids = retired.map(({ id }) => id);
+    const refused = force === true ? null : refuseDistrust(ids, await nodesOf(fleet));
+    if (refused !== null) throw refused;
+    return distrustDb(paths.keys, at);
+  });
+}
+
 /** Of two who change the lists at once, the second begins with what the first has made. */
 function step(
   { paths, fleet, by, reason }: DbOptions,
-  name: 'prepare' | 'activate' | 'retire',
+  name: 'prepare' | 'activate' | 'retire' | 'distrust',
   act: (step: { reason: string; by: string; at: number }) => Promise<DbCertificate>,
 ): Promise<DbCertificate> {
   return withLock(`${keyLayout(paths.keys).secureBoot.lists}.lock`, async () => {
@@ -129,6 +151,7 @@ async function nodesOf(fleet: Fleet): Promise<DbNode[]> {
       name,
       secureBoot: observed.firmware?.secureBoot ?? observed.secureBoot === 'on',
       holds: observed.firmware?.db ?? null,
+      retired: observed.firmware?.retired ?? [],
       netboot: wanted.mode === 'netboot',
       runs: observed.image,
       wanted: wanted.image,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { signatureEntries } from '../../bootserver/enroll/signature-lists.ts';
 import { signatureListsOf } from '../../image/secure-boot-lists.ts';
-import { activateDb, prepareDb, retireDb } from '../../keys/db-keys.ts';
+import { activateDb, distrustDb, prepareDb, retireDb } from '../../keys/db-keys.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { certificateId, currentDb, dbCertificates } from '../../keys/secure-boot-state.ts';
@@ -68,6 +68,9 @@ test('activate: the new key signs, and nodes have nothing to be given; retire: d
   t.deepEqual(idsIn(after.db), [next.id]);
   t.true(secondOf(after.db!) > secondOf(db!), 'firmware takes only what is later');
   t.deepEqual(await states(folder), ['retired', 'current']);
+  t.like(await distrustDb(folder, step(AT + 3)), { id: first.id, state: 'distrusted' });
+  t.deepEqual(await readFleetLists(folder), after, 'nodes have nothing to be given');
+  await t.throwsAsync(distrustDb(folder, step()), { code: 'SECURE_BOOT_DB_STATE' });
   // The next change begins as the first did.
   const third = await prepareDb(folder, step(AT + 3));
   t.deepEqual(idsIn((await readFleetLists(folder)).db), [next.id, third.id]);

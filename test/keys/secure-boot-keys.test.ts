@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { activateDb, prepareDb, retireDb } from '../../keys/db-keys.ts';
+import { activateDb, distrustDb, prepareDb, retireDb } from '../../keys/db-keys.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { KeptSecureBootKeys, readSecureBootKeys } from '../../keys/secure-boot-keys.ts';
 import { certificateId } from '../../keys/secure-boot-state.ts';
@@ -27,6 +27,8 @@ test('a server that runs accepts the next db certificate from its making on, and
   t.deepEqual(await known(), { db: [first, next], retired: [] });
   await retireDb(folder, step);
   t.deepEqual(await known(), { db: [next], retired: [first] });
+  await distrustDb(folder, step);
+  t.deepEqual(await known(), { db: [next], retired: [] });
   await writeFile(keyLayout(folder).secureBoot.lists, '{');
   t.deepEqual((await kept.current()).db.map(certificateId), [next]);
   t.is(warnings.length, 1);

@@ -116,6 +116,7 @@ test.serial(
     t.is((await rack.record(NODE)).observed.firmware?.retired, undefined);
     await powerCut();
     await isWell(t, '4.0.0');
+    t.like(await step('retire', '--final'), { id: old!.id, state: 'distrusted' });
     await t.throwsAsync(startRollout(rack, { image: '2.0.0', nodes: { all: true }, downgrade: true }), {
       message: /4\.0\.0 revokes it at the firmware/,
     });

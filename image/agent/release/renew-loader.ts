@@ -59,16 +59,20 @@ export async function replaceLoader(folder: string, content: Uint8Array): Promis
 }
 
 /**
- * A rename on FAT gives the old name the new file's clusters first, in one sector, and takes the other name away after
- * that. A cut in between leaves two names that share them, and the repair before the next change (fsck.fat(8)) empties
- * the second that it comes to. It comes to a folder's own files before it goes into the folders in it, so the new file is
- * written in one of those.
+ * Where the new content of a file is written. A rename on FAT gives the old name the new file's clusters first, in one sector,
+ * and takes the other name away after that. A cut in between leaves two names that share them, and the repair before the
+ * next change (fsck.fat(8)) empties the second that it comes to. It comes to a folder's own files before it goes into the
+ * folders in it, so the other name stands in one of those.
  */
+export function freshFor(path: string): string {
+  return join(dirname(path), 'new', basename(path));
+}
+
 async function replaceInPlace(path: string, content: Uint8Array): Promise<void> {
   if ((await readFile(path).catch(() => null))?.equals(content)) return;
-  const folder = join(dirname(path), 'new');
+  const fresh = freshFor(path);
+  const folder = dirname(fresh);
   await mkdir(folder, { recursive: true });
-  const fresh = join(folder, basename(path));
   const handle = await open(fresh, 'w', 0o600);
   try {
     await handle.writeFile(content);

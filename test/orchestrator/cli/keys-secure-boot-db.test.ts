@@ -74,6 +74,13 @@ test.serial('prepare, activate, retire: each waits for the nodes, is told, and i
   );
   t.like((await step('retire', '--json')).value, { id: first, state: 'retired', generation: 2 });
   t.is((await step('retire')).code, 'SECURE_BOOT_DB_STATE');
+  t.is((await step('retire', '--final')).code, 'SECURE_BOOT_DB_BEHIND', 'it was not given the new db yet');
+  await member('2.0', [next], 1, 5);
+  t.like((await step('retire', '--final', '--json')).value, {
+    id: first,
+    state: 'distrusted',
+    generation: 2,
+  });
 
   const told = (await fleet.audit.read()).filter(({ action }) => action.endsWith('-db-key'));
   t.deepEqual(
@@ -82,6 +89,7 @@ test.serial('prepare, activate, retire: each waits for the nodes, is told, and i
       ['prepare-db-key', { generation: '1', certificate: next }],
       ['activate-db-key', { generation: '1', certificate: next }],
       ['retire-db-key', { generation: '2', certificate: first }],
+      ['distrust-db-key', { generation: '2', certificate: first }],
     ],
   );
   t.like(told[0], { actor: 'operator:ann', reason: `db certificate ${next}: ten years` });

@@ -2,13 +2,14 @@ import test from 'ava';
 import {
   type DbNode,
   refuseActivation,
+  refuseDistrust,
   refuseRetirement,
   withoutCertificate,
 } from '../../../orchestrator/secure-boot/refuse-db.ts';
 
 const [OLD, NEW] = ['a'.repeat(16), 'b'.repeat(16)];
 const node = (name: string, change: Partial<DbNode> = {}): DbNode => ({
-  ...{ name, secureBoot: true, holds: [OLD, NEW], netboot: false, runs: '2.0', wanted: '2.0' },
+  ...{ name, secureBoot: true, holds: [OLD, NEW], retired: [], netboot: false, runs: '2.0', wanted: '2.0' },
   ...change,
 });
 
@@ -50,4 +51,14 @@ test('a certificate is not retired while a node or a rollout needs what it signe
   const rollout = refuseRetirement({ ...facts, rollouts: [{ id: 'r2', version: '1.0' }] });
   t.is(rollout?.code, 'SECURE_BOOT_DB_IN_USE');
   t.true(rollout!.what.includes('r2'), rollout!.what);
+});
+
+test('nobody who still shows a retired certificate is made a stranger', (t) => {
+  const has = (change: Partial<DbNode>) => refuseDistrust([OLD], [node('n1', { holds: [NEW], ...change })]);
+  t.is(has({}), null);
+  t.is(has({ holds: null }), null, 'without a log it is judged by other things');
+  t.is(has({ holds: [OLD], secureBoot: false }), null);
+  t.is(has({ holds: [OLD, NEW] })?.code, 'SECURE_BOOT_DB_BEHIND', 'not heard since');
+  const started = has({ retired: ['started what a retired key signed'] });
+  t.true(started?.what.endsWith('n1 (started what a retired key signed)'), started?.what);
 });

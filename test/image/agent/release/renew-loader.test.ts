@@ -1,11 +1,11 @@
 import { access, mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../../../base/run.ts';
 import { SYSTEMD_LOADER } from '../../../../image/agent/disk/install.ts';
 import { repair } from '../../../../image/agent/disk/mount.ts';
-import { renewLoader, replaceLoader } from '../../../../image/agent/release/renew-loader.ts';
+import { freshFor, renewLoader, replaceLoader } from '../../../../image/agent/release/renew-loader.ts';
 import { authenticodeSha256 } from '../../../../image/authenticode.ts';
 import { digestList } from '../../../../image/secure-boot-lists.ts';
 import { db, image, type Key, keysOf, loader, machine, removeKeys } from './signed-disk.ts';
@@ -130,6 +130,8 @@ async function repaired(t: ExecutionContext, fresh: 'in a folder' | 'beside it')
 }
 
 test('after a cut between the halves of the rename, the repair leaves the loader whole', async (t) => {
+  const fresh = freshFor('EFI/BOOT/BOOTX64.EFI');
+  t.true(dirname(fresh).startsWith('EFI/BOOT/'), 'which is how it is done');
   t.is(await repaired(t, 'in a folder'), SECTOR);
   t.is(await repaired(t, 'beside it'), 0, 'in the same folder it would have been emptied');
 });
