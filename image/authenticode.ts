@@ -12,6 +12,8 @@ type Range = { start: number; end: number };
 
 /** More than the headers of any program of this fleet, bytes. */
 const MOST_HEADER_BYTES = 64 * 1024;
+/** One signature of the fleet takes some 2 KiB, bytes. */
+const MOST_CERTIFICATE_BYTES = 64 * 1024;
 /** PE/COFF, 3.3: the Windows loader's own limit. */
 const MOST_SECTIONS = 96;
 const SECTION_HEADER = 40;
@@ -97,6 +99,23 @@ function headersOf(head: Buffer): { optional: number; table: number; count: numb
   if (size < CERTIFICATE_TABLE + 8 || head.readUInt16LE(optional) !== 0x20b) refuse('not 64 bit');
   if (head.readUInt32LE(optional + DIRECTORY_COUNT) < 5) refuse('no room for a signature');
   return { optional, table, count };
+}
+
+/**
+ * The attribute certificate table as it is: who signed, as far as the file itself says (PE/COFF, 5.7).
+ * @returns no byte for a program that nobody signed
+ * @throws BootwaveError `PE_INVALID`; errors of the file system are thrown as they are
+ */
+export async function attributeCertificates(path: string): Promise<Buffer> {
+  await using file = await open(path, 'r');
+  const { size } = await file.stat();
+  const head = Buffer.alloc(Math.min(size, MOST_HEADER_BYTES));
+  if ((await readAt(file, head, 0)) !== head.length) refuse('it became shorter while it was read');
+  const length = certificatesOf(head, headersOf(head).optional, size);
+  if (length > MOST_CERTIFICATE_BYTES) refuse(`it claims ${length} bytes of signatures`);
+  const table = Buffer.alloc(length);
+  if ((await readAt(file, table, size - length)) !== length) refuse('it became shorter while it was read');
+  return table;
 }
 
 /** Bytes of the attribute certificate table, which firmware takes for the end of the file. */

@@ -166,20 +166,7 @@ async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> 
   const guid = (await ensure(owner, async () => `${randomUUID()}\n`, PUBLIC)).toString('utf8').trim();
   for (const name of SECURE_BOOT_VARIABLES) {
     const key = createPrivateKey(await ensure(variables[name].key, () => rsaKey(RSA_BITS.secureBoot)));
-    const subject = { commonName: `Bootwave Secure Boot ${name}`, organization: guid };
-    await ensure(
-      variables[name].certificate,
-      async () =>
-        makeCertificate({
-          subject,
-          issuer: subject,
-          spki: spkiOf(key),
-          signer: key,
-          ...validity(YEARS.secureBoot),
-          extensions: [{ name: 'basicConstraints', cA: false, critical: true }],
-        }).pem,
-      PUBLIC,
-    );
+    await ensure(variables[name].certificate, async () => secureBootCertificate(name, guid, key), PUBLIC);
   }
   for (const name of SECURE_BOOT_VARIABLES) {
     const files = variables[name];
@@ -187,6 +174,19 @@ async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> 
     // The signature holds its time; made once and kept, so that every image carries the same bytes.
     await ensure(files.auth, () => signedUpdate(layout, guid, name, files.esl), PUBLIC);
   }
+}
+
+/** PEM, signed by itself: firmware compares certificates and builds no chains of these. @param owner GUID */
+export function secureBootCertificate(name: string, owner: string, key: KeyObject): string {
+  const subject = { commonName: `Bootwave Secure Boot ${name}`, organization: owner };
+  return makeCertificate({
+    subject,
+    issuer: subject,
+    spki: spkiOf(key),
+    signer: key,
+    ...validity(YEARS.secureBoot),
+    extensions: [{ name: 'basicConstraints', cA: false, critical: true }],
+  }).pem;
 }
 
 async function initSsh(layout: KeyLayout, ensure: Ensure): Promise<void> {

@@ -16,10 +16,14 @@ export type KeyLayout = {
     /** GUID that marks the fleet's entries in db and KEK (EFI_SIGNATURE_DATA.SignatureOwner). */
     owner: string;
     variables: Record<SecureBootVariable, KeyAndCertificate & { esl: string; auth: string }>;
-    /** What is revoked at the firmware, and which generation of dbx is in force; absent: nothing ever was. */
+    /** What db and dbx hold, and which generation of them is in force; absent: they never changed. */
     lists: string;
     /** A generation of dbx, whole; one that `lists` does not name counts for nothing. */
     dbx: (generation: number) => { esl: string; auth: string };
+    /** A generation of db, whole; fleets that never changed the key that signs images have none. */
+    db: (generation: number) => { esl: string; auth: string };
+    /** A db key that was prepared to follow the first one, by the id of its certificate (secure-boot-state.ts). */
+    dbKey: (id: string) => KeyAndCertificate;
   };
   ca: Record<AuthorityName | 'root', KeyAndCertificate>;
   /** What the orchestrator shows to a node's sshd. */
@@ -41,6 +45,10 @@ export function keyLayout(folder: string): KeyLayout {
     esl: join(folder, 'secure-boot', `${name}.esl`),
     auth: join(folder, 'secure-boot', `${name}.auth`),
   });
+  const list = (name: 'db' | 'dbx') => (generation: number) => ({
+    esl: join(folder, 'secure-boot', `${name}-${generation}.esl`),
+    auth: join(folder, 'secure-boot', `${name}-${generation}.auth`),
+  });
   const ca = (name: string) => ({
     key: join(folder, 'ca', `${name}.key`),
     certificate: join(folder, 'ca', `${name}.crt`),
@@ -51,9 +59,11 @@ export function keyLayout(folder: string): KeyLayout {
       owner: join(folder, 'secure-boot', 'owner.guid'),
       variables: { db: variable('db'), KEK: variable('KEK'), PK: variable('PK') },
       lists: join(folder, 'secure-boot', 'lists.json'),
-      dbx: (generation) => ({
-        esl: join(folder, 'secure-boot', `dbx-${generation}.esl`),
-        auth: join(folder, 'secure-boot', `dbx-${generation}.auth`),
+      dbx: list('dbx'),
+      db: list('db'),
+      dbKey: (id) => ({
+        key: join(folder, 'secure-boot', `db-key-${id}.key`),
+        certificate: join(folder, 'secure-boot', `db-key-${id}.crt`),
       }),
     },
     ca: { root: ca('root'), nodes: ca('nodes'), servers: ca('servers'), operators: ca('operators') },

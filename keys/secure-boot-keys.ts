@@ -1,13 +1,63 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { keyLayout, type SecureBootVariable } from './layout.ts';
+import { readFile, stat } from 'node:fs/promises';
+import { messageOf } from '../base/error.ts';
+import { keyLayout } from './layout.ts';
+import { dbCertificates, isHeld } from './secure-boot-state.ts';
 
-/** DER of the certificates that the fleet writes into its machines' Secure Boot variables. */
-export async function readSecureBootKeys(folder: string): Promise<Record<SecureBootVariable, Uint8Array[]>> {
+/** DER of the certificates that the fleet writes, or wrote, into its machines' Secure Boot variables. */
+export type FleetSecureBootKeys = Record<'PK' | 'KEK' | 'db' | 'retired', Uint8Array[]>;
+
+/**
+ * While one db certificate follows another, machines hold either or both. `retired` ones are those that nodes lose with an
+ * image that has not reached all of them.
+ * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`; errors of the file system
+ */
+export async function readSecureBootKeys(folder: string): Promise<FleetSecureBootKeys> {
   const { variables } = keyLayout(folder).secureBoot;
-  const read = async (name: SecureBootVariable) => [
+  const read = async (name: 'PK' | 'KEK') => [
     new X509Certificate(await readFile(variables[name].certificate)).raw,
   ];
-  const [PK, KEK, db] = await Promise.all([read('PK'), read('KEK'), read('db')]);
-  return { PK, KEK, db };
+  const [PK, KEK, all] = await Promise.all([read('PK'), read('KEK'), dbCertificates(folder)]);
+  return {
+    PK,
+    KEK,
+    db: all.filter(isHeld).map(({ der }) => der),
+    retired: all.filter(({ state }) => state === 'retired').map(({ der }) => der),
+  };
+}
+
+/** They change under a server that runs: one that knew only the old ones would lock out whoever got the new ones. */
+export class KeptSecureBootKeys {
+  readonly #folder: string;
+  readonly #warn: (text: string) => void;
+  #known: FleetSecureBootKeys;
+  #read: { changed: number; at: number } | null = null;
+
+  private constructor(folder: string, known: FleetSecureBootKeys, warn: (text: string) => void) {
+    this.#folder = folder;
+    this.#known = known;
+    this.#warn = warn;
+  }
+
+  /** @throws as `readSecureBootKeys` */
+  static async open(folder: string, warn: (text: string) => void): Promise<KeptSecureBootKeys> {
+    return new KeptSecureBootKeys(folder, await readSecureBootKeys(folder), warn);
+  }
+
+  /** Read anew when the lists have changed. Files that are damaged later change nothing: those of before count. */
+  async current(): Promise<FleetSecureBootKeys> {
+    const changed = await stat(keyLayout(this.#folder).secureBoot.lists).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+    // Within one tick of the file system's clock a file may change twice and keep its time.
+    if (this.#read?.changed === changed && this.#read.at - changed > 2000) return this.#known;
+    this.#read = { changed, at: Date.now() };
+    try {
+      this.#known = await readSecureBootKeys(this.#folder);
+    } catch (error) {
+      this.#warn(`the Secure Boot keys were not read anew: ${messageOf(error)}`);
+    }
+    return this.#known;
+  }
 }

@@ -1,44 +1,42 @@
 /**
- * What the fleet forbids its machines' firmware to start. Each change makes the next generation: dbx as a whole, signed
- * by KEK, in files of its own. `lists.json` says which generation is in force and is written last, so whoever is killed
- * before that has changed nothing.
+ * What the fleet lets its machines' firmware start, and what it forbids it. Each change makes the next generation: db and
+ * dbx as a whole, signed by KEK, in files of its own.
  */
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
 import { writeFileAtomic } from '../base/files.ts';
-import { digestList, forbiddenDigests, signatureListsOf } from '../image/secure-boot-lists.ts';
-import { signedUpdate } from './efitools.ts';
-import { keyLayout } from './layout.ts';
+import { signatureEntries, X509 } from '../bootserver/enroll/signature-lists.ts';
+import {
+  digestList,
+  forbiddenDigests,
+  LISTS_MALFORMED,
+  signatureListsOf,
+} from '../image/secure-boot-lists.ts';
+import { certificateList, signedUpdate } from './efitools.ts';
+import { type KeyLayout, keyLayout } from './layout.ts';
+import {
+  type DbCertificate,
+  dbCertificates,
+  invalid,
+  isHeld,
+  type ListsState,
+  type Revoked,
+  readListsState,
+  writeListsState,
+} from './secure-boot-state.ts';
+
+export type { Revoked } from './secure-boot-state.ts';
 
 /** 6 KiB of dbx: the smallest firmware takes some 10 KiB in one authenticated write (EDK II, PcdMaxAuthVariableSize). */
 export const MOST_REVOKED = 128;
 
-const revokedSchema = z.object({
-  /** Version of the image. */
-  version: z.string(),
-  /** Authenticode SHA-256 of its file, hex. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  reason: z.string(),
-  /** Who revoked it. */
-  by: z.string(),
-  /** Milliseconds since the epoch. */
-  at: z.int(),
-});
-export type Revoked = z.infer<typeof revokedSchema>;
-
-const fileSchema = z.object({
-  generation: z.int().positive(),
-  /** EFI_TIME of the signed update, milliseconds since the epoch, whole seconds. */
-  timestamp: z.int(),
-  revoked: z.array(revokedSchema).min(1),
-});
-
 export type FleetLists = {
-  /** 0: nothing was ever revoked, and there is no dbx. */
+  /** 0: nothing ever changed, and there are no lists. */
   generation: number;
   revoked: Revoked[];
-  /** The signed update of dbx; null in generation 0. */
+  /** The signed update of db; null while the fleet has had one db certificate only, which every machine got first. */
+  db: Buffer | null;
+  /** The signed update of dbx; null while nothing is revoked. */
   dbx: Buffer | null;
 };
 
@@ -47,14 +45,22 @@ export type FleetLists = {
  * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID` when the files are not whole, or say different things
  */
 export async function readFleetLists(folder: string): Promise<FleetLists> {
-  const { lists, dbx: filesOf } = keyLayout(folder).secureBoot;
-  const state = await readState(lists);
-  if (state === null) return { generation: 0, revoked: [], dbx: null };
+  const layout = keyLayout(folder).secureBoot;
+  const state = await readListsState(folder);
+  if (state === null) return { generation: 0, revoked: [], db: null, dbx: null };
   const { generation, revoked } = state;
-  const { auth } = filesOf(generation);
-  const dbx = await readFile(auth).catch((cause) => invalid(auth, cause));
-  if (!holdsExactly(dbx, revoked)) invalid(auth);
-  return { generation, revoked, dbx };
+  const read = async ({ auth }: { auth: string }, isIt: (update: Buffer) => boolean) => {
+    const update = await readFile(auth).catch((cause) => invalid(auth, cause));
+    if (!isIt(update)) invalid(auth);
+    return update;
+  };
+  const held = state.db === undefined ? [] : heldBy(await dbCertificates(folder));
+  return {
+    generation,
+    revoked,
+    db: held.length === 0 ? null : await read(layout.db(generation), (db) => lets(db, held)),
+    dbx: revoked.length === 0 ? null : await read(layout.dbx(generation), (dbx) => forbids(dbx, revoked)),
+  };
 }
 
 /**
@@ -64,7 +70,6 @@ export async function readFleetLists(folder: string): Promise<FleetLists> {
  * force then
  */
 export async function revokeAtFirmware(folder: string, image: Revoked): Promise<FleetLists> {
-  const layout = keyLayout(folder);
   const before = await readFleetLists(folder);
   if (before.revoked.some(({ version }) => version === image.version)) return before;
   const revoked = [...before.revoked, image];
@@ -76,20 +81,52 @@ export async function revokeAtFirmware(folder: string, image: Revoked): Promise<
       next: "keep nodes off old images by 'bootwave rollout floor'",
     });
   }
-  const generation = before.generation + 1;
-  const timestamp = after((await readState(layout.secureBoot.lists))?.timestamp ?? 0, image.at);
+  const db = (await readListsState(folder))?.db;
+  return nextGeneration(folder, { revoked, ...(db === undefined ? {} : { db }) }, image.at);
+}
+
+/**
+ * Signs both lists for what is to be in force, then says that it is. Each one anew, also when it stays as it is: an
+ * update that firmware was given by an image of any earlier generation is never the later one of two.
+ * @param at milliseconds since the epoch
+ * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`, `COMMAND_FAILED`; the old ones stay in force then
+ */
+export async function nextGeneration(
+  folder: string,
+  next: Pick<ListsState, 'revoked' | 'db'>,
+  at: number,
+): Promise<FleetLists> {
+  const layout = keyLayout(folder);
+  const last = await readListsState(folder);
+  const generation = (last?.generation ?? 0) + 1;
+  const timestamp = after(last?.timestamp ?? 0, at);
   const owner = (await readFile(layout.secureBoot.owner, 'utf8')).trim();
-  const { esl, auth } = layout.secureBoot.dbx(generation);
-  const list = digestList(
-    owner,
-    revoked.map(({ sha256 }) => sha256),
-  );
-  await writeFileAtomic(esl, list, 0o644);
-  const dbx = await signedUpdate(layout, owner, 'dbx', esl, timestamp);
-  await writeFileAtomic(auth, dbx, 0o644);
-  const state: z.infer<typeof fileSchema> = { generation, timestamp, revoked };
-  await writeFileAtomic(layout.secureBoot.lists, `${JSON.stringify(state, null, 2)}\n`, 0o644);
-  return { generation, revoked, dbx };
+  const sign = signing(layout, owner, generation, timestamp);
+  const digests = next.revoked.map(({ sha256 }) => sha256);
+  const held = (next.db ?? []).filter(isHeld);
+  const paths = await certificatesOf(folder, held);
+  const certificates = await Promise.all(paths.map((path) => certificateList(owner, path)));
+  const db = held.length === 0 ? null : await sign('db', Buffer.concat(certificates));
+  const dbx = digests.length === 0 ? null : await sign('dbx', digestList(owner, digests));
+  await writeListsState(folder, { generation, timestamp, ...next });
+  return { generation, revoked: next.revoked, db, dbx };
+}
+
+function signing(layout: KeyLayout, owner: string, generation: number, timestamp: number) {
+  return async (name: 'db' | 'dbx', list: Buffer): Promise<Buffer> => {
+    const { esl, auth } = layout.secureBoot[name](generation);
+    await writeFileAtomic(esl, list, 0o644);
+    const update = await signedUpdate(layout, owner, name, esl, timestamp);
+    await writeFileAtomic(auth, update, 0o644);
+    return update;
+  };
+}
+
+/** A certificate that no state names yet has its files by its id, as all have but the first. */
+async function certificatesOf(folder: string, held: readonly { id: string }[]): Promise<string[]> {
+  const { dbKey } = keyLayout(folder).secureBoot;
+  const known = new Map((await dbCertificates(folder)).map(({ id, files }) => [id, files.certificate]));
+  return held.map(({ id }) => known.get(id) ?? dbKey(id).certificate);
 }
 
 /** Firmware refuses an update that is not later than the one before, and counts in seconds (UEFI 2.10, 8.2.2). */
@@ -97,34 +134,28 @@ function after(last: number, now: number): number {
   return Math.max(Math.floor(now / 1000) * 1000, last + 1000);
 }
 
-async function readState(path: string): Promise<z.infer<typeof fileSchema> | null> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (text === null) return null;
+/** What db holds while these are in force. */
+function heldBy(certificates: readonly DbCertificate[]): Buffer[] {
+  return certificates.filter(isHeld).map(({ der }) => der);
+}
+
+function lets(db: Buffer, held: readonly Buffer[]): boolean {
   try {
-    return fileSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    return invalid(path, cause);
+    const entries = [...signatureEntries(signatureListsOf(db), LISTS_MALFORMED)];
+    return (
+      entries.length === held.length &&
+      entries.every(({ type, data }, i) => type === X509 && data.equals(held[i]!))
+    );
+  } catch {
+    return false;
   }
 }
 
-function holdsExactly(dbx: Buffer, revoked: readonly Revoked[]): boolean {
+function forbids(dbx: Buffer, revoked: readonly Revoked[]): boolean {
   try {
     const digests = forbiddenDigests(signatureListsOf(dbx));
     return digests.size === revoked.length && revoked.every(({ sha256 }) => digests.has(sha256));
   } catch {
     return false;
   }
-}
-
-function invalid(path: string, cause?: unknown): never {
-  throw new BootwaveError({
-    code: 'SECURE_BOOT_LISTS_INVALID',
-    what: `${path} is not what 'bootwave keys secure-boot revoke' has written`,
-    unchanged: 'no image was built or revoked',
-    next: 'restore the keys from their newest backup',
-    cause,
-  });
 }

@@ -4,6 +4,7 @@ import { relative } from 'node:path';
 import ssh2 from 'ssh2';
 import { generationsOf } from './generations.ts';
 import { AUTHORITIES, keyLayout } from './layout.ts';
+import { dbCertificates, isHeld } from './secure-boot-state.ts';
 
 export type ShownKey = {
   file: string;
@@ -27,6 +28,7 @@ export async function showKeys(folder: string): Promise<ShownKey[]> {
     ...Object.values(layout.ca),
     ...later.flat().map(({ files }) => files),
     ...Object.values(layout.secureBoot.variables),
+    ...(await laterDb(folder)),
   ];
   for (const { key, certificate } of certificates) {
     shown.push(
@@ -68,6 +70,12 @@ export async function showKeys(folder: string): Promise<ShownKey[]> {
     }),
   );
   return shown.map((entry) => ({ ...entry, file: relative(folder, entry.file) }));
+}
+
+/** Those that follow the first one; the key of one that is retired may be gone. */
+async function laterDb(folder: string): Promise<{ key: string; certificate: string }[]> {
+  const all = await dbCertificates(folder).catch(() => []);
+  return all.slice(1).flatMap((certificate) => (isHeld(certificate) ? [certificate.files] : []));
 }
 
 async function show(

@@ -19,7 +19,7 @@ export type DialogueParts = {
   /** The CAs of TPM makers that the operator believes. */
   tpmRoots: () => Promise<readonly X509Certificate[]>;
   /** Which Secure Boot keys are the fleet's. */
-  secureBootKeys: SecureBootKeys;
+  secureBootKeys: () => Promise<SecureBootKeys>;
   /** SHA-256 of the root certificate, DER. */
   fleetRoot: Buffer;
   /** Milliseconds since the epoch. */
@@ -61,7 +61,8 @@ export class EnrolmentDialogue {
     const { sessions, directory, fleetRoot } = this.#parts;
     const { keys, nonce, secret } = sessions.spend(request.session);
     try {
-      const quoted = verifyProof(keys, { nonce, secret }, request, this.#parts.secureBootKeys);
+      const known = await this.#parts.secureBootKeys();
+      const quoted = verifyProof(keys, { nonce, secret }, request, known);
       const words = wordsOf(keys, nonce, fleetRoot);
       const decision = await directory.enrol({
         id: keys.id,

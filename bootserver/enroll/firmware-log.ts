@@ -22,7 +22,10 @@ const MOST_ROMS = 32;
 const MOST_FOREIGN = 16;
 
 /** DER of every certificate that may stand in each of these variables. */
-export type SecureBootKeys = Readonly<Record<'PK' | 'KEK' | 'db', readonly Uint8Array[]>>;
+export type SecureBootKeys = Readonly<Record<'PK' | 'KEK' | 'db', readonly Uint8Array[]>> & {
+  /** In db, those that the fleet has retired: a node keeps one until an image brings it the db without it. */
+  retired?: readonly Uint8Array[];
+};
 
 /** Nobody's: every machine with Secure Boot then holds foreign ones. */
 export const NO_KEYS: SecureBootKeys = { PK: [], KEK: [], db: [] };
@@ -42,12 +45,12 @@ export function firmwareFacts(
 }
 
 /** PCR 7: the state of Secure Boot, its four variables, and whatever certificate let a program run (PFP 3.3.4.8). */
-function secureBootOf(
-  { events }: EventLog,
-  keys: SecureBootKeys,
-): Pick<FirmwareFacts, 'secureBoot' | 'foreign' | 'dbx'> {
+function secureBootOf({ events }: EventLog, keys: SecureBootKeys): Omit<FirmwareFacts, 'optionRoms'> {
   const variables = new Map<string, Buffer[]>();
   const foreign: string[] = [];
+  const gone = keys.retired ?? [];
+  const inDb = [...keys.db, ...gone];
+  const retired: string[] = [];
   const secure = events.filter(({ pcr }) => pcr === 7);
   const begun = secure.findIndex(({ type }) => type === EVENT.SEPARATOR);
   for (const [at, event] of secure.entries()) {
@@ -59,22 +62,30 @@ function secureBootOf(
       variables.set(name, [...(variables.get(name) ?? []), data]);
     } else if (event.type === EVENT.VARIABLE_AUTHORITY) {
       const { name, data } = readVariable(event);
-      if (!isAuthority(name, data, keys)) foreign.push(`started what another key signed (${line(name)})`);
+      if (isAuthority(name, data, gone)) retired.push('started what a retired key signed');
+      else if (!isAuthority(name, data, keys.db))
+        foreign.push(`started what another key signed (${line(name)})`);
     } else if (!isRemark(event)) {
       foreign.push(`PCR 7 holds an event of type 0x${event.type.toString(16)} that nobody can read`);
     }
   }
   for (const name of ['PK', 'KEK', 'db'] as const) {
     const measured = variables.get(name) ?? [];
-    const isOurs = measured.length > 0 && measured.every((data) => holdsOnly(data, keys[name]));
+    const certificates = name === 'db' ? inDb : keys[name];
+    const isOurs = measured.length > 0 && measured.every((data) => holdsOnly(data, certificates));
     if (!isOurs) foreign.push(`${name} is not the fleet's`);
   }
   const states = variables.get('SecureBoot') ?? [];
   const secureBoot = states.length > 0 && states.every((data) => data.length === 1 && data[0] === 1);
   const dbx = variables.get('dbx')?.at(-1);
+  const held = heldOf(variables.get('db')?.at(-1) ?? Buffer.alloc(0), inDb);
+  for (const certificate of held.filter((one) => gone.some((other) => one.equals(other))))
+    retired.push(`db still holds the retired ${idOf(certificate)}`);
   return {
     secureBoot,
     foreign: [...new Set(foreign)].slice(0, MOST_FOREIGN),
+    db: held.map(idOf),
+    ...(retired.length === 0 ? {} : { retired: [...new Set(retired)].slice(0, MOST_FOREIGN) }),
     ...(dbx === undefined ? {} : { dbx: revokedBy(dbx) }),
   };
 }
@@ -107,9 +118,24 @@ function readVariable(event: LoggedEvent): { name: string; data: Buffer } {
 }
 
 /** One EFI_SIGNATURE_DATA out of db (PFP 3.3.4.8): who owns the entry, then the certificate. */
-function isAuthority(name: string, data: Buffer, keys: SecureBootKeys): boolean {
-  return name === 'db' && keys.db.some((certificate) => data.subarray(16).equals(certificate));
+function isAuthority(name: string, data: Buffer, certificates: readonly Uint8Array[]): boolean {
+  return name === 'db' && certificates.some((certificate) => data.subarray(16).equals(certificate));
 }
+
+/** Those of these certificates that stand in signature lists, in the lists' order; of lists that break off, what came before. */
+function heldOf(lists: Buffer, certificates: readonly Uint8Array[]): Buffer[] {
+  const held: Buffer[] = [];
+  try {
+    for (const { type, data } of signatureEntries(lists, CODE))
+      if (type === X509 && certificates.some((certificate) => data.equals(certificate))) held.push(data);
+  } catch (error) {
+    if (!(error instanceof BootwaveError && error.code === CODE)) throw error;
+  }
+  return held.slice(0, certificates.length);
+}
+
+/** As `certificateId` of the keys. */
+const idOf = (certificate: Buffer): string => sha256(certificate).toString('hex').slice(0, 16);
 
 /** Whether these signature lists hold certificates of the fleet, and nothing else. */
 function holdsOnly(lists: Buffer, certificates: readonly Uint8Array[]): boolean {

@@ -19,7 +19,7 @@ export type Attester = ClientIdentity & {
 
 export type ReattestParts = {
   directory: NodeDirectory;
-  secureBootKeys: SecureBootKeys;
+  secureBootKeys: () => Promise<SecureBootKeys>;
   /** Milliseconds since the epoch. */
   now: () => number;
 };
@@ -53,7 +53,7 @@ export class Reattest {
       const ak = parseTpmPublic(Buffer.from(request.ak, 'base64'), 'AK_MALFORMED');
       checkAttestationKey(ak);
       const expected = { ak, extraData: reattestData(nonce, spki) };
-      const quoted = verifyEvidence(request.quote, expected, secureBootKeys);
+      const quoted = verifyEvidence(request.quote, expected, await secureBootKeys());
       const decision = await directory.reattest(id, serial, {
         ...{ akName: ak.name, address, at: now() },
         ...quoted,

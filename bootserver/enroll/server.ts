@@ -45,7 +45,7 @@ export type EnrolmentOptions = {
   /** The CAs of TPM makers that the operator believes; none by default. */
   tpmRoots?: () => Promise<readonly X509Certificate[]>;
   /** Which Secure Boot keys are the fleet's; by default none is, and no machine with Secure Boot is as expected. */
-  secureBootKeys?: SecureBootKeys;
+  secureBootKeys?: () => Promise<SecureBootKeys>;
   directory: NodeDirectory;
   /** Nobody by default. */
   bans?: BanList;
@@ -103,6 +103,7 @@ const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT
 export async function startEnrolment(options: EnrolmentOptions): Promise<EnrolmentServer> {
   const now = options.now ?? Date.now;
   const { directory, log, signal } = options;
+  const secureBootKeys = options.secureBootKeys ?? (async () => NO_KEYS);
   const trust = trustOf(options.nodesAuthority);
   const gate = new RefusalGate();
   const dialogue = new EnrolmentDialogue({
@@ -110,7 +111,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     directory,
     certifier: new Certifier(trust, directory, now, options.certificateLife),
     tpmRoots: options.tpmRoots ?? (async () => []),
-    secureBootKeys: options.secureBootKeys ?? NO_KEYS,
+    secureBootKeys,
     fleetRoot: sha256(new X509Certificate(options.rootPem).raw),
     now,
     heartbeatSeconds: options.heartbeatSeconds,
@@ -118,7 +119,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     signal,
   });
 
-  const reattest = new Reattest({ directory, secureBootKeys: options.secureBootKeys ?? NO_KEYS, now });
+  const reattest = new Reattest({ directory, secureBootKeys, now });
 
   const secureContext = (key: KeyObject, cert: string) => ({
     key: key.export({ type: 'pkcs8', format: 'pem' }),

@@ -37,13 +37,14 @@ const disks: DiskPlaces = {
   osRelease: '/etc/os-release',
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
+  loaderRenewed: `${RUN}/loader-renewed`,
   mountState: (device) => state.mount(device),
   renewSeal: (device) => state.renew(device),
   lists: (device) => ({
     efivars: EFIVARS,
     generation: `${FLEET}/secure-boot-generation`,
     pending: pendingLists(RUN),
-    prepareState: (lists) => state.prepareFor(device, lists),
+    prepareState: (lists, signers) => state.prepareFor(device, lists, signers),
   }),
 };
 

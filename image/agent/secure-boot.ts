@@ -75,6 +75,8 @@ export async function enrolSecureBoot(efivars: string, fleet: string): Promise<v
 }
 
 const LISTS = ['db', 'dbx'] as const;
+/** File beside the pending lists: the node starts with the db that the firmware has, too. */
+export const DB_MAY_WAIT = 'db-may-wait';
 
 /** @returns EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1); empty where the firmware has no such variable */
 export async function readList(efivars: string, name: (typeof LISTS)[number]): Promise<Buffer> {
@@ -84,17 +86,27 @@ export async function readList(efivars: string, name: (typeof LISTS)[number]): P
 
 /**
  * Hands the firmware the lists that were prepared (release/lists-step.ts); it takes only what the fleet's KEK signed, and
- * none that is older than what it has (UEFI 2.10, 8.2.2).
+ * none that is older than what it has (UEFI 2.10, 8.2.2). A db that it has for such a reason refused is left where the
+ * node can do without: an image that failed and was left may have brought a later one than the image knows that runs.
  * @param pending folder with db.auth and dbx.auth, either of them or both
  * @throws BootwaveError `SECURE_BOOT_REFUSED`; a list that was written before stays
  */
-export async function writeLists(efivars: string, pending: string): Promise<string[]> {
+export async function writeLists(efivars: string, pending: string, write = writeVariable): Promise<string[]> {
   const written: string[] = [];
+  const mayWait = await access(join(pending, DB_MAY_WAIT)).then(
+    () => true,
+    () => false,
+  );
   for (const name of LISTS) {
     const update = await readFile(join(pending, `${name}.auth`)).catch(() => null);
     if (update === null) continue;
-    await writeVariable(join(efivars, `${name}-${IMAGE_SECURITY}`), Buffer.concat([ATTRIBUTES, update]));
-    written.push(name);
+    try {
+      await write(join(efivars, `${name}-${IMAGE_SECURITY}`), Buffer.concat([ATTRIBUTES, update]));
+      written.push(name);
+    } catch (error) {
+      if (name !== 'db' || !mayWait || !isViolation(error)) throw error;
+      console.error('bootwave-helper: the firmware has a later db, or one that the fleet does not write');
+    }
   }
   await rm(pending, { recursive: true, force: true });
   return written;
@@ -112,6 +124,11 @@ export async function renewDbx(efivars: string, fleet: string): Promise<string[]
   if (!forbidsMore(signatureListsOf(update), await readList(efivars, 'dbx'))) return [];
   await writeVariable(join(efivars, `dbx-${IMAGE_SECURITY}`), Buffer.concat([ATTRIBUTES, update]));
   return ['dbx'];
+}
+
+/** EFI_SECURITY_VIOLATION, as the kernel tells it: another signer, or a time that is not later (Linux, efi_status_to_err). */
+function isViolation(error: unknown): boolean {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES';
 }
 
 async function writeVariable(path: string, content: Buffer): Promise<void> {

@@ -30,6 +30,7 @@ import { withLock } from './lock.ts';
 import { type Manifest, publish, refusePublished } from './manifest.ts';
 import { refuseOlderLists } from './older-lists.ts';
 import { type BuildProgress, type BuildStep, progressOf } from './progress.ts';
+import { signersOf } from './signers.ts';
 import { squash } from './squashfs.ts';
 import { makeSystemRoot } from './system-root.ts';
 import { assembleUki, COMMAND_LINE } from './uki.ts';
@@ -269,7 +270,7 @@ async function signAndPublish(
   const release = osRelease(version);
   const files = new Map(fleet.files).set('os-release', Buffer.from(release));
   const ours = fleetArchive(files, fleet.notBefore);
-  const brought = bringAlong(fleet.lists);
+  const brought = bringAlong(fleet.lists, await signedByOthers(paths.images, fleet));
   const uki = assembleUki({
     stub: await readFile(STUB),
     osRelease: release,
@@ -302,6 +303,7 @@ async function signAndPublish(
       firmwareMissing: system.kernel.firmwareMissing,
       builtFrom: system.builtFrom,
       packages: system.packages,
+      signedBy: fleet.signing.id,
       ...brought.manifest,
     };
     progress('publish');
@@ -316,6 +318,12 @@ async function signAndPublish(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Published versions that a machine starts no more once it has this db. */
+async function signedByOthers(images: string, { held, first }: FleetFiles): Promise<string[]> {
+  const signers = [...(await signersOf(images, first))];
+  return signers.filter(([, id]) => !held.includes(id)).map(([version]) => version);
 }
 
 function notReleased(version: string): string {

@@ -5,6 +5,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
+import { dbCertificates, isHeld } from '../../keys/secure-boot-state.ts';
 import { newestRoot } from '../publish/publish.ts';
 import { DISK_LOADER, ensureLoaders } from './loaders.ts';
 
@@ -14,15 +15,20 @@ export type FleetFiles = {
   files: Map<string, Uint8Array>;
   /** PEM: the public half is the `.pcrpkey` section, the other signs `.pcrsig` (systemd-stub(7)). */
   pcrKey: { secret: Uint8Array; pub: Uint8Array };
-  /** Paths of db's key and certificate, for sbsign. */
-  signing: { key: string; certificate: string };
+  /** Paths of db's current key and certificate, for sbsign, and the certificate's id. */
+  signing: { key: string; certificate: string; id: string };
+  /** Ids of the certificates that db holds. */
+  held: string[];
+  /** Id of the fleet's first db certificate. */
+  first: string;
   /** Seconds since the epoch: no time before it makes sense on a node of this fleet. */
   notBefore: number;
-  /** What the fleet revoked at the firmware; generation 0 changes nothing about an image. */
+  /** What the fleet changed at the firmware; generation 0 changes nothing about an image. */
   lists: FleetLists;
 };
 
 /** Names below /usr/lib/bootwave/fleet: for machines in setup mode, and which generation the image brings along. */
+const DB = 'db.auth';
 const DBX = 'dbx.auth';
 const GENERATION = 'secure-boot-generation';
 
@@ -36,7 +42,7 @@ export async function fleetFiles(
     ['root.crt', layout.ca.root.certificate],
     ['PK.auth', PK.auth],
     ['KEK.auth', KEK.auth],
-    ['db.auth', db.auth],
+    [DB, db.auth],
     ['client.pub', layout.ssh.pub],
     ['order.pub', layout.order.pub],
   ];
@@ -55,7 +61,12 @@ export async function fleetFiles(
   // Which keys may say what is released: a node begins with them, and follows every change of them.
   files.set('release-root.json', await newestRoot(paths).catch(() => read(layout.release.root)));
   const pcrKey = { secret: await read(layout.pcr.key), pub: await read(layout.pcr.pub) };
-  await read(db.key);
+  const all = await dbCertificates(paths.keys).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return [];
+  });
+  const signs = all.find(({ state }) => state === 'current');
+  await read(signs?.files.key ?? db.key);
   await read(db.certificate);
   if (missing.length > 0) {
     throw new BootwaveError({
@@ -64,21 +75,24 @@ export async function fleetFiles(
         .map((path) => relative(paths.keys, path))
         .join(', ')}`,
       unchanged: 'nothing was built or published',
-      next: "run 'bootwave keys init'; it makes only what is missing",
+      next: missing.every((path) => path === db.key || path !== signs?.files.key)
+        ? "run 'bootwave keys init'; it makes only what is missing"
+        : 'restore the keys from their newest backup: no other key can stand for this one',
     });
   }
   const lists = await readFleetLists(paths.keys);
-  if (lists.dbx !== null) {
-    files.set(DBX, lists.dbx);
-    files.set(GENERATION, Buffer.from(`${lists.generation}\n`));
-  }
+  if (lists.db !== null) files.set(DB, lists.db);
+  if (lists.dbx !== null) files.set(DBX, lists.dbx);
+  if (lists.generation > 0) files.set(GENERATION, Buffer.from(`${lists.generation}\n`));
   await ensureLoaders(paths);
   files.set(DISK_LOADER, await readFile(join(paths.loaders, DISK_LOADER)));
   const root = new X509Certificate(files.get('root.crt') as Buffer);
   return {
     files,
     pcrKey,
-    signing: { key: db.key, certificate: db.certificate },
+    signing: { ...signs!.files, id: signs!.id },
+    held: all.filter(isHeld).map(({ id }) => id),
+    first: all[0]!.id,
     notBefore: Math.floor(Date.parse(root.validFrom) / 1000),
     lists,
   };

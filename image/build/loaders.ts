@@ -5,7 +5,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { mustRun, run } from '../../base/run.ts';
-import { keyLayout } from '../../keys/layout.ts';
+import { currentDb } from '../../keys/secure-boot-state.ts';
 
 /** Debian's package ipxe: the build that uses the firmware's own network driver, and the one for BIOS. */
 const SNPONLY = '/usr/lib/ipxe/snponly.efi';
@@ -43,12 +43,12 @@ export async function signEfi(
 
 /**
  * Makes what starts before our image does: `ipxe.efi` for TFTP and `systemd-bootx64.efi` for disks, both signed with
- * db, and `undionly.kpxe` for BIOS. Leaves alone what is there and current: a signature holds the time it was made,
+ * db's current key, and `undionly.kpxe` for BIOS. Leaves alone what is there and current: a signature holds the time it was made,
  * and the disk's loader is part of every image.
  * @throws BootwaveError `LOADER_SOURCE_MISSING`
  */
 export async function ensureLoaders(paths: Pick<DataPaths, 'keys' | 'loaders'>): Promise<void> {
-  const { db } = keyLayout(paths.keys).secureBoot.variables;
+  const { files } = await currentDb(paths.keys);
   await mkdir(paths.loaders, { recursive: true });
   const bios = await source(UNDIONLY);
   const there = await readFile(join(paths.loaders, 'undionly.kpxe')).catch(() => undefined);
@@ -59,8 +59,8 @@ export async function ensureLoaders(paths: Pick<DataPaths, 'keys' | 'loaders'>):
     [DISK_LOADER, SYSTEMD_BOOT],
   ] as const) {
     const output = join(paths.loaders, name);
-    if (await isSigned(output, db.certificate, await source(unsigned))) continue;
-    await signEfi(unsigned, output, { key: db.key, certificate: db.certificate });
+    if (await isSigned(output, files.certificate, await source(unsigned))) continue;
+    await signEfi(unsigned, output, files);
   }
 }
 

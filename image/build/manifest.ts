@@ -31,6 +31,11 @@ export const manifestSchema = z.object({
   /** SHA-256 over `packages` and the kernel package. */
   builtFrom: hex64,
   packages: z.array(z.strictObject({ name: z.string(), version: z.string() })),
+  /** Id of the db certificate whose key signed it (keys/secure-boot-state.ts); absent: the fleet's first one. */
+  signedBy: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .optional(),
   /** The Secure Boot lists that it brings to nodes, and the versions that their firmware then starts no more. */
   secureBootLists: z.object({ generation: z.int().positive(), revokes: z.array(z.string()) }).optional(),
 });

@@ -36,7 +36,7 @@ export type UkiParts = {
   floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
-  /** What the fleet revoked at the firmware (image/secure-boot-lists.ts); null: nothing, and no section. */
+  /** What the fleet changed at the firmware (image/secure-boot-lists.ts); null: nothing, and no section. */
   lists: Uint8Array | null;
 };
 

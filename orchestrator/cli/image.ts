@@ -80,10 +80,9 @@ export function register(program: Command): void {
 
 function listsText({ secureBootLists: lists }: Manifest): string[] {
   if (lists === undefined) return [];
-  const revokes = lists.revokes.join(', ');
-  return [
-    `Secure Boot lists of generation ${lists.generation}: firmware that gets them no longer starts ${revokes}`,
-  ];
+  const generation = `Secure Boot lists of generation ${lists.generation}`;
+  if (lists.revokes.length === 0) return [generation];
+  return [`${generation}: firmware that gets them no longer starts ${lists.revokes.join(', ')}`];
 }
 
 function summary(manifest: Manifest, file: string): string {

@@ -1,23 +1,32 @@
 import type { Command } from 'commander';
 import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { NETBOOT_NEXT } from '../secure-boot/refuse-db.ts';
 import { revokeImage } from '../secure-boot/revoke.ts';
+import { type DbView, showDb } from '../secure-boot/rotate-db.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
+import { register as registerDb } from './keys-secure-boot-db.ts';
 import { operator } from './operator.ts';
 
 /** What the firmware of the fleet's machines starts no more. */
 export function register(keys: Command): void {
   const group = keys
     .command('secure-boot')
-    .description("the fleet's Secure Boot lists: images that firmware starts no more");
+    .description(
+      "the fleet's Secure Boot lists: the keys whose images firmware starts, and images that it starts no more",
+    );
 
   group
     .command('show')
-    .description('the generation of the lists, and every image that they revoke')
+    .description(
+      'the generation of the lists, the keys that sign images and who trusts them, every revoked image',
+    )
     .option('--json')
     .action(async (options: { json?: boolean }, command: Command) => {
-      const lists = await readFleetLists(pathsOf(command).keys);
-      print(options.json, view(lists), () => showText(lists));
+      const paths = pathsOf(command);
+      const lists = await readFleetLists(paths.keys);
+      const db = await withFleet(paths, (fleet) => showDb(paths, fleet));
+      print(options.json, { ...view(lists), db }, () => `${dbText(db)}\n\n${showText(lists)}`);
     });
 
   group
@@ -34,12 +43,32 @@ export function register(keys: Command): void {
       );
       print(options.json, { version, changed, ...view(lists) }, () => revokedText(version, changed, lists));
     });
+
+  registerDb(group);
 }
 
 const view = ({ generation, revoked }: FleetLists) => ({ generation, revoked });
 
-function showText({ generation, revoked }: FleetLists): string {
-  if (generation === 0) return 'no image is revoked at the firmware';
+function dbText({ generation, certificates, nodes, stranded }: DbView): string {
+  const rows = certificates.map(({ id, state, holders, at, by, reason }) => [
+    id,
+    state,
+    `${holders} of ${nodes.all}`,
+    at === 0 ? '-' : new Date(at).toISOString().slice(0, 10),
+    by,
+    reason,
+  ]);
+  const lines = [
+    `generation ${generation}`,
+    table(['DB CERTIFICATE', 'STATE', 'NODES', 'SINCE', 'BY', 'WHY'], rows),
+  ];
+  if (nodes.unknown > 0) lines.push(`${nodes.unknown} nodes have not shown their db`);
+  if (stranded.length > 0) lines.push(harmless(`${stranded.join(', ')}: ${NETBOOT_NEXT}`));
+  return lines.join('\n');
+}
+
+function showText({ revoked }: FleetLists): string {
+  if (revoked.length === 0) return 'no image is revoked at the firmware';
   const rows = revoked.map(({ version, sha256, reason, by, at }) => [
     version,
     sha256.slice(0, 16),
@@ -47,9 +76,7 @@ function showText({ generation, revoked }: FleetLists): string {
     by,
     reason,
   ]);
-  return [`generation ${generation}`, table(['REVOKED', 'AUTHENTICODE', 'SINCE', 'BY', 'WHY'], rows)].join(
-    '\n',
-  );
+  return table(['REVOKED', 'AUTHENTICODE', 'SINCE', 'BY', 'WHY'], rows);
 }
 
 function revokedText(version: string, changed: boolean, { generation }: FleetLists): string {

@@ -69,7 +69,8 @@ export function attest(e: Measured, references: References): Attested {
   if (references.secureBoot && !isSecure(e)) {
     return {
       state: 'mismatch',
-      reason: 'Secure Boot was on and is not any more; if somebody meant that, retire the node and expect it anew',
+      reason:
+        'Secure Boot was on and is not any more; if somebody meant that, retire the node and expect it anew',
     };
   }
   if (references.pcr11 === null) return { state: 'mismatch', reason: `image ${version} is not published` };
@@ -96,7 +97,7 @@ function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): 
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
   if (e.firmware !== null) {
-    const { secureBoot, foreign } = e.firmware;
+    const { secureBoot, foreign, retired } = e.firmware;
     if (isSaidOn && !secureBoot) {
       return {
         state: 'mismatch',
@@ -106,6 +107,9 @@ function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): 
     if (secureBoot && foreign.length > 0) {
       return { state: 'mismatch', reason: `Secure Boot is on, but ${foreign.join(', ')}`.slice(0, 256) };
     }
+    // No mismatch: it is kept out of nothing by which the image that changes its db could reach it.
+    if (secureBoot && retired !== undefined)
+      return { state: 'differs', reason: `${published}, but ${retired.join(', ')}`.slice(0, 256) };
     return {
       state: 'ok',
       reason: `${published}${secureBoot ? ", Secure Boot with the fleet's keys" : '; Secure Boot is not on'}`,

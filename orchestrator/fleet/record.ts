@@ -61,6 +61,8 @@ export const nodeRecordSchema = z.object({
       .object({
         secureBoot: z.boolean(),
         foreign: z.array(z.string()),
+        db: z.array(z.string()).optional(),
+        retired: z.array(z.string()).optional(),
         optionRoms: z.array(z.string()),
         dbx: z.object({ entries: z.int().min(0).nullable(), sha256: z.string() }).optional(),
       })

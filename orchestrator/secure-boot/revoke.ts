@@ -88,14 +88,15 @@ async function factsOf(
   return { version, usable, nodes, rollouts: open.map(({ id }) => id) };
 }
 
-async function refuseWithoutKeys(folder: string): Promise<void> {
+/** @throws BootwaveError `KEYS_MISSING` */
+export async function refuseWithoutKeys(folder: string): Promise<void> {
   const { owner, variables } = keyLayout(folder).secureBoot;
   for (const path of [owner, variables.KEK.key, variables.KEK.certificate]) {
     await access(path).catch((cause) => {
       throw new BootwaveError({
         code: 'KEYS_MISSING',
         what: `${path} is needed to sign what firmware is to believe, and is not there`,
-        unchanged: 'nothing was revoked',
+        unchanged: 'nothing was changed',
         next: 'restore the keys from their newest backup',
         cause,
       });

@@ -17,7 +17,7 @@ import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
 import { rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { readSecureBootKeys } from '../../keys/secure-boot-keys.ts';
+import { KeptSecureBootKeys } from '../../keys/secure-boot-keys.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
@@ -100,7 +100,7 @@ export async function up(
     );
     const { address } = sockets;
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
-    const secureBootKeys = await readSecureBootKeys(paths.keys);
+    const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
     const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
     let identity = await makeIdentity();
     const base = { serverIp: address, httpPort: options.httpPort };
@@ -111,7 +111,7 @@ export async function up(
       serverChainPem: identity.chainPem,
       nodesAuthority: authorities.nodes,
       rootPem: root,
-      secureBootKeys,
+      secureBootKeys: () => secureBootKeys.current(),
       tpmRoots: () => tpmRoots.current(),
       directory,
       bans,

@@ -43,7 +43,7 @@ try {
     directory,
     certifier: new Certifier(trustOf(authority), directory, Date.now),
     tpmRoots: async () => [],
-    secureBootKeys: NO_KEYS,
+    secureBootKeys: async () => NO_KEYS,
     fleetRoot: Buffer.alloc(32),
     now: Date.now,
     heartbeatSeconds: 30,

@@ -2,12 +2,8 @@
  * A machine from bare metal to an installed node, a good rollout and a bad one, on real firmware and a real disk: what
  * the core team relies on. The long matrix (hangs, illness, power cuts, three nodes) is in test/rack.
  */
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { mustRun } from '../../base/run.ts';
-import type { Sealed } from '../../image/agent/disk/seal.ts';
 import { authenticodeSha256 } from '../../image/authenticode.ts';
 import { imageFile } from '../../image/build/manifest.ts';
 import { release } from '../../image/publish/publish.ts';
@@ -18,6 +14,7 @@ import { LAB_NETWORK } from '../../lab/namespace.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
+import { seals, stateUuid } from '../support/state-disk.ts';
 
 const NODE = 'disk-node';
 /** On the nodes' network, and nobody's boot server. */
@@ -92,7 +89,7 @@ test.serial(
     t.is(audit.filter((entry) => entry.action === 'approve').length, 1, 'nobody was at the keyboard again');
     // The restarts that follow are about the disk: none has to wait until the firmware has tried IPv6.
     await rack.lab.diskFirst(NODE);
-    sealed = await stateUuid();
+    sealed = await stateUuid(rack, NODE);
     t.regex(sealed, /^[0-9a-f-]{36}$/, 'the state partition is a LUKS2 container');
   },
 );
@@ -109,7 +106,7 @@ test.serial(
       ['done'],
     );
     t.is((await rack.record(NODE)).observed.image, '2.0.0');
-    t.is(await stateUuid(), sealed, 'the newer release opened what the older one sealed');
+    t.is(await stateUuid(rack, NODE), sealed, 'the newer release opened what the older one sealed');
   },
 );
 
@@ -138,7 +135,7 @@ test.serial(
 test.serial(
   'an image that panics is left by the node itself, refused from then on, and the rollout fails; its Secure Boot lists stay, and neither they nor a floor cost the node its state',
   async (t) => {
-    const [before] = await seals();
+    const [before] = await seals(rack, NODE);
     await rack.bootwave('rollout', 'floor', '2.0.0');
     await revoke(rack.image.version);
     await publish(rack.paths, '3.0.0', 'panic');
@@ -157,8 +154,8 @@ test.serial(
     const console = await rack.lab.consoleLog(NODE);
     t.is(console.split('bad image: this one panics').length - 1, 3, 'systemd-boot gave it its three tries');
     t.is(record.observed.firmware?.dbx?.entries, 1, 'the firmware has the list that came with it');
-    t.is(await stateUuid(), sealed, 'the state opened under a PCR 7 that was foretold');
-    const after = await seals();
+    t.is(await stateUuid(rack, NODE), sealed, 'the state opened under a PCR 7 that was foretold');
+    const after = await seals(rack, NODE);
     t.deepEqual(
       after.map(({ floor }) => floor),
       ['2.0.0'],
@@ -187,28 +184,3 @@ async function revoke(version: string): Promise<void> {
   const sha256 = await authenticodeSha256(imageFile(images, version));
   await revokeAtFirmware(keys, { version, sha256, reason: 'test', by: 'test', at: Date.now() });
 }
-
-/** UUID of the container; made anew with it. */
-async function stateUuid(): Promise<string> {
-  const header = await luksHeader();
-  return header.toString('latin1', 168, 208).replace(/\0.*$/, '');
-}
-
-/** What the container's key is sealed to. */
-async function seals(): Promise<Sealed[]> {
-  const json = (await luksHeader()).toString('utf8', 4096).replace(/\0.*$/s, '');
-  const { tokens } = JSON.parse(json) as { tokens: Record<string, { sealed: Sealed }> };
-  return Object.values(tokens).map(({ sealed: seal }) => seal);
-}
-
-/** The first of the node's second partition (LUKS2 on-disk format, 2.1 and 3); no byte where it is not one. */
-async function luksHeader(): Promise<Buffer> {
-  const disk = join(rack.lab.folder, 'nodes', NODE, 'disk.raw');
-  const { stdout } = await mustRun('sfdisk', ['--json', disk]);
-  const start = (JSON.parse(stdout) as Table).partitiontable.partitions[1]!.start * 512;
-  const header = Buffer.alloc(16 * 1024);
-  const handle = await open(disk, 'r');
-  await handle.read(header, 0, header.length, start).finally(() => handle.close());
-  return header.toString('hex', 0, 8) === '4c554b53babe0002' ? header : Buffer.alloc(0);
-}
-type Table = { partitiontable: { partitions: { start: number }[] } };

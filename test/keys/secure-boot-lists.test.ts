@@ -46,7 +46,7 @@ async function fails(t: ExecutionContext, act: Promise<unknown>, code: string): 
 
 test('a fleet that never revoked anything is in generation 0 and has no file', async (t) => {
   const folder = await keys(t);
-  t.deepEqual(await readFleetLists(folder), { generation: 0, revoked: [], dbx: null });
+  t.deepEqual(await readFleetLists(folder), { generation: 0, revoked: [], db: null, dbx: null });
   t.false((await readdir(join(folder, 'secure-boot'))).some((name) => /dbx|lists/.test(name)));
 });
 

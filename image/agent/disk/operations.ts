@@ -5,17 +5,25 @@
 import { createReadStream } from 'node:fs';
 import { access, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import type { Order } from '../../../keys/order.ts';
 import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
 import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
-import { areNew, type ListsPlaces, listsOf, noLists, prepareLists } from '../release/lists-step.ts';
+import {
+  areNew,
+  isSignedAnew,
+  type ListsPlaces,
+  listsOf,
+  noLists,
+  prepareLists,
+} from '../release/lists-step.ts';
 import { bootedEsp, readLoader } from '../release/loader-variables.ts';
 import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
-import { type EspFile, readSlots } from '../release/slots.ts';
+import { renewLoader } from '../release/renew-loader.ts';
+import { type EspFile, readSlots, slotName } from '../release/slots.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, LABELS } from './layout.ts';
 import { withEsp } from './mount.ts';
@@ -37,6 +45,8 @@ export type DiskPlaces = {
   order(): Promise<Order>;
   /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
   blessed: string;
+  /** File that says that in this boot the loader was replaced: the state is sealed for the next start already. */
+  loaderRenewed: string;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
   /** The image that runs is good: the state may be sealed for it. */
@@ -90,10 +100,14 @@ export const DISK_OPERATIONS: Operations = {
     const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
     const mounted = places.withEsp ?? withEsp;
     const own = places.lists(state);
-    const lists = await mounted(esp, places.mount, 'ro', (folder) => listsOf(folder, version));
-    if (lists === null || !(await areNew(lists, own))) return noLists(lists);
+    const { lists, changes } = await mounted(esp, places.mount, 'ro', async (folder) => {
+      const lists = await listsOf(folder, version);
+      const changes = await isSignedAnew(folder, { version, running }, own);
+      return { lists, changes: changes || (lists !== null && (await areNew(lists, own))) };
+    });
+    if (!changes) return noLists(lists);
     return mounted(esp, places.mount, 'rw', (folder) =>
-      prepareLists(folder, { image: image!, running }, lists, own),
+      prepareLists(folder, { image: image!, running }, lists, { ...own, loader: places.loader }),
     );
   },
 
@@ -118,7 +132,10 @@ export const DISK_OPERATIONS: Operations = {
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
     const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    if (await exists(places.loaderRenewed)) return done;
     await places.renewSeal(disk.partitions[1]!.path);
+    const isGood = done.blessed !== null || done.reason === 'blessed already';
+    if (isGood) await ownLoader(disk, running, places);
     return done;
   },
 
@@ -176,6 +193,33 @@ async function bless(
   return { blessed: plan.version, reason: '' };
 }
 
+/** The image is good and stays so: a loader that could not be replaced is tried again with the next one. Never throws. */
+async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): Promise<void> {
+  const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
+  const { loader, loaderRenewed, mount } = places;
+  try {
+    const why = await (places.withEsp ?? withEsp)(esp, mount, 'rw', (folder) =>
+      renewLoader(folder, slotName(running, null), {
+        ...places.lists(state),
+        loader,
+        onRenew: () => writeFile(loaderRenewed, ''),
+      }),
+    );
+    console.error(
+      `bootwave-helper: the boot loader on the disk ${why === '' ? 'was replaced' : `stays: ${why}`}`,
+    );
+  } catch (error) {
+    console.error(`bootwave-helper: the boot loader on the disk was not replaced: ${messageOf(error)}`);
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */
 async function installedDisk(places: DiskPlaces): Promise<DiskFacts | null> {
   const disks = await places.readDisks();
@@ -198,10 +242,7 @@ async function filesOf(disk: DiskFacts, places: DiskPlaces): Promise<EspFile[] |
   try {
     return await (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
       // It comes last: without it the installation was cut off.
-      const complete = await access(join(folder, FALLBACK_LOADER)).then(
-        () => true,
-        () => false,
-      );
+      const complete = await exists(join(folder, FALLBACK_LOADER));
       return complete ? (await openEsp(join(folder, IMAGE_FOLDER))).list() : null;
     });
   } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * PCR 7 after the next start, when nothing changes but Secure Boot's lists: the firmware's own log of this start, with
- * other lists in the place of those that were measured (PFP 1.05, 3.3.4.8). Pure.
+ * PCR 7 after the next start, when nothing changes but Secure Boot's lists and who signed what starts: the firmware's own
+ * log of this start, with other lists, and other certificates, in the place of those that were measured (PFP 1.05,
+ * 3.3.4.8). Pure.
  */
 
 import { sha256 } from '../../../bootserver/enroll/digest.ts';
@@ -17,14 +18,28 @@ export type ListName = 'db' | 'dbx';
 /** EFI_SIGNATURE_LISTs, as the variable will hold them; absent: it stays as it is. */
 export type ListContents = Partial<Record<ListName, Uint8Array>>;
 
+/** Entries of db as they are measured: EFI_SIGNATURE_DATA (UEFI 2.10, 32.4.1), the owner's GUID and the certificate. */
+export type Signers = {
+  /** Those that vouch for the loader and the image of the next start, in that order. */
+  next: readonly Uint8Array[];
+  /** All that the fleet has in db, or will have; what else let something run stays as it is. */
+  known: readonly Uint8Array[];
+};
+
 const CODE = 'EVENT_LOG_MALFORMED';
 const GUID_BYTES = 16;
 
 /**
- * @returns null where this cannot be told: the log is not what this PCR 7 came from, or does not show a list that changes
+ * @returns null where this cannot be told: the log is not what this PCR 7 came from, or does not show what changes
  * @param pcr7 as it is, 64 hex digits
+ * @param signers absent: as they are
  */
-export function pcr7ToCome(bytes: Uint8Array, pcr7: string, lists: ListContents): Buffer | null {
+export function pcr7ToCome(
+  bytes: Uint8Array,
+  pcr7: string,
+  lists: ListContents,
+  signers?: Signers,
+): Buffer | null {
   let log: EventLog;
   try {
     log = parseEventLog(bytes);
@@ -33,7 +48,7 @@ export function pcr7ToCome(bytes: Uint8Array, pcr7: string, lists: ListContents)
   }
   if (replay(log)['7'] !== pcr7) return null;
   const left = new Set(Object.keys(lists));
-  const events = log.events.map((event) => {
+  const listed = log.events.map((event) => {
     const name = event.pcr === 7 && event.type === EVENT.VARIABLE_DRIVER_CONFIG ? nameOf(event) : null;
     if (name !== 'db' && name !== 'dbx') return event;
     const content = lists[name];
@@ -42,7 +57,26 @@ export function pcr7ToCome(bytes: Uint8Array, pcr7: string, lists: ListContents)
     return { ...event, digest: sha256(variableData(event.data, name, content)) };
   });
   if (left.size > 0) return null;
+  const events = signers === undefined ? listed : startedBy(listed, signers);
   return Buffer.from(replay({ ...log, events })['7']!, 'hex');
+}
+
+/** Firmware measures each certificate once, when it first lets something run (PFP 1.05, 3.3.4.8). */
+function startedBy(events: readonly LoggedEvent[], { next, known }: Signers): LoggedEvent[] {
+  const isOurs = ({ pcr, type, data }: LoggedEvent) =>
+    pcr === 7 &&
+    type === EVENT.VARIABLE_AUTHORITY &&
+    known.some((entry) => variableData(data, 'db', entry).equals(data));
+  const first = events.findIndex(isOurs);
+  const before = events[first];
+  // A firmware that measures nobody will measure nobody then.
+  if (before === undefined) return [...events];
+  const once = next.filter((entry, i) => next.findIndex((other) => Buffer.compare(entry, other) === 0) === i);
+  const measured = once.map((entry) => {
+    const data = variableData(before.data, 'db', entry);
+    return { ...before, data, digest: sha256(data) };
+  });
+  return [...events.slice(0, first), ...measured, ...events.slice(first).filter((event) => !isOurs(event))];
 }
 
 /** Of the UEFI_VARIABLE_DATA (PFP 10.4.2.6); null where the event holds something else. */

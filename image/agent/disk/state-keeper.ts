@@ -6,7 +6,7 @@ import { OrderNv } from '../orders/nv.ts';
 import { readLoader } from '../release/loader-variables.ts';
 import { hasTpm, TpmTools } from '../tpm-tools.ts';
 import { isLuks } from './luks.ts';
-import { type ListContents, pcr7ToCome } from './pcr7-to-come.ts';
+import { type ListContents, pcr7ToCome, type Signers } from './pcr7-to-come.ts';
 import { Seal } from './seal.ts';
 import { foretell, renewSeal } from './seals.ts';
 import { mountState, type StateMount } from './state.ts';
@@ -41,6 +41,7 @@ export class StateKeeper {
       seal: await this.#seal(),
       // While an image is on trial, the one before it must be able to open the state, too.
       floor: counted === null ? await this.#floor() : null,
+      trial: counted !== null,
       link: `${folder}/state-device`,
       mount: `${folder}/state`,
     });
@@ -59,18 +60,19 @@ export class StateKeeper {
   }
 
   /**
-   * Sees to it that the state opens after a start with other Secure Boot lists.
+   * Sees to it that the state opens after a start with other Secure Boot lists, or of what another key signed.
+   * @param signers absent: the same as now
    * @returns why it will not, and is going to be made again then; empty when it will. It is a cache: no reason to keep
    * lists from the firmware
    */
-  async prepareFor(device: string, lists: ListContents): Promise<string> {
+  async prepareFor(device: string, lists: ListContents, signers?: Signers): Promise<string> {
     const seal = await this.#seal();
     if (seal === null || !(await isLuks(device, TOOLS))) return '';
     const log = await readFile(`${this.#places.sys}/kernel/security/tpm0/binary_bios_measurements`).catch(
       () => null,
     );
     if (log === null) return 'its firmware keeps no event log';
-    const then = pcr7ToCome(log, await seal.pcr7().catch(() => ''), lists);
+    const then = pcr7ToCome(log, await seal.pcr7().catch(() => ''), lists, signers);
     if (then === null) return 'its event log does not tell what PCR 7 will be';
     return foretell(device, seal, then, TOOLS).then(() => '', messageOf);
   }

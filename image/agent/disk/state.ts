@@ -21,6 +21,8 @@ export type StateParts = {
   seal: Sealing | null;
   /** The release floor that the state is to be sealed for from now on; null: that of its seal stays. */
   floor?: string | null;
+  /** The image that runs is on trial: what the one before it opens is kept, for it may be signed by another key. */
+  trial?: boolean;
   /** Link to what PID 1 is to mount; stands in the mount unit. */
   link: string;
   /** Mount point while a partition that was never sealed is emptied. */
@@ -56,12 +58,12 @@ export async function mountState(device: string, parts: StateParts): Promise<Sta
 type Prepared = StateMount & { carried: Carried };
 
 async function prepare(device: string, parts: StateParts, tools: DiskTools): Promise<Prepared> {
-  const { seal, mount, floor = null } = parts;
+  const { seal, mount, floor = null, trial = false } = parts;
   // A helper that was killed has left it open.
   if (await exists(MAPPED)) return { sealed: true, why: '', carried: [] };
   const luks = await isLuks(device, tools);
   if (seal === null) return { sealed: false, why: 'this machine has no TPM 2.0', carried: [] };
-  const refused = luks ? await openSealed(device, seal, floor, tools) : 'it was not sealed before';
+  const refused = luks ? await openSealed(device, seal, { floor, trial }, tools) : 'it was not sealed before';
   if (refused === null) return { sealed: true, why: '', carried: [] };
 
   const secret = randomBytes(32);
@@ -86,13 +88,14 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
 async function openSealed(
   device: string,
   seal: Sealing,
-  floor: string | null,
+  { floor, trial }: { floor: string | null; trial: boolean },
   tools: DiskTools,
 ): Promise<string | null> {
   try {
     await mustBeAsMade(device, tools);
     const unsealed = await unseal(device, seal, tools);
     await openLuks(device, unsealed.secret, tools);
+    if (trial) return null;
     // What opened it opens it again: not sealing anew is no reason to give the state up.
     await renewSeal(device, seal, floor, tools, unsealed).catch((error: unknown) =>
       console.error(`bootwave-helper: the state was not sealed anew: ${messageOf(error)}`),

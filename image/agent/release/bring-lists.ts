@@ -15,8 +15,8 @@ export type ListsParts = {
  */
 export async function bringLists({ ask, writeLists, warn }: ListsParts, version: string): Promise<void> {
   const { pending, generation, state } = await ask({ operation: 'secure-boot-prepare', version });
-  if (!pending) return;
   if (state !== '') warn(`the state will be made again at the next start: ${state}`);
+  if (!pending) return;
   await writeLists();
-  warn(`the firmware holds the Secure Boot lists of generation ${generation} now`);
+  warn(`the firmware was given the Secure Boot lists of generation ${generation}`);
 }

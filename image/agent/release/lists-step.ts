@@ -1,5 +1,5 @@
 /**
- * Before a node restarts into an image that brings newer Secure Boot lists: what the firmware will refuse from then on
+ * Before a node restarts into an image that brings newer Secure Boot lists, or that another key signed: what the firmware will refuse from then on
  * must be nothing that the node needs, and the state must open under the PCR 7 that follows. Root looks at all of this
  * itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
  */
@@ -19,9 +19,12 @@ import {
 } from '../../secure-boot-lists.ts';
 import { sectionNamed, UKI_HEADER_BYTES, ukiSections } from '../../uki-sections.ts';
 import { FALLBACK_LOADER } from '../disk/install.ts';
-import type { ListContents, ListName } from '../disk/pcr7-to-come.ts';
-import { readList, secureBootState } from '../secure-boot.ts';
+import type { ListContents, ListName, Signers } from '../disk/pcr7-to-come.ts';
+import { DB_MAY_WAIT, readList, secureBootState } from '../secure-boot.ts';
+import { planDb } from './db-step.ts';
 import { IMAGE_FOLDER, openEsp } from './esp.ts';
+import { replaceLoader } from './renew-loader.ts';
+import { certificatesIn, signerOf } from './signers.ts';
 import { readSlots, type Slot } from './slots.ts';
 
 const NAMES: readonly ListName[] = ['db', 'dbx'];
@@ -32,8 +35,11 @@ export type ListsPlaces = {
   generation: string;
   /** Folder of root's, from which `writeLists` takes them. */
   pending: string;
-  /** @returns why the state will have to be made again; empty: it will not */
-  prepareState(lists: ListContents): Promise<string>;
+  /**
+   * @param signers of the next start; absent: the same
+   * @returns why the state will have to be made again; empty: it will not
+   */
+  prepareState(lists: ListContents, signers?: Signers): Promise<string>;
 };
 
 export type ListsStep = {
@@ -60,6 +66,24 @@ export async function areNew(lists: SecureBootLists, places: ListsPlaces): Promi
   return Object.keys(await changesOf(lists, places)).length > 0;
 }
 
+/** Whether another key signed the wanted image: PCR 7 says who let the image run, so it will be another one. */
+export async function isSignedAnew(
+  folder: string,
+  { version, running }: { version: string; running: string },
+  { efivars }: Pick<ListsPlaces, 'efivars'>,
+): Promise<boolean> {
+  if ((await secureBootState(efivars)) !== 'on') return false;
+  const slots = readSlots(await (await openEsp(join(folder, IMAGE_FOLDER))).list());
+  const db = certificatesIn(await readList(efivars, 'db'));
+  const [next, now] = await Promise.all(
+    [version, running].map(async (wanted) => {
+      const slot = slots.find((each) => each.version === wanted);
+      return slot === undefined ? null : signerOf(join(folder, IMAGE_FOLDER, slot.file), db);
+    }),
+  );
+  return now != null && next?.equals(now) !== true;
+}
+
 /**
  * @param folder of the ESP, mounted for writing: an image that only stands by, and that the firmware will refuse, goes
  * @param image what the order in force names
@@ -69,8 +93,8 @@ export async function areNew(lists: SecureBootLists, places: ListsPlaces): Promi
 export async function prepareLists(
   folder: string,
   { image, running }: { image: { version: string; sha256: string }; running: string },
-  lists: SecureBootLists,
-  places: ListsPlaces,
+  lists: SecureBootLists | null,
+  places: ListsPlaces & { loader: string },
 ): Promise<ListsStep> {
   const esp = await openEsp(join(folder, IMAGE_FOLDER));
   const slots = readSlots(await esp.list());
@@ -83,16 +107,24 @@ export async function prepareLists(
       unchanged: 'no list was written; the node goes on as before',
       next: 'stage the image again',
     });
-  const changes = await changesOf(lists, places);
-  for (const slot of await forbiddenOf(folder, slots, changes.dbx ?? null, [image.version, running]))
-    await esp.remove(slot.file);
-  const state = await places.prepareState(changes);
+  const changes = lists === null ? {} : await changesOf(lists, places);
+  const now = certificatesIn(await readList(places.efivars, 'db'));
+  const next = changes.db === undefined ? null : certificatesIn(changes.db);
+  const { loader } = places;
+  const plan = await planDb({ folder, slots, wanted: image.version, running, loader, now, next });
+  if (plan.locksOut !== null)
+    throw forbids(`leave the firmware without trust in the key that signed ${plan.locksOut}`);
+  const forbidden = await forbiddenOf(folder, slots, changes.dbx ?? null, [image.version, running]);
+  for (const { file } of new Set([...forbidden, ...plan.lost])) await esp.remove(file);
+  const state = await places.prepareState(changes, plan.signers);
+  if (plan.renew) await replaceLoader(folder, await readFile(loader));
   await rm(places.pending, { recursive: true, force: true });
+  const names = NAMES.filter((name) => changes[name] !== undefined);
+  if (names.length === 0) return { pending: false, generation: lists?.generation ?? 0, state };
   await mkdir(places.pending, { recursive: true, mode: 0o700 });
-  for (const name of NAMES)
-    if (changes[name] !== undefined)
-      await writeFileAtomic(join(places.pending, `${name}.auth`), lists[name]!, 0o600);
-  return { pending: true, generation: lists.generation, state };
+  for (const name of names) await writeFileAtomic(join(places.pending, `${name}.auth`), lists![name]!, 0o600);
+  if (plan.startsNow) await writeFileAtomic(join(places.pending, DB_MAY_WAIT), '', 0o600);
+  return { pending: true, generation: lists!.generation, state };
 }
 
 export const noLists = (lists: SecureBootLists | null): ListsStep => ({
@@ -143,7 +175,7 @@ async function forbiddenOf(
   const forbidden = dbx === null ? new Set<string>() : forbiddenDigests(dbx);
   if (forbidden.size === 0) return [];
   const isForbidden = async (path: string) => forbidden.has(await authenticodeSha256(join(folder, path)));
-  if (await isForbidden(FALLBACK_LOADER)) throw forbids('the boot loader on its disk');
+  if (await isForbidden(FALLBACK_LOADER)) throw forbids('revoke the boot loader on its disk');
   const found: Slot[] = [];
   for (const slot of slots) {
     const isNeeded = needed.includes(slot.version);
@@ -153,7 +185,7 @@ async function forbiddenOf(
       return false;
     });
     if (!isRevoked) continue;
-    if (isNeeded) throw forbids(`image ${slot.version}`);
+    if (isNeeded) throw forbids(`revoke image ${slot.version}`);
     found.push(slot);
   }
   return found;
@@ -162,8 +194,8 @@ async function forbiddenOf(
 function forbids(what: string): BootwaveError {
   return new BootwaveError({
     code: 'SECURE_BOOT_FORBIDS',
-    what: `the Secure Boot lists that this image brings revoke ${what}, which this node needs to start or to fall back to`,
+    what: `the Secure Boot lists that hold for this image ${what}, which this node needs to start or to fall back to`,
     unchanged: 'no list was written; the node goes on as before',
-    next: 'bring the node an image that is not revoked first',
+    next: 'bring the node an image first that starts both before and after the change',
   });
 }

@@ -71,7 +71,8 @@ test('a log whose replay gives other values than the quoted ones is a forged one
 
 test("the fleet's own keys, and nothing but them", (t) => {
   const dbx = { entries: 0, sha256: hash().toString('hex') };
-  t.deepEqual(factsOf(good()), { secureBoot: true, foreign: [], optionRoms: [], dbx });
+  const db = [idOf(FLEET_KEYS.db[0]!)];
+  t.deepEqual(factsOf(good()), { secureBoot: true, foreign: [], optionRoms: [], db, dbx });
   for (const name of ['PK', 'KEK', 'db'] as const) {
     const events = keyEvents();
     const at = events.findIndex(({ data }) => data.subarray(32).toString('utf16le').startsWith(name));
@@ -131,6 +132,42 @@ test('what firmware remarks about itself in PCR 7 is no key of somebody else', (
   ];
   t.deepEqual(factsOf(eventLog([...keyEvents(), ...remarks])).foreign, []);
 });
+
+const idOf = (certificate: Uint8Array) => hash(certificate).toString('hex').slice(0, 16);
+
+test("while one db certificate follows another, either and both are the fleet's, and it is told which", (t) => {
+  const [first, second] = [FLEET_KEYS.db[0]!, OTHER_CERTIFICATE];
+  const keys = { ...FLEET_KEYS, db: [first, second] };
+  for (const held of [[first], [second], [first, second]]) {
+    for (const signer of [first, second]) {
+      const log = logWith(held, signer);
+      const facts = firmwareFacts(log, replay(parseEventLog(log)), keys);
+      t.like(facts, { foreign: [], db: held.map(idOf) });
+      t.false('retired' in facts);
+    }
+  }
+});
+
+test('a retired certificate is told, in db and of what started, and is no stranger', (t) => {
+  const [now, gone] = [FLEET_KEYS.db[0]!, OTHER_CERTIFICATE];
+  const keys = { ...FLEET_KEYS, db: [now], retired: [gone] };
+  const told = (held: Uint8Array[], signer: Uint8Array) => {
+    const log = logWith(held, signer);
+    const { foreign, retired } = firmwareFacts(log, replay(parseEventLog(log)), keys);
+    t.deepEqual(foreign, []);
+    return retired;
+  };
+  t.is(told([now], now), undefined);
+  t.deepEqual(told([now, gone], now), [`db still holds the retired ${idOf(gone)}`]);
+  t.deepEqual(told([now], gone), ['started what a retired key signed']);
+  t.is(told([gone], gone)?.length, 2);
+});
+
+/** The fleet's PK and KEK, this db, and a program that this certificate let run. */
+function logWith(db: readonly Uint8Array[], signer: Uint8Array): Buffer {
+  const [secureBoot, PK, KEK, , ...rest] = keyEvents();
+  return eventLog([secureBoot!, PK!, KEK!, variable('db', ...db), ...rest, authority(signer)]);
+}
 
 test('what is revoked is counted and told by its digest, and keeps nobody out, readable or not', (t) => {
   const events = keyEvents();

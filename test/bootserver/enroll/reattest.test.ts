@@ -41,7 +41,11 @@ test.after.always(async () => {
 });
 
 async function setup(t: ExecutionContext, options: Parameters<typeof serve>[1] = {}) {
-  const server = await serve(fleet, { attestSeconds: 1800, secureBootKeys: FLEET_KEYS, ...options });
+  const server = await serve(fleet, {
+    attestSeconds: 1800,
+    secureBootKeys: async () => FLEET_KEYS,
+    ...options,
+  });
   const plain = new Wire(server.url, fleet.root);
   const closing: (() => unknown)[] = [() => plain.close()];
   t.teardown(async () => {

@@ -43,7 +43,7 @@ async function fleetWith(t: ExecutionContext, ...versions: string[]) {
 test.serial('an image is revoked, shown, audited, and says what to do next', async (t) => {
   const { paths, fleet, bootwave, revoke } = await fleetWith(t, '1.0', '2.0');
   const show = (...more: string[]) => bootwave('ann', 'keys', 'secure-boot', 'show', ...more);
-  t.is((await show()).out, 'no image is revoked at the firmware');
+  t.regex((await show()).out, /^generation 0\n(.*\n)*no image is revoked at the firmware$/);
   t.like((await show('--json')).value, { generation: 0, revoked: [] });
   const { out, what } = await revoke('1.0');
   t.regex(
@@ -56,7 +56,7 @@ test.serial('an image is revoked, shown, audited, and says what to do next', asy
     generation: 1,
     revoked: [{ version: '1.0', sha256, reason: 'kernel bug', by: 'operator:ann' }],
   });
-  t.regex((await show()).out, /^generation 1\n(.*\n)1\.0 +[0-9a-f]{16} .*operator:ann +kernel bug$/);
+  t.regex((await show()).out, /^generation 1\n(?:.*\n)*1\.0 +[0-9a-f]{16} .*operator:ann +kernel bug$/);
   const { dbx } = await readFleetLists(paths.keys);
   t.deepEqual([...forbiddenDigests(signatureListsOf(dbx!))], [sha256]);
   t.like((await fleet.audit.read()).at(-1), {

@@ -184,6 +184,22 @@ test("Secure Boot with other keys than the fleet's is refused, and so is a word 
   const foreign = { ...good, foreign: ["db is not the fleet's"] };
   const strange = await directory.enrol(enrolment(2, 1, { firmware: foreign }));
   t.regex(JSON.stringify(strange), /rejected.*db is not the fleet's/);
+  const retired = {
+    ...good,
+    db: ['0123456789abcdef'],
+    retired: ['db still holds the retired 0123456789abcdef'],
+  };
+  const late = enrolment(5, 1, { firmware: retired });
+  t.like(await attested(late), {
+    state: 'differs',
+    reason: 'image 1.0 as published, but db still holds the retired 0123456789abcdef',
+  });
+  t.is(
+    (await directory.decisionOf(late.id, late.spkiDigest)).state,
+    'pending',
+    'what changes its db must reach it',
+  );
+  t.deepEqual((await fleet.nodes.get(late.id))?.observed.firmware, retired);
   const off = { ...good, secureBoot: false };
   const liar = await directory.enrol(enrolment(3, 1, { firmware: off }));
   t.regex(JSON.stringify(liar), /rejected.*its event log says that it is not/);

@@ -13,6 +13,7 @@ const ADMINS = [
   'keys ceremony',
   'keys tpm-roots add',
   ...['prepare', 'activate', 'taint', 'revoke'].map((step) => `keys ca ${step}`),
+  ...['prepare', 'activate', 'retire'].map((step) => `keys secure-boot ${step}`),
   'operator add',
   'operator revoke',
   'signer',

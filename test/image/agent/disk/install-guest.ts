@@ -20,6 +20,7 @@ const places: DiskPlaces = {
   efivars: '/run/efivars',
   osRelease: '/run/os-release',
   blessed: '/run/blessed',
+  loaderRenewed: '/run/loader-renewed',
   order: async () => order,
   mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
   renewSeal: async () => {},

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -78,6 +78,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     osRelease: join(folder, 'os-release'),
     order: async () => order(),
     blessed: join(folder, 'blessed'),
+    loaderRenewed: join(folder, 'loader-renewed'),
     withEsp: (async (device, _, mode, work) => {
       const name = device.replace(/^\/dev\/(.*)1$/, '$1');
       if (broken.has(name)) throw new BootwaveError({ code: 'ESP_BROKEN', what: 'broken' });
@@ -220,6 +221,36 @@ test('a name without bytes that a power cut left stands in the way of nothing', 
   await esp('sda', 'EFI/Linux/bootwave_2+0.efi', '');
   await DISK_OPERATIONS['release-activate']({ operation: 'release-activate', version: '1' }, places);
   t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+0.efi']);
+});
+
+test('a good image brings its own loader, once in a boot, and then the state is not sealed anew any more', async (t) => {
+  const { places, esp, variable, renewed } = await setUp(t);
+  const bless = () => DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
+  const onDisk = () => readFile(join(dirname(places.loader), 'sda', FALLBACK_LOADER), 'latin1');
+  await esp('sda', FALLBACK_LOADER, 'MZ old');
+  await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);
+  await writeFile(places.loader, 'MZ new');
+  t.is((await bless()).blessed, null);
+  t.is(await onDisk(), 'MZ old', 'it came from the network');
+  await variable('LoaderInfo', 'systemd-boot 252');
+  t.is((await bless()).blessed, '2');
+  t.is(await onDisk(), 'MZ new');
+  t.is(renewed.length, 2);
+  // As it is when another key signed the new one: what was foretold would be dropped.
+  await writeFile(places.loaderRenewed, '');
+  await writeFile(places.loader, 'MZ newer');
+  t.is((await bless()).reason, 'blessed already');
+  t.is(await onDisk(), 'MZ new');
+  t.is(renewed.length, 2);
+});
+
+test('a loader that cannot be replaced makes no good image a bad one', async (t) => {
+  const { places, esp, variable } = await setUp(t);
+  await variable('LoaderInfo', 'systemd-boot 252');
+  await esp('sda', 'EFI/Linux/bootwave_2+2-1.efi', content);
+  await writeFile(places.loader, 'MZ new');
+  const { blessed } = await DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
+  t.is(blessed, '2', 'and there is no loader on this disk');
 });
 
 test('an image on trial that the fleet refuses is not started again, by what root itself sees of the boot', async (t) => {

@@ -8,6 +8,7 @@ import {
   eventLog,
   FLEET_KEYS,
   keyEvents,
+  OTHER_CERTIFICATE,
   type Written,
 } from '../../../bootserver/enroll/support/event-log.ts';
 
@@ -71,4 +72,42 @@ test('no event of PCR 7 makes it fail', (t) => {
       t.notThrows(() => pcr7ToCome(log, pcr7Of(log), { dbx: Buffer.from('x') }));
     }),
   );
+});
+
+/** EFI_SIGNATURE_DATA, as the helper above writes it. */
+const entryOf = (der: Uint8Array) => Buffer.concat([Buffer.alloc(16, 0x0e), der]);
+const [OLD, NEW] = [FLEET_KEYS.db[0]!, OTHER_CERTIFICATE];
+const KNOWN = [OLD, NEW].map(entryOf);
+/** A start in which these certificates let something run, each measured once. */
+const startedBy = (...signers: Uint8Array[]) => eventLog([...keyEvents(), ...signers.map(authority)]);
+
+test('who lets loader and image run is foretold as the firmware measures it: each certificate once', (t) => {
+  const started = fc.constantFrom([OLD], [NEW], [OLD, NEW], [NEW, OLD]);
+  const next = fc.tuple(fc.constantFrom(OLD, NEW), fc.constantFrom(OLD, NEW));
+  fc.assert(
+    fc.property(started, next, (before, [loader, image]) => {
+      const log = startedBy(...before);
+      const then = loader === image ? startedBy(loader) : startedBy(loader, image);
+      const signers = { next: [loader, image].map(entryOf), known: KNOWN };
+      t.is(pcr7ToCome(log, pcr7Of(log), {}, signers)?.toString('hex'), pcr7Of(then));
+    }),
+  );
+});
+
+test('what others let run, and what no one is measured for, stays as it is', (t) => {
+  const card = Buffer.alloc(40, 1);
+  const signers = { next: [NEW, NEW].map(entryOf), known: KNOWN };
+  const [log, then] = [startedBy(card, OLD), startedBy(card, NEW)];
+  t.is(pcr7ToCome(log, pcr7Of(log), {}, signers)?.toString('hex'), pcr7Of(then));
+  const silent = startedBy();
+  t.is(pcr7ToCome(silent, pcr7Of(silent), {}, signers)?.toString('hex'), pcr7Of(silent));
+});
+
+test('a list and a signer that change at once are foretold together', (t) => {
+  const db = randomBytes(76);
+  const log = startedBy(OLD, NEW);
+  const events = keyEvents().with(3, holding('db', db));
+  const then = eventLog([...events, authority(NEW)]);
+  const signers = { next: [NEW, NEW].map(entryOf), known: KNOWN };
+  t.is(pcr7ToCome(log, pcr7Of(log), { db }, signers)?.toString('hex'), pcr7Of(then));
 });

@@ -58,17 +58,18 @@ async function setUp(t: ExecutionContext) {
       const code = args[0] === 'is-active' ? 3 : 0;
       return { code, stdout: '', stderr: '' };
     };
-  const parts = (seal: StateParts['seal'], floor: string | null): StateParts => ({
+  const parts = (seal: StateParts['seal'], floor: string | null, trial: boolean): StateParts => ({
     seal,
     floor,
+    trial,
     link: join(folder, 'link'),
     mount: join(folder, 'mount'),
     tools: { run: runs(run), mustRun: runs(mustRun) },
   });
   return {
-    mount: async (seal: StateParts['seal'], floor: string | null = null) => {
+    mount: async (seal: StateParts['seal'], floor: string | null = null, trial = false) => {
       said = [];
-      const state = await mountState(device, parts(seal, floor));
+      const state = await mountState(device, parts(seal, floor, trial));
       return { ...state, target: await readlink(join(folder, 'link')), said };
     },
     uuid: async () => (await run('cryptsetup', ['luksUUID', device])).stdout.trim(),
@@ -168,6 +169,22 @@ test('a change that was foretold and did not come leaves the seal that was', asy
   await mount(seal);
   const made = await uuid();
   await foretell(device, seal, Buffer.from('then'), tools);
+  t.is((await mount(seal)).why, '');
+  t.is(await uuid(), made);
+  t.is((await seals()).length, 1);
+});
+
+test('an image on trial leaves the seal of the one before it, which another key may have signed', async (t) => {
+  const { mount, uuid, seals, device, tools } = await setUp(t);
+  const seal = new FakeSeal();
+  await mount(seal);
+  const made = await uuid();
+  await foretell(device, seal, Buffer.from('then'), tools);
+  seal.pcr7 = 'then';
+  t.is((await mount(seal, null, true)).why, '');
+  t.is((await seals()).length, 2);
+  // It failed: the one before it starts again, by its own key.
+  seal.pcr7 = 'now';
   t.is((await mount(seal)).why, '');
   t.is(await uuid(), made);
   t.is((await seals()).length, 1);

@@ -72,6 +72,7 @@ async function setUp(t: ExecutionContext) {
     images: async () => (await readdir(join(esp, 'EFI/Linux'))).sort(),
     places: {
       efivars: folder,
+      loader: '/usr/lib/systemd/boot/efi/systemd-bootx64.efi',
       generation: join(folder, 'generation'),
       pending: join(folder, 'pending'),
       prepareState: async (lists: ListContents) => {
