@@ -137,6 +137,20 @@ test('files that are damaged or of another certificate are refused', async (t) =
     await bend(secureBoot.lists, Buffer.from(JSON.stringify({ ...state, db })));
 });
 
+test('neither a db nor a file of another certificate stands for the right one', async (t) => {
+  const folder = await keys(t);
+  const { secureBoot } = keyLayout(folder);
+  const refused = { code: 'SECURE_BOOT_LISTS_INVALID' };
+  const { id } = await prepareDb(folder, step());
+  await activateDb(folder, step());
+  await retireDb(folder, step());
+  // As many certificates as it should hold.
+  await writeFile(secureBoot.db(2).auth, await readFile(secureBoot.variables.db.auth));
+  await t.throwsAsync(readFleetLists(folder), refused);
+  await writeFile(secureBoot.dbKey(id).certificate, await readFile(secureBoot.variables.KEK.certificate));
+  await t.throwsAsync(dbCertificates(folder), refused);
+});
+
 test('nothing but the key is secret, and nothing is left behind', async (t) => {
   const folder = await keys(t);
   const { id } = await prepareDb(folder, step());
