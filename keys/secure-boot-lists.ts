@@ -99,7 +99,9 @@ export async function nextGeneration(
   const layout = keyLayout(folder);
   const last = await readListsState(folder);
   const generation = (last?.generation ?? 0) + 1;
-  const timestamp = after(last?.timestamp ?? 0, at);
+  // The db that machines got first: efitools took the local clock for it, which may be hours ahead of UTC.
+  const first = next.db === undefined ? 0 : timeOf(await readFile(layout.secureBoot.variables.db.auth));
+  const timestamp = after(Math.max(last?.timestamp ?? 0, first), at);
   const owner = (await readFile(layout.secureBoot.owner, 'utf8')).trim();
   const sign = signing(layout, owner, generation, timestamp);
   const digests = next.revoked.map(({ sha256 }) => sha256);
@@ -132,6 +134,19 @@ async function certificatesOf(folder: string, held: readonly { id: string }[]): 
 /** Firmware refuses an update that is not later than the one before, and counts in seconds (UEFI 2.10, 8.2.2). */
 function after(last: number, now: number): number {
   return Math.max(Math.floor(now / 1000) * 1000, last + 1000);
+}
+
+/** EFI_TIME (UEFI 2.10, 8.3) that an update begins with, milliseconds since the epoch; 0 where there is none. */
+function timeOf(update: Buffer): number {
+  if (update.length < 7) return 0;
+  const [month, day, hour, minute, second] = [...update.subarray(2, 7)] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return Date.UTC(update.readUInt16LE(0), month - 1, day, hour, minute, second);
 }
 
 /** What db holds while these are in force. */

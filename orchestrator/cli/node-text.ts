@@ -135,6 +135,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
       `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
     ],
     ['option ROMs', (observed.firmware?.optionRoms ?? []).join(', ')],
+    ['db', [...(observed.firmware?.db ?? []), ...(observed.firmware?.retired ?? [])].join(', ')],
     ['dbx', dbxText(observed.firmware?.dbx)],
     ['EK', identity.ekCertificate === null ? '' : ekText(identity.ekCertificate)],
     ['address', observed.address],

@@ -25,8 +25,9 @@ async function keys(t: ExecutionContext): Promise<string> {
 const idsIn = (db: Buffer | null) =>
   [...signatureEntries(signatureListsOf(db!), 'LISTS')].map(({ data }) => certificateId(data));
 const states = async (folder: string) => (await dbCertificates(folder)).map(({ state }) => state);
-/** Seconds of the EFI_TIME (UEFI 2.10, 8.3), within its day. */
-const secondOf = (update: Buffer) => update[4]! * 3600 + update[5]! * 60 + update[6]!;
+/** EFI_TIME (UEFI 2.10, 8.3), milliseconds. */
+const timeOf = (update: Buffer) =>
+  Date.UTC(update.readUInt16LE(0), update[2]! - 1, update[3]!, update[4]!, update[5]!, update[6]!);
 
 test('prepare: db holds both, the old key still signs, and no file of before is touched', async (t) => {
   const folder = await keys(t);
@@ -54,6 +55,17 @@ test('prepare: db holds both, the old key still signs, and no file of before is 
   t.not(shown[0]!.name, (await showKeys(folder)).find(({ file }) => file === 'secure-boot/db.crt')?.name);
 });
 
+test('a db is later than the first one, which was signed by a clock that may have been hours ahead', async (t) => {
+  const folder = await keys(t);
+  const { auth } = keyLayout(folder).secureBoot.variables.db;
+  const first = await readFile(auth);
+  first.writeUInt16LE(2040, 0);
+  await writeFile(auth, first);
+  await prepareDb(folder, step());
+  const { db } = await readFleetLists(folder);
+  t.is(timeOf(db!), timeOf(first) + 1000);
+});
+
 test('activate: the new key signs, and nodes have nothing to be given; retire: db holds it alone', async (t) => {
   const folder = await keys(t);
   const first = await currentDb(folder);
@@ -66,7 +78,7 @@ test('activate: the new key signs, and nodes have nothing to be given; retire: d
   const after = await readFleetLists(folder);
   t.is(after.generation, 2);
   t.deepEqual(idsIn(after.db), [next.id]);
-  t.true(secondOf(after.db!) > secondOf(db!), 'firmware takes only what is later');
+  t.true(timeOf(after.db!) > timeOf(db!), 'firmware takes only what is later');
   t.deepEqual(await states(folder), ['retired', 'current']);
   t.like(await distrustDb(folder, step(AT + 3)), { id: first.id, state: 'distrusted' });
   t.deepEqual(await readFleetLists(folder), after, 'nodes have nothing to be given');
@@ -83,12 +95,12 @@ test('what is revoked stays so through every step, and a revocation keeps db as 
   const prepared = await readFleetLists(folder);
   t.is(prepared.generation, 2);
   t.deepEqual(signatureListsOf(prepared.dbx!), signatureListsOf(dbx!));
-  t.true(secondOf(prepared.dbx!) > secondOf(dbx!));
-  t.is(secondOf(prepared.dbx!), secondOf(prepared.db!));
+  t.true(timeOf(prepared.dbx!) > timeOf(dbx!));
+  t.is(timeOf(prepared.dbx!), timeOf(prepared.db!));
   const revoked = await revokeAtFirmware(folder, { ...image, version: '1.1', sha256: 'cd'.repeat(32) });
   t.is(revoked.generation, 3);
   t.deepEqual(signatureListsOf(revoked.db!), signatureListsOf(prepared.db!));
-  t.true(secondOf(revoked.db!) > secondOf(prepared.db!));
+  t.true(timeOf(revoked.db!) > timeOf(prepared.db!));
   t.deepEqual(await readFleetLists(folder), revoked);
   t.deepEqual(await states(folder), ['current', 'next']);
 });
@@ -135,6 +147,20 @@ test('files that are damaged or of another certificate are refused', async (t) =
   const state = JSON.parse(await readFile(secureBoot.lists, 'utf8'));
   for (const db of [[], [state.db[1]], [state.db[0], state.db[0]]])
     await bend(secureBoot.lists, Buffer.from(JSON.stringify({ ...state, db })));
+});
+
+test('neither a db nor a file of another certificate stands for the right one', async (t) => {
+  const folder = await keys(t);
+  const { secureBoot } = keyLayout(folder);
+  const refused = { code: 'SECURE_BOOT_LISTS_INVALID' };
+  const { id } = await prepareDb(folder, step());
+  await activateDb(folder, step());
+  await retireDb(folder, step());
+  // As many certificates as it should hold.
+  await writeFile(secureBoot.db(2).auth, await readFile(secureBoot.variables.db.auth));
+  await t.throwsAsync(readFleetLists(folder), refused);
+  await writeFile(secureBoot.dbKey(id).certificate, await readFile(secureBoot.variables.KEK.certificate));
+  await t.throwsAsync(dbCertificates(folder), refused);
 });
 
 test('nothing but the key is secret, and nothing is left behind', async (t) => {

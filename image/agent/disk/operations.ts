@@ -22,7 +22,7 @@ import {
 import { bootedEsp, readLoader } from '../release/loader-variables.ts';
 import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
-import { renewLoader } from '../release/renew-loader.ts';
+import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { type EspFile, readSlots, slotName } from '../release/slots.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, LABELS } from './layout.ts';
@@ -205,9 +205,10 @@ async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): 
         onRenew: () => writeFile(loaderRenewed, ''),
       }),
     );
-    console.error(
-      `bootwave-helper: the boot loader on the disk ${why === '' ? 'was replaced' : `stays: ${why}`}`,
-    );
+    if (why !== SAME_LOADER)
+      console.error(
+        `bootwave-helper: the boot loader on the disk ${why === '' ? 'was replaced' : `stays: ${why}`}`,
+      );
   } catch (error) {
     console.error(`bootwave-helper: the boot loader on the disk was not replaced: ${messageOf(error)}`);
   }

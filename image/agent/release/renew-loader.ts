@@ -13,6 +13,9 @@ import { readList, secureBootState } from '../secure-boot.ts';
 import { IMAGE_FOLDER } from './esp.ts';
 import { certificatesIn, signerOf } from './signers.ts';
 
+/** Why nothing was done, at nearly every start. */
+export const SAME_LOADER = 'it is the same';
+
 export type RenewPlaces = {
   efivars: string;
   /** The loader that the image which runs brings along. */
@@ -34,7 +37,7 @@ export async function renewLoader(folder: string, file: string, places: RenewPla
   const onDisk = join(folder, FALLBACK_LOADER);
   const own = await readFile(loader).catch(() => null);
   if (own === null) return 'this image brings no loader';
-  if (own.equals(await readFile(onDisk))) return 'it is the same';
+  if (own.equals(await readFile(onDisk))) return SAME_LOADER;
   if ((await secureBootState(efivars)) === 'on') {
     const db = certificatesIn(await readList(efivars, 'db'));
     const by = await signerOf(loader, db);

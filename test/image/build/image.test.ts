@@ -12,6 +12,7 @@ import { MODULE_GROUPS } from '../../../image/build/modules.ts';
 import { readSections } from '../../../image/build/pe.ts';
 import { walk } from '../../../image/build/trim.ts';
 import { keyLayout } from '../../../keys/layout.ts';
+import { currentDb } from '../../../keys/secure-boot-state.ts';
 import { borrowImage, type SharedImage, sharedImage } from '../../support/image.ts';
 import { readNewc } from './newc.ts';
 
@@ -59,7 +60,7 @@ test('the image is at most 100 MB', (t) => {
   t.true(t.context.shared.manifest.size <= 100e6, `${t.context.shared.manifest.size} bytes`);
 });
 
-test('the manifest tells the truth about the file', (t) => {
+test('the manifest tells the truth about the file', async (t) => {
   const { manifest } = t.context.shared;
   t.is(manifest.size, t.context.bytes.length);
   t.is(manifest.sha256, createHash('sha256').update(t.context.bytes).digest('hex'));
@@ -68,6 +69,7 @@ test('the manifest tells the truth about the file', (t) => {
     manifest.size,
   );
   t.true(manifest.parts.every((part) => part.bytes > 0));
+  t.is(manifest.signedBy, (await currentDb(t.context.shared.paths.keys)).id);
 });
 
 test('db verifies the signature, another certificate does not, and one changed bit breaks it', async (t) => {

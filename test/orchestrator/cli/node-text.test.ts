@@ -29,6 +29,19 @@ test('what a node attested and who vouches for its TPM is shown with the reason'
   t.notRegex(text(recordOf(withoutTpm(1), { state: 'unknown', reason: 'no TPM' })), /^ +EK /m);
 });
 
+test('the certificates in its db are shown, and what is retired of them', (t) => {
+  const id = 'ab12'.repeat(4);
+  const firmware = {
+    secureBoot: true,
+    foreign: [],
+    optionRoms: [],
+    db: [id],
+    retired: ['db still holds it'],
+  };
+  const shown = text(recordOf(enrolment(1, 1, { firmware }), { state: 'ok', reason: 'as published' }));
+  t.regex(shown, /^ *db +(ab12){4}, db still holds it$/m);
+});
+
 test('what the firmware revokes is shown by count and digest, where it was measured', (t) => {
   const withDbx = (dbx: { entries: number | null; sha256: string } | undefined) => {
     const firmware = { secureBoot: true, foreign: [], optionRoms: [], dbx };
