@@ -57,6 +57,7 @@ export async function readManifest(images: string, version: string): Promise<Man
     throw new BootwaveError({
       code: 'IMAGE_UNKNOWN',
       what: `no image of version ${JSON.stringify(version.slice(0, 80))} is published`,
+      unchanged: 'nothing was changed',
       next: "see 'bootwave image list', or build it: 'bootwave image build --version X'",
     });
   }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { refuseOlderLists } from '../../image/build/older-lists.ts';
 import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { NETBOOT_NEXT } from '../secure-boot/refuse-db.ts';
@@ -25,6 +26,8 @@ export function register(keys: Command): void {
     .action(async (options: { json?: boolean }, command: Command) => {
       const paths = pathsOf(command);
       const lists = await readFleetLists(paths.keys);
+      // Keys out of an old backup know less than the nodes do.
+      await refuseOlderLists(paths.images, lists.generation);
       const db = await withFleet(paths, (fleet) => showDb(paths, fleet));
       print(options.json, { ...view(lists), db }, () => `${dbText(db)}\n\n${showText(lists)}`);
     });

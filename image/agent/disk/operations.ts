@@ -107,7 +107,7 @@ export const DISK_OPERATIONS: Operations = {
     });
     if (!changes) return noLists(lists);
     return mounted(esp, places.mount, 'rw', (folder) =>
-      prepareLists(folder, { image: image!, running }, lists, { ...own, loader: places.loader }),
+      prepareLists(folder, { image: image!, running }, { ...own, loader: places.loader }),
     );
   },
 

@@ -25,7 +25,7 @@ import { planDb } from './db-step.ts';
 import { IMAGE_FOLDER, openEsp } from './esp.ts';
 import { replaceLoader } from './renew-loader.ts';
 import { certificatesIn, signerOf } from './signers.ts';
-import { readSlots, type Slot } from './slots.ts';
+import { lastGood, readSlots, type Slot } from './slots.ts';
 
 const NAMES: readonly ListName[] = ['db', 'dbx'];
 
@@ -93,7 +93,6 @@ export async function isSignedAnew(
 export async function prepareLists(
   folder: string,
   { image, running }: { image: { version: string; sha256: string }; running: string },
-  lists: SecureBootLists | null,
   places: ListsPlaces & { loader: string },
 ): Promise<ListsStep> {
   const esp = await openEsp(join(folder, IMAGE_FOLDER));
@@ -107,6 +106,7 @@ export async function prepareLists(
       unchanged: 'no list was written; the node goes on as before',
       next: 'stage the image again',
     });
+  const lists = await readLists(join(folder, IMAGE_FOLDER, wanted.file), wanted.size);
   const changes = lists === null ? {} : await changesOf(lists, places);
   const now = certificatesIn(await readList(places.efivars, 'db'));
   const next = changes.db === undefined ? null : certificatesIn(changes.db);
@@ -115,7 +115,11 @@ export async function prepareLists(
   if (plan.locksOut !== null)
     throw forbids(`leave the firmware without trust in the key that signed ${plan.locksOut}`);
   const forbidden = await forbiddenOf(folder, slots, changes.dbx ?? null, [image.version, running]);
-  for (const { file } of new Set([...forbidden, ...plan.lost])) await esp.remove(file);
+  const gone = new Set([...forbidden, ...plan.lost]);
+  const good = lastGood(slots.filter((slot) => !gone.has(slot)));
+  if (good === null && lastGood(slots) !== null)
+    throw forbids(`leave no image that is known to be good: ${running} is on trial still`);
+  for (const { file } of gone) await esp.remove(file);
   const state = await places.prepareState(changes, plan.signers);
   if (plan.renew) await replaceLoader(folder, await readFile(loader));
   await rm(places.pending, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 /** Programs with real PE headers, and lists as the firmware's variables hold them. */
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -139,7 +139,7 @@ test('an image that stands by goes when it is revoked; the state is prepared and
   const dbx = forbidding(await digest('bootwave_1.efi'));
   const brought = lists(2, dbx);
   const order = await stage(brought);
-  const step = await prepareLists(esp, order, brought, places);
+  const step = await prepareLists(esp, order, places);
   t.deepEqual(step, { pending: true, generation: 2, state: '' });
   t.deepEqual(await images(), ['bootwave_2.efi', 'bootwave_3+3.efi']);
   t.deepEqual(prepared, [{ dbx }]);
@@ -158,10 +158,10 @@ test('a file that is no program holds up no list, unless the node needs it', asy
   const brought = lists(2, forbidding(await digest('bootwave_1.efi')));
   const order = await stage(brought);
   await writeFile(join(esp, 'EFI/Linux/bootwave_0.efi'), 'what somebody left on the ESP');
-  t.true((await prepareLists(esp, order, brought, places)).pending);
+  t.true((await prepareLists(esp, order, places)).pending);
   t.deepEqual(await images(), ['bootwave_0.efi', 'bootwave_2.efi', 'bootwave_3+3.efi']);
   await writeFile(join(esp, 'EFI/Linux/bootwave_2.efi'), 'damaged');
-  await t.throwsAsync(prepareLists(esp, order, brought, places), { code: 'PE_INVALID' });
+  await t.throwsAsync(prepareLists(esp, order, places), { code: 'PE_INVALID' });
 });
 
 test('what the node starts or falls back to is never forbidden: nothing is touched then', async (t) => {
@@ -172,7 +172,7 @@ test('what the node starts or falls back to is never forbidden: nothing is touch
   ] as const) {
     const brought = lists(2, forbidding('00'.repeat(32), await digest(file)));
     const order = await stage(brought);
-    await t.throwsAsync(prepareLists(esp, order, brought, places), {
+    await t.throwsAsync(prepareLists(esp, order, places), {
       code: 'SECURE_BOOT_FORBIDS',
       message: what,
     });
@@ -182,12 +182,23 @@ test('what the node starts or falls back to is never forbidden: nothing is touch
   await t.throwsAsync(access(places.pending));
 });
 
+test('while the image that runs is on trial, the last one that is known to be good is not given up', async (t) => {
+  const { stage, esp, places, digest, images } = await setUp(t);
+  await rename(join(esp, 'EFI/Linux/bootwave_2.efi'), join(esp, 'EFI/Linux/bootwave_2+2-1.efi'));
+  const order = await stage(lists(2, forbidding(await digest('bootwave_1.efi'))));
+  await t.throwsAsync(prepareLists(esp, order, places), {
+    code: 'SECURE_BOOT_FORBIDS',
+    message: /leave no image that is known to be good/,
+  });
+  t.deepEqual(await images(), ['bootwave_1.efi', 'bootwave_2+2-1.efi', 'bootwave_3+3.efi']);
+});
+
 test('an image that somebody has changed on the ESP brings nothing', async (t) => {
   const { stage, esp, places, prepared } = await setUp(t);
   const brought = lists(2, forbidding('ab'.repeat(32)));
   const order = await stage(brought);
   const other = lists(3, forbidding('cd'.repeat(32)));
   await stage(other);
-  await t.throwsAsync(prepareLists(esp, order, other, places), { code: 'STAGE_DIGEST' });
+  await t.throwsAsync(prepareLists(esp, order, places), { code: 'STAGE_DIGEST' });
   t.deepEqual(prepared, []);
 });
