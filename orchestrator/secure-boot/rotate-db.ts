@@ -53,7 +53,8 @@ export async function showDb(paths: Pick<DataPaths, 'keys'>, fleet: Fleet): Prom
   ]);
   const secure = nodes.filter(({ secureBoot }) => secureBoot);
   const wanted = all.find(({ state }) => state === 'next') ?? all.find(({ state }) => state === 'current')!;
-  const behind = withoutCertificate(nodes, wanted.id);
+  // A fleet that has its first certificate and no other asks nothing of anybody.
+  const behind = all.length === 1 ? [] : withoutCertificate(nodes, wanted.id);
   return {
     generation,
     certificates: all.map(({ der: _, files: __, ...entry }) => ({

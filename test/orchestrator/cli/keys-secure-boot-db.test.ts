@@ -101,7 +101,9 @@ test.serial(
     const { paths, step, secureBoot, member, publish } = await fleetWith(t);
     const first = (await currentDb(paths.keys)).id;
     await publish('1.0');
-    const { name } = await member('1.0', [first]);
+    await member('1.0', undefined);
+    t.like((await secureBoot('show', '--json')).value.db, { nodes: { all: 1, unknown: 1 }, stranded: [] });
+    const { name } = await member('1.0', [first], 1, 2);
     const next: string = (await step('prepare', '--json')).value.id;
     t.deepEqual((await secureBoot('show', '--json')).value.db.stranded, [name]);
     t.regex((await secureBoot('show')).out, new RegExp(`${name}: to a node that boots from the network`));
