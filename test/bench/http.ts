@@ -5,12 +5,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun } from '../../base/run.ts';
 import { makeUki, writeManifest } from '../bootserver/http/fixture.ts';
+import { freePort } from '../support/free-port.ts';
 
 const SIZE = 90 * 1000 * 1000;
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 7);
@@ -127,15 +128,6 @@ async function download(url: string, parallel: number): Promise<number> {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function reachable(port: number): Promise<void> {

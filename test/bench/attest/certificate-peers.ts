@@ -1,11 +1,11 @@
 /** Others that make the same certificate: same key, same extensions, same CA. */
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun } from '../../../base/run.ts';
 import { keyLayout } from '../../../keys/layout.ts';
+import { freePort } from '../../support/free-port.ts';
 import { cpuOfChildren, cpuOfProcess } from './children.ts';
 
 const URI = 'spiffe://bootwave/node/bench';
@@ -72,14 +72,6 @@ export async function cfssl(keys: string, folder: string, csrs: readonly Buffer[
   } finally {
     server.kill();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function pem(der: Buffer): string {

@@ -5,13 +5,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HOST_KEY_FILE, type HostKey, makeHostKey } from '../../../image/agent/host-key.ts';
 import { buildRelay } from '../../../image/agent/link/relay/build.ts';
 import type { LinkTarget } from '../../../orchestrator/transport/channel.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const ROOTFS = fileURLToPath(new URL('../../../image/rootfs', import.meta.url));
 const UNIT = join(ROOTFS, 'usr/lib/systemd/system/bootwave-sshd.service');
@@ -141,12 +141,4 @@ async function descendants(pid: number): Promise<number[]> {
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
   const children = text.trim().split(/\s+/).filter(Boolean).map(Number);
   return [...children, ...(await Promise.all(children.map(descendants))).flat()];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

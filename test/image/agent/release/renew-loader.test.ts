@@ -1,13 +1,13 @@
-import { access, mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { mustRun } from '../../../../base/run.ts';
 import { SYSTEMD_LOADER } from '../../../../image/agent/disk/install.ts';
 import { repair } from '../../../../image/agent/disk/mount.ts';
 import { freshFor, renewLoader, replaceLoader } from '../../../../image/agent/release/renew-loader.ts';
 import { authenticodeSha256 } from '../../../../image/authenticode.ts';
 import { digestList } from '../../../../image/secure-boot-lists.ts';
+import { emptyFat, SECTOR } from '../disk/fat.ts';
 import { db, image, type Key, keysOf, loader, machine, removeKeys } from './signed-disk.ts';
 
 test.after.always(removeKeys);
@@ -77,8 +77,6 @@ test("what a power cut left of an earlier try stands in nobody's way", async (t)
   t.deepEqual(await loaderOnDisk(), await loader('new'));
 });
 
-const SECTOR = 512;
-
 /** A directory entry (Microsoft FAT specification, 6). */
 function fatEntry(name: string, cluster: number, size: number | null): Buffer {
   const bytes = Buffer.alloc(32);
@@ -98,20 +96,11 @@ async function repaired(t: ExecutionContext, fresh: 'in a folder' | 'beside it')
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-renew-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const disk = join(folder, 'esp');
-  await writeFile(disk, '');
-  await truncate(disk, 64 * 1024 ** 2);
-  await mustRun('mkfs.vfat', ['-F', '32', '-s', '1', disk]);
-  await using handle = await open(disk, 'r+');
-  const boot = Buffer.alloc(SECTOR);
-  await handle.read(boot, 0, SECTOR, 0);
-  // BPB_RsvdSecCnt, BPB_FATSz32 (3.1 and 3.3). Clusters: 2 is the root, 3 BOOT, 4 the folder in it, 5 the loader.
-  const reserved = boot.readUInt16LE(14) * SECTOR;
-  const fat = boot.readUInt32LE(36) * SECTOR;
-  const at = (cluster: number) => reserved + 2 * fat + (cluster - 2) * SECTOR;
+  const { handle, at, chain } = await emptyFat(disk);
+  t.teardown(() => handle.close());
+  // Clusters: 2 is the root, 3 BOOT, 4 the folder in it, 5 the loader.
   const isIn = fresh === 'in a folder';
-  const chain = Buffer.alloc(12);
-  for (const [i, end] of [true, isIn, true].entries()) chain.writeUInt32LE(end ? 0x0fffffff : 0, 4 * i);
-  for (const copy of [0, 1]) await handle.write(chain, 0, 12, reserved + copy * fat + 3 * 4);
+  await chain([null, isIn ? null : 0, null]);
   const content = Buffer.alloc(SECTOR, 'loader');
   const ours = (name: string) => fatEntry(name, 5, content.length);
   const dots = (self: number, parent: number) => [fatEntry('.', self, null), fatEntry('..', parent, null)];
