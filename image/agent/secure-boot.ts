@@ -1,6 +1,6 @@
 import { access, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
 import type { Inventory } from '../../bootserver/enroll/protocol.ts';
 import { forbidsMore, signatureListsOf } from '../secure-boot-lists.ts';
@@ -148,7 +148,8 @@ async function writeVariable(path: string, content: Buffer): Promise<void> {
   } catch (cause) {
     throw new BootwaveError({
       code: 'SECURE_BOOT_REFUSED',
-      what: `the firmware refused ${path.split('/').at(-1)}`,
+      what: `the firmware refused ${path.split('/').at(-1)} (${(cause as NodeJS.ErrnoException).code ?? messageOf(cause)})`,
+      unchanged: 'the variable is as it was',
       next: 'enrol the keys in the setup screens of the firmware, or clear its keys there',
       cause,
     });

@@ -20,6 +20,8 @@ export const PROGRAMS: ReadonlySet<string> = new Set([
   ...words(
     'mkfs.fat mkfs.vfat fsck.fat fsck.vfat mke2fs mkfs.ext4 e2fsck fsck.ext4 resize2fs tune2fs dmsetup',
   ),
+  // variables of the firmware are immutable until somebody means it
+  ...words('chattr'),
   // the hardware clock, the shell of accounts that must not have one, and what units reload daemons with
   ...words('hwclock nologin kill'),
 ]);
