@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, rename, rm } from 'node:fs/promises';
+import { access, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+/** Whether anything is there that this process may see. */
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
 
 /** Makes a rename or a creation in `folder` durable (POSIX: a directory entry is data of the directory). */
 export async function syncFolder(folder: string): Promise<void> {

@@ -31,9 +31,7 @@ const PIECE = 1 << 20;
  */
 export async function authenticodeSha256(path: string): Promise<string> {
   await using file = await open(path, 'r');
-  const { size } = await file.stat();
-  const head = Buffer.alloc(Math.min(size, MOST_HEADER_BYTES));
-  if ((await readAt(file, head, 0)) !== head.length) refuse('it became shorter while it was read');
+  const { size, head } = await beginningOf(file);
   const hash = createHash('sha256');
   const piece = Buffer.alloc(PIECE);
   for (const { start, end } of hashedRanges(head, size)) {
@@ -108,9 +106,7 @@ function headersOf(head: Buffer): { optional: number; table: number; count: numb
  */
 export async function attributeCertificates(path: string): Promise<Buffer> {
   await using file = await open(path, 'r');
-  const { size } = await file.stat();
-  const head = Buffer.alloc(Math.min(size, MOST_HEADER_BYTES));
-  if ((await readAt(file, head, 0)) !== head.length) refuse('it became shorter while it was read');
+  const { size, head } = await beginningOf(file);
   const length = certificatesOf(head, headersOf(head).optional, size);
   if (length > MOST_CERTIFICATE_BYTES) refuse(`it claims ${length} bytes of signatures`);
   const table = Buffer.alloc(length);
@@ -135,6 +131,13 @@ function sectionsOf(head: Buffer, table: number, count: number): Range[] {
     if (size > 0) sections.push({ start, end: start + size });
   }
   return sections;
+}
+
+async function beginningOf(file: FileHandle): Promise<{ size: number; head: Buffer }> {
+  const { size } = await file.stat();
+  const head = Buffer.alloc(Math.min(size, MOST_HEADER_BYTES));
+  if ((await readAt(file, head, 0)) !== head.length) refuse('it became shorter while it was read');
+  return { size, head };
 }
 
 async function readAt(file: FileHandle, into: Buffer, at: number): Promise<number> {

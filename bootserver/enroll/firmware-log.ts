@@ -1,6 +1,7 @@
 /** What a replayed event log says of a machine's firmware: whose Secure Boot keys it holds, what it revokes, and which option ROMs it ran. Pure. */
 
 import { BootwaveError } from '../../base/error.ts';
+import { certificateId } from '../../keys/secure-boot-state.ts';
 import { sha256 } from './digest.ts';
 import {
   checkReplay,
@@ -11,9 +12,9 @@ import {
   parseEventLog,
 } from './event-log.ts';
 import type { FirmwareFacts } from './firmware-facts.ts';
-import { LittleReader } from './little-reader.ts';
 import { isRemark } from './secure-boot-events.ts';
 import { signatureEntries, X509 } from './signature-lists.ts';
+import { readVariableData } from './variable-data.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
 /** Kept of a machine; more are counted only. */
@@ -80,11 +81,11 @@ function secureBootOf({ events }: EventLog, keys: SecureBootKeys): Omit<Firmware
   const dbx = variables.get('dbx')?.at(-1);
   const held = heldOf(variables.get('db')?.at(-1) ?? Buffer.alloc(0), inDb);
   for (const certificate of held.filter((one) => gone.some((other) => one.equals(other))))
-    retired.push(`db still holds the retired ${idOf(certificate)}`);
+    retired.push(`db still holds the retired ${certificateId(certificate)}`);
   return {
     secureBoot,
     foreign: [...new Set(foreign)].slice(0, MOST_FOREIGN),
-    db: held.map(idOf),
+    db: held.map(certificateId),
     ...(retired.length === 0 ? {} : { retired: [...new Set(retired)].slice(0, MOST_FOREIGN) }),
     ...(dbx === undefined ? {} : { dbx: revokedBy(dbx) }),
   };
@@ -104,18 +105,7 @@ function revokedBy(lists: Buffer): NonNullable<FirmwareFacts['dbx']> {
   }
 }
 
-/** UEFI_VARIABLE_DATA (PFP 10.4.2.6). */
-function readVariable(event: LoggedEvent): { name: string; data: Buffer } {
-  const reader = new LittleReader(measuredData(event), CODE);
-  reader.take(16);
-  const [letters, length] = [reader.u64(), reader.u64()];
-  // Twice a count that is a lie must not become an exact length.
-  if (letters > reader.left) reader.fail('a variable name that is longer than its event');
-  const name = reader.take(letters * 2).toString('utf16le');
-  const data = reader.take(length);
-  reader.end();
-  return { name, data };
-}
+const readVariable = (event: LoggedEvent) => readVariableData(measuredData(event), CODE);
 
 /** One EFI_SIGNATURE_DATA out of db (PFP 3.3.4.8): who owns the entry, then the certificate. */
 function isAuthority(name: string, data: Buffer, certificates: readonly Uint8Array[]): boolean {
@@ -135,7 +125,6 @@ function heldOf(lists: Buffer, certificates: readonly Uint8Array[]): Buffer[] {
 }
 
 /** As `certificateId` of the keys. */
-const idOf = (certificate: Buffer): string => sha256(certificate).toString('hex').slice(0, 16);
 
 /** Whether these signature lists hold certificates of the fleet, and nothing else. */
 function holdsOnly(lists: Buffer, certificates: readonly Uint8Array[]): boolean {

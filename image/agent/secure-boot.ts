@@ -1,6 +1,7 @@
-import { access, open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { exists } from '../../base/files.ts';
 import { run } from '../../base/run.ts';
 import type { Inventory } from '../../bootserver/enroll/protocol.ts';
 import { forbidsMore, signatureListsOf } from '../secure-boot-lists.ts';
@@ -93,10 +94,7 @@ export async function readList(efivars: string, name: (typeof LISTS)[number]): P
  */
 export async function writeLists(efivars: string, pending: string, write = writeVariable): Promise<string[]> {
   const written: string[] = [];
-  const mayWait = await access(join(pending, DB_MAY_WAIT)).then(
-    () => true,
-    () => false,
-  );
+  const mayWait = await exists(join(pending, DB_MAY_WAIT));
   for (const name of LISTS) {
     const update = await readFile(join(pending, `${name}.auth`)).catch(() => null);
     if (update === null) continue;
@@ -133,12 +131,8 @@ function isViolation(error: unknown): boolean {
 
 async function writeVariable(path: string, content: Buffer): Promise<void> {
   // efivarfs makes existing variables immutable, so that nobody bricks a machine by rm -rf (Linux efivarfs.rst).
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
   // Where that cannot be undone, the write below fails and says so.
-  if (exists) await run('chattr', ['-i', path]).catch(() => {});
+  if (await exists(path)) await run('chattr', ['-i', path]).catch(() => {});
   try {
     await using handle = await open(path, 'w');
     // One write is one SetVariable call.

@@ -1,5 +1,5 @@
-import { access } from 'node:fs/promises';
 import { BootwaveError } from '../../base/error.ts';
+import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { connect } from '../redis/connect.ts';
 import { judgeKeeping, keepingOf } from '../redis/external.ts';
@@ -32,11 +32,4 @@ export async function checkRedis(paths: DataPaths): Promise<Check> {
     if (!(error instanceof BootwaveError)) throw error;
     return fail(NAME, error.what, error.next ?? '');
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

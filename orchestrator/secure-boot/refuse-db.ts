@@ -1,5 +1,6 @@
 /** Whether the key that signs images may be changed: no node may be left without an image that it starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
+import { named } from './named.ts';
 
 /** A node that belongs to the fleet, fenced ones too. */
 export type DbNode = {
@@ -16,8 +17,6 @@ export type DbNode = {
   wanted: string | null;
 };
 
-/** Nodes that a refusal names. */
-const NAMED = 5;
 export const NETBOOT_NEXT =
   'to a node that boots from the network no rollout brings lists: give it mode installed, or clear the Secure Boot keys in its firmware setup and restart it';
 
@@ -95,11 +94,6 @@ export function refuseDistrust(ids: readonly string[], nodes: readonly DbNode[])
 function describe({ name, holds, netboot }: DbNode): string {
   const how = holds === null ? 'has shown none' : `holds ${holds.join(' and ') || 'none of the fleet'}`;
   return `${name} (${how}${netboot ? ', boots from the network' : ''})`;
-}
-
-function named(all: readonly string[]): string {
-  const more = all.length > NAMED ? `, and ${all.length - NAMED} more` : '';
-  return `${all.slice(0, NAMED).join(', ')}${more}`;
 }
 
 function refusal(code: string, what: string, next: string): BootwaveError {

@@ -1,6 +1,7 @@
 /** Whether an image may be revoked at the firmware: nobody may be left without one that starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../image/version-order.ts';
+import { named } from './named.ts';
 
 export type RevocationFacts = {
   version: string;
@@ -11,9 +12,6 @@ export type RevocationFacts = {
   /** Ids of the rollouts to it that have not ended. */
   rollouts: readonly string[];
 };
-
-/** Nodes that a refusal names. */
-const NAMED = 5;
 
 /** @returns null when it may */
 export function refuseRevocation({
@@ -31,13 +29,10 @@ export function refuseRevocation({
   }
   const held = nodes.filter(({ runs, wanted }) => runs === version || wanted === version);
   if (held.length > 0) {
-    const names = held
-      .slice(0, NAMED)
-      .map((node) => `${node.name} (${node.runs === version ? 'runs' : 'shall run'} it)`);
-    const more = held.length > NAMED ? `, and ${held.length - NAMED} more` : '';
+    const names = held.map((node) => `${node.name} (${node.runs === version ? 'runs' : 'shall run'} it)`);
     return refusal(
       'SECURE_BOOT_IN_USE',
-      `${held.length} nodes run ${version} or shall run it: ${names.join(', ')}${more}`,
+      `${held.length} nodes run ${version} or shall run it: ${named(names)}`,
       "roll a newer image out to them first ('bootwave rollout start'), or retire them",
     );
   }

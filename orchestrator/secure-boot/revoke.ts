@@ -1,24 +1,19 @@
 /** Revokes an image at the firmware: gathers what speaks against it, signs the next dbx, and tells the history. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { authenticodeSha256 } from '../../image/authenticode.ts';
-import { withLock } from '../../image/build/lock.ts';
+import { digestOfFile } from '../../image/build/cache.ts';
 import { imageFile, publishedVersions, readManifest } from '../../image/build/manifest.ts';
 import { refuseOlderLists } from '../../image/build/older-lists.ts';
 import { Released } from '../../image/publish/released.ts';
 import { compareVersions } from '../../image/version-order.ts';
-import { keyLayout } from '../../keys/layout.ts';
 import { type FleetLists, readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import type { By, Fleet } from '../fleet/fleet.ts';
-import { isRegistered } from '../fleet/transitions.ts';
 import { ENDED } from '../rollout/record.ts';
 import { readFloor } from '../rollout/run/floor.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { readWithdrawn } from '../rollout/run/withdrawn.ts';
+import { inTurn, refuseWithoutKeys, registeredNodes } from './change-lists.ts';
 import { type RevocationFacts, refuseRevocation } from './refuse.ts';
 
 /**
@@ -35,8 +30,7 @@ export async function revokeImage(
 ): Promise<FleetLists & { changed: boolean }> {
   const { sha256: published } = await readManifest(paths.images, version);
   await refuseWithoutKeys(paths.keys);
-  // Of two who revoke at once, the second adds to what the first has made.
-  return withLock(`${keyLayout(paths.keys).secureBoot.lists}.lock`, async () => {
+  return inTurn(paths.keys, async () => {
     const before = await readFleetLists(paths.keys);
     if (before.revoked.some((image) => image.version === version)) return { ...before, changed: false };
     await refuseOlderLists(paths.images, before.generation);
@@ -44,7 +38,7 @@ export async function revokeImage(
     if (refused !== null) throw refused;
     const file = imageFile(paths.images, version);
     // A dbx entry for another file than the nodes have would forbid nothing.
-    if ((await fileSha256(file).catch(() => '')) !== published) throw differs(file);
+    if ((await digestOfFile(file).catch(() => '')) !== published) throw differs(file);
     const sha256 = await authenticodeSha256(file);
     const image = { version, sha256, reason, by: by.actor, at: by.at };
     const after = await revokeAtFirmware(paths.keys, image);
@@ -65,12 +59,12 @@ async function factsOf(
   lists: FleetLists,
 ): Promise<RevocationFacts> {
   const { redis } = fleet;
-  const [published, released, withdrawn, floor, ids, rollouts] = await Promise.all([
+  const [published, released, withdrawn, floor, registered, rollouts] = await Promise.all([
     publishedVersions(paths.images),
     new Released(paths.releases).images(),
     readWithdrawn(redis),
     readFloor(redis),
-    fleet.nodes.ids(),
+    registeredNodes(fleet),
     listRollouts(redis),
   ]);
   const usable = published.filter(
@@ -80,34 +74,13 @@ async function factsOf(
       (floor === null || compareVersions(one, floor) >= 0) &&
       !lists.revoked.some((image) => image.version === one),
   );
-  const nodes = (await fleet.nodes.getMany(ids))
-    .filter(({ state }) => isRegistered(state))
-    .map(({ name, observed, wanted }) => ({ name, runs: observed.image, wanted: wanted.image }))
-    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  const nodes = registered.map(({ name, observed, wanted }) => ({
+    name,
+    runs: observed.image,
+    wanted: wanted.image,
+  }));
   const open = rollouts.filter((rollout) => rollout.version === version && !ENDED.includes(rollout.state));
   return { version, usable, nodes, rollouts: open.map(({ id }) => id) };
-}
-
-/** @throws BootwaveError `KEYS_MISSING` */
-export async function refuseWithoutKeys(folder: string): Promise<void> {
-  const { owner, variables } = keyLayout(folder).secureBoot;
-  for (const path of [owner, variables.KEK.key, variables.KEK.certificate]) {
-    await access(path).catch((cause) => {
-      throw new BootwaveError({
-        code: 'KEYS_MISSING',
-        what: `${path} is needed to sign what firmware is to believe, and is not there`,
-        unchanged: 'nothing was changed',
-        next: 'restore the keys from their newest backup',
-        cause,
-      });
-    });
-  }
-}
-
-async function fileSha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
 }
 
 function differs(file: string): BootwaveError {

@@ -1,16 +1,14 @@
 /** Changes the key that signs images: gathers what speaks against a step, takes it, and tells the history. */
 import type { DataPaths } from '../../base/paths.ts';
-import { withLock } from '../../image/build/lock.ts';
 import { refuseOlderLists } from '../../image/build/older-lists.ts';
 import { signersOf } from '../../image/build/signers.ts';
 import { activateDb, distrustDb, prepareDb, retireDb, stateError } from '../../keys/db-keys.ts';
-import { keyLayout } from '../../keys/layout.ts';
 import { readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { type DbCertificate, type DbEntry, dbCertificates } from '../../keys/secure-boot-state.ts';
 import type { By, Fleet } from '../fleet/fleet.ts';
-import { isRegistered } from '../fleet/transitions.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
+import { inTurn, refuseWithoutKeys, registeredNodes } from './change-lists.ts';
 import {
   type DbNode,
   refuseActivation,
@@ -18,7 +16,6 @@ import {
   refuseRetirement,
   withoutCertificate,
 } from './refuse-db.ts';
-import { refuseWithoutKeys } from './revoke.ts';
 
 export type DbOptions = {
   paths: DataPaths;
@@ -121,13 +118,12 @@ export function distrust(options: DbOptions): Promise<DbCertificate> {
   });
 }
 
-/** Of two who change the lists at once, the second begins with what the first has made. */
 function step(
   { paths, fleet, by, reason }: DbOptions,
   name: 'prepare' | 'activate' | 'retire' | 'distrust',
   act: (step: { reason: string; by: string; at: number }) => Promise<DbCertificate>,
 ): Promise<DbCertificate> {
-  return withLock(`${keyLayout(paths.keys).secureBoot.lists}.lock`, async () => {
+  return inTurn(paths.keys, async () => {
     await refuseWithoutKeys(paths.keys);
     await refuseOlderLists(paths.images, (await readFleetLists(paths.keys)).generation);
     const before = await dbCertificates(paths.keys);
@@ -145,17 +141,13 @@ function step(
 }
 
 async function nodesOf(fleet: Fleet): Promise<DbNode[]> {
-  const records = await fleet.nodes.getMany(await fleet.nodes.ids());
-  return records
-    .filter(({ state }) => isRegistered(state))
-    .map(({ name, observed, wanted }) => ({
-      name,
-      secureBoot: observed.firmware?.secureBoot ?? observed.secureBoot === 'on',
-      holds: observed.firmware?.db ?? null,
-      retired: observed.firmware?.retired ?? [],
-      netboot: wanted.mode === 'netboot',
-      runs: observed.image,
-      wanted: wanted.image,
-    }))
-    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  return (await registeredNodes(fleet)).map(({ name, observed, wanted }) => ({
+    name,
+    secureBoot: observed.firmware?.secureBoot ?? observed.secureBoot === 'on',
+    holds: observed.firmware?.db ?? null,
+    retired: observed.firmware?.retired ?? [],
+    netboot: wanted.mode === 'netboot',
+    runs: observed.image,
+    wanted: wanted.image,
+  }));
 }

@@ -50,8 +50,7 @@ export async function formatLuks(
 
 /** To be called before anything in the header is followed. @throws BootwaveError `LUKS_HEADER_STRANGE` */
 export async function mustBeAsMade(device: string, { run }: Pick<DiskTools, 'run'>): Promise<void> {
-  const { stdout } = await run('cryptsetup', [UNLOCKED, 'luksDump', '--dump-json-metadata', device], LIMIT);
-  const strange = strangeHeader(stdout);
+  const strange = strangeHeader(await headerOf(device, run));
   if (strange === null) return;
   throw new BootwaveError({
     code: 'LUKS_HEADER_STRANGE',
@@ -66,13 +65,7 @@ export type HeldSeal = { id: number; sealed: Sealed };
 
 /** Those of ours that can be understood, in the order of their numbers; none where the header cannot be read. */
 export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): Promise<HeldSeal[]> {
-  const { code, stdout } = await run(
-    'cryptsetup',
-    [UNLOCKED, 'luksDump', '--dump-json-metadata', device],
-    LIMIT,
-  );
-  if (code !== 0) return [];
-  return tokensOf(stdout).flatMap(([number, token]) => {
+  return tokensOf(await headerOf(device, run)).flatMap(([number, token]) => {
     const { success, data } = tokenSchema.safeParse(token);
     return success ? [{ id: Number(number), sealed: data.sealed }] : [];
   });
@@ -84,8 +77,7 @@ export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): 
  * @throws BootwaveError `COMMAND_FAILED`, also when the header has no room
  */
 export async function addSeal(device: string, sealed: Sealed, { run, mustRun }: DiskTools): Promise<number> {
-  const { stdout } = await run('cryptsetup', [UNLOCKED, 'luksDump', '--dump-json-metadata', device], LIMIT);
-  const taken = new Set(tokensOf(stdout).map(([number]) => Number(number)));
+  const taken = new Set(tokensOf(await headerOf(device, run)).map(([number]) => Number(number)));
   let id = 0;
   while (taken.has(id) && id < MOST_TOKENS - 1) id += 1;
   await importToken(device, id, sealed, mustRun);
@@ -103,6 +95,13 @@ async function importToken(device: string, id: number, sealed: Sealed, mustRun: 
     ...LIMIT,
     input: JSON.stringify({ type: TOKEN_TYPE, keyslots: ['0'], sealed }),
   });
+}
+
+/** Its JSON; no text where it cannot be read. */
+async function headerOf(device: string, run: Runner): Promise<string> {
+  const args = [UNLOCKED, 'luksDump', '--dump-json-metadata', device];
+  const { code, stdout } = await run('cryptsetup', args, LIMIT);
+  return code === 0 ? stdout : '';
 }
 
 function tokensOf(header: string): [string, unknown][] {

@@ -3,9 +3,10 @@
  * is safe; the agent only says what is wanted.
  */
 import { createReadStream } from 'node:fs';
-import { access, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { exists } from '../../../base/files.ts';
 import type { Order } from '../../../keys/order.ts';
 import { readRunning } from '../inventory.ts';
 import { planActivate } from '../release/activate.ts';
@@ -212,13 +213,6 @@ async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): 
   } catch (error) {
     console.error(`bootwave-helper: the boot loader on the disk was not replaced: ${messageOf(error)}`);
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */

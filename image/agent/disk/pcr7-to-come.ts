@@ -3,7 +3,6 @@
  * log of this start, with other lists, and other certificates, in the place of those that were measured (PFP 1.05,
  * 3.3.4.8). Pure.
  */
-
 import { sha256 } from '../../../bootserver/enroll/digest.ts';
 import {
   EVENT,
@@ -12,7 +11,7 @@ import {
   parseEventLog,
   replay,
 } from '../../../bootserver/enroll/event-log.ts';
-import { LittleReader } from '../../../bootserver/enroll/little-reader.ts';
+import { readVariableData, withContent } from '../../../bootserver/enroll/variable-data.ts';
 
 export type ListName = 'db' | 'dbx';
 /** EFI_SIGNATURE_LISTs, as the variable will hold them; absent: it stays as it is. */
@@ -27,7 +26,6 @@ export type Signers = {
 };
 
 const CODE = 'EVENT_LOG_MALFORMED';
-const GUID_BYTES = 16;
 
 /**
  * @returns null where this cannot be told: the log is not what this PCR 7 came from, or does not show what changes
@@ -54,7 +52,7 @@ export function pcr7ToCome(
     const content = lists[name];
     if (content === undefined) return event;
     left.delete(name);
-    return { ...event, digest: sha256(variableData(event.data, name, content)) };
+    return { ...event, digest: sha256(withContent(event.data, name, content)) };
   });
   if (left.size > 0) return null;
   const events = signers === undefined ? listed : startedBy(listed, signers);
@@ -66,35 +64,24 @@ function startedBy(events: readonly LoggedEvent[], { next, known }: Signers): Lo
   const isOurs = ({ pcr, type, data }: LoggedEvent) =>
     pcr === 7 &&
     type === EVENT.VARIABLE_AUTHORITY &&
-    known.some((entry) => variableData(data, 'db', entry).equals(data));
+    known.some((entry) => withContent(data, 'db', entry).equals(data));
   const first = events.findIndex(isOurs);
   const before = events[first];
   // A firmware that measures nobody will measure nobody then.
   if (before === undefined) return [...events];
   const once = next.filter((entry, i) => next.findIndex((other) => Buffer.compare(entry, other) === 0) === i);
   const measured = once.map((entry) => {
-    const data = variableData(before.data, 'db', entry);
+    const data = withContent(before.data, 'db', entry);
     return { ...before, data, digest: sha256(data) };
   });
   return [...events.slice(0, first), ...measured, ...events.slice(first).filter((event) => !isOurs(event))];
 }
 
-/** Of the UEFI_VARIABLE_DATA (PFP 10.4.2.6); null where the event holds something else. */
+/** Null where the event holds no variable. */
 function nameOf({ data }: LoggedEvent): string | null {
   try {
-    const reader = new LittleReader(data, CODE);
-    reader.take(GUID_BYTES);
-    const letters = reader.u64();
-    reader.u64();
-    return letters > reader.left ? null : reader.take(letters * 2).toString('utf16le');
+    return readVariableData(data, CODE).name;
   } catch {
     return null;
   }
-}
-
-function variableData(before: Buffer, name: string, content: Uint8Array): Buffer {
-  const lengths = Buffer.alloc(16);
-  lengths.writeBigUInt64LE(BigInt(name.length), 0);
-  lengths.writeBigUInt64LE(BigInt(content.length), 8);
-  return Buffer.concat([before.subarray(0, GUID_BYTES), lengths, Buffer.from(name, 'utf16le'), content]);
 }

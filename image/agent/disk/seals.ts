@@ -62,11 +62,12 @@ export async function renewSeal(
   const all = known?.all ?? (await sealsOf(device, tools));
   // One of them is for a change to come: the start after it makes one out of both.
   if (known === undefined && all.length > 1) return null;
-  const reason = reasonFor(all, await seal.floor(floor));
+  const target = await seal.floor(floor);
+  const reason = reasonFor(all, target);
   if (reason === null) return null;
   const { secret, by } = known ?? (await unseal(device, seal, tools));
   const sealed = await seal.close(secret, {
-    floor: newerVersion(by.sealed.floor ?? null, await seal.floor(floor)),
+    floor: newerVersion(by.sealed.floor ?? null, target),
     holds: 'next',
   });
   const id = await addSeal(device, sealed, tools);

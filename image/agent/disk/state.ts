@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { access, rm, symlink } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import { messageOf } from '../../../base/error.ts';
+import { exists } from '../../../base/files.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { type Carried, carriedFrom, carryTo } from './carry.ts';
 import { type DiskTools, formatLuks, isLuks, MAPPED, mustBeAsMade, openLuks } from './luks.ts';
@@ -123,11 +124,4 @@ async function check(device: string, tools: DiskTools): Promise<void> {
 
 async function makeFileSystem(device: string, { mustRun }: DiskTools): Promise<void> {
   await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', device], { timeout: 120_000 });
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,7 +1,7 @@
 /**
- * Before a node restarts into an image that brings newer Secure Boot lists, or that another key signed: what the firmware will refuse from then on
- * must be nothing that the node needs, and the state must open under the PCR 7 that follows. Root looks at all of this
- * itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
+ * Before a node restarts into an image that brings newer Secure Boot lists, or that another key signed: what the firmware
+ * will refuse from then on must be nothing that the node needs, and the state must open under the PCR 7 that follows. Root
+ * looks at all of this itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
  */
 import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -50,8 +50,6 @@ export type ListsStep = {
   /** Why the state will be made again; empty: it will not. */
   state: string;
 };
-
-const NOTHING_TO_DO = { pending: false, state: '' } as const;
 
 /** @param folder of the mounted ESP; nothing is written to it */
 export async function listsOf(folder: string, version: string): Promise<SecureBootLists | null> {
@@ -132,8 +130,9 @@ export async function prepareLists(
 }
 
 export const noLists = (lists: SecureBootLists | null): ListsStep => ({
-  ...NOTHING_TO_DO,
+  pending: false,
   generation: lists?.generation ?? 0,
+  state: '',
 });
 
 async function readLists(path: string, size: number): Promise<SecureBootLists | null> {
