@@ -5,7 +5,7 @@
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { newerVersion } from '../../version-order.ts';
 import { addSeal, type DiskTools, dropSeal, type HeldSeal, sealsOf } from './luks.ts';
-import type { Seal } from './seal.ts';
+import type { Seal, Sealed } from './seal.ts';
 
 export type Sealing = Pick<Seal, 'open' | 'close' | 'turn' | 'floor'>;
 
@@ -26,6 +26,22 @@ export async function unseal(device: string, seal: Sealing, tools: DiskTools): P
     }
   }
   throw refused;
+}
+
+/**
+ * The seal of a container that is about to be made. Whatever stood in its place was sealed to less, maybe: no copy of that
+ * opens any more, unless the TPM has no room for the counter that ends it.
+ * @throws BootwaveError as `Seal.close`
+ */
+export async function sealFirst(seal: Sealing, secret: Uint8Array, floor: string | null): Promise<Sealed> {
+  try {
+    const sealed = await seal.close(secret, { floor, holds: 'next' });
+    await seal.turn();
+    return sealed;
+  } catch (error) {
+    console.error(`bootwave-helper: older seals are not ended: ${messageOf(error)}`);
+    return seal.close(secret, { floor, holds: 'now' });
+  }
 }
 
 /**

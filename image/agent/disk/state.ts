@@ -6,7 +6,7 @@ import { mustRun, run } from '../../../base/run.ts';
 import { type Carried, carriedFrom, carryTo } from './carry.ts';
 import { type DiskTools, formatLuks, isLuks, MAPPED, mustBeAsMade, openLuks } from './luks.ts';
 import type { Sealed } from './seal.ts';
-import { renewSeal, type Sealing, unseal } from './seals.ts';
+import { renewSeal, type Sealing, sealFirst, unseal } from './seals.ts';
 
 /** systemd.mount(5): named after /var/lib/bootwave. */
 export const STATE_UNIT = 'var-lib-bootwave.mount';
@@ -70,9 +70,7 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   const secret = randomBytes(32);
   let sealed: Sealed;
   try {
-    sealed = await seal.close(secret, { floor, holds: 'next' });
-    // What is about to be given up was sealed to less, maybe: no copy of it opens any more.
-    await seal.turn();
+    sealed = await sealFirst(seal, secret, floor);
     // What cannot be opened in the boot that sealed it would be lost at every boot.
     await seal.open(sealed);
   } catch (error) {

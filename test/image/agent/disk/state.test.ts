@@ -20,7 +20,7 @@ class FakeSeal implements Sealing {
   async floor(wanted: string | null) {
     return wanted !== null && this.floors.includes(wanted) ? wanted : null;
   }
-  async close(secret: Uint8Array, { floor, pcr7, holds }: SealFor) {
+  async close(secret: Uint8Array, { floor, pcr7, holds }: SealFor): Promise<Sealed> {
     const name = Buffer.from(`${this.#kept.size}`).toString('base64');
     const count = holds === 'now' ? this.count : this.count + 1;
     this.#kept.set(name, { secret: Buffer.from(secret), pcr7: pcr7?.toString() ?? this.pcr7, count });
@@ -285,4 +285,21 @@ test('a kill at any step of sealing anew leaves a state that opens', async (t) =
     t.is(await uuid(), made);
     t.is((await seals()).length, 1);
   }
+});
+
+test('a TPM that has no room for the counter seals the state all the same', async (t) => {
+  const { mount, seals } = await setUp(t);
+  const seal = new FakeSeal();
+  const close = seal.close.bind(seal);
+  const noRoom = () => Promise.reject(new BootwaveError({ code: 'COMMAND_FAILED', what: 'no room' }));
+  seal.turn = noRoom;
+  seal.close = async (secret, how) => {
+    if (how.holds === 'next') return noRoom();
+    const { count: _, ...sealed } = await close(secret, how);
+    return sealed;
+  };
+  const first = await mount(seal);
+  t.true(first.sealed, first.why);
+  t.is((await seals())[0]!.sealed.count, undefined);
+  t.deepEqual((({ sealed, why }) => ({ sealed, why }))(await mount(seal)), { sealed: true, why: '' });
 });
