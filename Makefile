@@ -20,8 +20,7 @@ demo: setup
 	bin/bootwave demo
 
 check: setup
-	node_modules/.bin/tsc --noEmit
-	node_modules/.bin/biome check .
+	@base/check.sh
 
 format: setup
 	node_modules/.bin/biome check --write .

@@ -2,8 +2,8 @@
  * What a boot server asks of the fleet, and all that it may ask. In process on one machine; over mutual TLS from a
  * remote site. The boot server decides packets and bytes, the fleet decides who may join.
  */
-import type { FirmwareFacts } from './enroll/firmware-facts.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from './enroll/protocol.ts';
+import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from '../protocol/enrolment/messages.ts';
 
 /** A machine as it can be told apart before it has proved anything. Everything here can be spoofed. */
 export type Sighting = {

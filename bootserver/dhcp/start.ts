@@ -1,16 +1,16 @@
 import type { Socket } from 'node:dgram';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
 import { endRouterWait } from '../boot/ipxe-ipv6.ts';
 import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
 import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
 import { decideFull, fullAsksFleet } from './full.ts';
-import { formatIp4, parseIp4 } from './ip4.ts';
 import { LeaseJournal } from './journal.ts';
 import { LeaseTable } from './leases.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from './packet.ts';
 import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
 import { quietLog } from './quiet.ts';
 import type { Decision } from './reply.ts';

@@ -1,15 +1,21 @@
 import type { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { sha256 } from '../../formats/digest.ts';
+import { makeCredential } from '../../formats/tpm/credential.ts';
 import { checkEkCertificate, type EkVerdict } from '../../keys/ek-certificate.ts';
+import type {
+  EnrolmentDecision,
+  KeysReply,
+  KeysRequest,
+  ProofRequest,
+  StatusReply,
+} from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
-import { makeCredential } from './credential.ts';
-import { sha256 } from './digest.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
 import { type FixedKeys, fixKeys, wordsOf } from './fixed-keys.ts';
 import { verifyProof } from './proof.ts';
-import type { EnrolmentDecision, KeysReply, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
 import type { ProvenSession, Sessions } from './sessions.ts';
 
 export type DialogueParts = {

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
+import { checkAttestationKey, parseTpmPublic } from '../../formats/tpm/public.ts';
+import { reattestData } from '../../protocol/enrolment/extra-data.ts';
+import { type attestRequest, LIMITS } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
-import { reattestData } from './extra-data.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
 import { verifyEvidence } from './proof.ts';
-import { type attestRequest, LIMITS } from './protocol.ts';
-import { checkAttestationKey, parseTpmPublic } from './tpm-public.ts';
 
 /** A machine that is connected with its certificate. */
 export type Attester = ClientIdentity & {

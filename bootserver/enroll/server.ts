@@ -6,15 +6,8 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest }
 import type * as z from 'zod/mini';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
-import type { NodeDirectory } from '../directory.ts';
-import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
-import { Certifier } from './certifier.ts';
-import { clientIdentity } from './client-certificate.ts';
-import { limitConnections } from './connections.ts';
-import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
-import { sha256 } from './digest.ts';
-import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import {
   attestRequest,
   heartbeatSchema,
@@ -25,7 +18,14 @@ import {
   proofRequest,
   startRequest,
   statusRequest,
-} from './protocol.ts';
+} from '../../protocol/enrolment/messages.ts';
+import type { NodeDirectory } from '../directory.ts';
+import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
+import { Certifier } from './certifier.ts';
+import { clientIdentity } from './client-certificate.ts';
+import { limitConnections } from './connections.ts';
+import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
+import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
 import { Sessions } from './sessions.ts';

@@ -1,9 +1,9 @@
 import { BootwaveError } from '../../base/error.ts';
-import { SECRET_BYTES } from './credential.ts';
-import { sha256 } from './digest.ts';
+import { sha256 } from '../../formats/digest.ts';
+import { SECRET_BYTES } from '../../formats/tpm/credential.ts';
+import { LIMITS } from '../../protocol/enrolment/messages.ts';
+import type { Words } from '../../protocol/enrolment/words.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { LIMITS } from './protocol.ts';
-import type { Words } from './words.ts';
 
 type Stage =
   | { name: 'started' }

@@ -8,7 +8,8 @@ import { judge, type Verdict } from './conditions.ts';
 import type { HttpLimits } from './limits.ts';
 import type { Parts } from './parts.ts';
 import { Progress } from './progress.ts';
-import { type FileReply, find, type Reply, ROUTES } from './routes.ts';
+import type { FileReply, Reply } from './route.ts';
+import { find, ROUTES } from './routes.ts';
 
 export type AnswerOptions = Parts & { log: Logger; onEvent?: (event: BootEvent) => void };
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Parts } from './parts.ts';
-import type { Asked, Reply } from './routes.ts';
+import type { Asked, Reply } from './route.ts';
 
 const NAME = /^(?:\d{1,15}\.(?:root|snapshot|targets)|timestamp)\.json$/;
 

@@ -1,5 +1,5 @@
+import { encodeLists } from '../../formats/efi/secure-boot-lists.ts';
 import type { FleetLists } from '../../keys/secure-boot-lists.ts';
-import { encodeLists } from '../secure-boot-lists.ts';
 import type { Manifest } from './manifest.ts';
 
 /**

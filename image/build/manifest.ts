@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
+import { compareVersions, isVersion } from '../../formats/version.ts';
 import { withLock } from './lock.ts';
-import { compareVersions, isVersion } from './version.ts';
 
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 

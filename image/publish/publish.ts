@@ -8,9 +8,9 @@ import { keyLayout } from '../../keys/layout.ts';
 import { type MetadataCache, type Released, refresh } from '../../keys/release/refresh.ts';
 import { KeyRing } from '../../keys/release/ring.ts';
 import { bytesOf, type RootMetadata, readRoot } from '../../keys/release/root.ts';
+import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../../protocol/release-target.ts';
 import { withLock } from '../build/lock.ts';
 import { type Manifest, publishedVersions } from '../build/manifest.ts';
-import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../release-target.ts';
 import { type Change, next } from './next.ts';
 import { currentRoot, type Repository, readRepository, switchTo } from './repository.ts';
 

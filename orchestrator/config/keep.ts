@@ -5,18 +5,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Order } from '../../keys/order.ts';
+import type { Order } from '../../protocol/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
+import { type Issued, readIssued } from '../orders/issued.ts';
 import { knownEpoch } from '../orders/known-epoch.ts';
+import { reissue } from '../orders/reissue.ts';
 import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
-import { type Issued, readIssued } from '../rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
-import { Lease } from '../rollout/run/lease.ts';
-import { reissue } from '../rollout/run/reissue.ts';
 import type { OrderSigner } from '../signer/signer.ts';
 import type { LinkPool } from '../transport/pool.ts';
+import { Lease } from '../upkeep/lease.ts';
 import { listConfigs } from './store.ts';
 
 export type KeeperOptions = {

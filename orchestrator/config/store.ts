@@ -5,16 +5,16 @@
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { compareVersions } from '../../formats/version.ts';
 import {
   digestOf,
   makeDocument,
   type NodeConfiguration,
   readDocument,
-} from '../../image/agent/config/schema.ts';
-import { compareVersions } from '../../image/build/version.ts';
+} from '../../protocol/configuration/document.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
 import { CONFIG_KEYS } from './keys.ts';
 
 const publishedSchema = z.object({

@@ -1,5 +1,5 @@
 import type { Reattestation, ReattestDecision } from '../../bootserver/directory.ts';
-import type { TpmClock } from '../../bootserver/enroll/protocol.ts';
+import type { TpmClock } from '../../protocol/enrolment/messages.ts';
 import { type Attested, attest, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
 import { fallen, mismeasured, type Shown } from './events/fallen.ts';

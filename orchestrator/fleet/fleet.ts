@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
 import { approve, reject, retire } from './events/operate.ts';
@@ -15,12 +16,6 @@ import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
 import { TpmClocks } from './tpm-clock.ts';
 import { unknownNode } from './unknown.ts';
-
-export type By = {
-  actor: string;
-  /** Milliseconds since the epoch. */
-  at: number;
-};
 
 /** The fleet: its stores, and what people do with it. Command line, API and pages all act through this. */
 export class Fleet {

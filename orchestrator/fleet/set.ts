@@ -1,6 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { type NodeChange, setNode } from './events/set.ts';
-import type { By, Fleet } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 import type { NodeRecord } from './record.ts';
 import { unknownNode } from './unknown.ts';
 

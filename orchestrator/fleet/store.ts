@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import type { Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { auditLine } from './audit.ts';
 import { commit, type Op, type RecordChange } from './commit.ts';
 import { indexOps, scriptFields } from './indexes.ts';

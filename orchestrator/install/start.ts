@@ -4,8 +4,8 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
-import { Lease } from '../rollout/run/lease.ts';
 import { NodeRefusal } from '../transport/errors.ts';
+import { Lease } from '../upkeep/lease.ts';
 import { type Installer, install, lose } from './install.ts';
 import { wantsInstall } from './step.ts';
 

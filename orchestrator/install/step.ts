@@ -1,5 +1,5 @@
 /** What an installation does next, as a pure function of what the fleet wants and what the node says. */
-import type { Status } from '../../image/agent/link/protocol.ts';
+import type { Status } from '../../protocol/link/messages.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 
 export type InstallStep =

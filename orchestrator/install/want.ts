@@ -1,6 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from '../fleet/acting.ts';
 import type { NodeChange } from '../fleet/events/set.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { type SetNode, set } from '../fleet/set.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 

@@ -1,10 +1,10 @@
 import type { DataPaths } from '../../base/paths.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { lineOf } from '../fleet/bans/append.ts';
 import { type Ban, type Lift, sealLift } from '../fleet/bans/entry.ts';
 import { appendOp } from '../fleet/bans/log.ts';
 import type { Change } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
 import { knownOperators } from './known.ts';
 import { agreed } from './people.ts';
 import type { Request } from './requests.ts';

@@ -2,9 +2,9 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { type Credential, vote } from '../../keys/vote.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { type Change, commit, type Op } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
 import { KEYS } from '../fleet/keys.ts';
 import { checkTwo, type Known, personOf } from './people.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Status } from '../../image/agent/link/protocol.ts';
+import type { Status } from '../../protocol/link/messages.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { OrderSigner } from '../signer/signer.ts';
 

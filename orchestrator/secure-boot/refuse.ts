@@ -1,6 +1,6 @@
 /** Whether an image may be revoked at the firmware: nobody may be left without one that starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
-import { compareVersions } from '../../image/version-order.ts';
+import { compareVersions } from '../../formats/version.ts';
 import { named } from './named.ts';
 
 export type RevocationFacts = {

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { BootwaveError } from '../../base/error.ts';
-import type { Order, OrderEnvelope } from '../../keys/order.ts';
+import type { Order, OrderEnvelope } from '../../protocol/order.ts';
 import { type Ask, answerSchema, errorOf, onLines } from './lines.ts';
 import type { OrderSigner, Standing } from './signer.ts';
 

@@ -1,7 +1,7 @@
 /** Whether an order may be signed, as a pure function of what this machine's own disk says. Nothing here comes from Redis. */
 import { BootwaveError } from '../../base/error.ts';
-import { compareVersions } from '../../image/version-order.ts';
-import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../keys/order.ts';
+import { compareVersions } from '../../formats/version.ts';
+import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
 import type { Signed } from './ledger.ts';
 import type { Rules, WipeWord } from './words.ts';

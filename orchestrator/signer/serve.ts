@@ -5,7 +5,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
-import { PublishedManifests } from '../up/published.ts';
+import { PublishedManifests } from '../releases/published.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';

@@ -1,5 +1,11 @@
 import { BootwaveError } from '../../base/error.ts';
-import { type Order, type OrderEnvelope, orderEnvelope, orderSchema, signedBytes } from '../../keys/order.ts';
+import {
+  type Order,
+  type OrderEnvelope,
+  orderEnvelope,
+  orderSchema,
+  signedBytes,
+} from '../../protocol/order.ts';
 import { judge, type SignerLimits, wordFor } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { OrderKey } from './order-key.ts';

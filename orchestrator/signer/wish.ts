@@ -1,5 +1,6 @@
+import type { By } from '../fleet/acting.ts';
 import type { NodeChange } from '../fleet/events/set.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import type { SetNode } from '../fleet/set.ts';
 import { want } from '../install/want.ts';
 import { say, Words } from './words.ts';

@@ -2,7 +2,7 @@ import { connect as connectTcp } from 'node:net';
 import ssh2, { type ClientChannel, type ConnectConfig, type ParsedKey, type PublicKeyAuthMethod } from 'ssh2';
 import type { BootwaveError } from '../../base/error.ts';
 import { gatherWrites } from '../../base/gather-writes.ts';
-import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../image/agent/link/protocol.ts';
+import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../protocol/link/messages.ts';
 import { holdCipherKeys } from './cipher-keys.ts';
 import { abortedBy, linkFailure } from './errors.ts';
 import { hostKeyBlob, isHostKey } from './hostkey.ts';

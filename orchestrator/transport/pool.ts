@@ -1,6 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
-import type { ArgsOf, Hello, OpName, ResultOf } from '../../image/agent/link/protocol.ts';
+import type { ArgsOf, Hello, OpName, ResultOf } from '../../protocol/link/messages.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
 import type { LinkTarget } from './channel.ts';
 import { readClientKey } from './client-key.ts';

@@ -30,11 +30,11 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
-import { defaultImage } from './default-image.ts';
-import { keepReleases } from './keep-releases.ts';
+import { defaultImage } from '../releases/default-image.ts';
+import { keepReleases } from '../releases/keep.ts';
+import { PublishedPcr11 } from '../releases/published.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
-import { PublishedPcr11 } from './published.ts';
 import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { run } from '../../base/run.ts';
-import { serialisePacket } from '../../bootserver/dhcp/packet.ts';
 import { inodesOf } from '../../bootserver/sockets-owner.ts';
+import { serialisePacket } from '../../formats/dhcp/packet.ts';
 import { message } from './dhcp/messages.ts';
 import type { ClientOrder } from './sockets-client.ts';
 import { Inside, twoWires } from './sockets-netns.ts';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { Command } from 'commander';
 import { run } from '../../base/run.ts';
-import { program } from '../../orchestrator/cli/program.ts';
+import { program } from '../../cli/program.ts';
 import { allPages, commandsOf, REPOSITORY, words } from './pages.ts';
 
 const pages = await allPages();

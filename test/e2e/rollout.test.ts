@@ -4,13 +4,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { authenticodeSha256 } from '../../image/authenticode.ts';
+import { withFile } from '../../base/files.ts';
+import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
 import { imageFile } from '../../image/build/manifest.ts';
 import { release } from '../../image/publish/publish.ts';
-import { ANY_MACHINE } from '../../image/release-target.ts';
 import { revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
+import { ANY_MACHINE } from '../../protocol/release-target.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
@@ -181,6 +182,6 @@ async function greeting(node: string, from: string): Promise<string> {
 
 async function revoke(version: string): Promise<void> {
   const { keys, images } = rack.paths;
-  const sha256 = await authenticodeSha256(imageFile(images, version));
+  const sha256 = await withFile(imageFile(images, version), authenticodeSha256);
   await revokeAtFirmware(keys, { version, sha256, reason: 'test', by: 'test', at: Date.now() });
 }

@@ -6,9 +6,9 @@ import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import type { Status } from '../../image/agent/link/protocol.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { type Order, signOrder } from '../../keys/order.ts';
+import type { Status } from '../../protocol/link/messages.ts';
+import { type Order, signOrder } from '../../protocol/order.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 

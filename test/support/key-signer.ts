@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { signOrder } from '../../keys/order.ts';
 import type { OrderSigner } from '../../orchestrator/signer/signer.ts';
+import { signOrder } from '../../protocol/order.ts';
 
 /** Signs whatever it is asked to, for tests of those who ask. */
 export function keySigner(key: KeyObject): OrderSigner {

@@ -1,6 +1,7 @@
 /** What people do with bans. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { By, Fleet } from '../fleet.ts';
+import type { By } from '../acting.ts';
+import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';

@@ -1,4 +1,5 @@
-import type { By, Fleet } from '../fleet.ts';
+import type { By } from '../acting.ts';
+import type { Fleet } from '../fleet.ts';
 import { refence } from './act.ts';
 import { append } from './append.ts';
 import type { Entry } from './entry.ts';

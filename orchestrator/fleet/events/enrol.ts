@@ -1,4 +1,4 @@
-import type { Enrolment } from '../../../bootserver/enroll/protocol.ts';
+import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
 import type { Attested } from '../attestation.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';

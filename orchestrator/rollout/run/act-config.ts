@@ -3,7 +3,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import { readConfig } from '../../config/store.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
-import type { Actor } from './act.ts';
+import type { Actor } from './actor.ts';
 
 /** Milliseconds of silence: three daemons may have to restart, and once more on the way back. */
 const SILENCE = 180_000;

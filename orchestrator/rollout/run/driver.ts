@@ -3,10 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { hangUp } from '../../redis/hang-up.ts';
+import { withdraw } from '../../releases/withdrawn.ts';
 import type { LinkPool } from '../../transport/pool.ts';
+import { Lease } from '../../upkeep/lease.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
@@ -14,11 +16,9 @@ import { blockingConnection } from './connection.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { Lease } from './lease.ts';
 import { followReturns } from './returns.ts';
 import { type ImageFacts, readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
-import { withdraw } from './withdrawn.ts';
 import { writeStep } from './write.ts';
 
 /** States in which time and nodes move a rollout; in the others only a person does. */

@@ -1,5 +1,5 @@
 /** Nodes that come to match a rollout while it runs: approved, installed, back in the fleet, let go by another one. */
-import { compareVersions } from '../../../image/version-order.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { State } from '../../fleet/transitions.ts';

@@ -11,9 +11,9 @@ import { KEYS } from '../../fleet/keys.ts';
 import { take } from '../../fleet/outcome.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { mayBecome } from '../../fleet/transitions.ts';
+import { Lease } from '../../upkeep/lease.ts';
 import { type StepState, UNDER_WAY } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { Lease } from './lease.ts';
 
 /** Nodes whose records are written at the same time. */
 const AT_ONCE = 50;

@@ -1,6 +1,6 @@
 /** Asks nodes how they are, for as long as a rollout looks at them. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';

@@ -2,14 +2,14 @@ import type { Redis } from 'ioredis';
 import type { AuditEntry } from '../../fleet/audit.ts';
 import { auditLine } from '../../fleet/audit.ts';
 import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
+import { type Issued, issue, readIssued } from '../../orders/issued.ts';
+import { verdictOf } from '../../releases/withdrawn.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
 import { ENDED } from '../record.ts';
 import { readPardons } from './forgive.ts';
-import { type Issued, issue, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { ImageFacts } from './stored.ts';
-import { verdictOf } from './withdrawn.ts';
 
 export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
 

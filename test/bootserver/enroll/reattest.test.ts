@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { mustRun } from '../../../base/run.ts';
-import { EVENT } from '../../../bootserver/enroll/event-log.ts';
-import { reattestData } from '../../../bootserver/enroll/extra-data.ts';
-import { heartbeatReply, nonceReply, PATHS, statusReply } from '../../../bootserver/enroll/protocol.ts';
-import { parseQuote } from '../../../bootserver/enroll/quote.ts';
-import { Tpm } from '../../../image/agent/tpm.ts';
+import { EVENT } from '../../../formats/efi/event-log.ts';
+import { parseQuote } from '../../../formats/tpm/quote.ts';
+import { Tpm } from '../../../image/agent/root/tpm.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
+import { reattestData } from '../../../protocol/enrolment/extra-data.ts';
+import { heartbeatReply, nonceReply, PATHS, statusReply } from '../../../protocol/enrolment/messages.ts';
 import {
   authority,
   eventLog,

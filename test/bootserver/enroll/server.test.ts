@@ -6,18 +6,18 @@ import { connect } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
-import { sha256 } from '../../../bootserver/enroll/digest.ts';
-import { extraData } from '../../../bootserver/enroll/extra-data.ts';
+import { trustOf } from '../../../bootserver/enroll/trust.ts';
+import { sha256 } from '../../../formats/digest.ts';
+import { der, TAG } from '../../../image/agent/member/der.ts';
+import { extraData } from '../../../protocol/enrolment/extra-data.ts';
 import {
   heartbeatSchema,
   LIMITS,
   PATHS,
   SERVER_NAME,
   statusReply,
-} from '../../../bootserver/enroll/protocol.ts';
-import { trustOf } from '../../../bootserver/enroll/trust.ts';
-import { enrolmentWords } from '../../../bootserver/enroll/words.ts';
-import { der, TAG } from '../../../image/agent/der.ts';
+} from '../../../protocol/enrolment/messages.ts';
+import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
 import { HonestNode, makeKey, RUNNING, Wire } from './support/node.ts';
 import { RogueTpm, SOUND } from './support/rogue.ts';

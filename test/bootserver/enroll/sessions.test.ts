@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import { sha256 } from '../../../bootserver/enroll/digest.ts';
 import type { FixedKeys } from '../../../bootserver/enroll/fixed-keys.ts';
 import { REFUSAL_LIMITS, RefusalGate } from '../../../bootserver/enroll/refusals.ts';
 import { Sessions } from '../../../bootserver/enroll/sessions.ts';
+import { sha256 } from '../../../formats/digest.ts';
 
 const keys = { tpm: null } as FixedKeys;
 const limits = { sessions: 6, sessionsPerAddress: 3, proofWithin: 100, sessionLife: 1000 };

@@ -1,4 +1,4 @@
-/** Changes of release keys, and what they leave where. What nodes make of them is in test/image/agent/release. */
+/** Changes of release keys, and what they leave where. What nodes make of them is in test/image/agent/member/release and root/release. */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';

@@ -1,14 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Reattestation } from '../../../bootserver/directory.ts';
-import type { Enrolment, TpmClock } from '../../../bootserver/enroll/protocol.ts';
-import { loaderPcr12 } from '../../../image/build/pcr.ts';
+import { loaderPcr12 } from '../../../formats/pe/measured-sections.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { MOST_PCR7, withRoom } from '../../../orchestrator/fleet/pcr7.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
+import type { Enrolment, TpmClock } from '../../../protocol/enrolment/messages.ts';
 import {
   beatOfBoot,
   certificateFor,

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
-import type { Enrolment, Heartbeat, Inventory } from '../../../bootserver/enroll/protocol.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
+import type { Enrolment, Heartbeat, Inventory } from '../../../protocol/enrolment/messages.ts';
 
 export const silent = createLogger('test', 'silent');
 

@@ -2,14 +2,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import type { ArgsOf, OpName, Status } from '../../../image/agent/link/protocol.ts';
-import { orderKeyId, verifyOrder } from '../../../keys/order.ts';
 import { retire } from '../../../orchestrator/fleet/events/operate.ts';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { type Installer, install } from '../../../orchestrator/install/install.ts';
 import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
+import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order.ts';
 import { keySigner } from '../../support/key-signer.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor, START, silent } from '../fleet/support.ts';
 

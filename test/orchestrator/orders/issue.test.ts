@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
 import { keyLayout } from '../../../keys/layout.ts';
-import { readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
 import { nextOrder, ORDER_LIVES, type Wanted } from '../../../orchestrator/orders/issue.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
+import { readOrderKeys, signOrder, verifyOrder } from '../../../protocol/order.ts';
 import { keysIn } from '../../support/keys.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;

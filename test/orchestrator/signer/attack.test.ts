@@ -1,16 +1,16 @@
 /** Somebody owns Redis: what the orchestrator then asks for in good faith is not signed, and no node hears of it. */
 import test, { type ExecutionContext } from 'ava';
-import type { Order as SignedOrder } from '../../../keys/order.ts';
-import { verifyOrder } from '../../../keys/order.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { type Issued, issue, issuedChange, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { readFloor, setFloor } from '../../../orchestrator/releases/floor.ts';
+import { readWithdrawn, withdraw } from '../../../orchestrator/releases/withdrawn.ts';
 import type { Order } from '../../../orchestrator/rollout/event.ts';
 import { act } from '../../../orchestrator/rollout/run/act.ts';
-import { readFloor, setFloor } from '../../../orchestrator/rollout/run/floor.ts';
-import { type Issued, issue, issuedChange, readIssued } from '../../../orchestrator/rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
-import { readWithdrawn, withdraw } from '../../../orchestrator/rollout/run/withdrawn.ts';
+import type { Order as SignedOrder } from '../../../protocol/order.ts';
+import { verifyOrder } from '../../../protocol/order.ts';
 import { redisFor, silent } from '../fleet/support.ts';
 import { FACTS, NODE } from './orders.ts';
 import { ANN, KEYS, signerFor, VERSIONS } from './support.ts';

@@ -2,9 +2,9 @@
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import fc from 'fast-check';
-import { verifyOrder } from '../../../keys/order.ts';
 import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
+import { verifyOrder } from '../../../protocol/order.ts';
 import { FACTS, NODE, NOW, orderOf } from './orders.ts';
 import { KEYS, signerAt, signerFor } from './support.ts';
 

@@ -2,14 +2,14 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { type Order, orderKeyId, verifyOrder } from '../../../keys/order.ts';
+import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import type { SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
 import { Signer } from '../../../orchestrator/signer/signer.ts';
 import { say, Words } from '../../../orchestrator/signer/words.ts';
-import { PublishedManifests } from '../../../orchestrator/up/published.ts';
-import { publishManifests } from '../cli/images.ts';
+import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { publishManifests } from '../../cli/image/images.ts';
 import { temporaryData } from '../fleet/support.ts';
 import { NOW, orderOf } from './orders.ts';
 

@@ -6,7 +6,7 @@ import type {
   Reattestation,
   ReattestDecision,
 } from '../../../../bootserver/directory.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../bootserver/enroll/protocol.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../protocol/enrolment/messages.ts';
 
 type Refusal = { code: string; what: string; from: string; id?: string };
 
