@@ -13,6 +13,33 @@ const FLOORS = [
   ['cli'],
 ];
 
+/** The same inside the orchestrator, lowest first; those of one line do not import one another. */
+const ORCHESTRATOR = [
+  ['redis', 'transport'],
+  ['fleet'],
+  ['authorities', 'upkeep'],
+  ['operators', 'orders', 'releases'],
+  ['signer'],
+  ['config', 'install', 'causes'],
+  ['rollout'],
+  ['rotation', 'secure-boot', 'doctor'],
+  ['up'],
+  ['operations'],
+];
+
+const within = ORCHESTRATOR.flatMap((rooms, floor) =>
+  rooms.map((room) => ({
+    name: `orchestrator-${room}-looks-up`,
+    comment: `orchestrator/${room}/ imports only from ${['itself', ...ORCHESTRATOR.slice(0, floor).flat()].join(', ')}`,
+    severity: 'error',
+    from: { path: `^orchestrator/${room}/` },
+    to: {
+      path: '^orchestrator/',
+      pathNot: `^orchestrator/(${[room, ...ORCHESTRATOR.slice(0, floor).flat()].join('|')})/`,
+    },
+  })),
+);
+
 const upwards = FLOORS.flatMap((rooms, floor) =>
   rooms.map((room) => ({
     name: `${room}-looks-up`,
@@ -29,6 +56,7 @@ const upwards = FLOORS.flatMap((rooms, floor) =>
 module.exports = {
   forbidden: [
     ...upwards,
+    ...within,
     { name: 'circle', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'member-meets-root',

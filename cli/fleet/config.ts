@@ -9,8 +9,8 @@ import {
   readConfig,
 } from '../../orchestrator/config/store.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { say } from '../../orchestrator/signer/words.ts';
 import { digestOf, makeDocument } from '../../protocol/configuration/document.ts';
 import { targetLine } from '../../protocol/configuration/log-target.ts';
 import { sysctlText } from '../../protocol/configuration/sysctls.ts';
@@ -44,7 +44,7 @@ export function register(program: Command): void {
       const published = await withFleet(paths, (fleet) => publishConfig(fleet.redis, text, version, by));
       // Of what was read from the file: what a database answers is nobody's word.
       const sha256 = digestOf(makeDocument(JSON.parse(text), version));
-      await say(signerFiles(paths).words, { say: 'config', sha256, version }, by);
+      await recordConsent(signerFiles(paths).consents, { say: 'config', sha256, version }, by);
       print(
         options.json,
         published,

@@ -4,8 +4,8 @@ import { release, unrelease } from '../../image/publish/publish.ts';
 import { readRepository } from '../../image/publish/repository.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 import { readWithdrawn, reinstate, withdraw } from '../../orchestrator/releases/withdrawn.ts';
+import { Consents, recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { say, Words } from '../../orchestrator/signer/words.ts';
 import { harmless, pathsOf, print, table } from '../context.ts';
 import { MEDIA } from '../keys/release.ts';
 import { operator } from '../operator/operator.ts';
@@ -41,7 +41,7 @@ export function register(image: Command): void {
       const { reason, keys: media = [] } = options;
       const by = operator();
       const changed = await withFleet(paths, (fleet) => withdraw(fleet.redis, version, reason, by));
-      await say(signerFiles(paths).words, { say: 'withdraw', version }, by);
+      await recordConsent(signerFiles(paths).consents, { say: 'withdraw', version }, by);
       // New hardware first: that needs no key that may have to be fetched.
       await unrelease([version], { paths, media });
       print(options.json, { version, changed }, () =>
@@ -57,20 +57,20 @@ export function register(image: Command): void {
     .option('--json')
     .action(async (version: string, options: Json & ReleaseOptions, command: Command) => {
       const paths = pathsOf(command);
-      const { words } = signerFiles(paths);
+      const { consents } = signerFiles(paths);
       const by = operator();
       // A fleet that is older than releases has none to add it to.
       if ((await readRepository(paths.releases)) !== null) {
         const how = { paths, media: options.keys ?? [], machines: machinesOf(options) };
         await release(await readManifest(paths.images, version), how);
       }
-      const { withdrawn } = await new Words(words).current();
+      const { withdrawn } = await new Consents(consents).current();
       const why = await withFleet(paths, (fleet) => reinstate(fleet.redis, version, by)).catch((error) => {
         // A rollout or a restored database has taken the word back, but not the signer's.
         if (error?.code === 'IMAGE_NOT_WITHDRAWN' && withdrawn.has(version)) return 'by an operator';
         throw error;
       });
-      await say(words, { say: 'reinstate', version }, by);
+      await recordConsent(consents, { say: 'reinstate', version }, by);
       print(options.json, { version, why }, () =>
         harmless(`${version} is given to nodes and new hardware again; it was withdrawn: ${why}`),
       );

@@ -8,7 +8,7 @@ import {
   type Shown,
   showAuthorities,
   taint,
-} from '../../orchestrator/authorities/rotate.ts';
+} from '../../orchestrator/rotation/rotate.ts';
 import { pathsOf, print, table } from '../context.ts';
 import { withBans } from '../with-bans.ts';
 

@@ -5,13 +5,13 @@ import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, type NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { type SetNodes, setMany } from '../../orchestrator/fleet/set.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { setWithConsent } from '../../orchestrator/install/want.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { wantAloud } from '../../orchestrator/signer/wish.ts';
 import { confirm } from '../confirm.ts';
 import { harmless, pathsOf, print, table } from '../context.ts';
 import { operator } from '../operator/operator.ts';
 
-type How = ReturnType<typeof wantAloud>;
+type How = ReturnType<typeof setWithConsent>;
 type Labels = Record<string, string | null>;
 type Options = {
   mode?: (typeof MODES)[number];
@@ -46,7 +46,7 @@ export function register(node: Command): void {
       const change: NodeChange = { mode, wipe, rack: given(rack), role: given(role), labels };
       refuseUnclear(words, options, change);
       const paths = pathsOf(command);
-      const how = wantAloud(signerFiles(paths).words);
+      const how = setWithConsent(signerFiles(paths).consents);
       await withFleet(paths, async (fleet) => {
         if (options.site !== undefined) return all(fleet, options.site, change, options, how);
         const nodes = await Promise.all(words.map((word) => fleet.nodes.resolve(word)));

@@ -3,8 +3,8 @@ import { publishedVersions } from '../../image/build/manifest.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 import { readFloor, refuseSinking, setFloor, siteFloors } from '../../orchestrator/releases/floor.ts';
 import { forgive } from '../../orchestrator/rollout/run/forgive.ts';
+import { Consents, recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { say, Words } from '../../orchestrator/signer/words.ts';
 import { harmless, pathsOf, print } from '../context.ts';
 import { operator } from '../operator/operator.ts';
 
@@ -47,11 +47,11 @@ export function register(rollout: Command): void {
             const lower = options.lower === true;
             const wanted = options.none === true ? null : (version ?? null);
             const by = operator();
-            const { words } = signerFiles(paths);
+            const { consents } = signerFiles(paths);
             // A database that forgot the floor must not make it sink.
-            if (!lower) refuseSinking((await new Words(words).current()).floor, wanted);
+            if (!lower) refuseSinking((await new Consents(consents).current()).floor, wanted);
             await setFloor(fleet.redis, wanted, by, { published, lower });
-            await say(words, { say: 'floor', version: wanted }, by);
+            await recordConsent(consents, { say: 'floor', version: wanted }, by);
           }
           return { fleet: await readFloor(fleet.redis), sites: Object.fromEntries(await siteFloors(fleet)) };
         });

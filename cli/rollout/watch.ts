@@ -3,8 +3,8 @@ import type { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { DRIVEN } from '../../orchestrator/rollout/run/driver.ts';
 import { lastKey, type RolloutEvent, RolloutHistory } from '../../orchestrator/rollout/run/history.ts';
-import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
 import { type Progress, readProgress } from '../../orchestrator/rollout/run/stored.ts';
+import { leaseKey } from '../../orchestrator/upkeep/lease.ts';
 import { harmless } from '../context.ts';
 import { eventText, progressText } from './progress.ts';
 
@@ -65,7 +65,7 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
 
 /** Whether some orchestrator is at work on it, or nothing is to be done now. */
 async function isDriven(redis: Redis, { rollout }: Progress): Promise<boolean> {
-  return !DRIVEN.includes(rollout.state) || (await redis.exists(ROLLOUT_KEYS.driver(rollout.id))) === 1;
+  return !DRIVEN.includes(rollout.state) || (await redis.exists(leaseKey(rollout.id))) === 1;
 }
 
 type View = {

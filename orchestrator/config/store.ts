@@ -17,6 +17,14 @@ import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import { CONFIG_KEYS } from './keys.ts';
 
+/** What a node says of a configuration that it will never take; anything else is worth another try. */
+export const CONFIG_REFUSALS: readonly string[] = [
+  'CONFIG_MALFORMED',
+  'CONFIG_OVERSIZED',
+  'CONFIG_UNSUPPORTED',
+  'CONFIG_NOT_APPLIED',
+];
+
 const publishedSchema = z.object({
   version: z.string(),
   /** Of the document's bytes: what orders name. */

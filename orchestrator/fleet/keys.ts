@@ -2,7 +2,8 @@
  * Every key that the fleet keeps in Redis. The hash tag puts all of them into one slot, so that one script may touch
  * them together in a Cluster too. bull's queues take the prefix `{bootwave}:bull`.
  */
-const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
+/** A key of ours. */
+export const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
 
 export const KEYS = {
   /** Hash: state, epoch, body, write, and what scripts look at without parsing the body. */

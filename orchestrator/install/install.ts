@@ -8,9 +8,9 @@ import { noteEmptyMemory } from '../orders/empty-memory.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
 import { knownEpoch } from '../orders/known-epoch.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
-import type { ImageFacts } from '../rollout/run/stored.ts';
-import type { OrderSigner } from '../signer/signer.ts';
+import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { LOST_AFTER, nextStep, wantsInstall } from './step.ts';
 

@@ -1,6 +1,6 @@
 import type { Status } from '../../protocol/link/messages.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import type { OrderSigner } from '../signer/signer.ts';
+import type { OrderSigner } from './order-signer.ts';
 
 /**
  * A node that was ordered things before and whose TPM remembers none of it: people should know, because somebody was at

@@ -6,12 +6,15 @@ import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import { at } from '../fleet/keys.ts';
+
+/** The fleet's release floor, a record. */
+export const FLOOR = at('rollouts', 'floor');
 
 type Stored = { version: string | null };
 
 async function read(redis: Redis): Promise<{ epoch: number; version: string | null }> {
-  const [epoch, body] = await redis.hmget(ROLLOUT_KEYS.floor, 'epoch', 'body');
+  const [epoch, body] = await redis.hmget(FLOOR, 'epoch', 'body');
   return { epoch: Number(epoch ?? 0), version: body == null ? null : (JSON.parse(body) as Stored).version };
 }
 
@@ -41,7 +44,7 @@ export async function setFloor(
   const done = await commit(redis, {
     records: [
       {
-        key: ROLLOUT_KEYS.floor,
+        key: FLOOR,
         expect: before.epoch === 0 ? null : { state: 'set', epoch: before.epoch },
         next: { state: 'set', epoch: before.epoch + 1, body: JSON.stringify(next) },
       },

@@ -44,3 +44,9 @@ export class PublishedPcr11 {
     return (await this.#manifests.manifest(version))?.pcr11 ?? null;
   }
 }
+
+/**
+ * What an order says of an image, per version on the way or to go back to; in the rollout of a configuration, of its
+ * documents. `size` in bytes.
+ */
+export type ImageFacts = Readonly<Record<string, { sha256: string; size: number }>>;

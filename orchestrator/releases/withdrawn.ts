@@ -8,22 +8,27 @@ import { BootwaveError } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { type AuditLine, commit, type Op } from '../fleet/commit.ts';
-import type { Step } from '../rollout/event.ts';
-import type { RolloutRecord } from '../rollout/record.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
-import type { RolloutState } from '../rollout/state.ts';
+import { at } from '../fleet/keys.ts';
+
+/** Hash: image version -> why new hardware is not given it. */
+export const WITHDRAWN = at('images', 'withdrawn');
 
 /** Characters of a reason that are kept; it may be a node's own. */
 const REASON = 512;
 
+/** Why it is withdrawn; null: it is not. */
+export function withdrawnWhy(redis: Redis, version: string): Promise<string | null> {
+  return redis.hget(WITHDRAWN, version);
+}
+
 /** Why each of them is withdrawn, by version. */
 export async function readWithdrawn(redis: Redis): Promise<Readonly<Record<string, string>>> {
-  return redis.hgetall(ROLLOUT_KEYS.withdrawn);
+  return redis.hgetall(WITHDRAWN);
 }
 
 /** @returns false when it is withdrawn already; the first reason stays */
 export async function withdraw(redis: Redis, version: string, why: string, by: By): Promise<boolean> {
-  if ((await redis.hexists(ROLLOUT_KEYS.withdrawn, version)) === 1) return false;
+  if ((await redis.hexists(WITHDRAWN, version)) === 1) return false;
   const change = withdrawal(version, why, by);
   await commit(redis, { records: [], ops: [change.op], audit: [change.audit] });
   return true;
@@ -31,7 +36,7 @@ export async function withdraw(redis: Redis, version: string, why: string, by: B
 
 /** @throws BootwaveError `IMAGE_NOT_WITHDRAWN` */
 export async function reinstate(redis: Redis, version: string, by: By): Promise<string> {
-  const why = await redis.hget(ROLLOUT_KEYS.withdrawn, version);
+  const why = await withdrawnWhy(redis, version);
   if (why === null) {
     throw new BootwaveError({
       code: 'IMAGE_NOT_WITHDRAWN',
@@ -45,38 +50,18 @@ export async function reinstate(redis: Redis, version: string, by: By): Promise<
   return why;
 }
 
-/** What a step of a rollout says of its image, to be written with it. */
-export async function verdictOf(
-  redis: Redis,
-  { setup, rollout: before }: RolloutState,
-  { rollout: after }: Pick<Step, 'rollout'>,
-  at: number,
-): Promise<{ op: Op; audit: AuditLine } | null> {
-  const { of, version } = setup.target;
-  if (of !== 'image') return null;
-  const by = { actor: 'rollout', at };
-  if (isTakenBack(after) && !isTakenBack(before)) {
-    return withdrawal(version, `taken back by ${setup.id}: ${after.spent ?? after.why}`, by);
-  }
-  if (after.state !== 'done' || before.state === 'done') return null;
-  const why = await redis.hget(ROLLOUT_KEYS.withdrawn, version);
-  return why === null ? null : reinstatement(version, why, by);
-}
-
-const isTakenBack = ({ state, spent }: RolloutRecord) => spent !== null || state === 'rolling-back';
-
-function withdrawal(version: string, why: string, by: By): { op: Op; audit: AuditLine } {
+export function withdrawal(version: string, why: string, by: By): { op: Op; audit: AuditLine } {
   // No half characters: the script that writes it could not read them.
   const reason = why.slice(0, REASON).toWellFormed();
   return {
-    op: { op: 'offer', key: ROLLOUT_KEYS.withdrawn, field: version, owner: reason },
+    op: { op: 'offer', key: WITHDRAWN, field: version, owner: reason },
     audit: auditLine({ ...by, action: 'withdraw', reason: `image ${version}: ${reason}` }),
   };
 }
 
-function reinstatement(version: string, was: string, by: By): { op: Op; audit: AuditLine } {
+export function reinstatement(version: string, was: string, by: By): { op: Op; audit: AuditLine } {
   return {
-    op: { op: 'release', key: ROLLOUT_KEYS.withdrawn, field: version, owner: was },
+    op: { op: 'release', key: WITHDRAWN, field: version, owner: was },
     audit: auditLine({
       ...by,
       action: 'reinstate',

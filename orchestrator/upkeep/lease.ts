@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { at } from '../fleet/keys.ts';
 import { script } from '../fleet/script.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 
-/** Milliseconds without a sign of life after which another process drives a rollout. */
+/** Token of the process that does the work now; expires with that process. */
+export const leaseKey = (work: string): string => at('rollout', work, 'driver');
+
+/** Milliseconds without a sign of life after which another process takes the work over. */
 export const LEASE_LIFE = 6_000;
 
 const renewScript = script<number>(`
@@ -18,17 +21,18 @@ return 0
 `);
 
 /**
- * Who drives a rollout. Only spares work: two drivers at once would do no harm, because every step of theirs is a
- * compare-and-set on the rollout's revision.
+ * Who of several orchestrators does a work. Only spares work: two at once would do no harm, because every step of theirs is
+ * a compare-and-set on a revision or an epoch.
  */
 export class Lease {
   readonly #redis: Redis;
   readonly #key: string;
   readonly #token = randomBytes(9).toString('base64url');
 
-  constructor(redis: Redis, rollout: string) {
+  /** @param work id of a rollout, or the name of an upkeep */
+  constructor(redis: Redis, work: string) {
     this.#redis = redis;
-    this.#key = ROLLOUT_KEYS.driver(rollout);
+    this.#key = leaseKey(work);
   }
 
   async take(): Promise<boolean> {

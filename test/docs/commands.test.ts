@@ -206,7 +206,17 @@ let read: Promise<string> | undefined;
 function sourceText(): Promise<string> {
   read ??= (async () => {
     const texts: string[] = [];
-    for (const folder of ['base', 'bootserver', 'image', 'keys', 'lab', 'orchestrator']) {
+    for (const folder of [
+      'base',
+      'formats',
+      'protocol',
+      'keys',
+      'bootserver',
+      'image',
+      'orchestrator',
+      'lab',
+      'cli',
+    ]) {
       for (const entry of await readdir(join(REPOSITORY, folder), { recursive: true })) {
         if (entry.endsWith('.ts')) texts.push(await readFile(join(REPOSITORY, folder, entry), 'utf8'));
       }

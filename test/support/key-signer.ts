@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { OrderSigner } from '../../orchestrator/signer/signer.ts';
+import type { OrderSigner } from '../../orchestrator/orders/order-signer.ts';
 import { signOrder } from '../../protocol/order.ts';
 
 /** Signs whatever it is asked to, for tests of those who ask. */

@@ -10,14 +10,6 @@ const SILENCE = 180_000;
 
 type Options = Parameters<LinkPool['request']>[3];
 
-/** What a node says of a configuration that it will never take; anything else is worth another try. */
-export const CONFIG_REFUSALS: readonly string[] = [
-  'CONFIG_MALFORMED',
-  'CONFIG_OVERSIZED',
-  'CONFIG_UNSUPPORTED',
-  'CONFIG_NOT_APPLIED',
-];
-
 /**
  * To be called when the order is delivered: the node holds the document against the digest in it.
  * @returns that it is staged; or that it was reached: what became of an application, its next report tells, which

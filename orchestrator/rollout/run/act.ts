@@ -1,5 +1,6 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
+import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
 import { noteEmptyMemory } from '../../orders/empty-memory.ts';
 import { type Issued, readIssued } from '../../orders/issued.ts';
@@ -7,7 +8,7 @@ import { knownEpoch } from '../../orders/known-epoch.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
-import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
+import { actConfig } from './act-config.ts';
 import type { Actor } from './actor.ts';
 import { pardoned } from './forgive.ts';
 import { ROLLOUT_KEYS } from './keys.ts';

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import type { OrderSigner } from '../../signer/signer.ts';
+import type { OrderSigner } from '../../orders/order-signer.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 
 export type Actor = {

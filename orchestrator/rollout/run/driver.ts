@@ -6,6 +6,7 @@ import type { Logger } from '../../../base/log.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { hangUp } from '../../redis/hang-up.ts';
+import type { ImageFacts } from '../../releases/published.ts';
 import { withdraw } from '../../releases/withdrawn.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { Lease } from '../../upkeep/lease.ts';
@@ -17,7 +18,7 @@ import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { followReturns } from './returns.ts';
-import { type ImageFacts, readSetup, readState } from './stored.ts';
+import { readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 import { writeStep } from './write.ts';
 

@@ -8,13 +8,14 @@ import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { readIssued } from '../../orders/issued.ts';
 import { readFloor, siteFloors } from '../../releases/floor.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
 import type { Spec } from '../spec.ts';
 import type { VersionFacts } from '../versions.ts';
 import { readPardons } from './forgive.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
 import { stateByHeartbeat } from './updating.ts';
 
 /** Every published image as plans and orders need it. */
@@ -90,7 +91,7 @@ export async function planNodes(
   const [records, seen, holders, issued, configs, pardons, floors, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
-    fields(ROLLOUT_KEYS.holders),
+    fields(HOLDERS),
     readIssued(redis, ids),
     listConfigs(redis),
     readPardons(redis),

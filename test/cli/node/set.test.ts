@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
-import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import {
   beatOfBoot,
   certificateFor,
@@ -152,12 +152,12 @@ test.serial(
     const kind = async () => (await directory.bootIntent({ mac: macOf(1) })).kind;
     t.is(await kind(), 'disk');
 
-    await redis.hset(ROLLOUT_KEYS.holders, id, 'ro-1');
+    await redis.hset(HOLDERS, id, 'ro-1');
     const held = await set('--mode', 'netboot');
     t.is(held.code, 'NODE_IN_ROLLOUT');
     t.regex(held.what, /rollout ro-1 has node web1/);
     t.is((await set('--mode', 'netboot', '--wipe')).code, 'NODE_IN_ROLLOUT');
-    await redis.hdel(ROLLOUT_KEYS.holders, id);
+    await redis.hdel(HOLDERS, id);
 
     const back = await set('--mode', 'netboot');
     t.regex(

@@ -4,9 +4,10 @@ import test from 'ava';
 import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
-import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { orderKey as issuedKey } from '../../../orchestrator/orders/issued.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { keySigner } from '../../support/key-signer.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
@@ -40,10 +41,10 @@ test('a node that starts without its configuration is brought it again; one in a
       ...{ image: null, services: [], config: sha256, wipe: false, forgiven: [] },
     };
     const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
-    const key = ROLLOUT_KEYS.order(id);
+    const key = issuedKey(id);
     await commit(redis, { records: [{ key, expect: null, next: { state: 'issued', epoch: 4, body } }] });
   }
-  await redis.hset(ROLLOUT_KEYS.holders, held.id, 'ro-2');
+  await redis.hset(HOLDERS, held.id, 'ro-2');
 
   const stop = new AbortController();
   const { signal } = stop;
@@ -74,7 +75,7 @@ test('a node that starts without its configuration is brought it again; one in a
   await until(() => told.configVersion === '1.0');
   t.deepEqual([held.configVersion, plain.configVersion], [null, null]);
 
-  await redis.hdel(ROLLOUT_KEYS.holders, held.id);
+  await redis.hdel(HOLDERS, held.id);
   await until(() => held.configVersion === '1.0');
 
   const ordered = told.deeds.filter(({ what }) => what === 'ordered').length;

@@ -140,13 +140,13 @@ test('two orders of one epoch at the same moment: one is signed', async (t) => {
 test('words that cannot be read let nothing through; a word that is being written is not one yet', async (t) => {
   const { signed, says, files } = await signerFor(t);
   await says({ say: 'floor', version: '1.0' });
-  await appendFile(files.words, '{"say":"floor","version":"3.0"');
+  await appendFile(files.consents, '{"say":"floor","version":"3.0"');
   t.is((await signed()).order.floor, '1.0');
-  await appendFile(files.words, ',"by":"operator:ann","at":1}\n');
+  await appendFile(files.consents, ',"by":"operator:ann","at":1}\n');
   await t.throwsAsync(signed({ epoch: 2 }), { code: 'SIGNER_BELOW_FLOOR' });
-  await appendFile(files.words, '{"say":"anything goes"}\n');
+  await appendFile(files.consents, '{"say":"anything goes"}\n');
   await t.throwsAsync(signed({ image: null, epoch: 2 }), { code: 'SIGNER_WORDS' });
-  await rm(files.words);
+  await rm(files.consents);
   await signed({ epoch: 2 });
 });
 

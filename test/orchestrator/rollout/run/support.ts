@@ -10,6 +10,7 @@ import type { Faults } from '../../../../lab/sim/fault.ts';
 import { type SimFleet, startSimFleet } from '../../../../lab/sim/fleet.ts';
 import { type SimNode, type SimTimes, simPcr11 } from '../../../../lab/sim/node.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import type { OrderSigner } from '../../../../orchestrator/orders/order-signer.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
 import { makePlan, type PlanFacts } from '../../../../orchestrator/rollout/plan.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
@@ -18,7 +19,6 @@ import { type RolloutTimes, startRollouts } from '../../../../orchestrator/rollo
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
-import type { OrderSigner } from '../../../../orchestrator/signer/signer.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
 import { orderKeyId } from '../../../../protocol/order.ts';
 import { keySigner } from '../../../support/key-signer.ts';

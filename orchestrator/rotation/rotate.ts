@@ -6,14 +6,14 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Generation, generationsOf, makeGeneration } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
+import { runningServers } from '../authorities/servers.ts';
+import { type AuthorityState, authorityStates } from '../authorities/states.ts';
 import type { By } from '../fleet/acting.ts';
 import { append } from '../fleet/bans/append.ts';
 import { type AuthorityStep, sealAuthority } from '../fleet/bans/entry.ts';
 import type { BanSet } from '../fleet/bans/set.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { holdersOf } from './holders.ts';
-import { runningServers } from './servers.ts';
-import { type AuthorityState, authorityStates } from './states.ts';
 
 export type RotateOptions = {
   fleet: Fleet;

@@ -1,11 +1,11 @@
 /** Who would be without a certificate if a CA were revoked now. */
 import type { DataPaths } from '../../base/paths.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
+import { runningServers } from '../authorities/servers.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isMember } from '../fleet/transitions.ts';
 import { knownOperators } from '../operators/known.ts';
-import { runningServers } from './servers.ts';
 
 /**
  * @param first id of the CA that signed before ids were kept

@@ -10,7 +10,7 @@ import { appendLine } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
 
 const said = { by: z.string(), at: z.number() };
-const wordSchema = z.discriminatedUnion('say', [
+const consentSchema = z.discriminatedUnion('say', [
   /** The data on this node's disk may go, for one installation. */
   z.object({ say: z.literal('wipe'), node: z.string(), id: z.string(), ...said }),
   z.object({ say: z.literal('keep-data'), node: z.string(), ...said }),
@@ -22,10 +22,10 @@ const wordSchema = z.discriminatedUnion('say', [
   /** Orders may name this configuration. */
   z.object({ say: z.literal('config'), sha256: z.string(), version: z.string(), ...said }),
 ]);
-type Word = z.infer<typeof wordSchema>;
-type Unsaid<W> = W extends Word ? Omit<W, 'by' | 'at' | 'id'> : never;
+type Consent = z.infer<typeof consentSchema>;
+type Unrecorded<W> = W extends Consent ? Omit<W, 'by' | 'at' | 'id'> : never;
 
-export type WipeWord = { id: string; by: string; at: number };
+export type WipeConsent = { id: string; by: string; at: number };
 
 /** What all words come to. */
 export type Rules = {
@@ -33,25 +33,25 @@ export type Rules = {
   withdrawn: Set<string>;
   /** SHA-256 of documents. */
   configs: Set<string>;
-  /** By node; the newest word that was not taken back. */
-  wipes: Map<string, WipeWord>;
+  /** By node; the newest consent that was not taken back. */
+  wipes: Map<string, WipeConsent>;
 };
 
-/** Appends one word, durably. */
-export async function say(
+/** Appends one consent, durably. */
+export async function recordConsent(
   path: string,
-  word: Unsaid<Word>,
+  consent: Unrecorded<Consent>,
   by: { actor: string; at: number },
 ): Promise<void> {
-  const id = word.say === 'wipe' ? { id: randomBytes(8).toString('hex') } : {};
-  const line = wordSchema.parse({ ...word, ...id, by: by.actor, at: by.at });
+  const id = consent.say === 'wipe' ? { id: randomBytes(8).toString('hex') } : {};
+  const line = consentSchema.parse({ ...consent, ...id, by: by.actor, at: by.at });
   await appendLine(path, JSON.stringify(line));
 }
 
 /** Reads only what was appended since it looked last. */
-export class Words {
+export class Consents {
   readonly #path: string;
-  #rules = nothingSaid();
+  #rules = noConsents();
   #read: { inode: number; end: number } = { inode: 0, end: 0 };
   #looking: Promise<Rules> | null = null;
 
@@ -73,50 +73,50 @@ export class Words {
       throw unreadable(this.#path, error);
     });
     if (there === null || there.ino !== this.#read.inode || there.size < this.#read.end) {
-      this.#rules = nothingSaid();
+      this.#rules = noConsents();
       this.#read = { inode: there?.ino ?? 0, end: 0 };
     }
     if (there === null || there.size === this.#read.end) return this.#rules;
     const text = await readFrom(this.#path, this.#read.end, there.size);
     // What follows the last line end is still being written.
     const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
-    const words = whole
+    const consents = whole
       .toString('utf8')
       .split('\n')
       .filter((line) => line.endsWith('}'))
       .map((line) => parse(line, this.#path));
-    for (const word of words) hear(this.#rules, word);
+    for (const consent of consents) applyConsent(this.#rules, consent);
     this.#read.end += whole.length;
     return this.#rules;
   }
 }
 
-const nothingSaid = (): Rules => ({
+const noConsents = (): Rules => ({
   floor: null,
   withdrawn: new Set(),
   configs: new Set(),
   wipes: new Map(),
 });
 
-function hear(rules: Rules, word: Word): void {
-  switch (word.say) {
+function applyConsent(rules: Rules, consent: Consent): void {
+  switch (consent.say) {
     case 'wipe':
-      rules.wipes.set(word.node, { id: word.id, by: word.by, at: word.at });
+      rules.wipes.set(consent.node, { id: consent.id, by: consent.by, at: consent.at });
       return;
     case 'keep-data':
-      rules.wipes.delete(word.node);
+      rules.wipes.delete(consent.node);
       return;
     case 'floor':
-      rules.floor = word.version;
+      rules.floor = consent.version;
       return;
     case 'withdraw':
-      rules.withdrawn.add(word.version);
+      rules.withdrawn.add(consent.version);
       return;
     case 'reinstate':
-      rules.withdrawn.delete(word.version);
+      rules.withdrawn.delete(consent.version);
       return;
     case 'config':
-      rules.configs.add(word.sha256);
+      rules.configs.add(consent.sha256);
   }
 }
 
@@ -131,9 +131,9 @@ async function readFrom(path: string, start: number, end: number): Promise<Buffe
   }
 }
 
-function parse(line: string, path: string): Word {
+function parse(line: string, path: string): Consent {
   try {
-    return wordSchema.parse(JSON.parse(line));
+    return consentSchema.parse(JSON.parse(line));
   } catch (cause) {
     throw unreadable(path, cause);
   }

@@ -2,9 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
+import { FLOOR } from '../../orchestrator/releases/floor.ts';
+import { WITHDRAWN } from '../../orchestrator/releases/withdrawn.ts';
+import { Consents } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { Words } from '../../orchestrator/signer/words.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../orchestrator/fleet/support.ts';
 import { publishManifests } from './image/images.ts';
 import { commandsOn } from './in-process.ts';
@@ -14,7 +15,7 @@ test.serial(
   async (t) => {
     const { paths, fleet, directory, by, redis } = await fleetFor(t);
     const bootwave = commandsOn(paths.root);
-    const heard = new Words(signerFiles(paths).words);
+    const heard = new Consents(signerFiles(paths).consents);
     const e = enrolment(1);
     await directory.enrol(e);
     await fleet.approve(e.id, e.words, by(), 'web1');
@@ -47,7 +48,7 @@ test.serial(
     );
 
     // Redis has forgotten: the words stand, and do not sink by mistake.
-    await redis.del(ROLLOUT_KEYS.withdrawn, ROLLOUT_KEYS.floor);
+    await redis.del(WITHDRAWN, FLOOR);
     t.is((await bootwave('ann', 'rollout', 'floor', '1.0')).code, 'FLOOR_LOWER');
     t.is((await bootwave('ann', 'image', 'reinstate', '1.0')).exit, 0);
     t.is((await bootwave('ann', 'rollout', 'floor', '1.0', '--lower')).exit, 0);
