@@ -20,10 +20,14 @@ const refuse = (code: string, what: string): never => {
 };
 
 const toDer = (node: forge.asn1.Asn1) => Buffer.from(asn1.toDer(node).getBytes(), 'binary');
-const children = (node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] =>
-  node !== undefined && Array.isArray(node.value)
-    ? node.value
-    : refuse('CSR_MALFORMED', 'the CSR is not a PKCS#10 structure');
+const malformed = () => refuse('CSR_MALFORMED', 'the CSR is not a PKCS#10 structure');
+
+/** Tags matter: what is verified here in one structure must be no other one for whoever reads the CSR next. */
+const { SEQUENCE, INTEGER, BITSTRING } = asn1.Type;
+const is = (node: forge.asn1.Asn1 | undefined, type: number, tagClass = asn1.Class.UNIVERSAL): boolean =>
+  node?.type === type && node.tagClass === tagClass;
+const sequence = (node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] =>
+  node !== undefined && is(node, SEQUENCE) && Array.isArray(node.value) ? node.value : malformed();
 
 /**
  * Reads a PKCS#10 request (RFC 2986 4) for a P-256 key and checks that its holder signed it. Subject and attributes
@@ -32,8 +36,8 @@ const children = (node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] =>
  */
 export function parseCsr(der: Buffer): Csr {
   const [info, algorithm, signature] = outerFields(der);
-  const [, , spkiNode] = children(info);
-  const [keyAlgorithm] = children(spkiNode);
+  const [, , spkiNode] = sequence(info);
+  const [keyAlgorithm] = sequence(spkiNode);
   if (keyAlgorithm === undefined || toDer(keyAlgorithm).toString('hex') !== P256) {
     refuse('CSR_KEY_UNSUPPORTED', 'the CSR is not for a P-256 key');
   }
@@ -65,10 +69,19 @@ function outerFields(der: Buffer): forge.asn1.Asn1[] {
   }
   // One encoding only (X.690 10), so that what was verified is what was sent.
   if (!toDer(root).equals(der)) refuse('CSR_MALFORMED', 'the CSR is not in the distinguished encoding');
-  const fields = children(root);
-  if (fields.length !== 3 || children(fields[0]).length !== 4) {
-    refuse('CSR_MALFORMED', 'the CSR is not a PKCS#10 structure');
-  }
+  const fields = sequence(root);
+  const [info, algorithm, signature] = fields;
+  const [version, subject, spki, attributes, ...more] = sequence(info);
+  const isWhole =
+    fields.length === 3 &&
+    more.length === 0 &&
+    is(version, INTEGER) &&
+    version?.value === '\0' &&
+    [subject, spki, algorithm].every((node) => is(node, SEQUENCE)) &&
+    is(attributes, 0, asn1.Class.CONTEXT_SPECIFIC) &&
+    Array.isArray(attributes?.value) &&
+    is(signature, BITSTRING);
+  if (!isWhole) malformed();
   return fields;
 }
 

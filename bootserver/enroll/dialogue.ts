@@ -49,9 +49,11 @@ export class EnrolmentDialogue {
     return this.#parts.sessions.start(address);
   }
 
-  keys(request: KeysRequest): KeysReply {
+  async keys(request: KeysRequest): Promise<KeysReply> {
     const keys = fixKeys(request);
-    const { nonce, secret } = this.#parts.sessions.fix(request.session, keys);
+    const { sessions, directory } = this.#parts;
+    sessions.mustWait(request.session);
+    const { nonce, secret } = sessions.fix(request.session, keys, await directory.numberNonce());
     const credential =
       keys.tpm === null || secret === null ? null : makeCredential(keys.tpm.ek, keys.tpm.ak.name, secret);
     return {
@@ -65,7 +67,7 @@ export class EnrolmentDialogue {
 
   async proof(request: ProofRequest, address: string): Promise<StatusReply> {
     const { sessions, directory, fleetRoot } = this.#parts;
-    const { keys, nonce, secret } = sessions.spend(request.session);
+    const { keys, nonce, secret, number: nonceNumber } = sessions.spend(request.session);
     try {
       const known = await this.#parts.secureBootKeys();
       const quoted = verifyProof(keys, { nonce, secret }, request, known);
@@ -82,6 +84,7 @@ export class EnrolmentDialogue {
         ekCertificate: await this.#vouched(keys),
         pcrs: quoted?.pcrs ?? null,
         clock: quoted?.clock ?? null,
+        nonceNumber,
         firmware: quoted?.firmware ?? null,
         token: keys.token,
         address,

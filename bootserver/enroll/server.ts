@@ -78,6 +78,7 @@ const STATUS: Record<string, number> = {
   SESSION_UNKNOWN: 404,
   SESSION_OUT_OF_TURN: 409,
   NONCE_SPENT: 409,
+  PROOF_LATE: 409,
   ENROL_TOO_OFTEN: 503,
   SERVER_FAULT: 500,
   DIRECTORY_UNAVAILABLE: 503,
@@ -189,7 +190,8 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   });
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);
-    return { nonce: reattest.challenge(clientIdentity(peerOf(request), trust, now())).toString('hex') };
+    const nonce = await reattest.challenge(clientIdentity(peerOf(request), trust, now()));
+    return { nonce: nonce.toString('hex') };
   });
   app.post(PATHS.attest, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
     const peer = peerOf(request);

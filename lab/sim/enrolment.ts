@@ -94,6 +94,7 @@ function enrolmentOf(node: SimNode, spkiDigest: string): Enrolment {
     running: { version: node.running, kernel: '6.1.0', bootId: node.bootId },
     ekCertificate: { verified: false, reason: 'simulated' },
     clock: null,
+    nonceNumber: 1,
     firmware: { secureBoot: true, foreign: [], optionRoms: [] },
     pcrs: {
       '7': digest('pcr7'),

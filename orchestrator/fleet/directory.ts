@@ -119,10 +119,15 @@ export class FleetDirectory implements NodeDirectory {
     }
   }
 
+  numberNonce(): Promise<number> {
+    return this.#ask(() => this.#fleet.clocks.number());
+  }
+
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     return this.#ask(async () => {
-      const { id, akName, clock, address } = enrolment;
-      const copied = await this.#attestations.copied(await this.#fleet.nodes.get(id), { akName, clock });
+      const { id, akName, address } = enrolment;
+      const known = await this.#fleet.nodes.get(id);
+      const copied = await this.#attestations.copied(known, enrolment);
       if (copied !== null) {
         await this.refused({ code: copied.code, what: copied.what, from: address, id });
         return { state: 'rejected', reason: copied.what.slice(0, 256) };
@@ -145,6 +150,8 @@ export class FleetDirectory implements NodeDirectory {
           return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
+        if (done.kind === 'changed' && known?.identity.akName !== akName)
+          await this.#attestations.met(enrolment);
         if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
         if (done.kind !== 'refused' && wrong === null && akName !== null)
           await this.#attestations.hold(enrolment.id, enrolment.at);

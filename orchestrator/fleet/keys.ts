@@ -41,8 +41,13 @@ export const KEYS = {
   firmwares: at('firmware'),
   /** Hash: node id -> model that it was let in as. */
   firmwareModel: at('firmware', 'model'),
-  /** Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last. */
+  /**
+   * Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last, and the number of the
+   * newest nonce that had been given then.
+   */
   clocks: at('clocks'),
+  /** How many nonces were given to machines: the number of the newest. */
+  nonces: at('nonces'),
   /** Sorted set: node id by milliseconds of its last attestation that held. */
   attested: at('attested'),
 

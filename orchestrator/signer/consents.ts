@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { appendLine } from '../../base/append-line.ts';
+import { acknowledged, appendLine } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
 
 const said = { by: z.string(), at: z.number() };
@@ -80,11 +80,7 @@ export class Consents {
     const text = await readFrom(this.#path, this.#read.end, there.size);
     // What follows the last line end is still being written.
     const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
-    const consents = whole
-      .toString('utf8')
-      .split('\n')
-      .filter((line) => line.endsWith('}'))
-      .map((line) => parse(line, this.#path));
+    const consents = acknowledged(whole.toString('utf8')).map(({ line }) => parse(line, this.#path));
     for (const consent of consents) applyConsent(this.#rules, consent);
     this.#read.end += whole.length;
     return this.#rules;
@@ -144,7 +140,7 @@ function unreadable(path: string, cause: unknown): BootwaveError {
     code: 'SIGNER_WORDS',
     what: `${path} cannot be read, so nobody knows what was forbidden`,
     unchanged: 'nothing was signed',
-    next: 'restore the file from the newest backup of the data directory',
+    next: 'restore the file from the newest backup of the data directory; a line that ends in its middle, and of which no command ever said that it was done, may be deleted',
     cause,
   });
 }

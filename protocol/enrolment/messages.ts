@@ -260,6 +260,8 @@ export type Enrolment = {
   pcrs: Readonly<Record<string, string>> | null;
   /** The TPM's own clock as quoted, null without a TPM. */
   clock: TpmClock | null;
+  /** Number of the nonce that was proved, see `NodeDirectory.numberNonce`. */
+  nonceNumber: number;
   /** What the replayed event log says of the firmware; null without one. */
   firmware: FirmwareFacts | null;
   token: string | null;

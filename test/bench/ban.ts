@@ -165,7 +165,7 @@ async function enrolAll(fleet: Fleet, nodes: readonly Node[]): Promise<void> {
           ...{ cpu: { model: '', threads: 1 }, memory: 1, nics: [], disks: [], tpm: null },
         },
         running: { version: '1.0', kernel: '6', bootId: 'b' },
-        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null },
+        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null, nonceNumber: 1 },
         address: `10.0.${n >> 8}.${n & 255}`,
         at: Date.now(),
       });

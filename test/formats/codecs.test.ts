@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { digestOf } from '../../formats/digest.ts';
 import { parseTpmPublic } from '../../formats/tpm/public.ts';
 import { parseQuote, parseSignature, verifyQuote } from '../../formats/tpm/quote.ts';
 import { certificateRequest } from '../../image/agent/member/certificate-request.ts';
+import { der, TAG } from '../../image/agent/member/der.ts';
 import { Tpm } from '../../image/agent/root/tpm.ts';
 import { extraData } from '../../protocol/enrolment/extra-data.ts';
 import { QUOTED_PCRS } from '../../protocol/enrolment/messages.ts';
@@ -161,6 +162,46 @@ test('a CSR is taken in one encoding only', (t) => {
   t.is(csr[1], 0x81);
   t.throws(() => parseCsr(longer), { code: 'CSR_MALFORMED' });
   t.throws(() => parseCsr(Buffer.concat([csr, Buffer.from([0])])), { code: 'CSR_MALFORMED' });
+});
+
+test('a structure that is tagged as another one is no CSR, though all that is signed in it is', (t) => {
+  const { csr } = makeKey();
+  t.notThrows(() => parseCsr(csr));
+  // SET for SEQUENCE, outside of what its key signs.
+  const outer = Buffer.from(csr);
+  outer[0] = 0x31;
+  const algorithm = csr.indexOf(Buffer.from('300a06082a8648ce3d040302', 'hex'));
+  const asSet = Buffer.from(csr);
+  asSet[algorithm] = 0x31;
+  const octets = Buffer.from(csr);
+  t.is(octets[algorithm + 12], 0x03, 'the BIT STRING of the signature');
+  octets[algorithm + 12] = 0x04;
+  const context = Buffer.from(csr);
+  context[0] = 0xa0;
+  for (const bent of [outer, octets, context]) t.throws(() => parseCsr(bent), { code: 'CSR_MALFORMED' });
+  t.throws(() => parseCsr(asSet), { code: 'CSR_MALFORMED' });
+});
+
+test('inside of what is signed every tag counts as well', (t) => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  const made = (version: Buffer, subject: number, attributes: number, infoTag: number = TAG.sequence) => {
+    const info = der(infoTag, version, der(subject), spki, der(attributes));
+    const signature = sign('sha256', info, privateKey);
+    const algorithm = der(TAG.sequence, der(TAG.oid, Buffer.from('2a8648ce3d040302', 'hex')));
+    return der(TAG.sequence, info, algorithm, der(TAG.bitString, Buffer.from([0]), signature));
+  };
+  const zero = der(TAG.integer, Buffer.from([0]));
+  t.notThrows(() => parseCsr(made(zero, TAG.sequence, TAG.context0)));
+  const wrong = [
+    made(der(TAG.integer, Buffer.from([1])), TAG.sequence, TAG.context0),
+    made(der(TAG.oid, Buffer.from([0])), TAG.sequence, TAG.context0),
+    made(zero, TAG.set, TAG.context0),
+    made(zero, TAG.sequence, TAG.set),
+    made(zero, TAG.sequence, 0xa1),
+    made(zero, TAG.sequence, TAG.context0, TAG.set),
+  ];
+  for (const bent of wrong) t.throws(() => parseCsr(bent), { code: 'CSR_MALFORMED' });
 });
 
 test('different parts never hash alike, however they are cut', (t) => {

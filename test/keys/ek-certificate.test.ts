@@ -1,8 +1,10 @@
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
+import forge from 'node-forge';
+import { mustRun } from '../../base/run.ts';
 import { parseTpmPublic } from '../../formats/tpm/public.ts';
 import { checkEkCertificate } from '../../keys/ek-certificate.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
@@ -114,6 +116,83 @@ test('who issued it, to whom, for what and when must all hold', (t) => {
     notAfter: new Date(now + 3600_000),
   });
   t.regex(check([issuer], new X509Certificate(leaf).raw).reason, /not for an endorsement key/);
+});
+
+test('extensions that nobody here understands count against it, when they are critical or come twice', async (t) => {
+  const openssl = async (...args: string[]) => void (await mustRun('openssl', args, { cwd: fleet.folder }));
+  await openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    'm.key',
+    '-out',
+    'm.pem',
+    '-subj',
+    '/CN=m',
+  );
+  await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ek.key', '-out', 'ek.csr', '-subj', '/');
+  const usual = [
+    'basicConstraints=critical,CA:FALSE',
+    'subjectAltName=critical,dirName:tpm',
+    'extendedKeyUsage=2.23.133.8.1',
+  ];
+  const certified = async (...lines: string[]) => {
+    await writeFile(join(fleet.folder, 'ext'), [...usual, ...lines, '[tpm]', 'CN=tpm', ''].join('\n'));
+    const ca = ['-CA', 'm.pem', '-CAkey', 'm.key', '-CAcreateserial', '-days', '2'];
+    await openssl(
+      'x509',
+      '-req',
+      '-in',
+      'ek.csr',
+      ...ca,
+      '-extfile',
+      'ext',
+      '-outform',
+      'DER',
+      '-out',
+      'ek.der',
+    );
+    const bytes = await readFile(join(fleet.folder, 'ek.der'));
+    const own = createPublicKey(await readFile(join(fleet.folder, 'ek.key')));
+    return checkEkCertificate(bytes, own, [await pem(fleet.folder, 'm.pem')], Date.now());
+  };
+  t.like(await certified('keyUsage=critical,keyEncipherment'), { verified: true });
+  t.like(await certified('1.2.3.4=ASN1:UTF8:x'), { verified: true }, 'not critical: nothing to know');
+  t.like(await certified('1.2.3.4=critical,ASN1:UTF8:x'), {
+    verified: false,
+    reason: 'the EK certificate has the critical extension 1.2.3.4, which is not known here',
+  });
+  t.regex((await certified('certificatePolicies=critical,1.2.3')).reason, /critical extension 2\.5\.29\.32/);
+  t.regex((await certified('keyUsage=critical,digitalSignature')).reason, /not for encryption/);
+});
+
+test('an extension that comes twice counts against it: nobody knows which of the two was meant', async (t) => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = forge.pki.privateKeyFromPem(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+  const made = (...extensions: object[]) => {
+    const certificate = forge.pki.createCertificate();
+    certificate.publicKey = forge.pki.setRsaPublicKey(key.n, key.e);
+    certificate.serialNumber = '01';
+    certificate.validity.notAfter = new Date(Date.now() + 3600_000);
+    certificate.validity.notBefore = new Date(Date.now() - 3600_000);
+    certificate.setSubject([{ name: 'commonName', value: 'm' }]);
+    certificate.setIssuer([{ name: 'commonName', value: 'm' }]);
+    certificate.setExtensions(extensions);
+    certificate.sign(key, forge.md.sha256.create());
+    return new X509Certificate(forge.pki.certificateToPem(certificate));
+  };
+  const maker = made({ name: 'basicConstraints', cA: true, critical: true });
+  // SEQUENCE of 2.23.133.8.1.
+  const eku = { id: '2.5.29.37', value: Buffer.from('300706056781050801', 'hex').toString('binary') };
+  const other = { id: '1.2.3.4', value: '\x05\x00' };
+  const check = (certificate: X509Certificate) =>
+    checkEkCertificate(certificate.raw, publicKey, [maker], Date.now());
+  t.like(check(made(eku, other)), { verified: true });
+  t.regex(check(made(eku, other, other)).reason, /extension 1\.2\.3\.4 twice/);
+  t.regex(check(made(eku, other, eku)).reason, /twice|not for an endorsement key/);
 });
 
 test('bytes that are no certificate, or a bent one, are unverified and break nothing', (t) => {

@@ -104,6 +104,28 @@ test.serial('a member is told when to attest, does so over a fresh nonce, and on
   );
 });
 
+test.serial(
+  'each nonce has a number, taken before it is shown, and a proof carries that of its own',
+  async (t) => {
+    const { directory, member } = await setup(t);
+    const { wire } = await member(node);
+    const enrolled = directory.enrolments[0]!.nonceNumber;
+    const attest = async (nonce: Buffer) => {
+      const quote = await node.work!.quote(reattestData(nonce, spkiOf(node)));
+      await wire.send(PATHS.attest, { ak: node.tpm!.ak, quote });
+      return directory.attested.at(-1)!.shown.nonceNumber;
+    };
+    const nonce = await challenge(wire);
+    const between = await directory.numberNonce();
+    const first = await attest(nonce);
+    const second = await attest(await challenge(wire));
+    t.true(
+      enrolled < first && first < between && between < second,
+      [enrolled, first, between, second].join(),
+    );
+  },
+);
+
 test.serial('neither another TPM, nor another key, nor other values attest for a member', async (t) => {
   const { directory, member } = await setup(t);
   const { wire } = await member(node);

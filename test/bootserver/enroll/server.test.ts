@@ -498,8 +498,9 @@ test('TLS below 1.3 gets no connection', async (t) => {
 
 test('while the fleet cannot be asked, machines are told to come back and nothing is audited', async (t) => {
   const { server, wire, directory } = await setup(t);
-  directory.available = false;
   const proof = await node.proofRequest(await openSession(wire, node));
+  directory.available = false;
+  await refusedWith(t, 'SERVER_UNREACHABLE', openSession(wire, node));
   await refusedWith(t, 'SERVER_UNREACHABLE', wire.send(PATHS.proof, proof));
   t.deepEqual(server.directory.refusals, []);
 });

@@ -134,6 +134,8 @@ export function enrolment(n: number, boot = 1, change: Partial<Enrolment> = {}):
     ekCertificate: { verified: true, reason: 'issued by CN=maker' },
     pcrs: quoted(change.running?.version ?? '1.0', digest(n, 'd')),
     clock: { milliseconds: 1000 * boot, resets: boot, restarts: 0, safe: true },
+    // As if the nonce had been given this moment: nothing that is known is newer.
+    nonceNumber: Number.MAX_SAFE_INTEGER,
     firmware: { secureBoot: true, foreign: [], optionRoms: [] },
     token: null,
     address: `10.0.0.${n % 250}`,

@@ -30,6 +30,13 @@ export class MemoryDirectory implements NodeDirectory {
 
   async sawBoot(): Promise<void> {}
 
+  #nonces = 0;
+  async numberNonce(): Promise<number> {
+    this.#check();
+    this.#nonces += 1;
+    return this.#nonces;
+  }
+
   async enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     this.#check();
     const { id, akName } = enrolment;

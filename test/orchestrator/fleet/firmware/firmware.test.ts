@@ -37,7 +37,13 @@ async function setup(t: ExecutionContext) {
   };
   const reattest = (e: Enrolment, seconds: number) => {
     const shown: Reattestation = {
-      ...{ akName: e.akName!, pcrs: e.pcrs!, firmware: e.firmware, address: e.address },
+      ...{
+        akName: e.akName!,
+        pcrs: e.pcrs!,
+        firmware: e.firmware,
+        address: e.address,
+        nonceNumber: e.nonceNumber,
+      },
       clock: { ...e.clock!, milliseconds: e.clock!.milliseconds + seconds * 1000 },
       at: START + seconds * 1000,
     };
