@@ -202,15 +202,15 @@ export class LinkPool {
       const warm = this.#warmOf(id);
       if (warm !== null) return warm;
       const node = this.#nodeOf(id);
-      const wait = node.notBefore - this.#clock.now();
-      if (wait <= 0 || node.lastError === null) {
+      const now = this.#clock.now();
+      if (node.notBefore <= now || node.lastError === null) {
         try {
           return await this.#join(node, stop);
         } catch (error) {
           if (stop.aborted || !mayRetry(error) || this.#clock.now() >= until) throw error;
         }
-      } else if (this.#clock.now() + wait > until) throw node.lastError;
-      else await sleep(wait, this.#clock, stop);
+      } else if (node.notBefore > until) throw node.lastError;
+      else await sleep(node.notBefore - now, this.#clock, stop);
     }
   }
 
