@@ -236,7 +236,13 @@ class Edge implements DhcpServer {
   }
 
   #tell(event: BootEvent): void {
-    if (this.#toldLately(`${event.mac} ${event.step} ${event.detail}`, event.at)) return;
+    const { mac, step, detail } = event;
+    if (this.#toldLately(`${mac} ${step} ${detail}`, event.at)) return;
+    this.#log.info(
+      `DHCP_${step.toUpperCase().replaceAll('-', '_')}`,
+      { mac, arch: event.arch, detail },
+      'a machine boots',
+    );
     this.#options.directory.sawBoot(event).catch((error: unknown) => {
       this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
     });
