@@ -20,6 +20,7 @@ import {
   statusRequest,
 } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
+import { QuietLog } from '../quiet-log.ts';
 import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
@@ -103,7 +104,8 @@ const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT
  */
 export async function startEnrolment(options: EnrolmentOptions): Promise<EnrolmentServer> {
   const now = options.now ?? Date.now;
-  const { directory, log, signal } = options;
+  const { directory, signal } = options;
+  const log = new QuietLog(options.log, now);
   const secureBootKeys = options.secureBootKeys ?? (async () => NO_KEYS);
   const trust = trustOf(options.nodesAuthority);
   const gate = new RefusalGate();
@@ -146,13 +148,15 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     const from = addressOf(request);
     const status = STATUS[error.code] ?? 400;
     const id = subjectOf(raw);
-    if (status === 500) log.error({ from, err: raw }, 'enrolment request failed');
-    else log.info({ from, code: error.code, path: request.url, ...(id && { id }) }, error.what);
+    if (status === 500) log.error(error.code, { from, err: raw }, 'enrolment request failed');
+    else log.info(error.code, { from, path: request.url, ...(id && { id }) }, error.what);
     if (!NOT_AUDITED.has(error.code) && gate.pass(error.code, from, now())) {
       const event = { code: error.code, what: error.what, from, ...(id === undefined ? {} : { id }) };
       await directory
         .refused(event)
-        .catch((cause) => log.warn({ cause: messageOf(cause) }, 'refusal not audited'));
+        .catch((cause) =>
+          log.warn('REFUSAL_NOT_AUDITED', { from, cause: messageOf(cause) }, 'refusal not audited'),
+        );
     }
     const { code, what, next } = error;
     return reply.status(status).send({ error: { code, what, ...(next === undefined ? {} : { next }) } });
@@ -205,7 +209,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   await app.ready();
   limitConnections(app.server, LIMITS);
   await listen(app.server, options.listen);
-  const closed = new Promise<void>((resolve) => app.server.once('close', resolve));
+  const closed = new Promise<void>((resolve) => app.server.once('close', resolve)).then(() => log.flush());
   signal.addEventListener('abort', () => void app.close(), { once: true });
   if (signal.aborted) void app.close();
   return {

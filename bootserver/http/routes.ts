@@ -27,13 +27,19 @@ export const ROUTES: readonly Route[] = [
   route('/crl/nodes.crl', crl),
 ];
 
-/** @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1) */
+/** The scheme and the authority of absolute-form; what follows them is read like origin-form. */
+const AUTHORITY = /^https?:\/\/[^/?]*/i;
+
+/**
+ * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form that
+ * every server must accept (3.2.2). Whose name stands in it does not matter: one site is served here.
+ */
 export function find(
   routes: readonly Route[],
   target: string,
   address: string,
 ): { route: Route; asked: Asked } | undefined {
-  const [path = '', query = ''] = target.split('?', 2);
+  const [path = '', query = ''] = target.replace(AUTHORITY, '').split('?', 2);
   let decoded: string;
   try {
     decoded = decodeURIComponent(path);

@@ -4,6 +4,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
 import { BootwaveError } from '../../../base/error.ts';
 import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
 import { trustOf } from '../../../bootserver/enroll/trust.ts';
@@ -540,4 +541,16 @@ test('an RSA CSR is refused', async (t) => {
     wire.keys({ ...node.keysRequest(session), csr: csr.toString('base64') }),
   );
   nothingChanged(t, server, 'CSR_KEY_UNSUPPORTED');
+});
+
+test('hundreds of bad requests of a stranger are a few lines, and a count of the others', async (t) => {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const { server, wire } = await setup(t, { log });
+  for (let i = 0; i < 200; i += 1) await t.throwsAsync(wire.send(`/${'x'.repeat(900)}${i}`, {}));
+  await server.stop();
+  const told = lines.filter((line) => line.code === 'NOT_FOUND');
+  t.true(told.length <= 6, `${told.length} lines`);
+  t.is(told.at(-1)?.leftOut, 200 - (told.length - 1));
+  t.true(JSON.stringify(told).length < 5000);
 });
