@@ -34,9 +34,14 @@ export function isPlaceholder(text: string): boolean {
   return value.length >= 5 && COUNTED.some((counted) => counted.includes(value));
 }
 
-/** One form for a serial number, whatever case and spaces it is written with; null for one that names nothing. */
-export function serialOf(text: string): string | null {
-  return isPlaceholder(text) ? null : text.trim().replace(/\s+/g, ' ').toUpperCase();
+/** One form for a serial number, whatever case and spaces it is written with. */
+export function serialKey(text: string): string {
+  return text.trim().replace(/\s+/g, ' ').toUpperCase();
+}
+
+/** One form for a digest in hex, with or without colons and the `tpm-` that ids begin with. */
+export function digestKey(text: string): string {
+  return text.trim().toLowerCase().replace(/^tpm-/, '').replaceAll(':', '');
 }
 
 /**
@@ -54,10 +59,17 @@ export function macOf(text: string): string | null {
     .join(':');
 }
 
+/** Drivers of USB network functions that a device other than a network card offers: a BMC to its host, a phone. */
+const USB_FUNCTIONS = new Set(['cdc_eem', 'cdc_ether', 'cdc_ncm', 'cdc_subset', 'rndis_host']);
+
 /**
- * Whether a MAC may tell one machine from another. A group address (IEEE 802, I/G bit) and zeros belong to no card.
- * A locally administered one (U/L bit) is unique as far as whoever made it up cared.
+ * Whether the MAC of this card may tell one machine from another. A group address and zeros belong to no card (IEEE 802,
+ * 8.2). The network card that a BMC shows to its host by USB has a locally administered one, the same in every server of
+ * the model; with other drivers such a one is as unique as whoever made it up cared (virtual machines).
  */
-export function isCardMac(mac: string): boolean {
-  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== '00:00:00:00:00:00';
+export function isOwnMac({ mac, driver }: { mac: string; driver: string }): boolean {
+  const first = Number.parseInt(mac.slice(0, 2), 16);
+  const isGroup = (first & 1) !== 0;
+  const isLocal = (first & 2) !== 0;
+  return !isGroup && mac !== '00:00:00:00:00:00' && !(isLocal && USB_FUNCTIONS.has(driver));
 }
