@@ -56,9 +56,9 @@ export function register(node: Command): void {
 async function expect(options: Options, command: Command): Promise<void> {
   const made = options.token === true ? newToken() : null;
   const criteria = {
-    ...(options.mac === undefined ? {} : { mac: options.mac.toLowerCase().replaceAll('-', ':') }),
+    ...(options.mac === undefined ? {} : { mac: options.mac }),
     ...(options.serial === undefined ? {} : { serial: options.serial }),
-    ...(options.ek === undefined ? {} : { ek: options.ek.toLowerCase().replace(/^tpm-/, '') }),
+    ...(options.ek === undefined ? {} : { ek: options.ek }),
     ...(made === null ? {} : { token: made.digest }),
   };
   if (Object.keys(criteria).length === 0) {
@@ -87,7 +87,7 @@ async function expect(options: Options, command: Command): Promise<void> {
   const token = made === null ? {} : { token: made.token };
   print(options.json, { ...hidden(expectation), ...token }, () =>
     [
-      `expected at site ${expectation.site}: ${describe(criteria)}${expectation.name === null ? '' : `, as ${expectation.name}`} (${expectation.id})`,
+      `expected at site ${expectation.site}: ${describe(expectation.criteria)}${expectation.name === null ? '' : `, as ${expectation.name}`} (${expectation.id})`,
       ...(made === null ? [] : [`token, shown only now: ${made.token}`]),
       ...(answered
         ? []

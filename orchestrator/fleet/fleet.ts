@@ -4,7 +4,7 @@ import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
 import { approve, reject, retire } from './events/operate.ts';
-import type { Expectation } from './expectation.ts';
+import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { FirmwareStore } from './firmware/store.ts';
 import { MachineStore } from './machines.ts';
@@ -74,10 +74,13 @@ export class Fleet {
   /** @throws BootwaveError `EXPECT_PENDING` when the machine waits already, and what `ExpectationStore.add` throws */
   async expect(wanted: NewExpectation, by: By): Promise<Expectation> {
     await this.sites.get(wanted.site);
-    const { mac, serial, ek } = wanted.criteria;
-    for (const word of [mac, ek === undefined ? undefined : `tpm-${ek}`, serial]) {
-      const known = word === undefined ? null : await this.nodes.resolve(word).catch(() => null);
-      if (known === null || known.state === 'retired' || known.state === 'rejected') continue;
+    const { mac, serial, ek } = spelled(wanted.criteria);
+    const here = await Promise.all([
+      ...[mac, serial].map((word) => (word === undefined ? [] : this.nodes.withHardware(word))),
+      ek === undefined ? [] : this.nodes.getMany([`tpm-${ek}`]),
+    ]);
+    for (const known of here.flat()) {
+      if (known.state === 'retired' || known.state === 'rejected') continue;
       throw new BootwaveError({
         code: 'EXPECT_KNOWN',
         what: `that machine is here already: node ${known.name} is ${known.state}`,

@@ -21,8 +21,9 @@ export const KEYS = {
   /** Hashes: unique value -> id of the owner. */
   names: at('names'),
   macs: at('macs'),
-  serials: at('serials'),
   certificates: at('certificates'),
+  /** Set: ids of all records that show a MAC or a serial number, of which neither need be unique. */
+  showing: (kind: 'mac' | 'serial', value: string) => at('showing', kind, value),
   /** `mac:...`, `serial:...`, `ek:...`, `token:<sha256>` -> expectation id. */
   expected: at('expected'),
 

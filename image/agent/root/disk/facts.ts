@@ -1,119 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod/mini';
-import { BootwaveError } from '../../../../base/error.ts';
-import { mustRun, run } from '../../../../base/run.ts';
-import type { DiskFacts, PartitionFacts } from './layout.ts';
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { mustRun } from '../../../../base/run.ts';
+import { type Device, deviceSchema, probe, unread } from './device.ts';
+import type { DiskFacts } from './layout.ts';
+import { onePerDisk } from './paths.ts';
 
-const text = z.nullish(z.string());
-const flag = z.nullish(z.union([z.boolean(), z.literal('0'), z.literal('1')]));
+const lsblkSchema = z.object({ blockdevices: z.array(z.unknown()) });
+const namedSchema = z.object({ name: z.string(), path: z.string(), type: z.string() });
 
-const deviceSchema = z.object({
-  name: z.string(),
-  path: z.string(),
-  type: z.string(),
-  size: z.union([z.number(), z.string()]),
-  model: text,
-  serial: text,
-  wwn: text,
-  tran: text,
-  rm: flag,
-  ro: flag,
-  mountpoints: z.nullish(z.array(z.nullable(z.string()))),
-  get children() {
-    return z.nullish(z.array(deviceSchema));
-  },
-});
-type Device = z.infer<typeof deviceSchema>;
-const lsblkSchema = z.object({ blockdevices: z.array(deviceSchema) });
-
-const wipefsSchema = z.object({ signatures: z.array(z.object({ device: z.string(), type: z.string() })) });
-
-const sfdiskSchema = z.object({
-  partitiontable: z.object({
-    partitions: z.nullish(z.array(z.object({ node: z.string(), type: z.string(), name: text, uuid: text }))),
-  }),
-});
-
-const COLUMNS = 'NAME,PATH,TYPE,SIZE,MODEL,SERIAL,WWN,TRAN,RM,RO,MOUNTPOINTS';
+const COLUMNS = 'NAME,PATH,TYPE,SIZE,START,MODEL,SERIAL,WWN,TRAN,RM,RO,MOUNTPOINTS';
 /** Names of block devices that are no disks although lsblk calls some of them so. */
 const NOT_A_DISK = /^(?:ram|zram|loop|fd|sr|nbd|mtdblock|dm-|md)\d/;
 
-const MINUTE = { timeout: 60_000 };
+/** Milliseconds within which a disk must have answered: one that spins up takes some 20 seconds, one that hangs for ever. */
+export const PATIENCE = 60_000;
+/** Disks that are looked at together: each has a program or two running. */
+const AT_ONCE = 8;
+
+export type ReadOptions = {
+  /** For tests, whose disks are not called like disks. */
+  isDisk?: (device: { name: string; type: string }) => boolean;
+  /** Milliseconds for each disk. */
+  patience?: number;
+  /** For tests of what no test can bring about: a disk that hangs. */
+  look?: (device: Device) => Promise<DiskFacts>;
+};
 
 /**
- * Every disk of this machine as it is now: read from the disks themselves, not from udev's memory of them.
- * @param isDisk for tests, whose disks are not called like disks
- * @throws BootwaveError `DISK_FACTS` when a tool's answer cannot be understood; a disk that cannot be judged is not blank
+ * Every disk of this machine as it is now, once: read from the disks themselves, not from udev's memory of them. A disk
+ * that cannot be judged is `odd` and says why; it keeps nobody from the others.
+ * @throws BootwaveError `DISK_FACTS` when the machine's disks cannot be listed at all, `COMMAND_*`
  */
-export async function readDisks(
-  isDisk: (device: { name: string; type: string }) => boolean = ({ name, type }) =>
-    type === 'disk' && !NOT_A_DISK.test(name),
-): Promise<DiskFacts[]> {
-  const { stdout } = await mustRun('lsblk', ['--json', '--bytes', '--output', COLUMNS], MINUTE);
+export async function readDisks(options: ReadOptions = {}): Promise<DiskFacts[]> {
+  const { isDisk = isOne, patience = PATIENCE, look = probe } = options;
+  const { stdout } = await mustRun('lsblk', ['--json', '--bytes', '--output', COLUMNS], {
+    timeout: patience,
+  });
+  const waiting = listed(stdout).filter(isDisk);
   const disks: DiskFacts[] = [];
-  for (const device of parse('lsblk', lsblkSchema, stdout).blockdevices)
-    if (isDisk(device)) disks.push(await factsOf(device));
-  return disks;
-}
-
-async function factsOf(device: Device): Promise<DiskFacts> {
-  const parts = await partitionsOf(device.path);
-  const partitions: PartitionFacts[] = [];
-  for (const { node, type, name, uuid } of parts)
-    partitions.push({
-      path: node,
-      type: type.toLowerCase(),
-      label: name ?? '',
-      uuid: (uuid ?? '').toLowerCase(),
-      signatures: await signaturesOf(node),
-    });
-  return {
-    name: device.name,
-    path: device.path,
-    size: Number(device.size),
-    model: (device.model ?? '').trim(),
-    serial: (device.serial ?? '').trim(),
-    wwn: device.wwn ?? '',
-    removable: device.rm === true || device.rm === '1',
-    readOnly: device.ro === true || device.ro === '1',
-    transport: device.tran ?? '',
-    inUse: inUse(device),
-    signatures: await signaturesOf(device.path),
-    partitions,
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      disks.push(await judged(next, look, patience));
   };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return onePerDisk(disks);
 }
 
-/** Anything mounted, or anything but a partition on top of it: LVM, RAID, an open LUKS container. */
-function inUse(device: Device): boolean {
-  const mounted = (device.mountpoints ?? []).some((where) => where !== null && where !== '');
-  const stacked = (device.children ?? []).some((child) => child.type !== 'part');
-  return mounted || stacked || (device.children ?? []).some(inUse);
-}
+const isOne = ({ name, type }: { name: string; type: string }): boolean =>
+  type === 'disk' && !NOT_A_DISK.test(name);
 
-/** From the table on the disk; sfdisk takes the backup table when a power cut left only that. */
-async function partitionsOf(
-  path: string,
-): Promise<NonNullable<z.infer<typeof sfdiskSchema>['partitiontable']['partitions']>> {
-  const { code, stdout } = await run('sfdisk', ['--json', path], MINUTE);
-  // No table is an error to sfdisk; whether something else is there is wipefs' answer.
-  if (code !== 0 || stdout.trim() === '') return [];
-  return parse('sfdisk', sfdiskSchema, stdout).partitiontable.partitions ?? [];
-}
-
-async function signaturesOf(path: string): Promise<string[]> {
-  const { stdout } = await mustRun('wipefs', ['--no-act', '--json', path], MINUTE);
-  if (stdout.trim() === '') return [];
-  return parse('wipefs', wipefsSchema, stdout).signatures.map(({ type }) => type);
-}
-
-function parse<S extends z.ZodMiniType>(tool: string, schema: S, stdout: string): z.output<S> {
+/** Never throws, and waits for no program that the kernel does not let die. */
+async function judged(
+  named: Named,
+  look: (device: Device) => Promise<DiskFacts>,
+  patience: number,
+): Promise<DiskFacts> {
+  const device = deviceSchema.safeParse(named.listed);
+  if (!device.success) return unread(named, 'lsblk says of it what is not understood');
+  const over = new AbortController();
+  const late = sleep(patience, null, { signal: over.signal });
   try {
-    return schema.parse(JSON.parse(stdout));
+    const facts = await Promise.race([look(device.data), late]);
+    return facts ?? unread(named, `it did not answer within ${patience / 1000} seconds`, device.data);
+  } catch (error) {
+    return unread(named, messageOf(error), device.data);
+  } finally {
+    late.catch(() => {});
+    over.abort();
+  }
+}
+
+type Named = z.infer<typeof namedSchema> & { listed: unknown };
+
+function listed(stdout: string): Named[] {
+  try {
+    return lsblkSchema
+      .parse(JSON.parse(stdout))
+      .blockdevices.map((device) => ({ ...namedSchema.parse(device), listed: device }));
   } catch (cause) {
     throw new BootwaveError({
       code: 'DISK_FACTS',
-      what: `the answer of ${tool} about this machine's disks is not understood`,
+      what: "the answer of lsblk about this machine's disks is not understood",
       unchanged: 'nothing was written to any disk',
-      next: 'report it with the output of lsblk --json, wipefs and sfdisk --json',
+      next: 'report it with the output of lsblk --json',
       cause,
     });
   }

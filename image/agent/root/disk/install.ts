@@ -12,11 +12,13 @@ import {
   chooseDisk,
   type DiskFacts,
   type DiskPolicy,
+  describeOdd,
   LABELS,
   partitionScript,
   UNFINISHED,
 } from './layout.ts';
 import { repair, withEsp } from './mount.ts';
+import { identityOf } from './paths.ts';
 
 /**
  * loader.conf(5). No menu, no editor: nobody at the console chooses. No automatic entries: a stray loader on the
@@ -57,17 +59,21 @@ export async function installDisk(
   places: InstallPlaces,
   readDisks: () => Promise<DiskFacts[]>,
 ): Promise<Installed> {
-  const { disk, content } = chooseDisk(await readDisks(), request);
+  const disks = await readDisks();
+  const left = describeOdd(disks);
+  if (left !== '') console.error(`bootwave-helper: disks that are left alone: ${left}`);
+  const { disk, content } = chooseDisk(disks, request);
   const loader = await checkLoader(places.loader);
   await checkImage(places.source, request.image);
 
+  if (content === 'ours' && disk.odd !== null) await mend(disk);
   if (content === 'data') await wipe(disk);
   if (content !== 'ours')
     await mustRun('sfdisk', ['--quiet', '--wipe', 'always', '--wipe-partitions', 'always', disk.path], {
       ...LIMIT,
       input: partitionScript(),
     });
-  const { esp, state } = await format(disk.name, request.wipe, readDisks);
+  const { esp, state } = await format(disk, request.wipe, readDisks);
 
   const file = await withEsp(esp, places.mount, 'rw', async (folder) => {
     const placed = await firstImage(join(folder, IMAGE_FOLDER), request, places.source);
@@ -102,25 +108,39 @@ async function checkImage(path: string, { version, size, sha256 }: RequestedImag
   });
 }
 
+/**
+ * A table of ours that the kernel does not see as it is: the backup is whole, and the power went while the primary one was
+ * written (UEFI 2.10, 5.3.2: it is to be restored). sfdisk writes both, and has the kernel read them, with any change.
+ */
+async function mend({ path, partitions: [esp] }: DiskFacts): Promise<void> {
+  await mustRun('sfdisk', ['--quiet', '--part-label', path, '1', esp?.label ?? ''], LIMIT);
+}
+
 /** The inner signatures first: as long as the table is there, a cut leaves a disk that still says what it holds. */
 async function wipe(disk: DiskFacts): Promise<void> {
-  for (const { path } of disk.partitions.toReversed())
+  // Of an odd one's partitions the kernel sees none, or others.
+  const partitions = disk.odd === null ? disk.partitions : [];
+  for (const { path } of partitions.toReversed())
     await mustRun('wipefs', ['--all', '--quiet', '--force', path], LIMIT);
   await mustRun('wipefs', ['--all', '--quiet', '--force', disk.path], LIMIT);
 }
 
 /** Makes the file systems that are not finished. The state first: with the ESP's name the disk counts as formatted. */
 async function format(
-  name: string,
+  chosen: DiskFacts,
   wipe: boolean,
   readDisks: () => Promise<DiskFacts[]>,
 ): Promise<{ esp: string; state: string }> {
-  const disk = (await readDisks()).find((found) => found.name === name);
+  const identity = identityOf(chosen);
+  // Never by the kernel's name alone: with two paths another one may be the first to be read by now.
+  const disk = (await readDisks()).find(
+    (found) => identityOf(found) === identity && [found.path, ...found.otherPaths].includes(chosen.path),
+  );
   const [esp, state] = disk?.partitions ?? [];
-  if (disk === undefined || esp === undefined || state === undefined)
+  if (disk === undefined || disk.odd !== null || esp === undefined || state === undefined)
     throw new BootwaveError({
       code: 'INSTALL_TABLE',
-      what: `the partition table that was written to ${name} cannot be read back`,
+      what: `the partition table that was written to ${chosen.name} cannot be read back${disk?.odd ? `: ${disk.odd.reason}` : ''}`,
       next: 'look at the disk: it may be failing',
     });
   if (state.label === LABELS.state + UNFINISHED) {

@@ -31,11 +31,21 @@ export type PartitionFacts = {
   signatures: readonly string[];
 };
 
+/**
+ * Why a disk cannot be judged as others are. `unread`: a probe failed, so what is on it is not known. `table`: the table on
+ * it was read, and the kernel sees other partitions than it says.
+ */
+export type Odd = { kind: 'unread' | 'table'; reason: string };
+
 export type DiskFacts = {
   /** Kernel name, `nvme0n1`. */
   name: string;
   /** `/dev/nvme0n1`. */
   path: string;
+  /** Where else the kernel shows the same disk. */
+  otherPaths: readonly string[];
+  /** Null for a disk that every probe could judge. */
+  odd: Odd | null;
   /** Bytes. */
   size: number;
   model: string;
@@ -53,16 +63,17 @@ export type DiskFacts = {
   partitions: readonly PartitionFacts[];
 };
 
-/** `ours`: our layout, finished or not. `data`: anything else that somebody may want to keep. */
+/** `ours`: our layout, finished or not. `data`: anything else that somebody may want to keep, and what nobody could read. */
 export type DiskContent = 'blank' | 'ours' | 'data';
 
 export function contentOf(disk: DiskFacts): DiskContent {
+  if (disk.odd?.kind === 'unread') return 'data';
   const [esp, state, ...more] = disk.partitions;
   const named = (part: PartitionFacts | undefined, type: string, label: string) =>
     part?.type === type && (part.label === label || part.label === label + UNFINISHED);
   if (named(esp, ESP_TYPE, LABELS.esp) && named(state, STATE_TYPE, LABELS.state) && more.length === 0)
     return 'ours';
-  const signed = disk.signatures.length > 0 || disk.partitions.length > 0;
+  const signed = disk.signatures.length > 0 || disk.partitions.length > 0 || disk.odd !== null;
   return signed ? 'data' : 'blank';
 }
 
@@ -77,14 +88,19 @@ export type DiskChoice = { disk: DiskFacts; content: DiskContent };
 
 /**
  * The disk to install to: the one that is named; else the one that is ours already; else the smallest blank one; else,
- * and only if the order says wipe, the smallest one with data. Removable and USB disks are taken only by name.
+ * and only if the order says wipe, the smallest one with data. Removable and USB disks are taken only by name. An odd disk
+ * is left alone, also on the word wipe, unless it is ours by the table on it: a power cut while that was written leaves such a
+ * one. By name and with that word one is taken whose content could be read.
  * @throws BootwaveError `INSTALL_NO_DISK`, `INSTALL_DISK_UNKNOWN`, `INSTALL_DISK_UNFIT`, `INSTALL_DISK_DATA`,
- * `INSTALL_DISK_IN_USE`, `INSTALL_DISKS_AMBIGUOUS`
+ * `INSTALL_DISK_ODD`, `INSTALL_DISK_IN_USE`, `INSTALL_DISKS_AMBIGUOUS`
  */
 export function chooseDisk(disks: readonly DiskFacts[], policy: DiskPolicy): DiskChoice {
   if (policy.disk !== null) return accept(named(disks, policy.disk), policy.wipe);
-  const fit = disks.filter((disk) => unfit(disk) === null && !disk.removable && disk.transport !== 'usb');
-  const ours = fit.filter((disk) => contentOf(disk) === 'ours');
+  const mayTake = (disk: DiskFacts) => disk.odd === null || contentOf(disk) === 'ours';
+  const fit = disks.filter(
+    (disk) => unfit(disk) === null && !disk.removable && disk.transport !== 'usb' && mayTake(disk),
+  );
+  const ours = sound(fit.filter((disk) => contentOf(disk) === 'ours'));
   if (ours.length > 1)
     throw refusal(
       'INSTALL_DISKS_AMBIGUOUS',
@@ -97,7 +113,7 @@ export function chooseDisk(disks: readonly DiskFacts[], policy: DiskPolicy): Dis
   const data = bySize(fit.filter((disk) => contentOf(disk) === 'data'));
   const taken = ours[0] ?? blank[0] ?? data[0];
   if (taken === undefined) {
-    const seen = disks.map((disk) => `${disk.name} (${unfit(disk) ?? 'removable or USB'})`).join(', ');
+    const seen = disks.map((disk) => `${disk.name} (${why(disk)})`).join(', ');
     throw refusal(
       'INSTALL_NO_DISK',
       `this machine has no disk to install to${seen === '' ? '' : `: ${seen}`}`,
@@ -107,8 +123,27 @@ export function chooseDisk(disks: readonly DiskFacts[], policy: DiskPolicy): Dis
   return accept(taken, policy.wipe);
 }
 
+/** Of disks that are ours those that need no mending, where there are such. */
+export function sound(ours: readonly DiskFacts[]): readonly DiskFacts[] {
+  const whole = ours.filter(({ odd }) => odd === null);
+  return whole.length > 0 ? whole : ours;
+}
+
+/** The disks that are left alone because they cannot be judged, with the reasons; empty where there are none. */
+export function describeOdd(disks: readonly DiskFacts[]): string {
+  return disks
+    .filter(({ odd }) => odd !== null)
+    .map((disk) => `${disk.name}: ${disk.odd?.reason}`)
+    .join('; ');
+}
+
 function named(disks: readonly DiskFacts[], name: string): DiskFacts {
-  const found = disks.filter((disk) => [disk.name, disk.path, disk.serial, disk.wwn].includes(name));
+  const found = disks.filter((disk) => {
+    const paths = [disk.path, ...disk.otherPaths];
+    return [...paths, ...paths.map((path) => path.replace('/dev/', '')), disk.serial, disk.wwn].includes(
+      name,
+    );
+  });
   if (found.length === 1) return found[0]!;
   throw refusal(
     'INSTALL_DISK_UNKNOWN',
@@ -119,9 +154,19 @@ function named(disks: readonly DiskFacts[], name: string): DiskFacts {
 
 function accept(disk: DiskFacts, wipe: boolean): DiskChoice {
   const content = contentOf(disk);
-  const why = unfit(disk);
-  if (why !== null)
-    throw refusal('INSTALL_DISK_UNFIT', `${disk.name} cannot be installed to: ${why}`, 'name another disk');
+  const because = unfit(disk);
+  if (because !== null)
+    throw refusal(
+      'INSTALL_DISK_UNFIT',
+      `${disk.name} cannot be installed to: ${because}`,
+      'name another disk',
+    );
+  if (disk.odd?.kind === 'unread')
+    throw refusal(
+      'INSTALL_DISK_ODD',
+      `${disk.name} cannot be judged, so it is left alone: ${disk.odd.reason}`,
+      'name another disk, or exchange this one',
+    );
   // Before the question of wiping: a file system that is mounted is never ours to take.
   if (disk.inUse)
     throw refusal('INSTALL_DISK_IN_USE', `${disk.name} is in use now`, 'restart the node and try again');
@@ -134,6 +179,8 @@ function accept(disk: DiskFacts, wipe: boolean): DiskChoice {
   return { disk, content };
 }
 
+const why = (disk: DiskFacts): string => disk.odd?.reason ?? unfit(disk) ?? 'removable or USB';
+
 function unfit(disk: DiskFacts): string | null {
   if (disk.readOnly) return 'read-only';
   if (disk.size < SMALLEST_DISK) return `${Math.floor(disk.size / MIB)} MiB are too small`;
@@ -145,7 +192,8 @@ function describe(disk: DiskFacts): string {
   const parts = disk.partitions.map(({ path, label, signatures }) =>
     [path, label, ...signatures].filter((word) => word !== '').join(' '),
   );
-  return [...new Set(disk.signatures), ...parts].join(', ');
+  const odd = disk.odd === null ? [] : [disk.odd.reason];
+  return [...new Set(disk.signatures), ...parts, ...odd].join(', ');
 }
 
 const list = (disks: readonly DiskFacts[]) => disks.map(({ name }) => name).join(', ') || 'none';

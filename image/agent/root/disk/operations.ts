@@ -32,12 +32,13 @@ import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
 import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
-import { contentOf, type DiskFacts, LABELS } from './layout.ts';
+import { contentOf, type DiskFacts, describeOdd, LABELS } from './layout.ts';
 import { withEsp } from './mount.ts';
 
 /** Where root works; tests put other places here. */
 export type DiskPlaces = {
-  readDisks(): Promise<DiskFacts[]>;
+  /** @param options milliseconds for each disk */
+  readDisks(options?: { patience: number }): Promise<DiskFacts[]>;
   /** Where the agent's finished downloads lie: `<version>_<sha256>.download`. */
   downloads: string;
   /** Mount point of the ESP, made when needed; only this process sees it. */
@@ -69,6 +70,9 @@ type Operations = {
   ) => Promise<DiskResults[O]>;
 };
 
+/** Milliseconds: whoever asks how the node is waits 15 seconds for the answer, and a foreign disk that hangs is none. */
+const GLANCE = { patience: 8_000 };
+
 async function runningVersion({ osRelease }: DiskPlaces): Promise<string> {
   return imageVersion(await readFile(osRelease, 'utf8').catch(() => ''));
 }
@@ -77,7 +81,7 @@ async function runningVersion({ osRelease }: DiskPlaces): Promise<string> {
 export const DISK_OPERATIONS: Operations = {
   async 'release-status'(_, places) {
     const loader = await readLoader(places.efivars);
-    const disk = await installedDisk(places);
+    const disk = await installedDisk(places, GLANCE);
     const files = disk === null ? null : await filesOf(disk, places);
     return files === null ? { disk: null, files: [], loader } : { disk: disk!.name, files, loader };
   },
@@ -223,13 +227,29 @@ async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): 
   }
 }
 
-/** @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts */
-async function installedDisk(places: DiskPlaces): Promise<DiskFacts | null> {
-  const disks = await places.readDisks();
-  const ours = disks.filter((disk) => contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp);
-  if (ours.length <= 1) return ours[0] ?? null;
-  // Unless it has just started one of them.
+/**
+ * @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts;
+ * `INSTALL_DISK_ODD`: the one that it has started cannot be judged now
+ */
+async function installedDisk(places: DiskPlaces, options?: { patience: number }): Promise<DiskFacts | null> {
+  const disks = await places.readDisks(options);
+  const ours = disks.filter(
+    (disk) => disk.odd === null && contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp,
+  );
+  if (ours.length === 1) return ours[0]!;
   const booted = await bootedEsp(places.efivars);
+  if (ours.length === 0) {
+    const odd = describeOdd(disks);
+    if (booted === null || odd === '') return null;
+    // It is there, and was read a while ago: to say "not installed" would have the node installed on another disk.
+    throw new BootwaveError({
+      code: 'INSTALL_DISK_ODD',
+      what: `the disk that this node has started from cannot be judged: ${odd}`,
+      unchanged: 'no disk was touched',
+      next: 'look at the disk: it may be failing; restart the node to try again',
+    });
+  }
+  // Unless it has just started one of them.
   const started = ours.filter((disk) => booted !== null && disk.partitions[0]?.uuid === booted);
   if (started.length === 1) return started[0]!;
   throw new BootwaveError({

@@ -17,7 +17,7 @@ import { say } from './machine.ts';
 
 let order: Order;
 const places: DiskPlaces = {
-  readDisks: () => readDisks(({ name }) => name.startsWith('ubd')),
+  readDisks: () => readDisks({ isDisk: ({ name }) => name.startsWith('ubd') }),
   downloads: '/run/downloads',
   mount: '/run/esp',
   loader: '/run/loader.efi',

@@ -13,26 +13,9 @@ import {
   UNFINISHED,
 } from '../../../../../image/agent/root/disk/layout.ts';
 import { diskRequest } from '../../../../../protocol/agent/disk.ts';
+import { disk } from './facts.ts';
 
 const GIB = 1024 ** 3;
-
-function disk(name: string, own: Partial<DiskFacts> = {}): DiskFacts {
-  return {
-    name,
-    path: `/dev/${name}`,
-    size: 100 * GIB,
-    model: '',
-    serial: `serial-${name}`,
-    wwn: '',
-    removable: false,
-    readOnly: false,
-    transport: 'sata',
-    inUse: false,
-    signatures: [],
-    partitions: [],
-    ...own,
-  };
-}
 
 const ours = (suffix = '') => ({
   signatures: ['gpt', 'PMBR'],

@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { mustRun } from '../../../../../base/run.ts';
 
 const KERNEL = '/usr/bin/linux.uml';
-const MODULES = '/usr/lib/uml/modules';
+export const MODULES = '/usr/lib/uml/modules';
 const FILE_SYSTEMS = ['nls/nls_cp437', 'nls/nls_iso8859-1', 'fat/fat', 'fat/vfat'];
 /** Lines of the program inside; everything else on the console is the kernel's. */
 const MARK = '@@ ';
@@ -35,18 +35,23 @@ export type Machine = {
  * @param folder for its few files; removed by the caller
  * @param program TypeScript, run by this Node inside the machine
  * @param disks files, `/dev/ubda` and so on
+ * @param drivers more of this kernel's modules, with their parameters: `drivers/scsi/sd_mod`
  */
 export async function powerOn(
   folder: string,
   program: string,
   args: readonly string[],
   disks: readonly string[],
+  drivers: readonly string[] = [],
 ): Promise<Machine> {
   const [release] = await readdir(MODULES);
   const preload = join(folder, 'xstate.so');
   await mustRun('gcc', ['-shared', '-fPIC', '-O1', '-o', preload, join(import.meta.dirname, 'xstate.c')]);
   const init = join(folder, 'init');
-  const modules = FILE_SYSTEMS.map((name) => `insmod ${MODULES}/${release}/kernel/fs/${name}.ko`);
+  const modules = [...FILE_SYSTEMS.map((name) => `fs/${name}`), ...drivers].map((module) => {
+    const [name, ...parameters] = module.split(' ');
+    return ['insmod', `${MODULES}/${release}/kernel/${name}.ko`, ...parameters].join(' ');
+  });
   const script = [
     '#!/bin/sh',
     'export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run BLKID_FILE=/run/blkid',

@@ -41,6 +41,8 @@ function installed(name: string): DiskFacts {
     model: '',
     serial: '',
     wwn: '',
+    otherPaths: [],
+    odd: null,
     removable: false,
     readOnly: false,
     transport: 'sata',
@@ -159,6 +161,19 @@ test('of two installed disks the one that was started is the one; otherwise nobo
   await t.throwsAsync(status(places), { code: 'INSTALL_DISKS_AMBIGUOUS' });
   await variable('LoaderDevicePartUUID', '0000-SDB');
   t.is((await status(places)).disk, 'sdb');
+});
+
+test('the disk that was started and cannot be judged now is not "not installed"; a foreign odd one changes nothing', async (t) => {
+  const { places, esp, variable } = await setUp(t);
+  const odd = { kind: 'unread', reason: 'Input/output error' } as const;
+  const foreign = { ...installed('sdb'), odd, signatures: [], partitions: [] };
+  const looks = (...disks: DiskFacts[]) => status({ ...places, readDisks: async () => disks });
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  t.is((await looks(foreign, installed('sda'))).disk, 'sda');
+  t.is((await looks(foreign)).disk, null, 'it came from the network');
+  await variable('LoaderDevicePartUUID', '0000-SDA');
+  t.is((await looks(foreign, installed('sda'))).disk, 'sda');
+  await t.throwsAsync(looks(foreign), { code: 'INSTALL_DISK_ODD', message: /sdb: Input\/output error/ });
 });
 
 test('what came from the network may have its own version on the disk tried again', async (t) => {
