@@ -2,13 +2,14 @@
 import type * as z from 'zod/mini';
 import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
+import { noteEsp } from './disk/esp-place.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
 import { diskRequest } from './disk/requests.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
 import { helperRequest } from './helper-protocol.ts';
 import { DOWNLOADS } from './member/places.ts';
-import { type HelperPlaces, OPERATIONS, pendingLists } from './operations.ts';
+import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
 
 export type HelperList = {
@@ -38,6 +39,7 @@ const disks: DiskPlaces = {
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
   loaderRenewed: `${RUN}/loader-renewed`,
+  noteEsp: (esp) => noteEsp(esp, installedEsp(RUN)),
   mountState: (device) => state.mount(device),
   renewSeal: (device) => state.renew(device),
   lists: (device) => ({

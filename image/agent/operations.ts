@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../../base/error.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { deviceNodeId, tpmNodeId } from '../../bootserver/enroll/node-id.ts';
 import { EVENT_LOG_BYTES } from '../../bootserver/enroll/protocol.ts';
 import { parseTpmPublic } from '../../bootserver/enroll/tpm-public.ts';
+import { setBootOrder } from './boot-order.ts';
 import { alone } from './disk/alone.ts';
 import type { HelperRequest, HelperResults } from './helper-protocol.ts';
 import { hostKeyOfThisBoot } from './host-key.ts';
 import { readHardware } from './inventory.ts';
 import { OrderNv } from './orders/nv.ts';
-import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
+import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
@@ -30,6 +32,9 @@ export type HelperPlaces = {
 
 /** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
 export const pendingLists = (run: string): string => join(run, 'secure-boot');
+
+/** Where the unit for disks leaves word for the one for firmware. @param run `/run/bootwave` */
+export const installedEsp = (run: string): string => join(run, 'esp.json');
 
 /** Reads its host key anew for every connection, so starting it once is enough. */
 const SSH_UNIT = 'bootwave-sshd.service';
@@ -99,7 +104,11 @@ export const OPERATIONS: Operations = {
 
   async 'take-order'({ envelope }, places) {
     // Two at once would both be held against what was before either of them.
-    return alone('bootwave-orders', async () => takeOrder(envelope, await takePlaces(places)));
+    return alone('bootwave-orders', async () => {
+      const taken = await takeOrder(envelope, await takePlaces(places));
+      await followOrder(places);
+      return taken;
+    });
   },
 
   async 'order-memory'(_, places) {
@@ -147,6 +156,22 @@ export const OPERATIONS: Operations = {
     return {};
   },
 };
+
+/**
+ * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so firmware
+ * that lost its variables, with its battery, is told again. The order is taken whatever the firmware says.
+ */
+async function followOrder({ fleet, run, efivars }: HelperPlaces): Promise<void> {
+  try {
+    const { mode } = await orderInForce({ fleet, run, now: Date.now });
+    if (await setBootOrder(mode, { efivars, esp: installedEsp(run) }))
+      console.error(
+        `bootwave-helper: the firmware starts from the ${mode === 'installed' ? 'disk' : 'network'} first`,
+      );
+  } catch (error) {
+    console.error(`bootwave-helper: the firmware was not told what to start first: ${messageOf(error)}`);
+  }
+}
 
 async function restart(): Promise<void> {
   await mustRun('systemctl', ['--no-block', 'reboot'], { timeout: 20_000 });

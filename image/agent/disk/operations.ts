@@ -26,7 +26,7 @@ import { placeImage, tidy } from '../release/place.ts';
 import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { type EspFile, readSlots, slotName } from '../release/slots.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
-import { contentOf, type DiskFacts, LABELS } from './layout.ts';
+import { contentOf, type DiskFacts, LABELS, type PartitionFacts } from './layout.ts';
 import { withEsp } from './mount.ts';
 import type { DiskRequest, DiskResults, RequestedImage } from './requests.ts';
 import type { StateMount } from './state.ts';
@@ -48,6 +48,8 @@ export type DiskPlaces = {
   blessed: string;
   /** File that says that in this boot the loader was replaced: the state is sealed for the next start already. */
   loaderRenewed: string;
+  /** Leaves word where the ESP of a finished installation is. */
+  noteEsp(esp: PartitionFacts | undefined): Promise<void>;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
   /** The image that runs is good: the state may be sealed for it. */
@@ -154,6 +156,10 @@ export const DISK_OPERATIONS: Operations = {
     // An installation that was cut off is begun again, which takes no disk that is in use.
     if (disk === null || (await filesOf(disk, places)) === null)
       return { mounted: false, sealed: false, why: 'this node has no installed disk' };
+    // Not knowing it costs a restart some time; the state is worth more.
+    await places
+      .noteEsp(disk.partitions[0])
+      .catch((error) => console.error(`bootwave-helper: where the ESP is: ${messageOf(error)}`));
     return { mounted: true, ...(await places.mountState(disk.partitions[1]!.path)) };
   },
 };
