@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { readIssued } from '../rollout/run/issued.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { Lease } from '../rollout/run/lease.ts';
 import { NodeRefusal } from '../transport/errors.ts';
 import { type Installer, install, lose } from './install.ts';
-import { wantsInstall } from './step.ts';
+import { INSTALL, leavesDisk, wantsInstall } from './step.ts';
 
 export type InstallTimes = {
   /** Milliseconds between two looks at the fleet. */
@@ -43,6 +44,8 @@ export async function startInstalls(
   const later = new Map<string, Entry>();
   /** What stood in the way last: said once, not at every try. */
   const said = new Map<string, string>();
+  /** Of nodes that boot from the network, the record's epoch at which no order named their disk, or the node was told. */
+  const settled = new Map<string, number>();
   /** Counts the tries. Who was tried longest ago comes first, so that a thousand dead nodes keep no living one waiting. */
   const tried = new Map<string, number>();
   let tries = 0;
@@ -52,6 +55,7 @@ export async function startInstalls(
     try {
       const done = await install(options, record);
       later.delete(id);
+      if (record.wanted.mode === 'netboot') settled.set(id, record.epoch);
       log.info({ id, node: name, done }, 'installation');
     } catch (error) {
       if (signal.aborted) return;
@@ -76,7 +80,7 @@ export async function startInstalls(
     const began = performance.now();
     try {
       if ((await lease.renew()) || (await lease.take())) {
-        const found = await candidates(options);
+        const found = await candidates(options, settled);
         const here = new Set(found.map(({ id }) => id));
         for (const known of [later, said, tried])
           for (const id of known.keys()) if (!here.has(id)) known.delete(id);
@@ -102,14 +106,31 @@ export async function startInstalls(
   await lease.release().catch(() => {});
 }
 
-async function candidates({ fleet }: Installer): Promise<NodeRecord[]> {
+async function candidates({ fleet }: Installer, settled: Map<string, number>): Promise<NodeRecord[]> {
   const ids = await fleet.nodes.ids();
   if (ids.length === 0) return [];
   const [records, holders] = await Promise.all([
     fleet.nodes.getMany(ids),
     fleet.redis.hgetall(ROLLOUT_KEYS.holders),
   ]);
-  return records.filter((record) => wantsInstall(record, holders[record.id] !== undefined));
+  const isHeld = ({ id }: NodeRecord) => holders[id] !== undefined;
+  // Nearly all of them never had a disk of ours: their orders are read once for each change of their record.
+  const open = records.filter(
+    (record) => record.wanted.mode === 'netboot' && settled.get(record.id) !== record.epoch,
+  );
+  const issued = await readIssued(
+    fleet.redis,
+    open.map(({ id }) => id),
+  );
+  const leaving = open.filter((record) => {
+    const order = issued.get(record.id);
+    if (order === undefined || (order.order.mode === 'netboot' && order.rollout !== INSTALL))
+      settled.set(record.id, record.epoch);
+    return leavesDisk(record, order, isHeld(record));
+  });
+  const known = new Set(ids);
+  for (const id of settled.keys()) if (!known.has(id)) settled.delete(id);
+  return [...records.filter((record) => wantsInstall(record, isHeld(record))), ...leaving];
 }
 
 /** What stands in its way is shown where an admin looks: with the node. */
