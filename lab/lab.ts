@@ -11,15 +11,7 @@ import { Console } from './console.ts';
 import type { LabEvent } from './events.ts';
 import { fromQmp } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
-import {
-  type Accelerator,
-  BEHIND_DISK,
-  checkFolder,
-  HOST_FILES,
-  NIC,
-  type PowerOverrides,
-  tapName,
-} from './machine.ts';
+import { type Accelerator, checkFolder, HOST_FILES, type PowerOverrides, tapName } from './machine.ts';
 import {
   createNamespace,
   endProcessesIn,
@@ -38,7 +30,9 @@ import {
   type LabRecord,
   labFolder,
   listServices,
+  nodeFolder,
   type PowerRecord,
+  type PowerShape,
   readLab,
   removeContent,
   serviceLog,
@@ -72,7 +66,7 @@ export type LabStatus = {
   services: Record<string, ProcessId>;
 };
 
-const BOOT_SERVER = 'bootserver';
+export const BOOT_SERVER = 'bootserver';
 const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
 
 /**
@@ -89,20 +83,35 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const record: LabRecord = {
     format: 1,
     name,
-    namespace: `bw-${name}-${Math.random().toString(16).slice(2, 8)}`,
+    namespace: newNamespace(name),
     dataFolder: options.dataFolder ?? join(folder, 'data'),
     accelerator: options.accelerator ?? 'tcg',
     nodes,
   };
+  return buildLab(folder, record, options, (lab) => lab.make(options.accelerator));
+}
+
+/** @internal for `createLab` and `restoreLab` */
+export async function buildLab(
+  folder: string,
+  record: LabRecord,
+  options: OpenOptions,
+  work: (lab: Lab) => Promise<void>,
+): Promise<Lab> {
   await claimFolder(folder, record);
   const lab = new Lab(folder, record, options);
   try {
-    await lab.make(options.accelerator);
+    await work(lab);
   } catch (error) {
     await lab.down();
     throw error;
   }
   return lab;
+}
+
+/** Unlike any other, so that whoever finds it in a record may delete it. */
+export function newNamespace(lab: string): string {
+  return `bw-${lab}-${Math.random().toString(16).slice(2, 8)}`;
 }
 
 export type OpenOptions = Pick<LabOptions, 'signal' | 'onEvent'>;
@@ -148,8 +157,11 @@ export class Lab {
     return this.#record.nodes;
   }
 
-  /** @internal */
-  async make(accelerator?: Accelerator): Promise<void> {
+  /**
+   * @internal
+   * @param from folder with the nodes as they were saved; blank machines without it
+   */
+  async make(accelerator?: Accelerator, from?: string): Promise<void> {
     const { folder } = this;
     const smm = this.nodes.some((node) => node.secureBoot);
     // Both are waited for even when one fails: what is still being made cannot be taken down.
@@ -165,7 +177,7 @@ export class Lab {
     await mkdir(this.dataFolder, { recursive: true, mode: 0o700 });
     for (const node of this.#nodes.values()) {
       this.#signal?.throwIfAborted();
-      await node.install();
+      await node.install(from === undefined ? undefined : nodeFolder(from, node.spec.name));
     }
     await writeLab(folder, this.#record);
     this.#onEvent({
@@ -212,18 +224,26 @@ export class Lab {
     await this.qmp(name, 'system_reset');
   }
 
-  /**
-   * The disk before the network from the next restart on, as somebody sets it in the firmware's menu; power stays on, and
-   * it holds until power is off. An installed node then need not wait until the firmware has tried IPv6, which takes it a
-   * minute.
-   */
-  async diskFirst(name: string): Promise<void> {
-    // QEMU reads the order anew at every reset.
-    await this.qmp(name, 'qom-set', {
-      path: `/machine/peripheral/${NIC}`,
-      property: 'bootindex',
-      value: BEHIND_DISK,
+  // --- saving (lab/save.ts) ------------------------------------------------------------------------------------------
+
+  /** Stops all nodes that are on in the middle of what they do; says which those are. */
+  async freeze(): Promise<string[]> {
+    const on: string[] = [];
+    for (const [name, node] of this.#nodes) if ((await node.power()).on) on.push(name);
+    await Promise.all(on.map((name) => this.#node(name).freeze()));
+    return on;
+  }
+
+  async thaw(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#node(name).thaw()));
+  }
+
+  /** @returns how each node was switched on; null: it is off */
+  async saveNodes(folder: string): Promise<Record<string, PowerShape | null>> {
+    const saving = [...this.#nodes].map(async ([name, node]) => {
+      return [name, await node.saveTo(nodeFolder(folder, name))] as const;
     });
+    return Object.fromEntries(await Promise.all(saving));
   }
 
   /**
@@ -363,6 +383,7 @@ export class Lab {
     const from = (await this.bootServerLog()).length;
     return this.startService(BOOT_SERVER, PROGRAM, args, {
       ready: async () => (await this.bootServerLog()).slice(from).includes('{"ready":'),
+      extraArgs,
       ...options,
     });
   }
@@ -450,7 +471,8 @@ async function held<T>(promise: Promise<T> | undefined): Promise<T | undefined> 
   }
 }
 
-async function checkHost(): Promise<void> {
+/** @throws BootwaveError `LAB_HOST` */
+export async function checkHost(): Promise<void> {
   const fail = (what: string, next: string) =>
     new BootwaveError({ code: 'LAB_HOST', what, unchanged: 'no lab was made', next });
   if (process.getuid?.() !== 0) throw fail('a lab needs root, for its network namespace', 'run it as root');

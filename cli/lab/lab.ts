@@ -1,9 +1,12 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { inWords, type LabEvent } from '../../lab/events.ts';
 import { follow, untilInterrupted } from '../../lab/foreground.ts';
 import { furnish } from '../../lab/furnish.ts';
 import { createLab, type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
+import type { PowerOverrides } from '../../lab/machine.ts';
+import { restoreLab, saveLab } from '../../lab/save.ts';
+import { forgetSaved, listSaved, savedFolder } from '../../lab/saved.ts';
 import { type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../../lab/spec.ts';
 import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
@@ -17,6 +20,7 @@ type UpOptions = Which & {
   power: 'turn' | 'all' | 'off';
   bootServer: boolean;
   detach?: boolean;
+  from?: string;
 };
 
 export function register(program: Command): void {
@@ -39,15 +43,27 @@ export function register(program: Command): void {
     .option('--memory <MiB>', 'of each node', whole(MINIMUM_MEMORY_MIB, 1 << 20), 2048)
     .option('--power <how>', 'turn: one node after the other; all: at once; off: none', powers, 'turn')
     .option('--no-boot-server', 'a bare network; bring your own boot server')
+    .addOption(
+      new Option(
+        '--from <saved>',
+        'not blank machines, but all that lab save kept under this name',
+      ).conflicts([...['nodes', 'firmware', 'memory', 'power', 'bootServer']]),
+    )
     .option('--detach', 'return when the nodes are on; everything runs on until lab down')
     .action((options: UpOptions, command: Command) => up(options, command));
 
   command('power', 'switch a node; off pulls the plug')
     .argument('<action>', 'on, off, cycle or reset')
     .argument('<node>')
-    .action(async (action: string, node: string, options: Which) => {
+    .addOption(
+      new Option(
+        '--boot <first>',
+        'with on and cycle: what the firmware tries first, as a BMC orders it',
+      ).choices(['network', 'disk']),
+    )
+    .action(async (action: string, node: string, options: Which & { boot?: 'network' | 'disk' }) => {
       const lab = await open(options);
-      await power(lab, action, node);
+      await power(lab, action, node, options.boot === undefined ? {} : { boot: options.boot });
       const { nodes } = await lab.status();
       const state = nodes.find(({ name }) => name === node)?.power;
       print(options.json, { node, power: state }, () => `${node} is ${state?.on === true ? 'on' : 'off'}.`);
@@ -77,6 +93,51 @@ export function register(program: Command): void {
       print(options.json, all, () => all.map(describe).join('\n\n') || 'There is no lab.');
     });
 
+  command(
+    'save',
+    'keep a lab as it is now: machines, TPMs, disks, server data; it runs on after some seconds',
+  )
+    .argument('<saved>', 'name to keep it under, for lab up --from')
+    .option('--replace', 'in place of what was kept under this name')
+    .action(async (saved: string, options: Which & { replace?: boolean }) => {
+      const lab = await open(options);
+      const folder = savedFolder(saved);
+      const { nodes } = await saveLab(lab, folder, { replace: options.replace === true });
+      print(
+        options.json,
+        { saved, lab: lab.name, folder, nodes: nodes.map(({ name }) => name) },
+        () => `Lab ${lab.name} is kept as ${saved}; 'bootwave lab up --from ${saved}' goes on from here.`,
+      );
+    });
+
+  lab
+    .command('saved')
+    .description('what lab save kept')
+    .option('--json', 'for programs')
+    .action(async (options: Which) => {
+      const all = await listSaved();
+      const rows = all.map(({ name, at, nodes, bytes, unfit }) => [
+        name,
+        new Date(at).toISOString(),
+        nodes.join(' '),
+        `${Math.round(bytes / 1e6)}`,
+        unfit ?? 'yes',
+      ]);
+      print(options.json, all, () =>
+        rows.length === 0 ? 'No lab was saved.' : table(['SAVED', 'AT', 'NODES', 'MB', 'USABLE'], rows),
+      );
+    });
+
+  lab
+    .command('forget')
+    .description('remove what lab save kept')
+    .argument('<saved>')
+    .option('--json', 'for programs')
+    .action(async (saved: string, options: Which) => {
+      await forgetSaved(saved);
+      print(options.json, { forgot: saved }, () => `${saved} is gone.`);
+    });
+
   command('down', 'end a lab and remove all that it made')
     .option('--all', 'every lab of this machine')
     .option('--keep', 'keep the folder with disks and logs')
@@ -99,22 +160,30 @@ async function up(options: UpOptions, command: Command): Promise<void> {
   const signal = untilInterrupted();
   let lab: Lab | undefined;
   try {
-    lab = await createLab({
-      nodes: rack(options),
+    const common = {
       signal,
       onEvent: say,
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.folder === undefined ? {} : { folder: options.folder }),
-      ...(data === undefined ? {} : { dataFolder: data }),
-    });
-    if (options.bootServer) {
-      const tell = (text: string) => print(options.json, { kind: 'note', text }, () => text);
-      if (data === undefined) await furnish(lab.dataFolder, tell, signal);
-      await lab.startBootServer();
+    };
+    if (options.from !== undefined) {
+      if (data !== undefined) throw ownData();
+      lab = await restoreLab({ ...common, from: savedFolder(options.from) });
+    } else {
+      lab = await createLab({
+        ...common,
+        nodes: rack(options),
+        ...(data === undefined ? {} : { dataFolder: data }),
+      });
+      if (options.bootServer) {
+        const tell = (text: string) => print(options.json, { kind: 'note', text }, () => text);
+        if (data === undefined) await furnish(lab.dataFolder, tell, signal);
+        await lab.startBootServer();
+      }
     }
     if (options.json !== true) console.log(hints(lab, options));
     const following = options.detach === true ? undefined : follow(lab, signal);
-    await switchOn(lab, options.power);
+    if (options.from === undefined) await switchOn(lab, options.power);
     if ((await following) === 'taken-down') return;
   } catch (error) {
     // Ctrl-C ends whatever was going on with an error that is none.
@@ -127,6 +196,15 @@ async function up(options: UpOptions, command: Command): Promise<void> {
     if (options.json !== true) console.log('Taking the lab down ...');
     await lab.down();
   }
+}
+
+function ownData(): BootwaveError {
+  return new BootwaveError({
+    code: 'LAB_DATA',
+    what: 'a saved lab brings its own data folder',
+    unchanged: 'no lab was made',
+    next: 'leave out --data or --from',
+  });
 }
 
 async function switchOn(lab: Lab, how: UpOptions['power']): Promise<void> {
@@ -145,22 +223,23 @@ function rack({ nodes, firmware, memory }: UpOptions): NodeSpec[] {
 
 function hints(lab: Lab, options: UpOptions): string {
   const which = options.name === undefined ? '' : ` --name ${options.name}`;
+  const first = lab.nodes[0]?.name ?? 'n1';
   return [
     `  its nodes:   bootwave --data ${lab.dataFolder} node list`,
-    `  a console:   bootwave lab console n1${which}`,
-    `  the switch:  bootwave lab power cycle n1${which}`,
+    `  a console:   bootwave lab console ${first}${which}`,
+    `  the switch:  bootwave lab power cycle ${first}${which}`,
     `  the end:     ${options.detach === true ? `bootwave lab down${which}` : 'Ctrl-C'}`,
   ].join('\n');
 }
 
-async function power(lab: Lab, action: string, node: string): Promise<void> {
+async function power(lab: Lab, action: string, node: string, overrides: PowerOverrides): Promise<void> {
   switch (action) {
     case 'on':
-      return lab.powerOn(node);
+      return lab.powerOn(node, overrides);
     case 'off':
       return lab.powerOff(node);
     case 'cycle':
-      return lab.cycle(node);
+      return lab.cycle(node, overrides);
     case 'reset':
       return lab.reset(node);
     default:

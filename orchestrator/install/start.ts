@@ -2,11 +2,12 @@
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { readIssued } from '../orders/issued.ts';
 import { NodeRefusal } from '../transport/errors.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { type Installer, install, lose } from './install.ts';
-import { wantsInstall } from './step.ts';
+import { INSTALL, leavesDisk, wantsInstall } from './step.ts';
 
 export type InstallTimes = {
   /** Milliseconds between two looks at the fleet. */
@@ -35,6 +36,8 @@ export function startInstalls(
   const times = { ...INSTALL_TIMES, ...options.times };
   /** What stood in the way last: told once, not at every try. */
   const told = new Map<string, string>();
+  /** Of nodes that boot from the network, the record's epoch at which no order named their disk, or the node was told. */
+  const settled = new Map<string, number>();
 
   return keepNodes({
     redis: fleet.redis,
@@ -45,14 +48,16 @@ export function startInstalls(
     log,
     signal,
     async find() {
-      const found = await candidates(options);
+      const found = await candidates(options, settled);
       const here = new Set(found.map(({ id }) => id));
       for (const id of told.keys()) if (!here.has(id)) told.delete(id);
       return found;
     },
     async work(record) {
+      const { id, name, epoch, wanted } = record;
       const done = await install(options, record);
-      log.info({ id: record.id, node: record.name, done }, 'installation');
+      if (wanted.mode === 'netboot') settled.set(id, epoch);
+      log.info({ id, node: name, done }, 'installation');
     },
     async failed(record, error, waited) {
       const { id, name } = record;
@@ -73,11 +78,28 @@ export function startInstalls(
   });
 }
 
-async function candidates({ fleet }: Installer): Promise<NodeRecord[]> {
+async function candidates({ fleet }: Installer, settled: Map<string, number>): Promise<NodeRecord[]> {
   const ids = await fleet.nodes.ids();
   if (ids.length === 0) return [];
   const [records, holders] = await Promise.all([fleet.nodes.getMany(ids), holdersOf(fleet.redis, ids)]);
-  return records.filter((record) => wantsInstall(record, holders.has(record.id)));
+  const isHeld = ({ id }: NodeRecord) => holders.has(id);
+  // Nearly all of them never had a disk of ours: their orders are read once for each change of their record.
+  const open = records.filter(
+    (record) => record.wanted.mode === 'netboot' && settled.get(record.id) !== record.epoch,
+  );
+  const issued = await readIssued(
+    fleet.redis,
+    open.map(({ id }) => id),
+  );
+  const leaving = open.filter((record) => {
+    const order = issued.get(record.id);
+    if (order === undefined || (order.order.mode === 'netboot' && order.rollout !== INSTALL))
+      settled.set(record.id, record.epoch);
+    return leavesDisk(record, order, isHeld(record));
+  });
+  const known = new Set(ids);
+  for (const id of settled.keys()) if (!known.has(id)) settled.delete(id);
+  return [...records.filter((record) => wantsInstall(record, isHeld(record))), ...leaving];
 }
 
 /** What stands in its way is shown where an admin looks: with the node. */

@@ -31,8 +31,6 @@ rackFor(
     await approve(rack, NODE);
     await askInstall(rack, NODE);
     await installed(rack, NODE);
-    // None of the restarts that follow has to wait until the firmware has tried the network.
-    await rack.lab.diskFirst(NODE);
     sealed = await stateUuid(rack, NODE);
     old = await currentDb(rack.paths.keys);
   },

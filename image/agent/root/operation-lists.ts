@@ -6,10 +6,11 @@ import { helperRequest } from '../../../protocol/agent/machine.ts';
 import { DOWNLOADS } from '../../../protocol/agent/places.ts';
 import { CONFIG_OPERATIONS, CONFIG_PLACES } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
+import { noteEsp } from './disk/esp-place.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
-import { type HelperPlaces, OPERATIONS, pendingLists } from './operations.ts';
+import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
 
 export type HelperList = {
@@ -39,6 +40,7 @@ const disks: DiskPlaces = {
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
   loaderRenewed: `${RUN}/loader-renewed`,
+  noteEsp: (esp) => noteEsp(esp, installedEsp(RUN)),
   mountState: (device) => state.mount(device),
   renewSeal: (device) => state.renew(device),
   lists: (device) => ({

@@ -1,16 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../../../base/error.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
 import { parseTpmPublic } from '../../../formats/tpm/public.ts';
 import type { HelperRequest, HelperResults, Smbios } from '../../../protocol/agent/machine.ts';
 import type { Inventory } from '../../../protocol/enrolment/messages.ts';
 import { deviceNodeId, tpmNodeId } from '../../../protocol/enrolment/node-id.ts';
+import { setBootOrder } from './boot-order.ts';
 import { alone } from './disk/alone.ts';
 import { hostKeyOfThisBoot } from './host-key.ts';
 import { readNics } from './nics.ts';
 import { OrderNv } from './orders/nv.ts';
-import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
+import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { readSmbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
@@ -31,6 +33,9 @@ export type HelperPlaces = {
 
 /** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
 export const pendingLists = (run: string): string => join(run, 'secure-boot');
+
+/** Where the unit for disks leaves word for the one for firmware. @param run `/run/bootwave` */
+export const installedEsp = (run: string): string => join(run, 'esp.json');
 
 /** Reads its host key anew for every connection, so starting it once is enough. */
 const SSH_UNIT = 'bootwave-sshd.service';
@@ -102,7 +107,11 @@ export const OPERATIONS: Operations = {
 
   async 'take-order'({ envelope }, places) {
     // Two at once would both be held against what was before either of them.
-    return alone('bootwave-orders', async () => takeOrder(envelope, await takePlaces(places)));
+    return alone('bootwave-orders', async () => {
+      const taken = await takeOrder(envelope, await takePlaces(places));
+      await followOrder(places);
+      return taken;
+    });
   },
 
   async 'order-memory'(_, places) {
@@ -150,6 +159,22 @@ export const OPERATIONS: Operations = {
     return {};
   },
 };
+
+/**
+ * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so firmware
+ * that lost its variables, with its battery, is told again. The order is taken whatever the firmware says.
+ */
+async function followOrder({ fleet, run, efivars }: HelperPlaces): Promise<void> {
+  try {
+    const { mode } = await orderInForce({ fleet, run, now: Date.now });
+    if (await setBootOrder(mode, { efivars, esp: installedEsp(run) }))
+      console.error(
+        `bootwave-helper: the firmware starts from the ${mode === 'installed' ? 'disk' : 'network'} first`,
+      );
+  } catch (error) {
+    console.error(`bootwave-helper: the firmware was not told what to start first: ${messageOf(error)}`);
+  }
+}
 
 async function restart(): Promise<void> {
   await mustRun('systemctl', ['--no-block', 'reboot'], { timeout: 20_000 });

@@ -1,13 +1,12 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
-import { run } from '../../../base/run.ts';
 import { forbidsMore, signatureListsOf } from '../../../formats/efi/secure-boot-lists.ts';
 import type { Inventory } from '../../../protocol/enrolment/messages.ts';
+import { GLOBAL, writeVariable as putVariable } from './efi-variable.ts';
 
-/** EFI_GLOBAL_VARIABLE and EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 3.3 and 32.6.1). */
-const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
+/** EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 32.6.1). */
 const IMAGE_SECURITY = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
 
 /** In this order: PK ends setup mode, and after it only what PK and KEK signed can be written (UEFI 2.10, 32.3). */
@@ -129,24 +128,9 @@ function isViolation(error: unknown): boolean {
   return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES';
 }
 
-/** One write is one SetVariable call. */
-async function writeAtOnce(path: string, content: Buffer): Promise<void> {
-  const handle = await open(path, 'w');
-  try {
-    const { bytesWritten } = await handle.write(content);
-    if (bytesWritten !== content.length)
-      throw new Error(`${bytesWritten} of ${content.length} bytes were taken`);
-  } finally {
-    await handle.close();
-  }
-}
-
 async function writeVariable(path: string, content: Buffer): Promise<void> {
-  // efivarfs makes existing variables immutable, so that nobody bricks a machine by rm -rf (Linux efivarfs.rst).
-  // Where that cannot be undone, the write below fails and says so.
-  if (await exists(path)) await run('chattr', ['-i', path]).catch(() => {});
   try {
-    await writeAtOnce(path, content);
+    await putVariable(path, content);
   } catch (cause) {
     throw new BootwaveError({
       code: 'SECURE_BOOT_REFUSED',

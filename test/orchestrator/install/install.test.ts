@@ -8,6 +8,7 @@ import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { type Installer, install } from '../../../orchestrator/install/install.ts';
 import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
+import { readIssued } from '../../../orchestrator/orders/issued.ts';
 import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
 import { orderKeyId, verifyOrder } from '../../../protocol/order.ts';
 import { keySigner } from '../../support/key-signer.ts';
@@ -239,4 +240,38 @@ test('a node that vanishes in the middle counts as lost after half an hour, and 
   clock.now += LOST_AFTER;
   await until(async () => (await record()).state === 'unreachable');
   await stop();
+});
+
+test('a node that leaves its disk is told so before its next restart, once, and again when it did not hear it', async (t) => {
+  const { ids, change, record, node, asked, end, step, start, fleet, fail } = await setUp(t);
+  const [id = ''] = ids;
+  const orders = () => asked.filter((line) => line === `${id} order`).length;
+  await step();
+  await end();
+  t.is((await record()).state, 'healthy');
+  await change(id, ({ wanted }) => ({ wanted: { ...wanted, mode: 'netboot' }, installedAt: null }));
+  fail.set(id, new BootwaveError({ code: 'LINK_TIMEOUT', what: 'away' }));
+  const before = { epoch: node.order!.epoch, orders: orders() };
+  const stop = await start();
+  await until(() => asked.filter((line) => line === `${id} status`).length > 4);
+  fail.clear();
+  await until(() => node.order!.epoch > before.epoch);
+  const issued = (await readIssued(fleet.redis, [id])).get(id)!;
+  t.like(issued.order, { mode: 'netboot', image: null, wipe: false, epoch: node.order!.epoch });
+  const told = orders();
+  await sleep(100);
+  t.is(orders(), told, 'it is not told over and over');
+  await stop();
+  t.is((await record()).state, 'healthy', 'it runs on');
+  t.is((await record()).installedAt, null);
+});
+
+test('a node that was always on the network is asked nothing', async (t) => {
+  const { ids, change, asked, start } = await setUp(t, 2);
+  await change(ids[0]!, ({ wanted }) => ({ wanted: { ...wanted, mode: 'netboot' } }));
+  const stop = await start();
+  await until(() => asked.some((line) => line.startsWith(ids[1]!)));
+  await sleep(50);
+  await stop();
+  t.false(asked.some((line) => line.startsWith(ids[0]!)));
 });

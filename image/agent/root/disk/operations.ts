@@ -32,7 +32,7 @@ import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
 import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
-import { contentOf, type DiskFacts, describeOdd, LABELS } from './layout.ts';
+import { contentOf, type DiskFacts, describeOdd, LABELS, type PartitionFacts } from './layout.ts';
 import { withEsp } from './mount.ts';
 
 /** Where root works; tests put other places here. */
@@ -53,6 +53,8 @@ export type DiskPlaces = {
   blessed: string;
   /** File that says that in this boot the loader was replaced: the state is sealed for the next start already. */
   loaderRenewed: string;
+  /** Leaves word where the ESP of a finished installation is. */
+  noteEsp(esp: PartitionFacts | undefined): Promise<void>;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
   /** The image that runs is good: the state may be sealed for it. */
@@ -166,6 +168,10 @@ export const DISK_OPERATIONS: Operations = {
     // An installation that was cut off is begun again, which takes no disk that is in use.
     if (disk === null || (await filesOf(disk, places)) === null)
       return { mounted: false, sealed: false, why: 'this node has no installed disk' };
+    // Not knowing it costs a restart some time; the state is worth more.
+    await places
+      .noteEsp(disk.partitions[0])
+      .catch((error) => console.error(`bootwave-helper: where the ESP is: ${messageOf(error)}`));
     return { mounted: true, ...(await places.mountState(disk.partitions[1]!.path)) };
   },
 };

@@ -74,6 +74,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
   let order: () => Order = () => installing('2');
   const mounted: string[] = [];
   const renewed: string[] = [];
+  const noted: (string | undefined)[] = [];
   const espOf = (name: string) => join(folder, name);
   const places: DiskPlaces = {
     readDisks: async () => names.map(installed),
@@ -92,6 +93,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
       t.true(mode === 'ro' || mode === 'rw');
       return work(espOf(name));
     }) as typeof withEsp,
+    noteEsp: async (esp) => void noted.push(esp?.path),
     mountState: async (device) => {
       mounted.push(device);
       return { sealed: true, why: '' };
@@ -116,6 +118,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
     broken,
     mounted,
     renewed,
+    noted,
     orders: (what: () => Order) => {
       order = what;
     },
@@ -135,13 +138,14 @@ const status = (places: DiskPlaces) =>
 const mount = (places: DiskPlaces) => DISK_OPERATIONS['state-mount']({ operation: 'state-mount' }, places);
 
 test('the state of an installation that was cut off is not mounted: what is in use could not be installed again', async (t) => {
-  const { places, esp, mounted } = await setUp(t);
+  const { places, esp, mounted, noted } = await setUp(t);
   await esp('sda', 'EFI/Linux/bootwave_2.efi', content);
   t.false((await mount(places)).mounted);
   t.is((await status(places)).disk, null);
   await esp('sda', FALLBACK_LOADER, 'MZ');
   t.true((await mount(places)).mounted);
   t.deepEqual(mounted, ['/dev/sda2']);
+  t.deepEqual(noted, ['/dev/sda1'], 'the firmware is told of a whole installation only');
   t.is((await status(places)).disk, 'sda');
 });
 

@@ -1,13 +1,15 @@
 /** Root's judgement of orders, against a real software TPM. */
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { mustRun } from '../../../../../base/run.ts';
+import { decodeOrder } from '../../../../../formats/efi/load-option.ts';
 import { parseTpmPublic } from '../../../../../formats/tpm/public.ts';
-import { type HelperPlaces, OPERATIONS } from '../../../../../image/agent/root/operations.ts';
+import { GLOBAL } from '../../../../../image/agent/root/efi-variable.ts';
+import { type HelperPlaces, installedEsp, OPERATIONS } from '../../../../../image/agent/root/operations.ts';
 import { decodeMemory, encodeMemory, MEMORY_BYTES } from '../../../../../image/agent/root/orders/memory.ts';
 import { ORDER_INDEX, OrderNv } from '../../../../../image/agent/root/orders/nv.ts';
 import {
@@ -191,6 +193,32 @@ test('the helper finds out by itself which machine this is, and takes orders for
   t.is(high.status, 'fulfilled');
   t.truthy(low);
   t.is((await OPERATIONS['order-memory']({ operation: 'order-memory' }, helper)).epoch, 8);
+});
+
+test('the firmware is told to start from what the order in force names; an order is taken whatever it says', async (t) => {
+  const { places, environment } = await machine(t, 'tpm');
+  const { run } = places;
+  const helper: HelperPlaces = { ...places, sys: join(run, 'sys'), efivars: run, environment };
+  const { tpm } = await OPERATIONS.identify({ operation: 'identify' }, helper);
+  const node = tpmNodeId(parseTpmPublic(Buffer.from(tpm!.ek, 'base64'), 'EK'));
+  const now = Date.now();
+  const take = (epoch: number, mode: Order['mode']) => {
+    const envelope = signed(epoch, { node, issuedAt: now, expires: now + DAY, mode });
+    return OPERATIONS['take-order']({ operation: 'take-order', envelope }, helper);
+  };
+  const variable = join(run, `BootOrder-${GLOBAL}`);
+  const order = async () => decodeOrder((await readFile(variable)).subarray(4));
+  await writeFile(variable, Buffer.from([7, 0, 0, 0, 4, 0, 2, 0]));
+  await take(1, 'installed');
+  t.deepEqual(await order(), [4, 2], 'no disk is installed yet');
+  const esp = { partition: 1, start: 2048, size: 4096, uuid: '0fc63daf-8483-4772-8e79-3d69d8477de4' };
+  await writeFile(installedEsp(run), JSON.stringify(esp));
+  await take(1, 'installed');
+  t.deepEqual(await order(), [0, 4, 2], 'the same order comes again before the restart');
+  await take(2, 'netboot');
+  t.deepEqual(await order(), [4, 2, 0]);
+  await writeFile(installedEsp(run), 'torn');
+  t.like(await take(3, 'installed'), { epoch: 3, accepted: 'new' });
 });
 
 test('what lies in the TPM is read as it was written, or not at all', (t) => {
