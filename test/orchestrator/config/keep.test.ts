@@ -8,7 +8,6 @@ import { orderKey as issuedKey } from '../../../orchestrator/orders/issued.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
-import { keySigner } from '../../support/key-signer.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
@@ -23,8 +22,8 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 
 test('a node that starts without its configuration is brought it again; one in a rollout is left alone', async (t) => {
   const bench = await benchFor(t, { count: 3 });
-  const { redis, fleet, sim, orderKey, nodes } = bench;
-  await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN);
+  const { redis, fleet, sim, signer, nodes } = bench;
+  await signer.knows(await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN));
   const { sha256 } = await readConfig(redis, '1.0');
   const [told, held, plain] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
   for (const { id } of [told, held]) {
@@ -57,7 +56,7 @@ test('a node that starts without its configuration is brought it again; one in a
   const running = startConfigKeeper({
     fleet,
     pool,
-    signer: keySigner(orderKey),
+    signer: signer.client,
     log: silent,
     signal,
     times: { look: 100, again: 200 },

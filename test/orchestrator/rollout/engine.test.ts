@@ -529,7 +529,8 @@ test('after a failover nobody is told anything before it has been heard, and its
   t.is(s.node('a').state, 'baking', 'what it says is further than what we knew');
   t.true(s.node('a').epoch > epoch);
   s.send(s.report('b'));
-  t.true(s.lastOrder('b').epoch >= 7 * 1024);
+  t.true(s.lastOrder('b').epoch > 1024, 'above what may be forgotten');
+  t.true(s.lastOrder('b').epoch < 1_000_000, 'and within what the signer takes for one stroke');
 });
 
 test('an order that is too old for the node is made again above what it has', (t) => {
