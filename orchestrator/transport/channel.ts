@@ -6,6 +6,7 @@ import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../protocol/lin
 import { holdCipherKeys } from './cipher-keys.ts';
 import { abortedBy, linkFailure } from './errors.ts';
 import { hostKeyBlob, isHostKey } from './hostkey.ts';
+import { signAtOnce } from './sign-at-once.ts';
 
 /** Where a node's sshd is and what it must prove. */
 export type LinkTarget = {
@@ -110,6 +111,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
       keepaliveInterval: KEEPALIVE.interval,
       keepaliveCountMax: KEEPALIVE.missed,
     });
+    signAtOnce(client, options.clientKey);
   });
 }
 

@@ -76,7 +76,7 @@ export type PoolStats = {
 
 type Ready = { session: LinkSession; cold: boolean; queued: number; connect: number };
 
-type Attempt = { result: Promise<Ready>; waiters: number; abort: AbortController };
+type Attempt = { result: Promise<Ready>; waiters: number; abort: AbortController; over: boolean };
 
 type Node = {
   id: string;
@@ -234,7 +234,7 @@ export class LinkPool {
       throw error;
     } finally {
       attempt.waiters -= 1;
-      if (attempt.waiters === 0)
+      if (attempt.waiters === 0 && !attempt.over)
         attempt.abort.abort(linkFailure('LINK_ABORTED', 'nobody waits for this connection'));
     }
   }
@@ -242,12 +242,14 @@ export class LinkPool {
   #begin(node: Node): Attempt {
     const abort = new AbortController();
     const result = this.#attempt(node, abort.signal).finally(() => {
+      attempt.over = true;
       node.attempt = null;
       this.#forget(node);
     });
+    const attempt: Attempt = { result, waiters: 0, abort, over: false };
     // Those who wait hear of it; when nobody is left, nobody needs to.
     result.catch(() => {});
-    return { result, waiters: 0, abort };
+    return attempt;
   }
 
   async #attempt(node: Node, signal: AbortSignal): Promise<Ready> {
