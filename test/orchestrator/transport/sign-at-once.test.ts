@@ -1,7 +1,7 @@
 /** What this rests on: private fields of ssh2. Another version of it that has others makes these tests fail. */
 import test, { type ExecutionContext } from 'ava';
 import ssh2, { type PublicKeyAuthMethod } from 'ssh2';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { readClientKey } from '../../../orchestrator/transport/client-key.ts';
 import { signAtOnce } from '../../../orchestrator/transport/sign-at-once.ts';
 
