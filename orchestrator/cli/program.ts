@@ -15,6 +15,7 @@ import { register as request } from './request.ts';
 import { register as rollout } from './rollout.ts';
 import { register as signer } from './signer.ts';
 import { register as site } from './site.ts';
+import { register as team } from './team.ts';
 import { register as up } from './up.ts';
 
 /** The feature list: one file per group of commands, in the order a new user needs them. */
@@ -22,6 +23,7 @@ const groups = [
   keys,
   operators,
   image,
+  team,
   up,
   signer,
   site,
