@@ -89,6 +89,7 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'ban lift': CORE,
 
   'request list': READ,
+  'request show': READ,
   'request approve': CORE,
   'request deny': CORE,
   'break-glass': CORE,
