@@ -75,7 +75,8 @@ export function register(program: Command): void {
       const asked = await withBans(command, async (fleet, set, { actor, at }) => {
         const ban = findBan(set, word);
         if (set.isLifted(ban.id)) return { ban, id: null };
-        const wish = { kind: 'lift', about: ban.id, lasts: 0, reason: options.reason, actor, at } as const;
+        const about = { kind: 'lift', about: ban.id, what: ban.text } as const;
+        const wish = { ...about, lasts: 0, reason: options.reason, actor, at };
         const { request } = await new Requests(fleet.redis, known).ask(wish, credential);
         return { ban, id: request.id };
       });

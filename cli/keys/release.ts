@@ -80,7 +80,7 @@ export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-function count(text: string): number {
+export function count(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1 && value <= 100) return value;
   throw new InvalidArgumentError('a whole number from 1 to 100 is needed');

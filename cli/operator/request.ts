@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import type { Ban } from '../../orchestrator/fleet/bans/entry.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { inFull } from '../../orchestrator/operators/in-full.ts';
 import { knownOperators } from '../../orchestrator/operators/known.ts';
 import { liftOf } from '../../orchestrator/operators/lifts.ts';
-import type { Request } from '../../orchestrator/operators/requests.ts';
-import { Requests } from '../../orchestrator/operators/requests.ts';
-import { pathsOf, print, table } from '../context.ts';
+import { type Request, Requests } from '../../orchestrator/operators/requests.ts';
+import { confirm } from '../confirm.ts';
+import { harmless, pathsOf, print, table } from '../context.ts';
 import { withBans } from '../with-bans.ts';
 import { operator, signer } from './operator.ts';
 
@@ -30,13 +31,30 @@ export function register(program: Command): void {
     });
 
   group
+    .command('show <request>')
+    .description('all that a signature under it stands for')
+    .option('--json')
+    .action(async (word: string, { json }: Json, command: Command) => {
+      const found = await withBans(command, async (fleet) =>
+        (await open(fleet, command)).find(word, Date.now()),
+      );
+      print(json, { ...view(found), text: found.record.text }, () => fullText(found));
+    });
+
+  group
     .command('approve <request>')
     .description(
-      'agree, as a second person, with what was asked (its id or the beginning of it); done at once',
+      'agree, as a second person, with what was asked (its whole id), after it was shown; done at once',
     )
+    .option('--yes', 'it was read before')
     .option('--json')
-    .action(async (word: string, options: Json, command: Command) => {
+    .action(async (word: string, options: Json & { yes?: boolean }, command: Command) => {
       const credential = signer();
+      const asked = await withBans(command, async (fleet) =>
+        (await open(fleet, command)).find(word, Date.now()),
+      );
+      console.error(fullText(asked));
+      await confirm('sign this?', options.yes);
       const done = await withBans(command, async (fleet, set) => {
         // The time of the signature is the time of all of it.
         const by = operator();
@@ -65,6 +83,12 @@ export function register(program: Command): void {
 
 export function waitsText(id: string): string {
   return `request ${id} waits for a second person, for a day: bootwave --as THEIRS.pem request approve ${id}`;
+}
+
+function fullText(request: Request): string {
+  return inFull(request)
+    .map(([label, text]) => `${label.padEnd(20)}  ${harmless(text)}`)
+    .join('\n');
 }
 
 const isLive = ({ standing }: Request) => standing === 'pending' || standing === 'in force';

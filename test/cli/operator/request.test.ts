@@ -26,14 +26,24 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
   t.like((await as(bob, 'request', 'list', '--json')).value, [
     { id: request, about: id, standing: 'pending' },
   ]);
-  t.is((await as(ann, 'request', 'approve', request)).code, 'REQUEST_ONE_PERSON');
-  t.regex((await as(bob, 'request', 'approve', request)).out, /expect --ek aaaaaa/);
+  t.is(
+    (await as(bob, 'request', 'approve', request)).code,
+    'UNCONFIRMED',
+    'nobody who could say that they read it',
+  );
+  t.is((await as(bob, 'request', 'approve', request.slice(0, 4), '--yes')).code, 'REQUEST_ID');
+  t.regex(
+    (await as(bob, 'request', 'show', request.slice(0, 4))).out,
+    /node +tpm-aaaaaa[\s\S]*because +stolen/,
+  );
+  t.is((await as(ann, 'request', 'approve', request, '--yes')).code, 'REQUEST_ONE_PERSON');
+  t.regex((await as(bob, 'request', 'approve', request, '--yes')).out, /expect --ek aaaaaa/);
   t.like((await as(bob, 'ban', 'list', '--json')).value, { bans: [{ id, lifted: true }] });
 
   const admins = ['audit', 'accept', '--reason', 'x'];
   t.is((await as(ann, ...admins)).code, 'OPERATOR_ROLE');
   const glass = (await as(ann, 'break-glass', '--reason', 'nobody else is up', '--json')).value;
-  t.regex((await as(bob, 'request', 'approve', glass.id)).out, /until \d{4}-/);
+  t.regex((await as(bob, 'request', 'approve', glass.id, '--yes')).out, /until \d{4}-/);
   t.not((await as(ann, ...admins)).code, 'OPERATOR_ROLE');
   const add = ['operator', 'add', 'eve', '--role', 'admin', '--out', join(paths.root, 'eve.pem')];
   t.is((await as(ann, ...add)).code, 'OPERATOR_ROLE', 'nothing that would outlast it');

@@ -29,6 +29,8 @@ const CORES = [
     'image publish',
     'image withdraw',
     'image reinstate',
+    'team add',
+    'team remove',
     'site add',
     'ban add',
     'config publish',

@@ -1,6 +1,6 @@
 import { get } from 'node:http';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
-import type { FetchMetadata } from '../../../../keys/release/refresh.ts';
+import type { FetchMetadata } from '../../../../keys/release/believe.ts';
 import type { ReleaseMetadataCode } from '../../../../keys/release/refusals.ts';
 
 export const METADATA_PACE = {

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../../../base/files.ts';
-import type { MetadataCache } from '../../../../keys/release/refresh.ts';
+import type { MetadataCache } from '../../../../keys/release/believe.ts';
 
 /**
  * Release metadata that was believed: on the state partition, where a later boot finds it, and in memory, so that a disk

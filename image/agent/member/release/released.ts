@@ -1,7 +1,9 @@
 /** Is an ordered image released? Asked before a byte of it is fetched, and again before it is started. */
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../../../base/error.ts';
-import { type MetadataCache, type Released, refresh } from '../../../../keys/release/refresh.ts';
+import type { MetadataCache } from '../../../../keys/release/believe.ts';
+import type { Found } from '../../../../keys/release/delegated.ts';
+import { type Released, refresh } from '../../../../keys/release/refresh.ts';
 import type { RequestedImage } from '../../../../protocol/agent/disk.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { type Machine, targetCustom, targetName, unsuitable } from '../../../../protocol/release-target.ts';
@@ -31,6 +33,30 @@ export async function mustBeReleased(
   parts: ReleasedParts,
   signal: AbortSignal,
 ): Promise<void> {
+  const { targets } = await released(issuedAt, parts, signal);
+  checkListed(image, targets, parts.machine);
+}
+
+/**
+ * What is released under a path that is no image: by the targets role or by the team that it delegated the path to.
+ * @throws BootwaveError `RELEASE_NOT_LISTED`, one of `RELEASE_METADATA_CODES`; the signal's reason
+ */
+export async function releasedTarget(
+  path: string,
+  { issuedAt }: Pick<Order, 'issuedAt'>,
+  parts: ReleasedParts,
+  signal: AbortSignal,
+): Promise<Found> {
+  const found = await (await released(issuedAt, parts, signal)).find(path);
+  if (found !== null) return found;
+  throw refusal(
+    'RELEASE_NOT_LISTED',
+    `${JSON.stringify(path.slice(0, 256))} is not among what the fleet or one of its teams has released`,
+    'have the team release it: bootwave team publish',
+  );
+}
+
+async function released(issuedAt: number, parts: ReleasedParts, signal: AbortSignal): Promise<Released> {
   const base = parts.images();
   if (base === null)
     throw refusal(
@@ -38,13 +64,12 @@ export async function mustBeReleased(
       'this node knows no boot server now that could say what is released',
       'try again when the node is connected',
     );
-  const { targets } = await refresh({
+  return refresh({
     root: parts.root,
     cache: parts.memory,
     fetch: metadataAt(`${base}/metadata`, signal, parts.pace),
     now: Math.max(parts.now(), issuedAt),
   });
-  checkListed(image, targets, parts.machine);
 }
 
 export function checkListed(image: RequestedImage, targets: Released['targets'], machine: Machine): void {
