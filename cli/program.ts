@@ -5,6 +5,7 @@ import { register as config } from './fleet/config.ts';
 import { register as firmware } from './fleet/firmware.ts';
 import { register as site } from './fleet/site.ts';
 import { register as image } from './image/image.ts';
+import { register as team } from './image/team.ts';
 import { register as keys } from './keys/keys.ts';
 import { register as demo } from './lab/demo.ts';
 import { register as lab } from './lab/lab.ts';
@@ -22,6 +23,7 @@ const groups = [
   keys,
   operators,
   image,
+  team,
   up,
   signer,
   site,

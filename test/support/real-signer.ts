@@ -8,9 +8,9 @@ import { manifestFile } from '../../image/build/manifest.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { simPcr11 } from '../../lab/sim/node.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
+import { recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
 import { serveSigner } from '../../orchestrator/signer/serve.ts';
-import { say } from '../image/agent/root/disk/machine.ts';
 
 type Facts = Readonly<Record<string, { sha256: string; size: number }>>;
 
@@ -18,7 +18,7 @@ export type RealSigner = {
   /** Its socket, for orchestrators in processes of their own. */
   socket: string;
   client: SignerClient;
-  says(word: Parameters<typeof say>[1]): Promise<void>;
+  says(word: Parameters<typeof recordConsent>[1]): Promise<void>;
   /** Of a configuration that was published without the command that says so. */
   knows(config: { sha256: string; version: string }): Promise<void>;
   close(): Promise<void>;
@@ -49,9 +49,10 @@ export async function realSigner(
   const log = createLogger('test', 'silent');
   const limits = { wipesPerHour: 1_000 };
   const { done } = await serveSigner({ paths, limits, log, signal: stop.signal, now });
-  const { socket, words } = signerFiles(paths);
+  const { socket, consents } = signerFiles(paths);
   const client = new SignerClient(socket);
-  const says = (word: Parameters<typeof say>[1]) => say(words, word, { ...BY, at: now() });
+  const says = (word: Parameters<typeof recordConsent>[1]) =>
+    recordConsent(consents, word, { ...BY, at: now() });
   return {
     socket,
     client,
