@@ -5,7 +5,7 @@
  * The signature covers the payload's bytes as they are sent, so there is no canonical form to disagree about. It is
  * Ed25519 (RFC 8032) over a prefix that no other signature of the fleet begins with.
  */
-import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
@@ -140,16 +140,6 @@ export const signedBytes = (payload: Buffer): Buffer => Buffer.concat([DOMAIN, p
 /** @param signature of `signedBytes(payload)` by the key of that id */
 export function orderEnvelope(payload: Buffer, keyId: string, signature: Buffer): OrderEnvelope {
   return { payload: payload.toString('base64'), keyId, signature: signature.toString('base64') };
-}
-
-/**
- * Signs an order, whatever it says: only the signer may hold the fleet's key.
- * @param key Ed25519 private key
- * @throws BootwaveError as `orderPayload`
- */
-export function signOrder(order: Order, key: KeyObject): OrderEnvelope {
-  const payload = orderPayload(order);
-  return orderEnvelope(payload, orderKeyId(key), sign(null, signedBytes(payload), key));
 }
 
 /**

@@ -4,8 +4,7 @@ import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
 import { OPTION43_URL, VENDOR_CLASS } from '../../protocol/enrolment/messages.ts';
 import type { BootPart } from '../boot/answer.ts';
 import type { LeaseChange } from './leases.ts';
-import type { Arrival, DhcpRequest } from './request.ts';
-import { MESSAGE } from './request.ts';
+import { type Arrival, type DhcpRequest, MESSAGE } from './request.ts';
 
 export type Destination = { address: Ip4; port: number };
 

@@ -142,16 +142,15 @@ export class EnrolmentDialogue {
   }
 }
 
-/** Which machine a refusal is about, for the audit; refusals before the keys are known have none. */
-const subjects = new WeakMap<BootwaveError, string>();
-
+/** The same refusal, which says which machine it is about; before the keys are known it is about none. */
 export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
-  if (id !== null) subjects.set(error, id);
-  return error;
-}
-
-export function subjectOf(error: unknown): string | undefined {
-  return error instanceof BootwaveError ? subjects.get(error) : undefined;
+  if (id === null) return error;
+  const { code, what, unchanged, next } = error;
+  return new BootwaveError({
+    ...{ code, what, cause: error, subject: id },
+    ...(unchanged === undefined ? {} : { unchanged }),
+    ...(next === undefined ? {} : { next }),
+  });
 }
 
 /** @returns the error as clients see it: anything unexpected says nothing about our inside */

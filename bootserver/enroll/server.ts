@@ -25,7 +25,7 @@ import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
 import { limitConnections } from './connections.ts';
-import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
+import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
 import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
@@ -147,7 +147,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     const error = coded(raw);
     const from = addressOf(request);
     const status = STATUS[error.code] ?? 400;
-    const id = subjectOf(raw);
+    const id = raw instanceof BootwaveError ? raw.subject : undefined;
     if (status === 500) log.error(error.code, { from, err: raw }, 'enrolment request failed');
     else log.info(error.code, { from, path: request.url, ...(id && { id }) }, error.what);
     if (!NOT_AUDITED.has(error.code) && gate.pass(error.code, from, now())) {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { refuseOlderLists } from '../../image/build/older-lists.ts';
+import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
 import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 import { NETBOOT_NEXT } from '../../orchestrator/secure-boot/refuse-db.ts';

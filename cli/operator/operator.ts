@@ -1,8 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { Role } from '../../keys/operator.ts';
 import type { Credential } from '../../keys/vote.ts';
-import type { By } from '../../orchestrator/fleet/acting.ts';
-import { actingFor } from '../../orchestrator/fleet/acting.ts';
+import { actingFor, type By } from '../../orchestrator/fleet/acting.ts';
 import { hostActor } from '../../orchestrator/operators/identify.ts';
 import type { Identity } from '../../orchestrator/operators/judge.ts';
 

@@ -1,6 +1,5 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
-import type { StepState, WaveRecord } from '../../orchestrator/rollout/record.ts';
-import { STEP_STATES } from '../../orchestrator/rollout/record.ts';
+import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { harmless } from '../context.ts';

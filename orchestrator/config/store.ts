@@ -15,7 +15,7 @@ import {
 import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
-import { CONFIG_KEYS } from './keys.ts';
+import { at } from '../fleet/keys.ts';
 
 /** What a node says of a configuration that it will never take; anything else is worth another try. */
 export const CONFIG_REFUSALS: readonly string[] = [
@@ -136,3 +136,11 @@ function parse(text: string): unknown {
     unchanged: 'nothing was published',
   });
 }
+
+/** Keys of published configurations in Redis. */
+export const CONFIG_KEYS = {
+  /** Set of versions. */
+  all: at('configs'),
+  /** Hash with state, epoch and body, as every record; never changes. */
+  config: (version: string) => at('config', version),
+} as const;

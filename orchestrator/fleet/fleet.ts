@@ -8,14 +8,13 @@ import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { FirmwareStore } from './firmware/store.ts';
 import { MachineStore } from './machines.ts';
-import { checkName } from './names.ts';
+import { checkName, unknownNode } from './names.ts';
 import { type Outcome, refuse } from './outcome.ts';
 import { ShownPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
 import { TpmClocks } from './tpm-clock.ts';
-import { unknownNode } from './unknown.ts';
 
 /** The fleet: its stores, and what people do with it. Command line, API and pages all act through this. */
 export class Fleet {

@@ -1,15 +1,16 @@
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
 import { orderFor } from './order.ts';
-import type {
-  NodeStep,
-  RolloutRecord,
-  RolloutSetup,
-  RolloutStatus,
-  StepState,
-  WaveRecord,
+import {
+  ENDED,
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  type RolloutStatus,
+  type StepState,
+  UNDER_WAY,
+  type WaveRecord,
 } from './record.ts';
-import { ENDED, UNDER_WAY } from './record.ts';
 import type { RolloutState } from './state.ts';
 
 /** No node is given that many orders within the writes that one failover loses. */

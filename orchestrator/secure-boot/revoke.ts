@@ -5,7 +5,7 @@ import type { DataPaths } from '../../base/paths.ts';
 import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
 import { compareVersions } from '../../formats/version.ts';
 import { imageFile, publishedVersions, readManifest } from '../../image/build/manifest.ts';
-import { refuseOlderLists } from '../../image/build/older-lists.ts';
+import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
 import { Released } from '../../image/publish/released.ts';
 import { type FleetLists, readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import type { By } from '../fleet/acting.ts';

@@ -9,9 +9,9 @@ import { keyLayout } from '../../keys/layout.ts';
 import { keepSigner } from '../../orchestrator/signer/child.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { signOrder } from '../../protocol/order.ts';
 import { publishManifests } from '../cli/image/images.ts';
 import { orderOf } from '../orchestrator/signer/orders.ts';
+import { signOrder } from '../support/sign-order.ts';
 
 /** Orders under way at once: what one orchestrator's rollouts have. */
 const AT_ONCE = 256;

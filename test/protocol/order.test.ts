@@ -11,9 +11,9 @@ import {
   type OrderEnvelope,
   orderKeyId,
   readOrderKeys,
-  signOrder,
   verifyOrder,
 } from '../../protocol/order.ts';
+import { signOrder } from '../support/sign-order.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const DAY = 24 * 3600_000;

@@ -24,7 +24,6 @@ import { recordFile } from './release/record-file.ts';
 import { mustBeReleased, type ReleasedParts } from './release/released.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
 import { atMost } from './wait.ts';
-import { WAITS, type Waits } from './waits.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;
@@ -294,3 +293,17 @@ export class Member {
     }
   }
 }
+
+/** Milliseconds. */
+export type Waits = { look: number; start: number; health: number; well: number };
+
+export const WAITS: Waits = {
+  /** Between two looks at the node's own health. */
+  look: 10_000,
+  /** For the disk, before the agent goes on without it: above what mounting takes. */
+  start: 120_000,
+  /** For systemd's word about its units, before a heartbeat goes out with the last one. */
+  health: 10_000,
+  /** Of health without a break, before an image is good: a unit may fail later, and its state is asked twice a minute. */
+  well: 45_000,
+};

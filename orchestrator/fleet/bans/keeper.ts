@@ -2,11 +2,10 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
 import type { Fleet } from '../fleet.ts';
-import { refence } from './act.ts';
+import { refence, restore } from './act.ts';
 import type { Ban, Entry, Lift } from './entry.ts';
 import type { BanJournal } from './journal.ts';
 import type { Tip } from './log.ts';
-import { restore } from './restore.ts';
 import { BanSet } from './set.ts';
 
 export type KeeperOptions = {

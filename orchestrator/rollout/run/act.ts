@@ -2,9 +2,8 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
-import { noteEmptyMemory } from '../../orders/empty-memory.ts';
+import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
 import { type Issued, readIssued } from '../../orders/issued.ts';
-import { knownEpoch } from '../../orders/known-epoch.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';

@@ -7,7 +7,7 @@ import { forbiddenDigests, signatureListsOf } from '../../../formats/efi/secure-
 import { authenticodeSha256 } from '../../../formats/pe/authenticode.ts';
 import { addSections } from '../../../formats/pe/sections.ts';
 import { imageFile, type Manifest, manifestFile } from '../../../image/build/manifest.ts';
-import { refuseOlderLists } from '../../../image/build/older-lists.ts';
+import { refuseOlderLists } from '../../../image/build/secure-boot-lists.ts';
 import { release } from '../../../image/publish/publish.ts';
 import { readFleetLists } from '../../../keys/secure-boot-lists.ts';
 import { setFloor } from '../../../orchestrator/releases/floor.ts';

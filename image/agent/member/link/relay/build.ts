@@ -2,8 +2,6 @@ import { fileURLToPath } from 'node:url';
 import { mustRun } from '../../../../../base/run.ts';
 import { LINK_SOCKET } from '../../../../../protocol/link/messages.ts';
 
-/** Where the relay stands in the image; the shell field of the account. */
-export const RELAY_PATH = '/usr/lib/bootwave/link-relay';
 /** What sshd passes to it; the command of `Subsystem bootwave` in sshd_config. */
 export const RELAY_COMMAND = 'bootwave-link';
 

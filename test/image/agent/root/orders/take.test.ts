@@ -19,8 +19,9 @@ import {
   takeOrder,
 } from '../../../../../image/agent/root/orders/take.ts';
 import { tpmNodeId } from '../../../../../protocol/enrolment/node-id.ts';
-import { type Order, signOrder } from '../../../../../protocol/order.ts';
+import type { Order } from '../../../../../protocol/order.ts';
 import { SoftwareTpm } from '../../../../bootserver/enroll/support/swtpm.ts';
+import { signOrder } from '../../../../support/sign-order.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const NOW = Date.UTC(2026, 5, 1);

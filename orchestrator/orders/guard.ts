@@ -22,3 +22,8 @@ export async function noteEmptyMemory(
     'now; up to the next order it could be given an old one that has not expired';
   await fleet.audit.append({ at: now(), actor: 'orchestrator', node, action: 'tpm-empty', reason });
 }
+
+/** The highest epoch that a node holds against orders: of the order in force, or remembered by its TPM when its disk is new. */
+export function knownEpoch({ order, guard }: Pick<Status, 'order' | 'guard'>): number {
+  return Math.max(order?.epoch ?? 0, guard?.epoch ?? 0);
+}

@@ -1,4 +1,6 @@
+import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
+import { gatherWrites } from '../../base/gather-writes.ts';
 
 /**
  * Ends a connection and waits for its end, so that nothing of it keeps the process alive. ioredis 6 arms a timer of
@@ -12,4 +14,10 @@ export function hangUp(redis: Redis): Promise<void> {
     else redis.once('end', resolve);
     redis.disconnect();
   });
+}
+
+/** Commands that are given in one turn reach Redis together, on this connection and on each that takes its place. */
+export function gatherCommands(redis: Redis): Redis {
+  redis.on('connect', () => gatherWrites(redis.stream as Socket));
+  return redis;
 }
