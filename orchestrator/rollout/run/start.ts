@@ -13,6 +13,7 @@ import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
 import { check } from './check.ts';
+import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -43,6 +44,8 @@ export type StartOptions = {
   log: Logger;
   signal: AbortSignal;
   times?: Partial<RolloutTimes>;
+  /** Folder of the declared gates. */
+  gates?: string;
 };
 
 export type RolloutsRunning = {
@@ -51,7 +54,7 @@ export type RolloutsRunning = {
 };
 
 export function startRollouts(options: StartOptions): RolloutsRunning {
-  const { redis, fleet, pool, log, signal } = options;
+  const { redis, fleet, pool, log, signal, gates = GATES_FOLDER } = options;
   const times = { ...ROLLOUT_TIMES, ...options.times };
   const { queue, close } = openQueue(redis);
   const blocking = blockingConnection(redis);
@@ -89,7 +92,13 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
     const command = JSON.parse(body) as Extract<Command, { kind: 'gate' }>;
     const { rollout, wave, gate, run } = command;
-    await post(redis, rollout, { type: 'gate', wave, gate, run, ...(await check(command.check, signal)) });
+    await post(redis, rollout, {
+      type: 'gate',
+      wave,
+      gate,
+      run,
+      ...(await check(command.check, gates, signal)),
+    });
   });
 
   const sweeping = sweep(redis, drive, times.sweep, signal);

@@ -421,7 +421,7 @@ test('a manual gate holds the next wave until it is approved', (t) => {
 });
 
 test('an outside gate is asked again, its stale answers do not count, and its failure rolls back', (t) => {
-  const gates = [{ kind: 'http', url: 'http://localhost/ok', tries: 2, every: '10s', timeout: '10s' }];
+  const gates = [{ kind: 'check', name: 'ok', tries: 2, every: '10s', timeout: '10s' }];
   const s = new Script(fleetOf(2, 1), { waves: [{ take: 1, gates }, {}], ...LOOSE });
   s.start();
   const [a] = s.in('staging') as [string];
