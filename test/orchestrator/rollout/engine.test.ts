@@ -436,7 +436,7 @@ test('an outside gate is asked again, its stale answers do not count, and its fa
   s.send({ type: 'gate', wave: 0, gate: 0, run: 1, ok: true, why: '' });
   t.is(s.state.waves[0]!.state, 'gated', 'an answer to the first question');
   s.send({ type: 'gate', wave: 0, gate: 0, run: 2, ok: false, why: 'HTTP 500' });
-  t.regex(s.rollout.spent ?? '', /gate http .*HTTP 500/);
+  t.regex(s.rollout.spent ?? '', /gate ok .*HTTP 500/);
   s.obey(a);
   t.is(s.rollout.state, 'failed');
 });
