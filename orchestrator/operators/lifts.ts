@@ -7,13 +7,14 @@ import { appendOp } from '../fleet/bans/log.ts';
 import type { Change } from '../fleet/commit.ts';
 import { knownOperators } from './known.ts';
 import { agreed } from './people.ts';
+import { LIFT } from './request.ts';
 import type { Request } from './requests.ts';
 
 /** For a `BanKeeper`: whether two people of the core team lifted this ban, by their signatures. */
 export function liftJudge(paths: DataPaths): (lift: Lift) => Promise<boolean> {
   return async ({ request, ask, approve, ban }) => {
     const wish = agreed(request, ask, approve, await knownOperators(paths));
-    return wish !== null && wish.kind === 'lift' && wish.about === ban;
+    return wish !== null && wish.operation === LIFT && wish.input.ban === ban;
   };
 }
 
@@ -25,7 +26,8 @@ export function liftOf(
 ): Pick<Change, 'ops' | 'audit'> {
   if (record.approve === null) return {};
   const { text: request, ask, approve } = record;
-  const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: wish.about, request, ask, approve });
-  const line = lineOf(lift, by, `ban ${wish.about} lifted: ${wish.reason}`, ban?.nodes[0]);
+  const about = String(wish.input.ban);
+  const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: about, request, ask, approve });
+  const line = lineOf(lift, by, `ban ${about} lifted: ${wish.reason}`, ban?.nodes[0]);
   return { ops: [appendOp(lift)], audit: [auditLine(line)] };
 }

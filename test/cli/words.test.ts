@@ -13,7 +13,7 @@ test.serial(
   'wipes, floor, withdrawn images and configurations reach the signer, and are taken back',
   async (t) => {
     const { paths, fleet, directory, by, redis } = await fleetFor(t);
-    const bootwave = commandsOn(paths.root);
+    const bootwave = commandsOn(t, paths.root);
     const heard = new Words(signerFiles(paths).words);
     const e = enrolment(1);
     await directory.enrol(e);
