@@ -23,8 +23,7 @@ type UpOptions = Which & {
   from?: string;
 };
 
-export function register(program: Command): void {
-  const lab = program.command('lab').description('a rack in a box: virtual nodes on a network of their own');
+export function register(lab: Command): void {
   const command = (name: string, description: string) =>
     lab
       .command(name)

@@ -1,6 +1,11 @@
-import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
-import { STEP_STATES } from '../../orchestrator/rollout/record.ts';
+import {
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  STEP_STATES,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
 import { table } from '../context.ts';
 
@@ -64,7 +69,14 @@ export function listText(all: readonly RolloutSummary[]): string {
   );
 }
 
-export function showText({ setup, rollout, waves, nodes }: RolloutState): string {
+type Shown = {
+  setup: RolloutSetup;
+  rollout: RolloutRecord;
+  waves: readonly WaveRecord[];
+  nodes: readonly NodeStep[];
+};
+
+export function showText({ setup, rollout, waves, nodes }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${time(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
@@ -84,7 +96,7 @@ export function showText({ setup, rollout, waves, nodes }: RolloutState): string
     ),
     '',
   ];
-  const steps = [...nodes.values()].sort((a, b) => a.wave - b.wave || a.position - b.position);
+  const steps = [...nodes].sort((a, b) => a.wave - b.wave || a.position - b.position);
   const rows = steps.map((step) => [
     String(step.wave),
     step.name,

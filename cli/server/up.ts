@@ -1,12 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { createLogger } from '../../base/log.ts';
 import { CERTIFICATE_LIFE } from '../../bootserver/enroll/certifier.ts';
+import type { UpTold } from '../../orchestrator/operations/server/acts.ts';
+import { up } from '../../orchestrator/operations/server/declared.ts';
 import { parseDuration } from '../../orchestrator/rollout/duration.ts';
-import { up } from '../../orchestrator/up/up.ts';
-import { pathsOf } from '../context.ts';
+import { LONGEST_LIFE } from '../../orchestrator/up/options.ts';
+import { here } from '../operate.ts';
+import { type Json, whole } from '../option.ts';
 
-type Options = {
-  interface: string;
+type Options = Json & {
+  interface?: string;
   address?: string;
   proxy?: boolean;
   range?: string;
@@ -18,20 +20,8 @@ type Options = {
   heartbeat: number;
   attestEvery: number;
   certificateLife: number;
-  json?: boolean;
+  operatorsPort?: number;
 };
-
-/** Whole numbers of a range, for ports and seconds. */
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`a whole number from ${least} to ${most} is needed`);
-  };
-}
-
-/** A year: whoever steals a key has it for that long. */
-const LONGEST_LIFE = 366 * 24 * 3600_000;
 
 function life(text: string): number {
   const value = parseDuration(text);
@@ -41,12 +31,13 @@ function life(text: string): number {
 
 export const DEFAULT_PORTS = { http: 7080, https: 7443 } as const;
 
-export function register(program: Command): void {
+export function register(command: Command): void {
   const port = whole(1, 65535);
-  program
-    .command('up')
-    .description('run everything on this machine: DHCP or proxyDHCP, TFTP, HTTP, enrolment, fleet records')
-    .requiredOption('--interface <name>', 'the network interface to serve; no other is touched')
+  command
+    .option(
+      '--interface <name>',
+      'the network interface to serve, and no other; without it no machine boots here, all else runs',
+    )
     .option('--address <ip>', 'which of its addresses, when it has several')
     .option('--range <from-to>', 'addresses to give out, e.g. 10.0.0.100-10.0.0.200')
     .option('--proxy', 'another DHCP server gives the addresses; only the boot part is ours')
@@ -55,6 +46,7 @@ export function register(program: Command): void {
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
+    .option('--operators-port <port>', 'commands of people elsewhere, by their certificates', port)
     .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
     .option('--attest-every <minutes>', 'minutes between the attestations of a node', whole(1, 1440), 30)
     .addOption(
@@ -63,27 +55,36 @@ export function register(program: Command): void {
         .default(CERTIFICATE_LIFE, '7d'),
     )
     .option('--json')
-    .action(async (options: Options, command: Command) => {
-      const stop = new AbortController();
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-      const log = createLogger('bootwave');
-      const { dns, proxy, json, ...rest } = options;
-      const running = await up(
-        pathsOf(command),
-        { ...rest, proxy: proxy === true, ...(dns === undefined ? {} : { dns: dns.split(',') }) },
-        log,
-        stop.signal,
-      );
-      const ready = {
-        interface: options.interface,
-        address: running.address,
-        ...{ http: options.httpPort, https: options.httpsPort },
+    .action(async ({ json, dns, proxy = false, ...options }: Options) => {
+      const ready = (told: unknown) => {
+        const { address } = told as UpTold;
+        console.log(
+          json === true
+            ? JSON.stringify({ ready: readyOf(options, address) })
+            : text({ proxy, ...options }, address),
+        );
       };
-      console.log(
-        json === true
-          ? JSON.stringify({ ready })
-          : `bootwave serves ${options.interface} as ${running.address} (${proxy === true ? 'proxyDHCP' : `DHCP ${options.range}`}, TFTP, HTTP ${options.httpPort}, enrolment ${options.httpsPort}); Ctrl-C ends it`,
-      );
-      await running.done;
+      await here(command, up, { ...options, proxy, dns: dns?.split(',') }, ready);
     });
+}
+
+type Ports = Pick<Options, 'interface' | 'httpPort' | 'httpsPort' | 'operatorsPort'>;
+
+function readyOf(
+  { interface: name, httpPort: http, httpsPort: https, operatorsPort }: Ports,
+  address: string | null,
+) {
+  const operators = operatorsPort === undefined ? {} : { operators: operatorsPort };
+  return name === undefined ? { ...operators } : { interface: name, address, http, https, ...operators };
+}
+
+function text(
+  { proxy, range, operatorsPort, ...ports }: Ports & Pick<Options, 'proxy' | 'range'>,
+  address: string | null,
+) {
+  const door = operatorsPort === undefined ? '' : `, operators ${operatorsPort}`;
+  const { interface: name, httpPort, httpsPort } = ports;
+  if (name === undefined) return `bootwave runs, and no machine boots here${door}; Ctrl-C ends it`;
+  const dhcp = proxy === true ? 'proxyDHCP' : `DHCP ${range}`;
+  return `bootwave serves ${name} as ${address} (${dhcp}, TFTP, HTTP ${httpPort}, enrolment ${httpsPort}${door}); Ctrl-C ends it`;
 }

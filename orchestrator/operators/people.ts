@@ -1,7 +1,8 @@
 /** Whether two signatures are those of two people. */
 import type { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { operatorRefusal, type Role, readOperator } from '../../keys/operator.ts';
+import { operatorRefusal, readOperator } from '../../keys/operator.ts';
+import type { Role } from '../../keys/operator-roles.ts';
 import { type Vote, voter, type Word } from '../../keys/vote.ts';
 import type { Registered } from './register.ts';
 import { isNamed, readWish, type Wish } from './request.ts';

@@ -1,30 +1,12 @@
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { ipxeScript } from '../../bootserver/boot/script.ts';
-import { imagesUrl } from '../../bootserver/boot/urls.ts';
-import { startDhcp } from '../../bootserver/dhcp/start.ts';
-import type { BootStep } from '../../bootserver/directory.ts';
-import { startEnrolment } from '../../bootserver/enroll/server.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
-import { startHttp } from '../../bootserver/http/server.ts';
-import { macOfNeighbour } from '../../bootserver/neighbour.ts';
-import { openSockets } from '../../bootserver/sockets.ts';
-import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { Released } from '../../image/publish/released.ts';
-import { metadataFolder } from '../../image/publish/repository.ts';
 import { rootPem } from '../../keys/authority.ts';
-import { keyLayout } from '../../keys/layout.ts';
-import { KeptSecureBootKeys } from '../../keys/secure-boot-keys.ts';
-import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
-import { reportServer } from '../authorities/servers.ts';
-import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
@@ -37,17 +19,27 @@ import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
-import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
+import { openWire } from './wire.ts';
 
 export type Running = {
-  address: string;
+  /** Of the interface that is served; null: none is. */
+  address: string | null;
   /** Resolves when everything has ended, after the signal fired. */
   done: Promise<void>;
 };
 
+/** @returns when people can come in; `done` resolves after the signal fired and all is closed */
+export type OpenDoor = (parts: {
+  records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
+  newest(): Promise<string | null>;
+  signal: AbortSignal;
+}) => Promise<{ done: Promise<void> }>;
+
 /**
- * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else. Starts
+ * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else; without an
+ * interface no machine boots here, and all else runs. Starts
  * all or nothing: keys and records are read before the first port opens, and the wire opens last.
+ * @param openDoor lets people in, who ask for operations
  * @throws BootwaveError of the part that cannot start; nothing is left running then
  */
 export async function up(
@@ -55,8 +47,9 @@ export async function up(
   options: UpOptions,
   log: Logger,
   signal: AbortSignal,
+  openDoor: OpenDoor,
 ): Promise<Running> {
-  const range = addressRange(options);
+  const range = options.interface === undefined ? undefined : addressRange(options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
@@ -91,114 +84,21 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       defaultImage: forNew,
     });
-    const sockets = await openSockets(
-      {
-        interface: options.interface,
-        httpPort: options.httpPort,
-        httpsPort: options.httpsPort,
-        ...(options.address === undefined ? {} : { address: options.address }),
-      },
-      stop,
-    );
-    const { address } = sockets;
-    const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
-    const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
-    let identity = await makeIdentity();
-    const base = { serverIp: address, httpPort: options.httpPort };
-
-    const enrolment = await startEnrolment({
-      listen: sockets.https,
-      serverKey: identity.key,
-      serverChainPem: identity.chainPem,
-      nodesAuthority: authorities.nodes,
-      rootPem: root,
-      secureBootKeys: () => secureBootKeys.current(),
-      tpmRoots: () => tpmRoots.current(),
-      directory,
-      bans,
-      log,
-      heartbeatSeconds: options.heartbeat,
-      attestSeconds: options.attestEvery * 60,
-      certificateLife: options.certificateLife,
-      imagesUrl: imagesUrl(base),
-      signal: stop,
-    });
-    const present = (next: ServerIdentity) => {
-      identity = next;
-      enrolment.present(next.key, next.chainPem);
-    };
-    const kept = keepIdentity(identity, makeIdentity, present, stop);
-    const report = reportServer(
-      fleet.redis,
-      () => ({ loaded: authorities.ids, shows: identity.issuer }),
-      stop,
-    );
-    authorities.onChange(async () => {
-      if (identity.issuer === authorities.signing('servers').id) present(identity);
-      else await kept.renew();
-      await report.tell();
-    });
-    const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
-    const http = await startHttp({
-      listen: sockets.http,
-      images,
-      loaders: paths.loaders,
-      metadata: metadataFolder(paths.releases),
-      crl: () => crl.current(),
-      log,
-      signal: stop,
-      script: async (mac) => {
-        const intent = await directory.bootIntent({ mac });
-        const cmdline = intent.kind === 'image' ? await images.cmdline(intent.version) : '';
-        return ipxeScript({ base, mac, intent, cmdline });
-      },
-      onEvent: (event) => void directory.sawBoot(event),
-    });
-    const tftp = startTftp({
-      socket: sockets.tftp,
-      openTransfer: () => boundTo(address),
-      folder: paths.loaders,
-      log,
-      signal: stop,
-      onEvent: (event) => void tellLoader(event),
-    });
-    const dhcp = await startDhcp({
-      sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
-      spareRouterWait: sockets.spareRouterWait,
-      directory,
-      leases: join(paths.bootserver, 'leases'),
-      log,
-      signal: stop,
-      config: {
-        serverIp: address,
-        proxy: options.proxy,
-        httpPort: options.httpPort,
-        httpsPort: options.httpsPort,
-        ...(range === undefined
-          ? {}
-          : {
-              subnet: {
-                netmask: sockets.netmask,
-                range,
-                ...(options.router === undefined ? {} : { router: options.router }),
-                ...(options.dns === undefined ? {} : { dns: options.dns }),
-              },
-            }),
-      },
-    });
+    const door = await openDoor({ records: async () => ({ fleet, bans }), newest: forNew, signal: stop });
+    const { interface: name } = options;
+    const wire =
+      name === undefined
+        ? null
+        : await openWire({
+            ...options,
+            ...{ paths, interface: name, range, rootPem: root, fleet, bans, authorities, directory, images },
+            ...{ log, signal: stop },
+          });
     const sweeper = startSweeper({
       ...{ fleet, log, signal: stop },
       heartbeatSeconds: options.heartbeat,
       attestMinutes: options.attestEvery,
     });
-
-    async function tellLoader(event: TftpEvent): Promise<void> {
-      const step: BootStep | undefined = event.step === 'finished' ? 'loader-sent' : undefined;
-      const mac = step === undefined ? undefined : await macOfNeighbour(event.address);
-      if (step === undefined || mac === undefined) return;
-      await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
-    }
 
     orchestrator = await orchestrate({ paths, fleet, newest: forNew, log, signal: stop });
     bans.onBan((fresh) => {
@@ -210,23 +110,12 @@ export async function up(
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      const parts = [
-        dhcp.done,
-        enrolment.closed,
-        http.closed,
-        sweeper,
-        orchestrator?.done,
-        banWatch,
-        releases,
-        report.done,
-      ];
+      const parts = [wire?.done, sweeper, orchestrator?.done, banWatch, releases, door.done];
       await Promise.allSettled(parts);
-      await tftp.stop();
-      sockets.dhcp.close();
-      sockets.pxe.close();
+      images.close();
       await connection.close();
     })();
-    return { address, done };
+    return { address: wire?.address ?? null, done };
   } catch (error) {
     abort.abort();
     await connection.close().catch((cause) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
@@ -236,16 +125,8 @@ export async function up(
           code: 'UP_FAILED',
           what: `the boot server could not start: ${messageOf(error)}`,
           unchanged: 'no port was left open',
-          next: `run 'bootwave doctor --interface ${options.interface}'`,
+          next: `run 'bootwave doctor${options.interface === undefined ? '' : ` --interface ${options.interface}`}'`,
           cause: error,
         });
   }
-}
-
-/** @throws the system's error, e.g. EMFILE when the process is out of descriptors */
-async function boundTo(address: string): Promise<Socket> {
-  const socket = createSocket('udp4');
-  socket.bind({ address, port: 0, exclusive: true });
-  await once(socket, 'listening');
-  return socket;
 }

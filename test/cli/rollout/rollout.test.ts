@@ -8,11 +8,12 @@ import type { Faults } from '../../../lab/sim/fault.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from '../../orchestrator/rollout/run/support.ts';
 import { publishManifests } from '../image/images.ts';
 import { commandsOn } from '../in-process.ts';
+import { lookAt } from './look.ts';
 
 async function operatorOf(t: ExecutionContext, options: { count: number; faults?: Faults }) {
   const bench = await benchFor(t, options);
   await publishManifests(dataPaths(bench.root).images, ['1.0', '2.0']);
-  const bootwave = commandsOn(bench.root);
+  const bootwave = commandsOn(t, bench.root);
   const rollout = (...args: string[]) => bootwave('ann', 'rollout', ...args);
   const start = async (spec: object): Promise<string> => {
     const file = join(bench.root, 'spec.json');
@@ -33,7 +34,7 @@ function watched(bench: Bench, id: string, json: boolean, signal = new AbortCont
   const write = (more: string) => {
     text += more;
   };
-  const exit = watchRollout(bench.redis, id, { json, signal, every: 100, screen: null, write });
+  const exit = watchRollout(lookAt(bench, id), id, { json, signal, every: 100, screen: null, write });
   return exit.then((code) => ({ code, lines: text.trimEnd().split('\n') }));
 }
 

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { AuditRecord } from '../../../orchestrator/fleet/audit.ts';
+import type { AuditRecord } from '../../../orchestrator/fleet/audit-entry.ts';
 import { enrolment, fleetFor } from './support.ts';
 
 const entry = (n: number, node?: string) => ({

@@ -1,0 +1,27 @@
+import { createLogger } from '../../../base/log.ts';
+import type { UpOptions } from '../../up/options.ts';
+import { up } from '../../up/up.ts';
+import { openDoor } from '../door.ts';
+import type { Acting } from '../operation.ts';
+
+/** Runs until the signal fires; tells when it is ready. */
+export async function run(
+  options: { [K in keyof UpOptions]: UpOptions[K] | undefined } & UpInput,
+  { paths, signal, tell, find }: Acting,
+): Promise<Record<string, never>> {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const log = createLogger('bootwave');
+  const running = await up(paths, given as UpOptions, log, signal, (parts) =>
+    openDoor({ ...parts, paths, log, find, now: Date.now }),
+  );
+  tell({ address: running.address } satisfies UpTold);
+  await running.done;
+  return {};
+}
+
+type UpInput = Pick<
+  UpOptions,
+  'proxy' | 'site' | 'httpPort' | 'httpsPort' | 'heartbeat' | 'attestEvery' | 'certificateLife'
+>;
+
+export type UpTold = { address: string | null };
