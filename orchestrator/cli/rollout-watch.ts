@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { DRIVEN } from '../rollout/run/driver.ts';
 import { lastKey, type RolloutEvent, RolloutHistory } from '../rollout/run/history.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import { isDriven } from '../rollout/run/lease.ts';
 import { type Progress, readProgress } from '../rollout/run/stored.ts';
 import { harmless } from './context.ts';
 import { eventText, progressText } from './rollout-progress.ts';
@@ -47,7 +47,7 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
         view.end(progress);
         return progress.rollout.state === 'done' ? 0 : 1;
       }
-      idle = (await isDriven(redis, progress)) ? 0 : idle + 1;
+      idle = (await isAttended(redis, progress)) ? 0 : idle + 1;
       if (idle === 0) view.note('');
       else if (idle >= PATIENCE) view.note(`nobody carries it out: is 'bootwave up' running?`);
     } catch (error) {
@@ -64,8 +64,8 @@ export async function watchRollout(redis: Redis, id: string, options: WatchOptio
 }
 
 /** Whether some orchestrator is at work on it, or nothing is to be done now. */
-async function isDriven(redis: Redis, { rollout }: Progress): Promise<boolean> {
-  return !DRIVEN.includes(rollout.state) || (await redis.exists(ROLLOUT_KEYS.driver(rollout.id))) === 1;
+async function isAttended(redis: Redis, { rollout }: Progress): Promise<boolean> {
+  return !DRIVEN.includes(rollout.state) || (await isDriven(redis, rollout.id));
 }
 
 type View = {

@@ -16,6 +16,7 @@ import { blockingConnection } from './connection.ts';
 import { DRIVEN, Driver } from './driver.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import { isDriven } from './lease.ts';
 import { keepDraining } from './outbox.ts';
 import { openQueue } from './queue.ts';
 import { keepSettling } from './updating.ts';
@@ -119,7 +120,7 @@ async function sweep(
       for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
         const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
         if (state === null || !DRIVEN.includes(state)) continue;
-        if ((await redis.exists(ROLLOUT_KEYS.driver(id))) === 0) drive(id);
+        if (!(await isDriven(redis, id))) drive(id);
       }
     } catch {
       // Redis is away; it is looked at again.
