@@ -1,4 +1,5 @@
 /** One rollout, driven: events in, steps written, until it ends, pauses for good or another process has it. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
@@ -7,7 +8,7 @@ import type { Status } from '../../../image/agent/link/protocol.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { hangUp } from '../../redis/hang-up.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import { advance, apply, type RolloutState } from '../engine.ts';
+import { advance, apply, outstanding, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { blockingConnection } from './connection.ts';
@@ -15,6 +16,7 @@ import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { Lease } from './lease.ts';
+import { wakeAgain } from './outbox.ts';
 import { followReturns } from './returns.ts';
 import { type ImageFacts, readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
@@ -104,7 +106,10 @@ export class Driver {
       if (state.rollout.rev < this.#rev) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
-      } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
+      } else if (this.#rev < 0) {
+        this.#events.push({ type: 'takeover' });
+        await wakeAgain(this.#options.redis, outstanding(state), randomBytes(6).toString('base64url'));
+      }
       this.#rev = state.rollout.rev;
       return await this.#drive(state, watch, signal);
     } catch (error) {
