@@ -1,16 +1,16 @@
 import type { Socket } from 'node:dgram';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { formatIp4, type Ip4, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
 import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
-import { decideFull, fullAsksFleet } from './full.ts';
+import { decideFull, fullAsksFleet, inConflict } from './full.ts';
 import { LeaseJournal } from './journal.ts';
-import { LeaseTable } from './leases.ts';
+import { type LeaseChange, LeaseTable } from './leases.ts';
 import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
 import type { Decision } from './reply.ts';
 import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
@@ -23,6 +23,13 @@ const LIMITS = {
   waiting: 2048,
   /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
   repeat: 5000,
+  /**
+   * Milliseconds in which whoever has an address answers ARP, or ICMP behind a relay. All clients wait at once, so a
+   * storm is not slowed; firmware repeats its DISCOVER after 4 s (PXE 2.1 2.2.4).
+   */
+  probe: { arp: 200, echo: 500 },
+  /** Addresses that are found in use before one client is left to ask again. */
+  conflicts: 8,
 } as const;
 
 export type DhcpOptions = {
@@ -32,6 +39,8 @@ export type DhcpOptions = {
   config: DhcpInput;
   /** The lease journal; not touched by a proxy. */
   leases: string;
+  /** Who has this address: '' where that cannot be told, undefined when nobody answers within `wait` milliseconds. */
+  probe?: (probe: { address: string; relayed: boolean; wait: number }) => Promise<string | undefined>;
   /** Spares the iPXE of a machine its wait for IPv6 (boot/ipxe-ipv6.ts). Must not start a process: it is called per packet. */
   spareRouterWait?: (mac: string) => void;
   log: Logger;
@@ -149,14 +158,33 @@ class Edge implements DhcpServer {
 
   async #answer(socket: Socket, request: DhcpRequest, arrival: Arrival): Promise<void> {
     const boot = await this.#boot(request, arrival);
-    // From here to `apply` nothing may await: two clients must not be offered one address.
-    const decision = this.#decide(request, arrival, boot);
-    if (decision.kind !== 'silent' && decision.change !== undefined) {
-      this.#table.apply(decision.change);
-      if (decision.change.kind === 'record') await this.#journal?.append(decision.change.lease);
+    for (let conflicts = 0; conflicts < LIMITS.conflicts; conflicts += 1) {
+      // From here to `apply` nothing may await: two clients must not be offered one address.
+      const decision = this.#decide(request, arrival, boot);
+      if (decision.kind !== 'silent' && decision.change !== undefined) await this.#apply(decision.change);
+      if (decision.kind === 'reply' && decision.probe !== undefined) {
+        if (await this.#inUse(decision.probe, request)) continue;
+      }
+      if (decision.kind === 'reply') await send(socket, decision.reply, decision.to);
+      this.#report(request, decision, boot);
+      return;
     }
-    if (decision.kind === 'reply') await send(socket, decision.reply, decision.to);
-    this.#report(request, decision, boot);
+  }
+
+  async #apply(change: LeaseChange): Promise<void> {
+    this.#table.apply(change);
+    if (change.kind === 'record') await this.#journal?.append(change.lease);
+  }
+
+  /** RFC 2131 2.2: the server SHOULD probe before it offers. The offer keeps the address meanwhile. */
+  async #inUse({ ip, relayed }: { ip: Ip4; relayed: boolean }, { mac }: DhcpRequest): Promise<boolean> {
+    const wait = relayed ? LIMITS.probe.echo : LIMITS.probe.arp;
+    const found = await this.#options.probe?.({ address: formatIp4(ip), relayed, wait });
+    if (found === undefined || (found !== '' && found === mac)) return false;
+    const { lease, why } = inConflict(ip, found, this.#clock());
+    this.#log.warn('DHCP_ADDRESS_CONFLICT', { mac, ...(found === '' ? {} : { user: found }) }, why);
+    await this.#apply({ kind: 'record', lease });
+    return true;
   }
 
   #decide(request: DhcpRequest, arrival: Arrival, boot: BootAnswer | undefined): Decision {
@@ -200,6 +228,7 @@ class Edge implements DhcpServer {
       if (decision.code !== undefined) this.#log.warn(decision.code, who, decision.why);
       else this.#log.debug(who, decision.why);
     } else {
+      if (decision.note !== undefined) this.#log.warn(decision.note.code, who, decision.note.why);
       const to = `${formatIp4(decision.to.address)}:${decision.to.port}`;
       this.#log.debug(
         { ...who, to, yiaddr: formatIp4(decision.reply.yiaddr), boot: boot?.detail },

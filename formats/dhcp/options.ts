@@ -8,6 +8,8 @@ export const OPTION = {
   dns: 6,
   hostName: 12,
   domainName: 15,
+  interfaceMtu: 26,
+  ntp: 42,
   vendorSpecific: 43,
   requestedAddress: 50,
   leaseTime: 51,
@@ -29,6 +31,12 @@ export const OPTION = {
   architecture: 93,
   /** Client machine identifier (RFC 4578 2.3). */
   machineId: 97,
+  /** RFC 3397. */
+  domainSearch: 119,
+  /** RFC 3442. */
+  classlessRoutes: 121,
+  /** The same before it had a number of its own; Windows asks for it. */
+  privateClasslessRoutes: 249,
   /** iPXE's own encapsulated options. */
   ipxe: 175,
   end: 255,

@@ -166,6 +166,7 @@ export async function up(
     const dhcp = await startDhcp({
       sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
       spareRouterWait: sockets.spareRouterWait,
+      probe: sockets.probe,
       directory,
       leases: join(paths.bootserver, 'leases'),
       log,
@@ -178,12 +179,15 @@ export async function up(
         ...(range === undefined
           ? {}
           : {
-              subnet: {
-                netmask: sockets.netmask,
-                range,
-                ...(options.router === undefined ? {} : { router: options.router }),
-                ...(options.dns === undefined ? {} : { dns: options.dns }),
-              },
+              subnets: [
+                {
+                  network: address,
+                  netmask: sockets.netmask,
+                  pools: [range],
+                  router: options.router,
+                  dns: options.dns,
+                },
+              ],
             }),
       },
     });

@@ -13,7 +13,7 @@ import { openSockets, type SocketSpec } from '../../bootserver/sockets.ts';
 
 export type ServerOrders = {
   sockets: SocketSpec;
-  /** `serverIp` and the netmask are those of the interface. */
+  /** `serverIp` is that of the interface. */
   dhcp?: Omit<DhcpInput, 'serverIp'>;
   leases: string;
   intents?: Record<string, BootIntent>;
@@ -59,6 +59,7 @@ try {
       config: { ...orders.dhcp, serverIp: sockets.address },
       leases: orders.leases,
       spareRouterWait: sockets.spareRouterWait,
+      probe: sockets.probe,
       log: createLogger('test', 'silent'),
       signal: abort.signal,
     });

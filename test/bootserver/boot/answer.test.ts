@@ -3,7 +3,7 @@ import { type BootAnswer, bootAnswer } from '../../../bootserver/boot/answer.ts'
 import { type BootClient, readBootClient } from '../../../bootserver/boot/client.ts';
 import type { Role } from '../../../bootserver/boot/quirks.ts';
 import type { BootIntent } from '../../../bootserver/directory.ts';
-import { OPTION, readSubOptions, textBytes } from '../../../formats/dhcp/options.ts';
+import { bytesText, OPTION, readSubOptions, textBytes } from '../../../formats/dhcp/options.ts';
 import { parsePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from './captures.ts';
 
@@ -26,7 +26,7 @@ function ask(client: BootClient, role: Role, intent: BootIntent = image): BootAn
 function told(answer: BootAnswer): string {
   if (answer.kind === 'none') return answer.step;
   const options = new Map(answer.part.options);
-  const asText = (code: number) => Buffer.from(options.get(code) ?? []).toString('latin1');
+  const asText = (code: number) => bytesText(options.get(code)) ?? '';
   const file = answer.part.file;
   if (asText(OPTION.bootFile) !== file) throw new Error('option 67 and the file field differ');
   return [file, asText(60), Buffer.from(options.get(43) ?? []).toString('hex'), asText(66)].join(' | ');
@@ -96,6 +96,45 @@ test('a BIOS ROM takes undionly iPXE, from a proxy with discovery switched off',
     t.is(told(ask(rom(arch), 'proxy')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
     t.is(told(ask(rom(arch), '4011')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
   }
+});
+
+test('without option 93, or with half of it, the architecture is what option 60 says', (t) => {
+  const named = (vendorClass: string, arch?: number[]) => rom(arch, [], vendorClass).firmware.name;
+  t.is(named('PXEClient:Arch:00007:UNDI:003016'), 'uefi-x64');
+  t.is(named('PXEClient:Arch:00009'), 'uefi-x64');
+  t.is(named('PXEClient:Arch:00000:UNDI:002001'), 'bios');
+  t.is(named('PXEClient:Arch:00011:UNDI:003000', [7]), 'uefi-arm64');
+  t.is(named('HTTPClient:Arch:00016:UNDI:003001'), 'uefi-x64-http');
+  t.is(named('PXEClient:Arch:00007:UNDI:003016\0\xff', []), 'uefi-x64');
+  // Option 93 is the one that counts, and rubbish counts as nothing said.
+  t.is(named('PXEClient:Arch:00000', [0, 7]), 'uefi-x64');
+  for (const odd of ['PXEClient', 'PXEClient:Arch:7', 'PXEClient:Arch:000070', 'PXEClient:Arch:xxxxx']) {
+    t.is(named(odd), 'bios', odd);
+  }
+  t.is(named('PXEClient:Arch:00099'), 'unknown-99');
+});
+
+test('a machine identifier that is missing or odd is no reason not to boot', (t) => {
+  for (const value of [undefined, [], [0], [1, ...Array(16).fill(7)], Array(18).fill(0)]) {
+    const more =
+      value === undefined ? [] : [[OPTION.machineId, Uint8Array.from(value)] as [number, Uint8Array]];
+    const client = rom([0, 7], more);
+    t.is(client.uuid, undefined);
+    t.is(told(ask(client, 'full')), 'ipxe.efi |  |  | 10.5.0.1');
+  }
+});
+
+test('file and server of a TFTP answer end with NUL inside their options; URLs are exactly themselves', (t) => {
+  const ends = (client: BootClient, role: Role, code: number) => {
+    const answer = ask(client, role);
+    return answer.kind === 'boot' ? new Map(answer.part.options).get(code)?.at(-1) : undefined;
+  };
+  for (const role of ['full', 'proxy', '4011'] as const) {
+    t.is(ends(rom([0, 0]), role, OPTION.bootFile), 0);
+    t.is(ends(rom([0, 0]), role, OPTION.tftpServer), 0);
+  }
+  t.is(ends(captured('edk2-http-discover'), 'full', OPTION.bootFile), 'i'.charCodeAt(0));
+  t.is(ends(captured('ipxe-bios-discover'), 'full', OPTION.bootFile), 'e'.charCodeAt(0));
 });
 
 test('iPXE is known by user class in both forms and by option 175; without HTTP it is a plain ROM', (t) => {
