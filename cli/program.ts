@@ -14,7 +14,9 @@ import { register as breakGlass } from './operator/break-glass.ts';
 import { register as operators } from './operator/operators.ts';
 import { register as request } from './operator/request.ts';
 import { register as rollout } from './rollout/rollout.ts';
+import { register as bootserver } from './server/bootserver.ts';
 import { register as doctor } from './server/doctor.ts';
+import { register as lease } from './server/lease.ts';
 import { register as signer } from './server/signer.ts';
 import { register as up } from './server/up.ts';
 
@@ -25,6 +27,8 @@ const groups = [
   image,
   team,
   up,
+  bootserver,
+  lease,
   signer,
   site,
   node,

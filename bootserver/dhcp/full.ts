@@ -37,6 +37,9 @@ export function decideFull(question: FullQuestion): Decision {
   const { request, config } = question;
   if (request.type === 'inform' && isAgent(request)) return informAgent(request, question.arrival, config);
   const subnet = subnetFor(request, config);
+  if (subnet === undefined && request.packet.giaddr === ANY) {
+    return silent('no addresses are given out on this wire itself');
+  }
   if (subnet === undefined) {
     return silent(`no subnet for relay ${formatIp4(request.packet.giaddr)}`, 'DHCP_RELAY_UNKNOWN');
   }
@@ -111,7 +114,7 @@ function subnetFor({ packet, relay }: DhcpRequest, config: DhcpConfig): Subnet |
     const own = config.subnets.find(
       (s) => packet.ciaddr !== ANY && sameNetwork(s.network, packet.ciaddr, s.netmask),
     );
-    return own ?? config.subnets[0];
+    return own ?? config.subnets.find((s) => sameNetwork(s.network, config.serverIp, s.netmask));
   }
   const link = relay.link ?? packet.giaddr;
   const named = config.subnets.find(

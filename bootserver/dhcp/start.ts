@@ -10,7 +10,7 @@ import { QuietLog } from '../quiet-log.ts';
 import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
 import { decideFull, fullAsksFleet, inConflict } from './full.ts';
 import { LeaseJournal } from './journal.ts';
-import { type LeaseChange, LeaseTable } from './leases.ts';
+import { type Lease, type LeaseChange, LeaseTable } from './leases.ts';
 import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
 import type { Decision } from './reply.ts';
 import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
@@ -52,6 +52,15 @@ export type DhcpOptions = {
 export interface DhcpServer {
   /** Resolves when the signal has fired, what was in flight is done and the journal is closed. */
   readonly done: Promise<void>;
+  /**
+   * Goes on with another configuration; leases stay. A server stays a server and a proxy a proxy.
+   * @throws BootwaveError `DHCP_CONFIG`; nothing has changed then
+   */
+  reconfigure(config: DhcpInput): void;
+  /** Every address with its history, for people. */
+  leases(): readonly Lease[];
+  /** Ends a lease or a rest durably, so that the address is given out anew. @returns false when there is none in force */
+  endLease(ip: Ip4): Promise<boolean>;
 }
 
 /** @throws BootwaveError `DHCP_CONFIG`, `LEASES_UNREADABLE` */
@@ -73,7 +82,8 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
 class Edge implements DhcpServer {
   readonly done: Promise<void>;
   readonly #options: DhcpOptions;
-  readonly #config: DhcpConfig;
+  #config: DhcpConfig;
+  #input: DhcpInput;
   readonly #table: LeaseTable;
   readonly #journal: LeaseJournal | undefined;
   readonly #log: QuietLog;
@@ -92,11 +102,30 @@ class Edge implements DhcpServer {
   ) {
     this.#options = options;
     this.#config = config;
+    this.#input = options.config;
     this.#table = table;
     this.#journal = journal;
     this.#log = log;
     this.#clock = options.clock ?? Date.now;
     this.done = this.#serve();
+  }
+
+  reconfigure(input: DhcpInput): void {
+    this.#config = dhcpConfig(input);
+    this.#input = input;
+    this.#table.forgetPools();
+  }
+
+  leases(): readonly Lease[] {
+    return [...this.#table.records()];
+  }
+
+  async endLease(ip: Ip4): Promise<boolean> {
+    const lease = this.#table.leaseAt(ip);
+    const now = this.#clock();
+    if (lease === undefined || lease.until <= now) return false;
+    await this.#apply({ kind: 'record', lease: { ...lease, until: now } });
+    return true;
   }
 
   async #serve(): Promise<void> {
@@ -189,14 +218,14 @@ class Edge implements DhcpServer {
 
   #decide(request: DhcpRequest, arrival: Arrival, boot: BootAnswer | undefined): Decision {
     if (arrival.port === 4011) return decidePortPxe(request, arrival, this.#config, boot);
-    if (this.#options.config.proxy) return decideProxy(request, arrival, this.#config, boot);
+    if (this.#input.proxy) return decideProxy(request, arrival, this.#config, boot);
     const now = this.#clock();
     return decideFull({ request, arrival, config: this.#config, leases: this.#table, boot, now });
   }
 
   /** @throws BootwaveError `DIRECTORY_UNAVAILABLE`, `DIRECTORY_SLOW`: nothing is answered, the firmware asks again */
   async #boot(request: DhcpRequest, arrival: Arrival): Promise<BootAnswer | undefined> {
-    const { proxy, serverIp, httpPort } = this.#options.config;
+    const { proxy, serverIp, httpPort } = this.#input;
     const asks = arrival.port === 4011 ? portPxeAsksFleet : proxy ? proxyAsksFleet : fullAsksFleet;
     const client = asks(request) ? readBootClient(request.packet.options) : undefined;
     if (client === undefined || request.mac === undefined) return undefined;

@@ -4,6 +4,7 @@ import { rootPem } from '../../keys/authority.ts';
 import { type Check, ok, warn } from './check.ts';
 import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
+import { checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
 import { checkInterface } from './interface.ts';
 import { checkKeyFiles } from './key-files.ts';
@@ -63,6 +64,8 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   }
   const found = await checkInterface(device, options.address);
   add(found.check);
+  const hearing = await checkHearing(paths, device);
+  if (hearing !== undefined) add(hearing);
   const { address } = found;
   if (address === undefined) return checks;
 

@@ -65,6 +65,10 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   // What counts is the signature of the team.
   'team publish': READ,
   up: ADMIN,
+  'bootserver check': ANYONE,
+  'bootserver reload': ADMIN,
+  'lease list': READ,
+  'lease end': CORE,
   signer: ADMIN,
 
   'site add': CORE,

@@ -1,8 +1,14 @@
+import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { readConfigFile } from '../../bootserver/config-file.ts';
+import type { WireSpec } from './wire.ts';
 
 export type UpOptions = {
-  /** The one network interface that is served, e.g. `eth1`. */
-  interface: string;
+  /** The one network interface that is served, e.g. `eth1`; without it `config` says which. */
+  interface?: string;
+  /** Path of the configuration file; then what it says of interfaces and DHCP must not be given here. */
+  config?: string;
   /** One of its IPv4 addresses; the first when left out. */
   address?: string;
   /** Another DHCP server gives the addresses; only the boot part is ours. */
@@ -11,6 +17,7 @@ export type UpOptions = {
   range?: string;
   router?: string;
   dns?: string[];
+  ntp?: string[];
   site: string;
   httpPort: number;
   httpsPort: number;
@@ -66,4 +73,54 @@ export function addressRange(
     });
   }
   return { from, to };
+}
+
+/**
+ * What is served: the interfaces of the configuration file, or the one that the options name.
+ * @throws BootwaveError `UP_RANGE_MISSING`, `UP_RANGE_INVALID`, `UP_INTERFACE`, `BOOTSERVER_CONFIG`,
+ * `BOOTSERVER_CONFIG_FILE`
+ */
+export async function wireSpecs(
+  paths: Pick<DataPaths, 'bootserver'>,
+  options: Omit<UpOptions, 'site' | 'heartbeat' | 'attestEvery' | 'certificateLife'>,
+): Promise<WireSpec[]> {
+  const { interface: device, address, httpPort, httpsPort, proxy, router, dns, ntp, config } = options;
+  const leases = join(paths.bootserver, 'leases');
+  if ((config === undefined) === (device === undefined)) {
+    throw new BootwaveError({
+      code: 'UP_INTERFACE',
+      what: 'either an interface or a configuration file is needed',
+      unchanged: 'nothing was started',
+      next: 'give --interface eth1 with --range or --proxy, or --config FILE',
+    });
+  }
+  if (config !== undefined) {
+    const all = await readConfigFile(config);
+    return all.map(({ interface: name, address: own, dhcp }, i) => ({
+      interface: name,
+      ...(own === undefined ? {} : { address: own }),
+      httpPort,
+      httpsPort,
+      // The first keeps the file that flags have used before.
+      leases: i === 0 ? leases : `${leases}.${name}`,
+      dhcp: () => dhcp,
+    }));
+  }
+  const range = addressRange(options);
+  return [
+    {
+      interface: device ?? '',
+      ...(address === undefined ? {} : { address }),
+      httpPort,
+      httpsPort,
+      leases,
+      dhcp: (found) => ({
+        proxy,
+        subnets:
+          range === undefined
+            ? []
+            : [{ network: found.address, netmask: found.netmask, pools: [range], router, dns, ntp }],
+      }),
+    },
+  ];
 }
