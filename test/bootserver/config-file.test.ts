@@ -94,7 +94,7 @@ const wrong: [string, string, string][] = [
   ],
   [
     '      - network: 10.7.0.0/24',
-    '      - network: 10.0.0.0/16',
+    '      - network: 10.0.0.0/8',
     'interfaces.eth1.subnets[1].network: this subnet overlaps another one',
   ],
   [

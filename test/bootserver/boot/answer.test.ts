@@ -1,7 +1,7 @@
 import test from 'ava';
 import { type BootAnswer, bootAnswer } from '../../../bootserver/boot/answer.ts';
 import { type BootClient, readBootClient } from '../../../bootserver/boot/client.ts';
-import type { Role } from '../../../bootserver/boot/quirks.ts';
+import { QUIRKS, type Role } from '../../../bootserver/boot/quirks.ts';
 import type { BootIntent } from '../../../bootserver/directory.ts';
 import { bytesText, OPTION, readSubOptions, textBytes } from '../../../formats/dhcp/options.ts';
 import { parsePacket } from '../../../formats/dhcp/packet.ts';
@@ -42,6 +42,8 @@ test('every capture is told apart: firmware, iPXE or not, UUID as Linux shows it
   });
   const uuid = '11223344-5566-7788-99aa-bbccddeeff00';
   t.deepEqual(seen.sort(), [
+    'bios-rom-bare-discover: bios undefined',
+    `bios-rom-discover: bios ${uuid}`,
     `edk2-http-discover: uefi-x64-http ${uuid}`,
     `edk2-http-request: uefi-x64-http ${uuid}`,
     `edk2-pxe-4011: uefi-x64 ${uuid}`,
@@ -52,6 +54,25 @@ test('every capture is told apart: firmware, iPXE or not, UUID as Linux shows it
     `ipxe-uefi-discover: uefi-x64 ipxe ${uuid}`,
     `ipxe-uefi-request: uefi-x64 ipxe ${uuid}`,
   ]);
+});
+
+test('every row of the quirk table has a packet that leads to it', (t) => {
+  const ways = new Set(
+    [...CAPTURES.keys()].map((name) => {
+      const { ipxe, firmware } = captured(name);
+      return ipxe ? 'ipxe' : firmware.way;
+    }),
+  );
+  t.deepEqual([...ways].sort(), Object.keys(QUIRKS).sort());
+});
+
+test('BIOS ROMs, also those that leave out all that they may, take undionly iPXE, or go on to their disk', (t) => {
+  for (const name of ['bios-rom-discover', 'bios-rom-bare-discover']) {
+    const client = captured(name);
+    t.is(told(ask(client, 'full')), 'undionly.kpxe |  |  | 10.5.0.1');
+    t.is(told(ask(client, 'proxy')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
+    t.is(told(ask(client, 'full', disk)), 'left-to-disk');
+  }
 });
 
 test('UEFI HTTP Boot takes the image itself, from a full server and beside another one', (t) => {
