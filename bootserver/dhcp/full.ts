@@ -141,7 +141,7 @@ function mayHave(client: Client, ip: Ip4): boolean {
 }
 
 function discover(client: Client): Decision {
-  const { subnet, now, key, reserved, leases, request } = client;
+  const { config, subnet, now, key, reserved, leases, request } = client;
   const kept = reserved !== undefined && isFreeFor(client, reserved);
   const ip = kept ? reserved : leases.choose(key, request.requested, subnet.pools, now);
   if (ip === undefined) {
@@ -160,7 +160,8 @@ function discover(client: Client): Decision {
   return {
     ...answer(client, 'offer', ip),
     change: { kind: 'offer', ip, key, until: now + DHCP_LIMITS.offer * 1000 },
-    ...(known ? {} : { probe: { ip, relayed: request.packet.giaddr !== ANY } }),
+    // Whatever a relay says: on our own wire ARP finds more than ICMP, and fills no table of neighbours.
+    ...(known ? {} : { probe: { ip, relayed: !sameNetwork(ip, config.serverIp, subnet.netmask) } }),
     ...(why === undefined ? {} : { note: { code: 'DHCP_RESERVATION_CONFLICT', why } }),
   };
 }

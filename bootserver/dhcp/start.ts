@@ -21,13 +21,15 @@ const LIMITS = {
   directory: 4000,
   /** Packets that may wait for the fleet or the disk at once; the next ones are dropped, clients retry. */
   waiting: 2048,
+  /** Of those DISCOVERs: when there is no end of new clients, those that are half way through get their ACK. */
+  discovers: 1024,
   /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
   repeat: 5000,
   /**
    * Milliseconds in which whoever has an address answers ARP, or ICMP behind a relay. All clients wait at once, so a
-   * storm is not slowed; firmware repeats its DISCOVER after 4 s (PXE 2.1 2.2.4).
+   * storm is not slowed; iPXE repeats its DISCOVER after 1 s, ROMs after 4 s (PXE 2.1 2.2.4).
    */
-  probe: { arp: 200, echo: 500 },
+  probe: { arp: 300, echo: 500 },
   /** Addresses that are found in use before one client is left to ask again. */
   conflicts: 8,
 } as const;
@@ -90,6 +92,7 @@ class Edge implements DhcpServer {
   readonly #clock: () => number;
   /** What is in flight, by client and question: a client that repeats itself is answered once. */
   readonly #waiting = new Map<string, Promise<void>>();
+  #discovers = 0;
   /** What was said or done of late, and when, so that repeats stay quiet. */
   readonly #told = new Map<string, number>();
 
@@ -165,7 +168,8 @@ class Edge implements DhcpServer {
     const { packet, type } = request;
     const id = `${arrival.port} ${type} ${packet.xid} ${Buffer.from(packet.chaddr).toString('hex')}`;
     if (this.#waiting.has(id)) return;
-    if (this.#waiting.size >= LIMITS.waiting) {
+    const discovers = type === 'discover';
+    if (this.#waiting.size >= LIMITS.waiting || (discovers && this.#discovers >= LIMITS.discovers)) {
       this.#log.warn(
         'DHCP_OVERLOAD',
         { from },
@@ -181,7 +185,11 @@ class Edge implements DhcpServer {
           messageOf(error),
         );
       })
-      .finally(() => this.#waiting.delete(id));
+      .finally(() => {
+        this.#waiting.delete(id);
+        if (discovers) this.#discovers -= 1;
+      });
+    if (discovers) this.#discovers += 1;
     this.#waiting.set(id, work);
   }
 

@@ -171,7 +171,7 @@ test('no ACK leaves before its lease is on disk', async (t) => {
 
 test('an address that another machine uses is found out before it is offered, and rests', async (t) => {
   const wires = await twoWires(t);
-  const { server, start } = await serve(t, wires);
+  const { server, start } = await serve(t, wires, { probeWait: 4000 });
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.10/24', 'dev', 'eth0']);
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.11/24', 'dev', 'eth0']);
   const machine = new Machine(t, wires);
@@ -186,7 +186,7 @@ test('an address that another machine uses is found out before it is offered, an
 
 test('a machine that still answers for its own address is no conflict', async (t) => {
   const wires = await twoWires(t);
-  await serve(t, wires);
+  await serve(t, wires, { probeWait: 4000 });
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.10/24', 'dev', 'eth0']);
   await run('ip', ['-n', wires.inside, 'link', 'set', 'eth0', 'address', '52:54:00:00:00:01']);
   const offer = await new Machine(t, wires).ask(message('discover', 1));
