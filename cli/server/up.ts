@@ -78,6 +78,11 @@ export function register(program: Command): void {
         .default(CERTIFICATE_LIFE, '7d'),
     )
     .option('--json')
+    .hook('preAction', (command) => {
+      const { interface: device, config } = command.opts<Options>();
+      if (device === undefined && config === undefined)
+        command.error('error: either --interface or --config is needed');
+    })
     .action(async (options: Options, command: Command) => {
       const stop = new AbortController();
       const log = createLogger('bootwave');

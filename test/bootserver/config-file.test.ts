@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import fc from 'fast-check';
 import { type FileProblem, parseConfigFile } from '../../bootserver/config-file.ts';
@@ -135,6 +136,13 @@ const wrong: [string, string, string][] = [
     'interfaces.eth2.proxy: Invalid input: expected boolean, received string',
   ],
 ];
+
+test('the file that the page shows is one that can be used', async (t) => {
+  const page = await readFile(new URL('../../docs/network.md', import.meta.url), 'utf8');
+  const [, text = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
+  t.true(text.length > 500);
+  t.deepEqual(shown(text), []);
+});
 
 test('each mistake is named with its line and its field', (t) => {
   for (const [line, instead, what] of wrong) {

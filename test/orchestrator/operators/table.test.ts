@@ -18,11 +18,12 @@ const ADMINS = [
   'operator revoke',
   'signer',
   'up',
+  'bootserver reload',
   'audit accept',
 ];
 const CORES = [
   'keys secure-boot revoke',
-  ...['firmware accept', 'firmware forget'],
+  ...['firmware accept', 'firmware forget', 'lease end'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
