@@ -66,6 +66,8 @@ export class WireHelper {
   readonly #orders = new Map<number, Order>();
   readonly #probes = new Map<string, (mac: string) => void>();
   readonly #onChange = new Set<() => void>();
+  /** What is to be asked in this turn of the loop, by the words of the order. */
+  readonly #asks = new Map<string, string[]>();
   #last = 0;
   #settling: NodeJS.Timeout | undefined;
   #over = false;
@@ -162,12 +164,25 @@ export class WireHelper {
       before?.(mac);
     };
     this.#probes.set(address, heard);
-    this.#say(from === undefined ? `echo ${address}` : `arp ${from} ${address}`);
+    this.#ask(from === undefined ? 'echo' : `arp ${from}`, address);
     setTimeout(() => {
       if (this.#probes.get(address) === heard) this.#probes.delete(address);
       resolve(undefined);
     }, wait);
     return promise;
+  }
+
+  /** A storm asks about hundreds at once: one message for all of them. */
+  #ask(order: string, address: string): void {
+    if (this.#asks.size === 0) {
+      setImmediate(() => {
+        for (const [words, addresses] of this.#asks) this.#say(`${words} ${addresses.join(' ')}`);
+        this.#asks.clear();
+      });
+    }
+    const addresses = this.#asks.get(order);
+    if (addresses === undefined) this.#asks.set(order, [address]);
+    else addresses.push(address);
   }
 
   /** Spares one iPXE its wait for IPv6; see boot/ipxe-ipv6.ts. @param address link-local */

@@ -30,6 +30,16 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./server/up.ts'),
   },
   {
+    name: 'bootserver',
+    description: `the configuration file of 'bootwave up --config'`,
+    load: () => import('./server/bootserver.ts'),
+  },
+  {
+    name: 'lease',
+    description: 'addresses that the running DHCP server has given out',
+    load: () => import('./server/lease.ts'),
+  },
+  {
     name: 'signer',
     description: 'signs orders, each checked against this disk; up starts it by itself where none runs',
     load: () => import('./server/signer.ts'),

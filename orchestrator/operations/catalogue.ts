@@ -2,6 +2,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import * as audit from './audit/declared.ts';
 import * as ban from './ban/declared.ts';
+import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as image from './image/declared.ts';
@@ -21,6 +22,7 @@ const NOUNS = [
   image,
   team,
   server,
+  bootserver,
   site,
   node,
   firmware,

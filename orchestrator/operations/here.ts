@@ -37,6 +37,7 @@ export async function performHere(options: HereOptions, operation: string, input
     ...{ paths, log, signal, find },
     records: () => records.open(),
     newest: async () => null,
+    wires: () => undefined,
     now: Date.now,
   };
   try {

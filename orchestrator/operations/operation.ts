@@ -13,6 +13,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Identity, Who } from '../operators/judge.ts';
 import type { Request } from '../operators/requests.ts';
+import type { KeptWires } from '../up/wires.ts';
 
 /** The machine's own affairs: nothing of the fleet is changed. */
 export const ANYONE: Who = 'anyone';
@@ -32,6 +33,8 @@ export type House = {
   /** Opened when first needed, where no server runs. */
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
   newest(): Promise<string | null>;
+  /** The interfaces that this process serves; undefined: it does not, or not yet. */
+  wires(): KeptWires | undefined;
   /** A declaration by its name (catalogue.ts). */
   find(name: string): Operation;
   log: Logger;
@@ -50,6 +53,7 @@ export type Acting = {
   signal: AbortSignal;
   /** Version of the image that nodes should run of which no other is wanted. */
   newest(): Promise<string | null>;
+  wires: House['wires'];
   find: House['find'];
   /** What a person may see while they wait; only where they sit at this machine. */
   tell(progress: unknown): void;

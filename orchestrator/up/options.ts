@@ -1,8 +1,10 @@
 import { BootwaveError } from '../../base/error.ts';
 
 export type UpOptions = {
-  /** The one network interface that is served, e.g. `eth1`; absent: no machine boots here. */
+  /** The one network interface that is served, e.g. `eth1`; without it `config` says which, or no machine boots here. */
   interface?: string;
+  /** Path of the configuration file; then what it says of interfaces and DHCP must not be given here. */
+  config?: string;
   /** One of its IPv4 addresses; the first when left out. */
   address?: string;
   /** Another DHCP server gives the addresses; only the boot part is ours. */
@@ -11,6 +13,7 @@ export type UpOptions = {
   range?: string;
   router?: string;
   dns?: string[];
+  ntp?: string[];
   site: string;
   httpPort: number;
   httpsPort: number;

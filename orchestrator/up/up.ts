@@ -1,12 +1,20 @@
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
 import { Released } from '../../image/publish/released.ts';
+import { metadataFolder } from '../../image/publish/repository.ts';
 import { rootPem } from '../../keys/authority.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { KeptSecureBootKeys } from '../../keys/secure-boot-keys.ts';
+import { TpmRoots } from '../../keys/tpm-roots.ts';
 import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
+import { reportServer } from '../authorities/servers.ts';
+import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
@@ -14,16 +22,24 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
+import { FileLock } from '../redis/lock.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
-import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
+import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
-import { openWire } from './wire.ts';
+import { serverIdentity } from './server-certificate.ts';
+import type { WireParts } from './wire.ts';
+import { wireSpecs } from './wire-specs.ts';
+import { type KeptWires, keepWires } from './wires.ts';
+
+/** Milliseconds that what runs already has to end when a later part cannot start. */
+const PATIENCE = 3000;
 
 export type Running = {
-  /** Of the interface that is served; null: none is. */
-  address: string | null;
+  addresses: readonly { interface: string; address: string }[];
+  /** See `KeptWires.reload`. */
+  reload(): Promise<void>;
   /** Resolves when everything has ended, after the signal fired. */
   done: Promise<void>;
 };
@@ -32,13 +48,14 @@ export type Running = {
 export type OpenDoor = (parts: {
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
   newest(): Promise<string | null>;
+  /** The interfaces that are served; undefined while they are being opened. */
+  wires(): KeptWires | undefined;
   signal: AbortSignal;
 }) => Promise<{ done: Promise<void> }>;
 
 /**
- * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else; without an
- * interface no machine boots here, and all else runs. Starts
- * all or nothing: keys and records are read before the first port opens, and the wire opens last.
+ * Everything on one machine: boot server and orchestrator in one process, on the interfaces that it is given and nowhere
+ * else; without any no machine boots here, and all else runs. Starts all or nothing: keys and records are read before the first port opens, and the wire opens last.
  * @param openDoor lets people in, who ask for operations
  * @throws BootwaveError of the part that cannot start; nothing is left running then
  */
@@ -49,19 +66,24 @@ export async function up(
   signal: AbortSignal,
   openDoor: OpenDoor,
 ): Promise<Running> {
-  const range = options.interface === undefined ? undefined : addressRange(options);
+  await wireSpecs(paths, options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
   await activeAuthority(paths, 'nodes');
   await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
+  const lock = await onlyServer(paths);
   await mkdir(paths.images, { recursive: true });
   await mkdir(paths.loaders, { recursive: true });
 
   // Ends the parts that run when a later part cannot start.
   const abort = new AbortController();
   const stop = AbortSignal.any([signal, abort.signal]);
-  const connection = await connect(paths, { log, signal: stop });
+  const ends: Promise<unknown>[] = [];
+  const connection = await connect(paths, { log, signal: stop }).catch(async (error: unknown) => {
+    await lock.close();
+    throw error;
+  });
   try {
     const fleet = new Fleet(connection.redis);
     await fleet.sites.get(options.site);
@@ -84,16 +106,35 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       defaultImage: forNew,
     });
-    const door = await openDoor({ records: async () => ({ fleet, bans }), newest: forNew, signal: stop });
-    const { interface: name } = options;
-    const wire =
-      name === undefined
-        ? null
-        : await openWire({
-            ...options,
-            ...{ paths, interface: name, range, rootPem: root, fleet, bans, authorities, directory, images },
-            ...{ log, signal: stop },
-          });
+    const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
+    const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
+    const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
+    const parts: WireParts = {
+      ...{ paths, directory, images, log },
+      identity: (address) => serverIdentity(authorities.signing('servers'), address),
+      enrolment: {
+        nodesAuthority: authorities.nodes,
+        rootPem: root,
+        secureBootKeys: () => secureBootKeys.current(),
+        tpmRoots: () => tpmRoots.current(),
+        bans,
+        heartbeatSeconds: options.heartbeat,
+        attestSeconds: options.attestEvery * 60,
+        certificateLife: options.certificateLife,
+      },
+      http: { metadata: metadataFolder(paths.releases), crl: () => crl.current() },
+    };
+    let opened: KeptWires | undefined;
+    const records = async () => ({ fleet, bans });
+    ends.push((await openDoor({ records, newest: forNew, wires: () => opened, signal: stop })).done);
+    const wires = await keepWires(() => wireSpecs(paths, options), parts, stop);
+    opened = wires;
+    ends.push(wires.done);
+    const report = reportServer(fleet.redis, () => ({ loaded: authorities.ids, shows: wires.issuer }), stop);
+    authorities.onChange(async () => {
+      await wires.authorityChanged(authorities.signing('servers').id);
+      await report.tell();
+    });
     const sweeper = startSweeper({
       ...{ fleet, log, signal: stop },
       heartbeatSeconds: options.heartbeat,
@@ -109,24 +150,48 @@ export async function up(
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
+    ends.push(sweeper, orchestrator.done, banWatch, releases, report.done);
     const done = (async () => {
-      const parts = [wire?.done, sweeper, orchestrator?.done, banWatch, releases, door.done];
-      await Promise.allSettled(parts);
+      await Promise.allSettled(ends);
       images.close();
       await connection.close();
+      await lock.close();
     })();
-    return { address: wire?.address ?? null, done };
+    return { addresses: wires.addresses, reload: () => wires.reload(), done };
   } catch (error) {
     abort.abort();
-    await connection.close().catch((cause) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
+    const ended = Promise.allSettled(ends).then(async () => {
+      await connection.close();
+      await lock.close();
+    });
+    // Whatever hangs, the reason is told; the command then ends the process and with it the ports.
+    await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]).catch((cause: unknown) =>
+      log.error({ reason: messageOf(cause) }, 'Redis did not close'),
+    );
     throw error instanceof BootwaveError
       ? error
       : new BootwaveError({
           code: 'UP_FAILED',
           what: `the boot server could not start: ${messageOf(error)}`,
           unchanged: 'no port was left open',
-          next: `run 'bootwave doctor${options.interface === undefined ? '' : ` --interface ${options.interface}`}'`,
+          next: `run 'bootwave doctor'`,
           cause: error,
         });
   }
+}
+
+/** Seconds to wait for a server that is just ending. */
+const LOCK_WAIT = 3;
+
+/** Two servers on one data directory would write one file of leases. @throws BootwaveError `UP_RUNNING` */
+async function onlyServer({ root, bootserver }: DataPaths): Promise<FileLock> {
+  const lock = await FileLock.open(join(bootserver, 'lock'));
+  if (await lock.exclusive(LOCK_WAIT)) return lock;
+  await lock.close();
+  throw new BootwaveError({
+    code: 'UP_RUNNING',
+    what: `another 'bootwave up' uses the data directory ${root}`,
+    unchanged: 'nothing was started',
+    next: 'end it first; several interfaces are served by one process with --config',
+  });
 }

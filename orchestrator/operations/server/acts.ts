@@ -1,3 +1,4 @@
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { createLogger } from '../../../base/log.ts';
 import type { UpOptions } from '../../up/options.ts';
 import { up } from '../../up/up.ts';
@@ -14,8 +15,16 @@ export async function run(
   const running = await up(paths, given as UpOptions, log, signal, (parts) =>
     openDoor({ ...parts, paths, log, find, now: Date.now }),
   );
-  tell({ address: running.address } satisfies UpTold);
+  const reload = () => {
+    running.reload().catch((error: unknown) => {
+      const code = error instanceof BootwaveError ? error.code : 'UNEXPECTED';
+      log.error({ code }, `the configuration was not read again: ${messageOf(error)}`);
+    });
+  };
+  process.on('SIGHUP', reload);
+  tell({ addresses: running.addresses } satisfies UpTold);
   await running.done;
+  process.off('SIGHUP', reload);
   return {};
 }
 
@@ -24,4 +33,4 @@ type UpInput = Pick<
   'proxy' | 'site' | 'httpPort' | 'httpsPort' | 'heartbeat' | 'attestEvery' | 'certificateLife'
 >;
 
-export type UpTold = { address: string | null };
+export type UpTold = { addresses: readonly { interface: string; address: string }[] };

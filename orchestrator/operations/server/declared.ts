@@ -17,11 +17,14 @@ export const up = operation({
   input: z.strictObject({
     /** Absent: no machine boots here; orchestrator and doors alone. */
     interface: interfaceName.optional(),
+    /** File that says what is served instead: several interfaces, subnets, reservations. */
+    config: z.string().min(1).max(4096).optional(),
     address: address.optional(),
     proxy: z.boolean(),
     range: z.string().max(64).optional(),
     router: address.optional(),
     dns: z.array(address).optional(),
+    ntp: z.array(address).optional(),
     site: siteName,
     httpPort: port,
     httpsPort: port,

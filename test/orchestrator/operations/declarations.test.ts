@@ -20,6 +20,7 @@ const ADMINS = [
   'operator revoke',
   'signer',
   'up',
+  'bootserver reload',
   'audit accept',
 ];
 const CORES = [
@@ -36,6 +37,7 @@ const CORES = [
     'config publish',
     'team add',
     'team remove',
+    'lease end',
   ],
   ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'skip', 'forgive', 'floor'].map(
     (w) => `rollout ${w}`,
@@ -48,7 +50,7 @@ const AT_SITES = [
 ];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
-const ANYONES = ['doctor', 'team key', 'team sign'];
+const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign'];
 
 const who = (role: Role): Identity => ({
   actor: 'operator:x',
@@ -125,7 +127,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     ['ban lift', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
-    ...['audit verify file', 'doctor', 'image build', 'image list', 'image publish'],
+    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image list', 'image publish'],
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
@@ -134,7 +136,8 @@ test('what takes two people, what needs no server, what is never asked for from 
   ]);
   const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'] }));
   t.deepEqual(paths.toSorted(), [
-    ...['audit verify file', 'doctor', 'image build', 'image publish', 'image reinstate', 'image withdraw'],
+    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
+    ...['image reinstate', 'image withdraw'],
     ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'signer'],
     ...['team add', 'team key', 'team remove', 'team sign', 'up'],
   ]);

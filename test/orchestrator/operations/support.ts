@@ -41,6 +41,7 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
     ...{ paths, log: silent, signal: stop.signal, now: Date.now, find, close },
     newest: () => defaultImage(images, connection.redis, released),
     records: async () => ({ fleet, bans }),
+    wires: () => undefined,
   };
 }
 
