@@ -124,11 +124,11 @@ function subnetFor({ packet, relay }: DhcpRequest, config: DhcpConfig): Subnet |
   return named ?? config.subnets.find((subnet) => sameNetwork(subnet.network, link, subnet.netmask));
 }
 
-/** Whether nobody else has it: free, its own, or a lease of this very machine under another identifier. */
-function isFreeFor({ leases, key, request, now }: Client, ip: Ip4): boolean {
+/** Whether nobody else has it: free, its own, or reserved for this machine, which leases it under another identifier. */
+function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): boolean {
   const holder = leases.holder(ip, now);
   if (holder === undefined || holder === key) return true;
-  return holder !== '' && request.mac !== undefined && leases.leaseAt(ip)?.mac === request.mac;
+  return ip === reserved && holder !== '' && leases.leaseAt(ip)?.mac === request.mac;
 }
 
 /**

@@ -102,3 +102,18 @@ test('only what nobody knows is probed: not what the client has, not what is con
   server.clock.now += 600_000;
   t.like(probe(server.decide(message('discover', 1))), { relayed: false }, 'its lease has ended');
 });
+
+test("two systems on one card, each with an identifier of its own, cannot take each other's address", (t) => {
+  const server = rig();
+  const as = (id: number) => ({ options: [[OPTION.clientId, Uint8Array.of(255, id)]] as const });
+  server.decide(message('discover', 1, as(1)));
+  server.decide(message('request', 1, { ...as(1), requested: '10.0.0.10', serverId: SERVER }));
+  for (const parts of [{ requested: '10.0.0.10', serverId: SERVER }, { ciaddr: '10.0.0.10' }]) {
+    t.is(shown(server.decide(message('request', 1, { ...as(2), ...parts }))), `nak -> ${EVERYONE}`);
+  }
+  t.is(shown(server.decide(message('request', 1, { ...as(2), requested: '10.0.0.10' }))), 'silent');
+  t.is(
+    shown(server.decide(message('decline', 1, { ...as(2), requested: '10.0.0.10', serverId: SERVER }))),
+    'silent',
+  );
+});
