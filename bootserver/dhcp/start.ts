@@ -3,7 +3,6 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
-import { endRouterWait } from '../boot/ipxe-ipv6.ts';
 import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
@@ -33,8 +32,8 @@ export type DhcpOptions = {
   config: DhcpInput;
   /** The lease journal; not touched by a proxy. */
   leases: string;
-  /** The boot interface's name; with it iPXE is spared its wait for IPv6 (boot/ipxe-ipv6.ts). */
-  interface?: string;
+  /** Spares the iPXE of a machine its wait for IPv6 (boot/ipxe-ipv6.ts). Must not start a process: it is called per packet. */
+  spareRouterWait?: (mac: string) => void;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds since the epoch; for tests. */
@@ -221,11 +220,8 @@ class Edge implements DhcpServer {
   }
 
   #spareRouterWait(mac: string): void {
-    const { interface: device, signal } = this.#options;
-    if (device === undefined || this.#toldLately(`${mac} router wait`, this.#clock())) return;
-    endRouterWait(device, mac, signal).catch((error: unknown) => {
-      this.#log.debug({ mac }, `iPXE may wait 16 s for IPv6: ${messageOf(error)}`);
-    });
+    if (this.#toldLately(`${mac} router wait`, this.#clock())) return;
+    this.#options.spareRouterWait?.(mac);
   }
 
   #toldLately(id: string, at: number): boolean {

@@ -165,7 +165,7 @@ export async function up(
     });
     const dhcp = await startDhcp({
       sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
-      interface: sockets.interface,
+      spareRouterWait: sockets.spareRouterWait,
       directory,
       leases: join(paths.bootserver, 'leases'),
       log,
