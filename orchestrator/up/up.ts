@@ -1,5 +1,3 @@
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -157,7 +155,7 @@ export async function up(
     });
     const tftp = startTftp({
       socket: sockets.tftp,
-      openTransfer: () => boundTo(address),
+      openTransfer: () => sockets.transferSocket(),
       folder: paths.loaders,
       log,
       signal: stop,
@@ -240,12 +238,4 @@ export async function up(
           cause: error,
         });
   }
-}
-
-/** @throws the system's error, e.g. EMFILE when the process is out of descriptors */
-async function boundTo(address: string): Promise<Socket> {
-  const socket = createSocket('udp4');
-  socket.bind({ address, port: 0, exclusive: true });
-  await once(socket, 'listening');
-  return socket;
 }
