@@ -155,7 +155,9 @@ export async function up(
     });
     const tftp = startTftp({
       socket: sockets.tftp,
-      openTransfer: () => sockets.transferSocket(),
+      openTransfer: sockets.transferSocket,
+      segmenting: true,
+      mtu: sockets.mtu,
       folder: paths.loaders,
       log,
       signal: stop,

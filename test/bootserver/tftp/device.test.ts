@@ -1,8 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { mustRun } from '../../../base/run.ts';
+import { mustRun, run } from '../../../base/run.ts';
 import { parsePacket, serialisePacket } from '../../../bootserver/tftp/packet.ts';
 import type { ClientOrder } from '../sockets-client.ts';
 import { Inside, twoWires } from '../sockets-netns.ts';
@@ -56,4 +57,55 @@ test('a request with a made-up source sends nothing out of another interface', a
   await mustRun('ip', ['-n', wires.inside, 'addr', 'add', '10.92.0.2/24', 'dev', 'eth0']);
   const first = await machine(wires.inside)({ send: READ, to: '10.91.0.1', port: 69, from: 2000 });
   t.is(blockOf(first.answer), 1);
+});
+
+test('windows that the kernel cuts into datagrams arrive whole, whatever the block size', async (t) => {
+  const { wires } = await serve(t);
+  await mustRun('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.2/24', 'dev', 'eth0']);
+  const client = join(tmpdir(), `bootwave-tftp-client-${process.pid}`);
+  t.teardown(() => rm(client, { force: true }));
+  await mustRun('gcc', ['-o', client, fileURLToPath(new URL('../../bench/tftp-client.c', import.meta.url))]);
+  const get = (block: number, window: number, seconds = 60) => {
+    const args = ['10.91.0.1', 'ipxe.efi', LOADER.length, block, window, 1].map(String);
+    return run('ip', [
+      'netns',
+      'exec',
+      wires.inside,
+      'env',
+      'TFTP_ANY_SOURCE=1',
+      'timeout',
+      String(seconds),
+      client,
+      ...args,
+    ]);
+  };
+  for (const [block, window] of [
+    [1468, 16],
+    [1468, 64],
+    [512, 7],
+    [8, 64],
+    // No fragments on an interface that takes less, and where only the way takes less, no windows in one piece.
+    [1467, 4],
+    [1466, 4],
+  ] as const) {
+    if (block === 1467) await mustRun('ip', ['-n', wires.server, 'link', 'set', 'boot0', 'mtu', '1280']);
+    if (block === 1466) {
+      await mustRun('ip', ['-n', wires.server, 'link', 'set', 'boot0', 'mtu', '1500']);
+      await mustRun('ip', [
+        '-n',
+        wires.server,
+        'route',
+        'add',
+        '10.91.0.2/32',
+        'dev',
+        'boot0',
+        'mtu',
+        '1280',
+      ]);
+      // The first ends in silence; the machine asks again.
+      await get(block, window, 2);
+    }
+    const { code, stdout, stderr } = await get(block, window);
+    t.is(code, 0, `${block} ${window} ${stdout} ${stderr}`);
+  }
 });

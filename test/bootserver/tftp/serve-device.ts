@@ -8,6 +8,8 @@ const sockets = await openSockets({ interface: device, httpPort: 80, httpsPort: 
 startTftp({
   socket: sockets.tftp,
   openTransfer: sockets.transferSocket,
+  segmenting: true,
+  mtu: sockets.mtu,
   folder,
   log: createLogger('tftp-device', 'silent'),
 });
