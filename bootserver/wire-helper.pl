@@ -21,7 +21,7 @@ $SIG{INT} = $SIG{TERM} = 'IGNORE';
 $0 = "bootwave-wire-helper $interface";
 
 my %linux = (AF_NETLINK => 16, AF_PACKET => 17, ETH_P_ARP => 0x0806, SIOCGIFINDEX => 0x8933, SIOCGIFHWADDR => 0x8927,
-  SO_RCVBUFFORCE => 33);
+  SO_RCVBUFFORCE => 33, SOL_UDP => 17, UDP_SEGMENT => 103);
 # The watch begins before anything is read, so that no change falls between the two.
 my $netlink = open_netlink();
 my $index = index_of();
@@ -59,11 +59,11 @@ sub obey {
 
 # --- sockets ---------------------------------------------------------------------------------------------------------
 
-# ID, then NAME,PROTOCOL,ADDRESS,PORT,SHARED for each. Those that were opened before a failure are the caller's to close.
+# ID, then NAME,PROTOCOL,ADDRESS,PORT,SHARED,SEGMENT for each. Those that were opened before a failure are the caller's to close.
 sub open_sockets {
   my ($id, @wanted) = @_;
   for (@wanted) {
-    my ($name, $protocol, $address, $port, $shared) = split /,/;
+    my ($name, $protocol, $address, $port, $shared, $segment) = split /,/;
     my $udp = $protocol eq 'udp';
     my $fail = sub { report($id, $name, $_[0], $!); 1 };
     socket(my $socket, PF_INET, $udp ? SOCK_DGRAM : SOCK_STREAM, 0) or $fail->('socket') && return;
@@ -76,6 +76,7 @@ sub open_sockets {
       # A rack that is switched on sends a thousand packets at once; the default holds some two hundred, and what waits
       # for more than a second waits in vain. Best effort.
       setsockopt($socket, SOL_SOCKET, $linux{SO_RCVBUFFORCE}, 1 << 20) if $port;
+      if ($segment) { setsockopt($socket, $linux{SOL_UDP}, $linux{UDP_SEGMENT}, pack('l', $segment)) or $fail->('segment') && return }
     }
     bind($socket, pack_sockaddr_in($port, inet_aton($address))) or $fail->('bind') && return;
     if (!$udp) { listen($socket, SOMAXCONN) or $fail->('listen') && return }

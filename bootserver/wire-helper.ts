@@ -19,6 +19,8 @@ export type Wanted = {
   port: number;
   /** UDP only: SO_REUSEADDR, beside others that set it too. */
   shared?: boolean;
+  /** UDP only: UDP_SEGMENT, bytes of the datagrams that the kernel cuts what is sent into. */
+  segment?: number;
 };
 
 /** What asks whether an address is in use (RFC 2131 2.2). */
@@ -127,8 +129,8 @@ export class WireHelper {
    * @throws BootwaveError `INTERFACE_MISSING`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
    */
   open(wanted: readonly Wanted[]): Promise<Map<string, unknown>> {
-    const words = wanted.map(({ name, protocol, address, port, shared }) =>
-      [name, protocol, address, port, shared === true ? 1 : 0].join(','),
+    const words = wanted.map(({ name, protocol, address, port, shared, segment = 0 }) =>
+      [name, protocol, address, port, shared === true ? 1 : 0, segment].join(','),
     );
     return new Promise((resolve, reject) => {
       const order: Order = { wanted, got: new Map(), resolve, reject };
@@ -145,8 +147,8 @@ export class WireHelper {
   }
 
   /** One UDP socket of the device. @throws as `open` */
-  async openUdp(name: string, address: string, port: number): Promise<Socket> {
-    const got = await this.open([{ name, protocol: 'udp', address, port }]);
+  async openUdp(name: string, address: string, port: number, segment = 0): Promise<Socket> {
+    const got = await this.open([{ name, protocol: 'udp', address, port, segment }]);
     return got.get(name) as Socket;
   }
 

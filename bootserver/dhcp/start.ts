@@ -36,6 +36,12 @@ const LIMITS = {
   conflicts: 8,
 } as const;
 
+const LINES: Partial<Record<BootEvent['step'], string>> = {
+  'dhcp-offered': 'DHCP_OFFERED',
+  'left-to-disk': 'DHCP_LEFT_TO_DISK',
+  refused: 'DHCP_REFUSED',
+};
+
 export type DhcpOptions = {
   /** Bound to the boot interface: ports 67 and 4011. They stay the caller's to close. */
   sockets: { dhcp: Socket; pxe: Socket };
@@ -302,11 +308,7 @@ class Edge implements DhcpServer {
   #tell(event: BootEvent): void {
     const { mac, step, detail } = event;
     if (this.#toldLately(`${mac} ${step} ${detail}`, event.at)) return;
-    this.#log.info(
-      `DHCP_${step.toUpperCase().replaceAll('-', '_')}`,
-      { mac, arch: event.arch, detail },
-      'a machine boots',
-    );
+    this.#log.info(LINES[step] ?? 'DHCP_STEP', { mac, arch: event.arch, detail }, 'a machine boots');
     this.#options.directory.sawBoot(event).catch((error: unknown) => {
       this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
     });

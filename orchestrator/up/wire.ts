@@ -221,6 +221,8 @@ async function serveWire(spec: WireSpec, parts: WireParts, outer: AbortSignal): 
     const tftp = startTftp({
       socket: sockets.tftp,
       openTransfer: sockets.transferSocket,
+      segmenting: true,
+      mtu: sockets.mtu,
       folder: paths.loaders,
       log,
       signal,
