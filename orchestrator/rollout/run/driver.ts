@@ -1,4 +1,5 @@
 /** One rollout, driven: events in, steps written, until it ends, pauses for good or another process has it. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
@@ -10,12 +11,13 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { withdraw } from '../../releases/withdrawn.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { Lease } from '../../upkeep/lease.ts';
-import { advance, apply, type RolloutState } from '../engine.ts';
+import { advance, apply, outstanding, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import { wakeAgain } from './outbox.ts';
 import { blockingConnection } from './queue.ts';
 import { followReturns } from './returns.ts';
 import { readSetup, readState } from './stored.ts';
@@ -105,7 +107,10 @@ export class Driver {
       if (state.rollout.rev < this.#rev) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
-      } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
+      } else if (this.#rev < 0) {
+        this.#events.push({ type: 'takeover' });
+        await wakeAgain(this.#options.redis, outstanding(state), randomBytes(6).toString('base64url'));
+      }
       this.#rev = state.rollout.rev;
       return await this.#drive(state, watch, signal);
     } catch (error) {

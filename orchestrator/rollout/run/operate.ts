@@ -9,7 +9,7 @@ import type { Plan } from '../plan.ts';
 import type { RolloutRecord } from '../record.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
-import { contended, readSetup, readState } from './stored.ts';
+import { readSetup, readState } from './stored.ts';
 import { creation, writeStep } from './write.ts';
 
 const ROUNDS = 50;
@@ -82,5 +82,10 @@ export async function operate(
     await post(redis, id, ...written.events, { type: 'tick' });
     return step.rollout;
   }
-  throw contended(id);
+  throw new BootwaveError({
+    code: 'ROLLOUT_CONTENDED',
+    what: `rollout ${id} was changed by others ${ROUNDS} times in a row`,
+    unchanged: 'this change was not made',
+    next: 'try again',
+  });
 }

@@ -133,3 +133,74 @@ test('a revision that went back is a failover: a new term, and nodes are heard b
   await running;
   t.is(await redis.exists(leaseKey(id)), 0);
 });
+
+test('a rollout that changes all the while is read as of one revision', async (t) => {
+  const { redis } = await fleetFor(t);
+  const id = await create(redis, planned(300), IMAGES, by);
+  const writer = redis.duplicate({ lazyConnect: true });
+  await writer.connect();
+  t.teardown(() => writer.disconnect());
+  const { rollout, nodes } = await readState(redis, id);
+  const [node] = nodes.values();
+  let rev = 0;
+  let over = false;
+  // Both change together, as every step writes them.
+  const writing = (async () => {
+    while (!over) {
+      rev += 1;
+      await writer
+        .multi()
+        .hset(ROLLOUT_KEYS.rollout(id), 'body', JSON.stringify({ ...rollout, rev }))
+        .hset(ROLLOUT_KEYS.node(id, node?.node ?? ''), 'body', JSON.stringify({ ...node, seq: rev }))
+        .exec();
+    }
+  })();
+  while (rev === 0) await new Promise(setImmediate);
+  for (let round = 0; round < 50; round += 1) {
+    const seen = await readState(redis, id);
+    t.is(seen.nodes.size, 300);
+    t.is(seen.nodes.get(node?.node ?? '')?.seq, seen.rollout.rev);
+  }
+  over = true;
+  await writing;
+});
+
+test('whoever takes a rollout over has every order without an answer carried out again', async (t) => {
+  const { redis, fleet } = await fleetFor(t);
+  const id = await create(redis, planned(2), IMAGES, by);
+  await operate(redis, id, { type: 'start', by: 'operator:ann' });
+  const drive = async (until: (outbox: string) => boolean) => {
+    const stop = new AbortController();
+    const unreachable = async () => {
+      throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
+    };
+    const running = new Driver(id, {
+      redis,
+      fleet,
+      pool: { request: unreachable, drop: () => {}, helloOf: () => null },
+      log: silent,
+      signal: stop.signal,
+      tick: 50,
+      watch: { active: 60_000, fleet: 60_000 },
+    }).run();
+    for (;;) {
+      const outbox = JSON.stringify(await redis.xrange(KEYS.outbox, '-', '+'));
+      if (!until(outbox)) {
+        await sleep(20);
+        continue;
+      }
+      stop.abort();
+      await running;
+      return outbox;
+    }
+  };
+  const first = await drive((outbox) => outbox.includes('stage'));
+  t.false(first.includes('again'));
+  // What was to be done is no job of anybody's any more, as when its worker was killed.
+  await redis.del(KEYS.outbox);
+  const { nodes } = await readState(redis, id);
+  const waiting = [...nodes.values()].filter(({ state }) => state === 'staging').map(({ node }) => node);
+  t.not(waiting.length, 0);
+  const second = await drive((outbox) => outbox.includes('again'));
+  for (const node of waiting) t.true(second.includes(node));
+});
