@@ -1,7 +1,7 @@
 import test from 'ava';
 import { advance, apply, loadRollout } from '../../../orchestrator/rollout/engine.ts';
+import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
-import { outstanding } from './outstanding.ts';
 import { Script } from './script.ts';
 
 const LOOSE = { limits: { whole: 100, site: 100, rack: 100 }, budget: { wave: 0, whole: 0 } };

@@ -1,9 +1,9 @@
-import type { Command } from '../../../orchestrator/rollout/event.ts';
-import { orderFor } from '../../../orchestrator/rollout/order.ts';
-import { ENDED, type NodeStep } from '../../../orchestrator/rollout/record.ts';
-import type { RolloutState } from '../../../orchestrator/rollout/state.ts';
+import type { Command } from './event.ts';
+import { orderFor } from './order.ts';
+import { ENDED, type NodeStep } from './record.ts';
+import type { RolloutState } from './state.ts';
 
-/** Every order that has no answer yet, from the records alone: for a test that loses deliveries. */
+/** Every order that has no answer yet, from the records alone: what is carried out again when a rollout is taken over. */
 export function outstanding(state: RolloutState): Command[] {
   if (ENDED.includes(state.rollout.state)) return [];
   const commands: Command[] = [];
