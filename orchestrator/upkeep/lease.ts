@@ -73,9 +73,9 @@ export class Lease {
   }
 }
 
-/** Whether somebody drives it who, as far as Redis knows, still runs. */
-export async function isDriven(redis: Redis, rollout: string): Promise<boolean> {
-  const held = await redis.get(leaseKey(rollout));
+/** Whether somebody does this work who, as far as Redis knows, still runs. */
+export async function isHeld(redis: Redis, work: string): Promise<boolean> {
+  const held = await redis.get(leaseKey(work));
   return held !== null && !(await isOrphan(redis, held));
 }
 

@@ -11,7 +11,7 @@ import { create, operate } from '../../rollout/run/operate.ts';
 import { type Progress, readProgress, readSetup, readState } from '../../rollout/run/stored.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
-import { isDriven } from '../../upkeep/lease.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { Acting } from '../operation.ts';
 import { planned } from './planned.ts';
 
@@ -55,7 +55,7 @@ export async function watch(
   const progress = await readProgress(redis, id);
   // What was written between the two, its last step with it.
   if (progress.rollout.endedAt !== null && after !== undefined) events.push(...(await history.next()));
-  const driven = !DRIVEN.includes(progress.rollout.state) || (await isDriven(redis, id));
+  const driven = !DRIVEN.includes(progress.rollout.state) || (await isHeld(redis, id));
   return { progress, events, after: history.after, driven };
 }
 

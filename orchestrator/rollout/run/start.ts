@@ -8,7 +8,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import { isDriven } from '../../upkeep/lease.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
@@ -128,7 +128,7 @@ async function sweep(
       for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
         const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
         if (state === null || !DRIVEN.includes(state)) continue;
-        if (!(await isDriven(redis, id))) drive(id);
+        if (!(await isHeld(redis, id))) drive(id);
       }
     } catch {
       // Redis is away; it is looked at again.

@@ -9,11 +9,11 @@ import {
   apply,
   createRollout,
   loadRollout,
-  outstanding,
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { ENDED, STEP_STATES } from '../../../orchestrator/rollout/record.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';

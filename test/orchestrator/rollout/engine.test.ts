@@ -1,5 +1,6 @@
 import test from 'ava';
-import { advance, apply, loadRollout, outstanding } from '../../../orchestrator/rollout/engine.ts';
+import { advance, apply, loadRollout } from '../../../orchestrator/rollout/engine.ts';
+import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
 import { Script } from './script.ts';
 

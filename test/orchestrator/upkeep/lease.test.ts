@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
-import { isDriven, Lease, leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
-import { redisFor } from '../../fleet/support.ts';
+import { isHeld, Lease, leaseKey } from '../../../orchestrator/upkeep/lease.ts';
+import { redisFor } from '../fleet/support.ts';
 
 /** Connections of two orchestrators, and a third one that looks on. */
 async function orchestrators(t: ExecutionContext) {
@@ -28,11 +28,11 @@ test('one has it, and while it lives nobody else; who let it go has it no more',
   t.false(await second.take());
   t.false(await second.renew());
   t.true(await first.renew());
-  t.true(await isDriven(redis, 'ro-1'));
+  t.true(await isHeld(redis, 'ro-1'));
   await second.release();
-  t.true(await isDriven(redis, 'ro-1'));
+  t.true(await isHeld(redis, 'ro-1'));
   await first.release();
-  t.false(await isDriven(redis, 'ro-1'));
+  t.false(await isHeld(redis, 'ro-1'));
   t.true(await second.take());
 });
 
@@ -43,7 +43,7 @@ test('whoever has died leaves it to the next one at once, and has it no more if 
   const id = await one.client('ID');
   one.disconnect();
   await ended(redis, id);
-  t.false(await isDriven(redis, 'ro-1'), 'long before its time is over');
+  t.false(await isHeld(redis, 'ro-1'), 'long before its time is over');
   t.true((await redis.pttl(leaseKey('ro-1'))) > 0);
   t.true(await second.take());
   await one.connect();
@@ -61,13 +61,13 @@ test('a connection that was lost and made again does not cost its holder the lea
   await redis.client('KILL', 'ID', id);
   await Promise.all([ended(redis, id), again]);
   t.true(await first.renew());
-  t.true(await isDriven(redis, 'ro-1'));
+  t.true(await isHeld(redis, 'ro-1'));
   t.false(await second.take());
 });
 
 test('a lease that names no connection is waited for', async (t) => {
   const { redis, one } = await orchestrators(t);
   await redis.set(leaseKey('ro-1'), 'of-an-older-version');
-  t.true(await isDriven(redis, 'ro-1'));
+  t.true(await isHeld(redis, 'ro-1'));
   t.false(await new Lease(one, 'ro-1').take());
 });
