@@ -7,7 +7,7 @@ import { eventText } from './rollout-progress.ts';
 const SKEW = 3600_000;
 
 /** States of a node that somebody may have to look at. */
-const TROUBLE = ['failed', 'rolling-back', 'rolled-back', 'needs-recovery', 'skipped'];
+const TROUBLE = ['failed', 'rolling-back', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /** Everything that happened in a rollout, or in all rollouts to one node, oldest first. */
 export async function historyOf(fleet: Fleet, word: string): Promise<RolloutEvent[]> {

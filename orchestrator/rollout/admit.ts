@@ -1,4 +1,5 @@
 /** Who may start now: limits, windows, and the order of the plan. */
+import { quietOf, silenceIn } from './blame.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy } from './limits.ts';
 import type { NodeStep } from './record.ts';
@@ -94,7 +95,7 @@ export function restoreFailed(d: Draft) {
   }
 }
 
-const BACK: readonly NodeStep['state'][] = ['rolled-back', 'needs-recovery', 'skipped'];
+const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /**
  * Takes everything touched back, newest first. Windows do not hold it up: a bad version is worse than a restart.
@@ -111,8 +112,17 @@ export function unwind(d: Draft): boolean {
       if (rollout.undo === touch) rollout.undo -= 1;
       continue;
     }
+    if (known.taken) {
+      if (rollout.undo === touch) rollout.undo -= 1;
+      continue;
+    }
     left = true;
-    if (known.state === 'rolling-back') continue;
+    // One that is dead cannot be told anything: it waits without a slot, so that those that live go first.
+    if (isDead(d, known)) {
+      giveUp(d, known);
+      continue;
+    }
+    if (known.state === 'rolling-back' && known.slot) continue;
     if (!known.slot) {
       const blocked = blockedBy(d.setup.limits, rollout.inFlight, known);
       if (
@@ -125,7 +135,22 @@ export function unwind(d: Draft): boolean {
     }
     const node = d.edit(known.node);
     d.takeSlot(node);
-    startRollback(d, node, rollout.spent ?? rollout.why);
+    if (node.state !== 'rolling-back') startRollback(d, node, rollout.spent ?? rollout.why);
   }
   return !left;
+}
+
+const isDead = (d: Draft, node: Readonly<NodeStep>) =>
+  !node.reachable || (node.heard !== null && quietOf(d, node) > d.setup.spec.timeouts.silent);
+
+/** A dead node gives its slot back, and when its time is over it is somebody's to look at. */
+function giveUp(d: Draft, known: Readonly<NodeStep>) {
+  if (known.slot) d.freeSlot(d.edit(known.node));
+  const { rollback } = d.setup.spec.timeouts;
+  const since = Math.max(known.heard ?? 0, d.rollout.turned);
+  if (d.clock - since <= rollback) return;
+  // A place that is gone as a whole comes back as a whole.
+  if (known.heard !== null && silenceIn(d, known).verdict !== 'alone') return;
+  const node = d.edit(known.node);
+  d.move(node, 'needs-recovery', 'it was not reached to be taken back');
 }

@@ -1,3 +1,4 @@
+import type { Cause } from '../causes/cause.ts';
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
 import { orderFor } from './order.ts';
@@ -26,6 +27,9 @@ export function gapOf(term: number): number {
   return EPOCHS_LOST_AT_MOST * (1 + (term % GAPS));
 }
 
+/** Steps whose marks are kept: more are never written between two looks of one process. */
+const MARKS = 64;
+
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */
 export class Draft {
   readonly setup: RolloutSetup;
@@ -35,13 +39,18 @@ export class Draft {
   readonly commands: Command[] = [];
   readonly notes: Note[] = [];
   readonly refusals: Step['refusals'] = [];
+  /** Causes of troubles that last, found in this input. */
+  readonly holding: { cause: Cause; why: string }[] = [];
   readonly #base: RolloutState;
   readonly #waves = new Map<number, WaveRecord>();
   readonly #nodes = new Map<string, NodeStep>();
   readonly #touched = new Map<number, string>();
 
-  constructor(base: RolloutState, at: number) {
+  readonly #mark: string | undefined;
+
+  constructor(base: RolloutState, at: number, mark?: string) {
     this.#base = base;
+    this.#mark = mark;
     this.at = at;
     this.setup = base.setup;
     const { inFlight } = base.rollout;
@@ -114,6 +123,26 @@ export class Draft {
     return [...ids];
   }
 
+  /** All nodes, as they are now; not to be changed. */
+  *everybody(): Generator<Readonly<NodeStep>> {
+    for (const [id, node] of this.#base.nodes) yield this.#nodes.get(id) ?? node;
+    for (const [id, node] of this.#nodes) if (!this.#base.nodes.has(id)) yield node;
+  }
+
+  /** Ids of done nodes that may be silent or ill. */
+  troubled(): string[] {
+    const ids = new Set(this.#base.troubled);
+    for (const [id, node] of this.#nodes) if (node.state === 'done') ids.add(id);
+    return [...ids];
+  }
+
+  /** Its failure is not the version's: it is spent from no budget. */
+  excuse(node: NodeStep, cause: Cause): void {
+    if (node.failed || node.excused !== null) return;
+    node.excused = cause;
+    this.rollout.excused += 1;
+  }
+
   /** Nodes of the whole rollout in these states. */
   total(...states: StepState[]): number {
     let sum = 0;
@@ -141,6 +170,8 @@ export class Draft {
     rollout.why = why;
     rollout.by = by;
     if (to !== 'paused') rollout.before = null;
+    if (to !== 'paused') rollout.held = null;
+    if (to === 'rolling-back') rollout.turned = this.clock;
     if (ENDED.includes(to)) rollout.endedAt = this.at;
   }
 
@@ -174,6 +205,7 @@ export class Draft {
   order(node: NodeStep): void {
     node.epoch += 1;
     node.sent = null;
+    node.told = false;
     this.send(node);
   }
 
@@ -188,6 +220,7 @@ export class Draft {
 
   /** @param before the clock of the base: a moved clock alone is a change worth writing */
   finish(before: number): Step {
+    const { marks } = this.rollout;
     const changed =
       this.#nodes.size > 0 ||
       this.#waves.size > 0 ||
@@ -196,7 +229,13 @@ export class Draft {
       JSON.stringify(this.rollout) !== JSON.stringify(this.#base.rollout);
     return {
       changed,
-      rollout: changed ? { ...this.rollout, rev: this.#base.rollout.rev + 1 } : this.#base.rollout,
+      rollout: changed
+        ? {
+            ...this.rollout,
+            rev: this.#base.rollout.rev + 1,
+            marks: this.#mark === undefined ? marks : [...marks, this.#mark].slice(-MARKS),
+          }
+        : this.#base.rollout,
       waves: [...this.#waves.values()],
       nodes: [...this.#nodes.values()],
       commands: this.commands,

@@ -1,3 +1,4 @@
+import type { Blame } from '../causes/refusal.ts';
 import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
 import type { NodeStep, RolloutRecord, WaveRecord } from './record.ts';
@@ -33,7 +34,21 @@ export type OrderRefusal = 'stale-epoch' | 'other-boot' | 'refuses-version' | 'c
 export type NodeEvent =
   | { type: 'report'; node: string; report: Report }
   | { type: 'staged'; node: string; epoch: number }
-  | { type: 'refused'; node: string; epoch: number; code: OrderRefusal; why: string; has: number }
+  | {
+      type: 'refused';
+      node: string;
+      epoch: number;
+      code: OrderRefusal;
+      why: string;
+      has: number;
+      blame?: Blame;
+    }
+  /** Somebody carries the order out now: until then it waited in our own queue. */
+  | { type: 'begun'; node: string; epoch: number }
+  /** What the fleet says of a node that is done, by its heartbeats. */
+  | { type: 'seen'; node: string; as: 'silent' | 'ill' | 'well' }
+  /** Another rollout has it. */
+  | { type: 'taken'; node: string; by: string }
   /** The boot server's verdict on the quote of that boot, which says that it runs `image`. */
   | { type: 'attested'; node: string; bootId: string; image: string; ok: boolean; why: string }
   | { type: 'reachable'; node: string }
@@ -75,6 +90,8 @@ export type Input = {
    */
   elapsed: number;
   events: readonly EngineEvent[];
+  /** A word that no other step has: a step that is lost is missed by it. */
+  mark?: string;
 };
 
 /** What a node is told. The same epoch always means the same effect, so it may be delivered any number of times. */

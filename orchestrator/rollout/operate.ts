@@ -1,6 +1,7 @@
 /** What operators may do, and when. */
 import type { Draft } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
+import { leaveBehind, listenAnew } from './hold.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 
 const OPERATIONS = ['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'abort', 'rollback'];
@@ -28,6 +29,11 @@ export function onOperator(d: Draft, event: OperatorEvent) {
     case 'approve':
       return event.wave === undefined ? approveStart(d, event) : approveWave(d, event, event.wave);
     case 'pause':
+      if (rollout.held !== null) {
+        // It was to go on by itself; now a person has to say so.
+        rollout.held = null;
+        return d.setState('paused', event.why, event.by);
+      }
       if (state !== 'running' && state !== 'rolling-back')
         return refuse(d, event, 'only what runs can be paused');
       return pause(d, event.why, event.by);
@@ -111,6 +117,15 @@ function resume(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   if (rollout.state !== 'paused') return refuse(d, event, 'only what is paused can be resumed');
   const to = rollout.before ?? 'running';
+  const { notAfter } = d.setup.spec;
+  if (to === 'running' && notAfter !== undefined && d.at >= notAfter) {
+    const when = new Date(notAfter).toISOString();
+    return refuse(d, event, 'move notAfter (rollout edit), or abort it', `notAfter (${when}) has come`);
+  }
+  if (to === 'running' && rollout.held !== null) {
+    leaveBehind(d, event.by);
+    listenAnew(d);
+  }
   if (to === 'running') {
     rollout.spent = null;
     rollout.forgiven = rollout.failures;

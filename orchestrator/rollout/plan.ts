@@ -35,6 +35,8 @@ export type Place = {
   epoch: number;
   bootId: string | null;
   reachable: boolean;
+  /** Ill when it was planned: its troubles prove nothing. */
+  ill: boolean;
 };
 
 export type PlannedWave = {
@@ -159,6 +161,7 @@ function placed(move: Candidate, why: (move: Candidate) => string): Place {
     epoch: node.epoch,
     bootId: node.bootId,
     reachable: node.state !== 'unreachable',
+    ill: node.state === 'degraded',
   };
 }
 

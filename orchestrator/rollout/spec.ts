@@ -72,8 +72,8 @@ const instant = z
 
 /** Milliseconds. `node` is served by each node before the next one takes its place, `wave` by the wave as a whole. */
 const bake = z.strictObject({ node: durationSchema.prefault('2m'), wave: durationSchema.prefault('10m') });
-/** Failures tolerated: the budget is spent by the first one more. */
-const budget = z.strictObject({ wave: amount.prefault(0), whole: amount.prefault('2%') });
+/** Failures tolerated: the budget is spent by the first one more. What is left out follows budget.ts. */
+const budget = z.strictObject({ wave: amount.optional(), whole: amount.optional() });
 
 const waveSchema = z.strictObject({
   name: z.string().min(1).max(64).optional(),

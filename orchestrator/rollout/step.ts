@@ -1,10 +1,14 @@
 /** The moves that a node's step can make, each with what it costs: an order, a slot, a failure. */
+import { type Cause, describe } from '../causes/cause.ts';
+import type { Blame } from '../causes/refusal.ts';
+import { unstaged } from './blame.ts';
 import type { Draft } from './draft.ts';
 import type { Gate } from './gate.ts';
 import type { NodeStep } from './record.ts';
 
 export function gatesOf(d: Draft, wave: number): readonly Gate[] {
-  return d.setup.spec.waves[wave]?.gates ?? d.setup.spec.gates;
+  const { gates, waves } = d.setup.spec;
+  return [...gates, ...(waves[wave]?.gates ?? [])];
 }
 
 /** Milliseconds that a node (or the wave) bakes. */
@@ -12,9 +16,19 @@ export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
   return d.setup.spec.waves[wave]?.bake?.[which] ?? d.setup.spec.bake[which];
 }
 
-/** Counts it as a failure, once; what follows (back to the last good) is decided where the limits are known. */
-export function fail(d: Draft, node: NodeStep, why: string) {
+/**
+ * Counts it as a failure, once, unless something else than the version is the cause; what follows (back to the last
+ * good) is decided where the limits are known.
+ */
+export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kind: 'change' }) {
+  if (cause.kind !== 'change') {
+    d.excuse(node, cause);
+    d.move(node, 'failed', `${why} (not counted: ${describe(cause)})`);
+    return;
+  }
   if (!node.failed) {
+    if (node.excused !== null) d.rollout.excused -= 1;
+    node.excused = null;
     node.failed = true;
     d.wave(node.wave).failures += 1;
     d.rollout.failures += 1;
@@ -25,6 +39,8 @@ export function fail(d: Draft, node: NodeStep, why: string) {
 export function startStage(d: Draft, node: NodeStep, why: string) {
   node.attempts += 1;
   node.bootBefore = node.bootId;
+  // Ill while it waited: what it shows later proves nothing.
+  if (node.sick !== null && node.hop === 0 && node.attempts === 1) node.ill = true;
   node.sick = null;
   // A diskless node has nowhere to stage to: its next boot brings the image.
   if (node.how === 'network' && d.setup.target.of === 'image') {
@@ -73,9 +89,9 @@ export function defer(d: Draft, node: NodeStep, why: string) {
 }
 
 /** Another try, while there are tries left; a node that is offline has it in the tail wave. */
-export function retry(d: Draft, node: NodeStep, why: string) {
+export function retry(d: Draft, node: NodeStep, why: string, blame: Blame = 'change') {
   const again = node.attempts < d.setup.spec.attempts;
-  if (!again) return fail(d, node, why);
+  if (!again) return fail(d, node, why, node.state === 'staging' ? unstaged(d, node, blame) : undefined);
   if (!node.reachable && node.state !== 'activating') return defer(d, node, why);
   if (node.state === 'staging') return startStage(d, node, `again: ${why}`);
   node.attempts += 1;

@@ -1,4 +1,5 @@
 /** One rollout, driven: events in, steps written, until it ends, pauses for good or another process has it. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
@@ -9,7 +10,7 @@ import { hangUp } from '../../redis/hang-up.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
-import type { RolloutStatus } from '../record.ts';
+import type { RolloutRecord, RolloutStatus } from '../record.ts';
 import { blockingConnection } from './connection.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
@@ -55,6 +56,8 @@ export class Driver {
   #images: ImageFacts = {};
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
   #rev = -1;
+  /** Of the newest step that was written here. */
+  #mark: string | null = null;
 
   constructor(id: string, options: DriverOptions) {
     this.#id = id;
@@ -101,7 +104,7 @@ export class Driver {
     try {
       this.#images = (await readSetup(this.#options.redis, this.#id)).images;
       const state = await readState(this.#options.redis, this.#id);
-      if (state.rollout.rev < this.#rev) {
+      if (state.rollout.rev < this.#rev || this.#isLost(state.rollout)) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
       } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
@@ -113,6 +116,15 @@ export class Driver {
       await sleep(RETRY, undefined, { signal }).catch(() => {});
       return true;
     }
+  }
+
+  /**
+   * Whether a step that was written here is not among those that led to this record: others may have counted the
+   * revision up again since it was lost.
+   */
+  #isLost({ rev, marks }: RolloutRecord): boolean {
+    if (this.#mark === null || rev - this.#rev >= marks.length) return false;
+    return !marks.includes(this.#mark);
   }
 
   async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
@@ -133,6 +145,7 @@ export class Driver {
       const most = 2 * tick + STALL;
       const step = advance(state, {
         at,
+        mark: randomBytes(6).toString('base64url'),
         elapsed: Math.min(gap, most),
         events: [
           ...(gap > most ? [{ type: 'takeover' } as const] : []),
@@ -150,11 +163,15 @@ export class Driver {
         if (written.result !== 'done') {
           const gone = written.result === 'taken' ? written.node : null;
           this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
+          // It was free, and another change has it by now: that is the one to take back.
+          if (written.result === 'taken' && state.nodes.has(written.node))
+            this.#events.unshift({ type: 'taken', node: written.node, by: written.owner });
           this.#posted.unshift(...posted);
           return true;
         }
         apply(state, step);
         this.#rev = state.rollout.rev;
+        this.#mark = state.rollout.marks.at(-1) ?? null;
         since = now;
         for (const event of written.events) this.#tell(event);
       }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { ORDER_FORMAT, type Order as SignedOrder } from '../../../keys/order.ts';
-import type { RecordChange } from '../../fleet/commit.ts';
+import { commit, type RecordChange } from '../../fleet/commit.ts';
 import { lifeOf } from '../../orders/issue.ts';
 import type { Order } from '../event.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -81,6 +81,17 @@ export function issuedChange(inForce: Issued | undefined, next: Issued): RecordC
     expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
     next: { state: 'issued', epoch, body: JSON.stringify(next) },
   };
+}
+
+/** Puts the number of a node's order back to one that was signed: what stands above it nobody ever signed or saw. */
+export async function rewind(redis: Redis, node: string, epoch: number): Promise<void> {
+  const inForce = (await readIssued(redis, [node])).get(node);
+  if (inForce === undefined || inForce.order.epoch <= epoch) return;
+  const order = { ...inForce.order, epoch };
+  // Of nobody: the next order is a new one, whoever issues it.
+  const next = { ...inForce, rollout: 'rewound', order };
+  // When somebody else is faster, it is asked again.
+  await commit(redis, { records: [issuedChange(inForce, next)] });
 }
 
 /** An order says all that a node is to be: what this rollout does not move stays as the order in force has it. */

@@ -83,7 +83,8 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
     const order = JSON.parse(body) as Order;
-    const events = await act({ ...options, redis }, order);
+    const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
+    const events = await act({ ...options, redis, begun }, order);
     if (events.length > 0) await post(redis, order.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {

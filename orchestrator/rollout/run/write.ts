@@ -4,7 +4,7 @@ import { auditLine } from '../../fleet/audit.ts';
 import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
-import { ENDED } from '../record.ts';
+import { ENDED, FREE } from '../record.ts';
 import { readPardons } from './forgive.ts';
 import { type Issued, issue, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -18,7 +18,7 @@ export type Written =
   | { result: 'done'; events: EngineEvent[] }
   | { result: 'conflict' }
   /** A node that was to join belongs to another rollout by now. */
-  | { result: 'taken'; node: string };
+  | { result: 'taken'; node: string; owner: string };
 
 /** A wave has no epoch of its own; the rollout's revision fences it. */
 const WAVE_EPOCH = 0;
@@ -53,7 +53,7 @@ export async function writeStep(
       ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
     ],
   });
-  if (done.result === 'taken') return { result: 'taken', node: done.field };
+  if (done.result === 'taken') return { result: 'taken', node: done.field, owner: done.owner };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
 
@@ -118,10 +118,14 @@ function opsOf(base: RolloutState, step: Step): Op[] {
   const { id } = base.setup;
   const holders = ROLLOUT_KEYS.holders;
   const ops: Op[] = [];
-  for (const { node } of step.nodes) {
-    if (base.nodes.has(node)) continue;
-    ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
-    ops.push({ op: 'claim', key: holders, field: node, owner: id });
+  for (const { node, state } of step.nodes) {
+    const before = base.nodes.get(node);
+    if (before === undefined) ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
+    // A node that is through is free at once; one that is taken back has to be had again.
+    const had = before !== undefined && !FREE.includes(before.state);
+    const has = !FREE.includes(state);
+    if (has && !had) ops.push({ op: 'claim', key: holders, field: node, owner: id });
+    if (had && !has) ops.push({ op: 'release', key: holders, field: node, owner: id });
   }
   if (ENDED.includes(step.rollout.state) && !ENDED.includes(base.rollout.state)) {
     ops.push({ op: 'leave', key: ROLLOUT_KEYS.live, value: id });
