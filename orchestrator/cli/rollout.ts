@@ -1,17 +1,22 @@
 import { readFile } from 'node:fs/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Released } from '../../image/publish/released.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { OperatorRegister } from '../operators/register.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
 import { makePlan, type Plan } from '../rollout/plan.ts';
+import { planHash } from '../rollout/plan-hash.ts';
 import { planNodes, publishedFor } from '../rollout/run/facts.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { create, operate } from '../rollout/run/operate.ts';
-import { type ImageFacts, readState } from '../rollout/run/stored.ts';
+import { type ImageFacts, readRollout, readSetup, readState } from '../rollout/run/stored.ts';
 import { parseSpec, type Refusal } from '../rollout/spec.ts';
+import { waveOf } from '../rollout/wave-name.ts';
+import { signerFiles } from '../signer/files.ts';
+import { Words } from '../signer/words.ts';
 import { pathsOf, print } from './context.ts';
 import { operator } from './operator.ts';
 import { historyOf, historyText, remarkable } from './rollout-history.ts';
@@ -41,20 +46,22 @@ export function register(program: Command): void {
     .command('start <spec>')
     .description(`plan a spec file and start it; 'bootwave up' carries it out`)
     .option('--watch', 'and follow it to its end')
+    .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
     .option('--json')
-    .action(async (spec: string, options: Json & { watch?: true }, command: Command) => {
+    .action(async (spec: string, options: Json & { watch?: true; plan?: string }, command: Command) => {
       const paths = pathsOf(command);
-      const after = await withFleet(paths, async (fleet) => {
+      const { after, warnings } = await withFleet(paths, async (fleet) => {
         const { plan, images } = await planned(paths, fleet, spec);
+        if (options.plan !== undefined) mustBePlan(plan, options.plan);
         const { actor, at } = operator();
-        const id = await create(fleet.redis, plan, images, { author: actor, at });
-        return operate(fleet.redis, id, { type: 'start', by: actor });
+        const id = await create(fleet.redis, plan, images, { author: actor, at, start: true });
+        return { after: await readRollout(fleet.redis, id), warnings: plan.warnings };
       });
-      print(
-        options.json,
-        after,
-        () =>
+      print(options.json, { ...after, warnings }, () =>
+        [
+          ...warnings.map((warning) => `warning: ${warning}`),
           `${after.id} is ${after.state}${options.watch === true ? '' : `; watch it: bootwave rollout watch ${after.id}`}`,
+        ].join('\n'),
       );
       if (options.watch === true) await follow(command, after.id, options);
     });
@@ -100,6 +107,18 @@ export function register(program: Command): void {
 
   rules(rollout);
 
+  rollout
+    .command('promote <rollout>')
+    .description('past the gate that a wave waits at, on your word')
+    .requiredOption('--wave <wave>', `name or number of the wave, as 'show' has it`)
+    .requiredOption('--reason <text>', 'why')
+    .option('--json')
+    .action(async (id: string, options: Json & { wave: string; reason: string }, command: Command) => {
+      const by = operator().actor;
+      const wave = (await waveNamed(command, id, options.wave)) ?? 0;
+      await done(command, id, options, { type: 'promote', by, why: options.reason, wave });
+    });
+
   operation(rollout, 'pause', 'start nothing more; what is under way comes to its end', true);
   operation(rollout, 'resume', 'go on, and accept what has failed so far');
   operation(rollout, 'abort', 'end it: what runs the new version keeps it', true);
@@ -108,30 +127,31 @@ export function register(program: Command): void {
   rollout
     .command('approve <rollout>')
     .description('approve its start (four eyes), or with --wave the manual gate of a wave')
-    .option('--wave <n>', `number of the wave, as 'show' has it`, number)
+    .option('--wave <wave>', `name or number of the wave, as 'show' has it`)
     .option('--json')
-    .action(async (id: string, options: Json & { wave?: number }, command: Command) => {
+    .action(async (id: string, options: Json & { wave?: string }, command: Command) => {
       const by = operator().actor;
-      const { wave } = options;
+      const wave = await waveNamed(command, id, options.wave);
       await done(command, id, options, { type: 'approve', by, ...(wave === undefined ? {} : { wave }) });
     });
 
   rollout
     .command('skip <rollout> [node]')
     .description('leave out a node that has not been touched, or with --wave what is left of a wave')
-    .option('--wave <n>', `number of the wave, as 'show' has it`, number)
+    .option('--wave <wave>', `name or number of the wave, as 'show' has it`)
+    .option('--undo', 'take it in again')
     .option('--reason <text>', 'why', 'skipped by the operator')
     .option('--json')
     .action(
       async (
         id: string,
         word: string | undefined,
-        options: Json & { wave?: number; reason: string },
+        options: Json & { wave?: string; reason: string; undo?: true },
         command: Command,
       ) => {
         const by = operator().actor;
-        const { wave, reason: why } = options;
-        if ((wave === undefined) === (word === undefined)) {
+        const { reason: why, undo } = options;
+        if ((options.wave === undefined) === (word === undefined)) {
           throw new BootwaveError({
             code: 'ROLLOUT_SKIP_WHAT',
             what: 'either a node or a wave is to be skipped',
@@ -139,9 +159,22 @@ export function register(program: Command): void {
             next: 'bootwave rollout skip ROLLOUT NODE, or bootwave rollout skip ROLLOUT --wave N',
           });
         }
-        if (wave !== undefined) return done(command, id, options, { type: 'skip-wave', by, why, wave });
+        const wave = await waveNamed(command, id, options.wave);
+        if (wave !== undefined)
+          return done(
+            command,
+            id,
+            options,
+            undo ? { type: 'include-wave', by, wave } : { type: 'skip-wave', by, why, wave },
+          );
         const node = await withFleet(pathsOf(command), (fleet) => fleet.nodes.resolve(word ?? ''));
-        await done(command, id, options, { type: 'skip', by, why, node: node.id });
+        const event = { by, node: node.id };
+        await done(
+          command,
+          id,
+          options,
+          undo ? { type: 'include', ...event } : { type: 'skip', why, ...event },
+        );
       },
     );
 }
@@ -198,7 +231,12 @@ async function planned(
   });
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
-  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
+  const { withdrawn } = await new Words(signerFiles(paths).words).current();
+  const registered = await new OperatorRegister(paths.keys).list();
+  const people = registered.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
+  // Without certificates everybody is whom this machine says they are.
+  const said = people.length === 0 ? { withdrawn } : { withdrawn, people };
+  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec, said);
   const { image } = checked.spec;
   // Every node would refuse it; better here, where somebody can do something about it.
   if (image !== undefined && images[image] !== undefined) await mustBeReleased(paths, image);
@@ -230,8 +268,25 @@ function refused(refusals: readonly Refusal[]): BootwaveError {
   });
 }
 
-function number(text: string): number {
-  const n = Number(text);
-  if (!Number.isSafeInteger(n) || n < 0) throw new InvalidArgumentError('the number of a wave');
-  return n;
+/** @throws BootwaveError `ROLLOUT_WAVE_UNKNOWN`, `ROLLOUT_UNKNOWN` */
+async function waveNamed(
+  command: Command,
+  id: string,
+  word: string | undefined,
+): Promise<number | undefined> {
+  if (word === undefined) return undefined;
+  const { setup } = await withFleet(pathsOf(command), (fleet) => readSetup(fleet.redis, id));
+  return waveOf(setup, word);
+}
+
+/** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
+function mustBePlan(plan: Plan, reviewed: string): void {
+  const now = planHash(plan);
+  if (now === reviewed) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_PLAN_CHANGED',
+    what: `the plan is ${now} by now, and not ${reviewed.slice(0, 40)} as it was reviewed`,
+    unchanged: 'nothing was started',
+    next: `look at it once more: 'bootwave rollout plan'`,
+  });
 }

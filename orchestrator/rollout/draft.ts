@@ -3,6 +3,7 @@ import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
 import { orderFor } from './order.ts';
 import type {
+  Edits,
   NodeStep,
   RolloutRecord,
   RolloutSetup,
@@ -30,9 +31,22 @@ export function gapOf(term: number): number {
 /** Steps whose marks are kept: more are never written between two looks of one process. */
 const MARKS = 64;
 
+export function edited(setup: RolloutSetup, edits: Edits): RolloutSetup {
+  if (Object.keys(edits).length === 0) return setup;
+  const { notBefore, notAfter, budget, onSpent, whole, offlineWait } = edits;
+  const spec = { ...setup.spec, budget: { ...setup.spec.budget, ...budget } };
+  if (notBefore !== undefined) spec.notBefore = notBefore ?? undefined;
+  if (notAfter !== undefined) spec.notAfter = notAfter ?? undefined;
+  if (onSpent !== undefined) spec.onSpent = onSpent;
+  if (offlineWait !== undefined) spec.offline = { wait: offlineWait };
+  const limits = whole === undefined ? setup.limits : { ...setup.limits, whole };
+  return { ...setup, spec, limits };
+}
+
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */
 export class Draft {
-  readonly setup: RolloutSetup;
+  /** As planned, with what was edited since. */
+  setup: RolloutSetup;
   readonly rollout: RolloutRecord;
   /** Wall clock of this input, ms since the epoch. */
   readonly at: number;
@@ -52,7 +66,7 @@ export class Draft {
     this.#base = base;
     this.#mark = mark;
     this.at = at;
-    this.setup = base.setup;
+    this.setup = edited(base.setup, base.rollout.edits);
     const { inFlight } = base.rollout;
     this.rollout = {
       ...base.rollout,

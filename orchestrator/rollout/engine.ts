@@ -45,6 +45,13 @@ export function advance(state: RolloutState, input: Input): Step {
   return d.finish(before);
 }
 
+/** The author's word to start, to be written with the records themselves: no node is begun by it. */
+export function begin(state: RolloutState, at: number): Step {
+  const d = new Draft(state, at);
+  onOperator(d, { type: 'start', by: state.setup.author });
+  return d.finish(state.rollout.clock);
+}
+
 const LIVE: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];
 
 function take(d: Draft, state: RolloutState, event: EngineEvent) {

@@ -1,7 +1,7 @@
 import type { Blame } from '../causes/refusal.ts';
 import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
-import type { NodeStep, RolloutRecord, WaveRecord } from './record.ts';
+import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
 
 /** What a node says of itself, as the place that received it passes it on. */
 export type Report = {
@@ -19,8 +19,8 @@ export type Report = {
   healthy: boolean;
   /** Why it is not. */
   reason: string;
-  /** Services that it runs, and whether each is healthy. */
-  services: Readonly<Record<string, boolean>>;
+  /** Services that it runs, and whether each is healthy; null: it says nothing of them. */
+  services: Readonly<Record<string, boolean>> | null;
   /** Versions that it tried, fell back from and refuses. */
   failed: readonly string[];
 };
@@ -63,6 +63,13 @@ export type OperatorEvent =
   | { type: 'approve'; by: string; wave?: number }
   | { type: 'pause'; by: string; why: string }
   | { type: 'resume'; by: string }
+  /** Past the gate that the wave waits at, on somebody's word. */
+  | { type: 'promote'; by: string; why: string; wave: number }
+  /** Takes back a `skip`, of a node or of a wave. */
+  | { type: 'include'; by: string; node: string }
+  | { type: 'include-wave'; by: string; wave: number }
+  /** What of the spec holds from now on. */
+  | { type: 'edit'; by: string; changes: Edits }
   | { type: 'skip'; by: string; why: string; node: string }
   | { type: 'skip-wave'; by: string; why: string; wave: number }
   | { type: 'abort'; by: string; why: string }
@@ -72,7 +79,7 @@ export type EngineEvent =
   | NodeEvent
   | OperatorEvent
   | { type: 'tick' }
-  | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string }
+  | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string; away?: boolean }
   /** This orchestrator has just taken over, or was not listening: silence before now means nothing. */
   | { type: 'takeover' }
   /**

@@ -8,7 +8,13 @@ export const durationSchema = z.string().transform((text, ctx): number => {
   return z.NEVER;
 });
 
-const url = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2048);
+const url = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .max(2048)
+  .refine((text) => {
+    const { username, password } = URL.parse(text) ?? { username: '', password: '' };
+    return username === '' && password === '';
+  }, 'holds a name or password, which everybody who may see the rollout would read; let the server trust this machine');
 
 /** A check from outside may fail for a moment: it is asked again before the wave is stopped. */
 const asked = {

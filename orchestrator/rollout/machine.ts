@@ -113,6 +113,7 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
       const known = d.peek(event.node);
       if (known === undefined || known.state === 'skipped') return;
       const node = d.edit(event.node);
+      node.left = true;
       d.move(node, 'skipped', event.why);
       d.freeSlot(node);
       d.rollout.gone += 1;

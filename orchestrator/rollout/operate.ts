@@ -1,10 +1,13 @@
 /** What operators may do, and when. */
-import type { Draft } from './draft.ts';
+import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 
-const OPERATIONS = ['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'abort', 'rollback'];
+const OPERATIONS = [
+  ...['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'include', 'include-wave'],
+  ...['promote', 'edit', 'abort', 'rollback'],
+];
 
 export function isOperator(event: { type: string }): event is OperatorEvent {
   return OPERATIONS.includes(event.type);
@@ -45,6 +48,12 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       if (event.wave < 0 || event.wave >= d.waveCount || d.peekWave(event.wave).state === 'done') {
         return refuse(d, event, 'name a wave that is not done', `wave ${event.wave} is not to come`);
       }
+      const { name } = d.setup.waves[event.wave]!;
+      const known = d.peekWave(event.wave);
+      if (known.counts.pending === 0) {
+        const next = gateAt(d, known) === undefined ? 'see rollout show' : 'promote it past its gate instead';
+        return refuse(d, event, next, `no node of ${name} waits any more`);
+      }
       const wave = d.wave(event.wave);
       wave.skipped = true;
       const id = d.setup.waves[wave.index]!.name;
@@ -58,6 +67,27 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       });
       return;
     }
+    case 'include-wave': {
+      const known = d.setup.waves[event.wave] === undefined ? undefined : d.peekWave(event.wave);
+      if (known?.skipped !== true || known.state === 'done')
+        return refuse(d, event, 'see rollout show', 'that wave is not skipped, or over');
+      const wave = d.wave(event.wave);
+      wave.skipped = false;
+      return wordOn(d, event.wave, 'taken in again', event.by);
+    }
+    case 'include': {
+      const known = d.peek(event.node);
+      const isOver = known === undefined || d.peekWave(known.wave).state === 'done';
+      if (known?.state !== 'skipped' || known.touch > 0 || known.left || isOver)
+        return refuse(d, event, 'see rollout show', 'that node was not left out, or its wave is over');
+      const wave = d.wave(known.wave);
+      wave.next = Math.min(wave.next, known.position);
+      return d.move(d.edit(event.node), 'pending', `taken in again by ${event.by}`);
+    }
+    case 'promote':
+      return promote(d, event);
+    case 'edit':
+      return edit(d, event);
     case 'abort':
       if (state === 'aborting') return;
       if (state === 'planned' || state === 'awaiting-approval')
@@ -110,6 +140,46 @@ function approveWave(d: Draft, event: OperatorEvent, index: number) {
   const id = d.setup.waves[index]!.name;
   d.notes.push({ what: 'wave', id, from: 'gated', to: 'gated', why: 'approved', by: event.by });
   passGate(wave);
+}
+
+function wordOn(d: Draft, index: number, why: string, by: string) {
+  const { state } = d.peekWave(index);
+  d.notes.push({ what: 'wave', id: d.setup.waves[index]!.name, from: state, to: state, why, by });
+}
+
+/** Past any gate. Where the rollout wants four eyes, the author's are not the other two. */
+function promote(d: Draft, event: Extract<OperatorEvent, { type: 'promote' }>) {
+  const gate = event.wave === d.rollout.wave ? gateAt(d, d.peekWave(event.wave)) : undefined;
+  if (gate === undefined) return refuse(d, event, 'see rollout show', 'that wave waits at no gate');
+  if (d.setup.spec.approvals.count > 0 && event.by === d.setup.author)
+    return refuse(d, event, 'ask somebody else', 'the author cannot promote it');
+  wordOn(d, event.wave, `past gate ${gate.kind}: ${event.why}`, event.by);
+  passGate(d.wave(event.wave));
+}
+
+function edit(d: Draft, event: Extract<OperatorEvent, { type: 'edit' }>) {
+  const { notAfter, whole } = event.changes;
+  if (typeof notAfter === 'number' && notAfter <= d.at)
+    return refuse(d, event, 'name a time to come', 'notAfter would be past');
+  if (whole !== undefined && !(Number.isSafeInteger(whole) && whole > 0))
+    return refuse(d, event, 'name a number of nodes', 'whole must be more than nobody');
+  const { rollout } = d;
+  const { budget } = event.changes;
+  rollout.edits = {
+    ...rollout.edits,
+    ...event.changes,
+    ...(budget === undefined ? {} : { budget: { ...rollout.edits.budget, ...budget } }),
+  };
+  d.setup = edited(d.setup, event.changes);
+  const why = `edited: ${JSON.stringify(event.changes)}`;
+  d.notes.push({
+    what: 'rollout',
+    id: rollout.id,
+    from: rollout.state,
+    to: rollout.state,
+    why,
+    by: event.by,
+  });
 }
 
 /** Whoever resumes accepts what has failed so far: the budget counts from here. */

@@ -23,6 +23,16 @@ export type RolloutSetup = {
   waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
 };
 
+/** What of a spec may be changed while it is carried out. `whole`: nodes under way at once. Null: there is none any more. */
+export type Edits = {
+  notBefore?: number | null;
+  notAfter?: number | null;
+  budget?: Partial<Spec['budget']>;
+  onSpent?: Spec['onSpent'];
+  whole?: number;
+  offlineWait?: number;
+};
+
 export type RolloutStatus =
   | 'planned'
   | 'awaiting-approval'
@@ -79,6 +89,8 @@ export type RolloutRecord = {
   undo: number;
   /** Clock at which it began to take back; 0 before. */
   turned: number;
+  /** What an operator has changed of the spec since it was planned. */
+  edits: Edits;
   /** Nodes that left the fleet while it ran. */
   gone: number;
   approvals: { by: string; at: number }[];
@@ -145,6 +157,8 @@ export type WaveRecord = {
   asked: number | null;
   /** Clock of the last failed answer. */
   failedAt: number | null;
+  /** Times in a row that nobody answered; absent: none. */
+  away?: number;
 };
 
 export type NodeStep = {
@@ -202,6 +216,8 @@ export type NodeStep = {
   lost: number | null;
   /** Clock since which its heartbeats are missing, for nodes of finished waves; null: they come. */
   away: number | null;
+  /** It is no longer a member of the fleet. */
+  left: boolean;
   /** Another order than this rollout's has moved it since: it is that one's to take back. */
   taken: boolean;
 };

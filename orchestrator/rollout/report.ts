@@ -19,8 +19,11 @@ function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
   if (!report.healthy) return report.reason === '' ? 'agent unhealthy' : report.reason;
   for (const gate of gatesOf(d, node.wave)) {
     if (gate.kind !== 'service') continue;
-    const names = gate.names ?? Object.keys(report.services);
-    const bad = names.find((name) => report.services[name] === false);
+    const { services } = report;
+    if (services === null) return 'it says nothing of its services';
+    const names = gate.names ?? Object.keys(services);
+    // One of which nothing is said is not there.
+    const bad = names.find((name) => services[name] !== true);
     if (bad !== undefined) return `service ${bad} unhealthy`;
   }
   return null;

@@ -33,7 +33,7 @@ export function emptyCounts(): Record<StepState, number> {
 /** Absent from records of before these were kept. */
 const UNTROUBLED = {
   ...{ excused: null, ill: false, told: false, blocked: null },
-  ...{ lost: null, away: null, taken: false },
+  ...{ lost: null, away: null, taken: false, left: false },
 } as const;
 
 export function stepOf(place: Place, wave: number, position: number, term: number): NodeStep {
@@ -107,6 +107,7 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     touches: 0,
     undo: 0,
     turned: 0,
+    edits: {},
     gone: 0,
     approvals: [],
     endedAt: null,
@@ -146,7 +147,7 @@ export function loadRollout(
 ): RolloutState {
   const state: RolloutState = {
     setup,
-    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0 }, ...rollout },
+    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, edits: {} }, ...rollout },
     waves: [...waves]
       .sort((a, b) => a.index - b.index)
       .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),

@@ -207,6 +207,7 @@ function passGates(d: Draft, known: Readonly<WaveRecord>): boolean {
 
 export function passGate(wave: WaveRecord) {
   wave.gate += 1;
+  wave.away = 0;
   wave.tries = 0;
   wave.asked = null;
   wave.failedAt = null;
@@ -222,6 +223,17 @@ export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) 
   if (event.ok) return passGate(wave);
   wave.asked = null;
   wave.failedAt = d.clock;
+  // Whoever does not answer says nothing against the version.
+  if (event.away === true) {
+    wave.away = (wave.away ?? 0) + 1;
+    if (wave.away !== gate.tries || d.rollout.state !== 'running') return;
+    const name = d.setup.waves[wave.index]!.name;
+    const why = `waits at gate ${gate.kind} of ${name}: nobody answers (${event.why}); it is asked again, or promoted`;
+    d.rollout.why = why;
+    d.notes.push({ what: 'wave', id: name, from: wave.state, to: wave.state, why, by: 'engine' });
+    return;
+  }
+  wave.away = 0;
   wave.tries += 1;
   if (wave.tries < gate.tries || d.rollout.state !== 'running') return;
   wave.tries = 0;

@@ -4,7 +4,8 @@ import { messageOf } from '../../../base/error.ts';
 import { run } from '../../../base/run.ts';
 import type { WaveGate } from '../gate.ts';
 
-export type Verdict = { ok: boolean; why: string };
+/** `away`: nobody answered, which says nothing of the fleet. */
+export type Verdict = { ok: boolean; why: string; away?: boolean };
 
 /** Never throws: a check that could not be made has not passed. */
 export async function check(gate: WaveGate, signal: AbortSignal): Promise<Verdict> {
@@ -20,7 +21,7 @@ export async function check(gate: WaveGate, signal: AbortSignal): Promise<Verdic
         return { ok: false, why: 'only a person passes it' };
     }
   } catch (error) {
-    return { ok: false, why: messageOf(error).slice(0, 256) };
+    return { ok: false, away: true, why: messageOf(error).slice(0, 256) };
   }
 }
 
@@ -37,7 +38,11 @@ async function http({ url, status, timeout }: Of<'http'>, signal: AbortSignal): 
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
-  return { ok: reply.status === status, why: `answered ${reply.status}, wanted ${status}` };
+  const ok = reply.status === status;
+  // Of whoever stands in front of a server that is away (RFC 9110, 15.6.3 to 15.6.5).
+  const away = !ok && [502, 503, 504].includes(reply.status);
+  const why = `answered ${reply.status}, wanted ${status}`;
+  return away ? { ok, away, why } : { ok, why };
 }
 
 /** Instant query of the Prometheus HTTP API; a scalar or a vector. */

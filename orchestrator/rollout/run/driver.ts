@@ -11,6 +11,7 @@ import type { LinkPool } from '../../transport/pool.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { RolloutRecord, RolloutStatus } from '../record.ts';
+import { answer, claim } from './ask.ts';
 import { blockingConnection } from './connection.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
@@ -34,6 +35,8 @@ export type DriverOptions = {
   /** Milliseconds between two looks at the clock. */
   tick: number;
   watch: WatchTimes;
+  /** Milliseconds since the epoch; by default this machine's clock. */
+  now?: () => number;
 };
 
 /** Milliseconds after a failure (Redis away) until the next try. */
@@ -45,6 +48,19 @@ const STALL = 1_000;
  * under way: every look goes through all of these.
  */
 const GATHER = { least: 20, perNode: 1 / 50 } as const;
+
+/**
+ * Whether Redis has lost a step that was written here: the revision is lower, or our step is not among those that led to
+ * it, because others have counted up again since.
+ */
+export function misses(
+  { rev, marks }: Pick<RolloutRecord, 'rev' | 'marks'>,
+  ours: { rev: number; mark: string | null },
+): boolean {
+  if (rev < ours.rev) return true;
+  // Words of operators are steps without a mark: what is further back than the marks reach cannot be told.
+  return ours.mark !== null && rev - ours.rev < marks.length && !marks.includes(ours.mark);
+}
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -104,7 +120,7 @@ export class Driver {
     try {
       this.#images = (await readSetup(this.#options.redis, this.#id)).images;
       const state = await readState(this.#options.redis, this.#id);
-      if (state.rollout.rev < this.#rev || this.#isLost(state.rollout)) {
+      if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
       } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
@@ -118,15 +134,6 @@ export class Driver {
     }
   }
 
-  /**
-   * Whether a step that was written here is not among those that led to this record: others may have counted the
-   * revision up again since it was lost.
-   */
-  #isLost({ rev, marks }: RolloutRecord): boolean {
-    if (this.#mark === null || rev - this.#rev >= marks.length) return false;
-    return !marks.includes(this.#mark);
-  }
-
   async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
     const { redis, tick } = this.#options;
     // Zero until this very revision was advanced here: nobody counts the same second twice.
@@ -136,10 +143,12 @@ export class Driver {
       if (!(await this.#lease.renew())) {
         if (!(await this.#lease.take())) return false;
       }
-      const events = this.#events.splice(0);
-      const posted = this.#posted.splice(0);
+      const word = await this.#word();
+      // A word of which somebody wants to know what became is a step of its own.
+      const events = word === null ? this.#events.splice(0) : [];
+      const posted = word === null ? this.#posted.splice(0) : [word];
       const now = performance.now();
-      const at = Date.now();
+      const at = (this.#options.now ?? Date.now)();
       // Stopped or starved, we heard nobody: neither a node's silence nor its bake grows by time that nobody watched.
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
@@ -151,7 +160,7 @@ export class Driver {
           ...(gap > most ? [{ type: 'takeover' } as const] : []),
           ...events,
           ...posted.map(({ event }) => event),
-          { type: 'tick' },
+          ...(word === null ? [{ type: 'tick' } as const] : []),
         ],
       });
       if (step.changed) {
@@ -175,6 +184,8 @@ export class Driver {
         since = now;
         for (const event of written.events) this.#tell(event);
       }
+      if (word?.event.ask !== undefined)
+        await answer(redis, word.event.ask, { rollout: step.rollout, refusal: step.refusals[0] ?? null });
       await dismiss(
         redis,
         this.#id,
@@ -186,6 +197,18 @@ export class Driver {
       await this.#wait(tick, Math.max(GATHER.least, state.active.size * GATHER.perNode), signal);
     }
     return false;
+  }
+
+  /** The first word that waits for an answer; those that were taken back meanwhile are dropped. */
+  async #word(): Promise<Posted | null> {
+    for (;;) {
+      const index = this.#posted.findIndex(({ event }) => event.ask !== undefined);
+      const [word] = index < 0 ? [] : this.#posted.splice(index, 1);
+      if (word?.event.ask === undefined) return null;
+      if (word.claimed === true || (await claim(this.#options.redis, word.event.ask)))
+        return { ...word, claimed: true };
+      await dismiss(this.#options.redis, this.#id, [word.key]);
+    }
   }
 
   #tell(event: EngineEvent): void {

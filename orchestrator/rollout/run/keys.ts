@@ -20,6 +20,9 @@ export const ROLLOUT_KEYS = {
   nodes: (id: string) => at('rollout', id, 'nodes'),
   /** Stream of events that wait for the engine. */
   inbox: (id: string) => at('rollout', id, 'inbox'),
+  /** An operator's word that nobody has taken up yet, and the answer to it. */
+  word: (ask: string) => at('rollouts', 'word', ask),
+  answer: (ask: string) => at('rollouts', 'answer', ask),
   /** Token of the process that drives it now; expires with that process. */
   driver: (id: string) => at('rollout', id, 'driver'),
   /** Hash: node id -> why it refuses this version, by its own word. */

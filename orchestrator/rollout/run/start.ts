@@ -43,6 +43,8 @@ export type StartOptions = {
   log: Logger;
   signal: AbortSignal;
   times?: Partial<RolloutTimes>;
+  /** As of DriverOptions. */
+  now?: () => number;
 };
 
 export type RolloutsRunning = {
@@ -59,7 +61,10 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
 
   const drive = (id: string): void => {
     if (driving.has(id) || signal.aborted) return;
-    const driver = new Driver(id, { redis, fleet, pool, log, signal, ...times });
+    const driver = new Driver(id, {
+      ...{ redis, fleet, pool, log, signal, ...times },
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
     const done = driver
       .run()
       .catch((error: unknown) => log.error({ rollout: id, reason: messageOf(error) }, 'a driver failed'))

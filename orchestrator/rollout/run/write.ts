@@ -134,9 +134,18 @@ function opsOf(base: RolloutState, step: Step): Op[] {
   return ops;
 }
 
-/** The records of a new rollout; each of its nodes is held by it alone until it ends. */
-export function creation(state: RolloutState, images: ImageFacts, at: number) {
-  const { setup, rollout } = state;
+/**
+ * The records of a new rollout; each of its nodes is held by it alone until it is through.
+ * @param first what an operator does to it in the same write: only its state, no node yet
+ */
+export function creation(
+  state: RolloutState,
+  images: ImageFacts,
+  at: number,
+  first: Pick<Step, 'rollout' | 'notes'>,
+) {
+  const { setup } = state;
+  const { rollout } = first;
   const { id } = setup;
   const record = (key: string, what: string, epoch: number, body: unknown): RecordChange => ({
     key,
@@ -163,11 +172,13 @@ export function creation(state: RolloutState, images: ImageFacts, at: number) {
       auditLine(
         auditOf(
           id,
-          { what: 'rollout', id, from: '', to: rollout.state, why: setup.spec.name, by: setup.author },
+          { what: 'rollout', id, from: '', to: state.rollout.state, why: setup.spec.name, by: setup.author },
           at,
         ),
       ),
+      ...first.notes.map((note) => auditLine(auditOf(id, note, at))),
     ],
+    outbox: rollout.state === 'planned' ? [] : [{ topic: TOPICS.drive, body: id }],
   };
 }
 

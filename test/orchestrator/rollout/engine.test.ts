@@ -163,7 +163,10 @@ test('the attestation gate waits for the verdict on this very boot', (t) => {
 });
 
 test('a sick service fails its gate', (t) => {
-  const s = new Script([node('a')], { gates: [{ kind: 'service', names: ['web'] }], ...LOOSE });
+  const s = new Script([node('a', { services: ['web', 'db'] })], {
+    gates: [{ kind: 'service', names: ['web'] }],
+    ...LOOSE,
+  });
   s.start();
   s.obey('a');
   s.accept('a');

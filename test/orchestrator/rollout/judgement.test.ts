@@ -366,3 +366,98 @@ test('a node that another change took is that one’s: it is no failure and not 
   s.send({ type: 'rollback', by: 'ben', why: 'bad' });
   t.deepEqual(s.in('rolling-back'), rest);
 });
+
+const GATE = { kind: 'http', url: 'http://localhost/ok', tries: 2, every: '10s', timeout: '10s' };
+
+/** Its first wave waits at a gate. */
+function gated(spec: Record<string, unknown> = {}): Script {
+  const s = new Script(fleetOf(4, 2), { ...LOOSE, waves: [{ take: 2, gates: [GATE] }, {}], ...spec });
+  s.start();
+  bakeAll(s);
+  s.pass(70, ids(s));
+  t0(s);
+  return s;
+}
+const t0 = (s: Script) => {
+  if (s.state.waves[0]!.state !== 'gated') throw new Error(s.state.waves[0]!.state);
+};
+
+test('a gate whose server is away is no word against the version, and a person can pass it', (t) => {
+  const s = gated();
+  for (let i = 0; i < 5; i += 1) {
+    const { run } = s.state.waves[0]!;
+    s.send({ type: 'gate', wave: 0, gate: 0, run, ok: false, away: true, why: 'refused' });
+    s.pass(30, ids(s));
+  }
+  t.is(s.rollout.state, 'running');
+  t.regex(s.rollout.why, /nobody answers \(refused\)/);
+  t.is(
+    s.send({ type: 'skip-wave', by: 'ben', why: 'x', wave: 0 }).refusals.length,
+    1,
+    'nothing is left to skip',
+  );
+  t.is(s.send({ type: 'promote', by: 'ben', why: 'seen by eye', wave: 1 }).refusals.length, 1);
+  s.send({ type: 'promote', by: 'ben', why: 'seen by eye', wave: 0 });
+  t.is(s.rollout.wave, 1);
+});
+
+test('with four eyes the author promotes nothing', (t) => {
+  const s = new Script(fleetOf(4, 2), {
+    ...LOOSE,
+    approvals: { count: 1 },
+    waves: [{ take: 2, gates: [GATE] }, {}],
+  });
+  s.start();
+  s.send({ type: 'approve', by: 'ben' });
+  bakeAll(s);
+  s.pass(70, ids(s));
+  t.is(s.send({ type: 'promote', by: 'ann', why: 'x', wave: 0 }).refusals.length, 1);
+  t.is(s.send({ type: 'promote', by: 'ben', why: 'x', wave: 0 }).refusals.length, 0);
+});
+
+test('the gates of a wave are asked beside those of the whole', (t) => {
+  const manual = [{ kind: 'manual' }];
+  const s = new Script(fleetOf(4, 2), { ...LOOSE, gates: manual, waves: [{ take: 2, gates: [GATE] }, {}] });
+  s.start();
+  bakeAll(s);
+  s.pass(70, ids(s));
+  s.send({ type: 'approve', by: 'ben', wave: 0 });
+  t.is(s.state.waves[0]!.state, 'gated', 'its own gate as well');
+  const { run } = s.state.waves[0]!;
+  s.send({ type: 'gate', wave: 0, gate: 1, run, ok: true, why: '' });
+  t.is(s.rollout.wave, 1);
+});
+
+test('what was skipped by mistake is taken in again, while its time has not passed', (t) => {
+  const s = new Script(fleetOf(6, 2), { ...LOOSE, waves: [{ take: 2 }, {}] });
+  s.start();
+  const [late] = s.in('pending') as [string];
+  s.send({ type: 'skip-wave', by: 'ben', why: 'x', wave: 1 }, { type: 'include-wave', by: 'ben', wave: 1 });
+  s.send({ type: 'skip', by: 'ben', why: 'x', node: late }, { type: 'include', by: 'ben', node: late });
+  bakeAll(s);
+  s.pass(70, ids(s));
+  t.is(s.in('staging').length, 4);
+  t.is(s.send({ type: 'include', by: 'ben', node: late }).refusals.length, 1);
+});
+
+test('a running rollout is edited: its end, its budget, its pace', (t) => {
+  const s = new Script(fleetOf(9, 3), {
+    ...LOOSE,
+    limits: { whole: 1, site: 9, rack: 9 },
+    notAfter: '2030-01-01T00:00:00Z',
+  });
+  s.start();
+  t.is(s.in('staging').length, 1);
+  s.send({ type: 'edit', by: 'ben', changes: { whole: 3 } });
+  t.is(s.in('staging').length, 3);
+  s.at = Date.parse('2030-01-02T00:00:00Z');
+  s.pass(10);
+  t.is(s.rollout.state, 'paused');
+  const [refusal] = s.send({ type: 'resume', by: 'ben' }).refusals;
+  t.regex(refusal!.what, /notAfter \(2030-01-01T00:00:00.000Z\) has come/);
+  t.is(s.send({ type: 'edit', by: 'ben', changes: { notAfter: 1 } }).refusals.length, 1, 'past');
+  s.send({ type: 'edit', by: 'ben', changes: { notAfter: null, budget: { whole: { count: 4 } } } });
+  t.is(s.send({ type: 'resume', by: 'ben' }).refusals.length, 0);
+  t.is(s.rollout.state, 'running');
+  t.deepEqual(s.rollout.edits, { whole: 3, notAfter: null, budget: { whole: { count: 4 } } });
+});
