@@ -23,7 +23,21 @@ export function illnessOf(suspect: Patient, all: readonly Patient[]): Cause {
   if (suffers(here)) return { kind: 'surroundings', site: suspect.site };
   // Elsewhere only where nobody here can be asked: a site has its own weather.
   if (here.length === 0 && suffers(controls)) return { kind: 'surroundings', site: null };
+  if (here.length === 0 && isOfSite(suspect, all)) return { kind: 'surroundings', site: suspect.site };
   return { kind: 'change' };
+}
+
+/** Nodes at the site and elsewhere that are needed to tell a site's trouble by nodes that all have changed. */
+const MANY = 4;
+
+/** Everybody here has changed: then nearly all of them are ill, and hardly any of those that changed elsewhere. */
+function isOfSite({ site }: Patient, all: readonly Patient[]): boolean {
+  const changed = all.filter((one) => one.changed && !one.before);
+  const here = changed.filter((one) => one.site === site);
+  const there = changed.filter((one) => one.site !== site);
+  if (here.length < MANY || there.length < MANY) return false;
+  const ill = (some: readonly Patient[]) => some.filter((one) => one.ill).length / some.length;
+  return ill(here) >= 0.8 && ill(there) <= 0.1;
 }
 
 function suffers(controls: readonly Patient[]): boolean {

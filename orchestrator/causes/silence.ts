@@ -11,6 +11,8 @@ export type Peer = {
   changed: boolean;
   /** Milliseconds since its last word. */
   quiet: number;
+  /** Milliseconds by which news of it may be late, where it is not asked but its heartbeats are looked at. */
+  lag?: number;
 };
 
 export type SilenceTimes = {
@@ -29,8 +31,11 @@ type Heard = 'heard' | 'lost' | 'gone' | 'unknown';
  * quarter, a word may be half of `silent` old although all is well.
  */
 function heardOf(peer: Peer, suspect: Peer, { silent }: SilenceTimes): Heard {
-  if (peer.quiet < silent / 2) return 'heard';
-  if (peer.quiet > suspect.quiet + silent) return 'gone';
+  if (peer.quiet < silent / 2) {
+    const { lag = 0 } = peer;
+    return lag > 0 && suspect.quiet < silent + lag ? 'unknown' : 'heard';
+  }
+  if (peer.quiet > suspect.quiet + 2 * silent) return 'gone';
   if (suspect.quiet < silent * 1.25) return 'unknown';
   return peer.quiet < silent * 0.75 ? 'heard' : 'lost';
 }
@@ -80,10 +85,12 @@ export function silenceOf(suspect: Peer, peers: readonly Peer[], times: SilenceT
   return { verdict: 'alone' };
 }
 
-/** Within half of `silent` of each other: nobody could tell their last words apart any better. */
+/** Part of `silent` by which last words may differ: nobody asks often enough to tell them apart any better. */
+const TOGETHER = 0.75;
+
 function together(members: readonly Peer[], { silent }: SilenceTimes): boolean {
-  const quiet = members.map((peer) => peer.quiet);
-  return Math.max(...quiet) - Math.min(...quiet) <= silent / 2;
+  const quiet = members.flatMap((peer) => (peer.lag === undefined ? [peer.quiet] : []));
+  return Math.max(0, ...quiet) - Math.min(...quiet) <= silent * TOGETHER;
 }
 
 /** All of a place have changed: then others that changed, elsewhere, have to speak for the change. */

@@ -18,7 +18,7 @@ export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
   // Of a finished wave: its heartbeats are looked at, and it counts as heard until they are missing.
   if (node.state === 'done' && isOver(d, node)) {
     if (node.away === null) return 0;
-    return d.clock - Math.max(node.away, listening) + d.setup.spec.timeouts.silent;
+    return d.clock - Math.max(node.away, listening);
   }
   return d.clock - Math.max(node.heard ?? 0, listening);
 }
@@ -38,12 +38,15 @@ function peersOf(d: Draft, suspect: string): Peer[] {
     if (RESTARTING.includes(node.state) && quiet >= silent / 2 && node.node !== suspect) continue;
     // Known to be gone by itself: it says nothing of its place.
     if (node.lost !== null && node.node !== suspect) continue;
+    const isSeen = node.state === 'done' && isOver(d, node) && node.node !== suspect;
     peers.push({
       id: node.node,
       site: node.site,
       rack: node.rack,
       changed: CHANGED.includes(node.state) || node.node === suspect,
-      quiet,
+      // That they are missing is known when several have not come.
+      quiet: isSeen && node.away !== null ? quiet + silent : quiet,
+      ...(isSeen ? { lag: silent } : {}),
     });
   }
   return peers;
@@ -77,20 +80,24 @@ export function goneAfterwards(d: Draft): ReturnType<typeof afterwards> {
   return afterwards(gone, well, waiting === 0 ? 0 : lost / waiting);
 }
 
+/** States in which nobody asks a node how it is, or nothing has come of it yet. */
+const UNASKED: readonly StepState[] = [...NOBODY, 'rolling-back', 'rolled-back', 'taken-back'];
+
 export function illnessIn(d: Draft, suspect: Readonly<NodeStep>): Cause {
   const all: Patient[] = [];
   for (const node of d.everybody()) {
-    if (NOBODY.includes(node.state) || node.taken || node.heard === null) continue;
+    if (UNASKED.includes(node.state) || node.taken || node.heard === null) continue;
     all.push({
       id: node.node,
       site: node.site,
-      changed: CHANGED.includes(node.state),
+      changed: CHANGED.includes(node.state) && !node.fell,
       ill: node.sick !== null,
-      before: node.ill,
+      before: node.ill && !node.fell,
     });
   }
-  const { node: id, site, ill: before } = suspect;
-  return illnessOf({ id, site, changed: true, ill: true, before }, all);
+  const { node: id, site, ill, fell } = suspect;
+  const cause = illnessOf({ id, site, changed: true, ill: true, before: ill && !fell }, all);
+  return cause.kind === 'change' && fell ? { kind: 'ill-before' } : cause;
 }
 
 /** Nodes that have the version on their disk prove that it can be got; two are no chance. */

@@ -37,6 +37,8 @@ export function release(d: Draft) {
     return;
   }
   rollout.held = null;
+  if (held.cause.kind === 'surroundings') recoverAnew(d);
+  if (held.cause.kind === 'own-clock') askAnew(d);
   listenAnew(d);
   d.setState('running', `over: ${held.why}`, 'engine');
 }
@@ -50,6 +52,25 @@ export function listenAnew(d: Draft) {
     d.edit(id).since = d.clock;
   }
   d.rollout.listening = d.clock;
+}
+
+/** Whoever still refuses does so for its own clock, from now on. */
+function askAnew(d: Draft) {
+  for (const id of d.active()) {
+    const { blocked } = d.peek(id)!;
+    if (blocked !== null) d.edit(id).blocked = { ...blocked, since: d.clock };
+  }
+}
+
+/** Whoever is still ill is so from now on. */
+function recoverAnew(d: Draft) {
+  for (const id of [...d.active(), ...d.troubled()]) {
+    const node = d.peek(id);
+    if (node === undefined || node.sick === null) continue;
+    const ill = d.edit(id);
+    ill.sick = d.clock;
+    ill.flaps = 0;
+  }
 }
 
 /** A person goes on without those that are silent: they are nobody's failure, and nothing waits for them. */

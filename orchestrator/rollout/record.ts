@@ -208,6 +208,8 @@ export type NodeStep = {
   excused: Cause | null;
   /** It was ill before its turn. */
   ill: boolean;
+  /** It fell ill on the old version, while it waited: then it is not alone with that, as a rule. */
+  fell: boolean;
   /** Whether somebody has begun to carry the outstanding order out; until then it waits in our own queue. */
   told: boolean;
   /** Its order is refused for a reason that is not the version's. */

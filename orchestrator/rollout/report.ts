@@ -159,7 +159,11 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       return;
     }
     case 'staging':
-    case 'staged':
+    case 'staged': {
+      // It still runs the old one: others are compared with it.
+      node.sick = healthOf(d, node, report) === null ? null : (node.sick ?? d.clock);
+      return considerOrdered(d, node, report, seen, wrong);
+    }
     case 'activating':
       return considerOrdered(d, node, report, seen, wrong);
     case 'booted':

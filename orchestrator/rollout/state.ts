@@ -32,7 +32,7 @@ export function emptyCounts(): Record<StepState, number> {
 
 /** Absent from records of before these were kept. */
 const UNTROUBLED = {
-  ...{ excused: null, ill: false, told: false, blocked: null },
+  ...{ excused: null, ill: false, fell: false, told: false, blocked: null },
   ...{ lost: null, away: null, taken: false, left: false },
 } as const;
 

@@ -21,6 +21,7 @@ export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
  * good) is decided where the limits are known.
  */
 export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kind: 'change' }) {
+  node.blocked = null;
   if (cause.kind !== 'change') {
     d.excuse(node, cause);
     d.move(node, 'failed', `${why} (not counted: ${describe(cause)})`);
@@ -39,8 +40,6 @@ export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kin
 export function startStage(d: Draft, node: NodeStep, why: string) {
   node.attempts += 1;
   node.bootBefore = node.bootId;
-  // Ill while it waited: what it shows later proves nothing.
-  if (node.sick !== null && node.hop === 0 && node.attempts === 1) node.ill = true;
   node.sick = null;
   // A diskless node has nowhere to stage to: its next boot brings the image.
   if (node.how === 'network' && d.setup.target.of === 'image') {
@@ -52,6 +51,11 @@ export function startStage(d: Draft, node: NodeStep, why: string) {
 }
 
 export function startActivate(d: Draft, node: NodeStep, why: string) {
+  // Ill on the old version at this very moment: what it shows later proves nothing.
+  if (node.sick !== null && node.hop === 0 && node.attempts === 1 && node.flaps === 0) {
+    node.fell = !node.ill;
+    node.ill = true;
+  }
   node.bootBefore = node.bootId;
   d.move(node, 'activating', why);
   d.order(node);

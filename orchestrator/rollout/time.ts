@@ -37,6 +37,8 @@ export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
   if (known.taken) return;
   const cause = illnessIn(d, known);
   if (cause.kind === 'surroundings') return hold(d, cause);
+  // They recover one after the other, and are heard of one after the other: each has its time once it is over.
+  if (cause.kind === 'change' && d.rollout.held?.cause.kind === 'surroundings') return;
   fail(d, d.edit(known.node), why, cause);
 }
 
@@ -46,9 +48,14 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   const { by, since } = known.blocked!;
   const isOwn = by === 'clock' && whoseClock(d, 1) === 'node-clock' && d.holding.length === 0;
   const node = () => d.edit(known.node);
-  if (isOwn && d.rollout.held === null && d.clock - since > timeouts.stage) {
+  const patience = known.state === 'rolling-back' ? timeouts.rollback : timeouts.stage;
+  if (isOwn && d.rollout.held === null && d.clock - since > patience) {
     const why = `its clock is wrong: ${known.blocked!.why}`;
-    if (known.state === 'rolling-back') return;
+    if (known.state === 'rolling-back') {
+      const lost = node();
+      d.move(lost, 'needs-recovery', why);
+      return d.freeSlot(lost);
+    }
     if (known.state !== 'staging') return fail(d, node(), why, { kind: 'node-clock' });
     const late = node();
     late.blocked = null;
