@@ -21,7 +21,8 @@ export async function checkRedis(paths: DataPaths): Promise<Check> {
       const info = await Promise.all(
         ['memory', 'persistence', 'replication'].map((part) => redis.info(part)),
       );
-      const warnings = judgeKeeping(keepingOf(info.join('\n')));
+      const [, fsync = null] = (await redis.config('GET', 'appendfsync').catch(() => [])) as string[];
+      const warnings = judgeKeeping(keepingOf(info.join('\n'), fsync));
       return warnings.length === 0
         ? ok(NAME, 'the one of BOOTWAVE_REDIS_URL answers and keeps what it acknowledges')
         : warn(NAME, warnings.join('; '), 'change its configuration');

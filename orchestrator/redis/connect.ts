@@ -3,7 +3,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
-import { judgeKeeping, keepingOf } from './external.ts';
+import { judgeKeeping, keepingOf, reconnectOnError, sentinelsOf } from './external.ts';
 import { gatherCommands } from './gather-commands.ts';
 import { hangUp } from './hang-up.ts';
 import { FileLock } from './lock.ts';
@@ -109,17 +109,21 @@ async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions
 }
 
 async function connectExternal(url: string, { log }: ConnectOptions): Promise<Connection> {
-  const redis = new Redis(url, {
+  const sentinels = sentinelsOf(url);
+  const options = {
     ...PATIENCE,
+    reconnectOnError,
     lazyConnect: true,
-    retryStrategy: (times) => Math.min(20 * times, 500),
-  });
+    retryStrategy: (times: number) => Math.min(20 * times, 500),
+  };
+  const redis = sentinels === null ? new Redis(url, options) : new Redis({ ...options, ...sentinels });
   gatherCommands(redis);
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
     await redis.connect();
     const info = await Promise.all(['memory', 'persistence', 'replication'].map((part) => redis.info(part)));
-    for (const warning of judgeKeeping(keepingOf(info.join('\n')))) log?.warn(warning);
+    const [, fsync = null] = (await redis.config('GET', 'appendfsync').catch(() => [])) as string[];
+    for (const warning of judgeKeeping(keepingOf(info.join('\n'), fsync))) log?.warn(warning);
   } catch (error) {
     await hangUp(redis);
     if (error instanceof BootwaveError) throw error;

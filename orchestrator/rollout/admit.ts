@@ -43,6 +43,7 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
   if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
   const places = d.placesOf(index);
   const fullSites = new Set<string>();
+  let isCut: boolean | undefined;
   // The tail may hold nodes of sites that the plan did not know.
   const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
   for (let position = d.peekWave(index).next; position < places.length; position += 1) {
@@ -62,7 +63,8 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     // Synchronised with nobody after a failover counts as offline: it cannot be told anything safely.
     const silent = known.term !== d.rollout.term || known.bootId === null;
     if (!known.reachable || silent) {
-      if (!tail) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
+      if (!tail && !(isCut ??= isCutOff(d)))
+        defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
       continue;
     }
     const blocked = blockedBy(limits, d.rollout.inFlight, known);
@@ -74,6 +76,32 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     d.touch(node);
     startStage(d, node, 'its turn');
   }
+}
+
+/** Nodes that may be offline by themselves at the same moment. */
+const FEW = 3;
+
+/**
+ * Most nodes cannot be reached, since a short while: then those whose turn it is are not offline by themselves. Sooner
+ * than that is over it is known what it is; if nothing is found, they go to the tail after all.
+ */
+function isCutOff(d: Draft): boolean {
+  const { rollout, setup } = d;
+  const { silent } = setup.spec.timeouts;
+  let reached = 0;
+  let missed = 0;
+  for (const node of d.everybody()) {
+    // Who was offline when it was planned says nothing of now.
+    if (['skipped', 'needs-recovery'].includes(node.state) || node.wave === d.waveCount - 1) continue;
+    if (!node.reachable || (node.heard !== null && quietOf(d, node) > silent)) missed += 1;
+    else if (node.heard !== null) reached += 1;
+  }
+  if (missed < FEW || missed <= reached) {
+    rollout.cut = null;
+    return false;
+  }
+  rollout.cut ??= d.clock;
+  return d.clock - rollout.cut <= 4 * silent;
 }
 
 const NOWHERE = { site: '', rack: null };

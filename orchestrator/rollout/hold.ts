@@ -98,12 +98,13 @@ export function weighRefusals(d: Draft) {
   const rules = blocked.find(({ by }) => by === 'rules');
   if (rules !== undefined) hold(d, { kind: 'rules' }, rules.why);
   const clocks = blocked.filter(({ by }) => by === 'clock');
-  if (clocks.length > 0 && whoseClock(d, clocks.length) === 'own-clock') hold(d, { kind: 'own-clock' });
+  if (clocks.length > 0 && whoseClock(d) === 'own-clock') hold(d, { kind: 'own-clock' });
 }
 
-export function whoseClock(d: Draft, refuse: number): 'own-clock' | 'node-clock' {
-  // Those that took an order since the first of these refused one.
-  const accept = d.active().filter((id) => accepts(d.peek(id)!)).length;
+export function whoseClock(d: Draft): 'own-clock' | 'node-clock' {
+  const nodes = d.active().map((id) => d.peek(id)!);
+  const refuse = nodes.filter(({ blocked }) => blocked?.by === 'clock').length;
+  const accept = nodes.filter(accepts).length;
   return clockOf(refuse, accept);
 }
 

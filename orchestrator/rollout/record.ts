@@ -87,6 +87,8 @@ export type RolloutRecord = {
   touches: number;
   /** Touches above this one are known to be taken back. */
   undo: number;
+  /** Clock since which most nodes cannot be reached; null while most can. */
+  cut: number | null;
   /** Clock at which it began to take back; 0 before. */
   turned: number;
   /** What an operator has changed of the spec since it was planned. */

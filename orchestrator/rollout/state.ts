@@ -106,6 +106,7 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     spent: null,
     touches: 0,
     undo: 0,
+    cut: null,
     turned: 0,
     edits: {},
     gone: 0,
@@ -147,7 +148,7 @@ export function loadRollout(
 ): RolloutState {
   const state: RolloutState = {
     setup,
-    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, edits: {} }, ...rollout },
+    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} }, ...rollout },
     waves: [...waves]
       .sort((a, b) => a.index - b.index)
       .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),

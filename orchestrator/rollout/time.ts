@@ -46,7 +46,7 @@ export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
 function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   const { timeouts } = d.setup.spec;
   const { by, since } = known.blocked!;
-  const isOwn = by === 'clock' && whoseClock(d, 1) === 'node-clock' && d.holding.length === 0;
+  const isOwn = by === 'clock' && whoseClock(d) === 'node-clock';
   const node = () => d.edit(known.node);
   const patience = known.state === 'rolling-back' ? timeouts.rollback : timeouts.stage;
   if (isOwn && d.rollout.held === null && d.clock - since > patience) {

@@ -177,11 +177,11 @@ test.serial(
     const wrong = await realSigner(await temporaryData(t), bench.orderKey, IMAGES, now);
     t.teardown(wrong.close);
     bench.orchestrator({}, { signer: wrong.client, now });
-    const timeouts = { ...SPEC.timeouts, stage: '5s', resend: '1s' };
+    const timeouts = { ...SPEC.timeouts, stage: '20s', resend: '1s' };
     const id = await bench.start({ waves: [{}], timeouts, attempts: 1 });
     const held = await bench.until(id, ({ rollout }) => rollout.held !== null);
     t.is(held.rollout.held?.cause.kind, 'own-clock', held.rollout.why);
-    await bench.until(id, ({ rollout }) => rollout.clock > held.rollout.clock + 8_000);
+    await bench.until(id, ({ rollout }) => rollout.clock > held.rollout.clock + 22_000);
     ahead = 0;
     const end = await bench.until(id, hasEnded);
     t.is(end.rollout.state, 'done', end.rollout.why);
