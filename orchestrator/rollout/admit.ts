@@ -63,8 +63,9 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     // Synchronised with nobody after a failover counts as offline: it cannot be told anything safely.
     const silent = known.term !== d.rollout.term || known.bootId === null;
     if (!known.reachable || silent) {
-      if (!tail && !(isCut ??= isCutOff(d)))
-        defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
+      if (tail) continue;
+      isCut = isCut ?? isCutOff(d);
+      if (!isCut) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
       continue;
     }
     const blocked = blockedBy(limits, d.rollout.inFlight, known);
