@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import type { Operation } from '../../orchestrator/operations/operation.ts';
 import * as rollout from '../../orchestrator/operations/rollout/declared.ts';
 import type { RolloutRecord } from '../../orchestrator/rollout/record.ts';
-import { print } from '../context.ts';
+import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, textOf, untilStopped } from '../option.ts';
 import { historyText } from './history.ts';
@@ -14,6 +13,8 @@ import { watchRollout } from './watch.ts';
 /** Milliseconds between two looks of `watch`. */
 const WATCH_EVERY = 1_000;
 
+const WAVE = `name or number of the wave, as 'show' has it`;
+
 export function register(group: Command): void {
   commandFor(group, rollout.plan, '<spec>').action(async (file: string, { json }: Json, command: Command) => {
     const plan = await call(command, rollout.plan, { spec: await specIn(file) });
@@ -22,13 +23,21 @@ export function register(group: Command): void {
 
   commandFor(group, rollout.start, '<spec>')
     .option('--watch', 'and follow it to its end')
-    .action(async (file: string, { json, watch }: Json & { watch?: true }, command: Command) => {
-      const after = await call(command, rollout.start, { spec: await specIn(file) });
-      const { id, state } = after;
-      const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
-      print(json, after, () => `${id} is ${state}${hint}`);
-      if (watch === true) await follow(command, id, json);
-    });
+    .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
+    .action(
+      async (
+        file: string,
+        { json, watch, plan }: Json & { watch?: true; plan?: string },
+        command: Command,
+      ) => {
+        const after = await call(command, rollout.start, { spec: await specIn(file), plan });
+        const { id, state, warnings } = after;
+        const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
+        const lines = [...warnings.map((one) => `warning: ${one}`), `${id} is ${state}${hint}`];
+        print(json, after, () => lines.map(harmless).join('\n'));
+        if (watch === true) await follow(command, id, json);
+      },
+    );
 
   commandFor(group, rollout.list).action(async ({ json }: Json, command: Command) => {
     const all = await call(command, rollout.list, {});
@@ -65,22 +74,31 @@ export function register(group: Command): void {
   step(group, rollout.abort, true);
   step(group, rollout.rollback, true);
 
+  commandFor(group, rollout.promote, '<rollout>')
+    .requiredOption('--wave <wave>', WAVE)
+    .requiredOption('--reason <text>', 'why')
+    .action(
+      async (id: string, { json, wave, reason }: Json & { wave: string; reason: string }, command: Command) =>
+        done(command, json, rollout.promote, { rollout: id, wave, reason }),
+    );
+
   commandFor(group, rollout.approve, '<rollout>')
-    .option('--wave <n>', `number of the wave, as 'show' has it`, number)
-    .action(async (id: string, { json, wave }: Json & { wave?: number }, command: Command) =>
+    .option('--wave <wave>', WAVE)
+    .action(async (id: string, { json, wave }: Json & { wave?: string }, command: Command) =>
       done(command, json, rollout.approve, { rollout: id, wave }),
     );
 
   commandFor(group, rollout.skip, '<rollout> [node]')
-    .option('--wave <n>', `number of the wave, as 'show' has it`, number)
+    .option('--wave <wave>', WAVE)
+    .option('--undo', 'take it in again')
     .option('--reason <text>', 'why', 'skipped by the operator')
     .action(
       async (
         id: string,
         node: string | undefined,
-        { json, wave, reason }: Json & { wave?: number; reason: string },
+        { json, wave, reason, undo = false }: Json & { wave?: string; reason: string; undo?: boolean },
         command: Command,
-      ) => done(command, json, rollout.skip, { rollout: id, node, wave, reason }),
+      ) => done(command, json, rollout.skip, { rollout: id, node, wave, reason, undo }),
     );
 }
 
@@ -121,9 +139,3 @@ const specIn = (file: string): Promise<string> =>
     what: 'the spec cannot be read',
     unchanged: 'nothing was started',
   });
-
-function number(text: string): number {
-  const n = Number(text);
-  if (!Number.isSafeInteger(n) || n < 0) throw new InvalidArgumentError('the number of a wave');
-  return n;
-}

@@ -36,6 +36,7 @@ const FAR: Record<string, number> = {
   failed: 0.5,
   'rolling-back': 0.3,
   'rolled-back': 1,
+  'taken-back': 1,
 };
 
 export type Stage = { lab: Lab; paths: DataPaths; fleet: Fleet; view: View; signal: AbortSignal };

@@ -3,12 +3,15 @@ import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/floor.ts';
 import type { OperatorEvent } from '../../rollout/event.ts';
+import type { Plan } from '../../rollout/plan.ts';
+import { planHash } from '../../rollout/plan-hash.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
 import { listRollouts } from '../../rollout/run/list.ts';
 import { create, operate } from '../../rollout/run/operate.ts';
-import { type Progress, readProgress, readSetup, readState } from '../../rollout/run/stored.ts';
+import { type Progress, readProgress, readRollout, readSetup, readState } from '../../rollout/run/stored.ts';
+import { waveOf } from '../../rollout/wave-name.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { isHeld } from '../../upkeep/lease.ts';
@@ -20,10 +23,26 @@ type Rollout = { rollout: string };
 export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Acting) =>
   (await planned(paths, fleet, spec, by.at)).plan;
 
-export async function start({ spec }: { spec: string }, { fleet, paths, by }: Acting) {
+/** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
+export async function start(
+  { spec, plan: reviewed }: { spec: string; plan?: string | undefined },
+  { fleet, paths, by }: Acting,
+) {
   const { plan, images } = await planned(paths, fleet, spec, by.at);
-  const id = await create(fleet.redis, plan, images, { author: by.actor, at: by.at });
-  return operate(fleet.redis, id, { type: 'start', by: by.actor });
+  if (reviewed !== undefined) mustBePlan(plan, reviewed);
+  const id = await create(fleet.redis, plan, images, { author: by.actor, at: by.at, start: true });
+  return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
+}
+
+function mustBePlan(plan: Plan, reviewed: string): void {
+  const now = planHash(plan);
+  if (now === reviewed) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_PLAN_CHANGED',
+    what: `the plan is ${now} by now, and not ${reviewed.slice(0, 40)} as it was reviewed`,
+    unchanged: 'nothing was started',
+    next: `look at it once more: 'bootwave rollout plan'`,
+  });
 }
 
 export const list = (_: object, { fleet }: Acting) => listRollouts(fleet.redis);
@@ -63,7 +82,7 @@ export async function watch(
 const SKEW = 3600_000;
 
 /** States of a node that somebody may have to look at. */
-const TROUBLE = ['failed', 'rolling-back', 'rolled-back', 'needs-recovery', 'skipped'];
+const TROUBLE = ['failed', 'rolling-back', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /** Everything that happened in a rollout, or in all rollouts to one node, oldest first. */
 export async function history({ of, all }: { of: string; all: boolean }, { fleet }: Acting) {
@@ -105,24 +124,53 @@ export const steps = {
   rollback: step('rollback'),
 } satisfies Record<StepType, unknown>;
 
-export const approve = ({ rollout, wave }: Rollout & { wave?: number | undefined }, { fleet, by }: Acting) =>
-  operate(fleet.redis, rollout, {
+/** @throws BootwaveError `ROLLOUT_WAVE_UNKNOWN`, `ROLLOUT_UNKNOWN` */
+async function waveNamed({ fleet }: Acting, rollout: string, word: string): Promise<number> {
+  const { setup } = await readSetup(fleet.redis, rollout);
+  return waveOf(setup, word);
+}
+
+export async function approve({ rollout, wave }: Rollout & { wave?: string | undefined }, acting: Acting) {
+  const { fleet, by } = acting;
+  return operate(fleet.redis, rollout, {
     type: 'approve',
     by: by.actor,
-    ...(wave === undefined ? {} : { wave }),
+    ...(wave === undefined ? {} : { wave: await waveNamed(acting, rollout, wave) }),
   });
+}
 
-type Skipping = Rollout & { node?: string | undefined; wave?: number | undefined; reason: string };
-
-/** @throws BootwaveError `ROLLOUT_SKIP_WHAT` */
-export async function skip(
-  { rollout, node, wave, reason: why }: Skipping,
-  { fleet, by: { actor: by } }: Acting,
+export async function promote(
+  { rollout, wave, reason: why }: Rollout & { wave: string; reason: string },
+  acting: Acting,
 ) {
-  if (wave !== undefined && node === undefined)
-    return operate(fleet.redis, rollout, { type: 'skip-wave', by, why, wave });
-  if (node !== undefined && wave === undefined)
-    return operate(fleet.redis, rollout, { type: 'skip', by, why, node });
+  const { fleet, by } = acting;
+  const index = await waveNamed(acting, rollout, wave);
+  return operate(fleet.redis, rollout, { type: 'promote', by: by.actor, why, wave: index });
+}
+
+type Skipping = Rollout & {
+  node?: string | undefined;
+  wave?: string | undefined;
+  reason: string;
+  undo: boolean;
+};
+
+/** @throws BootwaveError `ROLLOUT_SKIP_WHAT`, `ROLLOUT_WAVE_UNKNOWN` */
+export async function skip({ rollout, node, wave: word, reason: why, undo }: Skipping, acting: Acting) {
+  const {
+    fleet: { redis },
+    by: { actor: by },
+  } = acting;
+  if (word !== undefined && node === undefined) {
+    const wave = await waveNamed(acting, rollout, word);
+    return operate(
+      redis,
+      rollout,
+      undo ? { type: 'include-wave', by, wave } : { type: 'skip-wave', by, why, wave },
+    );
+  }
+  if (node !== undefined && word === undefined)
+    return operate(redis, rollout, undo ? { type: 'include', by, node } : { type: 'skip', by, why, node });
   throw new BootwaveError({
     code: 'ROLLOUT_SKIP_WHAT',
     what: 'either a node or a wave is to be skipped',

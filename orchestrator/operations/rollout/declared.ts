@@ -10,7 +10,8 @@ import type { Look } from './acts.ts';
 const id = z.string().min(1).max(64);
 /** The whole of a spec file (docs/rollouts.md). */
 const specText = z.strictObject({ spec: z.string().max(1024 * 1024) });
-const wave = z.int().min(0).max(10_000);
+/** Name or number, as `rollout show` has it. */
+const wave = z.string().min(1).max(80);
 const record = typed<RolloutRecord>();
 
 export const plan = operation({
@@ -26,8 +27,12 @@ export const start = operation({
   name: 'rollout start',
   help: `plan a spec file and start it; 'bootwave up' carries it out`,
   who: CORE,
-  input: specText,
-  result: record,
+  input: specText.extend({
+    /** Only if it is still the plan that was reviewed. */
+    plan: z.string().max(128).optional(),
+  }),
+  /** `warnings` of the plan. */
+  result: typed<RolloutRecord & { warnings: readonly string[] }>(),
   act: async () => (await import('./acts.ts')).start,
 });
 
@@ -105,9 +110,25 @@ export const skip = operation({
   help: 'leave out a node that has not been touched, or with --wave what is left of a wave',
   who: CORE,
   nodes: ['node'],
-  input: z.strictObject({ rollout: id, node: nodeWord.optional(), wave: wave.optional(), reason }),
+  input: z.strictObject({
+    rollout: id,
+    node: nodeWord.optional(),
+    wave: wave.optional(),
+    reason,
+    /** Take it in again. */
+    undo: z.boolean().default(false),
+  }),
   result: record,
   act: async () => (await import('./acts.ts')).skip,
+});
+
+export const promote = operation({
+  name: 'rollout promote',
+  help: 'past the gate that a wave waits at, on your word',
+  who: CORE,
+  input: z.strictObject({ rollout: id, wave, reason }),
+  result: record,
+  act: async () => (await import('./acts.ts')).promote,
 });
 
 export const forgive = operation({

@@ -2,10 +2,13 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { Released } from '../../../image/publish/released.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { OperatorRegister } from '../../operators/register.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { makePlan, type Plan } from '../../rollout/plan.ts';
 import { planNodes, publishedFor } from '../../rollout/run/facts.ts';
 import { parseSpec, type Refusal } from '../../rollout/spec.ts';
+import { Consents } from '../../signer/consents.ts';
+import { signerFiles } from '../../signer/files.ts';
 
 /**
  * The plan of a spec for the fleet as it is now.
@@ -21,7 +24,12 @@ export async function planned(
 ): Promise<{ plan: Plan; images: ImageFacts }> {
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
-  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
+  const { withdrawn } = await new Consents(signerFiles(paths).consents).current();
+  const registered = await new OperatorRegister(paths.keys).list();
+  const people = registered.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
+  // Without certificates everybody is whom this machine says they are.
+  const said = people.length === 0 ? { withdrawn } : { withdrawn, people };
+  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec, said);
   const { image } = checked.spec;
   // Every node would refuse it; better here, where somebody can do something about it.
   if (image !== undefined && images[image] !== undefined) await mustBeReleased(paths, image);

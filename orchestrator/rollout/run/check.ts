@@ -8,7 +8,8 @@ import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
 /** Milliseconds that one answer may take at the most, whatever a rollout says. */
 const LONGEST = 600_000;
 
-export type Verdict = { ok: boolean; why: string };
+/** `away`: nobody answered, which says nothing of the fleet. */
+export type Verdict = { ok: boolean; why: string; away?: boolean };
 
 /**
  * Never throws: a check that could not be made has not passed.
@@ -29,6 +30,7 @@ export async function check(gate: WaveGate, folder: string, signal: AbortSignal)
     const code = error instanceof BootwaveError ? `${error.code}: ` : '';
     return {
       ok: false,
+      away: true,
       why: `${code}${error instanceof BootwaveError ? error.what : messageOf(error)}`.slice(0, 256),
     };
   }
@@ -97,7 +99,11 @@ async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortS
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
-  return { ok: reply.status === status, why: `answered ${reply.status}, wanted ${status}` };
+  const ok = reply.status === status;
+  // Of whoever stands in front of a server that is away (RFC 9110, 15.6.3 to 15.6.5).
+  const away = !ok && [502, 503, 504].includes(reply.status);
+  const why = `answered ${reply.status}, wanted ${status}`;
+  return away ? { ok, away, why } : { ok, why };
 }
 
 /** Instant query of the Prometheus HTTP API; a scalar or a vector. */

@@ -46,6 +46,8 @@ export type StartOptions = {
   times?: Partial<RolloutTimes>;
   /** Folder of the declared gates. */
   gates?: string;
+  /** As of DriverOptions. */
+  now?: () => number;
 };
 
 export type RolloutsRunning = {
@@ -62,7 +64,10 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
 
   const drive = (id: string): void => {
     if (driving.has(id) || signal.aborted) return;
-    const driver = new Driver(id, { redis, fleet, pool, log, signal, ...times });
+    const driver = new Driver(id, {
+      ...{ redis, fleet, pool, log, signal, ...times },
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
     const done = driver
       .run()
       .catch((error: unknown) => log.error({ rollout: id, reason: messageOf(error) }, 'a driver failed'))
@@ -86,7 +91,8 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
     const order = JSON.parse(body) as Order;
-    const events = await act({ ...options, redis }, order);
+    const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
+    const events = await act({ ...options, redis, begun }, order);
     if (events.length > 0) await post(redis, order.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {

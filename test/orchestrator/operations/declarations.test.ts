@@ -39,7 +39,7 @@ const CORES = [
     'team remove',
     'lease end',
   ],
-  ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'skip', 'forgive', 'floor'].map(
+  ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'promote', 'skip', 'forgive', 'floor'].map(
     (w) => `rollout ${w}`,
   ),
 ];
