@@ -27,12 +27,10 @@ export async function check(gate: WaveGate, folder: string, signal: AbortSignal)
       signal,
     );
   } catch (error) {
-    const code = error instanceof BootwaveError ? `${error.code}: ` : '';
-    return {
-      ok: false,
-      away: true,
-      why: `${code}${error instanceof BootwaveError ? error.what : messageOf(error)}`.slice(0, 256),
-    };
+    // A declaration that is missing or not to be trusted is an answer; a server that does not answer is none.
+    if (error instanceof BootwaveError)
+      return { ok: false, why: `${error.code}: ${error.what}`.slice(0, 256) };
+    return { ok: false, away: true, why: messageOf(error).slice(0, 256) };
   }
 }
 
@@ -92,7 +90,10 @@ async function command(
     signal,
   });
   const words = (stderr.trim() || stdout.trim()).slice(-200).replace(/\s+/g, ' ');
-  return { ok: code === 0, why: `exit code ${code}${words === '' ? '' : `: ${words}`}` };
+  // As shells have it (POSIX, 2.8.2): there is no such program, or it may not be run.
+  const away = code === 126 || code === 127;
+  const why = `exit code ${code}${words === '' ? '' : `: ${words}`}`;
+  return away ? { ok: false, away, why } : { ok: code === 0, why };
 }
 
 async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortSignal): Promise<Verdict> {

@@ -367,7 +367,7 @@ test('a node that another change took is that one’s: it is no failure and not 
   t.deepEqual(s.in('rolling-back'), rest);
 });
 
-const GATE = { kind: 'http', url: 'http://localhost/ok', tries: 2, every: '10s', timeout: '10s' };
+const GATE = { kind: 'check', name: 'ok', tries: 2, every: '10s', timeout: '10s' };
 
 /** Its first wave waits at a gate. */
 function gated(spec: Record<string, unknown> = {}): Script {

@@ -97,12 +97,6 @@ const cases: [string, unknown, string, RegExp][] = [
     'approvals.from',
     /twice/,
   ],
-  [
-    'a password in a URL',
-    { ...good, gates: [{ kind: 'http', url: 'http://ann:secret@prom/' }] },
-    'gates[0].url',
-    /name or password/,
-  ],
   ['a number for a text', { ...good, image: 5 }, 'image', /^must be a text$/],
   ['a text for a list', { ...good, gates: 'x' }, 'gates', /^must be a list$/],
   ['a word of its own', { ...good, onSpent: 'cry' }, 'onSpent', /^must be "pause" or "rollback"$/],
