@@ -17,6 +17,7 @@ import { connect } from '../redis/connect.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { type KeptIdentity, keptIdentity } from './identity.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { openWire } from './wire.ts';
@@ -28,18 +29,27 @@ export type Running = {
   done: Promise<void>;
 };
 
-/** @returns when people can come in; `done` resolves after the signal fired and all is closed */
-export type OpenDoor = (parts: {
+/** What is behind a door. */
+type Parts = {
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
   newest(): Promise<string | null>;
   signal: AbortSignal;
-}) => Promise<{ done: Promise<void> }>;
+};
+type Door = { done: Promise<void> };
+
+/** Where people ask for operations. Each is open when its promise resolves; `done` resolves after the signal fired. */
+export type Doors = {
+  /** For people on this machine. */
+  here(parts: Parts): Promise<Door>;
+  /** For people elsewhere. */
+  elsewhere(parts: Parts, how: { port: number; identity: KeptIdentity; rootPem: string }): Promise<Door>;
+};
 
 /**
  * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else; without an
  * interface no machine boots here, and all else runs. Starts
  * all or nothing: keys and records are read before the first port opens, and the wire opens last.
- * @param openDoor lets people in, who ask for operations
+ * @param doors let people in, who ask for operations
  * @throws BootwaveError of the part that cannot start; nothing is left running then
  */
 export async function up(
@@ -47,7 +57,7 @@ export async function up(
   options: UpOptions,
   log: Logger,
   signal: AbortSignal,
-  openDoor: OpenDoor,
+  doors: Doors,
 ): Promise<Running> {
   const range = options.interface === undefined ? undefined : addressRange(options);
   checkCertificateLife(options);
@@ -84,15 +94,29 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       defaultImage: forNew,
     });
-    const door = await openDoor({ records: async () => ({ fleet, bans }), newest: forNew, signal: stop });
-    const { interface: name } = options;
+    const parts: Parts = { records: async () => ({ fleet, bans }), newest: forNew, signal: stop };
+    const door = await doors.here(parts);
+    let identity: Promise<KeptIdentity> | undefined;
+    const identityAt = (at: string | null) => {
+      identity ??= keptIdentity(at, authorities, fleet, stop);
+      return identity;
+    };
+    const { interface: name, operatorsPort } = options;
     const wire =
       name === undefined
         ? null
         : await openWire({
             ...options,
-            ...{ paths, interface: name, range, rootPem: root, fleet, bans, authorities, directory, images },
-            ...{ log, signal: stop },
+            ...{ paths, interface: name, range, rootPem: root, bans, authorities, directory, images },
+            ...{ log, signal: stop, identityAt },
+          });
+    const operators =
+      operatorsPort === undefined
+        ? null
+        : await doors.elsewhere(parts, {
+            port: operatorsPort,
+            identity: await identityAt(null),
+            rootPem: root,
           });
     const sweeper = startSweeper({
       ...{ fleet, log, signal: stop },
@@ -110,8 +134,10 @@ export async function up(
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
     const done = (async () => {
-      const parts = [wire?.done, sweeper, orchestrator?.done, banWatch, releases, door.done];
-      await Promise.allSettled(parts);
+      const shown = (await identity)?.done;
+      const ends = [wire?.done, operators?.done, door.done, shown];
+      ends.push(sweeper, orchestrator?.done, banWatch, releases);
+      await Promise.allSettled(ends);
       images.close();
       await connection.close();
     })();

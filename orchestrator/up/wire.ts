@@ -19,21 +19,20 @@ import { keyLayout } from '../../keys/layout.ts';
 import { KeptSecureBootKeys } from '../../keys/secure-boot-keys.ts';
 import { TpmRoots } from '../../keys/tpm-roots.ts';
 import type { LoadedAuthorities } from '../authorities/loaded.ts';
-import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import type { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { FleetDirectory } from '../fleet/directory.ts';
-import type { Fleet } from '../fleet/fleet.ts';
+import type { KeptIdentity } from './identity.ts';
 import type { UpOptions } from './options.ts';
-import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
 
 export type WireOptions = Omit<UpOptions, 'interface' | 'range'> & {
   paths: DataPaths;
   interface: string;
   range: { from: string; to: string } | undefined;
+  /** What the server shows, once its address is known. */
+  identityAt(address: string): Promise<KeptIdentity>;
   /** PEM of the fleet's root certificate. */
   rootPem: string;
-  fleet: Fleet;
   bans: BanKeeper;
   authorities: LoadedAuthorities;
   directory: FleetDirectory;
@@ -48,7 +47,7 @@ export type WireOptions = Omit<UpOptions, 'interface' | 'range'> & {
  * @throws BootwaveError of the part that cannot start
  */
 export async function openWire(options: WireOptions): Promise<{ address: string; done: Promise<void> }> {
-  const { paths, range, fleet, bans, authorities, directory, images, log, signal: stop } = options;
+  const { paths, range, bans, authorities, directory, images, log, signal: stop } = options;
   const sockets = await openSockets(
     {
       interface: options.interface,
@@ -61,14 +60,13 @@ export async function openWire(options: WireOptions): Promise<{ address: string;
   const { address } = sockets;
   const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
   const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-  const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
-  let identity = await makeIdentity();
+  const identity = await options.identityAt(address);
   const base = { serverIp: address, httpPort: options.httpPort };
 
   const enrolment = await startEnrolment({
     listen: sockets.https,
-    serverKey: identity.key,
-    serverChainPem: identity.chainPem,
+    serverKey: identity.current().key,
+    serverChainPem: identity.current().chainPem,
     nodesAuthority: authorities.nodes,
     rootPem: options.rootPem,
     secureBootKeys: () => secureBootKeys.current(),
@@ -82,17 +80,7 @@ export async function openWire(options: WireOptions): Promise<{ address: string;
     imagesUrl: imagesUrl(base),
     signal: stop,
   });
-  const present = (next: ServerIdentity) => {
-    identity = next;
-    enrolment.present(next.key, next.chainPem);
-  };
-  const kept = keepIdentity(identity, makeIdentity, present, stop);
-  const report = reportServer(fleet.redis, () => ({ loaded: authorities.ids, shows: identity.issuer }), stop);
-  authorities.onChange(async () => {
-    if (identity.issuer === authorities.signing('servers').id) present(identity);
-    else await kept.renew();
-    await report.tell();
-  });
+  identity.onChange(({ key, chainPem }) => enrolment.present(key, chainPem));
   const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
   const http = await startHttp({
     listen: sockets.http,
@@ -149,7 +137,7 @@ export async function openWire(options: WireOptions): Promise<{ address: string;
   }
 
   const done = (async () => {
-    await Promise.allSettled([dhcp.done, enrolment.closed, http.closed, report.done]);
+    await Promise.allSettled([dhcp.done, enrolment.closed, http.closed]);
     await tftp.stop();
     sockets.dhcp.close();
     sockets.pxe.close();
