@@ -57,7 +57,7 @@ const NOUNS: readonly Noun[] = [
   },
   {
     name: 'break-glass',
-    description: 'ask to be admin for a while, when none is to be had; a second person approves it',
+    description: 'ask for what it opens to admins, when none is to be had; a second person approves it',
     load: () => import('./operator/break-glass.ts'),
   },
   {

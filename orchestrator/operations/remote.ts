@@ -68,7 +68,7 @@ async function rootIn(file: string): Promise<X509Certificate> {
       code: 'SERVER_ROOT',
       what,
       unchanged: 'nothing was asked',
-      next: "give --root FILE with the fleet's root certificate: ca/root.pem of its keys",
+      next: "give --root FILE with the fleet's root certificate: ca/root.crt of its keys",
       cause,
     });
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
