@@ -67,8 +67,9 @@ test('a plan, a two-people decision and a new operator from another machine, wit
   const banned = JSON.parse((await as('ann', 'ban', 'add', id, '--reason', 'stolen', '--json')).out);
   const lift = await as('ann', 'ban', 'lift', banned.id, '--reason', 'found', '--json');
   t.regex(lift.err, new RegExp(`signed with your key: ban lift .*${banned.id}`));
-  t.regex((await as('ann', 'request', 'approve', JSON.parse(lift.out).request)).err, /REQUEST_ONE_PERSON/);
-  t.regex((await as('bob', 'request', 'approve', JSON.parse(lift.out).request)).out, /is lifted/);
+  const approve = ['request', 'approve', JSON.parse(lift.out).request, '--yes'];
+  t.regex((await as('ann', ...approve)).err, /REQUEST_ONE_PERSON/);
+  t.regex((await as('bob', ...approve)).out, /is lifted/);
 
   // The key is made at the desk: the server has only seen its public half.
   t.is((await as('root', 'operator', 'add', 'vera', '--role', 'viewer')).code, 0);

@@ -177,7 +177,7 @@ test('what takes two people is asked for in full, signed by both, and done when 
   await t.throwsAsync(signs(ann, 'request approve', { request: asked.request.id }), {
     code: 'REQUEST_ONE_PERSON',
   });
-  const done = await signs(bob, 'request approve', { request: asked.request.id.slice(0, 6) });
+  const done = await signs(bob, 'request approve', { request: asked.request.id });
   t.like(resultOf(done), { request: { standing: 'approved', about: ban.id }, done: { lifted: true } });
   t.true(bans.set.isLifted(ban.id));
   const told = (await fleet.audit.read()).slice(1).map(({ actor, action }) => `${actor} ${action}`);
@@ -223,7 +223,7 @@ test('a signature under anything but what is asked for is none', async (t) => {
   await t.throwsAsync(asks(ROOT, 'ban lift', lift), { code: 'REQUEST_CERTIFICATE' });
 });
 
-test('a request that was signed by the version before is read, shown and approved', async (t) => {
+test('a request that was signed by the version before is read and shown, and has to be asked again in full', async (t) => {
   const { ann, bob, ban, bans, signs, redis } = await office(t);
   const now = Date.now();
   const old = { kind: 'lift', about: ban.id, lasts: 0, reason: 'found', actor: ann.actor, at: now };
@@ -236,6 +236,7 @@ test('a request that was signed by the version before is read, shown and approve
   };
   await redis.sadd(KEYS.requests, id);
   await redis.hset(KEYS.request(id), { state: 'pending', epoch: 1, body: JSON.stringify(record) });
-  t.like(resultOf(await signs(bob, 'request approve', { request: id })), { request: { kind: 'lift' } });
-  t.true(bans.set.isLifted(ban.id));
+  t.like(resultOf(await signs(bob, 'request list', { all: false })), [{ id, kind: 'lift', about: ban.id }]);
+  await t.throwsAsync(signs(bob, 'request approve', { request: id }), { code: 'REQUEST_CLOSED' });
+  t.false(bans.set.isLifted(ban.id));
 });
