@@ -43,10 +43,11 @@ async function answer<I, R>(
   input: I,
   read?: string,
 ): Promise<Answered> {
-  const { as, server } = globals(command);
+  const words = globals(command);
+  const { as, server } = words;
   const credential = as === undefined ? null : await credentialIn(as);
   const caller: Caller = { credential, onRenew, onSign: (text) => onSign(text, read) };
-  const way: Way = server === undefined ? socketOf(pathsOf(command)) : await remote(command, server);
+  const way: Way = server === undefined ? socketOf(pathsOf(command)) : await remote(words, server);
   return ask(way, caller, operation.name, input);
 }
 
@@ -76,9 +77,10 @@ export async function here<I, R>(
 function globals(command: Command): Global {
   const { as, server, root } = command.optsWithGlobals<Global>();
   const file = as ?? process.env.BOOTWAVE_OPERATOR;
+  const elsewhere = server ?? process.env.BOOTWAVE_SERVER;
   return {
     ...(file ? { as: file } : {}),
-    ...(server === undefined ? {} : { server }),
+    ...(elsewhere ? { server: elsewhere } : {}),
     ...(root === undefined ? {} : { root }),
   };
 }
@@ -88,12 +90,16 @@ async function credentialIn(file: string) {
   return readCredential(file);
 }
 
-async function remote(_: Command, server: string): Promise<Way> {
-  throw new BootwaveError({
-    code: 'SERVER_URL',
-    what: `${server} cannot be asked`,
-    next: 'leave out --server',
-  });
+async function remote({ as, root }: Global, url: string): Promise<Way> {
+  if (as === undefined)
+    throw new BootwaveError({
+      code: 'OPERATOR_MISSING',
+      what: 'a server elsewhere knows people by their certificates alone',
+      unchanged: 'nothing was asked',
+      next: "give --as FILE; an admin makes it: 'bootwave operator add'",
+    });
+  const { remoteWay } = await import('../orchestrator/operations/remote.ts');
+  return remoteWay({ url, as, root });
 }
 
 function onSign(text: string, read: string | undefined): void {

@@ -67,7 +67,7 @@ const NOUNS: readonly Noun[] = [
   },
   {
     name: 'break-glass',
-    description: 'ask to be admin for a while, when none is to be had; a second person approves it',
+    description: 'ask for what it opens to admins, when none is to be had; a second person approves it',
     load: () => import('./operator/break-glass.ts'),
   },
   {
@@ -114,7 +114,7 @@ export async function program(words?: readonly string[]): Promise<Command> {
     .description('From power-on to a trusted, running member of a fleet')
     .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
     .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)')
-    .option('--server <url>', 'a server elsewhere, https://HOST:PORT; needs --as')
+    .option('--server <url>', 'a server elsewhere, https://HOST:PORT, with --as (else BOOTWAVE_SERVER)')
     .option('--root <file>', "that fleet's root certificate (else the one in the file of --as)")
     .showHelpAfterError()
     .exitOverride();

@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis';
-import { hangUp } from '../redis/connection.ts';
 import { certificateOf } from './acting.ts';
 import type { Item, Link } from './audit-chain.ts';
 import { type AuditEntry, type AuditRecord, auditEntrySchema } from './audit-entry.ts';
@@ -24,8 +23,6 @@ export type AuditRange = {
 };
 
 const PAGE = 500;
-/** Milliseconds that a follower waits in one blocking read; bounds how late it sees the abort signal. */
-const FOLLOW_BLOCK = 500;
 
 type StreamItem = [key: string, fields: string[]];
 
@@ -82,28 +79,6 @@ export class AuditLog {
   async head(): Promise<Link | null> {
     const [seq, hash] = await this.#redis.hmget(KEYS.auditHead, 'seq', 'hash');
     return seq == null || hash == null ? null : { seq: Number(seq), hash };
-  }
-
-  /** Every entry after `after` (a stream key; by default those to come), until the signal aborts. */
-  async *follow(signal: AbortSignal, after = '$'): AsyncGenerator<AuditRecord> {
-    // A blocking read would hold up every other command of the shared connection.
-    const redis = this.#redis.duplicate();
-    redis.on('error', () => {});
-    try {
-      let key = after;
-      if (key === '$') key = (await this.#redis.xrevrange(KEYS.audit, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0';
-      while (!signal.aborted) {
-        const reply = (await redis.xread('COUNT', PAGE, 'BLOCK', FOLLOW_BLOCK, 'STREAMS', KEYS.audit, key)) as
-          | [string, StreamItem[]][]
-          | null;
-        for (const item of reply?.[0]?.[1] ?? []) {
-          key = item[0];
-          yield recordOf(item);
-        }
-      }
-    } finally {
-      await hangUp(redis);
-    }
   }
 
   /** A node's own history holds only the keys of the entries. */

@@ -149,7 +149,7 @@ class Lines {
       clearTimeout(timer);
     }
     const line = this.#come.shift();
-    if (line === undefined) throw late ? silent(this.#name) : lost(this.#name);
+    if (line === undefined) throw late || within !== undefined ? silent(this.#name, late) : lost(this.#name);
     try {
       return JSON.parse(line);
     } catch {
@@ -185,12 +185,14 @@ async function failure(
   });
 }
 
-function silent(name: string): BootwaveError {
+function silent(name: string, late: boolean): BootwaveError {
   return new BootwaveError({
     code: 'SERVER_SILENT',
-    what: `the server at ${name} takes connections and says nothing`,
+    what: `the server at ${name} ${late ? 'takes connections and says nothing' : 'hung up without a word'}`,
     unchanged: 'nothing was asked',
-    next: 'look at its log; restart it if it hangs',
+    next: late
+      ? 'look at its log; restart it if it hangs'
+      : 'is your certificate one of this fleet, for an operator? Else look at its log',
   });
 }
 

@@ -26,6 +26,7 @@ import { FileLock } from '../redis/lock.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { type KeptIdentity, keptIdentity } from './identity.ts';
 import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { serverIdentity } from './server-certificate.ts';
@@ -44,19 +45,28 @@ export type Running = {
   done: Promise<void>;
 };
 
-/** @returns when people can come in; `done` resolves after the signal fired and all is closed */
-export type OpenDoor = (parts: {
+/** What is behind a door. */
+type Parts = {
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
   newest(): Promise<string | null>;
   /** The interfaces that are served; undefined while they are being opened. */
   wires(): KeptWires | undefined;
   signal: AbortSignal;
-}) => Promise<{ done: Promise<void> }>;
+};
+type Door = { done: Promise<void> };
+
+/** Where people ask for operations. Each is open when its promise resolves; `done` resolves after the signal fired. */
+export type Doors = {
+  /** For people on this machine. */
+  here(parts: Parts): Promise<Door>;
+  /** For people elsewhere. */
+  elsewhere(parts: Parts, how: { port: number; identity: KeptIdentity; rootPem: string }): Promise<Door>;
+};
 
 /**
  * Everything on one machine: boot server and orchestrator in one process, on the interfaces that it is given and nowhere
  * else; without any no machine boots here, and all else runs. Starts all or nothing: keys and records are read before the first port opens, and the wire opens last.
- * @param openDoor lets people in, who ask for operations
+ * @param doors let people in, who ask for operations
  * @throws BootwaveError of the part that cannot start; nothing is left running then
  */
 export async function up(
@@ -64,7 +74,7 @@ export async function up(
   options: UpOptions,
   log: Logger,
   signal: AbortSignal,
-  openDoor: OpenDoor,
+  doors: Doors,
 ): Promise<Running> {
   await wireSpecs(paths, options);
   checkCertificateLife(options);
@@ -125,12 +135,22 @@ export async function up(
       http: { metadata: metadataFolder(paths.releases), crl: () => crl.current() },
     };
     let opened: KeptWires | undefined;
-    const records = async () => ({ fleet, bans });
-    ends.push((await openDoor({ records, newest: forNew, wires: () => opened, signal: stop })).done);
+    const behind: Parts = {
+      records: async () => ({ fleet, bans }),
+      newest: forNew,
+      wires: () => opened,
+      signal: stop,
+    };
+    ends.push((await doors.here(behind)).done);
     const wires = await keepWires(() => wireSpecs(paths, options), parts, stop);
     opened = wires;
     ends.push(wires.done);
-    const report = reportServer(fleet.redis, () => ({ loaded: authorities.ids, shows: wires.issuer }), stop);
+    const { operatorsPort: port } = options;
+    const identity = port === undefined ? null : await keptIdentity(authorities, stop);
+    if (port !== undefined && identity !== null)
+      ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
+    const shows = () => wires.issuer || (identity?.current().issuer ?? '');
+    const report = reportServer(fleet.redis, () => ({ loaded: authorities.ids, shows: shows() }), stop);
     authorities.onChange(async () => {
       await wires.authorityChanged(authorities.signing('servers').id);
       await report.tell();

@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { BootwaveError } from '../../../base/error.ts';
+import { rootPem } from '../../../keys/authority.ts';
 import { issueOperator } from '../../../keys/operator.ts';
 import type { Role } from '../../../keys/operator-roles.ts';
 import { activeAuthority } from '../../authorities/on-disk.ts';
@@ -34,7 +35,8 @@ export async function add(
   await fleet.audit.append({ ...by, action: 'add-operator', reason, detail: { serial } });
   // Last: what is not registered is not believed.
   await new OperatorRegister(paths.keys).add(issued, by);
-  return { issued, chain: pem + ca.chainPem };
+  // The root last: with it the holder knows a server of this fleet from any other.
+  return { issued, chain: pem + ca.chainPem + (await rootPem(paths.keys)) };
 }
 
 export const list = async (_: object, { paths }: Acting): Promise<Registered[]> => [

@@ -21,7 +21,7 @@ export const add = operation({
   }),
   result: typed<{
     issued: Issued;
-    /** PEM: the certificate and its CA's. */
+    /** PEM: the certificate, its CA's, and the fleet's root. */
     chain: string;
   }>(),
   act: async () => (await import('./acts.ts')).add,

@@ -46,7 +46,7 @@ export const deny = operation({
 
 export const breakGlass = operation({
   name: 'break-glass',
-  help: 'ask to be admin for a while, when none is to be had; a second person approves it',
+  help: 'ask for what it opens to admins, when none is to be had; a second person approves it',
   who: CORE,
   fourEyes: true,
   input: z.strictObject({

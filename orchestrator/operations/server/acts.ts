@@ -3,6 +3,7 @@ import { createLogger } from '../../../base/log.ts';
 import type { UpOptions } from '../../up/options.ts';
 import { up } from '../../up/up.ts';
 import { openDoor } from '../door.ts';
+import { openNetworkDoor } from '../network-door.ts';
 import type { Acting } from '../operation.ts';
 
 /** Runs until the signal fires; tells when it is ready. */
@@ -12,9 +13,11 @@ export async function run(
 ): Promise<Record<string, never>> {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const log = createLogger('bootwave');
-  const running = await up(paths, given as UpOptions, log, signal, (parts) =>
-    openDoor({ ...parts, paths, log, find, now: Date.now }),
-  );
+  const house = { paths, log, find, now: Date.now };
+  const running = await up(paths, given as UpOptions, log, signal, {
+    here: (parts) => openDoor({ ...parts, ...house }),
+    elsewhere: (parts, how) => openNetworkDoor({ ...parts, ...house }, how),
+  });
   const reload = () => {
     running.reload().catch((error: unknown) => {
       const code = error instanceof BootwaveError ? error.code : 'UNEXPECTED';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, type DetailedPeerCertificate } from 'node:tls';
-import { BootwaveError } from '../../../base/error.ts';
-import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
+import { BootwaveError } from '../base/error.ts';
+import { SERVER_NAME } from '../protocol/enrolment/messages.ts';
 
 /** The common name of the only CA whose certificates make a boot server; keys/ gives it this name. */
 const SERVERS_CA = 'CN=Bootwave servers CA';
