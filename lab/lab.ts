@@ -2,7 +2,7 @@
  * A rack in a box. Every process of a lab runs in its namespace and outlives the command that started it; what is
  * running stands in the lab's folder, so that any process can open the lab, drive it, and take it down.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
@@ -38,6 +38,7 @@ import {
   serviceLog,
   writeLab,
 } from './state.ts';
+import { withoutBootEntries } from './variables.ts';
 
 export type LabOptions = {
   /** As a node's name. Default `lab`. */
@@ -336,6 +337,22 @@ export class Lab {
   /** The unix socket of the serial line, for a terminal. */
   consoleSocket(name: string): string {
     return this.#node(name).files.console;
+  }
+
+  /**
+   * Writes a node's UEFI variables to a file as another machine is delivered with them (`PowerOverrides.vars`): Secure Boot
+   * keys and settings, no boot entries. A node that is on stands still meanwhile.
+   * @throws BootwaveError `LAB_VARIABLES`
+   */
+  async copyVariables(name: string, file: string): Promise<void> {
+    const node = this.#node(name);
+    const on = (await node.power()).on;
+    if (on) await node.freeze();
+    try {
+      await writeFile(file, withoutBootEntries(await readFile(node.files.vars)), { mode: 0o600 });
+    } finally {
+      if (on) await node.thaw();
+    }
   }
 
   /** The screen as a PNG. */

@@ -1,7 +1,9 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { demo } from '../demo/demo.ts';
+import type { Act } from '../demo/forecast.ts';
 import { View } from '../demo/view.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { overview } from '../fleet/overview.ts';
 import { listText } from './node-text.ts';
 
@@ -9,15 +11,22 @@ export function register(program: Command): void {
   program
     .command('demo')
     .description('the main job from nothing, in a lab of three virtual machines; nothing is left behind')
-    .action(async () => {
+    .addOption(
+      new Option(
+        '--act <act>',
+        'boot: until three machines are healthy; rollout: goes on from there',
+      ).choices([...['boot', 'rollout']]),
+    )
+    .action(async ({ act }: { act?: Act }) => {
       const stop = new AbortController();
       for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
       const view = new View();
-      const { seconds } = await demo(view, stop.signal, async (fleet) => {
+      const show = async (fleet: Fleet) => {
         const now = Date.now();
         view.bars([]);
         view.print(`\n${listText(await overview(fleet, {}, now, null), now)}\n`);
-      }).catch((error: unknown) => {
+      };
+      const { seconds } = await demo(view, stop.signal, show, act ?? 'all').catch((error: unknown) => {
         throw stop.signal.aborted ? stopped() : error;
       });
       console.log(`Three machines, three ways in, all healthy, in ${seconds} s. Nothing is left running.`);

@@ -2,17 +2,16 @@
  * Racks that tests begin from where the way there is not what they prove. The suite builds each from the tree under test, by
  * real boots, and keeps it by the digest of all that went in; another tree, QEMU or firmware has another one.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, digestOfTree, exists, REPOSITORY } from '../../image/build/cache.ts';
+import { digestOf, exists, REPOSITORY } from '../../image/build/cache.ts';
 import { withLock } from '../../image/build/lock.ts';
 import { saveLab } from '../../lab/save.ts';
 import { machinesDigest, readSaved, unfit } from '../../lab/saved.ts';
+import { treeDigest } from '../../lab/tree-digest.ts';
 import type { Rack } from './rack.ts';
 
 const FOLDER = join(REPOSITORY, '.build/snapshots');
-/** All that runs on a node or a server, and what builds the racks. */
-const TREES = ['base', 'bootserver', 'image', 'keys', 'lab', 'orchestrator', 'test/support'];
 
 /**
  * @param kind a name of the rack
@@ -74,11 +73,7 @@ async function keep(kind: string, rack: Rack, last: boolean): Promise<void> {
 }
 
 async function folderOf(kind: string): Promise<string> {
-  const inputs = [
-    await readFile(join(REPOSITORY, 'package-lock.json'), 'utf8'),
-    await machinesDigest([], 'tcg', {}),
-    ...(await Promise.all(TREES.map((tree) => digestOfTree(join(REPOSITORY, tree))))),
-  ];
+  const inputs = [await machinesDigest([], 'tcg', {}), await treeDigest(['test/support'])];
   return join(FOLDER, `${kind}-${digestOf(inputs).slice(0, 20)}`);
 }
 
