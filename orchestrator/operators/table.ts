@@ -115,6 +115,9 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'lab power': ANYONE,
   'lab console': ANYONE,
   'lab status': ANYONE,
+  'lab save': ANYONE,
+  'lab saved': ANYONE,
+  'lab forget': ANYONE,
   'lab down': ANYONE,
   demo: ANYONE,
 };
