@@ -231,8 +231,11 @@ export class Lab {
   async freeze(): Promise<string[]> {
     const on: string[] = [];
     for (const [name, node] of this.#nodes) if ((await node.power()).on) on.push(name);
-    await Promise.all(on.map((name) => this.#node(name).freeze()));
-    return on;
+    const done = await Promise.allSettled(on.map((name) => this.#node(name).freeze()));
+    const failed = done.find(({ status }) => status === 'rejected');
+    if (failed?.status !== 'rejected') return on;
+    await Promise.allSettled(on.map((name) => this.#node(name).thaw()));
+    throw failed.reason;
   }
 
   async thaw(names: readonly string[]): Promise<void> {

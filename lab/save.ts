@@ -70,10 +70,20 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
     return record;
   } finally {
     await rm(fresh, { recursive: true, force: true });
-    if (options.last !== true) {
-      if (bootServer !== null) await lab.startBootServer(bootServer);
-      await lab.thaw(frozen);
-    }
+    if (options.last !== true) await goOn(lab, frozen, bootServer);
+  }
+}
+
+/** The server first, so that no node finds it gone; but none stays as it is because the server does not start. */
+async function goOn(
+  lab: Lab,
+  frozen: readonly string[],
+  bootServer: readonly string[] | null,
+): Promise<void> {
+  try {
+    if (bootServer !== null) await lab.startBootServer(bootServer);
+  } finally {
+    await lab.thaw(frozen);
   }
 }
 

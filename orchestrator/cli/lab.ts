@@ -102,6 +102,8 @@ export function register(program: Command): void {
     .action(async (saved: string, options: Which & { replace?: boolean }) => {
       const lab = await open(options);
       const folder = savedFolder(saved);
+      // Whoever stops it in the middle would leave machines that stand still: it is done in seconds.
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
       const { nodes } = await saveLab(lab, folder, { replace: options.replace === true });
       print(
         options.json,

@@ -131,3 +131,16 @@ test('a saved lab is good for as long as its leases, and for the machines that i
   t.regex(unfit(record, 'm', 1e12 - 3600_000) ?? '', /hours ago/, 'a clock that went back');
   t.regex(unfit(record, 'n', 1e12) ?? '', /others than then/);
 });
+
+test('a save that fails leaves nothing beside it, and everything runs on', async (t) => {
+  const root = await temporary(t);
+  const lab = await small(t, root);
+  await alphabet(lab);
+  await lab.powerOn('n1', { boot: 'disk' });
+  await untilLonger(lab, 40);
+  await writeFile(join(root, 'file'), 'no folder');
+  await t.throwsAsync(saveLab(lab, join(root, 'file/saved')), { code: 'ENOTDIR' });
+  const before = (await written(lab)).length;
+  t.true(isWhole(await untilLonger(lab, before + 50)));
+  t.deepEqual(await readdir(root), ['file', 'lab']);
+});
