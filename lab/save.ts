@@ -50,10 +50,10 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
   const bootServer = runs ? (server.extraArgs ?? []) : null;
 
   const fresh = `${folder}.${process.pid}.tmp`;
+  await mkdir(fresh, { recursive: true, mode: 0o700 });
   const frozen = await lab.freeze();
   try {
     if (runs) await lab.stopBootServer();
-    await mkdir(fresh, { recursive: true, mode: 0o700 });
     const [shapes] = await Promise.all([lab.saveNodes(fresh), copyData(lab.dataFolder, savedData(fresh))]);
     const record: SavedRecord = {
       format: 1,
@@ -69,8 +69,9 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
     await rename(fresh, folder);
     return record;
   } finally {
-    await rm(fresh, { recursive: true, force: true });
+    // Whatever failed: what stands still goes on first.
     if (options.last !== true) await goOn(lab, frozen, bootServer);
+    await rm(fresh, { recursive: true, force: true });
   }
 }
 
