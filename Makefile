@@ -21,8 +21,7 @@ demo: setup
 	bin/bootwave demo $(if $(ACT),--act $(ACT))
 
 check: setup
-	node_modules/.bin/tsc --noEmit
-	node_modules/.bin/biome check .
+	@base/check.sh
 
 format: setup
 	node_modules/.bin/biome check --write .

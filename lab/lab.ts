@@ -8,8 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
 import { Console } from './console.ts';
-import type { LabEvent } from './events.ts';
-import { fromQmp } from './events.ts';
+import { fromQmp, type LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
 import { type Accelerator, checkFolder, HOST_FILES, type PowerOverrides, tapName } from './machine.ts';
 import {

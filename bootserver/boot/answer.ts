@@ -1,5 +1,5 @@
-import { ip4Bytes, parseIp4 } from '../dhcp/ip4.ts';
-import { OPTION, textBytes, writeSubOptions } from '../dhcp/options.ts';
+import { ip4Bytes, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes, writeSubOptions } from '../../formats/dhcp/options.ts';
 import type { BootIntent } from '../directory.ts';
 import type { BootClient } from './client.ts';
 import { type Fields, QUIRKS, type Role } from './quirks.ts';

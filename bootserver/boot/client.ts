@@ -1,4 +1,4 @@
-import { bytesText, OPTION, type Options, readSubOptions } from '../dhcp/options.ts';
+import { bytesText, OPTION, type Options, readSubOptions } from '../../formats/dhcp/options.ts';
 import type { Sighting } from '../directory.ts';
 import { FIRMWARE, type Firmware, UNSAID } from './firmware.ts';
 

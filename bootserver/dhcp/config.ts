@@ -1,5 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
-import { formatIp4, type Ip4, parseIp4, sameNetwork } from './ip4.ts';
+import { formatIp4, type Ip4, parseIp4, sameNetwork } from '../../formats/dhcp/ip4.ts';
 
 /** One IPv4 subnet that addresses are given out on. */
 export type SubnetInput = {

@@ -1,8 +1,8 @@
+import { ANY, formatIp4, type Ip4, ip4Bytes, sameNetwork } from '../../formats/dhcp/ip4.ts';
+import { OPTION, optionU32, readSubOptions, textBytes, u32Bytes } from '../../formats/dhcp/options.ts';
 import type { BootAnswer, BootPart } from '../boot/answer.ts';
 import type { DhcpConfig, Subnet } from './config.ts';
-import { ANY, formatIp4, type Ip4, ip4Bytes, sameNetwork } from './ip4.ts';
 import type { Lease, LeaseView } from './leases.ts';
-import { OPTION, optionU32, readSubOptions, textBytes, u32Bytes } from './options.ts';
 import {
   agentOptions,
   type Decision,

@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/prom
 import { dirname } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
-import { formatIp4, parseIp4 } from './ip4.ts';
+import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { type Lease, LeaseTable } from './leases.ts';
 
 /**

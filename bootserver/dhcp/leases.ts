@@ -1,4 +1,4 @@
-import type { Ip4 } from './ip4.ts';
+import type { Ip4 } from '../../formats/dhcp/ip4.ts';
 
 /** One address's durable history. Times are milliseconds since the epoch. */
 export type Lease = {

@@ -1,5 +1,5 @@
+import type { Ip4 } from '../../formats/dhcp/ip4.ts';
 import type { BootAnswer } from '../boot/answer.ts';
-import type { Ip4 } from './ip4.ts';
 import { type Decision, destinationOf, informAgent, isAgent, replyTo, silent } from './reply.ts';
 import { type Arrival, type DhcpRequest, isBootFirmware } from './request.ts';
 

@@ -1,11 +1,10 @@
+import { ANY, BROADCAST, formatIp4, type Ip4, ip4Bytes } from '../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes, writeSubOptions } from '../../formats/dhcp/options.ts';
+import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
+import { OPTION43_URL, VENDOR_CLASS } from '../../protocol/enrolment/messages.ts';
 import type { BootPart } from '../boot/answer.ts';
-import { OPTION43_URL, VENDOR_CLASS } from '../enroll/protocol.ts';
-import { ANY, BROADCAST, formatIp4, type Ip4, ip4Bytes } from './ip4.ts';
 import type { LeaseChange } from './leases.ts';
-import { OPTION, textBytes, writeSubOptions } from './options.ts';
-import type { DhcpPacket } from './packet.ts';
-import type { Arrival, DhcpRequest } from './request.ts';
-import { MESSAGE } from './request.ts';
+import { type Arrival, type DhcpRequest, MESSAGE } from './request.ts';
 
 export type Destination = { address: Ip4; port: number };
 

@@ -1,6 +1,6 @@
-import type { Ip4 } from './ip4.ts';
-import { bytesText, OPTION, optionU32 } from './options.ts';
-import type { DhcpPacket } from './packet.ts';
+import type { Ip4 } from '../../formats/dhcp/ip4.ts';
+import { bytesText, OPTION, optionU32 } from '../../formats/dhcp/options.ts';
+import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
 
 /** RFC 2132 9.6. */
 export const MESSAGE = {

@@ -1,18 +1,17 @@
 import type { Socket } from 'node:dgram';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
-import { endRouterWait } from '../boot/ipxe-ipv6.ts';
 import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
+import { QuietLog } from '../quiet-log.ts';
 import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
 import { decideFull, fullAsksFleet } from './full.ts';
-import { formatIp4, parseIp4 } from './ip4.ts';
 import { LeaseJournal } from './journal.ts';
 import { LeaseTable } from './leases.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from './packet.ts';
 import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
-import { quietLog } from './quiet.ts';
 import type { Decision } from './reply.ts';
 import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
 
@@ -33,8 +32,8 @@ export type DhcpOptions = {
   config: DhcpInput;
   /** The lease journal; not touched by a proxy. */
   leases: string;
-  /** The boot interface's name; with it iPXE is spared its wait for IPv6 (boot/ipxe-ipv6.ts). */
-  interface?: string;
+  /** Spares the iPXE of a machine its wait for IPv6 (boot/ipxe-ipv6.ts). Must not start a process: it is called per packet. */
+  spareRouterWait?: (mac: string) => void;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds since the epoch; for tests. */
@@ -50,7 +49,7 @@ export interface DhcpServer {
 export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   const config = dhcpConfig(options.config);
   const store = options.config.proxy ? undefined : await LeaseJournal.open(options.leases);
-  const log = quietLog(options.log, options.clock ?? Date.now);
+  const log = new QuietLog(options.log, options.clock);
   if (store !== undefined && store.skipped > 0) {
     log.warn(
       'LEASES_LINE_UNREADABLE',
@@ -68,7 +67,7 @@ class Edge implements DhcpServer {
   readonly #config: DhcpConfig;
   readonly #table: LeaseTable;
   readonly #journal: LeaseJournal | undefined;
-  readonly #log: ReturnType<typeof quietLog>;
+  readonly #log: QuietLog;
   readonly #clock: () => number;
   /** What is in flight, by client and question: a client that repeats itself is answered once. */
   readonly #waiting = new Map<string, Promise<void>>();
@@ -80,7 +79,7 @@ class Edge implements DhcpServer {
     config: DhcpConfig,
     table: LeaseTable,
     journal: LeaseJournal | undefined,
-    log: ReturnType<typeof quietLog>,
+    log: QuietLog,
   ) {
     this.#options = options;
     this.#config = config;
@@ -112,6 +111,7 @@ class Edge implements DhcpServer {
     clearInterval(sweeper);
     await Promise.allSettled(this.#waiting.values());
     await this.#journal?.close();
+    this.#log.flush();
   }
 
   #receive(socket: Socket, bytes: Buffer, arrival: Arrival): void {
@@ -220,11 +220,8 @@ class Edge implements DhcpServer {
   }
 
   #spareRouterWait(mac: string): void {
-    const { interface: device, signal } = this.#options;
-    if (device === undefined || this.#toldLately(`${mac} router wait`, this.#clock())) return;
-    endRouterWait(device, mac, signal).catch((error: unknown) => {
-      this.#log.debug({ mac }, `iPXE may wait 16 s for IPv6: ${messageOf(error)}`);
-    });
+    if (this.#toldLately(`${mac} router wait`, this.#clock())) return;
+    this.#options.spareRouterWait?.(mac);
   }
 
   #toldLately(id: string, at: number): boolean {
@@ -235,7 +232,13 @@ class Edge implements DhcpServer {
   }
 
   #tell(event: BootEvent): void {
-    if (this.#toldLately(`${event.mac} ${event.step} ${event.detail}`, event.at)) return;
+    const { mac, step, detail } = event;
+    if (this.#toldLately(`${mac} ${step} ${detail}`, event.at)) return;
+    this.#log.info(
+      `DHCP_${step.toUpperCase().replaceAll('-', '_')}`,
+      { mac, arch: event.arch, detail },
+      'a machine boots',
+    );
     this.#options.directory.sawBoot(event).catch((error: unknown) => {
       this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
     });

@@ -1,6 +1,6 @@
+import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { NODE_URI } from './protocol.ts';
 import type { NodesTrust } from './trust.ts';
 
 const DAY = 24 * 3600_000;

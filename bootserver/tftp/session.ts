@@ -1,25 +1,32 @@
 /** The edge of one transfer: its own socket, its file, its two timers. Every decision is taken in transfer.ts. */
 import type { Socket } from 'node:dgram';
-import type { Loader } from './loaders.ts';
+import { messageOf } from '../../base/error.ts';
+import type { Content } from './content.ts';
 import type { Terms, TftpLimits } from './options.ts';
 import { ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
-import { begin, type Input, type Outcome, type Step, step, type Transfer } from './transfer.ts';
+import {
+  begin,
+  heard,
+  type Input,
+  type Outcome,
+  onlyEndIsOpen,
+  type Step,
+  step,
+  type Transfer,
+} from './transfer.ts';
 
 export type Peer = { address: string; port: number };
 
 export type SessionParts = {
-  /** Bound to the server's address, used by nobody else; its port is the server's transfer identifier. */
+  /** Bound to the server's device and address, used by nobody else; its port is the server's transfer identifier. */
   socket: Socket;
   client: Peer;
-  loader: Loader;
+  content: Content;
   terms: Terms;
   limits: TftpLimits;
   /** Called once, after socket and file are closed. */
   onEnd: (outcome: Outcome) => void;
 };
-
-/** Bytes read ahead of the client, per transfer. */
-const CHUNK = 64 * 1024;
 
 export class Session {
   readonly #parts: SessionParts;
@@ -33,25 +40,33 @@ export class Session {
   /** The last datagram has been handed to the kernel; closing the socket before would lose it. */
   #sent: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
-  #chunk: { at: number; bytes: Buffer } = { at: 0, bytes: Buffer.alloc(0) };
+  #progressAt = Date.now();
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    const { socket, terms, loader, limits } = parts;
+    const { socket, terms, content, limits } = parts;
     socket.on('message', (bytes, from) => this.#received(bytes, from));
     socket.on('error', (error) => this.#end({ kind: 'failed', reason: error.message }));
     this.#life = setTimeout(
       () => this.#abandon(`not done within ${limits.transferLife / 1000} s`),
       limits.transferLife,
     );
-    const first = begin(terms, loader.size, limits);
+    const first = begin(terms, content.size, limits);
     this.#state = first.state;
     this.#apply(first);
   }
 
-  /** Whether the client has answered yet; until then a repeated request is a retransmission. */
-  get answered(): boolean {
-    return this.#state.acked > 0 || (this.#state.phase !== 'offered' && this.#state.terms.agreed.length > 0);
+  get heard(): boolean {
+    return heard(this.#state);
+  }
+
+  get progressAt(): number {
+    return this.#progressAt;
+  }
+
+  /** Ends without a word to the client, which asks again when it is there: on an error firmware gives up. */
+  drop(): void {
+    this.#end({ kind: 'failed', reason: 'it was silent, and others needed the room' });
   }
 
   /** Tells the client and ends; for a server that stops. Resolves when socket and file are closed. */
@@ -78,6 +93,7 @@ export class Session {
 
   #apply({ state, send, wait, outcome }: Step): void {
     if (this.#ended) return;
+    if (state.acked !== this.#state.acked || state.phase !== this.#state.phase) this.#progressAt = Date.now();
     this.#state = state;
     for (const item of send) {
       if (item.kind === 'packet') this.#transmit(item.packet, this.#parts.client);
@@ -100,15 +116,17 @@ export class Session {
     try {
       while (!this.#ended && this.#next <= this.#last) {
         const block = this.#next;
-        if (!this.#holds(block)) {
-          await this.#read(block);
+        const { at, length } = this.#place(block);
+        const data = this.#parts.content.piece(at, length);
+        if (data === undefined) {
+          await this.#parts.content.load(at, length);
           continue;
         }
         this.#next = block + 1;
-        this.#transmit({ op: 'data', block: block & 0xffff, data: this.#bytesOf(block) }, this.#parts.client);
+        this.#transmit({ op: 'data', block: block & 0xffff, data }, this.#parts.client);
       }
     } catch (error) {
-      this.#abandon(`the file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      this.#fail(`the file cannot be read: ${messageOf(error)}`);
     } finally {
       this.#pumping = false;
     }
@@ -117,25 +135,6 @@ export class Session {
   #place(block: number): { at: number; length: number } {
     const at = (block - 1) * this.#state.terms.blockSize;
     return { at, length: Math.min(this.#state.terms.blockSize, this.#state.size - at) };
-  }
-
-  #holds(block: number): boolean {
-    const { at, length } = this.#place(block);
-    return at >= this.#chunk.at && at + length <= this.#chunk.at + this.#chunk.bytes.length;
-  }
-
-  #bytesOf(block: number): Buffer {
-    const { at, length } = this.#place(block);
-    return this.#chunk.bytes.subarray(at - this.#chunk.at, at - this.#chunk.at + length);
-  }
-
-  async #read(block: number): Promise<void> {
-    const { at, length } = this.#place(block);
-    const want = Math.max(length, Math.min(CHUNK, this.#state.size - at));
-    const bytes = Buffer.allocUnsafe(want);
-    const { bytesRead } = await this.#parts.loader.handle.read(bytes, 0, want, at);
-    if (bytesRead < length) throw new Error('it became shorter');
-    this.#chunk = { at, bytes: bytes.subarray(0, bytesRead) };
   }
 
   #transmit(packet: Packet, to: Peer): void {
@@ -147,6 +146,11 @@ export class Session {
   }
 
   #abandon(reason: string): void {
+    if (onlyEndIsOpen(this.#state)) this.#end({ kind: 'finished', confirmed: false });
+    else this.#fail(reason);
+  }
+
+  #fail(reason: string): void {
     this.#transmit({ op: 'error', code: ERROR.undefined, message: reason }, this.#parts.client);
     this.#end({ kind: 'failed', reason });
   }
@@ -161,10 +165,10 @@ export class Session {
 
   async #close(): Promise<void> {
     await this.#sent;
-    const { socket, loader } = this.#parts;
+    const { socket, content } = this.#parts;
     await Promise.allSettled([
       new Promise<void>((resolve) => socket.close(() => resolve())),
-      loader.handle.close(),
+      content.close(),
     ]);
   }
 }

@@ -17,9 +17,9 @@ export async function runningServers(): Promise<RunningServer[]> {
   return (await portOwners('udp', DHCP_PORT)).flatMap((owner) => asServer(owner) ?? []);
 }
 
-/** Reads `... orchestrator/cli/main.ts [--data X] up --interface eth1 ...`. */
+/** Reads `... cli/main.ts [--data X] up --interface eth1 ...`. */
 export function asServer({ pid, args }: PortOwner): RunningServer | undefined {
-  const program = args.findIndex((arg) => arg.endsWith('/orchestrator/cli/main.ts'));
+  const program = args.findIndex((arg) => arg.endsWith('/cli/main.ts'));
   const words = args.slice(program + 1);
   if (program === -1 || !words.includes('up')) return undefined;
   const device = wordAfter(words, '--interface');

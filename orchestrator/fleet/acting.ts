@@ -10,3 +10,9 @@ export function actingFor(who: { actor: string; serial: string } | null): void {
 export function certificateOf(actor: string): string | undefined {
   return acting !== null && acting.actor === actor ? acting.serial : undefined;
 }
+
+export type By = {
+  actor: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+};

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { hangUp } from '../redis/hang-up.ts';
+import { hangUp } from '../redis/connection.ts';
 import { certificateOf } from './acting.ts';
 import type { Item, Link } from './audit-chain.ts';
 import { type AuditLine, commit } from './commit.ts';

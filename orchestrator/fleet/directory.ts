@@ -10,7 +10,8 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import { isOwnMac } from '../../formats/identifiers.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
@@ -26,7 +27,7 @@ import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Extras } from './store.ts';
-import { isMember } from './transitions.ts';
+import { isMember, isRegistered } from './transitions.ts';
 
 export type DirectoryLimits = {
   pending: number;
@@ -119,10 +120,15 @@ export class FleetDirectory implements NodeDirectory {
     }
   }
 
+  numberNonce(): Promise<number> {
+    return this.#ask(() => this.#fleet.clocks.number());
+  }
+
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     return this.#ask(async () => {
-      const { id, akName, clock, address } = enrolment;
-      const copied = await this.#attestations.copied(await this.#fleet.nodes.get(id), { akName, clock });
+      const { id, akName, address } = enrolment;
+      const known = await this.#fleet.nodes.get(id);
+      const copied = await this.#attestations.copied(known, enrolment);
       if (copied !== null) {
         await this.refused({ code: copied.code, what: copied.what, from: address, id });
         return { state: 'rejected', reason: copied.what.slice(0, 256) };
@@ -145,6 +151,8 @@ export class FleetDirectory implements NodeDirectory {
           return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
+        if (done.kind === 'changed' && known?.identity.akName !== akName)
+          await this.#attestations.met(enrolment);
         if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
         if (done.kind !== 'refused' && wrong === null && akName !== null)
           await this.#attestations.hold(enrolment.id, enrolment.at);
@@ -258,7 +266,7 @@ export class FleetDirectory implements NodeDirectory {
 
   async #look(record: NodeRecord | null, enrolment: Enrolment, name: string) {
     const { nodes, sites, expectations } = this.#fleet;
-    const macs = enrolment.inventory.nics.map((nic) => nic.mac);
+    const macs = enrolment.inventory.nics.filter(isOwnMac).map((nic) => nic.mac);
     const shown = {
       macs,
       serial: enrolment.inventory.serial,
@@ -269,18 +277,21 @@ export class FleetDirectory implements NodeDirectory {
     const [site, expectation, owners, pending, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
-      nodes.ownersOf(macs),
+      nodes.showing(macs),
       record === null ? nodes.count('pending') : 0,
       this.#attestations.judge(record, enrolment),
     ]);
-    const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
+    const others = [...new Set(owners.flat())].filter((owner) => owner !== enrolment.id);
     // Their network cards are free for whoever shows them.
-    const gone = (await nodes.getMany(others as string[]))
+    const known = new Map((await nodes.getMany(others)).map((other) => [other.id, other]));
+    const gone = [...known.values()]
       .filter((other) => other.state === 'retired' || neverIn(other))
       .map((other) => other.id);
     const conflicts = macs.filter((_, i) => {
-      const owner = owners[i] ?? null;
-      return owner !== null && owner !== enrolment.id && !gone.includes(owner);
+      const living = owners[i]!.filter((owner) => known.has(owner) && !gone.includes(owner));
+      // That two who were let in have it shows that it is nobody's own. Who only asks to be let in could say so of any.
+      const members = living.filter((owner) => isRegistered(known.get(owner)!.state));
+      return living.length > 0 && members.length < 2;
     });
     const room = pending < this.#limits.pending;
     return { context: { site, expectation, name, conflicts, attested, room }, gone };

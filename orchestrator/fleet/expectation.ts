@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { digestKey, isOwnMac, isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 
 const hexDigest = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -54,7 +55,7 @@ export function criteriaKeys(shown: Shown): string[] {
   return [
     ...(shown.ekDigest === null ? [] : [`ek:${shown.ekDigest}`]),
     ...(shown.token === null ? [] : [`token:${tokenDigest(shown.token)}`]),
-    ...(shown.serial === '' ? [] : [`serial:${shown.serial}`]),
+    ...(isPlaceholder(shown.serial) ? [] : [`serial:${serialKey(shown.serial)}`]),
     ...shown.macs.map((mac) => `mac:${mac}`),
   ];
 }
@@ -74,10 +75,30 @@ export function matches(expectation: Expectation, shown: Shown, site: string, no
     expectation.site === site &&
     (expectation.expiresAt === null || now < expectation.expiresAt) &&
     (criteria.mac === undefined || shown.macs.includes(criteria.mac)) &&
-    (criteria.serial === undefined || criteria.serial === shown.serial) &&
+    (criteria.serial === undefined || hasSerial(criteria.serial, shown)) &&
     (criteria.ek === undefined || criteria.ek === shown.ekDigest) &&
     (criteria.token === undefined || (shown.token !== null && criteria.token === tokenDigest(shown.token)))
   );
+}
+
+/** Two boards whose makers filled in nothing show the same; none of them is the one that was meant. */
+const hasSerial = (serial: string, shown: Shown): boolean =>
+  !isPlaceholder(serial) && serialKey(serial) === serialKey(shown.serial);
+
+/** Facts in the one form that they are kept and compared in; those that are none are left for the schema to refuse. */
+export function spelled({ mac, serial, ek, token }: Criteria): Criteria {
+  return {
+    ...(mac === undefined ? {} : { mac: macOf(mac) ?? mac }),
+    ...(serial === undefined ? {} : { serial: serialKey(serial) }),
+    ...(ek === undefined ? {} : { ek: digestKey(ek) }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
+
+/** What of these facts any other machine may show as well; null where all of them name one. */
+export function commonFact({ mac, serial }: Criteria): string | null {
+  if (serial !== undefined && isPlaceholder(serial)) return `serial number '${serial}'`;
+  return mac !== undefined && !isOwnMac({ mac, driver: '' }) ? `MAC ${mac}` : null;
 }
 
 /** For people: which fact let it in. */

@@ -5,6 +5,7 @@ import { auditLine } from './audit.ts';
 import { commit, type Op, type RecordChange } from './commit.ts';
 import {
   type Criteria,
+  commonFact,
   criteriaKeys,
   criteriaSchema,
   describe,
@@ -13,6 +14,7 @@ import {
   indexOf,
   matches,
   type Shown,
+  spelled,
   tokenDigest,
 } from './expectation.ts';
 import { KEYS } from './keys.ts';
@@ -43,13 +45,22 @@ export class ExpectationStore {
 
   /** @throws BootwaveError `EXPECT_INVALID`, `EXPECT_EXISTS`, `NAME_TAKEN`, `NAME_INVALID` */
   async add(wanted: NewExpectation, by: By): Promise<Expectation> {
-    const criteria = criteriaSchema.safeParse(wanted.criteria);
+    const criteria = criteriaSchema.safeParse(spelled(wanted.criteria));
     if (!criteria.success) {
       throw new BootwaveError({
         code: 'EXPECT_INVALID',
         what: `nothing can be expected by ${JSON.stringify(wanted.criteria)}`,
         unchanged: 'nothing was changed',
         next: 'a MAC is written 52:54:00:aa:bb:cc, an EK digest has 64 hex digits',
+      });
+    }
+    const common = commonFact(criteria.data);
+    if (common !== null) {
+      throw new BootwaveError({
+        code: 'EXPECT_INVALID',
+        what: `${common} names no machine: every one whose maker filled in nothing shows it`,
+        unchanged: 'nothing was changed',
+        next: 'expect it by the MAC of one of its cards, by --ek, or with --token',
       });
     }
     if (wanted.name !== undefined) checkName(wanted.name);

@@ -1,26 +1,20 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
 import { approve, reject, retire } from './events/operate.ts';
-import type { Expectation } from './expectation.ts';
+import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { FirmwareStore } from './firmware/store.ts';
 import { MachineStore } from './machines.ts';
-import { checkName } from './names.ts';
+import { checkName, unknownNode } from './names.ts';
 import { type Outcome, refuse } from './outcome.ts';
 import { ShownPcr7 } from './pcr7.ts';
 import type { NodeRecord } from './record.ts';
 import { SiteStore } from './sites.ts';
 import { NodeStore } from './store.ts';
 import { TpmClocks } from './tpm-clock.ts';
-import { unknownNode } from './unknown.ts';
-
-export type By = {
-  actor: string;
-  /** Milliseconds since the epoch. */
-  at: number;
-};
 
 /** The fleet: its stores, and what people do with it. Command line, API and pages all act through this. */
 export class Fleet {
@@ -79,10 +73,13 @@ export class Fleet {
   /** @throws BootwaveError `EXPECT_PENDING` when the machine waits already, and what `ExpectationStore.add` throws */
   async expect(wanted: NewExpectation, by: By): Promise<Expectation> {
     await this.sites.get(wanted.site);
-    const { mac, serial, ek } = wanted.criteria;
-    for (const word of [mac, ek === undefined ? undefined : `tpm-${ek}`, serial]) {
-      const known = word === undefined ? null : await this.nodes.resolve(word).catch(() => null);
-      if (known === null || known.state === 'retired' || known.state === 'rejected') continue;
+    const { mac, serial, ek } = spelled(wanted.criteria);
+    const here = await Promise.all([
+      ...[mac, serial].map((word) => (word === undefined ? [] : this.nodes.withHardware(word))),
+      ek === undefined ? [] : this.nodes.getMany([`tpm-${ek}`]),
+    ]);
+    for (const known of here.flat()) {
+      if (known.state === 'retired' || known.state === 'rejected') continue;
       throw new BootwaveError({
         code: 'EXPECT_KNOWN',
         what: `that machine is here already: node ${known.name} is ${known.state}`,

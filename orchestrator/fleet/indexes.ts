@@ -1,3 +1,4 @@
+import { isOwnMac, serialKey } from '../../formats/identifiers.ts';
 import type { Op } from './commit.ts';
 import { KEYS } from './keys.ts';
 import { expectedBeat, type NodeRecord } from './record.ts';
@@ -57,7 +58,8 @@ function nameOps(before: NodeRecord | null, after: NodeRecord, from: readonly st
 
 function hardwareOps(before: NodeRecord | null, after: NodeRecord, from: readonly string[]): Op[] {
   const { id } = after;
-  const macs = (record: NodeRecord | null) => new Set(record?.inventory.nics.map((nic) => nic.mac));
+  const macs = (record: NodeRecord | null) =>
+    new Set(record?.inventory.nics.filter(isOwnMac).map((nic) => nic.mac));
   const had = macs(before);
   const has = macs(after);
   const ops: Op[] = [];
@@ -67,12 +69,15 @@ function hardwareOps(before: NodeRecord | null, after: NodeRecord, from: readonl
     for (const owner of from) ops.push({ op: 'release', key: KEYS.macs, field: mac, owner });
     ops.push({ op: 'offer', key: KEYS.macs, field: mac, owner: id });
   }
-  const [was, is] = [before?.inventory.serial ?? '', after.inventory.serial];
-  if (was !== is) {
-    if (was !== '') ops.push({ op: 'release', key: KEYS.serials, field: was, owner: id });
-    if (is !== '') ops.push({ op: 'offer', key: KEYS.serials, field: is, owner: id });
-  }
+  const [was, is] = [before === null ? [] : shownBy(before), shownBy(after)];
+  for (const key of was) if (!is.includes(key)) ops.push({ op: 'leave', key, value: id });
+  for (const key of is) ops.push({ op: 'join', key, value: id });
   return ops;
+}
+
+function shownBy({ inventory: { serial, nics } }: NodeRecord): string[] {
+  const macs = nics.map((nic) => KEYS.showing('mac', nic.mac));
+  return serial.trim() === '' ? macs : [...macs, KEYS.showing('serial', serialKey(serial))];
 }
 
 function certificateOps(before: NodeRecord | null, after: NodeRecord): Op[] {

@@ -1,12 +1,13 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import type { Heartbeat } from '../../bootserver/enroll/protocol.ts';
+import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
+import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { auditLine } from './audit.ts';
 import { commit, type Op, type RecordChange } from './commit.ts';
 import { indexOps, scriptFields } from './indexes.ts';
 import { KEYS } from './keys.ts';
 import type { Outcome, Refusal } from './outcome.ts';
-import { beatOf, type NodeRecord, nodeRecordSchema } from './record.ts';
+import { beatOf, type NodeRecord, neverIn, nodeRecordSchema } from './record.ts';
 import { script } from './script.ts';
 import type { State } from './transitions.ts';
 
@@ -97,32 +98,47 @@ export class NodeStore {
     return macs.length === 0 ? [] : this.#redis.hmget(KEYS.macs, ...macs);
   }
 
+  /** Ids of all records that show each of these MACs, in their order: several, where it is not unique or somebody lies. */
+  async showing(macs: readonly string[]): Promise<string[][]> {
+    return Promise.all(macs.map((mac) => this.#redis.smembers(KEYS.showing('mac', mac))));
+  }
+
+  /** The living records that show this MAC or serial number, however it is spelled; where there are none, the others. */
+  async withHardware(word: string): Promise<NodeRecord[]> {
+    const mac = macOf(word);
+    const keys = [
+      KEYS.showing('serial', serialKey(word)),
+      ...(mac === null ? [] : [KEYS.showing('mac', mac)]),
+    ];
+    const records = await this.getMany(await this.#redis.sunion(...keys));
+    const living = records.filter((record) => record.state !== 'retired' && !neverIn(record));
+    return living.length > 0 ? living : records;
+  }
+
   /**
-   * Finds a node by its name, id, MAC, hardware serial number, or the unique beginning of its id.
+   * Finds a node by its name, id, MAC, hardware serial number, or the unique beginning of its id. What several living nodes
+   * show names none of them; nor does a serial number that no maker filled in, for the next board shows it too.
    * @throws BootwaveError `NODE_UNKNOWN`, `NODE_AMBIGUOUS`
    */
   async resolve(word: string): Promise<NodeRecord> {
     const text = word.trim();
-    const [name, mac, serial] = await Promise.all([
-      this.#redis.hget(KEYS.names, text),
-      this.#redis.hget(KEYS.macs, text.toLowerCase()),
-      this.#redis.hget(KEYS.serials, text),
-    ]);
-    for (const id of [name, text, mac]) {
+    const lower = text.toLowerCase();
+    for (const id of [await this.#redis.hget(KEYS.names, lower), lower]) {
       const record = id === null ? null : await this.get(id);
       if (record !== null) return record;
     }
+    const hardware = text === '' ? [] : await this.withHardware(text);
     const ids = text.length < 4 ? [] : await this.ids();
-    const begins = (id: string) => id.startsWith(text) || id.slice(id.indexOf('-') + 1).startsWith(text);
-    // A machine chooses what serial number it claims: one that reads like another node's id must not stand for it.
-    const fits = [...new Set([...(serial === null ? [] : [serial]), ...ids.filter(begins)])];
+    const begins = (id: string) => id.startsWith(lower) || id.slice(id.indexOf('-') + 1).startsWith(lower);
+    // A machine chooses what MAC and serial number it claims: one that reads like another node's id must not stand for it.
+    const fits = [...new Set([...hardware.map(({ id }) => id), ...ids.filter(begins)])];
     const records = await this.getMany(fits.slice(0, 10));
     const [only] = records;
-    if (only !== undefined && fits.length === 1) return only;
-    if (fits.length > 1) {
+    if (only !== undefined && fits.length === 1 && !(hardware.length > 0 && isPlaceholder(text))) return only;
+    if (fits.length > 0) {
       throw new BootwaveError({
         code: 'NODE_AMBIGUOUS',
-        what: `'${text}' fits ${fits.length} nodes: ${records.map((r) => `${r.name} (${r.id.slice(0, 20)})`).join(', ')}`,
+        what: `'${text}' fits ${fits.length === 1 ? 'any board whose maker filled in nothing, now' : `${fits.length} nodes`}: ${records.map((r) => `${r.name} (${r.id.slice(0, 20)})`).join(', ')}`,
         unchanged: 'nothing was changed',
         next: 'write its name or more of the id',
       });

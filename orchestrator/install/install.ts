@@ -4,13 +4,12 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
-import { noteEmptyMemory } from '../orders/empty-memory.ts';
+import { knownEpoch, noteEmptyMemory } from '../orders/guard.ts';
 import type { Wanted } from '../orders/issue.ts';
-import { knownEpoch } from '../orders/known-epoch.ts';
-import { readIssued } from '../rollout/run/issued.ts';
-import { reissue } from '../rollout/run/reissue.ts';
-import type { ImageFacts } from '../rollout/run/stored.ts';
-import type { OrderSigner } from '../signer/signer.ts';
+import { readIssued } from '../orders/issued.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { reissue } from '../orders/reissue.ts';
+import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { INSTALL, LOST_AFTER, leavesDisk, nextStep, wantsInstall } from './step.ts';
 
@@ -125,7 +124,7 @@ async function deliver(
   return order(installer, record.id, await wantedOf(installer, fresh), reported);
 }
 
-/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/boot-order.ts). */
+/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/root/boot-order.ts). */
 async function leave(installer: Installer, id: string, reported: number): Promise<void> {
   const { fleet } = installer;
   const fresh = await fleet.nodes.get(id);

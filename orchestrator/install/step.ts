@@ -1,7 +1,7 @@
 /** What an installation does next, as a pure function of what the fleet wants and what the node says. */
-import type { Status } from '../../image/agent/link/protocol.ts';
+import type { Status } from '../../protocol/link/messages.ts';
 import type { NodeRecord } from '../fleet/record.ts';
-import type { Issued } from '../rollout/run/issued.ts';
+import type { Issued } from '../orders/issued.ts';
 
 /** In the order record, where a rollout's id would stand. */
 export const INSTALL = 'install';

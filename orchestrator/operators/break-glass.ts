@@ -23,7 +23,7 @@ export async function brokenGlass(
   const found = all.find(({ standing, record }) => {
     if (standing !== 'in force' || record.approve === null) return false;
     // Redis only keeps it: what counts is what two people signed.
-    const wish = agreed(record.text, record.ask, record.approve, known);
+    const wish = agreed(record.text, record.ask, record.approve, known, now);
     return (
       wish !== null &&
       wish.kind === 'break-glass' &&

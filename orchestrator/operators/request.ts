@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { voteSchema } from '../../keys/vote.ts';
+import { entryId } from '../fleet/bans/entry.ts';
 
 export const REQUEST_KINDS = ['lift', 'break-glass'] as const;
 export type RequestKind = (typeof REQUEST_KINDS)[number];
@@ -21,6 +22,8 @@ const wishSchema = z.object({
   kind: z.enum(REQUEST_KINDS),
   /** Id of the ban; of a break-glass, serial of the certificate that it is for. */
   about: z.string(),
+  /** Of a lift, the ban word for word: whoever signs has read it. Absent in requests of before. */
+  what: z.string().max(16_384).optional(),
   /** Milliseconds that a break-glass lasts; 0 for what is done at once. */
   lasts: z.number().min(0).max(REQUEST_TIMES.grantMost),
   reason: z.string(),
@@ -49,8 +52,8 @@ export const requestSchema = z.object({
 });
 export type RequestRecord = z.infer<typeof requestSchema>;
 
-/** Hex digits of an id: 64 bits, against a second text with the id of a known one. */
-const ID_DIGITS = 16;
+/** Hex digits of an id: 128 bits, so that nobody makes two texts with one id and has the harmless one read. */
+export const ID_DIGITS = 32;
 
 export const requestId = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
@@ -58,6 +61,11 @@ export const requestId = (text: string): string =>
 export function makeWish(wish: Omit<Wish, 'expires' | 'nonce'>): string {
   const nonce = randomBytes(16).toString('hex');
   return JSON.stringify(wishSchema.parse({ ...wish, expires: wish.at + REQUEST_TIMES.open, nonce }));
+}
+
+/** Whether the text says itself, in full, what it is about. */
+export function isNamed({ kind, about, what }: Pick<Wish, 'kind' | 'about' | 'what'>): boolean {
+  return kind !== 'lift' || (what !== undefined && entryId(what) === about);
 }
 
 /** @returns null for what is no request */

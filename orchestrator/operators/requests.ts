@@ -2,12 +2,14 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { type Credential, vote } from '../../keys/vote.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { type Change, commit, type Op } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
 import { KEYS } from '../fleet/keys.ts';
-import { checkTwo, type Known, personOf } from './people.ts';
+import { checkTwo, type Known, type Person, personOf } from './people.ts';
 import {
+  ID_DIGITS,
+  isNamed,
   makeWish,
   type RequestRecord,
   readWish,
@@ -61,7 +63,7 @@ export class Requests {
       closed: null,
     };
     // Whoever may not ask learns it now and not from the second person.
-    personOf(record.ask, 'ask', text, this.#known);
+    personOf(record.ask, 'ask', text, this.#known, at);
     const line = {
       actor,
       at,
@@ -75,8 +77,9 @@ export class Requests {
   }
 
   /**
-   * A second person says yes. What `effect` adds stands or falls with that.
-   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
+   * A second person says yes, to the text that `find` has shown them. What `effect` adds stands or falls with that.
+   * @param word the whole id: what was read is what is signed
+   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_ID`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
    * certificate does not count
    */
   async approve(
@@ -86,14 +89,14 @@ export class Requests {
     effect: (request: Request) => Pick<Change, 'ops' | 'audit'>,
   ): Promise<Request> {
     const { id, wish, record } = await this.#open(word, by.at);
+    if (word.toLowerCase() !== id) throw notWhole(word);
+    if (!isNamed(wish))
+      throw closed(id, 'it does not say in full what it is about; it has to be asked again');
     const { text, ask } = record;
+    const first = this.#stillCounts(id, record, by.at);
     const approve = vote(credential, 'approve', text, by.at);
-    const second = personOf(approve, 'approve', text, this.#known);
-    // As of now: whose certificate was taken back meanwhile asks for nothing any more.
-    const first = personOf({ ...ask }, 'ask', text, this.#known);
-    const since = this.#known.register.find(({ serial }) => serial === first.serial);
-    if (since === undefined || since.revoked !== null || since.notAfter <= by.at)
-      throw closed(id, `the certificate of ${first.name}, who asked, no longer counts`);
+    const second = personOf(approve, 'approve', text, this.#known, by.at);
+    if (ask.at !== wish.at) throw closed(id, 'it was signed at another time than it says');
     checkTwo(first, second);
     const reason = `${wish.kind} of ${wish.actor} approved`;
     const next: RequestRecord = {
@@ -108,6 +111,21 @@ export class Requests {
     const line = { ...by, action: 'approve-request', reason, detail: { request: id, about: wish.about } };
     await this.#write(id, record, next, { ops, audit: [auditLine(line), ...audit] });
     return request;
+  }
+
+  /** One that may still be decided, to be read. @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_CLOSED`, `REQUEST_EXPIRED` */
+  find(word: string, now: number): Promise<Request> {
+    return this.#open(word, now);
+  }
+
+  /** Whose certificate was taken back meanwhile asks for nothing any more. */
+  #stillCounts(id: string, { ask, text }: RequestRecord, now: number): Person {
+    try {
+      return personOf(ask, 'ask', text, this.#known, now);
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      throw closed(id, `whoever asked no longer counts: ${error.what}`);
+    }
   }
 
   /** Anybody of the core team says no; ends a break-glass that is in force, too. @throws as `approve` */
@@ -168,6 +186,15 @@ function closed(id: string, why: string): BootwaveError {
     what: `request ${id} cannot be decided: ${why}`,
     unchanged: 'nothing was changed',
     next: "'bootwave request list --all' shows what became of it",
+  });
+}
+
+function notWhole(word: string): BootwaveError {
+  return new BootwaveError({
+    code: 'REQUEST_ID',
+    what: `'${word.slice(0, 64)}' is only the beginning of an id, and somebody may have made a request that begins so`,
+    unchanged: 'nothing was approved',
+    next: `take all ${ID_DIGITS} digits from whoever asked, read 'bootwave request show ID', then approve that id`,
   });
 }
 

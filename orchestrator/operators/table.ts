@@ -57,6 +57,13 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'image withdraw': CORE,
   'image withdrawn': READ,
   'image reinstate': CORE,
+  'team key': ANYONE,
+  'team sign': ANYONE,
+  'team add': CORE,
+  'team remove': CORE,
+  'team list': READ,
+  // What counts is the signature of the team.
+  'team publish': READ,
   up: ADMIN,
   signer: ADMIN,
 
@@ -82,6 +89,7 @@ export const TABLE: Readonly<Record<string, Rule>> = {
   'ban lift': CORE,
 
   'request list': READ,
+  'request show': READ,
   'request approve': CORE,
   'request deny': CORE,
   'break-glass': CORE,

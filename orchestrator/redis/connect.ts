@@ -2,10 +2,9 @@ import { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { gatherCommands, hangUp } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
 import { judgeKeeping, keepingOf } from './external.ts';
-import { gatherCommands } from './gather-commands.ts';
-import { hangUp } from './hang-up.ts';
 import { FileLock } from './lock.ts';
 import { redisFiles } from './settings.ts';
 

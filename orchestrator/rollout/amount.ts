@@ -18,7 +18,3 @@ export function budgetOf(amount: Amount, size: number): number {
   if ('count' in amount) return amount.count;
   return Math.floor((amount.percent * size) / 100);
 }
-
-export function showAmount(amount: Amount): string {
-  return 'count' in amount ? String(amount.count) : `${amount.percent}%`;
-}

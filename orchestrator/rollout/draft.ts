@@ -1,19 +1,31 @@
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
 import { orderFor } from './order.ts';
-import type {
-  NodeStep,
-  RolloutRecord,
-  RolloutSetup,
-  RolloutStatus,
-  StepState,
-  WaveRecord,
+import {
+  ENDED,
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  type RolloutStatus,
+  type StepState,
+  UNDER_WAY,
+  type WaveRecord,
 } from './record.ts';
-import { ENDED, UNDER_WAY } from './record.ts';
 import type { RolloutState } from './state.ts';
 
-/** Epochs that belong to one term: no node gets that many orders between two failovers. */
-export const EPOCHS_PER_TERM = 1024;
+/** No node is given that many orders within the writes that one failover loses. */
+const EPOCHS_LOST_AT_MOST = 1024;
+/** Failovers shortly after each other leave different gaps: what was ordered between them may be lost as well. */
+const GAPS = 64;
+
+/**
+ * Epochs that are left free after a failover, above the highest that is known of a node. Small beside what the signer
+ * takes for a database that uses a node's numbers up (`SIGNER_EPOCH_JUMP`). It only spares a question: an epoch that
+ * was signed for something else the signer refuses, and says how far it is.
+ */
+export function gapOf(term: number): number {
+  return EPOCHS_LOST_AT_MOST * (1 + (term % GAPS));
+}
 
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */
 export class Draft {

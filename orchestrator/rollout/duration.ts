@@ -6,11 +6,3 @@ export function parseDuration(text: string): number | null {
   if (match === null) return null;
   return Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
 }
-
-/** The largest unit that divides it, so that people read back what they wrote. */
-export function showDuration(ms: number): string {
-  for (const unit of ['d', 'h', 'm'] as const) {
-    if (ms >= UNITS[unit] && ms % UNITS[unit] === 0) return `${ms / UNITS[unit]}${unit}`;
-  }
-  return `${Math.round(ms / 1000)}s`;
-}

@@ -5,11 +5,10 @@
  * is lost: what is outstanding follows from the records alone.
  */
 import { Draft } from './draft.ts';
-import type { Command, EngineEvent, Input, Step } from './event.ts';
+import type { EngineEvent, Input, Step } from './event.ts';
 import { onNodeEvent } from './machine.ts';
 import { isOperator, onOperator } from './operate.ts';
-import { orderFor } from './order.ts';
-import { ENDED, type NodeStep, type RolloutStatus } from './record.ts';
+import type { RolloutStatus } from './record.ts';
 import { type RolloutState, stepOf } from './state.ts';
 import { onTime } from './time.ts';
 import { checkBudget, onGate, settle } from './wave.ts';
@@ -94,19 +93,6 @@ function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   tail.counts.pending += 1;
   d.add(node);
   d.notes.push({ what: 'node', id: node.node, from: '', to: 'pending', why: event.place.why, by: 'engine' });
-}
-
-/** Every order that has no answer yet, from the records alone: what a sweeper delivers again. */
-export function outstanding(state: RolloutState): Command[] {
-  if (ENDED.includes(state.rollout.state)) return [];
-  const commands: Command[] = [];
-  for (const id of state.active) {
-    const node = state.nodes.get(id) as NodeStep;
-    if (node.sent === null || node.term !== state.rollout.term) continue;
-    const order = orderFor(state.setup, node);
-    if (order !== null) commands.push(order);
-  }
-  return commands;
 }
 
 export { apply, createRollout, loadRollout, type RolloutState } from './state.ts';

@@ -1,5 +1,5 @@
 /** What a node's own report does to its step. Only here is a node ever believed to be on a version. */
-import { type Draft, EPOCHS_PER_TERM } from './draft.ts';
+import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
@@ -112,7 +112,7 @@ export function onReport(d: Draft, id: string, report: Report) {
   const accepted = report.epoch >= node.epoch;
   if (node.term !== d.rollout.term) {
     // Above anything that may have been ordered and forgotten, so that no epoch ever means two things.
-    node.epoch = Math.max(node.epoch, report.epoch, d.rollout.term * EPOCHS_PER_TERM);
+    node.epoch = Math.max(node.epoch, report.epoch) + gapOf(d.rollout.term);
     node.term = d.rollout.term;
     node.sent = null;
   } else if (report.epoch > node.epoch) {

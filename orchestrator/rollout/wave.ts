@@ -221,5 +221,5 @@ export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) 
   wave.tries += 1;
   if (wave.tries < gate.tries || d.rollout.state !== 'running') return;
   wave.tries = 0;
-  spend(d, `gate ${gate.kind} of ${d.setup.waves[wave.index]!.name} failed: ${event.why}`);
+  spend(d, `gate ${gate.name} of ${d.setup.waves[wave.index]!.name} failed: ${event.why}`);
 }

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { BootwaveError } from '../../base/error.ts';
-import type { Order, OrderEnvelope } from '../../keys/order.ts';
+import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { type Ask, answerSchema, errorOf, onLines } from './lines.ts';
-import type { OrderSigner, Standing } from './signer.ts';
 
 type Question = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never;
 type Pending = {

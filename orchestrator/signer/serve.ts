@@ -5,14 +5,14 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
-import { PublishedManifests } from '../up/published.ts';
+import { PublishedManifests } from '../releases/published.ts';
+import { Consents } from './consents.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';
 import { type Answer, askSchema, errorOf, onLines } from './lines.ts';
 import { fileKey } from './order-key.ts';
 import { Signer } from './signer.ts';
-import { Words } from './words.ts';
 
 export type ServeOptions = {
   paths: DataPaths;
@@ -46,7 +46,7 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
   const ledger = await Ledger.open(files.ledger, now());
   const manifests = new PublishedManifests(paths.images);
   const facts = (version: string) => manifests.manifest(version);
-  const signer = new Signer({ key, ledger, words: new Words(files.words), facts, limits, now });
+  const signer = new Signer({ key, ledger, consents: new Consents(files.consents), facts, limits, now });
 
   const sockets = new Set<Socket>();
   const broken = Promise.withResolvers<never>();

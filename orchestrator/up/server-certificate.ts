@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import { type Authority, spkiOf } from '../../keys/authority.ts';
+import { SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 
 export type ServerIdentity = {
   key: KeyObject;

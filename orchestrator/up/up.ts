@@ -1,3 +1,5 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -30,11 +32,11 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
-import { defaultImage } from './default-image.ts';
-import { keepReleases } from './keep-releases.ts';
+import { defaultImage } from '../releases/default-image.ts';
+import { keepReleases } from '../releases/keep.ts';
+import { PublishedPcr11 } from '../releases/published.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
-import { PublishedPcr11 } from './published.ts';
 import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
 
 export type Running = {
@@ -155,7 +157,7 @@ export async function up(
     });
     const tftp = startTftp({
       socket: sockets.tftp,
-      address,
+      openTransfer: () => boundTo(address),
       folder: paths.loaders,
       log,
       signal: stop,
@@ -163,7 +165,7 @@ export async function up(
     });
     const dhcp = await startDhcp({
       sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
-      interface: sockets.interface,
+      spareRouterWait: sockets.spareRouterWait,
       directory,
       leases: join(paths.bootserver, 'leases'),
       log,
@@ -238,4 +240,12 @@ export async function up(
           cause: error,
         });
   }
+}
+
+/** @throws the system's error, e.g. EMFILE when the process is out of descriptors */
+async function boundTo(address: string): Promise<Socket> {
+  const socket = createSocket('udp4');
+  socket.bind({ address, port: 0, exclusive: true });
+  await once(socket, 'listening');
+  return socket;
 }

@@ -13,7 +13,6 @@ import { fileURLToPath } from 'node:url';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
-import { NODE_URI, SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../bootserver/enroll/server.ts';
 import { Authority, loadAuthority, rootPem, spkiOf } from '../../keys/authority.ts';
 import { toPem } from '../../keys/certificate.ts';
@@ -26,6 +25,7 @@ import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { serverIdentity } from '../../orchestrator/up/server-certificate.ts';
+import { NODE_URI, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 import { freePort } from '../support/free-port.ts';
 
 const CONNECTIONS = Number(process.env.BENCH_CONNECTIONS ?? 1000);
@@ -165,7 +165,7 @@ async function enrolAll(fleet: Fleet, nodes: readonly Node[]): Promise<void> {
           ...{ cpu: { model: '', threads: 1 }, memory: 1, nics: [], disks: [], tpm: null },
         },
         running: { version: '1.0', kernel: '6', bootId: 'b' },
-        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null },
+        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null, nonceNumber: 1 },
         address: `10.0.${n >> 8}.${n & 255}`,
         at: Date.now(),
       });

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BootStep } from '../../bootserver/directory.ts';
-import { readSections } from '../../image/build/pe.ts';
+import { readSections } from '../../formats/pe/sections.ts';
 import { COMMAND_LINE } from '../../image/build/uki.ts';
 import { BOOT, Rack } from '../support/rack.ts';
 import { approve } from '../support/rollout.ts';

@@ -31,7 +31,8 @@ process.on('SIGTERM', () => abort.abort());
 process.stdin.on('end', () => process.exit(1)).resume();
 
 try {
-  const sockets = await openSockets(orders.sockets);
+  const sockets = await openSockets(orders.sockets, undefined, (carrier) => print({ carrier }));
+  void sockets.lost.then(({ code, what }) => print({ code, what }));
   for (const name of ['dhcp', 'pxe', 'tftp'] as const) {
     sockets[name].on('message', (_, from) => print({ reached: name, from: from.address }));
   }
@@ -57,7 +58,7 @@ try {
       },
       config: { ...orders.dhcp, serverIp: sockets.address },
       leases: orders.leases,
-      interface: sockets.interface,
+      spareRouterWait: sockets.spareRouterWait,
       log: createLogger('test', 'silent'),
       signal: abort.signal,
     });

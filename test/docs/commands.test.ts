@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { Command } from 'commander';
 import { run } from '../../base/run.ts';
-import { program } from '../../orchestrator/cli/program.ts';
+import { program } from '../../cli/program.ts';
 import { allPages, commandsOf, REPOSITORY, words } from './pages.ts';
 
 const pages = await allPages();
@@ -206,7 +206,17 @@ let read: Promise<string> | undefined;
 function sourceText(): Promise<string> {
   read ??= (async () => {
     const texts: string[] = [];
-    for (const folder of ['base', 'bootserver', 'image', 'keys', 'lab', 'orchestrator']) {
+    for (const folder of [
+      'base',
+      'formats',
+      'protocol',
+      'keys',
+      'bootserver',
+      'image',
+      'orchestrator',
+      'lab',
+      'cli',
+    ]) {
       for (const entry of await readdir(join(REPOSITORY, folder), { recursive: true })) {
         if (entry.endsWith('.ts')) texts.push(await readFile(join(REPOSITORY, folder, entry), 'utf8'));
       }

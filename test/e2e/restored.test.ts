@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { authenticodeSha256 } from '../../image/authenticode.ts';
+import { withFile } from '../../base/files.ts';
+import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
 import { imageFile } from '../../image/build/manifest.ts';
 import { revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { publish } from '../../lab/bad-image.ts';
@@ -91,6 +92,6 @@ test.serial(
 
 async function revoke(version: string): Promise<void> {
   const { keys, images } = rack.paths;
-  const sha256 = await authenticodeSha256(imageFile(images, version));
+  const sha256 = await withFile(imageFile(images, version), authenticodeSha256);
   await revokeAtFirmware(keys, { version, sha256, reason: 'test', by: 'test', at: Date.now() });
 }

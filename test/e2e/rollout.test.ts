@@ -6,9 +6,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { release } from '../../image/publish/publish.ts';
-import { ANY_MACHINE } from '../../image/release-target.ts';
 import { publish } from '../../lab/bad-image.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
+import { ANY_MACHINE } from '../../protocol/release-target.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';

@@ -1,6 +1,7 @@
+import type { By } from '../acting.ts';
 import { type AuditEntry, auditLine } from '../audit.ts';
 import { commit } from '../commit.ts';
-import type { By, Fleet } from '../fleet.ts';
+import type { Fleet } from '../fleet.ts';
 import type { Entry } from './entry.ts';
 import { appendOp } from './log.ts';
 

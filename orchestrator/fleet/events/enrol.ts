@@ -1,4 +1,5 @@
-import type { Enrolment } from '../../../bootserver/enroll/protocol.ts';
+import { isOwnMac, isPlaceholder } from '../../../formats/identifiers.ts';
+import type { Enrolment, Inventory } from '../../../protocol/enrolment/messages.ts';
 import type { Attested } from '../attestation.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';
@@ -74,7 +75,7 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
     return refuse(
       'ENROL_NOT_EXPECTED',
       `site ${name} takes only machines that are expected`,
-      `expect it: bootwave node expect --site ${name} --serial '${e.inventory.serial}'`,
+      `expect it: bootwave node expect --site ${name} ${nameable(e.inventory)}`,
     );
   }
   if (record === null && c.expectation === null && !c.room) {
@@ -245,11 +246,15 @@ function gone(record: NodeRecord): Refusal {
   return refuse('ENROL_RETIRED', `node ${record.name} was retired: ${record.reason}`, takeBack(record));
 }
 
+/** What it can be expected by: a serial number, where it has one of its own. */
+function nameable({ serial, nics }: Inventory): string {
+  const mac = nics.find(isOwnMac)?.mac;
+  return isPlaceholder(serial) && mac !== undefined ? `--mac ${mac}` : `--serial '${serial}'`;
+}
+
 function takeBack(record: NodeRecord): string {
-  const by =
-    record.identity.ekDigest === null
-      ? `--serial '${record.inventory.serial}'`
-      : `--ek ${record.identity.ekDigest}`;
+  const { ekDigest } = record.identity;
+  const by = ekDigest === null ? nameable(record.inventory) : `--ek ${ekDigest}`;
   return `to take it back: bootwave node expect ${by}`;
 }
 

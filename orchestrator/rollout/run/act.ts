@@ -1,30 +1,17 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
-import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import type { Logger } from '../../../base/log.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
+import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
-import { noteEmptyMemory } from '../../orders/empty-memory.ts';
-import { knownEpoch } from '../../orders/known-epoch.ts';
-import type { OrderSigner } from '../../signer/signer.ts';
+import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
+import { type Issued, readIssued } from '../../orders/issued.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
-import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
-import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
+import { actConfig } from './act-config.ts';
+import type { Actor } from './actor.ts';
 import { pardoned } from './forgive.ts';
-import { type Issued, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
-
-export type Actor = {
-  redis: Redis;
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
-};
 
 /** The state in which a node's step stands for each order; in any other one the order is out of date. */
 const WHILE: Record<Order['kind'], StepState> = {

@@ -1,39 +1,99 @@
 /** Gates that ask somebody else: a program on the orchestrator, a URL, Prometheus. */
 import * as z from 'zod';
-import { messageOf } from '../../../base/error.ts';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { run } from '../../../base/run.ts';
 import type { WaveGate } from '../gate.ts';
+import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
+
+/** Milliseconds that one answer may take at the most, whatever a rollout says. */
+const LONGEST = 600_000;
 
 export type Verdict = { ok: boolean; why: string };
 
-/** Never throws: a check that could not be made has not passed. */
-export async function check(gate: WaveGate, signal: AbortSignal): Promise<Verdict> {
+/**
+ * Never throws: a check that could not be made has not passed.
+ * @param gate as the records have it, which is as much as to say: anything
+ * @param folder of the declarations
+ */
+export async function check(gate: WaveGate, folder: string, signal: AbortSignal): Promise<Verdict> {
   try {
-    switch (gate.kind) {
-      case 'command':
-        return await command(gate, signal);
-      case 'http':
-        return await http(gate, signal);
-      case 'prometheus':
-        return await prometheus(gate, signal);
-      case 'manual':
-        return { ok: false, why: 'only a person passes it' };
-    }
+    if (gate.kind === 'manual') return { ok: false, why: 'only a person passes it' };
+    if (typeof gate.name !== 'string')
+      return { ok: false, why: 'its rollout is older than declared gates: plan it again' };
+    return await ask(
+      await readDeclaration(folder, gate.name, process.getuid?.() ?? 0),
+      Math.min(gate.timeout, LONGEST),
+      signal,
+    );
   } catch (error) {
-    return { ok: false, why: messageOf(error).slice(0, 256) };
+    const code = error instanceof BootwaveError ? `${error.code}: ` : '';
+    return {
+      ok: false,
+      why: `${code}${error instanceof BootwaveError ? error.what : messageOf(error)}`.slice(0, 256),
+    };
   }
 }
 
-type Of<K extends WaveGate['kind']> = Extract<WaveGate, { kind: K }>;
+function ask(gate: DeclaredGate, timeout: number, signal: AbortSignal): Promise<Verdict> {
+  switch (gate.kind) {
+    case 'command':
+      return command(gate, timeout, signal);
+    case 'http':
+      return http(gate, timeout, signal);
+    case 'prometheus':
+      return prometheus(gate, timeout, signal);
+  }
+}
 
-async function command({ run: argv, timeout }: Of<'command'>, signal: AbortSignal): Promise<Verdict> {
-  const [program = '', ...args] = argv;
-  const { code, stdout, stderr } = await run(program, args, { timeout, signal });
+type Of<K extends DeclaredGate['kind']> = Extract<DeclaredGate, { kind: K }>;
+
+/** Debian's `nobody`. It owns nothing, so it reads no key and opens no socket of ours. */
+const NOBODY = '65534';
+
+/**
+ * The program runs as nobody, with no capability and no way to one, in namespaces of its own: it sees no other process, has
+ * no network unless that is declared, and its children end with it.
+ */
+async function command(
+  { run: argv, network }: Of<'command'>,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const apart = [
+    '--ipc',
+    '--uts',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+    ...(network ? [] : ['--net']),
+  ];
+  const rights = [
+    '--reuid',
+    NOBODY,
+    '--regid',
+    NOBODY,
+    '--clear-groups',
+    '--no-new-privs',
+    // Of unshare, whose word for it does not outlive the change of user.
+    '--pdeathsig',
+    'KILL',
+    '--inh-caps=-all',
+    '--bounding-set=-all',
+  ];
+  const { code, stdout, stderr } = await run('unshare', [...apart, 'setpriv', ...rights, '--', ...argv], {
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
+    keep: 4096,
+    timeout,
+    signal,
+  });
   const words = (stderr.trim() || stdout.trim()).slice(-200).replace(/\s+/g, ' ');
   return { ok: code === 0, why: `exit code ${code}${words === '' ? '' : `: ${words}`}` };
 }
 
-async function http({ url, status, timeout }: Of<'http'>, signal: AbortSignal): Promise<Verdict> {
+async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortSignal): Promise<Verdict> {
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
@@ -60,11 +120,11 @@ const COMPARE: Record<Of<'prometheus'>['is'], (a: number, b: number) => boolean>
   '>': (a, b) => a > b,
 };
 
-async function prometheus(gate: Of<'prometheus'>, signal: AbortSignal): Promise<Verdict> {
+async function prometheus(gate: Of<'prometheus'>, timeout: number, signal: AbortSignal): Promise<Verdict> {
   const url = new URL(`${gate.url.replace(/\/$/, '')}/api/v1/query`);
   url.searchParams.set('query', gate.query);
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(gate.timeout)]);
-  const { data } = answer.parse(await (await fetch(url, { signal: stop })).json());
+  const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+  const { data } = answer.parse(await (await fetch(url, { signal: stop, redirect: 'error' })).json());
   const values = (
     data.resultType === 'scalar' ? [data.result[1]] : data.result.map(({ value }) => value[1])
   ).map(Number);

@@ -1,20 +1,21 @@
 /** What a plan is made from: the fleet's records and the published images. */
 import { BootwaveError } from '../../../base/error.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
-import { compareVersions } from '../../../image/build/version.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
+import { readIssued } from '../../orders/issued.ts';
+import { readFloor, siteFloors } from '../../releases/floor.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
 import type { Spec } from '../spec.ts';
 import type { VersionFacts } from '../versions.ts';
-import { readFloor, siteFloors } from './floor.ts';
 import { readPardons } from './forgive.ts';
-import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
 import { stateByHeartbeat } from './updating.ts';
 
 /** Every published image as plans and orders need it. */
@@ -90,7 +91,7 @@ export async function planNodes(
   const [records, seen, holders, issued, configs, pardons, floors, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
-    fields(ROLLOUT_KEYS.holders),
+    fields(HOLDERS),
     readIssued(redis, ids),
     listConfigs(redis),
     readPardons(redis),

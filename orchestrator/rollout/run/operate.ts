@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { commit } from '../../fleet/commit.ts';
+import type { ImageFacts } from '../../releases/published.ts';
 import { advance, apply, createRollout } from '../engine.ts';
 import type { OperatorEvent } from '../event.ts';
 import type { Plan } from '../plan.ts';
 import type { RolloutRecord } from '../record.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
-import { contended, type ImageFacts, readSetup, readState } from './stored.ts';
+import { contended, readSetup, readState } from './stored.ts';
 import { creation, writeStep } from './write.ts';
 
 const ROUNDS = 50;

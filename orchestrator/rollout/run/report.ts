@@ -1,4 +1,4 @@
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Report } from '../event.ts';
 
 /**

@@ -1,14 +1,9 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
+import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
 import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-
-/**
- * What an order says of an image, per version on the way or to go back to; in the rollout of a configuration, of its
- * documents. `size` in bytes.
- */
-export type ImageFacts = Readonly<Record<string, { sha256: string; size: number }>>;
 
 /** The setup as stored: the engine's and the images that its orders name. Never changes. */
 export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };

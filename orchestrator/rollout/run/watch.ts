@@ -1,6 +1,6 @@
 /** Asks nodes how they are, for as long as a rollout looks at them. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';
@@ -25,6 +25,8 @@ export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 const PACE = 100 / 1000;
 /** Milliseconds until an answer counts as missing. */
 const PATIENCE = 10_000;
+/** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet tells of that boot. */
+const FRESH = 3_000;
 /** Nodes in these states are no business of a rollout any more. */
 const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
 
@@ -54,6 +56,8 @@ export class Watch {
   readonly #again = new Set<string>();
   /** The boot of each node whose verdict was asked for last. */
   readonly #judged = new Map<string, string | null>();
+  /** The boot of each node that was told of last, and when, by performance.now(), the connection before it was given up. */
+  readonly #freed = new Map<string, { bootId: string; at: number }>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
 
@@ -139,11 +143,24 @@ export class Watch {
     for (const { id, observed } of records) {
       if (state?.nodes.get(id)?.bootId === observed.bootId) continue;
       // A connection that looks open leads to the boot before, and failed attempts were failures to reach that one.
-      if (pool.helloOf(id)?.running.bootId !== observed.bootId) pool.drop(id);
+      if (pool.helloOf(id)?.running.bootId !== observed.bootId && !this.#isReaching(id, observed.bootId)) {
+        pool.drop(id);
+        this.#freed.set(id, { bootId: observed.bootId, at: performance.now() });
+      }
       this.soon(id);
     }
     // An event of its own wakes the driver, which then looks.
     if (records.length > 0) tell({ type: 'tick' });
+  }
+
+  /**
+   * Whether a question to this very boot is on its way. A node tells of itself when it enrols and when all of it runs: the
+   * handshake that the first one has begun would be thrown away by the second one, and done again.
+   */
+  #isReaching(id: string, bootId: string): boolean {
+    const freed = this.#freed.get(id);
+    const isAsked = this.#due.get(id) === Number.POSITIVE_INFINITY;
+    return isAsked && freed?.bootId === bootId && performance.now() - freed.at < FRESH;
   }
 
   async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {

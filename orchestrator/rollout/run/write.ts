@@ -1,15 +1,16 @@
 import type { Redis } from 'ioredis';
-import type { AuditEntry } from '../../fleet/audit.ts';
-import { auditLine } from '../../fleet/audit.ts';
+import { type AuditEntry, auditLine } from '../../fleet/audit.ts';
 import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
+import { type Issued, readIssued } from '../../orders/issued.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
 import { ENDED } from '../record.ts';
 import { readPardons } from './forgive.ts';
-import { type Issued, issue, readIssued } from './issued.ts';
+import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
-import { verdictOf } from './withdrawn.ts';
+import { verdictOf } from './verdict.ts';
 
 export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
 
@@ -116,7 +117,7 @@ function recordsOf(base: RolloutState, step: Step): RecordChange[] {
 
 function opsOf(base: RolloutState, step: Step): Op[] {
   const { id } = base.setup;
-  const holders = ROLLOUT_KEYS.holders;
+  const holders = HOLDERS;
   const ops: Op[] = [];
   for (const { node } of step.nodes) {
     if (base.nodes.has(node)) continue;
@@ -152,7 +153,7 @@ export function creation(state: RolloutState, images: ImageFacts, at: number) {
       { op: 'join', key: ROLLOUT_KEYS.live, value: id },
       ...nodes.flatMap(({ node }): Op[] => [
         { op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node },
-        { op: 'claim', key: ROLLOUT_KEYS.holders, field: node, owner: id },
+        { op: 'claim', key: HOLDERS, field: node, owner: id },
       ]),
     ] satisfies Op[],
     audit: [

@@ -2,9 +2,9 @@ import test from 'ava';
 import { type BootAnswer, bootAnswer } from '../../../bootserver/boot/answer.ts';
 import { type BootClient, readBootClient } from '../../../bootserver/boot/client.ts';
 import type { Role } from '../../../bootserver/boot/quirks.ts';
-import { OPTION, readSubOptions, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { parsePacket } from '../../../bootserver/dhcp/packet.ts';
 import type { BootIntent } from '../../../bootserver/directory.ts';
+import { OPTION, readSubOptions, textBytes } from '../../../formats/dhcp/options.ts';
+import { parsePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from './captures.ts';
 
 const base = { serverIp: '10.5.0.1', httpPort: 80 };

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { decideFull } from '../../../bootserver/dhcp/full.ts';
-import { parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
-import { OPTION, u32Bytes } from '../../../bootserver/dhcp/options.ts';
+import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION, u32Bytes } from '../../../formats/dhcp/options.ts';
 import { arrivalOn, asRequest, ip, message, replied, rig, SERVER, shown, text } from './messages.ts';
 
 const EVERYONE = '255.255.255.255:68';

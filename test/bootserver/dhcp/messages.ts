@@ -1,10 +1,7 @@
 import type { BootAnswer } from '../../../bootserver/boot/answer.ts';
 import { dhcpConfig } from '../../../bootserver/dhcp/config.ts';
 import { decideFull, fullAsksFleet } from '../../../bootserver/dhcp/full.ts';
-import { formatIp4, ip4Bytes, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
 import { LeaseTable } from '../../../bootserver/dhcp/leases.ts';
-import { bytesText, OPTION, optionU32, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from '../../../bootserver/dhcp/packet.ts';
 import type { Decision } from '../../../bootserver/dhcp/reply.ts';
 import {
   type Arrival,
@@ -13,6 +10,9 @@ import {
   type RequestType,
   readRequest,
 } from '../../../bootserver/dhcp/request.ts';
+import { formatIp4, ip4Bytes, parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { bytesText, OPTION, optionU32, textBytes } from '../../../formats/dhcp/options.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 
 export const SERVER = '10.0.0.1';
 

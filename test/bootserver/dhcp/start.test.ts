@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
-import { OPTION } from '../../../bootserver/dhcp/options.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from '../../../bootserver/dhcp/packet.ts';
+import { OPTION } from '../../../formats/dhcp/options.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from '../boot/captures.ts';
 import type { ClientOrder } from '../sockets-client.ts';
 import { Inside, type TwoWires, twoWires } from '../sockets-netns.ts';
@@ -214,7 +214,7 @@ for (const proxy of [false, true]) {
     const wires = await twoWires(t);
     await serve(t, wires, {}, proxy);
     await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.77/24', 'dev', 'eth0']);
-    const module = new URL('../../../image/agent/inform.ts', import.meta.url).href;
+    const module = new URL('../../../image/agent/member/inform.ts', import.meta.url).href;
     const program = `
       const { askFrom } = await import(${JSON.stringify(module)});
       const local = { address: '10.91.0.77', mac: '52:54:00:00:00:01' };

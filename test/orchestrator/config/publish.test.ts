@@ -2,9 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import { program } from '../../../orchestrator/cli/program.ts';
-import { CONFIG_KEYS } from '../../../orchestrator/config/keys.ts';
-import { listConfigs, publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
+import { program } from '../../../cli/program.ts';
+import { CONFIG_KEYS, listConfigs, publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { redisFor } from '../fleet/support.ts';
 

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import type { DataPaths } from '../../../base/paths.ts';
 import { mustRun } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
-import { ip4Bytes, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
-import { OPTION, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { serialisePacket } from '../../../bootserver/dhcp/packet.ts';
+import { ip4Bytes, parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes } from '../../../formats/dhcp/options.ts';
+import { serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { inventedMac, OfferReader } from '../../../orchestrator/doctor/dhcp-client.ts';
 import { type DhcpSituation, judgeDhcp } from '../../../orchestrator/doctor/dhcp-servers.ts';
@@ -165,7 +165,7 @@ test('an invented MAC is locally administered and no multicast', (t) => {
 });
 
 test('a boot server is recognised by its command line, with either way to write an option', (t) => {
-  const main = '/opt/bootwave/orchestrator/cli/main.ts';
+  const main = '/opt/bootwave/cli/main.ts';
   const of = (...words: string[]) => asServer({ pid: 7, program: 'node', args: ['node', '--x', ...words] });
   t.deepEqual(of(main, '--data', '/d', 'up', '--interface', 'eth1', '--proxy'), {
     pid: 7,

@@ -4,6 +4,7 @@ import type { BootIntent } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { newToken } from '../../../orchestrator/fleet/expectations.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import {
   beatOfBoot,
   certificateFor,
@@ -244,6 +245,59 @@ for (const [what, criteria] of [
     t.deepEqual(await fleet.expectations.list(), []);
   });
 }
+
+test('a machine comes in by its MAC and serial number however the expectation spells them', async (t) => {
+  const { fleet, directory, by } = await fleetFor(t);
+  const criteria = {
+    mac: macOf(0x1a).replaceAll(':', '-').toUpperCase(),
+    serial: ' sn26',
+    ek: `TPM-${enrolment(0x1a).ekDigest!.toUpperCase()}`,
+  };
+  await fleet.expect({ site: 'default', criteria, expiresAt: null }, by());
+  t.true(await fleet.expectations.expectsMac(macOf(0x1a), 'default', 0), 'its first boot is answered');
+  t.is((await directory.enrol(enrolment(0x1a))).state, 'approved');
+});
+
+test('an expectation of a serial number that no maker filled in lets nobody in', async (t) => {
+  const { fleet, directory, by, redis } = await fleetFor(t);
+  const made = await fleet.expect({ site: 'default', criteria: { serial: 'B7' }, expiresAt: null }, by());
+  // As one that was written before they were refused.
+  const old = { ...made, criteria: { serial: 'Default string' } };
+  await redis.hset(KEYS.expectation(made.id), 'body', JSON.stringify(old));
+  await redis.hset(KEYS.expected, 'serial:Default string', made.id, 'serial:DEFAULT STRING', made.id);
+  const any = enrolment(1, 1, { inventory: inventory(1, { serial: 'Default string' }) });
+  t.is((await directory.enrol(any)).state, 'pending');
+});
+
+test("a BMC's USB card, with one MAC in every server, is no conflict and lets nobody in", async (t) => {
+  const world = await fleetFor(t);
+  const usb = { name: 'usb0', mac: 'be:3a:f2:b6:05:9f', driver: 'cdc_ether', speed: null };
+  const server = (n: number, boot = 1) =>
+    enrolment(n, boot, { inventory: inventory(n, { nics: [...inventory(n).nics, usb] }) });
+  await world.fleet.expect({ site: 'default', criteria: { mac: usb.mac }, expiresAt: null }, world.by());
+  for (const n of [1, 2]) t.is((await world.directory.enrol(server(n))).state, 'pending');
+  for (const n of [1, 2]) t.deepEqual((await world.fleet.nodes.get(server(n).id))?.marks, []);
+  t.is(await world.fleet.nodes.idOfMac(usb.mac), null, 'it says of no boot whose it is');
+});
+
+test('a MAC that two members have is nobody’s own; strangers cannot make it so', async (t) => {
+  const world = await fleetFor(t);
+  const shared = { name: 'x', mac: macOf(99), driver: 'odd', speed: null };
+  const server = (n: number, boot = 1) =>
+    enrolment(n, boot, { inventory: inventory(n, { nics: [...inventory(n).nics, shared] }) });
+  const marks = async (n: number, boot = 1) => {
+    await world.directory.enrol(server(n, boot));
+    return (await world.fleet.nodes.get(server(n).id))?.marks;
+  };
+  const letIn = (n: number) => world.fleet.approve(server(n).id, server(n).words, world.by());
+  t.deepEqual(await marks(1), []);
+  await letIn(1);
+  for (const n of [2, 3, 4]) t.deepEqual(await marks(n), ['mac-conflict'], 'they only ask');
+  await letIn(2);
+  await letIn(3);
+  t.deepEqual(await marks(5), []);
+  for (const n of [1, 2, 3]) t.deepEqual(await marks(n, 2), [], 'and the mark ends with the next boot');
+});
 
 test('all that an expectation names must match', async (t) => {
   const { fleet, directory, by } = await fleetFor(t);

@@ -37,6 +37,59 @@ test('a serial number that reads like the id of another node stands for neither'
   t.is((await fleet.nodes.resolve(victim.id)).id, victim.id);
 });
 
+test('a MAC, a name, an id and a serial number find their node however they are spelled', async (t) => {
+  const { fleet, directory, by } = await fleetFor(t);
+  await directory.enrol(enrolment(0x1a));
+  const { id, words } = enrolment(0x1a);
+  await fleet.approve(id, words, by(), 'web1');
+  const mac = macOf(0x1a);
+  for (const word of [
+    mac.replaceAll(':', '-'),
+    mac.replaceAll(':', '').toUpperCase(),
+    '5254.0000.001a',
+    ' sn26 ',
+    'Sn26',
+    'WEB1',
+    id.toUpperCase(),
+    id.slice(0, 18).toUpperCase(),
+  ])
+    t.is((await fleet.nodes.resolve(word)).id, id, word);
+});
+
+test('what three nodes show names none of them, so nothing is done to any', async (t) => {
+  const { fleet, directory } = await fleetFor(t);
+  const nics = [
+    ...inventory(9).nics,
+    { name: 'usb0', mac: 'be:3a:f2:b6:05:9f', driver: 'cdc_ether', speed: null },
+  ];
+  for (const n of [1, 2, 3])
+    await directory.enrol(enrolment(n, 1, { inventory: inventory(n, { serial: 'Board 7', nics }) }));
+  for (const word of ['Board 7', 'BOARD 7', macOf(9), 'BE-3A-F2-B6-05-9F'])
+    await t.throwsAsync(fleet.nodes.resolve(word), { code: 'NODE_AMBIGUOUS', message: /3 nodes/ });
+});
+
+test('a serial number that no maker filled in names no node, also when only one shows it so far', async (t) => {
+  const { fleet, directory } = await fleetFor(t);
+  await directory.enrol(enrolment(1, 1, { inventory: inventory(1, { serial: 'Default string' }) }));
+  await t.throwsAsync(fleet.nodes.resolve('Default string'), { code: 'NODE_AMBIGUOUS' });
+  await t.throwsAsync(fleet.nodes.resolve('0123456789'), { code: 'NODE_UNKNOWN' });
+});
+
+test('a board that comes back with another TPM: its serial number is that of the living node', async (t) => {
+  const { fleet, directory, by } = await fleetFor(t);
+  const [old, board] = [enrolment(1), { inventory: inventory(1) }];
+  await directory.enrol(old);
+  await fleet.approve(old.id, old.words, by());
+  const now = enrolment(2, 1, board);
+  await directory.enrol(now);
+  await t.throwsAsync(fleet.nodes.resolve('SN1'), { code: 'NODE_AMBIGUOUS' });
+  await fleet.retire(old.id, 'its TPM died', by());
+  for (const word of ['SN1', macOf(1)]) t.is((await fleet.nodes.resolve(word)).id, now.id, word);
+  await fleet.retire(now.id, 'gone too', by());
+  await t.throwsAsync(fleet.nodes.resolve('SN1'), { code: 'NODE_AMBIGUOUS' });
+  t.is((await fleet.nodes.resolve(old.id)).id, old.id);
+});
+
 test('twenty people approve one node at once: it is approved once', async (t) => {
   const { fleet, directory, by } = await fleetFor(t);
   const e = enrolment(1);
@@ -159,6 +212,22 @@ test('what is here already cannot be expected', async (t) => {
       code: 'EXPECT_INVALID',
     });
   }
+});
+
+test('what any board may show cannot be expected', async (t) => {
+  const { fleet, directory, by } = await fleetFor(t);
+  const expect = (criteria: object) => fleet.expect({ site: 'default', criteria, expiresAt: null }, by());
+  for (const criteria of [
+    { serial: 'Default string' },
+    { serial: 'to be filled by O.E.M.', mac: macOf(1) },
+    { serial: '0000000' },
+    { mac: 'ff:ff:ff:ff:ff:ff' },
+    { mac: '00-00-00-00-00-00' },
+  ])
+    await t.throwsAsync(expect(criteria), { code: 'EXPECT_INVALID' }, JSON.stringify(criteria));
+  for (const n of [1, 2])
+    await directory.enrol(enrolment(n, 1, { inventory: inventory(n, { serial: 'B7' }) }));
+  await t.throwsAsync(expect({ serial: 'b7' }), { code: 'EXPECT_KNOWN' }, 'two show it already');
 });
 
 test('the default site is always there; others are made once and keep what was not named', async (t) => {

@@ -2,17 +2,25 @@ import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import type { ArgsOf, OpName, Status } from '../../../image/agent/link/protocol.ts';
-import { orderKeyId, verifyOrder } from '../../../keys/order.ts';
 import { retire } from '../../../orchestrator/fleet/events/operate.ts';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { type Installer, install } from '../../../orchestrator/install/install.ts';
 import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
-import { readIssued } from '../../../orchestrator/rollout/run/issued.ts';
-import { keySigner } from '../../support/key-signer.ts';
-import { beatOfBoot, certificateFor, enrolment, fleetFor, START, silent } from '../fleet/support.ts';
+import { readIssued } from '../../../orchestrator/orders/issued.ts';
+import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { realSigner } from '../../support/real-signer.ts';
+import {
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  fleetFor,
+  START,
+  silent,
+  temporaryData,
+} from '../fleet/support.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const keys = new Map([[orderKeyId(publicKey), publicKey]]);
@@ -92,9 +100,12 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
   let newest = '1.0';
   const stop = new AbortController();
   t.teardown(() => stop.abort());
+  const signer = await realSigner(await temporaryData(t), privateKey, IMAGES, () => clock.now);
+  t.teardown(signer.close);
+  if (wipe) for (const node of ids) await signer.says({ say: 'wipe', node });
   const installer: Installer = {
     fleet,
-    signer: keySigner(privateKey),
+    signer: signer.client,
     published: async () => ({ images: IMAGES, newest }),
     signal: stop.signal,
     now: () => clock.now,

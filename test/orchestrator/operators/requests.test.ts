@@ -9,6 +9,7 @@ import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { brokenGlass } from '../../../orchestrator/operators/break-glass.ts';
+import { inFull } from '../../../orchestrator/operators/in-full.ts';
 import { knownOperators } from '../../../orchestrator/operators/known.ts';
 import { liftJudge, liftOf } from '../../../orchestrator/operators/lifts.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
@@ -41,7 +42,8 @@ async function office(t: ExecutionContext) {
   };
   const requests = async () => new Requests(redis, await knownOperators(paths));
   const asks = async (who: Operator, ban: Ban, at = NOW) => {
-    const wish = { kind: 'lift', about: ban.id, lasts: 0, reason: 'found', actor: who.actor, at } as const;
+    const about = { kind: 'lift', about: ban.id, what: ban.text } as const;
+    const wish = { ...about, lasts: 0, reason: 'found', actor: who.actor, at };
     return (await (await requests()).ask(wish, who.credential)).request;
   };
   const approves = async (who: Operator, { id }: Pick<Request, 'id'>, at = NOW + 1) => {
@@ -108,6 +110,114 @@ test('who was revoked, whose certificate ended, who came too late, and what was 
   await t.throwsAsync(approves(carl, open), { code: 'REQUEST_CLOSED' }, 'who asked is gone');
 });
 
+test('what is approved is what was read: by its whole id, and with the ban in its own words', async (t) => {
+  const { ann, bob, banned, asks, approves, requests, redis } = await office(t);
+  const ban = await banned();
+  const request = await asks(ann, ban);
+  t.is(request.id.length, 32, 'nobody makes a second text with that id');
+  for (const digits of [4, 16, 31])
+    await t.throwsAsync(approves(bob, { id: request.id.slice(0, digits) }), { code: 'REQUEST_ID' });
+  const shown = inFull(await (await requests()).find(request.id.slice(0, 4), NOW)).map((row) =>
+    row.join(' '),
+  );
+  for (const part of [
+    `lift ban ${ban.id}`,
+    `node ${ban.nodes[0]}`,
+    'because stolen',
+    'reason found',
+    ann.actor,
+  ])
+    t.true(shown.join('\n').includes(part), part);
+  // The same id, another text: Redis cannot do that.
+  const key = KEYS.request(request.id);
+  const body = JSON.parse((await redis.hget(key, 'body'))!);
+  await redis.hset(key, 'body', JSON.stringify({ ...body, text: body.text.replace('found', 'harmless') }));
+  await t.throwsAsync(approves(bob, request), { code: 'REQUEST_UNKNOWN' });
+  await redis.hset(key, 'body', JSON.stringify(body));
+  const other = await banned(2);
+  await t.throwsAsync(
+    (await requests()).approve(request.id, bob.credential, { actor: bob.actor, at: NOW + 1 }, (one) =>
+      liftOf(one, { actor: bob.actor, at: NOW + 1 }, { ...other, id: ban.id }),
+    ),
+    { code: 'REQUEST_OTHER_BAN' },
+  );
+  await t.notThrowsAsync(approves(bob, request));
+});
+
+test('a vote counts by what its certificate is when it is counted, whatever time it gives itself', async (t) => {
+  const { fleet, paths, redis, ann, bob, banned, keeper } = await office(t);
+  const DAY = 24 * HOUR;
+  const register = new OperatorRegister(paths.keys);
+  const revoke = (who: Operator, at = NOW) => register.revoke(who.serial, { by: 'x', at, reason: 'stolen' });
+  const expired = await operatorOf(paths, { name: 'eve' }, NOW - 40 * DAY);
+  const revoked = await operatorOf(paths, { name: 'carl' }, NOW);
+  await revoke(revoked);
+  const by = { actor: 'operator:x', at: NOW };
+  const said = async (first: Operator, second: Operator, at: number, ban: Ban) => {
+    const wish = {
+      kind: 'lift',
+      about: ban.id,
+      what: ban.text,
+      lasts: 0,
+      reason: 'x',
+      actor: first.actor,
+    } as const;
+    const request = JSON.stringify({ ...wish, at, expires: at + DAY, nonce: 'n' });
+    const ask = vote(first.credential, 'ask', request, at);
+    const approve = vote(second.credential, 'approve', request, at + 1);
+    const lift = sealLift({ kind: 'lift', ...by, reason: 'x', ban: ban.id, request, ask, approve });
+    await append(fleet, lift, by, 'as signed');
+    await keeper.look();
+    return keeper.set.isLifted(ban.id);
+  };
+  let n = 1;
+  const fresh = () => banned(++n);
+  const yesterday = NOW - DAY;
+  t.false(await said(ann, expired, NOW - 20 * DAY, await fresh()), 'in date then');
+  t.false(await said(expired, bob, NOW - 20 * DAY, await fresh()));
+  t.false(await said(ann, revoked, yesterday, await fresh()), 'not revoked yesterday');
+  t.false(await said(revoked, bob, yesterday, await fresh()));
+  t.false(await said(ann, bob, NOW + DAY, await fresh()), 'from a time to come');
+  const ban = await fresh();
+  t.true(await said(ann, bob, NOW, ban));
+
+  // What was counted stays: it is in this machine's own journal, and no other one counts it anew.
+  await revoke(bob, NOW + 10);
+  const open = async (at: BanJournal) =>
+    BanKeeper.open({ fleet, journal: at, holds: liftJudge(paths), log: silent });
+  t.true((await open(new BanJournal(journalFile(paths)))).set.isLifted(ban.id));
+  const stranger = await open(new BanJournal(`${journalFile(paths)}.other`));
+  await stranger.look();
+  t.false(stranger.set.isLifted(ban.id));
+
+  // Of break-glass: as long as it is used.
+  const glass = {
+    kind: 'break-glass',
+    about: ann.serial,
+    lasts: HOUR,
+    reason: 'fire',
+    actor: ann.actor,
+    at: NOW,
+  } as const;
+  const dora = await operatorOf(paths, { name: 'dora' }, NOW);
+  const requests = async () => new Requests(redis, await knownOperators(paths));
+  const { request } = await (await requests()).ask(glass, ann.credential);
+  await (await requests()).approve(
+    request.id,
+    dora.credential,
+    { actor: dora.actor, at: NOW + 1 },
+    () => ({}),
+  );
+  const may = async () => {
+    const certificate = { serial: ann.serial, credential: ann.credential };
+    const identity = { actor: ann.actor, role: 'core' as const, sites: [], certificate };
+    return (await brokenGlass(redis, await knownOperators(paths), identity, 'up', NOW + 2)) !== null;
+  };
+  t.true(await may());
+  await revoke(dora);
+  t.false(await may(), 'who approved it was put out');
+});
+
 test('of many who decide at once, one does', async (t) => {
   const { paths, ann, banned, asks, approves, requests, keeper } = await office(t);
   const request = await asks(ann, await banned());
@@ -139,6 +249,7 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
   const wish = {
     kind: 'lift',
     about: ban.id,
+    what: ban.text,
     lasts: 0,
     reason: 'x',
     actor: by.actor,
@@ -157,6 +268,8 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
     lift(text(), undefined, vote(unknown.credential, 'approve', text(), NOW + 1)),
     lift(text(), undefined, vote(bob.credential, 'approve', text(), NOW + HOUR)),
     lift(text({ about: other.id })),
+    lift(text({ what: undefined })),
+    lift(text({ what: other.text })),
     lift(text({ kind: 'break-glass' })),
     lift(text({ actor: 'operator:carl' })),
     lift('{}'),

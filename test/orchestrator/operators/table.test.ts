@@ -1,9 +1,9 @@
 /** Each role against each command: written out, so that a row cannot change without somebody saying so twice. */
 import test from 'ava';
 import type { Command } from 'commander';
+import { pathOf } from '../../../cli/authorise.ts';
+import { program } from '../../../cli/program.ts';
 import { ROLES, type Role } from '../../../keys/operator.ts';
-import { pathOf } from '../../../orchestrator/cli/authorise.ts';
-import { program } from '../../../orchestrator/cli/program.ts';
 import { asksForSites, type Identity, judge } from '../../../orchestrator/operators/judge.ts';
 import { TABLE } from '../../../orchestrator/operators/table.ts';
 
@@ -29,6 +29,8 @@ const CORES = [
     'image publish',
     'image withdraw',
     'image reinstate',
+    'team add',
+    'team remove',
     'site add',
     'ban add',
     'config publish',

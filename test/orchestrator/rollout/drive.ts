@@ -9,7 +9,6 @@ import {
   apply,
   createRollout,
   loadRollout,
-  outstanding,
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
@@ -17,6 +16,7 @@ import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import { ENDED, STEP_STATES } from '../../../orchestrator/rollout/record.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
+import { outstanding } from './outstanding.ts';
 import { Random } from './random.ts';
 
 export type DriveOptions = {

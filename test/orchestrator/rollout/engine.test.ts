@@ -1,6 +1,7 @@
 import test from 'ava';
-import { advance, apply, loadRollout, outstanding } from '../../../orchestrator/rollout/engine.ts';
+import { advance, apply, loadRollout } from '../../../orchestrator/rollout/engine.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
+import { outstanding } from './outstanding.ts';
 import { Script } from './script.ts';
 
 const LOOSE = { limits: { whole: 100, site: 100, rack: 100 }, budget: { wave: 0, whole: 0 } };
@@ -420,7 +421,7 @@ test('a manual gate holds the next wave until it is approved', (t) => {
 });
 
 test('an outside gate is asked again, its stale answers do not count, and its failure rolls back', (t) => {
-  const gates = [{ kind: 'http', url: 'http://localhost/ok', tries: 2, every: '10s', timeout: '10s' }];
+  const gates = [{ kind: 'check', name: 'ok', tries: 2, every: '10s', timeout: '10s' }];
   const s = new Script(fleetOf(2, 1), { waves: [{ take: 1, gates }, {}], ...LOOSE });
   s.start();
   const [a] = s.in('staging') as [string];
@@ -435,7 +436,7 @@ test('an outside gate is asked again, its stale answers do not count, and its fa
   s.send({ type: 'gate', wave: 0, gate: 0, run: 1, ok: true, why: '' });
   t.is(s.state.waves[0]!.state, 'gated', 'an answer to the first question');
   s.send({ type: 'gate', wave: 0, gate: 0, run: 2, ok: false, why: 'HTTP 500' });
-  t.regex(s.rollout.spent ?? '', /gate http .*HTTP 500/);
+  t.regex(s.rollout.spent ?? '', /gate ok .*HTTP 500/);
   s.obey(a);
   t.is(s.rollout.state, 'failed');
 });
@@ -529,7 +530,8 @@ test('after a failover nobody is told anything before it has been heard, and its
   t.is(s.node('a').state, 'baking', 'what it says is further than what we knew');
   t.true(s.node('a').epoch > epoch);
   s.send(s.report('b'));
-  t.true(s.lastOrder('b').epoch >= 7 * 1024);
+  t.true(s.lastOrder('b').epoch > 1024, 'above what may be forgotten');
+  t.true(s.lastOrder('b').epoch < 1_000_000, 'and within what the signer takes for one stroke');
 });
 
 test('an order that is too old for the node is made again above what it has', (t) => {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { dataPaths } from '../../../../base/paths.ts';
-import { program } from '../../../../orchestrator/cli/program.ts';
-import { publishManifests } from '../../cli/images.ts';
+import { program } from '../../../../cli/program.ts';
+import { publishManifests } from '../../../cli/image/images.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
 
 async function commandLine(bench: Bench, versions: readonly string[]) {

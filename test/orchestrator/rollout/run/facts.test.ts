@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { manifestFile } from '../../../../image/build/manifest.ts';
 import { publishedImages } from '../../../../orchestrator/rollout/run/facts.ts';
-import { publishManifests } from '../../cli/images.ts';
+import { publishManifests } from '../../../cli/image/images.ts';
 
 test('what an image revokes is known to plans, and that nothing may go to what was revoked', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-facts-'));

@@ -3,14 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { readIssued } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
 import type { Command, Order } from '../../../../orchestrator/rollout/event.ts';
 import { Driver } from '../../../../orchestrator/rollout/run/driver.ts';
-import { issue, readIssued } from '../../../../orchestrator/rollout/run/issued.ts';
+import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
+import { leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
 import { fleetFor, silent } from '../../fleet/support.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
@@ -129,5 +131,5 @@ test('a revision that went back is a failover: a new term, and nodes are heard b
   t.true(after.resync > after.clock);
   stop.abort();
   await running;
-  t.is(await redis.exists(ROLLOUT_KEYS.driver(id)), 0);
+  t.is(await redis.exists(leaseKey(id)), 0);
 });

@@ -5,6 +5,7 @@ import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { markUpdating, settleUpdating } from '../../../../orchestrator/rollout/run/updating.ts';
+import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { membersFor } from './members.ts';
 import { benchFor, hasEnded } from './support.ts';
 
@@ -23,7 +24,7 @@ test('under way it stays so whatever its agent says; let go, it is what its last
   t.is((await fleet.nodes.get(well))?.wanted.image, '2.0');
 
   // The rollout let go of them, and whoever wanted to say so was killed.
-  await redis.del(ROLLOUT_KEYS.holders);
+  await redis.del(HOLDERS);
   const plan = await planNodes(fleet, []);
   t.deepEqual(
     plan.map(({ id, state }) => [id, state]),

@@ -1,0 +1,37 @@
+import { BootwaveError, messageOf } from '../base/error.ts';
+import { authorise } from './authorise.ts';
+import { program } from './program.ts';
+
+/** Exit codes: 0 done, 1 refused or failed with a coded error, 2 the command line itself was wrong. */
+async function main(argv: string[]): Promise<number> {
+  const wantsJson = argv.includes('--json');
+  try {
+    await program().hook('preAction', authorise).parseAsync(argv);
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (
+      error instanceof Error &&
+      'exitCode' in error &&
+      'code' in error &&
+      String(error.code).startsWith('commander.')
+    ) {
+      return error.exitCode === 0 ? 0 : 2;
+    }
+    if (error instanceof BootwaveError) {
+      if (wantsJson) console.log(JSON.stringify({ error: error.toJSON() }));
+      else {
+        console.error(`bootwave: ${error.what} [${error.code}]`);
+        if (error.unchanged !== undefined) console.error(`  unchanged: ${error.unchanged}`);
+        if (error.next !== undefined) console.error(`  next: ${error.next}`);
+      }
+      return 1;
+    }
+    const unknown = { code: 'UNEXPECTED', what: messageOf(error) };
+    if (wantsJson) console.log(JSON.stringify({ error: unknown }));
+    else
+      console.error(`bootwave: ${unknown.what} [UNEXPECTED]\n${error instanceof Error ? error.stack : ''}`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv);

@@ -1,0 +1,14 @@
+import type { Redis } from 'ioredis';
+import type { Logger } from '../../../base/log.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { OrderSigner } from '../../orders/order-signer.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+
+export type Actor = {
+  redis: Redis;
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  signer: OrderSigner;
+  log: Logger;
+  signal: AbortSignal;
+};

@@ -1,0 +1,50 @@
+/** The commands as people give them, in this process: starting one for each would be most of a test's time. */
+import { BootwaveError } from '../../base/error.ts';
+import { authorise } from '../../cli/authorise.ts';
+import { actAs } from '../../cli/operator/operator.ts';
+import { program } from '../../cli/program.ts';
+
+export type Ran = {
+  /** As the process would exit. */
+  exit: number;
+  /** Of the error; empty without one. */
+  code: string;
+  what: string;
+  out: string;
+  /** With `--json`: the last line. */
+  value: ReturnType<typeof JSON.parse>;
+};
+
+/** With `--as`, judged as by the real program. Only in serial tests: it listens to the one console of the process. */
+export function commandsOn(root: string) {
+  return async (who: string, ...args: string[]): Promise<Ran> => {
+    const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
+    const exitCode = process.exitCode;
+    const lines: string[] = [];
+    console.log = (text: string) => void lines.push(text);
+    process.env.SUDO_USER = who;
+    process.env.BOOTWAVE_REDIS_URL = '';
+    process.exitCode = 0;
+    try {
+      const bootwave = program();
+      if (args.includes('--as')) bootwave.hook('preAction', authorise);
+      await bootwave.parseAsync(['node', 'bootwave', '--data', root, ...args]);
+      const value = args.includes('--json') ? JSON.parse(lines.at(-1) ?? 'null') : null;
+      return { exit: Number(process.exitCode), code: '', what: '', out: lines.join('\n'), value };
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      return { exit: 1, code: error.code, what: error.what, out: lines.join('\n'), value: null };
+    } finally {
+      console.log = before.log;
+      process.exitCode = exitCode;
+      actAs(null);
+      restore('SUDO_USER', before.user);
+      restore('BOOTWAVE_REDIS_URL', before.url);
+    }
+  };
+}
+
+function restore(name: string, value: string | undefined): void {
+  if (value === undefined) delete process.env[name];
+  else process.env[name] = value;
+}
