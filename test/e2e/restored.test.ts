@@ -50,8 +50,13 @@ test.serial('it finds its boot server and goes on as a member, in the same boot'
 
 test.serial('its TPM quotes what it has booted, under the key that it enrolled with', async (t) => {
   const { id } = await rack.record(NODE);
+  // A server that wants to see it every minute, for as long as this takes.
+  await rack.lab.stopBootServer();
+  await rack.startServer(['--attest-every', '1']);
   const attested = () => rack.fleet((fleet) => fleet.nodes.lastAttestedOf(id));
   while ((await attested()) < restoredAt) await sleep(500);
+  await rack.lab.stopBootServer();
+  await rack.startServer();
   const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');
   t.is(observed.attested.state, 'ok');
 });

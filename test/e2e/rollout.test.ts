@@ -14,7 +14,7 @@ import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
 import { type Walk, walk } from '../support/snapshot.ts';
 import { stateUuid } from '../support/state-disk.ts';
-import { GOOD, NODE, SERVER, UPDATED } from '../support/updated.ts';
+import { GOOD, NODE, UPDATED } from '../support/updated.ts';
 
 /** On the nodes' network, and nobody's boot server. */
 const STRANGER = '10.77.0.9';
@@ -39,7 +39,7 @@ rackFor(
   async (made) => {
     rack = made;
     kept = await walk(UPDATED);
-    await rack.startServer(SERVER);
+    await rack.startServer();
   },
   { minutes: 30, gone: async () => kept?.end() },
 );

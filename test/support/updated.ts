@@ -7,14 +7,12 @@ import { approve, askInstall, ended, installed, startRollout } from './rollout.t
 export const UPDATED = 'updated';
 export const NODE = 'disk-node';
 export const GOOD = '2.0.0';
-/** An attestation a minute, so that whoever wants to see one need not wait for the next restart. */
-export const SERVER = ['--attest-every', '1'];
 
 /** The same way as in test/e2e/rollout.test.ts, which proves it. */
 export async function updatedRack(): Promise<Rack> {
   const rack = await Rack.make(UPDATED, [{ name: NODE, firmware: 'pxe' }]);
   try {
-    await rack.startServer(SERVER);
+    await rack.startServer();
     await rack.lab.powerOn(NODE);
     await approve(rack, NODE);
     await askInstall(rack, NODE);
