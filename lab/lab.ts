@@ -10,7 +10,14 @@ import type { RunOptions, RunResult } from '../base/run.ts';
 import { Console } from './console.ts';
 import { fromQmp, type LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
-import { type Accelerator, checkFolder, HOST_FILES, type PowerOverrides, tapName } from './machine.ts';
+import {
+  type Accelerator,
+  checkFolder,
+  HOST_FILES,
+  NETWORK,
+  type PowerOverrides,
+  tapName,
+} from './machine.ts';
 import {
   createNamespace,
   endProcessesIn,
@@ -67,6 +74,11 @@ export type LabStatus = {
 };
 
 export const BOOT_SERVER = 'bootserver';
+/** Beside it; it is started with the boot server where it does not run. */
+export const TIME = 'time';
+const TIME_PROGRAM = join(import.meta.dirname, 'time-server.ts');
+/** Milliseconds. */
+const UNPLUGGED = 2000;
 const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
 
 /**
@@ -241,6 +253,14 @@ export class Lab {
     await Promise.all(names.map((name) => this.#node(name).thaw()));
   }
 
+  /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
+  async replug(name: string): Promise<void> {
+    await this.qmp(name, 'set_link', { name: NETWORK, up: false });
+    // Its driver looks when it gets to it; a cable that is back by then was never out.
+    await sleep(UNPLUGGED);
+    await this.qmp(name, 'set_link', { name: NETWORK, up: true });
+  }
+
   /** @returns how each node was switched on; null: it is off */
   async saveNodes(folder: string): Promise<Record<string, PowerShape | null>> {
     const saving = [...this.#nodes].map(async ([name, node]) => {
@@ -385,9 +405,13 @@ export class Lab {
     return runInNamespace(this.namespace, program, args, options);
   }
 
-  /** `bootwave up` on the lab's bridge; resolves when it says that it is ready. */
+  /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
   async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    const { bridge, range } = LAB_NETWORK;
+    const { bridge, address, range } = LAB_NETWORK;
+    if ((await serviceOf(this.folder, TIME)) === undefined) {
+      const ready = async () => (await this.serviceLog(TIME)) !== '';
+      await this.startService(TIME, process.execPath, [TIME_PROGRAM, address], { ...options, ready });
+    }
     const args = [
       '--data',
       this.dataFolder,
@@ -396,6 +420,8 @@ export class Lab {
       bridge,
       '--range',
       range,
+      '--ntp',
+      address,
       '--json',
       ...extraArgs,
     ];

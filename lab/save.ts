@@ -5,7 +5,7 @@ import { BootwaveError } from '../base/error.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
-import { BOOT_SERVER, buildLab, checkHost, type Lab, newNamespace, type OpenOptions } from './lab.ts';
+import { BOOT_SERVER, buildLab, checkHost, type Lab, newNamespace, type OpenOptions, TIME } from './lab.ts';
 import { checkFolder } from './machine.ts';
 import { memoryFile } from './memory.ts';
 import { checkFit, machinesDigest, readSaved, type SavedRecord, savedData, savedFile } from './saved.ts';
@@ -91,7 +91,8 @@ async function goOn(
 /** What a test put beside the nodes knows nothing of being copied. */
 async function checkServices(lab: Lab): Promise<void> {
   for (const service of await listServices(lab.folder)) {
-    if (service === BOOT_SERVER || (await serviceOf(lab.folder, service)) === undefined) continue;
+    if (service === BOOT_SERVER || service === TIME || (await serviceOf(lab.folder, service)) === undefined)
+      continue;
     throw new BootwaveError({
       code: 'LAB_SAVE',
       what: `${service} runs beside the nodes, and only the boot server can be saved with them`,
@@ -164,6 +165,9 @@ export async function restoreLab(options: RestoreOptions): Promise<Lab> {
         lab.powerOn(name, { ...shape, resume: memoryFile(nodeFolder(from, name)) }),
       ),
     ]);
-    await lab.thaw(on.map(({ name }) => name));
+    const names = on.map(({ name }) => name);
+    await lab.thaw(names);
+    // Their clocks stand where they stood, and an order of now would be one of the future.
+    if (saved.bootServer !== null) await Promise.all(names.map((name) => lab.replug(name)));
   });
 }

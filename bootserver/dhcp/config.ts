@@ -9,6 +9,8 @@ export type SubnetInput = {
   range: { from: string; to: string };
   router?: string;
   dns?: readonly string[];
+  /** Time servers. */
+  ntp?: readonly string[];
   domain?: string;
 };
 
@@ -36,6 +38,7 @@ export type Subnet = {
   to: Ip4;
   router: Ip4 | undefined;
   dns: readonly Ip4[];
+  ntp: readonly Ip4[];
   domain: string | undefined;
 };
 
@@ -129,6 +132,7 @@ function subnetOf(input: SubnetInput): Subnet {
     to,
     router: input.router === undefined ? undefined : parseIp4(input.router),
     dns: (input.dns ?? []).map(parseIp4),
+    ntp: (input.ntp ?? []).map(parseIp4),
     domain: input.domain,
   };
 }

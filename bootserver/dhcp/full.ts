@@ -241,6 +241,7 @@ function networkOptions(subnet: Subnet): [number, Uint8Array][] {
   const options: [number, Uint8Array][] = [[OPTION.subnetMask, ip4Bytes(subnet.netmask)]];
   if (subnet.router !== undefined) options.push([OPTION.router, ip4Bytes(subnet.router)]);
   if (subnet.dns.length > 0) options.push([OPTION.dns, ip4Bytes(...subnet.dns)]);
+  if (subnet.ntp.length > 0) options.push([OPTION.ntp, ip4Bytes(...subnet.ntp)]);
   if (subnet.domain !== undefined) options.push([OPTION.domainName, textBytes(subnet.domain)]);
   return options;
 }

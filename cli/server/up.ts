@@ -12,6 +12,7 @@ type Options = {
   range?: string;
   router?: string;
   dns?: string;
+  ntp?: string;
   site: string;
   httpPort: number;
   httpsPort: number;
@@ -52,6 +53,7 @@ export function register(program: Command): void {
     .option('--proxy', 'another DHCP server gives the addresses; only the boot part is ours')
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
+    .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
@@ -67,10 +69,15 @@ export function register(program: Command): void {
       const stop = new AbortController();
       for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
       const log = createLogger('bootwave');
-      const { dns, proxy, json, ...rest } = options;
+      const { dns, ntp, proxy, json, ...rest } = options;
       const running = await up(
         pathsOf(command),
-        { ...rest, proxy: proxy === true, ...(dns === undefined ? {} : { dns: dns.split(',') }) },
+        {
+          ...rest,
+          proxy: proxy === true,
+          ...(dns === undefined ? {} : { dns: dns.split(',') }),
+          ...(ntp === undefined ? {} : { ntp: ntp.split(',') }),
+        },
         log,
         stop.signal,
       );

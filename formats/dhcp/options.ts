@@ -8,6 +8,8 @@ export const OPTION = {
   dns: 6,
   hostName: 12,
   domainName: 15,
+  /** NTP servers (RFC 2132 8.3). */
+  ntp: 42,
   vendorSpecific: 43,
   requestedAddress: 50,
   leaseTime: 51,

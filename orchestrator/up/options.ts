@@ -11,6 +11,7 @@ export type UpOptions = {
   range?: string;
   router?: string;
   dns?: string[];
+  ntp?: string[];
   site: string;
   httpPort: number;
   httpsPort: number;

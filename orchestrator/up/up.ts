@@ -183,6 +183,7 @@ export async function up(
                 range,
                 ...(options.router === undefined ? {} : { router: options.router }),
                 ...(options.dns === undefined ? {} : { dns: options.dns }),
+                ...(options.ntp === undefined ? {} : { ntp: options.ntp }),
               },
             }),
       },

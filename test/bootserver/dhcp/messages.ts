@@ -74,6 +74,7 @@ export function rig(extra: Partial<Parameters<typeof dhcpConfig>[0]> = {}) {
       range: { from: '10.0.0.10', to: '10.0.0.12' },
       router: '10.0.0.254',
       dns: ['10.0.0.53'],
+      ntp: ['10.0.0.123', '10.0.0.124'],
     },
     leaseSeconds: 600,
     ...extra,
