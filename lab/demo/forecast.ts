@@ -7,11 +7,13 @@ export type Phase = {
   /** Seconds on two quiet cores, emulated. */
   seconds: number;
   text: string;
+  /** It takes minutes or seconds, by what was made before, and says nothing of how fast this machine is. */
+  varies?: true;
 };
 
 /** As measured (docs/performance.md, "Boots"). */
 export const PHASES: readonly Phase[] = [
-  { name: 'image', act: 'boot', seconds: 85, text: `the fleet's keys, and the signed image` },
+  { name: 'image', act: 'boot', seconds: 85, text: `the fleet's keys, and the signed image`, varies: true },
   {
     name: 'boot',
     act: 'boot',
@@ -47,15 +49,15 @@ export function programme(phases: readonly Phase[], emulated: boolean): string {
 /** How long the rest takes, from what has been and how it compared with what was expected. */
 export class Forecast {
   readonly #phases: readonly Phase[];
-  readonly #begun: number;
   #now = 0;
   /** Milliseconds, when the phase that goes on began. */
   #since: number;
+  /** Seconds that phases are over which tell the pace: as they were expected, and as they were. */
+  #over = { expected: 0, taken: 0 };
 
   /** @param begun milliseconds, of any clock that does not go back */
   constructor(phases: readonly Phase[], begun: number) {
     this.#phases = phases;
-    this.#begun = begun;
     this.#since = begun;
   }
 
@@ -63,21 +65,26 @@ export class Forecast {
   enter(name: string, at: number): void {
     const index = this.#phases.findIndex((phase) => phase.name === name);
     if (index <= this.#now) return;
+    const over = this.#phases.slice(this.#now, index);
+    if (over.every(({ varies }) => varies !== true)) {
+      this.#over.expected += sum(over);
+      this.#over.taken += (at - this.#since) / 1000;
+    }
     this.#now = index;
     this.#since = at;
   }
 
   /** Seconds. */
   left(at: number): number {
-    const sum = (phases: readonly Phase[]) => phases.reduce((total, { seconds }) => total + seconds, 0);
-    const over = sum(this.#phases.slice(0, this.#now));
-    // A machine that took twice as long for what is over will for the rest; what takes no time at all says nothing.
-    const pace = over < 60 ? 1 : Math.max(0.25, (this.#since - this.#begun) / 1000 / over);
+    // A machine that took twice as long for what is over will for the rest.
+    const pace = this.#over.expected < 60 ? 1 : Math.max(0.25, this.#over.taken / this.#over.expected);
     const spent = (at - this.#since) / 1000;
     const here = Math.max(0, (this.#phases[this.#now]?.seconds ?? 0) * pace - spent);
     return here + sum(this.#phases.slice(this.#now + 1)) * pace;
   }
 }
+
+const sum = (phases: readonly Phase[]) => phases.reduce((total, { seconds }) => total + seconds, 0);
 
 /** For the end of a line of progress. */
 export function inWords(seconds: number): string {

@@ -43,6 +43,14 @@ test('a machine that was half as fast until now is expected to stay so', (t) => 
   t.is(forecast.left(601_000), 600);
 });
 
+test('what takes minutes or seconds by chance says nothing of the pace', (t) => {
+  const forecast = new Forecast([{ ...phases[0]!, varies: true }, ...phases.slice(1)], 0);
+  forecast.enter('b', 5_000);
+  t.is(forecast.left(5_000), 500);
+  forecast.enter('c', 105_000);
+  t.is(forecast.left(105_000), 150);
+});
+
 test('in words', (t) => {
   t.is(inWords(0), 'about a minute left');
   t.is(inWords(60), 'about a minute left');
