@@ -1,6 +1,7 @@
 # The front door. `make setup` is run by everything that needs it and does nothing when nothing is missing.
 SHELL := /bin/bash
 NAME ?=
+ACT ?=
 
 .PHONY: setup up lab image demo test test-rack check format bench
 
@@ -17,7 +18,7 @@ image: setup
 	bin/bootwave image build $(ARGS)
 
 demo: setup
-	bin/bootwave demo
+	bin/bootwave demo $(if $(ACT),--act $(ACT))
 
 check: setup
 	@base/check.sh

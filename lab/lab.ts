@@ -2,7 +2,7 @@
  * A rack in a box. Every process of a lab runs in its namespace and outlives the command that started it; what is
  * running stands in the lab's folder, so that any process can open the lab, drive it, and take it down.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
@@ -10,7 +10,14 @@ import type { RunOptions, RunResult } from '../base/run.ts';
 import { Console } from './console.ts';
 import { fromQmp, type LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
-import { type Accelerator, checkFolder, HOST_FILES, type PowerOverrides, tapName } from './machine.ts';
+import {
+  type Accelerator,
+  checkFolder,
+  HOST_FILES,
+  NETWORK,
+  type PowerOverrides,
+  tapName,
+} from './machine.ts';
 import {
   createNamespace,
   endProcessesIn,
@@ -37,6 +44,7 @@ import {
   serviceLog,
   writeLab,
 } from './state.ts';
+import { withoutBootEntries } from './variables.ts';
 
 export type LabOptions = {
   /** As a node's name. Default `lab`. */
@@ -66,6 +74,11 @@ export type LabStatus = {
 };
 
 export const BOOT_SERVER = 'bootserver';
+/** Beside it; it is started with the boot server where it does not run. */
+export const TIME = 'time';
+const TIME_PROGRAM = join(import.meta.dirname, 'time-server.ts');
+/** Milliseconds. */
+const UNPLUGGED = 2000;
 const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
 
 /**
@@ -229,12 +242,23 @@ export class Lab {
   async freeze(): Promise<string[]> {
     const on: string[] = [];
     for (const [name, node] of this.#nodes) if ((await node.power()).on) on.push(name);
-    await Promise.all(on.map((name) => this.#node(name).freeze()));
-    return on;
+    const done = await Promise.allSettled(on.map((name) => this.#node(name).freeze()));
+    const failed = done.find(({ status }) => status === 'rejected');
+    if (failed?.status !== 'rejected') return on;
+    await Promise.allSettled(on.map((name) => this.#node(name).thaw()));
+    throw failed.reason;
   }
 
   async thaw(names: readonly string[]): Promise<void> {
     await Promise.all(names.map((name) => this.#node(name).thaw()));
+  }
+
+  /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
+  async replug(name: string): Promise<void> {
+    await this.qmp(name, 'set_link', { name: NETWORK, up: false });
+    // Its driver looks when it gets to it; a cable that is back by then was never out.
+    await sleep(UNPLUGGED);
+    await this.qmp(name, 'set_link', { name: NETWORK, up: true });
   }
 
   /** @returns how each node was switched on; null: it is off */
@@ -337,6 +361,22 @@ export class Lab {
     return this.#node(name).files.console;
   }
 
+  /**
+   * Writes a node's UEFI variables to a file as another machine is delivered with them (`PowerOverrides.vars`): Secure Boot
+   * keys and settings, no boot entries. A node that is on stands still meanwhile.
+   * @throws BootwaveError `LAB_VARIABLES`
+   */
+  async copyVariables(name: string, file: string): Promise<void> {
+    const node = this.#node(name);
+    const on = (await node.power()).on;
+    if (on) await node.freeze();
+    try {
+      await writeFile(file, withoutBootEntries(await readFile(node.files.vars)), { mode: 0o600 });
+    } finally {
+      if (on) await node.thaw();
+    }
+  }
+
   /** The screen as a PNG. */
   async screenshot(name: string): Promise<Buffer> {
     const filename = join(this.#node(name).files.folder, `screen-${process.pid}.png`);
@@ -365,9 +405,13 @@ export class Lab {
     return runInNamespace(this.namespace, program, args, options);
   }
 
-  /** `bootwave up` on the lab's bridge; resolves when it says that it is ready. */
+  /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
   async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    const { bridge, range } = LAB_NETWORK;
+    const { bridge, address, range } = LAB_NETWORK;
+    if ((await serviceOf(this.folder, TIME)) === undefined) {
+      const ready = async () => (await this.serviceLog(TIME)) !== '';
+      await this.startService(TIME, process.execPath, [TIME_PROGRAM, address], { ...options, ready });
+    }
     const args = [
       '--data',
       this.dataFolder,
@@ -376,6 +420,8 @@ export class Lab {
       bridge,
       '--range',
       range,
+      '--ntp',
+      address,
       '--json',
       ...extraArgs,
     ];

@@ -160,13 +160,19 @@ function place(node: LabNode, { boot }: PowerOverrides, device: 'network' | 'dis
   return `,bootindex=${device === (boot ?? 'network') ? 1 : 2}`;
 }
 
+/** QEMU's name of the cable. */
+export const NETWORK = 'net0';
+
 function network(node: LabNode, overrides: PowerOverrides): string[] {
   // An empty ROM leaves UEFI with EDK2's own network stack instead of QEMU's iPXE. BIOS gets QEMU's by saying nothing:
   // only the default ROM is fitted to the card's PCI ids, and SeaBIOS skips one that does not fit.
   const rom = node.firmware === 'bios' ? '' : ',romfile=';
   return [
-    ...['-netdev', `tap,id=net0,ifname=${tapName(node)},script=no,downscript=no`],
-    ...['-device', `virtio-net-pci,netdev=net0,mac=${node.mac}${place(node, overrides, 'network')}${rom}`],
+    ...['-netdev', `tap,id=${NETWORK},ifname=${tapName(node)},script=no,downscript=no`],
+    ...[
+      '-device',
+      `virtio-net-pci,netdev=${NETWORK},mac=${node.mac}${place(node, overrides, 'network')}${rom}`,
+    ],
   ];
 }
 

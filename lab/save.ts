@@ -5,7 +5,7 @@ import { BootwaveError } from '../base/error.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
-import { BOOT_SERVER, buildLab, checkHost, type Lab, newNamespace, type OpenOptions } from './lab.ts';
+import { BOOT_SERVER, buildLab, checkHost, type Lab, newNamespace, type OpenOptions, TIME } from './lab.ts';
 import { checkFolder } from './machine.ts';
 import { memoryFile } from './memory.ts';
 import { checkFit, machinesDigest, readSaved, type SavedRecord, savedData, savedFile } from './saved.ts';
@@ -50,10 +50,10 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
   const bootServer = runs ? (server.extraArgs ?? []) : null;
 
   const fresh = `${folder}.${process.pid}.tmp`;
+  await mkdir(fresh, { recursive: true, mode: 0o700 });
   const frozen = await lab.freeze();
   try {
     if (runs) await lab.stopBootServer();
-    await mkdir(fresh, { recursive: true, mode: 0o700 });
     const [shapes] = await Promise.all([lab.saveNodes(fresh), copyData(lab.dataFolder, savedData(fresh))]);
     const record: SavedRecord = {
       format: 1,
@@ -69,18 +69,30 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
     await rename(fresh, folder);
     return record;
   } finally {
+    // Whatever failed: what stands still goes on first.
+    if (options.last !== true) await goOn(lab, frozen, bootServer);
     await rm(fresh, { recursive: true, force: true });
-    if (options.last !== true) {
-      if (bootServer !== null) await lab.startBootServer(bootServer);
-      await lab.thaw(frozen);
-    }
+  }
+}
+
+/** The server first, so that no node finds it gone; but none stays as it is because the server does not start. */
+async function goOn(
+  lab: Lab,
+  frozen: readonly string[],
+  bootServer: readonly string[] | null,
+): Promise<void> {
+  try {
+    if (bootServer !== null) await lab.startBootServer(bootServer);
+  } finally {
+    await lab.thaw(frozen);
   }
 }
 
 /** What a test put beside the nodes knows nothing of being copied. */
 async function checkServices(lab: Lab): Promise<void> {
   for (const service of await listServices(lab.folder)) {
-    if (service === BOOT_SERVER || (await serviceOf(lab.folder, service)) === undefined) continue;
+    if (service === BOOT_SERVER || service === TIME || (await serviceOf(lab.folder, service)) === undefined)
+      continue;
     throw new BootwaveError({
       code: 'LAB_SAVE',
       what: `${service} runs beside the nodes, and only the boot server can be saved with them`,
@@ -153,6 +165,9 @@ export async function restoreLab(options: RestoreOptions): Promise<Lab> {
         lab.powerOn(name, { ...shape, resume: memoryFile(nodeFolder(from, name)) }),
       ),
     ]);
-    await lab.thaw(on.map(({ name }) => name));
+    const names = on.map(({ name }) => name);
+    await lab.thaw(names);
+    // Their clocks stand where they stood, and an order of now would be one of the future.
+    if (saved.bootServer !== null) await Promise.all(names.map((name) => lab.replug(name)));
   });
 }

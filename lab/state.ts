@@ -50,7 +50,8 @@ export type PowerShape = z.infer<typeof powerShape>;
 const powerRecord = z.object({
   qemu: processId,
   tpm: processId.optional(),
-  shape: powerShape,
+  /** None in the record of an earlier version, which must still be taken down. */
+  shape: powerShape.default({}),
   /** Where this power-on's output begins in the console log, bytes. */
   consoleFrom: z.number().int().nonnegative(),
   /** Where this power-on's words begin in QEMU's own log, bytes. */

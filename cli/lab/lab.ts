@@ -5,14 +5,14 @@ import { follow, untilInterrupted } from '../../lab/foreground.ts';
 import { furnish } from '../../lab/furnish.ts';
 import { createLab, type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
 import type { PowerOverrides } from '../../lab/machine.ts';
-import { restoreLab, saveLab } from '../../lab/save.ts';
-import { forgetSaved, listSaved, savedFolder } from '../../lab/saved.ts';
+import { restoreLab } from '../../lab/save.ts';
+import { savedFolder } from '../../lab/saved.ts';
 import { type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../../lab/spec.ts';
 import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
 import { print, table } from '../context.ts';
+import { registerSaved, type Which } from './saved.ts';
 
-type Which = { name?: string; folder?: string; json?: boolean };
 type UpOptions = Which & {
   nodes: number;
   firmware: Firmware[];
@@ -92,50 +92,7 @@ export function register(lab: Command): void {
       print(options.json, all, () => all.map(describe).join('\n\n') || 'There is no lab.');
     });
 
-  command(
-    'save',
-    'keep a lab as it is now: machines, TPMs, disks, server data; it runs on after some seconds',
-  )
-    .argument('<saved>', 'name to keep it under, for lab up --from')
-    .option('--replace', 'in place of what was kept under this name')
-    .action(async (saved: string, options: Which & { replace?: boolean }) => {
-      const lab = await open(options);
-      const folder = savedFolder(saved);
-      const { nodes } = await saveLab(lab, folder, { replace: options.replace === true });
-      print(
-        options.json,
-        { saved, lab: lab.name, folder, nodes: nodes.map(({ name }) => name) },
-        () => `Lab ${lab.name} is kept as ${saved}; 'bootwave lab up --from ${saved}' goes on from here.`,
-      );
-    });
-
-  lab
-    .command('saved')
-    .description('what lab save kept')
-    .option('--json', 'for programs')
-    .action(async (options: Which) => {
-      const all = await listSaved();
-      const rows = all.map(({ name, at, nodes, bytes, unfit }) => [
-        name,
-        new Date(at).toISOString(),
-        nodes.join(' '),
-        `${Math.round(bytes / 1e6)}`,
-        unfit ?? 'yes',
-      ]);
-      print(options.json, all, () =>
-        rows.length === 0 ? 'No lab was saved.' : table(['SAVED', 'AT', 'NODES', 'MB', 'USABLE'], rows),
-      );
-    });
-
-  lab
-    .command('forget')
-    .description('remove what lab save kept')
-    .argument('<saved>')
-    .option('--json', 'for programs')
-    .action(async (saved: string, options: Which) => {
-      await forgetSaved(saved);
-      print(options.json, { forgot: saved }, () => `${saved} is gone.`);
-    });
+  registerSaved(lab, command, open);
 
   command('down', 'end a lab and remove all that it made')
     .option('--all', 'every lab of this machine')

@@ -45,6 +45,8 @@ export type BuildOptions = {
   agent?: string;
   /** The first program; the repository's own by default. With another one tests make images that are bad on purpose. */
   init?: string;
+  /** Without Debian, Node and modules: for a first program that comes to none of them. Firmware loads a seventh then. */
+  bare?: boolean;
 };
 
 /** The parts that every fleet and version share. */
@@ -98,7 +100,7 @@ export async function buildImage(options: BuildOptions): Promise<Manifest> {
 }
 
 async function buildSystem(
-  { signal, agent, init, refresh, onWarning }: BuildOptions,
+  { signal, agent, init, bare, refresh, onWarning }: BuildOptions,
   cache: Cache,
   progress: (step: BuildStep, part?: number) => void,
 ): Promise<System> {
@@ -201,11 +203,12 @@ async function buildSystem(
   });
   await cache.prune(['debian', 'kernel', 'node', 'system']);
 
-  const squashes = new Map([
-    ['root', await readFile(join(systemFolder, 'root.squashfs'))],
-    ['node', await readFile(join(nodeFolder, 'node.squashfs'))],
-    ['modules', await readFile(join(kernelFolder, 'modules.squashfs'))],
-  ]);
+  const squashes = new Map<string, Buffer>();
+  if (bare !== true) {
+    squashes.set('root', await readFile(join(systemFolder, 'root.squashfs')));
+    squashes.set('node', await readFile(join(nodeFolder, 'node.squashfs')));
+    squashes.set('modules', await readFile(join(kernelFolder, 'modules.squashfs')));
+  }
   const modules = await Promise.all(
     kernel.initrd.map(async (name) => ({
       name,

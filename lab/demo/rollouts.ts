@@ -1,8 +1,6 @@
 /** The demo's second act: nodes run from their disks, a good image goes through the fleet, a bad one comes back. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
-import type { DataPaths } from '../../base/paths.ts';
-import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { wantInstalled } from '../../orchestrator/install/want.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
@@ -13,8 +11,7 @@ import { create, operate } from '../../orchestrator/rollout/run/operate.ts';
 import { readState } from '../../orchestrator/rollout/run/stored.ts';
 import { checkSpec } from '../../orchestrator/rollout/spec.ts';
 import { type Failure, publish } from '../bad-image.ts';
-import type { Lab } from '../lab.ts';
-import type { View } from './view.ts';
+import type { Stage } from './stage.ts';
 
 /** Milliseconds: emulated machines restart four times in the longest of these. */
 const PATIENCE = 30 * 60_000;
@@ -39,22 +36,23 @@ const FAR: Record<string, number> = {
   'taken-back': 1,
 };
 
-export type Stage = { lab: Lab; paths: DataPaths; fleet: Fleet; view: View; signal: AbortSignal };
-
 /** @param names of UEFI nodes that are healthy members */
 export async function rolloutsAct(stage: Stage, names: readonly string[]): Promise<void> {
   const { view } = stage;
   const [canary = ''] = names;
+  view.enter('disk');
   view.print(
     '\nNow the core team: the UEFI nodes get the image onto their disks, and new images are rolled out.\n',
   );
   for (const name of names) await ask(stage, name);
   await Promise.all(names.map((name) => installed(stage, name)));
+  view.enter('good');
   view.say(`Publishing ${GOOD}, a good image, and rolling it out: ${canary} first, then the rest.`);
   await publish(stage.paths, GOOD, null);
   await expectRollout(stage, GOOD, canary, 'done', 'every node runs it');
 
   const failure: Failure = 'panic';
+  view.enter('bad');
   view.say(`Publishing ${BAD}, which panics at its start, and rolling it out the same way.`);
   await publish(stage.paths, BAD, failure);
   await expectRollout(
@@ -74,24 +72,21 @@ export async function rolloutsAct(stage: Stage, names: readonly string[]): Promi
 }
 
 async function ask({ fleet, view }: Stage, name: string): Promise<void> {
-  const { id } = await fleet.nodes.resolve(name);
+  const { id, wanted } = await fleet.nodes.resolve(name);
+  // It was said when it was approved, where the whole story is played.
+  if (wanted.mode === 'installed') return;
   await wantInstalled(fleet, id, { ...BY, at: Date.now() });
   view.say(`${name}: to run from its disk from now on.`);
 }
 
 async function installed(stage: Stage, name: string): Promise<void> {
-  const { lab, view } = stage;
+  const { view } = stage;
   await until(stage, name, (node) => node.installedAt !== null);
-  view.say(`${name}: its disk is partitioned and holds boot loader and image; it restarts.`);
-  const { observed } = await until(stage, name, (node) => node.state === 'healthy');
-  view.say(`${name}: the boot server left it to its disk, and it is a healthy member again.`);
-  // Of two restarts to come each would wait most of a minute for the firmware to give up on IPv6.
-  await lab.powerOff(name);
-  await lab.powerOn(name, { boot: 'disk' });
-  view.say(`${name}: power-cycled with the disk first in its firmware, which spares it the wait for IPv6.`);
-  // Its record says healthy for a while yet; a rollout planned now would find it gone, and the canary would come last.
-  await until(stage, name, (node) => node.state === 'healthy' && node.observed.bootId !== observed.bootId);
-  view.say(`${name}: healthy again.`);
+  view.say(
+    `${name}: its disk is partitioned and holds boot loader and image; its firmware is told to start from it.`,
+  );
+  await until(stage, name, (node) => node.state === 'healthy');
+  view.say(`${name}: started from its disk, without asking the network, and is a healthy member again.`);
 }
 
 async function until(

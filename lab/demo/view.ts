@@ -1,3 +1,5 @@
+import { type Forecast, inWords } from './forecast.ts';
+
 /** Shows a demo's progress: on a terminal, bars that stay at the bottom; elsewhere, lines only. */
 export type Bar = {
   name: string;
@@ -16,6 +18,7 @@ export function barLine(bar: Bar): string {
 export class View {
   readonly #out: NodeJS.WriteStream;
   readonly #started = performance.now();
+  #forecast: Forecast | undefined;
   #bars: readonly Bar[] = [];
   #shown = 0;
 
@@ -29,6 +32,29 @@ export class View {
     this.#clear();
     this.#out.write(`[${String(seconds).padStart(4)} s] ${text}\n`);
     this.#draw();
+  }
+
+  /** From here on progress says how long the rest takes. */
+  forecast(forecast: Forecast): void {
+    this.#forecast = forecast;
+  }
+
+  /** A phase of the forecast begins; said on a line of its own where no bars are drawn. */
+  enter(phase: string): void {
+    this.#forecast?.enter(phase, performance.now());
+    const left = this.#left();
+    if (left !== undefined && !this.#out.isTTY) this.say(`(${left})`);
+    this.bars(this.#bars);
+  }
+
+  /** Nothing stays at the bottom. */
+  end(): void {
+    this.#forecast = undefined;
+    this.bars([]);
+  }
+
+  #left(): string | undefined {
+    return this.#forecast && inWords(this.#forecast.left(performance.now()));
   }
 
   /** Free text without a time. */
@@ -52,7 +78,9 @@ export class View {
   #draw(): void {
     if (!this.#out.isTTY) return;
     const width = this.#out.columns ?? 80;
-    for (const bar of this.#bars) this.#out.write(`${barLine(bar).slice(0, width - 1)}\n`);
-    this.#shown = this.#bars.length;
+    const left = this.#left();
+    const lines = [...this.#bars.map(barLine), ...(left === undefined ? [] : [`  ${left}`])];
+    for (const line of lines) this.#out.write(`${line.slice(0, width - 1)}\n`);
+    this.#shown = lines.length;
   }
 }

@@ -124,7 +124,7 @@ async function deliver(
   return order(installer, record.id, await wantedOf(installer, fresh), reported);
 }
 
-/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/boot-order.ts). */
+/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/root/boot-order.ts). */
 async function leave(installer: Installer, id: string, reported: number): Promise<void> {
   const { fleet } = installer;
   const fresh = await fleet.nodes.get(id);

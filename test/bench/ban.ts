@@ -104,6 +104,7 @@ async function compare(): Promise<void> {
     const bans = await BanKeeper.open({ fleet, journal, holds: async () => false, log });
     const door = await openDoor({
       ...{ paths, log, signal: stop.signal, find, now: Date.now, newest: async () => null },
+      wires: () => undefined,
       records: async () => ({ fleet, bans }),
     });
     const typed = await rounds(nodes.slice(ROUNDS, ROUNDS + 3), ours, Number(port), ca, ({ id }) =>

@@ -3,6 +3,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../base/error.ts';
+import { mustRun } from '../../base/run.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import { namespaceExists } from '../../lab/namespace.ts';
 import { restoreLab, saveLab } from '../../lab/save.ts';
@@ -130,4 +132,20 @@ test('a saved lab is good for as long as its leases, and for the machines that i
   t.regex(unfit(record, 'm', 1e12 + SAVED_LIFE + 1) ?? '', /11 hours ago/);
   t.regex(unfit(record, 'm', 1e12 - 3600_000) ?? '', /hours ago/, 'a clock that went back');
   t.regex(unfit(record, 'n', 1e12) ?? '', /others than then/);
+});
+
+test('a save that fills the disk leaves nothing beside it, and everything runs on', async (t) => {
+  const root = await temporary(t);
+  const lab = await small(t, root);
+  await alphabet(lab);
+  await lab.powerOn('n1', { boot: 'disk' });
+  await untilLonger(lab, 40);
+  const tiny = join(root, 'tiny');
+  await mkdir(tiny);
+  await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', tiny]);
+  t.teardown(() => mustRun('umount', [tiny]).then(() => {}));
+  await t.throwsAsync(saveLab(lab, join(tiny, 'saved')), { instanceOf: BootwaveError });
+  t.deepEqual(await readdir(tiny), []);
+  const before = (await written(lab)).length;
+  t.true(isWhole(await untilLonger(lab, before + 50)));
 });

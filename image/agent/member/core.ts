@@ -261,12 +261,12 @@ function heard(
   moment: Moment,
 ): Patch {
   const url = urlOf(state.activity);
-  const { now, random } = moment;
+  const { now } = moment;
   const certificate = sooner(state.certificate, renew, moment);
   const isRenewal = certificate !== null && now >= certificate.renewAt;
   // An enrolment is an attestation too.
   const attestAt =
-    attest === null || isRenewal ? null : (state.attestAt ?? now + attest * 1000 * (0.8 + random * 0.4));
+    attest === null || isRenewal ? null : nextAttestation(state.attestAt, attest * 1000, moment);
   const isDue = attestAt !== null && now >= attestAt;
   return {
     certificate,
@@ -280,6 +280,12 @@ function heard(
     failures: 0,
     view: { phase: 'healthy', notice: null },
   };
+}
+
+/** A time that was chosen stands, unless the server wants to see an attestation sooner than it did then. */
+function nextAttestation(chosen: number | null, every: number, { now, random }: Moment): number {
+  if (chosen !== null && chosen <= now + every * 1.2) return chosen;
+  return now + every * (0.8 + random * 0.4);
 }
 
 /** Once for each certificate: every node of the fleet is asked at the same time, and each chooses its own. */

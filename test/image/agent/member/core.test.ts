@@ -376,3 +376,17 @@ test('a member attests when it is due, jittered, and a refusal ends its certific
   const [ill] = play([local], {}, now);
   t.like(ill, { activity: { type: 'wait', before: { type: 'heartbeat' } }, view: { phase: 'healthy' } });
 });
+
+test('a server that wants attestations sooner is obeyed at the next heartbeat; a time that was chosen is not chosen again', (t) => {
+  const beat = (attest: number | null): Event => ({ type: 'heard', interval: 30, attest });
+  const [healthy] = play(toHealthy, { now: 0 });
+  const after = (attest: number, now: number, state: State) =>
+    play([{ type: 'waited' }, beat(attest)], { now }, state)[0];
+  const slow = after(1800, 0, healthy);
+  t.is(slow.attestAt, 1_800_000);
+  t.is(after(1800, 30_000, slow).attestAt, 1_800_000);
+  const sooner = after(60, 30_000, slow);
+  t.is(sooner.attestAt, 90_000);
+  t.is(after(60, 60_000, sooner).attestAt, 90_000);
+  t.is(after(1800, 60_000, sooner).attestAt, 90_000, 'the longer time begins after this one');
+});
