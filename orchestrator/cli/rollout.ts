@@ -5,6 +5,8 @@ import type { DataPaths } from '../../base/paths.ts';
 import { Released } from '../../image/publish/released.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { knownOperators } from '../operators/known.ts';
+import { peopleBehind } from '../operators/people.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
 import { makePlan, type Plan } from '../rollout/plan.ts';
 import { planNodes, publishedFor } from '../rollout/run/facts.ts';
@@ -13,7 +15,7 @@ import { create, operate } from '../rollout/run/operate.ts';
 import { type ImageFacts, readState } from '../rollout/run/stored.ts';
 import { parseSpec, type Refusal } from '../rollout/spec.ts';
 import { pathsOf, print } from './context.ts';
-import { operator } from './operator.ts';
+import { operator, operatorSerial } from './operator.ts';
 import { historyOf, historyText, remarkable } from './rollout-history.ts';
 import { register as rules } from './rollout-rules.ts';
 import { listText, planText, showText } from './rollout-text.ts';
@@ -47,7 +49,8 @@ export function register(program: Command): void {
       const after = await withFleet(paths, async (fleet) => {
         const { plan, images } = await planned(paths, fleet, spec);
         const { actor, at } = operator();
-        const id = await create(fleet.redis, plan, images, { author: actor, at });
+        const person = await personHere(paths);
+        const id = await create(fleet.redis, plan, images, { author: actor, person, at });
         return operate(fleet.redis, id, { type: 'start', by: actor });
       });
       print(
@@ -113,7 +116,9 @@ export function register(program: Command): void {
     .action(async (id: string, options: Json & { wave?: number }, command: Command) => {
       const by = operator().actor;
       const { wave } = options;
-      await done(command, id, options, { type: 'approve', by, ...(wave === undefined ? {} : { wave }) });
+      const person = await personHere(pathsOf(command));
+      const event = { type: 'approve', by, ...(person && { person }) } as const;
+      await done(command, id, options, wave === undefined ? event : { ...event, wave });
     });
 
   rollout
@@ -181,6 +186,9 @@ async function done(command: Command, id: string, options: Json, event: Operator
   const after = await withFleet(pathsOf(command), (fleet) => operate(fleet.redis, id, event));
   print(options.json, after, () => `${id} is ${after.state}: ${after.why}`);
 }
+
+const personHere = async (paths: DataPaths): Promise<readonly string[] | undefined> =>
+  peopleBehind(operatorSerial(), (await knownOperators(paths)).register);
 
 /** @throws BootwaveError `ROLLOUT_SPEC_FILE`, `ROLLOUT_REFUSED` with every field and reason */
 async function planned(
