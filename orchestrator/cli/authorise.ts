@@ -66,7 +66,12 @@ async function sitesOf(
   identity: Identity,
 ): Promise<string[]> {
   const words = command.processedArgs.flat().filter((word) => typeof word === 'string');
-  const { site, list, withdraw } = command.opts<{ site?: string; list?: boolean; withdraw?: string }>();
+  const { site, move, list, withdraw } = command.opts<{
+    site?: string;
+    move?: string;
+    list?: boolean;
+    withdraw?: string;
+  }>();
   switch (ruleOf(name).site) {
     case 'site':
       return words.slice(0, 1);
@@ -74,7 +79,7 @@ async function sitesOf(
       return withFleet(paths, async (fleet) => {
         const nodes = await Promise.all(words.map((word) => fleet.nodes.resolve(word)));
         pin(command, new Map(nodes.map(({ id }, i) => [words[i] ?? '', id])));
-        return [...nodes.map((node) => node.site), ...(site === undefined ? [] : [site])];
+        return [...nodes.map((node) => node.site), ...[site, move].filter((one) => one !== undefined)];
       });
     case 'expectation':
       if (list === true) return [...identity.sites];

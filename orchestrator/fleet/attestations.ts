@@ -41,7 +41,7 @@ export class Attestations {
       this.#published.pcr11(version),
       this.#published.commandLine(version),
       this.#fleet.pcr7.get(model),
-      this.#knownFirmware(model),
+      this.#knownFirmware(model, this.#siteOf(record)),
     ]);
     const uefi = record?.inventory.firmware.kind === 'uefi';
     const secureBoot = record !== null && isMember(record.state) && record.observed.secureBoot === 'on';
@@ -54,9 +54,14 @@ export class Attestations {
     return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
   }
 
-  async #knownFirmware(model: string): Promise<KnownFirmware> {
+  /** A member is judged by the rules of its own site, whichever boot server it asks. */
+  #siteOf(record: NodeRecord | null): string {
+    return record !== null && isMember(record.state) ? record.site : this.#site;
+  }
+
+  async #knownFirmware(model: string, of: string): Promise<KnownFirmware> {
     const { firmware, sites } = this.#fleet;
-    const [known, site] = await Promise.all([firmware.get(model), sites.get(this.#site)]);
+    const [known, site] = await Promise.all([firmware.get(model), sites.get(of)]);
     return { model, values: known === null ? null : countingIn(known), policy: site.policy.firmware };
   }
 
@@ -118,7 +123,7 @@ export class Attestations {
     }
     const copied = await this.copied(record, shown);
     if (copied !== null) return { state: 'refused', code: copied.code, what: copied.what };
-    const site = await sites.get(this.#site);
+    const site = await sites.get(this.#siteOf(record));
     let wrong: Refusal | null = null;
     await nodes.update(id, async (now) => {
       wrong = null;

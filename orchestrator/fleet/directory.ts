@@ -26,6 +26,7 @@ import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Extras } from './store.ts';
+import { MISSED_BEATS } from './sweeper.ts';
 import { isMember } from './transitions.ts';
 
 export type DirectoryLimits = {
@@ -58,6 +59,8 @@ export type DirectoryOptions = {
   commandLine?: (version: string) => Promise<string | null>;
   /** Who gets no answer but no; nobody by default. */
   bans?: BanList;
+  /** Seconds between heartbeats; 10 by default. */
+  heartbeatSeconds?: number;
   log: Logger;
   /** A known machine enrolled in another boot than its last: what was connected to it is dead. */
   onRestart?: (id: string) => void;
@@ -73,6 +76,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #defaultImage: () => Promise<string | null>;
   readonly #attestations: Attestations;
   readonly #bans: BanList;
+  readonly #heardFor: number;
   readonly #log: Logger;
   readonly #onRestart: (id: string) => void;
   readonly #now: () => number;
@@ -89,6 +93,7 @@ export class FleetDirectory implements NodeDirectory {
       commandLine: options.commandLine ?? (async () => null),
     });
     this.#bans = options.bans ?? NOBODY_BANNED;
+    this.#heardFor = MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000;
     this.#log = options.log;
     this.#onRestart = options.onRestart ?? (() => {});
     this.#now = options.now ?? Date.now;
@@ -159,6 +164,14 @@ export class FleetDirectory implements NodeDirectory {
         const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
         if (refusal !== null) {
           const { code, what } = refusal;
+          // Refused for now, and not for what it is: it is to try again soon.
+          if (code === 'ENROL_IN_USE')
+            throw new BootwaveError({
+              code,
+              what,
+              unchanged: 'the node is as it was',
+              next: refusal.next ?? '',
+            });
           await this.refused({ code, what, from: enrolment.address, id: enrolment.id });
           return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
         }
@@ -273,11 +286,12 @@ export class FleetDirectory implements NodeDirectory {
       token: enrolment.token,
     };
     const member = record !== null && isMember(record.state);
-    const [site, expectation, owners, pending, attested] = await Promise.all([
+    const [site, expectation, owners, pending, heard, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.ownersOf(macs),
       record === null ? nodes.count('pending') : 0,
+      member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
       this.#attestations.judge(record, enrolment),
     ]);
     const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
@@ -290,7 +304,8 @@ export class FleetDirectory implements NodeDirectory {
       return owner !== null && owner !== enrolment.id && !gone.includes(owner);
     });
     const room = pending < this.#limits.pending;
-    return { context: { site, expectation, name, conflicts, attested, room }, gone };
+    const isHeard = heard !== null && this.#now() - heard < this.#heardFor;
+    return { context: { site, expectation, name, conflicts, attested, isHeard, room }, gone };
   }
 
   /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */

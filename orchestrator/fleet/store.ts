@@ -33,6 +33,8 @@ export type Decide = (
 
 /** Rounds of look, decide, compare-and-set before giving up. Each lost round means that somebody else got on. */
 const ROUNDS = 50;
+/** What could be the beginning of an id, as people abbreviate it. */
+const ID_LIKE = /^(?:tpm-|dev-|[0-9a-f]{4})/;
 /** Records fetched in one round trip. */
 const PAGE = 500;
 
@@ -108,14 +110,16 @@ export class NodeStore {
       this.#redis.hget(KEYS.macs, text.toLowerCase()),
       this.#redis.hget(KEYS.serials, text),
     ]);
-    for (const id of [name, text, mac]) {
+    const named = name === null ? null : await this.get(name);
+    // People choose names: one that reads like the beginning of another node's id must not stand for it.
+    if (named !== null && !ID_LIKE.test(text)) return named;
+    for (const id of [text, mac]) {
       const record = id === null ? null : await this.get(id);
       if (record !== null) return record;
     }
-    const ids = text.length < 4 ? [] : await this.ids();
-    const begins = (id: string) => id.startsWith(text) || id.slice(id.indexOf('-') + 1).startsWith(text);
-    // A machine chooses what serial number it claims: one that reads like another node's id must not stand for it.
-    const fits = [...new Set([...(serial === null ? [] : [serial]), ...ids.filter(begins)])];
+    // And a machine chooses what serial number it claims.
+    const chosen = named === null ? serial : named.id;
+    const fits = [...new Set([...(chosen === null ? [] : [chosen]), ...(await this.#beginningWith(text))])];
     const records = await this.getMany(fits.slice(0, 10));
     const [only] = records;
     if (only !== undefined && fits.length === 1) return only;
@@ -133,6 +137,27 @@ export class NodeStore {
       unchanged: 'nothing was changed',
       next: `'bootwave node list' shows all of them`,
     });
+  }
+
+  /**
+   * Whether this name would be taken for another node, or for what another machine says of itself.
+   * @param id of the node that is to have it; null: of none yet
+   * @returns id of the other one
+   */
+  async readsLike(name: string, id: string | null): Promise<string | null> {
+    const [serial, begins] = await Promise.all([
+      this.#redis.hget(KEYS.serials, name),
+      this.#beginningWith(name),
+    ]);
+    return [serial, ...begins].find((other) => other !== null && other !== id) ?? null;
+  }
+
+  /** Ids that begin with it, or whose digest does. */
+  async #beginningWith(text: string): Promise<string[]> {
+    if (!ID_LIKE.test(text)) return [];
+    return (await this.ids()).filter(
+      (id) => id.startsWith(text) || id.slice(id.indexOf('-') + 1).startsWith(text),
+    );
   }
 
   /**

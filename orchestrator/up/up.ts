@@ -87,6 +87,7 @@ export async function up(
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
+      heartbeatSeconds: options.heartbeat,
       defaultImage: forNew,
     });
     const sockets = await openSockets(

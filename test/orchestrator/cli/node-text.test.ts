@@ -9,7 +9,15 @@ import { enrolment, START, withoutTpm } from '../fleet/support.ts';
 function recordOf(e: ReturnType<typeof enrolment>, attested: EnrolContext['attested']): NodeRecord {
   const policy = { ...DEFAULT_POLICY, attestation: 'report' as const };
   const site = { name: 'default', state: 'active' as const, epoch: 1, policy, createdAt: 0 };
-  const context = { site, expectation: null, name: 'node-1', conflicts: [], attested, room: true };
+  const context = {
+    site,
+    expectation: null,
+    name: 'node-1',
+    conflicts: [],
+    attested,
+    room: true,
+    isHeard: false,
+  };
   const outcome = enrol(null, e, context);
   if (outcome.kind !== 'changed') throw new Error(outcome.kind);
   return outcome.record;
