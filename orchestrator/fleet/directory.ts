@@ -16,11 +16,12 @@ import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
-import { mismeasured } from './events/fallen.ts';
+import { mismeasured, outdated } from './events/fallen.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
 import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
+import { type ImageRules, NO_IMAGE_RULES } from './image-rules.ts';
 import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
@@ -57,6 +58,8 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside of a published image; by default none is known, as where no node has a disk. */
   commandLine?: (version: string) => Promise<string | null>;
+  /** What people have said of images; by default nothing. */
+  imageRules?: () => Promise<ImageRules>;
   /** Who gets no answer but no; nobody by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
@@ -91,6 +94,7 @@ export class FleetDirectory implements NodeDirectory {
     this.#attestations = new Attestations(options.fleet, options.site, {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
+      rules: options.imageRules ?? (async () => NO_IMAGE_RULES),
     });
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#heardFor = MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000;
@@ -112,7 +116,8 @@ export class FleetDirectory implements NodeDirectory {
         this.#defaultImage(),
       ]);
       const record = id === null ? null : await nodes.get(id);
-      return intentFor(record, sighting, { site, expected, defaultImage });
+      const unfit = record === null ? null : await this.#attestations.unfit(record, record.observed.image);
+      return intentFor(record, sighting, { site, expected, defaultImage, unfit });
     });
   }
 
@@ -148,7 +153,7 @@ export class FleetDirectory implements NodeDirectory {
           if (banned !== null) return { outcome: banned };
           const look = await this.#look(record, enrolment, name);
           expectation = look.context.expectation;
-          wrong = mismeasured(enrolment, look.context);
+          wrong = mismeasured(enrolment, look.context) ?? outdated(look.context);
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
           restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
@@ -286,12 +291,13 @@ export class FleetDirectory implements NodeDirectory {
       token: enrolment.token,
     };
     const member = record !== null && isMember(record.state);
-    const [site, expectation, owners, pending, heard, attested] = await Promise.all([
+    const [site, expectation, owners, pending, heard, unfit, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.ownersOf(macs),
       record === null ? nodes.count('pending') : 0,
       member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
+      this.#attestations.unfit(record, enrolment.running.version),
       this.#attestations.judge(record, enrolment),
     ]);
     const others = [...new Set(owners)].filter((owner) => owner !== null && owner !== enrolment.id);
@@ -305,7 +311,7 @@ export class FleetDirectory implements NodeDirectory {
     });
     const room = pending < this.#limits.pending;
     const isHeard = heard !== null && this.#now() - heard < this.#heardFor;
-    return { context: { site, expectation, name, conflicts, attested, isHeard, room }, gone };
+    return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }
 
   /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */

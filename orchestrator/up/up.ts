@@ -30,6 +30,8 @@ import { Fleet } from '../fleet/fleet.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
+import { signerFiles } from '../signer/files.ts';
+import { Words } from '../signer/words.ts';
 import { defaultImage } from './default-image.ts';
 import { keepReleases } from './keep-releases.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
@@ -85,9 +87,11 @@ export async function up(
     const { site } = options;
     const commandLine = async (version: string) =>
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
+    const words = new Words(signerFiles(paths).words);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,
+      imageRules: () => words.current(),
       defaultImage: forNew,
     });
     const sockets = await openSockets(

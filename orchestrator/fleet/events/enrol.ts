@@ -5,7 +5,7 @@ import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.
 import type { Mark, NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';
 import { isMember } from '../transitions.ts';
-import { fallen, mismeasured } from './fallen.ts';
+import { fallen, mismeasured, outdated } from './fallen.ts';
 
 /** What the fleet knows around an enrolment. */
 export type EnrolContext = {
@@ -16,6 +16,8 @@ export type EnrolContext = {
   name: string;
   /** MACs of its inventory that belong to another record. */
   conflicts: readonly string[];
+  /** Why the image that it runs is not to run any more; null: it may. */
+  unfit: string | null;
   /** What its measurements are worth. */
   attested: Attested;
   /** Whether the member that it says it is was heard from within the time of a few heartbeats. */
@@ -28,7 +30,7 @@ export type EnrolContext = {
 export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   const barred = elsewhere(record, c) ?? barredBySite(record, e, c) ?? inUse(record, e, c);
   if (barred !== null) return barred;
-  const wrong = mismeasured(e, c);
+  const wrong = mismeasured(e, c) ?? outdated(c);
   if (wrong !== null) return record !== null && isSame(record, e) ? fallen(record, e, c) : wrong;
   return told(record, letIn(record, e, c), e.at);
 }

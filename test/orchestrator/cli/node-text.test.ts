@@ -17,6 +17,7 @@ function recordOf(e: ReturnType<typeof enrolment>, attested: EnrolContext['attes
     attested,
     room: true,
     isHeard: false,
+    unfit: null,
   };
   const outcome = enrol(null, e, context);
   if (outcome.kind !== 'changed') throw new Error(outcome.kind);

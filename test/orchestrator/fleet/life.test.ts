@@ -74,6 +74,7 @@ function play(record: NodeRecord | null, event: Event, tpm: boolean, at: number)
         attested: { state: 'unknown', reason: '' },
         room: true,
         isHeard: false,
+        unfit: null,
       },
     );
   }
