@@ -29,7 +29,12 @@ export function register(program: Command): void {
       const { wipesPerHour } = options;
       const paths = pathsOf(command);
       const log = createLogger('bootwave-signer');
-      const { done } = await serveSigner({ paths, limits: { wipesPerHour }, log, signal: stop.signal });
+      const { done } = await serveSigner({
+        paths,
+        limits: { ...SIGNER_LIMITS, wipesPerHour },
+        log,
+        signal: stop.signal,
+      });
       console.log(options.json === true ? '{"ready":true}' : `orders are signed; Ctrl-C ends it`);
       await done;
     });

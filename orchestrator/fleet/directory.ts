@@ -32,6 +32,7 @@ import { isMember } from './transitions.ts';
 
 export type DirectoryLimits = {
   pending: number;
+  pendingOfSite: number;
   refusals: { perPeer: number; overall: number; window: number };
   repeats: { perPeer: number; overall: number; window: number };
 };
@@ -39,6 +40,8 @@ export type DirectoryLimits = {
 export const DIRECTORY_LIMITS: DirectoryLimits = {
   /** Machines that may wait for approval at once; expected machines are not counted. */
   pending: 4096,
+  /** Of them those of one site: whoever floods one leaves room at the others. */
+  pendingOfSite: 1024,
   /** Audited refusals a minute; what is left out is counted. */
   refusals: { perPeer: 10, overall: 300, window: 60_000 },
   /** Changes a minute that a known machine may make in its own record, by enrolling again or by its heartbeats. */
@@ -295,7 +298,7 @@ export class FleetDirectory implements NodeDirectory {
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.ownersOf(macs),
-      record === null ? nodes.count('pending') : 0,
+      record === null ? Promise.all([nodes.count('pending'), nodes.count('pending', this.#site)]) : [0, 0],
       member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
       this.#attestations.unfit(record, enrolment.running.version),
       this.#attestations.judge(record, enrolment),
@@ -309,7 +312,7 @@ export class FleetDirectory implements NodeDirectory {
       const owner = owners[i] ?? null;
       return owner !== null && owner !== enrolment.id && !gone.includes(owner);
     });
-    const room = pending < this.#limits.pending;
+    const room = pending[0]! < this.#limits.pending && pending[1]! < this.#limits.pendingOfSite;
     const isHeard = heard !== null && this.#now() - heard < this.#heardFor;
     return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }

@@ -82,8 +82,10 @@ export class NodeStore {
     return this.#redis.sinter(...(keys.length === 0 ? [KEYS.nodes] : keys));
   }
 
-  async count(state: State): Promise<number> {
-    return this.#redis.scard(KEYS.nodesInState(state));
+  async count(state: State, site?: string): Promise<number> {
+    return site === undefined
+      ? this.#redis.scard(KEYS.nodesInState(state))
+      : this.#redis.sintercard(2, KEYS.nodesInState(state), KEYS.nodesOfSite(site));
   }
 
   async idOfMac(mac: string): Promise<string | null> {

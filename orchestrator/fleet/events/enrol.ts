@@ -109,7 +109,7 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
     return refuse(
       'ENROL_TOO_MANY_PENDING',
       'too many machines wait for approval',
-      'reject those that are not yours: bootwave node list --state pending',
+      `expect it, which needs no room: bootwave node expect --site ${name} --serial '${e.inventory.serial}'; reject those that are not yours: bootwave node list --state pending`,
     );
   }
   return null;

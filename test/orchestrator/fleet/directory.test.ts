@@ -580,3 +580,20 @@ test('whoever copies what a member without TPM says of itself does not take its 
     );
   }
 });
+
+test('a flood at one site leaves room at the others, and for whoever is expected', async (t) => {
+  const { fleet, at, by, clock } = await fleetFor(t);
+  await fleet.sites.add('flooded', {}, by());
+  const flooded = new FleetDirectory({
+    ...{ fleet, site: 'flooded', pcr11, log: silent },
+    defaultImage: async () => null,
+    now: () => clock.now,
+    limits: { pending: 10, pendingOfSite: 3 },
+  });
+  for (const n of [1, 2, 3]) t.is((await flooded.enrol(enrolment(n))).state, 'pending');
+  const refused = await flooded.enrol(enrolment(4));
+  t.is(refused.state, 'rejected');
+  t.is((await at('default').enrol(enrolment(5))).state, 'pending');
+  await fleet.expect({ site: 'flooded', criteria: { serial: 'SN6' }, expiresAt: null }, by());
+  t.is((await flooded.enrol(enrolment(6))).state, 'approved');
+});
