@@ -3,6 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { isBehindSudo, refusedBehindSudo } from '../operators/behind-sudo.ts';
 import { brokenGlass } from '../operators/break-glass.ts';
 import { byCertificate, byHost } from '../operators/identify.ts';
 import { asksForSites, type Denial, type Identity, judge } from '../operators/judge.ts';
@@ -18,7 +19,14 @@ import { actAs } from './operator.ts';
  */
 export async function authorise(_: Command, command: Command): Promise<void> {
   const name = pathOf(command);
-  if (ruleOf(name).who === 'anyone') return;
+  const isForAnyone = ruleOf(name).who === 'anyone';
+  if (isBehindSudo()) {
+    const given = Object.keys(command.optsWithGlobals());
+    const options = given.filter((one) => command.getOptionValueSourceWithGlobals(one) === 'cli');
+    const refused = refusedBehindSudo({ command: name, isForAnyone, options, args: command.args.length });
+    if (refused !== null) throw refused;
+  }
+  if (isForAnyone) return;
   const paths = pathsOf(command);
   const file = command.optsWithGlobals<{ as?: string }>().as ?? process.env.BOOTWAVE_OPERATOR;
   const identity = file ? await byCertificate(paths, file, Date.now()) : await byHost(paths);

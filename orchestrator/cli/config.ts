@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { digestOf, makeDocument } from '../../image/agent/config/schema.ts';
@@ -6,6 +5,7 @@ import { sysctlText } from '../../image/agent/config/sysctls.ts';
 import { targetLine } from '../../image/agent/log-forward/target.ts';
 import { contentOf, listConfigs, type PublishedConfig, publishConfig, readConfig } from '../config/store.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { readNamedFile } from '../operators/behind-sudo.ts';
 import { signerFiles } from '../signer/files.ts';
 import { say } from '../signer/words.ts';
 import { pathsOf, print, table } from './context.ts';
@@ -24,14 +24,16 @@ export function register(program: Command): void {
     .requiredOption('--version <version>', 'a version that was never used')
     .option('--json')
     .action(async (file: string, options: Json & { version: string }, command: Command) => {
-      const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-        throw new BootwaveError({
-          code: 'CONFIG_FILE',
-          what: `the configuration cannot be read: ${messageOf(cause)}`,
-          unchanged: 'nothing was published',
-          cause,
-        });
-      });
+      const text = (
+        await readNamedFile(file).catch((cause: unknown) => {
+          throw new BootwaveError({
+            code: 'CONFIG_FILE',
+            what: `the configuration cannot be read: ${messageOf(cause)}`,
+            unchanged: 'nothing was published',
+            cause,
+          });
+        })
+      ).toString('utf8');
       const { version } = options;
       const paths = pathsOf(command);
       const by = operator();

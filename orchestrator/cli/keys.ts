@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { showKeys } from '../../keys/show.ts';
 import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
+import { readNamedFile } from '../operators/behind-sudo.ts';
 import { pathsOf, print, table } from './context.ts';
 import { register as registerCa } from './keys-ca.ts';
 import { register as releaseKeys } from './keys-release.ts';
@@ -79,7 +79,7 @@ export function register(program: Command): void {
 }
 
 async function read(file: string): Promise<Buffer> {
-  return readFile(file).catch((cause) => {
+  return readNamedFile(file).catch((cause) => {
     throw new BootwaveError({
       code: 'TPM_ROOT_INVALID',
       what: `${file} cannot be read: ${messageOf(cause)}`,

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { register as audit } from './audit.ts';
 import { register as ban } from './ban.ts';
 import { register as breakGlass } from './break-glass.ts';
@@ -43,10 +43,16 @@ const groups = [
 export function program(): Command {
   const bootwave = new Command('bootwave')
     .description('From power-on to a trusted, running member of a fleet')
-    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
-    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)')
+    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)', once)
+    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)', once)
     .showHelpAfterError()
     .exitOverride();
   for (const register of groups) register(bootwave);
   return bootwave;
+}
+
+/** The last one would count: whoever may only add to a command line must not be somebody else by that. */
+function once(value: string, before: string | undefined): string {
+  if (before !== undefined) throw new InvalidArgumentError('it is given twice');
+  return value;
 }

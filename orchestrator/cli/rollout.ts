@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Released } from '../../image/publish/released.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { readNamedFile } from '../operators/behind-sudo.ts';
 import { knownOperators } from '../operators/known.ts';
 import { peopleBehind } from '../operators/people.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
@@ -196,14 +196,16 @@ async function planned(
   fleet: Fleet,
   file: string,
 ): Promise<{ plan: Plan; images: ImageFacts }> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new BootwaveError({
-      code: 'ROLLOUT_SPEC_FILE',
-      what: `the spec cannot be read: ${messageOf(cause)}`,
-      unchanged: 'nothing was started',
-      cause,
-    });
-  });
+  const text = (
+    await readNamedFile(file).catch((cause: unknown) => {
+      throw new BootwaveError({
+        code: 'ROLLOUT_SPEC_FILE',
+        what: `the spec cannot be read: ${messageOf(cause)}`,
+        unchanged: 'nothing was started',
+        cause,
+      });
+    })
+  ).toString('utf8');
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
   const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { makeTeamKey, readPublicKey, signTeamFile } from '../../image/publish/team-files.ts';
 import { releaseOfTeam } from '../../image/publish/team-release.ts';
 import { delegate, type ShownTeam, teams, undelegate } from '../../image/publish/teams.ts';
+import { readNamedFile } from '../operators/behind-sudo.ts';
 import { harmless, pathsOf, print, table } from './context.ts';
 import { collect, count, MEDIA } from './keys-release.ts';
 
@@ -105,7 +105,7 @@ export function register(program: Command): void {
     .description('publish what a team has signed: from then on nodes believe it')
     .option('--json')
     .action(async (name: string, file: string, { json }: Json, command: Command) => {
-      const targets = await releaseOfTeam(name, await readFile(file), { paths: pathsOf(command) });
+      const targets = await releaseOfTeam(name, await readNamedFile(file), { paths: pathsOf(command) });
       print(json, { name, targets }, () =>
         harmless(`${name} has released ${targets.join(', ') || 'nothing'}`),
       );
