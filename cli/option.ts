@@ -1,9 +1,9 @@
 /** Words of the command line as values, for many commands. */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BootwaveError, messageOf } from '../base/error.ts';
 import type { Operation } from '../orchestrator/operations/operation.ts';
+import { readNamedFile } from '../orchestrator/operators/behind-sudo.ts';
 
 export type Json = { json?: boolean };
 
@@ -81,7 +81,8 @@ export async function textOf(
   file: string,
   { code, what, unchanged }: { code: string; what: string; unchanged: string },
 ): Promise<string> {
-  return readFile(file, 'utf8').catch((cause: unknown) => {
+  const bytes = await readNamedFile(file).catch((cause: unknown) => {
     throw new BootwaveError({ code, what: `${what}: ${messageOf(cause)}`, unchanged, cause });
   });
+  return bytes.toString('utf8');
 }

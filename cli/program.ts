@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 
 type Noun = { name: string; description: string; load(): Promise<{ register(command: Command): void }> };
 
@@ -112,10 +112,11 @@ const GLOBAL = ['--data', '--as', '--server', '--root'];
 export async function program(words?: readonly string[]): Promise<Command> {
   const bootwave = new Command('bootwave')
     .description('From power-on to a trusted, running member of a fleet')
-    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
-    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)')
+    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)', once)
+    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)', once)
     .option('--server <url>', 'a server elsewhere, https://HOST:PORT, with --as (else BOOTWAVE_SERVER)')
     .option('--root <file>', "that fleet's root certificate (else the one in the file of --as)")
+    .hook('preAction', mindSudo)
     .showHelpAfterError()
     .exitOverride();
   const named = words === undefined ? null : nouns(words);
@@ -141,4 +142,25 @@ function nouns(words: readonly string[]): string[] {
 export function pathOf(command: Command): string {
   const parent = command.parent;
   return parent === null ? '' : `${pathOf(parent)} ${command.name()}`.trim();
+}
+
+/** The last one would count: whoever may only add to a command line must not be somebody else by that. */
+function once(value: string, before: string | undefined): string {
+  if (before !== undefined) throw new InvalidArgumentError('it is given twice');
+  return value;
+}
+
+/** @throws BootwaveError `OPERATOR_SUDO` */
+async function mindSudo(_: Command, command: Command): Promise<void> {
+  if (process.env.BOOTWAVE_BEHIND_SUDO !== '1') return;
+  const { refusedBehindSudo } = await import('../orchestrator/operators/behind-sudo.ts');
+  const name = pathOf(command);
+  const { CATALOGUE } = await import('../orchestrator/operations/catalogue.ts');
+  const declared = CATALOGUE.find((operation) => operation.name === name);
+  const given = Object.keys(command.optsWithGlobals());
+  const options = given.filter((one) => command.getOptionValueSourceWithGlobals(one) === 'cli');
+  // What is not declared is not about the fleet: lab and demo.
+  const isForAnyone = declared === undefined ? !/^node watch$/.test(name) : declared.who === 'anyone';
+  const refused = refusedBehindSudo({ command: name, isForAnyone, options, args: command.args.length });
+  if (refused !== null) throw refused;
 }

@@ -95,6 +95,12 @@ function policyOptions(command: Command): Command {
         'enforce',
       ]),
     )
+    .addOption(
+      new Option('--image <what>', 'machines whose image is withdrawn or below a floor').choices([
+        'enforce',
+        'report',
+      ]),
+    )
     .option(
       '--floor <version>',
       'oldest image that a rollout may bring; empty: as for the whole fleet',
@@ -121,6 +127,7 @@ function policyIn({
   ekCertificate,
   attestation,
   firmware,
+  image,
   floor,
 }: PolicyOptions): Partial<Policy> {
   return {
@@ -131,6 +138,7 @@ function policyIn({
     ...(ekCertificate === undefined ? {} : { ekCertificate }),
     ...(attestation === undefined ? {} : { attestation }),
     ...(firmware === undefined ? {} : { firmware }),
+    ...(image === undefined ? {} : { image }),
     ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
   };
 }
@@ -150,6 +158,7 @@ function show({ name, policy }: Site): string {
     `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
     `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
+    `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { TpmRoot } from '../../keys/tpm-roots.ts';
 import * as keys from '../../orchestrator/operations/keys/declared.ts';
+import { readNamedFile } from '../../orchestrator/operators/behind-sudo.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
@@ -61,7 +61,7 @@ export function register(group: Command): void {
 }
 
 async function read(file: string): Promise<Buffer> {
-  return readFile(file).catch((cause) => {
+  return readNamedFile(file).catch((cause) => {
     throw new BootwaveError({
       code: 'TPM_ROOT_INVALID',
       what: `${file} cannot be read: ${messageOf(cause)}`,

@@ -18,6 +18,7 @@ type Options = Json & {
   label?: Labels;
   unlabel?: Labels;
   site?: string;
+  move?: string;
   all?: true;
   yes?: true;
 };
@@ -30,13 +31,14 @@ export function register(group: Command): void {
     .option('--unlabel <name>', 'takes a label away, may be given several times', unlabel)
     .option('--rack <rack>', 'where it stands within its site; empty: not known', place)
     .option('--role <role>', 'what it is for; empty: nothing in particular', place)
+    .option('--move <site>', 'it stands at this site from now on, under its rules')
     .option('--site <site>', 'every node of this site, with --all or --yes')
     .option('--all', 'all nodes of --site, after a question')
     .option('--yes', 'do not ask')
     .action(async (words: string[], options: Options, command: Command) => {
-      const { mode, wipe, rack, role, label, unlabel } = options;
+      const { mode, wipe, rack, role, label, unlabel, move: site } = options;
       const labels = label === undefined && unlabel === undefined ? undefined : { ...label, ...unlabel };
-      const change: NodeChange = { mode, wipe, rack: emptied(rack), role: emptied(role), labels };
+      const change: NodeChange = { mode, wipe, rack: emptied(rack), role: emptied(role), labels, site };
       refuseUnclear(words, options, change);
       const nodes = options.site === undefined ? words : await all(command, options.site, change, options);
       const done = await call(command, node.set, { nodes, change });
@@ -65,7 +67,10 @@ function refuseUnclear(words: readonly string[], options: Options, change: NodeC
     throw invalid('which node is meant is not clear', 'give nodes, or --site NAME together with --all');
   }
   if (Object.values(change).every((value) => value === undefined)) {
-    throw invalid('nothing says what is to be set', 'give --mode, --label, --unlabel, --rack or --role');
+    throw invalid(
+      'nothing says what is to be set',
+      'give --mode, --label, --unlabel, --rack, --role or --move',
+    );
   }
 }
 

@@ -59,6 +59,18 @@ export function personOf(cast: Vote, word: Word, text: string, known: Known, cou
   return { name, role, serial, behind: behind(entry, register) };
 }
 
+/**
+ * Names of all who could be whoever holds this certificate.
+ * @returns undefined without a certificate, or with one that is not in the register
+ */
+export function peopleBehind(
+  serial: string | undefined,
+  register: readonly Registered[],
+): readonly string[] | undefined {
+  const entry = serial === undefined ? undefined : register.find((one) => one.serial === serial);
+  return entry === undefined ? undefined : [...behind(entry, register)];
+}
+
 /** Up to root, who needs no certificate to give one. */
 function behind(entry: Registered, register: readonly Registered[]): Set<string> {
   const names = new Set<string>();

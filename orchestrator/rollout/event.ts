@@ -59,8 +59,11 @@ export type NodeEvent =
 
 export type OperatorEvent =
   | { type: 'start'; by: string }
-  /** Without a wave: of the start. With one: of its manual gate. */
-  | { type: 'approve'; by: string; wave?: number }
+  /**
+   * Without a wave: of the start. With one: of its manual gate. `person`: all who could be behind the certificate of whoever
+   * approves; absent: they have none.
+   */
+  | { type: 'approve'; by: string; person?: readonly string[]; wave?: number }
   | { type: 'pause'; by: string; why: string }
   | { type: 'resume'; by: string }
   /** Past the gate that the wave waits at, on somebody's word. */

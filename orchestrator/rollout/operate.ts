@@ -100,12 +100,14 @@ export function onOperator(d: Draft, event: OperatorEvent) {
   }
 }
 
+type Approval = Extract<OperatorEvent, { type: 'approve' }>;
+
 /** Four eyes: the author never counts, nobody counts twice. */
-function approveStart(d: Draft, event: Extract<OperatorEvent, { type: 'approve' }>) {
+function approveStart(d: Draft, event: Approval) {
   const { rollout, setup } = d;
   const { approvals } = setup.spec;
   if (rollout.state !== 'awaiting-approval') return refuse(d, event, 'see rollout show');
-  if (event.by === setup.author) return refuse(d, event, 'ask somebody else', 'the author cannot approve');
+  if (!isAnother(d, event)) return;
   if (approvals.from !== undefined && !approvals.from.includes(event.by)) {
     return refuse(
       d,
@@ -115,7 +117,11 @@ function approveStart(d: Draft, event: Extract<OperatorEvent, { type: 'approve' 
     );
   }
   if (rollout.approvals.some((approval) => approval.by === event.by)) return;
-  rollout.approvals.push({ by: event.by, at: d.at });
+  const { person = [] } = event;
+  const same = rollout.approvals.find((approval) => share(approval.person ?? [], person) !== undefined);
+  if (same !== undefined)
+    return refuse(d, event, 'ask somebody else', `${event.by} and ${same.by} could be one person`);
+  rollout.approvals.push({ by: event.by, at: d.at, person });
   const given = rollout.approvals.length;
   d.notes.push({
     what: 'rollout',
@@ -128,14 +134,32 @@ function approveStart(d: Draft, event: Extract<OperatorEvent, { type: 'approve' 
   if (given >= approvals.count) d.setState('running', 'approved', event.by);
 }
 
-function approveWave(d: Draft, event: OperatorEvent, index: number) {
+/** Names tell people apart only where a certificate stands behind each: root can call itself anything. */
+function isAnother(d: Draft, event: Approval): boolean {
+  const { setup } = d;
+  if (event.person === undefined) {
+    refuse(d, event, 'give --as FILE', `${event.by} is known by no certificate, and could be anybody`);
+    return false;
+  }
+  const common = share(setup.person ?? [nameOf(setup.author)], event.person);
+  if (common === undefined) return true;
+  const why = event.by === setup.author ? '' : `: ${common} could be both`;
+  refuse(d, event, 'ask somebody else', `the author cannot approve${why}`);
+  return false;
+}
+
+const share = (a: readonly string[], b: readonly string[]): string | undefined =>
+  a.find((name) => b.includes(name));
+
+/** `ann` of `operator:ann` and of `operator:ann@host`. */
+const nameOf = (actor: string): string => actor.replace(/^operator:/, '').replace(/@.*$/, '');
+
+function approveWave(d: Draft, event: Approval, index: number) {
   const { approvals } = d.setup.spec;
   if (index !== d.rollout.wave || gateAt(d, d.peekWave(index))?.kind !== 'manual') {
     return refuse(d, event, 'see rollout show', `wave ${index} does not wait for an approval`);
   }
-  if (approvals.count > 0 && event.by === d.setup.author) {
-    return refuse(d, event, 'ask somebody else', 'the author cannot approve');
-  }
+  if (approvals.count > 0 && !isAnother(d, event)) return;
   const wave = d.wave(index);
   const id = d.setup.waves[index]!.name;
   d.notes.push({ what: 'wave', id, from: 'gated', to: 'gated', why: 'approved', by: event.by });

@@ -12,6 +12,8 @@ import type { Spec } from './spec.ts';
 export type RolloutSetup = {
   id: string;
   author: string;
+  /** All who could be behind the author's certificate; absent: they have none, and their name says who they are. */
+  person?: readonly string[];
   /** Milliseconds since the epoch. */
   createdAt: number;
   spec: Spec;
@@ -95,7 +97,7 @@ export type RolloutRecord = {
   edits: Edits;
   /** Nodes that left the fleet while it ran. */
   gone: number;
-  approvals: { by: string; at: number }[];
+  approvals: { by: string; at: number; person?: readonly string[] }[];
   /** Milliseconds since the epoch; null while it has not ended. */
   endedAt: number | null;
 };

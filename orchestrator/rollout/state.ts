@@ -73,10 +73,14 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
 }
 
 /** The records of a plan that was accepted; nothing moves until it is started. */
-export function createRollout(plan: Plan, options: { id: string; author: string; at: number }): RolloutState {
+export function createRollout(
+  plan: Plan,
+  options: { id: string; author: string; person?: readonly string[] | undefined; at: number },
+): RolloutState {
   const setup: RolloutSetup = {
     id: options.id,
     author: options.author,
+    ...(options.person === undefined ? {} : { person: options.person }),
     createdAt: options.at,
     spec: plan.spec,
     target: plan.target,

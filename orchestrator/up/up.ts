@@ -26,6 +26,8 @@ import { FileLock } from '../redis/lock.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { Consents } from '../signer/consents.ts';
+import { signerFiles } from '../signer/files.ts';
 import { type KeptIdentity, keptIdentity } from './identity.ts';
 import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
@@ -112,8 +114,11 @@ export async function up(
     const { site } = options;
     const commandLine = async (version: string) =>
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
+    const consents = new Consents(signerFiles(paths).consents);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
+      heartbeatSeconds: options.heartbeat,
+      imageRules: () => consents.current(),
       defaultImage: forNew,
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);

@@ -111,6 +111,8 @@ const changeSchema = z.strictObject({
   rack: place,
   role: place,
   labels: z.record(z.string().regex(LABEL_NAME), z.string().regex(LABEL_VALUE).nullable()).optional(),
+  /** It stands at this site from now on, under its rules. */
+  site: siteName.optional(),
 });
 
 export const set = operation({
@@ -118,7 +120,11 @@ export const set = operation({
   help: 'what is wanted of nodes (or of all of a site) and what rollouts may select them by',
   who: AT_SITES,
   nodes: ['nodes'],
-  site: atNodes,
+  // Where they stand, and where they are to stand.
+  site: (input, about) => [
+    ...atNodes(input, about),
+    ...(input.change.site === undefined ? [] : [input.change.site]),
+  ],
   input: z.strictObject({ nodes: nodeWords, change: changeSchema }),
   result: z.object({
     /** Of one node: as it is now. */

@@ -1,6 +1,8 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { knownOperators } from '../../operators/known.ts';
+import { peopleBehind } from '../../operators/people.ts';
 import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/floor.ts';
 import type { OperatorEvent } from '../../rollout/event.ts';
 import type { Plan } from '../../rollout/plan.ts';
@@ -26,13 +28,19 @@ export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Act
 /** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
 export async function start(
   { spec, plan: reviewed }: { spec: string; plan?: string | undefined },
-  { fleet, paths, by }: Acting,
+  acting: Acting,
 ) {
+  const { fleet, paths, by } = acting;
   const { plan, images } = await planned(paths, fleet, spec, by.at);
   if (reviewed !== undefined) mustBePlan(plan, reviewed);
-  const id = await create(fleet.redis, plan, images, { author: by.actor, at: by.at, start: true });
+  const person = await personOf(acting);
+  const id = await create(fleet.redis, plan, images, { author: by.actor, person, at: by.at, start: true });
   return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
 }
+
+/** All who could be behind the certificate of whoever acts; undefined: they have none. */
+const personOf = async ({ identity, paths }: Acting) =>
+  peopleBehind(identity.certificate?.serial, (await knownOperators(paths)).register);
 
 function mustBePlan(plan: Plan, reviewed: string): void {
   const now = planHash(plan);
@@ -132,9 +140,11 @@ async function waveNamed({ fleet }: Acting, rollout: string, word: string): Prom
 
 export async function approve({ rollout, wave }: Rollout & { wave?: string | undefined }, acting: Acting) {
   const { fleet, by } = acting;
+  const person = await personOf(acting);
   return operate(fleet.redis, rollout, {
     type: 'approve',
     by: by.actor,
+    ...(person && { person }),
     ...(wave === undefined ? {} : { wave: await waveNamed(acting, rollout, wave) }),
   });
 }

@@ -1,4 +1,5 @@
 import { createLogger } from '../../../base/log.ts';
+import { SIGNER_LIMITS } from '../../signer/judge.ts';
 import { serveSigner } from '../../signer/serve.ts';
 import type { Acting } from '../operation.ts';
 
@@ -8,7 +9,7 @@ export async function sign(
   { paths, signal, tell }: Acting,
 ): Promise<Record<string, never>> {
   const log = createLogger('bootwave-signer');
-  const { done } = await serveSigner({ paths, limits: { wipesPerHour }, log, signal });
+  const { done } = await serveSigner({ paths, limits: { ...SIGNER_LIMITS, wipesPerHour }, log, signal });
   tell({ ready: true });
   await done;
   return {};

@@ -13,6 +13,7 @@ const policy = z.strictObject({
   ekCertificate: shape.ekCertificate.unwrap().optional(),
   attestation: shape.attestation.unwrap().optional(),
   firmware: shape.firmware.unwrap().optional(),
+  image: shape.image.unwrap().optional(),
   floor: shape.floor.unwrap().optional(),
 });
 const named = z.strictObject({ name: siteName });

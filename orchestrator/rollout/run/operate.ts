@@ -17,16 +17,16 @@ const ROUNDS = 50;
 
 /**
  * Puts an accepted plan on record, with `start` started in the same write, so that nobody can be killed in between.
- * @param by.author who answers for it, for example `operator:ann`
+ * @param by who answers for it, for example `operator:ann`, and who could be behind their certificate
  * @returns its id
- * @throws BootwaveError `ROLLOUT_NODE_TAKEN` when another rollout has one of the nodes by now, `ROLLOUT_EMPTY`,
+ * @throws BootwaveError `ROLLOUT_NODE_TAKEN` when another rollout has one of the nodes by now, `ROLLOUT_EMPTY`, `ROLLOUT_CERTIFICATE`,
  * `ROLLOUT_NO_WAY_BACK`
  */
 export async function create(
   redis: Redis,
   plan: Plan,
   published: ImageFacts,
-  by: { author: string; at: number; start?: boolean },
+  by: { author: string; person?: readonly string[] | undefined; at: number; start?: boolean },
 ): Promise<string> {
   if (plan.waves.every((wave) => wave.places.length === 0)) {
     throw new BootwaveError({
@@ -36,10 +36,17 @@ export async function create(
       next: `'bootwave rollout plan' shows why each of them is skipped`,
     });
   }
+  if (plan.spec.approvals.count > 0 && by.person === undefined)
+    throw new BootwaveError({
+      code: 'ROLLOUT_CERTIFICATE',
+      what: `this rollout takes other people's approval, and ${by.author} is known by no certificate: nobody could say who the others are`,
+      unchanged: 'nothing was started',
+      next: 'give --as FILE',
+    });
   const images = imagesOf(plan, published);
-  const { author, at, start } = by;
+  const { author, person, at, start } = by;
   const id = `ro-${randomBytes(4).toString('hex')}`;
-  const state = createRollout(plan, { id, author, at });
+  const state = createRollout(plan, { id, author, person, at });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   const done = await commit(redis, creation(state, images, at, first));
   if (done.result === 'done') return id;

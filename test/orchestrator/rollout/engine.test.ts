@@ -403,14 +403,46 @@ test('four eyes: the author does not count, nobody counts twice, strangers are r
   const s = new Script(fleetOf(2, 1), { approvals: { count: 2, from: ['ben', 'cid', 'ann'] } });
   s.start();
   t.is(s.rollout.state, 'awaiting-approval');
-  t.is(s.send({ type: 'approve', by: 'ann' }).refusals.length, 1);
-  t.is(s.send({ type: 'approve', by: 'eve' }).refusals.length, 1);
-  s.send({ type: 'approve', by: 'ben' }, { type: 'approve', by: 'ben' });
+  const approve = (by: string, person: readonly string[] = [by]) =>
+    s.send({ type: 'approve', by, person }).refusals.map(({ what }) => what);
+  t.is(approve('ann').length, 1);
+  t.is(approve('eve').length, 1);
+  t.is(approve('ben').length, 0);
+  t.is(approve('ben').length, 0);
   t.is(s.rollout.state, 'awaiting-approval');
   t.is(s.orders.length, 0);
-  s.send({ type: 'approve', by: 'cid' });
+  t.regex(approve('cid', ['cid', 'ben'])[0] ?? '', /cid and ben could be one person/);
+  approve('cid');
   t.is(s.rollout.state, 'running');
   t.true(s.orders.length > 0);
+});
+
+test('four eyes: the author is the same person under every spelling, behind every certificate, and with none', (t) => {
+  for (const wave of [undefined, 0]) {
+    const gates = [{ kind: 'manual' }];
+    const s = new Script(fleetOf(2, 1), {
+      approvals: { count: 1 },
+      waves: [{ take: 1, gates }, {}],
+      ...LOOSE,
+    });
+    const approve = (by: string, person?: readonly string[]) =>
+      s
+        .send({ type: 'approve', by, ...(person && { person }), ...(wave !== undefined && { wave }) })
+        .refusals.map(({ what }) => what);
+    s.start();
+    if (wave !== undefined) {
+      s.send({ type: 'approve', by: 'ben', person: ['ben'] });
+      const [a] = s.in('staging') as [string];
+      s.upgrade(a);
+      s.pass(600, [a]);
+    }
+    // The author is `ann`, as a record of before certificates were kept has it.
+    for (const by of ['ann', 'operator:ann', 'operator:ann@host', 'operator:root@host'])
+      t.regex(approve(by)[0] ?? '', /known by no certificate/, by);
+    t.regex(approve('operator:ann', ['ann'])[0] ?? '', /the author cannot approve/);
+    t.regex(approve('operator:puppet', ['puppet', 'ann'])[0] ?? '', /ann could be both/);
+    t.deepEqual(approve('operator:cid', ['cid']), []);
+  }
 });
 
 test('a manual gate holds the next wave until it is approved', (t) => {

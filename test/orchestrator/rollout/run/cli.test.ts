@@ -5,13 +5,22 @@ import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../../base/paths.ts';
 import { publishManifests } from '../../../cli/image/images.ts';
 import { commandsOn } from '../../../cli/in-process.ts';
+import { keysIn } from '../../../support/keys.ts';
+import { operatorOf } from '../../operators/people.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
 
+/** Ann and bob have certificates; everybody else is who sudo says. */
 async function commandLine(t: ExecutionContext, bench: Bench, versions: readonly string[]) {
-  const { images } = dataPaths(bench.root);
-  await publishManifests(images, versions);
+  const paths = dataPaths(bench.root);
+  await publishManifests(paths.images, versions);
+  await keysIn(paths.keys);
   const bootwave = commandsOn(t, bench.root);
-  return (who: string, ...args: string[]) => bootwave(who, 'rollout', ...args);
+  const people = new Map<string, string>();
+  for (const name of ['ann', 'bob']) people.set(name, (await operatorOf(paths, { name }, Date.now())).file);
+  return (who: string, ...args: string[]) => {
+    const file = people.get(who);
+    return bootwave(who, ...(file === undefined ? [] : ['--as', file]), 'rollout', ...args);
+  };
 }
 
 test.serial('a rollout is planned, refused, approved by another, paused, resumed and shown', async (t) => {
@@ -32,6 +41,7 @@ test.serial('a rollout is planned, refused, approved by another, paused, resumed
     t.true(plan.out.includes(word), word);
   t.deepEqual((await rollout('ann', 'list', '--json')).value, []);
 
+  t.is((await rollout('carl', 'start', file)).code, 'ROLLOUT_CERTIFICATE', 'no eyes that could be counted');
   const started = await rollout('ann', 'start', file, '--json');
   t.like(started, { code: '', value: { state: 'awaiting-approval' } });
   const { id } = started.value;
@@ -40,6 +50,8 @@ test.serial('a rollout is planned, refused, approved by another, paused, resumed
     code: 'ROLLOUT_CANNOT',
     what: 'cannot approve: the author cannot approve',
   });
+  for (const who of ['ann@host', 'carl'])
+    t.regex((await rollout(who, 'approve', id)).what, /known by no certificate/);
   t.like((await rollout('bob', 'approve', id, '--json')).value, { state: 'running', by: 'operator:bob' });
   t.like((await rollout('bob', 'pause', id, '--reason', 'lunch', '--json')).value, {
     state: 'paused',
