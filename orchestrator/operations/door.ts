@@ -1,8 +1,7 @@
 /** Where a running server is asked for operations. */
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, rm, utimes, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -31,7 +30,7 @@ const askSchema = z.strictObject({
 
 /** Asks of one connection that wait for those before them. */
 const MOST_WAITING = 16;
-/** Milliseconds that a connection may say nothing. */
+/** Milliseconds that a connection may say nothing while nothing is done for it. */
 const IDLE = 120_000;
 const TOUCH = 5_000;
 /** Milliseconds between two looks whether another server's door has closed. */
@@ -39,15 +38,28 @@ const AGAIN = 1_000;
 
 export type Identify = (claim: Claim | undefined, nonce: Buffer) => Promise<Identity>;
 
+export type Serving = {
+  identify: Identify;
+  /** Somebody elsewhere. */
+  remote: boolean;
+  /** Milliseconds that it may say nothing while nothing is done for it. */
+  idle: number;
+};
+
 /** Answers one connection, one ask after the other, until it ends. */
-export function serve(socket: Duplex, house: House, identify: Identify, remote: boolean): void {
+export function serve(socket: Socket, house: House, { identify, remote, idle }: Serving): void {
   const nonce = randomBytes(32);
   let waiting = 0;
   let turn: Promise<void> = Promise.resolve();
   const write = (line: Greeting | AnswerLine) => {
     if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
   };
-  socket.on('error', () => {});
+  socket.setTimeout(idle);
+  socket
+    .on('error', () => {})
+    .on('timeout', () => {
+      if (waiting === 0) socket.destroy();
+    });
   onLines(socket, MOST_ASK, (line) => {
     waiting += 1;
     if (waiting > MOST_WAITING) {
@@ -151,9 +163,9 @@ export async function openDoor(house: House): Promise<{ done: Promise<void> }> {
   };
 }
 
-async function listen(house: House, path: string): Promise<{ server: Server; sockets: Set<Duplex> }> {
+async function listen(house: House, path: string): Promise<{ server: Server; sockets: Set<Socket> }> {
   const { paths } = house;
-  const sockets = new Set<Duplex>();
+  const sockets = new Set<Socket>();
   const identify: Identify = async (claim, nonce) => {
     if (claim === undefined) throw operatorRefusal('OPERATOR_MISSING', 'nobody said who asks');
     if ('user' in claim) return ofHost(paths, claim);
@@ -162,8 +174,8 @@ async function listen(house: House, path: string): Promise<{ server: Server; soc
   };
   const server = createServer((socket) => {
     sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket)).setTimeout(IDLE, () => socket.destroy());
-    serve(socket, house, identify, false);
+    socket.on('close', () => sockets.delete(socket));
+    serve(socket, house, { identify, remote: false, idle: IDLE });
   });
   await rm(path, { force: true });
   // Closed to others from the first moment, whatever the folder's mode is.
@@ -188,7 +200,7 @@ function certificateOf(pem: string): X509Certificate {
 
 /** Until the signal fires. */
 async function keep(
-  { server, sockets }: { server: Server; sockets: Set<Duplex> },
+  { server, sockets }: { server: Server; sockets: Set<Socket> },
   listened: string,
   signal: AbortSignal,
 ): Promise<void> {

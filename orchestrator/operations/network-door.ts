@@ -52,16 +52,18 @@ export async function openNetworkDoor(
   );
   server.on('secureConnection', (socket: TLSSocket) => {
     sockets.add(socket);
-    socket
-      .on('error', () => {})
-      .on('close', () => sockets.delete(socket))
-      .setTimeout(TIMES.idle, () => socket.destroy());
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
     const certificate = socket.getPeerX509Certificate();
     isOperators(house, certificate).then(
       (known) => {
         // A node or a server of this fleet, which has nothing to ask here and is told nothing.
         if (!known) socket.destroy();
-        else serve(socket, house, async () => ofCertificate(paths, mustShow(certificate), house.now()), true);
+        else
+          serve(socket, house, {
+            identify: async () => ofCertificate(paths, mustShow(certificate), house.now()),
+            remote: true,
+            idle: TIMES.idle,
+          });
       },
       (error: unknown) => {
         log.error({ reason: messageOf(error) }, 'nobody knows who is an operator');

@@ -8,9 +8,11 @@ import { onLines } from '../../../base/lines.ts';
 import { dataPaths } from '../../../base/paths.ts';
 import { prove, readCredential } from '../../../keys/credential.ts';
 import { ask, socketOf } from '../../../orchestrator/operations/client.ts';
-import { openDoor } from '../../../orchestrator/operations/door.ts';
+import { openDoor, serve } from '../../../orchestrator/operations/door.ts';
 import { doorFiles } from '../../../orchestrator/operations/files.ts';
+import { nothing } from '../../../orchestrator/operations/input.ts';
 import { MOST_ASK, PROTOCOL } from '../../../orchestrator/operations/lines.ts';
+import { type Operation, operation, READ } from '../../../orchestrator/operations/operation.ts';
 import { keysIn } from '../../support/keys.ts';
 import { redisFor, silent, temporaryData } from '../fleet/support.ts';
 import { operatorOf } from '../operators/people.ts';
@@ -242,4 +244,41 @@ test('a log of the door names no input', async (t) => {
   await t.throwsAsync(ask(socketOf(paths), NOBODY, 'node list', { site: 'hush' }), { code: 'UNEXPECTED' });
   t.is(lines.length, 1);
   t.notRegex(JSON.stringify(lines), /hush/);
+});
+
+test('a connection that says nothing is closed, and not while something is done for it', async (t) => {
+  const { paths } = await redisFor(t);
+  const house = await houseOf(t, paths);
+  let finish = () => {};
+  const slow = operation({
+    ...{ name: 'slow', help: 'takes its time', who: READ, input: nothing, result: nothing },
+    act: async () => () =>
+      new Promise((resolve) => {
+        finish = () => resolve({});
+      }),
+  });
+  const closed = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<string>();
+  let idles = 0;
+  const server = createServer((socket) => {
+    const identify = async () => ({ actor: 'operator:x', role: 'viewer' as const, sites: [] });
+    serve(socket, { ...house, find: () => slow as Operation }, { identify, remote: false, idle: 100 });
+    // It has been silent for so long while it waited: now it is answered.
+    socket.on('timeout', () => {
+      idles += 1;
+      finish();
+    });
+  });
+  const path = join(paths.root, 'slow.sock');
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.teardown(() => void server.close());
+  const peer = connect(path);
+  peer.on('close', () => closed.resolve());
+  onLines(peer, 1 << 20, (line) => {
+    if (line.includes('"ok"')) answered.resolve(line);
+  });
+  peer.write('{"operation":"slow","input":{}}\n');
+  t.is(await answered.promise, '{"ok":true,"result":{}}');
+  await closed.promise;
+  t.true(idles >= 2, 'once while it waited, once when it had its answer');
 });

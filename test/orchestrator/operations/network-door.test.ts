@@ -57,11 +57,16 @@ async function elsewhere(t: ExecutionContext) {
 }
 
 /** Certificate and key of what is no operator, in one file. */
-async function leafOf(paths: DataPaths, ca: AuthorityName, usage: 'client' | 'server') {
+async function leafOf(
+  paths: DataPaths,
+  ca: AuthorityName,
+  usage: 'client' | 'server',
+  name: string = SERVER_NAME,
+) {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const authority = await loadAuthority(paths.keys, ca);
   const { pem } = authority.issue({
-    ...{ spki: spkiOf(privateKey), commonName: 'x', usage, dnsNames: [SERVER_NAME] },
+    ...{ spki: spkiOf(privateKey), commonName: 'x', usage, dnsNames: [name] },
     ...{ notBefore: new Date(Date.now() - HOUR), notAfter: new Date(Date.now() + HOUR) },
   });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
@@ -121,8 +126,9 @@ test('who has no certificate of an operator of this fleet is told nothing', asyn
     ...{ host: '127.0.0.1', port, ca: await readFile(rootFile, 'utf8'), servername: SERVER_NAME },
   });
   const told: Buffer[] = [];
-  bare.on('data', (bytes: Buffer) => told.push(bytes)).on('error', () => {});
-  await new Promise((resolve) => bare.on('close', resolve));
+  const refused = new Promise<{ code?: string }>((resolve) => bare.on('error', resolve));
+  bare.on('data', (bytes: Buffer) => told.push(bytes));
+  t.is((await refused).code, 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'by TLS itself');
   t.is(Buffer.concat(told).length, 0);
   // One that is not in the register is an operator whom nobody gave a certificate.
   const registered = await operatorOf(paths, { name: 'bob' }, Date.now());
@@ -135,13 +141,14 @@ test('nothing but a server of this fleet is asked: not a node, not an operator, 
   const { file } = await operatorOf(paths, { name: 'ann' }, Date.now());
   const other = await redisFor(t);
   await keysIn(other.paths.keys, 'theirs');
-  for (const [from, ca, usage] of [
+  for (const [from, ca, usage, name] of [
+    [paths, 'servers', 'server', 'boot.example.net'],
     [paths, 'nodes', 'server'],
     [paths, 'operators', 'server'],
     [paths, 'servers', 'client'],
     [other.paths, 'servers', 'server'],
   ] as const) {
-    const { key, chain } = await leafOf(from, ca, usage);
+    const { key, chain } = await leafOf(from, ca, usage, name);
     let asked = '';
     const server = createServer({ key, cert: chain }, (socket) => {
       socket
@@ -165,10 +172,21 @@ test('nothing but a server of this fleet is asked: not a node, not an operator, 
 });
 
 test('a server that shows another identity is asked on', async (t) => {
-  const { paths, caller, renew } = await elsewhere(t);
+  const { paths, caller, renew, port, rootFile } = await elsewhere(t);
   const ann = await caller((await operatorOf(paths, { name: 'ann' }, Date.now())).file);
+  const shown = async () => {
+    const ca = await readFile(rootFile, 'utf8');
+    const socket = connect({ host: '127.0.0.1', port, ca, servername: SERVER_NAME });
+    socket.on('error', () => {});
+    await new Promise((resolve) => socket.once('secureConnect', resolve));
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  };
   await ann('site list', {});
+  const before = await shown();
   await renew();
+  t.not(await shown(), before);
   t.true('result' in (await ann('site list', {})));
 });
 

@@ -8,7 +8,7 @@ import { CATALOGUE } from '../../../orchestrator/operations/catalogue.ts';
 import { type Ask, type From, type Performed, perform } from '../../../orchestrator/operations/perform.ts';
 import { ofCertificate } from '../../../orchestrator/operators/identify.ts';
 import type { Identity } from '../../../orchestrator/operators/judge.ts';
-import { readWish, requestId } from '../../../orchestrator/operators/request.ts';
+import { REQUEST_TIMES, readWish, requestId } from '../../../orchestrator/operators/request.ts';
 import { keysIn } from '../../support/keys.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../fleet/support.ts';
 import { type Operator, operatorOf } from '../operators/people.ts';
@@ -188,6 +188,7 @@ test('what takes two people is asked for in full, signed by both, and done when 
 test('a signature under anything but what is asked for is none', async (t) => {
   const { ann, bob, ban, signs, asks, identityOf, house } = await office(t);
   const lift = { ban: ban.id, reason: 'found' };
+  const now = Date.now();
   const changed = (change: object) => (text: string) => JSON.stringify({ ...JSON.parse(text), ...change });
   for (const change of [
     { operation: 'break-glass' },
@@ -195,6 +196,7 @@ test('a signature under anything but what is asked for is none', async (t) => {
     { actor: 'operator:eve' },
     { at: 1 },
     { expires: Date.now() + 10 * 24 * 3600_000 },
+    { at: now - 60_000, expires: now - 60_000 + REQUEST_TIMES.open },
   ])
     await t.throwsAsync(signs(ann, 'ban lift', lift, changed(change)), { code: 'REQUEST_SIGNATURE' });
   await t.throwsAsync(
