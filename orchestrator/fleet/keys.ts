@@ -21,6 +21,8 @@ export const KEYS = {
   /** Hashes: unique value -> id of the owner. */
   names: at('names'),
   macs: at('macs'),
+  /** Serial number -> owner, as versions up to November 2026 wrote it; read only. */
+  olderSerials: at('serials'),
   certificates: at('certificates'),
   /** Set: ids of all records that show a MAC or a serial number, of which neither need be unique. */
   showing: (kind: 'mac' | 'serial', value: string) => at('showing', kind, value),

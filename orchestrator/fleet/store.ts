@@ -104,7 +104,15 @@ export class NodeStore {
 
   /** Ids of all records that show each of these MACs, in their order: several, where it is not unique or somebody lies. */
   async showing(macs: readonly string[]): Promise<string[][]> {
-    return Promise.all(macs.map((mac) => this.#redis.smembers(KEYS.showing('mac', mac))));
+    const owners = await this.ownersOf(macs);
+    return Promise.all(
+      macs.map(async (mac, i) => {
+        const shown = await this.#redis.smembers(KEYS.showing('mac', mac));
+        const owner = owners[i] ?? null;
+        // A record that an older version wrote stands here from its next change on.
+        return owner === null || shown.includes(owner) ? shown : [...shown, owner];
+      }),
+    );
   }
 
   /** The living records that show this MAC or serial number, however it is spelled; where there are none, the others. */
@@ -114,7 +122,14 @@ export class NodeStore {
       KEYS.showing('serial', serialKey(word)),
       ...(mac === null ? [] : [KEYS.showing('mac', mac)]),
     ];
-    const records = await this.getMany(await this.#redis.sunion(...keys));
+    const [shown, owner, serial] = await Promise.all([
+      this.#redis.sunion(...keys),
+      mac === null ? null : this.idOfMac(mac),
+      this.#redis.hget(KEYS.olderSerials, word.trim()),
+    ]);
+    // Records that an older version wrote stand in the sets from their next change on.
+    const ids = new Set([...shown, ...[owner, serial].filter((id) => id !== null)]);
+    const records = await this.getMany([...ids]);
     const living = records.filter((record) => record.state !== 'retired' && !neverIn(record));
     return living.length > 0 ? living : records;
   }
