@@ -37,7 +37,7 @@ export class BootwaveError extends Error {
     this.subject = parts.subject;
   }
 
-  toJSON(): { code: string; what: string; unchanged?: string; next?: string } {
+  toJSON(): { code: string; what: string; unchanged?: string | undefined; next?: string | undefined } {
     return {
       code: this.code,
       what: this.what,
@@ -45,6 +45,17 @@ export class BootwaveError extends Error {
       ...(this.next === undefined ? {} : { next: this.next }),
     };
   }
+}
+
+/** An error that another process told, as one of this process. */
+export function errorOf(told: ReturnType<BootwaveError['toJSON']>): BootwaveError {
+  const { code, what, unchanged, next } = told;
+  return new BootwaveError({
+    code,
+    what,
+    ...(unchanged === undefined ? {} : { unchanged }),
+    ...(next === undefined ? {} : { next }),
+  });
 }
 
 /** The message of anything thrown, for logs and for `cause` lines. */

@@ -3,6 +3,7 @@
  * nothing leaves by another. The helper that opens them (wire-helper.ts) stays for as long as they are used.
  */
 import type { Socket } from 'node:dgram';
+import { readFile } from 'node:fs/promises';
 import type { ListenOptions } from 'node:net';
 import type { BootwaveError } from '../base/error.ts';
 import { linkLocal } from './boot/ipxe-ipv6.ts';
@@ -34,9 +35,12 @@ export type BootSockets = InterfaceAddress & {
   /**
    * A UDP socket of its own for one TFTP transfer: on the interface's address, bound to the device, on a port that the
    * kernel chooses. The caller closes it.
+   * @param segment see `Wanted`; 0 by default, which is none
    * @throws BootwaveError `SOCKETS_FAILED` (out of descriptors, say), `INTERFACE_MISSING`
    */
-  transferSocket(): Promise<Socket>;
+  transferSocket(segment?: number): Promise<Socket>;
+  /** Of the interface now, bytes; NaN when it cannot be told. */
+  mtu(): Promise<number>;
   /** Is an address of this wire, or behind a relay, in use? See `WireHelper.probe`. */
   probe(probe: Omit<Probe, 'from'> & { relayed: boolean }): Promise<string | undefined>;
   /** Spares the iPXE of this machine its wait for an IPv6 router. @param mac lower case with colons */
@@ -89,7 +93,9 @@ export async function openSockets(
       tftp: got.get('tftp') as Socket,
       http: { _handle: got.get('http') as ListenOptions },
       https: { _handle: got.get('https') as ListenOptions },
-      transferSocket: () => helper.openUdp('transfer', address, 0),
+      transferSocket: (segment) => helper.openUdp('transfer', address, 0, segment),
+      mtu: async () =>
+        Number(await readFile(`/sys/class/net/${spec.interface}/mtu`, 'utf8').catch(() => 'NaN')),
       probe: ({ relayed, ...probe }) => helper.probe({ ...probe, from: relayed ? undefined : address }),
       spareRouterWait: (mac) => helper.advertise(linkLocal(mac)),
       lost: watchInterface(helper, found, { onLink, signal: closed.signal }),

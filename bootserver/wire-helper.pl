@@ -21,7 +21,7 @@ $SIG{INT} = $SIG{TERM} = 'IGNORE';
 $0 = "bootwave-wire-helper $interface";
 
 my %linux = (AF_NETLINK => 16, AF_PACKET => 17, ETH_P_ARP => 0x0806, SIOCGIFINDEX => 0x8933, SIOCGIFHWADDR => 0x8927,
-  SO_RCVBUFFORCE => 33);
+  SO_RCVBUFFORCE => 33, SOL_UDP => 17, UDP_SEGMENT => 103);
 # The watch begins before anything is read, so that no change falls between the two.
 my $netlink = open_netlink();
 my $index = index_of();
@@ -59,11 +59,11 @@ sub obey {
 
 # --- sockets ---------------------------------------------------------------------------------------------------------
 
-# ID, then NAME,PROTOCOL,ADDRESS,PORT,SHARED for each. Those that were opened before a failure are the caller's to close.
+# ID, then NAME,PROTOCOL,ADDRESS,PORT,SHARED,SEGMENT for each. Those that were opened before a failure are the caller's to close.
 sub open_sockets {
   my ($id, @wanted) = @_;
   for (@wanted) {
-    my ($name, $protocol, $address, $port, $shared) = split /,/;
+    my ($name, $protocol, $address, $port, $shared, $segment) = split /,/;
     my $udp = $protocol eq 'udp';
     my $fail = sub { report($id, $name, $_[0], $!); 1 };
     socket(my $socket, PF_INET, $udp ? SOCK_DGRAM : SOCK_STREAM, 0) or $fail->('socket') && return;
@@ -73,8 +73,10 @@ sub open_sockets {
     if (!$udp || $shared) { setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1) or $fail->('option') && return }
     if ($udp) {
       setsockopt($socket, SOL_SOCKET, SO_BROADCAST, 1) or $fail->('option') && return;
-      # A rack that is switched on sends a thousand packets at once; the default holds some two hundred. Best effort.
-      setsockopt($socket, SOL_SOCKET, $linux{SO_RCVBUFFORCE}, 4 << 20) if $port;
+      # A rack that is switched on sends a thousand packets at once; the default holds some two hundred, and what waits
+      # for more than a second waits in vain. Best effort.
+      setsockopt($socket, SOL_SOCKET, $linux{SO_RCVBUFFORCE}, 1 << 20) if $port;
+      if ($segment) { setsockopt($socket, $linux{SOL_UDP}, $linux{UDP_SEGMENT}, pack('l', $segment)) or $fail->('segment') && return }
     }
     bind($socket, pack_sockaddr_in($port, inet_aton($address))) or $fail->('bind') && return;
     if (!$udp) { listen($socket, SOMAXCONN) or $fail->('listen') && return }
@@ -167,15 +169,17 @@ sub heard {
   inform(qq({"heard":"$address","mac":"$mac"}));
 }
 
-# SOURCE TARGET: who has TARGET (RFC 826)?
+# SOURCE TARGET...: who has each TARGET (RFC 826)?
 sub ask_arp {
-  my ($source, $target) = @_;
+  my ($source, @targets) = @_;
   my $to = pack('S n i S C C a8', $linux{AF_PACKET}, $linux{ETH_P_ARP}, $index, 1, 0, 6, "\xff" x 6);
   open_packets() or return if !defined $packets;
-  note_asked($target);
   my $mac = hardware_address() // return;
-  my $who = pack('n n C C n a6 a4 a6 a4', 1, 0x0800, 6, 4, 1, $mac, inet_aton($source), "\0" x 6, inet_aton($target));
-  send($packets, $who, 0, $to);
+  for my $target (@targets) {
+    note_asked($target);
+    my @asks = (inet_aton($source), "\0" x 6, inet_aton($target));
+    send($packets, pack('n n C C n a6 a4 a6 a4', 1, 0x0800, 6, 4, 1, $mac, @asks), 0, $to);
+  }
 }
 
 my $our_mac;
@@ -203,20 +207,22 @@ sub hear_arp {
   heard(inet_ntoa($address), join ':', unpack '(H2)6', $mac);
 }
 
-# TARGET: an ICMP echo request, for an address behind a relay.
+# TARGET...: an ICMP echo request to each, for addresses behind a relay.
 sub ask_echo {
-  my ($target) = @_;
+  my @targets = @_;
   if (!defined $echoes) {
     socket($echoes, PF_INET, SOCK_RAW, Socket::IPPROTO_ICMP) or return undef $echoes;
     bind_device($echoes) or return undef $echoes;
   }
-  note_asked($target);
   my $id = $$ & 0xffff;
   my $packet = pack('C C n n n', 8, 0, 0, $id, 1);
   my $sum = unpack '%32n*', $packet;
   $sum = ($sum & 0xffff) + ($sum >> 16);
   substr $packet, 2, 2, pack 'n', ~($sum + ($sum >> 16)) & 0xffff;
-  send($echoes, $packet, 0, pack_sockaddr_in(0, inet_aton($target)));
+  for my $target (@targets) {
+    note_asked($target);
+    send($echoes, $packet, 0, pack_sockaddr_in(0, inet_aton($target)));
+  }
 }
 
 sub hear_echo {

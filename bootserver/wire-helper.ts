@@ -19,6 +19,8 @@ export type Wanted = {
   port: number;
   /** UDP only: SO_REUSEADDR, beside others that set it too. */
   shared?: boolean;
+  /** UDP only: UDP_SEGMENT, bytes of the datagrams that the kernel cuts what is sent into. */
+  segment?: number;
 };
 
 /** What asks whether an address is in use (RFC 2131 2.2). */
@@ -66,6 +68,8 @@ export class WireHelper {
   readonly #orders = new Map<number, Order>();
   readonly #probes = new Map<string, (mac: string) => void>();
   readonly #onChange = new Set<() => void>();
+  /** What is to be asked in this turn of the loop, by the words of the order. */
+  readonly #asks = new Map<string, string[]>();
   #last = 0;
   #settling: NodeJS.Timeout | undefined;
   #over = false;
@@ -125,8 +129,8 @@ export class WireHelper {
    * @throws BootwaveError `INTERFACE_MISSING`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
    */
   open(wanted: readonly Wanted[]): Promise<Map<string, unknown>> {
-    const words = wanted.map(({ name, protocol, address, port, shared }) =>
-      [name, protocol, address, port, shared === true ? 1 : 0].join(','),
+    const words = wanted.map(({ name, protocol, address, port, shared, segment = 0 }) =>
+      [name, protocol, address, port, shared === true ? 1 : 0, segment].join(','),
     );
     return new Promise((resolve, reject) => {
       const order: Order = { wanted, got: new Map(), resolve, reject };
@@ -143,8 +147,8 @@ export class WireHelper {
   }
 
   /** One UDP socket of the device. @throws as `open` */
-  async openUdp(name: string, address: string, port: number): Promise<Socket> {
-    const got = await this.open([{ name, protocol: 'udp', address, port }]);
+  async openUdp(name: string, address: string, port: number, segment = 0): Promise<Socket> {
+    const got = await this.open([{ name, protocol: 'udp', address, port, segment }]);
     return got.get(name) as Socket;
   }
 
@@ -162,12 +166,25 @@ export class WireHelper {
       before?.(mac);
     };
     this.#probes.set(address, heard);
-    this.#say(from === undefined ? `echo ${address}` : `arp ${from} ${address}`);
+    this.#ask(from === undefined ? 'echo' : `arp ${from}`, address);
     setTimeout(() => {
       if (this.#probes.get(address) === heard) this.#probes.delete(address);
       resolve(undefined);
     }, wait);
     return promise;
+  }
+
+  /** A storm asks about hundreds at once: one message for all of them. */
+  #ask(order: string, address: string): void {
+    if (this.#asks.size === 0) {
+      setImmediate(() => {
+        for (const [words, addresses] of this.#asks) this.#say(`${words} ${addresses.join(' ')}`);
+        this.#asks.clear();
+      });
+    }
+    const addresses = this.#asks.get(order);
+    if (addresses === undefined) this.#asks.set(order, [address]);
+    else addresses.push(address);
   }
 
   /** Spares one iPXE its wait for IPv6; see boot/ipxe-ipv6.ts. @param address link-local */

@@ -1,12 +1,11 @@
 import { BootwaveError, messageOf } from '../base/error.ts';
-import { authorise } from './authorise.ts';
 import { program } from './program.ts';
 
 /** Exit codes: 0 done, 1 refused or failed with a coded error, 2 the command line itself was wrong. */
 async function main(argv: string[]): Promise<number> {
   const wantsJson = argv.includes('--json');
   try {
-    await program().hook('preAction', authorise).parseAsync(argv);
+    await (await program(argv.slice(2))).parseAsync(argv);
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (

@@ -1,52 +1,166 @@
-import { Command } from 'commander';
-import { register as audit } from './audit/audit.ts';
-import { register as ban } from './fleet/ban.ts';
-import { register as config } from './fleet/config.ts';
-import { register as firmware } from './fleet/firmware.ts';
-import { register as site } from './fleet/site.ts';
-import { register as image } from './image/image.ts';
-import { register as team } from './image/team.ts';
-import { register as keys } from './keys/keys.ts';
-import { register as demo } from './lab/demo.ts';
-import { register as lab } from './lab/lab.ts';
-import { register as node } from './node/node.ts';
-import { register as breakGlass } from './operator/break-glass.ts';
-import { register as operators } from './operator/operators.ts';
-import { register as request } from './operator/request.ts';
-import { register as rollout } from './rollout/rollout.ts';
-import { register as doctor } from './server/doctor.ts';
-import { register as signer } from './server/signer.ts';
-import { register as up } from './server/up.ts';
+import { Command, InvalidArgumentError } from 'commander';
 
-/** The feature list: one file per group of commands, in the order a new user needs them. */
-const groups = [
-  keys,
-  operators,
-  image,
-  team,
-  up,
-  signer,
-  site,
-  node,
-  firmware,
-  ban,
-  request,
-  breakGlass,
-  config,
-  rollout,
-  audit,
-  doctor,
-  lab,
-  demo,
+type Noun = { name: string; description: string; load(): Promise<{ register(command: Command): void }> };
+
+/** The feature list, in the order a new user needs it. Each is loaded only when it is named. */
+const NOUNS: readonly Noun[] = [
+  {
+    name: 'keys',
+    description: 'the keys and certificates of the fleet',
+    load: () => import('./keys/keys.ts'),
+  },
+  {
+    name: 'operator',
+    description: 'people: their certificates and what they may do',
+    load: () => import('./operator/operators.ts'),
+  },
+  {
+    name: 'image',
+    description: 'images: one signed file that a machine boots',
+    load: () => import('./image/image.ts'),
+  },
+  {
+    name: 'team',
+    description: 'teams that release below a path of their own',
+    load: () => import('./image/team.ts'),
+  },
+  {
+    name: 'up',
+    description: 'run everything on this machine: DHCP or proxyDHCP, TFTP, HTTP, enrolment, fleet records',
+    load: () => import('./server/up.ts'),
+  },
+  {
+    name: 'bootserver',
+    description: `the configuration file of 'bootwave up --config'`,
+    load: () => import('./server/bootserver.ts'),
+  },
+  {
+    name: 'lease',
+    description: 'addresses that the running DHCP server has given out',
+    load: () => import('./server/lease.ts'),
+  },
+  {
+    name: 'signer',
+    description: 'signs orders, each checked against this disk; up starts it by itself where none runs',
+    load: () => import('./server/signer.ts'),
+  },
+  {
+    name: 'site',
+    description: 'sites and what they decided in advance',
+    load: () => import('./fleet/site.ts'),
+  },
+  { name: 'node', description: 'the machines of the fleet', load: () => import('./node/node.ts') },
+  {
+    name: 'firmware',
+    description: 'the firmware that each model of machine may show',
+    load: () => import('./fleet/firmware.ts'),
+  },
+  {
+    name: 'ban',
+    description: 'put a node or a certificate out, within a second, everywhere',
+    load: () => import('./fleet/ban.ts'),
+  },
+  {
+    name: 'request',
+    description: 'what one person asked for and a second one has to approve',
+    load: () => import('./operator/request.ts'),
+  },
+  {
+    name: 'break-glass',
+    description: 'ask for what it opens to admins, when none is to be had; a second person approves it',
+    load: () => import('./operator/break-glass.ts'),
+  },
+  {
+    name: 'config',
+    description: `node configurations: publish them; 'rollout' applies them`,
+    load: () => import('./fleet/config.ts'),
+  },
+  {
+    name: 'rollout',
+    description: 'bring a version to the fleet, in waves',
+    load: () => import('./rollout/rollout.ts'),
+  },
+  {
+    name: 'audit',
+    description: 'who did what to which node, and why',
+    load: () => import('./audit/audit.ts'),
+  },
+  {
+    name: 'doctor',
+    description: 'check packages, keys, image, Redis, interface, ports and the wire; changes nothing',
+    load: () => import('./server/doctor.ts'),
+  },
+  {
+    name: 'lab',
+    description: 'a rack in a box: virtual nodes on a network of their own',
+    load: () => import('./lab/lab.ts'),
+  },
+  {
+    name: 'demo',
+    description: 'the main job from nothing, in a lab of three virtual machines; nothing is left behind',
+    load: () => import('./lab/demo.ts'),
+  },
 ];
 
-export function program(): Command {
+/** Options of the program itself that take a value. */
+const GLOBAL = ['--data', '--as', '--server', '--root'];
+
+/**
+ * The command line with the parts loaded that these words name; all others are known by name only.
+ * @param words as typed, without node and the script; absent: all of it
+ */
+export async function program(words?: readonly string[]): Promise<Command> {
   const bootwave = new Command('bootwave')
     .description('From power-on to a trusted, running member of a fleet')
-    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)')
-    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)')
+    .option('--data <folder>', 'data directory (else BOOTWAVE_DATA, else /var/lib/bootwave)', once)
+    .option('--as <file>', 'who you are: certificate and key in one file (else BOOTWAVE_OPERATOR)', once)
+    .option('--server <url>', 'a server elsewhere, https://HOST:PORT, with --as (else BOOTWAVE_SERVER)')
+    .option('--root <file>', "that fleet's root certificate (else the one in the file of --as)")
+    .hook('preAction', mindSudo)
     .showHelpAfterError()
     .exitOverride();
-  for (const register of groups) register(bootwave);
+  const named = words === undefined ? null : nouns(words);
+  for (const { name, description, load } of NOUNS) {
+    const command = bootwave.command(name).description(description);
+    if (named === null || named.includes(name)) (await load()).register(command);
+  }
   return bootwave;
+}
+
+/** The first word, and the second for `help NOUN`. */
+function nouns(words: readonly string[]): string[] {
+  const found: string[] = [];
+  for (let i = 0; i < words.length && found.length < 2; i += 1) {
+    const word = words[i] ?? '';
+    if (GLOBAL.includes(word)) i += 1;
+    else if (!word.startsWith('-')) found.push(word);
+  }
+  return found[0] === 'help' ? found : found.slice(0, 1);
+}
+
+/** `node approve`: without the program itself, and never by an alias. */
+export function pathOf(command: Command): string {
+  const parent = command.parent;
+  return parent === null ? '' : `${pathOf(parent)} ${command.name()}`.trim();
+}
+
+/** The last one would count: whoever may only add to a command line must not be somebody else by that. */
+function once(value: string, before: string | undefined): string {
+  if (before !== undefined) throw new InvalidArgumentError('it is given twice');
+  return value;
+}
+
+/** @throws BootwaveError `OPERATOR_SUDO` */
+async function mindSudo(_: Command, command: Command): Promise<void> {
+  if (process.env.BOOTWAVE_BEHIND_SUDO !== '1') return;
+  const { refusedBehindSudo } = await import('../orchestrator/operators/behind-sudo.ts');
+  const name = pathOf(command);
+  const { CATALOGUE } = await import('../orchestrator/operations/catalogue.ts');
+  const declared = CATALOGUE.find((operation) => operation.name === name);
+  const given = Object.keys(command.optsWithGlobals());
+  const options = given.filter((one) => command.getOptionValueSourceWithGlobals(one) === 'cli');
+  // What is not declared is not about the fleet: lab and demo.
+  const isForAnyone = declared === undefined ? !/^node watch$/.test(name) : declared.who === 'anyone';
+  const refused = refusedBehindSudo({ command: name, isForAnyone, options, args: command.args.length });
+  if (refused !== null) throw refused;
 }

@@ -3,7 +3,8 @@ import { dirname } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
 import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
-import { type Lease, LeaseTable } from './leases.ts';
+import type { Lease } from './free-addresses.ts';
+import { LeaseTable } from './leases.ts';
 
 /**
  * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants the

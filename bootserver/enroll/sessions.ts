@@ -3,6 +3,7 @@ import { sha256 } from '../../formats/digest.ts';
 import { SECRET_BYTES } from '../../formats/tpm/credential.ts';
 import { LIMITS } from '../../protocol/enrolment/messages.ts';
 import type { Words } from '../../protocol/enrolment/words.ts';
+import { Crowd } from './crowd.ts';
 import type { FixedKeys } from './fixed-keys.ts';
 
 type Stage =
@@ -26,6 +27,8 @@ export type SessionEnvironment = {
 /** See `LIMITS` in protocol.ts. */
 export type SessionLimits = {
   sessions: number;
+  keyedSessions: number;
+  provenSessions: number;
   sessionsPerAddress: number;
   proofWithin: number;
   sessionLife: number;
@@ -44,31 +47,36 @@ const outOfTurn = (what: string): BootwaveError =>
 
 /**
  * Enrolment dialogues under way, in memory only: a restart of the server forgets them and every node starts anew.
- * Insertion order is age, because a session is inserted once.
+ * Insertion order is age, because a session is inserted once. A machine is through with its proof within seconds, and what
+ * it needs until then is small: there is room for more of them than can be started in that time, whoever starts them.
  */
 export class Sessions {
   readonly #environment: SessionEnvironment;
-  readonly #limits: {
-    sessions: number;
-    sessionsPerAddress: number;
-    proofWithin: number;
-    sessionLife: number;
-  };
-  readonly #sessions = new Map<string, Session>();
+  readonly #limits: SessionLimits;
+  readonly #unproven = new Map<string, Session>();
+  readonly #proven = new Map<string, Session>();
+  readonly #started: Crowd;
+  /** Those of the unproven that hold what a machine said of itself, which may be much. */
+  readonly #keyed: Crowd;
+  readonly #waiting: Crowd;
 
   constructor(environment: SessionEnvironment, limits: SessionLimits = LIMITS) {
     this.#environment = environment;
     this.#limits = limits;
+    const pick = (below: number) => environment.random(4).readUInt32BE() % below;
+    [this.#started, this.#keyed, this.#waiting] = [new Crowd(pick), new Crowd(pick), new Crowd(pick)];
   }
 
   get size(): number {
-    return this.#sessions.size;
+    return this.#unproven.size + this.#proven.size;
   }
 
   /** Never refused: whoever loses a session to make room starts anew by itself. */
   start(address: string): { session: string; commitment: string } {
     this.#sweep();
-    this.#makeRoom(address);
+    const own = this.#started.of(address);
+    if (own.count >= this.#limits.sessionsPerAddress) this.#forget(own.oldest);
+    else if (this.#unproven.size >= this.#limits.sessions) this.#forget(this.#started.victim());
     const session: Session = {
       id: this.#environment.random(16).toString('hex'),
       address,
@@ -76,7 +84,8 @@ export class Sessions {
       startedAt: this.#environment.now(),
       stage: { name: 'started' },
     };
-    this.#sessions.set(session.id, session);
+    this.#unproven.set(session.id, session);
+    this.#started.add(session.id, address);
     return { session: session.id, commitment: sha256(session.nonce).toString('hex') };
   }
 
@@ -95,7 +104,9 @@ export class Sessions {
   fix(id: string, keys: FixedKeys, number: number): { nonce: Buffer; secret: Buffer | null } {
     const session = this.mustWait(id);
     const secret = keys.tpm === null ? null : this.#environment.random(SECRET_BYTES);
+    if (this.#keyed.size >= this.#limits.keyedSessions) this.#forget(this.#keyed.victim());
     session.stage = { name: 'keyed', keys, secret, number };
+    this.#keyed.add(id, session.address);
     return { nonce: session.nonce, secret };
   }
 
@@ -117,11 +128,16 @@ export class Sessions {
   }
 
   prove(id: string, words: Words, keys: FixedKeys): void {
-    this.#find(id).stage = { name: 'proven', keys, words };
+    const session = this.#find(id);
+    this.#forget(id);
+    if (this.#proven.size >= this.#limits.provenSessions) this.#forget(this.#waiting.victim());
+    session.stage = { name: 'proven', keys, words };
+    this.#proven.set(id, session);
+    this.#waiting.add(id, session.address);
   }
 
   drop(id: string): void {
-    this.#sessions.delete(id);
+    this.#forget(id);
   }
 
   proven(id: string): ProvenSession {
@@ -136,28 +152,24 @@ export class Sessions {
   }
 
   #find(id: string): Session {
-    const session = this.#sessions.get(id);
+    const session = this.#unproven.get(id) ?? this.#proven.get(id);
     if (session === undefined || this.#expired(session)) throw unknown();
     return session;
   }
 
+  #forget(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#unproven.delete(id);
+    this.#proven.delete(id);
+    for (const crowd of [this.#started, this.#keyed, this.#waiting]) crowd.delete(id);
+  }
+
+  /** The oldest come first; the one that has just been proved may stand behind one that started later. */
   #sweep(): void {
-    for (const session of this.#sessions.values()) {
-      if (this.#expired(session)) this.#sessions.delete(session.id);
-    }
-  }
-
-  #makeRoom(address: string): void {
-    const unproven = [...this.#sessions.values()].filter((session) => session.stage.name !== 'proven');
-    const own = unproven.filter((session) => session.address === address);
-    if (own.length >= this.#limits.sessionsPerAddress) this.drop(own[0]!.id);
-    else if (this.#sessions.size >= this.#limits.sessions) this.drop((unproven[0] ?? this.#heaviest()).id);
-  }
-
-  /** A stranger can prove keys as often as it likes: the address that holds most proven sessions gives its oldest up. */
-  #heaviest(): Session {
-    const byAddress = Map.groupBy(this.#sessions.values(), (session) => session.address);
-    const [most] = [...byAddress.values()].sort((a, b) => b.length - a.length);
-    return most![0]!;
+    for (const sessions of [this.#unproven, this.#proven])
+      for (const session of sessions.values()) {
+        if (!this.#expired(session)) break;
+        this.#forget(session.id);
+      }
   }
 }

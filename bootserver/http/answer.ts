@@ -16,10 +16,10 @@ export type AnswerOptions = Parts & { log: QuietLog; onEvent?: (event: BootEvent
 /** Buffers kept for the next download while nobody downloads. */
 const SPARE_BUFFERS = 64;
 
-const STEPS: Partial<Record<BootStep, string>> = {
-  'script-sent': 'a boot script was sent',
-  'image-started': 'a machine has begun to fetch its image',
-  'image-sent': 'an image was sent to its end',
+const LINES: Partial<Record<BootStep, [code: string, text: string]>> = {
+  'script-sent': ['HTTP_SCRIPT_SENT', 'a boot script was sent'],
+  'image-started': ['HTTP_IMAGE_STARTED', 'a machine has begun to fetch its image'],
+  'image-sent': ['HTTP_IMAGE_SENT', 'an image was sent to its end'],
 };
 
 type Exchange = { request: IncomingMessage; response: ServerResponse; method: 'GET' | 'HEAD'; mac: string };
@@ -145,8 +145,8 @@ export class Answerer {
   }
 
   #tell({ request, mac }: Exchange, step: BootStep, detail?: string): void {
-    const code = `HTTP_${step.toUpperCase().replaceAll('-', '_')}`;
-    this.#options.log.info(code, { from: request.socket.remoteAddress, mac, detail }, STEPS[step] ?? step);
+    const [code, text] = LINES[step] ?? ['HTTP_STEP', step];
+    this.#options.log.info(code, { from: request.socket.remoteAddress, mac, detail }, text);
     try {
       this.#options.onEvent?.({ mac, step, at: Date.now(), ...(detail === undefined ? {} : { detail }) });
     } catch (error) {

@@ -6,9 +6,9 @@ import type { Socket } from 'node:dgram';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { QuietLog } from '../quiet-log.ts';
-import { type Content, Contents, type Mode, TooLarge } from './content.ts';
+import { Contents, type Mode, TooLarge } from './content.ts';
 import { negotiate, TFTP_LIMITS, type TftpLimits } from './options.ts';
-import { ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
+import { DATA_HEADER, ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
 import { type Peer, Session } from './session.ts';
 import { type Slot, Slots } from './slots.ts';
 import type { Outcome } from './transfer.ts';
@@ -31,10 +31,15 @@ export type TftpOptions = {
   /**
    * A socket for one transfer: bound to the device and the address that `socket` is bound to, and to a port that nobody
    * else has. The transfer closes it.
+   * @param segment bytes that the kernel cuts what is sent into (UDP_SEGMENT), 0 for a socket that does not
    */
-  openTransfer: () => Promise<Socket>;
+  openTransfer: (segment: number) => Promise<Socket>;
+  /** Whether `openTransfer` can give sockets that cut; no by default. */
+  segmenting?: boolean;
   /** The loaders folder. */
   folder: string;
+  /** Of the interface, bytes; 1500 by default. */
+  mtu?: () => Promise<number>;
   log: Logger;
   onEvent?: (event: TftpEvent) => void;
   limits?: Partial<TftpLimits>;
@@ -57,12 +62,28 @@ export function startTftp(options: TftpOptions): TftpServer {
   return server;
 }
 
+/** Addresses remembered; forgetting them costs one retransmission. */
+const UNSEGMENTABLE = 1024;
+/** Bytes in front of the data of a block: IPv4, UDP, TFTP. */
+const HEADERS = 20 + 8 + DATA_HEADER;
+
+/** Fragments are lost by much firmware, so no block is larger than what the interface takes in one packet. */
+function withinMtu(limits: TftpLimits, mtu: number | undefined): TftpLimits {
+  if (mtu === undefined || !(mtu >= SMALLEST_MTU)) return limits;
+  return { ...limits, blockSize: Math.min(limits.blockSize, mtu - HEADERS) };
+}
+
+/** Of IPv4 (RFC 791 section 3.2). */
+const SMALLEST_MTU = 68;
+
 class Server implements TftpServer {
   readonly #options: TftpOptions;
   readonly #limits: TftpLimits;
   readonly #slots: Slots<Session>;
   readonly #contents: Contents;
   readonly #log: QuietLog;
+  /** Addresses whose way takes no datagrams that the kernel cuts. */
+  readonly #unsegmentable = new Set<string>();
   #stopped: Promise<void> | undefined;
 
   constructor(options: TftpOptions) {
@@ -112,8 +133,13 @@ class Server implements TftpServer {
       return;
     }
     for (const { session } of admission.victims) session?.drop();
-    this.#open(request, mode, admission.slot).catch((error: unknown) => {
-      this.#slots.free(admission.slot);
+    this.#start(request, mode, admission.slot);
+  }
+
+  #start(request: Request, mode: Mode, slot: Slot<Session>): void {
+    const { client } = slot;
+    this.#open(request, mode, slot).catch((error: unknown) => {
+      this.#slots.free(slot);
       if (error instanceof TooLarge) this.#refuse(request, client, ERROR.illegalOperation, error.message);
       else this.#ignore(request, client, 'TFTP_OUT_OF_RESOURCES', messageOf(error));
     });
@@ -127,9 +153,14 @@ class Server implements TftpServer {
       this.#refuse(request, client, ERROR.notFound, 'no such file');
       return;
     }
+    const mtu = await this.#options.mtu?.();
+    const terms = negotiate(request.options, content.size, withinMtu(this.#limits, mtu));
+    // A client that asked for windows gets its options first, so what cannot be sent this way shows at once.
+    const segmented =
+      this.#options.segmenting === true && terms.windowSize > 1 && !this.#unsegmentable.has(client.address);
     let socket: Socket;
     try {
-      socket = await this.#options.openTransfer();
+      socket = await this.#options.openTransfer(segmented ? terms.blockSize + DATA_HEADER : 0);
     } catch (error) {
       await content.close();
       throw error;
@@ -141,21 +172,33 @@ class Server implements TftpServer {
       await content.close();
       return;
     }
-    this.#begin(request, slot, content, socket);
-  }
-
-  #begin(request: Request, slot: Slot<Session>, content: Content, socket: Socket): void {
     slot.session = new Session({
-      socket,
-      client: slot.client,
-      content,
-      terms: negotiate(request.options, content.size, this.#limits),
-      limits: this.#limits,
+      ...{ socket, client, content, terms, segmented, limits: this.#limits },
       onEnd: (outcome) => {
+        if (outcome.kind === 'unsegmentable') {
+          this.#remember(client.address);
+          slot.session = undefined;
+          if (!outcome.heard) {
+            this.#start(request, mode, slot);
+            return;
+          }
+        }
         this.#slots.free(slot);
-        this.#report(content.name, slot.client, outcome);
+        if (outcome.kind !== 'unsegmentable') this.#report(content.name, client, outcome);
+        else
+          this.#tell(
+            'failed',
+            content.name,
+            client,
+            'the way to it takes smaller packets; it will ask again',
+          );
       },
     });
+  }
+
+  #remember(address: string): void {
+    if (this.#unsegmentable.size >= UNSEGMENTABLE) this.#unsegmentable.clear();
+    this.#unsegmentable.add(address);
   }
 
   #refuse(request: Request, client: Peer, code: number, what: string): void {

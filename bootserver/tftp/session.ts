@@ -3,7 +3,7 @@ import type { Socket } from 'node:dgram';
 import { messageOf } from '../../base/error.ts';
 import type { Content } from './content.ts';
 import type { Terms, TftpLimits } from './options.ts';
-import { ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
+import { DATA_HEADER, dataPackets, ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
 import {
   begin,
   heard,
@@ -17,6 +17,12 @@ import {
 
 export type Peer = { address: string; port: number };
 
+/**
+ * `unsegmentable`: the way to this client cannot take datagrams that the kernel cuts (a router with a smaller MTU, a card
+ * that makes no checksums). Unless it was `heard`, nothing was sent yet, and another socket can take over.
+ */
+export type SessionOutcome = Outcome | { kind: 'unsegmentable'; heard: boolean };
+
 export type SessionParts = {
   /** Bound to the server's device and address, used by nobody else; its port is the server's transfer identifier. */
   socket: Socket;
@@ -24,18 +30,31 @@ export type SessionParts = {
   content: Content;
   terms: Terms;
   limits: TftpLimits;
+  /**
+   * Whether the kernel cuts what `socket` sends into datagrams of a full block each (UDP_SEGMENT, udp(7)): a window then
+   * costs one call instead of one for each of its blocks.
+   */
+  segmented: boolean;
   /** Called once, after socket and file are closed. */
-  onEnd: (outcome: Outcome) => void;
+  onEnd: (outcome: SessionOutcome) => void;
 };
+
+/** The kernel's limits: 64 segments (UDP_MAX_SEGMENTS), and as many bytes as one datagram can have. */
+function togetherOf(blockSize: number): number {
+  return Math.max(1, Math.min(64, Math.floor(65_000 / (blockSize + DATA_HEADER))));
+}
 
 export class Session {
   readonly #parts: SessionParts;
   #state: Transfer;
   #timer: NodeJS.Timeout | undefined;
+  #wait: number | undefined;
   readonly #life: NodeJS.Timeout;
   #next = 1;
   #last = 0;
-  #pumping = false;
+  #loading = false;
+  /** Blocks that one call hands to the kernel. */
+  readonly #together: number;
   #ended = false;
   /** The last datagram has been handed to the kernel; closing the socket before would lose it. */
   #sent: Promise<void> = Promise.resolve();
@@ -45,6 +64,7 @@ export class Session {
   constructor(parts: SessionParts) {
     this.#parts = parts;
     const { socket, terms, content, limits } = parts;
+    this.#together = parts.segmented ? togetherOf(terms.blockSize) : 1;
     socket.on('message', (bytes, from) => this.#received(bytes, from));
     socket.on('error', (error) => this.#end({ kind: 'failed', reason: error.message }));
     this.#life = setTimeout(
@@ -103,45 +123,67 @@ export class Session {
       }
     }
     if (wait !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#step({ kind: 'timeout' }), wait);
+      if (wait === this.#wait) this.#timer?.refresh();
+      else {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#step({ kind: 'timeout' }), wait);
+        this.#wait = wait;
+      }
     }
-    if (outcome === undefined) void this.#pump();
+    if (outcome === undefined) this.#pump();
     else this.#end(outcome);
   }
 
-  async #pump(): Promise<void> {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (!this.#ended && this.#next <= this.#last) {
-        const block = this.#next;
-        const { at, length } = this.#place(block);
-        const data = this.#parts.content.piece(at, length);
-        if (data === undefined) {
-          await this.#parts.content.load(at, length);
-          continue;
-        }
-        this.#next = block + 1;
-        this.#transmit({ op: 'data', block: block & 0xffff, data }, this.#parts.client);
+  /** Sends what is due; where the content is not in memory, again when it is. */
+  #pump(): void {
+    while (!this.#ended && !this.#loading && this.#next <= this.#last) {
+      const first = this.#next;
+      const { blockSize } = this.#state.terms;
+      const count = Math.min(this.#last - first + 1, this.#together);
+      const at = (first - 1) * blockSize;
+      const length = Math.min(count * blockSize, this.#state.size - at);
+      const data = this.#parts.content.piece(at, length);
+      if (data === undefined) this.#load(at, length);
+      else {
+        this.#next = first + count;
+        this.#transmitBlocks(first, count, data);
       }
-    } catch (error) {
-      this.#fail(`the file cannot be read: ${messageOf(error)}`);
-    } finally {
-      this.#pumping = false;
     }
   }
 
-  #place(block: number): { at: number; length: number } {
-    const at = (block - 1) * this.#state.terms.blockSize;
-    return { at, length: Math.min(this.#state.terms.blockSize, this.#state.size - at) };
+  #load(at: number, length: number): void {
+    this.#loading = true;
+    this.#parts.content.load(at, length).then(
+      () => {
+        this.#loading = false;
+        this.#pump();
+      },
+      (error: unknown) => this.#fail(`the file cannot be read: ${messageOf(error)}`),
+    );
+  }
+
+  #transmitBlocks(first: number, count: number, data: Buffer): void {
+    const { socket, client } = this.#parts;
+    const datagrams = dataPackets(first, count, this.#state.terms.blockSize, data);
+    // What cannot be sent is lost, and what is lost is sent again.
+    if (count === 1) socket.send(datagrams, client.port, client.address);
+    else {
+      socket.send(datagrams, client.port, client.address, (error) => {
+        if (error !== null) this.#end({ kind: 'unsegmentable', heard: true });
+      });
+    }
   }
 
   #transmit(packet: Packet, to: Peer): void {
     if (this.#ended || to.port === 0) return;
     // A datagram that cannot be sent is a lost one, and lost ones are sent again.
     this.#sent = new Promise((resolve) => {
-      this.#parts.socket.send(serialisePacket(packet), to.port, to.address, () => resolve());
+      this.#parts.socket.send(serialisePacket(packet), to.port, to.address, (error) => {
+        resolve();
+        if (error !== null && this.#parts.segmented && !this.heard) {
+          this.#end({ kind: 'unsegmentable', heard: false });
+        }
+      });
     });
   }
 
@@ -155,7 +197,7 @@ export class Session {
     this.#end({ kind: 'failed', reason });
   }
 
-  #end(outcome: Outcome): void {
+  #end(outcome: SessionOutcome): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);

@@ -20,7 +20,7 @@ export type Slot<S extends Progress = Progress> = {
   readonly request: string;
   /** Milliseconds since the epoch. */
   readonly since: number;
-  session?: S;
+  session?: S | undefined;
 };
 
 export type Admission<S extends Progress> =

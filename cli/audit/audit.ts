@@ -1,46 +1,50 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import type { AuditRecord } from '../../orchestrator/fleet/audit.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { AuditRecord } from '../../orchestrator/fleet/audit-entry.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { harmless, pathsOf } from '../context.ts';
+import * as audit from '../../orchestrator/operations/audit/declared.ts';
+import { harmless } from '../context.ts';
+import { call } from '../operate.ts';
+import { count, type Json, since, untilStopped } from '../option.ts';
 import { register as check } from './check.ts';
 
-type Options = { node?: string; since?: number; last?: number; follow?: boolean; json?: boolean };
+type Options = Json & { node?: string; since?: number; last?: number; follow?: boolean };
 
-export function register(program: Command): void {
-  const audit = program.command('audit').description('who did what to which node, and why');
-  audit
+/** Milliseconds between two looks for what is new. */
+const FOLLOW_EVERY = 500;
+/** Before every entry. */
+const BEGINNING = '0-0';
+
+export function register(group: Command): void {
+  group
     .command('list', { isDefault: true })
-    .description('the history, oldest first; what `audit` alone does')
+    .description(audit.list.help)
     .option('--node <name-or-id>', 'of one node only')
     .option('--since <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
     .option('--last <n>', 'the newest n entries (100 unless --since or --node says otherwise)', count)
     .option('--follow', 'keep printing what comes, until Ctrl-C')
     .option('--json', 'one JSON object a line with --follow, else one array')
-    .action(async (options: Options, command: Command) => {
-      await withFleet(pathsOf(command), async (fleet) => {
-        const node = options.node === undefined ? undefined : (await fleet.nodes.resolve(options.node)).id;
-        const all = options.since !== undefined || node !== undefined;
-        const last = options.last ?? (all ? undefined : 100);
-        const entries = await fleet.audit.read({
-          ...(options.since === undefined ? {} : { since: options.since }),
-          ...(node === undefined ? {} : { node }),
-          ...(last === undefined ? {} : { last }),
-        });
-        const show = (entry: AuditRecord) =>
-          console.log(options.json === true ? JSON.stringify(entry) : line(entry));
-        if (options.follow !== true && options.json === true) console.log(JSON.stringify(entries));
-        else entries.forEach(show);
-        if (options.follow !== true) return;
-        const stop = new AbortController();
-        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-        for await (const entry of fleet.audit.follow(stop.signal, entries.at(-1)?.key ?? '$')) {
-          if (node === undefined || entry.node === node) show(entry);
-        }
-      });
+    .action(async ({ node, since, last: wanted, follow, json }: Options, command: Command) => {
+      const last = wanted ?? (since !== undefined || node !== undefined ? undefined : 100);
+      const entries = await call(command, audit.list, { node, since, last });
+      const show = (entry: AuditRecord) => console.log(json === true ? JSON.stringify(entry) : line(entry));
+      if (follow !== true && json === true) console.log(JSON.stringify(entries));
+      else entries.forEach(show);
+      if (follow !== true) return;
+      const stopped = untilStopped();
+      // Where nothing fits, what comes next is what comes behind the newest entry of all.
+      const newest = entries.at(-1) ?? (await call(command, audit.list, { last: 1 })).at(-1);
+      let after = newest?.key ?? BEGINNING;
+      while (!stopped.aborted) {
+        await sleep(FOLLOW_EVERY, undefined, { signal: stopped }).catch(() => {});
+        if (stopped.aborted) return;
+        const fresh = await call(command, audit.list, { node, after });
+        fresh.forEach(show);
+        after = fresh.at(-1)?.key ?? after;
+      }
     });
 
-  check(audit);
+  check(group);
 }
 
 function line(entry: AuditRecord): string {
@@ -51,21 +55,4 @@ function line(entry: AuditRecord): string {
   return harmless(
     `${at}  ${entry.actor.padEnd(14)}  ${entry.action.padEnd(9)}  ${node}${move}${entry.reason}${from}`,
   );
-}
-
-function count(text: string): number {
-  const n = Number(text);
-  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('a number of entries');
-  return n;
-}
-
-const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 };
-
-/** @returns milliseconds since the epoch, never before it: Redis knows no such stream ids */
-export function since(text: string): number {
-  const age = /^(\d+)([smhd])$/.exec(text);
-  if (age !== null) return Math.max(Date.now() - Number(age[1]) * (UNITS[age[2] ?? ''] ?? 0), 0);
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d');
-  return Math.max(at, 0);
 }

@@ -1,52 +1,27 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { BootwaveError, messageOf } from '../../base/error.ts';
-import {
-  contentOf,
-  listConfigs,
-  type PublishedConfig,
-  publishConfig,
-  readConfig,
-} from '../../orchestrator/config/store.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { recordConsent } from '../../orchestrator/signer/consents.ts';
-import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { digestOf, makeDocument } from '../../protocol/configuration/document.ts';
+import type { PublishedConfig } from '../../orchestrator/config/store.ts';
+import * as config from '../../orchestrator/operations/config/declared.ts';
+import type { NodeConfiguration } from '../../protocol/configuration/document.ts';
 import { targetLine } from '../../protocol/configuration/log-target.ts';
 import { sysctlText } from '../../protocol/configuration/sysctls.ts';
-import { pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json, minuteOf, textOf } from '../option.ts';
 
-type Json = { json?: boolean };
+type Shown = Omit<PublishedConfig, 'document'> & { document: NodeConfiguration };
 
-export function register(program: Command): void {
-  const config = program
-    .command('config')
-    .description(`node configurations: publish them; 'rollout' applies them`);
-
-  config
-    .command('publish <file>')
-    .description('give a configuration a version; it can be rolled out then, and never be changed')
+export function register(group: Command): void {
+  commandFor(group, config.publish, '<file>')
     .requiredOption('--version <version>', 'a version that was never used')
-    .option('--json')
-    .action(async (file: string, options: Json & { version: string }, command: Command) => {
-      const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-        throw new BootwaveError({
-          code: 'CONFIG_FILE',
-          what: `the configuration cannot be read: ${messageOf(cause)}`,
-          unchanged: 'nothing was published',
-          cause,
-        });
+    .action(async (file: string, { json, version }: Json & { version: string }, command: Command) => {
+      const text = await textOf(file, {
+        code: 'CONFIG_FILE',
+        what: 'the configuration cannot be read',
+        unchanged: 'nothing was published',
       });
-      const { version } = options;
-      const paths = pathsOf(command);
-      const by = operator();
-      const published = await withFleet(paths, (fleet) => publishConfig(fleet.redis, text, version, by));
-      // Of what was read from the file: what a database answers is nobody's word.
-      const sha256 = digestOf(makeDocument(JSON.parse(text), version));
-      await recordConsent(signerFiles(paths).consents, { say: 'config', sha256, version }, by);
+      const published = await call(command, config.publish, { text, version });
       print(
-        options.json,
+        json,
         published,
         () =>
           `configuration ${published.version} is published (SHA-256 ${published.sha256}); ` +
@@ -54,37 +29,29 @@ export function register(program: Command): void {
       );
     });
 
-  config
-    .command('list')
-    .description('all published configurations, newest first')
-    .option('--json')
-    .action(async (options: Json, command: Command) => {
-      const all = await withFleet(pathsOf(command), (fleet) => listConfigs(fleet.redis));
-      print(options.json, all, () => listText(all));
-    });
+  commandFor(group, config.list).action(async ({ json }: Json, command: Command) => {
+    const all = await call(command, config.list, {});
+    print(json, all, () => listText(all));
+  });
 
-  config
-    .command('show <version>')
-    .description('what a configuration says')
-    .option('--json')
-    .action(async (version: string, options: Json, command: Command) => {
-      const one = await withFleet(pathsOf(command), (fleet) => readConfig(fleet.redis, version));
-      print(options.json, { ...one, document: contentOf(one) }, () => showText(one));
-    });
+  commandFor(group, config.show, '<version>').action(
+    async (version: string, { json }: Json, command: Command) => {
+      const one = await call(command, config.show, { version });
+      print(json, one, () => showText(one));
+    },
+  );
 }
-
-const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 16);
 
 function listText(all: readonly PublishedConfig[]): string {
   if (all.length === 0) return `no configuration yet; 'bootwave config publish FILE --version 1.0' makes one`;
   return table(
     ['VERSION', 'PUBLISHED (UTC)', 'BY', 'SHA-256'],
-    all.map(({ version, at, author, sha256 }) => [version, time(at), author, sha256.slice(0, 16)]),
+    all.map(({ version, at, author, sha256 }) => [version, minuteOf(at), author, sha256.slice(0, 16)]),
   );
 }
 
-function showText(one: PublishedConfig): string {
-  const { sysctls, ntp, dns, log, labels } = contentOf(one);
+function showText(one: Shown): string {
+  const { sysctls, ntp, dns, log, labels } = one.document;
   const rows = [
     ...Object.entries(sysctls).map(([key, value]) => ['sysctl', key, sysctlText(value)]),
     ...ntp.map((server) => ['ntp', server, '']),
@@ -94,7 +61,7 @@ function showText(one: PublishedConfig): string {
     ...Object.entries(labels).map(([name, value]) => ['label', name, value]),
   ];
   return [
-    `configuration ${one.version}, published ${time(one.at)} UTC by ${one.author}`,
+    `configuration ${one.version}, published ${minuteOf(one.at)} UTC by ${one.author}`,
     `SHA-256 ${one.sha256}`,
     '',
     rows.length === 0 ? 'it changes nothing' : table(['WHAT', 'NAME', 'VALUE'], rows),

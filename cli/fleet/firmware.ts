@@ -1,58 +1,36 @@
 import type { Command } from 'commander';
-import { type FirmwareView, firmwareOverview } from '../../orchestrator/fleet/firmware/overview.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { harmless, pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import type { FirmwareView } from '../../orchestrator/fleet/firmware/overview.ts';
+import * as firmware from '../../orchestrator/operations/firmware/declared.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json, minuteOf } from '../option.ts';
 
-type Json = { json?: boolean };
 type Why = Json & { reason: string };
 
-export function register(program: Command): void {
-  const firmware = program
-    .command('firmware')
-    .description('the firmware that each model of machine may show');
+export function register(group: Command): void {
+  commandFor(group, firmware.list).action(async ({ json }: Json, command: Command) => {
+    const views = await call(command, firmware.list, {});
+    print(json, views, () => firmwareText(views));
+  });
 
-  firmware
-    .command('list')
-    .description('what is known of each model, what is only shown, and how many nodes show it now')
-    .option('--json')
-    .action(async (options: Json, command: Command) => {
-      const views = await withFleet(pathsOf(command), firmwareOverview);
-      print(options.json, views, () => firmwareText(views));
-    });
-
-  firmware
-    .command('accept <node>')
-    .description(
-      'what this node (name, MAC, serial number or id) shows is right for its model, on every node',
-    )
+  commandFor(group, firmware.accept, '<node>')
     .option('--shows <digits>', 'only when its PCR 0 begins so: what you have read is what you accept')
     .requiredOption('--reason <text>', 'why; it is kept for ever')
-    .option('--json')
-    .action(async (word: string, options: Why & { shows?: string }, command: Command) => {
-      const { shows: pcr0, reason } = options;
-      const done = await withFleet(pathsOf(command), async (fleet) =>
-        fleet.firmware.accept(await fleet.nodes.resolve(word), { reason, pcr0 }, operator()),
-      );
-      print(options.json, done, () =>
+    .action(async (node: string, { json, shows, reason }: Why & { shows?: string }, command: Command) => {
+      const done = await call(command, firmware.accept, { node, shows, reason });
+      print(json, done, () =>
         harmless(
           `PCR 0 ${done.value.pcr0} is known of model ${done.model}${done.fresh ? '; its nodes are well when they attest next' : ' already'}`,
         ),
       );
     });
 
-  firmware
-    .command('forget <pcr0>')
-    .description('take a value (PCR 0 or its first digits) back: who shows it is strange from now on')
+  commandFor(group, firmware.forget, '<pcr0>')
     .option('--model <model>', 'of this model, where several have it')
     .requiredOption('--reason <text>', 'why; it is kept for ever')
-    .option('--json')
-    .action(async (digits: string, options: Why & { model?: string }, command: Command) => {
-      const { model, reason } = options;
-      const gone = await withFleet(pathsOf(command), (fleet) =>
-        fleet.firmware.forget(digits, model, reason, operator()),
-      );
-      print(options.json, gone, () =>
+    .action(async (pcr0: string, { json, model, reason }: Why & { model?: string }, command: Command) => {
+      const gone = await call(command, firmware.forget, { pcr0, model, reason });
+      print(json, gone, () =>
         harmless(
           `PCR 0 ${gone.value.pcr0} is no longer known of model ${gone.model}; only 'bootwave firmware accept' brings it back`,
         ),
@@ -88,5 +66,5 @@ function stateOf(known: FirmwareView['known']): string {
   return known.takenBack === null ? 'known' : 'taken back';
 }
 
-const dateOf = ({ at }: { at: number }) => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
+const dateOf = ({ at }: { at: number }) => minuteOf(at);
 const wordOf = ({ by, reason }: { by: string; reason: string }) => `${by}: ${reason}`;

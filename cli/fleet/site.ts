@@ -1,74 +1,63 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isVersion } from '../../formats/version.ts';
 import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import * as site from '../../orchestrator/operations/site/declared.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 
 // commander takes every --no-... for the denial of an option, hence another word than the policy's.
-type PolicyOptions = { json?: boolean; withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
+type PolicyOptions = Json & { withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
 
-export function register(program: Command): void {
-  const site = program.command('site').description('sites and what they decided in advance');
-
-  policyOptions(site.command('add <name>').description('make a site')).action(
+export function register(group: Command): void {
+  policyOptions(commandFor(group, site.add, '<name>')).action(
     async (name: string, options: PolicyOptions, command: Command) => {
-      const added = await withFleet(pathsOf(command), (fleet) =>
-        fleet.sites.add(name, policyIn(options), operator()),
-      );
+      const added = await call(command, site.add, { name, policy: policyIn(options) });
       print(options.json, added, () => `made site ${name}\n${show(added)}`);
     },
   );
 
-  policyOptions(site.command('set <name>').description('change what a site decided')).action(
+  policyOptions(commandFor(group, site.set, '<name>')).action(
     async (name: string, options: PolicyOptions, command: Command) => {
-      const after = await withFleet(pathsOf(command), (fleet) =>
-        fleet.sites.set(name, policyIn(options), operator()),
-      );
+      const after = await call(command, site.set, { name, policy: policyIn(options) });
       print(options.json, after, () => show(after));
     },
   );
 
-  site
-    .command('list')
-    .description('all sites')
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const sites = await withFleet(pathsOf(command), (fleet) => fleet.sites.list());
-      print(options.json, sites, () =>
-        table(
-          [
-            'SITE',
-            'UNKNOWN MACHINES',
-            'WITHOUT TPM',
-            'BIOS',
-            'SECURE BOOT',
-            'EK CERTIFICATE',
-            'ATTESTATION',
-            'FIRMWARE',
-          ],
-          sites.map(({ name, policy }) => [
-            name,
-            policy.acceptUnknown ? 'may ask' : 'not answered',
-            policy.noTpm,
-            policy.bios,
-            policy.secureBoot,
-            policy.ekCertificate,
-            policy.attestation,
-            policy.firmware,
-          ]),
-        ),
-      );
-    });
+  commandFor(group, site.list).action(async ({ json }: Json, command: Command) => {
+    const sites = await call(command, site.list, {});
+    print(json, sites, () => listText(sites));
+  });
 
-  site
-    .command('show <name>')
-    .description('one site')
-    .option('--json')
-    .action(async (name: string, options: { json?: boolean }, command: Command) => {
-      const found = await withFleet(pathsOf(command), (fleet) => fleet.sites.get(name));
-      print(options.json, found, () => show(found));
-    });
+  commandFor(group, site.show, '<name>').action(async (name: string, { json }: Json, command: Command) => {
+    const found = await call(command, site.show, { name });
+    print(json, found, () => show(found));
+  });
+}
+
+function listText(sites: readonly Site[]): string {
+  return table(
+    [
+      'SITE',
+      'UNKNOWN MACHINES',
+      'WITHOUT TPM',
+      'BIOS',
+      'SECURE BOOT',
+      'EK CERTIFICATE',
+      'ATTESTATION',
+      'FIRMWARE',
+    ],
+    sites.map(({ name, policy }) => [
+      name,
+      policy.acceptUnknown ? 'may ask' : 'not answered',
+      policy.noTpm,
+      policy.bios,
+      policy.secureBoot,
+      policy.ekCertificate,
+      policy.attestation,
+      policy.firmware,
+    ]),
+  );
 }
 
 function policyOptions(command: Command): Command {
@@ -106,12 +95,17 @@ function policyOptions(command: Command): Command {
         'enforce',
       ]),
     )
+    .addOption(
+      new Option('--image <what>', 'machines whose image is withdrawn or below a floor').choices([
+        'enforce',
+        'report',
+      ]),
+    )
     .option(
       '--floor <version>',
       'oldest image that a rollout may bring; empty: as for the whole fleet',
       floor,
-    )
-    .option('--json');
+    );
 }
 
 function floor(text: string): string {
@@ -133,6 +127,7 @@ function policyIn({
   ekCertificate,
   attestation,
   firmware,
+  image,
   floor,
 }: PolicyOptions): Partial<Policy> {
   return {
@@ -143,6 +138,7 @@ function policyIn({
     ...(ekCertificate === undefined ? {} : { ekCertificate }),
     ...(attestation === undefined ? {} : { attestation }),
     ...(firmware === undefined ? {} : { firmware }),
+    ...(image === undefined ? {} : { image }),
     ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
   };
 }
@@ -162,6 +158,7 @@ function show({ name, policy }: Site): string {
     `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
     `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
+    `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

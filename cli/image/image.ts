@@ -1,81 +1,59 @@
 import type { Command } from 'commander';
-import { buildImage } from '../../image/build/build.ts';
-import { imageFile, type Manifest, publishedVersions, readManifest } from '../../image/build/manifest.ts';
-import { Released } from '../../image/publish/released.ts';
+import type { Manifest } from '../../image/build/manifest.ts';
+import type { BuildTold } from '../../orchestrator/operations/image/build.ts';
+import * as image from '../../orchestrator/operations/image/declared.ts';
 import { pathsOf, print, table } from '../context.ts';
+import { call, here } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 import { register as publication } from './publish.ts';
 import { register as withdrawal } from './withdraw.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-export function register(program: Command): void {
-  const image = program.command('image').description('images: one signed file that a machine boots');
-
-  image
-    .command('build')
-    .description(
-      'build and sign an image, and release it when the targets key is on this machine; needs root',
-    )
+export function register(group: Command): void {
+  commandFor(group, image.build)
     .requiredOption('--version <version>', '0-9 a-z . ~ -, for example 1.4.0; each is published once')
     .option('--refresh', 'ask Debian for newer packages now (otherwise once a day)')
-    .option('--json')
-    .action(async (options: { version: string; refresh?: boolean; json?: boolean }, command: Command) => {
-      const paths = pathsOf(command);
-      const stop = new AbortController();
-      const onSignal = () => stop.abort();
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-      let step = '';
-      try {
-        const manifest = await buildImage({
-          paths,
-          version: options.version,
-          refresh: options.refresh === true,
-          signal: stop.signal,
-          onWarning: (text) => console.error(`warning: ${text}`),
-          onProgress: (progress) => {
-            if (progress.step === step) return;
-            step = progress.step;
-            console.error(`${String(Math.round(progress.fraction * 100)).padStart(3)}%  ${progress.text}`);
-          },
-        });
-        print(options.json, manifest, () => summary(manifest, imageFile(paths.images, manifest.version)));
-      } finally {
-        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-      }
+    .action(async (options: Json & { version: string; refresh?: boolean }, command: Command) => {
+      const { version, refresh = false, json } = options;
+      const manifest = await here(command, image.build, { version, refresh }, teller());
+      const { images } = pathsOf(command);
+      print(json, manifest, () => summary(manifest, `${images}/bootwave_${manifest.version}.efi`));
     });
 
-  image
-    .command('list')
-    .description('published images, newest first')
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const { images, releases } = pathsOf(command);
-      const released = await new Released(releases).images();
-      const manifests: (Manifest & { released: boolean })[] = [];
-      for (const version of await publishedVersions(images))
-        manifests.push({
-          ...(await readManifest(images, version)),
-          released: released?.has(version) === true,
-        });
-      print(options.json, manifests, () =>
-        manifests.length === 0
-          ? "no image is published; 'bootwave image build --version 1.0.0' makes one"
-          : table(
-              ['VERSION', 'RELEASED', 'SIZE', 'KERNEL', 'PCR 11', 'SHA-256'],
-              manifests.map((m) => [
-                m.version,
-                m.released ? 'yes' : 'no',
-                megabytes(m.size),
-                m.kernel,
-                m.pcr11.slice(0, 16),
-                m.sha256.slice(0, 16),
-              ]),
-            ),
-      );
-    });
+  commandFor(group, image.list).action(async ({ json }: Json, command: Command) => {
+    const manifests = await call(command, image.list, {});
+    print(json, manifests, () =>
+      manifests.length === 0
+        ? "no image is published; 'bootwave image build --version 1.0.0' makes one"
+        : table(
+            ['VERSION', 'RELEASED', 'SIZE', 'KERNEL', 'PCR 11', 'SHA-256'],
+            manifests.map((m) => [
+              m.version,
+              m.released ? 'yes' : 'no',
+              megabytes(m.size),
+              m.kernel,
+              m.pcr11.slice(0, 16),
+              m.sha256.slice(0, 16),
+            ]),
+          ),
+    );
+  });
 
-  publication(image);
-  withdrawal(image);
+  publication(group);
+  withdrawal(group);
+}
+
+/** Each step once, however often its progress is told. */
+function teller(): (told: unknown) => void {
+  let step = '';
+  return (told) => {
+    const progress = told as BuildTold;
+    if ('warning' in progress) return console.error(`warning: ${progress.warning}`);
+    if (progress.step === step) return;
+    step = progress.step;
+    console.error(`${String(Math.round(progress.fraction * 100)).padStart(3)}%  ${progress.text}`);
+  };
 }
 
 function listsText({ secureBootLists: lists }: Manifest): string[] {

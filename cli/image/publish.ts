@@ -1,30 +1,21 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { readManifest } from '../../image/build/manifest.ts';
-import { release } from '../../image/publish/publish.ts';
-import { ANY_MACHINE, FIRMWARE, type Firmware, type Machines } from '../../protocol/release-target.ts';
-import { harmless, pathsOf, print } from '../context.ts';
-import { collect, MEDIA } from '../keys/release.ts';
+import * as image from '../../orchestrator/operations/image/declared.ts';
+import { FIRMWARE, type Firmware } from '../../protocol/release-target.ts';
+import { harmless, print } from '../context.ts';
+import { call } from '../operate.ts';
+import { collect, commandFor, foldersOf, type Json, MEDIA } from '../option.ts';
 
 /** What a release takes besides the image. */
 export type ReleaseOptions = { keys?: string[]; firmware?: Firmware[]; product?: string[] };
 
 /** Releasing by hand: where the targets keys are elsewhere, or for some machines only. */
-export function register(image: Command): void {
-  releaseOptions(
-    image
-      .command('publish <version>')
-      .description('release a built image with the targets keys: from then on nodes may install it'),
-  )
-    .option('--json')
-    .action(async (version: string, options: ReleaseOptions & { json?: boolean }, command: Command) => {
-      const paths = pathsOf(command);
-      const machines = machinesOf(options);
-      const manifest = await readManifest(paths.images, version);
-      await release(manifest, { paths, media: options.keys ?? [], machines });
-      print(options.json, { version, sha256: manifest.sha256, machines }, () =>
-        harmless(`${version} is released`),
-      );
-    });
+export function register(group: Command): void {
+  releaseOptions(commandFor(group, image.publish, '<version>')).action(
+    async (version: string, options: ReleaseOptions & Json, command: Command) => {
+      const done = await call(command, image.publish, { version, ...releaseIn(options) });
+      print(options.json, done, () => harmless(`${version} is released`));
+    },
+  );
 }
 
 export function releaseOptions(command: Command): Command {
@@ -34,13 +25,9 @@ export function releaseOptions(command: Command): Command {
     .option('--product <name>', 'only for machines of this SMBIOS product name; may be given again', collect);
 }
 
-export function machinesOf(options: ReleaseOptions): Machines {
-  return {
-    ...ANY_MACHINE,
-    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
-    ...(options.product === undefined ? {} : { products: options.product }),
-  };
-}
+export const releaseIn = ({ keys, firmware, product: products }: ReleaseOptions) => ({
+  ...{ keys: foldersOf(keys), firmware, products },
+});
 
 function firmware(value: string, before: Firmware[] = []): Firmware[] {
   const known = FIRMWARE.find((kind) => kind === value);

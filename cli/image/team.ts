@@ -1,81 +1,67 @@
-import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { makeTeamKey, readPublicKey, signTeamFile } from '../../image/publish/team-files.ts';
-import { releaseOfTeam } from '../../image/publish/team-release.ts';
-import { delegate, type ShownTeam, teams, undelegate } from '../../image/publish/teams.ts';
-import { harmless, pathsOf, print, table } from '../context.ts';
-import { collect, count, MEDIA } from '../keys/release.ts';
+import type { ShownTeam } from '../../image/publish/teams.ts';
+import * as team from '../../orchestrator/operations/team/declared.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { collect, commandFor, foldersOf, type Json, MEDIA, textOf, whole } from '../option.ts';
 
-type Json = { json?: boolean };
 type Media = Json & { keys?: string[] };
 type Added = { path: string; file: string };
 
+const unreadable = (file: string) => ({
+  code: 'TEAM_FILE',
+  what: `${file} cannot be read`,
+  unchanged: 'nothing was changed',
+});
+
 /** Teams that release below a prefix of their own. */
-export function register(program: Command): void {
-  const group = program.command('team').description('teams that release below a path of their own');
+export function register(group: Command): void {
+  commandFor(group, team.key, '<file>').action(async (file: string, { json }: Json, command: Command) => {
+    const made = await call(command, team.key, { file: resolve(file) });
+    print(json, made, () => `${file} stays with the team; hand over ${file}.pub`);
+  });
 
-  group
-    .command('key <file>')
-    .description('make the key of a team, in a new file; its public half goes into FILE.pub')
-    .option('--json')
-    .action(async (file: string, { json }: Json) => {
-      const { public: key } = await makeTeamKey(file);
-      print(json, { file, id: key.keyID }, () => `${file} stays with the team; hand over ${file}.pub`);
-    });
-
-  group
-    .command('add <name>')
-    .description('let a team release below a prefix; with the keys of a known one, give it these instead')
+  commandFor(group, team.add, '<name>')
     .requiredOption('--prefix <path>', 'all that it may release lies below, as services/web')
     .requiredOption('--key <file>', 'public key of the team; may be given again', collect)
-    .option('--threshold <n>', 'keys that must sign', count, 1)
+    .option('--threshold <n>', 'keys that must sign', whole(1, 100), 1)
     .option(...MEDIA)
-    .option('--json')
     .action(
       async (
         name: string,
-        {
-          prefix,
-          key,
-          threshold,
-          keys = [],
-          json,
-        }: Media & { prefix: string; key: string[]; threshold: number },
+        { prefix, key, threshold, keys, json }: Media & { prefix: string; key: string[]; threshold: number },
         command: Command,
       ) => {
-        const team = { name, prefix, keys: await Promise.all(key.map(readPublicKey)), threshold };
-        await delegate(team, { paths: pathsOf(command), media: keys });
-        print(json, { name, prefix }, () => `${name} may release below ${prefix}/`);
+        const publicKeys = await Promise.all(key.map((file) => textOf(file, unreadable(file))));
+        const done = await call(command, team.add, {
+          name,
+          prefix,
+          publicKeys,
+          threshold,
+          keys: foldersOf(keys),
+        });
+        print(json, done, () => harmless(`${name} may release below ${prefix}/`));
       },
     );
 
-  group
-    .command('list')
-    .description('which teams there are, and what they have released')
-    .option('--json')
-    .action(async ({ json }: Json, command: Command) => {
-      const all = await teams(pathsOf(command));
-      print(json, all, () => listText(all));
-    });
+  commandFor(group, team.list).action(async ({ json }: Json, command: Command) => {
+    const all = await call(command, team.list, {});
+    print(json, all, () => listText(all));
+  });
 
-  group
-    .command('remove <name>')
-    .description('take back what a team may release: nothing that it signed counts any more')
+  commandFor(group, team.remove, '<name>')
     .option(...MEDIA)
-    .option('--json')
-    .action(async (name: string, { keys = [], json }: Media, command: Command) => {
-      await undelegate(name, { paths: pathsOf(command), media: keys });
-      print(json, { name }, () => harmless(`${name} releases nothing any more`));
+    .action(async (name: string, { keys, json }: Media, command: Command) => {
+      const done = await call(command, team.remove, { name, keys: foldersOf(keys) });
+      print(json, done, () => harmless(`${name} releases nothing any more`));
     });
 
-  group
-    .command('sign [files...]')
-    .description("sign a team's next release, where its key is; PATH=FILE for each that is added")
+  commandFor(group, team.sign, '[files...]')
     .requiredOption('--key <file>', 'key of the team')
     .requiredOption('--out <file>', 'what is to be published')
     .option('--last <file>', 'what it released last; without a change, one more signature is added')
     .option('--without <path>', 'leave it out from now on; may be given again', collect)
-    .option('--json')
     .action(
       async (
         files: string[],
@@ -85,37 +71,35 @@ export function register(program: Command): void {
           last,
           without = [],
           json,
-        }: Json & {
-          key: string;
-          out: string;
-          last?: string;
-          without?: string[];
-        },
+        }: Json & { key: string; out: string; last?: string; without?: string[] },
+        command: Command,
       ) => {
-        const paths = await signTeamFile(
-          { add: files.map(added), without, last: last ?? null, key, out },
-          Date.now(),
-        );
-        print(json, { out, targets: paths }, () => harmless(`${out} names ${paths.join(', ') || 'nothing'}`));
+        const done = await call(command, team.sign, {
+          add: files.map(added),
+          without,
+          last: last === undefined ? null : resolve(last),
+          key: resolve(key),
+          out: resolve(out),
+        });
+        print(json, { ...done, out }, () => harmless(`${out} names ${done.targets.join(', ') || 'nothing'}`));
       },
     );
 
-  group
-    .command('publish <name> <file>')
-    .description('publish what a team has signed: from then on nodes believe it')
-    .option('--json')
-    .action(async (name: string, file: string, { json }: Json, command: Command) => {
-      const targets = await releaseOfTeam(name, await readFile(file), { paths: pathsOf(command) });
-      print(json, { name, targets }, () =>
-        harmless(`${name} has released ${targets.join(', ') || 'nothing'}`),
-      );
-    });
+  commandFor(group, team.publish, '<name> <file>').action(
+    async (name: string, file: string, { json }: Json, command: Command) => {
+      const done = await call(command, team.publish, {
+        name,
+        metadata: await textOf(file, unreadable(file)),
+      });
+      print(json, done, () => harmless(`${name} has released ${done.targets.join(', ') || 'nothing'}`));
+    },
+  );
 }
 
 function added(text: string): Added {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError(`'${text}' is not PATH=FILE`);
-  return { path: text.slice(0, at), file: text.slice(at + 1) };
+  return { path: text.slice(0, at), file: resolve(text.slice(at + 1)) };
 }
 
 function listText(all: readonly ShownTeam[]): string {

@@ -1,85 +1,67 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { initKeys } from '../../keys/init.ts';
-import { keyLayout } from '../../keys/layout.ts';
-import { showKeys } from '../../keys/show.ts';
-import { type TpmRoot, TpmRoots } from '../../keys/tpm-roots.ts';
-import { pathsOf, print, table } from '../context.ts';
-import { register as registerCa } from './ca.ts';
-import { register as releaseKeys } from './release.ts';
-import { register as registerSecureBoot } from './secure-boot.ts';
+import type { TpmRoot } from '../../keys/tpm-roots.ts';
+import * as keys from '../../orchestrator/operations/keys/declared.ts';
+import { readNamedFile } from '../../orchestrator/operators/behind-sudo.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
+import { register as ca } from './ca.ts';
+import { register as release } from './release.ts';
+import { register as secureBoot } from './secure-boot.ts';
 
-export function register(program: Command): void {
-  const keys = program.command('keys').description('the keys and certificates of the fleet');
+export function register(group: Command): void {
+  commandFor(group, keys.init).action(async ({ json }: Json, command: Command) => {
+    const result = await call(command, keys.init, {});
+    print(json, result, () =>
+      result.created.length === 0
+        ? `nothing to make: all ${result.kept.length} files are in ${result.folder}`
+        : `made ${result.created.length} files in ${result.folder} (kept ${result.kept.length}):\n${result.created
+            .map((file) => `  ${file}`)
+            .join('\n')}\nback this folder up and keep it secret: whoever has it owns the fleet`,
+    );
+  });
 
-  keys
-    .command('init')
-    .description(
-      'make what is missing: Secure Boot keys, fleet CA, SSH, PCR policy, order and release keys; overwrites nothing',
-    )
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const result = await initKeys(pathsOf(command).keys);
-      print(options.json, result, () =>
-        result.created.length === 0
-          ? `nothing to make: all ${result.kept.length} files are in ${result.folder}`
-          : `made ${result.created.length} files in ${result.folder} (kept ${result.kept.length}):\n${result.created
-              .map((file) => `  ${file}`)
-              .join('\n')}\nback this folder up and keep it secret: whoever has it owns the fleet`,
-      );
-    });
+  commandFor(group, keys.show).action(async ({ json }: Json, command: Command) => {
+    const shown = await call(command, keys.show, {});
+    print(json, shown, () =>
+      table(
+        ['FILE', 'NAME', 'SHA-256', 'EXPIRES', 'PROBLEMS'],
+        shown.map((key) => [
+          key.file,
+          key.name,
+          key.fingerprint.slice(0, 16),
+          key.notAfter === null ? '-' : new Date(key.notAfter).toISOString().slice(0, 10),
+          key.problems.join(', ') || '-',
+        ]),
+      ),
+    );
+    if (shown.some((key) => key.problems.length > 0)) process.exitCode = 1;
+  });
 
-  keys
-    .command('show')
-    .description('fingerprints, expiry and problems; reads no secret')
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const shown = await showKeys(pathsOf(command).keys);
-      print(options.json, shown, () =>
-        table(
-          ['FILE', 'NAME', 'SHA-256', 'EXPIRES', 'PROBLEMS'],
-          shown.map((key) => [
-            key.file,
-            key.name,
-            key.fingerprint.slice(0, 16),
-            key.notAfter === null ? '-' : new Date(key.notAfter).toISOString().slice(0, 10),
-            key.problems.join(', ') || '-',
-          ]),
-        ),
-      );
-      if (shown.some((key) => key.problems.length > 0)) process.exitCode = 1;
-    });
+  release(group);
+  ca(group);
+  secureBoot(group);
 
-  releaseKeys(keys);
-  registerCa(keys);
-  registerSecureBoot(keys);
+  const roots = group.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
 
-  const roots = keys.command('tpm-roots').description('the TPM makers whose EK certificates are believed');
-  const rootsOf = (command: Command) => new TpmRoots(keyLayout(pathsOf(command).keys).tpmRoots);
+  commandFor(roots, keys.tpmRootsAdd, '<file...>').action(
+    async (names: string[], { json }: Json, command: Command) => {
+      const files: string[] = [];
+      for (const name of names) files.push((await read(name)).toString('base64'));
+      const added = await call(command, keys.tpmRootsAdd, { files });
+      print(json, added, () => rootsTable(added));
+    },
+  );
 
-  roots
-    .command('add <file...>')
-    .description('believe the CA certificates in these files (PEM or DER); counts at once')
-    .option('--json')
-    .action(async (files: string[], options: { json?: boolean }, command: Command) => {
-      const added: TpmRoot[] = [];
-      for (const file of files) added.push(...(await rootsOf(command).add(await read(file))));
-      print(options.json, added, () => rootsTable(added));
-    });
-
-  roots
-    .command('list')
-    .description('what is believed; to take one back, remove its file')
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const found = await rootsOf(command).list();
-      print(options.json, found, () => rootsTable(found));
-    });
+  commandFor(roots, keys.tpmRootsList).action(async ({ json }: Json, command: Command) => {
+    const found = await call(command, keys.tpmRootsList, {});
+    print(json, found, () => rootsTable(found));
+  });
 }
 
 async function read(file: string): Promise<Buffer> {
-  return readFile(file).catch((cause) => {
+  return readNamedFile(file).catch((cause) => {
     throw new BootwaveError({
       code: 'TPM_ROOT_INVALID',
       what: `${file} cannot be read: ${messageOf(cause)}`,

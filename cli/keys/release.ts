@@ -1,27 +1,19 @@
-import { Argument, type Command, InvalidArgumentError } from 'commander';
-import { roles } from '../../image/publish/roles.ts';
-import { ceremony, type Rotated, rotate } from '../../image/publish/rotate.ts';
+import { Argument, type Command } from 'commander';
+import type { Rotated } from '../../image/publish/rotate.ts';
 import { RELEASE_ROLES, type ReleaseRole } from '../../keys/release/roles.ts';
-import { pathsOf, print, table } from '../context.ts';
+import * as operations from '../../orchestrator/operations/keys/declared.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, foldersOf, type Json, MEDIA, whole } from '../option.ts';
 
-/** Where a command looks for release keys besides the keys folder. */
-export const MEDIA = [
-  '--keys <directory>',
-  'storage with release keys; may be given again',
-  collect,
-] as const;
-
-type Options = { keys?: string[]; json?: boolean };
+type Options = Json & { keys?: string[] };
 
 /** The keys that say what is released. */
-export function register(keys: Command): void {
-  keys
-    .command('roles')
-    .description('who signs releases: keys and thresholds by role, which keys are here, what expires when')
+export function register(group: Command): void {
+  commandFor(group, operations.roles)
     .option(...MEDIA)
-    .option('--json')
-    .action(async ({ keys = [], json }: Options, command: Command) => {
-      const shown = await roles(pathsOf(command), keys);
+    .action(async ({ keys, json }: Options, command: Command) => {
+      const shown = await call(command, operations.roles, { keys: foldersOf(keys) });
       print(json, shown, () =>
         table(
           ['ROLE', 'KEYS', 'MUST SIGN', 'HERE', 'VERSION', 'EXPIRES'],
@@ -37,31 +29,27 @@ export function register(keys: Command): void {
       );
     });
 
-  keys
-    .command('rotate')
-    .description('give a release role new keys, in the places where its keys are now')
+  commandFor(group, operations.rotate)
     .addArgument(new Argument('<role>').choices(RELEASE_ROLES))
     .option(...MEDIA)
-    .option('--json')
-    .action(async (role: ReleaseRole, { keys = [], json }: Options, command: Command) => {
-      const done = await rotate(role, { paths: pathsOf(command), media: keys });
+    .action(async (role: ReleaseRole, { keys, json }: Options, command: Command) => {
+      const done = await call(command, operations.rotate, { role, keys: foldersOf(keys) });
       print(json, done, () => said(done));
     });
 
-  keys
-    .command('ceremony <directory...>')
-    .description('new root and targets keys on removable storage, one pair on each; the old ones go')
-    .option('--threshold <n>', 'root keys that must sign', count, 1)
-    .option('--targets-threshold <n>', 'targets keys that must sign', count, 1)
+  commandFor(group, operations.ceremony, '<directory...>')
+    .option('--threshold <n>', 'root keys that must sign', whole(1, 100), 1)
+    .option('--targets-threshold <n>', 'targets keys that must sign', whole(1, 100), 1)
     .option(...MEDIA)
-    .option('--json')
     .action(
       async (
         directories: string[],
-        { keys = [], json, ...thresholds }: Options & { threshold: number; targetsThreshold: number },
+        { keys, json, ...thresholds }: Options & { threshold: number; targetsThreshold: number },
         command: Command,
       ) => {
-        const done = await ceremony({ directories, ...thresholds }, { paths: pathsOf(command), media: keys });
+        const { threshold, targetsThreshold } = thresholds;
+        const where = { directories: foldersOf(directories), keys: foldersOf(keys) };
+        const done = await call(command, operations.ceremony, { ...where, threshold, targetsThreshold });
         print(json, done, () => said(done));
       },
     );
@@ -73,15 +61,4 @@ function said({ root, made }: Rotated): string {
     ...made.map((file) => `  ${file}`),
     'images that are built from now on trust it from the start; older ones follow the chain to it',
   ].join('\n');
-}
-
-/** For options that may be given again. */
-export function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
-}
-
-export function count(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= 100) return value;
-  throw new InvalidArgumentError('a whole number from 1 to 100 is needed');
 }

@@ -1,86 +1,50 @@
 import type { Command } from 'commander';
-import { readFleetLists } from '../../keys/secure-boot-lists.ts';
-import type { DbCertificate } from '../../keys/secure-boot-state.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import {
-  activate,
-  type DbOptions,
-  distrust,
-  prepare,
-  retire,
-} from '../../orchestrator/secure-boot/rotate-db.ts';
-import { pathsOf, print } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import type { DbStep } from '../../orchestrator/operations/keys/acts.ts';
+import * as keys from '../../orchestrator/operations/keys/declared.ts';
+import { print } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 
-type Options = { reason: string; force?: boolean; final?: boolean; json?: boolean };
+type Options = Json & { reason: string; force?: boolean; final?: boolean };
+
+const FORCE = 'even if nodes cannot follow: they are to be enrolled anew';
+const ROLL_OUT = 'next: bootwave image build --version NEWER, roll it out, then bootwave keys secure-boot';
 
 /** The steps by which another key comes to sign the fleet's images. */
-export function register(group: Command): void {
-  const step = (
-    what: string,
-    text: string,
-    act: (options: DbOptions) => Promise<DbCertificate>,
-    next: string,
-  ) =>
-    group
-      .command(what)
-      .description(text)
-      .requiredOption('--reason <text>', 'why')
-      .option('--json')
-      .action((options: Options, self: Command) => take(options, self, act, next));
-  const force = (command: Command) =>
-    command.option('--force', 'even if nodes cannot follow: they are to be enrolled anew');
+export function register(noun: Command): void {
+  commandFor(noun, keys.secureBootPrepare)
+    .requiredOption('--reason <text>', 'why')
+    .action(async ({ json, reason }: Options, command: Command) => {
+      const done = await call(command, keys.secureBootPrepare, { reason, force: false });
+      tell(json, done, `no node knows it yet; ${ROLL_OUT} activate`);
+    });
 
-  step(
-    'prepare',
-    'make the next key that signs images; nodes come to trust it beside the old one',
-    prepare,
-    'no node knows it yet; next: bootwave image build --version NEWER, roll it out, then bootwave keys secure-boot activate',
-  );
-  force(
-    step(
-      'activate',
-      'sign images with the prepared key; refused while a node would not start them',
-      activate,
-      'images built from now on are signed with it; next: bootwave image build --version NEWER, roll it out, then bootwave keys secure-boot retire',
-    ),
-  );
-  force(group.command('retire'))
-    .description('have nodes trust the old key no more; refused while a node needs it')
+  commandFor(noun, keys.secureBootActivate)
+    .option('--force', FORCE)
+    .requiredOption('--reason <text>', 'why')
+    .action(async ({ json, reason, force = false }: Options, command: Command) => {
+      const done = await call(command, keys.secureBootActivate, { reason, force });
+      tell(json, done, `images built from now on are signed with it; ${ROLL_OUT} retire`);
+    });
+
+  commandFor(noun, keys.secureBootRetire)
+    .option('--force', FORCE)
     .requiredOption('--reason <text>', 'why')
     .option('--final', 'when all nodes have lost it: whoever still shows it is a stranger')
-    .option('--json')
-    .action((options: Options, self: Command) =>
-      options.final === true
-        ? take(
-            options,
-            self,
-            distrust,
-            'whoever still shows it is kept out where the site enforces attestation',
-          )
-        : take(
-            options,
-            self,
-            retire,
-            'nodes trust it until they get the next image; next: bootwave image build --version NEWER, roll it out, then bootwave keys secure-boot retire --final',
-          ),
-    );
+    .action(async ({ json, reason, force = false, final = false }: Options, command: Command) => {
+      const done = await call(command, keys.secureBootRetire, { reason, force, final });
+      const next = final
+        ? 'whoever still shows it is kept out where the site enforces attestation'
+        : `nodes trust it until they get the next image; ${ROLL_OUT} retire --final`;
+      tell(json, done, next);
+    });
 }
 
-async function take(
-  { reason, force = false, json }: Options,
-  self: Command,
-  act: (options: DbOptions) => Promise<DbCertificate>,
-  next: string,
-): Promise<void> {
-  const paths = pathsOf(self);
-  const { id, state } = await withFleet(paths, (fleet) =>
-    act({ paths, fleet, by: operator(), reason, force }),
-  );
-  const { generation } = await readFleetLists(paths.keys);
+function tell(json: boolean | undefined, done: DbStep, next: string): void {
   print(
     json,
-    { id, state, generation },
-    () => `db certificate ${id} is ${state}; the Secure Boot lists are at generation ${generation}\n${next}`,
+    done,
+    () =>
+      `db certificate ${done.id} is ${done.state}; the Secure Boot lists are at generation ${done.generation}\n${next}`,
   );
 }

@@ -1,58 +1,36 @@
 import type { Command } from 'commander';
-import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
-import { type FleetLists, readFleetLists } from '../../keys/secure-boot-lists.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import type { Lists, ListsView } from '../../orchestrator/operations/keys/acts.ts';
+import * as keys from '../../orchestrator/operations/keys/declared.ts';
 import { NETBOOT_NEXT } from '../../orchestrator/secure-boot/refuse-db.ts';
-import { revokeImage } from '../../orchestrator/secure-boot/revoke.ts';
-import { type DbView, showDb } from '../../orchestrator/secure-boot/rotate-db.ts';
-import { harmless, pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 import { register as registerDb } from './secure-boot-db.ts';
 
 /** What the firmware of the fleet's machines starts no more. */
-export function register(keys: Command): void {
-  const group = keys
+export function register(group: Command): void {
+  const noun = group
     .command('secure-boot')
     .description(
       "the fleet's Secure Boot lists: the keys whose images firmware starts, and images that it starts no more",
     );
 
-  group
-    .command('show')
-    .description(
-      'the generation of the lists, the keys that sign images and who trusts them, every revoked image',
-    )
-    .option('--json')
-    .action(async (options: { json?: boolean }, command: Command) => {
-      const paths = pathsOf(command);
-      const lists = await readFleetLists(paths.keys);
-      // Keys out of an old backup know less than the nodes do.
-      await refuseOlderLists(paths.images, lists.generation);
-      const db = await withFleet(paths, (fleet) => showDb(paths, fleet));
-      print(options.json, { ...view(lists), db }, () => `${dbText(db)}\n\n${showText(lists)}`);
-    });
+  commandFor(noun, keys.secureBootShow).action(async ({ json }: Json, command: Command) => {
+    const view = await call(command, keys.secureBootShow, {});
+    print(json, view, () => `${dbText(view.db)}\n\n${showText(view)}`);
+  });
 
-  group
-    .command('revoke <version>')
-    .description(
-      'have no machine start this image any more, for good; images built from now on bring that to nodes',
-    )
+  commandFor(noun, keys.secureBootRevoke, '<version>')
     .requiredOption('--reason <text>', 'why')
-    .option('--json')
-    .action(async (version: string, options: { reason: string; json?: boolean }, command: Command) => {
-      const paths = pathsOf(command);
-      const { changed, ...lists } = await withFleet(paths, (fleet) =>
-        revokeImage(paths, fleet, version, options.reason, operator()),
-      );
-      print(options.json, { version, changed, ...view(lists) }, () => revokedText(version, changed, lists));
+    .action(async (version: string, { reason, json }: Json & { reason: string }, command: Command) => {
+      const { changed, ...lists } = await call(command, keys.secureBootRevoke, { version, reason });
+      print(json, { changed, ...lists }, () => revokedText(version, changed, lists));
     });
 
-  registerDb(group);
+  registerDb(noun);
 }
 
-const view = ({ generation, revoked }: FleetLists) => ({ generation, revoked });
-
-function dbText({ generation, certificates, nodes, stranded }: DbView): string {
+function dbText({ generation, certificates, nodes, stranded }: ListsView['db']): string {
   const rows = certificates.map(({ id, state, holders, at, by, reason }) => [
     id,
     state,
@@ -70,7 +48,7 @@ function dbText({ generation, certificates, nodes, stranded }: DbView): string {
   return lines.join('\n');
 }
 
-function showText({ revoked }: FleetLists): string {
+function showText({ revoked }: Lists): string {
   if (revoked.length === 0) return 'no image is revoked at the firmware';
   const rows = revoked.map(({ version, sha256, reason, by, at }) => [
     version,
@@ -82,7 +60,7 @@ function showText({ revoked }: FleetLists): string {
   return table(['REVOKED', 'AUTHENTICODE', 'SINCE', 'BY', 'WHY'], rows);
 }
 
-function revokedText(version: string, changed: boolean, { generation }: FleetLists): string {
+function revokedText(version: string, changed: boolean, { generation }: Lists): string {
   return harmless(
     `${version} is revoked${changed ? '' : ' (as before)'}; the Secure Boot lists are at generation ${generation}`,
   ).concat(

@@ -7,10 +7,8 @@ import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
 import { listText } from '../node/text.ts';
 
-export function register(program: Command): void {
-  program
-    .command('demo')
-    .description('the main job from nothing, in a lab of three virtual machines; nothing is left behind')
+export function register(command: Command): void {
+  command
     .addOption(
       new Option(
         '--act <act>',

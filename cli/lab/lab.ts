@@ -11,9 +11,8 @@ import { type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../../lab/spec
 import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
 import { print, table } from '../context.ts';
-import { registerSaved } from './saved.ts';
+import { registerSaved, type Which } from './saved.ts';
 
-export type Which = { name?: string; folder?: string; json?: boolean };
 type UpOptions = Which & {
   nodes: number;
   firmware: Firmware[];
@@ -24,8 +23,7 @@ type UpOptions = Which & {
   from?: string;
 };
 
-export function register(program: Command): void {
-  const lab = program.command('lab').description('a rack in a box: virtual nodes on a network of their own');
+export function register(lab: Command): void {
   const command = (name: string, description: string) =>
     lab
       .command(name)

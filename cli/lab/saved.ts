@@ -3,7 +3,8 @@ import type { Lab } from '../../lab/lab.ts';
 import { saveLab } from '../../lab/save.ts';
 import { forgetSaved, listSaved, savedFolder } from '../../lab/saved.ts';
 import { print, table } from '../context.ts';
-import type { Which } from './lab.ts';
+
+export type Which = { name?: string; folder?: string; json?: boolean };
 
 /**
  * `lab save`, `lab saved`, `lab forget`.

@@ -1,13 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { BootwaveError } from '../../base/error.ts';
-import { describe, type Expectation } from '../../orchestrator/fleet/expectation.ts';
-import { newToken } from '../../orchestrator/fleet/expectations.ts';
+import { describe, type Expectation, newToken } from '../../orchestrator/fleet/expectation.ts';
 import { DEFAULT_SITE } from '../../orchestrator/fleet/site.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import * as node from '../../orchestrator/operations/node/declared.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 
-type Options = {
+type Options = Json & {
   mac?: string;
   serial?: string;
   ek?: string;
@@ -17,17 +16,14 @@ type Options = {
   days?: number;
   list?: boolean;
   withdraw?: string;
-  json?: boolean;
 };
 
 /** A token that nobody used is a key under the mat. */
 const TOKEN_DAYS = 7;
 const DAY = 86_400_000;
 
-export function register(node: Command): void {
-  node
-    .command('expect')
-    .description('let a machine in by itself when it comes, once; all that is given must match')
+export function register(group: Command): void {
+  commandFor(group, node.expect)
     .option('--mac <mac>', 'network address of one of its cards')
     .option('--serial <serial>', 'SMBIOS serial number')
     .option('--ek <sha256>', "SHA-256 of its TPM's endorsement key, 64 hex digits")
@@ -37,55 +33,31 @@ export function register(node: Command): void {
     .option('--days <n>', `expect it for so many days (with --token ${TOKEN_DAYS}, else for ever)`, days)
     .option('--list', 'show who is expected')
     .option('--withdraw <id>', 'expect it no longer')
-    .option('--json')
     .action(async (options: Options, command: Command) => {
-      const paths = pathsOf(command);
+      const { json, withdraw: id } = options;
       if (options.list === true) {
-        const open = await withFleet(paths, (fleet) => fleet.expectations.list());
-        return print(options.json, open.map(hidden), () => listText(open));
+        const open = await call(command, node.expectList, {});
+        return print(json, open, () => listText(open));
       }
-      if (options.withdraw !== undefined) {
-        const id = options.withdraw;
-        const gone = await withFleet(paths, (fleet) => fleet.expectations.withdraw(id, operator()));
-        return print(options.json, hidden(gone), () => `${gone.id} is expected no longer`);
+      if (id !== undefined) {
+        const gone = await call(command, node.expectWithdraw, { id });
+        return print(json, gone, () => `${gone.id} is expected no longer`);
       }
       return expect(options, command);
     });
 }
 
-async function expect(options: Options, command: Command): Promise<void> {
-  const made = options.token === true ? newToken() : null;
-  const criteria = {
-    ...(options.mac === undefined ? {} : { mac: options.mac }),
-    ...(options.serial === undefined ? {} : { serial: options.serial }),
-    ...(options.ek === undefined ? {} : { ek: options.ek }),
-    ...(made === null ? {} : { token: made.digest }),
-  };
-  if (Object.keys(criteria).length === 0) {
-    throw new BootwaveError({
-      code: 'EXPECT_INVALID',
-      what: 'nothing says which machine is expected',
-      unchanged: 'nothing was changed',
-      next: 'give --mac, --serial, --ek or --token',
-    });
-  }
-  const lasts = options.days ?? (made === null ? undefined : TOKEN_DAYS);
-  const by = operator();
-  const { expectation, answered } = await withFleet(pathsOf(command), async (fleet) => {
-    const { policy } = await fleet.sites.get(options.site);
-    const expectation = await fleet.expect(
-      {
-        site: options.site,
-        name: options.name,
-        criteria,
-        expiresAt: lasts === undefined ? null : by.at + lasts * DAY,
-      },
-      by,
-    );
-    return { expectation, answered: policy.acceptUnknown || options.mac !== undefined };
+async function expect({ json, days, token, ...options }: Options, command: Command): Promise<void> {
+  // Made here: only its digest goes to the server, and the token itself to the machine.
+  const made = token === true ? newToken() : null;
+  const { site, name, mac, serial, ek } = options;
+  const lasts = days ?? (made === null ? undefined : TOKEN_DAYS);
+  const { expectation, answered } = await call(command, node.expect, {
+    site,
+    ...{ name, mac, serial, ek, token: made?.digest },
+    lasts: lasts === undefined ? undefined : lasts * DAY,
   });
-  const token = made === null ? {} : { token: made.token };
-  print(options.json, { ...hidden(expectation), ...token }, () =>
+  print(json, { ...expectation, ...(made === null ? {} : { token: made.token }) }, () =>
     [
       `expected at site ${expectation.site}: ${describe(expectation.criteria)}${expectation.name === null ? '' : `, as ${expectation.name}`} (${expectation.id})`,
       ...(made === null ? [] : [`token, shown only now: ${made.token}`]),
@@ -111,12 +83,6 @@ function listText(open: readonly Expectation[]): string {
       describe(e.criteria),
     ]),
   );
-}
-
-/** A token's digest is of no use to anybody who reads the output. */
-function hidden(expectation: Expectation): Expectation {
-  const { token, ...criteria } = expectation.criteria;
-  return { ...expectation, criteria: token === undefined ? criteria : { ...criteria, token: '(kept out)' } };
 }
 
 function days(text: string): number {

@@ -1,28 +1,19 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import type { AuditEntry } from '../../orchestrator/fleet/audit.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { since } from '../audit/audit.ts';
-import { pathsOf, print, table } from '../context.ts';
+import type { Command } from 'commander';
+import type { AuditEntry } from '../../orchestrator/fleet/audit-entry.ts';
+import * as node from '../../orchestrator/operations/node/declared.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, count, type Json, since } from '../option.ts';
 import { stamp } from '../rollout/progress.ts';
 
-type Options = { since?: number; last?: number; json?: boolean };
+type Options = Json & { since?: number; last?: number };
 
-export function register(node: Command): void {
-  node
-    .command('history <node>')
-    .description('its whole life, oldest first: when, who, what and why')
+export function register(group: Command): void {
+  commandFor(group, node.history, '<node>')
     .option('--since <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
     .option('--last <n>', 'the newest n entries', count)
-    .option('--json')
     .action(async (word: string, { json, since, last }: Options, command: Command) => {
-      const entries = await withFleet(pathsOf(command), async (fleet) => {
-        const { id } = await fleet.nodes.resolve(word);
-        return fleet.audit.read({
-          node: id,
-          ...(since === undefined ? {} : { since }),
-          ...(last === undefined ? {} : { last }),
-        });
-      });
+      const entries = await call(command, node.history, { node: word, since, last });
       print(json, entries, () => historyText(entries));
     });
 }
@@ -46,10 +37,4 @@ function moved({ from, to }: AuditEntry): string {
 
 function why({ reason, detail }: AuditEntry): string {
   return detail?.from === undefined ? reason : `${reason} (from ${detail.from})`;
-}
-
-function count(text: string): number {
-  const n = Number(text);
-  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('a number of entries');
-  return n;
 }

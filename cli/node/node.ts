@@ -1,114 +1,66 @@
-import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
-import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { overview, viewOf } from '../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { STATES, type State } from '../../orchestrator/fleet/transitions.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { harmless, pathsOf, print } from '../context.ts';
-import { newestImage } from '../image/newest-image.ts';
-import { operator } from '../operator/operator.ts';
+import * as node from '../../orchestrator/operations/node/declared.ts';
+import { saysYes } from '../confirm.ts';
+import { harmless, print } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
 import { register as history } from './history.ts';
 import { register as set } from './set.ts';
 import { listText, secureBootText, showText } from './text.ts';
 
 type Where = { site?: string; state?: State };
-type Json = { json?: boolean };
 
-export function register(program: Command): void {
-  const node = program.command('node').description('the machines of the fleet');
-
-  filtered(node.command('list').description('all nodes, and machines that were only seen'))
-    .option('--json')
-    .action(async (options: Where & Json, command: Command) => {
-      const now = Date.now();
-      const paths = pathsOf(command);
-      const seen = await withFleet(paths, async (fleet) =>
-        overview(fleet, options, now, await newestImage(paths, fleet.redis)),
-      );
-      print(options.json, seen, () => listText(seen, now));
-    });
-
-  filtered(node.command('watch').description('the list, again every two seconds, until Ctrl-C')).action(
-    (options: Where, command: Command) =>
-      withFleet(pathsOf(command), (fleet) =>
-        watch(fleet, options, () => newestImage(pathsOf(command), fleet.redis)),
-      ),
+export function register(group: Command): void {
+  filtered(commandFor(group, node.list)).action(
+    async ({ json, site, state }: Where & Json, command: Command) => {
+      const { now, ...seen } = await call(command, node.list, { site, state });
+      print(json, seen, () => listText(seen, now));
+    },
   );
 
-  node
-    .command('show <node>')
-    .description('everything about one node (name, MAC, serial number or the beginning of its id)')
-    .option('--json')
-    .action(async (word: string, options: Json, command: Command) => {
-      const now = Date.now();
-      const found = await withFleet(pathsOf(command), async (fleet) => {
-        const record = await fleet.nodes.resolve(word);
-        const macs = record.inventory.nics.map((nic) => nic.mac);
-        const [lastSeen, attestedAt, machines, boots] = await Promise.all([
-          fleet.nodes.lastSeenOf(record.id),
-          fleet.nodes.lastAttestedOf(record.id),
-          fleet.machines.all(),
-          Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
-        ]);
-        const events = boots.flat().sort((a, b) => a.at - b.at);
-        return { node: viewOf(record, lastSeen, machines, now, attestedAt), boots: events };
-      });
-      print(options.json, { ...found.node, boots: found.boots }, () =>
-        showText(found.node, found.boots, now),
-      );
-    });
+  filtered(group.command('watch').description('the list, again every two seconds, until Ctrl-C')).action(
+    (where: Where, command: Command) => watch(command, where),
+  );
 
-  node
-    .command('approve <node>')
-    .description('let a pending node in, after comparing the four words with its console')
+  commandFor(group, node.show, '<node>').action(async (word: string, { json }: Json, command: Command) => {
+    const { node: found, boots, now } = await call(command, node.show, { node: word });
+    print(json, { ...found, boots }, () => showText(found, boots, now));
+  });
+
+  commandFor(group, node.approve, '<node>')
     .option('--words <four words>', 'as its console shows them; without it they are shown and you are asked')
     .option('--name <name>', 'call it this')
-    .option('--json')
     .action(async (word: string, options: Json & { words?: string; name?: string }, command: Command) => {
-      const after = await withFleet(pathsOf(command), async (fleet) => {
-        const record = await fleet.nodes.resolve(word);
-        const words =
-          options.words === undefined ? await compare(record) : options.words.trim().split(/[\s,.-]+/);
-        return fleet.approve(record.id, words, operator(), options.name);
-      });
-      print(
-        options.json,
-        after,
-        () => `${after.name} is approved and turns healthy with its first heartbeat`,
-      );
+      const { words: typed, name, json } = options;
+      // The node whose words were compared, by its id: its name may be another's a moment later.
+      const { node: record } = await call(command, node.show, { node: word });
+      const words = typed === undefined ? await compare(record) : typed.trim().split(/[\s,.-]+/);
+      const after = await call(command, node.approve, { node: record.id, words, name });
+      print(json, after, () => `${after.name} is approved and turns healthy with its first heartbeat`);
     });
 
-  node
-    .command('reject <node>')
-    .description('refuse a pending node; it may be approved later')
+  commandFor(group, node.reject, '<node>')
     .option('--reason <text>', 'why', 'rejected by the operator')
-    .option('--json')
-    .action(async (word: string, options: Json & { reason: string }, command: Command) => {
-      const after = await withFleet(pathsOf(command), async (fleet) =>
-        fleet.reject((await fleet.nodes.resolve(word)).id, options.reason, operator()),
-      );
-      print(options.json, after, () => `${after.name} is rejected`);
+    .action(async (word: string, { json, reason }: Json & { reason: string }, command: Command) => {
+      const after = await call(command, node.reject, { node: word, reason });
+      print(json, after, () => `${after.name} is rejected`);
     });
 
-  node
-    .command('retire <node>')
-    .description('put a node out of the fleet: its certificate and its name end at once')
+  commandFor(group, node.retire, '<node>')
     .option('--reason <text>', 'why', 'retired by the operator')
-    .option('--json')
-    .action(async (word: string, options: Json & { reason: string }, command: Command) => {
-      const after = await withFleet(pathsOf(command), async (fleet) =>
-        fleet.retire((await fleet.nodes.resolve(word)).id, options.reason, operator()),
-      );
-      print(options.json, after, () => `${after.name} is retired; 'bootwave node expect' takes it back`);
+    .action(async (word: string, { json, reason }: Json & { reason: string }, command: Command) => {
+      const after = await call(command, node.retire, { node: word, reason });
+      print(json, after, () => `${after.name} is retired; 'bootwave node expect' takes it back`);
     });
 
-  history(node);
-  set(node);
-  expect(node);
+  history(group);
+  set(group);
+  expect(group);
 }
 
 function filtered(command: Command): Command {
@@ -117,22 +69,21 @@ function filtered(command: Command): Command {
     .addOption(new Option('--state <state>', 'in one state only').choices(STATES));
 }
 
-async function watch(fleet: Fleet, where: Where, newest: () => Promise<string | null>): Promise<void> {
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  while (!stop.signal.aborted) {
-    const now = Date.now();
-    const text = listText(await overview(fleet, where, now, await newest()), now);
+async function watch(command: Command, { site, state }: Where): Promise<void> {
+  const stopped = untilStopped();
+  while (!stopped.aborted) {
+    const { now, ...seen } = await call(command, node.list, { site, state });
+    const text = listText(seen, now);
     // Home, then clear to the end of each line and of the screen: no flicker.
     if (process.stdout.isTTY)
       process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);
     else console.log(text);
-    await sleep(2000, undefined, { signal: stop.signal }).catch(() => {});
+    await sleep(2000, undefined, { signal: stopped }).catch(() => {});
   }
 }
 
 /** Shows the words of the machine that asks and lets a person compare them with its console. */
-async function compare(record: NodeRecord): Promise<readonly string[]> {
+async function compare(record: NodeRecord): Promise<string[]> {
   if (record.state !== 'pending' && record.state !== 'rejected') return record.words;
   if (!process.stdin.isTTY) {
     throw new BootwaveError({
@@ -150,15 +101,9 @@ async function compare(record: NodeRecord): Promise<readonly string[]> {
     '',
     `    ${record.words.join('  ')}`,
     '',
-    `Does the node's console show exactly these four words? [y/N] `,
+    `Does the node's console show exactly these four words?`,
   ].join('\n');
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = (await terminal.question(question)).trim().toLowerCase();
-    if (answer === 'y' || answer === 'yes') return record.words;
-  } finally {
-    terminal.close();
-  }
+  if (await saysYes(question)) return record.words;
   throw new BootwaveError({
     code: 'NOT_APPROVED',
     what: `${record.name} was not approved`,

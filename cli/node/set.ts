@@ -1,19 +1,16 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import type { NodeChange } from '../../orchestrator/fleet/events/set.ts';
-import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, type NodeRecord } from '../../orchestrator/fleet/record.ts';
-import { type SetNodes, setMany } from '../../orchestrator/fleet/set.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { setWithConsent } from '../../orchestrator/install/want.ts';
-import { signerFiles } from '../../orchestrator/signer/files.ts';
+import type { SetNodes } from '../../orchestrator/fleet/set.ts';
+import * as node from '../../orchestrator/operations/node/declared.ts';
 import { confirm } from '../confirm.ts';
-import { harmless, pathsOf, print, table } from '../context.ts';
-import { operator } from '../operator/operator.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
 
-type How = ReturnType<typeof setWithConsent>;
 type Labels = Record<string, string | null>;
-type Options = {
+type Options = Json & {
   mode?: (typeof MODES)[number];
   wipe?: true;
   rack?: string;
@@ -21,42 +18,46 @@ type Options = {
   label?: Labels;
   unlabel?: Labels;
   site?: string;
+  move?: string;
   all?: true;
   yes?: true;
-  json?: boolean;
 };
 
-export function register(node: Command): void {
-  node
-    .command('set [nodes...]')
-    .description('what is wanted of nodes (or of all of a site) and what rollouts may select them by')
+export function register(group: Command): void {
+  commandFor(group, node.set, '[nodes...]')
     .addOption(new Option('--mode <mode>', 'boot from the network, or run from its own disk').choices(MODES))
     .option('--wipe', 'with mode installed: data that others left on its disk may go, once')
     .option('--label <name=value>', 'may be given several times; an empty value takes it away', label)
     .option('--unlabel <name>', 'takes a label away, may be given several times', unlabel)
     .option('--rack <rack>', 'where it stands within its site; empty: not known', place)
     .option('--role <role>', 'what it is for; empty: nothing in particular', place)
+    .option('--move <site>', 'it stands at this site from now on, under its rules')
     .option('--site <site>', 'every node of this site, with --all or --yes')
     .option('--all', 'all nodes of --site, after a question')
     .option('--yes', 'do not ask')
-    .option('--json')
     .action(async (words: string[], options: Options, command: Command) => {
-      const { mode, wipe, rack, role, label, unlabel } = options;
+      const { mode, wipe, rack, role, label, unlabel, move: site } = options;
       const labels = label === undefined && unlabel === undefined ? undefined : { ...label, ...unlabel };
-      const change: NodeChange = { mode, wipe, rack: given(rack), role: given(role), labels };
+      const change: NodeChange = { mode, wipe, rack: emptied(rack), role: emptied(role), labels, site };
       refuseUnclear(words, options, change);
-      const paths = pathsOf(command);
-      const how = setWithConsent(signerFiles(paths).consents);
-      await withFleet(paths, async (fleet) => {
-        if (options.site !== undefined) return all(fleet, options.site, change, options, how);
-        const nodes = await Promise.all(words.map((word) => fleet.nodes.resolve(word)));
-        const [only] = nodes;
-        if (only !== undefined && nodes.length === 1) return one(fleet, only, change, options, how);
-        await several(fleet, nodes, change, options, how);
-      });
+      const nodes = options.site === undefined ? words : await all(command, options.site, change, options);
+      const done = await call(command, node.set, { nodes, change });
+      // What was asked for is not true of all of them.
+      if (done.refused.length > 0) process.exitCode = 1;
+      const { record, moved, ...many } = done;
+      const means = moved && mode !== undefined ? [MEANS[mode]] : [];
+      if (record === null) print(options.json, many, () => [manyText(many), ...means].join('\n'));
+      else
+        print(options.json, record, () =>
+          [
+            harmless(`${record.name}: ${wishText(record)}${done.changed.length > 0 ? '' : ' (as before)'}`),
+            ...means,
+          ].join('\n'),
+        );
     });
 }
 
+/** @throws BootwaveError `SET_INVALID` */
 function refuseUnclear(words: readonly string[], options: Options, change: NodeChange): void {
   const { site, all, yes } = options;
   const invalid = (what: string, next: string) =>
@@ -66,24 +67,11 @@ function refuseUnclear(words: readonly string[], options: Options, change: NodeC
     throw invalid('which node is meant is not clear', 'give nodes, or --site NAME together with --all');
   }
   if (Object.values(change).every((value) => value === undefined)) {
-    throw invalid('nothing says what is to be set', 'give --mode, --label, --unlabel, --rack or --role');
+    throw invalid(
+      'nothing says what is to be set',
+      'give --mode, --label, --unlabel, --rack, --role or --move',
+    );
   }
-}
-
-async function one(
-  fleet: Fleet,
-  { id, wanted }: NodeRecord,
-  change: NodeChange,
-  options: Options,
-  how: How,
-): Promise<void> {
-  const { record, changed } = await how(fleet, id, change, operator());
-  print(options.json, record, () =>
-    [
-      harmless(`${record.name}: ${wishText(record)}${changed ? '' : ' (as before)'}`),
-      ...(changed && wanted.mode !== record.wanted.mode ? [MEANS[record.wanted.mode]] : []),
-    ].join('\n'),
-  );
 }
 
 const MEANS = {
@@ -92,35 +80,11 @@ const MEANS = {
     'it runs on as it is; at its next restart the boot server hands it the image; its disk is left as it is',
 } as const;
 
-async function all(
-  fleet: Fleet,
-  site: string,
-  change: NodeChange,
-  options: Options,
-  how: How,
-): Promise<void> {
-  await fleet.sites.get(site);
-  const found = await fleet.nodes.getMany(await fleet.nodes.ids({ site }));
-  const nodes = found
-    .filter(({ state }) => state !== 'retired' && state !== 'rejected')
-    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
-  await confirm(`Set ${changeText(change)} for ${nodes.length} nodes of site ${site}?`, options.yes);
-  await several(fleet, nodes, change, options, how);
-}
-
-async function several(
-  fleet: Fleet,
-  nodes: readonly NodeRecord[],
-  change: NodeChange,
-  options: Options,
-  how: How,
-): Promise<void> {
-  const result = await setMany(fleet, nodes, change, operator(), how);
-  // What was asked for is not true of all of them.
-  if (result.refused.length > 0) process.exitCode = 1;
-  const { mode } = change;
-  const isMoved = mode !== undefined && nodes.some(({ wanted }) => wanted.mode !== mode);
-  print(options.json, result, () => [manyText(result), ...(isMoved ? [MEANS[mode]] : [])].join('\n'));
+/** Those that a person has seen the number of, by their ids: who comes to the site meanwhile was not meant. */
+async function all(command: Command, site: string, change: NodeChange, { yes }: Options): Promise<string[]> {
+  const nodes = await call(command, node.setSelect, { site });
+  await confirm(`Set ${changeText(change)} for ${nodes.length} nodes of site ${site}?`, yes);
+  return nodes.map(({ id }) => id);
 }
 
 function manyText({ changed, same, refused }: SetNodes): string {
@@ -179,7 +143,7 @@ function label(text: string, before: Labels = {}): Labels {
   return { ...before, [name]: value === '' ? null : value };
 }
 
-function given(text: string | undefined): string | null | undefined {
+function emptied(text: string | undefined): string | null | undefined {
   return text === '' ? null : text;
 }
 

@@ -1,130 +1,81 @@
 import type { Command } from 'commander';
-import type { Ban } from '../../orchestrator/fleet/bans/entry.ts';
-import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { inFull } from '../../orchestrator/operators/in-full.ts';
-import { knownOperators } from '../../orchestrator/operators/known.ts';
-import { liftOf } from '../../orchestrator/operators/lifts.ts';
-import { type Request, Requests } from '../../orchestrator/operators/requests.ts';
+import type { RequestView } from '../../orchestrator/operations/request/acts.ts';
+import * as request from '../../orchestrator/operations/request/declared.ts';
 import { confirm } from '../confirm.ts';
-import { harmless, pathsOf, print, table } from '../context.ts';
-import { withBans } from '../with-bans.ts';
-import { operator, signer } from './operator.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json, minuteOf } from '../option.ts';
 
-type Json = { json?: boolean };
-
-export function register(program: Command): void {
-  const group = program
-    .command('request')
-    .description('what one person asked for and a second one has to approve');
-  const open = async (fleet: Fleet, command: Command) =>
-    new Requests(fleet.redis, await knownOperators(pathsOf(command)));
-
-  group
-    .command('list')
-    .description('those that wait or are in force, newest first')
+export function register(group: Command): void {
+  commandFor(group, request.list)
     .option('--all', 'what became of the others, too')
-    .option('--json')
-    .action(async (options: Json & { all?: boolean }, command: Command) => {
-      const all = await withBans(command, async (fleet) => (await open(fleet, command)).list(Date.now()));
-      const shown = options.all === true ? all : all.filter(isLive);
-      print(options.json, shown.map(view), () => listText(shown));
+    .action(async ({ json, all = false }: Json & { all?: boolean }, command: Command) => {
+      const shown = await call(command, request.list, { all });
+      print(json, shown, () => listText(shown));
     });
 
-  group
-    .command('show <request>')
-    .description('all that a signature under it stands for')
-    .option('--json')
-    .action(async (word: string, { json }: Json, command: Command) => {
-      const found = await withBans(command, async (fleet) =>
-        (await open(fleet, command)).find(word, Date.now()),
-      );
-      print(json, { ...view(found), text: found.record.text }, () => fullText(found));
-    });
+  commandFor(group, request.show, '<request>').action(
+    async (word: string, { json }: Json, command: Command) => {
+      const shown = await call(command, request.show, { request: word });
+      print(json, shown, () => fullText(shown.lines));
+    },
+  );
 
-  group
-    .command('approve <request>')
-    .description(
-      'agree, as a second person, with what was asked (its whole id), after it was shown; done at once',
-    )
+  commandFor(group, request.approve, '<request>')
     .option('--yes', 'it was read before')
-    .option('--json')
-    .action(async (word: string, options: Json & { yes?: boolean }, command: Command) => {
-      const credential = signer();
-      const asked = await withBans(command, async (fleet) =>
-        (await open(fleet, command)).find(word, Date.now()),
-      );
-      console.error(fullText(asked));
-      await confirm('sign this?', options.yes);
-      const done = await withBans(command, async (fleet, set) => {
-        // The time of the signature is the time of all of it.
-        const by = operator();
-        const banOf = (id: string) => set.bans.find((ban) => ban.id === id);
-        const requests = await open(fleet, command);
-        const request = await requests.approve(word, credential, by, (one) =>
-          one.wish.kind === 'lift' ? liftOf(one, by, banOf(one.wish.about)) : {},
-        );
-        return { request, ban: banOf(request.wish.about) };
-      });
-      print(options.json, view(done.request), () => approvedText(done.request, done.ban));
+    .action(async (word: string, { json, yes }: Json & { yes?: boolean }, command: Command) => {
+      // Read in full before it is signed, and signed only as it was read.
+      const { id, text, lines } = await call(command, request.show, { request: word });
+      console.error(fullText(lines));
+      await confirm('sign this?', yes);
+      const { request: view, done } = await call(command, request.approve, { request: word }, text);
+      print(json, view, () => approvedText({ ...view, id }, done));
     });
 
-  group
-    .command('deny <request>')
-    .description('refuse what was asked, or end a break-glass that is in force')
+  commandFor(group, request.deny, '<request>')
     .requiredOption('--reason <text>', 'why')
-    .option('--json')
-    .action(async (word: string, options: Json & { reason: string }, command: Command) => {
-      const request = await withBans(command, async (fleet, _, by) =>
-        (await open(fleet, command)).deny(word, options.reason, by),
-      );
-      print(options.json, view(request), () => `request ${request.id} is denied`);
+    .action(async (word: string, { json, reason }: Json & { reason: string }, command: Command) => {
+      const view = await call(command, request.deny, { request: word, reason });
+      print(json, view, () => `request ${view.id} is denied`);
     });
 }
 
-export function waitsText(id: string): string {
-  return `request ${id} waits for a second person, for a day: bootwave --as THEIRS.pem request approve ${id}`;
+function fullText(lines: readonly [string, string][]): string {
+  return lines.map(([label, text]) => `${label.padEnd(20)}  ${harmless(text)}`).join('\n');
 }
 
-function fullText(request: Request): string {
-  return inFull(request)
-    .map(([label, text]) => `${label.padEnd(20)}  ${harmless(text)}`)
-    .join('\n');
-}
-
-const isLive = ({ standing }: Request) => standing === 'pending' || standing === 'in force';
-
-function view({ id, wish, standing, record }: Request) {
-  const { kind, about, lasts, reason, actor, at, expires } = wish;
-  const { closed, approve } = record;
-  const until = standing === 'in force' && approve !== null ? approve.at + lasts : null;
-  return { id, kind, about, lasts, reason, actor, at, expires, standing, until, closed };
-}
-
-const time = (at: number) => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
-
-function listText(requests: readonly Request[]): string {
+function listText(requests: readonly RequestView[]): string {
   if (requests.length === 0) return 'nothing waits for a second person';
   return table(
     ['REQUEST', 'WHAT', 'BY', 'STATE', 'UNTIL', 'REASON'],
-    requests.map((request) => {
-      const { id, kind, about, actor, standing, until, expires, closed, reason } = view(request);
-      const what = kind === 'lift' ? `lift ban ${about}` : kind;
+    requests.map((view) => {
+      const { id, actor, standing, until, expires, closed, reason } = view;
       const end = standing === 'pending' ? expires : until;
       const state = closed === null ? standing : `${standing} by ${closed.actor}`;
-      return [id, what, actor, state, end === null ? '-' : time(end), reason];
+      return [id, whatOf(view), actor, state, end === null ? '-' : minuteOf(end), reason];
     }),
   );
 }
 
-function approvedText(request: Request, ban: Ban | undefined): string {
-  const { wish } = request;
-  if (wish.kind === 'lift') return ban === undefined ? `ban ${wish.about} is lifted` : liftedText(ban);
-  const until = view(request).until;
-  const minutes = until === null ? '' : `, until ${time(until)} UTC`;
-  return `${wish.actor} may do what admins may${minutes}; to end it: bootwave request deny ${request.id}`;
+function whatOf({ operation, kind, about, input }: RequestView): string {
+  if (kind === 'lift') return `lift ban ${about}`;
+  return kind === 'break-glass' ? kind : `${operation} ${JSON.stringify(input).slice(0, 100)}`;
 }
 
-function liftedText(ban: Ban): string {
+type Lifted = { ban?: { id: string; name: string | null; nodes: string[] } };
+
+function approvedText(view: RequestView, done: unknown): string {
+  const { id, kind, actor, about, until, operation } = view;
+  if (kind === 'lift') {
+    const { ban } = (done ?? {}) as Lifted;
+    return ban === undefined ? `ban ${about} is lifted` : liftedText(ban);
+  }
+  if (kind !== 'break-glass') return harmless(`${operation} is done, as ${actor} asked`);
+  const minutes = until === null ? '' : `, until ${minuteOf(until)} UTC`;
+  return `${actor} may take the steps of an issuing CA that admins may${minutes}; to end it: bootwave request deny ${id}`;
+}
+
+function liftedText(ban: NonNullable<Lifted['ban']>): string {
   const name = ban.name ?? ban.nodes[0];
   const ek = /^tpm-(\S+)$/.exec(ban.nodes[0] ?? '')?.[1];
   if (ban.nodes.length === 0 || name === undefined)

@@ -18,6 +18,7 @@ const MARK: Record<StepState, Mark> = {
   failed: 'x',
   'rolling-back': 'x',
   'rolled-back': 'x',
+  'taken-back': 'x',
   'needs-recovery': 'x',
   skipped: '-',
 };

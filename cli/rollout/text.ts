@@ -1,7 +1,14 @@
-import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
-import { STEP_STATES } from '../../orchestrator/rollout/record.ts';
+import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
+import {
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  STEP_STATES,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
+import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 
 const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 16);
@@ -17,7 +24,7 @@ export function planText(plan: Plan): string {
     if (wave.places.length === 0) continue;
     lines.push(
       '',
-      `${wave.index}  ${wave.name}: ${wave.places.length} nodes, at most ${wave.disruption.atOnce} at once`,
+      `${numberOf(wave.index)}  ${wave.name}: ${wave.places.length} nodes, at most ${wave.disruption.atOnce} at once`,
     );
     const rows = wave.places.map((place) => [
       `   ${place.name}`,
@@ -53,6 +60,7 @@ export function planText(plan: Plan): string {
     lines.push('', `to let a node try again: bootwave rollout forgive ${burnt.name} ${plan.target.version}`);
   }
   for (const warning of plan.warnings) lines.push('', `warning: ${warning}`);
+  lines.push('', `plan ${planHash(plan)}`);
   return lines.join('\n');
 }
 
@@ -64,16 +72,24 @@ export function listText(all: readonly RolloutSummary[]): string {
   );
 }
 
-export function showText({ setup, rollout, waves, nodes }: RolloutState): string {
+type Shown = {
+  setup: RolloutSetup;
+  rollout: RolloutRecord;
+  waves: readonly WaveRecord[];
+  nodes: readonly NodeStep[];
+};
+
+export function showText({ setup, rollout, waves, nodes }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${time(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
-    `${rollout.inFlight.whole} under way, ${rollout.failures} failed`,
+    `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
+      (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : ''),
     '',
     table(
       ['WAVE', 'NAME', 'STATE', 'NODES', ''],
       waves.map((wave) => [
-        String(wave.index),
+        String(numberOf(wave.index)),
         setup.waves[wave.index]?.name ?? '',
         wave.state,
         String(wave.size),
@@ -84,9 +100,9 @@ export function showText({ setup, rollout, waves, nodes }: RolloutState): string
     ),
     '',
   ];
-  const steps = [...nodes.values()].sort((a, b) => a.wave - b.wave || a.position - b.position);
+  const steps = [...nodes].sort((a, b) => a.wave - b.wave || a.position - b.position);
   const rows = steps.map((step) => [
-    String(step.wave),
+    String(numberOf(step.wave)),
     step.name,
     step.site,
     step.state,

@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { DRIVEN } from '../../orchestrator/rollout/run/driver.ts';
-import { lastKey, type RolloutEvent, RolloutHistory } from '../../orchestrator/rollout/run/history.ts';
-import { type Progress, readProgress } from '../../orchestrator/rollout/run/stored.ts';
-import { leaseKey } from '../../orchestrator/upkeep/lease.ts';
+import type { Look } from '../../orchestrator/operations/rollout/acts.ts';
+import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
+import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { harmless } from '../context.ts';
 import { eventText, progressText } from './progress.ts';
 
@@ -21,51 +19,55 @@ export type WatchOptions = {
 /** Events that a screen can hold. */
 const RECENT = 20;
 
-/** Looks in a row that find nobody at work, or no Redis, before it is said: a change of hands takes some seconds. */
+/** Looks in a row that find nobody at work, or no server, before it is said: a change of hands takes some seconds. */
 const PATIENCE = 10;
+
+/** A server that is gone for a while, as at its restart: looked at again. */
+const AWAY = new Set(['SERVER_NOT_RUNNING', 'SERVER_LOST', 'SERVER_SILENT', 'UNEXPECTED']);
 
 /**
  * Follows a rollout to its end.
+ * @param look what has happened since a look before; of the first one nothing
  * @returns the exit code: 0 when it is done, 1 when it ended otherwise, 130 when the signal came first
- * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`, and whatever the first look throws
  */
-export async function watchRollout(redis: Redis, id: string, options: WatchOptions): Promise<number> {
+export async function watchRollout(
+  look: (after: string | undefined) => Promise<Look>,
+  id: string,
+  options: WatchOptions,
+): Promise<number> {
   const { signal, every } = options;
-  // Before the first look: what happens in between is then told, not lost.
-  const history = new RolloutHistory(redis, id, await lastKey(redis));
   const view = viewOf(options);
-  view.begin(await readProgress(redis, id));
+  let { after, progress, driven } = await look(undefined);
+  view.begin(progress);
   let idle = 0;
-  for (;;) {
-    try {
-      const events = await history.next();
-      const progress = await readProgress(redis, id);
-      view.show(progress, events);
-      if (progress.rollout.endedAt !== null) {
-        // What was written between the two looks, its last step with it.
-        view.show(progress, await history.next());
-        view.end(progress);
-        return progress.rollout.state === 'done' ? 0 : 1;
-      }
-      idle = (await isDriven(redis, progress)) ? 0 : idle + 1;
-      if (idle === 0) view.note('');
-      else if (idle >= PATIENCE) view.note(`nobody carries it out: is 'bootwave up' running?`);
-    } catch (error) {
-      // Redis is away, as everybody sees who waits for it; it is looked at again.
-      if (error instanceof BootwaveError) throw error;
-      idle += 1;
-      if (idle >= PATIENCE) view.note(`it cannot be looked at: ${messageOf(error)}`);
+  for (let events: RolloutEvent[] = []; ; ) {
+    view.show(progress, events);
+    if (progress.rollout.endedAt !== null) {
+      view.end(progress);
+      return progress.rollout.state === 'done' ? 0 : 1;
     }
-    await sleep(every, undefined, { signal }).catch(() => {});
-    if (!signal.aborted) continue;
-    view.note(`no longer watched; nothing was stopped: the rollout goes on (bootwave rollout watch ${id})`);
-    return 130;
+    idle = driven ? 0 : idle + 1;
+    if (driven) view.note('');
+    else if (idle >= PATIENCE) view.note(`nobody carries it out: is 'bootwave up' running?`);
+    for (let looked = false; !looked; ) {
+      await sleep(every, undefined, { signal }).catch(() => {});
+      if (signal.aborted) {
+        view.note(
+          `no longer watched; nothing was stopped: the rollout goes on (bootwave rollout watch ${id})`,
+        );
+        return 130;
+      }
+      try {
+        ({ after, progress, events, driven } = await look(after));
+        looked = true;
+      } catch (error) {
+        if (!(error instanceof BootwaveError && AWAY.has(error.code))) throw error;
+        idle += 1;
+        if (idle >= PATIENCE) view.note(`it cannot be looked at: ${messageOf(error)}`);
+      }
+    }
   }
-}
-
-/** Whether some orchestrator is at work on it, or nothing is to be done now. */
-async function isDriven(redis: Redis, { rollout }: Progress): Promise<boolean> {
-  return !DRIVEN.includes(rollout.state) || (await redis.exists(leaseKey(rollout.id))) === 1;
 }
 
 type View = {

@@ -1,40 +1,33 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Check } from '../../orchestrator/doctor/check.ts';
-import { examine } from '../../orchestrator/doctor/doctor.ts';
-import { pathsOf } from '../context.ts';
+import { doctor } from '../../orchestrator/operations/server/declared.ts';
+import { here } from '../operate.ts';
+import { type Json, whole } from '../option.ts';
 import { DEFAULT_PORTS } from './up.ts';
 
-type Options = {
+type Options = Json & {
   interface?: string;
   address?: string;
   proxy?: boolean;
   httpPort: number;
   httpsPort: number;
-  json?: boolean;
 };
 
-export function register(program: Command): void {
-  program
-    .command('doctor')
-    .description('check packages, keys, image, Redis, interface, ports and the wire; changes nothing')
+export function register(command: Command): void {
+  const port = whole(1, 65535);
+  command
     .option('--interface <name>', 'the network interface of the machines that boot')
     .option('--address <ip>', 'which of its addresses, when it has several')
     .option('--proxy', "'bootwave up' is meant to run with --proxy here")
     .option('--http-port <port>', "as for 'bootwave up'", port, DEFAULT_PORTS.http)
     .option('--https-port <port>', "as for 'bootwave up'", port, DEFAULT_PORTS.https)
     .option('--json')
-    .action(async ({ json, proxy, ...options }: Options, command: Command) => {
-      const stop = new AbortController();
-      const onSignal = () => stop.abort();
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-      const checks = await examine({
-        ...options,
-        paths: pathsOf(command),
-        proxy: proxy === true,
-        signal: stop.signal,
-        ...(json === true ? {} : { onCheck: (check: Check) => console.log(line(check)) }),
-      });
-      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    .action(async ({ json, proxy = false, interface: name, address, httpPort, httpsPort }: Options) => {
+      const wanted = { interface: name, address, proxy, httpPort, httpsPort };
+      const show = (check: unknown) => {
+        if (json !== true) console.log(line(check as Check));
+      };
+      const checks = await here(command, doctor, wanted, show);
       const failed = checks.filter((check) => check.status === 'fail').length;
       const warned = checks.filter((check) => check.status === 'warn').length;
       if (json === true) console.log(JSON.stringify({ ok: failed === 0, checks }));
@@ -51,10 +44,4 @@ function line({ name, status, detail, next }: Check): string {
 function summary(failed: number, warned: number): string {
   const warnings = warned === 0 ? '' : `, ${warned} warned`;
   return failed === 0 ? `nothing failed${warnings}` : `${failed} failed${warnings}`;
-}
-
-function port(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= 65535) return value;
-  throw new InvalidArgumentError('a whole number from 1 to 65535 is needed');
 }

@@ -1,12 +1,17 @@
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { createLogger } from '../../base/log.ts';
+import { parseDuration } from '../../base/duration.ts';
+import { BootwaveError } from '../../base/error.ts';
 import { CERTIFICATE_LIFE } from '../../bootserver/enroll/certifier.ts';
-import { parseDuration } from '../../orchestrator/rollout/duration.ts';
-import { up } from '../../orchestrator/up/up.ts';
-import { pathsOf } from '../context.ts';
+import type { UpTold } from '../../orchestrator/operations/server/acts.ts';
+import { up } from '../../orchestrator/operations/server/declared.ts';
+import { LONGEST_LIFE } from '../../orchestrator/up/options.ts';
+import { here } from '../operate.ts';
+import { type Json, whole } from '../option.ts';
 
-type Options = {
-  interface: string;
+type Options = Json & {
+  interface?: string;
+  config?: string;
   address?: string;
   proxy?: boolean;
   range?: string;
@@ -19,20 +24,8 @@ type Options = {
   heartbeat: number;
   attestEvery: number;
   certificateLife: number;
-  json?: boolean;
+  operatorsPort?: number;
 };
-
-/** Whole numbers of a range, for ports and seconds. */
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`a whole number from ${least} to ${most} is needed`);
-  };
-}
-
-/** A year: whoever steals a key has it for that long. */
-const LONGEST_LIFE = 366 * 24 * 3600_000;
 
 function life(text: string): number {
   const value = parseDuration(text);
@@ -40,23 +33,36 @@ function life(text: string): number {
   throw new InvalidArgumentError('a time such as 90s, 30m, 12h or 7d, of a year at most');
 }
 
+/** Milliseconds after a signal until a start that has not ended is ended. */
+const START_ENDS = 4000;
+/** Milliseconds after an error was told until the process ends, whatever still runs. */
+const ERROR_TOLD = 1000;
+
 export const DEFAULT_PORTS = { http: 7080, https: 7443 } as const;
 
-export function register(program: Command): void {
+export function register(command: Command): void {
   const port = whole(1, 65535);
-  program
-    .command('up')
-    .description('run everything on this machine: DHCP or proxyDHCP, TFTP, HTTP, enrolment, fleet records')
-    .requiredOption('--interface <name>', 'the network interface to serve; no other is touched')
+  command
+    .option(
+      '--interface <name>',
+      'the network interface to serve, and no other; without it no machine boots here, all else runs',
+    )
     .option('--address <ip>', 'which of its addresses, when it has several')
     .option('--range <from-to>', 'addresses to give out, e.g. 10.0.0.100-10.0.0.200')
     .option('--proxy', 'another DHCP server gives the addresses; only the boot part is ours')
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
     .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
+    .addOption(
+      new Option(
+        '--config <file>',
+        'several interfaces, subnets, reservations and options: docs/network.md',
+      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp']]),
+    )
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
+    .option('--operators-port <port>', 'commands of people elsewhere, by their certificates', port)
     .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
     .option('--attest-every <minutes>', 'minutes between the attestations of a node', whole(1, 1440), 30)
     .addOption(
@@ -65,32 +71,52 @@ export function register(program: Command): void {
         .default(CERTIFICATE_LIFE, '7d'),
     )
     .option('--json')
-    .action(async (options: Options, command: Command) => {
-      const stop = new AbortController();
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-      const log = createLogger('bootwave');
-      const { dns, ntp, proxy, json, ...rest } = options;
-      const running = await up(
-        pathsOf(command),
-        {
-          ...rest,
-          proxy: proxy === true,
-          ...(dns === undefined ? {} : { dns: dns.split(',') }),
-          ...(ntp === undefined ? {} : { ntp: ntp.split(',') }),
-        },
-        log,
-        stop.signal,
-      );
-      const ready = {
-        interface: options.interface,
-        address: running.address,
-        ...{ http: options.httpPort, https: options.httpsPort },
+    .action(async ({ json, dns, ntp, proxy = false, config, ...options }: Options) => {
+      let isUp = false;
+      let isTold = false;
+      const ready = (told: unknown) => {
+        isUp = true;
+        const { addresses } = told as UpTold;
+        const how = config ?? (proxy ? 'proxyDHCP' : `DHCP ${options.range}`);
+        console.log(
+          json === true
+            ? JSON.stringify({ ready: readyOf(options, addresses) })
+            : text(options, addresses, how),
+        );
       };
-      console.log(
-        json === true
-          ? JSON.stringify({ ready })
-          : `bootwave serves ${options.interface} as ${running.address} (${proxy === true ? 'proxyDHCP' : `DHCP ${options.range}`}, TFTP, HTTP ${options.httpPort}, enrolment ${options.httpsPort}); Ctrl-C ends it`,
-      );
-      await running.done;
+      const onSignal = () => {
+        isTold = true;
+        // A start that does not hear the signal ends all the same.
+        if (!isUp) setTimeout(() => process.exit(1), START_ENDS).unref();
+      };
+      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      const wanted = {
+        ...{ ...options, proxy, dns: dns?.split(','), ntp: ntp?.split(',') },
+        config: config === undefined ? undefined : resolve(config),
+      };
+      try {
+        await here(command, up, wanted, ready);
+      } catch (error) {
+        // Its reason is about to be told; whatever hangs then must not keep a port.
+        setTimeout(() => process.exit(1), ERROR_TOLD).unref();
+        if (!isTold || isUp) throw error;
+        throw new BootwaveError({ code: 'UP_STOPPED', what: 'it was told to end before it was up' });
+      }
     });
+}
+
+type Ports = Pick<Options, 'httpPort' | 'httpsPort' | 'operatorsPort'>;
+type Addresses = UpTold['addresses'];
+
+function readyOf({ httpPort: http, httpsPort: https, operatorsPort }: Ports, interfaces: Addresses) {
+  const operators = operatorsPort === undefined ? {} : { operators: operatorsPort };
+  const [first] = interfaces;
+  return first === undefined ? operators : { ...first, http, https, interfaces, ...operators };
+}
+
+function text({ operatorsPort, httpPort, httpsPort }: Ports, interfaces: Addresses, how: string) {
+  const door = operatorsPort === undefined ? '' : `, operators ${operatorsPort}`;
+  if (interfaces.length === 0) return `bootwave runs, and no machine boots here${door}; Ctrl-C ends it`;
+  const served = interfaces.map((one) => `${one.interface} as ${one.address}`).join(', ');
+  return `bootwave serves ${served} (${how}, TFTP, HTTP ${httpPort}, enrolment ${httpsPort}${door}); Ctrl-C ends it`;
 }

@@ -8,7 +8,7 @@ export const OPTION = {
   dns: 6,
   hostName: 12,
   domainName: 15,
-  /** NTP servers (RFC 2132 8.3). */
+  interfaceMtu: 26,
   ntp: 42,
   vendorSpecific: 43,
   requestedAddress: 50,
@@ -31,6 +31,12 @@ export const OPTION = {
   architecture: 93,
   /** Client machine identifier (RFC 4578 2.3). */
   machineId: 97,
+  /** RFC 3397. */
+  domainSearch: 119,
+  /** RFC 3442. */
+  classlessRoutes: 121,
+  /** The same before it had a number of its own; Windows asks for it. */
+  privateClasslessRoutes: 249,
   /** iPXE's own encapsulated options. */
   ipxe: 175,
   end: 255,
@@ -71,16 +77,22 @@ export function readOptions(area: Uint8Array, into: Map<number, Uint8Array>): vo
   }
 }
 
-/** Writes one option, in pieces of 255 bytes where it is longer (RFC 3396 section 5). */
-export function writeOption(code: number, value: Uint8Array): Uint8Array[] {
-  const pieces: Uint8Array[] = [];
-  let at = 0;
+/**
+ * Writes one option at `at`, in pieces of 255 bytes where it is longer (RFC 3396 section 5).
+ * @returns where the next one goes
+ */
+export function writeOption(into: Uint8Array, at: number, code: number, value: Uint8Array): number {
+  let next = at;
+  let done = 0;
   do {
-    const piece = value.subarray(at, at + 255);
-    pieces.push(Uint8Array.of(code, piece.length), piece);
-    at += 255;
-  } while (at < value.length);
-  return pieces;
+    const size = Math.min(255, value.length - done);
+    into[next] = code;
+    into[next + 1] = size;
+    into.set(done === 0 && size === value.length ? value : value.subarray(done, done + size), next + 2);
+    next += 2 + size;
+    done += size;
+  } while (done < value.length);
+  return next;
 }
 
 /** Sub-options, as options 43, 82 and 175 hold them. Garbage yields what was readable before it. */
@@ -125,9 +137,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 export function u32Bytes(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
-  return bytes;
+  return Uint8Array.of(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
 export function textBytes(text: string): Uint8Array {

@@ -1,5 +1,5 @@
 /** The files that a team and the core team hand each other: a key pair, its public half, and what the team signed. */
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Key, Metadata, Targets } from '@tufjs/models';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -18,14 +18,17 @@ export async function makeTeamKey(file: string): Promise<SigningKey> {
   return key;
 }
 
-/** @param file PEM of a public Ed25519 key @throws BootwaveError `TEAM_FILE` */
-export async function readPublicKey(file: string): Promise<Key> {
-  const key = await read(file, (bytes) => {
+/** @param pem of a public Ed25519 key @throws BootwaveError `TEAM_FILE` */
+export function readPublicKey(pem: string): Key {
+  let key: KeyObject;
+  try {
     // A private key would do for Node: whoever sends that by mistake shall learn it.
-    if (!bytes.includes('BEGIN PUBLIC KEY')) throw new Error('it is no public key');
-    return createPublicKey(bytes);
-  });
-  if (key.asymmetricKeyType !== 'ed25519') throw failure(`${file} holds no Ed25519 key`);
+    if (!pem.includes('BEGIN PUBLIC KEY')) throw new Error('it is no public key');
+    key = createPublicKey(pem);
+  } catch (cause) {
+    throw failure(`the key of the team cannot be read: ${messageOf(cause)}`);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw failure('the key of the team is no Ed25519 key');
   return publicKey(key);
 }
 

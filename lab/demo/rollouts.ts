@@ -33,6 +33,7 @@ const FAR: Record<string, number> = {
   failed: 0.5,
   'rolling-back': 0.3,
   'rolled-back': 1,
+  'taken-back': 1,
 };
 
 /** @param names of UEFI nodes that are healthy members */

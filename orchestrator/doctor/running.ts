@@ -1,3 +1,4 @@
+import { readConfigFile } from '../../bootserver/config-file.ts';
 import { type PortOwner, portOwners } from '../../bootserver/sockets-owner.ts';
 
 /** A `bootwave up` that has the DHCP port. */
@@ -14,7 +15,23 @@ const DHCP_PORT = 67;
 
 /** Those whose command line this user may see: as root, all. */
 export async function runningServers(): Promise<RunningServer[]> {
-  return (await portOwners('udp', DHCP_PORT)).flatMap((owner) => asServer(owner) ?? []);
+  const owners = await portOwners('udp', DHCP_PORT);
+  return (await Promise.all(owners.map(asServers))).flat();
+}
+
+/** One for each interface: a configuration file may name several. */
+async function asServers(owner: PortOwner): Promise<RunningServer[]> {
+  const server = asServer(owner);
+  const file = wordAfter(owner.args, '--config');
+  if (server !== undefined || file === undefined) return server === undefined ? [] : [server];
+  const interfaces = await readConfigFile(file).catch(() => []);
+  return interfaces.flatMap(
+    ({ interface: name, dhcp }) =>
+      asServer({
+        ...owner,
+        args: [...owner.args, '--interface', name, ...(dhcp.proxy ? ['--proxy'] : [])],
+      }) ?? [],
+  );
 }
 
 /** Reads `... cli/main.ts [--data X] up --interface eth1 ...`. */

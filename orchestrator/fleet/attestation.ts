@@ -27,6 +27,8 @@ export type References = {
   /** Values of PCR 7 that members of this model have shown with an event log, hex. */
   pcr7: readonly string[];
   firmware: KnownFirmware;
+  /** Why no machine is to run this image any more; null: it may. */
+  unfit: string | null;
   /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
   uefi: boolean;
   /** Whether this member had Secure Boot on when it was last let in: whoever switches it off may measure what they like. */
@@ -84,7 +86,10 @@ export function attest(e: Measured, references: References): Attested {
   if (added !== null) return { state: 'mismatch', reason: added };
   const keys = keysOf(e, references);
   const strange = strangeFirmware(e.pcrs, references.firmware);
-  if (strange === null || keys.state === 'mismatch') return keys;
+  if (strange === null || keys.state === 'mismatch')
+    return references.unfit === null || keys.state !== 'ok'
+      ? keys
+      : { state: 'differs', reason: references.unfit };
   return { state: references.firmware.policy === 'enforce' ? 'mismatch' : 'differs', reason: strange };
 }
 

@@ -8,6 +8,7 @@ import { proven } from './events/live.ts';
 import { countingIn } from './firmware/model.ts';
 import type { KnownFirmware } from './firmware/verdict.ts';
 import type { Fleet } from './fleet.ts';
+import { type ImageRules, unfit } from './image-rules.ts';
 import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
@@ -17,6 +18,8 @@ import { isMember, isRegistered } from './transitions.ts';
 export type Published = {
   pcr11(version: string): Promise<string | null>;
   commandLine(version: string): Promise<string | null>;
+  /** What people have said of images. */
+  rules(): Promise<ImageRules>;
 };
 
 /** What a proof says of the order in which it was made. */
@@ -37,15 +40,25 @@ export class Attestations {
   async judge(record: NodeRecord | null, shown: Measured): Promise<Attested> {
     const { version } = shown.running;
     const model = await this.#heldAs(record, shown);
-    const [pcr11, commandLine, pcr7, firmware] = await Promise.all([
+    const [pcr11, commandLine, pcr7, firmware, not] = await Promise.all([
       this.#published.pcr11(version),
       this.#published.commandLine(version),
       this.#fleet.pcr7.get(model),
-      this.#knownFirmware(model),
+      this.#knownFirmware(model, this.#siteOf(record)),
+      this.unfit(record, version),
     ]);
     const uefi = record?.inventory.firmware.kind === 'uefi';
     const secureBoot = record !== null && isMember(record.state) && record.observed.secureBoot === 'on';
-    return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot });
+    return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot, unfit: not });
+  }
+
+  /** Why this machine is not to run an image of this version; null: it may. */
+  async unfit(record: NodeRecord | null, version: string): Promise<string | null> {
+    const [rules, { policy }] = await Promise.all([
+      this.#published.rules(),
+      this.#fleet.sites.get(this.#siteOf(record)),
+    ]);
+    return unfit(version, rules, policy.floor);
   }
 
   /** A member is held against the model that it was let in as: that it is another now is only its own word. */
@@ -54,9 +67,14 @@ export class Attestations {
     return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
   }
 
-  async #knownFirmware(model: string): Promise<KnownFirmware> {
+  /** A member is judged by the rules of its own site, whichever boot server it asks. */
+  #siteOf(record: NodeRecord | null): string {
+    return record !== null && isMember(record.state) ? record.site : this.#site;
+  }
+
+  async #knownFirmware(model: string, of: string): Promise<KnownFirmware> {
     const { firmware, sites } = this.#fleet;
-    const [known, site] = await Promise.all([firmware.get(model), sites.get(this.#site)]);
+    const [known, site] = await Promise.all([firmware.get(model), sites.get(of)]);
     return { model, values: known === null ? null : countingIn(known), policy: site.policy.firmware };
   }
 
@@ -118,7 +136,7 @@ export class Attestations {
     }
     const copied = await this.copied(record, shown);
     if (copied !== null) return { state: 'refused', code: copied.code, what: copied.what };
-    const site = await sites.get(this.#site);
+    const site = await sites.get(this.#siteOf(record));
     let wrong: Refusal | null = null;
     await nodes.update(id, async (now) => {
       wrong = null;

@@ -8,6 +8,8 @@ export type IntentContext = {
   expected: boolean;
   /** Version of the image for whoever is wanted to run none in particular; null: none is published. */
   defaultImage: string | null;
+  /** Why the image that the node ran last is not to run any more; null: it may, or nothing is known of it. */
+  unfit: string | null;
 };
 
 /**
@@ -43,6 +45,9 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     );
   }
   if (record.wanted.mode === 'installed' && record.installedAt !== null) {
+    // Its own disk would start again what it is refused for.
+    if (c.unfit !== null && c.site.policy.image === 'enforce' && record.state === 'degraded')
+      return image(null, c, `node ${record.name} is installed, and ${c.unfit}`);
     return { kind: 'disk', reason: `node ${record.name} is installed` };
   }
   return image(record.wanted.image, c, `node ${record.name}`);

@@ -17,20 +17,23 @@ import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
-import { mismeasured } from './events/fallen.ts';
+import { mismeasured, outdated } from './events/fallen.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
 import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
+import { type ImageRules, NO_IMAGE_RULES } from './image-rules.ts';
 import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Extras } from './store.ts';
+import { MISSED_BEATS } from './sweeper.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
 export type DirectoryLimits = {
   pending: number;
+  pendingOfSite: number;
   refusals: { perPeer: number; overall: number; window: number };
   repeats: { perPeer: number; overall: number; window: number };
 };
@@ -38,6 +41,8 @@ export type DirectoryLimits = {
 export const DIRECTORY_LIMITS: DirectoryLimits = {
   /** Machines that may wait for approval at once; expected machines are not counted. */
   pending: 4096,
+  /** Of them those of one site: whoever floods one leaves room at the others. */
+  pendingOfSite: 1024,
   /** Audited refusals a minute; what is left out is counted. */
   refusals: { perPeer: 10, overall: 300, window: 60_000 },
   /** Changes a minute that a known machine may make in its own record, by enrolling again or by its heartbeats. */
@@ -57,8 +62,12 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside of a published image; by default none is known, as where no node has a disk. */
   commandLine?: (version: string) => Promise<string | null>;
+  /** What people have said of images; by default nothing. */
+  imageRules?: () => Promise<ImageRules>;
   /** Who gets no answer but no; nobody by default. */
   bans?: BanList;
+  /** Seconds between heartbeats; 10 by default. */
+  heartbeatSeconds?: number;
   log: Logger;
   /** A known machine enrolled in another boot than its last: what was connected to it is dead. */
   onRestart?: (id: string) => void;
@@ -74,6 +83,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #defaultImage: () => Promise<string | null>;
   readonly #attestations: Attestations;
   readonly #bans: BanList;
+  readonly #heardFor: number;
   readonly #log: Logger;
   readonly #onRestart: (id: string) => void;
   readonly #now: () => number;
@@ -88,8 +98,10 @@ export class FleetDirectory implements NodeDirectory {
     this.#attestations = new Attestations(options.fleet, options.site, {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
+      rules: options.imageRules ?? (async () => NO_IMAGE_RULES),
     });
     this.#bans = options.bans ?? NOBODY_BANNED;
+    this.#heardFor = MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000;
     this.#log = options.log;
     this.#onRestart = options.onRestart ?? (() => {});
     this.#now = options.now ?? Date.now;
@@ -108,7 +120,8 @@ export class FleetDirectory implements NodeDirectory {
         this.#defaultImage(),
       ]);
       const record = id === null ? null : await nodes.get(id);
-      return intentFor(record, sighting, { site, expected, defaultImage });
+      const unfit = record === null ? null : await this.#attestations.unfit(record, record.observed.image);
+      return intentFor(record, sighting, { site, expected, defaultImage, unfit });
     });
   }
 
@@ -144,7 +157,7 @@ export class FleetDirectory implements NodeDirectory {
           if (banned !== null) return { outcome: banned };
           const look = await this.#look(record, enrolment, name);
           expectation = look.context.expectation;
-          wrong = mismeasured(enrolment, look.context);
+          wrong = mismeasured(enrolment, look.context) ?? outdated(look.context);
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
           restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
@@ -160,6 +173,14 @@ export class FleetDirectory implements NodeDirectory {
         const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
         if (refusal !== null) {
           const { code, what } = refusal;
+          // Refused for now, and not for what it is: it is to try again soon.
+          if (code === 'ENROL_IN_USE')
+            throw new BootwaveError({
+              code,
+              what,
+              unchanged: 'the node is as it was',
+              next: refusal.next ?? '',
+            });
           await this.refused({ code, what, from: enrolment.address, id: enrolment.id });
           return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
         }
@@ -274,11 +295,13 @@ export class FleetDirectory implements NodeDirectory {
       token: enrolment.token,
     };
     const member = record !== null && isMember(record.state);
-    const [site, expectation, owners, pending, attested] = await Promise.all([
+    const [site, expectation, owners, pending, heard, unfit, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.showing(macs),
-      record === null ? nodes.count('pending') : 0,
+      record === null ? Promise.all([nodes.count('pending'), nodes.count('pending', this.#site)]) : [0, 0],
+      member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
+      this.#attestations.unfit(record, enrolment.running.version),
       this.#attestations.judge(record, enrolment),
     ]);
     const others = [...new Set(owners.flat())].filter((owner) => owner !== enrolment.id);
@@ -293,8 +316,9 @@ export class FleetDirectory implements NodeDirectory {
       const members = living.filter((owner) => isRegistered(known.get(owner)!.state));
       return living.length > 0 && members.length < 2;
     });
-    const room = pending < this.#limits.pending;
-    return { context: { site, expectation, name, conflicts, attested, room }, gone };
+    const room = pending[0]! < this.#limits.pending && pending[1]! < this.#limits.pendingOfSite;
+    const isHeard = heard !== null && this.#now() - heard < this.#heardFor;
+    return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }
 
   /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */

@@ -44,11 +44,12 @@ export class Fleet {
 
   /**
    * @param words the four words as the person saw them on the node's console
-   * @throws BootwaveError `WORDS_DIFFER`, `NODE_NOT_PENDING`, `NODE_BANNED`, `NAME_TAKEN`, `NAME_INVALID`, `NODE_UNKNOWN`
+   * @throws BootwaveError `WORDS_DIFFER`, `NODE_NOT_PENDING`, `NODE_BANNED`, `NAME_TAKEN`, `NAME_INVALID`,
+   * `NAME_AMBIGUOUS`, `NODE_UNKNOWN`
    */
   async approve(id: string, words: readonly string[], by: By, name?: string): Promise<NodeRecord> {
-    if (name !== undefined) checkName(name);
     return this.#act(id, by, 'approve', async (record) => {
+      if (name !== undefined && name !== record.name) await this.#mustMeanOne(checkName(name), id);
       const ban = (await this.bans.set()).banOf({ id });
       return ban === null
         ? approve(record, { ...by, words, name })
@@ -73,6 +74,7 @@ export class Fleet {
   /** @throws BootwaveError `EXPECT_PENDING` when the machine waits already, and what `ExpectationStore.add` throws */
   async expect(wanted: NewExpectation, by: By): Promise<Expectation> {
     await this.sites.get(wanted.site);
+    if (wanted.name !== undefined) await this.#mustMeanOne(checkName(wanted.name), null);
     const { mac, serial, ek } = spelled(wanted.criteria);
     const here = await Promise.all([
       ...[mac, serial].map((word) => (word === undefined ? [] : this.nodes.withHardware(word))),
@@ -88,6 +90,18 @@ export class Fleet {
       });
     }
     return this.expectations.add(wanted, by);
+  }
+
+  /** A word that people write must not come to mean another node. @throws BootwaveError `NAME_AMBIGUOUS` */
+  async #mustMeanOne(name: string, id: string | null): Promise<void> {
+    const other = await this.nodes.readsLike(name, id);
+    if (other === null) return;
+    throw new BootwaveError({
+      code: 'NAME_AMBIGUOUS',
+      what: `'${name}' reads like ${other.slice(0, 20)}, which is another machine`,
+      unchanged: 'nothing was changed',
+      next: 'choose another name',
+    });
   }
 
   async #act(

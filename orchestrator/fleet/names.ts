@@ -2,8 +2,8 @@ import { BootwaveError } from '../../base/error.ts';
 
 /** A DNS label (RFC 1123 2.1), lower case, at most 63 bytes, so that every name can become a host name. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-/** What ids begin with; a name like that could be taken for an abbreviated id. */
-const RESERVED = /^(tpm|dev)-/;
+/** What ids begin with, and names that machines get by themselves: such a name could be taken for that of another one. */
+const RESERVED = /^(tpm|dev)-|^node-[0-9a-f]{6,}$/;
 
 /** @throws BootwaveError `NAME_INVALID` */
 export function checkName(name: string, what = 'node'): string {
@@ -12,7 +12,7 @@ export function checkName(name: string, what = 'node'): string {
       code: 'NAME_INVALID',
       what: `'${name}' cannot be the name of a ${what}`,
       unchanged: 'nothing was changed',
-      next: 'use 1 to 63 lower-case letters, digits and dashes, with no dash at an end and not tpm- or dev- at the start',
+      next: 'use 1 to 63 lower-case letters, digits and dashes, with no dash at an end, not tpm- or dev- at the start, and not node- with digits of an id',
     });
   }
   return name;

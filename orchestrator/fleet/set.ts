@@ -18,9 +18,11 @@ const AT_ONCE = 20;
 
 /**
  * What a person wants of a node or says of it, by compare-and-set and in the audit stream; so is a refusal.
- * @throws BootwaveError `NODE_BIOS`, `NODE_WIPE_MODE`, `NODE_INSTALLED`, `NODE_LABELS`, `NODE_NOT_MEMBER`, `NODE_UNKNOWN`
+ * @throws BootwaveError `NODE_BIOS`, `NODE_WIPE_MODE`, `NODE_INSTALLED`, `NODE_LABELS`, `NODE_NOT_MEMBER`, `NODE_UNKNOWN`,
+ * `SITE_UNKNOWN`
  */
 export async function set(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
+  if (change.site !== undefined) await fleet.sites.get(change.site);
   const done = await fleet.nodes.update(id, (record) => {
     if (record === null) throw unknownNode(id);
     return { outcome: setNode(record, { ...by, change }) };

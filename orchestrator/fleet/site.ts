@@ -26,6 +26,11 @@ export const policySchema = z.object({
    * counts as a wrong measurement. Updates of firmware come by hand, so `report` unless somebody chose.
    */
   firmware: z.enum(['report', 'enforce']).default('report'),
+  /**
+   * What becomes of a machine whose image is withdrawn or below a floor: `enforce`, a newcomer is not let in and a member is
+   * not renewed; `report`, it is only shown.
+   */
+  image: z.enum(['enforce', 'report']).default('enforce'),
   /** No rollout takes a node of the site to an older image than this; null: the fleet's release floor alone holds. */
   floor: z.string().nullable().default(null),
 });

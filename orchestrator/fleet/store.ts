@@ -34,6 +34,8 @@ export type Decide = (
 
 /** Rounds of look, decide, compare-and-set before giving up. Each lost round means that somebody else got on. */
 const ROUNDS = 50;
+/** What could be the beginning of an id, as people abbreviate it. */
+const ID_LIKE = /^(?:tpm-|dev-|[0-9a-f]{4})/;
 /** Records fetched in one round trip. */
 const PAGE = 500;
 
@@ -81,8 +83,10 @@ export class NodeStore {
     return this.#redis.sinter(...(keys.length === 0 ? [KEYS.nodes] : keys));
   }
 
-  async count(state: State): Promise<number> {
-    return this.#redis.scard(KEYS.nodesInState(state));
+  async count(state: State, site?: string): Promise<number> {
+    return site === undefined
+      ? this.#redis.scard(KEYS.nodesInState(state))
+      : this.#redis.sintercard(2, KEYS.nodesInState(state), KEYS.nodesOfSite(site));
   }
 
   async idOfMac(mac: string): Promise<string | null> {
@@ -123,15 +127,16 @@ export class NodeStore {
   async resolve(word: string): Promise<NodeRecord> {
     const text = word.trim();
     const lower = text.toLowerCase();
-    for (const id of [await this.#redis.hget(KEYS.names, lower), lower]) {
-      const record = id === null ? null : await this.get(id);
-      if (record !== null) return record;
-    }
+    const name = await this.#redis.hget(KEYS.names, lower);
+    const named = name === null ? null : await this.get(name);
+    // People choose names: one that reads like the beginning of another node's id must not stand for it.
+    if (named !== null && !ID_LIKE.test(lower)) return named;
+    const whole = await this.get(lower);
+    if (whole !== null) return whole;
+    // And a machine chooses what MAC and serial number it claims.
     const hardware = text === '' ? [] : await this.withHardware(text);
-    const ids = text.length < 4 ? [] : await this.ids();
-    const begins = (id: string) => id.startsWith(lower) || id.slice(id.indexOf('-') + 1).startsWith(lower);
-    // A machine chooses what MAC and serial number it claims: one that reads like another node's id must not stand for it.
-    const fits = [...new Set([...hardware.map(({ id }) => id), ...ids.filter(begins)])];
+    const chosen = named === null ? hardware.map(({ id }) => id) : [named.id];
+    const fits = [...new Set([...chosen, ...(text.length < 4 ? [] : await this.#beginningWith(lower))])];
     const records = await this.getMany(fits.slice(0, 10));
     const [only] = records;
     if (only !== undefined && fits.length === 1 && !(hardware.length > 0 && isPlaceholder(text))) return only;
@@ -149,6 +154,24 @@ export class NodeStore {
       unchanged: 'nothing was changed',
       next: `'bootwave node list' shows all of them`,
     });
+  }
+
+  /**
+   * Whether this name would be taken for another node, or for what another machine says of itself.
+   * @param id of the node that is to have it; null: of none yet
+   * @returns id of the other one
+   */
+  async readsLike(name: string, id: string | null): Promise<string | null> {
+    const [hardware, begins] = await Promise.all([this.withHardware(name), this.#beginningWith(name)]);
+    return [...hardware.map((other) => other.id), ...begins].find((other) => other !== id) ?? null;
+  }
+
+  /** Ids that begin with it, or whose digest does. */
+  async #beginningWith(text: string): Promise<string[]> {
+    if (!ID_LIKE.test(text)) return [];
+    return (await this.ids()).filter(
+      (id) => id.startsWith(text) || id.slice(id.indexOf('-') + 1).startsWith(text),
+    );
   }
 
   /**

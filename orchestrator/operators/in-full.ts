@@ -1,4 +1,5 @@
 import { readEntry } from '../fleet/bans/entry.ts';
+import { BREAK_GLASS, LIFT, lastsOf } from './request.ts';
 import type { Request } from './requests.ts';
 
 /**
@@ -15,19 +16,26 @@ export function inFull({ id, wish }: Pick<Request, 'id' | 'wish'>): [label: stri
     ['to be approved until', time(wish.expires)],
     ['reason', wish.reason],
   ];
-  if (wish.kind === 'break-glass') {
-    const minutes = Math.round(wish.lasts / 60_000);
+  if (wish.operation === BREAK_GLASS) {
+    const minutes = Math.round(lastsOf(wish) / 60_000);
     return [
-      ['what', `${wish.actor} may do for ${minutes} minutes what admins may`],
-      ['by the certificate', wish.about],
+      ['what', `${wish.actor} may do for ${minutes} minutes what admins may, as far as break-glass goes`],
       ...common,
     ];
   }
+  if (wish.operation !== LIFT) {
+    const fields = Object.entries(wish.input).map(([name, value]): [string, string] => [
+      name,
+      JSON.stringify(value),
+    ]);
+    return [['what', wish.operation], ...fields, ...common];
+  }
+  const about = String(wish.input.ban);
   const ban = readEntry(wish.what ?? '');
   if (ban?.kind !== 'ban')
-    return [['what', `lift ban ${wish.about}, of which the request says nothing`], ...common];
+    return [['what', `lift ban ${about}, of which the request says nothing`], ...common];
   return [
-    ['what', `lift ban ${wish.about}`],
+    ['what', `lift ban ${about}`],
     ['banned', ban.name ?? 'no node that was known'],
     ...ban.nodes.map((node): [string, string] => ['node', node]),
     ...ban.keys.map((key): [string, string] => ['key', key]),

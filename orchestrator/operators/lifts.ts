@@ -8,13 +8,14 @@ import { appendOp } from '../fleet/bans/log.ts';
 import type { Change } from '../fleet/commit.ts';
 import { knownOperators } from './known.ts';
 import { agreed, type Counting } from './people.ts';
+import { LIFT } from './request.ts';
 import type { Request } from './requests.ts';
 
 /** For a `BanKeeper`: whether two people of the core team lifted this ban, by their signatures. */
 export function liftJudge(paths: DataPaths): (lift: Lift, counting: Counting) => Promise<boolean> {
   return async ({ request, ask, approve, ban }, counting) => {
     const wish = agreed(request, ask, approve, await knownOperators(paths), counting);
-    return wish !== null && wish.kind === 'lift' && wish.about === ban;
+    return wish !== null && wish.operation === LIFT && wish.input.ban === ban;
   };
 }
 
@@ -28,12 +29,13 @@ export function liftOf(
   if (ban !== undefined && ban.text !== wish.what)
     throw new BootwaveError({
       code: 'REQUEST_OTHER_BAN',
-      what: `the request shows another ban under the id ${wish.about} than the one that is in force`,
+      what: `the request shows another ban under the id ${String(wish.input.ban)} than the one that is in force`,
       unchanged: 'nothing was approved',
       next: 'find out who wrote that into the database',
     });
   const { text: request, ask, approve } = record;
-  const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: wish.about, request, ask, approve });
-  const line = lineOf(lift, by, `ban ${wish.about} lifted: ${wish.reason}`, ban?.nodes[0]);
+  const about = String(wish.input.ban);
+  const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: about, request, ask, approve });
+  const line = lineOf(lift, by, `ban ${about} lifted: ${wish.reason}`, ban?.nodes[0]);
   return { ops: [appendOp(lift)], audit: [auditLine(line)] };
 }

@@ -1,7 +1,8 @@
 /** Whether two signatures are those of two people. */
 import type { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { operatorRefusal, type Role, readOperator } from '../../keys/operator.ts';
+import { operatorRefusal, readOperator } from '../../keys/operator.ts';
+import type { Role } from '../../keys/operator-roles.ts';
 import { type Vote, voter, type Word } from '../../keys/vote.ts';
 import type { Registered } from './register.ts';
 import { isNamed, readWish, type Wish } from './request.ts';
@@ -56,6 +57,18 @@ export function personOf(cast: Vote, word: Word, text: string, known: Known, cou
   if (counting !== null && cast.at > counting + AHEAD)
     throw operatorRefusal('OPERATOR_PROOF', `the signature of ${name} is from a time to come`);
   return { name, role, serial, behind: behind(entry, register) };
+}
+
+/**
+ * Names of all who could be whoever holds this certificate.
+ * @returns undefined without a certificate, or with one that is not in the register
+ */
+export function peopleBehind(
+  serial: string | undefined,
+  register: readonly Registered[],
+): readonly string[] | undefined {
+  const entry = serial === undefined ? undefined : register.find((one) => one.serial === serial);
+  return entry === undefined ? undefined : [...behind(entry, register)];
 }
 
 /** Up to root, who needs no certificate to give one. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { appendLine, readLines } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
-import { ROLES } from '../../keys/operator.ts';
+import { ROLES } from '../../keys/operator-roles.ts';
 
 const issuedSchema = z.object({
   serial: z.string(),

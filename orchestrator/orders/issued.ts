@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Order } from '../../protocol/order.ts';
-import type { RecordChange } from '../fleet/commit.ts';
+import { commit, type RecordChange } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
 
 /**
@@ -38,4 +38,15 @@ export function issuedChange(inForce: Issued | undefined, next: Issued): RecordC
     expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
     next: { state: 'issued', epoch, body: JSON.stringify(next) },
   };
+}
+
+/** Puts the number of a node's order back to one that was signed: what stands above it nobody ever signed or saw. */
+export async function rewind(redis: Redis, node: string, epoch: number): Promise<void> {
+  const inForce = (await readIssued(redis, [node])).get(node);
+  if (inForce === undefined || inForce.order.epoch <= epoch) return;
+  const order = { ...inForce.order, epoch };
+  // Of nobody: the next order is a new one, whoever issues it.
+  const next = { ...inForce, rollout: 'rewound', order };
+  // When somebody else is faster, it is asked again.
+  await commit(redis, { records: [issuedChange(inForce, next)] });
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from '../../base/duration.ts';
 
 export const durationSchema = z.string().transform((text, ctx): number => {
   const ms = parseDuration(text);

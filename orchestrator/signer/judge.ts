@@ -9,8 +9,12 @@ import type { Signed } from './ledger.ts';
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
   wipesPerHour: number;
+  /** Nodes that were never given an order before, in an hour. */
+  newNodesPerHour: number;
+  /** Nodes that were ever given one. */
+  nodes: number;
 };
-export const SIGNER_LIMITS: SignerLimits = { wipesPerHour: 60 };
+export const SIGNER_LIMITS: SignerLimits = { wipesPerHour: 60, newNodesPerHour: 20_000, nodes: 200_000 };
 
 const HOUR = 3600_000;
 /** Milliseconds that a word to wipe waits for its installation, and holds once that has begun. */
@@ -24,6 +28,8 @@ export type Grounds = {
   facts: { sha256: string; size: number } | null;
   /** What was signed for this node last. */
   last: Signed | null;
+  /** How many nodes were ever given an order, and how many of them for the first time within the last hour. */
+  nodes: { all: number; fresh: number };
   /** Orders to wipe of the last month. */
   wipes: readonly Signed[];
   now: number;
@@ -45,6 +51,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   const { floor: _, ...asked } = order;
   const payload = orderPayload(floor === null ? asked : { ...asked, floor });
   const digest = orderDigest(payload);
+  checkNode(order, grounds);
   checkTime(order, now);
   checkEpoch(order, digest, last);
   checkImage(order, grounds);
@@ -61,6 +68,21 @@ export function judge(order: Order, grounds: Grounds): Verdict {
     payload,
     entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe },
   };
+}
+
+/** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
+const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;
+
+/** Which nodes there are the signer cannot know; that there are no more of them than there can be, it can. */
+function checkNode({ node }: Order, { last, nodes, limits }: Grounds): void {
+  if (last !== null) return;
+  if (!NODE_ID.test(node)) throw refuse('SIGNER_NODE', `${node} is not the id of a node`);
+  if (nodes.all < limits.nodes && nodes.fresh < limits.newNodesPerHour) return;
+  throw refuse(
+    'SIGNER_NODES',
+    `${nodes.fresh} nodes were given their first order within an hour, ${nodes.all} in all: no more are`,
+    'it is tried again by itself; if you do not have so many nodes, find out who writes them into the database',
+  );
 }
 
 function checkTime(order: Order, now: number): void {

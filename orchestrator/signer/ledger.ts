@@ -25,6 +25,8 @@ export type Signed = z.infer<typeof signedSchema>;
 
 /** Milliseconds: longer than any word to wipe is of use. */
 const KEEP_WIPES = 30 * 24 * 3600_000;
+/** Milliseconds. */
+const FRESH = 3600_000;
 /** Lines that may be of no use any more before the file is written anew, at a start. */
 const SLACK = 10_000;
 
@@ -33,6 +35,8 @@ export class Ledger {
   readonly #file: FileHandle;
   readonly #last = new Map<string, Signed>();
   readonly #wipes: Signed[] = [];
+  /** When nodes were given their first order, since this file was opened; no longer than an hour ago. */
+  readonly #firsts: number[] = [];
   #waiting: string[] = [];
   #next: Promise<void> | null = null;
   #written: Promise<void> = Promise.resolve();
@@ -69,6 +73,12 @@ export class Ledger {
     return this.#last.get(node) ?? null;
   }
 
+  /** Nodes that were ever given an order, and those that were given their first one within an hour. */
+  nodes(now: number): { all: number; fresh: number } {
+    while (this.#firsts.length > 0 && this.#firsts[0]! <= now - FRESH) this.#firsts.shift();
+    return { all: this.#last.size, fresh: this.#firsts.length };
+  }
+
   /** Orders to wipe that are newer than a month. */
   get wipes(): readonly Signed[] {
     return this.#wipes;
@@ -79,6 +89,7 @@ export class Ledger {
    * @returns when it is on the disk @throws BootwaveError `SIGNER_LEDGER`, from then on for good
    */
   append(one: Signed): Promise<void> {
+    if (!this.#last.has(one.node)) this.#firsts.push(one.at);
     this.#remember(one);
     this.#waiting.push(`${JSON.stringify(one)}\n`);
     this.#next ??= this.#queue();

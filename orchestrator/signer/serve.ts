@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, errorOf, messageOf } from '../../base/error.ts';
+import { onLines } from '../../base/lines.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { FileLock } from '../redis/lock.ts';
@@ -10,7 +11,7 @@ import { Consents } from './consents.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';
-import { type Answer, askSchema, errorOf, onLines } from './lines.ts';
+import { type Answer, askSchema, MOST_LINE } from './lines.ts';
 import { fileKey } from './order-key.ts';
 import { Signer } from './signer.ts';
 
@@ -53,7 +54,7 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-    onLines(socket, (line) => {
+    onLines(socket, MOST_LINE, (line) => {
       void answer(signer, line).then((reply) => {
         if (reply === null) socket.destroy();
         else socket.write(`${JSON.stringify(reply)}\n`);

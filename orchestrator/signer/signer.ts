@@ -40,7 +40,8 @@ export class Signer implements OrderSigner {
     ]);
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
-    const grounds = { rules, facts: published, last, wipes: ledger.wipes, now: now(), limits };
+    const nodes = ledger.nodes(now());
+    const grounds = { nodes, rules, facts: published, last, wipes: ledger.wipes, now: now(), limits };
     const { payload, entry } = judge(order, grounds);
     await (entry === null ? ledger.settled() : ledger.append(entry));
     return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));

@@ -19,14 +19,15 @@ const RENEW_AT = 2 / 3;
 /**
  * A TLS identity for this run of the boot server. Nodes look for the fixed name and the servers CA; the address is
  * there for people and their browsers.
+ * @param address of the boot wire; null: no machine boots here
  */
-export async function serverIdentity(authority: Authority, address: string): Promise<ServerIdentity> {
+export async function serverIdentity(authority: Authority, address: string | null): Promise<ServerIdentity> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issued = authority.issue({
     spki: spkiOf(privateKey),
-    commonName: `Bootwave boot server ${address}`,
+    commonName: `Bootwave boot server${address === null ? '' : ` ${address}`}`,
     dnsNames: [SERVER_NAME],
-    ipAddresses: [address],
+    ipAddresses: address === null ? [] : [address],
     usage: 'server',
     // A day back: hardware clocks of new machines are often some hours off.
     notBefore: new Date(Date.now() - DAY),

@@ -24,8 +24,12 @@ export const LIMITS = {
   proofWithin: 120_000,
   /** Milliseconds that a session may be polled before the node must start anew. */
   sessionLife: 24 * 3600_000,
-  /** Open sessions kept at once; the oldest unproven goes first, then the oldest of the address that holds most. */
-  sessions: 4096,
+  /** Sessions that wait for a proof, some 300 bytes each: more than one server starts in `proofWithin` would fill. */
+  sessions: 65_536,
+  /** Those of them that have fixed their keys, up to a body each. */
+  keyedSessions: 8192,
+  /** Sessions that wait for a decision. */
+  provenSessions: 4096,
   /** Unproven sessions that one address may hold; beyond it, its own oldest goes, never another machine's. */
   sessionsPerAddress: 64,
   /** Nonces for members that attest between two enrolments, one each; the oldest goes first. */

@@ -14,7 +14,7 @@ test.serial(
   'wipes, floor, withdrawn images and configurations reach the signer, and are taken back',
   async (t) => {
     const { paths, fleet, directory, by, redis } = await fleetFor(t);
-    const bootwave = commandsOn(paths.root);
+    const bootwave = commandsOn(t, paths.root);
     const heard = new Consents(signerFiles(paths).consents);
     const e = enrolment(1);
     await directory.enrol(e);

@@ -1,8 +1,9 @@
 /** The commands as people give them, in this process: starting one for each would be most of a test's time. */
+import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../base/error.ts';
-import { authorise } from '../../cli/authorise.ts';
-import { actAs } from '../../cli/operator/operator.ts';
+import { dataPaths } from '../../base/paths.ts';
 import { program } from '../../cli/program.ts';
+import { doorOf } from '../orchestrator/operations/support.ts';
 
 export type Ran = {
   /** As the process would exit. */
@@ -15,9 +16,15 @@ export type Ran = {
   value: ReturnType<typeof JSON.parse>;
 };
 
-/** With `--as`, judged as by the real program. Only in serial tests: it listens to the one console of the process. */
-export function commandsOn(root: string) {
+/**
+ * Commands against a server of this data directory, which runs until the test ends. Only in serial tests: it listens to
+ * the one console of the process.
+ */
+export function commandsOn(t: ExecutionContext, root: string) {
+  let door: Promise<unknown> | null = null;
   return async (who: string, ...args: string[]): Promise<Ran> => {
+    door ??= doorOf(t, dataPaths(root));
+    await door;
     const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
     const exitCode = process.exitCode;
     const lines: string[] = [];
@@ -26,9 +33,8 @@ export function commandsOn(root: string) {
     process.env.BOOTWAVE_REDIS_URL = '';
     process.exitCode = 0;
     try {
-      const bootwave = program();
-      if (args.includes('--as')) bootwave.hook('preAction', authorise);
-      await bootwave.parseAsync(['node', 'bootwave', '--data', root, ...args]);
+      const words = ['--data', root, ...args];
+      await (await program(words)).parseAsync(words, { from: 'user' });
       const value = args.includes('--json') ? JSON.parse(lines.at(-1) ?? 'null') : null;
       return { exit: Number(process.exitCode), code: '', what: '', out: lines.join('\n'), value };
     } catch (error) {
@@ -37,7 +43,6 @@ export function commandsOn(root: string) {
     } finally {
       console.log = before.log;
       process.exitCode = exitCode;
-      actAs(null);
       restore('SUDO_USER', before.user);
       restore('BOOTWAVE_REDIS_URL', before.url);
     }

@@ -10,6 +10,7 @@ import { simPcr11 } from '../../lab/sim/node.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
 import { recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
+import { SIGNER_LIMITS } from '../../orchestrator/signer/judge.ts';
 import { serveSigner } from '../../orchestrator/signer/serve.ts';
 
 type Facts = Readonly<Record<string, { sha256: string; size: number }>>;
@@ -47,7 +48,7 @@ export async function realSigner(
   }
   const stop = new AbortController();
   const log = createLogger('test', 'silent');
-  const limits = { wipesPerHour: 1_000 };
+  const limits = { ...SIGNER_LIMITS, wipesPerHour: 1_000 };
   const { done } = await serveSigner({ paths, limits, log, signal: stop.signal, now });
   const { socket, consents } = signerFiles(paths);
   const client = new SignerClient(socket);

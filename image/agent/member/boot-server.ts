@@ -3,8 +3,8 @@ import { Agent, request } from 'node:https';
 import type { DetailedPeerCertificate } from 'node:tls';
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
+import { checkBootServer } from '../../../keys/server-identity.ts';
 import { errorReply, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
-import { checkBootServer } from './server-identity.ts';
 
 /** Bytes of an answer; a certificate chain is far below. */
 const ANSWER_BYTES = 256 * 1024;

@@ -40,6 +40,8 @@ export class BanKeeper implements BanList {
   readonly #unwritten = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
+  /** One look after the other. */
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(options: KeeperOptions) {
     this.#options = options;
@@ -69,10 +71,16 @@ export class BanKeeper implements BanList {
   }
 
   /**
-   * Learns what is new. One cheap question when nothing is. Not to be called twice at a time.
+   * Learns what is new. One cheap question when nothing is.
    * @throws the error of Redis or of the disk; what was learned counts all the same, and the rest is learned next time
    */
-  async look(): Promise<void> {
+  look(): Promise<void> {
+    const look = this.#turn.then(() => this.#look());
+    this.#turn = look.catch(() => {});
+    return look;
+  }
+
+  async #look(): Promise<void> {
     const { bans } = this.#options.fleet;
     const tip = await bans.tip();
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {

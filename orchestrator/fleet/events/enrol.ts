@@ -6,7 +6,7 @@ import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.
 import type { Mark, NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';
 import { isMember } from '../transitions.ts';
-import { fallen, mismeasured } from './fallen.ts';
+import { fallen, mismeasured, outdated } from './fallen.ts';
 
 /** What the fleet knows around an enrolment. */
 export type EnrolContext = {
@@ -17,17 +17,21 @@ export type EnrolContext = {
   name: string;
   /** MACs of its inventory that belong to another record. */
   conflicts: readonly string[];
+  /** Why the image that it runs is not to run any more; null: it may. */
+  unfit: string | null;
   /** What its measurements are worth. */
   attested: Attested;
+  /** Whether the member that it says it is was heard from within the time of a few heartbeats. */
+  isHeard: boolean;
   /** Whether one more machine may wait for approval: anybody on the wire can invent machines. */
   room: boolean;
 };
 
 /** A machine proved possession of its keys. Where it stands now follows from its record, the site and expectations. */
 export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
-  const barred = barredBySite(record, e, c);
+  const barred = elsewhere(record, c) ?? barredBySite(record, e, c) ?? inUse(record, e, c);
   if (barred !== null) return barred;
-  const wrong = mismeasured(e, c);
+  const wrong = mismeasured(e, c) ?? outdated(c);
   if (wrong !== null) return record !== null && isSame(record, e) ? fallen(record, e, c) : wrong;
   return told(record, letIn(record, e, c), e.at);
 }
@@ -50,6 +54,30 @@ function told(before: NodeRecord | null, outcome: Outcome, at: number): Outcome 
   if (state !== 'differs' || before?.observed.attested.reason === reason) return outcome;
   const note = take(record, { to: record.state, at, actor: 'bootserver', action: 'attest', reason });
   return note.kind === 'changed' ? { ...note, audit: [...audit, ...note.audit] } : outcome;
+}
+
+/** A member stays under the rules of its own site: where it is refused, no other site lets it in, and none takes it over. */
+function elsewhere(record: NodeRecord | null, { site }: EnrolContext): Refusal | null {
+  if (record === null || !isMember(record.state) || record.site === site.name) return null;
+  return refuse(
+    'ENROL_OTHER_SITE',
+    `node ${record.name} is of site ${record.site}, and asks site ${site.name}`,
+    `if it was moved there: bootwave node set ${record.name} --move ${site.name}`,
+  );
+}
+
+/**
+ * Without a TPM whoever copies what a machine says of itself is it, as far as can be known. So a member that is heard from
+ * keeps its place: it has not restarted, and somebody else has made these keys.
+ */
+function inUse(record: NodeRecord | null, e: Enrolment, { isHeard }: EnrolContext): Refusal | null {
+  if (!isHeard || record === null || !isMember(record.state) || e.ekDigest !== null) return null;
+  if (sameKey(record, e)) return null;
+  return refuse(
+    'ENROL_IN_USE',
+    `a machine without a TPM says that it is node ${record.name}, which was heard from a moment ago with other keys`,
+    'if it has restarted, it tries again by itself until the old keys are silent; if not, somebody copies it',
+  );
 }
 
 function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Refusal | null {
@@ -82,7 +110,7 @@ function barredBySite(record: NodeRecord | null, e: Enrolment, c: EnrolContext):
     return refuse(
       'ENROL_TOO_MANY_PENDING',
       'too many machines wait for approval',
-      'reject those that are not yours: bootwave node list --state pending',
+      `expect it, which needs no room: bootwave node expect --site ${name} --serial '${e.inventory.serial}'; reject those that are not yours: bootwave node list --state pending`,
     );
   }
   return null;

@@ -24,6 +24,20 @@ export function mismeasured(
 }
 
 /**
+ * Whether the image that it runs keeps it out: a newcomer, and a member when it enrols anew, be it to renew its certificate.
+ * Between two enrolments it is only shown, which leaves a rollout the time to bring it on.
+ * @returns why; null: it does not
+ */
+export function outdated({ site, unfit }: { site: Site; unfit: string | null }): Refusal | null {
+  if (unfit === null || site.policy.image === 'report') return null;
+  return refuse(
+    'ENROL_IMAGE',
+    `what this machine runs is not to run any more: ${unfit}`,
+    `restart it from the network, or bring it a newer image; to let it in as it is: bootwave site set ${site.name} --image report`,
+  );
+}
+
+/**
  * A member that booted something else: it stays the member that it is, ill and without a certificate. Its keys on record
  * stay those of its last good boot, so that nothing is ever issued for the new ones.
  */

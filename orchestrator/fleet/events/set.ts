@@ -9,6 +9,8 @@ export type NodeChange = {
   wipe?: true | undefined;
   rack?: string | null | undefined;
   role?: string | null | undefined;
+  /** It stands at another site now, which has to be there. */
+  site?: string | undefined;
   labels?: Readonly<Record<string, string | null>> | undefined;
 };
 
@@ -28,6 +30,7 @@ export function setNode(record: NodeRecord, by: Operator & { change: NodeChange 
   const said = [
     ...(mode === record.wanted.mode ? [] : [`mode ${mode}`]),
     ...(change.wipe === true && !record.wanted.wipe ? ['may wipe its disk'] : []),
+    ...told('site', record.site, change.site),
     ...told('rack', record.rack, change.rack),
     ...told('role', record.role, change.role),
     ...Object.entries(change.labels ?? {}).flatMap(([name, value]) =>
@@ -48,6 +51,7 @@ export function setNode(record: NodeRecord, by: Operator & { change: NodeChange 
       wanted: { ...record.wanted, mode, wipe: mode === 'installed' && (change.wipe ?? record.wanted.wipe) },
       // Its disk gets no more updates: asked for again, it is brought up to date before it is started from.
       installedAt: isDiskLeft ? null : record.installedAt,
+      site: change.site ?? record.site,
       rack: change.rack === undefined ? record.rack : change.rack,
       role: change.role === undefined ? record.role : change.role,
       labels,

@@ -3,6 +3,7 @@ import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import type { LinkPool } from '../../transport/pool.ts';
+import type { Order } from '../event.ts';
 
 export type Actor = {
   redis: Redis;
@@ -11,4 +12,6 @@ export type Actor = {
   signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
+  /** Told when somebody has begun to carry an order out: until then it waited for its turn here. */
+  begun(order: Order): Promise<void>;
 };

@@ -8,7 +8,8 @@ import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
 /** Milliseconds that one answer may take at the most, whatever a rollout says. */
 const LONGEST = 600_000;
 
-export type Verdict = { ok: boolean; why: string };
+/** `away`: nobody answered, which says nothing of the fleet. */
+export type Verdict = { ok: boolean; why: string; away?: boolean };
 
 /**
  * Never throws: a check that could not be made has not passed.
@@ -26,11 +27,10 @@ export async function check(gate: WaveGate, folder: string, signal: AbortSignal)
       signal,
     );
   } catch (error) {
-    const code = error instanceof BootwaveError ? `${error.code}: ` : '';
-    return {
-      ok: false,
-      why: `${code}${error instanceof BootwaveError ? error.what : messageOf(error)}`.slice(0, 256),
-    };
+    // A declaration that is missing or not to be trusted is an answer; a server that does not answer is none.
+    if (error instanceof BootwaveError)
+      return { ok: false, why: `${error.code}: ${error.what}`.slice(0, 256) };
+    return { ok: false, away: true, why: messageOf(error).slice(0, 256) };
   }
 }
 
@@ -90,14 +90,21 @@ async function command(
     signal,
   });
   const words = (stderr.trim() || stdout.trim()).slice(-200).replace(/\s+/g, ' ');
-  return { ok: code === 0, why: `exit code ${code}${words === '' ? '' : `: ${words}`}` };
+  // As shells have it (POSIX, 2.8.2): there is no such program, or it may not be run.
+  const away = code === 126 || code === 127;
+  const why = `exit code ${code}${words === '' ? '' : `: ${words}`}`;
+  return away ? { ok: false, away, why } : { ok: code === 0, why };
 }
 
 async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortSignal): Promise<Verdict> {
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
-  return { ok: reply.status === status, why: `answered ${reply.status}, wanted ${status}` };
+  const ok = reply.status === status;
+  // Of whoever stands in front of a server that is away (RFC 9110, 15.6.3 to 15.6.5).
+  const away = !ok && [502, 503, 504].includes(reply.status);
+  const why = `answered ${reply.status}, wanted ${status}`;
+  return away ? { ok, away, why } : { ok, why };
 }
 
 /** Instant query of the Prometheus HTTP API; a scalar or a vector. */

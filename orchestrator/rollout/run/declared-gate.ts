@@ -14,7 +14,13 @@ export const GATES_FOLDER = '/etc/bootwave/gates.d';
 /** Bytes of a declaration. */
 const MOST = 16 * 1024;
 
-const url = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2048);
+const url = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .max(2048)
+  .refine((text) => {
+    const { username, password } = URL.parse(text) ?? { username: '', password: '' };
+    return username === '' && password === '';
+  }, 'holds a name or password, which a reason may show; let the server trust this machine');
 
 const declarationSchema = z.discriminatedUnion('kind', [
   /** Exit code 0 passes. It runs as nobody, without keys, and without a network unless it is given one. */

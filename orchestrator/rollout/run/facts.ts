@@ -50,14 +50,26 @@ function versionFacts(
   };
 }
 
-/** What a plan for this spec needs to know: images, or in the rollout of a configuration its documents. */
+const WAY_OUT = "('bootwave image reinstate' takes that back)";
+
+/**
+ * What a plan for this spec needs to know: images, or in the rollout of a configuration its documents.
+ * @param said what people have said on this machine: images that nobody is moved to, and who may approve
+ */
 export async function publishedFor(
   fleet: Fleet,
   folder: string,
   spec: Pick<Spec, 'config'>,
+  said: { withdrawn?: ReadonlySet<string>; people?: readonly string[] } = {},
 ): Promise<{ facts: PlanFacts; images: ImageFacts }> {
   const published = await publishedImages(folder);
-  published.facts.graph.floor = await readFloor(fleet.redis);
+  const { graph } = published.facts;
+  graph.floor = await readFloor(fleet.redis);
+  // The signer moves nobody to these: better refused here than by every node.
+  graph.versions = graph.versions.map((facts) =>
+    said.withdrawn?.has(facts.version) ? { ...facts, deadEnd: `it is withdrawn ${WAY_OUT}` } : facts,
+  );
+  if (said.people !== undefined) published.facts.people = said.people;
   if (spec.config === undefined) return published;
   const configs = await listConfigs(fleet.redis);
   return {

@@ -8,7 +8,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import { leaseKey } from '../../upkeep/lease.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
@@ -46,6 +46,8 @@ export type StartOptions = {
   times?: Partial<RolloutTimes>;
   /** Folder of the declared gates. */
   gates?: string;
+  /** As of DriverOptions. */
+  now?: () => number;
 };
 
 export type RolloutsRunning = {
@@ -62,7 +64,10 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
 
   const drive = (id: string): void => {
     if (driving.has(id) || signal.aborted) return;
-    const driver = new Driver(id, { redis, fleet, pool, log, signal, ...times });
+    const driver = new Driver(id, {
+      ...{ redis, fleet, pool, log, signal, ...times },
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
     const done = driver
       .run()
       .catch((error: unknown) => log.error({ rollout: id, reason: messageOf(error) }, 'a driver failed'))
@@ -86,7 +91,8 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
     const order = JSON.parse(body) as Order;
-    const events = await act({ ...options, redis }, order);
+    const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
+    const events = await act({ ...options, redis, begun }, order);
     if (events.length > 0) await post(redis, order.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
@@ -128,7 +134,7 @@ async function sweep(
       for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
         const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
         if (state === null || !DRIVEN.includes(state)) continue;
-        if ((await redis.exists(leaseKey(id))) === 0) drive(id);
+        if (!(await isHeld(redis, id))) drive(id);
       }
     } catch {
       // Redis is away; it is looked at again.

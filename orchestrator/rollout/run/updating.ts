@@ -16,6 +16,9 @@ import { ROLLOUT_KEYS } from './keys.ts';
 
 /** Nodes whose records are written at the same time. */
 const AT_ONCE = 50;
+/** The step of the node's record in the rollout for which something is done. */
+export type Fence = { state: StepState; epoch: number };
+
 /**
  * This node is about to be disrupted by an order of this rollout.
  * @param image what the fleet wants it to run from now on, also when it boots from the network; null leaves that as it is
@@ -23,19 +26,31 @@ const AT_ONCE = 50;
 export async function markUpdating(
   fleet: Fleet,
   node: string,
-  { rollout, image, at }: { rollout: string; image: string | null; at: number },
+  { rollout, image, at, while: fence }: { rollout: string; image: string | null; at: number; while: Fence },
 ): Promise<void> {
-  await fleet.nodes.update(node, (record) => {
-    if (record === null) return { outcome: { kind: 'same' } };
+  const key = ROLLOUT_KEYS.node(rollout, node);
+  const ops = [{ op: 'is', key, ...fence } as const];
+  await fleet.nodes.update(node, async (record) => {
+    // Whoever was stopped in the middle and wakes up wants what nobody wants any more.
+    const [now, epoch] = await fleet.redis.hmget(key, 'state', 'epoch');
+    const isOver = now !== fence.state || epoch !== String(fence.epoch);
+    if (record === null || isOver) return { outcome: { kind: 'same' } };
     const { state, wanted } = record;
     // A node that is being installed or is fenced is somebody else's to name.
     const to = mayBecome(state, 'updating') ? 'updating' : state;
     const changes = image !== null && image !== wanted.image;
     if (to === state && !changes) return { outcome: { kind: 'same' } };
     const step = { to, at, actor: 'rollout' } as const;
-    if (!changes) return { outcome: take(record, { ...step, action: 'update', reason: `by ${rollout}` }) };
+    if (!changes)
+      return {
+        outcome: take(record, { ...step, action: 'update', reason: `by ${rollout}` }),
+        extras: { ops },
+      };
     const set = { wanted: { ...wanted, image } };
-    return { outcome: take(record, { ...step, action: 'want', reason: `${image}, by ${rollout}`, set }) };
+    return {
+      outcome: take(record, { ...step, action: 'want', reason: `${image}, by ${rollout}`, set }),
+      extras: { ops },
+    };
   });
 }
 

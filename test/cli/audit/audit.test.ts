@@ -6,9 +6,11 @@ import { run } from '../../../base/run.ts';
 import { AuditLog } from '../../../orchestrator/fleet/audit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { redisFor } from '../../orchestrator/fleet/support.ts';
+import { doorOf } from '../../orchestrator/operations/support.ts';
 
 test('a history is verified, exported, checked elsewhere, damaged, and accepted as damaged', async (t) => {
   const { paths, redis } = await redisFor(t);
+  await doorOf(t, paths);
   const program = join(import.meta.dirname, '../../../bin/bootwave');
   const env = { ...process.env, BOOTWAVE_REDIS_URL: '' };
   const audit = (...args: string[]) => run(program, ['--data', paths.root, 'audit', ...args], { env });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { since } from '../../../cli/audit/audit.ts';
+import { since } from '../../../cli/option.ts';
 
 test('an age longer than all of time begins at the epoch', (t) => {
   t.is(since('9999999999999999d'), 0);

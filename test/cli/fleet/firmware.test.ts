@@ -27,7 +27,7 @@ async function members(t: ExecutionContext, count: number) {
     await directory.recordCertificate(e.id, certificateFor(e));
     await directory.heartbeat(e.id, certificateFor(e).serial, beatOfBoot(e));
   }
-  return { ...world, bootwave: commandsOn(world.paths.root) };
+  return { ...world, bootwave: commandsOn(t, world.paths.root) };
 }
 
 test.serial('what is known and what is only shown is listed, accepted, and taken back', async (t) => {

@@ -12,7 +12,7 @@ import { publishManifests } from './images.ts';
 test.serial('an image is withdrawn, shown with the reason, and reinstated', async (t) => {
   const { paths, fleet } = await fleetFor(t);
   await publishManifests(paths.images, ['1.0', '2.0']);
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   t.is((await bootwave('ann', 'image', 'withdrawn')).out, 'no image is withdrawn');
   t.like(await bootwave('ann', 'image', 'withdraw', '2.0', '--reason', 'loses its disk', '--json'), {
     exit: 0,
@@ -33,7 +33,7 @@ test.serial('what a person withdraws is no longer released, and no rollout of it
   await mkdir(paths.images, { recursive: true });
   await initReleaseKeys(paths.keys);
   for (const version of ['1.0', '2.0']) await release(await build(paths, version), { paths });
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   const released = async () => [...(await new Released(paths.releases).images())!.keys()].sort();
   t.is((await bootwave('ann', 'image', 'withdraw', '2.0')).exit, 0);
   t.deepEqual(await released(), ['1.0']);

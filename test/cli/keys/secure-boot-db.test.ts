@@ -16,7 +16,7 @@ async function fleetWith(t: ExecutionContext) {
   });
   await mkdir(paths.images, { recursive: true });
   await keysIn(paths.keys);
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   const secureBoot = (...words: string[]) => bootwave('ann', 'keys', 'secure-boot', ...words);
   const step = (name: string, ...more: string[]) => secureBoot(name, '--reason', 'ten years', ...more);
   /** A member that runs this image, and whose log shows this db. */

@@ -34,7 +34,7 @@ async function fleetWith(t: ExecutionContext, ...versions: string[]) {
   await mkdir(paths.images, { recursive: true });
   await keysIn(paths.keys);
   for (const version of versions) await release(await build(paths, version, contentOf(version)), { paths });
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   const revoke = (version: string, ...more: string[]) =>
     bootwave('ann', 'keys', 'secure-boot', 'revoke', version, '--reason', 'kernel bug', ...more);
   const generation = async () => (await readFleetLists(paths.keys)).generation;

@@ -7,7 +7,7 @@ test.serial(
   'the life of a node is told oldest first, with who did what and why, also when it is retired',
   async (t) => {
     const { fleet, directory, by, clock, paths } = await fleetFor(t);
-    const bootwave = commandsOn(paths.root);
+    const bootwave = commandsOn(t, paths.root);
     const e = enrolment(1);
     await directory.enrol(e);
     await fleet.approve(e.id, e.words, by('bob'), 'web1');

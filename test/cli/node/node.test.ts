@@ -6,6 +6,7 @@ import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { enrolment, macOf, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';
+import { doorOf } from '../../orchestrator/operations/support.ts';
 
 async function commandLine(t: ExecutionContext) {
   const paths = await temporaryData(t);
@@ -26,6 +27,7 @@ test('a site admin sees a node, compares its words and approves it, while the se
   const { paths, bootwave, json } = await commandLine(t);
   const server = await connect(paths, { url: '' });
   t.teardown(server.close);
+  await doorOf(t, paths);
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
     const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
@@ -71,8 +73,9 @@ test('a site admin sees a node, compares its words and approves it, while the se
   t.is((await server.redis.ping()) as string, 'PONG', 'commands must not stop the server of bootwave up');
 });
 
-test('commands work without a running server, keep what they wrote, and say what to do when they refuse', async (t) => {
-  const { bootwave, json } = await commandLine(t);
+test('commands keep what they wrote, and say what to do when they refuse', async (t) => {
+  const { paths, bootwave, json } = await commandLine(t);
+  await doorOf(t, paths);
   t.is((await bootwave('site', 'add', 'lab1', '--accept-unknown', 'no', '--without-tpm', 'keep')).code, 0);
   const expected = await bootwave('node', 'expect', '--serial', 'SN7', '--token', '--site', 'lab1');
   t.regex(expected.out, /token, shown only now: bw-[a-z2-9]{26}\n.*give --mac too/);

@@ -9,7 +9,16 @@ import { enrolment, START, withoutTpm } from '../../orchestrator/fleet/support.t
 function recordOf(e: ReturnType<typeof enrolment>, attested: EnrolContext['attested']): NodeRecord {
   const policy = { ...DEFAULT_POLICY, attestation: 'report' as const };
   const site = { name: 'default', state: 'active' as const, epoch: 1, policy, createdAt: 0 };
-  const context = { site, expectation: null, name: 'node-1', conflicts: [], attested, room: true };
+  const context = {
+    site,
+    expectation: null,
+    name: 'node-1',
+    conflicts: [],
+    attested,
+    room: true,
+    isHeard: false,
+    unfit: null,
+  };
   const outcome = enrol(null, e, context);
   if (outcome.kind !== 'changed') throw new Error(outcome.kind);
   return outcome.record;

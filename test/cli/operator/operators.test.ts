@@ -6,12 +6,14 @@ import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { enrolment, pcr11, redisFor, silent } from '../../orchestrator/fleet/support.ts';
+import { doorOf } from '../../orchestrator/operations/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
 test('a site admin approves at their site and nowhere else, until their certificate is revoked', async (t) => {
   const { paths, redis } = await redisFor(t);
   await keysIn(paths.keys);
   const fleet = new Fleet(redis);
+  await doorOf(t, paths);
   const by = { actor: 'test', at: Date.now() };
   await fleet.sites.add('munich', {}, by);
   const [here, there] = [enrolment(1), enrolment(2)];

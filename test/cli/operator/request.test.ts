@@ -8,7 +8,7 @@ import { commandsOn } from '../in-process.ts';
 test.serial('one asks, the other approves: a ban ends, and a core member is admin for a while', async (t) => {
   const { paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   const [ann, bob] = ['ann', 'bob'].map((name) => ['--as', join(paths.root, `${name}.pem`)] as const);
   for (const [name, [, file]] of [
     ['ann', ann!],
@@ -40,13 +40,20 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
   t.regex((await as(bob, 'request', 'approve', request, '--yes')).out, /expect --ek aaaaaa/);
   t.like((await as(bob, 'ban', 'list', '--json')).value, { bans: [{ id, lifted: true }] });
 
-  const admins = ['audit', 'accept', '--reason', 'x'];
+  const admins = ['keys', 'ca', 'taint', 'nodes', 'ffff'];
   t.is((await as(ann, ...admins)).code, 'OPERATOR_ROLE');
   const glass = (await as(ann, 'break-glass', '--reason', 'nobody else is up', '--json')).value;
   t.regex((await as(bob, 'request', 'approve', glass.id, '--yes')).out, /until \d{4}-/);
   t.not((await as(ann, ...admins)).code, 'OPERATOR_ROLE');
   const add = ['operator', 'add', 'eve', '--role', 'admin', '--out', join(paths.root, 'eve.pem')];
-  t.is((await as(ann, ...add)).code, 'OPERATOR_ROLE', 'nothing that would outlast it');
+  for (const outlasting of [
+    add,
+    ['operator', 'revoke', 'bob'],
+    ['audit', 'accept', '--reason', 'x'],
+    ['keys', 'ca', 'taint', 'operators', 'ffff'],
+    ['keys', 'rotate', 'root'],
+  ])
+    t.is((await as(ann, ...outlasting)).code, 'OPERATOR_ROLE', 'nothing that would outlast it');
   t.is((await as(ann, 'request', 'deny', glass.id, '--reason', 'done')).exit, 0);
   t.is((await as(ann, ...admins)).code, 'OPERATOR_ROLE', 'over');
 
@@ -55,7 +62,7 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
     story.find(({ action }) => action === 'break-glass'),
     {
       actor: 'operator:ann',
-      reason: 'bootwave audit accept',
+      reason: 'bootwave keys ca taint',
     },
   );
   const people = (await as(bob, 'operator', 'list', '--json')).value as { name: string; serial: string }[];
@@ -69,7 +76,7 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
 test.serial('a CA is prepared and activated, and shown', async (t) => {
   const { paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const bootwave = commandsOn(paths.root);
+  const bootwave = commandsOn(t, paths.root);
   const { value } = await bootwave('root', 'keys', 'ca', 'prepare', 'operators', '--json');
   t.like(value, { ca: 'operators', state: 'prepared' });
   t.is((await bootwave('root', 'keys', 'ca', 'activate', 'operators', value.id.slice(0, 6))).exit, 0);

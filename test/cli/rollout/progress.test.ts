@@ -29,11 +29,14 @@ test('a bar holds the shares of its wave in order: on the version, under way, tr
 });
 
 const state = (waves: number) =>
-  createRollout(planOf(fleetOf(200, 1), { waves: Array.from({ length: waves }, () => ({ take: 1 })) }), {
-    id: 'ro-1',
-    author: 'operator:ann',
-    at: 0,
-  });
+  createRollout(
+    planOf(fleetOf(200, 1), { waves: [...Array.from({ length: waves - 1 }, () => ({ take: 1 })), {}] }),
+    {
+      id: 'ro-1',
+      author: 'operator:ann',
+      at: 0,
+    },
+  );
 
 test('the screen is never exceeded, and shows the wave that is open', (t) => {
   const many = state(60);

@@ -33,7 +33,7 @@ async function twoSites(t: ExecutionContext, image: string) {
     await at(site).recordCertificate(e.id, certificateFor(e));
     await at(site).heartbeat(e.id, certificateFor(e).serial, beatOfBoot(e));
   }
-  return { fleet, bootwave: commandsOn(paths.root), spec: specOn(paths.root) };
+  return { fleet, bootwave: commandsOn(t, paths.root), spec: specOn(paths.root) };
 }
 
 test.serial('no plan leads below the release floor, not even one that goes back on purpose', async (t) => {
@@ -85,7 +85,7 @@ test.serial(
     const faults: Faults = (n, version) => (broken && n === 0 && version === '2.0' ? 'panic' : null);
     const bench = await benchFor(t, { count: 2, faults });
     await publishManifests(dataPaths(bench.root).images, VERSIONS);
-    const bootwave = commandsOn(bench.root);
+    const bootwave = commandsOn(t, bench.root);
     const spec = specOn(bench.root);
     bench.orchestrator();
     const start = async () => {

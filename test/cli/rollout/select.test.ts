@@ -11,7 +11,7 @@ import { commandsOn } from '../in-process.ts';
 async function racks(t: ExecutionContext) {
   const bench = await benchFor(t, { count: 6, sites: ['default', 'par', 'par2'] });
   await publishManifests(dataPaths(bench.root).images, ['1.0', '2.0']);
-  const bootwave = commandsOn(bench.root);
+  const bootwave = commandsOn(t, bench.root);
   const all = await bench.fleet.nodes.getMany(bench.nodes.map(({ id }) => id));
   const names = all.map(({ name }) => name);
   for (const [i, { name, site }] of all.entries()) {

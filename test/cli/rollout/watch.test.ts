@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type WatchOptions, watchRollout } from '../../../cli/rollout/watch.ts';
 import { operate } from '../../../orchestrator/rollout/run/operate.ts';
 import { benchFor } from '../../orchestrator/rollout/run/support.ts';
+import { lookAt } from './look.ts';
 
 /** A rollout that nobody carries out, and a watcher whose words can be waited for. */
 async function watcher(t: ExecutionContext, screen: WatchOptions['screen'] = null, json = false) {
@@ -15,7 +16,7 @@ async function watcher(t: ExecutionContext, screen: WatchOptions['screen'] = nul
     said += text;
     if (until?.word.test(said) === true) until.found();
   };
-  const exit = watchRollout(bench.redis, id, { json, signal: stop.signal, every: 10, screen, write });
+  const exit = watchRollout(lookAt(bench, id), id, { json, signal: stop.signal, every: 10, screen, write });
   t.teardown(() => stop.abort());
   const hears = (word: RegExp) =>
     new Promise<void>((found) => {

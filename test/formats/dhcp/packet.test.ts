@@ -142,8 +142,10 @@ test('option 53 is first, 82 last, and no message is shorter than BOOTP', (t) =>
 });
 
 test('RFC 3396: 300 bytes go out as 255 and 45', (t) => {
-  const pieces = writeOption(43, new Uint8Array(300));
-  t.deepEqual([pieces[0]![1], pieces[2]![1]], [255, 45]);
+  const bytes = new Uint8Array(310);
+  t.is(writeOption(bytes, 2, 43, new Uint8Array(300)), 306);
+  t.deepEqual([...bytes.subarray(2, 4), ...bytes.subarray(259, 261)], [43, 255, 43, 45]);
+  t.is(writeOption(bytes, 0, 43, new Uint8Array(0)), 2, 'an empty one is an option too');
 });
 
 test('the npm package dhcp reads what we write and we read what it writes', (t) => {

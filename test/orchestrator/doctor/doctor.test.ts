@@ -1,15 +1,12 @@
 /** The doctor as people run it, on real wires: network namespaces with dnsmasq and our own boot server. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
-import { type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
+import { startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { keysIn } from '../../support/keys.ts';
 import { copyOf, makeInstallation, publish, removeInstallation } from './installation.ts';
 
@@ -44,32 +41,8 @@ async function doctor(wires: TwoWires, paths: DataPaths, ...args: string[]) {
   return { code, ok, of, failed, words, stderr };
 }
 
-/** A program in a namespace, ended with the test; resolves when it has printed a line that says that it is ready. */
-async function start(t: ExecutionContext, namespace: string, ready: RegExp, program: string, args: string[]) {
-  const child = spawn('ip', ['netns', 'exec', namespace, program, ...args], {
-    env: ENV,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const closed = once(child, 'close');
-  t.teardown(async () => {
-    child.kill('SIGTERM');
-    await closed;
-  });
-  const words: string[] = [];
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => {
-        words.push(line);
-        if (ready.test(line)) resolve();
-      });
-    }
-    closed.then(() => reject(new Error(`${program} ended: ${words.join('\n')}`)));
-  });
-  return words;
-}
-
 const up = (t: ExecutionContext, wires: TwoWires, paths: DataPaths, ...how: string[]) =>
-  start(t, wires.server, /^bootwave serves/, BOOTWAVE, [
+  startIn(t, wires.server, /^bootwave serves/, BOOTWAVE, [
     ...['--data', paths.root, 'up', '--interface', 'boot0'],
     ...how,
   ]);
@@ -77,7 +50,7 @@ const up = (t: ExecutionContext, wires: TwoWires, paths: DataPaths, ...how: stri
 /** The other DHCP server, in the machine's namespace (10.91.0.2) unless another is named. */
 async function dnsmasq(t: ExecutionContext, wires: TwoWires, ...more: string[]) {
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.2/24', 'dev', 'eth0']);
-  return start(t, wires.inside, /DHCP, .*10\.91\.0\.50/, 'dnsmasq', [
+  return startIn(t, wires.inside, /DHCP, .*10\.91\.0\.50/, 'dnsmasq', [
     ...['--no-daemon', '--conf-file=/dev/null', '--port=0', '--interface=eth0', '--bind-interfaces'],
     ...['--dhcp-range=10.91.0.50,10.91.0.60', '--dhcp-leasefile=/dev/null', '--log-dhcp', ...more],
   ]);
@@ -131,7 +104,7 @@ test('beside our full server another one is a failure, also one whose answers ca
   t.like(alone.of('TLS'), { status: 'ok' });
 
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.2/24', 'dev', 'eth0']);
-  const heard = await start(t, wires.inside, /^listening$/, process.execPath, [STRANGER, 'eth0']);
+  const heard = await startIn(t, wires.inside, /^listening$/, process.execPath, [STRANGER, 'eth0']);
   const beside = await doctor(wires, shared);
   t.deepEqual(beside.failed, ['DHCP on the wire']);
   const { detail } = beside.of('DHCP on the wire')!;
@@ -173,7 +146,7 @@ test('a boot server that serves other files or another fleet than this data dire
 test('a port that another program has is a failure that names it', async (t) => {
   const wires = await twoWires(t);
   const server = `require('net').createServer().listen(7443, '10.91.0.1', () => console.log('listening'))`;
-  await start(t, wires.server, /listening/, process.execPath, ['-e', server]);
+  await startIn(t, wires.server, /listening/, process.execPath, ['-e', server]);
   const found = await doctor(wires, shared, '--interface', 'boot0');
   t.deepEqual(found.failed, ['ports']);
   t.regex(found.of('ports')!.detail, /TCP port 7443 .* in use by node \(pid \d+\)/);

@@ -2,9 +2,10 @@
 import test from 'ava';
 import type { BootIntent } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { newToken } from '../../../orchestrator/fleet/expectations.ts';
+import { newToken } from '../../../orchestrator/fleet/expectation.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { set } from '../../../orchestrator/fleet/set.ts';
 import {
   beatOfBoot,
   certificateFor,
@@ -14,6 +15,7 @@ import {
   macOf,
   pcr11,
   redisFor,
+  START,
   silent,
   withoutTpm,
 } from './support.ts';
@@ -342,7 +344,7 @@ test('a token that is not valid leaves the machine waiting and is audited', asyn
 });
 
 test('without a TPM: after a restart a person is asked again', async (t) => {
-  const { fleet, directory, by } = await fleetFor(t);
+  const { fleet, directory, by, clock } = await fleetFor(t);
   await directory.enrol(withoutTpm(1));
   t.deepEqual((await fleet.nodes.get(withoutTpm(1).id))?.marks, ['no-tpm']);
   await fleet.approve(withoutTpm(1).id, withoutTpm(1).words, by());
@@ -351,6 +353,7 @@ test('without a TPM: after a restart a person is asked again', async (t) => {
   t.is((await directory.enrol(renewal)).state, 'approved', 'it still holds the key, so it has not restarted');
   const { serial } = certificateFor(withoutTpm(1));
   t.true(await directory.heartbeat(withoutTpm(1).id, serial, beatOfBoot(withoutTpm(1))));
+  clock.now += 30_000;
   t.is((await directory.enrol(withoutTpm(1, 2))).state, 'pending');
   t.false(await directory.heartbeat(withoutTpm(1).id, serial, beatOfBoot(withoutTpm(1))));
 });
@@ -553,4 +556,98 @@ test('two machines whose automatic names would be the same get different ones', 
   await Promise.all([1, 2, 3].map((n) => directory.enrol(enrolment(n))));
   const names = (await fleet.nodes.getMany([1, 2, 3].map((n) => enrolment(n).id))).map((node) => node.name);
   t.is(new Set(names).size, 3);
+});
+
+test('a member that its own site refuses is let in by no other one, and moves only when a person says so', async (t) => {
+  const world = await fleetFor(t);
+  const { fleet, at, by } = world;
+  await fleet.sites.add('lax', { attestation: 'report', noTpm: 'keep' }, by());
+  const e = await healthy(world, 1);
+  const wrong = enrolment(1, 2, {
+    running: { ...e.running, bootId: 'b2' },
+    pcrs: { ...e.pcrs!, '12': 'ff'.repeat(32) },
+  });
+  t.is((await world.directory.enrol(wrong)).state, 'rejected');
+  const before = await fleet.nodes.get(e.id);
+  t.like(before, { state: 'degraded', site: 'default' });
+  t.like(await at('lax').enrol({ ...wrong, spkiDigest: enrolment(1, 3).spkiDigest }), { state: 'rejected' });
+  t.like(await at('lax').enrol(enrolment(1, 4)), { state: 'rejected' }, 'nor a good boot of it');
+  t.deepEqual(await fleet.nodes.get(e.id), before);
+  t.regex((await refusals(world)).at(-1) ?? '', /ENROL_OTHER_SITE/);
+
+  // Between two enrolments, too, it is its own site that judges.
+  await world.directory.enrol(enrolment(1, 5));
+  const good = certificateFor(enrolment(1, 5));
+  await world.directory.recordCertificate(e.id, good);
+  const shown = {
+    akName: e.akName!,
+    firmware: e.firmware,
+    address: e.address,
+    at: START,
+    nonceNumber: e.nonceNumber,
+  };
+  const clock = { ...e.clock!, resets: 9 };
+  const verdict = await at('lax').reattest(e.id, good.serial, { ...shown, clock, pcrs: wrong.pcrs! });
+  t.like(verdict, { state: 'refused', code: 'ENROL_MEASUREMENT' });
+
+  await t.throwsAsync(set(fleet, e.id, { site: 'nowhere' }, by()), { code: 'SITE_UNKNOWN' });
+  await set(fleet, e.id, { site: 'lax' }, by());
+  t.like(await at('lax').enrol(enrolment(1, 10)), { state: 'approved' });
+  t.like(await world.directory.enrol(enrolment(1, 11)), { state: 'rejected' }, 'it is theirs now');
+  t.deepEqual(
+    [await fleet.nodes.ids({ site: 'lax' }), await fleet.nodes.ids({ site: 'default' })],
+    [[e.id], []],
+  );
+});
+
+test('whoever copies what a member without TPM says of itself does not take its place while it is heard', async (t) => {
+  const world = await fleetFor(t);
+  const { fleet, directory, clock, by } = world;
+  for (const policy of ['pending', 'keep'] as const) {
+    const n = policy === 'pending' ? 1 : 2;
+    await fleet.sites.set('default', { noTpm: policy }, by());
+    const e = withoutTpm(n);
+    await directory.enrol(e);
+    await fleet.approve(e.id, e.words, by());
+    const { serial } = certificateFor(e);
+    await directory.recordCertificate(e.id, certificateFor(e));
+    const beat = () => directory.heartbeat(e.id, serial, beatOfBoot(e));
+    t.true(await beat());
+    const before = await fleet.nodes.get(e.id);
+    for (let i = 0; i < 5; i += 1) {
+      await t.throwsAsync(directory.enrol(withoutTpm(n, 2)), { code: 'ENROL_IN_USE' }, policy);
+      clock.now += 10_000;
+      t.true(await beat(), 'it goes on as it was');
+    }
+    t.deepEqual(await fleet.nodes.get(e.id), before);
+    t.is(
+      (await directory.enrol({ ...e, words: ['a', 'b', 'c', 'd'] })).state,
+      'approved',
+      'its own keys are',
+    );
+    clock.now += 30_000;
+    const state = policy === 'keep' ? 'approved' : 'pending';
+    t.is(
+      (await directory.enrol(withoutTpm(n, 3))).state,
+      state,
+      'silent for three heartbeats: it has restarted',
+    );
+  }
+});
+
+test('a flood at one site leaves room at the others, and for whoever is expected', async (t) => {
+  const { fleet, at, by, clock } = await fleetFor(t);
+  await fleet.sites.add('flooded', {}, by());
+  const flooded = new FleetDirectory({
+    ...{ fleet, site: 'flooded', pcr11, log: silent },
+    defaultImage: async () => null,
+    now: () => clock.now,
+    limits: { pending: 10, pendingOfSite: 3 },
+  });
+  for (const n of [1, 2, 3]) t.is((await flooded.enrol(enrolment(n))).state, 'pending');
+  const refused = await flooded.enrol(enrolment(4));
+  t.is(refused.state, 'rejected');
+  t.is((await at('default').enrol(enrolment(5))).state, 'pending');
+  await fleet.expect({ site: 'flooded', criteria: { serial: 'SN6' }, expiresAt: null }, by());
+  t.is((await flooded.enrol(enrolment(6))).state, 'approved');
 });

@@ -73,6 +73,8 @@ function play(record: NodeRecord | null, event: Event, tpm: boolean, at: number)
         conflicts: [],
         attested: { state: 'unknown', reason: '' },
         room: true,
+        isHeard: false,
+        unfit: null,
       },
     );
   }

@@ -253,7 +253,35 @@ test('names are DNS labels that cannot be taken for ids', (t) => {
   }
   fc.assert(
     fc.property(fc.stringMatching(/^(tpm|dev)-[0-9a-f]{64}$/), fc.nat(4), (id, attempt) => {
-      checkName(automaticName(id, attempt) ?? '');
+      const name = automaticName(id, attempt) ?? '';
+      t.regex(name, /^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$/);
+      t.throws(() => checkName(name), { code: 'NAME_INVALID' }, 'no other machine is called like that');
     }),
   );
+});
+
+test('no name comes to mean another node: not by its id, not by its serial number, not by its own name to come', async (t) => {
+  const { fleet, directory, by } = await fleetFor(t);
+  const id = 'deadbeef'.padEnd(64, '0');
+  const theirs = enrolment(1, 1, { id: `tpm-${id}`, inventory: inventory(1, { serial: 'sn-77' }) });
+  const own = enrolment(2);
+  for (const e of [theirs, own]) await directory.enrol(e);
+  const approve = (name: string) => fleet.approve(own.id, own.words, by(), name);
+  for (const name of ['deadbeef', 'dead', 'sn-77'])
+    await t.throwsAsync(approve(name), { code: 'NAME_AMBIGUOUS' }, name);
+  const expect = (name: string) =>
+    fleet.expect({ site: 'default', name, criteria: { mac: macOf(9) }, expiresAt: null }, by());
+  await t.throwsAsync(expect('deadbeef'), { code: 'NAME_AMBIGUOUS' });
+  await t.throwsAsync(approve('node-deadbe'), { code: 'NAME_INVALID' });
+  await t.throwsAsync(expect('node-deadbe'), { code: 'NAME_INVALID' });
+  t.like(await fleet.nodes.resolve('deadbeef'), { id: theirs.id });
+  t.is((await fleet.nodes.resolve('sn-77')).id, theirs.id);
+  // Named before the other machine came: the word then means neither, and whole ids still do.
+  await approve('cafe');
+  const later = enrolment(3, 1, { id: `dev-${'cafe'.padEnd(64, '1')}` });
+  t.is((await fleet.nodes.resolve('cafe')).id, own.id);
+  await directory.enrol(later);
+  await t.throwsAsync(fleet.nodes.resolve('cafe'), { code: 'NODE_AMBIGUOUS' });
+  t.is((await fleet.nodes.resolve(own.id)).id, own.id);
+  t.is((await fleet.nodes.resolve('cafe1111')).id, later.id);
 });

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { advance, apply, loadRollout } from '../../../orchestrator/rollout/engine.ts';
+import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
-import { outstanding } from './outstanding.ts';
 import { Script } from './script.ts';
 
 const LOOSE = { limits: { whole: 100, site: 100, rack: 100 }, budget: { wave: 0, whole: 0 } };
@@ -164,7 +164,10 @@ test('the attestation gate waits for the verdict on this very boot', (t) => {
 });
 
 test('a sick service fails its gate', (t) => {
-  const s = new Script([node('a')], { gates: [{ kind: 'service', names: ['web'] }], ...LOOSE });
+  const s = new Script([node('a', { services: ['web', 'db'] })], {
+    gates: [{ kind: 'service', names: ['web'] }],
+    ...LOOSE,
+  });
   s.start();
   s.obey('a');
   s.accept('a');
@@ -230,7 +233,8 @@ test('budget spent: paused at once, then everything touched goes back, newest fi
   );
   for (const id of back) s.obey(id);
   t.is(s.rollout.state, 'failed');
-  t.is(s.in('rolled-back').length, 6);
+  t.is(s.in('rolled-back').length, 1, 'the one that failed');
+  t.is(s.in('taken-back').length, 5, 'the others did nothing wrong');
 });
 
 test('rolling back keeps to the limits as well', (t) => {
@@ -379,7 +383,8 @@ test('a done node that falls ill while its wave bakes is a failure', (t) => {
   s.pass(60, [a]);
   t.is(s.node(a).state, 'done');
   s.pass(190);
-  t.is(s.rollout.state, 'rolling-back', 'it went silent');
+  t.is(s.rollout.state, 'paused', 'it went silent, and nobody is there to compare it with');
+  t.regex(s.rollout.why, /after it was done, and too few others/);
 });
 
 test('a done node that returns to the old image is a failure, even after its wave', (t) => {
@@ -398,14 +403,46 @@ test('four eyes: the author does not count, nobody counts twice, strangers are r
   const s = new Script(fleetOf(2, 1), { approvals: { count: 2, from: ['ben', 'cid', 'ann'] } });
   s.start();
   t.is(s.rollout.state, 'awaiting-approval');
-  t.is(s.send({ type: 'approve', by: 'ann' }).refusals.length, 1);
-  t.is(s.send({ type: 'approve', by: 'eve' }).refusals.length, 1);
-  s.send({ type: 'approve', by: 'ben' }, { type: 'approve', by: 'ben' });
+  const approve = (by: string, person: readonly string[] = [by]) =>
+    s.send({ type: 'approve', by, person }).refusals.map(({ what }) => what);
+  t.is(approve('ann').length, 1);
+  t.is(approve('eve').length, 1);
+  t.is(approve('ben').length, 0);
+  t.is(approve('ben').length, 0);
   t.is(s.rollout.state, 'awaiting-approval');
   t.is(s.orders.length, 0);
-  s.send({ type: 'approve', by: 'cid' });
+  t.regex(approve('cid', ['cid', 'ben'])[0] ?? '', /cid and ben could be one person/);
+  approve('cid');
   t.is(s.rollout.state, 'running');
   t.true(s.orders.length > 0);
+});
+
+test('four eyes: the author is the same person under every spelling, behind every certificate, and with none', (t) => {
+  for (const wave of [undefined, 0]) {
+    const gates = [{ kind: 'manual' }];
+    const s = new Script(fleetOf(2, 1), {
+      approvals: { count: 1 },
+      waves: [{ take: 1, gates }, {}],
+      ...LOOSE,
+    });
+    const approve = (by: string, person?: readonly string[]) =>
+      s
+        .send({ type: 'approve', by, ...(person && { person }), ...(wave !== undefined && { wave }) })
+        .refusals.map(({ what }) => what);
+    s.start();
+    if (wave !== undefined) {
+      s.send({ type: 'approve', by: 'ben', person: ['ben'] });
+      const [a] = s.in('staging') as [string];
+      s.upgrade(a);
+      s.pass(600, [a]);
+    }
+    // The author is `ann`, as a record of before certificates were kept has it.
+    for (const by of ['ann', 'operator:ann', 'operator:ann@host', 'operator:root@host'])
+      t.regex(approve(by)[0] ?? '', /known by no certificate/, by);
+    t.regex(approve('operator:ann', ['ann'])[0] ?? '', /the author cannot approve/);
+    t.regex(approve('operator:puppet', ['puppet', 'ann'])[0] ?? '', /ann could be both/);
+    t.deepEqual(approve('operator:cid', ['cid']), []);
+  }
 });
 
 test('a manual gate holds the next wave until it is approved', (t) => {
@@ -465,7 +502,16 @@ test('a late joiner is updated in the tail', (t) => {
   };
   s.send({
     type: 'joined',
-    place: { ...place, from: '1.0', hops: ['2.0'], why: 'late', epoch: 0, bootId: 'b', reachable: true },
+    place: {
+      ...place,
+      from: '1.0',
+      hops: ['2.0'],
+      why: 'late',
+      epoch: 0,
+      bootId: 'b',
+      reachable: true,
+      ill: false,
+    },
   });
   t.is(s.node('new').wave, 1);
   s.upgrade('n00000');
@@ -476,7 +522,7 @@ test('a late joiner is updated in the tail', (t) => {
 test('nobody joins a rollout that is not under way, goes back, or only bakes its tail', (t) => {
   const joins = (s: Script, id = 'new') => {
     const place = { name: id, site: 's9', rack: null, how: 'disk' as const, from: '1.0', hops: ['2.0'] };
-    const more = { why: 'late', epoch: 0, bootId: 'b', reachable: true };
+    const more = { why: 'late', epoch: 0, bootId: 'b', reachable: true, ill: false };
     s.send({ type: 'joined', place: { node: id, ...place, ...more } });
     return s.state.nodes.has(id);
   };
@@ -566,9 +612,9 @@ test('a node that does not come back is left to recovery, and seen when it does'
   const [a] = s.in('staging') as [string];
   s.obey(a);
   s.accept(a);
-  s.pass(15 * 60 + 10);
+  s.pass(15 * 60 + 20);
   t.is(s.node(a).state, 'rolling-back');
-  s.pass(20 * 60 + 10);
+  s.pass(20 * 60 + 20);
   t.is(s.node(a).state, 'needs-recovery');
   t.is(s.in('staging').length, 1, 'its place is free');
   const orders = s.orders.filter((order) => order.node === a).length;
@@ -761,5 +807,5 @@ test('a rollback is over when the node runs the last good version under this ord
   s.send(s.report('a'));
   t.is(s.node('a').state, 'rolling-back', 'it took the order, but is not there');
   s.obey('a');
-  t.is(s.node('a').state, 'rolled-back');
+  t.is(s.node('a').state, 'taken-back');
 });

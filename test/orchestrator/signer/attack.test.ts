@@ -27,6 +27,7 @@ async function setUp(t: ExecutionContext) {
   const guard = { memory: 'tpm', epoch: 0, floor: null as string | null };
   const { signal } = new AbortController();
   const actor = {
+    begun: async () => {},
     ...{ redis, fleet: new Fleet(redis), log: silent, signal, signer: world.signer },
     pool: {
       request: (async (id: string, op: string, { envelope }: { envelope: unknown }) => {

@@ -235,3 +235,28 @@ test('whatever is asked in whatever order, with crashes in between: one content 
   );
   t.pass();
 });
+
+test('what is no node gets no order, and no more nodes appear than there can be', async (t) => {
+  const { paths, signed, clock, ledger } = await signerFor(t, { newNodesPerHour: 3, nodes: 5 });
+  for (const node of [
+    '',
+    'web1',
+    'tpm-1',
+    `tpm-${'A'.repeat(64)}`,
+    `node-${'a'.repeat(64)}`,
+    `tpm-${'a'.repeat(65)}`,
+  ])
+    await t.throwsAsync(signed({ node }), { code: node === '' ? 'ORDER_MALFORMED' : 'SIGNER_NODE' }, node);
+  const node = (n: number) => `tpm-${String(n).padStart(64, '0')}`;
+  for (const n of [1, 2, 3]) await signed({ node: node(n) });
+  await t.throwsAsync(signed({ node: node(4) }), { code: 'SIGNER_NODES' });
+  await t.notThrowsAsync(signed({ node: node(1), epoch: 2 }), 'those that are known go on');
+  clock.now += HOUR;
+  for (const n of [4, 5]) await signed({ node: node(n) });
+  clock.now += HOUR;
+  await t.throwsAsync(signed({ node: node(6) }), { code: 'SIGNER_NODES' }, 'in all');
+  await ledger.close();
+  const next = await signerAt(t, paths, { newNodesPerHour: 3, nodes: 5 });
+  next.clock.now = clock.now;
+  await t.throwsAsync(next.signed({ node: node(6) }), { code: 'SIGNER_NODES' }, 'also after a restart');
+});

@@ -5,7 +5,7 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
-import type { SignerLimits } from '../../../orchestrator/signer/judge.ts';
+import { SIGNER_LIMITS, type SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
 import { Signer } from '../../../orchestrator/signer/signer.ts';
 import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
@@ -17,7 +17,7 @@ export const ANN = { actor: 'operator:ann', at: NOW };
 export const VERSIONS = ['1.0', '2.0', '3.0'];
 
 /** A signer on a disk of its own, with its clock in the test's hand. */
-export async function signerFor(t: ExecutionContext, limits: SignerLimits = { wipesPerHour: 2 }) {
+export async function signerFor(t: ExecutionContext, limits: Partial<SignerLimits> = { wipesPerHour: 2 }) {
   const paths = await temporaryData(t);
   await publishManifests(paths.images, VERSIONS);
   return { paths, ...(await signerAt(t, paths, limits)) };
@@ -27,7 +27,7 @@ const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 export const KEYS = new Map([[orderKeyId(publicKey), publicKey]]);
 export const PRIVATE_KEY = privateKey;
 
-export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: SignerLimits) {
+export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Partial<SignerLimits>) {
   const files = signerFiles(paths);
   await mkdir(files.folder, { recursive: true });
   const clock = { now: NOW };
@@ -39,7 +39,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Si
     ledger,
     consents: new Consents(files.consents),
     facts: (version) => manifests.manifest(version),
-    limits,
+    limits: { ...SIGNER_LIMITS, ...limits },
     now: () => clock.now,
   });
   return {

@@ -10,7 +10,7 @@ const ZERO = '00'.repeat(32);
 const model = 'QEMU Standard PC';
 
 const references = (firmware: Partial<References['firmware']>): References => ({
-  ...{ pcr11: measured('1.0'), commandLine: null, pcr7: [], uefi: true, secureBoot: false },
+  ...{ pcr11: measured('1.0'), commandLine: null, pcr7: [], uefi: true, secureBoot: false, unfit: null },
   firmware: { model, values: [GOOD], policy: 'report', ...firmware },
 });
 const showing = (pcr0: string, change: Record<string, string> = {}) =>

@@ -129,3 +129,13 @@ test('a Prometheus query passes when every sample compares, and never without on
   t.true((await gate({ status: 'success', data: { resultType: 'scalar', result: [1, '0'] } })).ok);
   t.false((await gate({ status: 'error' })).ok);
 });
+
+test('nobody answers: that is said, and is not a no', async (t) => {
+  t.like(await ask({ kind: 'http', url: 'http://127.0.0.1:1/' }), { ok: false, away: true });
+  t.like(await ask({ kind: 'http', url: await serverFor(t, {}, 503) }), { ok: false, away: true });
+  t.like(await ask({ kind: 'command', run: ['/no/such/program'] }), { ok: false, away: true });
+  const query = { kind: 'prometheus', query: 'up', is: '>', value: 0 };
+  t.like(await ask({ ...query, url: 'http://127.0.0.1:1/' }), { ok: false, away: true });
+  t.is((await ask({ kind: 'http', url: await serverFor(t, {}, 500) })).away, undefined, 'that is an answer');
+  t.is((await ask({ kind: 'command', run: ['false'] })).away, undefined);
+});

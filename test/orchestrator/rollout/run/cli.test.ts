@@ -1,44 +1,31 @@
 /** The commands as people give them, with an orchestrator beside them. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
-import { BootwaveError } from '../../../../base/error.ts';
+import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../../base/paths.ts';
-import { program } from '../../../../cli/program.ts';
 import { publishManifests } from '../../../cli/image/images.ts';
+import { commandsOn } from '../../../cli/in-process.ts';
+import { keysIn } from '../../../support/keys.ts';
+import { operatorOf } from '../../operators/people.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
 
-async function commandLine(bench: Bench, versions: readonly string[]) {
-  const { images } = dataPaths(bench.root);
-  await publishManifests(images, versions);
-  // In this process: starting one for each command would be most of the test's time.
-  return async (who: string, ...args: string[]) => {
-    const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
-    let out = '';
-    console.log = (text: string) => {
-      out += `${text}\n`;
-    };
-    process.env.SUDO_USER = who;
-    process.env.BOOTWAVE_REDIS_URL = '';
-    try {
-      await program().parseAsync(['node', 'bootwave', '--data', bench.root, 'rollout', ...args]);
-      return { code: '', what: '', out: out.trim(), value: args.includes('--json') ? JSON.parse(out) : null };
-    } catch (error) {
-      if (!(error instanceof BootwaveError)) throw error;
-      return { code: error.code, what: error.what, out: '', value: null };
-    } finally {
-      console.log = before.log;
-      process.env.SUDO_USER = before.user ?? '';
-      process.env.BOOTWAVE_REDIS_URL = before.url ?? '';
-      if (before.user === undefined) delete process.env.SUDO_USER;
-      if (before.url === undefined) delete process.env.BOOTWAVE_REDIS_URL;
-    }
+/** Ann and bob have certificates; everybody else is who sudo says. */
+async function commandLine(t: ExecutionContext, bench: Bench, versions: readonly string[]) {
+  const paths = dataPaths(bench.root);
+  await publishManifests(paths.images, versions);
+  await keysIn(paths.keys);
+  const bootwave = commandsOn(t, bench.root);
+  const people = new Map<string, string>();
+  for (const name of ['ann', 'bob']) people.set(name, (await operatorOf(paths, { name }, Date.now())).file);
+  return (who: string, ...args: string[]) => {
+    const file = people.get(who);
+    return bootwave(who, ...(file === undefined ? [] : ['--as', file]), 'rollout', ...args);
   };
 }
 
 test.serial('a rollout is planned, refused, approved by another, paused, resumed and shown', async (t) => {
   const bench = await benchFor(t, { count: 4 });
-  const rollout = await commandLine(bench, ['1.0', '2.0']);
+  const rollout = await commandLine(t, bench, ['1.0', '2.0']);
   const file = join(bench.root, 'spec.json');
   const write = (spec: object) => writeFile(file, JSON.stringify({ ...SPEC, ...spec }));
 
@@ -54,6 +41,7 @@ test.serial('a rollout is planned, refused, approved by another, paused, resumed
     t.true(plan.out.includes(word), word);
   t.deepEqual((await rollout('ann', 'list', '--json')).value, []);
 
+  t.is((await rollout('carl', 'start', file)).code, 'ROLLOUT_CERTIFICATE', 'no eyes that could be counted');
   const started = await rollout('ann', 'start', file, '--json');
   t.like(started, { code: '', value: { state: 'awaiting-approval' } });
   const { id } = started.value;
@@ -62,6 +50,8 @@ test.serial('a rollout is planned, refused, approved by another, paused, resumed
     code: 'ROLLOUT_CANNOT',
     what: 'cannot approve: the author cannot approve',
   });
+  for (const who of ['ann@host', 'carl'])
+    t.regex((await rollout(who, 'approve', id)).what, /known by no certificate/);
   t.like((await rollout('bob', 'approve', id, '--json')).value, { state: 'running', by: 'operator:bob' });
   t.like((await rollout('bob', 'pause', id, '--reason', 'lunch', '--json')).value, {
     state: 'paused',

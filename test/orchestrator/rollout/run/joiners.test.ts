@@ -96,7 +96,7 @@ test('of two rollouts that a node would join one gets it, and the other goes on 
     return writeStep(redis, state, step, IMAGES, 3);
   };
   t.is((await joined(one)).result, 'done');
-  t.deepEqual(await joined(other), { result: 'taken', node });
+  t.deepEqual(await joined(other), { result: 'taken', node, owner: one });
   t.is(await redis.hget(HOLDERS, node), one);
   t.false((await readState(redis, other)).nodes.has(node));
 });

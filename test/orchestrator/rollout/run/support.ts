@@ -70,7 +70,10 @@ export type Bench = {
   /** More machines, approved and up when this resolves. */
   more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
-  orchestrator(times?: Partial<RolloutTimes>, signer?: OrderSigner): { stop(): Promise<void> };
+  orchestrator(
+    times?: Partial<RolloutTimes>,
+    other?: { signer: OrderSigner; now(): number },
+  ): { stop(): Promise<void> };
   /** Cuts what orchestrators ask of these nodes from now on; nobody: the network is whole again. */
   cut(nodes: readonly SimNode[]): void;
   /** Plans, records and starts. @returns its id */
@@ -137,7 +140,7 @@ export async function benchFor(
     cut(nodes) {
       lost = new Set(nodes.map(({ id }) => id));
     },
-    orchestrator(times = {}, asked = signer.client) {
+    orchestrator(times = {}, other = { signer: signer.client, now: Date.now }) {
       const end = new AbortController();
       const pool = new LinkPool({
         privateKey: client.file,
@@ -157,7 +160,7 @@ export async function benchFor(
           drop: (node) => pool.drop(node),
           helloOf: (node) => pool.helloOf(node),
         },
-        signer: asked,
+        ...other,
         log: silent,
         signal: end.signal,
         times: { ...TIMES, ...times },
