@@ -220,7 +220,7 @@ test('started in the write that makes it: nobody can be killed in between, and n
     fleetOf(4, 1, (i) => ({ id: `x${i}`, name: `x${i}` })),
     { ...SPEC, approvals: { count: 1 } },
   );
-  const waits = await create(redis, four, IMAGES, { ...by, start: true });
+  const waits = await create(redis, four, IMAGES, { ...by, person: ['ann'], start: true });
   t.is((await readState(redis, waits)).rollout.state, 'awaiting-approval');
 });
 
