@@ -98,6 +98,8 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     term: 0,
     resync: 0,
     listening: 0,
+    asking: 0,
+    deaf: 0,
     wave: 0,
     inFlight: { whole: 0, site: {}, rack: {} },
     failures: 0,
@@ -139,6 +141,12 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
   return loadRollout(setup, rollout, waves, nodes);
 }
 
+/** Absent from records of before these were kept. */
+const UNKEPT = {
+  ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} },
+  ...{ asking: 0, deaf: 0 },
+};
+
 /** The state from its stored records, in any order: what an orchestrator does when it takes a rollout over. */
 export function loadRollout(
   setup: RolloutSetup,
@@ -148,7 +156,7 @@ export function loadRollout(
 ): RolloutState {
   const state: RolloutState = {
     setup,
-    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} }, ...rollout },
+    rollout: { ...UNKEPT, ...rollout },
     waves: [...waves]
       .sort((a, b) => a.index - b.index)
       .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),
