@@ -1,5 +1,5 @@
 /** Who may start now: limits, windows, and the order of the plan. */
-import { quietOf, silenceIn } from './blame.ts';
+import { quietOf, silenceIn, unheardFor, waitsForOthers } from './blame.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy } from './limits.ts';
 import type { NodeStep } from './record.ts';
@@ -134,6 +134,12 @@ export function unwind(d: Draft): boolean {
   const { rollout } = d;
   if (d.clock < rollout.resync) return false;
   let left = false;
+  // One that is dead cannot be told anything: it waits without a slot, so that those that live go first. All slots that
+  // come free so are known before the newest one takes one.
+  for (const id of d.active()) {
+    const known = d.peek(id)!;
+    if (known.slot && isDead(d, known)) d.freeSlot(d.edit(id));
+  }
   for (let touch = rollout.undo; touch > 0; touch -= 1) {
     const id = d.touchedAt(touch);
     const known = id === undefined ? undefined : d.peek(id);
@@ -146,7 +152,6 @@ export function unwind(d: Draft): boolean {
       continue;
     }
     left = true;
-    // One that is dead cannot be told anything: it waits without a slot, so that those that live go first.
     if (isDead(d, known)) {
       giveUp(d, known);
       continue;
@@ -174,12 +179,9 @@ const isDead = (d: Draft, node: Readonly<NodeStep>) =>
 
 /** A dead node gives its slot back, and when its time is over it is somebody's to look at. */
 function giveUp(d: Draft, known: Readonly<NodeStep>) {
-  if (known.slot) d.freeSlot(d.edit(known.node));
   const { rollback } = d.setup.spec.timeouts;
-  const since = Math.max(known.heard ?? 0, d.rollout.turned);
-  if (d.clock - since <= rollback) return;
-  // A place that is gone as a whole comes back as a whole.
-  if (known.heard !== null && silenceIn(d, known).verdict !== 'alone') return;
+  if (Math.min(unheardFor(d, known), d.clock - d.rollout.turned) <= rollback) return;
+  if (known.heard !== null && waitsForOthers(d) && silenceIn(d, known).verdict !== 'alone') return;
   const node = d.edit(known.node);
   d.move(node, 'needs-recovery', 'it was not reached to be taken back');
 }

@@ -12,15 +12,20 @@ const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', '
 const NOBODY: readonly StepState[] = ['skipped', 'needs-recovery'];
 const RESTARTING: readonly StepState[] = ['activating', 'rolling-back'];
 
-/** Milliseconds of rollout time since its last word; what nobody could hear does not count. */
+/** Milliseconds of watched time since its last word; what nobody could hear does not count. */
 export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
   const { listening } = d.rollout;
   // Of a finished wave: its heartbeats are looked at, and it counts as heard until they are missing.
   if (node.state === 'done' && isOver(d, node)) {
     if (node.away === null) return 0;
-    return d.clock - Math.max(node.away, listening);
+    return d.watched - Math.max(node.away, listening);
   }
-  return d.clock - Math.max(node.heard ?? 0, listening);
+  return unheardFor(d, node);
+}
+
+/** As `quietOf`, by its own word alone: whatever its heartbeats say, and nothing may have been told of them. */
+export function unheardFor(d: Draft, node: Readonly<NodeStep>): number {
+  return d.watched - Math.max(node.heard ?? 0, d.rollout.listening);
 }
 
 /** Whether its wave is finished: then it is watched through its heartbeats. */
@@ -57,6 +62,15 @@ export function silenceIn(d: Draft, node: Readonly<NodeStep>): Silence {
   const suspect = peers.find(({ id }) => id === node.node);
   if (suspect === undefined) return { verdict: 'alone' };
   return silenceOf(suspect, peers, { silent: d.setup.spec.timeouts.silent });
+}
+
+/**
+ * Whether trouble that many share is waited out. What runs is held, and a person may go on. What goes back waits as long
+ * as it does for nodes that are offline; what a person has ended waits for nothing.
+ */
+export function waitsForOthers({ rollout, setup, clock }: Draft): boolean {
+  if (rollout.state === 'rolling-back') return clock - rollout.turned <= setup.spec.offline.wait;
+  return rollout.state !== 'aborting';
 }
 
 /** What it means that a node is silent by itself that was done. */

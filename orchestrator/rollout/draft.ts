@@ -80,6 +80,11 @@ export class Draft {
     return this.rollout.clock;
   }
 
+  /** Rollout time in which somebody was there to hear a node, ms: what silence is measured in. */
+  get watched(): number {
+    return this.rollout.clock - this.rollout.deaf;
+  }
+
   get ended(): boolean {
     return ENDED.includes(this.rollout.state);
   }

@@ -25,7 +25,9 @@ export function advance(state: RolloutState, input: Input): Step {
   const d = new Draft(state, input.at, input.mark);
   const before = state.rollout.clock;
   if (LIVE.includes(d.rollout.state) && input.elapsed > 0) {
-    d.rollout.clock += Math.min(input.elapsed, MAX_ELAPSED);
+    const passed = Math.min(input.elapsed, MAX_ELAPSED);
+    d.rollout.deaf += Math.min(passed, Math.max(0, d.rollout.asking - before));
+    d.rollout.clock += passed;
   }
   for (const event of input.events) {
     if (d.ended) {
@@ -61,11 +63,10 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
     case 'gate':
       return onGate(d, event);
     case 'takeover':
-      d.rollout.listening = d.clock;
-      return;
+      return askFirst(d);
     case 'failover':
       d.rollout.term = Math.max(d.rollout.term + 1, event.term);
-      d.rollout.listening = d.clock;
+      askFirst(d);
       d.rollout.resync = d.clock + d.setup.spec.timeouts.silent;
       return;
     case 'joined':
@@ -73,6 +74,14 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
     default:
       return onNodeEvent(d, event);
   }
+}
+
+/**
+ * Whoever is well is asked within a quarter of `silent` and may be late as long again, so it is heard before its silence
+ * goes on. What was heard of the silence before stays: where orchestrators come and go, nobody ever listens for long.
+ */
+function askFirst(d: Draft) {
+  d.rollout.asking = d.clock + d.setup.spec.timeouts.silent / 2;
 }
 
 function tick(d: Draft, state: RolloutState) {

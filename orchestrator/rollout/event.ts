@@ -83,7 +83,7 @@ export type EngineEvent =
   | OperatorEvent
   | { type: 'tick' }
   | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string; away?: boolean }
-  /** This orchestrator has just taken over, or was not listening: silence before now means nothing. */
+  /** This orchestrator has just taken over, or was not listening: what silence there was goes on only after all were asked. */
   | { type: 'takeover' }
   /**
    * Redis failed over or was restored and may have lost writes. `term` is above every one used before, which the

@@ -51,7 +51,7 @@ export function listenAnew(d: Draft) {
     if (node.state === 'baking' || quietOf(d, node) <= silent) continue;
     d.edit(id).since = d.clock;
   }
-  d.rollout.listening = d.clock;
+  d.rollout.listening = d.watched;
 }
 
 /** Whoever still refuses does so for its own clock, from now on. */
@@ -81,12 +81,22 @@ export function leaveBehind(d: Draft, by: string) {
     if (known.heard === null || quietOf(d, known) <= silent) continue;
     if (known.state === 'done') d.edit(known.node).lost ??= d.clock;
     else if (UNDER_WAY.includes(known.state)) {
-      const node = d.edit(known.node);
-      d.excuse(node, held?.cause ?? { kind: 'gone-alone' });
-      d.move(node, 'needs-recovery', `left behind by ${by}: ${held?.why ?? 'silent'}`);
-      d.freeSlot(node);
+      leave(
+        d,
+        d.edit(known.node),
+        held?.cause ?? { kind: 'gone-alone' },
+        `by ${by}: ${held?.why ?? 'silent'}`,
+      );
     }
   }
+}
+
+/** It cannot be heard for a cause that is not the version's, and nothing waits for it. */
+export function leave(d: Draft, node: NodeStep, cause: Cause, why: string) {
+  node.blocked = null;
+  d.excuse(node, cause);
+  d.move(node, 'needs-recovery', `left behind ${why}`);
+  d.freeSlot(node);
 }
 
 /** What the orders that are refused for something else than the version mean together. */

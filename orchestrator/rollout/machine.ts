@@ -53,7 +53,7 @@ function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
 function onSeen(d: Draft, { node: id, as }: Extract<NodeEvent, { type: 'seen' }>) {
   const known = d.peek(id);
   if (known?.state !== 'done' || known.taken || !isOver(d, known)) return;
-  const away = as === 'silent' ? (known.away ?? d.clock) : null;
+  const away = as === 'silent' ? (known.away ?? d.watched) : null;
   const sick = as === 'ill' ? (known.sick ?? d.clock) : as === 'well' ? null : known.sick;
   if (away === known.away && sick === known.sick) return;
   const node = d.edit(id);

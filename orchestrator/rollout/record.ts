@@ -73,8 +73,12 @@ export type RolloutRecord = {
   term: number;
   /** Clock until which nothing new starts after a failover. */
   resync: number;
-  /** Clock from which silence is measured at the earliest: nobody listened before. */
+  /** Watched time (see `deaf`) from which silence is measured at the earliest. */
   listening: number;
+  /** Clock until which silence is not counted: whoever has just taken over has to ask everybody first. */
+  asking: number;
+  /** Milliseconds of rollout time that passed so. Clock minus this is watched time: silence is measured in it. */
+  deaf: number;
   /** Index of the wave that is open. */
   wave: number;
   inFlight: InFlight;
@@ -196,7 +200,7 @@ export type NodeStep = {
   /** Of the last report. */
   seq: number;
   running: string | null;
-  /** Clock of the last report; null before the first. */
+  /** Watched time of the last report; null before the first. */
   heard: number | null;
   reachable: boolean;
   /** Clock since which it is unhealthy; null while it is healthy. */
@@ -220,7 +224,7 @@ export type NodeStep = {
   blocked: { by: 'clock' | 'rules'; why: string; since: number } | null;
   /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */
   lost: number | null;
-  /** Clock since which its heartbeats are missing, for nodes of finished waves; null: they come. */
+  /** Watched time since which its heartbeats are missing, for nodes of finished waves; null: they come. */
   away: number | null;
   /** It is no longer a member of the fleet. */
   left: boolean;

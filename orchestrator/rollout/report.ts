@@ -91,7 +91,7 @@ function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string
   if (!idle) return node.state !== 'skipped';
   return (
     node.heard === null ||
-    d.clock - node.heard > d.setup.spec.timeouts.silent / 4 ||
+    d.watched - node.heard > d.setup.spec.timeouts.silent / 4 ||
     node.bootId !== report.bootId ||
     node.running !== runs ||
     !node.reachable ||
@@ -110,7 +110,7 @@ export function onReport(d: Draft, id: string, report: Report) {
   const node = d.edit(id);
   const restarted = node.bootId !== null && node.bootId !== report.bootId;
   node.seq = report.seq;
-  node.heard = d.clock;
+  node.heard = d.watched;
   node.reachable = true;
   node.running = runs;
   node.bootId = report.bootId;

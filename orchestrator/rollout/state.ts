@@ -102,6 +102,8 @@ export function createRollout(
     term: 0,
     resync: 0,
     listening: 0,
+    asking: 0,
+    deaf: 0,
     wave: 0,
     inFlight: { whole: 0, site: {}, rack: {} },
     failures: 0,
@@ -143,6 +145,12 @@ export function createRollout(
   return loadRollout(setup, rollout, waves, nodes);
 }
 
+/** Absent from records of before these were kept. */
+const UNKEPT = {
+  ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} },
+  ...{ asking: 0, deaf: 0 },
+};
+
 /** The state from its stored records, in any order: what an orchestrator does when it takes a rollout over. */
 export function loadRollout(
   setup: RolloutSetup,
@@ -152,7 +160,7 @@ export function loadRollout(
 ): RolloutState {
   const state: RolloutState = {
     setup,
-    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} }, ...rollout },
+    rollout: { ...UNKEPT, ...rollout },
     waves: [...waves]
       .sort((a, b) => a.index - b.index)
       .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),

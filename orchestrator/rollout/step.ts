@@ -63,6 +63,7 @@ export function startActivate(d: Draft, node: NodeStep, why: string) {
 
 export function startRollback(d: Draft, node: NodeStep, why: string) {
   node.sick = null;
+  node.blocked = null;
   d.move(node, 'rolling-back', why);
   d.order(node);
 }

@@ -1,6 +1,7 @@
-import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn } from './blame.ts';
+import { describe } from '../causes/cause.ts';
+import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn, waitsForOthers } from './blame.ts';
 import type { Draft } from './draft.ts';
-import { hold, isSilence, whoseClock } from './hold.ts';
+import { hold, isSilence, leave, whoseClock } from './hold.ts';
 import { wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
 import { defer, fail, retry } from './step.ts';
@@ -14,8 +15,17 @@ function isByItself(d: Draft, known: Readonly<NodeStep>): boolean {
   return !isSilence(d);
 }
 
+/** Nobody can hold what a person has ended: who is silent with all of its place is left behind, uncounted. */
+function giveUpPlace(d: Draft, known: Readonly<NodeStep>) {
+  if (waitsForOthers(d)) return;
+  const found = silenceIn(d, known);
+  if (found.verdict === 'shared')
+    leave(d, d.edit(known.node), found.cause, `by ${d.rollout.by}: ${describe(found.cause)}`);
+}
+
 function silent(d: Draft, known: Readonly<NodeStep>, why: string) {
-  if (known.taken || !isByItself(d, known)) return;
+  if (known.taken) return;
+  if (!isByItself(d, known)) return known.state === 'done' ? undefined : giveUpPlace(d, known);
   if (known.state !== 'done') return fail(d, d.edit(known.node), why);
   if (known.lost !== null && isOver(d, known)) return;
   const verdict = goneAfterwards(d);
@@ -36,7 +46,7 @@ function silent(d: Draft, known: Readonly<NodeStep>, why: string) {
 export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
   if (known.taken) return;
   const cause = illnessIn(d, known);
-  if (cause.kind === 'surroundings') return hold(d, cause);
+  if (cause.kind === 'surroundings' && d.rollout.state !== 'aborting') return hold(d, cause);
   // They recover one after the other, and are heard of one after the other: each has its time once it is over.
   if (cause.kind === 'change' && d.rollout.held?.cause.kind === 'surroundings') return;
   fail(d, d.edit(known.node), why, cause);
@@ -49,14 +59,21 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   const isOwn = by === 'clock' && whoseClock(d) === 'node-clock';
   const node = () => d.edit(known.node);
   const patience = known.state === 'rolling-back' ? timeouts.rollback : timeouts.stage;
-  if (isOwn && d.rollout.held === null && d.clock - since > patience) {
-    const why = `its clock is wrong: ${known.blocked!.why}`;
+  const isLost = (isOwn && d.rollout.held === null) || !waitsForOthers(d);
+  if (isLost && d.clock - since > patience) {
+    const why = `${isOwn ? 'its clock is wrong' : 'its order is refused'}: ${known.blocked!.why}`;
     if (known.state === 'rolling-back') {
       const lost = node();
       d.move(lost, 'needs-recovery', why);
       return d.freeSlot(lost);
     }
-    if (known.state !== 'staging') return fail(d, node(), why, { kind: 'node-clock' });
+    if (known.state !== 'staging')
+      return fail(
+        d,
+        node(),
+        why,
+        isOwn ? { kind: 'node-clock' } : { kind: by === 'rules' ? 'rules' : 'own-clock' },
+      );
     const late = node();
     late.blocked = null;
     if (known.wave < d.waveCount - 1) return defer(d, late, why);
@@ -94,7 +111,7 @@ export function onTime(d: Draft, id: string) {
       break;
     case 'rolling-back':
       if (spent > timeouts.rollback && !waits) {
-        if (quiet > timeouts.silent && !isByItself(d, known)) break;
+        if (quiet > timeouts.silent && waitsForOthers(d) && !isByItself(d, known)) break;
         const node = d.edit(id);
         d.move(node, 'needs-recovery', 'did not come back from the rollback');
         d.freeSlot(node);

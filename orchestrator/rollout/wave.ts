@@ -11,6 +11,11 @@ import { bakeOf, gatesOf } from './step.ts';
 export function spend(d: Draft, why: string) {
   const { rollout } = d;
   rollout.spent = why;
+  // What waited for an outage to be over, and would go on by itself, now waits for a person.
+  if (rollout.held !== null) {
+    rollout.held = null;
+    d.setState('paused', why, 'engine');
+  }
   if (rollout.state === 'running') pause(d, why, 'engine');
   if (d.setup.spec.onSpent === 'rollback') d.setState('rolling-back', why, 'engine');
 }

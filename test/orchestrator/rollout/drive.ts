@@ -14,7 +14,12 @@ import {
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
-import { ENDED, STEP_STATES } from '../../../orchestrator/rollout/record.ts';
+import {
+  ENDED,
+  type NodeStep,
+  type RolloutRecord,
+  STEP_STATES,
+} from '../../../orchestrator/rollout/record.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
 import { Random } from './random.ts';
@@ -348,7 +353,9 @@ class Drive {
 
   /** Whether a node that nobody started holds a slot. */
   #strays(step: Step): boolean {
-    return step.nodes.some((node) => node.why.startsWith('found on')) || this.#strayed;
+    // By the notes: in the same step it may have been sent back already.
+    if (step.notes.some(({ why }) => why.startsWith('found on'))) this.#strayed = true;
+    return this.#strayed;
   }
   #strayed = false;
 
@@ -370,10 +377,7 @@ class Drive {
       allowed +
       1 +
       this.#state.rollout.inFlight.whole +
-      this.#state.waves.reduce(
-        (sum, wave) => sum + (step.waves.find((w) => w.index === wave.index)?.counts.failed ?? 0),
-        0,
-      );
+      step.notes.filter(({ from, to }) => from === 'done' && to === 'failed').length;
     if (failures - forgiven > bound)
       this.#broken(`${failures - forgiven} failures against a budget of ${allowed}`);
   }
@@ -398,11 +402,17 @@ class Drive {
     for (const other of this.#state.nodes.values()) {
       if (other.touch <= touch || back.includes(after(other.node).state)) continue;
       const now = after(other.node);
-      if (!now.reachable) continue;
+      if (!now.reachable || this.#isSilent(now, step.rollout)) continue;
       if (blockedBy(this.#state.setup.limits, step.rollout.inFlight, now) === null) {
         this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
       }
     }
+  }
+
+  /** What is dead cannot be taken back: those that live do not wait for it. */
+  #isSilent(node: NodeStep, { clock, deaf, listening }: RolloutRecord): boolean {
+    const { silent } = this.#state.setup.spec.timeouts;
+    return node.heard !== null && clock - deaf - Math.max(node.heard, listening) > silent;
   }
 
   /** The small records say the same as the many: every node in one wave, every slot counted once. */

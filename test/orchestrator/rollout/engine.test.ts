@@ -713,6 +713,60 @@ test('after a takeover the silence of before is not held against anybody', (t) =
   t.is(s.rollout.state, 'rolling-back');
 });
 
+test('where orchestrators come and go, a dead node is found out all the same, and a living one is not blamed', (t) => {
+  const s = new Script(fleetOf(8, 2), { bake: { node: '1h', wave: '1m' }, ...LOOSE, onSpent: 'pause' });
+  s.start();
+  s.upgrade(...s.in('staging'));
+  const [dead, ...living] = s.in('baking') as [string, ...string[]];
+  const { silent } = s.state.setup.spec.timeouts;
+  const step = silent / 1000 / 2 + 20;
+  // Each listens for less than `silent`, and hears everybody who lives once, late.
+  for (let i = 0; i < 40 && s.rollout.spent === null; i += 1) {
+    s.send({ type: 'takeover' });
+    s.pass(step - 20);
+    s.send(...living.map((id) => s.report(id)));
+    s.pass(20);
+  }
+  t.regex(s.node(dead).why, /went silent on 2.0/);
+  t.is(s.rollout.failures, 1, 'of all, it alone');
+});
+
+test('where nobody listens long enough to ask, silence proves nothing', (t) => {
+  const s = new Script([node('a')], { bake: { node: '1h', wave: '1m' }, ...LOOSE });
+  s.start();
+  s.upgrade('a');
+  for (let i = 0; i < 60; i += 1) {
+    s.send({ type: 'takeover' });
+    s.pass(60);
+  }
+  t.is(s.node('a').state, 'baking');
+});
+
+test('taking back: the newest of those that live goes first, also where a dead one has just freed a place', (t) => {
+  const s = new Script(fleetOf(4, 4), {
+    ...LOOSE,
+    limits: { whole: 2, site: 100, rack: 100 },
+    bake: { node: '1m', wave: '1h' },
+  });
+  s.start();
+  const first = s.in('staging');
+  s.upgrade(...first);
+  s.pass(70, first);
+  const [dead, alive] = s.in('staging') as [string, string];
+  s.upgrade(dead, alive);
+  // All places are taken, by one that lives and one that does not.
+  s.pass(30, [...first, alive]);
+  s.send({ type: 'unreachable', node: dead });
+  const { notes } = s.send({ type: 'rollback', by: 'ann', why: 'enough' });
+  const back = notes.filter(({ to }) => to === 'rolling-back' && to !== undefined).map(({ id }) => id);
+  const touches = back.filter((id) => id !== 'r1').map((id) => s.node(id).touch);
+  t.deepEqual(
+    touches,
+    touches.toSorted((a, b) => b - a),
+  );
+  t.is(touches.length, 2);
+});
+
 test('advance leaves its input as it is', (t) => {
   const s = new Script(fleetOf(6, 2), LOOSE);
   const freeze = <T>(value: T): T => {

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { BROKE } from './broke.ts';
 import { type DriveOptions, drive } from './drive.ts';
 import { FAULTS } from './model-node.ts';
 
@@ -33,7 +34,7 @@ test('whatever nodes, network, store and operators do, every rule holds and the 
       // Thrown, so that fast-check names the world in which it happened.
       if (violations.length > 0) throw new Error(violations.join('\n'));
     }),
-    { numRuns: Number(process.env.FAULT_RUNS ?? 150) },
+    { numRuns: Number(process.env.FAULT_RUNS ?? 150), examples: BROKE.map((one) => [one] as never) },
   );
   // A driver that never got anywhere would find no broken rule either.
   for (const end of ['done', 'partial', 'failed']) t.true(ends.has(end), `no run ended ${end}`);

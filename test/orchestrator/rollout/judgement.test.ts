@@ -206,6 +206,61 @@ test('a person who pauses what waits by itself has to resume it', (t) => {
   t.is(s.rollout.state, 'paused');
 });
 
+test('a budget that is spent while it waits by itself stops it until a person resumes', (t) => {
+  const s = new Script(fleetOf(20, 2), {
+    ...LOOSE,
+    waves: [{ take: 2 }, { take: 'rest' }],
+    bake: { node: '1m', wave: '1h' },
+    onSpent: 'pause',
+  });
+  s.start();
+  s.pass(10, ids(s));
+  const [gone, bad] = s.in('staging') as [string, string];
+  const others = ids(s).filter((id) => id !== gone);
+  s.upgrade(gone, bad);
+  s.pass(70, ids(s));
+  s.pass(400, others);
+  t.is(s.rollout.held?.cause.kind, 'gone-alone');
+  s.reboot(bad, '1.0');
+  s.send(s.report(bad, { failed: ['2.0'] }));
+  t.is(s.rollout.state, 'paused');
+  t.is(s.rollout.held, null);
+  t.regex(s.rollout.why, /1 failed in wave 1, 0 tolerated/);
+  s.send(s.report(gone));
+  s.pass(60, ids(s));
+  t.is(s.rollout.state, 'paused', 'what it waited for is over; the failure is not');
+});
+
+for (const way of ['rollback', 'abort'] as const) {
+  test(`a place that is dead for good does not keep a rollout from its end: ${way}`, (t) => {
+    const s = new Script(fleetOf(12, 3), {
+      ...LOOSE,
+      bake: { node: '2h', wave: '1h' },
+      offline: { wait: '3h' },
+      waves: [{ take: 6 }, { take: 'rest' }],
+    });
+    s.start();
+    s.pass(10, ids(s));
+    s.upgrade(...s.in('staging'));
+    s.pass(20, ids(s));
+    const site = [...s.state.nodes.values()].filter((one) => one.site === 's1').map((one) => one.node);
+    const others = ids(s).filter((id) => !site.includes(id));
+    const touched = (some: string[]) => some.filter((id) => s.node(id).touch > 0).sort();
+    // Half of the site has not changed, so it is known to be the site.
+    s.pass(400, others);
+    t.is(s.rollout.held?.cause.kind, 'site');
+    s.send({ type: 'rollback', by: 'ann', why: 'enough' });
+    for (const id of s.in('rolling-back')) s.obey(id);
+    s.pass(3600, others);
+    t.is(s.rollout.state, 'rolling-back', 'a site is waited for');
+    if (way === 'abort') s.send({ type: 'abort', by: 'ann', why: 'it burnt down' });
+    s.pass(way === 'abort' ? 60 : 7300, others);
+    t.is(s.rollout.state, 'aborted', s.rollout.why);
+    t.deepEqual(s.in('needs-recovery'), touched(site));
+    t.deepEqual(s.in('taken-back'), touched(others));
+  });
+}
+
 test('ill like the nodes that did not change: it waits, and nobody is to blame', (t) => {
   const s = new Script(fleetOf(20, 2), { ...LOOSE, waves: [{ take: 4 }, { take: 'rest' }] });
   s.start();
@@ -280,6 +335,35 @@ test('what the signer does not sign for anybody costs no node anything', (t) => 
   t.regex(s.rollout.why, /SIGNER_IMAGE_WITHDRAWN/);
   t.is(s.rollout.failures, 0);
 });
+
+for (const way of ['rollback', 'abort'] as const) {
+  test(`an end that the signer does not sign is an end all the same, and says why: ${way}`, (t) => {
+    const bake = { node: '2h', wave: '1h' };
+    const s = new Script(fleetOf(4, 2), { ...LOOSE, bake, offline: { wait: '1h' } });
+    s.start();
+    s.pass(10, ids(s));
+    upgrade(s);
+    // It fell back: that one goes back in any case, while others keep what they have when it is aborted.
+    const [one] = s.in('baking') as [string];
+    s.reboot(one, '1.0');
+    if (way === 'abort') s.send({ type: 'abort', by: 'ann', why: 'enough' });
+    else s.send({ type: 'rollback', by: 'ann', why: 'enough' });
+    s.send(s.report(one, { failed: ['2.0'], epoch: 0 }));
+    const refused = () =>
+      s.in('rolling-back').map((node): EngineEvent => {
+        const { epoch } = s.lastOrder(node);
+        const why = 'SIGNER_FLOOR: below the floor';
+        return { type: 'refused', node, epoch, code: 'cannot', why, has: 0, blame: 'rules' };
+      });
+    for (let i = 0; i < 800 && s.rollout.endedAt === null; i += 1) {
+      s.send(...refused());
+      s.pass(10, ids(s));
+    }
+    t.is(s.rollout.state, 'aborted', s.rollout.why);
+    t.regex(s.node(one).why, /its order is refused: SIGNER_FLOOR/);
+    t.is(s.node(one).state, 'needs-recovery');
+  });
+}
 
 test('a number that the signer holds for impossible goes back to what was signed', (t) => {
   const s = new Script([node('a', { epoch: 1_700_000_000_000 })], LOOSE);
