@@ -67,7 +67,8 @@ export type OperatorEvent =
   | { type: 'pause'; by: string; why: string }
   | { type: 'resume'; by: string }
   /** Past the gate that the wave waits at, on somebody's word. */
-  | { type: 'promote'; by: string; why: string; wave: number }
+  /** `person`: as of `approve`. */
+  | { type: 'promote'; by: string; person?: readonly string[]; why: string; wave: number }
   /** Takes back a `skip`, of a node or of a wave. */
   | { type: 'include'; by: string; node: string }
   | { type: 'include-wave'; by: string; wave: number }

@@ -101,6 +101,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
 }
 
 type Approval = Extract<OperatorEvent, { type: 'approve' }>;
+type Promotion = Extract<OperatorEvent, { type: 'promote' }>;
 
 /** Four eyes: the author never counts, nobody counts twice. */
 function approveStart(d: Draft, event: Approval) {
@@ -135,7 +136,7 @@ function approveStart(d: Draft, event: Approval) {
 }
 
 /** Names tell people apart only where a certificate stands behind each: root can call itself anything. */
-function isAnother(d: Draft, event: Approval): boolean {
+function isAnother(d: Draft, event: Approval | Promotion): boolean {
   const { setup } = d;
   if (event.person === undefined) {
     refuse(d, event, 'give --as FILE', `${event.by} is known by no certificate, and could be anybody`);
@@ -172,11 +173,10 @@ function wordOn(d: Draft, index: number, why: string, by: string) {
 }
 
 /** Past any gate. Where the rollout wants four eyes, the author's are not the other two. */
-function promote(d: Draft, event: Extract<OperatorEvent, { type: 'promote' }>) {
+function promote(d: Draft, event: Promotion) {
   const gate = event.wave === d.rollout.wave ? gateAt(d, d.peekWave(event.wave)) : undefined;
   if (gate === undefined) return refuse(d, event, 'see rollout show', 'that wave waits at no gate');
-  if (d.setup.spec.approvals.count > 0 && event.by === d.setup.author)
-    return refuse(d, event, 'ask somebody else', 'the author cannot promote it');
+  if (d.setup.spec.approvals.count > 0 && !isAnother(d, event)) return;
   wordOn(d, event.wave, `past gate ${gate.kind}: ${event.why}`, event.by);
   passGate(d.wave(event.wave));
 }

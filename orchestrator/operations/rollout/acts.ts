@@ -155,7 +155,14 @@ export async function promote(
 ) {
   const { fleet, by } = acting;
   const index = await waveNamed(acting, rollout, wave);
-  return operate(fleet.redis, rollout, { type: 'promote', by: by.actor, why, wave: index });
+  const person = await personOf(acting);
+  return operate(fleet.redis, rollout, {
+    type: 'promote',
+    by: by.actor,
+    ...(person && { person }),
+    why,
+    wave: index,
+  });
 }
 
 type Skipping = Rollout & {

@@ -492,11 +492,17 @@ test('with four eyes the author promotes nothing', (t) => {
     waves: [{ take: 2, gates: [GATE] }, {}],
   });
   s.start();
-  s.send({ type: 'approve', by: 'ben' });
+  s.send({ type: 'approve', by: 'ben', person: ['ben'] });
   bakeAll(s);
   s.pass(70, ids(s));
-  t.is(s.send({ type: 'promote', by: 'ann', why: 'x', wave: 0 }).refusals.length, 1);
-  t.is(s.send({ type: 'promote', by: 'ben', why: 'x', wave: 0 }).refusals.length, 0);
+  const promotion = { type: 'promote', why: 'x', wave: 0 } as const;
+  for (const event of [
+    { ...promotion, by: 'ann', person: ['ann'] },
+    { ...promotion, by: 'bea', person: ['bea', 'ann'] },
+    { ...promotion, by: 'ben' },
+  ])
+    t.is(s.send(event).refusals.length, 1, event.by);
+  t.is(s.send({ ...promotion, by: 'ben', person: ['ben'] }).refusals.length, 0);
 });
 
 test('the gates of a wave are asked beside those of the whole', (t) => {
