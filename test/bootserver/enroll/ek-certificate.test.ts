@@ -116,6 +116,13 @@ test('who issued it, to whom, for what and when must all hold', (t) => {
   t.regex(check([issuer], new X509Certificate(leaf).raw).reason, /not for an endorsement key/);
 });
 
+test('what a maker fills the rest of the index up with is not a part of the certificate', (t) => {
+  for (const fill of [0, 0xff]) {
+    const filled = Buffer.concat([a.certificate, Buffer.alloc(700, fill)]);
+    t.true(checkEkCertificate(filled, ek, [issuer], Date.now()).verified, `${fill}`);
+  }
+});
+
 test('bytes that are no certificate, or a bent one, are unverified and break nothing', (t) => {
   const verified = (bytes: Uint8Array) => checkEkCertificate(bytes, ek, [issuer], Date.now()).verified;
   for (let at = 0; at < a.certificate.length; at += 1) {
