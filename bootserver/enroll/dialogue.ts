@@ -45,7 +45,11 @@ export class EnrolmentDialogue {
 
   keys(request: KeysRequest): KeysReply {
     const keys = fixKeys(request);
-    const { nonce, secret } = this.#parts.sessions.fix(request.session, keys);
+    const { nonce, secret } = this.#parts.sessions.fix(
+      request.session,
+      keys,
+      JSON.stringify(request.inventory).length,
+    );
     const credential =
       keys.tpm === null || secret === null ? null : makeCredential(keys.tpm.ek, keys.tpm.ak.name, secret);
     return {
@@ -81,8 +85,9 @@ export class EnrolmentDialogue {
         address,
         at: this.#parts.now(),
       });
-      sessions.prove(request.session, words, keys);
-      return await this.#reply(decision, { keys, words });
+      const proven = { id: keys.id, csr: keys.csr };
+      sessions.prove(request.session, words, proven);
+      return await this.#reply(decision, { keys: proven, words });
     } catch (error) {
       sessions.drop(request.session);
       throw error instanceof BootwaveError ? withSubject(error, keys.id) : error;

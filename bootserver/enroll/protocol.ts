@@ -15,8 +15,13 @@ import type { FirmwareFacts } from './firmware-facts.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
 export const LIMITS = {
-  /** Bytes of any request body. */
-  bodyBytes: 64 * 1024,
+  /**
+   * Bytes of a request body, the one that brings keys and inventory. The largest inventory that the schema below lets through has
+   * some 520 kB, where all its signs take three bytes; a machine with 512 disks of the usual names has 70.
+   */
+  bodyBytes: 640 * 1024,
+  /** Bytes of one that brings neither these nor an event log. */
+  shortBytes: 64 * 1024,
   /** Bytes of a body that may hold an event log. */
   evidenceBytes: 448 * 1024,
   /** Milliseconds between `start` and `proof`. */
@@ -25,6 +30,8 @@ export const LIMITS = {
   sessionLife: 24 * 3600_000,
   /** Open sessions kept at once; the oldest unproven goes first, then the oldest of the address that holds most. */
   sessions: 4096,
+  /** Bytes of inventories that sessions may hold before their proof; beyond it, the oldest ones go, too. */
+  sessionBytes: 128 * 1024 * 1024,
   /** Unproven sessions that one address may hold; beyond it, its own oldest goes, never another machine's. */
   sessionsPerAddress: 64,
   /** Nonces for members that attest between two enrolments, one each; the oldest goes first. */

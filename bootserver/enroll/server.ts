@@ -134,7 +134,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
       rejectUnauthorized: false,
       handshakeTimeout: 10_000,
     },
-    bodyLimit: LIMITS.bodyBytes,
+    bodyLimit: LIMITS.shortBytes,
     requestTimeout: 15_000,
     connectionTimeout: 2 * LIMITS.statusHold,
     forceCloseConnections: true,
@@ -164,7 +164,9 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     body(startRequest, request);
     return dialogue.start(addressOf(request));
   });
-  app.post(PATHS.keys, async (request) => dialogue.keys(body(keysRequest, request)));
+  app.post(PATHS.keys, { bodyLimit: LIMITS.bodyBytes }, async (request) =>
+    dialogue.keys(body(keysRequest, request)),
+  );
   app.post(PATHS.proof, { bodyLimit: LIMITS.evidenceBytes }, async (request) =>
     dialogue.proof(body(proofRequest, request), addressOf(request)),
   );
@@ -260,7 +262,7 @@ function coded(error: FastifyError): BootwaveError {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new BootwaveError({
       code: 'BODY_TOO_LARGE',
-      what: `a body may have ${LIMITS.bodyBytes} bytes at most, ${LIMITS.evidenceBytes} with an event log`,
+      what: `a body may have ${LIMITS.shortBytes} bytes at most, ${LIMITS.bodyBytes} with an inventory, ${LIMITS.evidenceBytes} with an event log`,
     });
   }
   if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {

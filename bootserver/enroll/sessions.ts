@@ -7,14 +7,17 @@ import type { Words } from './words.ts';
 
 type Stage =
   | { name: 'started' }
-  | { name: 'keyed'; keys: FixedKeys; secret: Buffer | null }
+  | { name: 'keyed'; keys: FixedKeys; bytes: number; secret: Buffer | null }
   /** The nonce is spent, whatever the proof turns out to be. */
   | { name: 'spent' }
-  | { name: 'proven'; keys: FixedKeys; words: Words };
+  | { name: 'proven'; keys: ProvenKeys; words: Words };
 
 type Session = { id: string; address: string; nonce: Buffer; startedAt: number; stage: Stage };
 
-export type ProvenSession = { keys: FixedKeys; words: Words };
+/** The inventory is the fleet's by then, and a session lives for a day. */
+export type ProvenKeys = Pick<FixedKeys, 'id' | 'csr'>;
+
+export type ProvenSession = { keys: ProvenKeys; words: Words };
 
 /** Injected, so that the rules can be tested without waiting. */
 export type SessionEnvironment = {
@@ -27,6 +30,7 @@ export type SessionEnvironment = {
 export type SessionLimits = {
   sessions: number;
   sessionsPerAddress: number;
+  sessionBytes: number;
   proofWithin: number;
   sessionLife: number;
 };
@@ -48,17 +52,12 @@ const outOfTurn = (what: string): BootwaveError =>
  */
 export class Sessions {
   readonly #environment: SessionEnvironment;
-  readonly #limits: {
-    sessions: number;
-    sessionsPerAddress: number;
-    proofWithin: number;
-    sessionLife: number;
-  };
+  readonly #limits: SessionLimits;
   readonly #sessions = new Map<string, Session>();
 
-  constructor(environment: SessionEnvironment, limits: SessionLimits = LIMITS) {
+  constructor(environment: SessionEnvironment, limits: Partial<SessionLimits> = {}) {
     this.#environment = environment;
-    this.#limits = limits;
+    this.#limits = { ...LIMITS, ...limits };
   }
 
   get size(): number {
@@ -82,13 +81,15 @@ export class Sessions {
 
   /**
    * Fixes the keys, once, and only then reveals the nonce.
+   * @param bytes that the inventory takes up
    * @returns `secret` to be wrapped for the TPM that was named; null without a TPM
    */
-  fix(id: string, keys: FixedKeys): { nonce: Buffer; secret: Buffer | null } {
+  fix(id: string, keys: FixedKeys, bytes = 0): { nonce: Buffer; secret: Buffer | null } {
     const session = this.#find(id);
     if (session.stage.name !== 'started') throw outOfTurn('the keys of this session are already fixed');
     const secret = keys.tpm === null ? null : this.#environment.random(SECRET_BYTES);
-    session.stage = { name: 'keyed', keys, secret };
+    this.#makeRoomFor(bytes);
+    session.stage = { name: 'keyed', keys, bytes, secret };
     return { nonce: session.nonce, secret };
   }
 
@@ -109,7 +110,7 @@ export class Sessions {
     return { keys, nonce: session.nonce, secret };
   }
 
-  prove(id: string, words: Words, keys: FixedKeys): void {
+  prove(id: string, words: Words, keys: ProvenKeys): void {
     this.#find(id).stage = { name: 'proven', keys, words };
   }
 
@@ -145,6 +146,17 @@ export class Sessions {
     const own = unproven.filter((session) => session.address === address);
     if (own.length >= this.#limits.sessionsPerAddress) this.drop(own[0]!.id);
     else if (this.#sessions.size >= this.#limits.sessions) this.drop((unproven[0] ?? this.#heaviest()).id);
+  }
+
+  #makeRoomFor(bytes: number): void {
+    let held = bytes;
+    for (const { stage } of this.#sessions.values()) if (stage.name === 'keyed') held += stage.bytes;
+    for (const { id, stage } of this.#sessions.values()) {
+      if (held <= this.#limits.sessionBytes) return;
+      if (stage.name !== 'keyed') continue;
+      held -= stage.bytes;
+      this.drop(id);
+    }
   }
 
   /** A stranger can prove keys as often as it likes: the address that holds most proven sessions gives its oldest up. */

@@ -31,6 +31,7 @@ import { isMember, isRegistered } from './transitions.ts';
 
 export type DirectoryLimits = {
   pending: number;
+  large: { bytes: number; pending: number };
   refusals: { perPeer: number; overall: number; window: number };
   repeats: { perPeer: number; overall: number; window: number };
 };
@@ -38,6 +39,8 @@ export type DirectoryLimits = {
 export const DIRECTORY_LIMITS: DirectoryLimits = {
   /** Machines that may wait for approval at once; expected machines are not counted. */
   pending: 4096,
+  /** Of those whose inventory is larger than so many bytes, fewer: what waits for approval fills the memory of Redis. */
+  large: { bytes: 64 * 1024, pending: 256 },
   /** Audited refusals a minute; what is left out is counted. */
   refusals: { perPeer: 10, overall: 300, window: 60_000 },
   /** Changes a minute that a known machine may make in its own record, by enrolling again or by its heartbeats. */
@@ -286,7 +289,9 @@ export class FleetDirectory implements NodeDirectory {
       const members = living.filter((owner) => isRegistered(known.get(owner)!.state));
       return living.length > 0 && members.length < 2;
     });
-    const room = pending < this.#limits.pending;
+    const { large } = this.#limits;
+    const isLarge = JSON.stringify(enrolment.inventory).length > large.bytes;
+    const room = pending < (isLarge ? Math.min(large.pending, this.#limits.pending) : this.#limits.pending);
     return { context: { site, expectation, name, conflicts, attested, room }, gone };
   }
 

@@ -6,7 +6,7 @@ import { REFUSAL_LIMITS, RefusalGate } from '../../../bootserver/enroll/refusals
 import { Sessions } from '../../../bootserver/enroll/sessions.ts';
 
 const keys = { tpm: null } as FixedKeys;
-const limits = { sessions: 6, sessionsPerAddress: 3, proofWithin: 100, sessionLife: 1000 };
+const limits = { sessions: 6, sessionsPerAddress: 3, sessionBytes: 100, proofWithin: 100, sessionLife: 1000 };
 
 function store() {
   const clock = { now: 0 };
@@ -31,6 +31,20 @@ test('the nonce is the one committed to, shown once the keys are fixed', (t) => 
   t.throws(() => sessions.fix(session, keys), { code: 'SESSION_OUT_OF_TURN' });
   t.deepEqual(sessions.spend(session).nonce, nonce);
   t.throws(() => sessions.spend(session), { code: 'NONCE_SPENT' });
+});
+
+test('inventories that nobody has proved take up so much memory and no more: the oldest go', (t) => {
+  const { sessions } = store();
+  const fixed = ['a', 'b', 'c'].map((address) => {
+    const { session } = sessions.start(address);
+    sessions.fix(session, keys, 40);
+    return session;
+  });
+  t.throws(() => sessions.spend(fixed[0]!), { code: 'SESSION_UNKNOWN' });
+  t.notThrows(() => sessions.spend(fixed[1]!));
+  const { session } = sessions.start('d');
+  t.notThrows(() => sessions.fix(session, keys, 60), 'what is spent counts no more');
+  t.notThrows(() => sessions.spend(fixed[2]!));
 });
 
 test('a proof must come in time, a decision may take longer', (t) => {
