@@ -110,7 +110,10 @@ async function readKeyFile(path: string): Promise<string> {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
       what: `the key file ${path} cannot be read`,
-      next: `run 'bootwave keys init', which makes only what is missing`,
+      next:
+        (cause as NodeJS.ErrnoException).code === 'EACCES'
+          ? 'run it as root: this user may not read it'
+          : `run 'bootwave keys init', which makes only what is missing`,
       cause,
     });
   }

@@ -16,7 +16,7 @@ export function register(program: Command): void {
       const { seconds } = await demo(view, stop.signal, async (fleet) => {
         const now = Date.now();
         view.bars([]);
-        view.print(`\n${listText(await overview(fleet, {}, now, null), now)}\n`);
+        view.print(`\n${listText(await overview(fleet, {}, now), now)}\n`);
       }).catch((error: unknown) => {
         throw stop.signal.aborted ? stopped() : error;
       });

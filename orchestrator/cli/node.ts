@@ -3,16 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { silences } from '../fleet/listening.ts';
 import { overview, viewOf } from '../fleet/overview.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { STATES, type State } from '../fleet/transitions.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import { harmless, pathsOf, print } from './context.ts';
-import { newestImage } from './newest-image.ts';
 import { register as expect } from './node-expect.ts';
 import { register as history } from './node-history.ts';
 import { register as set } from './node-set.ts';
-import { listText, secureBootText, showText } from './node-text.ts';
+import { listText, secureBootText, showText, silenceText } from './node-text.ts';
 import { operator } from './operator.ts';
 
 type Where = { site?: string; state?: State };
@@ -25,18 +25,14 @@ export function register(program: Command): void {
     .option('--json')
     .action(async (options: Where & Json, command: Command) => {
       const now = Date.now();
-      const paths = pathsOf(command);
-      const seen = await withFleet(paths, async (fleet) =>
-        overview(fleet, options, now, await newestImage(paths, fleet.redis)),
+      const seen = await withFleet(pathsOf(command), async (fleet) =>
+        overview(fleet, await known(fleet, options), now),
       );
-      print(options.json, seen, () => listText(seen, now));
+      print(options.json, seen, () => listText(seen, now, options));
     });
 
   filtered(node.command('watch').description('the list, again every two seconds, until Ctrl-C')).action(
-    (options: Where, command: Command) =>
-      withFleet(pathsOf(command), (fleet) =>
-        watch(fleet, options, () => newestImage(pathsOf(command), fleet.redis)),
-      ),
+    (options: Where, command: Command) => withFleet(pathsOf(command), (fleet) => watch(fleet, options)),
   );
 
   node
@@ -48,17 +44,19 @@ export function register(program: Command): void {
       const found = await withFleet(pathsOf(command), async (fleet) => {
         const record = await fleet.nodes.resolve(word);
         const macs = record.inventory.nics.map((nic) => nic.mac);
-        const [lastSeen, attestedAt, machines, boots] = await Promise.all([
+        const [lastSeen, attestedAt, machines, silent, boots] = await Promise.all([
           fleet.nodes.lastSeenOf(record.id),
           fleet.nodes.lastAttestedOf(record.id),
           fleet.machines.all(),
+          silences(fleet, now, record.site),
           Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
         ]);
         const events = boots.flat().sort((a, b) => a.at - b.at);
-        return { node: viewOf(record, lastSeen, machines, now, attestedAt), boots: events };
+        return { node: viewOf(record, lastSeen, machines, now, attestedAt), boots: events, silent };
       });
-      print(options.json, { ...found.node, boots: found.boots }, () =>
-        showText(found.node, found.boots, now),
+      const { node, boots, silent } = found;
+      print(options.json, { ...node, boots, silent }, () =>
+        [showText(node, boots, now), ...silent.map((silence) => silenceText(silence, now))].join('\n'),
       );
     });
 
@@ -117,12 +115,19 @@ function filtered(command: Command): Command {
     .addOption(new Option('--state <state>', 'in one state only').choices(STATES));
 }
 
-async function watch(fleet: Fleet, where: Where, newest: () => Promise<string | null>): Promise<void> {
+/** @throws BootwaveError `SITE_UNKNOWN`: a filter that can match nothing is a mistake, not an empty fleet */
+async function known(fleet: Fleet, { site, state }: Where): Promise<Where> {
+  if (site !== undefined) await fleet.sites.get(site);
+  return { ...(site !== undefined && { site }), ...(state !== undefined && { state }) };
+}
+
+async function watch(fleet: Fleet, filter: Where): Promise<void> {
+  const where = await known(fleet, filter);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   while (!stop.signal.aborted) {
     const now = Date.now();
-    const text = listText(await overview(fleet, where, now, await newest()), now);
+    const text = listText(await overview(fleet, where, now), now, where);
     // Home, then clear to the end of each line and of the screen: no flicker.
     if (process.stdout.isTTY)
       process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);

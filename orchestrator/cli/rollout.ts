@@ -4,15 +4,18 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Released } from '../../image/publish/released.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { silences } from '../fleet/listening.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
 import type { OperatorEvent } from '../rollout/event.ts';
 import { makePlan, type Plan } from '../rollout/plan.ts';
+import { ENDED } from '../rollout/record.ts';
 import { planNodes, publishedFor } from '../rollout/run/facts.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { create, operate } from '../rollout/run/operate.ts';
 import { type ImageFacts, readState } from '../rollout/run/stored.ts';
 import { parseSpec, type Refusal } from '../rollout/spec.ts';
 import { pathsOf, print } from './context.ts';
+import { silenceText } from './node-text.ts';
 import { operator } from './operator.ts';
 import { historyOf, historyText, remarkable } from './rollout-history.ts';
 import { register as rules } from './rollout-rules.ts';
@@ -64,8 +67,13 @@ export function register(program: Command): void {
     .description('all rollouts, newest first')
     .option('--json')
     .action(async (options: Json, command: Command) => {
-      const all = await withFleet(pathsOf(command), (fleet) => listRollouts(fleet.redis));
-      print(options.json, all, () => listText(all));
+      const now = Date.now();
+      const [all, silent] = await withFleet(pathsOf(command), (fleet) =>
+        Promise.all([listRollouts(fleet.redis), silences(fleet, now)]),
+      );
+      const open = all.some(({ state }) => !ENDED.includes(state));
+      const unheard = open ? silent.map((silence) => silenceText(silence, now)) : [];
+      print(options.json, all, () => [listText(all), ...unheard].join('\n'));
     });
 
   rollout

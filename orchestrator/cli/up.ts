@@ -52,6 +52,11 @@ export function register(program: Command): void {
     .option('--proxy', 'another DHCP server gives the addresses; only the boot part is ours')
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
+    .option(
+      '--beside-other',
+      "another 'bootwave up' may serve another interface from the same data directory",
+    )
+    .option('--beside-dhcp', 'another DHCP server may answer on this wire, for other machines')
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)

@@ -11,6 +11,10 @@ export type UpOptions = {
   range?: string;
   router?: string;
   dns?: string[];
+  /** Another `up` may serve from this data directory: on another interface. */
+  besideOther?: boolean;
+  /** Another DHCP server may answer on this wire. */
+  besideDhcp?: boolean;
   site: string;
   httpPort: number;
   httpsPort: number;

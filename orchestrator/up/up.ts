@@ -27,9 +27,11 @@ import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
+import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
+import { refuseOtherDhcp, takeData } from './alone.ts';
 import { defaultImage } from './default-image.ts';
 import { keepReleases } from './keep-releases.ts';
 import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
@@ -66,7 +68,14 @@ export async function up(
   // Ends the parts that run when a later part cannot start.
   const abort = new AbortController();
   const stop = AbortSignal.any([signal, abort.signal]);
-  const connection = await connect(paths, { log, signal: stop });
+  const taken = options.besideOther === true ? null : await takeData(paths);
+  const connection = await (async () => {
+    if (!options.proxy && options.besideDhcp !== true) await refuseOtherDhcp(options.interface, log, stop);
+    return connect(paths, { log, signal: stop });
+  })().catch(async (error: unknown) => {
+    await taken?.close();
+    throw error;
+  });
   try {
     const fleet = new Fleet(connection.redis);
     await fleet.sites.get(options.site);
@@ -131,6 +140,7 @@ export async function up(
       fleet.redis,
       () => ({ loaded: authorities.ids, shows: identity.issuer }),
       stop,
+      (at, ends) => noteListening(fleet, site, at, ends),
     );
     authorities.onChange(async () => {
       if (identity.issuer === authorities.signing('servers').id) present(identity);
@@ -223,11 +233,13 @@ export async function up(
       sockets.dhcp.close();
       sockets.pxe.close();
       await connection.close();
+      await taken?.close();
     })();
     return { address, done };
   } catch (error) {
     abort.abort();
     await connection.close().catch((cause) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
+    await taken?.close();
     throw error instanceof BootwaveError
       ? error
       : new BootwaveError({

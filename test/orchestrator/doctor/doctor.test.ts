@@ -9,8 +9,11 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
+import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
+import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
 import { type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { keysIn } from '../../support/keys.ts';
+import { enrolment, macOf, pcr11, silent } from '../fleet/support.ts';
 import { copyOf, makeInstallation, publish, removeInstallation } from './installation.ts';
 
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
@@ -180,4 +183,66 @@ test('a port that another program has is a failure that names it', async (t) => 
   t.is(found.code, 1);
   // The same port on the other interface is nobody's trouble.
   t.like((await doctor(wires, shared, '--interface', 'other0')).of('ports'), { status: 'ok' });
+});
+
+test('a boot server that ended is missed by the list and the doctor; a second one on its data is refused', async (t) => {
+  const wires = await twoWires(t);
+  const paths = await copyOf(t, shared);
+  await withFleet(paths, async (fleet) => {
+    const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
+    await new FleetDirectory(options).enrol(enrolment(1));
+  });
+  const on = (...args: string[]) =>
+    run('ip', ['netns', 'exec', wires.server, BOOTWAVE, '--data', paths.root, ...args], { env: ENV });
+  t.regex((await on('node', 'list')).stdout, /NOBODY LISTENS at site default so far/);
+  const server = spawn(
+    'ip',
+    [
+      ...['netns', 'exec', wires.server, BOOTWAVE, '--data', paths.root],
+      ...['up', '--interface', 'boot0', '--range', '10.91.0.100-10.91.0.110'],
+    ],
+    { env: ENV, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  t.teardown(() => server.kill('SIGKILL'));
+  const closed = once(server, 'close');
+  for await (const line of createInterface({ input: server.stdout }))
+    if (line.startsWith('bootwave serves')) break;
+  t.notRegex((await on('node', 'list')).stdout, /NOBODY LISTENS/);
+  t.like((await doctor(wires, paths)).of('listening'), { status: 'ok' });
+
+  await run('ip', ['-n', wires.server, 'link', 'add', 'boot1', 'type', 'dummy']);
+  await run('ip', ['-n', wires.server, 'addr', 'add', '10.92.0.1/24', 'dev', 'boot1']);
+  await run('ip', ['-n', wires.server, 'link', 'set', 'boot1', 'up']);
+  const second = await on('up', '--interface', 'boot1', '--range', '10.92.0.9-10.92.0.99', '--json');
+  t.is(second.code, 1);
+  t.is(JSON.parse(second.stdout).error.code, 'UP_RUNNING');
+
+  server.kill('SIGTERM');
+  await closed;
+  const { stdout } = await on('node', 'list', '--json');
+  const { silent: deaf } = JSON.parse(stdout) as { silent: { site: string; since: number }[] };
+  t.like(deaf, [{ site: 'default' }]);
+  t.true(Math.abs(Date.now() - deaf[0]!.since) < 600_000);
+  for (const args of [
+    ['node', 'list'],
+    ['node', 'show', macOf(1)],
+  ])
+    t.regex((await on(...args)).stdout, /NOBODY LISTENS at site default since 20\d\d-/, args.join(' '));
+  const found = await doctor(wires, paths, '--interface', 'boot0');
+  t.like(found.of('listening'), { status: 'fail' });
+  t.is(found.code, 1);
+});
+
+test('a DHCP server beside one that answers already is refused, unless somebody says that it is meant', async (t) => {
+  const wires = await twoWires(t);
+  const paths = await copyOf(t, shared);
+  await dnsmasq(t, wires);
+  const how = ['--data', paths.root, 'up', '--interface', 'boot0', '--range', '10.91.0.100-10.91.0.110'];
+  const refused = await run('ip', ['netns', 'exec', wires.server, BOOTWAVE, ...how, '--json'], { env: ENV });
+  t.is(refused.code, 1);
+  t.like(JSON.parse(refused.stdout.trim().split('\n').at(-1)!).error, { code: 'UP_DHCP_OTHER' });
+  t.regex(refused.stdout, /10\.91\.0\.2 \(offers 10\.91\.0\.\d+/);
+  // It left no port, and the word is heard.
+  await up(t, wires, paths, '--range', '10.91.0.100-10.91.0.110', '--beside-dhcp');
+  t.pass();
 });
