@@ -45,6 +45,8 @@ export class Authority {
   readonly id: string;
   /** PEM of the CA's own certificate: what follows a leaf in the chain. */
   readonly chainPem: string;
+  /** Since when the CA's own certificate is valid. */
+  readonly notBefore: Date;
   readonly #key: KeyObject;
   readonly #subject: DistinguishedName;
   readonly #spki: Buffer;
@@ -55,6 +57,7 @@ export class Authority {
     this.#key = key;
     const certificate = new X509Certificate(certificatePem);
     this.id = authorityId(certificate);
+    this.notBefore = certificate.validFromDate;
     this.#subject = subjectOf(certificate);
     this.#spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
   }

@@ -234,6 +234,21 @@ export const attestRequest = z.strictObject({
 });
 export const attestReply = z.object({});
 
+/**
+ * What time it is, signed by the key of the server's certificate: a machine whose clock is wrong refuses that certificate for its
+ * dates, so this is asked for before they are judged, over a connection that proves nothing. Who else answers has no such key.
+ */
+export const timeRequest = z.strictObject({ nonce: hex(32) });
+export const timeReply = z.strictObject({
+  /** Milliseconds since the epoch. */
+  time: count(),
+  /** ECDSA with SHA-256 (DER) over `timeData`, base64. */
+  signature: base64(512),
+  /** PEM: the server's certificate, then the servers CA. */
+  chain: z.string().check(z.maxLength(16_384)),
+});
+export type TimeReply = z.infer<typeof timeReply>;
+
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
@@ -295,4 +310,5 @@ export const PATHS = {
   heartbeat: '/v1/heartbeat',
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',
+  time: '/v1/time',
 } as const;

@@ -25,9 +25,11 @@ import {
   proofRequest,
   startRequest,
   statusRequest,
+  timeRequest,
 } from './protocol.ts';
 import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
+import { signTime } from './server-time.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
 
@@ -189,6 +191,10 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
       ...(tainted ? { renew } : {}),
     };
   });
+  let shown = { key: options.serverKey, chain: options.serverChainPem };
+  app.post(PATHS.time, async (request) =>
+    signTime(shown.key, shown.chain, Buffer.from(body(timeRequest, request).nonce, 'hex'), now()),
+  );
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);
     return { nonce: reattest.challenge(clientIdentity(peerOf(request), trust, now())).toString('hex') };
@@ -211,7 +217,10 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   return {
     port: (app.server.address() as AddressInfo).port,
     closed,
-    present: (key, chain) => app.server.setSecureContext(secureContext(key, chain)),
+    present(key, chain) {
+      shown = { key, chain };
+      app.server.setSecureContext(secureContext(key, chain));
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The closed lists of what root does for the agent, one per unit: each unit has only the rights that its list needs. */
 import type * as z from 'zod/mini';
+import { mustRun } from '../../base/run.ts';
 import { CONFIG_OPERATIONS, CONFIG_PLACES, configRequest } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
 import { readDisks } from './disk/facts.ts';
@@ -26,6 +27,9 @@ const machine: HelperPlaces = {
   fleet: FLEET,
   run: RUN,
   environment: process.env,
+  async setClock(time) {
+    await mustRun('date', ['--utc', '--set', `@${(time / 1000).toFixed(3)}`], { timeout: 20_000 });
+  },
 };
 const state = new StateKeeper(machine);
 const disks: DiskPlaces = {

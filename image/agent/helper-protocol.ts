@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { Inventory } from '../../bootserver/enroll/protocol.ts';
+import { type Inventory, timeReply } from '../../bootserver/enroll/protocol.ts';
 import type { Remembered, Taken } from './orders/take.ts';
 import type { Smbios } from './smbios.ts';
 
@@ -33,6 +33,10 @@ export const helperRequest = z.discriminatedUnion('operation', [
     /** IPv4 of a boot server that has proven itself. */
     address: z.ipv4(),
   }),
+  /** Before `set-clock`: what the boot server is to sign with its time. */
+  z.strictObject({ operation: z.literal('clock-nonce') }),
+  /** Root verifies the answer itself. */
+  z.strictObject({ operation: z.literal('set-clock'), reply: timeReply }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
@@ -78,6 +82,10 @@ export type HelperResults = {
   'order-memory': Remembered;
   'install-host-key': { started: boolean };
   admit: Record<string, never>;
+  /** 32 bytes, hex. */
+  'clock-nonce': { nonce: string };
+  /** False where the clock is right enough, or NTP keeps it. */
+  'set-clock': { set: boolean };
   /** Names, at most 16. */
   'failed-units': { units: string[] };
   restart: Record<string, never>;

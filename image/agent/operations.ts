@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '../../base/files.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { deviceNodeId, tpmNodeId } from '../../bootserver/enroll/node-id.ts';
 import { EVENT_LOG_BYTES } from '../../bootserver/enroll/protocol.ts';
@@ -11,6 +13,7 @@ import { readHardware } from './inventory.ts';
 import { OrderNv } from './orders/nv.ts';
 import { noteNode, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
+import { CLOCK_OFF, verifyTime } from './server-time.ts';
 import { readSmbios, type Smbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 import { hasTpm } from './tpm-tools.ts';
@@ -26,10 +29,18 @@ export type HelperPlaces = {
   /** `/run/bootwave`: tmpfs, gone at the next boot. */
   run: string;
   environment: NodeJS.ProcessEnv;
+  /** Sets the clock of the machine; absent in tests, whose machine is somebody's. @param time milliseconds since the epoch */
+  setClock?(time: number): Promise<void>;
+  /** File that is there when NTP has set the clock (systemd-timesyncd.service(8)). */
+  synchronised?: string;
 };
 
 /** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
 export const pendingLists = (run: string): string => join(run, 'secure-boot');
+
+/** Below `run`; for one answer. */
+const CLOCK_NONCE = 'clock-nonce';
+const SYNCHRONISED = '/run/systemd/timesync/synchronized';
 
 /** Reads its host key anew for every connection, so starting it once is enough. */
 const SSH_UNIT = 'bootwave-sshd.service';
@@ -133,6 +144,24 @@ export const OPERATIONS: Operations = {
   async admit({ address }) {
     await mustRun('systemctl', ['start', `bootwave-admit@${address}.service`], { timeout: 20_000 });
     return {};
+  },
+
+  async 'clock-nonce'(_, { run }) {
+    const nonce = randomBytes(32).toString('hex');
+    await mkdir(run, { recursive: true });
+    await writeFile(join(run, CLOCK_NONCE), nonce, { mode: 0o600 });
+    return { nonce };
+  },
+
+  async 'set-clock'({ reply }, { run, fleet, setClock, synchronised = SYNCHRONISED }) {
+    const file = join(run, CLOCK_NONCE);
+    const nonce = await readFile(file, 'utf8').catch(() => '');
+    await rm(file, { force: true });
+    const time = verifyTime(reply, nonce, await readFile(join(fleet, 'root.crt'), 'utf8'));
+    // Several servers of time know better than one.
+    if (Math.abs(time - Date.now()) < CLOCK_OFF || (await exists(synchronised))) return { set: false };
+    await setClock?.(time);
+    return { set: setClock !== undefined };
   },
 
   async 'failed-units'() {
