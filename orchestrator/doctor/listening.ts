@@ -16,7 +16,9 @@ export async function checkListening(paths: DataPaths, now: number = Date.now())
     if (silent.length === 0) return ok(NAME, 'a boot server listens to every site that has nodes');
     const when = (since: number | null) =>
       since === null ? 'so far' : `since ${new Date(since).toISOString().slice(0, 19)}Z`;
-    return fail(
+    // One that never listened, as far as anybody knows, has not ended.
+    const judge = silent.some(({ since }) => since !== null) ? fail : warn;
+    return judge(
       NAME,
       `nobody listens to the nodes of ${silent.map(({ site, since }) => `site ${site} ${when(since)}`).join(', ')}`,
       "start 'bootwave up' there; if it should run, its log says why it ended",
