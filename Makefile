@@ -1,6 +1,7 @@
 # The front door. `make setup` is run by everything that needs it and does nothing when nothing is missing.
 SHELL := /bin/bash
 NAME ?=
+ACT ?=
 
 .PHONY: setup up lab image demo test test-rack check format bench
 
@@ -17,11 +18,10 @@ image: setup
 	bin/bootwave image build $(ARGS)
 
 demo: setup
-	bin/bootwave demo
+	bin/bootwave demo $(if $(ACT),--act $(ACT))
 
 check: setup
-	node_modules/.bin/tsc --noEmit
-	node_modules/.bin/biome check .
+	@base/check.sh
 
 format: setup
 	node_modules/.bin/biome check --write .

@@ -2,18 +2,26 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from './files.ts';
 
+/** A line that says of the one before it: a crash cut it short, so nobody was ever told that it was there. */
+const CUT_SHORT = '#cut-short';
+const NEWLINE = 0x0a;
+
 /**
- * Appends one line to a file that only grows, durably. A line that a crash cut short is closed first, so that it
- * spoils no other.
- * @param line without a line end
+ * Appends one line to a file that only grows, durably. A line that a crash cut short is closed first and named as such, so
+ * that it spoils no other, and so that a damaged one is never taken for it.
+ * @param line JSON, without a line end
  */
 export async function appendLine(path: string, line: string): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = await open(path, 'a', 0o600);
+  const file = await open(path, 'a+', 0o600);
   try {
-    // The line end before it closes a line that a crash cut short; an empty line means nothing.
-    await file.appendFile(`\n${line}\n`);
+    const { size } = await file.stat();
+    const last = Buffer.alloc(1, NEWLINE);
+    if (size > 0) await file.read(last, 0, 1, size - 1);
+    const closed = last[0] === NEWLINE ? '' : `\n${CUT_SHORT}`;
+    // The line end before it closes what somebody else may have begun meanwhile; an empty line means nothing.
+    await file.appendFile(`${closed}\n${line}\n`);
     await file.sync();
   } finally {
     await file.close();
@@ -21,11 +29,32 @@ export async function appendLine(path: string, line: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Its lines, empty ones too; none where there is no file. What follows the last line end was never acknowledged. */
-export async function readLines(path: string): Promise<string[]> {
+/**
+ * The lines that `appendLine` acknowledged. What follows the last line end never was, nor what a crash cut short.
+ * @returns with their numbers, from 1 on; one that is damaged is among them, for its reader to refuse
+ */
+export function acknowledged(text: string): { number: number; line: string }[] {
+  const lines = text.split('\n').slice(0, -1);
+  return lines.flatMap((line, i) => {
+    if (line === '' || line === CUT_SHORT) return [];
+    return lines[i + 1] === CUT_SHORT && !isJson(line) ? [] : [{ number: i + 1, line }];
+  });
+}
+
+/** Of a file; none where there is none. */
+export async function readLines(path: string): Promise<{ number: number; line: string }[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
-  return text.split('\n').slice(0, -1);
+  return acknowledged(text);
+}
+
+function isJson(line: string): boolean {
+  try {
+    JSON.parse(line);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -12,6 +12,8 @@ export type ErrorParts = {
   /** What the reader should do next. */
   next?: string;
   cause?: unknown;
+  /** Id of the machine that it is about: for the audit, never sent to anybody. */
+  subject?: string;
 };
 
 export class BootwaveError extends Error {
@@ -19,6 +21,7 @@ export class BootwaveError extends Error {
   readonly what: string;
   readonly unchanged: string | undefined;
   readonly next: string | undefined;
+  readonly subject: string | undefined;
 
   constructor(parts: ErrorParts) {
     const tail = [parts.unchanged, parts.next].filter((s) => s !== undefined && s !== '').join('; ');
@@ -31,9 +34,10 @@ export class BootwaveError extends Error {
     this.what = parts.what;
     this.unchanged = parts.unchanged;
     this.next = parts.next;
+    this.subject = parts.subject;
   }
 
-  toJSON(): { code: string; what: string; unchanged?: string; next?: string } {
+  toJSON(): { code: string; what: string; unchanged?: string | undefined; next?: string | undefined } {
     return {
       code: this.code,
       what: this.what,
@@ -41,6 +45,17 @@ export class BootwaveError extends Error {
       ...(this.next === undefined ? {} : { next: this.next }),
     };
   }
+}
+
+/** An error that another process told, as one of this process. */
+export function errorOf(told: ReturnType<BootwaveError['toJSON']>): BootwaveError {
+  const { code, what, unchanged, next } = told;
+  return new BootwaveError({
+    code,
+    what,
+    ...(unchanged === undefined ? {} : { unchanged }),
+    ...(next === undefined ? {} : { next }),
+  });
 }
 
 /** The message of anything thrown, for logs and for `cause` lines. */

@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { access, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -68,5 +69,34 @@ export async function createFileAtomic(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
+  }
+}
+
+/** @returns SHA-256 of its content, hex */
+export async function digestOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
+  return hash.digest('hex');
+}
+
+/** A file that is open for reading. */
+export type OpenFile = {
+  /** Bytes. */
+  size: number;
+  /** @returns how many bytes were there */
+  read(into: Buffer, at: number): Promise<number>;
+};
+
+/** Opens a file for as long as `use` needs it. Errors of the file system are thrown as they are. */
+export async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    return await use({
+      size,
+      read: async (into, at) => (await handle.read(into, 0, into.length, at)).bytesRead,
+    });
+  } finally {
+    await handle.close();
   }
 }

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 
 /**
- * Has everything that is written to a socket before the next tick leave in one call of the system, as one piece. ssh2
- * writes each packet in three (length, ciphertext, tag), ioredis each command on its own: most of the time of such small
- * writes goes into the calls, here and at the other end.
+ * Has everything that is written to a socket in one turn of the event loop leave in one call of the system, as one piece.
+ * ssh2 writes each packet in three (length, ciphertext, tag), ioredis each command on its own, and in a busy turn many
+ * nodes' answers ask for one each: most of the time of such small writes goes into the calls, here and at the other end.
  */
 export function gatherWrites(socket: Socket): Socket {
   const { write, destroy } = socket;
@@ -16,7 +16,7 @@ export function gatherWrites(socket: Socket): Socket {
     if (!gathers) {
       gathers = true;
       socket.cork();
-      process.nextTick(release);
+      setImmediate(release);
     }
     return write.apply(socket, args);
   }) as Socket['write'];

@@ -1,21 +1,43 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 
 export type { Logger };
+
+/** What pino writes into every line itself. */
+const OURS = ['level', 'time', 'pid', 'hostname', 'name', 'msg'];
+
+/**
+ * A field of such a name would stand in the line twice, and readers of JSON keep one of the two, most of them the wrong
+ * one; a child's `pid` becomes `itsPid`.
+ */
+function renamed(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!OURS.some((name) => name in fields)) return fields;
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      OURS.includes(name) ? `its${name.charAt(0).toUpperCase()}${name.slice(1)}` : name,
+      value,
+    ]),
+  );
+}
 
 /**
  * JSON lines on standard error. `BOOTWAVE_LOG` sets the level (trace, debug, info, warn, error, silent). Paths listed
  * below never reach the log, whatever object a caller hands over.
  */
-export function createLogger(name: string, level = process.env.BOOTWAVE_LOG ?? 'info'): Logger {
+export function createLogger(
+  name: string,
+  level = process.env.BOOTWAVE_LOG ?? 'info',
+  to: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Logger {
   return pino(
     {
       name,
       level,
+      formatters: { log: renamed },
       redact: {
         paths: ['*.key', '*.privateKey', '*.token', '*.password', '*.secret', 'token'],
         censor: '[kept out]',
       },
     },
-    pino.destination({ dest: 2, sync: true }),
+    to,
   );
 }

@@ -9,6 +9,8 @@ export type RunOptions = {
   signal?: AbortSignal;
   /** Milliseconds after which the program is killed; none by default. */
   timeout?: number;
+  /** Characters at the end of what it prints that are kept; all by default. */
+  keep?: number;
   /** Called with each piece of output as it comes, for progress. */
   onOutput?: (text: string) => void;
 };
@@ -28,11 +30,11 @@ export function run(program: string, args: readonly string[], options: RunOption
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
+      stdout = tail(stdout + text, options.keep);
       options.onOutput?.(text);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
+      stderr = tail(stderr + text, options.keep);
       options.onOutput?.(text);
     });
     child.on('error', reject);
@@ -48,6 +50,8 @@ export function run(program: string, args: readonly string[], options: RunOption
     child.stdin.end(options.input ?? '');
   });
 }
+
+const tail = (text: string, keep?: number) => (keep === undefined ? text : text.slice(-keep));
 
 /** As `run`, but throws `COMMAND_FAILED` with the program's last words when it exits non-zero or is missing. */
 export async function mustRun(

@@ -2,8 +2,8 @@
  * What a boot server asks of the fleet, and all that it may ask. In process on one machine; over mutual TLS from a
  * remote site. The boot server decides packets and bytes, the fleet decides who may join.
  */
-import type { FirmwareFacts } from './enroll/firmware-facts.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from './enroll/protocol.ts';
+import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from '../protocol/enrolment/messages.ts';
 
 /** A machine as it can be told apart before it has proved anything. Everything here can be spoofed. */
 export type Sighting = {
@@ -50,7 +50,15 @@ export interface NodeDirectory {
   bootIntent(sighting: Sighting): Promise<BootIntent>;
   /** Best effort and fast: losing one is losing a line on a page. */
   sawBoot(event: BootEvent): Promise<void>;
-  /** A machine proved possession of its keys. Idempotent. Returns where it stands now. */
+  /**
+   * A number for a nonce that is about to be given: higher than all before, at all boot servers. What a machine proves is
+   * held against what was known when its nonce was given, because its bytes may be held up on their way.
+   */
+  numberNonce(): Promise<number>;
+  /**
+   * A machine proved possession of its keys. Idempotent. Returns where it stands now.
+   * @throws BootwaveError `PROOF_LATE` when a proof that its TPM made later was taken already
+   */
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision>;
   /** The decision about a machine that enrolled before, for its polling. */
   decisionOf(id: string, spkiDigest: string): Promise<EnrolmentDecision>;
@@ -80,6 +88,8 @@ export type IssuedCertificate = {
 export type Reattestation = {
   /** TPM name of the key that signed, hex. */
   akName: string;
+  /** Number of the nonce that it signed. */
+  nonceNumber: number;
   /** PCR -> SHA-256 value, hex. */
   pcrs: Readonly<Record<string, string>>;
   clock: TpmClock;

@@ -152,7 +152,7 @@ export async function rootPem(keysFolder: string): Promise<string> {
   return readKeyFile(keyLayout(keysFolder).ca.root.certificate);
 }
 
-/** DER SubjectPublicKeyInfo of a private key. */
+/** DER SubjectPublicKeyInfo of a key, private or public. */
 export function spkiOf(key: KeyObject): Buffer {
-  return createPublicKey(key).export({ type: 'spki', format: 'der' });
+  return (key.type === 'public' ? key : createPublicKey(key)).export({ type: 'spki', format: 'der' });
 }

@@ -1,4 +1,5 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
+import { type Extension, extensionsOf } from './certificate-extensions.ts';
 import { oneLine } from './tpm-roots.ts';
 
 /** Whether the maker of a TPM vouches for an endorsement key. */
@@ -10,6 +11,15 @@ export type EkVerdict = {
 
 /** tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2.16). */
 const EK_USAGE = '2.23.133.8.1';
+
+const KEY_USAGE = '2.5.29.15';
+/** Those that are looked at below, and the name of the TPM, from which nothing follows here. */
+const UNDERSTOOD: Readonly<Record<string, string>> = {
+  [KEY_USAGE]: 'key usage',
+  '2.5.29.17': 'subject alternative name',
+  '2.5.29.19': 'basic constraints',
+  '2.5.29.37': 'extended key usage',
+};
 
 /**
  * Holds an EK certificate against the CAs that the operator configured (TCG EK Credential Profile 2.5, 3.2; RFC 5280
@@ -45,6 +55,10 @@ function check(
   if (certificate.keyUsage !== undefined && !certificate.keyUsage.includes(EK_USAGE)) {
     return unverified('the certificate is not for an endorsement key');
   }
+  const extensions = extensionsOf(certificate.raw);
+  const strange = notUnderstood(extensions);
+  if (strange !== null) return unverified(strange);
+  if (!mayEncrypt(extensions)) return unverified('the key of the EK certificate is not for encryption');
   if (!current(certificate, now)) return unverified('the EK certificate is not valid at this time');
   const issuer = oneLine(certificate.issuer);
   if (roots.length === 0) return unverified(`issued by ${issuer}; no TPM roots are configured`);
@@ -56,6 +70,24 @@ function check(
   if (!current(root, now))
     return unverified(`issued by ${issuer}, whose own certificate is not valid at this time`);
   return { verified: true, reason: `issued by ${issuer}` };
+}
+
+/** RFC 5280 4.2: whoever meets a critical extension that it does not process, or one twice, rejects the certificate. */
+function notUnderstood(extensions: readonly Extension[]): string | null {
+  const ids = extensions.map(({ id }) => id);
+  const twice = ids.find((id, i) => ids.indexOf(id) !== i);
+  if (twice !== undefined) return `the EK certificate has the extension ${twice} twice`;
+  const strange = extensions.find(({ id, critical }) => critical && !Object.hasOwn(UNDERSTOOD, id));
+  return strange === undefined
+    ? null
+    : `the EK certificate has the critical extension ${strange.id}, which is not known here`;
+}
+
+/** TCG EK Credential Profile 2.5, 3.2.14: keyEncipherment for RSA, keyAgreement for ECC; bits 2 and 4 (RFC 5280 4.2.1.3). */
+function mayEncrypt(extensions: readonly Extension[]): boolean {
+  const usage = extensions.find(({ id }) => id === KEY_USAGE);
+  // A BIT STRING: tag, length, count of unused bits, and then the bits, highest first.
+  return usage === undefined || ((usage.value[3] ?? 0) & 0b0010_1000) !== 0;
 }
 
 const unverified = (reason: string): EkVerdict => ({ verified: false, reason });

@@ -1,10 +1,8 @@
-import { type KeyObject, sign, verify, type X509Certificate } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../base/error.ts';
 import { type Authority, spkiOf } from './authority.ts';
 import type { Certificate } from './certificate.ts';
-
-export const ROLES = ['admin', 'core', 'site-admin', 'viewer'] as const;
-export type Role = (typeof ROLES)[number];
+import { ROLES, type Role } from './operator-roles.ts';
 
 /** What a certificate says of its holder. */
 export type OperatorClaim = {
@@ -67,7 +65,7 @@ export function issueOperator(
 
 /**
  * What a certificate says of its holder, when it is one that an *operators* CA gave and that is in date. Whether
- * it was revoked is the register's to say; whether its holder has the key, `isProven`'s.
+ * it was revoked is the register's to say; whether its holder has the key, `isProven`'s (credential.ts).
  * @param now milliseconds since the epoch
  * @throws BootwaveError `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`
  */
@@ -109,22 +107,6 @@ function claimOf(altNames: string): OperatorClaim | null {
   if (![name, ...sites].every((label) => LABEL.test(label))) return null;
   if ((known === 'site-admin') !== sites.length > 0) return null;
   return { name, role: known, sites };
-}
-
-/** What is signed begins with a text of its own, so that no signature made for another purpose can pass for it. */
-const PROOF = 'bootwave operator proof 1\0';
-
-/** Signs a nonce of 32 bytes that whoever asks has just made. */
-export function prove(key: KeyObject, nonce: Uint8Array): Buffer {
-  return sign('sha256', proofOf(nonce), key);
-}
-
-export function isProven(certificate: X509Certificate, nonce: Uint8Array, proof: Uint8Array): boolean {
-  return verify('sha256', proofOf(nonce), certificate.publicKey, proof);
-}
-
-function proofOf(nonce: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from(PROOF), nonce]);
 }
 
 /** What every refusal of an operator's certificate says to do. */

@@ -5,13 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../base/error.ts';
 import { writeFileAtomic } from '../base/files.ts';
-import { signatureEntries, X509 } from '../bootserver/enroll/signature-lists.ts';
 import {
   digestList,
   forbiddenDigests,
   LISTS_MALFORMED,
   signatureListsOf,
-} from '../image/secure-boot-lists.ts';
+} from '../formats/efi/secure-boot-lists.ts';
+import { signatureEntries, X509 } from '../formats/efi/signature-lists.ts';
 import { certificateList, signedUpdate } from './efitools.ts';
 import { type KeyLayout, keyLayout } from './layout.ts';
 import {

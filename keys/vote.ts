@@ -1,5 +1,6 @@
-import { type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
+import { sign, verify, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import type { Credential } from './credential.ts';
 
 /** What an operator says with the key of their certificate about one text, for good. */
 export const voteSchema = z.object({
@@ -12,8 +13,6 @@ export const voteSchema = z.object({
 });
 export type Vote = z.infer<typeof voteSchema>;
 export type Word = 'ask' | 'approve';
-/** A certificate with its key: who holds both can act as somebody. */
-export type Credential = { key: KeyObject; certificate: X509Certificate };
 
 /** A text of its own before what is signed: no signature made for another purpose can pass for a vote. */
 const PURPOSE = 'bootwave operator vote 1';

@@ -26,7 +26,7 @@ const unit = (name: string, command: string, more: readonly string[] = []): stri
 ];
 
 export const FAILURES = {
-  /** The kernel loses its first program and panics. */
+  /** The kernel loses its first program and panics, before it mounts a root. */
   panic: ["echo 'bad image: this one panics' > /dev/console", 'exit 1'],
   /** PID 1 stands still once everything runs: nothing feeds the watchdog any more. */
   hang: [
@@ -44,19 +44,24 @@ export const FAILURES = {
 
 export type Failure = keyof typeof FAILURES;
 
+/** Where the lines go into the first program: before it hands over, or before it looks for its root. */
+const PLACE = { before: 'exec busybox switch_root', bare: 'for part in root node modules; do' } as const;
+
 /** @param failure null: a good image with another version */
 export async function publish(paths: DataPaths, version: string, failure: Failure | null): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-bad-image-'));
   try {
     const good = await readFile(join(REPOSITORY, 'image/build/init'), 'utf8');
-    const last = good.lastIndexOf('exec busybox switch_root');
+    // An image that comes to no root needs none: only the kernel and what panics have to be loaded and measured.
+    const bare = failure === 'panic';
+    const last = good.lastIndexOf(bare ? PLACE.bare : PLACE.before);
     const lines = failure === null ? [] : FAILURES[failure];
     const init = join(folder, 'init');
     await writeFile(
       init,
       `${good.slice(0, last)}${lines.map((line) => `${line}\n`).join('')}${good.slice(last)}`,
     );
-    await buildImage({ paths, version, init });
+    await buildImage({ paths, version, init, bare });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

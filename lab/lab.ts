@@ -2,21 +2,19 @@
  * A rack in a box. Every process of a lab runs in its namespace and outlives the command that started it; what is
  * running stands in the lab's folder, so that any process can open the lab, drive it, and take it down.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
 import { Console } from './console.ts';
-import type { LabEvent } from './events.ts';
-import { fromQmp } from './events.ts';
+import { fromQmp, type LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
 import {
   type Accelerator,
-  BEHIND_DISK,
   checkFolder,
   HOST_FILES,
-  NIC,
+  NETWORK,
   type PowerOverrides,
   tapName,
 } from './machine.ts';
@@ -38,12 +36,15 @@ import {
   type LabRecord,
   labFolder,
   listServices,
+  nodeFolder,
   type PowerRecord,
+  type PowerShape,
   readLab,
   removeContent,
   serviceLog,
   writeLab,
 } from './state.ts';
+import { withoutBootEntries } from './variables.ts';
 
 export type LabOptions = {
   /** As a node's name. Default `lab`. */
@@ -72,7 +73,12 @@ export type LabStatus = {
   services: Record<string, ProcessId>;
 };
 
-const BOOT_SERVER = 'bootserver';
+export const BOOT_SERVER = 'bootserver';
+/** Beside it; it is started with the boot server where it does not run. */
+export const TIME = 'time';
+const TIME_PROGRAM = join(import.meta.dirname, 'time-server.ts');
+/** Milliseconds. */
+const UNPLUGGED = 2000;
 const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
 
 /**
@@ -89,20 +95,35 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const record: LabRecord = {
     format: 1,
     name,
-    namespace: `bw-${name}-${Math.random().toString(16).slice(2, 8)}`,
+    namespace: newNamespace(name),
     dataFolder: options.dataFolder ?? join(folder, 'data'),
     accelerator: options.accelerator ?? 'tcg',
     nodes,
   };
+  return buildLab(folder, record, options, (lab) => lab.make(options.accelerator));
+}
+
+/** @internal for `createLab` and `restoreLab` */
+export async function buildLab(
+  folder: string,
+  record: LabRecord,
+  options: OpenOptions,
+  work: (lab: Lab) => Promise<void>,
+): Promise<Lab> {
   await claimFolder(folder, record);
   const lab = new Lab(folder, record, options);
   try {
-    await lab.make(options.accelerator);
+    await work(lab);
   } catch (error) {
     await lab.down();
     throw error;
   }
   return lab;
+}
+
+/** Unlike any other, so that whoever finds it in a record may delete it. */
+export function newNamespace(lab: string): string {
+  return `bw-${lab}-${Math.random().toString(16).slice(2, 8)}`;
 }
 
 export type OpenOptions = Pick<LabOptions, 'signal' | 'onEvent'>;
@@ -148,8 +169,11 @@ export class Lab {
     return this.#record.nodes;
   }
 
-  /** @internal */
-  async make(accelerator?: Accelerator): Promise<void> {
+  /**
+   * @internal
+   * @param from folder with the nodes as they were saved; blank machines without it
+   */
+  async make(accelerator?: Accelerator, from?: string): Promise<void> {
     const { folder } = this;
     const smm = this.nodes.some((node) => node.secureBoot);
     // Both are waited for even when one fails: what is still being made cannot be taken down.
@@ -165,7 +189,7 @@ export class Lab {
     await mkdir(this.dataFolder, { recursive: true, mode: 0o700 });
     for (const node of this.#nodes.values()) {
       this.#signal?.throwIfAborted();
-      await node.install();
+      await node.install(from === undefined ? undefined : nodeFolder(from, node.spec.name));
     }
     await writeLab(folder, this.#record);
     this.#onEvent({
@@ -212,18 +236,37 @@ export class Lab {
     await this.qmp(name, 'system_reset');
   }
 
-  /**
-   * The disk before the network from the next restart on, as somebody sets it in the firmware's menu; power stays on, and
-   * it holds until power is off. An installed node then need not wait until the firmware has tried IPv6, which takes it a
-   * minute.
-   */
-  async diskFirst(name: string): Promise<void> {
-    // QEMU reads the order anew at every reset.
-    await this.qmp(name, 'qom-set', {
-      path: `/machine/peripheral/${NIC}`,
-      property: 'bootindex',
-      value: BEHIND_DISK,
+  // --- saving (lab/save.ts) ------------------------------------------------------------------------------------------
+
+  /** Stops all nodes that are on in the middle of what they do; says which those are. */
+  async freeze(): Promise<string[]> {
+    const on: string[] = [];
+    for (const [name, node] of this.#nodes) if ((await node.power()).on) on.push(name);
+    const done = await Promise.allSettled(on.map((name) => this.#node(name).freeze()));
+    const failed = done.find(({ status }) => status === 'rejected');
+    if (failed?.status !== 'rejected') return on;
+    await Promise.allSettled(on.map((name) => this.#node(name).thaw()));
+    throw failed.reason;
+  }
+
+  async thaw(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#node(name).thaw()));
+  }
+
+  /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
+  async replug(name: string): Promise<void> {
+    await this.qmp(name, 'set_link', { name: NETWORK, up: false });
+    // Its driver looks when it gets to it; a cable that is back by then was never out.
+    await sleep(UNPLUGGED);
+    await this.qmp(name, 'set_link', { name: NETWORK, up: true });
+  }
+
+  /** @returns how each node was switched on; null: it is off */
+  async saveNodes(folder: string): Promise<Record<string, PowerShape | null>> {
+    const saving = [...this.#nodes].map(async ([name, node]) => {
+      return [name, await node.saveTo(nodeFolder(folder, name))] as const;
     });
+    return Object.fromEntries(await Promise.all(saving));
   }
 
   /**
@@ -318,6 +361,22 @@ export class Lab {
     return this.#node(name).files.console;
   }
 
+  /**
+   * Writes a node's UEFI variables to a file as another machine is delivered with them (`PowerOverrides.vars`): Secure Boot
+   * keys and settings, no boot entries. A node that is on stands still meanwhile.
+   * @throws BootwaveError `LAB_VARIABLES`
+   */
+  async copyVariables(name: string, file: string): Promise<void> {
+    const node = this.#node(name);
+    const on = (await node.power()).on;
+    if (on) await node.freeze();
+    try {
+      await writeFile(file, withoutBootEntries(await readFile(node.files.vars)), { mode: 0o600 });
+    } finally {
+      if (on) await node.thaw();
+    }
+  }
+
   /** The screen as a PNG. */
   async screenshot(name: string): Promise<Buffer> {
     const filename = join(this.#node(name).files.folder, `screen-${process.pid}.png`);
@@ -346,9 +405,13 @@ export class Lab {
     return runInNamespace(this.namespace, program, args, options);
   }
 
-  /** `bootwave up` on the lab's bridge; resolves when it says that it is ready. */
+  /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
   async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    const { bridge, range } = LAB_NETWORK;
+    const { bridge, address, range } = LAB_NETWORK;
+    if ((await serviceOf(this.folder, TIME)) === undefined) {
+      const ready = async () => (await this.serviceLog(TIME)) !== '';
+      await this.startService(TIME, process.execPath, [TIME_PROGRAM, address], { ...options, ready });
+    }
     const args = [
       '--data',
       this.dataFolder,
@@ -357,12 +420,15 @@ export class Lab {
       bridge,
       '--range',
       range,
+      '--ntp',
+      address,
       '--json',
       ...extraArgs,
     ];
     const from = (await this.bootServerLog()).length;
     return this.startService(BOOT_SERVER, PROGRAM, args, {
       ready: async () => (await this.bootServerLog()).slice(from).includes('{"ready":'),
+      extraArgs,
       ...options,
     });
   }
@@ -450,7 +516,8 @@ async function held<T>(promise: Promise<T> | undefined): Promise<T | undefined> 
   }
 }
 
-async function checkHost(): Promise<void> {
+/** @throws BootwaveError `LAB_HOST` */
+export async function checkHost(): Promise<void> {
   const fail = (what: string, next: string) =>
     new BootwaveError({ code: 'LAB_HOST', what, unchanged: 'no lab was made', next });
   if (process.getuid?.() !== 0) throw fail('a lab needs root, for its network namespace', 'run it as root');

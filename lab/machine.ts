@@ -9,7 +9,10 @@ export type Accelerator = 'kvm' | 'tcg';
 
 /** What one power-on does differently; nothing of it lasts. */
 export type PowerOverrides = {
-  /** What the firmware tries first; `network` unless said. With `disk` the network is tried after it. */
+  /**
+   * What the firmware tries first, and the other one after it, whatever its own order says: a BMC's boot override (IPMI 2.0,
+   * 28.12 "Set System Boot Options"). Unless said, UEFI goes by its own order, and a BIOS asks the network.
+   */
   boot?: 'network' | 'disk';
   /** Started by QEMU itself, past the firmware's network boot. */
   kernel?: { kernel: string; initrd?: string; append?: string };
@@ -18,6 +21,8 @@ export type PowerOverrides = {
   memoryMiB?: number;
   /** Appended as they are. */
   extraArgs?: readonly string[];
+  /** A file with the machine's memory and devices as they were saved: it comes up paused, where it was then. */
+  resume?: string;
 };
 
 /** The files of one node; all below the lab's folder. */
@@ -102,14 +107,21 @@ export function qemuArguments(
     ...['-trace', 'qemu_system_shutdown_request', '-msg', 'timestamp=on'],
     ...directKernel(node, files, overrides),
     ...(overrides.extraArgs ?? []),
+    ...(overrides.resume === undefined ? [] : ['-incoming', `exec:cat < ${shellWord(overrides.resume)}`]),
   ];
 }
 
-/** TB cache and threads as measured in docs/lab.md. */
+/**
+ * With ERMS and FSRM kernel and firmware copy by `rep movsb`, which QEMU emulates byte by byte; a fifth level of page tables
+ * (LA57) is one more to walk in software.
+ */
+const CHEAP_CPU = 'max,-erms,-fsrm,-la57';
+
+/** TB cache, threads and processor as measured in docs/lab.md and docs/performance.md. */
 function acceleration(accelerator: Accelerator): string[] {
   return accelerator === 'kvm'
     ? ['-accel', 'kvm', '-cpu', 'host']
-    : ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max'];
+    : ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', CHEAP_CPU];
 }
 
 function uefi(node: LabNode, files: NodeFiles): string[] {
@@ -120,9 +132,10 @@ function uefi(node: LabNode, files: NodeFiles): string[] {
     ...(node.secureBoot ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
     ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${value(code)}`],
     ...['-drive', `if=pflash,unit=1,format=raw,file=${value(files.vars)}`],
-    // OVMF tries PXEv4, PXEv6 (a minute), HTTPv4 in this order; these take out what the node is not about.
+    // OVMF tries PXEv4, PXEv6, HTTPv4, HTTPv6 in this order, and polls a minute long for an IPv6 router that no lab has;
+    // these take out what the node is not about (OvmfPkg/RUNTIME_CONFIG.md).
     ...(node.firmware === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
-    ...['-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n'],
+    ...['-fw_cfg', 'name=opt/org.tianocore/IPv6Support,string=n'],
   ];
 }
 
@@ -138,28 +151,37 @@ function tpm(files: NodeFiles): string[] {
   ];
 }
 
-/** QEMU's name of the network card, and its place in the boot order behind any disk. */
-export const NIC = 'nic0';
-export const BEHIND_DISK = 3;
+/**
+ * Where a device stands in the boot order; nothing leaves it to the firmware. OVMF writes an order that QEMU gives it over
+ * its own at every start, so a machine that is to keep what it was told must be given none.
+ */
+function place(node: LabNode, { boot }: PowerOverrides, device: 'network' | 'disk'): string {
+  if (boot === undefined && node.firmware !== 'bios') return '';
+  return `,bootindex=${device === (boot ?? 'network') ? 1 : 2}`;
+}
+
+/** QEMU's name of the cable. */
+export const NETWORK = 'net0';
 
 function network(node: LabNode, overrides: PowerOverrides): string[] {
   // An empty ROM leaves UEFI with EDK2's own network stack instead of QEMU's iPXE. BIOS gets QEMU's by saying nothing:
   // only the default ROM is fitted to the card's PCI ids, and SeaBIOS skips one that does not fit.
   const rom = node.firmware === 'bios' ? '' : ',romfile=';
-  const order = overrides.boot === 'disk' ? 2 : 1;
   return [
-    ...['-netdev', `tap,id=net0,ifname=${tapName(node)},script=no,downscript=no`],
-    ...['-device', `virtio-net-pci,id=${NIC},netdev=net0,mac=${node.mac},bootindex=${order}${rom}`],
+    ...['-netdev', `tap,id=${NETWORK},ifname=${tapName(node)},script=no,downscript=no`],
+    ...[
+      '-device',
+      `virtio-net-pci,netdev=${NETWORK},mac=${node.mac}${place(node, overrides, 'network')}${rom}`,
+    ],
   ];
 }
 
 function disk(node: LabNode, files: NodeFiles, overrides: PowerOverrides): string[] {
-  const order = overrides.boot === 'disk' ? 1 : 2;
   const device = node.disk === 'nvme' ? 'nvme' : 'virtio-blk-pci';
   return [
     ...['-drive', `if=none,id=disk0,format=raw,discard=unmap,file=${value(files.disk)}`],
     // A virtio disk's serial number holds 20 bytes.
-    ...['-device', `${device},drive=disk0,serial=${node.serial.slice(-20)},bootindex=${order}`],
+    ...['-device', `${device},drive=disk0,serial=${node.serial.slice(-20)}${place(node, overrides, 'disk')}`],
   ];
 }
 
@@ -203,6 +225,11 @@ export function checkFolder(folder: string): void {
       next: `choose a folder of at most ${LONGEST_FOLDER} characters without commas and blanks`,
     });
   }
+}
+
+/** One word for the shell that QEMU starts for `exec:`. */
+export function shellWord(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** QEMU's option syntax: a comma inside a value is doubled. */

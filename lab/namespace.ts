@@ -8,6 +8,11 @@ import { identify, type ProcessId, stopProcess } from './process.ts';
 /** The same in every lab: namespaces keep them apart. */
 export const LAB_NETWORK = {
   bridge: 'br0',
+  /**
+   * Without one of its own a bridge takes a tap's, another one each time; a node that was saved with its lab would send
+   * to the old one until its neighbour entry is too old. Locally administered (IEEE 802-2014 8.2.2), with the address in it.
+   */
+  mac: '02:00:0a:4d:00:01',
   address: '10.77.0.1',
   prefix: 24,
   range: '10.77.0.100-10.77.0.250',
@@ -15,11 +20,11 @@ export const LAB_NETWORK = {
 
 /** Pure: what `ip -batch` reads inside the namespace. */
 export function networkCommands(taps: readonly string[]): string[] {
-  const { bridge, address, prefix } = LAB_NETWORK;
+  const { bridge, mac, address, prefix } = LAB_NETWORK;
   return [
     'link set lo up',
     // No forwarding delay: firmware asks for an address within a second of its link coming up.
-    `link add ${bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0`,
+    `link add ${bridge} address ${mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0`,
     `addr add ${address}/${prefix} dev ${bridge}`,
     `link set ${bridge} up`,
     ...taps.flatMap((tap) => [`tuntap add dev ${tap} mode tap`, `link set ${tap} master ${bridge} up`]),

@@ -1,5 +1,6 @@
 /** One node: its files, its TPM, its power. Any process may drive it; a lock lets one at a time. */
 import { chmod, copyFile, mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import { mustRun } from '../base/run.ts';
@@ -15,11 +16,20 @@ import {
   tpmArguments,
   VARS_TEMPLATE,
 } from './machine.ts';
+import { loaded, memoryFile, writeMemory } from './memory.ts';
 import { inNamespaceArguments } from './namespace.ts';
 import { isAlive, type ProcessId, startDetached, stopProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
 import type { LabNode } from './spec.ts';
-import { exists, nodeFolder, type PowerRecord, readPower, sizeOf, writePower } from './state.ts';
+import {
+  exists,
+  nodeFolder,
+  type PowerRecord,
+  type PowerShape,
+  readPower,
+  sizeOf,
+  writePower,
+} from './state.ts';
 
 export type NodePower =
   | ({ on: true } & PowerRecord)
@@ -39,10 +49,14 @@ export class PoweredNode {
     this.#accelerator = accelerator;
   }
 
-  /** Makes what the node keeps over its power cycles: blank disk, UEFI variables in setup mode, TPM. */
-  async install(): Promise<void> {
+  /**
+   * Makes what the node keeps over its power cycles: blank disk, UEFI variables in setup mode, TPM.
+   * @param from a folder with all that, as `saveTo` wrote it
+   */
+  async install(from?: string): Promise<void> {
     const { folder, disk, vars, tpmState, plainPxe } = this.files;
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (from !== undefined) return copySome(from, KEPT, folder);
     await (await open(disk, 'a', 0o600)).close();
     await truncate(disk, this.spec.diskGiB * 2 ** 30);
     if (this.spec.firmware === 'bios') {
@@ -118,12 +132,14 @@ export class PoweredNode {
       consoleFrom,
       logFrom,
       since: Date.now(),
+      shape: shapeOf(overrides),
       ...(tpm === undefined ? {} : { tpm }),
     };
     await writePower(files.power, record);
     try {
       while (!(await exists(files.events)) && isAlive(qemu.id)) await sleep(10);
-      (await Qmp.connect(files.qmp)).close();
+      const qmp = await Qmp.connect(files.qmp);
+      await loaded(qmp).finally(() => qmp.close());
     } catch (cause) {
       await this.#off();
       // A machine may be done before anyone could ask: that is its own doing, not a failure to start.
@@ -137,6 +153,33 @@ export class PoweredNode {
       });
     }
     return record;
+  }
+
+  /** Nothing moves in the machine until `thaw`, and its disk holds all that it wrote. */
+  freeze(): Promise<unknown> {
+    return this.#tell((qmp) => qmp.execute('stop'));
+  }
+
+  thaw(): Promise<unknown> {
+    return this.#tell((qmp) => qmp.execute('cont'));
+  }
+
+  /**
+   * Copies all that the node is: what it keeps, and what it has in memory where it is on. It must be frozen then.
+   * @returns how it was switched on; null where it is off
+   * @throws BootwaveError `LAB_QMP`
+   */
+  async saveTo(folder: string): Promise<PowerShape | null> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const power = await this.power();
+    if (power.on) await this.#tell((qmp) => writeMemory(qmp, memoryFile(folder)));
+    await copySome(this.files.folder, KEPT, folder);
+    return power.on ? power.shape : null;
+  }
+
+  async #tell<T>(say: (qmp: Qmp) => Promise<T>): Promise<T> {
+    const qmp = await Qmp.connect(this.files.qmp);
+    return await say(qmp).finally(() => qmp.close());
   }
 
   async #startTpm(): Promise<ProcessId> {
@@ -163,6 +206,24 @@ export class PoweredNode {
     const bytes = await readFile(this.files.qemuLog).catch(() => Buffer.alloc(0));
     return bytes.subarray(from).toString('utf8');
   }
+}
+
+/** Of a node's folder, what outlives its QEMU; the console's log tells how the machine came to be what it is. */
+const KEPT = ['disk.raw', 'vars.fd', 'tpm', 'plain-pxe.ipxe', 'console.log'];
+
+async function copySome(from: string, names: readonly string[], to: string): Promise<void> {
+  for (const name of names) {
+    if (await exists(join(from, name))) await mustRun('cp', ['-a', '--reflink=auto', join(from, name), to]);
+  }
+}
+
+function shapeOf({ boot, kernel, memoryMiB, extraArgs }: PowerOverrides): PowerShape {
+  return {
+    ...(boot === undefined ? {} : { boot }),
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(memoryMiB === undefined ? {} : { memoryMiB }),
+    ...(extraArgs === undefined ? {} : { extraArgs: [...extraArgs] }),
+  };
 }
 
 /** Debian ships its template read-only for all but root; the copy is the node's to write. */

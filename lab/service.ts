@@ -21,6 +21,8 @@ export type ServiceOptions = {
   /** Milliseconds for getting ready; 180,000 by default. */
   timeout?: number;
   signal?: AbortSignal;
+  /** Kept in its record, for whoever starts it the same way again. */
+  extraArgs?: readonly string[];
 };
 
 export async function serviceOf(folder: string, name: string): Promise<ProcessId | undefined> {
@@ -48,7 +50,10 @@ export async function startService(
     log,
     options.env ?? process.env,
   );
-  await writeService(serviceFile(folder, name), { process: started.id });
+  await writeService(serviceFile(folder, name), {
+    process: started.id,
+    ...(options.extraArgs === undefined ? {} : { extraArgs: [...options.extraArgs] }),
+  });
   const end = performance.now() + (options.timeout ?? 180_000);
   while (options.ready !== undefined) {
     const alive = isAlive(started.id);

@@ -10,7 +10,7 @@ import { checkName } from './spec.ts';
 
 const processId = z.object({ pid: z.number().int().positive(), startTime: z.string() });
 
-const labNode = z.object({
+export const labNode = z.object({
   name: z.string(),
   index: z.number().int().nonnegative(),
   firmware: z.enum(['http', 'pxe', 'bios']),
@@ -36,9 +36,22 @@ const labRecord = z.object({
 });
 export type LabRecord = z.infer<typeof labRecord>;
 
+/** What lasts of how a machine was switched on: whoever saves it must build the same one again. */
+export const powerShape = z.object({
+  boot: z.enum(['network', 'disk']).exactOptional(),
+  kernel: z
+    .object({ kernel: z.string(), initrd: z.string().exactOptional(), append: z.string().exactOptional() })
+    .exactOptional(),
+  memoryMiB: z.number().exactOptional(),
+  extraArgs: z.array(z.string()).exactOptional(),
+});
+export type PowerShape = z.infer<typeof powerShape>;
+
 const powerRecord = z.object({
   qemu: processId,
   tpm: processId.optional(),
+  /** None in the record of an earlier version, which must still be taken down. */
+  shape: powerShape.default({}),
   /** Where this power-on's output begins in the console log, bytes. */
   consoleFrom: z.number().int().nonnegative(),
   /** Where this power-on's words begin in QEMU's own log, bytes. */
@@ -48,7 +61,11 @@ const powerRecord = z.object({
 });
 export type PowerRecord = z.infer<typeof powerRecord>;
 
-const serviceRecord = z.object({ process: processId });
+const serviceRecord = z.object({
+  process: processId,
+  /** What it was started with beside what every start of it has. */
+  extraArgs: z.array(z.string()).exactOptional(),
+});
 export type ServiceRecord = z.infer<typeof serviceRecord>;
 
 /** The folder of all labs: `BOOTWAVE_LAB`, else `/var/lib/bootwave-lab`. */
@@ -140,13 +157,13 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /** Whole or not at all for readers and for a killed writer. No fsync: what it tells of does not outlive the host. */
-async function replaceFile(path: string, content: string): Promise<void> {
+export async function replaceFile(path: string, content: string): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   await writeFile(temporary, content, { mode: 0o600 });
   await rename(temporary, path);
 }
 
-async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+export async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

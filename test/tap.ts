@@ -1,12 +1,12 @@
 /**
  * Reads ava's TAP on standard input, shows one line a test with the time since the suite began, and appends what CI
- * counts to files: `tap.ts RESULTS FAILURES` writes pass, fail or skip a line to RESULTS, the titles that failed to
- * FAILURES. Exits 1 when the TAP ended before its plan: a runner that died must not look green.
+ * counts to a file: `tap.ts RESULTS` writes pass, fail or skip a line. Exits 1 when the TAP ended before its plan: a
+ * runner that died must not look green.
  */
 import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const [results = '/dev/null', failures = '/dev/null'] = process.argv.slice(2);
+const [, , results = '/dev/null'] = process.argv;
 const NOISE = /^# (tests|pass|fail|skip)/;
 /** A hook, which is told when it had something to say. */
 let hook = '';
@@ -19,7 +19,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     const result = failed !== undefined ? 'fail' : /# SKIP/.test(name) ? 'skip' : 'pass';
     console.log(`  ${clock()}  ${{ pass: 'ok', fail: 'FAILED', skip: 'skipped' }[result]}  ${name}`);
     appendFileSync(results, `${result}\n`);
-    if (result === 'fail') appendFileSync(failures, `${name}\n`);
   } else if (line.startsWith('1..')) isWhole = true;
   else if (/^# \S/.test(line)) hook = NOISE.test(line) ? '' : `      ${line}\n`;
   else if (line !== '' && !line.startsWith('TAP version')) {

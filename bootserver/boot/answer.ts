@@ -1,5 +1,5 @@
-import { ip4Bytes, parseIp4 } from '../dhcp/ip4.ts';
-import { OPTION, textBytes, writeSubOptions } from '../dhcp/options.ts';
+import { ip4Bytes, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes, writeSubOptions } from '../../formats/dhcp/options.ts';
 import type { BootIntent } from '../directory.ts';
 import type { BootClient } from './client.ts';
 import { type Fields, QUIRKS, type Role } from './quirks.ts';
@@ -68,8 +68,11 @@ function partOf({ base, role }: BootQuestion, fields: Fields, file: string | und
   if (fields.vendorClass !== undefined) options.push([OPTION.vendorClass, textBytes(fields.vendorClass)]);
   if (fields.pxe !== undefined) options.push([OPTION.vendorSpecific, PXE_OPTIONS[fields.pxe]]);
   if (file !== undefined) {
-    if (fields.file === 'loader') options.push([OPTION.tftpServer, textBytes(base.serverIp)]);
-    options.push([OPTION.bootFile, textBytes(file)]);
+    // Some PXE ROMs take these two for C strings: without a NUL inside the option they ask TFTP for `undionly.kpxe\xff`,
+    // with whatever comes next (dnsmasq ends them alike). URLs go to younger firmware, which counts bytes.
+    const end = fields.file === 'loader' ? '\0' : '';
+    if (fields.file === 'loader') options.push([OPTION.tftpServer, textBytes(base.serverIp + end)]);
+    options.push([OPTION.bootFile, textBytes(file + end)]);
   }
   // iPXE waits two seconds for a proxyDHCP offer unless the DHCP server says that there is none to come.
   if (fields.file === 'script' && role === 'full') options.push([OPTION.ipxe, writeSubOptions([[176, ONE]])]);

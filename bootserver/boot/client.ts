@@ -1,4 +1,4 @@
-import { bytesText, OPTION, type Options, readSubOptions } from '../dhcp/options.ts';
+import { bytesText, OPTION, type Options, readSubOptions } from '../../formats/dhcp/options.ts';
 import type { Sighting } from '../directory.ts';
 import { FIRMWARE, type Firmware, UNSAID } from './firmware.ts';
 
@@ -22,17 +22,20 @@ export function readBootClient(options: Options): BootClient | undefined {
   const vendorClass = bytesText(options.get(OPTION.vendorClass)) ?? '';
   const http = vendorClass.startsWith('HTTPClient');
   if (!http && !vendorClass.startsWith('PXEClient')) return undefined;
-  return { firmware: firmwareOf(options, http), ipxe: isIpxe(options), uuid: uuidOf(options) };
+  return { firmware: firmwareOf(options, vendorClass, http), ipxe: isIpxe(options), uuid: uuidOf(options) };
 }
 
-function firmwareOf(options: Options, http: boolean): Firmware {
+function firmwareOf(options: Options, vendorClass: string, http: boolean): Firmware {
   const value = options.get(OPTION.architecture);
   // The option is a list (RFC 4578 2.1); the first entry that has an image wins.
   const codes: number[] = [];
   for (let at = 0; value !== undefined && at + 1 < value.length; at += 2) {
     codes.push((value[at]! << 8) | value[at + 1]!);
   }
-  if (codes.length === 0) codes.push(UNSAID);
+  // Where it is missing, or shorter than one entry, option 60 says the same: `PXEClient:Arch:00007:UNDI:003016`
+  // (PXE 2.1 2.2.3).
+  const [, arch] = /:Arch:(\d{5})(?!\d)/.exec(vendorClass) ?? [];
+  if (codes.length === 0) codes.push(arch === undefined ? UNSAID : Number(arch));
   const known = codes
     .flatMap((code) => FIRMWARE.get(code) ?? [])
     .filter((f) => (f.way === 'uefi-http') === http);

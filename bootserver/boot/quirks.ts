@@ -1,6 +1,7 @@
 /**
  * What each kind of firmware must be told, as data. Each cell was tried on the real firmware where one runs here (EDK2
- * PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent.
+ * PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent, and for each row at
+ * least one packet; those of BIOS ROMs are made by hand, because none runs here that is not iPXE.
  */
 
 /** Who is answering: a full server on port 67, a proxy's OFFER on port 67, either of them on port 4011. */

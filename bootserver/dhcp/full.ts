@@ -1,8 +1,10 @@
+import { ANY, formatIp4, type Ip4, sameNetwork } from '../../formats/dhcp/ip4.ts';
+import { bytesText, OPTION, textBytes, u32Bytes } from '../../formats/dhcp/options.ts';
 import type { BootAnswer, BootPart } from '../boot/answer.ts';
-import type { DhcpConfig, Subnet } from './config.ts';
-import { ANY, formatIp4, type Ip4, ip4Bytes, sameNetwork } from './ip4.ts';
-import type { Lease, LeaseView } from './leases.ts';
-import { OPTION, optionU32, readSubOptions, textBytes, u32Bytes } from './options.ts';
+import { readBootClient } from '../boot/client.ts';
+import { DHCP_LIMITS, type DhcpConfig, type Subnet } from './config.ts';
+import type { Lease } from './free-addresses.ts';
+import type { LeaseView } from './leases.ts';
 import {
   agentOptions,
   type Decision,
@@ -12,7 +14,8 @@ import {
   replyTo,
   silent,
 } from './reply.ts';
-import { type Arrival, type DhcpRequest, isBootFirmware } from './request.ts';
+import { type Arrival, type DhcpRequest, isBootFirmware, isForUs } from './request.ts';
+import { type Settings, settingsOptions } from './settings.ts';
 
 export type FullQuestion = {
   request: DhcpRequest;
@@ -35,12 +38,17 @@ export function decideFull(question: FullQuestion): Decision {
   const { request, config } = question;
   if (request.type === 'inform' && isAgent(request)) return informAgent(request, question.arrival, config);
   const subnet = subnetFor(request, config);
+  if (subnet === undefined && request.packet.giaddr === ANY) {
+    return silent('no addresses are given out on this wire itself');
+  }
   if (subnet === undefined) {
     return silent(`no subnet for relay ${formatIp4(request.packet.giaddr)}`, 'DHCP_RELAY_UNKNOWN');
   }
-  const key = leaseKey(request, config);
+  const key = leaseKey(request, config, question.leases, question.now);
   if (key === undefined) return silent('a client without hardware address and client identifier');
-  const client: Client = { ...question, subnet, key };
+  const host = request.mac === undefined ? undefined : config.hosts.get(request.mac)?.address;
+  const reserved = host !== undefined && sameNetwork(host, subnet.network, subnet.netmask) ? host : undefined;
+  const client: Client = { ...question, subnet, key, reserved };
   switch (request.type) {
     case 'discover':
       return discover(client);
@@ -55,75 +63,122 @@ export function decideFull(question: FullQuestion): Decision {
   }
 }
 
-type Client = FullQuestion & { subnet: Subnet; key: string };
+type Client = FullQuestion & {
+  subnet: Subnet;
+  key: string;
+  /** The address that only this machine gets, where its subnet has it. */
+  reserved: Ip4 | undefined;
+};
 
 /**
  * Who a client is: option 61, else its hardware address (RFC 2131 4.2). Boot firmware and reserved machines go by
  * hardware address even when they send 61: firmware puts the SMBIOS UUID there, boards with equal UUIDs exist, and so
  * ROM, iPXE and a reserved machine's system share one address. `01` + MAC is the same as no client identifier.
+ *
+ * Firmware says that it is firmware (option 60) in DISCOVER and REQUEST only. A message about an address that its own
+ * card holds is therefore that holder's, whatever identifier it carries: else DECLINE and RELEASE would be of somebody
+ * unknown, and so would renewals after a reservation was taken back.
  */
-export function leaseKey(request: DhcpRequest, config: Pick<DhcpConfig, 'reservations'>): string | undefined {
+export function leaseKey(
+  request: DhcpRequest,
+  { hosts }: Pick<DhcpConfig, 'hosts'>,
+  leases: Pick<LeaseView, 'holder'>,
+  now: number,
+): string | undefined {
   const { mac, clientId } = request;
-  const byHardware = mac === undefined ? undefined : `01${mac.replaceAll(':', '')}`;
-  if (mac !== undefined && (isBootFirmware(request) || config.reservations.has(mac))) return byHardware;
-  if (clientId !== undefined) return clientId;
-  if (byHardware !== undefined) return byHardware;
-  const { htype, chaddr } = request.packet;
+  const byHardware = hardwareKey(request);
+  if (mac !== undefined && (isBootFirmware(request) || hosts.get(mac)?.address !== undefined))
+    return byHardware;
+  if (clientId === undefined || byHardware === undefined) return clientId ?? byHardware;
+  const about = addressAskedAbout(request);
+  return about !== undefined && leases.holder(about, now) === byHardware ? byHardware : clientId;
+}
+
+function hardwareKey({ mac, packet: { htype, chaddr } }: DhcpRequest): string | undefined {
+  if (mac !== undefined) return `01${mac.replaceAll(':', '')}`;
   if (chaddr.length === 0 || chaddr.every((byte) => byte === 0)) return undefined;
   return `${htype.toString(16).padStart(2, '0')}${Buffer.from(chaddr).toString('hex')}`;
 }
 
-/** RFC 2131 4.3.1: by giaddr, or by the link selection (RFC 3527) that a relay put into option 82. */
-function subnetFor(request: DhcpRequest, config: DhcpConfig): Subnet | undefined {
-  const { packet } = request;
+/** What a client says it has or was just offered; not what it would like to have. */
+function addressAskedAbout({ type, packet, requested, serverId }: DhcpRequest): Ip4 | undefined {
+  if (type === 'discover') return undefined;
+  if (type === 'decline') return requested;
+  if (packet.ciaddr !== ANY) return packet.ciaddr;
+  return serverId === undefined ? undefined : requested;
+}
+
+/** RFC 2131 4.3.1: by giaddr, or by what a relay says of its subnet. */
+function subnetFor({ packet, relay }: DhcpRequest, config: DhcpConfig): Subnet | undefined {
   if (packet.giaddr === ANY) {
     // A renewal by unicast from behind a relay carries no giaddr, only the client's address.
     const own = config.subnets.find(
       (s) => packet.ciaddr !== ANY && sameNetwork(s.network, packet.ciaddr, s.netmask),
     );
-    return own ?? config.subnets[0];
+    return own ?? config.subnets.find((s) => sameNetwork(s.network, config.serverIp, s.netmask));
   }
-  const relay = readSubOptions(packet.options.get(OPTION.relayAgent) ?? new Uint8Array());
-  const link = optionU32(relay, 5) ?? packet.giaddr;
-  return config.subnets.find((subnet) => sameNetwork(subnet.network, link, subnet.netmask));
+  const link = relay.link ?? packet.giaddr;
+  const named = config.subnets.find(
+    ({ relays }) => relay.link === undefined && relays.includes(packet.giaddr),
+  );
+  return named ?? config.subnets.find((subnet) => sameNetwork(subnet.network, link, subnet.netmask));
 }
 
-/** The address that this client may have: its reservation and nothing else, or one of the range. */
-function addressFor(client: Client): Ip4 | undefined {
-  const { config, subnet, leases, key, request, now } = client;
-  const reserved = request.mac === undefined ? undefined : config.reservations.get(request.mac);
-  if (reserved !== undefined && sameNetwork(reserved, subnet.network, subnet.netmask)) {
-    const holder = leases.holder(reserved, now);
-    return holder === undefined || holder === key ? reserved : undefined;
-  }
-  return leases.choose(
-    key,
-    request.requested,
-    { from: subnet.from, to: subnet.to, taken: config.taken },
-    now,
-  );
+/** Whether nobody else has it: free, its own, or reserved for this machine, which leases it under another identifier. */
+function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): boolean {
+  const holder = leases.holder(ip, now);
+  if (holder === undefined || holder === key) return true;
+  return ip === reserved && holder !== '' && leases.leaseAt(ip)?.mac === request.mac;
+}
+
+/**
+ * Whether the configuration gives this address to this client, whoever holds it and whatever was promised under another
+ * configuration: meanwhile it may be anybody's.
+ */
+function mayHave(client: Client, ip: Ip4): boolean {
+  const { subnet, reserved } = client;
+  if (reserved !== undefined && (ip === reserved || isFreeFor(client, reserved))) return ip === reserved;
+  return subnet.pools.some((pool) => ip >= pool.from && ip <= pool.to && !pool.taken.has(ip));
 }
 
 function discover(client: Client): Decision {
-  const { config, subnet, now, key } = client;
-  const ip = addressFor(client);
+  const { config, subnet, now, key, reserved, leases, request } = client;
+  const kept = reserved !== undefined && isFreeFor(client, reserved);
+  const ip = kept ? reserved : leases.choose(key, request.requested, subnet.pools, now);
   if (ip === undefined) {
+    const ranges = subnet.pools.map(({ from, to }) => `${formatIp4(from)}-${formatIp4(to)}`).join(', ');
+    if (reserved !== undefined) return silent(reservationLost(client, reserved), 'DHCP_RESERVATION_CONFLICT');
     return silent(
-      `every address of ${formatIp4(subnet.from)}-${formatIp4(subnet.to)} is in use`,
+      ranges === ''
+        ? 'this subnet has addresses for reserved machines only'
+        : `every address of ${ranges} is in use`,
       'DHCP_POOL_EXHAUSTED',
     );
   }
+  const lease = leases.leaseOf(key);
+  const known = lease?.ip === ip && lease.until > now;
+  const why = reserved === undefined || kept ? undefined : reservationLost(client, reserved);
   return {
     ...answer(client, 'offer', ip),
-    change: { kind: 'offer', ip, key, until: now + config.offerSeconds * 1000 },
+    change: { kind: 'offer', ip, key, until: now + DHCP_LIMITS.offer * 1000 },
+    // Whatever a relay says: on our own wire ARP finds more than ICMP, and fills no table of neighbours.
+    ...(known ? {} : { probe: { ip, relayed: !sameNetwork(ip, config.serverIp, subnet.netmask) } }),
+    ...(why === undefined ? {} : { note: { code: 'DHCP_RESERVATION_CONFLICT', why } }),
   };
+}
+
+function reservationLost({ leases, now, request: { mac } }: Client, reserved: Ip4): string {
+  const address = formatIp4(reserved);
+  return leases.holder(reserved, now) === ''
+    ? `${address}, reserved for ${mac}, is used by another machine; ${mac} gets an address of the range until that is found`
+    : `${address}, reserved for ${mac}, is still leased to another machine; ${mac} gets an address of the range until then`;
 }
 
 /** RFC 2131 4.3.2: which of its four states the client is in shows in three fields. */
 function decideRequest(client: Client): Decision {
   const { request, config, key } = client;
   const { requested, serverId, packet } = request;
-  if (serverId !== undefined && serverId !== config.serverIp) {
+  if (!isForUs(request, config.serverIp)) {
     return { kind: 'change', change: { kind: 'withdraw', key }, why: 'the client chose another server' };
   }
   const state = serverId !== undefined ? 'selecting' : packet.ciaddr === ANY ? 'init-reboot' : 'renewing';
@@ -136,21 +191,17 @@ function confirm(client: Client, state: 'selecting' | 'init-reboot' | 'renewing'
   const { subnet, leases, key, now } = client;
   if (!sameNetwork(ip, subnet.network, subnet.netmask))
     return nak(client, 'this address is of another network');
-  const holder = leases.holder(ip, now);
-  const own = leases.leaseOf(key);
-  if (holder === key || (holder === undefined && own?.ip === ip)) return bind(client, ip);
+  const free = isFreeFor(client, ip);
+  const holds = free && (leases.holder(ip, now) !== undefined || leases.leaseOf(key)?.ip === ip);
   // INIT-REBOOT without a record: "the server MUST remain silent", another server may know this client.
-  if (state === 'init-reboot' && own === undefined) return silent('no record of this client');
+  if (state === 'init-reboot' && !holds && leases.leaseOf(key) === undefined) {
+    return silent('no record of this client');
+  }
+  if (!mayHave(client, ip)) return nak(client, 'this address is not given out any more');
   // Selecting or renewing says that the address came from us: offers and, after a loss, leases may be forgotten.
-  if (state !== 'init-reboot' && holder === undefined && mayHave(client, ip)) return bind(client, ip);
-  return nak(client, 'this address is not yours');
-}
-
-function mayHave(client: Client, ip: Ip4): boolean {
-  const { config, subnet, request } = client;
-  const reserved = request.mac === undefined ? undefined : config.reservations.get(request.mac);
-  if (reserved !== undefined) return reserved === ip;
-  return ip >= subnet.from && ip <= subnet.to && !config.taken.has(ip);
+  return holds || (free && state !== 'init-reboot')
+    ? bind(client, ip)
+    : nak(client, 'this address is not yours');
 }
 
 function bind(client: Client, ip: Ip4): Decision {
@@ -162,8 +213,12 @@ function bind(client: Client, ip: Ip4): Decision {
 function release({ request, config, leases, key, now }: Client): Decision {
   const { ciaddr } = request.packet;
   const lease = leases.leaseOf(key);
-  const forUs = request.serverId === undefined || request.serverId === config.serverIp;
-  if (!forUs || lease === undefined || lease.ip !== ciaddr || lease.until <= now) {
+  if (
+    !isForUs(request, config.serverIp) ||
+    lease === undefined ||
+    lease.ip !== ciaddr ||
+    lease.until <= now
+  ) {
     return silent('a RELEASE of what this client does not hold here');
   }
   // Kept as an expired lease: RFC 2131 4.3.4 wants the same address for the client if it comes back.
@@ -174,18 +229,25 @@ function release({ request, config, leases, key, now }: Client): Decision {
   };
 }
 
-function decline({ request, config, leases, key, now }: Client): Decision {
-  const { requested, serverId, mac } = request;
-  const forUs = serverId === undefined || serverId === config.serverIp;
-  if (!forUs || requested === undefined || leases.holder(requested, now) !== key) {
+function decline({ request, config, leases, key, now, reserved }: Client): Decision {
+  const { requested, mac } = request;
+  if (
+    !isForUs(request, config.serverIp) ||
+    requested === undefined ||
+    leases.holder(requested, now) !== key
+  ) {
     return silent('a DECLINE of what this client does not hold here');
   }
-  const until = now + config.declineSeconds * 1000;
+  const { lease, why } = inConflict(requested, mac, now);
+  const code = requested === reserved ? 'DHCP_RESERVATION_CONFLICT' : 'DHCP_ADDRESS_CONFLICT';
+  return { kind: 'change', change: { kind: 'record', lease }, why, code };
+}
+
+/** An address that another machine uses, as a client's DECLINE or a probe shows: it rests. */
+export function inConflict(ip: Ip4, mac: string | undefined, now: number): { lease: Lease; why: string } {
   return {
-    kind: 'change',
-    change: { kind: 'record', lease: { ip: requested, key: '', mac: mac ?? '', until } },
-    why: `another machine uses ${formatIp4(requested)}; it rests for ${config.declineSeconds} s`,
-    code: 'DHCP_ADDRESS_CONFLICT',
+    lease: { ip, key: '', mac: mac ?? '', until: now + DHCP_LIMITS.rest * 1000 },
+    why: `another machine uses ${formatIp4(ip)}; it rests for ${DHCP_LIMITS.rest} s`,
   };
 }
 
@@ -196,7 +258,7 @@ function inform(client: Client): Decision {
     type: 'ack',
     serverIp: config.serverIp,
     ciaddr: request.packet.ciaddr,
-    options: networkOptions(client.subnet),
+    options: networkOptions(client),
   });
   return { kind: 'reply', reply, to: destinationOf(request, arrival, reply), boot: false };
 }
@@ -211,7 +273,7 @@ function nak({ request, arrival, config }: Client, why: string): Decision {
 }
 
 function answer(client: Client, type: 'offer' | 'ack', yiaddr: Ip4): Decision & { kind: 'reply' } {
-  const { request, arrival, config, subnet, boot } = client;
+  const { request, arrival, config, boot } = client;
   const seconds = leaseSeconds(client);
   const part: BootPart | undefined = boot?.kind === 'boot' ? boot.part : undefined;
   const reply = replyTo(request, {
@@ -223,7 +285,7 @@ function answer(client: Client, type: 'offer' | 'ack', yiaddr: Ip4): Decision & 
       [OPTION.leaseTime, u32Bytes(seconds)],
       [OPTION.renewalTime, u32Bytes(Math.floor(seconds / 2))],
       [OPTION.rebindingTime, u32Bytes(Math.floor(seconds * 0.875))],
-      ...networkOptions(subnet),
+      ...networkOptions(client),
       ...(isAgent(request) ? agentOptions(config.serverIp, config.httpsPort) : []),
     ],
     boot: part,
@@ -232,15 +294,31 @@ function answer(client: Client, type: 'offer' | 'ack', yiaddr: Ip4): Decision & 
 }
 
 /** What the client asked for, between two minutes and what the site allows. */
-function leaseSeconds({ request, config }: Client): number {
-  const most = isBootFirmware(request) ? config.firmwareLeaseSeconds : config.leaseSeconds;
-  return Math.max(120, Math.min(request.leaseTime ?? most, most));
+function leaseSeconds(client: Client): number {
+  const { request } = client;
+  const site = settingsFor(client).leaseSeconds ?? DHCP_LIMITS.lease;
+  const most = isBootFirmware(request) ? Math.min(site, DHCP_LIMITS.firmwareLease) : site;
+  return Math.max(DHCP_LIMITS.leastLease, Math.min(request.leaseTime ?? most, most));
 }
 
-function networkOptions(subnet: Subnet): [number, Uint8Array][] {
-  const options: [number, Uint8Array][] = [[OPTION.subnetMask, ip4Bytes(subnet.netmask)]];
-  if (subnet.router !== undefined) options.push([OPTION.router, ip4Bytes(subnet.router)]);
-  if (subnet.dns.length > 0) options.push([OPTION.dns, ip4Bytes(...subnet.dns)]);
-  if (subnet.domain !== undefined) options.push([OPTION.domainName, textBytes(subnet.domain)]);
-  return options;
+/** What is said of a host goes before what is said of its class, that before its subnet's, that before everybody's. */
+function settingsFor({ request, config, subnet }: Client): Settings {
+  const { options } = request.packet;
+  const architecture = readBootClient(options)?.firmware.name;
+  const begins = (code: number, start: string | undefined) =>
+    start === undefined || bytesText(options.get(code))?.startsWith(start) === true;
+  const classes = config.classes.filter(
+    (one) =>
+      begins(OPTION.vendorClass, one.vendorClass) &&
+      begins(OPTION.userClass, one.userClass) &&
+      (one.architecture === undefined || one.architecture === architecture),
+  );
+  const host = request.mac === undefined ? undefined : config.hosts.get(request.mac);
+  const all = [config.settings, subnet.settings, ...classes.map(({ settings }) => settings), host?.settings];
+  return Object.assign({}, ...all) as Settings;
+}
+
+function networkOptions(client: Client): [number, Uint8Array][] {
+  const parameters = client.request.packet.options.get(OPTION.parameterList);
+  return settingsOptions(settingsFor(client), client.subnet.netmask, parameters);
 }

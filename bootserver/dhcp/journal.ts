@@ -2,8 +2,9 @@ import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/prom
 import { dirname } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
-import { formatIp4, parseIp4 } from './ip4.ts';
-import { type Lease, LeaseTable } from './leases.ts';
+import { formatIp4, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import type { Lease } from './free-addresses.ts';
+import { LeaseTable } from './leases.ts';
 
 /**
  * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants the

@@ -1,42 +1,34 @@
-import type { Ip4 } from './ip4.ts';
-
-/** One address's durable history. Times are milliseconds since the epoch. */
-export type Lease = {
-  ip: Ip4;
-  /** Who it is, see `leaseKey`; empty on a declined address. */
-  key: string;
-  /** Of the machine, for people; empty when it has none. */
-  mac: string;
-  /** Bound (or resting after a decline) until then; in the past: free, but kept for the client if it returns. */
-  until: number;
-};
+import type { Ip4 } from '../../formats/dhcp/ip4.ts';
+import type { Lease } from './free-addresses.ts';
+import { type AddressBook, FreeAddresses, type Pool } from './free-addresses.ts';
 
 export type LeaseChange =
   | { kind: 'offer'; ip: Ip4; key: string; until: number }
   | { kind: 'withdraw'; key: string }
-  /** All other kinds are durable: a bound, released or declined lease, as it stands afterwards. */
+  /** All other kinds are durable: a bound, released or resting lease, as it stands afterwards. */
   | { kind: 'record'; lease: Lease };
 
 /** What decisions may ask. */
 export interface LeaseView {
-  /** Who holds this address by lease or offer now; '' is a declined address; undefined: it is free. */
+  /** Who holds this address by lease or offer now; '' is an address that rests; undefined: it is free. */
   holder(ip: Ip4, now: number): string | undefined;
+  /** The last lease of this address, current or past. */
+  leaseAt(ip: Ip4): Lease | undefined;
   /** The last lease of this client, current or past. */
   leaseOf(key: string): Lease | undefined;
   /** An address for this client: its own, the one it wishes for, a fresh one, the one unused for longest. */
-  choose(key: string, wish: Ip4 | undefined, pool: Pool, now: number): Ip4 | undefined;
+  choose(key: string, wish: Ip4 | undefined, pools: readonly Pool[], now: number): Ip4 | undefined;
 }
 
-export type Pool = { from: Ip4; to: Ip4; taken: ReadonlySet<Ip4> };
-
 /** Every lease and offer of one server. No clock, no file: time comes in, changes come out of decisions. */
-export class LeaseTable implements LeaseView {
+export class LeaseTable implements LeaseView, AddressBook {
   readonly #byIp = new Map<Ip4, Lease>();
   readonly #ipOf = new Map<string, Ip4>();
+  /** In the order of their ends: all offers last alike. */
   readonly #offers = new Map<Ip4, { key: string; until: number }>();
   readonly #offerOf = new Map<string, Ip4>();
-  /** First address of a range that may never have been used, by the range's start. */
-  readonly #fresh = new Map<Ip4, Ip4>();
+  /** Of the pools that were asked for. */
+  readonly #free = new Map<Pool, FreeAddresses>();
 
   holder(ip: Ip4, now: number): string | undefined {
     const lease = this.#byIp.get(ip);
@@ -45,42 +37,43 @@ export class LeaseTable implements LeaseView {
     return offer !== undefined && offer.until > now ? offer.key : undefined;
   }
 
+  leaseAt(ip: Ip4): Lease | undefined {
+    return this.#byIp.get(ip);
+  }
+
+  isOffered(ip: Ip4): boolean {
+    return this.#offers.has(ip);
+  }
+
   leaseOf(key: string): Lease | undefined {
     const ip = this.#ipOf.get(key);
     return ip === undefined ? undefined : this.#byIp.get(ip);
   }
 
-  choose(key: string, wish: Ip4 | undefined, pool: Pool, now: number): Ip4 | undefined {
+  choose(key: string, wish: Ip4 | undefined, pools: readonly Pool[], now: number): Ip4 | undefined {
+    const free = pools.map((pool) => this.#freeOf(pool));
     const usable = (ip: Ip4 | undefined): ip is Ip4 => {
-      if (ip === undefined || ip < pool.from || ip > pool.to || pool.taken.has(ip)) return false;
+      if (ip === undefined || !free.some((one) => one.has(ip))) return false;
       const holder = this.holder(ip, now);
       return holder === undefined || holder === key;
     };
     for (const ip of [this.#ipOf.get(key), this.#offerOf.get(key), wish]) if (usable(ip)) return ip;
-
-    let fresh = this.#fresh.get(pool.from) ?? pool.from;
-    while (fresh <= pool.to && (this.#byIp.has(fresh) || pool.taken.has(fresh))) fresh += 1;
-    this.#fresh.set(pool.from, fresh);
-    for (let ip = fresh; ip <= pool.to; ip++) if (!this.#byIp.has(ip) && usable(ip)) return ip;
-
-    let oldest: Ip4 | undefined;
-    let oldestEnd = Number.POSITIVE_INFINITY;
-    for (let ip = pool.from; ip <= pool.to; ip++) {
-      const end = this.#byIp.get(ip)?.until ?? 0;
-      if (end < oldestEnd && usable(ip)) {
-        oldest = ip;
-        oldestEnd = end;
-      }
+    this.#expire(now);
+    for (const one of free) {
+      const ip = one.next(now);
+      if (ip !== undefined) return ip;
     }
-    return oldest;
+    return undefined;
   }
 
   apply(change: LeaseChange): void {
     switch (change.kind) {
       case 'offer':
         this.#withdraw(change.key);
+        this.#withdrawAt(change.ip);
         this.#offers.set(change.ip, { key: change.key, until: change.until });
         this.#offerOf.set(change.key, change.ip);
+        this.#changed(change.ip);
         return;
       case 'withdraw':
         this.#withdraw(change.key);
@@ -90,9 +83,14 @@ export class LeaseTable implements LeaseView {
     }
   }
 
+  /** The configuration has changed: pools that are no longer asked for are forgotten. Leases stay. */
+  forgetPools(): void {
+    this.#free.clear();
+  }
+
   /** Forgets offers that have run out: a flood of made-up clients must not fill the memory. */
   sweep(now: number): void {
-    for (const offer of this.#offers.values()) if (offer.until <= now) this.#withdraw(offer.key);
+    for (const offer of [...this.#offers.values()]) if (offer.until <= now) this.#withdraw(offer.key);
   }
 
   /** Everything durable, for compaction. */
@@ -104,23 +102,57 @@ export class LeaseTable implements LeaseView {
     return this.#byIp.size;
   }
 
+  #freeOf(pool: Pool): FreeAddresses {
+    let free = this.#free.get(pool);
+    if (free === undefined) {
+      free = new FreeAddresses(pool, this, this.#byIp.values());
+      this.#free.set(pool, free);
+    }
+    return free;
+  }
+
+  #changed(ip: Ip4): void {
+    for (const free of this.#free.values()) free.changed(ip, () => this.#byIp.values());
+  }
+
+  /** Offers that have run out, oldest first, as far as they follow each other. */
+  #expire(now: number): void {
+    for (const offer of this.#offers.values()) {
+      if (offer.until > now) return;
+      this.#withdraw(offer.key);
+    }
+  }
+
   #record(lease: Lease): void {
     const before = this.#byIp.get(lease.ip);
     if (before !== undefined && this.#ipOf.get(before.key) === lease.ip) this.#ipOf.delete(before.key);
+    // Whoever this address was offered to must be offered another one.
+    this.#withdrawAt(lease.ip);
     if (lease.key !== '') {
       // A client has one lease: taking another address gives the former one back.
       const former = this.#ipOf.get(lease.key);
-      if (former !== undefined && former !== lease.ip) this.#byIp.delete(former);
+      if (former !== undefined && former !== lease.ip) {
+        this.#byIp.delete(former);
+        this.#changed(former);
+      }
       this.#ipOf.set(lease.key, lease.ip);
       this.#withdraw(lease.key);
     }
     this.#byIp.set(lease.ip, lease);
+    this.#changed(lease.ip);
+  }
+
+  #withdrawAt(ip: Ip4): void {
+    const offer = this.#offers.get(ip);
+    if (offer !== undefined) this.#withdraw(offer.key);
   }
 
   #withdraw(key: string): void {
     const ip = this.#offerOf.get(key);
     if (ip === undefined) return;
     this.#offerOf.delete(key);
-    if (this.#offers.get(ip)?.key === key) this.#offers.delete(ip);
+    if (this.#offers.get(ip)?.key !== key) return;
+    this.#offers.delete(ip);
+    this.#changed(ip);
   }
 }

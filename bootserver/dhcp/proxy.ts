@@ -1,7 +1,7 @@
+import type { Ip4 } from '../../formats/dhcp/ip4.ts';
 import type { BootAnswer } from '../boot/answer.ts';
-import type { Ip4 } from './ip4.ts';
 import { type Decision, destinationOf, informAgent, isAgent, replyTo, silent } from './reply.ts';
-import { type Arrival, type DhcpRequest, isBootFirmware } from './request.ts';
+import { type Arrival, type DhcpRequest, isBootFirmware, isForUs } from './request.ts';
 
 type Server = { serverIp: Ip4; httpsPort: number };
 
@@ -48,7 +48,7 @@ export function decidePortPxe(
 ): Decision {
   if (isAgent(request) && request.type === 'inform') return informAgent(request, arrival, server);
   if (!portPxeAsksFleet(request)) return silent('nothing for port 4011');
-  if (request.serverId !== undefined && request.serverId !== server.serverIp) {
+  if (!isForUs(request, server.serverIp)) {
     return silent('asked of another boot server');
   }
   if (boot?.kind !== 'boot') return silent(boot?.detail ?? 'no boot decision');

@@ -1,17 +1,26 @@
+import { ANY, BROADCAST, formatIp4, type Ip4, ip4Bytes } from '../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes, writeSubOptions } from '../../formats/dhcp/options.ts';
+import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
+import { OPTION43_URL, VENDOR_CLASS } from '../../protocol/enrolment/messages.ts';
 import type { BootPart } from '../boot/answer.ts';
-import { OPTION43_URL, VENDOR_CLASS } from '../enroll/protocol.ts';
-import { ANY, BROADCAST, formatIp4, type Ip4, ip4Bytes } from './ip4.ts';
 import type { LeaseChange } from './leases.ts';
-import { OPTION, textBytes, writeSubOptions } from './options.ts';
-import type { DhcpPacket } from './packet.ts';
-import type { Arrival, DhcpRequest } from './request.ts';
-import { MESSAGE } from './request.ts';
+import { type Arrival, type DhcpRequest, MESSAGE, serverIdFor } from './request.ts';
 
 export type Destination = { address: Ip4; port: number };
 
 /** What a packet leads to. A `record` among the changes must be durable before the reply leaves. */
 export type Decision =
-  | { kind: 'reply'; reply: DhcpPacket; to: Destination; change?: LeaseChange; boot: boolean }
+  | {
+      kind: 'reply';
+      reply: DhcpPacket;
+      to: Destination;
+      change?: LeaseChange;
+      boot: boolean;
+      /** The address that is offered, where nobody knows whether it is in use: ask before the reply leaves (2.2). */
+      probe?: { ip: Ip4; relayed: boolean };
+      /** For the log, where something is amiss though there is an answer. */
+      note?: { code: string; why: string };
+    }
   | { kind: 'change'; change: LeaseChange; why: string; code?: string }
   | { kind: 'silent'; why: string; code?: string };
 
@@ -33,7 +42,7 @@ export function replyTo(request: DhcpRequest, parts: ReplyParts): DhcpPacket {
   const { packet } = request;
   const options = new Map<number, Uint8Array>([
     [OPTION.messageType, Uint8Array.of(MESSAGE[parts.type])],
-    [OPTION.serverId, ip4Bytes(parts.serverIp)],
+    [OPTION.serverId, ip4Bytes(serverIdFor(request, parts.serverIp))],
     ...(parts.options ?? []),
   ]);
   const echoed: number[] = [OPTION.clientId, OPTION.relayAgent];

@@ -1,6 +1,6 @@
-import type { Ip4 } from './ip4.ts';
-import { bytesText, OPTION, optionU32 } from './options.ts';
-import type { DhcpPacket } from './packet.ts';
+import { ANY, type Ip4 } from '../../formats/dhcp/ip4.ts';
+import { bytesText, OPTION, optionU32, readSubOptions } from '../../formats/dhcp/options.ts';
+import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
 
 /** RFC 2132 9.6. */
 export const MESSAGE = {
@@ -28,6 +28,13 @@ export type DhcpRequest = {
   vendorClass: string | undefined;
   /** Seconds that the client asked for (option 51). */
   leaseTime: number | undefined;
+  /** What a relay agent says in option 82; empty without one. */
+  relay: {
+    /** The subnet that the client is on (RFC 3527), where giaddr is not of it. */
+    link?: Ip4 | undefined;
+    /** Under which address the client shall know this server, so that renewals pass the relay (RFC 5107). */
+    serverId?: Ip4 | undefined;
+  };
 };
 
 /** Where a message came in and from whom. */
@@ -57,7 +64,27 @@ export function readRequest(packet: DhcpPacket): DhcpRequest | undefined {
     serverId: optionU32(packet.options, OPTION.serverId),
     vendorClass: bytesText(packet.options.get(OPTION.vendorClass)),
     leaseTime: optionU32(packet.options, OPTION.leaseTime),
+    relay: relayOf(packet),
   };
+}
+
+/** Only a relay's word counts: without giaddr option 82 is the client's own invention (RFC 3046 2.1). */
+function relayOf(packet: DhcpPacket): DhcpRequest['relay'] {
+  const value = packet.options.get(OPTION.relayAgent);
+  if (packet.giaddr === ANY || value === undefined) return {};
+  const said = readSubOptions(value);
+  return { link: optionU32(said, 5), serverId: optionU32(said, 11) };
+}
+
+/** Under which address this client knows the server. */
+export function serverIdFor(request: DhcpRequest, serverIp: Ip4): Ip4 {
+  return request.relay.serverId ?? serverIp;
+}
+
+/** A message that names no server is for all of them; one of a client that renewed past the relay names our own. */
+export function isForUs(request: DhcpRequest, serverIp: Ip4): boolean {
+  const { serverId } = request;
+  return serverId === undefined || serverId === serverIp || serverId === request.relay.serverId;
 }
 
 function macOf(packet: DhcpPacket): string | undefined {

@@ -1,18 +1,19 @@
 import type { Socket } from 'node:dgram';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { formatIp4, type Ip4, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
-import { endRouterWait } from '../boot/ipxe-ipv6.ts';
 import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
-import { type DhcpConfig, type DhcpInput, dhcpConfig } from './config.ts';
-import { decideFull, fullAsksFleet } from './full.ts';
-import { formatIp4, parseIp4 } from './ip4.ts';
+import { QuietLog } from '../quiet-log.ts';
+import { type DhcpConfig, dhcpConfig } from './config.ts';
+import type { Lease } from './free-addresses.ts';
+import { decideFull, fullAsksFleet, inConflict } from './full.ts';
+import type { DhcpInput } from './input.ts';
 import { LeaseJournal } from './journal.ts';
-import { LeaseTable } from './leases.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from './packet.ts';
+import { type LeaseChange, LeaseTable } from './leases.ts';
 import { decidePortPxe, decideProxy, portPxeAsksFleet, proxyAsksFleet } from './proxy.ts';
-import { quietLog } from './quiet.ts';
 import type { Decision } from './reply.ts';
 import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
 
@@ -22,9 +23,24 @@ const LIMITS = {
   directory: 4000,
   /** Packets that may wait for the fleet or the disk at once; the next ones are dropped, clients retry. */
   waiting: 2048,
+  /** Of those DISCOVERs: when there is no end of new clients, those that are half way through get their ACK. */
+  discovers: 1024,
   /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
   repeat: 5000,
+  /**
+   * Milliseconds in which whoever has an address answers ARP, or ICMP behind a relay. All clients wait at once, so a
+   * storm is not slowed; iPXE repeats its DISCOVER after 1 s, ROMs after 4 s (PXE 2.1 2.2.4).
+   */
+  probe: { arp: 300, echo: 500 },
+  /** Addresses that are found in use before one client is left to ask again. */
+  conflicts: 8,
 } as const;
+
+const LINES: Partial<Record<BootEvent['step'], string>> = {
+  'dhcp-offered': 'DHCP_OFFERED',
+  'left-to-disk': 'DHCP_LEFT_TO_DISK',
+  refused: 'DHCP_REFUSED',
+};
 
 export type DhcpOptions = {
   /** Bound to the boot interface: ports 67 and 4011. They stay the caller's to close. */
@@ -33,8 +49,10 @@ export type DhcpOptions = {
   config: DhcpInput;
   /** The lease journal; not touched by a proxy. */
   leases: string;
-  /** The boot interface's name; with it iPXE is spared its wait for IPv6 (boot/ipxe-ipv6.ts). */
-  interface?: string;
+  /** Who has this address: '' where that cannot be told, undefined when nobody answers within `wait` milliseconds. */
+  probe?: (probe: { address: string; relayed: boolean; wait: number }) => Promise<string | undefined>;
+  /** Spares the iPXE of a machine its wait for IPv6 (boot/ipxe-ipv6.ts). Must not start a process: it is called per packet. */
+  spareRouterWait?: (mac: string) => void;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds since the epoch; for tests. */
@@ -44,13 +62,22 @@ export type DhcpOptions = {
 export interface DhcpServer {
   /** Resolves when the signal has fired, what was in flight is done and the journal is closed. */
   readonly done: Promise<void>;
+  /**
+   * Goes on with another configuration; leases stay. A server stays a server and a proxy a proxy.
+   * @throws BootwaveError `DHCP_CONFIG`; nothing has changed then
+   */
+  reconfigure(config: DhcpInput): void;
+  /** Every address with its history, for people. */
+  leases(): readonly Lease[];
+  /** Ends a lease or a rest durably, so that the address is given out anew. @returns false when there is none in force */
+  endLease(ip: Ip4): Promise<boolean>;
 }
 
 /** @throws BootwaveError `DHCP_CONFIG`, `LEASES_UNREADABLE` */
 export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   const config = dhcpConfig(options.config);
   const store = options.config.proxy ? undefined : await LeaseJournal.open(options.leases);
-  const log = quietLog(options.log, options.clock ?? Date.now);
+  const log = new QuietLog(options.log, options.clock);
   if (store !== undefined && store.skipped > 0) {
     log.warn(
       'LEASES_LINE_UNREADABLE',
@@ -65,13 +92,15 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
 class Edge implements DhcpServer {
   readonly done: Promise<void>;
   readonly #options: DhcpOptions;
-  readonly #config: DhcpConfig;
+  #config: DhcpConfig;
+  #input: DhcpInput;
   readonly #table: LeaseTable;
   readonly #journal: LeaseJournal | undefined;
-  readonly #log: ReturnType<typeof quietLog>;
+  readonly #log: QuietLog;
   readonly #clock: () => number;
   /** What is in flight, by client and question: a client that repeats itself is answered once. */
   readonly #waiting = new Map<string, Promise<void>>();
+  #discovers = 0;
   /** What was said or done of late, and when, so that repeats stay quiet. */
   readonly #told = new Map<string, number>();
 
@@ -80,15 +109,34 @@ class Edge implements DhcpServer {
     config: DhcpConfig,
     table: LeaseTable,
     journal: LeaseJournal | undefined,
-    log: ReturnType<typeof quietLog>,
+    log: QuietLog,
   ) {
     this.#options = options;
     this.#config = config;
+    this.#input = options.config;
     this.#table = table;
     this.#journal = journal;
     this.#log = log;
     this.#clock = options.clock ?? Date.now;
     this.done = this.#serve();
+  }
+
+  reconfigure(input: DhcpInput): void {
+    this.#config = dhcpConfig(input);
+    this.#input = input;
+    this.#table.forgetPools();
+  }
+
+  leases(): readonly Lease[] {
+    return [...this.#table.records()];
+  }
+
+  async endLease(ip: Ip4): Promise<boolean> {
+    const lease = this.#table.leaseAt(ip);
+    const now = this.#clock();
+    if (lease === undefined || lease.until <= now) return false;
+    await this.#apply({ kind: 'record', lease: { ...lease, until: now } });
+    return true;
   }
 
   async #serve(): Promise<void> {
@@ -112,6 +160,7 @@ class Edge implements DhcpServer {
     clearInterval(sweeper);
     await Promise.allSettled(this.#waiting.values());
     await this.#journal?.close();
+    this.#log.flush();
   }
 
   #receive(socket: Socket, bytes: Buffer, arrival: Arrival): void {
@@ -127,7 +176,8 @@ class Edge implements DhcpServer {
     const { packet, type } = request;
     const id = `${arrival.port} ${type} ${packet.xid} ${Buffer.from(packet.chaddr).toString('hex')}`;
     if (this.#waiting.has(id)) return;
-    if (this.#waiting.size >= LIMITS.waiting) {
+    const discovers = type === 'discover';
+    if (this.#waiting.size >= LIMITS.waiting || (discovers && this.#discovers >= LIMITS.discovers)) {
       this.#log.warn(
         'DHCP_OVERLOAD',
         { from },
@@ -143,32 +193,55 @@ class Edge implements DhcpServer {
           messageOf(error),
         );
       })
-      .finally(() => this.#waiting.delete(id));
+      .finally(() => {
+        this.#waiting.delete(id);
+        if (discovers) this.#discovers -= 1;
+      });
+    if (discovers) this.#discovers += 1;
     this.#waiting.set(id, work);
   }
 
   async #answer(socket: Socket, request: DhcpRequest, arrival: Arrival): Promise<void> {
     const boot = await this.#boot(request, arrival);
-    // From here to `apply` nothing may await: two clients must not be offered one address.
-    const decision = this.#decide(request, arrival, boot);
-    if (decision.kind !== 'silent' && decision.change !== undefined) {
-      this.#table.apply(decision.change);
-      if (decision.change.kind === 'record') await this.#journal?.append(decision.change.lease);
+    for (let conflicts = 0; conflicts < LIMITS.conflicts; conflicts += 1) {
+      // From here to `apply` nothing may await: two clients must not be offered one address.
+      const decision = this.#decide(request, arrival, boot);
+      if (decision.kind !== 'silent' && decision.change !== undefined) await this.#apply(decision.change);
+      if (decision.kind === 'reply' && decision.probe !== undefined) {
+        if (await this.#inUse(decision.probe, request)) continue;
+      }
+      if (decision.kind === 'reply') await send(socket, decision.reply, decision.to);
+      this.#report(request, decision, boot);
+      return;
     }
-    if (decision.kind === 'reply') await send(socket, decision.reply, decision.to);
-    this.#report(request, decision, boot);
+  }
+
+  async #apply(change: LeaseChange): Promise<void> {
+    this.#table.apply(change);
+    if (change.kind === 'record') await this.#journal?.append(change.lease);
+  }
+
+  /** RFC 2131 2.2: the server SHOULD probe before it offers. The offer keeps the address meanwhile. */
+  async #inUse({ ip, relayed }: { ip: Ip4; relayed: boolean }, { mac }: DhcpRequest): Promise<boolean> {
+    const wait = relayed ? LIMITS.probe.echo : LIMITS.probe.arp;
+    const found = await this.#options.probe?.({ address: formatIp4(ip), relayed, wait });
+    if (found === undefined || (found !== '' && found === mac)) return false;
+    const { lease, why } = inConflict(ip, found, this.#clock());
+    this.#log.warn('DHCP_ADDRESS_CONFLICT', { mac, ...(found === '' ? {} : { user: found }) }, why);
+    await this.#apply({ kind: 'record', lease });
+    return true;
   }
 
   #decide(request: DhcpRequest, arrival: Arrival, boot: BootAnswer | undefined): Decision {
     if (arrival.port === 4011) return decidePortPxe(request, arrival, this.#config, boot);
-    if (this.#options.config.proxy) return decideProxy(request, arrival, this.#config, boot);
+    if (this.#input.proxy) return decideProxy(request, arrival, this.#config, boot);
     const now = this.#clock();
     return decideFull({ request, arrival, config: this.#config, leases: this.#table, boot, now });
   }
 
   /** @throws BootwaveError `DIRECTORY_UNAVAILABLE`, `DIRECTORY_SLOW`: nothing is answered, the firmware asks again */
   async #boot(request: DhcpRequest, arrival: Arrival): Promise<BootAnswer | undefined> {
-    const { proxy, serverIp, httpPort } = this.#options.config;
+    const { proxy, serverIp, httpPort } = this.#input;
     const asks = arrival.port === 4011 ? portPxeAsksFleet : proxy ? proxyAsksFleet : fullAsksFleet;
     const client = asks(request) ? readBootClient(request.packet.options) : undefined;
     if (client === undefined || request.mac === undefined) return undefined;
@@ -200,6 +273,7 @@ class Edge implements DhcpServer {
       if (decision.code !== undefined) this.#log.warn(decision.code, who, decision.why);
       else this.#log.debug(who, decision.why);
     } else {
+      if (decision.note !== undefined) this.#log.warn(decision.note.code, who, decision.note.why);
       const to = `${formatIp4(decision.to.address)}:${decision.to.port}`;
       this.#log.debug(
         { ...who, to, yiaddr: formatIp4(decision.reply.yiaddr), boot: boot?.detail },
@@ -220,11 +294,8 @@ class Edge implements DhcpServer {
   }
 
   #spareRouterWait(mac: string): void {
-    const { interface: device, signal } = this.#options;
-    if (device === undefined || this.#toldLately(`${mac} router wait`, this.#clock())) return;
-    endRouterWait(device, mac, signal).catch((error: unknown) => {
-      this.#log.debug({ mac }, `iPXE may wait 16 s for IPv6: ${messageOf(error)}`);
-    });
+    if (this.#toldLately(`${mac} router wait`, this.#clock())) return;
+    this.#options.spareRouterWait?.(mac);
   }
 
   #toldLately(id: string, at: number): boolean {
@@ -235,7 +306,9 @@ class Edge implements DhcpServer {
   }
 
   #tell(event: BootEvent): void {
-    if (this.#toldLately(`${event.mac} ${event.step} ${event.detail}`, event.at)) return;
+    const { mac, step, detail } = event;
+    if (this.#toldLately(`${mac} ${step} ${detail}`, event.at)) return;
+    this.#log.info(LINES[step] ?? 'DHCP_STEP', { mac, arch: event.arch, detail }, 'a machine boots');
     this.#options.directory.sawBoot(event).catch((error: unknown) => {
       this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
     });

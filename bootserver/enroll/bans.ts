@@ -3,9 +3,9 @@ import type { Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { BootwaveError } from '../../base/error.ts';
+import { sha256 } from '../../formats/digest.ts';
+import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import { withSubject } from './dialogue.ts';
-import { sha256 } from './digest.ts';
-import { NODE_URI } from './protocol.ts';
 
 /** Whoever asks to be let in: whatever of it is known. */
 export type Bearer = {

@@ -1,5 +1,5 @@
+import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
-import { NODE_URI } from './protocol.ts';
 import type { ProvenKeys } from './sessions.ts';
 import type { NodesTrust } from './trust.ts';
 

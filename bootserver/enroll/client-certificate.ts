@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { NODE_URI } from './protocol.ts';
+import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import { issuerOf, type NodesTrust } from './trust.ts';
 
 /** id-kp-clientAuth (RFC 5280 4.2.1.12). */

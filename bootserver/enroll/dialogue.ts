@@ -1,15 +1,21 @@
 import type { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { sha256 } from '../../formats/digest.ts';
+import { makeCredential } from '../../formats/tpm/credential.ts';
 import { checkEkCertificate, type EkVerdict } from '../../keys/ek-certificate.ts';
+import type {
+  EnrolmentDecision,
+  KeysReply,
+  KeysRequest,
+  ProofRequest,
+  StatusReply,
+} from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
-import { makeCredential } from './credential.ts';
-import { sha256 } from './digest.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
 import { type FixedKeys, fixKeys, wordsOf } from './fixed-keys.ts';
 import { verifyProof } from './proof.ts';
-import type { EnrolmentDecision, KeysReply, KeysRequest, ProofRequest, StatusReply } from './protocol.ts';
 import type { ProvenSession, Sessions } from './sessions.ts';
 
 export type DialogueParts = {
@@ -43,13 +49,12 @@ export class EnrolmentDialogue {
     return this.#parts.sessions.start(address);
   }
 
-  keys(request: KeysRequest): KeysReply {
+  async keys(request: KeysRequest): Promise<KeysReply> {
     const keys = fixKeys(request);
-    const { nonce, secret } = this.#parts.sessions.fix(
-      request.session,
-      keys,
-      JSON.stringify(request.inventory).length,
-    );
+    const { sessions, directory } = this.#parts;
+    sessions.mustWait(request.session);
+    const bytes = JSON.stringify(request.inventory).length;
+    const { nonce, secret } = sessions.fix(request.session, keys, await directory.numberNonce(), bytes);
     const credential =
       keys.tpm === null || secret === null ? null : makeCredential(keys.tpm.ek, keys.tpm.ak.name, secret);
     return {
@@ -63,7 +68,7 @@ export class EnrolmentDialogue {
 
   async proof(request: ProofRequest, address: string): Promise<StatusReply> {
     const { sessions, directory, fleetRoot } = this.#parts;
-    const { keys, nonce, secret } = sessions.spend(request.session);
+    const { keys, nonce, secret, number: nonceNumber } = sessions.spend(request.session);
     try {
       const known = await this.#parts.secureBootKeys();
       const quoted = verifyProof(keys, { nonce, secret }, request, known);
@@ -80,6 +85,7 @@ export class EnrolmentDialogue {
         ekCertificate: await this.#vouched(keys),
         pcrs: quoted?.pcrs ?? null,
         clock: quoted?.clock ?? null,
+        nonceNumber,
         firmware: quoted?.firmware ?? null,
         token: keys.token,
         address,
@@ -138,16 +144,15 @@ export class EnrolmentDialogue {
   }
 }
 
-/** Which machine a refusal is about, for the audit; refusals before the keys are known have none. */
-const subjects = new WeakMap<BootwaveError, string>();
-
+/** The same refusal, which says which machine it is about; before the keys are known it is about none. */
 export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
-  if (id !== null) subjects.set(error, id);
-  return error;
-}
-
-export function subjectOf(error: unknown): string | undefined {
-  return error instanceof BootwaveError ? subjects.get(error) : undefined;
+  if (id === null) return error;
+  const { code, what, unchanged, next } = error;
+  return new BootwaveError({
+    ...{ code, what, cause: error, subject: id },
+    ...(unchanged === undefined ? {} : { unchanged }),
+    ...(next === undefined ? {} : { next }),
+  });
 }
 
 /** @returns the error as clients see it: anything unexpected says nothing about our inside */

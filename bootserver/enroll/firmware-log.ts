@@ -1,9 +1,8 @@
 /** What a replayed event log says of a machine's firmware: whose Secure Boot keys it holds, what it revokes, and which option ROMs it ran. Pure. */
 
 import { BootwaveError } from '../../base/error.ts';
-import { certificateId } from '../../keys/secure-boot-state.ts';
-import { isFill } from './byte-reader.ts';
-import { sha256 } from './digest.ts';
+import { isFill } from '../../formats/byte-reader.ts';
+import { sha256 } from '../../formats/digest.ts';
 import {
   checkReplay,
   EVENT,
@@ -11,11 +10,12 @@ import {
   type LoggedEvent,
   measuredData,
   parseEventLog,
-} from './event-log.ts';
-import type { FirmwareFacts } from './firmware-facts.ts';
-import { isRemark } from './secure-boot-events.ts';
-import { holds, signatureEntries, X509 } from './signature-lists.ts';
-import { readVariableData, variableLength } from './variable-data.ts';
+} from '../../formats/efi/event-log.ts';
+import { isRemark } from '../../formats/efi/secure-boot-events.ts';
+import { holds, signatureEntries, X509 } from '../../formats/efi/signature-lists.ts';
+import { readVariableData, variableLength } from '../../formats/efi/variable-data.ts';
+import { certificateId } from '../../keys/secure-boot-state.ts';
+import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
 /** Kept of a machine; more are counted only. */

@@ -1,9 +1,14 @@
 import { BootwaveError } from '../../base/error.ts';
-import { type Csr, parseCsr } from './csr.ts';
-import { deviceNodeId, tpmNodeId } from './node-id.ts';
-import type { Inventory, KeysRequest, Running } from './protocol.ts';
-import { checkAttestationKey, checkEndorsementKey, parseTpmPublic, type TpmPublic } from './tpm-public.ts';
-import { enrolmentWords, type Words } from './words.ts';
+import { type Csr, parseCsr } from '../../formats/csr.ts';
+import {
+  checkAttestationKey,
+  checkEndorsementKey,
+  parseTpmPublic,
+  type TpmPublic,
+} from '../../formats/tpm/public.ts';
+import type { Inventory, KeysRequest, Running } from '../../protocol/enrolment/messages.ts';
+import { deviceNodeId, tpmNodeId } from '../../protocol/enrolment/node-id.ts';
+import { enrolmentWords, type Words } from '../../protocol/enrolment/words.ts';
 
 /** What a node fixed before it saw the nonce. */
 export type FixedKeys = {

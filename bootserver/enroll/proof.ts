@@ -1,12 +1,12 @@
 import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { extraData } from './extra-data.ts';
-import type { FirmwareFacts } from './firmware-facts.ts';
+import type { TpmPublic } from '../../formats/tpm/public.ts';
+import { verifyQuote } from '../../formats/tpm/quote.ts';
+import { extraData } from '../../protocol/enrolment/extra-data.ts';
+import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
+import { type ProofRequest, QUOTED_PCRS, type TpmClock } from '../../protocol/enrolment/messages.ts';
 import { firmwareFacts, type SecureBootKeys } from './firmware-log.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { type ProofRequest, QUOTED_PCRS, type TpmClock } from './protocol.ts';
-import { verifyQuote } from './quote.ts';
-import type { TpmPublic } from './tpm-public.ts';
 
 export type Quoted = {
   pcrs: Readonly<Record<string, string>>;

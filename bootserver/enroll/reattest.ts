@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
+import { checkAttestationKey, parseTpmPublic } from '../../formats/tpm/public.ts';
+import { reattestData } from '../../protocol/enrolment/extra-data.ts';
+import { type attestRequest, LIMITS } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
-import { reattestData } from './extra-data.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
 import { verifyEvidence } from './proof.ts';
-import { type attestRequest, LIMITS } from './protocol.ts';
-import { checkAttestationKey, parseTpmPublic } from './tpm-public.ts';
 
 /** A machine that is connected with its certificate. */
 export type Attester = ClientIdentity & {
@@ -28,19 +28,20 @@ export type ReattestParts = {
 export class Reattest {
   readonly #parts: ReattestParts;
   /** By node id; insertion order is age, because an entry is made anew for each nonce. */
-  readonly #nonces = new Map<string, { nonce: Buffer; at: number }>();
+  readonly #nonces = new Map<string, { nonce: Buffer; number: number; at: number }>();
 
   constructor(parts: ReattestParts) {
     this.#parts = parts;
   }
 
   /** One machine has one nonce: the newest. */
-  challenge({ id }: ClientIdentity): Buffer {
+  async challenge({ id }: ClientIdentity): Promise<Buffer> {
     const nonce = randomBytes(32);
+    const number = await this.#parts.directory.numberNonce();
     this.#nonces.delete(id);
     const [oldest] = this.#nonces.keys();
     if (this.#nonces.size >= LIMITS.nonces && oldest !== undefined) this.#nonces.delete(oldest);
-    this.#nonces.set(id, { nonce, at: this.#parts.now() });
+    this.#nonces.set(id, { nonce, number, at: this.#parts.now() });
     return nonce;
   }
 
@@ -49,13 +50,13 @@ export class Reattest {
     const { id, serial, spki, address } = attester;
     const { directory, secureBootKeys, now } = this.#parts;
     try {
-      const nonce = this.#spend(id);
+      const { nonce, number: nonceNumber } = this.#spend(id);
       const ak = parseTpmPublic(Buffer.from(request.ak, 'base64'), 'AK_MALFORMED');
       checkAttestationKey(ak);
       const expected = { ak, extraData: reattestData(nonce, spki) };
       const quoted = verifyEvidence(request.quote, expected, await secureBootKeys());
       const decision = await directory.reattest(id, serial, {
-        ...{ akName: ak.name, address, at: now() },
+        ...{ akName: ak.name, nonceNumber, address, at: now() },
         ...quoted,
       });
       if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
@@ -65,10 +66,10 @@ export class Reattest {
     }
   }
 
-  #spend(id: string): Buffer {
+  #spend(id: string): { nonce: Buffer; number: number } {
     const found = this.#nonces.get(id);
     this.#nonces.delete(id);
-    if (found !== undefined && this.#parts.now() - found.at < LIMITS.proofWithin) return found.nonce;
+    if (found !== undefined && this.#parts.now() - found.at < LIMITS.proofWithin) return found;
     throw new BootwaveError({
       code: 'NONCE_SPENT',
       what: 'no nonce is open for this machine',

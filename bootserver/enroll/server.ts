@@ -6,15 +6,8 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest }
 import type * as z from 'zod/mini';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
-import type { NodeDirectory } from '../directory.ts';
-import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
-import { Certifier } from './certifier.ts';
-import { clientIdentity } from './client-certificate.ts';
-import { limitConnections } from './connections.ts';
-import { asBootwaveError, EnrolmentDialogue, subjectOf } from './dialogue.ts';
-import { sha256 } from './digest.ts';
-import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import {
   attestRequest,
   heartbeatSchema,
@@ -26,10 +19,18 @@ import {
   startRequest,
   statusRequest,
   timeRequest,
-} from './protocol.ts';
+} from '../../protocol/enrolment/messages.ts';
+import { signTime } from '../../protocol/enrolment/server-time.ts';
+import type { NodeDirectory } from '../directory.ts';
+import { QuietLog } from '../quiet-log.ts';
+import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
+import { Certifier } from './certifier.ts';
+import { clientIdentity } from './client-certificate.ts';
+import { limitConnections } from './connections.ts';
+import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
+import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
-import { signTime } from './server-time.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
 
@@ -80,6 +81,7 @@ const STATUS: Record<string, number> = {
   SESSION_UNKNOWN: 404,
   SESSION_OUT_OF_TURN: 409,
   NONCE_SPENT: 409,
+  PROOF_LATE: 409,
   ENROL_TOO_OFTEN: 503,
   SERVER_FAULT: 500,
   DIRECTORY_UNAVAILABLE: 503,
@@ -104,7 +106,8 @@ const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT
  */
 export async function startEnrolment(options: EnrolmentOptions): Promise<EnrolmentServer> {
   const now = options.now ?? Date.now;
-  const { directory, log, signal } = options;
+  const { directory, signal } = options;
+  const log = new QuietLog(options.log, now);
   const secureBootKeys = options.secureBootKeys ?? (async () => NO_KEYS);
   const trust = trustOf(options.nodesAuthority);
   const gate = new RefusalGate();
@@ -146,14 +149,16 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     const error = coded(raw);
     const from = addressOf(request);
     const status = STATUS[error.code] ?? 400;
-    const id = subjectOf(raw);
-    if (status === 500) log.error({ from, err: raw }, 'enrolment request failed');
-    else log.info({ from, code: error.code, path: request.url, ...(id && { id }) }, error.what);
+    const id = raw instanceof BootwaveError ? raw.subject : undefined;
+    if (status === 500) log.error(error.code, { from, err: raw }, 'enrolment request failed');
+    else log.info(error.code, { from, path: request.url, ...(id && { id }) }, error.what);
     if (!NOT_AUDITED.has(error.code) && gate.pass(error.code, from, now())) {
       const event = { code: error.code, what: error.what, from, ...(id === undefined ? {} : { id }) };
       await directory
         .refused(event)
-        .catch((cause) => log.warn({ cause: messageOf(cause) }, 'refusal not audited'));
+        .catch((cause) =>
+          log.warn('REFUSAL_NOT_AUDITED', { from, cause: messageOf(cause) }, 'refusal not audited'),
+        );
     }
     const { code, what, next } = error;
     return reply.status(status).send({ error: { code, what, ...(next === undefined ? {} : { next }) } });
@@ -197,7 +202,8 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   );
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);
-    return { nonce: reattest.challenge(clientIdentity(peerOf(request), trust, now())).toString('hex') };
+    const nonce = await reattest.challenge(clientIdentity(peerOf(request), trust, now()));
+    return { nonce: nonce.toString('hex') };
   });
   app.post(PATHS.attest, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
     const peer = peerOf(request);
@@ -211,7 +217,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   await app.ready();
   limitConnections(app.server, LIMITS);
   await listen(app.server, options.listen);
-  const closed = new Promise<void>((resolve) => app.server.once('close', resolve));
+  const closed = new Promise<void>((resolve) => app.server.once('close', resolve)).then(() => log.flush());
   signal.addEventListener('abort', () => void app.close(), { once: true });
   if (signal.aborted) void app.close();
   return {

@@ -1,13 +1,13 @@
 import { BootwaveError } from '../../base/error.ts';
-import { SECRET_BYTES } from './credential.ts';
-import { sha256 } from './digest.ts';
+import { sha256 } from '../../formats/digest.ts';
+import { SECRET_BYTES } from '../../formats/tpm/credential.ts';
+import { LIMITS } from '../../protocol/enrolment/messages.ts';
+import type { Words } from '../../protocol/enrolment/words.ts';
 import type { FixedKeys } from './fixed-keys.ts';
-import { LIMITS } from './protocol.ts';
-import type { Words } from './words.ts';
 
 type Stage =
   | { name: 'started' }
-  | { name: 'keyed'; keys: FixedKeys; bytes: number; secret: Buffer | null }
+  | { name: 'keyed'; keys: FixedKeys; bytes: number; secret: Buffer | null; number: number }
   /** The nonce is spent, whatever the proof turns out to be. */
   | { name: 'spent' }
   | { name: 'proven'; keys: ProvenKeys; words: Words };
@@ -79,22 +79,29 @@ export class Sessions {
     return { session: session.id, commitment: sha256(session.nonce).toString('hex') };
   }
 
+  /** @throws BootwaveError unless the session is there and its keys are still to come */
+  mustWait(id: string): Session {
+    const session = this.#find(id);
+    if (session.stage.name !== 'started') throw outOfTurn('the keys of this session are already fixed');
+    return session;
+  }
+
   /**
    * Fixes the keys, once, and only then reveals the nonce.
+   * @param number of the nonce, from the fleet, taken before the nonce is shown
    * @param bytes that the inventory takes up
    * @returns `secret` to be wrapped for the TPM that was named; null without a TPM
    */
-  fix(id: string, keys: FixedKeys, bytes = 0): { nonce: Buffer; secret: Buffer | null } {
-    const session = this.#find(id);
-    if (session.stage.name !== 'started') throw outOfTurn('the keys of this session are already fixed');
+  fix(id: string, keys: FixedKeys, number: number, bytes = 0): { nonce: Buffer; secret: Buffer | null } {
+    const session = this.mustWait(id);
     const secret = keys.tpm === null ? null : this.#environment.random(SECRET_BYTES);
     this.#makeRoomFor(bytes);
-    session.stage = { name: 'keyed', keys, bytes, secret };
+    session.stage = { name: 'keyed', keys, bytes, secret, number };
     return { nonce: session.nonce, secret };
   }
 
   /** Spends the nonce and the secret: whatever follows, no second proof is read for them. */
-  spend(id: string): { keys: FixedKeys; nonce: Buffer; secret: Buffer | null } {
+  spend(id: string): { keys: FixedKeys; nonce: Buffer; secret: Buffer | null; number: number } {
     const session = this.#find(id);
     if (session.stage.name === 'started') throw outOfTurn('no keys were fixed in this session');
     if (session.stage.name !== 'keyed') {
@@ -105,9 +112,9 @@ export class Sessions {
         next: 'start the enrolment again',
       });
     }
-    const { keys, secret } = session.stage;
+    const { keys, secret, number } = session.stage;
     session.stage = { name: 'spent' };
-    return { keys, nonce: session.nonce, secret };
+    return { keys, nonce: session.nonce, secret, number };
   }
 
   prove(id: string, words: Words, keys: ProvenKeys): void {

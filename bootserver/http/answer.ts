@@ -1,19 +1,26 @@
 /** From a request to its last byte: route, preconditions, headers, body, and what the machine's page is told. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import type { Logger } from '../../base/log.ts';
 import type { BootEvent, BootStep } from '../directory.ts';
+import type { QuietLog } from '../quiet-log.ts';
 import { BufferPool, ClientGone, sendRange } from './body.ts';
 import { judge, type Verdict } from './conditions.ts';
 import type { HttpLimits } from './limits.ts';
 import type { Parts } from './parts.ts';
 import { Progress } from './progress.ts';
-import { type FileReply, find, type Reply, ROUTES } from './routes.ts';
+import type { FileReply, Reply } from './route.ts';
+import { find, ROUTES } from './routes.ts';
 
-export type AnswerOptions = Parts & { log: Logger; onEvent?: (event: BootEvent) => void };
+export type AnswerOptions = Parts & { log: QuietLog; onEvent?: (event: BootEvent) => void };
 
 /** Buffers kept for the next download while nobody downloads. */
 const SPARE_BUFFERS = 64;
+
+const LINES: Partial<Record<BootStep, [code: string, text: string]>> = {
+  'script-sent': ['HTTP_SCRIPT_SENT', 'a boot script was sent'],
+  'image-started': ['HTTP_IMAGE_STARTED', 'a machine has begun to fetch its image'],
+  'image-sent': ['HTTP_IMAGE_SENT', 'an image was sent to its end'],
+};
 
 type Exchange = { request: IncomingMessage; response: ServerResponse; method: 'GET' | 'HEAD'; mac: string };
 
@@ -57,7 +64,11 @@ export class Answerer {
     try {
       reply = await found.route.serve(found.asked, this.#options);
     } catch (error) {
-      this.#options.log.warn({ path: request.url, mac: exchange.mac, error: messageOf(error) }, 'http');
+      this.#options.log.warn(
+        'HTTP_UNANSWERED',
+        whoAsks(exchange),
+        `a request was not answered: ${messageOf(error)}`,
+      );
       const known = error instanceof BootwaveError;
       refuse(
         response,
@@ -72,7 +83,8 @@ export class Answerer {
     return finished(response);
   }
 
-  async #text({ response, method, mac }: Exchange, reply: Reply & { kind: 'text' }): Promise<void> {
+  async #text(exchange: Exchange, reply: Reply & { kind: 'text' }): Promise<void> {
+    const { response, method } = exchange;
     response.writeHead(200, {
       'Content-Type': reply.type,
       'Content-Length': Buffer.byteLength(reply.text),
@@ -81,16 +93,17 @@ export class Answerer {
     response.end(method === 'HEAD' ? '' : reply.text);
     await finished(response);
     if (reply.step !== undefined && method === 'GET' && response.writableFinished)
-      this.#tell(mac, reply.step);
+      this.#tell(exchange, reply.step);
   }
 
   async #file(exchange: Exchange, file: FileReply): Promise<void> {
     const { request, response, method } = exchange;
     const [from, to] = file.part;
     const size = to - from;
+    const now = Date.now();
     try {
-      const verdict = judge(method, request.headers, { etag: file.etag, modified: file.modified, size });
-      headers(response, file, verdict, size);
+      const verdict = judge(method, request.headers, { etag: file.etag, modified: file.modified, size }, now);
+      headers(response, file, verdict, size, now);
       if (method === 'HEAD' || (verdict.status !== 200 && verdict.status !== 206)) response.end();
       else {
         const [start, end] = verdict.status === 206 ? [verdict.start, verdict.end] : [0, size];
@@ -99,21 +112,23 @@ export class Answerer {
       await finished(response);
     } catch (error) {
       response.destroy();
-      const level = error instanceof ClientGone ? 'info' : 'error';
-      this.#options.log[level](
-        { path: request.url, mac: exchange.mac, reason: messageOf(error) },
-        'http cut',
+      const gone = error instanceof ClientGone;
+      this.#options.log[gone ? 'info' : 'error'](
+        gone ? 'HTTP_CLIENT_GONE' : 'HTTP_READ',
+        whoAsks(exchange),
+        `a download ended early: ${messageOf(error)}`,
       );
     } finally {
       file.release();
     }
   }
 
-  async #body({ response, mac }: Exchange, file: FileReply, start: number, end: number): Promise<void> {
+  async #body(exchange: Exchange, file: FileReply, start: number, end: number): Promise<void> {
+    const { response } = exchange;
     const { boot } = file;
     if (boot?.first === true && start === file.part[0]) {
       if (end === file.part[1]) this.#progress.restart(boot.who);
-      this.#tell(mac, 'image-started', boot.version);
+      this.#tell(exchange, 'image-started', boot.version);
     }
     let sent = 0;
     try {
@@ -124,24 +139,36 @@ export class Answerer {
       response.end();
     } finally {
       if (boot !== undefined && this.#progress.add(boot.who, [start, start + sent], boot.goal)) {
-        this.#tell(mac, 'image-sent', boot.version);
+        this.#tell(exchange, 'image-sent', boot.version);
       }
     }
   }
 
-  #tell(mac: string, step: BootStep, detail?: string): void {
-    this.#options.log.info({ mac, step, detail }, 'http');
+  #tell({ request, mac }: Exchange, step: BootStep, detail?: string): void {
+    const [code, text] = LINES[step] ?? ['HTTP_STEP', step];
+    this.#options.log.info(code, { from: request.socket.remoteAddress, mac, detail }, text);
     try {
       this.#options.onEvent?.({ mac, step, at: Date.now(), ...(detail === undefined ? {} : { detail }) });
     } catch (error) {
-      this.#options.log.error({ error: messageOf(error) }, 'http event listener');
+      this.#options.log.error('HTTP_LISTENER', {}, messageOf(error));
     }
   }
 }
 
-function headers(response: ServerResponse, file: FileReply, verdict: Verdict, size: number): void {
+function whoAsks({ request, mac }: Exchange) {
+  return { from: request.socket.remoteAddress, path: request.url, ...(mac === '' ? {} : { mac }) };
+}
+
+function headers(
+  response: ServerResponse,
+  file: FileReply,
+  verdict: Verdict,
+  size: number,
+  now: number,
+): void {
   response.setHeader('ETag', file.etag);
-  response.setHeader('Last-Modified', new Date(file.modified).toUTCString());
+  // Never later than the message itself (RFC 9110 section 8.8.2.1).
+  response.setHeader('Last-Modified', new Date(Math.min(file.modified, now)).toUTCString());
   response.setHeader('Accept-Ranges', 'bytes');
   response.setHeader('Content-Type', file.type);
   response.statusCode = verdict.status;

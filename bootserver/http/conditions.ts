@@ -3,6 +3,8 @@
  * the single byte range of section 14. Pure.
  */
 
+import { parseHttpDate } from './date.ts';
+
 export type Representation = {
   /** Strong, with its quotes. */
   etag: string;
@@ -26,10 +28,17 @@ export type Verdict =
   /** `end` is the byte behind the last one. */
   | { status: 206; start: number; end: number };
 
-export function judge(method: 'GET' | 'HEAD', headers: ConditionHeaders, file: Representation): Verdict {
+/** @param now milliseconds since the epoch */
+export function judge(
+  method: 'GET' | 'HEAD',
+  headers: ConditionHeaders,
+  file: Representation,
+  now: number,
+): Verdict {
   const { 'if-match': match, 'if-none-match': noneMatch, 'if-range': ifRange, range } = headers;
-  const since = parseDate(headers['if-modified-since']);
-  const unmodifiedSince = parseDate(headers['if-unmodified-since']);
+  const date = (text: string | undefined) => (text === undefined ? undefined : parseHttpDate(text, now));
+  const since = date(headers['if-modified-since']);
+  const unmodifiedSince = date(headers['if-unmodified-since']);
   const modified = wholeSeconds(file.modified);
 
   if (match !== undefined) {
@@ -38,11 +47,16 @@ export function judge(method: 'GET' | 'HEAD', headers: ConditionHeaders, file: R
 
   if (noneMatch !== undefined) {
     if (lists(noneMatch, file.etag, 'weak')) return { status: 304 };
-  } else if (since !== undefined && modified <= since) return { status: 304 };
+    // A date that lies ahead was not said by us: a clock is wrong, and a 304 would keep an old file alive.
+  } else if (since !== undefined && since <= now && modified <= since) return { status: 304 };
 
   // Range is defined for GET alone (14.2).
   if (method !== 'GET' || range === undefined) return { status: 200 };
-  if (ifRange !== undefined && !unchanged(ifRange, file.etag, modified)) return { status: 200 };
+  if (
+    ifRange !== undefined &&
+    !(ifRange.includes('"') ? ifRange.trim() === file.etag : sameDate(date(ifRange), file.modified, now))
+  )
+    return { status: 200 };
   return parseRange(range, file.size);
 }
 
@@ -62,9 +76,9 @@ function parseRange(text: string, size: number): Verdict {
   return start >= size ? { status: 416 } : { status: 206, start, end };
 }
 
-/** 13.1.5: an entity tag compared strongly, or a date that is exactly the file's. */
-function unchanged(ifRange: string, etag: string, modified: number): boolean {
-  return ifRange.includes('"') ? ifRange.trim() === etag : parseDate(ifRange) === modified;
+/** 13.1.5 and 8.8.2.2: a date is a strong validator only when nothing can have changed within its second. */
+function sameDate(date: number | undefined, modified: number, now: number): boolean {
+  return date === wholeSeconds(modified) && now - modified >= 1000;
 }
 
 /** 13.1.1 and 13.1.2; our own tags hold no comma, so a tag that does is not ours whichever way it is cut. */
@@ -79,9 +93,4 @@ function lists(header: string, etag: string, comparison: 'strong' | 'weak'): boo
 /** Dates on the wire have whole seconds, files have finer ones. */
 function wholeSeconds(milliseconds: number): number {
   return Math.floor(milliseconds / 1000) * 1000;
-}
-
-function parseDate(text: string | undefined): number | undefined {
-  const time = text === undefined ? Number.NaN : Date.parse(text);
-  return Number.isNaN(time) ? undefined : time;
 }

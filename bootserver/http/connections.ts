@@ -3,7 +3,12 @@ import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpLimits } from './limits.ts';
 
-export function guardConnections(server: Server, limits: HttpLimits): void {
+/** @param over resolves when all requests that the connection has sent are answered */
+export function guardConnections(
+  server: Server,
+  limits: HttpLimits,
+  over: (socket: Socket) => Promise<void>,
+): void {
   server.maxConnections = limits.connections;
   server.maxHeadersCount = 64;
   const perAddress = new Map<string, number>();
@@ -22,17 +27,18 @@ export function guardConnections(server: Server, limits: HttpLimits): void {
     });
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (!socket.writable || socket.bytesWritten > 0) {
-      socket.destroy();
-      return;
-    }
-    const status = STATUS_OF[error.code ?? ''] ?? 400;
-    socket.end(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
-    );
-    // `end` alone waits for the other side, which may never close.
-    setTimeout(() => socket.destroy(), LAST_WORDS).unref();
+    const status = STATUS_OF[error.code ?? ''] ?? (error.code?.startsWith('HPE_') ? 400 : undefined);
+    if (!socket.writable || status === undefined) socket.destroy();
+    // What was asked before it in good form gets its answer first.
+    else void over(socket).then(() => refuse(socket, status));
   });
+}
+
+function refuse(socket: Socket, status: number): void {
+  if (!socket.writable) return;
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  // `end` alone waits for the other side, which may never close.
+  setTimeout(() => socket.destroy(), LAST_WORDS).unref();
 }
 
 /** Milliseconds for the refusal to leave before the connection is cut. */
@@ -41,4 +47,5 @@ const LAST_WORDS = 1000;
 const STATUS_OF: Record<string, number> = {
   HPE_HEADER_OVERFLOW: 431,
   ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_INVALID_VERSION: 505,
 };

@@ -3,7 +3,7 @@
 export type Interval = readonly [start: number, end: number];
 
 /** Intervals kept for one file; a client that asks for more scattered pieces is not one that boots from them. */
-const MOST = 1024;
+const MOST = 16;
 
 /** @returns `have` and `add` together; a new interval beyond the limit is left out */
 export function cover(have: readonly Interval[], add: Interval): readonly Interval[] {

@@ -9,8 +9,13 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { sectionNamed, UKI_HEADER_BYTES, type UkiSection, ukiSections } from '../../image/uki-sections.ts';
-import { compareVersions } from '../../image/version-order.ts';
+import {
+  sectionNamed,
+  UKI_HEADER_BYTES,
+  type UkiSection,
+  ukiSections,
+} from '../../formats/pe/uki-sections.ts';
+import { compareVersions } from '../../formats/version.ts';
 
 export { compareVersions };
 

@@ -9,8 +9,10 @@ export type HttpLimits = {
   requestWithin: number;
   /** Milliseconds that a connection may idle between two requests. */
   idle: number;
-  /** Requests that may wait behind the one being answered on the same connection (pipelining). */
+  /** Requests of one connection that are answered or wait for it (pipelining); the last of them closes it. */
   waiting: number;
+  /** Requests that wait on all connections together, each about 3 kB; the first of a connection is always taken. */
+  waitingOfAll: number;
   /** Milliseconds within which a client takes `chunk` bytes, or it is taken for gone. */
   chunkWithin: number;
   /** Bytes read and written at a time; a download holds two of them in memory. */
@@ -23,7 +25,8 @@ export const HTTP_LIMITS: HttpLimits = {
   headerBytes: 8 * 1024,
   requestWithin: 10_000,
   idle: 15_000,
-  waiting: 4,
+  waiting: 1024,
+  waitingOfAll: 16_384,
   chunkWithin: 30_000,
   chunk: 128 * 1024,
 };

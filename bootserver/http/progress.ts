@@ -1,8 +1,11 @@
 /** Who has fetched how much of which image, so that "sent" is said once, when all of it is there. */
 import { cover, covers, type Interval } from './coverage.ts';
 
-/** Downloads remembered at once; the oldest is forgotten first, which loses a line on a page. */
-const MOST = 8192;
+/**
+ * Downloads remembered at once, twice the connections; the oldest is forgotten first, which loses a line on a page. With
+ * 16 intervals in each, the worst that strangers can do is about 3 MB.
+ */
+const MOST = 2048;
 
 export class Progress {
   readonly #had = new Map<string, readonly Interval[]>();

@@ -1,56 +1,10 @@
 /** Everything that the HTTP server serves; whatever is not listed here is 404. */
-import type { BootStep } from '../directory.ts';
-import type { Interval } from './coverage.ts';
-import type { Parts } from './parts.ts';
+import type { Asked, Route } from './route.ts';
 import { crl } from './serve-crl.ts';
 import { image, initrd, linux, target, update } from './serve-image.ts';
 import { loader } from './serve-loader.ts';
 import { metadata } from './serve-metadata.ts';
 import { script } from './serve-script.ts';
-
-export type Asked = {
-  /** Lower case with colons; empty on routes without one. */
-  mac: string;
-  version: string;
-  name: string;
-  /** SHA-256, hex. */
-  digest: string;
-  /** Of the client. */
-  address: string;
-  query: URLSearchParams;
-};
-
-export type Reply =
-  | { kind: 'text'; type: string; text: string | Buffer; step?: BootStep; detail?: string }
-  | FileReply
-  | { kind: 'absent'; code: string; what: string };
-
-export type FileReply = {
-  kind: 'file';
-  type: string;
-  etag: string;
-  /** Milliseconds since the epoch. */
-  modified: number;
-  fd: number;
-  /** The bytes of the file that are this resource. */
-  part: Interval;
-  /** For the files that boot a machine: what is told, and when it is complete. */
-  boot?: BootDownload;
-  /** Called once, when the answer is over. */
-  release(): void;
-};
-
-export type BootDownload = {
-  /** The machine and the image. */
-  who: string;
-  version: string;
-  /** A machine fetches this resource first. */
-  first: boolean;
-  /** Parts of the file that together boot the machine. */
-  goal: readonly Interval[];
-};
-
-export type Route = { pattern: RegExp; serve: (asked: Asked, parts: Parts) => Promise<Reply> };
 
 /** Dashes or colons; a version's own form is checked by the image store, which compares it with what is published. */
 const PARAMETERS = {
@@ -73,13 +27,19 @@ export const ROUTES: readonly Route[] = [
   route('/crl/nodes.crl', crl),
 ];
 
-/** @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1) */
+/** The scheme and the authority of absolute-form; what follows them is read like origin-form. */
+const AUTHORITY = /^https?:\/\/[^/?]*/i;
+
+/**
+ * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form that
+ * every server must accept (3.2.2). Whose name stands in it does not matter: one site is served here.
+ */
 export function find(
   routes: readonly Route[],
   target: string,
   address: string,
 ): { route: Route; asked: Asked } | undefined {
-  const [path = '', query = ''] = target.split('?', 2);
+  const [path = '', query = ''] = target.replace(AUTHORITY, '').split('?', 2);
   let decoded: string;
   try {
     decoded = decodeURIComponent(path);

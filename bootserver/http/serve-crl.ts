@@ -1,5 +1,5 @@
 import type { Parts } from './parts.ts';
-import type { Asked, Reply } from './routes.ts';
+import type { Asked, Reply } from './route.ts';
 
 /** The list of revoked node certificates (RFC 5280 5), for whoever verifies them without asking the boot server. */
 export async function crl(_: Asked, { crl }: Parts): Promise<Reply> {

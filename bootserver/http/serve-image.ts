@@ -1,9 +1,9 @@
 /** The signed image as it is, and, for BIOS, kernel and initrd as the byte ranges of the same file that they are. */
-import { sectionNamed } from '../../image/uki-sections.ts';
+import { sectionNamed } from '../../formats/pe/uki-sections.ts';
 import type { Interval } from './coverage.ts';
 import type { OpenImage } from './image-store.ts';
 import type { Parts } from './parts.ts';
-import type { Asked, FileReply, Reply } from './routes.ts';
+import type { Asked, FileReply, Reply } from './route.ts';
 
 export async function image(asked: Asked, parts: Parts): Promise<Reply> {
   return withImage(asked, parts, (open) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Loader, openLoader } from '../tftp/loaders.ts';
 import type { Parts } from './parts.ts';
-import type { Asked, Reply } from './routes.ts';
+import type { Asked, Reply } from './route.ts';
 
 export async function loader({ name }: Asked, { loaders }: Parts): Promise<Reply> {
   const found = await openLoader(loaders, name);

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Parts } from './parts.ts';
-import type { Asked, Reply } from './routes.ts';
+import type { Asked, Reply } from './route.ts';
 
-const NAME = /^(?:\d{1,15}\.(?:root|snapshot|targets)|timestamp)\.json$/;
+/** Root, snapshot and targets, and the roles of teams, whose names hold nothing that a file system would read. */
+const NAME = /^(?:\d{1,15}\.[a-z][a-z0-9-]{0,62}|timestamp)\.json$/;
 
 /** What is released, signed elsewhere: small files of which only the newest timestamp changes in place. */
 export async function metadata({ name }: Asked, { metadata }: Parts): Promise<Reply> {

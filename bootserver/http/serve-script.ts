@@ -1,5 +1,5 @@
 import type { Parts } from './parts.ts';
-import type { Asked, Reply } from './routes.ts';
+import type { Asked, Reply } from './route.ts';
 
 export async function script({ mac, address, query }: Asked, { script }: Parts): Promise<Reply> {
   const text = await script(mac, { address, query });

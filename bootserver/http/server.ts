@@ -5,16 +5,18 @@
  * On node:http and not fastify: there are a few GET routes without bodies, schemas or plugins, and what matters is below
  * fastify's level: reused buffers, write callbacks (the only way to know that an image has left), connection limits.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { ListenOptions, Socket } from 'node:net';
+import { createServer } from 'node:http';
+import type { ListenOptions } from 'node:net';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { BootEvent } from '../directory.ts';
+import { QuietLog } from '../quiet-log.ts';
 import { Answerer } from './answer.ts';
 import { guardConnections } from './connections.ts';
 import { ImageStore } from './image-store.ts';
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import type { ScriptSource } from './parts.ts';
+import { Turns } from './turns.ts';
 
 export type HttpOptions = {
   /** What `server.listen` takes: a descriptor that already listens, a handle of `openSockets`, or host and port. */
@@ -51,7 +53,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const limits = { ...HTTP_LIMITS, ...options.limits };
   const images =
     typeof options.images === 'string' ? new ImageStore(options.images, options.log) : options.images;
-  const answerer = new Answerer({ ...options, images }, limits);
+  const log = new QuietLog(options.log);
+  const answerer = new Answerer({ ...options, images, log }, limits);
   const server = createServer({
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.requestWithin,
@@ -60,8 +63,9 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     connectionsCheckingInterval: Math.ceil(limits.requestWithin / 4),
     noDelay: true,
   });
-  guardConnections(server, limits);
-  inTurn(server, limits.waiting, (request, response) => answerer.answer(request, response));
+  const turns = new Turns(limits, (request, response) => answerer.answer(request, response));
+  turns.take(server);
+  guardConnections(server, limits, (socket) => turns.over(socket));
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -69,8 +73,10 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   });
   server.on('error', (error) => options.log.error({ error: messageOf(error) }, 'http server'));
 
-  const closed = new Promise<void>((resolve) => server.once('close', () => resolve())).then(() => {
+  const closed = new Promise<void>((resolve) => server.once('close', () => resolve())).then(async () => {
+    await turns.drained();
     if (typeof options.images === 'string') images.close();
+    log.flush();
   });
   const stop = () => {
     if (server.listening) server.close();
@@ -86,34 +92,4 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     });
   const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
   return { port, images, connections, stop, closed };
-}
-
-/**
- * Answers the requests of one connection one after the other. Node would start them all at once, and each would hold
- * buffers and a file while it waits for its turn on the wire.
- */
-function inTurn(
-  server: Server,
-  waiting: number,
-  answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
-): void {
-  const turns = new WeakMap<Socket, { last: Promise<void>; length: number }>();
-  server.on('request', (request, response) => {
-    const { socket } = request;
-    const turn = turns.get(socket) ?? { last: Promise.resolve(), length: 0 };
-    turns.set(socket, turn);
-    if (turn.length > waiting) {
-      socket.destroy();
-      return;
-    }
-    turn.length += 1;
-    turn.last = turn.last
-      .then(() => answer(request, response))
-      .catch(() => {
-        socket.destroy();
-      })
-      .finally(() => {
-        turn.length -= 1;
-      });
-  });
 }

@@ -23,11 +23,24 @@ function listed(name: string): boolean {
 }
 
 /**
- * @param asked as the client wrote it; firmware likes to put slashes in front
+ * The names that a client may have meant, the likeliest first. Firmware puts slashes in front, or the backslashes of
+ * other servers; ROMs that take option 67 for a string read on into the END option (0xff, RFC 2132 3.2) behind it; and
+ * blanks or line ends stand behind a name that a person wrote into another DHCP server.
+ */
+function meant(asked: string): string[] {
+  const plain = asked.replace(/^\/+/, '');
+  const bare = plain
+    .replace(/^[/\\]+/, '')
+    .replace(/\xff.*$/s, '')
+    .replace(/[\0-\x20\x7f]+$/, '');
+  return plain === bare ? [plain] : [plain, bare];
+}
+
+/**
+ * @param asked as the client wrote it, one character for each byte
  * @returns the open file, which the caller closes, or `undefined` when the folder lists no such file
  */
 export async function openLoader(folder: string, asked: string): Promise<Loader | undefined> {
-  const wanted = asked.replace(/^\/+/, '');
   let names: string[];
   try {
     names = (await readdir(folder, { withFileTypes: true })).filter((e) => e.isFile()).map((e) => e.name);
@@ -35,7 +48,7 @@ export async function openLoader(folder: string, asked: string): Promise<Loader 
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  const name = names.find((candidate) => candidate === wanted && listed(candidate));
+  const name = meant(asked).find((wanted) => listed(wanted) && names.includes(wanted));
   if (name === undefined) return undefined;
   let handle: FileHandle;
   try {

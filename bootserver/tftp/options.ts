@@ -18,6 +18,10 @@ export type TftpLimits = {
   transfers: number;
   /** Transfers at once for one client address. */
   transfersOfOne: number;
+  /** Of these, transfers of which the client has acknowledged nothing yet: requests cost a stranger one datagram. */
+  unheardOfOne: number;
+  /** Milliseconds without progress after which a transfer makes room when there is none. */
+  idle: number;
 };
 
 export const TFTP_LIMITS: TftpLimits = {
@@ -27,8 +31,10 @@ export const TFTP_LIMITS: TftpLimits = {
   longestWait: 8000,
   retries: 5,
   transferLife: 15 * 60_000,
-  transfers: 256,
+  transfers: 2048,
   transfersOfOne: 16,
+  unheardOfOne: 8,
+  idle: 5000,
 };
 
 export type Terms = {

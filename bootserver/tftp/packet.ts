@@ -106,6 +106,25 @@ export function serialisePacket(packet: Packet): Buffer {
   }
 }
 
+/** Bytes in front of the data of a block. */
+export const DATA_HEADER = 4;
+
+/**
+ * Consecutive DATA packets, one behind the other.
+ * @param first number of the first block, counted without wrapping
+ * @param data of all of them; each but the last has `blockSize` bytes
+ */
+export function dataPackets(first: number, count: number, blockSize: number, data: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(data.length + count * DATA_HEADER);
+  for (let i = 0, at = 0; i < count; i += 1) {
+    bytes.writeUInt16BE(OPCODE.data, at);
+    bytes.writeUInt16BE((first + i) & 0xffff, at + 2);
+    at += DATA_HEADER;
+    at += data.copy(bytes, at, i * blockSize, (i + 1) * blockSize);
+  }
+  return bytes;
+}
+
 function head(opcode: number, second: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt16BE(opcode, 0);

@@ -2,14 +2,15 @@
  * TFTP for firmware that can nothing better: read-only, a flat folder, one socket per transfer. Every datagram from
  * the wire ends in an answer, silence, or a transfer; none of them ends the server.
  */
-import { createSocket, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import type { Socket } from 'node:dgram';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { openLoader } from './loaders.ts';
+import { QuietLog } from '../quiet-log.ts';
+import { Contents, type Mode, TooLarge } from './content.ts';
 import { negotiate, TFTP_LIMITS, type TftpLimits } from './options.ts';
-import { ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
+import { DATA_HEADER, ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
 import { type Peer, Session } from './session.ts';
+import { type Slot, Slots } from './slots.ts';
 import type { Outcome } from './transfer.ts';
 
 export type TftpEvent = {
@@ -20,17 +21,25 @@ export type TftpEvent = {
   port: number;
   /** Milliseconds since the epoch. */
   at: number;
-  /** Why, for `failed` and `refused`; else empty. */
+  /** Why, for `failed` and `refused`; what is not sure, for `finished`; else empty. */
   detail: string;
 };
 
 export type TftpOptions = {
   /** Already bound to port 69 of the interface that is served; closed by `stop`. */
   socket: Socket;
-  /** The server's own address: transfers answer from it. */
-  address: string;
+  /**
+   * A socket for one transfer: bound to the device and the address that `socket` is bound to, and to a port that nobody
+   * else has. The transfer closes it.
+   * @param segment bytes that the kernel cuts what is sent into (UDP_SEGMENT), 0 for a socket that does not
+   */
+  openTransfer: (segment: number) => Promise<Socket>;
+  /** Whether `openTransfer` can give sockets that cut; no by default. */
+  segmenting?: boolean;
   /** The loaders folder. */
   folder: string;
+  /** Of the interface, bytes; 1500 by default. */
+  mtu?: () => Promise<number>;
   log: Logger;
   onEvent?: (event: TftpEvent) => void;
   limits?: Partial<TftpLimits>;
@@ -45,8 +54,6 @@ export type TftpServer = {
 };
 
 type Request = Packet & { op: 'read' | 'write' };
-/** A transfer from its request to its end; `session` is absent while file and socket are being opened. */
-type Slot = { client: Peer; request: string; session?: Session };
 
 export function startTftp(options: TftpOptions): TftpServer {
   const server = new Server(options);
@@ -55,17 +62,40 @@ export function startTftp(options: TftpOptions): TftpServer {
   return server;
 }
 
+/** Addresses remembered; forgetting them costs one retransmission. */
+const UNSEGMENTABLE = 1024;
+/** Bytes in front of the data of a block: IPv4, UDP, TFTP. */
+const HEADERS = 20 + 8 + DATA_HEADER;
+
+/** Fragments are lost by much firmware, so no block is larger than what the interface takes in one packet. */
+function withinMtu(limits: TftpLimits, mtu: number | undefined): TftpLimits {
+  if (mtu === undefined || !(mtu >= SMALLEST_MTU)) return limits;
+  return { ...limits, blockSize: Math.min(limits.blockSize, mtu - HEADERS) };
+}
+
+/** Of IPv4 (RFC 791 section 3.2). */
+const SMALLEST_MTU = 68;
+
 class Server implements TftpServer {
   readonly #options: TftpOptions;
   readonly #limits: TftpLimits;
-  readonly #slots = new Set<Slot>();
+  readonly #slots: Slots<Session>;
+  readonly #contents: Contents;
+  readonly #log: QuietLog;
+  /** Addresses whose way takes no datagrams that the kernel cuts. */
+  readonly #unsegmentable = new Set<string>();
   #stopped: Promise<void> | undefined;
 
   constructor(options: TftpOptions) {
     this.#options = options;
     this.#limits = { ...TFTP_LIMITS, ...options.limits };
+    this.#slots = new Slots(this.#limits);
+    this.#contents = new Contents(options.folder);
+    this.#log = new QuietLog(options.log);
     options.socket.on('message', (bytes, from) => this.#received(bytes, from));
-    options.socket.on('error', (error) => options.log.error({ error: error.message }, 'tftp socket'));
+    options.socket.on('error', (error) => {
+      this.#log.error('TFTP_SOCKET', {}, `the TFTP socket reports: ${error.message}`);
+    });
   }
 
   get transfers(): number {
@@ -74,9 +104,9 @@ class Server implements TftpServer {
 
   stop(): Promise<void> {
     this.#stopped ??= Promise.all([
-      ...[...this.#slots].map(({ session }) => session?.stop()),
+      ...[...this.#slots.all()].map(({ session }) => session?.stop()),
       new Promise<void>((resolve) => this.#options.socket.close(() => resolve())),
-    ]).then(() => {});
+    ]).then(() => this.#log.flush());
     return this.#stopped;
   }
 
@@ -91,107 +121,120 @@ class Server implements TftpServer {
   }
 
   #read(request: Request, client: Peer): void {
-    if (request.mode !== 'octet') {
-      this.#refuse(request, client, ERROR.illegalOperation, `mode ${request.mode} is not served, use octet`);
+    const { mode } = request;
+    if (mode !== 'octet' && mode !== 'netascii') {
+      this.#refuse(request, client, ERROR.illegalOperation, `mode ${mode} is not served, use octet`);
       return;
     }
-    const same = JSON.stringify(request);
-    const mine = [...this.#slots].filter((slot) => slot.client.address === client.address);
-    const repeated = mine.some(
-      (slot) => slot.client.port === client.port && slot.request === same && slot.session?.answered !== true,
-    );
-    if (repeated) return;
-    if (mine.length >= this.#limits.transfersOfOne || this.#slots.size >= this.#limits.transfers) {
-      this.#refuse(request, client, ERROR.undefined, 'too many transfers at once, ask again later');
+    const admission = this.#slots.admit(client, JSON.stringify(request), Date.now());
+    if (admission.kind === 'repeated') return;
+    if (admission.kind === 'full') {
+      this.#ignore(request, client, 'TFTP_FULL', 'all transfers are busy');
       return;
     }
-    const slot: Slot = { client, request: same };
-    this.#slots.add(slot);
-    this.#open(request, slot).catch((error: unknown) => {
-      this.#slots.delete(slot);
-      this.#refuse(
-        request,
-        client,
-        ERROR.undefined,
-        'the server is out of resources, ask again later',
-        error,
-      );
+    for (const { session } of admission.victims) session?.drop();
+    this.#start(request, mode, admission.slot);
+  }
+
+  #start(request: Request, mode: Mode, slot: Slot<Session>): void {
+    const { client } = slot;
+    this.#open(request, mode, slot).catch((error: unknown) => {
+      this.#slots.free(slot);
+      if (error instanceof TooLarge) this.#refuse(request, client, ERROR.illegalOperation, error.message);
+      else this.#ignore(request, client, 'TFTP_OUT_OF_RESOURCES', messageOf(error));
     });
   }
 
-  async #open(request: Request, slot: Slot): Promise<void> {
+  async #open(request: Request, mode: Mode, slot: Slot<Session>): Promise<void> {
     const { client } = slot;
-    const loader = await openLoader(this.#options.folder, request.file);
-    if (loader === undefined) {
-      this.#slots.delete(slot);
+    const content = await this.#contents.open(request.file, mode);
+    if (content === undefined) {
+      this.#slots.free(slot);
       this.#refuse(request, client, ERROR.notFound, 'no such file');
       return;
     }
+    const mtu = await this.#options.mtu?.();
+    const terms = negotiate(request.options, content.size, withinMtu(this.#limits, mtu));
+    // A client that asked for windows gets its options first, so what cannot be sent this way shows at once.
+    const segmented =
+      this.#options.segmenting === true && terms.windowSize > 1 && !this.#unsegmentable.has(client.address);
     let socket: Socket;
     try {
-      socket = await bound(this.#options.address);
+      socket = await this.#options.openTransfer(segmented ? terms.blockSize + DATA_HEADER : 0);
     } catch (error) {
-      await loader.handle.close();
+      await content.close();
       throw error;
     }
-    if (this.#stopped !== undefined) {
-      this.#slots.delete(slot);
+    // Meanwhile the server may have ended, or the room may have gone to another.
+    if (this.#stopped !== undefined || !this.#slots.holds(slot)) {
+      this.#slots.free(slot);
       socket.close();
-      await loader.handle.close();
+      await content.close();
       return;
     }
     slot.session = new Session({
-      socket,
-      client,
-      loader,
-      terms: negotiate(request.options, loader.size, this.#limits),
-      limits: this.#limits,
+      ...{ socket, client, content, terms, segmented, limits: this.#limits },
       onEnd: (outcome) => {
-        this.#slots.delete(slot);
-        this.#report(loader.name, client, outcome);
+        if (outcome.kind === 'unsegmentable') {
+          this.#remember(client.address);
+          slot.session = undefined;
+          if (!outcome.heard) {
+            this.#start(request, mode, slot);
+            return;
+          }
+        }
+        this.#slots.free(slot);
+        if (outcome.kind !== 'unsegmentable') this.#report(content.name, client, outcome);
+        else
+          this.#tell(
+            'failed',
+            content.name,
+            client,
+            'the way to it takes smaller packets; it will ask again',
+          );
       },
     });
   }
 
-  #refuse(request: Request, client: Peer, code: number, what: string, cause?: unknown): void {
-    const detail = cause === undefined ? what : `${what}: ${messageOf(cause)}`;
-    this.#tell('refused', request.file, client, detail);
+  #remember(address: string): void {
+    if (this.#unsegmentable.size >= UNSEGMENTABLE) this.#unsegmentable.clear();
+    this.#unsegmentable.add(address);
+  }
+
+  #refuse(request: Request, client: Peer, code: number, what: string): void {
+    this.#tell('refused', request.file, client, what);
     if (this.#stopped !== undefined) return;
     const answer = serialisePacket({ op: 'error', code, message: what });
     this.#options.socket.send(answer, client.port, client.address, () => {});
   }
 
-  #report(file: string, client: Peer, outcome: Outcome): void {
-    this.#tell(outcome.kind, file, client, outcome.kind === 'failed' ? outcome.reason : '');
+  /** For what passes: firmware asks again after silence, and gives up after an error. */
+  #ignore(request: Request, client: Peer, code: string, why: string): void {
+    const fields = { from: client.address, file: request.file };
+    this.#log.warn(code, fields, `a TFTP request was not answered, the client will ask again: ${why}`);
   }
 
-  #tell(step: TftpEvent['step'], file: string, client: Peer, detail: string): void {
-    const event: TftpEvent = { step, file, ...pick(client), at: Date.now(), detail };
-    const bad = step === 'failed' || step === 'refused';
-    this.#options.log[bad ? 'warn' : 'info']({ ...event }, 'tftp');
+  #report(file: string, client: Peer, outcome: Outcome): void {
+    const unsure = outcome.kind === 'finished' && !outcome.confirmed;
+    const detail = unsure ? 'all was sent, and the last acknowledgement did not arrive' : '';
+    this.#tell(outcome.kind, file, client, outcome.kind === 'failed' ? outcome.reason : detail);
+  }
+
+  #tell(step: TftpEvent['step'], file: string, { address, port }: Peer, detail: string): void {
+    const fields = { from: address, port, file, ...(detail === '' ? {} : { detail }) };
+    const { code, level, text } = LINES[step];
+    this.#log[level](code, fields, text);
     try {
-      this.#options.onEvent?.(event);
+      this.#options.onEvent?.({ step, file, address, port, at: Date.now(), detail });
     } catch (error) {
-      this.#options.log.error({ error: messageOf(error) }, 'tftp event listener');
+      this.#log.error('TFTP_LISTENER', {}, messageOf(error));
     }
   }
 }
 
-function pick({ address, port }: Peer): Peer {
-  return { address, port };
-}
-
-/** @throws the system's error, e.g. EMFILE when the process is out of descriptors */
-function bound(address: string): Promise<Socket> {
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-  return new Promise((resolve, reject) => {
-    socket.once('error', (error) => {
-      socket.close();
-      reject(error);
-    });
-    socket.bind({ address, port: 0, exclusive: true }, () => {
-      socket.removeAllListeners('error');
-      resolve(socket);
-    });
-  });
-}
+const LINES = {
+  finished: { code: 'TFTP_FINISHED', level: 'info', text: 'a loader was sent' },
+  probed: { code: 'TFTP_PROBED', level: 'info', text: 'the size of a loader was asked for' },
+  failed: { code: 'TFTP_FAILED', level: 'warn', text: 'a loader was not sent to its end' },
+  refused: { code: 'TFTP_REFUSED', level: 'warn', text: 'a TFTP request was refused' },
+} as const;

@@ -1,57 +1,92 @@
 /** The edge of one transfer: its own socket, its file, its two timers. Every decision is taken in transfer.ts. */
 import type { Socket } from 'node:dgram';
-import type { Loader } from './loaders.ts';
+import { messageOf } from '../../base/error.ts';
+import type { Content } from './content.ts';
 import type { Terms, TftpLimits } from './options.ts';
-import { ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
-import { begin, type Input, type Outcome, type Step, step, type Transfer } from './transfer.ts';
+import { DATA_HEADER, dataPackets, ERROR, type Packet, parsePacket, serialisePacket } from './packet.ts';
+import {
+  begin,
+  heard,
+  type Input,
+  type Outcome,
+  onlyEndIsOpen,
+  type Step,
+  step,
+  type Transfer,
+} from './transfer.ts';
 
 export type Peer = { address: string; port: number };
 
+/**
+ * `unsegmentable`: the way to this client cannot take datagrams that the kernel cuts (a router with a smaller MTU, a card
+ * that makes no checksums). Unless it was `heard`, nothing was sent yet, and another socket can take over.
+ */
+export type SessionOutcome = Outcome | { kind: 'unsegmentable'; heard: boolean };
+
 export type SessionParts = {
-  /** Bound to the server's address, used by nobody else; its port is the server's transfer identifier. */
+  /** Bound to the server's device and address, used by nobody else; its port is the server's transfer identifier. */
   socket: Socket;
   client: Peer;
-  loader: Loader;
+  content: Content;
   terms: Terms;
   limits: TftpLimits;
+  /**
+   * Whether the kernel cuts what `socket` sends into datagrams of a full block each (UDP_SEGMENT, udp(7)): a window then
+   * costs one call instead of one for each of its blocks.
+   */
+  segmented: boolean;
   /** Called once, after socket and file are closed. */
-  onEnd: (outcome: Outcome) => void;
+  onEnd: (outcome: SessionOutcome) => void;
 };
 
-/** Bytes read ahead of the client, per transfer. */
-const CHUNK = 64 * 1024;
+/** The kernel's limits: 64 segments (UDP_MAX_SEGMENTS), and as many bytes as one datagram can have. */
+function togetherOf(blockSize: number): number {
+  return Math.max(1, Math.min(64, Math.floor(65_000 / (blockSize + DATA_HEADER))));
+}
 
 export class Session {
   readonly #parts: SessionParts;
   #state: Transfer;
   #timer: NodeJS.Timeout | undefined;
+  #wait: number | undefined;
   readonly #life: NodeJS.Timeout;
   #next = 1;
   #last = 0;
-  #pumping = false;
+  #loading = false;
+  /** Blocks that one call hands to the kernel. */
+  readonly #together: number;
   #ended = false;
   /** The last datagram has been handed to the kernel; closing the socket before would lose it. */
   #sent: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
-  #chunk: { at: number; bytes: Buffer } = { at: 0, bytes: Buffer.alloc(0) };
+  #progressAt = Date.now();
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    const { socket, terms, loader, limits } = parts;
+    const { socket, terms, content, limits } = parts;
+    this.#together = parts.segmented ? togetherOf(terms.blockSize) : 1;
     socket.on('message', (bytes, from) => this.#received(bytes, from));
     socket.on('error', (error) => this.#end({ kind: 'failed', reason: error.message }));
     this.#life = setTimeout(
       () => this.#abandon(`not done within ${limits.transferLife / 1000} s`),
       limits.transferLife,
     );
-    const first = begin(terms, loader.size, limits);
+    const first = begin(terms, content.size, limits);
     this.#state = first.state;
     this.#apply(first);
   }
 
-  /** Whether the client has answered yet; until then a repeated request is a retransmission. */
-  get answered(): boolean {
-    return this.#state.acked > 0 || (this.#state.phase !== 'offered' && this.#state.terms.agreed.length > 0);
+  get heard(): boolean {
+    return heard(this.#state);
+  }
+
+  get progressAt(): number {
+    return this.#progressAt;
+  }
+
+  /** Ends without a word to the client, which asks again when it is there: on an error firmware gives up. */
+  drop(): void {
+    this.#end({ kind: 'failed', reason: 'it was silent, and others needed the room' });
   }
 
   /** Tells the client and ends; for a server that stops. Resolves when socket and file are closed. */
@@ -78,6 +113,7 @@ export class Session {
 
   #apply({ state, send, wait, outcome }: Step): void {
     if (this.#ended) return;
+    if (state.acked !== this.#state.acked || state.phase !== this.#state.phase) this.#progressAt = Date.now();
     this.#state = state;
     for (const item of send) {
       if (item.kind === 'packet') this.#transmit(item.packet, this.#parts.client);
@@ -87,71 +123,81 @@ export class Session {
       }
     }
     if (wait !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#step({ kind: 'timeout' }), wait);
+      if (wait === this.#wait) this.#timer?.refresh();
+      else {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#step({ kind: 'timeout' }), wait);
+        this.#wait = wait;
+      }
     }
-    if (outcome === undefined) void this.#pump();
+    if (outcome === undefined) this.#pump();
     else this.#end(outcome);
   }
 
-  async #pump(): Promise<void> {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (!this.#ended && this.#next <= this.#last) {
-        const block = this.#next;
-        if (!this.#holds(block)) {
-          await this.#read(block);
-          continue;
-        }
-        this.#next = block + 1;
-        this.#transmit({ op: 'data', block: block & 0xffff, data: this.#bytesOf(block) }, this.#parts.client);
+  /** Sends what is due; where the content is not in memory, again when it is. */
+  #pump(): void {
+    while (!this.#ended && !this.#loading && this.#next <= this.#last) {
+      const first = this.#next;
+      const { blockSize } = this.#state.terms;
+      const count = Math.min(this.#last - first + 1, this.#together);
+      const at = (first - 1) * blockSize;
+      const length = Math.min(count * blockSize, this.#state.size - at);
+      const data = this.#parts.content.piece(at, length);
+      if (data === undefined) this.#load(at, length);
+      else {
+        this.#next = first + count;
+        this.#transmitBlocks(first, count, data);
       }
-    } catch (error) {
-      this.#abandon(`the file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      this.#pumping = false;
     }
   }
 
-  #place(block: number): { at: number; length: number } {
-    const at = (block - 1) * this.#state.terms.blockSize;
-    return { at, length: Math.min(this.#state.terms.blockSize, this.#state.size - at) };
+  #load(at: number, length: number): void {
+    this.#loading = true;
+    this.#parts.content.load(at, length).then(
+      () => {
+        this.#loading = false;
+        this.#pump();
+      },
+      (error: unknown) => this.#fail(`the file cannot be read: ${messageOf(error)}`),
+    );
   }
 
-  #holds(block: number): boolean {
-    const { at, length } = this.#place(block);
-    return at >= this.#chunk.at && at + length <= this.#chunk.at + this.#chunk.bytes.length;
-  }
-
-  #bytesOf(block: number): Buffer {
-    const { at, length } = this.#place(block);
-    return this.#chunk.bytes.subarray(at - this.#chunk.at, at - this.#chunk.at + length);
-  }
-
-  async #read(block: number): Promise<void> {
-    const { at, length } = this.#place(block);
-    const want = Math.max(length, Math.min(CHUNK, this.#state.size - at));
-    const bytes = Buffer.allocUnsafe(want);
-    const { bytesRead } = await this.#parts.loader.handle.read(bytes, 0, want, at);
-    if (bytesRead < length) throw new Error('it became shorter');
-    this.#chunk = { at, bytes: bytes.subarray(0, bytesRead) };
+  #transmitBlocks(first: number, count: number, data: Buffer): void {
+    const { socket, client } = this.#parts;
+    const datagrams = dataPackets(first, count, this.#state.terms.blockSize, data);
+    // What cannot be sent is lost, and what is lost is sent again.
+    if (count === 1) socket.send(datagrams, client.port, client.address);
+    else {
+      socket.send(datagrams, client.port, client.address, (error) => {
+        if (error !== null) this.#end({ kind: 'unsegmentable', heard: true });
+      });
+    }
   }
 
   #transmit(packet: Packet, to: Peer): void {
     if (this.#ended || to.port === 0) return;
     // A datagram that cannot be sent is a lost one, and lost ones are sent again.
     this.#sent = new Promise((resolve) => {
-      this.#parts.socket.send(serialisePacket(packet), to.port, to.address, () => resolve());
+      this.#parts.socket.send(serialisePacket(packet), to.port, to.address, (error) => {
+        resolve();
+        if (error !== null && this.#parts.segmented && !this.heard) {
+          this.#end({ kind: 'unsegmentable', heard: false });
+        }
+      });
     });
   }
 
   #abandon(reason: string): void {
+    if (onlyEndIsOpen(this.#state)) this.#end({ kind: 'finished', confirmed: false });
+    else this.#fail(reason);
+  }
+
+  #fail(reason: string): void {
     this.#transmit({ op: 'error', code: ERROR.undefined, message: reason }, this.#parts.client);
     this.#end({ kind: 'failed', reason });
   }
 
-  #end(outcome: Outcome): void {
+  #end(outcome: SessionOutcome): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
@@ -161,10 +207,10 @@ export class Session {
 
   async #close(): Promise<void> {
     await this.#sent;
-    const { socket, loader } = this.#parts;
+    const { socket, content } = this.#parts;
     await Promise.allSettled([
       new Promise<void>((resolve) => socket.close(() => resolve())),
-      loader.handle.close(),
+      content.close(),
     ]);
   }
 }

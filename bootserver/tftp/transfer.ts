@@ -29,7 +29,8 @@ export type Send =
   | { kind: 'blocks'; first: number; last: number };
 
 export type Outcome =
-  | { kind: 'finished' }
+  /** `confirmed` is false when everything was sent and only the acknowledgement of the end did not arrive. */
+  | { kind: 'finished'; confirmed: boolean }
   /** Only the size was wanted: EDK2 and Intel's ROMs ask for tsize, abort, and ask again. */
   | { kind: 'probed' }
   | { kind: 'failed'; reason: string };
@@ -72,7 +73,7 @@ function acknowledged(state: Transfer, wire: number): Step {
   if (progress === 0 || progress > state.sent - state.acked) return { state, send: [] };
   const acked = state.acked + progress;
   if (acked === blockCount(state.size, state.terms.blockSize)) {
-    return { ...end({ ...state, acked }, { kind: 'finished' }) };
+    return end({ ...state, acked }, { kind: 'finished', confirmed: true });
   }
   // An ACK inside the window reports a gap: the next window starts right behind it (RFC 7440 section 4).
   return window({ ...state, acked, tries: 0 });
@@ -90,6 +91,7 @@ function window(state: Transfer): Step {
 
 function timedOut(state: Transfer): Step {
   if (state.tries >= state.limits.retries) {
+    if (onlyEndIsOpen(state)) return end(state, { kind: 'finished', confirmed: false });
     const out = state.phase === 'offered' ? 'the options' : `block ${state.acked + 1}`;
     const message = `no acknowledgement of ${out}`;
     return end(state, { kind: 'failed', reason: message }, message);
@@ -99,6 +101,20 @@ function timedOut(state: Transfer): Step {
   const next = { ...state, tries };
   if (state.phase === 'offered') return { state: next, send: [offer(state.terms)], wait };
   return { ...window(next), wait };
+}
+
+/**
+ * Whether the last window is out and the client has acknowledged all before it. Firmware that has the last block starts
+ * what it got, and nobody is there any more to repeat a lost acknowledgement; RFC 1350 section 6 leaves open whether
+ * such a transfer succeeded, and mostly it did. A client that never said anything has taken nothing, as far as we know.
+ */
+export function onlyEndIsOpen(state: Transfer): boolean {
+  return heard(state) && state.sent === blockCount(state.size, state.terms.blockSize);
+}
+
+/** Whether the client has answered anything yet. Until then its address may be made up. */
+export function heard({ acked, phase, terms }: Transfer): boolean {
+  return acked > 0 || (phase !== 'offered' && terms.agreed.length > 0);
 }
 
 function refused(state: Transfer, code: number, message: string): Step {

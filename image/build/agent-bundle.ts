@@ -6,8 +6,8 @@ import { REPOSITORY } from './cache.ts';
 
 /** Source below the agent's folder -> name below /usr/lib/bootwave. */
 export const ENTRIES = {
-  'main.ts': 'agent.mjs',
-  'helper.ts': 'helper.mjs',
+  'member/main.ts': 'agent.mjs',
+  'root/main.ts': 'helper.mjs',
   'log-forward/main.ts': 'log-forward.mjs',
 } as const;
 

@@ -2,39 +2,29 @@ import { createHash, randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
-import { writeFileAtomic } from '../../base/files.ts';
+import { digestOfFile, writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
-import { floorsOf } from '../pcr-signature.ts';
+import { floorsOf } from '../../formats/tpm/pcr-signature.ts';
+import { assertVersion } from '../../formats/version.ts';
 import { releaseByItself } from '../publish/publish.ts';
 import { Released } from '../publish/released.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
-import { bringAlong } from './bring-along.ts';
-import {
-  Cache,
-  cacheFolder,
-  digestOf,
-  digestOfFile,
-  digestOfFiles,
-  digestOfTree,
-  REPOSITORY,
-} from './cache.ts';
+import { Cache, cacheFolder, digestOf, digestOfFiles, digestOfTree, REPOSITORY } from './cache.ts';
 import { asDiskFull, NEEDED_COLD, NEEDED_PUBLISH, NEEDED_WARM, needSpace } from './failure.ts';
 import { type FleetFiles, fleetFiles } from './fleet-files.ts';
 import { fleetArchive, osRelease, systemArchive } from './initrd.ts';
 import { type KernelParts, makeKernelParts } from './kernel.ts';
 import { signEfi } from './loaders.ts';
 import { withLock } from './lock.ts';
-import { type Manifest, publish, refusePublished } from './manifest.ts';
-import { refuseOlderLists } from './older-lists.ts';
+import { type Manifest, publish, refusePublished, signersOf } from './manifest.ts';
 import { type BuildProgress, type BuildStep, progressOf } from './progress.ts';
-import { signersOf } from './signers.ts';
+import { bringAlong, refuseOlderLists } from './secure-boot-lists.ts';
 import { squash } from './squashfs.ts';
 import { makeSystemRoot } from './system-root.ts';
 import { assembleUki, COMMAND_LINE } from './uki.ts';
-import { assertVersion } from './version.ts';
 
 const STUB = '/usr/lib/systemd/boot/efi/linuxx64.efi.stub';
 const BUSYBOX = '/usr/bin/busybox';
@@ -55,6 +45,8 @@ export type BuildOptions = {
   agent?: string;
   /** The first program; the repository's own by default. With another one tests make images that are bad on purpose. */
   init?: string;
+  /** Without Debian, Node and modules: for a first program that comes to none of them. Firmware loads a seventh then. */
+  bare?: boolean;
 };
 
 /** The parts that every fleet and version share. */
@@ -108,7 +100,7 @@ export async function buildImage(options: BuildOptions): Promise<Manifest> {
 }
 
 async function buildSystem(
-  { signal, agent, init, refresh, onWarning }: BuildOptions,
+  { signal, agent, init, bare, refresh, onWarning }: BuildOptions,
   cache: Cache,
   progress: (step: BuildStep, part?: number) => void,
 ): Promise<System> {
@@ -195,7 +187,7 @@ async function buildSystem(
       'squashfs.ts',
     ),
     statics: await digestOfTree(statics),
-    relay: await digestOfTree(join(REPOSITORY, 'image/agent/link/relay')),
+    relay: await digestOfTree(join(REPOSITORY, 'image/agent/member/link/relay')),
     compiler: (await mustRun('gcc', ['-dumpfullversion'])).stdout.trim(),
     bundles: [...bundles].map(([name, content]) => [
       name,
@@ -211,11 +203,12 @@ async function buildSystem(
   });
   await cache.prune(['debian', 'kernel', 'node', 'system']);
 
-  const squashes = new Map([
-    ['root', await readFile(join(systemFolder, 'root.squashfs'))],
-    ['node', await readFile(join(nodeFolder, 'node.squashfs'))],
-    ['modules', await readFile(join(kernelFolder, 'modules.squashfs'))],
-  ]);
+  const squashes = new Map<string, Buffer>();
+  if (bare !== true) {
+    squashes.set('root', await readFile(join(systemFolder, 'root.squashfs')));
+    squashes.set('node', await readFile(join(nodeFolder, 'node.squashfs')));
+    squashes.set('modules', await readFile(join(kernelFolder, 'modules.squashfs')));
+  }
   const modules = await Promise.all(
     kernel.initrd.map(async (name) => ({
       name,
@@ -360,7 +353,7 @@ function partsOf(system: System, fleetBytes: number, total: number): { name: str
  */
 export async function sourceDigest(): Promise<string> {
   const bundles = await bundleAgent(join(REPOSITORY, 'image/agent'));
-  const folders = ['image/build', 'image/rootfs', 'image/agent/link/relay'];
+  const folders = ['image/build', 'image/rootfs', 'image/agent/member/link/relay'];
   return digestOf({
     folders: await Promise.all(folders.map((folder) => digestOfTree(join(REPOSITORY, folder)))),
     bundles: [...bundles].map(([name, content]) => [

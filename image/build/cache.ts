@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readlink, rename, stat, utimes } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { digestOfFile } from '../../base/files.ts';
 import { mustRun } from '../../base/run.ts';
 
 /** The checkout that this file belongs to. */
@@ -92,12 +92,6 @@ export async function removeTree(path: string): Promise<void> {
 
 export function digestOf(inputs: unknown): string {
   return createHash('sha256').update(JSON.stringify(inputs)).digest('hex');
-}
-
-export async function digestOfFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digest('hex');
 }
 
 export async function digestOfFiles(paths: readonly string[]): Promise<string> {

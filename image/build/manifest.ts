@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
+import { compareVersions, isVersion } from '../../formats/version.ts';
 import { withLock } from './lock.ts';
-import { compareVersions, isVersion } from './version.ts';
 
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -124,4 +124,18 @@ export async function publish(
     await rename(files.manifest, manifestFile(images, version));
     await syncFolder(images);
   });
+}
+
+/**
+ * Which db certificate signed which published image.
+ * @param first id of the fleet's first certificate: it signed what was published before manifests said so
+ * @returns version -> id (keys/secure-boot-state.ts); one whose manifest cannot be read is left out, and found by others
+ */
+export async function signersOf(images: string, first: string): Promise<Map<string, string>> {
+  const signers = new Map<string, string>();
+  for (const version of await publishedVersions(images)) {
+    const manifest = await readManifest(images, version).catch(() => undefined);
+    if (manifest !== undefined) signers.set(version, manifest.signedBy ?? first);
+  }
+  return signers;
 }

@@ -1,7 +1,7 @@
 import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
-import { buildRelay } from '../agent/link/relay/build.ts';
+import { buildRelay } from '../agent/member/link/relay/build.ts';
 import { LINKS } from './links.ts';
 import { checkUnits, lockAccounts, trim } from './trim.ts';
 

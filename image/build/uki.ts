@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { signPcr11 } from '../pcr-signature.ts';
-import { LISTS_SECTION } from '../secure-boot-lists.ts';
-import { predictPcr11 } from './pcr.ts';
-import { addSections } from './pe.ts';
+import { LISTS_SECTION } from '../../formats/efi/secure-boot-lists.ts';
+import { predictPcr11 } from '../../formats/pe/measured-sections.ts';
+import { addSections } from '../../formats/pe/sections.ts';
+import { signPcr11 } from '../../formats/tpm/pcr-signature.ts';
 
 /**
  * The kernel's built-in command line. Under Secure Boot nobody can change it; without, a network boot loader may, so
@@ -36,7 +36,7 @@ export type UkiParts = {
   floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
-  /** What the fleet changed at the firmware (image/secure-boot-lists.ts); null: nothing, and no section. */
+  /** What the fleet changed at the firmware (formats/efi/secure-boot-lists.ts); null: nothing, and no section. */
   lists: Uint8Array | null;
 };
 

@@ -11,16 +11,22 @@ import {
   Targets,
   Timestamp,
 } from '@tufjs/models';
+import type { Delegations } from '@tufjs/models/dist/delegations.js';
+import { delegatedName } from '../../keys/release/delegated.ts';
 import type { KeyRing } from '../../keys/release/ring.ts';
 import { expiry, RELEASE_LIFE, type ReleaseRole, TUF_VERSION } from '../../keys/release/roles.ts';
 import { bytesOf, type RootMetadata } from '../../keys/release/root.ts';
-import { currentRoot, type Repository } from './repository.ts';
+import { currentRoot, type Delegated, type Repository } from './repository.ts';
 
 export type Change = {
   /** A new root, signed. */
   root?: RootMetadata;
   /** What is to be released from now on; left out: what was. */
   targets?: readonly TargetFile[];
+  /** Which teams may release under which paths from now on; left out: as before. */
+  delegations?: Delegations;
+  /** What a team has signed, by the name of its role. */
+  delegated?: ReadonlyMap<string, Delegated>;
 };
 
 type Signable = Metadata<Targets> | Metadata<Snapshot> | Metadata<Timestamp>;
@@ -61,20 +67,28 @@ export function next(
   for (const each of chain) files.set(`${each.signed.version}.root.json`, bytesOf(each));
 
   let targets = last?.targets;
-  if (change.targets !== undefined || !keep('targets', targets)) {
+  if (change.targets !== undefined || change.delegations !== undefined || !keep('targets', targets)) {
+    const delegations = change.delegations ?? targets?.signed.delegations;
     targets = new Metadata(
       new Targets({
         ...common('targets', targets, now),
         targets: Object.fromEntries(
           (change.targets ?? Object.values(targets?.signed.targets ?? {})).map((file) => [file.path, file]),
         ),
+        ...(delegations !== undefined && { delegations }),
       }),
     );
     ring.sign(targets as never, root, 'targets');
   }
+  const teams = teamsOf(targets!, last, change);
   let snapshot = last?.snapshot;
-  if (targets !== last?.targets || !keep('snapshot', snapshot)) {
-    const meta = { 'targets.json': describe(bytes(targets!), targets!) };
+  if (targets !== last?.targets || change.delegated !== undefined || !keep('snapshot', snapshot)) {
+    // 5.5.5: what a snapshot once named stays named, also when nothing is delegated to that role any more.
+    const meta: Record<string, MetaFile> = {
+      ...last?.snapshot.signed.meta,
+      'targets.json': describe(bytes(targets!), targets!),
+    };
+    for (const [role, { bytes, metadata }] of teams) meta[`${role}.json`] = describe(bytes, metadata);
     snapshot = new Metadata(new Snapshot({ ...common('snapshot', snapshot, now), meta }));
     ring.sign(snapshot as never, root, 'snapshot');
   }
@@ -86,10 +100,24 @@ export function next(
   }
   if (timestamp === last?.timestamp && change.root === undefined) return null;
   for (const [name, bytes] of recent(last)) files.set(name, bytes);
+  for (const [role, { bytes, metadata }] of teams)
+    files.set(`${metadata.signed.version}.${delegatedName(role)}`, bytes);
   files.set(nameOf(targets!), bytes(targets!));
   files.set(nameOf(snapshot!), bytes(snapshot!));
   files.set(nameOf(timestamp!), bytes(timestamp!));
   return files;
+}
+
+/** What each team released last, of those that may release something. */
+function teamsOf(
+  targets: Metadata<Targets>,
+  last: Repository | null,
+  { delegated }: Change,
+): [string, Delegated][] {
+  return Object.keys(targets.signed.delegations?.roles ?? {}).flatMap((role) => {
+    const found = delegated?.get(role) ?? last?.delegated.get(role);
+    return found === undefined ? [] : [[role, found] as [string, Delegated]];
+  });
 }
 
 export function isSigned(root: Root, role: ReleaseRole, metadata: Signable): boolean {
@@ -122,9 +150,9 @@ function nameOf({ signed: { type, version } }: Signable): string {
 /** The newest snapshots and targets of the last state, which the one before it may name. */
 function recent(last: Repository | null): [string, Buffer][] {
   if (last === null) return [];
-  return ['snapshot', 'targets'].flatMap((role) =>
+  return ['snapshot', 'targets', ...last.delegated.keys()].flatMap((role) =>
     [...last.files]
-      .filter(([name]) => new RegExp(`^\\d+\\.${role}\\.json$`).test(name))
+      .filter(([name]) => name.replace(/^\d+\./, '') === `${role}.json`)
       .sort(([a], [b]) => Number.parseInt(b, 10) - Number.parseInt(a, 10))
       .slice(0, KEPT),
   );

@@ -5,12 +5,13 @@ import { TargetFile } from '@tufjs/models';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { type MetadataCache, type Released, refresh } from '../../keys/release/refresh.ts';
+import type { MetadataCache } from '../../keys/release/believe.ts';
+import { type Released, refresh } from '../../keys/release/refresh.ts';
 import { KeyRing } from '../../keys/release/ring.ts';
 import { bytesOf, type RootMetadata, readRoot } from '../../keys/release/root.ts';
+import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../../protocol/release-target.ts';
 import { withLock } from '../build/lock.ts';
 import { type Manifest, publishedVersions } from '../build/manifest.ts';
-import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../release-target.ts';
 import { type Change, next } from './next.ts';
 import { currentRoot, type Repository, readRepository, switchTo } from './repository.ts';
 
@@ -128,15 +129,28 @@ async function change(
   options: PublishOptions,
   edit: (released: readonly TargetFile[]) => TargetFile[] | null,
 ): Promise<void> {
-  const { releases, images } = options.paths;
-  await inTurn(releases, async () => {
-    const { ring, roots, last } = await open(options);
+  await publishChange(options, async (last) => {
     const edited = edit(Object.values(last?.targets.signed.targets ?? {}));
-    if (edited === null) return;
+    if (edited === null) return null;
     // What nobody can fetch any more is no release.
-    const published = new Set((await publishedVersions(images)).map(targetName));
-    const wanted: Change = { targets: edited.filter(({ path }) => published.has(path)) };
-    await publish(options, last, next(roots, last, ring, wanted, timeOf(options)));
+    const published = new Set((await publishedVersions(options.paths.images)).map(targetName));
+    return { targets: edited.filter(({ path }) => published.has(path)) };
+  });
+}
+
+/**
+ * Publishes what follows from the last state, while nobody else does.
+ * @param edit null: nothing is to change
+ */
+export async function publishChange(
+  options: PublishOptions,
+  edit: (last: Repository | null, at: number) => Promise<Change | null>,
+): Promise<void> {
+  await inTurn(options.paths.releases, async () => {
+    const { ring, roots, last } = await open(options);
+    const at = timeOf(options);
+    const wanted = await edit(last, at);
+    if (wanted !== null) await publish(options, last, next(roots, last, ring, wanted, at));
   });
 }
 

@@ -1,5 +1,5 @@
 import { readlink } from 'node:fs/promises';
-import { type TargetCustom, targetCustom } from '../release-target.ts';
+import { type TargetCustom, targetCustom } from '../../protocol/release-target.ts';
 import { metadataFolder, readRepository } from './repository.ts';
 
 /** What is released by version, as the published metadata says; read anew when it has changed. Signatures are for those who install. */

@@ -8,7 +8,11 @@ import { basename, join } from 'node:path';
 import { Metadata, MetadataKind, type Snapshot, type Targets, type Timestamp } from '@tufjs/models';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
+import { delegatedName } from '../../keys/release/delegated.ts';
 import { type RootMetadata, readRoot } from '../../keys/release/root.ts';
+
+/** What a team signed, in its very bytes. */
+export type Delegated = { metadata: Metadata<Targets>; bytes: Buffer };
 
 export type Repository = {
   /** Oldest first; each names the keys that may sign the next. */
@@ -16,6 +20,8 @@ export type Repository = {
   targets: Metadata<Targets>;
   snapshot: Metadata<Snapshot>;
   timestamp: Metadata<Timestamp>;
+  /** What teams released, by the name of their role; absent: nothing yet, or it may not any more. */
+  delegated: ReadonlyMap<string, Delegated>;
   /** By name, as served. */
   files: ReadonlyMap<string, Buffer>;
 };
@@ -61,7 +67,17 @@ function parse(files: ReadonlyMap<string, Buffer>): Repository {
   const snapshot = Metadata.fromJSON(MetadataKind.Snapshot, json(`${snapshotVersion}.snapshot.json`));
   const targetsVersion = snapshot.signed.meta['targets.json']!.version;
   const targets = Metadata.fromJSON(MetadataKind.Targets, json(`${targetsVersion}.targets.json`));
-  return { roots, targets, snapshot, timestamp, files };
+  const delegated = new Map<string, Delegated>();
+  for (const role of Object.keys(targets.signed.delegations?.roles ?? {})) {
+    const meta = snapshot.signed.meta[`${role}.json`];
+    const bytes = files.get(`${meta?.version}.${delegatedName(role)}`);
+    if (bytes !== undefined) delegated.set(role, { bytes, metadata: readTargets(bytes) });
+  }
+  return { roots, targets, snapshot, timestamp, delegated, files };
+}
+
+export function readTargets(bytes: Uint8Array): Metadata<Targets> {
+  return Metadata.fromJSON(MetadataKind.Targets, JSON.parse(Buffer.from(bytes).toString('utf8')));
 }
 
 /** Puts a complete set of files in the place of the one that is served. */

@@ -16,12 +16,17 @@ export function pemOf(secret: KeyObject): string {
 }
 
 export function signingKey(secret: KeyObject): SigningKey {
-  const { x = '' } = createPublicKey(secret).export({ format: 'jwk' });
+  return { secret, public: publicKey(createPublicKey(secret)) };
+}
+
+/** @param key Ed25519 */
+export function publicKey(key: KeyObject): Key {
+  const { x = '' } = key.export({ format: 'jwk' });
   const keyval = { public: Buffer.from(x, 'base64url').toString('hex') };
   // Its canonical form: names in order, no spaces.
   const canonical = JSON.stringify({ keytype: 'ed25519', keyval, scheme: 'ed25519' });
   const keyID = createHash('sha256').update(canonical).digest('hex');
-  return { secret, public: new Key({ keyID, keyType: 'ed25519', scheme: 'ed25519', keyVal: keyval }) };
+  return new Key({ keyID, keyType: 'ed25519', scheme: 'ed25519', keyVal: keyval });
 }
 
 export const signerOf =

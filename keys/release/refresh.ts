@@ -7,27 +7,18 @@
 import type { TargetFile } from '@tufjs/models';
 import { EqualVersionError } from 'tuf-js/dist/error.js';
 import { TrustedMetadataStore } from 'tuf-js/dist/store.js';
+import {
+  attempt,
+  checked,
+  type FetchMetadata,
+  METADATA_LIMITS,
+  type MetadataCache,
+  remembered,
+  wanted,
+} from './believe.ts';
+import { type Found, findTarget } from './delegated.ts';
 import { expired, refusal, told } from './refusals.ts';
-import type { ReleaseRole } from './roles.ts';
-
-export const METADATA_LIMITS = {
-  /** Bytes. What a larger role names is bounded by the role above it, and by these. */
-  root: 64 * 1024,
-  timestamp: 16 * 1024,
-  snapshot: 64 * 1024,
-  targets: 4 * 1024 * 1024,
-  /** New roots that are followed at once (TUF 1.0.34, 5.3.3): more of them is somebody's endless chain. */
-  rotations: 64,
-} as const;
-
-/** @returns null when there is no such file; everything else that goes wrong is thrown */
-export type FetchMetadata = (name: string, most: number) => Promise<Buffer | null>;
-
-/** What was trusted last, by file name. Losing it costs protection against older metadata, nothing else. */
-export interface MetadataCache {
-  read(name: string): Promise<Buffer | null>;
-  write(name: string, bytes: Buffer): Promise<void>;
-}
+import { mustBeWellFormed } from './well-formed.ts';
 
 export type RefreshOptions = {
   /** Bytes of the root that is trusted to begin with. */
@@ -39,8 +30,14 @@ export type RefreshOptions = {
 };
 
 export type Released = {
-  /** By name: what may be installed. */
+  /** By name: what the targets role itself released. An image is released by nobody else. */
   targets: Readonly<Record<string, TargetFile>>;
+  /**
+   * By whom a target of this path was released, the targets role or a role that it delegated the path to; what that role
+   * says is fetched then.
+   * @returns null: by nobody @throws as `refresh`
+   */
+  find(path: string): Promise<Found | null>;
   versions: { root: number; timestamp: number; snapshot: number; targets: number };
 };
 
@@ -56,6 +53,7 @@ export async function refresh(options: RefreshOptions): Promise<Released> {
   await updateTargets(store, options);
   return {
     targets: store.targets!.signed.targets,
+    find: (path) => findTarget(store, options, path),
     versions: {
       root: store.root.signed.version,
       timestamp: store.timestamp!.signed.version,
@@ -68,6 +66,7 @@ export async function refresh(options: RefreshOptions): Promise<Released> {
 /** 5.2. An expired one still says whose word counts. */
 function trusting(root: Buffer): TrustedMetadataStore {
   try {
+    mustBeWellFormed('root', root);
     return new TrustedMetadataStore(root);
   } catch (error) {
     throw told(error, 'root', 0, root);
@@ -76,12 +75,13 @@ function trusting(root: Buffer): TrustedMetadataStore {
 
 /** 5.3: each root is signed by the one before it, so none may be left out. */
 async function updateRoot(store: TrustedMetadataStore, { fetch, cache, now }: RefreshOptions): Promise<void> {
-  for (let followed = 0; ; followed += 1) {
-    const name = `${store.root.signed.version + 1}.root.json`;
-    if (await remembered(cache, name, (bytes) => store.updateRoot(bytes))) continue;
+  for (let fetched = 0; ; fetched += 1) {
+    const nextName = () => `${store.root.signed.version + 1}.root.json`;
+    while (await remembered(cache, 'root', nextName(), (bytes) => store.updateRoot(bytes)));
+    const name = nextName();
     const bytes = await fetch(name, METADATA_LIMITS.root);
     if (bytes === null) break;
-    if (followed >= METADATA_LIMITS.rotations)
+    if (fetched >= METADATA_LIMITS.rotations)
       throw refusal('RELEASE_METADATA_OVERSIZED', 'root', 'the chain of roots does not end');
     checked('root', now, bytes, () => store.updateRoot(bytes));
     await cache.write(name, bytes);
@@ -99,7 +99,11 @@ async function updateTimestamp(
   const name = 'timestamp.json';
   const kept = await cache.read(name);
   // Expired or signed by a key that was replaced: the first still is a floor for the next one, the second is none (5.3.11).
-  if (kept !== null) attempt(() => store.updateTimestamp(kept));
+  if (kept !== null)
+    attempt(() => {
+      mustBeWellFormed('timestamp', kept);
+      store.updateTimestamp(kept);
+    });
   const bytes = await wanted(fetch, name, 'timestamp', METADATA_LIMITS.timestamp);
   let isSame = false;
   checked('timestamp', now, bytes, () => {
@@ -121,7 +125,8 @@ async function updateSnapshot(
   store: TrustedMetadataStore,
   { fetch, cache, now }: RefreshOptions,
 ): Promise<void> {
-  if (await remembered(cache, 'snapshot.json', (bytes) => store.updateSnapshot(bytes, true))) return;
+  const use = (bytes: Buffer) => store.updateSnapshot(bytes, true);
+  if (await remembered(cache, 'snapshot', 'snapshot.json', use)) return;
   const { version, length } = store.timestamp!.signed.snapshotMeta;
   const most = Math.min(length ?? METADATA_LIMITS.snapshot, METADATA_LIMITS.snapshot);
   const bytes = await wanted(fetch, `${version}.snapshot.json`, 'snapshot', most);
@@ -129,57 +134,17 @@ async function updateSnapshot(
   await cache.write('snapshot.json', bytes);
 }
 
-/** 5.6: exactly the one that the snapshot names. Nothing is delegated further: what is released stands in this one file. */
+/** 5.6: exactly the one that the snapshot names. What it delegates is fetched for whoever asks for it. */
 async function updateTargets(
   store: TrustedMetadataStore,
   { fetch, cache, now }: RefreshOptions,
 ): Promise<void> {
   const update = (bytes: Buffer) => store.updateDelegatedTargets(bytes, 'targets', 'root');
-  if (await remembered(cache, 'targets.json', update)) return;
+  if (await remembered(cache, 'targets', 'targets.json', update)) return;
   const meta = store.snapshot!.signed.meta['targets.json'];
   if (meta === undefined) throw refusal('RELEASE_METADATA_MALFORMED', 'snapshot', 'it names no targets');
   const most = Math.min(meta.length ?? METADATA_LIMITS.targets, METADATA_LIMITS.targets);
   const bytes = await wanted(fetch, `${meta.version}.targets.json`, 'targets', most);
   checked('targets', now, bytes, () => update(bytes));
   await cache.write('targets.json', bytes);
-}
-
-/** What was trusted before is held against the same checks again: the disk it lies on may be anybody's. */
-async function remembered(
-  cache: MetadataCache,
-  name: string,
-  use: (bytes: Buffer) => unknown,
-): Promise<boolean> {
-  const bytes = await cache.read(name);
-  return bytes !== null && attempt(() => use(bytes));
-}
-
-function attempt(work: () => unknown): boolean {
-  try {
-    work();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function wanted(fetch: FetchMetadata, name: string, file: ReleaseRole, most: number): Promise<Buffer> {
-  const bytes = await fetch(name, most);
-  if (bytes !== null) return bytes;
-  throw refusal('RELEASE_METADATA_ABSENT', file, `the boot server has no ${name}`);
-}
-
-/** The checks of the store, and those that it leaves out. */
-function checked(file: ReleaseRole, now: number, bytes: Buffer, use: () => unknown): void {
-  try {
-    const { signed } = JSON.parse(bytes.toString('utf8')) as { signed?: { expires?: unknown } };
-    // 4.2.1. Of a date that is none the store would say that it never comes.
-    const { expires } = signed ?? {};
-    const isDate = typeof expires === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(expires);
-    if (!isDate || Number.isNaN(Date.parse(expires)))
-      throw refusal('RELEASE_METADATA_MALFORMED', file, 'it has no date of expiry');
-    use();
-  } catch (error) {
-    throw told(error, file, now, bytes);
-  }
 }

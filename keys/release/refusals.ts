@@ -2,7 +2,6 @@
 import { LengthOrHashMismatchError, UnsignedMetadataError } from '@tufjs/models/dist/error.js';
 import { BadVersionError, ExpiredMetadataError, RepositoryError } from 'tuf-js/dist/error.js';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import type { ReleaseRole } from './roles.ts';
 
 export const RELEASE_METADATA_CODES = [
   /** Freeze: it was good once. */
@@ -38,7 +37,7 @@ const NEXT: Record<ReleaseMetadataCode, string> = {
 
 export function refusal(
   code: ReleaseMetadataCode,
-  file: ReleaseRole,
+  file: string,
   why: string,
   cause?: unknown,
 ): BootwaveError {
@@ -52,13 +51,13 @@ export function refusal(
 }
 
 /** @param now milliseconds since the epoch: both times are told, because it may be the clock that is wrong */
-export function expired(file: ReleaseRole, expires: string, now: number, cause?: unknown): BootwaveError {
+export function expired(file: string, expires: string, now: number, cause?: unknown): BootwaveError {
   const why = `it expired at ${expires}, and here it is ${new Date(now).toISOString()}`;
   return refusal('RELEASE_METADATA_EXPIRED', file, why, cause);
 }
 
 /** What tuf-js throws, told in the terms above. */
-export function told(error: unknown, file: ReleaseRole, now: number, bytes?: Buffer): unknown {
+export function told(error: unknown, file: string, now: number, bytes?: Buffer): unknown {
   if (error instanceof BootwaveError) return error;
   const as = (code: ReleaseMetadataCode, why = messageOf(error)) => refusal(code, file, why, error);
   if (error instanceof ExpiredMetadataError) return expired(file, expiresOf(bytes), now, error);

@@ -1,10 +1,10 @@
 /** Configurations on a simulated node: the agent's own code, with a root that only remembers what it was given. */
 import { BootwaveError } from '../../base/error.ts';
-import { NodeConfig } from '../../image/agent/config/node-config.ts';
-import type { AskConfig, ConfigInForce, ConfigRequest } from '../../image/agent/config/operations.ts';
-import type { ConfigRecord } from '../../image/agent/config/record.ts';
-import { digestOf, readDocument } from '../../image/agent/config/schema.ts';
-import type { Order } from '../../keys/order.ts';
+import { NodeConfig } from '../../image/agent/member/config/node-config.ts';
+import type { ConfigRecord } from '../../image/agent/member/config/record.ts';
+import type { AskConfig, ConfigInForce, ConfigRequest } from '../../protocol/agent/config.ts';
+import { digestOf, readDocument } from '../../protocol/configuration/document.ts';
+import type { Order } from '../../protocol/order.ts';
 import type { Fault } from './fault.ts';
 import { Cut } from './ssh.ts';
 

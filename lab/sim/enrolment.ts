@@ -1,10 +1,19 @@
 /** What a simulated node says of itself to the fleet at each boot: its enrolment, its certificate, its first heartbeat. */
 import { createHash } from 'node:crypto';
 import type { IssuedCertificate } from '../../bootserver/directory.ts';
-import type { Enrolment, Heartbeat } from '../../bootserver/enroll/protocol.ts';
 import type { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
-import type { SimHttps } from './https.ts';
+import type { Enrolment, Heartbeat } from '../../protocol/enrolment/messages.ts';
 import type { SimNode } from './node.ts';
+
+export type SimHttps = {
+  /** A new key and certificate for this boot of the node; the same ones while the boot lasts. */
+  certify(node: SimNode): IssuedCertificate;
+  /** Sends one heartbeat with the certificate of this boot, and further ones for as long as the boot lasts. */
+  beat(node: SimNode): Promise<void>;
+  /** Heartbeats that the server took. */
+  readonly beats: number;
+  close(): Promise<void>;
+};
 
 const DAY = 86_400_000;
 
@@ -85,6 +94,7 @@ function enrolmentOf(node: SimNode, spkiDigest: string): Enrolment {
     running: { version: node.running, kernel: '6.1.0', bootId: node.bootId },
     ekCertificate: { verified: false, reason: 'simulated' },
     clock: null,
+    nonceNumber: 1,
     firmware: { secureBoot: true, foreign: [], optionRoms: [] },
     pcrs: {
       '7': digest('pcr7'),

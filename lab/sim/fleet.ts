@@ -4,14 +4,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../base/log.ts';
-import type { HostKey } from '../../image/agent/host-key.ts';
-import type { OrderPublicKeys } from '../../keys/order.ts';
+import type { HostKey } from '../../image/agent/root/host-key.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { take } from '../../orchestrator/fleet/outcome.ts';
-import { enrolSim, simAddress, simId } from './enrolment.ts';
+import type { OrderPublicKeys } from '../../protocol/order.ts';
+import { enrolSim, type SimHttps, simAddress, simId } from './enrolment.ts';
 import { type Faults, noFaults } from './fault.ts';
-import { type SimHttps, startSimHttps } from './https.ts';
+import { startSimHttps } from './https.ts';
 import { SIM_TIMES, SimNode, type SimTimes, simPcr11 } from './node.ts';
 import { type SimSshd, simSshd } from './ssh.ts';
 

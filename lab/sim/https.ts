@@ -8,24 +8,14 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '../../base/log.ts';
 import type { IssuedCertificate, NodeDirectory } from '../../bootserver/directory.ts';
-import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../bootserver/enroll/server.ts';
-import { BootServer, type Credentials } from '../../image/agent/boot-server.ts';
+import { BootServer, type Credentials } from '../../image/agent/member/boot-server.ts';
 import { loadAuthority, rootPem, spkiOf } from '../../keys/authority.ts';
-import { heartbeatOf, simAddress } from './enrolment.ts';
+import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
+import { heartbeatOf, type SimHttps, simAddress } from './enrolment.ts';
 import type { SimNode } from './node.ts';
 
 const HOUR = 3_600_000;
-
-export type SimHttps = {
-  /** A new key and certificate for this boot of the node; the same ones while the boot lasts. */
-  certify(node: SimNode): IssuedCertificate;
-  /** Sends one heartbeat with the certificate of this boot, and further ones for as long as the boot lasts. */
-  beat(node: SimNode): Promise<void>;
-  /** Heartbeats that the server took. */
-  readonly beats: number;
-  close(): Promise<void>;
-};
 
 export type SimHttpsOptions = {
   /** The fleet's keys, as `keys init` makes them. */

@@ -2,11 +2,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
-import type { NodeConfig } from '../../image/agent/config/node-config.ts';
-import { type HostKey, makeHostKey } from '../../image/agent/host-key.ts';
-import type { LinkHandlers } from '../../image/agent/link/handlers.ts';
-import { LINK_VERSION, type Status } from '../../image/agent/link/protocol.ts';
-import { type Order, type OrderPublicKeys, verifyOrder } from '../../keys/order.ts';
+import type { NodeConfig } from '../../image/agent/member/config/node-config.ts';
+import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
+import { type HostKey, makeHostKey } from '../../image/agent/root/host-key.ts';
+import { LINK_VERSION, type Status } from '../../protocol/link/messages.ts';
+import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { Cut } from './ssh.ts';

@@ -1,9 +1,9 @@
 /** Simulated nodes in a process of their own, told what to do by the one that forked it; ends with it. */
 import { createPublicKey } from 'node:crypto';
 import { dataPaths } from '../../base/paths.ts';
-import { orderKeyId } from '../../keys/order.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
+import { orderKeyId } from '../../protocol/order.ts';
 import { randomFaults } from './fault.ts';
 import { type SimFleet, startSimFleet } from './fleet.ts';
 import type { SimAnswer, SimFacts, SimOrder, SimStart } from './processes.ts';

@@ -4,11 +4,11 @@ import type { Duplex } from 'node:stream';
 import ssh2, { type Connection, type ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
 import { gatherWrites } from '../../base/gather-writes.ts';
-import { Dispatcher, failureOf } from '../../image/agent/link/dispatch.ts';
-import { encodeFrame, FrameDecoder } from '../../image/agent/link/frame.ts';
-import type { LinkHandlers } from '../../image/agent/link/handlers.ts';
-import { type FromNode, LINK_ACCOUNT, LINK_SUBSYSTEM } from '../../image/agent/link/protocol.ts';
+import { Dispatcher, failureOf } from '../../image/agent/member/link/dispatch.ts';
+import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
 import { holdCipherKeys } from '../../orchestrator/transport/cipher-keys.ts';
+import { encodeFrame, FrameDecoder } from '../../protocol/link/frame.ts';
+import { type FromNode, LINK_ACCOUNT, LINK_SUBSYSTEM } from '../../protocol/link/messages.ts';
 
 export type SimSshd = {
   readonly port: number;

@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLogger } from '../../base/log.ts';
-import type { LinkHandlers } from '../../image/agent/link/handlers.ts';
-import { createLinkServer, type LinkServer } from '../../image/agent/link/server.ts';
+import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
+import { createLinkServer, type LinkServer } from '../../image/agent/member/link/server.ts';
 import type { SimDoor } from './fleet.ts';
 
 /** What stands in the folder of one node, `<folder>/<number>`. */

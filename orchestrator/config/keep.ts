@@ -2,22 +2,20 @@
  * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. Who
  * started anew is asked once, and is brought what its order in force names. Rollouts look after their own nodes.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Order } from '../../keys/order.ts';
+import type { Order } from '../../protocol/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
-import { knownEpoch } from '../orders/known-epoch.ts';
-import { CONFIG_REFUSALS } from '../rollout/run/act-config.ts';
-import { type Issued, readIssued } from '../rollout/run/issued.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
-import { Lease } from '../rollout/run/lease.ts';
-import { reissue } from '../rollout/run/reissue.ts';
-import type { OrderSigner } from '../signer/signer.ts';
+import { knownEpoch } from '../orders/guard.ts';
+import { type Issued, readIssued } from '../orders/issued.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { reissue } from '../orders/reissue.ts';
 import type { LinkPool } from '../transport/pool.ts';
-import { listConfigs } from './store.ts';
+import { holdersOf } from '../upkeep/holders.ts';
+import { keepNodes } from '../upkeep/nodes.ts';
+import { CONFIG_REFUSALS, listConfigs } from './store.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
@@ -34,33 +32,34 @@ const KEEPER = 'config-keeper';
 const TIMES = { look: 5_000, again: 30_000 };
 /** Nodes of one process at once. */
 const AT_ONCE = 16;
-/** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
-const SHARE = 1 / 20;
 /** Milliseconds of silence. */
 const SILENCE = { quick: 15_000, apply: 180_000 } as const;
 
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
-export async function startConfigKeeper(options: KeeperOptions): Promise<void> {
+export function startConfigKeeper(options: KeeperOptions): Promise<void> {
   const { fleet, log, signal, times = TIMES } = options;
-  const lease = new Lease(fleet.redis, 'configs');
   /** The boot in which each node was last found well, or could not be helped. */
   const settled = new Map<string, string>();
-  const due = new Map<string, number>();
-  const busy = new Map<string, Promise<void>>();
 
-  const work = async ({ id, name, observed: { bootId } }: NodeRecord): Promise<void> => {
-    try {
+  return keepNodes({
+    redis: fleet.redis,
+    name: 'configs',
+    every: times.look,
+    atOnce: AT_ONCE,
+    log,
+    signal,
+    find: () => unsettled(fleet, settled),
+    async work({ id, name, observed: { bootId } }) {
       const version = await restore(options, id);
       if (version !== null) log.info({ id, node: name, version }, 'its configuration was brought again');
       settled.set(id, bootId);
-    } catch (error) {
-      if (signal.aborted) return;
-      due.set(id, performance.now() + times.again);
+    },
+    async failed({ id, name, observed: { bootId } }, error) {
       const code = error instanceof BootwaveError ? error.code : '';
       const hopeless = CONFIG_REFUSALS.includes(code) || code === 'LINK_OP_UNKNOWN';
       const reason = messageOf(error);
       log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'its configuration was not brought');
-      if (!hopeless) return;
+      if (!hopeless) return times.again;
       settled.set(id, bootId);
       const entry = {
         at: Date.now(),
@@ -70,33 +69,9 @@ export async function startConfigKeeper(options: KeeperOptions): Promise<void> {
         reason: reason.slice(0, 1000),
       };
       await fleet.audit.append(entry).catch(() => {});
-    }
-  };
-
-  while (!signal.aborted) {
-    const began = performance.now();
-    try {
-      if ((await lease.renew()) || (await lease.take())) {
-        const now = performance.now();
-        for (const record of await unsettled(fleet, settled)) {
-          const { id } = record;
-          if (busy.size >= AT_ONCE) break;
-          if (busy.has(id) || (due.get(id) ?? 0) > now) continue;
-          busy.set(
-            id,
-            work(record).finally(() => busy.delete(id)),
-          );
-        }
-      }
-    } catch (error) {
-      if (!signal.aborted)
-        log.warn({ reason: messageOf(error) }, 'the keeper of configurations waits for Redis');
-    }
-    const pause = Math.max(times.look, (performance.now() - began) / SHARE);
-    await sleep(pause, undefined, { signal }).catch(() => {});
-  }
-  await Promise.allSettled(busy.values());
-  await lease.release().catch(() => {});
+      return times.again;
+    },
+  });
 }
 
 /** Members that are up in a boot which was not looked at, and that no rollout or installation has. */
@@ -104,14 +79,11 @@ async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<No
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
   if (ids.length === 0) return [];
-  const [records, holders] = await Promise.all([
-    fleet.nodes.getMany(ids),
-    fleet.redis.hgetall(ROLLOUT_KEYS.holders),
-  ]);
+  const [records, holders] = await Promise.all([fleet.nodes.getMany(ids), holdersOf(fleet.redis, ids)]);
   const left = records.filter(
     ({ id, observed, wanted, installedAt }) =>
       settled.get(id) !== observed.bootId &&
-      holders[id] === undefined &&
+      !holders.has(id) &&
       (wanted.mode !== 'installed' || installedAt !== null),
   );
   const issued = await readIssued(

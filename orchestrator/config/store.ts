@@ -5,17 +5,25 @@
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { compareVersions } from '../../formats/version.ts';
 import {
   digestOf,
   makeDocument,
   type NodeConfiguration,
   readDocument,
-} from '../../image/agent/config/schema.ts';
-import { compareVersions } from '../../image/build/version.ts';
+} from '../../protocol/configuration/document.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
-import { CONFIG_KEYS } from './keys.ts';
+import { at } from '../fleet/keys.ts';
+
+/** What a node says of a configuration that it will never take; anything else is worth another try. */
+export const CONFIG_REFUSALS: readonly string[] = [
+  'CONFIG_MALFORMED',
+  'CONFIG_OVERSIZED',
+  'CONFIG_UNSUPPORTED',
+  'CONFIG_NOT_APPLIED',
+];
 
 const publishedSchema = z.object({
   version: z.string(),
@@ -128,3 +136,11 @@ function parse(text: string): unknown {
     unchanged: 'nothing was published',
   });
 }
+
+/** Keys of published configurations in Redis. */
+export const CONFIG_KEYS = {
+  /** Set of versions. */
+  all: at('configs'),
+  /** Hash with state, epoch and body, as every record; never changes. */
+  config: (version: string) => at('config', version),
+} as const;

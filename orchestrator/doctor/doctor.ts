@@ -4,6 +4,7 @@ import { rootPem } from '../../keys/authority.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
+import { type AskDeaf, checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
 import { checkInterface } from './interface.ts';
 import { checkKeyFiles } from './key-files.ts';
@@ -16,6 +17,7 @@ import { runningServers } from './running.ts';
 import { checkHttp, checkTftp, checkTls } from './wire.ts';
 
 export type DoctorOptions = {
+  deaf: AskDeaf;
   paths: DataPaths;
   /** The interface of the boot network; without it the one that a running boot server serves, if there is just one. */
   interface?: string;
@@ -70,6 +72,8 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   }
   const found = await checkInterface(device, options.address);
   add(found.check);
+  const hearing = await checkHearing(options.deaf, device);
+  if (hearing !== undefined) add(hearing);
   const { address } = found;
   if (address === undefined) return checks;
 

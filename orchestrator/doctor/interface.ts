@@ -1,6 +1,6 @@
 import { BootwaveError } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
-import { interfaceAddress } from '../../bootserver/sockets.ts';
+import { interfaceAddress } from '../../bootserver/interface.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 export type InterfaceFinding = {

@@ -11,9 +11,8 @@ export async function checkPorts(spec: SocketSpec, ours: RunningServer | undefin
   const names = `UDP 67, 69, 4011, TCP ${spec.httpPort}, ${spec.httpsPort}`;
   if (ours !== undefined) return ok('ports', `held by the running boot server (pid ${ours.pid}): ${names}`);
   try {
-    const { dhcp, pxe, tftp, http, https } = await openSockets(spec);
-    for (const socket of [dhcp, pxe, tftp]) socket.close();
-    for (const { _handle } of [http, https]) (_handle as unknown as { close(): void }).close();
+    const sockets = await openSockets(spec);
+    await sockets.close();
     return ok('ports', `free: ${names}`);
   } catch (error) {
     if (!(error instanceof BootwaveError)) throw error;

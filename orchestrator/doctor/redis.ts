@@ -2,7 +2,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { connect } from '../redis/connect.ts';
-import { judgeKeeping, keepingOf } from '../redis/external.ts';
+import { judgeKeeping, readKeeping } from '../redis/external.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 const NAME = 'Redis';
@@ -18,10 +18,7 @@ export async function checkRedis(paths: DataPaths): Promise<Check> {
     const { redis, close } = await connect(paths);
     try {
       if (!external) return ok(NAME, `the embedded one answers, records are in ${paths.redis}`);
-      const info = await Promise.all(
-        ['memory', 'persistence', 'replication'].map((part) => redis.info(part)),
-      );
-      const warnings = judgeKeeping(keepingOf(info.join('\n')));
+      const warnings = judgeKeeping(await readKeeping(redis));
       return warnings.length === 0
         ? ok(NAME, 'the one of BOOTWAVE_REDIS_URL answers and keeps what it acknowledges')
         : warn(NAME, warnings.join('; '), 'change its configuration');

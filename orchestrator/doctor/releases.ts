@@ -4,8 +4,8 @@ import { publishedVersions } from '../../image/build/manifest.ts';
 import { verify } from '../../image/publish/publish.ts';
 import { readRepository } from '../../image/publish/repository.ts';
 import { roles, type ShownRole } from '../../image/publish/roles.ts';
-import { targetName } from '../../image/release-target.ts';
 import { OFFLINE_ROLES, RELEASE_LIFE } from '../../keys/release/roles.ts';
+import { targetName } from '../../protocol/release-target.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 const NAME = 'releases';

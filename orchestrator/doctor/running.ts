@@ -1,3 +1,4 @@
+import { readConfigFile } from '../../bootserver/config-file.ts';
 import { type PortOwner, portOwners } from '../../bootserver/sockets-owner.ts';
 
 /** A `bootwave up` that has the DHCP port. */
@@ -14,12 +15,28 @@ const DHCP_PORT = 67;
 
 /** Those whose command line this user may see: as root, all. */
 export async function runningServers(): Promise<RunningServer[]> {
-  return (await portOwners('udp', DHCP_PORT)).flatMap((owner) => asServer(owner) ?? []);
+  const owners = await portOwners('udp', DHCP_PORT);
+  return (await Promise.all(owners.map(asServers))).flat();
 }
 
-/** Reads `... orchestrator/cli/main.ts [--data X] up --interface eth1 ...`. */
+/** One for each interface: a configuration file may name several. */
+async function asServers(owner: PortOwner): Promise<RunningServer[]> {
+  const server = asServer(owner);
+  const file = wordAfter(owner.args, '--config');
+  if (server !== undefined || file === undefined) return server === undefined ? [] : [server];
+  const interfaces = await readConfigFile(file).catch(() => []);
+  return interfaces.flatMap(
+    ({ interface: name, dhcp }) =>
+      asServer({
+        ...owner,
+        args: [...owner.args, '--interface', name, ...(dhcp.proxy ? ['--proxy'] : [])],
+      }) ?? [],
+  );
+}
+
+/** Reads `... cli/main.ts [--data X] up --interface eth1 ...`. */
 export function asServer({ pid, args }: PortOwner): RunningServer | undefined {
-  const program = args.findIndex((arg) => arg.endsWith('/orchestrator/cli/main.ts'));
+  const program = args.findIndex((arg) => arg.endsWith('/cli/main.ts'));
   const words = args.slice(program + 1);
   if (program === -1 || !words.includes('up')) return undefined;
   const device = wordAfter(words, '--interface');

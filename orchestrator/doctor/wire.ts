@@ -8,8 +8,8 @@ import type { Readable } from 'node:stream';
 import { connect } from 'node:tls';
 import { messageOf } from '../../base/error.ts';
 import { imageUrl, LOADERS } from '../../bootserver/boot/urls.ts';
-import { SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import type { PublishedImage } from '../../bootserver/http/image-store.ts';
+import { SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { inventedMac } from './dhcp-client.ts';
 

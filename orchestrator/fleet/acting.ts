@@ -1,12 +1,25 @@
-/** For whom this process acts, and by which certificate: what it adds to the history in their name carries its serial. */
-let acting: { actor: string; serial: string } | null = null;
+/** For whom this code acts, and by which certificate: what it adds to the history in their name carries its serial. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** One server acts for several people at a time: each of them has what follows from their own call. */
+const acting = new AsyncLocalStorage<{ actor: string; serial: string }>();
 
 /** @param who null: nobody with a certificate */
-export function actingFor(who: { actor: string; serial: string } | null): void {
-  acting = who;
+export function actingFor<T>(
+  who: { actor: string; serial: string } | null,
+  act: () => Promise<T>,
+): Promise<T> {
+  return who === null ? acting.exit(act) : acting.run(who, act);
 }
 
 /** Serial of the certificate by which this actor acts here; undefined: without one, or somewhere else. */
 export function certificateOf(actor: string): string | undefined {
-  return acting !== null && acting.actor === actor ? acting.serial : undefined;
+  const who = acting.getStore();
+  return who !== undefined && who.actor === actor ? who.serial : undefined;
 }
+
+export type By = {
+  actor: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+};

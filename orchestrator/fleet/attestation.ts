@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Enrolment } from '../../bootserver/enroll/protocol.ts';
-import { loaderPcr12 } from '../../image/build/pcr.ts';
+import { loaderPcr12 } from '../../formats/pe/measured-sections.ts';
+import type { Enrolment } from '../../protocol/enrolment/messages.ts';
 import { type KnownFirmware, strangeFirmware, UNTOUCHED } from './firmware/verdict.ts';
 
 /**

@@ -1,5 +1,6 @@
+import { BootwaveError } from '../../base/error.ts';
 import type { Reattestation, ReattestDecision } from '../../bootserver/directory.ts';
-import type { TpmClock } from '../../bootserver/enroll/protocol.ts';
+import type { Enrolment } from '../../protocol/enrolment/messages.ts';
 import { type Attested, attest, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
 import { fallen, mismeasured, type Shown } from './events/fallen.ts';
@@ -10,7 +11,6 @@ import type { Fleet } from './fleet.ts';
 import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
-import { wentBack } from './tpm-clock.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
 /** What is known of a published image by its version, as a machine reports it: anything. Null: nothing is. */
@@ -18,6 +18,9 @@ export type Published = {
   pcr11(version: string): Promise<string | null>;
   commandLine(version: string): Promise<string | null>;
 };
+
+/** What a proof says of the order in which it was made. */
+export type Counted = Pick<Enrolment, 'akName' | 'clock' | 'nonceNumber'>;
 
 /** What a fleet makes of the quotes of one site's machines: what they are held against, and what follows. */
 export class Attestations {
@@ -75,26 +78,31 @@ export class Attestations {
   /**
    * Whether a member's TPM counts backwards: then there are two of it, and nobody can say which is the real one (or it was
    * cleared, which looks the same from here). Both are stopped: the ban is for the EK that they share.
+   * @throws BootwaveError `PROOF_LATE`
    */
-  async copied(
-    record: NodeRecord | null,
-    { akName, clock }: { akName: string | null; clock: TpmClock | null },
-  ): Promise<Refusal | null> {
+  async copied(record: NodeRecord | null, shown: Counted): Promise<Refusal | null> {
+    const { akName, clock, nonceNumber } = shown;
     if (record === null || akName === null || clock === null || record.identity.akName !== akName)
       return null;
     const { clocks, firmware } = this.#fleet;
+    const turn = await clocks.advance(akName, clock, nonceNumber, record.observed.clock);
+    if (turn.kind === 'late') throw late(record);
     if (!isMember(record.state)) {
-      await clocks.forget(akName);
+      if (turn.kind === 'back') await clocks.begin(akName, clock);
       // Who was fenced comes back without anybody having looked at its firmware.
       if (!isRegistered(record.state)) await firmware.release(record.id);
       return null;
     }
-    const back = wentBack(record.observed.clock, clock) ?? (await clocks.advance(akName, clock));
-    if (back === null) return null;
-    const what = `its TPM counts backwards (${back}): the identity of ${record.name} was copied, or its TPM was cleared; whoever has it is stopped`;
+    if (turn.kind === 'newest') return null;
+    const what = `its TPM counts backwards (${turn.what}): the identity of ${record.name} was copied, or its TPM was cleared; whoever has it is stopped`;
     const by = { actor: 'bootserver', at: Date.now() };
     await banNode(this.#fleet, await this.#fleet.bans.set(), record.id, `cloned identity: ${what}`, by);
     return refuse('ENROL_CLONED', what);
+  }
+
+  /** Of a machine that has a record from now on: an older proof of it may still be on its way. */
+  async met({ akName, clock }: Counted): Promise<void> {
+    if (akName !== null && clock !== null) await this.#fleet.clocks.begin(akName, clock);
   }
 
   /** A member's quote, long after its enrolment; signature, nonce and log are checked already. */
@@ -129,6 +137,16 @@ export class Attestations {
     await this.hold(id, shown.at);
     return { state: 'ok' };
   }
+}
+
+/** Old news, and no sign of a copy: the machine that is real has proved more since. */
+function late({ name }: NodeRecord): BootwaveError {
+  return new BootwaveError({
+    code: 'PROOF_LATE',
+    what: `this proof of ${name} was made before a newer one that was taken already: it was held up on its way`,
+    unchanged: 'nothing was changed',
+    next: 'the machine tries again by itself, over a new nonce',
+  });
 }
 
 function holdsCertificate({ identity }: NodeRecord, serial: string): boolean {

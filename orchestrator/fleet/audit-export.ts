@@ -18,15 +18,32 @@ const lineSchema = z.union([
   }),
 ]);
 
-/** Everything after `from`, also what does not fit: the copy is to be judged, not to be polished. */
-export async function* exportAudit(log: AuditLog, from: Link & { key: string }): AsyncGenerator<string> {
-  yield JSON.stringify({ begin: { seq: from.seq, hash: from.hash } });
-  let end: Link = { seq: from.seq, hash: from.hash };
+export type Place = Link & { key: string };
+
+/** Entries of a page. */
+const PAGE = 5_000;
+
+/**
+ * A page of everything after a place, also what does not fit: the copy is to be judged, not to be polished.
+ * @param from where the history begins, or the last entry of the page before
+ * @returns `next` null: that was the end
+ */
+export async function exportPage(
+  log: AuditLog,
+  from: Place,
+  isFirst: boolean,
+  most = PAGE,
+): Promise<{ lines: string[]; next: Place | null }> {
+  const lines = isFirst ? [JSON.stringify({ begin: { seq: from.seq, hash: from.hash } })] : [];
+  let end = from;
+  let count = 0;
   for await (const { seq, hash, key, text } of log.items(from.key)) {
-    yield JSON.stringify({ seq, hash, key, entry: text });
-    if (seq !== null && hash !== null) end = { seq, hash };
+    lines.push(JSON.stringify({ seq, hash, key, entry: text }));
+    end = seq !== null && hash !== null ? { seq, hash, key } : { ...end, key };
+    count += 1;
+    if (count === most) return { lines, next: end };
   }
-  yield JSON.stringify({ end });
+  return { lines: [...lines, JSON.stringify({ end: { seq: end.seq, hash: end.hash } })], next: null };
 }
 
 /** Needs nothing but the file. */

@@ -43,12 +43,10 @@ export class SealFile {
     const lines = await readLines(this.path);
     const all: Seal[] = [];
     let unreadable: number | null = null;
-    for (const [i, line] of lines.entries()) {
-      if (line === '') continue;
+    for (const { number, line } of lines) {
       const seal = sealOf(line);
       if (seal !== null) all.push(seal);
-      // A cut line that a later append closed looks the same as any; it still begins like one of ours.
-      else if (!TORN.test(line)) unreadable ??= i + 1;
+      else unreadable ??= number;
     }
     const from = all.findLastIndex((seal) => seal.accepted !== undefined);
     return { base: all[from] ?? START, seals: all.slice(from + 1), unreadable };
@@ -58,9 +56,6 @@ export class SealFile {
     await appendLine(this.path, JSON.stringify(seal));
   }
 }
-
-/** A strict beginning of a line that `append` writes: JSON that was cut before its end. */
-const TORN = /^\{"seq":[^}]*$/;
 
 function sealOf(line: string): Seal | null {
   try {

@@ -1,35 +1,9 @@
 import type { Redis } from 'ioredis';
-import { z } from 'zod';
-import { hangUp } from '../redis/hang-up.ts';
 import { certificateOf } from './acting.ts';
 import type { Item, Link } from './audit-chain.ts';
+import { type AuditEntry, type AuditRecord, auditEntrySchema } from './audit-entry.ts';
 import { type AuditLine, commit } from './commit.ts';
 import { KEYS } from './keys.ts';
-
-/**
- * One line of the fleet's history. Who did what to which node, and why. The stream is append-only; `commit.ts`
- * numbers the entries and chains them by hash, in fields beside `entry`.
- */
-export const auditEntrySchema = z.object({
-  /** Milliseconds since the epoch, by the clock of the process that acted. */
-  at: z.number(),
-  /** `operator:<user>`, `policy`, `node`, `bootserver`, `sweeper`. */
-  actor: z.string(),
-  /** Serial of the certificate by which a person acted, hex; absent for everybody who needs none. */
-  certificate: z.string().optional(),
-  /** Node id; absent where the action is about something else. */
-  node: z.string().optional(),
-  /** A verb: `enrol`, `approve`, `reject`, `retire`, `certify`, `heartbeat`, `lost`, `refused`, `expect`, ... */
-  action: z.string(),
-  /** States before and after; equal when only facts changed, absent for what has no state. */
-  from: z.string().optional(),
-  to: z.string().optional(),
-  reason: z.string(),
-  detail: z.record(z.string(), z.string()).optional(),
-});
-export type AuditEntry = z.infer<typeof auditEntrySchema>;
-/** `key` is the place in the stream: `<milliseconds by Redis>-<number>`; `seq` and `hash` that in the chain. */
-export type AuditRecord = AuditEntry & { key: string; seq: number; hash: string };
 
 export function auditLine(entry: AuditEntry): AuditLine {
   const certificate = certificateOf(entry.actor);
@@ -41,14 +15,14 @@ export function auditLine(entry: AuditEntry): AuditLine {
 export type AuditRange = {
   /** Milliseconds since the epoch, inclusive. */
   since?: number;
+  /** Place in the stream; only what lies behind it. */
+  after?: string;
   node?: string;
   /** At most this many, the newest ones. */
   last?: number;
 };
 
 const PAGE = 500;
-/** Milliseconds that a follower waits in one blocking read; bounds how late it sees the abort signal. */
-const FOLLOW_BLOCK = 500;
 
 type StreamItem = [key: string, fields: string[]];
 
@@ -67,7 +41,8 @@ export class AuditLog {
   /** Oldest first. */
   async read(range: AuditRange = {}): Promise<AuditRecord[]> {
     const stream = range.node === undefined ? KEYS.audit : KEYS.auditOf(range.node);
-    const from = range.since === undefined ? '-' : String(range.since);
+    const since = range.since === undefined ? '-' : String(range.since);
+    const from = range.after === undefined ? since : `(${range.after}`;
     const items: StreamItem[] = [];
     if (range.last !== undefined) {
       items.push(...(await this.#redis.xrevrange(stream, '+', from, 'COUNT', range.last)).reverse());
@@ -104,28 +79,6 @@ export class AuditLog {
   async head(): Promise<Link | null> {
     const [seq, hash] = await this.#redis.hmget(KEYS.auditHead, 'seq', 'hash');
     return seq == null || hash == null ? null : { seq: Number(seq), hash };
-  }
-
-  /** Every entry after `after` (a stream key; by default those to come), until the signal aborts. */
-  async *follow(signal: AbortSignal, after = '$'): AsyncGenerator<AuditRecord> {
-    // A blocking read would hold up every other command of the shared connection.
-    const redis = this.#redis.duplicate();
-    redis.on('error', () => {});
-    try {
-      let key = after;
-      if (key === '$') key = (await this.#redis.xrevrange(KEYS.audit, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0';
-      while (!signal.aborted) {
-        const reply = (await redis.xread('COUNT', PAGE, 'BLOCK', FOLLOW_BLOCK, 'STREAMS', KEYS.audit, key)) as
-          | [string, StreamItem[]][]
-          | null;
-        for (const item of reply?.[0]?.[1] ?? []) {
-          key = item[0];
-          yield recordOf(item);
-        }
-      }
-    } finally {
-      await hangUp(redis);
-    }
   }
 
   /** A node's own history holds only the keys of the entries. */

@@ -20,7 +20,7 @@ export type RecordChange = {
   };
 };
 
-/** Side effects that stand or fall with the records. `claim` and `older` are conditions as well. */
+/** Side effects that stand or fall with the records. `claim`, `older` and `is` are conditions as well. */
 export type Op =
   | { op: 'join' | 'leave'; key: string; value: string }
   /** Takes a unique value; refused as `taken` unless it is free, already ours, or owned by one of `from`. */
@@ -34,7 +34,9 @@ export type Op =
   /** Adds an entry to a stream and tells those who listen on the channel of the same name. */
   | { op: 'append'; key: string; value: string }
   /** Refused as a conflict when the member's score has risen above `than`. */
-  | { op: 'older'; key: string; member: string; than: number };
+  | { op: 'older'; key: string; member: string; than: number }
+  /** Refused as a conflict unless this record, which is not changed, is in this state and epoch. */
+  | { op: 'is'; key: string; state: string; epoch: number };
 
 /** `entry` is JSON; `node` also enters it into that node's own history. */
 export type AuditLine = { entry: string; node?: string };
@@ -95,6 +97,9 @@ for _, o in ipairs(change.ops) do
       for _, from in ipairs(o.from) do free = free or owner == from end
       if not free then return {'taken', KEYS[o.key], o.field, owner} end
     end
+  elseif o.op == 'is' then
+    local now = redis.call('HMGET', KEYS[o.key], 'state', 'epoch')
+    if now[1] ~= o.state or now[2] ~= o.epoch then return {'conflict', KEYS[o.key]} end
   elseif o.op == 'older' then
     local score = redis.call('ZSCORE', KEYS[o.key], o.member)
     if score and tonumber(score) > tonumber(o.than) then return {'conflict', KEYS[o.key]} end
@@ -164,6 +169,7 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
       // Numbers travel as text: Lua would print large ones in scientific notation.
       ...(op.op === 'score' ? { score: String(op.score) } : {}),
       ...(op.op === 'older' ? { than: String(op.than) } : {}),
+      ...(op.op === 'is' ? { epoch: String(op.epoch) } : {}),
     })),
     audit: (change.audit ?? []).map(({ entry, node }) => ({
       entry,

@@ -10,8 +10,8 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../bootserver/enroll/protocol.ts';
 import { isOwnMac } from '../../formats/identifiers.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
@@ -123,10 +123,15 @@ export class FleetDirectory implements NodeDirectory {
     }
   }
 
+  numberNonce(): Promise<number> {
+    return this.#ask(() => this.#fleet.clocks.number());
+  }
+
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     return this.#ask(async () => {
-      const { id, akName, clock, address } = enrolment;
-      const copied = await this.#attestations.copied(await this.#fleet.nodes.get(id), { akName, clock });
+      const { id, akName, address } = enrolment;
+      const known = await this.#fleet.nodes.get(id);
+      const copied = await this.#attestations.copied(known, enrolment);
       if (copied !== null) {
         await this.refused({ code: copied.code, what: copied.what, from: address, id });
         return { state: 'rejected', reason: copied.what.slice(0, 256) };
@@ -149,6 +154,8 @@ export class FleetDirectory implements NodeDirectory {
           return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
+        if (done.kind === 'changed' && known?.identity.akName !== akName)
+          await this.#attestations.met(enrolment);
         if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
         if (done.kind !== 'refused' && wrong === null && akName !== null)
           await this.#attestations.hold(enrolment.id, enrolment.at);

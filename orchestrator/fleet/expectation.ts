@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { digestKey, isOwnMac, isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 
@@ -40,6 +40,13 @@ export type Expectation = z.infer<typeof expectationSchema>;
 
 export function tokenDigest(token: string): string {
   return createHash('sha256').update(token).digest('hex');
+}
+
+/** A token of 130 random bits, easy to read out: `bw-` and 26 letters and digits without 0, 1, l, o. */
+export function newToken(): { token: string; digest: string } {
+  const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
+  const token = `bw-${Array.from(randomBytes(26), (byte) => alphabet[byte % 32]).join('')}`;
+  return { token, digest: tokenDigest(token) };
 }
 
 /** What a machine shows of itself. */

@@ -15,7 +15,6 @@ import {
   matches,
   type Shown,
   spelled,
-  tokenDigest,
 } from './expectation.ts';
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
@@ -28,13 +27,6 @@ export type NewExpectation = {
   criteria: Criteria;
   expiresAt: number | null;
 };
-
-/** A token of 130 random bits, easy to read out: `bw-` and 26 letters and digits without 0, 1, l, o. */
-export function newToken(): { token: string; digest: string } {
-  const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
-  const token = `bw-${Array.from(randomBytes(26), (byte) => alphabet[byte % 32]).join('')}`;
-  return { token, digest: tokenDigest(token) };
-}
 
 export class ExpectationStore {
   readonly #redis: Redis;

@@ -2,7 +2,8 @@
  * Every key that the fleet keeps in Redis. The hash tag puts all of them into one slot, so that one script may touch
  * them together in a Cluster too. bull's queues take the prefix `{bootwave}:bull`.
  */
-const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
+/** A key of ours. */
+export const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
 
 export const KEYS = {
   /** Hash: state, epoch, body, write, and what scripts look at without parsing the body. */
@@ -41,8 +42,13 @@ export const KEYS = {
   firmwares: at('firmware'),
   /** Hash: node id -> model that it was let in as. */
   firmwareModel: at('firmware', 'model'),
-  /** Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last. */
+  /**
+   * Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last, and the number of the
+   * newest nonce that had been given then.
+   */
   clocks: at('clocks'),
+  /** How many nonces were given to machines: the number of the newest. */
+  nonces: at('nonces'),
   /** Sorted set: node id by milliseconds of its last attestation that held. */
   attested: at('attested'),
 

@@ -35,3 +35,12 @@ export function automaticName(id: string, attempt: number): string | null {
 export function shortId(id: string): string {
   return id.slice(0, 12);
 }
+
+export function unknownNode(id: string): BootwaveError {
+  return new BootwaveError({
+    code: 'NODE_UNKNOWN',
+    what: `there is no node '${id}'`,
+    unchanged: 'nothing was changed',
+    next: `'bootwave node list' shows all of them`,
+  });
+}

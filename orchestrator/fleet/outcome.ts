@@ -1,4 +1,4 @@
-import type { AuditEntry } from './audit.ts';
+import type { AuditEntry } from './audit-entry.ts';
 import type { NodeRecord } from './record.ts';
 import { mayBecome, type State } from './transitions.ts';
 

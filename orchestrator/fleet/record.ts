@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { inventorySchema } from '../../bootserver/enroll/protocol.ts';
+import { inventorySchema } from '../../protocol/enrolment/messages.ts';
 import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 
@@ -18,7 +18,7 @@ export const MODES = ['netboot', 'installed'] as const;
 
 const time = z.number();
 
-/** The grammar of a configuration's labels (image/agent/config/schema.ts): both are matched by the same selectors. */
+/** The grammar of a configuration's labels (protocol/configuration/document.ts): both are matched by the same selectors. */
 export const LABEL_NAME = /^[a-z](?:[0-9a-z_]{0,61}[0-9a-z])?$/;
 export const LABEL_VALUE = /^[0-9A-Za-z](?:[0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$/;
 /** Labels of one node. */

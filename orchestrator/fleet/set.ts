@@ -1,8 +1,9 @@
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { type NodeChange, setNode } from './events/set.ts';
-import type { By, Fleet } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
+import { unknownNode } from './names.ts';
 import type { NodeRecord } from './record.ts';
-import { unknownNode } from './unknown.ts';
 
 export type SetNode = { record: NodeRecord; changed: boolean };
 /** `refused`: those that stayed as they are, and why. */

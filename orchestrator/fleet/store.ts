@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import type { Heartbeat } from '../../bootserver/enroll/protocol.ts';
 import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
+import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { auditLine } from './audit.ts';
 import { commit, type Op, type RecordChange } from './commit.ts';
 import { indexOps, scriptFields } from './indexes.ts';

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { TpmClock } from '../../bootserver/enroll/protocol.ts';
+import type { TpmClock } from '../../protocol/enrolment/messages.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
 
@@ -24,21 +24,42 @@ export function wentBack(before: TpmClock | null, now: TpmClock): string | null 
     : `clock ${now.milliseconds} ms after ${before.milliseconds} ms`;
 }
 
-/** Compares and keeps in one step: of two machines that attest in the same moment one sees the other. */
+/** What a proof's counters are, beside those that its key has shown. */
+export type Turn =
+  /** The newest that this key has shown; they count from now on. */
+  | { kind: 'newest' }
+  /** The nonce was given before a newer proof was taken: the bytes were long on their way. Says nothing of a copy. */
+  | { kind: 'late' }
+  /** The nonce was given when higher ones were known already. */
+  | { kind: 'back'; what: string };
+
+/**
+ * Compares and keeps in one step: of two machines that attest in the same moment one sees the other. Beside the counters
+ * stands the number of the newest nonce that had been given when they were taken: a proof over a later nonce was made
+ * after them, whenever it arrives, and any other one may have been made before.
+ */
 const advanceScript = script<string[]>(`
-local was = redis.call('HGET', KEYS[1], ARGV[1])
-if was then
-  local resets, restarts, ms = string.match(was, '^(%d+) (%d+) (%d+)$')
+local function read(text)
+  local resets, restarts, ms, given = string.match(text or '', '^(%d+) (%d+) (%d+) ?(%d*)$')
+  return resets, restarts, ms, tonumber(given) or 0
+end
+local given = redis.call('GET', KEYS[2]) or '0'
+local kept = redis.call('HGET', KEYS[1], ARGV[1])
+local resets, restarts, ms, known = read(kept or ARGV[6])
+if resets then
   local back = tonumber(ARGV[2]) - tonumber(resets)
   if back == 0 then back = tonumber(ARGV[3]) - tonumber(restarts) end
   if back == 0 then back = tonumber(ARGV[4]) - tonumber(ms) end
-  if back < 0 then return {resets, restarts, ms} end
+  if back < 0 then
+    if tonumber(ARGV[5]) <= known then return {'late'} end
+    return {'back', resets, restarts, ms}
+  end
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
-return {}
+redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], ARGV[3], ARGV[4], given}, ' '))
+return {'newest'}
 `);
 
-/** The counters that each attestation key has shown last. */
+/** The counters that each attestation key has shown last, and the numbers of the nonces that proofs are made over. */
 export class TpmClocks {
   readonly #redis: Redis;
 
@@ -46,17 +67,31 @@ export class TpmClocks {
     this.#redis = redis;
   }
 
-  /** @returns what went back, and nothing is kept; null: it did not, and these count from now on */
-  async advance(akName: string, now: TpmClock): Promise<string | null> {
-    const { resets, restarts, milliseconds } = now;
-    const args = [akName, ...[resets, restarts, milliseconds].map(String)];
-    const was = (await advanceScript(this.#redis, [KEYS.clocks], args)).map(Number);
-    if (was.length === 0) return null;
-    return wentBack({ resets: was[0]!, restarts: was[1]!, milliseconds: was[2]!, safe: true }, now);
+  /** A number for a nonce that is about to be given: higher than that of every nonce before, of all servers. */
+  number(): Promise<number> {
+    return this.#redis.incr(KEYS.nonces);
   }
 
-  /** Whoever comes back with this key begins anew: a person has looked at it. */
-  async forget(akName: string): Promise<void> {
-    await this.#redis.hdel(KEYS.clocks, akName);
+  /**
+   * @param nonce number of the nonce that was proved
+   * @param record counters on record, for a key of which nothing is kept here
+   */
+  async advance(akName: string, now: TpmClock, nonce: number, record: TpmClock | null): Promise<Turn> {
+    const on = record === null ? '' : textOf(record);
+    const args = [akName, ...textOf(now).split(' '), String(nonce), on];
+    const [kind, ...was] = await advanceScript(this.#redis, [KEYS.clocks, KEYS.nonces], args);
+    if (kind !== 'back') return { kind: kind === 'late' ? 'late' : 'newest' };
+    const [resets = 0, restarts = 0, milliseconds = 0] = was.map(Number);
+    const what = wentBack({ resets, restarts, milliseconds, safe: true }, now);
+    return { kind: 'back', what: what ?? 'counters of a TPM' };
+  }
+
+  /** Whoever comes back with this key begins anew with these: a person has looked at it, or will. */
+  async begin(akName: string, now: TpmClock): Promise<void> {
+    const given = (await this.#redis.get(KEYS.nonces)) ?? '0';
+    await this.#redis.hset(KEYS.clocks, akName, `${textOf(now)} ${given}`);
   }
 }
+
+const textOf = ({ resets, restarts, milliseconds }: TpmClock): string =>
+  [resets, restarts, milliseconds].map(String).join(' ');

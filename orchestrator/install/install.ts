@@ -4,15 +4,14 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
-import { noteEmptyMemory } from '../orders/empty-memory.ts';
+import { knownEpoch, noteEmptyMemory } from '../orders/guard.ts';
 import type { Wanted } from '../orders/issue.ts';
-import { knownEpoch } from '../orders/known-epoch.ts';
-import { readIssued } from '../rollout/run/issued.ts';
-import { reissue } from '../rollout/run/reissue.ts';
-import type { ImageFacts } from '../rollout/run/stored.ts';
-import type { OrderSigner } from '../signer/signer.ts';
+import { readIssued } from '../orders/issued.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { reissue } from '../orders/reissue.ts';
+import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
-import { LOST_AFTER, nextStep, wantsInstall } from './step.ts';
+import { INSTALL, LOST_AFTER, leavesDisk, nextStep, wantsInstall } from './step.ts';
 
 export type Installer = {
   fleet: Fleet;
@@ -23,9 +22,6 @@ export type Installer = {
   signal: AbortSignal;
   now?: () => number;
 };
-
-/** In the order record, where a rollout's id would stand. */
-export const INSTALL = 'install';
 
 /** Milliseconds of silence. Fetching and writing an image is told as it goes on; a file system on a slow disk is not. */
 const SILENCE = { quick: 15_000, stage: 900_000 } as const;
@@ -40,6 +36,10 @@ export async function install(installer: Installer, record: NodeRecord): Promise
   const { id } = record;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
+  if (record.wanted.mode === 'netboot') {
+    await leave(installer, id, knownEpoch(status));
+    return 'its next restart is from the network';
+  }
   const step = nextStep(record, status);
   switch (step.do) {
     case 'nothing':
@@ -118,16 +118,33 @@ async function deliver(
   record: NodeRecord,
   reported: number,
 ): Promise<{ epoch: number }> {
-  const { fleet, pool, signer, signal, now = Date.now } = installer;
+  const { fleet } = installer;
   const fresh = await fleet.nodes.get(record.id);
   if (fresh === null || !wantsInstall(fresh, false)) throw new BootwaveError(notWanted(record.id));
-  const inForce = (await readIssued(fleet.redis, [record.id])).get(record.id);
-  // Its configuration is another's business, and stays.
-  const wanted = { ...(await wantedOf(installer, fresh)), config: inForce?.order.config ?? null };
-  const standing = await signer.standing(record.id);
+  return order(installer, record.id, await wantedOf(installer, fresh), reported);
+}
+
+/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/root/boot-order.ts). */
+async function leave(installer: Installer, id: string, reported: number): Promise<void> {
+  const { fleet } = installer;
+  const fresh = await fleet.nodes.get(id);
+  const issued = (await readIssued(fleet.redis, [id])).get(id);
+  if (fresh === null || !leavesDisk(fresh, issued, false)) throw new BootwaveError(notWanted(id));
+  await order(installer, id, { mode: 'netboot', image: null, wipe: false, forgiven: [] }, reported);
+}
+
+async function order(
+  { fleet, pool, signer, signal, now = Date.now }: Installer,
+  node: string,
+  what: Omit<Wanted, 'config'>,
+  reported: number,
+): Promise<{ epoch: number }> {
+  const inForce = (await readIssued(fleet.redis, [node])).get(node);
+  const standing = await signer.standing(node);
   const order = await reissue(fleet.redis, {
-    node: record.id,
-    wanted,
+    node,
+    // Its configuration is another's business, and stays.
+    wanted: { ...what, config: inForce?.order.config ?? null },
     inForce,
     by: INSTALL,
     kind: 'stage',
@@ -136,7 +153,7 @@ async function deliver(
     now: now(),
     race: 'INSTALL_ORDER_RACE',
   });
-  await deliverOrder(pool, record.id, await signer.sign(order), { signal });
+  await deliverOrder(pool, node, await signer.sign(order), { signal });
   return { epoch: order.epoch };
 }
 

@@ -1,8 +1,10 @@
 import { BootwaveError } from '../../base/error.ts';
+import type { By } from '../fleet/acting.ts';
 import type { NodeChange } from '../fleet/events/set.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { type SetNode, set } from '../fleet/set.ts';
-import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
+import { Consents, recordConsent } from '../signer/consents.ts';
+import { holdersOf } from '../upkeep/holders.ts';
 
 /**
  * What a person wants of a node: how it starts, what rollouts may select it by. Asked to run from its disk, the installer
@@ -14,6 +16,23 @@ export async function want(fleet: Fleet, id: string, change: NodeChange, by: By)
   return set(fleet, id, change, by);
 }
 
+/**
+ * `want` for people: the consent that a disk be wiped is also recorded where the signer looks, and taken back there. It is
+ * recorded last, so that a wish that was refused leaves no consent behind; until it is there the installer is refused, and
+ * asks again.
+ * @param consents file of the consents
+ */
+export function setWithConsent(consents: string): typeof want {
+  return async (fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> => {
+    const done = await want(fleet, id, change, by);
+    if (done.record.wanted.wipe) {
+      if (change.wipe === true) await recordConsent(consents, { say: 'wipe', node: id }, by);
+    } else if ((await new Consents(consents).current()).wipes.has(id))
+      await recordConsent(consents, { say: 'keep-data', node: id }, by);
+    return done;
+  };
+}
+
 /** Asks for a node to run from its own disk. @throws as `want` */
 export async function wantInstalled(fleet: Fleet, id: string, by: By): Promise<void> {
   await want(fleet, id, { mode: 'installed' }, by);
@@ -21,11 +40,9 @@ export async function wantInstalled(fleet: Fleet, id: string, by: By): Promise<v
 
 /** A rollout that is under way was planned for the disk: what it stages there must be what starts. */
 async function refuseHeld(fleet: Fleet, id: string): Promise<void> {
-  const [record, rollout] = await Promise.all([
-    fleet.nodes.get(id),
-    fleet.redis.hget(ROLLOUT_KEYS.holders, id),
-  ]);
-  if (rollout === null || record === null || record.wanted.mode === 'netboot') return;
+  const [record, holders] = await Promise.all([fleet.nodes.get(id), holdersOf(fleet.redis, [id])]);
+  const rollout = holders.get(id);
+  if (rollout === undefined || record === null || record.wanted.mode === 'netboot') return;
   throw new BootwaveError({
     code: 'NODE_IN_ROLLOUT',
     what: `rollout ${rollout} has node ${record.name} and was planned for its disk`,

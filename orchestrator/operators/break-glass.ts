@@ -5,31 +5,29 @@
 import type { Redis } from 'ioredis';
 import type { Identity } from './judge.ts';
 import { agreed, type Known } from './people.ts';
+import { BREAK_GLASS } from './request.ts';
 import { Requests } from './requests.ts';
-
-/** What would outlast it: whoever can make operators once can be anybody for ever. */
-export const NOT_BY_BREAK_GLASS: ReadonlySet<string> = new Set(['operator add', 'break-glass']);
 
 /** @returns id of the request by which they are admin now; null: by none */
 export async function brokenGlass(
   redis: Redis,
   known: Known,
   { actor, certificate }: Identity,
-  command: string,
   now: number,
 ): Promise<string | null> {
-  if (certificate === undefined || NOT_BY_BREAK_GLASS.has(command)) return null;
+  if (certificate === undefined) return null;
   const all = await new Requests(redis, known).list(now);
   const found = all.find(({ standing, record }) => {
     if (standing !== 'in force' || record.approve === null) return false;
     // Redis only keeps it: what counts is what two people signed.
-    const wish = agreed(record.text, record.ask, record.approve, known);
+    const wish = agreed(record.text, record.ask, record.approve, known, now);
     return (
       wish !== null &&
-      wish.kind === 'break-glass' &&
+      wish.operation === BREAK_GLASS &&
       wish.actor === actor &&
-      wish.about === certificate.serial &&
-      wish.serial === certificate.serial
+      wish.serial === certificate.serial &&
+      // As requests once named it, too.
+      (wish.input.serial ?? certificate.serial) === certificate.serial
     );
   });
   return found?.id ?? null;

@@ -1,26 +1,48 @@
-import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import { hostname, userInfo } from 'node:os';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { randomBytes, type X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { isProven, operatorRefusal, prove, readOperator } from '../../keys/operator.ts';
+import { isProven, prove, readCredential } from '../../keys/credential.ts';
+import { operatorRefusal, readOperator } from '../../keys/operator.ts';
+import { type HostUser, hostUser } from './host-user.ts';
 import type { Identity } from './judge.ts';
 import { knownOperators } from './known.ts';
 import { OperatorRegister } from './register.ts';
 
 /**
- * Who stands behind a file with a certificate and its key (PEM, in any order): issued by our operators CA, in date, in
- * the register, not revoked, and the key signs a fresh nonce.
+ * Who stands behind a file with a certificate and its key, as this process reads it: the key signs a fresh nonce, and the
+ * rest is `ofCertificate`'s.
  * @param now milliseconds since the epoch
- * @throws BootwaveError `OPERATOR_FILE`, `OPERATOR_PROOF`, `OPERATOR_REVOKED`, `OPERATOR_UNKNOWN`, `OPERATOR_FOREIGN`,
- * `OPERATOR_EXPIRED`, `OPERATOR_USAGE`, `KEYS_MISSING`
+ * @throws BootwaveError `OPERATOR_FILE`, `OPERATOR_PROOF`, and what `ofCertificate` throws
  */
 export async function byCertificate(paths: DataPaths, file: string, now: number): Promise<Identity> {
-  const held = await credential(file);
-  const { key, certificate } = held;
+  const { key, certificate } = await readCredential(file);
   const nonce = randomBytes(32);
-  if (!isProven(certificate, nonce, prove(key, nonce)))
-    throw operatorRefusal('OPERATOR_PROOF', `the key in ${file} does not belong to its certificate`);
+  return byProof(paths, { certificate, nonce, proof: prove(key, nonce) }, now);
+}
+
+/** Who signed the nonce that this process has just made. @throws as `byCertificate` */
+export async function byProof(
+  paths: DataPaths,
+  { certificate, nonce, proof }: { certificate: X509Certificate; nonce: Uint8Array; proof: Uint8Array },
+  now: number,
+): Promise<Identity> {
+  if (!isProven(certificate, nonce, proof))
+    throw operatorRefusal('OPERATOR_PROOF', 'the key does not belong to the certificate');
+  return ofCertificate(paths, certificate, now);
+}
+
+/**
+ * Who a certificate says, its key having been proven: issued by our operators CA, in date, in the register, not revoked.
+ * @throws BootwaveError `OPERATOR_REVOKED`, `OPERATOR_UNKNOWN`, `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`,
+ * `KEYS_MISSING`
+ */
+export async function ofCertificate(
+  paths: DataPaths,
+  certificate: X509Certificate,
+  now: number,
+): Promise<Identity> {
   const { register, cas, trusted, tainted } = await knownOperators(paths);
   if (cas.length === 0) throw noAuthority(paths);
   const { name, role, sites, serial } = readOperator(certificate, trusted, now);
@@ -38,7 +60,7 @@ export async function byCertificate(paths: DataPaths, file: string, now: number)
     );
   }
   const old = tainted.some((ca) => certificate.checkIssued(ca));
-  const identity = { actor: `operator:${name}`, role, sites, certificate: { serial, credential: held } };
+  const identity = { actor: `operator:${name}`, role, sites, certificate: { serial } };
   return old ? { ...identity, renew: true } : identity;
 }
 
@@ -58,46 +80,23 @@ export async function byHost(paths: DataPaths): Promise<Identity> {
       'OPERATOR_MISSING',
       `${paths.root} is not yours: only a certificate says who you are`,
     );
-  const actor = hostActor();
-  const register = new OperatorRegister(paths.keys);
-  // A register that cannot be read must not keep root from putting it right.
-  const taken = await register.list().then(
-    (all) => all.some(({ name }) => actor === `operator:${name}`),
-    () => !actor.includes('@'),
-  );
-  return { actor: taken ? `${actor}@${hostname()}` : actor, role: 'admin', sites: [] };
+  return ofHost(paths, hostUser());
 }
 
 /**
  * `operator:root@host`; behind sudo the person, `operator:ann`, whose word root can give for anybody: where ann has
- * a certificate, `byHost` writes `operator:ann@host`, and the bare name stands for the certificate alone.
+ * a certificate, this is `operator:ann@host`, and the bare name stands for the certificate alone.
+ * @param user as they say themselves, who could open what only root and the owner can
  */
-export function hostActor(): string {
-  const safe = (name: string) => name.replace(/[^\w.-]/g, '?');
-  const { SUDO_USER } = process.env;
-  return SUDO_USER ? `operator:${safe(SUDO_USER)}` : `operator:${safe(safeUser())}@${hostname()}`;
-}
-
-function safeUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return String(process.getuid?.() ?? 'unknown');
-  }
-}
-
-async function credential(file: string) {
-  const wrong = (what: string, next = "name a file as 'bootwave operator add' makes it", cause?: unknown) =>
-    new BootwaveError({ code: 'OPERATOR_FILE', what, unchanged: 'nothing was changed', next, cause });
-  try {
-    const [status, pem] = await Promise.all([stat(file), readFile(file, 'utf8')]);
-    if ((status.mode & 0o077) !== 0) throw wrong(`${file} can be read by others`, `chmod 600 ${file}`);
-    const certificate = new X509Certificate(pem.slice(Math.max(pem.indexOf('-----BEGIN CERTIFICATE'), 0)));
-    return { certificate, key: createPrivateKey(pem) };
-  } catch (cause) {
-    if (cause instanceof BootwaveError) throw cause;
-    throw wrong(`${file} is not a certificate with its key: ${messageOf(cause)}`, undefined, cause);
-  }
+export async function ofHost(paths: DataPaths, { sudo, user }: HostUser): Promise<Identity> {
+  const safe = (name: string) => name.replace(/[^\w.-]/g, '?').slice(0, 64);
+  const actor = sudo ? `operator:${safe(sudo)}` : `operator:${safe(user)}@${hostname()}`;
+  // A register that cannot be read must not keep root from putting it right.
+  const taken = await new OperatorRegister(paths.keys).list().then(
+    (all) => all.some(({ name }) => actor === `operator:${name}`),
+    () => !actor.includes('@'),
+  );
+  return { actor: taken ? `${actor}@${hostname()}` : actor, role: 'admin', sites: [] };
 }
 
 function noAuthority(paths: DataPaths): BootwaveError {

@@ -1,13 +1,28 @@
 /** Whether two signatures are those of two people. */
 import type { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { operatorRefusal, type Role, readOperator } from '../../keys/operator.ts';
+import { operatorRefusal, readOperator } from '../../keys/operator.ts';
+import type { Role } from '../../keys/operator-roles.ts';
 import { type Vote, voter, type Word } from '../../keys/vote.ts';
 import type { Registered } from './register.ts';
-import { readWish, type Wish } from './request.ts';
+import { isNamed, readWish, type Wish } from './request.ts';
 
-/** What is known of operators: their CAs, all that ever were, and every certificate that was given. */
-export type Known = { cas: readonly X509Certificate[]; register: readonly Registered[] };
+/** What is known of operators: their CAs, all that ever were and those that still count, and every certificate that was given. */
+export type Known = {
+  cas: readonly X509Certificate[];
+  trusted: readonly X509Certificate[];
+  register: readonly Registered[];
+};
+
+/**
+ * When a vote is counted, milliseconds since the epoch: its certificate has to count at that moment, because the time in a
+ * vote is its signer's word. Null: this machine counted it long ago and has written that down; what happened to the
+ * certificate since takes nothing back.
+ */
+export type Counting = number | null;
+
+/** Milliseconds by which a vote may be ahead of who counts it: clocks differ. */
+const AHEAD = 300_000;
 
 export type Person = {
   name: string;
@@ -18,22 +33,29 @@ export type Person = {
 };
 
 /**
- * Who cast a vote, if their certificate counted when they did.
+ * Who cast a vote, if their certificate counts.
  * @throws BootwaveError `OPERATOR_PROOF`, `OPERATOR_UNKNOWN`, `OPERATOR_REVOKED`, and what `readOperator` throws
  */
-export function personOf(cast: Vote, word: Word, text: string, { cas, register }: Known): Person {
+export function personOf(cast: Vote, word: Word, text: string, known: Known, counting: Counting): Person {
+  const { cas, trusted, register } = known;
   const certificate = voter(cast, word, text);
   if (certificate === null)
     throw operatorRefusal('OPERATOR_PROOF', 'a signature under the request does not hold');
-  const { name, role, serial } = readOperator(certificate, cas, cast.at);
+  const { name, role, serial } = readOperator(
+    certificate,
+    counting === null ? cas : trusted,
+    counting ?? cast.at,
+  );
   const entry = register.find((one) => one.serial === serial);
   if (entry === undefined)
     throw operatorRefusal(
       'OPERATOR_UNKNOWN',
       `the certificate of ${name} is not in the register of operators`,
     );
-  if (entry.revoked !== null && entry.revoked.at <= cast.at)
-    throw operatorRefusal('OPERATOR_REVOKED', `the certificate of ${name} was revoked before it signed`);
+  if (entry.revoked !== null && (counting !== null || entry.revoked.at <= cast.at))
+    throw operatorRefusal('OPERATOR_REVOKED', `the certificate of ${name}, who signed, was revoked`);
+  if (counting !== null && cast.at > counting + AHEAD)
+    throw operatorRefusal('OPERATOR_PROOF', `the signature of ${name} is from a time to come`);
   return { name, role, serial, behind: behind(entry, register) };
 }
 
@@ -76,12 +98,14 @@ export function agreed(
   ask: Vote,
   approve: Vote,
   known: Known,
+  counting: Counting,
 ): (Wish & { serial: string }) | null {
   const wish = readWish(text);
-  if (wish === null || approve.at >= wish.expires || ask.at !== wish.at) return null;
+  if (wish === null || approve.at < ask.at || approve.at >= wish.expires || ask.at !== wish.at) return null;
+  if (counting !== null && !isNamed(wish)) return null;
   try {
-    const first = personOf(ask, 'ask', text, known);
-    const second = personOf(approve, 'approve', text, known);
+    const first = personOf(ask, 'ask', text, known, counting);
+    const second = personOf(approve, 'approve', text, known, counting);
     checkTwo(first, second);
     const may = [first, second].every(({ role }) => role === 'core' || role === 'admin');
     return may && wish.actor === `operator:${first.name}` ? { ...wish, serial: first.serial } : null;

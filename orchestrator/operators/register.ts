@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { appendLine, readLines } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
-import { ROLES } from '../../keys/operator.ts';
+import { ROLES } from '../../keys/operator-roles.ts';
 
 const issuedSchema = z.object({
   serial: z.string(),
@@ -41,11 +41,9 @@ export class OperatorRegister {
   /** In the order in which they were given. @throws BootwaveError `OPERATOR_REGISTER` */
   async list(): Promise<Registered[]> {
     const found = new Map<string, Registered>();
-    for (const [i, text] of (await readLines(this.path)).entries()) {
-      // A line that a crash cut short was never acknowledged.
-      if (text === '' || !text.endsWith('}')) continue;
+    for (const { number, line: text } of await readLines(this.path)) {
       const line = parse(text);
-      if (line === null) throw unreadable(this.path, i + 1);
+      if (line === null) throw unreadable(this.path, number);
       if ('issued' in line) {
         const { issued, ...rest } = line;
         if (!found.has(issued.serial)) found.set(issued.serial, { ...issued, ...rest, revoked: null });
@@ -81,6 +79,6 @@ function unreadable(path: string, line: number): BootwaveError {
     code: 'OPERATOR_REGISTER',
     what: `line ${line} of ${path} cannot be read, so nobody knows who was revoked`,
     unchanged: 'nothing was changed',
-    next: 'restore the file from the newest backup of the keys',
+    next: 'restore the file from the newest backup of the keys; a line that ends in its middle, and of which no command ever said that it was done, may be deleted',
   });
 }

@@ -1,12 +1,11 @@
-/** What one person asks and another grants, as a text that both sign. */
+/** What one person asks and another grants, as a text that both sign: an operation and its input, in full. */
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { voteSchema } from '../../keys/vote.ts';
-
-export const REQUEST_KINDS = ['lift', 'break-glass'] as const;
-export type RequestKind = (typeof REQUEST_KINDS)[number];
+import { type Vote, voteSchema } from '../../keys/vote.ts';
+import { entryId } from '../fleet/bans/entry.ts';
 
 const HOUR = 3600_000;
+const MINUTE = 60_000;
 
 /** Milliseconds. */
 export const REQUEST_TIMES = {
@@ -15,14 +14,16 @@ export const REQUEST_TIMES = {
   /** How long a break-glass lasts from its approval. */
   grant: HOUR,
   grantMost: 4 * HOUR,
+  /** By which the clock of whoever signs may differ from ours. */
+  skew: 5 * MINUTE,
 } as const;
 
-const wishSchema = z.object({
-  kind: z.enum(REQUEST_KINDS),
-  /** Id of the ban; of a break-glass, serial of the certificate that it is for. */
-  about: z.string(),
-  /** Milliseconds that a break-glass lasts; 0 for what is done at once. */
-  lasts: z.number().min(0).max(REQUEST_TIMES.grantMost),
+export const BREAK_GLASS = 'break-glass';
+export const LIFT = 'ban lift';
+
+const signed = {
+  /** What the input stands for, word for word: of a lift, the ban. Whoever signs has read it. */
+  what: z.string().max(16_384).optional(),
   reason: z.string(),
   /** `operator:<name>`. */
   actor: z.string(),
@@ -32,10 +33,28 @@ const wishSchema = z.object({
   expires: z.number(),
   /** Random: no two requests have one text. */
   nonce: z.string(),
+};
+
+const wishSchema = z.object({
+  /** Name of the operation. */
+  operation: z.string(),
+  /** Its input, every name in it replaced by what it meant then. */
+  input: z.record(z.string(), z.unknown()),
+  ...signed,
 });
 export type Wish = z.infer<typeof wishSchema>;
 
-export const requestStates = ['pending', 'approved', 'denied'] as const;
+/** As requests were written before they named operations. */
+const oldSchema = z.object({
+  kind: z.enum(['lift', 'break-glass']),
+  /** Id of the ban; of a break-glass, serial of the certificate that it is for. */
+  about: z.string(),
+  /** Milliseconds that a break-glass lasts; 0 for what is done at once. */
+  lasts: z.number().min(0).max(REQUEST_TIMES.grantMost),
+  ...signed,
+});
+
+const requestStates = ['pending', 'approved', 'denied'] as const;
 
 /** As it is kept: the text as it was signed, and what was said about it. */
 export const requestSchema = z.object({
@@ -49,24 +68,53 @@ export const requestSchema = z.object({
 });
 export type RequestRecord = z.infer<typeof requestSchema>;
 
-/** Hex digits of an id: 64 bits, against a second text with the id of a known one. */
-const ID_DIGITS = 16;
+/** What somebody signed, and with what. */
+export type Signed = { text: string; vote: Vote };
+
+/** Hex digits of an id: 128 bits, so that nobody makes two texts with one id and has the harmless one read. */
+export const ID_DIGITS = 32;
 
 export const requestId = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
 
 export function makeWish(wish: Omit<Wish, 'expires' | 'nonce'>): string {
   const nonce = randomBytes(16).toString('hex');
-  return JSON.stringify(wishSchema.parse({ ...wish, expires: wish.at + REQUEST_TIMES.open, nonce }));
+  return canonical(wishSchema.parse({ ...wish, expires: wish.at + REQUEST_TIMES.open, nonce }));
+}
+
+/** Whether the text says itself, in full, what it is about. */
+export function isNamed({ operation, input, what }: Pick<Wish, 'operation' | 'input' | 'what'>): boolean {
+  return operation !== LIFT || (what !== undefined && entryId(what) === input.ban);
 }
 
 /** @returns null for what is no request */
 export function readWish(text: string): Wish | null {
   try {
-    return wishSchema.parse(JSON.parse(text));
+    const json = JSON.parse(text);
+    if (json?.kind === undefined) return wishSchema.parse(json);
+    const { kind, about, lasts, ...rest } = oldSchema.parse(json);
+    const { reason } = rest;
+    return kind === 'lift'
+      ? { ...rest, operation: LIFT, input: { ban: about, reason } }
+      : { ...rest, operation: BREAK_GLASS, input: { minutes: lasts / MINUTE, reason, serial: about } };
   } catch {
     return null;
   }
+}
+
+/** JSON with the names of objects in order: equal inputs are equal texts. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+/** Milliseconds that a break-glass lasts; 0 for what is done at once. */
+export function lastsOf({ operation, input }: Wish): number {
+  const minutes = operation === BREAK_GLASS && typeof input.minutes === 'number' ? input.minutes : 0;
+  return Math.min(Math.max(minutes * MINUTE, 0), REQUEST_TIMES.grantMost);
 }
 
 /** What became of a request as of now. */
@@ -74,6 +122,6 @@ export type Standing = 'pending' | 'expired' | 'approved' | 'denied' | 'in force
 
 export function standingOf({ state, approve }: RequestRecord, wish: Wish, now: number): Standing {
   if (state === 'pending') return now < wish.expires ? 'pending' : 'expired';
-  if (state === 'denied' || wish.kind !== 'break-glass') return state;
-  return approve !== null && now < approve.at + wish.lasts ? 'in force' : 'over';
+  if (state === 'denied' || wish.operation !== BREAK_GLASS) return state;
+  return approve !== null && now < approve.at + lastsOf(wish) ? 'in force' : 'over';
 }

@@ -1,18 +1,21 @@
 /** Requests that wait for a second person. Each change is one compare-and-set that also tells the history. */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import { type Credential, vote } from '../../keys/vote.ts';
+import type { Vote } from '../../keys/vote.ts';
+import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { type Change, commit, type Op } from '../fleet/commit.ts';
-import type { By } from '../fleet/fleet.ts';
 import { KEYS } from '../fleet/keys.ts';
-import { checkTwo, type Known, personOf } from './people.ts';
+import { checkTwo, type Known, type Person, personOf } from './people.ts';
 import {
-  makeWish,
+  canonical,
+  ID_DIGITS,
+  isNamed,
   type RequestRecord,
   readWish,
   requestId,
   requestSchema,
+  type Signed,
   type Standing,
   standingOf,
   type Wish,
@@ -36,66 +39,68 @@ export class Requests {
     return found.sort((a, b) => b.wish.at - a.wish.at);
   }
 
-  /**
-   * Asks, in the name of whoever holds the credential.
-   * @returns `fresh` false: they asked for the same before, and that still waits
-   */
-  async ask(
-    wish: Omit<Wish, 'expires' | 'nonce'>,
-    credential: Credential,
-  ): Promise<{ request: Request; fresh: boolean }> {
-    const { actor, at, kind, about } = wish;
-    const same = (await this.list(at)).find(
-      ({ wish: one, standing }) =>
-        standing === 'pending' && one.kind === kind && one.about === about && one.actor === actor,
+  /** What somebody asked for and still waits, in the same words. */
+  async waiting(actor: string, operation: string, input: object, now: number): Promise<Request | null> {
+    const found = (await this.list(now)).find(
+      ({ wish, standing }) =>
+        standing === 'pending' &&
+        wish.actor === actor &&
+        wish.operation === operation &&
+        sameButReason(wish.input, input),
     );
-    if (same !== undefined) return { request: same, fresh: false };
-    const text = makeWish(wish);
+    return found ?? null;
+  }
+
+  /**
+   * Asks, in the name of whoever signed.
+   * @param wish what `text` says
+   * @throws BootwaveError why a certificate does not count; `REQUEST_CLOSED` when it was asked in these very words
+   */
+  async ask(wish: Wish, { text, vote }: Signed): Promise<Request> {
+    const { actor, at, operation } = wish;
     const id = requestId(text);
     const record: RequestRecord = {
       text,
       state: 'pending',
       epoch: 1,
-      ask: vote(credential, 'ask', text, at),
+      ask: vote,
       approve: null,
       closed: null,
     };
     // Whoever may not ask learns it now and not from the second person.
-    personOf(record.ask, 'ask', text, this.#known);
+    personOf(record.ask, 'ask', text, this.#known, at);
     const line = {
       actor,
       at,
       action: 'request',
-      reason: `${kind}: ${wish.reason}`,
-      detail: { request: id, about },
+      reason: `${operation}: ${wish.reason}`,
+      detail: { request: id, about: aboutOf(wish) },
     };
     const ops: Op[] = [{ op: 'join', key: KEYS.requests, value: id }];
     await this.#write(id, null, record, { ops, audit: [auditLine(line)] });
-    return { request: (await this.#read(id, at))!, fresh: true };
+    return { id, wish, record, standing: 'pending' };
   }
 
   /**
-   * A second person says yes. What `effect` adds stands or falls with that.
-   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
+   * A second person says yes, to the text that they have read. What `effect` adds stands or falls with that.
+   * @param word the whole id: what was read is what is signed
+   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_ID`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
    * certificate does not count
    */
   async approve(
     word: string,
-    credential: Credential,
+    approve: Vote,
     by: By,
     effect: (request: Request) => Pick<Change, 'ops' | 'audit'>,
   ): Promise<Request> {
-    const { id, wish, record } = await this.#open(word, by.at);
+    const { id, wish, record } = await this.open(word, by.at);
+    mustBeWhole(id, word, wish);
     const { text, ask } = record;
-    const approve = vote(credential, 'approve', text, by.at);
-    const second = personOf(approve, 'approve', text, this.#known);
-    // As of now: whose certificate was taken back meanwhile asks for nothing any more.
-    const first = personOf({ ...ask }, 'ask', text, this.#known);
-    const since = this.#known.register.find(({ serial }) => serial === first.serial);
-    if (since === undefined || since.revoked !== null || since.notAfter <= by.at)
-      throw closed(id, `the certificate of ${first.name}, who asked, no longer counts`);
+    const first = this.#stillCounts(id, record, by.at);
+    const second = personOf(approve, 'approve', text, this.#known, by.at);
+    if (ask.at !== wish.at) throw closed(id, 'it was signed at another time than it says');
     checkTwo(first, second);
-    const reason = `${wish.kind} of ${wish.actor} approved`;
+    const reason = `${wish.operation} of ${wish.actor} approved`;
     const next: RequestRecord = {
       ...record,
       state: 'approved',
@@ -105,14 +110,24 @@ export class Requests {
     };
     const request: Request = { id, wish, record: next, standing: standingOf(next, wish, by.at) };
     const { ops = [], audit = [] } = effect(request);
-    const line = { ...by, action: 'approve-request', reason, detail: { request: id, about: wish.about } };
+    const line = { ...by, action: 'approve-request', reason, detail: { request: id, about: aboutOf(wish) } };
     await this.#write(id, record, next, { ops, audit: [auditLine(line), ...audit] });
     return request;
   }
 
+  /** Whose certificate was taken back meanwhile asks for nothing any more. */
+  #stillCounts(id: string, { ask, text }: RequestRecord, now: number): Person {
+    try {
+      return personOf(ask, 'ask', text, this.#known, now);
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      throw closed(id, `whoever asked no longer counts: ${error.what}`);
+    }
+  }
+
   /** Anybody of the core team says no; ends a break-glass that is in force, too. @throws as `approve` */
   async deny(word: string, reason: string, by: By): Promise<Request> {
-    const { id, wish, record } = await this.#open(word, by.at, true);
+    const { id, wish, record } = await this.open(word, by.at, true);
     const next: RequestRecord = {
       ...record,
       state: 'denied',
@@ -120,13 +135,19 @@ export class Requests {
       closed: { actor: by.actor, at: by.at, reason },
     };
     const what = record.state === 'approved' ? 'ended' : 'denied';
-    const told = `${wish.kind} of ${wish.actor} ${what}: ${reason}`;
-    const line = { ...by, action: 'deny-request', reason: told, detail: { request: id, about: wish.about } };
+    const told = `${wish.operation} of ${wish.actor} ${what}: ${reason}`;
+    const line = {
+      ...by,
+      action: 'deny-request',
+      reason: told,
+      detail: { request: id, about: aboutOf(wish) },
+    };
     await this.#write(id, record, next, { audit: [auditLine(line)] });
     return { id, wish, record: next, standing: 'denied' };
   }
 
-  async #open(word: string, now: number, inForce = false): Promise<Request> {
+  /** One that can be decided. @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_CLOSED`, `REQUEST_EXPIRED` */
+  async open(word: string, now: number, inForce = false): Promise<Request> {
     const fits = (await this.list(now)).filter(({ id }) => word !== '' && id.startsWith(word.toLowerCase()));
     const [request] = fits;
     if (request === undefined || fits.length > 1) throw unknown(word, fits.length);
@@ -160,6 +181,29 @@ export class Requests {
     const done = await commit(this.#redis, { records: [{ key: KEYS.request(id), expect, next }], ...more });
     if (done.result !== 'done') throw closed(id, 'somebody else was faster');
   }
+}
+
+/** For the history; the whole text is in the request. */
+const aboutOf = ({ input }: Wish): string => canonical(input).slice(0, 500);
+
+/** Another reason does not make another wish. */
+function sameButReason(one: object, other: object): boolean {
+  return canonical({ ...one, reason: '' }) === canonical({ ...other, reason: '' });
+}
+
+/**
+ * Before anybody signs: what they read is what they sign.
+ * @throws BootwaveError `REQUEST_ID`, `REQUEST_CLOSED`
+ */
+export function mustBeWhole(id: string, word: string, wish: Wish): void {
+  if (word.toLowerCase() !== id)
+    throw new BootwaveError({
+      code: 'REQUEST_ID',
+      what: `'${word.slice(0, 64)}' is only the beginning of an id, and somebody may have made a request that begins so`,
+      unchanged: 'nothing was approved',
+      next: `take all ${ID_DIGITS} digits from whoever asked, read 'bootwave request show ID', then approve that id`,
+    });
+  if (!isNamed(wish)) throw closed(id, 'it does not say in full what it is about; it has to be asked again');
 }
 
 function closed(id: string, why: string): BootwaveError {

@@ -1,4 +1,4 @@
-import type { OrderEnvelope } from '../../keys/order.ts';
+import type { OrderEnvelope } from '../../protocol/order.ts';
 import type { LinkPool } from '../transport/pool.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
-import { ORDER_FORMAT, type Order } from '../../keys/order.ts';
+import { ORDER_FORMAT, type Order } from '../../protocol/order.ts';
 
 /** What the fleet wants of a node, without the fields that make it an order. */
 export type Wanted = Pick<Order, 'mode' | 'image' | 'config' | 'wipe' | 'forgiven'>;

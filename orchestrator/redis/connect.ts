@@ -1,13 +1,13 @@
-import { Redis } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { gatherCommands, hangUp } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
-import { judgeKeeping, keepingOf } from './external.ts';
-import { gatherCommands } from './gather-commands.ts';
-import { hangUp } from './hang-up.ts';
+import { isDemoted, judgeKeeping, readKeeping } from './external.ts';
 import { FileLock } from './lock.ts';
 import { redisFiles } from './settings.ts';
+import { redisOptionsOf } from './url.ts';
 
 export type Connection = {
   redis: Redis;
@@ -35,7 +35,7 @@ const PATIENCE = {
 /**
  * Connects to the fleet's Redis: `BOOTWAVE_REDIS_URL` when set, else the embedded one below `<data>/redis`, which is
  * started when it does not run, and again whenever it dies while this connection is open.
- * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_EVICTS`, ...
+ * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_URL`, `REDIS_EVICTS`, ...
  */
 export async function connect(paths: DataPaths, options: ConnectOptions = {}): Promise<Connection> {
   const url = options.url ?? process.env.BOOTWAVE_REDIS_URL;
@@ -109,17 +109,20 @@ async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions
 }
 
 async function connectExternal(url: string, { log }: ConnectOptions): Promise<Connection> {
-  const redis = new Redis(url, {
+  const own = {
     ...PATIENCE,
     lazyConnect: true,
-    retryStrategy: (times) => Math.min(20 * times, 500),
-  });
+    retryStrategy: (times: number) => Math.min(20 * times, 500),
+    // 2: connect again and send the command once more.
+    reconnectOnError: (error: Error) => (isDemoted(error) ? 2 : false),
+  } satisfies RedisOptions;
+  const where = redisOptionsOf(url);
+  const redis = typeof where === 'string' ? new Redis(where, own) : new Redis({ ...own, ...where });
   gatherCommands(redis);
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
-    await redis.connect();
-    const info = await Promise.all(['memory', 'persistence', 'replication'].map((part) => redis.info(part)));
-    for (const warning of judgeKeeping(keepingOf(info.join('\n')))) log?.warn(warning);
+    await within(PATIENCE.commandTimeout, redis.connect());
+    for (const warning of judgeKeeping(await readKeeping(redis))) log?.warn(warning);
   } catch (error) {
     await hangUp(redis);
     if (error instanceof BootwaveError) throw error;
@@ -138,4 +141,12 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
       await hangUp(redis);
     },
   };
+}
+
+/** Sentinels that know of no master are asked for ever: whoever starts wants to hear of it. */
+function within(ms: number, connecting: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
+    connecting.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

@@ -24,7 +24,7 @@ export async function prepareFolder(files: RedisFiles): Promise<void> {
  */
 export async function ensureRunning(files: RedisFiles, signal?: AbortSignal): Promise<void> {
   const dir = await realpath(files.dir);
-  const started = Date.now();
+  const started = performance.now();
   let attempt: Attempt | null = null;
   for (;;) {
     signal?.throwIfAborted();
@@ -38,7 +38,7 @@ export async function ensureRunning(files: RedisFiles, signal?: AbortSignal): Pr
         next: `stop that Redis (process ${found.pid}) or choose another data directory`,
       });
     }
-    const waited = Date.now() - started;
+    const waited = performance.now() - started;
     if (waited > (found.state === 'loading' ? TIMES.load : TIMES.start)) {
       throw await failed(files, `Redis did not answer within ${Math.round(waited / 1000)} s`);
     }

@@ -1,10 +1,46 @@
+import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 
-/** What `INFO` of a Redis says about whether it keeps what it acknowledged. */
-export type Keeping = { policy: string; maxmemory: number; aof: boolean; role: string };
+/** What a Redis says about whether it keeps what it acknowledged. */
+export type Keeping = {
+  policy: string;
+  maxmemory: number;
+  aof: boolean;
+  role: string;
+  /** Settings by name; those that it does not show (managed ones refuse CONFIG) are absent. */
+  settings: Readonly<Partial<Record<Setting, string>>>;
+  /** Whether Sentinels may put another one in its place. */
+  replicated: boolean;
+};
+
+const SETTINGS = ['appendfsync', 'no-appendfsync-on-rewrite', 'min-replicas-to-write'] as const;
+export type Setting = (typeof SETTINGS)[number];
+
+/** Asks a Redis. @throws the error of ioredis when it does not answer */
+export async function readKeeping(redis: Redis): Promise<Keeping> {
+  const info = await Promise.all(['memory', 'persistence', 'replication'].map((part) => redis.info(part)));
+  // One by one: several at once need Redis 7.
+  const shown = await Promise.all(
+    SETTINGS.map(async (name) => (await redis.config('GET', name).catch(() => [])) as string[]),
+  );
+  const settings = Object.fromEntries(
+    SETTINGS.flatMap((name, i) => (shown[i]?.[1] === undefined ? [] : [[name, shown[i][1]]])),
+  );
+  const replicated = (redis.options.sentinels?.length ?? 0) > 0;
+  return { ...keepingOf(info.join('\n')), settings, replicated };
+}
+
+/**
+ * Whether an error says that this server is no master any more: a failover has made another one that, and commands belong
+ * there. Nothing was written: a script as well ends at its first write. Redis before 7 puts a script's error into its own
+ * words.
+ */
+export function isDemoted({ message }: Error): boolean {
+  return /^(?:READONLY|MASTERDOWN|UNBLOCKED) |-READONLY /.test(message);
+}
 
 /** Reads the replies of `INFO memory`, `INFO persistence` and `INFO replication`, joined. */
-export function keepingOf(info: string): Keeping {
+export function keepingOf(info: string): Omit<Keeping, 'settings' | 'replicated'> {
   const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
   return {
     policy: field('maxmemory_policy'),
@@ -36,9 +72,40 @@ export function judgeKeeping(keeping: Keeping): string[] {
       next: 'name the master',
     });
   }
-  return keeping.aof
-    ? []
-    : [
-        `the Redis of BOOTWAVE_REDIS_URL has 'appendonly no': a crash there loses acknowledged records; set 'appendonly yes' and 'appendfsync always'`,
-      ];
+  const { settings } = keeping;
+  const warn = (what: string) => `the Redis of BOOTWAVE_REDIS_URL ${what}`;
+  const warnings: string[] = [];
+  if (!keeping.aof) {
+    warnings.push(
+      warn(
+        `has 'appendonly no': a crash there loses acknowledged records; set 'appendonly yes' and 'appendfsync always'`,
+      ),
+    );
+  } else if (settings.appendfsync === undefined) {
+    warnings.push(
+      warn(
+        `does not show its 'appendfsync': unless that is 'always', a crash there loses acknowledged records`,
+      ),
+    );
+  } else if (settings.appendfsync !== 'always') {
+    warnings.push(
+      warn(
+        `has 'appendfsync ${settings.appendfsync}': a crash there loses records that it acknowledged; set 'appendfsync always'`,
+      ),
+    );
+  } else if (settings['no-appendfsync-on-rewrite'] === 'yes') {
+    warnings.push(
+      warn(
+        `has 'no-appendfsync-on-rewrite yes': a crash while it rewrites its file loses records that it acknowledged; set it to 'no'`,
+      ),
+    );
+  }
+  if (keeping.replicated && settings['min-replicas-to-write'] === '0') {
+    warnings.push(
+      warn(
+        `has 'min-replicas-to-write 0': a master that is cut off from its replicas goes on acknowledging records that the failover loses; set it to 1 or more`,
+      ),
+    );
+  }
+  return warnings;
 }

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { hangUp } from './hang-up.ts';
+import { hangUp } from './connection.ts';
 
 export type Probe = { state: 'absent' } | { state: 'loading' } | { state: 'ready'; pid: number; dir: string };
 

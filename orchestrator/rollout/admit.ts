@@ -1,4 +1,5 @@
 /** Who may start now: limits, windows, and the order of the plan. */
+import { quietOf, silenceIn } from './blame.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy } from './limits.ts';
 import type { NodeStep } from './record.ts';
@@ -42,6 +43,7 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
   if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
   const places = d.placesOf(index);
   const fullSites = new Set<string>();
+  let isCut: boolean | undefined;
   // The tail may hold nodes of sites that the plan did not know.
   const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
   for (let position = d.peekWave(index).next; position < places.length; position += 1) {
@@ -61,7 +63,9 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     // Synchronised with nobody after a failover counts as offline: it cannot be told anything safely.
     const silent = known.term !== d.rollout.term || known.bootId === null;
     if (!known.reachable || silent) {
-      if (!tail) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
+      if (tail) continue;
+      isCut = isCut ?? isCutOff(d);
+      if (!isCut) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
       continue;
     }
     const blocked = blockedBy(limits, d.rollout.inFlight, known);
@@ -73,6 +77,32 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     d.touch(node);
     startStage(d, node, 'its turn');
   }
+}
+
+/** Nodes that may be offline by themselves at the same moment. */
+const FEW = 3;
+
+/**
+ * Most nodes cannot be reached, since a short while: then those whose turn it is are not offline by themselves. Sooner
+ * than that is over it is known what it is; if nothing is found, they go to the tail after all.
+ */
+function isCutOff(d: Draft): boolean {
+  const { rollout, setup } = d;
+  const { silent } = setup.spec.timeouts;
+  let reached = 0;
+  let missed = 0;
+  for (const node of d.everybody()) {
+    // Who was offline when it was planned says nothing of now.
+    if (['skipped', 'needs-recovery'].includes(node.state) || node.wave === d.waveCount - 1) continue;
+    if (!node.reachable || (node.heard !== null && quietOf(d, node) > silent)) missed += 1;
+    else if (node.heard !== null) reached += 1;
+  }
+  if (missed < FEW || missed <= reached) {
+    rollout.cut = null;
+    return false;
+  }
+  rollout.cut ??= d.clock;
+  return d.clock - rollout.cut <= 4 * silent;
 }
 
 const NOWHERE = { site: '', rack: null };
@@ -94,7 +124,7 @@ export function restoreFailed(d: Draft) {
   }
 }
 
-const BACK: readonly NodeStep['state'][] = ['rolled-back', 'needs-recovery', 'skipped'];
+const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /**
  * Takes everything touched back, newest first. Windows do not hold it up: a bad version is worse than a restart.
@@ -111,8 +141,17 @@ export function unwind(d: Draft): boolean {
       if (rollout.undo === touch) rollout.undo -= 1;
       continue;
     }
+    if (known.taken) {
+      if (rollout.undo === touch) rollout.undo -= 1;
+      continue;
+    }
     left = true;
-    if (known.state === 'rolling-back') continue;
+    // One that is dead cannot be told anything: it waits without a slot, so that those that live go first.
+    if (isDead(d, known)) {
+      giveUp(d, known);
+      continue;
+    }
+    if (known.state === 'rolling-back' && known.slot) continue;
     if (!known.slot) {
       const blocked = blockedBy(d.setup.limits, rollout.inFlight, known);
       if (
@@ -125,7 +164,22 @@ export function unwind(d: Draft): boolean {
     }
     const node = d.edit(known.node);
     d.takeSlot(node);
-    startRollback(d, node, rollout.spent ?? rollout.why);
+    if (node.state !== 'rolling-back') startRollback(d, node, rollout.spent ?? rollout.why);
   }
   return !left;
+}
+
+const isDead = (d: Draft, node: Readonly<NodeStep>) =>
+  !node.reachable || (node.heard !== null && quietOf(d, node) > d.setup.spec.timeouts.silent);
+
+/** A dead node gives its slot back, and when its time is over it is somebody's to look at. */
+function giveUp(d: Draft, known: Readonly<NodeStep>) {
+  if (known.slot) d.freeSlot(d.edit(known.node));
+  const { rollback } = d.setup.spec.timeouts;
+  const since = Math.max(known.heard ?? 0, d.rollout.turned);
+  if (d.clock - since <= rollback) return;
+  // A place that is gone as a whole comes back as a whole.
+  if (known.heard !== null && silenceIn(d, known).verdict !== 'alone') return;
+  const node = d.edit(known.node);
+  d.move(node, 'needs-recovery', 'it was not reached to be taken back');
 }

@@ -11,7 +11,7 @@ export type Division = {
   why: (move: Candidate) => string;
 };
 
-/** Every candidate in exactly one wave: each wave takes from those that are left, the tail takes the late ones. */
+/** Candidates in waves: each wave takes from those that are left, the tail takes the late ones. Some may be left over. */
 export function divide(spec: Spec, moves: readonly Candidate[], warnings: string[]): Division[] {
   const ready = moves.filter((move) => move.late === null);
   let left = order(ready, 'spread', spec.seed);
@@ -28,11 +28,6 @@ export function divide(spec: Spec, moves: readonly Candidate[], warnings: string
     left = left.filter((entry) => !gone.has(entry.id));
     const why = select === undefined ? 'next in order' : 'selected by the wave';
     divisions.push({ name, kind: 'regular', moves: sorted(taken, spec), why: () => why });
-  }
-  if (left.length > 0) {
-    const why = () => 'left over by the waves';
-    divisions.push({ name: 'rest', kind: 'regular', moves: sorted(left, spec), why });
-    warnings.push(`the waves leave ${left.length} nodes over; they follow in a wave of their own`);
   }
   const late = order(
     moves.filter((move) => move.late !== null),

@@ -1,38 +1,73 @@
+import type { Cause } from '../causes/cause.ts';
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
 import { orderFor } from './order.ts';
-import type {
-  NodeStep,
-  RolloutRecord,
-  RolloutSetup,
-  RolloutStatus,
-  StepState,
-  WaveRecord,
+import {
+  type Edits,
+  ENDED,
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  type RolloutStatus,
+  type StepState,
+  UNDER_WAY,
+  type WaveRecord,
 } from './record.ts';
-import { ENDED, UNDER_WAY } from './record.ts';
 import type { RolloutState } from './state.ts';
 
-/** Epochs that belong to one term: no node gets that many orders between two failovers. */
-export const EPOCHS_PER_TERM = 1024;
+/** No node is given that many orders within the writes that one failover loses. */
+const EPOCHS_LOST_AT_MOST = 1024;
+/** Failovers shortly after each other leave different gaps: what was ordered between them may be lost as well. */
+const GAPS = 64;
+
+/**
+ * Epochs that are left free after a failover, above the highest that is known of a node. Small beside what the signer
+ * takes for a database that uses a node's numbers up (`SIGNER_EPOCH_JUMP`). It only spares a question: an epoch that
+ * was signed for something else the signer refuses, and says how far it is.
+ */
+export function gapOf(term: number): number {
+  return EPOCHS_LOST_AT_MOST * (1 + (term % GAPS));
+}
+
+/** Steps whose marks are kept: more are never written between two looks of one process. */
+const MARKS = 64;
+
+export function edited(setup: RolloutSetup, edits: Edits): RolloutSetup {
+  if (Object.keys(edits).length === 0) return setup;
+  const { notBefore, notAfter, budget, onSpent, whole, offlineWait } = edits;
+  const spec = { ...setup.spec, budget: { ...setup.spec.budget, ...budget } };
+  if (notBefore !== undefined) spec.notBefore = notBefore ?? undefined;
+  if (notAfter !== undefined) spec.notAfter = notAfter ?? undefined;
+  if (onSpent !== undefined) spec.onSpent = onSpent;
+  if (offlineWait !== undefined) spec.offline = { wait: offlineWait };
+  const limits = whole === undefined ? setup.limits : { ...setup.limits, whole };
+  return { ...setup, spec, limits };
+}
 
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */
 export class Draft {
-  readonly setup: RolloutSetup;
+  /** As planned, with what was edited since. */
+  setup: RolloutSetup;
   readonly rollout: RolloutRecord;
   /** Wall clock of this input, ms since the epoch. */
   readonly at: number;
   readonly commands: Command[] = [];
   readonly notes: Note[] = [];
   readonly refusals: Step['refusals'] = [];
+  /** Causes of troubles that last, found in this input. */
+  readonly holding: { cause: Cause; why: string }[] = [];
   readonly #base: RolloutState;
   readonly #waves = new Map<number, WaveRecord>();
   readonly #nodes = new Map<string, NodeStep>();
   readonly #touched = new Map<number, string>();
 
-  constructor(base: RolloutState, at: number) {
+  readonly #mark: string | undefined;
+
+  constructor(base: RolloutState, at: number, mark?: string) {
     this.#base = base;
+    this.#mark = mark;
     this.at = at;
-    this.setup = base.setup;
+    this.setup = edited(base.setup, base.rollout.edits);
     const { inFlight } = base.rollout;
     this.rollout = {
       ...base.rollout,
@@ -103,6 +138,26 @@ export class Draft {
     return [...ids];
   }
 
+  /** All nodes, as they are now; not to be changed. */
+  *everybody(): Generator<Readonly<NodeStep>> {
+    for (const [id, node] of this.#base.nodes) yield this.#nodes.get(id) ?? node;
+    for (const [id, node] of this.#nodes) if (!this.#base.nodes.has(id)) yield node;
+  }
+
+  /** Ids of done nodes that may be silent or ill. */
+  troubled(): string[] {
+    const ids = new Set(this.#base.troubled);
+    for (const [id, node] of this.#nodes) if (node.state === 'done') ids.add(id);
+    return [...ids];
+  }
+
+  /** Its failure is not the version's: it is spent from no budget. */
+  excuse(node: NodeStep, cause: Cause): void {
+    if (node.failed || node.excused !== null) return;
+    node.excused = cause;
+    this.rollout.excused += 1;
+  }
+
   /** Nodes of the whole rollout in these states. */
   total(...states: StepState[]): number {
     let sum = 0;
@@ -130,6 +185,8 @@ export class Draft {
     rollout.why = why;
     rollout.by = by;
     if (to !== 'paused') rollout.before = null;
+    if (to !== 'paused') rollout.held = null;
+    if (to === 'rolling-back') rollout.turned = this.clock;
     if (ENDED.includes(to)) rollout.endedAt = this.at;
   }
 
@@ -163,6 +220,7 @@ export class Draft {
   order(node: NodeStep): void {
     node.epoch += 1;
     node.sent = null;
+    node.told = false;
     this.send(node);
   }
 
@@ -177,6 +235,7 @@ export class Draft {
 
   /** @param before the clock of the base: a moved clock alone is a change worth writing */
   finish(before: number): Step {
+    const { marks } = this.rollout;
     const changed =
       this.#nodes.size > 0 ||
       this.#waves.size > 0 ||
@@ -185,7 +244,13 @@ export class Draft {
       JSON.stringify(this.rollout) !== JSON.stringify(this.#base.rollout);
     return {
       changed,
-      rollout: changed ? { ...this.rollout, rev: this.#base.rollout.rev + 1 } : this.#base.rollout,
+      rollout: changed
+        ? {
+            ...this.rollout,
+            rev: this.#base.rollout.rev + 1,
+            marks: this.#mark === undefined ? marks : [...marks, this.#mark].slice(-MARKS),
+          }
+        : this.#base.rollout,
       waves: [...this.#waves.values()],
       nodes: [...this.#nodes.values()],
       commands: this.commands,

@@ -5,11 +5,11 @@
  * is lost: what is outstanding follows from the records alone.
  */
 import { Draft } from './draft.ts';
-import type { Command, EngineEvent, Input, Step } from './event.ts';
+import type { EngineEvent, Input, Step } from './event.ts';
+import { release, weighRefusals } from './hold.ts';
 import { onNodeEvent } from './machine.ts';
 import { isOperator, onOperator } from './operate.ts';
-import { orderFor } from './order.ts';
-import { ENDED, type NodeStep, type RolloutStatus } from './record.ts';
+import type { RolloutStatus } from './record.ts';
 import { type RolloutState, stepOf } from './state.ts';
 import { onTime } from './time.ts';
 import { checkBudget, onGate, settle } from './wave.ts';
@@ -22,7 +22,7 @@ export const MAX_ELAPSED = 60_000;
 
 /** Leaves `state` as it is. */
 export function advance(state: RolloutState, input: Input): Step {
-  const d = new Draft(state, input.at);
+  const d = new Draft(state, input.at, input.mark);
   const before = state.rollout.clock;
   if (LIVE.includes(d.rollout.state) && input.elapsed > 0) {
     d.rollout.clock += Math.min(input.elapsed, MAX_ELAPSED);
@@ -42,6 +42,13 @@ export function advance(state: RolloutState, input: Input): Step {
     if (d.rollout.state === 'rolling-back') settle(d);
   }
   return d.finish(before);
+}
+
+/** The author's word to start, to be written with the records themselves: no node is begun by it. */
+export function begin(state: RolloutState, at: number): Step {
+  const d = new Draft(state, at);
+  onOperator(d, { type: 'start', by: state.setup.author });
+  return d.finish(state.rollout.clock);
 }
 
 const LIVE: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];
@@ -72,12 +79,20 @@ function tick(d: Draft, state: RolloutState) {
   if (!LIVE.includes(d.rollout.state)) return;
   for (const id of d.active()) onTime(d, id);
   const wave = d.peekWave(d.rollout.wave);
-  if (wave.state !== 'open' && wave.state !== 'baking' && wave.state !== 'gated') return;
-  for (const id of state.order[wave.index]!) {
-    if (id === undefined) continue;
-    const node = d.peek(id);
-    if (node?.state === 'done' && node.wave === wave.index) onTime(d, id);
+  if (wave.state === 'open' || wave.state === 'baking' || wave.state === 'gated') {
+    for (const id of state.order[wave.index]!) {
+      if (id === undefined) continue;
+      const node = d.peek(id);
+      if (node?.state === 'done' && node.wave === wave.index) onTime(d, id);
+    }
   }
+  // What turns bad later counts as well.
+  for (const id of d.troubled()) {
+    const node = d.peek(id);
+    if (node?.state === 'done' && node.wave !== wave.index) onTime(d, id);
+  }
+  weighRefusals(d);
+  release(d);
 }
 
 function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
@@ -94,19 +109,6 @@ function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   tail.counts.pending += 1;
   d.add(node);
   d.notes.push({ what: 'node', id: node.node, from: '', to: 'pending', why: event.place.why, by: 'engine' });
-}
-
-/** Every order that has no answer yet, from the records alone: what a sweeper delivers again. */
-export function outstanding(state: RolloutState): Command[] {
-  if (ENDED.includes(state.rollout.state)) return [];
-  const commands: Command[] = [];
-  for (const id of state.active) {
-    const node = state.nodes.get(id) as NodeStep;
-    if (node.sent === null || node.term !== state.rollout.term) continue;
-    const order = orderFor(state.setup, node);
-    if (order !== null) commands.push(order);
-  }
-  return commands;
 }
 
 export { apply, createRollout, loadRollout, type RolloutState } from './state.ts';

@@ -1,6 +1,7 @@
+import type { Blame } from '../causes/refusal.ts';
 import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
-import type { NodeStep, RolloutRecord, WaveRecord } from './record.ts';
+import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
 
 /** What a node says of itself, as the place that received it passes it on. */
 export type Report = {
@@ -18,8 +19,8 @@ export type Report = {
   healthy: boolean;
   /** Why it is not. */
   reason: string;
-  /** Services that it runs, and whether each is healthy. */
-  services: Readonly<Record<string, boolean>>;
+  /** Services that it runs, and whether each is healthy; null: it says nothing of them. */
+  services: Readonly<Record<string, boolean>> | null;
   /** Versions that it tried, fell back from and refuses. */
   failed: readonly string[];
 };
@@ -33,7 +34,21 @@ export type OrderRefusal = 'stale-epoch' | 'other-boot' | 'refuses-version' | 'c
 export type NodeEvent =
   | { type: 'report'; node: string; report: Report }
   | { type: 'staged'; node: string; epoch: number }
-  | { type: 'refused'; node: string; epoch: number; code: OrderRefusal; why: string; has: number }
+  | {
+      type: 'refused';
+      node: string;
+      epoch: number;
+      code: OrderRefusal;
+      why: string;
+      has: number;
+      blame?: Blame;
+    }
+  /** Somebody carries the order out now: until then it waited in our own queue. */
+  | { type: 'begun'; node: string; epoch: number }
+  /** What the fleet says of a node that is done, by its heartbeats. */
+  | { type: 'seen'; node: string; as: 'silent' | 'ill' | 'well' }
+  /** Another rollout has it. */
+  | { type: 'taken'; node: string; by: string }
   /** The boot server's verdict on the quote of that boot, which says that it runs `image`. */
   | { type: 'attested'; node: string; bootId: string; image: string; ok: boolean; why: string }
   | { type: 'reachable'; node: string }
@@ -48,6 +63,13 @@ export type OperatorEvent =
   | { type: 'approve'; by: string; wave?: number }
   | { type: 'pause'; by: string; why: string }
   | { type: 'resume'; by: string }
+  /** Past the gate that the wave waits at, on somebody's word. */
+  | { type: 'promote'; by: string; why: string; wave: number }
+  /** Takes back a `skip`, of a node or of a wave. */
+  | { type: 'include'; by: string; node: string }
+  | { type: 'include-wave'; by: string; wave: number }
+  /** What of the spec holds from now on. */
+  | { type: 'edit'; by: string; changes: Edits }
   | { type: 'skip'; by: string; why: string; node: string }
   | { type: 'skip-wave'; by: string; why: string; wave: number }
   | { type: 'abort'; by: string; why: string }
@@ -57,7 +79,7 @@ export type EngineEvent =
   | NodeEvent
   | OperatorEvent
   | { type: 'tick' }
-  | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string }
+  | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string; away?: boolean }
   /** This orchestrator has just taken over, or was not listening: silence before now means nothing. */
   | { type: 'takeover' }
   /**
@@ -75,6 +97,8 @@ export type Input = {
    */
   elapsed: number;
   events: readonly EngineEvent[];
+  /** A word that no other step has: a step that is lost is missed by it. */
+  mark?: string;
 };
 
 /** What a node is told. The same epoch always means the same effect, so it may be delivered any number of times. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from '../../base/duration.ts';
 
 export const durationSchema = z.string().transform((text, ctx): number => {
   const ms = parseDuration(text);
@@ -8,7 +8,8 @@ export const durationSchema = z.string().transform((text, ctx): number => {
   return z.NEVER;
 });
 
-const url = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2048);
+/** Name of a declared gate: of a file in the folder of declarations (run/declared-gate.ts). */
+export const GATE_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** A check from outside may fail for a moment: it is asked again before the wave is stopped. */
 const asked = {
@@ -38,30 +39,24 @@ export const gateSchema = z.discriminatedUnion('kind', [
     kind: z.literal('service'),
     names: z.array(z.string().min(1).max(128)).min(1).max(100).optional(),
   }),
-  /** A program on the orchestrator; exit code 0 passes. */
+  /** A program, a URL or a query that an admin has declared on the orchestrator under this name. */
   z.strictObject({
-    kind: z.literal('command'),
-    run: z.array(z.string().min(1).max(4096)).min(1).max(64),
-    ...asked,
-  }),
-  z.strictObject({ kind: z.literal('http'), url, status: z.int().min(100).max(599).default(200), ...asked }),
-  /** An instant query; every sample must compare. */
-  z.strictObject({
-    kind: z.literal('prometheus'),
-    url,
-    query: z.string().min(1).max(8192),
-    is: z.enum(['<', '<=', '==', '>=', '>']),
-    value: z.number(),
+    kind: z.literal('check'),
+    name: z.string().regex(GATE_NAME, { error: 'must be the name of a declared gate' }),
     ...asked,
   }),
   /** Somebody approves before the next wave. */
   z.strictObject({ kind: z.literal('manual') }),
+  /** How these were written until they had to be declared. */
+  z.looseObject({ kind: z.enum(['command', 'http', 'prometheus']) }).transform((gate, ctx): never => {
+    const message = `an admin declares it in /etc/bootwave/gates.d/NAME.json; here write {"kind": "check", "name": "NAME"}`;
+    ctx.addIssue({ code: 'custom', message, path: ['kind'], input: gate.kind });
+    return z.NEVER;
+  }),
 ]);
 export type Gate = z.infer<typeof gateSchema>;
-export type WaveGate = Extract<Gate, { kind: 'command' | 'http' | 'prometheus' | 'manual' }>;
+export type WaveGate = Extract<Gate, { kind: 'check' | 'manual' }>;
 
 export function isWaveGate(gate: Gate): gate is WaveGate {
-  return (
-    gate.kind === 'command' || gate.kind === 'http' || gate.kind === 'prometheus' || gate.kind === 'manual'
-  );
+  return gate.kind === 'check' || gate.kind === 'manual';
 }

@@ -1,7 +1,11 @@
 /** One node's events: reports, answers to orders, coming and going. */
+
+import { isOver } from './blame.ts';
 import type { Draft } from './draft.ts';
 import type { NodeEvent } from './event.ts';
+import { weighRefusals } from './hold.ts';
 import { orderFor, wantedOf } from './order.ts';
+import { FREE } from './record.ts';
 import { attested, onReport } from './report.ts';
 import { fail, retry } from './step.ts';
 
@@ -9,14 +13,23 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   const known = d.peek(event.node);
   if (known === undefined || event.epoch !== known.epoch || orderFor(d.setup, known) === null) return;
   const node = d.edit(event.node);
-  if (event.code === 'stale-epoch') {
+  if (event.blame === 'clock' || event.blame === 'rules') {
+    const why = event.why;
+    node.blocked = { by: event.blame, why, since: node.blocked?.since ?? d.clock };
+    node.why = why;
+    weighRefusals(d);
+  } else if (event.blame === 'number') {
+    // Nothing above was ever signed, so nobody ever saw it.
+    node.epoch = event.has;
+    d.order(node);
+  } else if (event.code === 'stale-epoch') {
     node.epoch = Math.max(node.epoch, event.has);
     d.order(node);
   } else if (node.state === 'rolling-back' || event.code === 'other-boot') {
     // A rollback is asked for until its time is over; a restarted node is about to report.
     node.why = event.why;
   } else if (event.code === 'refuses-version') fail(d, node, event.why);
-  else retry(d, node, event.why);
+  else retry(d, node, event.why, event.blame);
 }
 
 /** The boot server's verdict on the quote of one boot. */
@@ -36,6 +49,19 @@ function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
   else fail(d, node, `attestation failed: ${event.why}`);
 }
 
+/** Heartbeats of a node that is done: it is not asked any more once its wave is finished. */
+function onSeen(d: Draft, { node: id, as }: Extract<NodeEvent, { type: 'seen' }>) {
+  const known = d.peek(id);
+  if (known?.state !== 'done' || known.taken || !isOver(d, known)) return;
+  const away = as === 'silent' ? (known.away ?? d.clock) : null;
+  const sick = as === 'ill' ? (known.sick ?? d.clock) : as === 'well' ? null : known.sick;
+  if (away === known.away && sick === known.sick) return;
+  const node = d.edit(id);
+  node.away = away;
+  node.sick = sick;
+  if (away === null) node.lost = null;
+}
+
 export function onNodeEvent(d: Draft, event: NodeEvent) {
   switch (event.type) {
     case 'report':
@@ -44,11 +70,36 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
       const known = d.peek(event.node);
       if (known?.state !== 'staging' || known.epoch !== event.epoch) return;
       const node = d.edit(event.node);
+      node.blocked = null;
       d.move(node, 'staged', `has ${wantedOf(node)} on disk`);
       return;
     }
     case 'refused':
       return onRefused(d, event);
+    case 'begun': {
+      const known = d.peek(event.node);
+      if (
+        known === undefined ||
+        known.epoch !== event.epoch ||
+        known.told ||
+        orderFor(d.setup, known) === null
+      )
+        return;
+      const node = d.edit(event.node);
+      node.told = true;
+      node.since = d.clock;
+      return;
+    }
+    case 'seen':
+      return onSeen(d, event);
+    case 'taken': {
+      const known = d.peek(event.node);
+      if (known === undefined || !FREE.includes(known.state) || known.taken) return;
+      const node = d.edit(event.node);
+      node.taken = true;
+      node.why = `${event.by} has it`;
+      return;
+    }
     case 'attested':
       return onAttested(d, event);
     case 'reachable':
@@ -60,8 +111,9 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
     }
     case 'removed': {
       const known = d.peek(event.node);
-      if (known === undefined || known.state === 'done' || known.state === 'skipped') return;
+      if (known === undefined || known.state === 'skipped') return;
       const node = d.edit(event.node);
+      node.left = true;
       d.move(node, 'skipped', event.why);
       d.freeSlot(node);
       d.rollout.gone += 1;

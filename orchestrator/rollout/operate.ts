@@ -1,9 +1,13 @@
 /** What operators may do, and when. */
-import type { Draft } from './draft.ts';
+import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
+import { leaveBehind, listenAnew } from './hold.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 
-const OPERATIONS = ['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'abort', 'rollback'];
+const OPERATIONS = [
+  ...['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'include', 'include-wave'],
+  ...['promote', 'edit', 'abort', 'rollback'],
+];
 
 export function isOperator(event: { type: string }): event is OperatorEvent {
   return OPERATIONS.includes(event.type);
@@ -28,6 +32,11 @@ export function onOperator(d: Draft, event: OperatorEvent) {
     case 'approve':
       return event.wave === undefined ? approveStart(d, event) : approveWave(d, event, event.wave);
     case 'pause':
+      if (rollout.held !== null) {
+        // It was to go on by itself; now a person has to say so.
+        rollout.held = null;
+        return d.setState('paused', event.why, event.by);
+      }
       if (state !== 'running' && state !== 'rolling-back')
         return refuse(d, event, 'only what runs can be paused');
       return pause(d, event.why, event.by);
@@ -38,6 +47,12 @@ export function onOperator(d: Draft, event: OperatorEvent) {
     case 'skip-wave': {
       if (event.wave < 0 || event.wave >= d.waveCount || d.peekWave(event.wave).state === 'done') {
         return refuse(d, event, 'name a wave that is not done', `wave ${event.wave} is not to come`);
+      }
+      const { name } = d.setup.waves[event.wave]!;
+      const known = d.peekWave(event.wave);
+      if (known.counts.pending === 0) {
+        const next = gateAt(d, known) === undefined ? 'see rollout show' : 'promote it past its gate instead';
+        return refuse(d, event, next, `no node of ${name} waits any more`);
       }
       const wave = d.wave(event.wave);
       wave.skipped = true;
@@ -52,6 +67,27 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       });
       return;
     }
+    case 'include-wave': {
+      const known = d.setup.waves[event.wave] === undefined ? undefined : d.peekWave(event.wave);
+      if (known?.skipped !== true || known.state === 'done')
+        return refuse(d, event, 'see rollout show', 'that wave is not skipped, or over');
+      const wave = d.wave(event.wave);
+      wave.skipped = false;
+      return wordOn(d, event.wave, 'taken in again', event.by);
+    }
+    case 'include': {
+      const known = d.peek(event.node);
+      const isOver = known === undefined || d.peekWave(known.wave).state === 'done';
+      if (known?.state !== 'skipped' || known.touch > 0 || known.left || isOver)
+        return refuse(d, event, 'see rollout show', 'that node was not left out, or its wave is over');
+      const wave = d.wave(known.wave);
+      wave.next = Math.min(wave.next, known.position);
+      return d.move(d.edit(event.node), 'pending', `taken in again by ${event.by}`);
+    }
+    case 'promote':
+      return promote(d, event);
+    case 'edit':
+      return edit(d, event);
     case 'abort':
       if (state === 'aborting') return;
       if (state === 'planned' || state === 'awaiting-approval')
@@ -106,11 +142,60 @@ function approveWave(d: Draft, event: OperatorEvent, index: number) {
   passGate(wave);
 }
 
+function wordOn(d: Draft, index: number, why: string, by: string) {
+  const { state } = d.peekWave(index);
+  d.notes.push({ what: 'wave', id: d.setup.waves[index]!.name, from: state, to: state, why, by });
+}
+
+/** Past any gate. Where the rollout wants four eyes, the author's are not the other two. */
+function promote(d: Draft, event: Extract<OperatorEvent, { type: 'promote' }>) {
+  const gate = event.wave === d.rollout.wave ? gateAt(d, d.peekWave(event.wave)) : undefined;
+  if (gate === undefined) return refuse(d, event, 'see rollout show', 'that wave waits at no gate');
+  if (d.setup.spec.approvals.count > 0 && event.by === d.setup.author)
+    return refuse(d, event, 'ask somebody else', 'the author cannot promote it');
+  wordOn(d, event.wave, `past gate ${gate.kind}: ${event.why}`, event.by);
+  passGate(d.wave(event.wave));
+}
+
+function edit(d: Draft, event: Extract<OperatorEvent, { type: 'edit' }>) {
+  const { notAfter, whole } = event.changes;
+  if (typeof notAfter === 'number' && notAfter <= d.at)
+    return refuse(d, event, 'name a time to come', 'notAfter would be past');
+  if (whole !== undefined && !(Number.isSafeInteger(whole) && whole > 0))
+    return refuse(d, event, 'name a number of nodes', 'whole must be more than nobody');
+  const { rollout } = d;
+  const { budget } = event.changes;
+  rollout.edits = {
+    ...rollout.edits,
+    ...event.changes,
+    ...(budget === undefined ? {} : { budget: { ...rollout.edits.budget, ...budget } }),
+  };
+  d.setup = edited(d.setup, event.changes);
+  const why = `edited: ${JSON.stringify(event.changes)}`;
+  d.notes.push({
+    what: 'rollout',
+    id: rollout.id,
+    from: rollout.state,
+    to: rollout.state,
+    why,
+    by: event.by,
+  });
+}
+
 /** Whoever resumes accepts what has failed so far: the budget counts from here. */
 function resume(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   if (rollout.state !== 'paused') return refuse(d, event, 'only what is paused can be resumed');
   const to = rollout.before ?? 'running';
+  const { notAfter } = d.setup.spec;
+  if (to === 'running' && notAfter !== undefined && d.at >= notAfter) {
+    const when = new Date(notAfter).toISOString();
+    return refuse(d, event, 'move notAfter (rollout edit), or abort it', `notAfter (${when}) has come`);
+  }
+  if (to === 'running' && rollout.held !== null) {
+    leaveBehind(d, event.by);
+    listenAnew(d);
+  }
   if (to === 'running') {
     rollout.spent = null;
     rollout.forgiven = rollout.failures;

@@ -33,6 +33,8 @@ export type PlanFacts = {
   graph: VersionGraph;
   /** Configuration versions that exist; only asked for a config rollout. */
   configs?: readonly string[];
+  /** Operators that can approve (`operator:NAME`); left out: nobody is registered, so anybody may. */
+  people?: readonly string[];
 };
 
 /** What the rollout moves, and to which version. */

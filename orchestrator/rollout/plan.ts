@@ -7,8 +7,11 @@ import {
   openings,
   refuseBarriers,
   refuseDowngrade,
+  refuseLeftOver,
   refuseRevoked,
+  refuseServices,
   refuseTarget,
+  refuseUnknown,
   refuseUnproven,
 } from './refuse.ts';
 import { matches } from './selector.ts';
@@ -35,6 +38,8 @@ export type Place = {
   epoch: number;
   bootId: string | null;
   reachable: boolean;
+  /** Ill when it was planned: its troubles prove nothing. */
+  ill: boolean;
 };
 
 export type PlannedWave = {
@@ -77,6 +82,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   if (spec.notAfter !== undefined && spec.notAfter <= now) {
     refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
   }
+  refusals.push(...refuseUnknown(spec, fleet, facts));
   const selected = fleet.filter((node) => matches(spec.nodes, node));
   if (selected.length === 0) refusals.push({ field: 'nodes', reason: 'selects no node of the fleet' });
   for (const [index, wave] of spec.waves.entries()) {
@@ -99,6 +105,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     ...refuseBarriers(spec, moves),
     ...refuseDowngrade(spec, moves, skipped),
     ...refuseRevoked(target, facts, moves),
+    ...refuseServices(spec, moves),
   );
   const start = Math.max(now, spec.notBefore ?? now);
   const opens = openings(spec, moves, start, refusals);
@@ -111,6 +118,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const sizes = sizesOf(fleet.filter((node) => node.state !== 'retired'));
   const warnings: string[] = [];
   const divisions = divide(spec, moves, warnings);
+  refusals.push(...refuseLeftOver(spec, moves, divisions));
   refusals.push(...refuseUnproven(spec, selected, skipped, divisions));
   if (refusals.length > 0) return { ok: false, refusals };
   const waves = divisions.map(
@@ -159,6 +167,7 @@ function placed(move: Candidate, why: (move: Candidate) => string): Place {
     epoch: node.epoch,
     bootId: node.bootId,
     reachable: node.state !== 'unreachable',
+    ill: node.state === 'degraded',
   };
 }
 

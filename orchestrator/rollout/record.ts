@@ -3,6 +3,7 @@
  * one per node. All are plain JSON. Times named "clock" are milliseconds of rollout time, which only `advance` moves
  * and which no clock of any machine can make jump.
  */
+import type { Cause } from '../causes/cause.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
 import type { Place, Plan } from './plan.ts';
@@ -20,6 +21,16 @@ export type RolloutSetup = {
   /** What was published when it was planned; absent from records of before this was kept: nobody joins those late. */
   graph?: Plan['graph'];
   waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
+};
+
+/** What of a spec may be changed while it is carried out. `whole`: nodes under way at once. Null: there is none any more. */
+export type Edits = {
+  notBefore?: number | null;
+  notAfter?: number | null;
+  budget?: Partial<Spec['budget']>;
+  onSpent?: Spec['onSpent'];
+  whole?: number;
+  offlineWait?: number;
 };
 
 export type RolloutStatus =
@@ -50,6 +61,10 @@ export type RolloutRecord = {
   by: string;
   /** What `resume` returns to; null unless paused. */
   before: 'running' | 'rolling-back' | null;
+  /** What it waits for by itself, where it is paused for a cause that is not the version's; null otherwise. */
+  held: { cause: Cause; why: string; since: number } | null;
+  /** Marks of the newest steps, so that a step of ours that is missing among them is known to be lost. */
+  marks: string[];
   /** Rollout time in ms: the sum of what callers measured on monotonic clocks. */
   clock: number;
   /** Goes up when Redis may have lost writes; nodes of an older term are heard before they are told anything. */
@@ -62,6 +77,8 @@ export type RolloutRecord = {
   wave: number;
   inFlight: InFlight;
   failures: number;
+  /** Nodes that failed for a cause that is not the version's: spent from no budget. */
+  excused: number;
   /** Failures that an operator accepted by resuming. */
   forgiven: number;
   /** Why the budget counts as spent; null when it is not. */
@@ -70,6 +87,12 @@ export type RolloutRecord = {
   touches: number;
   /** Touches above this one are known to be taken back. */
   undo: number;
+  /** Clock since which most nodes cannot be reached; null while most can. */
+  cut: number | null;
+  /** Clock at which it began to take back; 0 before. */
+  turned: number;
+  /** What an operator has changed of the spec since it was planned. */
+  edits: Edits;
   /** Nodes that left the fleet while it ran. */
   gone: number;
   approvals: { by: string; at: number }[];
@@ -89,10 +112,15 @@ export const STEP_STATES = [
   'failed',
   'rolling-back',
   'rolled-back',
+  /** Without a failure of its own: everything went back. */
+  'taken-back',
   'needs-recovery',
   'skipped',
 ] as const;
 export type StepState = (typeof STEP_STATES)[number];
+
+/** Ends of a node's step; it is free for other rollouts. */
+export const FREE: readonly StepState[] = ['done', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /** The states that a node is not left in: the wave waits for them. */
 export const UNDER_WAY: readonly StepState[] = [
@@ -131,6 +159,8 @@ export type WaveRecord = {
   asked: number | null;
   /** Clock of the last failed answer. */
   failedAt: number | null;
+  /** Times in a row that nobody answered; absent: none. */
+  away?: number;
 };
 
 export type NodeStep = {
@@ -176,4 +206,22 @@ export type NodeStep = {
   slot: boolean;
   /** Whether it was counted as a failure; once only. */
   failed: boolean;
+  /** Why its failure was not counted; null where it was, or there is none. */
+  excused: Cause | null;
+  /** It was ill before its turn. */
+  ill: boolean;
+  /** It fell ill on the old version, while it waited: then it is not alone with that, as a rule. */
+  fell: boolean;
+  /** Whether somebody has begun to carry the outstanding order out; until then it waits in our own queue. */
+  told: boolean;
+  /** Its order is refused for a reason that is not the version's. */
+  blocked: { by: 'clock' | 'rules'; why: string; since: number } | null;
+  /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */
+  lost: number | null;
+  /** Clock since which its heartbeats are missing, for nodes of finished waves; null: they come. */
+  away: number | null;
+  /** It is no longer a member of the fleet. */
+  left: boolean;
+  /** Another order than this rollout's has moved it since: it is that one's to take back. */
+  taken: boolean;
 };

@@ -15,6 +15,75 @@ export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
   return refused === null ? [] : [{ field: 'image', reason: refused.why }];
 }
 
+/** What a person misspelt would silently be nobody. */
+export function refuseUnknown(spec: Spec, fleet: readonly PlanNode[], facts: PlanFacts): Refusal[] {
+  const refusals: Refusal[] = [];
+  const known = {
+    names: new Set(fleet.flatMap(({ id, name }) => [id, name])),
+    site: new Set(fleet.map(({ site }) => site)),
+    rack: new Set(fleet.map(({ rack }) => rack)),
+    role: new Set(fleet.map(({ role }) => role)),
+  };
+  const look = (selector: Spec['nodes'], field: string) => {
+    for (const key of ['names', 'site', 'rack', 'role'] as const) {
+      const strange = selector[key]?.filter(
+        (value) => !(key === 'names' && value.includes('*')) && !known[key].has(value),
+      );
+      if (strange === undefined || strange.length === 0) continue;
+      const what = key === 'names' ? 'is a node of the fleet' : 'has any node';
+      refusals.push({
+        field: `${field}.${key}`,
+        reason: `${strange.slice(0, 5).join(', ')}: none of it ${what}`,
+      });
+    }
+  };
+  look(spec.nodes, 'nodes');
+  for (const [index, { select }] of spec.waves.entries())
+    if (select !== undefined) look(select, `waves[${index}].select`);
+  const strangers = spec.approvals.from?.filter((name) => facts.people?.includes(name) === false) ?? [];
+  if (strangers.length > 0) {
+    const reason = `${strangers.join(', ')} is no registered operator ('bootwave operator list'), as in "operator:ann"`;
+    refusals.push({ field: 'approvals.from', reason });
+  }
+  return refusals;
+}
+
+/** A gate that nobody can fail is none. */
+export function refuseServices(spec: Spec, moves: readonly Candidate[]): Refusal[] {
+  const running = new Set(moves.flatMap(({ node }) => node.services));
+  const look = (gates: Spec['gates'], field: string) =>
+    gates.flatMap((gate, index): Refusal[] => {
+      if (gate.kind !== 'service' || moves.length === 0) return [];
+      const strange = gate.names?.filter((name) => !running.has(name)) ?? [];
+      if (running.size > 0 && strange.length === 0) return [];
+      const what = strange.length > 0 ? strange.join(', ') : 'a service';
+      return [
+        {
+          field: `${field}[${index}]`,
+          reason: `no node of this rollout runs ${what}: it would prove nothing`,
+        },
+      ];
+    });
+  return [
+    ...look(spec.gates, 'gates'),
+    ...spec.waves.flatMap(({ gates }, index) => look(gates ?? [], `waves[${index}].gates`)),
+  ];
+}
+
+/** Whoever says "one" means one: nobody is moved because the waves leave him over. */
+export function refuseLeftOver(
+  spec: Spec,
+  moves: readonly Candidate[],
+  divisions: readonly { moves: readonly Candidate[] }[],
+): Refusal[] {
+  const over = moves.length - divisions.reduce((sum, wave) => sum + wave.moves.length, 0);
+  if (over === 0) return [];
+  const reason =
+    `leave ${over} of ${moves.length} nodes over: add { "take": "rest" } to move these as well, ` +
+    'or select fewer with nodes';
+  return [{ field: spec.waves.length === 1 ? 'waves[0].take' : 'waves', reason }];
+}
+
 export function refuseBarriers(spec: Spec, moves: readonly Candidate[]): Refusal[] {
   if (spec.barriers !== 'refuse') return [];
   const held = moves.filter((move) => move.hops.length > 1);

@@ -1,9 +1,10 @@
 /** What a node's own report does to its step. Only here is a node ever believed to be on a version. */
-import { type Draft, EPOCHS_PER_TERM } from './draft.ts';
+import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
 import { bakeOf, fail, gatesOf, startActivate, startStage } from './step.ts';
+import { ill } from './time.ts';
 
 /** It is on a version of its way without this record having sent it there: lost writes, or somebody's hand. */
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
@@ -18,8 +19,11 @@ function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
   if (!report.healthy) return report.reason === '' ? 'agent unhealthy' : report.reason;
   for (const gate of gatesOf(d, node.wave)) {
     if (gate.kind !== 'service') continue;
-    const names = gate.names ?? Object.keys(report.services);
-    const bad = names.find((name) => report.services[name] === false);
+    const { services } = report;
+    if (services === null) return 'it says nothing of its services';
+    const names = gate.names ?? Object.keys(services);
+    // One of which nothing is said is not there.
+    const bad = names.find((name) => services[name] !== true);
     if (bad !== undefined) return `service ${bad} unhealthy`;
   }
   return null;
@@ -75,15 +79,15 @@ function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
     if (node.state === 'baking') node.since = d.clock;
   }
   if (node.flaps > d.setup.spec.flaps) {
-    fail(d, node, `unstable on ${wantedOf(node)}: ${trouble ?? 'restarts by itself'}`);
+    ill(d, node, `unstable on ${wantedOf(node)}: ${trouble ?? 'restarts by itself'}`);
   } else if (node.sick !== null && d.clock - node.sick > d.setup.spec.timeouts.unhealthy) {
-    fail(d, node, `unhealthy on ${wantedOf(node)}: ${trouble}`);
+    ill(d, node, `unhealthy on ${wantedOf(node)}: ${trouble}`);
   }
 }
 
 /** A report that says nothing new about a node that is not under way is not worth a write. */
 function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string | null): boolean {
-  const idle = node.state === 'pending' || node.state === 'done' || node.state === 'rolled-back';
+  const idle = ['pending', 'done', 'rolled-back', 'taken-back'].includes(node.state);
   if (!idle) return node.state !== 'skipped';
   return (
     node.heard === null ||
@@ -91,6 +95,7 @@ function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string
     node.bootId !== report.bootId ||
     node.running !== runs ||
     !node.reachable ||
+    node.lost !== null ||
     node.term !== d.rollout.term ||
     report.epoch > node.epoch ||
     (node.sick === null) !== (healthOf(d, node as NodeStep, report) === null)
@@ -110,21 +115,29 @@ export function onReport(d: Draft, id: string, report: Report) {
   node.running = runs;
   node.bootId = report.bootId;
   const accepted = report.epoch >= node.epoch;
+  node.lost = null;
+  node.away = null;
+  if (accepted && orderFor(d.setup, node) !== null) {
+    node.told = true;
+    node.blocked = null;
+  }
   if (node.term !== d.rollout.term) {
     // Above anything that may have been ordered and forgotten, so that no epoch ever means two things.
-    node.epoch = Math.max(node.epoch, report.epoch, d.rollout.term * EPOCHS_PER_TERM);
+    node.epoch = Math.max(node.epoch, report.epoch) + gapOf(d.rollout.term);
     node.term = d.rollout.term;
     node.sent = null;
   } else if (report.epoch > node.epoch) {
+    // Free since it was done, and somebody else has ordered something since: that one's to answer for.
+    if (node.state === 'done' && runs !== wantedOf(node)) node.taken = true;
     // The node's own word on orders is above ours: ours was restored from before they were written.
     node.epoch = report.epoch;
     node.sent = null;
   }
-  consider(d, node, report, { runs, restarted, accepted });
+  if (!node.taken) consider(d, node, report, { runs, restarted, accepted, first: known.heard === null });
   if (node.sent === null && orderFor(d.setup, node) !== null) d.order(node);
 }
 
-type Seen = { runs: string | null; restarted: boolean; accepted: boolean };
+type Seen = { runs: string | null; restarted: boolean; accepted: boolean; first: boolean };
 
 function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
   const wanted = wantedOf(node);
@@ -133,6 +146,9 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
     `runs ${runs ?? 'nothing'} instead of ${wanted}${report.reason ? `: ${report.reason}` : ''}`;
   switch (node.state) {
     case 'pending': {
+      const trouble = healthOf(d, node, report);
+      if (seen.first && trouble !== null) node.ill = true;
+      node.sick = trouble === null ? null : (node.sick ?? d.clock);
       if (runs === node.lastGood || lacks(d, runs)) return;
       if (d.rollout.state === 'planned' || d.rollout.state === 'awaiting-approval') return;
       // The same boot cannot run another image: a word that is not to be believed.
@@ -143,7 +159,11 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       return;
     }
     case 'staging':
-    case 'staged':
+    case 'staged': {
+      // It still runs the old one: others are compared with it.
+      node.sick = healthOf(d, node, report) === null ? null : (node.sick ?? d.clock);
+      return considerOrdered(d, node, report, seen, wrong);
+    }
     case 'activating':
       return considerOrdered(d, node, report, seen, wrong);
     case 'booted':
@@ -173,10 +193,17 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
         backAgain(d, node, `back on ${runs ?? 'no configuration'}`);
       return;
     case 'rolled-back':
+    case 'taken-back':
       // It was taken back and comes up with the bad version again: not a thing to repeat.
       if (runs === wanted) d.move(node, 'needs-recovery', `rolled back, yet runs ${wanted} again`);
       return;
     case 'needs-recovery':
+      // Left behind in an outage, and it is where it was to go after all.
+      if (runs === wanted && node.excused !== null && !node.failed && d.rollout.state === 'running') {
+        node.excused = null;
+        d.rollout.excused -= 1;
+        return enterBooted(d, node, report, `heard again on ${wanted}`);
+      }
       if (runs === node.lastGood && seen.accepted)
         backAgain(d, node, 'came back late, on the last good version');
       return;
@@ -204,7 +231,8 @@ function bringAgain(d: Draft, node: NodeStep) {
 }
 
 function backAgain(d: Draft, node: NodeStep, why: string) {
-  d.move(node, 'rolled-back', why);
+  const own = node.failed || node.excused !== null;
+  d.move(node, own ? 'rolled-back' : 'taken-back', why);
   d.freeSlot(node);
 }
 

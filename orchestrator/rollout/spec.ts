@@ -58,10 +58,10 @@ const windowSchema = z
 const instant = z
   .string()
   .transform((text, ctx): number => {
-    const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(text)
-      ? Date.parse(text)
-      : Number.NaN;
-    if (!Number.isNaN(ms)) return ms;
+    const date = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.exec(text)?.[1];
+    const ms = date === undefined ? Number.NaN : Date.parse(text);
+    // A day that a month does not have would become one of the next month.
+    if (!Number.isNaN(ms) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date ?? '')) return ms;
     ctx.addIssue({
       code: 'custom',
       message: 'must be an RFC 3339 time with its offset, "2030-01-31T22:00:00Z"',
@@ -72,8 +72,8 @@ const instant = z
 
 /** Milliseconds. `node` is served by each node before the next one takes its place, `wave` by the wave as a whole. */
 const bake = z.strictObject({ node: durationSchema.prefault('2m'), wave: durationSchema.prefault('10m') });
-/** Failures tolerated: the budget is spent by the first one more. */
-const budget = z.strictObject({ wave: amount.prefault(0), whole: amount.prefault('2%') });
+/** Failures tolerated: the budget is spent by the first one more. What is left out follows budget.ts. */
+const budget = z.strictObject({ wave: amount.optional(), whole: amount.optional() });
 
 const waveSchema = z.strictObject({
   name: z.string().min(1).max(64).optional(),
@@ -85,6 +85,9 @@ const waveSchema = z.strictObject({
   budget: amount.optional(),
   gates: z.array(gateSchema).max(20).optional(),
 });
+
+/** Names and numbers that waves have of themselves, and commands know them by. */
+const RESERVED = /^(?:wave \d+|\d+|rest|tail)$/i;
 
 const version = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._~^-]{0,63}$/, {
   error: 'is not a version: letters, digits and . _ ~ ^ - only, at most 64 characters',
@@ -163,6 +166,23 @@ export const specSchema = z
     if (spec.image !== undefined && spec.config !== undefined) {
       refuse(['config'], 'cannot stand beside image: one rollout moves one thing');
     }
+    const { count, from } = spec.approvals;
+    const people = new Set(from ?? []);
+    if (from !== undefined && people.size < from.length) {
+      refuse(['approvals', 'from'], 'names somebody twice; each person approves once');
+    }
+    if (from !== undefined && count > people.size) {
+      refuse(['approvals', 'count'], `wants ${count} people, and from names ${people.size}`);
+    }
+    const names = new Map<string, number>();
+    for (const [index, { name }] of spec.waves.entries()) {
+      if (name === undefined) continue;
+      const before = names.get(name.toLowerCase());
+      const taken = RESERVED.test(name) && name.toLowerCase() !== `wave ${index + 1}`;
+      if (before !== undefined) refuse(['waves', index, 'name'], `is that of waves[${before}] as well`);
+      else if (taken) refuse(['waves', index, 'name'], 'is what another wave, or none, would be called');
+      names.set(name.toLowerCase(), index);
+    }
     let percent = 0;
     let rest = -1;
     for (const [index, wave] of spec.waves.entries()) {
@@ -172,7 +192,7 @@ export const specSchema = z
       if (wave.take === 'rest') {
         if (wave.select === undefined) rest = index;
       } else if (wave.select === undefined && 'percent' in wave.take) {
-        percent += wave.take.percent;
+        percent = Math.round((percent + wave.take.percent) * 1000) / 1000;
         if (percent > 100)
           refuse(['waves', index, 'take'], `makes the waves ${percent} % of the nodes, over 100 %`);
       }
@@ -204,8 +224,47 @@ function flatten(issues: readonly z.core.$ZodIssue[], base: readonly PropertyKey
     const path = [...base, ...issue.path];
     const branch = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined;
     if (branch !== undefined && branch.length > 0) return flatten(branch, path);
-    return [{ field: fieldOf(path), reason: issue.message }];
+    return [{ field: fieldOf(path), reason: plain(issue) }];
   });
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+};
+
+/** A schema's own message ("Invalid input: expected string, received number") in words for people. */
+function plain(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const names = issue.keys.map((key) => `'${key}'`).join(', ');
+      return `has no field ${names} (docs/rollouts.md lists what there is)`;
+    }
+    case 'invalid_type':
+      return issue.input === undefined && issue.message.endsWith('received undefined')
+        ? `is missing: ${KINDS[issue.expected] ?? issue.expected}`
+        : `must be ${KINDS[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+    case 'invalid_union':
+      return issue.message.startsWith('Invalid') ? 'is of no kind that there is' : issue.message;
+    case 'too_small':
+    case 'too_big': {
+      if (!issue.message.startsWith('Too')) return issue.message;
+      const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
+      const what = { string: ' characters', array: ' entries' }[issue.origin as string] ?? '';
+      return `must be ${issue.origin === 'array' || issue.origin === 'string' ? 'of ' : ''}${bound}${what}`;
+    }
+    case 'invalid_key':
+      return 'has a name that is not allowed';
+    default:
+      return issue.message.startsWith('Invalid') ? 'is not valid' : issue.message;
+  }
 }
 
 export function checkSpec(value: unknown): Checked {

@@ -22,11 +22,19 @@ export type RolloutState = {
   readonly touched: string[];
   /** Ids of nodes under way. */
   readonly active: Set<string>;
+  /** Ids of nodes that are done and not well: silent or ill. */
+  readonly troubled: Set<string>;
 };
 
 export function emptyCounts(): Record<StepState, number> {
   return Object.fromEntries(STEP_STATES.map((state) => [state, 0])) as Record<StepState, number>;
 }
+
+/** Absent from records of before these were kept. */
+const UNTROUBLED = {
+  ...{ excused: null, ill: false, fell: false, told: false, blocked: null },
+  ...{ lost: null, away: null, taken: false, left: false },
+} as const;
 
 export function stepOf(place: Place, wave: number, position: number, term: number): NodeStep {
   return {
@@ -59,6 +67,8 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
     touch: 0,
     slot: false,
     failed: false,
+    ...UNTROUBLED,
+    ill: place.ill,
   };
 }
 
@@ -82,6 +92,8 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     why: 'planned',
     by: options.author,
     before: null,
+    held: null,
+    marks: [],
     clock: 0,
     term: 0,
     resync: 0,
@@ -89,10 +101,14 @@ export function createRollout(plan: Plan, options: { id: string; author: string;
     wave: 0,
     inFlight: { whole: 0, site: {}, rack: {} },
     failures: 0,
+    excused: 0,
     forgiven: 0,
     spent: null,
     touches: 0,
     undo: 0,
+    cut: null,
+    turned: 0,
+    edits: {},
     gone: 0,
     approvals: [],
     endedAt: null,
@@ -132,14 +148,17 @@ export function loadRollout(
 ): RolloutState {
   const state: RolloutState = {
     setup,
-    rollout,
-    waves: [...waves].sort((a, b) => a.index - b.index),
+    rollout: { ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} }, ...rollout },
+    waves: [...waves]
+      .sort((a, b) => a.index - b.index)
+      .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),
     nodes: new Map(),
     order: waves.map(() => []),
     touched: [],
     active: new Set(),
+    troubled: new Set(),
   };
-  for (const node of nodes) index(state, node);
+  for (const node of nodes) index(state, { ...UNTROUBLED, ...node });
   return state;
 }
 
@@ -149,6 +168,9 @@ function index(state: RolloutState, node: NodeStep): void {
   if (node.touch > 0) state.touched[node.touch] = node.node;
   if (UNDER_WAY.includes(node.state)) state.active.add(node.node);
   else state.active.delete(node.node);
+  const isTroubled = node.state === 'done' && (node.away !== null || node.sick !== null);
+  if (isTroubled) state.troubled.add(node.node);
+  else state.troubled.delete(node.node);
 }
 
 /** Takes over what was written. To be called only after the write held. */

@@ -1,10 +1,14 @@
 /** The moves that a node's step can make, each with what it costs: an order, a slot, a failure. */
+import { type Cause, describe } from '../causes/cause.ts';
+import type { Blame } from '../causes/refusal.ts';
+import { unstaged } from './blame.ts';
 import type { Draft } from './draft.ts';
 import type { Gate } from './gate.ts';
 import type { NodeStep } from './record.ts';
 
 export function gatesOf(d: Draft, wave: number): readonly Gate[] {
-  return d.setup.spec.waves[wave]?.gates ?? d.setup.spec.gates;
+  const { gates, waves } = d.setup.spec;
+  return [...gates, ...(waves[wave]?.gates ?? [])];
 }
 
 /** Milliseconds that a node (or the wave) bakes. */
@@ -12,9 +16,20 @@ export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
   return d.setup.spec.waves[wave]?.bake?.[which] ?? d.setup.spec.bake[which];
 }
 
-/** Counts it as a failure, once; what follows (back to the last good) is decided where the limits are known. */
-export function fail(d: Draft, node: NodeStep, why: string) {
+/**
+ * Counts it as a failure, once, unless something else than the version is the cause; what follows (back to the last
+ * good) is decided where the limits are known.
+ */
+export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kind: 'change' }) {
+  node.blocked = null;
+  if (cause.kind !== 'change') {
+    d.excuse(node, cause);
+    d.move(node, 'failed', `${why} (not counted: ${describe(cause)})`);
+    return;
+  }
   if (!node.failed) {
+    if (node.excused !== null) d.rollout.excused -= 1;
+    node.excused = null;
     node.failed = true;
     d.wave(node.wave).failures += 1;
     d.rollout.failures += 1;
@@ -36,6 +51,11 @@ export function startStage(d: Draft, node: NodeStep, why: string) {
 }
 
 export function startActivate(d: Draft, node: NodeStep, why: string) {
+  // Ill on the old version at this very moment: what it shows later proves nothing.
+  if (node.sick !== null && node.hop === 0 && node.attempts === 1 && node.flaps === 0) {
+    node.fell = !node.ill;
+    node.ill = true;
+  }
   node.bootBefore = node.bootId;
   d.move(node, 'activating', why);
   d.order(node);
@@ -73,9 +93,9 @@ export function defer(d: Draft, node: NodeStep, why: string) {
 }
 
 /** Another try, while there are tries left; a node that is offline has it in the tail wave. */
-export function retry(d: Draft, node: NodeStep, why: string) {
+export function retry(d: Draft, node: NodeStep, why: string, blame: Blame = 'change') {
   const again = node.attempts < d.setup.spec.attempts;
-  if (!again) return fail(d, node, why);
+  if (!again) return fail(d, node, why, node.state === 'staging' ? unstaged(d, node, blame) : undefined);
   if (!node.reachable && node.state !== 'activating') return defer(d, node, why);
   if (node.state === 'staging') return startStage(d, node, `again: ${why}`);
   node.attempts += 1;

@@ -1,28 +1,100 @@
+import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn } from './blame.ts';
 import type { Draft } from './draft.ts';
+import { hold, isSilence, whoseClock } from './hold.ts';
 import { wantedOf } from './order.ts';
-import { fail, retry } from './step.ts';
+import type { NodeStep } from './record.ts';
+import { defer, fail, retry } from './step.ts';
+
+/** A trouble that many share holds the rollout and costs the node nothing. @returns whether it is its own */
+function isByItself(d: Draft, known: Readonly<NodeStep>): boolean {
+  const found = silenceIn(d, known);
+  if (found.verdict === 'shared') hold(d, found.cause);
+  if (found.verdict !== 'alone') return false;
+  // Places come back node by node: whoever is late has its time once the others are heard.
+  return !isSilence(d);
+}
+
+function silent(d: Draft, known: Readonly<NodeStep>, why: string) {
+  if (known.taken || !isByItself(d, known)) return;
+  if (known.state !== 'done') return fail(d, d.edit(known.node), why);
+  if (known.lost !== null && isOver(d, known)) return;
+  const verdict = goneAfterwards(d);
+  if (verdict === 'change') return fail(d, d.edit(known.node), why);
+  if (verdict === 'unclear' && known.lost === null) {
+    const name = `${known.name} ${why}, after it was done, and too few others are to compare with`;
+    return hold(d, { kind: 'gone-alone' }, name);
+  }
+  if (known.lost !== null) return;
+  const node = d.edit(known.node);
+  node.lost = d.clock;
+  node.why = `${why}; not counted: all others are well`;
+  const { node: id, state } = node;
+  d.notes.push({ what: 'node', id, from: state, to: state, why: node.why, by: 'engine' });
+}
+
+/** Ill for too long, or too often. */
+export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
+  if (known.taken) return;
+  const cause = illnessIn(d, known);
+  if (cause.kind === 'surroundings') return hold(d, cause);
+  // They recover one after the other, and are heard of one after the other: each has its time once it is over.
+  if (cause.kind === 'change' && d.rollout.held?.cause.kind === 'surroundings') return;
+  fail(d, d.edit(known.node), why, cause);
+}
+
+/** Its order is refused for something else than the version: it is asked again, for as long as an order may take. */
+function onBlocked(d: Draft, known: Readonly<NodeStep>) {
+  const { timeouts } = d.setup.spec;
+  const { by, since } = known.blocked!;
+  const isOwn = by === 'clock' && whoseClock(d) === 'node-clock';
+  const node = () => d.edit(known.node);
+  const patience = known.state === 'rolling-back' ? timeouts.rollback : timeouts.stage;
+  if (isOwn && d.rollout.held === null && d.clock - since > patience) {
+    const why = `its clock is wrong: ${known.blocked!.why}`;
+    if (known.state === 'rolling-back') {
+      const lost = node();
+      d.move(lost, 'needs-recovery', why);
+      return d.freeSlot(lost);
+    }
+    if (known.state !== 'staging') return fail(d, node(), why, { kind: 'node-clock' });
+    const late = node();
+    late.blocked = null;
+    if (known.wave < d.waveCount - 1) return defer(d, late, why);
+    d.move(late, 'skipped', why);
+    d.freeSlot(late);
+    return;
+  }
+  if (known.sent === null || d.clock - known.sent < timeouts.resend) return;
+  // An order that was signed by a wrong clock stays wrong: a new one has the time of now.
+  if (by === 'clock') d.order(node());
+  else d.send(node());
+}
 
 /** What time does to a node that is under way, or done in a wave that is not. */
 export function onTime(d: Draft, id: string) {
   const known = d.peek(id)!;
   const { timeouts } = d.setup.spec;
   const spent = d.clock - known.since;
-  const quiet = d.clock - Math.max(known.heard ?? 0, d.rollout.listening);
+  const quiet = quietOf(d, known);
+  if (known.blocked !== null) return onBlocked(d, known);
+  // While the order waits in our own queue, no time of the node's runs; one that is not reached has it.
+  const waits = !known.told && known.reachable && known.sent !== null && quiet <= timeouts.silent;
   switch (known.state) {
     case 'staging':
-      if (spent > timeouts.stage) return retry(d, d.edit(id), 'not staged within its time');
+      if (spent > timeouts.stage && !waits) return retry(d, d.edit(id), 'not staged within its time');
       break;
     case 'staged':
       if (!known.reachable && spent > timeouts.silent) retry(d, d.edit(id), 'offline before its activation');
       return;
     case 'activating':
-      if (spent > timeouts.activate) {
+      if (spent > timeouts.activate && !waits) {
         if (quiet <= timeouts.silent) return retry(d, d.edit(id), 'did not restart into the new version');
-        return fail(d, d.edit(id), 'did not come back after activation');
+        return silent(d, known, 'did not come back after activation');
       }
       break;
     case 'rolling-back':
-      if (spent > timeouts.rollback) {
+      if (spent > timeouts.rollback && !waits) {
+        if (quiet > timeouts.silent && !isByItself(d, known)) break;
         const node = d.edit(id);
         d.move(node, 'needs-recovery', 'did not come back from the rollback');
         d.freeSlot(node);
@@ -35,9 +107,9 @@ export function onTime(d: Draft, id: string) {
       if (known.state === 'booted' && spent > timeouts.attest) {
         return fail(d, d.edit(id), 'not attested within its time');
       }
-      if (quiet > timeouts.silent) return fail(d, d.edit(id), `went silent on ${wantedOf(known)}`);
+      if (quiet > timeouts.silent) return silent(d, known, `went silent on ${wantedOf(known)}`);
       if (known.sick !== null && d.clock - known.sick > timeouts.unhealthy) {
-        return fail(d, d.edit(id), `unhealthy on ${wantedOf(known)}`);
+        ill(d, known, `unhealthy on ${wantedOf(known)}`);
       }
       return;
     default:

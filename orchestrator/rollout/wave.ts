@@ -1,29 +1,11 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
-import { budgetOf } from './amount.ts';
+import { overspent } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
 import { bakeOf, gatesOf } from './step.ts';
-
-/** Why the error budget counts as spent; null while it is not. */
-function overspent(d: Draft): string | null {
-  const { spec } = d.setup;
-  let all = 0;
-  for (let index = 0; index < d.waveCount; index += 1) {
-    const wave = d.peekWave(index);
-    all += wave.size;
-    const allowed = budgetOf(spec.waves[index]?.budget ?? spec.budget.wave, wave.size);
-    if (wave.failures - wave.forgiven > allowed) {
-      const name = d.setup.waves[index]!.name;
-      return `${wave.failures - wave.forgiven} failed in ${name}, ${allowed} tolerated`;
-    }
-  }
-  const allowed = budgetOf(spec.budget.whole, all);
-  const failures = d.rollout.failures - d.rollout.forgiven;
-  return failures > allowed ? `${failures} failed in all, ${allowed} tolerated` : null;
-}
 
 /** Pauses at once; then takes back, where the policy says so. */
 export function spend(d: Draft, why: string) {
@@ -61,9 +43,9 @@ export function settle(d: Draft) {
       return;
     case 'rolling-back':
       if (unwind(d)) {
-        if (rollout.spent !== null)
-          d.setState('failed', `${rollout.spent}; everything touched was taken back`, 'engine');
-        else d.setState('aborted', `rolled back: ${rollout.why}`, rollout.by);
+        const { spent, why, by } = rollout;
+        if (spent !== null) d.setState('failed', `${spent}; ${takenBack(d)}`, 'engine');
+        else d.setState('aborted', `rolled back: ${why}; ${takenBack(d)}`, by);
       }
       return;
     case 'aborting':
@@ -76,6 +58,28 @@ export function settle(d: Draft) {
     default:
       return;
   }
+}
+
+/** Names that a reason has room for. */
+const NAMED = 5;
+
+/** What became of everything touched, in words that are true. */
+function takenBack(d: Draft): string {
+  const lost: string[] = [];
+  let others = 0;
+  for (const { touch, state, name, taken } of d.everybody()) {
+    if (touch === 0) continue;
+    if (state === 'needs-recovery') lost.push(name);
+    else if (taken) others += 1;
+  }
+  const parts: string[] = [];
+  if (lost.length > 0) {
+    const more = lost.length > NAMED ? ` and ${lost.length - NAMED} more` : '';
+    parts.push(`${lost.length} need recovery (${lost.sort().slice(0, NAMED).join(', ')}${more})`);
+  }
+  if (others > 0) parts.push(`${others} belong to a newer change and were left alone`);
+  if (parts.length === 0) return 'everything touched was taken back';
+  return `${d.total('rolled-back', 'taken-back')} were taken back, ${parts.join(', ')}`;
 }
 
 /** A staged file would start at the next restart, whoever causes it. */
@@ -156,7 +160,7 @@ function nextWave(d: Draft): boolean {
       const node = id === undefined ? undefined : d.peek(id);
       if (node?.wave !== index || node.position !== position) continue;
       // What it was before a failover is only what a forgetful store says.
-      if (node.state === 'done' && node.term !== rollout.term) unheard += 1;
+      if (node.state === 'done' && (node.term !== rollout.term || node.lost !== null)) unheard += 1;
     }
   }
   const missing = size - (d.total('done') - unheard) - rollout.gone;
@@ -203,6 +207,7 @@ function passGates(d: Draft, known: Readonly<WaveRecord>): boolean {
 
 export function passGate(wave: WaveRecord) {
   wave.gate += 1;
+  wave.away = 0;
   wave.tries = 0;
   wave.asked = null;
   wave.failedAt = null;
@@ -218,8 +223,19 @@ export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) 
   if (event.ok) return passGate(wave);
   wave.asked = null;
   wave.failedAt = d.clock;
+  // Whoever does not answer says nothing against the version.
+  if (event.away === true) {
+    wave.away = (wave.away ?? 0) + 1;
+    if (wave.away !== gate.tries || d.rollout.state !== 'running') return;
+    const name = d.setup.waves[wave.index]!.name;
+    const why = `waits at gate ${gate.kind} of ${name}: nobody answers (${event.why}); it is asked again, or promoted`;
+    d.rollout.why = why;
+    d.notes.push({ what: 'wave', id: name, from: wave.state, to: wave.state, why, by: 'engine' });
+    return;
+  }
+  wave.away = 0;
   wave.tries += 1;
   if (wave.tries < gate.tries || d.rollout.state !== 'running') return;
   wave.tries = 0;
-  spend(d, `gate ${gate.kind} of ${d.setup.waves[wave.index]!.name} failed: ${event.why}`);
+  spend(d, `gate ${gate.name} of ${d.setup.waves[wave.index]!.name} failed: ${event.why}`);
 }

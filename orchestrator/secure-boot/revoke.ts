@@ -1,18 +1,19 @@
 /** Revokes an image at the firmware: gathers what speaks against it, signs the next dbx, and tells the history. */
 import { BootwaveError } from '../../base/error.ts';
+import { digestOfFile, withFile } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { authenticodeSha256 } from '../../image/authenticode.ts';
-import { digestOfFile } from '../../image/build/cache.ts';
+import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
+import { compareVersions } from '../../formats/version.ts';
 import { imageFile, publishedVersions, readManifest } from '../../image/build/manifest.ts';
-import { refuseOlderLists } from '../../image/build/older-lists.ts';
+import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
 import { Released } from '../../image/publish/released.ts';
-import { compareVersions } from '../../image/version-order.ts';
 import { type FleetLists, readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
+import type { By } from '../fleet/acting.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { readFloor } from '../releases/floor.ts';
+import { readWithdrawn } from '../releases/withdrawn.ts';
 import { ENDED } from '../rollout/record.ts';
-import { readFloor } from '../rollout/run/floor.ts';
 import { listRollouts } from '../rollout/run/list.ts';
-import { readWithdrawn } from '../rollout/run/withdrawn.ts';
 import { inTurn, refuseWithoutKeys, registeredNodes } from './change-lists.ts';
 import { type RevocationFacts, refuseRevocation } from './refuse.ts';
 
@@ -39,7 +40,7 @@ export async function revokeImage(
     const file = imageFile(paths.images, version);
     // A dbx entry for another file than the nodes have would forbid nothing.
     if ((await digestOfFile(file).catch(() => '')) !== published) throw differs(file);
-    const sha256 = await authenticodeSha256(file);
+    const sha256 = await withFile(file, authenticodeSha256);
     const image = { version, sha256, reason, by: by.actor, at: by.at };
     const after = await revokeAtFirmware(paths.keys, image);
     await fleet.audit.append({

@@ -1,11 +1,12 @@
 /** Changes the key that signs images: gathers what speaks against a step, takes it, and tells the history. */
 import type { DataPaths } from '../../base/paths.ts';
-import { refuseOlderLists } from '../../image/build/older-lists.ts';
-import { signersOf } from '../../image/build/signers.ts';
+import { signersOf } from '../../image/build/manifest.ts';
+import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
 import { activateDb, distrustDb, prepareDb, retireDb, stateError } from '../../keys/db-keys.ts';
 import { readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { type DbCertificate, type DbEntry, dbCertificates } from '../../keys/secure-boot-state.ts';
-import type { By, Fleet } from '../fleet/fleet.ts';
+import type { By } from '../fleet/acting.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { inTurn, refuseWithoutKeys, registeredNodes } from './change-lists.ts';

@@ -1,8 +1,9 @@
 import { connect, type Socket } from 'node:net';
-import { BootwaveError } from '../../base/error.ts';
-import type { Order, OrderEnvelope } from '../../keys/order.ts';
-import { type Ask, answerSchema, errorOf, onLines } from './lines.ts';
-import type { OrderSigner, Standing } from './signer.ts';
+import { BootwaveError, errorOf } from '../../base/error.ts';
+import { onLines } from '../../base/lines.ts';
+import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import type { OrderSigner, Standing } from '../orders/order-signer.ts';
+import { type Ask, answerSchema, MOST_LINE } from './lines.ts';
 
 type Question = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never;
 type Pending = {
@@ -74,7 +75,7 @@ export class SignerClient implements OrderSigner {
     socket.on('connect', () => {
       for (const { line } of this.#pending.values()) socket.write(line);
     });
-    onLines(socket, (line) => this.#hear(line));
+    onLines(socket, MOST_LINE, (line) => this.#hear(line));
     socket.on('error', () => {});
     socket.on('close', () => {
       this.#socket = null;

@@ -12,7 +12,7 @@ export function signerFiles({ root }: Pick<DataPaths, 'root'>) {
     lock: join(folder, 'lock'),
     /** What was signed. */
     ledger: join(folder, 'signed.jsonl'),
-    /** What people have said. */
-    words: join(folder, 'words.jsonl'),
+    /** What people have consented to or forbidden; the name of the file is older. */
+    consents: join(folder, 'words.jsonl'),
   };
 }

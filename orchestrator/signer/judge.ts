@@ -1,10 +1,10 @@
 /** Whether an order may be signed, as a pure function of what this machine's own disk says. Nothing here comes from Redis. */
 import { BootwaveError } from '../../base/error.ts';
-import { compareVersions } from '../../image/version-order.ts';
-import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../keys/order.ts';
+import { compareVersions } from '../../formats/version.ts';
+import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
+import type { Rules, WipeConsent } from './consents.ts';
 import type { Signed } from './ledger.ts';
-import type { Rules, WipeWord } from './words.ts';
 
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
@@ -110,8 +110,8 @@ function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): vo
     );
 }
 
-function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeWord {
-  const word = wordFor(order.node, rules, wipes, now);
+function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeConsent {
+  const word = wipeConsent(order.node, rules, wipes, now);
   if (word === null)
     throw refuse(
       'SIGNER_WIPE_UNSAID',
@@ -129,7 +129,12 @@ function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeWo
 }
 
 /** The word to wipe that holds for a node now. */
-export function wordFor(node: string, rules: Rules, wipes: readonly Signed[], now: number): WipeWord | null {
+export function wipeConsent(
+  node: string,
+  rules: Rules,
+  wipes: readonly Signed[],
+  now: number,
+): WipeConsent | null {
   const word = rules.wipes.get(node);
   if (word === undefined) return null;
   const begun = wipes.find((one) => one.wipe === word.id);

@@ -50,7 +50,7 @@ export class Ledger {
     });
     // What follows the last line end was never acknowledged.
     const lines = text.split('\n').slice(0, -1);
-    const signed = lines.filter((line) => line.endsWith('}')).map((line, i) => parse(line, path, i));
+    const signed = lines.map((line, i) => parse(line, path, i));
     const last = new Map<string, Signed>();
     for (const one of signed) if (one.epoch >= (last.get(one.node)?.epoch ?? 0)) last.set(one.node, one);
     const isNeeded = (one: Signed) =>

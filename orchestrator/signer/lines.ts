@@ -1,7 +1,5 @@
 /** What orchestrator and signer say to each other: a line of JSON each, over a unix socket. */
-import type { Socket } from 'node:net';
 import { z } from 'zod';
-import { BootwaveError } from '../../base/error.ts';
 
 /** Bytes of a line; an order takes up to 32 KiB, its envelope a third more. */
 export const MOST_LINE = 128 * 1024;
@@ -23,27 +21,3 @@ export const answerSchema = z.union([
   z.object({ id: z.int(), ok: z.literal(false), error: errorSchema }),
 ]);
 export type Answer = z.infer<typeof answerSchema>;
-
-export function errorOf({ code, what, unchanged, next }: z.infer<typeof errorSchema>): BootwaveError {
-  return new BootwaveError({
-    code,
-    what,
-    ...(unchanged === undefined ? {} : { unchanged }),
-    ...(next === undefined ? {} : { next }),
-  });
-}
-
-/** Calls `hear` with every whole line; a peer that sends longer ones is hung up on. */
-export function onLines(socket: Socket, hear: (line: string) => void): void {
-  let text = '';
-  socket.setEncoding('utf8').on('data', (piece: string) => {
-    text += piece;
-    const lines = text.split('\n');
-    text = lines.pop() ?? '';
-    if (text.length > MOST_LINE) {
-      socket.destroy();
-      return;
-    }
-    for (const line of lines) hear(line);
-  });
-}

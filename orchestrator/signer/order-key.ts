@@ -1,6 +1,6 @@
 /** What holds the key that signs orders: a file by default; a PKCS#11 token or a KMS fits behind the same two words. */
 import { sign } from 'node:crypto';
-import { orderKeyId } from '../../keys/order.ts';
+import { orderKeyId } from '../../protocol/order.ts';
 import { loadOrderKey } from '../orders/key.ts';
 
 export type OrderKey = {

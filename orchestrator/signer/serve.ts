@@ -1,18 +1,19 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, errorOf, messageOf } from '../../base/error.ts';
+import { onLines } from '../../base/lines.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
-import { PublishedManifests } from '../up/published.ts';
+import { PublishedManifests } from '../releases/published.ts';
+import { Consents } from './consents.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';
-import { type Answer, askSchema, errorOf, onLines } from './lines.ts';
+import { type Answer, askSchema, MOST_LINE } from './lines.ts';
 import { fileKey } from './order-key.ts';
 import { Signer } from './signer.ts';
-import { Words } from './words.ts';
 
 export type ServeOptions = {
   paths: DataPaths;
@@ -46,14 +47,14 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
   const ledger = await Ledger.open(files.ledger, now());
   const manifests = new PublishedManifests(paths.images);
   const facts = (version: string) => manifests.manifest(version);
-  const signer = new Signer({ key, ledger, words: new Words(files.words), facts, limits, now });
+  const signer = new Signer({ key, ledger, consents: new Consents(files.consents), facts, limits, now });
 
   const sockets = new Set<Socket>();
   const broken = Promise.withResolvers<never>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-    onLines(socket, (line) => {
+    onLines(socket, MOST_LINE, (line) => {
       void answer(signer, line).then((reply) => {
         if (reply === null) socket.destroy();
         else socket.write(`${JSON.stringify(reply)}\n`);

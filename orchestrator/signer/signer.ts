@@ -1,31 +1,21 @@
 import { BootwaveError } from '../../base/error.ts';
-import { type Order, type OrderEnvelope, orderEnvelope, orderSchema, signedBytes } from '../../keys/order.ts';
-import { judge, type SignerLimits, wordFor } from './judge.ts';
+import {
+  type Order,
+  type OrderEnvelope,
+  orderEnvelope,
+  orderSchema,
+  signedBytes,
+} from '../../protocol/order.ts';
+import type { OrderSigner, Standing } from '../orders/order-signer.ts';
+import type { Consents } from './consents.ts';
+import { judge, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { OrderKey } from './order-key.ts';
-import type { Words } from './words.ts';
-
-/** What the orchestrator sees of whoever signs. */
-export type OrderSigner = {
-  /**
-   * Signs an order when this machine's own disk bears it out. Asked again for the same order, the same envelope comes.
-   * @throws BootwaveError `SIGNER_*`, `ORDER_*`
-   */
-  sign(order: Order): Promise<OrderEnvelope>;
-  standing(node: string): Promise<Standing>;
-};
-
-export type Standing = {
-  /** The highest that was signed for the node; 0: none. */
-  epoch: number;
-  /** When a person said that its disk may be wiped, milliseconds since the epoch; null: nobody, or it does not hold any more. */
-  wipe: number | null;
-};
 
 export type SignerParts = {
   key: OrderKey;
   ledger: Ledger;
-  words: Words;
+  consents: Consents;
   /** Of a published image; null: there is none of that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
   limits: SignerLimits;
@@ -42,10 +32,10 @@ export class Signer implements OrderSigner {
   }
 
   async sign(asked: unknown): Promise<OrderEnvelope> {
-    const { key, ledger, words, facts, limits, now } = this.#parts;
+    const { key, ledger, consents, facts, limits, now } = this.#parts;
     const order = wellFormed(asked);
     const [rules, published] = await Promise.all([
-      words.current(),
+      consents.current(),
       order.image === null ? null : facts(order.image.version),
     ]);
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
@@ -57,11 +47,11 @@ export class Signer implements OrderSigner {
   }
 
   async standing(node: string): Promise<Standing> {
-    const { ledger, words, now } = this.#parts;
-    const rules = await words.current();
+    const { ledger, consents, now } = this.#parts;
+    const rules = await consents.current();
     await ledger.settled();
-    const word = wordFor(node, rules, ledger.wipes, now());
-    return { epoch: ledger.of(node)?.epoch ?? 0, wipe: word?.at ?? null };
+    const consent = wipeConsent(node, rules, ledger.wipes, now());
+    return { epoch: ledger.of(node)?.epoch ?? 0, wipe: consent?.at ?? null };
   }
 }
 

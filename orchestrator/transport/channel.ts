@@ -2,10 +2,11 @@ import { connect as connectTcp } from 'node:net';
 import ssh2, { type ClientChannel, type ConnectConfig, type ParsedKey, type PublicKeyAuthMethod } from 'ssh2';
 import type { BootwaveError } from '../../base/error.ts';
 import { gatherWrites } from '../../base/gather-writes.ts';
-import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../image/agent/link/protocol.ts';
+import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../protocol/link/messages.ts';
 import { holdCipherKeys } from './cipher-keys.ts';
 import { abortedBy, linkFailure } from './errors.ts';
 import { hostKeyBlob, isHostKey } from './hostkey.ts';
+import { signAtOnce } from './sign-at-once.ts';
 
 /** Where a node's sshd is and what it must prove. */
 export type LinkTarget = {
@@ -110,6 +111,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
       keepaliveInterval: KEEPALIVE.interval,
       keepaliveCountMax: KEEPALIVE.missed,
     });
+    signAtOnce(client, options.clientKey);
   });
 }
 

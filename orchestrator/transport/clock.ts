@@ -2,14 +2,37 @@
 export type Clock = {
   /** Milliseconds, monotonic: wall clocks jump. */
   now(): number;
-  /** Calls back once after `ms`; the returned function takes it back. */
+  /** Calls back once, when at least `ms` have passed by `now`; the returned function takes it back. */
   after(ms: number, call: () => void): () => void;
 };
 
-export const realClock: Clock = {
-  now: () => performance.now(),
-  after: (ms, call) => {
+/** Rings once after about `ms`; the returned function takes it back. */
+export type Alarm = (ms: number, call: () => void) => () => void;
+
+/**
+ * A clock whose two hands agree. Node's timers count whole milliseconds of a clock of their own and ring up to one
+ * millisecond early by `performance.now()`: whoever is woken and looks again would find that it is not time yet.
+ */
+export function clockFrom(now: () => number, alarm: Alarm): Clock {
+  return {
+    now,
+    after(ms, call) {
+      const due = now() + ms;
+      let stop = alarm(ms, ring);
+      function ring(): void {
+        const early = due - now();
+        if (early > 0) stop = alarm(early, ring);
+        else call();
+      }
+      return () => stop();
+    },
+  };
+}
+
+export const realClock: Clock = clockFrom(
+  () => performance.now(),
+  (ms, call) => {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);
   },
-};
+);

@@ -1,6 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
-import { type Hello, LINK_VERSION } from '../../image/agent/link/protocol.ts';
+import { type Hello, LINK_VERSION } from '../../protocol/link/messages.ts';
 import { type Channel, type LinkTarget, openChannel } from './channel.ts';
 import type { Clock } from './clock.ts';
 import { linkFailure } from './errors.ts';

@@ -1,5 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
-import type { Failure } from '../../image/agent/link/protocol.ts';
+import type { Failure } from '../../protocol/link/messages.ts';
 
 /** The node itself said no. Its words are the node's: a compromised one may say anything. */
 export class NodeRefusal extends BootwaveError {

@@ -54,14 +54,15 @@ export class Gate {
   pump(): void {
     this.#stopTimer?.();
     this.#stopTimer = null;
+    // Read once: between "too early" by one reading and "already time" by the next nobody would be woken, ever.
+    const now = this.#clock.now();
     while (this.#pacer.waiting > 0 && this.#hasRoom(this.#pacer.opening)) {
-      const id = this.#pacer.take(this.#clock.now());
+      const id = this.#pacer.take(now);
       if (id === null) break;
       const start = this.#starts.get(id);
       this.#starts.delete(id);
       start?.();
     }
-    const now = this.#clock.now();
     const wakeAt = this.#pacer.wakeAt(now);
     if (wakeAt !== null) this.#stopTimer = this.#clock.after(wakeAt - now, () => this.pump());
   }

@@ -1,6 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import { BootwaveError } from '../../base/error.ts';
-import type { ArgsOf, Hello, OpName, ResultOf } from '../../image/agent/link/protocol.ts';
+import type { ArgsOf, Hello, OpName, ResultOf } from '../../protocol/link/messages.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
 import type { LinkTarget } from './channel.ts';
 import { readClientKey } from './client-key.ts';
@@ -76,7 +76,7 @@ export type PoolStats = {
 
 type Ready = { session: LinkSession; cold: boolean; queued: number; connect: number };
 
-type Attempt = { result: Promise<Ready>; waiters: number; abort: AbortController };
+type Attempt = { result: Promise<Ready>; waiters: number; abort: AbortController; over: boolean };
 
 type Node = {
   id: string;
@@ -202,15 +202,15 @@ export class LinkPool {
       const warm = this.#warmOf(id);
       if (warm !== null) return warm;
       const node = this.#nodeOf(id);
-      const wait = node.notBefore - this.#clock.now();
-      if (wait <= 0 || node.lastError === null) {
+      const now = this.#clock.now();
+      if (node.notBefore <= now || node.lastError === null) {
         try {
           return await this.#join(node, stop);
         } catch (error) {
           if (stop.aborted || !mayRetry(error) || this.#clock.now() >= until) throw error;
         }
-      } else if (this.#clock.now() + wait > until) throw node.lastError;
-      else await sleep(wait, this.#clock, stop);
+      } else if (node.notBefore > until) throw node.lastError;
+      else await sleep(node.notBefore - now, this.#clock, stop);
     }
   }
 
@@ -234,7 +234,7 @@ export class LinkPool {
       throw error;
     } finally {
       attempt.waiters -= 1;
-      if (attempt.waiters === 0)
+      if (attempt.waiters === 0 && !attempt.over)
         attempt.abort.abort(linkFailure('LINK_ABORTED', 'nobody waits for this connection'));
     }
   }
@@ -242,12 +242,14 @@ export class LinkPool {
   #begin(node: Node): Attempt {
     const abort = new AbortController();
     const result = this.#attempt(node, abort.signal).finally(() => {
+      attempt.over = true;
       node.attempt = null;
       this.#forget(node);
     });
+    const attempt: Attempt = { result, waiters: 0, abort, over: false };
     // Those who wait hear of it; when nobody is left, nobody needs to.
     result.catch(() => {});
-    return { result, waiters: 0, abort };
+    return attempt;
   }
 
   async #attempt(node: Node, signal: AbortSignal): Promise<Ready> {

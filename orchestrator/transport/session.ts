@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { BootwaveError } from '../../base/error.ts';
-import { encodeFrame, FrameDecoder } from '../../image/agent/link/frame.ts';
+import { encodeFrame, FrameDecoder } from '../../protocol/link/frame.ts';
 import {
   type ArgsOf,
   type FromNode,
@@ -11,7 +11,7 @@ import {
   type Progress,
   type ResultOf,
   type ToNode,
-} from '../../image/agent/link/protocol.ts';
+} from '../../protocol/link/messages.ts';
 import { type Clock, realClock } from './clock.ts';
 import { abortedBy, linkFailure, NodeRefusal } from './errors.ts';
 

@@ -1,8 +1,10 @@
 import { BootwaveError } from '../../base/error.ts';
 
 export type UpOptions = {
-  /** The one network interface that is served, e.g. `eth1`. */
-  interface: string;
+  /** The one network interface that is served, e.g. `eth1`; without it `config` says which, or no machine boots here. */
+  interface?: string;
+  /** Path of the configuration file; then what it says of interfaces and DHCP must not be given here. */
+  config?: string;
   /** One of its IPv4 addresses; the first when left out. */
   address?: string;
   /** Another DHCP server gives the addresses; only the boot part is ours. */
@@ -11,8 +13,7 @@ export type UpOptions = {
   range?: string;
   router?: string;
   dns?: string[];
-  /** Another `up` may serve from this data directory: on another interface. */
-  besideOther?: boolean;
+  ntp?: string[];
   /** Another DHCP server may answer on this wire. */
   besideDhcp?: boolean;
   site: string;
@@ -24,7 +25,12 @@ export type UpOptions = {
   attestEvery: number;
   /** Milliseconds that a node's certificate lasts. */
   certificateLife: number;
+  /** Of the door for people elsewhere; absent: there is none. */
+  operatorsPort?: number;
 };
+
+/** Milliseconds, a year: whoever steals a key has it for that long. */
+export const LONGEST_LIFE = 366 * 24 * 3600_000;
 
 /**
  * A node renews its certificate when it sends a heartbeat, from three quarters of its life at the latest. A life of so

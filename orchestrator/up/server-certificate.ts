@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import { type Authority, spkiOf } from '../../keys/authority.ts';
+import { SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 
 export type ServerIdentity = {
   key: KeyObject;
@@ -19,14 +19,15 @@ const RENEW_AT = 2 / 3;
 /**
  * A TLS identity for this run of the boot server. Nodes look for the fixed name and the servers CA; the address is
  * there for people and their browsers.
+ * @param address of the boot wire; null: no machine boots here
  */
-export async function serverIdentity(authority: Authority, address: string): Promise<ServerIdentity> {
+export async function serverIdentity(authority: Authority, address: string | null): Promise<ServerIdentity> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issued = authority.issue({
     spki: spkiOf(privateKey),
-    commonName: `Bootwave boot server ${address}`,
+    commonName: `Bootwave boot server${address === null ? '' : ` ${address}`}`,
     dnsNames: [SERVER_NAME],
-    ipAddresses: [address],
+    ipAddresses: address === null ? [] : [address],
     usage: 'server',
     // As its CA: a machine whose clock is behind has no time before that (clock-epoch in its image), and what the key could
     // not have signed then is no concern of its.

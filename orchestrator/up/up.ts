@@ -1,18 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { ipxeScript } from '../../bootserver/boot/script.ts';
-import { imagesUrl } from '../../bootserver/boot/urls.ts';
-import { startDhcp } from '../../bootserver/dhcp/start.ts';
-import type { BootStep } from '../../bootserver/directory.ts';
-import { startEnrolment } from '../../bootserver/enroll/server.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
-import { startHttp } from '../../bootserver/http/server.ts';
-import { macOfNeighbour } from '../../bootserver/neighbour.ts';
-import { openSockets } from '../../bootserver/sockets.ts';
-import { startTftp, type TftpEvent } from '../../bootserver/tftp/server.ts';
 import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
 import { rootPem } from '../../keys/authority.ts';
@@ -31,23 +23,51 @@ import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
-import { refuseOtherDhcp, takeData } from './alone.ts';
-import { defaultImage } from './default-image.ts';
-import { keepReleases } from './keep-releases.ts';
-import { addressRange, checkCertificateLife, type UpOptions } from './options.ts';
+import { FileLock } from '../redis/lock.ts';
+import { defaultImage } from '../releases/default-image.ts';
+import { keepReleases } from '../releases/keep.ts';
+import { PublishedPcr11 } from '../releases/published.ts';
+import { refuseOtherDhcp } from './alone.ts';
+import { type KeptIdentity, keptIdentity } from './identity.ts';
+import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
-import { PublishedPcr11 } from './published.ts';
-import { keepIdentity, type ServerIdentity, serverIdentity } from './server-certificate.ts';
+import { serverIdentity } from './server-certificate.ts';
+import type { WireParts } from './wire.ts';
+import { wireSpecs } from './wire-specs.ts';
+import { type KeptWires, keepWires } from './wires.ts';
+
+/** Milliseconds that what runs already has to end when a later part cannot start. */
+const PATIENCE = 3000;
 
 export type Running = {
-  address: string;
+  addresses: readonly { interface: string; address: string }[];
+  /** See `KeptWires.reload`. */
+  reload(): Promise<void>;
   /** Resolves when everything has ended, after the signal fired. */
   done: Promise<void>;
 };
 
+/** What is behind a door. */
+type Parts = {
+  records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
+  /** The interfaces that are served; undefined while they are being opened. */
+  wires(): KeptWires | undefined;
+  signal: AbortSignal;
+};
+type Door = { done: Promise<void> };
+
+/** Where people ask for operations. Each is open when its promise resolves; `done` resolves after the signal fired. */
+export type Doors = {
+  /** For people on this machine. */
+  here(parts: Parts): Promise<Door>;
+  /** For people elsewhere. */
+  elsewhere(parts: Parts, how: { port: number; identity: KeptIdentity; rootPem: string }): Promise<Door>;
+};
+
 /**
- * Everything on one machine: boot server and orchestrator in one process, on one interface and nowhere else. Starts
- * all or nothing: keys and records are read before the first port opens, and the wire opens last.
+ * Everything on one machine: boot server and orchestrator in one process, on the interfaces that it is given and nowhere
+ * else; without any no machine boots here, and all else runs. Starts all or nothing: keys and records are read before the first port opens, and the wire opens last.
+ * @param doors let people in, who ask for operations
  * @throws BootwaveError of the part that cannot start; nothing is left running then
  */
 export async function up(
@@ -55,25 +75,27 @@ export async function up(
   options: UpOptions,
   log: Logger,
   signal: AbortSignal,
+  doors: Doors,
 ): Promise<Running> {
-  const range = addressRange(options);
+  const specs = await wireSpecs(paths, options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
   await activeAuthority(paths, 'nodes');
   await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
+  const lock = await onlyServer(paths);
   await mkdir(paths.images, { recursive: true });
   await mkdir(paths.loaders, { recursive: true });
 
   // Ends the parts that run when a later part cannot start.
   const abort = new AbortController();
   const stop = AbortSignal.any([signal, abort.signal]);
-  const taken = options.besideOther === true ? null : await takeData(paths);
+  const ends: Promise<unknown>[] = [];
   const connection = await (async () => {
-    if (!options.proxy && options.besideDhcp !== true) await refuseOtherDhcp(options.interface, log, stop);
+    if (options.besideDhcp !== true) await refuseOtherDhcp(specs, log, stop);
     return connect(paths, { log, signal: stop });
   })().catch(async (error: unknown) => {
-    await taken?.close();
+    await lock.close();
     throw error;
   });
   try {
@@ -98,115 +120,57 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       defaultImage: forNew,
     });
-    const sockets = await openSockets(
-      {
-        interface: options.interface,
-        httpPort: options.httpPort,
-        httpsPort: options.httpsPort,
-        ...(options.address === undefined ? {} : { address: options.address }),
-      },
-      stop,
-    );
-    const { address } = sockets;
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const makeIdentity = () => serverIdentity(authorities.signing('servers'), address);
-    let identity = await makeIdentity();
-    const base = { serverIp: address, httpPort: options.httpPort };
-
-    const enrolment = await startEnrolment({
-      listen: sockets.https,
-      serverKey: identity.key,
-      serverChainPem: identity.chainPem,
-      nodesAuthority: authorities.nodes,
-      rootPem: root,
-      secureBootKeys: () => secureBootKeys.current(),
-      tpmRoots: () => tpmRoots.current(),
-      directory,
-      bans,
-      log,
-      heartbeatSeconds: options.heartbeat,
-      attestSeconds: options.attestEvery * 60,
-      certificateLife: options.certificateLife,
-      imagesUrl: imagesUrl(base),
-      signal: stop,
-    });
-    const present = (next: ServerIdentity) => {
-      identity = next;
-      enrolment.present(next.key, next.chainPem);
+    const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
+    const parts: WireParts = {
+      ...{ paths, directory, images, log },
+      identity: (address) => serverIdentity(authorities.signing('servers'), address),
+      enrolment: {
+        nodesAuthority: authorities.nodes,
+        rootPem: root,
+        secureBootKeys: () => secureBootKeys.current(),
+        tpmRoots: () => tpmRoots.current(),
+        bans,
+        heartbeatSeconds: options.heartbeat,
+        attestSeconds: options.attestEvery * 60,
+        certificateLife: options.certificateLife,
+      },
+      http: { metadata: metadataFolder(paths.releases), crl: () => crl.current() },
     };
-    const kept = keepIdentity(identity, makeIdentity, present, stop);
+    let opened: KeptWires | undefined;
+    const behind: Parts = {
+      records: async () => ({ fleet, bans }),
+      wires: () => opened,
+      signal: stop,
+    };
+    ends.push((await doors.here(behind)).done);
+    const wires = await keepWires(() => wireSpecs(paths, options), parts, stop);
+    opened = wires;
+    ends.push(wires.done);
+    const { operatorsPort: port } = options;
+    const identity = port === undefined ? null : await keptIdentity(authorities, stop);
+    if (port !== undefined && identity !== null)
+      ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
+    const shows = () => wires.issuer || (identity?.current().issuer ?? '');
     const report = reportServer(
       fleet.redis,
-      () => ({ loaded: authorities.ids, shows: identity.issuer }),
+      () => ({ loaded: authorities.ids, shows: shows() }),
       stop,
-      (at, ends) => noteListening(fleet, site, at, ends),
+      // Without an interface that hears, this server is up and nobody listens.
+      async (at, end) => {
+        if (wires.addresses.length > wires.deaf.length) await noteListening(fleet, site, at, end);
+      },
     );
     authorities.onChange(async () => {
-      if (identity.issuer === authorities.signing('servers').id) present(identity);
-      else await kept.renew();
+      await wires.authorityChanged(authorities.signing('servers').id);
       await report.tell();
-    });
-    const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
-    const http = await startHttp({
-      listen: sockets.http,
-      images,
-      loaders: paths.loaders,
-      metadata: metadataFolder(paths.releases),
-      crl: () => crl.current(),
-      log,
-      signal: stop,
-      script: async (mac) => {
-        const intent = await directory.bootIntent({ mac });
-        const cmdline = intent.kind === 'image' ? await images.cmdline(intent.version) : '';
-        return ipxeScript({ base, mac, intent, cmdline });
-      },
-      onEvent: (event) => void directory.sawBoot(event),
-    });
-    const tftp = startTftp({
-      socket: sockets.tftp,
-      address,
-      folder: paths.loaders,
-      log,
-      signal: stop,
-      onEvent: (event) => void tellLoader(event),
-    });
-    const dhcp = await startDhcp({
-      sockets: { dhcp: sockets.dhcp, pxe: sockets.pxe },
-      interface: sockets.interface,
-      directory,
-      leases: join(paths.bootserver, 'leases'),
-      log,
-      signal: stop,
-      config: {
-        serverIp: address,
-        proxy: options.proxy,
-        httpPort: options.httpPort,
-        httpsPort: options.httpsPort,
-        ...(range === undefined
-          ? {}
-          : {
-              subnet: {
-                netmask: sockets.netmask,
-                range,
-                ...(options.router === undefined ? {} : { router: options.router }),
-                ...(options.dns === undefined ? {} : { dns: options.dns }),
-              },
-            }),
-      },
     });
     const sweeper = startSweeper({
       ...{ fleet, log, signal: stop },
       heartbeatSeconds: options.heartbeat,
       attestMinutes: options.attestEvery,
     });
-
-    async function tellLoader(event: TftpEvent): Promise<void> {
-      const step: BootStep | undefined = event.step === 'finished' ? 'loader-sent' : undefined;
-      const mac = step === undefined ? undefined : await macOfNeighbour(event.address);
-      if (step === undefined || mac === undefined) return;
-      await directory.sawBoot({ mac, step, at: event.at, detail: event.file });
-    }
 
     orchestrator = await orchestrate({ paths, fleet, newest: forNew, log, signal: stop });
     bans.onBan((fresh) => {
@@ -217,37 +181,48 @@ export async function up(
     const newest = await images.newest();
     if (newest === null)
       log.warn('no image is published: machines are refused until "bootwave image build" has run');
+    ends.push(sweeper, orchestrator.done, banWatch, releases, report.done);
     const done = (async () => {
-      const parts = [
-        dhcp.done,
-        enrolment.closed,
-        http.closed,
-        sweeper,
-        orchestrator?.done,
-        banWatch,
-        releases,
-        report.done,
-      ];
-      await Promise.allSettled(parts);
-      await tftp.stop();
-      sockets.dhcp.close();
-      sockets.pxe.close();
+      await Promise.allSettled(ends);
+      images.close();
       await connection.close();
-      await taken?.close();
+      await lock.close();
     })();
-    return { address, done };
+    return { addresses: wires.addresses, reload: () => wires.reload(), done };
   } catch (error) {
     abort.abort();
-    await connection.close().catch((cause) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
-    await taken?.close();
+    const ended = Promise.allSettled(ends).then(async () => {
+      await connection.close();
+      await lock.close();
+    });
+    // Whatever hangs, the reason is told; the command then ends the process and with it the ports.
+    await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]).catch((cause: unknown) =>
+      log.error({ reason: messageOf(cause) }, 'Redis did not close'),
+    );
     throw error instanceof BootwaveError
       ? error
       : new BootwaveError({
           code: 'UP_FAILED',
           what: `the boot server could not start: ${messageOf(error)}`,
           unchanged: 'no port was left open',
-          next: `run 'bootwave doctor --interface ${options.interface}'`,
+          next: `run 'bootwave doctor'`,
           cause: error,
         });
   }
+}
+
+/** Seconds to wait for a server that is just ending. */
+const LOCK_WAIT = 3;
+
+/** Two servers on one data directory would write one file of leases. @throws BootwaveError `UP_RUNNING` */
+async function onlyServer({ root, bootserver }: DataPaths): Promise<FileLock> {
+  const lock = await FileLock.open(join(bootserver, 'lock'));
+  if (await lock.exclusive(LOCK_WAIT)) return lock;
+  await lock.close();
+  throw new BootwaveError({
+    code: 'UP_RUNNING',
+    what: `another 'bootwave up' uses the data directory ${root}`,
+    unchanged: 'nothing was started',
+    next: 'end it first; several interfaces are served by one process with --config',
+  });
 }

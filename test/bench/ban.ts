@@ -13,7 +13,6 @@ import { fileURLToPath } from 'node:url';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
-import { NODE_URI, SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../bootserver/enroll/server.ts';
 import { Authority, loadAuthority, rootPem, spkiOf } from '../../keys/authority.ts';
 import { toPem } from '../../keys/certificate.ts';
@@ -24,8 +23,11 @@ import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.t
 import { BanKeeper, watchBans } from '../../orchestrator/fleet/bans/keeper.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { find } from '../../orchestrator/operations/catalogue.ts';
+import { openDoor } from '../../orchestrator/operations/door.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { serverIdentity } from '../../orchestrator/up/server-certificate.ts';
+import { NODE_URI, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 import { freePort } from '../support/free-port.ts';
 
 const CONNECTIONS = Number(process.env.BENCH_CONNECTIONS ?? 1000);
@@ -97,11 +99,21 @@ async function compare(): Promise<void> {
       banNode(fleet, set, id, 'bench', by()),
     );
     const program = fileURLToPath(new URL('../../bin/bootwave', import.meta.url));
+    const stop = new AbortController();
+    const journal = new BanJournal(join(root, 'door-bans.log'));
+    const bans = await BanKeeper.open({ fleet, journal, holds: async () => false, log });
+    const door = await openDoor({
+      ...{ paths, log, signal: stop.signal, find, now: Date.now, newest: async () => null },
+      wires: () => undefined,
+      records: async () => ({ fleet, bans }),
+    });
     const typed = await rounds(nodes.slice(ROUNDS, ROUNDS + 3), ours, Number(port), ca, ({ id }) =>
       mustRun(program, ['--data', root, 'ban', 'add', id, '--reason', 'bench'], {
         env: { ...process.env, BOOTWAVE_REDIS_URL: '' },
       }),
     );
+    stop.abort();
+    await door.done;
     const rest = nodes.slice(ROUNDS + 3);
     if (rest.some(({ id }) => ours.get(id)?.destroyed !== false)) throw new Error('others were cut as well');
     const began = performance.now();
@@ -165,7 +177,7 @@ async function enrolAll(fleet: Fleet, nodes: readonly Node[]): Promise<void> {
           ...{ cpu: { model: '', threads: 1 }, memory: 1, nics: [], disks: [], tpm: null },
         },
         running: { version: '1.0', kernel: '6', bootId: 'b' },
-        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null },
+        ...{ ekCertificate: null, pcrs: null, clock: null, firmware: null, token: null, nonceNumber: 1 },
         address: `10.0.${n >> 8}.${n & 255}`,
         at: Date.now(),
       });

@@ -1,106 +1,196 @@
-/** From power-on to healthy by UEFI HTTP Boot with Secure Boot and TPM, against the same kernel and root started by QEMU to the agent's first line */
+/** From power-on to healthy by UEFI HTTP Boot and from the disk, Secure Boot and TPM, by phase, against the same kernel and root started by QEMU to the agent's first line */
 // The peer skips everything that Bootwave exists for: no firmware, no network, no signature, no measurement, no
-// enrolment. What remains is the price of trust, part by part.
+// enrolment. What remains is the price of trust, part by part. CPU seconds of the emulator, because the wall time of an
+// emulated boot is that of whatever else runs on the host.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BootStep } from '../../bootserver/directory.ts';
-import { readSections } from '../../image/build/pe.ts';
+import { readSections } from '../../formats/pe/sections.ts';
 import { COMMAND_LINE } from '../../image/build/uki.ts';
 import { BOOT, Rack } from '../support/rack.ts';
+import { approve } from '../support/rollout.ts';
+import { snapshot } from '../support/snapshot.ts';
+import { NODE as INSTALLED, UPDATED, updatedRack } from '../support/updated.ts';
+import { Meter } from './support/meter.ts';
 
 const RUNS = Number(process.env.BOOTWAVE_BENCH_RUNS ?? 3);
+/** The phases, each until this is over. */
+const FIRMWARE = 'firmware: asks for the image, or has the loader';
+const TRANSFER = 'transfer';
+const CHECK = 'firmware checks and measures the image';
+const LINUX = 'stub measures it; kernel to its first program';
+const USERLAND = "userland to the agent's first line";
+const ENROLMENT = 'enrolment until healthy';
+
 const NODE = 'measured';
 const PEER = 'plain';
 
-/** Seconds, one column of the report each. */
-type Run = {
-  firmware: number;
-  transfer: number;
-  check: number;
-  kernel: number;
-  userland: number;
-  enrolment: number;
-  all: number;
-};
+/** CPU seconds of each phase; one that a way has not is absent. */
+type Run = Record<string, number>;
 
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+const sum = (run: Run): number => Object.values(run).reduce((total, value) => total + value, 0);
 const seconds = (value: number): string => value.toFixed(1);
 
-const rack = await Rack.make('bench', [
-  { name: NODE, firmware: 'http' },
-  { name: PEER, firmware: 'bios' },
-]);
 const scratch = await mkdtemp(join(tmpdir(), 'bootwave-bench-boot-'));
+const network: Run[] = [];
+const plain: Run[] = [];
+const disk: Run[] = [];
 try {
-  const kernel = await peerKernel();
-  await rack.startServer();
-  await enrolOnce();
-  const ours: Run[] = [];
-  const theirs: number[] = [];
-  for (let i = 0; i < RUNS; i++) {
-    ours.push(await bootOurs());
-    theirs.push(await bootPeer(kernel));
-    console.error(`run ${i + 1} of ${RUNS}: ${seconds(ours[i]!.all)} s, peer ${seconds(theirs[i]!)} s`);
+  const rack = await Rack.make('bench', [
+    { name: NODE, firmware: 'http' },
+    { name: PEER, firmware: 'bios' },
+  ]);
+  try {
+    const kernel = await peerKernel(rack);
+    await rack.startServer();
+    // Setup mode and the approval happen once in a machine's life and are not measured.
+    await rack.lab.powerOn(NODE);
+    await approve(rack, NODE);
+    await rack.lab.powerOff(NODE);
+    for (let i = 0; i < RUNS; i++) {
+      network.push(await fromNetwork(rack));
+      plain.push(await fromKernel(rack, kernel));
+      tell(i, network, plain);
+    }
+  } finally {
+    await rack.lab.down();
   }
-  const part = (name: keyof Run) => median(ours.map((run) => run[name]));
-  console.log('seconds (medians):');
-  console.log(`  firmware until it asks for the image   ${seconds(part('firmware'))}`);
-  console.log(`  transfer                               ${seconds(part('transfer'))}`);
-  console.log(`  firmware checks and measures the image ${seconds(part('check'))}`);
-  console.log(`  kernel                                 ${seconds(part('kernel'))}`);
-  console.log(`  userland until the agent's first line  ${seconds(part('userland'))}`);
-  console.log(`  enrolment until healthy                ${seconds(part('enrolment'))}`);
-  const [all, peer] = [part('all'), median(theirs)];
-  console.log(
-    `bench boot ${seconds(all)} s vs qemu-kernel-to-agent ${seconds(peer)} s ratio ${(all / peer).toFixed(2)}`,
-  );
+  const installed = await Rack.restore('bench-disk', await snapshot(UPDATED, updatedRack));
+  try {
+    for (let i = 0; i < RUNS; i++) {
+      disk.push(await fromDisk(installed));
+      tell(i, disk);
+    }
+  } finally {
+    await installed.lab.down();
+  }
 } finally {
-  await rack.lab.down();
   await rm(scratch, { recursive: true, force: true });
 }
+report();
 
-/** Setup mode and the approval happen once in a machine's life and are not measured. */
-async function enrolOnce(): Promise<void> {
-  await rack.lab.powerOn(NODE);
-  const words = await rack.words(await rack.lab.console(NODE));
-  const { id } = await rack.until(NODE, (node) => node.state === 'pending');
-  await rack.fleet((fleet) => fleet.approve(id, words, { actor: 'bench', at: Date.now() }));
-  await rack.until(NODE, (node) => node.state === 'healthy');
-  await rack.lab.powerOff(NODE);
+function tell(i: number, ...of: Run[][]): void {
+  const each = of.map((runs) => seconds(sum(runs[i]!))).join(' s, peer ');
+  console.error(`run ${i + 1} of ${RUNS}: ${each} s, load ${os.loadavg()[0]?.toFixed(1)}`);
 }
 
-async function bootOurs(): Promise<Run> {
+function report(): void {
+  const middle = (runs: readonly Run[], name: string) => median(runs.map((run) => run[name] ?? Number.NaN));
+  console.log(`${`CPU seconds (medians of ${RUNS}):`.padEnd(50)}  network     disk  -kernel`);
+  const names = [...new Set([...network, ...disk, ...plain].flatMap((run) => Object.keys(run)))];
+  for (const name of names) {
+    const cells = [network, disk, plain].map((runs) => {
+      const value = middle(runs, name);
+      return (Number.isNaN(value) ? '-' : seconds(value)).padStart(9);
+    });
+    console.log(`  ${name.padEnd(48)}${cells.join('')}`);
+  }
+  const [all, fromDisk, peer] = [network, disk, plain].map((runs) => median(runs.map(sum))) as [
+    number,
+    number,
+    number,
+  ];
+  console.log(
+    `  ${'all'.padEnd(48)}${[all, fromDisk, peer].map((value) => seconds(value).padStart(9)).join('')}`,
+  );
+  // What passes before the kernel's first instruction is the firmware's: up to Linux, without what the kernel itself takes.
+  const kernel = middle(plain, LINUX);
+  const before = [FIRMWARE, TRANSFER, CHECK, LINUX].reduce(
+    (total, name) => total + middle(network, name),
+    -kernel,
+  );
+  console.log(
+    `bench boot ${seconds(all - before)} s (and ${seconds(before)} s of firmware) vs qemu-kernel-to-agent ${seconds(peer)} s ratio ${((all - before) / peer).toFixed(2)}`,
+  );
+}
+
+/** Setup is over: from power-on by HTTP Boot to healthy. */
+async function fromNetwork(rack: Rack): Promise<Run> {
   const begun = Date.now();
   await rack.lab.powerOn(NODE);
+  const meter = await Meter.start(rack.lab, NODE);
   const console = await rack.lab.console(NODE);
   // EDK2 says so after it has verified and measured what it loaded, before it starts it.
   await console.waitFor(/BdsDxe: starting Boot/, { timeout: BOOT });
   const checked = Date.now();
+  const { linux, agent, healthy } = await rest(rack, NODE);
+  const mac = rack.lab.nodes.find((node) => node.name === NODE)?.mac ?? '';
+  const events = await rack.fleet((fleet) => fleet.machines.boots(mac));
+  const at = (step: BootStep) =>
+    events.filter((event) => event.step === step && event.at >= begun).at(-1)?.at ?? Number.NaN;
+  await meter.stop();
+  await rack.lab.powerOff(NODE);
+  return phases(meter, [
+    [FIRMWARE, at('image-started')],
+    [TRANSFER, at('image-sent')],
+    [CHECK, checked],
+    [LINUX, linux],
+    [USERLAND, agent],
+    [ENROLMENT, healthy],
+  ]);
+}
+
+/** An installed node whose power comes back. */
+async function fromDisk(rack: Rack): Promise<Run> {
+  await rack.lab.cycle(INSTALLED);
+  const meter = await Meter.start(rack.lab, INSTALLED);
+  const console = await rack.lab.console(INSTALLED);
+  await console.waitFor(/BdsDxe: starting Boot/, { timeout: BOOT });
+  const loader = Date.now();
+  const { linux, agent, healthy } = await rest(rack, INSTALLED);
+  await meter.stop();
+  return phases(meter, [
+    [FIRMWARE, loader],
+    [LINUX, linux],
+    [USERLAND, agent],
+    [ENROLMENT, healthy],
+  ]);
+}
+
+type Direct = { kernel: string; initrd: string; append: string };
+
+async function fromKernel(rack: Rack, kernel: Direct): Promise<Run> {
+  await rack.lab.powerOn(PEER, { kernel });
+  const meter = await Meter.start(rack.lab, PEER);
+  const console = await rack.lab.console(PEER);
+  await console.waitFor(/^Bootwave: Linux runs/m, { timeout: BOOT });
+  const linux = Date.now();
+  await rack.state(console, 'starting');
+  const agent = Date.now();
+  await meter.stop();
+  await rack.lab.powerOff(PEER);
+  return phases(meter, [
+    [LINUX, linux],
+    [USERLAND, agent],
+  ]);
+}
+
+async function rest(rack: Rack, node: string) {
+  const console = await rack.lab.console(node);
   await console.waitFor(/^Bootwave: Linux runs/m, { timeout: BOOT });
   const linux = Date.now();
   await rack.state(console, 'starting');
   const agent = Date.now();
   await rack.state(console, 'healthy');
-  const healthy = Date.now();
-  const mac = rack.lab.nodes.find((node) => node.name === NODE)?.mac ?? '';
-  const events = await rack.fleet((fleet) => fleet.machines.boots(mac));
-  const at = (step: BootStep) =>
-    events.filter((event) => event.step === step && event.at >= begun).at(-1)?.at ?? Number.NaN;
-  await rack.lab.powerOff(NODE);
-  return {
-    firmware: (at('image-started') - begun) / 1000,
-    transfer: (at('image-sent') - at('image-started')) / 1000,
-    check: (checked - at('image-sent')) / 1000,
-    kernel: (linux - checked) / 1000,
-    userland: (agent - linux) / 1000,
-    enrolment: (healthy - agent) / 1000,
-    all: (healthy - begun) / 1000,
-  };
+  return { linux, agent, healthy: Date.now() };
 }
 
-async function peerKernel(): Promise<{ kernel: string; initrd: string; append: string }> {
+/** @param ends of the phases, milliseconds since the epoch */
+function phases(meter: Meter, ends: readonly (readonly [name: string, end: number])[]): Run {
+  let before = 0;
+  return Object.fromEntries(
+    ends.map(([name, end]) => {
+      const spent = meter.at(end) - before;
+      before += spent;
+      return [name, spent];
+    }),
+  );
+}
+
+async function peerKernel(rack: Rack): Promise<Direct> {
   const file = await readFile(rack.image.file);
   const sections = readSections(file);
   const cut = async (name: string): Promise<string> => {
@@ -111,13 +201,4 @@ async function peerKernel(): Promise<{ kernel: string; initrd: string; append: s
     return path;
   };
   return { kernel: await cut('.linux'), initrd: await cut('.initrd'), append: COMMAND_LINE };
-}
-
-async function bootPeer(kernel: { kernel: string; initrd: string; append: string }): Promise<number> {
-  const begun = Date.now();
-  await rack.lab.powerOn(PEER, { kernel });
-  await rack.state(await rack.lab.console(PEER), 'starting');
-  const took = (Date.now() - begun) / 1000;
-  await rack.lab.powerOff(PEER);
-  return took;
 }

@@ -13,7 +13,8 @@ export async function installPeers(peers: Readonly<Record<string, string>>): Pro
   }
   if (missing.length === 0) return null;
   console.log(`installing ${missing.join(' and ')} from Debian, which only this comparison needs`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Without a runlevel no service of theirs is started.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   try {
     await mustRun('apt-get', ['update', '-qq'], { env });
     await mustRun('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], { env });

@@ -1,5 +1,5 @@
 /** Time to plan a rollout over 10,000 nodes, against reading the same fleet from JSON text. */
-import { compareVersions } from '../../image/version-order.ts';
+import { compareVersions } from '../../formats/version.ts';
 import { makePlan } from '../../orchestrator/rollout/plan.ts';
 import { checkSpec } from '../../orchestrator/rollout/spec.ts';
 import { fleetOf } from '../orchestrator/rollout/fleet.ts';

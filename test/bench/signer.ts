@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { signOrder } from '../../keys/order.ts';
 import { keepSigner } from '../../orchestrator/signer/child.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { publishManifests } from '../orchestrator/cli/images.ts';
+import { publishManifests } from '../cli/image/images.ts';
 import { orderOf } from '../orchestrator/signer/orders.ts';
+import { signOrder } from '../support/sign-order.ts';
 
 /** Orders under way at once: what one orchestrator's rollouts have. */
 const AT_ONCE = 256;

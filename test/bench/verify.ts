@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { run } from '../../base/run.ts';
 import { NO_KEYS } from '../../bootserver/enroll/firmware-log.ts';
 import { verifyEvidence } from '../../bootserver/enroll/proof.ts';
-import { parseTpmPublic } from '../../bootserver/enroll/tpm-public.ts';
+import { parseTpmPublic } from '../../formats/tpm/public.ts';
 import { cpuOfChildren } from './attest/children.ts';
 import { perCore, prepare } from './attest/material.ts';
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { mustRun, run } from '../../base/run.ts';
@@ -110,4 +111,34 @@ export class Inside {
     if (waiter === undefined) this.#lines.push(line);
     else waiter(line);
   }
+}
+
+/** A program in a namespace, ended with the test; resolves when it has printed a line that says that it is ready. */
+export async function startIn(
+  t: ExecutionContext,
+  namespace: string,
+  ready: RegExp,
+  program: string,
+  args: readonly string[],
+): Promise<string[] & { child: ChildProcess; closed: Promise<unknown> }> {
+  const child = spawn('ip', ['netns', 'exec', namespace, program, ...args], {
+    env: { ...process.env, BOOTWAVE_REDIS_URL: '', BOOTWAVE_LOG: 'warn' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const closed = once(child, 'close');
+  t.teardown(async () => {
+    child.kill('SIGTERM');
+    await closed;
+  });
+  const words: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        words.push(line);
+        if (ready.test(line)) resolve();
+      });
+    }
+    closed.then(() => reject(new Error(`${program} ended: ${words.join('\n')}`)));
+  });
+  return Object.assign(words, { child, closed });
 }

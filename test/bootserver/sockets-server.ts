@@ -6,16 +6,18 @@
 import { createServer } from 'node:net';
 import { BootwaveError } from '../../base/error.ts';
 import { createLogger } from '../../base/log.ts';
-import type { DhcpInput } from '../../bootserver/dhcp/config.ts';
+import type { DhcpInput } from '../../bootserver/dhcp/input.ts';
 import { startDhcp } from '../../bootserver/dhcp/start.ts';
 import type { BootIntent } from '../../bootserver/directory.ts';
 import { openSockets, type SocketSpec } from '../../bootserver/sockets.ts';
 
 export type ServerOrders = {
   sockets: SocketSpec;
-  /** `serverIp` and the netmask are those of the interface. */
+  /** `serverIp` is that of the interface. */
   dhcp?: Omit<DhcpInput, 'serverIp'>;
   leases: string;
+  /** Milliseconds, instead of the server's own. */
+  probeWait?: number;
   intents?: Record<string, BootIntent>;
   /** MACs that the fleet takes for ever to decide about. */
   undecided?: string[];
@@ -31,7 +33,8 @@ process.on('SIGTERM', () => abort.abort());
 process.stdin.on('end', () => process.exit(1)).resume();
 
 try {
-  const sockets = await openSockets(orders.sockets);
+  const sockets = await openSockets(orders.sockets, undefined, (carrier) => print({ carrier }));
+  void sockets.lost.then(({ code, what }) => print({ code, what }));
   for (const name of ['dhcp', 'pxe', 'tftp'] as const) {
     sockets[name].on('message', (_, from) => print({ reached: name, from: from.address }));
   }
@@ -57,7 +60,9 @@ try {
       },
       config: { ...orders.dhcp, serverIp: sockets.address },
       leases: orders.leases,
-      interface: sockets.interface,
+      spareRouterWait: sockets.spareRouterWait,
+      // On a busy machine an answer takes its time; nothing here may depend on that.
+      probe: (probe) => sockets.probe({ ...probe, wait: orders.probeWait ?? probe.wait }),
       log: createLogger('test', 'silent'),
       signal: abort.signal,
     });

@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import { run } from '../../base/run.ts';
-import { serialisePacket } from '../../bootserver/dhcp/packet.ts';
+import { mustRun, run } from '../../base/run.ts';
 import { inodesOf } from '../../bootserver/sockets-owner.ts';
+import { serialisePacket } from '../../formats/dhcp/packet.ts';
 import { message } from './dhcp/messages.ts';
 import type { ClientOrder } from './sockets-client.ts';
 import { Inside, twoWires } from './sockets-netns.ts';
@@ -136,6 +137,102 @@ test('a program that the server starts inherits none of its sockets', async (t) 
   const seen = JSON.parse(stdout || JSON.stringify(stderr)) as { mine: number; theirs: string[] };
   t.true(seen.mine >= 5, `${stdout}${stderr}`);
   t.deepEqual(seen.theirs, []);
+});
+
+for (const [how, change, what] of [
+  ['deleted', ['link', 'del', 'boot0'], 'the network interface boot0 has gone'],
+  ['renamed', ['link', 'set', 'boot0', 'down', 'name', 'else0'], 'the network interface boot0 has gone'],
+  [
+    'without its address',
+    ['addr', 'del', '10.91.0.1/24', 'dev', 'boot0'],
+    'the interface boot0 no longer has the address 10.91.0.1',
+  ],
+] as const) {
+  test(`an interface that is ${how} makes its sockets say that they are lost`, async (t) => {
+    const wires = await twoWires(t);
+    const server = new Inside(t, wires.server, SERVER, [orders()]);
+    t.like(await server.next(), { ready: '10.91.0.1' });
+    // What happens elsewhere is nobody's business, nor is an address more.
+    await mustRun('ip', ['-n', wires.server, 'link', 'set', 'other0', 'down']);
+    await mustRun('ip', ['-n', wires.server, 'addr', 'add', '10.91.0.3/24', 'dev', 'boot0']);
+    await mustRun('ip', ['-n', wires.server, ...change]);
+    t.deepEqual(await server.next(), { code: 'INTERFACE_LOST', what });
+  });
+}
+
+test('an interface that is made anew with the same name and address is noticed, and can be served again', async (t) => {
+  const wires = await twoWires(t);
+  const server = new Inside(t, wires.server, SERVER, [orders()]);
+  t.like(await server.next(), { ready: '10.91.0.1' });
+  const ip = (...args: string[]) => mustRun('ip', ['-n', wires.server, ...args]);
+  await ip('link', 'del', 'boot0');
+  await ip('link', 'add', 'boot0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', wires.inside);
+  await ip('addr', 'add', '10.91.0.1/24', 'dev', 'boot0');
+  await ip('link', 'set', 'boot0', 'up');
+  const lost = (await server.next()) as { code: string; what: string };
+  t.is(lost.code, 'INTERFACE_LOST');
+  t.regex(lost.what, /^the network interface boot0 (has gone|was made anew)$/);
+});
+
+test('a link that goes and comes back is told, and what was opened goes on hearing', async (t) => {
+  const wires = await twoWires(t);
+  const server = new Inside(t, wires.server, SERVER, [orders()]);
+  t.like(await server.next(), { ready: '10.91.0.1' });
+  await mustRun('ip', ['-n', wires.inside, 'link', 'set', 'eth0', 'down']);
+  t.deepEqual(await server.next(), { carrier: false });
+  await mustRun('ip', ['-n', wires.inside, 'link', 'set', 'eth0', 'up']);
+  t.deepEqual(await server.next(), { carrier: true });
+  await mustRun('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.2/24', 'dev', 'eth0']);
+  const inside = new Inside(t, wires.inside, './sockets-client.ts', []);
+  inside.say({ send: 'abcd', to: '10.91.0.1', port: 69 });
+  t.deepEqual(await inside.next(), { answer: 'abcd', from: '10.91.0.1', port: 69 });
+});
+
+test('a helper that dies is a loss too', async (t) => {
+  const wires = await twoWires(t);
+  const server = new Inside(t, wires.server, SERVER, [orders()]);
+  t.like(await server.next(), { ready: '10.91.0.1' });
+  const { stdout } = await mustRun('ip', ['netns', 'pids', wires.server]);
+  for (const pid of stdout.trim().split('\n')) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+    if (line.startsWith('bootwave-wire-helper boot0')) process.kill(Number(pid), 'SIGKILL');
+  }
+  t.deepEqual(await server.next(), {
+    code: 'INTERFACE_LOST',
+    what: 'the helper that watches boot0 has ended',
+  });
+});
+
+test('an address is asked for on its own wire, and whoever has it is named', async (t) => {
+  const wires = await twoWires(t);
+  await mustRun('ip', ['-n', wires.inside, 'link', 'set', 'eth0', 'address', '52:54:00:00:00:77']);
+  await mustRun('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.50/24', 'dev', 'eth0']);
+  // Behind a router: only ICMP gets there.
+  await mustRun('ip', ['-n', wires.inside, 'addr', 'add', '10.93.0.1/32', 'dev', 'lo']);
+  await mustRun('ip', ['-n', wires.server, 'route', 'add', '10.93.0.0/24', 'via', '10.91.0.50']);
+  const module = new URL('../../bootserver/sockets.ts', import.meta.url).href;
+  const program = `
+    const { openSockets } = await import(${JSON.stringify(module)});
+    const sockets = await openSockets({ interface: 'boot0', httpPort: 80, httpsPort: 443 });
+    const probe = (address, relayed, wait) => sockets.probe({ address, relayed, wait });
+    const answers = await Promise.all([
+      probe('10.91.0.50', false, 10000), probe('10.91.0.50', false, 10000), probe('10.91.0.51', false, 1000),
+      // On another wire: neither way may find it.
+      probe('10.92.0.2', false, 1000), probe('10.92.0.2', true, 1000),
+    ]);
+    answers.push(await probe('10.93.0.1', true, 10000));
+    const transfer = await sockets.transferSocket();
+    answers.push(transfer.address().address);
+    transfer.close();
+    await sockets.close();
+    await sockets.close();
+    console.log(JSON.stringify(answers.map((answer) => answer ?? null)));`;
+  const { stdout, stderr } = await run('ip', [
+    ...['netns', 'exec', wires.server, process.execPath, '--input-type=module', '-e', program],
+  ]);
+  t.deepEqual(JSON.parse(stdout || JSON.stringify(stderr)), [
+    ...['52:54:00:00:00:77', '52:54:00:00:00:77', null, null, null, '', '10.91.0.1'],
+  ]);
 });
 
 test('only sockets that listen on the port count as its owners', (t) => {

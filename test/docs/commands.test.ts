@@ -5,10 +5,11 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { Command } from 'commander';
 import { run } from '../../base/run.ts';
-import { program } from '../../orchestrator/cli/program.ts';
+import { program } from '../../cli/program.ts';
 import { allPages, commandsOf, REPOSITORY, words } from './pages.ts';
 
 const pages = await allPages();
+const whole = await program();
 
 /** Programs of Debian that the pages use; anything else in a sh block is a mistake or belongs here. */
 const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'set', 'export', '.'];
@@ -16,8 +17,8 @@ const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'set
 const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit'];
 
 /** Every command with its arguments read and judged, and nothing done. */
-function harmless(): Command {
-  const bootwave = program();
+async function harmless(): Promise<Command> {
+  const bootwave = await program();
   const quiet = (command: Command): void => {
     command.configureOutput({ writeErr: () => {}, writeOut: () => {}, outputError: () => {} });
     if (command.commands.length === 0) command.action(() => {});
@@ -29,7 +30,7 @@ function harmless(): Command {
 
 async function refusal(line: readonly string[]): Promise<string | undefined> {
   try {
-    await harmless().parseAsync(line, { from: 'user' });
+    await (await harmless()).parseAsync(line, { from: 'user' });
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -37,7 +38,7 @@ async function refusal(line: readonly string[]): Promise<string | undefined> {
 }
 
 function commandAt(path: readonly string[]): { command: Command; rest: readonly string[] } {
-  let command = program();
+  let command = whole;
   let rest = path;
   for (;;) {
     const next = command.commands.find((candidate) => candidate.name() === rest[0]);
@@ -101,7 +102,7 @@ test('the judges of these tests refuse what does not exist', async (t) => {
     ['node', 'list', '--state', 'sleepy'],
     ['node', 'show'],
     ['site', 'add', 'x', '--accept-unknown', 'maybe'],
-    ['up'],
+    ['up', 'eth0'],
     ['fly'],
   ]) {
     t.not(await refusal(line), undefined, line.join(' '));
@@ -125,7 +126,7 @@ function strange(code: string): string[] {
   const options = code.match(/(?<=^|\s)--[a-z][a-z-]*/g) ?? [];
   if (name === 'make' && rest.length > 0 && !targets.has(rest[0]!)) return [code];
   if (name !== 'bootwave') {
-    const known = [...allOptions(program()), ...FOREIGN_OPTIONS];
+    const known = [...allOptions(whole), ...FOREIGN_OPTIONS];
     return options.filter((option) => !known.includes(option)).map((option) => `${option} in ${code}`);
   }
   const { command, rest: after } = commandAt(rest);
@@ -206,7 +207,17 @@ let read: Promise<string> | undefined;
 function sourceText(): Promise<string> {
   read ??= (async () => {
     const texts: string[] = [];
-    for (const folder of ['base', 'bootserver', 'image', 'keys', 'lab', 'orchestrator']) {
+    for (const folder of [
+      'base',
+      'formats',
+      'protocol',
+      'keys',
+      'bootserver',
+      'image',
+      'orchestrator',
+      'lab',
+      'cli',
+    ]) {
       for (const entry of await readdir(join(REPOSITORY, folder), { recursive: true })) {
         if (entry.endsWith('.ts')) texts.push(await readFile(join(REPOSITORY, folder, entry), 'utf8'));
       }

@@ -1,8 +1,8 @@
 /** The page on configurations says what the code does: its example publishes, its list of parameters is the list. */
 import test from 'ava';
-import { makeDocument } from '../../image/agent/config/schema.ts';
-import { SYSCTLS } from '../../image/agent/config/sysctls.ts';
 import { checkSpec } from '../../orchestrator/rollout/spec.ts';
+import { makeDocument } from '../../protocol/configuration/document.ts';
+import { SYSCTLS } from '../../protocol/configuration/sysctls.ts';
 import { pageAt } from './pages.ts';
 
 const page = await pageAt('docs/configuration.md');

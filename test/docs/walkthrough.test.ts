@@ -12,9 +12,9 @@ import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { connect } from '../../orchestrator/redis/connect.ts';
 import { addImage, makeInstallation } from '../orchestrator/doctor/installation.ts';
 import { enrolment, inventory, pcr11, silent } from '../orchestrator/fleet/support.ts';
+import { doorOf } from '../orchestrator/operations/support.ts';
 import { commandsOf, pageAt, REPOSITORY, words } from './pages.ts';
 
 type Follower = { t: ExecutionContext; namespace: string; paths: DataPaths; bin: string };
@@ -130,9 +130,7 @@ test('docs/nodes.md and docs/troubleshooting.md, with the machines that they nam
   t.teardown(() => rm(paths.root, { recursive: true, force: true }));
   const who = await follower(t, paths);
   await runs(who, 'ip address add 10.0.0.1/24 dev eth1');
-  // As 'bootwave up' would: the records stay open between the commands.
-  const records = await connect(paths, { url: '' });
-  t.teardown(records.close);
+  await doorOf(t, paths);
   const arrive = (n: number, start: string, parts: { words?: string[]; mac?: string }) =>
     withFleet(paths, (fleet) => {
       const ek = (start + String(n).repeat(64)).slice(0, 64);

@@ -2,8 +2,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { signatureEntries } from '../../bootserver/enroll/signature-lists.ts';
-import { signatureListsOf } from '../../image/secure-boot-lists.ts';
+import { signatureListsOf } from '../../formats/efi/secure-boot-lists.ts';
+import { signatureEntries } from '../../formats/efi/signature-lists.ts';
 import { activateDb, distrustDb, prepareDb, retireDb } from '../../keys/db-keys.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { type LeafRequest, loadAuthority, spkiOf } from '../../keys/authority.ts';
+import { isProven, prove } from '../../keys/credential.ts';
 import { type AuthorityName, keyLayout } from '../../keys/layout.ts';
-import { isProven, issueOperator, prove, readOperator } from '../../keys/operator.ts';
+import { issueOperator, readOperator } from '../../keys/operator.ts';
 import { keysIn } from '../support/keys.ts';
 
 const NOW = Date.now();

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun } from '../../base/run.ts';
-import { signatureEntries } from '../../bootserver/enroll/signature-lists.ts';
-import { digestList, forbiddenDigests, signatureListsOf } from '../../image/secure-boot-lists.ts';
+import { digestList, forbiddenDigests, signatureListsOf } from '../../formats/efi/secure-boot-lists.ts';
+import { signatureEntries } from '../../formats/efi/signature-lists.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import {
   MOST_REVOKED,

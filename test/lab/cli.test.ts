@@ -28,6 +28,8 @@ const SMALL = ['--nodes', '2', '--firmware', 'bios', '--memory', '256', '--no-bo
 
 /** Of this run alone: one that was killed leaves its namespaces, and they are not what these tests count. */
 const CLI = `cli-${process.pid}`;
+const SAVED = `saved-${process.pid}`;
+const AGAIN = `again-${process.pid}`;
 const CTRL_C = `ctrlc-${process.pid}`;
 
 async function namespacesOf(lab: string): Promise<string[]> {
@@ -60,6 +62,38 @@ test('up --detach, status, power, console, down', async (t) => {
   const down = await bootwave('down', '--json');
   t.deepEqual(JSON.parse(down.stdout), { down: [CLI] });
   t.deepEqual([await namespacesOf(CLI), await readdir(root)], [[], []]);
+});
+
+test('save, saved, up --from, forget', async (t) => {
+  const { root, bootwave } = await desk(t);
+  const one = ['--nodes', '1', '--firmware', 'bios', '--memory', '256', '--no-boot-server'];
+  t.is((await bootwave('up', '--name', SAVED, '--detach', '--json', ...one)).code, 0);
+  const saved = await bootwave('save', 'kept', '--name', SAVED, '--json');
+  t.like(JSON.parse(saved.stdout), { saved: 'kept', lab: SAVED, nodes: ['n1'] });
+  const code = async (...args: string[]) =>
+    JSON.parse((await bootwave(...args, '--json')).stdout).error?.code;
+  t.is(await code('save', 'kept', '--name', SAVED), 'LAB_SAVED');
+  t.is(await code('save', '../kept', '--name', SAVED), 'LAB_NAME');
+  t.is((await bootwave('save', 'kept', '--replace', '--name', SAVED)).code, 0);
+  t.like(JSON.parse((await bootwave('saved', '--json')).stdout), [{ name: 'kept', unfit: null }]);
+  t.regex((await bootwave('saved')).stdout, /^kept +\d{4}-.* n1 +\d+ +yes$/m);
+
+  t.is(
+    (await bootwave('up', '--from', 'kept', '--nodes', '2')).code,
+    2,
+    'its nodes are those that were saved',
+  );
+  const again = await bootwave('up', '--from', 'kept', '--name', AGAIN, '--detach', '--json');
+  t.is(again.code, 0, again.stderr);
+  const status = JSON.parse((await bootwave('status', '--json')).stdout);
+  t.deepEqual(
+    status.map(({ nodes }: { nodes: { power: { on: boolean } }[] }) => nodes[0]?.power.on),
+    [true, true],
+  );
+  t.is((await bootwave('forget', 'kept')).stdout, 'kept is gone.\n');
+  t.is(await code('forget', 'kept'), 'LAB_NOT_SAVED');
+  await bootwave('down', '--all');
+  t.deepEqual(await readdir(root), ['.saved']);
 });
 
 test('what cannot be done is a coded error and exit code 1, a wrong command line exit code 2', async (t) => {

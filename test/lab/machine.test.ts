@@ -43,9 +43,9 @@ test('http goes straight to HTTP Boot, pxe keeps PXEv4, neither waits for IPv6',
   const pxe = of(args({ firmware: 'pxe' }), '-fw_cfg');
   t.deepEqual(http, [
     'name=opt/org.tianocore/IPv4PXESupport,string=n',
-    'name=opt/org.tianocore/IPv6PXESupport,string=n',
+    'name=opt/org.tianocore/IPv6Support,string=n',
   ]);
-  t.deepEqual(pxe, ['name=opt/org.tianocore/IPv6PXESupport,string=n']);
+  t.deepEqual(pxe, ['name=opt/org.tianocore/IPv6Support,string=n']);
 });
 
 test(`UEFI uses EDK2's network stack, BIOS QEMU's own ROM`, (t) => {
@@ -62,12 +62,21 @@ test('a plain BIOS ROM is played by iPXE with a script; the ipxe one is not', (t
   t.regex(PLAIN_PXE_SCRIPT, /set user-class .*\ndhcp .*\nclear user-class\n.*\nchain /s);
 });
 
-test('the network comes before the disk, unless the disk is asked for', (t) => {
+test('UEFI keeps its own order unless another is asked for; a BIOS asks the network first', (t) => {
   const order = (list: string[], kind: string) => /bootindex=(\d)/.exec(device(list, kind))?.[1];
   const usual = args({});
-  t.deepEqual([order(usual, 'virtio-net-pci'), order(usual, 'virtio-blk-pci')], ['1', '2']);
+  t.deepEqual([order(usual, 'virtio-net-pci'), order(usual, 'virtio-blk-pci')], [undefined, undefined]);
+  const network = args({}, { boot: 'network' });
+  t.deepEqual([order(network, 'virtio-net-pci'), order(network, 'virtio-blk-pci')], ['1', '2']);
   const disk = args({ disk: 'nvme' }, { boot: 'disk' });
   t.deepEqual([order(disk, 'virtio-net-pci'), order(disk, 'nvme')], ['2', '1']);
+  const bios = args({ firmware: 'bios' });
+  t.deepEqual([order(bios, 'virtio-net-pci'), order(bios, 'virtio-blk-pci')], ['1', '2']);
+});
+
+test('a machine is resumed from a file whatever it is called', (t) => {
+  t.deepEqual(of(args({}, { resume: "/lab/it's here" }), '-incoming'), ["exec:cat < '/lab/it'\\''s here'"]);
+  t.deepEqual(of(args({}), '-incoming'), []);
 });
 
 test('a TPM only where there is one', (t) => {

@@ -236,20 +236,6 @@ test('the console of this power-on is not that of the last; the screen can be se
   });
 });
 
-test('a node that is told to try its disk first does so at its next restart, with its power on', async (t) => {
-  const nodes = [{ name: 'n1', firmware: 'bios', pxeRom: 'ipxe', memoryMiB: 256, diskGiB: 1 }] as const;
-  const { lab, folder } = await small(t, { nodes });
-  await program(folder, [0xfa, 0xf4]);
-  await lab.powerOn('n1');
-  const console = await lab.console('n1');
-  await console.waitFor(/Booting from ROM/, { timeout: 300_000 });
-  await lab.diskFirst('n1');
-  await lab.reset('n1');
-  await console.waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
-  const log = await lab.consoleLog('n1');
-  t.is(log.split('Booting from ROM').length, 2, 'the network was not asked again');
-});
-
 test('a machine that QEMU refuses is off again, and says why', async (t) => {
   const { lab } = await small(t);
   await t.throwsAsync(lab.powerOn('n1', { extraArgs: ['-no-such-option'] }), {

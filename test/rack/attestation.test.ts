@@ -76,7 +76,6 @@ test.serial(
   async (t) => {
     await askInstall(rack, NODE);
     await installed(rack, NODE);
-    await rack.lab.diskFirst(NODE);
     await publishMismeasured('8.8.8');
     const id = await startRollout(rack, { image: '8.8.8', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);

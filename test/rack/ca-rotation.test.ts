@@ -3,17 +3,11 @@ import test from 'ava';
 import { createLogger } from '../../base/log.ts';
 import { generationsOf } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
-import {
-  activate,
-  prepare,
-  type RotateOptions,
-  revoke,
-  taint,
-} from '../../orchestrator/authorities/rotate.ts';
 import { runningServers } from '../../orchestrator/authorities/servers.ts';
 import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper } from '../../orchestrator/fleet/bans/keeper.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { activate, prepare, type RotateOptions, revoke, taint } from '../../orchestrator/rotation/rotate.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';

@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { digestOfFile } from '../../base/files.ts';
 import { buildImage } from '../../image/build/build.ts';
-import { digestOfFile, REPOSITORY } from '../../image/build/cache.ts';
+import { REPOSITORY } from '../../image/build/cache.ts';
 import { borrowImage } from '../support/image.ts';
 
 test('two builds from nothing give the same unsigned image, byte for byte', async (t) => {

@@ -6,11 +6,12 @@ import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import type { Status } from '../../image/agent/link/protocol.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { type Order, signOrder } from '../../keys/order.ts';
+import type { Status } from '../../protocol/link/messages.ts';
+import type { Order } from '../../protocol/order.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
+import { signOrder } from '../support/sign-order.ts';
 
 const NODE = 'old-order';
 const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));

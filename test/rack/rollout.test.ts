@@ -1,25 +1,18 @@
 /**
- * Three installed UEFI nodes through good and bad images, with power cuts and a killed orchestrator: about an hour
- * under emulation.
+ * Three installed UEFI nodes, saved as they were when the last one was healthy, through good and bad images, with power cuts
+ * and a killed orchestrator.
  */
 import test from 'ava';
 import { type Failure, publish } from '../../lab/bad-image.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { StepState } from '../../orchestrator/rollout/record.ts';
 import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
-import type { Rack } from '../support/rack.ts';
+import { INSTALLED, installedRack, NODES } from '../support/installed.ts';
+import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import {
-  approve,
-  askInstall,
-  ended,
-  installed,
-  QUICK,
-  startRollout,
-  untilRollout,
-} from '../support/rollout.ts';
+import { ended, QUICK, startRollout, untilRollout } from '../support/rollout.ts';
+import { snapshot } from '../support/snapshot.ts';
 
-const NODES = ['canary', 'second', 'third'] as const;
 let rack: Rack;
 
 const WAVES = {
@@ -45,26 +38,9 @@ async function versions(): Promise<string[]> {
 rackFor(
   test,
   'waves',
-  [
-    { name: 'canary', firmware: 'http' },
-    { name: 'second', firmware: 'http' },
-    { name: 'third', firmware: 'pxe' },
-  ],
+  async () => Rack.restore('waves', await snapshot(INSTALLED, installedRack)),
   async (made) => {
     rack = made;
-    await rack.startServer();
-    await Promise.all(
-      NODES.map(async (node) => {
-        await rack.lab.powerOn(node);
-        await approve(rack, node);
-        await askInstall(rack, node);
-        await installed(rack, node);
-        // The disk first from now on, which spares each restart the firmware's wait for IPv6.
-        await rack.lab.powerOff(node);
-        await rack.lab.powerOn(node, { boot: 'disk' });
-        await rack.state(await rack.lab.console(node), 'healthy');
-      }),
-    );
   },
   { minutes: 60 },
 );
@@ -82,10 +58,10 @@ test.serial(
     await inState('canary', 'done');
     await inState('second', 'staging');
     await rack.lab.powerOff('second');
-    await rack.lab.powerOn('second', { boot: 'disk' });
+    await rack.lab.powerOn('second');
     await inState('third', 'activating');
     await rack.lab.powerOff('third');
-    await rack.lab.powerOn('third', { boot: 'disk' });
+    await rack.lab.powerOn('third');
     await rack.lab.stopBootServer('SIGKILL');
     await rack.startServer();
     const { rollout, nodes } = await ended(rack, id);

@@ -9,12 +9,13 @@ import { run } from '../../base/run.ts';
 import { imageFile, readManifest } from '../../image/build/manifest.ts';
 import { currentDb, type DbCertificate, dbCertificates } from '../../keys/secure-boot-state.ts';
 import { publish } from '../../lab/bad-image.ts';
-import type { Rack } from '../support/rack.ts';
+import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
+import { ended, startRollout } from '../support/rollout.ts';
+import { snapshot } from '../support/snapshot.ts';
 import { seals, stateUuid } from '../support/state-disk.ts';
+import { GOOD, NODE, UPDATED, updatedRack } from '../support/updated.ts';
 
-const NODE = 'node';
 let rack: Rack;
 /** Of the container that the installation made. */
 let sealed: string;
@@ -23,16 +24,9 @@ let [old, next]: DbCertificate[] = [];
 rackFor(
   test,
   'db-key',
-  [{ name: NODE, firmware: 'pxe' }],
+  async () => Rack.restore('db-key', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
-    await rack.startServer();
-    await rack.lab.powerOn(NODE);
-    await approve(rack, NODE);
-    await askInstall(rack, NODE);
-    await installed(rack, NODE);
-    // None of the restarts that follow has to wait until the firmware has tried the network.
-    await rack.lab.diskFirst(NODE);
     sealed = await stateUuid(rack, NODE);
     old = await currentDb(rack.paths.keys);
   },
@@ -79,7 +73,7 @@ async function powerCut(): Promise<void> {
 const held = async () => (await rack.record(NODE)).observed.firmware?.db;
 
 test.serial('installed with the first key: the node shows the db that it has', async (t) => {
-  await isWell(t, rack.image.version);
+  await isWell(t, GOOD);
   t.regex(sealed, /^[0-9a-f-]{36}$/);
   t.deepEqual(await held(), [old!.id]);
 });
@@ -88,7 +82,7 @@ test.serial('prepared: a rollout brings the node a db with both certificates', a
   t.like(await step('prepare'), { state: 'next', generation: 1 });
   [old, next] = await dbCertificates(rack.paths.keys);
   t.regex(await refused('activate'), new RegExp(`have not shown a db with ${next!.id}: ${NODE} `));
-  await roll(t, '2.0.0', old!);
+  await roll(t, '2.1.0', old!);
   t.deepEqual(await held(), [old!.id, next!.id]);
 });
 
@@ -96,7 +90,7 @@ test.serial(
   'activated: a rollout brings the first image of the new key, and the loader follows it',
   async (t) => {
     t.like(await step('activate'), { id: next!.id, state: 'current', generation: 1 });
-    t.regex(await refused('retire'), new RegExp(`${NODE} \\(runs 2\\.0\\.0\\)`));
+    t.regex(await refused('retire'), new RegExp(`${NODE} \\(runs 2\\.1\\.0\\)`));
     const [before] = await seals(rack, NODE);
     await roll(t, '3.0.0', next!);
     t.deepEqual(await held(), [old!.id, next!.id]);
@@ -121,7 +115,7 @@ test.serial(
     await powerCut();
     await isWell(t, '4.0.0');
     t.like(await step('retire', '--final'), { id: old!.id, state: 'distrusted' });
-    await t.throwsAsync(startRollout(rack, { image: '2.0.0', nodes: { all: true }, downgrade: true }), {
+    await t.throwsAsync(startRollout(rack, { image: '2.1.0', nodes: { all: true }, downgrade: true }), {
       message: /4\.0\.0 revokes it at the firmware/,
     });
   },

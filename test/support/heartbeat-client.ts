@@ -1,7 +1,7 @@
 /** Sends one heartbeat with the certificate it is given and prints what came back; run inside a lab's network. */
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { PATHS, SERVER_NAME } from '../../bootserver/enroll/protocol.ts';
+import { PATHS, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 
 const [url = '', keyFile = '', certificateFile = '', rootFile = ''] = process.argv.slice(2);
 const body = JSON.stringify({

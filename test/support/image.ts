@@ -17,6 +17,11 @@ export type SharedImage = {
   manifest: Manifest;
 };
 
+/** Of the image that is made of this checkout's sources. */
+export async function sharedVersion(): Promise<string> {
+  return `0.0.0-${(await sourceDigest()).slice(0, 12)}`;
+}
+
 /**
  * A data directory with keys, loaders and one image made of this checkout's sources. The first test that asks builds
  * it, which takes minutes on a machine that never built one; it is built anew when the sources change.
@@ -26,7 +31,7 @@ export async function sharedImage(onText: (text: string) => void = () => {}): Pr
   await mkdir(folder, { recursive: true });
   return await withLock(join(folder, '.lock'), async () => {
     const paths = dataPaths(join(folder, 'data'));
-    const version = `0.0.0-${(await sourceDigest()).slice(0, 12)}`;
+    const version = await sharedVersion();
     const published = await publishedVersions(paths.images);
     if (!published.includes(version)) {
       // An image that is signed again has other bytes, and a version is released once.

@@ -12,18 +12,19 @@ export type RackOptions = {
 /**
  * One rack for a whole test file: made before its tests and given to `ready`, taken down after them whatever happened. A
  * test that fails shows the consoles and the boot server's log.
+ * @param nodes of blank machines, or what makes the rack
  */
 export function rackFor(
   test: TestFn,
   name: string,
-  nodes: readonly NodeSpec[],
+  nodes: readonly NodeSpec[] | (() => Promise<Rack>),
   ready: (rack: Rack) => Promise<void>,
   { minutes, gone = async () => {} }: RackOptions,
 ): void {
   let rack: Rack | undefined;
   test.before(async (t) => {
     t.timeout(minutes * 60_000);
-    rack = await Rack.make(name, nodes);
+    rack = typeof nodes === 'function' ? await nodes() : await Rack.make(name, nodes);
     await ready(rack);
   });
   test.after.always(async (t) => {

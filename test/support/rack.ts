@@ -5,13 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun, type RunResult } from '../../base/run.ts';
+import { imageFile, readManifest } from '../../image/build/manifest.ts';
 import type { Console } from '../../lab/console.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
+import { restoreLab } from '../../lab/save.ts';
 import type { NodeSpec } from '../../lab/spec.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
-import { borrowImage, type SharedImage } from './image.ts';
+import { borrowImage, type SharedImage, sharedVersion } from './image.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
 
@@ -34,6 +36,15 @@ export class Rack {
     const lab = await createLab({ name: `${name}-${process.pid}`, nodes });
     const image = await borrowImage(lab.dataFolder);
     return new Rack(lab, image);
+  }
+
+  /** As it was saved. @param from see `snapshot` */
+  static async restore(name: string, from: string): Promise<Rack> {
+    const lab = await restoreLab({ from, name: `${name}-${process.pid}` });
+    const paths = dataPaths(lab.dataFolder);
+    const version = await sharedVersion();
+    const manifest = await readManifest(paths.images, version);
+    return new Rack(lab, { paths, version, file: imageFile(paths.images, version), manifest });
   }
 
   startServer(extra: readonly string[] = []): Promise<void> {

@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
-import type { Sealed } from '../../image/agent/disk/seal.ts';
+import type { Sealed } from '../../image/agent/root/disk/seal.ts';
 import type { Rack } from './rack.ts';
 
 type Table = { partitiontable: { partitions: { start: number }[] } };

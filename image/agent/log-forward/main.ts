@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { readTarget } from '../../../protocol/configuration/log-target.ts';
 import { forward } from './forward.ts';
 import { openWay } from './send.ts';
-import { readTarget } from './target.ts';
 
 const PLACES = {
   target: '/run/bootwave-config/log-target',

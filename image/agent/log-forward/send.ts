@@ -1,8 +1,8 @@
 /** One way to the log server; over it messages are sent until it breaks. */
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
+import type { LogTarget } from '../../../protocol/configuration/log-target.ts';
 import { framed } from './syslog.ts';
-import type { LogTarget } from './target.ts';
 
 export type Way = {
   /** This machine's own address on it. */

@@ -1,4 +1,4 @@
-import type { LinkLog } from '../link/server.ts';
+import type { LinkLog } from './link/server.ts';
 
 /** One line a message to standard error, which is the journal; its own words carry no secret. */
 const say = (level: string) => (fields: object, message: string) => {

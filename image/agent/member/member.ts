@@ -4,27 +4,26 @@
  */
 import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
-import type { Running } from '../../../bootserver/enroll/protocol.ts';
-import type { OrderPublicKeys } from '../../../keys/order.ts';
-import { type Machine, servedName } from '../../release-target.ts';
-import { NodeConfig } from '../config/node-config.ts';
-import type { AskConfig } from '../config/operations.ts';
-import { configFile } from '../config/record.ts';
-import type { AskDisk } from '../disk/requests.ts';
-import type { LinkHandlers } from '../link/handlers.ts';
-import { type Hello, LINK_VERSION } from '../link/protocol.ts';
-import { createLinkServer, type LinkLog } from '../link/server.ts';
-import type { Remembered, Taken } from '../orders/take.ts';
-import { Release } from '../release/handlers.ts';
-import { MetadataMemory } from '../release/metadata-memory.ts';
-import { recordFile } from '../release/record-file.ts';
-import { mustBeReleased, type ReleasedParts } from '../release/released.ts';
-import { atMost } from '../wait.ts';
+import type { AskConfig } from '../../../protocol/agent/config.ts';
+import type { AskDisk } from '../../../protocol/agent/disk.ts';
+import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
+import type { Running } from '../../../protocol/enrolment/messages.ts';
+import { type Hello, LINK_VERSION } from '../../../protocol/link/messages.ts';
+import type { OrderPublicKeys } from '../../../protocol/order.ts';
+import { type Machine, servedName } from '../../../protocol/release-target.ts';
+import { NodeConfig } from './config/node-config.ts';
+import { configFile } from './config/record.ts';
+import type { LinkHandlers } from './link/handlers.ts';
+import { createLinkServer, type LinkLog } from './link/server.ts';
 import { OrderBook } from './order-book.ts';
 import { OwnLists } from './own-lists.ts';
 import { Probation } from './probation.ts';
+import { Release } from './release/handlers.ts';
+import { MetadataMemory } from './release/metadata-memory.ts';
+import { recordFile } from './release/record-file.ts';
+import { mustBeReleased, type ReleasedParts } from './release/released.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
-import { WAITS, type Waits } from './waits.ts';
+import { atMost } from './wait.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;
@@ -294,3 +293,17 @@ export class Member {
     }
   }
 }
+
+/** Milliseconds. */
+export type Waits = { look: number; start: number; health: number; well: number };
+
+export const WAITS: Waits = {
+  /** Between two looks at the node's own health. */
+  look: 10_000,
+  /** For the disk, before the agent goes on without it: above what mounting takes. */
+  start: 120_000,
+  /** For systemd's word about its units, before a heartbeat goes out with the last one. */
+  health: 10_000,
+  /** Of health without a break, before an image is good: a unit may fail later, and its state is asked twice a minute. */
+  well: 45_000,
+};

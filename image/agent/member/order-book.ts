@@ -6,7 +6,7 @@ import {
   type OrderPublicKeys,
   type VerifiedOrder,
   verifyOrder,
-} from '../../../keys/order.ts';
+} from '../../../protocol/order.ts';
 
 export type OrderBookParts = {
   node: string;

@@ -1,4 +1,4 @@
-import type { LinkLog } from '../link/server.ts';
+import type { LinkLog } from './link/server.ts';
 
 export type OwnListsParts = {
   /** Gives the firmware the lists of the image that runs. @returns names of variables that were written */

@@ -1,6 +1,6 @@
 /** While the image that runs is on trial: blesses it when the node is well for long enough, leaves it when it has no hope. */
-import type { LinkLog } from '../link/server.ts';
-import type { Release } from '../release/handlers.ts';
+import type { LinkLog } from './link/server.ts';
+import type { Release } from './release/handlers.ts';
 import { BEGINNING, judge } from './trial.ts';
 import { healthOf, trialHealth, type Vitals } from './vitals.ts';
 

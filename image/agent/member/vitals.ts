@@ -1,5 +1,5 @@
 /** How well this node is, as far as it can tell by itself: what is said in heartbeats and over the link. */
-import type { Status } from '../link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 
 export type Vitals = {
   /** The boot server took this machine's last heartbeat. */

@@ -1,11 +1,12 @@
 /** What people do with bans. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { By, Fleet } from '../fleet.ts';
+import type { By } from '../acting.ts';
+import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import { append } from './append.ts';
-import { type Ban, sealBan } from './entry.ts';
+import { type Ban, type Entry, sealBan } from './entry.ts';
 import { fence, revoke } from './fence.ts';
 import { appendOp } from './log.ts';
 import type { BanSet } from './set.ts';
@@ -135,4 +136,10 @@ async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
   return history.flatMap(({ action, detail }) =>
     action === 'certify' && detail?.serial !== undefined ? [detail.serial] : [],
   );
+}
+
+/** Puts an entry back that this server has seen and that is missing in Redis, and fences again whom it fenced. */
+export async function restore(fleet: Fleet, set: BanSet, entry: Entry, by: By): Promise<void> {
+  await append(fleet, entry, by, `${entry.kind} ${entry.id} was missing in Redis and is put back`);
+  if (entry.kind === 'ban' && !set.isLifted(entry.id)) await refence(fleet, entry, by);
 }

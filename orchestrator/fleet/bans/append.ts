@@ -1,6 +1,8 @@
-import { type AuditEntry, auditLine } from '../audit.ts';
+import type { By } from '../acting.ts';
+import { auditLine } from '../audit.ts';
+import type { AuditEntry } from '../audit-entry.ts';
 import { commit } from '../commit.ts';
-import type { By, Fleet } from '../fleet.ts';
+import type { Fleet } from '../fleet.ts';
 import type { Entry } from './entry.ts';
 import { appendOp } from './log.ts';
 

@@ -77,11 +77,12 @@ export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry;
 /** Hex digits of an id: 64 bits, against a second text with the id of a known one. */
 const ID_DIGITS = 16;
 
-const idOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
+export const entryId = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
 
 function seal<T>(content: T): T & Sealed {
   const text = JSON.stringify(content);
-  return { ...content, id: idOf(text), text };
+  return { ...content, id: entryId(text), text };
 }
 
 export const sealBan = (ban: z.infer<typeof banSchema>): Ban => seal(ban);
@@ -98,5 +99,5 @@ export function readEntry(text: string): Entry | null {
     return null;
   }
   const parsed = entrySchema.safeParse(value);
-  return parsed.success ? { ...parsed.data, id: idOf(text), text } : null;
+  return parsed.success ? { ...parsed.data, id: entryId(text), text } : null;
 }

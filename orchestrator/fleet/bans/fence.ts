@@ -1,4 +1,4 @@
-import type { By } from '../fleet.ts';
+import type { By } from '../acting.ts';
 import { type Outcome, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember, type State } from '../transitions.ts';

@@ -2,18 +2,20 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
 import type { Fleet } from '../fleet.ts';
-import { refence } from './act.ts';
+import { refence, restore } from './act.ts';
 import type { Ban, Entry, Lift } from './entry.ts';
 import type { BanJournal } from './journal.ts';
 import type { Tip } from './log.ts';
-import { restore } from './restore.ts';
 import { BanSet } from './set.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
   journal: BanJournal;
-  /** Whether two people signed it (`orchestrator/operators/lifts.ts`): whoever writes to Redis can add any line. */
-  holds: (lift: Lift) => Promise<boolean>;
+  /**
+   * Whether two people signed it (`orchestrator/operators/lifts.ts`): whoever writes to Redis can add any line. `counting`:
+   * now, in milliseconds since the epoch; null for what this machine's own journal holds, which was counted already.
+   */
+  holds: (lift: Lift, counting: number | null) => Promise<boolean>;
   log: Logger;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -38,6 +40,8 @@ export class BanKeeper implements BanList {
   readonly #unwritten = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
+  /** One look after the other. */
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(options: KeeperOptions) {
     this.#options = options;
@@ -49,7 +53,7 @@ export class BanKeeper implements BanList {
     const { entries, torn } = await options.journal.read();
     if (torn > 0)
       options.log.warn({ file: options.journal.path, torn }, 'lines of the log of bans cannot be read');
-    for (const entry of await keeper.#sound(entries)) keeper.set.add(entry);
+    for (const entry of await keeper.#sound(entries, null)) keeper.set.add(entry);
     return keeper;
   }
 
@@ -67,20 +71,30 @@ export class BanKeeper implements BanList {
   }
 
   /**
-   * Learns what is new. One cheap question when nothing is. Not to be called twice at a time.
+   * Learns what is new. One cheap question when nothing is.
    * @throws the error of Redis or of the disk; what was learned counts all the same, and the rest is learned next time
    */
-  async look(): Promise<void> {
+  look(): Promise<void> {
+    const look = this.#turn.then(() => this.#look());
+    this.#turn = look.catch(() => {});
+    return look;
+  }
+
+  async #look(): Promise<void> {
     const { bans } = this.#options.fleet;
     const tip = await bans.tip();
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
       const read = await bans.read(this.#tip);
-      this.#learn(await this.#sound(read.entries));
+      this.#learn(await this.#sound(read.entries, this.#now()));
       if (read.whole) await this.#repair(new Set(read.entries.map(({ id }) => id)));
       this.#tip = read.tip;
       this.#looked = true;
     }
     await this.#write();
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)();
   }
 
   /** Refuses at once, and writes afterwards. */
@@ -93,10 +107,10 @@ export class BanKeeper implements BanList {
   }
 
   /** Without lifts that do not hold. */
-  async #sound(entries: readonly Entry[]): Promise<Entry[]> {
+  async #sound(entries: readonly Entry[], counting: number | null): Promise<Entry[]> {
     const sound: Entry[] = [];
     for (const entry of entries) {
-      if (entry.kind !== 'lift' || this.set.has(entry.id) || (await this.#options.holds(entry)))
+      if (entry.kind !== 'lift' || this.set.has(entry.id) || (await this.#options.holds(entry, counting)))
         sound.push(entry);
       else if (!this.#forged.has(entry.id)) {
         this.#forged.add(entry.id);
@@ -111,8 +125,8 @@ export class BanKeeper implements BanList {
 
   /** Brings back to Redis what it does not have, and fences who is banned and a member there. */
   async #repair(there: ReadonlySet<string>): Promise<void> {
-    const { fleet, log, now = Date.now } = this.#options;
-    const by = { actor: ACTOR, at: now() };
+    const { fleet, log } = this.#options;
+    const by = { actor: ACTOR, at: this.#now() };
     for (const entry of this.set.entries) {
       if (!there.has(entry.id)) {
         log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');

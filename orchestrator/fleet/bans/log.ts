@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { hangUp } from '../../redis/hang-up.ts';
+import { hangUp } from '../../redis/connection.ts';
 import type { Op } from '../commit.ts';
 import { KEYS } from '../keys.ts';
 import { type Entry, readEntry } from './entry.ts';

@@ -1,4 +1,4 @@
-import type { EnrolmentDecision } from '../../../bootserver/enroll/protocol.ts';
+import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 

@@ -1,5 +1,5 @@
-import type { Enrolment, Inventory } from '../../../bootserver/enroll/protocol.ts';
 import { isOwnMac, isPlaceholder } from '../../../formats/identifiers.ts';
+import type { Enrolment, Inventory } from '../../../protocol/enrolment/messages.ts';
 import type { Attested } from '../attestation.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';

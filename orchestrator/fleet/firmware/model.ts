@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { BootwaveError } from '../../../base/error.ts';
+import type { By } from '../acting.ts';
 import { modelOf } from '../attestation.ts';
-import type { By } from '../fleet.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import { pcr0Of } from './verdict.ts';

@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
+import type { By } from '../acting.ts';
 import { modelOf } from '../attestation.ts';
-import { type AuditEntry, auditLine } from '../audit.ts';
+import { auditLine } from '../audit.ts';
+import type { AuditEntry } from '../audit-entry.ts';
 import { commit } from '../commit.ts';
-import type { By } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';

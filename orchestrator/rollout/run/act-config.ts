@@ -3,20 +3,12 @@ import { BootwaveError } from '../../../base/error.ts';
 import { readConfig } from '../../config/store.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
-import type { Actor } from './act.ts';
+import type { Actor } from './actor.ts';
 
 /** Milliseconds of silence: three daemons may have to restart, and once more on the way back. */
 const SILENCE = 180_000;
 
 type Options = Parameters<LinkPool['request']>[3];
-
-/** What a node says of a configuration that it will never take; anything else is worth another try. */
-export const CONFIG_REFUSALS: readonly string[] = [
-  'CONFIG_MALFORMED',
-  'CONFIG_OVERSIZED',
-  'CONFIG_UNSUPPORTED',
-  'CONFIG_NOT_APPLIED',
-];
 
 /**
  * To be called when the order is delivered: the node holds the document against the digest in it.

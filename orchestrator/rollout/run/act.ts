@@ -1,30 +1,18 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
-import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import type { Logger } from '../../../base/log.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
+import { blameOf } from '../../causes/refusal.ts';
+import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
-import { noteEmptyMemory } from '../../orders/empty-memory.ts';
-import { knownEpoch } from '../../orders/known-epoch.ts';
-import type { OrderSigner } from '../../signer/signer.ts';
+import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
+import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
-import type { LinkPool } from '../../transport/pool.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
-import { actConfig, CONFIG_REFUSALS } from './act-config.ts';
+import { actConfig } from './act-config.ts';
+import type { Actor } from './actor.ts';
 import { pardoned } from './forgive.ts';
-import { type Issued, readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
-
-export type Actor = {
-  redis: Redis;
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
-};
 
 /** The state in which a node's step stands for each order; in any other one the order is out of date. */
 const WHILE: Record<Order['kind'], StepState> = {
@@ -48,7 +36,7 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   if (state !== WHILE[kind] || now !== String(epoch)) return [];
   try {
     if (order.of === 'config') {
-      if (kind !== 'stage') await want(actor, node, null, order.rollout);
+      if (kind !== 'stage') await want(actor, order, null);
       await deliver(actor, order);
       return await actConfig(actor, order, quick(actor));
     }
@@ -67,7 +55,7 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
     }
     if (error instanceof BootwaveError && error.code.startsWith('LINK_')) {
       log.debug({ node, epoch, kind, code: error.code }, 'the node was not reached with an order');
-      return [];
+      return error.code === 'LINK_ABORTED' ? [] : [{ type: 'unreachable', node }];
     }
     throw error;
   }
@@ -93,9 +81,9 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
 }
 
 async function activate(actor: Actor, order: Extract<Order, { kind: 'activate' }>): Promise<void> {
-  const { node, bootId, version } = order;
+  const { bootId, version } = order;
   if (bootId === null) return;
-  await want(actor, node, version, order.rollout);
+  await want(actor, order, version);
   await deliver(actor, order);
   await restart(actor, order, bootId);
 }
@@ -104,7 +92,7 @@ async function activate(actor: Actor, order: Extract<Order, { kind: 'activate' }
 async function takeBack(actor: Actor, order: Extract<Order, { kind: 'rollback' }>): Promise<void> {
   const { node, epoch, version } = order;
   if (version === null) return;
-  await want(actor, node, version, order.rollout);
+  await want(actor, order, version);
   await deliver(actor, order);
   const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
   if (status.running.version === version) {
@@ -122,17 +110,21 @@ async function restart(actor: Actor, { node, epoch, how }: Order & { how: string
   await actor.pool.request(node, op, { epoch, bootId }, quick(actor));
 }
 
-async function deliver(actor: Actor, { node, epoch }: Order, known?: Issued): Promise<void> {
+async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void> {
+  const { node, epoch } = order;
   const issued = known ?? (await readIssued(actor.redis, [node])).get(node);
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  await deliverOrder(actor.pool, node, await actor.signer.sign(issued.order), quick(actor));
+  const envelope = await actor.signer.sign(issued.order);
+  await deliverOrder(actor.pool, node, envelope, quick(actor));
+  await actor.begun(order);
 }
 
 /** What a machine gets that boots from the network, and what the fleet shows of it. */
-function want({ fleet }: Actor, node: string, image: string | null, rollout: string): Promise<void> {
-  return markUpdating(fleet, node, { rollout, image, at: Date.now() });
+function want({ fleet }: Actor, { node, rollout, kind, epoch }: Order, image: string | null): Promise<void> {
+  const fence = { state: WHILE[kind], epoch };
+  return markUpdating(fleet, node, { rollout, image, at: Date.now(), while: fence });
 }
 
 const quick = ({ signal }: Actor) => ({ signal, timeout: SILENCE.quick, connectWithin: RECONNECT });
@@ -145,8 +137,15 @@ const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIG
 async function notSigned(actor: Actor, order: Order, error: BootwaveError): Promise<NodeEvent[]> {
   const { node, epoch } = order;
   const why = `${error.code}: ${error.what}`;
+  const blame = blameOf(error.code);
+  if (blame === 'number') {
+    // Nothing so high was ever signed, so no node ever saw it: the number in the database goes back to what was.
+    const { epoch: has } = await actor.signer.standing(node);
+    await rewind(actor.redis, node, has);
+    return [{ type: 'refused', node, epoch, code: 'cannot', why, has, blame }];
+  }
   if (error.code !== 'SIGNER_EPOCH_OLD' && error.code !== 'SIGNER_EPOCH_REUSED')
-    return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch }];
+    return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame }];
   // The database has lost what was signed: the next order goes above it.
   const { epoch: has } = await actor.signer.standing(node);
   return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
@@ -170,5 +169,5 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
   }
   // The link is full, or the order got lost between two requests: the same again, later.
   if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];
-  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch }];
+  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOf(error.code) }];
 }

@@ -1,43 +1,110 @@
 /** Gates that ask somebody else: a program on the orchestrator, a URL, Prometheus. */
 import * as z from 'zod';
-import { messageOf } from '../../../base/error.ts';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { run } from '../../../base/run.ts';
 import type { WaveGate } from '../gate.ts';
+import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
 
-export type Verdict = { ok: boolean; why: string };
+/** Milliseconds that one answer may take at the most, whatever a rollout says. */
+const LONGEST = 600_000;
 
-/** Never throws: a check that could not be made has not passed. */
-export async function check(gate: WaveGate, signal: AbortSignal): Promise<Verdict> {
+/** `away`: nobody answered, which says nothing of the fleet. */
+export type Verdict = { ok: boolean; why: string; away?: boolean };
+
+/**
+ * Never throws: a check that could not be made has not passed.
+ * @param gate as the records have it, which is as much as to say: anything
+ * @param folder of the declarations
+ */
+export async function check(gate: WaveGate, folder: string, signal: AbortSignal): Promise<Verdict> {
   try {
-    switch (gate.kind) {
-      case 'command':
-        return await command(gate, signal);
-      case 'http':
-        return await http(gate, signal);
-      case 'prometheus':
-        return await prometheus(gate, signal);
-      case 'manual':
-        return { ok: false, why: 'only a person passes it' };
-    }
+    if (gate.kind === 'manual') return { ok: false, why: 'only a person passes it' };
+    if (typeof gate.name !== 'string')
+      return { ok: false, why: 'its rollout is older than declared gates: plan it again' };
+    return await ask(
+      await readDeclaration(folder, gate.name, process.getuid?.() ?? 0),
+      Math.min(gate.timeout, LONGEST),
+      signal,
+    );
   } catch (error) {
-    return { ok: false, why: messageOf(error).slice(0, 256) };
+    // A declaration that is missing or not to be trusted is an answer; a server that does not answer is none.
+    if (error instanceof BootwaveError)
+      return { ok: false, why: `${error.code}: ${error.what}`.slice(0, 256) };
+    return { ok: false, away: true, why: messageOf(error).slice(0, 256) };
   }
 }
 
-type Of<K extends WaveGate['kind']> = Extract<WaveGate, { kind: K }>;
-
-async function command({ run: argv, timeout }: Of<'command'>, signal: AbortSignal): Promise<Verdict> {
-  const [program = '', ...args] = argv;
-  const { code, stdout, stderr } = await run(program, args, { timeout, signal });
-  const words = (stderr.trim() || stdout.trim()).slice(-200).replace(/\s+/g, ' ');
-  return { ok: code === 0, why: `exit code ${code}${words === '' ? '' : `: ${words}`}` };
+function ask(gate: DeclaredGate, timeout: number, signal: AbortSignal): Promise<Verdict> {
+  switch (gate.kind) {
+    case 'command':
+      return command(gate, timeout, signal);
+    case 'http':
+      return http(gate, timeout, signal);
+    case 'prometheus':
+      return prometheus(gate, timeout, signal);
+  }
 }
 
-async function http({ url, status, timeout }: Of<'http'>, signal: AbortSignal): Promise<Verdict> {
+type Of<K extends DeclaredGate['kind']> = Extract<DeclaredGate, { kind: K }>;
+
+/** Debian's `nobody`. It owns nothing, so it reads no key and opens no socket of ours. */
+const NOBODY = '65534';
+
+/**
+ * The program runs as nobody, with no capability and no way to one, in namespaces of its own: it sees no other process, has
+ * no network unless that is declared, and its children end with it.
+ */
+async function command(
+  { run: argv, network }: Of<'command'>,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const apart = [
+    '--ipc',
+    '--uts',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+    ...(network ? [] : ['--net']),
+  ];
+  const rights = [
+    '--reuid',
+    NOBODY,
+    '--regid',
+    NOBODY,
+    '--clear-groups',
+    '--no-new-privs',
+    // Of unshare, whose word for it does not outlive the change of user.
+    '--pdeathsig',
+    'KILL',
+    '--inh-caps=-all',
+    '--bounding-set=-all',
+  ];
+  const { code, stdout, stderr } = await run('unshare', [...apart, 'setpriv', ...rights, '--', ...argv], {
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
+    keep: 4096,
+    timeout,
+    signal,
+  });
+  const words = (stderr.trim() || stdout.trim()).slice(-200).replace(/\s+/g, ' ');
+  // As shells have it (POSIX, 2.8.2): there is no such program, or it may not be run.
+  const away = code === 126 || code === 127;
+  const why = `exit code ${code}${words === '' ? '' : `: ${words}`}`;
+  return away ? { ok: false, away, why } : { ok: code === 0, why };
+}
+
+async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortSignal): Promise<Verdict> {
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
-  return { ok: reply.status === status, why: `answered ${reply.status}, wanted ${status}` };
+  const ok = reply.status === status;
+  // Of whoever stands in front of a server that is away (RFC 9110, 15.6.3 to 15.6.5).
+  const away = !ok && [502, 503, 504].includes(reply.status);
+  const why = `answered ${reply.status}, wanted ${status}`;
+  return away ? { ok, away, why } : { ok, why };
 }
 
 /** Instant query of the Prometheus HTTP API; a scalar or a vector. */
@@ -60,11 +127,11 @@ const COMPARE: Record<Of<'prometheus'>['is'], (a: number, b: number) => boolean>
   '>': (a, b) => a > b,
 };
 
-async function prometheus(gate: Of<'prometheus'>, signal: AbortSignal): Promise<Verdict> {
+async function prometheus(gate: Of<'prometheus'>, timeout: number, signal: AbortSignal): Promise<Verdict> {
   const url = new URL(`${gate.url.replace(/\/$/, '')}/api/v1/query`);
   url.searchParams.set('query', gate.query);
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(gate.timeout)]);
-  const { data } = answer.parse(await (await fetch(url, { signal: stop })).json());
+  const stop = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+  const { data } = answer.parse(await (await fetch(url, { signal: stop, redirect: 'error' })).json());
   const values = (
     data.resultType === 'scalar' ? [data.result[1]] : data.result.map(({ value }) => value[1])
   ).map(Number);

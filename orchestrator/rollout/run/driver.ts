@@ -1,24 +1,29 @@
 /** One rollout, driven: events in, steps written, until it ends, pauses for good or another process has it. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import { hangUp } from '../../redis/hang-up.ts';
+import { hangUp } from '../../redis/connection.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { withdraw } from '../../releases/withdrawn.ts';
 import type { LinkPool } from '../../transport/pool.ts';
+import { Lease } from '../../upkeep/lease.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
-import type { RolloutStatus } from '../record.ts';
-import { blockingConnection } from './connection.ts';
+import { outstanding } from '../outstanding.ts';
+import type { RolloutRecord, RolloutStatus } from '../record.ts';
+import { answer, claim } from './ask.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { Lease } from './lease.ts';
+import { wakeAgain } from './outbox.ts';
+import { blockingConnection } from './queue.ts';
 import { followReturns } from './returns.ts';
-import { type ImageFacts, readSetup, readState } from './stored.ts';
+import { readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
-import { withdraw } from './withdrawn.ts';
 import { writeStep } from './write.ts';
 
 /** States in which time and nodes move a rollout; in the others only a person does. */
@@ -33,6 +38,8 @@ export type DriverOptions = {
   /** Milliseconds between two looks at the clock. */
   tick: number;
   watch: WatchTimes;
+  /** Milliseconds since the epoch; by default this machine's clock. */
+  now?: () => number;
 };
 
 /** Milliseconds after a failure (Redis away) until the next try. */
@@ -45,6 +52,19 @@ const STALL = 1_000;
  */
 const GATHER = { least: 20, perNode: 1 / 50 } as const;
 
+/**
+ * Whether Redis has lost a step that was written here: the revision is lower, or our step is not among those that led to
+ * it, because others have counted up again since.
+ */
+export function misses(
+  { rev, marks }: Pick<RolloutRecord, 'rev' | 'marks'>,
+  ours: { rev: number; mark: string | null },
+): boolean {
+  if (rev < ours.rev) return true;
+  // Words of operators are steps without a mark: what is further back than the marks reach cannot be told.
+  return ours.mark !== null && rev - ours.rev < marks.length && !marks.includes(ours.mark);
+}
+
 export class Driver {
   readonly #options: DriverOptions;
   readonly #id: string;
@@ -55,6 +75,8 @@ export class Driver {
   #images: ImageFacts = {};
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
   #rev = -1;
+  /** Of the newest step that was written here. */
+  #mark: string | null = null;
 
   constructor(id: string, options: DriverOptions) {
     this.#id = id;
@@ -101,10 +123,13 @@ export class Driver {
     try {
       this.#images = (await readSetup(this.#options.redis, this.#id)).images;
       const state = await readState(this.#options.redis, this.#id);
-      if (state.rollout.rev < this.#rev) {
+      if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
-      } else if (this.#rev < 0) this.#events.push({ type: 'takeover' });
+      } else if (this.#rev < 0) {
+        this.#events.push({ type: 'takeover' });
+        await wakeAgain(this.#options.redis, outstanding(state), randomBytes(6).toString('base64url'));
+      }
       this.#rev = state.rollout.rev;
       return await this.#drive(state, watch, signal);
     } catch (error) {
@@ -124,21 +149,24 @@ export class Driver {
       if (!(await this.#lease.renew())) {
         if (!(await this.#lease.take())) return false;
       }
-      const events = this.#events.splice(0);
-      const posted = this.#posted.splice(0);
+      const word = await this.#word();
+      // A word of which somebody wants to know what became is a step of its own.
+      const events = word === null ? this.#events.splice(0) : [];
+      const posted = word === null ? this.#posted.splice(0) : [word];
       const now = performance.now();
-      const at = Date.now();
+      const at = (this.#options.now ?? Date.now)();
       // Stopped or starved, we heard nobody: neither a node's silence nor its bake grows by time that nobody watched.
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
       const step = advance(state, {
         at,
+        mark: randomBytes(6).toString('base64url'),
         elapsed: Math.min(gap, most),
         events: [
           ...(gap > most ? [{ type: 'takeover' } as const] : []),
           ...events,
           ...posted.map(({ event }) => event),
-          { type: 'tick' },
+          ...(word === null ? [{ type: 'tick' } as const] : []),
         ],
       });
       if (step.changed) {
@@ -150,14 +178,20 @@ export class Driver {
         if (written.result !== 'done') {
           const gone = written.result === 'taken' ? written.node : null;
           this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
+          // It was free, and another change has it by now: that is the one to take back.
+          if (written.result === 'taken' && state.nodes.has(written.node))
+            this.#events.unshift({ type: 'taken', node: written.node, by: written.owner });
           this.#posted.unshift(...posted);
           return true;
         }
         apply(state, step);
         this.#rev = state.rollout.rev;
+        this.#mark = state.rollout.marks.at(-1) ?? null;
         since = now;
         for (const event of written.events) this.#tell(event);
       }
+      if (word?.event.ask !== undefined)
+        await answer(redis, word.event.ask, { rollout: step.rollout, refusal: step.refusals[0] ?? null });
       await dismiss(
         redis,
         this.#id,
@@ -169,6 +203,18 @@ export class Driver {
       await this.#wait(tick, Math.max(GATHER.least, state.active.size * GATHER.perNode), signal);
     }
     return false;
+  }
+
+  /** The first word that waits for an answer; those that were taken back meanwhile are dropped. */
+  async #word(): Promise<Posted | null> {
+    for (;;) {
+      const index = this.#posted.findIndex(({ event }) => event.ask !== undefined);
+      const [word] = index < 0 ? [] : this.#posted.splice(index, 1);
+      if (word?.event.ask === undefined) return null;
+      if (word.claimed === true || (await claim(this.#options.redis, word.event.ask)))
+        return { ...word, claimed: true };
+      await dismiss(this.#options.redis, this.#id, [word.key]);
+    }
   }
 
   #tell(event: EngineEvent): void {

@@ -1,20 +1,21 @@
 /** What a plan is made from: the fleet's records and the published images. */
 import { BootwaveError } from '../../../base/error.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
-import { compareVersions } from '../../../image/build/version.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
+import { readIssued } from '../../orders/issued.ts';
+import { readFloor, siteFloors } from '../../releases/floor.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { PlanNode } from '../node.ts';
 import type { Plan, PlanFacts } from '../plan.ts';
 import type { Spec } from '../spec.ts';
 import type { VersionFacts } from '../versions.ts';
-import { readFloor, siteFloors } from './floor.ts';
 import { readPardons } from './forgive.ts';
-import { readIssued } from './issued.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
 import { stateByHeartbeat } from './updating.ts';
 
 /** Every published image as plans and orders need it. */
@@ -49,14 +50,26 @@ function versionFacts(
   };
 }
 
-/** What a plan for this spec needs to know: images, or in the rollout of a configuration its documents. */
+const WAY_OUT = "('bootwave image reinstate' takes that back)";
+
+/**
+ * What a plan for this spec needs to know: images, or in the rollout of a configuration its documents.
+ * @param said what people have said on this machine: images that nobody is moved to, and who may approve
+ */
 export async function publishedFor(
   fleet: Fleet,
   folder: string,
   spec: Pick<Spec, 'config'>,
+  said: { withdrawn?: ReadonlySet<string>; people?: readonly string[] } = {},
 ): Promise<{ facts: PlanFacts; images: ImageFacts }> {
   const published = await publishedImages(folder);
-  published.facts.graph.floor = await readFloor(fleet.redis);
+  const { graph } = published.facts;
+  graph.floor = await readFloor(fleet.redis);
+  // The signer moves nobody to these: better refused here than by every node.
+  graph.versions = graph.versions.map((facts) =>
+    said.withdrawn?.has(facts.version) ? { ...facts, deadEnd: `it is withdrawn ${WAY_OUT}` } : facts,
+  );
+  if (said.people !== undefined) published.facts.people = said.people;
   if (spec.config === undefined) return published;
   const configs = await listConfigs(fleet.redis);
   return {
@@ -90,7 +103,7 @@ export async function planNodes(
   const [records, seen, holders, issued, configs, pardons, floors, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
-    fields(ROLLOUT_KEYS.holders),
+    fields(HOLDERS),
     readIssued(redis, ids),
     listConfigs(redis),
     readPardons(redis),

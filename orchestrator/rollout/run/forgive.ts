@@ -1,9 +1,9 @@
 /** A node refuses a version that it failed on. A person may say that it was not the version's fault, or is mended. */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
+import type { By } from '../../fleet/acting.ts';
 import { auditLine } from '../../fleet/audit.ts';
 import { commit } from '../../fleet/commit.ts';
-import type { By } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 

@@ -1,6 +1,6 @@
 /** What happened in rollouts, when and why, as the audit stream has it. */
 import type { Redis } from 'ioredis';
-import { type AuditEntry, auditEntrySchema } from '../../fleet/audit.ts';
+import { type AuditEntry, auditEntrySchema } from '../../fleet/audit-entry.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeStep } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -42,6 +42,11 @@ export class RolloutHistory {
     this.#redis = redis;
     this.#id = id;
     this.#after = after;
+  }
+
+  /** Where the next call begins. */
+  get after(): string {
+    return this.#after;
   }
 
   /** What has come since the last call, oldest first. */

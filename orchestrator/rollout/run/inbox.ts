@@ -6,7 +6,7 @@ import { ROLLOUT_KEYS } from './keys.ts';
  * Events on their way to whoever drives the rollout. They may arrive twice or after their time: the engine tells news
  * by epoch, boot and sequence. Whatever is lost here is asked of the nodes again.
  */
-export async function post(redis: Redis, rollout: string, ...events: EngineEvent[]): Promise<void> {
+export async function post(redis: Redis, rollout: string, ...events: Word[]): Promise<void> {
   const key = ROLLOUT_KEYS.inbox(rollout);
   const pipeline = redis.pipeline();
   // Nobody reads the inbox of a rollout that has ended; it must not last longer than anyone could look at it.
@@ -15,7 +15,9 @@ export async function post(redis: Redis, rollout: string, ...events: EngineEvent
   for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
 }
 
-export type Posted = { key: string; event: EngineEvent };
+/** `ask`: somebody waits for an answer under this id (ask.ts). */
+export type Word = EngineEvent & { ask?: string };
+export type Posted = { key: string; event: Word; claimed?: boolean };
 
 type Item = [key: string, fields: string[]];
 
@@ -40,7 +42,7 @@ export async function receive(
   )) as [string, Item[]][] | null;
   return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({
     key,
-    event: JSON.parse(fields[1] ?? '{"type":"tick"}') as EngineEvent,
+    event: JSON.parse(fields[1] ?? '{"type":"tick"}') as Word,
   }));
 }
 

@@ -1,14 +1,14 @@
 /** Nodes that come to match a rollout while it runs: approved, installed, back in the fleet, let go by another one. */
-import { compareVersions } from '../../../image/version-order.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { State } from '../../fleet/transitions.ts';
+import type { ImageFacts } from '../../releases/published.ts';
 import { type Place, placeLateJoiner } from '../plan.ts';
 import type { RolloutState } from '../state.ts';
 import { nextOpening } from '../window.ts';
 import { planNodes } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
 
 /** Members that could be told to move; the others are not up yet, or somebody else's. */
 const MAY_JOIN: readonly State[] = ['healthy', 'degraded', 'unreachable'];

@@ -1,35 +1,28 @@
-/** Keys of rollouts in Redis, in the same slot as the fleet's (fleet/keys.ts). */
-const at = (...parts: string[]) => ['{bootwave}', ...parts].join(':');
+/** Keys of rollouts in Redis, in the same slot as the fleet's. */
+import { at } from '../../fleet/keys.ts';
 
 export const ROLLOUT_KEYS = {
   /** Sets of rollout ids: all, and those that have not ended. */
   all: at('rollouts'),
   live: at('rollouts', 'live'),
-  /** Hash: node id -> id of the rollout that has it and has not ended. */
-  holders: at('rollouts', 'holders'),
 
   /** Hashes with state, epoch and body, as every record. */
   rollout: (id: string) => at('rollout', id),
   setup: (id: string) => at('rollout', id, 'setup'),
   wave: (id: string, index: number) => at('rollout', id, 'wave', String(index)),
   node: (id: string, node: string) => at('rollout', id, 'node', node),
-  /** The last order that was issued to a node, by whomever. */
-  order: (node: string) => at('order', node),
 
   /** Set of the node ids of a rollout. */
   nodes: (id: string) => at('rollout', id, 'nodes'),
   /** Stream of events that wait for the engine. */
   inbox: (id: string) => at('rollout', id, 'inbox'),
-  /** Token of the process that drives it now; expires with that process. */
-  driver: (id: string) => at('rollout', id, 'driver'),
+  /** An operator's word that nobody has taken up yet, and the answer to it. */
+  word: (ask: string) => at('rollouts', 'word', ask),
+  answer: (ask: string) => at('rollouts', 'answer', ask),
   /** Hash: node id -> why it refuses this version, by its own word. */
   refusers: (version: string) => at('rollouts', 'refusers', version),
-  /** Hash: image version -> why new hardware is not given it. */
-  withdrawn: at('images', 'withdrawn'),
   /** Set of `<node id> <version>`: forgiven, and the node has not been told. */
   pardons: at('rollouts', 'pardons'),
-  /** The fleet's release floor, a record. */
-  floor: at('rollouts', 'floor'),
 } as const;
 
 /** bull's prefix; the hash tag keeps its keys in one slot as well. */

@@ -2,20 +2,22 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { commit } from '../../fleet/commit.ts';
-import { advance, apply, createRollout } from '../engine.ts';
-import type { OperatorEvent } from '../event.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { advance, apply, begin, createRollout } from '../engine.ts';
+import type { OperatorEvent, OperatorRefusal } from '../event.ts';
 import type { Plan } from '../plan.ts';
 import type { RolloutRecord } from '../record.ts';
+import { ask } from './ask.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
-import { contended, type ImageFacts, readSetup, readState } from './stored.ts';
+import { readSetup, readState } from './stored.ts';
 import { creation, writeStep } from './write.ts';
 
 const ROUNDS = 50;
 
 /**
- * Puts an accepted plan on record; nothing moves before `operate` starts it.
- * @param author who answers for it, for example `operator:ann`
+ * Puts an accepted plan on record, with `start` started in the same write, so that nobody can be killed in between.
+ * @param by.author who answers for it, for example `operator:ann`
  * @returns its id
  * @throws BootwaveError `ROLLOUT_NODE_TAKEN` when another rollout has one of the nodes by now, `ROLLOUT_EMPTY`,
  * `ROLLOUT_NO_WAY_BACK`
@@ -24,7 +26,7 @@ export async function create(
   redis: Redis,
   plan: Plan,
   published: ImageFacts,
-  by: { author: string; at: number },
+  by: { author: string; at: number; start?: boolean },
 ): Promise<string> {
   if (plan.waves.every((wave) => wave.places.length === 0)) {
     throw new BootwaveError({
@@ -35,9 +37,11 @@ export async function create(
     });
   }
   const images = imagesOf(plan, published);
+  const { author, at, start } = by;
   const id = `ro-${randomBytes(4).toString('hex')}`;
-  const state = createRollout(plan, { id, ...by });
-  const done = await commit(redis, creation(state, images, by.at));
+  const state = createRollout(plan, { id, author, at });
+  const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
+  const done = await commit(redis, creation(state, images, at, first));
   if (done.result === 'done') return id;
   throw new BootwaveError({
     code: 'ROLLOUT_NODE_TAKEN',
@@ -50,8 +54,12 @@ export async function create(
   });
 }
 
+function cannot({ code, what, next }: OperatorRefusal): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was changed', next });
+}
+
 /**
- * What an operator does to a rollout, by compare-and-set on its records; works whether or not anything drives it.
+ * What an operator does to a rollout: by word to whoever drives it, else by compare-and-set on its records.
  * @throws BootwaveError `ROLLOUT_CANNOT` with the reason, `ROLLOUT_UNKNOWN`, `ROLLOUT_CONTENDED`
  */
 export async function operate(
@@ -60,20 +68,23 @@ export async function operate(
   event: OperatorEvent,
   now: () => number = Date.now,
 ): Promise<RolloutRecord> {
+  const said = await ask(redis, id, event);
+  if (said !== null) {
+    if (said.refusal !== null) throw cannot(said.refusal);
+    return said.rollout;
+  }
   const { images } = await readSetup(redis, id);
   for (let round = 0; round < ROUNDS; round += 1) {
     const state = await readState(redis, id);
     const at = now();
-    const step = advance(state, { at, elapsed: 0, events: [event] });
+    const step = advance(state, {
+      at,
+      elapsed: 0,
+      events: [event],
+      mark: randomBytes(6).toString('base64url'),
+    });
     const [refusal] = step.refusals;
-    if (refusal !== undefined) {
-      throw new BootwaveError({
-        code: refusal.code,
-        what: refusal.what,
-        unchanged: 'nothing was changed',
-        next: refusal.next,
-      });
-    }
+    if (refusal !== undefined) throw cannot(refusal);
     if (!step.changed) return state.rollout;
     const written = await writeStep(redis, state, step, images, at);
     if (written.result !== 'done') continue;
@@ -81,5 +92,10 @@ export async function operate(
     await post(redis, id, ...written.events, { type: 'tick' });
     return step.rollout;
   }
-  throw contended(id);
+  throw new BootwaveError({
+    code: 'ROLLOUT_CONTENDED',
+    what: `rollout ${id} was changed by others ${ROUNDS} times in a row`,
+    unchanged: 'this change was not made',
+    next: 'try again',
+  });
 }

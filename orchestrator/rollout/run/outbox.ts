@@ -9,8 +9,9 @@ type Item = [key: string, fields: string[]];
 
 const PAGE = 500;
 
-/** The same wake-up twice is one job while the first one lasts. */
-function jobId(topic: string, body: string): string {
+/** The same wake-up twice is one job while the first one lasts, unless it says that it is to be done `again`. */
+function jobId(topic: string, body: string, again: string): string {
+  if (again !== '') return `${jobId(topic, body, '')}/${again}`;
   if (topic === TOPICS.drive) return `drive/${body}`;
   const command = JSON.parse(body) as Command;
   return command.kind === 'gate'
@@ -31,16 +32,31 @@ export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promi
     const added: Promise<unknown>[] = [];
     for (const [key, fields] of items) {
       last = key;
-      const topic = fields[fields.indexOf('topic') + 1] ?? '';
-      const body = fields[fields.indexOf('body') + 1] ?? '';
+      const field = (name: string) => (fields.includes(name) ? (fields[fields.indexOf(name) + 1] ?? '') : '');
+      const [topic, body] = [field('topic'), field('body')];
       if (!(Object.values(TOPICS) as string[]).includes(topic)) continue;
-      added.push(queue.add(topic, { body }, { jobId: jobId(topic, body) }));
+      added.push(queue.add(topic, { body }, { jobId: jobId(topic, body, field('again')) }));
       done.push(key);
     }
     await Promise.all(added);
     if (done.length > 0) await redis.xdel(KEYS.outbox, ...done);
     if (items.length < PAGE) return last;
   }
+}
+
+/**
+ * Has orders carried out that have no answer yet, beside whatever holds the jobs of the same ones: those that a killed
+ * process was at work on are given to another only when their lock has run out, and until then they hold their nodes.
+ * @param again a word of its own for each time
+ */
+export async function wakeAgain(redis: Redis, commands: readonly Command[], again: string): Promise<void> {
+  if (commands.length === 0) return;
+  const pipeline = redis.pipeline();
+  for (const command of commands) {
+    const topic = command.kind === 'gate' ? TOPICS.gate : TOPICS.act;
+    pipeline.xadd(KEYS.outbox, '*', 'topic', topic, 'body', JSON.stringify(command), 'again', again);
+  }
+  for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
 }
 
 /** Drains whenever something comes, until the signal aborts. @param blocking a connection of its own */

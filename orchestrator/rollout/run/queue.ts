@@ -1,7 +1,6 @@
 import Bull, { type Queue } from 'bull';
 import type { Redis, RedisOptions } from 'ioredis';
-import { gatherCommands } from '../../redis/gather-commands.ts';
-import { hangUp } from '../../redis/hang-up.ts';
+import { gatherCommands, hangUp } from '../../redis/connection.ts';
 import { BULL_PREFIX } from './keys.ts';
 
 /** Milliseconds. A worker that was killed is noticed after `lock`, at the next look every `stalled`. */
@@ -51,4 +50,11 @@ export function openQueue(redis: Redis): RolloutQueue {
       await Promise.all(connections.map(hangUp));
     },
   };
+}
+
+/** A connection of its own for blocking reads, which fail soon when there is no server, so that their loops see it. */
+export function blockingConnection(redis: Redis): Redis {
+  const connection = redis.duplicate({ lazyConnect: false, commandTimeout: 30_000 });
+  connection.on('error', () => {});
+  return connection;
 }

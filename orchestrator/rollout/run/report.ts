@@ -1,4 +1,4 @@
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Report } from '../event.ts';
 
 /**
@@ -19,7 +19,8 @@ export function reportOf(status: Status, seq: number, versionOf: (config: string
     epoch: status.order?.epoch ?? 0,
     healthy: health.healthy,
     reason,
-    services: {},
+    // Status has no word for services yet, and silence is no proof.
+    services: null,
     failed: refused.map(({ version }) => version),
   };
 }

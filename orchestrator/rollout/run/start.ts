@@ -5,19 +5,20 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import { hangUp } from '../../redis/hang-up.ts';
-import type { OrderSigner } from '../../signer/signer.ts';
+import type { OrderSigner } from '../../orders/order-signer.ts';
+import { hangUp } from '../../redis/connection.ts';
 import type { LinkPool } from '../../transport/pool.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
 import { check } from './check.ts';
-import { blockingConnection } from './connection.ts';
+import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
-import { openQueue } from './queue.ts';
+import { blockingConnection, openQueue } from './queue.ts';
 import { keepSettling } from './updating.ts';
 import { WATCH_TIMES, type WatchTimes } from './watch.ts';
 import { TOPICS } from './write.ts';
@@ -43,6 +44,10 @@ export type StartOptions = {
   log: Logger;
   signal: AbortSignal;
   times?: Partial<RolloutTimes>;
+  /** Folder of the declared gates. */
+  gates?: string;
+  /** As of DriverOptions. */
+  now?: () => number;
 };
 
 export type RolloutsRunning = {
@@ -51,7 +56,7 @@ export type RolloutsRunning = {
 };
 
 export function startRollouts(options: StartOptions): RolloutsRunning {
-  const { redis, fleet, pool, log, signal } = options;
+  const { redis, fleet, pool, log, signal, gates = GATES_FOLDER } = options;
   const times = { ...ROLLOUT_TIMES, ...options.times };
   const { queue, close } = openQueue(redis);
   const blocking = blockingConnection(redis);
@@ -59,7 +64,10 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
 
   const drive = (id: string): void => {
     if (driving.has(id) || signal.aborted) return;
-    const driver = new Driver(id, { redis, fleet, pool, log, signal, ...times });
+    const driver = new Driver(id, {
+      ...{ redis, fleet, pool, log, signal, ...times },
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
     const done = driver
       .run()
       .catch((error: unknown) => log.error({ rollout: id, reason: messageOf(error) }, 'a driver failed'))
@@ -83,13 +91,20 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
     const order = JSON.parse(body) as Order;
-    const events = await act({ ...options, redis }, order);
+    const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
+    const events = await act({ ...options, redis, begun }, order);
     if (events.length > 0) await post(redis, order.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
     const command = JSON.parse(body) as Extract<Command, { kind: 'gate' }>;
     const { rollout, wave, gate, run } = command;
-    await post(redis, rollout, { type: 'gate', wave, gate, run, ...(await check(command.check, signal)) });
+    await post(redis, rollout, {
+      type: 'gate',
+      wave,
+      gate,
+      run,
+      ...(await check(command.check, gates, signal)),
+    });
   });
 
   const sweeping = sweep(redis, drive, times.sweep, signal);
@@ -119,7 +134,7 @@ async function sweep(
       for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
         const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
         if (state === null || !DRIVEN.includes(state)) continue;
-        if ((await redis.exists(ROLLOUT_KEYS.driver(id))) === 0) drive(id);
+        if (!(await isHeld(redis, id))) drive(id);
       }
     } catch {
       // Redis is away; it is looked at again.

@@ -1,20 +1,15 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
+import { script } from '../../fleet/script.ts';
+import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
 import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-
-/**
- * What an order says of an image, per version on the way or to go back to; in the rollout of a configuration, of its
- * documents. `size` in bytes.
- */
-export type ImageFacts = Readonly<Record<string, { sha256: string; size: number }>>;
 
 /** The setup as stored: the engine's and the images that its orders name. Never changes. */
 export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 
 const PAGE = 500;
-const ROUNDS = 20;
 
 export function unknownRollout(id: string): BootwaveError {
   return new BootwaveError({
@@ -40,26 +35,38 @@ export async function readRollout(redis: Redis, id: string): Promise<RolloutReco
 }
 
 /**
+ * All bodies at once: read in pieces, the records of a large rollout that moves would never be of one revision. Redis is
+ * held up by about a microsecond a node.
+ */
+const stateScript = script<[rollout: string, waves: string[], nodes: string[]] | []>(`
+local rollout = redis.call('HGET', KEYS[1], 'body')
+if not rollout then return {} end
+local waves, nodes = {}, {}
+for i = 3, #KEYS do waves[i - 2] = redis.call('HGET', KEYS[i], 'body') or '' end
+for i, id in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  nodes[i] = redis.call('HGET', ARGV[1] .. id, 'body') or ''
+end
+return {rollout, waves, nodes}
+`);
+
+/**
  * All records of a rollout as of one revision.
- * @throws BootwaveError `ROLLOUT_UNKNOWN`; `ROLLOUT_CONTENDED` when others changed it all the while
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
  */
 export async function readState(redis: Redis, id: string): Promise<RolloutState> {
   const { setup } = await readSetup(redis, id);
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const rollout = await readRollout(redis, id);
-    const ids = await redis.smembers(ROLLOUT_KEYS.nodes(id));
-    const waves = await bodies<WaveRecord>(
-      redis,
-      setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index)),
-    );
-    const nodes = await bodies<NodeStep>(
-      redis,
-      ids.map((node) => ROLLOUT_KEYS.node(id, node)),
-    );
-    // What was read in pieces is one picture only if nothing was written meanwhile.
-    if ((await readRollout(redis, id)).rev === rollout.rev) return loadRollout(setup, rollout, waves, nodes);
-  }
-  throw contended(id);
+  const waveKeys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
+  const keys = [ROLLOUT_KEYS.rollout(id), ROLLOUT_KEYS.nodes(id), ...waveKeys];
+  const [rollout, waves = [], nodes = []] = await stateScript(redis, keys, [ROLLOUT_KEYS.node(id, '')]);
+  if (rollout === undefined) throw unknownRollout(id);
+  const parsed = <T>(bodies: readonly string[]) =>
+    bodies.flatMap((body) => (body === '' ? [] : [JSON.parse(body) as T]));
+  return loadRollout(
+    setup,
+    JSON.parse(rollout) as RolloutRecord,
+    parsed<WaveRecord>(waves),
+    parsed<NodeStep>(nodes),
+  );
 }
 
 /** How far a rollout is, without its nodes: what can be read often, however many there are. */
@@ -74,15 +81,6 @@ export async function readProgress(redis: Redis, id: string): Promise<Progress> 
   const rollout = await readRollout(redis, id);
   const keys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
   return { setup, rollout, waves: await bodies<WaveRecord>(redis, keys) };
-}
-
-export function contended(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'ROLLOUT_CONTENDED',
-    what: `rollout ${id} was changed by others ${ROUNDS} times in a row`,
-    unchanged: 'this change was not made',
-    next: 'try again',
-  });
 }
 
 async function bodies<T>(redis: Redis, keys: readonly string[]): Promise<T[]> {

@@ -3,22 +3,21 @@
  * has ended. It is set where orders are carried out and ended by looking, never by an event: whoever was killed in
  * between, and whatever was lost, no node stays in it.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import { take } from '../../fleet/outcome.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { mayBecome } from '../../fleet/transitions.ts';
+import { holdersOf } from '../../upkeep/holders.ts';
+import { keepLooking } from '../../upkeep/look.ts';
 import { type StepState, UNDER_WAY } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { Lease } from './lease.ts';
 
 /** Nodes whose records are written at the same time. */
 const AT_ONCE = 50;
-/** At most this part of the time is spent on looking. */
-const SHARE = 1 / 20;
+/** The step of the node's record in the rollout for which something is done. */
+export type Fence = { state: StepState; epoch: number };
 
 /**
  * This node is about to be disrupted by an order of this rollout.
@@ -27,19 +26,31 @@ const SHARE = 1 / 20;
 export async function markUpdating(
   fleet: Fleet,
   node: string,
-  { rollout, image, at }: { rollout: string; image: string | null; at: number },
+  { rollout, image, at, while: fence }: { rollout: string; image: string | null; at: number; while: Fence },
 ): Promise<void> {
-  await fleet.nodes.update(node, (record) => {
-    if (record === null) return { outcome: { kind: 'same' } };
+  const key = ROLLOUT_KEYS.node(rollout, node);
+  const ops = [{ op: 'is', key, ...fence } as const];
+  await fleet.nodes.update(node, async (record) => {
+    // Whoever was stopped in the middle and wakes up wants what nobody wants any more.
+    const [now, epoch] = await fleet.redis.hmget(key, 'state', 'epoch');
+    const isOver = now !== fence.state || epoch !== String(fence.epoch);
+    if (record === null || isOver) return { outcome: { kind: 'same' } };
     const { state, wanted } = record;
     // A node that is being installed or is fenced is somebody else's to name.
     const to = mayBecome(state, 'updating') ? 'updating' : state;
     const changes = image !== null && image !== wanted.image;
     if (to === state && !changes) return { outcome: { kind: 'same' } };
     const step = { to, at, actor: 'rollout' } as const;
-    if (!changes) return { outcome: take(record, { ...step, action: 'update', reason: `by ${rollout}` }) };
+    if (!changes)
+      return {
+        outcome: take(record, { ...step, action: 'update', reason: `by ${rollout}` }),
+        extras: { ops },
+      };
     const set = { wanted: { ...wanted, image } };
-    return { outcome: take(record, { ...step, action: 'want', reason: `${image}, by ${rollout}`, set }) };
+    return {
+      outcome: take(record, { ...step, action: 'want', reason: `${image}, by ${rollout}`, set }),
+      extras: { ops },
+    };
   });
 }
 
@@ -79,8 +90,7 @@ export async function settleUpdating(fleet: Fleet, now: number): Promise<string[
 
 async function underWay({ redis }: Fleet, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
-  const holders = await redis.hmget(ROLLOUT_KEYS.holders, ...ids);
-  const held = ids.flatMap((id, i) => (holders[i] == null ? [] : [{ id, rollout: holders[i] }]));
+  const held = [...(await holdersOf(redis, ids))].map(([id, rollout]) => ({ id, rollout }));
   const pipeline = redis.pipeline();
   for (const { id, rollout } of held) pipeline.hget(ROLLOUT_KEYS.node(rollout, id), 'state');
   const states = (await pipeline.exec()) ?? [];
@@ -94,27 +104,16 @@ async function underWay({ redis }: Fleet, ids: readonly string[]): Promise<Set<s
 }
 
 /** Settles until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
-export async function keepSettling(options: {
+export function keepSettling(options: {
   fleet: Fleet;
   log: Logger;
   /** Milliseconds between two looks, at least. */
   every: number;
   signal: AbortSignal;
 }): Promise<void> {
-  const { fleet, log, every, signal } = options;
-  const lease = new Lease(fleet.redis, 'updating');
-  while (!signal.aborted) {
-    const began = performance.now();
-    try {
-      if ((await lease.renew()) || (await lease.take())) {
-        const settled = await settleUpdating(fleet, Date.now());
-        if (settled.length > 0) log.debug({ nodes: settled.length }, 'nodes are no longer updating');
-      }
-    } catch (error) {
-      if (!signal.aborted) log.debug({ reason: messageOf(error) }, 'nodes are not settled yet');
-    }
-    const pause = Math.max(every, (performance.now() - began) / SHARE);
-    await sleep(pause, undefined, { signal }).catch(() => {});
-  }
-  await lease.release().catch(() => {});
+  const { fleet, log } = options;
+  return keepLooking({ ...options, redis: fleet.redis, name: 'updating' }, async () => {
+    const settled = await settleUpdating(fleet, Date.now());
+    if (settled.length > 0) log.debug({ nodes: settled.length }, 'nodes are no longer updating');
+  });
 }

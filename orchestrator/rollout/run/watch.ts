@@ -1,15 +1,17 @@
 /** Asks nodes how they are, for as long as a rollout looks at them. */
 import { BootwaveError } from '../../../base/error.ts';
-import type { Status } from '../../../image/agent/link/protocol.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import { wantedOf } from '../order.ts';
 import type { Place } from '../plan.ts';
-import { type NodeStep, UNDER_WAY } from '../record.ts';
+import { FREE, type NodeStep, UNDER_WAY } from '../record.ts';
+import { controlsOf } from './controls.ts';
 import { reportOf } from './report.ts';
 
 export type WatchTimes = {
@@ -25,6 +27,8 @@ export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 const PACE = 100 / 1000;
 /** Milliseconds until an answer counts as missing. */
 const PATIENCE = 10_000;
+/** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet tells of that boot. */
+const FRESH = 3_000;
 /** Nodes in these states are no business of a rollout any more. */
 const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
 
@@ -54,8 +58,16 @@ export class Watch {
   readonly #again = new Set<string>();
   /** The boot of each node whose verdict was asked for last. */
   readonly #judged = new Map<string, string | null>();
+  /** The boot of each node that was told of last, and when, by performance.now(), the connection before it was given up. */
+  readonly #freed = new Map<string, { bootId: string; at: number }>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
+  /** Milliseconds between two questions to a node under way, as it was at the last look. */
+  #active = 0;
+  /** Nodes that wait and are asked to compare with. */
+  #controls: string[] = [];
+  /** What the fleet said last of nodes that are done. */
+  readonly #seen = new Map<string, 'silent' | 'ill'>();
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -77,7 +89,17 @@ export class Watch {
       this.#asked.set(step.node, state.rollout.clock);
       void this.#ask(step, every);
     };
+    this.#active = active;
     for (const id of state.active) ask(id, active);
+    this.#controls = this.#controls.filter((id) => {
+      if (state.nodes.get(id)?.state === 'pending') {
+        ask(id, idle);
+        return true;
+      }
+      // Under way it is asked far more often.
+      if (this.#due.get(id) !== Number.POSITIVE_INFINITY) this.#due.delete(id);
+      return false;
+    });
     const tail = state.waves.length - 1;
     for (let index = 0; index <= state.rollout.wave; index += 1) {
       const wave = state.waves[index];
@@ -139,11 +161,24 @@ export class Watch {
     for (const { id, observed } of records) {
       if (state?.nodes.get(id)?.bootId === observed.bootId) continue;
       // A connection that looks open leads to the boot before, and failed attempts were failures to reach that one.
-      if (pool.helloOf(id)?.running.bootId !== observed.bootId) pool.drop(id);
+      if (pool.helloOf(id)?.running.bootId !== observed.bootId && !this.#isReaching(id, observed.bootId)) {
+        pool.drop(id);
+        this.#freed.set(id, { bootId: observed.bootId, at: performance.now() });
+      }
       this.soon(id);
     }
     // An event of its own wakes the driver, which then looks.
     if (records.length > 0) tell({ type: 'tick' });
+  }
+
+  /**
+   * Whether a question to this very boot is on its way. A node tells of itself when it enrols and when all of it runs: the
+   * handshake that the first one has begun would be thrown away by the second one, and done again.
+   */
+  #isReaching(id: string, bootId: string): boolean {
+    const freed = this.#freed.get(id);
+    const isAsked = this.#due.get(id) === Number.POSITIVE_INFINITY;
+    return isAsked && freed?.bootId === bootId && performance.now() - freed.at < FRESH;
   }
 
   async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {
@@ -161,8 +196,23 @@ export class Watch {
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
       tell({ type: 'unreachable', node });
     } finally {
-      this.#due.set(node, this.#again.delete(node) ? 0 : performance.now() + every);
+      const now = this.#state?.nodes.get(node)?.state;
+      const next = now !== undefined && UNDER_WAY.includes(now) ? this.#active : every;
+      this.#due.set(node, this.#again.delete(node) ? 0 : performance.now() + next);
     }
+  }
+
+  /** Nodes that are through here and that another rollout disturbs by now. */
+  async #taken({ setup, nodes }: RolloutState, updating: ReadonlySet<string> | undefined): Promise<void> {
+    const { fleet, tell } = this.#options;
+    const free = [...(updating ?? [])].filter((id) => {
+      const step = nodes.get(id);
+      return step !== undefined && FREE.includes(step.state) && !step.taken;
+    });
+    if (free.length === 0) return;
+    const holders = await fleet.redis.hmget(HOLDERS, ...free);
+    for (const [i, by] of holders.entries())
+      if (by !== null && by !== setup.id) tell({ type: 'taken', node: free[i]!, by });
   }
 
   /** The quotes with which nodes enrolled in this boot, as the boot server verified and recorded them. */
@@ -181,19 +231,27 @@ export class Watch {
   async #fleet(state: RolloutState): Promise<void> {
     const { fleet, times, tell } = this.#options;
     try {
-      const [offline, ...gone] = await Promise.all(
-        (['unreachable', ...GONE] as const).map(
+      this.#controls = controlsOf(state);
+      const [offline, ill, updating, ...gone] = await Promise.all(
+        (['unreachable', 'degraded', 'updating', ...GONE] as const).map(
           async (name) => new Set(await fleet.nodes.ids({ state: name })),
         ),
       );
       for (const step of state.nodes.values()) {
         const left = GONE[gone.findIndex((ids) => ids.has(step.node))];
-        if (left !== undefined && !['done', 'skipped'].includes(step.state)) {
+        if (left !== undefined && step.state !== 'skipped') {
           tell({ type: 'removed', node: step.node, why: `it is ${left}` });
         } else if (step.state === 'pending' && step.reachable === offline?.has(step.node)) {
           tell({ type: step.reachable ? 'unreachable' : 'reachable', node: step.node });
+        } else if (step.state === 'done' && !step.taken && state.waves[step.wave]?.state === 'done') {
+          const as = offline?.has(step.node) ? 'silent' : ill?.has(step.node) ? 'ill' : 'well';
+          if ((this.#seen.get(step.node) ?? 'well') !== as || step.away !== null || step.sick !== null)
+            tell({ type: 'seen', node: step.node, as });
+          if (as === 'well') this.#seen.delete(step.node);
+          else this.#seen.set(step.node, as);
         }
       }
+      await this.#taken(state, updating);
       await this.#attested(state);
       for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });
     } catch {

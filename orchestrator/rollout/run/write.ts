@@ -1,15 +1,17 @@
 import type { Redis } from 'ioredis';
-import type { AuditEntry } from '../../fleet/audit.ts';
 import { auditLine } from '../../fleet/audit.ts';
+import type { AuditEntry } from '../../fleet/audit-entry.ts';
 import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
+import { type Issued, readIssued } from '../../orders/issued.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
-import { ENDED } from '../record.ts';
+import { ENDED, FREE } from '../record.ts';
 import { readPardons } from './forgive.ts';
-import { type Issued, issue, readIssued } from './issued.ts';
+import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import type { ImageFacts } from './stored.ts';
-import { verdictOf } from './withdrawn.ts';
+import { verdictOf } from './verdict.ts';
 
 export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
 
@@ -18,7 +20,7 @@ export type Written =
   | { result: 'done'; events: EngineEvent[] }
   | { result: 'conflict' }
   /** A node that was to join belongs to another rollout by now. */
-  | { result: 'taken'; node: string };
+  | { result: 'taken'; node: string; owner: string };
 
 /** A wave has no epoch of its own; the rollout's revision fences it. */
 const WAVE_EPOCH = 0;
@@ -53,7 +55,7 @@ export async function writeStep(
       ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
     ],
   });
-  if (done.result === 'taken') return { result: 'taken', node: done.field };
+  if (done.result === 'taken') return { result: 'taken', node: done.field, owner: done.owner };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
 
@@ -116,12 +118,16 @@ function recordsOf(base: RolloutState, step: Step): RecordChange[] {
 
 function opsOf(base: RolloutState, step: Step): Op[] {
   const { id } = base.setup;
-  const holders = ROLLOUT_KEYS.holders;
+  const holders = HOLDERS;
   const ops: Op[] = [];
-  for (const { node } of step.nodes) {
-    if (base.nodes.has(node)) continue;
-    ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
-    ops.push({ op: 'claim', key: holders, field: node, owner: id });
+  for (const { node, state } of step.nodes) {
+    const before = base.nodes.get(node);
+    if (before === undefined) ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
+    // A node that is through is free at once; one that is taken back has to be had again.
+    const had = before !== undefined && !FREE.includes(before.state);
+    const has = !FREE.includes(state);
+    if (has && !had) ops.push({ op: 'claim', key: holders, field: node, owner: id });
+    if (had && !has) ops.push({ op: 'release', key: holders, field: node, owner: id });
   }
   if (ENDED.includes(step.rollout.state) && !ENDED.includes(base.rollout.state)) {
     ops.push({ op: 'leave', key: ROLLOUT_KEYS.live, value: id });
@@ -130,9 +136,18 @@ function opsOf(base: RolloutState, step: Step): Op[] {
   return ops;
 }
 
-/** The records of a new rollout; each of its nodes is held by it alone until it ends. */
-export function creation(state: RolloutState, images: ImageFacts, at: number) {
-  const { setup, rollout } = state;
+/**
+ * The records of a new rollout; each of its nodes is held by it alone until it is through.
+ * @param first what an operator does to it in the same write: only its state, no node yet
+ */
+export function creation(
+  state: RolloutState,
+  images: ImageFacts,
+  at: number,
+  first: Pick<Step, 'rollout' | 'notes'>,
+) {
+  const { setup } = state;
+  const { rollout } = first;
   const { id } = setup;
   const record = (key: string, what: string, epoch: number, body: unknown): RecordChange => ({
     key,
@@ -152,18 +167,20 @@ export function creation(state: RolloutState, images: ImageFacts, at: number) {
       { op: 'join', key: ROLLOUT_KEYS.live, value: id },
       ...nodes.flatMap(({ node }): Op[] => [
         { op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node },
-        { op: 'claim', key: ROLLOUT_KEYS.holders, field: node, owner: id },
+        { op: 'claim', key: HOLDERS, field: node, owner: id },
       ]),
     ] satisfies Op[],
     audit: [
       auditLine(
         auditOf(
           id,
-          { what: 'rollout', id, from: '', to: rollout.state, why: setup.spec.name, by: setup.author },
+          { what: 'rollout', id, from: '', to: state.rollout.state, why: setup.spec.name, by: setup.author },
           at,
         ),
       ),
+      ...first.notes.map((note) => auditLine(auditOf(id, note, at))),
     ],
+    outbox: rollout.state === 'planned' ? [] : [{ topic: TOPICS.drive, body: id }],
   };
 }
 

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SECRET_BYTES } from '../../../bootserver/enroll/credential.ts';
-import { extraData } from '../../../bootserver/enroll/extra-data.ts';
-import type { KeysRequest, ProofRequest } from '../../../bootserver/enroll/protocol.ts';
+import { SECRET_BYTES } from '../../../formats/tpm/credential.ts';
+import { extraData } from '../../../protocol/enrolment/extra-data.ts';
+import type { KeysRequest, ProofRequest } from '../../../protocol/enrolment/messages.ts';
 import { HonestNode, makeKey } from '../../bootserver/enroll/support/node.ts';
 import { SoftwareTpm } from '../../bootserver/enroll/support/swtpm.ts';
 

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { dataPaths } from '../../../base/paths.ts';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
-import { compareVersions } from '../../../image/build/version.ts';
+import { compareVersions } from '../../../formats/version.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { simPcr11 } from '../../../lab/sim/node.ts';
 import { type SimProcesses, type SimStart, startSimProcesses } from '../../../lab/sim/processes.ts';
 import { publishConfig } from '../../../orchestrator/config/store.ts';
@@ -20,9 +20,10 @@ import { planNodes, publishedFor } from '../../../orchestrator/rollout/run/facts
 import { create, operate } from '../../../orchestrator/rollout/run/operate.ts';
 import { readRollout, readState } from '../../../orchestrator/rollout/run/stored.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
+import { type RealSigner, realSigner } from '../../support/real-signer.ts';
 
 export type OrchestratorOrder =
-  | { kind: 'start'; root: string; port: number; clientKey: string; orderKey: string }
+  | { kind: 'start'; root: string; port: number; clientKey: string; signer: string }
   | { kind: 'warm' }
   | { kind: 'usage' }
   | { kind: 'end' };
@@ -57,7 +58,8 @@ export class Bed {
   readonly root: string;
   readonly fleet: Fleet;
   readonly sim: SimProcesses;
-  readonly #keys: { client: string; order: string };
+  readonly #clientKey: string;
+  readonly #signer: RealSigner;
   readonly #close: () => Promise<void>;
   readonly #orchestrators = new Set<ChildProcess>();
   #version = 0;
@@ -67,13 +69,15 @@ export class Bed {
     root: string,
     fleet: Fleet,
     sim: SimProcesses,
-    keys: { client: string; order: string },
+    clientKey: string,
+    signer: RealSigner,
     close: () => Promise<void>,
   ) {
     this.root = root;
     this.fleet = fleet;
     this.sim = sim;
-    this.#keys = keys;
+    this.#clientKey = clientKey;
+    this.#signer = signer;
     this.#close = close;
   }
 
@@ -97,8 +101,9 @@ export class Bed {
         clientPub: client.line,
         orderPub: createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString(),
       });
-      const order = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-      return new Bed(root, fleet, sim, { client: client.file, order }, end);
+      const signer = await realSigner(dataPaths(root), privateKey, IMAGES);
+      const all = () => signer.close().then(end);
+      return new Bed(root, fleet, sim, client.file, signer, all);
     } catch (error) {
       await end();
       throw error;
@@ -119,8 +124,11 @@ export class Bed {
           });
     this.#orchestrators.add(child);
     child.once('exit', () => this.#orchestrators.delete(child));
-    const { client: clientKey, order: orderKey } = this.#keys;
-    await ask(child, { kind: 'start', root: this.root, port: this.sim.port, clientKey, orderKey });
+    const signer = this.#signer.socket;
+    await ask(child, {
+      ...{ kind: 'start', root: this.root, port: this.sim.port },
+      ...{ clientKey: this.#clientKey, signer },
+    });
     return child;
   }
 
@@ -158,7 +166,9 @@ export class Bed {
     const { redis } = this.fleet;
     const by = { actor: 'operator:bench', at: Date.now() };
     const config = `${this.#configs}.0`;
-    await publishConfig(redis, JSON.stringify({ labels: { pool: `v${config}` } }), config, by);
+    await this.#signer.knows(
+      await publishConfig(redis, JSON.stringify({ labels: { pool: `v${config}` } }), config, by),
+    );
     const checked = checkSpec({ config, nodes: { all: true }, ...spec });
     if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
     const { facts, images } = await publishedFor(this.fleet, join(this.root, 'images'), checked.spec);

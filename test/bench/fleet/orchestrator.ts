@@ -1,5 +1,4 @@
 /** An orchestrator in a process of its own, with the limits and times that `bootwave up` has. Forked by bed.ts. */
-import { createPrivateKey } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { createLogger } from '../../../base/log.ts';
@@ -8,8 +7,8 @@ import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { startRollouts } from '../../../orchestrator/rollout/run/start.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
+import { SignerClient } from '../../../orchestrator/signer/client.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
-import { keySigner } from '../../support/key-signer.ts';
 import type { OrchestratorAnswer, OrchestratorOrder } from './bed.ts';
 
 const stop = new AbortController();
@@ -29,7 +28,7 @@ async function start(order: Extract<OrchestratorOrder, { kind: 'start' }>): Prom
   });
   const log = createLogger('bench', process.env.BENCH_LOG ?? 'silent');
   if (process.env.BENCH_PROFILE !== undefined) await profile(process.env.BENCH_PROFILE);
-  startRollouts({ redis, fleet, pool, signer: keySigner(createPrivateKey(order.orderKey)), log, signal });
+  startRollouts({ redis, fleet, pool, signer: new SignerClient(order.signer), log, signal });
   send({ kind: 'ready' });
 }
 

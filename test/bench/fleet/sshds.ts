@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun, run } from '../../../base/run.ts';
-import { type HostKey, makeHostKey } from '../../../image/agent/host-key.ts';
-import { LINK_ACCOUNT } from '../../../image/agent/link/protocol.ts';
-import { buildRelay } from '../../../image/agent/link/relay/build.ts';
+import { buildRelay } from '../../../image/agent/member/link/relay/build.ts';
+import { type HostKey, makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { simAddress } from '../../../lab/sim/enrolment.ts';
 import { SSHD_FILES } from '../../../lab/sim/sshd-door.ts';
+import { LINK_ACCOUNT } from '../../../protocol/link/messages.ts';
 
 /** The account with a shell. */
 export const SHELL_ACCOUNT = 'bench';

@@ -1,10 +1,10 @@
 import test from 'ava';
 import { type BootAnswer, bootAnswer } from '../../../bootserver/boot/answer.ts';
 import { type BootClient, readBootClient } from '../../../bootserver/boot/client.ts';
-import type { Role } from '../../../bootserver/boot/quirks.ts';
-import { OPTION, readSubOptions, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { parsePacket } from '../../../bootserver/dhcp/packet.ts';
+import { QUIRKS, type Role } from '../../../bootserver/boot/quirks.ts';
 import type { BootIntent } from '../../../bootserver/directory.ts';
+import { bytesText, OPTION, readSubOptions, textBytes } from '../../../formats/dhcp/options.ts';
+import { parsePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from './captures.ts';
 
 const base = { serverIp: '10.5.0.1', httpPort: 80 };
@@ -26,7 +26,7 @@ function ask(client: BootClient, role: Role, intent: BootIntent = image): BootAn
 function told(answer: BootAnswer): string {
   if (answer.kind === 'none') return answer.step;
   const options = new Map(answer.part.options);
-  const asText = (code: number) => Buffer.from(options.get(code) ?? []).toString('latin1');
+  const asText = (code: number) => bytesText(options.get(code)) ?? '';
   const file = answer.part.file;
   if (asText(OPTION.bootFile) !== file) throw new Error('option 67 and the file field differ');
   return [file, asText(60), Buffer.from(options.get(43) ?? []).toString('hex'), asText(66)].join(' | ');
@@ -42,6 +42,8 @@ test('every capture is told apart: firmware, iPXE or not, UUID as Linux shows it
   });
   const uuid = '11223344-5566-7788-99aa-bbccddeeff00';
   t.deepEqual(seen.sort(), [
+    'bios-rom-bare-discover: bios undefined',
+    `bios-rom-discover: bios ${uuid}`,
     `edk2-http-discover: uefi-x64-http ${uuid}`,
     `edk2-http-request: uefi-x64-http ${uuid}`,
     `edk2-pxe-4011: uefi-x64 ${uuid}`,
@@ -52,6 +54,25 @@ test('every capture is told apart: firmware, iPXE or not, UUID as Linux shows it
     `ipxe-uefi-discover: uefi-x64 ipxe ${uuid}`,
     `ipxe-uefi-request: uefi-x64 ipxe ${uuid}`,
   ]);
+});
+
+test('every row of the quirk table has a packet that leads to it', (t) => {
+  const ways = new Set(
+    [...CAPTURES.keys()].map((name) => {
+      const { ipxe, firmware } = captured(name);
+      return ipxe ? 'ipxe' : firmware.way;
+    }),
+  );
+  t.deepEqual([...ways].sort(), Object.keys(QUIRKS).sort());
+});
+
+test('BIOS ROMs, also those that leave out all that they may, take undionly iPXE, or go on to their disk', (t) => {
+  for (const name of ['bios-rom-discover', 'bios-rom-bare-discover']) {
+    const client = captured(name);
+    t.is(told(ask(client, 'full')), 'undionly.kpxe |  |  | 10.5.0.1');
+    t.is(told(ask(client, 'proxy')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
+    t.is(told(ask(client, 'full', disk)), 'left-to-disk');
+  }
 });
 
 test('UEFI HTTP Boot takes the image itself, from a full server and beside another one', (t) => {
@@ -96,6 +117,45 @@ test('a BIOS ROM takes undionly iPXE, from a proxy with discovery switched off',
     t.is(told(ask(rom(arch), 'proxy')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
     t.is(told(ask(rom(arch), '4011')), 'undionly.kpxe | PXEClient | 060108ff | 10.5.0.1');
   }
+});
+
+test('without option 93, or with half of it, the architecture is what option 60 says', (t) => {
+  const named = (vendorClass: string, arch?: number[]) => rom(arch, [], vendorClass).firmware.name;
+  t.is(named('PXEClient:Arch:00007:UNDI:003016'), 'uefi-x64');
+  t.is(named('PXEClient:Arch:00009'), 'uefi-x64');
+  t.is(named('PXEClient:Arch:00000:UNDI:002001'), 'bios');
+  t.is(named('PXEClient:Arch:00011:UNDI:003000', [7]), 'uefi-arm64');
+  t.is(named('HTTPClient:Arch:00016:UNDI:003001'), 'uefi-x64-http');
+  t.is(named('PXEClient:Arch:00007:UNDI:003016\0\xff', []), 'uefi-x64');
+  // Option 93 is the one that counts, and rubbish counts as nothing said.
+  t.is(named('PXEClient:Arch:00000', [0, 7]), 'uefi-x64');
+  for (const odd of ['PXEClient', 'PXEClient:Arch:7', 'PXEClient:Arch:000070', 'PXEClient:Arch:xxxxx']) {
+    t.is(named(odd), 'bios', odd);
+  }
+  t.is(named('PXEClient:Arch:00099'), 'unknown-99');
+});
+
+test('a machine identifier that is missing or odd is no reason not to boot', (t) => {
+  for (const value of [undefined, [], [0], [1, ...Array(16).fill(7)], Array(18).fill(0)]) {
+    const more =
+      value === undefined ? [] : [[OPTION.machineId, Uint8Array.from(value)] as [number, Uint8Array]];
+    const client = rom([0, 7], more);
+    t.is(client.uuid, undefined);
+    t.is(told(ask(client, 'full')), 'ipxe.efi |  |  | 10.5.0.1');
+  }
+});
+
+test('file and server of a TFTP answer end with NUL inside their options; URLs are exactly themselves', (t) => {
+  const ends = (client: BootClient, role: Role, code: number) => {
+    const answer = ask(client, role);
+    return answer.kind === 'boot' ? new Map(answer.part.options).get(code)?.at(-1) : undefined;
+  };
+  for (const role of ['full', 'proxy', '4011'] as const) {
+    t.is(ends(rom([0, 0]), role, OPTION.bootFile), 0);
+    t.is(ends(rom([0, 0]), role, OPTION.tftpServer), 0);
+  }
+  t.is(ends(captured('edk2-http-discover'), 'full', OPTION.bootFile), 'i'.charCodeAt(0));
+  t.is(ends(captured('ipxe-bios-discover'), 'full', OPTION.bootFile), 'e'.charCodeAt(0));
 });
 
 test('iPXE is known by user class in both forms and by option 175; without HTTP it is a plain ROM', (t) => {

@@ -1,8 +1,8 @@
 import test from 'ava';
 import { decideFull } from '../../../bootserver/dhcp/full.ts';
-import { parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
-import { OPTION, u32Bytes } from '../../../bootserver/dhcp/options.ts';
-import { arrivalOn, asRequest, ip, message, replied, rig, SERVER, shown, text } from './messages.ts';
+import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION, u32Bytes } from '../../../formats/dhcp/options.ts';
+import { arrivalOn, asRequest, ip, message, replied, rig, SERVER, shown, subnet, text } from './messages.ts';
 
 const EVERYONE = '255.255.255.255:68';
 const choosing = (requested: string) => ({ requested, serverId: SERVER });
@@ -26,6 +26,7 @@ test('DISCOVER, OFFER, REQUEST, ACK with the network in it', (t) => {
   t.is(ip(packet, OPTION.subnetMask), '255.255.255.0');
   t.is(ip(packet, OPTION.router), '10.0.0.254');
   t.is(ip(packet, OPTION.dns), '10.0.0.53');
+  t.deepEqual(packet.options.get(OPTION.ntp), new Uint8Array([10, 0, 0, 123, 10, 0, 0, 124]));
   t.deepEqual(packet.options.get(OPTION.leaseTime), u32Bytes(600));
   t.deepEqual(packet.options.get(OPTION.renewalTime), u32Bytes(300));
   t.deepEqual(packet.options.get(OPTION.rebindingTime), u32Bytes(525));
@@ -56,7 +57,7 @@ test('an exhausted range is a coded silence; expiry frees the address that was u
 });
 
 test('an offer nobody takes is free again after 15 seconds', (t) => {
-  const server = rig({ subnet: { netmask: '255.255.255.0', range: { from: '10.0.0.10', to: '10.0.0.10' } } });
+  const server = rig({ subnets: [subnet({ pools: [{ from: '10.0.0.10', to: '10.0.0.10' }] })] });
   server.decide(message('discover', 1));
   server.clock.now += 14_999;
   t.is(shown(server.decide(message('discover', 2))), 'silent DHCP_POOL_EXHAUSTED');
@@ -148,17 +149,13 @@ test('INFORM is answered to its address, with the network and without a lease', 
   t.is(ip(replied(decision), OPTION.router), '10.0.0.254');
 });
 
-const relayed = [
-  {
-    network: '10.7.0.0',
-    netmask: '255.255.255.0',
-    range: { from: '10.7.0.10', to: '10.7.0.20' },
-    router: '10.7.0.1',
-  },
+const subnets = [
+  subnet({ router: '10.0.0.254' }),
+  subnet({ network: '10.7.0.0', pools: [{ from: '10.7.0.10', to: '10.7.0.20' }], router: '10.7.0.1' }),
 ];
 
 test('relay: the subnet of giaddr, the answer to giaddr:67, option 82 last and unchanged', (t) => {
-  const server = rig({ relayed });
+  const server = rig({ subnets });
   const circuit = Uint8Array.of(1, 2, 0xab, 0xcd);
   const via = { giaddr: '10.7.0.1', options: [[OPTION.relayAgent, circuit]] as const };
   const offer = server.decide(message('discover', 1, via));
@@ -179,7 +176,7 @@ test('relay: the subnet of giaddr, the answer to giaddr:67, option 82 last and u
 test('relay: link selection in option 82 names the subnet (RFC 3527)', (t) => {
   const link = Uint8Array.of(5, 4, 10, 7, 0, 0);
   const via = { giaddr: '192.0.2.1', options: [[OPTION.relayAgent, link]] as const };
-  t.is(shown(rig({ relayed }).decide(message('discover', 1, via))), 'offer 10.7.0.10 -> 192.0.2.1:67');
+  t.is(shown(rig({ subnets }).decide(message('discover', 1, via))), 'offer 10.7.0.10 -> 192.0.2.1:67');
 });
 
 test('client identifiers tell clients on one card apart; 01 + MAC is the card itself', (t) => {
@@ -204,7 +201,7 @@ test('boards with equal UUIDs get different addresses: firmware goes by MAC addr
 });
 
 test('firmware leases last an hour at most, a client may ask for less but not for less than two minutes', (t) => {
-  const server = rig({ leaseSeconds: 40_000 });
+  const server = rig({ settings: { leaseSeconds: 40_000 } });
   const asked = (seconds: number) => [[OPTION.leaseTime, u32Bytes(seconds)]] as const;
   const time = (n: number, parts: Parameters<typeof message>[2]) =>
     replied(server.decide(message('discover', n, parts))).options.get(OPTION.leaseTime);
@@ -216,7 +213,7 @@ test('firmware leases last an hour at most, a client may ask for less but not fo
 });
 
 test('a reservation is kept for its machine, whatever client identifier it sends', (t) => {
-  const server = rig({ reservations: { '52:54:00:00:00:09': '10.0.0.10' } });
+  const server = rig({ hosts: [{ mac: '52:54:00:00:00:09', address: '10.0.0.10' }] });
   t.is(join(server, 1), `ack 10.0.0.11 -> ${EVERYONE}`);
   t.is(shown(server.decide(message('request', 1, choosing('10.0.0.10')))), `nak -> ${EVERYONE}`);
   const duid = { options: [[OPTION.clientId, Uint8Array.of(255, 1, 2)]] as const };
@@ -227,7 +224,7 @@ test('a reservation is kept for its machine, whatever client identifier it sends
 test("the server's and the router's own addresses are never given out", (t) => {
   const server = rig({
     serverIp: '10.0.0.10',
-    subnet: { netmask: '255.255.255.0', range: { from: '10.0.0.9', to: '10.0.0.11' }, router: '10.0.0.9' },
+    subnets: [subnet({ pools: [{ from: '10.0.0.9', to: '10.0.0.11' }], router: '10.0.0.9' })],
   });
   t.is(shown(server.decide(message('discover', 1))), `offer 10.0.0.11 -> ${EVERYONE}`);
   t.is(shown(server.decide(message('discover', 2))), 'silent DHCP_POOL_EXHAUSTED');

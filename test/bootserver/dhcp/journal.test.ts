@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
-import { parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
+import type { Lease } from '../../../bootserver/dhcp/free-addresses.ts';
 import { LeaseJournal, replay } from '../../../bootserver/dhcp/journal.ts';
-import type { Lease } from '../../../bootserver/dhcp/leases.ts';
+import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
 
 const MODULE = new URL('../../../bootserver/dhcp/journal.ts', import.meta.url).href;
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { formatIp4, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
+import { formatIp4, parseIp4 } from '../../../formats/dhcp/ip4.ts';
 import { message, replied, rig, SERVER } from './messages.ts';
 
 type Step = { n: number; what: 'discover' | 'take' | 'renew' | 'release' | 'decline' | 'wait'; wish: number };

@@ -1,10 +1,8 @@
 import type { BootAnswer } from '../../../bootserver/boot/answer.ts';
-import { dhcpConfig } from '../../../bootserver/dhcp/config.ts';
+import { type DhcpConfig, dhcpConfig } from '../../../bootserver/dhcp/config.ts';
 import { decideFull, fullAsksFleet } from '../../../bootserver/dhcp/full.ts';
-import { formatIp4, ip4Bytes, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
+import type { DhcpInput, SubnetInput } from '../../../bootserver/dhcp/input.ts';
 import { LeaseTable } from '../../../bootserver/dhcp/leases.ts';
-import { bytesText, OPTION, optionU32, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from '../../../bootserver/dhcp/packet.ts';
 import type { Decision } from '../../../bootserver/dhcp/reply.ts';
 import {
   type Arrival,
@@ -13,6 +11,9 @@ import {
   type RequestType,
   readRequest,
 } from '../../../bootserver/dhcp/request.ts';
+import { formatIp4, ip4Bytes, parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { bytesText, OPTION, optionU32, textBytes } from '../../../formats/dhcp/options.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 
 export const SERVER = '10.0.0.1';
 
@@ -63,30 +64,49 @@ export function arrivalOn(port: 67 | 4011, address = '0.0.0.0', from = 68): Arri
 }
 
 /** A full server without a wire: every decision is applied, time stands still until told otherwise. */
-export function rig(extra: Partial<Parameters<typeof dhcpConfig>[0]> = {}) {
-  const config = dhcpConfig({
+export function rig(extra: Partial<DhcpInput> = {}) {
+  const config = dhcpConfig(rigConfig(extra));
+  const leases = new LeaseTable();
+  const clock = { now: 1_000_000 };
+  const decideWith = (now: DhcpConfig, packet: DhcpPacket, boot?: BootAnswer): Decision => {
+    const request = asRequest(packet);
+    const decision = decideFull({
+      ...{ request, arrival: arrivalOn(67), config: now, leases, boot },
+      now: clock.now,
+    });
+    if (decision.kind !== 'silent' && decision.change !== undefined) leases.apply(decision.change);
+    return decision;
+  };
+  const decide = (packet: DhcpPacket, boot?: BootAnswer) => decideWith(config, packet, boot);
+  /** The same server, started anew with another configuration: its leases are still there. */
+  const reconfigured = (other: Partial<DhcpInput>) => {
+    const next = dhcpConfig(rigConfig(other));
+    leases.forgetPools();
+    return (packet: DhcpPacket) => decideWith(next, packet);
+  };
+  return { config, leases, clock, decide, reconfigured, asksFleet: fullAsksFleet };
+}
+
+/** The subnet of `rig`, 10.0.0.0/24, with some of it changed. */
+export function subnet(more: Partial<SubnetInput> = {}): SubnetInput {
+  return {
+    network: '10.0.0.0',
+    netmask: '255.255.255.0',
+    pools: [{ from: '10.0.0.10', to: '10.0.0.12' }],
+    ...more,
+  };
+}
+
+export function rigConfig(extra: Partial<DhcpInput> = {}): DhcpInput {
+  return {
     serverIp: SERVER,
     proxy: false,
     httpPort: 80,
     httpsPort: 443,
-    subnet: {
-      netmask: '255.255.255.0',
-      range: { from: '10.0.0.10', to: '10.0.0.12' },
-      router: '10.0.0.254',
-      dns: ['10.0.0.53'],
-    },
-    leaseSeconds: 600,
+    settings: { leaseSeconds: 600 },
+    subnets: [subnet({ router: '10.0.0.254', dns: ['10.0.0.53'] })],
     ...extra,
-  });
-  const leases = new LeaseTable();
-  const clock = { now: 1_000_000 };
-  const decide = (packet: DhcpPacket, boot?: BootAnswer): Decision => {
-    const request = asRequest(packet);
-    const decision = decideFull({ request, arrival: arrivalOn(67), config, leases, boot, now: clock.now });
-    if (decision.kind !== 'silent' && decision.change !== undefined) leases.apply(decision.change);
-    return decision;
   };
-  return { config, leases, clock, decide, asksFleet: fullAsksFleet };
 }
 
 /** What a decision says on the wire, for short assertions: `offer 10.0.0.10 -> 255.255.255.255:68`. */

@@ -1,11 +1,11 @@
 import test from 'ava';
 import { bootAnswer } from '../../../bootserver/boot/answer.ts';
 import { readBootClient } from '../../../bootserver/boot/client.ts';
-import { parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
-import { OPTION } from '../../../bootserver/dhcp/options.ts';
-import { type DhcpPacket, parsePacket } from '../../../bootserver/dhcp/packet.ts';
 import { decidePortPxe, decideProxy } from '../../../bootserver/dhcp/proxy.ts';
 import type { BootIntent } from '../../../bootserver/directory.ts';
+import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION } from '../../../formats/dhcp/options.ts';
+import { type DhcpPacket, parsePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from '../boot/captures.ts';
 import { arrivalOn, asRequest, ip, message, replied, SERVER, shown, text } from './messages.ts';
 

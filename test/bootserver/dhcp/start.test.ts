@@ -4,19 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
-import { OPTION } from '../../../bootserver/dhcp/options.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from '../../../bootserver/dhcp/packet.ts';
+import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION } from '../../../formats/dhcp/options.ts';
+import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { CAPTURES } from '../boot/captures.ts';
 import type { ClientOrder } from '../sockets-client.ts';
 import { Inside, type TwoWires, twoWires } from '../sockets-netns.ts';
 import type { ServerOrders } from '../sockets-server.ts';
 import { type MessageParts, message, text } from './messages.ts';
 
-const subnet = {
-  netmask: '255.255.255.0',
-  range: { from: '10.91.0.10', to: '10.91.0.99' },
-  router: '10.91.0.1',
-};
+const subnets = [
+  {
+    network: '10.91.0.0',
+    netmask: '255.255.255.0',
+    pools: [{ from: '10.91.0.10', to: '10.91.0.99' }],
+    router: '10.91.0.1',
+  },
+];
 
 async function serve(
   t: ExecutionContext,
@@ -29,7 +33,7 @@ async function serve(
   t.teardown(() => rm(folder, { recursive: true }));
   const orders: ServerOrders = {
     sockets: { interface: 'boot0', httpPort: 80, httpsPort: 443 },
-    dhcp: { proxy, httpPort: 80, httpsPort: 8443, subnet },
+    dhcp: { proxy, httpPort: 80, httpsPort: 8443, subnets },
     leases: join(folder, 'leases'),
     ...more,
   };
@@ -165,6 +169,48 @@ test('no ACK leaves before its lease is on disk', async (t) => {
   t.is((await machine.ask(message('discover', 2))).chaddr[5], 2, 'the first answer is to the next machine');
 });
 
+test('an address that another machine uses is found out before it is offered, and rests', async (t) => {
+  const wires = await twoWires(t);
+  const { server, start } = await serve(t, wires, { probeWait: 4000 });
+  await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.10/24', 'dev', 'eth0']);
+  await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.11/24', 'dev', 'eth0']);
+  const machine = new Machine(t, wires);
+  t.is((await machine.ask(message('discover', 1))).yiaddr, parseIp4('10.91.0.12'));
+  // Durably: the squatter is silent now, and the server is another process.
+  await run('ip', ['-n', wires.inside, 'addr', 'flush', 'dev', 'eth0']);
+  await run('ip', ['-n', wires.inside, 'route', 'add', 'default', 'dev', 'eth0']);
+  await server.end('SIGKILL');
+  await start();
+  t.is((await machine.ask(message('discover', 2))).yiaddr, parseIp4('10.91.0.12'));
+});
+
+test('a machine that still answers for its own address is no conflict', async (t) => {
+  const wires = await twoWires(t);
+  await serve(t, wires, { probeWait: 4000 });
+  await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.10/24', 'dev', 'eth0']);
+  await run('ip', ['-n', wires.inside, 'link', 'set', 'eth0', 'address', '52:54:00:00:00:01']);
+  const offer = await new Machine(t, wires).ask(message('discover', 1));
+  t.is(offer.yiaddr, parseIp4('10.91.0.10'));
+});
+
+test('no packet starts a process: sixty iPXE clients at once', async (t) => {
+  const wires = await twoWires(t);
+  const { server } = await serve(t, wires);
+  const machine = new Machine(t, wires);
+  const pids = async () =>
+    (await run('ip', ['netns', 'pids', wires.server])).stdout.trim().split('\n').sort();
+  const before = await pids();
+  const capture = parsePacket(CAPTURES.get('ipxe-bios-discover')!);
+  const chaddr = (n: number) => Uint8Array.of(0x52, 0x54, 0, 1, 0, n);
+  for (let n = 1; n <= 60; n++)
+    await machine.shout(serialisePacket({ ...capture, xid: n, chaddr: chaddr(n) }));
+  t.deepEqual(await pids(), before);
+  let offered = 0;
+  while (offered < 60)
+    if (((await server.next()) as { event?: string }).event === 'dhcp-offered') offered += 1;
+  t.deepEqual(await pids(), before);
+});
+
 test('refused: an address from a full server, without a boot part', async (t) => {
   const wires = await twoWires(t);
   await serve(t, wires, { intents: { '52:54:00:00:00:01': { kind: 'refuse', reason: 'not expected' } } });
@@ -214,7 +260,7 @@ for (const proxy of [false, true]) {
     const wires = await twoWires(t);
     await serve(t, wires, {}, proxy);
     await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.77/24', 'dev', 'eth0']);
-    const module = new URL('../../../image/agent/inform.ts', import.meta.url).href;
+    const module = new URL('../../../image/agent/member/inform.ts', import.meta.url).href;
     const program = `
       const { askFrom } = await import(${JSON.stringify(module)});
       const local = { address: '10.91.0.77', mac: '52:54:00:00:00:01' };

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
-import { sha256 } from '../../../bootserver/enroll/digest.ts';
-import { NODE_URI, PATHS, SERVER_NAME } from '../../../bootserver/enroll/protocol.ts';
-import { ServerRefused } from '../../../image/agent/boot-server.ts';
+import { sha256 } from '../../../formats/digest.ts';
+import { ServerRefused } from '../../../image/agent/member/boot-server.ts';
 import { spkiOf } from '../../../keys/authority.ts';
+import { NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { Fleet, type Leaf, serve } from './support/fleet.ts';
 import { RUNNING, Wire } from './support/node.ts';
 

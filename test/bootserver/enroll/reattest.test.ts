@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { mustRun } from '../../../base/run.ts';
-import { EVENT } from '../../../bootserver/enroll/event-log.ts';
-import { reattestData } from '../../../bootserver/enroll/extra-data.ts';
-import { heartbeatReply, nonceReply, PATHS, statusReply } from '../../../bootserver/enroll/protocol.ts';
-import { parseQuote } from '../../../bootserver/enroll/quote.ts';
-import { Tpm } from '../../../image/agent/tpm.ts';
+import { EVENT } from '../../../formats/efi/event-log.ts';
+import { parseQuote } from '../../../formats/tpm/quote.ts';
+import { Tpm } from '../../../image/agent/root/tpm.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
+import { reattestData } from '../../../protocol/enrolment/extra-data.ts';
+import { heartbeatReply, nonceReply, PATHS, statusReply } from '../../../protocol/enrolment/messages.ts';
 import {
   authority,
   eventLog,
@@ -103,6 +103,28 @@ test.serial('a member is told when to attest, does so over a fresh nonce, and on
     ],
   );
 });
+
+test.serial(
+  'each nonce has a number, taken before it is shown, and a proof carries that of its own',
+  async (t) => {
+    const { directory, member } = await setup(t);
+    const { wire } = await member(node);
+    const enrolled = directory.enrolments[0]!.nonceNumber;
+    const attest = async (nonce: Buffer) => {
+      const quote = await node.work!.quote(reattestData(nonce, spkiOf(node)));
+      await wire.send(PATHS.attest, { ak: node.tpm!.ak, quote });
+      return directory.attested.at(-1)!.shown.nonceNumber;
+    };
+    const nonce = await challenge(wire);
+    const between = await directory.numberNonce();
+    const first = await attest(nonce);
+    const second = await attest(await challenge(wire));
+    t.true(
+      enrolled < first && first < between && between < second,
+      [enrolled, first, between, second].join(),
+    );
+  },
+);
 
 test.serial('neither another TPM, nor another key, nor other values attest for a member', async (t) => {
   const { directory, member } = await setup(t);

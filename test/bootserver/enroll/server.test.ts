@@ -4,12 +4,15 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
 import { BootwaveError } from '../../../base/error.ts';
 import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
-import { sha256 } from '../../../bootserver/enroll/digest.ts';
-import { extraData } from '../../../bootserver/enroll/extra-data.ts';
+import { trustOf } from '../../../bootserver/enroll/trust.ts';
+import { sha256 } from '../../../formats/digest.ts';
+import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
+import { der, TAG } from '../../../image/agent/member/der.ts';
+import { extraData } from '../../../protocol/enrolment/extra-data.ts';
 import {
-  EVENT_LOG_BYTES,
   heartbeatSchema,
   inventorySchema,
   type KeysRequest,
@@ -19,10 +22,8 @@ import {
   QUOTED_PCRS,
   SERVER_NAME,
   statusReply,
-} from '../../../bootserver/enroll/protocol.ts';
-import { trustOf } from '../../../bootserver/enroll/trust.ts';
-import { enrolmentWords } from '../../../bootserver/enroll/words.ts';
-import { der, TAG } from '../../../image/agent/der.ts';
+} from '../../../protocol/enrolment/messages.ts';
+import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
 import { HonestNode, makeKey, RUNNING, Wire } from './support/node.ts';
 import { RogueTpm, SOUND } from './support/rogue.ts';
@@ -415,7 +416,7 @@ test('the largest inventory that the protocol permits is let in by the server, w
 });
 
 test('the longest event log fits its body', (t) => {
-  const log = 4 * Math.ceil(EVENT_LOG_BYTES / 3);
+  const log = 4 * Math.ceil(EVENT_LOG_LIMITS.bytes / 3);
   const pcrs = Object.fromEntries(QUOTED_PCRS.map((pcr) => [pcr, 'a'.repeat(64)]));
   const quote = { attest: 'A'.repeat(4096), signature: 'A'.repeat(2048), pcrs, eventLog: 'A'.repeat(log) };
   const body = { session: 'a'.repeat(32), secret: 'a'.repeat(64), quote, signature: null };
@@ -564,8 +565,9 @@ test('TLS below 1.3 gets no connection', async (t) => {
 
 test('while the fleet cannot be asked, machines are told to come back and nothing is audited', async (t) => {
   const { server, wire, directory } = await setup(t);
-  directory.available = false;
   const proof = await node.proofRequest(await openSession(wire, node));
+  directory.available = false;
+  await refusedWith(t, 'SERVER_UNREACHABLE', openSession(wire, node));
   await refusedWith(t, 'SERVER_UNREACHABLE', wire.send(PATHS.proof, proof));
   t.deepEqual(server.directory.refusals, []);
 });
@@ -605,4 +607,16 @@ test('an RSA CSR is refused', async (t) => {
     wire.keys({ ...node.keysRequest(session), csr: csr.toString('base64') }),
   );
   nothingChanged(t, server, 'CSR_KEY_UNSUPPORTED');
+});
+
+test('hundreds of bad requests of a stranger are a few lines, and a count of the others', async (t) => {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const { server, wire } = await setup(t, { log });
+  for (let i = 0; i < 200; i += 1) await t.throwsAsync(wire.send(`/${'x'.repeat(900)}${i}`, {}));
+  await server.stop();
+  const told = lines.filter((line) => line.code === 'NOT_FOUND');
+  t.true(told.length <= 6, `${told.length} lines`);
+  t.is(told.at(-1)?.leftOut, 200 - (told.length - 1));
+  t.true(JSON.stringify(told).length < 5000);
 });

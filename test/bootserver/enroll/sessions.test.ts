@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import { sha256 } from '../../../bootserver/enroll/digest.ts';
 import type { FixedKeys } from '../../../bootserver/enroll/fixed-keys.ts';
 import { REFUSAL_LIMITS, RefusalGate } from '../../../bootserver/enroll/refusals.ts';
 import { Sessions } from '../../../bootserver/enroll/sessions.ts';
+import { sha256 } from '../../../formats/digest.ts';
 
 const keys = { tpm: null } as FixedKeys;
 const limits = { sessions: 6, sessionsPerAddress: 3, sessionBytes: 100, proofWithin: 100, sessionLife: 1000 };
@@ -17,7 +17,7 @@ function store() {
 /** A session of which the proof held. */
 function prove(sessions: Sessions, address: string): string {
   const { session } = sessions.start(address);
-  sessions.fix(session, keys);
+  sessions.fix(session, keys, 1);
   sessions.spend(session);
   sessions.prove(session, ['a', 'b', 'c', 'd'], keys);
   return session;
@@ -26,9 +26,9 @@ function prove(sessions: Sessions, address: string): string {
 test('the nonce is the one committed to, shown once the keys are fixed', (t) => {
   const { sessions } = store();
   const { session, commitment } = sessions.start('a');
-  const { nonce } = sessions.fix(session, keys);
+  const { nonce } = sessions.fix(session, keys, 1);
   t.is(sha256(nonce).toString('hex'), commitment);
-  t.throws(() => sessions.fix(session, keys), { code: 'SESSION_OUT_OF_TURN' });
+  t.throws(() => sessions.fix(session, keys, 1), { code: 'SESSION_OUT_OF_TURN' });
   t.deepEqual(sessions.spend(session).nonce, nonce);
   t.throws(() => sessions.spend(session), { code: 'NONCE_SPENT' });
 });
@@ -52,7 +52,7 @@ test('a proof must come in time, a decision may take longer', (t) => {
   const { session } = sessions.start('a');
   const proven = prove(sessions, 'a');
   clock.now = 99;
-  sessions.fix(session, keys);
+  sessions.fix(session, keys, 1);
   clock.now = 100;
   t.throws(() => sessions.spend(session), { code: 'SESSION_UNKNOWN' });
   clock.now = 999;
@@ -66,9 +66,9 @@ test('an address that opens too many sessions loses its own oldest, nobody else 
   const other = sessions.start('victim').session;
   const own = Array.from({ length: 20 }, () => sessions.start('flood').session);
   t.is(sessions.size, 4);
-  t.notThrows(() => sessions.fix(other, keys));
-  t.throws(() => sessions.fix(own[16]!, keys), { code: 'SESSION_UNKNOWN' });
-  t.notThrows(() => sessions.fix(own[17]!, keys));
+  t.notThrows(() => sessions.fix(other, keys, 1));
+  t.throws(() => sessions.fix(own[16]!, keys, 1), { code: 'SESSION_UNKNOWN' });
+  t.notThrows(() => sessions.fix(own[17]!, keys, 1));
 });
 
 test('when all is full the oldest unproven goes, and proven ones stay', (t) => {
@@ -76,9 +76,9 @@ test('when all is full the oldest unproven goes, and proven ones stay', (t) => {
   const proven = Array.from({ length: 5 }, (_, i) => prove(sessions, `p${i}`));
   const unproven = sessions.start('u').session;
   const next = sessions.start('v').session;
-  t.throws(() => sessions.fix(unproven, keys), { code: 'SESSION_UNKNOWN' });
+  t.throws(() => sessions.fix(unproven, keys, 1), { code: 'SESSION_UNKNOWN' });
   for (const session of proven) t.notThrows(() => sessions.proven(session));
-  sessions.fix(next, keys);
+  sessions.fix(next, keys, 1);
   sessions.spend(next);
   sessions.prove(next, ['a', 'b', 'c', 'd'], keys);
   sessions.start('w');

@@ -3,9 +3,11 @@ import fc from 'fast-check';
 import { type ConditionHeaders, judge, type Verdict } from '../../../bootserver/http/conditions.ts';
 
 const file = { etag: '"abc"', modified: Date.UTC(2026, 0, 2, 3, 4, 5, 678), size: 1000 };
+const NOW = file.modified + 60_000;
 const date = new Date(file.modified).toUTCString();
 const earlier = new Date(file.modified - 5000).toUTCString();
 const later = new Date(file.modified + 5000).toUTCString();
+const ahead = new Date(NOW + 5000).toUTCString();
 const part = (start: number, end: number): Verdict => ({ status: 206, start, end });
 
 const cases: [title: string, ConditionHeaders, Verdict][] = [
@@ -41,6 +43,17 @@ const cases: [title: string, ConditionHeaders, Verdict][] = [
   ],
   ['if-modified-since, same second', { 'if-modified-since': date }, { status: 304 }],
   ['if-modified-since, earlier', { 'if-modified-since': earlier }, { status: 200 }],
+  ['if-modified-since, later than the file', { 'if-modified-since': later }, { status: 304 }],
+  ['if-modified-since, in the future', { 'if-modified-since': ahead }, { status: 200 }],
+  ['if-modified-since, no HTTP-date', { 'if-modified-since': '2026-01-02T03:05:00Z' }, { status: 200 }],
+  [
+    'if-modified-since, as RFC 850',
+    { 'if-modified-since': 'Friday, 02-Jan-26 03:04:05 GMT' },
+    { status: 304 },
+  ],
+  ['if-modified-since, as asctime', { 'if-modified-since': 'Fri Jan  2 03:04:05 2026' }, { status: 304 }],
+  ['if-unmodified-since, in the future', { 'if-unmodified-since': ahead }, { status: 200 }],
+  ['if-unmodified-since, no HTTP-date', { 'if-unmodified-since': '2020-01-01' }, { status: 200 }],
   ['if-modified-since, nonsense', { 'if-modified-since': 'yesterday' }, { status: 200 }],
   ['if-match, same', { 'if-match': '"abc"' }, { status: 200 }],
   ['if-match, weak', { 'if-match': 'W/"abc"' }, { status: 412 }],
@@ -56,17 +69,24 @@ const cases: [title: string, ConditionHeaders, Verdict][] = [
 ];
 
 test('preconditions and ranges of RFC 9110', (t) => {
-  for (const [title, headers, expected] of cases) t.deepEqual(judge('GET', headers, file), expected, title);
+  for (const [title, headers, expected] of cases)
+    t.deepEqual(judge('GET', headers, file, NOW), expected, title);
+});
+
+test('a date is no validator for a file that may have changed within its second', (t) => {
+  const headers = { range: 'bytes=5-', 'if-range': date };
+  t.deepEqual(judge('GET', headers, file, file.modified + 300), { status: 200 });
+  t.deepEqual(judge('GET', headers, file, file.modified + 1000), part(5, 1000));
 });
 
 test('HEAD has no ranges', (t) => {
-  t.deepEqual(judge('HEAD', { range: 'bytes=0-1' }, file), { status: 200 });
-  t.deepEqual(judge('HEAD', { 'if-none-match': '"abc"' }, file), { status: 304 });
+  t.deepEqual(judge('HEAD', { range: 'bytes=0-1' }, file, NOW), { status: 200 });
+  t.deepEqual(judge('HEAD', { 'if-none-match': '"abc"' }, file, NOW), { status: 304 });
 });
 
 test('of an empty file every range is unsatisfiable', (t) => {
   for (const range of ['bytes=0-', 'bytes=0-0', 'bytes=-1']) {
-    t.deepEqual(judge('GET', { range }, { ...file, size: 0 }), { status: 416 }, range);
+    t.deepEqual(judge('GET', { range }, { ...file, size: 0 }, NOW), { status: 416 }, range);
   }
 });
 
@@ -83,7 +103,7 @@ test('whatever the headers say, a partial answer is a piece of the file', (t) =>
   );
   fc.assert(
     fc.property(headers, fc.nat(3000), (given, size) => {
-      const verdict = judge('GET', given, { ...file, size });
+      const verdict = judge('GET', given, { ...file, size }, NOW);
       if (verdict.status !== 206) return;
       t.true(verdict.start >= 0 && verdict.start < verdict.end && verdict.end <= size);
     }),

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { readdir, readlink, rm } from 'node:fs/promises';
+import { readdir, readlink, rm, utimes } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { publishHole, startFixture, UKI } from './fixture.ts';
 
 const MAC = '52-54-00-aa-bb-cc';
@@ -213,6 +214,110 @@ test('headers beyond the limit are 431, nonsense 400, and neither harms others',
   );
   t.regex(await answerTo(server.port, '\x16\x03\x01\x02\x00\x01 not HTTP\r\n\r\n'), /^HTTP\/1\.1 400 /);
   t.is((await fetch(url + IMAGE)).status, 200);
+});
+
+const request = (path: string, more = '', method = 'GET') =>
+  `${method} ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`;
+const SCRIPT = `/m/${MAC}/boot.ipxe`;
+const statusesOf = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
+
+test('pipelined requests are answered in their order, however many', async (t) => {
+  const { server, stop } = await startFixture();
+  t.teardown(stop);
+  for (const count of [2, 6, 10, 100]) {
+    const text = await answerTo(
+      server.port,
+      request(SCRIPT).repeat(count) + request('/end', 'Connection: close\r\n'),
+    );
+    t.deepEqual(statusesOf(text), [...Array(count).fill('200'), '404'], `${count}`);
+  }
+  const text = await answerTo(
+    server.port,
+    request(IMAGE, '', 'HEAD') + request('/none') + request(IMAGE) + request(SCRIPT, 'Connection: close\r\n'),
+  );
+  t.deepEqual(statusesOf(text), ['200', '404', '200', '200']);
+  t.regex(text, /#!ipxe\n.*\n$/);
+});
+
+test('beyond the limit the last answer says "close", nothing is cut before it', async (t) => {
+  const { server, url, stop } = await startFixture({ limits: { waiting: 20, waitingOfAll: 50 } });
+  t.teardown(stop);
+  const text = await answerTo(server.port, request(SCRIPT).repeat(40));
+  t.deepEqual(statusesOf(text), Array(20).fill('200'));
+  t.is(text.match(/Connection: close/g)?.length, 1);
+  t.true(text.lastIndexOf('Connection: close') > text.lastIndexOf('HTTP/1.1 200'));
+  // Whoever sends on and on is cut, and takes nobody's room with it.
+  await answerTo(server.port, request(SCRIPT).repeat(500));
+  t.is((await fetch(url + IMAGE)).status, 200);
+  t.deepEqual(statusesOf(await answerTo(server.port, request(SCRIPT).repeat(40))), Array(20).fill('200'));
+});
+
+test('nonsense behind a good request does not take its answer', async (t) => {
+  const { server, stop } = await startFixture();
+  t.teardown(stop);
+  for (const count of [1, 3]) {
+    const text = await answerTo(server.port, `${request(IMAGE).repeat(count)}nonsense\r\n\r\n`);
+    t.deepEqual(statusesOf(text), [...Array(count).fill('200'), '400']);
+    t.true(text.length > count * UKI.length);
+  }
+  t.regex(await answerTo(server.port, 'GET / HTTP/3.0\r\nHost: x\r\n\r\n'), /^HTTP\/1\.1 505 /);
+});
+
+test('a target in absolute form is its path, whatever name stands in it', async (t) => {
+  const { server, stop } = await startFixture();
+  t.teardown(stop);
+  for (const [target, status] of [
+    [`http://10.0.0.1:7080${SCRIPT}`, '200'],
+    [`HTTP://x${SCRIPT}?a=1`, '200'],
+    [`https://x${IMAGE}`, '200'],
+    ['http://x', '404'],
+    ['http://x?a', '404'],
+    [`ftp://x${SCRIPT}`, '404'],
+    [`/http://x${SCRIPT}`, '404'],
+  ] as const) {
+    const text = await answerTo(server.port, request(target, 'Connection: close\r\n'));
+    t.deepEqual(statusesOf(text), [status], target);
+  }
+});
+
+test('a clock that is wrong costs a download and never keeps an old file', async (t) => {
+  const { url, loaders, stop } = await startFixture();
+  t.teardown(stop);
+  const ask = (since: number) =>
+    fetch(`${url}/loaders/ipxe.efi`, { headers: { 'if-modified-since': new Date(since).toUTCString() } });
+  t.is((await ask(Date.now() + 86_400_000)).status, 200);
+  // A file from the future is not told of as such.
+  await utimes(join(loaders, 'ipxe.efi'), new Date(), new Date(Date.now() + 86_400_000));
+  const { headers } = await fetch(`${url}/loaders/ipxe.efi`);
+  t.true(Date.parse(headers.get('last-modified') ?? '') <= Date.parse(headers.get('date') ?? '') + 1000);
+});
+
+test('a thousand requests and resets of a stranger are a few lines, and a count of the others', async (t) => {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const { server, images, url, events, stop } = await startFixture({ log });
+  await publishHole(images, '9.0', 8 * 1024 * 1024);
+  for (let i = 0; i < 1000; i += 1) {
+    const mac = `52-54-00-00-${(i >> 8).toString(16).padStart(2, '0')}-${(i & 255).toString(16).padStart(2, '0')}`;
+    await (await fetch(`${url}/m/${mac}/boot.ipxe`)).text();
+  }
+  for (let i = 0; i < 30; i += 1) {
+    const socket = await open(server.port);
+    socket.write(request(LARGE));
+    await once(socket, 'data');
+    socket.destroy();
+  }
+  await becomes(async () => (await server.connections()) <= 1);
+  await stop();
+  t.true(events.length >= 1030);
+  for (const [code, all] of [
+    ['HTTP_SCRIPT_SENT', 1000],
+    ['HTTP_CLIENT_GONE', 30],
+  ] as const) {
+    const told = lines.filter((line) => line.code === code);
+    t.true(told.length <= 6, `${told.length} lines of ${code}`);
+    t.is(told.at(-1)?.leftOut, all - (told.length - 1), code);
+  }
 });
 
 test('one address gets its share of connections and no more; others still come in', async (t) => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { link, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLogger } from '../../../base/log.ts';
+import { createLogger, type Logger } from '../../../base/log.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
 import type { HttpLimits } from '../../../bootserver/http/limits.ts';
 import type { ScriptSource } from '../../../bootserver/http/parts.ts';
@@ -114,7 +114,7 @@ export type Fixture = {
 };
 
 export async function startFixture(
-  options: { limits?: Partial<HttpLimits>; script?: ScriptSource; image?: Uint8Array } = {},
+  options: { limits?: Partial<HttpLimits>; script?: ScriptSource; image?: Uint8Array; log?: Logger } = {},
 ): Promise<Fixture> {
   const root = await mkdtemp(join(tmpdir(), 'bootwave-http-'));
   const [images, loaders] = [join(root, 'images'), join(root, 'loaders')];
@@ -129,7 +129,7 @@ export async function startFixture(
     loaders,
     script: options.script ?? (async (mac) => `#!ipxe\n# ${mac}\n`),
     onEvent: (event) => events.push(event),
-    log: createLogger('http-test', 'silent'),
+    log: options.log ?? createLogger('http-test', 'silent'),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const stop = async () => {

@@ -176,7 +176,7 @@ test('UEFI HTTP Boot: HEAD, then GET on the same connection, with the headers th
   t.deepEqual(got.body, UKI);
 });
 
-test('pipelined requests are answered in their order, and a flood of them is cut', async (t) => {
+test('pipelined requests for bodies are answered in their order', async (t) => {
   const { server, stop } = await startFixture();
   t.teardown(stop);
   const ask = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
@@ -186,10 +186,6 @@ test('pipelined requests are answered in their order, and a flood of them is cut
   const both = await until((_, length) => length >= LINUX.length + 5000 + 100);
   t.deepEqual(both.body.subarray(0, LINUX.length), LINUX);
   t.deepEqual(both.body.subarray(-5000), pattern(5000, 9));
-  const flood = await rawClient(server.port);
-  flood.socket.write(ask(IMAGE).repeat(60));
-  await once(flood.socket, 'close');
-  t.is((await fetch(`http://127.0.0.1:${server.port}${IMAGE}`)).status, 200);
 });
 
 test('stop cuts every connection and frees the port', async (t) => {

@@ -124,7 +124,9 @@ test("when everything arrives twice the traffic does not grow (Sorcerer's Appren
   await hpaGet(relay.port, 'ipxe.efi', local);
   relay.close();
   t.deepEqual(await readFile(local), LOADER);
-  // Each block once from the server; from the client one ACK for each copy, so three datagrams a block and the request.
+  // Each block once from the server; from the client one ACK for each copy, so three datagrams a block and the request. A
+  // busy machine adds a few that were sent again for their age; a server that answers each copy sends every block twice from
+  // the first one on, which is six.
   const blocks = Math.floor(LOADER.length / 512) + 1;
-  t.true(relay.seen <= 3 * blocks + 3, `${relay.seen} datagrams for ${blocks} blocks`);
+  t.true(relay.seen < 4 * blocks, `${relay.seen} datagrams for ${blocks} blocks`);
 });

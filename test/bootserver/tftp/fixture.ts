@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLogger } from '../../../base/log.ts';
+import { createLogger, type Logger } from '../../../base/log.ts';
 import type { TftpLimits } from '../../../bootserver/tftp/options.ts';
 import { type Option, type Packet, parsePacket, serialisePacket } from '../../../bootserver/tftp/packet.ts';
 import { startTftp, type TftpEvent, type TftpServer } from '../../../bootserver/tftp/server.ts';
@@ -32,7 +32,7 @@ export async function bind(address: string): Promise<Socket> {
 }
 
 export async function startFixture(
-  options: { limits?: Partial<TftpLimits>; address?: string } = {},
+  options: { limits?: Partial<TftpLimits>; address?: string; log?: Logger } = {},
 ): Promise<Fixture> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-tftp-'));
   await writeFile(join(folder, 'ipxe.efi'), LOADER);
@@ -44,9 +44,9 @@ export async function startFixture(
   const events: TftpEvent[] = [];
   const server = startTftp({
     socket,
-    address,
+    openTransfer: () => bind(address),
     folder,
-    log: createLogger('tftp-test', 'silent'),
+    log: options.log ?? createLogger('tftp-test', 'silent'),
     onEvent: (event) => events.push(event),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
@@ -74,8 +74,8 @@ export class Client {
     });
   }
 
-  static async to(server: { address: string; port: number }): Promise<Client> {
-    return new Client(await bind('127.0.0.1'), server);
+  static async to(server: { address: string; port: number }, address = '127.0.0.1'): Promise<Client> {
+    return new Client(await bind(address), server);
   }
 
   /** To a transfer's port, else to the server's own. */

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { type Packet, parsePacket, serialisePacket } from '../../../bootserver/tftp/packet.ts';
+import { dataPackets, type Packet, parsePacket, serialisePacket } from '../../../bootserver/tftp/packet.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
@@ -105,4 +105,27 @@ test('any datagram is a packet or none, and never an exception', (t) => {
     { numRuns: 3000 },
   );
   t.pass();
+});
+
+test('consecutive blocks are the packets that each would be alone', (t) => {
+  const blocks = fc.record({
+    first: fc.nat(200_000),
+    blockSize: fc.integer({ min: 8, max: 40 }),
+    length: fc.nat(300),
+  });
+  fc.assert(
+    fc.property(blocks, ({ first, blockSize, length }) => {
+      const data = Buffer.from(Array.from({ length }, (_, i) => i & 255));
+      const count = Math.floor(length / blockSize) + 1;
+      const alone = Array.from({ length: count }, (_, i) => {
+        const block = (first + i) & 0xffff;
+        return serialisePacket({
+          op: 'data',
+          block,
+          data: data.subarray(i * blockSize, (i + 1) * blockSize),
+        });
+      });
+      t.deepEqual(dataPackets(first, count, blockSize, data), Buffer.concat(alone));
+    }),
+  );
 });

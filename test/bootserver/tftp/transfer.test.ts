@@ -30,7 +30,7 @@ test('lock-step from first block to last acknowledgement', (t) => {
   now = ack(now.state, 1);
   t.deepEqual(now.send, blocks(2));
   now = ack(now.state, 2);
-  t.deepEqual(now.outcome, { kind: 'finished' });
+  t.deepEqual(now.outcome, { kind: 'finished', confirmed: true });
   t.deepEqual(ack(now.state, 2).send, []);
 });
 
@@ -74,6 +74,36 @@ test('silence is answered by the same window, ever later, then given up with a w
   now = timeout(now.state);
   t.is(now.outcome?.kind, 'failed');
   t.like(now.send[0], { kind: 'packet', packet: { op: 'error', code: 0 } });
+});
+
+test('a lost acknowledgement of the end is no failure; silence before the end, or from the beginning, is', (t) => {
+  const silence = (state: Transfer) => {
+    let now: Step = { state, send: [] };
+    while (now.outcome === undefined) now = timeout(now.state);
+    return now;
+  };
+  const offered = begin(plain({ windowSize: 4, agreed: [['windowsize', '4']] }), 512 * 6, LIMITS).state;
+  const first = ack(offered, 0).state;
+  const last = ack(first, 4).state;
+  const lockStep = begin(plain(), 700, LIMITS).state;
+  for (const [title, state] of [
+    ['all but the last window', last],
+    ['all but a part of it', ack(last, 6).state],
+    ['lock-step', ack(lockStep, 1).state],
+  ] as const) {
+    const ended = silence(state);
+    t.deepEqual(ended.outcome, { kind: 'finished', confirmed: false }, title);
+    // An error would go to a machine that runs what it got.
+    t.deepEqual(ended.send, [], title);
+  }
+  for (const [title, state] of [
+    ['one window is missing', first],
+    ['never heard, options', offered],
+    ['never heard, first block', lockStep],
+    ['never heard, and the first block is the last', begin(plain(), 100, LIMITS).state],
+  ] as const) {
+    t.is(silence(state).outcome?.kind, 'failed', title);
+  }
 });
 
 test('progress makes the patience whole again', (t) => {
@@ -215,7 +245,7 @@ test('on any network it ends; when it says finished the client has every block i
     fc.property(someTerms, fc.nat(400), fc.array(fc.nat(9), { maxLength: 400 }), (terms, size, choices) => {
       const { receiver, now, sent, largest, steps } = run(terms, size, choices);
       const all = blockCount(size, terms.blockSize);
-      if (now.outcome?.kind === 'finished') {
+      if (now.outcome?.kind === 'finished' && now.outcome.confirmed) {
         t.deepEqual(
           receiver.got,
           Array.from({ length: all }, (_, i) => i + 1),

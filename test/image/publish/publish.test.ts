@@ -7,9 +7,9 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { release, releaseByItself, renew, unrelease } from '../../../image/publish/publish.ts';
 import { Released } from '../../../image/publish/released.ts';
 import { metadataFolder, readRepository, write } from '../../../image/publish/repository.ts';
-import { ANY_MACHINE } from '../../../image/release-target.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { RELEASE_LIFE } from '../../../keys/release/roles.ts';
+import { ANY_MACHINE } from '../../../protocol/release-target.ts';
 import { build, contentOf, fleet, scratch, serve } from './support.ts';
 
 const DAY = 24 * 3600_000;

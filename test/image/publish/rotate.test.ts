@@ -1,9 +1,9 @@
-/** Changes of release keys, and what they leave where. What nodes make of them is in test/image/agent/release. */
+/** Changes of release keys, and what they leave where. What nodes make of them is in test/image/agent/member/release and root/release. */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { release, renew } from '../../../image/publish/publish.ts';
+import { release, renew, verify } from '../../../image/publish/publish.ts';
 import { Released } from '../../../image/publish/released.ts';
 import { readRepository } from '../../../image/publish/repository.ts';
 import { roles } from '../../../image/publish/roles.ts';
@@ -11,6 +11,7 @@ import { ceremony, rotate } from '../../../image/publish/rotate.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { initReleaseKeys } from '../../../keys/release/init.ts';
 import { mediumFolder } from '../../../keys/release/ring.ts';
+import { checkReleases } from '../../../orchestrator/doctor/releases.ts';
 import { build, fleet, scratch } from './support.ts';
 
 const keysIn = async (folder: string) =>
@@ -110,4 +111,15 @@ test('a ceremony that cannot be held leaves all as it was', async (t) => {
   t.deepEqual((await readRepository(paths.releases))!.files, before);
   t.deepEqual(await here(paths), ['root', 'targets', 'timestamp']);
   t.regex(await readFile(join(mediumFolder(used), 'another-fleet.key'), 'utf8'), /x/);
+});
+
+test('keys can be changed as often as it takes, and who comes late follows all of it', async (t) => {
+  const paths = await fleet(t);
+  await release(await build(paths, '1'), { paths });
+  for (let n = 0; n < 70; n += 1) await rotate('timestamp', { paths });
+  const [root] = await roles(paths);
+  t.is(root?.version, 71);
+  t.is((await checkReleases(paths)).status, 'ok');
+  const { files } = (await readRepository(paths.releases))!;
+  await t.notThrowsAsync(verify(files, null, Date.now()), 'as a node does that has seen none of it');
 });

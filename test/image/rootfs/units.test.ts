@@ -47,7 +47,7 @@ test('what protects the kernel stands in the image, and in no configuration that
     'kernel.sysrq': '0',
   };
   for (const [key, value] of Object.entries(wanted)) t.is(set.get(key), value, key);
-  const { SYSCTLS } = await import('../../../image/agent/config/sysctls.ts');
+  const { SYSCTLS } = await import('../../../protocol/configuration/sysctls.ts');
   t.deepEqual(
     [...set.keys()].filter((key) => key in SYSCTLS),
     [],

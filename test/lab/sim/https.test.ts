@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { startSimFleet } from '../../../lab/sim/fleet.ts';
 import { startSimProcesses } from '../../../lab/sim/processes.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';

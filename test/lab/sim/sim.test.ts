@@ -1,11 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
-import { ORDER_FORMAT, type Order, orderKeyId, signOrder } from '../../../keys/order.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { FAULTS, type Faults, noFaults, randomFaults } from '../../../lab/sim/fault.ts';
 import { SimNode } from '../../../lab/sim/node.ts';
 import { simSshd } from '../../../lab/sim/ssh.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { ORDER_FORMAT, type Order, orderKeyId } from '../../../protocol/order.ts';
+import { signOrder } from '../../support/sign-order.ts';
 
 const ID = `tpm-${'a'.repeat(64)}`;
 

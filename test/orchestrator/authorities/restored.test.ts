@@ -3,19 +3,13 @@ import { cp, rm } from 'node:fs/promises';
 import test from 'ava';
 import { generationsOf } from '../../../keys/generations.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
-import {
-  activate,
-  prepare,
-  revoke,
-  showAuthorities,
-  taint,
-} from '../../../orchestrator/authorities/rotate.ts';
 import { append } from '../../../orchestrator/fleet/bans/append.ts';
 import { sealOperator } from '../../../orchestrator/fleet/bans/entry.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { byCertificate } from '../../../orchestrator/operators/identify.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
+import { activate, prepare, revoke, showAuthorities, taint } from '../../../orchestrator/rotation/rotate.ts';
 import { keysIn } from '../../support/keys.ts';
 import { silent, temporaryData } from '../fleet/support.ts';
 import { operatorOf } from '../operators/people.ts';

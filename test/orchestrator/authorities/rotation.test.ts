@@ -5,22 +5,16 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { z } from 'zod/mini';
 import type { DataPaths } from '../../../base/paths.ts';
-import { NODE_URI, PATHS } from '../../../bootserver/enroll/protocol.ts';
-import { Agent } from '../../../image/agent/agent.ts';
-import { BootServer } from '../../../image/agent/boot-server.ts';
-import type { View } from '../../../image/agent/core.ts';
+import { Agent } from '../../../image/agent/member/agent.ts';
+import { BootServer } from '../../../image/agent/member/boot-server.ts';
+import type { View } from '../../../image/agent/member/core.ts';
 import { loadAuthority, spkiOf } from '../../../keys/authority.ts';
 import { generationsOf, makeGeneration } from '../../../keys/generations.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';
-import {
-  activate,
-  prepare,
-  revoke,
-  showAuthorities,
-  taint,
-} from '../../../orchestrator/authorities/rotate.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { activate, prepare, revoke, showAuthorities, taint } from '../../../orchestrator/rotation/rotate.ts';
+import { NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import { helperOn, INVENTORY, RUNNING } from '../../bootserver/enroll/support/node.ts';
 import { keysIn } from '../../support/keys.ts';
 import { redisFor } from '../fleet/support.ts';

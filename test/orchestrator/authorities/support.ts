@@ -4,7 +4,6 @@ import { X509Certificate } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { SERVER_NAME } from '../../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { authorityId, rootPem } from '../../../keys/authority.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
@@ -15,6 +14,7 @@ import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
+import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { silent } from '../fleet/support.ts';
 
 /** Seconds. */

@@ -4,10 +4,10 @@ import test from 'ava';
 import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
-import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
+import { orderKey as issuedKey } from '../../../orchestrator/orders/issued.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
-import { keySigner } from '../../support/key-signer.ts';
+import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
@@ -22,8 +22,8 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 
 test('a node that starts without its configuration is brought it again; one in a rollout is left alone', async (t) => {
   const bench = await benchFor(t, { count: 3 });
-  const { redis, fleet, sim, orderKey, nodes } = bench;
-  await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN);
+  const { redis, fleet, sim, signer, nodes } = bench;
+  await signer.knows(await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN));
   const { sha256 } = await readConfig(redis, '1.0');
   const [told, held, plain] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
   for (const { id } of [told, held]) {
@@ -40,10 +40,10 @@ test('a node that starts without its configuration is brought it again; one in a
       ...{ image: null, services: [], config: sha256, wipe: false, forgiven: [] },
     };
     const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
-    const key = ROLLOUT_KEYS.order(id);
+    const key = issuedKey(id);
     await commit(redis, { records: [{ key, expect: null, next: { state: 'issued', epoch: 4, body } }] });
   }
-  await redis.hset(ROLLOUT_KEYS.holders, held.id, 'ro-2');
+  await redis.hset(HOLDERS, held.id, 'ro-2');
 
   const stop = new AbortController();
   const { signal } = stop;
@@ -56,7 +56,7 @@ test('a node that starts without its configuration is brought it again; one in a
   const running = startConfigKeeper({
     fleet,
     pool,
-    signer: keySigner(orderKey),
+    signer: signer.client,
     log: silent,
     signal,
     times: { look: 100, again: 200 },
@@ -74,7 +74,7 @@ test('a node that starts without its configuration is brought it again; one in a
   await until(() => told.configVersion === '1.0');
   t.deepEqual([held.configVersion, plain.configVersion], [null, null]);
 
-  await redis.hdel(ROLLOUT_KEYS.holders, held.id);
+  await redis.hdel(HOLDERS, held.id);
   await until(() => held.configVersion === '1.0');
 
   const ordered = told.deeds.filter(({ what }) => what === 'ordered').length;

@@ -2,11 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import { program } from '../../../orchestrator/cli/program.ts';
-import { CONFIG_KEYS } from '../../../orchestrator/config/keys.ts';
-import { listConfigs, publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
+import { program } from '../../../cli/program.ts';
+import { CONFIG_KEYS, listConfigs, publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { redisFor } from '../fleet/support.ts';
+import { doorOf } from '../operations/support.ts';
 
 const ANN = { actor: 'operator:ann', at: 5 };
 
@@ -54,6 +54,7 @@ test('a record that somebody has written to is not delivered', async (t) => {
 
 test.serial('the commands: publish, list, show, and a plan that names it', async (t) => {
   const { paths } = await redisFor(t);
+  await doorOf(t, paths);
   const before = { log: console.log, url: process.env.BOOTWAVE_REDIS_URL };
   let out = '';
   console.log = (text: string) => {
@@ -67,7 +68,8 @@ test.serial('the commands: publish, list, show, and a plan that names it', async
   });
   const bootwave = async (...args: string[]) => {
     out = '';
-    await program().parseAsync(['node', 'bootwave', '--data', paths.root, ...args]);
+    const words = ['--data', paths.root, ...args];
+    await (await program(words)).parseAsync(words, { from: 'user' });
     return out;
   };
   const folder = join(paths.root, 'specs');

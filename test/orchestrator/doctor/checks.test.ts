@@ -6,12 +6,13 @@ import fc from 'fast-check';
 import type { DataPaths } from '../../../base/paths.ts';
 import { mustRun } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
-import { ip4Bytes, parseIp4 } from '../../../bootserver/dhcp/ip4.ts';
-import { OPTION, textBytes } from '../../../bootserver/dhcp/options.ts';
-import { serialisePacket } from '../../../bootserver/dhcp/packet.ts';
+import { ip4Bytes, parseIp4 } from '../../../formats/dhcp/ip4.ts';
+import { OPTION, textBytes } from '../../../formats/dhcp/options.ts';
+import { serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { inventedMac, OfferReader } from '../../../orchestrator/doctor/dhcp-client.ts';
 import { type DhcpSituation, judgeDhcp } from '../../../orchestrator/doctor/dhcp-servers.ts';
+import { deafSockets } from '../../../orchestrator/doctor/hearing.ts';
 import { checkImage, checkLoaders } from '../../../orchestrator/doctor/image.ts';
 import { checkKeyFiles } from '../../../orchestrator/doctor/key-files.ts';
 import { missingPackages } from '../../../orchestrator/doctor/packages.ts';
@@ -165,7 +166,7 @@ test('an invented MAC is locally administered and no multicast', (t) => {
 });
 
 test('a boot server is recognised by its command line, with either way to write an option', (t) => {
-  const main = '/opt/bootwave/orchestrator/cli/main.ts';
+  const main = '/opt/bootwave/cli/main.ts';
   const of = (...words: string[]) => asServer({ pid: 7, program: 'node', args: ['node', '--x', ...words] });
   t.deepEqual(of(main, '--data', '/d', 'up', '--interface', 'eth1', '--proxy'), {
     pid: 7,
@@ -293,4 +294,14 @@ test('a server that does not answer is a failure with a next step, not an except
   t.like(check, { name: 'HTTP', status: 'fail' });
   t.regex(check.detail, /ECONNREFUSED/);
   t.truthy(check.next);
+});
+
+test('a socket that is bound to an interface without a name is deaf, and its program is named', (t) => {
+  const line = (local: string, users = '') => `UNCONN 0 0 ${local} 0.0.0.0:* ${users}`;
+  const deaf = line('0.0.0.0%if5:67', 'users:(("dnsmasq",pid=812,fd=4))');
+  t.deepEqual(
+    deafSockets([line('0.0.0.0%eth1:67'), deaf, line('0.0.0.0:67'), line('0.0.0.0%if5:68'), ''].join('\n')),
+    ['dnsmasq (pid 812)'],
+  );
+  t.deepEqual(deafSockets(line('0.0.0.0%if7:67')), ['a program']);
 });

@@ -2,9 +2,10 @@
  * Answers every DHCP message on its wire with one good OFFER in the name of 10.91.0.7 and some damaged packets, and
  * prints what it heard. Run in a namespace; its argument is the interface.
  */
-import { parsePacket } from '../../../bootserver/dhcp/packet.ts';
+
 import { readRequest } from '../../../bootserver/dhcp/request.ts';
 import { openSockets } from '../../../bootserver/sockets.ts';
+import { parsePacket } from '../../../formats/dhcp/packet.ts';
 
 const { dhcp } = await openSockets({ interface: process.argv[2]!, httpPort: 80, httpsPort: 443 });
 dhcp.on('message', (question) => {

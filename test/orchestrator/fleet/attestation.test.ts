@@ -1,14 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Reattestation } from '../../../bootserver/directory.ts';
-import type { Enrolment, TpmClock } from '../../../bootserver/enroll/protocol.ts';
-import { loaderPcr12 } from '../../../image/build/pcr.ts';
+import { loaderPcr12 } from '../../../formats/pe/measured-sections.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { MOST_PCR7, withRoom } from '../../../orchestrator/fleet/pcr7.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
+import type { Enrolment, TpmClock } from '../../../protocol/enrolment/messages.ts';
 import {
   beatOfBoot,
   certificateFor,
@@ -301,6 +301,7 @@ async function attesting(t: Parameters<typeof fleetFor>[0]) {
     akName: e.akName!,
     pcrs: e.pcrs!,
     clock: { ...e.clock!, milliseconds: e.clock!.milliseconds + seconds * 1000 },
+    nonceNumber: e.nonceNumber,
     firmware: e.firmware,
     address: e.address,
     at: START + seconds * 1000,
@@ -366,6 +367,40 @@ test('two machines that boot in turn with one identity are found at the second b
   t.is((await record()).state, 'quarantined');
   const audited = (await fleet.audit.read({ node: e.id })).map((entry) => entry.reason).join();
   t.regex(audited, /ENROL_CLONED: its TPM counts backwards \(resets 2 after 7\)/);
+});
+
+test('a proof that was held up on its way is old news: refused, and nobody is banned for it', async (t) => {
+  const { directory, fleet, e, serial, shown, record } = await attesting(t);
+  const numbers = [await directory.numberNonce(), await directory.numberNonce()];
+  const [held, taken] = numbers.map((nonceNumber, i) => shown(1000 + i, { nonceNumber }));
+  t.deepEqual(await directory.reattest(e.id, serial, taken!), { state: 'ok' });
+  const before = await record();
+  await t.throwsAsync(directory.reattest(e.id, serial, held!), { code: 'PROOF_LATE' });
+  // The same of an enrolment that waited on the wire while the machine tried again.
+  const [first, second] = [await directory.numberNonce(), await directory.numberNonce()];
+  const boot = (n: number, nonceNumber: number, milliseconds: number) =>
+    enrolment(1, n, { nonceNumber, clock: { ...e.clock!, resets: 2, milliseconds } });
+  t.like(await directory.enrol(boot(2, second, 700)), { state: 'approved' });
+  await t.throwsAsync(directory.enrol(boot(2, first, 600)), { code: 'PROOF_LATE' });
+  t.is((await fleet.bans.set()).banOf({ id: e.id }), null);
+  t.like(await record(), { state: 'enrolled', epoch: before.epoch + 1 });
+  // Whoever got its nonce after that was known, and shows less, is another TPM.
+  const next = await directory.numberNonce();
+  t.like(await directory.enrol(boot(3, next, 650)), { state: 'rejected' });
+  t.is((await record()).state, 'quarantined');
+});
+
+test('a proof from before the approval, or from before the first one was taken, is old news as well', async (t) => {
+  const { directory, fleet, by } = await setup(t);
+  const [held, taken] = [await directory.numberNonce(), await directory.numberNonce()];
+  const e = (boot: number, nonceNumber: number, milliseconds: number) =>
+    enrolment(1, boot, { nonceNumber, clock: { milliseconds, resets: 1, restarts: 0, safe: true } });
+  const known = e(2, taken, 900);
+  await directory.enrol(known);
+  await t.throwsAsync(directory.enrol(e(1, held, 800)), { code: 'PROOF_LATE' }, 'while it waits');
+  await fleet.approve(known.id, known.words, by());
+  await t.throwsAsync(directory.enrol(e(1, held, 800)), { code: 'PROOF_LATE' }, 'and as a member');
+  t.is((await fleet.nodes.get(known.id))?.state, 'enrolled');
 });
 
 test('counters that only ever rise are never taken for a copy', (t) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import { GENESIS } from '../../../orchestrator/fleet/audit-chain.ts';
-import { exportAudit, verifyExport } from '../../../orchestrator/fleet/audit-export.ts';
+import { exportPage, type Place, verifyExport } from '../../../orchestrator/fleet/audit-export.ts';
 import { fleetFor } from './support.ts';
 
 async function exported(t: Parameters<typeof fleetFor>[0], n: number) {
@@ -9,7 +9,12 @@ async function exported(t: Parameters<typeof fleetFor>[0], n: number) {
   for (let i = 1; i <= n; i += 1)
     await fleet.audit.append({ at: i, actor: 'test', action: 'note', reason: `"${i}"\n\u2028 Ü` });
   const lines: string[] = [];
-  for await (const line of exportAudit(fleet.audit, { ...GENESIS, key: '0-0' })) lines.push(line);
+  // Pages that are smaller than the history, and of which the last one may be empty.
+  for (let from: Place | null = { ...GENESIS, key: '0-0' }, first = true; from !== null; first = false) {
+    const page: Awaited<ReturnType<typeof exportPage>> = await exportPage(fleet.audit, from, first, 2);
+    lines.push(...page.lines);
+    from = page.next;
+  }
   return lines;
 }
 

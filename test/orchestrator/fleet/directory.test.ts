@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { BootIntent } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { newToken } from '../../../orchestrator/fleet/expectations.ts';
+import { newToken } from '../../../orchestrator/fleet/expectation.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import {

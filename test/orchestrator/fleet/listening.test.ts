@@ -1,5 +1,5 @@
 import test from 'ava';
-import { listText } from '../../../orchestrator/cli/node-text.ts';
+import { listText } from '../../../cli/node/text.ts';
 import { DEAF_AFTER, noteListening, silences } from '../../../orchestrator/fleet/listening.ts';
 import { overview } from '../../../orchestrator/fleet/overview.ts';
 import { enrolment, fleetFor } from './support.ts';

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
-import type { Enrolment, Heartbeat, Inventory } from '../../../bootserver/enroll/protocol.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
+import type { Enrolment, Heartbeat, Inventory } from '../../../protocol/enrolment/messages.ts';
 
 export const silent = createLogger('test', 'silent');
 
@@ -134,6 +134,8 @@ export function enrolment(n: number, boot = 1, change: Partial<Enrolment> = {}):
     ekCertificate: { verified: true, reason: 'issued by CN=maker' },
     pcrs: quoted(change.running?.version ?? '1.0', digest(n, 'd')),
     clock: { milliseconds: 1000 * boot, resets: boot, restarts: 0, safe: true },
+    // As if the nonce had been given this moment: nothing that is known is newer.
+    nonceNumber: Number.MAX_SAFE_INTEGER,
     firmware: { secureBoot: true, foreign: [], optionRoms: [] },
     token: null,
     address: `10.0.0.${n % 250}`,

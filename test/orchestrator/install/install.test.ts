@@ -2,16 +2,25 @@ import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import type { ArgsOf, OpName, Status } from '../../../image/agent/link/protocol.ts';
-import { orderKeyId, verifyOrder } from '../../../keys/order.ts';
 import { retire } from '../../../orchestrator/fleet/events/operate.ts';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { type Installer, install } from '../../../orchestrator/install/install.ts';
 import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
-import { keySigner } from '../../support/key-signer.ts';
-import { beatOfBoot, certificateFor, enrolment, fleetFor, START, silent } from '../fleet/support.ts';
+import { readIssued } from '../../../orchestrator/orders/issued.ts';
+import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { realSigner } from '../../support/real-signer.ts';
+import {
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  fleetFor,
+  START,
+  silent,
+  temporaryData,
+} from '../fleet/support.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const keys = new Map([[orderKeyId(publicKey), publicKey]]);
@@ -91,9 +100,12 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
   let newest = '1.0';
   const stop = new AbortController();
   t.teardown(() => stop.abort());
+  const signer = await realSigner(await temporaryData(t), privateKey, IMAGES, () => clock.now);
+  t.teardown(signer.close);
+  if (wipe) for (const node of ids) await signer.says({ say: 'wipe', node });
   const installer: Installer = {
     fleet,
-    signer: keySigner(privateKey),
+    signer: signer.client,
     published: async () => ({ images: IMAGES, newest }),
     signal: stop.signal,
     now: () => clock.now,
@@ -239,4 +251,38 @@ test('a node that vanishes in the middle counts as lost after half an hour, and 
   clock.now += LOST_AFTER;
   await until(async () => (await record()).state === 'unreachable');
   await stop();
+});
+
+test('a node that leaves its disk is told so before its next restart, once, and again when it did not hear it', async (t) => {
+  const { ids, change, record, node, asked, end, step, start, fleet, fail } = await setUp(t);
+  const [id = ''] = ids;
+  const orders = () => asked.filter((line) => line === `${id} order`).length;
+  await step();
+  await end();
+  t.is((await record()).state, 'healthy');
+  await change(id, ({ wanted }) => ({ wanted: { ...wanted, mode: 'netboot' }, installedAt: null }));
+  fail.set(id, new BootwaveError({ code: 'LINK_TIMEOUT', what: 'away' }));
+  const before = { epoch: node.order!.epoch, orders: orders() };
+  const stop = await start();
+  await until(() => asked.filter((line) => line === `${id} status`).length > 4);
+  fail.clear();
+  await until(() => node.order!.epoch > before.epoch);
+  const issued = (await readIssued(fleet.redis, [id])).get(id)!;
+  t.like(issued.order, { mode: 'netboot', image: null, wipe: false, epoch: node.order!.epoch });
+  const told = orders();
+  await sleep(100);
+  t.is(orders(), told, 'it is not told over and over');
+  await stop();
+  t.is((await record()).state, 'healthy', 'it runs on');
+  t.is((await record()).installedAt, null);
+});
+
+test('a node that was always on the network is asked nothing', async (t) => {
+  const { ids, change, asked, start } = await setUp(t, 2);
+  await change(ids[0]!, ({ wanted }) => ({ wanted: { ...wanted, mode: 'netboot' } }));
+  const stop = await start();
+  await until(() => asked.some((line) => line.startsWith(ids[1]!)));
+  await sleep(50);
+  await stop();
+  t.false(asked.some((line) => line.startsWith(ids[0]!)));
 });

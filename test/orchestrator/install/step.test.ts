@@ -1,7 +1,7 @@
 import test from 'ava';
-import type { Status } from '../../../image/agent/link/protocol.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { nextStep, wantsInstall } from '../../../orchestrator/install/step.ts';
+import type { Status } from '../../../protocol/link/messages.ts';
 
 type Facts = { state?: NodeRecord['state']; mode?: 'netboot' | 'installed'; installedAt?: number | null };
 const record = ({ state = 'healthy', mode = 'installed', installedAt = null }: Facts = {}) =>

@@ -3,8 +3,8 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataPaths } from '../../../base/paths.ts';
+import type { Credential } from '../../../keys/credential.ts';
 import { issueOperator, type OperatorClaim } from '../../../keys/operator.ts';
-import type { Credential } from '../../../keys/vote.ts';
 import { activeAuthority } from '../../../orchestrator/authorities/on-disk.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 

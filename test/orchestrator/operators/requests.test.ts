@@ -9,10 +9,17 @@ import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { brokenGlass } from '../../../orchestrator/operators/break-glass.ts';
+import { inFull } from '../../../orchestrator/operators/in-full.ts';
 import { knownOperators } from '../../../orchestrator/operators/known.ts';
 import { liftJudge, liftOf } from '../../../orchestrator/operators/lifts.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
-import { REQUEST_TIMES } from '../../../orchestrator/operators/request.ts';
+import {
+  BREAK_GLASS,
+  LIFT,
+  makeWish,
+  REQUEST_TIMES,
+  readWish,
+} from '../../../orchestrator/operators/request.ts';
 import { type Request, Requests } from '../../../orchestrator/operators/requests.ts';
 import { keysIn } from '../../support/keys.ts';
 import { redisFor, silent } from '../fleet/support.ts';
@@ -41,13 +48,13 @@ async function office(t: ExecutionContext) {
   };
   const requests = async () => new Requests(redis, await knownOperators(paths));
   const asks = async (who: Operator, ban: Ban, at = NOW) => {
-    const wish = { kind: 'lift', about: ban.id, lasts: 0, reason: 'found', actor: who.actor, at } as const;
-    return (await (await requests()).ask(wish, who.credential)).request;
+    return asked(await requests(), who, LIFT, { ban: ban.id, reason: 'found' }, at, ban.text);
   };
-  const approves = async (who: Operator, { id }: Pick<Request, 'id'>, at = NOW + 1) => {
+  const approves = async (who: Operator, { id }: Pick<Request, 'id'>, at = NOW + 1, now?: Ban) => {
     const by = { actor: who.actor, at };
-    const effect = (one: Request) => (one.wish.kind === 'lift' ? liftOf(one, by, undefined) : {});
-    return (await requests()).approve(id, who.credential, by, effect);
+    const effect = (one: Request) => (one.wish.operation === LIFT ? liftOf(one, by, now) : {});
+    const { record } = await (await requests()).open(id, at);
+    return (await requests()).approve(id, vote(who.credential, 'approve', record.text, at), by, effect);
   };
   return { paths, redis, fleet, ann, bob, keeper, banned, requests, asks, approves };
 }
@@ -56,7 +63,8 @@ test('a ban ends when a second person approves, not before; all of it is in the 
   const { fleet, ann, bob, keeper, banned, asks, approves, requests } = await office(t);
   const ban = await banned();
   const request = await asks(ann, ban);
-  t.is((await asks(ann, ban)).id, request.id, 'asked once');
+  const again = await (await requests()).waiting(ann.actor, LIFT, { ban: ban.id, reason: 'x' }, NOW);
+  t.is(again?.id, request.id, 'asked once');
   await keeper.look();
   t.not(keeper.banOf({ id: ban.nodes[0]! }), null);
   await approves(bob, request);
@@ -139,6 +147,7 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
   const wish = {
     kind: 'lift',
     about: ban.id,
+    what: ban.text,
     lasts: 0,
     reason: 'x',
     actor: by.actor,
@@ -157,6 +166,8 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
     lift(text(), undefined, vote(unknown.credential, 'approve', text(), NOW + 1)),
     lift(text(), undefined, vote(bob.credential, 'approve', text(), NOW + HOUR)),
     lift(text({ about: other.id })),
+    lift(text({ what: undefined })),
+    lift(text({ what: other.text })),
     lift(text({ kind: 'break-glass' })),
     lift(text({ actor: 'operator:carl' })),
     lift('{}'),
@@ -177,52 +188,154 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
   t.true(again.set.isLifted(ban.id), 'from the journal, too');
 });
 
+test('what is approved is what was read: by its whole id, and with the ban in its own words', async (t) => {
+  const { ann, bob, banned, asks, approves, requests, redis } = await office(t);
+  const ban = await banned();
+  const request = await asks(ann, ban);
+  t.is(request.id.length, 32, 'nobody makes a second text with that id');
+  for (const digits of [4, 16, 31])
+    await t.throwsAsync(approves(bob, { id: request.id.slice(0, digits) }), { code: 'REQUEST_ID' });
+  const shown = inFull(await (await requests()).open(request.id.slice(0, 4), NOW)).map((row) =>
+    row.join(' '),
+  );
+  for (const part of [
+    `lift ban ${ban.id}`,
+    `node ${ban.nodes[0]}`,
+    'because stolen',
+    'reason found',
+    ann.actor,
+  ])
+    t.true(shown.join('\n').includes(part), part);
+  // The same id, another text: Redis cannot do that.
+  const key = KEYS.request(request.id);
+  const body = JSON.parse((await redis.hget(key, 'body'))!);
+  await redis.hset(key, 'body', JSON.stringify({ ...body, text: body.text.replace('found', 'harmless') }));
+  await t.throwsAsync(approves(bob, request), { code: 'REQUEST_UNKNOWN' });
+  await redis.hset(key, 'body', JSON.stringify(body));
+  const other = await banned(2);
+  await t.throwsAsync(approves(bob, request, NOW + 1, { ...other, id: ban.id }), {
+    code: 'REQUEST_OTHER_BAN',
+  });
+  await t.notThrowsAsync(approves(bob, request));
+});
+
+test('a vote counts by what its certificate is when it is counted, whatever time it gives itself', async (t) => {
+  const { fleet, paths, redis, ann, bob, banned, keeper, requests, approves } = await office(t);
+  const DAY = 24 * HOUR;
+  const register = new OperatorRegister(paths.keys);
+  const revoke = (who: Operator, at = NOW) => register.revoke(who.serial, { by: 'x', at, reason: 'stolen' });
+  const expired = await operatorOf(paths, { name: 'eve' }, NOW - 40 * DAY);
+  const revoked = await operatorOf(paths, { name: 'carl' }, NOW);
+  await revoke(revoked);
+  const by = { actor: 'operator:x', at: NOW };
+  const said = async (first: Operator, second: Operator, at: number, ban: Ban) => {
+    const wish = {
+      operation: LIFT,
+      input: { ban: ban.id, reason: 'x' },
+      what: ban.text,
+      reason: 'x',
+      actor: first.actor,
+    };
+    const request = JSON.stringify({ ...wish, at, expires: at + DAY, nonce: 'n' });
+    const ask = vote(first.credential, 'ask', request, at);
+    const approve = vote(second.credential, 'approve', request, at + 1);
+    const lift = sealLift({ kind: 'lift', ...by, reason: 'x', ban: ban.id, request, ask, approve });
+    await append(fleet, lift, by, 'as signed');
+    await keeper.look();
+    return keeper.set.isLifted(ban.id);
+  };
+  let n = 1;
+  const fresh = () => banned(++n);
+  const yesterday = NOW - DAY;
+  t.false(await said(ann, expired, NOW - 20 * DAY, await fresh()), 'in date then');
+  t.false(await said(expired, bob, NOW - 20 * DAY, await fresh()));
+  t.false(await said(ann, revoked, yesterday, await fresh()), 'not revoked yesterday');
+  t.false(await said(revoked, bob, yesterday, await fresh()));
+  t.false(await said(ann, bob, NOW + DAY, await fresh()), 'from a time to come');
+  const ban = await fresh();
+  t.true(await said(ann, bob, NOW, ban));
+
+  // What was counted stays: it is in this machine's own journal, and no other one counts it anew.
+  await revoke(bob, NOW + 10);
+  const open = async (at: BanJournal) =>
+    BanKeeper.open({ fleet, journal: at, holds: liftJudge(paths), log: silent });
+  t.true((await open(new BanJournal(journalFile(paths)))).set.isLifted(ban.id));
+  const stranger = await open(new BanJournal(`${journalFile(paths)}.other`));
+  await stranger.look();
+  t.false(stranger.set.isLifted(ban.id));
+
+  // Of break-glass: as long as it is used.
+  const dora = await operatorOf(paths, { name: 'dora' }, NOW);
+  const request = await asked(await requests(), ann, BREAK_GLASS, { minutes: 60, reason: 'fire' }, NOW);
+  await approves(dora, request);
+  const may = async () => {
+    const identity = {
+      actor: ann.actor,
+      role: 'core' as const,
+      sites: [],
+      certificate: { serial: ann.serial },
+    };
+    return (await brokenGlass(redis, await knownOperators(paths), identity, NOW + 2)) !== null;
+  };
+  t.true(await may());
+  await revoke(dora);
+  t.false(await may(), 'who approved it was put out');
+});
+
+/** Asks as a person does: signs a text that says it in full. */
+async function asked(
+  requests: Requests,
+  who: Operator,
+  operation: string,
+  input: object,
+  at: number,
+  what?: string,
+) {
+  const reason = 'reason' in input ? String(input.reason) : '';
+  const text = makeWish({
+    ...{ operation, input: { ...input }, reason, actor: who.actor, at },
+    ...(what === undefined ? {} : { what }),
+  });
+  return requests.ask(readWish(text)!, { text, vote: vote(who.credential, 'ask', text, at) });
+}
+
 async function otherFleet(t: ExecutionContext) {
   const { paths } = await redisFor(t);
   await keysIn(paths.keys, 'theirs');
   return paths;
 }
 
-test('break-glass: admin for this certificate, for its time, until it is denied; never to make operators', async (t) => {
+test('break-glass: admin for this certificate, for its time, until it is denied', async (t) => {
   const { paths, redis, ann, bob, requests, approves } = await office(t);
-  const asked = {
-    kind: 'break-glass',
-    about: ann.serial,
-    lasts: HOUR,
-    reason: 'fire',
-    actor: ann.actor,
-    at: NOW,
-  } as const;
-  const { request } = await (await requests()).ask(asked, ann.credential);
+  const request = await asked(await requests(), ann, BREAK_GLASS, { minutes: 60, reason: 'fire' }, NOW);
   const identity = (who: Operator) => ({
     actor: who.actor,
     role: 'core' as const,
     sites: [],
-    certificate: { serial: who.serial, credential: who.credential },
+    certificate: { serial: who.serial },
   });
-  const may = async (who: Operator, command = 'operator revoke', at = NOW + 2) =>
-    (await brokenGlass(redis, await knownOperators(paths), identity(who), command, at)) !== null;
+  const may = async (who: Operator, at = NOW + 2) =>
+    (await brokenGlass(redis, await knownOperators(paths), identity(who), at)) !== null;
   t.false(await may(ann), 'asked only');
   await approves(bob, request);
   t.true(await may(ann));
-  t.false(await may(ann, 'operator add'));
   t.false(await may(bob));
   t.false(await may(await operatorOf(paths, { name: 'ann' }, NOW)), 'another certificate of that name');
-  t.true(await may(ann, 'up', NOW + HOUR));
-  t.false(await may(ann, 'up', NOW + 1 + HOUR), 'over');
+  t.true(await may(ann, NOW + HOUR));
+  t.false(await may(ann, NOW + 1 + HOUR), 'over');
 
   // Whoever writes to Redis makes it no longer, and nobody else an admin.
   const key = KEYS.request(request.id);
   const body = JSON.parse((await redis.hget(key, 'body'))!);
-  const longer = { ...body, text: body.text.replace(`"lasts":${HOUR}`, `"lasts":${4 * HOUR}`) };
+  const longer = { ...body, text: body.text.replace('"minutes":60', '"minutes":240') };
   await redis.hset(key, 'body', JSON.stringify(longer));
-  t.false(await may(ann, 'up', NOW + 2 * HOUR));
+  t.false(await may(ann, NOW + 2 * HOUR));
   await redis.hset(
     key,
     'body',
     JSON.stringify({ ...body, approve: { ...body.approve, at: NOW + 2 * HOUR } }),
   );
-  t.false(await may(ann, 'up', NOW + 2 * HOUR + 1));
+  t.false(await may(ann, NOW + 2 * HOUR + 1));
   await redis.hset(key, 'body', JSON.stringify(body));
   t.true(await may(ann));
   await (await requests()).deny(request.id, 'fire is out', { actor: bob.actor, at: NOW + 3 });

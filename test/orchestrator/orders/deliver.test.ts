@@ -1,11 +1,11 @@
 import { Duplex } from 'node:stream';
 import test from 'ava';
-import { encodeFrame } from '../../../image/agent/link/frame.ts';
-import type { FromNode } from '../../../image/agent/link/protocol.ts';
-import { orderEnvelope } from '../../../keys/order.ts';
 import { deliverOrder } from '../../../orchestrator/orders/deliver.ts';
 import type { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
+import { encodeFrame } from '../../../protocol/link/frame.ts';
+import type { FromNode } from '../../../protocol/link/messages.ts';
+import { orderEnvelope } from '../../../protocol/order.ts';
 import { HandClock, settle } from '../transport/clock.ts';
 
 /** An order on its way to a node that says only what it is told to say. */

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
 import { keyLayout } from '../../../keys/layout.ts';
-import { readOrderKeys, signOrder, verifyOrder } from '../../../keys/order.ts';
 import { nextOrder, ORDER_LIVES, type Wanted } from '../../../orchestrator/orders/issue.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
+import { readOrderKeys, verifyOrder } from '../../../protocol/order.ts';
 import { keysIn } from '../../support/keys.ts';
+import { signOrder } from '../../support/sign-order.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;
 const NOW = Date.UTC(2026, 0, 1);

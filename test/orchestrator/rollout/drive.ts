@@ -9,11 +9,11 @@ import {
   apply,
   createRollout,
   loadRollout,
-  outstanding,
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { ENDED, STEP_STATES } from '../../../orchestrator/rollout/record.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
@@ -168,6 +168,10 @@ class Drive {
     for (const order of this.#orders.get(this.#tick) ?? []) {
       const model = this.#models.get(order.node)!;
       const answer = model.obey(order, this.#now);
+      if (model.up && !model.gone) {
+        const { node, epoch } = order;
+        this.#unsafely((after) => this.#send({ type: 'begun', node, epoch }, after), 0);
+      }
       if (answer !== null) this.#unsafely((after) => this.#send(answer.event, after), answer.after);
     }
     this.#orders.delete(this.#tick);
@@ -238,8 +242,17 @@ class Drive {
 
   #remember(): void {
     // Records are never changed in place, so it is enough to remember which there were.
-    const { setup, rollout, waves, nodes, order, touched, active } = this.#state;
-    this.#history.push({ setup, rollout, waves: [...waves], nodes: new Map(nodes), order, touched, active });
+    const { setup, rollout, waves, nodes, order, touched, active, troubled } = this.#state;
+    this.#history.push({
+      setup,
+      rollout,
+      waves: [...waves],
+      nodes: new Map(nodes),
+      order,
+      touched,
+      active,
+      troubled,
+    });
     if (this.#history.length > 6) this.#history.shift();
   }
 
@@ -350,7 +363,7 @@ class Drive {
     const { spec } = this.#state.setup;
     let size = 0;
     for (const wave of this.#state.waves) size += wave.size;
-    const allowed = budgetOf(spec.budget.whole, size);
+    const allowed = budgetOf(spec.budget.whole ?? { percent: 2 }, size) + (spec.budget.whole ? 0 : 1);
     const { failures, forgiven } = step.rollout;
     // One input may carry many failures at once, but never more than were under way, plus the done that strayed.
     const bound =
@@ -368,7 +381,7 @@ class Drive {
   #newestFirst(step: Step): void {
     const after = (id: string) => step.nodes.find((n) => n.node === id) ?? this.#state.nodes.get(id)!;
     let last = Number.POSITIVE_INFINITY;
-    const back = ['rolling-back', 'rolled-back', 'needs-recovery', 'skipped'];
+    const back = ['rolling-back', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
     const was = (id: string) => this.#state.nodes.get(id)!.state;
     const started = step.nodes
       .filter((node) => node.state === 'rolling-back' && was(node.node) !== 'rolling-back')
@@ -385,6 +398,7 @@ class Drive {
     for (const other of this.#state.nodes.values()) {
       if (other.touch <= touch || back.includes(after(other.node).state)) continue;
       const now = after(other.node);
+      if (!now.reachable) continue;
       if (blockedBy(this.#state.setup.limits, step.rollout.inFlight, now) === null) {
         this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
       }

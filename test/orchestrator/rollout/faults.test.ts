@@ -9,7 +9,7 @@ const limits = fc.constantFrom(
   { whole: 4, site: 1, rack: 1 },
   { whole: 1, site: 1, rack: 1 },
 );
-const gates = fc.constantFrom([], [{ kind: 'pcr11' }], [{ kind: 'http', url: 'http://localhost/' }]);
+const gates = fc.constantFrom([], [{ kind: 'pcr11' }], [{ kind: 'check', name: 'ok' }]);
 const world = fc.record({
   seed: fc.nat(),
   nodes: fc.integer({ min: 1, max: 40 }),

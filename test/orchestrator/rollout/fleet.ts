@@ -1,5 +1,5 @@
 /** Fleets and specs for tests. */
-import { compareVersions } from '../../../image/version-order.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import { makePlan, type Plan, type PlanFacts } from '../../../orchestrator/rollout/plan.ts';
 import { checkSpec, type Spec } from '../../../orchestrator/rollout/spec.ts';

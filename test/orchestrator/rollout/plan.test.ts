@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import { makePlan, type Plan, type PlanFacts, placeLateJoiner } from '../../../orchestrator/rollout/plan.ts';
+import { planHash } from '../../../orchestrator/rollout/plan-hash.ts';
 import { FACTS, fleetOf, node, planOf, specOf, WITH_BARRIER } from './fleet.ts';
 
 const ids = (plan: Plan, wave: number) => plan.waves[wave]!.places.map((place) => place.node);
@@ -26,12 +27,14 @@ test('count, share and rest: canary first, from as many sites as it has nodes', 
 
 test('a wave by selector takes only those, later waves the rest', (t) => {
   const fleet = fleetOf(20, 2, (i) => ({ labels: i < 4 ? { ring: 'zero' } : {} }));
-  const plan = planOf(fleet, { waves: [{ select: { labels: { ring: 'zero' } } }, { take: '50%' }] });
+  const plan = planOf(fleet, { waves: [{ select: { labels: { ring: 'zero' } } }, { take: '50%' }, {}] });
   t.deepEqual(ids(plan, 0).sort(), ['n00000', 'n00001', 'n00002', 'n00003']);
   t.is(plan.waves[1]!.places.length, 10);
-  t.is(plan.waves[2]!.name, 'rest', 'nodes that the waves leave over follow');
   t.is(plan.waves[2]!.places.length, 6);
-  t.true(plan.warnings.some((warning) => warning.includes('leave 6 nodes over')));
+  // Whoever says "one" means one.
+  const [over] = refusalsOf(fleet, { waves: [{ take: 1 }] });
+  t.like(over, { field: 'waves[0].take' });
+  t.regex(over!.reason, /leave 19 of 20 nodes over: add/);
 });
 
 test('who is skipped, and why', (t) => {
@@ -187,10 +190,13 @@ test('refused with field and reason: what the fleet or the versions do not allow
     `${refusals[0]?.field}: ${refusals[0]?.reason}`;
   t.regex(first(refusalsOf(fleet, { image: '9.9' })), /^image: .*not published/);
   t.regex(first(refusalsOf(fleet, { image: undefined, config: 'c9' })), /^config: .*not published/);
-  t.regex(first(refusalsOf(fleet, { nodes: { site: 'mars' } })), /^nodes: selects no node/);
+  t.regex(
+    first(refusalsOf(fleet, { nodes: { site: 'mars' } })),
+    /^nodes.site: mars: none of it has any node/,
+  );
   t.regex(
     first(refusalsOf(fleet, { waves: [{ select: { role: 'db' } }] })),
-    /^waves\[0\]\.select: selects none/,
+    /^waves\[0\].select.role: db: none/,
   );
   const old = { ...FACTS.graph, floor: '2.1' };
   t.regex(first(refusalsOf(fleet, {}, { graph: old })), /^image: .*below the release floor 2\.1/);
@@ -270,11 +276,11 @@ test('every eligible node is in exactly one wave, whatever the waves; and the fl
       const fleet = drawn.map((entry, i) =>
         node(`n${i}`, { state: entry.state, site: entry.site, running: entry.old ? '1.0' : '2.0' }),
       );
-      const plan = planOf(fleet, { waves: chosen, seed });
+      const plan = planOf(fleet, { waves: [...chosen, {}], seed });
       const placed = plan.waves.flatMap((wave) => wave.places.map((place) => place.node));
       const skipped = plan.skipped.map((skip) => skip.node);
       t.deepEqual([...placed, ...skipped].sort(), fleet.map((entry) => entry.id).sort());
-      t.deepEqual(planOf([...fleet].reverse(), { waves: chosen, seed }), plan);
+      t.deepEqual(planOf([...fleet].reverse(), { waves: [...chosen, {}], seed }), plan);
     }),
     { numRuns: 150 },
   );
@@ -295,4 +301,49 @@ test('late joiners go to the tail, unless the spec ignores them or they are not 
   });
   const ignoring = planOf(fleetOf(4, 2), { lateJoiners: 'ignore' });
   t.is(placeLateJoiner(node('new'), ignoring, FACTS), null);
+});
+
+test('what is misspelt beside what is right is refused, and so are approvers who do not exist', (t) => {
+  const fleet = fleetOf(4, 2);
+  const fields = (value: Record<string, unknown>, more = {}) =>
+    refusalsOf(fleet, value, { ...FACTS, ...more }).map(({ field }) => field);
+  t.deepEqual(fields({ nodes: { names: ['n00000', 'n0000l'] } }), ['nodes.names']);
+  t.deepEqual(fields({ nodes: { site: ['s0', 'par'] } }), ['nodes.site']);
+  t.deepEqual(fields({ nodes: { role: 'egde' } }).includes('nodes.role'), true);
+  t.deepEqual(fields({ waves: [{ select: { site: ['s0', 'x'] } }, {}] }), ['waves[0].select.site']);
+  t.deepEqual(fields({ nodes: { names: 'n*' } }), []);
+  const approvals = { count: 1, from: ['operator:ann', 'operator:bne'] };
+  t.deepEqual(fields({ approvals }, { people: ['operator:ann', 'operator:ben'] }), ['approvals.from']);
+  t.deepEqual(fields({ approvals }), [], 'nobody is registered');
+});
+
+test('a gate that nobody can fail is refused', (t) => {
+  const gates = [{ kind: 'service', names: ['web'] }];
+  const [none] = refusalsOf(fleetOf(4, 2), { gates });
+  t.like(none, { field: 'gates[0]' });
+  t.is(
+    refusalsOf(
+      fleetOf(4, 2, () => ({ services: ['db'] })),
+      { waves: [{ gates }] },
+    )[0]?.field,
+    'waves[0].gates[0]',
+  );
+  t.deepEqual(
+    refusalsOf(
+      fleetOf(4, 2, () => ({ services: ['web'] })),
+      { gates },
+    ),
+    [],
+  );
+});
+
+test('a plan is known by its hash: the same for the same moves, another when anything of it is', (t) => {
+  const fleet = fleetOf(20, 2);
+  const one = planOf(fleet, {});
+  t.is(planHash(one), planHash(planOf([...fleet].reverse(), {})));
+  t.is(planHash({ ...one, at: 5 }), planHash(one));
+  t.not(planHash(planOf(fleet, { seed: 'x' })), planHash(one));
+  t.not(planHash(planOf(fleet.slice(1), {})), planHash(one));
+  t.not(planHash(planOf(fleet, { limits: { whole: 2 } })), planHash(one));
+  t.not(planHash(planOf(fleet, { bake: { node: '1h' } })), planHash(one));
 });

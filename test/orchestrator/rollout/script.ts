@@ -15,6 +15,9 @@ export class Script {
     string,
     { boot: number; version: string; config: string | null; epoch: number }
   >();
+  readonly #begun: EngineEvent[] = [];
+  /** Whether orders are carried out at once; false: they wait in our own queue. */
+  carries = true;
   /** Every order so far. */
   readonly orders: Order[] = [];
 
@@ -50,8 +53,17 @@ export class Script {
   send(...events: EngineEvent[]): Step {
     const step = advance(this.state, { at: this.at, elapsed: 0, events });
     apply(this.state, step);
-    for (const command of step.commands) if (command.kind !== 'gate') this.orders.push(command);
+    this.#take(step);
     return step;
+  }
+
+  #take(step: Step): void {
+    for (const command of step.commands) {
+      if (command.kind === 'gate') continue;
+      this.orders.push(command);
+      const { node, epoch } = command;
+      if (this.carries) this.#begun.push({ type: 'begun', node, epoch });
+    }
   }
 
   start(): Step {
@@ -63,10 +75,14 @@ export class Script {
     const steps: Step[] = [];
     for (let left = seconds; left > 0; left -= 10) {
       this.at += 10_000;
-      const events: EngineEvent[] = [...reporting.map((id) => this.report(id)), { type: 'tick' }];
+      const events: EngineEvent[] = [
+        ...this.#begun.splice(0),
+        ...reporting.map((id) => this.report(id)),
+        { type: 'tick' },
+      ];
       const step = advance(this.state, { at: this.at, elapsed: Math.min(left, 10) * 1000, events });
       apply(this.state, step);
-      for (const command of step.commands) if (command.kind !== 'gate') this.orders.push(command);
+      this.#take(step);
       steps.push(step);
     }
     return steps;

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { limitOf, takeOf } from '../../../orchestrator/rollout/amount.ts';
 import { checkSpec, parseSpec } from '../../../orchestrator/rollout/spec.ts';
 
 const good = { image: '2.0', nodes: { all: true } };
@@ -65,6 +66,41 @@ const cases: [string, unknown, string, RegExp][] = [
   ['a timeout of nothing', { ...good, timeouts: { stage: '0s' } }, 'timeouts.stage', /more than nothing/],
   ['a gate of no kind', { ...good, gates: [{ kind: 'luck' }] }, 'gates[0].kind', /./],
   ['a field that does not exist', { ...good, canary: 5 }, '(whole spec)', /canary/],
+  ['the 30th of February', { ...good, notBefore: '2030-02-30T00:00:00Z' }, 'notBefore', /RFC 3339/],
+  [
+    'the 31st of April with an offset',
+    { ...good, notAfter: '2030-04-31T01:00:00+02:00' },
+    'notAfter',
+    /RFC 3339/,
+  ],
+  [
+    'two waves of one name',
+    { ...good, waves: [{ name: 'a', take: 1 }, { name: 'A', take: 1 }, {}] },
+    'waves[1].name',
+    /waves\[0\] as well/,
+  ],
+  [
+    'the number of another wave as a name',
+    { ...good, waves: [{ name: 'wave 2', take: 1 }, {}] },
+    'waves[0].name',
+    /another wave/,
+  ],
+  [
+    'three approvals of one person',
+    { ...good, approvals: { count: 3, from: ['ben'] } },
+    'approvals.count',
+    /names 1/,
+  ],
+  [
+    'one person named twice',
+    { ...good, approvals: { count: 1, from: ['ben', 'ben'] } },
+    'approvals.from',
+    /twice/,
+  ],
+  ['a number for a text', { ...good, image: 5 }, 'image', /^must be a text$/],
+  ['a text for a list', { ...good, gates: 'x' }, 'gates', /^must be a list$/],
+  ['a word of its own', { ...good, onSpent: 'cry' }, 'onSpent', /^must be "pause" or "rollback"$/],
+  ['too many tries', { ...good, attempts: 9 }, 'attempts', /^must be at most 5$/],
   ['a version with a slash', { ...good, image: '../x' }, 'image', /not a version/],
 ];
 for (const [title, spec, field, reason] of cases) {
@@ -93,4 +129,36 @@ test('text that is no spec is refused, never thrown', (t) => {
     { numRuns: 500 },
   );
   t.pass();
+});
+
+test('no refusal shows the words of a schema', (t) => {
+  const raw = /Invalid|expected|received|Unrecognized|Too (?:small|big)|undefined/;
+  const fields = Object.keys((checkSpec(good) as { spec: object }).spec);
+  fc.assert(
+    fc.property(fc.constantFrom(...fields, 'other'), fc.jsonValue(), (field, value) => {
+      const checked = checkSpec({ ...good, [field]: value });
+      const shown = checked.ok ? [] : checked.refusals.map(({ reason }) => reason);
+      const own = JSON.stringify(value);
+      return shown.every((reason) => !raw.test(reason) || raw.test(own));
+    }),
+    { numRuns: 1000 },
+  );
+  t.pass();
+});
+
+test('shares are exact', (t) => {
+  t.is(takeOf({ percent: 17.6 }, 375), 66);
+  t.is(limitOf({ percent: 29 }, 100), 29);
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 100_000 }),
+      fc.integer({ min: 1, max: 10_000 }),
+      (thousandths, size) => {
+        const percent = Number((thousandths / 1000).toFixed(3));
+        const exact = BigInt(thousandths) * BigInt(size);
+        const up = Number((exact + 99_999n) / 100_000n);
+        return takeOf({ percent }, size) === Math.min(size, up);
+      },
+    ),
+  );
 });

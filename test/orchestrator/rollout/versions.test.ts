@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { compareVersions } from '../../../image/version-order.ts';
+import { compareVersions } from '../../../formats/version.ts';
 import { pathTo, type VersionFacts, type VersionGraph } from '../../../orchestrator/rollout/versions.ts';
 
 const graph = (versions: VersionFacts[], floor: string | null = null): VersionGraph => ({

@@ -1,16 +1,16 @@
 /** Somebody owns Redis: what the orchestrator then asks for in good faith is not signed, and no node hears of it. */
 import test, { type ExecutionContext } from 'ava';
-import type { Order as SignedOrder } from '../../../keys/order.ts';
-import { verifyOrder } from '../../../keys/order.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { type Issued, issuedChange, orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { FLOOR, readFloor, setFloor } from '../../../orchestrator/releases/floor.ts';
+import { readWithdrawn, WITHDRAWN, withdraw } from '../../../orchestrator/releases/withdrawn.ts';
 import type { Order } from '../../../orchestrator/rollout/event.ts';
 import { act } from '../../../orchestrator/rollout/run/act.ts';
-import { readFloor, setFloor } from '../../../orchestrator/rollout/run/floor.ts';
-import { type Issued, issue, issuedChange, readIssued } from '../../../orchestrator/rollout/run/issued.ts';
+import { issue } from '../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
-import { readWithdrawn, withdraw } from '../../../orchestrator/rollout/run/withdrawn.ts';
+import { type Order as SignedOrder, verifyOrder } from '../../../protocol/order.ts';
 import { redisFor, silent } from '../fleet/support.ts';
 import { FACTS, NODE } from './orders.ts';
 import { ANN, KEYS, signerFor, VERSIONS } from './support.ts';
@@ -27,6 +27,7 @@ async function setUp(t: ExecutionContext) {
   const guard = { memory: 'tpm', epoch: 0, floor: null as string | null };
   const { signal } = new AbortController();
   const actor = {
+    begun: async () => {},
     ...{ redis, fleet: new Fleet(redis), log: silent, signal, signer: world.signer },
     pool: {
       request: (async (id: string, op: string, { envelope }: { envelope: unknown }) => {
@@ -53,7 +54,7 @@ async function setUp(t: ExecutionContext) {
     const issued = good;
     const forged: Issued = { ...issued, order: { ...issued.order, ...more } };
     const { next } = issuedChange(undefined, forged);
-    await redis.hset(ROLLOUT_KEYS.order(NODE), { epoch: next.epoch, body: next.body });
+    await redis.hset(orderKey(NODE), { epoch: next.epoch, body: next.body });
     await redis.hset(ROLLOUT_KEYS.node(ROLLOUT, NODE), { state: 'staging', epoch: forged.order.epoch });
     heard.length = 0;
     return act(actor, order(forged.order.epoch));
@@ -71,7 +72,7 @@ test('what stands in Redis is not what is signed', async (t) => {
   await withdraw(redis, '3.0', 'a hole', ANN);
   await says({ say: 'floor', version: '2.0' });
   await setFloor(redis, '2.0', ANN, { published: VERSIONS, lower: false });
-  await redis.del(ROLLOUT_KEYS.withdrawn, ROLLOUT_KEYS.floor);
+  await redis.del(WITHDRAWN, FLOOR);
   t.deepEqual([await readFloor(redis), await readWithdrawn(redis)], [null, {}]);
   await publishConfig(redis, '{"ntp":["time.attacker.example"]}', '1.0', ANN);
   const { sha256: config } = await readConfig(redis, '1.0');
@@ -103,9 +104,9 @@ test('what stands in Redis is not what is signed', async (t) => {
 test('a database that was put back to an older state leads to newer epochs, not to second contents', async (t) => {
   const { redis, heard, ordered } = await setUp(t);
   await ordered(5);
-  const backup = await redis.hgetall(ROLLOUT_KEYS.order(NODE));
+  const backup = await redis.hgetall(orderKey(NODE));
   await ordered(6, '3.0');
-  await redis.hset(ROLLOUT_KEYS.order(NODE), backup);
+  await redis.hset(orderKey(NODE), backup);
   heard.length = 0;
   t.like((await ordered(6))[0], { type: 'refused', code: 'stale-epoch', has: 6 }, 'other content');
   t.like((await ordered(5))[0] ?? { code: 'stale-epoch' }, { code: 'stale-epoch' });

@@ -1,5 +1,5 @@
-import { ORDER_FORMAT, type Order } from '../../../keys/order.ts';
 import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
+import { ORDER_FORMAT, type Order } from '../../../protocol/order.ts';
 
 export const NOW = Date.UTC(2026, 0, 1);
 export const NODE = `tpm-${'a'.repeat(64)}`;

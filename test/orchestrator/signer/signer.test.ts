@@ -1,10 +1,10 @@
 /** What the signer refuses, on the real files that it goes by. */
-import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import fc from 'fast-check';
-import { verifyOrder } from '../../../keys/order.ts';
 import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
+import { verifyOrder } from '../../../protocol/order.ts';
 import { FACTS, NODE, NOW, orderOf } from './orders.ts';
 import { KEYS, signerAt, signerFor } from './support.ts';
 
@@ -126,8 +126,33 @@ test('never two contents of one epoch, never a lower one, never one far above; r
   const last = await Ledger.open(files.ledger, NOW);
   t.is(last.of(NODE)?.epoch, 6, 'behind the torn line as well');
   await last.close();
-  await writeFile(files.ledger, '{"node":1}\n');
-  await t.throwsAsync(Ledger.open(files.ledger, NOW), { code: 'SIGNER_LEDGER' }, 'damaged, not torn');
+  const whole = await readFile(files.ledger, 'utf8');
+  for (const damaged of ['{"node":1}\n', whole.replace(/\}\n$/, '\n')]) {
+    await writeFile(files.ledger, damaged);
+    await t.throwsAsync(Ledger.open(files.ledger, NOW), { code: 'SIGNER_LEDGER' }, 'damaged, not torn');
+  }
+});
+
+test('a withdrawal whose line lost its end stops the signer; one that was never acknowledged does not', async (t) => {
+  const { paths, files, ledger, signed, says } = await signerFor(t);
+  const withdraw = (version: string) => says({ say: 'withdraw', version });
+  const cut = async (bytes: number) => truncate(files.consents, (await stat(files.consents)).size - bytes);
+  await withdraw('2.0');
+  await cut(5);
+  await withdraw('3.0');
+  const order = (version: string, epoch: number) => signed({ epoch, image: { version, ...FACTS } });
+  await order('2.0', 1);
+  await t.throwsAsync(order('3.0', 2), { code: 'SIGNER_IMAGE_WITHDRAWN' });
+  // The same loss, of a line that had been acknowledged.
+  const text = await readFile(files.consents, 'utf8');
+  await writeFile(files.consents, text.replace(/\}\n$/, '\n'));
+  await withdraw('1.0');
+  await t.throwsAsync(order('3.0', 2), { code: 'SIGNER_IMAGE_WITHDRAWN' }, 'who has read it knows it');
+  await ledger.close();
+  const next = await signerAt(t, paths, { wipesPerHour: 2 });
+  await t.throwsAsync(next.signed({ epoch: 2, image: { version: '3.0', ...FACTS } }), {
+    code: 'SIGNER_WORDS',
+  });
 });
 
 test('two orders of one epoch at the same moment: one is signed', async (t) => {
@@ -140,13 +165,13 @@ test('two orders of one epoch at the same moment: one is signed', async (t) => {
 test('words that cannot be read let nothing through; a word that is being written is not one yet', async (t) => {
   const { signed, says, files } = await signerFor(t);
   await says({ say: 'floor', version: '1.0' });
-  await appendFile(files.words, '{"say":"floor","version":"3.0"');
+  await appendFile(files.consents, '{"say":"floor","version":"3.0"');
   t.is((await signed()).order.floor, '1.0');
-  await appendFile(files.words, ',"by":"operator:ann","at":1}\n');
+  await appendFile(files.consents, ',"by":"operator:ann","at":1}\n');
   await t.throwsAsync(signed({ epoch: 2 }), { code: 'SIGNER_BELOW_FLOOR' });
-  await appendFile(files.words, '{"say":"anything goes"}\n');
+  await appendFile(files.consents, '{"say":"anything goes"}\n');
   await t.throwsAsync(signed({ image: null, epoch: 2 }), { code: 'SIGNER_WORDS' });
-  await rm(files.words);
+  await rm(files.consents);
   await signed({ epoch: 2 });
 });
 

@@ -2,14 +2,14 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { type Order, orderKeyId, verifyOrder } from '../../../keys/order.ts';
+import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
+import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import type { SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
 import { Signer } from '../../../orchestrator/signer/signer.ts';
-import { say, Words } from '../../../orchestrator/signer/words.ts';
-import { PublishedManifests } from '../../../orchestrator/up/published.ts';
-import { publishManifests } from '../cli/images.ts';
+import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { publishManifests } from '../../cli/image/images.ts';
 import { temporaryData } from '../fleet/support.ts';
 import { NOW, orderOf } from './orders.ts';
 
@@ -37,7 +37,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Si
   const signer = new Signer({
     key: { id: orderKeyId(publicKey), sign: (bytes) => sign(null, bytes, privateKey) },
     ledger,
-    words: new Words(files.words),
+    consents: new Consents(files.consents),
     facts: (version) => manifests.manifest(version),
     limits,
     now: () => clock.now,
@@ -47,7 +47,8 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Si
     clock,
     ledger,
     signer,
-    says: (word: Parameters<typeof say>[1], at = clock.now) => say(files.words, word, { ...ANN, at }),
+    says: (word: Parameters<typeof recordConsent>[1], at = clock.now) =>
+      recordConsent(files.consents, word, { ...ANN, at }),
     /** The order that comes out, verified as its node does. */
     async signed(more: Partial<Order> = {}) {
       const order = orderOf(more, clock.now);

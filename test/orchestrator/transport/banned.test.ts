@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import { createLinkServer } from '../../../image/agent/link/server.ts';
+import { createLinkServer } from '../../../image/agent/member/link/server.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { linkFailure } from '../../../orchestrator/transport/errors.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
-import { handlersOf, quiet } from '../../image/agent/link/handlers.ts';
+import { handlersOf, quiet } from '../../image/agent/member/link/handlers.ts';
 import { keysIn } from '../../support/keys.ts';
 import { isRoot, nodeSshd } from './sshd.ts';
 

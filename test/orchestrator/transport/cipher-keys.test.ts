@@ -1,7 +1,7 @@
 /** What this rests on: private fields of ssh2. Another version of it that has others makes these tests fail. */
 import test from 'ava';
 import ssh2, { type Client, type Connection } from 'ssh2';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { heldKey, holdCipherKeys } from '../../../orchestrator/transport/cipher-keys.ts';
 
 type Pair = { client: Client; server: Connection; echo(text: string): Promise<string>; close(): void };

@@ -37,4 +37,23 @@ export class HandClock implements Clock {
   }
 }
 
+/** A clock that goes on while it is read, as a real one does: every reading is later than the one before. */
+export class RunningClock extends HandClock {
+  readonly #steps: readonly number[];
+  #reads = 0;
+  #ran = 0;
+
+  /** @param steps milliseconds between two readings, over and over */
+  constructor(steps: readonly number[]) {
+    super();
+    this.#steps = steps;
+  }
+
+  override now(): number {
+    this.#ran += this.#steps[this.#reads % this.#steps.length] ?? 0;
+    this.#reads += 1;
+    return super.now() + this.#ran;
+  }
+}
+
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

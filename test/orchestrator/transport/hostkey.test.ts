@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { makeHostKey } from '../../../image/agent/host-key.ts';
+import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { hostKeyBlob, isHostKey } from '../../../orchestrator/transport/hostkey.ts';
 
 test('the line that a node enrols with is the key that its sshd shows', (t) => {

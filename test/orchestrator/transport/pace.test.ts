@@ -1,9 +1,10 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { backoff } from '../../../orchestrator/transport/backoff.ts';
+import { clockFrom } from '../../../orchestrator/transport/clock.ts';
 import { Gate } from '../../../orchestrator/transport/gate.ts';
 import { type PaceLimits, Pacer } from '../../../orchestrator/transport/pace.ts';
-import { HandClock, settle } from './clock.ts';
+import { HandClock, RunningClock, settle } from './clock.ts';
 
 const LIMITS: PaceLimits = { rate: 10, burst: 3, concurrent: 100, perGroup: 100 };
 
@@ -160,6 +161,64 @@ test('the gate wakes by its clock, lets in at the pace, and lets go who gives up
   gate.leave('s');
   gate.leave('s');
   t.deepEqual([gate.waiting, gate.opening, clock.timers], [0, 0, 0]);
+});
+
+test('whatever time passes while the gate reads its clock, nobody is left at it without a wake-up', async (t) => {
+  const step = fc.double({ min: 0, max: 40, noNaN: true });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
+      const clock = new RunningClock(steps);
+      const gate = new Gate({ ...LIMITS, burst: 1 }, clock, () => true);
+      let entered = 0;
+      for (let i = 0; i < 6; i += 1) {
+        void gate.enter(`n${i}`, 's', new AbortController().signal).then(() => {
+          entered += 1;
+          gate.leave('s');
+        });
+      }
+      await settle();
+      while (clock.timers > 0) await clock.pass(1_000);
+      return entered === 6;
+    }),
+    // The first of two readings is too early, the second is not.
+    { examples: [[[0, 0, 100 / 3]]] },
+  );
+  t.pass();
+});
+
+test('an alarm that rings early wakes nobody before its time', (t) => {
+  let time = 0.25;
+  let ring = () => {};
+  const armed: number[] = [];
+  const clock = clockFrom(
+    () => time,
+    (ms, call) => {
+      armed.push(ms);
+      ring = call;
+      return () => {
+        ring = () => {};
+      };
+    },
+  );
+  let called = 0;
+  clock.after(10, () => {
+    called += 1;
+  });
+  time = 10;
+  ring();
+  t.deepEqual([called, armed], [0, [10, 0.25]]);
+  time = 10.25;
+  ring();
+  t.is(called, 1);
+  const stop = clock.after(10, () => {
+    called += 1;
+  });
+  time = 20;
+  ring();
+  stop();
+  time = 30;
+  ring();
+  t.is(called, 1, 'taken back after it rang early');
 });
 
 test('backoff doubles up to its most, never below half', (t) => {

@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
-import { encodeFrame, FrameDecoder } from '../../../image/agent/link/frame.ts';
-import type { LinkHandlers } from '../../../image/agent/link/handlers.ts';
-import { type FromNode, LINK_LIMITS, type ToNode } from '../../../image/agent/link/protocol.ts';
-import { createLinkServer } from '../../../image/agent/link/server.ts';
+import type { LinkHandlers } from '../../../image/agent/member/link/handlers.ts';
+import { createLinkServer } from '../../../image/agent/member/link/server.ts';
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
-import { handlersOf, quiet } from '../../image/agent/link/handlers.ts';
+import { encodeFrame, FrameDecoder } from '../../../protocol/link/frame.ts';
+import { type FromNode, LINK_LIMITS, type ToNode } from '../../../protocol/link/messages.ts';
+import { handlersOf, quiet } from '../../image/agent/member/link/handlers.ts';
 import { HandClock, settle } from './clock.ts';
 
 async function linked(t: ExecutionContext, own: Partial<LinkHandlers> = {}): Promise<LinkSession> {

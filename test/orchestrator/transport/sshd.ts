@@ -8,8 +8,8 @@ import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HOST_KEY_FILE, type HostKey, makeHostKey } from '../../../image/agent/host-key.ts';
-import { buildRelay } from '../../../image/agent/link/relay/build.ts';
+import { buildRelay } from '../../../image/agent/member/link/relay/build.ts';
+import { HOST_KEY_FILE, type HostKey, makeHostKey } from '../../../image/agent/root/host-key.ts';
 import type { LinkTarget } from '../../../orchestrator/transport/channel.ts';
 import { freePort } from '../../support/free-port.ts';
 

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import test from 'ava';
 import { createLogger } from '../../../base/log.ts';
-import { SERVER_NAME } from '../../../bootserver/enroll/protocol.ts';
 import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { type Authority, loadAuthority, rootPem } from '../../../keys/authority.ts';
 import { generationsOf, makeGeneration, openGeneration } from '../../../keys/generations.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
+import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { MemoryDirectory } from '../../bootserver/enroll/support/directory.ts';
 import { keysIn } from '../../support/keys.ts';
 

@@ -6,7 +6,7 @@ import type {
   Reattestation,
   ReattestDecision,
 } from '../../../../bootserver/directory.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../bootserver/enroll/protocol.ts';
+import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../protocol/enrolment/messages.ts';
 
 type Refusal = { code: string; what: string; from: string; id?: string };
 
@@ -29,6 +29,13 @@ export class MemoryDirectory implements NodeDirectory {
   }
 
   async sawBoot(): Promise<void> {}
+
+  #nonces = 0;
+  async numberNonce(): Promise<number> {
+    this.#check();
+    this.#nonces += 1;
+    return this.#nonces;
+  }
 
   async enrol(enrolment: Enrolment): Promise<EnrolmentDecision> {
     this.#check();

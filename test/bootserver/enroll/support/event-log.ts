@@ -1,8 +1,8 @@
 /** Writes event logs as firmware does (TCG PC Client Platform Firmware Profile 1.05, 10). */
 import { createHash, randomBytes } from 'node:crypto';
-import { EVENT } from '../../../../bootserver/enroll/event-log.ts';
 import type { SecureBootKeys } from '../../../../bootserver/enroll/firmware-log.ts';
-import { X509 } from '../../../../bootserver/enroll/signature-lists.ts';
+import { EVENT } from '../../../../formats/efi/event-log.ts';
+import { X509 } from '../../../../formats/efi/signature-lists.ts';
 
 /** `digest`: of the data by default. */
 export type Written = { pcr: number; type: number; data: Buffer; digest?: Buffer };

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '../../../../base/log.ts';
-import { SERVER_NAME } from '../../../../bootserver/enroll/protocol.ts';
 import { type EnrolmentOptions, startEnrolment } from '../../../../bootserver/enroll/server.ts';
 import {
   type Authority,
@@ -12,6 +11,7 @@ import {
   rootPem,
   spkiOf,
 } from '../../../../keys/authority.ts';
+import { SERVER_NAME } from '../../../../protocol/enrolment/messages.ts';
 import { keysIn } from '../../../support/keys.ts';
 import { MemoryDirectory } from './directory.ts';
 

@@ -1,7 +1,14 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { extraData } from '../../../../bootserver/enroll/extra-data.ts';
+import { BootServer } from '../../../../image/agent/member/boot-server.ts';
+import { certificateRequest } from '../../../../image/agent/member/certificate-request.ts';
+import type { NodeFacts } from '../../../../image/agent/member/enrolment.ts';
+import type { AskHelper } from '../../../../image/agent/member/helper-client.ts';
+import { makeHostKey } from '../../../../image/agent/root/host-key.ts';
+import { type HelperPlaces, OPERATIONS } from '../../../../image/agent/root/operations.ts';
+import { Tpm } from '../../../../image/agent/root/tpm.ts';
+import { extraData } from '../../../../protocol/enrolment/extra-data.ts';
 import {
   type Inventory,
   type KeysReply,
@@ -11,14 +18,7 @@ import {
   type ProofRequest,
   type Running,
   startReply,
-} from '../../../../bootserver/enroll/protocol.ts';
-import { BootServer } from '../../../../image/agent/boot-server.ts';
-import { certificateRequest } from '../../../../image/agent/certificate-request.ts';
-import type { NodeFacts } from '../../../../image/agent/enrolment.ts';
-import type { AskHelper } from '../../../../image/agent/helper-client.ts';
-import { makeHostKey } from '../../../../image/agent/host-key.ts';
-import { type HelperPlaces, OPERATIONS } from '../../../../image/agent/operations.ts';
-import { Tpm } from '../../../../image/agent/tpm.ts';
+} from '../../../../protocol/enrolment/messages.ts';
 import type { SoftwareTpm } from './swtpm.ts';
 
 export const RUNNING: Running = { version: '1.0.0', kernel: '6.1.0', bootId: 'b' };

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../../../base/run.ts';
-import type { KeysReply, ProofRequest } from '../../../../bootserver/enroll/protocol.ts';
+import type { KeysReply, ProofRequest } from '../../../../protocol/enrolment/messages.ts';
 import type { SoftwareTpm } from './swtpm.ts';
 
 /** Attributes of a proper attestation key. */

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { forward } from '../../../../image/agent/log-forward/forward.ts';
 import { openWay, type Way } from '../../../../image/agent/log-forward/send.ts';
 import { framed, MOST_BYTES, toSyslog } from '../../../../image/agent/log-forward/syslog.ts';
-import { readTarget, targetLine } from '../../../../image/agent/log-forward/target.ts';
+import { readTarget, targetLine } from '../../../../protocol/configuration/log-target.ts';
 
 const entry = (n: number, fields: object = {}) =>
   JSON.stringify({

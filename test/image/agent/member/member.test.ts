@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import type { AskConfig } from '../../../../image/agent/config/operations.ts';
-import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../image/agent/disk/requests.ts';
 import { Member, type MemberParts } from '../../../../image/agent/member/member.ts';
 import { reachable } from '../../../../image/agent/member/reachable.ts';
-import { orderKeyId } from '../../../../keys/order.ts';
+import type { AskConfig } from '../../../../protocol/agent/config.ts';
+import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
+import { orderKeyId } from '../../../../protocol/order.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
 const never = () => new Promise<never>(() => {});

@@ -1,8 +1,8 @@
 import test from 'ava';
 import { Probation } from '../../../../image/agent/member/probation.ts';
+import type { Release } from '../../../../image/agent/member/release/handlers.ts';
 import { TRIAL } from '../../../../image/agent/member/trial.ts';
 import { UNKNOWN, type Vitals } from '../../../../image/agent/member/vitals.ts';
-import type { Release } from '../../../../image/agent/release/handlers.ts';
 
 /** A node that was just refused, and what is done about it. */
 async function setUp(more: { vitals?: Vitals; onTrial?: boolean; broken?: readonly string[] } = {}) {

@@ -1,11 +1,11 @@
 /** What each model's firmware is known to show, on a real Redis: who teaches it, and what becomes of the others. */
 import test, { type ExecutionContext } from 'ava';
 import type { Reattestation } from '../../../../bootserver/directory.ts';
-import type { Enrolment } from '../../../../bootserver/enroll/protocol.ts';
 import { banNode } from '../../../../orchestrator/fleet/bans/act.ts';
 import { countingIn, MOST_VALUES } from '../../../../orchestrator/fleet/firmware/model.ts';
 import { nodeRecordSchema } from '../../../../orchestrator/fleet/record.ts';
 import { siteSchema } from '../../../../orchestrator/fleet/site.ts';
+import type { Enrolment } from '../../../../protocol/enrolment/messages.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor, inventory, quoted, START } from '../support.ts';
 
 const GOOD = '0a'.repeat(32);
@@ -37,7 +37,13 @@ async function setup(t: ExecutionContext) {
   };
   const reattest = (e: Enrolment, seconds: number) => {
     const shown: Reattestation = {
-      ...{ akName: e.akName!, pcrs: e.pcrs!, firmware: e.firmware, address: e.address },
+      ...{
+        akName: e.akName!,
+        pcrs: e.pcrs!,
+        firmware: e.firmware,
+        address: e.address,
+        nonceNumber: e.nonceNumber,
+      },
       clock: { ...e.clock!, milliseconds: e.clock!.milliseconds + seconds * 1000 },
       at: START + seconds * 1000,
     };

@@ -1,44 +1,22 @@
 /** The commands as people give them, with an orchestrator beside them. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
-import { BootwaveError } from '../../../../base/error.ts';
+import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../../base/paths.ts';
-import { program } from '../../../../orchestrator/cli/program.ts';
-import { publishManifests } from '../../cli/images.ts';
+import { publishManifests } from '../../../cli/image/images.ts';
+import { commandsOn } from '../../../cli/in-process.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
 
-async function commandLine(bench: Bench, versions: readonly string[]) {
+async function commandLine(t: ExecutionContext, bench: Bench, versions: readonly string[]) {
   const { images } = dataPaths(bench.root);
   await publishManifests(images, versions);
-  // In this process: starting one for each command would be most of the test's time.
-  return async (who: string, ...args: string[]) => {
-    const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
-    let out = '';
-    console.log = (text: string) => {
-      out += `${text}\n`;
-    };
-    process.env.SUDO_USER = who;
-    process.env.BOOTWAVE_REDIS_URL = '';
-    try {
-      await program().parseAsync(['node', 'bootwave', '--data', bench.root, 'rollout', ...args]);
-      return { code: '', what: '', out: out.trim(), value: args.includes('--json') ? JSON.parse(out) : null };
-    } catch (error) {
-      if (!(error instanceof BootwaveError)) throw error;
-      return { code: error.code, what: error.what, out: '', value: null };
-    } finally {
-      console.log = before.log;
-      process.env.SUDO_USER = before.user ?? '';
-      process.env.BOOTWAVE_REDIS_URL = before.url ?? '';
-      if (before.user === undefined) delete process.env.SUDO_USER;
-      if (before.url === undefined) delete process.env.BOOTWAVE_REDIS_URL;
-    }
-  };
+  const bootwave = commandsOn(t, bench.root);
+  return (who: string, ...args: string[]) => bootwave(who, 'rollout', ...args);
 }
 
 test.serial('a rollout is planned, refused, approved by another, paused, resumed and shown', async (t) => {
   const bench = await benchFor(t, { count: 4 });
-  const rollout = await commandLine(bench, ['1.0', '2.0']);
+  const rollout = await commandLine(t, bench, ['1.0', '2.0']);
   const file = join(bench.root, 'spec.json');
   const write = (spec: object) => writeFile(file, JSON.stringify({ ...SPEC, ...spec }));
 

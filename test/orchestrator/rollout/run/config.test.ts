@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import { publishConfig, readConfig } from '../../../../orchestrator/config/store.ts';
+import { type Issued, readIssued } from '../../../../orchestrator/orders/issued.ts';
 import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
 import { planNodes, publishedFor } from '../../../../orchestrator/rollout/run/facts.ts';
-import { type Issued, issue, readIssued } from '../../../../orchestrator/rollout/run/issued.ts';
+import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from './support.ts';
@@ -34,7 +35,9 @@ test.serial(
   'what was applied is asked for at once: nobody waits for the next round of questions',
   async (t) => {
     const bench = await benchFor(t, { count: 4 });
-    await publishConfig(bench.redis, JSON.stringify({ labels: { pool: 'a' } }), '1.0', ANN);
+    await bench.signer.knows(
+      await publishConfig(bench.redis, JSON.stringify({ labels: { pool: 'a' } }), '1.0', ANN),
+    );
     const hour = 3600_000;
     bench.orchestrator({ watch: { active: hour, fleet: hour } });
     const end = await bench.until(await start(bench, '1.0'), hasEnded);
@@ -48,7 +51,9 @@ test.serial('a good one reaches every node without a restart; a bad one is taken
   const bench = await benchFor(t, { count: 8, faults });
   const { redis, nodes, fleet } = bench;
   for (const version of ['1.0', '2.0', '3.0'])
-    await publishConfig(redis, JSON.stringify({ labels: { pool: `v${version}` } }), version, ANN);
+    await bench.signer.knows(
+      await publishConfig(redis, JSON.stringify({ labels: { pool: `v${version}` } }), version, ANN),
+    );
   const boots = nodes.map((node) => node.bootId);
   const versions = () => [...new Set(nodes.map((node) => node.configVersion))];
   bench.orchestrator();
@@ -85,10 +90,10 @@ test.serial('a good one reaches every node without a restart; a bad one is taken
   const ill = await bench.until(await start(bench, '3.0'), hasEnded);
   t.is(ill.rollout.state, 'failed', ill.rollout.why);
   t.is(ill.rollout.touches, 2, 'the canary alone');
-  t.deepEqual([...new Set([...ill.nodes.values()].map(({ state }) => state))].sort(), [
-    'pending',
-    'rolled-back',
-  ]);
+  const states = new Set([...ill.nodes.values()].map(({ state }) => state));
+  // The second of the canary may have had no time to fail by itself.
+  states.delete('taken-back');
+  t.deepEqual([...states].sort(), ['pending', 'rolled-back']);
   t.deepEqual(versions(), ['1.0']);
 
   t.deepEqual(

@@ -1,10 +1,14 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { manifestFile } from '../../../../image/build/manifest.ts';
-import { publishedImages } from '../../../../orchestrator/rollout/run/facts.ts';
-import { publishManifests } from '../../cli/images.ts';
+import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
+import { publishedFor, publishedImages } from '../../../../orchestrator/rollout/run/facts.ts';
+import { publishManifests } from '../../../cli/image/images.ts';
+import { redisFor } from '../../fleet/support.ts';
+import { fleetOf, specOf } from '../fleet.ts';
 
 test('what an image revokes is known to plans, and that nothing may go to what was revoked', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-facts-'));
@@ -26,3 +30,25 @@ test('what an image revokes is known to plans, and that nothing may go to what w
     '3.0': { revokes: ['1.0'], deadEnd: undefined },
   });
 });
+
+test('a withdrawn image is refused by the plan, not by every node, and is no step on the way', async (t) => {
+  const { fleet, paths } = await fleetAt(t);
+  const folder = join(paths.root, 'images');
+  await publishManifests(folder, ['1.0', '2.0', '3.0']);
+  const plan = async (image: string, withdrawn: string[]) => {
+    const said = { withdrawn: new Set(withdrawn), people: ['operator:ann'] };
+    const { facts } = await publishedFor(fleet, folder, {}, said);
+    t.deepEqual(facts.people, said.people);
+    const result = makePlan(fleetOf(4, 2), specOf({ image }), 0, facts);
+    return result.ok ? [] : result.refusals;
+  };
+  const [refusal] = await plan('2.0', ['2.0']);
+  t.like(refusal, { field: 'image' });
+  t.regex(refusal!.reason, /2.0 is a dead end: it is withdrawn .*image reinstate/);
+  t.deepEqual(await plan('3.0', ['2.0']), []);
+});
+
+async function fleetAt(t: ExecutionContext) {
+  const { redis, paths } = await redisFor(t);
+  return { fleet: new Fleet(redis), paths };
+}

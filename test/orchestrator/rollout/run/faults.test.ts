@@ -2,7 +2,10 @@ import test from 'ava';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
 import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
-import { benchFor, hasEnded, SPEC, twice } from './support.ts';
+import { leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
+import { realSigner } from '../../../support/real-signer.ts';
+import { temporaryData } from '../../fleet/support.ts';
+import { benchFor, hasEnded, IMAGES, SPEC, twice } from './support.ts';
 
 test.serial(
   'a version that is ill everywhere stops at the canary and is taken back, newest first',
@@ -107,3 +110,81 @@ test.serial('every fault ends in a named state and leaves the last good image', 
     );
   }
 });
+
+test.serial(
+  'a word of an operator is taken up by whoever drives it, and refused where it cannot be',
+  async (t) => {
+    const bench = await benchFor(t, { count: 6, sim: { stage: 2_000 } });
+    const id = await bench.start({ waves: [{ take: 3 }, { take: 'rest' }] });
+    // Nobody drives it: written from here.
+    t.is((await operate(bench.redis, id, { type: 'pause', by: 'operator:ann', why: 'x' })).state, 'paused');
+    await operate(bench.redis, id, { type: 'resume', by: 'operator:ann' });
+    bench.orchestrator();
+    await bench.until(id, ({ active }) => active.size > 0);
+    const paused = await operate(bench.redis, id, { type: 'pause', by: 'operator:ann', why: 'lunch' });
+    t.is(paused.state, 'paused');
+    t.is((await bench.state(id)).rollout.why, 'lunch', 'it holds when the word comes back');
+    await t.throwsAsync(operate(bench.redis, id, { type: 'pause', by: 'operator:ann', why: 'again' }), {
+      code: 'ROLLOUT_CANNOT',
+    });
+    t.is((await operate(bench.redis, id, { type: 'resume', by: 'operator:ann' })).state, 'running');
+    t.is((await bench.until(id, hasEnded)).rollout.state, 'done');
+  },
+);
+
+test.serial('a word that was taken back before anybody took it up is nobody’s any more', async (t) => {
+  const bench = await benchFor(t, { count: 2 });
+  const id = await bench.start();
+  // A driver that was stopped: its lease still stands.
+  await bench.redis.set(leaseKey(id), 'stopped', 'PX', 60_000);
+  const paused = await operate(bench.redis, id, { type: 'pause', by: 'operator:ann', why: 'lunch' });
+  t.is(paused.state, 'paused', 'written from here after a while');
+  await operate(bench.redis, id, { type: 'resume', by: 'operator:ann' });
+  await bench.redis.del(leaseKey(id));
+  bench.orchestrator();
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', 'the old words still lie in the inbox');
+});
+
+test.serial(
+  'the uplink is cut for longer than nodes may be silent: a pause that says so, and nobody is taken back',
+  async (t) => {
+    const bench = await benchFor(t, { count: 8 });
+    bench.orchestrator();
+    const timeouts = { ...SPEC.timeouts, silent: '3s', activate: '3s' };
+    const bake = { node: '2s', wave: '6s' };
+    const id = await bench.start({ waves: [{ take: 3 }, { take: 'rest' }], timeouts, bake });
+    await bench.until(id, ({ waves }) => waves[0]?.counts.done === 3);
+    bench.cut(bench.nodes);
+    const cut = await bench.until(id, ({ rollout }) => rollout.held !== null);
+    t.is(cut.rollout.state, 'paused');
+    t.is(cut.rollout.held?.cause.kind, 'own-uplink', cut.rollout.why);
+    await bench.until(id, ({ rollout }) => rollout.clock > cut.rollout.clock + 10_000);
+    bench.cut([]);
+    const end = await bench.until(id, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    t.is(end.rollout.failures + end.rollout.excused, 0);
+    t.deepEqual(twice(bench.nodes, 'booted', '2.0'), []);
+  },
+);
+
+test.serial(
+  'the orchestrator’s clock is two hours ahead: nobody needs recovery, and it goes on when it is right',
+  async (t) => {
+    const bench = await benchFor(t, { count: 6 });
+    let ahead = 2 * 3600_000;
+    const now = () => Date.now() + ahead;
+    const wrong = await realSigner(await temporaryData(t), bench.orderKey, IMAGES, now);
+    t.teardown(wrong.close);
+    bench.orchestrator({}, { signer: wrong.client, now });
+    const timeouts = { ...SPEC.timeouts, stage: '20s', resend: '1s' };
+    const id = await bench.start({ waves: [{}], timeouts, attempts: 1 });
+    const held = await bench.until(id, ({ rollout }) => rollout.held !== null);
+    t.is(held.rollout.held?.cause.kind, 'own-clock', held.rollout.why);
+    await bench.until(id, ({ rollout }) => rollout.clock > held.rollout.clock + 22_000);
+    ahead = 0;
+    const end = await bench.until(id, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    t.is(end.rollout.failures + end.rollout.excused, 0);
+  },
+);

@@ -2,12 +2,13 @@
 import test from 'ava';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
+import type { ImageFacts } from '../../../../orchestrator/releases/published.ts';
 import { advance } from '../../../../orchestrator/rollout/engine.ts';
 import { Joiners } from '../../../../orchestrator/rollout/run/joiners.ts';
-import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
-import { type ImageFacts, readState } from '../../../../orchestrator/rollout/run/stored.ts';
+import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
+import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { membersFor } from './members.ts';
 import { benchFor, hasEnded, IMAGES } from './support.ts';
 
@@ -73,9 +74,9 @@ test('what changes without a trace in the state is found in turn, a few records 
 
   // Held by another, and let go.
   const last = await member(7);
-  await redis.hset(ROLLOUT_KEYS.holders, last, 'ro-other');
+  await redis.hset(HOLDERS, last, 'ro-other');
   t.false((await find(fleet, new Joiners(fleet), id)).includes(last));
-  await redis.hdel(ROLLOUT_KEYS.holders, last);
+  await redis.hdel(HOLDERS, last);
   t.true((await find(fleet, new Joiners(fleet), id)).includes(last));
 });
 
@@ -95,8 +96,8 @@ test('of two rollouts that a node would join one gets it, and the other goes on 
     return writeStep(redis, state, step, IMAGES, 3);
   };
   t.is((await joined(one)).result, 'done');
-  t.deepEqual(await joined(other), { result: 'taken', node });
-  t.is(await redis.hget(ROLLOUT_KEYS.holders, node), one);
+  t.deepEqual(await joined(other), { result: 'taken', node, owner: one });
+  t.is(await redis.hget(HOLDERS, node), one);
   t.false((await readState(redis, other)).nodes.has(node));
 });
 

@@ -1,5 +1,4 @@
 /** An orchestrator in a process of its own, for tests that kill it. Keys come on standard input, never in arguments. */
-import { createPrivateKey } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { createLogger } from '../../../../base/log.ts';
 import { dataPaths } from '../../../../base/paths.ts';
@@ -7,11 +6,16 @@ import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../../orchestrator/redis/connect.ts';
 import { startRollouts } from '../../../../orchestrator/rollout/run/start.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
+import { SignerClient } from '../../../../orchestrator/signer/client.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
-import { keySigner } from '../../../support/key-signer.ts';
 import { POOL, TIMES } from './times.ts';
 
-const { root, port, clientKey, orderKey } = JSON.parse(await text(process.stdin)) as Record<string, string>;
+const {
+  root,
+  port,
+  clientKey,
+  signer: socket,
+} = JSON.parse(await text(process.stdin)) as Record<string, string>;
 const { redis } = await connect(dataPaths(root), { url: '' });
 const fleet = new Fleet(redis);
 const { signal } = new AbortController();
@@ -22,6 +26,6 @@ const pool = new LinkPool({
   signal,
 });
 const log = createLogger('test', 'silent');
-const signer = keySigner(createPrivateKey(orderKey ?? ''));
+const signer = new SignerClient(socket ?? '');
 startRollouts({ redis, fleet, pool, signer, log, signal, times: TIMES });
 console.log('ready');

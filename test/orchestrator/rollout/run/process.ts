@@ -13,9 +13,11 @@ export async function orchestratorProcess(t: ExecutionContext, bench: Bench): Pr
   });
   // Awaited: while it lives, the last one to close the embedded Redis is not the last.
   t.teardown(() => kill(child));
-  const orderKey = bench.orderKey.export({ type: 'pkcs8', format: 'pem' });
   child.stdin?.end(
-    JSON.stringify({ root: bench.root, port: String(bench.sim.port), clientKey: bench.clientKey, orderKey }),
+    JSON.stringify({
+      ...{ root: bench.root, port: String(bench.sim.port) },
+      ...{ clientKey: bench.clientKey, signer: bench.signer.socket },
+    }),
   );
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once('data', () => resolve());

@@ -3,14 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { readIssued, rewind } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
-import type { Command, Order } from '../../../../orchestrator/rollout/event.ts';
-import { Driver } from '../../../../orchestrator/rollout/run/driver.ts';
-import { issue, readIssued } from '../../../../orchestrator/rollout/run/issued.ts';
+import type { Command, EngineEvent, Order } from '../../../../orchestrator/rollout/event.ts';
+import { Driver, misses } from '../../../../orchestrator/rollout/run/driver.ts';
+import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
+import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
+import { leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
 import { fleetFor, silent } from '../../fleet/support.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
@@ -129,5 +132,172 @@ test('a revision that went back is a failover: a new term, and nodes are heard b
   t.true(after.resync > after.clock);
   stop.abort();
   await running;
-  t.is(await redis.exists(ROLLOUT_KEYS.driver(id)), 0);
+  t.is(await redis.exists(leaseKey(id)), 0);
+});
+
+test('a rollout that changes all the while is read as of one revision', async (t) => {
+  const { redis } = await fleetFor(t);
+  const id = await create(redis, planned(300), IMAGES, by);
+  const writer = redis.duplicate({ lazyConnect: true });
+  await writer.connect();
+  t.teardown(() => writer.disconnect());
+  const { rollout, nodes } = await readState(redis, id);
+  const [node] = nodes.values();
+  let rev = 0;
+  let over = false;
+  // Both change together, as every step writes them.
+  const writing = (async () => {
+    while (!over) {
+      rev += 1;
+      await writer
+        .multi()
+        .hset(ROLLOUT_KEYS.rollout(id), 'body', JSON.stringify({ ...rollout, rev }))
+        .hset(ROLLOUT_KEYS.node(id, node?.node ?? ''), 'body', JSON.stringify({ ...node, seq: rev }))
+        .exec();
+    }
+  })();
+  while (rev === 0) await new Promise(setImmediate);
+  for (let round = 0; round < 50; round += 1) {
+    const seen = await readState(redis, id);
+    t.is(seen.nodes.size, 300);
+    t.is(seen.nodes.get(node?.node ?? '')?.seq, seen.rollout.rev);
+  }
+  over = true;
+  await writing;
+});
+
+test('whoever takes a rollout over has every order without an answer carried out again', async (t) => {
+  const { redis, fleet } = await fleetFor(t);
+  const id = await create(redis, planned(2), IMAGES, by);
+  await operate(redis, id, { type: 'start', by: 'operator:ann' });
+  const drive = async (until: (outbox: string) => boolean) => {
+    const stop = new AbortController();
+    const unreachable = async () => {
+      throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
+    };
+    const running = new Driver(id, {
+      redis,
+      fleet,
+      pool: { request: unreachable, drop: () => {}, helloOf: () => null },
+      log: silent,
+      signal: stop.signal,
+      tick: 50,
+      watch: { active: 60_000, fleet: 60_000 },
+    }).run();
+    for (;;) {
+      const outbox = JSON.stringify(await redis.xrange(KEYS.outbox, '-', '+'));
+      if (!until(outbox)) {
+        await sleep(20);
+        continue;
+      }
+      stop.abort();
+      await running;
+      return outbox;
+    }
+  };
+  const first = await drive((outbox) => outbox.includes('stage'));
+  t.false(first.includes('again'));
+  // What was to be done is no job of anybody's any more, as when its worker was killed.
+  await redis.del(KEYS.outbox);
+  const { nodes } = await readState(redis, id);
+  const waiting = [...nodes.values()].filter(({ state }) => state === 'staging').map(({ node }) => node);
+  t.not(waiting.length, 0);
+  const second = await drive((outbox) => outbox.includes('again'));
+  for (const node of waiting) t.true(second.includes(node));
+});
+
+test('started in the write that makes it: nobody can be killed in between, and no node is begun by it', async (t) => {
+  const { redis } = await fleetFor(t);
+  const id = await create(redis, planned(), IMAGES, { ...by, start: true });
+  const state = await readState(redis, id);
+  t.like(state.rollout, { state: 'running', touches: 0, inFlight: { whole: 0, site: {}, rack: {} } });
+  const outbox = await redis.xrange(KEYS.outbox, '-', '+');
+  t.deepEqual(
+    outbox.map(([, fields]) => fields[1]),
+    ['rollout.drive'],
+  );
+  const four = planOf(
+    fleetOf(4, 1, (i) => ({ id: `x${i}`, name: `x${i}` })),
+    { ...SPEC, approvals: { count: 1 } },
+  );
+  const waits = await create(redis, four, IMAGES, { ...by, start: true });
+  t.is((await readState(redis, waits)).rollout.state, 'awaiting-approval');
+});
+
+test('a node is free as soon as it is through, and taken back only by its newest change', async (t) => {
+  const { redis } = await fleetFor(t);
+  const first = await create(redis, planned(2), IMAGES, { ...by, start: true });
+  const held = () => redis.hgetall(HOLDERS);
+  const [a, b] = Object.keys(await held()).sort() as [string, string];
+  const write = async (...events: EngineEvent[]) => {
+    const state = await readState(redis, first);
+    const step = advance(state, { at: by.at, elapsed: 60_000, events });
+    return writeStep(redis, state, step, IMAGES, by.at);
+  };
+  let seq = 0;
+  const report = (node: string, image: string, boot: string): EngineEvent => {
+    seq += 1;
+    const running = { seq, image, bootId: boot, config: null, epoch: 99, services: null, failed: [] };
+    return { type: 'report', node, report: { ...running, healthy: true, reason: '' } };
+  };
+  await write({ type: 'tick' });
+  for (let i = 0; i < 4; i += 1)
+    await write(report(a, '2.0', 'a2'), report(b, '2.0', 'b2'), { type: 'tick' });
+  const state = await readState(redis, first);
+  t.deepEqual(
+    [...state.nodes.values()].map((node) => node.state),
+    ['done', 'done'],
+  );
+  t.deepEqual(await held(), {}, 'the rollout goes on, and its nodes are free');
+  t.is(state.rollout.state, 'running');
+
+  await redis.hset(HOLDERS, b, 'ro-other');
+  t.like(await write({ type: 'rollback', by: 'operator:ann', why: 'bad' }), {
+    result: 'taken',
+    owner: 'ro-other',
+  });
+  const taken: EngineEvent = { type: 'taken', node: b, by: 'ro-other' };
+  t.like(await write(taken, { type: 'rollback', by: 'operator:ann', why: 'bad' }), { result: 'done' });
+  t.deepEqual(await held(), { [a]: first, [b]: 'ro-other' });
+});
+
+test('a step that is lost is missed by its mark, however far others have counted since', async (t) => {
+  const { redis } = await fleetFor(t);
+  const id = await create(redis, planned(), IMAGES, { ...by, start: true });
+  const step = async (mark: string, ...events: EngineEvent[]) => {
+    const state = await readState(redis, id);
+    const done = advance(state, { at: by.at, elapsed: 0, events, mark });
+    await writeStep(redis, state, done, IMAGES, by.at);
+  };
+  await step('one', { type: 'tick' });
+  const key = ROLLOUT_KEYS.rollout(id);
+  const before = await redis.hgetall(key);
+  const pause: EngineEvent = { type: 'pause', by: 'operator:ann', why: 'x' };
+  await step('ours', pause);
+  t.deepEqual((await readState(redis, id)).rollout.marks, ['one', 'ours']);
+  await redis.del(key);
+  await redis.hset(key, before);
+  await step('theirs', pause);
+  await step('later', { type: 'resume', by: 'operator:ann' });
+  const { rollout } = await readState(redis, id);
+  t.true(misses(rollout, { rev: 2, mark: 'ours' }));
+  t.false(misses(rollout, { rev: 1, mark: 'one' }));
+  t.false(misses(rollout, { rev: -1, mark: null }), 'nothing was written here');
+  t.true(misses({ ...rollout, rev: 1 }, { rev: 2, mark: 'theirs' }), 'counted back');
+});
+
+test('the number of an order that nobody signed goes back to the one that somebody did', async (t) => {
+  const { redis } = await fleetFor(t);
+  const id = await create(redis, planned(1), IMAGES, { ...by, start: true });
+  const state = await readState(redis, id);
+  const step = advance(state, { at: by.at, elapsed: 0, events: [{ type: 'tick' }] });
+  const far = step.commands.map((command) => ({ ...command, epoch: 1_700_000_000_000 }) as Order);
+  await writeStep(redis, state, { ...step, commands: far }, IMAGES, by.at);
+  const [node] = [...state.nodes.keys()] as [string];
+  await rewind(redis, node, 7);
+  const issued = (await readIssued(redis, [node])).get(node)!;
+  t.is(issued.order.epoch, 7);
+  t.is(issue({ ...far[0]!, epoch: 8 }, issued, IMAGES, by.at).result, 'new');
+  await rewind(redis, node, 50);
+  t.is((await readIssued(redis, [node])).get(node)!.order.epoch, 7, 'never up');
 });

@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
-import { makeHostKey } from '../../../../image/agent/host-key.ts';
-import { compareVersions } from '../../../../image/build/version.ts';
-import { orderKeyId } from '../../../../keys/order.ts';
+import { compareVersions } from '../../../../formats/version.ts';
+import { makeHostKey } from '../../../../image/agent/root/host-key.ts';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import { type SimFleet, startSimFleet } from '../../../../lab/sim/fleet.ts';
 import { type SimNode, type SimTimes, simPcr11 } from '../../../../lab/sim/node.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import type { OrderSigner } from '../../../../orchestrator/orders/order-signer.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
 import { makePlan, type PlanFacts } from '../../../../orchestrator/rollout/plan.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
@@ -19,16 +19,15 @@ import { type RolloutTimes, startRollouts } from '../../../../orchestrator/rollo
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
-import type { OrderSigner } from '../../../../orchestrator/signer/signer.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
-import { keySigner } from '../../../support/key-signer.ts';
+import { orderKeyId } from '../../../../protocol/order.ts';
+import { type RealSigner, realSigner } from '../../../support/real-signer.ts';
 import { redisFor, silent } from '../../fleet/support.ts';
 import { POOL, TIMES } from './times.ts';
 
 export const VERSIONS = ['1.0', '2.0', '3.0'];
-const digits = (version: string) => simPcr11(version);
 export const IMAGES = Object.fromEntries(
-  VERSIONS.map((version) => [version, { sha256: digits(version), size: 1_000_000 }]),
+  VERSIONS.map((version) => [version, { sha256: simPcr11(version), size: 1_000_000 }]),
 );
 export const FACTS: PlanFacts = {
   graph: {
@@ -65,11 +64,16 @@ export type Bench = {
   nodes: readonly SimNode[];
   clientKey: string;
   orderKey: KeyObject;
+  /** What signs the orders of every orchestrator here. */
+  signer: RealSigner;
   socket: string;
   /** More machines, approved and up when this resolves. */
   more(count: number): Promise<readonly SimNode[]>;
   /** Another orchestrator in this process. */
-  orchestrator(times?: Partial<RolloutTimes>, signer?: OrderSigner): { stop(): Promise<void> };
+  orchestrator(
+    times?: Partial<RolloutTimes>,
+    other?: { signer: OrderSigner; now(): number },
+  ): { stop(): Promise<void> };
   /** Cuts what orchestrators ask of these nodes from now on; nobody: the network is whole again. */
   cut(nodes: readonly SimNode[]): void;
   /** Plans, records and starts. @returns its id */
@@ -107,6 +111,8 @@ export async function benchFor(
     ...(options.https === undefined ? {} : { https: options.https }),
     signal: stop.signal,
   };
+  const signer = await realSigner(paths, privateKey, IMAGES);
+  t.teardown(signer.close);
   const sims = [await startSimFleet({ ...common, count: options.count })];
   const sim = sims[0]!;
   t.teardown(async () => {
@@ -123,6 +129,7 @@ export async function benchFor(
     nodes: sim.nodes,
     clientKey: client.file,
     orderKey: privateKey,
+    signer,
     socket: paths.redis,
     async more(count) {
       const first = sims.reduce((sum, part) => sum + part.nodes.length, 0);
@@ -133,7 +140,7 @@ export async function benchFor(
     cut(nodes) {
       lost = new Set(nodes.map(({ id }) => id));
     },
-    orchestrator(times = {}, signer = undefined) {
+    orchestrator(times = {}, other = { signer: signer.client, now: Date.now }) {
       const end = new AbortController();
       const pool = new LinkPool({
         privateKey: client.file,
@@ -153,7 +160,7 @@ export async function benchFor(
           drop: (node) => pool.drop(node),
           helloOf: (node) => pool.helloOf(node),
         },
-        signer: signer ?? keySigner(privateKey),
+        ...other,
         log: silent,
         signal: end.signal,
         times: { ...TIMES, ...times },

@@ -1,21 +1,30 @@
 /** The fleet's state `updating`: from the order that disrupts a node until its rollout is done with it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { commit } from '../../../../orchestrator/fleet/commit.ts';
+import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
+import type { StepState } from '../../../../orchestrator/rollout/record.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { markUpdating, settleUpdating } from '../../../../orchestrator/rollout/run/updating.ts';
+import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { membersFor } from './members.ts';
 import { benchFor, hasEnded } from './support.ts';
 
-const MARK = { rollout: 'ro-1', image: '2.0', at: 5 };
+/** As an order of this moment does. */
+async function mark(fleet: Fleet, node: string, rollout: string, image: string | null = '2.0') {
+  const [state, epoch] = await fleet.redis.hmget(ROLLOUT_KEYS.node(rollout, node), 'state', 'epoch');
+  const fence = { state: state as StepState, epoch: Number(epoch) };
+  await markUpdating(fleet, node, { rollout, image, at: 5, while: fence });
+}
 
 test('under way it stays so whatever its agent says; let go, it is what its last heartbeat said', async (t) => {
   const { fleet, redis, member, beat, start, stateOf } = await membersFor(t);
   const ids = [await member(1), await member(2), await member(3)] as const;
   const [well, ill, silent] = ids;
   const id = await start({ limits: { whole: 9, site: '100%', rack: 9 } });
-  for (const node of ids) await markUpdating(fleet, node, { ...MARK, rollout: id });
+  for (const node of ids) await mark(fleet, node, id);
   await beat(2, false);
   await beat(3, null, '2.0', 2);
   t.deepEqual(await settleUpdating(fleet, 6), []);
@@ -23,7 +32,7 @@ test('under way it stays so whatever its agent says; let go, it is what its last
   t.is((await fleet.nodes.get(well))?.wanted.image, '2.0');
 
   // The rollout let go of them, and whoever wanted to say so was killed.
-  await redis.del(ROLLOUT_KEYS.holders);
+  await redis.del(HOLDERS);
   const plan = await planNodes(fleet, []);
   t.deepEqual(
     plan.map(({ id, state }) => [id, state]),
@@ -43,7 +52,7 @@ test('a node that its rollout is done with is let go before the rollout ends', a
   const { fleet, redis, member, start, stateOf } = await membersFor(t);
   const node = await member(1);
   const id = await start({});
-  await markUpdating(fleet, node, { ...MARK, rollout: id });
+  await mark(fleet, node, id);
   t.deepEqual(await settleUpdating(fleet, 6), []);
   await redis.hset(ROLLOUT_KEYS.node(id, node), 'state', 'done');
   t.deepEqual(await settleUpdating(fleet, 6), [node]);
@@ -51,16 +60,36 @@ test('a node that its rollout is done with is let go before the rollout ends', a
 });
 
 test('what is being installed or has left is not renamed', async (t) => {
-  const { fleet, member, stateOf, by } = await membersFor(t);
+  const { fleet, member, start, stateOf, by } = await membersFor(t);
   const node = await member(1);
+  const id = await start({});
   await fleet.nodes.update(node, (record) => ({
     outcome: take(record!, { to: 'installing', at: 2, actor: 'test', action: 'test', reason: '' }),
   }));
-  await markUpdating(fleet, node, MARK);
+  await mark(fleet, node, id);
   t.is(await stateOf(node), 'installing');
   await fleet.retire(node, 'sold', by());
-  await markUpdating(fleet, node, { ...MARK, image: null });
+  await mark(fleet, node, id, null);
   t.is(await stateOf(node), 'retired');
+});
+
+test('an orchestrator that was stopped and wakes up wants nothing that nobody wants any more', async (t) => {
+  const { fleet, redis, member, start } = await membersFor(t);
+  const node = await member(1);
+  const id = await start({});
+  const key = ROLLOUT_KEYS.node(id, node);
+  const [state, epoch] = await redis.hmget(key, 'state', 'epoch');
+  const fence = { state: state as StepState, epoch: Number(epoch) };
+  // It was taken back meanwhile.
+  await redis.hset(key, { state: 'rolling-back', epoch: fence.epoch + 1 });
+  const before = await fleet.nodes.get(node);
+  await markUpdating(fleet, node, { rollout: id, image: '2.0', at: 5, while: fence });
+  t.deepEqual(await fleet.nodes.get(node), before);
+  // Also when that happens between the look and the write.
+  const change = { op: 'is', key, ...fence } as const;
+  t.is((await commit(redis, { records: [], ops: [change] })).result, 'conflict');
+  await redis.hset(key, { state: fence.state, epoch: fence.epoch });
+  t.is((await commit(redis, { records: [], ops: [change] })).result, 'done');
 });
 
 test.serial(

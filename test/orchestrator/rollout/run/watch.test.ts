@@ -14,17 +14,27 @@ function watchOver(count: number, state: StepState, active: number) {
     rollout.active.add(step.node);
   }
   const asked: string[] = [];
+  const dropped: string[] = [];
+  const boots = { now: 'first' };
+  let fail = (_: Error) => {};
   const stop = new AbortController();
   const watch = new Watch({
     pool: {
       request: (id: string) => {
         asked.push(id);
-        return new Promise<never>(() => {});
+        return new Promise<never>((_, reject) => {
+          fail = reject;
+        });
       },
-      drop: () => {},
+      drop: (id: string) => void dropped.push(id),
       helloOf: () => null,
     },
-    fleet: { nodes: { ids: async () => [], getMany: async () => [] } } as unknown as Fleet,
+    fleet: {
+      nodes: {
+        ids: async () => [],
+        getMany: async (ids: string[]) => ids.map((id) => ({ id, observed: { bootId: boots.now } })),
+      },
+    } as unknown as Fleet,
     times: { active, fleet: 60_000 },
     signal: stop.signal,
     tell: () => {},
@@ -32,7 +42,7 @@ function watchOver(count: number, state: StepState, active: number) {
     refuses: () => {},
     joiners: async () => [],
   });
-  return { watch, rollout, asked };
+  return { watch, rollout, asked, dropped, boots, fail: (error: Error) => fail(error) };
 }
 
 test('whoever takes a rollout over asks at once how those are that may have restarted', (t) => {
@@ -59,4 +69,25 @@ test('their own turns come all the same', async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   t.is(new Set(asked).size, 200);
+});
+
+test('a handshake with a new boot is not thrown away because the node tells of that boot again', async (t) => {
+  const { watch, rollout, asked, dropped, boots, fail } = watchOver(1, 'activating', 60_000);
+  const [id = ''] = rollout.active;
+  watch.look(rollout);
+  // It enrols: the connection that looks open leads to the boot before.
+  await watch.returned([id]);
+  t.deepEqual([asked, dropped], [[id], [id]]);
+  // All of it runs; the question to it is still on its way.
+  await watch.returned([id]);
+  t.is(dropped.length, 1);
+  // Too early it was refused: the backoff of that attempt must not hold up the next one.
+  fail(new Error('refused'));
+  await new Promise(setImmediate);
+  await watch.returned([id]);
+  t.is(dropped.length, 2);
+  watch.look(rollout);
+  boots.now = 'second';
+  await watch.returned([id]);
+  t.deepEqual([asked.length, dropped.length], [2, 3], 'another boot, another connection');
 });

@@ -1,6 +1,6 @@
 /** Maintenance windows where rollouts are recorded: which nodes get an order at an instant, summer time included. */
 import test from 'ava';
-import { readIssued } from '../../../../orchestrator/rollout/run/issued.ts';
+import { readIssued } from '../../../../orchestrator/orders/issued.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
 import { fleetFor } from '../../fleet/support.ts';
 import { fleetOf, planOf } from '../fleet.ts';

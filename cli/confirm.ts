@@ -1,0 +1,27 @@
+import { createInterface } from 'node:readline/promises';
+import { BootwaveError } from '../base/error.ts';
+
+/** Whether a person at the terminal says yes; the question goes to the error output, where no pipe takes it. */
+export async function saysYes(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = (await terminal.question(`${question} [y/N] `)).trim().toLowerCase();
+    return answer === 'y' || answer === 'yes';
+  } finally {
+    terminal.close();
+  }
+}
+
+/**
+ * Asks a person; `yes` is the answer of one who cannot be asked (`--yes`).
+ * @throws BootwaveError `UNCONFIRMED`
+ */
+export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
+  if (yes === true || (process.stdin.isTTY && (await saysYes(question)))) return;
+  throw new BootwaveError({
+    code: 'UNCONFIRMED',
+    what: `not confirmed: ${question}`,
+    unchanged: 'nothing was changed',
+    next: 'answer y at a terminal, or say --yes',
+  });
+}

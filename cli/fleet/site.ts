@@ -1,0 +1,155 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { isVersion } from '../../formats/version.ts';
+import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
+import * as site from '../../orchestrator/operations/site/declared.ts';
+import { print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json } from '../option.ts';
+
+// commander takes every --no-... for the denial of an option, hence another word than the policy's.
+type PolicyOptions = Json & { withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
+
+export function register(group: Command): void {
+  policyOptions(commandFor(group, site.add, '<name>')).action(
+    async (name: string, options: PolicyOptions, command: Command) => {
+      const added = await call(command, site.add, { name, policy: policyIn(options) });
+      print(options.json, added, () => `made site ${name}\n${show(added)}`);
+    },
+  );
+
+  policyOptions(commandFor(group, site.set, '<name>')).action(
+    async (name: string, options: PolicyOptions, command: Command) => {
+      const after = await call(command, site.set, { name, policy: policyIn(options) });
+      print(options.json, after, () => show(after));
+    },
+  );
+
+  commandFor(group, site.list).action(async ({ json }: Json, command: Command) => {
+    const sites = await call(command, site.list, {});
+    print(json, sites, () => listText(sites));
+  });
+
+  commandFor(group, site.show, '<name>').action(async (name: string, { json }: Json, command: Command) => {
+    const found = await call(command, site.show, { name });
+    print(json, found, () => show(found));
+  });
+}
+
+function listText(sites: readonly Site[]): string {
+  return table(
+    [
+      'SITE',
+      'UNKNOWN MACHINES',
+      'WITHOUT TPM',
+      'BIOS',
+      'SECURE BOOT',
+      'EK CERTIFICATE',
+      'ATTESTATION',
+      'FIRMWARE',
+    ],
+    sites.map(({ name, policy }) => [
+      name,
+      policy.acceptUnknown ? 'may ask' : 'not answered',
+      policy.noTpm,
+      policy.bios,
+      policy.secureBoot,
+      policy.ekCertificate,
+      policy.attestation,
+      policy.firmware,
+    ]),
+  );
+}
+
+function policyOptions(command: Command): Command {
+  return command
+    .option('--accept-unknown <yes|no>', 'whether machines that nobody expected get the image', yesNo)
+    .addOption(
+      new Option('--without-tpm <what>', 'an approved machine without TPM that restarts').choices([
+        'pending',
+        'keep',
+        'refuse',
+      ]),
+    )
+    .addOption(new Option('--bios <what>', 'machines that boot by BIOS').choices(['allow', 'refuse']))
+    .addOption(
+      new Option('--secure-boot <what>', 'machines whose Secure Boot is not on').choices([
+        'prefer',
+        'require',
+      ]),
+    )
+    .addOption(
+      new Option('--ek-certificate <what>', 'machines whose TPM no known maker vouches for').choices([
+        'optional',
+        'required',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--attestation <what>',
+        'machines with a TPM that do not show the measurements of a published image',
+      ).choices(['enforce', 'report']),
+    )
+    .addOption(
+      new Option('--firmware <what>', 'machines whose firmware is not known of their model').choices([
+        'report',
+        'enforce',
+      ]),
+    )
+    .option(
+      '--floor <version>',
+      'oldest image that a rollout may bring; empty: as for the whole fleet',
+      floor,
+    );
+}
+
+function floor(text: string): string {
+  if (text !== '' && !isVersion(text)) throw new InvalidArgumentError('an image version');
+  return text;
+}
+
+function yesNo(text: string): boolean {
+  if (text === 'yes') return true;
+  if (text === 'no') return false;
+  throw new InvalidArgumentError('yes or no');
+}
+
+function policyIn({
+  acceptUnknown,
+  withoutTpm,
+  bios,
+  secureBoot,
+  ekCertificate,
+  attestation,
+  firmware,
+  floor,
+}: PolicyOptions): Partial<Policy> {
+  return {
+    ...(acceptUnknown === undefined ? {} : { acceptUnknown }),
+    ...(withoutTpm === undefined ? {} : { noTpm: withoutTpm }),
+    ...(bios === undefined ? {} : { bios }),
+    ...(secureBoot === undefined ? {} : { secureBoot }),
+    ...(ekCertificate === undefined ? {} : { ekCertificate }),
+    ...(attestation === undefined ? {} : { attestation }),
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
+  };
+}
+
+function show({ name, policy }: Site): string {
+  const noTpm = {
+    pending: 'approved again by a person after each restart',
+    keep: 'stay approved after a restart',
+    refuse: 'refused',
+  };
+  return [
+    `site ${name}`,
+    `  machines that nobody expected: ${policy.acceptUnknown ? 'get the image and may ask' : 'are not answered'}`,
+    `  machines without TPM: ${noTpm[policy.noTpm]}`,
+    `  BIOS machines: ${policy.bios === 'allow' ? 'allowed' : 'refused'}`,
+    `  Secure Boot: ${policy.secureBoot === 'require' ? 'required' : 'preferred'}`,
+    `  EK certificate of a known TPM maker: ${policy.ekCertificate}`,
+    `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
+    `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
+    `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
+  ].join('\n');
+}

@@ -1,0 +1,40 @@
+import { BootwaveError, messageOf } from '../base/error.ts';
+import { ofTheSystem, whenReaderLeaves } from './outside.ts';
+import { program } from './program.ts';
+
+/** Exit codes: 0 done, 1 refused or failed with a coded error, 2 the command line itself was wrong. */
+async function main(argv: string[]): Promise<number> {
+  const wantsJson = argv.includes('--json');
+  try {
+    await (await program(argv.slice(2))).parseAsync(argv);
+    return Number(process.exitCode ?? 0);
+  } catch (raw) {
+    const error = ofTheSystem(raw) ?? raw;
+    if (
+      error instanceof Error &&
+      'exitCode' in error &&
+      'code' in error &&
+      String(error.code).startsWith('commander.')
+    ) {
+      return error.exitCode === 0 ? 0 : 2;
+    }
+    if (error instanceof BootwaveError) {
+      if (wantsJson) console.log(JSON.stringify({ error: error.toJSON() }));
+      else {
+        console.error(`bootwave: ${error.what} [${error.code}]`);
+        if (error.unchanged !== undefined) console.error(`  unchanged: ${error.unchanged}`);
+        if (error.next !== undefined) console.error(`  next: ${error.next}`);
+      }
+      return 1;
+    }
+    const unknown = { code: 'UNEXPECTED', what: messageOf(error) };
+    if (wantsJson) console.log(JSON.stringify({ error: unknown }));
+    else
+      console.error(`bootwave: ${unknown.what} [UNEXPECTED]\n${error instanceof Error ? error.stack : ''}`);
+    return 1;
+  }
+}
+
+whenReaderLeaves(process.stdout, process.stderr);
+
+process.exitCode = await main(process.argv);

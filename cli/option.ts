@@ -1,0 +1,87 @@
+/** Words of the command line as values, for many commands. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { BootwaveError, messageOf } from '../base/error.ts';
+import type { Operation } from '../orchestrator/operations/operation.ts';
+
+export type Json = { json?: boolean };
+
+/** A command below its noun, called and described as its operation is. */
+export function commandFor(
+  noun: Command,
+  { name, help }: Pick<Operation, 'name' | 'help'>,
+  args = '',
+): Command {
+  const word = name.split(' ').at(-1) ?? name;
+  return noun
+    .command(args === '' ? word : `${word} ${args}`)
+    .description(help)
+    .option('--json');
+}
+
+/** Whole numbers of a range. */
+export function whole(least: number, most: number, of = ''): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`a whole number from ${least} to ${most}${of} is needed`);
+  };
+}
+
+/** A number of entries, from 1 on. */
+export function count(text: string): number {
+  const n = Number(text);
+  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('a number of entries');
+  return n;
+}
+
+/** For options that may be given again. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** Where a command looks for release keys besides the keys folder. */
+export const MEDIA = [
+  '--keys <directory>',
+  'storage with release keys; may be given again',
+  collect,
+] as const;
+
+/** As this process sees them: the server may be in another folder. */
+export const foldersOf = (folders: readonly string[] = []): string[] =>
+  folders.map((folder) => resolve(folder));
+
+const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 };
+
+/** @returns milliseconds since the epoch, never before it: Redis knows no such stream ids */
+export function since(text: string): number {
+  const age = /^(\d+)([smhd])$/.exec(text);
+  if (age !== null) return Math.max(Date.now() - Number(age[1]) * (UNITS[age[2] ?? ''] ?? 0), 0);
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d');
+  return Math.max(at, 0);
+}
+
+/** Fires at Ctrl-C, or when told to end. */
+export function untilStopped(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}
+
+/** `2026-01-31 12:00`, UTC. */
+export const minuteOf = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
+
+/**
+ * A file of whoever types, which the server may not be able to read.
+ * @throws BootwaveError of this code
+ */
+export async function textOf(
+  file: string,
+  { code, what, unchanged }: { code: string; what: string; unchanged: string },
+): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new BootwaveError({ code, what: `${what}: ${messageOf(cause)}`, unchanged, cause });
+  });
+}

@@ -1,0 +1,115 @@
+/** A rollout under way as people watch it: a bar for each wave, what happened last below. */
+import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
+import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
+import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { harmless } from '../context.ts';
+
+type Mark = '#' | '>' | 'x' | '-' | '.';
+
+const MARK: Record<StepState, Mark> = {
+  pending: '.',
+  staging: '>',
+  staged: '>',
+  activating: '>',
+  booted: '>',
+  attested: '>',
+  baking: '>',
+  done: '#',
+  failed: 'x',
+  'rolling-back': 'x',
+  'rolled-back': 'x',
+  'taken-back': 'x',
+  'needs-recovery': 'x',
+  skipped: '-',
+};
+const MARKS: readonly Mark[] = ['#', '>', 'x', '-', '.'];
+const LEGEND = '# on the version   > under way   x failed or taken back   - left out   . waits';
+
+/** A share of `width` for each kind of node; none that exists is too few to be seen. */
+export function bar(counts: WaveRecord['counts'], width: number): string {
+  const sums = MARKS.map((mark) => ({
+    mark,
+    nodes: STEP_STATES.filter((state) => MARK[state] === mark).reduce((sum, state) => sum + counts[state], 0),
+    cells: 0,
+  })).filter(({ nodes }) => nodes > 0);
+  const all = sums.reduce((sum, { nodes }) => sum + nodes, 0);
+  if (all === 0) return ' '.repeat(width);
+  for (const sum of sums) sum.cells = Math.max(1, Math.floor((sum.nodes / all) * width));
+  for (
+    let left = width - sums.reduce((sum, { cells }) => sum + cells, 0);
+    left !== 0;
+    left -= Math.sign(left)
+  ) {
+    // Whoever is furthest from its share takes the odd cell, or gives one.
+    const miss = ({ nodes, cells }: { nodes: number; cells: number }) => (nodes / all) * width - cells;
+    const sorted = [...sums].sort((a, b) => miss(b) - miss(a));
+    if (left > 0) sorted[0]!.cells += 1;
+    else sorted.findLast(({ cells }) => cells > 1)!.cells -= 1;
+  }
+  return sums.map(({ mark, cells }) => mark.repeat(cells)).join('');
+}
+
+function countsText(counts: WaveRecord['counts']): string {
+  return STEP_STATES.filter((state) => state !== 'done' && state !== 'pending' && counts[state] > 0)
+    .map((state) => `${counts[state]} ${state}`)
+    .join(', ');
+}
+
+export type Screen = { columns: number; rows: number };
+
+/** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
+export function progressText(progress: Progress, recent: readonly RolloutEvent[], screen: Screen): string {
+  const { setup, rollout, waves } = progress;
+  const head = [
+    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
+    `${rollout.state} (${rollout.by}): ${rollout.why}`,
+    `${rollout.inFlight.whole} under way, ${rollout.failures} failed`,
+    '',
+  ];
+  const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);
+  const room = Math.max(3, screen.rows - head.length - 8);
+  const at = Math.max(
+    0,
+    shown.findIndex(({ index }) => index >= rollout.wave),
+  );
+  const first = Math.max(0, Math.min(at - 1, shown.length - room));
+  const seen = shown.slice(first, first + room);
+  const lines = [...head];
+  if (first > 0) lines.push(`   ${first} waves before`);
+  lines.push(...waveLines(progress, seen, screen.columns));
+  const after = shown.length - first - seen.length;
+  if (after > 0) lines.push(`   ${after} waves to come`);
+  lines.push('', LEGEND);
+  const left = screen.rows - lines.length - 2;
+  if (recent.length > 0 && left > 0) lines.push('', ...recent.slice(-Math.min(left, 8)).map(eventText));
+  return lines.map((line) => harmless(line).slice(0, screen.columns).trimEnd()).join('\n');
+}
+
+function waveLines({ setup }: Progress, waves: readonly WaveRecord[], columns: number): string[] {
+  const names = waves.map(({ index }) => `${index}  ${setup.waves[index]?.name ?? ''}`);
+  const numbers = waves.map(({ counts, size }) => `${counts.done}/${size}`);
+  const [wide, deep] = [names, numbers].map((texts) => Math.max(0, ...texts.map((text) => text.length)));
+  const width = Math.max(10, Math.min(40, columns - wide! - deep! - 40));
+  return waves.map((wave, i) =>
+    [
+      names[i]!.padEnd(wide!),
+      `[${bar(wave.counts, width)}]`,
+      numbers[i]!.padStart(deep!),
+      wave.state.padEnd(7),
+      countsText(wave.counts),
+    ].join('  '),
+  );
+}
+
+/** `2026-01-31 12:00:00`, UTC. */
+export function stamp(at: number): string {
+  return new Date(at).toISOString().replace('T', ' ').slice(0, 19);
+}
+
+/** One event as one line. */
+export function eventText({ at, what, name, from, to, why, by }: RolloutEvent): string {
+  const subject = what === 'rollout' ? 'rollout' : what === 'wave' ? `wave ${name}` : name;
+  const move = to === '' ? '' : from === to || from === '' ? ` ${to}` : ` ${from} -> ${to}`;
+  const who = by === 'rollout' ? '' : ` (${by})`;
+  return harmless(`${stamp(at)}  ${subject}${move}: ${why}${who}`);
+}

@@ -1,0 +1,143 @@
+import type { Command } from 'commander';
+import type { Operation } from '../../orchestrator/operations/operation.ts';
+import * as rollout from '../../orchestrator/operations/rollout/declared.ts';
+import type { RolloutRecord } from '../../orchestrator/rollout/record.ts';
+import { harmless, print } from '../context.ts';
+import { silenceText } from '../node/text.ts';
+import { call } from '../operate.ts';
+import { commandFor, type Json, textOf, untilStopped } from '../option.ts';
+import { historyText } from './history.ts';
+import { register as rules } from './rules.ts';
+import { listText, planText, showText } from './text.ts';
+import { watchRollout } from './watch.ts';
+
+/** Milliseconds between two looks of `watch`. */
+const WATCH_EVERY = 1_000;
+
+const WAVE = `name or number of the wave, as 'show' has it`;
+
+export function register(group: Command): void {
+  commandFor(group, rollout.plan, '<spec>').action(async (file: string, { json }: Json, command: Command) => {
+    const plan = await call(command, rollout.plan, { spec: await specIn(file) });
+    print(json, plan, () => planText(plan));
+  });
+
+  commandFor(group, rollout.start, '<spec>')
+    .option('--watch', 'and follow it to its end')
+    .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
+    .action(
+      async (
+        file: string,
+        { json, watch, plan }: Json & { watch?: true; plan?: string },
+        command: Command,
+      ) => {
+        const after = await call(command, rollout.start, { spec: await specIn(file), plan });
+        const { id, state, warnings } = after;
+        const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
+        const lines = [...warnings.map((one) => `warning: ${one}`), `${id} is ${state}${hint}`];
+        print(json, after, () => lines.map(harmless).join('\n'));
+        if (watch === true) await follow(command, id, json);
+      },
+    );
+
+  commandFor(group, rollout.list).action(async ({ json }: Json, command: Command) => {
+    const { rollouts, silent, now } = await call(command, rollout.list, {});
+    const unheard = silent.map((silence) => silenceText(silence, now));
+    print(json, rollouts, () => [listText(rollouts), ...unheard].join('\n'));
+  });
+
+  commandFor(group, rollout.show, '<rollout>').action(
+    async (id: string, { json }: Json, command: Command) => {
+      const shown = await call(command, rollout.show, { rollout: id });
+      print(json, shown, () => showText(shown));
+    },
+  );
+
+  group
+    .command('watch <rollout>')
+    .description(rollout.watch.help)
+    .option('--json', 'one JSON object a line')
+    .action((id: string, { json }: Json, command: Command) => follow(command, id, json));
+
+  group
+    .command('history <rollout-or-node>')
+    .description(rollout.history.help)
+    .option('--all', 'of a rollout: every step of every node, not only trouble')
+    .option('--json')
+    .action(async (of: string, { json, all = false }: Json & { all?: boolean }, command: Command) => {
+      const events = await call(command, rollout.history, { of, all });
+      print(json, events, () => historyText(events, !of.startsWith('ro-')));
+    });
+
+  rules(group);
+
+  step(group, rollout.pause, true);
+  step(group, rollout.resume, false);
+  step(group, rollout.abort, true);
+  step(group, rollout.rollback, true);
+
+  commandFor(group, rollout.promote, '<rollout>')
+    .requiredOption('--wave <wave>', WAVE)
+    .requiredOption('--reason <text>', 'why')
+    .action(
+      async (id: string, { json, wave, reason }: Json & { wave: string; reason: string }, command: Command) =>
+        done(command, json, rollout.promote, { rollout: id, wave, reason }),
+    );
+
+  commandFor(group, rollout.approve, '<rollout>')
+    .option('--wave <wave>', WAVE)
+    .action(async (id: string, { json, wave }: Json & { wave?: string }, command: Command) =>
+      done(command, json, rollout.approve, { rollout: id, wave }),
+    );
+
+  commandFor(group, rollout.skip, '<rollout> [node]')
+    .option('--wave <wave>', WAVE)
+    .option('--undo', 'take it in again')
+    .option('--reason <text>', 'why', 'skipped by the operator')
+    .action(
+      async (
+        id: string,
+        node: string | undefined,
+        { json, wave, reason, undo = false }: Json & { wave?: string; reason: string; undo?: boolean },
+        command: Command,
+      ) => done(command, json, rollout.skip, { rollout: id, node, wave, reason, undo }),
+    );
+}
+
+async function follow(command: Command, id: string, json: boolean | undefined): Promise<void> {
+  const { stdout } = process;
+  const look = (after: string | undefined) => call(command, rollout.watch, { rollout: id, after });
+  process.exitCode = await watchRollout(look, id, {
+    json,
+    signal: untilStopped(),
+    every: WATCH_EVERY,
+    screen: stdout.isTTY ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
+    write: (text) => stdout.write(text),
+  });
+}
+
+function step(group: Command, operation: typeof rollout.pause, hasReason: boolean): void {
+  const command = commandFor(group, operation, '<rollout>');
+  if (hasReason) command.option('--reason <text>', 'why');
+  command.action(async (id: string, { json, reason }: Json & { reason?: string }, self: Command) =>
+    done(self, json, operation, { rollout: id, reason }),
+  );
+}
+
+async function done<I extends { rollout: string }>(
+  command: Command,
+  json: boolean | undefined,
+  operation: Operation<I, RolloutRecord>,
+  input: I,
+): Promise<void> {
+  const after = await call(command, operation, input);
+  print(json, after, () => `${input.rollout} is ${after.state}: ${after.why}`);
+}
+
+/** @throws BootwaveError `ROLLOUT_SPEC_FILE` */
+const specIn = (file: string): Promise<string> =>
+  textOf(file, {
+    code: 'ROLLOUT_SPEC_FILE',
+    what: 'the spec cannot be read',
+    unchanged: 'nothing was started',
+  });

@@ -1,0 +1,114 @@
+import type { Plan } from '../../orchestrator/rollout/plan.ts';
+import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
+import {
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  STEP_STATES,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
+import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
+import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
+import { table } from '../context.ts';
+
+const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 16);
+
+/** The worst come first. */
+const MOST_RACKS = 10;
+
+export function planText(plan: Plan): string {
+  const lines = [
+    `${plan.target.of} ${plan.target.version} to ${plan.disruption.nodes} nodes, at most ${plan.disruption.atOnce} at once`,
+  ];
+  for (const wave of plan.waves) {
+    if (wave.places.length === 0) continue;
+    lines.push(
+      '',
+      `${numberOf(wave.index)}  ${wave.name}: ${wave.places.length} nodes, at most ${wave.disruption.atOnce} at once`,
+    );
+    const rows = wave.places.map((place) => [
+      `   ${place.name}`,
+      place.site,
+      place.rack ?? '',
+      `${place.from ?? 'nothing'} -> ${place.hops.join(' -> ')}`,
+      place.why,
+    ]);
+    lines.push(table(['   NODE', 'SITE', 'RACK', 'VERSIONS', 'WHY'], rows));
+  }
+  const impacts = [
+    ...plan.disruption.sites.map((impact) => ['site', impact] as const),
+    ...plan.disruption.racks.slice(0, MOST_RACKS).map((impact) => ['rack', impact] as const),
+    ...plan.disruption.services.map((impact) => ['service', impact] as const),
+  ];
+  if (impacts.length > 0) {
+    const rows = impacts.map(([kind, { name, nodes, atOnce, of }]) => [
+      `${kind} ${name}`,
+      String(nodes),
+      `${atOnce} of ${of}`,
+      kind === 'site' && plan.opens[name] !== undefined ? time(plan.opens[name]) : '',
+    ]);
+    lines.push('', table(['DISRUPTION', 'TOUCHED', 'DOWN AT ONCE', 'OPENS (UTC)'], rows));
+    const more = plan.disruption.racks.length - MOST_RACKS;
+    if (more > 0) lines.push(`and ${more} racks more, none of them worse`);
+  }
+  if (plan.skipped.length > 0) {
+    const rows = plan.skipped.map(({ name, site, why }) => [name, site, why]);
+    lines.push('', table(['SKIPPED', 'SITE', 'WHY'], rows));
+  }
+  const burnt = plan.skipped.find(({ code }) => code === 'failed-this-version');
+  if (burnt !== undefined) {
+    lines.push('', `to let a node try again: bootwave rollout forgive ${burnt.name} ${plan.target.version}`);
+  }
+  for (const warning of plan.warnings) lines.push('', `warning: ${warning}`);
+  lines.push('', `plan ${planHash(plan)}`);
+  return lines.join('\n');
+}
+
+export function listText(all: readonly RolloutSummary[]): string {
+  if (all.length === 0) return `no rollout yet; 'bootwave rollout plan SPEC.json' shows what one would do`;
+  return table(
+    ['ID', 'NAME', 'TO', 'STATE', 'STARTED (UTC)', 'WHY'],
+    all.map((one) => [one.id, one.name, one.version, one.state, time(one.createdAt), one.why]),
+  );
+}
+
+type Shown = {
+  setup: RolloutSetup;
+  rollout: RolloutRecord;
+  waves: readonly WaveRecord[];
+  nodes: readonly NodeStep[];
+};
+
+export function showText({ setup, rollout, waves, nodes }: Shown): string {
+  const lines = [
+    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${time(setup.createdAt)} UTC`,
+    `${rollout.state} (${rollout.by}): ${rollout.why}`,
+    `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
+      (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : ''),
+    '',
+    table(
+      ['WAVE', 'NAME', 'STATE', 'NODES', ''],
+      waves.map((wave) => [
+        String(numberOf(wave.index)),
+        setup.waves[wave.index]?.name ?? '',
+        wave.state,
+        String(wave.size),
+        STEP_STATES.filter((state) => wave.counts[state] > 0)
+          .map((state) => `${wave.counts[state]} ${state}`)
+          .join(', '),
+      ]),
+    ),
+    '',
+  ];
+  const steps = [...nodes].sort((a, b) => a.wave - b.wave || a.position - b.position);
+  const rows = steps.map((step) => [
+    String(numberOf(step.wave)),
+    step.name,
+    step.site,
+    step.state,
+    step.running ?? '',
+    step.why,
+  ]);
+  lines.push(table(['WAVE', 'NODE', 'SITE', 'STATE', 'RUNS', 'WHY'], rows));
+  return lines.join('\n');
+}

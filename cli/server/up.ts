@@ -1,0 +1,124 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseDuration } from '../../base/duration.ts';
+import { BootwaveError } from '../../base/error.ts';
+import { CERTIFICATE_LIFE } from '../../bootserver/enroll/certifier.ts';
+import type { UpTold } from '../../orchestrator/operations/server/acts.ts';
+import { up } from '../../orchestrator/operations/server/declared.ts';
+import { LONGEST_LIFE } from '../../orchestrator/up/options.ts';
+import { here } from '../operate.ts';
+import { type Json, whole } from '../option.ts';
+
+type Options = Json & {
+  interface?: string;
+  config?: string;
+  address?: string;
+  proxy?: boolean;
+  range?: string;
+  router?: string;
+  dns?: string;
+  ntp?: string;
+  besideDhcp?: boolean;
+  site: string;
+  httpPort: number;
+  httpsPort: number;
+  heartbeat: number;
+  attestEvery: number;
+  certificateLife: number;
+  operatorsPort?: number;
+};
+
+function life(text: string): number {
+  const value = parseDuration(text);
+  if (value !== null && value > 0 && value <= LONGEST_LIFE) return value;
+  throw new InvalidArgumentError('a time such as 90s, 30m, 12h or 7d, of a year at most');
+}
+
+/** Milliseconds after a signal until a start that has not ended is ended. */
+const START_ENDS = 4000;
+/** Milliseconds after an error was told until the process ends, whatever still runs. */
+const ERROR_TOLD = 1000;
+
+export const DEFAULT_PORTS = { http: 7080, https: 7443 } as const;
+
+export function register(command: Command): void {
+  const port = whole(1, 65535);
+  command
+    .option(
+      '--interface <name>',
+      'the network interface to serve, and no other; without it no machine boots here, all else runs',
+    )
+    .option('--address <ip>', 'which of its addresses, when it has several')
+    .option('--range <from-to>', 'addresses to give out, e.g. 10.0.0.100-10.0.0.200')
+    .option('--proxy', 'another DHCP server gives the addresses; only the boot part is ours')
+    .option('--router <ip>', 'default route for the nodes')
+    .option('--dns <ips>', 'name servers for the nodes, separated by commas')
+    .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
+    .option('--beside-dhcp', 'another DHCP server may answer on this wire, for other machines')
+    .addOption(
+      new Option(
+        '--config <file>',
+        'several interfaces, subnets, reservations and options: docs/network.md',
+      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp']]),
+    )
+    .option('--site <name>', 'the site of this network', 'default')
+    .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
+    .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
+    .option('--operators-port <port>', 'commands of people elsewhere, by their certificates', port)
+    .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
+    .option('--attest-every <minutes>', 'minutes between the attestations of a node', whole(1, 1440), 30)
+    .addOption(
+      new Option('--certificate-life <time>', "how long a node's certificate lasts; it is renewed by itself")
+        .argParser(life)
+        .default(CERTIFICATE_LIFE, '7d'),
+    )
+    .option('--json')
+    .action(async ({ json, dns, ntp, proxy = false, config, ...options }: Options) => {
+      let isUp = false;
+      let isTold = false;
+      const ready = (told: unknown) => {
+        isUp = true;
+        const { addresses } = told as UpTold;
+        const how = config ?? (proxy ? 'proxyDHCP' : `DHCP ${options.range}`);
+        console.log(
+          json === true
+            ? JSON.stringify({ ready: readyOf(options, addresses) })
+            : text(options, addresses, how),
+        );
+      };
+      const onSignal = () => {
+        isTold = true;
+        // A start that does not hear the signal ends all the same.
+        if (!isUp) setTimeout(() => process.exit(1), START_ENDS).unref();
+      };
+      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      const wanted = {
+        ...{ ...options, proxy, dns: dns?.split(','), ntp: ntp?.split(',') },
+        config: config === undefined ? undefined : resolve(config),
+      };
+      try {
+        await here(command, up, wanted, ready);
+      } catch (error) {
+        // Its reason is about to be told; whatever hangs then must not keep a port.
+        setTimeout(() => process.exit(1), ERROR_TOLD).unref();
+        if (!isTold || isUp) throw error;
+        throw new BootwaveError({ code: 'UP_STOPPED', what: 'it was told to end before it was up' });
+      }
+    });
+}
+
+type Ports = Pick<Options, 'httpPort' | 'httpsPort' | 'operatorsPort'>;
+type Addresses = UpTold['addresses'];
+
+function readyOf({ httpPort: http, httpsPort: https, operatorsPort }: Ports, interfaces: Addresses) {
+  const operators = operatorsPort === undefined ? {} : { operators: operatorsPort };
+  const [first] = interfaces;
+  return first === undefined ? operators : { ...first, http, https, interfaces, ...operators };
+}
+
+function text({ operatorsPort, httpPort, httpsPort }: Ports, interfaces: Addresses, how: string) {
+  const door = operatorsPort === undefined ? '' : `, operators ${operatorsPort}`;
+  if (interfaces.length === 0) return `bootwave runs, and no machine boots here${door}; Ctrl-C ends it`;
+  const served = interfaces.map((one) => `${one.interface} as ${one.address}`).join(', ');
+  return `bootwave serves ${served} (${how}, TFTP, HTTP ${httpPort}, enrolment ${httpsPort}${door}); Ctrl-C ends it`;
+}

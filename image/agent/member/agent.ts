@@ -1,0 +1,220 @@
+import { X509Certificate } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
+import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
+import { BootServer, ServerRefused } from './boot-server.ts';
+import {
+  type Activity,
+  type Command,
+  type Decision,
+  type Event,
+  type Failure,
+  INITIAL,
+  type State,
+  step,
+  type View,
+} from './core.ts';
+import { NodeEnrolment, type NodeFacts } from './enrolment.ts';
+import type { AskHelper } from './helper-client.ts';
+import { askTime } from './server-time.ts';
+
+/** The agent's hands: everything that it touches outside itself. */
+export type Edges = {
+  rootPem: string;
+  askHelper: AskHelper;
+  /** Everything that the enrolment tells about this machine. */
+  facts(): Promise<NodeFacts>;
+  discover(thorough: boolean): Promise<readonly string[]>;
+  heartbeat(): Promise<Heartbeat>;
+  /** A heartbeat was taken by the boot server at `url`. `images` is the URL below which it has its images. */
+  heard?(images: string | undefined, url: string): Promise<void>;
+  /** The machine has its certificate; `id` is its record's. */
+  approved?(id: string): Promise<void>;
+  /** The fleet refuses what this boot has started: the image that runs is no good here. */
+  barred?(reason: string): void;
+  show(view: View): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  random(): number;
+  signal: AbortSignal;
+  /** Called after each event, for the watchdog. */
+  lived?(): void;
+  /** Waiting, for tests that have no time. */
+  sleep?(milliseconds: number, signal: AbortSignal): Promise<void>;
+};
+
+/** Milliseconds until sshd is started again that was not. */
+const SSH_AGAIN = 30_000;
+
+/** To one boot server: as anyone, and as the approved node. */
+type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
+
+/** Runs the pure core: performs the one activity that it names, and feeds it what came of it. */
+export class Agent {
+  readonly #edges: Edges;
+  #state: State = INITIAL;
+  #enrolment: NodeEnrolment | null = null;
+  #server: Connection | null = null;
+
+  constructor(edges: Edges) {
+    this.#edges = edges;
+  }
+
+  /** Ends only when `signal` is aborted. */
+  async run(): Promise<void> {
+    const { signal } = this.#edges;
+    let event: Event = { type: 'started' };
+    while (!signal.aborted) {
+      const moment = { now: this.#edges.now(), random: this.#edges.random() };
+      const [state, commands] = step(this.#state, event, moment);
+      this.#state = state;
+      this.#edges.lived?.();
+      for (const command of commands) this.#announce(command);
+      event = await this.#perform(state.activity);
+    }
+    this.#forget();
+  }
+
+  #announce(command: Command): void {
+    if (command.type === 'show') this.#edges.show(command.view);
+    // sshd is wanted, not needed: the agent is what makes the machine a member.
+    if (command.type === 'install-host-key') void this.#startSsh();
+  }
+
+  /** Until it is done: nobody asks for it a second time, and without sshd no orchestrator reaches this machine. */
+  async #startSsh(): Promise<void> {
+    const { askHelper, signal } = this.#edges;
+    while (!signal.aborted) {
+      try {
+        const { started } = await askHelper({ operation: 'install-host-key' });
+        if (started) return;
+      } catch (error) {
+        console.error(`bootwave-agent: sshd was not started: ${messageOf(error)}`);
+      }
+      await (this.#edges.sleep ?? pause)(SSH_AGAIN, signal);
+    }
+  }
+
+  async #perform(activity: Activity): Promise<Event> {
+    try {
+      return await this.#attempt(activity);
+    } catch (error) {
+      return { type: 'failed', failure: failureOf(error) };
+    }
+  }
+
+  async #attempt(activity: Activity): Promise<Event> {
+    const edges = this.#edges;
+    switch (activity.type) {
+      case 'identify': {
+        const facts = await edges.facts();
+        this.#enrolment = new NodeEnrolment(facts, edges.rootPem, edges.askHelper);
+        return { type: 'identified', setupMode: facts.identity.secureBoot === 'setup' };
+      }
+      case 'enrol-secure-boot':
+        await edges.askHelper({ operation: 'enrol-secure-boot' });
+        return { type: 'restarting' };
+      case 'search':
+        return { type: 'found', urls: await edges.discover(activity.thorough) };
+      case 'enrol': {
+        await this.#setClock(activity.url);
+        const decision = await this.#keys().enrol(this.#at(activity.url).plain);
+        this.#dropMutual();
+        return this.#decided(decision);
+      }
+      case 'poll':
+        return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
+      case 'heartbeat': {
+        const { interval, images, renew, attest } = await this.#mutual(activity.url).post(
+          PATHS.heartbeat,
+          await edges.heartbeat(),
+          heartbeatReply,
+        );
+        await edges.heard?.(images, activity.url);
+        return { type: 'heard', interval, renew, attest: attest ?? null };
+      }
+      case 'attest':
+        await this.#keys().attest(this.#mutual(activity.url));
+        return { type: 'attested' };
+      case 'restart':
+        await edges.askHelper({ operation: 'restart' });
+        return { type: 'restarting' };
+      case 'wait':
+        await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);
+        return { type: 'waited' };
+    }
+  }
+
+  /**
+   * Before certificates are judged by their dates. Nobody waits for it to succeed: a clock that is right needs none of it, and one
+   * that stays wrong is told by what fails next.
+   */
+  async #setClock(url: string): Promise<void> {
+    const { askHelper, now } = this.#edges;
+    try {
+      const { nonce } = await askHelper({ operation: 'clock-nonce' });
+      const reply = await askTime(url, nonce);
+      const off = now() - reply.time;
+      if (Math.abs(off) < CLOCK_OFF) return;
+      const { set } = await askHelper({ operation: 'set-clock', reply });
+      if (set) console.error(`bootwave-agent: the clock was ${Math.round(off / 1000)} s off and was set`);
+    } catch (error) {
+      console.error(`bootwave-agent: the clock was not compared: ${messageOf(error)}`);
+    }
+  }
+
+  async #decided(decision: Decision): Promise<Event> {
+    if (decision.state === 'approved') {
+      const { subjectAltName } = new X509Certificate(this.#keys().credentials?.chain ?? '');
+      await this.#edges.approved?.(subjectAltName?.replace(`URI:${NODE_URI}`, '') ?? '');
+    }
+    if (decision.state === 'rejected' && decision.restart) this.#edges.barred?.(decision.reason);
+    return { type: 'decided', decision };
+  }
+
+  #keys(): NodeEnrolment {
+    if (this.#enrolment === null)
+      throw new BootwaveError({ code: 'AGENT_FAULT', what: 'no keys were made yet' });
+    return this.#enrolment;
+  }
+
+  #at(url: string): Connection {
+    if (this.#server?.url !== url) {
+      this.#forget();
+      this.#server = { url, plain: new BootServer(url, this.#edges.rootPem), mutual: null };
+    }
+    return this.#server;
+  }
+
+  #mutual(url: string): BootServer {
+    const server = this.#at(url);
+    server.mutual ??= new BootServer(url, this.#edges.rootPem, this.#keys().credentials);
+    return server.mutual;
+  }
+
+  /** A new certificate needs new connections. */
+  #dropMutual(): void {
+    this.#server?.mutual?.close();
+    if (this.#server !== null) this.#server.mutual = null;
+  }
+
+  #forget(): void {
+    this.#dropMutual();
+    this.#server?.plain.close();
+    this.#server = null;
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {});
+}
+
+const REMOTE = new Set(['SERVER_UNREACHABLE', 'SERVER_NOT_TRUSTED', 'SERVER_ANSWER']);
+
+function failureOf(error: unknown): Failure {
+  const code = error instanceof BootwaveError ? error.code : 'AGENT_FAULT';
+  const what = error instanceof BootwaveError ? error.what : messageOf(error);
+  if (error instanceof ServerRefused) return { kind: 'refused', code, what };
+  return { kind: REMOTE.has(code) ? 'unreachable' : 'local', code, what };
+}

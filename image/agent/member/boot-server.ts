@@ -1,0 +1,142 @@
+import { X509Certificate } from 'node:crypto';
+import { Agent, request } from 'node:https';
+import type { DetailedPeerCertificate } from 'node:tls';
+import type * as z from 'zod/mini';
+import { BootwaveError } from '../../../base/error.ts';
+import { checkBootServer } from '../../../keys/server-identity.ts';
+import { errorReply, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
+
+/** Bytes of an answer; a certificate chain is far below. */
+const ANSWER_BYTES = 256 * 1024;
+/** Milliseconds for one exchange unless the caller says otherwise. */
+const PATIENCE = 20_000;
+
+export type Credentials = { key: string; chain: string };
+
+/** A coded no from the boot server itself. */
+export class ServerRefused extends BootwaveError {}
+
+const unreachable = (what: string, cause?: unknown) =>
+  new BootwaveError({ code: 'SERVER_UNREACHABLE', what: `the boot server ${what}`, cause });
+
+/** One boot server over TLS 1.3, trusted by the fleet's root and nothing else. */
+export class BootServer {
+  readonly url: string;
+  readonly #agent: Agent;
+
+  /**
+   * @param credentials of an approved node, for what needs mutual TLS
+   * @param localAddress to speak from; by default the kernel chooses
+   */
+  constructor(url: string, rootPem: string, credentials?: Credentials, localAddress?: string) {
+    this.url = url;
+    const root = new X509Certificate(rootPem);
+    this.#agent = new Agent({
+      ca: rootPem,
+      servername: SERVER_NAME,
+      minVersion: 'TLSv1.3',
+      checkServerIdentity: (_, peer) => checkBootServer(peer as DetailedPeerCertificate, root),
+      keepAlive: true,
+      maxSockets: 2,
+      // A resumed session skips checkServerIdentity.
+      maxCachedSessions: 0,
+      ...(localAddress === undefined ? {} : { localAddress }),
+      ...(credentials === undefined ? {} : { key: credentials.key, cert: credentials.chain }),
+    });
+  }
+
+  /**
+   * @throws BootwaveError `SERVER_UNREACHABLE`, `SERVER_NOT_TRUSTED`, `SERVER_ANSWER`; ServerRefused with the server's code
+   */
+  async post<S extends z.ZodMiniType>(
+    path: string,
+    body: unknown,
+    reply: S,
+    patience = PATIENCE,
+  ): Promise<z.output<S>> {
+    const { status, text } = await this.#exchange(path, JSON.stringify(body), patience);
+    const answer = parseJson(text);
+    if (status !== 200) {
+      const parsed = errorReply.safeParse(answer);
+      if (!parsed.success || status >= 500) throw unreachable(`cannot answer now (HTTP ${status})`);
+      throw new ServerRefused({ code: parsed.data.error.code, what: parsed.data.error.what });
+    }
+    const parsed = reply.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    throw new BootwaveError({
+      code: 'SERVER_ANSWER',
+      what: 'the boot server speaks another version of the protocol',
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #exchange(
+    path: string,
+    body: string,
+    patience: number,
+    again = true,
+  ): Promise<{ status: number; text: string }> {
+    return new Promise((resolve, reject) => {
+      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+      const sent = request(
+        new URL(path, this.url),
+        { method: 'POST', agent: this.#agent, headers },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (piece: string) => {
+            text += piece;
+            if (text.length > ANSWER_BYTES) response.destroy(new Error('too long an answer'));
+          });
+          response.on('end', () => {
+            clearTimeout(timer);
+            resolve({ status: response.statusCode ?? 0, text });
+          });
+          response.on('error', fail);
+        },
+      );
+      const timer = setTimeout(() => sent.destroy(new Error('no answer in time')), patience);
+      const fail = (error: Error) => {
+        clearTimeout(timer);
+        // The server may close a kept connection while we write to it; that says nothing about the server.
+        if (again && sent.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET') {
+          resolve(this.#exchange(path, body, patience, false));
+        } else reject(explain(error));
+      };
+      sent.on('error', fail);
+      sent.end(body);
+    });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** OpenSSL's words for a chain that does not hold, where the reader can do something about it. */
+function explain(error: Error): BootwaveError {
+  if (error instanceof BootwaveError) return error;
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
+    return new BootwaveError({
+      code: 'SERVER_NOT_TRUSTED',
+      what: `the boot server's certificate does not hold at this machine's time, ${new Date().toISOString()}: is its clock right?`,
+      cause: error,
+    });
+  }
+  if (/CERT|SIGNATURE|UNABLE_TO|SELF_SIGNED|INVALID_PURPOSE|PATH_LENGTH/.test(code)) {
+    return new BootwaveError({
+      code: 'SERVER_NOT_TRUSTED',
+      what: `the boot server does not belong to this fleet (${code})`,
+      unchanged: 'nothing was sent to it',
+      cause: error,
+    });
+  }
+  return unreachable(`does not answer (${code || error.message})`, error);
+}

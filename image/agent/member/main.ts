@@ -1,0 +1,117 @@
+/** The unprivileged half of the agent: finds the boot server, enrols this machine, and keeps it a member. */
+import { readFileSync } from 'node:fs';
+import os from 'node:os';
+import type { AskConfig } from '../../../protocol/agent/config.ts';
+import type { AskDisk } from '../../../protocol/agent/disk.ts';
+import { DOWNLOADS, MEMORY } from '../../../protocol/agent/places.ts';
+import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
+import { readOrderKeys } from '../../../protocol/order.ts';
+import { Admitted } from './admitted.ts';
+import { Agent } from './agent.ts';
+import type { View } from './core.ts';
+import { discover, localAddresses } from './discover.ts';
+import { readHardware, readMachine, readRunning } from './hardware.ts';
+import { helperAt, PATIENCE } from './helper-client.ts';
+import { journal } from './journal.ts';
+import { Member } from './member.ts';
+import { reachable } from './reachable.ts';
+import { banner, screen } from './screen.ts';
+import { seldom } from './seldom.ts';
+import { Terminals } from './terminals.ts';
+import { beatHealth } from './vitals.ts';
+import { Watchdog } from './watchdog.ts';
+
+const PLACES = {
+  root: '/usr/lib/bootwave/fleet/root.crt',
+  orderKeys: '/usr/lib/bootwave/fleet/order.pub',
+  releaseRoot: '/usr/lib/bootwave/fleet/release-root.json',
+  helper: '/run/bootwave/helper.sock',
+  disk: '/run/bootwave/disk.sock',
+  config: '/run/bootwave/config.sock',
+  leases: '/run/systemd/netif/leases',
+  osRelease: '/etc/os-release',
+  sys: '/sys',
+} as const;
+
+/** Milliseconds: a unit that failed is known half a minute later at the most. */
+const FAILED_UNITS_LIFE = 30_000;
+
+const stop = new AbortController();
+process.once('SIGTERM', () => stop.abort());
+process.once('SIGINT', () => stop.abort());
+
+const terminals = new Terminals();
+const askHelper = helperAt(PLACES.helper);
+const running = await readRunning(PLACES.osRelease);
+const addresses = () => localAddresses().map(({ address }) => address);
+
+let lastEvent = performance.now();
+new Watchdog(process.env, () => lastEvent).start(stop.signal);
+
+const member = new Member({
+  askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
+  askConfig: helperAt<AskConfig>(PLACES.config),
+  failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
+  writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
+  renewLists: async () => (await askHelper({ operation: 'secure-boot-renew' })).written,
+  restart: async () => void (await askHelper({ operation: 'restart' })),
+  reachable: () => reachable(),
+  running,
+  orderKeys: readOrderKeys(readFileSync(PLACES.orderKeys, 'utf8')),
+  orders: {
+    take: (envelope) => askHelper({ operation: 'take-order', envelope }),
+    memory: () => askHelper({ operation: 'order-memory' }),
+  },
+  releaseRoot: readFileSync(PLACES.releaseRoot),
+  machine: await readMachine(PLACES.sys),
+  memory: MEMORY,
+  downloads: DOWNLOADS,
+  socketPath: LINK_SOCKET,
+  log: journal,
+  now: Date.now,
+  uptime: () => os.uptime() * 1000,
+  signal: stop.signal,
+});
+await member.start();
+
+const admitted = new Admitted((address) => askHelper({ operation: 'admit', address }));
+
+function show(view: View): void {
+  member.connected(view.phase === 'healthy', view.notice ?? view.phase);
+  terminals.write(screen(view, addresses()));
+}
+
+await new Agent({
+  rootPem: readFileSync(PLACES.root, 'utf8'),
+  // What the TPM quotes at the enrolment is what the link reports of this boot.
+  askHelper: async (request) => {
+    const answer = await askHelper(request);
+    if (request.operation === 'quote') member.quoted((answer as { pcrs: Record<string, string> }).pcrs['11']);
+    return answer;
+  },
+  async facts() {
+    const identity = await askHelper({ operation: 'identify' });
+    terminals.write(banner({ version: running.version, ...identity.smbios }, addresses()));
+    return { identity, hardware: await readHardware(PLACES.sys), running };
+  },
+  discover: (thorough) => discover(PLACES.leases, thorough),
+  async heartbeat() {
+    await member.refresh();
+    return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
+  },
+  async heard(images, url) {
+    member.heard(images);
+    // Beside the heartbeats, which wait for nothing.
+    void admitted.take(url);
+  },
+  approved: (id) => member.approved(id),
+  barred: (reason) => member.barred(reason),
+  show,
+  now: Date.now,
+  random: Math.random,
+  signal: stop.signal,
+  lived: () => {
+    lastEvent = performance.now();
+  },
+}).run();
+process.exit(0);

@@ -1,0 +1,211 @@
+import { open, readdir, rm, stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { digestOfFile } from '../../../../base/files.ts';
+import type { RequestedImage } from '../../../../protocol/agent/disk.ts';
+
+export const DOWNLOAD = {
+  /** Milliseconds without a byte after which a connection counts as dead. */
+  silence: 20_000,
+  /** Bytes that must come in each `window` milliseconds: a server that drips is as good as silent (TUF 1.0.34, 1.5.2). */
+  least: 256 * 1024,
+  window: 60_000,
+  /** Attempts in a row that bring no byte, or only drops. */
+  attempts: 6,
+  /** Milliseconds before the second attempt; doubles up to `most`. */
+  first: 1000,
+  most: 15_000,
+} as const;
+
+export type Pace = { [P in keyof typeof DOWNLOAD]: number };
+
+export type DownloadOptions = {
+  /** Folder for unfinished downloads; this code owns its `.download` files. */
+  folder: string;
+  /** Of the boot server's HTTP; the image is public, and its digest is in the signed order. */
+  url: string;
+  wanted: RequestedImage;
+  signal: AbortSignal;
+  onProgress?(done: number): void;
+  pace?: Pace;
+};
+
+/**
+ * Fetches an image by ranges (RFC 9110, 14.2), continuing what an earlier attempt, process or boot has left.
+ * @returns path of the complete file, whose size and SHA-256 are those of the order
+ * @throws BootwaveError `STAGE_DIGEST`, `STAGE_SOURCE` (the server has no such image), `STAGE_UNREACHABLE`,
+ * `STAGE_SLOW`; the signal's reason
+ */
+export async function download(options: DownloadOptions): Promise<string> {
+  const { folder, wanted, signal } = options;
+  const name = `${wanted.version}_${wanted.sha256}.download`;
+  const path = join(folder, name);
+  for (const entry of await readdir(folder))
+    if (entry.endsWith('.download') && entry !== name) await rm(join(folder, entry), { force: true });
+
+  // What an earlier boot left may be torn by a power cut: only then is a wrong digest worth a second try.
+  const inherited = await sizeOf(path);
+  await fetchAll(path, options);
+  if ((await digestOfFile(path)) === wanted.sha256) return path;
+  await rm(path, { force: true });
+  if (inherited > 0) {
+    signal.throwIfAborted();
+    await fetchAll(path, options);
+    if ((await digestOfFile(path)) === wanted.sha256) return path;
+    await rm(path, { force: true });
+  }
+  throw new BootwaveError({
+    code: 'STAGE_DIGEST',
+    what: `the boot server's image ${wanted.version} is not the ordered one: its SHA-256 differs`,
+    unchanged: 'no image on the disk was touched',
+    next: 'compare the image on that boot server with the published one',
+  });
+}
+
+async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
+  const pace = options.pace ?? DOWNLOAD;
+  const { wanted, signal } = options;
+  let failures = 0;
+  let wait = pace.first;
+  for (;;) {
+    const before = await sizeOf(path);
+    if (before > wanted.size) await rm(path);
+    if (before === wanted.size) return;
+    try {
+      await fetchRest(path, before > wanted.size ? 0 : before, options, pace);
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (cause instanceof BootwaveError) throw cause;
+      failures = (await sizeOf(path)) > before && !(cause instanceof Dripping) ? 0 : failures + 1;
+      if (failures === 0) wait = pace.first;
+      if (failures >= pace.attempts)
+        throw new BootwaveError({
+          code: cause instanceof Dripping ? 'STAGE_SLOW' : 'STAGE_UNREACHABLE',
+          what: `image ${wanted.version} cannot be fetched: ${messageOf(cause)}`,
+          unchanged: 'no image on the disk was touched; what was fetched is kept',
+          next: 'stage it again when the boot server answers',
+          cause,
+        });
+      await sleep(wait, undefined, { signal });
+      wait = Math.min(wait * 2, pace.most);
+    }
+  }
+}
+
+async function fetchRest(
+  path: string,
+  from: number,
+  { url, wanted, signal, onProgress }: DownloadOptions,
+  pace: Pace,
+): Promise<void> {
+  const response = await ask(url, from, wanted, signal, pace.silence);
+  const start = startOf(response, from, wanted);
+  if (start === null) {
+    response.destroy();
+    throw refusalOf(response, wanted);
+  }
+  const { body, broken } = keepArrived(response);
+  const handle = await open(path, start === 0 ? 'w' : 'r+', 0o600);
+  let at = start;
+  let seen = start;
+  const watch = setInterval(() => {
+    if (at - seen < pace.least) response.destroy(new Dripping('the boot server sends too slowly'));
+    seen = at;
+  }, pace.window);
+  try {
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      if (at + piece.length > wanted.size) {
+        response.destroy();
+        throw wrongSize(wanted);
+      }
+      await handle.write(piece, 0, piece.length, at);
+      at += piece.length;
+      onProgress?.(at);
+    }
+    await handle.sync();
+    signal.throwIfAborted();
+    if (at < wanted.size) throw broken() ?? new Error('the connection ended early');
+  } finally {
+    clearInterval(watch);
+    await handle.close();
+  }
+}
+
+class Dripping extends Error {}
+
+/**
+ * A response that breaks drops what it had already received but nobody had read yet. Behind this buffer those bytes
+ * are still written, so that a connection that breaks often makes progress each time, however slow the disk is.
+ */
+function keepArrived(response: IncomingMessage): { body: PassThrough; broken(): Error | undefined } {
+  const body = new PassThrough();
+  let cause: Error | undefined;
+  response.once('error', (error) => {
+    cause = error;
+    body.end();
+  });
+  response.pipe(body);
+  return { body, broken: () => cause };
+}
+
+function ask(
+  url: string,
+  from: number,
+  wanted: RequestedImage,
+  signal: AbortSignal,
+  silence: number,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    // If-Range: a server that has another file by now sends all of it, which startOf then sees (RFC 9110, 13.1.5).
+    const range = from === 0 ? {} : { range: `bytes=${from}-`, 'if-range': `"${wanted.sha256}"` };
+    const sent = get(url, { headers: { ...range, connection: 'close' }, signal, agent: false }, resolve);
+    sent.setTimeout(silence, () => sent.destroy(new Error('the boot server went silent')));
+    sent.on('error', reject);
+  });
+}
+
+/** Where in the file the answer begins; null when it brings nothing of it. */
+function startOf(response: IncomingMessage, from: number, wanted: RequestedImage): number | null {
+  const { statusCode, headers } = response;
+  if (statusCode === 200) {
+    const length = headers['content-length'];
+    if (length !== undefined && Number(length) !== wanted.size) {
+      response.destroy();
+      throw wrongSize(wanted);
+    }
+    return 0;
+  }
+  if (statusCode !== 206) return null;
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers['content-range'] ?? '');
+  if (range === null || Number(range[1]) !== from) return null;
+  return range[2] === '*' || Number(range[2]) === wanted.size ? from : null;
+}
+
+function refusalOf({ statusCode = 0 }: IncomingMessage, wanted: RequestedImage): Error {
+  // Busy or broken now; anything else stays as it is however often it is asked.
+  if (statusCode >= 500 || statusCode === 429 || statusCode === 408)
+    return new Error(`the boot server answers with HTTP ${statusCode}`);
+  return new BootwaveError({
+    code: 'STAGE_SOURCE',
+    what: `the boot server does not serve image ${wanted.version} (HTTP ${statusCode})`,
+    unchanged: 'no image on the disk was touched',
+    next: 'publish the image on the boot server of this site',
+  });
+}
+
+function wrongSize(wanted: RequestedImage): BootwaveError {
+  return new BootwaveError({
+    code: 'STAGE_DIGEST',
+    what: `the boot server's image ${wanted.version} has another size than the ordered one`,
+    unchanged: 'no image on the disk was touched',
+    next: 'compare the image on that boot server with the published one',
+  });
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => ({ size: 0 }))).size;
+}

@@ -1,0 +1,36 @@
+import { rm } from 'node:fs/promises';
+import type { Placed, RequestedImage } from '../../../../protocol/agent/disk.ts';
+import { type DownloadOptions, download } from './download.ts';
+
+export type Staging = {
+  version: string;
+  /** Bytes. */
+  done: number;
+  total: number;
+  /** Why it stopped; empty while it goes on. */
+  error: string;
+};
+
+export type StageParts = Pick<DownloadOptions, 'folder' | 'url' | 'pace'> & {
+  /** Puts a complete download onto the disk: placeImage behind the helper, or the installation of a blank disk. */
+  place(wanted: RequestedImage): Promise<Placed>;
+};
+
+/**
+ * From the boot server onto the disk. The agent, which has the network, fetches to the state partition; root, which has
+ * none, looks at every byte again while it copies them onto the ESP.
+ */
+export async function stage(
+  wanted: RequestedImage,
+  parts: StageParts,
+  signal: AbortSignal,
+  onProgress: (done: number) => void,
+): Promise<Placed> {
+  const { folder, url, pace } = parts;
+  const options = { folder, url, wanted, signal, onProgress };
+  const file = await download(pace === undefined ? options : { ...options, pace });
+  signal.throwIfAborted();
+  const placed = await parts.place(wanted);
+  await rm(file, { force: true });
+  return placed;
+}

@@ -1,0 +1,96 @@
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import type { Placed, RequestedImage } from '../../../../protocol/agent/disk.ts';
+import type { Progress } from '../../../../protocol/link/messages.ts';
+import type { Staging } from './stage.ts';
+
+export type Run = {
+  epoch: number;
+  staging: Staging;
+  stop: AbortController;
+  result: Promise<Placed>;
+  state: 'going' | 'done' | 'failed';
+};
+
+/** At most one image is being staged: the one that the newest order names. */
+export class StagingRuns {
+  #run: Run | null = null;
+  readonly #onIdle: () => void;
+
+  /** @param onIdle the last one that was begun has ended */
+  constructor(onIdle: () => void) {
+    this.#onIdle = onIdle;
+  }
+
+  /** What to tell of it: nothing of one that came to its end. */
+  get shown(): Staging | null {
+    return this.#run === null || this.#run.state === 'done' ? null : { ...this.#run.staging };
+  }
+
+  /** Two requests under one epoch are one work; one under a newer epoch ends the older, and begins after it. */
+  begin(
+    epoch: number,
+    wanted: RequestedImage,
+    work: (staging: Staging, signal: AbortSignal) => Promise<Placed>,
+  ): Run {
+    const last = this.#run;
+    if (last?.epoch === epoch && last.state === 'going') return last;
+    last?.stop.abort(
+      new BootwaveError({ code: 'STAGE_SUPERSEDED', what: 'a newer order names what to stage now' }),
+    );
+    const staging: Staging = { version: wanted.version, done: 0, total: wanted.size, error: '' };
+    const stop = new AbortController();
+    const before = last?.result.then(ignore, ignore) ?? Promise.resolve();
+    const result = before.then(() => work(staging, stop.signal));
+    const run: Run = { epoch, staging, stop, result, state: 'going' };
+    this.#run = run;
+    // It goes on without anyone waiting for it; what became of it is told by status.
+    result.then(
+      () => this.#ended(run, 'done'),
+      (error) => {
+        staging.error = messageOf(error)
+          .replace(/\p{Cc}+/gu, ' ')
+          .slice(0, 256)
+          .toWellFormed();
+        this.#ended(run, 'failed');
+      },
+    );
+    return run;
+  }
+
+  /** @returns whether one was stopped */
+  async stop(): Promise<boolean> {
+    const run = this.#run;
+    // What is fetched completely is on its way onto the disk, which is not left half done.
+    if (run?.state !== 'going' || run.staging.done === run.staging.total) return false;
+    run.stop.abort(
+      new BootwaveError({
+        code: 'STAGE_CANCELLED',
+        what: `staging ${run.staging.version} was cancelled`,
+        unchanged: 'what was fetched is kept',
+      }),
+    );
+    await run.result.catch(ignore);
+    return true;
+  }
+
+  #ended(run: Run, state: 'done' | 'failed'): void {
+    run.state = state;
+    if (this.#run === run) this.#onIdle();
+  }
+}
+
+export function progressOf({ staging: { version, done, total } }: Run): Progress {
+  return { version, done, total };
+}
+
+/** The work goes on; only the waiting ends. */
+export function abandonable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason);
+    signal.addEventListener('abort', leave, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}
+
+function ignore(): void {}

@@ -1,0 +1,311 @@
+/**
+ * What root does with disks when it is asked. It decides by its own look at disks, firmware variables and os-release what
+ * is safe; the agent only says what is wanted.
+ */
+import { createReadStream } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { exists } from '../../../../base/files.ts';
+import { imageVersion } from '../../../../formats/os-release.ts';
+import type {
+  DiskRequest,
+  DiskResults,
+  RequestedImage,
+  StateMount,
+} from '../../../../protocol/agent/disk.ts';
+import { type EspFile, readSlots, slotName } from '../../../../protocol/agent/slots.ts';
+import type { Order } from '../../../../protocol/order.ts';
+import { planActivate } from '../release/activate.ts';
+import { planConfirm } from '../release/confirm.ts';
+import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
+import {
+  areNew,
+  isSignedAnew,
+  type ListsPlaces,
+  listsOf,
+  noLists,
+  prepareLists,
+} from '../release/lists-step.ts';
+import { bootedEsp, readLoader } from '../release/loader-variables.ts';
+import { markBad } from '../release/mark-bad.ts';
+import { placeImage, tidy } from '../release/place.ts';
+import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
+import { FALLBACK_LOADER, installDisk } from './install.ts';
+import { contentOf, type DiskFacts, describeOdd, LABELS, type PartitionFacts } from './layout.ts';
+import { withEsp } from './mount.ts';
+
+/** Where root works; tests put other places here. */
+export type DiskPlaces = {
+  /** @param options milliseconds for each disk */
+  readDisks(options?: { patience: number }): Promise<DiskFacts[]>;
+  /** Where the agent's finished downloads lie: `<version>_<sha256>.download`. */
+  downloads: string;
+  /** Mount point of the ESP, made when needed; only this process sees it. */
+  mount: string;
+  /** systemd-boot, signed with db. */
+  loader: string;
+  efivars: string;
+  osRelease: string;
+  /** The order in force, verified by root. */
+  order(): Promise<Order>;
+  /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
+  blessed: string;
+  /** File that says that in this boot the loader was replaced: the state is sealed for the next start already. */
+  loaderRenewed: string;
+  /** Leaves word where the ESP of a finished installation is. */
+  noteEsp(esp: PartitionFacts | undefined): Promise<void>;
+  /** @param device state partition of a finished installation */
+  mountState(device: string): Promise<StateMount>;
+  /** The image that runs is good: the state may be sealed for it. */
+  renewSeal(device: string): Promise<void>;
+  /** @param device state partition */
+  lists(device: string): ListsPlaces;
+  /** For tests, which mount nothing. */
+  withEsp?: typeof withEsp;
+};
+
+type Operations = {
+  [O in DiskRequest['operation']]: (
+    request: Extract<DiskRequest, { operation: O }>,
+    places: DiskPlaces,
+  ) => Promise<DiskResults[O]>;
+};
+
+/** Milliseconds: whoever asks how the node is waits 15 seconds for the answer, and a foreign disk that hangs is none. */
+const GLANCE = { patience: 8_000 };
+
+async function runningVersion({ osRelease }: DiskPlaces): Promise<string> {
+  return imageVersion(await readFile(osRelease, 'utf8').catch(() => ''));
+}
+
+/** The closed list. Each one can be done twice without harm. */
+export const DISK_OPERATIONS: Operations = {
+  async 'release-status'(_, places) {
+    const loader = await readLoader(places.efivars);
+    const disk = await installedDisk(places, GLANCE);
+    const files = disk === null ? null : await filesOf(disk, places);
+    return files === null ? { disk: null, files: [], loader } : { disk: disk!.name, files, loader };
+  },
+
+  async 'disk-install'({ disk, image }, places) {
+    const { wipe } = await ordered(places, image);
+    const version = await runningVersion(places);
+    const source = downloadOf(places, image);
+    return installDisk({ disk, wipe, image, running: version }, { ...places, source }, places.readDisks);
+  },
+
+  async 'release-place'({ image }, places) {
+    await ordered(places, image);
+    const version = await runningVersion(places);
+    const { fromDisk } = await readLoader(places.efivars);
+    // What came from the network runs from no file here: one of the same version may be given its tries, or be dropped.
+    const running = fromDisk ? version : '';
+    const source = downloadOf(places, image);
+    const there = await stat(source).catch(() => null);
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      placeImage(esp, image, running, there === null ? null : createReadStream(source)),
+    );
+  },
+
+  async 'secure-boot-prepare'({ version }, places) {
+    const { image } = await ordered(places, { version });
+    const running = await runningVersion(places);
+    const disk = await mustBeInstalled(places);
+    const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
+    const mounted = places.withEsp ?? withEsp;
+    const own = places.lists(state);
+    const { lists, changes } = await mounted(esp, places.mount, 'ro', async (folder) => {
+      const lists = await listsOf(folder, version);
+      const changes = await isSignedAnew(folder, { version, running }, own);
+      return { lists, changes: changes || (lists !== null && (await areNew(lists, own))) };
+    });
+    if (!changes) return noLists(lists);
+    return mounted(esp, places.mount, 'rw', (folder) =>
+      prepareLists(folder, { image: image!, running }, { ...own, loader: places.loader }),
+    );
+  },
+
+  async 'release-activate'({ version }, places) {
+    await ordered(places, { version });
+    const running = await runningVersion(places);
+    const { fromDisk, pinned } = await readLoader(places.efivars);
+    return withImages(await mustBeInstalled(places), places, 'rw', async (esp) => {
+      await tidy(esp);
+      const plan = planActivate(readSlots(await esp.list()), { version, running, fromDisk, pinned });
+      if (plan.kind === 'running') return { needed: false, demoted: [] };
+      for (const { from, to } of plan.renames) await esp.rename(from, to);
+      return { needed: true, demoted: plan.renames.map(({ to }) => to) };
+    });
+  },
+
+  async 'release-bless'(_, places) {
+    const running = await runningVersion(places);
+    const { fromDisk } = await readLoader(places.efivars);
+    // It is healthy, so the backstop is not for it: a disk that cannot be written to is no reason to restart.
+    await writeFile(places.blessed, '');
+    const disk = await installedDisk(places);
+    if (disk === null) return { blessed: null, reason: 'not on disk' };
+    const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    if (await exists(places.loaderRenewed)) return done;
+    await places.renewSeal(disk.partitions[1]!.path);
+    const isGood = done.blessed !== null || done.reason === 'blessed already';
+    if (isGood) await ownLoader(disk, running, places);
+    return done;
+  },
+
+  async 'release-mark-bad'(_, places) {
+    const running = await runningVersion(places);
+    const { fromDisk, counted } = await readLoader(places.efivars);
+    const wasHealthy = (await stat(places.blessed).catch(() => null)) !== null;
+    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
+      markBad(esp, { running, fromDisk, counted, wasHealthy }),
+    );
+  },
+
+  async 'state-mount'(_, places) {
+    const disk = await installedDisk(places);
+    // An installation that was cut off is begun again, which takes no disk that is in use.
+    if (disk === null || (await filesOf(disk, places)) === null)
+      return { mounted: false, sealed: false, why: 'this node has no installed disk' };
+    // Not knowing it costs a restart some time; the state is worth more.
+    await places
+      .noteEsp(disk.partitions[0])
+      .catch((error) => console.error(`bootwave-helper: where the ESP is: ${messageOf(error)}`));
+    return { mounted: true, ...(await places.mountState(disk.partitions[1]!.path)) };
+  },
+};
+
+/**
+ * What is asked for must be what the fleet ordered: the agent's word alone brings no image onto a disk, and starts none.
+ * @throws BootwaveError `ORDER_OTHER`, and what `orderInForce` throws
+ */
+async function ordered(
+  { order }: DiskPlaces,
+  { version, sha256, size }: Pick<RequestedImage, 'version'> & Partial<RequestedImage>,
+): Promise<Order> {
+  const inForce = await order();
+  const { mode, image: wanted } = inForce;
+  const isIt =
+    mode === 'installed' &&
+    wanted?.version === version &&
+    (sha256 ?? wanted.sha256) === wanted.sha256 &&
+    (size ?? wanted.size) === wanted.size;
+  if (isIt) return inForce;
+  throw new BootwaveError({
+    code: 'ORDER_OTHER',
+    what: `image ${version} is asked for; the order in force names ${wanted?.version ?? 'none'} (mode ${mode})`,
+    unchanged: 'no disk was touched',
+    next: 'deliver the order first',
+  });
+}
+
+async function bless(
+  esp: EspFiles,
+  running: string,
+  fromDisk: boolean,
+): Promise<DiskResults['release-bless']> {
+  await tidy(esp);
+  const plan = planConfirm(readSlots(await esp.list()), { running, fromDisk, healthy: true });
+  if (plan.kind === 'nothing') return { blessed: null, reason: plan.reason };
+  await esp.rename(plan.rename.from, plan.rename.to);
+  return { blessed: plan.version, reason: '' };
+}
+
+/** The image is good and stays so: a loader that could not be replaced is tried again with the next one. Never throws. */
+async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): Promise<void> {
+  const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
+  const { loader, loaderRenewed, mount } = places;
+  try {
+    const why = await (places.withEsp ?? withEsp)(esp, mount, 'rw', (folder) =>
+      renewLoader(folder, slotName(running, null), {
+        ...places.lists(state),
+        loader,
+        onRenew: () => writeFile(loaderRenewed, ''),
+      }),
+    );
+    if (why !== SAME_LOADER)
+      console.error(
+        `bootwave-helper: the boot loader on the disk ${why === '' ? 'was replaced' : `stays: ${why}`}`,
+      );
+  } catch (error) {
+    console.error(`bootwave-helper: the boot loader on the disk was not replaced: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts;
+ * `INSTALL_DISK_ODD`: the one that it has started cannot be judged now
+ */
+async function installedDisk(places: DiskPlaces, options?: { patience: number }): Promise<DiskFacts | null> {
+  const disks = await places.readDisks(options);
+  const ours = disks.filter(
+    (disk) => disk.odd === null && contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp,
+  );
+  if (ours.length === 1) return ours[0]!;
+  const booted = await bootedEsp(places.efivars);
+  if (ours.length === 0) {
+    const odd = describeOdd(disks);
+    if (booted === null || odd === '') return null;
+    // It is there, and was read a while ago: to say "not installed" would have the node installed on another disk.
+    throw new BootwaveError({
+      code: 'INSTALL_DISK_ODD',
+      what: `the disk that this node has started from cannot be judged: ${odd}`,
+      unchanged: 'no disk was touched',
+      next: 'look at the disk: it may be failing; restart the node to try again',
+    });
+  }
+  // Unless it has just started one of them.
+  const started = ours.filter((disk) => booted !== null && disk.partitions[0]?.uuid === booted);
+  if (started.length === 1) return started[0]!;
+  throw new BootwaveError({
+    code: 'INSTALL_DISKS_AMBIGUOUS',
+    what: `more than one disk was installed by Bootwave: ${ours.map(({ name }) => name).join(', ')}`,
+    unchanged: 'no disk was touched',
+    next: 'wipe all but one of them',
+  });
+}
+
+/** @returns null where the installation is not complete, or nothing can be read of it any more: it has to be done again */
+async function filesOf(disk: DiskFacts, places: DiskPlaces): Promise<EspFile[] | null> {
+  try {
+    return await (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
+      // It comes last: without it the installation was cut off.
+      const complete = await exists(join(folder, FALLBACK_LOADER));
+      return complete ? (await openEsp(join(folder, IMAGE_FOLDER))).list() : null;
+    });
+  } catch (error) {
+    if (error instanceof BootwaveError && error.code === 'ESP_BROKEN') return null;
+    throw error;
+  }
+}
+
+async function mustBeInstalled(places: DiskPlaces): Promise<DiskFacts> {
+  const disk = await installedDisk(places);
+  if (disk !== null) return disk;
+  throw new BootwaveError({
+    code: 'RELEASE_NOT_INSTALLED',
+    what: 'this node has no installed disk',
+    unchanged: 'nothing was done',
+    next: 'order mode installed first',
+  });
+}
+
+function withImages<T>(
+  disk: DiskFacts,
+  places: DiskPlaces,
+  mode: 'ro' | 'rw',
+  work: (esp: EspFiles) => Promise<T>,
+): Promise<T> {
+  return (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, mode, async (folder) =>
+    work(await openEsp(join(folder, IMAGE_FOLDER))),
+  );
+}
+
+/** Built from checked parts only, so that no request can name another file. */
+export function downloadOf(
+  { downloads }: Pick<DiskPlaces, 'downloads'>,
+  { version, sha256 }: RequestedImage,
+): string {
+  return join(downloads, `${version}_${sha256}.download`);
+}

@@ -1,0 +1,81 @@
+/** The closed lists of what root does for the agent, one per unit: each unit has only the rights that its list needs. */
+import type * as z from 'zod/mini';
+import { mustRun } from '../../../base/run.ts';
+import { configRequest } from '../../../protocol/agent/config.ts';
+import { diskRequest } from '../../../protocol/agent/disk.ts';
+import { helperRequest } from '../../../protocol/agent/machine.ts';
+import { DOWNLOADS } from '../../../protocol/agent/places.ts';
+import { CONFIG_OPERATIONS, CONFIG_PLACES } from './config/operations.ts';
+import { alone } from './disk/alone.ts';
+import { noteEsp } from './disk/esp-place.ts';
+import { readDisks } from './disk/facts.ts';
+import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
+import { StateKeeper } from './disk/state-keeper.ts';
+import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
+import { orderInForce } from './orders/take.ts';
+
+export type HelperList = {
+  request: z.ZodMiniType<{ operation: string }>;
+  perform(request: { operation: string }): Promise<unknown>;
+};
+
+const EFIVARS = '/sys/firmware/efi/efivars';
+const FLEET = '/usr/lib/bootwave/fleet';
+const RUN = '/run/bootwave';
+
+const machine: HelperPlaces = {
+  sys: '/sys',
+  efivars: EFIVARS,
+  fleet: FLEET,
+  run: RUN,
+  environment: process.env,
+  async setClock(time) {
+    await mustRun('date', ['--utc', '--set', `@${(time / 1000).toFixed(3)}`], { timeout: 20_000 });
+  },
+};
+const state = new StateKeeper(machine);
+const disks: DiskPlaces = {
+  readDisks,
+  downloads: DOWNLOADS,
+  mount: `${RUN}/esp`,
+  loader: `${FLEET}/systemd-bootx64.efi`,
+  efivars: EFIVARS,
+  osRelease: '/etc/os-release',
+  order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
+  blessed: `${RUN}/blessed`,
+  loaderRenewed: `${RUN}/loader-renewed`,
+  noteEsp: (esp) => noteEsp(esp, installedEsp(RUN)),
+  mountState: (device) => state.mount(device),
+  renewSeal: (device) => state.renew(device),
+  lists: (device) => ({
+    efivars: EFIVARS,
+    generation: `${FLEET}/secure-boot-generation`,
+    pending: pendingLists(RUN),
+    prepareState: (lists, signers) => state.prepareFor(device, lists, signers),
+  }),
+};
+
+const list = <R extends { operation: string }, P>(
+  request: z.ZodMiniType<R>,
+  operations: Record<string, (request: never, places: P) => Promise<unknown>>,
+  places: P,
+): HelperList => ({
+  request,
+  perform: (asked) => operations[asked.operation]!(asked as never, places),
+});
+
+/** Of two at once the second would find the disk half changed. */
+const inTurn = ({ request, perform }: HelperList): HelperList => ({
+  request,
+  perform: (asked) => alone('bootwave-disk', () => perform(asked)),
+});
+
+/** By the name that stands in the unit's command line. */
+export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
+  /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
+  machine: list(helperRequest, OPERATIONS, machine),
+  /** bootwave-disk@.service: disks and mounts; of the TPM what opens the state. */
+  disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
+  /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
+  config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
+};

@@ -1,0 +1,141 @@
+/**
+ * Root's own judgement of orders. The agent speaks to the network and may be taken over; what it says about orders is
+ * believed no more than the network is: root verifies the envelope itself, with the keys in the image, for this very
+ * machine, against the epoch and the floor that the TPM remembers, and keeps the order in force where only root writes.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BootwaveError } from '../../../../base/error.ts';
+import { writeFileAtomic } from '../../../../base/files.ts';
+import { compareVersions, newerVersion } from '../../../../formats/version.ts';
+import type { Remembered, Taken } from '../../../../protocol/agent/machine.ts';
+import { type Order, readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../../protocol/order.ts';
+import { NOTHING, type OrderMemory } from './memory.ts';
+import type { OrderNv } from './nv.ts';
+
+export type TakePlaces = {
+  /** Folder of the fleet's keys inside the image. */
+  fleet: string;
+  /** `/run/bootwave`: root's, gone at the next boot. */
+  run: string;
+  /** Null on a machine without a TPM. */
+  nv: Pick<OrderNv, 'read' | 'write'> | null;
+  /** Milliseconds since the epoch. */
+  now(): number;
+};
+
+const files = (run: string) => ({ node: join(run, 'node-id'), order: join(run, 'order.json') });
+
+/** Who this machine is, as root found out. */
+export async function noteNode(run: string, id: string): Promise<void> {
+  await mkdir(run, { recursive: true });
+  await writeFileAtomic(files(run).node, id, 0o644);
+}
+
+/**
+ * Takes an order, or says why not. It is obeyed only when the TPM has it: a cut in between has it delivered again.
+ * @throws BootwaveError one of `ORDER_CODES`, or `ORDER_NODE_UNKNOWN`
+ */
+export async function takeOrder(envelope: unknown, places: TakePlaces): Promise<Taken> {
+  const { before, memory, isThere } = await recall(places);
+  const { order, digest } = await verified(envelope, places, before.epoch === 0 ? null : before);
+  const floor = newerVersion(before.floor, order.floor ?? null);
+  const { image } = order;
+  if (image !== null && floor !== null && compareVersions(image.version, floor) < 0)
+    throw new BootwaveError({
+      code: 'ORDER_BELOW_FLOOR',
+      what: `the order names image ${image.version}; this node takes none below ${floor}`,
+      unchanged: 'the order in force stays in force',
+      next: 'order a newer image: the floor of a node only rises',
+    });
+  const accepted = order.epoch > before.epoch ? 'new' : 'same';
+  const after = { epoch: order.epoch, digest, floor };
+  // A TPM wears with each write: only what rises is written, epoch and floor together.
+  const kept = accepted === 'same' ? memory : await keep(places, after, memory, isThere);
+  await writeFileAtomic(files(places.run).order, JSON.stringify(envelope));
+  return { memory: kept, epoch: order.epoch, floor, digest, accepted };
+}
+
+/** What would be held against an order now. Writes nothing. */
+export async function remembered(places: TakePlaces): Promise<Remembered> {
+  const { before, memory } = await recall(places);
+  return { memory, epoch: before.epoch, floor: before.floor };
+}
+
+/**
+ * The order that root took in this boot, and which still holds: what an operation on disks rests on.
+ * @throws BootwaveError `ORDER_NONE`, or one of `ORDER_CODES`
+ */
+export async function orderInForce(places: Omit<TakePlaces, 'nv'>): Promise<Order> {
+  const envelope = await keptEnvelope(places.run);
+  if (envelope !== null) return (await verified(envelope, places, null)).order;
+  throw new BootwaveError({
+    code: 'ORDER_NONE',
+    what: 'this node was ordered nothing since it started',
+    unchanged: 'nothing was done',
+    next: 'deliver the order first',
+  });
+}
+
+async function recall(places: TakePlaces) {
+  const now = await ofThisBoot(places);
+  if (places.nv === null) return { before: now, memory: 'none' as const, isThere: false };
+  try {
+    const read = await places.nv.read();
+    if (read.state === 'absent') return { before: now, memory: 'empty' as const, isThere: false };
+    const before = read.memory.epoch >= now.epoch ? read.memory : now;
+    const floor = newerVersion(read.memory.floor, now.floor);
+    return { before: { ...before, floor }, memory: 'tpm' as const, isThere: true };
+  } catch (error) {
+    // A TPM that broke must not make a node deaf to its fleet; it says so in every status.
+    console.error(`bootwave-helper: ${error instanceof Error ? error.message : String(error)}`);
+    return { before: now, memory: 'broken' as const, isThere: false };
+  }
+}
+
+async function keep(
+  { nv }: TakePlaces,
+  after: OrderMemory,
+  memory: Remembered['memory'],
+  isThere: boolean,
+): Promise<Remembered['memory']> {
+  if (nv === null || memory === 'broken') return memory;
+  try {
+    await nv.write(after, isThere);
+    return 'tpm';
+  } catch (error) {
+    console.error(`bootwave-helper: ${error instanceof Error ? error.message : String(error)}`);
+    return 'broken';
+  }
+}
+
+/** What was taken since the start: without a TPM it is all there is. An order that has expired since holds its epoch. */
+async function ofThisBoot(places: TakePlaces): Promise<OrderMemory> {
+  const envelope = await keptEnvelope(places.run);
+  if (envelope === null) return NOTHING;
+  const { issuedAt } = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8')) as Order;
+  const { order, digest } = await verified(envelope, { ...places, now: () => issuedAt }, null);
+  return { epoch: order.epoch, digest, floor: order.floor ?? null };
+}
+
+async function keptEnvelope(run: string): Promise<{ payload: string } | null> {
+  const text = await readFile(files(run).order, 'utf8').catch(() => null);
+  return text === null ? null : (JSON.parse(text) as { payload: string });
+}
+
+async function verified(
+  envelope: unknown,
+  { fleet, run, now }: Omit<TakePlaces, 'nv'>,
+  last: { epoch: number; digest: string } | null,
+): Promise<VerifiedOrder> {
+  const keys = readOrderKeys(await readFile(join(fleet, 'order.pub'), 'utf8'));
+  const nodeId = await readFile(files(run).node, 'utf8').catch(() => '');
+  if (nodeId === '')
+    throw new BootwaveError({
+      code: 'ORDER_NODE_UNKNOWN',
+      what: 'root does not know yet which machine this is',
+      unchanged: 'nothing was done',
+      next: 'deliver the order again when the node has enrolled',
+    });
+  return verifyOrder(envelope, keys, { nodeId, now: now(), last });
+}

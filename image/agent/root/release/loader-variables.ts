@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LoaderFacts } from '../../../../protocol/agent/disk.ts';
+
+/** Vendor of the variables between boot loader and system (The Boot Loader Interface). */
+const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
+
+/** @param efivars mount point of efivarfs; without one nothing is known and nothing came from a disk */
+export async function readLoader(efivars: string): Promise<LoaderFacts> {
+  const read = (name: string) => variable(efivars, name);
+  const info = await read('LoaderInfo');
+  const counted = await read('LoaderBootCountPath');
+  const pins = ['LoaderEntryDefault', 'LoaderEntryOneShot'];
+  let pinned: string | null = null;
+  for (const name of pins) if ((await read(name)) !== null) pinned ??= name;
+  return {
+    fromDisk: info?.startsWith('systemd-boot') === true,
+    counted: counted?.split('\\').at(-1) ?? null,
+    selected: await read('LoaderEntrySelected'),
+    pinned,
+  };
+}
+
+/** @returns partition UUID of the ESP that systemd-boot was started from, lower case; null when nothing says so */
+export async function bootedEsp(efivars: string): Promise<string | null> {
+  return (await variable(efivars, 'LoaderDevicePartUUID'))?.toLowerCase() ?? null;
+}
+
+/** UTF-16LE with a NUL at the end, behind four bytes of attributes. */
+async function variable(efivars: string, name: string): Promise<string | null> {
+  const content = await readFile(join(efivars, `${name}-${LOADER}`)).catch(() => null);
+  if (content === null || content.length <= 4) return null;
+  const text = content.subarray(4).toString('utf16le').replace(/\0+$/, '');
+  return text === '' ? null : text;
+}

@@ -1,0 +1,96 @@
+/** What a team releases: signed where its keys are, and taken here when it is the team's, and only below its prefix. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { Metadata, TargetFile, Targets } from '@tufjs/models';
+import { BootwaveError } from '../../base/error.ts';
+import { checked, METADATA_LIMITS } from '../../keys/release/believe.ts';
+import { type SigningKey, signerOf } from '../../keys/release/key.ts';
+import { matchesPattern } from '../../keys/release/path-pattern.ts';
+import { expiry, RELEASE_LIFE, TUF_VERSION } from '../../keys/release/roles.ts';
+import { bytesOf } from '../../keys/release/root.ts';
+import { type PublishOptions, publishChange } from './publish.ts';
+import { readTargets } from './repository.ts';
+import { unknownTeam } from './teams.ts';
+
+/** Of a path below a prefix: nothing that a file system, an URL or a terminal would read as something else. */
+const PATH = /^[A-Za-z0-9][\w.+-]*(?:\/[A-Za-z0-9][\w.+-]*)*$/;
+
+/** A file as metadata names it. @param path below the team's prefix */
+export async function targetOf(path: string, file: string): Promise<TargetFile> {
+  const hash = createHash('sha256');
+  let length = 0;
+  for await (const piece of createReadStream(file)) {
+    hash.update(piece as Buffer);
+    length += (piece as Buffer).length;
+  }
+  return new TargetFile({ path, length, hashes: { sha256: hash.digest('hex') } });
+}
+
+/**
+ * The next metadata of a team, not signed yet.
+ * @param last what it released last; null: nothing
+ * @param now milliseconds since the epoch
+ */
+export function nextOfTeam(
+  last: Metadata<Targets> | null,
+  targets: readonly TargetFile[],
+  now: number,
+): Metadata<Targets> {
+  const version = Math.max((last?.signed.version ?? 0) + 1, Math.floor(now / 1000));
+  return new Metadata(
+    new Targets({
+      specVersion: TUF_VERSION,
+      version,
+      expires: expiry(now, 'targets'),
+      targets: Object.fromEntries(targets.map((file) => [file.path, file])),
+    }),
+  );
+}
+
+/** Adds the signature of one key: where several must sign, the file goes from one to the next. */
+export function signForTeam(metadata: Metadata<Targets>, key: SigningKey): Buffer {
+  metadata.sign(signerOf(key), true);
+  return bytesOf(metadata);
+}
+
+/**
+ * Publishes what a team has signed.
+ * @param bytes as the team wrote them; they are served as they are
+ * @throws BootwaveError `TEAM_UNKNOWN`, `TEAM_RELEASE`, one of `RELEASE_METADATA_CODES`; what was released before stays
+ */
+export async function releaseOfTeam(name: string, bytes: Buffer, options: PublishOptions): Promise<string[]> {
+  let paths: string[] = [];
+  await publishChange(options, async (last, at) => {
+    const roles = last?.targets.signed.delegations?.roles ?? {};
+    const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
+    if (last === null || role === undefined) throw unknownTeam(name);
+    if (bytes.length > METADATA_LIMITS.delegated) throw refuse(name, `it has ${bytes.length} bytes`);
+    checked(name, at, bytes, () => last.targets.verifyDelegate(name as never, readTargets(bytes) as never));
+    const metadata = readTargets(bytes);
+    const { version, expires, targets, delegations } = metadata.signed;
+    const known = last.snapshot.signed.meta[`${name}.json`]?.version ?? 0;
+    if (version <= known) throw refuse(name, `version ${version} is not newer than ${known}`);
+    const left = Date.parse(expires) - at;
+    if (left <= 0 || left > RELEASE_LIFE.targets) throw refuse(name, `it expires at ${expires}`);
+    if (delegations !== undefined) throw refuse(name, 'it delegates to others');
+    paths = Object.keys(targets);
+    const foreign = paths.find(
+      (path) => !PATH.test(path) || !role.paths?.some((pattern) => matchesPattern(path, pattern)),
+    );
+    if (foreign !== undefined)
+      throw refuse(name, `${JSON.stringify(foreign.slice(0, 128))} is not below ${role.paths?.join(', ')}`);
+    const vague = paths.find((path) => !/^[0-9a-f]{64}$/.test(targets[path]?.hashes.sha256 ?? ''));
+    if (vague !== undefined) throw refuse(name, `${vague} has no SHA-256`);
+    return { delegated: new Map([[name, { metadata, bytes }]]) };
+  });
+  return paths;
+}
+
+function refuse(team: string, why: string): BootwaveError {
+  return new BootwaveError({
+    code: 'TEAM_RELEASE',
+    what: `what team ${team} signed is not published: ${why}`,
+    unchanged: 'what it released before stays',
+    next: "sign it anew: 'bootwave team sign'",
+  });
+}

@@ -1,0 +1,89 @@
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
+import type { Fault } from '../../fleet/audit-chain.ts';
+import type { AuditRecord } from '../../fleet/audit-entry.ts';
+import { exportPage, type Place, verifyExport } from '../../fleet/audit-export.ts';
+import { type Seal, SealFile } from '../../fleet/audit-seals.ts';
+import { type Verdict, verifyAudit } from '../../fleet/audit-verify.ts';
+import type { Acting } from '../operation.ts';
+
+type Range = {
+  node?: string | undefined;
+  since?: number | undefined;
+  after?: string | undefined;
+  last?: number | undefined;
+};
+
+export function list({ node, since, after, last }: Range, { fleet }: Acting): Promise<AuditRecord[]> {
+  return fleet.audit.read({
+    ...(node === undefined ? {} : { node }),
+    ...(since === undefined ? {} : { since }),
+    ...(after === undefined ? {} : { after }),
+    ...(last === undefined ? {} : { last }),
+  });
+}
+
+/** @throws BootwaveError `AUDIT_BROKEN` */
+export async function verify(_: object, { fleet, paths, by }: Acting): Promise<Verdict> {
+  const seals = new SealFile(paths);
+  const found = await verifyAudit(fleet.audit, await seals.read(), by.at);
+  if (found.fault !== null) throw broken(found.fault, 'the history');
+  if (found.last.seq > found.sealed) await seals.append(found.last);
+  return found;
+}
+
+export type FileVerdict = Awaited<ReturnType<typeof verifyExport>>;
+
+/** @throws BootwaveError `AUDIT_FILE`, `AUDIT_BROKEN` */
+export async function verifyFile({ file }: { file: string }): Promise<FileVerdict> {
+  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
+  const verdict = await verifyExport(lines).catch((cause: unknown) => {
+    throw new BootwaveError({
+      code: 'AUDIT_FILE',
+      what: `${file} cannot be read: ${messageOf(cause)}`,
+      cause,
+    });
+  });
+  if (verdict.fault !== null) throw broken(verdict.fault, file);
+  return verdict;
+}
+
+export async function exported({ from }: { from?: Place | undefined }, { fleet, paths }: Acting) {
+  if (from !== undefined) return exportPage(fleet.audit, from, false);
+  const { base } = await new SealFile(paths).read();
+  return exportPage(fleet.audit, base, true);
+}
+
+export type Accepted = Seal & { accepted: NonNullable<Seal['accepted']> };
+
+/** @throws BootwaveError `AUDIT_WHOLE` */
+export async function accept(
+  { reason }: { reason: string },
+  { fleet, paths, by }: Acting,
+): Promise<Accepted> {
+  const seals = new SealFile(paths);
+  const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at);
+  if (fault === null)
+    throw new BootwaveError({
+      code: 'AUDIT_WHOLE',
+      what: 'the history is whole: there is nothing to accept',
+      unchanged: 'nothing was changed',
+    });
+  await fleet.audit.append({ ...by, action: 'accept-audit', reason, detail: { loss: fault.what } });
+  const newest = (await fleet.audit.read({ last: 1 })).at(-1);
+  if (newest === undefined) throw broken(fault, 'the history');
+  const { seq, hash, key } = newest;
+  const made = { seq, hash, key, at: by.at, accepted: { by: by.actor, reason, loss: fault.what } };
+  await seals.append(made);
+  return made;
+}
+
+function broken({ seq, key, what }: Fault, which: string): BootwaveError {
+  return new BootwaveError({
+    code: 'AUDIT_BROKEN',
+    what: `${which} does not fit from entry ${seq} on${key === undefined ? '' : ` (${key})`}: ${what}`,
+    unchanged: 'nothing was sealed',
+    next: 'keep Redis and the seal file as they are and find out who could write to them (docs/audit.md)',
+  });
+}

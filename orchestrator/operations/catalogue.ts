@@ -1,0 +1,51 @@
+/** Everything that can be done with a fleet. */
+import { BootwaveError } from '../../base/error.ts';
+import * as audit from './audit/declared.ts';
+import * as ban from './ban/declared.ts';
+import * as bootserver from './bootserver/declared.ts';
+import * as config from './config/declared.ts';
+import * as firmware from './firmware/declared.ts';
+import * as image from './image/declared.ts';
+import * as keys from './keys/declared.ts';
+import * as node from './node/declared.ts';
+import type { Operation } from './operation.ts';
+import * as operator from './operator/declared.ts';
+import * as request from './request/declared.ts';
+import * as rollout from './rollout/declared.ts';
+import * as server from './server/declared.ts';
+import * as site from './site/declared.ts';
+import * as team from './team/declared.ts';
+
+const NOUNS = [
+  keys,
+  operator,
+  image,
+  team,
+  server,
+  bootserver,
+  site,
+  node,
+  firmware,
+  ban,
+  request,
+  config,
+  rollout,
+  audit,
+];
+
+/** In the order in which somebody new needs it. */
+export const CATALOGUE: readonly Operation[] = NOUNS.flatMap((noun): Operation[] => Object.values(noun));
+
+const byName = new Map(CATALOGUE.map((operation) => [operation.name, operation]));
+
+/** @throws BootwaveError `OPERATION_UNKNOWN` */
+export function find(name: string): Operation {
+  const found = byName.get(name);
+  if (found !== undefined) return found;
+  throw new BootwaveError({
+    code: 'OPERATION_UNKNOWN',
+    what: `there is no operation '${name.slice(0, 64)}'`,
+    unchanged: 'nothing was changed',
+    next: 'server and command line should be of the same version',
+  });
+}

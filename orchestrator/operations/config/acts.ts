@@ -1,0 +1,23 @@
+import { digestOf, makeDocument } from '../../../protocol/configuration/document.ts';
+import { contentOf, listConfigs, publishConfig, readConfig } from '../../config/store.ts';
+import { recordConsent } from '../../signer/consents.ts';
+import { signerFiles } from '../../signer/files.ts';
+import type { Acting } from '../operation.ts';
+
+export async function publish(
+  { text, version }: { text: string; version: string },
+  { fleet, by, paths }: Acting,
+) {
+  const published = await publishConfig(fleet.redis, text, version, by);
+  // Of what was handed in: what a database answers is nobody's word.
+  const sha256 = digestOf(makeDocument(JSON.parse(text), version));
+  await recordConsent(signerFiles(paths).consents, { say: 'config', sha256, version }, by);
+  return published;
+}
+
+export const list = (_: object, { fleet }: Acting) => listConfigs(fleet.redis);
+
+export async function show({ version }: { version: string }, { fleet }: Acting) {
+  const one = await readConfig(fleet.redis, version);
+  return { ...one, document: contentOf(one) };
+}

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { NodeConfiguration } from '../../../protocol/configuration/document.ts';
+import type { PublishedConfig } from '../../config/store.ts';
+import { nothing, typed, version } from '../input.ts';
+import { CORE, operation, READ } from '../operation.ts';
+
+export const publish = operation({
+  name: 'config publish',
+  help: 'give a configuration a version; it can be rolled out then, and never be changed',
+  who: CORE,
+  input: z.strictObject({
+    /** The file, JSON (docs/configuration.md). */
+    text: z.string().max(256 * 1024),
+    version,
+  }),
+  result: typed<PublishedConfig>(),
+  act: async () => (await import('./acts.ts')).publish,
+});
+
+export const list = operation({
+  name: 'config list',
+  help: 'all published configurations, newest first',
+  who: READ,
+  input: nothing,
+  result: typed<PublishedConfig[]>(),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'config show',
+  help: 'what a configuration says',
+  who: READ,
+  input: z.strictObject({ version }),
+  result: typed<Omit<PublishedConfig, 'document'> & { document: NodeConfiguration }>(),
+  act: async () => (await import('./acts.ts')).show,
+});

@@ -1,0 +1,93 @@
+/** Operations that need no server: performed by whoever calls, on the files of this machine. */
+import type { Logger } from '../../base/log.ts';
+import { createLogger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
+import { BanKeeper } from '../fleet/bans/keeper.ts';
+import { Fleet } from '../fleet/fleet.ts';
+import { byCertificate, byHost } from '../operators/identify.ts';
+import type { Identity } from '../operators/judge.ts';
+import { liftJudge } from '../operators/lifts.ts';
+import { type Connection, connect } from '../redis/connect.ts';
+import { find } from './catalogue.ts';
+import type { House } from './operation.ts';
+import { perform } from './perform.ts';
+
+export type HereOptions = {
+  paths: DataPaths;
+  /** File with certificate and key; absent: whoever runs this process. */
+  as?: string | undefined;
+  signal: AbortSignal;
+  tell(progress: unknown): void;
+  onRenew?(): void;
+};
+
+const NOBODY: Identity = { actor: 'anyone', role: 'viewer', sites: [] };
+
+/** @throws BootwaveError as `perform`, and what `byCertificate` and `byHost` throw */
+export async function performHere(options: HereOptions, operation: string, input: unknown): Promise<unknown> {
+  const { paths, as, signal, tell } = options;
+  const log = createLogger('bootwave', process.env.BOOTWAVE_LOG ?? 'warn');
+  const { who } = find(operation);
+  const identity =
+    who === 'anyone' ? NOBODY : as ? await byCertificate(paths, as, Date.now()) : await byHost(paths);
+  if (identity.renew === true) options.onRenew?.();
+  const records = new OwnRecords(paths, log);
+  const house: House = {
+    ...{ paths, log, signal, find },
+    records: () => records.open(),
+    wires: () => undefined,
+    now: Date.now,
+  };
+  try {
+    const done = await perform(house, { identity, tell }, { operation, input });
+    if (done.kind !== 'done')
+      throw new Error(`${operation} is declared to work without a server and takes two people`);
+    return done.result;
+  } finally {
+    await records.close();
+  }
+}
+
+/** The records, opened when first asked for, with what this machine knows of the bans kept in its journal. */
+class OwnRecords {
+  readonly #paths: DataPaths;
+  readonly #log: Logger;
+  #opened: Promise<{ connection: Connection; fleet: Fleet; bans: BanKeeper }> | null = null;
+
+  constructor(paths: DataPaths, log: Logger) {
+    this.#paths = paths;
+    this.#log = log;
+  }
+
+  open(): Promise<{ fleet: Fleet; bans: BanKeeper }> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  async #open() {
+    const [paths, log] = [this.#paths, this.#log];
+    const connection = await connect(paths);
+    try {
+      const fleet = new Fleet(connection.redis);
+      const journal = new BanJournal(journalFile(paths));
+      const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log });
+      await bans.look();
+      return { connection, fleet, bans };
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const opened = await this.#opened?.catch(() => null);
+    if (opened == null) return;
+    try {
+      // What came of it stands in the journal too: it must not be forgotten because no server ran.
+      await opened.bans.look();
+    } finally {
+      await opened.connection.close();
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/** What inputs are made of, with the limits that every door keeps. */
+import { z } from 'zod';
+
+/** Name, MAC, serial number, id or the beginning of one. */
+export const nodeWord = z.string().min(1).max(128);
+/** Nodes of one operation: a fleet of 10,000 and some. */
+export const nodeWords = z.array(nodeWord).min(1).max(20_000);
+export const siteName = z.string().min(1).max(63);
+export const reason = z.string().min(1).max(1000);
+export const version = z.string().min(1).max(64);
+/** Milliseconds since the epoch. */
+export const moment = z.number().min(0).max(8.64e15);
+export const nothing = z.strictObject({});
+
+/** What is large, is JSON, and is described by the types of whoever makes it. */
+export const typed = <T>(): z.ZodType<T> => z.custom<T>((value) => value !== undefined);

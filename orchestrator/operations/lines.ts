@@ -1,0 +1,38 @@
+/**
+ * What a door and its callers say, a line of JSON each: the door greets with a nonce, the caller asks, the door answers.
+ * A caller may ask again on the same connection.
+ */
+import type { errorOf } from '../../base/error.ts';
+import type { HostUser } from '../operators/host-user.ts';
+import type { Signed } from '../operators/request.ts';
+
+export const PROTOCOL = 'bootwave operations 1';
+
+/** Bytes of a line. */
+export const MOST_ASK = 2 * 1024 * 1024;
+/** 10,000 nodes are 30 MB. */
+export const MOST_ANSWER = 256 * 1024 * 1024;
+
+/** Hex, 32 bytes. */
+export type Greeting = { protocol: typeof PROTOCOL; nonce: string };
+
+/** Who asks. At the network's door the certificate of the connection says so, and this is left out. */
+export type Claim =
+  | HostUser
+  /** PEM, and the base64 of what `prove` makes of the greeting's nonce. */
+  | { certificate: string; proof: string };
+
+export type AskLine = { operation: string; input: unknown; by?: Claim; signed?: Signed };
+
+/** A request that waits for a second person. */
+export type Waiting = { id: string; operation: string; input: Record<string, unknown>; expires: number };
+
+export type AnswerLine = {
+  /** The caller's certificate is of a CA that is on its way out. */
+  renew?: true;
+} & (
+  | { ok: true; result: unknown }
+  | { ok: true; waits: Waiting; shown: object }
+  | { ok: false; sign: { word: 'ask' | 'approve'; text: string; at: number } }
+  | { ok: false; error: Parameters<typeof errorOf>[0] }
+);

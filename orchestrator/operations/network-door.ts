@@ -1,0 +1,109 @@
+/** The door for people elsewhere: the same lines, over mutual TLS. Their certificate says who they are. */
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import { operatorRefusal } from '../../keys/operator.ts';
+import { ofCertificate } from '../operators/identify.ts';
+import { knownOperators } from '../operators/known.ts';
+import { serve } from './door.ts';
+import type { House } from './operation.ts';
+
+/** Connections at a time, of everybody. */
+const MOST = 256;
+/** Milliseconds. */
+const TIMES = { handshake: 10_000, idle: 60_000 } as const;
+
+type Shown = { key: KeyObject; chainPem: string };
+
+export type NetworkDoor = {
+  port: number;
+  identity: { current(): Shown; onChange(show: (shown: Shown) => void): void };
+  /** PEM of the fleet's root certificate. */
+  rootPem: string;
+};
+
+/**
+ * Opens it on all addresses of this machine.
+ * @returns `port` as bound; `done` resolves after the signal fired and all is closed
+ * @throws BootwaveError `OPERATORS_PORT`
+ */
+export async function openNetworkDoor(
+  house: House,
+  { port, identity, rootPem }: NetworkDoor,
+): Promise<{ port: number; done: Promise<void> }> {
+  const { paths, signal, log } = house;
+  const context = ({ key, chainPem }: Shown): SecureContextOptions => ({
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: chainPem,
+    // Whatever hangs below the fleet's root may knock; who is an operator is judged by us, at each ask.
+    ca: rootPem,
+    minVersion: 'TLSv1.3',
+  });
+  const sockets = new Set<TLSSocket>();
+  const server = createServer({
+    ...context(identity.current()),
+    requestCert: true,
+    rejectUnauthorized: true,
+    handshakeTimeout: TIMES.handshake,
+  });
+  server.maxConnections = MOST;
+  server.on('tlsClientError', (error) =>
+    log.debug({ reason: messageOf(error) }, 'operators door: handshake'),
+  );
+  server.on('secureConnection', (socket: TLSSocket) => {
+    sockets.add(socket);
+    socket
+      .on('error', () => {})
+      .on('close', () => sockets.delete(socket))
+      .setTimeout(TIMES.idle, () => socket.destroy());
+    const certificate = socket.getPeerX509Certificate();
+    isOperators(house, certificate).then(
+      (known) => {
+        // A node or a server of this fleet, which has nothing to ask here and is told nothing.
+        if (!known) socket.destroy();
+        else serve(socket, house, async () => ofCertificate(paths, mustShow(certificate), house.now()), true);
+      },
+      (error: unknown) => {
+        log.error({ reason: messageOf(error) }, 'nobody knows who is an operator');
+        socket.destroy();
+      },
+    );
+  });
+  identity.onChange((shown) => server.setSecureContext(context(shown)));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(cannotListen(port, cause)));
+    server.listen(port, resolve);
+  });
+  const bound = server.address();
+  const done = new Promise<void>((resolve) => {
+    const end = () => {
+      server.close(() => resolve());
+      for (const socket of sockets) socket.destroy();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });
+  return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
+}
+
+/** Whether an operators CA of this fleet issued it; in date and not revoked is judged at each ask, and told. */
+async function isOperators({ paths }: House, certificate: X509Certificate | undefined): Promise<boolean> {
+  if (certificate === undefined) return false;
+  const { cas } = await knownOperators(paths);
+  return cas.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
+}
+
+function mustShow(certificate: X509Certificate | undefined): X509Certificate {
+  if (certificate !== undefined) return certificate;
+  throw operatorRefusal('OPERATOR_MISSING', 'no certificate was shown');
+}
+
+function cannotListen(port: number, cause: unknown): BootwaveError {
+  return new BootwaveError({
+    code: 'OPERATORS_PORT',
+    what: `port ${port} cannot be opened for operators: ${messageOf(cause)}`,
+    unchanged: 'nothing was started',
+    next: 'end what uses it, or name another with --operators-port',
+    cause,
+  });
+}

@@ -1,0 +1,144 @@
+import { BootwaveError } from '../../../base/error.ts';
+import type { BootEvent } from '../../../bootserver/directory.ts';
+import type { AuditRecord } from '../../fleet/audit-entry.ts';
+import type { NodeChange } from '../../fleet/events/set.ts';
+import type { Criteria, Expectation } from '../../fleet/expectation.ts';
+import { silences } from '../../fleet/listening.ts';
+import { type Overview, overview, viewOf } from '../../fleet/overview.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
+import { setMany } from '../../fleet/set.ts';
+import type { State } from '../../fleet/transitions.ts';
+import { setWithConsent } from '../../install/want.ts';
+import { signerFiles } from '../../signer/files.ts';
+import type { Acting } from '../operation.ts';
+
+export type { BootEvent } from '../../../bootserver/directory.ts';
+
+type Node = { node: string };
+type Why = Node & { reason: string };
+
+/** @throws BootwaveError `SITE_UNKNOWN`: a filter that can match nothing is a mistake, not an empty fleet */
+export async function list(
+  where: { site?: string | undefined; state?: State | undefined },
+  { fleet, by }: Acting,
+): Promise<Overview & { now: number }> {
+  if (where.site !== undefined) await fleet.sites.get(where.site);
+  return { ...(await overview(fleet, where, by.at)), now: by.at };
+}
+
+export async function show({ node }: Node, { fleet, by }: Acting) {
+  const record = await fleet.nodes.resolve(node);
+  const macs = record.inventory.nics.map((nic) => nic.mac);
+  const [lastSeen, attestedAt, machines, silent, boots] = await Promise.all([
+    fleet.nodes.lastSeenOf(record.id),
+    fleet.nodes.lastAttestedOf(record.id),
+    fleet.machines.all(),
+    silences(fleet, by.at, record.site),
+    Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
+  ]);
+  const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
+  const view = viewOf(record, lastSeen, machines, by.at, attestedAt);
+  return { node: view, boots: events, silent, now: by.at };
+}
+
+export function history(
+  { node, since, last }: Node & { since?: number | undefined; last?: number | undefined },
+  { fleet }: Acting,
+): Promise<AuditRecord[]> {
+  return fleet.audit.read({
+    node,
+    ...(since === undefined ? {} : { since }),
+    ...(last === undefined ? {} : { last }),
+  });
+}
+
+export const approve = (
+  { node, words, name }: Node & { words: readonly string[]; name?: string | undefined },
+  { fleet, by }: Acting,
+): Promise<NodeRecord> => fleet.approve(node, words, by, name);
+
+export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
+  fleet.reject(node, reason, by);
+
+export const retire = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
+  fleet.retire(node, reason, by);
+
+/** @throws BootwaveError `SET_INVALID`; of one node why it is refused, of several each is told apart */
+export async function set(
+  { nodes, change }: { nodes: readonly string[]; change: NodeChange },
+  { fleet, by, paths }: Acting,
+) {
+  if (Object.values(change).every((value) => value === undefined))
+    throw new BootwaveError({
+      code: 'SET_INVALID',
+      what: 'nothing says what is to be set',
+      unchanged: 'nothing was changed',
+      next: 'give --mode, --label, --unlabel, --rack or --role',
+    });
+  const before = await fleet.nodes.getMany([...new Set(nodes)]);
+  const { mode } = change;
+  const moved = mode !== undefined && before.some(({ wanted }) => wanted.mode !== mode);
+  const how = setWithConsent(signerFiles(paths).consents);
+  const [only] = before;
+  if (only !== undefined && before.length === 1) {
+    const { record, changed } = await how(fleet, only.id, change, by);
+    const [yes, no] = changed ? [[only.name], []] : [[], [only.name]];
+    return { record, changed: yes, same: no, refused: [], moved };
+  }
+  return { record: null, ...(await setMany(fleet, before, change, by, how)), moved };
+}
+
+export async function setSelect({ site }: { site: string }, { fleet }: Acting) {
+  await fleet.sites.get(site);
+  const found = await fleet.nodes.getMany(await fleet.nodes.ids({ site }));
+  return found
+    .filter(({ state }) => state !== 'retired' && state !== 'rejected')
+    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
+    .map(({ id, name }) => ({ id, name }));
+}
+
+type Expected = {
+  site: string;
+  name?: string | undefined;
+  mac?: string | undefined;
+  serial?: string | undefined;
+  ek?: string | undefined;
+  token?: string | undefined;
+  lasts?: number | undefined;
+};
+
+/** @throws BootwaveError `EXPECT_INVALID` and what `Fleet.expect` throws */
+export async function expect({ site, name, lasts, ...shown }: Expected, { fleet, by }: Acting) {
+  const { mac, serial, ek, token } = shown;
+  const criteria: Criteria = {
+    ...(mac === undefined ? {} : { mac: mac.toLowerCase().replaceAll('-', ':') }),
+    ...(serial === undefined ? {} : { serial }),
+    ...(ek === undefined ? {} : { ek: ek.toLowerCase().replace(/^tpm-/, '') }),
+    ...(token === undefined ? {} : { token }),
+  };
+  if (Object.keys(criteria).length === 0)
+    throw new BootwaveError({
+      code: 'EXPECT_INVALID',
+      what: 'nothing says which machine is expected',
+      unchanged: 'nothing was changed',
+      next: 'give --mac, --serial, --ek or --token',
+    });
+  const { policy } = await fleet.sites.get(site);
+  const expiresAt = lasts === undefined ? null : by.at + lasts;
+  const expectation = await fleet.expect({ site, name, criteria, expiresAt }, by);
+  return { expectation: hidden(expectation), answered: policy.acceptUnknown || mac !== undefined };
+}
+
+export async function expectList(_: object, { fleet }: Acting): Promise<Expectation[]> {
+  return (await fleet.expectations.list()).map(hidden);
+}
+
+export async function expectWithdraw({ id }: { id: string }, { fleet, by }: Acting): Promise<Expectation> {
+  return hidden(await fleet.expectations.withdraw(id, by));
+}
+
+/** A token's digest is of no use to anybody who reads the output. */
+function hidden(expectation: Expectation): Expectation {
+  const { token, ...criteria } = expectation.criteria;
+  return { ...expectation, criteria: token === undefined ? criteria : { ...criteria, token: '(kept out)' } };
+}

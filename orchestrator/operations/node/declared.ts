@@ -1,0 +1,211 @@
+import { z } from 'zod';
+import { auditRecordSchema } from '../../fleet/audit-entry.ts';
+import { expectationSchema } from '../../fleet/expectation.ts';
+import type { Silence } from '../../fleet/listening.ts';
+import { machineSchema } from '../../fleet/machine.ts';
+import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
+import { STATES } from '../../fleet/transitions.ts';
+import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed } from '../input.ts';
+import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
+import type { BootEvent } from './acts.ts';
+
+const stuckSchema = z.object({ since: z.number(), step: z.string(), check: z.string() }).nullable();
+const viewSchema = nodeRecordSchema.extend({ lastSeen: z.number().nullable(), stuck: stuckSchema });
+/** A token's digest is of no use to anybody who reads it. */
+const shownSchema = expectationSchema.extend({
+  criteria: z.object({
+    mac: z.string().optional(),
+    serial: z.string().optional(),
+    ek: z.string().optional(),
+    token: z.string().optional(),
+  }),
+});
+const countSchema = z.int().min(0);
+const overviewSchema = z.object({
+  nodes: z.array(viewSchema),
+  machines: z.array(machineSchema.extend({ stuck: stuckSchema })),
+  counts: z.object({
+    registered: countSchema,
+    reachable: countSchema,
+    healthy: countSchema,
+    usable: countSchema,
+  }),
+  /** Where nobody listens: what is shown of nodes there is what was heard last. */
+  silent: typed<Silence[]>(),
+  /** Milliseconds since the epoch, by the server's clock: what ages are counted from. */
+  now: z.number(),
+});
+
+export const list = operation({
+  name: 'node list',
+  help: 'all nodes, and machines that were only seen',
+  who: READ,
+  input: z.strictObject({ site: siteName.optional(), state: z.enum(STATES).optional() }),
+  result: overviewSchema,
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'node show',
+  help: 'everything about one node (name, MAC, serial number or the beginning of its id)',
+  who: READ,
+  nodes: ['node'],
+  input: z.strictObject({ node: nodeWord }),
+  result: z.object({
+    node: viewSchema,
+    boots: typed<BootEvent[]>(),
+    silent: typed<Silence[]>(),
+    now: z.number(),
+  }),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const history = operation({
+  name: 'node history',
+  help: 'its whole life, oldest first: when, who, what and why',
+  who: READ,
+  nodes: ['node'],
+  input: z.strictObject({
+    node: nodeWord,
+    since: moment.optional(),
+    last: z.int().min(1).optional(),
+  }),
+  result: z.array(auditRecordSchema),
+  act: async () => (await import('./acts.ts')).history,
+});
+
+export const approve = operation({
+  name: 'node approve',
+  help: 'let a pending node in, after comparing the four words with its console',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({
+    node: nodeWord,
+    /** As somebody saw them on its console. */
+    words: z.array(z.string().max(40)).max(8),
+    name: z.string().max(63).optional(),
+  }),
+  result: nodeRecordSchema,
+  act: async () => (await import('./acts.ts')).approve,
+});
+
+export const reject = operation({
+  name: 'node reject',
+  help: 'refuse a pending node; it may be approved later',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: nodeRecordSchema,
+  act: async () => (await import('./acts.ts')).reject,
+});
+
+export const retire = operation({
+  name: 'node retire',
+  help: 'put a node out of the fleet: its certificate and its name end at once',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: nodeRecordSchema,
+  act: async () => (await import('./acts.ts')).retire,
+});
+
+const place = z.string().regex(LABEL_VALUE).nullable().optional();
+const changeSchema = z.strictObject({
+  mode: z.enum(MODES).optional(),
+  wipe: z.literal(true).optional(),
+  rack: place,
+  role: place,
+  labels: z.record(z.string().regex(LABEL_NAME), z.string().regex(LABEL_VALUE).nullable()).optional(),
+});
+
+export const set = operation({
+  name: 'node set',
+  help: 'what is wanted of nodes (or of all of a site) and what rollouts may select them by',
+  who: AT_SITES,
+  nodes: ['nodes'],
+  site: atNodes,
+  input: z.strictObject({ nodes: nodeWords, change: changeSchema }),
+  result: z.object({
+    /** Of one node: as it is now. */
+    record: nodeRecordSchema.nullable(),
+    changed: z.array(z.string()),
+    same: z.array(z.string()),
+    refused: z.array(
+      z.object({
+        name: z.string(),
+        code: z.string(),
+        what: z.string(),
+        unchanged: z.string().optional(),
+        next: z.string().optional(),
+      }),
+    ),
+    /** Whether some of them were to run otherwise before. */
+    moved: z.boolean(),
+  }),
+  act: async () => (await import('./acts.ts')).set,
+});
+
+export const setSelect = operation({
+  name: 'node set select',
+  help: 'the nodes of a site that can be set together',
+  who: AT_SITES,
+  site: ({ site }) => [site],
+  input: z.strictObject({ site: siteName }),
+  result: z.array(z.object({ id: z.string(), name: z.string() })),
+  act: async () => (await import('./acts.ts')).setSelect,
+});
+
+export const expect = operation({
+  name: 'node expect',
+  help: 'let a machine in by itself when it comes, once; all that is given must match',
+  who: AT_SITES,
+  site: ({ site }) => [site],
+  input: z.strictObject({
+    site: siteName,
+    name: z.string().max(63).optional(),
+    mac: z.string().max(32).optional(),
+    serial: z.string().max(128).optional(),
+    ek: z.string().max(80).optional(),
+    /** SHA-256 of a token that the caller made, hex: the token itself goes to the machine alone. */
+    token: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+    /** Milliseconds from now on; absent: for ever. */
+    lasts: z
+      .number()
+      .positive()
+      .max(3650 * 86_400_000)
+      .optional(),
+  }),
+  result: z.object({
+    expectation: shownSchema,
+    /** Whether the boot server will answer such a machine at all. */
+    answered: z.boolean(),
+  }),
+  act: async () => (await import('./acts.ts')).expect,
+});
+
+export const expectList = operation({
+  name: 'node expect list',
+  help: 'the machines that are expected',
+  who: AT_SITES,
+  input: nothing,
+  result: z.array(shownSchema),
+  act: async () => (await import('./acts.ts')).expectList,
+});
+
+export const expectWithdraw = operation({
+  name: 'node expect withdraw',
+  help: 'expect a machine no longer',
+  who: AT_SITES,
+  // Of one that is not there the operation itself says so.
+  site: async ({ id }, { fleet }) =>
+    (await fleet.expectations.list()).filter((one) => one.id === id).map((one) => one.site),
+  input: z.strictObject({ id: z.string().min(1).max(64) }),
+  result: shownSchema,
+  act: async () => (await import('./acts.ts')).expectWithdraw,
+});

@@ -1,0 +1,113 @@
+/**
+ * What can be done with a fleet, declared: one constant per use case says what it takes, who may, and how it is done.
+ * Command line, API and pages send `{operation, input}`; `perform.ts` does the rest. A declaration loads nothing of what
+ * it does: no Redis, no SSH, no release metadata (test/orchestrator/operations/declarations.test.ts).
+ */
+import type { z } from 'zod';
+import type { Logger } from '../../base/log.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import type { By } from '../fleet/acting.ts';
+import type { BanKeeper } from '../fleet/bans/keeper.ts';
+import type { Change } from '../fleet/commit.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import type { Identity, Who } from '../operators/judge.ts';
+import type { Request } from '../operators/requests.ts';
+import type { KeptWires } from '../up/wires.ts';
+
+/** The machine's own affairs: nothing of the fleet is changed. */
+export const ANYONE: Who = 'anyone';
+export const ADMIN: Who = [];
+export const CORE: Who = ['core'];
+/** A site admin only where all that it is about is at their sites, which `site` says. */
+export const AT_SITES: Who = ['core', 'site-admin'];
+/** Everybody who is known: whoever sees that it is not only their site asks nobody. */
+export const READ: Who = ['core', 'site-admin', 'viewer'];
+
+/** What `site` may ask: the nodes that the input names, and the records. */
+export type About = { nodes: readonly NodeRecord[]; fleet: Fleet };
+
+/** What an operation is performed on. */
+export type House = {
+  paths: DataPaths;
+  /** Opened when first needed, where no server runs. */
+  records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
+  /** The interfaces that this process serves; undefined: it does not, or not yet. */
+  wires(): KeptWires | undefined;
+  /** A declaration by its name (catalogue.ts). */
+  find(name: string): Operation;
+  log: Logger;
+  signal: AbortSignal;
+  now(): number;
+};
+
+/** What an operation acts with and in whose name. */
+export type Acting = {
+  paths: DataPaths;
+  fleet: Fleet;
+  bans: BanKeeper;
+  by: By;
+  identity: Identity;
+  log: Logger;
+  signal: AbortSignal;
+  wires: House['wires'];
+  find: House['find'];
+  /** What a person may see while they wait; only where they sit at this machine. */
+  tell(progress: unknown): void;
+  /** Where two people agreed: what they signed. */
+  request?: Request;
+  /** A second person's word for a request that waits: asked for where the caller has not given it yet. */
+  approval(id: string): Promise<{ request: Request; done: unknown }>;
+};
+
+/** Compared both ways, so that a declaration of one input is a declaration of some input. */
+export type Act<I, R> = { act(input: I, context: Acting): Promise<R> }['act'];
+
+/** What is done before a second person is asked. */
+export type Prepared<I, R> =
+  /**
+   * Ask for this, every name in it replaced by what it means now. `what` is signed with it where an id alone says nothing to
+   * whoever signs; `shown` goes back to who asked.
+   */
+  | { input: I; what?: string; shown?: object }
+  /** Nobody needs to be asked. */
+  | { result: R };
+
+export type Operation<I = unknown, R = unknown> = {
+  /** As the command line has it: `node approve`. Never renamed: audit and requests name it. */
+  name: string;
+  /** One sentence for help, without a capital and a full stop. */
+  help: string;
+  who: Who;
+  /** Fields of the input that name nodes: found once, and replaced by ids before anything is judged. */
+  nodes?: readonly string[];
+  /** The sites that it is about; absent: a site admin who may, may everywhere. */
+  site?(input: I, about: About): readonly string[] | Promise<readonly string[]>;
+  /** Whether it may be done under broken glass. What it does must end with it: it hands out no key and no role. */
+  breakGlass?: boolean | { when(input: NoInfer<I>): boolean }['when'];
+  /** Whether a second person of the core team has to agree. */
+  fourEyes?: boolean | { when(input: NoInfer<I>): boolean }['when'];
+  prepare?(): Promise<{ prepare(input: I, context: Acting): Promise<Prepared<I, R>> }['prepare']>;
+  /** What stands or falls with the second person's word, in the commit that records it. */
+  effect?(): Promise<(request: Request, by: By, context: Acting) => Pick<Change, 'ops' | 'audit'>>;
+  /**
+   * Performed by whoever calls it and on its files, so that it works without a server. `files`: it needs no records;
+   * `records`: it opens them, and starts the embedded Redis where none runs.
+   */
+  offline?: 'files' | 'records';
+  /** It names files of the server's machine, or takes its process: never over the network. */
+  hostOnly?: boolean | { when(input: NoInfer<I>): boolean }['when'];
+  input: z.ZodType<I>;
+  result: z.ZodType<R>;
+  act(): Promise<Act<I, R>>;
+};
+
+export const operation = <I, R>(declared: Operation<I, R>): Operation<I, R> => declared;
+
+/** A flag of a declaration, for this input. */
+export function holds<I>(flag: undefined | boolean | ((input: I) => boolean), input: I): boolean {
+  return typeof flag === 'function' ? flag(input) : flag === true;
+}
+
+/** Sites of the nodes that the input names. */
+export const atNodes = (_: unknown, { nodes }: About): string[] => nodes.map(({ site }) => site);

@@ -1,0 +1,88 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { BootwaveError } from '../../../base/error.ts';
+import { rootPem } from '../../../keys/authority.ts';
+import { issueOperator } from '../../../keys/operator.ts';
+import type { Role } from '../../../keys/operator-roles.ts';
+import { activeAuthority } from '../../authorities/on-disk.ts';
+import { append } from '../../fleet/bans/append.ts';
+import { sealOperator } from '../../fleet/bans/entry.ts';
+import { knownOperators } from '../../operators/known.ts';
+import { type Issued, OperatorRegister, type Registered } from '../../operators/register.ts';
+import type { Acting } from '../operation.ts';
+
+const DAY = 86_400_000;
+/** Milliseconds back: the clock of another machine may be a little behind. */
+const EARLY = 300_000;
+
+type Person = { name: string; role: Role; sites: string[]; days: number; publicKey: string };
+
+/** @throws BootwaveError `OPERATOR_INVALID`, `OPERATOR_KEY`, `SITE_UNKNOWN`, `CA_NONE`, `KEYS_MISSING` */
+export async function add(
+  { name, role, sites, days, publicKey }: Person,
+  { fleet, paths, by, identity }: Acting,
+): Promise<{ issued: Issued; chain: string }> {
+  const from = new Date(by.at - EARLY);
+  const until = new Date(by.at + days * DAY);
+  const ca = await activeAuthority(paths, 'operators');
+  const made = issueOperator(ca, { name, role, sites }, keyIn(publicKey), from, until);
+  const { serial, notBefore, notAfter, pem } = made;
+  const via = identity.certificate?.serial;
+  const given = { serial, name, role, sites, notBefore, notAfter, issuer: ca.id };
+  const issued: Issued = via === undefined ? given : { ...given, via };
+  for (const site of sites) await fleet.sites.get(site);
+  const what = sites.length === 0 ? role : `${role} of ${sites.join(', ')}`;
+  const reason = `${name}, ${what}, until ${until.toISOString().slice(0, 10)}`;
+  await fleet.audit.append({ ...by, action: 'add-operator', reason, detail: { serial } });
+  // Last: what is not registered is not believed.
+  await new OperatorRegister(paths.keys).add(issued, by);
+  // The root last: with it the holder knows a server of this fleet from any other.
+  return { issued, chain: pem + ca.chainPem + (await rootPem(paths.keys)) };
+}
+
+export const list = async (_: object, { paths }: Acting): Promise<Registered[]> => [
+  ...(await knownOperators(paths)).register,
+];
+
+type Whom = { name: string; serial?: string | undefined; reason: string };
+
+/** @throws BootwaveError `OPERATOR_UNKNOWN` */
+export async function revoke(
+  { name, serial, reason }: Whom,
+  { fleet, bans, paths, by }: Acting,
+): Promise<Registered[]> {
+  const register = new OperatorRegister(paths.keys);
+  const revoked = (await knownOperators(paths)).register.filter(
+    (one) => one.name === name && one.revoked === null && (serial === undefined || one.serial === serial),
+  );
+  if (revoked.length === 0)
+    throw new BootwaveError({
+      code: 'OPERATOR_UNKNOWN',
+      what: `${name} has no certificate that could be revoked`,
+      unchanged: 'nothing was changed',
+      next: `'bootwave operator list' shows all of them`,
+    });
+  // First: a history that cannot be written must not keep anybody in.
+  for (const one of revoked) await register.revoke(one.serial, { by: by.actor, at: by.at, reason });
+  // Beside the keys and away from them: a restored backup of the one is put right by the other.
+  for (const one of revoked) {
+    const entry = sealOperator({ kind: 'operator', ...by, reason, name, serial: one.serial });
+    await append(fleet, entry, by, `${name}: ${reason}`);
+  }
+  await bans.look();
+  return revoked;
+}
+
+function keyIn(pem: string): KeyObject {
+  try {
+    const key = createPublicKey(pem);
+    if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
+  } catch {
+    // As below.
+  }
+  throw new BootwaveError({
+    code: 'OPERATOR_KEY',
+    what: 'the key of the certificate is not one of ECDSA on P-256',
+    unchanged: 'no certificate was made',
+    next: 'use the command line of the version of the server',
+  });
+}

@@ -1,0 +1,194 @@
+/** One way to do anything: parse, find what names mean, authorise, ask a second person where it takes two, act, record. */
+import { z } from 'zod';
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import { actingFor } from '../fleet/acting.ts';
+import type { BanKeeper } from '../fleet/bans/keeper.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { brokenGlass } from '../operators/break-glass.ts';
+import { asksForSites, type Denial, type Identity, judge, judgeRole } from '../operators/judge.ts';
+import { knownOperators } from '../operators/known.ts';
+import type { Signed } from '../operators/request.ts';
+import type { Request } from '../operators/requests.ts';
+import { type Acting, type House, holds, type Operation } from './operation.ts';
+import { parse } from './parse.ts';
+import { approveRequest, askSecond, NeedsSignature } from './two-people.ts';
+
+export type Ask = {
+  operation: string;
+  input: unknown;
+  /** Signed by the caller, where they were asked to. */
+  signed?: Signed | undefined;
+};
+
+export type From = {
+  identity: Identity;
+  /** Somebody elsewhere: nothing names a file of this machine. */
+  remote?: boolean;
+  tell?: Acting['tell'];
+};
+
+export type Performed =
+  | { kind: 'done'; result: unknown }
+  /** A second person has to agree. */
+  | { kind: 'waits'; request: Request; shown: object }
+  /** The caller has to sign this, and ask again. */
+  | { kind: 'sign'; word: 'ask' | 'approve'; text: string; at: number };
+
+/**
+ * @throws BootwaveError `OPERATION_UNKNOWN`, `INPUT_INVALID`, `OPERATION_HOST`, `OPERATOR_ROLE`, `OPERATOR_SITE`,
+ * `REQUEST_*`, `NODE_UNKNOWN`, `NODE_AMBIGUOUS`, and what the operation throws
+ */
+export async function perform(house: House, from: From, ask: Ask): Promise<Performed> {
+  const operation = house.find(ask.operation);
+  const { certificate, actor } = from.identity;
+  const who = certificate === undefined ? null : { actor, serial: certificate.serial };
+  return actingFor(who, async () => {
+    try {
+      return await judged(house, from, operation, ask);
+    } catch (error) {
+      if (error instanceof NeedsSignature)
+        return { kind: 'sign', word: error.word, text: error.text, at: error.at };
+      throw error;
+    }
+  });
+}
+
+async function judged(house: House, from: From, operation: Operation, ask: Ask): Promise<Performed> {
+  const parsed = parse(operation, ask.input);
+  if (from.remote === true && holds(operation.hostOnly, parsed)) throw hostOnly(operation);
+  const { input, identity } = await authorise(house, from.identity, operation, parsed);
+  const records = operation.offline === 'files' ? null : await house.records();
+  const context = acting(house, { ...from, identity }, records, ask.signed);
+  if (!holds(operation.fourEyes, input)) {
+    const result = await (await operation.act())(input, context);
+    return { kind: 'done', result: output(operation, result) };
+  }
+  const prepare = await operation.prepare?.();
+  const ready = prepare === undefined ? { input } : await prepare(input, context);
+  if ('result' in ready) return { kind: 'done', result: output(operation, ready.result) };
+  const request = await askSecond(house, context, operation, ready, ask.signed);
+  return { kind: 'waits', request, shown: ready.shown ?? {} };
+}
+
+function acting(
+  house: House,
+  { identity, tell = () => {} }: From,
+  records: { fleet: Fleet; bans: BanKeeper } | null,
+  signed: Signed | undefined,
+): Acting {
+  const { paths, log, signal, wires, find } = house;
+  const by = { actor: identity.actor, at: house.now() };
+  const missing = (): never => {
+    throw new Error('declared to need files only');
+  };
+  const context: Acting = {
+    ...{ paths, log, signal, identity, by, tell, wires, find },
+    get fleet() {
+      return records?.fleet ?? missing();
+    },
+    get bans() {
+      return records?.bans ?? missing();
+    },
+    approval: (id) => approveRequest(house, context, id, signed),
+  };
+  return context;
+}
+
+/** Only what is declared leaves the house. */
+function output(operation: Operation, result: unknown): unknown {
+  const parsed = operation.result.safeParse(result);
+  if (parsed.success) return parsed.data;
+  // It was done: what cannot be told is our fault, and no reason to do it again.
+  throw new BootwaveError({
+    code: 'RESULT_INVALID',
+    what: `'${operation.name}' was done, and its result is not what is declared: ${z.prettifyError(parsed.error)}`,
+    next: 'report this; look at what was changed before you ask again',
+  });
+}
+
+/**
+ * Finds the nodes that the input names and puts their ids in their place: what was judged is what is acted on, even
+ * when a name has gone to another node in between. Then asks whether this person may.
+ */
+async function authorise(
+  house: House,
+  identity: Identity,
+  operation: Operation,
+  parsed: unknown,
+): Promise<{ input: unknown; identity: Identity }> {
+  const role = judgeRole(identity, operation);
+  const glass = role === null ? identity : await refuseOrBreak(house, identity, operation, parsed, role);
+  const { nodes: fields = [] } = operation;
+  if (fields.length === 0 && !asksForSites(glass, operation)) return { input: parsed, identity: glass };
+  const { fleet } = await house.records();
+  const { input, nodes } = await pin(fleet, fields, parsed as Record<string, unknown>);
+  if (!asksForSites(glass, operation)) return { input, identity: glass };
+  const sites = (await operation.site?.(input, { nodes, fleet })) ?? [];
+  const denial = judge(glass, operation, sites);
+  if (denial === null) return { input, identity: glass };
+  return { input, identity: await refuseOrBreak(house, glass, operation, input, denial) };
+}
+
+type Named = NonNullable<Awaited<ReturnType<Fleet['nodes']['get']>>>;
+
+async function pin(fleet: Fleet, fields: readonly string[], input: Record<string, unknown>) {
+  const nodes: Named[] = [];
+  const one = async (word: string): Promise<string> => {
+    const found = await fleet.nodes.resolve(word);
+    nodes.push(found);
+    return found.id;
+  };
+  const pinned: Record<string, unknown> = { ...input };
+  for (const field of fields) {
+    const value = input[field];
+    if (typeof value === 'string') pinned[field] = await one(value);
+    else if (Array.isArray(value)) pinned[field] = await Promise.all(value.map(one));
+  }
+  return { input: pinned, nodes };
+}
+
+/** Lets them through where two people agreed, and tells the history what; without that line it does not. */
+async function refuseOrBreak(
+  house: House,
+  identity: Identity,
+  operation: Operation,
+  input: unknown,
+  denial: Denial,
+): Promise<Identity> {
+  const { actor, certificate } = identity;
+  const at = house.now();
+  if (certificate !== undefined && holds(operation.breakGlass, input)) {
+    const { fleet } = await house.records();
+    const request = await brokenGlass(fleet.redis, await knownOperators(house.paths), identity, at);
+    if (request !== null) {
+      const entry = { at, actor, action: 'break-glass', reason: `bootwave ${operation.name}` };
+      await fleet.audit.append({ ...entry, detail: { request } });
+      return { ...identity, role: 'admin', sites: [] };
+    }
+  }
+  await note(house, actor, denial);
+  throw new BootwaveError({
+    ...denial,
+    unchanged: 'nothing was changed',
+    next: 'docs/operators.md says who may do what',
+  });
+}
+
+/** What somebody known tried and may not belongs in the history. A history that cannot be written lets nobody in. */
+async function note(house: House, actor: string, { code, what }: Denial): Promise<void> {
+  try {
+    const { fleet } = await house.records();
+    await fleet.audit.append({ at: house.now(), actor, action: 'refused', reason: `${code}: ${what}` });
+  } catch (error) {
+    house.log.error({ reason: messageOf(error), actor, code }, 'a refusal was not audited');
+  }
+}
+
+function hostOnly({ name }: Operation): BootwaveError {
+  return new BootwaveError({
+    code: 'OPERATION_HOST',
+    what: `'bootwave ${name}' names files or processes of the server's machine`,
+    unchanged: 'nothing was done',
+    next: 'do it on that machine, without --server',
+  });
+}

@@ -1,0 +1,219 @@
+import { BootwaveError } from '../../../base/error.ts';
+import { publishedVersions } from '../../../image/build/manifest.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { type Silence, silences } from '../../fleet/listening.ts';
+import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/floor.ts';
+import type { OperatorEvent } from '../../rollout/event.ts';
+import type { Plan } from '../../rollout/plan.ts';
+import { planHash } from '../../rollout/plan-hash.ts';
+import { ENDED } from '../../rollout/record.ts';
+import { DRIVEN } from '../../rollout/run/driver.ts';
+import { forgive } from '../../rollout/run/forgive.ts';
+import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
+import { listRollouts, type RolloutSummary } from '../../rollout/run/list.ts';
+import { create, operate } from '../../rollout/run/operate.ts';
+import { type Progress, readProgress, readRollout, readSetup, readState } from '../../rollout/run/stored.ts';
+import { waveOf } from '../../rollout/wave-name.ts';
+import { Consents, recordConsent } from '../../signer/consents.ts';
+import { signerFiles } from '../../signer/files.ts';
+import { isHeld } from '../../upkeep/lease.ts';
+import type { Acting } from '../operation.ts';
+import { planned } from './planned.ts';
+
+type Rollout = { rollout: string };
+
+export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Acting) =>
+  (await planned(paths, fleet, spec, by.at)).plan;
+
+/** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
+export async function start(
+  { spec, plan: reviewed }: { spec: string; plan?: string | undefined },
+  { fleet, paths, by }: Acting,
+) {
+  const { plan, images } = await planned(paths, fleet, spec, by.at);
+  if (reviewed !== undefined) mustBePlan(plan, reviewed);
+  const id = await create(fleet.redis, plan, images, { author: by.actor, at: by.at, start: true });
+  return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
+}
+
+function mustBePlan(plan: Plan, reviewed: string): void {
+  const now = planHash(plan);
+  if (now === reviewed) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_PLAN_CHANGED',
+    what: `the plan is ${now} by now, and not ${reviewed.slice(0, 40)} as it was reviewed`,
+    unchanged: 'nothing was started',
+    next: `look at it once more: 'bootwave rollout plan'`,
+  });
+}
+
+export type Listed = {
+  rollouts: RolloutSummary[];
+  /** While one has not ended: sites of which nothing is heard. */
+  silent: Silence[];
+  /** Milliseconds since the epoch, by the server's clock. */
+  now: number;
+};
+
+export async function list(_: object, { fleet, by }: Acting): Promise<Listed> {
+  const rollouts = await listRollouts(fleet.redis);
+  const isOpen = rollouts.some(({ state }) => !ENDED.includes(state));
+  return { rollouts, silent: isOpen ? await silences(fleet, by.at) : [], now: by.at };
+}
+
+export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
+  const { setup, rollout, waves, nodes } = await readState(fleet.redis, id);
+  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()] };
+}
+
+/** One look at a rollout under way. */
+export type Look = {
+  progress: Progress;
+  /** What has happened since the look before, oldest first. */
+  events: RolloutEvent[];
+  /** Where the next look begins. */
+  after: string;
+  /** Some orchestrator is at work on it, or nothing is to be done now. */
+  driven: boolean;
+};
+
+/** @throws BootwaveError `ROLLOUT_UNKNOWN` */
+export async function watch(
+  { rollout: id, after }: Rollout & { after?: string | undefined },
+  { fleet: { redis } }: Acting,
+): Promise<Look> {
+  const history = new RolloutHistory(redis, id, after ?? (await lastKey(redis)));
+  // Events first: what ends the rollout is then not told before the events that led to it.
+  const events = after === undefined ? [] : await history.next();
+  const progress = await readProgress(redis, id);
+  // What was written between the two, its last step with it.
+  if (progress.rollout.endedAt !== null && after !== undefined) events.push(...(await history.next()));
+  const driven = !DRIVEN.includes(progress.rollout.state) || (await isHeld(redis, id));
+  return { progress, events, after: history.after, driven };
+}
+
+/** Milliseconds by which the clocks of who started it and of Redis may differ. */
+const SKEW = 3600_000;
+
+/** States of a node that somebody may have to look at. */
+const TROUBLE = ['failed', 'rolling-back', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
+
+/** Everything that happened in a rollout, or in all rollouts to one node, oldest first. */
+export async function history({ of, all }: { of: string; all: boolean }, { fleet }: Acting) {
+  if (!/^ro-/.test(of)) return ofNode(fleet, of);
+  const { setup } = await readSetup(fleet.redis, of);
+  const from = String(Math.max(0, setup.createdAt - SKEW));
+  const events = await new RolloutHistory(fleet.redis, of, from).next();
+  return all ? events : remarkable(events);
+}
+
+async function ofNode(fleet: Fleet, word: string): Promise<RolloutEvent[]> {
+  const { id, name } = await fleet.nodes.resolve(word);
+  const names = new Map([[id, name]]);
+  return (await fleet.audit.read({ node: id }))
+    .filter(({ action, detail }) => detail?.rollout !== undefined || action === 'forgive')
+    .map((entry) => eventOf(entry, names));
+}
+
+/** Without what went as it should: the rollout, its waves, and the nodes that made trouble or were put off. */
+function remarkable(events: readonly RolloutEvent[]): RolloutEvent[] {
+  return events.filter(
+    ({ what, to, why }) => what !== 'node' || TROUBLE.includes(to) || /^(tail|again): /.test(why),
+  );
+}
+
+type Step = Rollout & { reason?: string | undefined };
+type StepType = 'pause' | 'resume' | 'abort' | 'rollback';
+
+const step =
+  (type: StepType) =>
+  ({ rollout, reason: why = `${type} by the operator` }: Step, { fleet, by }: Acting) => {
+    const event: OperatorEvent = type === 'resume' ? { type, by: by.actor } : { type, by: by.actor, why };
+    return operate(fleet.redis, rollout, event);
+  };
+export const steps = {
+  pause: step('pause'),
+  resume: step('resume'),
+  abort: step('abort'),
+  rollback: step('rollback'),
+} satisfies Record<StepType, unknown>;
+
+/** @throws BootwaveError `ROLLOUT_WAVE_UNKNOWN`, `ROLLOUT_UNKNOWN` */
+async function waveNamed({ fleet }: Acting, rollout: string, word: string): Promise<number> {
+  const { setup } = await readSetup(fleet.redis, rollout);
+  return waveOf(setup, word);
+}
+
+export async function approve({ rollout, wave }: Rollout & { wave?: string | undefined }, acting: Acting) {
+  const { fleet, by } = acting;
+  return operate(fleet.redis, rollout, {
+    type: 'approve',
+    by: by.actor,
+    ...(wave === undefined ? {} : { wave: await waveNamed(acting, rollout, wave) }),
+  });
+}
+
+export async function promote(
+  { rollout, wave, reason: why }: Rollout & { wave: string; reason: string },
+  acting: Acting,
+) {
+  const { fleet, by } = acting;
+  const index = await waveNamed(acting, rollout, wave);
+  return operate(fleet.redis, rollout, { type: 'promote', by: by.actor, why, wave: index });
+}
+
+type Skipping = Rollout & {
+  node?: string | undefined;
+  wave?: string | undefined;
+  reason: string;
+  undo: boolean;
+};
+
+/** @throws BootwaveError `ROLLOUT_SKIP_WHAT`, `ROLLOUT_WAVE_UNKNOWN` */
+export async function skip({ rollout, node, wave: word, reason: why, undo }: Skipping, acting: Acting) {
+  const {
+    fleet: { redis },
+    by: { actor: by },
+  } = acting;
+  if (word !== undefined && node === undefined) {
+    const wave = await waveNamed(acting, rollout, word);
+    return operate(
+      redis,
+      rollout,
+      undo ? { type: 'include-wave', by, wave } : { type: 'skip-wave', by, why, wave },
+    );
+  }
+  if (node !== undefined && word === undefined)
+    return operate(redis, rollout, undo ? { type: 'include', by, node } : { type: 'skip', by, why, node });
+  throw new BootwaveError({
+    code: 'ROLLOUT_SKIP_WHAT',
+    what: 'either a node or a wave is to be skipped',
+    unchanged: 'nothing was changed',
+    next: 'bootwave rollout skip ROLLOUT NODE, or bootwave rollout skip ROLLOUT --wave N',
+  });
+}
+
+export async function forgiveNode(
+  { node, version }: { node: string; version: string },
+  { fleet, by }: Acting,
+) {
+  const record = await fleet.nodes.resolve(node);
+  const why = await forgive(fleet.redis, record, version, by);
+  return { node: record.id, name: record.name, version, why };
+}
+
+/** @throws BootwaveError `FLOOR_LOWER`, `FLOOR_UNKNOWN` */
+export async function floor({ version, lower }: { version: string | null; lower: boolean }, acting: Acting) {
+  const { fleet, paths, by } = acting;
+  const published = await publishedVersions(paths.images);
+  const { consents } = signerFiles(paths);
+  // A database that forgot the floor must not make it sink.
+  if (!lower) refuseSinking((await new Consents(consents).current()).floor, version);
+  await setFloor(fleet.redis, version, by, { published, lower });
+  await recordConsent(consents, { say: 'floor', version }, by);
+  return floors({}, acting);
+}
+
+export async function floors(_: object, { fleet }: Acting) {
+  return { fleet: await readFloor(fleet.redis), sites: Object.fromEntries(await siteFloors(fleet)) };
+}

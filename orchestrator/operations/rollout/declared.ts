@@ -1,0 +1,170 @@
+import { z } from 'zod';
+import type { Plan } from '../../rollout/plan.ts';
+import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../../rollout/record.ts';
+import type { RolloutEvent } from '../../rollout/run/history.ts';
+import { nodeWord, nothing, reason, typed, version } from '../input.ts';
+import { CORE, operation, READ } from '../operation.ts';
+import type { Listed, Look } from './acts.ts';
+
+const id = z.string().min(1).max(64);
+/** The whole of a spec file (docs/rollouts.md). */
+const specText = z.strictObject({ spec: z.string().max(1024 * 1024) });
+/** Name or number, as `rollout show` has it. */
+const wave = z.string().min(1).max(80);
+const record = typed<RolloutRecord>();
+
+export const plan = operation({
+  name: 'rollout plan',
+  help: 'what a rollout would do: every wave, every node, what is skipped and why; moves nothing',
+  who: READ,
+  input: specText,
+  result: typed<Plan>(),
+  act: async () => (await import('./acts.ts')).plan,
+});
+
+export const start = operation({
+  name: 'rollout start',
+  help: `plan a spec file and start it; 'bootwave up' carries it out`,
+  who: CORE,
+  input: specText.extend({
+    /** Only if it is still the plan that was reviewed. */
+    plan: z.string().max(128).optional(),
+  }),
+  /** `warnings` of the plan. */
+  result: typed<RolloutRecord & { warnings: readonly string[] }>(),
+  act: async () => (await import('./acts.ts')).start,
+});
+
+export const list = operation({
+  name: 'rollout list',
+  help: 'all rollouts, newest first',
+  who: READ,
+  input: nothing,
+  result: typed<Listed>(),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'rollout show',
+  help: 'its waves and nodes, and why each is where it is',
+  who: READ,
+  input: z.strictObject({ rollout: id }),
+  result: typed<{ setup: RolloutSetup; rollout: RolloutRecord; waves: WaveRecord[]; nodes: NodeStep[] }>(),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const watch = operation({
+  name: 'rollout watch',
+  help: 'follow it to its end: exit code 0 when it is done, 1 when it failed or ended otherwise',
+  who: READ,
+  input: z.strictObject({
+    rollout: id,
+    /** Where the last look ended; absent: what happens from now on. */
+    after: z.string().max(64).optional(),
+  }),
+  result: typed<Look>(),
+  act: async () => (await import('./acts.ts')).watch,
+});
+
+export const history = operation({
+  name: 'rollout history',
+  help: 'what happened when and why, in one rollout or to one node in all of them',
+  who: READ,
+  input: z.strictObject({
+    /** Id of a rollout, or whatever names a node. */
+    of: nodeWord,
+    /** Of a rollout: every step of every node, not only trouble. */
+    all: z.boolean(),
+  }),
+  result: typed<RolloutEvent[]>(),
+  act: async () => (await import('./acts.ts')).history,
+});
+
+/** What an operator does to a rollout under way. */
+const step = <T extends 'pause' | 'resume' | 'abort' | 'rollback'>(type: T, help: string) =>
+  operation({
+    name: `rollout ${type}`,
+    help,
+    who: CORE,
+    input: z.strictObject({ rollout: id, reason: reason.optional() }),
+    result: record,
+    act: async () => (await import('./acts.ts')).steps[type],
+  });
+export const pause = step('pause', 'start nothing more; what is under way comes to its end');
+export const resume = step('resume', 'go on, and accept what has failed so far');
+export const abort = step('abort', 'end it: what runs the new version keeps it');
+export const rollback = step('rollback', 'end it and take back everything it touched, newest first');
+
+export const approve = operation({
+  name: 'rollout approve',
+  help: 'approve its start (four eyes), or with --wave the manual gate of a wave',
+  who: CORE,
+  input: z.strictObject({ rollout: id, wave: wave.optional() }),
+  result: record,
+  act: async () => (await import('./acts.ts')).approve,
+});
+
+export const skip = operation({
+  name: 'rollout skip',
+  help: 'leave out a node that has not been touched, or with --wave what is left of a wave',
+  who: CORE,
+  nodes: ['node'],
+  input: z.strictObject({
+    rollout: id,
+    node: nodeWord.optional(),
+    wave: wave.optional(),
+    reason,
+    /** Take it in again. */
+    undo: z.boolean().default(false),
+  }),
+  result: record,
+  act: async () => (await import('./acts.ts')).skip,
+});
+
+export const promote = operation({
+  name: 'rollout promote',
+  help: 'past the gate that a wave waits at, on your word',
+  who: CORE,
+  input: z.strictObject({ rollout: id, wave, reason }),
+  result: record,
+  act: async () => (await import('./acts.ts')).promote,
+});
+
+export const forgive = operation({
+  name: 'rollout forgive',
+  help: 'a node that failed on a version may try it again: plans count on it, and its next order tells it',
+  who: CORE,
+  nodes: ['node'],
+  input: z.strictObject({ node: nodeWord, version }),
+  result: z.object({ node: z.string(), name: z.string(), version: z.string(), why: z.string() }),
+  act: async () => (await import('./acts.ts')).forgiveNode,
+});
+
+const floors = z.object({
+  /** Version; null: there is none. */
+  fleet: z.string().nullable(),
+  sites: z.record(z.string(), z.string()),
+});
+
+export const floor = operation({
+  name: 'rollout floor',
+  help: 'the oldest image that any rollout may bring, also on the way back',
+  who: CORE,
+  input: z.strictObject({
+    /** Null: there is to be none. */
+    version: version.nullable(),
+    /** It may go down: what was fenced off comes back. */
+    lower: z.boolean(),
+  }),
+  result: floors,
+  act: async () => (await import('./acts.ts')).floor,
+});
+
+export const floorShow = operation({
+  name: 'rollout floor show',
+  help: 'the release floors of the fleet and of its sites',
+  who: READ,
+  input: nothing,
+  result: floors,
+  act: async () => (await import('./acts.ts')).floors,
+});

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { policySchema, siteSchema } from '../../fleet/site.ts';
+import { nothing, siteName } from '../input.ts';
+import { AT_SITES, CORE, operation, READ } from '../operation.ts';
+
+/** Only what is given changes: the defaults of a new site are not those of a change. */
+const shape = policySchema.shape;
+const policy = z.strictObject({
+  acceptUnknown: shape.acceptUnknown.unwrap().optional(),
+  noTpm: shape.noTpm.unwrap().optional(),
+  bios: shape.bios.unwrap().optional(),
+  secureBoot: shape.secureBoot.unwrap().optional(),
+  ekCertificate: shape.ekCertificate.unwrap().optional(),
+  attestation: shape.attestation.unwrap().optional(),
+  firmware: shape.firmware.unwrap().optional(),
+  floor: shape.floor.unwrap().optional(),
+});
+const named = z.strictObject({ name: siteName });
+
+export const add = operation({
+  name: 'site add',
+  help: 'make a site',
+  who: CORE,
+  input: named.extend({ policy }),
+  result: siteSchema,
+  act: async () => (await import('./acts.ts')).add,
+});
+
+export const set = operation({
+  name: 'site set',
+  help: 'change what a site decided',
+  who: AT_SITES,
+  site: ({ name }) => [name],
+  input: named.extend({ policy }),
+  result: siteSchema,
+  act: async () => (await import('./acts.ts')).set,
+});
+
+export const list = operation({
+  name: 'site list',
+  help: 'all sites',
+  who: READ,
+  input: nothing,
+  result: z.array(siteSchema),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'site show',
+  help: 'one site',
+  who: READ,
+  input: named,
+  result: siteSchema,
+  act: async () => (await import('./acts.ts')).show,
+});

@@ -1,0 +1,143 @@
+/**
+ * What takes two people. The first one signs operation and input, every name in it replaced by what it means; the second
+ * one signs the same text. The keys stay with them: whoever asks without a signature is told what to sign.
+ */
+import { X509Certificate } from 'node:crypto';
+import { BootwaveError } from '../../base/error.ts';
+import { operatorRefusal } from '../../keys/operator.ts';
+import type { Vote, Word } from '../../keys/vote.ts';
+import type { Identity } from '../operators/judge.ts';
+import { knownOperators } from '../operators/known.ts';
+import { canonical, makeWish, REQUEST_TIMES, readWish, type Signed } from '../operators/request.ts';
+import { mustBeWhole, type Request, Requests } from '../operators/requests.ts';
+import { type Acting, type House, holds, type Operation } from './operation.ts';
+import { parse } from './parse.ts';
+
+/** The caller has to sign this text as of `at`, and ask again. */
+export class NeedsSignature extends Error {
+  readonly word: Word;
+  readonly text: string;
+  readonly at: number;
+
+  constructor(word: Word, text: string, at: number) {
+    super(`to be signed: ${word}`);
+    this.word = word;
+    this.text = text;
+    this.at = at;
+  }
+}
+
+/** @throws NeedsSignature; BootwaveError `REQUEST_CERTIFICATE`, `REQUEST_SIGNATURE`, and what `Requests.ask` throws */
+export async function askSecond(
+  { paths, now }: House,
+  { fleet, by, identity }: Acting,
+  { name }: Operation,
+  { input, what }: { input: unknown; what?: string },
+  signed: Signed | undefined,
+): Promise<Request> {
+  mustHaveCertificate(identity);
+  const { actor } = by;
+  const wanted = input as Record<string, unknown>;
+  const requests = new Requests(fleet.redis, await knownOperators(paths));
+  const same = await requests.waiting(actor, name, wanted, by.at);
+  if (same !== null) return same;
+  if (signed === undefined) {
+    const reason = typeof wanted.reason === 'string' ? wanted.reason : '';
+    throw new NeedsSignature(
+      'ask',
+      makeWish({
+        operation: name,
+        input: wanted,
+        reason,
+        actor,
+        at: by.at,
+        ...(what === undefined ? {} : { what }),
+      }),
+      by.at,
+    );
+  }
+  const wish = readWish(signed.text);
+  const fits =
+    wish !== null &&
+    wish.operation === name &&
+    wish.actor === actor &&
+    wish.at === signed.vote.at &&
+    wish.what === what &&
+    wish.expires === wish.at + REQUEST_TIMES.open &&
+    canonical(wish.input) === canonical(wanted);
+  if (!fits) throw otherSignature('what was signed is not what is asked for');
+  mustBeFresh(identity, signed.vote, now());
+  return requests.ask(wish, signed);
+}
+
+/**
+ * A second person's word, and what follows from it.
+ * @throws NeedsSignature; BootwaveError as `Requests.approve`, and what the operation throws
+ */
+export async function approveRequest(
+  { paths, now, find }: House,
+  context: Acting,
+  word: string,
+  signed: Signed | undefined,
+): Promise<{ request: Request; done: unknown }> {
+  const { fleet, identity } = context;
+  mustHaveCertificate(identity);
+  const requests = new Requests(fleet.redis, await knownOperators(paths));
+  const { id, wish, record } = await requests.open(word, context.by.at);
+  mustBeWhole(id, word, wish);
+  if (signed === undefined) throw new NeedsSignature('approve', record.text, context.by.at);
+  if (signed.text !== record.text) throw otherSignature(`what was signed is not request ${id}`);
+  mustBeFresh(identity, signed.vote, now());
+  const operation = find(wish.operation);
+  const input = parse(operation, withoutOld(wish.input));
+  if (!holds(operation.fourEyes, input)) throw otherSignature(`'${operation.name}' does not take two people`);
+  const effect = await operation.effect?.();
+  // The time of the signature is the time of all of it.
+  const by = { ...context.by, at: signed.vote.at };
+  const request = await requests.approve(id, signed.vote, by, (one) => effect?.(one, by, context) ?? {});
+  const done = await (await operation.act())(input, { ...context, ...records(context), by, request });
+  return { request, done };
+}
+
+/** Getters are not copied by a spread. */
+const records = ({ fleet, bans }: Acting) => ({ fleet, bans });
+
+/** Break-glass once named the certificate, which its signature names as well. */
+function withoutOld({ serial: _, ...input }: Record<string, unknown>): Record<string, unknown> {
+  return input;
+}
+
+/** For what takes two people a name is not enough, and root could give any. */
+function mustHaveCertificate({ certificate }: Identity): void {
+  if (certificate !== undefined) return;
+  throw new BootwaveError({
+    code: 'REQUEST_CERTIFICATE',
+    what: 'this takes two people, each known by a certificate; being root on this machine is none',
+    unchanged: 'nothing was asked or approved',
+    next: "give --as FILE; 'bootwave operator add' makes one",
+  });
+}
+
+/** Signed now, and by whoever asks. */
+function mustBeFresh({ certificate }: Identity, vote: Vote, now: number): void {
+  if (Math.abs(now - vote.at) > REQUEST_TIMES.skew) throw otherSignature('the signature is not of now');
+  if (serialOf(vote.certificate) !== certificate?.serial)
+    throw operatorRefusal('OPERATOR_PROOF', 'the signature is not that of whoever asks');
+}
+
+function serialOf(pem: string): string | null {
+  try {
+    return new X509Certificate(pem).serialNumber.toLowerCase();
+  } catch {
+    return null;
+  }
+}
+
+function otherSignature(what: string): BootwaveError {
+  return new BootwaveError({
+    code: 'REQUEST_SIGNATURE',
+    what,
+    unchanged: 'nothing was asked or approved',
+    next: 'ask again',
+  });
+}

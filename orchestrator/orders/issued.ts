@@ -1,0 +1,52 @@
+import type { Redis } from 'ioredis';
+import type { Order } from '../../protocol/order.ts';
+import { commit, type RecordChange } from '../fleet/commit.ts';
+import { at } from '../fleet/keys.ts';
+
+/**
+ * An order as it was issued, kept word for word: what is sent again after a crash must be the very same bytes, because
+ * a node refuses two orders of one epoch.
+ */
+export type Issued = {
+  order: Order;
+  /** Id of the rollout, or who else issued it. */
+  rollout: string;
+  kind: 'stage' | 'activate' | 'rollback';
+};
+
+/** The last order that was issued to a node, by whomever. */
+export const orderKey = (node: string): string => at('order', node);
+
+/** The orders in force, by node; nodes that were never ordered anything are absent. */
+export async function readIssued(redis: Redis, nodes: readonly string[]): Promise<Map<string, Issued>> {
+  const found = new Map<string, Issued>();
+  if (nodes.length === 0) return found;
+  const pipeline = redis.pipeline();
+  for (const node of nodes) pipeline.hget(orderKey(node), 'body');
+  for (const [i, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
+    if (error !== null) throw error;
+    if (typeof body === 'string') found.set(nodes[i] ?? '', JSON.parse(body) as Issued);
+  }
+  return found;
+}
+
+/** Puts an order in the place of the one in force, unless somebody else was faster. */
+export function issuedChange(inForce: Issued | undefined, next: Issued): RecordChange {
+  const { node, epoch } = next.order;
+  return {
+    key: orderKey(node),
+    expect: inForce === undefined ? null : { state: 'issued', epoch: inForce.order.epoch },
+    next: { state: 'issued', epoch, body: JSON.stringify(next) },
+  };
+}
+
+/** Puts the number of a node's order back to one that was signed: what stands above it nobody ever signed or saw. */
+export async function rewind(redis: Redis, node: string, epoch: number): Promise<void> {
+  const inForce = (await readIssued(redis, [node])).get(node);
+  if (inForce === undefined || inForce.order.epoch <= epoch) return;
+  const order = { ...inForce.order, epoch };
+  // Of nobody: the next order is a new one, whoever issues it.
+  const next = { ...inForce, rollout: 'rewound', order };
+  // When somebody else is faster, it is asked again.
+  await commit(redis, { records: [issuedChange(inForce, next)] });
+}

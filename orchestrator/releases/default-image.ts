@@ -1,0 +1,32 @@
+import type { Redis } from 'ioredis';
+import type { ImageStore } from '../../bootserver/http/image-store.ts';
+import { compareVersions } from '../../formats/version.ts';
+import type { Released } from '../../image/publish/released.ts';
+import { readFloor } from './floor.ts';
+import { readWithdrawn } from './withdrawn.ts';
+
+/**
+ * What new hardware gets when nobody chose otherwise, and nodes that are wanted to run nothing in particular: the newest
+ * published image that is released, not withdrawn, not below the release floor, and that no other one revokes at the firmware.
+ * @param released where nothing ever was, all that is published may be given
+ * @returns its version; null when there is none
+ */
+export async function defaultImage(
+  images: Pick<ImageStore, 'list'>,
+  redis: Redis,
+  released: Pick<Released, 'images'>,
+): Promise<string | null> {
+  const [published, listed, withdrawn, floor] = await Promise.all([
+    images.list(),
+    released.images(),
+    readWithdrawn(redis),
+    readFloor(redis),
+  ]);
+  const revoked = new Set(published.flatMap(({ revokes }) => revokes));
+  const may = (version: string) =>
+    !revoked.has(version) &&
+    (listed === null || listed.has(version)) &&
+    withdrawn[version] === undefined &&
+    (floor === null || compareVersions(version, floor) >= 0);
+  return published.find(({ version }) => may(version))?.version ?? null;
+}

@@ -1,0 +1,119 @@
+/** Cause before blame: what a trouble of one node comes from, by what the rollout knows of all the others. */
+import type { Cause } from '../causes/cause.ts';
+import { illnessOf, type Patient } from '../causes/illness.ts';
+import type { Blame } from '../causes/refusal.ts';
+import { afterwards, type Peer, type Silence, silenceOf } from '../causes/silence.ts';
+import type { Draft } from './draft.ts';
+import type { NodeStep, StepState } from './record.ts';
+
+/** States in which a node runs what the rollout brings. */
+const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', 'failed'];
+/** States in which a node is not asked, or is away because it was told so. */
+const NOBODY: readonly StepState[] = ['skipped', 'needs-recovery'];
+const RESTARTING: readonly StepState[] = ['activating', 'rolling-back'];
+
+/** Milliseconds of rollout time since its last word; what nobody could hear does not count. */
+export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
+  const { listening } = d.rollout;
+  // Of a finished wave: its heartbeats are looked at, and it counts as heard until they are missing.
+  if (node.state === 'done' && isOver(d, node)) {
+    if (node.away === null) return 0;
+    return d.clock - Math.max(node.away, listening);
+  }
+  return d.clock - Math.max(node.heard ?? 0, listening);
+}
+
+/** Whether its wave is finished: then it is watched through its heartbeats. */
+export function isOver(d: Draft, node: Readonly<NodeStep>): boolean {
+  return d.peekWave(node.wave).state === 'done';
+}
+
+/** Everybody who should answer now. */
+function peersOf(d: Draft, suspect: string): Peer[] {
+  const { silent } = d.setup.spec.timeouts;
+  const peers: Peer[] = [];
+  for (const node of d.everybody()) {
+    if (NOBODY.includes(node.state) || node.taken || node.heard === null) continue;
+    const quiet = quietOf(d, node);
+    if (RESTARTING.includes(node.state) && quiet >= silent / 2 && node.node !== suspect) continue;
+    // Known to be gone by itself: it says nothing of its place.
+    if (node.lost !== null && node.node !== suspect) continue;
+    const isSeen = node.state === 'done' && isOver(d, node) && node.node !== suspect;
+    peers.push({
+      id: node.node,
+      site: node.site,
+      rack: node.rack,
+      changed: CHANGED.includes(node.state) || node.node === suspect,
+      // That they are missing is known when several have not come.
+      quiet: isSeen && node.away !== null ? quiet + silent : quiet,
+      ...(isSeen ? { lag: silent } : {}),
+    });
+  }
+  return peers;
+}
+
+export function silenceIn(d: Draft, node: Readonly<NodeStep>): Silence {
+  const peers = peersOf(d, node.node);
+  const suspect = peers.find(({ id }) => id === node.node);
+  if (suspect === undefined) return { verdict: 'alone' };
+  return silenceOf(suspect, peers, { silent: d.setup.spec.timeouts.silent });
+}
+
+/** What it means that a node is silent by itself that was done. */
+export function goneAfterwards(d: Draft): ReturnType<typeof afterwards> {
+  const { silent } = d.setup.spec.timeouts;
+  let gone = 0;
+  let well = 0;
+  let waiting = 0;
+  let lost = 0;
+  for (const node of d.everybody()) {
+    if (node.taken || node.heard === null) continue;
+    const isSilent = quietOf(d, node) > silent;
+    if (node.state === 'done') {
+      if (isSilent) gone += 1;
+      else well += 1;
+    } else if (node.state === 'pending') {
+      waiting += 1;
+      if (isSilent) lost += 1;
+    }
+  }
+  return afterwards(gone, well, waiting === 0 ? 0 : lost / waiting);
+}
+
+/** States in which nobody asks a node how it is, or nothing has come of it yet. */
+const UNASKED: readonly StepState[] = [...NOBODY, 'rolling-back', 'rolled-back', 'taken-back'];
+
+export function illnessIn(d: Draft, suspect: Readonly<NodeStep>): Cause {
+  const all: Patient[] = [];
+  for (const node of d.everybody()) {
+    if (UNASKED.includes(node.state) || node.taken || node.heard === null) continue;
+    all.push({
+      id: node.node,
+      site: node.site,
+      changed: CHANGED.includes(node.state) && !node.fell,
+      ill: node.sick !== null,
+      before: node.ill && !node.fell,
+    });
+  }
+  const { node: id, site, ill, fell } = suspect;
+  const cause = illnessOf({ id, site, changed: true, ill: true, before: ill && !fell }, all);
+  return cause.kind === 'change' && fell ? { kind: 'ill-before' } : cause;
+}
+
+/** Nodes that have the version on their disk prove that it can be got; two are no chance. */
+const PROOF = 2;
+
+/** A node that never had the version on its disk says little of it, where others have. */
+export function unstaged(d: Draft, suspect: Readonly<NodeStep>, blame: Blame): Cause {
+  let have = 0;
+  let here = 0;
+  for (const node of d.everybody()) {
+    if (node.touch === 0 || node.node === suspect.node) continue;
+    if (node.state === 'staging' || node.state === 'failed') {
+      if (node.site === suspect.site && node.attempts > 1) here += 1;
+    } else if (CHANGED.includes(node.state) || node.state === 'staged' || node.state === 'activating')
+      have += 1;
+  }
+  if (have < PROOF) return { kind: 'change' };
+  return blame === 'fetch' && here > 0 ? { kind: 'boot-server', site: suspect.site } : { kind: 'hardware' };
+}

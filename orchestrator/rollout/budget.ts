@@ -1,0 +1,46 @@
+/** How many failures are tolerated, and whether they are more. What counts as a failure is said in docs/rollouts.md. */
+import { budgetOf } from './amount.ts';
+import type { Draft } from './draft.ts';
+
+/** Where nobody has said it: this share of all. */
+const WHOLE = { percent: 2 };
+/** Nodes that are well on the version before a single other one is forgiven in a fleet for which the share gives none. */
+const PROVEN = 10;
+
+function allowedInAll(d: Draft, size: number): number {
+  const { whole } = d.setup.spec.budget;
+  if (whole !== undefined) return budgetOf(whole, size);
+  return Math.max(budgetOf(WHOLE, size), d.total('done') >= PROVEN ? 1 : 0);
+}
+
+/**
+ * The first wave proves the version, so nothing is tolerated there. A later wave has its share of the whole's, and one
+ * at least where that has any; the tail has all of it, because those that are in it were in trouble before.
+ */
+function allowedIn(d: Draft, index: number, all: number): number {
+  const { spec, waves } = d.setup;
+  if (waves[index]!.kind === 'tail') return all;
+  const said = spec.waves[index]?.budget ?? spec.budget.wave;
+  const { size } = d.peekWave(index);
+  if (said !== undefined) return budgetOf(said, size);
+  const first = waves.findIndex(({ planned }) => planned > 0);
+  if (index <= first) return 0;
+  return Math.min(all, Math.max(1, budgetOf(spec.budget.whole ?? WHOLE, size)));
+}
+
+/** Why the error budget counts as spent; null while it is not. */
+export function overspent(d: Draft): string | null {
+  let size = 0;
+  for (let index = 0; index < d.waveCount; index += 1) size += d.peekWave(index).size;
+  const all = allowedInAll(d, size);
+  for (let index = 0; index < d.waveCount; index += 1) {
+    const wave = d.peekWave(index);
+    const failed = wave.failures - wave.forgiven;
+    // Asked after every event, and mostly there is nothing to weigh.
+    if (failed === 0) continue;
+    const allowed = allowedIn(d, index, all);
+    if (failed > allowed) return `${failed} failed in ${d.setup.waves[index]!.name}, ${allowed} tolerated`;
+  }
+  const failures = d.rollout.failures - d.rollout.forgiven;
+  return failures > all ? `${failures} failed in all, ${all} tolerated` : null;
+}

@@ -1,0 +1,111 @@
+/** A rollout waits for what is not its version's to be over, says what it looks like, and goes on by itself. */
+import { type Cause, describe, same } from '../causes/cause.ts';
+import { clockOf } from '../causes/refusal.ts';
+import { quietOf } from './blame.ts';
+import type { Draft } from './draft.ts';
+import { type NodeStep, UNDER_WAY } from './record.ts';
+
+/** To be called for every trouble of which somebody else than the version is the cause, as long as it lasts. */
+export function hold(d: Draft, cause: Cause, why = describe(cause)) {
+  const known = d.holding.find((one) => same(one.cause, cause));
+  if (known === undefined) d.holding.push({ cause, why });
+  const { rollout } = d;
+  if (rollout.held === null && rollout.state === 'running') {
+    d.setState('paused', `${why}; it goes on by itself`, 'engine');
+    rollout.before = 'running';
+    rollout.held = { cause, why, since: d.clock };
+  }
+}
+
+/** Causes of the silence of many: when they are over, everybody has to be heard anew. */
+const SILENCES: readonly Cause['kind'][] = ['own-uplink', 'site', 'rack'];
+
+export function isSilence(d: Draft): boolean {
+  return d.rollout.held !== null && SILENCES.includes(d.rollout.held.cause.kind);
+}
+
+/** At the end of every look at the clock: what does not last any more holds nothing up. */
+export function release(d: Draft) {
+  const { rollout } = d;
+  const { held } = rollout;
+  if (held === null || rollout.state !== 'paused') return;
+  const [next] = d.holding;
+  if (next !== undefined) {
+    if (d.holding.some(({ cause }) => same(cause, held.cause))) return;
+    rollout.held = { ...next, since: d.clock };
+    rollout.why = `${next.why}; it goes on by itself`;
+    return;
+  }
+  rollout.held = null;
+  if (held.cause.kind === 'surroundings') recoverAnew(d);
+  if (held.cause.kind === 'own-clock') askAnew(d);
+  listenAnew(d);
+  d.setState('running', `over: ${held.why}`, 'engine');
+}
+
+/** Silence of before means nothing, and no time that a node could not use counts against it. */
+export function listenAnew(d: Draft) {
+  const { silent } = d.setup.spec.timeouts;
+  for (const id of d.active()) {
+    const node = d.peek(id)!;
+    if (node.state === 'baking' || quietOf(d, node) <= silent) continue;
+    d.edit(id).since = d.clock;
+  }
+  d.rollout.listening = d.clock;
+}
+
+/** Whoever still refuses does so for its own clock, from now on. */
+function askAnew(d: Draft) {
+  for (const id of d.active()) {
+    const { blocked } = d.peek(id)!;
+    if (blocked !== null) d.edit(id).blocked = { ...blocked, since: d.clock };
+  }
+}
+
+/** Whoever is still ill is so from now on. */
+function recoverAnew(d: Draft) {
+  for (const id of [...d.active(), ...d.troubled()]) {
+    const node = d.peek(id);
+    if (node === undefined || node.sick === null) continue;
+    const ill = d.edit(id);
+    ill.sick = d.clock;
+    ill.flaps = 0;
+  }
+}
+
+/** A person goes on without those that are silent: they are nobody's failure, and nothing waits for them. */
+export function leaveBehind(d: Draft, by: string) {
+  const { silent } = d.setup.spec.timeouts;
+  const { held } = d.rollout;
+  for (const known of [...d.everybody()]) {
+    if (known.heard === null || quietOf(d, known) <= silent) continue;
+    if (known.state === 'done') d.edit(known.node).lost ??= d.clock;
+    else if (UNDER_WAY.includes(known.state)) {
+      const node = d.edit(known.node);
+      d.excuse(node, held?.cause ?? { kind: 'gone-alone' });
+      d.move(node, 'needs-recovery', `left behind by ${by}: ${held?.why ?? 'silent'}`);
+      d.freeSlot(node);
+    }
+  }
+}
+
+/** What the orders that are refused for something else than the version mean together. */
+export function weighRefusals(d: Draft) {
+  const blocked = d.active().flatMap((id) => {
+    const node = d.peek(id)!;
+    return node.blocked === null ? [] : [{ node, ...node.blocked }];
+  });
+  const rules = blocked.find(({ by }) => by === 'rules');
+  if (rules !== undefined) hold(d, { kind: 'rules' }, rules.why);
+  const clocks = blocked.filter(({ by }) => by === 'clock');
+  if (clocks.length > 0 && whoseClock(d) === 'own-clock') hold(d, { kind: 'own-clock' });
+}
+
+export function whoseClock(d: Draft): 'own-clock' | 'node-clock' {
+  const nodes = d.active().map((id) => d.peek(id)!);
+  const refuse = nodes.filter(({ blocked }) => blocked?.by === 'clock').length;
+  const accept = nodes.filter(accepts).length;
+  return clockOf(refuse, accept);
+}
+
+const accepts = (node: Readonly<NodeStep>) => node.blocked === null && node.told && node.sent !== null;

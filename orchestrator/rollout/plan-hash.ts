@@ -1,0 +1,21 @@
+import { createHash } from 'node:crypto';
+import type { Plan } from './plan.ts';
+
+/**
+ * What a person has reviewed, as one word: who moves when, by which way and within which limits. The time of planning
+ * and what changes by itself (orders' numbers, boots) are no part of it.
+ * @returns 12 hex digits
+ */
+export function planHash({ spec, target, waves, limits }: Plan): string {
+  const moves = waves.map(({ name, kind, places }) => [
+    ...[name, kind],
+    places.map(({ node, from, hops, how }) => [node, from, hops, how]),
+  ]);
+  const sorted = (counts: Readonly<Record<string, number>>) =>
+    Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
+  const bounds = [limits.whole, sorted(limits.site), sorted(limits.rack)];
+  return createHash('sha256')
+    .update(JSON.stringify([spec, target, moves, bounds]))
+    .digest('hex')
+    .slice(0, 12);
+}

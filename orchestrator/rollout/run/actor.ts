@@ -1,0 +1,17 @@
+import type { Redis } from 'ioredis';
+import type { Logger } from '../../../base/log.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { OrderSigner } from '../../orders/order-signer.ts';
+import type { LinkPool } from '../../transport/pool.ts';
+import type { Order } from '../event.ts';
+
+export type Actor = {
+  redis: Redis;
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  signer: OrderSigner;
+  log: Logger;
+  signal: AbortSignal;
+  /** Told when somebody has begun to carry an order out: until then it waited for its turn here. */
+  begun(order: Order): Promise<void>;
+};

@@ -1,0 +1,79 @@
+import { BootwaveError } from '../../../base/error.ts';
+import { ORDER_FORMAT, type Order as SignedOrder } from '../../../protocol/order.ts';
+import type { RecordChange } from '../../fleet/commit.ts';
+import { lifeOf } from '../../orders/issue.ts';
+import { type Issued, issuedChange } from '../../orders/issued.ts';
+import type { ImageFacts } from '../../releases/published.ts';
+import type { Order } from '../event.ts';
+
+/** What an order has room for (protocol/order.ts); the rest goes with the next one. */
+const MOST_FORGIVEN = 64;
+
+export type Issue =
+  /** To be written with the step. */
+  | { result: 'new'; change: RecordChange }
+  /** It was issued before; it is only to be delivered again. */
+  | { result: 'same' }
+  /** Somebody used this epoch or a higher one for something else. */
+  | { result: 'stale'; has: number };
+
+/**
+ * @param now milliseconds since the epoch
+ * @param forgiven versions that the node refuses and may try again
+ * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image or configuration
+ */
+export function issue(
+  order: Order,
+  inForce: Issued | undefined,
+  images: ImageFacts,
+  now: number,
+  forgiven: readonly string[] = [],
+): Issue {
+  if (inForce !== undefined && inForce.order.epoch >= order.epoch) {
+    const isSame =
+      inForce.order.epoch === order.epoch && inForce.rollout === order.rollout && inForce.kind === order.kind;
+    return isSame ? { result: 'same' } : { result: 'stale', has: inForce.order.epoch };
+  }
+  const body: Issued = {
+    rollout: order.rollout,
+    kind: order.kind,
+    order: {
+      format: ORDER_FORMAT,
+      node: order.node,
+      epoch: order.epoch,
+      issuedAt: now,
+      expires: now + lifeOf({ node: order.node, wipe: false }),
+      mode: order.how === 'network' ? 'netboot' : 'installed',
+      ...moved(order, inForce, images),
+      services: [],
+      wipe: false,
+      forgiven: forgiven.slice(0, MOST_FORGIVEN),
+    },
+  };
+  return { result: 'new', change: issuedChange(inForce, body) };
+}
+
+/** An order says all that a node is to be: what this rollout does not move stays as the order in force has it. */
+function moved(
+  { of, version }: Order,
+  inForce: Issued | undefined,
+  images: ImageFacts,
+): Pick<SignedOrder, 'image' | 'config'> {
+  const facts = version === null ? null : factsOf(version, images);
+  if (of === 'config') return { image: inForce?.order.image ?? null, config: facts?.sha256 ?? null };
+  return {
+    image: version === null || facts === null ? null : { version, ...facts },
+    config: inForce?.order.config ?? null,
+  };
+}
+
+function factsOf(version: string, images: ImageFacts): ImageFacts[string] {
+  const facts = images[version];
+  if (facts !== undefined) return facts;
+  throw new BootwaveError({
+    code: 'ROLLOUT_IMAGE_FACTS',
+    what: `the rollout does not know the digest of ${version}`,
+    unchanged: 'nothing was ordered',
+    next: 'abort it and plan it again while that version is published',
+  });
+}

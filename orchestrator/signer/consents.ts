@@ -1,0 +1,146 @@
+/**
+ * What people have said that an order may rest on: a file that only grows, written by the commands that people give and
+ * read by the signer. It is a file and not a request to the signer, because whoever wants orders signed must be able to
+ * talk to the signer, and shall not be able to say these words by that alone; nor can anybody who has only Redis.
+ */
+import { randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { acknowledged, appendLine } from '../../base/append-line.ts';
+import { BootwaveError } from '../../base/error.ts';
+
+const said = { by: z.string(), at: z.number() };
+const consentSchema = z.discriminatedUnion('say', [
+  /** The data on this node's disk may go, for one installation. */
+  z.object({ say: z.literal('wipe'), node: z.string(), id: z.string(), ...said }),
+  z.object({ say: z.literal('keep-data'), node: z.string(), ...said }),
+  /** No order names an older image; null: there is no floor. */
+  z.object({ say: z.literal('floor'), version: z.string().nullable(), ...said }),
+  /** No order moves a node to this image. */
+  z.object({ say: z.literal('withdraw'), version: z.string(), ...said }),
+  z.object({ say: z.literal('reinstate'), version: z.string(), ...said }),
+  /** Orders may name this configuration. */
+  z.object({ say: z.literal('config'), sha256: z.string(), version: z.string(), ...said }),
+]);
+type Consent = z.infer<typeof consentSchema>;
+type Unrecorded<W> = W extends Consent ? Omit<W, 'by' | 'at' | 'id'> : never;
+
+export type WipeConsent = { id: string; by: string; at: number };
+
+/** What all words come to. */
+export type Rules = {
+  floor: string | null;
+  withdrawn: Set<string>;
+  /** SHA-256 of documents. */
+  configs: Set<string>;
+  /** By node; the newest consent that was not taken back. */
+  wipes: Map<string, WipeConsent>;
+};
+
+/** Appends one consent, durably. */
+export async function recordConsent(
+  path: string,
+  consent: Unrecorded<Consent>,
+  by: { actor: string; at: number },
+): Promise<void> {
+  const id = consent.say === 'wipe' ? { id: randomBytes(8).toString('hex') } : {};
+  const line = consentSchema.parse({ ...consent, ...id, by: by.actor, at: by.at });
+  await appendLine(path, JSON.stringify(line));
+}
+
+/** Reads only what was appended since it looked last. */
+export class Consents {
+  readonly #path: string;
+  #rules = noConsents();
+  #read: { inode: number; end: number } = { inode: 0, end: 0 };
+  #looking: Promise<Rules> | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** @throws BootwaveError `SIGNER_WORDS`: nothing is signed while nobody knows what was forbidden */
+  current(): Promise<Rules> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<Rules> {
+    const there = await stat(this.#path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw unreadable(this.#path, error);
+    });
+    if (there === null || there.ino !== this.#read.inode || there.size < this.#read.end) {
+      this.#rules = noConsents();
+      this.#read = { inode: there?.ino ?? 0, end: 0 };
+    }
+    if (there === null || there.size === this.#read.end) return this.#rules;
+    const text = await readFrom(this.#path, this.#read.end, there.size);
+    // What follows the last line end is still being written.
+    const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
+    const consents = acknowledged(whole.toString('utf8')).map(({ line }) => parse(line, this.#path));
+    for (const consent of consents) applyConsent(this.#rules, consent);
+    this.#read.end += whole.length;
+    return this.#rules;
+  }
+}
+
+const noConsents = (): Rules => ({
+  floor: null,
+  withdrawn: new Set(),
+  configs: new Set(),
+  wipes: new Map(),
+});
+
+function applyConsent(rules: Rules, consent: Consent): void {
+  switch (consent.say) {
+    case 'wipe':
+      rules.wipes.set(consent.node, { id: consent.id, by: consent.by, at: consent.at });
+      return;
+    case 'keep-data':
+      rules.wipes.delete(consent.node);
+      return;
+    case 'floor':
+      rules.floor = consent.version;
+      return;
+    case 'withdraw':
+      rules.withdrawn.add(consent.version);
+      return;
+    case 'reinstate':
+      rules.withdrawn.delete(consent.version);
+      return;
+    case 'config':
+      rules.configs.add(consent.sha256);
+  }
+}
+
+async function readFrom(path: string, start: number, end: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const bytes = Buffer.alloc(end - start);
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+    return bytes.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+function parse(line: string, path: string): Consent {
+  try {
+    return consentSchema.parse(JSON.parse(line));
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): BootwaveError {
+  return new BootwaveError({
+    code: 'SIGNER_WORDS',
+    what: `${path} cannot be read, so nobody knows what was forbidden`,
+    unchanged: 'nothing was signed',
+    next: 'restore the file from the newest backup of the data directory; a line that ends in its middle, and of which no command ever said that it was done, may be deleted',
+    cause,
+  });
+}

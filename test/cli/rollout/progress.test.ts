@@ -1,0 +1,73 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { bar, eventText, progressText } from '../../../cli/rollout/progress.ts';
+import { createRollout } from '../../../orchestrator/rollout/engine.ts';
+import { STEP_STATES } from '../../../orchestrator/rollout/record.ts';
+import { emptyCounts } from '../../../orchestrator/rollout/state.ts';
+import { fleetOf, planOf } from '../../orchestrator/rollout/fleet.ts';
+
+test('a bar is as long as it should be, and nobody is too few to be seen', (t) => {
+  const counts = fc.record(Object.fromEntries(STEP_STATES.map((state) => [state, fc.nat({ max: 10_000 })])));
+  fc.assert(
+    fc.property(counts, fc.integer({ min: 10, max: 60 }), (drawn, width) => {
+      const shown = bar({ ...emptyCounts(), ...drawn }, width);
+      t.is(shown.length, width);
+      const { done, pending, skipped, failed } = drawn as Record<string, number>;
+      if (done! > 0) t.true(shown.startsWith('#'));
+      if (pending! > 0) t.true(shown.endsWith('.'));
+      if (skipped! > 0) t.true(shown.includes('-'));
+      if (failed! > 0) t.true(shown.includes('x'));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a bar holds the shares of its wave in order: on the version, under way, trouble, left out, waiting', (t) => {
+  const counts = { ...emptyCounts(), done: 4, baking: 1, staging: 1, failed: 1, skipped: 1, pending: 2 };
+  t.is(bar(counts, 20), '########>>>>xx--....');
+  t.is(bar(emptyCounts(), 10), '          ');
+});
+
+const state = (waves: number) =>
+  createRollout(
+    planOf(fleetOf(200, 1), { waves: [...Array.from({ length: waves - 1 }, () => ({ take: 1 })), {}] }),
+    {
+      id: 'ro-1',
+      author: 'operator:ann',
+      at: 0,
+    },
+  );
+
+test('the screen is never exceeded, and shows the wave that is open', (t) => {
+  const many = state(60);
+  many.rollout.wave = 30;
+  const event = { at: 0, rollout: 'ro-1', from: 'a', to: 'b', why: 'why', by: 'rollout' } as const;
+  const recent = Array.from({ length: 20 }, (_, i) => ({ ...event, what: 'node', name: `web${i}` }) as const);
+  for (const rows of [12, 24, 80]) {
+    const lines = progressText(many, recent, { columns: 80, rows }).split('\n');
+    t.true(lines.length <= Math.max(rows - 1, 15), `${lines.length} lines on ${rows} rows`);
+    t.true(lines.every((line) => line.length <= 80));
+    t.true(
+      lines.some((line) => line.startsWith('30  wave 31')),
+      `${rows}`,
+    );
+  }
+  t.regex(progressText(many, recent, { columns: 80, rows: 24 }), /29 waves before[\s\S]*waves to come/);
+  const few = progressText(state(1), recent, { columns: 80, rows: 24 });
+  t.regex(few, /web19 a -> b: why$/);
+  t.notRegex(few, /tail/, 'an empty tail is nothing to look at');
+});
+
+test('an event says who and why, and cannot rewrite the terminal', (t) => {
+  const line = eventText({
+    at: Date.parse('2030-01-31T12:00:00Z'),
+    rollout: 'ro-1',
+    what: 'rollout',
+    name: 'ro-1',
+    from: 'running',
+    to: 'paused',
+    why: 'lunch\x1b[2J',
+    by: 'operator:ann',
+  });
+  t.is(line, '2030-01-31 12:00:00  rollout running -> paused: lunch\ufffd[2J (operator:ann)');
+});

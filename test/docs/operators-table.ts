@@ -1,0 +1,44 @@
+/** The table of docs/operators.md, made from the declarations. Run by itself, it writes the page. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CATALOGUE } from '../../orchestrator/operations/catalogue.ts';
+import type { Operation } from '../../orchestrator/operations/operation.ts';
+
+const PAGE = join(import.meta.dirname, '../../docs/operators.md');
+const BEGIN = '<!-- made by test/docs/operators-table.ts from the declarations -->';
+
+export const lines = [
+  BEGIN,
+  '| operation | admin | core | site admin | viewer | |',
+  '|---|---|---|---|---|---|',
+  ...CATALOGUE.map(row),
+];
+
+function row(operation: Operation): string {
+  const { name, who, site } = operation;
+  const cell = (role: 'core' | 'site-admin' | 'viewer') => {
+    if (who === 'anyone') return 'anyone';
+    if (!who.includes(role)) return '';
+    return role === 'site-admin' && site !== undefined ? 'their sites' : 'yes';
+  };
+  const admin = who === 'anyone' ? 'anyone' : 'yes';
+  const cells = [`\`${name}\``, admin, cell('core'), cell('site-admin'), cell('viewer'), notes(operation)];
+  return `|${cells.map((text) => (text === '' ? ' ' : ` ${text} `)).join('|')}|`;
+}
+
+function notes({ fourEyes, breakGlass, offline, hostOnly }: Operation): string {
+  const said = (flag: unknown, text: string, sometimes: string) =>
+    flag === undefined || flag === false ? [] : [flag === true ? text : sometimes];
+  return [
+    ...said(fourEyes, 'two people', 'two people, for some'),
+    ...said(breakGlass, 'by break-glass', 'by break-glass, for some'),
+    ...(offline === undefined ? [] : ['without a server']),
+    ...said(hostOnly, 'on the server only', 'on the server only, with `--keys`'),
+  ].join('; ');
+}
+
+if (import.meta.main) {
+  const text = await readFile(PAGE, 'utf8');
+  const at = text.indexOf(BEGIN);
+  await writeFile(PAGE, `${text.slice(0, at < 0 ? text.length : at)}${lines.join('\n')}\n`);
+}

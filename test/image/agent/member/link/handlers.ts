@@ -1,0 +1,48 @@
+import type { LinkHandlers } from '../../../../../image/agent/member/link/handlers.ts';
+import { LINK_VERSION, type Status } from '../../../../../protocol/link/messages.ts';
+
+export const BOOT = '0e9f5d3e-6a9b-4a2b-8c3a-1d2e3f405162';
+export const RUNNING = { version: '1.0', kernel: '6.1.0', bootId: BOOT, pcr11: null };
+
+export function statusOf(node: string): Status {
+  return {
+    node,
+    running: RUNNING,
+    mode: 'installed',
+    state: 'idle',
+    order: null,
+    slots: [
+      {
+        version: '1.0',
+        file: 'bootwave_1.0.efi',
+        state: 'good',
+        triesLeft: null,
+        triesDone: null,
+        booted: true,
+        reason: '',
+      },
+    ],
+    staging: null,
+    refused: [],
+    health: { healthy: true, reason: '' },
+  };
+}
+
+/** A node that stands still at epoch 3 and says yes; tests replace what they are about. */
+export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkHandlers {
+  return {
+    fence: () => ({ epoch: 3, bootId: BOOT }),
+    hello: () => ({ version: LINK_VERSION, node, running: RUNNING, epoch: 3, state: 'idle' }),
+    status: () => statusOf(node),
+    order: () => ({ epoch: 3, digest: 'a'.repeat(64), accepted: 'same' }),
+    stage: () => ({ version: '1.1', file: 'bootwave_1.1+3.efi', already: false }),
+    activate: () => ({ restarting: true }),
+    cancel: () => ({ cancelled: false }),
+    forgive: () => ({ forgiven: [] }),
+    restart: () => ({ restarting: true }),
+    config: () => ({ digest: null }),
+    ...own,
+  };
+}
+
+export const quiet = { info: () => {}, warn: () => {} };

@@ -1,0 +1,87 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { type Cause, describe } from '../../../orchestrator/causes/cause.ts';
+import { type Change, guiltOf } from '../../../orchestrator/causes/guilt.ts';
+import { illnessOf, type Patient } from '../../../orchestrator/causes/illness.ts';
+import { blameOf, clockOf } from '../../../orchestrator/causes/refusal.ts';
+import { ORDER_CODES } from '../../../protocol/order.ts';
+
+const patient = (id: string, more: Partial<Patient> = {}): Patient => ({
+  ...{ id, site: 'par', changed: false, ill: false, before: false },
+  ...more,
+});
+const ill = patient('x', { changed: true, ill: true });
+
+test('ill where nodes that did not change are well: the change', (t) => {
+  t.is(illnessOf(ill, [ill, patient('a'), patient('b')]).kind, 'change');
+  t.is(illnessOf(ill, [ill]).kind, 'change', 'nobody to compare with');
+  const many = ['a', 'b', 'c'].map((id) => patient(id, { changed: true, ill: true }));
+  t.is(illnessOf(ill, [ill, ...many, patient('d')]).kind, 'change');
+});
+
+test('ill where those that did not change are ill as well: the surroundings, of the site first', (t) => {
+  const all = [ill, patient('a', { ill: true }), patient('b')];
+  t.deepEqual(illnessOf(ill, all), { kind: 'surroundings', site: 'par' });
+  const elsewhere = patient('c', { site: 'ams', ill: true });
+  t.deepEqual(illnessOf(ill, [ill, elsewhere]), { kind: 'surroundings', site: null });
+  t.is(illnessOf(ill, [ill, elsewhere, patient('d')]).kind, 'change', 'its own site is well');
+  t.is(illnessOf(ill, [ill, patient('a', { ill: true, before: true })]).kind, 'change', 'ill all along');
+  t.is(illnessOf({ ...ill, before: true }, [ill]).kind, 'ill-before');
+});
+
+test('every word of refusal is blamed on somebody, and no epoch on the version', (t) => {
+  t.is(blameOf('ORDER_FROM_FUTURE'), 'clock');
+  t.is(blameOf('SIGNER_TIME'), 'clock');
+  t.is(blameOf('SIGNER_IMAGE_WITHDRAWN'), 'rules');
+  t.is(blameOf('SIGNER_EPOCH_JUMP'), 'number');
+  t.is(blameOf('STAGE_UNREACHABLE'), 'fetch');
+  t.is(blameOf('STAGE_NO_SPACE'), 'hardware');
+  t.is(blameOf('STAGE_DIGEST'), 'change');
+  for (const code of ORDER_CODES) t.not(blameOf(code), 'change', code);
+  fc.assert(fc.property(fc.string(), (code) => typeof blameOf(code) === 'string'));
+});
+
+test('one node with a wrong clock is its own; two and more than half are ours', (t) => {
+  t.is(clockOf(1, 0), 'node-clock');
+  t.is(clockOf(2, 0), 'own-clock');
+  t.is(clockOf(2, 5), 'node-clock');
+});
+
+test('each cause has words', (t) => {
+  const causes: Cause[] = [
+    { kind: 'own-uplink' },
+    { kind: 'site', site: 's' },
+    { kind: 'rack', site: 's', rack: 'r' },
+    { kind: 'surroundings', site: 's' },
+    { kind: 'surroundings', site: null },
+    { kind: 'boot-server', site: 's' },
+    { kind: 'own-clock' },
+    { kind: 'node-clock' },
+    { kind: 'rules' },
+    { kind: 'hardware' },
+    { kind: 'ill-before' },
+    { kind: 'gone-alone' },
+    { kind: 'change' },
+  ];
+  t.is(new Set(causes.map(describe)).size, causes.length);
+});
+
+const nodes = Array.from({ length: 100 }, (_, i) => `n${i}`);
+const change = (id: string, from: number, to: number, at = 1_000): Change => ({
+  id,
+  at: new Map(nodes.slice(from, to).map((node) => [node, at])),
+});
+
+test('the change is named whose nodes are in trouble, not one that is where trouble is not', (t) => {
+  const changes = [change('a', 0, 30), change('b', 20, 60), change('c', 60, 100)];
+  const troubles = nodes.slice(20, 60).map((node) => ({ node, at: 2_000 }));
+  t.is(guiltOf(nodes, changes, troubles)[0]?.change, 'b');
+  t.deepEqual(guiltOf(nodes, changes, []), []);
+  const before = troubles.map(({ node }) => ({ node, at: 500 }));
+  t.deepEqual(guiltOf(nodes, changes, before), [], 'what was there before is nobody’s doing');
+});
+
+test('trouble that is spread evenly is no change’s', (t) => {
+  const spread = nodes.filter((_, i) => i % 5 === 0).map((node) => ({ node, at: 2_000 }));
+  t.deepEqual(guiltOf(nodes, [change('a', 0, 50), change('b', 50, 100)], spread), []);
+});

@@ -1,0 +1,213 @@
+/** Each role against each operation: written out, so that none can change without somebody saying so twice. */
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import type { Command } from 'commander';
+import { run } from '../../../base/run.ts';
+import { pathOf, program } from '../../../cli/program.ts';
+import { ROLES, type Role } from '../../../keys/operator-roles.ts';
+import { CATALOGUE, find } from '../../../orchestrator/operations/catalogue.ts';
+import { holds } from '../../../orchestrator/operations/operation.ts';
+import { asksForSites, type Identity, judge } from '../../../orchestrator/operators/judge.ts';
+
+const ADMINS = [
+  'keys init',
+  'keys rotate',
+  'keys ceremony',
+  'keys tpm-roots add',
+  ...['prepare', 'activate', 'taint', 'revoke'].map((step) => `keys ca ${step}`),
+  ...['prepare', 'activate', 'retire'].map((step) => `keys secure-boot ${step}`),
+  'operator add',
+  'operator revoke',
+  'signer',
+  'up',
+  'bootserver reload',
+  'audit accept',
+];
+const CORES = [
+  'keys secure-boot revoke',
+  ...['firmware accept', 'firmware forget'],
+  ...['ban lift', 'request approve', 'request deny', 'break-glass'],
+  ...[
+    'image build',
+    'image publish',
+    'image withdraw',
+    'image reinstate',
+    'site add',
+    'ban add',
+    'config publish',
+    'team add',
+    'team remove',
+    'lease end',
+  ],
+  ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'promote', 'skip', 'forgive', 'floor'].map(
+    (w) => `rollout ${w}`,
+  ),
+];
+const AT_SITES = [
+  'site set',
+  ...['node approve', 'node reject', 'node retire', 'node set', 'node set select'],
+  ...['node expect', 'node expect withdraw'],
+];
+/** Theirs to read, and not a viewer's: who is expected is an invitation. */
+const SITE_ADMINS = ['node expect list'];
+const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign'];
+
+const who = (role: Role): Identity => ({
+  actor: 'operator:x',
+  role,
+  sites: role === 'site-admin' ? ['a', 'b'] : [],
+});
+
+/** The least role that may; `site-admin` only at their sites. */
+function expected(name: string): readonly Role[] {
+  if (ADMINS.includes(name)) return ['admin'];
+  if (CORES.includes(name)) return ['admin', 'core'];
+  if (AT_SITES.includes(name) || SITE_ADMINS.includes(name)) return ['admin', 'core', 'site-admin'];
+  return ROLES;
+}
+
+for (const operation of CATALOGUE) {
+  test(`${operation.name}: who may`, (t) => {
+    t.is(operation.who === 'anyone', ANYONES.includes(operation.name));
+    for (const role of ROLES) {
+      const may = judge(who(role), operation, ['a']) === null;
+      t.is(may, expected(operation.name).includes(role), role);
+      if (!may) t.is(judge(who(role), operation, ['a'])?.code, 'OPERATOR_ROLE');
+    }
+  });
+}
+
+for (const name of AT_SITES) {
+  test(`${name}: a site admin only at their sites, all others anywhere`, (t) => {
+    const operation = find(name);
+    const admin = who('site-admin');
+    t.true(asksForSites(admin, operation));
+    for (const theirs of [['a'], ['b', 'a', 'a']]) t.is(judge(admin, operation, theirs), null);
+    for (const foreign of [['c'], ['a', 'c'], ['A'], ['']])
+      t.is(judge(admin, operation, foreign)?.code, 'OPERATOR_SITE');
+    t.is(judge(admin, operation, [])?.code, 'OPERATOR_SITE', 'about nothing that is known');
+    for (const role of ['admin', 'core'] as const) {
+      t.false(asksForSites(who(role), operation));
+      t.is(judge(who(role), operation, ['c']), null);
+    }
+  });
+}
+
+test('what a site admin may change is bound to sites', (t) => {
+  const free = CATALOGUE.filter(
+    ({ who, site }) => who !== 'anyone' && who.includes('site-admin') && !who.includes('viewer') && !site,
+  );
+  t.deepEqual(
+    free.map(({ name }) => name),
+    SITE_ADMINS,
+  );
+});
+
+test('what is not declared is nothing that anybody may do', (t) => {
+  for (const name of ['fleet erase', '', 'constructor', '__proto__', 'toString'])
+    t.throws(() => find(name), { code: 'OPERATION_UNKNOWN' });
+});
+
+test('broken glass opens the steps of an issuing CA, not of the operators CA, and nothing else', (t) => {
+  const input = (ca: string) => ({ ca, reason: 'x', force: false });
+  const open = (ca: string) =>
+    CATALOGUE.filter(({ breakGlass }) => holds(breakGlass, input(ca))).map(({ name }) => name);
+  t.deepEqual(
+    open('nodes'),
+    ['activate', 'prepare', 'revoke', 'taint'].map((step) => `keys ca ${step}`),
+  );
+  t.deepEqual(open('operators'), []);
+});
+
+test('what takes two people, what needs no server, what is never asked for from elsewhere', (t) => {
+  const names = (fits: (operation: (typeof CATALOGUE)[number]) => boolean) =>
+    CATALOGUE.filter(fits).map(({ name }) => name);
+  t.deepEqual(
+    names(({ fourEyes }) => fourEyes !== undefined),
+    ['ban lift', 'break-glass'],
+  );
+  t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
+    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image list', 'image publish'],
+    ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
+      .map(({ name }) => name)
+      .toSorted(),
+    ...['operator add', 'operator list', 'operator revoke', 'signer'],
+    ...['team add', 'team key', 'team list', 'team publish', 'team remove', 'team sign', 'up'],
+  ]);
+  const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'] }));
+  t.deepEqual(paths.toSorted(), [
+    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
+    ...['image reinstate', 'image withdraw'],
+    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'signer'],
+    ...['team add', 'team key', 'team remove', 'team sign', 'up'],
+  ]);
+});
+
+/** Commands of which each asks for operations of other names. */
+const MADE_OF_OTHERS = ['node watch'];
+/** A rack in a box is not the fleet. */
+const NO_FLEET = /^(lab|demo)\b/;
+
+test('every command of the command line has its operation, and every operation its command', async (t) => {
+  const leaves = (command: Command): string[] =>
+    command.commands.length === 0 ? [pathOf(command)] : command.commands.flatMap((one) => leaves(one));
+  const commands = leaves(await program()).filter(
+    (name) => !NO_FLEET.test(name) && !MADE_OF_OTHERS.includes(name),
+  );
+  t.deepEqual(
+    commands.filter((name) => !CATALOGUE.some((operation) => operation.name === name)),
+    [],
+  );
+  // `node expect list` is a way of `node expect`.
+  t.deepEqual(
+    CATALOGUE.filter(
+      ({ name }) => !commands.some((command) => name === command || name.startsWith(`${command} `)),
+    ),
+    [],
+  );
+});
+
+/** Packages, and parts of this repository, that a module loads. */
+async function loads(module: string): Promise<string[]> {
+  const script = `
+    import { registerHooks } from 'node:module';
+    const urls = [];
+    registerHooks({ resolve(specifier, context, next) {
+      const found = next(specifier, context);
+      urls.push(found.url);
+      return found;
+    } });
+    await import(process.argv[1]);
+    console.log(JSON.stringify(urls));`;
+  const url = new URL(`../../../${module}`, import.meta.url).href;
+  const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, url];
+  const { stdout } = await run(process.execPath, args);
+  const root = fileURLToPath(new URL('../../../', import.meta.url));
+  const files = (JSON.parse(stdout) as string[])
+    .filter((one) => one.startsWith('file:'))
+    .map((one) => fileURLToPath(one).slice(root.length));
+  return [
+    ...new Set(
+      files.map(
+        (file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? file.replace(/\/[^/]*$/, ''),
+      ),
+    ),
+  ].sort();
+}
+
+test('declarations load no Redis, no SSH, no release metadata and no agent: only what inputs are made of', async (t) => {
+  const found = await loads('orchestrator/operations/catalogue.ts');
+  const packages = found.filter((one) => !one.includes('/') || one.startsWith('@'));
+  t.deepEqual(
+    packages.filter((one) => !['base', 'keys', 'formats', 'protocol'].includes(one)),
+    ['zod'],
+  );
+  t.deepEqual(
+    found.filter((one) => /^(image|bootserver|lab|orchestrator\/(redis|transport|rollout|signer))/.test(one)),
+    [],
+  );
+});
+
+test('the help of the program loads the command line itself and nothing behind it', async (t) => {
+  t.deepEqual(await loads('cli/program.ts'), ['cli', 'commander']);
+});

@@ -1,0 +1,193 @@
+/** The door for people elsewhere: real TLS on loopback, certificates of this fleet and of others. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect, createServer } from 'node:tls';
+import test, { type ExecutionContext } from 'ava';
+import type { DataPaths } from '../../../base/paths.ts';
+import { loadAuthority, rootPem, spkiOf } from '../../../keys/authority.ts';
+import { readCredential } from '../../../keys/credential.ts';
+import type { AuthorityName } from '../../../keys/layout.ts';
+import { ask } from '../../../orchestrator/operations/client.ts';
+import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
+import { remoteWay } from '../../../orchestrator/operations/remote.ts';
+import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
+import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
+import { keysIn } from '../../support/keys.ts';
+import { redisFor } from '../fleet/support.ts';
+import { operatorOf } from '../operators/people.ts';
+import { houseOf } from './support.ts';
+
+const HOUR = 3600_000;
+
+async function elsewhere(t: ExecutionContext) {
+  const { paths } = await redisFor(t);
+  await keysIn(paths.keys);
+  const house = await houseOf(t, paths);
+  const shows: ((shown: { key: KeyObject; chainPem: string }) => void)[] = [];
+  let identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
+  const stop = new AbortController();
+  const root = await rootPem(paths.keys);
+  const { port, done } = await openNetworkDoor(
+    { ...house, signal: stop.signal },
+    {
+      port: 0,
+      rootPem: root,
+      identity: { current: () => identity, onChange: (show) => void shows.push(show) },
+    },
+  );
+  t.teardown(async () => {
+    stop.abort();
+    await done;
+  });
+  const rootFile = join(paths.root, 'root.pem');
+  await writeFile(rootFile, root);
+  /** As one file of an operator makes them known, to this port or another. */
+  const caller = async (as: string, at = port) => {
+    const way = await remoteWay({ url: `https://127.0.0.1:${at}`, as, root: rootFile });
+    const credential = await readCredential(as);
+    return (operation: string, input: unknown) => ask(way, { credential }, operation, input);
+  };
+  const renew = async () => {
+    identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
+    for (const show of shows) show(identity);
+  };
+  return { paths, port, caller, renew, rootFile, house };
+}
+
+/** Certificate and key of what is no operator, in one file. */
+async function leafOf(paths: DataPaths, ca: AuthorityName, usage: 'client' | 'server') {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const authority = await loadAuthority(paths.keys, ca);
+  const { pem } = authority.issue({
+    ...{ spki: spkiOf(privateKey), commonName: 'x', usage, dnsNames: [SERVER_NAME] },
+    ...{ notBefore: new Date(Date.now() - HOUR), notAfter: new Date(Date.now() + HOUR) },
+  });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const file = join(paths.root, `${ca}-${usage}.pem`);
+  await writeFile(file, key + pem + authority.chainPem, { mode: 0o600 });
+  return { file, key, chain: pem + authority.chainPem };
+}
+
+test('who has a certificate does from elsewhere what their role may, until it is revoked: at the next ask', async (t) => {
+  const { paths, caller } = await elsewhere(t);
+  const { file, serial } = await operatorOf(paths, { name: 'ann' }, Date.now());
+  const ann = await caller(file);
+  t.like(await ann('site add', { name: 'munich', policy: {} }), { result: { name: 'munich' } });
+  const { result } = (await ann('audit list', { last: 1 })) as { result: object[] };
+  t.like(result[0], { actor: 'operator:ann', action: 'site-add', certificate: serial });
+  await t.throwsAsync(ann('keys ca prepare', { ca: 'nodes', reason: 'x', force: false }), {
+    code: 'OPERATOR_ROLE',
+  });
+  await t.throwsAsync(ann('image withdraw', { version: '1', reason: 'x', keys: ['/media'] }), {
+    code: 'OPERATION_HOST',
+  });
+  await new OperatorRegister(paths.keys).revoke(serial, { by: 'x', at: Date.now(), reason: 'left' });
+  await t.throwsAsync(ann('site list', {}), { code: 'OPERATOR_REVOKED', message: /left/ });
+});
+
+test('a claim to be somebody else is not heard: the certificate of the connection counts', async (t) => {
+  const { paths, port, rootFile } = await elsewhere(t);
+  const { file } = await operatorOf(paths, { name: 'vera', role: 'viewer' }, Date.now());
+  const pem = await readFile(file, 'utf8');
+  const socket = connect({
+    ...{ host: '127.0.0.1', port, key: pem, cert: pem, ca: await readFile(rootFile, 'utf8') },
+    servername: SERVER_NAME,
+  });
+  let told = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    told += text;
+  });
+  socket.write(
+    `${JSON.stringify({ operation: 'site add', input: { name: 'x', policy: {} }, by: { user: 'root' } })}\n`,
+  );
+  while (told.split('\n').length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.regex(told, /OPERATOR_ROLE/);
+  socket.destroy();
+});
+
+test('who has no certificate of an operator of this fleet is told nothing', async (t) => {
+  const { paths, caller, port, rootFile } = await elsewhere(t);
+  const other = await redisFor(t);
+  await keysIn(other.paths.keys, 'theirs');
+  const stranger = await operatorOf(other.paths, { name: 'ann', role: 'admin' }, Date.now());
+  const node = await leafOf(paths, 'nodes', 'client');
+  for (const file of [node.file, stranger.file]) {
+    const error = await t.throwsAsync((await caller(file))('site list', {}));
+    t.true(['SERVER_SILENT', 'SERVER_UNREACHABLE'].includes((error as { code?: string }).code ?? ''), file);
+  }
+  const bare = connect({
+    ...{ host: '127.0.0.1', port, ca: await readFile(rootFile, 'utf8'), servername: SERVER_NAME },
+  });
+  const told: Buffer[] = [];
+  bare.on('data', (bytes: Buffer) => told.push(bytes)).on('error', () => {});
+  await new Promise((resolve) => bare.on('close', resolve));
+  t.is(Buffer.concat(told).length, 0);
+  // One that is not in the register is an operator whom nobody gave a certificate.
+  const registered = await operatorOf(paths, { name: 'bob' }, Date.now());
+  await writeFile(new OperatorRegister(paths.keys).path, '');
+  await t.throwsAsync((await caller(registered.file))('site list', {}), { code: 'OPERATOR_UNKNOWN' });
+});
+
+test('nothing but a server of this fleet is asked: not a node, not an operator, not another fleet', async (t) => {
+  const { paths, caller } = await elsewhere(t);
+  const { file } = await operatorOf(paths, { name: 'ann' }, Date.now());
+  const other = await redisFor(t);
+  await keysIn(other.paths.keys, 'theirs');
+  for (const [from, ca, usage] of [
+    [paths, 'nodes', 'server'],
+    [paths, 'operators', 'server'],
+    [paths, 'servers', 'client'],
+    [other.paths, 'servers', 'server'],
+  ] as const) {
+    const { key, chain } = await leafOf(from, ca, usage);
+    let asked = '';
+    const server = createServer({ key, cert: chain }, (socket) => {
+      socket
+        .on('error', () => {})
+        .on('data', (bytes: Buffer) => {
+          asked += bytes.toString();
+        });
+      socket.write('{"protocol":"bootwave operations 1","nonce":"00"}\n');
+    });
+    server.on('tlsClientError', () => {});
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => void server.close());
+    const { port } = server.address() as { port: number };
+    await t.throwsAsync(
+      (await caller(file, port))('site list', {}),
+      { code: 'SERVER_NOT_TRUSTED' },
+      `${ca} ${usage}`,
+    );
+    t.is(asked, '', 'nothing was sent to it');
+  }
+});
+
+test('a server that shows another identity is asked on', async (t) => {
+  const { paths, caller, renew } = await elsewhere(t);
+  const ann = await caller((await operatorOf(paths, { name: 'ann' }, Date.now())).file);
+  await ann('site list', {});
+  await renew();
+  t.true('result' in (await ann('site list', {})));
+});
+
+test('an address that is none, a root that is missing, nobody there', async (t) => {
+  const { paths, rootFile } = await elsewhere(t);
+  const { file: as } = await operatorOf(paths, { name: 'ann' }, Date.now());
+  for (const url of ['http://a:1', 'a', '', 'https://', 'https://a:99999', 'https://a/b', 'https://u@a'])
+    await t.throwsAsync(remoteWay({ url, as, root: rootFile }), { code: 'SERVER_URL' }, url);
+  const url = 'https://127.0.0.1:1';
+  await t.throwsAsync(remoteWay({ url, as }), { code: 'SERVER_ROOT' }, 'the file has no root in it');
+  await t.throwsAsync(remoteWay({ url, as, root: `${rootFile}.none` }), { code: 'SERVER_ROOT' });
+  const way = await remoteWay({ url, as, root: rootFile });
+  await t.throwsAsync(way.open(), { code: 'SERVER_UNREACHABLE' });
+});
+
+test('a port that is taken is refused by its code', async (t) => {
+  const { paths, port, house } = await elsewhere(t);
+  const current = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
+  const identity = { current: () => current, onChange: () => {} };
+  const root = await rootPem(paths.keys);
+  await t.throwsAsync(openNetworkDoor(house, { port, identity, rootPem: root }), { code: 'OPERATORS_PORT' });
+});
