@@ -73,8 +73,10 @@ test('another user than root is told so by one line with a code, whatever the co
     t.regex(stderr, /^bootwave: .* \[[A-Z_]+\]\n/, args.join(' '));
     t.notRegex(stderr, /UNEXPECTED/, `${args.join(' ')}: ${stderr}`);
   }
-  const { stdout } = await asNobody(['--data', root, 'node', 'list', '--json']);
-  t.is(JSON.parse(stdout).error.code, 'NOT_PERMITTED');
+  const codeOf = async (...args: string[]) =>
+    JSON.parse((await asNobody(['--data', root, ...args, '--json'])).stdout).error.code;
+  t.is(await codeOf('image', 'list'), 'NOT_PERMITTED');
+  t.is(await codeOf('node', 'list'), 'OPERATOR_MISSING', 'a certificate would do');
   const doctor = await asNobody(['--data', root, 'doctor', '--json']);
   const { checks } = JSON.parse(doctor.stdout) as { checks: { name: string; status: string }[] };
   t.true(checks.length > 5, 'what is closed to this user does not keep the doctor from the rest');

@@ -37,13 +37,13 @@ test('inventories that nobody has proved take up so much memory and no more: the
   const { sessions } = store();
   const fixed = ['a', 'b', 'c'].map((address) => {
     const { session } = sessions.start(address);
-    sessions.fix(session, keys, 40);
+    sessions.fix(session, keys, 1, 40);
     return session;
   });
   t.throws(() => sessions.spend(fixed[0]!), { code: 'SESSION_UNKNOWN' });
   t.notThrows(() => sessions.spend(fixed[1]!));
   const { session } = sessions.start('d');
-  t.notThrows(() => sessions.fix(session, keys, 60), 'what is spent counts no more');
+  t.notThrows(() => sessions.fix(session, keys, 1, 60), 'what is spent counts no more');
   t.notThrows(() => sessions.spend(fixed[2]!));
 });
 
