@@ -1,4 +1,5 @@
 import { BootwaveError, messageOf } from '../base/error.ts';
+import { ofTheSystem, whenReaderLeaves } from './outside.ts';
 import { program } from './program.ts';
 
 /** Exit codes: 0 done, 1 refused or failed with a coded error, 2 the command line itself was wrong. */
@@ -7,7 +8,8 @@ async function main(argv: string[]): Promise<number> {
   try {
     await (await program(argv.slice(2))).parseAsync(argv);
     return Number(process.exitCode ?? 0);
-  } catch (error) {
+  } catch (raw) {
+    const error = ofTheSystem(raw) ?? raw;
     if (
       error instanceof Error &&
       'exitCode' in error &&
@@ -32,5 +34,7 @@ async function main(argv: string[]): Promise<number> {
     return 1;
   }
 }
+
+whenReaderLeaves(process.stdout, process.stderr);
 
 process.exitCode = await main(process.argv);

@@ -1,5 +1,7 @@
 import { BootwaveError } from '../base/error.ts';
 
+export const isFill = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+
 /** Walks bytes from a machine, forwards only; what reaches past the end is refused before anything of it is read. */
 export class ByteReader {
   readonly #bytes: Buffer;
@@ -34,6 +36,12 @@ export class ByteReader {
 
   end(): void {
     if (this.left > 0) this.fail(`${this.left} bytes follow the structure`);
+  }
+
+  /** As `end`, of what firmware wrote, which may reserve more than it fills: zeros say nothing. */
+  endOrZeros(): void {
+    const rest = this.take(this.left);
+    if (!isFill(rest)) this.fail(`${rest.length} bytes follow the structure`);
   }
 }
 

@@ -45,6 +45,8 @@ export class Authority {
   readonly id: string;
   /** PEM of the CA's own certificate: what follows a leaf in the chain. */
   readonly chainPem: string;
+  /** Since when the CA's own certificate is valid. */
+  readonly notBefore: Date;
   readonly #key: KeyObject;
   readonly #subject: DistinguishedName;
   readonly #spki: Buffer;
@@ -55,6 +57,7 @@ export class Authority {
     this.#key = key;
     const certificate = new X509Certificate(certificatePem);
     this.id = authorityId(certificate);
+    this.notBefore = certificate.validFromDate;
     this.#subject = subjectOf(certificate);
     this.#spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
   }
@@ -110,7 +113,10 @@ async function readKeyFile(path: string): Promise<string> {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
       what: `the key file ${path} cannot be read`,
-      next: `run 'bootwave keys init', which makes only what is missing`,
+      next:
+        (cause as NodeJS.ErrnoException).code === 'EACCES'
+          ? 'run it as root: this user may not read it'
+          : `run 'bootwave keys init', which makes only what is missing`,
       cause,
     });
   }

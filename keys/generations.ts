@@ -60,7 +60,11 @@ export async function makeGeneration(keysFolder: string, ca: AuthorityName): Pro
     modulusLength: RSA_BITS.issuing,
   });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  const pem = authorityCertificate(ca, spki, createPrivateKey(rootKey), new X509Certificate(rootCertificate));
+  const root = new X509Certificate(rootCertificate);
+  // As early as the root, as nodes whose clocks are behind need it, and later than those before it: that is their order.
+  const last = (await generationsOf(keysFolder, ca)).at(-1)?.certificate.validFromDate ?? root.validFromDate;
+  const since = new Date(last.getTime() + 1000);
+  const pem = authorityCertificate(ca, spki, createPrivateKey(rootKey), root, since);
   const certificate = new X509Certificate(pem);
   const id = authorityId(certificate);
   const files = filesOf(folder, ca, id);

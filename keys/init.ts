@@ -90,10 +90,12 @@ async function rsaKey(bits: number): Promise<string> {
   return pkcs8((await generate('rsa', { modulusLength: bits })).privateKey);
 }
 
-function validity(years: number): { notBefore: Date; notAfter: Date } {
-  // An hour back: a node whose clock is a little behind must still accept it.
-  const from = Date.now() - 3600_000;
-  return { notBefore: new Date(from), notAfter: new Date(from + years * YEAR) };
+/** @param since an hour back by default: whose clock is a little behind must still accept it */
+function validity(
+  years: number,
+  since = new Date(Date.now() - 3600_000),
+): { notBefore: Date; notAfter: Date } {
+  return { notBefore: since, notAfter: new Date(Date.now() + years * YEAR) };
 }
 
 /** The issuing CAs name their purpose in extKeyUsage too: OpenSSL then refuses a node's certificate as a server's. */
@@ -139,12 +141,17 @@ async function initAuthorities(layout: KeyLayout, ensure: Ensure): Promise<void>
   }
 }
 
-/** PEM of an issuing CA, by the root. */
+/**
+ * PEM of an issuing CA, by the root.
+ * @param since it begins with the root by default, the earliest time that a node of the fleet has (clock-epoch in its image):
+ * a machine whose clock is behind must accept what this CA signs
+ */
 export function authorityCertificate(
   name: AuthorityName,
   spki: Uint8Array,
   rootKey: KeyObject,
   root: X509Certificate,
+  since: Date = root.validFromDate,
 ): string {
   return makeCertificate({
     subject: { commonName: AUTHORITY_COMMON_NAME[name] },
@@ -152,7 +159,7 @@ export function authorityCertificate(
     issuerSpki: root.publicKey.export({ type: 'spki', format: 'der' }),
     spki,
     signer: rootKey,
-    ...validity(YEARS.issuing),
+    ...validity(YEARS.issuing, since),
     extensions: [
       { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
       { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },

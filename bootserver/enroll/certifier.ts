@@ -1,6 +1,6 @@
 import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
-import type { FixedKeys } from './fixed-keys.ts';
+import type { ProvenKeys } from './sessions.ts';
 import type { NodesTrust } from './trust.ts';
 
 const DAY = 24 * 3600_000;
@@ -22,7 +22,7 @@ export class Certifier {
   readonly #directory: NodeDirectory;
   readonly #now: () => number;
   readonly #life: number;
-  readonly #issued = new WeakMap<FixedKeys, Promise<string>>();
+  readonly #issued = new WeakMap<ProvenKeys, Promise<string>>();
 
   /** @param life of a certificate, milliseconds */
   constructor(
@@ -38,7 +38,7 @@ export class Certifier {
   }
 
   /** @returns PEM, the node's certificate first, then the nodes CA */
-  async chainFor(keys: FixedKeys, name: string): Promise<string> {
+  async chainFor(keys: ProvenKeys, name: string): Promise<string> {
     const known = this.#issued.get(keys);
     if (known !== undefined) return known;
     const issuing = this.#issue(keys, name);
@@ -51,7 +51,7 @@ export class Certifier {
     }
   }
 
-  async #issue(keys: FixedKeys, name: string): Promise<string> {
+  async #issue(keys: ProvenKeys, name: string): Promise<string> {
     const now = this.#now();
     const authority = this.#trust.issuing();
     const { pem, serial, spkiDigest, notBefore, notAfter } = authority.issue({

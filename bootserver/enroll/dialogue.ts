@@ -53,7 +53,8 @@ export class EnrolmentDialogue {
     const keys = fixKeys(request);
     const { sessions, directory } = this.#parts;
     sessions.mustWait(request.session);
-    const { nonce, secret } = sessions.fix(request.session, keys, await directory.numberNonce());
+    const bytes = JSON.stringify(request.inventory).length;
+    const { nonce, secret } = sessions.fix(request.session, keys, await directory.numberNonce(), bytes);
     const credential =
       keys.tpm === null || secret === null ? null : makeCredential(keys.tpm.ek, keys.tpm.ak.name, secret);
     return {
@@ -90,8 +91,9 @@ export class EnrolmentDialogue {
         address,
         at: this.#parts.now(),
       });
-      sessions.prove(request.session, words, keys);
-      return await this.#reply(decision, { keys, words });
+      const proven = { id: keys.id, csr: keys.csr };
+      sessions.prove(request.session, words, proven);
+      return await this.#reply(decision, { keys: proven, words });
     } catch (error) {
       sessions.drop(request.session);
       throw error instanceof BootwaveError ? withSubject(error, keys.id) : error;

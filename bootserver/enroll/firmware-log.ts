@@ -1,6 +1,7 @@
 /** What a replayed event log says of a machine's firmware: whose Secure Boot keys it holds, what it revokes, and which option ROMs it ran. Pure. */
 
 import { BootwaveError } from '../../base/error.ts';
+import { isFill } from '../../formats/byte-reader.ts';
 import { sha256 } from '../../formats/digest.ts';
 import {
   checkReplay,
@@ -11,8 +12,8 @@ import {
   parseEventLog,
 } from '../../formats/efi/event-log.ts';
 import { isRemark } from '../../formats/efi/secure-boot-events.ts';
-import { signatureEntries, X509 } from '../../formats/efi/signature-lists.ts';
-import { readVariableData } from '../../formats/efi/variable-data.ts';
+import { holds, signatureEntries, X509 } from '../../formats/efi/signature-lists.ts';
+import { readVariableData, variableLength } from '../../formats/efi/variable-data.ts';
 import { certificateId } from '../../keys/secure-boot-state.ts';
 import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
 
@@ -77,7 +78,7 @@ function secureBootOf({ events }: EventLog, keys: SecureBootKeys): Omit<Firmware
     if (!isOurs) foreign.push(`${name} is not the fleet's`);
   }
   const states = variables.get('SecureBoot') ?? [];
-  const secureBoot = states.length > 0 && states.every((data) => data.length === 1 && data[0] === 1);
+  const secureBoot = states.length > 0 && states.every((data) => data[0] === 1 && isFill(data.subarray(1)));
   const dbx = variables.get('dbx')?.at(-1);
   const held = heldOf(variables.get('db')?.at(-1) ?? Buffer.alloc(0), inDb);
   for (const certificate of held.filter((one) => gone.some((other) => one.equals(other))))
@@ -105,32 +106,33 @@ function revokedBy(lists: Buffer): NonNullable<FirmwareFacts['dbx']> {
   }
 }
 
-const readVariable = (event: LoggedEvent) => readVariableData(measuredData(event), CODE);
+const readVariable = (event: LoggedEvent) =>
+  readVariableData(measuredData(event, variableLength(event.data)), CODE);
 
 /** One EFI_SIGNATURE_DATA out of db (PFP 3.3.4.8): who owns the entry, then the certificate. */
 function isAuthority(name: string, data: Buffer, certificates: readonly Uint8Array[]): boolean {
-  return name === 'db' && certificates.some((certificate) => data.subarray(16).equals(certificate));
+  return name === 'db' && certificates.some((certificate) => holds(data.subarray(16), certificate));
 }
 
 /** Those of these certificates that stand in signature lists, in the lists' order; of lists that break off, what came before. */
 function heldOf(lists: Buffer, certificates: readonly Uint8Array[]): Buffer[] {
   const held: Buffer[] = [];
   try {
-    for (const { type, data } of signatureEntries(lists, CODE))
-      if (type === X509 && certificates.some((certificate) => data.equals(certificate))) held.push(data);
+    for (const { type, data } of signatureEntries(lists, CODE)) {
+      const known = type === X509 ? certificates.find((certificate) => holds(data, certificate)) : undefined;
+      if (known !== undefined) held.push(Buffer.from(known));
+    }
   } catch (error) {
     if (!(error instanceof BootwaveError && error.code === CODE)) throw error;
   }
   return held.slice(0, certificates.length);
 }
 
-/** As `certificateId` of the keys. */
-
 /** Whether these signature lists hold certificates of the fleet, and nothing else. */
 function holdsOnly(lists: Buffer, certificates: readonly Uint8Array[]): boolean {
   let found = 0;
   for (const { type, data } of signatureEntries(lists, CODE)) {
-    if (type !== X509 || !certificates.some((certificate) => data.equals(certificate))) return false;
+    if (type !== X509 || !certificates.some((certificate) => holds(data, certificate))) return false;
     found += 1;
   }
   return found > 0;

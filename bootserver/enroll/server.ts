@@ -18,7 +18,9 @@ import {
   proofRequest,
   startRequest,
   statusRequest,
+  timeRequest,
 } from '../../protocol/enrolment/messages.ts';
+import { signTime } from '../../protocol/enrolment/server-time.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
@@ -138,7 +140,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
       rejectUnauthorized: false,
       handshakeTimeout: 10_000,
     },
-    bodyLimit: LIMITS.bodyBytes,
+    bodyLimit: LIMITS.shortBytes,
     requestTimeout: 15_000,
     connectionTimeout: 2 * LIMITS.statusHold,
     forceCloseConnections: true,
@@ -170,7 +172,9 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     body(startRequest, request);
     return dialogue.start(addressOf(request));
   });
-  app.post(PATHS.keys, async (request) => dialogue.keys(body(keysRequest, request)));
+  app.post(PATHS.keys, { bodyLimit: LIMITS.bodyBytes }, async (request) =>
+    dialogue.keys(body(keysRequest, request)),
+  );
   app.post(PATHS.proof, { bodyLimit: LIMITS.evidenceBytes }, async (request) =>
     dialogue.proof(body(proofRequest, request), addressOf(request)),
   );
@@ -193,6 +197,10 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
       ...(tainted ? { renew } : {}),
     };
   });
+  let shown = { key: options.serverKey, chain: options.serverChainPem };
+  app.post(PATHS.time, async (request) =>
+    signTime(shown.key, shown.chain, Buffer.from(body(timeRequest, request).nonce, 'hex'), now()),
+  );
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);
     const nonce = await reattest.challenge(clientIdentity(peerOf(request), trust, now()));
@@ -216,7 +224,10 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   return {
     port: (app.server.address() as AddressInfo).port,
     closed,
-    present: (key, chain) => app.server.setSecureContext(secureContext(key, chain)),
+    present(key, chain) {
+      shown = { key, chain };
+      app.server.setSecureContext(secureContext(key, chain));
+    },
   };
 }
 
@@ -267,7 +278,7 @@ function coded(error: FastifyError): BootwaveError {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new BootwaveError({
       code: 'BODY_TOO_LARGE',
-      what: `a body may have ${LIMITS.bodyBytes} bytes at most, ${LIMITS.evidenceBytes} with an event log`,
+      what: `a body may have ${LIMITS.shortBytes} bytes at most, ${LIMITS.bodyBytes} with an inventory, ${LIMITS.evidenceBytes} with an event log`,
     });
   }
   if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {

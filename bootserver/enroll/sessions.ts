@@ -8,14 +8,17 @@ import type { FixedKeys } from './fixed-keys.ts';
 
 type Stage =
   | { name: 'started' }
-  | { name: 'keyed'; keys: FixedKeys; secret: Buffer | null; number: number }
+  | { name: 'keyed'; keys: FixedKeys; bytes: number; secret: Buffer | null; number: number }
   /** The nonce is spent, whatever the proof turns out to be. */
   | { name: 'spent' }
-  | { name: 'proven'; keys: FixedKeys; words: Words };
+  | { name: 'proven'; keys: ProvenKeys; words: Words };
 
 type Session = { id: string; address: string; nonce: Buffer; startedAt: number; stage: Stage };
 
-export type ProvenSession = { keys: FixedKeys; words: Words };
+/** The inventory is the fleet's by then, and a session lives for a day. */
+export type ProvenKeys = Pick<FixedKeys, 'id' | 'csr'>;
+
+export type ProvenSession = { keys: ProvenKeys; words: Words };
 
 /** Injected, so that the rules can be tested without waiting. */
 export type SessionEnvironment = {
@@ -30,6 +33,7 @@ export type SessionLimits = {
   keyedSessions: number;
   provenSessions: number;
   sessionsPerAddress: number;
+  sessionBytes: number;
   proofWithin: number;
   sessionLife: number;
 };
@@ -59,10 +63,12 @@ export class Sessions {
   /** Those of the unproven that hold what a machine said of itself, which may be much. */
   readonly #keyed: Crowd;
   readonly #waiting: Crowd;
+  /** Bytes of what the keyed ones hold. */
+  #held = 0;
 
-  constructor(environment: SessionEnvironment, limits: SessionLimits = LIMITS) {
+  constructor(environment: SessionEnvironment, limits: Partial<SessionLimits> = {}) {
     this.#environment = environment;
-    this.#limits = limits;
+    this.#limits = { ...LIMITS, ...limits };
     const pick = (below: number) => environment.random(4).readUInt32BE() % below;
     [this.#started, this.#keyed, this.#waiting] = [new Crowd(pick), new Crowd(pick), new Crowd(pick)];
   }
@@ -99,13 +105,17 @@ export class Sessions {
   /**
    * Fixes the keys, once, and only then reveals the nonce.
    * @param number of the nonce, from the fleet, taken before the nonce is shown
+   * @param bytes that the inventory takes up
    * @returns `secret` to be wrapped for the TPM that was named; null without a TPM
    */
-  fix(id: string, keys: FixedKeys, number: number): { nonce: Buffer; secret: Buffer | null } {
+  fix(id: string, keys: FixedKeys, number: number, bytes: number): { nonce: Buffer; secret: Buffer | null } {
     const session = this.mustWait(id);
     const secret = keys.tpm === null ? null : this.#environment.random(SECRET_BYTES);
     if (this.#keyed.size >= this.#limits.keyedSessions) this.#forget(this.#keyed.victim());
-    session.stage = { name: 'keyed', keys, secret, number };
+    while (this.#keyed.size > 0 && this.#held + bytes > this.#limits.sessionBytes)
+      this.#forget(this.#keyed.victim());
+    session.stage = { name: 'keyed', keys, bytes, secret, number };
+    this.#held += bytes;
     this.#keyed.add(id, session.address);
     return { nonce: session.nonce, secret };
   }
@@ -122,12 +132,13 @@ export class Sessions {
         next: 'start the enrolment again',
       });
     }
-    const { keys, secret, number } = session.stage;
+    const { keys, bytes, secret, number } = session.stage;
+    this.#held -= bytes;
     session.stage = { name: 'spent' };
     return { keys, nonce: session.nonce, secret, number };
   }
 
-  prove(id: string, words: Words, keys: FixedKeys): void {
+  prove(id: string, words: Words, keys: ProvenKeys): void {
     const session = this.#find(id);
     this.#forget(id);
     if (this.#proven.size >= this.#limits.provenSessions) this.#forget(this.#waiting.victim());
@@ -159,6 +170,8 @@ export class Sessions {
 
   #forget(id: string | undefined): void {
     if (id === undefined) return;
+    const stage = this.#unproven.get(id)?.stage;
+    if (stage?.name === 'keyed') this.#held -= stage.bytes;
     this.#unproven.delete(id);
     this.#proven.delete(id);
     for (const crowd of [this.#started, this.#keyed, this.#waiting]) crowd.delete(id);

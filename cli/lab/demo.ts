@@ -22,7 +22,7 @@ export function register(command: Command): void {
       const show = async (fleet: Fleet) => {
         const now = Date.now();
         view.bars([]);
-        view.print(`\n${listText(await overview(fleet, {}, now, null), now)}\n`);
+        view.print(`\n${listText(await overview(fleet, {}, now), now)}\n`);
       };
       const { seconds } = await demo(view, stop.signal, show, act ?? 'all').catch((error: unknown) => {
         throw stop.signal.aborted ? stopped() : error;

@@ -11,7 +11,7 @@ import { commandFor, type Json, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
 import { register as history } from './history.ts';
 import { register as set } from './set.ts';
-import { listText, secureBootText, showText } from './text.ts';
+import { listText, secureBootText, showText, silenceText } from './text.ts';
 
 type Where = { site?: string; state?: State };
 
@@ -19,7 +19,7 @@ export function register(group: Command): void {
   filtered(commandFor(group, node.list)).action(
     async ({ json, site, state }: Where & Json, command: Command) => {
       const { now, ...seen } = await call(command, node.list, { site, state });
-      print(json, seen, () => listText(seen, now));
+      print(json, seen, () => listText(seen, now, { site, state }));
     },
   );
 
@@ -28,8 +28,10 @@ export function register(group: Command): void {
   );
 
   commandFor(group, node.show, '<node>').action(async (word: string, { json }: Json, command: Command) => {
-    const { node: found, boots, now } = await call(command, node.show, { node: word });
-    print(json, { ...found, boots }, () => showText(found, boots, now));
+    const { node: found, boots, silent, now } = await call(command, node.show, { node: word });
+    print(json, { ...found, boots, silent }, () =>
+      [showText(found, boots, now), ...silent.map((silence) => silenceText(silence, now))].join('\n'),
+    );
   });
 
   commandFor(group, node.approve, '<node>')
@@ -73,7 +75,7 @@ async function watch(command: Command, { site, state }: Where): Promise<void> {
   const stopped = untilStopped();
   while (!stopped.aborted) {
     const { now, ...seen } = await call(command, node.list, { site, state });
-    const text = listText(seen, now);
+    const text = listText(seen, now, { site, state });
     // Home, then clear to the end of each line and of the screen: no flicker.
     if (process.stdout.isTTY)
       process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);

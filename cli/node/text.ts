@@ -1,13 +1,25 @@
 import type { BootEvent } from '../../bootserver/directory.ts';
+import type { Silence } from '../../orchestrator/fleet/listening.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
 import type { Counts, MachineView, NodeView, Overview } from '../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
+import type { State } from '../../orchestrator/fleet/transitions.ts';
 import { harmless, table } from '../context.ts';
 import { labelsText } from './set.ts';
 
 /** Nodes as people read them: one line each, what needs a hand below. */
-export function listText({ nodes, machines, counts }: Overview, now: number): string {
+export function listText(
+  { nodes, machines, counts, silent = [] }: Omit<Overview, 'silent'> & Partial<Overview>,
+  now: number,
+  { site, state }: { site?: string | undefined; state?: State | undefined } = {},
+): string {
+  const unheard = silent.map((silence) => silenceText(silence, now));
   if (nodes.length === 0 && machines.length === 0) {
+    const filter = [
+      ...(site === undefined ? [] : [`at site ${site}`]),
+      ...(state === undefined ? [] : [`in state ${state}`]),
+    ];
+    if (filter.length > 0) return [`no machine is ${filter.join(' ')}`, ...unheard].join('\n');
     return `no machine was seen yet: switch one on in the network of 'bootwave up', or look at 'bootwave doctor'`;
   }
   // What nobody has said of any node takes no room.
@@ -18,7 +30,15 @@ export function listText({ nodes, machines, counts }: Overview, now: number): st
   ];
   const head = ['STATE', 'NAME', 'SITE', 'ID', 'WORDS', 'ADDRESS', 'IMAGE', 'MODE', 'SECURE BOOT', 'SEEN'];
   head.push(...said.map(([title]) => title));
-  return [table(head, rows), '', countsText(counts), ...hints(nodes, machines, now)].join('\n');
+  const all = [table(head, rows), '', countsText(counts), ...unheard, ...hints(nodes, machines, now)];
+  return all.join('\n');
+}
+
+/** The first thing to know: nothing above it is news. */
+export function silenceText({ site, since }: Silence, now: number): string {
+  const when =
+    since === null ? 'so far' : `since ${new Date(since).toISOString().slice(0, 19)}Z (${ago(since, now)})`;
+  return `NOBODY LISTENS at site ${site} ${when}: what is shown of its nodes was true then; 'bootwave up' with an interface there listens`;
 }
 
 const SAID: readonly (readonly [title: string, of: (node: NodeView) => string])[] = [

@@ -3,6 +3,7 @@ import type { Operation } from '../../orchestrator/operations/operation.ts';
 import * as rollout from '../../orchestrator/operations/rollout/declared.ts';
 import type { RolloutRecord } from '../../orchestrator/rollout/record.ts';
 import { harmless, print } from '../context.ts';
+import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, textOf, untilStopped } from '../option.ts';
 import { historyText } from './history.ts';
@@ -40,8 +41,9 @@ export function register(group: Command): void {
     );
 
   commandFor(group, rollout.list).action(async ({ json }: Json, command: Command) => {
-    const all = await call(command, rollout.list, {});
-    print(json, all, () => listText(all));
+    const { rollouts, silent, now } = await call(command, rollout.list, {});
+    const unheard = silent.map((silence) => silenceText(silence, now));
+    print(json, rollouts, () => [listText(rollouts), ...unheard].join('\n'));
   });
 
   commandFor(group, rollout.show, '<rollout>').action(

@@ -18,6 +18,7 @@ type Options = Json & {
   router?: string;
   dns?: string;
   ntp?: string;
+  besideDhcp?: boolean;
   site: string;
   httpPort: number;
   httpsPort: number;
@@ -53,6 +54,7 @@ export function register(command: Command): void {
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
     .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
+    .option('--beside-dhcp', 'another DHCP server may answer on this wire, for other machines')
     .addOption(
       new Option(
         '--config <file>',

@@ -54,7 +54,7 @@ export function parseEventLog(bytes: Uint8Array): EventLog {
   const banks = readHeader(reader);
   const events: LoggedEvent[] = [];
   let locality = 0;
-  while (reader.left > 0) {
+  while (reader.left > 0 && !isUnwritten(bytes.subarray(bytes.length - reader.left))) {
     if (events.length >= EVENT_LOG_LIMITS.events) reader.fail(`more than ${EVENT_LOG_LIMITS.events} events`);
     const event = readEvent(reader, banks);
     events.push(event);
@@ -81,8 +81,8 @@ function readHeader(reader: LittleReader): Map<number, number> {
   if (count > EVENT_LOG_LIMITS.banks) reader.fail(`an event log of ${count} banks`);
   const banks = new Map<number, number>();
   for (let i = 0; i < count; i += 1) banks.set(data.u16(), data.u16());
-  data.take(data.u8());
-  data.end();
+  // vendorInfo, and its length, which some leave out; what more there is, nobody knows (Linux passes over all of it).
+  if (data.left > 0) data.take(Math.min(data.u8(), data.left));
   if (banks.get(SHA256) !== 32) reader.fail('the event log has no SHA-256 bank');
   return banks;
 }
@@ -106,14 +106,29 @@ function readEvent(reader: LittleReader, banks: ReadonlyMap<number, number>): Lo
     if (digest !== undefined) reader.fail('an event with two SHA-256 digests');
     digest = value;
   }
+  // What extends nothing may come without digests.
+  if (digest === undefined && type === EVENT.NO_ACTION) digest = Buffer.alloc(32);
   if (digest === undefined) return reader.fail('an event without a SHA-256 digest');
   return { pcr, type, digest, data: reader.take(reader.u32()) };
 }
 
-/** TCG_EfiStartupLocalityEvent (PFP 10.4.5.3). */
+/**
+ * The rest of the memory that the firmware set aside for its log. A list that is cut off here does not lead to the quoted
+ * values, unless what was cut off extended nothing.
+ */
+function isUnwritten(rest: Uint8Array): boolean {
+  // An event begins with its PCR: no look at more than that for each of them.
+  if (rest[0] !== rest[3] || (rest[0] !== 0 && rest[0] !== 0xff)) return false;
+  return rest.every((byte) => byte === rest[0]);
+}
+
+/**
+ * TCG_EfiStartupLocalityEvent (PFP 10.4.5.3); some firmware writes zeros behind its 17 bytes. A locality that is not the one
+ * that the TPM was started from does not lead to the quoted PCR 0.
+ */
 function localityOf({ type, data }: LoggedEvent): number | null {
   const isOne =
-    type === EVENT.NO_ACTION && data.length === 17 && data.toString('latin1', 0, 16) === 'StartupLocality\0';
+    type === EVENT.NO_ACTION && data.length >= 17 && data.toString('latin1', 0, 16) === 'StartupLocality\0';
   return isOne ? data.readUInt8(16) : null;
 }
 
@@ -151,10 +166,13 @@ export function checkReplay(log: EventLog, quoted: Readonly<Record<string, strin
 /**
  * The data of an event whose digest is that of its data: only then is the data what was measured. For most other kinds
  * the data merely describes it (PFP 10.4.1).
+ * @param length of the structure that it is: what firmware writes behind that without measuring it is not handed back
  * @throws BootwaveError `EVENT_LOG_FORGED`
  */
-export function measuredData({ pcr, digest, data }: LoggedEvent): Buffer {
+export function measuredData({ pcr, digest, data }: LoggedEvent, length: number = data.length): Buffer {
   if (sha256(data).equals(digest)) return data;
+  const measured = data.subarray(0, length);
+  if (sha256(measured).equals(digest)) return measured;
   throw new BootwaveError({
     code: 'EVENT_LOG_FORGED',
     what: `an event of PCR ${pcr} holds other data than what was measured`,

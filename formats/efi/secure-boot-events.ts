@@ -11,11 +11,21 @@ const SEPARATORS = ['00000000', 'ffffffff'];
 /** EV_EFI_ACTION is a text, such as "DMA Protection Disabled". A variable begins with a GUID and has lengths full of zeros. */
 const TEXT = /^[\x20-\x7e]{1,128}$/;
 
+/** The shortest data, from these bytes on, that the digest is of; null where it is of none. */
+function measured({ digest, data }: LoggedEvent, lengths: readonly number[]): Buffer | null {
+  const found = [...lengths, data.length].find((length) => sha256(data.subarray(0, length)).equals(digest));
+  return found === undefined ? null : data.subarray(0, found);
+}
+
 /** Whether an event of PCR 7 holds what was measured, and that is neither a variable nor a certificate. */
-export function isRemark({ type, digest, data }: LoggedEvent): boolean {
+export function isRemark(event: LoggedEvent): boolean {
+  const { type, data } = event;
   // It extends nothing.
   if (type === EVENT.NO_ACTION) return true;
-  if (!sha256(data).equals(digest)) return false;
-  if (type === EVENT.SEPARATOR) return SEPARATORS.includes(data.toString('hex'));
-  return type === EVENT.ACTION && TEXT.test(data.toString('latin1'));
+  if (type === EVENT.SEPARATOR) return SEPARATORS.includes(measured(event, [4])?.toString('hex') ?? '');
+  if (type !== EVENT.ACTION) return false;
+  // Some firmware measures the zero that ends the text, some only writes it down.
+  const end = data.indexOf(0);
+  const text = measured(event, end === -1 ? [] : [end, end + 1]);
+  return text !== null && TEXT.test(text.toString('latin1').replace(/\0+$/, ''));
 }

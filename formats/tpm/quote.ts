@@ -1,6 +1,6 @@
 import { verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { TpmReader } from '../byte-reader.ts';
+import { isFill, TpmReader } from '../byte-reader.ts';
 import { sha256 } from '../digest.ts';
 import { ALG, endorsementQualifiedName, type TpmPublic } from './public.ts';
 
@@ -8,6 +8,8 @@ import { ALG, endorsementQualifiedName, type TpmPublic } from './public.ts';
 const GENERATED = 0xff544347;
 /** TPM_ST_ATTEST_QUOTE (TPM 2.0 Part 2, 6.9). */
 const ATTEST_QUOTE = 0x8018;
+/** MAX_ECC_KEY_BYTES of the largest curve that TPMs have, P-521 (TPM 2.0 Part 2, 11.2.5.1). */
+const MOST_ECC_BYTES = 66;
 const CODE = 'QUOTE_MALFORMED';
 
 /** TPMS_ATTEST with TPMS_QUOTE_INFO (TPM 2.0 Part 2, 10.12.1 and 10.12.12). */
@@ -58,9 +60,17 @@ export function parseSignature(bytes: Uint8Array): Buffer {
   if (scheme !== ALG.ECDSA) reader.fail(`the signature scheme 0x${scheme.toString(16)} is not ECDSA`);
   const hash = reader.u16();
   if (hash !== ALG.SHA256) reader.fail(`the signature hash 0x${hash.toString(16)} is not SHA-256`);
-  const parts = [reader.sized(32), reader.sized(32)];
+  const parts = [number(reader), number(reader)];
   reader.end();
-  return Buffer.concat(parts.flatMap((part) => [Buffer.alloc(32 - part.length), part]));
+  return Buffer.concat(parts);
+}
+
+/** A TPM2B_ECC_PARAMETER of P-256: TPMs leave zeros in front out, or write more of them than its 32 bytes need. */
+function number(reader: TpmReader): Buffer {
+  const part = reader.sized(MOST_ECC_BYTES);
+  const long = Math.max(0, part.length - 32);
+  if (!isFill(part.subarray(0, long))) reader.fail(`a number of ${part.length} bytes`);
+  return Buffer.concat([Buffer.alloc(32 - (part.length - long)), part.subarray(long)]);
 }
 
 export type QuoteExpectation = {
@@ -120,9 +130,11 @@ function checkExtraData(quote: Quote, expected: Uint8Array): void {
   }
 }
 
-function checkSelection(quote: Quote, expected: readonly number[]): void {
-  const [bank] = quote.selections;
-  if (quote.selections.length !== 1 || bank?.hash !== ALG.SHA256 || bank.pcrs.join() !== expected.join()) {
+/** @throws BootwaveError `QUOTE_SELECTION` */
+export function checkSelection(quote: Quote, expected: readonly number[]): void {
+  // Banks of which nothing is selected add nothing to the digest; some TPMs list them.
+  const [bank, ...more] = quote.selections.filter(({ pcrs }) => pcrs.length > 0);
+  if (more.length > 0 || bank?.hash !== ALG.SHA256 || bank.pcrs.join() !== expected.join()) {
     refuse('QUOTE_SELECTION', `the quote does not cover exactly the SHA-256 PCRs ${expected.join(', ')}`);
   }
 }

@@ -22,8 +22,8 @@ export const PROGRAMS: ReadonlySet<string> = new Set([
   ),
   // variables of the firmware are immutable until somebody means it
   ...words('chattr'),
-  // the hardware clock, the shell of accounts that must not have one, and what units reload daemons with
-  ...words('hwclock nologin kill'),
+  // the clocks, the shell of accounts that must not have one, and what units reload daemons with
+  ...words('hwclock date nologin kill'),
 ]);
 
 /** tpm2_* are links to `tpm2`; kept by prefix. */

@@ -31,17 +31,21 @@ export async function runningServers(redis: Redis, now: number): Promise<ServerR
   return all.filter(({ at }) => now - at < REPORTS.silence);
 }
 
-/** @returns tells at once, besides every two seconds until the signal fires; then this server is no longer named */
+/**
+ * @param listens called with each report and at the end: see fleet/listening.ts
+ * @returns tells at once, besides every two seconds until the signal fires; then this server is no longer named
+ */
 export function reportServer(
   redis: Redis,
   look: () => Pick<ServerReport, 'loaded' | 'shows'>,
   signal: AbortSignal,
+  listens: (at: number, ends: boolean) => Promise<void> = async () => {},
 ): { tell: () => Promise<void>; done: Promise<void> } {
   const server = `${hostname()}:${process.pid}`;
   const tell = async () => {
     if (signal.aborted) return;
     const report: ServerReport = { server, at: Date.now(), ...look() };
-    await redis.hset(KEYS.servers, server, JSON.stringify(report));
+    await Promise.all([redis.hset(KEYS.servers, server, JSON.stringify(report)), listens(report.at, false)]);
   };
   const quietly = () => void tell().catch(() => {});
   quietly();
@@ -50,7 +54,7 @@ export function reportServer(
     const end = () => {
       clearInterval(timer);
       // Redis may be gone before us.
-      redis.hdel(KEYS.servers, server).then(
+      Promise.all([redis.hdel(KEYS.servers, server), listens(Date.now(), true)]).then(
         () => resolve(),
         () => resolve(),
       );

@@ -54,8 +54,15 @@ const BROADCAST_FLAG = 0x8000;
 const SERVER_ID = 54;
 const BOOT_FILE = 67;
 
-/** @throws BootwaveError `INTERFACE_MISSING`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED` */
-export async function askForOffers(device: string, signal?: AbortSignal): Promise<DhcpAnswer[]> {
+/**
+ * @param listen milliseconds
+ * @throws BootwaveError `INTERFACE_MISSING`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
+ */
+export async function askForOffers(
+  device: string,
+  signal?: AbortSignal,
+  listen: number = LISTEN,
+): Promise<DhcpAnswer[]> {
   const question: Question = { xid: randomInt(1, 2 ** 32), mac: inventedMac() };
   const socket = await openClientUdp(device, 68, signal);
   const client = new OfferReader(question);
@@ -69,7 +76,7 @@ export async function askForOffers(device: string, signal?: AbortSignal): Promis
       if ((answers.get(answer.server)?.offered ?? null) === null) answers.set(answer.server, answer);
     });
     client.discover(socket);
-    await sleep(LISTEN, undefined, signal === undefined ? {} : { signal });
+    await sleep(listen, undefined, signal === undefined ? {} : { signal });
   } finally {
     socket.close();
   }

@@ -75,7 +75,8 @@ function besideProxy(others: readonly DhcpAnswer[], names: string, runs: boolean
   );
 }
 
-function describe({ server, offered, bootFile }: DhcpAnswer): string {
+/** For people. */
+export function describe({ server, offered, bootFile }: DhcpAnswer): string {
   const offer = offered === null ? 'an answer without an address' : `offers ${offered}`;
   return `${server} (${offer}${bootFile === null ? '' : `, boot file ${bootFile}`})`;
 }

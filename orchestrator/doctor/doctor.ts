@@ -1,13 +1,14 @@
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { rootPem } from '../../keys/authority.ts';
-import { type Check, ok, warn } from './check.ts';
+import { type Check, fail, ok, warn } from './check.ts';
 import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
 import { type AskDeaf, checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
 import { checkInterface } from './interface.ts';
 import { checkKeyFiles } from './key-files.ts';
+import { checkListening } from './listening.ts';
 import { checkPackages } from './packages.ts';
 import { checkPorts } from './ports.ts';
 import { checkRedis } from './redis.ts';
@@ -44,12 +45,18 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     add(warn('root', 'keys, ports and the wire are closed to this user', 'run it as root'));
   }
   add(await checkPackages());
-  add(await checkKeyFiles(paths.keys));
-  const { check, newest } = await checkImage(paths);
-  add(check);
-  add(await checkReleases(paths));
-  add(await checkLoaders(paths));
-  add(await checkRedis(paths));
+  add(await looked('key files', () => checkKeyFiles(paths.keys)));
+  let newest: Awaited<ReturnType<typeof checkImage>>['newest'];
+  const image = async () => {
+    const found = await checkImage(paths);
+    newest = found.newest;
+    return found.check;
+  };
+  add(await looked('image', image));
+  add(await looked('releases', () => checkReleases(paths)));
+  add(await looked('boot loaders', () => checkLoaders(paths)));
+  add(await looked('Redis', () => checkRedis(paths)));
+  add(await looked('listening', () => checkListening(paths)));
 
   const servers = await runningServers();
   const device = options.interface ?? (servers.length === 1 ? servers[0]?.interface : undefined);
@@ -87,6 +94,17 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await checkHttp({ serverIp: address, httpPort }, newest));
   add(await checkTls(address, httpsPort, await rootPem(paths.keys).catch(() => undefined)));
   return checks;
+}
+
+/** What the system refuses to one look says nothing of what the others find. */
+async function looked(name: string, look: () => Promise<Check>): Promise<Check> {
+  try {
+    return await look();
+  } catch (error) {
+    const { syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    return fail(name, `it cannot be looked at: ${messageOf(error)}`, 'run it as root');
+  }
 }
 
 async function checkDhcp(

@@ -34,6 +34,7 @@ import { isMember, isRegistered } from './transitions.ts';
 export type DirectoryLimits = {
   pending: number;
   pendingOfSite: number;
+  large: { bytes: number; pending: number };
   refusals: { perPeer: number; overall: number; window: number };
   repeats: { perPeer: number; overall: number; window: number };
 };
@@ -43,6 +44,8 @@ export const DIRECTORY_LIMITS: DirectoryLimits = {
   pending: 4096,
   /** Of them those of one site: whoever floods one leaves room at the others. */
   pendingOfSite: 1024,
+  /** Of those whose inventory is larger than so many bytes, fewer: what waits for approval fills the memory of Redis. */
+  large: { bytes: 64 * 1024, pending: 256 },
   /** Audited refusals a minute; what is left out is counted. */
   refusals: { perPeer: 10, overall: 300, window: 60_000 },
   /** Changes a minute that a known machine may make in its own record, by enrolling again or by its heartbeats. */
@@ -316,7 +319,12 @@ export class FleetDirectory implements NodeDirectory {
       const members = living.filter((owner) => isRegistered(known.get(owner)!.state));
       return living.length > 0 && members.length < 2;
     });
-    const room = pending[0]! < this.#limits.pending && pending[1]! < this.#limits.pendingOfSite;
+    const { large } = this.#limits;
+    const isLarge = JSON.stringify(enrolment.inventory).length > large.bytes;
+    const room =
+      pending[0]! < this.#limits.pending &&
+      pending[1]! < this.#limits.pendingOfSite &&
+      (!isLarge || pending[0]! < large.pending);
     const isHeard = heard !== null && this.#now() - heard < this.#heardFor;
     return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }

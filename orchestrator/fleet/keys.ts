@@ -57,6 +57,8 @@ export const KEYS = {
   /** What one person asked and another has to grant. */
   request: (id: string) => at('request', id),
   requests: at('requests'),
+  /** Hash: site -> milliseconds of the last sign of life of a boot server that listens to its machines. */
+  listened: at('listened'),
   /** Hash: server -> what it has loaded, and when it last said so. */
   servers: at('servers'),
 

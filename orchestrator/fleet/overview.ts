@@ -1,4 +1,5 @@
 import type { Fleet } from './fleet.ts';
+import { type Silence, silences } from './listening.ts';
 import { type Machine, type Stuck, stuck } from './machine.ts';
 import type { NodeRecord } from './record.ts';
 import { isRegistered, type State } from './transitions.ts';
@@ -21,24 +22,33 @@ export type Counts = {
   reachable: number;
   /** Says that it is healthy. */
   healthy: number;
-  /** Healthy, runs the image that is wanted of it, and not in the middle of a change. */
+  /**
+   * Healthy, runs the image that is wanted of it where one is, and not in the middle of a change. That a newer image was
+   * published makes no node worse.
+   */
   usable: number;
 };
 
-export type Overview = { nodes: NodeView[]; machines: MachineView[]; counts: Counts };
+export type Overview = {
+  nodes: NodeView[];
+  machines: MachineView[];
+  counts: Counts;
+  /** Where nobody listens: what is shown of nodes there is what was heard last. */
+  silent: Silence[];
+};
 
 const REACHABLE: readonly State[] = ['enrolled', 'installing', 'updating', 'healthy', 'degraded'];
 
-export function countsOf(nodes: readonly NodeRecord[], defaultImage: string | null): Counts {
+export function countsOf(nodes: readonly NodeRecord[]): Counts {
   const registered = nodes.filter((node) => isRegistered(node.state));
   const reachable = registered.filter(
     (node) => REACHABLE.includes(node.state) && node.identity.certificateSerial !== null,
   );
   const healthy = reachable.filter((node) => node.observed.healthy === true);
-  const usable = healthy.filter((node) => {
-    const wanted = node.wanted.image ?? defaultImage;
-    return node.state === 'healthy' && (wanted === null || wanted === node.observed.image);
-  });
+  const usable = healthy.filter(
+    ({ state, wanted, observed }) =>
+      state === 'healthy' && (wanted.image === null || wanted.image === observed.image),
+  );
   return {
     registered: registered.length,
     reachable: reachable.length,
@@ -69,21 +79,20 @@ export function viewOf(
 }
 
 /**
- * Every node and every machine without a record: a fixed number of round trips and one per 500 nodes.
- * @param defaultImage version that is wanted of nodes of which none in particular is wanted
+ * Every node and every machine without a record: a fixed number of round trips, one per 500 nodes, and one per site.
  */
 export async function overview(
   fleet: Fleet,
   where: { site?: string | undefined; state?: State | undefined },
   now: number,
-  defaultImage: string | null = null,
 ): Promise<Overview> {
-  const [ids, seen, attested, machines, owned] = await Promise.all([
+  const [ids, seen, attested, machines, owned, silent] = await Promise.all([
     fleet.nodes.ids(where),
     fleet.nodes.lastSeen(),
     fleet.nodes.lastAttested(),
     fleet.machines.all(),
     fleet.nodes.ownedMacs(),
+    silences(fleet, now, where.site),
   ]);
   const records = await fleet.nodes.getMany(ids);
   const strangers = [...machines.values()].filter(
@@ -99,6 +108,7 @@ export async function overview(
     machines: strangers
       .map((machine) => ({ ...machine, stuck: stuck(machine, null, now) }))
       .sort((a, b) => a.firstSeen - b.firstSeen),
-    counts: countsOf(records, defaultImage),
+    counts: countsOf(records),
+    silent,
   };
 }

@@ -36,7 +36,6 @@ export async function performHere(options: HereOptions, operation: string, input
   const house: House = {
     ...{ paths, log, signal, find },
     records: () => records.open(),
-    newest: async () => null,
     wires: () => undefined,
     now: Date.now,
   };

@@ -32,7 +32,6 @@ export type House = {
   paths: DataPaths;
   /** Opened when first needed, where no server runs. */
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
-  newest(): Promise<string | null>;
   /** The interfaces that this process serves; undefined: it does not, or not yet. */
   wires(): KeptWires | undefined;
   /** A declaration by its name (catalogue.ts). */
@@ -51,8 +50,6 @@ export type Acting = {
   identity: Identity;
   log: Logger;
   signal: AbortSignal;
-  /** Version of the image that nodes should run of which no other is wanted. */
-  newest(): Promise<string | null>;
   wires: House['wires'];
   find: House['find'];
   /** What a person may see while they wait; only where they sit at this machine. */

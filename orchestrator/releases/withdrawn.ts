@@ -34,17 +34,21 @@ export async function withdraw(redis: Redis, version: string, why: string, by: B
   return true;
 }
 
+/** @returns why it is. @throws BootwaveError `IMAGE_NOT_WITHDRAWN` */
+export async function mustBeWithdrawn(redis: Redis, version: string): Promise<string> {
+  const why = await withdrawnWhy(redis, version);
+  if (why !== null) return why;
+  throw new BootwaveError({
+    code: 'IMAGE_NOT_WITHDRAWN',
+    what: `image ${version} is not withdrawn`,
+    unchanged: 'nothing was changed',
+    next: `'bootwave image withdrawn' shows those that are`,
+  });
+}
+
 /** @throws BootwaveError `IMAGE_NOT_WITHDRAWN` */
 export async function reinstate(redis: Redis, version: string, by: By): Promise<string> {
-  const why = await withdrawnWhy(redis, version);
-  if (why === null) {
-    throw new BootwaveError({
-      code: 'IMAGE_NOT_WITHDRAWN',
-      what: `image ${version} is not withdrawn`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave image withdrawn' shows those that are`,
-    });
-  }
+  const why = await mustBeWithdrawn(redis, version);
   const change = reinstatement(version, why, by);
   await commit(redis, { records: [], ops: [change.op], audit: [change.audit] });
   return why;

@@ -14,6 +14,8 @@ export type UpOptions = {
   router?: string;
   dns?: string[];
   ntp?: string[];
+  /** Another DHCP server may answer on this wire. */
+  besideDhcp?: boolean;
   site: string;
   httpPort: number;
   httpsPort: number;

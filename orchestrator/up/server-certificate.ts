@@ -29,8 +29,9 @@ export async function serverIdentity(authority: Authority, address: string | nul
     dnsNames: [SERVER_NAME],
     ipAddresses: address === null ? [] : [address],
     usage: 'server',
-    // A day back: hardware clocks of new machines are often some hours off.
-    notBefore: new Date(Date.now() - DAY),
+    // As its CA: a machine whose clock is behind has no time before that (clock-epoch in its image), and what the key could
+    // not have signed then is no concern of its.
+    notBefore: authority.notBefore,
     notAfter: new Date(Date.now() + LIFE * DAY),
   });
   const { pem, notAfter } = issued;

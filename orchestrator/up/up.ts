@@ -19,6 +19,7 @@ import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
+import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
@@ -28,6 +29,7 @@ import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
 import { Consents } from '../signer/consents.ts';
 import { signerFiles } from '../signer/files.ts';
+import { refuseOtherDhcp } from './alone.ts';
 import { type KeptIdentity, keptIdentity } from './identity.ts';
 import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
@@ -50,7 +52,6 @@ export type Running = {
 /** What is behind a door. */
 type Parts = {
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
-  newest(): Promise<string | null>;
   /** The interfaces that are served; undefined while they are being opened. */
   wires(): KeptWires | undefined;
   signal: AbortSignal;
@@ -78,7 +79,7 @@ export async function up(
   signal: AbortSignal,
   doors: Doors,
 ): Promise<Running> {
-  await wireSpecs(paths, options);
+  const specs = await wireSpecs(paths, options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
@@ -92,7 +93,10 @@ export async function up(
   const abort = new AbortController();
   const stop = AbortSignal.any([signal, abort.signal]);
   const ends: Promise<unknown>[] = [];
-  const connection = await connect(paths, { log, signal: stop }).catch(async (error: unknown) => {
+  const connection = await (async () => {
+    if (options.besideDhcp !== true) await refuseOtherDhcp(specs, log, stop);
+    return connect(paths, { log, signal: stop });
+  })().catch(async (error: unknown) => {
     await lock.close();
     throw error;
   });
@@ -142,7 +146,6 @@ export async function up(
     let opened: KeptWires | undefined;
     const behind: Parts = {
       records: async () => ({ fleet, bans }),
-      newest: forNew,
       wires: () => opened,
       signal: stop,
     };
@@ -155,7 +158,15 @@ export async function up(
     if (port !== undefined && identity !== null)
       ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
     const shows = () => wires.issuer || (identity?.current().issuer ?? '');
-    const report = reportServer(fleet.redis, () => ({ loaded: authorities.ids, shows: shows() }), stop);
+    const report = reportServer(
+      fleet.redis,
+      () => ({ loaded: authorities.ids, shows: shows() }),
+      stop,
+      // Without an interface that hears, this server is up and nobody listens.
+      async (at, end) => {
+        if (wires.addresses.length > wires.deaf.length) await noteListening(fleet, site, at, end);
+      },
+    );
     authorities.onChange(async () => {
       await wires.authorityChanged(authorities.signing('servers').id);
       await report.tell();

@@ -33,6 +33,7 @@ export async function wireSpecs(
       httpsPort,
       // The first keeps the file that flags have used before.
       leases: i === 0 ? leases : `${leases}.${name}`,
+      proxy: dhcp.proxy,
       dhcp: () => dhcp,
     }));
   }
@@ -45,6 +46,7 @@ export async function wireSpecs(
       httpPort,
       httpsPort,
       leases,
+      proxy,
       dhcp: (found) => ({
         proxy,
         subnets:

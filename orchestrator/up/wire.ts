@@ -22,6 +22,8 @@ import { keepIdentity, type ServerIdentity } from './server-certificate.ts';
 export type WireSpec = SocketSpec & {
   /** What DHCP says here. @throws BootwaveError where it does not fit the address that was found */
   dhcp: (found: InterfaceAddress) => Pick<DhcpInput, 'proxy' | 'settings' | 'subnets' | 'hosts' | 'classes'>;
+  /** Another DHCP server gives the addresses here. */
+  proxy: boolean;
   /** The lease journal: each interface has its own. */
   leases: string;
 };

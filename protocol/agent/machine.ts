@@ -1,5 +1,8 @@
 import * as z from 'zod/mini';
-import type { Inventory } from '../enrolment/messages.ts';
+import { type Inventory, timeReply } from '../enrolment/messages.ts';
+
+/** Milliseconds that a clock may be off before it is set: seconds are the business of NTP. */
+export const CLOCK_OFF = 120_000;
 
 /**
  * What the unprivileged agent may ask of root, and nothing else. One JSON line each way over a unix socket; the
@@ -31,6 +34,10 @@ export const helperRequest = z.discriminatedUnion('operation', [
     /** IPv4 of a boot server that has proven itself. */
     address: z.ipv4(),
   }),
+  /** Before `set-clock`: what the boot server is to sign with its time. */
+  z.strictObject({ operation: z.literal('clock-nonce') }),
+  /** Root verifies the answer itself. */
+  z.strictObject({ operation: z.literal('set-clock'), reply: timeReply }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
@@ -77,6 +84,10 @@ export type HelperResults = {
   'order-memory': Remembered;
   'install-host-key': { started: boolean };
   admit: Record<string, never>;
+  /** 32 bytes, hex. */
+  'clock-nonce': { nonce: string };
+  /** False where the clock is right enough, or NTP keeps it. */
+  'set-clock': { set: boolean };
   /** Names, at most 16. */
   'failed-units': { units: string[] };
   restart: Record<string, never>;

@@ -16,8 +16,13 @@ import type { FirmwareFacts } from './firmware-facts.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
 export const LIMITS = {
-  /** Bytes of any request body. */
-  bodyBytes: 64 * 1024,
+  /**
+   * Bytes of a request body, the one that brings keys and inventory. The largest inventory that the schema below lets through has
+   * some 520 kB, where all its signs take three bytes; a machine with 512 disks of the usual names has 70.
+   */
+  bodyBytes: 640 * 1024,
+  /** Bytes of one that brings neither these nor an event log. */
+  shortBytes: 64 * 1024,
   /** Bytes of a body that may hold an event log. */
   evidenceBytes: 448 * 1024,
   /** Milliseconds between `start` and `proof`. */
@@ -30,6 +35,8 @@ export const LIMITS = {
   keyedSessions: 8192,
   /** Sessions that wait for a decision. */
   provenSessions: 4096,
+  /** Bytes of inventories that sessions may hold before their proof; beyond it, others go, too. */
+  sessionBytes: 128 * 1024 * 1024,
   /** Unproven sessions that one address may hold; beyond it, its own oldest goes, never another machine's. */
   sessionsPerAddress: 64,
   /** Nonces for members that attest between two enrolments, one each; the oldest goes first. */
@@ -229,6 +236,21 @@ export const attestRequest = z.strictObject({
 });
 export const attestReply = z.object({});
 
+/**
+ * What time it is, signed by the key of the server's certificate: a machine whose clock is wrong refuses that certificate for its
+ * dates, so this is asked for before they are judged, over a connection that proves nothing. Who else answers has no such key.
+ */
+export const timeRequest = z.strictObject({ nonce: hex(32) });
+export const timeReply = z.strictObject({
+  /** Milliseconds since the epoch. */
+  time: count(),
+  /** ECDSA with SHA-256 (DER) over `timeData`, base64. */
+  signature: base64(512),
+  /** PEM: the server's certificate, then the servers CA. */
+  chain: z.string().check(z.maxLength(16_384)),
+});
+export type TimeReply = z.infer<typeof timeReply>;
+
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
@@ -292,4 +314,5 @@ export const PATHS = {
   heartbeat: '/v1/heartbeat',
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',
+  time: '/v1/time',
 } as const;

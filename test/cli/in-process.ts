@@ -11,6 +11,8 @@ export type Ran = {
   /** Of the error; empty without one. */
   code: string;
   what: string;
+  /** The whole of it, with what was left unchanged. */
+  message: string;
   out: string;
   /** With `--json`: the last line. */
   value: ReturnType<typeof JSON.parse>;
@@ -36,10 +38,24 @@ export function commandsOn(t: ExecutionContext, root: string) {
       const words = ['--data', root, ...args];
       await (await program(words)).parseAsync(words, { from: 'user' });
       const value = args.includes('--json') ? JSON.parse(lines.at(-1) ?? 'null') : null;
-      return { exit: Number(process.exitCode), code: '', what: '', out: lines.join('\n'), value };
+      return {
+        exit: Number(process.exitCode),
+        code: '',
+        what: '',
+        message: '',
+        out: lines.join('\n'),
+        value,
+      };
     } catch (error) {
       if (!(error instanceof BootwaveError)) throw error;
-      return { exit: 1, code: error.code, what: error.what, out: lines.join('\n'), value: null };
+      return {
+        exit: 1,
+        code: error.code,
+        what: error.what,
+        message: error.message,
+        out: lines.join('\n'),
+        value: null,
+      };
     } finally {
       console.log = before.log;
       process.exitCode = exitCode;

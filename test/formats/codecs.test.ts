@@ -10,7 +10,7 @@ import { mustRun } from '../../base/run.ts';
 import { parseCsr } from '../../formats/csr.ts';
 import { digestOf } from '../../formats/digest.ts';
 import { parseTpmPublic } from '../../formats/tpm/public.ts';
-import { parseQuote, parseSignature, verifyQuote } from '../../formats/tpm/quote.ts';
+import { checkSelection, parseQuote, parseSignature, verifyQuote } from '../../formats/tpm/quote.ts';
 import { certificateRequest } from '../../image/agent/member/certificate-request.ts';
 import { der, TAG } from '../../image/agent/member/der.ts';
 import { Tpm } from '../../image/agent/root/tpm.ts';
@@ -96,6 +96,44 @@ test('no changed byte of a quote goes unnoticed', (t) => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('a number of a signature may come with more zeros in front than it needs, or with fewer', (t) => {
+  const plain = parseSignature(evidence.signature);
+  const [head, r, s] = [evidence.signature.subarray(0, 4), plain.subarray(0, 32), plain.subarray(32)];
+  const sized = (part: Uint8Array) => Buffer.concat([Buffer.from([0, part.length]), part]);
+  const written = (...parts: Uint8Array[]) => Buffer.concat([head, ...parts.map(sized)]);
+  for (const zeros of [0, 1, 16]) {
+    const signature = written(Buffer.concat([Buffer.alloc(zeros), r]), s);
+    t.deepEqual(parseSignature(signature), plain, `${zeros}`);
+    t.notThrows(() => verifyQuote({ ...evidence, signature }, expected));
+  }
+  t.deepEqual(
+    parseSignature(written(r, Buffer.from([5]))),
+    Buffer.concat([r, Buffer.alloc(31), Buffer.from([5])]),
+  );
+  t.throws(() => parseSignature(written(Buffer.concat([Buffer.from([1]), r]), s)), {
+    code: 'QUOTE_MALFORMED',
+  });
+});
+
+test('a bank of which nothing is selected adds nothing to a quote; a second one with PCRs does', (t) => {
+  const { selections } = parseQuote(evidence.attest);
+  const one = Buffer.from('000b03', 'hex');
+  const at = evidence.attest.lastIndexOf(one);
+  t.is(selections.length, 1);
+  const withBank = (bank: string) => {
+    const count = Buffer.from([0, 0, 0, 2]);
+    return Buffer.concat([
+      evidence.attest.subarray(0, at - 4),
+      count,
+      Buffer.from(bank, 'hex'),
+      evidence.attest.subarray(at),
+    ]);
+  };
+  const checked = (attest: Buffer) => () => checkSelection(parseQuote(attest), QUOTED_PCRS);
+  t.notThrows(checked(withBank('000403000000')));
+  t.throws(checked(withBank('000403010000')), { code: 'QUOTE_SELECTION' });
 });
 
 test('what is not the attestation of a quote is told apart, whoever signed it', (t) => {

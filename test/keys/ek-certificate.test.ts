@@ -118,6 +118,13 @@ test('who issued it, to whom, for what and when must all hold', (t) => {
   t.regex(check([issuer], new X509Certificate(leaf).raw).reason, /not for an endorsement key/);
 });
 
+test('what a maker fills the rest of the index up with is not a part of the certificate', (t) => {
+  for (const fill of [0, 0xff]) {
+    const filled = Buffer.concat([a.certificate, Buffer.alloc(700, fill)]);
+    t.true(checkEkCertificate(filled, ek, [issuer], Date.now()).verified, `${fill}`);
+  }
+});
+
 test('extensions that nobody here understands count against it, when they are critical or come twice', async (t) => {
   const openssl = async (...args: string[]) => void (await mustRun('openssl', args, { cwd: fleet.folder }));
   await openssl(

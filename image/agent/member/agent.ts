@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
@@ -16,6 +17,7 @@ import {
 } from './core.ts';
 import { NodeEnrolment, type NodeFacts } from './enrolment.ts';
 import type { AskHelper } from './helper-client.ts';
+import { askTime } from './server-time.ts';
 
 /** The agent's hands: everything that it touches outside itself. */
 export type Edges = {
@@ -116,6 +118,7 @@ export class Agent {
       case 'search':
         return { type: 'found', urls: await edges.discover(activity.thorough) };
       case 'enrol': {
+        await this.#setClock(activity.url);
         const decision = await this.#keys().enrol(this.#at(activity.url).plain);
         this.#dropMutual();
         return this.#decided(decision);
@@ -140,6 +143,24 @@ export class Agent {
       case 'wait':
         await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);
         return { type: 'waited' };
+    }
+  }
+
+  /**
+   * Before certificates are judged by their dates. Nobody waits for it to succeed: a clock that is right needs none of it, and one
+   * that stays wrong is told by what fails next.
+   */
+  async #setClock(url: string): Promise<void> {
+    const { askHelper, now } = this.#edges;
+    try {
+      const { nonce } = await askHelper({ operation: 'clock-nonce' });
+      const reply = await askTime(url, nonce);
+      const off = now() - reply.time;
+      if (Math.abs(off) < CLOCK_OFF) return;
+      const { set } = await askHelper({ operation: 'set-clock', reply });
+      if (set) console.error(`bootwave-agent: the clock was ${Math.round(off / 1000)} s off and was set`);
+    } catch (error) {
+      console.error(`bootwave-agent: the clock was not compared: ${messageOf(error)}`);
     }
   }
 

@@ -240,7 +240,8 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
       view: { phase: 'rejected', words: decision.words, name: null, notice: decision.reason },
     };
   }
-  const { name, notBefore, notAfter } = decision;
+  const { name } = decision;
+  const { notBefore, notAfter } = byThisClock(decision, moment);
   const { first, last } = PACE.renew;
   const part = first + (last - first) * moment.random;
   return {
@@ -250,6 +251,23 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
     certificate: { notAfter, renewAt: Math.round(notBefore + (notAfter - notBefore) * part) },
     view: { phase: state.view.phase === 'healthy' ? 'healthy' : 'approved', words: null, name, notice: null },
   };
+}
+
+/** Of the life of a certificate: so much of it may lie before the moment in which it was issued (bootserver, certifier.ts). */
+const BACKDATED = 1 / 10;
+
+/**
+ * A certificate that has just come is new. A clock that says otherwise is wrong, and would have it renewed at every heartbeat, or
+ * never: its life is then counted from now on.
+ */
+function byThisClock(
+  { notBefore, notAfter }: { notBefore: number; notAfter: number },
+  { now }: Moment,
+): { notBefore: number; notAfter: number } {
+  const life = notAfter - notBefore;
+  if (now >= notBefore && now <= notBefore + 2 * BACKDATED * life) return { notBefore, notAfter };
+  const skew = now - (notBefore + BACKDATED * life);
+  return { notBefore: notBefore + skew, notAfter: notAfter + skew };
 }
 
 const nextBeat = ({ interval }: Pick<State, 'interval'>, url: string, { random }: Moment): Activity =>

@@ -1,10 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
+import { exists } from '../../../base/files.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
 import { parseTpmPublic } from '../../../formats/tpm/public.ts';
-import type { HelperRequest, HelperResults, Smbios } from '../../../protocol/agent/machine.ts';
+import {
+  CLOCK_OFF,
+  type HelperRequest,
+  type HelperResults,
+  type Smbios,
+} from '../../../protocol/agent/machine.ts';
 import type { Inventory } from '../../../protocol/enrolment/messages.ts';
 import { deviceNodeId, tpmNodeId } from '../../../protocol/enrolment/node-id.ts';
 import { setBootOrder } from './boot-order.ts';
@@ -14,6 +21,7 @@ import { readNics } from './nics.ts';
 import { OrderNv } from './orders/nv.ts';
 import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
+import { verifyTime } from './server-time.ts';
 import { readSmbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 import { hasTpm } from './tpm-tools.ts';
@@ -29,11 +37,18 @@ export type HelperPlaces = {
   /** `/run/bootwave`: tmpfs, gone at the next boot. */
   run: string;
   environment: NodeJS.ProcessEnv;
+  /** Sets the clock of the machine; absent in tests, whose machine is somebody's. @param time milliseconds since the epoch */
+  setClock?(time: number): Promise<void>;
+  /** File that is there when NTP has set the clock (systemd-timesyncd.service(8)). */
+  synchronised?: string;
 };
 
 /** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
 export const pendingLists = (run: string): string => join(run, 'secure-boot');
 
+/** Below `run`; for one answer. */
+const CLOCK_NONCE = 'clock-nonce';
+const SYNCHRONISED = '/run/systemd/timesync/synchronized';
 /** Where the unit for disks leaves word for the one for firmware. @param run `/run/bootwave` */
 export const installedEsp = (run: string): string => join(run, 'esp.json');
 
@@ -145,6 +160,24 @@ export const OPERATIONS: Operations = {
   async admit({ address }) {
     await mustRun('systemctl', ['start', `bootwave-admit@${address}.service`], { timeout: 20_000 });
     return {};
+  },
+
+  async 'clock-nonce'(_, { run }) {
+    const nonce = randomBytes(32).toString('hex');
+    await mkdir(run, { recursive: true });
+    await writeFile(join(run, CLOCK_NONCE), nonce, { mode: 0o600 });
+    return { nonce };
+  },
+
+  async 'set-clock'({ reply }, { run, fleet, setClock, synchronised = SYNCHRONISED }) {
+    const file = join(run, CLOCK_NONCE);
+    const nonce = await readFile(file, 'utf8').catch(() => '');
+    await rm(file, { force: true });
+    const time = verifyTime(reply, nonce, await readFile(join(fleet, 'root.crt'), 'utf8'));
+    // Several servers of time know better than one.
+    if (Math.abs(time - Date.now()) < CLOCK_OFF || (await exists(synchronised))) return { set: false };
+    await setClock?.(time);
+    return { set: setClock !== undefined };
   },
 
   async 'failed-units'() {

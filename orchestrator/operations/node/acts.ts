@@ -3,6 +3,7 @@ import type { BootEvent } from '../../../bootserver/directory.ts';
 import type { AuditRecord } from '../../fleet/audit-entry.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
 import type { Criteria, Expectation } from '../../fleet/expectation.ts';
+import { silences } from '../../fleet/listening.ts';
 import { type Overview, overview, viewOf } from '../../fleet/overview.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
@@ -16,24 +17,28 @@ export type { BootEvent } from '../../../bootserver/directory.ts';
 type Node = { node: string };
 type Why = Node & { reason: string };
 
+/** @throws BootwaveError `SITE_UNKNOWN`: a filter that can match nothing is a mistake, not an empty fleet */
 export async function list(
   where: { site?: string | undefined; state?: State | undefined },
-  { fleet, by, newest }: Acting,
+  { fleet, by }: Acting,
 ): Promise<Overview & { now: number }> {
-  return { ...(await overview(fleet, where, by.at, await newest())), now: by.at };
+  if (where.site !== undefined) await fleet.sites.get(where.site);
+  return { ...(await overview(fleet, where, by.at)), now: by.at };
 }
 
 export async function show({ node }: Node, { fleet, by }: Acting) {
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
-  const [lastSeen, attestedAt, machines, boots] = await Promise.all([
+  const [lastSeen, attestedAt, machines, silent, boots] = await Promise.all([
     fleet.nodes.lastSeenOf(record.id),
     fleet.nodes.lastAttestedOf(record.id),
     fleet.machines.all(),
+    silences(fleet, by.at, record.site),
     Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
   ]);
   const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
-  return { node: viewOf(record, lastSeen, machines, by.at, attestedAt), boots: events, now: by.at };
+  const view = viewOf(record, lastSeen, machines, by.at, attestedAt);
+  return { node: view, boots: events, silent, now: by.at };
 }
 
 export function history(

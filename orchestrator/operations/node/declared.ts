@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { auditRecordSchema } from '../../fleet/audit-entry.ts';
 import { expectationSchema } from '../../fleet/expectation.ts';
+import type { Silence } from '../../fleet/listening.ts';
 import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
@@ -29,6 +30,8 @@ const overviewSchema = z.object({
     healthy: countSchema,
     usable: countSchema,
   }),
+  /** Where nobody listens: what is shown of nodes there is what was heard last. */
+  silent: typed<Silence[]>(),
   /** Milliseconds since the epoch, by the server's clock: what ages are counted from. */
   now: z.number(),
 });
@@ -48,7 +51,12 @@ export const show = operation({
   who: READ,
   nodes: ['node'],
   input: z.strictObject({ node: nodeWord }),
-  result: z.object({ node: viewSchema, boots: typed<BootEvent[]>(), now: z.number() }),
+  result: z.object({
+    node: viewSchema,
+    boots: typed<BootEvent[]>(),
+    silent: typed<Silence[]>(),
+    now: z.number(),
+  }),
   act: async () => (await import('./acts.ts')).show,
 });
 

@@ -1,16 +1,18 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { type Silence, silences } from '../../fleet/listening.ts';
 import { knownOperators } from '../../operators/known.ts';
 import { peopleBehind } from '../../operators/people.ts';
 import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/floor.ts';
 import type { OperatorEvent } from '../../rollout/event.ts';
 import type { Plan } from '../../rollout/plan.ts';
 import { planHash } from '../../rollout/plan-hash.ts';
+import { ENDED } from '../../rollout/record.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
-import { listRollouts } from '../../rollout/run/list.ts';
+import { listRollouts, type RolloutSummary } from '../../rollout/run/list.ts';
 import { create, operate } from '../../rollout/run/operate.ts';
 import { type Progress, readProgress, readRollout, readSetup, readState } from '../../rollout/run/stored.ts';
 import { waveOf } from '../../rollout/wave-name.ts';
@@ -53,7 +55,19 @@ function mustBePlan(plan: Plan, reviewed: string): void {
   });
 }
 
-export const list = (_: object, { fleet }: Acting) => listRollouts(fleet.redis);
+export type Listed = {
+  rollouts: RolloutSummary[];
+  /** While one has not ended: sites of which nothing is heard. */
+  silent: Silence[];
+  /** Milliseconds since the epoch, by the server's clock. */
+  now: number;
+};
+
+export async function list(_: object, { fleet, by }: Acting): Promise<Listed> {
+  const rollouts = await listRollouts(fleet.redis);
+  const isOpen = rollouts.some(({ state }) => !ENDED.includes(state));
+  return { rollouts, silent: isOpen ? await silences(fleet, by.at) : [], now: by.at };
+}
 
 export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
   const { setup, rollout, waves, nodes } = await readState(fleet.redis, id);

@@ -2,10 +2,9 @@ import { z } from 'zod';
 import type { Plan } from '../../rollout/plan.ts';
 import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
-import type { RolloutSummary } from '../../rollout/run/list.ts';
 import { nodeWord, nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
-import type { Look } from './acts.ts';
+import type { Listed, Look } from './acts.ts';
 
 const id = z.string().min(1).max(64);
 /** The whole of a spec file (docs/rollouts.md). */
@@ -41,7 +40,7 @@ export const list = operation({
   help: 'all rollouts, newest first',
   who: READ,
   input: nothing,
-  result: typed<RolloutSummary[]>(),
+  result: typed<Listed>(),
   act: async () => (await import('./acts.ts')).list,
 });
 

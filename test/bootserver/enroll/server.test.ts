@@ -9,12 +9,17 @@ import { BootwaveError } from '../../../base/error.ts';
 import { clientIdentity } from '../../../bootserver/enroll/client-certificate.ts';
 import { trustOf } from '../../../bootserver/enroll/trust.ts';
 import { sha256 } from '../../../formats/digest.ts';
+import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
 import { der, TAG } from '../../../image/agent/member/der.ts';
 import { extraData } from '../../../protocol/enrolment/extra-data.ts';
 import {
   heartbeatSchema,
+  inventorySchema,
+  type KeysRequest,
   LIMITS,
   PATHS,
+  proofRequest,
+  QUOTED_PCRS,
   SERVER_NAME,
   statusReply,
 } from '../../../protocol/enrolment/messages.ts';
@@ -366,6 +371,59 @@ function raw(
   });
 }
 
+test('the largest inventory that the protocol permits is let in by the server, with the longest keys', async (t) => {
+  const { server, wire } = await setup(t);
+  const text = (length: number, sign = '\u20ac') => sign.repeat(length);
+  const many = <T>(count: number, one: (n: number) => T) => Array.from({ length: count }, (_, n) => one(n));
+  const mac = (n: number) => `02:00:00:00:00:${n.toString(16).padStart(2, '0')}`;
+  const inventory = {
+    uuid: text(64),
+    ...{ manufacturer: text(128), product: text(128), serial: text(128) },
+    firmware: { kind: 'uefi', vendor: text(128), version: text(128), date: text(32) },
+    secureBoot: 'on',
+    cpu: { model: text(128), threads: 65_536 },
+    memory: Number.MAX_SAFE_INTEGER,
+    nics: many(64, (n) => ({
+      name: text(32),
+      mac: mac(n),
+      driver: text(64),
+      speed: Number.MAX_SAFE_INTEGER,
+    })),
+    disks: many(512, () => ({
+      ...{
+        name: text(32),
+        size: Number.MAX_SAFE_INTEGER,
+        model: text(128),
+        serial: text(128),
+        rotational: false,
+      },
+    })),
+    tpm: { manufacturer: text(64), firmware: text(64) },
+  };
+  t.true(inventorySchema.safeParse(inventory).success);
+  const more = { ...inventory, disks: [...inventory.disks, inventory.disks[0]] };
+  t.false(inventorySchema.safeParse(more).success, 'and there is none that is larger');
+  const { session } = await wire.start();
+  const node = new HonestNode(null, null);
+  const filled = { running: { version: text(64), kernel: text(128), bootId: text(64) }, token: text(128) };
+  const body = { ...node.keysRequest(session), ...filled, inventory };
+  const tpm = { ek: 'A'.repeat(2048), ekCertificate: 'A'.repeat(8192), ak: 'A'.repeat(2048) };
+  const longest = JSON.stringify({ ...body, tpm, csr: 'A'.repeat(4096) });
+  t.true(Buffer.byteLength(longest) <= LIMITS.bodyBytes, `${Buffer.byteLength(longest)} bytes`);
+  const opened = { session, ...(await wire.keys(body as KeysRequest)) };
+  t.is((await wire.send(PATHS.proof, await node.proofRequest(opened))).state, 'pending');
+  t.is(server.directory.enrolments[0]?.inventory.disks.length, 512);
+});
+
+test('the longest event log fits its body', (t) => {
+  const log = 4 * Math.ceil(EVENT_LOG_LIMITS.bytes / 3);
+  const pcrs = Object.fromEntries(QUOTED_PCRS.map((pcr) => [pcr, 'a'.repeat(64)]));
+  const quote = { attest: 'A'.repeat(4096), signature: 'A'.repeat(2048), pcrs, eventLog: 'A'.repeat(log) };
+  const body = { session: 'a'.repeat(32), secret: 'a'.repeat(64), quote, signature: null };
+  t.true(proofRequest.safeParse(body).success);
+  t.true(JSON.stringify(body).length <= LIMITS.evidenceBytes);
+});
+
 test('half a surrogate pair, which Redis cannot keep, does not fit the protocol', (t) => {
   const beat = (reason: string) => ({ running: RUNNING, uptime: 1, healthy: false, reason });
   t.true(heartbeatSchema.safeParse(beat('\ud83d\ude00')).success);
@@ -386,6 +444,14 @@ for (const [title, path, body, headers, status, code] of [
     'an oversized body',
     PATHS.keys,
     `{"session":"${'a'.repeat(LIMITS.bodyBytes)}"}`,
+    {},
+    413,
+    'BODY_TOO_LARGE',
+  ],
+  [
+    'a short body that is none',
+    PATHS.start,
+    `{"more":"${'a'.repeat(LIMITS.shortBytes)}"}`,
     {},
     413,
     'BODY_TOO_LARGE',

@@ -8,7 +8,7 @@ import { sha256 } from '../../../formats/digest.ts';
 
 const keys = { tpm: null } as FixedKeys;
 const limits = {
-  ...{ sessions: 6, keyedSessions: 4, provenSessions: 5 },
+  ...{ sessions: 6, keyedSessions: 4, provenSessions: 5, sessionBytes: 100 },
   ...{ sessionsPerAddress: 3, proofWithin: 100, sessionLife: 1000 },
 };
 
@@ -21,7 +21,7 @@ function store() {
 /** A session of which the proof held. */
 function prove(sessions: Sessions, address: string): string {
   const { session } = sessions.start(address);
-  sessions.fix(session, keys, 1);
+  sessions.fix(session, keys, 1, 0);
   sessions.spend(session);
   sessions.prove(session, ['a', 'b', 'c', 'd'], keys);
   return session;
@@ -30,11 +30,35 @@ function prove(sessions: Sessions, address: string): string {
 test('the nonce is the one committed to, shown once the keys are fixed', (t) => {
   const { sessions } = store();
   const { session, commitment } = sessions.start('a');
-  const { nonce } = sessions.fix(session, keys, 1);
+  const { nonce } = sessions.fix(session, keys, 1, 0);
   t.is(sha256(nonce).toString('hex'), commitment);
-  t.throws(() => sessions.fix(session, keys, 1), { code: 'SESSION_OUT_OF_TURN' });
+  t.throws(() => sessions.fix(session, keys, 1, 0), { code: 'SESSION_OUT_OF_TURN' });
   t.deepEqual(sessions.spend(session).nonce, nonce);
   t.throws(() => sessions.spend(session), { code: 'NONCE_SPENT' });
+});
+
+test('inventories that nobody has proved take up so much memory and no more', (t) => {
+  const { sessions } = store();
+  const fixed = ['a', 'b', 'c'].map((address) => {
+    const { session } = sessions.start(address);
+    sessions.fix(session, keys, 1, 40);
+    return session;
+  });
+  const spent = fixed.filter((session) => {
+    try {
+      sessions.spend(session);
+      return true;
+    } catch (error) {
+      t.is((error as { code?: string }).code, 'SESSION_UNKNOWN');
+      return false;
+    }
+  });
+  t.is(spent.length, 2, 'the third one has no room beside them');
+  for (const address of ['d', 'e']) {
+    const { session } = sessions.start(address);
+    sessions.fix(session, keys, 1, 50);
+  }
+  t.is(sessions.size, 4, 'what is spent counts no more');
 });
 
 test('a proof must come in time, a decision may take longer', (t) => {
@@ -42,7 +66,7 @@ test('a proof must come in time, a decision may take longer', (t) => {
   const { session } = sessions.start('a');
   const proven = prove(sessions, 'a');
   clock.now = 99;
-  sessions.fix(session, keys, 1);
+  sessions.fix(session, keys, 1, 0);
   clock.now = 100;
   t.throws(() => sessions.spend(session), { code: 'SESSION_UNKNOWN' });
   clock.now = 999;
@@ -56,9 +80,9 @@ test('an address that opens too many sessions loses its own oldest, nobody else 
   const other = sessions.start('victim').session;
   const own = Array.from({ length: 20 }, () => sessions.start('flood').session);
   t.is(sessions.size, 4);
-  t.notThrows(() => sessions.fix(other, keys, 1));
-  t.throws(() => sessions.fix(own[16]!, keys, 1), { code: 'SESSION_UNKNOWN' });
-  t.notThrows(() => sessions.fix(own[17]!, keys, 1));
+  t.notThrows(() => sessions.fix(other, keys, 1, 0));
+  t.throws(() => sessions.fix(own[16]!, keys, 1, 0), { code: 'SESSION_UNKNOWN' });
+  t.notThrows(() => sessions.fix(own[17]!, keys, 1, 0));
 });
 
 test('when all is full one that waits for its proof goes, and proven ones stay', (t) => {
@@ -75,13 +99,13 @@ test('a flood takes from its own network, wherever it stands in the dialogue', (
     const open = (address: string) => {
       if (stage === 'proven') return prove(sessions, address);
       const { session } = sessions.start(address);
-      if (stage === 'keyed') sessions.fix(session, keys, 1);
+      if (stage === 'keyed') sessions.fix(session, keys, 1, 0);
       return session;
     };
     const victim = open('10.0.7.1');
     for (let i = 0; i < 50; i += 1) open(`10.0.9.${i}`);
     t.notThrows(() => {
-      if (stage === 'started') sessions.fix(victim, keys, 1);
+      if (stage === 'started') sessions.fix(victim, keys, 1, 0);
       else if (stage === 'keyed') sessions.spend(victim);
       else sessions.proven(victim);
     }, stage);
@@ -102,7 +126,7 @@ test('from its very own network it hits each by lot: the youngest survives as lo
     // As many again as there is room: the oldest first would have left nobody.
     for (let i = 0; i < room; i += 1) sessions.start(`10.0.0.x${i}`);
     try {
-      sessions.fix(session, keys, 1);
+      sessions.fix(session, keys, 1, 0);
       survived += 1;
     } catch {}
   }

@@ -75,7 +75,7 @@ test('what is let in and strange is one line below the list for each reason, wit
     node('web3', { state: 'ok', reason: 'as published' }),
     node('web4', strange('firmware (PCR 0) is ab')),
   ];
-  const lines = listText({ nodes, machines: [], counts: countsOf(nodes, null) }, START).split('\n');
+  const lines = listText({ nodes, machines: [], counts: countsOf(nodes) }, START).split('\n');
   t.true(lines.includes('web1 and 1 more: firmware (PCR 0) is ab'));
   t.true(lines.includes('web2: firmware (PCR 0) is ab\ufffd'));
   t.false(lines.some((line) => line.startsWith('web3:')));

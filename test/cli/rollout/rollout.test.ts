@@ -51,6 +51,7 @@ test.serial(
     t.is((await rollout('skip', id)).code, 'ROLLOUT_SKIP_WHAT');
     const last = steps.find(({ wave }) => wave === 2)!;
     t.is((await rollout('skip', id, last.name, '--reason', 'in use')).code, '');
+    t.regex((await rollout('list')).out, /NOBODY LISTENS at site default so far/);
     const waits = watched(bench, id, true);
     bench.orchestrator();
     const { code, lines } = await waits;
@@ -66,6 +67,9 @@ test.serial(
     const done = events.filter(({ what, to }) => what === 'node' && to === 'done').map((event) => event.name);
     t.is(new Set(done).size, 5);
     t.false(done.includes(last.name));
+
+    t.notRegex((await rollout('list')).out, /NOBODY LISTENS/, 'nothing waits for these nodes');
+    t.is((await rollout('list', '--json')).value[0].id, id);
 
     const history = await rollout('history', id);
     t.regex(history.out, /^\S+ \S+ {2}rollout planned -> running: started \(operator:ann\)$/m);

@@ -22,6 +22,7 @@ import {
   signatureList,
   variable,
   variableOf,
+  type Written,
 } from '../../bootserver/enroll/support/event-log.ts';
 
 const hash = (...parts: Uint8Array[]) => createHash('sha256').update(Buffer.concat(parts)).digest();
@@ -49,6 +50,113 @@ test('PCR 0 starts with the locality from which the TPM was started', (t) => {
   const data = Buffer.concat([Buffer.from('StartupLocality\0'), Buffer.from([3])]);
   const values = replay(parseEventLog(eventLog([{ pcr: 0, type: EVENT.NO_ACTION, data }])));
   t.is(values['0'], `${'00'.repeat(31)}03`);
+});
+
+test('zeros behind the locality, and behind whatever else firmware writes, change nothing that was measured', (t) => {
+  const filled = (data: Uint8Array, fill: number) => Buffer.concat([data, Buffer.alloc(fill)]);
+  const locality = Buffer.concat([Buffer.from('StartupLocality\0'), Buffer.from([3])]);
+  const start = (data: Buffer) => ({ pcr: 0, type: EVENT.NO_ACTION, data });
+  const plain = eventLog([start(locality), ...keyEvents(), authority(FLEET_KEYS.db[0]!)]);
+  const quoted = replay(parseEventLog(plain));
+  for (const fill of [1, 3, 15]) {
+    // Measured as it should be, and written down with more.
+    const events = [...keyEvents(), authority(FLEET_KEYS.db[0]!)].map((event) => ({
+      ...event,
+      digest: event.digest ?? hash(event.data),
+      data: filled(event.data, fill),
+    }));
+    const log = eventLog([start(filled(locality, fill)), ...events]);
+    t.deepEqual(firmwareFacts(log, quoted, FLEET_KEYS), firmwareFacts(plain, quoted, FLEET_KEYS), `${fill}`);
+  }
+  const other = Buffer.concat([Buffer.from('StartupLocality\0'), Buffer.from([4, 0, 0])]);
+  t.throws(() => firmwareFacts(eventLog([start(other), ...keyEvents()]), quoted, FLEET_KEYS), {
+    code: 'EVENT_LOG_FORGED',
+  });
+});
+
+test('what firmware measured with zeros behind it says the same; with anything else it says nothing', (t) => {
+  const longer = (fill: Buffer) =>
+    keyEvents().map((event) =>
+      event.type === EVENT.VARIABLE_DRIVER_CONFIG
+        ? { ...event, data: Buffer.concat([event.data, fill]) }
+        : event,
+    );
+  t.deepEqual(factsOf(eventLog(longer(Buffer.alloc(5)))), factsOf(eventLog(keyEvents())));
+  t.throws(() => factsOf(eventLog(longer(Buffer.from([0, 1])))), { code: 'EVENT_LOG_MALFORMED' });
+  const long = [Buffer.from([1, 0, 0, 0]), Buffer.from([1, 2]), Buffer.from([0, 1]), Buffer.alloc(0)];
+  const isOn = long.map((data) => factsOf(eventLog([variableOf('SecureBoot', data)])).secureBoot);
+  t.deepEqual(isOn, [true, false, false, false]);
+  const foreignOf = (db: Buffer) =>
+    factsOf(
+      eventLog(
+        keyEvents().map((event) =>
+          event.data.subarray(32).toString('utf16le').startsWith('db') &&
+          !event.data.subarray(32).toString('utf16le').startsWith('dbx')
+            ? variableOf('db', db)
+            : event,
+        ),
+      ),
+    ).foreign;
+  const lists = (after: Buffer) =>
+    foreignOf(Buffer.concat([signatureList(X509, [FLEET_KEYS.db[0]!]), after]));
+  t.deepEqual(lists(Buffer.alloc(12)), []);
+  t.deepEqual(lists(Buffer.alloc(64)), []);
+  t.throws(() => lists(Buffer.concat([Buffer.alloc(16), Buffer.from([1]), Buffer.alloc(40)])), {
+    code: 'EVENT_LOG_MALFORMED',
+  });
+  const padded = Buffer.concat([FLEET_KEYS.db[0]!, Buffer.alloc(3)]);
+  const strange = Buffer.concat([FLEET_KEYS.db[0]!, Buffer.from([7])]);
+  const entry = (data: Uint8Array) => foreignOf(signatureList(X509, [data]));
+  t.deepEqual(entry(padded), []);
+  t.deepEqual(entry(strange), ["db is not the fleet's"]);
+});
+
+test('separators, texts and names that are longer than they should be are what they are', (t) => {
+  const foreignOf = (...more: Written[]) => factsOf(eventLog([...keyEvents(), ...more])).foreign;
+  const separator = { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.alloc(8), digest: hash(Buffer.alloc(4)) };
+  const text = Buffer.from('DMA Protection Disabled\0');
+  t.deepEqual(foreignOf(separator), []);
+  t.deepEqual(foreignOf({ pcr: 7, type: EVENT.ACTION, data: text }), [], 'its zero was measured');
+  const unmeasured = { pcr: 7, type: EVENT.ACTION, data: text, digest: hash(text.subarray(0, -1)) };
+  t.deepEqual(foreignOf(unmeasured), [], 'its zero was only written');
+  const error = { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.from([1, 0, 0, 0]) };
+  const hidden = { pcr: 7, type: EVENT.ACTION, data: Buffer.from('a\0b') };
+  const lie = { pcr: 7, type: EVENT.SEPARATOR, data: Buffer.alloc(4), digest: hash(Buffer.from('x')) };
+  for (const event of [error, hidden, lie]) t.is(foreignOf(event).length, 1);
+  const counted = variableOf('SecureBoot\0', Buffer.from([1]));
+  t.true(factsOf(eventLog([counted])).secureBoot, 'the zero that ends a name is counted by some');
+});
+
+test('the header may leave out or add vendor bytes, and memory that nothing was written to ends the list', (t) => {
+  const log = good();
+  const quoted = replay(parseEventLog(log));
+  const facts = firmwareFacts(log, quoted, FLEET_KEYS);
+  // The size of the header's event, and the vendor's length at the end of it.
+  const size = log.readUInt32LE(28);
+  const withHeader = (data: Buffer) => {
+    const head = Buffer.from(log.subarray(0, 32));
+    head.writeUInt32LE(data.length, 28);
+    return Buffer.concat([head, data, log.subarray(32 + size)]);
+  };
+  const specification = log.subarray(32, 32 + size);
+  const variants = [
+    withHeader(specification.subarray(0, -1)),
+    withHeader(Buffer.concat([specification, Buffer.alloc(3)])),
+    withHeader(Buffer.concat([specification.subarray(0, -1), Buffer.from([4, 1, 2, 3, 4])])),
+    Buffer.concat([log, Buffer.alloc(1000)]),
+    Buffer.concat([log, Buffer.alloc(999, 0xff)]),
+    // A remark without digests.
+    Buffer.concat([log, Buffer.from([0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9])]),
+  ];
+  for (const variant of variants) t.deepEqual(firmwareFacts(variant, quoted, FLEET_KEYS), facts);
+  t.throws(() => parseEventLog(Buffer.concat([log, Buffer.alloc(100), Buffer.from([1])])), {
+    code: 'EVENT_LOG_MALFORMED',
+  });
+  // What was measured cannot be left out that way.
+  const cut = eventLog(keyEvents());
+  t.throws(() => firmwareFacts(Buffer.concat([cut, Buffer.alloc(500)]), quoted, FLEET_KEYS), {
+    code: 'EVENT_LOG_FORGED',
+  });
 });
 
 test('a log whose replay gives other values than the quoted ones is a forged one, whatever was changed', (t) => {

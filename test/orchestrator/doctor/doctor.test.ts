@@ -6,8 +6,11 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
+import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
+import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
 import { startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { keysIn } from '../../support/keys.ts';
+import { enrolment, macOf, pcr11, silent } from '../fleet/support.ts';
 import { copyOf, makeInstallation, publish, removeInstallation } from './installation.ts';
 
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
@@ -153,4 +156,57 @@ test('a port that another program has is a failure that names it', async (t) => 
   t.is(found.code, 1);
   // The same port on the other interface is nobody's trouble.
   t.like((await doctor(wires, shared, '--interface', 'other0')).of('ports'), { status: 'ok' });
+});
+
+test('a boot server that ended is missed by the doctor, one that hears no interface by the list', async (t) => {
+  const wires = await twoWires(t);
+  const paths = await copyOf(t, shared);
+  await withFleet(paths, async (fleet) => {
+    const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
+    await new FleetDirectory(options).enrol(enrolment(1));
+  });
+  const on = (...args: string[]) =>
+    run('ip', ['netns', 'exec', wires.server, BOOTWAVE, '--data', paths.root, ...args], { env: ENV });
+  const deaf = await startIn(t, wires.server, /^bootwave /, BOOTWAVE, ['--data', paths.root, 'up']);
+  t.regex((await on('node', 'list')).stdout, /NOBODY LISTENS at site default so far/);
+  t.like((await doctor(wires, paths)).of('listening'), { status: 'warn' });
+  deaf.child.kill('SIGTERM');
+  await deaf.closed;
+
+  const server = await up(t, wires, paths, '--range', '10.91.0.100-10.91.0.110');
+  t.notRegex((await on('node', 'list')).stdout, /NOBODY LISTENS/);
+  t.like((await doctor(wires, paths)).of('listening'), { status: 'ok' });
+  server.child.kill('SIGTERM');
+  await server.closed;
+  const list = await on('node', 'list', '--json');
+  t.is(JSON.parse(list.stdout).error.code, 'SERVER_NOT_RUNNING');
+  const found = await doctor(wires, paths, '--interface', 'boot0');
+  t.like(found.of('listening'), { status: 'fail' });
+  t.is(found.code, 1);
+
+  await startIn(t, wires.server, /^bootwave /, BOOTWAVE, ['--data', paths.root, 'up']);
+  const { stdout } = await on('node', 'list', '--json');
+  const [unheard, ...more] = JSON.parse(stdout).silent as { site: string; since: number }[];
+  t.deepEqual(more, []);
+  t.is(unheard?.site, 'default');
+  t.true(Number.isSafeInteger(unheard?.since), 'when the one before ended');
+  for (const args of [
+    ['node', 'list'],
+    ['node', 'show', macOf(1)],
+  ])
+    t.regex((await on(...args)).stdout, /NOBODY LISTENS at site default since 20\d\d-/, args.join(' '));
+});
+
+test('a DHCP server beside one that answers already is refused, unless somebody says that it is meant', async (t) => {
+  const wires = await twoWires(t);
+  const paths = await copyOf(t, shared);
+  await dnsmasq(t, wires);
+  const how = ['--data', paths.root, 'up', '--interface', 'boot0', '--range', '10.91.0.100-10.91.0.110'];
+  const refused = await run('ip', ['netns', 'exec', wires.server, BOOTWAVE, ...how, '--json'], { env: ENV });
+  t.is(refused.code, 1);
+  t.like(JSON.parse(refused.stdout.trim().split('\n').at(-1)!).error, { code: 'UP_DHCP_OTHER' });
+  t.regex(refused.stdout, /10\.91\.0\.2 \(offers 10\.91\.0\.\d+/);
+  // It left no port, and the word is heard.
+  await up(t, wires, paths, '--range', '10.91.0.100-10.91.0.110', '--beside-dhcp');
+  t.pass();
 });

@@ -535,6 +535,19 @@ test('strangers cannot fill the list of those who wait; expected machines still 
   t.is((await tight.enrol(enrolment(3))).state, 'approved');
 });
 
+test('of strangers with long inventories fewer may wait', async (t) => {
+  const world = await fleetFor(t);
+  const tight = new FleetDirectory({
+    ...{ fleet: world.fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent },
+    limits: { pending: 3, large: { bytes: 2000, pending: 1 } },
+  });
+  const disks = Array.from({ length: 20 }, () => ({ ...inventory(1).disks[0]!, model: 'm'.repeat(128) }));
+  const long = (n: number) => enrolment(n, 1, { inventory: inventory(n, { disks }) });
+  t.is((await tight.enrol(long(1))).state, 'pending');
+  t.is((await tight.enrol(long(2))).state, 'rejected');
+  t.is((await tight.enrol(enrolment(3))).state, 'pending');
+});
+
 test('without its records the fleet says so by one code', async (t) => {
   const { redis, close } = await redisFor(t);
   const directory = new FleetDirectory({

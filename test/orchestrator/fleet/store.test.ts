@@ -158,7 +158,7 @@ test('random histories of several nodes at once: names stay unique and the index
 
 test('registered, reachable, healthy and usable are four numbers', async (t) => {
   const { fleet, directory, by, clock } = await fleetFor(t);
-  // 1 waits, 2 approved only, 3 healthy on the wanted image, 4 healthy on an old one, 5 degraded, 6 unreachable.
+  // 1 waits, 2 approved only, 3 healthy on the wanted image, 4 healthy on another one, 5 degraded, 6 unreachable.
   for (const n of [1, 2, 3, 4, 5, 6]) await directory.enrol(enrolment(n));
   for (const n of [2, 3, 4, 5, 6]) await fleet.approve(enrolment(n).id, enrolment(n).words, by());
   for (const n of [3, 4, 5, 6]) {
@@ -174,12 +174,34 @@ test('registered, reachable, healthy and usable are four numbers', async (t) => 
       audit: [],
     },
   }));
-  const { counts, nodes } = await overview(fleet, {}, clock.now, '1.0');
+  for (const n of [3, 4])
+    await fleet.nodes.update(enrolment(n).id, (record) => ({
+      outcome: {
+        kind: 'changed',
+        record: { ...record!, wanted: { ...record!.wanted, image: '1.0' }, epoch: record!.epoch + 1 },
+        audit: [],
+      },
+    }));
+  const { counts, nodes } = await overview(fleet, {}, clock.now);
   t.deepEqual(counts, { registered: 5, reachable: 3, healthy: 2, usable: 1 });
   t.is(nodes.length, 6);
   t.is((await overview(fleet, { state: 'pending' }, clock.now)).nodes.length, 1);
   t.is((await overview(fleet, { site: 'elsewhere' }, clock.now)).nodes.length, 0);
-  t.deepEqual(countsOf([], null), { registered: 0, reachable: 0, healthy: 0, usable: 0 });
+  t.deepEqual(countsOf([]), { registered: 0, reachable: 0, healthy: 0, usable: 0 });
+});
+
+test('a node of which no image in particular is wanted stays usable when another one is published', async (t) => {
+  const { fleet, directory, by, clock, at } = await fleetFor(t);
+  for (const n of [1, 2]) {
+    const e = enrolment(n);
+    await directory.enrol(e);
+    await fleet.approve(e.id, e.words, by());
+    await directory.recordCertificate(e.id, certificateFor(e));
+    await directory.heartbeat(e.id, certificateFor(e).serial, beatOfBoot(e));
+  }
+  // From now on the newest image is another one.
+  t.like(await at('default', '1.1').bootIntent({ mac: macOf(9) }), { kind: 'image', version: '1.1' });
+  t.is((await overview(fleet, {}, clock.now)).counts.usable, 2);
 });
 
 test('an expectation can be taken back, and gives its name back when it expires', async (t) => {

@@ -235,7 +235,10 @@ test('a log of the door names no input', async (t) => {
   const lines: unknown[] = [];
   const log = { ...silent, error: (...words: unknown[]) => void lines.push(words) } as typeof silent;
   const stop = new AbortController();
-  const broken = { ...house, log, signal: stop.signal, newest: () => Promise.reject(new Error('disk')) };
+  const { fleet, bans } = await house.records();
+  const sites = { get: () => Promise.reject(new Error('disk')) };
+  const records = async () => ({ fleet: Object.assign(Object.create(fleet), { sites }), bans });
+  const broken = { ...house, log, signal: stop.signal, records };
   const { done } = await openDoor(broken);
   t.teardown(async () => {
     stop.abort();

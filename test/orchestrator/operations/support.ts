@@ -1,8 +1,6 @@
 /** A server's door on a data directory: the real door, the real Redis, no wire and no orchestrator behind it. */
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { ImageStore } from '../../../bootserver/http/image-store.ts';
-import { Released } from '../../../image/publish/released.ts';
 import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
@@ -11,7 +9,6 @@ import { openDoor } from '../../../orchestrator/operations/door.ts';
 import type { House } from '../../../orchestrator/operations/operation.ts';
 import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
-import { defaultImage } from '../../../orchestrator/releases/default-image.ts';
 import { silent } from '../fleet/support.ts';
 
 export type Standing<T> = T & { close(): Promise<void> };
@@ -23,15 +20,12 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
   const fleet = new Fleet(connection.redis);
   const journal = new BanJournal(journalFile(paths));
   const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log: silent });
-  const images = new ImageStore(paths.images);
-  const released = new Released(paths.releases);
   const watched = watchBans(bans, fleet, { signal: stop.signal, log: silent });
   let closed: Promise<void> | null = null;
   const close = () => {
     closed ??= (async () => {
       stop.abort();
       await watched;
-      images.close();
       await connection.close();
     })();
     return closed;
@@ -39,7 +33,6 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
   t.teardown(close);
   return {
     ...{ paths, log: silent, signal: stop.signal, now: Date.now, find, close },
-    newest: () => defaultImage(images, connection.redis, released),
     records: async () => ({ fleet, bans }),
     wires: () => undefined,
   };

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,8 @@ import { connect } from 'node:tls';
 import test from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { startEnrolment } from '../../../bootserver/enroll/server.ts';
-import { loadAuthority, rootPem } from '../../../keys/authority.ts';
+import { type Authority, loadAuthority, rootPem } from '../../../keys/authority.ts';
+import { generationsOf, makeGeneration, openGeneration } from '../../../keys/generations.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { MemoryDirectory } from '../../bootserver/enroll/support/directory.ts';
@@ -23,6 +25,27 @@ function serialSeen(port: number, ca: string): Promise<string> {
     socket.on('error', reject);
   });
 }
+
+test('the certificate begins with its CA, which begins with the root, as later CAs do: no clock of this fleet is before that', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-identity-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  await keysIn(folder);
+  const root = new X509Certificate(await rootPem(folder));
+  const begins = async (servers: Authority) =>
+    new X509Certificate((await serverIdentity(servers, '127.0.0.1')).chainPem).validFromDate.getTime();
+  const servers = await loadAuthority(folder, 'servers');
+  t.is(await begins(servers), servers.notBefore.getTime());
+  const later = [];
+  for (let i = 0; i < 2; i += 1) {
+    const made = await makeGeneration(folder, 'servers');
+    later.push(made.id);
+    const since = await begins(await openGeneration(made));
+    t.is(since, made.certificate.validFromDate.getTime());
+    t.true(Math.abs(since - root.validFromDate.getTime()) < 60_000, 'not the day on which it was made');
+  }
+  const order = (await generationsOf(folder, 'servers')).map(({ id }) => id);
+  t.deepEqual(order, [servers.id, ...later], 'the order in which they were made');
+});
 
 test('a boot server that runs for months makes itself a new certificate in time, and nodes accept it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-identity-'));

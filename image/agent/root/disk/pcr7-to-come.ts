@@ -46,25 +46,27 @@ export function pcr7ToCome(
   }
   if (replay(log)['7'] !== pcr7) return null;
   const left = new Set(Object.keys(lists));
+  let isStrange = false;
   const listed = log.events.map((event) => {
     const name = event.pcr === 7 && event.type === EVENT.VARIABLE_DRIVER_CONFIG ? nameOf(event) : null;
     if (name !== 'db' && name !== 'dbx') return event;
     const content = lists[name];
     if (content === undefined) return event;
     left.delete(name);
+    isStrange ||= !isAsSpecified(event);
     return { ...event, digest: sha256(withContent(event.data, name, content)) };
   });
-  if (left.size > 0) return null;
+  if (left.size > 0 || isStrange) return null;
   const events = signers === undefined ? listed : startedBy(listed, signers);
   return Buffer.from(replay({ ...log, events })['7']!, 'hex');
 }
 
 /** Firmware measures each certificate once, when it first lets something run (PFP 1.05, 3.3.4.8). */
 function startedBy(events: readonly LoggedEvent[], { next, known }: Signers): LoggedEvent[] {
-  const isOurs = ({ pcr, type, data }: LoggedEvent) =>
+  const isOurs = ({ pcr, type, data, digest }: LoggedEvent) =>
     pcr === 7 &&
     type === EVENT.VARIABLE_AUTHORITY &&
-    known.some((entry) => withContent(data, 'db', entry).equals(data));
+    known.some((entry) => sha256(withContent(data, 'db', entry)).equals(digest));
   const first = events.findIndex(isOurs);
   const before = events[first];
   // A firmware that measures nobody will measure nobody then.
@@ -75,6 +77,12 @@ function startedBy(events: readonly LoggedEvent[], { next, known }: Signers): Lo
     return { ...before, data, digest: sha256(data) };
   });
   return [...events.slice(0, first), ...measured, ...events.slice(first).filter((event) => !isOurs(event))];
+}
+
+/** A firmware that measures more than the structure, zeros behind it or in its name, measures what nobody can foretell. */
+function isAsSpecified({ data, digest }: LoggedEvent): boolean {
+  const { name, data: content } = readVariableData(data, CODE);
+  return sha256(withContent(data, name, content)).equals(digest);
 }
 
 /** Null where the event holds no variable. */

@@ -377,6 +377,30 @@ test('a member attests when it is due, jittered, and a refusal ends its certific
   t.like(ill, { activity: { type: 'wait', before: { type: 'heartbeat' } }, view: { phase: 'healthy' } });
 });
 
+test('a clock that is days off, either way, neither renews at every heartbeat nor never', (t) => {
+  const life = 168 * HOUR;
+  fc.assert(
+    fc.property(
+      fc.integer({ min: -400 * 24, max: 400 * 24 }),
+      fc.double({ min: 0, max: 0.99, noNaN: true }),
+      (hours, random) => {
+        const now = 500 * 24 * HOUR + hours * HOUR;
+        // As the server's clock has it: issued an hour before that, as always.
+        const issued = approved(500 * 24 * HOUR - HOUR, 500 * 24 * HOUR + life);
+        const [state] = play([...toEnrol, issued], { now, random });
+        const [after] = play(
+          [{ type: 'heard', interval: 30, attest: null }],
+          { now: now + 30_000, random },
+          state,
+        );
+        t.is(after.activity.type, 'wait');
+        const spent = (after.certificate!.renewAt - now) / life;
+        t.true(spent > 0.4 && spent < 0.9, `${hours} h: ${spent}`);
+      },
+    ),
+  );
+});
+
 test('a server that wants attestations sooner is obeyed at the next heartbeat; a time that was chosen is not chosen again', (t) => {
   const beat = (attest: number | null): Event => ({ type: 'heard', interval: 30, attest });
   const [healthy] = play(toHealthy, { now: 0 });

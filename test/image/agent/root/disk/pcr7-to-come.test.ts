@@ -62,6 +62,23 @@ test('nothing is foretold from a log that did not lead here, or that does not sh
   t.is(pcr7ToCome(Buffer.alloc(0), pcr7Of(log), { dbx }), null);
 });
 
+test('a firmware that measures more than the structure is not foretold; one that only writes more is', (t) => {
+  const dbx = randomBytes(76);
+  const longer = (digest: (data: Buffer) => Partial<Written>) =>
+    eventLog(
+      keyEvents().map((event) => ({
+        ...event,
+        ...digest(event.data),
+        data: Buffer.concat([event.data, Buffer.alloc(4)]),
+      })),
+    );
+  const measured = longer(() => ({}));
+  t.is(pcr7ToCome(measured, pcr7Of(measured), { dbx }), null);
+  const written = longer((data) => ({ digest: createHash('sha256').update(data).digest() }));
+  const then = eventLog(keyEvents().with(4, holding('dbx', dbx)));
+  t.is(pcr7ToCome(written, pcr7Of(written), { dbx })?.toString('hex'), pcr7Of(then));
+});
+
 test('no event of PCR 7 makes it fail', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), (data) => {
