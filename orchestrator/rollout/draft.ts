@@ -179,6 +179,8 @@ export class Draft {
     counts[to] += 1;
     this.notes.push({ what: 'node', id: node.node, from: node.state, to, why, by: 'engine' });
     node.state = to;
+    // Why an order was refused says nothing of what comes after it.
+    node.blocked = null;
     node.since = this.clock;
     node.why = why;
   }

@@ -93,7 +93,6 @@ export function leaveBehind(d: Draft, by: string) {
 
 /** It cannot be heard for a cause that is not the version's, and nothing waits for it. */
 export function leave(d: Draft, node: NodeStep, cause: Cause, why: string) {
-  node.blocked = null;
   d.excuse(node, cause);
   d.move(node, 'needs-recovery', `left behind ${why}`);
   d.freeSlot(node);

@@ -21,7 +21,6 @@ export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
  * good) is decided where the limits are known.
  */
 export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kind: 'change' }) {
-  node.blocked = null;
   if (cause.kind !== 'change') {
     d.excuse(node, cause);
     d.move(node, 'failed', `${why} (not counted: ${describe(cause)})`);
@@ -63,7 +62,6 @@ export function startActivate(d: Draft, node: NodeStep, why: string) {
 
 export function startRollback(d: Draft, node: NodeStep, why: string) {
   node.sick = null;
-  node.blocked = null;
   d.move(node, 'rolling-back', why);
   d.order(node);
 }

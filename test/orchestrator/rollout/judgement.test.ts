@@ -324,6 +324,21 @@ test('one node with a wrong clock waits in the tail and is nobody’s failure', 
   t.is(s.node(wrong).wave, 1);
 });
 
+test('an order that was refused for its time is forgotten when the node is where it was to go', (t) => {
+  const s = new Script([node('a')], { ...LOOSE, bake: { node: '1m', wave: '2h' } });
+  s.start();
+  s.obey('a');
+  const { epoch } = s.lastOrder('a');
+  const why = 'ORDER_FROM_FUTURE: the order is from the future';
+  s.send({ type: 'refused', node: 'a', epoch, code: 'cannot', why, has: 0, blame: 'clock' });
+  t.is(s.node('a').blocked?.by, 'clock');
+  s.reboot('a', '2.0');
+  s.send(s.report('a', { epoch: 0 }));
+  t.is(s.node('a').blocked, null);
+  s.pass(3600, ['a']);
+  t.is(s.node('a').state, 'done', s.node('a').why);
+});
+
 test('what the signer does not sign for anybody costs no node anything', (t) => {
   const s = new Script(fleetOf(6, 2), LOOSE);
   s.start();
