@@ -1,6 +1,6 @@
 import { BootwaveError } from '../base/error.ts';
 
-/** Walks bytes from a machine, forwards only; what reaches past the end is refused before anything of it is read. */
+/** Reads bytes from a machine, forwards only. A field that reaches past the end is refused before any of it is read. */
 export class ByteReader {
   readonly #bytes: Buffer;
   readonly #code: string;
@@ -47,7 +47,7 @@ export class LittleReader extends ByteReader {
     return this.take(4).readUInt32LE();
   }
 
-  /** Of lengths and counts: what no number can hold exactly is refused. */
+  /** For lengths and counts: a number that JavaScript cannot hold exactly is refused. */
   u64(): number {
     const value = this.take(8).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.fail(`a length of ${value}`);
