@@ -29,7 +29,7 @@ const generate = promisify(generateKeyPair);
 export type InitResult = { folder: string; created: string[]; kept: string[] };
 
 const YEAR = 365.25 * 24 * 3600_000;
-/** Bits. The root lives longest; the issuing CAs sign most; firmware in the field is sure of 2048 only. */
+/** Bits. The root lives longest; the issuing CAs sign most; firmware in the field reliably supports only 2048. */
 export const RSA_BITS = { root: 3072, issuing: 2048, secureBoot: 2048, pcr: 2048 } as const;
 /** Years. Firmware does not check dates, and an expired PK would only worry people. */
 const YEARS = { root: 20, issuing: 10, secureBoot: 30 } as const;
@@ -91,7 +91,7 @@ async function rsaKey(bits: number): Promise<string> {
 }
 
 function validity(years: number): { notBefore: Date; notAfter: Date } {
-  // An hour back: a node whose clock is a little behind must still accept it.
+  // Valid from an hour ago: a node whose clock is a little behind must still accept it.
   const from = Date.now() - 3600_000;
   return { notBefore: new Date(from), notAfter: new Date(from + years * YEAR) };
 }
@@ -139,7 +139,7 @@ async function initAuthorities(layout: KeyLayout, ensure: Ensure): Promise<void>
   }
 }
 
-/** PEM of an issuing CA, by the root. */
+/** PEM of an issuing CA, signed by the root. */
 export function authorityCertificate(
   name: AuthorityName,
   spki: Uint8Array,
@@ -171,12 +171,12 @@ async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> 
   for (const name of SECURE_BOOT_VARIABLES) {
     const files = variables[name];
     await ensure(files.esl, () => certificateList(guid, files.certificate), PUBLIC);
-    // The signature holds its time; made once and kept, so that every image carries the same bytes.
+    // The signature contains its time. It is made once and kept, so that every image carries the same bytes.
     await ensure(files.auth, () => signedUpdate(layout, guid, name, files.esl), PUBLIC);
   }
 }
 
-/** PEM, signed by itself: firmware compares certificates and builds no chains of these. @param owner GUID */
+/** PEM, self-signed: firmware compares certificates and builds no chains of these. @param owner GUID */
 export function secureBootCertificate(name: string, owner: string, key: KeyObject): string {
   const subject = { commonName: `Bootwave Secure Boot ${name}`, organization: owner };
   return makeCertificate({
