@@ -1,5 +1,5 @@
 /**
- * * The boot server's configuration file, for what flags are too short for: subnets behind relays, reservations,
+ * The boot server's configuration file, for what flags are too short for: subnets behind relays, reservations,
  * options per subnet, class and host, several interfaces.
  *
  * YAML 1.2 and not TOML: networks nest (interface, subnet, reservation), which TOML spells as headings that repeat

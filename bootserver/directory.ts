@@ -56,7 +56,7 @@ export interface NodeDirectory {
    */
   numberNonce(): Promise<number>;
   /**
-   * * A machine proved possession of its keys. Idempotent. Returns its state now.
+   * A machine proved possession of its keys. Idempotent. Returns its state now.
    * @throws BootwaveError `PROOF_LATE` when a proof that its TPM made later was taken already
    */
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision>;

@@ -17,7 +17,7 @@ export type InterfaceState = {
 const ADDRESS_GRACE = 2000;
 
 /**
- * * As iproute2 knows it: `os.networkInterfaces()` hides interfaces that are without carrier, for example while the
+ * As iproute2 knows it: `os.networkInterfaces()` hides interfaces that are without carrier, for example while the
  * switch is still starting.
  * @returns undefined: there is no interface of this name
  */
@@ -103,7 +103,7 @@ export function whyDeaf(
 }
 
 /**
- * * Watches an interface that is served, driven by the kernel's own messages (rtnetlink(7)).
+ * Watches an interface that is served, driven by the kernel's own messages (rtnetlink(7)).
  * @param onLink called when the link goes down and comes up; sockets survive that
  * @returns resolves when the sockets on it receive nothing any more and must be opened again; never when the helper was
  * closed first

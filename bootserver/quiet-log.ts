@@ -18,7 +18,7 @@ type Level = 'info' | 'warn' | 'error';
 type Window = { level: Level; since: number; lines: number; left: number; peers: Map<string, number> };
 
 /**
- * * Lines about what comes from the wire: whoever floods the network must not fill the disk, nor hide what others do.
+ * Lines about what comes from the wire: whoever floods the network must not fill the disk, nor hide what others do.
  * Each code has its own windows; when a window ends, a line says how many lines were left out. All wire services log
  * through this.
  */

@@ -10,7 +10,7 @@ export type PortOwner = {
 };
 
 /**
- * * Which process has a port, as far as /proc shows it to this user: `dnsmasq (pid 812)`. Best effort, for an error
+ * Which process has a port, as far as /proc shows it to this user: `dnsmasq (pid 812)`. Best effort, for an error
  * message.
  * @returns undefined when nobody is found
  */

@@ -55,7 +55,7 @@ export type BootSockets = InterfaceAddress & {
 };
 
 /**
- * * All sockets or none.
+ * All sockets or none.
  * @param onLink called when the link goes down and comes up
  * @throws BootwaveError `INTERFACE_MISSING`, `INTERFACE_NO_ADDRESS`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
  */

@@ -153,7 +153,7 @@ export class WireHelper {
   }
 
   /**
-   * * Who has this address?
+   * Who has this address?
    * @returns the MAC address that answered, lower case with colons; '' where only ICMP can tell; undefined when nobody
    * answered in time. Several questions about one address at the same time all get the answer.
    */

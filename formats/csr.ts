@@ -32,7 +32,7 @@ const sequence = (node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] =>
   node !== undefined && is(node, SEQUENCE) && Array.isArray(node.value) ? node.value : malformed();
 
 /**
- * * Reads a PKCS#10 request (RFC 2986 4) for a P-256 key and checks that its holder signed it. Subject and attributes
+ * Reads a PKCS#10 request (RFC 2986 4) for a P-256 key and checks that its holder signed it. Subject and attributes
  * are not read: the identity of the node comes from the fleet's record, not from what the node calls itself.
  * @throws BootwaveError `CSR_MALFORMED`, `CSR_KEY_UNSUPPORTED`, `CSR_SIGNATURE`
  */

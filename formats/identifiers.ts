@@ -45,7 +45,7 @@ export function digestKey(text: string): string {
 }
 
 /**
- * * One form for a MAC address: `00-1B-21-0A-0b-0c`, `001b.210a.0b0c` and `001b210a0b0c` are `00:1b:21:0a:0b:0c`.
+ * One form for a MAC address: `00-1B-21-0A-0b-0c`, `001b.210a.0b0c` and `001b210a0b0c` are `00:1b:21:0a:0b:0c`.
  * @returns null for what is no MAC address
  */
 export function macOf(text: string): string | null {
@@ -63,7 +63,7 @@ export function macOf(text: string): string | null {
 const USB_FUNCTIONS = new Set(['cdc_eem', 'cdc_ether', 'cdc_ncm', 'cdc_subset', 'rndis_host']);
 
 /**
- * * Whether the MAC of this card may tell one machine from another. A group address and zeros belong to no card (IEEE
+ * Whether the MAC of this card may tell one machine from another. A group address and zeros belong to no card (IEEE
  * 802, 8.2). The network card that a BMC shows to its host by USB has a locally administered one, the same in every
  * server of the model; with other drivers a locally administered MAC is as unique as its author made it (virtual
  * machines).

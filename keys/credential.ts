@@ -7,7 +7,7 @@ import { BootwaveError, messageOf } from '../base/error.ts';
 export type Credential = { key: KeyObject; certificate: X509Certificate };
 
 /**
- * * Reads a file with a certificate and its key (PEM, in any order).
+ * Reads a file with a certificate and its key (PEM, in any order).
  * @throws BootwaveError `OPERATOR_FILE`: it is not such a file, or others can read it
  */
 export async function readCredential(file: string): Promise<Credential> {

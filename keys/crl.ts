@@ -29,7 +29,7 @@ const OID = { crlNumber: '2.5.29.20', authorityKeyIdentifier: '2.5.29.35' } as c
 const GENERALIZED_FROM = 2050;
 
 /**
- * * A list of revoked certificates (RFC 5280 5), of which node-forge handles only the ASN.1.
+ * A list of revoked certificates (RFC 5280 5), of which node-forge handles only the ASN.1.
  * @param issuerPem the CA's own certificate: its subject is taken over byte for byte, as comparing names demands
  * @returns DER
  */

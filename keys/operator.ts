@@ -64,7 +64,7 @@ export function issueOperator(
 }
 
 /**
- * * What a certificate says of its holder, when an *operators* CA issued it and it is not expired. The register decides
+ * What a certificate says of its holder, when an *operators* CA issued it and it is not expired. The register decides
  * whether it was revoked; `isProven` (credential.ts) decides whether its holder has the key.
  * @param now milliseconds since the epoch
  * @throws BootwaveError `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`

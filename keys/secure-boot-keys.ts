@@ -8,7 +8,7 @@ import { dbCertificates, isHeld } from './secure-boot-state.ts';
 export type FleetSecureBootKeys = Record<'PK' | 'KEK' | 'db' | 'retired', Uint8Array[]>;
 
 /**
- * * While a new db certificate replaces an old one, machines hold either or both. `retired` ones are being removed from
+ * While a new db certificate replaces an old one, machines hold either or both. `retired` ones are being removed from
  * nodes by an image that has not reached all of them.
  * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`; errors of the file system
  */

@@ -41,7 +41,7 @@ export type FleetLists = {
 };
 
 /**
- * * @param folder of the keys
+ * @param folder of the keys
  * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID` when the files are incomplete or contradict each other
  */
 export async function readFleetLists(folder: string): Promise<FleetLists> {

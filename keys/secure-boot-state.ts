@@ -1,5 +1,5 @@
 /**
- * * `lists.json`: which generation of the fleet's Secure Boot lists is in force, what it revokes, and which db
+ * `lists.json`: which generation of the fleet's Secure Boot lists is in force, what it revokes, and which db
  * certificates the fleet has had. It is written after all other files, so a process that is killed before that has
  * changed nothing.
  */
@@ -24,7 +24,7 @@ const revokedSchema = z.object({
 export type Revoked = z.infer<typeof revokedSchema>;
 
 /**
- * * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose
+ * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose
  * it. `distrusted`: no node holds it any more, and a machine that does is no node of this fleet.
  */
 export const DB_STATES = ['next', 'current', 'old', 'retired', 'distrusted'] as const;

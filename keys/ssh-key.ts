@@ -21,7 +21,7 @@ export type SshKey = {
 };
 
 /**
- * * An ed25519 key in the form that sshd and ssh2 read (openssh-key-v1, PROTOCOL.key of OpenSSH), unencrypted. Written
+ * An ed25519 key in the form that sshd and ssh2 read (openssh-key-v1, PROTOCOL.key of OpenSSH), unencrypted. Written
  * here because ssh2's own removes leading zeros of public keys: one key in 256 became a file that nothing can read.
  */
 export function sshKeyOf(privateKey: KeyObject, comment: string): SshKey {

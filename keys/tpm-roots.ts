@@ -17,7 +17,7 @@ export type TpmRoot = {
 };
 
 /**
- * * The CAs of TPM makers that the operator trusts, as `*.pem` in one folder. Every certificate there is a trust anchor
+ * The CAs of TPM makers that the operator trusts, as `*.pem` in one folder. Every certificate there is a trust anchor
  * (RFC 5280 6.1.1 (d)), so a maker's intermediate CA may stand there without its root.
  */
 export class TpmRoots {
@@ -30,7 +30,7 @@ export class TpmRoots {
   }
 
   /**
-   * * All of them, read again when the folder has changed: a new root counts without a restart.
+   * All of them, read again when the folder has changed: a new root counts without a restart.
    * @throws BootwaveError `TPM_ROOT_INVALID` naming the file that holds no certificate
    */
   async current(): Promise<readonly X509Certificate[]> {

@@ -1,5 +1,5 @@
 /**
- * * What each kind of firmware must be told, as data. Each cell was tested on the real firmware where it can run here
+ * What each kind of firmware must be told, as data. Each cell was tested on the real firmware where it can run here
  * (EDK2 PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent, and at least
  * one packet for each row; the packets of BIOS ROMs are made by hand, because the only one that runs here is iPXE.
  */

@@ -18,7 +18,7 @@ export interface AddressBook {
 const SLACK = 1024;
 
 /**
- * * Finds a free address of one pool without looking at all of them: what was never used, then what was offered and not
+ * Finds a free address of one pool without looking at all of them: what was never used, then what was offered and not
  * taken, then what has been unused for longest. Each step costs the same however many clients there are, except for the
  * logarithm of the ended leases.
  */

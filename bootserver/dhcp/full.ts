@@ -71,7 +71,7 @@ type Client = FullQuestion & {
 };
 
 /**
- * * Who a client is: option 61, else its hardware address (RFC 2131 4.2). Boot firmware and reserved machines go by
+ * Who a client is: option 61, else its hardware address (RFC 2131 4.2). Boot firmware and reserved machines go by
  * hardware address even when they send 61: firmware puts the SMBIOS UUID there, boards with equal UUIDs exist, and so
  * ROM, iPXE and a reserved machine's system share one address. `01` + MAC is the same as no client identifier.
  *
@@ -135,7 +135,7 @@ function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): bo
 }
 
 /**
- * * Whether the configuration allows this client this address, whoever holds it and whatever an earlier configuration
+ * Whether the configuration allows this client this address, whoever holds it and whatever an earlier configuration
  * promised: it may belong to another client now.
  */
 function mayHave(client: Client, ip: Ip4): boolean {

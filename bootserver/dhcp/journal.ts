@@ -7,7 +7,7 @@ import type { Lease } from './free-addresses.ts';
 import { LeaseTable } from './leases.ts';
 
 /**
- * * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants
+ * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants
  * the binding stable). One fdatasync serves all answers that wait for it, so throughput does not depend on the disk's
  * latency. The file is rewritten when most of its lines are out of date.
  */

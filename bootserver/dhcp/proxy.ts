@@ -6,7 +6,7 @@ import { type Arrival, type DhcpRequest, isBootFirmware, isForUs } from './reque
 type Server = { serverIp: Ip4; httpsPort: number };
 
 /**
- * * Whether this packet needs to know what the fleet wants, so that the fleet is not asked in vain. A proxy answers a
+ * Whether this packet needs to know what the fleet wants, so that the fleet is not asked in vain. A proxy answers a
  * DISCOVER on 67 and nothing else there: the REQUEST that follows is for the address.
  */
 export function proxyAsksFleet(request: DhcpRequest): boolean {

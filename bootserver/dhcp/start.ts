@@ -66,7 +66,7 @@ export interface DhcpServer {
   /** Resolves when the signal has fired, what was in flight is done and the journal is closed. */
   readonly done: Promise<void>;
   /**
-   * * Switches to another configuration; leases stay. A server stays a server and a proxy stays a proxy.
+   * Switches to another configuration; leases stay. A server stays a server and a proxy stays a proxy.
    * @throws BootwaveError `DHCP_CONFIG`; nothing has changed then
    */
   reconfigure(config: DhcpInput): void;

@@ -16,7 +16,7 @@ const BACKDATED = 3600_000;
 const BACKDATED_PART = 1 / 10;
 
 /**
- * * Issues the certificate of an approved node, at most one per session, and has the fleet record it before anyone sees
+ * Issues the certificate of an approved node, at most one per session, and has the fleet record it before anyone sees
  * it. A node renews by a new enrolment dialogue, so that every certificate is based on a fresh proof.
  */
 export class Certifier {

@@ -14,7 +14,7 @@ export type ClientIdentity = {
 };
 
 /**
- * * Who a TLS client is. TLS has proved that it holds the key; this decides whether a *nodes* CA issued the certificate
+ * Who a TLS client is. TLS has proved that it holds the key; this decides whether a *nodes* CA issued the certificate
  * to a node: the fleet's other CAs have the same root and must not be accepted.
  * @param certificate the client's leaf, undefined when it sent none
  * @param now milliseconds since the epoch; checked at every request, because a connection may outlive a certificate

@@ -23,7 +23,7 @@ export type Challenge = {
 };
 
 /**
- * * Checks that the machine that fixed `keys` holds them now: by the activated credential and a quote where there is a
+ * Checks that the machine that fixed `keys` holds them now: by the activated credential and a quote where there is a
  * TPM, else by a signature of the CSR key. A machine that said it has a TPM cannot fall back to the signature.
  * @returns what the TPM quoted; null without one
  * @throws BootwaveError `PROOF_MISSING`, `PROOF_SIGNATURE`, `ACTIVATION_FAILED`, `QUOTE_*`

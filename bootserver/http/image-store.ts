@@ -1,5 +1,5 @@
 /**
- * * The images that are published: `bootwave_<version>.efi` with its manifest `bootwave_<version>.json`. The manifest
+ * The images that are published: `bootwave_<version>.efi` with its manifest `bootwave_<version>.json`. The manifest
  * is written last: an image with a manifest is complete. The folder is read again at every request, so a new image is
  * served without a restart; an image that is being downloaded stays open until the last reader is done.
  */

@@ -31,7 +31,7 @@ export const ROUTES: readonly Route[] = [
 const AUTHORITY = /^https?:\/\/[^/?]*/i;
 
 /**
- * * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form
+ * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form
  * that every server must accept (3.2.2). The host name in it is ignored: only one site is served here.
  */
 export function find(

@@ -1,5 +1,5 @@
 /**
- * * Plain HTTP for firmware, iPXE and image updates. Nothing here is secret and nothing is trusted because it came from
+ * Plain HTTP for firmware, iPXE and image updates. Nothing here is secret and nothing is trusted because it came from
  * here: what it serves is signed, and the firmware checks.
  *
  * On node:http and not fastify: there are a few GET routes without bodies, schemas or plugins, and what matters is

@@ -5,7 +5,7 @@ import type { Package } from './apt.ts';
 import { ROOT_PACKAGES } from './packages.ts';
 
 /**
- * * Installs the packages into `folder`/root by mmdebstrap, and lists what was installed in `folder`/packages.json.
+ * Installs the packages into `folder`/root by mmdebstrap, and lists what was installed in `folder`/packages.json.
  * Runs in its own mount namespace: what mmdebstrap mounts disappears with it, however it ends.
  * @param date seconds since the epoch, for the few files that package scripts stamp
  */

@@ -1,5 +1,5 @@
 /**
- * * What is kept of the Debian packages. The list is closed: a program that is not named here is not in the image, so
+ * What is kept of the Debian packages. The list is closed: a program that is not named here is not in the image, so
  * no shell, no package manager and no interpreter but Node. Libraries stay when something that stays needs them.
  */
 const words = (text: string): string[] => text.trim().split(/\s+/);

@@ -42,7 +42,7 @@ export async function signEfi(
 }
 
 /**
- * * Makes the programs that start before our image: `ipxe.efi` for TFTP and `systemd-bootx64.efi` for disks, both
+ * Makes the programs that start before our image: `ipxe.efi` for TFTP and `systemd-bootx64.efi` for disks, both
  * signed with db's current key, and `undionly.kpxe` for BIOS. Leaves alone what is there and current: a signature holds
  * the time it was made, and the disk's loader is part of every image.
  * @throws BootwaveError `LOADER_SOURCE_MISSING`

@@ -9,7 +9,7 @@ import { withLock } from './lock.ts';
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /**
- * * What is known about a published image; stored beside it and written last, so a manifest means that the file is
+ * What is known about a published image; stored beside it and written last, so a manifest means that the file is
  * complete. Fields that a later Bootwave adds are ignored.
  */
 export const manifestSchema = z.object({
@@ -107,7 +107,7 @@ function versionExists(version: string): BootwaveError {
 }
 
 /**
- * * Puts finished, synced files into place, under a lock, so that exactly one of two builders of one version wins:
+ * Puts finished, synced files into place, under a lock, so that exactly one of two builders of one version wins:
  * first the image, then the manifest that makes it published.
  * @param files on the file system of `images`
  */
@@ -127,7 +127,7 @@ export async function publish(
 }
 
 /**
- * * Which db certificate signed which published image.
+ * Which db certificate signed which published image.
  * @param first id of the fleet's first certificate: it signed what was published before manifests said so
  * @returns version -> id (keys/secure-boot-state.ts); a version whose manifest cannot be read is left out; other checks
  * report it

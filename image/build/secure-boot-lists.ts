@@ -25,7 +25,7 @@ export function bringAlong(
 }
 
 /**
- * * Nodes never go back to a lower generation: a keys folder from an old backup must not use a number again that nodes
+ * Nodes never go back to a lower generation: a keys folder from an old backup must not use a number again that nodes
  * already have with other content.
  * @param generation of the keys folder
  * @throws BootwaveError `SECURE_BOOT_LISTS_OLD`

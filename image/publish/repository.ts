@@ -1,5 +1,5 @@
 /**
- * * The published release metadata on the disk: a folder of a few small files for each state that it was in, and
+ * The published release metadata on the disk: a folder of a few small files for each state that it was in, and
  * `metadata`, a symbolic link to the one that is served. Publishing changes that link, so half of something is never
  * served, whenever the power fails.
  */

@@ -68,7 +68,7 @@ export type Ceremony = {
 };
 
 /**
- * * Makes new root and targets keys on removable storage, one of each on every one, makes the fleet trust only those,
+ * Makes new root and targets keys on removable storage, one of each on every one, makes the fleet trust only those,
  * and removes the old ones from this machine.
  * @throws BootwaveError `RELEASE_MEDIUM`, `RELEASE_THRESHOLD`, `RELEASE_KEYS_ABSENT`; then the trusted keys are
  * unchanged

@@ -44,7 +44,7 @@ export type Signing = {
 };
 
 /**
- * * Signs the next release of a team, where its key is. With nothing to add or remove, the signature is added to those
+ * Signs the next release of a team, where its key is. With nothing to add or remove, the signature is added to those
  * under `last`: the same release, signed by one more person.
  * @param now milliseconds since the epoch
  * @returns the paths @throws BootwaveError `TEAM_FILE`

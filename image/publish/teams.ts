@@ -45,7 +45,7 @@ const rolesOf = (last: Repository | null): DelegatedRole[] =>
   Object.values(last?.targets.signed.delegations?.roles ?? {});
 
 /**
- * * Lets a team release below its prefix; a team that is known gets these keys and this prefix instead. What it had
+ * Lets a team release below its prefix; a team that is known gets these keys and this prefix instead. What it had
  * signed with keys that are no longer trusted is not released until it signs again.
  * @throws BootwaveError `TEAM_INVALID`, `TEAM_OVERLAPS`, `RELEASE_KEYS_ABSENT`
  */

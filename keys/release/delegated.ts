@@ -30,7 +30,7 @@ export const delegatedName = (role: string): string => `${encodeURIComponent(rol
 const cacheName = (role: string): string => `role.${delegatedName(role)}`;
 
 /**
- * * Asks the roles in the order in which they were delegated to, depth first; the first role that names the path wins,
+ * Asks the roles in the order in which they were delegated to, depth first; the first role that names the path wins,
  * and after a terminating role no other is asked.
  * @param store with targets metadata that is trusted
  * @throws BootwaveError one of `RELEASE_METADATA_CODES` when a role that had to be asked fails verification

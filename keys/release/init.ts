@@ -7,7 +7,7 @@ import { RELEASE_ROLES } from './roles.ts';
 import { bytesOf, makeRoot } from './root.ts';
 
 /**
- * * A fleet's first release keys, one for each role, and the root that names them. Once there is a root nothing is
+ * A fleet's first release keys, one for each role, and the root that names them. Once there is a root nothing is
  * made: a key that is missing then is on removable storage, or must be replaced by a new root.
  * @returns the files that were made
  */

@@ -1,5 +1,5 @@
 /**
- * * What is released now, as the fleet's release keys say: the client workflow of The Update Framework (1.0.34, 5). The
+ * What is released now, as the fleet's release keys say: the client workflow of The Update Framework (1.0.34, 5). The
  * checks of each file are those of tuf-js's trusted store, which does no I/O; this file decides in which order files
  * are fetched, how large they may be, and what is remembered. A node does this before it writes an image; the publisher
  * does it before the release becomes visible.
@@ -33,7 +33,7 @@ export type Released = {
   /** By name: what the targets role itself released. No other role may release an image. */
   targets: Readonly<Record<string, TargetFile>>;
   /**
-   * * Which role released the target at this path: the targets role, or a role that it delegated the path to, whose
+   * Which role released the target at this path: the targets role, or a role that it delegated the path to, whose
    * metadata is fetched then.
    * @returns null: no role @throws as `refresh`
    */

@@ -67,7 +67,7 @@ export class KeyRing {
   }
 
   /**
-   * * Signs with every available key of a role.
+   * Signs with every available key of a role.
    * @throws BootwaveError `RELEASE_KEYS_ABSENT` when those are fewer than the root asks for
    */
   sign(metadata: Pick<Metadata<Root>, 'sign'>, root: Root, role: ReleaseRole): void {

@@ -10,7 +10,7 @@ const INFO = 6;
 export type Entry = { message: Buffer; cursor: string };
 
 /**
- * * @param line one line of JSON; see journalctl(1) and systemd.journal-fields(7)
+ * @param line one line of JSON; see journalctl(1) and systemd.journal-fields(7)
  * @param host the name for this machine: its own address
  * @returns null for a line that is no entry, which is skipped
  */

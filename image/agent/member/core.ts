@@ -1,5 +1,5 @@
 /**
- * * What the agent does next, as a pure function: no clock, socket or randomness in it. Exactly one activity is under
+ * What the agent does next, as a pure function: no clock, socket or randomness in it. Exactly one activity is under
  * way at any time; every event ends it and names the next one, so the agent can neither stall nor do two things at
  * once.
  */

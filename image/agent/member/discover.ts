@@ -25,7 +25,7 @@ async function urlsOfLeases(folder: string): Promise<string[]> {
 }
 
 /**
- * * Where a boot server may be: those that the DHCP leases name, and if there are none or they do not answer, those
+ * Where a boot server may be: those that the DHCP leases name, and if there are none or they do not answer, those
  * that answer on the wire. All of this can be forged; TLS decides which one is trusted.
  * @param leases folder of lease files
  * @param thorough ask the wire in any case

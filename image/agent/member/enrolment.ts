@@ -29,7 +29,7 @@ export type NodeFacts = { identity: HelperIdentity; hardware: Hardware; running:
 const POLL_PATIENCE = 60_000;
 
 /**
- * * The node's half of the enrolment dialogue, and the keys of this boot, which exist only here. The node always
+ * The node's half of the enrolment dialogue, and the keys of this boot, which exist only here. The node always
  * computes the four words itself: what the console shows must not come from the server.
  */
 export class NodeEnrolment {

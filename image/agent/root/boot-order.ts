@@ -1,5 +1,5 @@
 /**
- * * What the firmware starts first. A node that is ordered to run from its disk starts from it, without waiting for a
+ * What the firmware starts first. A node that is ordered to run from its disk starts from it, without waiting for a
  * network that may be down; a node that is ordered to boot from the network tries that first. It is the firmware's own
  * order (UEFI 2.10, 3.1.2), as efibootmgr(8) changes it; Secure Boot and attestation judge what starts, whatever comes
  * first.
@@ -37,7 +37,7 @@ export function ownNumber(entries: Entries): number {
 }
 
 /**
- * * Pure: the order in which `mode` has the machine start. Other entries keep their order.
+ * Pure: the order in which `mode` has the machine start. Other entries keep their order.
  * @param own number of our entry; null: there is none
  */
 export function orderFor(

@@ -15,7 +15,7 @@ export async function readVariable(path: string): Promise<Buffer | null> {
 }
 
 /**
- * * @param content its attributes first
+ * @param content its attributes first
  * @throws the file system's error, whose code shows the firmware's answer (Linux, efi_status_to_err)
  */
 export async function writeVariable(path: string, content: Buffer): Promise<void> {

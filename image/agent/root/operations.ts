@@ -161,7 +161,7 @@ export const OPERATIONS: Operations = {
 };
 
 /**
- * * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so
+ * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so
  * firmware that lost its variables, with its battery, gets its boot order again. The order is accepted even when the
  * firmware refuses.
  */

@@ -85,7 +85,7 @@ export async function readList(efivars: string, name: (typeof LISTS)[number]): P
 }
 
 /**
- * * Hands the firmware the lists that were prepared (release/lists-step.ts); the firmware accepts only what the fleet's
+ * Hands the firmware the lists that were prepared (release/lists-step.ts); the firmware accepts only what the fleet's
  * KEK signed, and nothing older than what it has (UEFI 2.10, 8.2.2). If it refuses the db as older, that is ignored
  * when the node starts without it: an image that failed may have brought a later db than the one in the running image.
  * @param pending folder with db.auth and dbx.auth, either of them or both

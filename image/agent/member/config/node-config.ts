@@ -1,5 +1,5 @@
 /**
- * * The agent's part of a configuration: checks a document against the signed order, has root apply it, and keeps it on
+ * The agent's part of a configuration: checks a document against the signed order, has root apply it, and keeps it on
  * trial until the orchestrator contacts the node again. The node itself reverts a configuration that cuts it off; it
  * applies a good one again after every boot.
  */
@@ -37,7 +37,7 @@ export class NodeConfig {
   }
 
   /**
-   * * Once per start of the agent, before the link opens. After a boot nothing is in force, and the last good document
+   * Once per start of the agent, before the link opens. After a boot nothing is in force, and the last good document
    * is applied; after a restart of the agent alone, the one that root has in force stays, on trial if it is not the
    * good one. Never throws: a node without its configuration is still a node, and reports what went wrong.
    */

@@ -22,7 +22,7 @@ export type ReleasedParts = {
 };
 
 /**
- * * Refuses an image that is not exactly what the fleet's targets keys released, for a machine like this one. An
+ * Refuses an image that is not exactly what the fleet's targets keys released, for a machine like this one. An
  * order's time is signed too: a clock earlier than that time is wrong, and expired metadata must not profit from it.
  * @throws BootwaveError `RELEASE_NOT_LISTED`, `RELEASE_DIFFERS`, `RELEASE_WRONG_MACHINE`, `RELEASE_TARGET`, one of
  * `RELEASE_METADATA_CODES`; the signal's reason

@@ -36,7 +36,7 @@ export class RunningImage {
   }
 
   /**
-   * * Once per start of the agent, before the link opens: finds out how the last activation ended.
+   * Once per start of the agent, before the link opens: finds out how the last activation ended.
    * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this
    * boot
    */

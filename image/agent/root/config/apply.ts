@@ -52,7 +52,7 @@ export async function checkConfig(places: ConfigPlaces, document: Buffer): Promi
 }
 
 /**
- * * Brings a configuration into force as a whole, or leaves the one in force as it was.
+ * Brings a configuration into force as a whole, or leaves the one in force as it was.
  * @param document null: no configuration, as after the boot
  * @returns number of things that were changed
  * @throws BootwaveError `CONFIG_NOT_APPLIED` with what failed, `CONFIG_UNSUPPORTED`, `CONFIG_MALFORMED`

@@ -1,5 +1,5 @@
 /**
- * * All that the agent may ask root to do about the node's configuration: a closed list for a unit of its own. Root
+ * All that the agent may ask root to do about the node's configuration: a closed list for a unit of its own. Root
  * reads the document itself and does nothing that schema.ts and sysctls.ts do not name.
  */
 import { mustRun, run } from '../../../../base/run.ts';

@@ -9,7 +9,7 @@ export const PATIENCE = {
 } as const;
 
 /**
- * * One piece of work on the disks at a time, across all helpers: a helper of an agent that was killed may still be
+ * One piece of work on the disks at a time, across all helpers: a helper of an agent that was killed may still be
  * running. The lock is a name in the kernel (unix(7), abstract sockets), which is free again when its holder has ended.
  * @param name of the lock
  * @throws BootwaveError `DISK_BUSY`

@@ -170,7 +170,7 @@ function seenAs(entry: Entry, sector: number, device: Device): Device | undefine
 }
 
 /**
- * * Where the table and the kernel do not agree, a write to a partition would land elsewhere than the table says, or
+ * Where the table and the kernel do not agree, a write to a partition would land elsewhere than the table says, or
  * there is nothing to write to. Examples: a broken primary table with a valid backup, a table for another sector size,
  * a table that was changed while in use, a table that only the kernel understands.
  */

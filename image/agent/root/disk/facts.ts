@@ -28,7 +28,7 @@ export type ReadOptions = {
 };
 
 /**
- * * Every disk of this machine as it is now, once: read from the disks themselves, not from udev's memory of them. A
+ * Every disk of this machine as it is now, once: read from the disks themselves, not from udev's memory of them. A
  * disk that cannot be judged is `odd` with a reason; the others are still listed.
  * @throws BootwaveError `DISK_FACTS` when the machine's disks cannot be listed at all, `COMMAND_*`
  */

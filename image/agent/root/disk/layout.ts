@@ -93,7 +93,7 @@ export type DiskPolicy = {
 export type DiskChoice = { disk: DiskFacts; content: DiskContent };
 
 /**
- * * The disk to install to: the one that is named; else the one that is ours already; else the smallest blank one;
+ * The disk to install to: the one that is named; else the one that is ours already; else the smallest blank one;
  * else, and only if the order says wipe, the smallest one with data. Removable and USB disks are taken only by name. An
  * odd disk is left alone, even with `wipe`, unless the table on it is ours: a power cut while the table was written
  * leaves such a disk. A disk that is named is taken with `wipe` if its content could be read.

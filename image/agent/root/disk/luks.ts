@@ -72,7 +72,7 @@ export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): 
 }
 
 /**
- * * Adds a seal beside the existing ones. It is on the disk when this returns.
+ * Adds a seal beside the existing ones. It is on the disk when this returns.
  * @returns the number of its token
  * @throws BootwaveError `COMMAND_FAILED`, also when the header has no room
  */

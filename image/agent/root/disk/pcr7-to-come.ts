@@ -28,7 +28,7 @@ export type Signers = {
 const CODE = 'EVENT_LOG_MALFORMED';
 
 /**
- * * @returns null if this cannot be computed: the log does not lead to this PCR 7, or does not show what changes
+ * @returns null if this cannot be computed: the log does not lead to this PCR 7, or does not show what changes
  * @param pcr7 as it is, 64 hex digits
  * @param signers absent: as they are
  */

@@ -1,5 +1,5 @@
 /**
- * * A secret that this machine's TPM gives only to this fleet's released images under this fleet's Secure Boot keys.
+ * A secret that this machine's TPM gives only to this fleet's released images under this fleet's Secure Boot keys.
  * Three conditions in one policy (TPM 2.0 Part 1, 19.7): the fleet's PCR policy key has signed the PCR 11 that the TPM
  * shows, for the release floor to which the secret was sealed, and every release carries this signature for itself; the
  * PCRs below have the values of the sealing, or those predicted then; and nothing was sealed again since.

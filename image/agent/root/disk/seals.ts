@@ -61,7 +61,7 @@ export async function foretell(device: string, seal: Sealing, pcr7: Buffer, tool
 }
 
 /**
- * * Seals again if there is a reason: a floor that rose, a change that came, a seal without a counter. A kill in
+ * Seals again if there is a reason: a floor that rose, a change that came, a seal without a counter. A kill in
  * between leaves a seal that opens.
  * @param floor the node's release floor; null: that of the seal stays
  * @param known what has just opened it, at a start

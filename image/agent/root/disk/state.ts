@@ -33,7 +33,7 @@ export type StateParts = {
 };
 
 /**
- * * Has PID 1 mount the state partition, sealed where the machine has a TPM. If the TPM does not open it, or it cannot
+ * Has PID 1 mount the state partition, sealed where the machine has a TPM. If the TPM does not open it, or it cannot
  * be repaired, it is made again: it is a cache, and a node that cannot write there would accept no order any more.
  * Without a TPM it is plain: no key could be kept on the machine, and the record of images that failed here must
  * outlive a restart.

@@ -1,5 +1,5 @@
 /**
- * * Root's own judgement of orders. The agent speaks to the network and may be taken over; root trusts it about orders
+ * Root's own judgement of orders. The agent speaks to the network and may be taken over; root trusts it about orders
  * no more than the network: root verifies the envelope itself, with the keys in the image, for this very machine,
  * against the epoch and the floor that the TPM remembers, and keeps the order in force where only root writes.
  */

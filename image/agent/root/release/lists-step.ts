@@ -75,7 +75,7 @@ export async function isSignedAnew(
 }
 
 /**
- * * @param folder of the ESP, mounted for writing: a spare image that the firmware will refuse is removed
+ * @param folder of the ESP, mounted for writing: a spare image that the firmware will refuse is removed
  * @param image what the order in force names
  * @param running version that runs
  * @throws BootwaveError `SECURE_BOOT_FORBIDS`, `STAGE_DIGEST`, `SECURE_BOOT_LISTS_MALFORMED`, `PE_INVALID`

@@ -1,5 +1,5 @@
 /**
- * * What `systemd-bless-boot bad` does (Boot Loader Specification, "Boot counting"): the remaining tries are removed
+ * What `systemd-bless-boot bad` does (Boot Loader Specification, "Boot counting"): the remaining tries are removed
  * from the running image, so that the next start is the one before it. We do it ourselves for the reasons of
  * confirm.ts, and because systemd-bless-boot would mark an image bad also where nothing else is left.
  */

@@ -15,7 +15,7 @@ import type { EspFiles } from './esp.ts';
 const PARTIAL = '.part';
 
 /**
- * * Brings an image that is complete elsewhere onto the ESP, so that a power cut at any byte leaves what was bootable
+ * Brings an image that is complete elsewhere onto the ESP, so that a power cut at any byte leaves what was bootable
  * bootable: planStage decides what is removed to make room, the copy has a name that no boot loader lists until all of
  * it is on the medium and has the ordered digest, and the fallback file is never opened for writing.
  * @param source the image's bytes, read once; null when only what is on the disk already will do

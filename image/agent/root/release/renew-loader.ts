@@ -63,7 +63,7 @@ export async function replaceLoader(folder: string, content: Uint8Array): Promis
 }
 
 /**
- * * Where the new content of a file is written. A rename on FAT gives the old name the new file's clusters first, in
+ * Where the new content of a file is written. A rename on FAT gives the old name the new file's clusters first, in
  * one sector, and takes the other name away after that. A cut in between leaves two names that share them, and the
  * repair before the next change (fsck.fat(8)) empties the second one that it reaches. It reaches a folder's own files
  * before its subfolders, so the other name is in a subfolder.

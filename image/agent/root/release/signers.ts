@@ -1,5 +1,5 @@
 /**
- * * Which certificate of db lets the firmware start a program. A safety check of our own files, so it is enough that a
+ * Which certificate of db lets the firmware start a program. A safety check of our own files, so it is enough that a
  * program's signatures contain the certificate byte by byte: the firmware decides whether they are valid.
  */
 import { BootwaveError } from '../../../../base/error.ts';
@@ -27,7 +27,7 @@ export function certificatesIn(db: Uint8Array): Buffer[] {
 }
 
 /**
- * * @param path of a program
+ * @param path of a program
  * @param entries of db, as `certificatesIn` hands them out
  * @returns the first of them that is in the program's signatures; null: none is, or it is no program
  * @throws errors of the file system, except for a missing file
