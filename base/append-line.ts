@@ -2,7 +2,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from './files.ts';
 
-/** A line that says of the one before it: a crash cut it short, so nobody was ever told that it was there. */
+/** The line written before a line that a crash cut short: nobody was ever told that the cut line was stored. */
 const CUT_SHORT = '#cut-short';
 const NEWLINE = 0x0a;
 
@@ -20,7 +20,7 @@ export async function appendLine(path: string, line: string): Promise<void> {
     const last = Buffer.alloc(1, NEWLINE);
     if (size > 0) await file.read(last, 0, 1, size - 1);
     const closed = last[0] === NEWLINE ? '' : `\n${CUT_SHORT}`;
-    // The line end before it closes what somebody else may have begun meanwhile; an empty line means nothing.
+    // The line end closes what another process may have begun meanwhile. An empty line means nothing.
     await file.appendFile(`${closed}\n${line}\n`);
     await file.sync();
   } finally {
@@ -30,8 +30,9 @@ export async function appendLine(path: string, line: string): Promise<void> {
 }
 
 /**
- * The lines that `appendLine` acknowledged. What follows the last line end never was, nor what a crash cut short.
- * @returns with their numbers, from 1 on; one that is damaged is among them, for its reader to refuse
+ * The lines that `appendLine` acknowledged. What follows the last line end was never acknowledged, nor was a line that
+ * a crash cut short.
+ * @returns the lines with their numbers, from 1 on; a damaged line is included, so that its reader can refuse it
  */
 export function acknowledged(text: string): { number: number; line: string }[] {
   const lines = text.split('\n').slice(0, -1);
@@ -41,7 +42,7 @@ export function acknowledged(text: string): { number: number; line: string }[] {
   });
 }
 
-/** Of a file; none where there is none. */
+/** Bytes of a file; empty when there is no file. */
 export async function readLines(path: string): Promise<{ number: number; line: string }[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 
 /**
- * Has everything that is written to a socket in one turn of the event loop leave in one call of the system, as one piece.
- * ssh2 writes each packet in three (length, ciphertext, tag), ioredis each command on its own, and in a busy turn many
- * nodes' answers ask for one each: most of the time of such small writes goes into the calls, here and at the other end.
+ * Makes everything that is written to a socket in one turn of the event loop leave in one system call. ssh2 writes each
+ * packet in three parts (length, ciphertext, tag), ioredis writes each command alone, and in a busy turn the answers of
+ * many nodes need one call each. Such small writes spend most of their time in the system calls, here and at the other
+ * end.
  */
 export function gatherWrites(socket: Socket): Socket {
   const { write, destroy } = socket;
@@ -20,7 +21,7 @@ export function gatherWrites(socket: Socket): Socket {
     }
     return write.apply(socket, args);
   }) as Socket['write'];
-  // What was written before would have been on its way.
+  // Without gathering, what was written before would already have been sent.
   socket.destroy = (error) => {
     if (gathers) socket.uncork();
     return destroy.call(socket, error);

@@ -9,7 +9,7 @@ export function line(text: string, most = 128): string {
     .toWellFormed();
 }
 
-/** @returns the same of a small file; empty when it cannot be read */
+/** @returns one such line of a small file; empty when it cannot be read */
 export async function readLine(path: string, most = 128): Promise<string> {
   return readFile(path, 'utf8').then(
     (text) => line(text, most),

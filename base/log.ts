@@ -2,12 +2,12 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 
 export type { Logger };
 
-/** What pino writes into every line itself. */
+/** Fields that pino writes into every line itself. */
 const OURS = ['level', 'time', 'pid', 'hostname', 'name', 'msg'];
 
 /**
- * A field of such a name would stand in the line twice, and readers of JSON keep one of the two, most of them the wrong
- * one; a child's `pid` becomes `itsPid`.
+ * A field with such a name would be in the line twice. JSON readers keep one of the two, most of them the wrong one. A
+ * child's `pid` becomes `itsPid`.
  */
 function renamed(fields: Record<string, unknown>): Record<string, unknown> {
   if (!OURS.some((name) => name in fields)) return fields;

@@ -1,10 +1,10 @@
 /**
- * The boot server's configuration file, for what flags are too short for: subnets behind relays, reservations, options
- * per subnet, class and host, several interfaces.
+ * The boot server's configuration file, for what flags are too short for: subnets behind relays, reservations,
+ * options per subnet, class and host, several interfaces.
  *
- * YAML 1.2 and not TOML: networks nest (interface, subnet, reservation), which TOML spells as headings that repeat their
- * parents; site admins know the form from netplan; and its parser knows where each value stands, so that an error of
- * meaning ("the router is outside of the subnet") names its line as one of spelling does.
+ * YAML 1.2 and not TOML: networks nest (interface, subnet, reservation), which TOML spells as headings that repeat
+ * their parents; site admins know the form from netplan; and its parser knows where each value stands, so that a
+ * semantic error ("the router is outside of the subnet") names its line, as a syntax error does.
  */
 import { readFile } from 'node:fs/promises';
 import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
@@ -80,7 +80,7 @@ const file = z.strictObject({
 
 type Path = readonly (string | number)[];
 
-/** Pure. @returns what it says, or everything that is wrong with it, in the order of its lines */
+/** Pure. @returns the configuration, or everything that is wrong with it, in the order of the lines */
 export function parseConfigFile(
   text: string,
 ): { interfaces: InterfaceConfig[] } | { problems: FileProblem[] } {
@@ -94,7 +94,7 @@ export function parseConfigFile(
   if (spelling.length > 0) {
     return { problems: spelling.map(({ pos, message }) => ({ ...at(pos[0]), field: '', what: message })) };
   }
-  /** Where the field stands, or the nearest thing around it that is there. */
+  /** Where the field is, or the nearest existing thing around it. */
   const place = (path: Path) => {
     for (let length = path.length; length > 0; length -= 1) {
       const parent = document.getIn(path.slice(0, length - 1), true);
@@ -130,7 +130,7 @@ export function parseConfigFile(
   }
   const interfaces = Object.entries(parsed.data.interfaces).map(([name, one]) => interfaceConfig(name, one));
   const problems = interfaces.flatMap(({ interface: name, address, dhcp }) => {
-    // Before the interface was looked at, any address of its first subnet stands for its own.
+    // Until the interface has been read, any address of its first subnet is used in place of its own.
     const serverIp = address ?? STAND_IN;
     const found = configProblems({ ...dhcp, serverIp, httpPort: 1, httpsPort: 1 });
     return found.map(({ path, what, next }) => problem(['interfaces', name, ...path], what, next));
@@ -139,7 +139,7 @@ export function parseConfigFile(
   return { interfaces };
 }
 
-/** TEST-NET-1 (RFC 5737): no subnet of anybody. */
+/** TEST-NET-1 (RFC 5737): nobody's subnet. */
 const STAND_IN = '192.0.2.1';
 
 function interfaceConfig(name: string, one: z.infer<typeof served>): InterfaceConfig {

@@ -1,11 +1,11 @@
 /**
- * What a boot server asks of the fleet, and all that it may ask. In process on one machine; over mutual TLS from a
- * remote site. The boot server decides packets and bytes, the fleet decides who may join.
+ * Everything that a boot server may ask the fleet: in process on one machine, over mutual TLS from a remote site. The
+ * boot server decides packets and bytes, the fleet decides who may join.
  */
 import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from '../protocol/enrolment/messages.ts';
 
-/** A machine as it can be told apart before it has proved anything. Everything here can be spoofed. */
+/** A machine, identified before it has proved anything. Everything here can be spoofed. */
 export type Sighting = {
   /** Lower case, colons: `52:54:00:aa:bb:cc`. */
   mac: string;
@@ -23,9 +23,9 @@ export type BootIntent =
       version: string;
       reason: string;
     }
-  /** Installed: leave it to its own disk. */
+  /** Installed: let it boot from its own disk. */
   | { kind: 'disk'; reason: string }
-  /** Not answered at all, and the reason is shown to the admin. */
+  /** Not answered at all; the reason is shown to the admin. */
   | { kind: 'refuse'; reason: string };
 
 /** The steps that the boot server sees, for the one event ring that feeds console, page and audit. */
@@ -48,15 +48,15 @@ export type BootEvent = Sighting & {
 export interface NodeDirectory {
   /** @throws BootwaveError `DIRECTORY_UNAVAILABLE` when the fleet cannot be asked; nothing is then answered on the wire */
   bootIntent(sighting: Sighting): Promise<BootIntent>;
-  /** Best effort and fast: losing one is losing a line on a page. */
+  /** Best effort and fast: losing one loses a line on a page. */
   sawBoot(event: BootEvent): Promise<void>;
   /**
-   * A number for a nonce that is about to be given: higher than all before, at all boot servers. What a machine proves is
-   * held against what was known when its nonce was given, because its bytes may be held up on their way.
+   * A number for a nonce that is about to be issued: higher than all before, at all boot servers. A proof is compared
+   * with what was known when its nonce was issued, because it may be delayed on its way.
    */
   numberNonce(): Promise<number>;
   /**
-   * A machine proved possession of its keys. Idempotent. Returns where it stands now.
+   * A machine proved possession of its keys. Idempotent. Returns its state now.
    * @throws BootwaveError `PROOF_LATE` when a proof that its TPM made later was taken already
    */
   enrol(enrolment: Enrolment): Promise<EnrolmentDecision>;
@@ -68,7 +68,7 @@ export interface NodeDirectory {
   heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
   /** A member's quote over a fresh nonce, verified; `stale` as for a heartbeat. */
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision>;
-  /** Something was refused: logged, audited, changes no record. */
+  /** Something was refused: logged and audited, but no record changes. */
   refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** A network interface as the kernel knows it now, and what happens to it while it is served. */
+/** A network interface as the kernel reports it now, and what happens to it while it is served. */
 import { BootwaveError } from '../base/error.ts';
 import { run } from '../base/run.ts';
 import type { WireHelper } from './wire-helper.ts';
@@ -6,20 +6,20 @@ import type { WireHelper } from './wire-helper.ts';
 export type InterfaceAddress = { address: string; netmask: string };
 
 export type InterfaceState = {
-  /** The kernel's number: another one for an interface that was deleted and made again with the same name. */
+  /** The kernel's number: it changes when an interface is deleted and made again with the same name. */
   ifindex: number;
   /** Whether a link is there (IFF_LOWER_UP). */
   carrier: boolean;
   addresses: readonly InterfaceAddress[];
 };
 
-/** Milliseconds that an address may be gone: network managers take it away and give it back when they restart. */
+/** Milliseconds that an address may be missing: network managers remove it and add it again when they restart. */
 const ADDRESS_GRACE = 2000;
 
 /**
- * As iproute2 knows it: `os.networkInterfaces()` hides interfaces that are without carrier, as a switch that is still
- * starting leaves them.
- * @returns undefined: there is none of this name
+ * As iproute2 knows it: `os.networkInterfaces()` hides interfaces that are without carrier, for example while the
+ * switch is still starting.
+ * @returns undefined: there is no interface of this name
  */
 export async function readInterface(name: string): Promise<InterfaceState | undefined> {
   // IFNAMSIZ is 16 with its NUL; a leading dash would be an option of ip.
@@ -27,7 +27,7 @@ export async function readInterface(name: string): Promise<InterfaceState | unde
   const shown = await run('ip', ['-j', '-4', 'addr', 'show', 'dev', name]);
   if (shown.code !== 0) return undefined;
   type Link = { ifindex?: number; flags?: string[]; addr_info?: { local: string; prefixlen: number }[] };
-  // An interface without an IPv4 address may come back as an empty object, which still is one.
+  // An interface without an IPv4 address may be reported as an empty object; it still exists.
   const links = (JSON.parse(shown.stdout || '[]') as Link[]).filter(({ ifindex }) => ifindex !== undefined);
   const link = links[0] ?? (await bareLink(name));
   if (link?.ifindex === undefined) return undefined;
@@ -85,8 +85,8 @@ export async function interfaceAddress(
 }
 
 /**
- * Why sockets that were opened on this interface and address hear nothing any more. Pure.
- * @returns undefined: they hear
+ * Why sockets that were opened on this interface and address receive nothing any more. Pure.
+ * @returns undefined: they still receive
  */
 export function whyDeaf(
   name: string,
@@ -104,8 +104,9 @@ export function whyDeaf(
 
 /**
  * Watches an interface that is served, driven by the kernel's own messages (rtnetlink(7)).
- * @param onLink told when the link goes and comes back; sockets outlive that
- * @returns resolves when the sockets on it have gone deaf and must be opened anew; never when the helper was closed first
+ * @param onLink called when the link goes down and comes up; sockets survive that
+ * @returns resolves when the sockets on it receive nothing any more and must be opened again; never when the helper was
+ * closed first
  */
 export function watchInterface(
   helper: WireHelper,
@@ -137,7 +138,7 @@ export function watchInterface(
       missing ??= setTimeout(() => void look(true).catch(() => {}), ADDRESS_GRACE);
     }
     if (now === undefined || now.carrier === carrier) return;
-    // A link that is there when the watch begins is not worth a word.
+    // A link that is up when the watch begins is not reported.
     if (carrier !== undefined || !now.carrier) onLink(now.carrier);
     carrier = now.carrier;
   };

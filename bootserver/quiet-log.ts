@@ -1,6 +1,6 @@
 import type { Logger } from '../base/log.ts';
 
-/** What a stranger can make us write. */
+/** Limits on how much strangers can make us write. */
 export const QUIET_LIMITS = {
   /** Milliseconds. */
   window: 60_000,
@@ -19,7 +19,8 @@ type Window = { level: Level; since: number; lines: number; left: number; peers:
 
 /**
  * Lines about what comes from the wire: whoever floods the network must not fill the disk, nor hide what others do.
- * Each code has its windows; when one ends, a line says how many were left out. All wire services log through this.
+ * Each code has its own windows; when a window ends, a line says how many lines were left out. All wire services log
+ * through this.
  */
 export class QuietLog {
   readonly #log: Logger;
@@ -33,7 +34,7 @@ export class QuietLog {
     this.#clock = clock;
   }
 
-  /** @param code stable, and one of a fixed set: never made from what was received */
+  /** @param code stable, and from a fixed set: never made from received data */
   info(code: string, fields: Fields, text: string): void {
     this.#line('info', code, fields, text);
   }
@@ -46,12 +47,12 @@ export class QuietLog {
     this.#line('error', code, fields, text);
   }
 
-  /** Not limited: nobody runs with it but to look for a fault. */
+  /** Not limited: this level is used only to look for a fault. */
   debug(fields: Fields, text: string): void {
     this.#log.debug(fields, text);
   }
 
-  /** Tells what was left out so far; for the end, and when a window has ended. */
+  /** Logs what was left out so far; called at the end, and when a window has ended. */
   flush(all = true): void {
     const now = this.#clock();
     for (const [code, window] of this.#windows) {

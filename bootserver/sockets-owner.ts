@@ -5,12 +5,13 @@ export type PortOwner = {
   pid: number;
   /** Name of its program. */
   program: string;
-  /** Its whole command line; to look for known words in, never to show: it may hold what is nobody's business. */
+  /** Its whole command line: only searched for known words, never shown, because it may contain secrets. */
   args: readonly string[];
 };
 
 /**
- * Who has a port, as far as /proc tells this user: `dnsmasq (pid 812)`. Best effort, for an error message.
+ * Which process has a port, as far as /proc shows it to this user: `dnsmasq (pid 812)`. Best effort, for an error
+ * message.
  * @returns undefined when nobody is found
  */
 export async function portOwner(protocol: 'udp' | 'tcp', port: number): Promise<string | undefined> {

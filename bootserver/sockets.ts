@@ -19,7 +19,7 @@ export type SocketSpec = {
   httpsPort: number;
 };
 
-/** What `server.listen()` takes: a socket that already listens in the kernel and has lost no connection yet. */
+/** What `server.listen()` takes: a socket that already listens in the kernel and has not lost a connection. */
 export type ListenHandle = { _handle: ListenOptions };
 
 export type BootSockets = InterfaceAddress & {
@@ -39,24 +39,24 @@ export type BootSockets = InterfaceAddress & {
    * @throws BootwaveError `SOCKETS_FAILED` (out of descriptors, say), `INTERFACE_MISSING`
    */
   transferSocket(segment?: number): Promise<Socket>;
-  /** Of the interface now, bytes; NaN when it cannot be told. */
+  /** MTU of the interface now, bytes; NaN when it is unknown. */
   mtu(): Promise<number>;
   /** Is an address of this wire, or behind a relay, in use? See `WireHelper.probe`. */
   probe(probe: Omit<Probe, 'from'> & { relayed: boolean }): Promise<string | undefined>;
   /** Spares the iPXE of this machine its wait for an IPv6 router. @param mac lower case with colons */
   spareRouterWait(mac: string): void;
   /**
-   * Resolves once the sockets hear nothing any more, because interface or address went away: close everything that
-   * uses them, then open them anew.
+   * Resolves once the sockets receive nothing any more, because the interface or address is gone: close everything that
+   * uses them, then open them again.
    */
   lost: Promise<BootwaveError>;
-  /** Closes whatever of this is still open. Idempotent. */
+  /** Closes whatever of these is still open. Idempotent. */
   close(): Promise<void>;
 };
 
 /**
  * All sockets or none.
- * @param onLink told when the link goes and comes back
+ * @param onLink called when the link goes down and comes up
  * @throws BootwaveError `INTERFACE_MISSING`, `INTERFACE_NO_ADDRESS`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
  */
 export async function openSockets(
@@ -64,11 +64,11 @@ export async function openSockets(
   signal?: AbortSignal,
   onLink: (carrier: boolean) => void = () => {},
 ): Promise<BootSockets> {
-  // Asked before the helper is started, so that a wrong name is told at once.
+  // Checked before the helper is started, so that a wrong name is reported at once.
   await interfaceAddress(spec.interface, spec.address);
   const helper = await WireHelper.start(spec.interface, signal);
   try {
-    // And again, now that the helper watches: whatever changes from here on is heard.
+    // Checked again now that the helper watches: every later change is noticed.
     const found = await interfaceAddress(spec.interface, spec.address);
     const { address, netmask } = found;
     const wanted: Wanted[] = [
@@ -121,8 +121,8 @@ function closeQuietly(one: unknown): void {
 }
 
 /**
- * One UDP socket on 0.0.0.0 that hears `device` only, for a client of DHCP. It shares its port, so that it works beside
- * a DHCP client of this machine; never use it for a server.
+ * One UDP socket on 0.0.0.0 that receives only from `device`, for a DHCP client. It shares its port, so that it works
+ * beside a DHCP client of this machine; never use it for a server.
  * @throws BootwaveError `INTERFACE_MISSING`, `PORT_IN_USE`, `NOT_ROOT`, `SOCKETS_FAILED`
  */
 export async function openClientUdp(device: string, port: 68, signal?: AbortSignal): Promise<Socket> {

@@ -13,13 +13,13 @@ export type Wanted = {
   /** For error messages, e.g. `tftp`. */
   name: string;
   protocol: 'udp' | 'tcp';
-  /** Dotted quad; `0.0.0.0` where broadcasts must arrive. The device is bound all the same. */
+  /** Dotted quad; `0.0.0.0` where broadcasts must arrive. The socket is bound to the device in both cases. */
   address: string;
-  /** 0: whichever is free. */
+  /** 0: any free port. */
   port: number;
   /** UDP only: SO_REUSEADDR, beside others that set it too. */
   shared?: boolean;
-  /** UDP only: UDP_SEGMENT, bytes of the datagrams that the kernel cuts what is sent into. */
+  /** UDP only: UDP_SEGMENT, the size in bytes of the datagrams into which the kernel cuts what is sent. */
   segment?: number;
 };
 
@@ -27,7 +27,7 @@ export type Wanted = {
 export type Probe = {
   /** Dotted quad. */
   address: string;
-  /** Ours, where the address is on our own wire (ARP); undefined behind a relay (ICMP echo). */
+  /** Our own address, where the address is on our own wire (ARP); undefined behind a relay (ICMP echo). */
   from: string | undefined;
   /** Milliseconds. */
   wait: number;
@@ -35,7 +35,7 @@ export type Probe = {
 
 /** Milliseconds; the helper needs a few dozen to start and less than one for a socket. */
 const PATIENCE = 10_000;
-/** One interface's changes come in bursts; milliseconds of quiet before they are told. */
+/** Changes of an interface come in bursts; milliseconds without one before they are reported. */
 const SETTLE = 100;
 
 type Report = {
@@ -68,7 +68,7 @@ export class WireHelper {
   readonly #orders = new Map<number, Order>();
   readonly #probes = new Map<string, (mac: string) => void>();
   readonly #onChange = new Set<() => void>();
-  /** What is to be asked in this turn of the loop, by the words of the order. */
+  /** What must be asked in this turn of the loop, by request line. */
   readonly #asks = new Map<string, string[]>();
   #last = 0;
   #settling: NodeJS.Timeout | undefined;
@@ -155,7 +155,7 @@ export class WireHelper {
   /**
    * Who has this address?
    * @returns the MAC address that answered, lower case with colons; '' where only ICMP can tell; undefined when nobody
-   * answered in time. Of several questions about one address at once all hear the answer.
+   * answered in time. Several questions about one address at the same time all get the answer.
    */
   probe({ address, from, wait }: Probe): Promise<string | undefined> {
     if (this.#over) return Promise.resolve(undefined);
@@ -192,13 +192,16 @@ export class WireHelper {
     this.#say(`advertise ${address}`);
   }
 
-  /** Calls back whenever link, address or existence of the interface may have changed. @returns takes it back */
+  /**
+   * Calls back whenever link, address or existence of the interface may have changed. @returns a function that removes
+   * the callback
+   */
   onChange(listener: () => void): () => void {
     this.#onChange.add(listener);
     return () => void this.#onChange.delete(listener);
   }
 
-  /** The sockets that were handed over live on. Idempotent. */
+  /** Sockets that were handed over stay open. Idempotent. */
   async close(): Promise<void> {
     // Told to, not disconnected: after a disconnect of ours Node never emits 'close' (node 24).
     this.#keepAwake(true);
@@ -208,7 +211,7 @@ export class WireHelper {
     clearTimeout(timer);
   }
 
-  /** It ends when we end and must not be what keeps us from it, except while somebody waits for a socket. */
+  /** It ends when this process ends. It must not keep this process alive, except while somebody waits for a socket. */
   #keepAwake(awake: boolean): void {
     const what = awake ? 'ref' : 'unref';
     this.#child[what]();
@@ -216,7 +219,7 @@ export class WireHelper {
   }
 
   #say(words: string): void {
-    // A channel that has just closed: 'close' tells everybody who waits.
+    // The channel has just been closed: the 'close' event informs everybody who waits.
     if (this.#child.connected) this.#child.send(words, () => {});
   }
 

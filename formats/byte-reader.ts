@@ -55,7 +55,7 @@ export class LittleReader extends ByteReader {
     return this.take(4).readUInt32LE();
   }
 
-  /** Of lengths and counts: what no number can hold exactly is refused. */
+  /** For lengths and counts: a number that JavaScript cannot hold exactly is refused. */
   u64(): number {
     const value = this.take(8).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.fail(`a length of ${value}`);

@@ -22,7 +22,9 @@ const refuse = (code: string, what: string): never => {
 const toDer = (node: forge.asn1.Asn1) => Buffer.from(asn1.toDer(node).getBytes(), 'binary');
 const malformed = () => refuse('CSR_MALFORMED', 'the CSR is not a PKCS#10 structure');
 
-/** Tags matter: what is verified here in one structure must be no other one for whoever reads the CSR next. */
+/**
+ * Tags are checked: what is verified here as one structure must not be a different one for the next reader of the CSR.
+ */
 const { SEQUENCE, INTEGER, BITSTRING } = asn1.Type;
 const is = (node: forge.asn1.Asn1 | undefined, type: number, tagClass = asn1.Class.UNIVERSAL): boolean =>
   node?.type === type && node.tagClass === tagClass;
@@ -31,7 +33,7 @@ const sequence = (node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] =>
 
 /**
  * Reads a PKCS#10 request (RFC 2986 4) for a P-256 key and checks that its holder signed it. Subject and attributes
- * are read by nobody: who the node is comes from the fleet's record, not from what the node calls itself.
+ * are not read: the identity of the node comes from the fleet's record, not from what the node calls itself.
  * @throws BootwaveError `CSR_MALFORMED`, `CSR_KEY_UNSUPPORTED`, `CSR_SIGNATURE`
  */
 export function parseCsr(der: Buffer): Csr {
@@ -46,7 +48,7 @@ export function parseCsr(der: Buffer): Csr {
   }
   const spki = toDer(spkiNode!);
   const key = publicKey(spki);
-  // BIT STRING: the first octet counts unused bits (X.690 8.6.2.2), of which a signature has none.
+  // BIT STRING: the first octet counts unused bits (X.690 8.6.2.2). A signature has no unused bits.
   const bits = toDer(signature!);
   const value = bits.subarray(bits.length < 0x82 ? 2 : 3);
   if (value[0] !== 0 || !verify('sha256', toDer(info!), key, value.subarray(1))) {

@@ -1,11 +1,11 @@
 /**
- * How hardware names itself: values that people and firmware spell in several ways, and values that makers leave as they
- * stand on the sample of the board, so that a thousand machines show them. Pure.
+ * Identifiers of hardware: values that people and firmware spell in several ways, and values that makers leave as they
+ * are on the sample board, so that a thousand machines show the same one. Pure.
  */
 
 const plain = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
 
-/** What stands where the maker of a board or a device has filled in nothing, in whatever case and punctuation. */
+/** Values of a board or a device whose maker filled in nothing, in any case and punctuation. */
 const PLACEHOLDERS = new Set(
   [
     ...['Default string', 'System Serial Number', 'Chassis Serial Number', 'Base Board Serial Number'],
@@ -27,14 +27,14 @@ const PLACEHOLDERS = new Set(
 /** `123456`, `0123456789`, `0123456789ABCDEF`, `1234567890`... */
 const COUNTED = ['0123456789abcdef', '1234567890abcdef', 'abcdefghijklmnopqrstuvwxyz'];
 
-/** Whether it names nothing: empty, a word for nothing, one sign again and again, or the signs in their order. */
+/** Whether it identifies nothing: empty, a placeholder, one character repeated, or the characters in their order. */
 export function isPlaceholder(text: string): boolean {
   const value = plain(text);
   if (value === '' || PLACEHOLDERS.has(value) || /^(.)\1*$/u.test(value)) return true;
   return value.length >= 5 && COUNTED.some((counted) => counted.includes(value));
 }
 
-/** One form for a serial number, whatever case and spaces it is written with. */
+/** One form for a serial number, whatever its case and spaces. */
 export function serialKey(text: string): string {
   return text.trim().replace(/\s+/g, ' ').toUpperCase();
 }
@@ -46,7 +46,7 @@ export function digestKey(text: string): string {
 
 /**
  * One form for a MAC address: `00-1B-21-0A-0b-0c`, `001b.210a.0b0c` and `001b210a0b0c` are `00:1b:21:0a:0b:0c`.
- * @returns null for what is none
+ * @returns null for what is no MAC address
  */
 export function macOf(text: string): string | null {
   const value = text.trim().toLowerCase();
@@ -63,9 +63,10 @@ export function macOf(text: string): string | null {
 const USB_FUNCTIONS = new Set(['cdc_eem', 'cdc_ether', 'cdc_ncm', 'cdc_subset', 'rndis_host']);
 
 /**
- * Whether the MAC of this card may tell one machine from another. A group address and zeros belong to no card (IEEE 802,
- * 8.2). The network card that a BMC shows to its host by USB has a locally administered one, the same in every server of
- * the model; with other drivers such a one is as unique as whoever made it up cared (virtual machines).
+ * Whether the MAC of this card may tell one machine from another. A group address and zeros belong to no card (IEEE
+ * 802, 8.2). The network card that a BMC shows to its host by USB has a locally administered one, the same in every
+ * server of the model; with other drivers a locally administered MAC is as unique as its author made it (virtual
+ * machines).
  */
 export function isOwnMac({ mac, driver }: { mac: string; driver: string }): boolean {
   const first = Number.parseInt(mac.slice(0, 2), 16);

@@ -5,7 +5,7 @@ import { type Certificate, type DistinguishedName, makeCertificate } from './cer
 import { type CrlRequest, makeCrl } from './crl.ts';
 import { type AuthorityName, keyLayout } from './layout.ts';
 
-/** How each authority is called in its certificate. The agent tells the servers CA from the others by this name. */
+/** The name of each authority in its certificate. The agent recognises the servers CA by this name. */
 export const AUTHORITY_COMMON_NAME: Record<AuthorityName | 'root', string> = {
   root: 'Bootwave root CA',
   nodes: 'Bootwave nodes CA',
@@ -32,7 +32,7 @@ const GENERAL_NAME = { dns: 2, uri: 6, ip: 7 } as const;
 /** Hex digits of an id: 64 bits. */
 const ID_DIGITS = 16;
 
-/** What a CA is called where several have its name: the beginning of the SHA-256 of its SubjectPublicKeyInfo, hex. */
+/** The id of a CA where several have its name: the beginning of the SHA-256 of its SubjectPublicKeyInfo, hex. */
 export function authorityId(certificate: X509Certificate): string {
   const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
   return createHash('sha256').update(spki).digest('hex').slice(0, ID_DIGITS);
@@ -123,8 +123,8 @@ async function readKeyFile(path: string): Promise<string> {
 }
 
 /**
- * The first CA of a name; those that were prepared later are `generations.ts`'s.
- * @throws BootwaveError `KEYS_MISSING`; `KEYS_MISMATCH` when the certificate on disk is not for the key on disk
+ * The first CA of a name; generations.ts handles those that were prepared later.
+ * @throws BootwaveError `KEYS_MISSING`; `KEYS_MISMATCH` when the certificate on disk does not belong to the key on disk
  */
 export function loadAuthority(keysFolder: string, name: AuthorityName): Promise<Authority> {
   return loadAuthorityFrom(name, keyLayout(keysFolder).ca[name]);

@@ -53,8 +53,8 @@ const SPKI_POSITION = 6;
 export const SHA256_WITH_RSA = '1.2.840.113549.1.1.11';
 
 /**
- * Makes a certificate with node-forge, which knows RSA only and signs in JavaScript (25 ms each): the real public key
- * is put in place of a stand-in, and node:crypto signs.
+ * Makes a certificate with node-forge, which supports only RSA and signs in JavaScript (25 ms each). So the real public
+ * key replaces a placeholder, and node:crypto signs.
  */
 export function makeCertificate(request: CertificateRequest): Certificate {
   const certificate = pki.createCertificate();
@@ -119,7 +119,7 @@ export function toPem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 
-/** Any well-formed RSA key: getTBSCertificate insists on one, and its place is taken before anything is signed. */
+/** Any well-formed RSA key: getTBSCertificate needs one, and it is replaced before anything is signed. */
 const standIn = pki.setRsaPublicKey(
   new forge.jsbn.BigInteger('c5a1b3', 16),
   new forge.jsbn.BigInteger('10001', 16),

@@ -1,14 +1,14 @@
-/** A certificate with its key, as the file of an operator holds them, and the proof that one has both. */
+/** A certificate with its key, as an operator's file holds them, and the proof that somebody has both. */
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { BootwaveError, messageOf } from '../base/error.ts';
 
-/** Who holds both can act as somebody. */
+/** Whoever holds both can act as this operator. */
 export type Credential = { key: KeyObject; certificate: X509Certificate };
 
 /**
  * Reads a file with a certificate and its key (PEM, in any order).
- * @throws BootwaveError `OPERATOR_FILE`: it is none, or others can read it
+ * @throws BootwaveError `OPERATOR_FILE`: it is not such a file, or others can read it
  */
 export async function readCredential(file: string): Promise<Credential> {
   const wrong = (what: string, next = "name a file as 'bootwave operator add' makes it", cause?: unknown) =>
@@ -24,10 +24,13 @@ export async function readCredential(file: string): Promise<Credential> {
   }
 }
 
-/** What is signed begins with a text of its own, so that no signature made for another purpose can pass for it. */
+/**
+ * The signed bytes begin with a fixed text of their own, so that no signature made for another purpose can be used
+ * here.
+ */
 const PROOF = 'bootwave operator proof 1\0';
 
-/** Signs a nonce of 32 bytes that whoever asks has just made. */
+/** Signs a nonce of 32 bytes that the asking side has just made. */
 export function prove(key: KeyObject, nonce: Uint8Array): Buffer {
   return sign('sha256', proofOf(nonce), key);
 }

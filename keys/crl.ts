@@ -7,10 +7,10 @@ const { UNIVERSAL, CONTEXT_SPECIFIC } = asn1.Class;
 type Asn1 = forge.asn1.Asn1;
 
 export type CrlRequest = {
-  /** Grows with every list (RFC 5280 5.2.3): whoever holds a higher one refuses a lower one. */
+  /** Grows with every list (RFC 5280 5.2.3): a client that has a higher number refuses a lower one. */
   number: bigint;
   thisUpdate: Date;
-  /** When a newer list is there at the latest. */
+  /** The next list is published at this time or earlier. */
   nextUpdate: Date;
   revoked: readonly RevokedCertificate[];
 };
@@ -29,7 +29,7 @@ const OID = { crlNumber: '2.5.29.20', authorityKeyIdentifier: '2.5.29.35' } as c
 const GENERALIZED_FROM = 2050;
 
 /**
- * A list of revoked certificates (RFC 5280 5), which node-forge reads and writes no more than its ASN.1 of.
+ * A list of revoked certificates (RFC 5280 5), of which node-forge handles only the ASN.1.
  * @param issuerPem the CA's own certificate: its subject is taken over byte for byte, as comparing names demands
  * @returns DER
  */
@@ -71,7 +71,7 @@ function primitive(type: forge.asn1.Type, value: string): Asn1 {
   return asn1.create(UNIVERSAL, type, false, value);
 }
 
-/** Of an unsigned number: shortest, and with a zero in front where its first bit is set (X.690 8.3). */
+/** DER of an unsigned number: the shortest form, with a zero byte in front when its first bit is set (X.690 8.3). */
 function integer(bytes: Buffer): Asn1 {
   const from = bytes.findIndex((byte) => byte !== 0);
   const short = from < 0 ? Buffer.alloc(1) : bytes.subarray(from);

@@ -1,4 +1,4 @@
-/** The steps by which the key that signs images follows another one, as far as they are about files. */
+/** The steps that replace the key that signs images, as far as files are concerned. */
 import { createHash, createPrivateKey, generateKeyPair, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -25,9 +25,9 @@ const NAME_DIGITS = 8;
 
 /**
  * Makes the next db key, and a generation of the lists in which db holds its certificate beside those of before. The
- * caller keeps others from changing the lists at the same time. One at a time: done twice, it is one.
+ * caller keeps others from changing the lists at the same time. One at a time: done twice, it has the effect of once.
  * @throws BootwaveError `SECURE_BOOT_DB_STATE` while an old certificate waits to be retired, and those of
- * `nextGeneration`; nothing is in force then that was not before
+ * `nextGeneration`; what is in force has not changed then
  */
 export async function prepareDb(folder: string, step: StepBy): Promise<DbCertificate> {
   const all = await dbCertificates(folder);
@@ -63,7 +63,7 @@ export async function activateDb(folder: string, step: StepBy): Promise<DbCertif
   return one(folder, 'current');
 }
 
-/** A generation of the lists in which db holds the current certificate alone. @throws as `prepareDb` */
+/** Makes a generation of the lists in which db holds only the current certificate. @throws as `prepareDb` */
 export async function retireDb(folder: string, step: StepBy): Promise<DbCertificate> {
   const all = await dbCertificates(folder);
   const old = all.find(({ state }) => state === 'old');
@@ -77,7 +77,10 @@ export async function retireDb(folder: string, step: StepBy): Promise<DbCertific
   return (await dbCertificates(folder)).find(({ id }) => id === old.id)!;
 }
 
-/** Whoever shows a retired certificate from now on is a stranger. @throws BootwaveError `SECURE_BOOT_DB_STATE` */
+/**
+ * From now on a machine that shows a retired certificate is treated as foreign. @throws BootwaveError
+ * `SECURE_BOOT_DB_STATE`
+ */
 export async function distrustDb(folder: string, step: StepBy): Promise<DbCertificate> {
   const all = await dbCertificates(folder);
   const retired = all.findLast(({ state }) => state === 'retired');
@@ -93,14 +96,14 @@ export async function distrustDb(folder: string, step: StepBy): Promise<DbCertif
   return (await dbCertificates(folder)).find(({ id }) => id === retired.id)!;
 }
 
-/** The key first: a certificate on disk always has its key. */
+/** The key is written first: a certificate on disk always has its key. */
 async function makeDbKey(folder: string): Promise<string> {
   const layout = keyLayout(folder).secureBoot;
   const owner = (await readFile(layout.owner, 'utf8')).trim();
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: RSA_BITS.secureBoot });
   const secret = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
   const key = createPrivateKey(secret);
-  // Another name than the one before has: what looks for a signer by its name must not find two.
+  // Its name differs from that of the certificate before it: a search for a signer by name must not find two.
   const own = createHash('sha256').update(spkiOf(key)).digest('hex').slice(0, NAME_DIGITS);
   const pem = secureBootCertificate(`db ${own}`, owner, key);
   const id = certificateId(new X509Certificate(pem).raw);

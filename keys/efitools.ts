@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { mustRun } from '../base/run.ts';
 import type { KeyLayout, SecureBootVariable } from './layout.ts';
 
-/** Who signs the update of which variable (UEFI 2.10, 32.3.1): PK signs itself and KEK, KEK signs db and dbx. */
+/** Which key signs the update of which variable (UEFI 2.10, 32.3.1): PK signs itself and KEK, KEK signs db and dbx. */
 const SIGNED_BY: Record<SecureBootVariable | 'dbx', SecureBootVariable> = {
   PK: 'PK',
   KEK: 'PK',
@@ -37,7 +37,7 @@ export function signedUpdate(
   at?: number,
 ): Promise<Buffer> {
   const { key, certificate } = layout.secureBoot.variables[SIGNED_BY[variable]];
-  // Not as its manual page has it: of every other form it makes the year 1900, without a word.
+  // Not the form in its manual page: the tool silently turns every other form into the year 1900.
   const time = at === undefined ? [] : ['-t', new Date(at).toISOString().slice(0, 19).replace('T', ' ')];
   return throughFile((out) => [
     'sign-efi-sig-list',

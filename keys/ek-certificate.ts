@@ -5,7 +5,7 @@ import { oneLine } from './tpm-roots.ts';
 /** Whether the maker of a TPM vouches for an endorsement key. */
 export type EkVerdict = {
   verified: boolean;
-  /** Who vouches, or why nobody does; one line of at most 256 characters. */
+  /** The CA that vouches, or why none does; one line of at most 256 characters. */
   reason: string;
 };
 
@@ -13,7 +13,7 @@ export type EkVerdict = {
 const EK_USAGE = '2.23.133.8.1';
 
 const KEY_USAGE = '2.5.29.15';
-/** Those that are looked at below, and the name of the TPM, from which nothing follows here. */
+/** The extensions that are checked below, and the name of the TPM, which is not used here. */
 const UNDERSTOOD: Readonly<Record<string, string>> = {
   [KEY_USAGE]: 'key usage',
   '2.5.29.17': 'subject alternative name',
@@ -72,7 +72,10 @@ function check(
   return { verified: true, reason: `issued by ${issuer}` };
 }
 
-/** RFC 5280 4.2: whoever meets a critical extension that it does not process, or one twice, rejects the certificate. */
+/**
+ * RFC 5280 4.2: a verifier that meets a critical extension that it does not process, or the same extension twice,
+ * rejects the certificate.
+ */
 function notUnderstood(extensions: readonly Extension[]): string | null {
   const ids = extensions.map(({ id }) => id);
   const twice = ids.find((id, i) => ids.indexOf(id) !== i);

@@ -1,4 +1,4 @@
-/** The issuing CAs that a fleet has had: the first one, and those that were prepared to follow it. */
+/** The issuing CAs that a fleet has had: the first one, and those that were prepared to replace it. */
 import { createPrivateKey, generateKeyPair, X509Certificate } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { type AuthorityName, keyLayout } from './layout.ts';
 
 export type Generation = {
   ca: AuthorityName;
-  /** See `authorityId`; part of the name of its files, the first one's excepted. */
+  /** See `authorityId`; part of the name of its files, except for those of the first CA. */
   id: string;
   pem: string;
   certificate: X509Certificate;
@@ -20,8 +20,8 @@ export type Generation = {
 const ID = /^[0-9a-f]{16}$/;
 
 /**
- * All that are on disk, oldest first. One whose certificate a crash kept from being made is none, and neither is one
- * that is not below this fleet's root.
+ * All that are on disk, oldest first. Not counted: one whose certificate was never made because of a crash, and one
+ * that was not issued by this fleet's root.
  */
 export async function generationsOf(keysFolder: string, ca: AuthorityName): Promise<Generation[]> {
   const first = keyLayout(keysFolder).ca[ca];
@@ -48,7 +48,7 @@ export async function generationsOf(keysFolder: string, ca: AuthorityName): Prom
   return one === undefined ? [] : [one, ...others.sort((a, b) => age(a) - age(b) || (a.id < b.id ? -1 : 1))];
 }
 
-/** Makes another CA beside those that are there. The key first: a certificate on disk always has its key. */
+/** Makes another CA beside those that exist. The key is written first: a certificate on disk always has its key. */
 export async function makeGeneration(keysFolder: string, ca: AuthorityName): Promise<Generation> {
   const layout = keyLayout(keysFolder);
   const folder = dirname(layout.ca[ca].certificate);

@@ -29,7 +29,7 @@ const generate = promisify(generateKeyPair);
 export type InitResult = { folder: string; created: string[]; kept: string[] };
 
 const YEAR = 365.25 * 24 * 3600_000;
-/** Bits. The root lives longest; the issuing CAs sign most; firmware in the field is sure of 2048 only. */
+/** Bits. The root lives longest; the issuing CAs sign most; firmware in the field reliably supports only 2048. */
 export const RSA_BITS = { root: 3072, issuing: 2048, secureBoot: 2048, pcr: 2048 } as const;
 /** Years. Firmware does not check dates, and an expired PK would only worry people. */
 const YEARS = { root: 20, issuing: 10, secureBoot: 30 } as const;
@@ -178,12 +178,12 @@ async function initSecureBoot(layout: KeyLayout, ensure: Ensure): Promise<void> 
   for (const name of SECURE_BOOT_VARIABLES) {
     const files = variables[name];
     await ensure(files.esl, () => certificateList(guid, files.certificate), PUBLIC);
-    // The signature holds its time; made once and kept, so that every image carries the same bytes.
+    // The signature contains its time. It is made once and kept, so that every image carries the same bytes.
     await ensure(files.auth, () => signedUpdate(layout, guid, name, files.esl), PUBLIC);
   }
 }
 
-/** PEM, signed by itself: firmware compares certificates and builds no chains of these. @param owner GUID */
+/** PEM, self-signed: firmware compares certificates and builds no chains of these. @param owner GUID */
 export function secureBootCertificate(name: string, owner: string, key: KeyObject): string {
   const subject = { commonName: `Bootwave Secure Boot ${name}`, organization: owner };
   return makeCertificate({

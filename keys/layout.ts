@@ -16,13 +16,15 @@ export type KeyLayout = {
     /** GUID that marks the fleet's entries in db and KEK (EFI_SIGNATURE_DATA.SignatureOwner). */
     owner: string;
     variables: Record<SecureBootVariable, KeyAndCertificate & { esl: string; auth: string }>;
-    /** What db and dbx hold, and which generation of them is in force; absent: they never changed. */
+    /** What db and dbx hold, and which generation is in force; absent: they never changed. */
     lists: string;
-    /** A generation of dbx, whole; one that `lists` does not name counts for nothing. */
+    /** One complete generation of dbx; a generation that `lists` does not name does not count. */
     dbx: (generation: number) => { esl: string; auth: string };
-    /** A generation of db, whole; fleets that never changed the key that signs images have none. */
+    /** One complete generation of db; fleets that never changed the key that signs images have none. */
     db: (generation: number) => { esl: string; auth: string };
-    /** A db key that was prepared to follow the first one, by the id of its certificate (secure-boot-state.ts). */
+    /**
+     * A db key that was prepared to replace the first one, named by the id of its certificate (secure-boot-state.ts).
+     */
     dbKey: (id: string) => KeyAndCertificate;
   };
   ca: Record<AuthorityName | 'root', KeyAndCertificate>;

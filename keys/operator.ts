@@ -8,7 +8,7 @@ import { ROLES, type Role } from './operator-roles.ts';
 export type OperatorClaim = {
   name: string;
   role: Role;
-  /** Of a site admin, at least one; empty for everybody else. */
+  /** At least one for a site admin; empty for everybody else. */
   sites: readonly string[];
 };
 
@@ -20,7 +20,7 @@ const OPERATOR_URI = 'spiffe://bootwave/operator/';
 const ROLE_URI = 'bootwave:role:';
 const SITE_URI = 'bootwave:site:';
 
-/** A DNS label (RFC 1123 2.1): nothing in it could end a URI or a line of the audit. */
+/** A DNS label (RFC 1123 2.1): no character in it can end a URI or a line of the audit. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** id-kp-clientAuth (RFC 5280 4.2.1.12). */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
@@ -64,8 +64,8 @@ export function issueOperator(
 }
 
 /**
- * What a certificate says of its holder, when it is one that an *operators* CA gave and that is in date. Whether
- * it was revoked is the register's to say; whether its holder has the key, `isProven`'s (credential.ts).
+ * What a certificate says of its holder, when an *operators* CA issued it and it is not expired. The register decides
+ * whether it was revoked; `isProven` (credential.ts) decides whether its holder has the key.
  * @param now milliseconds since the epoch
  * @throws BootwaveError `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`
  */
@@ -94,7 +94,7 @@ export function readOperator(
   return { ...claim, serial: certificate.serialNumber.toLowerCase() };
 }
 
-/** Node writes names that hold anything unusual in quotes: those fit nothing here. */
+/** Node puts names that hold unusual characters in quotes: such names match nothing here. */
 function claimOf(altNames: string): OperatorClaim | null {
   const uris = altNames.split(', ').map((text) => (text.startsWith('URI:') ? text.slice(4) : ''));
   const after = (start: string) =>
@@ -109,7 +109,7 @@ function claimOf(altNames: string): OperatorClaim | null {
   return { name, role: known, sites };
 }
 
-/** What every refusal of an operator's certificate says to do. */
+/** The `next` text of every refusal of an operator's certificate. */
 export function operatorRefusal(code: string, what: string): BootwaveError {
   return new BootwaveError({
     code,

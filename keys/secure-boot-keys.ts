@@ -8,8 +8,8 @@ import { dbCertificates, isHeld } from './secure-boot-state.ts';
 export type FleetSecureBootKeys = Record<'PK' | 'KEK' | 'db' | 'retired', Uint8Array[]>;
 
 /**
- * While one db certificate follows another, machines hold either or both. `retired` ones are those that nodes lose with an
- * image that has not reached all of them.
+ * While a new db certificate replaces an old one, machines hold either or both. `retired` ones are being removed from
+ * nodes by an image that has not reached all of them.
  * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`; errors of the file system
  */
 export async function readSecureBootKeys(folder: string): Promise<FleetSecureBootKeys> {
@@ -26,7 +26,10 @@ export async function readSecureBootKeys(folder: string): Promise<FleetSecureBoo
   };
 }
 
-/** They change under a server that runs: one that knew only the old ones would lock out whoever got the new ones. */
+/**
+ * They change under a running server: a server that knew only the old ones would lock out the nodes that got the new
+ * ones.
+ */
 export class KeptSecureBootKeys {
   readonly #folder: string;
   readonly #warn: (text: string) => void;
@@ -44,13 +47,13 @@ export class KeptSecureBootKeys {
     return new KeptSecureBootKeys(folder, await readSecureBootKeys(folder), warn);
   }
 
-  /** Read anew when the lists have changed. Files that are damaged later change nothing: those of before count. */
+  /** Read again when the lists have changed. If the new files are damaged, the values read before stay in use. */
   async current(): Promise<FleetSecureBootKeys> {
     const changed = await stat(keyLayout(this.#folder).secureBoot.lists).then(
       ({ mtimeMs }) => mtimeMs,
       () => 0,
     );
-    // Within one tick of the file system's clock a file may change twice and keep its time.
+    // Within one tick of the file system's clock a file may change twice and keep its modification time.
     if (this.#read?.changed === changed && this.#read.at - changed > 2000) return this.#known;
     this.#read = { changed, at: Date.now() };
     try {

@@ -1,6 +1,6 @@
 /**
- * What the fleet lets its machines' firmware start, and what it forbids it. Each change makes the next generation: db and
- * dbx as a whole, signed by KEK, in files of its own.
+ * What the firmware of the fleet's machines may start, and what it must not. Each change makes the next generation: db
+ * and dbx as a whole, signed by KEK, in files of its own.
  */
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../base/error.ts';
@@ -42,7 +42,7 @@ export type FleetLists = {
 
 /**
  * @param folder of the keys
- * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID` when the files are not whole, or say different things
+ * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID` when the files are incomplete or contradict each other
  */
 export async function readFleetLists(folder: string): Promise<FleetLists> {
   const layout = keyLayout(folder).secureBoot;
@@ -64,9 +64,9 @@ export async function readFleetLists(folder: string): Promise<FleetLists> {
 }
 
 /**
- * Forbids one more image. The caller keeps others from doing so at the same time.
- * @returns the lists then in force; those of before when that version is revoked already
- * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`, `SECURE_BOOT_LISTS_FULL`, `COMMAND_FAILED`; the old ones stay in
+ * Revokes one more image. The caller keeps others from doing so at the same time.
+ * @returns the lists then in force; the lists before when that version is revoked already
+ * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`, `SECURE_BOOT_LISTS_FULL`, `COMMAND_FAILED`; the old lists stay in
  * force then
  */
 export async function revokeAtFirmware(folder: string, image: Revoked): Promise<FleetLists> {
@@ -86,10 +86,10 @@ export async function revokeAtFirmware(folder: string, image: Revoked): Promise<
 }
 
 /**
- * Signs both lists for what is to be in force, then says that it is. Each one anew, also when it stays as it is: an
- * update that firmware was given by an image of any earlier generation is never the later one of two.
+ * Signs both lists for the new state, then puts them in force. Both are signed again, even the one that does not
+ * change: otherwise an older image of any generation could hold an update that is later than this one.
  * @param at milliseconds since the epoch
- * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`, `COMMAND_FAILED`; the old ones stay in force then
+ * @throws BootwaveError `SECURE_BOOT_LISTS_INVALID`, `COMMAND_FAILED`; the old lists stay in force then
  */
 export async function nextGeneration(
   folder: string,
@@ -99,7 +99,7 @@ export async function nextGeneration(
   const layout = keyLayout(folder);
   const last = await readListsState(folder);
   const generation = (last?.generation ?? 0) + 1;
-  // The db that machines got first: efitools took the local clock for it, which may be hours ahead of UTC.
+  // The db that machines got first: efitools used the local clock for it, which may be hours ahead of UTC.
   const first = next.db === undefined ? 0 : timeOf(await readFile(layout.secureBoot.variables.db.auth));
   const timestamp = after(Math.max(last?.timestamp ?? 0, first), at);
   const owner = (await readFile(layout.secureBoot.owner, 'utf8')).trim();
@@ -124,7 +124,7 @@ function signing(layout: KeyLayout, owner: string, generation: number, timestamp
   };
 }
 
-/** A certificate that no state names yet has its files by its id, as all have but the first. */
+/** The files of a certificate that no state names yet are named by its id, as for all but the first. */
 async function certificatesOf(folder: string, held: readonly { id: string }[]): Promise<string[]> {
   const { dbKey } = keyLayout(folder).secureBoot;
   const known = new Map((await dbCertificates(folder)).map(({ id, files }) => [id, files.certificate]));
@@ -136,7 +136,7 @@ function after(last: number, now: number): number {
   return Math.max(Math.floor(now / 1000) * 1000, last + 1000);
 }
 
-/** EFI_TIME (UEFI 2.10, 8.3) that an update begins with, milliseconds since the epoch; 0 where there is none. */
+/** The EFI_TIME (UEFI 2.10, 8.3) at the start of an update, milliseconds since the epoch; 0 when there is no update. */
 function timeOf(update: Buffer): number {
   if (update.length < 7) return 0;
   const [month, day, hour, minute, second] = [...update.subarray(2, 7)] as [

@@ -1,6 +1,7 @@
 /**
- * `lists.json`: which generation of the fleet's Secure Boot lists is in force, what it revokes, and which db certificates
- * the fleet has had. It is written last of all files, so whoever is killed before that has changed nothing.
+ * `lists.json`: which generation of the fleet's Secure Boot lists is in force, what it revokes, and which db
+ * certificates the fleet has had. It is written after all other files, so a process that is killed before that has
+ * changed nothing.
  */
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -23,8 +24,8 @@ const revokedSchema = z.object({
 export type Revoked = z.infer<typeof revokedSchema>;
 
 /**
- * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose it.
- * `distrusted`: none holds it any more, and whoever does is no node of this fleet.
+ * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose
+ * it. `distrusted`: no node holds it any more, and a machine that does is no node of this fleet.
  */
 export const DB_STATES = ['next', 'current', 'old', 'retired', 'distrusted'] as const;
 
@@ -32,7 +33,7 @@ const dbEntrySchema = z.object({
   /** See `certificateId`. */
   id: z.string().regex(/^[0-9a-f]{16}$/),
   state: z.enum(DB_STATES),
-  /** Of the step that brought it into this state; the first certificate of a fleet was made by nobody's step. */
+  /** The step that brought it into this state; absent for the first certificate of a fleet, which no step made. */
   reason: z.string(),
   by: z.string(),
   /** Milliseconds since the epoch. */
@@ -62,7 +63,7 @@ export type DbCertificate = DbEntry & {
   files: { key: string; certificate: string };
 };
 
-/** Whether it stands in the db of the generation in force. */
+/** Whether it is in the db of the generation in force. */
 export function isHeld({ state }: Pick<DbEntry, 'state'>): boolean {
   return state !== 'retired' && state !== 'distrusted';
 }
@@ -70,7 +71,7 @@ export function isHeld({ state }: Pick<DbEntry, 'state'>): boolean {
 /** Hex digits of an id: 64 bits. */
 const ID_DIGITS = 16;
 
-/** What a db certificate is called: the beginning of the SHA-256 of its DER, hex. */
+/** The id of a db certificate: the beginning of the SHA-256 of its DER, hex. */
 export function certificateId(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('hex').slice(0, ID_DIGITS);
 }

@@ -26,7 +26,7 @@ export function checkBootServer(
     });
   const leaf = new X509Certificate(peer.raw);
   const issuer = peer.issuerCertificate?.raw && new X509Certificate(peer.issuerCertificate.raw);
-  // Without the extension a certificate may serve for anything (RFC 5280 4.2.1.12); ours must say it.
+  // Without the extension a certificate may be used for anything (RFC 5280 4.2.1.12); ours must have it.
   if (leaf.ca || !leaf.keyUsage?.includes(SERVER_AUTH))
     return refuse('shows a certificate that is not for servers');
   const misnamed = checkServerIdentity(SERVER_NAME, peer);

@@ -19,7 +19,7 @@ export type ShownKey = {
   problems: string[];
 };
 
-/** What the public files say, and whether the secret beside each is there and closed to others. Reads no secret. */
+/** What the public files say, and whether each has its secret beside it, unreadable for others. Reads no secret. */
 export async function showKeys(folder: string): Promise<ShownKey[]> {
   const layout = keyLayout(folder);
   const shown: ShownKey[] = [];
@@ -72,7 +72,7 @@ export async function showKeys(folder: string): Promise<ShownKey[]> {
   return shown.map((entry) => ({ ...entry, file: relative(folder, entry.file) }));
 }
 
-/** Those that follow the first one; the key of one that is retired may be gone. */
+/** Those that replaced the first one; the key of a retired one may be gone. */
 async function laterDb(folder: string): Promise<{ key: string; certificate: string }[]> {
   const all = await dbCertificates(folder).catch(() => []);
   return all.slice(1).flatMap((certificate) => (isHeld(certificate) ? [certificate.files] : []));

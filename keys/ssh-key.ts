@@ -21,8 +21,8 @@ export type SshKey = {
 };
 
 /**
- * An ed25519 key in the form that sshd and ssh2 read (openssh-key-v1, PROTOCOL.key of OpenSSH), unencrypted. Ours,
- * because ssh2's own takes zeros off the front of public keys: one key in 256 came out as a file that nobody can read.
+ * An ed25519 key in the form that sshd and ssh2 read (openssh-key-v1, PROTOCOL.key of OpenSSH), unencrypted. Written
+ * here because ssh2's own removes leading zeros of public keys: one key in 256 became a file that nothing can read.
  */
 export function sshKeyOf(privateKey: KeyObject, comment: string): SshKey {
   const seed = Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url');

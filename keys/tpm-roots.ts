@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
 
-/** Bytes of one file; a maker's bundle of all its CAs is far below. */
+/** Bytes of one file; a maker's bundle of all its CAs is far smaller. */
 const FILE_BYTES = 1024 * 1024;
 const PEM = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
@@ -17,7 +17,7 @@ export type TpmRoot = {
 };
 
 /**
- * The CAs of TPM makers that the operator believes, as `*.pem` in one folder. Every certificate there is a trust anchor
+ * The CAs of TPM makers that the operator trusts, as `*.pem` in one folder. Every certificate there is a trust anchor
  * (RFC 5280 6.1.1 (d)), so a maker's intermediate CA may stand there without its root.
  */
 export class TpmRoots {
@@ -30,7 +30,7 @@ export class TpmRoots {
   }
 
   /**
-   * All of them, read anew when the folder has changed: a new root counts without a restart.
+   * All of them, read again when the folder has changed: a new root counts without a restart.
    * @throws BootwaveError `TPM_ROOT_INVALID` naming the file that holds no certificate
    */
   async current(): Promise<readonly X509Certificate[]> {
@@ -39,7 +39,7 @@ export class TpmRoots {
       () => null,
     );
     if (changed === null) return [];
-    // Within one tick of the file system's clock a folder may change twice and keep its time.
+    // Within one tick of the file system's clock a folder may change twice and keep its modification time.
     if (this.#read?.changed === changed && this.#read.at - changed > 2000) return this.#read.roots;
     const at = Date.now();
     const roots: X509Certificate[] = [];
@@ -115,7 +115,7 @@ const shown = (file: string, root: X509Certificate): TpmRoot => ({
   notAfter: root.validToDate.getTime(),
 });
 
-/** A name from outside, for people: one line, nothing that a terminal would obey, at most 128 characters. */
+/** A name from outside, made safe for a terminal: one line, no control characters, at most 128 characters. */
 export function oneLine(name: string): string {
   return name
     .replaceAll('\n', ', ')

@@ -2,7 +2,7 @@ import { sign, verify, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Credential } from './credential.ts';
 
-/** What an operator says with the key of their certificate about one text, for good. */
+/** A permanent statement of an operator about one text, signed with the key of their certificate. */
 export const voteSchema = z.object({
   /** PEM. */
   certificate: z.string().max(8192),
@@ -14,7 +14,7 @@ export const voteSchema = z.object({
 export type Vote = z.infer<typeof voteSchema>;
 export type Word = 'ask' | 'approve';
 
-/** A text of its own before what is signed: no signature made for another purpose can pass for a vote. */
+/** A fixed text before what is signed: no signature made for another purpose can be used as a vote. */
 const PURPOSE = 'bootwave operator vote 1';
 
 export function vote({ key, certificate }: Credential, word: Word, text: string, at: number): Vote {
@@ -22,7 +22,7 @@ export function vote({ key, certificate }: Credential, word: Word, text: string,
   return { certificate: certificate.toString(), at, signature };
 }
 
-/** @returns the certificate whose key signed; null: it did not. Whether that is an operator's is for others to say */
+/** @returns the certificate whose key signed; null: none did. The caller decides whether it is an operator's */
 export function voter(
   { certificate, at, signature }: Vote,
   word: Word,

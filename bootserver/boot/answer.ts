@@ -15,7 +15,7 @@ export type BootPart = {
 
 export type BootAnswer =
   | { kind: 'boot'; part: BootPart; step: 'dhcp-offered' | 'left-to-disk'; detail: string }
-  /** No boot part: a proxy stays silent, a full server gives an address alone. */
+  /** No boot part: a proxy stays silent, a full server only gives an address. */
   | { kind: 'none'; step: 'left-to-disk' | 'refused'; detail: string };
 
 export type BootQuestion = {
@@ -68,7 +68,7 @@ function partOf({ base, role }: BootQuestion, fields: Fields, file: string | und
   if (fields.vendorClass !== undefined) options.push([OPTION.vendorClass, textBytes(fields.vendorClass)]);
   if (fields.pxe !== undefined) options.push([OPTION.vendorSpecific, PXE_OPTIONS[fields.pxe]]);
   if (file !== undefined) {
-    // Some PXE ROMs take these two for C strings: without a NUL inside the option they ask TFTP for `undionly.kpxe\xff`,
+    // Some PXE ROMs read these two as C strings: without a NUL inside the option they ask TFTP for `undionly.kpxe\xff`,
     // with whatever comes next (dnsmasq ends them alike). URLs go to younger firmware, which counts bytes.
     const end = fields.file === 'loader' ? '\0' : '';
     if (fields.file === 'loader') options.push([OPTION.tftpServer, textBytes(base.serverIp + end)]);

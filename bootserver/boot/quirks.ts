@@ -1,10 +1,10 @@
 /**
- * What each kind of firmware must be told, as data. Each cell was tried on the real firmware where one runs here (EDK2
- * PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent, and for each row at
- * least one packet; those of BIOS ROMs are made by hand, because none runs here that is not iPXE.
+ * What each kind of firmware must be told, as data. Each cell was tested on the real firmware where it can run here
+ * (EDK2 PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent, and at least
+ * one packet for each row; the packets of BIOS ROMs are made by hand, because the only one that runs here is iPXE.
  */
 
-/** Who is answering: a full server on port 67, a proxy's OFFER on port 67, either of them on port 4011. */
+/** Which server answers: a full server on port 67, a proxy's OFFER on port 67, or either of them on port 4011. */
 export type Role = 'full' | 'proxy' | '4011';
 
 export type Fields = {
@@ -22,13 +22,13 @@ export const QUIRKS: Readonly<
 > = {
   bios: {
     image: {
-      // Without option 60 every ROM takes siaddr and file as plain BOOTP did: fewest surprises.
+      // Without option 60 every ROM reads siaddr and file as in plain BOOTP: fewest surprises.
       full: { file: 'loader' },
-      // A ROM ignores a proxy that is not PXEClient, and would go looking for boot servers without 43.
+      // A ROM ignores a proxy that is not PXEClient; without option 43 it would look for boot servers.
       proxy: { file: 'loader', vendorClass: 'PXEClient', pxe: 'take-file' },
       '4011': { file: 'loader', vendorClass: 'PXEClient', pxe: 'take-file' },
     },
-    // An address without a file is PXE-E53 and the next boot device at once; a proxy says nothing, to the same end.
+    // An address without a file is PXE-E53 and the next boot device at once; a silent proxy has the same effect.
     disk: {},
   },
   'uefi-pxe': {
@@ -48,7 +48,7 @@ export const QUIRKS: Readonly<
   },
   'uefi-http': {
     image: {
-      // UEFI 2.10, 24.7.3: only an answer that says HTTPClient is taken for HTTP Boot.
+      // UEFI 2.10, 24.7.3: only an answer that says HTTPClient counts as HTTP Boot.
       full: { file: 'image', vendorClass: 'HTTPClient' },
       proxy: { file: 'image', vendorClass: 'HTTPClient' },
     },

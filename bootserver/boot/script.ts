@@ -15,10 +15,10 @@ export type ScriptQuestion = {
 const ATTEMPTS = 10;
 
 /**
- * iPXE hands the image's name to UEFI as its load options, and without Secure Boot systemd-stub takes load options for
- * the kernel's command line: console and panic settings were lost. The stub ignores load options that begin with a
- * control character (systemd 252, `use_load_options`), so that is the image's name. Measured: the same image is mute
- * on its serial console without this.
+ * iPXE hands the image's name to UEFI as its load options, and without Secure Boot systemd-stub takes load options
+ * for the kernel's command line: the console and panic settings were lost. The stub ignores load options that begin
+ * with a control character (systemd 252, `use_load_options`), so the image's name begins with one. Measured: without
+ * this the same image prints nothing on its serial console.
  */
 const NO_CMDLINE = '01';
 

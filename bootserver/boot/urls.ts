@@ -25,7 +25,7 @@ export function imageUrl(base: BootBase, mac: string, version: string): string {
   return `${folder(base, mac)}/bootwave_${checkedVersion(version)}.efi`;
 }
 
-/** What a running node puts `/bootwave_<version>.efi` behind, to bring an image onto its disk. */
+/** The URL prefix from which a running node fetches `/bootwave_<version>.efi` to install it on its disk. */
 export function imagesUrl(base: BootBase): string {
   return `http://${base.serverIp}:${base.httpPort}/images`;
 }

@@ -19,7 +19,7 @@ export type DhcpConfig = {
   serverIp: Ip4;
   httpPort: number;
   httpsPort: number;
-  /** The local one first, where there is one. Empty for a proxy. */
+  /** The local one comes first, if there is one. Empty for a proxy. */
   subnets: readonly Subnet[];
   settings: Settings;
   classes: readonly (Pick<ClassInput, 'vendorClass' | 'userClass' | 'architecture'> & {
@@ -34,15 +34,15 @@ export const DHCP_LIMITS = {
   /** Seconds. */
   lease: 12 * 3600,
   /**
-   * Seconds of firmware's leases at most: long enough for a slow download and never renewed, so that a rack's worth of
-   * restarts does not hold addresses for half a day.
+   * The longest lease of firmware, in seconds: long enough for a slow download and never renewed, so that restarts of a
+   * whole rack do not hold addresses for half a day.
    */
   firmwareLease: 3600,
-  /** Seconds; nobody gets less, whatever they ask for. */
+  /** Seconds; no client gets less, whatever it asks for. */
   leastLease: 120,
   /** Seconds that an offer keeps its address; no client waits longer for its own REQUEST. */
   offer: 15,
-  /** Seconds that an address rests which another machine uses: whoever squats on it should be found by then. */
+  /** Seconds for which an address in use by another machine is not offered: that machine should be found by then. */
   rest: 3600,
 } as const;
 

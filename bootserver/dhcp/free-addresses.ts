@@ -14,12 +14,12 @@ export interface AddressBook {
   isOffered(ip: Ip4): boolean;
 }
 
-/** Ends of leases that may be history, beside the ones in force, before the list is made anew. */
+/** Entries for ended leases that may be out of date, beside the current ones, before the list is rebuilt. */
 const SLACK = 1024;
 
 /**
  * Finds a free address of one pool without looking at all of them: what was never used, then what was offered and not
- * taken, then what has been unused for longest. Each costs the same however many clients there are, but for the
+ * taken, then what has been unused for longest. Each step costs the same however many clients there are, except for the
  * logarithm of the ended leases.
  */
 export class FreeAddresses {
@@ -27,10 +27,10 @@ export class FreeAddresses {
   readonly #book: AddressBook;
   /** Everything before it was used or skipped. */
   #fresh: Ip4;
-  /** Without lease and without offer, though used before. */
+  /** Has no lease and no offer now, but was used before. */
   readonly #idle = new Set<Ip4>();
   #ends = new Ends();
-  /** Addresses of this pool with a lease, current or past: what `#ends` must not be much longer than. */
+  /** Addresses of this pool with a lease, current or past: `#ends` must not be much longer than this. */
   #leased = 0;
 
   constructor(pool: Pool, book: AddressBook, leases: Iterable<Lease>) {
@@ -48,7 +48,7 @@ export class FreeAddresses {
     return ip >= this.#pool.from && ip <= this.#pool.to && !this.#pool.taken.has(ip);
   }
 
-  /** Lease or offer of an address have changed. @param leases all there are, for when the list is made anew */
+  /** The lease or offer of an address has changed. @param leases all leases, for when the list is rebuilt */
   changed(ip: Ip4, leases: () => Iterable<Lease>): void {
     if (!this.has(ip)) return;
     const lease = this.#book.leaseAt(ip);
@@ -59,7 +59,7 @@ export class FreeAddresses {
     if (this.#ends.size > 2 * this.#leased + SLACK) this.#collect(leases());
   }
 
-  /** The next free one; it is found again until its lease or offer changes. */
+  /** The next free one; the same one is found until its lease or offer changes. */
   next(now: number): Ip4 | undefined {
     const { to, taken } = this.#pool;
     while (this.#fresh <= to && (taken.has(this.#fresh) || this.#inUse(this.#fresh))) this.#fresh += 1;
@@ -67,7 +67,7 @@ export class FreeAddresses {
     const [idle] = this.#idle;
     if (idle !== undefined) return idle;
     for (let end = this.#ends.first; end !== undefined && end.until <= now; end = this.#ends.first) {
-      // Renewed, moved or given back since; or offered, and then it comes back when the offer ends.
+      // It was renewed, moved or released since; or it was offered, and returns when the offer ends.
       const current = this.#book.leaseAt(end.ip)?.until === end.until && !this.#book.isOffered(end.ip);
       if (current) return end.ip;
       this.#ends.drop();
@@ -135,9 +135,9 @@ class Ends {
 /** One address's durable history. Times are milliseconds since the epoch. */
 export type Lease = {
   ip: Ip4;
-  /** Who it is, see `leaseKey`; empty on an address that rests. */
+  /** The client, see `leaseKey`; empty for a declined address that is not offered for a while. */
   key: string;
-  /** Of the machine, for people; empty when it has none. */
+  /** Name of the machine, for people; empty when it has none. */
   mac: string;
   /** Bound (or resting after a conflict) until then; in the past: free, but kept for the client if it returns. */
   until: number;

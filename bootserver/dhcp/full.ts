@@ -66,7 +66,7 @@ export function decideFull(question: FullQuestion): Decision {
 type Client = FullQuestion & {
   subnet: Subnet;
   key: string;
-  /** The address that only this machine gets, where its subnet has it. */
+  /** The address reserved for this machine, if its subnet has one. */
   reserved: Ip4 | undefined;
 };
 
@@ -76,8 +76,8 @@ type Client = FullQuestion & {
  * ROM, iPXE and a reserved machine's system share one address. `01` + MAC is the same as no client identifier.
  *
  * Firmware says that it is firmware (option 60) in DISCOVER and REQUEST only. A message about an address that its own
- * card holds is therefore that holder's, whatever identifier it carries: else DECLINE and RELEASE would be of somebody
- * unknown, and so would renewals after a reservation was taken back.
+ * card holds therefore belongs to that holder, whatever identifier it carries. Otherwise DECLINE and RELEASE would seem
+ * to come from an unknown client, and so would renewals after a reservation was removed.
  */
 export function leaseKey(
   request: DhcpRequest,
@@ -100,7 +100,7 @@ function hardwareKey({ mac, packet: { htype, chaddr } }: DhcpRequest): string | 
   return `${htype.toString(16).padStart(2, '0')}${Buffer.from(chaddr).toString('hex')}`;
 }
 
-/** What a client says it has or was just offered; not what it would like to have. */
+/** The address that a client says it has or was just offered; not the one that it would like to have. */
 function addressAskedAbout({ type, packet, requested, serverId }: DhcpRequest): Ip4 | undefined {
   if (type === 'discover') return undefined;
   if (type === 'decline') return requested;
@@ -124,7 +124,10 @@ function subnetFor({ packet, relay }: DhcpRequest, config: DhcpConfig): Subnet |
   return named ?? config.subnets.find((subnet) => sameNetwork(subnet.network, link, subnet.netmask));
 }
 
-/** Whether nobody else has it: free, its own, or reserved for this machine, which leases it under another identifier. */
+/**
+ * Whether nobody else has it: it is free, the client's own, or reserved for this machine, which leases it under another
+ * identifier.
+ */
 function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): boolean {
   const holder = leases.holder(ip, now);
   if (holder === undefined || holder === key) return true;
@@ -132,8 +135,8 @@ function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): bo
 }
 
 /**
- * Whether the configuration gives this address to this client, whoever holds it and whatever was promised under another
- * configuration: meanwhile it may be anybody's.
+ * Whether the configuration allows this client this address, whoever holds it and whatever an earlier configuration
+ * promised: it may belong to another client now.
  */
 function mayHave(client: Client, ip: Ip4): boolean {
   const { subnet, reserved } = client;
@@ -161,7 +164,7 @@ function discover(client: Client): Decision {
   return {
     ...answer(client, 'offer', ip),
     change: { kind: 'offer', ip, key, until: now + DHCP_LIMITS.offer * 1000 },
-    // Whatever a relay says: on our own wire ARP finds more than ICMP, and fills no table of neighbours.
+    // Even when a relay is named: on our own wire ARP finds more than ICMP, and fills no neighbour table.
     ...(known ? {} : { probe: { ip, relayed: !sameNetwork(ip, config.serverIp, subnet.netmask) } }),
     ...(why === undefined ? {} : { note: { code: 'DHCP_RESERVATION_CONFLICT', why } }),
   };
@@ -174,7 +177,7 @@ function reservationLost({ leases, now, request: { mac } }: Client, reserved: Ip
     : `${address}, reserved for ${mac}, is still leased to another machine; ${mac} gets an address of the range until then`;
 }
 
-/** RFC 2131 4.3.2: which of its four states the client is in shows in three fields. */
+/** RFC 2131 4.3.2: three fields show which of its four states the client is in. */
 function decideRequest(client: Client): Decision {
   const { request, config, key } = client;
   const { requested, serverId, packet } = request;
@@ -198,7 +201,7 @@ function confirm(client: Client, state: 'selecting' | 'init-reboot' | 'renewing'
     return silent('no record of this client');
   }
   if (!mayHave(client, ip)) return nak(client, 'this address is not given out any more');
-  // Selecting or renewing says that the address came from us: offers and, after a loss, leases may be forgotten.
+  // Selecting or renewing means that the address came from us: offers and, after a loss, leases may be forgotten.
   return holds || (free && state !== 'init-reboot')
     ? bind(client, ip)
     : nak(client, 'this address is not yours');
@@ -243,7 +246,7 @@ function decline({ request, config, leases, key, now, reserved }: Client): Decis
   return { kind: 'change', change: { kind: 'record', lease }, why, code };
 }
 
-/** An address that another machine uses, as a client's DECLINE or a probe shows: it rests. */
+/** An address that another machine uses, as a client's DECLINE or a probe shows: it is not offered for a while. */
 export function inConflict(ip: Ip4, mac: string | undefined, now: number): { lease: Lease; why: string } {
   return {
     lease: { ip, key: '', mac: mac ?? '', until: now + DHCP_LIMITS.rest * 1000 },
@@ -293,7 +296,7 @@ function answer(client: Client, type: 'offer' | 'ack', yiaddr: Ip4): Decision & 
   return { kind: 'reply', reply, to: destinationOf(request, arrival, reply), boot: part !== undefined };
 }
 
-/** What the client asked for, between two minutes and what the site allows. */
+/** The lease time the client asked for, but at least two minutes and at most what the site allows. */
 function leaseSeconds(client: Client): number {
   const { request } = client;
   const site = settingsFor(client).leaseSeconds ?? DHCP_LIMITS.lease;
@@ -301,7 +304,7 @@ function leaseSeconds(client: Client): number {
   return Math.max(DHCP_LIMITS.leastLease, Math.min(request.leaseTime ?? most, most));
 }
 
-/** What is said of a host goes before what is said of its class, that before its subnet's, that before everybody's. */
+/** Settings of a host win over those of its class, then its subnet, then the global ones. */
 function settingsFor({ request, config, subnet }: Client): Settings {
   const { options } = request.packet;
   const architecture = readBootClient(options)?.firmware.name;

@@ -7,20 +7,20 @@ export type SubnetInput = SettingsInput & {
   netmask: string;
   /** What is given out; none where only reserved machines get an address. */
   pools: readonly { from: string; to: string }[];
-  /** Relay agents that stand for this subnet though their own address (giaddr) is of another one. */
+  /** Relay agents that serve this subnet though their own address (giaddr) is in another one. */
   relays?: readonly string[] | undefined;
 };
 
 export type HostInput = SettingsInput & {
   /** Lower case with colons. */
   mac: string;
-  /** The address that only this machine gets. */
+  /** The address reserved for this machine. */
   address?: string | undefined;
   /** Option 12. */
   name?: string | undefined;
 };
 
-/** Clients alike, for whom something differs. All that is named must fit; the last class that fits wins. */
+/** A group of clients with settings of its own. All conditions must match; the last class that matches wins. */
 export type ClassInput = SettingsInput & {
   /** How option 60 begins. */
   vendorClass?: string | undefined;
@@ -37,7 +37,7 @@ export type DhcpInput = {
   proxy: boolean;
   httpPort: number;
   httpsPort: number;
-  /** For all subnets that do not say otherwise. Leases of 12 h by default, of at least 120 seconds. */
+  /** Settings for all subnets that have none of their own. Leases of 12 h by default, of at least 120 seconds. */
   settings?: SettingsInput;
   /** The local one and those behind relay agents; none for a proxy. */
   subnets?: readonly SubnetInput[];

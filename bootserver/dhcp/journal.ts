@@ -7,9 +7,9 @@ import type { Lease } from './free-addresses.ts';
 import { LeaseTable } from './leases.ts';
 
 /**
- * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants the
- * binding stable). One fdatasync serves all answers that wait for it, so throughput does not depend on the disk's
- * latency. The file is written anew when most of its lines are history.
+ * Leases on disk: one JSON line per change, appended and fsynced before the ACK leaves (RFC 2131 section 2.2 wants
+ * the binding stable). One fdatasync serves all answers that wait for it, so throughput does not depend on the disk's
+ * latency. The file is rewritten when most of its lines are out of date.
  */
 export class LeaseJournal {
   readonly #path: string;
@@ -71,7 +71,7 @@ export class LeaseJournal {
   }
 
   async #run(): Promise<void> {
-    // Whoever arrives in this turn of the loop shares the first write too.
+    // Leases that arrive in this turn of the loop share the first write too.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
@@ -106,7 +106,7 @@ export class LeaseJournal {
     this.#good += bytes.length;
     this.#lines += lines;
     if (this.#lines < this.#compactAt) return;
-    // What waits is on disk already: a compaction that fails is tried again later, nobody waits for it in vain.
+    // What waits is already on disk: a compaction that fails is tried again later, and no caller waits for it.
     await this.#compact().catch(() => {});
     this.#compactAt = this.#lines + 1024 + this.#table.size * 4;
   }
@@ -143,7 +143,7 @@ function lineOf(lease: Lease): string {
   return `${JSON.stringify({ ...lease, ip: formatIp4(lease.ip) })}\n`;
 }
 
-/** Pure: the table that a journal's bytes stand for. */
+/** Pure: the lease table that a journal's bytes describe. */
 export function replay(bytes: Buffer): { table: LeaseTable; good: number; lines: number; skipped: number } {
   const table = new LeaseTable();
   const good = bytes.lastIndexOf(10) + 1;

@@ -10,24 +10,27 @@ export type LeaseChange =
 
 /** What decisions may ask. */
 export interface LeaseView {
-  /** Who holds this address by lease or offer now; '' is an address that rests; undefined: it is free. */
+  /**
+   * Who holds this address by lease or offer now; '': it was declined and is not offered for a while; undefined: it is
+   * free.
+   */
   holder(ip: Ip4, now: number): string | undefined;
   /** The last lease of this address, current or past. */
   leaseAt(ip: Ip4): Lease | undefined;
   /** The last lease of this client, current or past. */
   leaseOf(key: string): Lease | undefined;
-  /** An address for this client: its own, the one it wishes for, a fresh one, the one unused for longest. */
+  /** An address for this client: its own, the one it asks for, a fresh one, or the one unused for longest. */
   choose(key: string, wish: Ip4 | undefined, pools: readonly Pool[], now: number): Ip4 | undefined;
 }
 
-/** Every lease and offer of one server. No clock, no file: time comes in, changes come out of decisions. */
+/** Every lease and offer of one server. No clock, no file: the time is a parameter, changes come from decisions. */
 export class LeaseTable implements LeaseView, AddressBook {
   readonly #byIp = new Map<Ip4, Lease>();
   readonly #ipOf = new Map<string, Ip4>();
-  /** In the order of their ends: all offers last alike. */
+  /** Ordered by their ends: all offers last equally long. */
   readonly #offers = new Map<Ip4, { key: string; until: number }>();
   readonly #offerOf = new Map<string, Ip4>();
-  /** Of the pools that were asked for. */
+  /** Lists of the pools that were asked for. */
   readonly #free = new Map<Pool, FreeAddresses>();
 
   holder(ip: Ip4, now: number): string | undefined {
@@ -88,7 +91,7 @@ export class LeaseTable implements LeaseView, AddressBook {
     this.#free.clear();
   }
 
-  /** Forgets offers that have run out: a flood of made-up clients must not fill the memory. */
+  /** Forgets offers that have expired: a flood of made-up clients must not fill the memory. */
   sweep(now: number): void {
     for (const offer of [...this.#offers.values()]) if (offer.until <= now) this.#withdraw(offer.key);
   }
@@ -115,7 +118,7 @@ export class LeaseTable implements LeaseView, AddressBook {
     for (const free of this.#free.values()) free.changed(ip, () => this.#byIp.values());
   }
 
-  /** Offers that have run out, oldest first, as far as they follow each other. */
+  /** Offers that have expired, oldest first, up to the first that has not. */
   #expire(now: number): void {
     for (const offer of this.#offers.values()) {
       if (offer.until > now) return;
@@ -129,7 +132,7 @@ export class LeaseTable implements LeaseView, AddressBook {
     // Whoever this address was offered to must be offered another one.
     this.#withdrawAt(lease.ip);
     if (lease.key !== '') {
-      // A client has one lease: taking another address gives the former one back.
+      // A client has one lease: taking another address releases the former one.
       const former = this.#ipOf.get(lease.key);
       if (former !== undefined && former !== lease.ip) {
         this.#byIp.delete(former);

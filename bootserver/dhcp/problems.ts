@@ -1,4 +1,4 @@
-/** What is wrong with a DHCP configuration, each with the field that it stands in. Pure; nothing is half-applied. */
+/** What is wrong with a DHCP configuration, each fault with its field. Pure; nothing is half-applied. */
 
 import { formatIp4, type Ip4, parseIp4, sameNetwork } from '../../formats/dhcp/ip4.ts';
 import type { DhcpInput, HostInput, SubnetInput } from './input.ts';
@@ -14,10 +14,10 @@ export type Problem = {
 type Path = Problem['path'];
 type Found = { from: Ip4; to: Ip4; path: Path };
 
-/** More leaves no use for a range, and a mistake in writing it is likelier. */
+/** A shorter prefix has no use for a range, and is more likely a typing mistake. */
 const LARGEST_POOL = 65536;
 
-/** @returns in the order of the fields; empty: it can be used */
+/** @returns in the order of the fields; empty: the configuration can be used */
 export function configProblems(input: DhcpInput): Problem[] {
   const problems: Problem[] = [];
   const add = (path: Path, what: string, next: string): void => void problems.push({ path, what, next });

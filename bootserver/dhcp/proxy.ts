@@ -6,8 +6,8 @@ import { type Arrival, type DhcpRequest, isBootFirmware, isForUs } from './reque
 type Server = { serverIp: Ip4; httpsPort: number };
 
 /**
- * Whether this packet needs to know what the fleet wants, so that nobody is asked in vain.
- * A proxy answers a DISCOVER on 67 and nothing else there: the REQUEST that follows is for the address.
+ * Whether this packet needs to know what the fleet wants, so that the fleet is not asked in vain. A proxy answers a
+ * DISCOVER on 67 and nothing else there: the REQUEST that follows is for the address.
  */
 export function proxyAsksFleet(request: DhcpRequest): boolean {
   return request.type === 'discover' && isBootFirmware(request);

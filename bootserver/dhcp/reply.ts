@@ -16,9 +16,9 @@ export type Decision =
       to: Destination;
       change?: LeaseChange;
       boot: boolean;
-      /** The address that is offered, where nobody knows whether it is in use: ask before the reply leaves (2.2). */
+      /** The offered address, when it is unknown whether it is in use: probe it before the reply leaves (2.2). */
       probe?: { ip: Ip4; relayed: boolean };
-      /** For the log, where something is amiss though there is an answer. */
+      /** For the log, when there is an answer but something is wrong. */
       note?: { code: string; why: string };
     }
   | { kind: 'change'; change: LeaseChange; why: string; code?: string }
@@ -54,7 +54,7 @@ export function replyTo(request: DhcpRequest, parts: ReplyParts): DhcpPacket {
     const value = packet.options.get(code);
     if (value !== undefined) options.set(code, value);
   }
-  // A name that is too long for its field stands in option 67 alone.
+  // A name that is too long for its field is sent in option 67 alone.
   const file = parts.boot?.file ?? '';
   return {
     op: 2,

@@ -15,7 +15,7 @@ export const MESSAGE = {
 } as const;
 export type RequestType = 'discover' | 'request' | 'decline' | 'release' | 'inform';
 
-/** A client's message with the fields that decisions turn on, read once. */
+/** A client's message with the fields on which decisions depend, read once. */
 export type DhcpRequest = {
   packet: DhcpPacket;
   type: RequestType;
@@ -30,9 +30,9 @@ export type DhcpRequest = {
   leaseTime: number | undefined;
   /** What a relay agent says in option 82; empty without one. */
   relay: {
-    /** The subnet that the client is on (RFC 3527), where giaddr is not of it. */
+    /** The subnet that the client is on (RFC 3527), where giaddr is not in it. */
     link?: Ip4 | undefined;
-    /** Under which address the client shall know this server, so that renewals pass the relay (RFC 5107). */
+    /** The address under which the client must know this server, so that renewals pass the relay (RFC 5107). */
     serverId?: Ip4 | undefined;
   };
 };
@@ -68,7 +68,7 @@ export function readRequest(packet: DhcpPacket): DhcpRequest | undefined {
   };
 }
 
-/** Only a relay's word counts: without giaddr option 82 is the client's own invention (RFC 3046 2.1). */
+/** Only option 82 of a relay counts: without giaddr the client made it up (RFC 3046 2.1). */
 function relayOf(packet: DhcpPacket): DhcpRequest['relay'] {
   const value = packet.options.get(OPTION.relayAgent);
   if (packet.giaddr === ANY || value === undefined) return {};
@@ -81,7 +81,9 @@ export function serverIdFor(request: DhcpRequest, serverIp: Ip4): Ip4 {
   return request.relay.serverId ?? serverIp;
 }
 
-/** A message that names no server is for all of them; one of a client that renewed past the relay names our own. */
+/**
+ * A message that names no server is for all servers; one of a client that renewed past the relay names our own address.
+ */
 export function isForUs(request: DhcpRequest, serverIp: Ip4): boolean {
   const { serverId } = request;
   return serverId === undefined || serverId === serverIp || serverId === request.relay.serverId;

@@ -1,4 +1,6 @@
-/** What a network tells its clients besides an address; any of it may be said for all, a subnet, a class or a host. */
+/**
+ * What a network tells its clients besides an address; each setting may be global, or of a subnet, a class or a host.
+ */
 import { type Ip4, ip4Bytes, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { concat, OPTION, textBytes } from '../../formats/dhcp/options.ts';
 
@@ -28,11 +30,11 @@ export type Settings = {
   mtu?: number;
   routes?: readonly { network: Ip4; length: number; via: Ip4 }[];
   leaseSeconds?: number;
-  /** Option 12, of a host alone. */
+  /** Option 12, for a host only. */
   hostName?: string;
 };
 
-/** Expects what `settingsProblems` let pass. */
+/** Expects settings that `settingsProblems` accepted. */
 export function readSettings(input: SettingsInput): Settings {
   const { router, dns, domain, ntp, search, mtu, routes, leaseSeconds } = input;
   return {
@@ -68,8 +70,8 @@ export function maskOf(length: number): Ip4 {
 }
 
 /**
- * The options of an answer. What only some clients know how to use goes to those that ask for it (option 55) and to
- * those that say nothing about what they want: firmware drops answers that are too long for it.
+ * The options of an answer. Options that only some clients can use go to those that ask for them (option 55) and to
+ * those that send no list: firmware drops answers that are too long for it.
  */
 export function settingsOptions(
   settings: Settings,
@@ -91,7 +93,7 @@ export function settingsOptions(
     options.push([OPTION.domainSearch, concat(...search.map(domainBytes))]);
   }
   if (routes.length > 0) {
-    // RFC 3442: whoever takes this option ignores the router option, so the default route belongs into it.
+    // RFC 3442: a client that uses this option ignores the router option, so the default route must be in it.
     const all = router === undefined ? routes : [...routes, { network: 0, length: 0, via: router }];
     const value = concat(...all.map(routeBytes));
     if (wanted(OPTION.classlessRoutes)) options.push([OPTION.classlessRoutes, value]);
@@ -108,7 +110,7 @@ function routeBytes({ network, length, via }: { network: Ip4; length: number; vi
   return concat(Uint8Array.of(length), significant, ip4Bytes(via));
 }
 
-/** RFC 1035 3.1, without compression, which RFC 3397 allows and does not demand. */
+/** RFC 1035 3.1, without compression, which RFC 3397 allows and does not require. */
 function domainBytes(name: string): Uint8Array {
   const labels = name.replace(/\.$/, '').split('.');
   return concat(

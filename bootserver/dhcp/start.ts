@@ -19,17 +19,20 @@ import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
 
 /** Limits, with units. */
 const LIMITS = {
-  /** Milliseconds that the fleet has for an answer; the client asks again sooner than it would help to wait. */
+  /** Milliseconds that the fleet has to answer; later answers are useless, because the client asks again sooner. */
   directory: 4000,
   /** Packets that may wait for the fleet or the disk at once; the next ones are dropped, clients retry. */
   waiting: 2048,
-  /** Of those DISCOVERs: when there is no end of new clients, those that are half way through get their ACK. */
+  /**
+   * How many of those may be DISCOVERs: under a flood of new clients, those that are half way through still get their
+   * ACK.
+   */
   discovers: 1024,
   /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
   repeat: 5000,
   /**
-   * Milliseconds in which whoever has an address answers ARP, or ICMP behind a relay. All clients wait at once, so a
-   * storm is not slowed; iPXE repeats its DISCOVER after 1 s, ROMs after 4 s (PXE 2.1 2.2.4).
+   * Milliseconds that a machine with an address has to answer ARP, or ICMP behind a relay. All clients wait in
+   * parallel, so a storm is not slowed; iPXE repeats its DISCOVER after 1 s, ROMs after 4 s (PXE 2.1 2.2.4).
    */
   probe: { arp: 300, echo: 500 },
   /** Addresses that are found in use before one client is left to ask again. */
@@ -43,7 +46,7 @@ const LINES: Partial<Record<BootEvent['step'], string>> = {
 };
 
 export type DhcpOptions = {
-  /** Bound to the boot interface: ports 67 and 4011. They stay the caller's to close. */
+  /** Bound to the boot interface: ports 67 and 4011. The caller closes them. */
   sockets: { dhcp: Socket; pxe: Socket };
   directory: Pick<NodeDirectory, 'bootIntent' | 'sawBoot'>;
   config: DhcpInput;
@@ -63,13 +66,16 @@ export interface DhcpServer {
   /** Resolves when the signal has fired, what was in flight is done and the journal is closed. */
   readonly done: Promise<void>;
   /**
-   * Goes on with another configuration; leases stay. A server stays a server and a proxy a proxy.
+   * Switches to another configuration; leases stay. A server stays a server and a proxy stays a proxy.
    * @throws BootwaveError `DHCP_CONFIG`; nothing has changed then
    */
   reconfigure(config: DhcpInput): void;
   /** Every address with its history, for people. */
   leases(): readonly Lease[];
-  /** Ends a lease or a rest durably, so that the address is given out anew. @returns false when there is none in force */
+  /**
+   * Ends a lease, or the waiting time of a declined address, durably, so that the address is given out again. @returns
+   * false when there is none in force
+   */
   endLease(ip: Ip4): Promise<boolean>;
 }
 
@@ -88,7 +94,7 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   return new Edge(options, config, store?.table ?? new LeaseTable(), store?.journal, log);
 }
 
-/** Packets in, packets out; every packet on its own, so that none waits for another's fleet or disk. */
+/** Packets in, packets out; each packet is handled alone, so that none waits for another's fleet or disk. */
 class Edge implements DhcpServer {
   readonly done: Promise<void>;
   readonly #options: DhcpOptions;
@@ -98,10 +104,10 @@ class Edge implements DhcpServer {
   readonly #journal: LeaseJournal | undefined;
   readonly #log: QuietLog;
   readonly #clock: () => number;
-  /** What is in flight, by client and question: a client that repeats itself is answered once. */
+  /** What is in flight, by client and question: a client that repeats its question is answered once. */
   readonly #waiting = new Map<string, Promise<void>>();
   #discovers = 0;
-  /** What was said or done of late, and when, so that repeats stay quiet. */
+  /** What was logged or reported recently, and when, so that repeats are not logged. */
   readonly #told = new Map<string, number>();
 
   constructor(
@@ -204,7 +210,7 @@ class Edge implements DhcpServer {
   async #answer(socket: Socket, request: DhcpRequest, arrival: Arrival): Promise<void> {
     const boot = await this.#boot(request, arrival);
     for (let conflicts = 0; conflicts < LIMITS.conflicts; conflicts += 1) {
-      // From here to `apply` nothing may await: two clients must not be offered one address.
+      // No `await` from here to `apply`: two clients must not be offered one address.
       const decision = this.#decide(request, arrival, boot);
       if (decision.kind !== 'silent' && decision.change !== undefined) await this.#apply(decision.change);
       if (decision.kind === 'reply' && decision.probe !== undefined) {

@@ -7,27 +7,27 @@ import { sha256 } from '../../formats/digest.ts';
 import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import { withSubject } from './dialogue.ts';
 
-/** Whoever asks to be let in: whatever of it is known. */
+/** The machine that asks to be let in: what is known of it. */
 export type Bearer = {
-  /** Of its record. */
+  /** Id of its record. */
   id?: string | null;
-  /** Of its certificate, lower-case hex. */
+  /** Serial number of its certificate, lower-case hex. */
   serial?: string;
   /** SHA-256 of its SubjectPublicKeyInfo, hex. */
   key?: string;
 };
 
-/** Who is banned, answered from memory: it is asked at every request. */
+/** Who is banned, answered from memory: this is asked at every request. */
 export interface BanList {
   /** Null: not banned. */
   banOf(bearer: Bearer): { id: string; reason: string } | null;
-  /** `listener` is called when a ban is new; it counts already. */
+  /** `listener` is called when a ban is new; the ban is already in force then. */
   onBan(listener: () => void): void;
 }
 
 export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
 
-/** What a certificate says of its bearer, whether or not it holds. */
+/** The node that a certificate names, whether or not the certificate is valid. */
 export function bearerOf(certificate: X509Certificate): Required<Bearer> {
   const uri = /^URI:(\S+)$/.exec(certificate.subjectAltName ?? '')?.[1];
   return {
@@ -38,8 +38,8 @@ export function bearerOf(certificate: X509Certificate): Required<Bearer> {
 }
 
 /**
- * Refuses every request of whoever shows a banned certificate, and cuts the connections that are open when a ban comes.
- * A connection that is made later gets its answer, so that the machine's console can say why.
+ * Refuses every request that shows a banned certificate, and cuts the connections that are open when a ban comes. A
+ * later connection gets an answer, so that the machine's console can show why.
  */
 export function refuseBanned(app: FastifyInstance<Server>, bans: BanList): void {
   const bearers = new Map<TLSSocket, Required<Bearer>>();

@@ -8,14 +8,16 @@ const DAY = 24 * 3600_000;
 /** Milliseconds. */
 export const CERTIFICATE_LIFE = 7 * DAY;
 
-/** Clocks of machines that just woke up run behind, so a certificate begins a little before now: so long at most. */
+/**
+ * Clocks of machines that just started are slow, so a certificate is valid from a little earlier: this long at most.
+ */
 const BACKDATED = 3600_000;
-/** And never more of its life, so that two thirds of a short one are not over when it is issued. */
+/** But never more than this part of its life, so that two thirds of a short one are not over when it is issued. */
 const BACKDATED_PART = 1 / 10;
 
 /**
  * Issues the certificate of an approved node, at most one per session, and has the fleet record it before anyone sees
- * it. A node renews by a new enrolment dialogue, so that every certificate stands on a fresh proof.
+ * it. A node renews by a new enrolment dialogue, so that every certificate is based on a fresh proof.
  */
 export class Certifier {
   readonly #trust: NodesTrust;

@@ -9,17 +9,17 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 export type ClientIdentity = {
   id: string;
   serial: string;
-  /** The CA of its certificate is on its way out. */
+  /** Its certificate's CA is being replaced. */
   tainted: boolean;
 };
 
 /**
- * Who a TLS client is. TLS has proved that it holds the key; this decides whether the certificate is one that a
- * *nodes* CA gave to a node: the fleet's other CAs hang below the same root and must not pass.
+ * Who a TLS client is. TLS has proved that it holds the key; this decides whether a *nodes* CA issued the certificate
+ * to a node: the fleet's other CAs have the same root and must not be accepted.
  * @param certificate the client's leaf, undefined when it sent none
  * @param now milliseconds since the epoch; checked at every request, because a connection may outlive a certificate
- * @throws BootwaveError `CERTIFICATE_MISSING`, `CERTIFICATE_FOREIGN`, `CERTIFICATE_CA_REVOKED`,
- * `CERTIFICATE_EXPIRED`, `CERTIFICATE_USAGE`
+ * @throws BootwaveError `CERTIFICATE_MISSING`, `CERTIFICATE_FOREIGN`, `CERTIFICATE_CA_REVOKED`, `CERTIFICATE_EXPIRED`,
+ * `CERTIFICATE_USAGE`
  */
 export function clientIdentity(
   certificate: X509Certificate | undefined,

@@ -1,9 +1,9 @@
 import type { Server } from 'node:net';
 
 /**
- * How many connections all machines, and one of them, may hold. Without a limit one machine that opens connections and
- * says nothing takes every file descriptor of the process, and with them DHCP's lease file and TFTP's sockets.
- * To be called before the server listens.
+ * How many connections all machines together, and one machine, may hold. Without a limit one machine that opens
+ * connections and says nothing takes every file descriptor of the process, and with them DHCP's lease file and TFTP's
+ * sockets. Call it before the server listens.
  */
 export function limitConnections(
   server: Server,

@@ -1,10 +1,10 @@
 import { isIPv6 } from 'node:net';
 
-/** Whoever is looked at when one has to go: the first looked at is as likely to be anybody as the next. */
+/** Where the search for somebody to drop begins: at a random place, so that everybody is equally likely. */
 const LOOKS = 8;
 
 type Network = {
-  /** In no order; a place in it is in `places`. */
+  /** In no order; `places` knows the place of each. */
   ids: string[];
   places: Map<string, number>;
   /** By address, each in the order in which they came. */
@@ -12,10 +12,10 @@ type Network = {
 };
 
 /**
- * Who holds something of which there is only so much, by address and network. Who has to go is of the network that holds
- * most, and there of an address that holds many, its oldest; where each holds one it is anybody, by lot. So a flood takes
- * from itself: from one address, from all addresses of one network, and from everywhere it takes no one machine's place for
- * sure. Each step takes the same time, however many there are.
+ * Holders of a limited resource, by address and network. When one must go, it belongs to the network that holds most,
+ * and there to an address that holds many: its oldest goes. Where each address holds one, a random one goes. So a flood
+ * takes from itself: from one address, from all addresses of one network; and a flood from everywhere cannot reliably
+ * take the place of a chosen machine. Each step takes the same time, however many there are.
  */
 export class Crowd {
   readonly #networks = new Map<string, Network>();
@@ -25,7 +25,7 @@ export class Crowd {
   readonly #addressOf = new Map<string, string>();
   readonly #pick: (below: number) => number;
 
-  /** @param pick a random whole number from 0 on and below what it is given */
+  /** @param pick returns a random whole number from 0 up to, but not including, its argument */
   constructor(pick: (below: number) => number) {
     this.#pick = pick;
   }
@@ -56,7 +56,7 @@ export class Crowd {
     this.#addressOf.delete(id);
     const name = networkOf(address);
     const network = this.#networks.get(name)!;
-    // The last one takes its place.
+    // The last one moves to its place.
     const place = network.places.get(id)!;
     const last = network.ids.pop()!;
     if (last !== id) {
@@ -77,7 +77,7 @@ export class Crowd {
     return { count: own?.size ?? 0, oldest: own?.values().next().value };
   }
 
-  /** Who has to go; undefined: nobody is there. */
+  /** The one that must go; undefined: there is none. */
   victim(): string | undefined {
     const most: Network | undefined = this.#bySize.get(this.#most)?.values().next().value;
     if (most === undefined) return undefined;
@@ -107,7 +107,7 @@ export class Crowd {
   }
 }
 
-/** `/24` of IPv4, `/64` of IPv6: what one host on one wire can give itself as many addresses of as it likes. */
+/** `/24` of IPv4, `/64` of IPv6: one host on one wire can give itself as many addresses of it as it likes. */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address.split('.').slice(0, 3).join('.');
   const [head = '', tail] = (address.split('%')[0] ?? '').split('::');

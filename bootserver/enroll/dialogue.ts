@@ -22,7 +22,7 @@ export type DialogueParts = {
   sessions: Sessions;
   directory: NodeDirectory;
   certifier: Certifier;
-  /** The CAs of TPM makers that the operator believes. */
+  /** The CAs of TPM makers that the operator trusts. */
   tpmRoots: () => Promise<readonly X509Certificate[]>;
   /** Which Secure Boot keys are the fleet's. */
   secureBootKeys: () => Promise<SecureBootKeys>;
@@ -121,7 +121,8 @@ export class EnrolmentDialogue {
     try {
       return checkEkCertificate(tpm.ekCertificate, tpm.ek.key, await tpmRoots(), now());
     } catch (error) {
-      // A file that the operator spoilt must not shut machines out; a site that requires the certificate does.
+      // A file that the operator damaged must not shut machines out; a site that requires the certificate still
+      // refuses.
       return { verified: false, reason: `the TPM roots cannot be read: ${messageOf(error)}`.slice(0, 256) };
     }
   }
@@ -144,7 +145,7 @@ export class EnrolmentDialogue {
   }
 }
 
-/** The same refusal, which says which machine it is about; before the keys are known it is about none. */
+/** The same refusal with the id of the machine; before the keys are known there is no id. */
 export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
   if (id === null) return error;
   const { code, what, unchanged, next } = error;
@@ -155,7 +156,7 @@ export function withSubject(error: BootwaveError, id: string | null): BootwaveEr
   });
 }
 
-/** @returns the error as clients see it: anything unexpected says nothing about our inside */
+/** @returns the error as clients see it: an unexpected error reveals nothing about our internals */
 export function asBootwaveError(error: unknown): BootwaveError {
   return error instanceof BootwaveError
     ? error

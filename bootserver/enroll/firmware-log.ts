@@ -18,18 +18,18 @@ import { certificateId } from '../../keys/secure-boot-state.ts';
 import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
 
 const CODE = 'EVENT_LOG_MALFORMED';
-/** Kept of a machine; more are counted only. */
+/** Option ROMs kept for one machine; further ones are only counted. */
 const MOST_ROMS = 32;
-/** One is enough to keep a machine out; the log is its own word, and may hold thousands. */
+/** One foreign entry is enough to keep a machine out; the machine writes the log, and it may hold thousands. */
 const MOST_FOREIGN = 16;
 
-/** DER of every certificate that may stand in each of these variables. */
+/** DER of every certificate that may be in each of these variables. */
 export type SecureBootKeys = Readonly<Record<'PK' | 'KEK' | 'db', readonly Uint8Array[]>> & {
-  /** In db, those that the fleet has retired: a node keeps one until an image brings it the db without it. */
+  /** Those in db that the fleet has retired: a node keeps one until an image brings it the db without it. */
   retired?: readonly Uint8Array[];
 };
 
-/** Nobody's: every machine with Secure Boot then holds foreign ones. */
+/** No fleet's keys: then every machine with Secure Boot holds foreign ones. */
 export const NO_KEYS: SecureBootKeys = { PK: [], KEK: [], db: [] };
 
 /**
@@ -58,7 +58,8 @@ function secureBootOf({ events }: EventLog, keys: SecureBootKeys): Omit<Firmware
   for (const [at, event] of secure.entries()) {
     if (event.type === EVENT.VARIABLE_DRIVER_CONFIG) {
       const { name, data } = readVariable(event);
-      // Firmware that measures no variable, and a program that does so in its place. Changed ones come once more.
+      // For firmware that measures no variable, and a program that does so in its place. Changed variables are measured
+      // once more.
       if (begun !== -1 && at > begun && !variables.has(name))
         foreign.push(`${line(name)} was measured after something was started`);
       variables.set(name, [...(variables.get(name) ?? []), data]);
@@ -93,8 +94,8 @@ function secureBootOf({ events }: EventLog, keys: SecureBootKeys): Omit<Firmware
 }
 
 /**
- * No machine is kept out for its dbx: the more it revokes, the less it starts. One that nobody can read is
- * told apart by its digest all the same.
+ * A machine is never kept out for its dbx: the more it revokes, the less it starts. A dbx that cannot be parsed is
+ * still identified by its digest.
  */
 function revokedBy(lists: Buffer): NonNullable<FirmwareFacts['dbx']> {
   const digest = sha256(lists).toString('hex');
@@ -114,7 +115,9 @@ function isAuthority(name: string, data: Buffer, certificates: readonly Uint8Arr
   return name === 'db' && certificates.some((certificate) => holds(data.subarray(16), certificate));
 }
 
-/** Those of these certificates that stand in signature lists, in the lists' order; of lists that break off, what came before. */
+/**
+ * Those of these certificates that are in signature lists, in the lists' order; of truncated lists, what came before.
+ */
 function heldOf(lists: Buffer, certificates: readonly Uint8Array[]): Buffer[] {
   const held: Buffer[] = [];
   try {

@@ -23,8 +23,8 @@ export type Challenge = {
 };
 
 /**
- * Checks that whoever fixed `keys` holds them now: by the activated credential and a quote where there is a TPM, else
- * by a signature of the CSR key. A machine that said it has a TPM cannot fall back to the signature.
+ * Checks that the machine that fixed `keys` holds them now: by the activated credential and a quote where there is a
+ * TPM, else by a signature of the CSR key. A machine that said it has a TPM cannot fall back to the signature.
  * @returns what the TPM quoted; null without one
  * @throws BootwaveError `PROOF_MISSING`, `PROOF_SIGNATURE`, `ACTIVATION_FAILED`, `QUOTE_*`
  */
@@ -84,7 +84,7 @@ export function verifyEvidence(
   };
 }
 
-/** Everything about an EK but its private half is public: this is what ties the AK, and the quote, to that half. */
+/** Everything about an EK except its private half is public: this is what ties the AK, and the quote, to that half. */
 function checkActivation(secret: Uint8Array | null, shown: string | null): void {
   if (secret !== null && shown !== null && timingSafeEqual(secret, Buffer.from(shown, 'hex'))) return;
   throw new BootwaveError({

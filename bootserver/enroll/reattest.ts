@@ -24,10 +24,12 @@ export type ReattestParts = {
   now: () => number;
 };
 
-/** Members attest anew while they run: each quote over a nonce that was made for this machine and is spent by it. */
+/**
+ * Members attest again while they run: each quote is over a nonce that was made for this machine and can be used once.
+ */
 export class Reattest {
   readonly #parts: ReattestParts;
-  /** By node id; insertion order is age, because an entry is made anew for each nonce. */
+  /** By node id; insertion order is age, because an entry is inserted again for each nonce. */
   readonly #nonces = new Map<string, { nonce: Buffer; number: number; at: number }>();
 
   constructor(parts: ReattestParts) {

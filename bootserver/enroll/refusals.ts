@@ -1,4 +1,4 @@
-/** Refusals of one code from one address that are audited within a window; the rest is counted only. */
+/** How many refusals of one code from one address are audited within a window; the rest are only counted. */
 export const REFUSAL_LIMITS = { perWindow: 10, windowMilliseconds: 60_000, addresses: 4096 } as const;
 
 /**

@@ -42,12 +42,12 @@ export type EnrolmentOptions = {
   serverChainPem: string;
   /** Signs the certificates of nodes; several of them in a fleet that changes its nodes CA. */
   nodesAuthority: Authority | NodesTrust;
-  /** Seconds in which all whose CA is tainted renew; `RENEW_WITHIN` by default. */
+  /** Seconds within which all nodes with a certificate of a tainted CA renew; `RENEW_WITHIN` by default. */
   renewWithin?: number;
   rootPem: string;
-  /** The CAs of TPM makers that the operator believes; none by default. */
+  /** The CAs of TPM makers that the operator trusts; none by default. */
   tpmRoots?: () => Promise<readonly X509Certificate[]>;
-  /** Which Secure Boot keys are the fleet's; by default none is, and no machine with Secure Boot is as expected. */
+  /** Which Secure Boot keys are the fleet's; without it every machine with Secure Boot holds foreign keys. */
   secureBootKeys?: () => Promise<SecureBootKeys>;
   directory: NodeDirectory;
   /** Nobody by default. */
@@ -56,7 +56,7 @@ export type EnrolmentOptions = {
   heartbeatSeconds: number;
   /** Seconds between two attestations of a member; without it they attest when they enrol. */
   attestSeconds?: number;
-  /** Of a node's certificate, milliseconds; `CERTIFICATE_LIFE` by default. */
+  /** Life of a node's certificate, milliseconds; `CERTIFICATE_LIFE` by default. */
   certificateLife?: number;
   /** See `heartbeatReply.images`; without it nodes are not told where images are. */
   imagesUrl?: string;
@@ -70,11 +70,11 @@ export type EnrolmentOptions = {
 export type EnrolmentServer = {
   port: number;
   closed: Promise<void>;
-  /** New connections see this certificate; open ones go on. */
+  /** New connections see this certificate; open ones keep the old one. */
   present(serverKey: KeyObject, serverChainPem: string): void;
 };
 
-/** HTTP status by code; whatever is not listed is the client's fault, 400. */
+/** HTTP status by code; every code not listed is the client's fault, 400. */
 const STATUS: Record<string, number> = {
   BODY_TOO_LARGE: 413,
   NOT_FOUND: 404,
@@ -98,7 +98,7 @@ const STATUS: Record<string, number> = {
 /** Seconds: 10,000 nodes that renew at once are then 83 a second. */
 export const RENEW_WITHIN = 120;
 
-/** What is nobody's attack and only costs room in the audit stream. */
+/** Codes that are no attack and would only fill the audit stream. */
 const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);
 
 /**
@@ -246,7 +246,7 @@ function peerOf(request: FastifyRequest): X509Certificate | undefined {
   const socket = request.raw.socket as TLSSocket;
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined || socket.authorized) return certificate;
-  // OpenSSL's word for the one that is judged by date below, where the code is a clearer one.
+  // OpenSSL's error for a certificate whose dates are checked below, where the error code is clearer.
   if (String(socket.authorizationError) === 'CERT_HAS_EXPIRED') return certificate;
   throw new BootwaveError({
     code: 'CERTIFICATE_FOREIGN',

@@ -60,7 +60,7 @@ export class Sessions {
   readonly #unproven = new Map<string, Session>();
   readonly #proven = new Map<string, Session>();
   readonly #started: Crowd;
-  /** Those of the unproven that hold what a machine said of itself, which may be much. */
+  /** Unproven sessions that hold what a machine sent about itself, which may be large. */
   readonly #keyed: Crowd;
   readonly #waiting: Crowd;
   /** Bytes of what the keyed ones hold. */
@@ -77,7 +77,7 @@ export class Sessions {
     return this.#unproven.size + this.#proven.size;
   }
 
-  /** Never refused: whoever loses a session to make room starts anew by itself. */
+  /** Never refused: a machine that loses its session to make room starts again by itself. */
   start(address: string): { session: string; commitment: string } {
     this.#sweep();
     const own = this.#started.of(address);
@@ -120,7 +120,7 @@ export class Sessions {
     return { nonce: session.nonce, secret };
   }
 
-  /** Spends the nonce and the secret: whatever follows, no second proof is read for them. */
+  /** Uses up the nonce and the secret: after this no second proof is accepted for them. */
   spend(id: string): { keys: FixedKeys; nonce: Buffer; secret: Buffer | null; number: number } {
     const session = this.#find(id);
     if (session.stage.name === 'started') throw outOfTurn('no keys were fixed in this session');
@@ -177,7 +177,7 @@ export class Sessions {
     for (const crowd of [this.#started, this.#keyed, this.#waiting]) crowd.delete(id);
   }
 
-  /** The oldest come first; the one that has just been proved may stand behind one that started later. */
+  /** The oldest come first; the one that was just proved may be behind one that started later. */
   #sweep(): void {
     for (const sessions of [this.#unproven, this.#proven])
       for (const session of sessions.values()) {

@@ -1,20 +1,20 @@
 import { X509Certificate } from 'node:crypto';
 import { Authority } from '../../keys/authority.ts';
 
-/** What the word of a nodes CA is worth: `tainted` still counts, and whoever holds such a certificate is to renew it. */
+/** The state of a nodes CA. `tainted` still counts, but nodes with such a certificate must renew it. */
 export type Worth = 'good' | 'tainted' | 'revoked';
 
 export type TrustedAuthority = { id: string; pem: string; certificate: X509Certificate; worth: Worth };
 
-/** The nodes CAs of this fleet as of now: they change under a running server. */
+/** The nodes CAs of this fleet now: they change under a running server. */
 export interface NodesTrust {
   /** The one that signs. */
   issuing(): Authority;
-  /** All that there ever were. */
+  /** All that ever existed. */
   all(): readonly TrustedAuthority[];
 }
 
-/** Of a fleet whose nodes CA was never changed. */
+/** For a fleet whose nodes CA was never changed. */
 function only(authority: Authority): NodesTrust {
   const { id, chainPem: pem } = authority;
   const one: TrustedAuthority = { id, pem, certificate: new X509Certificate(pem), worth: 'good' };
@@ -25,7 +25,7 @@ export function trustOf(nodes: Authority | NodesTrust): NodesTrust {
   return nodes instanceof Authority ? only(nodes) : nodes;
 }
 
-/** Who signed it; undefined: none of them. */
+/** The CA that signed it; undefined: none of them. */
 export function issuerOf(certificate: X509Certificate, trust: NodesTrust): TrustedAuthority | undefined {
   return trust
     .all()

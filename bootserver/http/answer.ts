@@ -1,4 +1,4 @@
-/** From a request to its last byte: route, preconditions, headers, body, and what the machine's page is told. */
+/** From a request to its last byte: route, preconditions, headers, body, and what is reported about the machine. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { BootEvent, BootStep } from '../directory.ts';
@@ -36,9 +36,9 @@ export class Answerer {
     this.#pool = new BufferPool(limits.chunk, SPARE_BUFFERS);
   }
 
-  /** Resolves when the answer is out or the client is gone; never rejects for what a client did. */
+  /** Resolves when the answer is sent or the client is gone; never rejects because of a client. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // Errors of a connection that broke are told by the write that failed; unheard they would end the process.
+    // The write that failed reports errors of a broken connection; without a listener they would end the process.
     response.on('error', () => {});
     const method = request.method ?? '';
     // A body that nobody asked for is not read, so the connection cannot be used again.

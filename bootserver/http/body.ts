@@ -61,7 +61,7 @@ export async function sendRange(
       [buffer, spare] = [spare, buffer];
     }
     await writing;
-    // Only now is nobody reading from them; after an early end they are left to the garbage collector.
+    // Only now does nobody read from them; after an early end they are left to the garbage collector.
     pool.give(buffer);
     pool.give(spare);
   } finally {
@@ -69,7 +69,7 @@ export async function sendRange(
   }
 }
 
-/** Writes that settle when the bytes are out, when the connection breaks, or when it takes too long. */
+/** Writes that settle when the bytes are sent, when the connection breaks, or when it takes too long. */
 class Writer {
   readonly #sink: Sink;
   readonly #timer: NodeJS.Timeout;

@@ -47,7 +47,7 @@ export function judge(
 
   if (noneMatch !== undefined) {
     if (lists(noneMatch, file.etag, 'weak')) return { status: 304 };
-    // A date that lies ahead was not said by us: a clock is wrong, and a 304 would keep an old file alive.
+    // We never send a date in the future: a clock is wrong, and a 304 would keep an old file alive.
   } else if (since !== undefined && since <= now && modified <= since) return { status: 304 };
 
   // Range is defined for GET alone (14.2).

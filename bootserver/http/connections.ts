@@ -1,4 +1,4 @@
-/** Who may connect, and what is said to those who do not speak HTTP. */
+/** Who may connect, and what clients that do not speak HTTP are told. */
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpLimits } from './limits.ts';
@@ -29,7 +29,7 @@ export function guardConnections(
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const status = STATUS_OF[error.code ?? ''] ?? (error.code?.startsWith('HPE_') ? 400 : undefined);
     if (!socket.writable || status === undefined) socket.destroy();
-    // What was asked before it in good form gets its answer first.
+    // Valid requests that came before it are answered first.
     else void over(socket).then(() => refuse(socket, status));
   });
 }

@@ -1,8 +1,8 @@
-/** Which bytes of a file somebody has: sorted, separate intervals of [first byte, byte behind the last). Pure. */
+/** Which bytes of a file a client has: sorted, separate intervals [first byte, byte after the last). Pure. */
 
 export type Interval = readonly [start: number, end: number];
 
-/** Intervals kept for one file; a client that asks for more scattered pieces is not one that boots from them. */
+/** Intervals kept for one file; a client that asks for more scattered pieces does not boot from them. */
 const MOST = 16;
 
 /** @returns `have` and `add` together; a new interval beyond the limit is left out */

@@ -1,6 +1,6 @@
 /**
- * The images that are published: `bootwave_<version>.efi` with its manifest `bootwave_<version>.json`. The manifest is
- * written last and says that the image is complete. The folder is looked at again at every request, so a new image is
+ * The images that are published: `bootwave_<version>.efi` with its manifest `bootwave_<version>.json`. The manifest
+ * is written last: an image with a manifest is complete. The folder is read again at every request, so a new image is
  * served without a restart; an image that is being downloaded stays open until the last reader is done.
  */
 import { constants, type Stats } from 'node:fs';
@@ -30,7 +30,7 @@ export type PublishedImage = {
   sections: readonly UkiSection[];
   /** What the UKI's `.cmdline` section holds, for machines that boot kernel and initrd apart; empty without one. */
   cmdline: string;
-  /** Versions that firmware which has got this image's Secure Boot lists starts no more. */
+  /** Versions that firmware with this image's Secure Boot lists refuses to start. */
   revokes: readonly string[];
 };
 
@@ -41,7 +41,7 @@ export type OpenImage = PublishedImage & {
   release(): void;
 };
 
-/** Other fields belong to whoever built the image. */
+/** Other fields belong to the builder of the image. */
 const manifestSchema = z.object({
   version: z.string(),
   size: z.int().min(1),
@@ -68,7 +68,7 @@ export class ImageStore {
   readonly #folder: string;
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, Entry>();
-  /** Images that are there and not published, with the reason last logged. */
+  /** Images that exist but are not published, with the reason last logged. */
   readonly #refused = new Map<string, string>();
   #scan: Promise<void> | undefined;
   #closed = false;
@@ -86,7 +86,7 @@ export class ImageStore {
       .sort((a, b) => compareVersions(b.version, a.version) || (a.version < b.version ? 1 : -1));
   }
 
-  /** What new hardware gets when nobody chose otherwise. */
+  /** What new hardware gets when no version was chosen for it. */
   async newest(): Promise<PublishedImage | null> {
     return (await this.list())[0] ?? null;
   }
@@ -122,7 +122,7 @@ export class ImageStore {
     return { ...entry.image, handle: entry.handle, release };
   }
 
-  /** Closes what nobody reads; readers under way keep their image until they release it. */
+  /** Closes images without readers; readers under way keep their image until they release it. */
   close(): void {
     this.#closed = true;
     for (const version of [...this.#entries.keys()]) this.#drop(version);

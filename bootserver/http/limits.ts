@@ -13,7 +13,7 @@ export type HttpLimits = {
   waiting: number;
   /** Requests that wait on all connections together, each about 3 kB; the first of a connection is always taken. */
   waitingOfAll: number;
-  /** Milliseconds within which a client takes `chunk` bytes, or it is taken for gone. */
+  /** Milliseconds within which a client must take `chunk` bytes; after that it counts as gone. */
   chunkWithin: number;
   /** Bytes read and written at a time; a download holds two of them in memory. */
   chunk: number;

@@ -1,4 +1,4 @@
-/** Who has fetched how much of which image, so that "sent" is said once, when all of it is there. */
+/** Who has fetched how much of which image, so that "sent" is reported once, when all of it is there. */
 import { cover, covers, type Interval } from './coverage.ts';
 
 /**

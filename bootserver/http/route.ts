@@ -9,7 +9,7 @@ export type Asked = {
   name: string;
   /** SHA-256, hex. */
   digest: string;
-  /** Of the client. */
+  /** MAC address of the client. */
   address: string;
   query: URLSearchParams;
 };
@@ -28,7 +28,7 @@ export type FileReply = {
   fd: number;
   /** The bytes of the file that are this resource. */
   part: Interval;
-  /** For the files that boot a machine: what is told, and when it is complete. */
+  /** For the files that boot a machine: what is reported, and when it is complete. */
   boot?: BootDownload;
   /** Called once, when the answer is over. */
   release(): void;
@@ -38,7 +38,7 @@ export type BootDownload = {
   /** The machine and the image. */
   who: string;
   version: string;
-  /** A machine fetches this resource first. */
+  /** The resource that a machine fetches first. */
   first: boolean;
   /** Parts of the file that together boot the machine. */
   goal: readonly Interval[];

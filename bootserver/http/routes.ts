@@ -1,4 +1,4 @@
-/** Everything that the HTTP server serves; whatever is not listed here is 404. */
+/** Everything that the HTTP server serves; all other paths are 404. */
 import type { Asked, Route } from './route.ts';
 import { crl } from './serve-crl.ts';
 import { image, initrd, linux, target, update } from './serve-image.ts';
@@ -31,8 +31,8 @@ export const ROUTES: readonly Route[] = [
 const AUTHORITY = /^https?:\/\/[^/?]*/i;
 
 /**
- * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form that
- * every server must accept (3.2.2). Whose name stands in it does not matter: one site is served here.
+ * @param target of the request line: a path with an optional query (RFC 9112 section 3.2.1), or the absolute form
+ * that every server must accept (3.2.2). The host name in it is ignored: only one site is served here.
  */
 export function find(
   routes: readonly Route[],

@@ -13,7 +13,7 @@ export async function image(asked: Asked, parts: Parts): Promise<Reply> {
   });
 }
 
-/** For a node that runs and updates its disk: no machine boots by it, so it is no step of a boot. */
+/** For a running node that updates its disk: no machine boots by this download, so it is no boot step. */
 export async function update(asked: Asked, parts: Parts): Promise<Reply> {
   const reply = await image(asked, parts);
   if (reply.kind !== 'file') return reply;
@@ -21,7 +21,7 @@ export async function update(asked: Asked, parts: Parts): Promise<Reply> {
   return rest;
 }
 
-/** Under the name that has its digest in it: whoever asks for other bytes than these gets none. */
+/** Under the name that contains its digest: a client that asks for other bytes gets none. */
 export async function target(asked: Asked, parts: Parts): Promise<Reply> {
   const reply = await update(asked, parts);
   if (reply.kind !== 'file' || reply.etag === `"${asked.digest}"`) return reply;

@@ -21,10 +21,12 @@ export async function loader({ name }: Asked, { loaders }: Parts): Promise<Reply
 }
 
 const digests = new Map<string, string>();
-/** Loaders are a handful; more than this many versions of them were replaced since the start. */
+/**
+ * There is only a handful of loaders; more than this many versions would mean that they were replaced since the start.
+ */
 const MOST_DIGESTS = 64;
 
-/** Of the content, not of its dates: after a rebuild of the same bytes caches stay valid. */
+/** The tag depends on the content, not on dates: after a rebuild of the same bytes caches stay valid. */
 async function digestOf({ handle, identity }: Loader): Promise<string> {
   const known = digests.get(identity);
   if (known !== undefined) return known;

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import type { Parts } from './parts.ts';
 import type { Asked, Reply } from './route.ts';
 
-/** Root, snapshot and targets, and the roles of teams, whose names hold nothing that a file system would read. */
+/**
+ * Root, snapshot and targets, and the roles of teams, whose names hold no character that is special to a file system.
+ */
 const NAME = /^(?:\d{1,15}\.[a-z][a-z0-9-]{0,62}|timestamp)\.json$/;
 
-/** What is released, signed elsewhere: small files of which only the newest timestamp changes in place. */
+/** Release metadata, signed elsewhere: small files. Only the newest timestamp changes in place. */
 export async function metadata({ name }: Asked, { metadata }: Parts): Promise<Reply> {
   const absent: Reply = {
     kind: 'absent',

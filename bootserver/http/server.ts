@@ -1,9 +1,10 @@
 /**
- * Plain HTTP for firmware, iPXE and image updates. Nothing here is secret and nothing is trusted for having come from
+ * Plain HTTP for firmware, iPXE and image updates. Nothing here is secret and nothing is trusted because it came from
  * here: what it serves is signed, and the firmware checks.
  *
- * On node:http and not fastify: there are a few GET routes without bodies, schemas or plugins, and what matters is below
- * fastify's level: reused buffers, write callbacks (the only way to know that an image has left), connection limits.
+ * On node:http and not fastify: there are a few GET routes without bodies, schemas or plugins, and what matters is
+ * below fastify's level: reused buffers, write callbacks (the only way to know that an image has left), connection
+ * limits.
  */
 import { createServer } from 'node:http';
 import type { ListenOptions } from 'node:net';

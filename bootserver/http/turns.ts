@@ -62,7 +62,7 @@ export class Turns {
       .finally(() => {
         turn.length -= 1;
         this.#all -= 1;
-        // It announced its end, unless it had begun before that was known.
+        // It announced its end, unless the answer had begun before that was known.
         if (turn.length === 0 && turn.ignored > 0) socket.end();
       });
   }

@@ -25,7 +25,7 @@ const CHUNK = 64 * 1024;
 
 export class TooLarge extends Error {}
 
-/** What is in memory, by file, version of the file and mode. A file that is replaced is another one. */
+/** What is in memory, by file, version of the file and mode. A replaced file counts as another file. */
 export class Contents {
   readonly #folder: string;
   readonly #kept = new Map<string, { size: number; bytes: Promise<Buffer> }>();
@@ -54,7 +54,7 @@ export class Contents {
   #whole(loader: Loader, mode: Mode): Promise<Buffer> {
     const key = `${mode} ${loader.identity} ${loader.name}`;
     const kept = this.#kept.get(key) ?? { size: 0, bytes: this.#read(loader, mode, key) };
-    // Last in the map is what was used last.
+    // The last entry of the map was used last.
     this.#kept.delete(key);
     this.#kept.set(key, kept);
     return kept.bytes;
@@ -72,7 +72,7 @@ export class Contents {
     }
   }
 
-  /** Transfers hold on to their own bytes, so forgetting them here harms nobody. */
+  /** Transfers keep their own bytes, so forgetting them here harms no transfer. */
   #account(key: string, size: number): void {
     const mine = this.#kept.get(key);
     if (mine !== undefined) mine.size = size;

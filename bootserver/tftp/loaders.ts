@@ -1,5 +1,5 @@
 /**
- * The flat list of files that are handed to strangers. A request never becomes a path: it is compared with the names
+ * The flat list of files that any machine may fetch. A request never becomes a path: it is compared with the names
  * that the folder really holds, and the folder's own name is opened. So there is nothing to traverse.
  */
 import { constants } from 'node:fs';
@@ -25,7 +25,7 @@ function listed(name: string): boolean {
 /**
  * The names that a client may have meant, the likeliest first. Firmware puts slashes in front, or the backslashes of
  * other servers; ROMs that take option 67 for a string read on into the END option (0xff, RFC 2132 3.2) behind it; and
- * blanks or line ends stand behind a name that a person wrote into another DHCP server.
+ * a name that a person typed into another DHCP server may end in blanks or line ends.
  */
 function meant(asked: string): string[] {
   const plain = asked.replace(/^\/+/, '');

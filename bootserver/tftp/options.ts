@@ -18,7 +18,9 @@ export type TftpLimits = {
   transfers: number;
   /** Transfers at once for one client address. */
   transfersOfOne: number;
-  /** Of these, transfers of which the client has acknowledged nothing yet: requests cost a stranger one datagram. */
+  /**
+   * How many of these may be transfers without any acknowledgement yet: a request costs a stranger only one datagram.
+   */
   unheardOfOne: number;
   /** Milliseconds without progress after which a transfer makes room when there is none. */
   idle: number;

@@ -1,6 +1,6 @@
 /**
- * TFTP for firmware that can nothing better: read-only, a flat folder, one socket per transfer. Every datagram from
- * the wire ends in an answer, silence, or a transfer; none of them ends the server.
+ * TFTP for firmware that has nothing better: read-only, a flat folder, one socket per transfer. Every datagram from the
+ * wire ends in an answer, silence, or a transfer; none of them ends the server.
  */
 import type { Socket } from 'node:dgram';
 import { messageOf } from '../../base/error.ts';
@@ -21,7 +21,7 @@ export type TftpEvent = {
   port: number;
   /** Milliseconds since the epoch. */
   at: number;
-  /** Why, for `failed` and `refused`; what is not sure, for `finished`; else empty. */
+  /** The reason, for `failed` and `refused`; what is uncertain, for `finished`; else empty. */
   detail: string;
 };
 
@@ -38,7 +38,7 @@ export type TftpOptions = {
   segmenting?: boolean;
   /** The loaders folder. */
   folder: string;
-  /** Of the interface, bytes; 1500 by default. */
+  /** MTU of the interface, bytes; 1500 by default. */
   mtu?: () => Promise<number>;
   log: Logger;
   onEvent?: (event: TftpEvent) => void;
@@ -73,7 +73,7 @@ function withinMtu(limits: TftpLimits, mtu: number | undefined): TftpLimits {
   return { ...limits, blockSize: Math.min(limits.blockSize, mtu - HEADERS) };
 }
 
-/** Of IPv4 (RFC 791 section 3.2). */
+/** Header of IPv4 (RFC 791 section 3.2). */
 const SMALLEST_MTU = 68;
 
 class Server implements TftpServer {
@@ -82,7 +82,7 @@ class Server implements TftpServer {
   readonly #slots: Slots<Session>;
   readonly #contents: Contents;
   readonly #log: QuietLog;
-  /** Addresses whose way takes no datagrams that the kernel cuts. */
+  /** Addresses to which the path takes no datagrams that the kernel cuts. */
   readonly #unsegmentable = new Set<string>();
   #stopped: Promise<void> | undefined;
 
@@ -165,7 +165,7 @@ class Server implements TftpServer {
       await content.close();
       throw error;
     }
-    // Meanwhile the server may have ended, or the room may have gone to another.
+    // Meanwhile the server may have ended, or another transfer may have taken the place.
     if (this.#stopped !== undefined || !this.#slots.holds(slot)) {
       this.#slots.free(slot);
       socket.close();
@@ -208,7 +208,7 @@ class Server implements TftpServer {
     this.#options.socket.send(answer, client.port, client.address, () => {});
   }
 
-  /** For what passes: firmware asks again after silence, and gives up after an error. */
+  /** For passing trouble: firmware asks again after silence, and gives up after an error. */
   #ignore(request: Request, client: Peer, code: string, why: string): void {
     const fields = { from: client.address, file: request.file };
     this.#log.warn(code, fields, `a TFTP request was not answered, the client will ask again: ${why}`);

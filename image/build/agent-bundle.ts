@@ -30,7 +30,8 @@ export async function bundleAgent(agent: string): Promise<Map<string, Uint8Array
         platform: 'node',
         format: 'esm',
         target: 'node24',
-        // Names stay, so that a stack trace from a node can be read; the rest is dead weight for every boot.
+        // Names are kept, so that a stack trace from a node can be read; everything else would only cost time at every
+        // boot.
         minifyWhitespace: true,
         minifySyntax: true,
         legalComments: 'none',

@@ -8,7 +8,7 @@ import { DEFAULT_SOURCES, KERNEL_PACKAGE, ROOT_PACKAGES } from './packages.ts';
 
 export type Package = { name: string; version: string };
 
-/** Exactly what a root would be made of, as the archive stands. */
+/** Exactly the packages of which a root would be made, from the archive in its present state. */
 export type Resolution = {
   sources: string;
   /** Sorted by name. */
@@ -132,7 +132,7 @@ export class Apt {
   }
 }
 
-/** Of names and versions only, so that asking the archive again without news changes nothing. */
+/** Digest of names and versions only, so that asking the archive again without news changes nothing. */
 export function resolutionDigest(resolution: Resolution): string {
   const { packages, kernel } = resolution;
   return createHash('sha256').update(JSON.stringify({ packages, kernel })).digest('hex');
@@ -173,7 +173,7 @@ export async function currentResolution(
 async function readResolution(file: string, sources: string): Promise<Resolution | undefined> {
   try {
     const resolution = JSON.parse(await readFile(file, 'utf8')) as Resolution;
-    // An answer from before a package was added to the image does not name it.
+    // An answer from before a package was added to the image does not contain that package.
     const named = new Set(resolution.packages.map(({ name }) => name));
     const complete = Object.keys(ROOT_PACKAGES).every((name) => named.has(name));
     return complete && resolution.sources === sources ? resolution : undefined;

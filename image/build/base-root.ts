@@ -6,7 +6,7 @@ import { ROOT_PACKAGES } from './packages.ts';
 
 /**
  * Installs the packages into `folder`/root by mmdebstrap, and lists what was installed in `folder`/packages.json.
- * In a mount namespace of its own: whatever mmdebstrap mounts is gone with it, however it ends.
+ * Runs in its own mount namespace: what mmdebstrap mounts disappears with it, however it ends.
  * @param date seconds since the epoch, for the few files that package scripts stamp
  */
 export async function makeBaseRoot(

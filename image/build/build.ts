@@ -36,16 +36,18 @@ export type BuildOptions = {
   /** See version.ts. */
   version: string;
   onProgress?: (progress: BuildProgress) => void;
-  /** Something that the user should know and that stops nothing. */
+  /** A warning: the user should know it, but the build continues. */
   onWarning?: (text: string) => void;
   signal?: AbortSignal;
   /** Ask the Debian archive for newer packages even when it was asked within the last day. */
   refresh?: boolean;
   /** Folder of the agent's sources; the repository's own by default. */
   agent?: string;
-  /** The first program; the repository's own by default. With another one tests make images that are bad on purpose. */
+  /**
+   * The source of /init; the repository's own by default. Tests use another one to make images that are bad on purpose.
+   */
   init?: string;
-  /** Without Debian, Node and modules: for a first program that comes to none of them. Firmware loads a seventh then. */
+  /** Builds without Debian, Node and modules, for an /init that uses none of them. Firmware then loads a seventh. */
   bare?: boolean;
 };
 
@@ -140,7 +142,7 @@ async function buildSystem(
     deb: string;
     date: number;
   };
-  // What this code does to its inputs is an input, too.
+  // A change of this code changes the result, so it is an input, too.
   const code = (...files: string[]) =>
     digestOfFiles(files.map((file) => join(REPOSITORY, 'image/build', file)));
 
@@ -245,7 +247,7 @@ async function packNode(folder: string, date: number, signal?: AbortSignal): Pro
   await mkdir(tree);
   const node = join(tree, 'node');
   await copyFile(NODE, node);
-  // The symbols of functions that nobody looks up: 18 MB.
+  // The symbols of functions that nothing looks up: 18 MB.
   await mustRun('strip', [node], options);
   await mustRun('chmod', ['755', tree, node]);
   await squash(tree, join(folder, 'node.squashfs'), date, 1 << 20, signal);
@@ -304,7 +306,7 @@ async function signAndPublish(
     await writeFileAtomic(text, `${JSON.stringify(manifest, null, 2)}\n`, 0o644);
     signal?.throwIfAborted();
     await publish(paths.images, version, { image, manifest: text });
-    // The image is there and nobody gets it before it is released.
+    // The image exists, but no node gets it before it is released.
     if (!(await releaseByItself(manifest, { paths }))) onWarning?.(notReleased(version));
     progress('publish', 1);
     return manifest;
@@ -313,7 +315,7 @@ async function signAndPublish(
   }
 }
 
-/** Published versions that a machine starts no more once it has this db. */
+/** Published versions that a machine refuses to start once it has this db. */
 async function signedByOthers(images: string, { held, first }: FleetFiles): Promise<string[]> {
   const signers = [...(await signersOf(images, first))];
   return signers.filter(([, id]) => !held.includes(id)).map(([version]) => version);

@@ -12,7 +12,7 @@ export function cacheFolder(): string {
   return resolve(process.env.BOOTWAVE_BUILD_CACHE || join(REPOSITORY, '.build/image'));
 }
 
-/** Kept of each kind; older ones go after a build. */
+/** Entries kept of each kind; older ones are removed after a build. */
 const KEPT = 3;
 
 /**
@@ -53,7 +53,9 @@ export class Cache {
     return await exists(join(this.folder, kind, digestOf(inputs).slice(0, 32)));
   }
 
-  /** A folder for the length of `work`, on the cache's own file system so that results can be renamed out of it. */
+  /**
+   * A folder that exists while `work` runs, on the cache's own file system so that results can be renamed out of it.
+   */
   async temporary<T>(work: (folder: string) => Promise<T>): Promise<T> {
     const folder = join(this.folder, `tmp-${randomBytes(6).toString('hex')}`);
     await mkdir(folder, { recursive: true });

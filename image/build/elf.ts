@@ -1,6 +1,9 @@
 import { run } from '../../base/run.ts';
 
-/** What the dynamic sections of these files ask for: path -> DT_NEEDED names. Files that are no ELF are left out. */
+/**
+ * The libraries that the dynamic sections of these files need: path -> DT_NEEDED names. Files that are not ELF are left
+ * out.
+ */
 export async function neededBy(files: readonly string[]): Promise<Map<string, string[]>> {
   const result = new Map<string, string[]>();
   if (files.length === 0) return result;

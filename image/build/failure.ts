@@ -17,7 +17,7 @@ function diskFull(folder: string, cause?: unknown, detail = ''): BootwaveError {
   });
 }
 
-/** @throws BootwaveError `IMAGE_DISK_FULL` before anything is written, when it is plain that it will not fit */
+/** @throws BootwaveError `IMAGE_DISK_FULL` before anything is written, when it will certainly not fit */
 export async function needSpace(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;
@@ -26,7 +26,7 @@ export async function needSpace(folder: string, bytes: number): Promise<void> {
   throw diskFull(folder, undefined, `: ${mega(bytes)} MB are needed, ${mega(free)} MB are free`);
 }
 
-/** Programs say it in words, Node by a code; both become the one error that a user can act on. */
+/** Programs report it by text, Node by a code; both become one error on which a user can act. */
 export function asDiskFull(error: unknown, folder: string): unknown {
   if (error instanceof BootwaveError && error.code === 'IMAGE_DISK_FULL') return error;
   const code = (error as NodeJS.ErrnoException | undefined)?.code;

@@ -23,7 +23,7 @@ export type FleetFiles = {
   first: string;
   /** Seconds since the epoch: no time before it makes sense on a node of this fleet. */
   notBefore: number;
-  /** What the fleet changed at the firmware; generation 0 changes nothing about an image. */
+  /** What the fleet changed in the firmware; generation 0 changes nothing about an image. */
   lists: FleetLists;
 };
 
@@ -58,7 +58,7 @@ export async function fleetFiles(
   };
   const files = new Map<string, Uint8Array>();
   for (const [name, path] of sources) files.set(name, await read(path));
-  // Which keys may say what is released: a node begins with them, and follows every change of them.
+  // Which keys may release: a node starts with these, and follows every change of them.
   files.set('release-root.json', await newestRoot(paths).catch(() => read(layout.release.root)));
   const pcrKey = { secret: await read(layout.pcr.key), pub: await read(layout.pcr.pub) };
   const all = await dbCertificates(paths.keys).catch((error: NodeJS.ErrnoException) => {

@@ -1,6 +1,6 @@
 /**
- * What stays of the Debian packages. The list is closed: a program that is not named here is not in the image, so no
- * shell, no package manager and no interpreter but Node. Libraries stay when something that stays needs them.
+ * What is kept of the Debian packages. The list is closed: a program that is not named here is not in the image, so
+ * no shell, no package manager and no interpreter but Node. Libraries stay when something that stays needs them.
  */
 const words = (text: string): string[] => text.trim().split(/\s+/);
 
@@ -36,7 +36,7 @@ export const DLOPENED: readonly string[] = words(
    libcryptsetup.so.12 libkmod.so.2 libblkid.so.1`,
 );
 
-/** Paths, files or whole folders, that go. Below /usr/lib everything else stays. */
+/** Paths, files or whole folders, that are removed. Below /usr/lib everything else stays. */
 export const DROPPED: readonly string[] = [
   // the package manager and what only its scripts use
   ...words(

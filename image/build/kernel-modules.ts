@@ -1,6 +1,6 @@
 import { BootwaveError } from '../../base/error.ts';
 
-/** The three tables of /lib/modules/<release> that say what there is (modules.dep(5), modules.builtin). */
+/** The three tables of /lib/modules/<release> that list the modules (modules.dep(5), modules.builtin). */
 export type ModuleTables = {
   /** modules.dep: `kernel/a/b.ko: kernel/c/d.ko ...` */
   dep: string;
@@ -58,7 +58,7 @@ export function resolveModules(tables: ModuleTables, wanted: Iterable<string>): 
   return [...found].sort();
 }
 
-/** Soft dependencies may name aliases or modules that were not built; they are wishes, never errors. */
+/** Soft dependencies may name aliases or modules that were not built: a missing one is no error. */
 function softDependencies(text: string): Map<string, string[]> {
   const result = new Map<string, string[]>();
   for (const line of text.split('\n')) {

@@ -42,9 +42,9 @@ export async function signEfi(
 }
 
 /**
- * Makes what starts before our image does: `ipxe.efi` for TFTP and `systemd-bootx64.efi` for disks, both signed with
- * db's current key, and `undionly.kpxe` for BIOS. Leaves alone what is there and current: a signature holds the time it was made,
- * and the disk's loader is part of every image.
+ * Makes the programs that start before our image: `ipxe.efi` for TFTP and `systemd-bootx64.efi` for disks, both
+ * signed with db's current key, and `undionly.kpxe` for BIOS. Leaves alone what is there and current: a signature holds
+ * the time it was made, and the disk's loader is part of every image.
  * @throws BootwaveError `LOADER_SOURCE_MISSING`
  */
 export async function ensureLoaders(paths: Pick<DataPaths, 'keys' | 'loaders'>): Promise<void> {
@@ -78,7 +78,7 @@ async function source(path: string): Promise<Buffer> {
   }
 }
 
-/** Signed by this db key and made of this very program: the code of a signed file begins as the unsigned one does. */
+/** Signed with this db key, from exactly this program: the code of a signed file begins as the unsigned one does. */
 async function isSigned(file: string, certificate: string, unsigned: Buffer): Promise<boolean> {
   const signed = await readFile(file).catch(() => undefined);
   if (signed === undefined || signed.length < unsigned.length) return false;

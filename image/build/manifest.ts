@@ -9,8 +9,8 @@ import { withLock } from './lock.ts';
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /**
- * What is known about a published image; stands beside it and is written last, so it vouches for the file. Fields that
- * a later Bootwave adds are passed over.
+ * What is known about a published image; stored beside it and written last, so a manifest means that the file is
+ * complete. Fields that a later Bootwave adds are ignored.
  */
 export const manifestSchema = z.object({
   version: z.string().refine(isVersion),
@@ -107,7 +107,7 @@ function versionExists(version: string): BootwaveError {
 }
 
 /**
- * Puts finished, synced files into place, under a lock so that of two builders of one version exactly one wins:
+ * Puts finished, synced files into place, under a lock, so that exactly one of two builders of one version wins:
  * first the image, then the manifest that makes it published.
  * @param files on the file system of `images`
  */
@@ -118,7 +118,7 @@ export async function publish(
 ): Promise<void> {
   await withLock(join(images, '.lock'), async () => {
     await refusePublished(images, version);
-    // An image without a manifest is what a build that was killed right here has left.
+    // An image without a manifest was left by a build that was killed exactly here.
     await rename(files.image, imageFile(images, version));
     await syncFolder(images);
     await rename(files.manifest, manifestFile(images, version));
@@ -129,7 +129,8 @@ export async function publish(
 /**
  * Which db certificate signed which published image.
  * @param first id of the fleet's first certificate: it signed what was published before manifests said so
- * @returns version -> id (keys/secure-boot-state.ts); one whose manifest cannot be read is left out, and found by others
+ * @returns version -> id (keys/secure-boot-state.ts); a version whose manifest cannot be read is left out; other checks
+ * report it
  */
 export async function signersOf(images: string, first: string): Promise<Map<string, string>> {
   const signers = new Map<string, string>();

@@ -4,7 +4,7 @@ import { mustRun } from '../../base/run.ts';
 
 const NAME = 'libcurl-gnutls.so.4';
 
-/** Puts the stand-in of no-curl.c where Debian's libcurl is; what only libcurl needed falls away with it. */
+/** Puts the stub library of no-curl.c in place of Debian's libcurl; libraries that only libcurl needed are not kept. */
 export async function replaceCurl(libraries: string): Promise<void> {
   const map = join(libraries, 'no-curl.map');
   await writeFile(map, 'CURL_GNUTLS_3 { global: curl_*; local: *; };\n');

@@ -1,4 +1,4 @@
-/** The Debian packages that the root is made of, with what each is for. Dependencies come by themselves. */
+/** The Debian packages of the root, each with its purpose. Dependencies are added automatically. */
 export const ROOT_PACKAGES: Readonly<Record<string, string>> = {
   systemd: 'PID 1, journal, networkd',
   'systemd-sysv': 'lets PID 1 answer reboot and poweroff',

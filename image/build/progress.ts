@@ -15,7 +15,7 @@ export type BuildProgress = {
   step: BuildStep;
   /** In plain words, for people. */
   text: string;
-  /** Of the whole build, 0 to 1, never falling. */
+  /** Progress of the whole build, 0 to 1, never falling. */
   fraction: number;
 };
 

@@ -4,8 +4,9 @@ import type { FleetLists } from '../../keys/secure-boot-lists.ts';
 import { type Manifest, publishedVersions, readManifest } from './manifest.ts';
 
 /**
- * What the fleet's Secure Boot lists add to an image: a section of the UKI, and a word in the manifest. Pure.
- * @param unsigned published versions that no certificate in db has signed: the firmware starts them no more, either
+ * What the fleet's Secure Boot lists add to an image: a section of the UKI, and a field in the manifest. Pure.
+ * @param unsigned published versions that no certificate in db has signed: the firmware does not start them any more,
+ * either
  */
 export function bringAlong(
   { generation, revoked, db, dbx }: FleetLists,
@@ -24,14 +25,14 @@ export function bringAlong(
 }
 
 /**
- * Nodes never go back to a lower generation: a keys folder that came out of an old backup must not make a number anew
- * that images have brought to nodes with other content.
+ * Nodes never go back to a lower generation: a keys folder from an old backup must not use a number again that nodes
+ * already have with other content.
  * @param generation of the keys folder
  * @throws BootwaveError `SECURE_BOOT_LISTS_OLD`
  */
 export async function refuseOlderLists(images: string, generation: number): Promise<void> {
   for (const version of await publishedVersions(images)) {
-    // One that cannot be read says nothing, and is found by others.
+    // A manifest that cannot be read is ignored here; other checks report it.
     const manifest = await readManifest(images, version).catch(() => undefined);
     const brought = manifest?.secureBootLists?.generation ?? 0;
     if (brought <= generation) continue;

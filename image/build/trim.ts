@@ -29,7 +29,7 @@ export async function trim(root: string, elsewhere: readonly string[]): Promise<
   await rm(join(root, 'var'), { recursive: true, force: true });
 }
 
-/** The units themselves, the links to them, their drop-ins, and links that lead nowhere afterwards. */
+/** The units themselves, the links to them, their drop-ins, and links that would then be broken. */
 async function dropUnits(root: string): Promise<void> {
   const unused = new Set(UNUSED_UNITS);
   for (const folder of ['usr/lib/systemd/system', 'etc/systemd/system']) {
@@ -136,8 +136,8 @@ export async function checkUnits(root: string, providedElsewhere: ReadonlySet<st
 }
 
 /**
- * No password, no shell, no date of a change, no program that runs as its owner: nobody logs in, and nothing depends
- * on the day of the build.
+ * No password, no shell, no date of a change, no setuid program: nobody logs in, and nothing depends on the day of the
+ * build.
  */
 export async function lockAccounts(root: string): Promise<void> {
   await mustRun('chmod', ['-R', 'a-s', root]);

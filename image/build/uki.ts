@@ -14,8 +14,8 @@ export const COMMAND_LINE = [
   'console=ttyS0,115200',
   // A panic restarts the machine after this many seconds, so that boot counting can fall back.
   'panic=10',
-  // Not even root changes the kernel that runs or reads its memory, where the key of the state partition is
-  // (kernel_lockdown(7)); so are modules that Debian did not sign, and kexec, kept out.
+  // Not even root can change the running kernel or read its memory, which holds the key of the state partition
+  // (kernel_lockdown(7)); modules that Debian did not sign, and kexec, are kept out as well.
   'lockdown=confidentiality',
   'vsyscall=none',
   'quiet',
@@ -30,13 +30,13 @@ export type UkiParts = {
   stub: Buffer;
   osRelease: string;
   cmdline: string;
-  /** PEM: signs what PCR 11 will show, and its public half. */
+  /** PEM: the key that signs the expected PCR 11, and its public half. */
   pcrKey: { secret: Uint8Array; pub: Uint8Array };
   /** Release floors that this image satisfies, see pcr-signature.ts. */
   floors: readonly string[];
   linux: Uint8Array;
   initrd: Uint8Array;
-  /** What the fleet changed at the firmware (formats/efi/secure-boot-lists.ts); null: nothing, and no section. */
+  /** What the fleet changed in the firmware (formats/efi/secure-boot-lists.ts); null: nothing, and no section. */
   lists: Uint8Array | null;
 };
 

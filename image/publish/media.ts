@@ -1,4 +1,4 @@
-/** Release keys on removable storage: what is written there and taken away again. */
+/** Release keys on removable storage: how they are written there and removed again. */
 import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -8,7 +8,7 @@ import { keyFile, mediumFolder } from '../../keys/release/ring.ts';
 import type { ReleaseRole } from '../../keys/release/roles.ts';
 
 /**
- * @param data the data directory: what lies in it is no storage that can be taken away
+ * @param data the data directory: a folder inside it is not removable storage
  * @throws BootwaveError `RELEASE_MEDIUM`
  */
 export async function checkMedia(directories: readonly string[], data: string): Promise<void> {
@@ -32,7 +32,7 @@ export async function checkMedia(directories: readonly string[], data: string): 
   }
 }
 
-/** @throws BootwaveError `RELEASE_MEDIUM` when it holds keys already: they may be another fleet's only ones */
+/** @throws BootwaveError `RELEASE_MEDIUM` when it holds keys already: they may be the only ones of another fleet */
 export async function mustBeEmpty(directory: string): Promise<void> {
   const names = await readdir(mediumFolder(directory)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];

@@ -1,4 +1,4 @@
-/** The next state of the published metadata, as a pure function of the last one, the keys at hand and what is to change. */
+/** The next state of the published metadata, as a pure function of the last one, the available keys and the change. */
 
 import { createHash } from 'node:crypto';
 import {
@@ -21,9 +21,9 @@ import { currentRoot, type Delegated, type Repository } from './repository.ts';
 export type Change = {
   /** A new root, signed. */
   root?: RootMetadata;
-  /** What is to be released from now on; left out: what was. */
+  /** What is released from now on; absent: unchanged. */
   targets?: readonly TargetFile[];
-  /** Which teams may release under which paths from now on; left out: as before. */
+  /** Which teams may release under which paths from now on; absent: unchanged. */
   delegations?: Delegations;
   /** What a team has signed, by the name of its role. */
   delegated?: ReadonlyMap<string, Delegated>;
@@ -31,9 +31,9 @@ export type Change = {
 
 type Signable = Metadata<Targets> | Metadata<Snapshot> | Metadata<Timestamp>;
 
-/** Of their lives; what is older is signed anew before it expires. */
+/** Part of their lives; what is older is signed again before it expires. */
 const RENEW_AT = 1 / 2;
-/** Older sets that stay beside the newest: whoever is reading the last one can finish. */
+/** Older sets that are kept beside the newest: a client that is reading an older one can finish. */
 const KEPT = 2;
 
 /**
@@ -59,7 +59,7 @@ export function next(
   const keep = (role: ReleaseRole, metadata: Signable | undefined): boolean =>
     holds(role, metadata) && (isYoung(role, metadata!) || (role === 'targets' && !ring.isEnough(root, role)));
 
-  // What stays keeps its very bytes: others name its digest.
+  // What is unchanged keeps exactly its bytes: other files name its digest.
   const kept = new Set<unknown>([last?.targets, last?.snapshot, last?.timestamp]);
   const bytes = (metadata: Signable): Buffer =>
     (kept.has(metadata) ? last?.files.get(nameOf(metadata)) : undefined) ?? bytesOf(metadata);
@@ -108,7 +108,7 @@ export function next(
   return files;
 }
 
-/** What each team released last, of those that may release something. */
+/** What each team released last, for the teams that may release. */
 function teamsOf(
   targets: Metadata<Targets>,
   last: Repository | null,
@@ -130,8 +130,8 @@ export function isSigned(root: Root, role: ReleaseRole, metadata: Signable): boo
 }
 
 /**
- * Versions are seconds since the epoch, or one more than the last: also one that is published after an old backup was
- * restored is newer than all that nodes have seen.
+ * Versions are seconds since the epoch, or one more than the last: so even metadata that is published after the
+ * restore of an old backup is newer than all that nodes have seen.
  */
 function common(role: ReleaseRole, last: Signable | undefined, now: number) {
   const version = Math.max((last?.signed.version ?? 0) + 1, Math.floor(now / 1000));

@@ -1,4 +1,4 @@
-/** Publishing: which images are released, said with the fleet's release keys. */
+/** Publishing: signs with the fleet's release keys which images are released. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TargetFile } from '@tufjs/models';
@@ -26,7 +26,7 @@ export type PublishOptions = {
 };
 
 /**
- * Releases an image: nodes install it from now on when they are told to.
+ * Releases an image: from now on nodes install it when they are told to.
  * @throws BootwaveError `RELEASE_KEYS_ABSENT`, `RELEASE_CONFLICT`; what was published before stays
  */
 export async function release(
@@ -57,8 +57,8 @@ export async function release(
 }
 
 /**
- * Releases an image if that needs nobody: the targets key lies on this machine.
- * @returns false where somebody has to bring the keys
+ * Releases an image if no person is needed: the targets key is on this machine.
+ * @returns false if somebody has to bring the keys
  */
 export async function releaseByItself(manifest: Manifest, options: PublishOptions): Promise<boolean> {
   try {
@@ -87,7 +87,7 @@ export async function unrelease(versions: readonly string[], options: PublishOpt
 }
 
 /**
- * Signs anew what grows old. Does nothing where nothing was ever released.
+ * Signs again what will soon expire. Does nothing if nothing was ever released.
  * @returns whether something was published
  */
 export async function renew(options: PublishOptions): Promise<boolean> {
@@ -124,7 +124,7 @@ export async function newestRoot({ keys, releases }: Pick<DataPaths, 'keys' | 'r
   return repository.files.get(`${root.signed.version}.root.json`)!;
 }
 
-/** @param edit null: nothing is to change */
+/** @param edit null: no change */
 async function change(
   options: PublishOptions,
   edit: (released: readonly TargetFile[]) => TargetFile[] | null,
@@ -132,16 +132,13 @@ async function change(
   await publishChange(options, async (last) => {
     const edited = edit(Object.values(last?.targets.signed.targets ?? {}));
     if (edited === null) return null;
-    // What nobody can fetch any more is no release.
+    // An image that nobody can fetch any more is not released.
     const published = new Set((await publishedVersions(options.paths.images)).map(targetName));
     return { targets: edited.filter(({ path }) => published.has(path)) };
   });
 }
 
-/**
- * Publishes what follows from the last state, while nobody else does.
- * @param edit null: nothing is to change
- */
+/** Publishes the next state, one process at a time. @param edit null: no change */
 export async function publishChange(
   options: PublishOptions,
   edit: (last: Repository | null, at: number) => Promise<Change | null>,
@@ -174,7 +171,10 @@ async function open({ paths, media }: PublishOptions): Promise<{
   return { ring, roots: [readRoot(first)], last };
 }
 
-/** What a node would refuse is never published: it is looked at as nodes do that trusted the first root, and the last state. */
+/**
+ * What a node would refuse is never published: it is verified as nodes do that trusted the first root, and the last
+ * state.
+ */
 async function publish(
   { paths, now }: PublishOptions,
   last: Repository | null,
@@ -186,7 +186,7 @@ async function publish(
   return true;
 }
 
-/** As a node sees it that has seen the last state. */
+/** Verified as a node that has seen the last state. */
 export async function verify(
   files: ReadonlyMap<string, Buffer>,
   last: Repository | null,

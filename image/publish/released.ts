@@ -2,7 +2,10 @@ import { readlink } from 'node:fs/promises';
 import { type TargetCustom, targetCustom } from '../../protocol/release-target.ts';
 import { metadataFolder, readRepository } from './repository.ts';
 
-/** What is released by version, as the published metadata says; read anew when it has changed. Signatures are for those who install. */
+/**
+ * The released images by version, from the published metadata; read again when it has changed. Nodes verify the
+ * signatures, this does not.
+ */
 export class Released {
   readonly #releases: string;
   #seen = '';
@@ -13,7 +16,7 @@ export class Released {
     this.#releases = releases;
   }
 
-  /** @returns null where nothing was ever released, as in a fleet that is older than releases */
+  /** @returns null if nothing was ever released, as in a fleet that is older than releases */
   async images(): Promise<ReadonlyMap<string, TargetCustom> | null> {
     const link = await readlink(metadataFolder(this.#releases)).catch(() => '');
     if (link === this.#seen && link !== '') return this.#images;

@@ -1,7 +1,7 @@
 /**
  * The published release metadata on the disk: a folder of a few small files for each state that it was in, and
- * `metadata`, a symbolic link to the one that is served. To publish is to turn that link, so there is no moment at which
- * half of something is served, whenever the power goes.
+ * `metadata`, a symbolic link to the one that is served. Publishing changes that link, so half of something is never
+ * served, whenever the power fails.
  */
 import { mkdir, open, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -11,7 +11,7 @@ import { syncFolder } from '../../base/files.ts';
 import { delegatedName } from '../../keys/release/delegated.ts';
 import { type RootMetadata, readRoot } from '../../keys/release/root.ts';
 
-/** What a team signed, in its very bytes. */
+/** What a team signed, byte for byte. */
 export type Delegated = { metadata: Metadata<Targets>; bytes: Buffer };
 
 export type Repository = {
@@ -20,7 +20,7 @@ export type Repository = {
   targets: Metadata<Targets>;
   snapshot: Metadata<Snapshot>;
   timestamp: Metadata<Timestamp>;
-  /** What teams released, by the name of their role; absent: nothing yet, or it may not any more. */
+  /** What teams released, by the name of their role; absent: nothing yet, or the team may not any more. */
   delegated: ReadonlyMap<string, Delegated>;
   /** By name, as served. */
   files: ReadonlyMap<string, Buffer>;
@@ -80,7 +80,7 @@ export function readTargets(bytes: Uint8Array): Metadata<Targets> {
   return Metadata.fromJSON(MetadataKind.Targets, JSON.parse(Buffer.from(bytes).toString('utf8')));
 }
 
-/** Puts a complete set of files in the place of the one that is served. */
+/** Replaces the served set with a complete set of files. */
 export async function switchTo(releases: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
   const name = await write(releases, files);
   const link = join(releases, '.metadata');
@@ -91,12 +91,12 @@ export async function switchTo(releases: string, files: ReadonlyMap<string, Buff
   await sweep(releases, name);
 }
 
-/** @returns the name of the new folder, all of which is on the medium */
+/** @returns the name of the new folder; all of it is on the medium */
 export async function write(releases: string, files: ReadonlyMap<string, Buffer>): Promise<string> {
   const last = await readlink(metadataFolder(releases)).catch(() => 'metadata-0');
   const name = `metadata-${Number(basename(last).split('-')[1]) + 1}`;
   const folder = join(releases, name);
-  // What a publication left that was cut off.
+  // What an interrupted publication left.
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   for (const [file, bytes] of files) {

@@ -11,9 +11,9 @@ export type ShownRole = {
   /** TUF's names of the keys. */
   keys: string[];
   threshold: number;
-  /** Private keys at hand. */
+  /** Private keys that are available. */
   here: number;
-  /** Of what the role signed last; null before the first release. */
+  /** What the role signed last; null before the first release. */
   version: number | null;
   expires: string | null;
 };

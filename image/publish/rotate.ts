@@ -22,8 +22,8 @@ export type Rotated = {
 };
 
 /**
- * Gives a role new keys, one for each that is at hand, in the same places. Keys of the role that are elsewhere keep
- * their word; to be rid of a lost one, hold the ceremony again.
+ * Gives a role new keys, one for each that is available, in the same places. Keys of the role that are elsewhere stay
+ * valid; to get rid of a lost one, hold the ceremony again.
  * @throws BootwaveError `RELEASE_KEYS_ABSENT`; then nothing is changed
  */
 export async function rotate(role: ReleaseRole, options: Options): Promise<Rotated> {
@@ -37,7 +37,7 @@ export async function rotate(role: ReleaseRole, options: Options): Promise<Rotat
     const fresh: SigningKey[] = [];
     let left = [...keys];
     for (const [i, folder] of folders.entries()) {
-      // A role whose key was lost gets its new one here, where machines sign.
+      // A role whose key was lost gets its new one here, on the machine that signs.
       const here = await KeyRing.in(folder);
       const old = here.of(signed, role);
       const isLost = i === 0 && !OFFLINE_ROLES.includes(role) && ring.of(signed, role).length === 0;
@@ -68,9 +68,10 @@ export type Ceremony = {
 };
 
 /**
- * Makes new root and targets keys on removable storage, one of each on every one, has the fleet trust those alone, and takes
- * the old ones off this machine.
- * @throws BootwaveError `RELEASE_MEDIUM`, `RELEASE_THRESHOLD`, `RELEASE_KEYS_ABSENT`; then nothing counts that did not before
+ * Makes new root and targets keys on removable storage, one of each on every one, makes the fleet trust only those,
+ * and removes the old ones from this machine.
+ * @throws BootwaveError `RELEASE_MEDIUM`, `RELEASE_THRESHOLD`, `RELEASE_KEYS_ABSENT`; then the trusted keys are
+ * unchanged
  */
 export async function ceremony(
   { directories, threshold, targetsThreshold }: Ceremony,
@@ -108,7 +109,7 @@ export async function ceremony(
   return { root: root.version, made };
 }
 
-/** Before a key is made: without enough root keys all of it is in vain. */
+/** Checked before a key is made: without enough root keys the ceremony cannot succeed. */
 function mustSign(ring: KeyRing, root: Root): void {
   ring.sign({ sign: () => {} }, root, 'root');
 }
@@ -128,7 +129,7 @@ function signedAnew(
   return { root, ring: all };
 }
 
-/** @param made the files of new keys; they are taken away again when nothing comes of it */
+/** @param made the files of new keys; they are deleted when the rotation fails */
 async function changed(
   options: PublishOptions,
   made: readonly string[],
@@ -147,7 +148,7 @@ async function changed(
   }
 }
 
-/** Keys that counted before and do not any more. Those of another fleet are nobody's business. */
+/** Keys that were trusted before and are not any more. Keys of another fleet are left alone. */
 async function tidy(folders: readonly string[], before: Root, now: Root): Promise<void> {
   for (const role of RELEASE_ROLES) {
     const gone = before.roles[role]!.keyIDs.filter((id) => !now.roles[role]!.keyIDs.includes(id));

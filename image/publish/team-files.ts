@@ -1,4 +1,4 @@
-/** The files that a team and the core team hand each other: a key pair, its public half, and what the team signed. */
+/** The files that a team and the core team exchange: a key pair, its public half, and what the team signed. */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Key, Metadata, Targets } from '@tufjs/models';
@@ -22,7 +22,7 @@ export async function makeTeamKey(file: string): Promise<SigningKey> {
 export function readPublicKey(pem: string): Key {
   let key: KeyObject;
   try {
-    // A private key would do for Node: whoever sends that by mistake shall learn it.
+    // Node would accept a private key here: somebody who sends one by mistake must be told.
     if (!pem.includes('BEGIN PUBLIC KEY')) throw new Error('it is no public key');
     key = createPublicKey(pem);
   } catch (cause) {
@@ -35,7 +35,7 @@ export function readPublicKey(pem: string): Key {
 export type Signing = {
   /** Path below the prefix, and the file that has it. */
   add: readonly { path: string; file: string }[];
-  /** Paths that are released no longer. */
+  /** Paths that are no longer released. */
   without: readonly string[];
   /** What the team released last, or what another member of it has signed already; null: nothing. */
   last: string | null;
@@ -44,8 +44,8 @@ export type Signing = {
 };
 
 /**
- * Signs the next release of a team, where its key is. With nothing to add or to leave out the signature is added to those
- * under `last`: the same release, signed by one more.
+ * Signs the next release of a team, where its key is. With nothing to add or remove, the signature is added to those
+ * under `last`: the same release, signed by one more person.
  * @param now milliseconds since the epoch
  * @returns the paths @throws BootwaveError `TEAM_FILE`
  */

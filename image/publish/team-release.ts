@@ -1,4 +1,4 @@
-/** What a team releases: signed where its keys are, and taken here when it is the team's, and only below its prefix. */
+/** What a team releases: signed where its keys are, and accepted here only if it is the team's and below its prefix. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Metadata, TargetFile, Targets } from '@tufjs/models';
@@ -12,7 +12,7 @@ import { type PublishOptions, publishChange } from './publish.ts';
 import { readTargets } from './repository.ts';
 import { unknownTeam } from './teams.ts';
 
-/** Of a path below a prefix: nothing that a file system, an URL or a terminal would read as something else. */
+/** A path below a prefix: no character that is special to a file system, a URL or a terminal. */
 const PATH = /^[A-Za-z0-9][\w.+-]*(?:\/[A-Za-z0-9][\w.+-]*)*$/;
 
 /** A file as metadata names it. @param path below the team's prefix */

@@ -1,4 +1,7 @@
-/** Teams: whom the targets role lets release under a path of their own, with keys of their own (TUF 1.0.34, 4.5). */
+/**
+ * Teams: roles that may release below a path of their own, with keys of their own (TUF 1.0.34, 4.5). The targets role
+ * delegates to them.
+ */
 import type { Key } from '@tufjs/models';
 import { Delegations } from '@tufjs/models/dist/delegations.js';
 import { DelegatedRole } from '@tufjs/models/dist/role.js';
@@ -13,7 +16,7 @@ export type Team = {
   /** All that it may release lies below it: `services/web`. */
   prefix: string;
   keys: readonly Key[];
-  /** How many of them must sign. */
+  /** How many of its keys must sign. */
   threshold: number;
 };
 
@@ -23,7 +26,7 @@ export type ShownTeam = {
   /** TUF's names of the keys. */
   keys: string[];
   threshold: number;
-  /** Of what it released last; null: nothing yet. */
+  /** What it released last; null: nothing yet. */
   version: number | null;
   expires: string | null;
   targets: string[];
@@ -33,7 +36,7 @@ export type ShownTeam = {
 export const MOST_TEAMS = 64;
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
-/** Two levels at least: an image has none, so no team ever releases one. */
+/** Two levels at least: an image's path has no folder, so no team ever releases an image. */
 const PREFIX = /^[a-z0-9][a-z0-9.-]{0,62}(?:\/[a-z0-9][a-z0-9.-]{0,62}){1,3}$/;
 
 const patternOf = (prefix: string): string => `${prefix}/*`;
@@ -42,8 +45,8 @@ const rolesOf = (last: Repository | null): DelegatedRole[] =>
   Object.values(last?.targets.signed.delegations?.roles ?? {});
 
 /**
- * Lets a team release below its prefix; a team that is known gets these keys and this prefix instead. What it had signed
- * with keys that count no more is gone until it signs anew.
+ * Lets a team release below its prefix; a team that is known gets these keys and this prefix instead. What it had
+ * signed with keys that are no longer trusted is not released until it signs again.
  * @throws BootwaveError `TEAM_INVALID`, `TEAM_OVERLAPS`, `RELEASE_KEYS_ABSENT`
  */
 export async function delegate(team: Team, options: PublishOptions): Promise<void> {
@@ -65,7 +68,7 @@ export async function delegate(team: Team, options: PublishOptions): Promise<voi
       name: team.name,
       keyIDs: team.keys.map(({ keyID }) => keyID),
       threshold: team.threshold,
-      // Below its prefix nobody else is asked.
+      // Below its prefix no other role is asked.
       terminating: true,
       paths: [patternOf(team.prefix)],
     });
@@ -74,7 +77,7 @@ export async function delegate(team: Team, options: PublishOptions): Promise<voi
 }
 
 /**
- * Takes back what was delegated to a team: nothing that it signed counts any more.
+ * Ends the delegation to a team: nothing that it signed counts any more.
  * @throws BootwaveError `TEAM_UNKNOWN`, `RELEASE_KEYS_ABSENT`
  */
 export async function undelegate(name: string, options: PublishOptions): Promise<void> {
@@ -111,7 +114,7 @@ export function unknownTeam(name: string): BootwaveError {
   });
 }
 
-/** With the keys that they name, and no others. */
+/** With exactly the keys that they name. */
 function delegationsOf(
   roles: readonly DelegatedRole[],
   last: Repository | null,

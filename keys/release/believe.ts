@@ -3,15 +3,16 @@ import { refusal, told } from './refusals.ts';
 import { mustBeWellFormed } from './well-formed.ts';
 
 export const METADATA_LIMITS = {
-  /** Bytes. What a larger role names is bounded by the role above it, and by these. */
+  /** Bytes. The files of a larger role are limited by the role above it, and by these limits. */
   root: 64 * 1024,
   timestamp: 16 * 1024,
   snapshot: 64 * 1024,
   targets: 4 * 1024 * 1024,
   delegated: 1024 * 1024,
   /**
-   * New roots that are fetched at once (TUF 1.0.34, 5.3.3): more of them is somebody's endless chain. A fleet that changes a
-   * key every week gets there in twenty years, and who has followed some of them goes on from there.
+   * Most new roots that are fetched in one run (TUF 1.0.34, 5.3.3): more than this is an attacker's endless chain. A
+   * fleet that changes a key every week reaches this number in twenty years, and a client that has followed some of
+   * them continues from there.
    */
   rotations: 1024,
   /** Roles that are asked about one path (5.6.7). */
@@ -21,13 +22,13 @@ export const METADATA_LIMITS = {
 /** @returns null when there is no such file; everything else that goes wrong is thrown */
 export type FetchMetadata = (name: string, most: number) => Promise<Buffer | null>;
 
-/** What was trusted last, by file name. Losing it costs protection against older metadata, nothing else. */
+/** What was trusted last, by file name. Losing it costs only the protection against older metadata. */
 export interface MetadataCache {
   read(name: string): Promise<Buffer | null>;
   write(name: string, bytes: Buffer): Promise<void>;
 }
 
-/** What was trusted before is held against the same checks again: the disk it lies on may be anybody's. */
+/** What was trusted before is verified again: anybody may have changed the disk it is on. */
 export async function remembered(
   cache: MetadataCache,
   role: string,
@@ -62,7 +63,7 @@ export async function wanted(
   throw refusal('RELEASE_METADATA_ABSENT', role, `the boot server has no ${name}`);
 }
 
-/** The checks of tuf-js's store, and those that it leaves out. */
+/** The checks of tuf-js's store, and the checks that it leaves out. */
 export function checked(role: string, now: number, bytes: Buffer, use: () => unknown): void {
   try {
     mustBeWellFormed(role, bytes);

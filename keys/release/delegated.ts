@@ -14,23 +14,26 @@ import { refusal } from './refusals.ts';
 
 export type Found = {
   target: TargetFile;
-  /** Who released it: `targets`, or the name of a delegated role. */
+  /** The role that released it: `targets`, or the name of a delegated role. */
   role: string;
 };
 
 type Sources = { fetch: FetchMetadata; cache: MetadataCache; now: number };
 
-/** On a server, and in the snapshot without the version: a role may be called like a path, and names no other file. */
+/**
+ * The file name on a server, and in the snapshot without the version: a role may be called like a path, and must not
+ * name another file.
+ */
 export const delegatedName = (role: string): string => `${encodeURIComponent(role)}.json`;
 
-/** Where it is remembered: no root or timestamp is ever overwritten by a role that is called like one. */
+/** The file name under which it is remembered: a role called "root" or "timestamp" must not overwrite that file. */
 const cacheName = (role: string): string => `role.${delegatedName(role)}`;
 
 /**
- * Asks the roles in the order in which they were delegated to, depth first; the first that names the path is right, and
- * after a terminating one nobody else is asked.
+ * Asks the roles in the order in which they were delegated to, depth first; the first role that names the path wins,
+ * and after a terminating role no other is asked.
  * @param store with targets metadata that is trusted
- * @throws BootwaveError one of `RELEASE_METADATA_CODES` when a role that had to be asked cannot be believed
+ * @throws BootwaveError one of `RELEASE_METADATA_CODES` when a role that had to be asked fails verification
  */
 export async function findTarget(
   store: TrustedMetadataStore,
@@ -68,7 +71,7 @@ export async function findTarget(
   return null;
 }
 
-/** Held against the keys of whoever delegates to it here: two may delegate to one name with other keys. */
+/** Verified with the keys that the delegating role names: two roles may delegate to one name with different keys. */
 async function load(
   store: TrustedMetadataStore,
   { fetch, cache, now }: Sources,

@@ -7,8 +7,8 @@ import { RELEASE_ROLES } from './roles.ts';
 import { bytesOf, makeRoot } from './root.ts';
 
 /**
- * A fleet's first release keys, one for each role, and the root that names them. Once there is a root nothing is made:
- * a key that is absent then is on removable storage, or is to be replaced by one that a new root names.
+ * A fleet's first release keys, one for each role, and the root that names them. Once there is a root nothing is
+ * made: a key that is missing then is on removable storage, or must be replaced by a new root.
  * @returns the files that were made
  */
 export async function initReleaseKeys(keysFolder: string): Promise<string[]> {
@@ -37,7 +37,7 @@ export async function initReleaseKeys(keysFolder: string): Promise<string[]> {
     Date.now(),
   );
   for (const { role, key } of made) if (role === 'root') metadata.sign(signerOf(key));
-  // Of two who make keys at once, one wins; the other one's keys are named by no root.
+  // When two processes make keys at once, one wins; no root names the keys of the other.
   if (await createFileAtomic(root, bytesOf(metadata), 0o644)) return [...files, root];
   for (const file of files) await rm(file, { force: true });
   return [];

@@ -1,4 +1,4 @@
-/** Release keys: Ed25519, known by the name that TUF gives them (1.0.34, 4.2.2). */
+/** Release keys: Ed25519, with key ids as TUF defines them (1.0.34, 4.2.2). */
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { Key, Signature } from '@tufjs/models';
 

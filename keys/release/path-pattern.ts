@@ -1,7 +1,7 @@
 /**
- * Whether a target's path fits a pattern of a delegation (TUF 1.0.34, 4.5 PATHPATTERN): `*` is any number of characters
- * and `?` is one, neither of them a `/`; everything else is itself. Takes steps by the product of both lengths at most,
- * because whoever was delegated to writes patterns of their own.
+ * Whether a target's path fits a pattern of a delegation (TUF 1.0.34, 4.5 PATHPATTERN): `*` is any number of
+ * characters and `?` is one, neither of them a `/`; everything else is itself. Takes at most as many steps as the
+ * product of both lengths, because a delegated role writes its own patterns.
  */
 export function matchesPattern(path: string, pattern: string): boolean {
   let [at, of] = [0, 0];

@@ -1,8 +1,8 @@
 /**
  * What is released now, as the fleet's release keys say: the client workflow of The Update Framework (1.0.34, 5). The
- * checks of each file are those of tuf-js's trusted store, which does no I/O; this is the order in which files are
- * asked for, how large they may be, and what is remembered. A node does this before it writes an image, and whoever
- * publishes does it before anybody else can see what is published.
+ * checks of each file are those of tuf-js's trusted store, which does no I/O; this file decides in which order files
+ * are fetched, how large they may be, and what is remembered. A node does this before it writes an image; the publisher
+ * does it before the release becomes visible.
  */
 import type { TargetFile } from '@tufjs/models';
 import { EqualVersionError } from 'tuf-js/dist/error.js';
@@ -21,7 +21,7 @@ import { expired, refusal, told } from './refusals.ts';
 import { mustBeWellFormed } from './well-formed.ts';
 
 export type RefreshOptions = {
-  /** Bytes of the root that is trusted to begin with. */
+  /** Bytes of the root that is trusted at first. */
   root: Buffer;
   fetch: FetchMetadata;
   cache: MetadataCache;
@@ -30,12 +30,12 @@ export type RefreshOptions = {
 };
 
 export type Released = {
-  /** By name: what the targets role itself released. An image is released by nobody else. */
+  /** By name: what the targets role itself released. No other role may release an image. */
   targets: Readonly<Record<string, TargetFile>>;
   /**
-   * By whom a target of this path was released, the targets role or a role that it delegated the path to; what that role
-   * says is fetched then.
-   * @returns null: by nobody @throws as `refresh`
+   * Which role released the target at this path: the targets role, or a role that it delegated the path to, whose
+   * metadata is fetched then.
+   * @returns null: no role @throws as `refresh`
    */
   find(path: string): Promise<Found | null>;
   versions: { root: number; timestamp: number; snapshot: number; targets: number };
@@ -45,7 +45,7 @@ export type Released = {
 export async function refresh(options: RefreshOptions): Promise<Released> {
   const { now } = options;
   const store = trusting(options.root);
-  // 5.1: the update begins at one fixed time. The store took the clock's; the caller may know a later one.
+  // 5.1: the update uses one fixed start time. The store uses its own clock; the caller may know a later time.
   Object.assign(store, { referenceTime: new Date(now) });
   await updateRoot(store, options);
   await updateTimestamp(store, options);
@@ -63,7 +63,7 @@ export async function refresh(options: RefreshOptions): Promise<Released> {
   };
 }
 
-/** 5.2. An expired one still says whose word counts. */
+/** 5.2. An expired root still says which keys count. */
 function trusting(root: Buffer): TrustedMetadataStore {
   try {
     mustBeWellFormed('root', root);
@@ -86,19 +86,20 @@ async function updateRoot(store: TrustedMetadataStore, { fetch, cache, now }: Re
     checked('root', now, bytes, () => store.updateRoot(bytes));
     await cache.write(name, bytes);
   }
-  // 5.3.10: only the last one has to be fresh.
+  // 5.3.10: only the last root must not be expired.
   const { expires } = store.root.signed;
   if (store.root.signed.isExpired(new Date(now))) throw expired('root', expires, now);
 }
 
-/** 5.4: an older one is refused, and so is the newest one when it has expired. */
+/** 5.4: an older timestamp is refused, and so is the newest one when it has expired. */
 async function updateTimestamp(
   store: TrustedMetadataStore,
   { fetch, cache, now }: RefreshOptions,
 ): Promise<void> {
   const name = 'timestamp.json';
   const kept = await cache.read(name);
-  // Expired or signed by a key that was replaced: the first still is a floor for the next one, the second is none (5.3.11).
+  // Expired, or signed by a key that was replaced: an expired one still is a floor for the next one, the other is not
+  // (5.3.11).
   if (kept !== null)
     attempt(() => {
       mustBeWellFormed('timestamp', kept);
@@ -111,7 +112,7 @@ async function updateTimestamp(
       store.updateTimestamp(bytes);
     } catch (error) {
       if (!(error instanceof EqualVersionError)) throw error;
-      // 5.4.3.1: the one that is trusted goes on; its age was not looked at again.
+      // 5.4.3.1: the trusted one stays in use; its expiry was not checked again.
       isSame = true;
       if (store.timestamp?.signed.isExpired(new Date(now)) === true)
         throw expired('timestamp', store.timestamp.signed.expires, now);
@@ -134,7 +135,7 @@ async function updateSnapshot(
   await cache.write('snapshot.json', bytes);
 }
 
-/** 5.6: exactly the one that the snapshot names. What it delegates is fetched for whoever asks for it. */
+/** 5.6: exactly the one that the snapshot names. The metadata of delegated roles is fetched when it is needed. */
 async function updateTargets(
   store: TrustedMetadataStore,
   { fetch, cache, now }: RefreshOptions,

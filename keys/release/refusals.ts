@@ -1,10 +1,10 @@
-/** Why release metadata was not believed, in words for people and codes for programs. */
+/** Why release metadata was refused: texts for people, codes for programs. */
 import { LengthOrHashMismatchError, UnsignedMetadataError } from '@tufjs/models/dist/error.js';
 import { BadVersionError, ExpiredMetadataError, RepositoryError } from 'tuf-js/dist/error.js';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 
 export const RELEASE_METADATA_CODES = [
-  /** Freeze: it was good once. */
+  /** Freeze attack: it was valid once. */
   'RELEASE_METADATA_EXPIRED',
   /** Older than what this node has seen. */
   'RELEASE_METADATA_ROLLBACK',
@@ -50,19 +50,19 @@ export function refusal(
   });
 }
 
-/** @param now milliseconds since the epoch: both times are told, because it may be the clock that is wrong */
+/** @param now milliseconds since the epoch: both times are shown, because the clock may be wrong */
 export function expired(file: string, expires: string, now: number, cause?: unknown): BootwaveError {
   const why = `it expired at ${expires}, and here it is ${new Date(now).toISOString()}`;
   return refusal('RELEASE_METADATA_EXPIRED', file, why, cause);
 }
 
-/** What tuf-js throws, told in the terms above. */
+/** Translates what tuf-js throws into the codes above. */
 export function told(error: unknown, file: string, now: number, bytes?: Buffer): unknown {
   if (error instanceof BootwaveError) return error;
   const as = (code: ReleaseMetadataCode, why = messageOf(error)) => refusal(code, file, why, error);
   if (error instanceof ExpiredMetadataError) return expired(file, expiresOf(bytes), now, error);
   if (error instanceof BadVersionError) {
-    // Snapshot and targets are named with their version by the role above: another one is a mix of two releases.
+    // The role above names snapshot and targets with their versions: another version is a mix of two releases.
     const isMix = /doesn't match timestamp|does not match snapshot/.test(error.message);
     return as(isMix ? 'RELEASE_METADATA_MIXED' : 'RELEASE_METADATA_ROLLBACK');
   }

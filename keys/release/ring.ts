@@ -1,4 +1,4 @@
-/** The private release keys that are at hand: on this machine, and on storage that somebody has plugged in. */
+/** The private release keys that are available: on this machine, and on storage that somebody has plugged in. */
 import { createPrivateKey } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export const MEDIUM_FOLDER = 'bootwave-release';
 
 export const mediumFolder = (directory: string): string => join(directory, MEDIUM_FOLDER);
 
-/** @param id of the key, of which eight characters tell one from the next */
+/** @param id of the key; its first eight characters are enough to tell keys apart */
 export const keyFile = (folder: string, role: ReleaseRole, id: string): string =>
   join(folder, `${role}-${id.slice(0, 8)}.key`);
 
@@ -48,7 +48,7 @@ export class KeyRing {
     return new KeyRing(keys);
   }
 
-  /** Those in one folder. */
+  /** The keys in one folder. */
   static async in(folder: string): Promise<KeyRing> {
     return new KeyRing(await readKeys(folder).catch(noFolder));
   }
@@ -57,7 +57,7 @@ export class KeyRing {
     return new KeyRing([...this.#keys.values(), ...more]);
   }
 
-  /** Those keys of a role that are at hand. */
+  /** The available keys of one role. */
   of(root: Root, role: ReleaseRole): SigningKey[] {
     return roleKeys(root, role).keys.flatMap(({ keyID }) => this.#keys.get(keyID) ?? []);
   }
@@ -67,7 +67,7 @@ export class KeyRing {
   }
 
   /**
-   * Signs with every key of a role that is at hand.
+   * Signs with every available key of a role.
    * @throws BootwaveError `RELEASE_KEYS_ABSENT` when those are fewer than the root asks for
    */
   sign(metadata: Pick<Metadata<Root>, 'sign'>, root: Root, role: ReleaseRole): void {

@@ -1,16 +1,22 @@
 /**
- * Who signs what of a release (The Update Framework 1.0.34, 2.1). Root says whose keys count; targets says which images
- * there are; snapshot says which targets file is the newest; timestamp says that this is still so.
+ * Which role signs what of a release (The Update Framework 1.0.34, 2.1). Root says which keys count; targets says which
+ * images there are; snapshot says which targets file is the newest; timestamp says that this is still current.
  */
 export const RELEASE_ROLES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
 export type ReleaseRole = (typeof RELEASE_ROLES)[number];
 
-/** Used by people, at a release or at a change of keys; may lie on removable storage. The other two are used by the server all day. */
+/**
+ * Used by people, at a release or when keys change; these keys may be on removable storage. The server uses the other
+ * two all the time.
+ */
 export const OFFLINE_ROLES: readonly ReleaseRole[] = ['root', 'targets'];
 
 const DAY = 24 * 3600_000;
 
-/** Milliseconds that what a role signs is good for. Short where a machine signs, so that nobody can hold the fleet back for long. */
+/**
+ * Milliseconds for which a role's signature is valid. Short where a machine signs, so that nobody can hold the fleet
+ * back for long.
+ */
 export const RELEASE_LIFE: Readonly<Record<ReleaseRole, number>> = {
   root: 730 * DAY,
   targets: 365 * DAY,

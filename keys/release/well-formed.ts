@@ -1,4 +1,7 @@
-/** What release metadata has to be before anybody looks at its signatures; tuf-js lets all of this pass. */
+/**
+ * What release metadata must satisfy before its signatures are checked; tuf-js accepts metadata that breaks these
+ * rules.
+ */
 import type { KeyObject } from 'node:crypto';
 import { Key } from '@tufjs/models';
 import { getPublicKey } from '@tufjs/models/dist/utils/key.js';
@@ -10,11 +13,11 @@ type Json = Readonly<Record<string, unknown>>;
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Also no more than what a number can tell from the next one: a larger one is equal to its neighbours. */
+/** At most the largest number that JavaScript holds exactly: a larger one is equal to its neighbours. */
 const isCount = (value: unknown, least: number): boolean =>
   Number.isSafeInteger(value) && (value as number) >= least;
 
-/** @throws BootwaveError `RELEASE_METADATA_MALFORMED`; SyntaxError for what is no JSON */
+/** @throws BootwaveError `RELEASE_METADATA_MALFORMED`; SyntaxError for invalid JSON */
 export function mustBeWellFormed(role: string, bytes: Buffer): void {
   const refuse = (why: string) => refusal('RELEASE_METADATA_MALFORMED', role, why);
   const { signed } = JSON.parse(bytes.toString('utf8')) as { signed?: unknown };
@@ -22,7 +25,7 @@ export function mustBeWellFormed(role: string, bytes: Buffer): void {
   const { version, expires, meta, roles, delegations } = signed;
   // 4.3: all of these are integers greater than 0.
   if (!isCount(version, 1)) throw refuse('its version is no number that metadata can have');
-  // 4.2.1. Of a date that is none the store would say that it never comes.
+  // 4.2.1. The store treats an invalid expiry as never expiring.
   const isDate = typeof expires === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(expires);
   if (!isDate || Number.isNaN(Date.parse(expires))) throw refuse('it has no date of expiry');
   for (const [name, of] of Object.entries(isObject(meta) ? meta : {}))
@@ -50,7 +53,7 @@ function mustBeKeys(keys: unknown, roles: readonly unknown[], refuse: (why: stri
     if (!isObject(role) || !isCount(role.threshold, 1)) throw refuse('a role in it has no threshold');
 }
 
-/** The same for the same key, however it is written. Of a kind of key that is not known here, nobody's signature counts. */
+/** One form for one key, however it is written. A signature by an unknown kind of key does not count. */
 function printOf(id: string, key: unknown): string {
   try {
     const { keyType, scheme, keyVal } = Key.fromJSON(id, key as never);
@@ -68,7 +71,7 @@ function mustBeRoles(roles: readonly unknown[], refuse: (why: string) => Error):
   for (const role of roles) {
     const { name, paths } = isObject(role) ? role : {};
     const isName = typeof name === 'string' && name !== '' && name.length <= 128 && name.isWellFormed();
-    // Objects put names that are numbers in front of all others: the order would be another one.
+    // Objects put names that are numbers before all others, which would change the order.
     if (!isName || /^\d+$/.test(name) || TAKEN.has(name) || seen.has(name))
       throw refuse(`'${String(name).slice(0, 64)}' cannot be the name of one role of its own`);
     seen.add(name);

@@ -1,6 +1,6 @@
 /**
- * Sends the journal on, in order. While the log server is away nothing is read, so the journal itself is the buffer:
- * what it forgets meanwhile (journald.conf, RuntimeMaxUse) is lost, and nothing else.
+ * Sends the journal on, in order. While the log server is unreachable nothing is read, so the journal itself is the
+ * buffer: only what it drops meanwhile (journald.conf, RuntimeMaxUse) is lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../../base/error.ts';
@@ -13,7 +13,7 @@ export type ForwardOptions = {
   open(): Promise<Way>;
   /** Everything up to this entry was sent. */
   sent(cursor: string): void;
-  /** Said when the log server is lost and when it is found, not for each message: that would feed the journal. */
+  /** Logged when the log server is lost and when it is found, not for each message: that would feed the journal. */
   say(text: string): void;
   signal: AbortSignal;
   /** Milliseconds between two tries; doubles up to `most`. */

@@ -11,7 +11,7 @@ const PLACES = {
   /** In its RuntimeDirectory, which outlives the service but not the boot. */
   cursor: '/run/bootwave-log/cursor',
 } as const;
-/** Milliseconds between two notes of how far it got: so much is sent twice after a crash. */
+/** Milliseconds between two notes of the position: this much is sent twice after a crash. */
 const NOTE = 2_000;
 
 const target = readTarget(readFileSync(PLACES.target, 'utf8'));

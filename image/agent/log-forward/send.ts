@@ -1,4 +1,4 @@
-/** One way to the log server; over it messages are sent until it breaks. */
+/** One connection to the log server; messages are sent over it until it breaks. */
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import type { LogTarget } from '../../../protocol/configuration/log-target.ts';
@@ -7,7 +7,7 @@ import { framed } from './syslog.ts';
 export type Way = {
   /** This machine's own address on it. */
   readonly host: string;
-  /** Resolves when the message has left this process. @throws when the way is broken */
+  /** Resolves when the message has left this process. @throws when the connection is broken */
   send(message: Buffer): Promise<void>;
   close(): void;
 };
@@ -33,7 +33,7 @@ function overTcp({ host, port }: LogTarget): Promise<Way> {
       if (socket.connecting || socket.writableLength > 0) breaks(new Error('the log server does not answer'));
     });
     socket.on('close', () => breaks(new Error('the log server closed the connection')));
-    // It has nothing to say; what it says must not fill a buffer either.
+    // The server should send nothing; if it does, that must not fill a buffer.
     socket.resume();
     socket.once('connect', () =>
       resolve({

@@ -11,8 +11,8 @@ export type Entry = { message: Buffer; cursor: string };
 
 /**
  * @param line one line of JSON; see journalctl(1) and systemd.journal-fields(7)
- * @param host what stands for this machine: its own address
- * @returns null for a line that is no entry, which is passed over
+ * @param host the name for this machine: its own address
+ * @returns null for a line that is no entry, which is skipped
  */
 export function toSyslog(line: string, host: string): Entry | null {
   let fields: Record<string, unknown>;

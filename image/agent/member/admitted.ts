@@ -1,7 +1,10 @@
 import { lookup } from 'node:dns/promises';
 import { messageOf } from '../../../base/error.ts';
 
-/** Whom this node's filter lets in by SSH: the boot servers that have answered it over TLS, where the orchestrator runs. */
+/**
+ * Who may connect to this node by SSH through its packet filter: the boot servers that have answered it over TLS, where
+ * the orchestrator runs.
+ */
 export class Admitted {
   readonly #admit: (address: string) => Promise<unknown>;
   readonly #taken = new Set<string>();

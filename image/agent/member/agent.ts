@@ -23,15 +23,15 @@ import { askTime } from './server-time.ts';
 export type Edges = {
   rootPem: string;
   askHelper: AskHelper;
-  /** Everything that the enrolment tells about this machine. */
+  /** Everything that the enrolment reports about this machine. */
   facts(): Promise<NodeFacts>;
   discover(thorough: boolean): Promise<readonly string[]>;
   heartbeat(): Promise<Heartbeat>;
-  /** A heartbeat was taken by the boot server at `url`. `images` is the URL below which it has its images. */
+  /** The boot server at `url` accepted a heartbeat. `images` is the URL below which it has its images. */
   heard?(images: string | undefined, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
   approved?(id: string): Promise<void>;
-  /** The fleet refuses what this boot has started: the image that runs is no good here. */
+  /** The fleet refuses what this boot has started: the running image must not be used here. */
   barred?(reason: string): void;
   show(view: View): void;
   /** Milliseconds since the epoch. */
@@ -44,13 +44,13 @@ export type Edges = {
   sleep?(milliseconds: number, signal: AbortSignal): Promise<void>;
 };
 
-/** Milliseconds until sshd is started again that was not. */
+/** Milliseconds until another try to start sshd after one that failed. */
 const SSH_AGAIN = 30_000;
 
-/** To one boot server: as anyone, and as the approved node. */
+/** Connections to one boot server: anonymous, and as the approved node. */
 type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
 
-/** Runs the pure core: performs the one activity that it names, and feeds it what came of it. */
+/** Runs the pure core: performs the one activity that it names, and passes the result back as an event. */
 export class Agent {
   readonly #edges: Edges;
   #state: State = INITIAL;
@@ -78,11 +78,14 @@ export class Agent {
 
   #announce(command: Command): void {
     if (command.type === 'show') this.#edges.show(command.view);
-    // sshd is wanted, not needed: the agent is what makes the machine a member.
+    // sshd is wanted but not required: the agent is what makes the machine a member.
     if (command.type === 'install-host-key') void this.#startSsh();
   }
 
-  /** Until it is done: nobody asks for it a second time, and without sshd no orchestrator reaches this machine. */
+  /**
+   * Repeated until it succeeds: nobody asks for it a second time, and without sshd no orchestrator reaches this
+   * machine.
+   */
   async #startSsh(): Promise<void> {
     const { askHelper, signal } = this.#edges;
     while (!signal.aborted) {

@@ -13,13 +13,13 @@ const PATIENCE = 20_000;
 
 export type Credentials = { key: string; chain: string };
 
-/** A coded no from the boot server itself. */
+/** A refusal with an error code from the boot server itself. */
 export class ServerRefused extends BootwaveError {}
 
 const unreachable = (what: string, cause?: unknown) =>
   new BootwaveError({ code: 'SERVER_UNREACHABLE', what: `the boot server ${what}`, cause });
 
-/** One boot server over TLS 1.3, trusted by the fleet's root and nothing else. */
+/** One boot server over TLS 1.3; only the fleet's root is trusted. */
 export class BootServer {
   readonly url: string;
   readonly #agent: Agent;
@@ -38,7 +38,7 @@ export class BootServer {
       checkServerIdentity: (_, peer) => checkBootServer(peer as DetailedPeerCertificate, root),
       keepAlive: true,
       maxSockets: 2,
-      // A resumed session skips checkServerIdentity.
+      // With a resumed session Node skips checkServerIdentity.
       maxCachedSessions: 0,
       ...(localAddress === undefined ? {} : { localAddress }),
       ...(credentials === undefined ? {} : { key: credentials.key, cert: credentials.chain }),
@@ -119,7 +119,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** OpenSSL's words for a chain that does not hold, where the reader can do something about it. */
+/** OpenSSL's codes for an invalid chain where the reader can do something about it. */
 function explain(error: Error): BootwaveError {
   if (error instanceof BootwaveError) return error;
   const code = (error as NodeJS.ErrnoException).code ?? '';

@@ -1,6 +1,7 @@
 /**
  * What the agent does next, as a pure function: no clock, socket or randomness in it. Exactly one activity is under
- * way at any time; every event ends it and names the next one, so the agent can neither stall nor do two things.
+ * way at any time; every event ends it and names the next one, so the agent can neither stall nor do two things at
+ * once.
  */
 
 /** What the console says (`bootwave: state <phase>`); tests and the lab rely on these words. */
@@ -19,7 +20,7 @@ export type Phase =
 export type Activity =
   | { type: 'identify' }
   | { type: 'enrol-secure-boot' }
-  /** `thorough` asks the wire even when the DHCP lease names a server: the named one did not answer. */
+  /** `thorough` asks the wire even when the DHCP lease names a server, because the named one did not answer. */
   | { type: 'search'; thorough: boolean }
   | { type: 'enrol'; url: string }
   | { type: 'poll'; url: string }
@@ -34,7 +35,7 @@ type Work = Exclude<Activity, { type: 'wait' }>;
 /** What a person at the console should know. */
 export type View = {
   phase: Phase;
-  /** While a person has to compare them. */
+  /** Shown while a person has to compare them. */
   words: readonly string[] | null;
   name: string | null;
   /** What is wrong or being waited for, one line; null when all is well. */
@@ -44,7 +45,10 @@ export type View = {
 export type Command = Activity | { type: 'show'; view: View } | { type: 'install-host-key' };
 
 export type Failure = {
-  /** `unreachable`: nobody there, or not able to answer. `refused`: a coded no. `local`: on this machine. */
+  /**
+   * `unreachable`: nobody there, or not able to answer. `refused`: an answer with an error code. `local`: a fault on
+   * this machine.
+   */
   kind: 'unreachable' | 'refused' | 'local';
   code: string;
   what: string;
@@ -60,7 +64,7 @@ export type Decision =
       notBefore: number;
       notAfter: number;
     }
-  /** `restart`: only another boot can be let in. */
+  /** `restart`: this boot cannot be let in, only another one. */
   | { state: 'rejected'; words: readonly string[]; reason: string; restart: boolean };
 
 export type Event =
@@ -94,7 +98,7 @@ export type State = {
   hostKeyInstalled: boolean;
 };
 
-/** The world at the time of the event. */
+/** Inputs at the time of the event. */
 export type Moment = {
   /** Milliseconds since the epoch. */
   now: number;
@@ -112,7 +116,7 @@ export const PACE = {
   rejected: { least: 300_000, most: 600_000 },
   /** How long a restart may take before the agent goes on without it. */
   restart: 120_000,
-  /** Lost answers in a row before the server is looked for anew. */
+  /** Lost answers in a row before the agent looks for a server again. */
   searchAfter: 4,
   /**
    * At which part of its life a certificate is renewed, spread evenly around two thirds: a fleet that was switched on at
@@ -208,7 +212,7 @@ function connect(state: State, urls: readonly string[], moment: Moment): Patch {
       view: { phase: looking(state, 'searching'), notice: 'no boot server answers on this network' },
     };
   }
-  // With a certificate that still holds there is nothing to enrol for: the server has only moved.
+  // With a valid certificate no enrolment is needed: the server has only moved.
   if (state.certificate !== null && moment.now < state.certificate.notAfter) {
     return { activity: { type: 'heartbeat', url }, candidates };
   }
@@ -300,7 +304,7 @@ function heard(
   };
 }
 
-/** A time that was chosen stands, unless the server wants to see an attestation sooner than it did then. */
+/** A chosen time stays, unless the server now asks for an attestation sooner. */
 function nextAttestation(chosen: number | null, every: number, { now, random }: Moment): number {
   if (chosen !== null && chosen <= now + every * 1.2) return chosen;
   return now + every * (0.8 + random * 0.4);
@@ -335,7 +339,8 @@ function fail(state: State, failure: Failure, moment: Moment): Patch {
       return lost(failures, later, activity, notice);
     case 'attest':
     case 'heartbeat':
-      // Its TPM cannot be asked now. The fleet sees that it does not attest; to be silent as well would help nobody.
+      // Its TPM does not answer now. The fleet sees that it does not attest; sending no heartbeats as well would help
+      // nobody.
       if (failure.kind === 'local' && activity.type === 'attest') {
         return { activity: nextBeat(state, activity.url, moment), view: { notice } };
       }
@@ -352,7 +357,7 @@ function fail(state: State, failure: Failure, moment: Moment): Patch {
   }
 }
 
-/** The server forgot the session, or does not take the certificate: the keys are here, so prove them again. */
+/** The server forgot the session, or does not accept the certificate: the keys are here, so prove them again. */
 function enrolAgain(url: string, { random }: Moment): Patch {
   return { activity: wait(random * PACE.again, { type: 'enrol', url }), failures: 0 };
 }

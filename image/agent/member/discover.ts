@@ -25,8 +25,8 @@ async function urlsOfLeases(folder: string): Promise<string[]> {
 }
 
 /**
- * Where a boot server may be: what the DHCP leases name, and when nothing does or it did not answer, what the wire
- * answers. All of this can be forged; TLS decides who is believed.
+ * Where a boot server may be: those that the DHCP leases name, and if there are none or they do not answer, those
+ * that answer on the wire. All of this can be forged; TLS decides which one is trusted.
  * @param leases folder of lease files
  * @param thorough ask the wire in any case
  * @returns https origins, the likeliest first; empty when there is none yet

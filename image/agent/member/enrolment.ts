@@ -29,8 +29,8 @@ export type NodeFacts = { identity: HelperIdentity; hardware: Hardware; running:
 const POLL_PATIENCE = 60_000;
 
 /**
- * The node's half of the enrolment dialogue, and the keys of this boot, which live here and nowhere else. Words are
- * always the node's own computation: what stands on the console must not come from the other side.
+ * The node's half of the enrolment dialogue, and the keys of this boot, which exist only here. The node always
+ * computes the four words itself: what the console shows must not come from the server.
  */
 export class NodeEnrolment {
   readonly #facts: NodeFacts;

@@ -7,7 +7,7 @@ import { imageVersion } from '../../../formats/os-release.ts';
 import type { Inventory, Running } from '../../../protocol/enrolment/messages.ts';
 import type { Machine } from '../../../protocol/release-target.ts';
 
-/** What any user may see of the machine; the rest comes from root. */
+/** What any user may see of the machine; root supplies the rest. */
 export type Hardware = Pick<Inventory, 'cpu' | 'memory' | 'disks'>;
 
 async function disks(sys: string): Promise<Inventory['disks']> {
@@ -37,7 +37,7 @@ export async function readHardware(sys: string): Promise<Hardware> {
   };
 }
 
-/** What an image may be for: which of these machines. */
+/** The machines that an image is released for. */
 export async function readMachine(sys: string): Promise<Machine> {
   return {
     architecture: process.arch,

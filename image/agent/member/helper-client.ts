@@ -2,12 +2,12 @@ import { connect } from 'node:net';
 import { BootwaveError } from '../../../base/error.ts';
 import type { HelperReply, HelperRequest, HelperResults } from '../../../protocol/agent/machine.ts';
 
-/** How the agent reaches root; tests call the operations without a socket. */
+/** How the agent calls root; tests call the operations without a socket. */
 export type AskHelper = <O extends HelperRequest['operation']>(
   request: Extract<HelperRequest, { operation: O }>,
 ) => Promise<HelperResults[O]>;
 
-/** Milliseconds: above what the slowest TPM takes, and a slow disk for an image. */
+/** Milliseconds: longer than the slowest TPM, or a slow disk with an image, needs. */
 export const PATIENCE = { machine: 150_000, disk: 900_000 } as const;
 
 /**

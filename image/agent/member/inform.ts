@@ -11,7 +11,7 @@ const ACK = 5;
 /** One IPv4 address of this machine. */
 export type LocalAddress = { address: string; mac: string };
 
-/** The agent's own request: who serves machines of vendor class `bootwave` here (RFC 2131 4.4.3)? */
+/** The agent's own request for servers of vendor class `bootwave` (RFC 2131 4.4.3). */
 export function informPacket(xid: number, { address, mac }: LocalAddress): Buffer {
   return serialisePacket({
     op: 1,
@@ -46,7 +46,7 @@ export function urlOfAnswer(bytes: Uint8Array, xid: number): string | undefined 
   }
 }
 
-/** @param value of option 43; other vendors use it too, so anything but an https URL is nothing to us */
+/** @param value of option 43; other vendors use it too, so anything but an https URL is ignored */
 export function urlOfVendorOptions(value: Uint8Array | undefined): string | undefined {
   const text = value && readSubOptions(value).get(OPTION43_URL);
   const url = text && URL.parse(Buffer.from(text).toString('utf8'));
@@ -84,7 +84,7 @@ export function askFrom(
       const url = urlOfAnswer(bytes, xid);
       if (url === undefined) return;
       found.add(url);
-      // Others may answer too, a rogue one faster; TLS tells them apart, so a short while more is enough.
+      // Others may answer too, and a rogue server may be faster; TLS tells them apart, so a short extra wait is enough.
       clearTimeout(timer);
       timer = setTimeout(finish, 300);
     });

@@ -1,6 +1,6 @@
 import type { LinkLog } from './link/server.ts';
 
-/** One line a message to standard error, which is the journal; its own words carry no secret. */
+/** One line per message to standard error, which is the journal; its own texts contain no secret. */
 const say = (level: string) => (fields: object, message: string) => {
   console.error(`bootwave-agent: ${level}: ${message} ${JSON.stringify(fields, plainErrors)}`);
 };

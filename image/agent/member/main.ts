@@ -33,7 +33,7 @@ const PLACES = {
   sys: '/sys',
 } as const;
 
-/** Milliseconds: a unit that failed is known half a minute later at the most. */
+/** Milliseconds: a failed unit is noticed half a minute later at most. */
 const FAILED_UNITS_LIFE = 30_000;
 
 const stop = new AbortController();
@@ -83,7 +83,7 @@ function show(view: View): void {
 
 await new Agent({
   rootPem: readFileSync(PLACES.root, 'utf8'),
-  // What the TPM quotes at the enrolment is what the link reports of this boot.
+  // The PCR values that the TPM quotes at the enrolment are the ones that the link reports for this boot.
   askHelper: async (request) => {
     const answer = await askHelper(request);
     if (request.operation === 'quote') member.quoted((answer as { pcrs: Record<string, string> }).pcrs['11']);
@@ -101,7 +101,7 @@ await new Agent({
   },
   async heard(images, url) {
     member.heard(images);
-    // Beside the heartbeats, which wait for nothing.
+    // Runs beside the heartbeats, which must not wait for anything.
     void admitted.take(url);
   },
   approved: (id) => member.approved(id),

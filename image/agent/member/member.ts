@@ -37,16 +37,16 @@ export type MemberParts = {
   failedUnits(): Promise<readonly string[]>;
   /** Hands the firmware the Secure Boot lists that root prepared. */
   writeLists(): Promise<void>;
-  /** The same with those of the image that runs. @returns names of variables */
+  /** The same with the lists of the running image. @returns names of variables */
   renewLists(): Promise<string[]>;
   restart(): Promise<void>;
-  /** Whether somebody listens where the orchestrator connects. */
+  /** Whether something listens where the orchestrator connects. */
   reachable(): Promise<boolean>;
   running: Running;
   orderKeys: OrderPublicKeys;
-  /** Root's judgement of orders. */
+  /** Asks root to judge orders. */
   orders: AskOrders;
-  /** The root of the fleet's releases that this image came with. */
+  /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
   /** Folders, see places.ts. */
@@ -80,7 +80,7 @@ export class Member {
   #node = '';
   #linked = false;
   #asking: Promise<void> | null = null;
-  /** The last reason of each thing that failed: the same one is said once. */
+  /** The last reason of each thing that failed: the same reason is logged once. */
   readonly #said = new Map<string, string>();
 
   constructor(parts: MemberParts) {
@@ -163,7 +163,7 @@ export class Member {
       if (!mounted) this.#ownLists.diskless();
       if (mounted && why !== '') log.warn({ sealed, why }, 'the state partition was not just opened');
     });
-    // Only a disk that came late finds a book here already.
+    // Only when a disk came late is there an order book already.
     await this.#book?.load();
     await this.#probation.find();
     await this.#config.start();
@@ -174,18 +174,18 @@ export class Member {
     this.#pcr11 = pcr11 ?? this.#pcr11;
   }
 
-  /** @param notice why not, when it is not */
+  /** @param notice the reason, when it is not */
   connected(connected: boolean, notice: string): void {
     this.#vitals = { ...this.#vitals, connected, notice };
     if (!connected) this.#probation.lost();
   }
 
-  /** The fleet refuses the image that runs: one on trial is left at the next look, and not started again. */
+  /** The fleet refuses the running image: an image on trial is left at the next check, and not started again. */
   barred(reason: string): void {
     this.#vitals = { ...this.#vitals, barred: reason };
   }
 
-  /** The machine has its certificate: orders are its own from here on, and the link opens. */
+  /** The machine has its certificate: from now on it obeys its orders, and the link opens. */
   async approved(node: string): Promise<void> {
     if (this.#linked) return;
     const { orderKeys: keys, memory, now, socketPath, log, signal } = this.#parts;
@@ -200,7 +200,7 @@ export class Member {
       this.#guard = await this.#parts.orders.memory();
     });
     const isEmpty = this.#guard?.memory === 'empty';
-    // An order comes after it in any case; a disk that hangs must not keep the node from being a member.
+    // An order may still come later; a disk that hangs must not keep the node from being a member.
     await atMost(book.load(), this.#waits.health);
     this.#book = book;
     if (isEmpty && book.inForce !== null)
@@ -213,10 +213,7 @@ export class Member {
     this.#linked = true;
   }
 
-  /**
-   * A heartbeat was taken.
-   * @param images URL below which the boot server has its images
-   */
+  /** A heartbeat was accepted. @param images URL below which the boot server has its images */
   heard(images: string | undefined): void {
     this.#images = images ?? this.#images;
     this.connected(true, '');
@@ -224,7 +221,7 @@ export class Member {
     void this.#ownLists.bring();
   }
 
-  /** Looks at this machine's own health. What does not answer at once is heard when it does. */
+  /** Checks this machine's own health. Answers that come late are used when they come. */
   async refresh(): Promise<void> {
     this.#asking ??= this.#parts
       .failedUnits()
@@ -272,7 +269,7 @@ export class Member {
     this.#guard = { memory, epoch, floor };
   }
 
-  /** What lay in memory goes onto the partition that is mounted over it now. */
+  /** What was kept in memory is written to the partition that is now mounted in its place. */
   async #keep(): Promise<void> {
     await this.#attempt('orders and records were not kept', async () => {
       await this.#book?.keep();
@@ -298,12 +295,14 @@ export class Member {
 export type Waits = { look: number; start: number; health: number; well: number };
 
 export const WAITS: Waits = {
-  /** Between two looks at the node's own health. */
+  /** Between two checks of the node's own health. */
   look: 10_000,
-  /** For the disk, before the agent goes on without it: above what mounting takes. */
+  /** Wait for the disk, before the agent continues without it: longer than mounting takes. */
   start: 120_000,
-  /** For systemd's word about its units, before a heartbeat goes out with the last one. */
+  /** Wait for systemd's answer about its units, before a heartbeat is sent with the last answer. */
   health: 10_000,
-  /** Of health without a break, before an image is good: a unit may fail later, and its state is asked twice a minute. */
+  /**
+   * Time of uninterrupted health before an image is good: a unit may fail later, and its state is asked twice a minute.
+   */
   well: 45_000,
 };

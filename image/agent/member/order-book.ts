@@ -1,4 +1,4 @@
-/** The order in force on this node: verified when it comes, and again when it is read back. */
+/** The order in force on this node: verified when it arrives, and again when it is read back. */
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../../base/files.ts';
 import {
@@ -16,20 +16,20 @@ export type OrderBookParts = {
   /** Milliseconds since the epoch. */
   now(): number;
   /**
-   * Root's word, which has the TPM's memory and stands behind every operation on disks.
+   * Root's judgement. Root has the TPM's memory and guards every operation on disks.
    * @throws BootwaveError one of `ORDER_CODES`
    */
   take(envelope: unknown): Promise<unknown>;
 };
 
-/** Root refuses it for its age alone: it is obeyed no more, and holds its epoch. */
+/** Root refuses it only because it expired: it is not obeyed any more, but its epoch still counts. */
 const AGED = 'ORDER_EXPIRED';
 
 export class OrderBook {
   readonly #parts: OrderBookParts;
   #inForce: VerifiedOrder | null = null;
   #envelope: unknown = null;
-  /** Two orders at once are taken one after the other: the second is held against the first. */
+  /** Two orders that arrive at once are handled one after the other: the second is compared with the first. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: OrderBookParts) {
@@ -67,7 +67,7 @@ export class OrderBook {
         this.#envelope = envelope;
       }
     } catch {
-      // None, torn, or not the fleet's: state is a cache, and the orchestrator delivers again.
+      // Missing, torn, or not the fleet's: state is a cache, and the orchestrator delivers again.
     }
   }
 
@@ -94,7 +94,7 @@ export class OrderBook {
     return mine;
   }
 
-  /** Once more, after the place where it is kept has become another one. */
+  /** Writes it again, after the place where it is kept has changed. */
   async keep(): Promise<void> {
     if (this.#envelope !== null) await this.#write(this.#envelope);
   }

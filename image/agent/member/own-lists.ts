@@ -3,14 +3,14 @@ import type { LinkLog } from './link/server.ts';
 export type OwnListsParts = {
   /** Gives the firmware the lists of the image that runs. @returns names of variables that were written */
   renew(): Promise<string[]>;
-  /** Says what failed, and goes on. */
+  /** Logs what failed, and continues. */
   attempt(failed: string, work: () => Promise<void>): Promise<unknown>;
   log: LinkLog;
 };
 
 /**
- * Secure Boot's lists on a node that boots from the network: no step of a rollout brings them there, since it stages
- * nothing, and nothing is sealed to them. Once a boot, when the node is a member.
+ * Secure Boot's lists on a node that boots from the network. A rollout does not bring them there, since it stages
+ * nothing, and nothing is sealed to them. Done once a boot, when the node is a member.
  */
 export class OwnLists {
   readonly #parts: OwnListsParts;

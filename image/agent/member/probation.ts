@@ -1,4 +1,7 @@
-/** While the image that runs is on trial: blesses it when the node is well for long enough, leaves it when it has no hope. */
+/**
+ * While the running image is on trial: blesses it when the node has been healthy for long enough, gives it up when it
+ * has no hope.
+ */
 import type { LinkLog } from './link/server.ts';
 import type { Release } from './release/handlers.ts';
 import { BEGINNING, judge } from './trial.ts';
@@ -7,11 +10,11 @@ import { healthOf, trialHealth, type Vitals } from './vitals.ts';
 export type ProbationParts = {
   release: Pick<Release, 'image' | 'state' | 'restart'>;
   vitals(): Vitals;
-  /** Whether somebody listens where the orchestrator connects. */
+  /** Whether something listens where the orchestrator connects. */
   reachable(): Promise<boolean>;
-  /** What came of `reachable`. */
+  /** The last result of `reachable`. */
   reached(link: boolean): void;
-  /** Runs work that may fail; what failed is said once. */
+  /** Runs work that may fail; a failure is logged once. */
   attempt(failed: string, work: () => Promise<unknown>): Promise<void>;
   log: LinkLog;
   /** Milliseconds since the boot. */
@@ -41,12 +44,15 @@ export class Probation {
     });
   }
 
-  /** The connection is gone: health begins anew. */
+  /** The connection is gone: the time of health starts again. */
   lost(): void {
     this.#wellSince = null;
   }
 
-  /** A heartbeat was taken. Beside the heartbeats: a disk that takes minutes for a rename must not make the node count as lost. */
+  /**
+   * A heartbeat was accepted. Runs beside the heartbeats: a disk that takes minutes for a rename must not make the node
+   * count as lost.
+   */
   async settle(): Promise<void> {
     if (this.#settling || this.#onTrial === false) return;
     this.#settling = true;
@@ -72,7 +78,7 @@ export class Probation {
   /** To be called every few seconds: ends the trial when it has no hope. Never throws. */
   async look(): Promise<void> {
     const { release, vitals, uptime } = this.#parts;
-    // A disk that is slow to take the last words is asked once.
+    // A disk that is too slow to store the last words is asked once.
     if (this.#onTrial !== true || this.#leaving || release.state === 'restarting') return;
     const { trial, giveUp } = judge(this.#trial, vitals(), uptime());
     this.#trial = trial;
@@ -82,7 +88,7 @@ export class Probation {
     this.#leaving = false;
   }
 
-  /** In this order: the power may go in between, and whatever fails, the machine restarts. */
+  /** In this order: the power may fail in between, and whatever fails, the machine restarts. */
   async #leave({ reason, isFinal }: { reason: string; isFinal: boolean }): Promise<void> {
     const { release, log, attempt } = this.#parts;
     log.warn({ reason }, 'this image does not become healthy: restarting');

@@ -7,7 +7,7 @@ const SSH_PORT = 22;
 /** Milliseconds: sshd is started at the moment of the approval, just before the first heartbeat asks this. */
 const PACE = { within: 15_000, again: 500, connect: 5_000 } as const;
 
-/** Whether somebody listens where the orchestrator connects. */
+/** Whether something listens where the orchestrator connects. */
 export async function reachable(port = SSH_PORT, pace: typeof PACE = PACE): Promise<boolean> {
   const end = performance.now() + pace.within;
   for (;;) {

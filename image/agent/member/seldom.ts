@@ -1,7 +1,7 @@
 /**
- * A question whose answer stays good for a while: root's helper is a program that starts anew for each, which costs more
- * than all else that an idle node does.
- * @param life milliseconds from a good answer on; one that failed is asked again
+ * Remembers an answer for a while: root's helper is a program that starts for each question, which costs more than
+ * everything else that an idle node does.
+ * @param life milliseconds that a good answer is used; a failed one is asked again
  */
 export function seldom<T>(
   life: number,

@@ -1,20 +1,20 @@
 /**
- * When a new image has had its chance: pure. systemd-boot has counted this boot as a try; the image is blessed once the
- * node is a healthy member. Until then the agent restarts the machine by itself and says why before, because nobody could
- * afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
+ * When the trial of a new image is over: pure. systemd-boot has counted this boot as a try; the image is blessed once
+ * the node is a healthy member. Until then the agent restarts the machine by itself, and records the reason before,
+ * because nobody could afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
  */
 import { plain, trialHealth, type Vitals } from './vitals.ts';
 
 /** Milliseconds. */
 export const TRIAL = {
-  /** Since the boot, for firmware-slow disks, a network that comes up late and a server that restarts. */
+  /** Since the boot: time for slow firmware, a network that comes up late and a server that restarts. */
   toBecomeHealthy: 10 * 60_000,
-  /** In a row: connected, yet ill. Waiting longer would only keep the site a node short. */
+  /** In a row: connected, but unhealthy. Waiting longer would only keep the site without this node. */
   ill: 120_000,
 } as const;
 
 export type Trial = {
-  /** Milliseconds of uptime since when it has been connected and ill without a break; null while it is not. */
+  /** Milliseconds of uptime since when it has been connected and unhealthy without a break; null while it is not. */
   illSince: number | null;
 };
 

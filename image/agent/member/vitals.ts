@@ -1,8 +1,8 @@
-/** How well this node is, as far as it can tell by itself: what is said in heartbeats and over the link. */
+/** How healthy this node is, as far as it can tell by itself: reported in heartbeats and over the link. */
 import type { Status } from '../../../protocol/link/messages.ts';
 
 export type Vitals = {
-  /** The boot server took this machine's last heartbeat. */
+  /** The boot server accepted this machine's last heartbeat. */
   connected: boolean;
   /** What the agent waits for, when it is not connected. */
   notice: string;
@@ -10,7 +10,7 @@ export type Vitals = {
   failedUnits: readonly string[] | null;
   /** Why the fleet refuses what this boot has started. */
   barred?: string;
-  /** False: nobody listens where the orchestrator connects. Looked at only while an image is on trial. */
+  /** False: nothing listens where the orchestrator connects. Checked only while an image is on trial. */
   link?: boolean;
 };
 
@@ -24,7 +24,7 @@ export function healthOf({ connected, notice, failedUnits }: Vitals): Status['he
   return { healthy: reasons.length === 0, reason: plain(reasons.join('; ')) };
 }
 
-/** What an image has to show before it is blessed: one that no orchestrator reaches could never be taken back. */
+/** What an image must show before it is blessed: an image that no orchestrator can reach could never be rolled back. */
 export function trialHealth(vitals: Vitals): Status['health'] {
   const health = healthOf(vitals);
   if (!health.healthy || vitals.link !== false) return health;
@@ -32,8 +32,8 @@ export function trialHealth(vitals: Vitals): Status['health'] {
 }
 
 /**
- * What a heartbeat says: it is its own proof of being connected, and a machine is not ill because systemd, busy with its
- * start, has not answered yet. For the blessing of an image that is not enough: see healthOf.
+ * What a heartbeat reports. The heartbeat itself proves the connection, and a machine is not unhealthy because systemd,
+ * busy with its start, has not answered yet. For the blessing of an image that is not enough: see healthOf.
  */
 export function beatHealth(vitals: Vitals): Status['health'] {
   return healthOf({ ...vitals, connected: true, failedUnits: vitals.failedUnits ?? [] });

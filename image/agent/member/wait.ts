@@ -1,5 +1,5 @@
 /**
- * Waits no longer than that; the work itself goes on.
+ * Waits at most this long; the work itself continues.
  * @param milliseconds
  * @returns null when it was not done by then
  */

@@ -1,7 +1,8 @@
 /**
- * What the firmware starts first. A node that was ordered to run from its disk starts from it, and waits for no network
- * that may be away; one that was ordered to boot from the network asks there first. It is the firmware's own order
- * (UEFI 2.10, 3.1.2), as efibootmgr(8) changes it; Secure Boot and attestation judge what starts, whatever comes first.
+ * What the firmware starts first. A node that is ordered to run from its disk starts from it, without waiting for a
+ * network that may be down; a node that is ordered to boot from the network tries that first. It is the firmware's own
+ * order (UEFI 2.10, 3.1.2), as efibootmgr(8) changes it; Secure Boot and attestation judge what starts, whatever comes
+ * first.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ import type { Order } from '../../../protocol/order.ts';
 import { SYSTEMD_LOADER } from './disk/install.ts';
 import { GLOBAL, readVariable, writeVariable } from './efi-variable.ts';
 
-/** What the entry is called in the firmware's menu; by it we know our own. */
+/** The name of our entry in the firmware's menu; we recognise our entry by it. */
 export const ENTRY = 'Bootwave';
 
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS (UEFI 2.10, 8.2). */
@@ -26,7 +27,7 @@ const ATTRIBUTES = Buffer.from([7, 0, 0, 0]);
 
 type Entries = ReadonlyMap<number, LoadOption>;
 
-/** Pure: of our entries the one to use; the lowest free number where there is none. */
+/** Pure: which of our entries to use; the lowest free number if there is none. */
 export function ownNumber(entries: Entries): number {
   for (const [number, { description, isNetwork }] of entries)
     if (description === ENTRY && !isNetwork) return number;
@@ -36,7 +37,7 @@ export function ownNumber(entries: Entries): number {
 }
 
 /**
- * Pure: the order in which `mode` has the machine start. What is not ours keeps its place among its like.
+ * Pure: the order in which `mode` has the machine start. Other entries keep their order.
  * @param own number of our entry; null: there is none
  */
 export function orderFor(
@@ -64,7 +65,7 @@ export type BootOrderPlaces = {
 };
 
 /**
- * Writes only what is another: firmware keeps its variables in flash that wears.
+ * Writes only changes: firmware keeps its variables in flash that wears out.
  * @returns whether something was written; false also on a machine whose firmware has no boot order (BIOS)
  * @throws BootwaveError `BOOT_ORDER_REFUSED`
  */
@@ -84,7 +85,7 @@ export async function setBootOrder(mode: Order['mode'], places: BootOrderPlaces)
   };
   const esp = await readEsp(places.esp);
   let changed = false;
-  // The entry first: an order that names none would be put right by the firmware, in its own way.
+  // The entry is written first: firmware would correct an order that names a missing entry, in its own way.
   if (mode === 'installed' && esp !== null)
     changed = await put(nameOf(number), encodeLoadOption(ENTRY, esp, SYSTEMD_LOADER));
   const own = changed || entries.has(number) ? number : null;
@@ -99,7 +100,7 @@ async function readEntries(efivars: string): Promise<Entries> {
     const [, digits] = /^Boot([0-9A-F]{4})-(.*)$/.exec(file) ?? [];
     if (digits === undefined || !file.endsWith(GLOBAL)) continue;
     const bytes = await readVariable(join(efivars, file));
-    // One that nobody understands still has its number.
+    // An entry that cannot be parsed still has its number.
     const option = bytes === null ? null : decodeLoadOption(bytes);
     entries.set(
       Number.parseInt(digits, 16),

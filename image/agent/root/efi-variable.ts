@@ -16,11 +16,11 @@ export async function readVariable(path: string): Promise<Buffer | null> {
 
 /**
  * @param content its attributes first
- * @throws the file system's error, whose code tells the firmware's answer (Linux, efi_status_to_err)
+ * @throws the file system's error, whose code shows the firmware's answer (Linux, efi_status_to_err)
  */
 export async function writeVariable(path: string, content: Buffer): Promise<void> {
-  // efivarfs makes existing variables immutable, so that nobody bricks a machine by rm -rf (Linux efivarfs.rst).
-  // Where that cannot be undone, the write below fails and says so.
+  // efivarfs makes existing variables immutable, so that nobody bricks a machine by rm -rf (Linux efivarfs.rst). Where
+  // that cannot be undone, the write below fails and reports it.
   if (await exists(path)) await run('chattr', ['-i', path]).catch(() => {});
   const handle = await open(path, 'w');
   try {

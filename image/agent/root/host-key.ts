@@ -25,7 +25,7 @@ export async function hostKeyOfThisBoot(folder: string): Promise<string> {
     const key = makeHostKey();
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeFile(join(folder, HOST_KEY_FILE), key.file, { mode: 0o600 });
-    // The public half comes last and at once: who sees it, finds the private half complete.
+    // The public half is written last and atomically: when it exists, the private half is complete.
     await writeFile(`${publicFile}.new`, `${key.line}\n`, { mode: 0o644 });
     await rename(`${publicFile}.new`, publicFile);
     return key.line;

@@ -15,7 +15,7 @@ async function readRequest(socket: Socket): Promise<string> {
     if (text.length > HELPER_LINE) break;
     const end = text.indexOf('\n');
     if (end < 0) continue;
-    // The limit is for the asking; a file system on a slow disk may take minutes.
+    // The limit is for the request; a file system on a slow disk may take minutes.
     socket.setTimeout(0);
     return text.slice(0, end);
   }

@@ -8,7 +8,7 @@ export async function readNics(sys: string): Promise<Inventory['nics']> {
   const found: Inventory['nics'] = [];
   for (const name of (await readdir(join(sys, 'class/net')).catch(() => [])).toSorted()) {
     const folder = join(sys, 'class/net', name);
-    // Only what hangs on a bus is hardware; bridges, loopback and the like have no device.
+    // Only an interface on a bus is hardware; bridges, loopback and the like have no device.
     const driver = await readlink(join(folder, 'device/driver')).catch(() => null);
     const mac = await readLine(join(folder, 'address'));
     if (driver === null || !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) continue;

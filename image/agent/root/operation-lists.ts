@@ -64,17 +64,17 @@ const list = <R extends { operation: string }, P>(
   perform: (asked) => operations[asked.operation]!(asked as never, places),
 });
 
-/** Of two at once the second would find the disk half changed. */
+/** If two ran at once, the second would find the disk half changed. */
 const inTurn = ({ request, perform }: HelperList): HelperList => ({
   request,
   perform: (asked) => alone('bootwave-disk', () => perform(asked)),
 });
 
-/** By the name that stands in the unit's command line. */
+/** By the name in the unit's command line. */
 export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   /** bootwave-helper@.service: firmware variables, TPM, SMBIOS; no disk. */
   machine: list(helperRequest, OPERATIONS, machine),
-  /** bootwave-disk@.service: disks and mounts; of the TPM what opens the state. */
+  /** bootwave-disk@.service: disks and mounts; of the TPM only what opens the state. */
   disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),

@@ -43,7 +43,7 @@ export type HelperPlaces = {
   synchronised?: string;
 };
 
-/** Where one unit of root's leaves lists for the other. @param run `/run/bootwave` */
+/** Where one of root's units leaves lists for the other. @param run `/run/bootwave` */
 export const pendingLists = (run: string): string => join(run, 'secure-boot');
 
 /** Below `run`; for one answer. */
@@ -68,12 +68,12 @@ const takePlaces = async (places: HelperPlaces): Promise<TakePlaces> => ({
   now: Date.now,
 });
 
-/** As the boot server names it, from what only root can read: orders for any other machine are not for this one. */
+/** The node id as the boot server computes it, from what only root can read: orders for another machine are refused. */
 function nodeId(smbios: Smbios, nics: Inventory['nics'], ek: Buffer | undefined): string {
   return ek === undefined ? deviceNodeId({ ...smbios, nics }) : tpmNodeId(parseTpmPublic(ek, 'EK'));
 }
 
-/** Firmware that keeps no log, or a longer one than anybody reads, leaves the machine to its site's policy. */
+/** If firmware keeps no log, or one that is too long, the site's policy decides about the machine. */
 async function readEventLog(sys: string): Promise<string | null> {
   const log = await readFile(join(sys, 'kernel/security/tpm0/binary_bios_measurements')).catch(() => null);
   return log === null || log.length === 0 || log.length > EVENT_LOG_LIMITS.bytes
@@ -121,7 +121,7 @@ export const OPERATIONS: Operations = {
   },
 
   async 'take-order'({ envelope }, places) {
-    // Two at once would both be held against what was before either of them.
+    // If two ran at once, both would be compared with the state before either of them.
     return alone('bootwave-orders', async () => {
       const taken = await takeOrder(envelope, await takePlaces(places));
       await followOrder(places);
@@ -156,7 +156,7 @@ export const OPERATIONS: Operations = {
     return { started: code === 0 };
   },
 
-  /** PID 1 tells the filter: nothing that the agent can start may change it otherwise. */
+  /** PID 1 changes the packet filter: nothing that the agent can start may change it otherwise. */
   async admit({ address }) {
     await mustRun('systemctl', ['start', `bootwave-admit@${address}.service`], { timeout: 20_000 });
     return {};
@@ -194,8 +194,9 @@ export const OPERATIONS: Operations = {
 };
 
 /**
- * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so firmware
- * that lost its variables, with its battery, is told again. The order is taken whatever the firmware says.
+ * An order comes before each restart that the fleet asks for, and is read back from the disk after each start: so
+ * firmware that lost its variables, with its battery, gets its boot order again. The order is accepted even when the
+ * firmware refuses.
  */
 async function followOrder({ fleet, run, efivars }: HelperPlaces): Promise<void> {
   try {

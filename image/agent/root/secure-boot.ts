@@ -21,7 +21,7 @@ const ENROLMENT = [
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS (UEFI 2.10, 8.2). */
 const ATTRIBUTES = Buffer.from([0x27, 0, 0, 0]);
 
-/** One byte behind four of attributes; null when the firmware has no such variable. */
+/** One byte after four bytes of attributes; null when the firmware has no such variable. */
 async function flag(efivars: string, name: string): Promise<boolean | null> {
   try {
     return (await readFile(join(efivars, `${name}-${GLOBAL}`)))[4] === 1;
@@ -75,7 +75,7 @@ export async function enrolSecureBoot(efivars: string, fleet: string): Promise<v
 }
 
 const LISTS = ['db', 'dbx'] as const;
-/** File beside the pending lists: the node starts with the db that the firmware has, too. */
+/** A file beside the pending lists: the node also starts with the db that the firmware already has. */
 export const DB_MAY_WAIT = 'db-may-wait';
 
 /** @returns EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1); empty where the firmware has no such variable */
@@ -85,9 +85,9 @@ export async function readList(efivars: string, name: (typeof LISTS)[number]): P
 }
 
 /**
- * Hands the firmware the lists that were prepared (release/lists-step.ts); it takes only what the fleet's KEK signed, and
- * none that is older than what it has (UEFI 2.10, 8.2.2). A db that it has for such a reason refused is left where the
- * node can do without: an image that failed and was left may have brought a later one than the image knows that runs.
+ * Hands the firmware the lists that were prepared (release/lists-step.ts); the firmware accepts only what the fleet's
+ * KEK signed, and nothing older than what it has (UEFI 2.10, 8.2.2). If it refuses the db as older, that is ignored
+ * when the node starts without it: an image that failed may have brought a later db than the one in the running image.
  * @param pending folder with db.auth and dbx.auth, either of them or both
  * @throws BootwaveError `SECURE_BOOT_REFUSED`; a list that was written before stays
  */
@@ -110,8 +110,8 @@ export async function writeLists(efivars: string, pending: string, write = write
 }
 
 /**
- * Gives a machine that has no disk, and so no state that is sealed to these lists, the dbx that its image knows. It counts
- * from the next start on.
+ * Gives the dbx of its image to a machine that has no disk, and so no state that is sealed to these lists. It takes
+ * effect at the next start.
  * @param fleet folder inside the image, with dbx.auth where the fleet has revoked an image
  * @throws BootwaveError `SECURE_BOOT_REFUSED`
  */
@@ -123,7 +123,10 @@ export async function renewDbx(efivars: string, fleet: string): Promise<string[]
   return ['dbx'];
 }
 
-/** EFI_SECURITY_VIOLATION, as the kernel tells it: another signer, or a time that is not later (Linux, efi_status_to_err). */
+/**
+ * EFI_SECURITY_VIOLATION, as the kernel reports it: another signer, or a time that is not later (Linux,
+ * efi_status_to_err).
+ */
 function isViolation(error: unknown): boolean {
   return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES';
 }

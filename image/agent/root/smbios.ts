@@ -4,7 +4,8 @@ import { readLine } from '../../../base/line.ts';
 import type { Smbios } from '../../../protocol/agent/machine.ts';
 
 /**
- * Who the machine says it is (SMBIOS types 0 and 1, as Linux shows them). Serial number and UUID are for root only.
+ * How the machine identifies itself (SMBIOS types 0 and 1, as Linux shows them). Serial number and UUID are for root
+ * only.
  * @param sys mount point of sysfs
  */
 export async function readSmbios(sys: string): Promise<Smbios> {

@@ -16,7 +16,7 @@ export class TpmTools {
     this.#environment = environment;
   }
 
-  /** Behind the kernel's resource manager nothing stays loaded; straight at a TPM three keys fill it. */
+  /** Behind the kernel's resource manager nothing stays loaded; without it three keys fill the TPM. */
   async flush(): Promise<void> {
     if (!this.#environment.TPM2TOOLS_TCTI?.includes('tpmrm')) await this.run('tpm2_flushcontext', ['-t']);
   }

@@ -19,7 +19,7 @@ const AK_ATTRIBUTES = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|res
 export type TpmIdentity = {
   /** TPM2B_PUBLIC. */
   ek: Buffer;
-  /** DER; null where the TPM's maker put none in. */
+  /** DER; null if the TPM's maker stored none. */
   ekCertificate: Buffer | null;
   /** TPM2B_PUBLIC. */
   ak: Buffer;
@@ -129,7 +129,7 @@ export class Tpm {
     return join(this.#folder, 'ek.ctx');
   }
 
-  /** The EK may be used by whoever holds the endorsement hierarchy (TCG EK Credential Profile 2.5, B.6.2). */
+  /** Whoever has the authority of the endorsement hierarchy may use the EK (TCG EK Credential Profile 2.5, B.6.2). */
   async #inEndorsementSession<T>(scratch: string, work: (session: string) => Promise<T>): Promise<T> {
     const session = join(scratch, 'session.ctx');
     // Each tool saves the session before it ends: what the TPM has swapped out, the kernel's resource manager leaves be.
@@ -178,12 +178,13 @@ export class Tpm {
     const read = await this.#tools.run('tpm2_nvread', [EK_CERTIFICATE, '-o', file]);
     if (read.code !== 0) return null;
     const bytes = await readFile(file);
-    // Some makers fill the index up behind the certificate; its own length says where it ends (SEQUENCE, 2 bytes of length).
+    // Some makers fill up the rest of the index; the certificate's own length says where it ends (SEQUENCE, 2 bytes of
+    // length).
     if (bytes.length < 4 || bytes.readUInt16BE(0) !== 0x3082) return null;
     return bytes.subarray(0, Math.min(bytes.length, 4 + bytes.readUInt16BE(2)));
   }
 
-  /** A primary of the endorsement hierarchy: the same key at every boot, kept nowhere (TPM 2.0 Part 1, 14.4). */
+  /** A primary of the endorsement hierarchy: the same key at every boot, stored nowhere (TPM 2.0 Part 1, 14.4). */
   async #makeAttestationKey(): Promise<Buffer> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const file = join(this.#folder, 'ak.pub');

@@ -11,7 +11,7 @@ test('every program that the agent starts is in the image', async (t) => {
   const folder = join(REPOSITORY, 'image/agent');
   const files = (await readdir(folder, { recursive: true })).filter(
     // The relay is compiled by whoever builds.
-    (name) => name.endsWith('.ts') && !name.startsWith('link/relay'),
+    (name) => name.endsWith('.ts') && !name.startsWith('member/link/relay'),
   );
   const started = new Map<string, string>();
   for (const name of files)

@@ -1,7 +1,7 @@
 /**
- * The agent's part of a configuration: holds a document against the signed order, has root apply it, and keeps it on
- * trial until the orchestrator was heard again. A configuration that cuts the node off is taken back by the node
- * itself; one that was good is applied again after every boot.
+ * The agent's part of a configuration: checks a document against the signed order, has root apply it, and keeps it on
+ * trial until the orchestrator contacts the node again. The node itself reverts a configuration that cuts it off; it
+ * applies a good one again after every boot.
  */
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import type { AskConfig, ConfigInForce } from '../../../../protocol/agent/config.ts';
@@ -19,13 +19,13 @@ export type ConfigParts = {
   trial?: number;
 };
 
-/** Milliseconds without a word from the orchestrator after which a new configuration is taken back. */
+/** Milliseconds without contact from the orchestrator after which a new configuration is reverted. */
 export const CONFIG_TRIAL = 10 * 60_000;
 
 export class NodeConfig {
   readonly #parts: ConfigParts;
   #now: ConfigInForce | null = null;
-  /** What the trial would end in. */
+  /** What happens when the trial fails. */
   #good: ConfigInForce | null = null;
   #trial: NodeJS.Timeout | null = null;
   #error = '';
@@ -38,8 +38,8 @@ export class NodeConfig {
 
   /**
    * Once per start of the agent, before the link opens. After a boot nothing is in force, and the last good document
-   * is applied; after a restart of the agent alone, what root has in force stays, on trial where it is not the good one.
-   * Never throws: a node without its configuration is still a node, and says what went wrong.
+   * is applied; after a restart of the agent alone, the one that root has in force stays, on trial if it is not the
+   * good one. Never throws: a node without its configuration is still a node, and reports what went wrong.
    */
   async start(): Promise<void> {
     await this.#inTurn(() => this.#start()).catch((error) => this.#note(error));
@@ -55,11 +55,11 @@ export class NodeConfig {
       if (inForce.digest !== this.#good?.digest) this.#begin();
       return;
     }
-    // The state partition is no proof of anything, and needs none here: root takes nothing that its list does not name.
+    // The state partition proves nothing, and need not: root refuses everything that its list does not name.
     if (this.#good !== null || torn) await this.#apply(this.#good);
   }
 
-  /** The link's operation. With `apply` false it only says whether the document would be taken. */
+  /** The link's operation. With `apply` false it only reports whether the document would be accepted. */
   async config({ epoch, document, apply }: ArgsOf<'config'>): Promise<ResultOf<'config'>> {
     return this.#inTurn(async () => {
       const wanted = this.#wanted(epoch, document);
@@ -83,7 +83,9 @@ export class NodeConfig {
     });
   }
 
-  /** To be asked for the orchestrator's `status`: who can ask can be reached, which ends a trial well. */
+  /**
+   * Called when the orchestrator asks for `status`: a node that can be asked can be reached, which ends a trial well.
+   */
   status(): NonNullable<Status['config']> {
     this.contact();
     const order = this.#parts.order();
@@ -99,10 +101,10 @@ export class NodeConfig {
     void this.keep();
   }
 
-  /** Also after the place of the records has become another one: the state partition was mounted. */
+  /** Also called after the place of the records has changed: the state partition was mounted. */
   async keep(): Promise<void> {
     const { records } = this.#parts;
-    // A record that cannot be written costs a configuration at the next boot, and the orchestrator sees that.
+    // If a record cannot be written, the next boot has no configuration, and the orchestrator sees that.
     await records.write({ format: 1, good: this.#good }).catch((error) => this.#note(error));
   }
 
@@ -138,7 +140,7 @@ export class NodeConfig {
   }
 
   async #takeBack(trial: NodeJS.Timeout, patience: number): Promise<void> {
-    // Heard, or superseded by another, while this waited for its turn.
+    // The trial ended well, or another change replaced it, while this waited for its turn.
     if (this.#trial !== trial) return;
     this.#end();
     const words = `nobody reached this node for ${patience / 1000} s under the new configuration; it was taken back`;

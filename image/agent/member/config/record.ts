@@ -22,7 +22,7 @@ export interface ConfigStore {
   write(record: ConfigRecord): Promise<void>;
 }
 
-/** State is a cache: what is lost or torn counts as none, and the orchestrator brings it again. */
+/** State is a cache: a lost or torn file counts as none, and the orchestrator brings it again. */
 export function configFile(path: string): ConfigStore {
   return {
     async read() {

@@ -15,13 +15,13 @@ export type DispatchOptions = {
   send(message: FromNode): void;
   /** False while the peer does not read: progress is then left out instead of piling up. */
   canSend(): boolean;
-  /** Something unforeseen was thrown by a handler. */
+  /** A handler threw something unexpected. */
   onFault(op: string, error: unknown): void;
 };
 
 /**
- * One link's requests. Checks each, holds it against the fence, runs it, answers once.
- * Not a socket in sight: `receive` takes decoded messages.
+ * The requests of one link. Checks each, compares its epoch with the order in force, runs it, answers once. No socket
+ * here: `receive` takes decoded messages.
  */
 export class Dispatcher {
   readonly #options: DispatchOptions;
@@ -61,7 +61,7 @@ export class Dispatcher {
     void this.#run(data.id, data.op, data.args, controller.signal);
   }
 
-  /** The link is gone: nobody waits for anything. */
+  /** The link is gone: nobody waits for answers. */
   close(): void {
     for (const controller of this.#running.values())
       controller.abort(refusal('LINK_CUT', 'the link was cut'));
@@ -131,14 +131,14 @@ export class Dispatcher {
   }
 }
 
-/** Which of them an operation has is said in the table of operations. */
+/** The table of operations says which of them an operation has. */
 type Fences = { epoch?: number; bootId?: string };
 
 export function isOp(op: string): op is OpName {
   return Object.hasOwn(OPS, op);
 }
 
-/** What of an error may leave the node, cut to what the protocol carries. */
+/** What may leave the node of an error, cut to what the protocol carries. */
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof BootwaveError))
     return { code: 'LINK_FAULT', what: 'the agent failed at this; its log says why', next: 'read the log' };

@@ -4,7 +4,7 @@ import type { ArgsOf, OpName, Progress, ResultOf } from '../../../../protocol/li
 export type HandlerContext = {
   /** Aborted when nobody waits for the answer any more. Work that must go on without a link ignores it. */
   readonly signal: AbortSignal;
-  /** Tells the orchestrator how far it is. Lossy: a peer that reads slowly is told less often. */
+  /** Reports progress to the orchestrator. Lossy: a peer that reads slowly gets fewer reports. */
   progress(progress: Progress): void;
 };
 
@@ -15,6 +15,6 @@ export type HandlerContext = {
 export type LinkHandlers = {
   readonly [O in OpName]: (args: ArgsOf<O>, context: HandlerContext) => Promise<ResultOf<O>> | ResultOf<O>;
 } & {
-  /** Epoch of the order in force (0 before the first) and this boot: what every other operation is held against. */
+  /** Epoch of the order in force (0 before the first) and this boot: every other operation is compared with them. */
   fence(): { epoch: number; bootId: string };
 };

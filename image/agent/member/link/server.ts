@@ -13,7 +13,7 @@ export type LinkLog = {
 };
 
 export type LinkServerOptions = {
-  /** In a setgid folder of the relay's group, which is how the relay, and nobody else, may connect. */
+  /** In a setgid folder of the relay's group, which is how only the relay may connect. */
   socketPath: string;
   handlers: LinkHandlers;
   log: LinkLog;
@@ -43,7 +43,7 @@ export async function createLinkServer(options: LinkServerOptions): Promise<Link
     socket.on('close', () => links.delete(socket));
     serveLink(socket, options);
   });
-  // A socket file outlives an agent that was killed; nobody else may listen there.
+  // A socket file outlives an agent that was killed; no other process may listen there.
   await rm(socketPath, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(socketPath, resolve);
@@ -87,7 +87,7 @@ function serveLink(socket: Socket, { handlers, log }: LinkServerOptions): void {
       send({ kind: 'error', id: null, error: failureOf(error) });
       socket.removeAllListeners('data');
       socket.end();
-      // What else it sends is thrown away, until it has read why or had the time to.
+      // Whatever else it sends is discarded, until it has read the reason or had the time to.
       socket.resume();
       socket.setTimeout(LINK_LIMITS.farewell, () => socket.destroy());
     }

@@ -9,9 +9,10 @@ export type ListsParts = {
 };
 
 /**
- * What the firmware has to know before it starts this image. In two steps, because who may write to disks may not write
- * to the firmware; a kill in between has both done again.
- * @throws BootwaveError `SECURE_BOOT_FORBIDS`, `SECURE_BOOT_REFUSED` and those of the disk; the node goes on as before
+ * Prepares the firmware for this image. In two steps, because the process that may write to disks may not write to the
+ * firmware; if it is killed in between, both are done again.
+ * @throws BootwaveError `SECURE_BOOT_FORBIDS`, `SECURE_BOOT_REFUSED` and those of the disk; the node continues as
+ * before
  */
 export async function bringLists({ ask, writeLists, warn }: ListsParts, version: string): Promise<void> {
   const { pending, generation, state } = await ask({ operation: 'secure-boot-prepare', version });

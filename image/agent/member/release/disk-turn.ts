@@ -1,12 +1,12 @@
 import type { AskDisk, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
 
-/** One change of the disk or of what is written about it at a time, and looks at it in between. */
+/** One change of the disk, or of its records, at a time; reads take place in between. */
 export class DiskTurn {
   readonly #ask: AskDisk;
   #turn: Promise<unknown> = Promise.resolve();
   /** Changes that are under way or wait for their turn. */
   #changes = 0;
-  /** The disk as it was when it was last looked at. */
+  /** The disk as it was last read. */
   #seen: ReleaseStatus | null = null;
   #looking: Promise<ReleaseStatus> | null = null;
 
@@ -14,7 +14,7 @@ export class DiskTurn {
     this.#ask = ask;
   }
 
-  /** A change: begins when those before it have ended, however they did. */
+  /** A change: begins when those before it have ended, whether they failed or not. */
   take<T>(work: () => Promise<T>): Promise<T> {
     this.#changes += 1;
     return this.#after(work).finally(() => {
@@ -22,15 +22,16 @@ export class DiskTurn {
     });
   }
 
-  /** To be called within a turn. */
+  /** Call it within a turn. */
   async look(): Promise<ReleaseStatus> {
     this.#seen = await this.#ask({ operation: 'release-status' });
     return this.#seen;
   }
 
   /**
-   * For whoever only wants to know. While the disk is being changed, which takes minutes on a slow one, what was seen last
-   * is told at once: an answer that waited for it would make the node count as lost. All who ask meanwhile share one look.
+   * For callers that only want to know. While the disk is being changed, which takes minutes on a slow one, the last
+   * known state is returned at once: an answer that waited would make the node count as lost. All callers that ask
+   * meanwhile share one read.
    */
   glance(): Promise<ReleaseStatus> {
     if (this.#changes > 0 && this.#seen !== null) return Promise.resolve(this.#seen);

@@ -11,10 +11,13 @@ import type { RequestedImage } from '../../../../protocol/agent/disk.ts';
 export const DOWNLOAD = {
   /** Milliseconds without a byte after which a connection counts as dead. */
   silence: 20_000,
-  /** Bytes that must come in each `window` milliseconds: a server that drips is as good as silent (TUF 1.0.34, 1.5.2). */
+  /**
+   * Bytes that must come in each `window` milliseconds: a server that sends slower counts as silent (TUF 1.0.34,
+   * 1.5.2).
+   */
   least: 256 * 1024,
   window: 60_000,
-  /** Attempts in a row that bring no byte, or only drops. */
+  /** Attempts in a row that bring nothing, or almost nothing. */
   attempts: 6,
   /** Milliseconds before the second attempt; doubles up to `most`. */
   first: 1000,
@@ -26,7 +29,7 @@ export type Pace = { [P in keyof typeof DOWNLOAD]: number };
 export type DownloadOptions = {
   /** Folder for unfinished downloads; this code owns its `.download` files. */
   folder: string;
-  /** Of the boot server's HTTP; the image is public, and its digest is in the signed order. */
+  /** Base URL of the boot server's HTTP; the image is public, and its digest is in the signed order. */
   url: string;
   wanted: RequestedImage;
   signal: AbortSignal;
@@ -168,7 +171,7 @@ function ask(
   });
 }
 
-/** Where in the file the answer begins; null when it brings nothing of it. */
+/** Where in the file the answer begins; null when it contains nothing of it. */
 function startOf(response: IncomingMessage, from: number, wanted: RequestedImage): number | null {
   const { statusCode, headers } = response;
   if (statusCode === 200) {
@@ -186,7 +189,7 @@ function startOf(response: IncomingMessage, from: number, wanted: RequestedImage
 }
 
 function refusalOf({ statusCode = 0 }: IncomingMessage, wanted: RequestedImage): Error {
-  // Busy or broken now; anything else stays as it is however often it is asked.
+  // Busy or broken now; every other answer stays the same however often it is asked.
   if (statusCode >= 500 || statusCode === 429 || statusCode === 408)
     return new Error(`the boot server answers with HTTP ${statusCode}`);
   return new BootwaveError({

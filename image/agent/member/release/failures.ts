@@ -1,12 +1,13 @@
 /**
- * What this node has tried and what came of it, as a pure function of what the disk and the boot show. It is kept on
- * the state partition, which may be lost: what is left on the ESP (`+0-3`, or fewer boots) is enough to refuse a failed version again.
+ * What this node has tried and how it ended, as a pure function of what the disk and the boot show. It is kept on the
+ * state partition, which may be lost: what remains on the ESP (`+0-3`, or fewer boots) is enough to refuse a failed
+ * version again.
  */
 import * as z from 'zod/mini';
 import { versionSchema } from '../../../../formats/version.ts';
 import { type Slot, TRIES } from '../../../../protocol/agent/slots.ts';
 
-/** Activations of one version that may end without its being blessed, before it is refused. */
+/** Activations of one version that may end without a blessing, before the version is refused. */
 export const MOST_ATTEMPTS = 3;
 /** Versions that are remembered: the link's `status` carries no more. */
 const MOST_REFUSED = 64;
@@ -27,11 +28,14 @@ export const recordSchema = z.strictObject({
       version: versionSchema,
       /** Boot in which it was asked for. */
       bootId: line(64),
-      /** What the new image last said of itself before it gave up, else empty. */
+      /** The new image's last message before it gave up, else empty. */
       lastWords: line(256),
     }),
   ),
-  /** What the order of that epoch forgave: once, so that a version which fails again is refused again. */
+  /**
+   * Epoch of the last order whose `forgiven` list was applied: once per order, so that a version that fails again is
+   * refused again.
+   */
   forgiven: z.strictObject({ epoch: count, versions: z.array(versionSchema).check(z.maxLength(64)) }),
 });
 export type ReleaseRecord = z.infer<typeof recordSchema>;
@@ -55,14 +59,14 @@ export type BootFacts = {
   now: number;
 };
 
-/** Before the restart: from here on, a boot of anything else means that it failed. */
+/** Called before the restart: from here on, a boot of anything else means that it failed. */
 export function beginTrial(record: ReleaseRecord, version: string, bootId: string): ReleaseRecord {
   if (record.trial?.version === version && record.trial.bootId === bootId) return record;
   const attempts = { ...record.attempts, [version]: (record.attempts[version] ?? 0) + 1 };
   return { ...record, attempts, trial: { version, bootId, lastWords: '' } };
 }
 
-/** Kept before an unhealthy image restarts by itself; nobody else could say why afterwards. */
+/** Recorded before an unhealthy image restarts by itself; nobody could give the reason afterwards. */
 export function noteUnhealthy(record: ReleaseRecord, running: string, reason: string): ReleaseRecord {
   if (record.trial?.version !== running) return record;
   return { ...record, trial: { ...record.trial, lastWords: clean(reason) } };
@@ -87,7 +91,7 @@ export function afterBoot(record: ReleaseRecord, facts: BootFacts): ReleaseRecor
     next = passedOver(trial, facts) ? over : refuse(over, trial.version, reasonOf(record, facts), facts.now);
   }
   for (const slot of facts.slots) {
-    // Demoted images are `+0` too, but were never started as such.
+    // Demoted images are `+0` too, but were never started with that name.
     const failed = slot.state === 'failed' && (slot.triesDone ?? 0) > 0 && slot.version !== facts.running;
     const known = next.refused.some(({ version }) => version === slot.version);
     // Its old failure is forgiven; the file gets its new attempts when it is staged.
@@ -98,7 +102,7 @@ export function afterBoot(record: ReleaseRecord, facts: BootFacts): ReleaseRecor
   return next;
 }
 
-/** The node went to the network instead of its disk: that says nothing of an image that nobody started. */
+/** The node booted from the network instead of its disk: that says nothing about an image that was not started. */
 function passedOver(
   { version }: NonNullable<ReleaseRecord['trial']>,
   { slots, fromDisk }: BootFacts,
@@ -116,7 +120,7 @@ function reasonOf({ trial }: ReleaseRecord, { running, slots, fromDisk }: BootFa
   const done = slot.triesDone ?? 0;
   if (!fromDisk) return `the node did not boot from its disk (${done} boots were tried)${said}`;
   if (done === 0) return `it was never started; ${running} was`;
-  // Tries that were taken off by root (mark-bad.ts) are no sign of a boot that reached nobody.
+  // Tries that root removed (mark-bad.ts) are no sign of a failed boot.
   const wasRefused = slot.state === 'failed' && done < TRIES;
   if (said !== '' || wasRefused) return `${noneHealthy(done)}${said}`;
   return `none of ${done} boots reached the agent: it panicked, hung, lost the network, or was refused by the firmware`;
@@ -140,7 +144,7 @@ export function refusalOf(record: ReleaseRecord, version: string): string | null
   return attempts >= MOST_ATTEMPTS ? `${attempts} activations of it were never confirmed` : null;
 }
 
-/** An order's word: those versions may be tried again from the start. Done once per epoch. */
+/** Applies an order's `forgiven` list: those versions may be tried again from the start. Done once per epoch. */
 export function forgive(record: ReleaseRecord, versions: readonly string[], epoch: number): ReleaseRecord {
   if (epoch <= record.forgiven.epoch) return record;
   const attempts = Object.fromEntries(

@@ -4,14 +4,18 @@ import type { FetchMetadata } from '../../../../keys/release/believe.ts';
 import type { ReleaseMetadataCode } from '../../../../keys/release/refusals.ts';
 
 export const METADATA_PACE = {
-  /** Milliseconds for one file, from the question to its last byte: they are small, and a server that drips holds nobody up. */
+  /**
+   * Milliseconds for one file, from the request to its last byte: the files are small, and a slow server must not block
+   * anything.
+   */
   whole: 60_000,
 } as const;
 
 /**
- * Asks a boot server for release metadata over plain HTTP: what comes is believed for its signatures.
+ * Asks a boot server for release metadata over plain HTTP: it is trusted because of its signatures.
  * @param base URL of the folder
- * @returns what throws BootwaveError `RELEASE_METADATA_UNREACHABLE`, `RELEASE_METADATA_SLOW`, `RELEASE_METADATA_OVERSIZED`
+ * @returns a function that throws BootwaveError `RELEASE_METADATA_UNREACHABLE`, `RELEASE_METADATA_SLOW`,
+ * `RELEASE_METADATA_OVERSIZED`
  */
 export function metadataAt(
   base: string,

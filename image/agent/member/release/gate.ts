@@ -4,15 +4,15 @@ import type { Order } from '../../../../protocol/order.ts';
 /** Throws unless the fleet has released exactly this image, for machines like this one. */
 export type MustBeReleased = (image: RequestedImage, order: Order, signal: AbortSignal) => Promise<void>;
 
-/** Milliseconds. An image that was staged is started soon after, without asking again. */
+/** Milliseconds. An image that was just staged is started without asking again. */
 const KNOWN_FOR = 10 * 60_000;
-/** Milliseconds in which an activation has to learn it otherwise: the orchestrator waits for the answer. */
+/** Milliseconds that an activation may take to find out otherwise: the orchestrator waits for the answer. */
 const WITHIN = 10_000;
 
-/** What stands before every image that is to be fetched, written or started. */
+/** The check before an image is fetched, written or started. */
 export class ReleaseGate {
   readonly #mustBeReleased: MustBeReleased;
-  /** What was last found to be released, and when (monotonic). */
+  /** The image last found to be released, and when (monotonic). */
   #known: { sha256: string; at: number } | null = null;
 
   constructor(mustBeReleased: MustBeReleased) {

@@ -1,4 +1,7 @@
-/** The node's side of stage, activate, cancel, forgive and status: what is asked over the link, done by the parts beside. */
+/**
+ * The node's side of stage, activate, cancel, forgive and status: requests that come over the link; the files beside do
+ * the work.
+ */
 import { BootwaveError } from '../../../../base/error.ts';
 import type { Placed, RequestedImage } from '../../../../protocol/agent/disk.ts';
 import { readSlots } from '../../../../protocol/agent/slots.ts';
@@ -133,7 +136,7 @@ export class Release implements ReleaseHandlers {
       if (version !== this.#parts.running.version) await bringLists(this.#parts, version);
       const { needed } = await this.#parts.ask({ operation: 'release-activate', version });
       if (!needed) return { restarting: false };
-      // After the disk is ready and before the restart: a cut in between costs an attempt, never hides one.
+      // After the disk is ready and before the restart: a power cut in between costs an attempt, but never hides one.
       await this.#record.change((now) => beginTrial(now, version, this.#parts.running.bootId));
       return this.#restart();
     });
@@ -149,7 +152,7 @@ export class Release implements ReleaseHandlers {
     return { cancelled };
   }
 
-  /** Ordered to run what runs already: nothing that was staged under another order may win the next boot. */
+  /** The order names the version that already runs: an image staged under another order must not win the next boot. */
   async #stay(): Promise<void> {
     const order = this.#parts.order()?.order;
     const { version } = this.#parts.running;
@@ -177,7 +180,7 @@ export class Release implements ReleaseHandlers {
     return { restarting: true };
   }
 
-  /** A restart that was asked for stays what the node is doing. */
+  /** A requested restart remains what the node is doing. */
   #enter(state: Status['state']): void {
     if (this.#state !== 'restarting') this.#state = state;
   }
@@ -190,7 +193,7 @@ export class Release implements ReleaseHandlers {
     const there = readSlots(files).some(
       ({ version, size }) => version === wanted.version && size === wanted.size,
     );
-    // Nothing is fetched for what is on the disk already; root compares the content.
+    // Nothing is fetched that is on the disk already; root compares the content.
     if (there) {
       const placed = await this.#place(wanted).catch(unlessNotFetched);
       if (placed !== null) {
@@ -232,7 +235,7 @@ export class Release implements ReleaseHandlers {
     const inForce = this.#parts.order();
     if (inForce?.order.epoch === epoch) {
       if (inForce.order.expires > this.#parts.now()) return inForce;
-      // It keeps its epoch; but what it said, wiping included, is nobody's word any more.
+      // Its epoch still counts; but its content, wiping included, does not hold any more.
       throw new BootwaveError({
         code: 'ORDER_EXPIRED',
         what: `the order in force, of epoch ${epoch}, has expired`,

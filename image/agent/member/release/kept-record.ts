@@ -1,7 +1,9 @@
 import type { ReleaseRecord } from './failures.ts';
 import type { RecordStore } from './record-file.ts';
 
-/** The record of this start of the agent: read once, written with each change. To be changed within a turn of the disk. */
+/**
+ * The record of this start of the agent: read once, written with each change. Change it only within a turn of the disk.
+ */
 export class KeptRecord {
   readonly #store: RecordStore;
   #record: ReleaseRecord | null = null;
@@ -23,7 +25,7 @@ export class KeptRecord {
     this.#record = after;
   }
 
-  /** Writes it again: the place where it is kept has become another one. */
+  /** Writes it again: the place where it is kept has changed. */
   async keep(): Promise<void> {
     await this.#store.write(await this.read());
   }

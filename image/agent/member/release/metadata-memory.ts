@@ -4,8 +4,9 @@ import { writeFileAtomic } from '../../../../base/files.ts';
 import type { MetadataCache } from '../../../../keys/release/believe.ts';
 
 /**
- * Release metadata that was believed: on the state partition, where a later boot finds it, and in memory, so that a disk
- * that hangs or is lost while this boot lasts takes no node back in time. What is read back is checked again.
+ * Trusted release metadata: kept on the state partition, where a later boot finds it, and in memory, so that a disk
+ * that hangs or is lost during this boot does not make the node accept older metadata. What is read back is verified
+ * again.
  */
 export class MetadataMemory implements MetadataCache {
   readonly #folder: string;
@@ -25,7 +26,7 @@ export class MetadataMemory implements MetadataCache {
     await this.#keep(name, bytes).catch(() => {});
   }
 
-  /** Once more, after the place where it is kept has become another one. */
+  /** Writes it again, after the place where it is kept has changed. */
   async keep(): Promise<void> {
     for (const [name, bytes] of this.#known) await this.#keep(name, bytes);
   }

@@ -8,7 +8,7 @@ export interface RecordStore {
   write(record: ReleaseRecord): Promise<void>;
 }
 
-/** State is a cache: a file that is lost or torn counts as none, because the ESP still says what failed. */
+/** State is a cache: a lost or torn file counts as none, because the ESP still shows what failed. */
 export function recordFile(path: string): RecordStore {
   return {
     async read() {

@@ -10,7 +10,7 @@ import { type Machine, targetCustom, targetName, unsuitable } from '../../../../
 import { metadataAt } from './fetch-metadata.ts';
 
 export type ReleasedParts = {
-  /** The root that the image of this node came with. */
+  /** The root that this node's image contains. */
   root: Buffer;
   memory: MetadataCache;
   machine: Machine;
@@ -22,10 +22,10 @@ export type ReleasedParts = {
 };
 
 /**
- * Refuses an image that is not exactly what the fleet's targets keys released, for a machine like this one.
- * An order's time is signed too: a clock that stands before it is wrong, and expired metadata must not live by that.
- * @throws BootwaveError `RELEASE_NOT_LISTED`, `RELEASE_DIFFERS`, `RELEASE_WRONG_MACHINE`, `RELEASE_TARGET`,
- * one of `RELEASE_METADATA_CODES`; the signal's reason
+ * Refuses an image that is not exactly what the fleet's targets keys released, for a machine like this one. An
+ * order's time is signed too: a clock earlier than that time is wrong, and expired metadata must not profit from it.
+ * @throws BootwaveError `RELEASE_NOT_LISTED`, `RELEASE_DIFFERS`, `RELEASE_WRONG_MACHINE`, `RELEASE_TARGET`, one of
+ * `RELEASE_METADATA_CODES`; the signal's reason
  */
 export async function mustBeReleased(
   image: RequestedImage,
@@ -38,7 +38,8 @@ export async function mustBeReleased(
 }
 
 /**
- * What is released under a path that is no image: by the targets role or by the team that it delegated the path to.
+ * The released target at a path that is no image: released by the targets role or by the team that it delegated the
+ * path to.
  * @throws BootwaveError `RELEASE_NOT_LISTED`, one of `RELEASE_METADATA_CODES`; the signal's reason
  */
 export async function releasedTarget(

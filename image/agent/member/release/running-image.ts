@@ -1,4 +1,4 @@
-/** What becomes of the image that runs: on trial it ends good, or with the reason why it did not. */
+/** What happens to the running image: its trial ends with success, or with the reason why it failed. */
 import { BootwaveError } from '../../../../base/error.ts';
 import type { AskDisk, MarkedBad } from '../../../../protocol/agent/disk.ts';
 import { readSlots } from '../../../../protocol/agent/slots.ts';
@@ -8,7 +8,10 @@ import type { DiskTurn } from './disk-turn.ts';
 import { afterBoot, blessed, noteUnhealthy } from './failures.ts';
 import type { KeptRecord } from './kept-record.ts';
 
-/** Milliseconds for the disk, before a restart goes on without it: above what checking and mounting the ESP takes. */
+/**
+ * Milliseconds to wait for the disk, before a restart happens without it: longer than checking and mounting the ESP
+ * takes.
+ */
 const LAST_WAIT = 30_000;
 
 export type RunningImageParts = {
@@ -33,8 +36,9 @@ export class RunningImage {
   }
 
   /**
-   * Once per start of the agent, before the link opens: finds out what became of the last activation.
-   * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this boot
+   * Once per start of the agent, before the link opens: finds out how the last activation ended.
+   * @returns whether the image that runs is on trial: started from the disk and not blessed, also not earlier in this
+   * boot
    */
   async afterBoot(): Promise<boolean> {
     return this.#disk.take(async () => {
@@ -50,10 +54,10 @@ export class RunningImage {
           now: now(),
         }),
       );
-      // The loader's variable lasts as long as the boot; the name on the disk says what became of it since.
+      // The loader's variable lasts as long as the boot; the name on the disk shows what happened to the image since.
       const { version } = running;
       const isGood = slots.some((slot) => slot.version === version && slot.state === 'good');
-      // The agent was killed after the blessing and before it was written down.
+      // The agent was killed after the blessing and before it was recorded.
       if (loader.fromDisk && isGood)
         await this.#record.change((record) =>
           record.trial?.version === version ? blessed(record, version) : record,
@@ -63,7 +67,7 @@ export class RunningImage {
   }
 
   /**
-   * To be called when the agent is a member and healthy, as often as that is said: takes the counter off the image that runs.
+   * Call it whenever the agent is a healthy member: removes the counter from the running image's name.
    * @returns the version that was blessed now, or null
    */
   async confirm(): Promise<string | null> {
@@ -78,7 +82,7 @@ export class RunningImage {
   }
 
   /**
-   * Before an image that cannot become healthy restarts by itself.
+   * Called before an image that cannot become healthy restarts by itself.
    * @throws BootwaveError `RELEASE_DISK_SILENT`
    */
   async unhealthy(reason: string): Promise<void> {
@@ -88,7 +92,7 @@ export class RunningImage {
   }
 
   /**
-   * The fleet refuses the image that runs: has root take the tries off it, if it is on trial. To be called after
+   * The fleet refuses the running image: has root remove its remaining tries, if it is on trial. Call it after
    * `unhealthy`, so that the next boot knows why.
    * @throws BootwaveError `RELEASE_DISK_SILENT`, and what the operation `release-mark-bad` throws
    */
@@ -96,7 +100,7 @@ export class RunningImage {
     return this.#briefly(() => this.#parts.ask({ operation: 'release-mark-bad' }));
   }
 
-  /** A disk that hangs is left to itself: its turn must not hold up the restart that comes next. */
+  /** A disk that hangs is not waited for: it must not delay the restart that comes next. */
   async #briefly<T>(work: () => Promise<T>): Promise<T> {
     const { lastWait = LAST_WAIT } = this.#parts;
     const done = await this.#disk.take(() =>

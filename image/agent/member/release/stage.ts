@@ -7,7 +7,7 @@ export type Staging = {
   /** Bytes. */
   done: number;
   total: number;
-  /** Why it stopped; empty while it goes on. */
+  /** Why it stopped; empty while it continues. */
   error: string;
 };
 

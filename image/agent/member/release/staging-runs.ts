@@ -16,17 +16,19 @@ export class StagingRuns {
   #run: Run | null = null;
   readonly #onIdle: () => void;
 
-  /** @param onIdle the last one that was begun has ended */
+  /** @param onIdle called when the last run that was begun has ended */
   constructor(onIdle: () => void) {
     this.#onIdle = onIdle;
   }
 
-  /** What to tell of it: nothing of one that came to its end. */
+  /** What to report about it: nothing about a run that succeeded. */
   get shown(): Staging | null {
     return this.#run === null || this.#run.state === 'done' ? null : { ...this.#run.staging };
   }
 
-  /** Two requests under one epoch are one work; one under a newer epoch ends the older, and begins after it. */
+  /**
+   * Two requests under one epoch share one run; a request under a newer epoch stops the older run, and begins after it.
+   */
   begin(
     epoch: number,
     wanted: RequestedImage,
@@ -43,7 +45,7 @@ export class StagingRuns {
     const result = before.then(() => work(staging, stop.signal));
     const run: Run = { epoch, staging, stop, result, state: 'going' };
     this.#run = run;
-    // It goes on without anyone waiting for it; what became of it is told by status.
+    // It continues without anyone waiting for it; `status` reports how it ended.
     result.then(
       () => this.#ended(run, 'done'),
       (error) => {
@@ -60,7 +62,7 @@ export class StagingRuns {
   /** @returns whether one was stopped */
   async stop(): Promise<boolean> {
     const run = this.#run;
-    // What is fetched completely is on its way onto the disk, which is not left half done.
+    // A complete download is being written to the disk, which must not be left half done.
     if (run?.state !== 'going' || run.staging.done === run.staging.total) return false;
     run.stop.abort(
       new BootwaveError({

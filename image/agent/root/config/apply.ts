@@ -1,4 +1,7 @@
-/** Root's part of a configuration: looks, takes the planned steps, looks again; and goes back when one of them fails. */
+/**
+ * Root's part of a configuration: reads the state, takes the planned steps, reads again; and goes back when a step
+ * fails.
+ */
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod/mini';
@@ -17,7 +20,7 @@ export type ConfigPlaces = {
   sysctls: string;
   /** `/run`: tmpfs, so whatever stands there is gone after the next boot, as the kernel's values are. */
   run: string;
-  /** Restarts a unit, and fails when it does not come up again; stops one whose conditions do not hold any more. */
+  /** Restarts a unit, and fails when it does not come up again; stops a unit whose conditions no longer hold. */
   restart(unit: string): Promise<void>;
 };
 
@@ -50,7 +53,7 @@ export async function checkConfig(places: ConfigPlaces, document: Buffer): Promi
 
 /**
  * Brings a configuration into force as a whole, or leaves the one in force as it was.
- * @param document null: without a configuration, as after the boot
+ * @param document null: no configuration, as after the boot
  * @returns number of things that were changed
  * @throws BootwaveError `CONFIG_NOT_APPLIED` with what failed, `CONFIG_UNSUPPORTED`, `CONFIG_MALFORMED`
  */
@@ -90,7 +93,7 @@ async function enforce(
   const steps = planConfig(seen, wanted);
   const boot = { ...seen.boot };
   for (const step of steps) if (step.do === 'sysctl') boot[step.key] ??= seen.sysctls[step.key]!;
-  // Before anything changes: whoever goes on after a crash in the middle knows what there was at boot.
+  // Written before anything changes: after a crash in the middle the values from boot are still known.
   if (steps.length > 0) await writeState(places, { ...state, torn: true, boot });
   for (const step of steps) await take(places, step);
   const applied = document === null ? null : document.toString('base64');
@@ -115,7 +118,7 @@ async function take(places: ConfigPlaces, step: Step): Promise<void> {
     await writeFile(sysctlFile(places, key), `${value}\n`).catch((cause: NodeJS.ErrnoException) => {
       throw new Error(`the kernel does not take ${value} for ${key} (${cause.code ?? cause.message})`);
     });
-    // Some are cut to what the kernel thinks right, without an error.
+    // The kernel silently cuts some values to what it accepts.
     const now = await readSysctl(places, key);
     if (spaced(now) !== spaced(value))
       throw new Error(`the kernel made ${spaced(now)} of ${value} for ${key}`);
@@ -125,11 +128,11 @@ async function take(places: ConfigPlaces, step: Step): Promise<void> {
   if (step.text === null) return rm(path, { force: true });
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   await writeFileAtomic(path, step.text, 0o644);
-  // The daemons that read it are not root, and the helper's umask takes their right away.
+  // The daemons that read it are not root, and the helper's umask would keep them from reading it.
   await chmod(path, 0o644);
 }
 
-/** The key is one of a closed list, so it names no other file. */
+/** The key is from a closed list, so it can name no other file. */
 function sysctlFile({ sysctls }: ConfigPlaces, key: string): string {
   return join(sysctls, key.replaceAll('.', '/'));
 }
@@ -156,7 +159,7 @@ function absent(error: NodeJS.ErrnoException): null {
   throw error;
 }
 
-/** What `applied` says, for whoever asks. */
+/** The value of `applied`, for callers that ask. */
 export function inForce(state: State): { digest: string; document: string } | null {
   const { applied } = state;
   return applied === null ? null : { digest: digestOf(Buffer.from(applied, 'base64')), document: applied };

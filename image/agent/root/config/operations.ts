@@ -1,6 +1,6 @@
 /**
- * What the agent may ask of root about the node's configuration, and nothing else: a closed list for a unit of its
- * own. Root reads the document by itself and does nothing that schema.ts and sysctls.ts do not name.
+ * All that the agent may ask root to do about the node's configuration: a closed list for a unit of its own. Root
+ * reads the document itself and does nothing that schema.ts and sysctls.ts do not name.
  */
 import { mustRun, run } from '../../../../base/run.ts';
 import type { ConfigRequest, ConfigResults } from '../../../../protocol/agent/config.ts';
@@ -35,7 +35,7 @@ export const CONFIG_PLACES: ConfigPlaces = {
   sysctls: '/proc/sys',
   run: '/run',
   async restart(unit) {
-    // A unit that was restarted often is not refused for that, nor for having failed on an earlier configuration.
+    // A unit that was restarted often, or that failed with an earlier configuration, is not refused for that.
     await run('systemctl', ['reset-failed', unit], { timeout: 20_000 });
     await mustRun('systemctl', ['restart', unit], { timeout: 60_000 });
   },

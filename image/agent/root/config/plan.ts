@@ -1,4 +1,4 @@
-/** From what a node has to what it should have, as a list of steps. Pure; what is right already is left alone. */
+/** From what a node has to what it should have, as a list of steps. Pure; values that are right are left alone. */
 
 import type { NodeConfiguration } from '../../../../protocol/configuration/document.ts';
 import { targetLine } from '../../../../protocol/configuration/log-target.ts';
@@ -22,7 +22,7 @@ export type Seen = {
   boot: Readonly<Record<string, string>>;
   /** Text now; null: no such file. */
   files: Readonly<Record<DropIn, string | null>>;
-  /** An earlier change was cut off: whether the daemons have read their files is not known. */
+  /** An earlier change was interrupted: it is unknown whether the daemons have read their files. */
   torn: boolean;
 };
 
@@ -32,7 +32,7 @@ export type Step =
   | { do: 'file'; name: DropIn; text: string | null }
   | { do: 'restart'; unit: string };
 
-/** @param wanted null: without a configuration, as after the boot */
+/** @param wanted null: no configuration, as after the boot */
 export function planConfig(seen: Seen, wanted: NodeConfiguration | null): Step[] {
   const steps: Step[] = [];
   const values: Record<string, string> = { ...seen.boot };

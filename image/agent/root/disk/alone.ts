@@ -9,8 +9,8 @@ export const PATIENCE = {
 } as const;
 
 /**
- * Does one thing with the disks at a time, over all helpers: one may be left over from an agent that was killed, and
- * goes on. The lock is a name in the kernel (unix(7), abstract sockets), which is free again when its holder has ended.
+ * One piece of work on the disks at a time, across all helpers: a helper of an agent that was killed may still be
+ * running. The lock is a name in the kernel (unix(7), abstract sockets), which is free again when its holder has ended.
  * @param name of the lock
  * @throws BootwaveError `DISK_BUSY`
  */
@@ -39,7 +39,7 @@ export async function alone<T>(
   }
 }
 
-/** @returns null while somebody else has it */
+/** @returns null while another process has it */
 function take(name: string): Promise<Server | null> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());

@@ -6,7 +6,10 @@ import type { DiskTools } from './luks.ts';
 const FOLDER = 'agent';
 /** Bytes of a file that is carried over: orders and records are far smaller. */
 const LARGEST = 1024 * 1024;
-/** Of them; the agent keeps a handful, and whoever had the disk in hand could have left millions. */
+/**
+ * Most files that are carried over: the agent keeps a handful, and somebody who had the disk could have put millions
+ * there.
+ */
 const MOST_FILES = 64;
 
 const LIMIT = { timeout: 120_000 };
@@ -30,11 +33,11 @@ async function withFolder<T>(
   }
 }
 
-/** @returns what a partition that was never sealed holds of the agent's; nothing where it cannot be read */
+/** @returns the agent's files on a partition that was never sealed; none if it cannot be read */
 export async function carriedFrom(device: string, mount: string, tools: DiskTools): Promise<Carried> {
   return withFolder(device, mount, 'ro', tools, async (folder) => {
     const carried: Carried = [];
-    // A link in its place would lead to files of this system.
+    // A symbolic link in its place would lead to files of this system.
     if (!(await lstat(folder)).isDirectory()) return carried;
     for await (const { name } of await opendir(folder)) {
       if (carried.length >= MOST_FILES) break;

@@ -1,4 +1,6 @@
-/** One disk, looked at by the programs that know partition tables and file systems, and held against what the kernel sees. */
+/**
+ * One disk, read by the programs that know partition tables and file systems, and compared with what the kernel sees.
+ */
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import * as z from 'zod/mini';
@@ -9,7 +11,7 @@ const text = z.nullish(z.string());
 const flag = z.nullish(z.union([z.boolean(), z.literal('0'), z.literal('1')]));
 const number = z.union([z.number(), z.string()]);
 
-/** What lsblk says of it. */
+/** The fields of lsblk's output. */
 export const deviceSchema = z.object({
   name: z.string(),
   path: z.string(),
@@ -48,7 +50,7 @@ const sfdiskSchema = z.object({
 });
 type Entry = z.infer<typeof partitionSchema>;
 
-/** What sfdisk(8) says where it could read the disk and found no table; of whatever else it ends with, nothing is known. */
+/** sfdisk(8)'s message when it could read the disk and found no table; with any other failure nothing is known. */
 const NO_TABLE = /does not contain a recognized partition table/;
 const LIMIT = { timeout: 60_000, env: { ...process.env, LC_ALL: 'C' } };
 
@@ -79,7 +81,7 @@ export async function probe(device: Device): Promise<DiskFacts> {
   };
 }
 
-/** A disk of which nothing is known but that it is there. */
+/** A disk about which nothing is known except that it exists. */
 export async function unread(
   named: { name: string; path: string },
   reason: string,
@@ -110,7 +112,9 @@ async function listedFacts(device: Device): Promise<Omit<DiskFacts, 'odd' | 'sig
   };
 }
 
-/** udev's word, or the kernel's own (sysfs-block-nvme, `wwid` of SCSI devices): without udev there is only that. */
+/**
+ * The id from udev, or the kernel's own (sysfs-block-nvme, `wwid` of SCSI devices): without udev there is only that.
+ */
 async function wwidOf({ name, wwn }: Device): Promise<string> {
   if (wwn != null && wwn !== '') return wwn;
   for (const file of ['wwid', 'device/wwid']) {
@@ -127,7 +131,7 @@ function inUse(device: Device): boolean {
   return mounted || stacked || (device.children ?? []).some(inUse);
 }
 
-/** From the table on the disk; sfdisk takes the backup table where only that is whole. */
+/** From the table on the disk; sfdisk uses the backup table when only that is valid. */
 async function tableOf(path: string): Promise<{ entries: Entry[]; sector: number }> {
   const done = await run('sfdisk', ['--json', path], LIMIT);
   if (done.code !== 0 && NO_TABLE.test(done.stderr)) return { entries: [], sector: 512 };
@@ -137,7 +141,7 @@ async function tableOf(path: string): Promise<{ entries: Entry[]; sector: number
 
 async function signaturesOf(path: string): Promise<string[]> {
   const done = await run('wipefs', ['--no-act', '--json', path], LIMIT);
-  // Older ones print nothing where they find nothing.
+  // Older versions print nothing when they find nothing.
   if (done.code === 0 && done.stdout.trim() === '') return [];
   return understood('wipefs', wipefsSchema, done).signatures.map(({ type }) => type);
 }
@@ -166,9 +170,9 @@ function seenAs(entry: Entry, sector: number, device: Device): Device | undefine
 }
 
 /**
- * Where the table and the kernel do not agree, a write to a partition would land elsewhere than the table says, or there is
- * nothing to write to. So it is with a whole backup table below a broken primary one, with a table in other sectors, with one
- * that was changed while it was in use, with one that only the kernel understands.
+ * Where the table and the kernel do not agree, a write to a partition would land elsewhere than the table says, or
+ * there is nothing to write to. Examples: a broken primary table with a valid backup, a table for another sector size,
+ * a table that was changed while in use, a table that only the kernel understands.
  */
 function otherThanTheKernel(entries: readonly Entry[], sector: number, device: Device): string | null {
   const seen = (device.children ?? []).filter(({ type }) => type === 'part');

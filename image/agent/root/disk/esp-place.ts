@@ -8,7 +8,7 @@ import type { PartitionFacts } from './layout.ts';
 const SYSFS_BLOCK = 512;
 
 /**
- * Leaves word where the installed ESP is, for the unit that may write the firmware's variables and may not touch disks.
+ * Notes where the installed ESP is, for the unit that may write the firmware's variables and may not touch disks.
  * @param file see `BootOrderPlaces.esp`
  * @param blocks `/sys/class/block`
  */
@@ -18,10 +18,10 @@ export async function noteEsp(
   blocks = '/sys/class/block',
 ): Promise<void> {
   if (esp?.uuid === undefined || esp.uuid === '') return;
-  // A folder of the disk's own; what stands in /sys/class is only a link to it.
+  // The folder below that of the disk; the entry in /sys/class is only a link to it.
   const folder = await realpath(join(blocks, basename(esp.path)));
   const number = async (name: string) => Number(await readFile(join(folder, name), 'utf8'));
-  // Of the disk that holds it.
+  // Logical block size of the disk that holds it.
   const block = await number('../queue/logical_block_size');
   const place: EspPlace = {
     partition: await number('partition'),

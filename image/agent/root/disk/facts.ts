@@ -15,21 +15,21 @@ const NOT_A_DISK = /^(?:ram|zram|loop|fd|sr|nbd|mtdblock|dm-|md)\d/;
 
 /** Milliseconds within which a disk must have answered: one that spins up takes some 20 seconds, one that hangs for ever. */
 export const PATIENCE = 60_000;
-/** Disks that are looked at together: each has a program or two running. */
+/** Disks that are read at the same time: each needs a program or two. */
 const AT_ONCE = 8;
 
 export type ReadOptions = {
-  /** For tests, whose disks are not called like disks. */
+  /** For tests, whose disks have other names. */
   isDisk?: (device: { name: string; type: string }) => boolean;
   /** Milliseconds for each disk. */
   patience?: number;
-  /** For tests of what no test can bring about: a disk that hangs. */
+  /** For tests of what no test can cause: a disk that hangs. */
   look?: (device: Device) => Promise<DiskFacts>;
 };
 
 /**
- * Every disk of this machine as it is now, once: read from the disks themselves, not from udev's memory of them. A disk
- * that cannot be judged is `odd` and says why; it keeps nobody from the others.
+ * Every disk of this machine as it is now, once: read from the disks themselves, not from udev's memory of them. A
+ * disk that cannot be judged is `odd` with a reason; the others are still listed.
  * @throws BootwaveError `DISK_FACTS` when the machine's disks cannot be listed at all, `COMMAND_*`
  */
 export async function readDisks(options: ReadOptions = {}): Promise<DiskFacts[]> {
@@ -50,7 +50,7 @@ export async function readDisks(options: ReadOptions = {}): Promise<DiskFacts[]>
 const isOne = ({ name, type }: { name: string; type: string }): boolean =>
   type === 'disk' && !NOT_A_DISK.test(name);
 
-/** Never throws, and waits for no program that the kernel does not let die. */
+/** Never throws, and does not wait for a program that the kernel cannot kill. */
 async function judged(
   named: Named,
   look: (device: Device) => Promise<DiskFacts>,

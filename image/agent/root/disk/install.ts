@@ -41,7 +41,7 @@ export type InstallPlaces = {
   source: string;
   /** systemd-boot, signed with db. */
   loader: string;
-  /** Mount point of the ESP, made when needed. */
+  /** Mount point of the ESP, created when needed. */
   mount: string;
 };
 
@@ -116,9 +116,12 @@ async function mend({ path, partitions: [esp] }: DiskFacts): Promise<void> {
   await mustRun('sfdisk', ['--quiet', '--part-label', path, '1', esp?.label ?? ''], LIMIT);
 }
 
-/** The inner signatures first: as long as the table is there, a cut leaves a disk that still says what it holds. */
+/**
+ * The signatures of the partitions are wiped first: while the table exists, a power cut leaves a disk that still shows
+ * what it holds.
+ */
 async function wipe(disk: DiskFacts): Promise<void> {
-  // Of an odd one's partitions the kernel sees none, or others.
+  // The kernel shows an odd disk's partitions not at all, or shows others.
   const partitions = disk.odd === null ? disk.partitions : [];
   for (const { path } of partitions.toReversed())
     await mustRun('wipefs', ['--all', '--quiet', '--force', path], LIMIT);
@@ -132,7 +135,7 @@ async function format(
   readDisks: () => Promise<DiskFacts[]>,
 ): Promise<{ esp: string; state: string }> {
   const identity = identityOf(chosen);
-  // Never by the kernel's name alone: with two paths another one may be the first to be read by now.
+  // Never by the kernel's name alone: with two paths another one may by now be the first that can be read.
   const disk = (await readDisks()).find(
     (found) => identityOf(found) === identity && [found.path, ...found.otherPaths].includes(chosen.path),
   );
@@ -154,7 +157,7 @@ async function format(
   return { esp: esp.path, state: state.path };
 }
 
-/** An ESP that nothing can be read from any more is given up only by the word that gives up data. */
+/** An unreadable ESP is given up only when the order allows data to be lost. */
 async function isBroken(esp: string): Promise<boolean> {
   try {
     await repair(esp);
@@ -175,13 +178,13 @@ async function finish(disk: string, number: number, partition: string, label: st
 async function firstImage(folder: string, request: InstallRequest, source: string): Promise<string> {
   const files = await openEsp(folder);
   const there = readSlots(await files.list()).find(({ state }) => state === 'good');
-  // Installed before: another image is staged and tried, never put in its place.
+  // Installed before: another image is staged and tried, never written over the old one.
   if (there !== undefined) return there.file;
   const as = request.image.version === request.running ? 'good' : 'trial';
   return (await placeImage(files, request.image, request.running, createReadStream(source), as)).file;
 }
 
-/** Left alone when it is the same; otherwise old or new, never a part, after a power cut. */
+/** Left alone when it is the same; otherwise, after a power cut, the old or the new content, never a part. */
 async function replaceFile(path: string, content: Buffer): Promise<void> {
   const there = await readFile(path).catch(() => null);
   if (there?.equals(content)) return;

@@ -5,7 +5,10 @@ const MIB = 1024 * 1024;
 
 /** EFI System Partition (UEFI 2.10, 5.3.3, table 5.7). */
 export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b';
-/** Of our own, in the way of the Discoverable Partitions Specification: nothing else mounts or formats it by itself. */
+/**
+ * Our own type GUID, as the Discoverable Partitions Specification recommends: no other system mounts or formats it by
+ * itself.
+ */
 export const STATE_TYPE = '72d5a975-fcbd-4523-90f5-ce781ef76cb0';
 /** Bytes. */
 export const ESP_SIZE = 1024 * MIB;
@@ -25,7 +28,7 @@ export type PartitionFacts = {
   /** Type GUID, lower case; for MBR the hex type. */
   type: string;
   label: string;
-  /** Of its own in a GPT, lower case: what the boot loader names it by. Empty without one. */
+  /** Its own GUID in a GPT, lower case: the boot loader names it by this. Empty without one. */
   uuid?: string;
   /** What wipefs finds on it: `vfat`, `LVM2_member`, `linux_raid_member`, `zfs_member`, `crypto_LUKS`... */
   signatures: readonly string[];
@@ -63,7 +66,10 @@ export type DiskFacts = {
   partitions: readonly PartitionFacts[];
 };
 
-/** `ours`: our layout, finished or not. `data`: anything else that somebody may want to keep, and what nobody could read. */
+/**
+ * `ours`: our layout, finished or not. `data`: anything else that somebody may want to keep, and what could not be
+ * read.
+ */
 export type DiskContent = 'blank' | 'ours' | 'data';
 
 export function contentOf(disk: DiskFacts): DiskContent {
@@ -80,17 +86,17 @@ export function contentOf(disk: DiskFacts): DiskContent {
 export type DiskPolicy = {
   /** Kernel name, serial or WWN of the disk to take; null leaves the choice to the rule. */
   disk: string | null;
-  /** The order's word that existing data may go. */
+  /** The order allows existing data to be lost. */
   wipe: boolean;
 };
 
 export type DiskChoice = { disk: DiskFacts; content: DiskContent };
 
 /**
- * The disk to install to: the one that is named; else the one that is ours already; else the smallest blank one; else,
- * and only if the order says wipe, the smallest one with data. Removable and USB disks are taken only by name. An odd disk
- * is left alone, also on the word wipe, unless it is ours by the table on it: a power cut while that was written leaves such a
- * one. By name and with that word one is taken whose content could be read.
+ * The disk to install to: the one that is named; else the one that is ours already; else the smallest blank one;
+ * else, and only if the order says wipe, the smallest one with data. Removable and USB disks are taken only by name. An
+ * odd disk is left alone, even with `wipe`, unless the table on it is ours: a power cut while the table was written
+ * leaves such a disk. A disk that is named is taken with `wipe` if its content could be read.
  * @throws BootwaveError `INSTALL_NO_DISK`, `INSTALL_DISK_UNKNOWN`, `INSTALL_DISK_UNFIT`, `INSTALL_DISK_DATA`,
  * `INSTALL_DISK_ODD`, `INSTALL_DISK_IN_USE`, `INSTALL_DISKS_AMBIGUOUS`
  */
@@ -123,7 +129,7 @@ export function chooseDisk(disks: readonly DiskFacts[], policy: DiskPolicy): Dis
   return accept(taken, policy.wipe);
 }
 
-/** Of disks that are ours those that need no mending, where there are such. */
+/** Of our disks, those that need no repair, if there are any. */
 export function sound(ours: readonly DiskFacts[]): readonly DiskFacts[] {
   const whole = ours.filter(({ odd }) => odd === null);
   return whole.length > 0 ? whole : ours;

@@ -1,7 +1,7 @@
 /**
- * Whether the header of a container is one that we made. Nothing signs it: whoever has the disk in hand may have written
- * that nothing is encrypted, that its key needs all of the memory to be tried, or so much that no seal fits in any more,
- * and none would be made for a newer release floor. Pure.
+ * Whether the header of a container is one that we made. Nothing signs it. Somebody who had the disk may have written
+ * that nothing is encrypted, that trying its key needs all of the memory, or so much that no further seal fits in and
+ * none could be made for a newer release floor. Pure.
  */
 import * as z from 'zod/mini';
 
@@ -9,9 +9,9 @@ import * as z from 'zod/mini';
 export const CIPHER = 'aes-xts-plain64';
 export const DERIVATION = 'pbkdf2';
 
-/** Bytes of its JSON: with four seals it has less than 4 KiB, and the area has 12 (LUKS2 on-disk format, 2.2). */
+/** Bytes of its JSON: with four seals it needs less than 4 KiB, and the area has 12 (LUKS2 on-disk format, 2.2). */
 const MOST_BYTES = 6 * 1024;
-/** Of 32: two between a change of Secure Boot and the start after it, and two more while they are made one. */
+/** Of 32: two between a change of Secure Boot and the start after it, and two more while they are merged into one. */
 const MOST_TOKENS = 8;
 
 /** LUKS2 on-disk format, 3. */
@@ -32,7 +32,7 @@ const schema = z.object({
     }),
   }),
   tokens: z.record(z.string(), z.unknown()),
-  // A cipher that is being changed (3.6).
+  // A cipher change is in progress (3.6).
   config: z.object({ requirements: z.optional(z.undefined()) }),
 });
 

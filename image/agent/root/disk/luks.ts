@@ -7,11 +7,11 @@ import { type Sealed, sealedSchema } from './seal.ts';
 export const MAPPED_NAME = 'bootwave-state';
 export const MAPPED = `/dev/mapper/${MAPPED_NAME}`;
 
-/** Of our own; cryptsetup keeps what it does not know as it is (LUKS2 on-disk format, 3.5). */
+/** Our own token type; cryptsetup keeps unknown types unchanged (LUKS2 on-disk format, 3.5). */
 const TOKEN_TYPE = 'bootwave-tpm2';
 const tokenSchema = z.object({ type: z.literal(TOKEN_TYPE), sealed: sealedSchema });
 
-/** Of the header (LUKS2 on-disk format, 3.5): token number -> token, of whatever kind. */
+/** The tokens of the header (LUKS2 on-disk format, 3.5): token number -> token, of any kind. */
 const headerSchema = z.object({ tokens: z.record(z.string(), z.unknown()) });
 /** Tokens that a header has room for. */
 const MOST_TOKENS = 32;
@@ -48,7 +48,7 @@ export async function formatLuks(
   await importToken(device, 0, sealed, mustRun);
 }
 
-/** To be called before anything in the header is followed. @throws BootwaveError `LUKS_HEADER_STRANGE` */
+/** Call it before anything in the header is used. @throws BootwaveError `LUKS_HEADER_STRANGE` */
 export async function mustBeAsMade(device: string, { run }: Pick<DiskTools, 'run'>): Promise<void> {
   const strange = strangeHeader(await headerOf(device, run));
   if (strange === null) return;
@@ -63,7 +63,7 @@ export async function mustBeAsMade(device: string, { run }: Pick<DiskTools, 'run
 /** One token with a seal of the container's key. */
 export type HeldSeal = { id: number; sealed: Sealed };
 
-/** Those of ours that can be understood, in the order of their numbers; none where the header cannot be read. */
+/** Our tokens that can be parsed, in the order of their numbers; none if the header cannot be read. */
 export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): Promise<HeldSeal[]> {
   return tokensOf(await headerOf(device, run)).flatMap(([number, token]) => {
     const { success, data } = tokenSchema.safeParse(token);
@@ -72,7 +72,7 @@ export async function sealsOf(device: string, { run }: Pick<DiskTools, 'run'>): 
 }
 
 /**
- * Adds a seal beside those that are there. On the disk when it returns.
+ * Adds a seal beside the existing ones. It is on the disk when this returns.
  * @returns the number of its token
  * @throws BootwaveError `COMMAND_FAILED`, also when the header has no room
  */

@@ -31,7 +31,7 @@ export async function withEsp<T>(
     await run('umount', [folder], LIMIT);
     throw error;
   }
-  // Writes what is left, the file system's clean mark with it (syncfs), and fails when that fails.
+  // Writes what is left, including the file system's clean mark (syncfs), and fails when that fails.
   await mustRun('umount', [folder], LIMIT);
   return result;
 }
@@ -44,14 +44,14 @@ async function mount(device: string, folder: string, mode: 'ro' | 'rw'): Promise
 }
 
 /**
- * fsck.fat(8); of two names that share clusters it empties the second.
+ * Runs fsck.fat(8); of two names that share clusters it empties the second.
  * @throws BootwaveError `ESP_BUSY`, `ESP_BROKEN`
  */
 export async function repair(device: string): Promise<void> {
   await refuseBusy(device);
   const first = await run('fsck.vfat', ['-a', device], LIMIT);
   if (first.code === 0) return;
-  // It ends with 1 both when it repaired and when it could not: only a clean second look tells.
+  // It exits with 1 both when it repaired and when it could not: only a second, clean run tells.
   const second = await run('fsck.vfat', ['-n', device], LIMIT);
   if (second.code !== 0) throw broken(device, 'cannot be repaired', second);
 }
@@ -65,7 +65,7 @@ function broken(device: string, how: string, { stdout, stderr }: RunResult): Boo
   });
 }
 
-/** Seen by nobody's mount table, because every helper has its own: the kernel knows (open(2), O_EXCL on devices). */
+/** No mount table shows it, because every helper has its own: the kernel knows (open(2), O_EXCL on devices). */
 async function refuseBusy(device: string): Promise<void> {
   try {
     const handle = await open(device, constants.O_RDONLY | constants.O_EXCL);

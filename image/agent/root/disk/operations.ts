@@ -1,6 +1,6 @@
 /**
- * What root does with disks when it is asked. It decides by its own look at disks, firmware variables and os-release what
- * is safe; the agent only says what is wanted.
+ * What root does with disks when it is asked. Root itself reads disks, firmware variables and os-release and decides
+ * what is safe; the agent only says what is wanted.
  */
 import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
@@ -49,15 +49,15 @@ export type DiskPlaces = {
   osRelease: string;
   /** The order in force, verified by root. */
   order(): Promise<Order>;
-  /** File that says that the image which runs is good: bootwave-trial.service looks for it. */
+  /** A file that says that the running image is good: bootwave-trial.service looks for it. */
   blessed: string;
-  /** File that says that in this boot the loader was replaced: the state is sealed for the next start already. */
+  /** A file that says that the loader was replaced in this boot: the state is already sealed for the next start. */
   loaderRenewed: string;
-  /** Leaves word where the ESP of a finished installation is. */
+  /** Notes where the ESP of a finished installation is. */
   noteEsp(esp: PartitionFacts | undefined): Promise<void>;
   /** @param device state partition of a finished installation */
   mountState(device: string): Promise<StateMount>;
-  /** The image that runs is good: the state may be sealed for it. */
+  /** The running image is good: the state may be sealed for it. */
   renewSeal(device: string): Promise<void>;
   /** @param device state partition */
   lists(device: string): ListsPlaces;
@@ -72,7 +72,7 @@ type Operations = {
   ) => Promise<DiskResults[O]>;
 };
 
-/** Milliseconds: whoever asks how the node is waits 15 seconds for the answer, and a foreign disk that hangs is none. */
+/** Milliseconds: a status request waits 15 seconds for its answer, and a foreign disk that hangs gives none. */
 const GLANCE = { patience: 8_000 };
 
 async function runningVersion({ osRelease }: DiskPlaces): Promise<string> {
@@ -99,7 +99,8 @@ export const DISK_OPERATIONS: Operations = {
     await ordered(places, image);
     const version = await runningVersion(places);
     const { fromDisk } = await readLoader(places.efivars);
-    // What came from the network runs from no file here: one of the same version may be given its tries, or be dropped.
+    // An image that was booted from the network runs from no file here: a file of the same version may be given its
+    // tries, or be dropped.
     const running = fromDisk ? version : '';
     const source = downloadOf(places, image);
     const there = await stat(source).catch(() => null);
@@ -142,7 +143,7 @@ export const DISK_OPERATIONS: Operations = {
   async 'release-bless'(_, places) {
     const running = await runningVersion(places);
     const { fromDisk } = await readLoader(places.efivars);
-    // It is healthy, so the backstop is not for it: a disk that cannot be written to is no reason to restart.
+    // It is healthy, so the backstop must not fire: a disk that cannot be written is no reason to restart.
     await writeFile(places.blessed, '');
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
@@ -165,10 +166,10 @@ export const DISK_OPERATIONS: Operations = {
 
   async 'state-mount'(_, places) {
     const disk = await installedDisk(places);
-    // An installation that was cut off is begun again, which takes no disk that is in use.
+    // An interrupted installation is begun again; it never takes a disk that is in use.
     if (disk === null || (await filesOf(disk, places)) === null)
       return { mounted: false, sealed: false, why: 'this node has no installed disk' };
-    // Not knowing it costs a restart some time; the state is worth more.
+    // If this is not known it costs one restart later; the state is worth more.
     await places
       .noteEsp(disk.partitions[0])
       .catch((error) => console.error(`bootwave-helper: where the ESP is: ${messageOf(error)}`));
@@ -177,7 +178,7 @@ export const DISK_OPERATIONS: Operations = {
 };
 
 /**
- * What is asked for must be what the fleet ordered: the agent's word alone brings no image onto a disk, and starts none.
+ * What is asked for must be what the fleet ordered: the agent alone can bring no image onto a disk, and start none.
  * @throws BootwaveError `ORDER_OTHER`, and what `orderInForce` throws
  */
 async function ordered(
@@ -212,7 +213,7 @@ async function bless(
   return { blessed: plan.version, reason: '' };
 }
 
-/** The image is good and stays so: a loader that could not be replaced is tried again with the next one. Never throws. */
+/** The image is good and stays good: if the loader could not be replaced, the next image tries again. Never throws. */
 async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): Promise<void> {
   const [esp, state] = [disk.partitions[0]!.path, disk.partitions[1]!.path];
   const { loader, loaderRenewed, mount } = places;
@@ -234,8 +235,8 @@ async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): 
 }
 
 /**
- * @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: of two disks nobody can say which one the firmware starts;
- * `INSTALL_DISK_ODD`: the one that it has started cannot be judged now
+ * @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: with two disks nobody can say which one the firmware starts;
+ * `INSTALL_DISK_ODD`: the disk that it started cannot be judged now
  */
 async function installedDisk(places: DiskPlaces, options?: { patience: number }): Promise<DiskFacts | null> {
   const disks = await places.readDisks(options);
@@ -247,7 +248,8 @@ async function installedDisk(places: DiskPlaces, options?: { patience: number })
   if (ours.length === 0) {
     const odd = describeOdd(disks);
     if (booted === null || odd === '') return null;
-    // It is there, and was read a while ago: to say "not installed" would have the node installed on another disk.
+    // It exists, and could be read a while ago: the answer "not installed" would have the node installed on another
+    // disk.
     throw new BootwaveError({
       code: 'INSTALL_DISK_ODD',
       what: `the disk that this node has started from cannot be judged: ${odd}`,
@@ -266,7 +268,7 @@ async function installedDisk(places: DiskPlaces, options?: { patience: number })
   });
 }
 
-/** @returns null where the installation is not complete, or nothing can be read of it any more: it has to be done again */
+/** @returns null if the installation is not complete, or cannot be read any more: it has to be done again */
 async function filesOf(disk: DiskFacts, places: DiskPlaces): Promise<EspFile[] | null> {
   try {
     return await (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {

@@ -8,12 +8,12 @@ import type { DiskFacts } from './layout.ts';
  */
 export function identityOf({ wwn, model, serial, size }: DiskFacts): string | null {
   const name = wwn.toLowerCase().replace(/^(?:0x|naa\.|eui\.|uuid\.)/, '');
-  // Cheap disks and bridges say 0x0000000000000000 or 0x5000000000000000, all of them.
+  // Cheap disks and bridges all report 0x0000000000000000 or 0x5000000000000000.
   if (!isPlaceholder(name) && !/^.?0+$/.test(name)) return `wwn ${name} ${size}`;
   return isPlaceholder(serial) ? null : `serial ${model} ${serial} ${size}`;
 }
 
-/** Each disk once, by the first path that it can be read by. */
+/** Each disk once, by the first path over which it can be read. */
 export function onePerDisk(seen: readonly DiskFacts[]): DiskFacts[] {
   const groups = new Map<string, DiskFacts[]>();
   for (const disk of seen.toSorted((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))) {
@@ -25,7 +25,10 @@ export function onePerDisk(seen: readonly DiskFacts[]): DiskFacts[] {
   );
 }
 
-/** What one disk has by all its paths: one serial number. Bridges with two bays give that to both disks: then what is on them. */
+/**
+ * What all paths of one disk share: one serial number. Bridges with two bays give the same number to both disks: then
+ * the content decides.
+ */
 function isOne(key: string, paths: readonly DiskFacts[]): boolean {
   const serials = new Set(paths.map(({ serial }) => serial).filter((serial) => serial !== ''));
   if (serials.size > 1) return false;

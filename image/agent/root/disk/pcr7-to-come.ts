@@ -1,6 +1,6 @@
 /**
- * PCR 7 after the next start, when nothing changes but Secure Boot's lists and who signed what starts: the firmware's own
- * log of this start, with other lists, and other certificates, in the place of those that were measured (PFP 1.05,
+ * PCR 7 after the next start, if only Secure Boot's lists and the signers of the started programs change: the
+ * firmware's own log of this start, with the measured lists and certificates replaced by the new ones (PFP 1.05,
  * 3.3.4.8). Pure.
  */
 import { sha256 } from '../../../../formats/digest.ts';
@@ -19,16 +19,16 @@ export type ListContents = Partial<Record<ListName, Uint8Array>>;
 
 /** Entries of db as they are measured: EFI_SIGNATURE_DATA (UEFI 2.10, 32.4.1), the owner's GUID and the certificate. */
 export type Signers = {
-  /** Those that vouch for the loader and the image of the next start, in that order. */
+  /** The certificates that verify the loader and the image of the next start, in that order. */
   next: readonly Uint8Array[];
-  /** All that the fleet has in db, or will have; what else let something run stays as it is. */
+  /** All that the fleet has in db, or will have; other certificates that let a program run stay. */
   known: readonly Uint8Array[];
 };
 
 const CODE = 'EVENT_LOG_MALFORMED';
 
 /**
- * @returns null where this cannot be told: the log is not what this PCR 7 came from, or does not show what changes
+ * @returns null if this cannot be computed: the log does not lead to this PCR 7, or does not show what changes
  * @param pcr7 as it is, 64 hex digits
  * @param signers absent: as they are
  */
@@ -69,7 +69,7 @@ function startedBy(events: readonly LoggedEvent[], { next, known }: Signers): Lo
     known.some((entry) => sha256(withContent(data, 'db', entry)).equals(digest));
   const first = events.findIndex(isOurs);
   const before = events[first];
-  // A firmware that measures nobody will measure nobody then.
+  // Firmware that measures no certificate now will measure none then.
   if (before === undefined) return [...events];
   const once = next.filter((entry, i) => next.findIndex((other) => Buffer.compare(entry, other) === 0) === i);
   const measured = once.map((entry) => {

@@ -1,7 +1,7 @@
 /**
- * How often this machine's disk was sealed anew: an NV counter (TPM 2.0 Part 1, 37.2.4), of which each seal names the value
- * that it holds for. A counter never goes back, not even when it is removed and made again (Part 3, 31.3 and 31.8): so
- * a copy of an old seal, for an older floor or older Secure Boot lists, opens nothing any more.
+ * How many times this machine's disk was sealed again: an NV counter (TPM 2.0 Part 1, 37.2.4). Each seal names the
+ * counter value for which it is valid. A counter never goes back, not even when it is removed and made again (Part 3,
+ * 31.3 and 31.8): so a copy of an old seal, for an older floor or older Secure Boot lists, opens nothing any more.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
 import type { TpmTools } from '../tpm-tools.ts';
 
-/** Beside that of orders (orders/nv.ts). */
+/** Next to the index of orders (orders/nv.ts). */
 export const SEAL_INDEX = '0x180b008';
 const LISTED = /\b0x0*180b008\b/i;
 /** TPMI_ALG_HASH (Part 2, 6.3). */
@@ -19,13 +19,13 @@ export const COUNTER_ATTRIBUTES = 'nt=counter|ownerwrite|ownerread|authread|no_d
 
 /** The same as bits, once it was counted: TPMA_NV_WRITTEN. */
 const COUNTED = 0x2206_0012;
-/** What tells a counter of ours from anything else under its number (Part 1, 16). */
+/** What distinguishes our counter from another index with its number (Part 1, 16). */
 const COUNTER_NAME = nameOf(SEAL_INDEX, COUNTED);
 
 export type Counter = {
   /** As TPM2_PolicyNV compares it: 8 bytes, big endian. */
   value: Buffer;
-  /** Of the index, once it was written (Part 1, 16). */
+  /** Name of the index, once it was written (Part 1, 16). */
   name: Buffer;
 };
 
@@ -37,20 +37,21 @@ export class SealCounter {
   }
 
   /**
-   * Made when it is not there. What somebody else has put in its place, an index whose value goes back, makes way.
+   * Creates it if it does not exist. An index that somebody else put in its place, whose value can go back, is
+   * replaced.
    * @throws BootwaveError `COMMAND_FAILED`, `SEAL_COUNTER`: the TPM has no room for it
    */
   async read(): Promise<Counter> {
     const { stdout } = await this.#tools.must('tpm2_getcap', ['handles-nv-index']);
     const name = LISTED.test(stdout) ? await this.#name() : null;
     if (name?.equals(COUNTER_NAME) === true) return this.#counter();
-    // Defined and never counted it has another name, and no value.
+    // An index that was defined but never counted has another name, and no value.
     if (name !== null) await this.#tools.must('tpm2_nvundefine', ['-C', 'o', SEAL_INDEX]);
     await this.#tools.must('tpm2_nvdefine', [SEAL_INDEX, '-C', 'o', '-a', COUNTER_ATTRIBUTES]);
     return this.increment();
   }
 
-  /** From here on no seal of before is opened. @throws BootwaveError as `read` */
+  /** From here on earlier seals do not open. @throws BootwaveError as `read` */
   async increment(): Promise<Counter> {
     await this.#tools.must('tpm2_nvincrement', ['-C', 'o', SEAL_INDEX]);
     if ((await this.#name())?.equals(COUNTER_NAME) === true) return this.#counter();
@@ -76,7 +77,7 @@ export class SealCounter {
   }
 }
 
-/** Of a TPMS_NV_PUBLIC (Part 2, 13.6) with no policy and 8 bytes of data. */
+/** Name of a TPMS_NV_PUBLIC (Part 2, 13.6) with no policy and 8 bytes of data. */
 function nameOf(index: string, attributes: number): Buffer {
   const area = Buffer.alloc(14);
   area.writeUInt32BE(Number(index), 0);

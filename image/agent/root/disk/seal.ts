@@ -1,8 +1,8 @@
 /**
- * A secret that this machine's TPM gives only to this fleet's released images under this fleet's Secure Boot keys. Three
- * conditions in one policy (TPM 2.0 Part 1, 19.7): the fleet's PCR policy key has signed the PCR 11 that the TPM shows, for
- * the release floor that it was sealed for, which every release brings along for itself; the PCRs below stand as they
- * did, or as was foretold, when it was sealed; and nothing was sealed anew since.
+ * A secret that this machine's TPM gives only to this fleet's released images under this fleet's Secure Boot keys.
+ * Three conditions in one policy (TPM 2.0 Part 1, 19.7): the fleet's PCR policy key has signed the PCR 11 that the TPM
+ * shows, for the release floor to which the secret was sealed, and every release carries this signature for itself; the
+ * PCRs below have the values of the sealing, or those predicted then; and nothing was sealed again since.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,19 +32,19 @@ const base64 = z.string().check(z.regex(/^[A-Za-z0-9+/]{1,2048}={0,2}$/));
 export const sealedSchema = z.object({
   public: base64,
   private: base64,
-  /** Images that were never signed for this floor do not open it; absent or null: every release does. */
+  /** Images that were never signed for this floor do not open it; absent or null: every release opens it. */
   floor: z.optional(z.nullable(z.string().check(z.maxLength(64)))),
-  /** Value of the seal counter for which it holds, hex; absent: for all, as before there was a counter. */
+  /** Value of the seal counter for which it is valid, hex; absent: for all values, as before there was a counter. */
   count: z.optional(z.string().check(z.regex(/^[0-9a-f]{16}$/))),
 });
 export type Sealed = z.infer<typeof sealedSchema>;
 
 export type SealFor = {
-  /** The release floor of this node; what the image that runs can show at most is what it is sealed for. */
+  /** The release floor of this node; the seal uses at most the floor that the running image can show. */
   floor: string | null;
   /** PCR 7 as it will be, 32 bytes; absent: as it is. */
   pcr7?: Buffer;
-  /** `next`: it holds once `turn` was called, and then nothing else does. */
+  /** `next`: it becomes valid when `turn` is called, and from then on only it is. */
   holds: 'now' | 'next';
 };
 
@@ -62,13 +62,13 @@ export class Seal {
     this.#counter = new SealCounter(tools);
   }
 
-  /** The floor that the image that runs can seal for when the node has this one. @throws BootwaveError `SEAL_UNSIGNED` */
+  /** The floor to which the running image can seal when the node has this one. @throws BootwaveError `SEAL_UNSIGNED` */
   async floor(wanted: string | null): Promise<string | null> {
     return nearestFloor(await this.#signatures(), wanted);
   }
 
   /**
-   * A TPM without room for a counter still seals, without one, what holds now.
+   * A TPM without room for a counter still seals for the present state, without a counter.
    * @throws BootwaveError `SEAL_UNSIGNED`, `COMMAND_FAILED`, and for `next` `SEAL_COUNTER`
    */
   async close(secret: Uint8Array, { floor: wanted, pcr7, holds }: SealFor): Promise<Sealed> {
@@ -90,7 +90,7 @@ export class Seal {
         'tpm2_create',
         [
           ...['-C', file('parent'), '-g', 'sha256', '-i', '-', '-L', file('policy')],
-          // No password opens it, and wrong tries lock nothing up (TPMA_OBJECT, Part 2, 8.3).
+          // No password opens it, and wrong tries cause no lockout (TPMA_OBJECT, Part 2, 8.3).
           ...['-a', 'fixedtpm|fixedparent|adminwithpolicy|noda'],
           ...['-u', file('public'), '-r', file('private')],
         ],
@@ -112,7 +112,7 @@ export class Seal {
     return pcrs.get(7)!.toString('hex');
   }
 
-  /** Ends all seals that hold now. @throws BootwaveError `SEAL_COUNTER`, `COMMAND_FAILED` */
+  /** Ends all seals that are valid now. @throws BootwaveError `SEAL_COUNTER`, `COMMAND_FAILED` */
   async turn(): Promise<void> {
     await this.#counter.increment();
   }
@@ -162,14 +162,14 @@ export class Seal {
     });
   }
 
-  /** Of the SHA-256 bank. */
+  /** PCR values of the SHA-256 bank. */
   async #pcrs(file: string): Promise<Map<number, Buffer>> {
     await this.#must('tpm2_pcrread', [PCR_LIST, '-o', file]);
     const values = await readFile(file);
     return new Map(SEALED_PCRS.map((pcr, i) => [pcr, values.subarray(32 * i, 32 * i + 32)]));
   }
 
-  /** What the fleet signed for the image that runs. */
+  /** What the fleet signed for the running image. */
   async #signatures(): Promise<PolicySignatures> {
     const [key, text] = await Promise.all(
       [POLICY_FILES.key, POLICY_FILES.signature].map((name) =>

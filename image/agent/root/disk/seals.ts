@@ -1,6 +1,6 @@
 /**
- * The seals in the header of one container: usually one. A change of Secure Boot's lists adds the one that will open it
- * after the restart; what has opened then is sealed anew, once, and everything older opens nothing any more.
+ * The seals in the header of one container: usually one. A change of Secure Boot's lists adds the seal that will open
+ * it after the restart; then it is sealed once more, and everything older opens nothing any more.
  */
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { newerVersion } from '../../../../formats/version.ts';
@@ -11,7 +11,7 @@ export type Sealing = Pick<Seal, 'open' | 'close' | 'turn' | 'floor'>;
 
 export type Unsealed = { secret: Buffer; by: HeldSeal; all: readonly HeldSeal[] };
 
-/** @throws BootwaveError `SEAL_ABSENT`, or what the first one was refused with when none opens */
+/** @throws BootwaveError `SEAL_ABSENT`, or the error of the first one when none opens */
 export async function unseal(device: string, seal: Sealing, tools: DiskTools): Promise<Unsealed> {
   const all = await sealsOf(device, tools);
   let refused: unknown = new BootwaveError({
@@ -29,7 +29,7 @@ export async function unseal(device: string, seal: Sealing, tools: DiskTools): P
 }
 
 /**
- * The seal of a container that is about to be made. Whatever stood in its place was sealed to less, maybe: no copy of that
+ * The seal of a container that is about to be made. An earlier container may have been sealed to less: no copy of it
  * opens any more, unless the TPM has no room for the counter that ends it.
  * @throws BootwaveError as `Seal.close`
  */
@@ -45,8 +45,8 @@ export async function sealFirst(seal: Sealing, secret: Uint8Array, floor: string
 }
 
 /**
- * Adds a seal for the PCR 7 to come, beside the one that holds now. One that was added before goes: it was for a change
- * that never came.
+ * Adds a seal for the coming PCR 7, beside the one that is valid now. A seal that was added before is removed: its
+ * change never came.
  * @param pcr7 32 bytes
  * @throws BootwaveError as `unseal` and `Seal.close`
  */
@@ -61,12 +61,12 @@ export async function foretell(device: string, seal: Sealing, pcr7: Buffer, tool
 }
 
 /**
- * Seals anew where there is a reason to: a floor that rose, a change that came, a seal from before there was a counter. A
- * kill in between leaves one that opens.
+ * Seals again if there is a reason: a floor that rose, a change that came, a seal without a counter. A kill in
+ * between leaves a seal that opens.
  * @param floor the node's release floor; null: that of the seal stays
  * @param known what has just opened it, at a start
- * @returns why it was sealed anew; null: it was not
- * @throws BootwaveError as `Seal.close`; what was sealed before opens still
+ * @returns why it was sealed again; null: it was not
+ * @throws BootwaveError as `Seal.close`; the earlier seal still opens
  */
 export async function renewSeal(
   device: string,
@@ -76,7 +76,7 @@ export async function renewSeal(
   known?: Unsealed,
 ): Promise<string | null> {
   const all = known?.all ?? (await sealsOf(device, tools));
-  // One of them is for a change to come: the start after it makes one out of both.
+  // One of them is for a coming change: the start after it merges both into one.
   if (known === undefined && all.length > 1) return null;
   const target = await seal.floor(floor);
   const reason = reasonFor(all, target);
@@ -91,8 +91,8 @@ export async function renewSeal(
   try {
     await seal.open(sealed);
   } catch (error) {
-    // A TPM that counts otherwise, or a signature that it does not take: better the floor of before than no seal at all.
-    // Never a lower one, for whoever keeps the TPM busy in this moment makes this fail, too.
+    // The TPM counts differently, or refuses a signature: the previous floor is better than no seal at all. Never use a
+    // lower one: somebody who keeps the TPM busy at this moment makes this fail, too.
     console.error(`bootwave-helper: what was sealed anew does not open: ${messageOf(error)}`);
     const floor = by.sealed.floor ?? null;
     await addSeal(device, await seal.close(secret, { floor, holds: 'now' }), tools);

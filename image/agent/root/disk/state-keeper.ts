@@ -1,4 +1,4 @@
-/** The sealed state of this machine, with its TPM behind it: what root does with it when asked. */
+/** The sealed state of this machine, together with its TPM: what root does with it when asked. */
 import { readFile } from 'node:fs/promises';
 import { messageOf } from '../../../../base/error.ts';
 import { mustRun, run } from '../../../../base/run.ts';
@@ -48,7 +48,10 @@ export class StateKeeper {
     });
   }
 
-  /** The image that runs is good: what only older ones than the node's floor could open is sealed anew. Never throws. */
+  /**
+   * The running image is good: state that only older images than the node's floor could open is sealed again. Never
+   * throws.
+   */
   async renew(device: string): Promise<void> {
     try {
       const seal = await this.#seal();
@@ -61,9 +64,9 @@ export class StateKeeper {
   }
 
   /**
-   * Sees to it that the state opens after a start with other Secure Boot lists, or of what another key signed.
+   * Makes sure that the state opens after a start with other Secure Boot lists, or of an image that another key signed.
    * @param signers absent: the same as now
-   * @returns why it will not, and is going to be made again then; empty when it will. It is a cache: no reason to keep
+   * @returns why it will not open, and will be made again then; empty when it will. It is a cache: no reason to keep
    * lists from the firmware
    */
   async prepareFor(device: string, lists: ListContents, signers?: Signers): Promise<string> {
@@ -83,7 +86,7 @@ export class StateKeeper {
     return (await hasTpm(sys, environment)) ? new Seal(this.#tools, fleet) : null;
   }
 
-  /** A TPM that cannot be asked has no floor to seal for. */
+  /** Without an answer of the TPM there is no floor to seal to. */
   async #floor(): Promise<string | null> {
     const { sys, environment } = this.#places;
     if (!(await hasTpm(sys, environment))) return null;

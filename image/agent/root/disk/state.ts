@@ -12,17 +12,20 @@ import { renewSeal, type Sealing, sealFirst, unseal } from './seals.ts';
 /** systemd.mount(5): named after /var/lib/bootwave. */
 export const STATE_UNIT = 'var-lib-bootwave.mount';
 
-/** e2fsck(8): errors were left uncorrected; it could not work at all, as where there is no ext4. */
+/** e2fsck(8): errors were left uncorrected; or it could not work at all, as without an ext4 file system. */
 const HOPELESS = 4 | 8;
 
 export type StateParts = {
   /** Null on a machine without a TPM 2.0. */
   seal: Sealing | null;
-  /** The release floor that the state is to be sealed for from now on; null: that of its seal stays. */
+  /** The release floor to which the state is sealed from now on; null: the floor of its seal stays. */
   floor?: string | null;
-  /** The image that runs is on trial: what the one before it opens is kept, for it may be signed by another key. */
+  /**
+   * The running image is on trial: what the previous image opens is kept, because another key may have signed that
+   * image.
+   */
   trial?: boolean;
-  /** Link to what PID 1 is to mount; stands in the mount unit. */
+  /** Link to the device that PID 1 mounts; named in the mount unit. */
   link: string;
   /** Mount point while a partition that was never sealed is emptied. */
   mount: string;
@@ -30,9 +33,10 @@ export type StateParts = {
 };
 
 /**
- * Has PID 1 mount the state partition, sealed where the machine has a TPM. What the TPM does not open, and what cannot be
- * repaired, is made again: it is a cache, and a node that could not write there would take no order any more. Without a
- * TPM it is plain: no key could be kept on the machine, and the record of images that failed here must outlive a restart.
+ * Has PID 1 mount the state partition, sealed where the machine has a TPM. If the TPM does not open it, or it cannot
+ * be repaired, it is made again: it is a cache, and a node that cannot write there would accept no order any more.
+ * Without a TPM it is plain: no key could be kept on the machine, and the record of images that failed here must
+ * outlive a restart.
  * @param device of a finished installation; its content was ours
  * @throws BootwaveError `COMMAND_FAILED`: the disk itself fails
  */
@@ -69,7 +73,7 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   let sealed: Sealed;
   try {
     sealed = await sealFirst(seal, secret, floor);
-    // What cannot be opened in the boot that sealed it would be lost at every boot.
+    // A state that cannot be opened in the boot that sealed it would be lost at every boot.
     await seal.open(sealed);
   } catch (error) {
     return { sealed: false, why: `the TPM seals nothing: ${messageOf(error)}`, carried: [] };
@@ -81,7 +85,7 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   return { sealed: true, why: `made again: ${refused}`, carried };
 }
 
-/** @returns null when it is open, else why not */
+/** @returns null when it is open, else the reason */
 async function openSealed(
   device: string,
   seal: Sealing,
@@ -93,7 +97,7 @@ async function openSealed(
     const unsealed = await unseal(device, seal, tools);
     await openLuks(device, unsealed.secret, tools);
     if (trial) return null;
-    // What opened it opens it again: not sealing anew is no reason to give the state up.
+    // The seal that opened it opens it again: a failed new seal is no reason to give the state up.
     await renewSeal(device, seal, floor, tools, unsealed).catch((error: unknown) =>
       console.error(`bootwave-helper: the state was not sealed anew: ${messageOf(error)}`),
     );

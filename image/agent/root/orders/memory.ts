@@ -1,8 +1,8 @@
-/** What a node must never forget of its orders, as it lies in the TPM: 112 bytes that outlive every disk. Pure. */
+/** What a node must never forget about its orders, as stored in the TPM: 112 bytes that outlive every disk. Pure. */
 import { createHash } from 'node:crypto';
 
 export type OrderMemory = {
-  /** The highest that was obeyed; 0: none. */
+  /** The highest epoch that was obeyed; 0: none. */
   epoch: number;
   /** SHA-256 of that order, hex; empty: none. */
   digest: string;
@@ -28,7 +28,7 @@ export function encodeMemory({ epoch, digest, floor }: OrderMemory): Buffer {
   return Buffer.concat([body, checksum(body)]);
 }
 
-/** @returns null for what was never written, or not by us, or only in part */
+/** @returns null for what was never written, not written by us, or written only in part */
 export function decodeMemory(bytes: Buffer): OrderMemory | null {
   if (bytes.length !== MEMORY_BYTES) return null;
   const body = bytes.subarray(0, MEMORY_BYTES - PARTS.sum);

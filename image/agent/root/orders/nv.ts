@@ -55,7 +55,7 @@ export class OrderNv {
     });
   }
 
-  /** One command of the TPM, which a power cut leaves done or not done. @throws BootwaveError `TPM_NV` */
+  /** One command of the TPM, which after a power cut is either done or not done. @throws BootwaveError `TPM_NV` */
   async write(memory: OrderMemory, isThere: boolean): Promise<void> {
     if (!isThere) await this.#define();
     await this.#inScratch(async (file) => {
@@ -87,7 +87,7 @@ export class OrderNv {
   }
 }
 
-/** tpm2-tools say what the TPM answered first, and that they could not be run last. */
+/** tpm2-tools print the TPM's answer first, and the failure of the tool last. */
 function reasonOf(text: string): string {
   const lines = text.trim().split('\n');
   return lines.find((line) => /tpm:\w+\(/.test(line)) ?? lines.at(-1) ?? '';

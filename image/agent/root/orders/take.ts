@@ -1,7 +1,7 @@
 /**
- * Root's own judgement of orders. The agent speaks to the network and may be taken over; what it says about orders is
- * believed no more than the network is: root verifies the envelope itself, with the keys in the image, for this very
- * machine, against the epoch and the floor that the TPM remembers, and keeps the order in force where only root writes.
+ * Root's own judgement of orders. The agent speaks to the network and may be taken over; root trusts it about orders
+ * no more than the network: root verifies the envelope itself, with the keys in the image, for this very machine,
+ * against the epoch and the floor that the TPM remembers, and keeps the order in force where only root writes.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,7 +33,8 @@ export async function noteNode(run: string, id: string): Promise<void> {
 }
 
 /**
- * Takes an order, or says why not. It is obeyed only when the TPM has it: a cut in between has it delivered again.
+ * Accepts an order, or says why not. It is obeyed only when the TPM has stored it: after a power cut in between it is
+ * delivered again.
  * @throws BootwaveError one of `ORDER_CODES`, or `ORDER_NODE_UNKNOWN`
  */
 export async function takeOrder(envelope: unknown, places: TakePlaces): Promise<Taken> {
@@ -56,14 +57,14 @@ export async function takeOrder(envelope: unknown, places: TakePlaces): Promise<
   return { memory: kept, epoch: order.epoch, floor, digest, accepted };
 }
 
-/** What would be held against an order now. Writes nothing. */
+/** The values with which an order would be compared now. Writes nothing. */
 export async function remembered(places: TakePlaces): Promise<Remembered> {
   const { before, memory } = await recall(places);
   return { memory, epoch: before.epoch, floor: before.floor };
 }
 
 /**
- * The order that root took in this boot, and which still holds: what an operation on disks rests on.
+ * The order that root accepted in this boot, and which is still valid: operations on disks depend on it.
  * @throws BootwaveError `ORDER_NONE`, or one of `ORDER_CODES`
  */
 export async function orderInForce(places: Omit<TakePlaces, 'nv'>): Promise<Order> {
@@ -87,7 +88,7 @@ async function recall(places: TakePlaces) {
     const floor = newerVersion(read.memory.floor, now.floor);
     return { before: { ...before, floor }, memory: 'tpm' as const, isThere: true };
   } catch (error) {
-    // A TPM that broke must not make a node deaf to its fleet; it says so in every status.
+    // A broken TPM must not make a node ignore its fleet; the node reports it in every status.
     console.error(`bootwave-helper: ${error instanceof Error ? error.message : String(error)}`);
     return { before: now, memory: 'broken' as const, isThere: false };
   }
@@ -109,7 +110,10 @@ async function keep(
   }
 }
 
-/** What was taken since the start: without a TPM it is all there is. An order that has expired since holds its epoch. */
+/**
+ * What was accepted since the start: without a TPM it is all there is. The epoch of an order that has expired since
+ * still counts.
+ */
 async function ofThisBoot(places: TakePlaces): Promise<OrderMemory> {
   const envelope = await keptEnvelope(places.run);
   if (envelope === null) return NOTHING;

@@ -6,7 +6,7 @@ export type Rename = { from: string; to: string };
 
 export type ActivatePlan =
   | { kind: 'running'; slot: Slot }
-  /** Do the renames in this order, then restart. None when the next boot starts it anyway. */
+  /** Do the renames in this order, then restart. No renames when the next boot starts it anyway. */
   | { kind: 'restart'; slot: Slot; renames: readonly Rename[] };
 
 export type ActivateFacts = {
@@ -30,7 +30,8 @@ export function planActivate(slots: readonly Slot[], facts: ActivateFacts): Acti
     new BootwaveError({ code, what, unchanged: 'the node goes on as before', next });
   if (slot === undefined)
     throw refuse('ACTIVATE_NOT_STAGED', `image ${facts.version} is not on the disk`, 'stage it first');
-  // What systemd-boot fell back to for want of anything better goes on running; nothing else is given up for it.
+  // An image to which systemd-boot fell back because nothing better was left keeps running; nothing else is demoted for
+  // it.
   if (slot.state === 'failed' && facts.version === facts.running && facts.fromDisk)
     return { kind: 'running', slot };
   if (slot.state === 'failed')
@@ -56,7 +57,10 @@ export function demotion(slot: Slot): Rename {
   return { from: slot.file, to: slotName(slot.version, { left: 0 }) };
 }
 
-/** What systemd-boot would start before `wanted`, newest last: a cut in between then leaves the newest in charge. */
+/**
+ * What systemd-boot would start before `wanted`, newest last: after a power cut in between, the newest is still
+ * started.
+ */
 function ahead(slots: readonly Slot[], wanted: Slot): Slot[] {
   const found: Slot[] = [];
   let rest = [...slots];

@@ -12,7 +12,7 @@ export type ConfirmFacts = {
   running: string;
   /** This boot came from the disk by systemd-boot. */
   fromDisk: boolean;
-  /** The agent is a member and every check of its health holds. */
+  /** The agent is a member and every health check passes. */
   healthy: boolean;
 };
 
@@ -36,7 +36,10 @@ export function planConfirm(slots: readonly Slot[], facts: ConfirmFacts): Confir
   };
 }
 
-/** The third boot of a new image runs as `+0-3`; a demoted image was never started as one, so it has done fewer. */
+/**
+ * The third boot of a new image runs as `+0-3`; a demoted image was never started under a counted name, so it has fewer
+ * boots.
+ */
 function lastTry(slot: Slot): boolean {
   return slot.state === 'failed' && (slot.triesDone ?? 0) > 0;
 }

@@ -1,6 +1,6 @@
 /**
- * What a db means for a disk: which images and which loader the firmware starts with it. A node keeps a loader and two images
- * that start, the one that runs and the one that is wanted, or the db is not written.
+ * What a db means for a disk: which images and which loader the firmware starts with it. The db is written only if the
+ * node keeps a loader and two images that start: the running one and the wanted one.
  */
 import { join } from 'node:path';
 import type { Slot } from '../../../../protocol/agent/slots.ts';
@@ -16,7 +16,7 @@ export type DbFacts = {
   /** Versions. */
   wanted: string;
   running: string;
-  /** The loader that the image which runs brings along. */
+  /** The loader that the running image contains. */
   loader: string;
   /** EFI_SIGNATURE_DATA of the certificates in db, as it is and as it will be; null: it stays. */
   now: readonly Buffer[];
@@ -26,13 +26,13 @@ export type DbFacts = {
 export type DbPlan = {
   /** What the node needs and the firmware would not start; null: nothing. */
   locksOut: string | null;
-  /** Images that stand by and would not start. */
+  /** Spare images that would not start. */
   lost: Slot[];
-  /** The loader has to become the one of the image that runs first. */
+  /** The loader must first be replaced by the one of the running image. */
   renew: boolean;
-  /** All that the node needs starts with the db as it is, too. */
+  /** All that the node needs also starts with the present db. */
   startsNow: boolean;
-  /** Who vouches for the next start; undefined: that cannot be told, or the same as now. */
+  /** The signers of the next start; undefined: unknown, or the same as now. */
   signers: Signers | undefined;
 };
 
@@ -47,7 +47,7 @@ export async function planDb(facts: DbFacts): Promise<DbPlan> {
     return slot === undefined ? null : signerOf(fileOf(slot), entries);
   };
   const onDisk = join(folder, FALLBACK_LOADER);
-  // A db that the image which runs is not in: what this firmware starts is not for us to tell.
+  // A db without the signer of the running image: we cannot tell what this firmware starts.
   const isStrange = stays && (await by(running, now)) === null;
   const renew =
     !stays && (await signerOf(onDisk, next)) === null && (await startsWithBoth(loader, now, next));
@@ -79,7 +79,7 @@ export async function planDb(facts: DbFacts): Promise<DbPlan> {
   };
 }
 
-/** Whoever loses power in between has one db or the other. */
+/** A power cut in between leaves one db or the other. */
 async function startsWithBoth(
   loader: string,
   now: readonly Buffer[],

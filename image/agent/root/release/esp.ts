@@ -4,12 +4,15 @@ import { BootwaveError } from '../../../../base/error.ts';
 import { digestOfFile, syncFolder } from '../../../../base/files.ts';
 import type { EspFile } from '../../../../protocol/agent/slots.ts';
 
-/** Of the image files on the ESP: where the UEFI part of the Boot Loader Specification looks for UKIs ("Type #2"). */
+/**
+ * Folder of the image files on the ESP: where the UEFI part of the Boot Loader Specification looks for UKIs ("Type
+ * #2").
+ */
 export const IMAGE_FOLDER = 'EFI/Linux';
 
 export type EspWriter = {
   write(bytes: Uint8Array): Promise<void>;
-  /** On the medium when it returns. */
+  /** It is on the medium when this returns. */
   sync(): Promise<void>;
   close(): Promise<void>;
 };
@@ -55,7 +58,7 @@ export async function openEsp(folder: string): Promise<EspFiles> {
     },
     digest: (name) => digestOfFile(path(name)),
     async rename(from, to) {
-      // The one process that writes here holds the mount, so nobody comes between this question and the rename.
+      // The one process that writes here holds the mount, so nothing happens between this check and the rename.
       const taken = await access(path(to)).then(
         () => true,
         () => false,

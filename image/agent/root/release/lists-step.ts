@@ -1,7 +1,7 @@
 /**
- * Before a node restarts into an image that brings newer Secure Boot lists, or that another key signed: what the firmware
- * will refuse from then on must be nothing that the node needs, and the state must open under the PCR 7 that follows. Root
- * looks at all of this itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
+ * Before a node restarts into an image with newer Secure Boot lists, or with another signing key: the node must not
+ * need anything that the firmware will then refuse, and the state must open under the new PCR 7. Root checks all of
+ * this itself; the firmware checks who signed the lists (UEFI 2.10, 8.2.2).
  */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ const NAMES: readonly ListName[] = ['db', 'dbx'];
 
 export type ListsPlaces = {
   efivars: string;
-  /** File with the generation of the lists that the image which runs knows; absent: 0. */
+  /** A file with the generation of the lists that the running image knows; absent: 0. */
   generation: string;
   /** Folder of root's, from which `writeLists` takes them. */
   pending: string;
@@ -50,13 +50,13 @@ export async function listsOf(folder: string, version: string): Promise<SecureBo
   return slot === undefined ? null : withFile(join(folder, IMAGE_FOLDER, slot.file), readLists);
 }
 
-/** Whether this machine's firmware is to be given them. */
+/** Whether this machine's firmware must get them. */
 export async function areNew(lists: SecureBootLists, places: ListsPlaces): Promise<boolean> {
   if ((await secureBootState(places.efivars)) !== 'on') return false;
   return Object.keys(await changesOf(lists, places)).length > 0;
 }
 
-/** Whether another key signed the wanted image: PCR 7 says who let the image run, so it will be another one. */
+/** Whether another key signed the wanted image: PCR 7 contains who let the image run, so it will change. */
 export async function isSignedAnew(
   folder: string,
   { version, running }: { version: string; running: string },
@@ -75,7 +75,7 @@ export async function isSignedAnew(
 }
 
 /**
- * @param folder of the ESP, mounted for writing: an image that only stands by, and that the firmware will refuse, goes
+ * @param folder of the ESP, mounted for writing: a spare image that the firmware will refuse is removed
  * @param image what the order in force names
  * @param running version that runs
  * @throws BootwaveError `SECURE_BOOT_FORBIDS`, `STAGE_DIGEST`, `SECURE_BOOT_LISTS_MALFORMED`, `PE_INVALID`
@@ -88,7 +88,7 @@ export async function prepareLists(
   const esp = await openEsp(join(folder, IMAGE_FOLDER));
   const slots = readSlots(await esp.list());
   const wanted = slots.find(({ version }) => version === image.version);
-  // The ESP is open to whoever has the disk in hand: what is sealed for comes out of the ordered image, or not at all.
+  // Anybody who had the disk may have written to the ESP: seal only for values from the ordered image.
   if (wanted === undefined || (await esp.digest(wanted.file)) !== image.sha256)
     throw new BootwaveError({
       code: 'STAGE_DIGEST',
@@ -132,7 +132,7 @@ async function readLists(file: OpenFile): Promise<SecureBootLists | null> {
   await file.read(head, 0);
   const section = sectionNamed(ukiSections(head, file.size), LISTS_SECTION);
   if (section === undefined) return null;
-  // One byte too many is refused by whoever reads them.
+  // Reads one byte too many, so that a file that is too long is refused.
   const bytes = Buffer.alloc(Math.min(section.length, MOST_LISTS_BYTES + 1));
   await file.read(bytes, section.offset);
   return decodeLists(bytes);
@@ -140,7 +140,7 @@ async function readLists(file: OpenFile): Promise<SecureBootLists | null> {
 
 /**
  * Contents of the variables that change. What is revoked stays revoked: a dbx that forbids nothing more than the
- * firmware does is one of before, as an older image brings it. A db is newer when its generation is.
+ * firmware's is older, as an older image brings it. A db is newer when its generation is.
  */
 async function changesOf(
   lists: SecureBootLists,
@@ -159,7 +159,7 @@ async function changesOf(
   return changes;
 }
 
-/** Images that stand by and that the firmware will refuse. @throws BootwaveError `SECURE_BOOT_FORBIDS` */
+/** Spare images that the firmware will refuse. @throws BootwaveError `SECURE_BOOT_FORBIDS` */
 async function forbiddenOf(
   folder: string,
   slots: readonly Slot[],
@@ -174,7 +174,7 @@ async function forbiddenOf(
   const found: Slot[] = [];
   for (const slot of slots) {
     const isNeeded = needed.includes(slot.version);
-    // No firmware starts what is no program, so one that only stands by must not hold the lists up.
+    // No firmware starts a file that is no program, so a spare file like that must not block the lists.
     const isRevoked = await isForbidden(join(IMAGE_FOLDER, slot.file)).catch((error: unknown) => {
       if (isNeeded || !(error instanceof BootwaveError)) throw error;
       return false;

@@ -5,7 +5,7 @@ import type { LoaderFacts } from '../../../../protocol/agent/disk.ts';
 /** Vendor of the variables between boot loader and system (The Boot Loader Interface). */
 const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
 
-/** @param efivars mount point of efivarfs; without one nothing is known and nothing came from a disk */
+/** @param efivars mount point of efivarfs; without it nothing is known, and the boot did not come from a disk */
 export async function readLoader(efivars: string): Promise<LoaderFacts> {
   const read = (name: string) => variable(efivars, name);
   const info = await read('LoaderInfo');

@@ -1,7 +1,7 @@
 /**
- * What `systemd-bless-boot bad` does (Boot Loader Specification, "Boot counting"): the tries that are left are taken off
- * the image that runs, so that the next start is the one before it. We do it ourselves for the reasons of confirm.ts, and
- * because systemd-bless-boot would mark an image bad also where nothing else is left.
+ * What `systemd-bless-boot bad` does (Boot Loader Specification, "Boot counting"): the remaining tries are removed
+ * from the running image, so that the next start is the one before it. We do it ourselves for the reasons of
+ * confirm.ts, and because systemd-bless-boot would mark an image bad also where nothing else is left.
  */
 
 import type { LoaderFacts, MarkedBad } from '../../../../protocol/agent/disk.ts';
@@ -13,7 +13,7 @@ import { tidy } from './place.ts';
 export type MarkBadFacts = Pick<LoaderFacts, 'fromDisk' | 'counted'> & {
   /** Version that runs now (os-release). */
   running: string;
-  /** It was said to be healthy in this boot, whatever became of its blessing on the disk. */
+  /** It was reported healthy in this boot, whether or not its blessing reached the disk. */
   wasHealthy: boolean;
 };
 
@@ -31,8 +31,9 @@ export type MarkBadPlan =
     };
 
 /**
- * Only an image that this boot was counted on, and only while a good one is left: whoever refuses a whole fleet takes
- * no disk apart. The boots that were done stay in the name, by which a node that lost its records knows that it failed.
+ * Only an image whose boot was counted, and only while a good one is left: even somebody who refuses a whole fleet must
+ * not make its disks unbootable. The name keeps the number of boots, by which a node that lost its records knows that
+ * it failed.
  */
 export function planMarkBad(slots: readonly Slot[], facts: MarkBadFacts): MarkBadPlan {
   if (!facts.fromDisk || facts.counted === null) return { kind: 'nothing', reason: 'not on trial' };

@@ -11,13 +11,13 @@ import {
 } from '../../../../protocol/agent/slots.ts';
 import type { EspFiles } from './esp.ts';
 
-/** Ends in nothing that systemd-boot lists (`.efi`). */
+/** A suffix that systemd-boot does not list (it lists `.efi`). */
 const PARTIAL = '.part';
 
 /**
  * Brings an image that is complete elsewhere onto the ESP, so that a power cut at any byte leaves what was bootable
- * bootable: room is made by what planStage gives up, the copy has a name that no boot loader lists until all of it is on the
- * medium and has the ordered digest, and the file that the node falls back to is never opened for writing.
+ * bootable: planStage decides what is removed to make room, the copy has a name that no boot loader lists until all of
+ * it is on the medium and has the ordered digest, and the fallback file is never opened for writing.
  * @param source the image's bytes, read once; null when only what is on the disk already will do
  * @param as `good` only for the first image of a disk, which runs already while it is installed
  * @throws BootwaveError `STAGE_NO_SPACE`, `STAGE_PROTECTED`, `STAGE_DIGEST`, `STAGE_NOT_FETCHED`
@@ -37,7 +37,7 @@ export async function placeImage(
     if ((await esp.digest(same.file)) === wanted.sha256) {
       if (same.state !== 'failed' || same.version === running)
         return { file: same.file, already: true, dropped: [] };
-      // Ordered again although it failed: the caller has seen it forgiven.
+      // Ordered again although it failed: the caller has checked that it was forgiven.
       const file = slotName(same.version, { left: TRIES });
       await esp.rename(same.file, file);
       return { file, already: false, dropped: [] };

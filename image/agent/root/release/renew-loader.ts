@@ -1,6 +1,7 @@
 /**
- * The boot loader on the ESP is replaced by the one that the image which runs brings along: after a change of the key that
- * signs images, the old one would start no more. Whenever the power goes, a whole loader that starts is there.
+ * Replaces the boot loader on the ESP with the one that the running image contains: after a change of the key that
+ * signs images, the old one would not start any more. At every moment there is a complete loader that starts, whenever
+ * the power fails.
  */
 import { mkdir, open, readFile, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -13,14 +14,14 @@ import { readList, secureBootState } from '../secure-boot.ts';
 import { IMAGE_FOLDER } from './esp.ts';
 import { certificatesIn, signerOf } from './signers.ts';
 
-/** Why nothing was done, at nearly every start. */
+/** The reason why nothing was done, at nearly every start. */
 export const SAME_LOADER = 'it is the same';
 
 export type RenewPlaces = {
   efivars: string;
-  /** The loader that the image which runs brings along. */
+  /** The loader that the running image contains. */
   loader: string;
-  /** Has the state open after a start by other signers. @returns why it will not; empty: it will */
+  /** Makes the state open after a start by other signers. @returns why it will not; empty: it will */
   prepareState(lists: Record<string, never>, signers?: Signers): Promise<string>;
   /** Called before anything is written. */
   onRenew(): Promise<void>;
@@ -46,7 +47,7 @@ export async function renewLoader(folder: string, file: string, places: RenewPla
     await onRenew();
     const image = await signerOf(join(folder, IMAGE_FOLDER, file), db);
     const before = await signerOf(onDisk, db);
-    // Firmware measures who signed, not what: another loader by the same key changes nothing for the state.
+    // Firmware measures the signer, not the content: another loader by the same key changes nothing for the state.
     if (image !== null && before?.equals(by) !== true) {
       const why = await prepareState({}, { next: [by, image], known: db });
       if (why !== '') console.error(`bootwave-helper: the state will be made again: ${why}`);
@@ -56,16 +57,16 @@ export async function renewLoader(folder: string, file: string, places: RenewPla
   return '';
 }
 
-/** First the one that no firmware starts. @param folder of the ESP, mounted for writing */
+/** First the loader that no firmware starts. @param folder of the ESP, mounted for writing */
 export async function replaceLoader(folder: string, content: Uint8Array): Promise<void> {
   for (const path of [SYSTEMD_LOADER, FALLBACK_LOADER]) await replaceInPlace(join(folder, path), content);
 }
 
 /**
- * Where the new content of a file is written. A rename on FAT gives the old name the new file's clusters first, in one sector,
- * and takes the other name away after that. A cut in between leaves two names that share them, and the repair before the
- * next change (fsck.fat(8)) empties the second that it comes to. It comes to a folder's own files before it goes into the
- * folders in it, so the other name stands in one of those.
+ * Where the new content of a file is written. A rename on FAT gives the old name the new file's clusters first, in
+ * one sector, and takes the other name away after that. A cut in between leaves two names that share them, and the
+ * repair before the next change (fsck.fat(8)) empties the second one that it reaches. It reaches a folder's own files
+ * before its subfolders, so the other name is in a subfolder.
  */
 export function freshFor(path: string): string {
   return join(dirname(path), 'new', basename(path));
@@ -93,7 +94,7 @@ async function isForbidden(efivars: string, loader: string): Promise<boolean> {
   try {
     return forbiddenDigests(await readList(efivars, 'dbx')).has(await withFile(loader, authenticodeSha256));
   } catch {
-    // A dbx that nobody can read: better the loader that has started than one that may not.
+    // A dbx that cannot be parsed: the loader that has started is better than one that may not start.
     return true;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Which certificate of db lets the firmware start a program. A safety check of our own files, so it is enough that a
- * program's signatures contain the certificate byte by byte: whether they hold is the firmware's to say.
+ * program's signatures contain the certificate byte by byte: the firmware decides whether they are valid.
  */
 import { BootwaveError } from '../../../../base/error.ts';
 import { withFile } from '../../../../base/files.ts';
@@ -30,7 +30,7 @@ export function certificatesIn(db: Uint8Array): Buffer[] {
  * @param path of a program
  * @param entries of db, as `certificatesIn` hands them out
  * @returns the first of them that is in the program's signatures; null: none is, or it is no program
- * @throws errors of the file system, but that there is no such file
+ * @throws errors of the file system, except for a missing file
  */
 export async function signerOf(path: string, entries: readonly Buffer[]): Promise<Buffer | null> {
   let signatures: Buffer;

@@ -6,7 +6,7 @@ import { LINK_SOCKET } from '../../../../../protocol/link/messages.ts';
 export const RELAY_COMMAND = 'bootwave-link';
 
 /**
- * Compiles the relay. The same compiler gives the same bytes, wherever the source lies and whenever it runs.
+ * Compiles the relay. The same compiler gives the same bytes, independent of the source's folder and of the time.
  * @param out file to write, mode 0755
  * @param socketPath where the agent listens; tests have it elsewhere
  * @throws BootwaveError `COMMAND_MISSING` or `COMMAND_FAILED`
