@@ -27,7 +27,7 @@ export type SimFleetOptions = {
   port?: number;
   /** Names of sites that exist; nodes take turns. */
   sites: readonly string[];
-  /** What all of them run at first. */
+  /** What those run at first that are new to the fleet; the others what they ran last. */
   version: string;
   /** The orchestrator's SSH key, as the nodes know it. */
   clientPub: string;
@@ -80,13 +80,16 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
     port = opened.port;
   }
 
+  const records = await fleet.nodes.getMany(doors.map((_, i) => simId(first + i)));
+  const before = new Map(records.map(({ id, observed }) => [id, observed.image]));
+
   const nodes = doors.map((server, i) => {
     const number = first + i;
     const directory = directories[number % directories.length]!;
     return new SimNode({
       id: simId(number),
       number,
-      version: options.version,
+      version: before.get(simId(number)) ?? options.version,
       orderKeys: options.orderKeys,
       faults: options.faults ?? noFaults,
       times: { ...SIM_TIMES, ...options.times },
@@ -101,7 +104,7 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
     });
   });
   for (let at = 0; at < nodes.length; at += ENTER) {
-    await Promise.all(nodes.slice(at, at + ENTER).map((node) => enter(fleet, node, options.version)));
+    await Promise.all(nodes.slice(at, at + ENTER).map((node) => enter(fleet, node)));
   }
   return {
     nodes,
@@ -135,7 +138,8 @@ async function retry(
 }
 
 /** Up for the first time, and approved by its four words. */
-async function enter(fleet: Fleet, node: SimNode, version: string): Promise<void> {
+async function enter(fleet: Fleet, node: SimNode): Promise<void> {
+  const version = node.running;
   await node.boot(version);
   const record = await fleet.nodes.get(node.id);
   if (record?.state === 'pending') {

@@ -4,10 +4,10 @@ import test from 'ava';
 import { release } from '../../../image/publish/publish.ts';
 import { Released } from '../../../image/publish/released.ts';
 import { initReleaseKeys } from '../../../keys/release/init.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { build } from '../../image/publish/support.ts';
 import { fleetFor } from '../../orchestrator/fleet/support.ts';
 import { commandsOn } from '../in-process.ts';
-import { publishManifests } from './images.ts';
 
 test.serial('an image is withdrawn, shown with the reason, and reinstated', async (t) => {
   const { paths, fleet } = await fleetFor(t);
