@@ -14,7 +14,7 @@ import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { BootServer } from '../../../image/agent/member/boot-server.ts';
 import { loadAuthority, rootPem, spkiOf } from '../../../keys/authority.ts';
 import { enrolSim, heartbeatOf, simId } from '../../../lab/sim/enrolment.ts';
-import type { SimNode } from '../../../lab/sim/node.ts';
+import { type SimNode, simPcr11 } from '../../../lab/sim/node.ts';
 import { initRehearsal, type RehearsalOptions, runRehearsal } from '../../../lab/sim/rehearsal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
@@ -150,9 +150,13 @@ test('a node that is not simulated ends a rehearsal before it starts', async (t)
     paths,
     async (fleet) => {
       const log = createLogger('test', 'silent');
-      const directory = new FleetDirectory({ fleet, site: 'default', defaultImage: async () => null, log });
+      const pcr11 = async (version: string) => simPcr11(version);
+      const directory = new FleetDirectory({
+        ...{ fleet, site: 'default', defaultImage: async () => null, pcr11, log },
+      });
       const node = { ...stranger(), id: `tpm-${'e'.repeat(64)}` };
       await enrolSim(directory, node as unknown as SimNode, null);
+      t.deepEqual(await fleet.nodes.ids(), [node.id]);
     },
     { url: '' },
   );
@@ -241,6 +245,6 @@ function stranger() {
     running: '1.0.0',
     healthy: true,
     hostKey: { line: 'ssh-ed25519 AAAA1' },
-    status: () => ({ running: { pcr11: null } }),
+    status: () => ({ running: { pcr11: simPcr11('1.0.0') } }),
   };
 }
