@@ -57,20 +57,26 @@ const ENTER = 20;
 export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet> {
   const { fleet, sites, count, signal, clientPub } = options;
   const log = createLogger('sim', 'silent');
-  const directories = sites.map(
-    (site) =>
+  const first = options.first ?? 0;
+  const ids = Array.from({ length: count }, (_, i) => simId(first + i));
+  const before = new Map((await fleet.nodes.getMany(ids)).map((record) => [record.id, record]));
+  // Who is on record stays at its site, whatever sites are named now.
+  const all = new Set([...sites, ...[...before.values()].map(({ site }) => site)]);
+  const directories = new Map(
+    [...all].map((site) => [
+      site,
       new FleetDirectory({
         ...{ fleet, site, log },
         defaultImage: async () => options.version,
         // Every version of a simulated node is published: it is no more than a word.
         pcr11: async (version) => simPcr11(version),
       }),
+    ]),
   );
   const https =
     options.https === undefined
       ? null
-      : await startSimHttps({ ...options.https, directory: directories[0]!, signal });
-  const first = options.first ?? 0;
+      : await startSimHttps({ ...options.https, directory: directories.get(sites[0]!)!, signal });
   let port = options.port ?? 0;
   const door = options.door ?? ((n: number): Promise<SimDoor> => simSshd(clientPub, simAddress(n), port));
   const doors: SimDoor[] = [];
@@ -80,16 +86,15 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
     port = opened.port;
   }
 
-  const records = await fleet.nodes.getMany(doors.map((_, i) => simId(first + i)));
-  const before = new Map(records.map(({ id, observed }) => [id, observed.image]));
-
   const nodes = doors.map((server, i) => {
     const number = first + i;
-    const directory = directories[number % directories.length]!;
+    const id = simId(number);
+    const record = before.get(id);
+    const directory = directories.get(record?.site ?? sites[number % sites.length]!)!;
     return new SimNode({
-      id: simId(number),
+      id,
       number,
-      version: before.get(simId(number)) ?? options.version,
+      version: record?.observed.image ?? options.version,
       orderKeys: options.orderKeys,
       faults: options.faults ?? noFaults,
       times: { ...SIM_TIMES, ...options.times },
