@@ -15,6 +15,7 @@ const FLOORS = [
 
 /** The same inside the orchestrator, lowest first; those of one line do not import one another. */
 const ORCHESTRATOR = [
+  ['rehearsal'],
   ['redis', 'transport'],
   ['fleet'],
   ['authorities', 'upkeep'],

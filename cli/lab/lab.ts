@@ -12,6 +12,7 @@ import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
 import { print, table } from '../context.ts';
 import { registerSaved, type Which } from './saved.ts';
+import { registerSim } from './sim.ts';
 
 type UpOptions = Which & {
   nodes: number;
@@ -93,6 +94,7 @@ export function register(lab: Command): void {
     });
 
   registerSaved(lab, command, open);
+  registerSim(lab);
 
   command('down', 'end a lab and remove all that it made')
     .option('--all', 'every lab of this machine')

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { IssuedCertificate } from '../../bootserver/directory.ts';
 import type { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
+import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import type { Enrolment, Heartbeat } from '../../protocol/enrolment/messages.ts';
 import type { SimNode } from './node.ts';
 
@@ -27,6 +28,12 @@ export function simId(n: number): string {
 /** Where simulated node `n` is: every node has an address of its own on loopback, up to 63,000 of them. */
 export function simAddress(n: number): string {
   return `127.66.${1 + Math.floor(n / 250)}.${1 + (n % 250)}`;
+}
+
+/** Whether a record is of a simulated node: its id is the digest of words, as that of no TPM's key ever is. */
+export function isSimulated({ id, inventory }: Pick<NodeRecord, 'id' | 'inventory'>): boolean {
+  const [, number] = /^SIM(\d+)$/.exec(inventory.serial ?? '') ?? [];
+  return number !== undefined && id === simId(Number(number));
 }
 
 /** @param https null: certificate and heartbeat are told to the directory without a wire */

@@ -30,6 +30,17 @@ export type Faults = (node: number, version: string) => Fault | null;
 
 export const noFaults: Faults = () => null;
 
+/** Of several, the first that says something. */
+export function firstOf(all: readonly Faults[]): Faults {
+  return (node, version) => {
+    for (const faults of all) {
+      const fault = faults(node, version);
+      if (fault !== null) return fault;
+    }
+    return null;
+  };
+}
+
 /**
  * A share of the nodes with a fault each, by seed.
  * @param share 0 to 1

@@ -27,7 +27,7 @@ export type SimFleetOptions = {
   port?: number;
   /** Names of sites that exist; nodes take turns. */
   sites: readonly string[];
-  /** What all of them run at first. */
+  /** What those run at first that are new to the fleet; the others what they ran last. */
   version: string;
   /** The orchestrator's SSH key, as the nodes know it. */
   clientPub: string;
@@ -57,20 +57,26 @@ const ENTER = 20;
 export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet> {
   const { fleet, sites, count, signal, clientPub } = options;
   const log = createLogger('sim', 'silent');
-  const directories = sites.map(
-    (site) =>
+  const first = options.first ?? 0;
+  const ids = Array.from({ length: count }, (_, i) => simId(first + i));
+  const before = new Map((await fleet.nodes.getMany(ids)).map((record) => [record.id, record]));
+  // Who is on record stays at its site, whatever sites are named now.
+  const all = new Set([...sites, ...[...before.values()].map(({ site }) => site)]);
+  const directories = new Map(
+    [...all].map((site) => [
+      site,
       new FleetDirectory({
         ...{ fleet, site, log },
         defaultImage: async () => options.version,
         // Every version of a simulated node is published: it is no more than a word.
         pcr11: async (version) => simPcr11(version),
       }),
+    ]),
   );
   const https =
     options.https === undefined
       ? null
-      : await startSimHttps({ ...options.https, directory: directories[0]!, signal });
-  const first = options.first ?? 0;
+      : await startSimHttps({ ...options.https, directory: directories.get(sites[0]!)!, signal });
   let port = options.port ?? 0;
   const door = options.door ?? ((n: number): Promise<SimDoor> => simSshd(clientPub, simAddress(n), port));
   const doors: SimDoor[] = [];
@@ -82,11 +88,13 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
 
   const nodes = doors.map((server, i) => {
     const number = first + i;
-    const directory = directories[number % directories.length]!;
+    const id = simId(number);
+    const record = before.get(id);
+    const directory = directories.get(record?.site ?? sites[number % sites.length]!)!;
     return new SimNode({
-      id: simId(number),
+      id,
       number,
-      version: options.version,
+      version: record?.observed.image ?? options.version,
       orderKeys: options.orderKeys,
       faults: options.faults ?? noFaults,
       times: { ...SIM_TIMES, ...options.times },
@@ -101,7 +109,7 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
     });
   });
   for (let at = 0; at < nodes.length; at += ENTER) {
-    await Promise.all(nodes.slice(at, at + ENTER).map((node) => enter(fleet, node, options.version)));
+    await Promise.all(nodes.slice(at, at + ENTER).map((node) => enter(fleet, node)));
   }
   return {
     nodes,
@@ -135,7 +143,8 @@ async function retry(
 }
 
 /** Up for the first time, and approved by its four words. */
-async function enter(fleet: Fleet, node: SimNode, version: string): Promise<void> {
+async function enter(fleet: Fleet, node: SimNode): Promise<void> {
+  const version = node.running;
   await node.boot(version);
   const record = await fleet.nodes.get(node.id);
   if (record?.state === 'pending') {

@@ -17,7 +17,8 @@ export type SimStart = {
   /** PEM of the key that signs orders. */
   orderPub: string;
   times?: Partial<SimTimes>;
-  faults?: { seed: number; share: number; version: string; kinds?: readonly Fault[] };
+  /** Of several for one version the first counts. */
+  faults?: readonly { seed: number; share: number; version: string; kinds?: readonly Fault[] }[];
   https?: { keys: string; every: number };
   /** Behind real sshds instead of our own SSH servers: the folder where `sshd-door.ts` finds each one's. */
   sshds?: string;
@@ -43,6 +44,8 @@ export type SimAnswer =
 export type SimProcesses = {
   readonly port: number;
   readonly pids: readonly number[];
+  /** Resolves when one of them has ended. */
+  readonly gone: Promise<unknown>;
   /** Of all of them together. */
   facts(): Promise<SimFacts>;
   close(): Promise<void>;
@@ -53,15 +56,15 @@ const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
 /** Nodes in one process at the most: each takes a listener and up to two connections, and descriptors end at 20,000. */
 const PER_PROCESS = 5_000;
 
-/** @param options of the whole fleet, from node 0 on; `processes` as many as it takes by default */
+/** @param options of the whole fleet, from node 0 on; `processes` as many as it takes, and any free `port`, by default */
 export async function startSimProcesses(
-  options: Omit<SimStart, 'kind' | 'first' | 'port'> & { processes?: number },
+  options: Omit<SimStart, 'kind' | 'first' | 'port'> & { processes?: number; port?: number },
 ): Promise<SimProcesses> {
   const children: ChildProcess[] = [];
   const close = async () => {
     await Promise.all(children.map(ended));
   };
-  let port = 0;
+  let { port = 0 } = options;
   try {
     const { processes = Math.ceil(options.count / PER_PROCESS), ...rest } = options;
     const share = Math.ceil(options.count / processes);
@@ -85,6 +88,7 @@ export async function startSimProcesses(
   return {
     port,
     pids: children.map((child) => child.pid ?? 0),
+    gone: Promise.race(children.map((child) => new Promise((resolve) => child.once('exit', resolve)))),
     async facts() {
       const all: SimFacts = { nodes: [], beats: 0, cpu: 0, rss: 0 };
       for (const child of children) {

@@ -4,7 +4,7 @@ import { dataPaths } from '../../base/paths.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { orderKeyId } from '../../protocol/order.ts';
-import { randomFaults } from './fault.ts';
+import { firstOf, randomFaults } from './fault.ts';
 import { type SimFleet, startSimFleet } from './fleet.ts';
 import type { SimAnswer, SimFacts, SimOrder, SimStart } from './processes.ts';
 import { sshdDoor } from './sshd-door.ts';
@@ -26,7 +26,7 @@ async function start(order: SimStart): Promise<void> {
     signal: stop.signal,
     ...(faults === undefined
       ? {}
-      : { faults: randomFaults(faults.seed, faults.share, faults.version, faults.kinds) }),
+      : { faults: firstOf(faults.map((one) => randomFaults(one.seed, one.share, one.version, one.kinds))) }),
     ...(sshds === undefined ? {} : { door: (n: number) => sshdDoor(sshds, n) }),
   });
   send({ kind: 'ready', port: sim.port });
@@ -64,4 +64,6 @@ process.on('message', (order: SimOrder) => {
   else if (order.kind === 'facts') send({ kind: 'facts', facts: facts() });
   else end().then(() => process.exit(0), fail);
 });
+// Ctrl-C reaches every process of the terminal; the one that forked us says when to end.
+process.on('SIGINT', () => {});
 process.on('disconnect', () => process.exit(0));

@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { checkOwnRedis } from '../rehearsal/marker.ts';
 import { gatherCommands, hangUp } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
 import { isDemoted, judgeKeeping, readKeeping } from './external.ts';
@@ -35,11 +36,13 @@ const PATIENCE = {
 /**
  * Connects to the fleet's Redis: `BOOTWAVE_REDIS_URL` when set, else the embedded one below `<data>/redis`, which is
  * started when it does not run, and again whenever it dies while this connection is open.
- * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_URL`, `REDIS_EVICTS`, ...
+ * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_URL`, `REDIS_EVICTS`, `REHEARSAL_REDIS`, ...
  */
 export async function connect(paths: DataPaths, options: ConnectOptions = {}): Promise<Connection> {
   const url = options.url ?? process.env.BOOTWAVE_REDIS_URL;
-  return url === undefined || url === '' ? connectEmbedded(paths, options) : connectExternal(url, options);
+  if (url === undefined || url === '') return connectEmbedded(paths, options);
+  await checkOwnRedis(paths);
+  return connectExternal(url, options);
 }
 
 async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions): Promise<Connection> {

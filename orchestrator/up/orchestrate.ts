@@ -9,6 +9,7 @@ import { startSealer } from '../fleet/audit-sealer.ts';
 import { SealFile } from '../fleet/audit-seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
+import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
@@ -20,6 +21,8 @@ import { LinkPool } from '../transport/pool.ts';
 
 export type OrchestrateOptions = {
   paths: DataPaths;
+  /** Null: real machines. */
+  rehearsal: Rehearsal | null;
   fleet: Fleet;
   /** Version of the newest published image; null: none. */
   newest(): Promise<string | null>;
@@ -45,7 +48,7 @@ export type Orchestrating = {
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
-  const { paths, fleet, log, signal } = options;
+  const { paths, rehearsal, fleet, log, signal } = options;
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -60,7 +63,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const noted = new Map<string, number>();
   const pool = new LinkPool({
     privateKey,
-    resolve: targetsOf(fleet),
+    resolve: rehearsal === null ? targetsOf(fleet) : loopbackOnly(targetsOf(fleet, rehearsal.port)),
     signal,
     onFailure(id, { code, what }) {
       const now = performance.now();

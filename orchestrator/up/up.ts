@@ -24,6 +24,7 @@ import { startSweeper } from '../fleet/sweeper.ts';
 import { liftJudge } from '../operators/lifts.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
+import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
@@ -79,7 +80,13 @@ export async function up(
   signal: AbortSignal,
   doors: Doors,
 ): Promise<Running> {
+<<<<<<< HEAD
   const specs = await wireSpecs(paths, options);
+=======
+  const rehearsal = await rehearsalOf(paths);
+  if (rehearsal !== null) checkServesNobody(options);
+  await wireSpecs(paths, options);
+>>>>>>> sim
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
@@ -177,7 +184,7 @@ export async function up(
       attestMinutes: options.attestEvery,
     });
 
-    orchestrator = await orchestrate({ paths, fleet, newest: forNew, log, signal: stop });
+    orchestrator = await orchestrate({ paths, rehearsal, fleet, newest: forNew, log, signal: stop });
     bans.onBan((fresh) => {
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });

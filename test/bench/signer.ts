@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { publishManifests } from '../../lab/sim/images.ts';
 import { keepSigner } from '../../orchestrator/signer/child.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
-import { publishManifests } from '../cli/image/images.ts';
 import { orderOf } from '../orchestrator/signer/orders.ts';
 import { signOrder } from '../support/sign-order.ts';
 

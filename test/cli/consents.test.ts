@@ -2,12 +2,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { publishManifests } from '../../lab/sim/images.ts';
 import { FLOOR } from '../../orchestrator/releases/floor.ts';
 import { WITHDRAWN } from '../../orchestrator/releases/withdrawn.ts';
 import { Consents } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../orchestrator/fleet/support.ts';
-import { publishManifests } from './image/images.ts';
 import { commandsOn } from './in-process.ts';
 
 test.serial(

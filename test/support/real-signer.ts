@@ -6,7 +6,7 @@ import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { manifestFile } from '../../image/build/manifest.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { simPcr11 } from '../../lab/sim/node.ts';
+import { simManifest } from '../../lab/sim/images.ts';
 import { SignerClient } from '../../orchestrator/signer/client.ts';
 import { recordConsent } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
@@ -42,9 +42,13 @@ export async function realSigner(
   await writeFile(key, orderKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   await mkdir(paths.images, { recursive: true });
   for (const [version, facts] of Object.entries(images)) {
-    await writeFile(manifestFile(paths.images, version), JSON.stringify(manifestOf(version, facts)), {
-      flag: 'wx',
-    }).catch(() => {});
+    await writeFile(
+      manifestFile(paths.images, version),
+      JSON.stringify({ ...simManifest(version), ...facts }),
+      {
+        flag: 'wx',
+      },
+    ).catch(() => {});
   }
   const stop = new AbortController();
   const log = createLogger('test', 'silent');
@@ -64,13 +68,5 @@ export async function realSigner(
       stop.abort();
       await done;
     },
-  };
-}
-
-function manifestOf(version: string, { sha256, size }: Facts[string]) {
-  const hash = 'a'.repeat(64);
-  return {
-    ...{ version, size, sha256, unsignedSha256: hash, pcr11: simPcr11(version), kernel: '6.1.0' },
-    ...{ parts: [], firmwareMissing: [], builtFrom: hash, packages: [] },
   };
 }

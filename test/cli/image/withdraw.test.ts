@@ -7,10 +7,10 @@ import { keyLayout } from '../../../keys/layout.ts';
 import { initReleaseKeys } from '../../../keys/release/init.ts';
 import { Consents } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { build } from '../../image/publish/support.ts';
 import { fleetFor } from '../../orchestrator/fleet/support.ts';
 import { commandsOn } from '../in-process.ts';
-import { publishManifests } from './images.ts';
 
 test.serial('an image is withdrawn, shown with the reason, and reinstated', async (t) => {
   const { paths, fleet } = await fleetFor(t);

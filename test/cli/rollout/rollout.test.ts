@@ -5,8 +5,8 @@ import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { watchRollout } from '../../../cli/rollout/watch.ts';
 import type { Faults } from '../../../lab/sim/fault.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from '../../orchestrator/rollout/run/support.ts';
-import { publishManifests } from '../image/images.ts';
 import { commandsOn } from '../in-process.ts';
 import { lookAt } from './look.ts';
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import type { Faults } from '../../../lab/sim/fault.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../../orchestrator/fleet/support.ts';
 import { benchFor, hasEnded, SPEC } from '../../orchestrator/rollout/run/support.ts';
-import { publishManifests } from '../image/images.ts';
 import { commandsOn } from '../in-process.ts';
 
 const VERSIONS = ['1.0', '2.0', '3.0'];

@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { type Bench, benchFor, hasEnded, SPEC } from '../../orchestrator/rollout/run/support.ts';
-import { publishManifests } from '../image/images.ts';
 import { commandsOn } from '../in-process.ts';
 
 /** Six nodes: two in each of two racks of one site, two in a rack of the same name at another. */

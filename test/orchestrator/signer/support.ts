@@ -2,6 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
+import { publishManifests } from '../../../lab/sim/images.ts';
 import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
@@ -9,7 +10,6 @@ import { SIGNER_LIMITS, type SignerLimits } from '../../../orchestrator/signer/j
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
 import { Signer } from '../../../orchestrator/signer/signer.ts';
 import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
-import { publishManifests } from '../../cli/image/images.ts';
 import { temporaryData } from '../fleet/support.ts';
 import { NOW, orderOf } from './orders.ts';
 

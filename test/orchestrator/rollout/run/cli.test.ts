@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../../base/paths.ts';
-import { publishManifests } from '../../../cli/image/images.ts';
+import { publishManifests } from '../../../../lab/sim/images.ts';
 import { commandsOn } from '../../../cli/in-process.ts';
 import { keysIn } from '../../../support/keys.ts';
 import { operatorOf } from '../../operators/people.ts';

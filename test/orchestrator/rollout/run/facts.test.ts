@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { manifestFile } from '../../../../image/build/manifest.ts';
+import { publishManifests } from '../../../../lab/sim/images.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
 import { publishedFor, publishedImages } from '../../../../orchestrator/rollout/run/facts.ts';
-import { publishManifests } from '../../../cli/image/images.ts';
 import { redisFor } from '../../fleet/support.ts';
 import { fleetOf, specOf } from '../fleet.ts';
 
