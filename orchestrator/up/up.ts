@@ -80,13 +80,9 @@ export async function up(
   signal: AbortSignal,
   doors: Doors,
 ): Promise<Running> {
-<<<<<<< HEAD
-  const specs = await wireSpecs(paths, options);
-=======
   const rehearsal = await rehearsalOf(paths);
   if (rehearsal !== null) checkServesNobody(options);
-  await wireSpecs(paths, options);
->>>>>>> sim
+  const specs = await wireSpecs(paths, options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
   // What is missing is told before anything starts.
