@@ -43,7 +43,7 @@ export type SimAnswer =
 export type SimProcesses = {
   readonly port: number;
   readonly pids: readonly number[];
-  /** Of all of them together. */
+  /** Facts of all of them together. */
   facts(): Promise<SimFacts>;
   close(): Promise<void>;
 };
