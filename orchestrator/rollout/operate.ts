@@ -33,7 +33,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       return event.wave === undefined ? approveStart(d, event) : approveWave(d, event, event.wave);
     case 'pause':
       if (rollout.held !== null) {
-        // It was to go on by itself; now a person has to say so.
+        // It would have continued by itself; now a person has to resume it.
         rollout.held = null;
         return d.setState('paused', event.why, event.by);
       }
@@ -134,7 +134,7 @@ function approveStart(d: Draft, event: Approval) {
   if (given >= approvals.count) d.setState('running', 'approved', event.by);
 }
 
-/** Names tell people apart only where a certificate stands behind each: root can call itself anything. */
+/** Names identify people only with a certificate: root can use any name. */
 function isAnother(d: Draft, event: Approval): boolean {
   const { setup } = d;
   if (event.person === undefined) {
@@ -171,7 +171,7 @@ function wordOn(d: Draft, index: number, why: string, by: string) {
   d.notes.push({ what: 'wave', id: d.setup.waves[index]!.name, from: state, to: state, why, by });
 }
 
-/** Past any gate. Where the rollout wants four eyes, the author's are not the other two. */
+/** Passes any gate. If the rollout wants four eyes, its author is not one of the other two. */
 function promote(d: Draft, event: Extract<OperatorEvent, { type: 'promote' }>) {
   const gate = event.wave === d.rollout.wave ? gateAt(d, d.peekWave(event.wave)) : undefined;
   if (gate === undefined) return refuse(d, event, 'see rollout show', 'that wave waits at no gate');
@@ -206,7 +206,7 @@ function edit(d: Draft, event: Extract<OperatorEvent, { type: 'edit' }>) {
   });
 }
 
-/** Whoever resumes accepts what has failed so far: the budget counts from here. */
+/** Resuming accepts the failures so far: the budget counts from here. */
 function resume(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   if (rollout.state !== 'paused') return refuse(d, event, 'only what is paused can be resumed');

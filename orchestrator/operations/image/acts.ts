@@ -39,7 +39,7 @@ export async function withdrawImage(
   await readManifest(paths.images, version);
   const changed = await withdraw(fleet.redis, version, reason, by);
   await recordConsent(signerFiles(paths).consents, { say: 'withdraw', version }, by);
-  // New hardware first: that needs no key that may have to be fetched.
+  // New hardware first: that needs no key that people may have to fetch.
   await unrelease([version], { paths, media });
   return { version, changed };
 }
@@ -49,12 +49,12 @@ export async function reinstateImage(
   { fleet, paths, by }: Acting,
 ) {
   const { consents } = signerFiles(paths);
-  // A fleet that is older than releases has none to add it to.
+  // A fleet that is older than releases has no release metadata to add it to.
   if ((await readRepository(paths.releases)) !== null)
     await release(await readManifest(paths.images, version), { paths, media, machines: machinesOf(which) });
   const { withdrawn: said } = await new Consents(consents).current();
   const why = await reinstate(fleet.redis, version, by).catch((error: unknown) => {
-    // A rollout or a restored database has taken the word back, but not the signer's.
+    // A rollout or a restored database may have ended the withdrawal, but not for the signer.
     const forgotten = error instanceof BootwaveError && error.code === 'IMAGE_NOT_WITHDRAWN';
     if (forgotten && said.has(version)) return 'by an operator';
     throw error;
