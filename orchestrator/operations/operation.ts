@@ -21,7 +21,7 @@ export const ADMIN: Who = [];
 export const CORE: Who = ['core'];
 /** Open to site admins, if everything it concerns is at their sites, as `site` says. */
 export const AT_SITES: Who = ['core', 'site-admin'];
-/** Everybody who is known: an operator who sees that other sites are concerned too need not ask anybody. */
+/** Everybody with a role, for all sites: a result that concerns several sites needs no further check. */
 export const READ: Who = ['core', 'site-admin', 'viewer'];
 
 /** What `site` may use: the nodes that the input names, and the records. */
