@@ -120,7 +120,7 @@ export function watchInterface(
       new BootwaveError({
         code: 'INTERFACE_LOST',
         what,
-        unchanged: 'nothing is heard on it until it is served anew; leases and records are kept',
+        unchanged: 'nothing is received on it until it is served again; leases and records are kept',
         next: `look at 'ip -br addr show dev ${device}'`,
       }),
     );

@@ -12,10 +12,7 @@ export async function saysYes(question: string): Promise<boolean> {
   }
 }
 
-/**
- * Asks a person; `yes` is the answer of one who cannot be asked (`--yes`).
- * @throws BootwaveError `UNCONFIRMED`
- */
+/** Asks a person; with `yes` the answer is yes without a question (`--yes`). @throws BootwaveError `UNCONFIRMED` */
 export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
   if (yes === true || (process.stdin.isTTY && (await saysYes(question)))) return;
   throw new BootwaveError({

@@ -7,14 +7,14 @@ export function pathsOf(command: Command): DataPaths {
   return data === undefined ? dataPaths() : dataPaths(data);
 }
 
-/** Every command takes `--json`; this prints the one or the other. */
+/** Every command takes `--json`; this prints JSON or text. */
 export function print(json: boolean | undefined, value: unknown, text: () => string): void {
   console.log(json === true ? JSON.stringify(value) : text());
 }
 
 /**
- * Text that a machine or the network chose, made harmless for a terminal: control characters could rewrite what an
- * admin compares, bidirectional and invisible ones (Unicode Cf) could reorder it.
+ * Text from a machine or the network, made harmless for a terminal: control characters could rewrite what an admin
+ * compares, bidirectional and invisible ones (Unicode Cf) could reorder it.
  */
 export function harmless(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');

@@ -13,7 +13,7 @@ const onRenew = () => console.error(RENEW);
 
 /**
  * Done by the running server.
- * @param read a text that a person has read and agreed to sign: no other one is signed
+ * @param read a text that a person has read and agreed to sign: no other text is signed
  * @throws BootwaveError of the operation; `SERVER_NOT_RUNNING`
  */
 export async function call<I, R>(
@@ -29,14 +29,14 @@ export async function call<I, R>(
   throw new Error(`${operation.name} takes two people`);
 }
 
-/** What takes two people: the request that waits, or the result where nobody needs to be asked. */
+/** An operation that needs two people: the waiting request, or the result if nobody needs to be asked. */
 export async function callTwo<I, R>(command: Command, operation: Operation<I, R>, input: I) {
   return (await answer(command, operation, input)) as
     | { result: R }
     | { waits: { id: string; expires: number }; shown: object };
 }
 
-/** Who a command runs as, and by which way it reaches the server: once for all that it asks. */
+/** Who a command runs as, and how it reaches the server: once for all its requests. */
 async function answer<I, R>(
   command: Command,
   operation: Operation<I, R>,
@@ -113,7 +113,7 @@ function onSign(text: string, read: string | undefined): void {
   if (read === undefined) console.error(signing(text));
 }
 
-/** What is signed, in full, on the screen of who signs. */
+/** The complete text to be signed, on the screen of the signer. */
 function signing(text: string): string {
   const { operation, input, actor, kind, about, reason } = JSON.parse(text);
   const what = operation === undefined ? `${kind} ${about}` : `${operation} ${JSON.stringify(input)}`;

@@ -1,4 +1,4 @@
-/** Words of the command line as values, for many commands. */
+/** Arguments of the command line as values, for many commands. */
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BootwaveError, messageOf } from '../base/error.ts';
@@ -48,13 +48,13 @@ export const MEDIA = [
   collect,
 ] as const;
 
-/** As this process sees them: the server may be in another folder. */
+/** The path as this process sees it: the server may be in another folder. */
 export const foldersOf = (folders: readonly string[] = []): string[] =>
   folders.map((folder) => resolve(folder));
 
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 };
 
-/** @returns milliseconds since the epoch, never before it: Redis knows no such stream ids */
+/** @returns milliseconds since the epoch, never negative: Redis knows no such stream ids */
 export function since(text: string): number {
   const age = /^(\d+)([smhd])$/.exec(text);
   if (age !== null) return Math.max(Date.now() - Number(age[1]) * (UNITS[age[2] ?? ''] ?? 0), 0);
@@ -73,10 +73,7 @@ export function untilStopped(): AbortSignal {
 /** `2026-01-31 12:00`, UTC. */
 export const minuteOf = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
 
-/**
- * A file of whoever types, which the server may not be able to read.
- * @throws BootwaveError of this code
- */
+/** A file of the user, which the server may not be able to read. @throws BootwaveError of this code */
 export async function textOf(
   file: string,
   { code, what, unchanged }: { code: string; what: string; unchanged: string },

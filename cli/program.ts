@@ -106,7 +106,7 @@ const NOUNS: readonly Noun[] = [
 const GLOBAL = ['--data', '--as', '--server', '--root'];
 
 /**
- * The command line with the parts loaded that these words name; all others are known by name only.
+ * The command line with the commands loaded that these words name; all others are known by name only.
  * @param words as typed, without node and the script; absent: all of it
  */
 export async function program(words?: readonly string[]): Promise<Command> {
@@ -144,7 +144,7 @@ export function pathOf(command: Command): string {
   return parent === null ? '' : `${pathOf(parent)} ${command.name()}`.trim();
 }
 
-/** The last one would count: whoever may only add to a command line must not be somebody else by that. */
+/** The last one would win: somebody who may only append to a command line must not become another operator by that. */
 function once(value: string, before: string | undefined): string {
   if (before !== undefined) throw new InvalidArgumentError('it is given twice');
   return value;
@@ -159,7 +159,7 @@ async function mindSudo(_: Command, command: Command): Promise<void> {
   const declared = CATALOGUE.find((operation) => operation.name === name);
   const given = Object.keys(command.optsWithGlobals());
   const options = given.filter((one) => command.getOptionValueSourceWithGlobals(one) === 'cli');
-  // What is not declared is not about the fleet: lab and demo.
+  // Commands without a declaration are not about the fleet: lab and demo.
   const isForAnyone = declared === undefined ? !/^node watch$/.test(name) : declared.who === 'anyone';
   const refused = refusedBehindSudo({ command: name, isForAnyone, options, args: command.args.length });
   if (refused !== null) throw refused;

@@ -32,7 +32,7 @@ export function register(group: Command): void {
       else entries.forEach(show);
       if (follow !== true) return;
       const stopped = untilStopped();
-      // Where nothing fits, what comes next is what comes behind the newest entry of all.
+      // If nothing matches, new entries are those after the newest entry of all.
       const newest = entries.at(-1) ?? (await call(command, audit.list, { last: 1 })).at(-1);
       let after = newest?.key ?? BEGINNING;
       while (!stopped.aborted) {

@@ -69,12 +69,12 @@ function text({ entries, last, sealed, accepted }: Verdict): string {
   ].join('\n');
 }
 
-/** Never over a file that is there: an older export may be the only witness. */
+/** Never overwrites a file: an older export may be the only evidence. */
 async function writeTo(path: string, pages: AsyncIterable<string>): Promise<void> {
   let file: FileHandle | undefined;
   try {
     for await (const page of pages) {
-      // Made when there is something to write: where nothing was exported, no file is left.
+      // Created when there is something to write: if nothing was exported, no file is left.
       file ??= await open(path, 'wx', 0o600).catch((cause: unknown) => {
         throw new BootwaveError({
           code: 'AUDIT_FILE',

@@ -6,7 +6,7 @@ import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 
-// commander takes every --no-... for the denial of an option, hence another word than the policy's.
+// commander reads every --no-... as the negation of an option, so the option has another name than the policy.
 type PolicyOptions = Json & { withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
 
 export function register(group: Command): void {

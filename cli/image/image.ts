@@ -44,7 +44,7 @@ export function register(group: Command): void {
   withdrawal(group);
 }
 
-/** Each step once, however often its progress is told. */
+/** Each step once, however often its progress is reported. */
 function teller(): (told: unknown) => void {
   let step = '';
   return (told) => {

@@ -8,7 +8,7 @@ import { collect, commandFor, foldersOf, type Json, MEDIA } from '../option.ts';
 /** What a release takes besides the image. */
 export type ReleaseOptions = { keys?: string[]; firmware?: Firmware[]; product?: string[] };
 
-/** Releasing by hand: where the targets keys are elsewhere, or for some machines only. */
+/** Releasing by hand: if the targets keys are elsewhere, or for some machines only. */
 export function register(group: Command): void {
   releaseOptions(commandFor(group, image.publish, '<version>')).action(
     async (version: string, options: ReleaseOptions & Json, command: Command) => {

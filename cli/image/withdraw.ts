@@ -5,7 +5,7 @@ import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA } from '../option.ts';
 import { type ReleaseOptions, releaseIn, releaseOptions } from './publish.ts';
 
-/** Which published images new hardware is not given. */
+/** The published images that new hardware does not get. */
 export function register(group: Command): void {
   commandFor(group, image.withdrawn).action(async ({ json }: Json, command: Command) => {
     const all = await call(command, image.withdrawn, {});

@@ -8,7 +8,7 @@ import { commandFor, foldersOf, type Json, MEDIA, whole } from '../option.ts';
 
 type Options = Json & { keys?: string[] };
 
-/** The keys that say what is released. */
+/** The keys that sign releases. */
 export function register(group: Command): void {
   commandFor(group, operations.roles)
     .option(...MEDIA)

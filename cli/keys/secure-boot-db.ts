@@ -10,7 +10,7 @@ type Options = Json & { reason: string; force?: boolean; final?: boolean };
 const FORCE = 'even if nodes cannot follow: they are to be enrolled anew';
 const ROLL_OUT = 'next: bootwave image build --version NEWER, roll it out, then bootwave keys secure-boot';
 
-/** The steps by which another key comes to sign the fleet's images. */
+/** The steps that replace the key that signs the fleet's images. */
 export function register(noun: Command): void {
   commandFor(noun, keys.secureBootPrepare)
     .requiredOption('--reason <text>', 'why')

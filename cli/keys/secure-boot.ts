@@ -7,7 +7,7 @@ import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 import { register as registerDb } from './secure-boot-db.ts';
 
-/** What the firmware of the fleet's machines starts no more. */
+/** Images that the firmware of the fleet's machines does not start any more. */
 export function register(group: Command): void {
   const noun = group
     .command('secure-boot')

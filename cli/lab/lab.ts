@@ -144,7 +144,7 @@ async function up(options: UpOptions, command: Command): Promise<void> {
     if (options.from === undefined) await switchOn(lab, options.power);
     if ((await following) === 'taken-down') return;
   } catch (error) {
-    // Ctrl-C ends whatever was going on with an error that is none.
+    // Ctrl-C ends the work under way with an AbortError, which is no failure.
     if (!signal.aborted) {
       await lab?.down();
       throw error;

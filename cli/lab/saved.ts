@@ -24,7 +24,7 @@ export function registerSaved(
     .action(async (saved: string, options: Which & { replace?: boolean }) => {
       const lab = await open(options);
       const folder = savedFolder(saved);
-      // Whoever stops it in the middle would leave machines that stand still: it is done in seconds.
+      // An interruption in the middle would leave paused machines: it is done in seconds.
       for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
       const { nodes } = await saveLab(lab, folder, { replace: options.replace === true });
       print(

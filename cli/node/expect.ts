@@ -18,7 +18,7 @@ type Options = Json & {
   withdraw?: string;
 };
 
-/** A token that nobody used is a key under the mat. */
+/** An unused token is a key that anybody may find. */
 const TOKEN_DAYS = 7;
 const DAY = 86_400_000;
 
@@ -48,7 +48,7 @@ export function register(group: Command): void {
 }
 
 async function expect({ json, days, token, ...options }: Options, command: Command): Promise<void> {
-  // Made here: only its digest goes to the server, and the token itself to the machine.
+  // Made here: only its digest goes to the server; the token itself goes to the machine.
   const made = token === true ? newToken() : null;
   const { site, name, mac, serial, ek } = options;
   const lasts = days ?? (made === null ? undefined : TOKEN_DAYS);

@@ -26,7 +26,7 @@ export function historyText(entries: readonly AuditEntry[]): string {
   );
 }
 
-/** Of a rollout, which one: its states are the steps of a rollout and not those of a node. */
+/** For a rollout, its id: its states are the steps of a rollout and not those of a node. */
 function what({ action, detail }: AuditEntry): string {
   return detail?.rollout === undefined ? action : `${action} ${detail.rollout}`;
 }

@@ -39,7 +39,7 @@ export function register(group: Command): void {
     .option('--name <name>', 'call it this')
     .action(async (word: string, options: Json & { words?: string; name?: string }, command: Command) => {
       const { words: typed, name, json } = options;
-      // The node whose words were compared, by its id: its name may be another's a moment later.
+      // The node whose words were compared, by its id: its name may belong to another node a moment later.
       const { node: record } = await call(command, node.show, { node: word });
       const words = typed === undefined ? await compare(record) : typed.trim().split(/[\s,.-]+/);
       const after = await call(command, node.approve, { node: record.id, words, name });

@@ -42,7 +42,7 @@ export function register(group: Command): void {
       refuseUnclear(words, options, change);
       const nodes = options.site === undefined ? words : await all(command, options.site, change, options);
       const done = await call(command, node.set, { nodes, change });
-      // What was asked for is not true of all of them.
+      // The request could not be done for all of them.
       if (done.refused.length > 0) process.exitCode = 1;
       const { record, moved, ...many } = done;
       const means = moved && mode !== undefined ? [MEANS[mode]] : [];
@@ -80,7 +80,7 @@ const MEANS = {
     'it runs on as it is; at its next restart the boot server hands it the image; its disk is left as it is',
 } as const;
 
-/** Those that a person has seen the number of, by their ids: who comes to the site meanwhile was not meant. */
+/** Those whose number a person has seen, by their ids: nodes that come to the site meanwhile were not meant. */
 async function all(command: Command, site: string, change: NodeChange, { yes }: Options): Promise<string[]> {
   const nodes = await call(command, node.setSelect, { site });
   await confirm(`Set ${changeText(change)} for ${nodes.length} nodes of site ${site}?`, yes);

@@ -22,7 +22,7 @@ export function listText(
     if (filter.length > 0) return [`no machine is ${filter.join(' ')}`, ...unheard].join('\n');
     return `no machine was seen yet: switch one on in the network of 'bootwave up', or look at 'bootwave doctor'`;
   }
-  // What nobody has said of any node takes no room.
+  // A column without a value for any node is left out.
   const said = SAID.filter(([, of]) => nodes.some((node) => of(node) !== ''));
   const rows = [
     ...nodes.map((node) => [...nodeRow(node, now), ...said.map(([, of]) => of(node))]),
@@ -96,7 +96,7 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
   return lines.length === 0 ? [] : ['', ...lines];
 }
 
-/** What is let in and should be looked at; a wave of firmware updates is one line. */
+/** Nodes that are let in but should be checked; many firmware updates are one line. */
 function strange(nodes: readonly NodeView[]): string[] {
   const names = new Map<string, string[]>();
   for (const { name, observed } of nodes) {

@@ -12,7 +12,7 @@ import { commandFor, type Json, whole } from '../option.ts';
 
 type AddOptions = Json & { role: Role; site?: string[]; days: number; out?: string };
 
-/** Days. Who forgets to revoke has this long. */
+/** Days. If a revocation is forgotten, the certificate is valid for this long. */
 const LASTS = 90;
 
 export function register(group: Command): void {

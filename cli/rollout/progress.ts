@@ -25,7 +25,7 @@ const MARK: Record<StepState, Mark> = {
 const MARKS: readonly Mark[] = ['#', '>', 'x', '-', '.'];
 const LEGEND = '# on the version   > under way   x failed or taken back   - left out   . waits';
 
-/** A share of `width` for each kind of node; none that exists is too few to be seen. */
+/** A share of `width` for each kind of node; a kind with nodes gets at least one cell. */
 export function bar(counts: WaveRecord['counts'], width: number): string {
   const sums = MARKS.map((mark) => ({
     mark,
@@ -40,7 +40,7 @@ export function bar(counts: WaveRecord['counts'], width: number): string {
     left !== 0;
     left -= Math.sign(left)
   ) {
-    // Whoever is furthest from its share takes the odd cell, or gives one.
+    // The kind furthest from its share gets the odd cell, or gives one.
     const miss = ({ nodes, cells }: { nodes: number; cells: number }) => (nodes / all) * width - cells;
     const sorted = [...sums].sort((a, b) => miss(b) - miss(a));
     if (left > 0) sorted[0]!.cells += 1;

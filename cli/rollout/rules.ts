@@ -4,7 +4,7 @@ import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 
-/** What holds beyond one rollout. */
+/** Rules that apply beyond one rollout. */
 export function register(group: Command): void {
   commandFor(group, rollout.forgive, '<node> <version>').action(
     async (node: string, version: string, { json }: Json, command: Command) => {

@@ -19,15 +19,18 @@ export type WatchOptions = {
 /** Events that a screen can hold. */
 const RECENT = 20;
 
-/** Looks in a row that find nobody at work, or no server, before it is said: a change of hands takes some seconds. */
+/**
+ * Looks in a row that find no process at work, or no server, before it is reported: a change of the driver takes some
+ * seconds.
+ */
 const PATIENCE = 10;
 
-/** A server that is gone for a while, as at its restart: looked at again. */
+/** A server that is gone for a while, as during its restart: asked again. */
 const AWAY = new Set(['SERVER_NOT_RUNNING', 'SERVER_LOST', 'SERVER_SILENT', 'UNEXPECTED']);
 
 /**
  * Follows a rollout to its end.
- * @param look what has happened since a look before; of the first one nothing
+ * @param look what has happened since the previous look; the first one has no events
  * @returns the exit code: 0 when it is done, 1 when it ended otherwise, 130 when the signal came first
  * @throws BootwaveError `ROLLOUT_UNKNOWN`, and whatever the first look throws
  */
@@ -74,11 +77,11 @@ type View = {
   begin(progress: Progress): void;
   show(progress: Progress, events: readonly RolloutEvent[]): void;
   end(progress: Progress): void;
-  /** What is to be known of the watching itself; empty: nothing any more. */
+  /** Notes about the watching itself; empty: none any more. */
   note(text: string): void;
 };
 
-/** Says a thing once, until it is another. */
+/** Prints a note once, until it changes. */
 function once(say: (text: string) => void): (text: string) => void {
   let said = '';
   return (text) => {

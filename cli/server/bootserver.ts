@@ -6,7 +6,7 @@ import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 
-/** `config` is the noun of what nodes are told; this is the server's own. */
+/** `config` is the noun for the configuration of nodes; this is the server's own. */
 export function register(group: Command): void {
   commandFor(group, bootserver.check, '[file]').action(
     async (file: string | undefined, { json }: Json, command: Command) => {

@@ -36,7 +36,7 @@ function life(text: string): number {
 
 /** Milliseconds after a signal until a start that has not ended is ended. */
 const START_ENDS = 4000;
-/** Milliseconds after an error was told until the process ends, whatever still runs. */
+/** Milliseconds after an error was reported until the process ends, whatever still runs. */
 const ERROR_TOLD = 1000;
 
 export const DEFAULT_PORTS = { http: 7080, https: 7443 } as const;
@@ -88,7 +88,7 @@ export function register(command: Command): void {
       };
       const onSignal = () => {
         isTold = true;
-        // A start that does not hear the signal ends all the same.
+        // A start that ignores the signal ends all the same.
         if (!isUp) setTimeout(() => process.exit(1), START_ENDS).unref();
       };
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
@@ -99,7 +99,7 @@ export function register(command: Command): void {
       try {
         await here(command, up, wanted, ready);
       } catch (error) {
-        // Its reason is about to be told; whatever hangs then must not keep a port.
+        // Its reason is about to be reported; whatever hangs then must not keep a port.
         setTimeout(() => process.exit(1), ERROR_TOLD).unref();
         if (!isTold || isUp) throw error;
         throw new BootwaveError({ code: 'UP_STOPPED', what: 'it was told to end before it was up' });

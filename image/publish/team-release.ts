@@ -91,6 +91,6 @@ function refuse(team: string, why: string): BootwaveError {
     code: 'TEAM_RELEASE',
     what: `what team ${team} signed is not published: ${why}`,
     unchanged: 'what it released before stays',
-    next: "sign it anew: 'bootwave team sign'",
+    next: "sign it again: 'bootwave team sign'",
   });
 }

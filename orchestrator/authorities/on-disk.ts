@@ -31,7 +31,7 @@ export function activeOf(ca: AuthorityName, { generations, active, missing }: On
   });
 }
 
-/** The one that signs. @throws BootwaveError `CA_NONE`, `KEYS_MISSING`, `KEYS_MISMATCH` */
+/** The CA that signs. @throws BootwaveError `CA_NONE`, `KEYS_MISSING` */
 export async function activeAuthority(paths: DataPaths, ca: AuthorityName): Promise<Authority> {
   return openGeneration(activeOf(ca, await authoritiesOnDisk(paths, ca)));
 }

@@ -1,4 +1,4 @@
-/** What each running server has loaded, as it says itself: no step is taken before all of them can follow. */
+/** What each running server has loaded, as it reports itself: no step is taken before all servers can follow. */
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ const reportSchema = z.object({
   at: z.number(),
   /** Ids of the CAs that it takes and, where they sign, signs with. */
   loaded: z.array(z.string()),
-  /** Id of the servers CA whose certificate it shows. */
+  /** Id of the servers CA that signed the certificate it presents. */
   shows: z.string(),
 });
 export type ServerReport = z.infer<typeof reportSchema>;
@@ -19,11 +19,11 @@ export type ServerReport = z.infer<typeof reportSchema>;
 /** Milliseconds. */
 export const REPORTS = {
   every: 2000,
-  /** One that was silent for so long runs no longer; it loads everything when it starts. */
+  /** A server that was silent for this long does not run any more; it loads everything when it starts. */
   silence: 60_000,
 } as const;
 
-/** Those that run, as far as is known. */
+/** The servers that run, as far as is known. */
 export async function runningServers(redis: Redis, now: number): Promise<ServerReport[]> {
   const all = Object.values(await redis.hgetall(KEYS.servers)).map((text) =>
     reportSchema.parse(JSON.parse(text)),

@@ -1,4 +1,4 @@
-/** In which state each issuing CA is: a pure function of what is on disk and of the steps in the log. */
+/** The state of each issuing CA: a pure function of what is on disk and of the steps in the log. */
 import type { Generation } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
 import type { AuthorityEntry } from '../fleet/bans/entry.ts';
@@ -9,15 +9,16 @@ export type AuthorityState = (typeof AUTHORITY_STATES)[number];
 
 export type States = {
   states: ReadonlyMap<string, AuthorityState>;
-  /** Signs; null: none is left that may. */
+  /** Signs; null: no CA is left that may sign. */
   active: string | null;
-  /** The steps name them and no file has them, as after a restored backup of the keys. */
+  /** The steps name them but no file contains them, as after a restored backup of the keys. */
   missing: readonly string[];
 };
 
 /**
- * Taints and revocations are for good, whatever comes later; the last one activated that is neither signs. Where its
- * file is lost, the newest before it does: a fleet goes on with what it has, and never with what was taken from it.
+ * Taints and revocations are for good, whatever comes later; the last activated CA that is neither tainted nor
+ * revoked signs. If its file is lost, the newest CA before it signs: a fleet continues with what it has, but never with
+ * a revoked CA.
  * @param generations oldest first
  * @param steps in the order in which they were taken, of all CAs
  */

@@ -1,32 +1,35 @@
 /**
- * What a trouble comes from, as far as signals and the place of nodes tell. Pure: the rollout engine and the recovery's
- * breaker ask it before they blame anybody.
+ * The cause of a trouble, as far as signals and the place of nodes show it. Pure: the rollout engine and the recovery's
+ * breaker ask it before they blame a version.
  */
 export type Cause =
-  /** The orchestrator reaches nobody: its own uplink, or what all nodes hang on. */
+  /** The orchestrator reaches nobody: its own uplink, or something that all nodes depend on, failed. */
   | { kind: 'own-uplink' }
   | { kind: 'site'; site: string }
   /** One rack: its switch or its power. */
   | { kind: 'rack'; site: string; rack: string }
-  /** Nodes that did not change are ill as well: what they all use (time, names, storage) is. Null: at several sites. */
+  /**
+   * Nodes that did not change are unhealthy as well: something that they all use (time, names, storage) has failed.
+   * Null: at several sites.
+   */
   | { kind: 'surroundings'; site: string | null }
   /** Its boot server, or the way to it: nodes of this site cannot fetch what others have fetched. */
   | { kind: 'boot-server'; site: string }
-  /** Several nodes say so: it is the orchestrator's. */
+  /** Several nodes report it: the cause is the orchestrator. */
   | { kind: 'own-clock' }
   | { kind: 'node-clock' }
-  /** What is to be ordered may not be: withdrawn, below the floor, not published. A person has to decide. */
+  /** The version must not be ordered: withdrawn, below the floor, not published. A person has to decide. */
   | { kind: 'rules' }
   /** The machine's own: its disk, its memory. */
   | { kind: 'hardware' }
-  /** It was ill before the change reached it. */
+  /** It was unhealthy before the change reached it. */
   | { kind: 'ill-before' }
-  /** It alone went silent, long after the change, where all others are well: switched off, or a fault of its own. */
+  /** It alone became silent, long after the change, while all others are well: switched off, or a fault of its own. */
   | { kind: 'gone-alone' }
   /** Nothing else explains it. */
   | { kind: 'change' };
 
-/** Causes that many nodes share: whoever changes nodes waits until they are over. */
+/** Causes that many nodes share: rollouts wait until they are over. */
 export const SHARED: readonly Cause['kind'][] = [
   'own-uplink',
   'site',
@@ -67,7 +70,7 @@ export function describe(cause: Cause): string {
   }
 }
 
-/** Whether two words mean the same trouble. */
+/** Whether two causes are the same trouble. */
 export function same(a: Cause, b: Cause): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }

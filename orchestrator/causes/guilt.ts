@@ -1,6 +1,6 @@
 /**
- * Which of several changes under way the troubles come from. After Gandalf (Li et al., NSDI 2020): a change is held
- * against what happens where it is and where it is not, and troubles right after it weigh more than late ones.
+ * Which of several changes under way causes the troubles. After Gandalf (Li et al., NSDI 2020): nodes with the change
+ * are compared with nodes without it, and troubles right after it weigh more than late ones.
  */
 
 export type Change = {
@@ -13,13 +13,13 @@ export type Trouble = { node: string; at: number };
 
 export type Guilt = { change: string; score: number };
 
-/** Milliseconds after which a trouble speaks half as loudly against the change before it. */
+/** Milliseconds after which a trouble counts half as much against the change before it. */
 const HALF = 3600_000;
-/** Times as often as elsewhere from which on a change is suspected. */
+/** A change is suspected when troubles are at least this many times as frequent as elsewhere. */
 const LIFT = 2;
 
 /**
- * @param nodes ids of all nodes that are looked at
+ * @param nodes ids of all observed nodes
  * @returns changes that are suspected, the worst first; empty when the troubles have nothing to do with any
  */
 export function guiltOf(
@@ -34,7 +34,7 @@ export function guiltOf(
       let outside = 0;
       for (const { node, at: when } of troubles) {
         const since = at.get(node);
-        // What was there before the change is not its doing.
+        // A trouble that existed before the change is not caused by it.
         if (since === undefined || when < since) outside += 1;
         else {
           inside += 1;
@@ -43,7 +43,7 @@ export function guiltOf(
       }
       const have = at.size;
       const others = nodes.length - have;
-      // Half a trouble more everywhere: few nodes prove little.
+      // Adds half a trouble to both sides: few nodes prove little.
       const rate = (inside + 0.5) / (have + 1);
       const rest = (outside + 0.5) / (Math.max(0, others) + 1);
       if (inside === 0 || rate < LIFT * rest) return { change: id, score: 0 };

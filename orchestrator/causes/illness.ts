@@ -1,4 +1,6 @@
-/** Who is ill together: held against nodes that did not change, of the same site first, then everywhere. */
+/**
+ * Which nodes are unhealthy together: compared with nodes that did not change, first of the same site, then everywhere.
+ */
 import type { Cause } from './cause.ts';
 
 export type Patient = {
@@ -8,20 +10,20 @@ export type Patient = {
   changed: boolean;
   /** Ill now. */
   ill: boolean;
-  /** Was ill before the change reached it; without a change: before the change began. */
+  /** Was unhealthy before the change reached it; without a change: before the change began. */
   before: boolean;
 };
 
-/** Share of the nodes that did not change from which on their illness explains that of the others. */
+/** If at least this share of the unchanged nodes is unhealthy, their trouble explains that of the others. */
 const SHARE = 0.3;
 
-/** @param suspect ill, and has the change */
+/** @param suspect unhealthy, and has the change */
 export function illnessOf(suspect: Patient, all: readonly Patient[]): Cause {
   if (suspect.before) return { kind: 'ill-before' };
   const controls = all.filter((one) => !one.changed && !one.before);
   const here = controls.filter(({ site }) => site === suspect.site);
   if (suffers(here)) return { kind: 'surroundings', site: suspect.site };
-  // Elsewhere only where nobody here can be asked: a site has its own weather.
+  // Other sites only when no node of this site can be compared: trouble may be local to a site.
   if (here.length === 0 && suffers(controls)) return { kind: 'surroundings', site: null };
   if (here.length === 0 && isOfSite(suspect, all)) return { kind: 'surroundings', site: suspect.site };
   return { kind: 'change' };
@@ -30,7 +32,9 @@ export function illnessOf(suspect: Patient, all: readonly Patient[]): Cause {
 /** Nodes at the site and elsewhere that are needed to tell a site's trouble by nodes that all have changed. */
 const MANY = 4;
 
-/** Everybody here has changed: then nearly all of them are ill, and hardly any of those that changed elsewhere. */
+/**
+ * All nodes here have changed: then nearly all of them are unhealthy, and hardly any of those that changed elsewhere.
+ */
 function isOfSite({ site }: Patient, all: readonly Patient[]): boolean {
   const changed = all.filter((one) => one.changed && !one.before);
   const here = changed.filter((one) => one.site === site);

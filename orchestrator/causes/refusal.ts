@@ -1,11 +1,11 @@
-/** What the words with which orders are refused speak of: the node, the change, or something else. */
+/** What a refusal of an order is about, by its code: the node, the change, or something else. */
 
 export type Blame =
   /** The orders' time: a clock is wrong, the node's or ours. */
   | 'clock'
   /** The fleet's own rules forbid it: asking another node changes nothing. */
   | 'rules'
-  /** The signer holds the number of the order for impossible: the database is ahead of all that was ever signed. */
+  /** The signer refuses the order's epoch as impossible: the database is ahead of all that was ever signed. */
   | 'number'
   /** The node cannot fetch it. */
   | 'fetch'
@@ -36,13 +36,13 @@ const HARDWARE: readonly string[] = [
 export function blameOf(code: string): Blame {
   if (CLOCK.includes(code)) return 'clock';
   if (code === 'SIGNER_EPOCH_JUMP') return 'number';
-  // Epochs are settled elsewhere; what else is wrong with an order is wrong for every node.
+  // Other code handles epochs; any other fault of an order is the same for every node.
   if (code.startsWith('SIGNER_') || code.startsWith('ORDER_')) return 'rules';
   if (FETCH.includes(code)) return 'fetch';
   return HARDWARE.includes(code) ? 'hardware' : 'change';
 }
 
-/** Nodes that refuse orders for their time, of those that were ordered anything. @returns whose clock it is */
+/** Nodes that refuse orders because of their time, out of those that got any order. @returns whose clock is wrong */
 export function clockOf(refuse: number, accept: number): 'own-clock' | 'node-clock' {
   return refuse >= 2 && refuse > accept ? 'own-clock' : 'node-clock';
 }

@@ -1,34 +1,40 @@
-/** Who is silent together: a network or a power strip takes all of its nodes, a bad change only those that have it. */
+/**
+ * Which nodes are silent together: a network or power failure takes all nodes of a place, a bad change only those that
+ * have it.
+ */
 import type { Cause } from './cause.ts';
 
-/** A node that should answer now. One that is in the middle of a restart is nobody's peer. */
+/** A node that should answer now. A node in the middle of a restart is not compared with others. */
 export type Peer = {
   id: string;
   site: string;
-  /** Null where nobody has said it. */
+  /** Null if unknown. */
   rack: string | null;
   /** Whether it has what the change brings. */
   changed: boolean;
-  /** Milliseconds since its last word. */
+  /** Milliseconds since its last sign of life. */
   quiet: number;
-  /** Milliseconds by which news of it may be late, where it is not asked but its heartbeats are looked at. */
+  /** Milliseconds by which news of it may be late, when it is not asked directly and only its heartbeats are read. */
   lag?: number;
 };
 
 export type SilenceTimes = {
-  /** Milliseconds of silence that are a trouble. Every peer is asked at least four times within. */
+  /** Milliseconds of silence that count as trouble. Every peer is asked at least four times within this time. */
   silent: number;
 };
 
-/** Part of a place that may still answer when the place counts as lost: neighbours on another switch, a late word. */
+/**
+ * Part of a place that may still answer although the place counts as lost: neighbours on another switch, a late
+ * message.
+ */
 const STRAY = { everywhere: 0.05, site: 0.2, rack: 0.34 } as const;
 
-/** `gone`: lost long before, so by something else. */
+/** `gone`: lost long before, so for another reason. */
 type Heard = 'heard' | 'lost' | 'gone' | 'unknown';
 
 /**
- * Whether a peer that fell silent together with the suspect could already be told from one that answers. Asked every
- * quarter, a word may be half of `silent` old although all is well.
+ * Whether a peer that fell silent together with the suspect can already be distinguished from one that answers. Each
+ * peer is asked every quarter of `silent`, so its last message may be half of `silent` old although all is well.
  */
 function heardOf(peer: Peer, suspect: Peer, { silent }: SilenceTimes): Heard {
   if (peer.quiet < silent / 2) {
@@ -41,10 +47,10 @@ function heardOf(peer: Peer, suspect: Peer, { silent }: SilenceTimes): Heard {
 }
 
 export type Silence =
-  /** Too early: some peers cannot be told apart yet. */
+  /** Too early: some peers cannot be distinguished yet. */
   | { verdict: 'wait' }
   | { verdict: 'shared'; cause: Cause; ids: string[] }
-  /** It is silent by itself. */
+  /** It is the only silent one. */
   | { verdict: 'alone' };
 
 type Place = { cause: Cause; members: Peer[]; stray: number };
@@ -85,7 +91,7 @@ export function silenceOf(suspect: Peer, peers: readonly Peer[], times: SilenceT
   return { verdict: 'alone' };
 }
 
-/** Part of `silent` by which last words may differ: nobody asks often enough to tell them apart any better. */
+/** Part of `silent` by which last messages may differ: nodes are not asked often enough for a finer distinction. */
 const TOGETHER = 0.75;
 
 function together(members: readonly Peer[], { silent }: SilenceTimes): boolean {
@@ -93,7 +99,7 @@ function together(members: readonly Peer[], { silent }: SilenceTimes): boolean {
   return Math.max(0, ...quiet) - Math.min(...quiet) <= silent * TOGETHER;
 }
 
-/** All of a place have changed: then others that changed, elsewhere, have to speak for the change. */
+/** All nodes of a place have changed: then changed nodes at other places are compared. */
 function provenElsewhere(
   peers: readonly Peer[],
   members: readonly Peer[],
@@ -102,18 +108,19 @@ function provenElsewhere(
 ): boolean {
   const inside = new Set(members.map(({ id }) => id));
   const elsewhere = peers.filter((peer) => !inside.has(peer.id) && peer.changed);
-  // Nobody is left to compare with: who cannot be reached cannot be taken back either, so nothing is lost by waiting.
+  // Nobody is left to compare with: a node that cannot be reached cannot be rolled back either, so waiting loses
+  // nothing.
   if (members.length === peers.length) return lost > 1;
   return lost > 1 && elsewhere.filter((peer) => is(peer, 'heard')).length >= Math.max(2, lost);
 }
 
-/** Of many that changed and are done, so few silent ones are not the change. */
+/** When many nodes have changed and are done, so few silent ones are not caused by the change. */
 const FEW = 0.05;
-/** Done nodes that are needed to say so of a single one. */
+/** Number of done nodes that is needed to conclude this for a single silent one. */
 const ENOUGH = 4;
 
 /**
- * A node that served its bake and falls silent by itself later.
+ * A node that finished its bake and becomes silent alone later.
  * @param silent such nodes, and @param well those that answer, of all that are done
  * @param unchanged share of the nodes that did not change and are silent, 0 to 1
  * @returns `unclear` when there are too few to compare with

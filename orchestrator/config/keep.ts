@@ -1,6 +1,6 @@
 /**
- * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. Who
- * started anew is asked once, and is brought what its order in force names. Rollouts look after their own nodes.
+ * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. A
+ * node that restarted is asked once, and gets what its order in force names. Rollouts take care of their own nodes.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
@@ -23,11 +23,11 @@ export type KeeperOptions = {
   signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
-  /** Milliseconds between two looks at the fleet; and until a node that was not reached is asked again. */
+  /** Milliseconds between two checks of the fleet; also the wait before a node that was not reached is asked again. */
   times?: { look: number; again: number };
 };
 
-/** In the order record, where a rollout's id would stand. */
+/** Stored in the order record in place of a rollout's id. */
 const KEEPER = 'config-keeper';
 const TIMES = { look: 5_000, again: 30_000 };
 /** Nodes of one process at once. */
@@ -74,7 +74,7 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
   });
 }
 
-/** Members that are up in a boot which was not looked at, and that no rollout or installation has. */
+/** Members that are up in a boot that was not checked yet, and that no rollout or installation holds. */
 async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<NodeRecord[]> {
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
@@ -115,12 +115,12 @@ async function restore(options: KeeperOptions, id: string): Promise<string | nul
   const document = Buffer.from(published.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });
-  // The word that ends the node's trial of it.
+  // The request that ends the node's trial of it.
   await pool.request(id, 'status', {}, ask);
   return published.version;
 }
 
-/** The order in force, or when it is about to expire the same under a new epoch. */
+/** The order in force, or, when it is about to expire, the same content under a new epoch. */
 function fresh(fleet: Fleet, id: string, inForce: Issued, floor: number): Promise<Order> {
   return reissue(fleet.redis, {
     node: id,

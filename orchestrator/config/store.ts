@@ -1,6 +1,6 @@
 /**
- * Published node configurations. They stand in Redis, not in a folder, because any orchestrator may be the one that
- * delivers them. A version is written once and never changed or removed: it is what a rollback goes back to.
+ * Published node configurations. They are kept in Redis, not in a folder, because any orchestrator may deliver them. A
+ * version is written once and never changed or removed: a rollback goes back to it.
  */
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
@@ -17,7 +17,7 @@ import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
 
-/** What a node says of a configuration that it will never take; anything else is worth another try. */
+/** The node's error codes for a configuration that it will never accept; any other error is worth another try. */
 export const CONFIG_REFUSALS: readonly string[] = [
   'CONFIG_MALFORMED',
   'CONFIG_OVERSIZED',
@@ -27,7 +27,7 @@ export const CONFIG_REFUSALS: readonly string[] = [
 
 const publishedSchema = z.object({
   version: z.string(),
-  /** Of the document's bytes: what orders name. */
+  /** SHA-256 of the document's bytes: orders name it. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   /** The bytes, which are UTF-8. */
   document: z.string(),
@@ -84,7 +84,7 @@ export async function publishConfig(
   if (there.sha256 === body.sha256) return there;
   throw new BootwaveError({
     code: 'CONFIG_VERSION_EXISTS',
-    what: `configuration ${version} is already published and says something else`,
+    what: `configuration ${version} is already published with other content`,
     unchanged: 'the published configuration was not touched',
     next: 'choose a version that was never used: nodes and records know a configuration by its name',
   });

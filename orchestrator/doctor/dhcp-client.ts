@@ -17,7 +17,7 @@ export type DhcpAnswer = {
   server: string;
   /** Dotted quad; null when the packet could not be read. */
   offered: string | null;
-  /** Of `file` or option 67; null when it names none. */
+  /** From `file` or option 67; null when it names none. */
   bootFile: string | null;
 };
 
@@ -28,7 +28,7 @@ export type Question = {
   mac: string;
 };
 
-/** What of the package is used. */
+/** The parts of the package that are used. */
 type Message = { yiaddr: string; file: string; options: Record<number, unknown> };
 type PackageClient = EventEmitter & {
   _sock: Socket;
@@ -44,7 +44,7 @@ const { createClient } = createRequire(import.meta.url)('dhcp') as Package;
 
 /**
  * Milliseconds. dnsmasq first pings the address that it is about to offer and answers after 3 s (measured: 3.0), one
- * client after the other, so there is time for one before us.
+ * client after the other, so this leaves time for one client before us.
  */
 const LISTEN = 6_500;
 /** Answers that are kept; more would be a flood. */
@@ -72,7 +72,7 @@ export async function askForOffers(
     socket.on('message', (bytes, from) => {
       const answer = client.read(bytes, from.address);
       if (answer === undefined || answers.size >= MOST) return;
-      // Of several packets of one server the first that could be read.
+      // Of several packets of one server, the first that could be parsed is kept.
       if ((answers.get(answer.server)?.offered ?? null) === null) answers.set(answer.server, answer);
     });
     client.discover(socket);
@@ -90,7 +90,7 @@ export function inventedMac(): string {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
-/** The package's client with its hands tied: it formats one DISCOVER and decodes what it is given. */
+/** The package's client, restricted: it formats one DISCOVER and decodes what it is given. */
 export class OfferReader {
   readonly #question: Question;
   readonly #client: PackageClient;
@@ -123,13 +123,13 @@ export class OfferReader {
     client._send = () => {};
   }
 
-  /** @returns undefined for what is no answer to the question, whatever it holds */
+  /** @returns undefined for what is no answer to the question, whatever it contains */
   read(bytes: Buffer, from: string): DhcpAnswer | undefined {
     if (!isReplyTo(this.#question, bytes)) return undefined;
     this.#offer = undefined;
     quietly(() => this.#receive(bytes));
     const offer = this.#offer as Message | undefined;
-    // The package cannot read every packet; that somebody answered is what counts.
+    // The package cannot parse every packet; what counts is that a server answered.
     if (offer === undefined) return { server: from, offered: null, bootFile: null };
     const server = offer.options[SERVER_ID];
     const file = offer.options[BOOT_FILE];
@@ -162,7 +162,7 @@ function quietly(decode: () => void): void {
   try {
     decode();
   } catch {
-    // Undecodable: told by the missing offer.
+    // Undecodable: the missing offer shows it.
   } finally {
     console.error = error;
   }

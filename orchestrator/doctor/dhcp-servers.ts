@@ -9,13 +9,13 @@ export type DhcpSituation = {
   address: string;
   /** What our boot server does here; `absent` when none runs. */
   ours: 'full' | 'proxy' | 'absent';
-  /** Without a boot server: whether someone means to start it with `--proxy`. */
+  /** Without a boot server: whether the user plans to start it with `--proxy`. */
   proxyWanted: boolean;
 };
 
 /** Two servers that give addresses on one wire are a disaster; none beside a proxy is a standstill. Pure. */
 export function judgeDhcp({ answers, address, ours, proxyWanted }: DhcpSituation): Check {
-  // Whoever was asked twice may have answered twice.
+  // A server that was asked twice may have answered twice.
   const each = [...new Map(answers.map((answer) => [answer.server, answer])).values()];
   const others = each.filter((answer) => answer.server !== address);
   const own = answers.some((answer) => answer.server === address);

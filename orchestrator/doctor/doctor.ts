@@ -33,7 +33,7 @@ export type DoctorOptions = {
   signal?: AbortSignal;
 };
 
-/** Looks at everything that 'bootwave up' needs, in the order in which a new installation needs it; changes nothing. */
+/** Checks everything that 'bootwave up' needs, in the order in which a new installation needs it; changes nothing. */
 export async function examine(options: DoctorOptions): Promise<Check[]> {
   const checks: Check[] = [];
   const add = (check: Check): void => {
@@ -115,7 +115,7 @@ async function checkDhcp(
   try {
     const answers = await askForOffers(device, signal);
     const silent = !answers.some((answer) => answer.server === situation.address);
-    // A packet may be lost: that our own server is silent is not said after one question.
+    // A packet may be lost: our own server is not reported silent after only one question.
     if (situation.ours === 'full' && silent) answers.push(...(await askForOffers(device, signal)));
     return judgeDhcp({ ...situation, answers });
   } catch (error) {

@@ -1,14 +1,14 @@
 import { run } from '../../base/run.ts';
 import { type Check, fail } from './check.ts';
 
-/** What the running server says that it does not hear on; nothing where none runs. */
+/** What the running server reports about interfaces on which it receives nothing; empty if none runs. */
 export type AskDeaf = () => Promise<readonly { interface: string; why: string }[]>;
 
 const NAME = 'hearing';
 
 /**
- * A server that lives and hears nothing: of ours, one whose interface went away; of any, a socket on the DHCP port that
- * is bound to an interface that no longer exists.
+ * A server that runs but receives nothing: ours, if its interface is gone; any other, if its socket on the DHCP port is
+ * bound to an interface that no longer exists.
  * @returns undefined: there is none
  */
 export async function checkHearing(deaf: AskDeaf, device: string): Promise<Check | undefined> {

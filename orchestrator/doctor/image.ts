@@ -12,7 +12,7 @@ import { type Check, fail, ok } from './check.ts';
 
 const BUILD = `run 'bootwave image build' with a new --version`;
 
-/** Is an image published, whole on the disk, and signed by this fleet's Secure Boot key? */
+/** Is an image published, complete on the disk, and signed by this fleet's Secure Boot key? */
 export async function checkImage(
   paths: DataPaths,
 ): Promise<{ check: Check; newest: PublishedImage | undefined }> {
@@ -61,7 +61,7 @@ export async function checkLoaders(paths: DataPaths): Promise<Check> {
 }
 
 async function signedByFleet(paths: DataPaths, file: string): Promise<boolean> {
-  // Keys that cannot be read are another check's finding.
+  // Another check reports keys that cannot be read.
   const all = await dbCertificates(paths.keys).catch(() => []);
   for (const { files } of all.filter(isHeld))
     if ((await run('sbverify', ['--cert', files.certificate, file])).code === 0) return true;

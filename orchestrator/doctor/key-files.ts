@@ -23,7 +23,7 @@ export async function checkKeyFiles(folder: string): Promise<Check> {
     ...(await missingEnrolmentFiles(folder)),
     ...(await spoiltLists(folder)),
   ];
-  // Reading the keys themselves says nothing new when one is missing.
+  // When a key is missing, reading the others adds nothing.
   if (problems.length === 0) problems.push(...(await mismatches(folder)));
   if (problems.length > 0) return fail(NAME, problems.join('; '), remedy(folder, problems));
   return soon(shown) ?? ok(NAME, `complete in ${folder}`);
@@ -49,7 +49,7 @@ async function missingEnrolmentFiles(folder: string): Promise<string[]> {
   return files.filter((_, i) => present[i] === false).map((file) => `${relative(folder, file)}: missing`);
 }
 
-/** What is revoked at the firmware; a build stops at lists that are not whole. */
+/** What is revoked in firmware; a build stops when the lists are incomplete. */
 async function spoiltLists(folder: string): Promise<string[]> {
   return readFleetLists(folder).then(
     () => [],

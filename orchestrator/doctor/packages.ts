@@ -14,7 +14,7 @@ export async function checkPackages(): Promise<Check> {
     : fail('packages', `missing: ${missing.join(', ')}`, `run 'make setup' as root`);
 }
 
-/** @param shown lines of `package status`, of those that dpkg has heard of */
+/** @param shown lines of `package status`, for those that dpkg knows */
 export function missingPackages(wanted: readonly string[], shown: string): string[] {
   const installed = new Set(
     shown

@@ -10,7 +10,7 @@ const NAME = 'Redis';
 /** Does the Redis of the fleet records answer, and does it keep what it acknowledges? */
 export async function checkRedis(paths: DataPaths): Promise<Check> {
   const external = (process.env.BOOTWAVE_REDIS_URL ?? '') !== '';
-  // The doctor changes nothing: where no records are yet, none are begun.
+  // The doctor changes nothing: if there are no records yet, it creates none.
   if (!external && !(await exists(paths.redis))) {
     return ok(NAME, `the embedded one starts when it is first needed, in ${paths.redis}`);
   }

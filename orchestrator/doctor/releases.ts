@@ -13,7 +13,7 @@ const DAY = 24 * 3600_000;
 /** Days before people have to fetch keys from a safe. */
 const SOON = 60;
 
-/** Would a node believe what is published now, for how long, and does it name the newest image? */
+/** Would a node trust what is published now, for how long, and does it name the newest image? */
 export async function checkReleases(paths: DataPaths, now = Date.now()): Promise<Check> {
   try {
     const repository = await readRepository(paths.releases);
@@ -39,7 +39,10 @@ export async function checkReleases(paths: DataPaths, now = Date.now()): Promise
   }
 }
 
-/** What the server signs by itself is old when it has missed its turn; what people sign, while there is time. */
+/**
+ * Metadata that the server signs by itself is reported when the server missed its turn; metadata that people sign,
+ * while there is time.
+ */
 function isOld({ role, expires }: ShownRole, now: number): boolean {
   const left = Date.parse(expires ?? '') - now;
   return left < (OFFLINE_ROLES.includes(role) ? SOON * DAY : RELEASE_LIFE[role] * 0.4);

@@ -6,7 +6,7 @@ export type RunningServer = {
   pid: number;
   interface: string;
   proxy: boolean;
-  /** Undefined where its command line leaves them at the default. */
+  /** Undefined if its command line uses the default. */
   httpPort?: number;
   httpsPort?: number;
 };

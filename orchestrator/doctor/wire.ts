@@ -41,8 +41,8 @@ export async function checkTftp(address: string, loaders: string, port = 69): Pr
 }
 
 async function fetchTftp(host: string, port: number, name: string): Promise<Buffer> {
-  // The package counts its timeout in milliseconds and says the same number to the server, which wants seconds
-  // (RFC 2349: 1 to 255) and leaves out what it cannot mean.
+  // The package counts its timeout in milliseconds but sends the same number to the server, which wants seconds (RFC
+  // 2349: 1 to 255) and ignores an invalid value.
   const stream = createClient({ host, port, retries: 5, timeout: 3000 }).createGetStream(name);
   const parts: Buffer[] = [];
   return new Promise((resolve, reject) => {

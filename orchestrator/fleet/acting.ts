@@ -1,7 +1,7 @@
-/** For whom this code acts, and by which certificate: what it adds to the history in their name carries its serial. */
+/** For which person this code acts, and with which certificate: history entries in their name carry its serial. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** One server acts for several people at a time: each of them has what follows from their own call. */
+/** One server acts for several people at a time: each call has its own context. */
 const acting = new AsyncLocalStorage<{ actor: string; serial: string }>();
 
 /** @param who null: nobody with a certificate */

@@ -4,10 +4,9 @@ import type { Enrolment } from '../../protocol/enrolment/messages.ts';
 import { type KnownFirmware, strangeFirmware, UNTOUCHED } from './firmware/verdict.ts';
 
 /**
- * What the fleet makes of the PCR values that a TPM quoted.
- * `mismatch`: it runs something else than a published image; where the site enforces attestation it is kept out.
- * `differs`: the image is a published one, on firmware that is not as expected; a person should look.
- * `unknown`: the machine cannot measure what it boots.
+ * The verdict on the PCR values that a TPM quoted. `mismatch`: the machine runs something else than a published
+ * image; it is kept out if the site enforces attestation. `differs`: the image is a published one, on firmware that is
+ * not as expected; a person should look. `unknown`: the machine cannot measure what it boots.
  */
 export const attestedSchema = z.object({
   state: z.enum(['ok', 'differs', 'mismatch', 'unknown']),
@@ -15,23 +14,29 @@ export const attestedSchema = z.object({
 });
 export type Attested = z.infer<typeof attestedSchema>;
 
-/** What is judged: a machine, the image that it says it runs, and what its TPM and its firmware say of that. */
+/** What is judged: a machine, the image that it reports, and what its TPM and its firmware show about that. */
 export type Measured = Pick<Enrolment, 'inventory' | 'running' | 'pcrs' | 'firmware'>;
 
-/** What the quoted values are held against. */
+/** What the quoted values are compared with. */
 export type References = {
   /** PCR 11 that the published image of the reported version measures, hex; null: no such image is published. */
   pcr11: string | null;
-  /** The command line inside of that image; null: not known. */
+  /** The command line inside that image; null: not known. */
   commandLine: string | null;
   /** Values of PCR 7 that members of this model have shown with an event log, hex. */
   pcr7: readonly string[];
   firmware: KnownFirmware;
-  /** Why no machine is to run this image any more; null: it may. */
+  /** Why no machine may run this image any more; null: it may. */
   unfit: string | null;
-  /** Whether this machine is on record as one that boots by UEFI: only its own word says that it does not. */
+  /**
+   * Whether the record says that this machine boots by UEFI: otherwise only the machine itself could claim that it does
+   * not.
+   */
   uefi: boolean;
-  /** Whether this member had Secure Boot on when it was last let in: whoever switches it off may measure what they like. */
+  /**
+   * Whether this member had Secure Boot on when it was last let in: with Secure Boot off a machine can measure whatever
+   * it likes.
+   */
   secureBoot: boolean;
 };
 
@@ -40,7 +45,9 @@ export function modelOf({ inventory }: Pick<Enrolment, 'inventory'>): string {
   return `${inventory.manufacturer} ${inventory.product}`;
 }
 
-/** PCR 7 says which keys Secure Boot believes and which of them started the image; without Secure Boot it says nothing. */
+/**
+ * PCR 7 shows which keys Secure Boot trusts and which of them started the image; without Secure Boot it shows nothing.
+ */
 export function pcr7Of(e: Pick<Enrolment, 'inventory' | 'pcrs'>): string | null {
   return e.inventory.secureBoot === 'on' ? (e.pcrs?.['7'] ?? null) : null;
 }
@@ -64,7 +71,7 @@ export function attest(e: Measured, references: References): Attested {
   // systemd-stub measures the UKI it is part of; a kernel that the loader started by itself leaves PCR 11 empty.
   if (e.inventory.firmware.kind === 'bios') {
     return references.uefi
-      ? { state: 'mismatch', reason: 'it booted by UEFI before and says now that it has a BIOS' }
+      ? { state: 'mismatch', reason: 'it booted by UEFI before and now reports a BIOS' }
       : { state: 'unknown', reason: 'BIOS measures no image' };
   }
   const { version } = e.running;
@@ -93,11 +100,11 @@ export function attest(e: Measured, references: References): Attested {
   return { state: references.firmware.policy === 'enforce' ? 'mismatch' : 'differs', reason: strange };
 }
 
-/** By the log, where there is one; else it is the machine's own word, which PCR 7 then has to bear out. */
+/** By the log, if there is one; else by what the machine reports, which PCR 7 then has to confirm. */
 const isSecure = ({ firmware, inventory }: Measured): boolean =>
   firmware?.secureBoot ?? inventory.secureBoot === 'on';
 
-/** The image is a published one: whose Secure Boot keys let it run? */
+/** The image is a published one: which Secure Boot keys let it run? */
 function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): Attested {
   const published = `image ${e.running.version} as published`;
   const isSaidOn = e.inventory.secureBoot === 'on';
@@ -112,7 +119,7 @@ function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): 
     if (secureBoot && foreign.length > 0) {
       return { state: 'mismatch', reason: `Secure Boot is on, but ${foreign.join(', ')}`.slice(0, 256) };
     }
-    // No mismatch: it is kept out of nothing by which the image that changes its db could reach it.
+    // No mismatch: the machine is not kept out, so that the image that changes its db can still reach it.
     if (secureBoot && retired !== undefined)
       return { state: 'differs', reason: `${published}, but ${retired.join(', ')}`.slice(0, 256) };
     return {
@@ -122,7 +129,7 @@ function keysOf(e: Measured, { pcr7: shown, firmware: { model } }: References): 
   }
   const pcr7 = pcr7Of(e);
   if (pcr7 === null) return { state: 'ok', reason: `${published}; Secure Boot is not on` };
-  // Equal values mean equal keys, so what one machine has shown by its log holds for one that keeps none.
+  // Equal values mean equal keys, so what one machine has proved by its log also holds for a machine without a log.
   if (shown.includes(pcr7)) return { state: 'ok', reason: `${published}, PCR 7 as another ${model}` };
   if (shown.length === 0) {
     return { state: 'differs', reason: `${published}; it shows no event log, and is the first ${model}` };

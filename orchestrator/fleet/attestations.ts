@@ -14,18 +14,18 @@ import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
-/** What is known of a published image by its version, as a machine reports it: anything. Null: nothing is. */
+/** What is known of a published image by its version, as a machine reports it: any text. Null: nothing. */
 export type Published = {
   pcr11(version: string): Promise<string | null>;
   commandLine(version: string): Promise<string | null>;
-  /** What people have said of images. */
+  /** What people have decided about images. */
   rules(): Promise<ImageRules>;
 };
 
-/** What a proof says of the order in which it was made. */
+/** What a proof shows about the order in which proofs were made. */
 export type Counted = Pick<Enrolment, 'akName' | 'clock' | 'nonceNumber'>;
 
-/** What a fleet makes of the quotes of one site's machines: what they are held against, and what follows. */
+/** The verdicts on the quotes of one site's machines, and what follows from them. */
 export class Attestations {
   readonly #fleet: Fleet;
   readonly #site: string;
@@ -52,7 +52,7 @@ export class Attestations {
     return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot, unfit: not });
   }
 
-  /** Why this machine is not to run an image of this version; null: it may. */
+  /** Why this machine may not run an image of this version; null: it may. */
   async unfit(record: NodeRecord | null, version: string): Promise<string | null> {
     const [rules, { policy }] = await Promise.all([
       this.#published.rules(),
@@ -61,7 +61,7 @@ export class Attestations {
     return unfit(version, rules, policy.floor);
   }
 
-  /** A member is held against the model that it was let in as: that it is another now is only its own word. */
+  /** A member is compared with the model under which it was let in: that it has another now is only its own claim. */
   async #heldAs(record: NodeRecord | null, shown: Pick<Measured, 'inventory'>): Promise<string> {
     const isOurs = record !== null && isMember(record.state);
     return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
@@ -78,7 +78,7 @@ export class Attestations {
     return { model, values: known === null ? null : countingIn(known), policy: site.policy.firmware };
   }
 
-  /** Only a member that boots what was published teaches what its model shows. */
+  /** Only a member that boots a published image teaches the fleet the values of its model. */
   async learn(record: NodeRecord): Promise<void> {
     const { inventory, observed } = record;
     const shown = { inventory, pcrs: observed.pcrs };
@@ -107,7 +107,7 @@ export class Attestations {
     if (turn.kind === 'late') throw late(record);
     if (!isMember(record.state)) {
       if (turn.kind === 'back') await clocks.begin(akName, clock);
-      // Who was fenced comes back without anybody having looked at its firmware.
+      // A fenced machine comes back without anybody having checked its firmware.
       if (!isRegistered(record.state)) await firmware.release(record.id);
       return null;
     }
@@ -118,7 +118,7 @@ export class Attestations {
     return refuse('ENROL_CLONED', what);
   }
 
-  /** Of a machine that has a record from now on: an older proof of it may still be on its way. */
+  /** For a machine that has a record from now on: an older proof of it may still be on its way. */
   async met({ akName, clock }: Counted): Promise<void> {
     if (akName !== null && clock !== null) await this.#fleet.clocks.begin(akName, clock);
   }
@@ -157,7 +157,7 @@ export class Attestations {
   }
 }
 
-/** Old news, and no sign of a copy: the machine that is real has proved more since. */
+/** An old quote, but no sign of a copy: the real machine has proved more since. */
 function late({ name }: NodeRecord): BootwaveError {
   return new BootwaveError({
     code: 'PROOF_LATE',

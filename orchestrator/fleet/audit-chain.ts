@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 
 /**
  * The chain through the audit stream: each entry's hash is SHA-256 over the hash before it (32 bytes), its own number
- * (8 bytes, big-endian) and SHA-256 of its text (32 bytes). Whoever knows one hash knows everything up to it.
+ * (8 bytes, big-endian) and SHA-256 of its text (32 bytes). One hash therefore fixes everything before it.
  */
 export type Link = {
   /** 1 for the first entry, without gaps. */
@@ -33,9 +33,9 @@ export function linkTo(before: Link, digest: string): Link {
 }
 
 /**
- * `link(hash, seq, digest)` for a Redis script (FIPS 180-4, 6.2), for entries whose place in the chain the writer did
- * not foresee: Redis brings no SHA-256. The message is always 72 bytes, hence the fixed padding; the entry itself was
- * hashed by the writer. 0.1 ms of Redis's time an entry, during which nobody else is served.
+ * `link(hash, seq, digest)` for a Redis script (FIPS 180-4, 6.2), for entries whose place in the chain the writer
+ * could not predict: Redis has no SHA-256. The message is always 72 bytes, hence the fixed padding; the entry itself
+ * was hashed by the writer. 0.1 ms of Redis's time an entry, during which nobody else is served.
  */
 export const LINK_LUA = `
 local tobit, band, bxor, ror, rshift, tohex = bit.tobit, bit.band, bit.bxor, bit.ror, bit.rshift, bit.tohex
@@ -72,7 +72,7 @@ local function link(hash, seq, digest)
 end
 `;
 
-/** An entry as it lies in the stream or in an exported file; null for what is not there. */
+/** An entry as it is in the stream or in an exported file; null for a missing one. */
 export type Item = { key: string; text: string | null; seq: number | null; hash: string | null };
 
 export type Fault = {

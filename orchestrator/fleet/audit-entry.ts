@@ -9,7 +9,7 @@ export const auditEntrySchema = z.object({
   at: z.number(),
   /** `operator:<user>`, `policy`, `node`, `bootserver`, `sweeper`. */
   actor: z.string(),
-  /** Serial of the certificate by which a person acted, hex; absent for everybody who needs none. */
+  /** Serial of the certificate with which a person acted, hex; absent for actors that need none. */
   certificate: z.string().optional(),
   /** Node id; absent where the action is about something else. */
   node: z.string().optional(),

@@ -4,7 +4,7 @@ import { ChainCheck, type Fault, type Link } from './audit-chain.ts';
 
 /**
  * An exported history: a line `{"begin": {seq, hash}}`, one line for each entry, a line `{"end": {seq, hash}}`. An
- * entry's text stands in it as a string, byte for byte: an object written anew might have another hash.
+ * entry's text is in it as a string, byte for byte: an object that is serialised again might have another hash.
  */
 const linkSchema = z.object({ seq: z.number().int().nonnegative(), hash: z.string() });
 const beginSchema = z.object({ begin: linkSchema });
@@ -24,7 +24,7 @@ export type Place = Link & { key: string };
 const PAGE = 5_000;
 
 /**
- * A page of everything after a place, also what does not fit: the copy is to be judged, not to be polished.
+ * A page of everything after a place, including entries that break the chain: the copy must show the faults.
  * @param from where the history begins, or the last entry of the page before
  * @returns `next` null: that was the end
  */

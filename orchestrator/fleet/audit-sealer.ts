@@ -5,7 +5,10 @@ import type { AuditLog } from './audit.ts';
 import type { SealFile } from './audit-seals.ts';
 import { sealAudit } from './audit-verify.ts';
 
-/** Milliseconds between two seals: what an attacker may cut off without a trace, and what a line of the file costs. */
+/**
+ * Milliseconds between two seals: a balance between what an attacker may cut off without a trace, and the cost of a
+ * line in the file.
+ */
 const INTERVAL = 60_000;
 
 export type SealerOptions = {
@@ -24,7 +27,7 @@ export async function startSealer(options: SealerOptions): Promise<void> {
   while (!signal.aborted) {
     try {
       const fault = await sealAudit(audit, file, Date.now());
-      // Said once: it stays as it is until a person has looked, and the log must not drown.
+      // Logged once: it stays broken until a person has looked, and must not fill the log.
       if (fault !== null && fault.what !== said) {
         said = fault.what;
         log.error({ ...fault }, `audit: ${fault.what}; 'bootwave audit verify' says more`);

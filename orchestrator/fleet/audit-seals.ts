@@ -5,9 +5,9 @@ import type { DataPaths } from '../../base/paths.ts';
 import { GENESIS } from './audit-chain.ts';
 
 /**
- * One line of the seal file: up to here the history was whole at that time. The chain alone cannot show that its
- * end was cut off, or that all of it was written anew by somebody who can write to Redis; this file lies elsewhere
- * and is only ever appended to, so it can carry the append-only attribute (`chattr +a`).
+ * One line of the seal file: up to here the history was whole at that time. The chain alone cannot show that its end
+ * was cut off, or that all of it was rewritten by somebody who can write to Redis; this file is elsewhere and is only
+ * ever appended to, so it can carry the append-only attribute (`chattr +a`).
  */
 export const sealSchema = z.object({
   seq: z.number().int().nonnegative(),
@@ -16,7 +16,7 @@ export const sealSchema = z.object({
   key: z.string(),
   /** Milliseconds since the epoch. */
   at: z.number(),
-  /** A person vouches that the loss before this place is known: the check begins here. */
+  /** A person accepts that the loss before this place is known: the check begins here. */
   accepted: z.object({ by: z.string(), reason: z.string(), loss: z.string() }).optional(),
 });
 export type Seal = z.infer<typeof sealSchema>;
@@ -26,7 +26,7 @@ export type Sealed = {
   base: Seal;
   /** What was sealed since. */
   seals: readonly Seal[];
-  /** Number of the first line that nobody can read. */
+  /** Number of the first line that cannot be parsed. */
   unreadable: number | null;
 };
 

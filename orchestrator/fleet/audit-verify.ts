@@ -3,26 +3,26 @@ import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
 import type { Seal, Sealed, SealFile } from './audit-seals.ts';
 
 export type Verdict = {
-  /** The first thing that does not fit; null: all of it does. */
+  /** The first entry that breaks the chain; null: none does. */
   fault: Fault | null;
-  /** The newest entry up to which everything fits. */
+  /** The newest entry up to which everything is correct. */
   last: Seal;
-  /** Entries that were looked at and fit. */
+  /** Number of entries that were checked and are correct. */
   entries: number;
-  /** Number of the newest entry that the seals vouch for. */
+  /** Number of the newest entry that the seals cover. */
   sealed: number;
   /** The loss that a person has accepted; the check began behind it. */
   accepted: Seal | null;
 };
 
-/** Holds the whole history against its chain, its head and every seal. Changes nothing. */
+/** Compares the whole history with its chain, its head and every seal. Changes nothing. */
 export async function verifyAudit(log: AuditLog, sealed: Sealed, now: number): Promise<Verdict> {
   return walk(log, sealed.base, sealed, now);
 }
 
 /**
- * Seals what has come since the last seal, after checking it and that the sealed entry is still there: each call
- * costs what is new.
+ * Seals what has come since the last seal, after checking it and that the sealed entry is still there: each call costs
+ * only what is new.
  * @returns the fault that kept it from sealing
  */
 export async function sealAudit(log: AuditLog, file: SealFile, now: number): Promise<Fault | null> {
@@ -34,7 +34,7 @@ export async function sealAudit(log: AuditLog, file: SealFile, now: number): Pro
 }
 
 async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Promise<Verdict> {
-  // The head first: what is written during the walk may be longer than the head, never shorter.
+  // The head is read first: the walk may find more entries than the head names, never fewer.
   const head = await log.head();
   const expected = expectations(sealed.seals);
   const check = new ChainCheck(from);
@@ -64,7 +64,7 @@ async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Pro
   };
 }
 
-/** Where two witnesses disagree on an entry, the earlier one counts: it is named as rewritten. */
+/** If two sources disagree about an entry, the earlier one counts: the entry is reported as rewritten. */
 function expectations(witnesses: readonly Link[]): Map<number, string> {
   const expected = new Map<number, string>();
   for (const { seq, hash } of witnesses) if (!expected.has(seq)) expected.set(seq, hash);
@@ -99,7 +99,7 @@ function differs(
     first === last.seq
       ? `entry ${first} is not the one that was`
       : `entries ${first} to ${last.seq} are not those that were`;
-  return { seq: first, key: item.key, kind: 'rewritten', what: `${which} sealed: written anew` };
+  return { seq: first, key: item.key, kind: 'rewritten', what: `${which} sealed: it was rewritten` };
 }
 
 function cutShort(last: Link, witnesses: readonly Link[]): Fault | null {

@@ -15,7 +15,7 @@ export function auditLine(entry: AuditEntry): AuditLine {
 export type AuditRange = {
   /** Milliseconds since the epoch, inclusive. */
   since?: number;
-  /** Place in the stream; only what lies behind it. */
+  /** Place in the stream; only entries after it. */
   after?: string;
   node?: string;
   /** At most this many, the newest ones. */
@@ -33,7 +33,7 @@ export class AuditLog {
     this.#redis = redis;
   }
 
-  /** For what changes no record: a refusal, a note. */
+  /** For entries that change no record: a refusal, a note. */
   async append(...entries: AuditEntry[]): Promise<void> {
     await commit(this.#redis, { records: [], audit: entries.map(auditLine) });
   }
@@ -59,7 +59,7 @@ export class AuditLog {
     return range.node === undefined ? items.map(recordOf) : this.#look(items.map(([key]) => key));
   }
 
-  /** Everything after `after` as it lies there, believed in nothing: what `audit-verify.ts` looks at. */
+  /** Everything after `after` as it is stored, unverified: `audit-verify.ts` checks it. */
   async *items(after = '0-0'): AsyncGenerator<Item> {
     for (let start = `(${after}`; ; ) {
       const page = await this.#redis.xrange(KEYS.audit, start, '+', 'COUNT', PAGE);
@@ -111,7 +111,7 @@ function itemOf([key, fields]: StreamItem): Item {
   };
 }
 
-/** Names stand at even places only: a text may read like a name. */
+/** Names are only at even places: a text may look like a name. */
 function fieldOf(fields: readonly string[], name: string): string | null {
   for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? null;
   return null;

@@ -6,15 +6,15 @@ export type IntentContext = {
   site: Site;
   /** Whether an open expectation names this MAC. */
   expected: boolean;
-  /** Version of the image for whoever is wanted to run none in particular; null: none is published. */
+  /** Version of the image for nodes without a wanted version; null: none is published. */
   defaultImage: string | null;
-  /** Why the image that the node ran last is not to run any more; null: it may, or nothing is known of it. */
+  /** Why the image that the node ran last may not run any more; null: it may, or nothing is known about it. */
   unfit: string | null;
 };
 
 /**
- * What the fleet wants of a machine that boots from the network. The MAC proves nothing: what follows from it is the
- * same public image for all, or silence, never a secret.
+ * What the fleet wants of a machine that boots from the network. The MAC proves nothing: the answer is the same public
+ * image for all, or silence, never a secret.
  */
 export function intentFor(record: NodeRecord | null, sighting: Sighting, c: IntentContext): BootIntent {
   if (sighting.arch === 'bios' && c.site.policy.bios === 'refuse') {
@@ -29,10 +29,10 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     }
     return image(null, c, c.expected ? 'expected' : 'new hardware');
   }
-  // Who was never let in has no claim on a MAC: a stranger that shows the one of a machine to come, and is rejected,
-  // must not keep that machine out. It gets what any new machine gets.
+  // A machine that was never let in has no claim on a MAC: a stranger that shows the MAC of a future machine, and is
+  // rejected, must not keep that machine out. It gets what any new machine gets.
   if (neverIn(record)) return intentFor(null, sighting, c);
-  // Refused and not left to its disk: what stands on the disk of a machine that was put out is nothing of ours to start.
+  // Refused and not sent to its disk: what is on the disk of a removed machine is not our business to start.
   if ((record.state === 'rejected' || record.state === 'retired') && !c.expected) {
     const next = record.state === 'rejected' ? `approve ${record.name}` : `expect --mac ${sighting.mac}`;
     return { kind: 'refuse', reason: `node ${record.name} is ${record.state}; bootwave node ${next}` };
@@ -45,7 +45,7 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     );
   }
   if (record.wanted.mode === 'installed' && record.installedAt !== null) {
-    // Its own disk would start again what it is refused for.
+    // Its own disk would start the image again for which it is refused.
     if (c.unfit !== null && c.site.policy.image === 'enforce' && record.state === 'degraded')
       return image(null, c, `node ${record.name} is installed, and ${c.unfit}`);
     return { kind: 'disk', reason: `node ${record.name} is installed` };

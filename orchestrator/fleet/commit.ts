@@ -8,7 +8,7 @@ import { script } from './script.ts';
 /** One record: any hash with a state and an epoch. Nodes, sites and expectations today, rollouts and steps later. */
 export type RecordChange = {
   key: string;
-  /** What the record must be now; null: it must not exist. */
+  /** The state and epoch that the record must have now; null: it must not exist. */
   expect: { state: string; epoch: number } | null;
   next: {
     state: string;
@@ -20,18 +20,21 @@ export type RecordChange = {
   };
 };
 
-/** Side effects that stand or fall with the records. `claim`, `older` and `is` are conditions as well. */
+/**
+ * Side effects that are written together with the records, or not at all. `claim`, `older` and `is` are conditions as
+ * well.
+ */
 export type Op =
   | { op: 'join' | 'leave'; key: string; value: string }
   /** Takes a unique value; refused as `taken` unless it is free, already ours, or owned by one of `from`. */
   | { op: 'claim'; key: string; field: string; owner: string; from?: readonly string[] }
   /** Takes a value only when it is free; never refused. */
   | { op: 'offer'; key: string; field: string; owner: string }
-  /** Gives a value up when it is ours. */
+  /** Releases a value when it is ours. */
   | { op: 'release'; key: string; field: string; owner: string }
   | { op: 'score'; key: string; member: string; score: number }
   | { op: 'unscore'; key: string; member: string }
-  /** Adds an entry to a stream and tells those who listen on the channel of the same name. */
+  /** Adds an entry to a stream and notifies the subscribers of the channel with the same name. */
   | { op: 'append'; key: string; value: string }
   /** Refused as a conflict when the member's score has risen above `than`. */
   | { op: 'older'; key: string; member: string; than: number }
@@ -51,21 +54,21 @@ export type Change = {
 
 export type Committed =
   | { result: 'done' }
-  /** Somebody else was faster: look again. */
+  /** Another writer was faster: read again. */
   | { result: 'conflict'; key: string }
   /** A unique value belongs to another. */
   | { result: 'taken'; key: string; field: string; owner: string };
 
-/** From this many audit entries on it is worth looking again where the chain stands, instead of hashing in Redis. */
+/** From this many audit entries on it is faster to read the chain's head again than to hash in Redis. */
 const MANY = 4;
-/** Looks before Redis hashes after all: others write in between. */
+/** Reads of the head before Redis hashes after all: others write in between. */
 const LOOKS = 3;
 
 /**
  * All or nothing: compares every record with (state, epoch), checks every claim, then writes records, indexes, audit
- * (chained) and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost reply is
- * recognised as done. Arguments: the change; how many audit entries; hash and number that their own hashes, from the sixth
- * argument on, follow; `look` to change nothing when the chain stands elsewhere.
+ * (chained) and outbox. The write's own id stays in the record, so a command that ioredis sends again after a lost
+ * reply is recognised as done. Arguments: the change; how many audit entries; hash and number of the head that their
+ * own hashes, from the sixth argument on, continue; `look` to change nothing when the chain has another head.
  */
 const commitScript = script<string[]>(`${LINK_LUA}
 local audits = tonumber(ARGV[2])
@@ -191,7 +194,7 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
     const [result, key = '', field = '', owner = ''] = await commitScript(redis, keys, args);
     if (result === 'taken') return { result, key, field, owner };
     if (result === 'conflict') return { result, key };
-    // Number and hash of the newest entry, where there is something to learn.
+    // Number and hash of the newest entry, if the reply contains them.
     if (key !== '' && field !== hashes.at(-1)) foresight.learn({ seq: Number(key), hash: field });
     if (result === 'done') return { result };
   }

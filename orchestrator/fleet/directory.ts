@@ -42,7 +42,7 @@ export type DirectoryLimits = {
 export const DIRECTORY_LIMITS: DirectoryLimits = {
   /** Machines that may wait for approval at once; expected machines are not counted. */
   pending: 4096,
-  /** Of them those of one site: whoever floods one leaves room at the others. */
+  /** How many of them may be of one site: a flood at one site leaves room at the others. */
   pendingOfSite: 1024,
   /** Of those whose inventory is larger than so many bytes, fewer: what waits for approval fills the memory of Redis. */
   large: { bytes: 64 * 1024, pending: 256 },
@@ -59,20 +59,20 @@ export type DirectoryOptions = {
   /** Version of the newest published image, null when there is none. */
   defaultImage: () => Promise<string | null>;
   /**
-   * PCR 11 that an image measures, hex; null when no such version is published. By default none is: a site that enforces
-   * attestation then lets no machine with a TPM in.
+   * PCR 11 that an image measures, hex; null when no such version is published. By default no image is: then a site
+   * that enforces attestation lets in no machine with a TPM.
    */
   pcr11?: (version: string) => Promise<string | null>;
-  /** The kernel command line inside of a published image; by default none is known, as where no node has a disk. */
+  /** The kernel command line inside a published image; by default none is known, as in a fleet without disks. */
   commandLine?: (version: string) => Promise<string | null>;
-  /** What people have said of images; by default nothing. */
+  /** What people have decided about images; by default nothing. */
   imageRules?: () => Promise<ImageRules>;
-  /** Who gets no answer but no; nobody by default. */
+  /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
   heartbeatSeconds?: number;
   log: Logger;
-  /** A known machine enrolled in another boot than its last: what was connected to it is dead. */
+  /** A known machine enrolled in another boot than its last: its old connections are dead. */
   onRestart?: (id: string) => void;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -172,11 +172,11 @@ export class FleetDirectory implements NodeDirectory {
         if (done.kind === 'changed' && restarted) this.#onRestart(enrolment.id);
         if (done.kind !== 'refused' && wrong === null && akName !== null)
           await this.#attestations.hold(enrolment.id, enrolment.at);
-        // What was measured is refused whether or not there is a record that says so.
+        // The measurements are refused whether or not a record can say so.
         const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
         if (refusal !== null) {
           const { code, what } = refusal;
-          // Refused for now, and not for what it is: it is to try again soon.
+          // Refused for now, not for good: the machine must try again soon.
           if (code === 'ENROL_IN_USE')
             throw new BootwaveError({
               code,
@@ -236,7 +236,7 @@ export class FleetDirectory implements NodeDirectory {
       const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
-        // It was heard; what it says anew is taken from a later beat.
+        // The heartbeat counts; its new facts are taken from a later one.
         if (!this.#repeats.spend('heartbeat', id, at).write) return true;
         const done = await this.#fleet.nodes.update(id, (record) => {
           if (record === null) throw notKnown(id);
@@ -271,12 +271,12 @@ export class FleetDirectory implements NodeDirectory {
         detail: { from: event.from, ...(leftOut === 0 ? {} : { leftOut: String(leftOut) }) },
       });
     } catch (error) {
-      // The refusal stands whether or not it can be written down.
+      // The refusal stands whether or not it can be recorded.
       this.#log.error({ code: event.code, reason: messageOf(error) }, 'a refusal could not be audited');
     }
   }
 
-  /** Every change is audited for ever: who is not a member could fill the memory under as many ids as it likes. */
+  /** Every change is audited for ever: strangers could fill the memory under as many ids as they like. */
   #mayRepeat(record: NodeRecord, { id, address }: Enrolment): void {
     const peer = isMember(record.state) ? id : address;
     if (this.#repeats.spend('enrol', peer, this.#now()).write) return;
@@ -308,14 +308,15 @@ export class FleetDirectory implements NodeDirectory {
       this.#attestations.judge(record, enrolment),
     ]);
     const others = [...new Set(owners.flat())].filter((owner) => owner !== enrolment.id);
-    // Their network cards are free for whoever shows them.
+    // The MACs of these nodes are free for any machine that shows them.
     const known = new Map((await nodes.getMany(others)).map((other) => [other.id, other]));
     const gone = [...known.values()]
       .filter((other) => other.state === 'retired' || neverIn(other))
       .map((other) => other.id);
     const conflicts = macs.filter((_, i) => {
       const living = owners[i]!.filter((owner) => known.has(owner) && !gone.includes(owner));
-      // That two who were let in have it shows that it is nobody's own. Who only asks to be let in could say so of any.
+      // If two approved machines show it, it identifies neither. A machine that only asks to be let in could claim any
+      // value.
       const members = living.filter((owner) => isRegistered(known.get(owner)!.state));
       return living.length > 0 && members.length < 2;
     });
@@ -329,7 +330,7 @@ export class FleetDirectory implements NodeDirectory {
     return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }
 
-  /** Whatever keeps the fleet from answering becomes one code: the caller then stays silent on the wire. */
+  /** Every failure of the fleet becomes one code: the caller then stays silent on the wire. */
   async #ask<T>(question: () => Promise<T>): Promise<T> {
     try {
       return await question();

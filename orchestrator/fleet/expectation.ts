@@ -4,7 +4,7 @@ import { digestKey, isOwnMac, isPlaceholder, macOf, serialKey } from '../../form
 
 const hexDigest = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** What an expected machine must show. All that is given must match; at least one is. */
+/** What an expected machine must show. All given facts must match; at least one is given. */
 export const criteriaSchema = z
   .object({
     mac: z
@@ -21,13 +21,13 @@ export const criteriaSchema = z
   .refine((criteria) => Object.values(criteria).some((value) => value !== undefined));
 export type Criteria = z.infer<typeof criteriaSchema>;
 
-/** A machine that may come in without being asked about, once. */
+/** A machine that may come in once, without anybody being asked. */
 export const expectationSchema = z.object({
   id: z.string(),
   state: z.enum(['open', 'used', 'withdrawn']),
   epoch: z.int().min(1),
   site: z.string(),
-  /** Kept for it until it comes; null: an automatic one. */
+  /** The name kept for it until it comes; null: an automatic one. */
   name: z.string().nullable(),
   criteria: criteriaSchema,
   by: z.string(),
@@ -88,11 +88,11 @@ export function matches(expectation: Expectation, shown: Shown, site: string, no
   );
 }
 
-/** Two boards whose makers filled in nothing show the same; none of them is the one that was meant. */
+/** Two boards whose makers filled in nothing show the same value; it identifies neither. */
 const hasSerial = (serial: string, shown: Shown): boolean =>
   !isPlaceholder(serial) && serialKey(serial) === serialKey(shown.serial);
 
-/** Facts in the one form that they are kept and compared in; those that are none are left for the schema to refuse. */
+/** Facts in the one form in which they are kept and compared; invalid ones are left for the schema to refuse. */
 export function spelled({ mac, serial, ek, token }: Criteria): Criteria {
   return {
     ...(mac === undefined ? {} : { mac: macOf(mac) ?? mac }),
@@ -102,7 +102,7 @@ export function spelled({ mac, serial, ek, token }: Criteria): Criteria {
   };
 }
 
-/** What of these facts any other machine may show as well; null where all of them name one. */
+/** Which of these facts other machines may show as well; null when all of them identify one machine. */
 export function commonFact({ mac, serial }: Criteria): string | null {
   if (serial !== undefined && isPlaceholder(serial)) return `serial number '${serial}'`;
   return mac !== undefined && !isOwnMac({ mac, driver: '' }) ? `MAC ${mac}` : null;

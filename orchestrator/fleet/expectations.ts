@@ -111,7 +111,7 @@ export class ExpectationStore {
     return found.find((expectation) => matches(expectation, shown, site, now)) ?? null;
   }
 
-  /** Whether some open expectation of this site names the MAC: all that can be known before a machine has booted. */
+  /** Whether an open expectation of this site names the MAC: nothing else is known before a machine has booted. */
   async expectsMac(mac: string, site: string, now: number): Promise<boolean> {
     const id = await this.#redis.hget(KEYS.expected, `mac:${mac}`);
     const [found] = id === null ? [] : await this.#get([id]);

@@ -71,7 +71,9 @@ export class Fleet {
     return this.#act(id, by, 'retire', (record) => retire(record, { ...by, reason }));
   }
 
-  /** @throws BootwaveError `EXPECT_PENDING` when the machine waits already, and what `ExpectationStore.add` throws */
+  /**
+   * @throws BootwaveError `EXPECT_PENDING` when the machine is already waiting, and what `ExpectationStore.add` throws
+   */
   async expect(wanted: NewExpectation, by: By): Promise<Expectation> {
     await this.sites.get(wanted.site);
     if (wanted.name !== undefined) await this.#mustMeanOne(checkName(wanted.name), null);
@@ -92,7 +94,7 @@ export class Fleet {
     return this.expectations.add(wanted, by);
   }
 
-  /** A word that people write must not come to mean another node. @throws BootwaveError `NAME_AMBIGUOUS` */
+  /** A name, id or other text must not come to mean another node. @throws BootwaveError `NAME_AMBIGUOUS` */
   async #mustMeanOne(name: string, id: string | null): Promise<void> {
     const other = await this.nodes.readsLike(name, id);
     if (other === null) return;
@@ -125,7 +127,7 @@ export class Fleet {
             unchanged: 'nothing was changed',
             ...(done.next === undefined ? {} : { next: done.next }),
           });
-    // What a person tried and was refused belongs in the history: it may be somebody who should not have tried.
+    // A refused attempt of a person belongs in the history: the person may not be allowed to try.
     await this.audit.append({
       ...by,
       node: id,

@@ -2,14 +2,14 @@ import type { Redis } from 'ioredis';
 import { GENESIS, type Link, linkTo } from './audit-chain.ts';
 
 /**
- * Where the audit chain will stand when the next commit of this connection is carried out, as far as one can tell: SHA-256
- * costs 2 µs here and 100 µs in a Redis script. Only a guess. The script compares it with the chain, and what was
- * guessed wrongly it computes itself.
+ * Where the audit chain will stand when the next commit of this connection is carried out, as a prediction: SHA-256
+ * costs 2 µs here and 100 µs in a Redis script. The script compares the prediction with the chain, and computes the
+ * hashes itself if it was wrong.
  */
 export class Foresight {
   #head: Link = GENESIS;
 
-  /** The links of entries with these digests. Whoever asks next on this connection follows the last of them. */
+  /** The links of entries with these digests. The next caller on this connection continues from the last of them. */
   foresee(digests: readonly string[]): { from: Link; links: Link[] } {
     const from = this.#head;
     const links: Link[] = [];
@@ -20,7 +20,7 @@ export class Foresight {
     return { from, links };
   }
 
-  /** Where the chain stands, by Redis's own word. */
+  /** The head of the chain, as Redis reports it. */
   learn(head: Link): void {
     this.#head = head;
   }
@@ -28,7 +28,7 @@ export class Foresight {
 
 const known = new WeakMap<Redis, Foresight>();
 
-/** Redis carries out the commands of one connection in their order, hence one guess for each. */
+/** Redis carries out the commands of one connection in order, so there is one prediction for each connection. */
 export function foresightOf(redis: Redis): Foresight {
   let found = known.get(redis);
   if (found === undefined) {

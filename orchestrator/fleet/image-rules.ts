@@ -1,8 +1,8 @@
 import { compareVersions } from '../../formats/version.ts';
 
-/** What people have said of images on this machine's own disk. */
+/** What people have decided about images, on this machine's own disk. */
 export type ImageRules = {
-  /** No older image is to run; null: any. */
+  /** No older image may run; null: any may. */
   floor: string | null;
   withdrawn: ReadonlySet<string>;
 };
@@ -10,7 +10,7 @@ export type ImageRules = {
 export const NO_IMAGE_RULES: ImageRules = { floor: null, withdrawn: new Set() };
 
 /**
- * Why a machine is not to run this image, though it is a published one.
+ * Why a machine may not run this image, though it is published.
  * @param siteFloor of the machine's site; null: it has none
  * @returns null: it may
  */

@@ -13,7 +13,7 @@ export function scriptFields(record: NodeRecord): Record<string, string> {
   };
 }
 
-/** The name belongs to whoever is in the fleet or may come in; a retired node gives it up. */
+/** The name belongs to nodes that are or may come in the fleet; a retired node gives it up. */
 const keepsName = (state: State) => state !== 'retired';
 
 /**
@@ -37,7 +37,7 @@ export function indexOps(before: NodeRecord | null, after: NodeRecord, from: rea
     ...hardwareOps(before, after, from),
     ...certificateOps(before, after),
   );
-  // Watched from the certificate on: a node that never sends a first heartbeat is missed too.
+  // Watched from the certificate on: a node that never sends a first heartbeat is noticed too.
   if (after.identity.certificateSerial === null || !isMember(after.state)) {
     ops.push({ op: 'unscore', key: KEYS.seen, member: id });
   } else if (before?.identity.certificateSerial !== after.identity.certificateSerial) {

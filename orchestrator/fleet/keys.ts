@@ -24,7 +24,7 @@ export const KEYS = {
   /** Serial number -> owner, as versions up to November 2026 wrote it; read only. */
   olderSerials: at('serials'),
   certificates: at('certificates'),
-  /** Set: ids of all records that show a MAC or a serial number, of which neither need be unique. */
+  /** Set: ids of all records that show a MAC or a serial number; neither is always unique. */
   showing: (kind: 'mac' | 'serial', value: string) => at('showing', kind, value),
   /** `mac:...`, `serial:...`, `ek:...`, `token:<sha256>` -> expectation id. */
   expected: at('expected'),
@@ -32,29 +32,29 @@ export const KEYS = {
   /** Sorted set: node id by milliseconds of its last heartbeat. */
   seen: at('seen'),
 
-  /** Machines by MAC, before and beside their node records. */
+  /** Machines by MAC; they may exist before a node record and beside it. */
   machines: at('machines'),
   machine: at('machine'),
   boots: (mac: string) => at('boots', mac),
 
   /** Hash: model -> values of PCR 7 that its members have shown, with spaces between them. */
   pcr7: at('pcr7'),
-  /** What machines of a model may show of their firmware, and the set of all such models. */
+  /** The firmware values that machines of a model may show, and the set of all such models. */
   firmware: (model: string) => at('firmware', 'of', model),
   firmwares: at('firmware'),
-  /** Hash: node id -> model that it was let in as. */
+  /** Hash: node id -> model under which it was let in. */
   firmwareModel: at('firmware', 'model'),
   /**
    * Hash: name of an attestation key -> resetCount, restartCount and clock that it showed last, and the number of the
    * newest nonce that had been given then.
    */
   clocks: at('clocks'),
-  /** How many nonces were given to machines: the number of the newest. */
+  /** How many nonces were issued to machines: the number of the newest. */
   nonces: at('nonces'),
-  /** Sorted set: node id by milliseconds of its last attestation that held. */
+  /** Sorted set: node id by milliseconds of its last good attestation. */
   attested: at('attested'),
 
-  /** What one person asked and another has to grant. */
+  /** Requests of one person that another has to approve. */
   request: (id: string) => at('request', id),
   requests: at('requests'),
   /** Hash: site -> milliseconds of the last sign of life of a boot server that listens to its machines. */
@@ -68,6 +68,6 @@ export const KEYS = {
   auditHead: at('audit', 'head'),
   auditOf: (node: string) => at('audit', 'of', node),
   outbox: at('outbox'),
-  /** Also the channel on which its readers are woken. */
+  /** Also the channel on which its readers are notified. */
   bans: at('bans'),
 } as const;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BootEvent, BootStep } from '../../bootserver/directory.ts';
 
-/** A machine as the wire shows it, by MAC: nothing of it is proved, all of it is forgotten after a while. */
+/** A machine as it appears on the wire, by MAC: nothing about it is proved, all of it is forgotten after a while. */
 export const machineSchema = z.object({
   mac: z.string(),
   uuid: z.string().nullable(),
@@ -10,7 +10,7 @@ export const machineSchema = z.object({
   /** Milliseconds since the epoch. */
   firstSeen: z.number(),
   lastSeen: z.number(),
-  /** Its last step that says how far it came, and when. */
+  /** Its last step that shows how far it came, and when. */
   step: z.string(),
   stepAt: z.number(),
   detail: z.string(),
@@ -38,7 +38,10 @@ export const STUCK_AFTER = 5 * 60_000;
 const FIRMWARE_REFUSED =
   'the firmware may have refused it (Secure Boot): was the file tampered with, is it signed by another fleet, does this machine hold other Secure Boot keys?';
 
-/** After which steps a machine that falls silent is stuck, and what to look at. Other steps lead nowhere near us. */
+/**
+ * The steps after which a silent machine counts as stuck, and what to check. After other steps it need not come back to
+ * us.
+ */
 const CHECKS: Partial<Record<BootStep, string>> = {
   'loader-sent': `the boot loader was sent and never asked for its script: ${FIRMWARE_REFUSED}`,
   'script-sent':

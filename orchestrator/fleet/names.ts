@@ -2,7 +2,7 @@ import { BootwaveError } from '../../base/error.ts';
 
 /** A DNS label (RFC 1123 2.1), lower case, at most 63 bytes, so that every name can become a host name. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-/** What ids begin with, and names that machines get by themselves: such a name could be taken for that of another one. */
+/** The beginnings of ids and automatic names: a chosen name with one of these could be confused with another node. */
 const RESERVED = /^(tpm|dev)-|^node-[0-9a-f]{6,}$/;
 
 /** @throws BootwaveError `NAME_INVALID` */
@@ -22,7 +22,7 @@ export function checkName(name: string, what = 'node'): string {
 const DIGITS = [6, 8, 12, 20, 58] as const;
 
 /**
- * The name of a machine that nobody named: `node-` and the beginning of its id's digest.
+ * The automatic name of a machine without a chosen one: `node-` and the beginning of its id's digest.
  * @returns null when there is nothing longer to try
  */
 export function automaticName(id: string, attempt: number): string | null {

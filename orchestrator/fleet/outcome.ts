@@ -5,7 +5,7 @@ import { mayBecome, type State } from './transitions.ts';
 /** What an event does to a record. */
 export type Outcome =
   | { kind: 'changed'; record: NodeRecord; audit: readonly AuditEntry[] }
-  /** The record already says so. */
+  /** The record already has this content. */
   | { kind: 'same' }
   | Refusal;
 
@@ -29,8 +29,8 @@ export type Step = {
 };
 
 /**
- * Takes a record through steps: the only place that sets a state or an epoch. Every step raises the epoch by one and
- * leaves one audit entry. A step to the same state changes facts only and keeps the reason of the state.
+ * Takes a record through steps: the only code that sets a state or an epoch. Every step raises the epoch by one and
+ * leaves one audit entry. A step to the same state changes only facts and keeps the reason of the state.
  */
 export function take(record: NodeRecord, ...steps: readonly Step[]): Outcome {
   const audit: AuditEntry[] = [];

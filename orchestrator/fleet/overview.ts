@@ -14,13 +14,13 @@ export type NodeView = NodeRecord & {
 /** A machine without a record. */
 export type MachineView = Machine & { stuck: Stuck | null };
 
-/** Four numbers, because a fleet where they are one hides its dead nodes. Each is a part of the one before. */
+/** Four numbers, because a single number would hide dead nodes. Each counts a part of the one before. */
 export type Counts = {
   /** Approved and not retired. */
   registered: number;
-  /** Heard from within three heartbeats, as the sweeper last saw it. */
+  /** Heard from within three heartbeats, when the sweeper last checked. */
   reachable: number;
-  /** Says that it is healthy. */
+  /** Reports that it is healthy. */
   healthy: number;
   /**
    * Healthy, runs the image that is wanted of it where one is, and not in the middle of a change. That a newer image was
@@ -71,7 +71,7 @@ export function viewOf(
   const [latest] = boots;
   return {
     ...record,
-    // A quote that says nothing new is counted, not written.
+    // A quote with no news is counted, not written.
     observed: { ...record.observed, lastAttestedAt: Math.max(record.observed.lastAttestedAt, attestedAt) },
     lastSeen,
     stuck: latest === undefined ? null : stuck(latest, record.observed.lastAttestedAt, now),

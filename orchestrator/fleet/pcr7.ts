@@ -1,14 +1,14 @@
 import type { Redis } from 'ioredis';
 import { KEYS } from './keys.ts';
 
-/** Values of one model that are kept: each change of the fleet's Secure Boot lists makes one more. */
+/** Values that are kept for one model: each change of the fleet's Secure Boot lists adds one. */
 export const MOST_PCR7 = 16;
 
 type ShownBy = { value: string; node: string };
 
 /**
- * PCR 7 as members of each model have shown it together with a log that says why: what machines of the model that keep no
- * log are held against.
+ * Values of PCR 7 that members of each model have shown together with a log that explains them: machines of the model
+ * without a log are compared with these.
  */
 export class ShownPcr7 {
   readonly #redis: Redis;
@@ -23,8 +23,8 @@ export class ShownPcr7 {
   }
 
   /**
-   * Call it for members only: anybody on the wire can invent a model. Of two at once one may be lost, and is learned
-   * when its machine attests again.
+   * Call it for members only: anybody on the wire can invent a model. If two arrive at once, one may be lost; it is
+   * learned when its machine attests again.
    * @param node id of the member that shows it
    */
   async keep(model: string, value: string, node: string): Promise<void> {
@@ -47,13 +47,13 @@ export class ShownPcr7 {
 }
 
 /**
- * Root on one member can extend PCR 7 with whatever it likes, as often as it likes, and keep a true log of it. So what makes
- * way is the oldest of whoever has shown the most: nobody's own values push out all of the others'. Pure.
+ * Root on one member can extend PCR 7 with any value, as often as it likes, and keep a true log of it. So the oldest
+ * value of the node that has shown most is dropped: no node's values can push out all others. Pure.
  */
 export function withRoom(shown: readonly ShownBy[]): ShownBy[] {
   if (shown.length <= MOST_PCR7) return [...shown];
   const countOf = (node: string) => shown.filter((each) => each.node === node).length;
-  // Of two with the same count it is the one that has just come.
+  // If two nodes have the same count, it is the one that has just come.
   const most = shown.toReversed().reduce((a, b) => (countOf(b.node) > countOf(a.node) ? b : a)).node;
   return shown.toSpliced(
     shown.findIndex(({ node }) => node === most),

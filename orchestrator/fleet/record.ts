@@ -3,7 +3,7 @@ import { inventorySchema } from '../../protocol/enrolment/messages.ts';
 import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 
-/** What a person should know about a node at a glance; none of them is a state. */
+/** Things that a person should notice about a node; none of them is a state. */
 export const MARKS = [
   'no-tpm',
   'no-secure-boot',
@@ -34,7 +34,7 @@ export const nodeRecordSchema = z.object({
   rack: z.string().nullable().default(null),
   /** What it is for. */
   role: z.string().nullable().default(null),
-  /** Beside those of its configuration, and above them. */
+  /** Labels beside those of its configuration; these win. */
   labels: z.record(z.string(), z.string()).default({}),
   state: z.enum(STATES),
   /** Raised by one with every audited change; the other half of every compare-and-set. */
@@ -45,7 +45,7 @@ export const nodeRecordSchema = z.object({
     mode: z.enum(MODES),
     /** Version of a published image; null: the newest one. */
     image: z.string().nullable(),
-    /** Data that somebody else left on its disk may go. One installation's word: gone when that is done. */
+    /** Data of others on its disk may be erased. Valid for one installation, removed when that is done. */
     wipe: z.boolean().default(false),
   }),
   observed: z.object({
@@ -54,9 +54,9 @@ export const nodeRecordSchema = z.object({
     bootId: z.string(),
     /** As quoted at the last enrolment, null without a TPM. */
     pcrs: z.record(z.string(), z.string()).nullable(),
-    /** What the fleet makes of them. */
+    /** The fleet's verdict on them. */
     attested: attestedSchema.default({ state: 'unknown', reason: 'not judged yet' }),
-    /** What its replayed event log says of its firmware; null without one. */
+    /** What its replayed event log shows of its firmware; null without one. */
     firmware: z
       .object({
         secureBoot: z.boolean(),
@@ -78,9 +78,9 @@ export const nodeRecordSchema = z.object({
     address: z.string(),
     /** From its last heartbeat; null before the first one. */
     healthy: z.boolean().nullable(),
-    /** Why it says that it is not healthy. */
+    /** Why it reports that it is not healthy. */
     reason: z.string(),
-    /** When its proof last held. */
+    /** When its last valid proof was made. */
     lastAttestedAt: time,
   }),
   identity: z.object({
@@ -92,10 +92,13 @@ export const nodeRecordSchema = z.object({
     spkiDigest: z.string(),
     /** The one certificate that is valid for it now; null: none was issued for this key yet. */
     certificateSerial: z.string().nullable(),
-    /** The one before, for the same key: valid until the current one has been used, as its way to the node may fail. */
+    /**
+     * The certificate before, for the same key: valid until the current one has been used, because the current one may
+     * get lost on its way to the node.
+     */
     previousSerial: z.string().nullable().default(null),
     notAfter: time.nullable(),
-    /** Ids of the nodes CAs that signed these two; null: the first one, or there is none. */
+    /** Ids of the nodes CAs that signed these two; null: the first CA, or there is no certificate. */
     issuer: z.string().nullable().default(null),
     previousIssuer: z.string().nullable().default(null),
   }),
@@ -113,7 +116,7 @@ export const nodeRecordSchema = z.object({
 });
 export type NodeRecord = z.infer<typeof nodeRecordSchema>;
 
-/** Rejected before it was ever let in: a stranger as far as anybody knows. */
+/** Rejected before it was ever let in: as far as anybody knows, a stranger. */
 export function neverIn(record: Pick<NodeRecord, 'state' | 'approvedAt'>): boolean {
   return record.state === 'rejected' && record.approvedAt === null;
 }
@@ -129,7 +132,7 @@ export function beatOf(
 
 /**
  * The heartbeat that would change nothing in this record; empty where any heartbeat changes something (the first one,
- * the one that brings an unreachable node back).
+ * or one that ends `unreachable`).
  */
 export function expectedBeat(record: NodeRecord): string {
   const { state, observed } = record;

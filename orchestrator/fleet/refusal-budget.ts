@@ -1,5 +1,5 @@
 /**
- * Bounds what strangers can make us write: refusals are audited, but the audit is kept for ever and anybody on the
+ * Limits what strangers can make us write: refusals are audited, but the audit is kept for ever and anybody on the
  * network can cause refusals.
  */
 export class RefusalBudget {

@@ -17,9 +17,10 @@ export type SetNodes = {
 const AT_ONCE = 20;
 
 /**
- * What a person wants of a node or says of it, by compare-and-set and in the audit stream; so is a refusal.
- * @throws BootwaveError `NODE_BIOS`, `NODE_WIPE_MODE`, `NODE_INSTALLED`, `NODE_LABELS`, `NODE_NOT_MEMBER`, `NODE_UNKNOWN`,
- * `SITE_UNKNOWN`
+ * What a person wants of a node or states about it, by compare-and-set and in the audit stream; a refusal is recorded
+ * too.
+ * @throws BootwaveError `NODE_BIOS`, `NODE_WIPE_MODE`, `NODE_INSTALLED`, `NODE_LABELS`, `NODE_NOT_MEMBER`,
+ * `NODE_UNKNOWN`, `SITE_UNKNOWN`
  */
 export async function set(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
   if (change.site !== undefined) await fleet.sites.get(change.site);
@@ -35,10 +36,7 @@ export async function set(fleet: Fleet, id: string, change: NodeChange, by: By):
   throw new BootwaveError({ code, what, unchanged: 'the node', ...(next === undefined ? {} : { next }) });
 }
 
-/**
- * The same for many; one that is refused does not hold up the others.
- * @param how each of them is set
- */
+/** The same for many nodes; a refusal for one does not stop the others. @param how the change for each of them */
 export async function setMany(
   fleet: Fleet,
   nodes: readonly NodeRecord[],

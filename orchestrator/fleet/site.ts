@@ -5,8 +5,8 @@ export const policySchema = z.object({
   /** Whether a machine that nobody expected gets the image and may ask to be enrolled. */
   acceptUnknown: z.boolean().default(true),
   /**
-   * An approved machine without TPM cannot show that it is the same one after a restart. `pending`: a person approves
-   * it again; `keep`: it is believed; `refuse`: such machines are not enrolled.
+   * An approved machine without TPM cannot prove that it is the same one after a restart. `pending`: a person approves
+   * it again; `keep`: its claim is accepted; `refuse`: such machines are not enrolled.
    */
   noTpm: z.enum(['pending', 'keep', 'refuse']).default('pending'),
   /** Machines that boot by BIOS have no hardware root of trust. */
@@ -16,22 +16,22 @@ export const policySchema = z.object({
   /** `required`: a machine whose TPM shows no EK certificate of a configured maker is not enrolled. */
   ekCertificate: z.enum(['optional', 'required']).default('optional'),
   /**
-   * What becomes of a machine with a TPM whose measurements are not those of a published image: `enforce`, it is not let
-   * in, and a member gets no certificate; `report`, it is only shown. Machines that cannot measure (no TPM, BIOS) fall
-   * under `noTpm` and `bios`.
+   * What happens to a machine with a TPM whose measurements are not those of a published image: `enforce`, it is not
+   * let in, and a member gets no certificate; `report`, it is only shown. For machines that cannot measure (no TPM,
+   * BIOS), `noTpm` and `bios` apply.
    */
   attestation: z.enum(['enforce', 'report']).default('enforce'),
   /**
-   * What becomes of a machine whose firmware (PCR 0) is not known of its model: `report`, it is only shown; `enforce`, it
-   * counts as a wrong measurement. Updates of firmware come by hand, so `report` unless somebody chose.
+   * What happens to a machine whose firmware (PCR 0) is not known for its model: `report`, it is only shown; `enforce`,
+   * it counts as a wrong measurement. People update firmware by hand, so the default is `report`.
    */
   firmware: z.enum(['report', 'enforce']).default('report'),
   /**
-   * What becomes of a machine whose image is withdrawn or below a floor: `enforce`, a newcomer is not let in and a member is
-   * not renewed; `report`, it is only shown.
+   * What happens to a machine whose image is withdrawn or below a floor: `enforce`, a newcomer is not let in and a
+   * member's certificate is not renewed; `report`, it is only shown.
    */
   image: z.enum(['enforce', 'report']).default('enforce'),
-  /** No rollout takes a node of the site to an older image than this; null: the fleet's release floor alone holds. */
+  /** No rollout takes a node of the site to an older image than this; null: only the fleet's release floor counts. */
   floor: z.string().nullable().default(null),
 });
 export type Policy = z.infer<typeof policySchema>;

@@ -11,14 +11,14 @@ import { beatOf, type NodeRecord, neverIn, nodeRecordSchema } from './record.ts'
 import { script } from './script.ts';
 import type { State } from './transitions.ts';
 
-/** What `update` did. `taken`: a unique value (a name) belongs to another. */
+/** The result of `update`. `taken`: a unique value (a name) belongs to another record. */
 export type Updated =
   | { kind: 'changed'; record: NodeRecord }
   | { kind: 'same'; record: NodeRecord | null }
   | { kind: 'taken'; field: string; owner: string }
   | Refusal;
 
-/** What else stands or falls with an outcome. */
+/** What is written together with an outcome, or not at all. */
 export type Extras = {
   /** Other records that change in the same transaction. */
   records?: readonly RecordChange[];
@@ -32,9 +32,9 @@ export type Decide = (
   record: NodeRecord | null,
 ) => Promise<{ outcome: Outcome; extras?: Extras }> | { outcome: Outcome; extras?: Extras };
 
-/** Rounds of look, decide, compare-and-set before giving up. Each lost round means that somebody else got on. */
+/** Rounds of read, decide, compare-and-set before giving up. Each lost round means that another writer succeeded. */
 const ROUNDS = 50;
-/** What could be the beginning of an id, as people abbreviate it. */
+/** A text that could be the beginning of an id, as people abbreviate it. */
 const ID_LIKE = /^(?:tpm-|dev-|[0-9a-f]{4})/;
 /** Records fetched in one round trip. */
 const PAGE = 500;
@@ -102,7 +102,7 @@ export class NodeStore {
     return macs.length === 0 ? [] : this.#redis.hmget(KEYS.macs, ...macs);
   }
 
-  /** Ids of all records that show each of these MACs, in their order: several, where it is not unique or somebody lies. */
+  /** Ids of all records that show each of these MACs, in their order: several if it is not unique or a machine lies. */
   async showing(macs: readonly string[]): Promise<string[][]> {
     const owners = await this.ownersOf(macs);
     return Promise.all(
@@ -115,7 +115,9 @@ export class NodeStore {
     );
   }
 
-  /** The living records that show this MAC or serial number, however it is spelled; where there are none, the others. */
+  /**
+   * The living records that show this MAC or serial number, however it is spelled; if there are none, the retired ones.
+   */
   async withHardware(word: string): Promise<NodeRecord[]> {
     const mac = macOf(word);
     const keys = [
@@ -135,8 +137,9 @@ export class NodeStore {
   }
 
   /**
-   * Finds a node by its name, id, MAC, hardware serial number, or the unique beginning of its id. What several living nodes
-   * show names none of them; nor does a serial number that no maker filled in, for the next board shows it too.
+   * Finds a node by its name, id, MAC, hardware serial number, or the unique beginning of its id. A value that
+   * several living nodes show identifies none of them; neither does a placeholder serial number, because the next board
+   * shows it too.
    * @throws BootwaveError `NODE_UNKNOWN`, `NODE_AMBIGUOUS`
    */
   async resolve(word: string): Promise<NodeRecord> {
@@ -144,7 +147,7 @@ export class NodeStore {
     const lower = text.toLowerCase();
     const name = await this.#redis.hget(KEYS.names, lower);
     const named = name === null ? null : await this.get(name);
-    // People choose names: one that reads like the beginning of another node's id must not stand for it.
+    // People choose names: a name that looks like the beginning of another node's id must not stand for that node.
     if (named !== null && !ID_LIKE.test(lower)) return named;
     const whole = await this.get(lower);
     if (whole !== null) return whole;
@@ -172,9 +175,9 @@ export class NodeStore {
   }
 
   /**
-   * Whether this name would be taken for another node, or for what another machine says of itself.
-   * @param id of the node that is to have it; null: of none yet
-   * @returns id of the other one
+   * Whether this name could be confused with another node, or with what another machine claims.
+   * @param id of the node that will have it; null: of none yet
+   * @returns id of the other node
    */
   async readsLike(name: string, id: string | null): Promise<string | null> {
     const [hardware, begins] = await Promise.all([this.withHardware(name), this.#beginningWith(name)]);
@@ -190,8 +193,8 @@ export class NodeStore {
   }
 
   /**
-   * Looks, decides, and writes by one compare-and-set; looks again when somebody else was faster. `decide` may
-   * therefore run several times and must have no effect of its own.
+   * Reads, decides, and writes by one compare-and-set; reads again when another writer was faster. `decide` may
+   * therefore run several times and must have no side effects.
    * @throws BootwaveError `FLEET_CONTENDED` after 50 lost rounds
    */
   async update(id: string, decide: Decide): Promise<Updated> {
@@ -231,7 +234,7 @@ export class NodeStore {
     return this.#times(KEYS.seen);
   }
 
-  /** Milliseconds since the epoch of each node's last attestation that held. */
+  /** Milliseconds since the epoch of each node's last good attestation. */
   lastAttested(): Promise<Map<string, number>> {
     return this.#times(KEYS.attested);
   }

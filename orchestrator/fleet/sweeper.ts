@@ -10,7 +10,7 @@ import { WATCHED } from './transitions.ts';
 /** Heartbeats that may be missed before a node counts as unreachable. */
 export const MISSED_BEATS = 3;
 
-/** Attestations that may be missed before somebody is told: two of them may fall to restarts. */
+/** Attestations that may be missed before people are told: two of them may fall into restarts. */
 export const MISSED_ATTESTATIONS = 3;
 
 /** Nodes marked at the same time. */
@@ -22,7 +22,7 @@ export type SweeperOptions = {
   signal: AbortSignal;
   /** Seconds between the heartbeats of a node. */
   heartbeatSeconds: number;
-  /** Minutes between the attestations of a node; nobody is late by default. */
+  /** Minutes between the attestations of a node; by default nobody counts as late. */
   attestMinutes?: number;
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -39,7 +39,7 @@ export async function sweep(fleet: Fleet, now: number, heartbeatSeconds: number)
   const marked: string[] = [];
   const mark = async (id: string) => {
     const done = await fleet.nodes.update(id, async (record) => {
-      // A heartbeat may have come since; `older` asks again inside the transaction.
+      // A heartbeat may have come since; `older` checks again inside the transaction.
       const seen = await fleet.nodes.lastSeenOf(id);
       if (record === null || seen === null || seen > limit) return { outcome: { kind: 'same' } };
       return {
@@ -75,7 +75,7 @@ export async function sweepAttestations(fleet: Fleet, now: number, minutes: numb
 
 /**
  * Sweeps until the signal aborts, once per interval. While nobody could send us heartbeats (we were down, Redis was
- * away) silence says nothing about the nodes: they get three intervals from then on.
+ * unreachable) silence says nothing about the nodes: they get three intervals from then on.
  */
 export function startSweeper(options: SweeperOptions): Promise<void> {
   const { fleet, log, signal, heartbeatSeconds, attestMinutes, now = Date.now } = options;
@@ -87,7 +87,7 @@ export function startSweeper(options: SweeperOptions): Promise<void> {
       await sleep(heartbeatSeconds * 1000, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       const at = now();
-      // A gap or a jump of the clock: we were stopped, or time itself was.
+      // A gap or a jump of the clock: this process was stopped, or the clock was set.
       if (at < lastSweep || at - lastSweep > grace) listeningSince = at;
       lastSweep = at;
       if (at - listeningSince < grace) continue;

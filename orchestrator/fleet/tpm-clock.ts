@@ -4,11 +4,11 @@ import { KEYS } from './keys.ts';
 import { script } from './script.ts';
 
 /**
- * A TPM never counts backwards: resetCount and restartCount rise with every reset and restart, Clock runs on in between
- * (TPM 2.0 Part 1, 36.3 "Clock", 36.4 "resetCount", 36.5 "restartCount"). So whoever shows an AK with lower counters than
- * it showed before is a copy of that TPM's state, or the TPM that was copied. TPM2_Clear sets the counters back as well
- * (Part 3, 24.6), and takes along what the TPM keeps for its node: neither is a thing to pass over. The counters are the
- * true ones: they are obfuscated for keys of other hierarchies only (Part 1, 36.7).
+ * A TPM never counts backwards: resetCount and restartCount rise with every reset and restart, Clock runs on in
+ * between (TPM 2.0 Part 1, 36.3 "Clock", 36.4 "resetCount", 36.5 "restartCount"). So a machine that shows an AK with
+ * lower counters than before is a copy of that TPM's state, or the TPM that was copied. TPM2_Clear sets the counters
+ * back as well (Part 3, 24.6), and erases what the TPM keeps for its node: neither may be ignored. The counters are the
+ * true ones: they are obfuscated only for keys of other hierarchies (Part 1, 36.7).
  * @returns what went back; null: nothing did
  */
 export function wentBack(before: TpmClock | null, now: TpmClock): string | null {
@@ -24,19 +24,19 @@ export function wentBack(before: TpmClock | null, now: TpmClock): string | null 
     : `clock ${now.milliseconds} ms after ${before.milliseconds} ms`;
 }
 
-/** What a proof's counters are, beside those that its key has shown. */
+/** The counters of a proof, compared with those that its key has shown before. */
 export type Turn =
-  /** The newest that this key has shown; they count from now on. */
+  /** The newest that this key has shown; they are stored. */
   | { kind: 'newest' }
-  /** The nonce was given before a newer proof was taken: the bytes were long on their way. Says nothing of a copy. */
+  /** The nonce was issued before a newer proof was accepted: the message was delayed. Says nothing about a copy. */
   | { kind: 'late' }
-  /** The nonce was given when higher ones were known already. */
+  /** The nonce was issued when higher counters were known already. */
   | { kind: 'back'; what: string };
 
 /**
- * Compares and keeps in one step: of two machines that attest in the same moment one sees the other. Beside the counters
- * stands the number of the newest nonce that had been given when they were taken: a proof over a later nonce was made
- * after them, whenever it arrives, and any other one may have been made before.
+ * Compares and keeps in one step: of two machines that attest in the same moment one sees the other. Beside the
+ * counters the number of the newest nonce issued by then is stored: a proof over a later nonce was made after them,
+ * whenever it arrives; any other proof may have been made before.
  */
 const advanceScript = script<string[]>(`
 local function read(text)
@@ -67,14 +67,14 @@ export class TpmClocks {
     this.#redis = redis;
   }
 
-  /** A number for a nonce that is about to be given: higher than that of every nonce before, of all servers. */
+  /** A number for a nonce that is about to be issued: higher than that of every nonce before, of all servers. */
   number(): Promise<number> {
     return this.#redis.incr(KEYS.nonces);
   }
 
   /**
    * @param nonce number of the nonce that was proved
-   * @param record counters on record, for a key of which nothing is kept here
+   * @param record counters on record, for a key that is not stored here
    */
   async advance(akName: string, now: TpmClock, nonce: number, record: TpmClock | null): Promise<Turn> {
     const on = record === null ? '' : textOf(record);
@@ -86,7 +86,7 @@ export class TpmClocks {
     return { kind: 'back', what: what ?? 'counters of a TPM' };
   }
 
-  /** Whoever comes back with this key begins anew with these: a person has looked at it, or will. */
+  /** From now on these counters count for this key: a person has looked at it, or will. */
   async begin(akName: string, now: TpmClock): Promise<void> {
     const given = (await this.#redis.get(KEYS.nonces)) ?? '0';
     await this.#redis.hset(KEYS.clocks, akName, `${textOf(now)} ${given}`);

@@ -23,7 +23,7 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   discovered: ['pending'],
   /** Proved possession of its keys; a person or a policy decides. */
   pending: ['enrolled', 'rejected', 'retired'],
-  /** Refused by a person, who may think again. */
+  /** Refused by a person, who may change the decision. */
   rejected: ['enrolled', 'retired'],
   /** A member that may have its certificate; not heard from since. */
   enrolled: [
@@ -84,7 +84,7 @@ export function isMember(state: State): boolean {
   return MEMBERS.includes(state);
 }
 
-/** Counted as registered: whoever belongs to the fleet, fenced or not. */
+/** Counted as registered: every node that belongs to the fleet, fenced or not. */
 export function isRegistered(state: State): boolean {
   return isMember(state) || state === 'quarantined' || state === 'recovering';
 }

@@ -1,4 +1,6 @@
-/** One look at one node that is to run from its disk. Everything here may happen twice, from several orchestrators. */
+/**
+ * One step for one node that should run from its disk. Everything here may happen twice, from several orchestrators.
+ */
 import { BootwaveError } from '../../base/error.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
@@ -17,13 +19,16 @@ export type Installer = {
   fleet: Fleet;
   pool: Pick<LinkPool, 'request' | 'drop'>;
   signer: OrderSigner;
-  /** Of the published images, by version, and which of them a node gets that is wanted to run none in particular. */
+  /** Facts of the published images, by version, and the image for a node that has no wanted version. */
   published(): Promise<{ images: ImageFacts; newest: string | null }>;
   signal: AbortSignal;
   now?: () => number;
 };
 
-/** Milliseconds of silence. Fetching and writing an image is told as it goes on; a file system on a slow disk is not. */
+/**
+ * Milliseconds of silence. The node reports progress while it fetches and writes an image, but not while a file system
+ * is made on a slow disk.
+ */
 const SILENCE = { quick: 15_000, stage: 900_000 } as const;
 
 /**
@@ -52,7 +57,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       return 'the image is on its disk';
     }
     case 'record':
-      // The word to wipe has been obeyed: no later order repeats it.
+      // The consent to wipe was used: no later order repeats the wipe.
       await become(installer, id, 'installing', 'its disk is bootable', {
         installedAt: installer.now?.() ?? Date.now(),
         wipe: false,
@@ -61,7 +66,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
     case 'activate': {
       const { epoch } = await deliver(installer, record, knownEpoch(status));
       const { bootId } = status.running;
-      // Nothing to do as a rule. But an image that was demoted in an earlier life of the disk gets its tries back.
+      // Usually nothing to do. But an image that was demoted earlier on this disk gets its tries back.
       await pool.request(id, 'stage', { epoch }, { signal, timeout: SILENCE.stage });
       await pool.request(id, 'activate', { epoch, bootId }, ask);
       return 'it restarts from its disk';
@@ -72,7 +77,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
   }
 }
 
-/** A node that vanishes in the middle is watched by nobody else. */
+/** Nothing else watches a node that vanishes in the middle. */
 export async function lose({ fleet, now = Date.now }: Installer, id: string): Promise<void> {
   await fleet.nodes.update(id, async (record) => {
     const seen = await fleet.nodes.lastSeenOf(id);
@@ -107,7 +112,7 @@ async function become(
   if (done.kind === 'refused') throw new BootwaveError({ ...done, unchanged: 'nothing was ordered' });
 }
 
-/** Somebody has decided otherwise since it was looked at: put out, fenced, or to boot from the network. */
+/** The decision changed since it was read: the node was removed, fenced, or set to boot from the network. */
 function notWanted(id: string): Refusal {
   return refuse('INSTALL_NOT_WANTED', `node ${id} is not to be installed any more`);
 }
@@ -124,7 +129,7 @@ async function deliver(
   return order(installer, record.id, await wantedOf(installer, fresh), reported);
 }
 
-/** Its disk keeps what is on it; the firmware is told by the order's mode (image/agent/root/boot-order.ts). */
+/** Its disk keeps its content; the order's mode tells the firmware (image/agent/root/boot-order.ts). */
 async function leave(installer: Installer, id: string, reported: number): Promise<void> {
   const { fleet } = installer;
   const fresh = await fleet.nodes.get(id);
@@ -143,7 +148,7 @@ async function order(
   const standing = await signer.standing(node);
   const order = await reissue(fleet.redis, {
     node,
-    // Its configuration is another's business, and stays.
+    // Its configuration belongs to other code, and stays.
     wanted: { ...what, config: inForce?.order.config ?? null },
     inForce,
     by: INSTALL,

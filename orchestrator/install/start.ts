@@ -12,10 +12,10 @@ import { INSTALL, leavesDisk, wantsInstall } from './step.ts';
 export type InstallTimes = {
   /** Milliseconds between two looks at the fleet. */
   look: number;
-  /** Milliseconds before a node that failed is tried again; doubles up to `most`. */
+  /** Milliseconds before a failed node is tried again; doubles up to `most`. */
   first: number;
   most: number;
-  /** The most for one that is only not reached: it may be restarting. */
+  /** The longest wait for a node that could not be reached: it may be restarting. */
   away: number;
 };
 
@@ -23,7 +23,7 @@ export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 30
 
 /** Nodes of one process at once: each draws an image from its boot server. */
 const AT_ONCE = 16;
-/** Milliseconds: so that a machine which is slow for a moment does not put off an installation for minutes. */
+/** Milliseconds: a machine that is slow for a moment should not delay an installation for minutes. */
 const LONGEST_PAUSE = 15_000;
 
 const isRefusal = (error: unknown) => error instanceof NodeRefusal;
@@ -34,9 +34,12 @@ export function startInstalls(
 ): Promise<void> {
   const { fleet, log, signal } = options;
   const times = { ...INSTALL_TIMES, ...options.times };
-  /** What stood in the way last: told once, not at every try. */
+  /** The last obstacle: logged once, not at every try. */
   const told = new Map<string, string>();
-  /** Of nodes that boot from the network, the record's epoch at which no order named their disk, or the node was told. */
+  /**
+   * For nodes that boot from the network: the record's epoch at which no order named their disk, or the node had been
+   * told.
+   */
   const settled = new Map<string, number>();
 
   return keepNodes({
@@ -65,7 +68,7 @@ export function startInstalls(
       // A node that restarts cannot be reached for a while; that is not worth a warning each time.
       const quiet = error instanceof BootwaveError && error.code.startsWith('LINK_') && !isRefusal(error);
       const wait = Math.min((waited || times.first / 2) * 2, quiet ? times.away : times.most);
-      // A machine that restarted without a farewell leaves a connection that looks open.
+      // A machine that restarted without closing leaves a connection that looks open.
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') options.pool.drop(id);
       if (quiet) await lose(options, id).catch(() => {});
       if (told.get(id) === reason) return wait;
@@ -102,7 +105,7 @@ async function candidates({ fleet }: Installer, settled: Map<string, number>): P
   return [...records.filter((record) => wantsInstall(record, isHeld(record))), ...leaving];
 }
 
-/** What stands in its way is shown where an admin looks: with the node. */
+/** The obstacle is shown where an admin looks: with the node. */
 async function noted(
   { fleet, now = Date.now }: Installer,
   { id }: NodeRecord,

@@ -1,24 +1,24 @@
-/** What an installation does next, as a pure function of what the fleet wants and what the node says. */
+/** The next step of an installation, as a pure function of what the fleet wants and what the node reports. */
 import type { Status } from '../../protocol/link/messages.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Issued } from '../orders/issued.ts';
 
-/** In the order record, where a rollout's id would stand. */
+/** Stored in the order record in place of a rollout's id. */
 export const INSTALL = 'install';
 
 export type InstallStep =
-  /** Somebody else's business now, or nothing is left to do. */
+  /** Other code is responsible now, or nothing is left to do. */
   | { do: 'nothing' }
-  /** Have the ordered image brought onto the disk. */
+  /** Make the node write the ordered image to its disk. */
   | { do: 'stage' }
-  /** The disk is bootable: say so to the boot server before the node restarts into it. */
+  /** The disk is bootable: tell the boot server before the node restarts into it. */
   | { do: 'record' }
   /** Restart into it. */
   | { do: 'activate' }
   /** It runs from its disk. */
   | { do: 'finish' };
 
-/** Whether this node is to be installed, and may be touched now. @param held a rollout has it */
+/** Whether this node must be installed, and may be changed now. @param held a rollout has it */
 export function wantsInstall(record: NodeRecord, held: boolean): boolean {
   if (held || record.wanted.mode !== 'installed') return false;
   if (record.state === 'installing') return true;
@@ -26,8 +26,8 @@ export function wantsInstall(record: NodeRecord, held: boolean): boolean {
 }
 
 /**
- * Whether this node has to be told that it boots from the network: its firmware starts from its disk first. An order of ours
- * that says so is sent again until this process has seen it taken.
+ * Whether this node has to be told that it boots from the network: its firmware starts from its disk first. Our order
+ * is sent again until this process has seen that the node accepted it.
  * @param issued the order in force, and who issued it
  * @param held a rollout has it
  */
@@ -41,7 +41,7 @@ export function leavesDisk(
   return issued.order.mode === 'installed' || issued.rollout === INSTALL;
 }
 
-/** Milliseconds of silence in which firmware, a large disk and a first boot may pass. */
+/** Milliseconds of silence that firmware, a large disk and a first boot may need. */
 export const LOST_AFTER = 30 * 60_000;
 
 export function nextStep(record: NodeRecord, status: Status): InstallStep {

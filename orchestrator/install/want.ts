@@ -7,8 +7,9 @@ import { Consents, recordConsent } from '../signer/consents.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 
 /**
- * What a person wants of a node: how it starts, what rollouts may select it by. Asked to run from its disk, the installer
- * does the rest; asked to boot from the network, the boot server does with the next restart.
+ * What a person wants of a node: how it starts, and by what rollouts may select it. For a node that should run from
+ * its disk the installer does the rest; for one that should boot from the network the boot server does, at the next
+ * restart.
  * @throws BootwaveError `NODE_IN_ROLLOUT`, and what `set` throws; nothing is changed then
  */
 export async function want(fleet: Fleet, id: string, change: NodeChange, by: By): Promise<SetNode> {
@@ -17,9 +18,9 @@ export async function want(fleet: Fleet, id: string, change: NodeChange, by: By)
 }
 
 /**
- * `want` for people: the consent that a disk be wiped is also recorded where the signer looks, and taken back there. It is
- * recorded last, so that a wish that was refused leaves no consent behind; until it is there the installer is refused, and
- * asks again.
+ * `want` for people: the consent that a disk be wiped is also recorded where the signer looks, and taken back there.
+ * It is recorded last, so that a refused wish leaves no consent behind; until it is recorded the signer refuses, and
+ * the installer asks again.
  * @param consents file of the consents
  */
 export function setWithConsent(consents: string): typeof want {
@@ -38,7 +39,7 @@ export async function wantInstalled(fleet: Fleet, id: string, by: By): Promise<v
   await want(fleet, id, { mode: 'installed' }, by);
 }
 
-/** A rollout that is under way was planned for the disk: what it stages there must be what starts. */
+/** A rollout under way was planned for the disk: what it stages there must be what starts. */
 async function refuseHeld(fleet: Fleet, id: string): Promise<void> {
   const [record, holders] = await Promise.all([fleet.nodes.get(id), holdersOf(fleet.redis, [id])]);
   const rollout = holders.get(id);

@@ -26,14 +26,14 @@ const GREETING = 20_000;
 export type Answered = { result: unknown } | { waits: Waiting; shown: object };
 
 export type Caller = {
-  /** As whom; null: as whoever runs this process. */
+  /** The operator; null: the user that runs this process. */
   credential: Credential | null;
-  /** Tells a person what they are about to sign. */
+  /** Shows a person what they are about to sign. */
   onSign?(text: string): void | Promise<void>;
   onRenew?(): void;
 };
 
-/** How a door is reached. `proven`: the connection itself says who asks. */
+/** How a door is reached. `proven`: the connection itself shows who asks. */
 export type Way = { open(): Promise<Duplex>; proven: boolean; name: string };
 
 /** The socket of the server of this data directory. */
@@ -55,8 +55,8 @@ export function socketOf(paths: Pick<DataPaths, 'root'>): Way {
 
 /**
  * One operation, as its caller gets it.
- * @throws BootwaveError what the server refuses with; `SERVER_NOT_RUNNING`, `SERVER_SILENT`, `SERVER_LOST`,
- * `SERVER_VERSION`, `OPERATOR_MISSING`
+ * @throws BootwaveError the server's refusal; `SERVER_NOT_RUNNING`, `SERVER_SILENT`, `SERVER_LOST`, `SERVER_VERSION`,
+ * `OPERATOR_MISSING`
  */
 export async function ask(way: Way, caller: Caller, operation: string, input: unknown): Promise<Answered> {
   const socket = await way.open();
@@ -88,7 +88,9 @@ async function claim(credential: Credential | null, nonce: string): Promise<Clai
   return { certificate: credential.certificate.toString(), proof };
 }
 
-/** Signs what a person wants, and nothing that a server slips in: an ask names the operation that was asked for. */
+/**
+ * Signs what a person wants, and nothing that a server adds: the signed text names the operation that was asked for.
+ */
 async function sign(
   { credential, onSign }: Caller,
   operation: string,
@@ -188,7 +190,7 @@ async function failure(
 function silent(name: string, late: boolean): BootwaveError {
   return new BootwaveError({
     code: 'SERVER_SILENT',
-    what: `the server at ${name} ${late ? 'takes connections and says nothing' : 'hung up without a word'}`,
+    what: `the server at ${name} ${late ? 'accepts connections but sends nothing' : 'closed the connection without an answer'}`,
     unchanged: 'nothing was asked',
     next: late
       ? 'look at its log; restart it if it hangs'
@@ -200,7 +202,7 @@ function lost(name: string): BootwaveError {
   return new BootwaveError({
     code: 'SERVER_LOST',
     what: `the server at ${name} ended before it had answered`,
-    unchanged: 'nobody knows: it may have been done or not',
+    unchanged: 'unknown: it may have been done or not',
     next: "look first, for example with 'bootwave audit list', then ask again",
   });
 }

@@ -28,9 +28,9 @@ const askSchema = z.strictObject({
   signed: z.strictObject({ text: z.string(), vote: voteSchema }).optional(),
 });
 
-/** Asks of one connection that wait for those before them. */
+/** Requests of one connection that wait for those before them. */
 const MOST_WAITING = 16;
-/** Milliseconds that a connection may say nothing while nothing is done for it. */
+/** Milliseconds that a connection may be silent while nothing is done for it. */
 const IDLE = 120_000;
 const TOUCH = 5_000;
 /** Milliseconds between two looks whether another server's door has closed. */
@@ -42,11 +42,11 @@ export type Serving = {
   identify: Identify;
   /** Somebody elsewhere. */
   remote: boolean;
-  /** Milliseconds that it may say nothing while nothing is done for it. */
+  /** Milliseconds that it may be silent while nothing is done for it. */
   idle: number;
 };
 
-/** Answers one connection, one ask after the other, until it ends. */
+/** Answers one connection, one request after the other, until it ends. */
 export function serve(socket: Socket, house: House, { identify, remote, idle }: Serving): void {
   const nonce = randomBytes(32);
   let waiting = 0;
@@ -130,8 +130,8 @@ function json(line: string): unknown {
 }
 
 /**
- * Opens the door of this data directory; where another server has it, as soon as that one has gone.
- * @returns when it is open, or another server's is; `done` resolves after the signal fired and all is closed
+ * Opens the door of this data directory; if another server has it, as soon as that server has ended.
+ * @returns when it is open, or when another server's is; `done` resolves after the signal fired and all is closed
  * @throws BootwaveError `DATA_PATH_TOO_LONG`
  */
 export async function openDoor(house: House): Promise<{ done: Promise<void> }> {

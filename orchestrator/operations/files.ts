@@ -6,11 +6,11 @@ export function doorFiles({ root }: Pick<DataPaths, 'root'>) {
   const folder = join(root, 'run');
   return {
     folder,
-    /** 0600: who may connect is who may open it. */
+    /** 0600: whoever may open it may connect. */
     socket: join(folder, 'door.sock'),
     /** Held (flock) by the one server that answers at it. */
     lock: join(folder, 'door.lock'),
-    /** Touched while somebody listens: its time is when that was last. */
+    /** Touched while a server listens: its time shows when that was last. */
     listened: join(folder, 'listened'),
   };
 }

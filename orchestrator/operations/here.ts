@@ -1,4 +1,4 @@
-/** Operations that need no server: performed by whoever calls, on the files of this machine. */
+/** Operations that need no server: performed by the calling process, on the files of this machine. */
 import type { Logger } from '../../base/log.ts';
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
@@ -15,7 +15,7 @@ import { perform } from './perform.ts';
 
 export type HereOptions = {
   paths: DataPaths;
-  /** File with certificate and key; absent: whoever runs this process. */
+  /** File with certificate and key; absent: the user that runs this process. */
   as?: string | undefined;
   signal: AbortSignal;
   tell(progress: unknown): void;
@@ -84,7 +84,7 @@ class OwnRecords {
     const opened = await this.#opened?.catch(() => null);
     if (opened == null) return;
     try {
-      // What came of it stands in the journal too: it must not be forgotten because no server ran.
+      // The result is in the journal too: it must not be forgotten because no server ran.
       await opened.bans.look();
     } finally {
       await opened.connection.close();

@@ -12,5 +12,5 @@ export const version = z.string().min(1).max(64);
 export const moment = z.number().min(0).max(8.64e15);
 export const nothing = z.strictObject({});
 
-/** What is large, is JSON, and is described by the types of whoever makes it. */
+/** Large JSON, described by the types of the code that makes it. */
 export const typed = <T>(): z.ZodType<T> => z.custom<T>((value) => value !== undefined);

@@ -1,6 +1,6 @@
 /**
- * What a door and its callers say, a line of JSON each: the door greets with a nonce, the caller asks, the door answers.
- * A caller may ask again on the same connection.
+ * The messages between a door and its callers, a line of JSON each: the door greets with a nonce, the caller asks, the
+ * door answers. A caller may ask again on the same connection.
  */
 import type { errorOf } from '../../base/error.ts';
 import type { HostUser } from '../operators/host-user.ts';
@@ -16,7 +16,7 @@ export const MOST_ANSWER = 256 * 1024 * 1024;
 /** Hex, 32 bytes. */
 export type Greeting = { protocol: typeof PROTOCOL; nonce: string };
 
-/** Who asks. At the network's door the certificate of the connection says so, and this is left out. */
+/** Who asks. At the network's door the certificate of the connection shows it, and this field is left out. */
 export type Claim =
   | HostUser
   /** PEM, and the base64 of what `prove` makes of the greeting's nonce. */
@@ -28,7 +28,7 @@ export type AskLine = { operation: string; input: unknown; by?: Claim; signed?: 
 export type Waiting = { id: string; operation: string; input: Record<string, unknown>; expires: number };
 
 export type AnswerLine = {
-  /** The caller's certificate is of a CA that is on its way out. */
+  /** The CA of the caller's certificate is being replaced. */
   renew?: true;
 } & (
   | { ok: true; result: unknown }

@@ -1,4 +1,4 @@
-/** The door for people elsewhere: the same lines, over mutual TLS. Their certificate says who they are. */
+/** The door for people elsewhere: the same lines, over mutual TLS. Their certificate shows who they are. */
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { BootwaveError, messageOf } from '../../base/error.ts';
@@ -35,7 +35,8 @@ export async function openNetworkDoor(
   const context = ({ key, chainPem }: Shown): SecureContextOptions => ({
     key: key.export({ type: 'pkcs8', format: 'pem' }),
     cert: chainPem,
-    // Whatever hangs below the fleet's root may knock; who is an operator is judged by us, at each ask.
+    // Everybody with a certificate below the fleet's root may connect; each request decides whether it is an
+    // operator's.
     ca: rootPem,
     minVersion: 'TLSv1.3',
   });
@@ -56,7 +57,7 @@ export async function openNetworkDoor(
     const certificate = socket.getPeerX509Certificate();
     isOperators(house, certificate).then(
       (known) => {
-        // A node or a server of this fleet, which has nothing to ask here and is told nothing.
+        // A node or a server of this fleet: it may not ask anything here and gets no answer.
         if (!known) socket.destroy();
         else
           serve(socket, house, {
@@ -88,7 +89,10 @@ export async function openNetworkDoor(
   return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }
 
-/** Whether an operators CA of this fleet issued it; in date and not revoked is judged at each ask, and told. */
+/**
+ * Whether an operators CA of this fleet issued it; each request checks that it is not expired or revoked, and reports
+ * it.
+ */
 async function isOperators({ paths }: House, certificate: X509Certificate | undefined): Promise<boolean> {
   if (certificate === undefined) return false;
   const { cas } = await knownOperators(paths);

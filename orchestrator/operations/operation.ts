@@ -15,22 +15,22 @@ import type { Identity, Who } from '../operators/judge.ts';
 import type { Request } from '../operators/requests.ts';
 import type { KeptWires } from '../up/wires.ts';
 
-/** The machine's own affairs: nothing of the fleet is changed. */
+/** About this machine only: nothing of the fleet is changed. */
 export const ANYONE: Who = 'anyone';
 export const ADMIN: Who = [];
 export const CORE: Who = ['core'];
-/** A site admin only where all that it is about is at their sites, which `site` says. */
+/** Open to site admins, if everything it concerns is at their sites, as `site` says. */
 export const AT_SITES: Who = ['core', 'site-admin'];
-/** Everybody who is known: whoever sees that it is not only their site asks nobody. */
+/** Everybody with a role, for all sites: a result that concerns several sites needs no further check. */
 export const READ: Who = ['core', 'site-admin', 'viewer'];
 
-/** What `site` may ask: the nodes that the input names, and the records. */
+/** What `site` may use: the nodes that the input names, and the records. */
 export type About = { nodes: readonly NodeRecord[]; fleet: Fleet };
 
 /** What an operation is performed on. */
 export type House = {
   paths: DataPaths;
-  /** Opened when first needed, where no server runs. */
+  /** Opened when first needed, if no server runs. */
   records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
   /** The interfaces that this process serves; undefined: it does not, or not yet. */
   wires(): KeptWires | undefined;
@@ -52,22 +52,22 @@ export type Acting = {
   signal: AbortSignal;
   wires: House['wires'];
   find: House['find'];
-  /** What a person may see while they wait; only where they sit at this machine. */
+  /** What a person may see while they wait; only at this machine. */
   tell(progress: unknown): void;
-  /** Where two people agreed: what they signed. */
+  /** If two people agreed: what they signed. */
   request?: Request;
-  /** A second person's word for a request that waits: asked for where the caller has not given it yet. */
+  /** The decision of a second person on a request that waits: asked for if the caller has not given it yet. */
   approval(id: string): Promise<{ request: Request; done: unknown }>;
 };
 
 /** Compared both ways, so that a declaration of one input is a declaration of some input. */
 export type Act<I, R> = { act(input: I, context: Acting): Promise<R> }['act'];
 
-/** What is done before a second person is asked. */
+/** Runs before a second person is asked. */
 export type Prepared<I, R> =
   /**
-   * Ask for this, every name in it replaced by what it means now. `what` is signed with it where an id alone says nothing to
-   * whoever signs; `shown` goes back to who asked.
+   * Ask for this, with every name replaced by what it means now. `what` is signed with it when an id alone tells the
+   * signer nothing; `shown` goes back to the caller.
    */
   | { input: I; what?: string; shown?: object }
   /** Nobody needs to be asked. */
@@ -79,23 +79,26 @@ export type Operation<I = unknown, R = unknown> = {
   /** One sentence for help, without a capital and a full stop. */
   help: string;
   who: Who;
-  /** Fields of the input that name nodes: found once, and replaced by ids before anything is judged. */
+  /** Fields of the input that name nodes: resolved once, and replaced by ids before anything is judged. */
   nodes?: readonly string[];
-  /** The sites that it is about; absent: a site admin who may, may everywhere. */
+  /** The sites that it concerns; absent: a site admin with the right may use it everywhere. */
   site?(input: I, about: About): readonly string[] | Promise<readonly string[]>;
-  /** Whether it may be done under broken glass. What it does must end with it: it hands out no key and no role. */
+  /**
+   * Whether it may be done under break-glass. Its effect must end with the break-glass: it hands out no key and no
+   * role.
+   */
   breakGlass?: boolean | { when(input: NoInfer<I>): boolean }['when'];
   /** Whether a second person of the core team has to agree. */
   fourEyes?: boolean | { when(input: NoInfer<I>): boolean }['when'];
   prepare?(): Promise<{ prepare(input: I, context: Acting): Promise<Prepared<I, R>> }['prepare']>;
-  /** What stands or falls with the second person's word, in the commit that records it. */
+  /** What is written in the commit that records the second person's approval, or not at all. */
   effect?(): Promise<(request: Request, by: By, context: Acting) => Pick<Change, 'ops' | 'audit'>>;
   /**
-   * Performed by whoever calls it and on its files, so that it works without a server. `files`: it needs no records;
-   * `records`: it opens them, and starts the embedded Redis where none runs.
+   * Performed by the calling process and on its files, so that it works without a server. `files`: it needs no records;
+   * `records`: it opens them, and starts the embedded Redis if none runs.
    */
   offline?: 'files' | 'records';
-  /** It names files of the server's machine, or takes its process: never over the network. */
+  /** It names files of the server's machine, or occupies its process: never over the network. */
   hostOnly?: boolean | { when(input: NoInfer<I>): boolean }['when'];
   input: z.ZodType<I>;
   result: z.ZodType<R>;

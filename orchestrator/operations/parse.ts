@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { Operation } from './operation.ts';
 
-/** What the input says, or which field breaks which rule. @throws BootwaveError `INPUT_INVALID` */
+/** The parsed input, or which field breaks which rule. @throws BootwaveError `INPUT_INVALID` */
 export function parse<I>(operation: Operation<I, unknown>, input: unknown): I {
   const parsed = operation.input.safeParse(input);
   if (parsed.success) return parsed.data;

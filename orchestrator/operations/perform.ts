@@ -1,4 +1,4 @@
-/** One way to do anything: parse, find what names mean, authorise, ask a second person where it takes two, act, record. */
+/** The one way to do anything: parse, resolve names, authorise, ask a second person if two are needed, act, record. */
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { actingFor } from '../fleet/acting.ts';
@@ -22,7 +22,7 @@ export type Ask = {
 
 export type From = {
   identity: Identity;
-  /** Somebody elsewhere: nothing names a file of this machine. */
+  /** The caller is elsewhere: nothing may name a file of this machine. */
   remote?: boolean;
   tell?: Acting['tell'];
 };
@@ -94,11 +94,11 @@ function acting(
   return context;
 }
 
-/** Only what is declared leaves the house. */
+/** Only declared fields leave this process. */
 function output(operation: Operation, result: unknown): unknown {
   const parsed = operation.result.safeParse(result);
   if (parsed.success) return parsed.data;
-  // It was done: what cannot be told is our fault, and no reason to do it again.
+  // It was done: a result that cannot be sent is our fault, and no reason to do it again.
   throw new BootwaveError({
     code: 'RESULT_INVALID',
     what: `'${operation.name}' was done, and its result is not what is declared: ${z.prettifyError(parsed.error)}`,
@@ -108,7 +108,7 @@ function output(operation: Operation, result: unknown): unknown {
 
 /**
  * Finds the nodes that the input names and puts their ids in their place: what was judged is what is acted on, even
- * when a name has gone to another node in between. Then asks whether this person may.
+ * when a name has gone to another node in between. Then checks whether this person may.
  */
 async function authorise(
   house: House,
@@ -147,7 +147,9 @@ async function pin(fleet: Fleet, fields: readonly string[], input: Record<string
   return { input: pinned, nodes };
 }
 
-/** Lets them through where two people agreed, and tells the history what; without that line it does not. */
+/**
+ * Lets them through if two people agreed, and writes that to the history; if that line cannot be written, it does not.
+ */
 async function refuseOrBreak(
   house: House,
   identity: Identity,
@@ -174,7 +176,7 @@ async function refuseOrBreak(
   });
 }
 
-/** What somebody known tried and may not belongs in the history. A history that cannot be written lets nobody in. */
+/** A refused attempt by a known person belongs in the history. If the history cannot be written, nobody is let in. */
 async function note(house: House, actor: string, { code, what }: Denial): Promise<void> {
   try {
     const { fleet } = await house.records();

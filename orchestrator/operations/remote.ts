@@ -1,4 +1,7 @@
-/** The way to a server elsewhere: mutual TLS, its certificate held against the fleet's root and the servers CA. */
+/**
+ * The connection to a server elsewhere: mutual TLS; its certificate is checked against the fleet's root and the servers
+ * CA.
+ */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:tls';
@@ -14,7 +17,7 @@ const PEM = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE---
 export type Elsewhere = {
   /** `https://HOST:PORT`. */
   url: string;
-  /** File with certificate and key of whoever asks. */
+  /** File with certificate and key of the caller. */
   as: string;
   /** File with the fleet's root certificate; absent: it is in `as`. */
   root?: string | undefined;
@@ -34,7 +37,7 @@ export async function remoteWay({ url, as, root: rootFile }: Elsewhere): Promise
           ...{ host, port, key: pem, cert: (pem.match(PEM) ?? []).join('\n') },
           ca: root.toString(),
           minVersion: 'TLSv1.3',
-          // A fixed name: where the server stands is nobody's proof of what it is.
+          // A fixed name: the address of a server does not prove what it is.
           servername: SERVER_NAME,
           checkServerIdentity: (_, peer) =>
             checkBootServer(peer as Parameters<typeof checkBootServer>[0], root),
@@ -85,7 +88,7 @@ async function rootIn(file: string): Promise<X509Certificate> {
 function failure(url: string, error: Error): BootwaveError {
   if (error instanceof BootwaveError) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
-  // Not one of the system's: OpenSSL has refused the chain before we could look at it.
+  // Not one of the system's errors: OpenSSL refused the chain before we could check it.
   const foreign = code !== '' && !/^E[A-Z]+$/.test(code);
   return new BootwaveError({
     code: foreign ? 'SERVER_NOT_TRUSTED' : 'SERVER_UNREACHABLE',

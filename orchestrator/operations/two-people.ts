@@ -1,6 +1,6 @@
 /**
- * What takes two people. The first one signs operation and input, every name in it replaced by what it means; the second
- * one signs the same text. The keys stay with them: whoever asks without a signature is told what to sign.
+ * Operations that need two people. The first person signs operation and input, with every name replaced by what it
+ * means; the second signs the same text. The keys stay with them: a caller without a signature gets the text to sign.
  */
 import { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
@@ -71,7 +71,7 @@ export async function askSecond(
 }
 
 /**
- * A second person's word, and what follows from it.
+ * A second person's decision, and what follows from it.
  * @throws NeedsSignature; BootwaveError as `Requests.approve`, and what the operation throws
  */
 export async function approveRequest(
@@ -92,7 +92,7 @@ export async function approveRequest(
   const input = parse(operation, withoutOld(wish.input));
   if (!holds(operation.fourEyes, input)) throw otherSignature(`'${operation.name}' does not take two people`);
   const effect = await operation.effect?.();
-  // The time of the signature is the time of all of it.
+  // The time of the signature is used for everything in this operation.
   const by = { ...context.by, at: signed.vote.at };
   const request = await requests.approve(id, signed.vote, by, (one) => effect?.(one, by, context) ?? {});
   const done = await (await operation.act())(input, { ...context, ...records(context), by, request });
@@ -102,12 +102,12 @@ export async function approveRequest(
 /** Getters are not copied by a spread. */
 const records = ({ fleet, bans }: Acting) => ({ fleet, bans });
 
-/** Break-glass once named the certificate, which its signature names as well. */
+/** Break-glass requests once named the certificate; the signature names it as well. */
 function withoutOld({ serial: _, ...input }: Record<string, unknown>): Record<string, unknown> {
   return input;
 }
 
-/** For what takes two people a name is not enough, and root could give any. */
+/** An operation that needs two people needs certificates: root could give any name. */
 function mustHaveCertificate({ certificate }: Identity): void {
   if (certificate !== undefined) return;
   throw new BootwaveError({
@@ -118,7 +118,7 @@ function mustHaveCertificate({ certificate }: Identity): void {
   });
 }
 
-/** Signed now, and by whoever asks. */
+/** Signed now, and by the caller. */
 function mustBeFresh({ certificate }: Identity, vote: Vote, now: number): void {
   if (Math.abs(now - vote.at) > REQUEST_TIMES.skew) throw otherSignature('the signature is not of now');
   if (serialOf(vote.certificate) !== certificate?.serial)

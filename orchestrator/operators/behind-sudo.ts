@@ -1,6 +1,6 @@
 /**
- * People whom sudo lets run commands as root, as one operator (`bin/bootwave-as`). What they write on the command line must
- * not make root read, write or be what they could not.
+ * People whom sudo lets run commands as root, as one operator (`bin/bootwave-as`). Their command line must not make
+ * root read, write or become anything that they could not themselves.
  */
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../../base/error.ts';
@@ -12,9 +12,9 @@ const NOT_THEIRS = ['as', 'data', 'server', 'root', 'config', 'to', 'out', 'keys
 export type Asked = {
   /** `node approve`. */
   command: string;
-  /** Whether everybody may, known or not. */
+  /** Whether everybody may, with or without a certificate. */
   isForAnyone: boolean;
-  /** Names of the options that stand on the command line. */
+  /** Names of the options on the command line. */
   options: readonly string[];
   /** How many arguments were given. */
   args: number;
@@ -37,7 +37,7 @@ export function refusedBehindSudo({ command, isForAnyone, options, args }: Asked
 }
 
 /**
- * A file that somebody named on the command line, read with the rights that they have themselves.
+ * A file that somebody named on the command line, read with their own rights.
  * @throws the system's error; BootwaveError `OPERATOR_SUDO`
  */
 export async function readNamedFile(file: string, env: NodeJS.ProcessEnv = process.env): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { agreed, type Known } from './people.ts';
 import { BREAK_GLASS } from './request.ts';
 import { Requests } from './requests.ts';
 
-/** @returns id of the request by which they are admin now; null: by none */
+/** @returns id of the request that makes them admin now; null: none does */
 export async function brokenGlass(
   redis: Redis,
   known: Known,
@@ -19,14 +19,14 @@ export async function brokenGlass(
   const all = await new Requests(redis, known).list(now);
   const found = all.find(({ standing, record }) => {
     if (standing !== 'in force' || record.approve === null) return false;
-    // Redis only keeps it: what counts is what two people signed.
+    // Redis only stores it: what counts is what two people signed.
     const wish = agreed(record.text, record.ask, record.approve, known, now);
     return (
       wish !== null &&
       wish.operation === BREAK_GLASS &&
       wish.actor === actor &&
       wish.serial === certificate.serial &&
-      // As requests once named it, too.
+      // Older requests named it this way.
       (wish.input.serial ?? certificate.serial) === certificate.serial
     );
   });

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 
-/** Who runs this process, and who is behind sudo. Both are their own word. */
+/** The user that runs this process, and the user behind sudo. Neither is proved. */
 export type HostUser = { sudo?: string | undefined; user: string };
 
 export function hostUser(): HostUser {

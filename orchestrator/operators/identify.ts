@@ -11,7 +11,7 @@ import { knownOperators } from './known.ts';
 import { OperatorRegister } from './register.ts';
 
 /**
- * Who stands behind a file with a certificate and its key, as this process reads it: the key signs a fresh nonce, and the
+ * The operator of a file with a certificate and its key, as this process reads it: the key signs a fresh nonce, and the
  * rest is `ofCertificate`'s.
  * @param now milliseconds since the epoch
  * @throws BootwaveError `OPERATOR_FILE`, `OPERATOR_PROOF`, and what `ofCertificate` throws
@@ -22,7 +22,7 @@ export async function byCertificate(paths: DataPaths, file: string, now: number)
   return byProof(paths, { certificate, nonce, proof: prove(key, nonce) }, now);
 }
 
-/** Who signed the nonce that this process has just made. @throws as `byCertificate` */
+/** The signer of the nonce that this process has just made. @throws as `byCertificate` */
 export async function byProof(
   paths: DataPaths,
   { certificate, nonce, proof }: { certificate: X509Certificate; nonce: Uint8Array; proof: Uint8Array },
@@ -34,9 +34,10 @@ export async function byProof(
 }
 
 /**
- * Who a certificate says, its key having been proven: issued by our operators CA, in date, in the register, not revoked.
- * @throws BootwaveError `OPERATOR_REVOKED`, `OPERATOR_UNKNOWN`, `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`, `OPERATOR_USAGE`,
- * `KEYS_MISSING`
+ * The operator that a certificate names, after its key was proved: issued by our operators CA, not expired, in the
+ * register, not revoked.
+ * @throws BootwaveError `OPERATOR_REVOKED`, `OPERATOR_UNKNOWN`, `OPERATOR_FOREIGN`, `OPERATOR_EXPIRED`,
+ * `OPERATOR_USAGE`, `KEYS_MISSING`
  */
 export async function ofCertificate(
   paths: DataPaths,
@@ -65,12 +66,12 @@ export async function ofCertificate(
 }
 
 /**
- * Who needs no certificate: root, and whoever owns the data directory, because they hold the CA's key.
+ * Users who need no certificate: root, and the owner of the data directory, because they have the CA's key.
  * @throws BootwaveError `OPERATOR_MISSING`
  */
 export async function byHost(paths: DataPaths): Promise<Identity> {
   const uid = process.getuid?.() ?? 0;
-  // Where nothing is yet, nothing can be taken from anybody.
+  // If nothing exists yet, there is nothing to protect.
   const owner = await stat(paths.root).then(
     (status) => status.uid,
     () => uid,
@@ -84,14 +85,14 @@ export async function byHost(paths: DataPaths): Promise<Identity> {
 }
 
 /**
- * `operator:root@host`; behind sudo the person, `operator:ann`, whose word root can give for anybody: where ann has
- * a certificate, this is `operator:ann@host`, and the bare name stands for the certificate alone.
- * @param user as they say themselves, who could open what only root and the owner can
+ * `operator:root@host`; behind sudo the person, `operator:ann`. Root can claim any name: if ann has a certificate, this
+ * is `operator:ann@host`, and the bare name means the certificate only.
+ * @param user as they name themselves; they could open what only root and the owner can
  */
 export async function ofHost(paths: DataPaths, { sudo, user }: HostUser): Promise<Identity> {
   const safe = (name: string) => name.replace(/[^\w.-]/g, '?').slice(0, 64);
   const actor = sudo ? `operator:${safe(sudo)}` : `operator:${safe(user)}@${hostname()}`;
-  // A register that cannot be read must not keep root from putting it right.
+  // A register that cannot be read must not keep root from repairing it.
   const taken = await new OperatorRegister(paths.keys).list().then(
     (all) => all.some(({ name }) => actor === `operator:${name}`),
     () => !actor.includes('@'),

@@ -3,9 +3,8 @@ import { BREAK_GLASS, LIFT, lastsOf } from './request.ts';
 import type { Request } from './requests.ts';
 
 /**
- * All that a signature under a request stands for, read out of the very text that is signed; nothing of it comes from
- * anywhere else.
- * @returns for each line what it is and what it says, as it was written: not made harmless for a terminal
+ * All that a signature under a request covers, read only from the signed text itself.
+ * @returns for each line its label and its value, as written: not made harmless for a terminal
  */
 export function inFull({ id, wish }: Pick<Request, 'id' | 'wish'>): [label: string, text: string][] {
   const time = (at: number) => new Date(at).toISOString();
@@ -33,7 +32,7 @@ export function inFull({ id, wish }: Pick<Request, 'id' | 'wish'>): [label: stri
   const about = String(wish.input.ban);
   const ban = readEntry(wish.what ?? '');
   if (ban?.kind !== 'ban')
-    return [['what', `lift ban ${about}, of which the request says nothing`], ...common];
+    return [['what', `lift ban ${about}; the request says nothing about that ban`], ...common];
   return [
     ['what', `lift ban ${about}`],
     ['banned', ban.name ?? 'no node that was known'],

@@ -1,31 +1,31 @@
 import type { Role } from '../../keys/operator-roles.ts';
 
-/** Who may, besides admins, who may do everything. `anyone`: even without being known. */
+/** Who may use it, besides admins, who may use everything. `anyone`: even without a certificate. */
 export type Who = readonly Exclude<Role, 'admin'>[] | 'anyone';
 
 /** Who acts, proven. */
 export type Identity = {
-  /** As the audit has it: `operator:ann` by certificate, `operator:root@host` by being root on this machine. */
+  /** The actor as in the audit: `operator:ann` by certificate, `operator:root@host` as root on this machine. */
   actor: string;
   role: Role;
-  /** Of a site admin. */
+  /** Sites of a site admin. */
   sites: readonly string[];
-  /** By which they are known; absent: by being root here. */
+  /** The certificate that identifies them; absent: they are root here. */
   certificate?: { serial: string };
-  /** The CA of their certificate is tainted: they need another soon. */
+  /** The CA of their certificate is tainted: they need another one soon. */
   renew?: boolean;
 };
 
 export type Denial = { code: 'OPERATOR_ROLE' | 'OPERATOR_SITE'; what: string };
-/** Of an operation (operations/operation.ts). */
+/** Access rules of an operation (operations/operation.ts). */
 type Judged = { name: string; who: Who; site?: unknown };
 
-/** Whether the answer depends on the sites that the operation is about. */
+/** Whether the answer depends on the sites that the operation concerns. */
 export function asksForSites({ role }: Identity, { who, site }: Judged): boolean {
   return role === 'site-admin' && site !== undefined && who !== 'anyone' && who.includes(role);
 }
 
-/** Whether their role may, wherever it is. @returns null: it may */
+/** Whether their role allows it, at any site. @returns null: it does */
 export function judgeRole({ role, actor }: Identity, { name, who }: Judged): Denial | null {
   if (role === 'admin' || who === 'anyone' || who.includes(role)) return null;
   const may = ['admin', ...who].join(', ');
@@ -33,8 +33,8 @@ export function judgeRole({ role, actor }: Identity, { name, who }: Judged): Den
 }
 
 /**
- * Whether they may at these sites.
- * @param sites what the operation is about, where `asksForSites`; nothing at all is never theirs
+ * Whether they may do it at these sites.
+ * @param sites that the operation concerns, if `asksForSites`; an empty list is never allowed
  * @returns null: they may
  */
 export function judge(identity: Identity, operation: Judged, sites: readonly string[]): Denial | null {

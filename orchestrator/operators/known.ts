@@ -8,8 +8,8 @@ import type { Known } from './people.ts';
 import { OperatorRegister, type Registered } from './register.ts';
 
 /**
- * What this machine knows of operators without asking Redis: the register, and what `bans.log` says was taken back,
- * which a restored backup of the keys has forgotten. For judging old signatures: CAs that were revoked since, too.
+ * What this machine knows about operators without asking Redis: the register, and the revocations in `bans.log`, which
+ * a restored backup of the keys has lost. CAs that were revoked since are included, for judging old signatures.
  * @throws BootwaveError `OPERATOR_REGISTER`
  */
 export async function knownOperators(

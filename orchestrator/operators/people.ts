@@ -1,4 +1,4 @@
-/** Whether two signatures are those of two people. */
+/** Whether two signatures come from two people. */
 import type { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { operatorRefusal, readOperator } from '../../keys/operator.ts';
@@ -7,7 +7,7 @@ import { type Vote, voter, type Word } from '../../keys/vote.ts';
 import type { Registered } from './register.ts';
 import { isNamed, readWish, type Wish } from './request.ts';
 
-/** What is known of operators: their CAs, all that ever were and those that still count, and every certificate that was given. */
+/** What is known of operators: all their CAs, those that are still valid, and every certificate that was issued. */
 export type Known = {
   cas: readonly X509Certificate[];
   trusted: readonly X509Certificate[];
@@ -15,25 +15,28 @@ export type Known = {
 };
 
 /**
- * When a vote is counted, milliseconds since the epoch: its certificate has to count at that moment, because the time in a
- * vote is its signer's word. Null: this machine counted it long ago and has written that down; what happened to the
- * certificate since takes nothing back.
+ * When a vote is counted, milliseconds since the epoch: its certificate has to be valid at that moment, because the
+ * signer chooses the time in a vote. Null: this machine counted it long ago and has recorded that; what happened to the
+ * certificate since does not matter.
  */
 export type Counting = number | null;
 
-/** Milliseconds by which a vote may be ahead of who counts it: clocks differ. */
+/** Milliseconds by which a vote may be ahead of our clock: clocks differ. */
 const AHEAD = 300_000;
 
 export type Person = {
   name: string;
   role: Role;
   serial: string;
-  /** They, and everybody whose certificate theirs goes back to: each of these could be them. */
+  /**
+   * The holder, and everybody from whose certificate theirs was issued, directly or not: each of these could be the
+   * holder.
+   */
   behind: ReadonlySet<string>;
 };
 
 /**
- * Who cast a vote, if their certificate counts.
+ * Who cast a vote, if their certificate is valid.
  * @throws BootwaveError `OPERATOR_PROOF`, `OPERATOR_UNKNOWN`, `OPERATOR_REVOKED`, and what `readOperator` throws
  */
 export function personOf(cast: Vote, word: Word, text: string, known: Known, counting: Counting): Person {
@@ -60,7 +63,7 @@ export function personOf(cast: Vote, word: Word, text: string, known: Known, cou
 }
 
 /**
- * Names of all who could be whoever holds this certificate.
+ * Names of all people who could hold this certificate.
  * @returns undefined without a certificate, or with one that is not in the register
  */
 export function peopleBehind(
@@ -71,7 +74,7 @@ export function peopleBehind(
   return entry === undefined ? undefined : [...behind(entry, register)];
 }
 
-/** Up to root, who needs no certificate to give one. */
+/** Up to root, who needs no certificate to issue one. */
 function behind(entry: Registered, register: readonly Registered[]): Set<string> {
   const names = new Set<string>();
   const met = new Set<Registered>();
@@ -102,7 +105,7 @@ export function checkTwo(first: Person, second: Person): void {
 }
 
 /**
- * Two people of the core team said the same: one asked, another approved in time.
+ * Whether two people of the core team agreed: one asked, another approved in time.
  * @returns what they agreed on; null: they did not, whatever the record says
  */
 export function agreed(

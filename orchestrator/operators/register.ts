@@ -12,7 +12,7 @@ const issuedSchema = z.object({
   /** Milliseconds since the epoch. */
   notBefore: z.number(),
   notAfter: z.number(),
-  /** Serial of the certificate of whoever gave it; absent: root did, who needs none. */
+  /** Serial of the issuing operator's certificate; absent: root issued it, who needs none. */
   via: z.string().optional(),
   /** Id of the operators CA that signed it; absent: the first one. */
   issuer: z.string().optional(),
@@ -28,8 +28,8 @@ export type Revocation = { by: string; at: number; reason: string };
 export type Registered = Issued & { by: string; at: number; revoked: Revocation | null };
 
 /**
- * Every certificate that was given to an operator, and every one taken back: a file beside the keys that only grows.
- * A certificate that is not in it is refused, so a copied CA key alone makes no operator.
+ * Every certificate that was issued to an operator, and every one revoked: a file beside the keys that only grows. A
+ * certificate that is not in it is refused, so a copied CA key alone makes no operator.
  */
 export class OperatorRegister {
   readonly path: string;
@@ -38,7 +38,7 @@ export class OperatorRegister {
     this.path = join(keysFolder, 'operators', 'register.jsonl');
   }
 
-  /** In the order in which they were given. @throws BootwaveError `OPERATOR_REGISTER` */
+  /** In the order in which they were issued. @throws BootwaveError `OPERATOR_REGISTER` */
   async list(): Promise<Registered[]> {
     const found = new Map<string, Registered>();
     for (const { number, line: text } of await readLines(this.path)) {
@@ -77,8 +77,8 @@ function parse(text: string): z.infer<typeof lineSchema> | null {
 function unreadable(path: string, line: number): BootwaveError {
   return new BootwaveError({
     code: 'OPERATOR_REGISTER',
-    what: `line ${line} of ${path} cannot be read, so nobody knows who was revoked`,
+    what: `line ${line} of ${path} cannot be read, so it is unknown which certificates were revoked`,
     unchanged: 'nothing was changed',
-    next: 'restore the file from the newest backup of the keys; a line that ends in its middle, and of which no command ever said that it was done, may be deleted',
+    next: 'restore the file from the newest backup of the keys; a line that was cut off, and that no command reported as done, may be deleted',
   });
 }

@@ -1,4 +1,4 @@
-/** What one person asks and another grants, as a text that both sign: an operation and its input, in full. */
+/** What one person asks and another approves, as a text that both sign: an operation and its input, in full. */
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { type Vote, voteSchema } from '../../keys/vote.ts';
@@ -9,12 +9,12 @@ const MINUTE = 60_000;
 
 /** Milliseconds. */
 export const REQUEST_TIMES = {
-  /** In which a second person has to approve. */
+  /** Milliseconds within which a second person has to approve. */
   open: 24 * HOUR,
   /** How long a break-glass lasts from its approval. */
   grant: HOUR,
   grantMost: 4 * HOUR,
-  /** By which the clock of whoever signs may differ from ours. */
+  /** Milliseconds by which the signer's clock may differ from ours. */
   skew: 5 * MINUTE,
 } as const;
 
@@ -22,7 +22,7 @@ export const BREAK_GLASS = 'break-glass';
 export const LIFT = 'ban lift';
 
 const signed = {
-  /** What the input stands for, word for word: of a lift, the ban. Whoever signs has read it. */
+  /** What the input means, word for word: for a lift, the ban. The signer has read it. */
   what: z.string().max(16_384).optional(),
   reason: z.string(),
   /** `operator:<name>`. */
@@ -31,7 +31,7 @@ const signed = {
   at: z.number(),
   /** From here on it can no longer be approved. */
   expires: z.number(),
-  /** Random: no two requests have one text. */
+  /** Random: no two requests have the same text. */
   nonce: z.string(),
 };
 
@@ -44,19 +44,19 @@ const wishSchema = z.object({
 });
 export type Wish = z.infer<typeof wishSchema>;
 
-/** As requests were written before they named operations. */
+/** Requests from before they named operations. */
 const oldSchema = z.object({
   kind: z.enum(['lift', 'break-glass']),
   /** Id of the ban; of a break-glass, serial of the certificate that it is for. */
   about: z.string(),
-  /** Milliseconds that a break-glass lasts; 0 for what is done at once. */
+  /** Milliseconds that a break-glass lasts; 0 for an operation that is done at once. */
   lasts: z.number().min(0).max(REQUEST_TIMES.grantMost),
   ...signed,
 });
 
 const requestStates = ['pending', 'approved', 'denied'] as const;
 
-/** As it is kept: the text as it was signed, and what was said about it. */
+/** As it is stored: the text as it was signed, and the votes about it. */
 export const requestSchema = z.object({
   text: z.string(),
   state: z.enum(requestStates),
@@ -68,10 +68,10 @@ export const requestSchema = z.object({
 });
 export type RequestRecord = z.infer<typeof requestSchema>;
 
-/** What somebody signed, and with what. */
+/** A signed text, and the certificate. */
 export type Signed = { text: string; vote: Vote };
 
-/** Hex digits of an id: 128 bits, so that nobody makes two texts with one id and has the harmless one read. */
+/** Hex digits of an id: 128 bits, so that nobody can make two texts with one id and show the harmless one. */
 export const ID_DIGITS = 32;
 
 export const requestId = (text: string): string =>
@@ -82,7 +82,7 @@ export function makeWish(wish: Omit<Wish, 'expires' | 'nonce'>): string {
   return canonical(wishSchema.parse({ ...wish, expires: wish.at + REQUEST_TIMES.open, nonce }));
 }
 
-/** Whether the text says itself, in full, what it is about. */
+/** Whether the text itself contains, in full, what it is about. */
 export function isNamed({ operation, input, what }: Pick<Wish, 'operation' | 'input' | 'what'>): boolean {
   return operation !== LIFT || (what !== undefined && entryId(what) === input.ban);
 }
@@ -102,7 +102,7 @@ export function readWish(text: string): Wish | null {
   }
 }
 
-/** JSON with the names of objects in order: equal inputs are equal texts. */
+/** JSON with sorted object keys: equal inputs are equal texts. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, part) =>
     typeof part === 'object' && part !== null && !Array.isArray(part)
@@ -111,13 +111,13 @@ export function canonical(value: unknown): string {
   );
 }
 
-/** Milliseconds that a break-glass lasts; 0 for what is done at once. */
+/** Milliseconds that a break-glass lasts; 0 for an operation that is done at once. */
 export function lastsOf({ operation, input }: Wish): number {
   const minutes = operation === BREAK_GLASS && typeof input.minutes === 'number' ? input.minutes : 0;
   return Math.min(Math.max(minutes * MINUTE, 0), REQUEST_TIMES.grantMost);
 }
 
-/** What became of a request as of now. */
+/** The state of a request now. */
 export type Standing = 'pending' | 'expired' | 'approved' | 'denied' | 'in force' | 'over';
 
 export function standingOf({ state, approve }: RequestRecord, wish: Wish, now: number): Standing {

@@ -1,4 +1,4 @@
-/** Requests that wait for a second person. Each change is one compare-and-set that also tells the history. */
+/** Requests that wait for a second person. Each change is one compare-and-set that also writes the history. */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { Vote } from '../../keys/vote.ts';
@@ -39,7 +39,7 @@ export class Requests {
     return found.sort((a, b) => b.wish.at - a.wish.at);
   }
 
-  /** What somebody asked for and still waits, in the same words. */
+  /** A request with the same content that still waits. */
   async waiting(actor: string, operation: string, input: object, now: number): Promise<Request | null> {
     const found = (await this.list(now)).find(
       ({ wish, standing }) =>
@@ -52,9 +52,9 @@ export class Requests {
   }
 
   /**
-   * Asks, in the name of whoever signed.
-   * @param wish what `text` says
-   * @throws BootwaveError why a certificate does not count; `REQUEST_CLOSED` when it was asked in these very words
+   * Asks, in the name of the signer.
+   * @param wish the content of `text`
+   * @throws BootwaveError why a certificate is not valid; `REQUEST_CLOSED` when exactly this was asked before
    */
   async ask(wish: Wish, { text, vote }: Signed): Promise<Request> {
     const { actor, at, operation } = wish;
@@ -67,7 +67,7 @@ export class Requests {
       approve: null,
       closed: null,
     };
-    // Whoever may not ask learns it now and not from the second person.
+    // A person without the right is refused now, and not by the second person.
     personOf(record.ask, 'ask', text, this.#known, at);
     const line = {
       actor,
@@ -82,10 +82,10 @@ export class Requests {
   }
 
   /**
-   * A second person says yes, to the text that they have read. What `effect` adds stands or falls with that.
+   * A second person approves the text that they have read. What `effect` adds is written with that, or not at all.
    * @param word the whole id: what was read is what is signed
-   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_ID`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`, and why a
-   * certificate does not count
+   * @throws BootwaveError `REQUEST_UNKNOWN`, `REQUEST_ID`, `REQUEST_CLOSED`, `REQUEST_EXPIRED`, `REQUEST_ONE_PERSON`,
+   * and why a certificate is not valid
    */
   async approve(
     word: string,
@@ -115,7 +115,7 @@ export class Requests {
     return request;
   }
 
-  /** Whose certificate was taken back meanwhile asks for nothing any more. */
+  /** If the asking certificate was revoked meanwhile, the request is void. */
   #stillCounts(id: string, { ask, text }: RequestRecord, now: number): Person {
     try {
       return personOf(ask, 'ask', text, this.#known, now);
@@ -125,7 +125,7 @@ export class Requests {
     }
   }
 
-  /** Anybody of the core team says no; ends a break-glass that is in force, too. @throws as `approve` */
+  /** Anybody of the core team refuses it; this also ends a break-glass that is in force. @throws as `approve` */
   async deny(word: string, reason: string, by: By): Promise<Request> {
     const { id, wish, record } = await this.open(word, by.at, true);
     const next: RequestRecord = {
@@ -158,7 +158,7 @@ export class Requests {
       code: 'REQUEST_EXPIRED',
       what: `nobody approved request ${id} in time`,
       unchanged: 'nothing was changed',
-      next: 'whoever still wants it asks again',
+      next: 'if it is still wanted, ask again',
     });
   }
 
@@ -186,22 +186,19 @@ export class Requests {
 /** For the history; the whole text is in the request. */
 const aboutOf = ({ input }: Wish): string => canonical(input).slice(0, 500);
 
-/** Another reason does not make another wish. */
+/** Another reason does not make it another request. */
 function sameButReason(one: object, other: object): boolean {
   return canonical({ ...one, reason: '' }) === canonical({ ...other, reason: '' });
 }
 
-/**
- * Before anybody signs: what they read is what they sign.
- * @throws BootwaveError `REQUEST_ID`, `REQUEST_CLOSED`
- */
+/** Before anybody signs: what they read is what they sign. @throws BootwaveError `REQUEST_ID`, `REQUEST_CLOSED` */
 export function mustBeWhole(id: string, word: string, wish: Wish): void {
   if (word.toLowerCase() !== id)
     throw new BootwaveError({
       code: 'REQUEST_ID',
       what: `'${word.slice(0, 64)}' is only the beginning of an id, and somebody may have made a request that begins so`,
       unchanged: 'nothing was approved',
-      next: `take all ${ID_DIGITS} digits from whoever asked, read 'bootwave request show ID', then approve that id`,
+      next: `take all ${ID_DIGITS} digits from the person who asked, read 'bootwave request show ID', then approve that id`,
     });
   if (!isNamed(wish)) throw closed(id, 'it does not say in full what it is about; it has to be asked again');
 }

@@ -2,12 +2,12 @@ import type { OrderEnvelope } from '../../protocol/order.ts';
 import type { LinkPool } from '../transport/pool.ts';
 
 /**
- * Milliseconds of silence. Root on the node judges an order in a process of its own and asks the TPM, both of which may
- * be slow; who asks again too early starts the same work beside it.
+ * Milliseconds of silence. Root on the node judges an order in its own process and asks the TPM, and both may be slow;
+ * asking again too early would start the same work a second time.
  */
 const SILENCE = 60_000;
 
-/** Hands a signed order over. @throws NodeRefusal, BootwaveError `LINK_*` as `LinkPool.request` */
+/** Delivers a signed order. @throws NodeRefusal, BootwaveError `LINK_*` as `LinkPool.request` */
 export async function deliverOrder(
   pool: Pick<LinkPool, 'request'>,
   node: string,

@@ -3,8 +3,8 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { OrderSigner } from './order-signer.ts';
 
 /**
- * A node that was ordered things before and whose TPM remembers none of it: people should know, because somebody was at
- * the machine. To be called before the next order, from which on it remembers again.
+ * A node that had orders before, but whose TPM remembers none: people should know, because somebody was at the machine.
+ * Call it before the next order, which the TPM will remember again.
  * @param next epoch of that order
  */
 export async function noteEmptyMemory(
@@ -15,7 +15,7 @@ export async function noteEmptyMemory(
 ): Promise<void> {
   if (guard?.memory !== 'empty') return;
   const { epoch } = await signer.standing(node);
-  // What was signed and not delivered is the next order itself.
+  // If it was signed but not delivered, it is the next order itself.
   if (epoch === 0 || epoch >= next) return;
   const reason =
     `its TPM remembers no order, though epoch ${epoch} was signed for it: it was cleared, or an older image ran until ` +

@@ -7,9 +7,9 @@ export type Wanted = Pick<Order, 'mode' | 'image' | 'config' | 'wipe' | 'forgive
 const DAY = 24 * 3600_000;
 
 /**
- * Milliseconds that an order lives; a node that was away longer is given a new one. It is the window in which a captured
- * order can be replayed to a node that forgot its epoch: a node without a TPM forgets with its disk, so its orders are
- * shorter, and nothing that destroys data is lying about for long.
+ * Milliseconds that an order is valid; a node that was unreachable for longer gets a new one. It is the window in which
+ * a captured order can be replayed to a node that forgot its epoch: a node without a TPM forgets with its disk, so its
+ * orders are shorter, and no order that destroys data exists for long.
  */
 export const ORDER_LIVES = { tpm: 30 * DAY, other: 7 * DAY, wipe: DAY } as const;
 
@@ -18,16 +18,18 @@ export function lifeOf({ node, wipe }: Pick<Order, 'node' | 'wipe'>): number {
   return node.startsWith('tpm-') ? ORDER_LIVES.tpm : ORDER_LIVES.other;
 }
 
-/** Part of an order's life after which the same content is issued again, so that no node ever holds an expired one. */
+/**
+ * Part of an order's validity after which the same content is issued again, so that no node ever holds an expired one.
+ */
 const RENEW_AT = 2 / 3;
 
 /**
- * The order that says what is wanted now: the one in force while it still says so and is fresh, else the next one.
- * Pure; the caller records it by compare-and-set on the epoch before anyone signs or sends it, so that no epoch is
- * ever used for two contents.
+ * The order for what is wanted now: the one in force while it says the same and is fresh, else the next one. Pure; the
+ * caller records it by compare-and-set on the epoch before anyone signs or sends it, so that no epoch is ever used for
+ * two contents.
  *
  * An order to wipe is never repeated by itself, neither when it grows old nor when the node is ahead of the record
- * (which then has lost writes, perhaps the one that took the wipe back): a new epoch would wipe the disk again.
+ * (which then has lost writes, perhaps the one that cancelled the wipe): a new epoch would wipe the disk again.
  * @param floor the highest epoch that the node or the signer knows; after a failover that lost writes it is ahead
  * @param asked when a person last asked for the wipe, milliseconds since the epoch: after the order in force, it is not
  * repeated by itself
@@ -77,7 +79,7 @@ function sameImage(a: Order['image'], b: Order['image']): boolean {
   return a.version === b.version && a.sha256 === b.sha256 && a.size === b.size;
 }
 
-/** A clock that went back does not make an order stale; one that jumped ahead only has it issued anew. */
+/** A clock that went back does not make an order stale; one that jumped ahead only causes a new issue. */
 function isFresh(order: Order, now: number): boolean {
   return now < order.issuedAt + (order.expires - order.issuedAt) * RENEW_AT;
 }

@@ -4,8 +4,8 @@ import { commit, type RecordChange } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
 
 /**
- * An order as it was issued, kept word for word: what is sent again after a crash must be the very same bytes, because
- * a node refuses two orders of one epoch.
+ * An order as it was issued, kept byte for byte: what is sent again after a crash must be the same bytes, because a
+ * node refuses two orders of one epoch.
  */
 export type Issued = {
   order: Order;
@@ -30,7 +30,7 @@ export async function readIssued(redis: Redis, nodes: readonly string[]): Promis
   return found;
 }
 
-/** Puts an order in the place of the one in force, unless somebody else was faster. */
+/** Replaces the order in force, unless another process was faster. */
 export function issuedChange(inForce: Issued | undefined, next: Issued): RecordChange {
   const { node, epoch } = next.order;
   return {
@@ -40,13 +40,13 @@ export function issuedChange(inForce: Issued | undefined, next: Issued): RecordC
   };
 }
 
-/** Puts the number of a node's order back to one that was signed: what stands above it nobody ever signed or saw. */
+/** Sets the number of a node's order back to one that was signed: nobody ever signed or saw a higher one. */
 export async function rewind(redis: Redis, node: string, epoch: number): Promise<void> {
   const inForce = (await readIssued(redis, [node])).get(node);
   if (inForce === undefined || inForce.order.epoch <= epoch) return;
   const order = { ...inForce.order, epoch };
-  // Of nobody: the next order is a new one, whoever issues it.
+  // Belongs to nobody: the next order is a new one, whoever issues it.
   const next = { ...inForce, rollout: 'rewound', order };
-  // When somebody else is faster, it is asked again.
+  // If another process was faster, it is asked again.
   await commit(redis, { records: [issuedChange(inForce, next)] });
 }

@@ -1,9 +1,9 @@
 import type { Order, OrderEnvelope } from '../../protocol/order.ts';
 
-/** What the orchestrator sees of whoever signs. */
+/** The orchestrator's view of the signer. */
 export type OrderSigner = {
   /**
-   * Signs an order when this machine's own disk bears it out. Asked again for the same order, the same envelope comes.
+   * Signs an order if this machine's own disk permits it. Asked again for the same order, it returns the same envelope.
    * @throws BootwaveError `SIGNER_*`, `ORDER_*`
    */
   sign(order: Order): Promise<OrderEnvelope>;
@@ -13,6 +13,9 @@ export type OrderSigner = {
 export type Standing = {
   /** The highest that was signed for the node; 0: none. */
   epoch: number;
-  /** When a person said that its disk may be wiped, milliseconds since the epoch; null: nobody, or it does not hold any more. */
+  /**
+   * When a person consented that its disk may be wiped, milliseconds since the epoch; null: nobody did, or the consent
+   * has ended.
+   */
   wipe: number | null;
 };

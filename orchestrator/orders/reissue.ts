@@ -10,7 +10,7 @@ export type Reissue = {
   node: string;
   wanted: Wanted;
   inForce: Issued | undefined;
-  /** Who issues it: stands where a rollout's id would. */
+  /** Who issues it: stored in place of a rollout's id. */
   by: string;
   kind: Issued['kind'];
   /** The highest epoch that the node or the signer knows. */
@@ -19,13 +19,13 @@ export type Reissue = {
   asked?: number | null;
   /** Milliseconds since the epoch. */
   now: number;
-  /** Code of the error when somebody else was faster. */
+  /** Code of the error when another process was faster. */
   race: string;
 };
 
 /**
- * The order that says what is wanted now, on record before anybody signs or sends it, so that no epoch is ever used for
- * two contents.
+ * The order for what is wanted now, recorded before anybody signs or sends it, so that no epoch is ever used for two
+ * contents.
  * @throws BootwaveError `race`, or what `nextOrder` throws; nothing was sent then
  */
 export async function reissue(redis: Redis, wish: Reissue): Promise<Order> {

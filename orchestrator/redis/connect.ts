@@ -129,7 +129,7 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   } catch (error) {
     await hangUp(redis);
     if (error instanceof BootwaveError) throw error;
-    // The URL may hold a password: it is named by its variable only.
+    // The URL may hold a password: texts name only its variable.
     throw new BootwaveError({
       code: 'REDIS_UNREACHABLE',
       what: `the Redis of BOOTWAVE_REDIS_URL cannot be used: ${messageOf(error)}`,
@@ -146,7 +146,7 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   };
 }
 
-/** Sentinels that know of no master are asked for ever: whoever starts wants to hear of it. */
+/** Sentinels that know no master would be asked for ever: at a start the user wants to know. */
 function within(ms: number, connecting: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);

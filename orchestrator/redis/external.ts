@@ -9,7 +9,7 @@ export type Keeping = {
   role: string;
   /** Settings by name; those that it does not show (managed ones refuse CONFIG) are absent. */
   settings: Readonly<Partial<Record<Setting, string>>>;
-  /** Whether Sentinels may put another one in its place. */
+  /** Whether Sentinels may replace it with another. */
   replicated: boolean;
 };
 
@@ -31,9 +31,9 @@ export async function readKeeping(redis: Redis): Promise<Keeping> {
 }
 
 /**
- * Whether an error says that this server is no master any more: a failover has made another one that, and commands belong
- * there. Nothing was written: a script as well ends at its first write. Redis before 7 puts a script's error into its own
- * words.
+ * Whether an error says that this server is no master any more: after a failover another server is, and commands belong
+ * there. Nothing was written: a script as well ends at its first write. Redis before 7 puts a script's error into its
+ * own words.
  */
 export function isDemoted({ message }: Error): boolean {
   return /^(?:READONLY|MASTERDOWN|UNBLOCKED) |-READONLY /.test(message);

@@ -4,7 +4,7 @@ import { hangUp } from './connection.ts';
 
 export type Probe = { state: 'absent' } | { state: 'loading' } | { state: 'ready'; pid: number; dir: string };
 
-/** Asks whatever listens on a unix socket who it is. A stale socket (nobody behind it) counts as absent. */
+/** Identifies the server that listens on a unix socket. A stale socket (nobody behind it) counts as absent. */
 export async function probe(socket: string): Promise<Probe> {
   const redis = new Redis({
     path: socket,

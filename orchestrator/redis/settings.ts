@@ -53,7 +53,7 @@ export function redisArguments(files: RedisFiles): string[] {
     ['daemonize', 'no'],
     ['appendonly', 'yes'],
     ['appendfsync', 'always'],
-    // A rewrite must not suspend the promise that an acknowledged write is on the disk.
+    // A rewrite must not weaken the promise that an acknowledged write is on the disk.
     ['no-appendfsync-on-rewrite', 'no'],
     ['auto-aof-rewrite-percentage', '100'],
     ['auto-aof-rewrite-min-size', '64mb'],

@@ -60,8 +60,8 @@ export function redisOptionsOf(url: string): string | SentinelOptions {
     ...(sentinelUsername === null ? {} : { sentinelUsername }),
     ...(sentinelPassword === null ? {} : { sentinelPassword }),
     ...(isTls ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
-    // A master that was cut off from its replicas answers on, and what it acknowledges is lost: leave it as soon as the
-    // Sentinels name another.
+    // A master that was cut off from its replicas still answers, and what it acknowledges is lost: leave it as soon as
+    // the Sentinels name another.
     failoverDetector: true,
   };
 }

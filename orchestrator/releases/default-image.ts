@@ -6,9 +6,9 @@ import { readFloor } from './floor.ts';
 import { readWithdrawn } from './withdrawn.ts';
 
 /**
- * What new hardware gets when nobody chose otherwise, and nodes that are wanted to run nothing in particular: the newest
- * published image that is released, not withdrawn, not below the release floor, and that no other one revokes at the firmware.
- * @param released where nothing ever was, all that is published may be given
+ * The image for new hardware and for nodes without a wanted version: the newest published image that is released, not
+ * withdrawn, not below the release floor, and not revoked in firmware by another image.
+ * @param released if nothing ever was, every published image may be given
  * @returns its version; null when there is none
  */
 export async function defaultImage(

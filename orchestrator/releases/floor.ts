@@ -1,4 +1,4 @@
-/** The release floor: no rollout leads below it, not even one that goes back on purpose. Sites may have a higher one. */
+/** The release floor: no rollout goes below it, not even an intended downgrade. Sites may have a higher one. */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
@@ -18,14 +18,14 @@ async function read(redis: Redis): Promise<{ epoch: number; version: string | nu
   return { epoch: Number(epoch ?? 0), version: body == null ? null : (JSON.parse(body) as Stored).version };
 }
 
-/** Of the whole fleet; null: there is none. */
+/** Floor of the whole fleet; null: there is none. */
 export async function readFloor(redis: Redis): Promise<string | null> {
   return (await read(redis)).version;
 }
 
 /**
- * @param version null takes it away
- * @param lower said on purpose that it may go down: what was fenced off comes back
+ * @param version null removes it
+ * @param lower the caller explicitly allows a lower floor: versions below the old one become possible again
  * @throws BootwaveError `FLOOR_LOWER`, `FLOOR_UNKNOWN` when no such version is published, `FLEET_CONTENDED`
  */
 export async function setFloor(

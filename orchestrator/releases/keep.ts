@@ -7,8 +7,8 @@ import { type PublishPaths, renew } from '../../image/publish/publish.ts';
 const EVERY = 10 * 60_000;
 
 /**
- * Signs timestamp and snapshot anew before they expire, from the first moment on: a node must see that what it is told is
- * no older than that. Runs until the signal fires; what fails is tried again at the next look, and the doctor tells it.
+ * Signs timestamp and snapshot again before they expire, from the start on: a node must be able to see that metadata is
+ * recent. Runs until the signal fires; a failure is tried again at the next look, and the doctor reports it.
  */
 export async function keepReleases(
   paths: PublishPaths,

@@ -2,7 +2,9 @@ import { stat } from 'node:fs/promises';
 import { isVersion } from '../../formats/version.ts';
 import { type Manifest, manifestFile, readManifest } from '../../image/build/manifest.ts';
 
-/** Manifests by version. One is read once and anew when its file has changed: every enrolment and every order asks. */
+/**
+ * Manifests by version. Each is read once and again when its file has changed: every enrolment and every order asks.
+ */
 export class PublishedManifests {
   readonly #images: string;
   readonly #known = new Map<string, { file: string; manifest: Manifest }>();
@@ -12,8 +14,8 @@ export class PublishedManifests {
   }
 
   /**
-   * @param version as a machine or a database has it: anything
-   * @returns null when no such image is published, or its manifest says nothing
+   * @param version any text, from a machine or the database
+   * @returns null when no such image is published, or its manifest is not readable
    */
   async manifest(version: string): Promise<Manifest | null> {
     if (!isVersion(version)) return null;
@@ -46,7 +48,7 @@ export class PublishedPcr11 {
 }
 
 /**
- * What an order says of an image, per version on the way or to go back to; in the rollout of a configuration, of its
- * documents. `size` in bytes.
+ * What an order contains about an image, for each version on the way or to go back to; in the rollout of a
+ * configuration, about its documents. `size` in bytes.
  */
 export type ImageFacts = Readonly<Record<string, { sha256: string; size: number }>>;

@@ -1,7 +1,7 @@
 /**
- * Images that new hardware is not given, although they are published: a rollout has taken them back, or a node has
- * failed on them. Written with the rollout's own step, so that no machine that boots in that moment gets one. A rollout
- * that brings the version to all of its nodes takes the word back; so does a person.
+ * Images that new hardware is not given, although they are published: a rollout has rolled them back, or a node has
+ * failed on them. Written with the rollout's own step, so that no machine that boots at that moment gets one. A rollout
+ * that brings the version to all of its nodes ends the withdrawal; so can a person.
  */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';

@@ -44,7 +44,7 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
   const places = d.placesOf(index);
   const fullSites = new Set<string>();
   let isCut: boolean | undefined;
-  // The tail may hold nodes of sites that the plan did not know.
+  // The tail may contain nodes of sites that the plan did not know.
   const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
   for (let position = d.peekWave(index).next; position < places.length; position += 1) {
     if (blockedBy(limits, d.rollout.inFlight, NOWHERE) === 'whole') return;
@@ -60,7 +60,7 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
       if (fullSites.size >= sites) return;
       continue;
     }
-    // Synchronised with nobody after a failover counts as offline: it cannot be told anything safely.
+    // A node that was not heard since a failover counts as offline: it cannot safely get orders.
     const silent = known.term !== d.rollout.term || known.bootId === null;
     if (!known.reachable || silent) {
       if (tail) continue;
@@ -83,8 +83,8 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
 const FEW = 3;
 
 /**
- * Most nodes cannot be reached, since a short while: then those whose turn it is are not offline by themselves. Sooner
- * than that is over it is known what it is; if nothing is found, they go to the tail after all.
+ * Whether most nodes have been unreachable for a short while: then those whose turn it is are not offline by
+ * themselves. The cause is known before this time is over; if none is found, they go to the tail after all.
  */
 function isCutOff(d: Draft): boolean {
   const { rollout, setup } = d;
@@ -92,7 +92,7 @@ function isCutOff(d: Draft): boolean {
   let reached = 0;
   let missed = 0;
   for (const node of d.everybody()) {
-    // Who was offline when it was planned says nothing of now.
+    // That a node was offline when it was planned says nothing about now.
     if (['skipped', 'needs-recovery'].includes(node.state) || node.wave === d.waveCount - 1) continue;
     if (!node.reachable || (node.heard !== null && quietOf(d, node) > silent)) missed += 1;
     else if (node.heard !== null) reached += 1;
@@ -111,7 +111,10 @@ function waits(node: Readonly<NodeStep>, wave: number, position: number): boolea
   return node.state === 'pending' && node.wave === wave && node.position === position;
 }
 
-/** Takes failed nodes back, each on its own, before anything new starts; one that is not under way needs a slot first. */
+/**
+ * Rolls failed nodes back, each on its own, before anything new starts; a node that is not under way needs a slot
+ * first.
+ */
 export function restoreFailed(d: Draft) {
   if (d.total('failed') === 0) return;
   for (const id of d.active()) {
@@ -127,8 +130,8 @@ export function restoreFailed(d: Draft) {
 const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /**
- * Takes everything touched back, newest first. Windows do not hold it up: a bad version is worse than a restart.
- * @returns whether nothing is left to take back
+ * Rolls back everything touched, newest first. Windows do not delay it: a bad version is worse than a restart.
+ * @returns whether nothing is left to roll back
  */
 export function unwind(d: Draft): boolean {
   const { rollout } = d;
@@ -177,7 +180,7 @@ export function unwind(d: Draft): boolean {
 const isDead = (d: Draft, node: Readonly<NodeStep>) =>
   !node.reachable || (node.heard !== null && quietOf(d, node) > d.setup.spec.timeouts.silent);
 
-/** A dead node gives its slot back, and when its time is over it is somebody's to look at. */
+/** A dead node gives its slot back, and when its time is over somebody has to look at it. */
 function giveUp(d: Draft, known: Readonly<NodeStep>) {
   const { rollback } = d.setup.spec.timeouts;
   if (Math.min(unheardFor(d, known), d.clock - d.rollout.turned) <= rollback) return;

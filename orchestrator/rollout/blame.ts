@@ -1,4 +1,4 @@
-/** Cause before blame: what a trouble of one node comes from, by what the rollout knows of all the others. */
+/** The cause before the blame: where one node's trouble comes from, judged by what the rollout knows of all others. */
 import type { Cause } from '../causes/cause.ts';
 import { illnessOf, type Patient } from '../causes/illness.ts';
 import type { Blame } from '../causes/refusal.ts';
@@ -8,14 +8,14 @@ import type { NodeStep, StepState } from './record.ts';
 
 /** States in which a node runs what the rollout brings. */
 const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', 'failed'];
-/** States in which a node is not asked, or is away because it was told so. */
+/** States in which a node is not asked, or is away because an order told it to restart. */
 const NOBODY: readonly StepState[] = ['skipped', 'needs-recovery'];
 const RESTARTING: readonly StepState[] = ['activating', 'rolling-back'];
 
 /** Milliseconds of watched time since its last word; what nobody could hear does not count. */
 export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
   const { listening } = d.rollout;
-  // Of a finished wave: its heartbeats are looked at, and it counts as heard until they are missing.
+  // In a finished wave its heartbeats are watched, and it counts as heard until they are missing.
   if (node.state === 'done' && isOver(d, node)) {
     if (node.away === null) return 0;
     return d.watched - Math.max(node.away, listening);
@@ -28,7 +28,7 @@ export function unheardFor(d: Draft, node: Readonly<NodeStep>): number {
   return d.watched - Math.max(node.heard ?? 0, d.rollout.listening);
 }
 
-/** Whether its wave is finished: then it is watched through its heartbeats. */
+/** Whether its wave is finished: then only its heartbeats are watched. */
 export function isOver(d: Draft, node: Readonly<NodeStep>): boolean {
   return d.peekWave(node.wave).state === 'done';
 }
@@ -41,7 +41,7 @@ function peersOf(d: Draft, suspect: string): Peer[] {
     if (NOBODY.includes(node.state) || node.taken || node.heard === null) continue;
     const quiet = quietOf(d, node);
     if (RESTARTING.includes(node.state) && quiet >= silent / 2 && node.node !== suspect) continue;
-    // Known to be gone by itself: it says nothing of its place.
+    // Known to be offline by itself: it says nothing about its place.
     if (node.lost !== null && node.node !== suspect) continue;
     const isSeen = node.state === 'done' && isOver(d, node) && node.node !== suspect;
     peers.push({
@@ -49,7 +49,7 @@ function peersOf(d: Draft, suspect: string): Peer[] {
       site: node.site,
       rack: node.rack,
       changed: CHANGED.includes(node.state) || node.node === suspect,
-      // That they are missing is known when several have not come.
+      // Missing heartbeats are only noticed after several.
       quiet: isSeen && node.away !== null ? quiet + silent : quiet,
       ...(isSeen ? { lag: silent } : {}),
     });
@@ -114,10 +114,10 @@ export function illnessIn(d: Draft, suspect: Readonly<NodeStep>): Cause {
   return cause.kind === 'change' && fell ? { kind: 'ill-before' } : cause;
 }
 
-/** Nodes that have the version on their disk prove that it can be got; two are no chance. */
+/** Two nodes that have the version on their disk prove that it can be downloaded; one may be an accident. */
 const PROOF = 2;
 
-/** A node that never had the version on its disk says little of it, where others have. */
+/** A node that never had the version on its disk says little about it, if others have. */
 export function unstaged(d: Draft, suspect: Readonly<NodeStep>, blame: Blame): Cause {
   let have = 0;
   let here = 0;

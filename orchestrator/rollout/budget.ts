@@ -2,7 +2,7 @@
 import { budgetOf } from './amount.ts';
 import type { Draft } from './draft.ts';
 
-/** Where nobody has said it: this share of all. */
+/** The default: this share of all nodes. */
 const WHOLE = { percent: 2 };
 /** Nodes that are well on the version before a single other one is forgiven in a fleet for which the share gives none. */
 const PROVEN = 10;
@@ -15,7 +15,7 @@ function allowedInAll(d: Draft, size: number): number {
 
 /**
  * The first wave proves the version, so nothing is tolerated there. A later wave has its share of the whole's, and one
- * at least where that has any; the tail has all of it, because those that are in it were in trouble before.
+ * at least where that has any; the tail has all of it, because its nodes had trouble before.
  */
 function allowedIn(d: Draft, index: number, all: number): number {
   const { spec, waves } = d.setup;
@@ -36,7 +36,7 @@ export function overspent(d: Draft): string | null {
   for (let index = 0; index < d.waveCount; index += 1) {
     const wave = d.peekWave(index);
     const failed = wave.failures - wave.forgiven;
-    // Asked after every event, and mostly there is nothing to weigh.
+    // Asked after every event, and usually there is nothing to calculate.
     if (failed === 0) continue;
     const allowed = allowedIn(d, index, all);
     if (failed > allowed) return `${failed} failed in ${d.setup.waves[index]!.name}, ${allowed} tolerated`;

@@ -15,15 +15,15 @@ import {
 } from './record.ts';
 import type { RolloutState } from './state.ts';
 
-/** No node is given that many orders within the writes that one failover loses. */
+/** No node gets that many orders within the writes that one failover loses. */
 const EPOCHS_LOST_AT_MOST = 1024;
-/** Failovers shortly after each other leave different gaps: what was ordered between them may be lost as well. */
+/** Two failovers in short succession leave different gaps: orders between them may be lost as well. */
 const GAPS = 64;
 
 /**
- * Epochs that are left free after a failover, above the highest that is known of a node. Small beside what the signer
- * takes for a database that uses a node's numbers up (`SIGNER_EPOCH_JUMP`). It only spares a question: an epoch that
- * was signed for something else the signer refuses, and says how far it is.
+ * Epochs that are left free after a failover, above the highest that is known of a node. Small compared with the jump
+ * that the signer refuses as a database that uses up a node's numbers (`SIGNER_EPOCH_JUMP`). It only saves a request:
+ * the signer refuses an epoch that it signed for something else, and reports its highest one.
  */
 export function gapOf(term: number): number {
   return EPOCHS_LOST_AT_MOST * (1 + (term % GAPS));
@@ -93,7 +93,7 @@ export class Draft {
     return this.#base.waves.length;
   }
 
-  /** Not to be changed: `edit` gives the copy for that. */
+  /** Must not be changed: `edit` gives the copy for that. */
   peek(id: string): Readonly<NodeStep> | undefined {
     return this.#nodes.get(id) ?? this.#base.nodes.get(id);
   }
@@ -143,7 +143,7 @@ export class Draft {
     return [...ids];
   }
 
-  /** All nodes, as they are now; not to be changed. */
+  /** All nodes, as they are now; must not be changed. */
   *everybody(): Generator<Readonly<NodeStep>> {
     for (const [id, node] of this.#base.nodes) yield this.#nodes.get(id) ?? node;
     for (const [id, node] of this.#nodes) if (!this.#base.nodes.has(id)) yield node;
@@ -156,7 +156,7 @@ export class Draft {
     return [...ids];
   }
 
-  /** Its failure is not the version's: it is spent from no budget. */
+  /** Its failure is not caused by the version: it is not counted in any budget. */
   excuse(node: NodeStep, cause: Cause): void {
     if (node.failed || node.excused !== null) return;
     node.excused = cause;
@@ -223,7 +223,7 @@ export class Draft {
     this.#touched.set(node.touch, node.node);
   }
 
-  /** A new effect, so a new epoch. */
+  /** A new effect needs a new epoch. */
   order(node: NodeStep): void {
     node.epoch += 1;
     node.sent = null;
@@ -231,7 +231,7 @@ export class Draft {
     this.send(node);
   }
 
-  /** The same order again, or for the first time; a node of an older term must report before it is told anything. */
+  /** The same order again, or for the first time; a node of an older term must report before it gets an order. */
   send(node: NodeStep): void {
     if (node.term !== this.rollout.term) return;
     const order = orderFor(this.setup, node);

@@ -1,8 +1,8 @@
 /**
- * The engine: (records, input) -> (changed records, commands). No clock, no chance, no I/O. A caller loads the records,
- * calls `advance`, writes the step by one compare-and-set on `rev` with its commands in the same outbox, then calls
- * `apply`; when the write does not hold it throws the step away and loads again. Killed anywhere in between, nothing
- * is lost: what is outstanding follows from the records alone.
+ * The engine: (records, input) -> (changed records, commands). No clock, no randomness, no I/O. A caller loads the
+ * records, calls `advance`, writes the step by one compare-and-set on `rev` with its commands in the same outbox, then
+ * calls `apply`; when the write does not hold it throws the step away and loads again. Killed anywhere in between,
+ * nothing is lost: what is outstanding follows from the records alone.
  */
 import { Draft } from './draft.ts';
 import type { EngineEvent, Input, Step } from './event.ts';
@@ -36,7 +36,7 @@ export function advance(state: RolloutState, input: Input): Step {
     }
     take(d, state, event);
     checkBudget(d);
-    // What was spent stops the rest of the batch from starting anything.
+    // A spent budget stops the rest of the batch from starting anything.
   }
   if (!d.ended) {
     settle(d);
@@ -46,7 +46,7 @@ export function advance(state: RolloutState, input: Input): Step {
   return d.finish(before);
 }
 
-/** The author's word to start, to be written with the records themselves: no node is begun by it. */
+/** The author's command to start, written with the records themselves: it starts no node yet. */
 export function begin(state: RolloutState, at: number): Step {
   const d = new Draft(state, at);
   onOperator(d, { type: 'start', by: state.setup.author });
@@ -95,7 +95,7 @@ function tick(d: Draft, state: RolloutState) {
       if (node?.state === 'done' && node.wave === wave.index) onTime(d, id);
     }
   }
-  // What turns bad later counts as well.
+  // Nodes that turn bad later count as well.
   for (const id of d.troubled()) {
     const node = d.peek(id);
     if (node?.state === 'done' && node.wave !== wave.index) onTime(d, id);
@@ -109,7 +109,7 @@ function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   const { state, before } = d.rollout;
   if (state !== 'running' && !(state === 'paused' && before === 'running')) return;
   const { index, state: at } = d.peekWave(d.waveCount - 1);
-  // A tail that bakes starts nobody any more: the next rollout takes who comes now.
+  // A tail that bakes starts no more nodes: the next rollout takes newcomers.
   if (at !== 'waiting' && at !== 'open') return;
   const tail = d.wave(index);
   const node = stepOf(event.place, tail.index, tail.end, d.rollout.term);

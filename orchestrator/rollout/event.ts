@@ -3,7 +3,7 @@ import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
 import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
 
-/** What a node says of itself, as the place that received it passes it on. */
+/** What a node reports about itself, as passed on by the receiving code. */
 export type Report = {
   /**
    * Numbered where it is received, strictly upwards per node, so that a late or repeated delivery is told from news.
@@ -43,9 +43,9 @@ export type NodeEvent =
       has: number;
       blame?: Blame;
     }
-  /** Somebody carries the order out now: until then it waited in our own queue. */
+  /** The order is being carried out now: until then it waited in our own queue. */
   | { type: 'begun'; node: string; epoch: number }
-  /** What the fleet says of a node that is done, by its heartbeats. */
+  /** What the fleet knows, from heartbeats, about a node that is done. */
   | { type: 'seen'; node: string; as: 'silent' | 'ill' | 'well' }
   /** Another rollout has it. */
   | { type: 'taken'; node: string; by: string }
@@ -60,8 +60,8 @@ export type NodeEvent =
 export type OperatorEvent =
   | { type: 'start'; by: string }
   /**
-   * Without a wave: of the start. With one: of its manual gate. `person`: all who could be behind the certificate of whoever
-   * approves; absent: they have none.
+   * Without a wave: approval of the start. With one: of its manual gate. `person`: all people who could hold the
+   * approver's certificate; absent: there is none.
    */
   | { type: 'approve'; by: string; person?: readonly string[]; wave?: number }
   | { type: 'pause'; by: string; why: string }
@@ -72,7 +72,7 @@ export type OperatorEvent =
   /** Takes back a `skip`, of a node or of a wave. */
   | { type: 'include'; by: string; node: string }
   | { type: 'include-wave'; by: string; wave: number }
-  /** What of the spec holds from now on. */
+  /** The parts of the spec that change from now on. */
   | { type: 'edit'; by: string; changes: Edits }
   | { type: 'skip'; by: string; why: string; node: string }
   | { type: 'skip-wave'; by: string; why: string; wave: number }
@@ -105,7 +105,9 @@ export type Input = {
   mark?: string;
 };
 
-/** What a node is told. The same epoch always means the same effect, so it may be delivered any number of times. */
+/**
+ * An order's effect on a node. The same epoch always means the same effect, so it may be delivered any number of times.
+ */
 export type Order = { rollout: string; node: string; epoch: number; of: 'image' | 'config' } & (
   | {
       kind: 'stage';
@@ -132,7 +134,7 @@ export type Order = { rollout: string; node: string; epoch: number; of: 'image' 
 );
 export type Command =
   | Order
-  /** Ask the outside; the same run may be asked again, its first answer counts. */
+  /** Ask an outside check; the same run may be asked again, its first answer counts. */
   | { kind: 'gate'; rollout: string; wave: number; gate: number; run: number; check: WaveGate };
 
 /** One line for the audit stream. */
@@ -155,6 +157,6 @@ export type Step = {
   nodes: NodeStep[];
   commands: Command[];
   notes: Note[];
-  /** Operator events that could not be done; they changed nothing. */
+  /** Operator events that could not be carried out; they changed nothing. */
   refusals: OperatorRefusal[];
 };

@@ -39,7 +39,7 @@ export const gateSchema = z.discriminatedUnion('kind', [
     kind: z.literal('service'),
     names: z.array(z.string().min(1).max(128)).min(1).max(100).optional(),
   }),
-  /** A program, a URL or a query that an admin has declared on the orchestrator under this name. */
+  /** A program, a URL or a query that root has declared on the orchestrator under this name. */
   z.strictObject({
     kind: z.literal('check'),
     name: z.string().regex(GATE_NAME, { error: 'must be the name of a declared gate' }),
@@ -47,7 +47,7 @@ export const gateSchema = z.discriminatedUnion('kind', [
   }),
   /** Somebody approves before the next wave. */
   z.strictObject({ kind: z.literal('manual') }),
-  /** How these were written until they had to be declared. */
+  /** The form of these gates before they had to be declared. */
   z.looseObject({ kind: z.enum(['command', 'http', 'prometheus']) }).transform((gate, ctx): never => {
     const message = `an admin declares it in /etc/bootwave/gates.d/NAME.json; here write {"kind": "check", "name": "NAME"}`;
     ctx.addIssue({ code: 'custom', message, path: ['kind'], input: gate.kind });

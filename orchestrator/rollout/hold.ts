@@ -1,11 +1,14 @@
-/** A rollout waits for what is not its version's to be over, says what it looks like, and goes on by itself. */
+/**
+ * A rollout waits until a trouble with another cause than its version is over, reports the likely cause, and continues
+ * by itself.
+ */
 import { type Cause, describe, same } from '../causes/cause.ts';
 import { clockOf } from '../causes/refusal.ts';
 import { quietOf } from './blame.ts';
 import type { Draft } from './draft.ts';
 import { type NodeStep, UNDER_WAY } from './record.ts';
 
-/** To be called for every trouble of which somebody else than the version is the cause, as long as it lasts. */
+/** Call it for every trouble with another cause than the version, as long as it lasts. */
 export function hold(d: Draft, cause: Cause, why = describe(cause)) {
   const known = d.holding.find((one) => same(one.cause, cause));
   if (known === undefined) d.holding.push({ cause, why });
@@ -17,14 +20,14 @@ export function hold(d: Draft, cause: Cause, why = describe(cause)) {
   }
 }
 
-/** Causes of the silence of many: when they are over, everybody has to be heard anew. */
+/** Causes that silence many nodes: when they are over, everybody has to be heard again. */
 const SILENCES: readonly Cause['kind'][] = ['own-uplink', 'site', 'rack'];
 
 export function isSilence(d: Draft): boolean {
   return d.rollout.held !== null && SILENCES.includes(d.rollout.held.cause.kind);
 }
 
-/** At the end of every look at the clock: what does not last any more holds nothing up. */
+/** At the end of every look at the clock: causes that are over hold nothing up any more. */
 export function release(d: Draft) {
   const { rollout } = d;
   const { held } = rollout;
@@ -43,7 +46,7 @@ export function release(d: Draft) {
   d.setState('running', `over: ${held.why}`, 'engine');
 }
 
-/** Silence of before means nothing, and no time that a node could not use counts against it. */
+/** Silence from before means nothing, and time that a node could not use does not count against it. */
 export function listenAnew(d: Draft) {
   const { silent } = d.setup.spec.timeouts;
   for (const id of d.active()) {
@@ -54,7 +57,7 @@ export function listenAnew(d: Draft) {
   d.rollout.listening = d.watched;
 }
 
-/** Whoever still refuses does so for its own clock, from now on. */
+/** A node that still refuses does so because of its own clock, from now on. */
 function askAnew(d: Draft) {
   for (const id of d.active()) {
     const { blocked } = d.peek(id)!;
@@ -62,7 +65,7 @@ function askAnew(d: Draft) {
   }
 }
 
-/** Whoever is still ill is so from now on. */
+/** A node that is still unhealthy is so for its own reason, from now on. */
 function recoverAnew(d: Draft) {
   for (const id of [...d.active(), ...d.troubled()]) {
     const node = d.peek(id);
@@ -73,7 +76,7 @@ function recoverAnew(d: Draft) {
   }
 }
 
-/** A person goes on without those that are silent: they are nobody's failure, and nothing waits for them. */
+/** A person continues without the silent nodes: they are no failures, and nothing waits for them. */
 export function leaveBehind(d: Draft, by: string) {
   const { silent } = d.setup.spec.timeouts;
   const { held } = d.rollout;

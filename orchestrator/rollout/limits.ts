@@ -35,7 +35,7 @@ export function resolveLimits(limits: Spec['limits'], nodes: readonly Domain[]):
   };
 }
 
-/** The domain that stands in the way of one more, or null. */
+/** The domain that prevents one more, or null. */
 export function blockedBy(limits: Limits, now: InFlight, node: Domain): 'whole' | 'site' | 'rack' | null {
   if (now.whole >= limits.whole) return 'whole';
   if ((now.site[node.site] ?? 0) >= (limits.site[node.site] ?? 1)) return 'site';

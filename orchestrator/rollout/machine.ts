@@ -19,14 +19,14 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
     node.why = why;
     weighRefusals(d);
   } else if (event.blame === 'number') {
-    // Nothing above was ever signed, so nobody ever saw it.
+    // No higher epoch was ever signed, so no node ever saw one.
     node.epoch = event.has;
     d.order(node);
   } else if (event.code === 'stale-epoch') {
     node.epoch = Math.max(node.epoch, event.has);
     d.order(node);
   } else if (node.state === 'rolling-back' || event.code === 'other-boot') {
-    // A rollback is asked for until its time is over; a restarted node is about to report.
+    // A rollback is repeated until its time is over; a restarted node is about to report.
     node.why = event.why;
   } else if (event.code === 'refuses-version') fail(d, node, event.why);
   else retry(d, node, event.why, event.blame);
@@ -35,7 +35,7 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
 /** The boot server's verdict on the quote of one boot. */
 function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
   const known = d.peek(event.node);
-  // A machine that was refused has no certificate and cannot report: the verdict is all that is ever heard of that boot.
+  // A refused machine has no certificate and cannot report: the verdict is all that is known of that boot.
   const isRefused =
     known?.state === 'activating' &&
     d.setup.target.of === 'image' &&
@@ -49,7 +49,7 @@ function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
   else fail(d, node, `attestation failed: ${event.why}`);
 }
 
-/** Heartbeats of a node that is done: it is not asked any more once its wave is finished. */
+/** Heartbeats of a done node: it is not asked any more once its wave is finished. */
 function onSeen(d: Draft, { node: id, as }: Extract<NodeEvent, { type: 'seen' }>) {
   const known = d.peek(id);
   if (known?.state !== 'done' || known.taken || !isOver(d, known)) return;

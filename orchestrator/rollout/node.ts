@@ -8,7 +8,7 @@ export type PlanNode = {
   /** What people call it. */
   name: string;
   site: string;
-  /** Null where the site does not say; such a node counts against its site only. */
+  /** Null if the site does not say; such a node counts against its site only. */
   rack: string | null;
   role: string | null;
   labels: Readonly<Record<string, string>>;
@@ -33,13 +33,13 @@ export type PlanNode = {
   running: string | null;
   /** Node configuration version that it last reported; null when it has none. */
   config: string | null;
-  /** Image version that the fleet wants of it now. */
+  /** Image version that the fleet wants it to run now. */
   wanted: string | null;
   /** Milliseconds since the epoch; null when it was never heard. */
   lastSeen: number | null;
   /** Versions (image or configuration) that it failed on and refuses until told otherwise. */
   failedVersions: readonly { version: string; why: string }[];
-  /** Lowest image version that it may be taken to, whatever is the rule elsewhere; null when there is none. */
+  /** Lowest image version to which it may go, whatever the rule elsewhere is; null when there is none. */
   floor: string | null;
   /** Names of the services that have an instance on it. */
   services: readonly string[];

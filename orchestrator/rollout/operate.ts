@@ -33,7 +33,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       return event.wave === undefined ? approveStart(d, event) : approveWave(d, event, event.wave);
     case 'pause':
       if (rollout.held !== null) {
-        // It was to go on by itself; now a person has to say so.
+        // It would have continued by itself; now a person has to resume it.
         rollout.held = null;
         return d.setState('paused', event.why, event.by);
       }
@@ -206,7 +206,7 @@ function edit(d: Draft, event: Extract<OperatorEvent, { type: 'edit' }>) {
   });
 }
 
-/** Whoever resumes accepts what has failed so far: the budget counts from here. */
+/** Resuming accepts the failures so far: the budget counts from here. */
 function resume(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   if (rollout.state !== 'paused') return refuse(d, event, 'only what is paused can be resumed');

@@ -1,14 +1,14 @@
 import type { Order } from './event.ts';
 import type { NodeStep, RolloutSetup } from './record.ts';
 
-/** The version that the node's current hop leads to. */
+/** The version to which the node's current hop leads. */
 export function wantedOf(node: Readonly<NodeStep>): string {
   return node.hops[node.hop] ?? '';
 }
 
 /**
- * The order that stands for a node's record, or null. Nothing but the record decides it, so a process that lost its
- * memory makes the very same order again.
+ * The order that follows from a node's record, or null. Only the record decides it, so a process that lost its memory
+ * makes exactly the same order again.
  */
 export function orderFor(setup: RolloutSetup, node: Readonly<NodeStep>): Order | null {
   const common = { rollout: setup.id, node: node.node, epoch: node.epoch, of: setup.target.of };

@@ -21,14 +21,14 @@ export type Skip = { node: string; name: string; site: string; code: SkipCode; w
 /** A node that is to be moved, before it has its wave. */
 export type Candidate = {
   node: PlanNode;
-  /** What it runs now, of the kind that the rollout moves. */
+  /** What it runs now: the version of the kind (image or configuration) that the rollout changes. */
   from: string | null;
   hops: string[];
   /** Why it goes to the tail wave; null for a regular wave. */
   late: string | null;
 };
 
-/** What a plan must be told beside fleet and spec. */
+/** What a plan needs beside fleet and spec. */
 export type PlanFacts = {
   graph: VersionGraph;
   /** Configuration versions that exist; only asked for a config rollout. */
@@ -37,7 +37,7 @@ export type PlanFacts = {
   people?: readonly string[];
 };
 
-/** What the rollout moves, and to which version. */
+/** What the rollout changes, and to which version. */
 export type Target = { of: 'image' | 'config'; version: string };
 
 export function targetOf(spec: Spec): Target {
@@ -70,7 +70,7 @@ export class Paths {
   }
 }
 
-/** States whose members can be told to move; `unreachable` ones wait in the tail wave. */
+/** States whose nodes can get orders; `unreachable` ones wait in the tail wave. */
 const LEFT_OUT: Partial<Record<PlanNode['state'], { code: SkipCode; why: string }>> = {
   discovered: { code: 'not-a-member', why: 'it was seen but never approved' },
   pending: { code: 'not-a-member', why: 'it waits for approval' },
@@ -81,7 +81,7 @@ const LEFT_OUT: Partial<Record<PlanNode['state'], { code: SkipCode; why: string 
   retired: { code: 'retired', why: 'it is retired' },
 };
 
-/** Where a selected node stands to this rollout: to be moved, or left out and why. Pure; also asked for late joiners. */
+/** The role of a selected node in this rollout: changed, or left out and why. Pure; also asked for late joiners. */
 export function placeOf(
   node: PlanNode,
   spec: Spec,

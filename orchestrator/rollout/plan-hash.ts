@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Plan } from './plan.ts';
 
 /**
- * What a person has reviewed, as one word: who moves when, by which way and within which limits. The time of planning
- * and what changes by itself (orders' numbers, boots) are no part of it.
+ * A hash of what a person has reviewed: which node changes when, by which path and within which limits. The time of
+ * planning and values that change by themselves (epochs, boots) are no part of it.
  * @returns 12 hex digits
  */
 export function planHash({ spec, target, waves, limits }: Plan): string {

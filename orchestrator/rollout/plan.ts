@@ -38,7 +38,7 @@ export type Place = {
   epoch: number;
   bootId: string | null;
   reachable: boolean;
-  /** Ill when it was planned: its troubles prove nothing. */
+  /** It was unhealthy when it was planned: its troubles prove nothing. */
   ill: boolean;
 };
 
@@ -65,7 +65,7 @@ export type Plan = {
   opens: Record<string, number>;
   /** PCR 11 values that each version on the way may show. */
   pcr11: Record<string, readonly string[]>;
-  /** What was published when it was made: nodes that join later are held against it. */
+  /** What was published when it was made: nodes that join later are checked against it. */
   graph: Omit<VersionGraph, 'compare'>;
   warnings: string[];
 };
@@ -73,7 +73,8 @@ export type Plan = {
 export type PlanResult = { ok: true; plan: Plan } | { ok: false; refusals: Refusal[] };
 
 /**
- * Who moves when, in which order and why; or why it cannot be. The same input gives the same plan on every machine.
+ * Which node changes when, in which order and why; or why there can be no plan. The same input gives the same plan on
+ * every machine.
  * @param now milliseconds since the epoch
  */
 export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): PlanResult {

@@ -12,7 +12,7 @@ import type { Spec } from './spec.ts';
 export type RolloutSetup = {
   id: string;
   author: string;
-  /** All who could be behind the author's certificate; absent: they have none, and their name says who they are. */
+  /** All people who could hold the author's certificate; absent: there is none, and their name identifies them. */
   person?: readonly string[];
   /** Milliseconds since the epoch. */
   createdAt: number;
@@ -20,7 +20,7 @@ export type RolloutSetup = {
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;
-  /** What was published when it was planned; absent from records of before this was kept: nobody joins those late. */
+  /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
   waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
 };
@@ -46,7 +46,7 @@ export type RolloutStatus =
   | 'done'
   /** Ended within its budget, but some nodes are not on the version: rolled back, lost, offline or skipped. */
   | 'partial'
-  /** The budget was spent or a gate failed, and everything touched was taken back. */
+  /** The budget was spent or a gate failed, and everything touched was rolled back. */
   | 'failed'
   /** An operator ended it. */
   | 'aborted';
@@ -63,13 +63,13 @@ export type RolloutRecord = {
   by: string;
   /** What `resume` returns to; null unless paused. */
   before: 'running' | 'rolling-back' | null;
-  /** What it waits for by itself, where it is paused for a cause that is not the version's; null otherwise. */
+  /** What it waits for by itself, if it is paused for a cause other than the version; null otherwise. */
   held: { cause: Cause; why: string; since: number } | null;
   /** Marks of the newest steps, so that a step of ours that is missing among them is known to be lost. */
   marks: string[];
   /** Rollout time in ms: the sum of what callers measured on monotonic clocks. */
   clock: number;
-  /** Goes up when Redis may have lost writes; nodes of an older term are heard before they are told anything. */
+  /** Goes up when Redis may have lost writes; nodes of an older term must report before they get orders. */
   term: number;
   /** Clock until which nothing new starts after a failover. */
   resync: number;
@@ -83,19 +83,19 @@ export type RolloutRecord = {
   wave: number;
   inFlight: InFlight;
   failures: number;
-  /** Nodes that failed for a cause that is not the version's: spent from no budget. */
+  /** Nodes that failed for a cause other than the version: not counted in any budget. */
   excused: number;
   /** Failures that an operator accepted by resuming. */
   forgiven: number;
   /** Why the budget counts as spent; null when it is not. */
   spent: string | null;
-  /** Nodes told to stage so far, counted: the newest touch is the first to be rolled back. */
+  /** Number of nodes that were told to stage so far: the newest touch is the first to be rolled back. */
   touches: number;
-  /** Touches above this one are known to be taken back. */
+  /** Touches above this one are known to be rolled back. */
   undo: number;
   /** Clock since which most nodes cannot be reached; null while most can. */
   cut: number | null;
-  /** Clock at which it began to take back; 0 before. */
+  /** Clock at which the rollback began; 0 before. */
   turned: number;
   /** What an operator has changed of the spec since it was planned. */
   edits: Edits;
@@ -188,7 +188,7 @@ export type NodeStep = {
   hop: number;
   /** What it falls back to; its file is never overwritten. Null only for a first configuration. */
   lastGood: string | null;
-  /** Of the last order made for it, or the higher one that it reported. */
+  /** Epoch of the last order made for it, or the higher one that it reported. */
   epoch: number;
   term: number;
   /** Clock at which the outstanding order was sent last; null when it is still owed. */
@@ -197,7 +197,7 @@ export type NodeStep = {
   /** Boot in which the outstanding hop was ordered: the new version must come from another. */
   bootBefore: string | null;
   bootId: string | null;
-  /** Of the last report. */
+  /** Boot of the last report. */
   seq: number;
   running: string | null;
   /** Watched time of the last report; null before the first. */
@@ -212,15 +212,15 @@ export type NodeStep = {
   slot: boolean;
   /** Whether it was counted as a failure; once only. */
   failed: boolean;
-  /** Why its failure was not counted; null where it was, or there is none. */
+  /** Why its failure was not counted; null if it was, or there is none. */
   excused: Cause | null;
   /** It was ill before its turn. */
   ill: boolean;
-  /** It fell ill on the old version, while it waited: then it is not alone with that, as a rule. */
+  /** It became unhealthy on the old version, while it waited: then it is usually not the only one. */
   fell: boolean;
   /** Whether somebody has begun to carry the outstanding order out; until then it waits in our own queue. */
   told: boolean;
-  /** Its order is refused for a reason that is not the version's. */
+  /** Its order is refused for a reason other than the version. */
   blocked: { by: 'clock' | 'rules'; why: string; since: number } | null;
   /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */
   lost: number | null;
@@ -228,6 +228,6 @@ export type NodeStep = {
   away: number | null;
   /** It is no longer a member of the fleet. */
   left: boolean;
-  /** Another order than this rollout's has moved it since: it is that one's to take back. */
+  /** An order of another rollout has changed it since: only that one may roll it back. */
   taken: boolean;
 };

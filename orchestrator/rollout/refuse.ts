@@ -15,7 +15,7 @@ export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
   return refused === null ? [] : [{ field: 'image', reason: refused.why }];
 }
 
-/** What a person misspelt would silently be nobody. */
+/** A selector with a typing mistake would silently match no node. */
 export function refuseUnknown(spec: Spec, fleet: readonly PlanNode[], facts: PlanFacts): Refusal[] {
   const refusals: Refusal[] = [];
   const known = {
@@ -42,13 +42,13 @@ export function refuseUnknown(spec: Spec, fleet: readonly PlanNode[], facts: Pla
     if (select !== undefined) look(select, `waves[${index}].select`);
   const strangers = spec.approvals.from?.filter((name) => facts.people?.includes(name) === false) ?? [];
   if (strangers.length > 0) {
-    const reason = `${strangers.join(', ')} is no registered operator ('bootwave operator list'), as in "operator:ann"`;
+    const reason = `${strangers.join(', ')} is not a registered operator ('bootwave operator list'), as in "operator:ann"`;
     refusals.push({ field: 'approvals.from', reason });
   }
   return refusals;
 }
 
-/** A gate that nobody can fail is none. */
+/** A gate that no node can fail is useless. */
 export function refuseServices(spec: Spec, moves: readonly Candidate[]): Refusal[] {
   const running = new Set(moves.flatMap(({ node }) => node.services));
   const look = (gates: Spec['gates'], field: string) =>
@@ -70,7 +70,7 @@ export function refuseServices(spec: Spec, moves: readonly Candidate[]): Refusal
   ];
 }
 
-/** Whoever says "one" means one: nobody is moved because the waves leave him over. */
+/** Counts are taken literally, so waves that leave nodes over are refused: those nodes would silently not change. */
 export function refuseLeftOver(
   spec: Spec,
   moves: readonly Candidate[],
@@ -116,7 +116,7 @@ export function refuseRevoked(target: Target, facts: PlanFacts, moves: readonly 
 
 const HOPELESS: readonly Skip['code'][] = ['below-floor', 'barrier-behind', 'no-path'];
 
-/** A target that is older than everything selected is a mistake, not a rollout of nobody. */
+/** A target that is older than everything selected is a mistake, not an empty rollout. */
 export function refuseDowngrade(
   spec: Spec,
   moves: readonly Candidate[],

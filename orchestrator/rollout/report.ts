@@ -1,4 +1,4 @@
-/** What a node's own report does to its step. Only here is a node ever believed to be on a version. */
+/** How a node's own report changes its step. Only here is a node accepted as being on a version. */
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
@@ -6,7 +6,7 @@ import type { NodeStep } from './record.ts';
 import { bakeOf, fail, gatesOf, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
 
-/** It is on a version of its way without this record having sent it there: lost writes, or somebody's hand. */
+/** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
   node.hop = hop;
   node.lastGood = hop > 0 ? node.hops[hop - 1]! : node.from;
@@ -22,7 +22,7 @@ function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
     const { services } = report;
     if (services === null) return 'it says nothing of its services';
     const names = gate.names ?? Object.keys(services);
-    // One of which nothing is said is not there.
+    // A service that is not reported is not there.
     const bad = names.find((name) => services[name] !== true);
     if (bad !== undefined) return `service ${bad} unhealthy`;
   }
@@ -66,7 +66,7 @@ function finishBake(d: Draft, node: NodeStep) {
   }
 }
 
-/** Health while it is watched: short troubles begin the bake anew, long or many ones are a failure. */
+/** Health while it is watched: short troubles restart the bake, long or many ones are a failure. */
 function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
   const trouble = healthOf(d, node, report);
   if (restarted) node.flaps += 1;
@@ -85,7 +85,7 @@ function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
   }
 }
 
-/** A report that says nothing new about a node that is not under way is not worth a write. */
+/** A report with no news about a node that is not under way is not worth a write. */
 function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string | null): boolean {
   const idle = ['pending', 'done', 'rolled-back', 'taken-back'].includes(node.state);
   if (!idle) return node.state !== 'skipped';
@@ -127,9 +127,9 @@ export function onReport(d: Draft, id: string, report: Report) {
     node.term = d.rollout.term;
     node.sent = null;
   } else if (report.epoch > node.epoch) {
-    // Free since it was done, and somebody else has ordered something since: that one's to answer for.
+    // It was free since it was done, and another rollout has ordered something since: that one is responsible.
     if (node.state === 'done' && runs !== wantedOf(node)) node.taken = true;
-    // The node's own word on orders is above ours: ours was restored from before they were written.
+    // The node's own epoch is above ours: our record was restored from an older state.
     node.epoch = report.epoch;
     node.sent = null;
   }
@@ -151,7 +151,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       node.sick = trouble === null ? null : (node.sick ?? d.clock);
       if (runs === node.lastGood || lacks(d, runs)) return;
       if (d.rollout.state === 'planned' || d.rollout.state === 'awaiting-approval') return;
-      // The same boot cannot run another image: a word that is not to be believed.
+      // The same boot cannot run another image: this report is not to be trusted.
       if (d.setup.target.of === 'image' && !seen.restarted) return;
       const hop = runs === null ? -1 : node.hops.indexOf(runs, node.hop);
       if (hop >= 0) adopt(d, node, hop, report);
@@ -160,7 +160,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
     }
     case 'staging':
     case 'staged': {
-      // It still runs the old one: others are compared with it.
+      // It still runs the old one: other nodes are compared with it.
       node.sick = healthOf(d, node, report) === null ? null : (node.sick ?? d.clock);
       return considerOrdered(d, node, report, seen, wrong);
     }
@@ -194,11 +194,11 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       return;
     case 'rolled-back':
     case 'taken-back':
-      // It was taken back and comes up with the bad version again: not a thing to repeat.
+      // It was rolled back and comes up with the bad version again: do not repeat it.
       if (runs === wanted) d.move(node, 'needs-recovery', `rolled back, yet runs ${wanted} again`);
       return;
     case 'needs-recovery':
-      // Left behind in an outage, and it is where it was to go after all.
+      // It was left behind in an outage, and is now where it should be after all.
       if (runs === wanted && node.excused !== null && !node.failed && d.rollout.state === 'running') {
         node.excused = null;
         d.rollout.excused -= 1;
@@ -212,17 +212,17 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
   }
 }
 
-/** Without the configuration that it had, for whatever reason: nothing stands in the way of the new one. */
+/** Without its earlier configuration, for whatever reason: nothing prevents the new one. */
 function lacks(d: Draft, runs: string | null): boolean {
   return d.setup.target.of === 'config' && runs === null;
 }
 
-/** A diskless node comes up without orders and without a configuration: nothing of it is its fault. */
+/** A diskless node starts without orders and without a configuration: that is not its fault. */
 function forgot(d: Draft, node: Readonly<NodeStep>, { runs, accepted }: Seen): boolean {
   return lacks(d, runs) && node.how === 'network' && !accepted;
 }
 
-/** The same again, while its restarts are not too many. */
+/** The same again, unless it restarted too often. */
 function bringAgain(d: Draft, node: NodeStep) {
   node.flaps += 1;
   if (node.flaps > d.setup.spec.flaps) return fail(d, node, 'restarts by itself');

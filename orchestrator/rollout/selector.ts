@@ -5,7 +5,7 @@ const text = z.string().min(1).max(128);
 /** One value or several; several mean any of them. */
 const oneOf = z.union([text.transform((value) => [value]), z.array(text).min(1).max(10_000)]);
 
-/** Every criterion that is given must hold. A selector without any is refused: "everything" must be said. */
+/** Every given criterion must match. A selector without any is refused: "everything" must be explicit. */
 export const selectorSchema = z
   .strictObject({
     all: z.literal(true).optional(),

@@ -60,7 +60,7 @@ const instant = z
   .transform((text, ctx): number => {
     const date = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.exec(text)?.[1];
     const ms = date === undefined ? Number.NaN : Date.parse(text);
-    // A day that a month does not have would become one of the next month.
+    // A day that the month does not have would become a day of the next month.
     if (!Number.isNaN(ms) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date ?? '')) return ms;
     ctx.addIssue({
       code: 'custom',
@@ -77,7 +77,7 @@ const budget = z.strictObject({ wave: amount.optional(), whole: amount.optional(
 
 const waveSchema = z.strictObject({
   name: z.string().min(1).max(64).optional(),
-  /** Who may be in it; without it, whoever is left. */
+  /** Which nodes may be in it; without it, all that are left. */
   select: selectorSchema.optional(),
   /** How many of those: a number, a share (of the selected ones, else of the whole rollout) or all that are left. */
   take: z.union([z.literal('rest').transform(() => 'rest' as const), some]).default('rest'),
@@ -86,7 +86,7 @@ const waveSchema = z.strictObject({
   gates: z.array(gateSchema).max(20).optional(),
 });
 
-/** Names and numbers that waves have of themselves, and commands know them by. */
+/** Reserved names and numbers of waves: commands use them. */
 const RESERVED = /^(?:wave \d+|\d+|rest|tail)$/i;
 
 const version = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._~^-]{0,63}$/, {
@@ -139,9 +139,9 @@ export const specSchema = z
         activate: durationSchema.prefault('15m'),
         attest: durationSchema.prefault('5m'),
         rollback: durationSchema.prefault('20m'),
-        /** Unhealthy for longer is a failure. */
+        /** Unhealthy for longer than this is a failure. */
         unhealthy: durationSchema.prefault('3m'),
-        /** No word for longer, while it should be up, is a failure. */
+        /** Silence for longer than this, while it should be up, is a failure. */
         silent: durationSchema.prefault('3m'),
         /** An order without an answer is sent again, the same one. */
         resend: durationSchema.prefault('30s'),
@@ -151,7 +151,7 @@ export const specSchema = z
     offline: z.strictObject({ wait: durationSchema.prefault('7d') }).prefault({}),
     /** Nodes that start to match while it runs. */
     lateJoiners: z.enum(['tail', 'ignore']).default('tail'),
-    /** Nodes that must pass through a barrier version first: refuse the plan, go through it, or leave them out. */
+    /** For nodes that must pass through a barrier version first: refuse the plan, go through it, or leave them out. */
     barriers: z.enum(['refuse', 'pass', 'skip']).default('refuse'),
     /** Whether nodes that run a newer version are taken back to this one. */
     downgrade: z.boolean().default(false),

@@ -1,4 +1,6 @@
-/** FNV-1a over UTF-16 units with a final mix: an order that is the same everywhere and follows nobody's naming. */
+/**
+ * FNV-1a over UTF-16 units with a final mix: an order that is the same everywhere and independent of naming schemes.
+ */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) {

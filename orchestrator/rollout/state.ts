@@ -16,13 +16,13 @@ export type RolloutState = {
   rollout: RolloutRecord;
   readonly waves: WaveRecord[];
   readonly nodes: Map<string, NodeStep>;
-  /** Per wave, id by position; an entry counts only while the node's record still names that place. */
+  /** Per wave, id by position; an entry counts only while the node's record still has that place. */
   readonly order: string[][];
   /** Id by touch, from 1. */
   readonly touched: string[];
   /** Ids of nodes under way. */
   readonly active: Set<string>;
-  /** Ids of nodes that are done and not well: silent or ill. */
+  /** Ids of nodes that are done but silent or unhealthy. */
   readonly troubled: Set<string>;
 };
 
@@ -185,7 +185,7 @@ function index(state: RolloutState, node: NodeStep): void {
   else state.troubled.delete(node.node);
 }
 
-/** Takes over what was written. To be called only after the write held. */
+/** Takes over what was written. Call it only after the write succeeded. */
 export function apply(state: RolloutState, step: Step): void {
   state.rollout = step.rollout;
   for (const wave of step.waves) state.waves[wave.index] = wave;

@@ -17,8 +17,8 @@ export function bakeOf(d: Draft, wave: number, which: 'node' | 'wave'): number {
 }
 
 /**
- * Counts it as a failure, once, unless something else than the version is the cause; what follows (back to the last
- * good) is decided where the limits are known.
+ * Counts it as a failure, once, unless the cause is not the version; what follows (back to the last good) is decided
+ * where the limits are known.
  */
 export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kind: 'change' }) {
   if (cause.kind !== 'change') {
@@ -50,7 +50,7 @@ export function startStage(d: Draft, node: NodeStep, why: string) {
 }
 
 export function startActivate(d: Draft, node: NodeStep, why: string) {
-  // Ill on the old version at this very moment: what it shows later proves nothing.
+  // Unhealthy on the old version at this moment: what it shows later proves nothing.
   if (node.sick !== null && node.hop === 0 && node.attempts === 1 && node.flaps === 0) {
     node.fell = !node.ill;
     node.ill = true;
@@ -91,13 +91,13 @@ export function defer(d: Draft, node: NodeStep, why: string) {
   node.why = why;
 }
 
-/** Another try, while there are tries left; a node that is offline has it in the tail wave. */
+/** Another try, while tries are left; an offline node gets it in the tail wave. */
 export function retry(d: Draft, node: NodeStep, why: string, blame: Blame = 'change') {
   const again = node.attempts < d.setup.spec.attempts;
   if (!again) return fail(d, node, why, node.state === 'staging' ? unstaged(d, node, blame) : undefined);
   if (!node.reachable && node.state !== 'activating') return defer(d, node, why);
   if (node.state === 'staging') return startStage(d, node, `again: ${why}`);
   node.attempts += 1;
-  // Back to where windows and pauses are looked at: a second activation is as disruptive as the first.
+  // Back to the state in which windows and pauses are checked: a second activation is as disruptive as the first.
   d.move(node, 'staged', `again: ${why}`);
 }

@@ -6,12 +6,15 @@ import { wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
 import { defer, fail, retry } from './step.ts';
 
-/** A trouble that many share holds the rollout and costs the node nothing. @returns whether it is its own */
+/**
+ * A trouble that many nodes share holds the rollout, and does not count against the node. @returns whether it is the
+ * node's own
+ */
 function isByItself(d: Draft, known: Readonly<NodeStep>): boolean {
   const found = silenceIn(d, known);
   if (found.verdict === 'shared') hold(d, found.cause);
   if (found.verdict !== 'alone') return false;
-  // Places come back node by node: whoever is late has its time once the others are heard.
+  // Nodes of a place come back one by one: a late node gets its time once the others are heard.
   return !isSilence(d);
 }
 
@@ -52,7 +55,7 @@ export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
   fail(d, d.edit(known.node), why, cause);
 }
 
-/** Its order is refused for something else than the version: it is asked again, for as long as an order may take. */
+/** Its order is refused for another reason than the version: it is asked again, for as long as an order may take. */
 function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   const { timeouts } = d.setup.spec;
   const { by, since } = known.blocked!;
@@ -82,19 +85,19 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
     return;
   }
   if (known.sent === null || d.clock - known.sent < timeouts.resend) return;
-  // An order that was signed by a wrong clock stays wrong: a new one has the time of now.
+  // An order that was signed with a wrong clock stays wrong: a new one gets the present time.
   if (by === 'clock') d.order(node());
   else d.send(node());
 }
 
-/** What time does to a node that is under way, or done in a wave that is not. */
+/** What passing time does to a node that is under way, or done in a wave that is not. */
 export function onTime(d: Draft, id: string) {
   const known = d.peek(id)!;
   const { timeouts } = d.setup.spec;
   const spent = d.clock - known.since;
   const quiet = quietOf(d, known);
   if (known.blocked !== null) return onBlocked(d, known);
-  // While the order waits in our own queue, no time of the node's runs; one that is not reached has it.
+  // While the order waits in our own queue, the node's time does not run; for a node that cannot be reached it does.
   const waits = !known.told && known.reachable && known.sent !== null && quiet <= timeouts.silent;
   switch (known.state) {
     case 'staging':

@@ -1,6 +1,6 @@
 /**
- * Which version may follow which. A barrier must be run before anything newer, a dead end may be left but not be
- * gone to, a minimum source needs a step in between, and the floor is never gone below.
+ * Which version may follow which. A barrier must be run before anything newer; a dead end may be left but not entered;
+ * a minimum source may need a step in between; no path goes below the floor.
  */
 
 export type Compare = (a: string, b: string) => number;
@@ -40,7 +40,7 @@ export type Path =
   /** The versions to go through, the last one being the wanted one; empty when it is there already. */
   { ok: true; hops: string[] } | { ok: false; code: NoPath; why: string };
 
-/** Whether anything may be rolled to this version at all; null when it may. */
+/** Whether anything may be rolled out to this version at all; null when it may. */
 export function refusalOf(graph: VersionGraph, to: string): { code: NoPath; why: string } | null {
   const facts = graph.versions.find((candidate) => candidate.version === to);
   if (facts === undefined) return { code: 'unknown-version', why: `version ${to} is not published` };
@@ -80,8 +80,8 @@ export function pathTo(
 }
 
 /**
- * Whether a way takes its own way back: the lists are written before the new image is tried, so one that revokes the image
- * that a node comes from leaves it nothing to fall back to.
+ * Whether a path destroys its own way back: the lists are written before the new image is tried, so an image that
+ * revokes the image that a node comes from leaves it nothing to fall back to.
  * @returns null when it does not
  */
 export function revokedOnTheWay(

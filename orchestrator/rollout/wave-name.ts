@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { RolloutSetup } from './record.ts';
 
-/** The number by which people know a wave: from 1, as its name has it where nobody gave it another. */
+/** The number by which people know a wave: from 1, which is also its name unless it was given another. */
 export const numberOf = (index: number): number => index + 1;
 
 /**

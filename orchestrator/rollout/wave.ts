@@ -7,7 +7,7 @@ import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
 import { bakeOf, gatesOf } from './step.ts';
 
-/** Pauses at once; then takes back, where the policy says so. */
+/** Pauses at once; then rolls back, if the policy says so. */
 export function spend(d: Draft, why: string) {
   const { rollout } = d;
   rollout.spent = why;
@@ -26,7 +26,7 @@ export function pause(d: Draft, why: string, by: string) {
   d.rollout.before = before;
 }
 
-/** To be asked after every single event: a budget is spent at once, not at the end of a batch. */
+/** Call it after every single event: a budget is spent at once, not at the end of a batch. */
 export function checkBudget(d: Draft) {
   const { rollout } = d;
   if (rollout.spent !== null) return;
@@ -65,10 +65,10 @@ export function settle(d: Draft) {
   }
 }
 
-/** Names that a reason has room for. */
+/** How many names fit into a reason. */
 const NAMED = 5;
 
-/** What became of everything touched, in words that are true. */
+/** The state of everything touched, in words. */
 function takenBack(d: Draft): string {
   const lost: string[] = [];
   let others = 0;
@@ -87,7 +87,7 @@ function takenBack(d: Draft): string {
   return `${d.total('rolled-back', 'taken-back')} were taken back, ${parts.join(', ')}`;
 }
 
-/** A staged file would start at the next restart, whoever causes it. */
+/** A staged file would start at the next restart, whatever causes it. */
 function takeBackStaged(d: Draft) {
   for (const id of d.active()) {
     const { state } = d.peek(id)!;
@@ -96,7 +96,7 @@ function takeBackStaged(d: Draft) {
   }
 }
 
-/** @returns whether the next wave is to be looked at */
+/** @returns whether the next wave must be checked */
 function progress(d: Draft): boolean {
   const { rollout, setup } = d;
   const known = d.peekWave(rollout.wave);
@@ -164,7 +164,7 @@ function nextWave(d: Draft): boolean {
     for (const [position, id] of d.placesOf(index).entries()) {
       const node = id === undefined ? undefined : d.peek(id);
       if (node?.wave !== index || node.position !== position) continue;
-      // What it was before a failover is only what a forgetful store says.
+      // The state from before a failover proves nothing: the store may have lost writes.
       if (node.state === 'done' && (node.term !== rollout.term || node.lost !== null)) unheard += 1;
     }
   }
@@ -228,7 +228,7 @@ export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) 
   if (event.ok) return passGate(wave);
   wave.asked = null;
   wave.failedAt = d.clock;
-  // Whoever does not answer says nothing against the version.
+  // A check that does not answer says nothing against the version.
   if (event.away === true) {
     wave.away = (wave.away ?? 0) + 1;
     if (wave.away !== gate.tries || d.rollout.state !== 'running') return;

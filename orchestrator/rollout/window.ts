@@ -95,7 +95,7 @@ export function nextOpening(windows: readonly Window[], site: string, now: numbe
   return first;
 }
 
-/** `HH:MM`, 00:00 to 24:00, as minutes; null when it is no such thing. */
+/** `HH:MM`, 00:00 to 24:00, as minutes; null for any other text. */
 export function parseClock(text: string): number | null {
   const match = /^(\d{2}):(\d{2})$/.exec(text);
   if (match === null) return null;

@@ -9,7 +9,7 @@ import { knownOperators } from '../operators/known.ts';
 
 /**
  * @param first id of the CA that signed before ids were kept
- * @returns names; of nodes only those that are heard: one that is silent proves itself anew when it comes back
+ * @returns names; of nodes only those that are heard: a silent one enrols again when it comes back
  */
 export async function holdersOf(
   { fleet, paths, now }: { fleet: Fleet; paths: DataPaths; now: number },

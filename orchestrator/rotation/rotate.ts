@@ -1,6 +1,6 @@
 /**
- * The four steps by which an issuing CA follows another: prepare, activate, taint, revoke. Each is one line of the log
- * that servers read within a second, and each is refused while somebody could not follow.
+ * The four steps by which a new issuing CA replaces an old one: prepare, activate, taint, revoke. Each is one line of
+ * the log that servers read within a second, and each is refused while somebody could not follow.
  */
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
@@ -21,7 +21,7 @@ export type RotateOptions = {
   paths: DataPaths;
   by: By;
   reason: string;
-  /** Whoever cannot follow is left behind. */
+  /** Nodes and operators that cannot follow are left behind. */
   force?: boolean;
 };
 
@@ -42,7 +42,10 @@ export async function showAuthorities(paths: DataPaths, set: BanSet, ca: Authori
   return { ...found, generations, all };
 }
 
-/** Makes the next CA, which everybody trusts from now on beside the others. One at a time: done twice, it is one. */
+/**
+ * Makes the next CA, which everybody trusts from now on beside the others. One at a time: done twice, it has the effect
+ * of once.
+ */
 export async function prepare(ca: AuthorityName, options: RotateOptions): Promise<Shown> {
   const { paths, set } = options;
   const { all, generations } = await showAuthorities(paths, set, ca);
@@ -81,7 +84,7 @@ export async function activate(
   return { ...next, state: 'active' };
 }
 
-/** Whoever holds a certificate of it renews at once, spread over two minutes. @throws BootwaveError `CA_STATE` */
+/** Every holder of one of its certificates renews at once, spread over two minutes. @throws BootwaveError `CA_STATE` */
 export async function taint(ca: AuthorityName, word: string, options: RotateOptions): Promise<Shown> {
   const found = one(await showAuthorities(options.paths, options.set, ca), word, ca);
   if (found.state === 'tainted') return found;
@@ -97,7 +100,7 @@ export async function taint(ca: AuthorityName, word: string, options: RotateOpti
   return { ...found, state: 'tainted' };
 }
 
-/** No certificate of it counts any more, for good. @throws BootwaveError `CA_STATE`, `CA_HELD` */
+/** None of its certificates is valid any more, for good. @throws BootwaveError `CA_STATE`, `CA_HELD` */
 export async function revoke(ca: AuthorityName, word: string, options: RotateOptions): Promise<Shown> {
   const { paths, set, force, by } = options;
   const all = await showAuthorities(paths, set, ca);

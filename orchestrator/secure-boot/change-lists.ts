@@ -1,4 +1,4 @@
-/** What every change of the fleet's Secure Boot lists begins with, whoever asks for it. */
+/** The first steps of every change of the fleet's Secure Boot lists. */
 import { access } from 'node:fs/promises';
 import { BootwaveError } from '../../base/error.ts';
 import { withLock } from '../../image/build/lock.ts';
@@ -7,7 +7,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 
-/** Of two who change the lists at once, the second begins with what the first has made. @param keys folder */
+/** If two processes change the lists at once, the second one starts from the result of the first. @param keys folder */
 export function inTurn<T>(keys: string, work: () => Promise<T>): Promise<T> {
   return withLock(`${keyLayout(keys).secureBoot.lists}.lock`, work);
 }

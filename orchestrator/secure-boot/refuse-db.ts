@@ -5,11 +5,11 @@ import { named } from './refuse.ts';
 /** A node that belongs to the fleet, fenced ones too. */
 export type DbNode = {
   name: string;
-  /** Its own word, or its event log's where it keeps one. */
+  /** As it reports itself, or as its event log shows if it keeps one. */
   secureBoot: boolean;
-  /** Ids of the fleet's certificates in its db, as it measured them; null: it has not shown them. */
+  /** Ids of the fleet's certificates in its db, as it measured them; null: it has not shown its db. */
   holds: readonly string[] | null;
-  /** What of it is the fleet's by a retired certificate, in words; empty: nothing. */
+  /** What of it is the fleet's by a retired certificate, as text; empty: nothing. */
   retired: readonly string[];
   netboot: boolean;
   runs: string;
@@ -38,7 +38,7 @@ export function refuseActivation(id: string, nodes: readonly DbNode[]): Bootwave
 }
 
 export type RetirementFacts = {
-  /** Id of the certificate that is to go. */
+  /** Id of the certificate that will be removed. */
   id: string;
   nodes: readonly DbNode[];
   /** Version -> id of the certificate whose key signed it; published images only. */
@@ -72,10 +72,10 @@ export function refuseRetirement({ id, nodes, signers, rollouts }: RetirementFac
 
 /**
  * @param ids of the retired certificates
- * @returns null when whoever shows one of them may be taken for a stranger
+ * @returns null when a machine that shows one of them may be treated as a stranger
  */
 export function refuseDistrust(ids: readonly string[], nodes: readonly DbNode[]): BootwaveError | null {
-  // One that was not heard since the retirement is known by its db only.
+  // For a node that was not heard since the retirement only its old db is known.
   const shows = ({ holds, retired }: DbNode) =>
     retired.length > 0 || (holds ?? []).some((id) => ids.includes(id));
   const behind = nodes.filter((node) => node.secureBoot && shows(node));

@@ -1,12 +1,12 @@
-/** Whether an image may be revoked at the firmware: nobody may be left without one that starts. Pure. */
+/** Whether an image may be revoked in firmware: no node may be left without an image that starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 
 export type RevocationFacts = {
   version: string;
-  /** Images that a node may be brought to: published, released, neither withdrawn, revoked nor below the floor. */
+  /** Images to which a node may go: published, released, neither withdrawn, revoked nor below the floor. */
   usable: readonly string[];
-  /** Nodes that belong to the fleet, fenced ones too. `wanted` is null where the newest is: never this one. */
+  /** Nodes that belong to the fleet, fenced ones too. `wanted` is null for the newest: never this one. */
   nodes: readonly { name: string; runs: string; wanted: string | null }[];
   /** Ids of the rollouts to it that have not ended. */
   rollouts: readonly string[];

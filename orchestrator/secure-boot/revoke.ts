@@ -1,4 +1,4 @@
-/** Revokes an image at the firmware: gathers what speaks against it, signs the next dbx, and tells the history. */
+/** Revokes an image in firmware: collects what prevents it, signs the next dbx, and writes the history. */
 import { BootwaveError } from '../../base/error.ts';
 import { digestOfFile, withFile } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
@@ -38,7 +38,7 @@ export async function revokeImage(
     const refused = refuseRevocation(await factsOf(paths, fleet, version, before));
     if (refused !== null) throw refused;
     const file = imageFile(paths.images, version);
-    // A dbx entry for another file than the nodes have would forbid nothing.
+    // A dbx entry for a file other than the nodes' would forbid nothing.
     if ((await digestOfFile(file).catch(() => '')) !== published) throw differs(file);
     const sha256 = await withFile(file, authenticodeSha256);
     const image = { version, sha256, reason, by: by.actor, at: by.at };

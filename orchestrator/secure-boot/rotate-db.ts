@@ -1,4 +1,4 @@
-/** Changes the key that signs images: gathers what speaks against a step, takes it, and tells the history. */
+/** Changes the key that signs images: collects what prevents a step, takes it, and writes the history. */
 import type { DataPaths } from '../../base/paths.ts';
 import { signersOf } from '../../image/build/manifest.ts';
 import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
@@ -38,7 +38,9 @@ export type DbView = {
   certificates: ShownDb[];
   /** Nodes with Secure Boot on, and those of them that have not shown their db. */
   nodes: { all: number; unknown: number };
-  /** Names of those that boot from the network and do not hold what nodes are to hold: no rollout changes that. */
+  /**
+   * Names of those that boot from the network and do not have the db that nodes should have: no rollout changes that.
+   */
   stranded: string[];
 };
 
@@ -51,7 +53,7 @@ export async function showDb(paths: Pick<DataPaths, 'keys'>, fleet: Fleet): Prom
   ]);
   const secure = nodes.filter(({ secureBoot }) => secureBoot);
   const wanted = all.find(({ state }) => state === 'next') ?? all.find(({ state }) => state === 'current')!;
-  // A fleet that has its first certificate and no other asks nothing of anybody.
+  // A fleet with only its first certificate has nothing to check.
   const behind = all.length === 1 ? [] : withoutCertificate(nodes, wanted.id);
   return {
     generation,

@@ -64,7 +64,7 @@ async function start({ paths, log }: SignerChildOptions): Promise<ChildProcess> 
   const args = ['--disable-warning=ExperimentalWarning', PROGRAM, paths.root];
   const child = spawn(process.execPath, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
-    // Ctrl-C on the terminal reaches us first: what is under way is signed until we are done.
+    // Ctrl-C on the terminal reaches the parent first: the signer continues until the parent is done.
     detached: true,
   });
   child.stdin?.on('error', () => {});

@@ -15,15 +15,15 @@ type Pending = {
 
 /** Milliseconds. */
 export type ClientTimes = {
-  /** Until a signer that was killed is missed for good; the orchestrator asks again later. */
+  /** How long to wait for a signer that was killed; the orchestrator asks again later. */
   patience: number;
   again: number;
 };
 const TIMES: ClientTimes = { patience: 20_000, again: 200 };
 
 /**
- * Asks the signer behind a socket. What was asked of one that died is asked of the next one: it signs the same order
- * in the same words.
+ * Asks the signer behind a socket. If a signer died, the next one is asked the same: it signs the same order in the
+ * same bytes.
  */
 export class SignerClient implements OrderSigner {
   readonly #path: string;
@@ -39,7 +39,7 @@ export class SignerClient implements OrderSigner {
     this.#times = times;
   }
 
-  /** @throws BootwaveError what the signer refuses with; `SIGNER_UNREACHABLE` */
+  /** @throws BootwaveError the signer's refusal; `SIGNER_UNREACHABLE` */
   async sign(order: Order): Promise<OrderEnvelope> {
     return (await this.#ask({ op: 'sign', order })) as OrderEnvelope;
   }

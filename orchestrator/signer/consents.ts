@@ -1,7 +1,7 @@
 /**
- * What people have said that an order may rest on: a file that only grows, written by the commands that people give and
- * read by the signer. It is a file and not a request to the signer, because whoever wants orders signed must be able to
- * talk to the signer, and shall not be able to say these words by that alone; nor can anybody who has only Redis.
+ * The consents on which an order may depend: a file that only grows, written by people's commands and read by the
+ * signer. It is a file and not a request to the signer, because a process that wants orders signed must be able to talk
+ * to the signer, but must not be able to give consent by that alone; nor can anybody who has only Redis.
  */
 import { randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
@@ -27,13 +27,13 @@ type Unrecorded<W> = W extends Consent ? Omit<W, 'by' | 'at' | 'id'> : never;
 
 export type WipeConsent = { id: string; by: string; at: number };
 
-/** What all words come to. */
+/** The result of all consents. */
 export type Rules = {
   floor: string | null;
   withdrawn: Set<string>;
   /** SHA-256 of documents. */
   configs: Set<string>;
-  /** By node; the newest consent that was not taken back. */
+  /** By node; the newest consent that was not withdrawn. */
   wipes: Map<string, WipeConsent>;
 };
 
@@ -59,7 +59,7 @@ export class Consents {
     this.#path = path;
   }
 
-  /** @throws BootwaveError `SIGNER_WORDS`: nothing is signed while nobody knows what was forbidden */
+  /** @throws BootwaveError `SIGNER_WORDS`: nothing is signed while it is unknown what was forbidden */
   current(): Promise<Rules> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = null;
@@ -138,9 +138,9 @@ function parse(line: string, path: string): Consent {
 function unreadable(path: string, cause: unknown): BootwaveError {
   return new BootwaveError({
     code: 'SIGNER_WORDS',
-    what: `${path} cannot be read, so nobody knows what was forbidden`,
+    what: `${path} cannot be read, so it is unknown what was forbidden`,
     unchanged: 'nothing was signed',
-    next: 'restore the file from the newest backup of the data directory; a line that ends in its middle, and of which no command ever said that it was done, may be deleted',
+    next: 'restore the file from the newest backup of the data directory; a line that was cut off, and that no command reported as done, may be deleted',
     cause,
   });
 }

@@ -1,4 +1,7 @@
-/** Whether an order may be signed, as a pure function of what this machine's own disk says. Nothing here comes from Redis. */
+/**
+ * Whether an order may be signed, as a pure function of what is on this machine's own disk. Nothing here comes from
+ * Redis.
+ */
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
@@ -9,26 +12,26 @@ import type { Signed } from './ledger.ts';
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
   wipesPerHour: number;
-  /** Nodes that were never given an order before, in an hour. */
+  /** Nodes that got their first order within an hour. */
   newNodesPerHour: number;
-  /** Nodes that were ever given one. */
+  /** Nodes that ever got one. */
   nodes: number;
 };
 export const SIGNER_LIMITS: SignerLimits = { wipesPerHour: 60, newNodesPerHour: 20_000, nodes: 200_000 };
 
 const HOUR = 3600_000;
-/** Milliseconds that a word to wipe waits for its installation, and holds once that has begun. */
+/** Milliseconds that a consent to wipe waits for its installation, and is valid once that has begun. */
 export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
-/** Epochs that an order may skip: a database cannot use a node's numbers up in one stroke. */
+/** Epochs that an order may skip: a database cannot use up a node's numbers at once. */
 const MOST_SKIPPED = 1_000_000;
 
 export type Grounds = {
   rules: Rules;
-  /** Of the image that is published under the version that the order names; null: none is. */
+  /** Facts of the image that is published under the version in the order; null: none is. */
   facts: { sha256: string; size: number } | null;
   /** What was signed for this node last. */
   last: Signed | null;
-  /** How many nodes were ever given an order, and how many of them for the first time within the last hour. */
+  /** How many nodes ever got an order, and how many of them got their first within the last hour. */
   nodes: { all: number; fresh: number };
   /** Orders to wipe of the last month. */
   wipes: readonly Signed[];
@@ -38,7 +41,7 @@ export type Grounds = {
 
 export type Verdict = {
   payload: Buffer;
-  /** To be in the ledger before the signature leaves; null: it is there already. */
+  /** Must be in the ledger before the signature leaves; null: it is there already. */
   entry: Signed | null;
 };
 
@@ -46,7 +49,7 @@ export type Verdict = {
 export function judge(order: Order, grounds: Grounds): Verdict {
   const { last, rules, now } = grounds;
   const again = last !== null && last.epoch === order.epoch;
-  // An order carries the floor of the moment in which it was signed first: the same bytes whenever it is asked for again.
+  // An order carries the floor of its first signature: the same bytes whenever it is asked for again.
   const floor = again ? last.floor : rules.floor;
   const { floor: _, ...asked } = order;
   const payload = orderPayload(floor === null ? asked : { ...asked, floor });
@@ -73,7 +76,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
 const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;
 
-/** Which nodes there are the signer cannot know; that there are no more of them than there can be, it can. */
+/** The signer cannot know which nodes exist; it can check that there are not more than possible. */
 function checkNode({ node }: Order, { last, nodes, limits }: Grounds): void {
   if (last !== null) return;
   if (!NODE_ID.test(node)) throw refuse('SIGNER_NODE', `${node} is not the id of a node`);
@@ -123,7 +126,7 @@ function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): vo
       `image ${version} is older than the release floor ${rules.floor}`,
       'bring the node a newer image',
     );
-  // Who was given it before keeps it: it is told other things as well, and has to have an image in its order.
+  // A node that already had it keeps it: its other orders need an image, too.
   if (rules.withdrawn.has(version) && last?.image !== version)
     throw refuse(
       'SIGNER_IMAGE_WITHDRAWN',
@@ -150,7 +153,7 @@ function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeCo
   return word;
 }
 
-/** The word to wipe that holds for a node now. */
+/** The consent to wipe that is valid for a node now. */
 export function wipeConsent(
   node: string,
   rules: Rules,

@@ -1,6 +1,6 @@
 /**
- * What was signed: the highest epoch of every node with the one content that it stands for, in a file that only grows.
- * It is the signer's own memory, so that no restored or rewritten database leads to two contents of one epoch.
+ * What was signed: the highest epoch of every node with the one content signed for it, in a file that only grows. It is
+ * the signer's own memory, so that no restored or rewritten database leads to two contents of one epoch.
  */
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -18,16 +18,16 @@ const signedSchema = z.object({
   image: z.string().nullable(),
   /** The release floor that the order carries. */
   floor: z.string().nullable(),
-  /** Id of the word that it wipes by. */
+  /** Id of the consent on which its wipe depends. */
   wipe: z.string().nullable(),
 });
 export type Signed = z.infer<typeof signedSchema>;
 
-/** Milliseconds: longer than any word to wipe is of use. */
+/** Milliseconds: longer than any consent to wipe is valid. */
 const KEEP_WIPES = 30 * 24 * 3600_000;
 /** Milliseconds. */
 const FRESH = 3600_000;
-/** Lines that may be of no use any more before the file is written anew, at a start. */
+/** Lines that may be obsolete before the file is rewritten, at a start. */
 const SLACK = 10_000;
 
 export class Ledger {
@@ -46,7 +46,7 @@ export class Ledger {
     this.#file = file;
   }
 
-  /** Of one process at a time. @throws BootwaveError `SIGNER_LEDGER` */
+  /** For one process at a time. @throws BootwaveError `SIGNER_LEDGER` */
   static async open(path: string, now: number, slack = SLACK): Promise<Ledger> {
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return '';
@@ -73,7 +73,7 @@ export class Ledger {
     return this.#last.get(node) ?? null;
   }
 
-  /** Nodes that were ever given an order, and those that were given their first one within an hour. */
+  /** Nodes that ever got an order, and those that got their first one within an hour. */
   nodes(now: number): { all: number; fresh: number } {
     while (this.#firsts.length > 0 && this.#firsts[0]! <= now - FRESH) this.#firsts.shift();
     return { all: this.#last.size, fresh: this.#firsts.length };
@@ -85,7 +85,8 @@ export class Ledger {
   }
 
   /**
-   * Remembered at once, so that nothing else is signed for that epoch; what waits meanwhile goes to the disk together.
+   * Remembered at once, so that nothing else is signed for that epoch; entries that wait meanwhile are written to the
+   * disk together.
    * @returns when it is on the disk @throws BootwaveError `SIGNER_LEDGER`, from then on for good
    */
   append(one: Signed): Promise<void> {

@@ -1,4 +1,4 @@
-/** What orchestrator and signer say to each other: a line of JSON each, over a unix socket. */
+/** The messages between orchestrator and signer: a line of JSON each, over a unix socket. */
 import { z } from 'zod';
 
 /** Bytes of a line; an order takes up to 32 KiB, its envelope a third more. */

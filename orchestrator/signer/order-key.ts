@@ -1,4 +1,6 @@
-/** What holds the key that signs orders: a file by default; a PKCS#11 token or a KMS fits behind the same two words. */
+/**
+ * What holds the key that signs orders: a file by default; a PKCS#11 token or a KMS fits behind the same two members.
+ */
 import { sign } from 'node:crypto';
 import { orderKeyId } from '../../protocol/order.ts';
 import { loadOrderKey } from '../orders/key.ts';

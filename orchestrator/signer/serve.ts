@@ -27,7 +27,7 @@ export type ServeOptions = {
 const LOCK_WAIT = 2;
 
 /**
- * Signs for whoever can open the socket, which is whoever owns the folder.
+ * Signs for every process that can open the socket, i.e. the owner of the folder.
  * @returns when it listens; `done` resolves after the signal fired, and rejects when nothing can be signed any more
  * @throws BootwaveError `SIGNER_RUNNING`, `SIGNER_LEDGER`, `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `DATA_PATH_TOO_LONG`
  */
@@ -60,7 +60,7 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
         else socket.write(`${JSON.stringify(reply)}\n`);
         if (reply?.ok !== false) return;
         log.warn({ code: reply.error.code }, reply.error.what);
-        // A log that cannot be written is looked at anew by the next process.
+        // If the ledger cannot be written, the next process reads it again.
         if (reply.error.code === 'SIGNER_LEDGER') broken.reject(errorOf(reply.error));
       });
     });

@@ -16,7 +16,7 @@ export type SignerParts = {
   key: OrderKey;
   ledger: Ledger;
   consents: Consents;
-  /** Of a published image; null: there is none of that version. */
+  /** Facts of a published image; null: there is none of that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
   limits: SignerLimits;
   /** Milliseconds since the epoch. */

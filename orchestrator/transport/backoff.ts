@@ -6,7 +6,7 @@ export type BackoffLimits = {
 };
 
 /**
- * Milliseconds to wait after `failures` in a row: doubled each time, between half and all of it by chance, so that
+ * Milliseconds to wait after `failures` in a row: doubled each time, between half and all of it at random, so that
  * nodes that were lost together do not come back together.
  * @param random from 0 up to 1
  */

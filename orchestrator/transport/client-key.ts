@@ -12,7 +12,7 @@ export function readClientKey(file: string | Buffer): ParsedKey {
   if (key instanceof Error) throw key;
   if (!key.isPrivateKey()) throw new Error('the client key file holds no private key');
   const held = createPrivateKey(key.getPrivatePEM());
-  // Ed25519 has no choice of hash (RFC 8709 6); any other kind is left to ssh2.
+  // Ed25519 has no choice of hash (RFC 8709 6); ssh2 handles any other kind.
   if (held.asymmetricKeyType === 'ed25519') key.sign = (data) => sign(null, Buffer.from(data), held);
   return key;
 }

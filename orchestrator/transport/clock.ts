@@ -1,17 +1,17 @@
-/** Time as the transport needs it, so that tests can turn the hands. */
+/** Time as the transport needs it, so that tests can set it. */
 export type Clock = {
   /** Milliseconds, monotonic: wall clocks jump. */
   now(): number;
-  /** Calls back once, when at least `ms` have passed by `now`; the returned function takes it back. */
+  /** Calls back once, when at least `ms` have passed by `now`; the returned function cancels it. */
   after(ms: number, call: () => void): () => void;
 };
 
-/** Rings once after about `ms`; the returned function takes it back. */
+/** Fires once after about `ms`; the returned function cancels it. */
 export type Alarm = (ms: number, call: () => void) => () => void;
 
 /**
- * A clock whose two hands agree. Node's timers count whole milliseconds of a clock of their own and ring up to one
- * millisecond early by `performance.now()`: whoever is woken and looks again would find that it is not time yet.
+ * A clock whose `now` and timers agree. Node's timers count whole milliseconds of their own clock and fire up to one
+ * millisecond early by `performance.now()`: the woken code would find that it is not time yet.
  */
 export function clockFrom(now: () => number, alarm: Alarm): Clock {
   return {

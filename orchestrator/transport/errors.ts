@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { Failure } from '../../protocol/link/messages.ts';
 
-/** The node itself said no. Its words are the node's: a compromised one may say anything. */
+/** The node itself refused. The texts are the node's: a compromised one may say anything. */
 export class NodeRefusal extends BootwaveError {
   constructor(failure: Failure) {
     super({
@@ -16,7 +16,7 @@ export class NodeRefusal extends BootwaveError {
 
 /**
  * What can go wrong between orchestrator and node. `LINK_CUT` and `LINK_TIMEOUT` leave open whether the node has done
- * what it was asked: operations are idempotent, so ask again or look at its status.
+ * the request: operations are idempotent, so ask again or look at its status.
  */
 export const LINK_FAILURES = {
   LINK_UNREACHABLE: 'see whether the node is powered on and its site connected',

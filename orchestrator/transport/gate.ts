@@ -10,7 +10,7 @@ export class Gate {
   readonly #starts = new Map<string, () => void>();
   #stopTimer: (() => void) | null = null;
 
-  /** @param hasRoom asked before each start; when it says no, `pump` must be called once it may say yes */
+  /** @param hasRoom asked before each start; when it returns false, `pump` must be called once it may return true */
   constructor(limits: PaceLimits, clock: Clock, hasRoom: (opening: number) => boolean) {
     this.#pacer = new Pacer(limits, clock.now());
     this.#clock = clock;
@@ -50,11 +50,12 @@ export class Gate {
     this.pump();
   }
 
-  /** Starts whoever may start now, and comes back when time alone will let another one start. */
+  /** Starts those that may start now, and runs again when another may start by time alone. */
   pump(): void {
     this.#stopTimer?.();
     this.#stopTimer = null;
-    // Read once: between "too early" by one reading and "already time" by the next nobody would be woken, ever.
+    // Read once: with two readings, "too early" and "already time" could fall between each other, and nobody would be
+    // woken.
     const now = this.#clock.now();
     while (this.#pacer.waiting > 0 && this.#hasRoom(this.#pacer.opening)) {
       const id = this.#pacer.take(now);

@@ -1,6 +1,6 @@
 /**
- * Who may open a connection now. Opening costs 5 ms of CPU here and more on the node, so a thousand wishes at once
- * become a stream: no more than `rate` a second, no more than `concurrent` at a time, and each group (site) in its
+ * Which connection may be opened now. Opening costs 5 ms of CPU here and more on the node, so a thousand requests at
+ * once become a stream: no more than `rate` a second, no more than `concurrent` at a time, and each group (site) in its
  * turn, so that a site of dead nodes, each holding its place until it times out, does not hold up the others.
  *
  * Pure: time comes in as an argument.
@@ -43,7 +43,7 @@ export class Pacer {
     return this.#opening;
   }
 
-  /** `id` wants to open; asked twice, it stands in line once. */
+  /** `id` wants to open; asked twice, it is in the queue once. */
   want(id: string, group: string): void {
     const entry = this.#groups.get(group) ?? { waiting: new Set(), opening: 0 };
     this.#groups.set(group, entry);

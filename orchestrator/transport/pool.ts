@@ -36,7 +36,7 @@ export type PoolOptions = {
   privateKey: string | Buffer;
   /**
    * Where the node is and which host key it has now; asked before every attempt, because both change when a node
-   * restarts and enrols again. What it throws is thrown on, and never tried again.
+   * restarts and enrols again. Its errors are passed on, and never tried again.
    */
   resolve(id: string): Promise<LinkTarget>;
   limits?: Partial<PoolLimits>;
@@ -45,9 +45,9 @@ export type PoolOptions = {
   random?: () => number;
   /** Closes the pool. */
   signal?: AbortSignal;
-  /** Told of every failed attempt; `LINK_HOST_KEY` and `LINK_WRONG_NODE` belong into the audit stream. */
+  /** Called after every failed attempt; `LINK_HOST_KEY` and `LINK_WRONG_NODE` belong in the audit stream. */
   onFailure?: (id: string, error: BootwaveError) => void;
-  /** Told when a connection ends that the pool did not end itself. */
+  /** Called when a connection ends that the pool did not end itself. */
   onLost?: (id: string, reason: BootwaveError) => void;
 };
 
@@ -88,7 +88,7 @@ type Node = {
   notBefore: number;
 };
 
-/** Trying again cannot help: someone has to do something first. */
+/** Trying again cannot help: a person has to do something first. */
 const HOPELESS = new Set([
   'LINK_AUTH',
   'LINK_HOST_KEY_RECORD',
@@ -161,16 +161,16 @@ export class LinkPool {
     return { cold, queued, connect, exchange: 0 };
   }
 
-  /** What the node said of itself when its connection was opened; null without one. */
+  /** What the node reported when its connection was opened; null without a connection. */
   helloOf(id: string): Hello | null {
     return this.#nodes.get(id)?.link?.hello ?? null;
   }
 
-  /** Lets go of a node: it has enrolled anew, was retired, or is quarantined. Requests under way fail with `reason`. */
+  /** Forgets a node: it has enrolled again, was retired, or is quarantined. Requests under way fail with `reason`. */
   drop(id: string, reason = linkFailure('LINK_CLOSED', `the connection to ${id} was given up`)): void {
     const node = this.#nodes.get(id);
     if (node === undefined) return;
-    // Whoever asks from now on starts anew and stands in no queue of the past.
+    // New requests start from scratch and are in no old queue.
     this.#nodes.delete(id);
     node.attempt?.abort.abort(reason);
     node.link?.session.end(reason);
@@ -247,7 +247,7 @@ export class LinkPool {
       this.#forget(node);
     });
     const attempt: Attempt = { result, waiters: 0, abort, over: false };
-    // Those who wait hear of it; when nobody is left, nobody needs to.
+    // All who wait are informed; if nobody is left, nothing is needed.
     result.catch(() => {});
     return attempt;
   }

@@ -94,7 +94,7 @@ export class LinkSession {
       };
       const late = () => {
         giveUp(linkFailure('LINK_TIMEOUT', `no answer to ${op} within ${silence} ms`));
-        // Not a byte for that long: the link itself is in doubt, and the next request deserves a new one.
+        // Not a byte for that long: the link itself is doubtful, and the next request gets a new one.
         if (this.#clock.now() - this.#heardAt >= SILENCE)
           this.end(linkFailure('LINK_CUT', `nothing was heard on the link for ${SILENCE} ms`));
       };
@@ -163,7 +163,7 @@ export class LinkSession {
   #take(message: FromNode): void {
     if (message.kind === 'error' && message.id === null) throw new NodeRefusal(message.error);
     const id = message.id as number;
-    // One that nobody waits for any more is late, not wrong; one that was never asked is wrong.
+    // An answer that nobody waits for any more is late, not wrong; an answer to no request is wrong.
     if (id > this.#lastId) throw linkFailure('LINK_PROTOCOL', 'the node answered what was never asked');
     const waiter = this.#waiters.get(id);
     if (waiter === undefined) return;

@@ -7,7 +7,7 @@ type Authorities = {
   onChange(listener: () => Promise<void>): void;
 };
 
-/** The TLS identity of a door that no machine boots at: new in time and whenever another CA signs. */
+/** The TLS identity of a door at which no machine boots: renewed in time and whenever another CA signs. */
 export type KeptIdentity = {
   current(): ServerIdentity;
   /** `show` is called with each later one, and whenever the CAs of the fleet have changed. */

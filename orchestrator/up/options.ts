@@ -1,7 +1,9 @@
 import { BootwaveError } from '../../base/error.ts';
 
 export type UpOptions = {
-  /** The one network interface that is served, e.g. `eth1`; without it `config` says which, or no machine boots here. */
+  /**
+   * The one network interface that is served, e.g. `eth1`; without it `config` names them, or no machine boots here.
+   */
   interface?: string;
   /** Path of the configuration file; then what it says of interfaces and DHCP must not be given here. */
   config?: string;
@@ -25,16 +27,16 @@ export type UpOptions = {
   attestEvery: number;
   /** Milliseconds that a node's certificate lasts. */
   certificateLife: number;
-  /** Of the door for people elsewhere; absent: there is none. */
+  /** Port of the door for people elsewhere; absent: there is none. */
   operatorsPort?: number;
 };
 
-/** Milliseconds, a year: whoever steals a key has it for that long. */
+/** Milliseconds, a year: a stolen key is useful for that long. */
 export const LONGEST_LIFE = 366 * 24 * 3600_000;
 
 /**
- * A node renews its certificate when it sends a heartbeat, from three quarters of its life at the latest. A life of so
- * many heartbeats leaves it a second chance.
+ * A node renews its certificate when it sends a heartbeat, from three quarters of its life at the latest. A life of at
+ * least this many heartbeats leaves it a second chance.
  */
 const LEAST_BEATS = 12;
 

@@ -30,9 +30,9 @@ export type OrchestrateOptions = {
   signal: AbortSignal;
 };
 
-/** Links that fail for these reasons are somebody's attack or somebody's mistake, never the weather. */
+/** Links that fail for these reasons are caused by an attack or a mistake, never by the network. */
 const AUDITED = new Set(['LINK_HOST_KEY', 'LINK_WRONG_NODE']);
-/** Milliseconds in which one node's failures are written down once. */
+/** Milliseconds within which one node's failures are logged once. */
 const QUIET = 3600_000;
 
 export type Orchestrating = {

@@ -13,7 +13,7 @@ export type ServerIdentity = {
 /** Days. The key lives in memory only and is made anew at every start. */
 const LIFE = 90;
 const DAY = 24 * 3600_000;
-/** Of its life; then the server makes itself a new one. */
+/** Part of its life; then the server makes itself a new one. */
 const RENEW_AT = 2 / 3;
 
 /**
@@ -39,8 +39,8 @@ export async function serverIdentity(authority: Authority, address: string | nul
 }
 
 /**
- * Has `present` show a new identity whenever two thirds of the last one's life are over, until the signal fires. Looked
- * at every hour and by the wall clock, so that a machine that slept or was set right catches up.
+ * Has `present` show a new identity whenever two thirds of the last one's life are over, until the signal fires.
+ * Checked every hour and by the wall clock, so that a machine that slept, or whose clock was corrected, catches up.
  * @param every milliseconds between two looks
  * @returns `renew` makes a new one now: another CA signs
  */
@@ -68,7 +68,7 @@ export function keepIdentity(
     await busy.catch(() => {});
     if (now() >= made + (current.notAfter - made) * RENEW_AT) await renew();
   };
-  // What fails now is tried again at the next look; a third of the life is left for that.
+  // A failure is tried again at the next check; a third of the life is left for that.
   const timer = setInterval(() => void look().catch(() => {}), every).unref();
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   return { renew };

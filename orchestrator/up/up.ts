@@ -39,7 +39,7 @@ import type { WireParts } from './wire.ts';
 import { wireSpecs } from './wire-specs.ts';
 import { type KeptWires, keepWires } from './wires.ts';
 
-/** Milliseconds that what runs already has to end when a later part cannot start. */
+/** Milliseconds that running parts have to end when a later part cannot start. */
 const PATIENCE = 3000;
 
 export type Running = {
@@ -85,7 +85,7 @@ export async function up(
   const specs = await wireSpecs(paths, options);
   checkCertificateLife(options);
   const root = await rootPem(paths.keys);
-  // What is missing is told before anything starts.
+  // Missing files are reported before anything starts.
   await activeAuthority(paths, 'nodes');
   await mkdir(paths.bootserver, { recursive: true, mode: 0o700 });
   const lock = await onlyServer(paths);
@@ -203,7 +203,7 @@ export async function up(
       await connection.close();
       await lock.close();
     });
-    // Whatever hangs, the reason is told; the command then ends the process and with it the ports.
+    // Whatever hangs, the reason is reported; the command then ends the process and with it the ports.
     await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]).catch((cause: unknown) =>
       log.error({ reason: messageOf(cause) }, 'Redis did not close'),
     );

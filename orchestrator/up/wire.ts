@@ -1,4 +1,7 @@
-/** What machines talk to on one interface: DHCP, TFTP, HTTP and enrolment, and their being there again when it was away. */
+/**
+ * What machines talk to on one interface: DHCP, TFTP, HTTP and enrolment, and how they return after the interface was
+ * lost.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
@@ -20,7 +23,7 @@ import type { FleetDirectory } from '../fleet/directory.ts';
 import { keepIdentity, type ServerIdentity } from './server-certificate.ts';
 
 export type WireSpec = SocketSpec & {
-  /** What DHCP says here. @throws BootwaveError where it does not fit the address that was found */
+  /** The DHCP configuration here. @throws BootwaveError if it does not fit the address that was found */
   dhcp: (found: InterfaceAddress) => Pick<DhcpInput, 'proxy' | 'settings' | 'subnets' | 'hosts' | 'classes'>;
   /** Another DHCP server gives the addresses here. */
   proxy: boolean;
@@ -60,12 +63,12 @@ export type KeptWire = {
   /** The CAs have changed: the same identity again, or a new one where another CA signs. */
   authorityChanged(issuer: string): Promise<void>;
   /**
-   * Takes over what DHCP says, without losing a lease.
-   * @param look only whether it could be taken over
+   * Takes over a DHCP configuration, without losing a lease.
+   * @param look only check whether it could be taken over
    * @throws BootwaveError `DHCP_CONFIG`, `BOOTSERVER_RESTART`; nothing has changed then
    */
   reconfigure(next: WireSpec, look: boolean): void;
-  /** Why nothing is heard on this interface now; undefined: it is served. */
+  /** Why this interface receives nothing now; undefined: it is served. */
   readonly deaf: string | undefined;
   /** The DHCP server; undefined while the interface is away. */
   readonly dhcp: DhcpServer | undefined;
@@ -74,12 +77,12 @@ export type KeptWire = {
 
 /** Milliseconds between two attempts to serve an interface that went away. */
 const AGAIN = 500;
-/** Milliseconds that what runs already has to end when a later part cannot start. */
+/** Milliseconds that running parts have to end when a later part cannot start. */
 const PATIENCE = 2000;
 
 /**
- * Serves an interface, and serves it anew whenever its sockets went deaf: it was deleted and made again, or its address
- * changed. Fleet and rollouts go on meanwhile.
+ * Serves an interface, and serves it again whenever its sockets receive nothing any more: it was deleted and made
+ * again, or its address changed. Fleet and rollouts continue meanwhile.
  * @throws BootwaveError of the part that cannot start; no port is left open then
  */
 export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSignal): Promise<KeptWire> {

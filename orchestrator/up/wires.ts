@@ -6,13 +6,13 @@ import { type KeptWire, keepWire, restartNeeded, type WireParts, type WireSpec }
 export type KeptWires = {
   /** In the order of the configuration. */
   readonly addresses: readonly { interface: string; address: string }[];
-  /** Those that hear nothing now, and why. */
+  /** Those that receive nothing now, and why. */
   readonly deaf: readonly { interface: string; why: string }[];
   /** Ids of the servers CAs whose certificates are shown; one, but for a moment. */
   readonly issuer: string;
   authorityChanged(issuer: string): Promise<void>;
   /**
-   * Reads the configuration again and goes on with it: all interfaces or none.
+   * Reads the configuration again and uses it: all interfaces or none.
    * @throws BootwaveError what is wrong with it; `BOOTSERVER_RESTART` where it needs another set of ports
    */
   reload(): Promise<void>;
@@ -63,7 +63,7 @@ export async function keepWires(
       if (names(next) !== names(specs)) {
         throw restartNeeded(`other interfaces are to be served: ${names(next)} instead of ${names(specs)}`);
       }
-      // All are looked at before the first one changes.
+      // All are checked before the first one changes.
       for (const look of [true, false]) {
         for (const [i, spec] of next.entries()) all[i]![1].reconfigure(spec, look);
       }

@@ -21,18 +21,18 @@ return 0
 `);
 
 /**
- * Who of several orchestrators does a work. Only spares work: two at once would do no harm, because every step of theirs is
- * a compare-and-set on a revision or an epoch.
+ * Which of several orchestrators does a task. It only saves work: two at once would do no harm, because every step of
+ * theirs is a compare-and-set on a revision or an epoch.
  *
  * It names its holder's connection. The kernel closes that with the process, however it ends, and Redis knows at once:
- * nobody waits for the end of a lease whose holder is gone. The lease's own life is for a machine that ended without a
- * word, and for a Redis that does not say who is connected (older than 6.2, or ACLs against it).
+ * nobody waits for the end of a lease whose holder is gone. The lease's own expiry is for a machine that failed
+ * suddenly, and for a Redis that does not show who is connected (older than 6.2, or ACLs against it).
  */
 export class Lease {
   readonly #redis: Redis;
   readonly #key: string;
   readonly #token = randomBytes(9).toString('base64url');
-  /** What stands in Redis while we hold it. */
+  /** The value in Redis while we hold it. */
   #value = '';
   /** The connection that it names. */
   #stream: unknown = null;
@@ -52,10 +52,10 @@ export class Lease {
     return (await swapScript(this.#redis, [this.#key], [held, this.#value, life])) === 1;
   }
 
-  /** @returns false when it is another's by now */
+  /** @returns false when another process has it by now */
   async renew(): Promise<boolean> {
     const before = this.#value;
-    // After a lost connection it is another one that has to be named.
+    // After a lost connection the lease has to name the new one.
     await this.#named();
     return (await swapScript(this.#redis, [this.#key], [before, this.#value, String(LEASE_LIFE)])) === 1;
   }
@@ -73,7 +73,7 @@ export class Lease {
   }
 }
 
-/** Whether somebody does this work who, as far as Redis knows, still runs. */
+/** Whether a process that, as far as Redis knows, still runs does this task. */
 export async function isHeld(redis: Redis, work: string): Promise<boolean> {
   const held = await redis.get(leaseKey(work));
   return held !== null && !(await isOrphan(redis, held));

@@ -9,7 +9,7 @@ const SHARE = 1 / 20;
 
 export type LookOptions = {
   redis: Redis;
-  /** Of several orchestrators the one that holds this lease looks. */
+  /** Of several orchestrators, only the one that holds this lease looks. */
   name: string;
   /** Milliseconds between two looks, at least. */
   every: number;
@@ -21,7 +21,7 @@ export type LookOptions = {
 
 /**
  * Looks again and again until the signal aborts. A look that fails is tried again at the next turn. Never rejects.
- * @param ended awaited before the lease is given back: what a look began may go on behind it
+ * @param ended awaited before the lease is given back: work that a look began may continue after it
  */
 export async function keepLooking(
   options: LookOptions,
@@ -37,7 +37,7 @@ export async function keepLooking(
       if ((await lease.renew()) || (await lease.take())) await look();
       waits = false;
     } catch (error) {
-      // Told once, not at every look.
+      // Logged once, not at every look.
       if (!signal.aborted && !waits)
         log.warn({ upkeep: name, reason: messageOf(error) }, 'upkeep waits for Redis');
       waits = true;

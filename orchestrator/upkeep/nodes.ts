@@ -1,7 +1,7 @@
 import type { NodeRecord } from '../fleet/record.ts';
 import { keepLooking, type LookOptions } from './look.ts';
 
-/** A wish that is kept true for each node by itself: who lacks it is found by looking, never by an event. */
+/** A wish that is kept true for each node by itself: nodes that lack it are found by looking, never by an event. */
 export type NodeUpkeep = LookOptions & {
   /** Nodes that one process works on at the same time. */
   atOnce: number;
@@ -22,7 +22,9 @@ export async function keepNodes(options: NodeUpkeep): Promise<void> {
   const { atOnce, find, work, failed, signal } = options;
   const busy = new Map<string, Promise<void>>();
   const later = new Map<string, { due: number; wait: number }>();
-  /** Counts the tries. Who was tried longest ago comes first, so that a thousand dead nodes keep no living one waiting. */
+  /**
+   * Counts the tries. The node tried longest ago comes first, so that a thousand dead nodes keep no living one waiting.
+   */
   const tried = new Map<string, number>();
   let tries = 0;
 

@@ -17,8 +17,8 @@ const WHOLE_ID = /^(tpm|dev)-[0-9a-f]{64}$/;
 /**
  * Bans a machine: its TPM, and every certificate that is known to have been issued for it. The ban and the node's
  * quarantine are one commit.
- * @param word name, MAC, serial number or id of a node; a whole id that no record has is banned as well
- * @returns `fresh` false: it was banned before, and that ban stands
+ * @param word name, MAC, serial number or id of a node; a whole id without a record is banned as well
+ * @returns `fresh` false: it was banned before, and that ban stays
  * @throws BootwaveError `NODE_UNKNOWN`, `NODE_AMBIGUOUS`
  */
 export async function banNode(
@@ -94,7 +94,7 @@ export function findBan(set: BanSet, word: string): Ban {
 }
 
 /**
- * Fences the nodes of a ban that Redis takes for members, as after the restore of a backup.
+ * Fences the nodes of a ban that are members according to Redis, as after the restore of a backup.
  * @returns whether there were any
  */
 export async function refence(fleet: Fleet, ban: Ban, by: By): Promise<boolean> {
@@ -109,7 +109,7 @@ export async function refence(fleet: Fleet, ban: Ban, by: By): Promise<boolean> 
   return found;
 }
 
-/** One commit: the entry, and what becomes of the record where there is one. */
+/** One commit: the entry, and the change of the record if there is one. */
 async function impose(
   fleet: Fleet,
   id: string | null,
@@ -130,7 +130,7 @@ async function impose(
   return ban;
 }
 
-/** What the node's history says was ever issued for it: each of them may still be within its time. */
+/** All that was ever issued to the node, according to its history: each certificate may still be valid. */
 async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
   const history = await fleet.audit.read({ node });
   return history.flatMap(({ action, detail }) =>
@@ -138,7 +138,7 @@ async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
   );
 }
 
-/** Puts an entry back that this server has seen and that is missing in Redis, and fences again whom it fenced. */
+/** Adds an entry again that this server has seen and that is missing in Redis, and fences its nodes again. */
 export async function restore(fleet: Fleet, set: BanSet, entry: Entry, by: By): Promise<void> {
   await append(fleet, entry, by, `${entry.kind} ${entry.id} was missing in Redis and is put back`);
   if (entry.kind === 'ban' && !set.isLifted(entry.id)) await refence(fleet, entry, by);

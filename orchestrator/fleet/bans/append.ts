@@ -13,7 +13,7 @@ const VERBS: Record<Entry['kind'], string> = {
   authority: 'authority',
 };
 
-/** What the history says of an entry of the log. */
+/** The history's text about an entry of the log. */
 export function lineOf(entry: Entry, by: By, reason: string, node?: string): AuditEntry {
   const about = node === undefined ? {} : { node };
   return { ...by, ...about, action: VERBS[entry.kind], reason, detail: detailOf(entry) };

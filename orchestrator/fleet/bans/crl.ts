@@ -5,9 +5,9 @@ import type { BanSet } from './set.ts';
 export const CRL_TIMES = {
   /** How long a list may be relied on. */
   life: 24 * 3600_000,
-  /** A list is signed anew when it is this old, or when there is a new ban. */
+  /** A list is signed again when it is this old, or when there is a new ban. */
   renew: 3600_000,
-  /** Dated back, for readers whose clock is behind. */
+  /** Valid from a little earlier, for readers whose clock is slow. */
   before: 5 * 60_000,
 } as const;
 
@@ -41,7 +41,8 @@ export class NodesCrl {
     ) {
       return last.der;
     }
-    // The time itself is the number: it grows through restarts and restored backups, and on all boot servers alike.
+    // The time itself is the number: it grows across restarts and restored backups, and is the same on all boot
+    // servers.
     const at = last === null ? now : Math.max(now, last.at + 1);
     const der = authority.revoke({
       number: BigInt(at),

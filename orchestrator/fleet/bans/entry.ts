@@ -4,7 +4,7 @@ import { AUTHORITIES } from '../../../keys/layout.ts';
 import { voteSchema } from '../../../keys/vote.ts';
 
 const common = {
-  /** Milliseconds since the epoch, by the clock of whoever acted. */
+  /** Milliseconds since the epoch, by the clock of the acting process. */
   at: z.number(),
   actor: z.string(),
   reason: z.string(),
@@ -13,9 +13,9 @@ const common = {
 const banSchema = z.object({
   kind: z.literal('ban'),
   ...common,
-  /** What the node was called then; null: no record was known. */
+  /** The name of the node then; null: no record was known. */
   name: z.string().nullable(),
-  /** Record ids. `tpm-<digest>` is the endorsement key itself: whatever comes with that TPM is meant. */
+  /** Record ids. `tpm-<digest>` is the endorsement key itself: every machine with that TPM is banned. */
   nodes: z.array(z.string()),
   /** Certificates, lower-case hex. */
   serials: z.array(z.string()),
@@ -69,12 +69,12 @@ export type Lift = z.infer<typeof liftSchema> & Sealed;
 export type OperatorEntry = z.infer<typeof operatorSchema> & Sealed;
 export type AuthorityEntry = z.infer<typeof authoritySchema> & Sealed;
 /**
- * One line of the log of bans, and of all else that must not come back to life with a backup. The log only ever grows:
- * nothing in it is changed or taken out.
+ * One line of the log of bans, and of everything else that a restored backup must not undo. The log only grows: nothing
+ * in it is changed or removed.
  */
 export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry;
 
-/** Hex digits of an id: 64 bits, against a second text with the id of a known one. */
+/** Hex digits of an id: 64 bits, so that no second text can be made with a known id. */
 const ID_DIGITS = 16;
 
 export const entryId = (text: string): string =>
@@ -90,7 +90,7 @@ export const sealLift = (lift: z.infer<typeof liftSchema>): Lift => seal(lift);
 export const sealOperator = (entry: z.infer<typeof operatorSchema>): OperatorEntry => seal(entry);
 export const sealAuthority = (entry: z.infer<typeof authoritySchema>): AuthorityEntry => seal(entry);
 
-/** @returns null for what is no entry, as the end of a line that a power cut tore */
+/** @returns null for what is no entry, such as a line cut off by a power failure */
 export function readEntry(text: string): Entry | null {
   let value: unknown;
   try {

@@ -5,14 +5,14 @@ import { isMember, type State } from '../transitions.ts';
 import type { Ban } from './entry.ts';
 
 /**
- * The node is banned. A member is quarantined, one that waits is rejected, one that is out already stays out; the epoch
- * rises in any case, so that an approval that was about to be written is not.
+ * The node is banned. A member is quarantined, a pending node is rejected, a node that is out stays out; the epoch
+ * always rises, so that an approval that was about to be written fails.
  */
 export function fence(record: NodeRecord, ban: Ban, by: By): Outcome {
   return end(record, ban, by, fencedState(record.state));
 }
 
-/** Only this certificate is banned. Its node is silent until it restarts, makes new keys and proves itself again. */
+/** Only this certificate is banned. Its node is silent until it restarts, makes new keys and enrols again. */
 export function revoke(record: NodeRecord, ban: Ban, by: By): Outcome {
   return end(record, ban, by, isMember(record.state) ? 'unreachable' : record.state);
 }

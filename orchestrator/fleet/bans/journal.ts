@@ -4,14 +4,14 @@ import { syncFolder } from '../../../base/files.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { type Entry, readEntry } from './entry.ts';
 
-/** Beside the folders and not in one: whoever restores `redis/` from a backup leaves it alone. */
+/** Beside the folders and not in one: a restore of `redis/` from a backup leaves it alone. */
 export const journalFile = (paths: DataPaths): string => join(paths.root, 'bans.log');
 
 const NEWLINE = 0x0a;
 
 /**
  * This machine's own copy of the log of bans: one entry a line, appended and never rewritten. Several processes may
- * append to it; an entry that stands in it twice counts once.
+ * append to it; a repeated entry counts once.
  */
 export class BanJournal {
   readonly path: string;
@@ -40,7 +40,7 @@ export class BanJournal {
       const { size } = await handle.stat();
       const last = Buffer.alloc(1, NEWLINE);
       if (size > 0) await handle.read(last, 0, 1, size - 1);
-      // A torn line is ended first, so that it spoils nothing but itself.
+      // A torn line is closed first, so that it damages only itself.
       const start = last[0] === NEWLINE ? '' : '\n';
       await handle.appendFile(start + entries.map(({ text }) => `${text}\n`).join(''));
       await handle.sync();

@@ -12,8 +12,9 @@ export type KeeperOptions = {
   fleet: Fleet;
   journal: BanJournal;
   /**
-   * Whether two people signed it (`orchestrator/operators/lifts.ts`): whoever writes to Redis can add any line. `counting`:
-   * now, in milliseconds since the epoch; null for what this machine's own journal holds, which was counted already.
+   * Whether two people signed it (`orchestrator/operators/lifts.ts`): somebody who can write to Redis can add any line.
+   * `counting`: now, in milliseconds since the epoch; null for entries of this machine's own journal, which were
+   * checked already.
    */
   holds: (lift: Lift, counting: number | null) => Promise<boolean>;
   log: Logger;
@@ -21,33 +22,33 @@ export type KeeperOptions = {
   now?: () => number;
 };
 
-/** Whom bans that are put back are ascribed to. */
+/** The actor to whom restored bans are attributed. */
 const ACTOR = 'bans';
 
 /**
- * What one process knows of the bans: the union of its own journal and of the log in Redis, which it keeps equal. What
- * is missing on either side is added there; nothing is ever taken away, so a Redis that was put back to an older state
- * learns again from every server what it has forgotten.
+ * What one process knows of the bans: the union of its own journal and of the log in Redis, which it keeps equal.
+ * What is missing on either side is added there; nothing is ever removed, so a Redis that was restored to an older
+ * state learns again from every server what it has lost.
  */
 export class BanKeeper implements BanList {
   readonly set = new BanSet();
   readonly #options: KeeperOptions;
   readonly #listeners: ((bans: readonly Ban[]) => void)[] = [];
   readonly #others: ((entries: readonly Entry[]) => void)[] = [];
-  /** Lifts that nobody signed; named once in the log. */
+  /** Lifts without valid signatures; logged once. */
   readonly #forged = new Set<string>();
   /** Known, and not yet in the journal. */
   readonly #unwritten = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
-  /** One look after the other. */
+  /** One read after the other. */
   #turn: Promise<void> = Promise.resolve();
 
   private constructor(options: KeeperOptions) {
     this.#options = options;
   }
 
-  /** Knows what the journal knows. */
+  /** Loads what the journal contains. */
   static async open(options: KeeperOptions): Promise<BanKeeper> {
     const keeper = new BanKeeper(options);
     const { entries, torn } = await options.journal.read();
@@ -65,14 +66,14 @@ export class BanKeeper implements BanList {
     this.#listeners.push(listener);
   }
 
-  /** `listener` is called with all that is new, bans and else. */
+  /** `listener` is called with everything that is new, bans and other entries. */
   onEntry(listener: (entries: readonly Entry[]) => void): void {
     this.#others.push(listener);
   }
 
   /**
-   * Learns what is new. One cheap question when nothing is.
-   * @throws the error of Redis or of the disk; what was learned counts all the same, and the rest is learned next time
+   * Reads what is new. One cheap question when nothing is.
+   * @throws the error of Redis or of the disk; what was read still counts, and the rest is read next time
    */
   look(): Promise<void> {
     const look = this.#turn.then(() => this.#look());
@@ -106,7 +107,7 @@ export class BanKeeper implements BanList {
     if (fresh.length > 0) for (const listener of this.#others) listener(fresh);
   }
 
-  /** Without lifts that do not hold. */
+  /** Without lifts that have no valid signatures. */
   async #sound(entries: readonly Entry[], counting: number | null): Promise<Entry[]> {
     const sound: Entry[] = [];
     for (const entry of entries) {
@@ -123,7 +124,7 @@ export class BanKeeper implements BanList {
     return sound;
   }
 
-  /** Brings back to Redis what it does not have, and fences who is banned and a member there. */
+  /** Adds to Redis what it lacks, and fences banned machines that are members there. */
   async #repair(there: ReadonlySet<string>): Promise<void> {
     const { fleet, log } = this.#options;
     const by = { actor: ACTOR, at: this.#now() };
@@ -147,14 +148,14 @@ export class BanKeeper implements BanList {
 export type WatchOptions = {
   signal: AbortSignal;
   log: Logger;
-  /** Milliseconds between two looks when no message comes. */
+  /** Milliseconds between two reads when no message comes. */
   every?: number;
 };
 
-/** Half of the second within which a ban must count, for when the message about it was lost. */
+/** Half of the second within which a ban must take effect, in case the message about it was lost. */
 const EVERY = 500;
 
-/** Keeps a keeper up to date until the signal fires: at once when told, and by itself when not. */
+/** Keeps a keeper up to date until the signal fires: at once after a message, and regularly without one. */
 export async function watchBans(keeper: BanKeeper, fleet: Fleet, options: WatchOptions): Promise<void> {
   const { signal, log, every = EVERY } = options;
   let wake = () => {};

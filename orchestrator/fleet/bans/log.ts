@@ -5,7 +5,7 @@ import { KEYS } from '../keys.ts';
 import { type Entry, readEntry } from './entry.ts';
 import { BanSet } from './set.ts';
 
-/** The end of the log as somebody saw it: a log that was put back to an older state and grew again ends otherwise. */
+/** The end of the log as a reader saw it: a log that was restored to an older state and grew again has another end. */
 export type Tip = { key: string; text: string };
 
 type StreamItem = [key: string, fields: string[]];
@@ -26,7 +26,7 @@ export class BanLog {
     this.#redis = redis;
   }
 
-  /** Null: nobody was ever banned. One cheap round trip: what servers poll. */
+  /** Null: nobody was ever banned. One cheap round trip, which servers poll. */
   async tip(): Promise<Tip | null> {
     const [item] = await this.#redis.xrevrange(KEYS.bans, '+', '-', 'COUNT', 1);
     return item === undefined ? null : tipOf(item);
@@ -34,7 +34,7 @@ export class BanLog {
 
   /**
    * What was appended after `known`.
-   * @returns `whole`: these are all entries, because the log does not go on from `known`; `tip` null: it is empty
+   * @returns `whole`: these are all entries, because the log does not continue from `known`; `tip` null: it is empty
    */
   async read(known: Tip | null): Promise<{ entries: Entry[]; tip: Tip | null; whole: boolean }> {
     const items: StreamItem[] = [];
@@ -66,12 +66,12 @@ export class BanLog {
     return set;
   }
 
-  /** Calls `wake` when somebody appended. Messages may be lost: whoever relies on it polls as well. */
+  /** Calls `wake` when somebody appended. Messages may be lost: a caller that needs every entry polls as well. */
   async subscribe(wake: () => void): Promise<() => Promise<void>> {
     const redis = this.#redis.duplicate({ maxRetriesPerRequest: null });
     redis.on('error', () => {});
     redis.on('message', wake);
-    // Subscribed anew by ioredis after every lost connection, and what was said meanwhile is looked up.
+    // ioredis subscribes again after every lost connection, and entries from meanwhile are read.
     redis.on('ready', wake);
     try {
       await redis.subscribe(KEYS.bans);

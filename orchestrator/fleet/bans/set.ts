@@ -4,7 +4,7 @@ import type { AuthorityEntry, Ban, Entry, Lift, OperatorEntry } from './entry.ts
 /** A certificate that is revoked. `at` in milliseconds since the epoch. */
 export type Revoked = { serial: string; at: number };
 
-/** All entries that are known and hold, in memory. Entries are only ever added, in any order and any number of times. */
+/** All valid entries that are known, in memory. Entries are only ever added, in any order and any number of times. */
 export class BanSet {
   readonly #entries = new Map<string, Entry>();
   readonly #lifts = new Map<string, Lift[]>();
@@ -45,12 +45,12 @@ export class BanSet {
     return this.#lifts.get(ban) ?? [];
   }
 
-  /** By two people: whoever adds a lift has looked at both signatures (`keeper.ts`). */
+  /** Approved by two people: the caller that adds a lift has checked both signatures (`keeper.ts`). */
   isLifted(ban: string): boolean {
     return this.liftsOf(ban).length > 0;
   }
 
-  /** What was said of an operator's certificate, first; undefined: it was not taken back. */
+  /** The first entry about an operator's certificate; undefined: it was not revoked. */
   operator(serial: string): OperatorEntry | undefined {
     return this.entries.find((entry) => entry.kind === 'operator' && entry.serial === serial) as
       | OperatorEntry
@@ -65,7 +65,7 @@ export class BanSet {
   }
 
   /**
-   * The ban that keeps this bearer out. A lift gives a machine and its key back, never a certificate: what was revoked
+   * The ban that keeps this bearer out. A lift restores a machine and its key, never a certificate: what was revoked
    * stays revoked (RFC 5280 5.3.1 knows no way back but from `certificateHold`), and the next enrolment brings another.
    */
   banOf({ id, serial, key }: Bearer): Ban | null {

@@ -8,7 +8,7 @@ import type { Site } from '../site.ts';
 import { isMember } from '../transitions.ts';
 import { fallen, mismeasured, outdated } from './fallen.ts';
 
-/** What the fleet knows around an enrolment. */
+/** What the fleet knows at the time of an enrolment. */
 export type EnrolContext = {
   site: Site;
   /** The open expectation that this machine fulfils. */
@@ -17,17 +17,17 @@ export type EnrolContext = {
   name: string;
   /** MACs of its inventory that belong to another record. */
   conflicts: readonly string[];
-  /** Why the image that it runs is not to run any more; null: it may. */
+  /** Why the image that it runs may not run any more; null: it may. */
   unfit: string | null;
-  /** What its measurements are worth. */
+  /** The verdict on its measurements. */
   attested: Attested;
-  /** Whether the member that it says it is was heard from within the time of a few heartbeats. */
+  /** Whether the member that it claims to be was heard from within the time of a few heartbeats. */
   isHeard: boolean;
   /** Whether one more machine may wait for approval: anybody on the wire can invent machines. */
   room: boolean;
 };
 
-/** A machine proved possession of its keys. Where it stands now follows from its record, the site and expectations. */
+/** A machine proved possession of its keys. Its record, the site and expectations decide its state. */
 export function enrol(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   const barred = elsewhere(record, c) ?? barredBySite(record, e, c) ?? inUse(record, e, c);
   if (barred !== null) return barred;
@@ -46,7 +46,7 @@ function letIn(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcom
   return isMember(record.state) ? member(record, e, c) : again(record, e, c);
 }
 
-/** What a person should look at stands in the history once, not with each boot that shows it again. */
+/** Things that a person should check are in the history once, not again with each boot that shows them. */
 function told(before: NodeRecord | null, outcome: Outcome, at: number): Outcome {
   if (outcome.kind !== 'changed') return outcome;
   const { record, audit } = outcome;
@@ -56,7 +56,10 @@ function told(before: NodeRecord | null, outcome: Outcome, at: number): Outcome 
   return note.kind === 'changed' ? { ...note, audit: [...audit, ...note.audit] } : outcome;
 }
 
-/** A member stays under the rules of its own site: where it is refused, no other site lets it in, and none takes it over. */
+/**
+ * For a member only the rules of its own site count: if that refuses it, no other site lets it in, and none takes it
+ * over.
+ */
 function elsewhere(record: NodeRecord | null, { site }: EnrolContext): Refusal | null {
   if (record === null || !isMember(record.state) || record.site === site.name) return null;
   return refuse(
@@ -67,8 +70,8 @@ function elsewhere(record: NodeRecord | null, { site }: EnrolContext): Refusal |
 }
 
 /**
- * Without a TPM whoever copies what a machine says of itself is it, as far as can be known. So a member that is heard from
- * keeps its place: it has not restarted, and somebody else has made these keys.
+ * Without a TPM a machine that copies what another reports cannot be distinguished from it. So a member that is heard
+ * from keeps its place: it has not restarted, and another machine has made these keys.
  */
 function inUse(record: NodeRecord | null, e: Enrolment, { isHeard }: EnrolContext): Refusal | null {
   if (!isHeard || record === null || !isMember(record.state) || e.ekDigest !== null) return null;
@@ -139,7 +142,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
   return take(fresh, ...steps(e, c, 'waits for approval', {}));
 }
 
-/** Pending, rejected or retired: the new keys replace the old ones; only an expectation changes where it stands. */
+/** Pending, rejected or retired: the new keys replace the old ones; only an expectation changes the state. */
 function again(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
   if (c.expectation === null) {
     if (sameSession(record, e)) return { kind: 'same' };
@@ -163,7 +166,8 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
   if (sameSession(record, e)) return { kind: 'same' };
   const step = { at: e.at, actor: 'policy', action: 'enrol' };
   if (sameKey(record, e)) {
-    // Keys live in memory: whoever still holds this one has not restarted. Its certificate lasts until the next one.
+    // Keys live in memory: a machine that still has this one has not restarted. Its certificate lasts until the next
+    // one.
     const { certificateSerial, previousSerial, notAfter, issuer, previousIssuer } = record.identity;
     const held = { certificateSerial, previousSerial, notAfter, issuer, previousIssuer };
     const { healthy, reason } = record.observed;
@@ -189,7 +193,7 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
       set: { ...set, approvedAt: null, approvedBy: null },
     });
   }
-  // Restarts belong to installing and updating: whoever does that says when it is over.
+  // Restarts belong to installing and updating: the installer or rollout decides when that is over.
   const to = record.state === 'installing' || record.state === 'updating' ? record.state : 'enrolled';
   return take(record, { ...step, to, reason: 'recognised after a restart', set });
 }
@@ -274,7 +278,7 @@ function gone(record: NodeRecord): Refusal {
   return refuse('ENROL_RETIRED', `node ${record.name} was retired: ${record.reason}`, takeBack(record));
 }
 
-/** What it can be expected by: a serial number, where it has one of its own. */
+/** The facts by which it can be expected: a serial number, if it has one of its own. */
 function nameable({ serial, nics }: Inventory): string {
   const mac = nics.find(isOwnMac)?.mac;
   return isPlaceholder(serial) && mac !== undefined ? `--mac ${mac}` : `--serial '${serial}'`;

@@ -10,7 +10,7 @@ export type Shown = Pick<
   'inventory' | 'running' | 'pcrs' | 'clock' | 'firmware' | 'address' | 'at'
 >;
 
-/** @returns why what this machine has booted keeps it out, null when nothing does */
+/** @returns why this machine is kept out for what it has booted, null when it is not */
 export function mismeasured(
   e: Pick<Enrolment, 'pcrs'>,
   { site, attested }: { site: Site; attested: Attested },
@@ -24,8 +24,8 @@ export function mismeasured(
 }
 
 /**
- * Whether the image that it runs keeps it out: a newcomer, and a member when it enrols anew, be it to renew its certificate.
- * Between two enrolments it is only shown, which leaves a rollout the time to bring it on.
+ * Whether the image that it runs keeps it out: a newcomer, and a member when it enrols again, also to renew its
+ * certificate. Between two enrolments it is only shown, which gives a rollout the time to update it.
  * @returns why; null: it does not
  */
 export function outdated({ site, unfit }: { site: Site; unfit: string | null }): Refusal | null {
@@ -38,13 +38,14 @@ export function outdated({ site, unfit }: { site: Site; unfit: string | null }):
 }
 
 /**
- * A member that booted something else: it stays the member that it is, ill and without a certificate. Its keys on record
+ * A member that booted something else: it stays a member, but unhealthy and without a certificate. The keys on record
  * stay those of its last good boot, so that nothing is ever issued for the new ones.
  */
 export function fallen(record: NodeRecord, e: Shown, c: { attested: Attested }): Outcome {
   const { observed, identity, inventory } = record;
   const { version: image, kernel, bootId } = e.running;
-  // Who accepts its firmware wants to see which it says it is. That it boots by UEFI is not its own word to change.
+  // A person who accepts its firmware wants to see which one it reports. Whether it boots by UEFI is not for the
+  // machine to change.
   const sameKind = e.inventory.firmware.kind === inventory.firmware.kind;
   const { reason } = c.attested;
   if (

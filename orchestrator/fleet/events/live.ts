@@ -27,7 +27,7 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
     set: {
       identity: {
         ...record.identity,
-        // One that was never used is not worth keeping: the node may not even have it.
+        // A certificate that was never used is not worth keeping: the node may not even have it.
         previousSerial: record.identity.previousSerial ?? record.identity.certificateSerial,
         previousIssuer:
           record.identity.previousSerial === null ? record.identity.issuer : record.identity.previousIssuer,
@@ -39,7 +39,7 @@ export function certified(record: NodeRecord, certificate: IssuedCertificate, at
   });
 }
 
-/** A quote held again. That it did is no news; what it is worth now may be. */
+/** Another good quote. That alone is no news; a changed verdict may be. */
 export function proven(record: NodeRecord, attested: Attested, at: number): Outcome {
   const { observed, marks } = record;
   const isStale = marks.includes('attestation-stale');
@@ -59,7 +59,7 @@ export function proven(record: NodeRecord, attested: Attested, at: number): Outc
   });
 }
 
-/** It was due to attest long ago: a person is told once. */
+/** Its attestation is long overdue: a person is told once. */
 export function unattested(record: NodeRecord, late: { minutes: number; at: number }): Outcome {
   const { marks, identity } = record;
   if (!isMember(record.state) || identity.ekDigest === null || marks.includes('attestation-stale'))
@@ -111,7 +111,7 @@ export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, a
 }
 
 function stateAfter(state: State, healthy: boolean): State {
-  // Whoever installs or updates the node decides when that is over, not the node's agent.
+  // The installer or rollout decides when installing or updating is over, not the node's agent.
   if (state === 'installing' || state === 'updating') return state;
   return healthy ? 'healthy' : 'degraded';
 }
@@ -123,7 +123,7 @@ function said(state: State, changed: boolean): string {
   return changed ? 'the node reports a change' : 'the node uses its new certificate';
 }
 
-/** Nothing was heard for too long. */
+/** No heartbeat for too long. */
 export function lost(record: NodeRecord, silence: { seconds: number; at: number }): Outcome {
   if (!WATCHED.includes(record.state)) return { kind: 'same' };
   return take(record, {

@@ -2,19 +2,19 @@ import { type Outcome, refuse, take } from '../outcome.ts';
 import { MOST_LABELS, type NodeRecord } from '../record.ts';
 import type { Operator } from './operate.ts';
 
-/** What a person wants of a node or says of it. What is left out stays; null takes away. */
+/** What a person wants of a node or states about it. Absent fields stay; null removes a value. */
 export type NodeChange = {
   mode?: NodeRecord['wanted']['mode'] | undefined;
   /** Data that somebody else left on its disk may go, for one installation. */
   wipe?: true | undefined;
   rack?: string | null | undefined;
   role?: string | null | undefined;
-  /** It stands at another site now, which has to be there. */
+  /** The node is now at another site, which has to exist. */
   site?: string | undefined;
   labels?: Readonly<Record<string, string | null>> | undefined;
 };
 
-/** Changes the wish only: an installation, a rollout, the boot server act on it in their own time. */
+/** Changes only the wish: installation, rollout or boot server act on it when it is their turn. */
 export function setNode(record: NodeRecord, by: Operator & { change: NodeChange }): Outcome {
   const { change } = by;
   if (record.state === 'retired' || record.state === 'rejected') {
@@ -40,16 +40,16 @@ export function setNode(record: NodeRecord, by: Operator & { change: NodeChange 
   if (said.length === 0) return { kind: 'same' };
   const isDiskLeft = mode === 'netboot' && record.wanted.mode === 'installed';
   return take(record, {
-    // An installation that was called off is over: the next heartbeat says how the node is.
+    // A cancelled installation is over: the next heartbeat shows the node's state.
     to: isDiskLeft && record.state === 'installing' ? 'enrolled' : record.state,
     at: by.at,
     actor: by.actor,
     action: 'set',
     reason: said.join(', '),
     set: {
-      // A node that stays diskless has no installation for which the word could hold.
+      // A node that stays diskless has no installation to which the consent could apply.
       wanted: { ...record.wanted, mode, wipe: mode === 'installed' && (change.wipe ?? record.wanted.wipe) },
-      // Its disk gets no more updates: asked for again, it is brought up to date before it is started from.
+      // Its disk gets no more updates: when it is wanted again, it is updated before the node starts from it.
       installedAt: isDiskLeft ? null : record.installedAt,
       site: change.site ?? record.site,
       rack: change.rack === undefined ? record.rack : change.rack,

@@ -6,14 +6,14 @@ import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import { pcr0Of } from './verdict.ts';
 
-/** Values of one model. Firmware comes out a few times a year: who needs more takes old ones back. */
+/** Values of one model. Firmware appears a few times a year: to add more, withdraw old ones. */
 export const MOST_VALUES = 32;
 
 /** One value of PCR 0, and how it came to be known. */
 const valueSchema = z.object({
   /** Hex. */
   pcr0: z.string(),
-  /** What firmware that is, in the words of the machine that showed it. */
+  /** Description of that firmware, as reported by the machine that showed it. */
   firmware: z.object({ vendor: z.string(), version: z.string(), date: z.string() }),
   /** Id of that machine, and its name then. */
   node: z.string(),
@@ -23,12 +23,15 @@ const valueSchema = z.object({
   /** `policy`: the first of its model; else who accepted it, and why. */
   by: z.string(),
   reason: z.string(),
-  /** Who took it back, and why: kept, so that nobody accepts it again unaware. Null: it counts. */
+  /** Who withdrew it, and why: kept, so that nobody accepts it again unaware. Null: it is valid. */
   takenBack: z.object({ at: z.number(), by: z.string(), reason: z.string() }).nullable(),
 });
 export type FirmwareValue = z.infer<typeof valueSchema>;
 
-/** What machines of one model may show. It outlives its last value: once people have judged a model, only they add to it. */
+/**
+ * What machines of one model may show. It outlives its last value: once people have judged a model, only people add to
+ * it.
+ */
 export const firmwareModelSchema = z.object({
   model: z.string(),
   state: z.literal('known'),
@@ -42,7 +45,10 @@ export function countingIn({ values }: FirmwareModel): string[] {
   return values.filter(({ takenBack }) => takenBack === null).map(({ pcr0 }) => pcr0);
 }
 
-/** The first member of a model that boots what was published shows what the model has; null: it shows nothing that counts. */
+/**
+ * The first member of a model that boots a published image defines the value of the model; null: it shows no usable
+ * value.
+ */
 export function firstUse(record: NodeRecord): FirmwareModel | null {
   const { observed, changedAt } = record;
   const pcr0 = pcr0Of(observed.pcrs);
@@ -52,12 +58,14 @@ export function firstUse(record: NodeRecord): FirmwareModel | null {
   return { model, state: 'known', epoch: 1, values: [value] };
 }
 
-/** Why a person accepts, and the first digits of PCR 0 that they have read; undefined: whatever the node shows. */
+/**
+ * Why a person accepts, and the first digits of PCR 0 that they have read; undefined: any value that the node shows.
+ */
 export type Acceptance = { reason: string; pcr0?: string | undefined };
 
 /**
- * A person says that what this node shows is right for its model.
- * @returns `known` itself when it holds the value already
+ * A person accepts what this node shows for its model.
+ * @returns `known` itself when it contains the value already
  * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_CHANGED`, `FIRMWARE_TOO_MANY`
  */
 export function accepted(
@@ -81,20 +89,20 @@ export function accepted(
       code: 'FIRMWARE_TOO_MANY',
       what: `${MOST_VALUES} values are known of model ${model} already`,
       unchanged: 'nothing was accepted',
-      next: "take back those of old versions: 'bootwave firmware list', 'bootwave firmware forget'",
+      next: "withdraw those of old versions: 'bootwave firmware list', 'bootwave firmware forget'",
     });
   }
   const next = [...values, entryOf(record, pcr0, by, reason)];
   return { model, state: 'known', epoch: (known?.epoch ?? 0) + 1, values: next };
 }
 
-/** What was taken back makes way, the oldest first. */
+/** Withdrawn values are dropped to make room, the oldest first. */
 function withRoom(values: readonly FirmwareValue[]): readonly FirmwareValue[] {
   const oldest = values.findIndex(({ takenBack }) => takenBack !== null);
   return values.length < MOST_VALUES || oldest < 0 ? values : values.toSpliced(oldest, 1);
 }
 
-/** A person takes a value back. */
+/** A person withdraws a value. */
 export function forgotten(known: FirmwareModel, pcr0: string, reason: string, by: By): FirmwareModel {
   const takenBack = { at: by.at, by: by.actor, reason };
   const values = known.values.map((value) => (value.pcr0 === pcr0 ? { ...value, takenBack } : value));

@@ -11,7 +11,7 @@ export type FirmwareView = {
   /** Hex. */
   pcr0: string;
   firmware: FirmwareValue['firmware'];
-  /** Who showed it first, and who took it for good or took it back; null: it is only shown. */
+  /** Who showed it first, and who accepted or withdrew it; null: it is only shown. */
   known: Pick<FirmwareValue, 'node' | 'name' | 'at' | 'by' | 'reason' | 'takenBack'> | null;
   /** Names of those that show it now, members and those that wait for approval. */
   nodes: string[];
@@ -51,7 +51,7 @@ export function firmwareViews(
 
 const keyOf = (model: string, pcr0: string) => `${pcr0} ${model}`;
 
-/** What waits for a word stands last. */
+/** Values that wait for a decision come last. */
 const timeOf = ({ known }: FirmwareView): number => known?.at ?? Number.MAX_VALUE;
 
 export async function firmwareOverview(fleet: Fleet): Promise<FirmwareView[]> {

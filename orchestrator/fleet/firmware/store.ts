@@ -54,14 +54,14 @@ export class FirmwareStore {
     return new Map(Object.entries(await this.#redis.hgetall(KEYS.firmwareModel)));
   }
 
-  /** Whoever comes back begins anew: a person has looked at it. */
+  /** For this node everything starts again: a person has looked at it. */
   async release(id: string): Promise<void> {
     await this.#redis.hdel(KEYS.firmwareModel, id);
   }
 
   /**
-   * First use. A model is a machine's own word, so each member stands for one, whatever its verdict: a hostile one cannot
-   * invent models without end, nor become the first of another to hide its firmware.
+   * First use. The machine itself reports its model, so each member stands for one model, whatever its verdict: a
+   * hostile member can neither invent models without end, nor be the first of another model to hide its firmware.
    */
   async learn(record: NodeRecord): Promise<void> {
     if (!isMember(record.state) || record.observed.pcrs === null) return;
@@ -74,7 +74,7 @@ export class FirmwareStore {
     )
       return;
     const [value] = first.values;
-    // Of two that are the first in one moment, one is; the other is held against it when it attests again.
+    // If two are first at the same moment, one wins; the other is compared with it when it attests again.
     await this.#write(null, first, {
       at: record.changedAt,
       actor: 'policy',
@@ -86,7 +86,7 @@ export class FirmwareStore {
 
   /**
    * What a node shows counts for every node of its model from now on.
-   * @returns `fresh` false: it was known
+   * @returns `fresh` false: it was known already
    * @throws BootwaveError `FIRMWARE_NOT_SHOWN`, `FIRMWARE_CHANGED`, `FIRMWARE_TOO_MANY`
    */
   async accept(record: NodeRecord, word: Acceptance, by: By): Promise<Firmware & { fresh: boolean }> {
@@ -104,7 +104,7 @@ export class FirmwareStore {
 
   /**
    * @param digits PCR 0 or the beginning of it, hex
-   * @param model where one value is known of several; undefined: whichever has it
+   * @param model needed if several models have the value; undefined: the only one that has it
    * @throws BootwaveError `FIRMWARE_UNKNOWN`, `FIRMWARE_AMBIGUOUS`
    */
   async forget(digits: string, model: string | undefined, reason: string, by: By): Promise<Firmware> {
@@ -140,7 +140,7 @@ export class FirmwareStore {
     });
   }
 
-  /** @returns false: somebody else was faster */
+  /** @returns false: another writer was faster */
   async #write(before: FirmwareModel | null, after: FirmwareModel, entry: AuditEntry): Promise<boolean> {
     const { model, state, epoch } = after;
     const done = await commit(this.#redis, {

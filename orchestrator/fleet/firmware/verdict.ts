@@ -1,12 +1,12 @@
-/** Whether a machine runs firmware that is known of its model. Pure. */
+/** Whether the firmware of a machine is known for its model. Pure. */
 
 /** A PCR that nothing was ever measured into (TPM 2.0 Part 1, 17.2: PCR 0-15 start as zeros). */
 export const UNTOUCHED = '00'.repeat(32);
 
-/** What a model's machines may show, and what becomes of one that shows something else. */
+/** What a model's machines may show, and what happens to one that shows something else. */
 export type KnownFirmware = {
   model: string;
-  /** PCR 0, hex; null: the model is new, so whatever is shown is the first. Empty: people took all of it back. */
+  /** PCR 0, hex; null: the model is new, so the first value defines it. Empty: people withdrew all values. */
   values: readonly string[] | null;
   /** The site's policy: `report`, it is shown; `enforce`, it is kept out. */
   policy: 'report' | 'enforce';
@@ -25,7 +25,7 @@ export function pcr0Of(pcrs: Readonly<Record<string, string>> | null): string | 
   return value === UNTOUCHED ? null : value;
 }
 
-/** @returns what is strange about its firmware; null: nothing is */
+/** @returns what is unexpected about its firmware; null: nothing is */
 export function strangeFirmware(
   pcrs: Readonly<Record<string, string>> | null,
   { model, values }: Pick<KnownFirmware, 'model' | 'values'>,
@@ -33,6 +33,6 @@ export function strangeFirmware(
   const shown = pcr0Of(pcrs);
   if (values === null || (shown !== null && values.includes(shown))) return null;
   const what = shown === null ? 'not shown' : shown.slice(0, 16);
-  // The model is the machine's own word: what matters must not be cut off behind it.
+  // The machine itself reports its model: the important text must not be cut off behind it.
   return `firmware (PCR 0) is ${what}, which is not known of model ${model.slice(0, 80)}`;
 }

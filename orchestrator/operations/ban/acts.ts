@@ -6,7 +6,7 @@ import { liftOf } from '../../operators/lifts.ts';
 import type { Request } from '../../operators/requests.ts';
 import type { Acting, Prepared } from '../operation.ts';
 
-/** Without the text that its id is the hash of. */
+/** Without the text whose hash is its id. */
 export type ShownBan = Omit<Ban, 'text'>;
 export type BanView = ShownBan & { lifted: boolean; lifts: { at: number; actor: string; reason: string }[] };
 
@@ -28,7 +28,7 @@ export async function add({ node, serial, reason }: Target, { fleet, bans, by }:
       unchanged: 'nobody was banned',
       next: 'name a node, or give --serial',
     });
-  // It stands in this machine's journal before anybody is told that it stands.
+  // It is in this machine's journal before anybody is told that it is in force.
   await bans.look();
   return { ban: shown(done.ban), fresh: done.fresh };
 }
@@ -67,7 +67,7 @@ export const effectOfLift = (request: Request, by: By, { bans }: Acting) =>
     bans.set.bans.find(({ id }) => id === request.wish.input.ban),
   );
 
-/** It is lifted by the commit that approved it. */
+/** The commit that approved it lifts it. */
 export async function lift({ ban }: Lifting, { bans }: Acting) {
   await bans.look();
   return { ban: shown(findBan(bans.set, ban)), lifted: bans.set.isLifted(ban) };

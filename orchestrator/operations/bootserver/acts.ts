@@ -8,7 +8,7 @@ import type { Acting } from '../operation.ts';
 export type ShownLease = {
   interface: string;
   address: string;
-  /** Empty where an address rests that another machine uses. */
+  /** Empty for a declined address: another machine uses it. */
   client: string;
   mac: string;
   /** Milliseconds since the epoch. */

@@ -9,7 +9,7 @@ export async function publish(
   { fleet, by, paths }: Acting,
 ) {
   const published = await publishConfig(fleet.redis, text, version, by);
-  // Of what was handed in: what a database answers is nobody's word.
+  // SHA-256 of the document that was handed in: a database's answer proves nothing.
   const sha256 = digestOf(makeDocument(JSON.parse(text), version));
   await recordConsent(signerFiles(paths).consents, { say: 'config', sha256, version }, by);
   return published;

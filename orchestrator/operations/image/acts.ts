@@ -72,7 +72,7 @@ export async function reinstateImage(
   if ((await readRepository(paths.releases)) !== null)
     await release(await readManifest(paths.images, version), { paths, media, machines: machinesOf(which) });
   const why = await reinstate(fleet.redis, version, by).catch((error: unknown) => {
-    // A rollout or a restored database has taken the word back, but not the signer's.
+    // A rollout or a restored database may have ended the withdrawal, but not for the signer.
     const forgotten = error instanceof BootwaveError && error.code === 'IMAGE_NOT_WITHDRAWN';
     if (forgotten && said.has(version)) return 'by an operator';
     throw error;

@@ -42,7 +42,7 @@ const caStep =
   async ({ ca: name, id, reason, force }: CaInput, { fleet, bans, paths, by }: Acting) => {
     await bans.look();
     const shown = await step(name, id, { fleet, set: bans.set, paths, by, reason, force });
-    // It stands in this machine's journal before anybody is told.
+    // It is in this machine's journal before anybody is told.
     await bans.look();
     return { ca: name, ...shown };
   };
@@ -58,7 +58,7 @@ export type ListsView = Lists & { db: db.DbView };
 
 export async function secureBootShow(_: object, { paths, fleet }: Acting): Promise<ListsView> {
   const { generation, revoked } = await readFleetLists(paths.keys);
-  // Keys out of an old backup know less than the nodes do.
+  // Keys from an old backup know less than the nodes do.
   await refuseOlderLists(paths.images, generation);
   return { generation, revoked, db: await db.showDb(paths, fleet) };
 }

@@ -108,8 +108,8 @@ export const caShow = operation({
 });
 
 /**
- * One step in the life of an issuing CA. Under broken glass, too, which is what a copied CA needs at once: it hands out no
- * key. Not of the operators CA: who is an operator would outlast the hour.
+ * One step in the life of an issuing CA. Also under break-glass, which a copied CA needs at once: it hands out no key.
+ * Not for the operators CA: a change of operators would outlast the hour.
  */
 const caStep = <T extends 'prepare' | 'activate' | 'taint' | 'revoke'>(step: T, help: string) =>
   operation({
@@ -120,10 +120,10 @@ const caStep = <T extends 'prepare' | 'activate' | 'taint' | 'revoke'>(step: T, 
     breakGlass: ({ ca }) => ca !== 'operators',
     input: z.strictObject({
       ca: z.enum(AUTHORITIES),
-      /** Its id or the beginning of it; absent where there can be only one. */
+      /** Its id or the beginning of it; absent if there can be only one. */
       id: z.string().max(64).optional(),
       reason,
-      /** Whoever cannot follow is left behind. */
+      /** Nodes and operators that cannot follow are left behind. */
       force: z.boolean(),
     }),
     result: typed<Shown & { ca: AuthorityName }>(),
@@ -198,7 +198,7 @@ export const secureBootRetire = operation({
   who: ADMIN,
   offline: 'records',
   input: dbInput.extend({
-    /** All nodes have lost it: whoever still shows it is a stranger. */
+    /** All nodes have lost it: a machine that still shows it is a stranger. */
     final: z.boolean(),
   }),
   result: typed<DbStep>(),

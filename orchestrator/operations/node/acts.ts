@@ -63,7 +63,7 @@ export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<No
 export const retire = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
   fleet.retire(node, reason, by);
 
-/** @throws BootwaveError `SET_INVALID`; of one node why it is refused, of several each is told apart */
+/** @throws BootwaveError `SET_INVALID`; for one node its refusal; for several nodes the result lists each refusal */
 export async function set(
   { nodes, change }: { nodes: readonly string[]; change: NodeChange },
   { fleet, by, paths }: Acting,
@@ -71,7 +71,7 @@ export async function set(
   if (Object.values(change).every((value) => value === undefined))
     throw new BootwaveError({
       code: 'SET_INVALID',
-      what: 'nothing says what is to be set',
+      what: 'no value to set is given',
       unchanged: 'nothing was changed',
       next: 'give --mode, --label, --unlabel, --rack or --role',
     });
@@ -119,7 +119,7 @@ export async function expect({ site, name, lasts, ...shown }: Expected, { fleet,
   if (Object.keys(criteria).length === 0)
     throw new BootwaveError({
       code: 'EXPECT_INVALID',
-      what: 'nothing says which machine is expected',
+      what: 'no fact names the expected machine',
       unchanged: 'nothing was changed',
       next: 'give --mac, --serial, --ek or --token',
     });

@@ -82,7 +82,7 @@ export const approve = operation({
   site: atNodes,
   input: z.strictObject({
     node: nodeWord,
-    /** As somebody saw them on its console. */
+    /** The words as a person saw them on its console. */
     words: z.array(z.string().max(40)).max(8),
     name: z.string().max(63).optional(),
   }),
@@ -128,14 +128,14 @@ export const set = operation({
   help: 'what is wanted of nodes (or of all of a site) and what rollouts may select them by',
   who: AT_SITES,
   nodes: ['nodes'],
-  // Where they stand, and where they are to stand.
+  // Their present site, and their future site.
   site: (input, about) => [
     ...atNodes(input, about),
     ...(input.change.site === undefined ? [] : [input.change.site]),
   ],
   input: z.strictObject({ nodes: nodeWords, change: changeSchema }),
   result: z.object({
-    /** Of one node: as it is now. */
+    /** For one node: its present state. */
     record: nodeRecordSchema.nullable(),
     changed: z.array(z.string()),
     same: z.array(z.string()),
@@ -148,7 +148,7 @@ export const set = operation({
         next: z.string().optional(),
       }),
     ),
-    /** Whether some of them were to run otherwise before. */
+    /** Whether some of them had another wish before. */
     moved: z.boolean(),
   }),
   act: async () => (await import('./acts.ts')).set,
@@ -208,7 +208,7 @@ export const expectWithdraw = operation({
   name: 'node expect withdraw',
   help: 'expect a machine no longer',
   who: AT_SITES,
-  // Of one that is not there the operation itself says so.
+  // If it does not exist, the operation itself reports it.
   site: async ({ id }, { fleet }) =>
     (await fleet.expectations.list()).filter((one) => one.id === id).map((one) => one.site),
   input: z.strictObject({ id: z.string().min(1).max(64) }),

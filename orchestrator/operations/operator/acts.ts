@@ -11,7 +11,7 @@ import { type Issued, OperatorRegister, type Registered } from '../../operators/
 import type { Acting } from '../operation.ts';
 
 const DAY = 86_400_000;
-/** Milliseconds back: the clock of another machine may be a little behind. */
+/** Milliseconds back: the clock of another machine may be slow. */
 const EARLY = 300_000;
 
 type Person = { name: string; role: Role; sites: string[]; days: number; publicKey: string };
@@ -33,9 +33,9 @@ export async function add(
   const what = sites.length === 0 ? role : `${role} of ${sites.join(', ')}`;
   const reason = `${name}, ${what}, until ${until.toISOString().slice(0, 10)}`;
   await fleet.audit.append({ ...by, action: 'add-operator', reason, detail: { serial } });
-  // Last: what is not registered is not believed.
+  // Last step: an unregistered certificate is not accepted.
   await new OperatorRegister(paths.keys).add(issued, by);
-  // The root last: with it the holder knows a server of this fleet from any other.
+  // The root comes last: with it the holder can recognise a server of this fleet.
   return { issued, chain: pem + ca.chainPem + (await rootPem(paths.keys)) };
 }
 
@@ -61,9 +61,9 @@ export async function revoke(
       unchanged: 'nothing was changed',
       next: `'bootwave operator list' shows all of them`,
     });
-  // First: a history that cannot be written must not keep anybody in.
+  // First step: if the history cannot be written, the certificate must still be revoked.
   for (const one of revoked) await register.revoke(one.serial, { by: by.actor, at: by.at, reason });
-  // Beside the keys and away from them: a restored backup of the one is put right by the other.
+  // Beside the keys and away from them: each corrects the other after a restored backup.
   for (const one of revoked) {
     const entry = sealOperator({ kind: 'operator', ...by, reason, name, serial: one.serial });
     await append(fleet, entry, by, `${name}: ${reason}`);

@@ -40,7 +40,7 @@ export async function start(
   return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
 }
 
-/** All who could be behind the certificate of whoever acts; undefined: they have none. */
+/** All people who could hold the acting certificate; undefined: there is no certificate. */
 const personOf = async ({ identity, paths }: Acting) =>
   peopleBehind(identity.certificate?.serial, (await knownOperators(paths)).register);
 
@@ -77,11 +77,11 @@ export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
 /** One look at a rollout under way. */
 export type Look = {
   progress: Progress;
-  /** What has happened since the look before, oldest first. */
+  /** What has happened since the previous look, oldest first. */
   events: RolloutEvent[];
   /** Where the next look begins. */
   after: string;
-  /** Some orchestrator is at work on it, or nothing is to be done now. */
+  /** An orchestrator is working on it, or nothing needs doing now. */
   driven: boolean;
 };
 
@@ -91,7 +91,7 @@ export async function watch(
   { fleet: { redis } }: Acting,
 ): Promise<Look> {
   const history = new RolloutHistory(redis, id, after ?? (await lastKey(redis)));
-  // Events first: what ends the rollout is then not told before the events that led to it.
+  // Events are read first: so the end of a rollout is not reported before the events that led to it.
   const events = after === undefined ? [] : await history.next();
   const progress = await readProgress(redis, id);
   // What was written between the two, its last step with it.
@@ -100,7 +100,7 @@ export async function watch(
   return { progress, events, after: history.after, driven };
 }
 
-/** Milliseconds by which the clocks of who started it and of Redis may differ. */
+/** Milliseconds by which the clocks of its author's machine and of Redis may differ. */
 const SKEW = 3600_000;
 
 /** States of a node that somebody may have to look at. */
@@ -123,7 +123,7 @@ async function ofNode(fleet: Fleet, word: string): Promise<RolloutEvent[]> {
     .map((entry) => eventOf(entry, names));
 }
 
-/** Without what went as it should: the rollout, its waves, and the nodes that made trouble or were put off. */
+/** Without normal events: the rollout, its waves, and the nodes that had trouble or were postponed. */
 function remarkable(events: readonly RolloutEvent[]): RolloutEvent[] {
   return events.filter(
     ({ what, to, why }) => what !== 'node' || TROUBLE.includes(to) || /^(tail|again): /.test(why),
@@ -224,7 +224,7 @@ export async function floor({ version, lower }: { version: string | null; lower:
   const { fleet, paths, by } = acting;
   const published = await publishedVersions(paths.images);
   const { consents } = signerFiles(paths);
-  // A database that forgot the floor must not make it sink.
+  // A database that lost the floor must not lower it.
   if (!lower) refuseSinking((await new Consents(consents).current()).floor, version);
   await setFloor(fleet.redis, version, by, { published, lower });
   await recordConsent(consents, { say: 'floor', version }, by);

@@ -153,7 +153,7 @@ export const floor = operation({
   input: z.strictObject({
     /** Null: there is to be none. */
     version: version.nullable(),
-    /** It may go down: what was fenced off comes back. */
+    /** It may be lowered: versions below the old floor become possible again. */
     lower: z.boolean(),
   }),
   result: floors,

@@ -27,13 +27,13 @@ export async function planned(
   const { withdrawn } = await new Consents(signerFiles(paths).consents).current();
   const registered = await new OperatorRegister(paths.keys).list();
   const people = registered.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
-  // Without certificates everybody is whom this machine says they are.
+  // Without certificates everybody is who this machine says they are.
   const said = people.length === 0 ? { withdrawn } : { withdrawn, people };
   const { facts, images } = await publishedFor(fleet, paths.images, checked.spec, said);
   const { image } = checked.spec;
-  // Every node would refuse it; better here, where somebody can do something about it.
+  // Every node would refuse it; refused here, somebody can do something about it.
   if (image !== undefined && images[image] !== undefined) await mustBeReleased(paths, image);
-  // Nodes keep no list of configurations that they refuse; one of an image's name is another thing.
+  // Nodes keep no list of configurations that they refuse; a configuration may have the same name as an image.
   const nodes = await planNodes(fleet, checked.spec.config === undefined ? Object.keys(images) : []);
   const result = makePlan(nodes, checked.spec, now, facts);
   if (!result.ok) throw refused(result.refusals);

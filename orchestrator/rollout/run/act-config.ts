@@ -11,9 +11,9 @@ const SILENCE = 180_000;
 type Options = Parameters<LinkPool['request']>[3];
 
 /**
- * To be called when the order is delivered: the node holds the document against the digest in it.
- * @returns that it is staged; or that it was reached: what became of an application, its next report tells, which
- * nobody has to wait for
+ * Call it when the order is delivered: the node compares the document with the digest in it.
+ * @returns that it is staged; or that it was reached: the node's next report shows the result, and nobody has to wait
+ * for it
  */
 export async function actConfig(actor: Actor, order: Order, options: Options): Promise<NodeEvent[]> {
   const { node, epoch, version, kind } = order;

@@ -1,4 +1,4 @@
-/** Carrying out one order on one node. Everything here may happen twice: the node holds it against epoch and boot. */
+/** Carrying out one order on one node. Everything here may happen twice: the node checks epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
 import { blameOf } from '../../causes/refusal.ts';
 import { CONFIG_REFUSALS } from '../../config/store.ts';
@@ -14,21 +14,19 @@ import { pardoned } from './forgive.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
 
-/** The state in which a node's step stands for each order; in any other one the order is out of date. */
+/** The state of a node's step for each order; in any other state the order is out of date. */
 const WHILE: Record<Order['kind'], StepState> = {
   stage: 'staging',
   activate: 'activating',
   rollback: 'rolling-back',
 };
 
-/** Milliseconds of silence after which a node is given up for this time; the engine asks again. */
+/** Milliseconds of silence after which this try is given up; the engine asks again. */
 const SILENCE = { quick: 15_000, stage: 60_000 } as const;
 /** Milliseconds during which a connection is tried again: a node that restarts all the time is caught while it is up. */
 const RECONNECT = 20_000;
 
-/**
- * @returns what the node made of it, for the engine; nothing where its next report tells, or where it was not reached
- */
+/** @returns the node's result, for the engine; nothing if its next report shows it, or if it was not reached */
 export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   const { redis, log } = actor;
   const { node, epoch, kind } = order;
@@ -88,7 +86,7 @@ async function activate(actor: Actor, order: Extract<Order, { kind: 'activate' }
   await restart(actor, order, bootId);
 }
 
-/** The last good image is on the node's disk, as a rule: then nothing is fetched, and it only restarts into it. */
+/** The last good image is usually on the node's disk: then nothing is fetched, and it only restarts into it. */
 async function takeBack(actor: Actor, order: Extract<Order, { kind: 'rollback' }>): Promise<void> {
   const { node, epoch, version } = order;
   if (version === null) return;
@@ -121,7 +119,7 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   await actor.begun(order);
 }
 
-/** What a machine gets that boots from the network, and what the fleet shows of it. */
+/** What the boot server gives a machine that boots from the network, and what the fleet shows for it. */
 function want({ fleet }: Actor, { node, rollout, kind, epoch }: Order, image: string | null): Promise<void> {
   const fence = { state: WHILE[kind], epoch };
   return markUpdating(fleet, node, { rollout, image, at: Date.now(), while: fence });
@@ -129,7 +127,7 @@ function want({ fleet }: Actor, { node, rollout, kind, epoch }: Order, image: st
 
 const quick = ({ signal }: Actor) => ({ signal, timeout: SILENCE.quick, connectWithin: RECONNECT });
 
-/** The signer will not sign it, however often it is asked; one that is away or broken comes back. */
+/** The signer refuses it, however often it is asked; a signer that is down or broken comes back. */
 const isVerdict = ({ code }: BootwaveError) =>
   code.startsWith('ORDER_') || (code.startsWith('SIGNER_') && !SIGNER_AWAY.includes(code));
 const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIGNER_FAULT'];
@@ -139,14 +137,14 @@ async function notSigned(actor: Actor, order: Order, error: BootwaveError): Prom
   const why = `${error.code}: ${error.what}`;
   const blame = blameOf(error.code);
   if (blame === 'number') {
-    // Nothing so high was ever signed, so no node ever saw it: the number in the database goes back to what was.
+    // Nothing so high was ever signed, so no node ever saw it: the number in the database is set back.
     const { epoch: has } = await actor.signer.standing(node);
     await rewind(actor.redis, node, has);
     return [{ type: 'refused', node, epoch, code: 'cannot', why, has, blame }];
   }
   if (error.code !== 'SIGNER_EPOCH_OLD' && error.code !== 'SIGNER_EPOCH_REUSED')
     return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame }];
-  // The database has lost what was signed: the next order goes above it.
+  // The database has lost what was signed: the next order gets a higher epoch.
   const { epoch: has } = await actor.signer.standing(node);
   return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
 }
@@ -167,7 +165,7 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
   if (CONFIG_REFUSALS.includes(error.code)) {
     return [{ type: 'refused', node, epoch, code: 'refuses-version', why, has: epoch }];
   }
-  // The link is full, or the order got lost between two requests: the same again, later.
+  // The link is busy, or the order was lost between two requests: the same again, later.
   if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];
   return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOf(error.code) }];
 }

@@ -12,6 +12,6 @@ export type Actor = {
   signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
-  /** Told when somebody has begun to carry an order out: until then it waited for its turn here. */
+  /** Called when an order begins to be carried out: until then it waited for its turn here. */
   begun(order: Order): Promise<void>;
 };

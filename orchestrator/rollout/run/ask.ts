@@ -1,6 +1,6 @@
 /**
- * An operator's word to a rollout that somebody drives: posted to whoever drives it, who answers. Written from outside it
- * would have to win a race for the rollout's revision against every step of a busy driver.
+ * An operator's request to a rollout that a process drives: posted to that process, which answers. Written from outside
+ * it would have to win a race for the rollout's revision against every step of a busy driver.
  */
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -14,12 +14,12 @@ import { blockingConnection } from './queue.ts';
 
 export type Answer = { rollout: RolloutRecord; refusal: OperatorRefusal | null };
 
-/** Seconds for a driver to take a word up, and to answer once it has. */
+/** Seconds for a driver to take a request up, and to answer once it has. */
 const PATIENCE = { taken: 3, answered: 15 } as const;
-/** Milliseconds that a word waits, and an answer lies there. */
+/** Milliseconds that a request waits, and that an answer is kept. */
 const LIFE = 60_000;
 
-/** @returns null when nobody took it up: then nobody will any more */
+/** @returns null when no driver took it up: then none will any more */
 export async function ask(redis: Redis, rollout: string, event: OperatorEvent): Promise<Answer | null> {
   if ((await redis.exists(leaseKey(rollout))) === 0) return null;
   const id = randomBytes(9).toString('base64url');
@@ -33,14 +33,14 @@ export async function ask(redis: Redis, rollout: string, event: OperatorEvent): 
   try {
     const answer = await wait(PATIENCE.taken);
     if (answer !== null || (await claim(redis, id))) return answer;
-    // Taken up and not answered: whoever did may have been killed, and may have written it or not.
+    // Taken up and not answered: the driver may have been killed, and may have written it or not.
     return await wait(PATIENCE.answered);
   } finally {
     await hangUp(blocking);
   }
 }
 
-/** Whoever claims a word acts on it, and nobody else does. */
+/** The process that claims a request acts on it, and no other does. */
 export async function claim(redis: Redis, id: string): Promise<boolean> {
   return (await redis.del(ROLLOUT_KEYS.word(id))) === 1;
 }

@@ -1,4 +1,4 @@
-/** Gates that ask somebody else: a program on the orchestrator, a URL, Prometheus. */
+/** Gates that ask an outside check: a program on the orchestrator, a URL, Prometheus. */
 import * as z from 'zod';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { run } from '../../../base/run.ts';
@@ -8,12 +8,12 @@ import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
 /** Milliseconds that one answer may take at the most, whatever a rollout says. */
 const LONGEST = 600_000;
 
-/** `away`: nobody answered, which says nothing of the fleet. */
+/** `away`: no answer, which says nothing about the fleet. */
 export type Verdict = { ok: boolean; why: string; away?: boolean };
 
 /**
  * Never throws: a check that could not be made has not passed.
- * @param gate as the records have it, which is as much as to say: anything
+ * @param gate as stored in the records, so it may be anything
  * @param folder of the declarations
  */
 export async function check(gate: WaveGate, folder: string, signal: AbortSignal): Promise<Verdict> {
@@ -27,7 +27,7 @@ export async function check(gate: WaveGate, folder: string, signal: AbortSignal)
       signal,
     );
   } catch (error) {
-    // A declaration that is missing or not to be trusted is an answer; a server that does not answer is none.
+    // A declaration that is missing or not trustworthy is an answer; a server that does not answer is none.
     if (error instanceof BootwaveError)
       return { ok: false, why: `${error.code}: ${error.what}`.slice(0, 256) };
     return { ok: false, away: true, why: messageOf(error).slice(0, 256) };
@@ -76,7 +76,7 @@ async function command(
     NOBODY,
     '--clear-groups',
     '--no-new-privs',
-    // Of unshare, whose word for it does not outlive the change of user.
+    // Set here and not by unshare: its own setting does not survive the change of user.
     '--pdeathsig',
     'KILL',
     '--inh-caps=-all',
@@ -101,7 +101,7 @@ async function http({ url, status }: Of<'http'>, timeout: number, signal: AbortS
   const reply = await fetch(url, { signal: stop, redirect: 'manual' });
   await reply.body?.cancel();
   const ok = reply.status === status;
-  // Of whoever stands in front of a server that is away (RFC 9110, 15.6.3 to 15.6.5).
+  // Status codes of a proxy in front of a server that is down (RFC 9110, 15.6.3 to 15.6.5).
   const away = !ok && [502, 503, 504].includes(reply.status);
   const why = `answered ${reply.status}, wanted ${status}`;
   return away ? { ok, away, why } : { ok, why };
@@ -135,7 +135,7 @@ async function prometheus(gate: Of<'prometheus'>, timeout: number, signal: Abort
   const values = (
     data.resultType === 'scalar' ? [data.result[1]] : data.result.map(({ value }) => value[1])
   ).map(Number);
-  // Nothing measured is no proof that all is well.
+  // No measured value does not prove that all is well.
   if (values.length === 0) return { ok: false, why: 'the query gave no sample' };
   const bad = values.find((value) => !COMPARE[gate.is](value, gate.value));
   return bad === undefined

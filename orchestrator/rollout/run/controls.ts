@@ -1,4 +1,6 @@
-/** Nodes that did not change and are asked all the same: without them nobody could tell a bad version from a lost network. */
+/**
+ * Nodes that did not change but are asked all the same: without them a bad version looks the same as a lost network.
+ */
 import type { RolloutState } from '../engine.ts';
 import { type NodeStep, UNDER_WAY } from '../record.ts';
 
@@ -6,8 +8,8 @@ import { type NodeStep, UNDER_WAY } from '../record.ts';
 const WANTED = { rack: 2, site: 3, all: 5 } as const;
 
 /**
- * Nodes that wait for their turn and are to be asked like those that had it. One that was asked once is asked for as
- * long as it waits: one that nobody asks any more would look silent.
+ * Waiting nodes that are asked like those that had their turn. A node that was asked once is asked as long as it waits:
+ * otherwise it would look silent.
  */
 export function controlsOf(state: RolloutState): string[] {
   const sites = new Map<string, number>();

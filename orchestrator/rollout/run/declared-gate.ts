@@ -1,6 +1,7 @@
 /**
- * Gates that ask somebody else are declared on the orchestrator's own disk, by whoever is root there; a rollout only names
- * them. So neither who may write a rollout nor who owns Redis says which program runs, or which address is asked.
+ * Gates that ask an outside check are declared on the orchestrator's own disk, by root there; a rollout only names
+ * them. So neither the author of a rollout nor the owner of Redis decides which program runs, or which address is
+ * asked.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -49,7 +50,7 @@ export async function readDeclaration(folder: string, name: string, owner = 0): 
   if (!GATE_NAME.test(name))
     throw refusal('GATE_UNDECLARED', `'${name.slice(0, 80)}' is no name of a gate`, folder);
   const path = join(folder, `${name}.json`);
-  // Neither a link, which leads out of the folder, nor a pipe, which never ends.
+  // Neither a link, which may lead out of the folder, nor a pipe, which never ends.
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
     (cause) => {
       throw refusal('GATE_UNDECLARED', `the gate '${name}' is not declared in ${path}`, folder, cause);

@@ -26,7 +26,7 @@ import { readSetup, readState } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 import { writeStep } from './write.ts';
 
-/** States in which time and nodes move a rollout; in the others only a person does. */
+/** States in which time and nodes change a rollout; in the others only a person does. */
 export const DRIVEN: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];
 
 export type DriverOptions = {
@@ -61,7 +61,7 @@ export function misses(
   ours: { rev: number; mark: string | null },
 ): boolean {
   if (rev < ours.rev) return true;
-  // Words of operators are steps without a mark: what is further back than the marks reach cannot be told.
+  // Requests of operators are steps without a mark: steps older than the marks cannot be judged.
   return ours.mark !== null && rev - ours.rev < marks.length && !marks.includes(ours.mark);
 }
 
@@ -75,7 +75,7 @@ export class Driver {
   #images: ImageFacts = {};
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
   #rev = -1;
-  /** Of the newest step that was written here. */
+  /** Mark of the newest step that was written here. */
   #mark: string | null = null;
 
   constructor(id: string, options: DriverOptions) {
@@ -118,7 +118,7 @@ export class Driver {
     }
   }
 
-  /** From a fresh look at the records until they turn out to have changed elsewhere. @returns whether to go on */
+  /** From a fresh read of the records until they turn out to have changed elsewhere. @returns whether to continue */
   async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
     try {
       this.#images = (await readSetup(this.#options.redis, this.#id)).images;
@@ -142,7 +142,7 @@ export class Driver {
 
   async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
     const { redis, tick } = this.#options;
-    // Zero until this very revision was advanced here: nobody counts the same second twice.
+    // Zero until exactly this revision was advanced here: no two processes count the same second.
     let since = performance.now();
     while (!signal.aborted) {
       if (!DRIVEN.includes(state.rollout.state)) return false;
@@ -150,12 +150,13 @@ export class Driver {
         if (!(await this.#lease.take())) return false;
       }
       const word = await this.#word();
-      // A word of which somebody wants to know what became is a step of its own.
+      // A request whose result somebody waits for is a step of its own.
       const events = word === null ? this.#events.splice(0) : [];
       const posted = word === null ? this.#posted.splice(0) : [word];
       const now = performance.now();
       const at = (this.#options.now ?? Date.now)();
-      // Stopped or starved, we heard nobody: neither a node's silence nor its bake grows by time that nobody watched.
+      // This process was stopped or starved and received nothing: time without observation counts neither as silence
+      // nor as bake.
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
       const step = advance(state, {
@@ -178,7 +179,7 @@ export class Driver {
         if (written.result !== 'done') {
           const gone = written.result === 'taken' ? written.node : null;
           this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
-          // It was free, and another change has it by now: that is the one to take back.
+          // It was free, and another rollout has it by now: that one may roll it back.
           if (written.result === 'taken' && state.nodes.has(written.node))
             this.#events.unshift({ type: 'taken', node: written.node, by: written.owner });
           this.#posted.unshift(...posted);
@@ -197,7 +198,7 @@ export class Driver {
         this.#id,
         posted.map(({ key }) => key),
       );
-      // From who acts on nodes: it has just done something that the node's next report shows.
+      // Called by the code that acts on nodes: it has just done something that the node's next report shows.
       for (const { event } of posted) if (event.type === 'reachable') watch.soon(event.node);
       watch.look(state);
       await this.#wait(tick, Math.max(GATHER.least, state.active.size * GATHER.perNode), signal);
@@ -205,7 +206,7 @@ export class Driver {
     return false;
   }
 
-  /** The first word that waits for an answer; those that were taken back meanwhile are dropped. */
+  /** The first request that waits for an answer; those that were withdrawn meanwhile are dropped. */
   async #word(): Promise<Posted | null> {
     for (;;) {
       const index = this.#posted.findIndex(({ event }) => event.ask !== undefined);
@@ -252,18 +253,18 @@ export class Driver {
     }
   }
 
-  /** So that no later plan sends a version to a node that has burnt itself on it. */
+  /** So that no later plan sends a version to a node that failed on it. */
   async #remember(node: string, refused: Status['refused']): Promise<void> {
     const { redis } = this.#options;
     for (const { version, reason } of refused) {
       try {
         if ((await redis.hexists(ROLLOUT_KEYS.refusers(version), node)) === 1) continue;
-        // First, so that a crash in between is made up for when the node says it again.
+        // First, so that after a crash in between the node's next report makes up for it.
         const why = `node ${node} refuses it: ${reason}`;
         await withdraw(redis, version, why, { actor: 'rollout', at: Date.now() });
         await redis.hsetnx(ROLLOUT_KEYS.refusers(version), node, reason);
       } catch {
-        // Redis is away; the node repeats it with every report.
+        // Redis is unreachable; the node repeats it with every report.
       }
     }
   }

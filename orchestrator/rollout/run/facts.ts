@@ -45,7 +45,7 @@ function versionFacts(
     version,
     pcr11: [pcr11],
     ...(lists === undefined ? {} : { revokes: lists.revokes }),
-    // Nodes that have that image's lists would not start it, and the lists are for good.
+    // Nodes that have that image's lists would not start it, and the lists cannot be undone.
     ...(by === undefined ? {} : { deadEnd: `${by.version} revokes it at the firmware` }),
   };
 }
@@ -54,7 +54,7 @@ const WAY_OUT = "('bootwave image reinstate' takes that back)";
 
 /**
  * What a plan for this spec needs to know: images, or in the rollout of a configuration its documents.
- * @param said what people have said on this machine: images that nobody is moved to, and who may approve
+ * @param said people's decisions on this machine: images to which no node may go, and who may approve
  */
 export async function publishedFor(
   fleet: Fleet,
@@ -65,7 +65,7 @@ export async function publishedFor(
   const published = await publishedImages(folder);
   const { graph } = published.facts;
   graph.floor = await readFloor(fleet.redis);
-  // The signer moves nobody to these: better refused here than by every node.
+  // The signer signs no order for these: better refused here than by every node.
   graph.versions = graph.versions.map((facts) =>
     said.withdrawn?.has(facts.version) ? { ...facts, deadEnd: `it is withdrawn ${WAY_OUT}` } : facts,
   );
@@ -115,7 +115,7 @@ export async function planNodes(
   // Read once each: a fleet has few configurations and many nodes.
   const byDigest = new Map(configs.map((config) => [config.sha256, contentOf(config)]));
   return records.flatMap((record): PlanNode[] => {
-    // A refused machine is no member and never was; plans know no word for it.
+    // A refused machine is no member and never was; plans have no state for it.
     if (record.state === 'rejected') return [];
     const holder = holders[record.id] ?? null;
     const digest = issued.get(record.id)?.order.config ?? null;
@@ -123,11 +123,11 @@ export async function planNodes(
     return [
       {
         ...recorded(record),
-        // What it was last told; whether it did as told, its own report says once it is asked.
+        // Its last order; once it is asked, its own report shows whether it followed it.
         config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
-        // Said of this very node, so above what its configuration says of many.
+        // Set for this node, so it wins over what its configuration says for many.
         labels: { ...config?.labels, ...record.labels },
-        // Let go by its rollout, and not settled yet: what its heartbeats say is what it is about to be.
+        // Released by its rollout, but not settled yet: its heartbeats show what it will be.
         state: record.state === 'updating' && holder === null ? stateByHeartbeat(record) : record.state,
         lastSeen: seen.get(record.id) ?? null,
         failedVersions: refusers.flatMap(({ version, by }) => {

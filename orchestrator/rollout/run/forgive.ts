@@ -1,4 +1,6 @@
-/** A node refuses a version that it failed on. A person may say that it was not the version's fault, or is mended. */
+/**
+ * A node refuses a version on which it failed. A person may decide that it was not the version's fault, or is fixed.
+ */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
@@ -10,7 +12,7 @@ import { ROLLOUT_KEYS } from './keys.ts';
 const memberOf = (node: string, version: string) => `${node} ${version}`;
 
 /**
- * Plans count on the node again; its next order tells it.
+ * Plans count on the node again; its next order informs it.
  * @returns why it refuses the version
  * @throws BootwaveError `ROLLOUT_NOT_REFUSED`
  */
@@ -41,7 +43,7 @@ export async function forgive(redis: Redis, node: NodeRecord, version: string, b
   return why;
 }
 
-/** Versions that were forgiven and whose nodes have not been told, by node. */
+/** Versions that were forgiven, for nodes that have not been informed, by node. */
 export async function readPardons(redis: Redis): Promise<Map<string, string[]>> {
   const pardons = new Map<string, string[]>();
   for (const member of (await redis.smembers(ROLLOUT_KEYS.pardons)).sort()) {
@@ -51,7 +53,7 @@ export async function readPardons(redis: Redis): Promise<Map<string, string[]>> 
   return pardons;
 }
 
-/** The node has forgotten its refusal, by its own word. */
+/** The node reports that it does not refuse it any more. */
 export async function pardoned(
   redis: Redis,
   node: string,

@@ -10,14 +10,14 @@ export type RolloutEvent = {
   at: number;
   rollout: string;
   what: 'rollout' | 'wave' | 'node';
-  /** Of the wave or the node; the id of the rollout. */
+  /** State of the wave or the node; the id of the rollout. */
   name: string;
   /** Id of the node. */
   node?: string;
   from: string;
   to: string;
   why: string;
-  /** `rollout` is the engine; else who caused it. */
+  /** `rollout` is the engine; else the actor who caused it. */
   by: string;
 };
 
@@ -64,7 +64,7 @@ export class RolloutHistory {
 
   #ours([, fields]: Item): AuditEntry[] {
     const text = fields[fields.indexOf('entry') + 1] ?? '';
-    // Others write far more: parsing only to throw away would cost more than all else.
+    // Others write far more: parsing all entries only to drop most would cost more than everything else.
     if (!text.includes(this.#id)) return [];
     const entry = auditEntrySchema.parse(JSON.parse(text));
     return entry.detail?.rollout === this.#id ? [entry] : [];

@@ -3,8 +3,8 @@ import type { EngineEvent } from '../event.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /**
- * Events on their way to whoever drives the rollout. They may arrive twice or after their time: the engine tells news
- * by epoch, boot and sequence. Whatever is lost here is asked of the nodes again.
+ * Events for the process that drives the rollout. They may arrive twice or late: the engine recognises news by epoch,
+ * boot and sequence. Nodes are asked again for whatever is lost here.
  */
 export async function post(redis: Redis, rollout: string, ...events: Word[]): Promise<void> {
   const key = ROLLOUT_KEYS.inbox(rollout);
@@ -46,7 +46,7 @@ export async function receive(
   }));
 }
 
-/** What was taken in by a step that is written. */
+/** Removes what a written step has included. */
 export async function dismiss(redis: Redis, rollout: string, keys: readonly string[]): Promise<void> {
   if (keys.length > 0) await redis.xdel(ROLLOUT_KEYS.inbox(rollout), ...keys);
 }

@@ -6,15 +6,15 @@ import { type Issued, issuedChange } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import type { Order } from '../event.ts';
 
-/** What an order has room for (protocol/order.ts); the rest goes with the next one. */
+/** How many an order can hold (protocol/order.ts); the rest goes with the next one. */
 const MOST_FORGIVEN = 64;
 
 export type Issue =
-  /** To be written with the step. */
+  /** Must be written with the step. */
   | { result: 'new'; change: RecordChange }
   /** It was issued before; it is only to be delivered again. */
   | { result: 'same' }
-  /** Somebody used this epoch or a higher one for something else. */
+  /** Another process used this epoch or a higher one for something else. */
   | { result: 'stale'; has: number };
 
 /**
@@ -53,7 +53,10 @@ export function issue(
   return { result: 'new', change: issuedChange(inForce, body) };
 }
 
-/** An order says all that a node is to be: what this rollout does not move stays as the order in force has it. */
+/**
+ * An order states everything that a node has to be: what this rollout does not change is copied from the order in
+ * force.
+ */
 function moved(
   { of, version }: Order,
   inForce: Issued | undefined,

@@ -1,4 +1,6 @@
-/** Nodes that come to match a rollout while it runs: approved, installed, back in the fleet, let go by another one. */
+/**
+ * Nodes that begin to match a rollout while it runs: approved, installed, back in the fleet, released by another one.
+ */
 import { compareVersions } from '../../../formats/version.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
@@ -10,9 +12,9 @@ import { nextOpening } from '../window.ts';
 import { planNodes } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
-/** Members that could be told to move; the others are not up yet, or somebody else's. */
+/** Members that could get orders; the others are not up yet, or belong to other code. */
 const MAY_JOIN: readonly State[] = ['healthy', 'degraded', 'unreachable'];
-/** Records read at one look. A fleet of 10,000 that is left out is judged anew every 20 looks. */
+/** Records read at one look. A fleet of 10,000 left-out nodes is judged again every 20 looks. */
 const MOST = 500;
 
 export class Joiners {
@@ -28,7 +30,7 @@ export class Joiners {
 
   /**
    * Looks at those first whose state has changed, then at the others in turn: what made a node match (its labels, the
-   * end of another rollout, a word of forgiveness) leaves no trace in its state.
+   * end of another rollout, a forgiven version) leaves no trace in its state.
    * @param images those that the rollout's orders may name
    */
   async find({ setup, rollout, nodes }: RolloutState, images: ImageFacts): Promise<Place[]> {
@@ -50,7 +52,7 @@ export class Joiners {
       if (place === null || !('hops' in place)) return [];
       // A window that never opens for its site would keep the rollout from ever ending.
       if (nextOpening(spec.windows, place.site, Date.now()) === null) return [];
-      // Only where the plan goes, and only from where there is a way back to.
+      // Only versions on the plan's path, and only from a version to which it can go back.
       const known = target.of === 'config' || place.hops.every((version) => pcr11[version] !== undefined);
       const way = place.from === null ? place.hops : [place.from, ...place.hops];
       return known && way.every((version) => images[version] !== undefined) ? [place] : [];

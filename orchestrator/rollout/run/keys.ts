@@ -16,12 +16,12 @@ export const ROLLOUT_KEYS = {
   nodes: (id: string) => at('rollout', id, 'nodes'),
   /** Stream of events that wait for the engine. */
   inbox: (id: string) => at('rollout', id, 'inbox'),
-  /** An operator's word that nobody has taken up yet, and the answer to it. */
+  /** An operator's request that no process has taken up yet, and the answer to it. */
   word: (ask: string) => at('rollouts', 'word', ask),
   answer: (ask: string) => at('rollouts', 'answer', ask),
-  /** Hash: node id -> why it refuses this version, by its own word. */
+  /** Hash: node id -> why it refuses this version, as it reports. */
   refusers: (version: string) => at('rollouts', 'refusers', version),
-  /** Set of `<node id> <version>`: forgiven, and the node has not been told. */
+  /** Set of `<node id> <version>`: forgiven, and the node has not been informed. */
   pardons: at('rollouts', 'pardons'),
 } as const;
 

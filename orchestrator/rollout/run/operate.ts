@@ -16,11 +16,11 @@ import { creation, writeStep } from './write.ts';
 const ROUNDS = 50;
 
 /**
- * Puts an accepted plan on record, with `start` started in the same write, so that nobody can be killed in between.
- * @param by who answers for it, for example `operator:ann`, and who could be behind their certificate
+ * Records an accepted plan, with `start` started in the same write, so that a kill cannot come in between.
+ * @param by who is responsible for it, for example `operator:ann`, and who could hold their certificate
  * @returns its id
- * @throws BootwaveError `ROLLOUT_NODE_TAKEN` when another rollout has one of the nodes by now, `ROLLOUT_EMPTY`, `ROLLOUT_CERTIFICATE`,
- * `ROLLOUT_NO_WAY_BACK`
+ * @throws BootwaveError `ROLLOUT_NODE_TAKEN` when another rollout has one of the nodes by now, `ROLLOUT_EMPTY`,
+ * `ROLLOUT_CERTIFICATE`, `ROLLOUT_NO_WAY_BACK`
  */
 export async function create(
   redis: Redis,
@@ -39,7 +39,7 @@ export async function create(
   if (plan.spec.approvals.count > 0 && by.person === undefined)
     throw new BootwaveError({
       code: 'ROLLOUT_CERTIFICATE',
-      what: `this rollout takes other people's approval, and ${by.author} is known by no certificate: nobody could say who the others are`,
+      what: `this rollout needs the approval of other people, but ${by.author} has no certificate: it cannot be checked that the approvers are other people`,
       unchanged: 'nothing was started',
       next: 'give --as FILE',
     });
@@ -66,7 +66,8 @@ function cannot({ code, what, next }: OperatorRefusal): BootwaveError {
 }
 
 /**
- * What an operator does to a rollout: by word to whoever drives it, else by compare-and-set on its records.
+ * What an operator does to a rollout: by a request to the process that drives it, else by compare-and-set on its
+ * records.
  * @throws BootwaveError `ROLLOUT_CANNOT` with the reason, `ROLLOUT_UNKNOWN`, `ROLLOUT_CONTENDED`
  */
 export async function operate(

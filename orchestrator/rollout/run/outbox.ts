@@ -9,7 +9,7 @@ type Item = [key: string, fields: string[]];
 
 const PAGE = 500;
 
-/** The same wake-up twice is one job while the first one lasts, unless it says that it is to be done `again`. */
+/** The same wake-up twice is one job while the first one lasts, unless it asks to be done `again`. */
 function jobId(topic: string, body: string, again: string): string {
   if (again !== '') return `${jobId(topic, body, '')}/${again}`;
   if (topic === TOPICS.drive) return `drive/${body}`;
@@ -45,9 +45,9 @@ export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promi
 }
 
 /**
- * Has orders carried out that have no answer yet, beside whatever holds the jobs of the same ones: those that a killed
- * process was at work on are given to another only when their lock has run out, and until then they hold their nodes.
- * @param again a word of its own for each time
+ * Has unanswered orders carried out, even if a queue still holds jobs for them: jobs of a killed process go to another
+ * only when their lock has expired, and until then they block their nodes.
+ * @param again a different text each time
  */
 export async function wakeAgain(redis: Redis, commands: readonly Command[], again: string): Promise<void> {
   if (commands.length === 0) return;

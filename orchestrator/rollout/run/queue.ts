@@ -3,10 +3,10 @@ import type { Redis, RedisOptions } from 'ioredis';
 import { gatherCommands, hangUp } from '../../redis/connection.ts';
 import { BULL_PREFIX } from './keys.ts';
 
-/** Milliseconds. A worker that was killed is noticed after `lock`, at the next look every `stalled`. */
+/** Milliseconds. A killed worker is noticed after `lock`, at the next look every `stalled`. */
 export const QUEUE_TIMES = { lock: 10_000, renew: 3_000, stalled: 5_000 } as const;
 
-/** Jobs are wake-ups: what is to be done is read from the records. */
+/** Jobs are wake-ups: the records say what must be done. */
 export type RolloutQueue = {
   queue: Queue<{ body: string }>;
   close(): Promise<void>;
@@ -45,7 +45,7 @@ export function openQueue(redis: Redis): RolloutQueue {
   return {
     queue,
     async close() {
-      // Jobs under way were told to stop and are taken up by others; bull alone would wait for them for ever.
+      // Jobs under way were told to stop, and other processes take them up; bull alone would wait for them for ever.
       await Promise.race([queue.close(true), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
       await Promise.all(connections.map(hangUp));
     },

@@ -2,7 +2,7 @@ import type { Status } from '../../../protocol/link/messages.ts';
 import type { Report } from '../event.ts';
 
 /**
- * What a node says of itself, as the engine takes it.
+ * A node's report, in the form that the engine needs.
  * @param versionOf the version of the configuration with this SHA-256
  */
 export function reportOf(status: Status, seq: number, versionOf: (config: string) => string): Report {
@@ -19,7 +19,7 @@ export function reportOf(status: Status, seq: number, versionOf: (config: string
     epoch: status.order?.epoch ?? 0,
     healthy: health.healthy,
     reason,
-    // Status has no word for services yet, and silence is no proof.
+    // `status` has no field for services yet, and silence proves nothing.
     services: null,
     failed: refused.map(({ version }) => version),
   };

@@ -1,4 +1,4 @@
-/** Who comes back from a restart: the fleet knows at once, because a node enrols at every boot. */
+/** Nodes that come back from a restart: the fleet knows at once, because a node enrols at every boot. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { KEYS } from '../../fleet/keys.ts';
@@ -11,15 +11,15 @@ const BLOCK = 1_000;
 const RETRY = 250;
 
 /**
- * A machine enrols before its sshd lets anybody in, and whoever is too early waits out a backoff; the heartbeat that
- * changes something (no other is recorded) comes when it is a member with everything running.
+ * A machine enrols before its sshd accepts connections, and an attempt that is too early waits out a backoff. The
+ * heartbeat that changes something (no other is recorded) comes when it is a member with everything running.
  */
 const RETURNS: readonly string[] = ['enrol', 'heartbeat'];
 const WRITTEN = RETURNS.map((action) => `"action":"${action}"`);
 
 /**
- * Calls `returned` with the ids of nodes that enrol, or are members again, from now on, until the signal aborts. Only
- * spares waiting: who is missed here (Redis was away) is found by the next regular question.
+ * Calls `returned` with the ids of nodes that enrol, or are members again, from now on, until the signal aborts. It
+ * only saves waiting: a node that is missed here (Redis was unreachable) is found by the next regular question.
  * @param blocking a connection of its own
  */
 export async function followReturns(

@@ -26,7 +26,7 @@ import { TOPICS } from './write.ts';
 export type RolloutTimes = {
   /** Milliseconds between two looks of a driver at the clock. */
   tick: number;
-  /** Milliseconds between two looks for rollouts that nobody drives. */
+  /** Milliseconds between two looks for rollouts that no process drives. */
   sweep: number;
   watch: WatchTimes;
 };
@@ -122,7 +122,10 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };
 }
 
-/** Takes up what nobody drives: after a crash, a restart, or a wake-up that was lost. The lease lets one through. */
+/**
+ * Takes up rollouts that no process drives: after a crash, a restart, or a lost wake-up. The lease lets one process
+ * through.
+ */
 async function sweep(
   redis: Redis,
   drive: (id: string) => void,
@@ -137,7 +140,7 @@ async function sweep(
         if (!(await isHeld(redis, id))) drive(id);
       }
     } catch {
-      // Redis is away; it is looked at again.
+      // Redis is unreachable; it is tried again.
     }
     await sleep(every, undefined, { signal }).catch(() => {});
   }

@@ -13,7 +13,7 @@ export function targetsOf(fleet: Fleet, port = 22): (id: string) => Promise<Link
     if (record === null || !isMember(record.state)) {
       throw new BootwaveError({
         code: 'NODE_NOT_MEMBER',
-        what: `node ${id} is ${record?.state ?? 'unknown'} and is told nothing`,
+        what: `node ${id} is ${record?.state ?? 'unknown'} and gets no orders`,
         unchanged: 'no connection was made',
       });
     }

@@ -1,7 +1,7 @@
 /**
  * The fleet's state `updating`: from the order that disrupts a node until its rollout is done with it, let go of it, or
- * has ended. It is set where orders are carried out and ended by looking, never by an event: whoever was killed in
- * between, and whatever was lost, no node stays in it.
+ * has ended. It is set when orders are carried out, and ended by a regular look, never by an event: so no node stays in
+ * it, even if a process was killed or an event was lost.
  */
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -31,12 +31,12 @@ export async function markUpdating(
   const key = ROLLOUT_KEYS.node(rollout, node);
   const ops = [{ op: 'is', key, ...fence } as const];
   await fleet.nodes.update(node, async (record) => {
-    // Whoever was stopped in the middle and wakes up wants what nobody wants any more.
+    // A process that was stopped in the middle and wakes up has an outdated wish.
     const [now, epoch] = await fleet.redis.hmget(key, 'state', 'epoch');
     const isOver = now !== fence.state || epoch !== String(fence.epoch);
     if (record === null || isOver) return { outcome: { kind: 'same' } };
     const { state, wanted } = record;
-    // A node that is being installed or is fenced is somebody else's to name.
+    // Other code decides the state of a node that is being installed or is fenced.
     const to = mayBecome(state, 'updating') ? 'updating' : state;
     const changes = image !== null && image !== wanted.image;
     if (to === state && !changes) return { outcome: { kind: 'same' } };
@@ -54,7 +54,7 @@ export async function markUpdating(
   });
 }
 
-/** What a node is by its own last word. One that is silent the fleet's sweeper finds, as it does any other. */
+/** The state of a node by its own last heartbeat. The fleet's sweeper finds a silent one, as always. */
 export function stateByHeartbeat({
   observed: { healthy },
 }: Pick<NodeRecord, 'observed'>): 'enrolled' | 'healthy' | 'degraded' {
@@ -75,7 +75,7 @@ export async function settleUpdating(fleet: Fleet, now: number): Promise<string[
   const settled: string[] = [];
   const settle = async (id: string) => {
     const done = await fleet.nodes.update(id, async (record) => {
-      // Asked again beside the record: it may have been taken under way since.
+      // Checked again beside the record: a rollout may have taken it since.
       if (record?.state !== 'updating' || (await underWay(fleet, [id])).has(id)) {
         return { outcome: { kind: 'same' } };
       }

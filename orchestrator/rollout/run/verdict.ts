@@ -5,7 +5,7 @@ import type { Step } from '../event.ts';
 import type { RolloutRecord } from '../record.ts';
 import type { RolloutState } from '../state.ts';
 
-/** What a step of a rollout says of its image, to be written with it. */
+/** What a step of a rollout decides about its image, written with the step. */
 export async function verdictOf(
   redis: Redis,
   { setup, rollout: before }: RolloutState,

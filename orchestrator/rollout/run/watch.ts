@@ -1,4 +1,4 @@
-/** Asks nodes how they are, for as long as a rollout looks at them. */
+/** Asks nodes for their status, as long as a rollout watches them. */
 import { BootwaveError } from '../../../base/error.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -27,9 +27,9 @@ export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 const PACE = 100 / 1000;
 /** Milliseconds until an answer counts as missing. */
 const PATIENCE = 10_000;
-/** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet tells of that boot. */
+/** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet reports that boot. */
 const FRESH = 3_000;
-/** Nodes in these states are no business of a rollout any more. */
+/** Nodes in these states do not belong to a rollout any more. */
 const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
 
 export type WatchOptions = {
@@ -37,7 +37,7 @@ export type WatchOptions = {
   fleet: Fleet;
   times: WatchTimes;
   signal: AbortSignal;
-  /** Told of everything that the engine should know; never awaited. */
+  /** Gets everything that the engine should know; never awaited. */
   tell(event: EngineEvent): void;
   /** The version of the configuration with this SHA-256. */
   versionOf(config: string): string;
@@ -58,22 +58,25 @@ export class Watch {
   readonly #again = new Set<string>();
   /** The boot of each node whose verdict was asked for last. */
   readonly #judged = new Map<string, string | null>();
-  /** The boot of each node that was told of last, and when, by performance.now(), the connection before it was given up. */
+  /**
+   * The boot of each node that was last reported, and when, by performance.now(), the connection before it was given
+   * up.
+   */
   readonly #freed = new Map<string, { bootId: string; at: number }>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
   /** Milliseconds between two questions to a node under way, as it was at the last look. */
   #active = 0;
-  /** Nodes that wait and are asked to compare with. */
+  /** Waiting nodes that are asked for comparison. */
   #controls: string[] = [];
-  /** What the fleet said last of nodes that are done. */
+  /** The fleet's last data about nodes that are done. */
   readonly #seen = new Map<string, 'silent' | 'ill'>();
 
   constructor(options: WatchOptions) {
     this.#options = options;
   }
 
-  /** Asks whoever is due; returns at once. */
+  /** Asks all nodes that are due; returns at once. */
   look(state: RolloutState): void {
     this.#state = state;
     const now = performance.now();
@@ -109,7 +112,7 @@ export class Watch {
       for (const id of state.order[index] ?? []) {
         const step = id === undefined ? undefined : state.nodes.get(id);
         if (step === undefined || UNDER_WAY.includes(step.state)) continue;
-        // After a failover only its own word shows that a node is still what the records say.
+        // After a failover only its own report shows that a node is still what the records say.
         const isUnheard = step.term !== state.rollout.term;
         if (isOver && !isUnheard) continue;
         const waits = step.state === 'pending' && (index === tail || isUnheard);
@@ -125,7 +128,7 @@ export class Watch {
     }
   }
 
-  /** A node that was just told to stage is asked by whoever tells it; its own turn comes later, spread. */
+  /** A node that was just told to stage is asked by the code that told it; its own turn comes later, spread. */
   #first({ node, state }: Readonly<NodeStep>, now: number, every: number): number {
     const due = state === 'staging' ? now + (every * (1 + Math.random())) / 2 : 0;
     this.#due.set(node, due);
@@ -139,7 +142,7 @@ export class Watch {
     return true;
   }
 
-  /** Whether its bake has ended since it was asked last: only its own word then finishes it. */
+  /** Whether its bake has ended since it was asked last: only its own report then finishes it. */
   #isBaked({ setup, rollout }: RolloutState, { state, since, wave, node }: Readonly<NodeStep>): boolean {
     if (state !== 'baking') return false;
     const end = since + (setup.spec.waves[wave]?.bake?.node ?? setup.spec.bake.node);
@@ -172,8 +175,8 @@ export class Watch {
   }
 
   /**
-   * Whether a question to this very boot is on its way. A node tells of itself when it enrols and when all of it runs: the
-   * handshake that the first one has begun would be thrown away by the second one, and done again.
+   * Whether a question to this very boot is on its way. A node is reported when it enrols and again when everything
+   * runs: the second report would discard the handshake that the first one began, and start it again.
    */
   #isReaching(id: string, bootId: string): boolean {
     const freed = this.#freed.get(id);
@@ -192,7 +195,7 @@ export class Watch {
       if (result.refused.length > 0) refuses(node, result.refused);
     } catch (error) {
       if (signal.aborted || this.#again.has(node)) return;
-      // A machine that restarted without a farewell leaves a connection that looks open.
+      // A machine that restarted without closing leaves a connection that looks open.
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
       tell({ type: 'unreachable', node });
     } finally {
@@ -202,7 +205,7 @@ export class Watch {
     }
   }
 
-  /** Nodes that are through here and that another rollout disturbs by now. */
+  /** Nodes that are finished here and that another rollout disrupts by now. */
   async #taken({ setup, nodes }: RolloutState, updating: ReadonlySet<string> | undefined): Promise<void> {
     const { fleet, tell } = this.#options;
     const free = [...(updating ?? [])].filter((id) => {
@@ -227,7 +230,7 @@ export class Watch {
     }
   }
 
-  /** Who left the fleet, and of those that wait, who is offline or back: their heartbeats say it. */
+  /** Nodes that left the fleet, and waiting nodes that are offline or back: their heartbeats show it. */
   async #fleet(state: RolloutState): Promise<void> {
     const { fleet, times, tell } = this.#options;
     try {
@@ -255,7 +258,7 @@ export class Watch {
       await this.#attested(state);
       for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });
     } catch {
-      // Redis is away: the driver sees it as well, and looks again.
+      // Redis is unreachable: the driver notices it as well, and looks again.
     } finally {
       this.#fleetDue = performance.now() + times.fleet;
     }

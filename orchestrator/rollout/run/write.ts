@@ -19,7 +19,7 @@ export type Written =
   /** `events` are for the engine: orders that could not be issued as it wanted. */
   | { result: 'done'; events: EngineEvent[] }
   | { result: 'conflict' }
-  /** A node that was to join belongs to another rollout by now. */
+  /** A node that was about to join belongs to another rollout by now. */
   | { result: 'taken'; node: string; owner: string };
 
 /** A wave has no epoch of its own; the rollout's revision fences it. */
@@ -81,7 +81,7 @@ async function issueAll(redis: Redis, commands: readonly Command[], images: Imag
       events.push({ type: 'refused', node, epoch, code: 'stale-epoch', why, has: issued.has });
       continue;
     }
-    // Of several orders to one node in one step the last one is in force; each expects what was there before the step.
+    // If one step has several orders for one node, the last one is in force; each expects the state before the step.
     if (issued.result === 'new') records.set(node, issued.change);
     deliver.push(command);
   }
@@ -123,7 +123,7 @@ function opsOf(base: RolloutState, step: Step): Op[] {
   for (const { node, state } of step.nodes) {
     const before = base.nodes.get(node);
     if (before === undefined) ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
-    // A node that is through is free at once; one that is taken back has to be had again.
+    // A node that is finished is free at once; one that is rolled back has to be taken again.
     const had = before !== undefined && !FREE.includes(before.state);
     const has = !FREE.includes(state);
     if (has && !had) ops.push({ op: 'claim', key: holders, field: node, owner: id });
@@ -137,7 +137,7 @@ function opsOf(base: RolloutState, step: Step): Op[] {
 }
 
 /**
- * The records of a new rollout; each of its nodes is held by it alone until it is through.
+ * The records of a new rollout; each of its nodes is held by it alone until it is finished.
  * @param first what an operator does to it in the same write: only its state, no node yet
  */
 export function creation(

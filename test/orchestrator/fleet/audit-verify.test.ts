@@ -142,7 +142,7 @@ test('a history forged from the beginning, with all hashes right, breaks the sea
   await redis.del(KEYS.audit, KEYS.auditHead);
   await write(1, 3);
   await write(40, 44);
-  const what = 'entries 4 to 6 are not those that were sealed: written anew';
+  const what = 'entries 4 to 6 are not those that were sealed: it was rewritten';
   t.like(await fault(), { seq: 4, kind: 'rewritten', what });
   await redis.del(KEYS.audit, KEYS.auditHead);
   t.like(await fault(), { seq: 1, kind: 'cut' });

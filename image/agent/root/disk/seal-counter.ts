@@ -57,7 +57,7 @@ export class SealCounter {
     if ((await this.#name())?.equals(COUNTER_NAME) === true) return this.#counter();
     throw new BootwaveError({
       code: 'SEAL_COUNTER',
-      what: `the index ${SEAL_INDEX} of this TPM is no counter`,
+      what: `the index ${SEAL_INDEX} of this TPM is not a counter`,
       next: 'clear the TPM and restart the machine',
     });
   }
