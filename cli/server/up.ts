@@ -5,28 +5,13 @@ import { BootwaveError } from '../../base/error.ts';
 import { CERTIFICATE_LIFE } from '../../bootserver/enroll/certifier.ts';
 import type { UpTold } from '../../orchestrator/operations/server/acts.ts';
 import { up } from '../../orchestrator/operations/server/declared.ts';
-import { LONGEST_LIFE } from '../../orchestrator/up/options.ts';
+import { LONGEST_LIFE, type UpOptions } from '../../orchestrator/up/options.ts';
 import { here } from '../operate.ts';
 import { type Json, whole } from '../option.ts';
 
-type Options = Json & {
-  interface?: string;
-  config?: string;
-  address?: string;
-  proxy?: boolean;
-  range?: string;
-  router?: string;
-  dns?: string;
-  ntp?: string;
-  besideDhcp?: boolean;
-  site: string;
-  httpPort: number;
-  httpsPort: number;
-  heartbeat: number;
-  attestEvery: number;
-  certificateLife: number;
-  operatorsPort?: number;
-};
+/** As they come from the command line: lists are still one text. */
+type Options = Json &
+  Omit<UpOptions, 'proxy' | 'dns' | 'ntp'> & { proxy?: boolean; dns?: string; ntp?: string };
 
 function life(text: string): number {
   const value = parseDuration(text);
