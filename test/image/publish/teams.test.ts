@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { MetadataMemory } from '../../../image/agent/member/release/metadata-memory.ts';
 import { mustBeReleased, releasedTarget } from '../../../image/agent/member/release/released.ts';
 import { release, renew, unrelease } from '../../../image/publish/publish.ts';
-import { readRepository } from '../../../image/publish/repository.ts';
+import { readRepository, readTargets } from '../../../image/publish/repository.ts';
 import { ceremony, rotate } from '../../../image/publish/rotate.ts';
 import { makeTeamKey, readPublicKey, signTeamFile } from '../../../image/publish/team-files.ts';
 import { nextOfTeam, releaseOfTeam, signForTeam, targetOf } from '../../../image/publish/team-release.ts';
@@ -47,20 +47,27 @@ async function setup(t: ExecutionContext) {
       takes: (version: typeof image) => mustBeReleased(version, { issuedAt: 0 }, parts, never),
     };
   };
+  /** Its file of last time, which the team keeps when it is delegated to no longer. */
+  let kept: Buffer | null = null;
   /** What the team hands over. */
   const signs = async (
     names: readonly string[],
     by: readonly SigningKey[] = [keys[0]!],
     now = Date.now(),
   ) => {
-    const last = (await readRepository(paths.releases))?.delegated.get('web')?.metadata ?? null;
+    const published = (await readRepository(paths.releases))?.delegated.get('web')?.metadata;
+    const last = published ?? (kept === null ? null : readTargets(kept));
     const metadata = nextOfTeam(last, await Promise.all(names.map((name) => targetOf(name, file))), now);
     let bytes: Buffer = Buffer.alloc(0);
     for (const key of by) bytes = signForTeam(metadata, key);
     return bytes;
   };
-  const publishes = async (...args: Parameters<typeof signs>) =>
-    releaseOfTeam('web', await signs(...args), { paths });
+  const publishes = async (...args: Parameters<typeof signs>) => {
+    const bytes = await signs(...args);
+    const released = await releaseOfTeam('web', bytes, { paths });
+    kept = bytes;
+    return released;
+  };
   return { paths, image, node, signs, publishes, file };
 }
 
