@@ -11,7 +11,7 @@ import { dataPaths } from '../../base/paths.ts';
 import { run } from '../../base/run.ts';
 import { initKeys } from '../../keys/init.ts';
 import { enrolSim, simId } from '../../lab/sim/enrolment.ts';
-import type { SimNode } from '../../lab/sim/node.ts';
+import { type SimNode, simPcr11 } from '../../lab/sim/node.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
 
@@ -51,9 +51,12 @@ try {
   await initKeys(paths.keys);
   await withFleet(paths, async (fleet) => {
     const log = createLogger('bench', 'silent');
-    const directory = new FleetDirectory({ fleet, site: 'default', defaultImage: async () => null, log });
+    const pcr11 = async (version: string) => simPcr11(version);
+    const directory = new FleetDirectory({
+      ...{ fleet, site: 'default', defaultImage: async () => null, pcr11, log },
+    });
     for (let number = 0; number < NODES; number += 1) {
-      const status = () => ({ running: { pcr11: null } });
+      const status = () => ({ running: { pcr11: simPcr11('1.0') } });
       const hostKey = { line: `ssh-ed25519 AAAA${number}` };
       const node = {
         number,
@@ -64,7 +67,11 @@ try {
         hostKey,
         status,
       };
-      await enrolSim(directory, node as unknown as SimNode, null);
+      const enrol = () => enrolSim(directory, node as unknown as SimNode, null);
+      await enrol();
+      const { words } = (await fleet.nodes.get(node.id))!;
+      await fleet.approve(node.id, words, { actor: 'operator:bench', at: Date.now() });
+      await enrol();
     }
   });
   const server = spawn(PROGRAM, ['--data', paths.root, 'up', '--json'], {
@@ -75,6 +82,10 @@ try {
     await once(createInterface({ input: server.stdout }), 'line');
     const uncached = { ...env, NODE_COMPILE_CACHE: '' };
     const list = [PROGRAM, '--data', paths.root, 'node', 'list'];
+    // A list of nothing would be quick for no good reason.
+    const { stdout } = await run(PROGRAM, [...list.slice(1), '--json'], { env: cached });
+    const { nodes } = JSON.parse(stdout) as { nodes: unknown[] };
+    if (nodes.length !== NODES) throw new Error(`the list has ${nodes.length} nodes, not ${NODES}`);
     const help = (await cpuOf([PROGRAM, '--help']))!;
     const listed = (await cpuOf(list))!;
     console.log(`bare node: ${text(await cpuOf([process.execPath, '-e', '0']))}`);
