@@ -41,10 +41,10 @@ export async function realSigner(
   await mkdir(dirname(key), { recursive: true });
   await writeFile(key, orderKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   await mkdir(paths.images, { recursive: true });
-  for (const [version, facts] of Object.entries(images)) {
+  for (const [version, { sha256, size }] of Object.entries(images)) {
     await writeFile(
       manifestFile(paths.images, version),
-      JSON.stringify({ ...simManifest(version), ...facts }),
+      JSON.stringify({ ...simManifest(version), sha256, size }),
       {
         flag: 'wx',
       },
