@@ -1,6 +1,11 @@
 /** Worlds in which a rule was broken once: the property of faults.test.ts tries them before all others. */
 const CALM = { disorder: 0.05, crash: 0, failover: 0, operator: 0, barrier: false } as const;
 
+const NONE = { wave: 0, whole: 0 };
+const SOME = { wave: 2, whole: 3 };
+const NARROW = { whole: 4, site: 1, rack: 1 };
+const WIDE = { whole: 100, site: '50%', rack: 2 };
+
 export const BROKE = [
   // Where orchestrators come and go, nobody ever hears a node's silence out.
   {
@@ -11,12 +16,7 @@ export const BROKE = [
     faults: 0.05,
     kinds: ['hang', 'restarts-staged'],
     crash: 0.3,
-    spec: {
-      budget: { wave: 0, whole: 0 },
-      limits: { whole: 4, site: 1, rack: 1 },
-      gates: [{ kind: 'pcr11' }],
-      onSpent: 'pause',
-    },
+    spec: { budget: NONE, limits: NARROW, gates: [{ kind: 'pcr11' }], onSpent: 'pause' },
   },
   // A budget that is spent while it waits by itself.
   {
@@ -27,12 +27,7 @@ export const BROKE = [
     faults: 0.6,
     kinds: ['panic', 'lies-running', 'revert'],
     disorder: 0.4,
-    spec: {
-      budget: { wave: 2, whole: 3 },
-      limits: { whole: 1, site: 1, rack: 1 },
-      gates: [],
-      onSpent: 'pause',
-    },
+    spec: { budget: SOME, limits: { whole: 1, site: 1, rack: 1 }, gates: [], onSpent: 'pause' },
   },
   // A dead node frees a place in the middle of the way back.
   {
@@ -44,12 +39,7 @@ export const BROKE = [
     kinds: ['slow', 'reboot-loop', 'sick', 'lies-staged', 'lies-running', 'vanish', 'revert'],
     disorder: 0,
     crash: 0.1,
-    spec: {
-      budget: { wave: 0, whole: 0 },
-      limits: { whole: 4, site: 1, rack: 1 },
-      gates: [{ kind: 'pcr11' }],
-      onSpent: 'rollback',
-    },
+    spec: { budget: NONE, limits: NARROW, gates: [{ kind: 'pcr11' }], onSpent: 'rollback' },
   },
   // Who is silent is not the next to go back.
   {
@@ -71,12 +61,7 @@ export const BROKE = [
     ],
     disorder: 0.4,
     barrier: true,
-    spec: {
-      budget: { wave: 0, whole: 0 },
-      limits: { whole: 100, site: '50%', rack: 2 },
-      gates: [],
-      onSpent: 'pause',
-    },
+    spec: { budget: NONE, limits: WIDE, gates: [], onSpent: 'pause' },
   },
   // Two that were done stray in one step.
   {
@@ -90,12 +75,7 @@ export const BROKE = [
     crash: 0.3,
     operator: 0.05,
     barrier: true,
-    spec: {
-      budget: { wave: 0, whole: 0 },
-      limits: { whole: 100, site: '50%', rack: 2 },
-      gates: [],
-      onSpent: 'rollback',
-    },
+    spec: { budget: NONE, limits: WIDE, gates: [], onSpent: 'rollback' },
   },
   // A stray is sent back in the very step that finds it.
   {
@@ -123,12 +103,7 @@ export const BROKE = [
     failover: 0.03,
     operator: 0.05,
     barrier: true,
-    spec: {
-      budget: { wave: '30%', whole: '20%' },
-      limits: { whole: 4, site: 1, rack: 1 },
-      gates: [],
-      onSpent: 'pause',
-    },
+    spec: { budget: { wave: '30%', whole: '20%' }, limits: NARROW, gates: [], onSpent: 'pause' },
   },
   // One that was done, in a wave that is over, is dead when all goes back.
   {
@@ -152,12 +127,7 @@ export const BROKE = [
     ],
     disorder: 0.4,
     barrier: true,
-    spec: {
-      budget: { wave: 2, whole: 3 },
-      limits: { whole: 100, site: '50%', rack: 2 },
-      gates: [{ kind: 'check', name: 'ok' }],
-      onSpent: 'rollback',
-    },
+    spec: { budget: SOME, limits: WIDE, gates: [{ kind: 'check', name: 'ok' }], onSpent: 'rollback' },
   },
   // A person ends it while a place is dead.
   {
@@ -169,11 +139,6 @@ export const BROKE = [
     kinds: ['vanish', 'vanish-early', 'revert'],
     crash: 0.3,
     barrier: true,
-    spec: {
-      budget: { wave: 2, whole: 3 },
-      limits: { whole: 100, site: '50%', rack: 2 },
-      gates: [],
-      onSpent: 'rollback',
-    },
+    spec: { budget: SOME, limits: WIDE, gates: [], onSpent: 'rollback' },
   },
 ] as const;
