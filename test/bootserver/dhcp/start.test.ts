@@ -7,6 +7,7 @@ import { run } from '../../../base/run.ts';
 import { parseIp4 } from '../../../formats/dhcp/ip4.ts';
 import { OPTION } from '../../../formats/dhcp/options.ts';
 import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
+import { udhcpcIn } from '../../support/udhcpc.ts';
 import { CAPTURES } from '../boot/captures.ts';
 import type { ClientOrder } from '../sockets-client.ts';
 import { Inside, type TwoWires, twoWires } from '../sockets-netns.ts';
@@ -77,23 +78,7 @@ const pxe = (n: number, parts: MessageParts = {}) =>
   message('discover', n, { vendorClass: 'PXEClient', ...parts });
 
 function udhcpc(namespace: string, ...more: string[]): string {
-  const args = [
-    'netns',
-    'exec',
-    namespace,
-    'busybox',
-    'udhcpc',
-    '-i',
-    'eth0',
-    '-f',
-    '-q',
-    '-n',
-    '-t',
-    '10',
-    '-T',
-    '1',
-  ];
-  const { stderr } = spawnSync('ip', [...args, '-s', '/bin/true', ...more], { encoding: 'utf8' });
+  const { stderr } = spawnSync('ip', udhcpcIn(namespace, ...more), { encoding: 'utf8' });
   return /lease of (\S+) obtained/.exec(stderr)?.[1] ?? stderr;
 }
 

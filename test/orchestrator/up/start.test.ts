@@ -10,6 +10,7 @@ import { parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { message } from '../../bootserver/dhcp/messages.ts';
 import { Inside, startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
+import { udhcpcIn } from '../../support/udhcpc.ts';
 import { copyOf, makeInstallation, removeInstallation } from '../doctor/installation.ts';
 
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
@@ -143,7 +144,7 @@ test('a configuration file: several interfaces, reload without losing a lease, l
   const log = await up(t, wires, paths, '--config', file);
   t.regex(log.join('\n'), /serves boot0 as 10\.91\.0\.1, other0 as 10\.92\.0\.1/);
   t.deepEqual(await offered(t, wires, 1, 9), ['10.91.0.50', '10.91.0.200']);
-  const bind = spawnUdhcpc(wires.inside);
+  const bind = run('ip', udhcpcIn(wires.inside));
   t.regex((await bind).stderr, /lease of 10\.91\.0\.5\d obtained/);
   t.deepEqual((await readdir(paths.bootserver)).filter((name) => name.startsWith('leases')).sort(), [
     'leases',
@@ -178,22 +179,3 @@ test('a configuration file: several interfaces, reload without losing a lease, l
   t.regex(again.stderr, /LEASE_UNKNOWN/);
   t.is(again.code, 1);
 });
-
-function spawnUdhcpc(namespace: string) {
-  const busybox = [
-    'busybox',
-    'udhcpc',
-    '-i',
-    'eth0',
-    '-f',
-    '-q',
-    '-n',
-    '-t',
-    '10',
-    '-T',
-    '1',
-    '-s',
-    '/bin/true',
-  ];
-  return run('ip', ['netns', 'exec', namespace, ...busybox]);
-}

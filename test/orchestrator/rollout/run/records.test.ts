@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
+import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { readIssued, rewind } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
@@ -99,24 +100,29 @@ test('a node on an image that is not published could not be taken back: refused 
   t.deepEqual(await redis.smembers(ROLLOUT_KEYS.all), []);
 });
 
+/** A rollout that is driven while no node answers, until the signal. @param active milliseconds between its questions */
+function driven(id: string, fleet: Fleet, active: number, signal: AbortSignal): Promise<void> {
+  const request = async () => {
+    throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
+  };
+  return new Driver(id, {
+    redis: fleet.redis,
+    fleet,
+    pool: { request, drop: () => {}, helloOf: () => null },
+    log: silent,
+    signal,
+    tick: 50,
+    watch: { active, fleet: 60_000 },
+  }).run();
+}
+
 test('a revision that went back is a failover: a new term, and nodes are heard before they are told anything', async (t) => {
   const { redis, fleet } = await fleetFor(t);
   const id = await create(redis, planned(2), IMAGES, by);
   await operate(redis, id, { type: 'start', by: 'operator:ann' });
   const stop = new AbortController();
   t.teardown(() => stop.abort());
-  const unreachable = async () => {
-    throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
-  };
-  const running = new Driver(id, {
-    redis,
-    fleet,
-    pool: { request: unreachable, drop: () => {}, helloOf: () => null },
-    log: silent,
-    signal: stop.signal,
-    tick: 50,
-    watch: { active: 100, fleet: 60_000 },
-  }).run();
+  const running = driven(id, fleet, 100, stop.signal);
   const until = async (what: (rev: number, term: number) => boolean) => {
     for (;;) {
       const { rollout } = await readState(redis, id);
@@ -172,18 +178,7 @@ test('whoever takes a rollout over has every order without an answer carried out
   await operate(redis, id, { type: 'start', by: 'operator:ann' });
   const drive = async (until: (outbox: string) => boolean) => {
     const stop = new AbortController();
-    const unreachable = async () => {
-      throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
-    };
-    const running = new Driver(id, {
-      redis,
-      fleet,
-      pool: { request: unreachable, drop: () => {}, helloOf: () => null },
-      log: silent,
-      signal: stop.signal,
-      tick: 50,
-      watch: { active: 60_000, fleet: 60_000 },
-    }).run();
+    const running = driven(id, fleet, 60_000, stop.signal);
     for (;;) {
       const outbox = JSON.stringify(await redis.xrange(KEYS.outbox, '-', '+'));
       if (!until(outbox)) {
