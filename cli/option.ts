@@ -70,6 +70,9 @@ export function untilStopped(): AbortSignal {
   return stop.signal;
 }
 
+/** `2026-01-31 12:00:00`, UTC. */
+export const stamp = (at: number): string => new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+
 /** `2026-01-31 12:00`, UTC. */
 export const minuteOf = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
 

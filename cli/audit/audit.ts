@@ -5,7 +5,7 @@ import { shortId } from '../../orchestrator/fleet/names.ts';
 import * as audit from '../../orchestrator/operations/audit/declared.ts';
 import { harmless } from '../context.ts';
 import { call } from '../operate.ts';
-import { count, type Json, since, untilStopped } from '../option.ts';
+import { count, type Json, since, stamp, untilStopped } from '../option.ts';
 import { register as check } from './check.ts';
 
 type Options = Json & { node?: string; since?: number; last?: number; follow?: boolean };
@@ -48,11 +48,10 @@ export function register(group: Command): void {
 }
 
 function line(entry: AuditRecord): string {
-  const at = new Date(entry.at).toISOString().replace('T', ' ').slice(0, 19);
   const node = entry.node === undefined ? '' : `${shortId(entry.node)} `;
   const move = entry.to === undefined || entry.from === entry.to ? '' : `${entry.from} -> ${entry.to}: `;
   const from = entry.detail?.from === undefined ? '' : ` (from ${entry.detail.from})`;
   return harmless(
-    `${at}  ${entry.actor.padEnd(14)}  ${entry.action.padEnd(9)}  ${node}${move}${entry.reason}${from}`,
+    `${stamp(entry.at)}  ${entry.actor.padEnd(14)}  ${entry.action.padEnd(9)}  ${node}${move}${entry.reason}${from}`,
   );
 }

@@ -3,8 +3,7 @@ import type { AuditEntry } from '../../orchestrator/fleet/audit-entry.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, count, type Json, since } from '../option.ts';
-import { stamp } from '../rollout/progress.ts';
+import { commandFor, count, type Json, since, stamp } from '../option.ts';
 
 type Options = Json & { since?: number; last?: number };
 

@@ -3,6 +3,7 @@ import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { harmless } from '../context.ts';
+import { stamp } from '../option.ts';
 
 type Mark = '#' | '>' | 'x' | '-' | '.';
 
@@ -99,11 +100,6 @@ function waveLines({ setup }: Progress, waves: readonly WaveRecord[], columns: n
       countsText(wave.counts),
     ].join('  '),
   );
-}
-
-/** `2026-01-31 12:00:00`, UTC. */
-export function stamp(at: number): string {
-  return new Date(at).toISOString().replace('T', ' ').slice(0, 19);
 }
 
 /** One event as one line. */

@@ -10,8 +10,7 @@ import {
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
-
-const time = (at: number): string => new Date(at).toISOString().replace('T', ' ').slice(0, 16);
+import { minuteOf } from '../option.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
@@ -45,7 +44,7 @@ export function planText(plan: Plan): string {
       `${kind} ${name}`,
       String(nodes),
       `${atOnce} of ${of}`,
-      kind === 'site' && plan.opens[name] !== undefined ? time(plan.opens[name]) : '',
+      kind === 'site' && plan.opens[name] !== undefined ? minuteOf(plan.opens[name]) : '',
     ]);
     lines.push('', table(['DISRUPTION', 'TOUCHED', 'DOWN AT ONCE', 'OPENS (UTC)'], rows));
     const more = plan.disruption.racks.length - MOST_RACKS;
@@ -68,7 +67,7 @@ export function listText(all: readonly RolloutSummary[]): string {
   if (all.length === 0) return `no rollout yet; 'bootwave rollout plan SPEC.json' shows what one would do`;
   return table(
     ['ID', 'NAME', 'TO', 'STATE', 'STARTED (UTC)', 'WHY'],
-    all.map((one) => [one.id, one.name, one.version, one.state, time(one.createdAt), one.why]),
+    all.map((one) => [one.id, one.name, one.version, one.state, minuteOf(one.createdAt), one.why]),
   );
 }
 
@@ -81,7 +80,7 @@ type Shown = {
 
 export function showText({ setup, rollout, waves, nodes }: Shown): string {
   const lines = [
-    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${time(setup.createdAt)} UTC`,
+    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : ''),
