@@ -4,6 +4,7 @@ import type { Item, Link } from './audit-chain.ts';
 import { type AuditEntry, type AuditRecord, auditEntrySchema } from './audit-entry.ts';
 import { type AuditLine, commit } from './commit.ts';
 import { KEYS } from './keys.ts';
+import { PAGE, pagesOf, type StreamItem } from './stream.ts';
 
 export function auditLine(entry: AuditEntry): AuditLine {
   const certificate = certificateOf(entry.actor);
@@ -21,10 +22,6 @@ export type AuditRange = {
   /** At most this many, the newest ones. */
   last?: number;
 };
-
-const PAGE = 500;
-
-type StreamItem = [key: string, fields: string[]];
 
 export class AuditLog {
   readonly #redis: Redis;
@@ -47,27 +44,14 @@ export class AuditLog {
     if (range.last !== undefined) {
       items.push(...(await this.#redis.xrevrange(stream, '+', from, 'COUNT', range.last)).reverse());
     } else {
-      let start = from;
-      for (;;) {
-        const page = await this.#redis.xrange(stream, start, '+', 'COUNT', PAGE);
-        items.push(...page);
-        const end = page.at(-1);
-        if (end === undefined || page.length < PAGE) break;
-        start = `(${end[0]}`;
-      }
+      for await (const page of pagesOf(this.#redis, stream, from)) items.push(...page);
     }
     return range.node === undefined ? items.map(recordOf) : this.#look(items.map(([key]) => key));
   }
 
   /** Everything after `after` as it is stored, unverified: `audit-verify.ts` checks it. */
   async *items(after = '0-0'): AsyncGenerator<Item> {
-    for (let start = `(${after}`; ; ) {
-      const page = await this.#redis.xrange(KEYS.audit, start, '+', 'COUNT', PAGE);
-      yield* page.map(itemOf);
-      const end = page.at(-1);
-      if (end === undefined) return;
-      start = `(${end[0]}`;
-    }
+    for await (const page of pagesOf(this.#redis, KEYS.audit, `(${after}`)) yield* page.map(itemOf);
   }
 
   async item(key: string): Promise<Item | null> {

@@ -2,16 +2,12 @@ import type { Redis } from 'ioredis';
 import { hangUp } from '../../redis/connection.ts';
 import type { Op } from '../commit.ts';
 import { KEYS } from '../keys.ts';
+import { pagesOf, type StreamItem } from '../stream.ts';
 import { type Entry, readEntry } from './entry.ts';
 import { BanSet } from './set.ts';
 
 /** The end of the log as a reader saw it: a log that was restored to an older state and grew again has another end. */
 export type Tip = { key: string; text: string };
-
-type StreamItem = [key: string, fields: string[]];
-
-/** Entries in one round trip. */
-const PAGE = 500;
 
 /** For `commit`: appends to the fleet's log, and wakes the servers, with whatever else is committed. */
 export function appendOp(entry: Entry): Op {
@@ -38,14 +34,7 @@ export class BanLog {
    */
   async read(known: Tip | null): Promise<{ entries: Entry[]; tip: Tip | null; whole: boolean }> {
     const items: StreamItem[] = [];
-    let start = known?.key ?? '-';
-    for (;;) {
-      const page = await this.#redis.xrange(KEYS.bans, start, '+', 'COUNT', PAGE);
-      items.push(...page);
-      const end = page.at(-1);
-      if (end === undefined || page.length < PAGE) break;
-      start = `(${end[0]}`;
-    }
+    for await (const page of pagesOf(this.#redis, KEYS.bans, known?.key ?? '-')) items.push(...page);
     if (known !== null) {
       const first = items[0] === undefined ? null : tipOf(items[0]);
       if (first?.key !== known.key || first.text !== known.text) return this.read(null);
