@@ -1,6 +1,7 @@
 /** What the system does to a command: closes what it writes to, or refuses it what it needs. */
-import { userInfo } from 'node:os';
+
 import { BootwaveError } from '../base/error.ts';
+import { userName } from '../orchestrator/operators/host-user.ts';
 
 /** What a person can do about it, by the system's own code; of anything else a stack trace says more. */
 const NEXT: Readonly<Record<string, string>> = {
@@ -24,19 +25,10 @@ export function ofTheSystem(error: unknown): BootwaveError | null {
   const where = path ?? syscall;
   return new BootwaveError({
     code: isForbidden ? 'NOT_PERMITTED' : 'SYSTEM_REFUSED',
-    what: isForbidden ? `user ${nameOfUser()} may not use ${where}` : `${where}: ${error.message}`,
+    what: isForbidden ? `user ${userName()} may not use ${where}` : `${where}: ${error.message}`,
     next,
     cause: error,
   });
-}
-
-function nameOfUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // No entry in the list of users.
-    return String(process.getuid?.());
-  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { KeyObject, X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../base/error.ts';
 import { type Authority, spkiOf } from './authority.ts';
 import type { Certificate } from './certificate.ts';
@@ -92,6 +92,15 @@ export function readOperator(
   if (certificate.ca || !certificate.keyUsage?.includes(CLIENT_AUTH) || claim === null)
     throw operatorRefusal('OPERATOR_USAGE', 'the certificate is not that of an operator');
   return { ...claim, serial: certificate.serialNumber.toLowerCase() };
+}
+
+/** As the register writes it. @returns null: this is no certificate */
+export function serialOf(pem: string): string | null {
+  try {
+    return new X509Certificate(pem).serialNumber.toLowerCase();
+  } catch {
+    return null;
+  }
 }
 
 /** Node puts names that hold unusual characters in quotes: such names match nothing here. */

@@ -10,11 +10,14 @@ import { authorityStates, type States } from './states.ts';
 export type OnDisk = States & { generations: readonly Generation[] };
 
 /** The CAs of one name as this machine knows them, without asking Redis: `bans.log` has the steps. */
-export async function authoritiesOnDisk(paths: DataPaths, ca: AuthorityName): Promise<OnDisk> {
+export async function authoritiesOnDisk(
+  paths: DataPaths,
+  ca: AuthorityName,
+): Promise<OnDisk & { set: BanSet }> {
   const set = new BanSet();
   for (const entry of (await new BanJournal(journalFile(paths)).read()).entries) set.add(entry);
   const generations = await generationsOf(paths.keys, ca);
-  return { generations, ...authorityStates(ca, generations, set.authoritySteps) };
+  return { set, generations, ...authorityStates(ca, generations, set.authoritySteps) };
 }
 
 /** @throws BootwaveError `CA_NONE` */

@@ -2,9 +2,9 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { generationsOf } from '../../keys/generations.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { ofCertificate } from '../operators/identify.ts';
-import { knownOperators } from '../operators/known.ts';
 import { serve } from './door.ts';
 import type { House } from './operation.ts';
 
@@ -95,8 +95,8 @@ export async function openNetworkDoor(
  */
 async function isOperators({ paths }: House, certificate: X509Certificate | undefined): Promise<boolean> {
   if (certificate === undefined) return false;
-  const { cas } = await knownOperators(paths);
-  return cas.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
+  const cas = await generationsOf(paths.keys, 'operators');
+  return cas.some(({ certificate: ca }) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
 }
 
 function mustShow(certificate: X509Certificate | undefined): X509Certificate {

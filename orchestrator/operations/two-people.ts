@@ -2,9 +2,8 @@
  * Operations that need two people. The first person signs operation and input, with every name replaced by what it
  * means; the second signs the same text. The keys stay with them: a caller without a signature gets the text to sign.
  */
-import { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import { operatorRefusal } from '../../keys/operator.ts';
+import { operatorRefusal, serialOf } from '../../keys/operator.ts';
 import type { Vote, Word } from '../../keys/vote.ts';
 import type { Identity } from '../operators/judge.ts';
 import { knownOperators } from '../operators/known.ts';
@@ -123,14 +122,6 @@ function mustBeFresh({ certificate }: Identity, vote: Vote, now: number): void {
   if (Math.abs(now - vote.at) > REQUEST_TIMES.skew) throw otherSignature('the signature is not of now');
   if (serialOf(vote.certificate) !== certificate?.serial)
     throw operatorRefusal('OPERATOR_PROOF', 'the signature is not that of whoever asks');
-}
-
-function serialOf(pem: string): string | null {
-  try {
-    return new X509Certificate(pem).serialNumber.toLowerCase();
-  } catch {
-    return null;
-  }
 }
 
 function otherSignature(what: string): BootwaveError {

@@ -8,7 +8,7 @@ export function hostUser(): HostUser {
   return sudo ? { sudo, user: userName() } : { user: userName() };
 }
 
-function userName(): string {
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {

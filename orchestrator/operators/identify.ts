@@ -8,7 +8,7 @@ import { operatorRefusal, readOperator } from '../../keys/operator.ts';
 import { type HostUser, hostUser } from './host-user.ts';
 import type { Identity } from './judge.ts';
 import { knownOperators } from './known.ts';
-import { OperatorRegister } from './register.ts';
+import { OperatorRegister, registered } from './register.ts';
 
 /**
  * The operator of a file with a certificate and its key, as this process reads it: the key signs a fresh nonce, and the
@@ -47,12 +47,7 @@ export async function ofCertificate(
   const { register, cas, trusted, tainted } = await knownOperators(paths);
   if (cas.length === 0) throw noAuthority(paths);
   const { name, role, sites, serial } = readOperator(certificate, trusted, now);
-  const entry = register.find((one) => one.serial === serial);
-  if (entry === undefined)
-    throw operatorRefusal(
-      'OPERATOR_UNKNOWN',
-      `the certificate of ${name} is not in the register of operators`,
-    );
+  const entry = registered(register, serial, name);
   if (entry.revoked !== null) {
     const at = new Date(entry.revoked.at).toISOString();
     throw operatorRefusal(

@@ -1,9 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { DataPaths } from '../../base/paths.ts';
-import { generationsOf } from '../../keys/generations.ts';
-import { authorityStates } from '../authorities/states.ts';
-import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
-import { BanSet } from '../fleet/bans/set.ts';
+import { authoritiesOnDisk } from '../authorities/on-disk.ts';
+import type { BanSet } from '../fleet/bans/set.ts';
 import type { Known } from './people.ts';
 import { OperatorRegister, type Registered } from './register.ts';
 
@@ -15,14 +13,10 @@ import { OperatorRegister, type Registered } from './register.ts';
 export async function knownOperators(
   paths: DataPaths,
 ): Promise<Known & { trusted: X509Certificate[]; tainted: X509Certificate[] }> {
-  const [register, generations, { entries }] = await Promise.all([
+  const [register, { generations, states, set }] = await Promise.all([
     new OperatorRegister(paths.keys).list(),
-    generationsOf(paths.keys, 'operators'),
-    new BanJournal(journalFile(paths)).read(),
+    authoritiesOnDisk(paths, 'operators'),
   ]);
-  const set = new BanSet();
-  for (const entry of entries) if (entry.kind !== 'lift') set.add(entry);
-  const { states } = authorityStates('operators', generations, set.authoritySteps);
   const those = (fits: (state: string | undefined) => boolean) =>
     generations.filter(({ id }) => fits(states.get(id))).map(({ certificate }) => certificate);
   return {

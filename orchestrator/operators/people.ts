@@ -4,7 +4,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { operatorRefusal, readOperator } from '../../keys/operator.ts';
 import type { Role } from '../../keys/operator-roles.ts';
 import { type Vote, voter, type Word } from '../../keys/vote.ts';
-import type { Registered } from './register.ts';
+import { type Registered, registered } from './register.ts';
 import { isNamed, readWish, type Wish } from './request.ts';
 
 /** What is known of operators: all their CAs, those that are still valid, and every certificate that was issued. */
@@ -49,12 +49,7 @@ export function personOf(cast: Vote, word: Word, text: string, known: Known, cou
     counting === null ? cas : trusted,
     counting ?? cast.at,
   );
-  const entry = register.find((one) => one.serial === serial);
-  if (entry === undefined)
-    throw operatorRefusal(
-      'OPERATOR_UNKNOWN',
-      `the certificate of ${name} is not in the register of operators`,
-    );
+  const entry = registered(register, serial, name);
   if (entry.revoked !== null && (counting !== null || entry.revoked.at <= cast.at))
     throw operatorRefusal('OPERATOR_REVOKED', `the certificate of ${name}, who signed, was revoked`);
   if (counting !== null && cast.at > counting + AHEAD)

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { appendLine, readLines } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
+import { operatorRefusal } from '../../keys/operator.ts';
 import { ROLES } from '../../keys/operator-roles.ts';
 
 const issuedSchema = z.object({
@@ -26,6 +27,13 @@ const lineSchema = z.union([
 
 export type Revocation = { by: string; at: number; reason: string };
 export type Registered = Issued & { by: string; at: number; revoked: Revocation | null };
+
+/** @throws BootwaveError `OPERATOR_UNKNOWN` */
+export function registered(register: readonly Registered[], serial: string, name: string): Registered {
+  const entry = register.find((one) => one.serial === serial);
+  if (entry !== undefined) return entry;
+  throw operatorRefusal('OPERATOR_UNKNOWN', `the certificate of ${name} is not in the register of operators`);
+}
 
 /**
  * Every certificate that was issued to an operator, and every one revoked: a file beside the keys that only grows. A

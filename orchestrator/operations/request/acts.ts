@@ -1,5 +1,5 @@
-import { X509Certificate } from 'node:crypto';
 import { BootwaveError } from '../../../base/error.ts';
+import { serialOf } from '../../../keys/operator.ts';
 import { inFull } from '../../operators/in-full.ts';
 import { knownOperators } from '../../operators/known.ts';
 import { BREAK_GLASS, LIFT, lastsOf } from '../../operators/request.ts';
@@ -64,16 +64,8 @@ function view({ id, wish, standing, record }: Request) {
     operation === LIFT
       ? String(input.ban)
       : operation === BREAK_GLASS
-        ? serialOf(record.ask.certificate)
+        ? (serialOf(record.ask.certificate) ?? '')
         : '';
   const told = { reason, actor, at, expires, standing, until, closed };
   return { id, operation, input, kind, about, lasts, ...told };
-}
-
-function serialOf(pem: string): string {
-  try {
-    return new X509Certificate(pem).serialNumber.toLowerCase();
-  } catch {
-    return '';
-  }
 }

@@ -2,7 +2,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { Released } from '../../../image/publish/released.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import { OperatorRegister } from '../../operators/register.ts';
+import { knownOperators } from '../../operators/known.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { makePlan, type Plan } from '../../rollout/plan.ts';
 import { planNodes, publishedFor } from '../../rollout/run/facts.ts';
@@ -25,8 +25,8 @@ export async function planned(
   const checked = parseSpec(text);
   if (!checked.ok) throw refused(checked.refusals);
   const { withdrawn } = await new Consents(signerFiles(paths).consents).current();
-  const registered = await new OperatorRegister(paths.keys).list();
-  const people = registered.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
+  const { register } = await knownOperators(paths);
+  const people = register.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
   // Without certificates everybody is who this machine says they are.
   const said = people.length === 0 ? { withdrawn } : { withdrawn, people };
   const { facts, images } = await publishedFor(fleet, paths.images, checked.spec, said);
