@@ -96,7 +96,7 @@ function manyText({ changed, same, refused }: SetNodes): string {
   return lines.join('\n');
 }
 
-function changeText({ mode, wipe, rack, role, labels }: NodeChange): string {
+function changeText({ mode, wipe, rack, role, labels, site }: NodeChange): string {
   const word = (what: string, value: string | null | undefined) =>
     value === undefined ? [] : [value === null ? `no ${what}` : `${what} ${value}`];
   return [
@@ -104,6 +104,7 @@ function changeText({ mode, wipe, rack, role, labels }: NodeChange): string {
     ...(wipe === true ? ['WIPE THE DISK'] : []),
     ...word('rack', rack),
     ...word('role', role),
+    ...word('site', site),
     ...Object.entries(labels ?? {}).flatMap(([name, value]) => word(`label ${name}`, value)),
   ].join(', ');
 }

@@ -37,7 +37,8 @@ export class Attestations {
     this.#published = published;
   }
 
-  async judge(record: NodeRecord | null, shown: Measured): Promise<Attested> {
+  /** @param asked what `unfit` says of it, where the caller has asked already */
+  async judge(record: NodeRecord | null, shown: Measured, asked?: Promise<string | null>): Promise<Attested> {
     const { version } = shown.running;
     const model = await this.#heldAs(record, shown);
     const [pcr11, commandLine, pcr7, firmware, not] = await Promise.all([
@@ -45,7 +46,7 @@ export class Attestations {
       this.#published.commandLine(version),
       this.#fleet.pcr7.get(model),
       this.#knownFirmware(model, this.#siteOf(record)),
-      this.unfit(record, version),
+      asked ?? this.unfit(record, version),
     ]);
     const uefi = record?.inventory.firmware.kind === 'uefi';
     const secureBoot = record !== null && isMember(record.state) && record.observed.secureBoot === 'on';

@@ -8,7 +8,7 @@ export type IntentContext = {
   expected: boolean;
   /** Version of the image for nodes without a wanted version; null: none is published. */
   defaultImage: string | null;
-  /** Why the image that the node ran last may not run any more; null: it may, or nothing is known about it. */
+  /** Why the image that a degraded node ran last may not run any more; null: it may, or the node is not degraded. */
   unfit: string | null;
 };
 

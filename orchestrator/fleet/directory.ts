@@ -123,7 +123,8 @@ export class FleetDirectory implements NodeDirectory {
         this.#defaultImage(),
       ]);
       const record = id === null ? null : await nodes.get(id);
-      const unfit = record === null ? null : await this.#attestations.unfit(record, record.observed.image);
+      const ill = record?.state === 'degraded' ? record : null;
+      const unfit = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
       return intentFor(record, sighting, { site, expected, defaultImage, unfit });
     });
   }
@@ -298,14 +299,16 @@ export class FleetDirectory implements NodeDirectory {
       token: enrolment.token,
     };
     const member = record !== null && isMember(record.state);
+    // Asked once, so that the answer and the verdict rest on the same rules.
+    const asked = this.#attestations.unfit(record, enrolment.running.version);
     const [site, expectation, owners, pending, heard, unfit, attested] = await Promise.all([
       sites.get(this.#site),
       member ? null : expectations.find(shown, this.#site, this.#now()),
       nodes.showing(macs),
       record === null ? Promise.all([nodes.count('pending'), nodes.count('pending', this.#site)]) : [0, 0],
       member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
-      this.#attestations.unfit(record, enrolment.running.version),
-      this.#attestations.judge(record, enrolment),
+      asked,
+      this.#attestations.judge(record, enrolment, asked),
     ]);
     const others = [...new Set(owners.flat())].filter((owner) => owner !== enrolment.id);
     // The MACs of these nodes are free for any machine that shows them.

@@ -73,7 +73,7 @@ export async function set(
       code: 'SET_INVALID',
       what: 'no value to set is given',
       unchanged: 'nothing was changed',
-      next: 'give --mode, --label, --unlabel, --rack or --role',
+      next: 'give --mode, --label, --unlabel, --rack, --role or --move',
     });
   const before = await fleet.nodes.getMany([...new Set(nodes)]);
   const { mode } = change;

@@ -117,6 +117,12 @@ test.serial('all of a site: only after a yes; one that is refused does not hold 
   const unsure = await bootwave('anna', ...args);
   t.is(unsure.code, 'UNCONFIRMED');
   t.is(unsure.what, 'not confirmed: Set mode installed for 3 nodes of site default?');
+  const away = await bootwave('anna', 'node', 'set', '--site', 'default', '--all', '--move', 'b', '--json');
+  t.is(
+    away.what,
+    'not confirmed: Set site b for 3 nodes of site default?',
+    'nobody says yes to an unnamed change',
+  );
   t.is((await fleet.nodes.resolve('web1')).wanted.mode, 'netboot');
   const sure = await bootwave('anna', ...args, '--yes');
   t.is(sure.exit, 1, 'what was asked for is not true of all');
