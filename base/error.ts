@@ -8,12 +8,12 @@ export type ErrorParts = {
   /** What happened, one sentence. Never holds a secret. */
   what: string;
   /** What was left as it was, e.g. "nothing was published". */
-  unchanged?: string;
+  unchanged?: string | undefined;
   /** What the reader should do next. */
-  next?: string;
+  next?: string | undefined;
   cause?: unknown;
   /** Id of the machine that it is about: for the audit, never sent to anybody. */
-  subject?: string;
+  subject?: string | undefined;
 };
 
 export class BootwaveError extends Error {
@@ -50,12 +50,8 @@ export class BootwaveError extends Error {
 /** An error that another process told, as one of this process. */
 export function errorOf(told: ReturnType<BootwaveError['toJSON']>): BootwaveError {
   const { code, what, unchanged, next } = told;
-  return new BootwaveError({
-    code,
-    what,
-    ...(unchanged === undefined ? {} : { unchanged }),
-    ...(next === undefined ? {} : { next }),
-  });
+  // By name: another process sets neither a subject nor a cause.
+  return new BootwaveError({ code, what, unchanged, next });
 }
 
 /** The message of anything thrown, for logs and for `cause` lines. */

@@ -149,11 +149,7 @@ export class EnrolmentDialogue {
 export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
   if (id === null) return error;
   const { code, what, unchanged, next } = error;
-  return new BootwaveError({
-    ...{ code, what, cause: error, subject: id },
-    ...(unchanged === undefined ? {} : { unchanged }),
-    ...(next === undefined ? {} : { next }),
-  });
+  return new BootwaveError({ code, what, unchanged, next, cause: error, subject: id });
 }
 
 /** @returns the error as clients see it: an unexpected error reveals nothing about our internals */

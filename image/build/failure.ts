@@ -13,7 +13,7 @@ function diskFull(folder: string, cause?: unknown, detail = ''): BootwaveError {
     what: `the disk below ${folder} is full${detail}`,
     unchanged: 'nothing was published, and what the build had written was removed',
     next: 'free some space there, or name other folders by BOOTWAVE_BUILD_CACHE and --data',
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

@@ -125,7 +125,7 @@ export class Fleet {
             code: done.code,
             what: done.what,
             unchanged: 'nothing was changed',
-            ...(done.next === undefined ? {} : { next: done.next }),
+            next: done.next,
           });
     // A refused attempt of a person belongs in the history: the person may not be allowed to try.
     await this.audit.append({

@@ -33,7 +33,7 @@ export async function set(fleet: Fleet, id: string, change: NodeChange, by: By):
   if (done.kind !== 'refused') throw unknownNode(id);
   const { code, what, next } = done;
   await fleet.audit.append({ ...by, node: id, action: 'refused', reason: `set: ${code}: ${what}` });
-  throw new BootwaveError({ code, what, unchanged: 'the node', ...(next === undefined ? {} : { next }) });
+  throw new BootwaveError({ code, what, unchanged: 'the node', next });
 }
 
 /** The same for many nodes; a refusal for one does not stop the others. @param how the change for each of them */

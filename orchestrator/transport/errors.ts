@@ -3,13 +3,8 @@ import type { Failure } from '../../protocol/link/messages.ts';
 
 /** The node itself refused. The texts are the node's: a compromised one may say anything. */
 export class NodeRefusal extends BootwaveError {
-  constructor(failure: Failure) {
-    super({
-      code: failure.code,
-      what: failure.what,
-      ...(failure.unchanged === undefined ? {} : { unchanged: failure.unchanged }),
-      ...(failure.next === undefined ? {} : { next: failure.next }),
-    });
+  constructor({ code, what, unchanged, next }: Failure) {
+    super({ code, what, unchanged, next });
     this.name = 'NodeRefusal';
   }
 }
@@ -38,12 +33,7 @@ export const LINK_FAILURES = {
 export type LinkFailureCode = keyof typeof LINK_FAILURES;
 
 export function linkFailure(code: LinkFailureCode, what: string, cause?: unknown): BootwaveError {
-  return new BootwaveError({
-    code,
-    what,
-    next: LINK_FAILURES[code],
-    ...(cause === undefined ? {} : { cause }),
-  });
+  return new BootwaveError({ code, what, next: LINK_FAILURES[code], cause });
 }
 
 /** An AbortSignal's reason as a coded error. */

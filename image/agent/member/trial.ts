@@ -3,7 +3,8 @@
  * the node is a healthy member. Until then the agent restarts the machine by itself, and records the reason before,
  * because nobody could afterwards. bootwave-trial.timer is the backstop for an agent that cannot even do that.
  */
-import { plain, trialHealth, type Vitals } from './vitals.ts';
+import { flat } from '../../../base/line.ts';
+import { trialHealth, type Vitals } from './vitals.ts';
 
 /** Milliseconds. */
 export const TRIAL = {
@@ -33,7 +34,7 @@ export type GiveUp = {
 export function judge(trial: Trial, vitals: Vitals, uptime: number): { trial: Trial; giveUp: GiveUp | null } {
   // A measurement changes neither while a machine runs nor at its next boot: waiting helps nobody.
   if (vitals.barred !== undefined)
-    return { trial, giveUp: { reason: plain(`refused: ${vitals.barred}`), isFinal: true } };
+    return { trial, giveUp: { reason: flat(`refused: ${vitals.barred}`), isFinal: true } };
   const { healthy, reason } = trialHealth(vitals);
   const ill = vitals.connected && vitals.failedUnits !== null && !healthy;
   const illSince = ill ? (trial.illSince ?? uptime) : null;

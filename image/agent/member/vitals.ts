@@ -1,4 +1,5 @@
 /** How healthy this node is, as far as it can tell by itself: reported in heartbeats and over the link. */
+import { flat } from '../../../base/line.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
 
 export type Vitals = {
@@ -21,7 +22,7 @@ export function healthOf({ connected, notice, failedUnits }: Vitals): Status['he
   if (failedUnits === null) reasons.push('systemd was not asked yet');
   else if (failedUnits.length > 0) reasons.push(`failed: ${failedUnits.join(', ')}`);
   if (!connected) reasons.push(`not connected: ${notice}`);
-  return { healthy: reasons.length === 0, reason: plain(reasons.join('; ')) };
+  return { healthy: reasons.length === 0, reason: flat(reasons.join('; ')) };
 }
 
 /** What an image must show before it is blessed: an image that no orchestrator can reach could never be rolled back. */
@@ -37,12 +38,4 @@ export function trialHealth(vitals: Vitals): Status['health'] {
  */
 export function beatHealth(vitals: Vitals): Status['health'] {
   return healthOf({ ...vitals, connected: true, failedUnits: vitals.failedUnits ?? [] });
-}
-
-/** As the protocols take it: one line, at most 256 characters. */
-export function plain(text: string): string {
-  return text
-    .replace(/\p{Cc}+/gu, ' ')
-    .slice(0, 256)
-    .toWellFormed();
 }

@@ -94,6 +94,6 @@ function refusal(code: string, what: string, folder: string, cause?: unknown): B
     what,
     unchanged: 'nothing was asked, and the gate has not passed',
     next: `have root write it: ${folder}/NAME.json, docs/rollouts.md shows how`,
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }

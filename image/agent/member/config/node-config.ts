@@ -3,7 +3,9 @@
  * trial until the orchestrator contacts the node again. The node itself reverts a configuration that cuts it off; it
  * applies a good one again after every boot.
  */
+
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { flat } from '../../../../base/line.ts';
 import type { AskConfig, ConfigInForce } from '../../../../protocol/agent/config.ts';
 import { digestOf, readDocument } from '../../../../protocol/configuration/document.ts';
 import type { ArgsOf, ResultOf, Status } from '../../../../protocol/link/messages.ts';
@@ -153,10 +155,7 @@ export class NodeConfig {
   }
 
   #note(error: unknown): void {
-    this.#error = messageOf(error)
-      .replace(/\p{Cc}+/gu, ' ')
-      .slice(0, 256)
-      .toWellFormed();
+    this.#error = flat(messageOf(error));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

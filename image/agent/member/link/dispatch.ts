@@ -1,4 +1,5 @@
 import { BootwaveError } from '../../../../base/error.ts';
+import { flat } from '../../../../base/line.ts';
 import {
   type Failure,
   type FromNode,
@@ -144,26 +145,14 @@ export function failureOf(error: unknown): Failure {
     return { code: 'LINK_FAULT', what: 'the agent failed at this; its log says why', next: 'read the log' };
   return {
     code: error.code,
-    what: clean(error.what, 1024),
-    ...(error.unchanged === undefined ? {} : { unchanged: clean(error.unchanged, 512) }),
-    ...(error.next === undefined ? {} : { next: clean(error.next, 512) }),
+    what: flat(error.what, 1024),
+    ...(error.unchanged === undefined ? {} : { unchanged: flat(error.unchanged, 512) }),
+    ...(error.next === undefined ? {} : { next: flat(error.next, 512) }),
   };
 }
 
-function clean(text: string, max: number): string {
-  return text
-    .replace(/\p{Cc}+/gu, ' ')
-    .slice(0, max)
-    .toWellFormed();
-}
-
 function refusal(code: string, what: string, next?: string): BootwaveError {
-  return new BootwaveError({
-    code,
-    what,
-    unchanged: 'nothing was done',
-    ...(next === undefined ? {} : { next }),
-  });
+  return new BootwaveError({ code, what, unchanged: 'nothing was done', next });
 }
 
 function broken(code: string, what: string): BootwaveError {

@@ -3,7 +3,9 @@
  * state partition, which may be lost: what remains on the ESP (`+0-3`, or fewer boots) is enough to refuse a failed
  * version again.
  */
+
 import * as z from 'zod/mini';
+import { flat } from '../../../../base/line.ts';
 import { versionSchema } from '../../../../formats/version.ts';
 import { type Slot, TRIES } from '../../../../protocol/agent/slots.ts';
 
@@ -69,7 +71,7 @@ export function beginTrial(record: ReleaseRecord, version: string, bootId: strin
 /** Recorded before an unhealthy image restarts by itself; nobody could give the reason afterwards. */
 export function noteUnhealthy(record: ReleaseRecord, running: string, reason: string): ReleaseRecord {
   if (record.trial?.version !== running) return record;
-  return { ...record, trial: { ...record.trial, lastWords: clean(reason) } };
+  return { ...record, trial: { ...record.trial, lastWords: flat(reason) } };
 }
 
 export function blessed(record: ReleaseRecord, version: string): ReleaseRecord {
@@ -132,7 +134,7 @@ function noneHealthy(done: number): string {
 
 function refuse(record: ReleaseRecord, version: string, reason: string, at: number): ReleaseRecord {
   const others = record.refused.filter((entry) => entry.version !== version);
-  const entry = { version, reason: clean(reason), attempts: record.attempts[version] ?? 1, at };
+  const entry = { version, reason: flat(reason), attempts: record.attempts[version] ?? 1, at };
   return { ...record, refused: [...others, entry].slice(-MOST_REFUSED) };
 }
 
@@ -152,11 +154,4 @@ export function forgive(record: ReleaseRecord, versions: readonly string[], epoc
   );
   const refused = record.refused.filter(({ version }) => !versions.includes(version));
   return { ...record, attempts, refused, forgiven: { epoch, versions: [...versions] } };
-}
-
-function clean(text: string): string {
-  return text
-    .replace(/\p{Cc}+/gu, ' ')
-    .slice(0, 256)
-    .toWellFormed();
 }

@@ -1,4 +1,5 @@
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { flat } from '../../../../base/line.ts';
 import type { Placed, RequestedImage } from '../../../../protocol/agent/disk.ts';
 import type { Progress } from '../../../../protocol/link/messages.ts';
 import type { Staging } from './stage.ts';
@@ -49,10 +50,7 @@ export class StagingRuns {
     result.then(
       () => this.#ended(run, 'done'),
       (error) => {
-        staging.error = messageOf(error)
-          .replace(/\p{Cc}+/gu, ' ')
-          .slice(0, 256)
-          .toWellFormed();
+        staging.error = flat(messageOf(error));
         this.#ended(run, 'failed');
       },
     );

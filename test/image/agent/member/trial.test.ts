@@ -1,6 +1,7 @@
 import test from 'ava';
+import { flat } from '../../../../base/line.ts';
 import { BEGINNING, judge, TRIAL, type Trial } from '../../../../image/agent/member/trial.ts';
-import { beatHealth, healthOf, plain, UNKNOWN, type Vitals } from '../../../../image/agent/member/vitals.ts';
+import { beatHealth, healthOf, UNKNOWN, type Vitals } from '../../../../image/agent/member/vitals.ts';
 
 const well: Vitals = { connected: true, notice: '', failedUnits: [] };
 const ill: Vitals = { connected: true, notice: '', failedUnits: ['broken.service'] };
@@ -75,9 +76,9 @@ test('health says everything that is wrong; a heartbeat is its own proof of a co
 });
 
 test('a reason fits the protocols whatever is in it', (t) => {
-  t.is(plain(`a\nb${String.fromCharCode(0)}c`), 'a b c');
-  t.true(plain('\u{1f600}'.repeat(300)).isWellFormed());
-  t.is(plain('x'.repeat(300)).length, 256);
+  t.is(flat(`a\nb${String.fromCharCode(0)}c`), 'a b c');
+  t.true(flat('\u{1f600}'.repeat(300)).isWellFormed());
+  t.is(flat('x'.repeat(300)).length, 256);
 });
 
 test('a node that no orchestrator could reach gives up as well, and says so', (t) => {
