@@ -42,7 +42,7 @@ export function acknowledged(text: string): { number: number; line: string }[] {
   });
 }
 
-/** Bytes of a file; empty when there is no file. */
+/** @returns the acknowledged lines of a file with their numbers; none where there is no file */
 export async function readLines(path: string): Promise<{ number: number; line: string }[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';

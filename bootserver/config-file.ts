@@ -11,10 +11,11 @@ import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
 import { BootwaveError, messageOf } from '../base/error.ts';
-import { formatIp4 } from '../formats/dhcp/ip4.ts';
+import { formatIp4, maskOf } from '../formats/dhcp/ip4.ts';
 import type { DhcpInput } from './dhcp/input.ts';
 import { configProblems } from './dhcp/problems.ts';
-import { maskOf, networkOf } from './dhcp/settings.ts';
+import { networkOf } from './dhcp/settings.ts';
+import { INTERFACE_NAME } from './interface.ts';
 
 export type InterfaceConfig = {
   interface: string;
@@ -71,10 +72,7 @@ const served = z.strictObject({
 });
 const file = z.strictObject({
   interfaces: z
-    .record(
-      z.string().regex(/^[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}$/, 'not the name of an interface'),
-      served,
-    )
+    .record(z.string().regex(INTERFACE_NAME, 'not the name of an interface'), served)
     .refine((all) => Object.keys(all).length > 0, 'name at least one interface'),
 });
 

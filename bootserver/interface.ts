@@ -1,6 +1,7 @@
 /** A network interface as the kernel reports it now, and what happens to it while it is served. */
 import { BootwaveError } from '../base/error.ts';
 import { run } from '../base/run.ts';
+import { formatIp4, maskOf } from '../formats/dhcp/ip4.ts';
 import type { WireHelper } from './wire-helper.ts';
 
 export type InterfaceAddress = { address: string; netmask: string };
@@ -13,6 +14,9 @@ export type InterfaceState = {
   addresses: readonly InterfaceAddress[];
 };
 
+/** IFNAMSIZ is 16 with its NUL; a leading dash would be an option of ip. */
+export const INTERFACE_NAME = /^[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}$/;
+
 /** Milliseconds that an address may be missing: network managers remove it and add it again when they restart. */
 const ADDRESS_GRACE = 2000;
 
@@ -22,8 +26,7 @@ const ADDRESS_GRACE = 2000;
  * @returns undefined: there is no interface of this name
  */
 export async function readInterface(name: string): Promise<InterfaceState | undefined> {
-  // IFNAMSIZ is 16 with its NUL; a leading dash would be an option of ip.
-  if (!/^[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}$/.test(name)) return undefined;
+  if (!INTERFACE_NAME.test(name)) return undefined;
   const shown = await run('ip', ['-j', '-4', 'addr', 'show', 'dev', name]);
   if (shown.code !== 0) return undefined;
   type Link = { ifindex?: number; flags?: string[]; addr_info?: { local: string; prefixlen: number }[] };
@@ -36,19 +39,13 @@ export async function readInterface(name: string): Promise<InterfaceState | unde
     carrier: link.flags?.includes('LOWER_UP') === true,
     addresses: links
       .flatMap(({ addr_info = [] }) => addr_info)
-      .map(({ local, prefixlen }) => ({ address: local, netmask: netmaskOf(prefixlen) })),
+      .map(({ local, prefixlen }) => ({ address: local, netmask: formatIp4(maskOf(prefixlen)) })),
   };
 }
 
 async function bareLink(name: string): Promise<{ ifindex?: number; flags?: string[] } | undefined> {
   const { stdout } = await run('ip', ['-j', 'link', 'show', 'dev', name]);
   return (JSON.parse(stdout || '[]') as { ifindex?: number; flags?: string[] }[])[0];
-}
-
-/** @param length 0 to 32 */
-export function netmaskOf(length: number): string {
-  const mask = length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
-  return [24, 16, 8, 0].map((shift) => (mask >>> shift) & 255).join('.');
 }
 
 /**

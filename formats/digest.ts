@@ -15,6 +15,8 @@ export function digestOf(label: string, parts: readonly (Uint8Array | null)[]): 
   return hash.digest();
 }
 
-export function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest();
+export function sha256(...data: Uint8Array[]): Buffer {
+  const hash = createHash('sha256');
+  for (const piece of data) hash.update(piece);
+  return hash.digest();
 }

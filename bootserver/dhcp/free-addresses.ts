@@ -8,6 +8,10 @@ export type Pool = {
   taken: ReadonlySet<Ip4>;
 };
 
+/** Whether it may be given out of this range, held by somebody or not. */
+export const inPool = ({ from, to, taken }: Pool, ip: Ip4): boolean =>
+  ip >= from && ip <= to && !taken.has(ip);
+
 /** What a pool needs to know of an address. */
 export interface AddressBook {
   leaseAt(ip: Ip4): Lease | undefined;
@@ -40,12 +44,8 @@ export class FreeAddresses {
     this.#collect(leases);
   }
 
-  get pool(): Pool {
-    return this.#pool;
-  }
-
   has(ip: Ip4): boolean {
-    return ip >= this.#pool.from && ip <= this.#pool.to && !this.#pool.taken.has(ip);
+    return inPool(this.#pool, ip);
   }
 
   /** The lease or offer of an address has changed. @param leases all leases, for when the list is rebuilt */

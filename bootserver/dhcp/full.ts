@@ -3,7 +3,7 @@ import { bytesText, OPTION, textBytes, u32Bytes } from '../../formats/dhcp/optio
 import type { BootAnswer, BootPart } from '../boot/answer.ts';
 import { readBootClient } from '../boot/client.ts';
 import { DHCP_LIMITS, type DhcpConfig, type Subnet } from './config.ts';
-import type { Lease } from './free-addresses.ts';
+import { inPool, type Lease } from './free-addresses.ts';
 import type { LeaseView } from './leases.ts';
 import {
   agentOptions,
@@ -48,7 +48,8 @@ export function decideFull(question: FullQuestion): Decision {
   if (key === undefined) return silent('a client without hardware address and client identifier');
   const host = request.mac === undefined ? undefined : config.hosts.get(request.mac)?.address;
   const reserved = host !== undefined && sameNetwork(host, subnet.network, subnet.netmask) ? host : undefined;
-  const client: Client = { ...question, subnet, key, reserved };
+  const settings = settingsFor(request, config, subnet);
+  const client: Client = { ...question, subnet, key, reserved, settings };
   switch (request.type) {
     case 'discover':
       return discover(client);
@@ -68,6 +69,7 @@ type Client = FullQuestion & {
   key: string;
   /** The address reserved for this machine, if its subnet has one. */
   reserved: Ip4 | undefined;
+  settings: Settings;
 };
 
 /**
@@ -141,7 +143,7 @@ function isFreeFor({ leases, key, request, reserved, now }: Client, ip: Ip4): bo
 function mayHave(client: Client, ip: Ip4): boolean {
   const { subnet, reserved } = client;
   if (reserved !== undefined && (ip === reserved || isFreeFor(client, reserved))) return ip === reserved;
-  return subnet.pools.some((pool) => ip >= pool.from && ip <= pool.to && !pool.taken.has(ip));
+  return subnet.pools.some((pool) => inPool(pool, ip));
 }
 
 function discover(client: Client): Decision {
@@ -297,15 +299,14 @@ function answer(client: Client, type: 'offer' | 'ack', yiaddr: Ip4): Decision & 
 }
 
 /** The lease time the client asked for, but at least two minutes and at most what the site allows. */
-function leaseSeconds(client: Client): number {
-  const { request } = client;
-  const site = settingsFor(client).leaseSeconds ?? DHCP_LIMITS.lease;
+function leaseSeconds({ request, settings }: Client): number {
+  const site = settings.leaseSeconds ?? DHCP_LIMITS.lease;
   const most = isBootFirmware(request) ? Math.min(site, DHCP_LIMITS.firmwareLease) : site;
   return Math.max(DHCP_LIMITS.leastLease, Math.min(request.leaseTime ?? most, most));
 }
 
 /** Settings of a host win over those of its class, then its subnet, then the global ones. */
-function settingsFor({ request, config, subnet }: Client): Settings {
+function settingsFor(request: DhcpRequest, config: DhcpConfig, subnet: Subnet): Settings {
   const { options } = request.packet;
   const architecture = readBootClient(options)?.firmware.name;
   const begins = (code: number, start: string | undefined) =>
@@ -323,5 +324,5 @@ function settingsFor({ request, config, subnet }: Client): Settings {
 
 function networkOptions(client: Client): [number, Uint8Array][] {
   const parameters = client.request.packet.options.get(OPTION.parameterList);
-  return settingsOptions(settingsFor(client), client.subnet.netmask, parameters);
+  return settingsOptions(client.settings, client.subnet.netmask, parameters);
 }

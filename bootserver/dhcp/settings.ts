@@ -1,7 +1,7 @@
 /**
  * What a network tells its clients besides an address; each setting may be global, or of a subnet, a class or a host.
  */
-import { type Ip4, ip4Bytes, parseIp4 } from '../../formats/dhcp/ip4.ts';
+import { type Ip4, ip4Bytes, maskOf, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { concat, OPTION, textBytes } from '../../formats/dhcp/options.ts';
 
 export type SettingsInput = {
@@ -62,11 +62,6 @@ export function networkOf(text: string): { network: Ip4; length: number } | unde
   } catch {
     return undefined;
   }
-}
-
-/** @param length 0 to 32 */
-export function maskOf(length: number): Ip4 {
-  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
 }
 
 /**

@@ -15,7 +15,7 @@ export type Asked = {
 };
 
 export type Reply =
-  | { kind: 'text'; type: string; text: string | Buffer; step?: BootStep; detail?: string }
+  | { kind: 'text'; type: string; text: string | Buffer; step?: BootStep }
   | FileReply
   | { kind: 'absent'; code: string; what: string };
 

@@ -24,6 +24,11 @@ export function formatIp4(ip: Ip4): string {
   return [ip >>> 24, (ip >>> 16) & 255, (ip >>> 8) & 255, ip & 255].join('.');
 }
 
+/** @param length 0 to 32 */
+export function maskOf(length: number): Ip4 {
+  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
+}
+
 export function ip4Bytes(...ips: readonly Ip4[]): Uint8Array {
   const bytes = new Uint8Array(ips.length * 4);
   const view = new DataView(bytes.buffer);

@@ -1,5 +1,7 @@
 /** Boot entries of UEFI firmware, bytes <-> values (UEFI 2.10, 3.1.3 "Load Options" and 10.3 "Device Path Nodes"). */
 
+import { guidBytes, guidText } from './guid.ts';
+
 /** Where an ESP lies on its disk, as a device path says it. */
 export type EspPlace = {
   /** Number in the partition table, from 1. */
@@ -90,23 +92,4 @@ export function encodeOrder(order: readonly number[]): Buffer {
   const bytes = Buffer.alloc(order.length * 2);
   for (const [i, number] of order.entries()) bytes.writeUInt16LE(number, i * 2);
   return bytes;
-}
-
-/** The first three fields are little-endian numbers (UEFI 2.10, appendix A). */
-function guidBytes(text: string): Buffer {
-  const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
-  return swapped(bytes);
-}
-
-function guidText(bytes: Buffer): string {
-  const hex = swapped(bytes).toString('hex');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
-function swapped(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes);
-  copy.subarray(0, 4).swap32();
-  copy.subarray(4, 6).swap16();
-  copy.subarray(6, 8).swap16();
-  return copy;
 }

@@ -7,6 +7,7 @@
  */
 import { BootwaveError } from '../../base/error.ts';
 import { LittleReader } from '../byte-reader.ts';
+import { guidBytes } from './guid.ts';
 import { type SignatureEntry, signatureEntries } from './signature-lists.ts';
 
 /** Name of the section in the UKI; eight bytes are all there is room for (PE/COFF, 4). */
@@ -136,15 +137,6 @@ export function digestList(owner: string, digests: readonly string[]): Buffer {
   lengths.writeUInt32LE(size, 8);
   const entries = digests.flatMap((digest) => [guidBytes(owner), Buffer.from(digest, 'hex')]);
   return Buffer.concat([Buffer.from(CERT_SHA256, 'hex'), lengths, ...entries]);
-}
-
-/** EFI_GUID as it lies in memory: the first three fields are little endian (UEFI 2.10, appendix A). */
-function guidBytes(text: string): Buffer {
-  const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
-  bytes.subarray(0, 4).reverse();
-  bytes.subarray(4, 6).reverse();
-  bytes.subarray(6, 8).reverse();
-  return bytes;
 }
 
 function fail(what: string): never {

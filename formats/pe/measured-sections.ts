@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '../digest.ts';
 
 /** What systemd-stub 252 measures into PCR 11, in its order (systemd-stub(7), src/fundamental/tpm-pcr.h). */
 export const MEASURED_SECTIONS = [
@@ -10,12 +10,6 @@ export const MEASURED_SECTIONS = [
   '.dtb',
   '.pcrpkey',
 ] as const;
-
-const sha256 = (...data: Uint8Array[]): Buffer => {
-  const hash = createHash('sha256');
-  for (const piece of data) hash.update(piece);
-  return hash.digest();
-};
 
 /**
  * PCR 11 of the SHA-256 bank as it stands once the stub has handed over to the kernel: for every section its name

@@ -2,7 +2,7 @@
  * Policies of the TPM as digests (TPM 2.0 Part 3, 23): what a build signs, and what a node seals to. Pure, SHA-256 only;
  * `pcrPolicy` with one PCR is also what systemd-measure(1) signs.
  */
-import { createHash } from 'node:crypto';
+import { sha256 } from '../digest.ts';
 
 const POLICY_PCR = Buffer.from('0000017f', 'hex');
 const POLICY_AUTHORIZE = Buffer.from('0000016a', 'hex');
@@ -15,12 +15,6 @@ const SHA256 = Buffer.from('000b', 'hex');
 /** What a session starts with. */
 export const NO_POLICY = Buffer.alloc(32);
 const NOTHING = Buffer.alloc(0);
-
-const sha256 = (...data: Uint8Array[]): Buffer => {
-  const hash = createHash('sha256');
-  for (const piece of data) hash.update(piece);
-  return hash.digest();
-};
 
 /** TPML_PCR_SELECTION of one bank, three bytes of bits, the lowest PCR in the lowest bit (Part 2, 10.6.2 and 10.9.7). */
 function selection(pcrs: readonly number[]): Buffer {

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { digestOfFile } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { run } from '../../base/run.ts';
 import { LOADERS } from '../../bootserver/boot/urls.ts';
@@ -31,9 +29,7 @@ export async function checkImage(
 
 async function judge(paths: DataPaths, image: PublishedImage): Promise<Check> {
   const file = join(paths.images, `bootwave_${image.version}.efi`);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  if (hash.digest('hex') !== image.sha256) {
+  if ((await digestOfFile(file)) !== image.sha256) {
     return fail('image', `${file} is not the file that its manifest describes: it was damaged`, BUILD);
   }
   if (!(await signedByFleet(paths, file))) {

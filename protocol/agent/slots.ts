@@ -75,17 +75,17 @@ export function leftovers(files: readonly EspFile[]): string[] {
     .map(({ name }) => name);
 }
 
-/** The blessed image that the node falls back to: systemd-boot starts the newest of them. */
+/**
+ * The blessed image that the node falls back to: systemd-boot starts the newest of them.
+ * @param slots in the order of `readSlots`, the newest first
+ */
 export function lastGood(slots: readonly Slot[]): Slot | null {
-  return readOrder(slots.filter(({ state }) => state === 'good'))[0] ?? null;
+  return slots.find(({ state }) => state === 'good') ?? null;
 }
 
 export function trying(slots: readonly Slot[]): Slot | null {
-  return readOrder(slots.filter(({ state }) => state === 'trying'))[0] ?? null;
+  return slots.find(({ state }) => state === 'trying') ?? null;
 }
-
-const readOrder = (slots: readonly Slot[]): Slot[] =>
-  slots.toSorted((a, b) => compareVersions(b.version, a.version));
 
 export type StageFacts = {
   version: string;
