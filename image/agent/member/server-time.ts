@@ -3,7 +3,7 @@ import { request } from 'node:https';
 import { BootwaveError } from '../../../base/error.ts';
 import { PATHS, type TimeReply, timeReply } from '../../../protocol/enrolment/messages.ts';
 
-/** Milliseconds for the exchange; its length is an error of the time. */
+/** Milliseconds for the whole exchange, however its bytes come; its length is an error of the time. */
 const PATIENCE = 10_000;
 /** Bytes of an answer. */
 const ANSWER_BYTES = 32 * 1024;
@@ -13,9 +13,10 @@ const refuse = (what: string, cause?: unknown) =>
 
 /**
  * @param nonce 32 bytes, hex
+ * @param patience milliseconds, for tests
  * @throws BootwaveError `SERVER_TIME` when there is no answer that can be read; nothing about it is verified here
  */
-export function askTime(url: string, nonce: string): Promise<TimeReply> {
+export function askTime(url: string, nonce: string, patience = PATIENCE): Promise<TimeReply> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(refuse('the boot server does not say what time it is', cause));
     const body = JSON.stringify({ nonce });
@@ -23,7 +24,10 @@ export function askTime(url: string, nonce: string): Promise<TimeReply> {
     const sent = request(
       new URL(PATHS.time, url),
       // The answer vouches for itself; a certificate cannot, before the time is known.
-      { method: 'POST', headers, rejectUnauthorized: false, agent: false, minVersion: 'TLSv1.3' },
+      {
+        ...{ method: 'POST', headers, rejectUnauthorized: false, agent: false, minVersion: 'TLSv1.3' },
+        signal: AbortSignal.timeout(patience),
+      },
       (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (piece: string) => {
@@ -40,7 +44,6 @@ export function askTime(url: string, nonce: string): Promise<TimeReply> {
         });
       },
     );
-    sent.setTimeout(PATIENCE, () => sent.destroy(new Error('no answer in time')));
     sent.on('error', fail);
     sent.end(body);
   });

@@ -1,6 +1,9 @@
 /** A clock that is wrong, behind or ahead: the server's certificate does not hold by it, and its signed time does. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttps } from 'node:https';
+import { type AddressInfo, createServer as createNet } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -53,6 +56,23 @@ for (const [what, shift, from, to] of [
     const asked = nonce();
     t.is(verifyTime(await askTime(server.url, asked), asked, fleet.root), now + shift);
   });
+
+test('a server that drips, or says nothing, holds a node up no longer than one that is not there', async (t) => {
+  const leaf = foreign.leaf(foreign.authorities.servers, { usage: 'server', dnsNames: [SERVER_NAME] });
+  const drips = createHttps(
+    { key: leaf.key.export({ type: 'pkcs8', format: 'pem' }), cert: leaf.chain },
+    (_, response) => {
+      const timer = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(timer));
+    },
+  );
+  for (const server of [drips, createNet(() => {})]) {
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    t.teardown(() => server.close());
+    await t.throwsAsync(askTime(`https://127.0.0.1:${port}`, nonce(), 300), { code: 'SERVER_TIME' });
+  }
+});
 
 test('nobody but a boot server of this fleet says what time it is, and not without a certificate of that time', async (t) => {
   const now = Date.now();
