@@ -133,7 +133,7 @@ export function isSigned(root: Root, role: ReleaseRole, metadata: Signable): boo
  * Versions are seconds since the epoch, or one more than the last: so even metadata that is published after the
  * restore of an old backup is newer than all that nodes have seen.
  */
-function common(role: ReleaseRole, last: Signable | undefined, now: number) {
+export function common(role: ReleaseRole, last: Signable | undefined, now: number) {
   const version = Math.max((last?.signed.version ?? 0) + 1, Math.floor(now / 1000));
   return { specVersion: TUF_VERSION, version, expires: expiry(now, role) };
 }

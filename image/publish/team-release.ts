@@ -6,8 +6,9 @@ import { BootwaveError } from '../../base/error.ts';
 import { checked, METADATA_LIMITS } from '../../keys/release/believe.ts';
 import { type SigningKey, signerOf } from '../../keys/release/key.ts';
 import { matchesPattern } from '../../keys/release/path-pattern.ts';
-import { expiry, RELEASE_LIFE, TUF_VERSION } from '../../keys/release/roles.ts';
+import { RELEASE_LIFE } from '../../keys/release/roles.ts';
 import { bytesOf } from '../../keys/release/root.ts';
+import { common } from './next.ts';
 import { type PublishOptions, publishChange } from './publish.ts';
 import { readTargets } from './repository.ts';
 import { unknownTeam } from './teams.ts';
@@ -36,12 +37,9 @@ export function nextOfTeam(
   targets: readonly TargetFile[],
   now: number,
 ): Metadata<Targets> {
-  const version = Math.max((last?.signed.version ?? 0) + 1, Math.floor(now / 1000));
   return new Metadata(
     new Targets({
-      specVersion: TUF_VERSION,
-      version,
-      expires: expiry(now, 'targets'),
+      ...common('targets', last ?? undefined, now),
       targets: Object.fromEntries(targets.map((file) => [file.path, file])),
     }),
   );
@@ -65,8 +63,11 @@ export async function releaseOfTeam(name: string, bytes: Buffer, options: Publis
     const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
     if (last === null || role === undefined) throw unknownTeam(name);
     if (bytes.length > METADATA_LIMITS.delegated) throw refuse(name, `it has ${bytes.length} bytes`);
-    checked(name, at, bytes, () => last.targets.verifyDelegate(name as never, readTargets(bytes) as never));
-    const metadata = readTargets(bytes);
+    const metadata = checked(name, at, bytes, () => {
+      const read = readTargets(bytes);
+      last.targets.verifyDelegate(name as never, read as never);
+      return read;
+    });
     const { version, expires, targets, delegations } = metadata.signed;
     const known = last.snapshot.signed.meta[`${name}.json`]?.version ?? 0;
     if (version <= known) throw refuse(name, `version ${version} is not newer than ${known}`);

@@ -64,10 +64,10 @@ export async function wanted(
 }
 
 /** The checks of tuf-js's store, and the checks that it leaves out. */
-export function checked(role: string, now: number, bytes: Buffer, use: () => unknown): void {
+export function checked<T>(role: string, now: number, bytes: Buffer, use: () => T): T {
   try {
     mustBeWellFormed(role, bytes);
-    use();
+    return use();
   } catch (error) {
     throw told(error, role, now, bytes);
   }

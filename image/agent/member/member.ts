@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
+import { atMost } from '../../../base/wait.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
@@ -23,7 +24,6 @@ import { MetadataMemory } from './release/metadata-memory.ts';
 import { recordFile } from './release/record-file.ts';
 import { mustBeReleased, type ReleasedParts } from './release/released.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
-import { atMost } from './wait.ts';
 
 export type AskOrders = {
   take(envelope: unknown): Promise<Taken>;

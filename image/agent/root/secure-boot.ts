@@ -4,7 +4,7 @@ import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
 import { forbidsMore, signatureListsOf } from '../../../formats/efi/secure-boot-lists.ts';
 import type { Inventory } from '../../../protocol/enrolment/messages.ts';
-import { GLOBAL, writeVariable as putVariable } from './efi-variable.ts';
+import { GLOBAL, writeVariable as putVariable, readVariable } from './efi-variable.ts';
 
 /** EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 32.6.1). */
 const IMAGE_SECURITY = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
@@ -21,13 +21,10 @@ const ENROLMENT = [
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS (UEFI 2.10, 8.2). */
 const ATTRIBUTES = Buffer.from([0x27, 0, 0, 0]);
 
-/** One byte after four bytes of attributes; null when the firmware has no such variable. */
+/** One byte; null when the firmware has no such variable. */
 async function flag(efivars: string, name: string): Promise<boolean | null> {
-  try {
-    return (await readFile(join(efivars, `${name}-${GLOBAL}`)))[4] === 1;
-  } catch {
-    return null;
-  }
+  const content = await readVariable(join(efivars, `${name}-${GLOBAL}`));
+  return content === null ? null : content[0] === 1;
 }
 
 /** @param efivars mount point of efivarfs; `absent` on BIOS machines and firmware that knows no Secure Boot */
@@ -80,8 +77,7 @@ export const DB_MAY_WAIT = 'db-may-wait';
 
 /** @returns EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1); empty where the firmware has no such variable */
 export async function readList(efivars: string, name: (typeof LISTS)[number]): Promise<Buffer> {
-  const content = await readFile(join(efivars, `${name}-${IMAGE_SECURITY}`)).catch(() => Buffer.alloc(0));
-  return content.subarray(ATTRIBUTES.length);
+  return (await readVariable(join(efivars, `${name}-${IMAGE_SECURITY}`))) ?? Buffer.alloc(0);
 }
 
 /**

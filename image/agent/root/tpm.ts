@@ -1,6 +1,7 @@
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
+import { exists } from '../../../base/files.ts';
 import { QUOTED_PCRS } from '../../../protocol/enrolment/messages.ts';
 import { TpmTools } from './tpm-tools.ts';
 
@@ -150,10 +151,7 @@ export class Tpm {
   /** @returns what tpm2-tools take for the EK: its handle, or the file of its context */
   async #endorsementContext(scratch: string): Promise<string> {
     if ((await this.#persistentEndorsementKey(scratch)) !== null) return EK_HANDLE;
-    const saved = await access(this.#ekContext).then(
-      () => true,
-      () => false,
-    );
+    const saved = await exists(this.#ekContext);
     if (!saved) await this.#makeEndorsementKey(scratch);
     return this.#ekContext;
   }

@@ -1,9 +1,9 @@
 /** What happens to the running image: its trial ends with success, or with the reason why it failed. */
 import { BootwaveError } from '../../../../base/error.ts';
+import { atMost } from '../../../../base/wait.ts';
 import type { AskDisk, MarkedBad } from '../../../../protocol/agent/disk.ts';
 import { readSlots } from '../../../../protocol/agent/slots.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
-import { atMost } from '../wait.ts';
 import type { DiskTurn } from './disk-turn.ts';
 import { afterBoot, blessed, noteUnhealthy } from './failures.ts';
 import type { KeptRecord } from './kept-record.ts';

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod/mini';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { mustRun } from '../../../../base/run.ts';
+import { atMost } from '../../../../base/wait.ts';
 import { type Device, deviceSchema, probe, unread } from './device.ts';
 import type { DiskFacts } from './layout.ts';
 import { onePerDisk } from './paths.ts';
@@ -58,16 +58,11 @@ async function judged(
 ): Promise<DiskFacts> {
   const device = deviceSchema.safeParse(named.listed);
   if (!device.success) return unread(named, 'lsblk says of it what is not understood');
-  const over = new AbortController();
-  const late = sleep(patience, null, { signal: over.signal });
   try {
-    const facts = await Promise.race([look(device.data), late]);
+    const facts = await atMost(look(device.data), patience);
     return facts ?? unread(named, `it did not answer within ${patience / 1000} seconds`, device.data);
   } catch (error) {
     return unread(named, messageOf(error), device.data);
-  } finally {
-    late.catch(() => {});
-    over.abort();
   }
 }
 

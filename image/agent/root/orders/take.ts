@@ -5,7 +5,7 @@
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BootwaveError } from '../../../../base/error.ts';
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import { compareVersions, newerVersion } from '../../../../formats/version.ts';
 import type { Remembered, Taken } from '../../../../protocol/agent/machine.ts';
@@ -89,7 +89,7 @@ async function recall(places: TakePlaces) {
     return { before: { ...before, floor }, memory: 'tpm' as const, isThere: true };
   } catch (error) {
     // A broken TPM must not make a node ignore its fleet; the node reports it in every status.
-    console.error(`bootwave-helper: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`bootwave-helper: ${messageOf(error)}`);
     return { before: now, memory: 'broken' as const, isThere: false };
   }
 }
@@ -105,7 +105,7 @@ async function keep(
     await nv.write(after, isThere);
     return 'tpm';
   } catch (error) {
-    console.error(`bootwave-helper: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`bootwave-helper: ${messageOf(error)}`);
     return 'broken';
   }
 }

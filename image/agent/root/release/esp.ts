@@ -1,7 +1,7 @@
-import { access, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
-import { digestOfFile, syncFolder } from '../../../../base/files.ts';
+import { digestOfFile, exists, syncFolder } from '../../../../base/files.ts';
 import type { EspFile } from '../../../../protocol/agent/slots.ts';
 
 /**
@@ -59,10 +59,7 @@ export async function openEsp(folder: string): Promise<EspFiles> {
     digest: (name) => digestOfFile(path(name)),
     async rename(from, to) {
       // The one process that writes here holds the mount, so nothing happens between this check and the rename.
-      const taken = await access(path(to)).then(
-        () => true,
-        () => false,
-      );
+      const taken = await exists(path(to));
       if (taken)
         throw new BootwaveError({
           code: 'ESP_NAME_TAKEN',

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LoaderFacts } from '../../../../protocol/agent/disk.ts';
+import { readVariable } from '../efi-variable.ts';
 
 /** Vendor of the variables between boot loader and system (The Boot Loader Interface). */
 const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
@@ -26,10 +26,10 @@ export async function bootedEsp(efivars: string): Promise<string | null> {
   return (await variable(efivars, 'LoaderDevicePartUUID'))?.toLowerCase() ?? null;
 }
 
-/** UTF-16LE with a NUL at the end, behind four bytes of attributes. */
+/** UTF-16LE with a NUL at the end. */
 async function variable(efivars: string, name: string): Promise<string | null> {
-  const content = await readFile(join(efivars, `${name}-${LOADER}`)).catch(() => null);
-  if (content === null || content.length <= 4) return null;
-  const text = content.subarray(4).toString('utf16le').replace(/\0+$/, '');
+  const content = await readVariable(join(efivars, `${name}-${LOADER}`));
+  if (content === null) return null;
+  const text = content.toString('utf16le').replace(/\0+$/, '');
   return text === '' ? null : text;
 }
