@@ -1,6 +1,6 @@
 /**
- * The cause of a trouble, as far as signals and the place of nodes show it. Pure: the rollout engine and the recovery's
- * breaker ask it before they blame a version.
+ * The cause of a trouble, as far as signals and the place of nodes show it. Pure: the rollout
+ * engine asks it before it blames a version.
  */
 export type Cause =
   /** The orchestrator reaches nobody: its own uplink, or something that all nodes depend on, failed. */
@@ -28,16 +28,6 @@ export type Cause =
   | { kind: 'gone-alone' }
   /** Nothing else explains it. */
   | { kind: 'change' };
-
-/** Causes that many nodes share: rollouts wait until they are over. */
-export const SHARED: readonly Cause['kind'][] = [
-  'own-uplink',
-  'site',
-  'rack',
-  'surroundings',
-  'own-clock',
-  'rules',
-];
 
 export function describe(cause: Cause): string {
   switch (cause.kind) {

@@ -3,13 +3,14 @@ import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { silences } from '../fleet/listening.ts';
 import { withFleet } from '../fleet/with-fleet.ts';
+import { externalUrl } from '../redis/url.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 const NAME = 'listening';
 
 /** Does a boot server listen to the nodes that there are? Without one they look as they did when it ended. */
 export async function checkListening(paths: DataPaths, now: number = Date.now()): Promise<Check> {
-  const external = (process.env.BOOTWAVE_REDIS_URL ?? '') !== '';
+  const external = externalUrl() !== '';
   if (!external && !(await exists(paths.redis))) return ok(NAME, 'there are no nodes yet');
   try {
     const silent = await withFleet(paths, (fleet) => silences(fleet, now));

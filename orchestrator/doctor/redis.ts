@@ -3,13 +3,14 @@ import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { connect } from '../redis/connect.ts';
 import { judgeKeeping, readKeeping } from '../redis/external.ts';
+import { externalUrl } from '../redis/url.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 const NAME = 'Redis';
 
 /** Does the Redis of the fleet records answer, and does it keep what it acknowledges? */
 export async function checkRedis(paths: DataPaths): Promise<Check> {
-  const external = (process.env.BOOTWAVE_REDIS_URL ?? '') !== '';
+  const external = externalUrl() !== '';
   // The doctor changes nothing: if there are no records yet, it creates none.
   if (!external && !(await exists(paths.redis))) {
     return ok(NAME, `the embedded one starts when it is first needed, in ${paths.redis}`);

@@ -3,6 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { FileLock } from './lock.ts';
 import { redisFiles } from './settings.ts';
+import { externalUrl } from './url.ts';
 
 /**
  * Runs `work` while no process uses the embedded Redis, so that its files can be copied: the last user stops it, and a
@@ -11,7 +12,7 @@ import { redisFiles } from './settings.ts';
  * @throws BootwaveError `REDIS_EXTERNAL`, `REDIS_BUSY`
  */
 export async function atRest<T>(paths: DataPaths, work: () => Promise<T>, patience = 30): Promise<T> {
-  if ((process.env.BOOTWAVE_REDIS_URL ?? '') !== '') {
+  if (externalUrl() !== '') {
     throw new BootwaveError({
       code: 'REDIS_EXTERNAL',
       what: 'the records are in the Redis of BOOTWAVE_REDIS_URL and not in files of ours',

@@ -8,7 +8,7 @@ import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
 import { isDemoted, judgeKeeping, readKeeping } from './external.ts';
 import { FileLock } from './lock.ts';
 import { redisFiles } from './settings.ts';
-import { redisOptionsOf } from './url.ts';
+import { externalUrl, redisOptionsOf } from './url.ts';
 
 export type Connection = {
   redis: Redis;
@@ -39,8 +39,8 @@ const PATIENCE = {
  * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `REDIS_UNREACHABLE`, `REDIS_URL`, `REDIS_EVICTS`, `REHEARSAL_REDIS`, ...
  */
 export async function connect(paths: DataPaths, options: ConnectOptions = {}): Promise<Connection> {
-  const url = options.url ?? process.env.BOOTWAVE_REDIS_URL;
-  if (url === undefined || url === '') return connectEmbedded(paths, options);
+  const url = options.url ?? externalUrl();
+  if (url === '') return connectEmbedded(paths, options);
   await checkOwnRedis(paths);
   return connectExternal(url, options);
 }

@@ -1,6 +1,9 @@
 import type { RedisOptions } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 
+/** The Redis of the user's own; empty: the embedded one. */
+export const externalUrl = (): string => process.env.BOOTWAVE_REDIS_URL ?? '';
+
 /** The port that Sentinels listen on where none is named. */
 const SENTINEL_PORT = 26_379;
 

@@ -146,11 +146,7 @@ export function unwind(d: Draft): boolean {
   for (let touch = rollout.undo; touch > 0; touch -= 1) {
     const id = d.touchedAt(touch);
     const known = id === undefined ? undefined : d.peek(id);
-    if (known === undefined || known.touch !== touch || BACK.includes(known.state)) {
-      if (rollout.undo === touch) rollout.undo -= 1;
-      continue;
-    }
-    if (known.taken) {
+    if (known === undefined || known.touch !== touch || BACK.includes(known.state) || known.taken) {
       if (rollout.undo === touch) rollout.undo -= 1;
       continue;
     }

@@ -3,6 +3,7 @@
  * the log that servers read within a second, and each is refused while somebody could not follow.
  */
 import { BootwaveError } from '../../base/error.ts';
+import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Generation, generationsOf, makeGeneration } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
@@ -26,9 +27,6 @@ export type RotateOptions = {
 };
 
 export type Shown = { id: string; state: AuthorityState; notAfter: number };
-
-/** Names in one message. */
-const NAMED = 5;
 
 /** All CAs of a name, oldest first. */
 export async function showAuthorities(paths: DataPaths, set: BanSet, ca: AuthorityName) {
@@ -150,9 +148,6 @@ function one({ all }: { all: readonly Shown[] }, word: string, ca: AuthorityName
   const what = fits.length > 1 ? `'${word}' fits ${fits.length} ${ca} CAs` : `there is no ${ca} CA '${word}'`;
   throw refusal('CA_UNKNOWN', what, "'bootwave keys ca show' has all of them");
 }
-
-const named = (all: readonly string[]) =>
-  `${all.slice(0, NAMED).join(', ')}${all.length > NAMED ? `, and ${all.length - NAMED} more` : ''}`;
 
 function refusal(code: string, what: string, next: string): BootwaveError {
   return new BootwaveError({ code, what, unchanged: 'nothing was changed', next });

@@ -1,6 +1,6 @@
 /** Whether the key that signs images may be changed: no node may be left without an image that it starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
-import { named } from './refuse.ts';
+import { named } from '../../base/named.ts';
 
 /** A node that belongs to the fleet, fenced ones too. */
 export type DbNode = {

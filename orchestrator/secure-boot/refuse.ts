@@ -1,5 +1,6 @@
 /** Whether an image may be revoked in firmware: no node may be left without an image that starts. Pure. */
 import { BootwaveError } from '../../base/error.ts';
+import { named } from '../../base/named.ts';
 import { compareVersions } from '../../formats/version.ts';
 
 export type RevocationFacts = {
@@ -45,13 +46,4 @@ export function refuseRevocation({
 
 function refusal(code: string, what: string, next: string): BootwaveError {
   return new BootwaveError({ code, what, unchanged: 'nothing was revoked', next });
-}
-
-/** Nodes that a refusal names. */
-const NAMED = 5;
-
-/** The first few, and how many there are beyond them. */
-export function named(all: readonly string[]): string {
-  const more = all.length > NAMED ? `, and ${all.length - NAMED} more` : '';
-  return `${all.slice(0, NAMED).join(', ')}${more}`;
 }

@@ -7,7 +7,7 @@ import { script } from '../fleet/script.ts';
 export const leaseKey = (work: string): string => at('rollout', work, 'driver');
 
 /** Milliseconds without a sign of life after which another process takes the work over. */
-export const LEASE_LIFE = 6_000;
+const LEASE_LIFE = 6_000;
 
 const swapScript = script<number>(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { hangUp } from '../../redis/connection.ts';
-import { leaseKey } from '../../upkeep/lease.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { OperatorEvent, OperatorRefusal } from '../event.ts';
 import type { RolloutRecord } from '../record.ts';
 import { post } from './inbox.ts';
@@ -21,7 +21,7 @@ const LIFE = 60_000;
 
 /** @returns null when no driver took it up: then none will any more */
 export async function ask(redis: Redis, rollout: string, event: OperatorEvent): Promise<Answer | null> {
-  if ((await redis.exists(leaseKey(rollout))) === 0) return null;
+  if (!(await isHeld(redis, rollout))) return null;
   const id = randomBytes(9).toString('base64url');
   await redis.set(ROLLOUT_KEYS.word(id), rollout, 'PX', LIFE);
   await post(redis, rollout, { ...event, ask: id });

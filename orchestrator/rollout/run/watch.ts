@@ -5,7 +5,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import { HOLDERS } from '../../upkeep/holders.ts';
+import { holdersOf } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import { wantedOf } from '../order.ts';
@@ -212,10 +212,8 @@ export class Watch {
       const step = nodes.get(id);
       return step !== undefined && FREE.includes(step.state) && !step.taken;
     });
-    if (free.length === 0) return;
-    const holders = await fleet.redis.hmget(HOLDERS, ...free);
-    for (const [i, by] of holders.entries())
-      if (by !== null && by !== setup.id) tell({ type: 'taken', node: free[i]!, by });
+    for (const [node, by] of await holdersOf(fleet.redis, free))
+      if (by !== setup.id) tell({ type: 'taken', node, by });
   }
 
   /** The quotes with which nodes enrolled in this boot, as the boot server verified and recorded them. */

@@ -118,7 +118,6 @@ function recordsOf(base: RolloutState, step: Step): RecordChange[] {
 
 function opsOf(base: RolloutState, step: Step): Op[] {
   const { id } = base.setup;
-  const holders = HOLDERS;
   const ops: Op[] = [];
   for (const { node, state } of step.nodes) {
     const before = base.nodes.get(node);
@@ -126,12 +125,12 @@ function opsOf(base: RolloutState, step: Step): Op[] {
     // A node that is finished is free at once; one that is rolled back has to be taken again.
     const had = before !== undefined && !FREE.includes(before.state);
     const has = !FREE.includes(state);
-    if (has && !had) ops.push({ op: 'claim', key: holders, field: node, owner: id });
-    if (had && !has) ops.push({ op: 'release', key: holders, field: node, owner: id });
+    if (has && !had) ops.push({ op: 'claim', key: HOLDERS, field: node, owner: id });
+    if (had && !has) ops.push({ op: 'release', key: HOLDERS, field: node, owner: id });
   }
   if (ENDED.includes(step.rollout.state) && !ENDED.includes(base.rollout.state)) {
     ops.push({ op: 'leave', key: ROLLOUT_KEYS.live, value: id });
-    for (const node of base.nodes.keys()) ops.push({ op: 'release', key: holders, field: node, owner: id });
+    for (const node of base.nodes.keys()) ops.push({ op: 'release', key: HOLDERS, field: node, owner: id });
   }
   return ops;
 }
