@@ -47,8 +47,8 @@ function heardOf(peer: Peer, suspect: Peer, { silent }: SilenceTimes): Heard {
 }
 
 export type Silence =
-  /** Too early: some peers cannot be distinguished yet. */
-  | { verdict: 'wait' }
+  /** Too early: some peers of this place cannot be distinguished yet, and for nobody there who is as quiet, or less. */
+  | { verdict: 'wait'; place: Cause }
   | { verdict: 'shared'; cause: Cause; ids: string[] }
   /** It is the only silent one. */
   | { verdict: 'alone' };
@@ -79,7 +79,7 @@ export function silenceOf(suspect: Peer, peers: readonly Peer[], times: SilenceT
     if (others.length === 0) continue;
     const heard = members.filter((peer) => is(peer, 'heard')).length;
     if (heard > members.length * stray) continue;
-    if (others.some((peer) => is(peer, 'unknown'))) return { verdict: 'wait' };
+    if (others.some((peer) => is(peer, 'unknown'))) return { verdict: 'wait', place: cause };
     const ids = members.filter(lost).map(({ id }) => id);
     const unchanged = members.filter((peer) => !peer.changed);
     // Nodes that did not change are lost as well: no change explains that.

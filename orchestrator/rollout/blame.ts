@@ -1,5 +1,5 @@
 /** The cause before the blame: where one node's trouble comes from, judged by what the rollout knows of all others. */
-import type { Cause } from '../causes/cause.ts';
+import { type Cause, describe } from '../causes/cause.ts';
 import { illnessOf, type Patient } from '../causes/illness.ts';
 import type { Blame } from '../causes/refusal.ts';
 import { afterwards, type Peer, type Silence, silenceOf } from '../causes/silence.ts';
@@ -57,7 +57,26 @@ function peersOf(d: Draft, suspect: string): Peer[] {
   return peers;
 }
 
+/**
+ * A place that goes silent makes all its nodes suspects at once, and each comparison reads the whole fleet: what was found
+ * of one holds for its neighbours within one input.
+ */
 export function silenceIn(d: Draft, node: Readonly<NodeStep>): Silence {
+  const { site, rack } = node;
+  const shared = d.silences.shared.get(node.node);
+  if (shared !== undefined) return { verdict: 'shared', cause: shared, ids: [node.node] };
+  const quiet = quietOf(d, node);
+  const places: Cause[] = [{ kind: 'own-uplink' }, { kind: 'site', site }];
+  if (rack !== null) places.push({ kind: 'rack', site, rack });
+  const early = places.find((place) => quiet <= (d.silences.early.get(describe(place)) ?? -1));
+  if (early !== undefined) return { verdict: 'wait', place: early };
+  const found = compare(d, node);
+  if (found.verdict === 'wait') d.silences.early.set(describe(found.place), quiet);
+  if (found.verdict === 'shared') for (const id of found.ids) d.silences.shared.set(id, found.cause);
+  return found;
+}
+
+function compare(d: Draft, node: Readonly<NodeStep>): Silence {
   const peers = peersOf(d, node.node);
   const suspect = peers.find(({ id }) => id === node.node);
   if (suspect === undefined) return { verdict: 'alone' };

@@ -56,6 +56,11 @@ export class Draft {
   readonly refusals: Step['refusals'] = [];
   /** Causes of troubles that last, found in this input. */
   readonly holding: { cause: Cause; why: string }[] = [];
+  /**
+   * What comparing silent nodes has shown in this input: ids of nodes that are silent with others, and for each place the
+   * silence, ms, up to which it is too early to say.
+   */
+  readonly silences = { shared: new Map<string, Cause>(), early: new Map<string, number>() };
   readonly #base: RolloutState;
   readonly #waves = new Map<number, WaveRecord>();
   readonly #nodes = new Map<string, NodeStep>();

@@ -28,9 +28,10 @@ function giveUpPlace(d: Draft, known: Readonly<NodeStep>) {
 
 function silent(d: Draft, known: Readonly<NodeStep>, why: string) {
   if (known.taken) return;
+  // It was judged when it was lost; the others of its place tell if more is.
+  if (known.state === 'done' && known.lost !== null && isOver(d, known)) return;
   if (!isByItself(d, known)) return known.state === 'done' ? undefined : giveUpPlace(d, known);
   if (known.state !== 'done') return fail(d, d.edit(known.node), why);
-  if (known.lost !== null && isOver(d, known)) return;
   const verdict = goneAfterwards(d);
   if (verdict === 'change') return fail(d, d.edit(known.node), why);
   if (verdict === 'unclear' && known.lost === null) {
