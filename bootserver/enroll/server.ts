@@ -178,9 +178,10 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   app.post(PATHS.proof, { bodyLimit: LIMITS.evidenceBytes }, async (request) =>
     dialogue.proof(body(proofRequest, request), addressOf(request)),
   );
-  app.post(PATHS.status, async (request) => {
+  app.post(PATHS.status, async (request, reply) => {
     const gone = new AbortController();
-    request.raw.socket.once('close', () => gone.abort());
+    // Of the answer, not of the connection: a machine that waits for its approval asks for days over one connection.
+    reply.raw.once('close', () => gone.abort());
     return dialogue.status(body(statusRequest, request).session, gone.signal);
   });
   app.post(PATHS.heartbeat, async (request) => {

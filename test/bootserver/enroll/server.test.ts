@@ -142,6 +142,19 @@ test('an approved machine that boots again is certified at once', async (t) => {
   t.is(second.reply.state, 'approved');
 });
 
+test('a connection keeps nothing of the questions that were answered over it', async (t) => {
+  const { wire, directory } = await setup(t);
+  const { reply, session } = await enrol(wire, node);
+  directory.decisions.set(reply.id, { state: 'approved', name: 'n1' });
+  const seen: string[] = [];
+  const note = (warning: Error) => seen.push(warning.name);
+  process.on('warning', note);
+  t.teardown(() => process.off('warning', note));
+  // Node warns at the eleventh listener that is left behind.
+  for (let i = 0; i < 12; i += 1) await wire.server.post(PATHS.status, { session }, statusReply);
+  t.false(seen.includes('MaxListenersExceededWarning'));
+});
+
 test('without a TPM the CSR key signs, and the record is a dev- one', async (t) => {
   const { wire, directory } = await setup(t);
   const machine = new HonestNode(null, null);
