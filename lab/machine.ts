@@ -46,6 +46,8 @@ export function nodeFiles(folder: string) {
     power: join(folder, 'power.json'),
     lock: join(folder, 'power.lock'),
     plainPxe: join(folder, 'plain-pxe.ipxe'),
+    /** `BLANK_BYTES` of zeros; takes no place on the disk. */
+    blank: join(folder, 'blank'),
   };
 }
 
@@ -92,6 +94,7 @@ export function qemuArguments(
     ...(node.tpm ? tpm(files) : []),
     ...network(node, overrides),
     ...disk(node, files, overrides),
+    ...(accelerator === 'tcg' && node.firmware !== 'bios' ? blankAtReset(memory, files) : []),
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
     // The watchdog does what a server's does: it resets a machine whose PID 1 has stopped feeding it.
     ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
@@ -122,6 +125,22 @@ function acceleration(accelerator: Accelerator): string[] {
   return accelerator === 'kvm'
     ? ['-accel', 'kvm', '-cpu', 'host']
     : ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', CHEAP_CPU];
+}
+
+/** Bytes at the top of the memory below 4 GiB: where OVMF keeps its stack, its events and its code. */
+export const BLANK_BYTES = 64 * 2 ** 20;
+/** MiB: with as much memory or more, q35 puts only the first 2 GiB below 4 GiB (QEMU, hw/i386/pc_q35.c). */
+const SPLIT_MEMORY = 2816;
+
+/**
+ * Zeroed at each reset, as servers with ECC memory do. QEMU keeps the translations of code that it emulated beyond a reset,
+ * and each write to a page that held code walks all of that page's. Where the firmware's stack came to lie on a page of Linux
+ * that had thousands, one timer tick took longer than the time to the next, and the machine hung for good.
+ */
+function blankAtReset(memoryMiB: number, files: NodeFiles): string[] {
+  const top = (memoryMiB < SPLIT_MEMORY ? memoryMiB : 2048) * 2 ** 20;
+  const address = `0x${(top - BLANK_BYTES).toString(16)}`;
+  return ['-device', `loader,file=${value(files.blank)},addr=${address},force-raw=on`];
 }
 
 function uefi(node: LabNode, files: NodeFiles): string[] {

@@ -8,6 +8,7 @@ import { complaints, type End, endOf } from './end.ts';
 import { withLock } from './lock.ts';
 import {
   type Accelerator,
+  BLANK_BYTES,
   type NodeFiles,
   nodeFiles,
   PLAIN_PXE_SCRIPT,
@@ -114,6 +115,8 @@ export class PoweredNode {
     const { console, qmp, events, tpmSocket } = files;
     for (const socket of [console, qmp, events, tpmSocket]) await rm(socket, { force: true });
     if (overrides.vars !== undefined) await copyVars(overrides.vars, files.vars);
+    await (await open(files.blank, 'a', 0o600)).close();
+    await truncate(files.blank, BLANK_BYTES);
     signal?.throwIfAborted();
 
     const tpm = spec.tpm ? await this.#startTpm() : undefined;

@@ -98,6 +98,14 @@ test('a hung machine is reset by its watchdog', (t) => {
   t.deepEqual(of(args({}), '-action'), ['watchdog=reset']);
 });
 
+test('an emulated UEFI machine forgets at a reset what lay where its firmware will', (t) => {
+  const at = (memoryMiB: number) => device(args({ memoryMiB }), 'loader');
+  t.is(at(2048), 'loader,file=/lab/nodes/n/blank,addr=0x7c000000,force-raw=on');
+  t.regex(at(256), /,addr=0xc000000,/);
+  t.regex(at(4096), /,addr=0x7c000000,/, 'the rest is above 4 GiB');
+  t.is(device(args({ firmware: 'bios' }), 'loader'), '');
+});
+
 test('SMBIOS tells who it is', (t) => {
   const [smbios = ''] = of(args({}), '-smbios');
   t.regex(
