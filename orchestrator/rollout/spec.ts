@@ -114,6 +114,8 @@ export const specSchema = z
     budget: budget.prefault({}),
     /** A spent budget or a failed gate pauses at once; then `rollback` takes everything touched back, newest first. */
     onSpent: z.enum(['pause', 'rollback']).default('rollback'),
+    /** How many nodes to which it brought the image must refuse it before new hardware is kept from it. */
+    refusals: z.int().min(1).max(1000).default(2),
     windows: z.array(windowSchema).max(50).default([]),
     notBefore: instant,
     notAfter: instant,

@@ -4,11 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
-import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { ImageFacts } from '../../releases/published.ts';
-import { withdraw } from '../../releases/withdrawn.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { Lease } from '../../upkeep/lease.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
@@ -18,11 +16,11 @@ import type { RolloutRecord, RolloutStatus } from '../record.ts';
 import { answer, claim } from './ask.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
-import { ROLLOUT_KEYS } from './keys.ts';
 import { wakeAgain } from './outbox.ts';
 import { blockingConnection } from './queue.ts';
+import { Refusals } from './refusals.ts';
 import { followReturns } from './returns.ts';
-import { readSetup, readState } from './stored.ts';
+import { readSetup, readState, type StoredSetup } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 import { writeStep } from './write.ts';
 
@@ -72,7 +70,8 @@ export class Driver {
   readonly #events: EngineEvent[] = [];
   readonly #posted: Posted[] = [];
   #wake: () => void = () => {};
-  #images: ImageFacts = {};
+  /** Null until the first round has read it. */
+  #setup: StoredSetup | null = null;
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
   #rev = -1;
   /** Mark of the newest step that was written here. */
@@ -94,6 +93,7 @@ export class Driver {
     const blocking = blockingConnection(redis);
     const reader = this.#read(blocking, signal);
     const joiners = new Joiners(fleet);
+    const refusals = new Refusals(redis);
     const watch = new Watch({
       pool,
       fleet,
@@ -103,7 +103,7 @@ export class Driver {
       versionOf: (config) =>
         Object.entries(this.#images).find(([, { sha256 }]) => sha256 === config)?.[0] ??
         `sha256:${config.slice(0, 12)}`,
-      refuses: (node, refused) => void this.#remember(node, refused),
+      refuses: (step, refused) => void refusals.note(step, refused, this.#setup),
       joiners: (state) => joiners.find(state, this.#images),
     });
     const following = blockingConnection(redis);
@@ -118,10 +118,14 @@ export class Driver {
     }
   }
 
+  get #images(): ImageFacts {
+    return this.#setup?.images ?? {};
+  }
+
   /** From a fresh read of the records until they turn out to have changed elsewhere. @returns whether to continue */
   async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
     try {
-      this.#images = (await readSetup(this.#options.redis, this.#id)).images;
+      this.#setup = await readSetup(this.#options.redis, this.#id);
       const state = await readState(this.#options.redis, this.#id);
       if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
@@ -249,22 +253,6 @@ export class Driver {
         if (this.#posted.length > 0) this.#wake();
       } catch {
         await sleep(RETRY, undefined, { signal }).catch(() => {});
-      }
-    }
-  }
-
-  /** So that no later plan sends a version to a node that failed on it. */
-  async #remember(node: string, refused: Status['refused']): Promise<void> {
-    const { redis } = this.#options;
-    for (const { version, reason } of refused) {
-      try {
-        if ((await redis.hexists(ROLLOUT_KEYS.refusers(version), node)) === 1) continue;
-        // First, so that after a crash in between the node's next report makes up for it.
-        const why = `node ${node} refuses it: ${reason}`;
-        await withdraw(redis, version, why, { actor: 'rollout', at: Date.now() });
-        await redis.hsetnx(ROLLOUT_KEYS.refusers(version), node, reason);
-      } catch {
-        // Redis is unreachable; the node repeats it with every report.
       }
     }
   }
