@@ -1,11 +1,12 @@
 import { createInterface } from 'node:readline/promises';
 import { BootwaveError } from '../base/error.ts';
+import { onTerminal } from './context.ts';
 
 /** Whether a person at the terminal says yes; the question goes to the error output, where no pipe takes it. */
 export async function saysYes(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = (await terminal.question(`${question} [y/N] `)).trim().toLowerCase();
+    const answer = (await terminal.question(`${onTerminal(question)} [y/N] `)).trim().toLowerCase();
     return answer === 'y' || answer === 'yes';
   } finally {
     terminal.close();

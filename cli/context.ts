@@ -9,15 +9,34 @@ export function pathsOf(command: Command): DataPaths {
 
 /** Every command takes `--json`; this prints JSON or text. */
 export function print(json: boolean | undefined, value: unknown, text: () => string): void {
-  console.log(json === true ? JSON.stringify(value) : text());
+  console.log(json === true ? jsonText(value) : onTerminal(text()));
 }
+
+const escapeOf = (unit: number) => `\\u${unit.toString(16).padStart(4, '0')}`;
+
+/** Text of several lines as a terminal gets it. The lines are ours: values in them go through `harmless` or `table`. */
+export function onTerminal(text: string): string {
+  return text.split('\n').map(harmless).join('\n');
+}
+
+/** JSON that means the same and is harmless for a terminal too: JSON itself escapes only what is below U+0020. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replace(
+    STEERING,
+    // A character beyond U+FFFF is two of JSON's escapes (RFC 8259, 7).
+    (character) =>
+      Array.from({ length: character.length }, (_, i) => escapeOf(character.charCodeAt(i))).join(''),
+  );
+}
+
+const STEERING = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /**
  * Text from a machine or the network, made harmless for a terminal: control characters could rewrite what an admin
  * compares, bidirectional and invisible ones (Unicode Cf) could reorder it.
  */
 export function harmless(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
+  return text.replace(STEERING, '\ufffd');
 }
 
 /** A plain table for people; columns as wide as their widest cell. */

@@ -1,4 +1,5 @@
 import { BootwaveError, messageOf } from '../base/error.ts';
+import { jsonText, onTerminal } from './context.ts';
 import { ofTheSystem, whenReaderLeaves } from './outside.ts';
 import { program } from './program.ts';
 
@@ -19,18 +20,20 @@ async function main(argv: string[]): Promise<number> {
       return error.exitCode === 0 ? 0 : 2;
     }
     if (error instanceof BootwaveError) {
-      if (wantsJson) console.log(JSON.stringify({ error: error.toJSON() }));
+      if (wantsJson) console.log(jsonText({ error: error.toJSON() }));
       else {
-        console.error(`bootwave: ${error.what} [${error.code}]`);
-        if (error.unchanged !== undefined) console.error(`  unchanged: ${error.unchanged}`);
-        if (error.next !== undefined) console.error(`  next: ${error.next}`);
+        console.error(onTerminal(`bootwave: ${error.what} [${error.code}]`));
+        if (error.unchanged !== undefined) console.error(onTerminal(`  unchanged: ${error.unchanged}`));
+        if (error.next !== undefined) console.error(onTerminal(`  next: ${error.next}`));
       }
       return 1;
     }
     const unknown = { code: 'UNEXPECTED', what: messageOf(error) };
-    if (wantsJson) console.log(JSON.stringify({ error: unknown }));
-    else
-      console.error(`bootwave: ${unknown.what} [UNEXPECTED]\n${error instanceof Error ? error.stack : ''}`);
+    if (wantsJson) console.log(jsonText({ error: unknown }));
+    else {
+      const stack = error instanceof Error ? error.stack : '';
+      console.error(onTerminal(`bootwave: ${unknown.what} [UNEXPECTED]\n${stack}`));
+    }
     return 1;
   }
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { AuditRecord } from '../../orchestrator/fleet/audit-entry.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
 import * as audit from '../../orchestrator/operations/audit/declared.ts';
-import { harmless } from '../context.ts';
+import { harmless, jsonText } from '../context.ts';
 import { call } from '../operate.ts';
 import { count, type Json, since, stamp, untilStopped } from '../option.ts';
 import { register as check } from './check.ts';
@@ -27,8 +27,8 @@ export function register(group: Command): void {
     .action(async ({ node, since, last: wanted, follow, json }: Options, command: Command) => {
       const last = wanted ?? (since !== undefined || node !== undefined ? undefined : 100);
       const entries = await call(command, audit.list, { node, since, last });
-      const show = (entry: AuditRecord) => console.log(json === true ? JSON.stringify(entry) : line(entry));
-      if (follow !== true && json === true) console.log(JSON.stringify(entries));
+      const show = (entry: AuditRecord) => console.log(json === true ? jsonText(entry) : line(entry));
+      if (follow !== true && json === true) console.log(jsonText(entries));
       else entries.forEach(show);
       if (follow !== true) return;
       const stopped = untilStopped();

@@ -5,7 +5,7 @@ import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { STATES, type State } from '../../orchestrator/fleet/transitions.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
 import { saysYes } from '../confirm.ts';
-import { harmless, print } from '../context.ts';
+import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
@@ -75,7 +75,7 @@ async function watch(command: Command, { site, state }: Where): Promise<void> {
   const stopped = untilStopped();
   while (!stopped.aborted) {
     const { now, ...seen } = await call(command, node.list, { site, state });
-    const text = listText(seen, now, { site, state });
+    const text = onTerminal(listText(seen, now, { site, state }));
     // Home, then clear to the end of each line and of the screen: no flicker.
     if (process.stdout.isTTY)
       process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[K\n\x1b[J`);

@@ -3,7 +3,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Look } from '../../orchestrator/operations/rollout/acts.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
-import { harmless } from '../context.ts';
+import { harmless, jsonText } from '../context.ts';
 import { eventText, progressText } from './progress.ts';
 
 export type WatchOptions = {
@@ -113,12 +113,12 @@ function jsonView(write: WatchOptions['write']): View {
   return {
     begin: state,
     show(progress, events) {
-      for (const event of events) write(`${JSON.stringify({ type: 'event', ...event })}\n`);
+      for (const event of events) write(`${jsonText({ type: 'event', ...event })}\n`);
       const ended = progress.rollout.endedAt !== null;
       if (!ended && events.some(({ what }) => what !== 'node')) state(progress);
     },
     end: state,
-    note: once((text) => write(`${JSON.stringify({ type: 'note', text })}\n`)),
+    note: once((text) => write(`${jsonText({ type: 'note', text })}\n`)),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Check } from '../../orchestrator/doctor/check.ts';
 import { doctor } from '../../orchestrator/operations/server/declared.ts';
+import { jsonText, onTerminal } from '../context.ts';
 import { here } from '../operate.ts';
 import { type Json, whole } from '../option.ts';
 import { DEFAULT_PORTS } from './up.ts';
@@ -25,12 +26,12 @@ export function register(command: Command): void {
     .action(async ({ json, proxy = false, interface: name, address, httpPort, httpsPort }: Options) => {
       const wanted = { interface: name, address, proxy, httpPort, httpsPort };
       const show = (check: unknown) => {
-        if (json !== true) console.log(line(check as Check));
+        if (json !== true) console.log(onTerminal(line(check as Check)));
       };
       const checks = await here(command, doctor, wanted, show);
       const failed = checks.filter((check) => check.status === 'fail').length;
       const warned = checks.filter((check) => check.status === 'warn').length;
-      if (json === true) console.log(JSON.stringify({ ok: failed === 0, checks }));
+      if (json === true) console.log(jsonText({ ok: failed === 0, checks }));
       else console.log(`\n${summary(failed, warned)}`);
       if (failed > 0) process.exitCode = 1;
     });

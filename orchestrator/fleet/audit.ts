@@ -80,10 +80,28 @@ export class AuditLog {
   }
 }
 
+/** Whoever owns Redis may write what is no entry: it is shown as that, and hides nothing of the others. */
 function recordOf([key, fields]: StreamItem): AuditRecord {
-  const entry = auditEntrySchema.parse(JSON.parse(fieldOf(fields, 'entry') ?? '{}'));
-  return { ...entry, key, seq: Number(fieldOf(fields, 'seq')), hash: fieldOf(fields, 'hash') ?? '' };
+  const seq = Number(fieldOf(fields, 'seq'));
+  const place = { key, seq: Number.isSafeInteger(seq) ? seq : 0, hash: fieldOf(fields, 'hash') ?? '' };
+  return { ...(entryIn(fieldOf(fields, 'entry')) ?? unreadable(key)), ...place };
 }
+
+/** @returns null for what is no entry of an audit */
+export function entryIn(text: string | null): AuditEntry | null {
+  try {
+    return auditEntrySchema.parse(JSON.parse(text ?? ''));
+  } catch {
+    return null;
+  }
+}
+
+const unreadable = (key: string): AuditEntry => ({
+  at: Number(key.split('-')[0]),
+  actor: 'unknown',
+  action: 'unreadable',
+  reason: `no entry of ours stands here: 'bootwave audit verify' says since when the history is another one`,
+});
 
 function itemOf([key, fields]: StreamItem): Item {
   const seq = fieldOf(fields, 'seq');

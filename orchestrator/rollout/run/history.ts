@@ -1,6 +1,7 @@
 /** What happened in rollouts, when and why, as the audit stream has it. */
 import type { Redis } from 'ioredis';
-import { type AuditEntry, auditEntrySchema } from '../../fleet/audit-entry.ts';
+import { entryIn } from '../../fleet/audit.ts';
+import type { AuditEntry } from '../../fleet/audit-entry.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeStep } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -66,8 +67,8 @@ export class RolloutHistory {
     const text = fields[fields.indexOf('entry') + 1] ?? '';
     // Others write far more: parsing all entries only to drop most would cost more than everything else.
     if (!text.includes(this.#id)) return [];
-    const entry = auditEntrySchema.parse(JSON.parse(text));
-    return entry.detail?.rollout === this.#id ? [entry] : [];
+    const entry = entryIn(text);
+    return entry?.detail?.rollout === this.#id ? [entry] : [];
   }
 
   async #learn(entries: readonly AuditEntry[]): Promise<void> {

@@ -1,5 +1,6 @@
 import test from 'ava';
 import type { AuditRecord } from '../../../orchestrator/fleet/audit-entry.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { enrolment, fleetFor } from './support.ts';
 
 const entry = (n: number, node?: string) => ({
@@ -54,4 +55,22 @@ test('texts from the wire cannot break an entry', async (t) => {
   await directory.refused({ code: 'X', what: odd, from: odd, id: enrolment(1).id });
   t.is((await fleet.audit.read({ node: enrolment(1).id })).at(-1)?.detail?.from, odd);
   t.is((await fleet.nodes.get(enrolment(1).id))?.observed.address, odd);
+});
+
+test('what is no entry is shown as that, and hides none of the others', async (t) => {
+  const { fleet, redis } = await fleetFor(t);
+  await fleet.audit.append(entry(0));
+  for (const fields of [
+    ['entry', '{"at":1'],
+    ['entry', '[]', 'seq', 'x'],
+    ['other', 'field'],
+  ])
+    await redis.xadd(KEYS.audit, '*', ...fields);
+  await fleet.audit.append(entry(1));
+  const all = await fleet.audit.read();
+  t.deepEqual(
+    all.map(({ action }) => action),
+    ['note', 'unreadable', 'unreadable', 'unreadable', 'note'],
+  );
+  t.true(all.every(({ seq, at }) => Number.isSafeInteger(seq) && at >= 0));
 });
