@@ -10,6 +10,11 @@ export type IntentContext = {
   defaultImage: string | null;
   /** Why the image that a degraded node ran last may not run any more; null: it may, or the node is not degraded. */
   unfit: string | null;
+  /**
+   * Why an image is given to nobody here, whatever the records want: those can be rewritten by whoever owns Redis; null: it may
+   * be given.
+   */
+  barred: (version: string) => string | null;
 };
 
 /**
@@ -54,11 +59,13 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
 }
 
 function image(wanted: string | null, c: IntentContext, reason: string): BootIntent {
-  const version = wanted ?? c.defaultImage;
-  return version === null
-    ? {
-        kind: 'refuse',
-        reason: 'no image is published, or all are withdrawn; bootwave image build, bootwave image withdrawn',
-      }
-    : { kind: 'image', version, reason };
+  let not = '';
+  for (const version of [wanted, c.defaultImage]) {
+    if (version === null) continue;
+    const why = c.barred(version);
+    if (why === null) return { kind: 'image', version, reason: `${reason}${not}` };
+    if (not === '') not = `; ${why}`;
+  }
+  const none = 'no image is published, or all are withdrawn; bootwave image build, bootwave image withdrawn';
+  return { kind: 'refuse', reason: `${none}${not}` };
 }

@@ -35,7 +35,7 @@ export type Op =
   | { op: 'score'; key: string; member: string; score: number }
   | { op: 'unscore'; key: string; member: string }
   /** Adds an entry to a stream and notifies the subscribers of the channel with the same name. */
-  | { op: 'append'; key: string; value: string }
+  | { op: 'append'; key: string; value: string; seal: string }
   /** Refused as a conflict when the member's score has risen above `than`. */
   | { op: 'older'; key: string; member: string; than: number }
   /** Refused as a conflict unless this record, which is not changed, is in this state and epoch. */
@@ -122,7 +122,7 @@ for _, o in ipairs(change.ops) do
     if redis.call('HGET', key, o.field) == o.owner then redis.call('HDEL', key, o.field) end
   elseif o.op == 'score' then redis.call('ZADD', key, o.score, o.member)
   elseif o.op == 'unscore' then redis.call('ZREM', key, o.member)
-  elseif o.op == 'append' then redis.call('PUBLISH', key, redis.call('XADD', key, '*', 'entry', o.value))
+  elseif o.op == 'append' then redis.call('PUBLISH', key, redis.call('XADD', key, '*', 'entry', o.value, 'seal', o.seal))
   end
 end
 if audits > 0 then

@@ -22,7 +22,7 @@ import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
 import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
-import { type ImageRules, NO_IMAGE_RULES } from './image-rules.ts';
+import { type ImageRules, NO_IMAGE_RULES, unfit } from './image-rules.ts';
 import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
@@ -67,6 +67,8 @@ export type DirectoryOptions = {
   commandLine?: (version: string) => Promise<string | null>;
   /** What people have decided about images; by default nothing. */
   imageRules?: () => Promise<ImageRules>;
+  /** Versions with a release that is in force; null, the default: nothing was ever released. */
+  released?: () => Promise<ReadonlySet<string> | null>;
   /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
@@ -84,6 +86,8 @@ export class FleetDirectory implements NodeDirectory {
   readonly #fleet: Fleet;
   readonly #site: string;
   readonly #defaultImage: () => Promise<string | null>;
+  readonly #imageRules: () => Promise<ImageRules>;
+  readonly #released: () => Promise<ReadonlySet<string> | null>;
   readonly #attestations: Attestations;
   readonly #bans: BanList;
   readonly #heardFor: number;
@@ -98,10 +102,12 @@ export class FleetDirectory implements NodeDirectory {
     this.#fleet = options.fleet;
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
+    this.#imageRules = options.imageRules ?? (async () => NO_IMAGE_RULES);
+    this.#released = options.released ?? (async () => null);
     this.#attestations = new Attestations(options.fleet, options.site, {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
-      rules: options.imageRules ?? (async () => NO_IMAGE_RULES),
+      rules: this.#imageRules,
     });
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#heardFor = MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000;
@@ -116,16 +122,22 @@ export class FleetDirectory implements NodeDirectory {
   bootIntent(sighting: Sighting): Promise<BootIntent> {
     return this.#ask(async () => {
       const { nodes, sites, expectations } = this.#fleet;
-      const [id, site, expected, defaultImage] = await Promise.all([
+      const [id, site, expected, defaultImage, rules, released] = await Promise.all([
         nodes.idOfMac(sighting.mac),
         sites.get(this.#site),
         expectations.expectsMac(sighting.mac, this.#site, this.#now()),
         this.#defaultImage(),
+        this.#imageRules(),
+        this.#released(),
       ]);
+      const barred = (version: string) =>
+        released?.has(version) === false
+          ? `image ${version} is not released`
+          : unfit(version, rules, site.policy.floor);
       const record = id === null ? null : await nodes.get(id);
       const ill = record?.state === 'degraded' ? record : null;
-      const unfit = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
-      return intentFor(record, sighting, { site, expected, defaultImage, unfit });
+      const not = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
+      return intentFor(record, sighting, { site, expected, defaultImage, unfit: not, barred });
     });
   }
 

@@ -3,6 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
+import { noKey, type Sealer } from './bans/seal.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
@@ -29,7 +30,8 @@ export class Fleet {
   readonly clocks: TpmClocks;
   readonly bans: BanLog;
 
-  constructor(redis: Redis) {
+  /** @param sealer for what it adds to the log of bans */
+  constructor(redis: Redis, sealer: Sealer = noKey) {
     this.redis = redis;
     this.nodes = new NodeStore(redis);
     this.sites = new SiteStore(redis);
@@ -39,7 +41,7 @@ export class Fleet {
     this.pcr7 = new ShownPcr7(redis);
     this.firmware = new FirmwareStore(redis);
     this.clocks = new TpmClocks(redis);
-    this.bans = new BanLog(redis);
+    this.bans = new BanLog(redis, sealer);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { DataPaths } from '../../base/paths.ts';
 import { type ConnectOptions, connect } from '../redis/connect.ts';
+import { sealerOf } from './bans/seal.ts';
 import { Fleet } from './fleet.ts';
 
 /** Opens the fleet's records for as long as `act` runs; starts the embedded Redis when none runs. */
@@ -10,7 +11,7 @@ export async function withFleet<T>(
 ): Promise<T> {
   const connection = await connect(paths, options);
   try {
-    return await act(new Fleet(connection.redis));
+    return await act(new Fleet(connection.redis, sealerOf(paths.keys)));
   } finally {
     await connection.close();
   }

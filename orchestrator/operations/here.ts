@@ -4,6 +4,7 @@ import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper } from '../fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../fleet/bans/seal.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { byCertificate, byHost } from '../operators/identify.ts';
 import type { Identity } from '../operators/judge.ts';
@@ -69,9 +70,15 @@ class OwnRecords {
     const [paths, log] = [this.#paths, this.#log];
     const connection = await connect(paths);
     try {
-      const fleet = new Fleet(connection.redis);
+      const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
       const journal = new BanJournal(journalFile(paths));
-      const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log });
+      const bans = await BanKeeper.open({
+        fleet,
+        journal,
+        holds: liftJudge(paths),
+        sealed: sealJudge(paths.keys),
+        log,
+      });
       await bans.look();
       return { connection, fleet, bans };
     } catch (error) {

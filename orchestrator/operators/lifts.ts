@@ -37,5 +37,5 @@ export function liftOf(
   const about = String(wish.input.ban);
   const lift = sealLift({ kind: 'lift', ...by, reason: wish.reason, ban: about, request, ask, approve });
   const line = lineOf(lift, by, `ban ${about} lifted: ${wish.reason}`, ban?.nodes[0]);
-  return { ops: [appendOp(lift)], audit: [auditLine(line)] };
+  return { ops: [appendOp(lift, '')], audit: [auditLine(line)] };
 }

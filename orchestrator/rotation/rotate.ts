@@ -12,13 +12,14 @@ import { type AuthorityState, authorityStates } from '../authorities/states.ts';
 import type { By } from '../fleet/acting.ts';
 import { append } from '../fleet/bans/append.ts';
 import { type AuthorityStep, sealAuthority } from '../fleet/bans/entry.ts';
+import type { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { BanSet } from '../fleet/bans/set.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { holdersOf } from './holders.ts';
 
 export type RotateOptions = {
   fleet: Fleet;
-  set: BanSet;
+  bans: Pick<BanKeeper, 'set' | 'keep'>;
   paths: DataPaths;
   by: By;
   reason: string;
@@ -45,7 +46,8 @@ export async function showAuthorities(paths: DataPaths, set: BanSet, ca: Authori
  * of once.
  */
 export async function prepare(ca: AuthorityName, options: RotateOptions): Promise<Shown> {
-  const { paths, set } = options;
+  const { paths, bans } = options;
+  const { set } = bans;
   const { all, generations } = await showAuthorities(paths, set, ca);
   if (generations.length === 0)
     throw refusal('KEYS_MISSING', `there is no ${ca} CA yet`, "run 'bootwave keys init'");
@@ -63,7 +65,8 @@ export async function activate(
   word: string | undefined,
   options: RotateOptions,
 ): Promise<Shown> {
-  const { fleet, by, paths, set, force } = options;
+  const { fleet, by, paths, force } = options;
+  const { set } = options.bans;
   const found = await showAuthorities(paths, set, ca);
   const next =
     word === undefined ? found.all.findLast(({ state }) => state === 'prepared') : one(found, word, ca);
@@ -84,7 +87,7 @@ export async function activate(
 
 /** Every holder of one of its certificates renews at once, spread over two minutes. @throws BootwaveError `CA_STATE` */
 export async function taint(ca: AuthorityName, word: string, options: RotateOptions): Promise<Shown> {
-  const found = one(await showAuthorities(options.paths, options.set, ca), word, ca);
+  const found = one(await showAuthorities(options.paths, options.bans.set, ca), word, ca);
   if (found.state === 'tainted') return found;
   if (found.state !== 'old') {
     const next = `bootwave keys ca prepare ${ca}, then bootwave keys ca activate ${ca}`;
@@ -100,7 +103,8 @@ export async function taint(ca: AuthorityName, word: string, options: RotateOpti
 
 /** None of its certificates is valid any more, for good. @throws BootwaveError `CA_STATE`, `CA_HELD` */
 export async function revoke(ca: AuthorityName, word: string, options: RotateOptions): Promise<Shown> {
-  const { paths, set, force, by } = options;
+  const { paths, force, by } = options;
+  const { set } = options.bans;
   const all = await showAuthorities(paths, set, ca);
   const found = one(all, word, ca);
   if (found.state === 'revoked') return found;
@@ -136,9 +140,10 @@ async function take(
   authority: string,
   options: RotateOptions,
 ): Promise<void> {
-  const { fleet, by, reason } = options;
+  const { fleet, bans, by, reason } = options;
   const entry = sealAuthority({ kind: 'authority', ...by, reason, step, ca, authority });
   await append(fleet, entry, by, `${ca} CA ${authority}: ${step}: ${reason}`);
+  await bans.keep(entry);
 }
 
 function one({ all }: { all: readonly Shown[] }, word: string, ca: AuthorityName): Shown {

@@ -17,6 +17,7 @@ import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../fleet/bans/seal.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
@@ -104,10 +105,16 @@ export async function up(
     throw error;
   });
   try {
-    const fleet = new Fleet(connection.redis);
+    const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
     await fleet.sites.get(options.site);
     const journal = new BanJournal(journalFile(paths));
-    const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log });
+    const bans = await BanKeeper.open({
+      fleet,
+      journal,
+      holds: liftJudge(paths),
+      sealed: sealJudge(paths.keys),
+      log,
+    });
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
     const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);
@@ -126,6 +133,10 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,
       imageRules: () => consents.current(),
+      released: async () => {
+        const listed = await released.images();
+        return listed === null ? null : new Set(listed.keys());
+      },
       defaultImage: forNew,
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);

@@ -21,6 +21,7 @@ import { keyLayout } from '../../keys/layout.ts';
 import { banNode } from '../../orchestrator/fleet/bans/act.ts';
 import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../../orchestrator/fleet/bans/seal.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { find } from '../../orchestrator/operations/catalogue.ts';
@@ -47,11 +48,12 @@ async function serve(root: string): Promise<void> {
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
   const connection = await connect(paths, { url: '', signal: stop.signal });
-  const fleet = new Fleet(connection.redis);
+  const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   const bans = await BanKeeper.open({
     fleet,
     journal: new BanJournal(journalFile(paths)),
     holds: async () => true,
+    sealed: sealJudge(paths.keys),
     log,
   });
   await bans.look();
@@ -83,7 +85,7 @@ async function compare(): Promise<void> {
     await initKeys(paths.keys);
     const nodes = await issueAll(paths.keys);
     const connection = await connect(paths, { url: '' });
-    const fleet = new Fleet(connection.redis);
+    const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
     await enrolAll(fleet, nodes);
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'serve', root], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -101,7 +103,13 @@ async function compare(): Promise<void> {
     const program = fileURLToPath(new URL('../../bin/bootwave', import.meta.url));
     const stop = new AbortController();
     const journal = new BanJournal(join(root, 'door-bans.log'));
-    const bans = await BanKeeper.open({ fleet, journal, holds: async () => false, log });
+    const bans = await BanKeeper.open({
+      fleet,
+      journal,
+      holds: async () => false,
+      sealed: sealJudge(paths.keys),
+      log,
+    });
     const door = await openDoor({
       ...{ paths, log, signal: stop.signal, find, now: Date.now, newest: async () => null },
       wires: () => undefined,

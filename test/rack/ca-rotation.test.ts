@@ -6,6 +6,7 @@ import type { AuthorityName } from '../../keys/layout.ts';
 import { runningServers } from '../../orchestrator/authorities/servers.ts';
 import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper } from '../../orchestrator/fleet/bans/keeper.ts';
+import { sealJudge } from '../../orchestrator/fleet/bans/seal.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { activate, prepare, type RotateOptions, revoke, taint } from '../../orchestrator/rotation/rotate.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
@@ -43,9 +44,15 @@ const log = createLogger('test', 'silent');
 function step<T>(act: (options: RotateOptions) => Promise<T>): Promise<T> {
   return rack.fleet(async (fleet) => {
     const journal = new BanJournal(journalFile(rack.paths));
-    const keeper = await BanKeeper.open({ fleet, journal, holds: async () => false, log });
+    const keeper = await BanKeeper.open({
+      fleet,
+      journal,
+      holds: async () => false,
+      sealed: sealJudge(rack.paths.keys),
+      log,
+    });
     await keeper.look();
-    const done = await act({ fleet, set: keeper.set, paths: rack.paths, by: by(), reason: 'rotation' });
+    const done = await act({ fleet, bans: keeper, paths: rack.paths, by: by(), reason: 'rotation' });
     await keeper.look();
     return done;
   });

@@ -118,11 +118,12 @@ async function impose(
   by: By,
 ): Promise<Ban> {
   let ban = make(null);
+  const seal = await fleet.bans.sealer();
   if (id !== null) {
     const done = await fleet.nodes.update(id, (record) => {
       ban = make(record);
       const outcome = record === null ? ({ kind: 'same' } as const) : change(record, ban, by);
-      return { outcome, extras: { ops: [appendOp(ban)] } };
+      return { outcome, extras: { ops: [appendOp(ban, seal(ban.text))] } };
     });
     if (done.kind === 'changed') return ban;
   }

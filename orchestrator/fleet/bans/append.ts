@@ -41,5 +41,6 @@ export async function append(
   node?: string,
 ): Promise<void> {
   const audit = [auditLine(lineOf(entry, by, reason, node))];
-  await commit(fleet.redis, { records: [], ops: [appendOp(entry)], audit });
+  const seal = entry.kind === 'lift' ? '' : (await fleet.bans.sealer())(entry.text);
+  await commit(fleet.redis, { records: [], ops: [appendOp(entry, seal)], audit });
 }

@@ -8,6 +8,8 @@ import { type Entry, readEntry } from './entry.ts';
 export const journalFile = (paths: DataPaths): string => join(paths.root, 'bans.log');
 
 const NEWLINE = 0x0a;
+/** A line that says: since then only what is sealed is taken from Redis. Versions before skip it as torn. */
+const SEALED = '{"kind":"sealed"}';
 
 /**
  * This machine's own copy of the log of bans: one entry a line, appended and never rewritten. Several processes may
@@ -20,20 +22,34 @@ export class BanJournal {
     this.path = path;
   }
 
-  /** @returns `torn`: how many lines are no entries, e.g. after a power cut */
-  async read(): Promise<{ entries: Entry[]; torn: number }> {
+  /**
+   * @returns `torn`: how many lines are no entries, e.g. after a power cut; `older`: a version that knew no seals wrote it,
+   * and none that does has read it
+   */
+  async read(): Promise<{ entries: Entry[]; torn: number; older: boolean }> {
     const text = await readFile(this.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return '';
       throw error;
     });
-    const lines = text.split('\n').filter((line) => line !== '');
+    const written = text.split('\n').filter((line) => line !== '');
+    const lines = written.filter((line) => line !== SEALED);
     const entries = lines.map(readEntry).filter((entry) => entry !== null);
-    return { entries, torn: lines.length - entries.length };
+    const older = entries.length > 0 && lines.length === written.length;
+    return { entries, torn: lines.length - entries.length, older };
+  }
+
+  /** From now on only what is sealed is taken from Redis. */
+  markSealed(): Promise<void> {
+    return this.#append([SEALED]);
   }
 
   /** Durable when it resolves. */
-  async append(entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0) return;
+  append(entries: readonly Entry[]): Promise<void> {
+    return this.#append(entries.map(({ text }) => text));
+  }
+
+  async #append(lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return;
     await mkdir(dirname(this.path), { recursive: true });
     const handle = await open(this.path, 'a+', 0o600);
     try {
@@ -42,7 +58,7 @@ export class BanJournal {
       if (size > 0) await handle.read(last, 0, 1, size - 1);
       // A torn line is closed first, so that it damages only itself.
       const start = last[0] === NEWLINE ? '' : '\n';
-      await handle.appendFile(start + entries.map(({ text }) => `${text}\n`).join(''));
+      await handle.appendFile(start + lines.map((line) => `${line}\n`).join(''));
       await handle.sync();
       if (size === 0) await syncFolder(dirname(this.path));
     } finally {

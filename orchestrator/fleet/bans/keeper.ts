@@ -5,7 +5,8 @@ import type { Fleet } from '../fleet.ts';
 import { refence, restore } from './act.ts';
 import type { Ban, Entry, Lift } from './entry.ts';
 import type { BanJournal } from './journal.ts';
-import type { Tip } from './log.ts';
+import type { Found, Tip } from './log.ts';
+import type { SealJudge } from './seal.ts';
 import { BanSet } from './set.ts';
 
 export type KeeperOptions = {
@@ -17,10 +18,15 @@ export type KeeperOptions = {
    * checked already.
    */
   holds: (lift: Lift, counting: number | null) => Promise<boolean>;
+  /** Whether a server of this fleet wrote an entry of another kind (`seal.ts`). */
+  sealed: SealJudge;
   log: Logger;
   /** Milliseconds since the epoch. */
   now?: () => number;
 };
+
+/** Forged entries that are named in the log: who writes to Redis must not fill it. */
+const NAMED = 100;
 
 /** The actor to whom restored bans are attributed. */
 const ACTOR = 'bans';
@@ -35,12 +41,14 @@ export class BanKeeper implements BanList {
   readonly #options: KeeperOptions;
   readonly #listeners: ((bans: readonly Ban[]) => void)[] = [];
   readonly #others: ((entries: readonly Entry[]) => void)[] = [];
-  /** Lifts without valid signatures; logged once. */
+  /** Entries that nobody of this fleet signed; logged once. */
   readonly #forged = new Set<string>();
   /** Known, and not yet in the journal. */
   readonly #unwritten = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
+  /** The journal is older than seals: what stands in Redis when it is first read is taken as it is. */
+  #imports = false;
   /** One read after the other. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -51,10 +59,14 @@ export class BanKeeper implements BanList {
   /** Loads what the journal contains. */
   static async open(options: KeeperOptions): Promise<BanKeeper> {
     const keeper = new BanKeeper(options);
-    const { entries, torn } = await options.journal.read();
+    const { entries, torn, older } = await options.journal.read();
+    keeper.#imports = older;
     if (torn > 0)
       options.log.warn({ file: options.journal.path, torn }, 'lines of the log of bans cannot be read');
-    for (const entry of await keeper.#sound(entries, null)) keeper.set.add(entry);
+    for (const entry of entries) {
+      if (entry.kind !== 'lift' || (await options.holds(entry, null))) keeper.set.add(entry);
+      else keeper.#ignore(entry);
+    }
     return keeper;
   }
 
@@ -81,15 +93,35 @@ export class BanKeeper implements BanList {
     return look;
   }
 
+  /**
+   * What this process has just added itself: in force and in the journal when it resolves, whatever becomes of it in Redis.
+   * There it is put back if it is missing.
+   */
+  keep(entry: Entry): Promise<void> {
+    const kept = this.#turn.then(async () => {
+      this.#learn([entry]);
+      await this.#write();
+      const { found, tip } = await this.#options.fleet.bans.read(null);
+      this.#learn(await this.#sound(found));
+      // From here on its loss is seen as any other.
+      this.#tip = tip;
+      this.#looked = found.some(({ entry: { id } }) => id === entry.id);
+    });
+    this.#turn = kept.catch(() => {});
+    return kept;
+  }
+
   async #look(): Promise<void> {
     const { bans } = this.#options.fleet;
     const tip = await bans.tip();
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
-      const read = await bans.read(this.#tip);
-      this.#learn(await this.#sound(read.entries, this.#now()));
-      if (read.whole) await this.#repair(new Set(read.entries.map(({ id }) => id)));
+      const read = await bans.read(this.#looked ? this.#tip : null);
+      this.#learn(await this.#sound(read.found));
+      if (read.whole) await this.#repair(read.found);
       this.#tip = read.tip;
       this.#looked = true;
+      if (this.#imports) await this.#write().then(() => this.#options.journal.markSealed());
+      this.#imports = false;
     }
     await this.#write();
   }
@@ -107,26 +139,39 @@ export class BanKeeper implements BanList {
     if (fresh.length > 0) for (const listener of this.#others) listener(fresh);
   }
 
-  /** Without lifts that have no valid signatures. */
-  async #sound(entries: readonly Entry[], counting: number | null): Promise<Entry[]> {
+  /** Without what nobody of this fleet signed. */
+  async #sound(found: readonly Found[]): Promise<Entry[]> {
     const sound: Entry[] = [];
-    for (const entry of entries) {
-      if (entry.kind !== 'lift' || this.set.has(entry.id) || (await this.#options.holds(entry, counting)))
-        sound.push(entry);
-      else if (!this.#forged.has(entry.id)) {
-        this.#forged.add(entry.id);
-        this.#options.log.error(
-          { lift: entry.id, ban: entry.ban },
-          'a lift that two people did not sign is ignored',
-        );
-      }
+    for (const { entry, seal } of found) {
+      if (this.set.has(entry.id) || (await this.#isOurs(entry, seal))) sound.push(entry);
+      else this.#ignore(entry);
     }
     return sound;
   }
 
+  async #isOurs(entry: Entry, seal: string): Promise<boolean> {
+    const { holds, sealed } = this.#options;
+    if (entry.kind === 'lift') return holds(entry, this.#now());
+    return (this.#imports && seal === '') || sealed(entry.text, seal);
+  }
+
+  #ignore(entry: Entry): void {
+    if (this.#forged.has(entry.id) || this.#forged.size >= NAMED) return;
+    this.#forged.add(entry.id);
+    const what =
+      entry.kind === 'lift'
+        ? 'a lift that two people did not sign is ignored'
+        : 'an entry of the log of bans that no server of this fleet signed is ignored: who can write to Redis?';
+    this.#options.log.error({ code: 'BAN_LOG_FORGED', [entry.kind]: entry.id }, what);
+  }
+
   /** Adds to Redis what it lacks, and fences banned machines that are members there. */
-  async #repair(there: ReadonlySet<string>): Promise<void> {
-    const { fleet, log } = this.#options;
+  async #repair(found: readonly Found[]): Promise<void> {
+    const { fleet, log, sealed } = this.#options;
+    const there = new Set<string>();
+    // One without a seal is believed by nobody who reads it for the first time.
+    for (const { entry, seal } of found)
+      if (entry.kind === 'lift' || (await sealed(entry.text, seal))) there.add(entry.id);
     const by = { actor: ACTOR, at: this.#now() };
     for (const entry of this.set.entries) {
       if (!there.has(entry.id)) {

@@ -4,22 +4,32 @@ import type { Op } from '../commit.ts';
 import { KEYS } from '../keys.ts';
 import { pagesOf, type StreamItem } from '../stream.ts';
 import { type Entry, readEntry } from './entry.ts';
+import type { Sealer } from './seal.ts';
 import { BanSet } from './set.ts';
 
 /** The end of the log as a reader saw it: a log that was restored to an older state and grew again has another end. */
 export type Tip = { key: string; text: string };
 
-/** For `commit`: appends to the fleet's log, and wakes the servers, with whatever else is committed. */
-export function appendOp(entry: Entry): Op {
-  return { op: 'append', key: KEYS.bans, value: entry.text };
+/**
+ * For `commit`: appends to the fleet's log, and wakes the servers, with whatever else is committed.
+ * @param seal empty for a lift, which two people have signed
+ */
+export function appendOp(entry: Entry, seal: string): Op {
+  return { op: 'append', key: KEYS.bans, value: entry.text, seal };
 }
+
+/** An entry as it stands in Redis, where anybody may have written it. */
+export type Found = { entry: Entry; seal: string };
 
 /** The log of bans as all servers share it: a stream in Redis. */
 export class BanLog {
   readonly #redis: Redis;
+  /** For what this process adds. */
+  readonly sealer: Sealer;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, sealer: Sealer) {
     this.#redis = redis;
+    this.sealer = sealer;
   }
 
   /** Null: nobody was ever banned. One cheap round trip, which servers poll. */
@@ -32,7 +42,7 @@ export class BanLog {
    * What was appended after `known`.
    * @returns `whole`: these are all entries, because the log does not continue from `known`; `tip` null: it is empty
    */
-  async read(known: Tip | null): Promise<{ entries: Entry[]; tip: Tip | null; whole: boolean }> {
+  async read(known: Tip | null): Promise<{ found: Found[]; tip: Tip | null; whole: boolean }> {
     const items: StreamItem[] = [];
     for await (const page of pagesOf(this.#redis, KEYS.bans, known?.key ?? '-')) items.push(...page);
     if (known !== null) {
@@ -42,7 +52,7 @@ export class BanLog {
     }
     const last = items.at(-1);
     return {
-      entries: items.map((item) => readEntry(tipOf(item).text)).filter((entry) => entry !== null),
+      found: items.flatMap(foundIn),
       tip: last === undefined ? known : tipOf(last),
       whole: known === null,
     };
@@ -51,7 +61,7 @@ export class BanLog {
   /** For one question; servers keep a set of their own. */
   async set(): Promise<BanSet> {
     const set = new BanSet();
-    for (const entry of (await this.read(null)).entries) set.add(entry);
+    for (const { entry } of (await this.read(null)).found) set.add(entry);
     return set;
   }
 
@@ -74,4 +84,11 @@ export class BanLog {
 
 function tipOf([key, fields]: StreamItem): Tip {
   return { key, text: fields[fields.indexOf('entry') + 1] ?? '' };
+}
+
+function foundIn(item: StreamItem): Found[] {
+  const [, fields] = item;
+  const entry = readEntry(tipOf(item).text);
+  // Entries of the versions before have no seal.
+  return entry === null ? [] : [{ entry, seal: fields[2] === 'seal' ? (fields[3] ?? '') : '' }];
 }

@@ -28,7 +28,8 @@ export async function add({ node, serial, reason }: Target, { fleet, bans, by }:
       unchanged: 'nobody was banned',
       next: 'name a node, or give --serial',
     });
-  // It is in this machine's journal before anybody is told that it is in force.
+  // It is in this machine's journal before anybody is told that it is in force, whatever Redis does with it.
+  await bans.keep(done.ban);
   await bans.look();
   return { ban: shown(done.ban), fresh: done.fresh };
 }

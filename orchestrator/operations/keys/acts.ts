@@ -41,7 +41,7 @@ const caStep =
   (step: (name: AuthorityName, word: string | undefined, options: ca.RotateOptions) => Promise<ca.Shown>) =>
   async ({ ca: name, id, reason, force }: CaInput, { fleet, bans, paths, by }: Acting) => {
     await bans.look();
-    const shown = await step(name, id, { fleet, set: bans.set, paths, by, reason, force });
+    const shown = await step(name, id, { fleet, bans, paths, by, reason, force });
     // It is in this machine's journal before anybody is told.
     await bans.look();
     return { ca: name, ...shown };

@@ -67,6 +67,7 @@ export async function revoke(
   for (const one of revoked) {
     const entry = sealOperator({ kind: 'operator', ...by, reason, name, serial: one.serial });
     await append(fleet, entry, by, `${name}: ${reason}`);
+    await bans.keep(entry);
   }
   await bans.look();
   return revoked;

@@ -1,10 +1,12 @@
 /** Last week's backup is put back: nothing that was taken away since comes back to life with it. */
+
 import { cp, rm } from 'node:fs/promises';
 import test from 'ava';
 import { generationsOf } from '../../../keys/generations.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
 import { append } from '../../../orchestrator/fleet/bans/append.ts';
 import { sealOperator } from '../../../orchestrator/fleet/bans/entry.ts';
+import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { byCertificate } from '../../../orchestrator/operators/identify.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
@@ -22,18 +24,18 @@ test('keys or Redis from before a rotation and a revocation: the old CA signs no
   await keysIn(paths.keys);
   const ann = await operatorOf(paths, { name: 'ann' }, by.at);
   let connection = await connect(paths, { url: '' });
-  let fleet = new Fleet(connection.redis);
+  let fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   await fleet.audit.append({ ...by, action: 'x', reason: 'x' });
   await connection.close();
   for (const folder of [paths.redis, paths.keys]) await cp(folder, `${folder}.backup`, { recursive: true });
 
   connection = await connect(paths, { url: '' });
-  fleet = new Fleet(connection.redis);
+  fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   const keeper = await keeperOn(paths, fleet);
   const options = () => ({
     fleet,
     paths,
-    set: keeper.set,
+    bans: keeper,
     by: { ...by, at: Date.now() },
     reason: 'test',
     force: true,
@@ -62,7 +64,7 @@ test('keys or Redis from before a rotation and a revocation: the old CA signs no
   await restore(paths.redis);
   connection = await connect(paths, { url: '' });
   t.teardown(connection.close);
-  fleet = new Fleet(connection.redis);
+  fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   t.is((await fleet.bans.set()).revision, 0, 'the backup knows nothing');
   const after = await keeperOn(paths, fleet);
   t.deepEqual(

@@ -1,4 +1,5 @@
 /** Issuing CAs changed under running nodes: real agents, real TLS, real Redis; no node is refused or silent meanwhile. */
+
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import type { View } from '../../../image/agent/member/core.ts';
 import { loadAuthority, spkiOf } from '../../../keys/authority.ts';
 import { generationsOf, makeGeneration } from '../../../keys/generations.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';
+import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { activate, prepare, revoke, showAuthorities, taint } from '../../../orchestrator/rotation/rotate.ts';
@@ -27,7 +29,7 @@ function steps(paths: DataPaths, fleet: Fleet) {
   const options = async (force = false) => ({
     fleet,
     paths,
-    set: (await keeperOn(paths, fleet)).set,
+    bans: await keeperOn(paths, fleet),
     by: { actor: 'operator:t', at: Date.now() },
     reason: 'test',
     force,
@@ -38,7 +40,7 @@ function steps(paths: DataPaths, fleet: Fleet) {
     taint: async (ca: AuthorityName, id: string) => taint(ca, id, await options()),
     revoke: async (ca: AuthorityName, id: string, force = false) => revoke(ca, id, await options(force)),
     show: async (ca: AuthorityName) =>
-      (await showAuthorities(paths, (await options()).set, ca)).all.map(({ state }) => state),
+      (await showAuthorities(paths, (await options()).bans.set, ca)).all.map(({ state }) => state),
   };
 }
 
@@ -75,7 +77,7 @@ async function startNode(t: ExecutionContext, paths: DataPaths, n: number, port:
 test('nodes and servers CA follow one another through all four steps, and no node is refused or silent', async (t) => {
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const fleet = new Fleet(redis);
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
   const server = await serverOn(t, paths, fleet);
   const { port, root } = server;
   const views = await Promise.all([1, 2, 3].map((n) => startNode(t, paths, n, () => port, root)));
@@ -183,7 +185,7 @@ test('nodes and servers CA follow one another through all four steps, and no nod
 test('a step that was cut off is taken up; a server that was killed comes back where it was', async (t) => {
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const fleet = new Fleet(redis);
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
   const { prepare, activate, taint, show } = steps(paths, fleet);
   // Killed between the file and the line.
   const made = await makeGeneration(paths.keys, 'nodes');

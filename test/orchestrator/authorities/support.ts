@@ -10,6 +10,7 @@ import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
 import { reportServer } from '../../../orchestrator/authorities/servers.ts';
 import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
@@ -26,6 +27,7 @@ export async function keeperOn(paths: DataPaths, fleet: Fleet): Promise<BanKeepe
     fleet,
     journal: new BanJournal(journalFile(paths)),
     holds: liftJudge(paths),
+    sealed: sealJudge(paths.keys),
     log: silent,
   });
   await keeper.look();

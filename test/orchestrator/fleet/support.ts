@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
+import type { Sealer, SealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
@@ -79,9 +80,13 @@ export const quoted = (version: string, pcr7: string): Record<string, string> =>
 });
 
 /** A fleet on a real Redis, one site's directory on it, and a clock that only the test moves. */
+/** Stands for the key of a servers CA where no keys are made. */
+export const testSealer: Sealer = async () => (text) => `sealed ${text.length}`;
+export const testSealed: SealJudge = async (text, seal) => seal === `sealed ${text.length}`;
+
 export async function fleetFor(t: ExecutionContext) {
   const { redis, paths } = await borrow(t);
-  const fleet = new Fleet(redis);
+  const fleet = new Fleet(redis, testSealer);
   const clock = { now: START };
   const at = (site: string, image: string | null = '1.0') =>
     new FleetDirectory({

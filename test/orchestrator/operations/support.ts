@@ -1,8 +1,10 @@
 /** A server's door on a data directory: the real door, the real Redis, no wire and no orchestrator behind it. */
+
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
 import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { find } from '../../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../../orchestrator/operations/door.ts';
@@ -17,9 +19,15 @@ export type Standing<T> = T & { close(): Promise<void> };
 export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<Standing<House>> {
   const connection = await connect(paths, { url: '' });
   const stop = new AbortController();
-  const fleet = new Fleet(connection.redis);
+  const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   const journal = new BanJournal(journalFile(paths));
-  const bans = await BanKeeper.open({ fleet, journal, holds: liftJudge(paths), log: silent });
+  const bans = await BanKeeper.open({
+    fleet,
+    journal,
+    holds: liftJudge(paths),
+    sealed: sealJudge(paths.keys),
+    log: silent,
+  });
   const watched = watchBans(bans, fleet, { signal: stop.signal, log: silent });
   let closed: Promise<void> | null = null;
   const close = () => {

@@ -1,4 +1,5 @@
 /** What takes two people: real certificates, real Redis. */
+
 import test, { type ExecutionContext } from 'ava';
 import { vote } from '../../../keys/vote.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
@@ -6,6 +7,7 @@ import { append } from '../../../orchestrator/fleet/bans/append.ts';
 import { type Ban, sealLift } from '../../../orchestrator/fleet/bans/entry.ts';
 import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { brokenGlass } from '../../../orchestrator/operators/break-glass.ts';
@@ -31,7 +33,7 @@ const HOUR = 3600_000;
 async function office(t: ExecutionContext) {
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const fleet = new Fleet(redis);
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
   const [ann, bob] = [
     await operatorOf(paths, { name: 'ann' }, NOW),
     await operatorOf(paths, { name: 'bob' }, NOW),
@@ -40,6 +42,7 @@ async function office(t: ExecutionContext) {
     fleet,
     journal: new BanJournal(journalFile(paths)),
     holds: liftJudge(paths),
+    sealed: sealJudge(paths.keys),
     log: silent,
   });
   const banned = async (n = 1): Promise<Ban> => {
@@ -183,6 +186,7 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
     fleet,
     journal: new BanJournal(journalFile(paths)),
     holds: liftJudge(paths),
+    sealed: sealJudge(paths.keys),
     log: silent,
   });
   t.true(again.set.isLifted(ban.id), 'from the journal, too');
@@ -258,7 +262,13 @@ test('a vote counts by what its certificate is when it is counted, whatever time
   // What was counted stays: it is in this machine's own journal, and no other one counts it anew.
   await revoke(bob, NOW + 10);
   const open = async (at: BanJournal) =>
-    BanKeeper.open({ fleet, journal: at, holds: liftJudge(paths), log: silent });
+    BanKeeper.open({
+      fleet,
+      journal: at,
+      holds: liftJudge(paths),
+      sealed: sealJudge(paths.keys),
+      log: silent,
+    });
   t.true((await open(new BanJournal(journalFile(paths)))).set.isLifted(ban.id));
   const stranger = await open(new BanJournal(`${journalFile(paths)}.other`));
   await stranger.look();

@@ -1,10 +1,12 @@
 /** A data directory that commit 6c0a013 wrote (test/fixtures/data-6c0a013): it opens without a step of anybody's. */
+
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { listConfigs } from '../../../orchestrator/config/store.ts';
 import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
 import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { readIssued } from '../../../orchestrator/orders/issued.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
@@ -16,6 +18,7 @@ import { operate } from '../../../orchestrator/rollout/run/operate.ts';
 import { readState } from '../../../orchestrator/rollout/run/stored.ts';
 import { Consents } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
+import { keysIn } from '../../support/keys.ts';
 import { enrolment, START, silent, temporaryData } from '../fleet/support.ts';
 
 const FIXTURE = join(import.meta.dirname, '../../fixtures/data-6c0a013');
@@ -23,9 +26,10 @@ const FIXTURE = join(import.meta.dirname, '../../fixtures/data-6c0a013');
 async function older(t: ExecutionContext) {
   const paths = await temporaryData(t);
   await cp(FIXTURE, paths.root, { recursive: true });
+  await keysIn(paths.keys);
   const connection = await connect(paths, { url: '' });
   t.teardown(connection.close);
-  return { paths, redis: connection.redis, fleet: new Fleet(connection.redis) };
+  return { paths, redis: connection.redis, fleet: new Fleet(connection.redis, sealerOf(paths.keys)) };
 }
 
 test('nodes, sites, expectations, bans and consents are as they were', async (t) => {
@@ -47,6 +51,7 @@ test('nodes, sites, expectations, bans and consents are as they were', async (t)
     fleet,
     journal: new BanJournal(journalFile(paths)),
     holds: async () => false,
+    sealed: sealJudge(paths.keys),
     log: silent,
   });
   await keeper.look();

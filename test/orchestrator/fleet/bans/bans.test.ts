@@ -19,6 +19,8 @@ import {
   START,
   silent,
   temporaryData,
+  testSealed,
+  testSealer,
   withoutTpm,
 } from '../support.ts';
 
@@ -51,6 +53,7 @@ async function serverOn(t: ExecutionContext, fleet: Fleet, path?: string) {
     fleet,
     journal,
     holds: async () => true,
+    sealed: testSealed,
     log: silent,
     now: () => START,
   });
@@ -193,14 +196,14 @@ test('a Redis restored from a backup learns its bans again from the server that 
   const paths = await temporaryData(t);
   const file = join(paths.root, 'bans.log');
   let connection = await connect(paths, { url: '' });
-  let fleet = new Fleet(connection.redis);
+  let fleet = new Fleet(connection.redis, testSealer);
   const { directory } = await serverOn(t, fleet, file);
   const { e, serial } = await member(fleet, directory, 1);
   await connection.close();
   await cp(paths.redis, `${paths.redis}.backup`, { recursive: true });
 
   connection = await connect(paths, { url: '' });
-  fleet = new Fleet(connection.redis);
+  fleet = new Fleet(connection.redis, testSealer);
   const first = await serverOn(t, fleet, file);
   await first.keeper.look();
   const { ban } = await banNode(fleet, first.keeper.set, e.id, 'stolen', by);
@@ -214,7 +217,7 @@ test('a Redis restored from a backup learns its bans again from the server that 
   await cp(`${paths.redis}.backup`, paths.redis, { recursive: true });
   connection = await connect(paths, { url: '' });
   t.teardown(connection.close);
-  fleet = new Fleet(connection.redis);
+  fleet = new Fleet(connection.redis, testSealer);
   t.is((await fleet.nodes.get(e.id))!.state, 'healthy', 'the backup knows of no ban');
   t.is((await fleet.bans.set()).revision, 0);
 
@@ -282,7 +285,7 @@ async function subscribers(redis: Fleet['redis']): Promise<number> {
 }
 
 function withoutMessages(fleet: Fleet): Fleet {
-  const deaf = new Fleet(fleet.redis);
+  const deaf = new Fleet(fleet.redis, testSealer);
   deaf.bans.subscribe = async () => async () => {};
   return deaf;
 }

@@ -91,12 +91,14 @@ test('the journal keeps entries through a torn line, which spoils nothing but it
   const folder = await mkdtemp(join(tmpdir(), 'bw-bans-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const journal = new BanJournal(join(folder, 'data', 'bans.log'));
-  t.deepEqual(await journal.read(), { entries: [], torn: 0 });
+  t.deepEqual(await journal.read(), { entries: [], torn: 0, older: false });
   const [first, second] = [ban({ nodes: ['tpm-1'], reason: 'Umlaut ä\nline' }), ban({ serials: ['aa'] })];
   await journal.append([first]);
   await appendFile(journal.path, second.text.slice(0, 20));
-  t.deepEqual(await journal.read(), { entries: [first], torn: 1 });
+  t.deepEqual(await journal.read(), { entries: [first], torn: 1, older: true });
   await new BanJournal(journal.path).append([second]);
-  t.deepEqual(await journal.read(), { entries: [first, second], torn: 1 });
+  t.deepEqual(await journal.read(), { entries: [first, second], torn: 1, older: true });
+  await journal.markSealed();
+  t.deepEqual(await journal.read(), { entries: [first, second], torn: 1, older: false });
   t.true((await readFile(journal.path, 'utf8')).startsWith(`${first.text}\n`), 'nothing is rewritten');
 });

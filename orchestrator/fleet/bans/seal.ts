@@ -1,0 +1,54 @@
+/**
+ * Whoever owns Redis can add any line to the log of bans. So a server signs what it adds, and others believe only that: the
+ * key is that of a servers CA, which every server that performs operations has on disk.
+ */
+import { createPrivateKey, sign, verify } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { BootwaveError } from '../../../base/error.ts';
+import { generationsOf } from '../../../keys/generations.ts';
+
+/** The same key signs certificates: no certificate begins like this (DER begins with 0x30). */
+const CONTEXT = 'bootwave log of bans\n';
+
+const bytesOf = (text: string) => Buffer.from(CONTEXT + text);
+
+/** Loads the key; what it returns signs the text of one entry, base64. */
+export type Sealer = () => Promise<(text: string) => string>;
+
+/** Whether a seal is one of this text, by somebody who has a key of this fleet. */
+export type SealJudge = (text: string, seal: string) => Promise<boolean>;
+
+/** @param keys folder. The sealer throws BootwaveError `KEYS_MISSING` without a servers CA */
+export function sealerOf(keys: string): Sealer {
+  return async () => {
+    // The oldest: another server may not have been given the newest yet.
+    for (const { files } of await generationsOf(keys, 'servers')) {
+      const pem = await readFile(files.key, 'utf8').catch(() => null);
+      if (pem === null) continue;
+      const key = createPrivateKey(pem);
+      return (text) => sign('sha256', bytesOf(text), key).toString('base64');
+    }
+    return noKey();
+  };
+}
+
+/** For a process that adds nothing. */
+export const noKey: Sealer = async () => {
+  throw new BootwaveError({
+    code: 'KEYS_MISSING',
+    what: 'there is no key of a servers CA here, and without one nobody believes what is added to the log of bans',
+    unchanged: 'nobody was banned, and nothing revoked',
+    next: 'run this where the keys are',
+  });
+};
+
+/** @param keys folder; read anew for each entry, because CAs change and entries are rare */
+export function sealJudge(keys: string): SealJudge {
+  return async (text, seal) => {
+    const generations = await generationsOf(keys, 'servers');
+    const signature = Buffer.from(seal, 'base64');
+    return generations.some(({ certificate }) =>
+      verify('sha256', bytesOf(text), certificate.publicKey, signature),
+    );
+  };
+}
