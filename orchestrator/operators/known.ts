@@ -24,6 +24,7 @@ export async function knownOperators(
     trusted: those((state) => state !== 'revoked'),
     tainted: those((state) => state === 'tainted'),
     register: register.map((one) => withLog(one, set)),
+    denied: set.denied,
   };
 }
 

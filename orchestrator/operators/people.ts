@@ -12,6 +12,8 @@ export type Known = {
   cas: readonly X509Certificate[];
   trusted: readonly X509Certificate[];
   register: readonly Registered[];
+  /** Ids of requests that somebody denied or ended, whatever their records say. */
+  denied: ReadonlySet<string>;
 };
 
 /**

@@ -125,7 +125,10 @@ export class Requests {
     }
   }
 
-  /** Anybody of the core team refuses it; this also ends a break-glass that is in force. @throws as `approve` */
+  /**
+   * Anybody of the core team refuses it; this also ends a break-glass that is in force. The history has it by the denial in the
+   * log of bans, which has to be written before. @throws as `approve`
+   */
   async deny(word: string, reason: string, by: By): Promise<Request> {
     const { id, wish, record } = await this.open(word, by.at, true);
     const next: RequestRecord = {
@@ -134,15 +137,7 @@ export class Requests {
       epoch: record.epoch + 1,
       closed: { actor: by.actor, at: by.at, reason },
     };
-    const what = record.state === 'approved' ? 'ended' : 'denied';
-    const told = `${wish.operation} of ${wish.actor} ${what}: ${reason}`;
-    const line = {
-      ...by,
-      action: 'deny-request',
-      reason: told,
-      detail: { request: id, about: aboutOf(wish) },
-    };
-    await this.#write(id, record, next, { audit: [auditLine(line)] });
+    await this.#write(id, record, next, {});
     return { id, wish, record: next, standing: 'denied' };
   }
 
@@ -167,7 +162,8 @@ export class Requests {
     const record = body === null ? null : requestSchema.parse(JSON.parse(body));
     const wish = record === null ? null : readWish(record.text);
     if (record === null || wish === null || requestId(record.text) !== id) return null;
-    return { id, wish, record, standing: standingOf(record, wish, now) };
+    const standing = this.#known.denied.has(id) ? 'denied' : standingOf(record, wish, now);
+    return { id, wish, record, standing };
   }
 
   async #write(

@@ -11,6 +11,7 @@ const VERBS: Record<Entry['kind'], string> = {
   lift: 'lift',
   operator: 'revoke-operator',
   authority: 'authority',
+  denial: 'deny-request',
 };
 
 /** The history's text about an entry of the log. */
@@ -27,6 +28,8 @@ function detailOf(entry: Entry): Record<string, string> {
       return { lift: entry.id, ban: entry.ban };
     case 'operator':
       return { serials: entry.serial };
+    case 'denial':
+      return { request: entry.request };
     case 'authority':
       return { ca: entry.ca, step: entry.step, authority: entry.authority };
   }

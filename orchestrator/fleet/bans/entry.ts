@@ -43,6 +43,14 @@ const operatorSchema = z.object({
   serial: z.string(),
 });
 
+/** A request was denied, or a break-glass ended: its record in Redis may be put back to what it was. */
+const denialSchema = z.object({
+  kind: z.literal('denial'),
+  ...common,
+  /** Id of the request (orchestrator/operators/request.ts). */
+  request: z.string(),
+});
+
 export const AUTHORITY_STEPS = ['prepare', 'activate', 'taint', 'revoke'] as const;
 export type AuthorityStep = (typeof AUTHORITY_STEPS)[number];
 
@@ -56,7 +64,13 @@ const authoritySchema = z.object({
   authority: z.string(),
 });
 
-const entrySchema = z.discriminatedUnion('kind', [banSchema, liftSchema, operatorSchema, authoritySchema]);
+const entrySchema = z.discriminatedUnion('kind', [
+  banSchema,
+  liftSchema,
+  operatorSchema,
+  authoritySchema,
+  denialSchema,
+]);
 
 type Sealed = {
   /** The beginning of the SHA-256 of `text`: an entry cannot be replaced by another under its own name. */
@@ -68,11 +82,12 @@ export type Ban = z.infer<typeof banSchema> & Sealed;
 export type Lift = z.infer<typeof liftSchema> & Sealed;
 export type OperatorEntry = z.infer<typeof operatorSchema> & Sealed;
 export type AuthorityEntry = z.infer<typeof authoritySchema> & Sealed;
+export type Denial = z.infer<typeof denialSchema> & Sealed;
 /**
  * One line of the log of bans, and of everything else that a restored backup must not undo. The log only grows: nothing
  * in it is changed or removed.
  */
-export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry;
+export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry | Denial;
 
 /** Hex digits of an id: 64 bits, so that no second text can be made with a known id. */
 const ID_DIGITS = 16;
@@ -88,6 +103,7 @@ function seal<T>(content: T): T & Sealed {
 export const sealBan = (ban: z.infer<typeof banSchema>): Ban => seal(ban);
 export const sealLift = (lift: z.infer<typeof liftSchema>): Lift => seal(lift);
 export const sealOperator = (entry: z.infer<typeof operatorSchema>): OperatorEntry => seal(entry);
+export const sealDenial = (entry: z.infer<typeof denialSchema>): Denial => seal(entry);
 export const sealAuthority = (entry: z.infer<typeof authoritySchema>): AuthorityEntry => seal(entry);
 
 /** @returns null for what is no entry, such as a line cut off by a power failure */

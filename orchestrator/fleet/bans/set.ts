@@ -57,6 +57,11 @@ export class BanSet {
       | undefined;
   }
 
+  /** Ids of requests that were denied, or ended. */
+  get denied(): ReadonlySet<string> {
+    return new Set(this.entries.flatMap((entry) => (entry.kind === 'denial' ? [entry.request] : [])));
+  }
+
   /** In the order in which they were taken. */
   get authoritySteps(): readonly AuthorityEntry[] {
     return this.entries

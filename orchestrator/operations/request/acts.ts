@@ -1,5 +1,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { serialOf } from '../../../keys/operator.ts';
+import { append } from '../../fleet/bans/append.ts';
+import { sealDenial } from '../../fleet/bans/entry.ts';
 import { inFull } from '../../operators/in-full.ts';
 import { knownOperators } from '../../operators/known.ts';
 import { BREAK_GLASS, LIFT, lastsOf } from '../../operators/request.ts';
@@ -25,9 +27,16 @@ export async function approve({ request: id }: { request: string }, { approval }
 
 export async function deny(
   { request, reason }: { request: string; reason: string },
-  { fleet, by, paths }: Acting,
+  { fleet, bans, by, paths }: Acting,
 ): Promise<RequestView> {
-  return view(await new Requests(fleet.redis, await knownOperators(paths)).deny(request, reason, by));
+  const requests = new Requests(fleet.redis, await knownOperators(paths));
+  const { id, wish, record } = await requests.open(request, by.at, true);
+  // First where Redis cannot undo it.
+  const denial = sealDenial({ kind: 'denial', ...by, reason, request: id });
+  const what = record.state === 'approved' ? 'ended' : 'denied';
+  await append(fleet, denial, by, `${wish.operation} of ${wish.actor} ${what}: ${reason}`);
+  await bans.keep(denial);
+  return view(await requests.deny(id, reason, by));
 }
 
 type Glass = { minutes: number; reason: string };

@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import type { DataPaths } from '../../../base/paths.ts';
 import type { Credential } from '../../../keys/credential.ts';
 import { issueOperator, type OperatorClaim } from '../../../keys/operator.ts';
+import { vote } from '../../../keys/vote.ts';
 import { activeAuthority } from '../../../orchestrator/authorities/on-disk.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { makeWish, readWish } from '../../../orchestrator/operators/request.ts';
+import type { Requests } from '../../../orchestrator/operators/requests.ts';
 
 const DAY = 86_400_000;
 
@@ -32,4 +35,21 @@ export async function operatorOf(
   await writeFile(file, key + pem + ca.chainPem, { mode: 0o600 });
   const credential = { key: privateKey, certificate: new X509Certificate(pem) };
   return { actor: `operator:${whole.name}`, credential, serial, file };
+}
+
+/** Asks as a person does: signs a text that says it in full. */
+export async function asked(
+  requests: Requests,
+  who: Operator,
+  operation: string,
+  input: object,
+  at: number,
+  what?: string,
+) {
+  const reason = 'reason' in input ? String(input.reason) : '';
+  const text = makeWish({
+    ...{ operation, input: { ...input }, reason, actor: who.actor, at },
+    ...(what === undefined ? {} : { what }),
+  });
+  return requests.ask(readWish(text)!, { text, vote: vote(who.credential, 'ask', text, at) });
 }

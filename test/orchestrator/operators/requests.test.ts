@@ -15,17 +15,11 @@ import { inFull } from '../../../orchestrator/operators/in-full.ts';
 import { knownOperators } from '../../../orchestrator/operators/known.ts';
 import { liftJudge, liftOf } from '../../../orchestrator/operators/lifts.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
-import {
-  BREAK_GLASS,
-  LIFT,
-  makeWish,
-  REQUEST_TIMES,
-  readWish,
-} from '../../../orchestrator/operators/request.ts';
+import { BREAK_GLASS, LIFT, REQUEST_TIMES } from '../../../orchestrator/operators/request.ts';
 import { type Request, Requests } from '../../../orchestrator/operators/requests.ts';
 import { keysIn } from '../../support/keys.ts';
 import { redisFor, silent } from '../fleet/support.ts';
-import { type Operator, operatorOf } from './people.ts';
+import { asked, type Operator, operatorOf } from './people.ts';
 
 const NOW = Date.now();
 const HOUR = 3600_000;
@@ -291,23 +285,6 @@ test('a vote counts by what its certificate is when it is counted, whatever time
   await revoke(dora);
   t.false(await may(), 'who approved it was put out');
 });
-
-/** Asks as a person does: signs a text that says it in full. */
-async function asked(
-  requests: Requests,
-  who: Operator,
-  operation: string,
-  input: object,
-  at: number,
-  what?: string,
-) {
-  const reason = 'reason' in input ? String(input.reason) : '';
-  const text = makeWish({
-    ...{ operation, input: { ...input }, reason, actor: who.actor, at },
-    ...(what === undefined ? {} : { what }),
-  });
-  return requests.ask(readWish(text)!, { text, vote: vote(who.credential, 'ask', text, at) });
-}
 
 async function otherFleet(t: ExecutionContext) {
   const { paths } = await redisFor(t);
