@@ -119,20 +119,23 @@ async function expectRollout(
   view.say(`The rollout of ${image} ended as '${rollout.state}': ${meaning}.`);
 }
 
+/** What the demo rolls out, as an operator would write it down. */
+export const rolloutOf = (image: string, canary: string) => ({
+  image,
+  nodes: { all: true },
+  netboot: 'skip',
+  waves: [
+    { name: 'canary', select: { names: [canary] } },
+    { name: 'rest', take: 'rest' },
+  ],
+  limits: { site: '100%' },
+  bake: { node: '10s', wave: '5s' },
+  attempts: 1,
+  timeouts: { activate: '25m', rollback: '25m', silent: '20m' },
+});
+
 async function start({ fleet, paths }: Stage, image: string, canary: string): Promise<string> {
-  const checked = checkSpec({
-    image,
-    nodes: { all: true },
-    netboot: 'skip',
-    waves: [
-      { name: 'canary', select: { names: [canary] } },
-      { name: 'rest', take: 'rest' },
-    ],
-    limits: { site: '100%' },
-    bake: { node: '10s', wave: '5s' },
-    attempts: 1,
-    timeouts: { activate: '25m', rollback: '25m', silent: '20m' },
-  });
+  const checked = checkSpec(rolloutOf(image, canary));
   if (!checked.ok) throw failed(JSON.stringify(checked.refusals));
   const { facts, images } = await publishedImages(paths.images);
   const planned = makePlan(await planNodes(fleet, Object.keys(images)), checked.spec, Date.now(), facts);

@@ -177,10 +177,11 @@ export const specSchema = z
       refuse(['approvals', 'count'], `wants ${count} people, and from names ${people.size}`);
     }
     const names = new Map<string, number>();
-    for (const [index, { name }] of spec.waves.entries()) {
+    for (const [index, { name, take }] of spec.waves.entries()) {
       if (name === undefined) continue;
       const before = names.get(name.toLowerCase());
-      const taken = RESERVED.test(name) && name.toLowerCase() !== `wave ${index + 1}`;
+      const own = [`wave ${index + 1}`, ...(take === 'rest' ? ['rest'] : [])];
+      const taken = RESERVED.test(name) && !own.includes(name.toLowerCase());
       if (before !== undefined) refuse(['waves', index, 'name'], `is that of waves[${before}] as well`);
       else if (taken) refuse(['waves', index, 'name'], 'is what another wave, or none, would be called');
       names.set(name.toLowerCase(), index);

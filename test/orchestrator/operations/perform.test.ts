@@ -141,14 +141,14 @@ test('what names files of this machine is not for somebody elsewhere', async (t)
 /** Two of the core team with certificates, and a ban. */
 async function office(t: ExecutionContext) {
   const world = await worldOf(t);
-  const { paths, house, fleet } = world;
+  const { paths, house } = world;
   await keysIn(paths.keys);
   const now = Date.now();
   const [ann, bob] = [
     await operatorOf(paths, { name: 'ann' }, now),
     await operatorOf(paths, { name: 'bob' }, now),
   ];
-  const { bans } = await house.records();
+  const { bans, fleet } = await house.records();
   const id = `tpm-${'1'.repeat(64)}`;
   const { ban } = await banNode(fleet, bans.set, id, 'stolen', { actor: 'operator:x', at: now });
   const identityOf = (who: Operator) => ofCertificate(paths, who.credential.certificate, now);

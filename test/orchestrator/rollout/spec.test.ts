@@ -86,6 +86,12 @@ const cases: [string, unknown, string, RegExp][] = [
     /another wave/,
   ],
   [
+    'the name of the rest for a wave of one',
+    { ...good, waves: [{ name: 'Rest', take: 1 }, {}] },
+    'waves[0].name',
+    /another wave/,
+  ],
+  [
     'three approvals of one person',
     { ...good, approvals: { count: 3, from: ['ben'] } },
     'approvals.count',
@@ -161,4 +167,9 @@ test('shares are exact', (t) => {
       },
     ),
   );
+});
+
+test('the last wave may be called what it takes', (t) => {
+  t.true(checkSpec({ ...good, waves: [{ take: 1 }, { name: 'rest', take: 'rest' }] }).ok);
+  t.true(checkSpec({ ...good, waves: [{ name: 'wave 1', take: 1 }, {}] }).ok);
 });

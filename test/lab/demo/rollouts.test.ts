@@ -1,0 +1,8 @@
+import test from 'ava';
+import { rolloutOf } from '../../../lab/demo/rollouts.ts';
+import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
+
+test('what the demo rolls out, half an hour after its start, is a specification', (t) => {
+  const checked = checkSpec(rolloutOf('1.1.0', 'n1'));
+  t.true(checked.ok, JSON.stringify(checked));
+});
