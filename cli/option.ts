@@ -63,6 +63,16 @@ export function since(text: string): number {
   return Math.max(at, 0);
 }
 
+/** @returns milliseconds since the epoch */
+export function until(text: string): number {
+  const time = /^(\d+)([smhd])$/.exec(text);
+  if (time !== null) return Date.now() + Number(time[1]) * (UNITS[time[2] ?? ''] ?? 0);
+  const at = Date.parse(text);
+  if (Number.isNaN(at) || at < 0)
+    throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d from now');
+  return at;
+}
+
 /** Fires at Ctrl-C, or when told to end. */
 export function untilStopped(): AbortSignal {
   const stop = new AbortController();

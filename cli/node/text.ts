@@ -1,4 +1,5 @@
 import type { BootEvent } from '../../bootserver/directory.ts';
+import { heldWhy } from '../../orchestrator/fleet/events/hold.ts';
 import type { Silence } from '../../orchestrator/fleet/listening.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
 import type { Counts, MachineView, NodeView, Overview } from '../../orchestrator/fleet/overview.ts';
@@ -49,7 +50,7 @@ const SAID: readonly (readonly [title: string, of: (node: NodeView) => string])[
 
 function nodeRow(node: NodeView, now: number): string[] {
   return [
-    node.stuck === null ? node.state : `${node.state}, stuck booting`,
+    `${node.state}${node.stuck === null ? '' : ', stuck booting'}${heldWhy(node, now) === null ? '' : ', held'}`,
     node.name,
     node.site,
     shortId(node.id),
@@ -148,6 +149,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
     ['rack', node.rack ?? ''],
     ['role', node.role ?? ''],
     ['labels', labelsText(node.labels)],
+    ['held', heldWhy(node, now) ?? ''],
     ['runs', `image ${observed.image}, kernel ${observed.kernel}`],
     ['seen', node.lastSeen === null ? 'never' : ago(node.lastSeen, now)],
     [

@@ -4,6 +4,7 @@ import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
 import { noKey, type Sealer } from './bans/seal.ts';
+import { hold, unhold } from './events/hold.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
@@ -71,6 +72,16 @@ export class Fleet {
   /** @throws BootwaveError `NODE_UNKNOWN` */
   async retire(id: string, reason: string, by: By): Promise<NodeRecord> {
     return this.#act(id, by, 'retire', (record) => retire(record, { ...by, reason }));
+  }
+
+  /** Rollouts leave it alone, those of today and later ones. @throws BootwaveError `NODE_NOT_MEMBER`, `NODE_HOLD_OVER`, `NODE_UNKNOWN` */
+  async hold(id: string, reason: string, until: number | null, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'hold', (record) => hold(record, { ...by, reason, until }));
+  }
+
+  /** @throws BootwaveError `NODE_UNKNOWN` */
+  async unhold(id: string, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'unhold', (record) => unhold(record, by));
   }
 
   /**

@@ -105,6 +105,11 @@ export const nodeRecordSchema = z.object({
   inventory: inventorySchema,
   words: z.array(z.string()).length(4),
   marks: z.array(z.enum(MARKS)),
+  /** A person keeps rollouts away from it. */
+  hold: z
+    .object({ by: z.string(), at: time, reason: z.string(), until: time.nullable() })
+    .nullable()
+    .default(null),
   /** The expectation that let it in, null when a person did. */
   expectation: z.string().nullable(),
   /** When its own disk was last made bootable by us; null: never. */

@@ -47,6 +47,8 @@ export type PlanNode = {
   epoch: number;
   /** `boot_id` of its last report. */
   bootId: string | null;
+  /** Why a person keeps rollouts away from it; null: nobody does. */
+  held: string | null;
   /** Another rollout that has not ended and holds this node. */
   rollout: string | null;
 };

@@ -9,6 +9,7 @@ export type SkipCode =
   | 'not-a-member'
   | 'quarantined'
   | 'being-installed'
+  | 'held'
   | 'in-another-rollout'
   | 'failed-this-version'
   | 'barrier-ahead'
@@ -95,6 +96,7 @@ export function placeOf(
   if (left !== undefined) return skip(left.code, left.why);
   const from = target.of === 'image' ? node.running : node.config;
   if (from === target.version) return skip('already-there', `it runs ${target.version} already`);
+  if (node.held !== null) return skip('held', node.held);
   if (node.rollout !== null) return skip('in-another-rollout', `rollout ${node.rollout} has it`);
   const failed = node.failedVersions.find((failure) => failure.version === target.version);
   if (failed !== undefined) {

@@ -137,6 +137,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
     approvedBy: null,
     changedAt: e.at,
     expectation: null,
+    hold: null,
     ...facts(e, c),
   };
   return take(fresh, ...steps(e, c, 'waits for approval', {}));

@@ -1,6 +1,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
 import type { AuditRecord } from '../../fleet/audit-entry.ts';
+import { heldWhy } from '../../fleet/events/hold.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
 import type { Criteria, Expectation } from '../../fleet/expectation.ts';
 import { silences } from '../../fleet/listening.ts';
@@ -9,6 +10,10 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
 import type { State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
+import { ENDED } from '../../rollout/record.ts';
+import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
+import { listRollouts } from '../../rollout/run/list.ts';
+import { operate } from '../../rollout/run/operate.ts';
 import { signerFiles } from '../../signer/files.ts';
 import type { Acting } from '../operation.ts';
 
@@ -62,6 +67,30 @@ export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<No
 
 export const retire = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
   fleet.retire(node, reason, by);
+
+/** What waits in a rollout is left out of it; what a rollout has begun with is brought to its end. */
+export async function hold(
+  { node, reason, until }: Why & { until?: number | undefined },
+  { fleet, by }: Acting,
+): Promise<{ record: NodeRecord; busy: string[] }> {
+  const record = await fleet.hold(node, reason, until ?? null, by);
+  const busy: string[] = [];
+  const why = heldWhy(record, by.at) ?? reason;
+  for (const { id, state } of await listRollouts(fleet.redis)) {
+    if (ENDED.includes(state)) continue;
+    if ((await fleet.redis.sismember(ROLLOUT_KEYS.nodes(id), record.id)) === 0) continue;
+    try {
+      await operate(fleet.redis, id, { type: 'skip', by: by.actor, why, node: record.id });
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      if (error.code !== 'ROLLOUT_CANNOT') throw error;
+      busy.push(id);
+    }
+  }
+  return { record, busy };
+}
+
+export const unhold = ({ node }: Node, { fleet, by }: Acting): Promise<NodeRecord> => fleet.unhold(node, by);
 
 /** @throws BootwaveError `SET_INVALID`; for one node its refusal; for several nodes the result lists each refusal */
 export async function set(

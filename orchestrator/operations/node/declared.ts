@@ -112,6 +112,34 @@ export const retire = operation({
   act: async () => (await import('./acts.ts')).retire,
 });
 
+const heldSchema = z.object({
+  record: nodeRecordSchema,
+  /** Rollouts that had begun with it: they carry on. */
+  busy: z.array(z.string()),
+});
+
+export const hold = operation({
+  name: 'node hold',
+  help: 'keep rollouts away from a node, those that run and those to come, until a time or until it is let go',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, reason, until: moment.optional() }),
+  result: heldSchema,
+  act: async () => (await import('./acts.ts')).hold,
+});
+
+export const unhold = operation({
+  name: 'node unhold',
+  help: 'let rollouts touch a node again',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord }),
+  result: nodeRecordSchema,
+  act: async () => (await import('./acts.ts')).unhold,
+});
+
 const place = z.string().regex(LABEL_VALUE).nullable().optional();
 const changeSchema = z.strictObject({
   mode: z.enum(MODES).optional(),

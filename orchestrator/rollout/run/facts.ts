@@ -3,6 +3,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
+import { heldWhy } from '../../fleet/events/hold.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
@@ -93,6 +94,7 @@ export async function planNodes(
   some?: readonly string[],
 ): Promise<PlanNode[]> {
   const { redis } = fleet;
+  const now = Date.now();
   const ids = [...(some ?? (await fleet.nodes.ids()))].sort();
   if (ids.length === 0) return [];
   const fields = async (key: string): Promise<Record<string, string | null>> => {
@@ -137,6 +139,7 @@ export async function planNodes(
         }),
         floor: floors.get(record.site) ?? null,
         epoch: issued.get(record.id)?.order.epoch ?? 0,
+        held: heldWhy(record, now),
         rollout: holder,
       },
     ];

@@ -45,7 +45,15 @@ const CORES = [
 ];
 const AT_SITES = [
   'site set',
-  ...['node approve', 'node reject', 'node retire', 'node set', 'node set select'],
+  ...[
+    'node approve',
+    'node reject',
+    'node retire',
+    'node hold',
+    'node unhold',
+    'node set',
+    'node set select',
+  ],
   ...['node expect', 'node expect withdraw'],
 ];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */

@@ -26,6 +26,7 @@ export function node(id: string, more: Partial<PlanNode> = {}): PlanNode {
     services: [],
     epoch: 10,
     bootId: `${id}-boot-0`,
+    held: null,
     rollout: null,
     ...more,
   };
