@@ -6,6 +6,7 @@ import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, textOf, untilStopped } from '../option.ts';
+import { register as edit } from './edit.ts';
 import { historyText } from './history.ts';
 import { register as rules } from './rules.ts';
 import { listText, planText, showText } from './text.ts';
@@ -83,6 +84,8 @@ export function register(group: Command): void {
       async (id: string, { json, wave, reason }: Json & { wave: string; reason: string }, command: Command) =>
         done(command, json, rollout.promote, { rollout: id, wave, reason }),
     );
+
+  edit(group);
 
   commandFor(group, rollout.approve, '<rollout>')
     .option('--wave <wave>', WAVE)

@@ -73,7 +73,7 @@ export type OperatorEvent =
   | { type: 'include'; by: string; node: string }
   | { type: 'include-wave'; by: string; wave: number }
   /** The parts of the spec that change from now on. */
-  | { type: 'edit'; by: string; changes: Edits }
+  | { type: 'edit'; by: string; person?: readonly string[]; changes: Edits }
   | { type: 'skip'; by: string; why: string; node: string }
   | { type: 'skip-wave'; by: string; why: string; wave: number }
   | { type: 'abort'; by: string; why: string }

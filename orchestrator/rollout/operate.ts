@@ -102,6 +102,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
 
 type Approval = Extract<OperatorEvent, { type: 'approve' }>;
 type Promotion = Extract<OperatorEvent, { type: 'promote' }>;
+type Editing = Extract<OperatorEvent, { type: 'edit' }>;
 
 /** Four eyes: the author never counts, nobody counts twice. */
 function approveStart(d: Draft, event: Approval) {
@@ -136,7 +137,7 @@ function approveStart(d: Draft, event: Approval) {
 }
 
 /** Names tell people apart only where a certificate stands behind each: root can call itself anything. */
-function isAnother(d: Draft, event: Approval | Promotion): boolean {
+function isAnother(d: Draft, event: Approval | Promotion | Editing): boolean {
   const { setup } = d;
   if (event.person === undefined) {
     refuse(d, event, 'give --as FILE', `${event.by} is known by no certificate, and could be anybody`);
@@ -145,7 +146,8 @@ function isAnother(d: Draft, event: Approval | Promotion): boolean {
   const common = share(setup.person ?? [nameOf(setup.author)], event.person);
   if (common === undefined) return true;
   const why = event.by === setup.author ? '' : `: ${common} could be both`;
-  refuse(d, event, 'ask somebody else', `the author cannot approve${why}`);
+  const does = event.type === 'edit' ? 'change what others approved' : 'approve';
+  refuse(d, event, 'ask somebody else', `the author cannot ${does}${why}`);
   return false;
 }
 
@@ -181,8 +183,10 @@ function promote(d: Draft, event: Promotion) {
   passGate(d.wave(event.wave));
 }
 
-function edit(d: Draft, event: Extract<OperatorEvent, { type: 'edit' }>) {
+function edit(d: Draft, event: Editing) {
   const { notAfter, whole } = event.changes;
+  // What others have approved is not changed by its author alone.
+  if (d.setup.spec.approvals.count > 0 && !isAnother(d, event)) return;
   if (typeof notAfter === 'number' && notAfter <= d.at)
     return refuse(d, event, 'name a time to come', 'notAfter would be past');
   if (whole !== undefined && !(Number.isSafeInteger(whole) && whole > 0))

@@ -8,7 +8,7 @@ import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/f
 import type { OperatorEvent } from '../../rollout/event.ts';
 import type { Plan } from '../../rollout/plan.ts';
 import { planHash } from '../../rollout/plan-hash.ts';
-import { ENDED } from '../../rollout/record.ts';
+import { type Edits, ENDED } from '../../rollout/record.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
@@ -176,6 +176,42 @@ export async function promote(
     ...(person && { person }),
     why,
     wave: index,
+  });
+}
+
+type AmountText = number | string;
+type Edited = { [name in Exclude<keyof Edits, 'budget'>]?: Edits[name] | undefined } & {
+  budget?: { wave?: AmountText | undefined; whole?: AmountText | undefined } | undefined;
+};
+
+/** As in a spec file. */
+const amountsOf = (budget: object): NonNullable<Edits['budget']> =>
+  Object.fromEntries(
+    Object.entries(budget).flatMap(([name, value]: [string, AmountText | undefined]) => {
+      if (value === undefined) return [];
+      return [[name, typeof value === 'number' ? { count: value } : { percent: Number.parseFloat(value) }]];
+    }),
+  );
+
+/** @throws BootwaveError `ROLLOUT_EDIT_WHAT`, `ROLLOUT_CANNOT`, `ROLLOUT_UNKNOWN` */
+export async function edit({ rollout, changes }: Rollout & { changes: Edited }, acting: Acting) {
+  const { fleet, by } = acting;
+  const { budget, ...rest } = changes;
+  const given = {
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    ...(budget === undefined ? {} : { budget: amountsOf(budget) }),
+  } as Edits;
+  if (Object.keys(given).length === 0)
+    throw new BootwaveError({
+      code: 'ROLLOUT_EDIT_WHAT',
+      what: 'nothing says what is to change',
+      unchanged: 'nothing was changed',
+      next: 'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once or --offline-wait',
+    });
+  const person = await personOf(acting);
+  return operate(fleet.redis, rollout, {
+    ...{ type: 'edit', by: by.actor, changes: given },
+    ...(person && { person }),
   });
 }
 

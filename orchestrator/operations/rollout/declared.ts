@@ -121,6 +121,37 @@ export const skip = operation({
   act: async () => (await import('./acts.ts')).skip,
 });
 
+/** Nodes: `5`, or `"10%"` of them. */
+const amount = z.union([
+  z.int().min(0).max(100_000),
+  z.string().regex(/^(?:100|\d{1,2}(?:\.\d{1,3})?)%$/, {
+    error: 'must be a number of nodes or a share such as "10%"',
+  }),
+]);
+const time = z.number().min(0).max(8.64e15).nullable();
+/** What may be changed of a running rollout; what is left out stays, null takes it away. */
+const editsSchema = z.strictObject({
+  /** Milliseconds since the epoch. */
+  notBefore: time.optional(),
+  notAfter: time.optional(),
+  /** Failures tolerated, as in a spec: `5` or `"10%"`. */
+  budget: z.strictObject({ wave: amount.optional(), whole: amount.optional() }).optional(),
+  onSpent: z.enum(['pause', 'rollback']).optional(),
+  /** Nodes under way at once. */
+  whole: z.int().min(1).max(100_000).optional(),
+  /** Milliseconds that the tail waits for nodes that are offline. */
+  offlineWait: z.number().min(0).max(8.64e15).optional(),
+});
+
+export const edit = operation({
+  name: 'rollout edit',
+  help: 'change the times, the budget or the pace of one that runs; with four eyes not by its author',
+  who: CORE,
+  input: z.strictObject({ rollout: id, changes: editsSchema }),
+  result: record,
+  act: async () => (await import('./acts.ts')).edit,
+});
+
 export const promote = operation({
   name: 'rollout promote',
   help: 'past the gate that a wave waits at, on your word',

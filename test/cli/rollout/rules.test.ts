@@ -122,3 +122,48 @@ test.serial(
     t.regex(history.out, /: the node was told that 2\.0 may be tried again$/m);
   },
 );
+
+test.serial('a running rollout is edited, and a node is held back from it and let go again', async (t) => {
+  const { bootwave, spec } = await twoSites(t, '1.0');
+  const started = await bootwave(
+    'ann',
+    'rollout',
+    'start',
+    await spec({ image: '2.0', waves: [{ take: 1 }, {}] }),
+    '--json',
+  );
+  const id = started.value.id as string;
+  t.is((await bootwave('ann', 'rollout', 'edit', id)).code, 'ROLLOUT_EDIT_WHAT');
+  const edited = await bootwave(
+    'ann',
+    'rollout',
+    'edit',
+    id,
+    '--not-after',
+    '6h',
+    '--budget',
+    '25%',
+    '--at-once',
+    '2',
+    '--json',
+  );
+  t.is(edited.code, '', edited.what);
+  t.like(edited.value.edits, { budget: { whole: { percent: 25 } }, whole: 2 });
+  t.true(edited.value.edits.notAfter > Date.now() + 5 * 3600_000);
+  const open = await bootwave('ann', 'rollout', 'edit', id, '--not-after', 'none', '--json');
+  t.is(open.code, '', open.message);
+  t.is(open.value.edits.notAfter, null);
+  t.is((await bootwave('ann', 'rollout', 'edit', id, '--budget', '200%')).code, 'INPUT_INVALID');
+
+  const { nodes } = (await bootwave('ann', 'rollout', 'show', id, '--json')).value;
+  const waits = nodes.find(({ state }: { state: string }) => state === 'pending').name as string;
+  const held = await bootwave('ann', 'node', 'hold', waits, '--reason', 'disk on order', '--until', '2d');
+  t.regex(held.out, /is held/);
+  t.regex((await bootwave('ann', 'node', 'list')).out, new RegExp(`healthy, held +${waits}`));
+  t.regex(
+    (await bootwave('ann', 'node', 'show', waits)).out,
+    /held +operator:ann.* holds it until .*: disk on order/,
+  );
+  t.regex((await bootwave('ann', 'rollout', 'plan', await spec({ image: '3.0' }))).out, /disk on order/);
+  t.is((await bootwave('ann', 'node', 'unhold', waits)).code, '');
+});

@@ -39,9 +39,19 @@ const CORES = [
     'team remove',
     'lease end',
   ],
-  ...['start', 'pause', 'resume', 'abort', 'rollback', 'approve', 'promote', 'skip', 'forgive', 'floor'].map(
-    (w) => `rollout ${w}`,
-  ),
+  ...[
+    'start',
+    'pause',
+    'resume',
+    'abort',
+    'rollback',
+    'approve',
+    'promote',
+    'skip',
+    'edit',
+    'forgive',
+    'floor',
+  ].map((w) => `rollout ${w}`),
 ];
 const AT_SITES = [
   'site set',

@@ -566,3 +566,20 @@ test('a running rollout is edited: its end, its budget, its pace', (t) => {
   t.is(s.rollout.state, 'running');
   t.deepEqual(s.rollout.edits, { whole: 3, notAfter: null, budget: { whole: { count: 4 } } });
 });
+
+test('what took approvals is not edited by its author alone', (t) => {
+  const s = new Script(fleetOf(3, 1), { ...LOOSE, approvals: { count: 1 } });
+  s.start();
+  s.send({ type: 'approve', by: 'operator:ben', person: ['ben'] });
+  t.is(s.rollout.state, 'running');
+  const changes = { budget: { whole: { count: 3 } } };
+  for (const event of [
+    { type: 'edit', by: 'ann', changes },
+    { type: 'edit', by: 'ann', person: ['ann'], changes },
+    { type: 'edit', by: 'operator:x', person: ['x', 'ann'], changes },
+  ] as const)
+    t.is(s.send(event).refusals.length, 1);
+  t.deepEqual(s.rollout.edits, {});
+  t.is(s.send({ type: 'edit', by: 'operator:ben', person: ['ben'], changes }).refusals.length, 0);
+  t.deepEqual(s.rollout.edits, changes);
+});
