@@ -5,11 +5,11 @@ import type { RolloutRecord } from '../../orchestrator/rollout/record.ts';
 import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, textOf, untilStopped } from '../option.ts';
+import { commandFor, type Json, since, textOf, untilStopped } from '../option.ts';
 import { register as edit } from './edit.ts';
 import { historyText } from './history.ts';
 import { register as rules } from './rules.ts';
-import { listText, planText, showText } from './text.ts';
+import { listText, planText, showText, suspectsText } from './text.ts';
 import { watchRollout } from './watch.ts';
 
 /** Milliseconds between two looks of `watch`. */
@@ -86,6 +86,13 @@ export function register(group: Command): void {
     );
 
   edit(group);
+
+  commandFor(group, rollout.suspects)
+    .option('--since <when>', 'a date or an age; 24h unless said', since)
+    .action(async ({ json, since }: Json & { since?: number }, command: Command) => {
+      const found = await call(command, rollout.suspects, { since });
+      print(json, found, () => suspectsText(found));
+    });
 
   commandFor(group, rollout.approve, '<rollout>')
     .option('--wave <wave>', WAVE)

@@ -1,3 +1,4 @@
+import type { Suspected } from '../../orchestrator/operations/rollout/acts.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
 import {
@@ -110,4 +111,20 @@ export function showText({ setup, rollout, waves, nodes }: Shown): string {
   ]);
   lines.push(table(['WAVE', 'NODE', 'SITE', 'STATE', 'RUNS', 'WHY'], rows));
   return lines.join('\n');
+}
+
+export function suspectsText({ suspects, troubled }: Suspected): string {
+  const nodes = `${troubled} node${troubled === 1 ? '' : 's'} in trouble`;
+  if (suspects.length === 0)
+    return troubled === 0 ? 'no node is in trouble' : `${nodes}: no rollout explains it`;
+  const rows = suspects.map((one) => [
+    one.change,
+    one.name,
+    one.version,
+    one.state,
+    `${one.troubled} of ${one.nodes}`,
+    `${troubled - one.troubled}`,
+  ]);
+  const head = ['ROLLOUT', 'NAME', 'VERSION', 'STATE', 'IN TROUBLE SINCE', 'ELSEWHERE'];
+  return [`${nodes}; the likeliest cause first:`, table(head, rows)].join('\n');
 }

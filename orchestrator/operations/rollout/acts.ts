@@ -1,5 +1,6 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
+import { type Suspect, suspectsOf } from '../../causes/suspects.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { type Silence, silences } from '../../fleet/listening.ts';
 import { knownOperators } from '../../operators/known.ts';
@@ -128,6 +129,43 @@ function remarkable(events: readonly RolloutEvent[]): RolloutEvent[] {
   return events.filter(
     ({ what, to, why }) => what !== 'node' || TROUBLE.includes(to) || /^(tail|again): /.test(why),
   );
+}
+
+/** Milliseconds that are looked back over. */
+const LATELY = 24 * 3600_000;
+
+export type Suspected = {
+  /** The worst first. */
+  suspects: (Suspect & Pick<RolloutSummary, 'name' | 'version' | 'state'>)[];
+  troubled: number;
+};
+
+/** Nodes with a change are compared with those without it (Gandalf, NSDI 2020). */
+export async function suspects(
+  { since }: { since?: number | undefined },
+  { fleet, by }: Acting,
+): Promise<Suspected> {
+  const [entries, ids, rollouts] = await Promise.all([
+    fleet.audit.read({ since: since ?? Math.max(0, by.at - LATELY) }),
+    fleet.nodes.ids(),
+    listRollouts(fleet.redis),
+  ]);
+  const happenings = entries.flatMap(({ at, node, from, to, detail }) =>
+    node === undefined || to === undefined || to === from
+      ? []
+      : [{ at, node, to, change: detail?.rollout ?? null }],
+  );
+  const found = suspectsOf(ids, happenings);
+  const summaries = new Map(rollouts.map((one) => [one.id, one]));
+  return {
+    troubled: found.troubled,
+    suspects: found.suspects.flatMap((suspect) => {
+      const known = summaries.get(suspect.change);
+      if (known === undefined) return [];
+      const { name, version, state } = known;
+      return [{ ...suspect, name, version, state }];
+    }),
+  };
 }
 
 type Step = Rollout & { reason?: string | undefined };

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { Plan } from '../../rollout/plan.ts';
 import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
-import { nodeWord, nothing, reason, typed, version } from '../input.ts';
+import { moment, nodeWord, nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
-import type { Listed, Look } from './acts.ts';
+import type { Listed, Look, Suspected } from './acts.ts';
 
 const id = z.string().min(1).max(64);
 /** The whole of a spec file (docs/rollouts.md). */
@@ -102,6 +102,15 @@ export const approve = operation({
   input: z.strictObject({ rollout: id, wave: wave.optional() }),
   result: record,
   act: async () => (await import('./acts.ts')).approve,
+});
+
+export const suspects = operation({
+  name: 'rollout suspects',
+  help: 'which of the rollouts that changed nodes lately their troubles point at',
+  who: READ,
+  input: z.strictObject({ since: moment.optional() }),
+  result: typed<Suspected>(),
+  act: async () => (await import('./acts.ts')).suspects,
 });
 
 export const skip = operation({

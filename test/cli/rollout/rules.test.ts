@@ -166,4 +166,9 @@ test.serial('a running rollout is edited, and a node is held back from it and le
   );
   t.regex((await bootwave('ann', 'rollout', 'plan', await spec({ image: '3.0' }))).out, /disk on order/);
   t.is((await bootwave('ann', 'node', 'unhold', waits)).code, '');
+  t.is((await bootwave('ann', 'rollout', 'suspects')).out, 'no node is in trouble');
+  t.deepEqual((await bootwave('ann', 'rollout', 'suspects', '--since', '2h', '--json')).value, {
+    suspects: [],
+    troubled: 0,
+  });
 });

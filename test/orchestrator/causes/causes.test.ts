@@ -4,6 +4,7 @@ import { type Cause, describe } from '../../../orchestrator/causes/cause.ts';
 import { type Change, guiltOf } from '../../../orchestrator/causes/guilt.ts';
 import { illnessOf, type Patient } from '../../../orchestrator/causes/illness.ts';
 import { blameOf, clockOf } from '../../../orchestrator/causes/refusal.ts';
+import { type Happening, suspectsOf } from '../../../orchestrator/causes/suspects.ts';
 import { ORDER_CODES } from '../../../protocol/order.ts';
 
 const patient = (id: string, more: Partial<Patient> = {}): Patient => ({
@@ -84,4 +85,26 @@ test('the change is named whose nodes are in trouble, not one that is where trou
 test('trouble that is spread evenly is no change’s', (t) => {
   const spread = nodes.filter((_, i) => i % 5 === 0).map((node) => ({ node, at: 2_000 }));
   t.deepEqual(guiltOf(nodes, [change('a', 0, 50), change('b', 50, 100)], spread), []);
+});
+
+test('from the history: the rollout is named whose nodes fell ill after they got it; what is well again counts for nothing', (t) => {
+  const got = (change: string, from: number, to: number, at: number): Happening[] =>
+    nodes.slice(from, to).map((node) => ({ at, node, to: 'activating', change }));
+  const fell = (from: number, to: number, at: number, state = 'degraded'): Happening[] =>
+    nodes.slice(from, to).map((node) => ({ at, node, to: state, change: null }));
+  const history = [
+    ...fell(0, 5, 10),
+    ...got('old', 0, 50, 100),
+    ...got('bad', 40, 60, 200),
+    ...got('good', 60, 100, 200),
+    ...fell(40, 58, 300),
+    ...fell(70, 80, 300, 'unreachable'),
+    ...fell(70, 80, 400, 'healthy'),
+    { at: 400, node: 'n59', to: 'failed', change: 'bad' },
+  ];
+  const { suspects, troubled } = suspectsOf(nodes, history);
+  t.is(troubled, 24);
+  t.like(suspects[0], { change: 'bad', nodes: 20, troubled: 19 });
+  t.false(suspects.some(({ change }) => change === 'good'));
+  t.deepEqual(suspectsOf(nodes, got('bad', 0, 9, 1)), { suspects: [], troubled: 0 });
 });

@@ -1,0 +1,59 @@
+/** From what the history tells of nodes to the changes that their troubles point at. Pure. */
+import { type Change, guiltOf, type Trouble } from './guilt.ts';
+
+/** One line of the history about a node. */
+export type Happening = {
+  /** Milliseconds since the epoch. */
+  at: number;
+  node: string;
+  /** The state that it came to: of the fleet, or of the rollout `change`. */
+  to: string;
+  change: string | null;
+};
+
+/** From here on a node has what a rollout brings. */
+const GETS = 'activating';
+/** States of the fleet that are trouble, and the one in which it is over. */
+const TROUBLES: readonly string[] = ['degraded', 'unreachable', 'quarantined'];
+const WELL = 'healthy';
+
+export type Suspect = {
+  change: string;
+  /** More is worse; comparable only within one answer. */
+  score: number;
+  /** Nodes that have it, and how many of these are in trouble since. */
+  nodes: number;
+  troubled: number;
+};
+
+/**
+ * @param nodes ids of all members
+ * @param happenings oldest first
+ * @returns `suspects` the worst first; `troubled`: nodes in trouble now, or on which a rollout failed
+ */
+export function suspectsOf(
+  nodes: readonly string[],
+  happenings: readonly Happening[],
+): { suspects: Suspect[]; troubled: number } {
+  const got = new Map<string, Map<string, number>>();
+  const since = new Map<string, number>();
+  const failed = new Map<string, number>();
+  for (const { at, node, to, change } of happenings) {
+    if (change === null) {
+      if (to === WELL) since.delete(node);
+      else if (TROUBLES.includes(to) && !since.has(node)) since.set(node, at);
+    } else if (to === GETS) {
+      const at1 = got.get(change) ?? new Map<string, number>();
+      if (!at1.has(node)) at1.set(node, at);
+      got.set(change, at1);
+    } else if (to === 'failed' && !failed.has(node)) failed.set(node, at);
+  }
+  const troubles: Trouble[] = [...new Map([...since, ...failed])].map(([node, at]) => ({ node, at }));
+  const changes: Change[] = [...got].map(([id, at]) => ({ id, at }));
+  const suspects = guiltOf(nodes, changes, troubles).map(({ change, score }) => {
+    const at = got.get(change)!;
+    const after = troubles.filter(({ node, at: when }) => when >= (at.get(node) ?? Number.POSITIVE_INFINITY));
+    return { change, score, nodes: at.size, troubled: after.length };
+  });
+  return { suspects, troubled: troubles.length };
+}
