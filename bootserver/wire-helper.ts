@@ -44,7 +44,6 @@ type Report = {
   step?: string;
   code?: string;
   error?: string;
-  ifindex?: number;
   changed?: true;
   heard?: string;
   mac?: string;
@@ -59,8 +58,6 @@ type Order = {
 
 export class WireHelper {
   readonly device: string;
-  /** The kernel's number of the interface when the helper started; 0: there was none. */
-  readonly ifindex: number;
   /** Resolves when the helper has ended, by `close` or otherwise. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
@@ -74,9 +71,8 @@ export class WireHelper {
   #settling: NodeJS.Timeout | undefined;
   #over = false;
 
-  private constructor(device: string, ifindex: number, child: ChildProcess, words: () => string) {
+  private constructor(device: string, child: ChildProcess, words: () => string) {
     this.device = device;
-    this.ifindex = ifindex;
     this.#child = child;
     this.#words = words;
     child.on('message', (message: unknown, handle: unknown) => this.#received(message as Report, handle));
@@ -101,18 +97,19 @@ export class WireHelper {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       words = (words + text).slice(-2000);
     });
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(
       () => reject(failed(device, `it did not start within ${PATIENCE} ms`)),
       PATIENCE,
     );
     const onAbort = () => reject(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
-    child.once('message', (message: unknown) => resolve((message as Report).ifindex ?? 0));
+    child.once('message', () => resolve());
     child.once('error', reject);
     child.once('close', () => reject(failed(device, words.trim() || 'the helper ended early')));
     try {
-      return new WireHelper(device, await promise, child, () => words.trim());
+      await promise;
+      return new WireHelper(device, child, () => words.trim());
     } catch (error) {
       child.kill('SIGKILL');
       throw error;

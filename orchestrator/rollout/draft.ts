@@ -209,6 +209,11 @@ export class Draft {
     wave.since = this.clock;
   }
 
+  /** Something about a wave that stays in its state. */
+  noteWave({ index, state }: Readonly<WaveRecord>, why: string, by = 'engine'): void {
+    this.notes.push({ what: 'wave', id: this.setup.waves[index]!.name, from: state, to: state, why, by });
+  }
+
   takeSlot(node: NodeStep): void {
     if (node.slot) return;
     node.slot = true;

@@ -56,16 +56,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       }
       const wave = d.wave(event.wave);
       wave.skipped = true;
-      const id = d.setup.waves[wave.index]!.name;
-      d.notes.push({
-        what: 'wave',
-        id,
-        from: wave.state,
-        to: wave.state,
-        why: `skipped: ${event.why}`,
-        by: event.by,
-      });
-      return;
+      return d.noteWave(wave, `skipped: ${event.why}`, event.by);
     }
     case 'include-wave': {
       const known = d.setup.waves[event.wave] === undefined ? undefined : d.peekWave(event.wave);
@@ -73,7 +64,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
         return refuse(d, event, 'see rollout show', 'that wave is not skipped, or over');
       const wave = d.wave(event.wave);
       wave.skipped = false;
-      return wordOn(d, event.wave, 'taken in again', event.by);
+      return d.noteWave(d.peekWave(event.wave), 'taken in again', event.by);
     }
     case 'include': {
       const known = d.peek(event.node);
@@ -164,14 +155,8 @@ function approveWave(d: Draft, event: Approval, index: number) {
   }
   if (approvals.count > 0 && !isAnother(d, event)) return;
   const wave = d.wave(index);
-  const id = d.setup.waves[index]!.name;
-  d.notes.push({ what: 'wave', id, from: 'gated', to: 'gated', why: 'approved', by: event.by });
+  d.noteWave(wave, 'approved', event.by);
   passGate(wave);
-}
-
-function wordOn(d: Draft, index: number, why: string, by: string) {
-  const { state } = d.peekWave(index);
-  d.notes.push({ what: 'wave', id: d.setup.waves[index]!.name, from: state, to: state, why, by });
 }
 
 /** Past any gate. Where the rollout wants four eyes, the author's are not the other two. */
@@ -179,7 +164,7 @@ function promote(d: Draft, event: Promotion) {
   const gate = event.wave === d.rollout.wave ? gateAt(d, d.peekWave(event.wave)) : undefined;
   if (gate === undefined) return refuse(d, event, 'see rollout show', 'that wave waits at no gate');
   if (d.setup.spec.approvals.count > 0 && !isAnother(d, event)) return;
-  wordOn(d, event.wave, `past gate ${gate.kind}: ${event.why}`, event.by);
+  d.noteWave(d.peekWave(event.wave), `past gate ${gate.kind}: ${event.why}`, event.by);
   passGate(d.wave(event.wave));
 }
 

@@ -235,7 +235,7 @@ export function onGate(d: Draft, event: Extract<EngineEvent, { type: 'gate' }>) 
     const name = d.setup.waves[wave.index]!.name;
     const why = `waits at gate ${gate.kind} of ${name}: nobody answers (${event.why}); it is asked again, or promoted`;
     d.rollout.why = why;
-    d.notes.push({ what: 'wave', id: name, from: wave.state, to: wave.state, why, by: 'engine' });
+    d.noteWave(wave, why);
     return;
   }
   wave.away = 0;

@@ -83,10 +83,6 @@ export function lastGood(slots: readonly Slot[]): Slot | null {
   return slots.find(({ state }) => state === 'good') ?? null;
 }
 
-export function trying(slots: readonly Slot[]): Slot | null {
-  return slots.find(({ state }) => state === 'trying') ?? null;
-}
-
 export type StageFacts = {
   version: string;
   /** Bytes of the new image. */

@@ -13,7 +13,6 @@ import {
   protectedFiles,
   readSlots,
   slotName,
-  trying,
 } from '../../../protocol/agent/slots.ts';
 
 const SIZE = 100_000_000;
@@ -61,7 +60,6 @@ test('any name is read without a fault, and what is read is written the same way
 test('the newest good one is what the node falls back to, in systemd order', (t) => {
   t.is(lastGood(of('bootwave_1.9.efi', 'bootwave_1.10.efi', 'bootwave_1.11+1-2.efi'))?.version, '1.10');
   t.is(lastGood(of('bootwave_2.0~rc1.efi', 'bootwave_2.0.efi'))?.version, '2.0');
-  t.is(trying(of('bootwave_1.efi', 'bootwave_2+0-3.efi', 'bootwave_3+1-2.efi'))?.version, '3');
   t.is(lastGood(of('bootwave_2+0-3.efi')), null);
 });
 
