@@ -16,8 +16,8 @@ export const diskRequest = z.discriminatedUnion('operation', [
   /** What is on the ESP, and how this system was started. Writes nothing. */
   z.strictObject({ operation: z.literal('release-status') }),
   /**
-   * Partitions, formats, and makes bootable. `image` must be complete in the download folder. Whether data may go is
-   * said by the order that root has taken, and by nobody who asks.
+   * Partitions, formats, and makes bootable. `image` must be complete in the download folder. The order that root has
+   * accepted says whether data may be erased; the request cannot.
    */
   z.strictObject({
     operation: z.literal('disk-install'),

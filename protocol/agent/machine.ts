@@ -99,7 +99,8 @@ export type HelperReply<Result> =
 
 export type Remembered = {
   /**
-   * Where epoch and floor outlive the disk. `tpm`: there. `empty`: a TPM that holds nothing, so it is new or was cleared.
+   * Where epoch and floor are kept so that they outlive the disk. `tpm`: in the TPM. `empty`: the TPM holds none, so
+   * it is new or was cleared.
    * `none`: no TPM, only the expiry of orders protects this node. `broken`: its TPM cannot keep them.
    */
   memory: 'tpm' | 'empty' | 'none' | 'broken';

@@ -62,8 +62,8 @@ export function readSlots(files: readonly EspFile[]): Slot[] {
 }
 
 /**
- * What an interrupted write or rename left behind and no boot loader needs: partial copies, and empty files, which is
- * what fsck makes of the second name when a power cut between the two halves of a FAT rename left both.
+ * Files that an interrupted write or rename leaves behind: partial copies, and empty files. An empty file is what
+ * fsck makes of the second name when a power cut in the middle of a FAT rename left both names.
  */
 export function leftovers(files: readonly EspFile[]): string[] {
   return files
@@ -102,8 +102,9 @@ export type StagePlan =
   | { kind: 'write'; drop: readonly Slot[]; file: string };
 
 /**
- * What has to go before an image can come: what failed first, then what was never blessed, then the oldest good one;
- * never the last good one, never the one that runs. Nothing is given up unless the result has room.
+ * The images to delete so that a new one has room: first those that failed, then those that were never blessed, then
+ * the oldest good one; never the last good one, never the one that runs. If that does not make enough room, nothing
+ * is deleted.
  * @throws BootwaveError `STAGE_NO_SPACE`, `STAGE_PROTECTED`
  */
 export function planStage(slots: readonly Slot[], facts: StageFacts): StagePlan {

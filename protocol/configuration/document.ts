@@ -131,7 +131,7 @@ export function makeDocument(draft: unknown, version: string): Buffer {
 }
 
 /**
- * Reads a document as the node must; whose it is, the order says that names its digest.
+ * Reads a document as the node does. The order that names its digest says which node it is for.
  * @throws BootwaveError `CONFIG_MALFORMED` or `CONFIG_OVERSIZED`, and nothing else whatever the bytes are
  */
 export function readDocument(document: Uint8Array): NodeConfiguration {
@@ -148,7 +148,7 @@ export function readDocument(document: Uint8Array): NodeConfiguration {
 }
 
 function isHostName(text: string): boolean {
-  // Only digits and dots is an address that is none, and what follows the last dot is never a number (RFC 3696 2).
+  // Only digits and dots would be an invalid address: the last label of a host name is never a number (RFC 3696 2).
   return HOST.test(text) && !/(?:^|\.)[0-9]+$/.test(text);
 }
 
@@ -171,7 +171,7 @@ function malformed(error: Issues | string): BootwaveError {
 function wordsOf(issue: z.core.$ZodIssue | undefined): string {
   if (issue === undefined) return 'unknown';
   const field = issue.path.map(String).join('.') || 'it';
-  // On the node, zod has no words of its own for most issues.
+  // The node has zod's mini build, which has no messages for most issues.
   if (issue.code === 'unrecognized_keys')
     return `${field} has a field that nothing knows: ${issue.keys.join(', ').slice(0, 80)}`;
   return `${field}: ${issue.message}`;

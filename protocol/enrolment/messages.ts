@@ -1,5 +1,5 @@
 /**
- * The words that a node and its boot server exchange over HTTPS. Imported by image/agent, so it holds schemas and
+ * The messages between a node and its boot server over HTTPS. image/agent imports this file, so it holds schemas and
  * types only. The order of the messages is what makes the four words impossible to grind:
  *
  *   1. start  ->  the server commits to a nonce:   { session, commitment = SHA-256(nonce) }
@@ -17,8 +17,8 @@ import type { FirmwareFacts } from './firmware-facts.ts';
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
 export const LIMITS = {
   /**
-   * Bytes of a request body, the one that brings keys and inventory. The largest inventory that the schema below lets through has
-   * some 520 kB, where all its signs take three bytes; a machine with 512 disks of the usual names has 70.
+   * Bytes of the request body with keys and inventory. The largest inventory that the schema below permits has about
+   * 520 kB, if each character takes three bytes; a machine with 512 disks of usual names has 70 kB.
    */
   bodyBytes: 640 * 1024,
   /** Bytes of one that brings neither these nor an event log. */
@@ -237,8 +237,9 @@ export const attestRequest = z.strictObject({
 export const attestReply = z.object({});
 
 /**
- * What time it is, signed by the key of the server's certificate: a machine whose clock is wrong refuses that certificate for its
- * dates, so this is asked for before they are judged, over a connection that proves nothing. Who else answers has no such key.
+ * The server's time, signed by the key of its certificate. A machine whose clock is wrong refuses that certificate
+ * because of its dates, so it asks for the time before it judges them, over a connection that proves nothing. Nobody
+ * else has that key.
  */
 export const timeRequest = z.strictObject({ nonce: hex(32) });
 export const timeReply = z.strictObject({

@@ -1,5 +1,5 @@
 /**
- * What orchestrator and node say to each other over the link. The node owns these words; both sides check them.
+ * The messages between orchestrator and node on the link. Both sides check them against these schemas.
  *
  * What the node receives is checked strictly: a field that it does not know is refused, never ignored, because it may
  * have been the one that mattered. What the node sends may have more fields than the orchestrator knows, because in
