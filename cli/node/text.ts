@@ -8,13 +8,28 @@ import type { State } from '../../orchestrator/fleet/transitions.ts';
 import { harmless, table } from '../context.ts';
 import { labelsText } from './set.ts';
 
+/** Records that cannot be read and are named. */
+const MOST_ODD = 5;
+
 /** Nodes as people read them: one line each, what needs a hand below. */
 export function listText(
-  { nodes, machines, counts, silent = [] }: Omit<Overview, 'silent'> & Partial<Overview>,
+  {
+    nodes,
+    machines,
+    counts,
+    silent = [],
+    unreadable = [],
+  }: Omit<Overview, 'silent' | 'unreadable'> & Partial<Overview>,
   now: number,
   { site, state }: { site?: string | undefined; state?: State | undefined } = {},
 ): string {
-  const unheard = silent.map((silence) => silenceText(silence, now));
+  const unheard = [
+    ...silent.map((silence) => silenceText(silence, now)),
+    ...unreadable.slice(0, MOST_ODD),
+    ...(unreadable.length > MOST_ODD
+      ? [`and ${unreadable.length - MOST_ODD} more records cannot be read`]
+      : []),
+  ];
   if (nodes.length === 0 && machines.length === 0) {
     const filter = [
       ...(site === undefined ? [] : [`at site ${site}`]),

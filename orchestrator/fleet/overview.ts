@@ -35,6 +35,8 @@ export type Overview = {
   counts: Counts;
   /** Where nobody listens: what is shown of nodes there is what was heard last. */
   silent: Silence[];
+  /** What is wrong with records that cannot be read. */
+  unreadable: string[];
 };
 
 const REACHABLE: readonly State[] = ['enrolled', 'installing', 'updating', 'healthy', 'degraded'];
@@ -94,7 +96,8 @@ export async function overview(
     fleet.nodes.ownedMacs(),
     silences(fleet, now, where.site),
   ]);
-  const records = await fleet.nodes.getMany(ids);
+  const unreadable: string[] = [];
+  const records = await fleet.nodes.getMany(ids, ({ what }) => void unreadable.push(what));
   const strangers = [...machines.values()].filter(
     (machine) =>
       !owned.has(machine.mac) &&
@@ -110,5 +113,6 @@ export async function overview(
       .sort((a, b) => a.firstSeen - b.firstSeen),
     counts: countsOf(records),
     silent,
+    unreadable,
   };
 }

@@ -60,8 +60,15 @@ export class NodeStore {
     return body === null ? null : parse(id, body);
   }
 
-  /** Records that vanish in between are left out. */
-  async getMany(ids: readonly string[]): Promise<NodeRecord[]> {
+  /**
+   * Records that vanish in between are left out. So are those that cannot be read: one of them, written by a newer version or by
+   * somebody else, must not hide or stop all others.
+   * @param odd is told of each of these
+   */
+  async getMany(
+    ids: readonly string[],
+    odd: (error: BootwaveError) => void = () => {},
+  ): Promise<NodeRecord[]> {
     const found: NodeRecord[] = [];
     for (let i = 0; i < ids.length; i += PAGE) {
       const page = ids.slice(i, i + PAGE);
@@ -69,7 +76,10 @@ export class NodeStore {
       for (const id of page) pipeline.hget(KEYS.node(id), 'body');
       for (const [n, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
         if (error !== null) throw error;
-        if (typeof body === 'string') found.push(parse(page[n] ?? '', body));
+        if (typeof body !== 'string') continue;
+        const read = readRecord(page[n] ?? '', body);
+        if (read instanceof BootwaveError) odd(read);
+        else found.push(read);
       }
     }
     return found;
@@ -278,12 +288,29 @@ function nodeChange(before: NodeRecord | null, after: NodeRecord): RecordChange 
 }
 
 function parse(id: string, body: string): NodeRecord {
-  const parsed = nodeRecordSchema.safeParse(JSON.parse(body));
-  if (parsed.success) return parsed.data;
-  throw new BootwaveError({
-    code: 'RECORD_UNREADABLE',
-    what: `the record of node ${id} cannot be read: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`,
-    unchanged: 'the record',
-    next: 'was it written by a newer version of bootwave? Use that one',
-  });
+  const read = readRecord(id, body);
+  if (read instanceof BootwaveError) throw read;
+  return read;
+}
+
+function readRecord(id: string, body: string): NodeRecord | BootwaveError {
+  const unreadable = (why: string) =>
+    new BootwaveError({
+      code: 'RECORD_UNREADABLE',
+      what: `the record of node ${id} cannot be read: ${why}`,
+      unchanged: 'the record',
+      next: 'was it written by a newer version of bootwave? Use that one',
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return unreadable('it is no JSON');
+  }
+  const parsed = nodeRecordSchema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return unreadable(`${issue?.path.join('.')} ${issue?.message}`);
+  }
+  return parsed.data.id === id ? parsed.data : unreadable('it is that of another node');
 }

@@ -32,6 +32,7 @@ const overviewSchema = z.object({
   }),
   /** Where nobody listens: what is shown of nodes there is what was heard last. */
   silent: typed<Silence[]>(),
+  unreadable: z.array(z.string()),
   /** Milliseconds since the epoch, by the server's clock: what ages are counted from. */
   now: z.number(),
 });

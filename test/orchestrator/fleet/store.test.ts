@@ -1,8 +1,10 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { automaticName, checkName } from '../../../orchestrator/fleet/names.ts';
 import { countsOf, overview } from '../../../orchestrator/fleet/overview.ts';
 import { isMember } from '../../../orchestrator/fleet/transitions.ts';
+import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor, inventory, macOf, withoutTpm } from './support.ts';
 
 test('a node is found by name, id, MAC, serial number and the unique beginning of its id', async (t) => {
@@ -307,3 +309,27 @@ test('no name comes to mean another node: not by its id, not by its serial numbe
   t.is((await fleet.nodes.resolve(own.id)).id, own.id);
   t.is((await fleet.nodes.resolve('cafe1111')).id, later.id);
 });
+
+for (const [what, spoil] of [
+  ['is no JSON', () => '{"id":'],
+  ['is of another shape', () => '{}'],
+  ['has a state that this version does not know', (body: string) => body.replace('"pending"', '"frozen"')],
+  ['is that of another node', (body: string) => body.replaceAll(enrolment(1).id, enrolment(2).id)],
+] as const)
+  test(`a record that ${what} is named, and hides and stops no other`, async (t) => {
+    const { fleet, redis, directory, by } = await fleetFor(t);
+    for (const n of [1, 2]) await directory.enrol(enrolment(n));
+    await fleet.approve(enrolment(2).id, enrolment(2).words, by());
+    const key = KEYS.node(enrolment(1).id);
+    await redis.hset(key, 'body', spoil((await redis.hget(key, 'body'))!));
+    await t.throwsAsync(fleet.nodes.get(enrolment(1).id), { code: 'RECORD_UNREADABLE' });
+    const seen = await overview(fleet, {}, Date.now());
+    t.deepEqual(
+      seen.nodes.map(({ id }) => id),
+      [enrolment(2).id],
+    );
+    t.is(seen.unreadable.length, 1);
+    t.true(seen.unreadable[0]?.includes(enrolment(1).id));
+    t.is((await planNodes(fleet, [])).length, 1);
+    t.is((await fleet.nodes.resolve(macOf(2))).id, enrolment(2).id);
+  });
