@@ -16,6 +16,7 @@ import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
+import { leaveOut, readStored } from '../fleet/read-stored.ts';
 
 /** The node's error codes for a configuration that it will never accept; any other error is worth another try. */
 export const CONFIG_REFUSALS: readonly string[] = [
@@ -100,8 +101,9 @@ export async function readConfig(redis: Redis, version: string): Promise<Publish
       next: "see 'bootwave config list', or publish it: 'bootwave config publish FILE --version X'",
     });
   }
-  const published = publishedSchema.parse(JSON.parse(body));
-  if (digestOf(Buffer.from(published.document, 'utf8')) === published.sha256) return published;
+  const published = readStored(publishedSchema, body);
+  if (published !== null && digestOf(Buffer.from(published.document, 'utf8')) === published.sha256)
+    return published;
   throw new BootwaveError({
     code: 'CONFIG_DAMAGED',
     what: `the record of configuration ${version} does not hold what was published`,
@@ -113,7 +115,8 @@ export async function readConfig(redis: Redis, version: string): Promise<Publish
 /** All of them, the newest version first. */
 export async function listConfigs(redis: Redis): Promise<PublishedConfig[]> {
   const versions = await redis.smembers(CONFIG_KEYS.all);
-  const all = await Promise.all(versions.map((version) => readConfig(redis, version)));
+  const found = await Promise.all(versions.map((version) => readConfig(redis, version).catch(leaveOut)));
+  const all = found.filter((one) => one !== null);
   return all.sort((a, b) => compareVersions(b.version, a.version));
 }
 

@@ -18,6 +18,7 @@ import {
 } from './expectation.ts';
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
+import { readStored } from './read-stored.ts';
 
 type By = { actor: string; at: number };
 
@@ -160,7 +161,8 @@ export class ExpectationStore {
     const found: Expectation[] = [];
     for (const [error, body] of (await pipeline.exec()) ?? []) {
       if (error !== null) throw error;
-      if (typeof body === 'string') found.push(expectationSchema.parse(JSON.parse(body)));
+      const read = typeof body === 'string' ? readStored(expectationSchema, body) : null;
+      if (read !== null) found.push(read);
     }
     return found;
   }

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { BootEvent } from '../../bootserver/directory.ts';
 import { KEYS } from './keys.ts';
 import { type Machine, machineSchema, sighted } from './machine.ts';
+import { readStored } from './read-stored.ts';
 import { script } from './script.ts';
 
 /** Limits: anybody on the wire can invent MACs. */
@@ -67,16 +68,16 @@ export class MachineStore {
 
   async get(mac: string): Promise<Machine | null> {
     const text = await this.#redis.hget(KEYS.machine, mac);
-    return text === null ? null : machineSchema.parse(JSON.parse(text));
+    return text === null ? null : readStored(machineSchema, text);
   }
 
   /** Every remembered machine by MAC, those with a node record too. */
   async all(): Promise<Map<string, Machine>> {
     const texts = await this.#redis.hvals(KEYS.machine);
     return new Map(
-      texts.map((text) => {
-        const machine = machineSchema.parse(JSON.parse(text));
-        return [machine.mac, machine];
+      texts.flatMap((text) => {
+        const machine = readStored(machineSchema, text);
+        return machine === null ? [] : [[machine.mac, machine]];
       }),
     );
   }

@@ -4,6 +4,7 @@ import { auditLine } from './audit.ts';
 import { commit } from './commit.ts';
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
+import { readStored } from './read-stored.ts';
 import { DEFAULT_POLICY, DEFAULT_SITE, type Policy, policySchema, type Site, siteSchema } from './site.ts';
 
 type By = { actor: string; at: number };
@@ -18,7 +19,15 @@ export class SiteStore {
   /** @throws BootwaveError `SITE_UNKNOWN`; the default site is always there */
   async get(name: string): Promise<Site> {
     const body = await this.#redis.hget(KEYS.site(name), 'body');
-    if (body !== null) return siteSchema.parse(JSON.parse(body));
+    const site = body === null ? null : readStored(siteSchema, body);
+    if (site !== null) return site;
+    if (body !== null)
+      throw new BootwaveError({
+        code: 'SITE_UNREADABLE',
+        what: `the record of site '${name}' cannot be read, so nobody knows its rules`,
+        unchanged: 'nothing was changed',
+        next: 'was it written by a newer version of bootwave? Use that one; else restore a backup of the data directory',
+      });
     if (name === DEFAULT_SITE) return unwritten();
     throw new BootwaveError({
       code: 'SITE_UNKNOWN',

@@ -6,6 +6,7 @@ import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
 import { type Change, commit, type Op } from '../fleet/commit.ts';
 import { KEYS } from '../fleet/keys.ts';
+import { readStored } from '../fleet/read-stored.ts';
 import { checkTwo, type Known, type Person, personOf } from './people.ts';
 import {
   canonical,
@@ -159,7 +160,7 @@ export class Requests {
 
   async #read(id: string, now: number): Promise<Request | null> {
     const body = await this.#redis.hget(KEYS.request(id), 'body');
-    const record = body === null ? null : requestSchema.parse(JSON.parse(body));
+    const record = body === null ? null : readStored(requestSchema, body);
     const wish = record === null ? null : readWish(record.text);
     if (record === null || wish === null || requestId(record.text) !== id) return null;
     const standing = this.#known.denied.has(id) ? 'denied' : standingOf(record, wish, now);

@@ -6,6 +6,7 @@ import { auditLine } from '../audit.ts';
 import type { AuditEntry } from '../audit-entry.ts';
 import { commit } from '../commit.ts';
 import { KEYS } from '../keys.ts';
+import { leaveOut, readStored } from '../read-stored.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import {
@@ -34,13 +35,21 @@ export class FirmwareStore {
   /** @returns null while no member of this model has shown any, and nobody has accepted any */
   async get(model: string): Promise<FirmwareModel | null> {
     const body = await this.#redis.hget(KEYS.firmware(model), 'body');
-    return body === null ? null : firmwareModelSchema.parse(JSON.parse(body));
+    if (body === null) return null;
+    const known = readStored(firmwareModelSchema, body);
+    if (known !== null) return known;
+    throw new BootwaveError({
+      code: 'FIRMWARE_UNREADABLE',
+      what: `what is known of the firmware of ${model} cannot be read`,
+      unchanged: 'nothing was changed',
+      next: 'was it written by a newer version of bootwave? Use that one',
+    });
   }
 
   /** By model. */
   async list(): Promise<FirmwareModel[]> {
     const models = (await this.#redis.smembers(KEYS.firmwares)).sort();
-    const found = await Promise.all(models.map((model) => this.get(model)));
+    const found = await Promise.all(models.map((model) => this.get(model).catch(leaveOut)));
     return found.filter((known) => known !== null);
   }
 

@@ -1,0 +1,21 @@
+import type { z } from 'zod';
+import { BootwaveError } from '../../base/error.ts';
+
+/**
+ * A text as it stands in Redis, where a newer version or somebody else may have written it.
+ * @returns null for what is none of these: one of them must not hide or stop the others
+ */
+export function readStored<T>(schema: z.ZodType<T>, text: string): T | null {
+  try {
+    const read = schema.safeParse(JSON.parse(text));
+    return read.success ? read.data : null;
+  } catch {
+    return null;
+  }
+}
+
+/** For `catch`, in a list: what cannot be read is left out. Whoever names it is told why. */
+export function leaveOut(error: unknown): null {
+  if (error instanceof BootwaveError) return null;
+  throw error;
+}
