@@ -3,7 +3,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { checkOwnRedis } from '../rehearsal/marker.ts';
-import { gatherCommands, hangUp } from './connection.ts';
+import { gatherCommands, hangUp, persistent } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
 import { isDemoted, judgeKeeping, readKeeping } from './external.ts';
 import { FileLock } from './lock.ts';
@@ -125,6 +125,7 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
     await within(PATIENCE.commandTimeout, redis.connect());
+    persistent(redis);
     for (const warning of judgeKeeping(await readKeeping(redis))) log?.warn(warning);
   } catch (error) {
     await hangUp(redis);

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { hangUp } from '../../redis/connection.ts';
+import { hangUp, persistent } from '../../redis/connection.ts';
 import type { Op } from '../commit.ts';
 import { KEYS } from '../keys.ts';
 import { pagesOf, type StreamItem } from '../stream.ts';
@@ -67,7 +67,7 @@ export class BanLog {
 
   /** Calls `wake` when somebody appended. Messages may be lost: a caller that needs every entry polls as well. */
   async subscribe(wake: () => void): Promise<() => Promise<void>> {
-    const redis = this.#redis.duplicate({ maxRetriesPerRequest: null });
+    const redis = persistent(this.#redis.duplicate({ maxRetriesPerRequest: null }));
     redis.on('error', () => {});
     redis.on('message', wake);
     // ioredis subscribes again after every lost connection, and entries from meanwhile are read.

@@ -1,6 +1,6 @@
 import Bull, { type Queue } from 'bull';
 import type { Redis, RedisOptions } from 'ioredis';
-import { gatherCommands, hangUp } from '../../redis/connection.ts';
+import { gatherCommands, hangUp, persistent } from '../../redis/connection.ts';
 import { BULL_PREFIX } from './keys.ts';
 
 /** Milliseconds. A killed worker is noticed after `lock`, at the next look every `stalled`. */
@@ -27,7 +27,7 @@ export function openQueue(redis: Redis): RolloutQueue {
   const queue = new Bull<{ body: string }>('rollouts', {
     prefix: BULL_PREFIX,
     createClient: () => {
-      const connection = gatherCommands(redis.duplicate(PATIENT));
+      const connection = persistent(gatherCommands(redis.duplicate(PATIENT)));
       connection.on('error', () => {});
       connections.push(connection);
       return connection as never;
@@ -54,7 +54,7 @@ export function openQueue(redis: Redis): RolloutQueue {
 
 /** A connection of its own for blocking reads, which fail soon when there is no server, so that their loops see it. */
 export function blockingConnection(redis: Redis): Redis {
-  const connection = redis.duplicate({ lazyConnect: false, commandTimeout: 30_000 });
+  const connection = persistent(redis.duplicate({ lazyConnect: false, commandTimeout: 30_000 }));
   connection.on('error', () => {});
   return connection;
 }

@@ -9,9 +9,11 @@ import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
 import { enrolment, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
+import { keysIn } from '../../support/keys.ts';
 
 test('a node is banned and listed; a lost Redis forgets nothing; without a server nothing old is shown', async (t) => {
   const paths = await temporaryData(t);
+  await keysIn(paths.keys);
   const program = join(import.meta.dirname, '../../../bin/bootwave');
   const env = { ...process.env, BOOTWAVE_REDIS_URL: '', SUDO_USER: 'anna', BOOTWAVE_LOG: 'silent' };
   const bootwave = async (...args: string[]) => {
