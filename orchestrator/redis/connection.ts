@@ -2,15 +2,16 @@ import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import { gatherWrites } from '../../base/gather-writes.ts';
 
+/** The event by which a connection is told that it is not wanted any more, also while it is none. */
+const OVER = 'bootwave:over';
+
 /**
  * Ends a connection and waits for its end, so that nothing of it keeps the process alive. ioredis 6 arms a timer of
  * two seconds when it is told to disconnect a stream that has closed already: every command would end that much later.
  */
 export function hangUp(redis: Redis): Promise<void> {
-  if (redis.status === 'end' || redis.status === 'close') {
-    redis.disconnect();
-    return Promise.resolve();
-  }
+  redis.emit(OVER);
+  if (redis.status === 'end' || redis.status === 'close') return Promise.resolve();
   return new Promise((resolve) => {
     // While it waits to connect again there is no stream whose end could be waited for.
     if (redis.status === 'reconnecting') resolve();
@@ -30,6 +31,9 @@ const RETRY = 200;
 export function persistent(redis: Redis): Redis {
   if (redis.options.sentinels == null) return redis;
   let told = false;
+  redis.once(OVER, () => {
+    told = true;
+  });
   const { disconnect, quit } = redis;
   redis.disconnect = (reconnect?: boolean) => {
     told ||= reconnect !== true;

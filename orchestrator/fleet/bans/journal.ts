@@ -58,7 +58,9 @@ export class BanJournal {
       if (size > 0) await handle.read(last, 0, 1, size - 1);
       // A torn line is closed first, so that it damages only itself.
       const start = last[0] === NEWLINE ? '' : '\n';
-      await handle.appendFile(start + lines.map((line) => `${line}\n`).join(''));
+      // A journal that begins now was never without seals.
+      const all = size === 0 && lines[0] !== SEALED ? [SEALED, ...lines] : lines;
+      await handle.appendFile(start + all.map((line) => `${line}\n`).join(''));
       await handle.sync();
       if (size === 0) await syncFolder(dirname(this.path));
     } finally {

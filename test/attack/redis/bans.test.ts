@@ -59,6 +59,17 @@ test('forged: the end of every CA, of an operator, of a node; nobody believes it
   await t.notThrowsAsync(activeAuthority(paths, 'servers'), 'the server starts again');
 });
 
+test('forged, and waited for: a server that starts again takes nothing over', async (t) => {
+  const { open, forge, acting } = await server(t);
+  await add({ node: ID, reason: 'stolen' }, acting);
+  await forge(ban(`tpm-${'f'.repeat(64)}`));
+  for (let i = 0; i < 2; i += 1) {
+    const again = await open();
+    await again.look();
+    t.is(again.set.entries.length, 1);
+  }
+});
+
 test('changed or moved: the seal of one entry is no seal of another', async (t) => {
   const { redis, fleet, bans, forge } = await server(t);
   await banNode(fleet, bans.set, ID, 'stolen', by);
