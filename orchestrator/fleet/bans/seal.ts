@@ -2,7 +2,7 @@
  * Whoever owns Redis can add any line to the log of bans. So a server signs what it adds, and others believe only that: the
  * key is that of a servers CA, which every server that performs operations has on disk.
  */
-import { createPrivateKey, sign, verify } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { BootwaveError } from '../../../base/error.ts';
 import { generationsOf } from '../../../keys/generations.ts';
@@ -42,13 +42,21 @@ export const noKey: Sealer = async () => {
   });
 };
 
-/** @param keys folder; read anew for each entry, because CAs change and entries are rare */
+/** Milliseconds for which the CAs on disk are not read again: whoever writes to Redis can add entries without end. */
+const FRESH = 1000;
+
+/** @param keys folder; read again when nothing there fits, because CAs change */
 export function sealJudge(keys: string): SealJudge {
+  let known: KeyObject[] = [];
+  let readAt = Number.NEGATIVE_INFINITY;
   return async (text, seal) => {
-    const generations = await generationsOf(keys, 'servers');
+    if (seal === '') return false;
     const signature = Buffer.from(seal, 'base64');
-    return generations.some(({ certificate }) =>
-      verify('sha256', bytesOf(text), certificate.publicKey, signature),
-    );
+    const fits = () => known.some((key) => verify('sha256', bytesOf(text), key, signature));
+    if (fits()) return true;
+    if (performance.now() - readAt < FRESH) return false;
+    known = (await generationsOf(keys, 'servers')).map(({ certificate }) => certificate.publicKey);
+    readAt = performance.now();
+    return fits();
   };
 }
