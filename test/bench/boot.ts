@@ -156,7 +156,8 @@ async function fromKernel(rack: Rack, kernel: Direct): Promise<Run> {
   await rack.lab.powerOn(PEER, { kernel });
   const meter = await Meter.start(rack.lab, PEER);
   const console = await rack.lab.console(PEER);
-  await console.waitFor(/^Bootwave: Linux runs/m, { timeout: BOOT });
+  // SeaBIOS ends its last line with nothing but a clear screen.
+  await console.waitFor(/Bootwave: Linux runs/, { timeout: BOOT });
   const linux = Date.now();
   await rack.state(console, 'starting');
   const agent = Date.now();
