@@ -28,7 +28,6 @@ const amount = z.union([z.int(), z.string()]).transform((value, ctx): Amount => 
   ctx.addIssue({ code: 'custom', message: `is over 100 %: ${value}` });
   return z.NEVER;
 });
-
 const some = amount.refine((value) => ('count' in value ? value.count : value.percent) > 0, {
   error: 'must be more than nobody',
 });

@@ -72,6 +72,8 @@ export class Driver {
   #wake: () => void = () => {};
   /** Null until the first round has read it. */
   #setup: StoredSetup | null = null;
+  /** Of the state that is driven, which is changed in place. */
+  #nodes: RolloutState['nodes'] = new Map();
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
   #rev = -1;
   /** Mark of the newest step that was written here. */
@@ -103,7 +105,7 @@ export class Driver {
       versionOf: (config) =>
         Object.entries(this.#images).find(([, { sha256 }]) => sha256 === config)?.[0] ??
         `sha256:${config.slice(0, 12)}`,
-      refuses: (step, refused) => void refusals.note(step, refused, this.#setup),
+      refuses: (node, refused) => void refusals.note(node, refused, this.#setup, this.#nodes),
       joiners: (state) => joiners.find(state, this.#images),
     });
     const following = blockingConnection(redis);
@@ -127,6 +129,7 @@ export class Driver {
     try {
       this.#setup = await readSetup(this.#options.redis, this.#id);
       const state = await readState(this.#options.redis, this.#id);
+      this.#nodes = state.nodes;
       if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
         this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });

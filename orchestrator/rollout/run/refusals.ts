@@ -12,39 +12,49 @@ import type { StoredSetup } from './stored.ts';
  */
 export class Refusals {
   readonly #redis: Redis;
-  /** Nodes of this rollout that refuse what it brings. A process that takes over hears of them anew. */
-  readonly #refusing = new Set<string>();
+  /** One after the other: each counts those before it. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(redis: Redis) {
     this.#redis = redis;
   }
 
-  /** @param stored null before it was read */
-  async note(
-    step: Readonly<NodeStep>,
+  /**
+   * @param node whose word it is
+   * @param stored null before it was read
+   * @param nodes of this rollout
+   */
+  note(
+    node: string,
     refused: Status['refused'],
     stored: StoredSetup | null,
+    nodes: ReadonlyMap<string, Pick<NodeStep, 'touch'>>,
   ): Promise<void> {
-    if (stored === null) return;
-    const { images } = stored;
-    const { target, spec } = stored.setup;
-    for (const { version, reason } of refused) {
+    this.#turn = this.#turn.then(async () => {
       // It may name whatever it likes: only versions that exist are kept, so the store stays bounded.
-      if (images[version] === undefined) continue;
-      try {
-        const ours = version === target.version && step.touch > 0;
-        if (ours) this.#refusing.add(step.node);
-        if ((await this.#redis.hexists(ROLLOUT_KEYS.refusers(version), step.node)) === 1) continue;
-        // First, so that after a crash in between the node's next report makes up for it.
-        if (ours && this.#refusing.size >= spec.refusals) {
-          const others = this.#refusing.size - 1;
-          const who = others === 0 ? `node ${step.node} refuses it` : `${others + 1} nodes refuse it`;
-          await withdraw(this.#redis, version, `${who}: ${reason}`, { actor: 'rollout', at: Date.now() });
-        }
-        await this.#redis.hsetnx(ROLLOUT_KEYS.refusers(version), step.node, reason);
-      } catch {
-        // Redis is unreachable; the node repeats it with every report.
-      }
+      const known = refused.filter(({ version }) => stored?.images[version] !== undefined);
+      // Redis may be unreachable; the node repeats it with every report.
+      for (const one of known) await this.#note(node, one, stored!, nodes).catch(() => {});
+    });
+    return this.#turn;
+  }
+
+  async #note(
+    node: string,
+    { version, reason }: Status['refused'][number],
+    { setup }: StoredSetup,
+    nodes: ReadonlyMap<string, Pick<NodeStep, 'touch'>>,
+  ): Promise<void> {
+    const key = ROLLOUT_KEYS.refusers(version);
+    if ((await this.#redis.hexists(key, node)) === 1) return;
+    const isBrought = (id: string) => (nodes.get(id)?.touch ?? 0) > 0;
+    if (version === setup.target.version && isBrought(node)) {
+      const count = (await this.#redis.hkeys(key)).filter(isBrought).length + 1;
+      const who = count === 1 ? `node ${node} refuses it` : `${count} nodes refuse it`;
+      // Before it is kept, so that after a crash in between the node's next report makes up for it.
+      if (count >= setup.spec.refusals)
+        await withdraw(this.#redis, version, `${who}: ${reason}`, { actor: 'rollout', at: Date.now() });
     }
+    await this.#redis.hsetnx(key, node, reason);
   }
 }

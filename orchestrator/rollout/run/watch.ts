@@ -42,7 +42,7 @@ export type WatchOptions = {
   /** The version of the configuration with this SHA-256. */
   versionOf(config: string): string;
   /** A node's own list of versions that it does not try again. */
-  refuses(step: Readonly<NodeStep>, refused: Status['refused']): void;
+  refuses(node: string, refused: Status['refused']): void;
   /** Nodes that are to join this rollout now. */
   joiners(state: RolloutState): Promise<Place[]>;
 };
@@ -192,7 +192,7 @@ export class Watch {
       const seq = Math.max(step.seq, this.#seq.get(node) ?? 0) + 1;
       this.#seq.set(node, seq);
       tell({ type: 'report', node, report: reportOf(result, seq, versionOf) });
-      if (result.refused.length > 0) refuses(step, result.refused);
+      if (result.refused.length > 0) refuses(node, result.refused);
     } catch (error) {
       if (signal.aborted || this.#again.has(node)) return;
       // A machine that restarted without closing leaves a connection that looks open.
