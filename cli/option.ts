@@ -54,10 +54,16 @@ export const foldersOf = (folders: readonly string[] = []): string[] =>
 
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 };
 
+/** Milliseconds; null: it is no `30m`, `12h`, `7d`. */
+function spanOf(text: string): number | null {
+  const span = /^(\d+)([smhd])$/.exec(text);
+  return span === null ? null : Number(span[1]) * (UNITS[span[2] ?? ''] ?? 0);
+}
+
 /** @returns milliseconds since the epoch, never negative: Redis knows no such stream ids */
 export function since(text: string): number {
-  const age = /^(\d+)([smhd])$/.exec(text);
-  if (age !== null) return Math.max(Date.now() - Number(age[1]) * (UNITS[age[2] ?? ''] ?? 0), 0);
+  const age = spanOf(text);
+  if (age !== null) return Math.max(Date.now() - age, 0);
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d');
   return Math.max(at, 0);
@@ -65,8 +71,8 @@ export function since(text: string): number {
 
 /** @returns milliseconds since the epoch */
 export function until(text: string): number {
-  const time = /^(\d+)([smhd])$/.exec(text);
-  if (time !== null) return Date.now() + Number(time[1]) * (UNITS[time[2] ?? ''] ?? 0);
+  const span = spanOf(text);
+  if (span !== null) return Date.now() + span;
   const at = Date.parse(text);
   if (Number.isNaN(at) || at < 0)
     throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d from now');

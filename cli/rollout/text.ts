@@ -1,4 +1,4 @@
-import type { Suspected } from '../../orchestrator/operations/rollout/acts.ts';
+import type { Suspected } from '../../orchestrator/operations/rollout/suspects.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
 import {

@@ -11,7 +11,14 @@ export type Change = {
 /** First trouble of a node, on the same clock. */
 export type Trouble = { node: string; at: number };
 
-export type Guilt = { change: string; score: number };
+export type Guilt = {
+  change: string;
+  /** More is worse; comparable only within one answer. */
+  score: number;
+  /** Nodes that have it, and how many of these are in trouble since. */
+  nodes: number;
+  troubled: number;
+};
 
 /** Milliseconds after which a trouble counts half as much against the change before it. */
 const HALF = 3600_000;
@@ -46,8 +53,9 @@ export function guiltOf(
       // Adds half a trouble to both sides: few nodes prove little.
       const rate = (inside + 0.5) / (have + 1);
       const rest = (outside + 0.5) / (Math.max(0, others) + 1);
-      if (inside === 0 || rate < LIFT * rest) return { change: id, score: 0 };
-      return { change: id, score: weight * Math.log(rate / rest) };
+      const isLifted = inside > 0 && rate >= LIFT * rest;
+      const score = isLifted ? weight * Math.log(rate / rest) : 0;
+      return { change: id, score, nodes: have, troubled: inside };
     })
     .filter(({ score }) => score > 0)
     .sort((a, b) => b.score - a.score || (a.change < b.change ? -1 : 1));

@@ -1,5 +1,5 @@
 /** From what the history tells of nodes to the changes that their troubles point at. Pure. */
-import { type Change, guiltOf, type Trouble } from './guilt.ts';
+import { type Guilt, guiltOf, type Trouble } from './guilt.ts';
 
 /** One line of the history about a node. */
 export type Happening = {
@@ -17,15 +17,6 @@ const GETS = 'activating';
 const TROUBLES: readonly string[] = ['degraded', 'unreachable', 'quarantined'];
 const WELL = 'healthy';
 
-export type Suspect = {
-  change: string;
-  /** More is worse; comparable only within one answer. */
-  score: number;
-  /** Nodes that have it, and how many of these are in trouble since. */
-  nodes: number;
-  troubled: number;
-};
-
 /**
  * @param nodes ids of all members
  * @param happenings oldest first
@@ -34,7 +25,7 @@ export type Suspect = {
 export function suspectsOf(
   nodes: readonly string[],
   happenings: readonly Happening[],
-): { suspects: Suspect[]; troubled: number } {
+): { suspects: Guilt[]; troubled: number } {
   const got = new Map<string, Map<string, number>>();
   const since = new Map<string, number>();
   const failed = new Map<string, number>();
@@ -43,17 +34,12 @@ export function suspectsOf(
       if (to === WELL) since.delete(node);
       else if (TROUBLES.includes(to) && !since.has(node)) since.set(node, at);
     } else if (to === GETS) {
-      const at1 = got.get(change) ?? new Map<string, number>();
-      if (!at1.has(node)) at1.set(node, at);
-      got.set(change, at1);
+      const nodesOf = got.get(change) ?? new Map<string, number>();
+      if (!nodesOf.has(node)) nodesOf.set(node, at);
+      got.set(change, nodesOf);
     } else if (to === 'failed' && !failed.has(node)) failed.set(node, at);
   }
   const troubles: Trouble[] = [...new Map([...since, ...failed])].map(([node, at]) => ({ node, at }));
-  const changes: Change[] = [...got].map(([id, at]) => ({ id, at }));
-  const suspects = guiltOf(nodes, changes, troubles).map(({ change, score }) => {
-    const at = got.get(change)!;
-    const after = troubles.filter(({ node, at: when }) => when >= (at.get(node) ?? Number.POSITIVE_INFINITY));
-    return { change, score, nodes: at.size, troubled: after.length };
-  });
-  return { suspects, troubled: troubles.length };
+  const changes = [...got].map(([id, at]) => ({ id, at }));
+  return { suspects: guiltOf(nodes, changes, troubles), troubled: troubles.length };
 }

@@ -4,6 +4,7 @@ import type { Item, Link } from './audit-chain.ts';
 import { type AuditEntry, type AuditRecord, auditEntrySchema } from './audit-entry.ts';
 import { type AuditLine, commit } from './commit.ts';
 import { KEYS } from './keys.ts';
+import { readStored } from './read-stored.ts';
 import { PAGE, pagesOf, type StreamItem } from './stream.ts';
 
 export function auditLine(entry: AuditEntry): AuditLine {
@@ -89,11 +90,7 @@ function recordOf([key, fields]: StreamItem): AuditRecord {
 
 /** @returns null for what is no entry of an audit */
 export function entryIn(text: string | null): AuditEntry | null {
-  try {
-    return auditEntrySchema.parse(JSON.parse(text ?? ''));
-  } catch {
-    return null;
-  }
+  return readStored(auditEntrySchema, text ?? '');
 }
 
 const unreadable = (key: string): AuditEntry => ({

@@ -68,7 +68,7 @@ export type DirectoryOptions = {
   /** What people have decided about images; by default nothing. */
   imageRules?: () => Promise<ImageRules>;
   /** Versions with a release that is in force; null, the default: nothing was ever released. */
-  released?: () => Promise<ReadonlySet<string> | null>;
+  released?: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
@@ -87,7 +87,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #site: string;
   readonly #defaultImage: () => Promise<string | null>;
   readonly #imageRules: () => Promise<ImageRules>;
-  readonly #released: () => Promise<ReadonlySet<string> | null>;
+  readonly #released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   readonly #attestations: Attestations;
   readonly #bans: BanList;
   readonly #heardFor: number;

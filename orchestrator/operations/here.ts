@@ -2,13 +2,12 @@
 import type { Logger } from '../../base/log.ts';
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
-import { BanKeeper } from '../fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../fleet/bans/seal.ts';
+import type { BanKeeper } from '../fleet/bans/keeper.ts';
+import { sealerOf } from '../fleet/bans/seal.ts';
 import { Fleet } from '../fleet/fleet.ts';
+import { bansOf } from '../operators/bans-of.ts';
 import { byCertificate, byHost } from '../operators/identify.ts';
 import type { Identity } from '../operators/judge.ts';
-import { liftJudge } from '../operators/lifts.ts';
 import { type Connection, connect } from '../redis/connect.ts';
 import { find } from './catalogue.ts';
 import type { House } from './operation.ts';
@@ -71,14 +70,7 @@ class OwnRecords {
     const connection = await connect(paths);
     try {
       const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-      const journal = new BanJournal(journalFile(paths));
-      const bans = await BanKeeper.open({
-        fleet,
-        journal,
-        holds: liftJudge(paths),
-        sealed: sealJudge(paths.keys),
-        log,
-      });
+      const bans = await bansOf(paths, fleet, log);
       await bans.look();
       return { connection, fleet, bans };
     } catch (error) {

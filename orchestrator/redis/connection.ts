@@ -44,10 +44,10 @@ export function persistent(redis: Redis): Redis {
     return quit.apply(redis, args);
   }) as typeof quit;
   redis.on('end', () => {
-    const timer = setTimeout(() => {
+    if (told) return;
+    setTimeout(() => {
       if (!told && redis.status === 'end') redis.connect().catch(() => {});
     }, RETRY);
-    if (told) clearTimeout(timer);
   });
   return redis;
 }

@@ -15,14 +15,13 @@ import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
 import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
-import { BanJournal, journalFile } from '../fleet/bans/journal.ts';
-import { BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../fleet/bans/seal.ts';
+import { type BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
+import { sealerOf } from '../fleet/bans/seal.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
-import { liftJudge } from '../operators/lifts.ts';
+import { bansOf } from '../operators/bans-of.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -107,14 +106,7 @@ export async function up(
   try {
     const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
     await fleet.sites.get(options.site);
-    const journal = new BanJournal(journalFile(paths));
-    const bans = await BanKeeper.open({
-      fleet,
-      journal,
-      holds: liftJudge(paths),
-      sealed: sealJudge(paths.keys),
-      log,
-    });
+    const bans = await bansOf(paths, fleet, log);
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
     const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);
@@ -133,10 +125,7 @@ export async function up(
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,
       imageRules: () => consents.current(),
-      released: async () => {
-        const listed = await released.images();
-        return listed === null ? null : new Set(listed.keys());
-      },
+      released: () => released.images(),
       defaultImage: forNew,
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);

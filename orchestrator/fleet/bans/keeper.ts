@@ -45,6 +45,8 @@ export class BanKeeper implements BanList {
   readonly #forged = new Set<string>();
   /** Known, and not yet in the journal. */
   readonly #unwritten = new Map<string, Entry>();
+  /** Added by this process, and not yet read from Redis: from then on its loss is seen as any other. */
+  readonly #unseen = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
   /** The journal is older than seals: what stands in Redis when it is first read is taken as it is. */
@@ -95,17 +97,13 @@ export class BanKeeper implements BanList {
 
   /**
    * What this process has just added itself: in force and in the journal when it resolves, whatever becomes of it in Redis.
-   * There it is put back if it is missing.
+   * There the next look puts it back if it is missing.
    */
   keep(entry: Entry): Promise<void> {
     const kept = this.#turn.then(async () => {
+      if (!this.set.has(entry.id)) this.#unseen.set(entry.id, entry);
       this.#learn([entry]);
       await this.#write();
-      const { found, tip } = await this.#options.fleet.bans.read(null);
-      this.#learn(await this.#sound(found));
-      // From here on its loss is seen as any other.
-      this.#tip = tip;
-      this.#looked = found.some(({ entry: { id } }) => id === entry.id);
     });
     this.#turn = kept.catch(() => {});
     return kept;
@@ -114,15 +112,19 @@ export class BanKeeper implements BanList {
   async #look(): Promise<void> {
     const { bans } = this.#options.fleet;
     const tip = await bans.tip();
+    let whole = false;
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
       const read = await bans.read(this.#looked ? this.#tip : null);
       this.#learn(await this.#sound(read.found));
-      if (read.whole) await this.#repair(read.found);
+      for (const { entry } of read.found) this.#unseen.delete(entry.id);
+      ({ whole } = read);
+      if (whole) await this.#repair(read.found);
       this.#tip = read.tip;
       this.#looked = true;
       if (this.#imports) await this.#write().then(() => this.#options.journal.markSealed());
       this.#imports = false;
     }
+    if (!whole) for (const entry of this.#unseen.values()) await this.#putBack(entry);
     await this.#write();
   }
 
@@ -172,15 +174,19 @@ export class BanKeeper implements BanList {
     // One without a seal is believed by nobody who reads it for the first time.
     for (const { entry, seal } of found)
       if (entry.kind === 'lift' || (await sealed(entry.text, seal))) there.add(entry.id);
-    const by = { actor: ACTOR, at: this.#now() };
     for (const entry of this.set.entries) {
-      if (!there.has(entry.id)) {
-        log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
-        await restore(fleet, this.set, entry, by);
-      } else if (entry.kind === 'ban' && !this.set.isLifted(entry.id)) {
+      if (!there.has(entry.id)) await this.#putBack(entry);
+      else if (entry.kind === 'ban' && !this.set.isLifted(entry.id)) {
+        const by = { actor: ACTOR, at: this.#now() };
         if (await refence(fleet, entry, by)) log.warn({ ban: entry.id }, 'a banned node was a member');
       }
     }
+  }
+
+  async #putBack(entry: Entry): Promise<void> {
+    const { fleet, log } = this.#options;
+    log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
+    await restore(fleet, this.set, entry, { actor: ACTOR, at: this.#now() });
   }
 
   async #write(): Promise<void> {

@@ -10,9 +10,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
 import type { State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
-import { ENDED } from '../../rollout/record.ts';
 import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
-import { listRollouts } from '../../rollout/run/list.ts';
 import { operate } from '../../rollout/run/operate.ts';
 import { signerFiles } from '../../signer/files.ts';
 import type { Acting } from '../operation.ts';
@@ -76,8 +74,7 @@ export async function hold(
   const record = await fleet.hold(node, reason, until ?? null, by);
   const busy: string[] = [];
   const why = heldWhy(record, by.at) ?? reason;
-  for (const { id, state } of await listRollouts(fleet.redis)) {
-    if (ENDED.includes(state)) continue;
+  for (const id of await fleet.redis.smembers(ROLLOUT_KEYS.live)) {
     if ((await fleet.redis.sismember(ROLLOUT_KEYS.nodes(id), record.id)) === 0) continue;
     try {
       await operate(fleet.redis, id, { type: 'skip', by: by.actor, why, node: record.id });

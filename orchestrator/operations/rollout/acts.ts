@@ -1,6 +1,5 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
-import { type Suspect, suspectsOf } from '../../causes/suspects.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { type Silence, silences } from '../../fleet/listening.ts';
 import { knownOperators } from '../../operators/known.ts';
@@ -9,7 +8,7 @@ import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/f
 import type { OperatorEvent } from '../../rollout/event.ts';
 import type { Plan } from '../../rollout/plan.ts';
 import { planHash } from '../../rollout/plan-hash.ts';
-import { type Edits, ENDED } from '../../rollout/record.ts';
+import { ENDED } from '../../rollout/record.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
@@ -23,7 +22,7 @@ import { isHeld } from '../../upkeep/lease.ts';
 import type { Acting } from '../operation.ts';
 import { planned } from './planned.ts';
 
-type Rollout = { rollout: string };
+export type Rollout = { rollout: string };
 
 export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Acting) =>
   (await planned(paths, fleet, spec, by.at)).plan;
@@ -42,7 +41,7 @@ export async function start(
 }
 
 /** All people who could hold the acting certificate; undefined: there is no certificate. */
-const personOf = async ({ identity, paths }: Acting) =>
+export const personOf = async ({ identity, paths }: Acting) =>
   peopleBehind(identity.certificate?.serial, (await knownOperators(paths)).register);
 
 function mustBePlan(plan: Plan, reviewed: string): void {
@@ -131,43 +130,6 @@ function remarkable(events: readonly RolloutEvent[]): RolloutEvent[] {
   );
 }
 
-/** Milliseconds that are looked back over. */
-const LATELY = 24 * 3600_000;
-
-export type Suspected = {
-  /** The worst first. */
-  suspects: (Suspect & Pick<RolloutSummary, 'name' | 'version' | 'state'>)[];
-  troubled: number;
-};
-
-/** Nodes with a change are compared with those without it (Gandalf, NSDI 2020). */
-export async function suspects(
-  { since }: { since?: number | undefined },
-  { fleet, by }: Acting,
-): Promise<Suspected> {
-  const [entries, ids, rollouts] = await Promise.all([
-    fleet.audit.read({ since: since ?? Math.max(0, by.at - LATELY) }),
-    fleet.nodes.ids(),
-    listRollouts(fleet.redis),
-  ]);
-  const happenings = entries.flatMap(({ at, node, from, to, detail }) =>
-    node === undefined || to === undefined || to === from
-      ? []
-      : [{ at, node, to, change: detail?.rollout ?? null }],
-  );
-  const found = suspectsOf(ids, happenings);
-  const summaries = new Map(rollouts.map((one) => [one.id, one]));
-  return {
-    troubled: found.troubled,
-    suspects: found.suspects.flatMap((suspect) => {
-      const known = summaries.get(suspect.change);
-      if (known === undefined) return [];
-      const { name, version, state } = known;
-      return [{ ...suspect, name, version, state }];
-    }),
-  };
-}
-
 type Step = Rollout & { reason?: string | undefined };
 type StepType = 'pause' | 'resume' | 'abort' | 'rollback';
 
@@ -214,42 +176,6 @@ export async function promote(
     ...(person && { person }),
     why,
     wave: index,
-  });
-}
-
-type AmountText = number | string;
-type Edited = { [name in Exclude<keyof Edits, 'budget'>]?: Edits[name] | undefined } & {
-  budget?: { wave?: AmountText | undefined; whole?: AmountText | undefined } | undefined;
-};
-
-/** As in a spec file. */
-const amountsOf = (budget: object): NonNullable<Edits['budget']> =>
-  Object.fromEntries(
-    Object.entries(budget).flatMap(([name, value]: [string, AmountText | undefined]) => {
-      if (value === undefined) return [];
-      return [[name, typeof value === 'number' ? { count: value } : { percent: Number.parseFloat(value) }]];
-    }),
-  );
-
-/** @throws BootwaveError `ROLLOUT_EDIT_WHAT`, `ROLLOUT_CANNOT`, `ROLLOUT_UNKNOWN` */
-export async function edit({ rollout, changes }: Rollout & { changes: Edited }, acting: Acting) {
-  const { fleet, by } = acting;
-  const { budget, ...rest } = changes;
-  const given = {
-    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
-    ...(budget === undefined ? {} : { budget: amountsOf(budget) }),
-  } as Edits;
-  if (Object.keys(given).length === 0)
-    throw new BootwaveError({
-      code: 'ROLLOUT_EDIT_WHAT',
-      what: 'nothing says what is to change',
-      unchanged: 'nothing was changed',
-      next: 'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once or --offline-wait',
-    });
-  const person = await personOf(acting);
-  return operate(fleet.redis, rollout, {
-    ...{ type: 'edit', by: by.actor, changes: given },
-    ...(person && { person }),
   });
 }
 

@@ -4,7 +4,8 @@ import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../../ro
 import type { RolloutEvent } from '../../rollout/run/history.ts';
 import { moment, nodeWord, nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
-import type { Listed, Look, Suspected } from './acts.ts';
+import type { Listed, Look } from './acts.ts';
+import type { Suspected } from './suspects.ts';
 
 const id = z.string().min(1).max(64);
 /** The whole of a spec file (docs/rollouts.md). */
@@ -110,7 +111,7 @@ export const suspects = operation({
   who: READ,
   input: z.strictObject({ since: moment.optional() }),
   result: typed<Suspected>(),
-  act: async () => (await import('./acts.ts')).suspects,
+  act: async () => (await import('./suspects.ts')).suspects,
 });
 
 export const skip = operation({
@@ -158,7 +159,7 @@ export const edit = operation({
   who: CORE,
   input: z.strictObject({ rollout: id, changes: editsSchema }),
   result: record,
-  act: async () => (await import('./acts.ts')).edit,
+  act: async () => (await import('./edit.ts')).edit,
 });
 
 export const promote = operation({

@@ -1,15 +1,13 @@
 /** What was tried with every right over Redis on what two people decide. */
 import test from 'ava';
 import { vote } from '../../../keys/vote.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { deny, list } from '../../../orchestrator/operations/request/acts.ts';
+import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { brokenGlass } from '../../../orchestrator/operators/break-glass.ts';
 import { knownOperators } from '../../../orchestrator/operators/known.ts';
-import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
 import { BREAK_GLASS } from '../../../orchestrator/operators/request.ts';
 import { Requests } from '../../../orchestrator/operators/requests.ts';
 import { redisFor, silent } from '../../orchestrator/fleet/support.ts';
@@ -22,10 +20,7 @@ test('rolled back: a break-glass that was ended is put back as it was; it stays 
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
   const fleet = new Fleet(redis, sealerOf(paths.keys));
-  const bans = await BanKeeper.open({
-    ...{ fleet, log: silent, holds: liftJudge(paths), sealed: sealJudge(paths.keys) },
-    journal: new BanJournal(journalFile(paths)),
-  });
+  const bans = await bansOf(paths, fleet, silent);
   const [ann, bob] = [
     await operatorOf(paths, { name: 'ann' }, NOW),
     await operatorOf(paths, { name: 'bob' }, NOW),

@@ -8,12 +8,10 @@ import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { authorityId, rootPem } from '../../../keys/authority.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
 import { reportServer } from '../../../orchestrator/authorities/servers.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import { type BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
-import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
+import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { silent } from '../fleet/support.ts';
@@ -23,13 +21,7 @@ export const BEAT = 0.3;
 export const RENEW_WITHIN = 2;
 
 export async function keeperOn(paths: DataPaths, fleet: Fleet): Promise<BanKeeper> {
-  const keeper = await BanKeeper.open({
-    fleet,
-    journal: new BanJournal(journalFile(paths)),
-    holds: liftJudge(paths),
-    sealed: sealJudge(paths.keys),
-    log: silent,
-  });
+  const keeper = await bansOf(paths, fleet, silent);
   await keeper.look();
   return keeper;
 }

@@ -2,14 +2,13 @@
 
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import { watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { find } from '../../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../../orchestrator/operations/door.ts';
 import type { House } from '../../../orchestrator/operations/operation.ts';
-import { liftJudge } from '../../../orchestrator/operators/lifts.ts';
+import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { silent } from '../fleet/support.ts';
 
@@ -20,14 +19,7 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
   const connection = await connect(paths, { url: '' });
   const stop = new AbortController();
   const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-  const journal = new BanJournal(journalFile(paths));
-  const bans = await BanKeeper.open({
-    fleet,
-    journal,
-    holds: liftJudge(paths),
-    sealed: sealJudge(paths.keys),
-    log: silent,
-  });
+  const bans = await bansOf(paths, fleet, silent);
   const watched = watchBans(bans, fleet, { signal: stop.signal, log: silent });
   let closed: Promise<void> | null = null;
   const close = () => {

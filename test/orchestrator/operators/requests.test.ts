@@ -10,6 +10,7 @@ import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
 import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { brokenGlass } from '../../../orchestrator/operators/break-glass.ts';
 import { inFull } from '../../../orchestrator/operators/in-full.ts';
 import { knownOperators } from '../../../orchestrator/operators/known.ts';
@@ -32,13 +33,7 @@ async function office(t: ExecutionContext) {
     await operatorOf(paths, { name: 'ann' }, NOW),
     await operatorOf(paths, { name: 'bob' }, NOW),
   ];
-  const keeper = await BanKeeper.open({
-    fleet,
-    journal: new BanJournal(journalFile(paths)),
-    holds: liftJudge(paths),
-    sealed: sealJudge(paths.keys),
-    log: silent,
-  });
+  const keeper = await bansOf(paths, fleet, silent);
   const banned = async (n = 1): Promise<Ban> => {
     const id = `tpm-${String(n).repeat(64)}`;
     return (await banNode(fleet, keeper.set, id, 'stolen', { actor: 'operator:x', at: NOW })).ban;
@@ -176,13 +171,7 @@ test('who writes to Redis lifts no ban: a lift counts by its two signatures alon
   await append(fleet, lift(text()), by, 'signed by both');
   await keeper.look();
   t.true(keeper.set.isLifted(ban.id), 'the judge does not refuse everything');
-  const again = await BanKeeper.open({
-    fleet,
-    journal: new BanJournal(journalFile(paths)),
-    holds: liftJudge(paths),
-    sealed: sealJudge(paths.keys),
-    log: silent,
-  });
+  const again = await bansOf(paths, fleet, silent);
   t.true(again.set.isLifted(ban.id), 'from the journal, too');
 });
 
