@@ -13,8 +13,8 @@ export default {
   // A boot under emulation is silent for minutes on a busy machine; each wait has its own limit.
   timeout: '60m',
   workerThreads: false,
-  // An emulated machine keeps one processor busy, and there are two.
+  // An emulated machine keeps one processor busy, and there are two. (`serial` here would mean one file at a time: tests of
+  // one file are kept apart by `test.serial`.)
   concurrency: 2,
   sortTestFiles: (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
-  serial: true,
 };

@@ -8,7 +8,7 @@ import { powerOn } from './machine.ts';
 
 const GIB = 1024 ** 3;
 
-test('a blank disk is made to boot the image; one with data stays as it is until the order says wipe', async (t) => {
+test.serial('a blank disk is made to boot the image; one with data stays as it is until the order says wipe', async (t) => {
   t.timeout(300_000);
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-install-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
@@ -80,7 +80,7 @@ type Continued = {
   sha256: string;
 };
 
-test('whenever the power goes during an installation, it is gone on with, and no half of it can be started', async (t) => {
+test.serial('whenever the power goes during an installation, it is gone on with, and no half of it can be started', async (t) => {
   t.timeout(300_000);
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-install-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
