@@ -9,7 +9,7 @@ import { print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 
-/** `audit verify`, `export` and `accept`. */
+/** `audit verify`, `export`, `accept` and `confirm`. */
 export function register(group: Command): void {
   commandFor(group, audit.verify, '[file]').action(
     async (file: string | undefined, { json }: Json, command: Command) => {
@@ -46,6 +46,15 @@ export function register(group: Command): void {
       const seal = await call(command, audit.accept, { reason });
       print(json, seal, () => `accepted: ${seal.accepted.loss}\nthe check begins behind entry ${seal.seq}`);
     });
+
+  commandFor(group, audit.confirm).action(async ({ json }: Json, command: Command) => {
+    const done = await call(command, audit.confirm, {});
+    print(json, done, () =>
+      done.fresh
+        ? `confirmed: ${done.nodes} members and ${done.records} other records; from now on only what is decided counts`
+        : 'it was confirmed before: nothing was changed',
+    );
+  });
 }
 
 async function* pagesFrom(command: Command): AsyncGenerator<string> {

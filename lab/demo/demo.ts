@@ -7,7 +7,7 @@ import { initKeys } from '../../keys/init.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { inWords } from '../events.ts';
 import { createLab, type Lab, openLab } from '../lab.ts';
 import { restoreLab, saveLab } from '../save.ts';

@@ -1,7 +1,11 @@
 /** Simulated nodes in a process of their own, told what to do by the one that forked it; ends with it. */
 import { createPublicKey } from 'node:crypto';
+import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
+import { watchBans } from '../../orchestrator/fleet/bans/keeper.ts';
+import { sealerOf } from '../../orchestrator/fleet/bans/seal.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { bansOf } from '../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { orderKeyId } from '../../protocol/order.ts';
 import { firstOf, randomFaults } from './fault.ts';
@@ -17,11 +21,16 @@ const send = (answer: SimAnswer) => process.send?.(answer);
 async function start(order: SimStart): Promise<void> {
   const { root, orderPub, faults, sshds, ...rest } = order;
   const key = createPublicKey(orderPub);
-  const { redis, ...connection } = await connect(dataPaths(root), { url: '' });
+  const paths = dataPaths(root);
+  const { redis, ...connection } = await connect(paths, { url: '' });
   close = connection.close;
+  // People approve these nodes, too: a server that runs beside believes nothing else.
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
+  const log = createLogger('sim', 'error');
+  watchBans(await bansOf(paths, fleet, log), fleet, { signal: stop.signal, log }).catch(() => {});
   sim = await startSimFleet({
     ...rest,
-    fleet: new Fleet(redis),
+    fleet,
     orderKeys: new Map([[orderKeyId(key), key]]),
     signal: stop.signal,
     ...(faults === undefined

@@ -8,7 +8,7 @@ import type { DataPaths } from '../../base/paths.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { FileLock } from '../../orchestrator/redis/lock.ts';
 import { fleetDigest, markerFile, type Rehearsal, rehearsalOf } from '../../orchestrator/rehearsal/marker.ts';
 import { isSimulated } from './enrolment.ts';

@@ -2,7 +2,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { silences } from '../fleet/listening.ts';
-import { withFleet } from '../fleet/with-fleet.ts';
+import { withFleet } from '../operators/with-fleet.ts';
 import { externalUrl } from '../redis/url.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 

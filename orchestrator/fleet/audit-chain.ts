@@ -80,7 +80,7 @@ export type Fault = {
   seq: number;
   /** Its place in the stream, where it has one. */
   key?: string;
-  kind: 'changed' | 'missing' | 'misplaced' | 'unchained' | 'cut' | 'rewritten';
+  kind: 'changed' | 'missing' | 'misplaced' | 'unchained' | 'cut' | 'rewritten' | 'forged';
   what: string;
 };
 

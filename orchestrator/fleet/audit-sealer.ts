@@ -3,6 +3,7 @@ import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { AuditLog } from './audit.ts';
 import type { SealFile } from './audit-seals.ts';
+import type { HistoryKey } from './audit-tags.ts';
 import { sealAudit } from './audit-verify.ts';
 
 /**
@@ -14,6 +15,8 @@ const INTERVAL = 60_000;
 export type SealerOptions = {
   audit: AuditLog;
   file: SealFile;
+  /** Keys of the tags; read at each seal, because CAs change. */
+  keys?: () => Promise<readonly HistoryKey[]>;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds. */
@@ -22,11 +25,11 @@ export type SealerOptions = {
 
 /** Seals the history at once, then every minute in which it grew, until the signal aborts. */
 export async function startSealer(options: SealerOptions): Promise<void> {
-  const { audit, file, log, signal, interval = INTERVAL } = options;
+  const { audit, file, keys = async () => [], log, signal, interval = INTERVAL } = options;
   let said = '';
   while (!signal.aborted) {
     try {
-      const fault = await sealAudit(audit, file, Date.now());
+      const fault = await sealAudit(audit, file, Date.now(), await keys());
       // Logged once: it stays broken until a person has looked, and must not fill the log.
       if (fault !== null && fault.what !== said) {
         said = fault.what;

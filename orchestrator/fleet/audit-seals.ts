@@ -16,6 +16,8 @@ export const sealSchema = z.object({
   key: z.string(),
   /** Milliseconds since the epoch. */
   at: z.number(),
+  /** Lines behind it that carry no tag of a server are forged (audit-tags.ts). */
+  tagged: z.literal(true).optional(),
   /** A person accepts that the loss before this place is known: the check begins here. */
   accepted: z.object({ by: z.string(), reason: z.string(), loss: z.string() }).optional(),
 });

@@ -1,6 +1,7 @@
 import type { AuditLog } from './audit.ts';
 import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
 import type { Seal, Sealed, SealFile } from './audit-seals.ts';
+import { type HistoryKey, TagCheck } from './audit-tags.ts';
 
 export type Verdict = {
   /** The first entry that breaks the chain; null: none does. */
@@ -15,9 +16,17 @@ export type Verdict = {
   accepted: Seal | null;
 };
 
-/** Compares the whole history with its chain, its head and every seal. Changes nothing. */
-export async function verifyAudit(log: AuditLog, sealed: Sealed, now: number): Promise<Verdict> {
-  return walk(log, sealed.base, sealed, now);
+/**
+ * Compares the whole history with its chain, its head, every seal and its tags. Changes nothing.
+ * @param keys of the tags; none: they are not looked at
+ */
+export async function verifyAudit(
+  log: AuditLog,
+  sealed: Sealed,
+  now: number,
+  keys: readonly HistoryKey[] = [],
+): Promise<Verdict> {
+  return walk(log, sealed.base, sealed, now, keys);
 }
 
 /**
@@ -25,19 +34,34 @@ export async function verifyAudit(log: AuditLog, sealed: Sealed, now: number): P
  * only what is new.
  * @returns the fault that kept it from sealing
  */
-export async function sealAudit(log: AuditLog, file: SealFile, now: number): Promise<Fault | null> {
+export async function sealAudit(
+  log: AuditLog,
+  file: SealFile,
+  now: number,
+  keys: readonly HistoryKey[] = [],
+): Promise<Fault | null> {
   const sealed = await file.read();
   const newest = sealed.seals.reduce((most, seal) => (seal.seq > most.seq ? seal : most), sealed.base);
-  const verdict = await walk(log, newest, { ...sealed, seals: [newest] }, now);
+  const verdict = await walk(log, newest, { ...sealed, seals: [newest] }, now, keys);
   if (verdict.fault === null && verdict.last.seq > newest.seq) await file.append(verdict.last);
   return verdict.fault;
 }
 
-async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Promise<Verdict> {
+async function walk(
+  log: AuditLog,
+  from: Seal,
+  sealed: Sealed,
+  now: number,
+  keys: readonly HistoryKey[],
+): Promise<Verdict> {
   // The head is read first: the walk may find more entries than the head names, never fewer.
   const head = await log.head();
   const expected = expectations(sealed.seals);
   const check = new ChainCheck(from);
+  const newest = [sealed.base, ...sealed.seals].reduce((most, seal) => (seal.seq > most.seq ? seal : most));
+  // What was sealed was judged then, with the keys of that time.
+  const tagsFrom = keys.length > 0 && newest.tagged === true ? newest.seq : Number.POSITIVE_INFINITY;
+  const tags = new TagCheck(keys);
   let key = from.key;
   let atHead = from.hash;
   let fault = sealed.unreadable === null ? await startFault(log, from) : sealsFault(sealed.unreadable);
@@ -45,6 +69,7 @@ async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Pro
     let before = from.seq;
     for await (const item of log.items(from.key)) {
       fault = check.next(item) ?? differs(check.last, item, expected, before);
+      if (fault === null && check.last.seq > tagsFrom) fault = untagged(check.last, item, tags);
       if (fault !== null) break;
       if (expected.has(check.last.seq)) before = check.last.seq;
       if (check.last.seq === head?.seq) atHead = check.last.hash;
@@ -57,7 +82,7 @@ async function walk(log: AuditLog, from: Seal, sealed: Sealed, now: number): Pro
   fault ??= beginning ? null : headFault(check.last, head, atHead);
   return {
     fault,
-    last: { ...check.last, key, at: now },
+    last: { ...check.last, key, at: now, ...(keys.length > 0 && { tagged: true }) },
     entries: check.last.seq - from.seq,
     sealed: Math.max(sealed.base.seq, ...sealed.seals.map(({ seq }) => seq)),
     accepted: sealed.base.accepted === undefined ? null : sealed.base,
@@ -100,6 +125,13 @@ function differs(
       ? `entry ${first} is not the one that was`
       : `entries ${first} to ${last.seq} are not those that were`;
   return { seq: first, key: item.key, kind: 'rewritten', what: `${which} sealed: it was rewritten` };
+}
+
+function untagged({ seq }: Link, { key, text }: Item, tags: TagCheck): Fault | null {
+  const why = tags.next(text ?? '');
+  return why === null
+    ? null
+    : { seq, key, kind: 'forged', what: `no server of this fleet wrote entry ${seq}: it ${why}` };
 }
 
 function cutShort(last: Link, witnesses: readonly Link[]): Fault | null {

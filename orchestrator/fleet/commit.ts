@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { digestOf, GENESIS, LINK_LUA } from './audit-chain.ts';
+import { taggerOf } from './audit-tags.ts';
 import { foresightOf } from './foresight.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
@@ -142,6 +143,8 @@ return {'done', seq and string.format('%.0f', seq) or '', hash or ''}
 `);
 
 export async function commit(redis: Redis, change: Change): Promise<Committed> {
+  const tagger = (await taggerOf(redis)) ?? null;
+  const lines = (change.audit ?? []).map(({ entry, node }) => ({ node, entry: tagger?.tag(entry) ?? entry }));
   const keys: string[] = [];
   const places = new Map<string, number>();
   const place = (key: string): number => {
@@ -174,7 +177,7 @@ export async function commit(redis: Redis, change: Change): Promise<Committed> {
       ...(op.op === 'older' ? { than: String(op.than) } : {}),
       ...(op.op === 'is' ? { epoch: String(op.epoch) } : {}),
     })),
-    audit: (change.audit ?? []).map(({ entry, node }) => ({
+    audit: lines.map(({ entry, node }) => ({
       entry,
       digest: digestOf(entry),
       ...(node === undefined ? {} : { of: place(KEYS.auditOf(node)) }),

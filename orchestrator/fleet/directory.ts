@@ -20,7 +20,6 @@ import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
-import { close } from './expectations.ts';
 import type { Fleet } from './fleet.ts';
 import { type ImageRules, NO_IMAGE_RULES, unfit } from './image-rules.ts';
 import { automaticName } from './names.ts';
@@ -177,7 +176,7 @@ export class FleetDirectory implements NodeDirectory {
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
           restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
-          return { outcome, extras: extrasOf(outcome, expectation, look.gone) };
+          return { outcome, extras: this.#extrasOf(outcome, expectation, look.gone) };
         });
         if (done.kind === 'taken') continue;
         if (done.kind === 'changed' && known?.identity.akName !== akName)
@@ -345,6 +344,21 @@ export class FleetDirectory implements NodeDirectory {
     return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
   }
 
+  /** The expectation ends in the transaction in which it lets the node in. */
+  #extrasOf(outcome: Outcome, expectation: Expectation | null, gone: readonly string[]): Extras {
+    if (expectation === null || outcome.kind !== 'changed' || outcome.record.expectation !== expectation.id) {
+      return { from: gone };
+    }
+    const by = { actor: 'policy', at: outcome.record.changedAt };
+    const { record, ops, decisions } = this.#fleet.expectations.close(
+      expectation,
+      'used',
+      outcome.record.id,
+      by,
+    );
+    return { records: [record], ops, decisions, from: [expectation.id, ...gone] };
+  }
+
   /** Every failure of the fleet becomes one code: the caller then stays silent on the wire. */
   async #ask<T>(question: () => Promise<T>): Promise<T> {
     try {
@@ -360,15 +374,6 @@ export class FleetDirectory implements NodeDirectory {
       });
     }
   }
-}
-
-/** The expectation ends in the transaction in which it lets the node in. */
-function extrasOf(outcome: Outcome, expectation: Expectation | null, gone: readonly string[]): Extras {
-  if (expectation === null || outcome.kind !== 'changed' || outcome.record.expectation !== expectation.id) {
-    return { from: gone };
-  }
-  const { record, ops } = close(expectation, 'used', outcome.record.id);
-  return { records: [record], ops, from: [expectation.id, ...gone] };
 }
 
 function notKnown(id: string): BootwaveError {

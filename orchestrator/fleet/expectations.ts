@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { auditLine } from './audit.ts';
-import { commit, type Op, type RecordChange } from './commit.ts';
+import type { Op, RecordChange } from './commit.ts';
+import type { Decisions } from './decisions/decisions.ts';
+import type { Decision } from './decisions/standing.ts';
 import {
   type Criteria,
   commonFact,
@@ -31,9 +33,11 @@ export type NewExpectation = {
 
 export class ExpectationStore {
   readonly #redis: Redis;
+  readonly #decisions: Decisions;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, decisions: Decisions) {
     this.#redis = redis;
+    this.#decisions = decisions;
   }
 
   /** @throws BootwaveError `EXPECT_INVALID`, `EXPECT_EXISTS`, `NAME_TAKEN`, `NAME_INVALID` */
@@ -75,18 +79,12 @@ export class ExpectationStore {
     for (const field of indexOf(criteria.data))
       ops.push({ op: 'claim', key: KEYS.expected, field, owner: id });
     if (wanted.name !== undefined) ops.push({ op: 'claim', key: KEYS.names, field: wanted.name, owner: id });
-    const done = await commit(this.#redis, {
-      records: [recordChange(null, expectation)],
-      ops,
-      audit: [
-        auditLine({
-          ...by,
-          action: 'expect',
-          reason: `${describe(criteria.data)} at site ${wanted.site}`,
-          detail: { expectation: id, ...(wanted.name === undefined ? {} : { name: wanted.name }) },
-        }),
-      ],
-    });
+    const record = recordChange(null, expectation);
+    const reason = `${describe(criteria.data)} at site ${wanted.site}`;
+    const detail = { expectation: id, ...(wanted.name === undefined ? {} : { name: wanted.name }) };
+    const audit = [auditLine({ ...by, action: 'expect', reason, detail })];
+    const decision = this.#decisions.record(record, by, `expected: ${reason}`);
+    const done = await this.#decisions.commit({ records: [record], ops, audit }, [decision]);
     if (done.result === 'done') return expectation;
     if (done.result === 'taken' && done.key === KEYS.names) throw nameTaken(done.field, done.owner);
     throw new BootwaveError({
@@ -122,20 +120,18 @@ export class ExpectationStore {
   /** @throws BootwaveError `EXPECT_UNKNOWN` */
   async withdraw(id: string, by: By): Promise<Expectation> {
     const [found] = await this.#get([id]);
-    const change = found === undefined || found.state !== 'open' ? null : close(found, 'withdrawn', null);
-    if (found !== undefined && change !== null) {
-      const done = await commit(this.#redis, {
-        records: [change.record],
-        ops: [...change.ops, ...releaseName(found)],
-        audit: [
-          auditLine({
-            ...by,
-            action: 'unexpect',
-            reason: describe(found.criteria),
-            detail: { expectation: id },
-          }),
-        ],
-      });
+    if (found !== undefined && found.state === 'open') {
+      const { record, ops, decisions } = this.close(found, 'withdrawn', null, by);
+      const audit = [
+        auditLine({
+          ...by,
+          action: 'unexpect',
+          reason: describe(found.criteria),
+          detail: { expectation: id },
+        }),
+      ];
+      const change = { records: [record], ops: [...ops, ...releaseName(found)], audit };
+      const done = await this.#decisions.commit(change, decisions);
       if (done.result === 'done') return { ...found, state: 'withdrawn' };
     }
     throw new BootwaveError({
@@ -159,32 +155,37 @@ export class ExpectationStore {
     const pipeline = this.#redis.pipeline();
     for (const id of ids) pipeline.hget(KEYS.expectation(id), 'body');
     const found: Expectation[] = [];
-    for (const [error, body] of (await pipeline.exec()) ?? []) {
+    for (const [n, [error, inRedis]] of ((await pipeline.exec()) ?? []).entries()) {
       if (error !== null) throw error;
-      const read = typeof body === 'string' ? readStored(expectationSchema, body) : null;
+      const key = KEYS.expectation(ids[n] ?? '');
+      const body = await this.#decisions.body(key, typeof inRedis === 'string' ? inRedis : null);
+      const read = body === null ? null : readStored(expectationSchema, body);
       if (read !== null) found.push(read);
     }
     return found;
   }
-}
 
-/** Ends an expectation inside the transaction that admits a node, so that it lets exactly one in. */
-export function close(
-  expectation: Expectation,
-  state: 'used' | 'withdrawn',
-  usedBy: string | null,
-): { record: RecordChange; ops: Op[] } {
-  const { id } = expectation;
-  const after: Expectation = { ...expectation, state, epoch: expectation.epoch + 1, usedBy };
-  return {
-    record: recordChange(expectation, after),
-    ops: [
-      { op: 'leave', key: KEYS.expectations, value: id },
-      ...indexOf(expectation.criteria).map(
-        (field): Op => ({ op: 'release', key: KEYS.expected, field, owner: id }),
-      ),
-    ],
-  };
+  /** Ends an expectation inside the transaction that admits a node, so that it lets exactly one in. */
+  close(
+    expectation: Expectation,
+    state: 'used' | 'withdrawn',
+    usedBy: string | null,
+    by: By,
+  ): { record: RecordChange; ops: Op[]; decisions: Decision[] } {
+    const { id } = expectation;
+    const after: Expectation = { ...expectation, state, epoch: expectation.epoch + 1, usedBy };
+    const record = recordChange(expectation, after);
+    return {
+      record,
+      ops: [
+        { op: 'leave', key: KEYS.expectations, value: id },
+        ...indexOf(expectation.criteria).map(
+          (field): Op => ({ op: 'release', key: KEYS.expected, field, owner: id }),
+        ),
+      ],
+      decisions: [this.#decisions.record(record, by, `expectation ${state}`)],
+    };
+  }
 }
 
 export function nameTaken(name: string, owner: string): BootwaveError {

@@ -4,6 +4,7 @@ import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
 import { BanLog } from './bans/log.ts';
 import { noKey, type Sealer } from './bans/seal.ts';
+import { Decisions } from './decisions/decisions.ts';
 import { hold, unhold } from './events/hold.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import { type Expectation, spelled } from './expectation.ts';
@@ -30,17 +31,19 @@ export class Fleet {
   readonly firmware: FirmwareStore;
   readonly clocks: TpmClocks;
   readonly bans: BanLog;
+  readonly decisions: Decisions;
 
-  /** @param sealer for what it adds to the log of bans */
+  /** @param sealer for what it adds to the log of bans and other decisions */
   constructor(redis: Redis, sealer: Sealer = noKey) {
     this.redis = redis;
-    this.nodes = new NodeStore(redis);
-    this.sites = new SiteStore(redis);
-    this.expectations = new ExpectationStore(redis);
+    this.decisions = new Decisions(redis, sealer);
+    this.nodes = new NodeStore(redis, this.decisions);
+    this.sites = new SiteStore(redis, this.decisions);
+    this.expectations = new ExpectationStore(redis, this.decisions);
     this.machines = new MachineStore(redis);
     this.audit = new AuditLog(redis);
     this.pcr7 = new ShownPcr7(redis);
-    this.firmware = new FirmwareStore(redis);
+    this.firmware = new FirmwareStore(redis, this.decisions);
     this.clocks = new TpmClocks(redis);
     this.bans = new BanLog(redis, sealer);
   }

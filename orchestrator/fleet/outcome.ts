@@ -1,3 +1,4 @@
+import { BootwaveError } from '../../base/error.ts';
 import type { AuditEntry } from './audit-entry.ts';
 import type { NodeRecord } from './record.ts';
 import { mayBecome, type State } from './transitions.ts';
@@ -14,6 +15,18 @@ export type Refusal = { kind: 'refused'; code: string; what: string; next?: stri
 
 export function refuse(code: string, what: string, next?: string): Refusal {
   return next === undefined ? { kind: 'refused', code, what } : { kind: 'refused', code, what, next };
+}
+
+/** Rounds of read, decide, compare-and-set before giving up. Each lost round means that another writer succeeded. */
+export const ROUNDS = 50;
+
+export function contended(what: string, rounds: number): BootwaveError {
+  return new BootwaveError({
+    code: 'FLEET_CONTENDED',
+    what: `${what} was changed by others ${rounds} times in a row`,
+    unchanged: 'this change was not made',
+    next: 'try again',
+  });
 }
 
 /** One step of a record's life, for `take`. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BootwaveError } from '../../base/error.ts';
 import { inventorySchema } from '../../protocol/enrolment/messages.ts';
 import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
@@ -39,6 +40,8 @@ export const nodeRecordSchema = z.object({
   state: z.enum(STATES),
   /** Raised by one with every audited change; the other half of every compare-and-set. */
   epoch: z.int().min(1),
+  /** Number of the last decision about its place (decisions/place.ts); 0: there was none. */
+  decided: z.int().min(0).default(0),
   /** Why it is in this state. */
   reason: z.string(),
   wanted: z.object({
@@ -144,4 +147,27 @@ export function expectedBeat(record: NodeRecord): string {
   if (!isMember(state) || state === 'enrolled' || state === 'unreachable' || observed.healthy === null)
     return '';
   return beatOf({ ...observed, version: observed.image }, observed.healthy, observed.reason);
+}
+
+/** A record as it stands in Redis, under this id; or the error that says why it cannot be read. */
+export function readRecord(id: string, body: string): NodeRecord | BootwaveError {
+  const unreadable = (why: string) =>
+    new BootwaveError({
+      code: 'RECORD_UNREADABLE',
+      what: `the record of node ${id} cannot be read: ${why}`,
+      unchanged: 'the record',
+      next: 'was it written by a newer version of bootwave? Use that one',
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return unreadable('it is no JSON');
+  }
+  const parsed = nodeRecordSchema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return unreadable(`${issue?.path.join('.')} ${issue?.message}`);
+  }
+  return parsed.data.id === id ? parsed.data : unreadable('it is that of another node');
 }

@@ -1,9 +1,11 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { auditLine } from './audit.ts';
-import { commit } from './commit.ts';
+import type { Change, RecordChange } from './commit.ts';
+import type { Decisions, Stored } from './decisions/decisions.ts';
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
+import { contended, ROUNDS } from './outcome.ts';
 import { readStored } from './read-stored.ts';
 import { DEFAULT_POLICY, DEFAULT_SITE, type Policy, policySchema, type Site, siteSchema } from './site.ts';
 
@@ -11,16 +13,22 @@ type By = { actor: string; at: number };
 
 export class SiteStore {
   readonly #redis: Redis;
+  readonly #decisions: Decisions;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, decisions: Decisions) {
     this.#redis = redis;
+    this.#decisions = decisions;
   }
 
   /** @throws BootwaveError `SITE_UNKNOWN`; the default site is always there */
   async get(name: string): Promise<Site> {
-    const body = await this.#redis.hget(KEYS.site(name), 'body');
+    return (await this.#look(name)).site;
+  }
+
+  async #look(name: string): Promise<{ site: Site; found: Stored['found'] }> {
+    const { body, found } = await this.#decisions.stored(KEYS.site(name));
     const site = body === null ? null : readStored(siteSchema, body);
-    if (site !== null) return site;
+    if (site !== null) return { site, found };
     if (body !== null)
       throw new BootwaveError({
         code: 'SITE_UNREADABLE',
@@ -28,7 +36,7 @@ export class SiteStore {
         unchanged: 'nothing was changed',
         next: 'was it written by a newer version of bootwave? Use that one; else restore a backup of the data directory',
       });
-    if (name === DEFAULT_SITE) return unwritten();
+    if (name === DEFAULT_SITE) return { site: unwritten(), found };
     throw new BootwaveError({
       code: 'SITE_UNKNOWN',
       what: `there is no site '${name}'`,
@@ -39,15 +47,20 @@ export class SiteStore {
 
   async list(): Promise<Site[]> {
     const names = await this.#redis.smembers(KEYS.sites);
-    const all = [...new Set([DEFAULT_SITE, ...names])].sort();
-    return Promise.all(all.map((name) => this.get(name)));
+    const decided = this.#decisions.keys(KEYS.site('')).map((key) => key.slice(KEYS.site('').length));
+    const all = [...new Set([DEFAULT_SITE, ...names, ...decided])].sort();
+    const sites = await Promise.all(all.map((name) => this.get(name).catch(unknownIsNone)));
+    return sites.filter((site) => site !== null);
   }
 
   /** @throws BootwaveError `SITE_EXISTS`, `NAME_INVALID` */
   async add(name: string, policy: Partial<Policy>, by: By): Promise<Site> {
     checkName(name, 'site');
     const site: Site = { ...unwritten(), name, policy: policySchema.parse(policy), createdAt: by.at };
-    const done = name === DEFAULT_SITE ? null : await this.#write(null, site, by, 'site-add');
+    const known = await this.#look(name).catch(unknownIsNone);
+    // What somebody else wrote there under this name is no site.
+    const { found } = await this.#decisions.stored(KEYS.site(name));
+    const done = known === null ? await this.#write(found, site, by, 'site-add') : null;
     if (done?.result !== 'done') {
       throw new BootwaveError({
         code: 'SITE_EXISTS',
@@ -61,33 +74,37 @@ export class SiteStore {
 
   /** @throws BootwaveError `SITE_UNKNOWN` */
   async set(name: string, policy: Partial<Policy>, by: By): Promise<Site> {
-    for (;;) {
-      const before = await this.get(name);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { site: before, found } = await this.#look(name);
       const wanted = policySchema.parse({ ...before.policy, ...policy });
       if (JSON.stringify(wanted) === JSON.stringify(before.policy)) return before;
-      const written = await this.#redis.exists(KEYS.site(name));
       const after: Site = { ...before, epoch: before.epoch + 1, policy: wanted };
-      const done = await this.#write(written === 0 ? null : before, after, by, 'site-set');
+      const done = await this.#write(found, after, by, 'site-set');
       if (done.result === 'done') return after;
     }
+    throw contended(`site '${name}'`, ROUNDS);
   }
 
-  #write(before: Site | null, after: Site, by: By, action: string) {
+  #write(expect: Stored['found'], after: Site, by: By, action: string) {
     const reason = `site ${after.name}: ${Object.entries(after.policy)
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}`;
-    return commit(this.#redis, {
-      records: [
-        {
-          key: KEYS.site(after.name),
-          expect: before,
-          next: { state: after.state, epoch: after.epoch, body: JSON.stringify(after) },
-        },
-      ],
+    const record: RecordChange = {
+      ...{ key: KEYS.site(after.name), expect },
+      next: { state: after.state, epoch: after.epoch, body: JSON.stringify(after) },
+    };
+    const change: Change = {
+      records: [record],
       ops: [{ op: 'join', key: KEYS.sites, value: after.name }],
       audit: [auditLine({ ...by, action, reason, detail: { site: after.name } })],
-    });
+    };
+    return this.#decisions.commit(change, [this.#decisions.record(record, by, reason)]);
   }
+}
+
+function unknownIsNone(error: unknown): null {
+  if (error instanceof BootwaveError && error.code === 'SITE_UNKNOWN') return null;
+  throw error;
 }
 
 function unwritten(): Site {

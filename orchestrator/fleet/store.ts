@@ -3,11 +3,14 @@ import { BootwaveError } from '../../base/error.ts';
 import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { auditLine } from './audit.ts';
-import { commit, type Op, type RecordChange } from './commit.ts';
+import type { AuditEntry } from './audit-entry.ts';
+import type { Op, RecordChange } from './commit.ts';
+import type { Decisions } from './decisions/decisions.ts';
+import type { Decision } from './decisions/standing.ts';
 import { indexOps, scriptFields } from './indexes.ts';
 import { KEYS } from './keys.ts';
-import type { Outcome, Refusal } from './outcome.ts';
-import { beatOf, type NodeRecord, neverIn, nodeRecordSchema } from './record.ts';
+import { contended, type Outcome, type Refusal, ROUNDS } from './outcome.ts';
+import { beatOf, type NodeRecord, neverIn, readRecord } from './record.ts';
 import { script } from './script.ts';
 import type { State } from './transitions.ts';
 
@@ -26,14 +29,14 @@ export type Extras = {
   /** Owners from whom names and MACs may be taken over. */
   from?: readonly string[];
   outbox?: readonly { topic: string; body: string }[];
+  /** Made with it, beside what is decided about this node. */
+  decisions?: readonly Decision[];
 };
 
 export type Decide = (
   record: NodeRecord | null,
 ) => Promise<{ outcome: Outcome; extras?: Extras }> | { outcome: Outcome; extras?: Extras };
 
-/** Rounds of read, decide, compare-and-set before giving up. Each lost round means that another writer succeeded. */
-const ROUNDS = 50;
 /** A text that could be the beginning of an id, as people abbreviate it. */
 const ID_LIKE = /^(?:tpm-|dev-|[0-9a-f]{4})/;
 /** Records fetched in one round trip. */
@@ -50,14 +53,24 @@ return 'changed'
 
 export class NodeStore {
   readonly #redis: Redis;
+  readonly #decisions: Decisions;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, decisions: Decisions) {
     this.#redis = redis;
+    this.#decisions = decisions;
   }
 
   async get(id: string): Promise<NodeRecord | null> {
+    return (await this.#look(id))?.record ?? null;
+  }
+
+  /** `found`: as it stands in Redis, which is the very same one if it agrees with what was decided. */
+  async #look(id: string): Promise<{ record: NodeRecord; found: NodeRecord } | null> {
     const body = await this.#redis.hget(KEYS.node(id), 'body');
-    return body === null ? null : parse(id, body);
+    if (body === null) return null;
+    const found = readRecord(id, body);
+    if (found instanceof BootwaveError) throw found;
+    return { found, record: await this.#decisions.node(found) };
   }
 
   /**
@@ -82,7 +95,7 @@ export class NodeStore {
         else found.push(read);
       }
     }
-    return found;
+    return this.#decisions.nodes(found);
   }
 
   async ids(where: { site?: string | undefined; state?: State | undefined } = {}): Promise<string[]> {
@@ -156,7 +169,9 @@ export class NodeStore {
     const text = word.trim();
     const lower = text.toLowerCase();
     const name = await this.#redis.hget(KEYS.names, lower);
-    const named = name === null ? null : await this.get(name);
+    const owner = name === null ? null : await this.get(name);
+    // The index is only the way there.
+    const named = owner?.name === lower ? owner : null;
     // People choose names: a name that looks like the beginning of another node's id must not stand for that node.
     if (named !== null && !ID_LIKE.test(lower)) return named;
     const whole = await this.get(lower);
@@ -209,25 +224,29 @@ export class NodeStore {
    */
   async update(id: string, decide: Decide): Promise<Updated> {
     for (let round = 0; round < ROUNDS; round += 1) {
-      const before = await this.get(id);
+      const { record: before, found } = (await this.#look(id)) ?? { record: null, found: null };
       const { outcome, extras = {} } = await decide(before);
       if (outcome.kind === 'refused') return outcome;
       if (outcome.kind === 'same') return { kind: 'same', record: before };
-      const done = await commit(this.#redis, {
-        records: [nodeChange(before, outcome.record), ...(extras.records ?? [])],
-        ops: [...indexOps(before, outcome.record, extras.from), ...(extras.ops ?? [])],
-        audit: outcome.audit.map(auditLine),
+      const { at, actor, reason } = outcome.audit.at(-1) ?? {
+        at: outcome.record.changedAt,
+        actor: '',
+        reason: '',
+      };
+      const placed = this.#decisions.placed(before, outcome.record, { at, actor }, reason);
+      const record = placed === null ? outcome.record : { ...outcome.record, decided: placed.number };
+      const change = {
+        records: [nodeChange(found, record), ...(extras.records ?? [])],
+        ops: [...indexOps(found, record, extras.from), ...(extras.ops ?? [])],
+        audit: [...(before === found ? [] : [disagreed(id, at)]), ...outcome.audit].map(auditLine),
         outbox: extras.outbox ?? [],
-      });
-      if (done.result === 'done') return { kind: 'changed', record: outcome.record };
+      };
+      const decisions = [...(placed === null ? [] : [placed]), ...(extras.decisions ?? [])];
+      const done = await this.#decisions.commit(change, decisions);
+      if (done.result === 'done') return { kind: 'changed', record };
       if (done.result === 'taken') return { kind: 'taken', field: done.field, owner: done.owner };
     }
-    throw new BootwaveError({
-      code: 'FLEET_CONTENDED',
-      what: `node ${id} was changed by others ${ROUNDS} times in a row`,
-      unchanged: 'this change was not made',
-      next: 'try again',
-    });
+    throw contended(`node ${id}`, ROUNDS);
   }
 
   /**
@@ -274,6 +293,11 @@ export class NodeStore {
   }
 }
 
+const disagreed = (node: string, at: number): AuditEntry => ({
+  ...{ at, node, actor: 'decisions', action: 'decide' },
+  reason: 'its record said something else than was decided about it; what was decided counts',
+});
+
 function nodeChange(before: NodeRecord | null, after: NodeRecord): RecordChange {
   return {
     key: KEYS.node(after.id),
@@ -285,32 +309,4 @@ function nodeChange(before: NodeRecord | null, after: NodeRecord): RecordChange 
       fields: scriptFields(after),
     },
   };
-}
-
-function parse(id: string, body: string): NodeRecord {
-  const read = readRecord(id, body);
-  if (read instanceof BootwaveError) throw read;
-  return read;
-}
-
-function readRecord(id: string, body: string): NodeRecord | BootwaveError {
-  const unreadable = (why: string) =>
-    new BootwaveError({
-      code: 'RECORD_UNREADABLE',
-      what: `the record of node ${id} cannot be read: ${why}`,
-      unchanged: 'the record',
-      next: 'was it written by a newer version of bootwave? Use that one',
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return unreadable('it is no JSON');
-  }
-  const parsed = nodeRecordSchema.safeParse(value);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return unreadable(`${issue?.path.join('.')} ${issue?.message}`);
-  }
-  return parsed.data.id === id ? parsed.data : unreadable('it is that of another node');
 }

@@ -7,6 +7,7 @@ import { keyLayout } from '../../keys/layout.ts';
 import { startConfigKeeper } from '../config/keep.ts';
 import { startSealer } from '../fleet/audit-sealer.ts';
 import { SealFile } from '../fleet/audit-seals.ts';
+import { historyKeys } from '../fleet/audit-tags.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
@@ -87,7 +88,10 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
-  const seals = startSealer({ audit: fleet.audit, file: new SealFile(paths), log, signal });
+  const seals = startSealer({
+    ...{ audit: fleet.audit, file: new SealFile(paths), log, signal },
+    keys: () => historyKeys(paths.keys),
+  });
   return {
     done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(async () => {
       signer.close();

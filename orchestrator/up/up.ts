@@ -17,6 +17,7 @@ import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { type BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
 import { sealerOf } from '../fleet/bans/seal.ts';
+import { beginDecisions } from '../fleet/decisions/confirm.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
@@ -105,10 +106,11 @@ export async function up(
   });
   try {
     const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-    await fleet.sites.get(options.site);
     const bans = await bansOf(paths, fleet, log);
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     await bans.look();
+    await beginDecisions(fleet, log, { actor: 'bootserver', at: Date.now() });
+    await fleet.sites.get(options.site);
     const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);
     const images = new ImageStore(paths.images);
     const released = new Released(paths.releases);

@@ -34,7 +34,9 @@ export async function keepLooking(
   while (!signal.aborted) {
     const began = performance.now();
     try {
-      if ((await lease.renew()) || (await lease.take())) await look();
+      const isOurs = (await lease.renew()) || (await lease.take());
+      // The other may have given it back because both are being stopped.
+      if (isOurs && !signal.aborted) await look();
       waits = false;
     } catch (error) {
       // Logged once, not at every look.

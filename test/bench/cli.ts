@@ -13,7 +13,7 @@ import { initKeys } from '../../keys/init.ts';
 import { enrolSim, simId } from '../../lab/sim/enrolment.ts';
 import { type SimNode, simPcr11 } from '../../lab/sim/node.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 
 /** Goals, milliseconds of CPU. */
 const GOALS = { help: 150, list: 300 };

@@ -11,7 +11,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { addImage, makeInstallation } from '../orchestrator/doctor/installation.ts';
 import { enrolment, inventory, pcr11, silent } from '../orchestrator/fleet/support.ts';
 import { doorOf } from '../orchestrator/operations/support.ts';

@@ -12,7 +12,7 @@ import { restoreLab } from '../../lab/save.ts';
 import type { NodeSpec } from '../../lab/spec.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
-import { withFleet } from '../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { borrowImage, type SharedImage, sharedVersion } from './image.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');

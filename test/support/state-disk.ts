@@ -20,13 +20,23 @@ export async function seals(rack: Rack, node: string): Promise<Sealed[]> {
   return Object.values(tokens).map(({ sealed: seal }) => seal);
 }
 
+/** Whether the node has its ESP mounted for writing: Linux marks a FAT32 as dirty meanwhile (`state` of its boot sector). */
+export async function isEspWritten(rack: Rack, node: string): Promise<boolean> {
+  return ((await beginningOf(rack, node, 0, 512))[0x41]! & 1) !== 0;
+}
+
 /** The first of the node's second partition (LUKS2 on-disk format, 2.1 and 3); no byte where it is not one. */
 async function luksHeader(rack: Rack, node: string): Promise<Buffer> {
+  const header = await beginningOf(rack, node, 1, 16 * 1024);
+  return header.toString('hex', 0, 8) === '4c554b53babe0002' ? header : Buffer.alloc(0);
+}
+
+async function beginningOf(rack: Rack, node: string, partition: number, bytes: number): Promise<Buffer> {
   const disk = join(rack.lab.folder, 'nodes', node, 'disk.raw');
   const { stdout } = await mustRun('sfdisk', ['--json', disk]);
-  const start = (JSON.parse(stdout) as Table).partitiontable.partitions[1]!.start * 512;
-  const header = Buffer.alloc(16 * 1024);
+  const start = (JSON.parse(stdout) as Table).partitiontable.partitions[partition]!.start * 512;
+  const found = Buffer.alloc(bytes);
   const handle = await open(disk, 'r');
-  await handle.read(header, 0, header.length, start).finally(() => handle.close());
-  return header.toString('hex', 0, 8) === '4c554b53babe0002' ? header : Buffer.alloc(0);
+  await handle.read(found, 0, bytes, start).finally(() => handle.close());
+  return found;
 }

@@ -2,6 +2,7 @@ import type { By } from '../acting.ts';
 import { auditLine } from '../audit.ts';
 import type { AuditEntry } from '../audit-entry.ts';
 import { commit } from '../commit.ts';
+import type { Decision } from '../decisions/standing.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Entry } from './entry.ts';
 import { appendOp } from './log.ts';
@@ -12,6 +13,9 @@ const VERBS: Record<Entry['kind'], string> = {
   operator: 'revoke-operator',
   authority: 'authority',
   denial: 'deny-request',
+  membership: 'decide',
+  record: 'decide',
+  confirmed: 'confirm-records',
 };
 
 /** The history's text about an entry of the log. */
@@ -30,6 +34,12 @@ function detailOf(entry: Entry): Record<string, string> {
       return { serials: entry.serial };
     case 'denial':
       return { request: entry.request };
+    case 'membership':
+      return { decision: entry.id };
+    case 'record':
+      return { decision: entry.id, record: entry.key };
+    case 'confirmed':
+      return {};
     case 'authority':
       return { ca: entry.ca, step: entry.step, authority: entry.authority };
   }
@@ -46,4 +56,21 @@ export async function append(
   const audit = [auditLine(lineOf(entry, by, reason, node))];
   const seal = entry.kind === 'lift' ? '' : (await fleet.bans.sealer())(entry.text);
   await commit(fleet.redis, { records: [], ops: [appendOp(entry, seal)], audit });
+}
+
+/** Entries of one commit. */
+const PAGE = 500;
+
+/** Adds decisions again that Redis has lost: many at once, with one line in the history. */
+export async function putBackDecisions(fleet: Fleet, decisions: readonly Decision[], by: By): Promise<void> {
+  const seal = await fleet.bans.sealer();
+  for (let i = 0; i < decisions.length; i += PAGE) {
+    const page = decisions.slice(i, i + PAGE);
+    const reason = `${page.length} decisions were missing in Redis and are put back`;
+    await commit(fleet.redis, {
+      records: [],
+      ops: page.map((entry) => appendOp(entry, seal(entry.text))),
+      audit: [auditLine({ ...by, action: 'decide', reason })],
+    });
+  }
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { voteSchema } from '../../../keys/vote.ts';
+import { placeSchema } from '../decisions/place.ts';
 
 const common = {
   /** Milliseconds since the epoch, by the clock of the acting process. */
@@ -64,12 +65,42 @@ const authoritySchema = z.object({
   authority: z.string(),
 });
 
+/** A node was let in, put out or moved, or something else was decided about its place. */
+const membershipSchema = z.object({
+  kind: z.literal('membership'),
+  ...common,
+  /** Record id. */
+  node: z.string(),
+  /** Of several entries about one node the one with the highest number counts. From 1. */
+  number: z.int().min(1),
+  /** Null: it is no member. */
+  place: placeSchema.nullable(),
+});
+
+/** A record that is a decision as a whole: of a site, an expectation, the firmware of a model. */
+const recordSchema = z.object({
+  kind: z.literal('record'),
+  ...common,
+  /** Its key in Redis. */
+  key: z.string(),
+  /** Of several entries about one record the one with the highest epoch counts. */
+  epoch: z.int().min(1),
+  /** The record, JSON. */
+  body: z.string(),
+});
+
+/** From here on Redis is believed only what was decided (decisions/decisions.ts). */
+const confirmedSchema = z.object({ kind: z.literal('confirmed'), ...common });
+
 const entrySchema = z.discriminatedUnion('kind', [
   banSchema,
   liftSchema,
   operatorSchema,
   authoritySchema,
   denialSchema,
+  membershipSchema,
+  recordSchema,
+  confirmedSchema,
 ]);
 
 type Sealed = {
@@ -83,11 +114,14 @@ export type Lift = z.infer<typeof liftSchema> & Sealed;
 export type OperatorEntry = z.infer<typeof operatorSchema> & Sealed;
 export type AuthorityEntry = z.infer<typeof authoritySchema> & Sealed;
 export type Denial = z.infer<typeof denialSchema> & Sealed;
+export type Membership = z.infer<typeof membershipSchema> & Sealed;
+export type Decided = z.infer<typeof recordSchema> & Sealed;
+export type Confirmed = z.infer<typeof confirmedSchema> & Sealed;
 /**
  * One line of the log of bans, and of everything else that a restored backup must not undo. The log only grows: nothing
  * in it is changed or removed.
  */
-export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry | Denial;
+export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry | Denial | Membership | Decided | Confirmed;
 
 /** Hex digits of an id: 64 bits, so that no second text can be made with a known id. */
 const ID_DIGITS = 16;
@@ -104,6 +138,9 @@ export const sealBan = (ban: z.infer<typeof banSchema>): Ban => seal(ban);
 export const sealLift = (lift: z.infer<typeof liftSchema>): Lift => seal(lift);
 export const sealOperator = (entry: z.infer<typeof operatorSchema>): OperatorEntry => seal(entry);
 export const sealDenial = (entry: z.infer<typeof denialSchema>): Denial => seal(entry);
+export const sealMembership = (entry: z.infer<typeof membershipSchema>): Membership => seal(entry);
+export const sealDecided = (entry: z.infer<typeof recordSchema>): Decided => seal(entry);
+export const sealConfirmed = (entry: z.infer<typeof confirmedSchema>): Confirmed => seal(entry);
 export const sealAuthority = (entry: z.infer<typeof authoritySchema>): AuthorityEntry => seal(entry);
 
 /** @returns null for what is no entry, such as a line cut off by a power failure */

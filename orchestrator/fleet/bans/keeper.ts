@@ -1,8 +1,10 @@
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
+import { isDecision } from '../decisions/standing.ts';
 import type { Fleet } from '../fleet.ts';
 import { refence, restore } from './act.ts';
+import { putBackDecisions } from './append.ts';
 import type { Ban, Entry, Lift } from './entry.ts';
 import type { BanJournal } from './journal.ts';
 import type { Found, Tip } from './log.ts';
@@ -45,7 +47,9 @@ export class BanKeeper implements BanList {
   readonly #forged = new Set<string>();
   /** Known, and not yet in the journal. */
   readonly #unwritten = new Map<string, Entry>();
-  /** Added by this process, and not yet read from Redis: from then on its loss is seen as any other. */
+  /** Added by this process just now: a read that has begun may not find it in Redis yet. */
+  readonly #added = new Map<string, Entry>();
+  /** The same, and the next read should find it: from then on its loss is seen as any other. */
   readonly #unseen = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
@@ -100,13 +104,25 @@ export class BanKeeper implements BanList {
    * There the next look puts it back if it is missing.
    */
   keep(entry: Entry): Promise<void> {
+    if (!this.set.has(entry)) this.#added.set(entry.id, entry);
+    this.#learn([entry]);
     const kept = this.#turn.then(async () => {
-      if (!this.set.has(entry.id)) this.#unseen.set(entry.id, entry);
-      this.#learn([entry]);
+      if (this.#added.delete(entry.id)) this.#unseen.set(entry.id, entry);
+      // Of many that wait here the first writes for all.
       await this.#write();
     });
     this.#turn = kept.catch(() => {});
     return kept;
+  }
+
+  /** What Redis says about this is not believed; logged once. */
+  disagrees(what: string): void {
+    if (this.#forged.has(what) || this.#forged.size >= NAMED) return;
+    this.#forged.add(what);
+    this.#options.log.error(
+      { code: 'RECORD_DISAGREES', record: what },
+      'Redis says something else about it than was decided; what was decided counts',
+    );
   }
 
   async #look(): Promise<void> {
@@ -116,7 +132,8 @@ export class BanKeeper implements BanList {
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
       const read = await bans.read(this.#looked ? this.#tip : null);
       this.#learn(await this.#sound(read.found));
-      for (const { entry } of read.found) this.#unseen.delete(entry.id);
+      for (const { entry } of read.found)
+        for (const expected of [this.#added, this.#unseen]) expected.delete(entry.id);
       ({ whole } = read);
       if (whole) await this.#repair(read.found);
       this.#tip = read.tip;
@@ -124,7 +141,7 @@ export class BanKeeper implements BanList {
       if (this.#imports) await this.#write().then(() => this.#options.journal.markSealed());
       this.#imports = false;
     }
-    if (!whole) for (const entry of this.#unseen.values()) await this.#putBack(entry);
+    if (!whole) await this.#putBack([...this.#unseen.values()]);
     await this.#write();
   }
 
@@ -145,7 +162,7 @@ export class BanKeeper implements BanList {
   async #sound(found: readonly Found[]): Promise<Entry[]> {
     const sound: Entry[] = [];
     for (const { entry, seal } of found) {
-      if (this.set.has(entry.id) || (await this.#isOurs(entry, seal))) sound.push(entry);
+      if (this.set.has(entry) || (await this.#isOurs(entry, seal))) sound.push(entry);
       else this.#ignore(entry);
     }
     return sound;
@@ -154,7 +171,7 @@ export class BanKeeper implements BanList {
   async #isOurs(entry: Entry, seal: string): Promise<boolean> {
     const { holds, sealed } = this.#options;
     if (entry.kind === 'lift') return holds(entry, this.#now());
-    return (this.#imports && seal === '') || sealed(entry.text, seal);
+    return (this.#imports && seal === '' && !isDecision(entry)) || sealed(entry.text, seal);
   }
 
   #ignore(entry: Entry): void {
@@ -174,19 +191,27 @@ export class BanKeeper implements BanList {
     // One without a seal is believed by nobody who reads it for the first time.
     for (const { entry, seal } of found)
       if (entry.kind === 'lift' || (await sealed(entry.text, seal))) there.add(entry.id);
-    for (const entry of this.set.entries) {
-      if (!there.has(entry.id)) await this.#putBack(entry);
-      else if (entry.kind === 'ban' && !this.set.isLifted(entry.id)) {
-        const by = { actor: ACTOR, at: this.#now() };
-        if (await refence(fleet, entry, by)) log.warn({ ban: entry.id }, 'a banned node was a member');
-      }
+    await this.#putBack(this.set.entries.filter(({ id }) => !there.has(id)));
+    for (const entry of this.set.bans) {
+      if (!there.has(entry.id) || this.set.isLifted(entry.id)) continue;
+      const by = { actor: ACTOR, at: this.#now() };
+      if (await refence(fleet, entry, by)) log.warn({ ban: entry.id }, 'a banned node was a member');
     }
   }
 
-  async #putBack(entry: Entry): Promise<void> {
+  async #putBack(entries: readonly Entry[]): Promise<void> {
     const { fleet, log } = this.#options;
-    log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
-    await restore(fleet, this.set, entry, { actor: ACTOR, at: this.#now() });
+    const by = { actor: ACTOR, at: this.#now() };
+    const decisions = entries.filter(isDecision);
+    if (decisions.length > 0) {
+      log.warn({ decisions: decisions.length }, 'Redis has lost decisions; they are put back');
+      await putBackDecisions(fleet, decisions, by);
+    }
+    for (const entry of entries) {
+      if (isDecision(entry)) continue;
+      log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
+      await restore(fleet, this.set, entry, by);
+    }
   }
 
   async #write(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Bearer } from '../../../bootserver/enroll/bans.ts';
+import { isDecision, Standing } from '../decisions/standing.ts';
 import type { AuthorityEntry, Ban, Entry, Lift, OperatorEntry } from './entry.ts';
 
 /** A certificate that is revoked. `at` in milliseconds since the epoch. */
@@ -11,26 +12,30 @@ export class BanSet {
   readonly #nodes = new Map<string, Ban[]>();
   readonly #keys = new Map<string, Ban[]>();
   readonly #serials = new Map<string, Ban[]>();
+  /** What is known of other decisions. */
+  readonly decided = new Standing();
 
   /** How much is known: of two copies of one log the longer one has the higher revision. */
   get revision(): number {
     return this.#entries.size;
   }
 
+  /** Without decisions that later ones have replaced. */
   get entries(): readonly Entry[] {
-    return [...this.#entries.values()];
+    return [...this.#entries.values(), ...this.decided.entries];
   }
 
   get bans(): readonly Ban[] {
-    return this.entries.filter((entry) => entry.kind === 'ban');
+    return [...this.#entries.values()].filter((entry) => entry.kind === 'ban');
   }
 
-  has(id: string): boolean {
-    return this.#entries.has(id);
+  has(entry: Entry): boolean {
+    return isDecision(entry) ? this.decided.has(entry) : this.#entries.has(entry.id);
   }
 
-  /** @returns false when it was known */
+  /** @returns false when it was known, or changes nothing any more */
   add(entry: Entry): boolean {
+    if (isDecision(entry)) return this.decided.add(entry);
     if (this.#entries.has(entry.id)) return false;
     this.#entries.set(entry.id, entry);
     if (entry.kind === 'lift') grow(this.#lifts, entry.ban, entry);
@@ -52,19 +57,21 @@ export class BanSet {
 
   /** The first entry about an operator's certificate; undefined: it was not revoked. */
   operator(serial: string): OperatorEntry | undefined {
-    return this.entries.find((entry) => entry.kind === 'operator' && entry.serial === serial) as
-      | OperatorEntry
-      | undefined;
+    for (const entry of this.#entries.values())
+      if (entry.kind === 'operator' && entry.serial === serial) return entry;
+    return undefined;
   }
 
   /** Ids of requests that were denied, or ended. */
   get denied(): ReadonlySet<string> {
-    return new Set(this.entries.flatMap((entry) => (entry.kind === 'denial' ? [entry.request] : [])));
+    return new Set(
+      [...this.#entries.values()].flatMap((entry) => (entry.kind === 'denial' ? [entry.request] : [])),
+    );
   }
 
   /** In the order in which they were taken. */
   get authoritySteps(): readonly AuthorityEntry[] {
-    return this.entries
+    return [...this.#entries.values()]
       .filter((entry) => entry.kind === 'authority')
       .sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1));
   }

@@ -129,6 +129,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
     labels: {},
     state: 'discovered',
     epoch: 0,
+    decided: 0,
     reason: '',
     wanted: { mode: 'netboot', image: null, wipe: false },
     installedAt: null,

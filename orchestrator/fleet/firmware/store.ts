@@ -4,8 +4,10 @@ import type { By } from '../acting.ts';
 import { modelOf } from '../attestation.ts';
 import { auditLine } from '../audit.ts';
 import type { AuditEntry } from '../audit-entry.ts';
-import { commit } from '../commit.ts';
+import type { Change, RecordChange } from '../commit.ts';
+import type { Decisions, Stored } from '../decisions/decisions.ts';
 import { KEYS } from '../keys.ts';
+import { contended, ROUNDS } from '../outcome.ts';
 import { leaveOut, readStored } from '../read-stored.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
@@ -27,17 +29,23 @@ export type Firmware = { model: string; value: FirmwareValue };
 /** What is known of each model's firmware. */
 export class FirmwareStore {
   readonly #redis: Redis;
+  readonly #decisions: Decisions;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, decisions: Decisions) {
     this.#redis = redis;
+    this.#decisions = decisions;
   }
 
   /** @returns null while no member of this model has shown any, and nobody has accepted any */
   async get(model: string): Promise<FirmwareModel | null> {
-    const body = await this.#redis.hget(KEYS.firmware(model), 'body');
-    if (body === null) return null;
+    return (await this.#look(model)).known;
+  }
+
+  async #look(model: string): Promise<{ known: FirmwareModel | null; found: Stored['found'] }> {
+    const { body, found } = await this.#decisions.stored(KEYS.firmware(model));
+    if (body === null) return { known: null, found };
     const known = readStored(firmwareModelSchema, body);
-    if (known !== null) return known;
+    if (known !== null) return { known, found };
     throw new BootwaveError({
       code: 'FIRMWARE_UNREADABLE',
       what: `what is known of the firmware of ${model} cannot be read`,
@@ -48,7 +56,8 @@ export class FirmwareStore {
 
   /** By model. */
   async list(): Promise<FirmwareModel[]> {
-    const models = (await this.#redis.smembers(KEYS.firmwares)).sort();
+    const decided = this.#decisions.keys(KEYS.firmware('')).map((key) => key.slice(KEYS.firmware('').length));
+    const models = [...new Set([...(await this.#redis.smembers(KEYS.firmwares)), ...decided])].sort();
     const found = await Promise.all(models.map((model) => this.get(model).catch(leaveOut)));
     return found.filter((known) => known !== null);
   }
@@ -76,15 +85,12 @@ export class FirmwareStore {
     if (!isMember(record.state) || record.observed.pcrs === null) return;
     await this.#redis.hsetnx(KEYS.firmwareModel, record.id, modelOf(record));
     const first = firstUse(record);
-    if (
-      first === null ||
-      (await this.modelOf(record.id)) !== first.model ||
-      (await this.get(first.model)) !== null
-    )
-      return;
+    if (first === null || (await this.modelOf(record.id)) !== first.model) return;
+    const { known, found } = await this.#look(first.model);
+    if (known !== null) return;
     const [value] = first.values;
     // If two are first at the same moment, one wins; the other is compared with it when it attests again.
-    await this.#write(null, first, {
+    await this.#write(found, first, {
       at: record.changedAt,
       actor: 'policy',
       node: record.id,
@@ -100,15 +106,16 @@ export class FirmwareStore {
    */
   async accept(record: NodeRecord, word: Acceptance, by: By): Promise<Firmware & { fresh: boolean }> {
     const model = (await this.modelOf(record.id)) ?? modelOf(record);
-    for (;;) {
-      const before = await this.get(model);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { known: before, found } = await this.#look(model);
       const after = accepted(before, record, { ...word, model, by });
       const value = after.values.find(({ pcr0 }) => pcr0 === record.observed.pcrs?.['0'])!;
       if (after === before) return { model, value, fresh: false };
       const said = `${model}: PCR 0 ${value.pcr0}: ${word.reason}`;
       const entry = { ...by, node: record.id, action: 'firmware-accept', reason: said };
-      if (await this.#write(before, after, entry)) return { model, value, fresh: true };
+      if (await this.#write(found, after, entry)) return { model, value, fresh: true };
     }
+    throw contended(`the firmware of ${model}`, ROUNDS);
   }
 
   /**
@@ -117,13 +124,16 @@ export class FirmwareStore {
    * @throws BootwaveError `FIRMWARE_UNKNOWN`, `FIRMWARE_AMBIGUOUS`
    */
   async forget(digits: string, model: string | undefined, reason: string, by: By): Promise<Firmware> {
-    for (;;) {
+    for (let round = 0; round < ROUNDS; round += 1) {
       const { known, value } = this.#find(await this.list(), digits.trim().toLowerCase(), model);
       const said = `${known.model}: PCR 0 ${value.pcr0}: ${reason}`;
       const entry = { ...by, action: 'firmware-forget', reason: said };
-      if (await this.#write(known, forgotten(known, value.pcr0, reason, by), entry))
+      const { known: now, found } = await this.#look(known.model);
+      if (now?.epoch !== known.epoch) continue;
+      if (await this.#write(found, forgotten(known, value.pcr0, reason, by), entry))
         return { model: known.model, value };
     }
+    throw contended('the firmware that is known', ROUNDS);
   }
 
   #find(all: readonly FirmwareModel[], digits: string, model: string | undefined) {
@@ -150,15 +160,16 @@ export class FirmwareStore {
   }
 
   /** @returns false: another writer was faster */
-  async #write(before: FirmwareModel | null, after: FirmwareModel, entry: AuditEntry): Promise<boolean> {
+  async #write(expect: Stored['found'], after: FirmwareModel, entry: AuditEntry): Promise<boolean> {
     const { model, state, epoch } = after;
-    const done = await commit(this.#redis, {
-      records: [
-        { key: KEYS.firmware(model), expect: before, next: { state, epoch, body: JSON.stringify(after) } },
-      ],
+    const next = { state, epoch, body: JSON.stringify(after) };
+    const record: RecordChange = { key: KEYS.firmware(model), expect, next };
+    const change: Change = {
+      records: [record],
       ops: [{ op: 'join', key: KEYS.firmwares, value: model }],
       audit: [auditLine(entry)],
-    });
+    };
+    const done = await this.#decisions.commit(change, [this.#decisions.record(record, entry, entry.reason)]);
     return done.result === 'done';
   }
 }

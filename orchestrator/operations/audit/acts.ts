@@ -5,7 +5,9 @@ import type { Fault } from '../../fleet/audit-chain.ts';
 import type { AuditRecord } from '../../fleet/audit-entry.ts';
 import { exportPage, type Place, verifyExport } from '../../fleet/audit-export.ts';
 import { type Seal, SealFile } from '../../fleet/audit-seals.ts';
+import { historyKeys } from '../../fleet/audit-tags.ts';
 import { type Verdict, verifyAudit } from '../../fleet/audit-verify.ts';
+import { type Confirmed, confirmRecords } from '../../fleet/decisions/confirm.ts';
 import type { Acting } from '../operation.ts';
 
 type Range = {
@@ -24,10 +26,12 @@ export function list({ node, since, after, last }: Range, { fleet }: Acting): Pr
   });
 }
 
+export const confirm = (_: object, { fleet, by }: Acting): Promise<Confirmed> => confirmRecords(fleet, by);
+
 /** @throws BootwaveError `AUDIT_BROKEN` */
 export async function verify(_: object, { fleet, paths, by }: Acting): Promise<Verdict> {
   const seals = new SealFile(paths);
-  const found = await verifyAudit(fleet.audit, await seals.read(), by.at);
+  const found = await verifyAudit(fleet.audit, await seals.read(), by.at, await historyKeys(paths.keys));
   if (found.fault !== null) throw broken(found.fault, 'the history');
   if (found.last.seq > found.sealed) await seals.append(found.last);
   return found;
@@ -63,7 +67,8 @@ export async function accept(
   { fleet, paths, by }: Acting,
 ): Promise<Accepted> {
   const seals = new SealFile(paths);
-  const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at);
+  const keys = await historyKeys(paths.keys);
+  const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at, keys);
   if (fault === null)
     throw new BootwaveError({
       code: 'AUDIT_WHOLE',
@@ -74,7 +79,8 @@ export async function accept(
   const newest = (await fleet.audit.read({ last: 1 })).at(-1);
   if (newest === undefined) throw broken(fault, 'the history');
   const { seq, hash, key } = newest;
-  const made = { seq, hash, key, at: by.at, accepted: { by: by.actor, reason, loss: fault.what } };
+  const accepted = { by: by.actor, reason, loss: fault.what };
+  const made = { seq, hash, key, at: by.at, accepted, ...(keys.length > 0 && { tagged: true as const }) };
   await seals.append(made);
   return made;
 }

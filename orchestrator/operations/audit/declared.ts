@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { auditRecordSchema } from '../../fleet/audit-entry.ts';
 import type { Place } from '../../fleet/audit-export.ts';
 import type { Verdict } from '../../fleet/audit-verify.ts';
+import type { Confirmed } from '../../fleet/decisions/confirm.ts';
 import { moment, nodeWord, nothing, reason, typed } from '../input.ts';
 import { ADMIN, operation, READ } from '../operation.ts';
 import type { Accepted, FileVerdict } from './acts.ts';
@@ -55,6 +56,15 @@ export const exported = operation({
   }),
   result: typed<{ lines: string[]; next: Place | null }>(),
   act: async () => (await import('./acts.ts')).exported,
+});
+
+export const confirm = operation({
+  name: 'audit confirm',
+  help: 'once, in a fleet that is older than its log of decisions: what its records say now counts as decided',
+  who: ADMIN,
+  input: nothing,
+  result: typed<Confirmed>(),
+  act: async () => (await import('./acts.ts')).confirm,
 });
 
 export const accept = operation({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { enrolment, macOf, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';

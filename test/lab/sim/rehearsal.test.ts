@@ -17,7 +17,7 @@ import { enrolSim, heartbeatOf, simId } from '../../../lab/sim/enrolment.ts';
 import { type SimNode, simPcr11 } from '../../../lab/sim/node.ts';
 import { initRehearsal, type RehearsalOptions, runRehearsal } from '../../../lab/sim/rehearsal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { loopbackOnly, markerFile, rehearsalOf } from '../../../orchestrator/rehearsal/marker.ts';
 import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';

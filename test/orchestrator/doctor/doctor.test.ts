@@ -7,7 +7,7 @@ import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { withFleet } from '../../../orchestrator/fleet/with-fleet.ts';
+import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { keysIn } from '../../support/keys.ts';
 import { enrolment, macOf, pcr11, silent } from '../fleet/support.ts';

@@ -22,6 +22,7 @@ const ADMINS = [
   'up',
   'bootserver reload',
   'audit accept',
+  'audit confirm',
 ];
 const CORES = [
   'keys secure-boot revoke',

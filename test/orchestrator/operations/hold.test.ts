@@ -1,4 +1,5 @@
 import test from 'ava';
+import { heldWhy } from '../../../orchestrator/fleet/events/hold.ts';
 import { hold, unhold } from '../../../orchestrator/operations/node/acts.ts';
 import { Paths, placeOf, targetOf } from '../../../orchestrator/rollout/place.ts';
 import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
@@ -50,10 +51,12 @@ test('a hold ends by itself, and none is made that is over', async (t) => {
   await t.throwsAsync(hold({ node, reason: 'x', until: by.at - 1 }, { fleet, by } as never), {
     code: 'NODE_HOLD_OVER',
   });
-  await hold({ node, reason: 'x', until: by.at + 50 }, { fleet, by } as never);
+  const until = by.at + 3600_000;
+  await hold({ node, reason: 'x', until }, { fleet, by } as never);
   t.not((await planNodes(fleet, [], [node]))[0]?.held, null);
-  await new Promise((resolve) => setTimeout(resolve, 60));
-  t.is((await planNodes(fleet, [], [node]))[0]?.held, null);
+  const record = (await fleet.nodes.get(node))!;
+  t.not(heldWhy(record, until - 1), null);
+  t.is(heldWhy(record, until), null);
   await fleet.retire(node, 'gone', by);
   await t.throwsAsync(hold({ node, reason: 'x' }, { fleet, by } as never), { code: 'NODE_NOT_MEMBER' });
 });

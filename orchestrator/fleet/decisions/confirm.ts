@@ -1,0 +1,80 @@
+/** From when on Redis is believed no more: at once in a new fleet, when a person has looked in one that is older. */
+import { BootwaveError } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { By } from '../acting.ts';
+import { auditLine } from '../audit.ts';
+import { sealConfirmed, sealDecided } from '../bans/entry.ts';
+import type { Fleet } from '../fleet.ts';
+import { KEYS } from '../keys.ts';
+import type { Decision } from './standing.ts';
+
+/** Entries of one commit. */
+const PAGE = 500;
+
+/** @param nodes members; @param records sites, expectations and models whose firmware is known */
+export type Confirmed = { nodes: number; records: number; fresh: boolean };
+
+/** @returns whether only what was decided counts from now on */
+export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise<boolean> {
+  if (fleet.decisions.confirmed) return true;
+  const { redis } = fleet;
+  const held = await redis.exists(KEYS.nodes, KEYS.sites, KEYS.expectations, KEYS.firmwares);
+  if (held === 0) {
+    await confirmed(fleet, by, 'a new fleet');
+    return true;
+  }
+  log.warn(
+    { code: 'RECORDS_UNCONFIRMED' },
+    "the records of this fleet are older than its log of decisions, and are believed until an admin has looked at them: 'bootwave node list', then 'bootwave audit confirm'",
+  );
+  return false;
+}
+
+/**
+ * What Redis holds now counts as decided. Once: later it changes nothing.
+ * @throws BootwaveError `DECISIONS_UNKNOWN` in a process that keeps no log
+ */
+export async function confirmRecords(fleet: Fleet, by: By): Promise<Confirmed> {
+  const { decisions, nodes } = fleet;
+  if (decisions.confirmed) return { nodes: 0, records: 0, fresh: false };
+  const members = (await nodes.getMany(await nodes.ids()))
+    .map((record) => decisions.placed(null, record, by, 'confirmed'))
+    .filter((entry) => entry !== null);
+  const records = await recordsOf(fleet, by);
+  const all: Decision[] = [...members, ...records];
+  for (let i = 0; i < all.length; i += PAGE) await decisions.commit({ records: [] }, all.slice(i, i + PAGE));
+  await confirmed(fleet, by, `${members.length} members and ${records.length} other records`);
+  return { nodes: members.length, records: records.length, fresh: true };
+}
+
+async function confirmed(fleet: Fleet, by: By, reason: string): Promise<void> {
+  const entry = sealConfirmed({ kind: 'confirmed', actor: by.actor, at: by.at, reason });
+  const audit = [auditLine({ ...by, action: 'confirm-records', reason })];
+  await fleet.decisions.commit({ records: [], audit }, [entry]);
+  if (!fleet.decisions.confirmed)
+    throw new BootwaveError({
+      code: 'DECISIONS_UNKNOWN',
+      what: 'the confirmation could not be kept: there is no key of a servers CA here',
+      unchanged: 'Redis is believed as before',
+      next: 'do it where the keys are',
+    });
+}
+
+async function recordsOf({ redis }: Fleet, by: By): Promise<Decision[]> {
+  const [sites, expectations, models] = await Promise.all([
+    redis.smembers(KEYS.sites),
+    redis.smembers(KEYS.expectations),
+    redis.smembers(KEYS.firmwares),
+  ]);
+  const keys = [...sites.map(KEYS.site), ...expectations.map(KEYS.expectation), ...models.map(KEYS.firmware)];
+  const found: Decision[] = [];
+  for (const key of keys) {
+    const [body = null, epoch = null] = await redis.hmget(key, 'body', 'epoch');
+    const { actor, at } = by;
+    if (body !== null && Number.isInteger(Number(epoch)) && Number(epoch) > 0)
+      found.push(
+        sealDecided({ kind: 'record', actor, at, reason: 'confirmed', key, epoch: Number(epoch), body }),
+      );
+  }
+  return found;
+}

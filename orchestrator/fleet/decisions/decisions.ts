@@ -1,0 +1,143 @@
+/**
+ * Redis holds the fast copy of what people and policies have decided. What counts is the log of decisions, of which every
+ * server has a copy on its disk and which only servers can write: a record that disagrees with it is not believed.
+ */
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
+import type { By } from '../acting.ts';
+import { type Entry, type Membership, sealDecided, sealMembership } from '../bans/entry.ts';
+import { appendOp } from '../bans/log.ts';
+import type { Sealer } from '../bans/seal.ts';
+import { type Change, type Committed, commit, type RecordChange } from '../commit.ts';
+import type { NodeRecord } from '../record.ts';
+import { believed, placeOf, samePlace } from './place.ts';
+import type { Decision, Standing } from './standing.ts';
+
+/** This machine's copy of the log. */
+export type Source = {
+  set: { decided: Standing };
+  /** Reads what is new in Redis. */
+  look(): Promise<void>;
+  /** In force and on the disk when it resolves. */
+  keep(entry: Entry): Promise<void>;
+  /** Once for each thing that disagrees. */
+  disagrees(what: string): void;
+};
+
+/** A record as it is believed. `found`: what a change of it has to expect in Redis. */
+export type Stored = { body: string | null; found: { state: string; epoch: number } | null };
+
+/** Milliseconds for which the key on disk is not read again. */
+const FRESH = 10_000;
+
+export class Decisions {
+  readonly #redis: Redis;
+  readonly #sealer: Sealer;
+  #source: Source | null = null;
+  #seal: { read: Promise<(text: string) => string>; at: number } | null = null;
+
+  constructor(redis: Redis, sealer: Sealer) {
+    this.#redis = redis;
+    this.#sealer = sealer;
+  }
+
+  /** Until then, and until a person has confirmed what Redis holds, Redis is believed. */
+  attach(source: Source): void {
+    this.#source = source;
+  }
+
+  /** Whether Redis is believed no more. */
+  get confirmed(): boolean {
+    return this.#standing !== null;
+  }
+
+  get #standing(): Standing | null {
+    const decided = this.#source?.set.decided;
+    return decided?.confirmed == null ? null : decided;
+  }
+
+  /** The next decision about a node that has the place `after`, or no place, from now on; null: nothing was decided. */
+  placed(before: NodeRecord | null, after: NodeRecord, by: By, reason: string): Membership | null {
+    const place = placeOf(after);
+    if (samePlace(placeOf(before), place)) return null;
+    const number = (this.#source?.set.decided.node(after.id)?.number ?? 0) + 1;
+    return sealMembership({ kind: 'membership', ...by, reason, node: after.id, number, place });
+  }
+
+  /** A decision that is a whole record. */
+  record({ key, next }: RecordChange, { actor, at }: By, reason: string): Decision {
+    const { epoch, body } = next;
+    return sealDecided({ kind: 'record', actor, at, reason, key, epoch, body });
+  }
+
+  /** As `commit`, with the decisions that are made by it. They are on this machine's disk when it resolves. */
+  async commit(change: Change, decisions: readonly Decision[] = []): Promise<Committed> {
+    const source = this.#source;
+    if (source === null || decisions.length === 0) return commit(this.#redis, change);
+    const seal = await this.#sealed();
+    // Before anything is confirmed a decision without a seal counts as what stands in Redis does.
+    if (seal === null) return commit(this.#redis, change);
+    const ops = decisions.map((entry) => appendOp(entry, seal(entry.text)));
+    const done = await commit(this.#redis, { ...change, ops: [...(change.ops ?? []), ...ops] });
+    if (done.result === 'done') await Promise.all(decisions.map((entry) => source.keep(entry)));
+    return done;
+  }
+
+  async node(record: NodeRecord): Promise<NodeRecord> {
+    return (await this.nodes([record]))[0]!;
+  }
+
+  /** Records as they are believed; the very same ones where nothing disagrees. */
+  async nodes(records: readonly NodeRecord[]): Promise<NodeRecord[]> {
+    const standing = this.#standing;
+    if (standing === null) return [...records];
+    // Another server may have decided a moment ago.
+    const mayBeNewer = records.some((record) => {
+      const placed = standing.node(record.id);
+      return record.decided > (placed?.number ?? 0) || believed(record, placed) !== record;
+    });
+    if (mayBeNewer) await this.#source?.look();
+    return records.map((record) => {
+      const one = believed(record, standing.node(record.id));
+      if (one !== record) this.#source?.disagrees(`node ${record.id}`);
+      return one;
+    });
+  }
+
+  /** @param key of a record that is a decision as a whole */
+  async stored(key: string): Promise<Stored> {
+    const [body = null, state = null, epoch = null] = await this.#redis.hmget(key, 'body', 'state', 'epoch');
+    const found = state === null ? null : { state, epoch: Number(epoch) };
+    return { body: await this.body(key, body), found };
+  }
+
+  /** The body of a record as it is believed, of what stands in Redis. */
+  async body(key: string, inRedis: string | null): Promise<string | null> {
+    const standing = this.#standing;
+    if (standing === null) return inRedis;
+    const decided = () => standing.record(key)?.body ?? null;
+    if (decided() === inRedis) return inRedis;
+    await this.#source?.look();
+    if (decided() !== inRedis) this.#source?.disagrees(key);
+    return decided();
+  }
+
+  /** Keys of such records that were decided on and may be missing in Redis. */
+  keys(beginning: string): string[] {
+    return this.#standing?.keys(beginning) ?? [];
+  }
+
+  /** Null: there is no key here, and none is needed yet. @throws BootwaveError `KEYS_MISSING` */
+  async #sealed(): Promise<((text: string) => string) | null> {
+    const now = performance.now();
+    if (this.#seal === null || now - this.#seal.at > FRESH) this.#seal = { read: this.#sealer(), at: now };
+    try {
+      return await this.#seal.read;
+    } catch (error) {
+      this.#seal = null;
+      if (this.#standing === null && error instanceof BootwaveError && error.code === 'KEYS_MISSING')
+        return null;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/** What people and policies have decided about a node, apart from what it shows. */
+import { z } from 'zod';
+import { MODES, type NodeRecord } from '../record.ts';
+import { isRegistered } from '../transitions.ts';
+
+export const placeSchema = z.object({
+  name: z.string(),
+  site: z.string(),
+  /** Its attestation key; null without a TPM. */
+  akName: z.string().nullable(),
+  rack: z.string().nullable(),
+  role: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  mode: z.enum(MODES),
+  hold: z
+    .object({ by: z.string(), at: z.number(), reason: z.string(), until: z.number().nullable() })
+    .nullable(),
+});
+export type Place = z.infer<typeof placeSchema>;
+
+/** One decision. Of several about one node the one with the highest number counts. */
+export type Placed = {
+  /** From 1. */
+  number: number;
+  at: number;
+  actor: string;
+  /** Null: it is no member. */
+  place: Place | null;
+};
+
+/** The place that this record gives the node; null: none, it is no member. */
+export function placeOf(record: NodeRecord | null): Place | null {
+  if (record === null || !isRegistered(record.state)) return null;
+  const { name, site, rack, role, labels, hold } = record;
+  return {
+    ...{ name, site, akName: record.identity.akName, rack, role },
+    // In one order, so that equal places are equal texts.
+    labels: Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))),
+    mode: record.wanted.mode,
+    hold: hold && { by: hold.by, at: hold.at, reason: hold.reason, until: hold.until },
+  };
+}
+
+export const samePlace = (a: Place | null, b: Place | null): boolean =>
+  JSON.stringify(a) === JSON.stringify(b);
+
+/**
+ * What a record in Redis is worth: whoever owns Redis can write anything there, but not decide.
+ * @param placed the last decision about this node; undefined: there was none
+ * @returns the very same record if it agrees with what was decided
+ */
+export function believed(record: NodeRecord, placed: Placed | undefined): NodeRecord {
+  const place = placed?.place ?? null;
+  if (samePlace(placeOf(record), place)) return record;
+  if (place === null) return stranger(record);
+  const { name, site, rack, role, labels, mode, hold, akName } = place;
+  const { identity } = record;
+  const isIn = isRegistered(record.state);
+  // Without a TPM nothing shows that it is the machine that was let in; and what asks with another key is another one.
+  if (!isIn && (akName === null || akName !== identity.akName)) return record;
+  return {
+    ...record,
+    ...{ name, site, rack, role, labels, hold },
+    wanted: { ...record.wanted, mode },
+    identity: { ...identity, akName },
+    ...(isIn
+      ? {}
+      : {
+          state: 'enrolled',
+          reason: 'it was let in, and nobody has put it out',
+          approvedAt: placed?.at ?? null,
+          approvedBy: placed?.actor ?? null,
+        }),
+  };
+}
+
+/** Nobody has let it in. */
+function stranger(record: NodeRecord): NodeRecord {
+  return {
+    ...record,
+    state: 'pending',
+    reason: 'its record said that it was let in, and nobody has decided that',
+    hold: null,
+    expectation: null,
+    approvedAt: null,
+    approvedBy: null,
+    identity: { ...record.identity, certificateSerial: null, previousSerial: null, notAfter: null },
+  };
+}

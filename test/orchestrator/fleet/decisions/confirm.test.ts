@@ -1,0 +1,93 @@
+import test, { type ExecutionContext } from 'ava';
+import { createLogger } from '../../../../base/log.ts';
+import { sealerOf } from '../../../../orchestrator/fleet/bans/seal.ts';
+import { beginDecisions, confirmRecords } from '../../../../orchestrator/fleet/decisions/confirm.ts';
+import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
+import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { bansOf } from '../../../../orchestrator/operators/bans-of.ts';
+import { keysIn } from '../../../support/keys.ts';
+import { certificateFor, enrolment, pcr11, redisFor, START, silent } from '../support.ts';
+
+const by = { actor: 'operator:ann', at: START };
+
+/** Members, a machine that waits, a site and an expectation, as a version without decisions wrote them. */
+async function older(t: ExecutionContext) {
+  const { redis, paths } = await redisFor(t);
+  await keysIn(paths.keys);
+  const directoryOf = (fleet: Fleet) =>
+    new FleetDirectory({
+      ...{ fleet, site: 'default', pcr11, log: silent, now: () => START },
+      defaultImage: async () => '1.0',
+    });
+  const before = new Fleet(redis);
+  const directory = directoryOf(before);
+  for (const n of [1, 2, 3]) await directory.enrol(enrolment(n));
+  for (const n of [1, 2]) {
+    await before.approve(enrolment(n).id, enrolment(n).words, by);
+    await directory.recordCertificate(enrolment(n).id, certificateFor(enrolment(n)));
+  }
+  await before.sites.add('munich', { acceptUnknown: false }, by);
+  await before.expect({ site: 'default', criteria: { serial: 'SN5' }, expiresAt: null }, by);
+  const written: string[] = [];
+  const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
+  const start = async () => {
+    const fleet = new Fleet(redis, sealerOf(paths.keys));
+    const bans = await bansOf(paths, fleet, log);
+    await bans.look();
+    return { fleet, directory: directoryOf(fleet), begun: await beginDecisions(fleet, log, by) };
+  };
+  return { redis, start, written };
+}
+
+test('a fleet of the version before goes on as it was until an admin confirms it, and afterwards too', async (t) => {
+  const { redis, start, written } = await older(t);
+  const { fleet, directory, begun } = await start();
+  t.false(begun);
+  t.regex(written.join(''), /RECORDS_UNCONFIRMED/);
+  t.like(await directory.enrol(enrolment(1, 2)), { state: 'approved' });
+  // Decided meanwhile, with and without a place.
+  await fleet.retire(enrolment(2).id, 'sold', by);
+  t.deepEqual(await confirmRecords(fleet, by), { nodes: 1, records: 2, fresh: true });
+  t.like(await directory.enrol(enrolment(1, 3)), { state: 'approved' });
+  t.like(await directory.enrol(enrolment(5)), { state: 'approved' }, 'the one that was expected');
+  t.is((await fleet.sites.get('munich')).policy.acceptUnknown, false);
+  t.is((await fleet.nodes.get(enrolment(2).id))?.state, 'retired');
+  const told = (await fleet.audit.read()).filter(({ action }) => action === 'confirm-records');
+  t.deepEqual(
+    told.map(({ actor }) => actor),
+    [by.actor],
+  );
+
+  const id = enrolment(3).id;
+  const body = JSON.parse((await redis.hget(KEYS.node(id), 'body'))!);
+  await redis.hset(KEYS.node(id), { state: 'healthy', body: JSON.stringify({ ...body, state: 'healthy' }) });
+  t.is((await fleet.nodes.get(id))?.state, 'pending', 'from now on Redis decides nothing');
+  t.deepEqual(await confirmRecords(fleet, by), { nodes: 0, records: 0, fresh: false }, 'once');
+});
+
+test('whoever takes the log away does not get a second confirmation out of a server that has one', async (t) => {
+  const { redis, start } = await older(t);
+  await confirmRecords((await start()).fleet, by);
+  await redis.del(KEYS.bans);
+  const { fleet, begun } = await start();
+  t.true(begun);
+  t.like(await fleet.nodes.get(enrolment(1).id), { state: 'enrolled' });
+});
+
+test('a fleet that is new begins with it: nobody is asked', async (t) => {
+  const { redis, paths } = await redisFor(t);
+  await keysIn(paths.keys);
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
+  const bans = await bansOf(paths, fleet, silent);
+  await bans.look();
+  t.true(await beginDecisions(fleet, silent, by));
+  t.true(fleet.decisions.confirmed);
+});
+
+test('without a key nothing can be confirmed, and it is said', async (t) => {
+  const { redis, paths } = await redisFor(t);
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
+  await bansOf(paths, fleet, silent);
+  await t.throwsAsync(confirmRecords(fleet, by), { code: 'DECISIONS_UNKNOWN' });
+});
