@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AuditLog } from './audit.ts';
-import { ChainCheck, type Fault, type Link } from './audit-chain.ts';
+import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
 
 /**
  * An exported history: a line `{"begin": {seq, hash}}`, one line for each entry, a line `{"end": {seq, hash}}`. An
@@ -20,6 +20,11 @@ const lineSchema = z.union([
 
 export type Place = Link & { key: string };
 
+export const beginText = ({ seq, hash }: Link): string => JSON.stringify({ begin: { seq, hash } });
+export const endText = ({ seq, hash }: Link): string => JSON.stringify({ end: { seq, hash } });
+export const lineText = ({ seq, hash, key, text }: Item): string =>
+  JSON.stringify({ seq, hash, key, entry: text });
+
 /** Entries of a page. */
 const PAGE = 5_000;
 
@@ -34,16 +39,17 @@ export async function exportPage(
   isFirst: boolean,
   most = PAGE,
 ): Promise<{ lines: string[]; next: Place | null }> {
-  const lines = isFirst ? [JSON.stringify({ begin: { seq: from.seq, hash: from.hash } })] : [];
+  const lines = isFirst ? [beginText(from)] : [];
   let end = from;
   let count = 0;
-  for await (const { seq, hash, key, text } of log.items(from.key)) {
-    lines.push(JSON.stringify({ seq, hash, key, entry: text }));
+  for await (const item of log.items(from.key)) {
+    const { seq, hash, key } = item;
+    lines.push(lineText(item));
     end = seq !== null && hash !== null ? { seq, hash, key } : { ...end, key };
     count += 1;
     if (count === most) return { lines, next: end };
   }
-  return { lines: [...lines, JSON.stringify({ end: { seq: end.seq, hash: end.hash } })], next: null };
+  return { lines: [...lines, endText(end)], next: null };
 }
 
 /** Needs nothing but the file. */

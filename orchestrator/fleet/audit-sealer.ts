@@ -3,8 +3,7 @@ import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { AuditLog } from './audit.ts';
 import type { SealFile } from './audit-seals.ts';
-import type { HistoryKey } from './audit-tags.ts';
-import { sealAudit } from './audit-verify.ts';
+import { type Known, sealAudit } from './audit-verify.ts';
 
 /**
  * Milliseconds between two seals: a balance between what an attacker may cut off without a trace, and the cost of a
@@ -15,8 +14,10 @@ const INTERVAL = 60_000;
 export type SealerOptions = {
   audit: AuditLog;
   file: SealFile;
-  /** Keys of the tags; read at each seal, because CAs change. */
-  keys?: () => Promise<readonly HistoryKey[]>;
+  /** Asked at each seal, because CAs change, and other servers move entries to files. */
+  known?: () => Promise<Partial<Known>>;
+  /** After each seal of a whole history. */
+  sealed?: () => Promise<unknown>;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds. */
@@ -25,11 +26,12 @@ export type SealerOptions = {
 
 /** Seals the history at once, then every minute in which it grew, until the signal aborts. */
 export async function startSealer(options: SealerOptions): Promise<void> {
-  const { audit, file, keys = async () => [], log, signal, interval = INTERVAL } = options;
+  const { audit, file, known = async () => ({}), sealed, log, signal, interval = INTERVAL } = options;
   let said = '';
   while (!signal.aborted) {
     try {
-      const fault = await sealAudit(audit, file, Date.now(), await keys());
+      const fault = await sealAudit(audit, file, Date.now(), await known());
+      if (fault === null) await sealed?.();
       // Logged once: it stays broken until a person has looked, and must not fill the log.
       if (fault !== null && fault.what !== said) {
         said = fault.what;

@@ -36,9 +36,12 @@ const START: Seal = { ...GENESIS, key: '0-0', at: 0 };
 
 export class SealFile {
   readonly path: string;
+  /** Folder of the files with entries that are no longer in Redis. */
+  readonly archive: string;
 
-  constructor(paths: DataPaths) {
-    this.path = join(paths.root, 'audit', 'seals.jsonl');
+  constructor({ root }: DataPaths) {
+    this.path = join(root, 'audit', 'seals.jsonl');
+    this.archive = join(root, 'audit', 'archive');
   }
 
   async read(): Promise<Sealed> {

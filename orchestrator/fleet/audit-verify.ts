@@ -16,17 +16,35 @@ export type Verdict = {
   accepted: Seal | null;
 };
 
+/** What this machine knows beside its seals. */
+export type Known = {
+  /** Keys of the tags; none: they are not looked at. */
+  keys: readonly HistoryKey[];
+  /** Where the history in Redis begins (audit-archive.ts); null: at its first entry. */
+  archive: (Link & { key: string }) | null;
+};
+const NOTHING: Known = { keys: [], archive: null };
+
 /**
  * Compares the whole history with its chain, its head, every seal and its tags. Changes nothing.
- * @param keys of the tags; none: they are not looked at
  */
 export async function verifyAudit(
   log: AuditLog,
   sealed: Sealed,
   now: number,
-  keys: readonly HistoryKey[] = [],
+  known: Partial<Known> = {},
 ): Promise<Verdict> {
-  return walk(log, sealed.base, sealed, now, keys);
+  const { keys, archive } = { ...NOTHING, ...known };
+  const base = baseOf(sealed, archive);
+  const seals = sealed.seals.filter(({ seq }) => seq > base.seq);
+  return walk(log, base, { ...sealed, base, seals }, now, keys);
+}
+
+/** Where a check of what is in Redis begins: behind what a person accepted, or behind what was moved to files. */
+export function baseOf({ base, seals }: Sealed, archive: (Link & { key: string }) | null): Seal {
+  if (archive === null || archive.seq <= base.seq) return base;
+  const { seq, hash, key } = archive;
+  return { seq, hash, key, at: 0, ...(seals.some(({ tagged }) => tagged) && { tagged: true }) };
 }
 
 /**
@@ -38,10 +56,12 @@ export async function sealAudit(
   log: AuditLog,
   file: SealFile,
   now: number,
-  keys: readonly HistoryKey[] = [],
+  known: Partial<Known> = {},
 ): Promise<Fault | null> {
+  const { keys, archive } = { ...NOTHING, ...known };
   const sealed = await file.read();
-  const newest = sealed.seals.reduce((most, seal) => (seal.seq > most.seq ? seal : most), sealed.base);
+  const base = baseOf(sealed, archive);
+  const newest = sealed.seals.reduce((most, seal) => (seal.seq > most.seq ? seal : most), base);
   const verdict = await walk(log, newest, { ...sealed, seals: [newest] }, now, keys);
   if (verdict.fault === null && verdict.last.seq > newest.seq) await file.append(verdict.last);
   return verdict.fault;

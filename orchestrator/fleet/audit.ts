@@ -55,6 +55,12 @@ export class AuditLog {
     for await (const page of pagesOf(this.#redis, KEYS.audit, `(${after}`)) yield* page.map(itemOf);
   }
 
+  /** Key of the oldest entry; null: there is none. */
+  async first(): Promise<string | null> {
+    const [found] = await this.#redis.xrange(KEYS.audit, '-', '+', 'COUNT', 1);
+    return found?.[0] ?? null;
+  }
+
   async item(key: string): Promise<Item | null> {
     const [found] = await this.#redis.xrange(KEYS.audit, key, key);
     return found === undefined ? null : itemOf(found);

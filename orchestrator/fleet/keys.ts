@@ -66,6 +66,8 @@ export const KEYS = {
   audit: at('audit'),
   /** Hash: number and hash of the newest entry of the audit stream. */
   auditHead: at('audit', 'head'),
+  /** Where the audit stream begins since older entries were moved to files. */
+  auditArchive: at('audit', 'archive'),
   auditOf: (node: string) => at('audit', 'of', node),
   outbox: at('outbox'),
   /** Also the channel on which its readers are notified. */

@@ -5,6 +5,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { startConfigKeeper } from '../config/keep.ts';
+import { archiveAudit, archiveOf } from '../fleet/audit-archive.ts';
 import { startSealer } from '../fleet/audit-sealer.ts';
 import { SealFile } from '../fleet/audit-seals.ts';
 import { historyKeys } from '../fleet/audit-tags.ts';
@@ -88,9 +89,11 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
+  const file = new SealFile(paths);
   const seals = startSealer({
-    ...{ audit: fleet.audit, file: new SealFile(paths), log, signal },
-    keys: () => historyKeys(paths.keys),
+    ...{ audit: fleet.audit, file, log, signal },
+    known: async () => ({ keys: await historyKeys(paths.keys), archive: await archiveOf(fleet) }),
+    sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
     done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(async () => {

@@ -1,13 +1,17 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { createGunzip } from 'node:zlib';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
+import type { DataPaths } from '../../../base/paths.ts';
+import { archiveOf } from '../../fleet/audit-archive.ts';
 import type { Fault } from '../../fleet/audit-chain.ts';
 import type { AuditRecord } from '../../fleet/audit-entry.ts';
 import { exportPage, type Place, verifyExport } from '../../fleet/audit-export.ts';
 import { type Seal, SealFile } from '../../fleet/audit-seals.ts';
 import { historyKeys } from '../../fleet/audit-tags.ts';
-import { type Verdict, verifyAudit } from '../../fleet/audit-verify.ts';
+import { baseOf, type Known, type Verdict, verifyAudit } from '../../fleet/audit-verify.ts';
 import { type Confirmed, confirmRecords } from '../../fleet/decisions/confirm.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
 import type { Acting } from '../operation.ts';
 
 type Range = {
@@ -28,10 +32,15 @@ export function list({ node, since, after, last }: Range, { fleet }: Acting): Pr
 
 export const confirm = (_: object, { fleet, by }: Acting): Promise<Confirmed> => confirmRecords(fleet, by);
 
+const known = async (fleet: Fleet, paths: DataPaths): Promise<Known> => ({
+  keys: await historyKeys(paths.keys),
+  archive: await archiveOf(fleet),
+});
+
 /** @throws BootwaveError `AUDIT_BROKEN` */
 export async function verify(_: object, { fleet, paths, by }: Acting): Promise<Verdict> {
   const seals = new SealFile(paths);
-  const found = await verifyAudit(fleet.audit, await seals.read(), by.at, await historyKeys(paths.keys));
+  const found = await verifyAudit(fleet.audit, await seals.read(), by.at, await known(fleet, paths));
   if (found.fault !== null) throw broken(found.fault, 'the history');
   if (found.last.seq > found.sealed) await seals.append(found.last);
   return found;
@@ -41,8 +50,7 @@ export type FileVerdict = Awaited<ReturnType<typeof verifyExport>>;
 
 /** @throws BootwaveError `AUDIT_FILE`, `AUDIT_BROKEN` */
 export async function verifyFile({ file }: { file: string }): Promise<FileVerdict> {
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
-  const verdict = await verifyExport(lines).catch((cause: unknown) => {
+  const verdict = await verifyExport(linesOf(file)).catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'AUDIT_FILE',
       what: `${file} cannot be read: ${messageOf(cause)}`,
@@ -53,10 +61,19 @@ export async function verifyFile({ file }: { file: string }): Promise<FileVerdic
   return verdict;
 }
 
+async function* linesOf(file: string): AsyncGenerator<string> {
+  const read = createReadStream(file);
+  if (!file.endsWith('.gz'))
+    return yield* createInterface({ input: read, crlfDelay: Number.POSITIVE_INFINITY });
+  const input = createGunzip();
+  read.on('error', (error) => input.destroy(error)).pipe(input);
+  yield* createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
 export async function exported({ from }: { from?: Place | undefined }, { fleet, paths }: Acting) {
   if (from !== undefined) return exportPage(fleet.audit, from, false);
-  const { base } = await new SealFile(paths).read();
-  return exportPage(fleet.audit, base, true);
+  const sealed = await new SealFile(paths).read();
+  return exportPage(fleet.audit, baseOf(sealed, await archiveOf(fleet)), true);
 }
 
 export type Accepted = Seal & { accepted: NonNullable<Seal['accepted']> };
@@ -67,8 +84,8 @@ export async function accept(
   { fleet, paths, by }: Acting,
 ): Promise<Accepted> {
   const seals = new SealFile(paths);
-  const keys = await historyKeys(paths.keys);
-  const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at, keys);
+  const { keys, archive } = await known(fleet, paths);
+  const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at, { keys, archive });
   if (fault === null)
     throw new BootwaveError({
       code: 'AUDIT_WHOLE',

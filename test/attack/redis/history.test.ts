@@ -14,8 +14,8 @@ async function history(t: ExecutionContext) {
   const { redis, paths, fleet } = world;
   const file = new SealFile(paths);
   const keys = await historyKeys(paths.keys);
-  const seal = () => sealAudit(fleet.audit, file, START, keys);
-  const verify = async () => verifyAudit(fleet.audit, await file.read(), START, keys);
+  const seal = () => sealAudit(fleet.audit, file, START, { keys });
+  const verify = async () => verifyAudit(fleet.audit, await file.read(), START, { keys });
   /** A line at the end that fits. */
   const forge = async (text: string) => {
     const { seq, hash } = nextLink((await fleet.audit.head())!, text);
@@ -100,6 +100,6 @@ test('the history of the version before is sealed as it is, and counts as whole;
   const first = nextLink((await fleet.audit.head())!, JSON.stringify(line));
   await redis.xadd(KEYS.audit, '*', 'entry', JSON.stringify(line), 'seq', first.seq, 'hash', first.hash);
   await redis.hset(KEYS.auditHead, { seq: first.seq, hash: first.hash });
-  t.is(await sealAudit(fleet.audit, file, START, keys), null);
-  t.is((await verifyAudit(fleet.audit, await file.read(), START, keys)).fault, null);
+  t.is(await sealAudit(fleet.audit, file, START, { keys }), null);
+  t.is((await verifyAudit(fleet.audit, await file.read(), START, { keys })).fault, null);
 });

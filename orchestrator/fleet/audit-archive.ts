@@ -1,0 +1,162 @@
+/**
+ * The history in Redis has a size: its oldest entries, which are sealed, move into files of the same form as an export. Where
+ * it begins is decided (decisions/decisions.ts), so that nobody else can shorten it unseen.
+ */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { z } from 'zod';
+import { syncFolder } from '../../base/files.ts';
+import { auditLine } from './audit.ts';
+import { ChainCheck, GENESIS, type Link } from './audit-chain.ts';
+import { auditEntrySchema } from './audit-entry.ts';
+import { beginText, endText, lineText } from './audit-export.ts';
+import type { SealFile } from './audit-seals.ts';
+import { baseOf } from './audit-verify.ts';
+import type { RecordChange } from './commit.ts';
+import type { Fleet } from './fleet.ts';
+import { KEYS } from './keys.ts';
+import { readStored } from './read-stored.ts';
+
+/** Entries that stay in Redis, at least: about 150 MiB. */
+const KEEP = 250_000;
+/** It is shortened when it is longer by this part. */
+const SLACK = 1 / 4;
+
+const archiveSchema = z.object({
+  /** The newest entry that was moved; it also stays, because the next one continues from it. */
+  seq: z.int().min(1),
+  hash: z.string(),
+  key: z.string(),
+  /** File name, on the machine that made it. */
+  file: z.string(),
+  at: z.number(),
+  epoch: z.int().min(1),
+});
+export type Archive = z.infer<typeof archiveSchema>;
+
+/** Where the history in Redis begins; null: at its first entry. */
+export async function archiveOf(fleet: Pick<Fleet, 'decisions'>): Promise<Archive | null> {
+  return (await stored(fleet)).archive;
+}
+
+async function stored({ decisions }: Pick<Fleet, 'decisions'>) {
+  const { body, found } = await decisions.stored(KEYS.auditArchive);
+  return { archive: body === null ? null : readStored(archiveSchema, body), found };
+}
+
+export type ArchiveOptions = {
+  fleet: Fleet;
+  seals: SealFile;
+  /** Where the files go. */
+  folder: string;
+  at: number;
+  keep?: number;
+};
+
+/**
+ * Moves what is too old for Redis. Stopped anywhere, it leaves a history that is whole: the file is on the disk before it is
+ * decided, and that before anything is taken away.
+ * @returns null: there was no need, or another server does it
+ */
+export async function archiveAudit(options: ArchiveOptions): Promise<Archive | null> {
+  const { fleet, seals, folder, at, keep = KEEP } = options;
+  const { redis, audit, decisions } = fleet;
+  // Before that, whoever owns Redis could say where it begins.
+  if (!decisions.confirmed || (await redis.xlen(KEYS.audit)) <= keep * (1 + SLACK)) return null;
+  const { archive: before, found } = await stored(fleet);
+  // A server that was stopped here before.
+  if (before !== null && (await audit.first()) !== before.key) {
+    await shorten(fleet, before.key, null);
+    // Without its first entry the history does not fit, and it is not made shorter.
+    return (await audit.first()) === before.key ? archiveAudit(options) : null;
+  }
+  const sealed = await seals.read();
+  const base = baseOf(sealed, before);
+  const from = before ?? { ...GENESIS, key: '0-0' };
+  const last = Math.min(
+    ((await audit.head())?.seq ?? 0) - keep,
+    Math.max(0, ...sealed.seals.map(({ seq }) => seq)),
+  );
+  if (sealed.unreadable !== null || last <= base.seq) return null;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const file = `${from.seq + 1}-${last}.jsonl.gz`;
+  const path = join(folder, file);
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const written = await write(fleet, { from, base }, last, temporary);
+  if (written === null) return null;
+  await rename(temporary, path);
+  await syncFolder(folder);
+  const next: Archive = { ...written.end, file, at, epoch: (before?.epoch ?? 0) + 1 };
+  const record: RecordChange = {
+    ...{ key: KEYS.auditArchive, expect: found },
+    next: { state: 'archived', epoch: next.epoch, body: JSON.stringify(next) },
+  };
+  const by = { actor: 'bootserver', at };
+  const reason = `entries ${from.seq + 1} to ${last} are in ${file}`;
+  const change = { records: [record], audit: [auditLine({ ...by, action: 'archive-audit', reason })] };
+  const done = await decisions.commit(change, [decisions.record(record, by, reason)]);
+  // Another server was faster; a copy of what it moved does no harm.
+  if (done.result !== 'done') return null;
+  await shorten(fleet, next.key, written.nodes);
+  return next;
+}
+
+type Place = Link & { key: string };
+
+/**
+ * @param from what the file begins behind; up to `base` a person has accepted it as it is
+ * @returns null: behind `base` the history does not fit, so nothing of it is taken away
+ */
+async function write(
+  { audit }: Fleet,
+  { from, base }: { from: Place; base: Place },
+  last: number,
+  path: string,
+) {
+  const nodes = new Set<string>();
+  const check = new ChainCheck(base);
+  let isAccepted = from.key !== base.key;
+  const zip = createGzip();
+  const out = createWriteStream(path, { mode: 0o600 });
+  zip.pipe(out);
+  const put = async (line: string) => {
+    if (!zip.write(`${line}\n`)) await once(zip, 'drain');
+  };
+  let key = from.key;
+  try {
+    await put(beginText(from));
+    for await (const item of audit.items(from.key)) {
+      if (check.last.seq >= last) break;
+      if (!isAccepted && check.next(item) !== null) return null;
+      if (item.key === base.key) isAccepted = false;
+      const { node } = readStored(auditEntrySchema, item.text ?? '') ?? {};
+      if (node !== undefined) nodes.add(node);
+      await put(lineText(item));
+      key = item.key;
+    }
+    await put(endText(check.last));
+    zip.end();
+    await finished(out);
+    const handle = await open(path, 'r');
+    await handle.sync().finally(() => handle.close());
+    return { end: { ...check.last, key }, nodes };
+  } finally {
+    zip.destroy();
+    if (!out.writableFinished) await rm(path, { force: true });
+  }
+}
+
+/** @param nodes whose own histories are shortened with it; null: of all */
+async function shorten(
+  { redis, nodes: store }: Fleet,
+  key: string,
+  nodes: ReadonlySet<string> | null,
+): Promise<void> {
+  await redis.xtrim(KEYS.audit, 'MINID', key);
+  for (const node of nodes ?? (await store.ids())) await redis.xtrim(KEYS.auditOf(node), 'MINID', key);
+}
