@@ -11,9 +11,9 @@ import { act } from '../../../orchestrator/rollout/run/act.ts';
 import { issue } from '../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { type Order as SignedOrder, verifyOrder } from '../../../protocol/order.ts';
-import { redisFor, silent } from '../fleet/support.ts';
-import { FACTS, NODE } from './orders.ts';
-import { ANN, KEYS, signerFor, VERSIONS } from './support.ts';
+import { redisFor, silent } from '../../orchestrator/fleet/support.ts';
+import { FACTS, NODE } from '../../orchestrator/signer/orders.ts';
+import { ANN, KEYS, signerFor, VERSIONS } from '../../orchestrator/signer/support.ts';
 
 const ROLLOUT = 'ro-1';
 const IMAGES = Object.fromEntries(VERSIONS.map((version) => [version, FACTS]));
