@@ -40,10 +40,18 @@ export async function receive(
     ROLLOUT_KEYS.inbox(rollout),
     after,
   )) as [string, Item[]][] | null;
-  return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({
-    key,
-    event: JSON.parse(fields[1] ?? '{"type":"tick"}') as Word,
-  }));
+  return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({ key, event: wordIn(fields[1] ?? '') }));
+}
+
+/** What none of us wrote means nothing, and keeps no other one waiting. */
+function wordIn(text: string): Word {
+  try {
+    const word = JSON.parse(text) as Word | null;
+    if (typeof word?.type === 'string') return word;
+  } catch {
+    // As below.
+  }
+  return { type: 'tick' };
 }
 
 /** Removes what a written step has included. */

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queue } from 'bull';
 import type { Redis } from 'ioredis';
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { Command } from '../event.ts';
 import { TOPICS } from './write.ts';
@@ -9,11 +11,27 @@ type Item = [key: string, fields: string[]];
 
 const PAGE = 500;
 
-/** The same wake-up twice is one job while the first one lasts, unless it asks to be done `again`. */
-function jobId(topic: string, body: string, again: string): string {
-  if (again !== '') return `${jobId(topic, body, '')}/${again}`;
+/**
+ * The same wake-up twice is one job while the first one lasts, unless it asks to be done `again`.
+ * @returns null for what none of us wrote
+ */
+function jobId(topic: string, body: string, again: string): string | null {
   if (topic === TOPICS.drive) return `drive/${body}`;
-  const command = JSON.parse(body) as Command;
+  const command = commandIn(body);
+  if (command === null) return null;
+  return again === '' ? idOf(command) : `${idOf(command)}/${again}`;
+}
+
+function commandIn(body: string): Command | null {
+  try {
+    const command: unknown = JSON.parse(body);
+    return command !== null && typeof command === 'object' ? (command as Command) : null;
+  } catch {
+    return null;
+  }
+}
+
+function idOf(command: Command): string {
   return command.kind === 'gate'
     ? `gate/${command.rollout}/${command.wave}/${command.gate}/${command.run}`
     : `act/${command.rollout}/${command.node}/${command.epoch}/${command.kind}`;
@@ -24,7 +42,7 @@ function jobId(topic: string, body: string, again: string): string {
  * and never loses one. Several processes may drain at once. Other topics belong to others.
  * @returns the last key that was seen
  */
-export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promise<string> {
+export async function drain(redis: Redis, queue: Queue<{ body: string }>, log: Logger): Promise<string> {
   let last = '0-0';
   for (;;) {
     const items = (await redis.xrange(KEYS.outbox, `(${last}`, '+', 'COUNT', PAGE)) as Item[];
@@ -35,8 +53,12 @@ export async function drain(redis: Redis, queue: Queue<{ body: string }>): Promi
       const field = (name: string) => (fields.includes(name) ? (fields[fields.indexOf(name) + 1] ?? '') : '');
       const [topic, body] = [field('topic'), field('body')];
       if (!(Object.values(TOPICS) as string[]).includes(topic)) continue;
-      added.push(queue.add(topic, { body }, { jobId: jobId(topic, body, field('again')) }));
       done.push(key);
+      const id = jobId(topic, body, field('again'));
+      // It must not stop those behind it.
+      if (id === null)
+        log.error({ code: 'OUTBOX_FORGED', topic }, 'a wake-up that none of us wrote is thrown away');
+      else added.push(queue.add(topic, { body }, { jobId: id }));
     }
     await Promise.all(added);
     if (done.length > 0) await redis.xdel(KEYS.outbox, ...done);
@@ -64,13 +86,19 @@ export async function keepDraining(
   redis: Redis,
   blocking: Redis,
   queue: Queue<{ body: string }>,
-  signal: AbortSignal,
+  { log, signal }: { log: Logger; signal: AbortSignal },
 ): Promise<void> {
+  let isStuck = false;
   while (!signal.aborted) {
     try {
-      const last = await drain(redis, queue);
+      const last = await drain(redis, queue, log);
+      isStuck = false;
       await blocking.xread('COUNT', 1, 'BLOCK', 1_000, 'STREAMS', KEYS.outbox, last);
-    } catch {
+    } catch (error) {
+      // Logged once: until Redis is there again no order goes out by this process.
+      if (!signal.aborted && !isStuck)
+        log.warn({ reason: messageOf(error) }, 'wake-ups of rollouts are not read');
+      isStuck = true;
       await sleep(250, undefined, { signal }).catch(() => {});
     }
   }

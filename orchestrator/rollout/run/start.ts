@@ -107,9 +107,9 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
     });
   });
 
-  const sweeping = sweep(redis, drive, times.sweep, signal);
+  const sweeping = sweep(redis, drive, times.sweep, { log, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
-  const draining = keepDraining(redis, blocking, queue, signal);
+  const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -130,18 +130,26 @@ async function sweep(
   redis: Redis,
   drive: (id: string) => void,
   every: number,
-  signal: AbortSignal,
+  { log, signal }: { log: Logger; signal: AbortSignal },
 ): Promise<void> {
+  const told = new Set<string>();
+  /** Until it goes well again. */
+  const once = (what: string, error: unknown) => {
+    if (!told.has(what) && !signal.aborted)
+      log.warn({ reason: messageOf(error) }, `${what} cannot be looked at`);
+    told.add(what);
+  };
+  const look = async (id: string) => {
+    const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
+    if (state === null || !DRIVEN.includes(state)) return;
+    if (!(await isHeld(redis, id))) drive(id);
+  };
   while (!signal.aborted) {
-    try {
-      for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
-        const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
-        if (state === null || !DRIVEN.includes(state)) continue;
-        if (!(await isHeld(redis, id))) drive(id);
-      }
-    } catch {
-      // Redis is unreachable; it is tried again.
-    }
+    const live = await redis.smembers(ROLLOUT_KEYS.live).catch((error: unknown) => once('rollouts', error));
+    if (live) told.delete('rollouts');
+    // One of them that somebody has written to must not stop the others.
+    for (const id of live ?? [])
+      await look(id).catch((error: unknown) => once(`rollout ${id.slice(0, 40)}`, error));
     await sleep(every, undefined, { signal }).catch(() => {});
   }
 }

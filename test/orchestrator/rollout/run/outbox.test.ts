@@ -4,7 +4,7 @@ import type { Command } from '../../../../orchestrator/rollout/event.ts';
 import { drain, wakeAgain } from '../../../../orchestrator/rollout/run/outbox.ts';
 import { openQueue } from '../../../../orchestrator/rollout/run/queue.ts';
 import { TOPICS } from '../../../../orchestrator/rollout/run/write.ts';
-import { redisFor } from '../../fleet/support.ts';
+import { redisFor, silent } from '../../fleet/support.ts';
 
 const ORDER = { kind: 'stage', rollout: 'ro-1', node: 'tpm-1', epoch: 7 } as Command;
 
@@ -26,14 +26,14 @@ test('an order that a dead worker holds is carried out by another as soon as the
     while (begun.length < count) await new Promise(setImmediate);
   };
   await post();
-  await drain(redis, queue);
+  await drain(redis, queue, silent);
   await until(1);
   await post();
-  await drain(redis, queue);
+  await drain(redis, queue, silent);
   t.is(await queue.getWaitingCount(), 0, 'the same wake-up is one job while the first one lasts');
 
   await wakeAgain(redis, [ORDER], 'taken-over');
-  await drain(redis, queue);
+  await drain(redis, queue, silent);
   await until(2);
   t.deepEqual(begun, [body, body]);
   t.is(await redis.xlen(KEYS.outbox), 0);
