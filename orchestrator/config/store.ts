@@ -102,14 +102,24 @@ export async function readConfig(redis: Redis, version: string): Promise<Publish
     });
   }
   const published = readStored(publishedSchema, body);
-  if (published !== null && digestOf(Buffer.from(published.document, 'utf8')) === published.sha256)
-    return published;
+  if (published !== null && isWhole(published, version)) return published;
   throw new BootwaveError({
     code: 'CONFIG_DAMAGED',
     what: `the record of configuration ${version} does not hold what was published`,
     unchanged: 'nothing was sent to any node',
     next: 'restore the records from a backup, and find out who wrote to them',
   });
+}
+
+/** Also the whole record of another version, put under this one's name, is not what was published. */
+function isWhole({ version, document, sha256 }: PublishedConfig, asked: string): boolean {
+  const bytes = Buffer.from(document, 'utf8');
+  if (version !== asked || digestOf(bytes) !== sha256) return false;
+  try {
+    return readDocument(bytes).version === asked;
+  } catch {
+    return false;
+  }
 }
 
 /** All of them, the newest version first. */
