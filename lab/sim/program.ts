@@ -2,8 +2,8 @@
 import { createPublicKey } from 'node:crypto';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
-import { watchBans } from '../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf } from '../../orchestrator/fleet/bans/seal.ts';
+import { watchDecisions } from '../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf } from '../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { bansOf } from '../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
@@ -27,7 +27,7 @@ async function start(order: SimStart): Promise<void> {
   // People approve these nodes, too: a server that runs beside believes nothing else.
   const fleet = new Fleet(redis, sealerOf(paths.keys));
   const log = createLogger('sim', 'error');
-  watchBans(await bansOf(paths, fleet, log), fleet, { signal: stop.signal, log }).catch(() => {});
+  watchDecisions(await bansOf(paths, fleet, log), fleet, { signal: stop.signal, log }).catch(() => {});
   sim = await startSimFleet({
     ...rest,
     fleet,

@@ -6,8 +6,8 @@ import type { NodesTrust, TrustedAuthority, Worth } from '../../bootserver/enrol
 import type { Authority } from '../../keys/authority.ts';
 import { generationsOf, openGeneration } from '../../keys/generations.ts';
 import { AUTHORITIES, type AuthorityName } from '../../keys/layout.ts';
-import type { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { BanSet } from '../fleet/bans/set.ts';
+import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import { activeOf } from './on-disk.ts';
 import { type AuthorityState, authorityStates } from './states.ts';
 
@@ -37,7 +37,7 @@ export class LoadedAuthorities {
    */
   static async open(
     keys: string,
-    bans: BanKeeper,
+    bans: DecisionKeeper,
     log: Logger,
     signal: AbortSignal,
   ): Promise<LoadedAuthorities> {

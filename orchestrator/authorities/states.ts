@@ -1,7 +1,7 @@
 /** The state of each issuing CA: a pure function of what is on disk and of the steps in the log. */
 import type { Generation } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
-import type { AuthorityEntry } from '../fleet/bans/entry.ts';
+import type { AuthorityEntry } from '../fleet/decisions/entry.ts';
 
 /** `prepared` and `old` are trusted and sign nothing; holders of a `tainted` one's certificates renew at once. */
 export const AUTHORITY_STATES = ['prepared', 'active', 'old', 'tainted', 'revoked'] as const;

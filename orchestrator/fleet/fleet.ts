@@ -2,9 +2,9 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { By } from './acting.ts';
 import { AuditLog } from './audit.ts';
-import { BanLog } from './bans/log.ts';
-import { noKey, type Sealer } from './bans/seal.ts';
 import { Decisions } from './decisions/decisions.ts';
+import { DecisionLog } from './decisions/log.ts';
+import { noKey, type Sealer } from './decisions/seal.ts';
 import { hold, unhold } from './events/hold.ts';
 import { approve, reject, retire } from './events/operate.ts';
 import { type Expectation, spelled } from './expectation.ts';
@@ -30,10 +30,10 @@ export class Fleet {
   readonly pcr7: ShownPcr7;
   readonly firmware: FirmwareStore;
   readonly clocks: TpmClocks;
-  readonly bans: BanLog;
+  readonly decisionLog: DecisionLog;
   readonly decisions: Decisions;
 
-  /** @param sealer for what it adds to the log of bans and other decisions */
+  /** @param sealer for what it adds to the log of decisions and other decisions */
   constructor(redis: Redis, sealer: Sealer = noKey) {
     this.redis = redis;
     this.decisions = new Decisions(redis, sealer);
@@ -45,7 +45,7 @@ export class Fleet {
     this.pcr7 = new ShownPcr7(redis);
     this.firmware = new FirmwareStore(redis, this.decisions);
     this.clocks = new TpmClocks(redis);
-    this.bans = new BanLog(redis, sealer);
+    this.decisionLog = new DecisionLog(redis, sealer);
   }
 
   /**
@@ -56,7 +56,7 @@ export class Fleet {
   async approve(id: string, words: readonly string[], by: By, name?: string): Promise<NodeRecord> {
     return this.#act(id, by, 'approve', async (record) => {
       if (name !== undefined && name !== record.name) await this.#mustMeanOne(checkName(name), id);
-      const ban = (await this.bans.set()).banOf({ id });
+      const ban = (await this.decisionLog.set()).banOf({ id });
       return ban === null
         ? approve(record, { ...by, words, name })
         : refuse(

@@ -2,8 +2,8 @@
 import type { Logger } from '../../base/log.ts';
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import type { BanKeeper } from '../fleet/bans/keeper.ts';
-import { sealerOf } from '../fleet/bans/seal.ts';
+import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
+import { sealerOf } from '../fleet/decisions/seal.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { bansOf } from '../operators/bans-of.ts';
 import { byCertificate, byHost } from '../operators/identify.ts';
@@ -53,14 +53,14 @@ export async function performHere(options: HereOptions, operation: string, input
 class OwnRecords {
   readonly #paths: DataPaths;
   readonly #log: Logger;
-  #opened: Promise<{ connection: Connection; fleet: Fleet; bans: BanKeeper }> | null = null;
+  #opened: Promise<{ connection: Connection; fleet: Fleet; bans: DecisionKeeper }> | null = null;
 
   constructor(paths: DataPaths, log: Logger) {
     this.#paths = paths;
     this.#log = log;
   }
 
-  open(): Promise<{ fleet: Fleet; bans: BanKeeper }> {
+  open(): Promise<{ fleet: Fleet; bans: DecisionKeeper }> {
     this.#opened ??= this.#open();
     return this.#opened;
   }

@@ -7,8 +7,8 @@ import type { z } from 'zod';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { By } from '../fleet/acting.ts';
-import type { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { Change } from '../fleet/commit.ts';
+import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Identity, Who } from '../operators/judge.ts';
@@ -31,7 +31,7 @@ export type About = { nodes: readonly NodeRecord[]; fleet: Fleet };
 export type House = {
   paths: DataPaths;
   /** Opened when first needed, if no server runs. */
-  records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
+  records(): Promise<{ fleet: Fleet; bans: DecisionKeeper }>;
   /** The interfaces that this process serves; undefined: it does not, or not yet. */
   wires(): KeptWires | undefined;
   /** A declaration by its name (catalogue.ts). */
@@ -45,7 +45,7 @@ export type House = {
 export type Acting = {
   paths: DataPaths;
   fleet: Fleet;
-  bans: BanKeeper;
+  bans: DecisionKeeper;
   by: By;
   identity: Identity;
   log: Logger;

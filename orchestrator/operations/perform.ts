@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { actingFor } from '../fleet/acting.ts';
-import type { BanKeeper } from '../fleet/bans/keeper.ts';
+import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { brokenGlass } from '../operators/break-glass.ts';
 import { asksForSites, type Denial, type Identity, judge, judgeRole } from '../operators/judge.ts';
@@ -73,7 +73,7 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
 function acting(
   house: House,
   { identity, tell = () => {} }: From,
-  records: { fleet: Fleet; bans: BanKeeper } | null,
+  records: { fleet: Fleet; bans: DecisionKeeper } | null,
   signed: Signed | undefined,
 ): Acting {
   const { paths, log, signal, wires, find } = house;

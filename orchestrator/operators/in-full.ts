@@ -1,4 +1,4 @@
-import { readEntry } from '../fleet/bans/entry.ts';
+import { readEntry } from '../fleet/decisions/entry.ts';
 import { BREAK_GLASS, LIFT, lastsOf } from './request.ts';
 import type { Request } from './requests.ts';
 

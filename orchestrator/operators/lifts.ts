@@ -2,16 +2,16 @@ import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit.ts';
-import { lineOf } from '../fleet/bans/append.ts';
-import { type Ban, type Lift, sealLift } from '../fleet/bans/entry.ts';
-import { appendOp } from '../fleet/bans/log.ts';
 import type { Change } from '../fleet/commit.ts';
+import { lineOf } from '../fleet/decisions/append.ts';
+import { type Ban, type Lift, sealLift } from '../fleet/decisions/entry.ts';
+import { appendOp } from '../fleet/decisions/log.ts';
 import { knownOperators } from './known.ts';
 import { agreed, type Counting } from './people.ts';
 import { LIFT } from './request.ts';
 import type { Request } from './requests.ts';
 
-/** For a `BanKeeper`: whether two people of the core team lifted this ban, by their signatures. */
+/** For a `DecisionKeeper`: whether two people of the core team lifted this ban, by their signatures. */
 export function liftJudge(paths: DataPaths): (lift: Lift, counting: Counting) => Promise<boolean> {
   return async ({ request, ask, approve, ban }, counting) => {
     const wish = agreed(request, ask, approve, await knownOperators(paths), counting);

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { type Vote, voteSchema } from '../../keys/vote.ts';
-import { entryId } from '../fleet/bans/entry.ts';
+import { entryId } from '../fleet/decisions/entry.ts';
 
 const HOUR = 3600_000;
 const MINUTE = 60_000;

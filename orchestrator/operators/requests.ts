@@ -128,7 +128,7 @@ export class Requests {
 
   /**
    * Anybody of the core team refuses it; this also ends a break-glass that is in force. The history has it by the denial in the
-   * log of bans, which has to be written before. @throws as `approve`
+   * log of decisions, which has to be written before. @throws as `approve`
    */
   async deny(word: string, reason: string, by: By): Promise<Request> {
     const { id, wish, record } = await this.open(word, by.at, true);

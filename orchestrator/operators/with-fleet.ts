@@ -1,6 +1,6 @@
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { sealerOf } from '../fleet/bans/seal.ts';
+import { sealerOf } from '../fleet/decisions/seal.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { type ConnectOptions, connect } from '../redis/connect.ts';
 import { bansOf } from './bans-of.ts';

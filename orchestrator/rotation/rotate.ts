@@ -10,16 +10,16 @@ import type { AuthorityName } from '../../keys/layout.ts';
 import { runningServers } from '../authorities/servers.ts';
 import { type AuthorityState, authorityStates } from '../authorities/states.ts';
 import type { By } from '../fleet/acting.ts';
-import { append } from '../fleet/bans/append.ts';
-import { type AuthorityStep, sealAuthority } from '../fleet/bans/entry.ts';
-import type { BanKeeper } from '../fleet/bans/keeper.ts';
 import type { BanSet } from '../fleet/bans/set.ts';
+import { append } from '../fleet/decisions/append.ts';
+import { type AuthorityStep, sealAuthority } from '../fleet/decisions/entry.ts';
+import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { holdersOf } from './holders.ts';
 
 export type RotateOptions = {
   fleet: Fleet;
-  bans: Pick<BanKeeper, 'set' | 'keep'>;
+  bans: Pick<DecisionKeeper, 'set' | 'keep'>;
   paths: DataPaths;
   by: By;
   reason: string;

@@ -15,9 +15,9 @@ import { LoadedAuthorities } from '../authorities/loaded.ts';
 import { activeAuthority } from '../authorities/on-disk.ts';
 import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
-import { type BanKeeper, watchBans } from '../fleet/bans/keeper.ts';
-import { sealerOf } from '../fleet/bans/seal.ts';
 import { beginDecisions } from '../fleet/decisions/confirm.ts';
+import { type DecisionKeeper, watchDecisions } from '../fleet/decisions/keeper.ts';
+import { sealerOf } from '../fleet/decisions/seal.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
@@ -53,7 +53,7 @@ export type Running = {
 
 /** What is behind a door. */
 type Parts = {
-  records(): Promise<{ fleet: Fleet; bans: BanKeeper }>;
+  records(): Promise<{ fleet: Fleet; bans: DecisionKeeper }>;
   /** The interfaces that are served; undefined while they are being opened. */
   wires(): KeptWires | undefined;
   signal: AbortSignal;
@@ -186,7 +186,7 @@ export async function up(
     bans.onBan((fresh) => {
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });
-    const banWatch = watchBans(bans, fleet, { signal: stop, log });
+    const banWatch = watchDecisions(bans, fleet, { signal: stop, log });
     const releases = keepReleases(paths, { log, signal: stop });
     const newest = await images.newest();
     if (newest === null)

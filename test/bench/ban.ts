@@ -19,9 +19,9 @@ import { toPem } from '../../keys/certificate.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { banNode } from '../../orchestrator/fleet/bans/act.ts';
-import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper, watchBans } from '../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../orchestrator/fleet/bans/seal.ts';
+import { DecisionJournal, journalFile } from '../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper, watchDecisions } from '../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf, sealJudge } from '../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { find } from '../../orchestrator/operations/catalogue.ts';
@@ -49,9 +49,9 @@ async function serve(root: string): Promise<void> {
   process.once('SIGTERM', () => stop.abort());
   const connection = await connect(paths, { url: '', signal: stop.signal });
   const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-  const bans = await BanKeeper.open({
+  const bans = await DecisionKeeper.open({
     fleet,
-    journal: new BanJournal(journalFile(paths)),
+    journal: new DecisionJournal(journalFile(paths)),
     holds: async () => true,
     sealed: sealJudge(paths.keys),
     log,
@@ -71,7 +71,7 @@ async function serve(root: string): Promise<void> {
     heartbeatSeconds: 30,
     signal: stop.signal,
   });
-  const watching = watchBans(bans, fleet, { signal: stop.signal, log });
+  const watching = watchDecisions(bans, fleet, { signal: stop.signal, log });
   console.log(server.port);
   await Promise.all([server.closed, watching]);
   await connection.close();
@@ -96,14 +96,14 @@ async function compare(): Promise<void> {
 
     const ours = await openAll(Number(port), ca, nodes);
     const by = () => ({ actor: 'operator:bench', at: Date.now() });
-    const set = await fleet.bans.set();
+    const set = await fleet.decisionLog.set();
     const commit = await rounds(nodes.slice(0, ROUNDS), ours, Number(port), ca, ({ id }) =>
       banNode(fleet, set, id, 'bench', by()),
     );
     const program = fileURLToPath(new URL('../../bin/bootwave', import.meta.url));
     const stop = new AbortController();
-    const journal = new BanJournal(join(root, 'door-bans.log'));
-    const bans = await BanKeeper.open({
+    const journal = new DecisionJournal(join(root, 'door-bans.log'));
+    const bans = await DecisionKeeper.open({
       fleet,
       journal,
       holds: async () => false,

@@ -10,8 +10,8 @@ import { startHttp } from '../../bootserver/http/server.ts';
 import { loadAuthority, spkiOf } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { CRL_TIMES, NodesCrl } from '../../orchestrator/fleet/bans/crl.ts';
-import { sealBan } from '../../orchestrator/fleet/bans/entry.ts';
 import { BanSet } from '../../orchestrator/fleet/bans/set.ts';
+import { sealBan } from '../../orchestrator/fleet/decisions/entry.ts';
 import { keysIn } from '../support/keys.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'bw-crl-'));

@@ -4,9 +4,9 @@ import { createLogger } from '../../base/log.ts';
 import { generationsOf } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
 import { runningServers } from '../../orchestrator/authorities/servers.ts';
-import { BanJournal, journalFile } from '../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper } from '../../orchestrator/fleet/bans/keeper.ts';
-import { sealJudge } from '../../orchestrator/fleet/bans/seal.ts';
+import { DecisionJournal, journalFile } from '../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper } from '../../orchestrator/fleet/decisions/keeper.ts';
+import { sealJudge } from '../../orchestrator/fleet/decisions/seal.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { activate, prepare, type RotateOptions, revoke, taint } from '../../orchestrator/rotation/rotate.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
@@ -43,8 +43,8 @@ const log = createLogger('test', 'silent');
 /** One step, as a command takes it. */
 function step<T>(act: (options: RotateOptions) => Promise<T>): Promise<T> {
   return rack.fleet(async (fleet) => {
-    const journal = new BanJournal(journalFile(rack.paths));
-    const keeper = await BanKeeper.open({
+    const journal = new DecisionJournal(journalFile(rack.paths));
+    const keeper = await DecisionKeeper.open({
       fleet,
       journal,
       holds: async () => false,

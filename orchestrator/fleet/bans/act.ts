@@ -1,14 +1,14 @@
 /** What people do with bans. */
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
+import { append } from '../decisions/append.ts';
+import { type Ban, type Entry, sealBan } from '../decisions/entry.ts';
+import { appendOp } from '../decisions/log.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
-import { append } from './append.ts';
-import { type Ban, type Entry, sealBan } from './entry.ts';
 import { fence, revoke } from './fence.ts';
-import { appendOp } from './log.ts';
 import type { BanSet } from './set.ts';
 
 /** Whole ids; a machine may be banned before this fleet has ever seen it. */
@@ -118,7 +118,7 @@ async function impose(
   by: By,
 ): Promise<Ban> {
   let ban = make(null);
-  const seal = await fleet.bans.sealer();
+  const seal = await fleet.decisionLog.sealer();
   if (id !== null) {
     const done = await fleet.nodes.update(id, (record) => {
       ban = make(record);

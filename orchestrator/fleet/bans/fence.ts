@@ -1,8 +1,8 @@
 import type { By } from '../acting.ts';
+import type { Ban } from '../decisions/entry.ts';
 import { type Outcome, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember, type State } from '../transitions.ts';
-import type { Ban } from './entry.ts';
 
 /**
  * The node is banned. A member is quarantined, a pending node is rejected, a node that is out stays out; the epoch

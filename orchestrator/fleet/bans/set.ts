@@ -1,6 +1,6 @@
 import type { Bearer } from '../../../bootserver/enroll/bans.ts';
+import type { AuthorityEntry, Ban, Entry, Lift, OperatorEntry } from '../decisions/entry.ts';
 import { isDecision, Standing } from '../decisions/standing.ts';
-import type { AuthorityEntry, Ban, Entry, Lift, OperatorEntry } from './entry.ts';
 
 /** A certificate that is revoked. `at` in milliseconds since the epoch. */
 export type Revoked = { serial: string; at: number };

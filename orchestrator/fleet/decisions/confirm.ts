@@ -3,9 +3,9 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { By } from '../acting.ts';
 import { auditLine } from '../audit.ts';
-import { sealConfirmed, sealDecided } from '../bans/entry.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
+import { sealConfirmed, sealDecided } from './entry.ts';
 import type { Decision } from './standing.ts';
 
 /** Entries of one commit. */

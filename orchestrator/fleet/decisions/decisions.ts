@@ -5,12 +5,12 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
-import { type Entry, type Membership, sealDecided, sealMembership } from '../bans/entry.ts';
-import { appendOp } from '../bans/log.ts';
-import type { Sealer } from '../bans/seal.ts';
 import { type Change, type Committed, commit, type RecordChange } from '../commit.ts';
 import type { NodeRecord } from '../record.ts';
+import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
+import { appendOp } from './log.ts';
 import { believed, placeOf, samePlace } from './place.ts';
+import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
 
 /** This machine's copy of the log. */

@@ -1,4 +1,4 @@
-import type { Confirmed, Decided, Entry, Membership } from '../bans/entry.ts';
+import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
 
 /** The kinds of entries that this folds. */
 export type Decision = Membership | Decided | Confirmed;

@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
 import { banNode, banSerial, findBan } from '../../fleet/bans/act.ts';
-import type { Ban } from '../../fleet/bans/entry.ts';
+import type { Ban } from '../../fleet/decisions/entry.ts';
 import { liftOf } from '../../operators/lifts.ts';
 import type { Request } from '../../operators/requests.ts';
 import type { Acting, Prepared } from '../operation.ts';

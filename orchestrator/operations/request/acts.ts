@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { serialOf } from '../../../keys/operator.ts';
-import { append } from '../../fleet/bans/append.ts';
-import { sealDenial } from '../../fleet/bans/entry.ts';
+import { append } from '../../fleet/decisions/append.ts';
+import { sealDenial } from '../../fleet/decisions/entry.ts';
 import { inFull } from '../../operators/in-full.ts';
 import { knownOperators } from '../../operators/known.ts';
 import { BREAK_GLASS, LIFT, lastsOf } from '../../operators/request.ts';

@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import { journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
+import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { STATES } from '../../../orchestrator/fleet/transitions.ts';
 import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
 import { enrolment } from '../../orchestrator/fleet/support.ts';

@@ -1,4 +1,4 @@
-/** What was tried on the log of bans by somebody with every right over Redis. */
+/** What was tried on the log of decisions by somebody with every right over Redis. */
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
@@ -6,10 +6,15 @@ import { generationsOf } from '../../../keys/generations.ts';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { activeAuthority } from '../../../orchestrator/authorities/on-disk.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
-import { type Entry, sealAuthority, sealBan, sealOperator } from '../../../orchestrator/fleet/bans/entry.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import {
+  type Entry,
+  sealAuthority,
+  sealBan,
+  sealOperator,
+} from '../../../orchestrator/fleet/decisions/entry.ts';
+import { DecisionJournal, journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper } from '../../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { add, list } from '../../../orchestrator/operations/ban/acts.ts';
@@ -27,9 +32,9 @@ async function server(t: ExecutionContext) {
   const written: string[] = [];
   const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
   const open = () =>
-    BanKeeper.open({
+    DecisionKeeper.open({
       ...{ fleet, log },
-      journal: new BanJournal(journalFile(paths)),
+      journal: new DecisionJournal(journalFile(paths)),
       holds: async () => false,
       sealed: sealJudge(paths.keys),
     });
@@ -122,9 +127,9 @@ test('a fleet of the version before keeps its bans: they are taken over once, an
   await later.look();
   t.is(later.set.entries.length, 2, 'only once');
 
-  const elsewhere = await BanKeeper.open({
+  const elsewhere = await DecisionKeeper.open({
     fleet,
-    journal: new BanJournal(`${journalFile(paths)}.other`),
+    journal: new DecisionJournal(`${journalFile(paths)}.other`),
     holds: async () => false,
     sealed: sealJudge(paths.keys),
     log: createLogger('test', 'silent'),

@@ -1,7 +1,7 @@
 /** What was tried with every right over Redis on what two people decide. */
 import test from 'ava';
 import { vote } from '../../../keys/vote.ts';
-import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
+import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { deny, list } from '../../../orchestrator/operations/request/acts.ts';

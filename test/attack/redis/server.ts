@@ -2,8 +2,8 @@
 import type { ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
 import { createLogger } from '../../../base/log.ts';
-import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
 import { beginDecisions } from '../../../orchestrator/fleet/decisions/confirm.ts';
+import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { exists } from '../../../base/files.ts';
 import { run } from '../../../base/run.ts';
-import { journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
+import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { enrolment, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';

@@ -4,9 +4,9 @@ import { cp, rm } from 'node:fs/promises';
 import test from 'ava';
 import { generationsOf } from '../../../keys/generations.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
-import { append } from '../../../orchestrator/fleet/bans/append.ts';
-import { sealOperator } from '../../../orchestrator/fleet/bans/entry.ts';
-import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
+import { append } from '../../../orchestrator/fleet/decisions/append.ts';
+import { sealOperator } from '../../../orchestrator/fleet/decisions/entry.ts';
+import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { byCertificate } from '../../../orchestrator/operators/identify.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
@@ -65,10 +65,10 @@ test('keys or Redis from before a rotation and a revocation: the old CA signs no
   connection = await connect(paths, { url: '' });
   t.teardown(connection.close);
   fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-  t.is((await fleet.bans.set()).revision, 0, 'the backup knows nothing');
+  t.is((await fleet.decisionLog.set()).revision, 0, 'the backup knows nothing');
   const after = await keeperOn(paths, fleet);
   t.deepEqual(
-    (await fleet.bans.set()).authoritySteps.map(({ step }) => step),
+    (await fleet.decisionLog.set()).authoritySteps.map(({ step }) => step),
     steps,
     'put back',
   );

@@ -12,7 +12,7 @@ import type { View } from '../../../image/agent/member/core.ts';
 import { loadAuthority, spkiOf } from '../../../keys/authority.ts';
 import { generationsOf, makeGeneration } from '../../../keys/generations.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';
-import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
+import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { activate, prepare, revoke, showAuthorities, taint } from '../../../orchestrator/rotation/rotate.ts';

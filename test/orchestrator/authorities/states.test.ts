@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { authorityStates } from '../../../orchestrator/authorities/states.ts';
-import { AUTHORITY_STEPS } from '../../../orchestrator/fleet/bans/entry.ts';
+import { AUTHORITY_STEPS } from '../../../orchestrator/fleet/decisions/entry.ts';
 
 const on = (...ids: string[]) => ids.map((id) => ({ id }));
 const step = (step: (typeof AUTHORITY_STEPS)[number], authority: string) => ({

@@ -1,4 +1,4 @@
-/** A boot server as `up` puts it together, as far as certificates go: real Redis, real TLS, real log of bans. */
+/** A boot server as `up` puts it together, as far as certificates go: real Redis, real TLS, real log of decisions. */
 
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
@@ -8,7 +8,7 @@ import { startEnrolment } from '../../../bootserver/enroll/server.ts';
 import { authorityId, rootPem } from '../../../keys/authority.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
 import { reportServer } from '../../../orchestrator/authorities/servers.ts';
-import { type BanKeeper, watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
+import { type DecisionKeeper, watchDecisions } from '../../../orchestrator/fleet/decisions/keeper.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
@@ -20,7 +20,7 @@ import { silent } from '../fleet/support.ts';
 export const BEAT = 0.3;
 export const RENEW_WITHIN = 2;
 
-export async function keeperOn(paths: DataPaths, fleet: Fleet): Promise<BanKeeper> {
+export async function keeperOn(paths: DataPaths, fleet: Fleet): Promise<DecisionKeeper> {
   const keeper = await bansOf(paths, fleet, silent);
   await keeper.look();
   return keeper;
@@ -71,7 +71,7 @@ export async function serverOn(t: ExecutionContext, paths: DataPaths, fleet: Fle
     await report.tell();
   });
   await report.tell();
-  const watching = watchBans(bans, fleet, { signal, log: silent, every: 50 });
+  const watching = watchDecisions(bans, fleet, { signal, log: silent, every: 50 });
   const end = async () => {
     stop.abort();
     await Promise.allSettled([server.closed, watching, report.done]);

@@ -352,7 +352,7 @@ test('a TPM that counts backwards is two machines: both are stopped, banned and 
     t.like(decision, { state: 'refused', code: 'ENROL_CLONED' });
     t.regex(decision.state === 'refused' ? decision.what : '', reason);
     t.is((await record()).state, 'quarantined');
-    t.not((await fleet.bans.set()).banOf({ id: e.id }), null);
+    t.not((await fleet.decisionLog.set()).banOf({ id: e.id }), null);
     t.false(await directory.heartbeat(e.id, serial, beatOfBoot(e)), 'the one that was there first');
     t.like(await directory.enrol(enrolment(1, 2)), { state: 'rejected' }, 'and the other one');
     t.regex((await fleet.audit.read({ node: e.id })).map((entry) => entry.reason).join(), /cloned identity/);
@@ -382,7 +382,7 @@ test('a proof that was held up on its way is old news: refused, and nobody is ba
     enrolment(1, n, { nonceNumber, clock: { ...e.clock!, resets: 2, milliseconds } });
   t.like(await directory.enrol(boot(2, second, 700)), { state: 'approved' });
   await t.throwsAsync(directory.enrol(boot(2, first, 600)), { code: 'PROOF_LATE' });
-  t.is((await fleet.bans.set()).banOf({ id: e.id }), null);
+  t.is((await fleet.decisionLog.set()).banOf({ id: e.id }), null);
   t.like(await record(), { state: 'enrolled', epoch: before.epoch + 1 });
   // Whoever got its nonce after that was known, and shows less, is another TPM.
   const next = await directory.numberNonce();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
-import type { Sealer, SealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import type { Sealer, SealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';

@@ -2,8 +2,8 @@
 
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { watchBans } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf } from '../../../orchestrator/fleet/bans/seal.ts';
+import { watchDecisions } from '../../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { find } from '../../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../../orchestrator/operations/door.ts';
@@ -20,7 +20,7 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
   const stop = new AbortController();
   const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
   const bans = await bansOf(paths, fleet, silent);
-  const watched = watchBans(bans, fleet, { signal: stop.signal, log: silent });
+  const watched = watchDecisions(bans, fleet, { signal: stop.signal, log: silent });
   let closed: Promise<void> | null = null;
   const close = () => {
     closed ??= (async () => {

@@ -3,11 +3,11 @@
 import test, { type ExecutionContext } from 'ava';
 import { vote } from '../../../keys/vote.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
-import { append } from '../../../orchestrator/fleet/bans/append.ts';
-import { type Ban, sealLift } from '../../../orchestrator/fleet/bans/entry.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import { append } from '../../../orchestrator/fleet/decisions/append.ts';
+import { type Ban, sealLift } from '../../../orchestrator/fleet/decisions/entry.ts';
+import { DecisionJournal, journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper } from '../../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
@@ -244,16 +244,16 @@ test('a vote counts by what its certificate is when it is counted, whatever time
 
   // What was counted stays: it is in this machine's own journal, and no other one counts it anew.
   await revoke(bob, NOW + 10);
-  const open = async (at: BanJournal) =>
-    BanKeeper.open({
+  const open = async (at: DecisionJournal) =>
+    DecisionKeeper.open({
       fleet,
       journal: at,
       holds: liftJudge(paths),
       sealed: sealJudge(paths.keys),
       log: silent,
     });
-  t.true((await open(new BanJournal(journalFile(paths)))).set.isLifted(ban.id));
-  const stranger = await open(new BanJournal(`${journalFile(paths)}.other`));
+  t.true((await open(new DecisionJournal(journalFile(paths)))).set.isLifted(ban.id));
+  const stranger = await open(new DecisionJournal(`${journalFile(paths)}.other`));
   await stranger.look();
   t.false(stranger.set.isLifted(ban.id));
 

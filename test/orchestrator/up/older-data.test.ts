@@ -4,9 +4,9 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { listConfigs } from '../../../orchestrator/config/store.ts';
-import { BanJournal, journalFile } from '../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper } from '../../../orchestrator/fleet/bans/keeper.ts';
-import { sealerOf, sealJudge } from '../../../orchestrator/fleet/bans/seal.ts';
+import { DecisionJournal, journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper } from '../../../orchestrator/fleet/decisions/keeper.ts';
+import { sealerOf, sealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { readIssued } from '../../../orchestrator/orders/issued.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
@@ -47,9 +47,9 @@ test('nodes, sites, expectations, bans and consents are as they were', async (t)
   t.is((await fleet.nodes.resolve('SN1')).id, enrolment(1).id, 'by its serial number');
   t.is((await fleet.sites.get('munich')).policy.attestation, 'enforce');
   t.is((await fleet.expectations.list())[0]?.name, 'web99');
-  const keeper = await BanKeeper.open({
+  const keeper = await DecisionKeeper.open({
     fleet,
-    journal: new BanJournal(journalFile(paths)),
+    journal: new DecisionJournal(journalFile(paths)),
     holds: async () => false,
     sealed: sealJudge(paths.keys),
     log: silent,

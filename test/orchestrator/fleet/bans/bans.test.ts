@@ -2,10 +2,10 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { banNode, banSerial, findBan } from '../../../../orchestrator/fleet/bans/act.ts';
-import { append } from '../../../../orchestrator/fleet/bans/append.ts';
-import { type Ban, sealLift } from '../../../../orchestrator/fleet/bans/entry.ts';
-import { BanJournal } from '../../../../orchestrator/fleet/bans/journal.ts';
-import { BanKeeper, watchBans } from '../../../../orchestrator/fleet/bans/keeper.ts';
+import { append } from '../../../../orchestrator/fleet/decisions/append.ts';
+import { type Ban, sealLift } from '../../../../orchestrator/fleet/decisions/entry.ts';
+import { DecisionJournal } from '../../../../orchestrator/fleet/decisions/journal.ts';
+import { DecisionKeeper, watchDecisions } from '../../../../orchestrator/fleet/decisions/keeper.ts';
 import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
@@ -48,8 +48,8 @@ async function lift(fleet: Fleet, ban: Ban, reason: string) {
 async function serverOn(t: ExecutionContext, fleet: Fleet, path?: string) {
   const { root } = path === undefined ? await temporaryData(t) : { root: '' };
   journals += 1;
-  const journal = new BanJournal(path ?? join(root, `${journals}.log`));
-  const keeper = await BanKeeper.open({
+  const journal = new DecisionJournal(path ?? join(root, `${journals}.log`));
+  const keeper = await DecisionKeeper.open({
     fleet,
     journal,
     holds: async () => true,
@@ -219,10 +219,10 @@ test('a Redis restored from a backup learns its bans again from the server that 
   t.teardown(connection.close);
   fleet = new Fleet(connection.redis, testSealer);
   t.is((await fleet.nodes.get(e.id))!.state, 'healthy', 'the backup knows of no ban');
-  t.is((await fleet.bans.set()).revision, 0);
+  t.is((await fleet.decisionLog.set()).revision, 0);
 
   // Somebody bans before the server is back: the logs have to be joined, not compared by length.
-  const late = await banNode(fleet, await fleet.bans.set(), `dev-${'7'.repeat(64)}`, 'late', by);
+  const late = await banNode(fleet, await fleet.decisionLog.set(), `dev-${'7'.repeat(64)}`, 'late', by);
   const second = await serverOn(t, fleet, file);
   t.is(second.keeper.banOf({ id: e.id })?.id, ban.id, 'known before Redis was asked');
   await second.keeper.look();
@@ -230,7 +230,7 @@ test('a Redis restored from a backup learns its bans again from the server that 
   t.false(await second.directory.heartbeat(e.id, serial, beatOfBoot(e)));
   const all = [ban, other.ban, lifted, late.ban].map(({ id }) => id).sort();
   const ids = (entries: readonly { id: string }[]) => entries.map(({ id }) => id).sort();
-  t.deepEqual(ids((await fleet.bans.set()).entries), all);
+  t.deepEqual(ids((await fleet.decisionLog.set()).entries), all);
   t.deepEqual(ids((await second.journal.read()).entries), all);
   const put = (await fleet.audit.read()).filter(({ reason }) => reason.endsWith('is put back'));
   t.is(put.length, 3);
@@ -245,12 +245,12 @@ test('a Redis that loses its log under a running server gets it back, and no ban
   await redis.del(KEYS.bans);
   t.is(keeper.banOf({ id: e.id })?.id, ban.id);
   await keeper.look();
-  t.is((await fleet.bans.set()).banOf({ id: e.id })?.id, ban.id);
+  t.is((await fleet.decisionLog.set()).banOf({ id: e.id })?.id, ban.id);
   // Longer than before, and another log all the same.
   await redis.del(KEYS.bans);
-  for (const n of [1, 2, 3]) await banSerial(fleet, await fleet.bans.set(), `a${n}`, 'x', by);
+  for (const n of [1, 2, 3]) await banSerial(fleet, await fleet.decisionLog.set(), `a${n}`, 'x', by);
   await keeper.look();
-  t.is((await fleet.bans.set()).revision, 4);
+  t.is((await fleet.decisionLog.set()).revision, 4);
   t.is(keeper.set.revision, 4);
 });
 
@@ -263,14 +263,14 @@ for (const how of ['by message', 'by looking, when the message was lost'] as con
     const lost = how !== 'by message';
     // An hour between two looks: without the message this test would never end; with lost messages, without looks.
     const watched = lost ? withoutMessages(fleet) : fleet;
-    const done = watchBans(keeper, watched, {
+    const done = watchDecisions(keeper, watched, {
       signal: stop.signal,
       log: silent,
       every: lost ? 20 : 3600_000,
     });
     if (!lost)
       while ((await subscribers(redis)) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    const { ban } = await banNode(fleet, await fleet.bans.set(), withoutTpm(1).id, 'stolen', by);
+    const { ban } = await banNode(fleet, await fleet.decisionLog.set(), withoutTpm(1).id, 'stolen', by);
     t.deepEqual(
       (await heard).map(({ id }) => id),
       [ban.id],

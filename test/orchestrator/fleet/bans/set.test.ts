@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
+import { BanSet } from '../../../../orchestrator/fleet/bans/set.ts';
 import {
   type Ban,
   type Entry,
   readEntry,
   sealBan,
   sealLift,
-} from '../../../../orchestrator/fleet/bans/entry.ts';
-import { BanJournal } from '../../../../orchestrator/fleet/bans/journal.ts';
-import { BanSet } from '../../../../orchestrator/fleet/bans/set.ts';
+} from '../../../../orchestrator/fleet/decisions/entry.ts';
+import { DecisionJournal } from '../../../../orchestrator/fleet/decisions/journal.ts';
 
 const by = { at: 1000, actor: 'operator:anna', reason: 'stolen' };
 
@@ -90,18 +90,18 @@ test('text that is no entry is no entry, and one that is says the same again', (
 test('the journal keeps entries through a torn line, which spoils nothing but itself', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bw-bans-'));
   t.teardown(() => rm(folder, { recursive: true }));
-  const journal = new BanJournal(join(folder, 'data', 'bans.log'));
+  const journal = new DecisionJournal(join(folder, 'data', 'bans.log'));
   t.deepEqual(await journal.read(), { entries: [], torn: 0, older: false });
   const [first, second] = [ban({ nodes: ['tpm-1'], reason: 'Umlaut ä\nline' }), ban({ serials: ['aa'] })];
   await journal.append([first]);
   await appendFile(journal.path, second.text.slice(0, 20));
   t.deepEqual(await journal.read(), { entries: [first], torn: 1, older: false });
-  await new BanJournal(journal.path).append([second]);
+  await new DecisionJournal(journal.path).append([second]);
   t.deepEqual(await journal.read(), { entries: [first, second], torn: 1, older: false });
   const written = (await readFile(journal.path, 'utf8')).split('\n');
   t.deepEqual(written.slice(1, 3), [first.text, second.text.slice(0, 20)], 'nothing is rewritten');
   // A journal that a version without seals began.
-  const old = new BanJournal(join(folder, 'old.log'));
+  const old = new DecisionJournal(join(folder, 'old.log'));
   await appendFile(old.path, `${first.text}\n`);
   t.true((await old.read()).older);
   await old.markSealed();

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../../base/log.ts';
-import { sealerOf } from '../../../../orchestrator/fleet/bans/seal.ts';
 import { beginDecisions, confirmRecords } from '../../../../orchestrator/fleet/decisions/confirm.ts';
+import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';

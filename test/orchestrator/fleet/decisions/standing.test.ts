@@ -1,6 +1,10 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { sealConfirmed, sealDecided, sealMembership } from '../../../../orchestrator/fleet/bans/entry.ts';
+import {
+  sealConfirmed,
+  sealDecided,
+  sealMembership,
+} from '../../../../orchestrator/fleet/decisions/entry.ts';
 import { type Decision, Standing } from '../../../../orchestrator/fleet/decisions/standing.ts';
 
 const by = { actor: 'operator:ann', reason: 'test' };

@@ -180,7 +180,7 @@ test('a value that was accepted clears its nodes when they attest next, one that
 test('who is fenced does not begin anew as another model', async (t) => {
   const { admit, directory, fleet, by } = await setup(t);
   await admit(machine(1, GOOD));
-  await banNode(fleet, await fleet.bans.set(), machine(1, GOOD).id, 'strange', by());
+  await banNode(fleet, await fleet.decisionLog.set(), machine(1, GOOD).id, 'strange', by());
   t.like(await directory.enrol(machine(1, OTHER, 2)), { state: 'rejected' });
   t.is(await fleet.firmware.modelOf(machine(1, GOOD).id), MODEL);
 });

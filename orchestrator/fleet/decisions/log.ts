@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
 import { hangUp, persistent } from '../../redis/connection.ts';
+import { BanSet } from '../bans/set.ts';
 import type { Op } from '../commit.ts';
 import { KEYS } from '../keys.ts';
 import { pagesOf, type StreamItem } from '../stream.ts';
 import { type Entry, readEntry } from './entry.ts';
 import type { Sealer } from './seal.ts';
-import { BanSet } from './set.ts';
 
 /** The end of the log as a reader saw it: a log that was restored to an older state and grew again has another end. */
 export type Tip = { key: string; text: string };
@@ -21,8 +21,8 @@ export function appendOp(entry: Entry, seal: string): Op {
 /** An entry as it stands in Redis, where anybody may have written it. */
 export type Found = { entry: Entry; seal: string };
 
-/** The log of bans as all servers share it: a stream in Redis. */
-export class BanLog {
+/** The log of decisions as all servers share it: a stream in Redis. */
+export class DecisionLog {
   readonly #redis: Redis;
   /** For what this process adds. */
   readonly sealer: Sealer;

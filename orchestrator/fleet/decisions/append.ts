@@ -2,10 +2,10 @@ import type { By } from '../acting.ts';
 import { auditLine } from '../audit.ts';
 import type { AuditEntry } from '../audit-entry.ts';
 import { commit } from '../commit.ts';
-import type { Decision } from '../decisions/standing.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Entry } from './entry.ts';
 import { appendOp } from './log.ts';
+import type { Decision } from './standing.ts';
 
 const VERBS: Record<Entry['kind'], string> = {
   ban: 'ban',
@@ -54,7 +54,7 @@ export async function append(
   node?: string,
 ): Promise<void> {
   const audit = [auditLine(lineOf(entry, by, reason, node))];
-  const seal = entry.kind === 'lift' ? '' : (await fleet.bans.sealer())(entry.text);
+  const seal = entry.kind === 'lift' ? '' : (await fleet.decisionLog.sealer())(entry.text);
   await commit(fleet.redis, { records: [], ops: [appendOp(entry, seal)], audit });
 }
 
@@ -63,7 +63,7 @@ const PAGE = 500;
 
 /** Adds decisions again that Redis has lost: many at once, with one line in the history. */
 export async function putBackDecisions(fleet: Fleet, decisions: readonly Decision[], by: By): Promise<void> {
-  const seal = await fleet.bans.sealer();
+  const seal = await fleet.decisionLog.sealer();
   for (let i = 0; i < decisions.length; i += PAGE) {
     const page = decisions.slice(i, i + PAGE);
     const reason = `${page.length} decisions were missing in Redis and are put back`;

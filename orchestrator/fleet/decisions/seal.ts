@@ -1,5 +1,5 @@
 /**
- * Whoever owns Redis can add any line to the log of bans. So a server signs what it adds, and others believe only that: the
+ * Whoever owns Redis can add any line to the log of decisions. So a server signs what it adds, and others believe only that: the
  * key is that of a servers CA, which every server that performs operations has on disk.
  */
 import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto';
@@ -36,7 +36,7 @@ export function sealerOf(keys: string): Sealer {
 export const noKey: Sealer = async () => {
   throw new BootwaveError({
     code: 'KEYS_MISSING',
-    what: 'there is no key of a servers CA here, and without one nobody believes what is added to the log of bans',
+    what: 'there is no key of a servers CA here, and without one nobody believes what is added to the log of decisions',
     unchanged: 'nobody was banned, and nothing revoked',
     next: 'run this where the keys are',
   });

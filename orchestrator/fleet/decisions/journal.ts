@@ -12,10 +12,10 @@ const NEWLINE = 0x0a;
 const SEALED = '{"kind":"sealed"}';
 
 /**
- * This machine's own copy of the log of bans: one entry a line, appended and never rewritten. Several processes may
+ * This machine's own copy of the log of decisions: one entry a line, appended and never rewritten. Several processes may
  * append to it; a repeated entry counts once.
  */
-export class BanJournal {
+export class DecisionJournal {
   readonly path: string;
 
   constructor(path: string) {

@@ -1,19 +1,19 @@
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { BanList, Bearer } from '../../../bootserver/enroll/bans.ts';
-import { isDecision } from '../decisions/standing.ts';
+import { refence, restore } from '../bans/act.ts';
+import { BanSet } from '../bans/set.ts';
 import type { Fleet } from '../fleet.ts';
-import { refence, restore } from './act.ts';
 import { putBackDecisions } from './append.ts';
 import type { Ban, Entry, Lift } from './entry.ts';
-import type { BanJournal } from './journal.ts';
+import type { DecisionJournal } from './journal.ts';
 import type { Found, Tip } from './log.ts';
 import type { SealJudge } from './seal.ts';
-import { BanSet } from './set.ts';
+import { isDecision } from './standing.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
-  journal: BanJournal;
+  journal: DecisionJournal;
   /**
    * Whether two people signed it (`orchestrator/operators/lifts.ts`): somebody who can write to Redis can add any line.
    * `counting`: now, in milliseconds since the epoch; null for entries of this machine's own journal, which were
@@ -38,7 +38,7 @@ const ACTOR = 'bans';
  * What is missing on either side is added there; nothing is ever removed, so a Redis that was restored to an older
  * state learns again from every server what it has lost.
  */
-export class BanKeeper implements BanList {
+export class DecisionKeeper implements BanList {
   readonly set = new BanSet();
   readonly #options: KeeperOptions;
   readonly #listeners: ((bans: readonly Ban[]) => void)[] = [];
@@ -63,12 +63,12 @@ export class BanKeeper implements BanList {
   }
 
   /** Loads what the journal contains. */
-  static async open(options: KeeperOptions): Promise<BanKeeper> {
-    const keeper = new BanKeeper(options);
+  static async open(options: KeeperOptions): Promise<DecisionKeeper> {
+    const keeper = new DecisionKeeper(options);
     const { entries, torn, older } = await options.journal.read();
     keeper.#imports = older;
     if (torn > 0)
-      options.log.warn({ file: options.journal.path, torn }, 'lines of the log of bans cannot be read');
+      options.log.warn({ file: options.journal.path, torn }, 'lines of the log of decisions cannot be read');
     for (const entry of entries) {
       if (entry.kind !== 'lift' || (await options.holds(entry, null))) keeper.set.add(entry);
       else keeper.#ignore(entry);
@@ -126,11 +126,11 @@ export class BanKeeper implements BanList {
   }
 
   async #look(): Promise<void> {
-    const { bans } = this.#options.fleet;
-    const tip = await bans.tip();
+    const { decisionLog } = this.#options.fleet;
+    const tip = await decisionLog.tip();
     let whole = false;
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
-      const read = await bans.read(this.#looked ? this.#tip : null);
+      const read = await decisionLog.read(this.#looked ? this.#tip : null);
       this.#learn(await this.#sound(read.found));
       for (const { entry } of read.found)
         for (const expected of [this.#added, this.#unseen]) expected.delete(entry.id);
@@ -180,7 +180,7 @@ export class BanKeeper implements BanList {
     const what =
       entry.kind === 'lift'
         ? 'a lift that two people did not sign is ignored'
-        : 'an entry of the log of bans that no server of this fleet signed is ignored: who can write to Redis?';
+        : 'an entry of the log of decisions that no server of this fleet signed is ignored: who can write to Redis?';
     this.#options.log.error({ code: 'BAN_LOG_FORGED', [entry.kind]: entry.id }, what);
   }
 
@@ -209,7 +209,7 @@ export class BanKeeper implements BanList {
     }
     for (const entry of entries) {
       if (isDecision(entry)) continue;
-      log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of bans; it is put back');
+      log.warn({ [entry.kind]: entry.id }, 'Redis has lost an entry of the log of decisions; it is put back');
       await restore(fleet, this.set, entry, by);
     }
   }
@@ -232,11 +232,15 @@ export type WatchOptions = {
 const EVERY = 500;
 
 /** Keeps a keeper up to date until the signal fires: at once after a message, and regularly without one. */
-export async function watchBans(keeper: BanKeeper, fleet: Fleet, options: WatchOptions): Promise<void> {
+export async function watchDecisions(
+  keeper: DecisionKeeper,
+  fleet: Fleet,
+  options: WatchOptions,
+): Promise<void> {
   const { signal, log, every = EVERY } = options;
   let wake = () => {};
   let woken = false;
-  const unsubscribe = await fleet.bans
+  const unsubscribe = await fleet.decisionLog
     .subscribe(() => {
       woken = true;
       wake();

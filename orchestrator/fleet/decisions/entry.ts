@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { voteSchema } from '../../../keys/vote.ts';
-import { placeSchema } from '../decisions/place.ts';
+import { placeSchema } from './place.ts';
 
 const common = {
   /** Milliseconds since the epoch, by the clock of the acting process. */
@@ -118,7 +118,7 @@ export type Membership = z.infer<typeof membershipSchema> & Sealed;
 export type Decided = z.infer<typeof recordSchema> & Sealed;
 export type Confirmed = z.infer<typeof confirmedSchema> & Sealed;
 /**
- * One line of the log of bans, and of everything else that a restored backup must not undo. The log only grows: nothing
+ * One line of the log of decisions, and of everything else that a restored backup must not undo. The log only grows: nothing
  * in it is changed or removed.
  */
 export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry | Denial | Membership | Decided | Confirmed;
