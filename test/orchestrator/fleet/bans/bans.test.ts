@@ -286,6 +286,6 @@ async function subscribers(redis: Fleet['redis']): Promise<number> {
 
 function withoutMessages(fleet: Fleet): Fleet {
   const deaf = new Fleet(fleet.redis, testSealer);
-  deaf.bans.subscribe = async () => async () => {};
+  deaf.decisionLog.subscribe = async () => async () => {};
   return deaf;
 }
