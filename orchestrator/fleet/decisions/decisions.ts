@@ -9,7 +9,7 @@ import { type Change, type Committed, commit, type RecordChange } from '../commi
 import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
 import { appendOp } from './log.ts';
-import { believed, placeOf, samePlace } from './place.ts';
+import { believed, placeOf, placeText } from './place.ts';
 import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
 
@@ -59,7 +59,7 @@ export class Decisions {
   /** The next decision about a node that has the place `after`, or no place, from now on; null: nothing was decided. */
   placed(before: NodeRecord | null, after: NodeRecord, by: By, reason: string): Membership | null {
     const place = placeOf(after);
-    if (samePlace(placeOf(before), place)) return null;
+    if (placeText(placeOf(before)) === placeText(place)) return null;
     const number = (this.#source?.set.decided.node(after.id)?.number ?? 0) + 1;
     return sealMembership({ kind: 'membership', ...by, reason, node: after.id, number, place });
   }
@@ -91,17 +91,17 @@ export class Decisions {
   async nodes(records: readonly NodeRecord[]): Promise<NodeRecord[]> {
     const standing = this.#standing;
     if (standing === null) return [...records];
+    const judged = () => records.map((record) => believed(record, standing.place(record.id)));
+    let all = judged();
     // Another server may have decided a moment ago.
-    const mayBeNewer = records.some((record) => {
-      const placed = standing.node(record.id);
-      return record.decided > (placed?.number ?? 0) || believed(record, placed) !== record;
-    });
-    if (mayBeNewer) await this.#source?.look();
-    return records.map((record) => {
-      const one = believed(record, standing.node(record.id));
-      if (one !== record) this.#source?.disagrees(`node ${record.id}`);
-      return one;
-    });
+    const isOlder = (record: NodeRecord) => record.decided > (standing.node(record.id)?.number ?? 0);
+    if (records.some((record, i) => all[i] !== record || isOlder(record))) {
+      await this.#source?.look();
+      all = judged();
+    }
+    for (const [i, record] of records.entries())
+      if (all[i] !== record) this.#source?.disagrees(`node ${record.id}`);
+    return all;
   }
 
   /** @param key of a record that is a decision as a whole */

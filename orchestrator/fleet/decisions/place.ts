@@ -18,14 +18,14 @@ export const placeSchema = z.object({
 });
 export type Place = z.infer<typeof placeSchema>;
 
-/** One decision. Of several about one node the one with the highest number counts. */
+/** The decision that counts. */
 export type Placed = {
-  /** From 1. */
-  number: number;
   at: number;
   actor: string;
   /** Null: it is no member. */
   place: Place | null;
+  /** Of `placeText`. */
+  text: string;
 };
 
 /** The place that this record gives the node; null: none, it is no member. */
@@ -41,8 +41,10 @@ export function placeOf(record: NodeRecord | null): Place | null {
   };
 }
 
-export const samePlace = (a: Place | null, b: Place | null): boolean =>
-  JSON.stringify(a) === JSON.stringify(b);
+/** Equal places are equal texts. */
+export const placeText = (place: Place | null): string => JSON.stringify(place);
+
+const NOWHERE = placeText(null);
 
 /**
  * What a record in Redis is worth: whoever owns Redis can write anything there, but not decide.
@@ -51,7 +53,7 @@ export const samePlace = (a: Place | null, b: Place | null): boolean =>
  */
 export function believed(record: NodeRecord, placed: Placed | undefined): NodeRecord {
   const place = placed?.place ?? null;
-  if (samePlace(placeOf(record), place)) return record;
+  if (placeText(placeOf(record)) === (placed?.text ?? NOWHERE)) return record;
   if (place === null) return stranger(record);
   const { name, site, rack, role, labels, mode, hold, akName } = place;
   const { identity } = record;

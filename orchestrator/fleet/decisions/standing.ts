@@ -1,4 +1,5 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
+import { type Placed, placeText } from './place.ts';
 
 /** The kinds of entries that this folds. */
 export type Decision = Membership | Decided | Confirmed;
@@ -10,14 +11,19 @@ export function isDecision(entry: Entry): entry is Decision {
 /** What counts of all that was decided: the last word about each node and each record. In any order, any number of times. */
 export class Standing {
   readonly #nodes = new Map<string, Membership>();
+  readonly #places = new Map<string, Placed>();
   readonly #records = new Map<string, Decided>();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
   add(entry: Decision): boolean {
     switch (entry.kind) {
-      case 'membership':
-        return keep(this.#nodes, entry.node, entry, (one) => one.number);
+      case 'membership': {
+        if (!keep(this.#nodes, entry.node, entry, (one) => one.number)) return false;
+        const { at, actor, place } = entry;
+        this.#places.set(entry.node, { at, actor, place, text: placeText(place) });
+        return true;
+      }
       case 'record':
         return keep(this.#records, entry.key, entry, (one) => one.epoch);
       case 'confirmed':
@@ -34,6 +40,10 @@ export class Standing {
 
   node(id: string): Membership | undefined {
     return this.#nodes.get(id);
+  }
+
+  place(id: string): Placed | undefined {
+    return this.#places.get(id);
   }
 
   record(key: string): Decided | undefined {
