@@ -17,7 +17,25 @@ type Options = Json & {
   offlineWait?: number;
 };
 
+/** `rollout spec` and `rollout edit`. */
 export function register(group: Command): void {
+  commandFor(group, rollout.spec, '<rollout>')
+    .option('--retry', 'for its nodes that are not on the version')
+    .option('--undo', 'that takes the nodes that it changed back to what they had')
+    .option('--from <version>', 'with --undo: what they had, if that were several')
+    .action(
+      async (
+        id: string,
+        { json, retry, undo, from }: Json & { retry?: true; undo?: true; from?: string },
+        command: Command,
+      ) => {
+        if (retry && undo) throw new InvalidArgumentError('--retry or --undo, not both');
+        const again = retry ? 'retry' : undo ? 'undo' : 'same';
+        const { spec } = await call(command, rollout.spec, { rollout: id, again, from });
+        print(json, spec, () => JSON.stringify(spec, null, 2));
+      },
+    );
+
   commandFor(group, rollout.edit, '<rollout>')
     .option('--not-before <when>', 'a date (2026-01-31T12:00), a time from now (12h), or none', time)
     .option('--not-after <when>', 'a date, a time from now, or none', time)

@@ -17,6 +17,8 @@ export type RolloutSetup = {
   /** Milliseconds since the epoch. */
   createdAt: number;
   spec: Spec;
+  /** The text of the spec as a person wrote it; absent from older records. */
+  source?: string;
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;

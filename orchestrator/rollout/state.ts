@@ -75,13 +75,20 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
 /** The records of a plan that was accepted; nothing moves until it is started. */
 export function createRollout(
   plan: Plan,
-  options: { id: string; author: string; person?: readonly string[] | undefined; at: number },
+  options: {
+    id: string;
+    author: string;
+    person?: readonly string[] | undefined;
+    at: number;
+    source?: string | undefined;
+  },
 ): RolloutState {
   const setup: RolloutSetup = {
     id: options.id,
     author: options.author,
     ...(options.person === undefined ? {} : { person: options.person }),
     createdAt: options.at,
+    ...(options.source === undefined ? {} : { source: options.source }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,

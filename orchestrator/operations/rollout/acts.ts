@@ -36,7 +36,8 @@ export async function start(
   const { plan, images } = await planned(paths, fleet, spec, by.at);
   if (reviewed !== undefined) mustBePlan(plan, reviewed);
   const person = await personOf(acting);
-  const id = await create(fleet.redis, plan, images, { author: by.actor, person, at: by.at, start: true });
+  const { actor: author, at } = by;
+  const id = await create(fleet.redis, plan, images, { author, person, at, start: true, source: spec });
   return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
 }
 

@@ -36,6 +36,20 @@ export const start = operation({
   act: async () => (await import('./acts.ts')).start,
 });
 
+export const spec = operation({
+  name: 'rollout spec',
+  help: 'the spec that it was started with; or one for its nodes that did not get there, or for the way back',
+  who: READ,
+  input: z.strictObject({
+    rollout: id,
+    again: z.enum(['same', 'retry', 'undo']).default('same'),
+    /** For the way back: the version that they had. */
+    from: version.optional(),
+  }),
+  result: z.strictObject({ spec: z.record(z.string(), z.unknown()) }),
+  act: async () => (await import('./again.ts')).spec,
+});
+
 export const list = operation({
   name: 'rollout list',
   help: 'all rollouts, newest first',

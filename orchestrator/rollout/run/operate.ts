@@ -26,7 +26,14 @@ export async function create(
   redis: Redis,
   plan: Plan,
   published: ImageFacts,
-  by: { author: string; person?: readonly string[] | undefined; at: number; start?: boolean },
+  by: {
+    author: string;
+    person?: readonly string[] | undefined;
+    at: number;
+    start?: boolean;
+    /** The text of the spec. */
+    source?: string;
+  },
 ): Promise<string> {
   if (plan.waves.every((wave) => wave.places.length === 0)) {
     throw new BootwaveError({
@@ -44,9 +51,9 @@ export async function create(
       next: 'give --as FILE',
     });
   const images = imagesOf(plan, published);
-  const { author, person, at, start } = by;
+  const { author, person, at, start, source } = by;
   const id = `ro-${randomBytes(4).toString('hex')}`;
-  const state = createRollout(plan, { id, author, person, at });
+  const state = createRollout(plan, { id, author, person, at, source });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   const done = await commit(redis, creation(state, images, at, first));
   if (done.result === 'done') return id;

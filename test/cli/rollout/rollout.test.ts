@@ -113,6 +113,35 @@ test.serial(
   },
 );
 
+test.serial(
+  'what a rollout has done is undone, and what it has left is done, by specs that it makes',
+  async (t) => {
+    const { bench, rollout, start } = await operatorOf(t, { count: 4 });
+    bench.orchestrator();
+    const first = await start({ waves: [{ take: 2, gates: [{ kind: 'manual' }] }, { take: 'rest' }] });
+    await bench.until(first, ({ waves }) => waves[0]?.state === 'gated');
+    t.is((await rollout('spec', first, '--undo')).code, 'ROLLOUT_NOT_ENDED');
+    await rollout('abort', first);
+    await bench.until(first, hasEnded);
+    const again = async (...how: string[]) => {
+      const made = await rollout('spec', first, ...how);
+      t.is(made.code, '', made.what);
+      return JSON.parse(made.out) as object;
+    };
+    t.like(await again(), { image: '2.0', nodes: SPEC.nodes });
+    const undone = await start({ waves: undefined, ...(await again('--undo')) });
+    await bench.until(undone, ({ waves }) => waves[0]?.state === 'gated');
+    await rollout('abort', undone);
+    await bench.until(undone, hasEnded);
+    t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 0);
+    const retried = await start({ waves: undefined, ...(await again('--retry')), gates: [] });
+    await bench.until(retried, ({ waves }) => waves[0]?.state === 'gated');
+    t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 2);
+    await rollout('abort', retried);
+    await bench.until(retried, hasEnded);
+  },
+);
+
 test.serial('aborted, what runs the new version keeps it; rolled back, nothing does', async (t) => {
   const { bench, rollout, start } = await operatorOf(t, { count: 5 });
   bench.orchestrator();

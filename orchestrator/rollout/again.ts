@@ -1,0 +1,61 @@
+/** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
+import type { NodeStep, RolloutSetup } from './record.ts';
+
+export type Again = 'same' | 'retry' | 'undo';
+export type AgainRefusal = { code: string; what: string; next: string };
+type Source = Record<string, unknown>;
+
+/**
+ * @param source the text that it was started with
+ * @param from for `undo`: the version to go back to; undefined: the only one that they had
+ */
+export function specAgain(
+  source: string,
+  { target }: Pick<RolloutSetup, 'target'>,
+  steps: readonly NodeStep[],
+  again: Again,
+  from?: string,
+): { spec: Source } | { refusal: AgainRefusal } {
+  const spec = JSON.parse(source) as Source;
+  if (again === 'same') return { spec };
+  // What it was told about times is over.
+  const { notBefore: _, notAfter: __, ...rest } = spec;
+  const name = `${typeof rest.name === 'string' ? rest.name : 'rollout'} (${again})`.slice(-128);
+  if (again === 'retry') {
+    const left = steps.filter(({ state, left }) => state !== 'done' && !left);
+    if (left.length === 0) return nothing('every node is on the version that it brought');
+    const { waves, ...without } = rest;
+    // Waves that select would have none of their nodes left, and the next one would be the canary.
+    const kept = Array.isArray(waves) && !waves.some(selects) ? { waves } : {};
+    return { spec: { ...without, ...kept, name, nodes: { names: namesOf(left) } } };
+  }
+  const changed = steps.filter(
+    (step) => step.state === 'done' && !step.taken && !step.left && step.touch > 0,
+  );
+  const before = Map.groupBy(changed, (step) => step.from);
+  before.delete(null);
+  const versions = [...before.keys()].filter((version) => version !== null).sort();
+  const to = from ?? (versions.length === 1 ? versions[0] : undefined);
+  const back = before.get(to ?? null);
+  if (versions.length === 0) return nothing('it has changed no node that could go back');
+  if (to === undefined || back === undefined)
+    return {
+      refusal: {
+        code: 'ROLLOUT_UNDO_WHERE',
+        what: `before it, its nodes had ${versions.map((version) => `${version} (${before.get(version)?.length})`).join(', ')}`,
+        next: 'one rollout brings one version: give --from VERSION, once for each',
+      },
+    };
+  const { image: ___, config: ____, ...others } = rest;
+  return {
+    spec: { ...others, name, [target.of]: to, downgrade: true, nodes: { names: namesOf(back) } },
+  };
+}
+
+const selects = (wave: unknown): boolean => wave !== null && typeof wave === 'object' && 'select' in wave;
+
+const namesOf = (steps: readonly NodeStep[]): string[] => steps.map(({ name }) => name).sort();
+
+const nothing = (what: string) => ({
+  refusal: { code: 'ROLLOUT_NOTHING_LEFT', what, next: `'bootwave rollout show' has each of its nodes` },
+});

@@ -1,0 +1,83 @@
+import test from 'ava';
+import { specAgain } from '../../../orchestrator/rollout/again.ts';
+import type { NodeStep, StepState } from '../../../orchestrator/rollout/record.ts';
+import { parseSpec } from '../../../orchestrator/rollout/spec.ts';
+
+const target = { target: { of: 'image', version: '2.0' } } as const;
+const SOURCE = JSON.stringify({
+  ...{ name: 'winter', image: '2.0', nodes: { all: true }, notAfter: '2030-01-31T22:00:00Z' },
+  ...{ limits: { whole: 5 }, approvals: { count: 1 } },
+});
+const step = (name: string, state: StepState, more: Partial<NodeStep> = {}) =>
+  ({
+    node: `tpm-${name}`,
+    name,
+    state,
+    from: '1.0',
+    left: false,
+    taken: false,
+    touch: 1,
+    ...more,
+  }) as NodeStep;
+const STEPS = [
+  step('a', 'done'),
+  step('b', 'rolled-back'),
+  step('c', 'skipped', { touch: 0 }),
+  step('d', 'needs-recovery', { left: true }),
+  step('e', 'done', { taken: true }),
+];
+
+function made(...args: Parameters<typeof specAgain>): Record<string, unknown> {
+  const result = specAgain(...args);
+  if ('refusal' in result) throw new Error(result.refusal.code);
+  const checked = parseSpec(JSON.stringify(result.spec));
+  if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
+  return result.spec;
+}
+const code = (...args: Parameters<typeof specAgain>) => {
+  const result = specAgain(...args);
+  return 'refusal' in result ? result.refusal.code : 'made';
+};
+
+test('the spec as it was written', (t) => {
+  t.deepEqual(made(SOURCE, target, STEPS, 'same'), JSON.parse(SOURCE));
+});
+
+test('once more for those that are not there: limits and approvals stay, times that are over go', (t) => {
+  t.deepEqual(made(SOURCE, target, STEPS, 'retry'), {
+    ...{ name: 'winter (retry)', image: '2.0', limits: { whole: 5 }, approvals: { count: 1 } },
+    nodes: { names: ['b', 'c'] },
+  });
+  t.is(code(SOURCE, target, [STEPS[0]!], 'retry'), 'ROLLOUT_NOTHING_LEFT');
+});
+
+test('waves that select are not kept: the nodes of the canary may be through', (t) => {
+  const of = (waves: object[]) =>
+    made(JSON.stringify({ ...JSON.parse(SOURCE), waves }), target, STEPS, 'retry').waves;
+  const rest = { take: 'rest' };
+  t.is(of([{ select: { site: 'munich' } }, rest]), undefined);
+  t.deepEqual(of([{ take: 1 }, rest]), [{ take: 1 }, rest]);
+});
+
+test('the way back is for nodes that it changed and nothing has changed since', (t) => {
+  t.like(made(SOURCE, target, STEPS, 'undo'), {
+    ...{ name: 'winter (undo)', image: '1.0', downgrade: true, approvals: { count: 1 } },
+    nodes: { names: ['a'] },
+  });
+  t.is(code(SOURCE, target, [STEPS[1]!], 'undo'), 'ROLLOUT_NOTHING_LEFT');
+  t.is(code(SOURCE, target, [step('a', 'done', { from: null })], 'undo'), 'ROLLOUT_NOTHING_LEFT');
+});
+
+test('where they come from several versions, one has to be named', (t) => {
+  const steps = [step('a', 'done'), step('b', 'done', { from: '1.5' })];
+  t.is(code(SOURCE, target, steps, 'undo'), 'ROLLOUT_UNDO_WHERE');
+  t.is(code(SOURCE, target, steps, 'undo', '1.7'), 'ROLLOUT_UNDO_WHERE');
+  t.like(made(SOURCE, target, steps, 'undo', '1.5'), { image: '1.5', nodes: { names: ['b'] } });
+});
+
+test('of a configuration as of an image', (t) => {
+  const source = JSON.stringify({ config: '2.0', nodes: { all: true } });
+  t.like(made(source, { target: { of: 'config', version: '2.0' } }, STEPS, 'undo'), {
+    ...{ config: '1.0', name: 'rollout (undo)' },
+  });
+});
