@@ -255,10 +255,15 @@ export class Lab {
 
   /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
   async replug(name: string): Promise<void> {
-    await this.qmp(name, 'set_link', { name: NETWORK, up: false });
+    await this.link(name, false);
     // Its driver looks when it gets to it; a cable that is back by then was never out.
     await sleep(UNPLUGGED);
-    await this.qmp(name, 'set_link', { name: NETWORK, up: true });
+    await this.link(name, true);
+  }
+
+  /** The port of the switch that its network card is at, on or off. */
+  async link(name: string, up: boolean): Promise<void> {
+    await this.qmp(name, 'set_link', { name: NETWORK, up });
   }
 
   /** @returns how each node was switched on; null: it is off */
