@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AuditRecord } from '../../orchestrator/fleet/audit-entry.ts';
+import type { AuditRecord } from '../../orchestrator/fleet/audit/entry.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
 import * as audit from '../../orchestrator/operations/audit/declared.ts';
 import { harmless, jsonText } from '../context.ts';

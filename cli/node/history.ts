@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { AuditEntry } from '../../orchestrator/fleet/audit-entry.ts';
+import type { AuditEntry } from '../../orchestrator/fleet/audit/entry.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';

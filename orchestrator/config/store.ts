@@ -13,7 +13,7 @@ import {
   readDocument,
 } from '../../protocol/configuration/document.ts';
 import type { By } from '../fleet/acting.ts';
-import { auditLine } from '../fleet/audit.ts';
+import { auditLine } from '../fleet/audit/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
 import { leaveOut, readStored } from '../fleet/read-stored.ts';

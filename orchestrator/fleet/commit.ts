@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { digestOf, GENESIS, LINK_LUA } from './audit-chain.ts';
-import { taggerOf } from './audit-tags.ts';
+import { digestOf, GENESIS, LINK_LUA } from './audit/chain.ts';
+import { taggerOf } from './audit/tags.ts';
 import { foresightOf } from './foresight.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';

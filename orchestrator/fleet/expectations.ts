@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import { auditLine } from './audit.ts';
+import { auditLine } from './audit/audit.ts';
 import type { Op, RecordChange } from './commit.ts';
 import type { Decisions } from './decisions/decisions.ts';
 import type { Decision } from './decisions/standing.ts';

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { By } from './acting.ts';
-import { AuditLog } from './audit.ts';
+import { AuditLog } from './audit/audit.ts';
 import { Decisions } from './decisions/decisions.ts';
 import { DecisionLog } from './decisions/log.ts';
 import { noKey, type Sealer } from './decisions/seal.ts';

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { GENESIS, type Link, linkTo } from './audit-chain.ts';
+import { GENESIS, type Link, linkTo } from './audit/chain.ts';
 
 /**
  * Where the audit chain will stand when the next commit of this connection is carried out, as a prediction: SHA-256

@@ -1,5 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
-import type { AuditEntry } from './audit-entry.ts';
+import type { AuditEntry } from './audit/entry.ts';
 import type { NodeRecord } from './record.ts';
 import { mayBecome, type State } from './transitions.ts';
 

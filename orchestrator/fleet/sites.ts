@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import { auditLine } from './audit.ts';
+import { auditLine } from './audit/audit.ts';
 import type { Change, RecordChange } from './commit.ts';
 import type { Decisions, Stored } from './decisions/decisions.ts';
 import { KEYS } from './keys.ts';

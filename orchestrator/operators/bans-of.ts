@@ -1,6 +1,6 @@
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { tagHistory } from '../fleet/audit-tags.ts';
+import { tagHistory } from '../fleet/audit/tags.ts';
 import { DecisionJournal, journalFile } from '../fleet/decisions/journal.ts';
 import { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import { sealJudge } from '../fleet/decisions/seal.ts';

@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { By } from '../fleet/acting.ts';
-import { auditLine } from '../fleet/audit.ts';
+import { auditLine } from '../fleet/audit/audit.ts';
 import type { Change } from '../fleet/commit.ts';
 import { lineOf } from '../fleet/decisions/append.ts';
 import { type Ban, type Lift, sealLift } from '../fleet/decisions/entry.ts';

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { Vote } from '../../keys/vote.ts';
 import type { By } from '../fleet/acting.ts';
-import { auditLine } from '../fleet/audit.ts';
+import { auditLine } from '../fleet/audit/audit.ts';
 import { type Change, commit, type Op } from '../fleet/commit.ts';
 import { KEYS } from '../fleet/keys.ts';
 import { readStored } from '../fleet/read-stored.ts';

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 import type { By } from '../fleet/acting.ts';
-import { auditLine } from '../fleet/audit.ts';
+import { auditLine } from '../fleet/audit/audit.ts';
 import { commit } from '../fleet/commit.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { at } from '../fleet/keys.ts';

@@ -6,7 +6,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
-import { auditLine } from '../fleet/audit.ts';
+import { auditLine } from '../fleet/audit/audit.ts';
 import { type AuditLine, commit, type Op } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
 

@@ -1,6 +1,6 @@
 import type { By } from '../acting.ts';
-import { auditLine } from '../audit.ts';
-import type { AuditEntry } from '../audit-entry.ts';
+import { auditLine } from '../audit/audit.ts';
+import type { AuditEntry } from '../audit/entry.ts';
 import { commit } from '../commit.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Entry } from './entry.ts';

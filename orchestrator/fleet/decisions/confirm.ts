@@ -2,7 +2,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { By } from '../acting.ts';
-import { auditLine } from '../audit.ts';
+import { auditLine } from '../audit/audit.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { auditRecordSchema } from '../../fleet/audit-entry.ts';
-import type { Place } from '../../fleet/audit-export.ts';
-import type { Verdict } from '../../fleet/audit-verify.ts';
+import { auditRecordSchema } from '../../fleet/audit/entry.ts';
+import type { Place } from '../../fleet/audit/export.ts';
+import type { Verdict } from '../../fleet/audit/verify.ts';
 import type { Confirmed } from '../../fleet/decisions/confirm.ts';
 import { moment, nodeWord, nothing, reason, typed } from '../input.ts';
 import { ADMIN, operation, READ } from '../operation.ts';

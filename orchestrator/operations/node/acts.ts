@@ -1,6 +1,6 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
-import type { AuditRecord } from '../../fleet/audit-entry.ts';
+import type { AuditRecord } from '../../fleet/audit/entry.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
 import type { Criteria, Expectation } from '../../fleet/expectation.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { auditRecordSchema } from '../../fleet/audit-entry.ts';
+import { auditRecordSchema } from '../../fleet/audit/entry.ts';
 import { expectationSchema } from '../../fleet/expectation.ts';
 import type { Silence } from '../../fleet/listening.ts';
 import { machineSchema } from '../../fleet/machine.ts';

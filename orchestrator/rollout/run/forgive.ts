@@ -4,7 +4,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
-import { auditLine } from '../../fleet/audit.ts';
+import { auditLine } from '../../fleet/audit/audit.ts';
 import { commit } from '../../fleet/commit.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';

@@ -1,7 +1,7 @@
 /** What happened in rollouts, when and why, as the audit stream has it. */
 import type { Redis } from 'ioredis';
-import { entryIn } from '../../fleet/audit.ts';
-import type { AuditEntry } from '../../fleet/audit-entry.ts';
+import { entryIn } from '../../fleet/audit/audit.ts';
+import type { AuditEntry } from '../../fleet/audit/entry.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeStep } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import { auditLine } from '../../fleet/audit.ts';
-import type { AuditEntry } from '../../fleet/audit-entry.ts';
+import { auditLine } from '../../fleet/audit/audit.ts';
+import type { AuditEntry } from '../../fleet/audit/entry.ts';
 import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
 import { type Issued, readIssued } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';

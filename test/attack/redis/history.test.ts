@@ -1,9 +1,9 @@
 /** What was tried on the history by somebody with every right over Redis, who knows how it is chained. */
 import test, { type ExecutionContext } from 'ava';
-import { nextLink } from '../../../orchestrator/fleet/audit-chain.ts';
-import { SealFile } from '../../../orchestrator/fleet/audit-seals.ts';
-import { historyKeys } from '../../../orchestrator/fleet/audit-tags.ts';
-import { sealAudit, verifyAudit } from '../../../orchestrator/fleet/audit-verify.ts';
+import { nextLink } from '../../../orchestrator/fleet/audit/chain.ts';
+import { SealFile } from '../../../orchestrator/fleet/audit/seals.ts';
+import { historyKeys } from '../../../orchestrator/fleet/audit/tags.ts';
+import { sealAudit, verifyAudit } from '../../../orchestrator/fleet/audit/verify.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { accept } from '../../../orchestrator/operations/audit/acts.ts';
 import { enrolment, START } from '../../orchestrator/fleet/support.ts';

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { run } from '../../../base/run.ts';
-import { AuditLog } from '../../../orchestrator/fleet/audit.ts';
+import { AuditLog } from '../../../orchestrator/fleet/audit/audit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { redisFor } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';

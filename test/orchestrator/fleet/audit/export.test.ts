@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
-import { GENESIS } from '../../../orchestrator/fleet/audit-chain.ts';
-import { exportPage, type Place, verifyExport } from '../../../orchestrator/fleet/audit-export.ts';
-import { fleetFor } from './support.ts';
+import { GENESIS } from '../../../../orchestrator/fleet/audit/chain.ts';
+import { exportPage, type Place, verifyExport } from '../../../../orchestrator/fleet/audit/export.ts';
+import { fleetFor } from '../support.ts';
 
 async function exported(t: Parameters<typeof fleetFor>[0], n: number) {
   const { fleet } = await fleetFor(t);

@@ -10,17 +10,17 @@ import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { z } from 'zod';
-import { syncFolder } from '../../base/files.ts';
+import { syncFolder } from '../../../base/files.ts';
+import type { RecordChange } from '../commit.ts';
+import type { Fleet } from '../fleet.ts';
+import { KEYS } from '../keys.ts';
+import { readStored } from '../read-stored.ts';
 import { auditLine } from './audit.ts';
-import { ChainCheck, GENESIS, type Link } from './audit-chain.ts';
-import { auditEntrySchema } from './audit-entry.ts';
-import { beginText, endText, lineText } from './audit-export.ts';
-import type { SealFile } from './audit-seals.ts';
-import { baseOf } from './audit-verify.ts';
-import type { RecordChange } from './commit.ts';
-import type { Fleet } from './fleet.ts';
-import { KEYS } from './keys.ts';
-import { readStored } from './read-stored.ts';
+import { ChainCheck, GENESIS, type Link } from './chain.ts';
+import { auditEntrySchema } from './entry.ts';
+import { beginText, endText, lineText } from './export.ts';
+import type { SealFile } from './seals.ts';
+import { baseOf } from './verify.ts';
 
 /** Entries that stay in Redis, at least: about 150 MiB. */
 const KEEP = 250_000;

@@ -1,7 +1,7 @@
 import type { AuditLog } from './audit.ts';
-import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
-import type { Seal, Sealed, SealFile } from './audit-seals.ts';
-import { type HistoryKey, TagCheck } from './audit-tags.ts';
+import { ChainCheck, type Fault, type Item, type Link } from './chain.ts';
+import type { Seal, Sealed, SealFile } from './seals.ts';
+import { type HistoryKey, TagCheck } from './tags.ts';
 
 export type Verdict = {
   /** The first entry that breaks the chain; null: none does. */
@@ -20,7 +20,7 @@ export type Verdict = {
 export type Known = {
   /** Keys of the tags; none: they are not looked at. */
   keys: readonly HistoryKey[];
-  /** Where the history in Redis begins (audit-archive.ts); null: at its first entry. */
+  /** Where the history in Redis begins (archive.ts); null: at its first entry. */
   archive: (Link & { key: string }) | null;
 };
 const NOTHING: Known = { keys: [], archive: null };

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { appendLine, readLines } from '../../base/append-line.ts';
-import type { DataPaths } from '../../base/paths.ts';
-import { GENESIS } from './audit-chain.ts';
+import { appendLine, readLines } from '../../../base/append-line.ts';
+import type { DataPaths } from '../../../base/paths.ts';
+import { GENESIS } from './chain.ts';
 
 /**
  * One line of the seal file: up to here the history was whole at that time. The chain alone cannot show that its end
@@ -16,7 +16,7 @@ export const sealSchema = z.object({
   key: z.string(),
   /** Milliseconds since the epoch. */
   at: z.number(),
-  /** Lines behind it that carry no tag of a server are forged (audit-tags.ts). */
+  /** Lines behind it that carry no tag of a server are forged (tags.ts). */
   tagged: z.literal(true).optional(),
   /** A person accepts that the loss before this place is known: the check begins here. */
   accepted: z.object({ by: z.string(), reason: z.string(), loss: z.string() }).optional(),

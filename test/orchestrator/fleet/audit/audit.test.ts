@@ -1,7 +1,7 @@
 import test from 'ava';
-import type { AuditRecord } from '../../../orchestrator/fleet/audit-entry.ts';
-import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import { enrolment, fleetFor } from './support.ts';
+import type { AuditRecord } from '../../../../orchestrator/fleet/audit/entry.ts';
+import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { enrolment, fleetFor } from '../support.ts';
 
 const entry = (n: number, node?: string) => ({
   at: n,

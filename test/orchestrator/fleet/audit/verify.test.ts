@@ -2,11 +2,11 @@
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
-import { startSealer } from '../../../orchestrator/fleet/audit-sealer.ts';
-import { SealFile } from '../../../orchestrator/fleet/audit-seals.ts';
-import { sealAudit, verifyAudit } from '../../../orchestrator/fleet/audit-verify.ts';
-import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import { fleetFor, silent, temporaryData } from './support.ts';
+import { startSealer } from '../../../../orchestrator/fleet/audit/sealer.ts';
+import { SealFile } from '../../../../orchestrator/fleet/audit/seals.ts';
+import { sealAudit, verifyAudit } from '../../../../orchestrator/fleet/audit/verify.ts';
+import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { fleetFor, silent, temporaryData } from '../support.ts';
 
 const NOW = 1_800_000_000_000;
 const entry = (n: number) => ({ at: n, actor: 'test', action: 'note', reason: `entry ${n} \ud800 Ü` });

@@ -12,7 +12,7 @@ import {
 } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Redis } from 'ioredis';
-import { generationsOf } from '../../keys/generations.ts';
+import { generationsOf } from '../../../keys/generations.ts';
 
 /** Bytes of a tag; RFC 2104 5: at least half of the hash. */
 const TAG_BYTES = 16;

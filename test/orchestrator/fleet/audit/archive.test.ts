@@ -2,15 +2,15 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
-import { archiveAudit, archiveOf } from '../../../orchestrator/fleet/audit-archive.ts';
-import { verifyExport } from '../../../orchestrator/fleet/audit-export.ts';
-import { SealFile } from '../../../orchestrator/fleet/audit-seals.ts';
-import { historyKeys } from '../../../orchestrator/fleet/audit-tags.ts';
-import { sealAudit, verifyAudit } from '../../../orchestrator/fleet/audit-verify.ts';
-import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import { verifyFile } from '../../../orchestrator/operations/audit/acts.ts';
-import { by, server } from '../../attack/redis/server.ts';
-import { START } from './support.ts';
+import { archiveAudit, archiveOf } from '../../../../orchestrator/fleet/audit/archive.ts';
+import { verifyExport } from '../../../../orchestrator/fleet/audit/export.ts';
+import { SealFile } from '../../../../orchestrator/fleet/audit/seals.ts';
+import { historyKeys } from '../../../../orchestrator/fleet/audit/tags.ts';
+import { sealAudit, verifyAudit } from '../../../../orchestrator/fleet/audit/verify.ts';
+import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
+import { verifyFile } from '../../../../orchestrator/operations/audit/acts.ts';
+import { by, server } from '../../../attack/redis/server.ts';
+import { START } from '../support.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;
 

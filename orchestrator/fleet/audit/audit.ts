@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
-import { certificateOf } from './acting.ts';
-import type { Item, Link } from './audit-chain.ts';
-import { type AuditEntry, type AuditRecord, auditEntrySchema } from './audit-entry.ts';
-import { type AuditLine, commit } from './commit.ts';
-import { KEYS } from './keys.ts';
-import { readStored } from './read-stored.ts';
-import { PAGE, pagesOf, type StreamItem } from './stream.ts';
+import { certificateOf } from '../acting.ts';
+import { type AuditLine, commit } from '../commit.ts';
+import { KEYS } from '../keys.ts';
+import { readStored } from '../read-stored.ts';
+import { PAGE, pagesOf, type StreamItem } from '../stream.ts';
+import type { Item, Link } from './chain.ts';
+import { type AuditEntry, type AuditRecord, auditEntrySchema } from './entry.ts';
 
 export function auditLine(entry: AuditEntry): AuditLine {
   const certificate = certificateOf(entry.actor);
@@ -50,7 +50,7 @@ export class AuditLog {
     return range.node === undefined ? items.map(recordOf) : this.#look(items.map(([key]) => key));
   }
 
-  /** Everything after `after` as it is stored, unverified: `audit-verify.ts` checks it. */
+  /** Everything after `after` as it is stored, unverified: `verify.ts` checks it. */
   async *items(after = '0-0'): AsyncGenerator<Item> {
     for await (const page of pagesOf(this.#redis, KEYS.audit, `(${after}`)) yield* page.map(itemOf);
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AuditLog } from './audit.ts';
-import { ChainCheck, type Fault, type Item, type Link } from './audit-chain.ts';
+import { ChainCheck, type Fault, type Item, type Link } from './chain.ts';
 
 /**
  * An exported history: a line `{"begin": {seq, hash}}`, one line for each entry, a line `{"end": {seq, hash}}`. An

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../../base/error.ts';
-import type { Logger } from '../../base/log.ts';
+import { messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
 import type { AuditLog } from './audit.ts';
-import type { SealFile } from './audit-seals.ts';
-import { type Known, sealAudit } from './audit-verify.ts';
+import type { SealFile } from './seals.ts';
+import { type Known, sealAudit } from './verify.ts';
 
 /**
  * Milliseconds between two seals: a balance between what an attacker may cut off without a trace, and the cost of a
