@@ -1,5 +1,5 @@
 /** The issuing CAs that a fleet has had: the first one, and those that were prepared to replace it. */
-import { createPrivateKey, generateKeyPair, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -80,4 +80,14 @@ export function openGeneration({ ca, files }: Generation): Promise<Authority> {
 
 function filesOf(folder: string, ca: AuthorityName, id: string): Generation['files'] {
   return { key: join(folder, `${ca}-${id}.key`), certificate: join(folder, `${ca}-${id}.crt`) };
+}
+
+/** Private keys of all generations whose key is on this machine, oldest first: another server may not have the newest yet. */
+export async function heldKeys(keysFolder: string, ca: AuthorityName): Promise<KeyObject[]> {
+  const found: KeyObject[] = [];
+  for (const { files } of await generationsOf(keysFolder, ca)) {
+    const pem = await readFile(files.key, 'utf8').catch(() => null);
+    if (pem !== null) found.push(createPrivateKey(pem));
+  }
+  return found;
 }

@@ -3,9 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
 import { watchDecisions } from '../../orchestrator/fleet/decisions/keeper.ts';
-import { sealerOf } from '../../orchestrator/fleet/decisions/seal.ts';
-import { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { bansOf } from '../../orchestrator/operators/bans-of.ts';
+import { openFleet } from '../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { orderKeyId } from '../../protocol/order.ts';
 import { firstOf, randomFaults } from './fault.ts';
@@ -25,9 +23,9 @@ async function start(order: SimStart): Promise<void> {
   const { redis, ...connection } = await connect(paths, { url: '' });
   close = connection.close;
   // People approve these nodes, too: a server that runs beside believes nothing else.
-  const fleet = new Fleet(redis, sealerOf(paths.keys));
   const log = createLogger('sim', 'error');
-  watchDecisions(await bansOf(paths, fleet, log), fleet, { signal: stop.signal, log }).catch(() => {});
+  const { fleet, bans } = await openFleet(paths, redis, log);
+  watchDecisions(bans, fleet, { signal: stop.signal, log }).catch(() => {});
   sim = await startSimFleet({
     ...rest,
     fleet,

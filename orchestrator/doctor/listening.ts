@@ -1,19 +1,14 @@
-import { BootwaveError } from '../../base/error.ts';
-import { exists } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { silences } from '../fleet/listening.ts';
-import { withFleet } from '../operators/with-fleet.ts';
-import { externalUrl } from '../redis/url.ts';
 import { type Check, fail, ok, warn } from './check.ts';
+import { checkRecords } from './records.ts';
 
 const NAME = 'listening';
 
 /** Does a boot server listen to the nodes that there are? Without one they look as they did when it ended. */
-export async function checkListening(paths: DataPaths, now: number = Date.now()): Promise<Check> {
-  const external = externalUrl() !== '';
-  if (!external && !(await exists(paths.redis))) return ok(NAME, 'there are no nodes yet');
-  try {
-    const silent = await withFleet(paths, (fleet) => silences(fleet, now));
+export const checkListening = (paths: DataPaths, now: number = Date.now()): Promise<Check> =>
+  checkRecords(paths, NAME, 'there are no nodes yet', async (fleet) => {
+    const silent = await silences(fleet, now);
     if (silent.length === 0) return ok(NAME, 'a boot server listens to every site that has nodes');
     const when = (since: number | null) =>
       since === null ? 'so far' : `since ${new Date(since).toISOString().slice(0, 19)}Z`;
@@ -24,8 +19,4 @@ export async function checkListening(paths: DataPaths, now: number = Date.now())
       `nobody listens to the nodes of ${silent.map(({ site, since }) => `site ${site} ${when(since)}`).join(', ')}`,
       "start 'bootwave up' there; if it should run, its log says why it ended",
     );
-  } catch (error) {
-    if (!(error instanceof BootwaveError)) throw error;
-    return warn(NAME, `not asked: ${error.what}`, error.next ?? '');
-  }
-}
+  });

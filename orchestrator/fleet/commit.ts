@@ -143,7 +143,7 @@ return {'done', seq and string.format('%.0f', seq) or '', hash or ''}
 `);
 
 export async function commit(redis: Redis, change: Change): Promise<Committed> {
-  const tagger = (await taggerOf(redis)) ?? null;
+  const tagger = taggerOf(redis);
   const lines = (change.audit ?? []).map(({ entry, node }) => ({ node, entry: tagger?.tag(entry) ?? entry }));
   const keys: string[] = [];
   const places = new Map<string, number>();

@@ -22,44 +22,36 @@ export class SiteStore {
 
   /** @throws BootwaveError `SITE_UNKNOWN`; the default site is always there */
   async get(name: string): Promise<Site> {
-    return (await this.#look(name)).site;
+    return (await this.#look(name)).site ?? Promise.reject(unknownSite(name));
   }
 
-  async #look(name: string): Promise<{ site: Site; found: Stored['found'] }> {
+  /** `site` null: nobody made it, whatever stands in Redis under its name. */
+  async #look(name: string): Promise<{ site: Site | null; found: Stored['found'] }> {
     const { body, found } = await this.#decisions.stored(KEYS.site(name));
-    const site = body === null ? null : readStored(siteSchema, body);
-    if (site !== null) return { site, found };
-    if (body !== null)
+    if (body === null) return { site: name === DEFAULT_SITE ? unwritten() : null, found };
+    const site = readStored(siteSchema, body);
+    if (site === null)
       throw new BootwaveError({
         code: 'SITE_UNREADABLE',
         what: `the record of site '${name}' cannot be read, so nobody knows its rules`,
         unchanged: 'nothing was changed',
         next: 'was it written by a newer version of bootwave? Use that one; else restore a backup of the data directory',
       });
-    if (name === DEFAULT_SITE) return { site: unwritten(), found };
-    throw new BootwaveError({
-      code: 'SITE_UNKNOWN',
-      what: `there is no site '${name}'`,
-      unchanged: 'nothing was changed',
-      next: `make it: bootwave site add ${name}`,
-    });
+    return { site, found };
   }
 
   async list(): Promise<Site[]> {
     const names = await this.#redis.smembers(KEYS.sites);
-    const decided = this.#decisions.keys(KEYS.site('')).map((key) => key.slice(KEYS.site('').length));
-    const all = [...new Set([DEFAULT_SITE, ...names, ...decided])].sort();
-    const sites = await Promise.all(all.map((name) => this.get(name).catch(unknownIsNone)));
-    return sites.filter((site) => site !== null);
+    const all = [...new Set([DEFAULT_SITE, ...names, ...this.#decisions.names(KEYS.site)])].sort();
+    const looks = await Promise.all(all.map((name) => this.#look(name)));
+    return looks.flatMap(({ site }) => site ?? []);
   }
 
   /** @throws BootwaveError `SITE_EXISTS`, `NAME_INVALID` */
   async add(name: string, policy: Partial<Policy>, by: By): Promise<Site> {
     checkName(name, 'site');
     const site: Site = { ...unwritten(), name, policy: policySchema.parse(policy), createdAt: by.at };
-    const known = await this.#look(name).catch(unknownIsNone);
-    // What somebody else wrote there under this name is no site.
-    const { found } = await this.#decisions.stored(KEYS.site(name));
+    const { site: known, found } = await this.#look(name);
     const done = known === null ? await this.#write(found, site, by, 'site-add') : null;
     if (done?.result !== 'done') {
       throw new BootwaveError({
@@ -76,6 +68,7 @@ export class SiteStore {
   async set(name: string, policy: Partial<Policy>, by: By): Promise<Site> {
     for (let round = 0; round < ROUNDS; round += 1) {
       const { site: before, found } = await this.#look(name);
+      if (before === null) throw unknownSite(name);
       const wanted = policySchema.parse({ ...before.policy, ...policy });
       if (JSON.stringify(wanted) === JSON.stringify(before.policy)) return before;
       const after: Site = { ...before, epoch: before.epoch + 1, policy: wanted };
@@ -102,9 +95,13 @@ export class SiteStore {
   }
 }
 
-function unknownIsNone(error: unknown): null {
-  if (error instanceof BootwaveError && error.code === 'SITE_UNKNOWN') return null;
-  throw error;
+function unknownSite(name: string): BootwaveError {
+  return new BootwaveError({
+    code: 'SITE_UNKNOWN',
+    what: `there is no site '${name}'`,
+    unchanged: 'nothing was changed',
+    next: `make it: bootwave site add ${name}`,
+  });
 }
 
 function unwritten(): Site {

@@ -3,9 +3,8 @@ import type { Logger } from '../../base/log.ts';
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
-import { sealerOf } from '../fleet/decisions/seal.ts';
-import { Fleet } from '../fleet/fleet.ts';
-import { bansOf } from '../operators/bans-of.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { openFleet } from '../operators/bans-of.ts';
 import { byCertificate, byHost } from '../operators/identify.ts';
 import type { Identity } from '../operators/judge.ts';
 import { type Connection, connect } from '../redis/connect.ts';
@@ -69,10 +68,7 @@ class OwnRecords {
     const [paths, log] = [this.#paths, this.#log];
     const connection = await connect(paths);
     try {
-      const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-      const bans = await bansOf(paths, fleet, log);
-      await bans.look();
-      return { connection, fleet, bans };
+      return { connection, ...(await openFleet(paths, connection.redis, log)) };
     } catch (error) {
       await connection.close();
       throw error;

@@ -1,10 +1,11 @@
+import type { Redis } from 'ioredis';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { tagHistory } from '../fleet/audit/tags.ts';
 import { DecisionJournal, journalFile } from '../fleet/decisions/journal.ts';
 import { DecisionKeeper } from '../fleet/decisions/keeper.ts';
-import { sealJudge } from '../fleet/decisions/seal.ts';
-import type { Fleet } from '../fleet/fleet.ts';
+import { sealerOf, sealJudge } from '../fleet/decisions/seal.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import { liftJudge } from './lifts.ts';
 
 /**
@@ -19,4 +20,16 @@ export async function bansOf(paths: DataPaths, fleet: Fleet, log: Logger): Promi
   fleet.decisions.attach(keeper);
   await tagHistory(fleet.redis, paths.keys);
   return keeper;
+}
+
+/** The fleet's records, and what this machine knows of decisions now: for every process that acts on its data directory. */
+export async function openFleet(
+  paths: DataPaths,
+  redis: Redis,
+  log: Logger,
+): Promise<{ fleet: Fleet; bans: DecisionKeeper }> {
+  const fleet = new Fleet(redis, sealerOf(paths.keys));
+  const bans = await bansOf(paths, fleet, log);
+  await bans.look();
+  return { fleet, bans };
 }

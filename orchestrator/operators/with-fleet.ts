@@ -1,9 +1,8 @@
 import { createLogger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { sealerOf } from '../fleet/decisions/seal.ts';
-import { Fleet } from '../fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { type ConnectOptions, connect } from '../redis/connect.ts';
-import { bansOf } from './bans-of.ts';
+import { openFleet } from './bans-of.ts';
 
 /**
  * Opens the fleet's records, with what this machine knows of decisions, for as long as `act` runs; starts the embedded Redis
@@ -16,9 +15,7 @@ export async function withFleet<T>(
 ): Promise<T> {
   const connection = await connect(paths, options);
   try {
-    const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-    const bans = await bansOf(paths, fleet, createLogger('bootwave', 'error'));
-    await bans.look();
+    const { fleet } = await openFleet(paths, connection.redis, createLogger('bootwave', 'error'));
     return await act(fleet);
   } finally {
     await connection.close();

@@ -5,10 +5,9 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { startConfigKeeper } from '../config/keep.ts';
-import { archiveAudit, archiveOf } from '../fleet/audit/archive.ts';
+import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
-import { historyKeys } from '../fleet/audit/tags.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
@@ -92,7 +91,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const file = new SealFile(paths);
   const seals = startSealer({
     ...{ audit: fleet.audit, file, log, signal },
-    known: async () => ({ keys: await historyKeys(paths.keys), archive: await archiveOf(fleet) }),
+    known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {

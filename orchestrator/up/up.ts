@@ -17,12 +17,11 @@ import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { beginDecisions } from '../fleet/decisions/confirm.ts';
 import { type DecisionKeeper, watchDecisions } from '../fleet/decisions/keeper.ts';
-import { sealerOf } from '../fleet/decisions/seal.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
-import { Fleet } from '../fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
-import { bansOf } from '../operators/bans-of.ts';
+import { openFleet } from '../operators/bans-of.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -105,10 +104,8 @@ export async function up(
     throw error;
   });
   try {
-    const fleet = new Fleet(connection.redis, sealerOf(paths.keys));
-    const bans = await bansOf(paths, fleet, log);
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
-    await bans.look();
+    const { fleet, bans } = await openFleet(paths, connection.redis, log);
     await beginDecisions(fleet, log, { actor: 'bootserver', at: Date.now() });
     await fleet.sites.get(options.site);
     const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);

@@ -3,11 +3,10 @@
  * it begins is decided (decisions/decisions.ts), so that nobody else can shorten it unseen.
  */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { z } from 'zod';
 import { syncFolder } from '../../../base/files.ts';
@@ -19,8 +18,9 @@ import { auditLine } from './audit.ts';
 import { ChainCheck, GENESIS, type Link } from './chain.ts';
 import { auditEntrySchema } from './entry.ts';
 import { beginText, endText, lineText } from './export.ts';
-import type { SealFile } from './seals.ts';
-import { baseOf } from './verify.ts';
+import { newestOf, type SealFile } from './seals.ts';
+import { historyKeys } from './tags.ts';
+import { baseOf, type Known } from './verify.ts';
 
 /** Entries that stay in Redis, at least: about 150 MiB. */
 const KEEP = 250_000;
@@ -48,6 +48,12 @@ async function stored({ decisions }: Pick<Fleet, 'decisions'>) {
   const { body, found } = await decisions.stored(KEYS.auditArchive);
   return { archive: body === null ? null : readStored(archiveSchema, body), found };
 }
+
+/** What a check of the history needs beside the seals. @param keys folder */
+export const knownOf = async (fleet: Fleet, keys: string): Promise<Known> => ({
+  keys: await historyKeys(keys),
+  archive: await archiveOf(fleet),
+});
 
 export type ArchiveOptions = {
   fleet: Fleet;
@@ -78,10 +84,7 @@ export async function archiveAudit(options: ArchiveOptions): Promise<Archive | n
   const sealed = await seals.read();
   const base = baseOf(sealed, before);
   const from = before ?? { ...GENESIS, key: '0-0' };
-  const last = Math.min(
-    ((await audit.head())?.seq ?? 0) - keep,
-    Math.max(0, ...sealed.seals.map(({ seq }) => seq)),
-  );
+  const last = Math.min(((await audit.head())?.seq ?? 0) - keep, newestOf(base, sealed.seals).seq);
   if (sealed.unreadable !== null || last <= base.seq) return null;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const file = `${from.seq + 1}-${last}.jsonl.gz`;
@@ -121,34 +124,31 @@ async function write(
   const nodes = new Set<string>();
   const check = new ChainCheck(base);
   let isAccepted = from.key !== base.key;
-  const zip = createGzip();
-  const out = createWriteStream(path, { mode: 0o600 });
-  zip.pipe(out);
-  const put = async (line: string) => {
-    if (!zip.write(`${line}\n`)) await once(zip, 'drain');
-  };
   let key = from.key;
-  try {
-    await put(beginText(from));
+  let fits = true;
+  async function* lines() {
+    yield `${beginText(from)}\n`;
     for await (const item of audit.items(from.key)) {
       if (check.last.seq >= last) break;
-      if (!isAccepted && check.next(item) !== null) return null;
+      fits = isAccepted || check.next(item) === null;
+      if (!fits) return;
       if (item.key === base.key) isAccepted = false;
       const { node } = readStored(auditEntrySchema, item.text ?? '') ?? {};
       if (node !== undefined) nodes.add(node);
-      await put(lineText(item));
+      yield `${lineText(item)}\n`;
       key = item.key;
     }
-    await put(endText(check.last));
-    zip.end();
-    await finished(out);
-    const handle = await open(path, 'r');
-    await handle.sync().finally(() => handle.close());
-    return { end: { ...check.last, key }, nodes };
-  } finally {
-    zip.destroy();
-    if (!out.writableFinished) await rm(path, { force: true });
+    yield `${endText(check.last)}\n`;
   }
+  try {
+    await pipeline(lines, createGzip(), createWriteStream(path, { mode: 0o600, flush: true }));
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+  if (fits) return { end: { ...check.last, key }, nodes };
+  await rm(path, { force: true });
+  return null;
 }
 
 /** @param nodes whose own histories are shortened with it; null: of all */

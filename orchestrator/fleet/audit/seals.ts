@@ -34,6 +34,10 @@ export type Sealed = {
 
 const START: Seal = { ...GENESIS, key: '0-0', at: 0 };
 
+/** There is one for each minute in which the history grew: years of them are too many for the arguments of one call. */
+export const newestOf = <T extends { seq: number }>(base: T, seals: readonly T[]): T =>
+  seals.reduce((newest, seal) => (seal.seq > newest.seq ? seal : newest), base);
+
 export class SealFile {
   readonly path: string;
   /** Folder of the files with entries that are no longer in Redis. */

@@ -2,17 +2,9 @@
  * Whoever owns Redis can add a line to the history, with a right hash. So a server tags what it writes with a key that only
  * servers have (HMAC, RFC 2104), and seals no line of others.
  */
-import {
-  createHash,
-  createHmac,
-  createPrivateKey,
-  hkdfSync,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { generationsOf } from '../../../keys/generations.ts';
+import { heldKeys } from '../../../keys/generations.ts';
 
 /** Bytes of a tag; RFC 2104 5: at least half of the hash. */
 const TAG_BYTES = 16;
@@ -25,15 +17,11 @@ export type HistoryKey = { id: string; secret: Buffer };
 
 /** Keys of all servers CAs whose private key is here, oldest first. @param keys folder */
 export async function historyKeys(keys: string): Promise<HistoryKey[]> {
-  const found: HistoryKey[] = [];
-  for (const { files } of await generationsOf(keys, 'servers')) {
-    const pem = await readFile(files.key, 'utf8').catch(() => null);
-    if (pem === null) continue;
-    const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
+  return (await heldKeys(keys, 'servers')).map((key) => {
+    const der = key.export({ type: 'pkcs8', format: 'der' });
     const secret = Buffer.from(hkdfSync('sha256', der, '', 'bootwave history', 32));
-    found.push({ id: createHash('sha256').update(secret).digest('hex').slice(0, 8), secret });
-  }
-  return found;
+    return { id: createHash('sha256').update(secret).digest('hex').slice(0, 8), secret };
+  });
 }
 
 /** What one connection adds to its lines: which key, whose connection, its how manyeth line, and the tag over all of it. */
@@ -96,16 +84,13 @@ function tagOf({ secret }: HistoryKey, about: string, text: string): string {
     .toString('base64url');
 }
 
-const taggers = new WeakMap<Redis, Promise<LineTagger | null>>();
+const taggers = new WeakMap<Redis, LineTagger>();
 
 /** What is written on this connection from now on carries tags; without a key it does not. @param keys folder */
 export async function tagHistory(redis: Redis, keys: string): Promise<void> {
-  const tagger = historyKeys(keys).then(([oldest]) => (oldest === undefined ? null : new LineTagger(oldest)));
-  taggers.set(redis, tagger);
-  await tagger;
+  const [oldest] = await historyKeys(keys);
+  if (oldest !== undefined) taggers.set(redis, new LineTagger(oldest));
 }
 
-/** Null: what this connection writes carries no tags. */
-export function taggerOf(redis: Redis): Promise<LineTagger | null> | null {
-  return taggers.get(redis) ?? null;
-}
+/** Undefined: what this connection writes carries no tags. */
+export const taggerOf = (redis: Redis): LineTagger | undefined => taggers.get(redis);

@@ -1,6 +1,6 @@
 import type { AuditLog } from './audit.ts';
-import { ChainCheck, type Fault, type Item, type Link } from './chain.ts';
-import type { Seal, Sealed, SealFile } from './seals.ts';
+import { ChainCheck, type Fault, GENESIS, type Item, type Link } from './chain.ts';
+import { newestOf, type Seal, type Sealed, type SealFile } from './seals.ts';
 import { type HistoryKey, TagCheck } from './tags.ts';
 
 export type Verdict = {
@@ -61,7 +61,7 @@ export async function sealAudit(
   const { keys, archive } = { ...NOTHING, ...known };
   const sealed = await file.read();
   const base = baseOf(sealed, archive);
-  const newest = sealed.seals.reduce((most, seal) => (seal.seq > most.seq ? seal : most), base);
+  const newest = newestOf(base, sealed.seals);
   const verdict = await walk(log, newest, { ...sealed, seals: [newest] }, now, keys);
   if (verdict.fault === null && verdict.last.seq > newest.seq) await file.append(verdict.last);
   return verdict.fault;
@@ -78,7 +78,7 @@ async function walk(
   const head = await log.head();
   const expected = expectations(sealed.seals);
   const check = new ChainCheck(from);
-  const newest = [sealed.base, ...sealed.seals].reduce((most, seal) => (seal.seq > most.seq ? seal : most));
+  const newest = newestOf(sealed.base, sealed.seals);
   // What was sealed was judged then, with the keys of that time.
   const tagsFrom = keys.length > 0 && newest.tagged === true ? newest.seq : Number.POSITIVE_INFINITY;
   const tags = new TagCheck(keys);
@@ -104,7 +104,7 @@ async function walk(
     fault,
     last: { ...check.last, key, at: now, ...(keys.length > 0 && { tagged: true }) },
     entries: check.last.seq - from.seq,
-    sealed: Math.max(sealed.base.seq, ...sealed.seals.map(({ seq }) => seq)),
+    sealed: newest.seq,
     accepted: sealed.base.accepted === undefined ? null : sealed.base,
   };
 }
@@ -155,7 +155,7 @@ function untagged({ seq }: Link, { key, text }: Item, tags: TagCheck): Fault | n
 }
 
 function cutShort(last: Link, witnesses: readonly Link[]): Fault | null {
-  const most = Math.max(0, ...witnesses.map(({ seq }) => seq));
+  const most = newestOf(GENESIS, witnesses).seq;
   return last.seq < most ? cut(last.seq, most) : null;
 }
 

@@ -3,6 +3,7 @@ import { auditLine } from '../audit/audit.ts';
 import type { AuditEntry } from '../audit/entry.ts';
 import { commit } from '../commit.ts';
 import type { Fleet } from '../fleet.ts';
+import { PAGE } from '../stream.ts';
 import type { Entry } from './entry.ts';
 import { appendOp } from './log.ts';
 import type { Decision } from './standing.ts';
@@ -57,9 +58,6 @@ export async function append(
   const seal = entry.kind === 'lift' ? '' : (await fleet.decisionLog.sealer())(entry.text);
   await commit(fleet.redis, { records: [], ops: [appendOp(entry, seal)], audit });
 }
-
-/** Entries of one commit. */
-const PAGE = 500;
 
 /** Adds decisions again that Redis has lost: many at once, with one line in the history. */
 export async function putBackDecisions(fleet: Fleet, decisions: readonly Decision[], by: By): Promise<void> {

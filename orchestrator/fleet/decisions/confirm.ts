@@ -5,11 +5,9 @@ import type { By } from '../acting.ts';
 import { auditLine } from '../audit/audit.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
+import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
 import type { Decision } from './standing.ts';
-
-/** Entries of one commit. */
-const PAGE = 500;
 
 /** @param nodes members; @param records sites, expectations and models whose firmware is known */
 export type Confirmed = { nodes: number; records: number; fresh: boolean };

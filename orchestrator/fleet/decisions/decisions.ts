@@ -91,7 +91,7 @@ export class Decisions {
   async nodes(records: readonly NodeRecord[]): Promise<NodeRecord[]> {
     const standing = this.#standing;
     if (standing === null) return [...records];
-    const judged = () => records.map((record) => believed(record, standing.place(record.id)));
+    const judged = () => records.map((record) => believed(record, standing.node(record.id)));
     let all = judged();
     // Another server may have decided a moment ago.
     const isOlder = (record: NodeRecord) => record.decided > (standing.node(record.id)?.number ?? 0);
@@ -122,9 +122,10 @@ export class Decisions {
     return decided();
   }
 
-  /** Keys of such records that were decided on and may be missing in Redis. */
-  keys(beginning: string): string[] {
-    return this.#standing?.keys(beginning) ?? [];
+  /** Names of such records that were decided on and may be missing in Redis. @param key of the record with this name */
+  names(key: (name: string) => string): string[] {
+    const beginning = key('');
+    return (this.#standing?.keys(beginning) ?? []).map((found) => found.slice(beginning.length));
   }
 
   /** Null: there is no key here, and none is needed yet. @throws BootwaveError `KEYS_MISSING` */

@@ -24,8 +24,8 @@ export type Placed = {
   actor: string;
   /** Null: it is no member. */
   place: Place | null;
-  /** Of `placeText`. */
-  text: string;
+  /** See the function of this name: compared with each record that is read. */
+  placeText: string;
 };
 
 /** The place that this record gives the node; null: none, it is no member. */
@@ -53,7 +53,7 @@ const NOWHERE = placeText(null);
  */
 export function believed(record: NodeRecord, placed: Placed | undefined): NodeRecord {
   const place = placed?.place ?? null;
-  if (placeText(placeOf(record)) === (placed?.text ?? NOWHERE)) return record;
+  if (placeText(placeOf(record)) === (placed?.placeText ?? NOWHERE)) return record;
   if (place === null) return stranger(record);
   const { name, site, rack, role, labels, mode, hold, akName } = place;
   const { identity } = record;

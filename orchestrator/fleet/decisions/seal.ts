@@ -2,10 +2,9 @@
  * Whoever owns Redis can add any line to the log of decisions. So a server signs what it adds, and others believe only that: the
  * key is that of a servers CA, which every server that performs operations has on disk.
  */
-import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { type KeyObject, sign, verify } from 'node:crypto';
 import { BootwaveError } from '../../../base/error.ts';
-import { generationsOf } from '../../../keys/generations.ts';
+import { generationsOf, heldKeys } from '../../../keys/generations.ts';
 
 /** The same key signs certificates: no certificate begins like this (DER begins with 0x30). */
 const CONTEXT = 'bootwave log of bans\n';
@@ -21,14 +20,10 @@ export type SealJudge = (text: string, seal: string) => Promise<boolean>;
 /** @param keys folder. The sealer throws BootwaveError `KEYS_MISSING` without a servers CA */
 export function sealerOf(keys: string): Sealer {
   return async () => {
-    // The oldest: another server may not have been given the newest yet.
-    for (const { files } of await generationsOf(keys, 'servers')) {
-      const pem = await readFile(files.key, 'utf8').catch(() => null);
-      if (pem === null) continue;
-      const key = createPrivateKey(pem);
-      return (text) => sign('sha256', bytesOf(text), key).toString('base64');
-    }
-    return noKey();
+    const [oldest] = await heldKeys(keys, 'servers');
+    return oldest === undefined
+      ? noKey()
+      : (text) => sign('sha256', bytesOf(text), oldest).toString('base64');
   };
 }
 

@@ -10,20 +10,20 @@ export function isDecision(entry: Entry): entry is Decision {
 
 /** What counts of all that was decided: the last word about each node and each record. In any order, any number of times. */
 export class Standing {
-  readonly #nodes = new Map<string, Membership>();
-  readonly #places = new Map<string, Placed>();
+  readonly #nodes = new Map<string, Placed & Membership>();
   readonly #records = new Map<string, Decided>();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
   add(entry: Decision): boolean {
     switch (entry.kind) {
-      case 'membership': {
-        if (!keep(this.#nodes, entry.node, entry, (one) => one.number)) return false;
-        const { at, actor, place } = entry;
-        this.#places.set(entry.node, { at, actor, place, text: placeText(place) });
-        return true;
-      }
+      case 'membership':
+        return keep(
+          this.#nodes,
+          entry.node,
+          { ...entry, placeText: placeText(entry.place) },
+          (one) => one.number,
+        );
       case 'record':
         return keep(this.#records, entry.key, entry, (one) => one.epoch);
       case 'confirmed':
@@ -38,12 +38,8 @@ export class Standing {
     return this.#confirmed;
   }
 
-  node(id: string): Membership | undefined {
+  node(id: string): (Placed & Membership) | undefined {
     return this.#nodes.get(id);
-  }
-
-  place(id: string): Placed | undefined {
-    return this.#places.get(id);
   }
 
   record(key: string): Decided | undefined {

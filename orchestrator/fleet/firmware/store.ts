@@ -56,8 +56,8 @@ export class FirmwareStore {
 
   /** By model. */
   async list(): Promise<FirmwareModel[]> {
-    const decided = this.#decisions.keys(KEYS.firmware('')).map((key) => key.slice(KEYS.firmware('').length));
-    const models = [...new Set([...(await this.#redis.smembers(KEYS.firmwares)), ...decided])].sort();
+    const known = await this.#redis.smembers(KEYS.firmwares);
+    const models = [...new Set([...known, ...this.#decisions.names(KEYS.firmware)])].sort();
     const found = await Promise.all(models.map((model) => this.get(model).catch(leaveOut)));
     return found.filter((known) => known !== null);
   }

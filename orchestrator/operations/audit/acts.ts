@@ -2,16 +2,13 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
-import type { DataPaths } from '../../../base/paths.ts';
-import { archiveOf } from '../../fleet/audit/archive.ts';
+import { archiveOf, knownOf } from '../../fleet/audit/archive.ts';
 import type { Fault } from '../../fleet/audit/chain.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
 import { exportPage, type Place, verifyExport } from '../../fleet/audit/export.ts';
 import { type Seal, SealFile } from '../../fleet/audit/seals.ts';
-import { historyKeys } from '../../fleet/audit/tags.ts';
-import { baseOf, type Known, type Verdict, verifyAudit } from '../../fleet/audit/verify.ts';
+import { baseOf, type Verdict, verifyAudit } from '../../fleet/audit/verify.ts';
 import { type Confirmed, confirmRecords } from '../../fleet/decisions/confirm.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
 import type { Acting } from '../operation.ts';
 
 type Range = {
@@ -32,15 +29,10 @@ export function list({ node, since, after, last }: Range, { fleet }: Acting): Pr
 
 export const confirm = (_: object, { fleet, by }: Acting): Promise<Confirmed> => confirmRecords(fleet, by);
 
-const known = async (fleet: Fleet, paths: DataPaths): Promise<Known> => ({
-  keys: await historyKeys(paths.keys),
-  archive: await archiveOf(fleet),
-});
-
 /** @throws BootwaveError `AUDIT_BROKEN` */
 export async function verify(_: object, { fleet, paths, by }: Acting): Promise<Verdict> {
   const seals = new SealFile(paths);
-  const found = await verifyAudit(fleet.audit, await seals.read(), by.at, await known(fleet, paths));
+  const found = await verifyAudit(fleet.audit, await seals.read(), by.at, await knownOf(fleet, paths.keys));
   if (found.fault !== null) throw broken(found.fault, 'the history');
   if (found.last.seq > found.sealed) await seals.append(found.last);
   return found;
@@ -84,7 +76,7 @@ export async function accept(
   { fleet, paths, by }: Acting,
 ): Promise<Accepted> {
   const seals = new SealFile(paths);
-  const { keys, archive } = await known(fleet, paths);
+  const { keys, archive } = await knownOf(fleet, paths.keys);
   const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at, { keys, archive });
   if (fault === null)
     throw new BootwaveError({

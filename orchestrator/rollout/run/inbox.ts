@@ -1,4 +1,6 @@
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { readStored } from '../../fleet/read-stored.ts';
 import type { EngineEvent } from '../event.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
@@ -43,16 +45,10 @@ export async function receive(
   return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({ key, event: wordIn(fields[1] ?? '') }));
 }
 
+const typed = z.looseObject({ type: z.string() });
+
 /** What none of us wrote means nothing, and keeps no other one waiting. */
-function wordIn(text: string): Word {
-  try {
-    const word = JSON.parse(text) as Word | null;
-    if (typeof word?.type === 'string') return word;
-  } catch {
-    // As below.
-  }
-  return { type: 'tick' };
-}
+const wordIn = (text: string): Word => (readStored(typed, text) as Word | null) ?? { type: 'tick' };
 
 /** Removes what a written step has included. */
 export async function dismiss(redis: Redis, rollout: string, keys: readonly string[]): Promise<void> {

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queue } from 'bull';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { KEYS } from '../../fleet/keys.ts';
+import { readStored } from '../../fleet/read-stored.ts';
 import type { Command } from '../event.ts';
 import { TOPICS } from './write.ts';
 
@@ -11,24 +13,17 @@ type Item = [key: string, fields: string[]];
 
 const PAGE = 500;
 
+const anyObject = z.looseObject({});
+
 /**
  * The same wake-up twice is one job while the first one lasts, unless it asks to be done `again`.
  * @returns null for what none of us wrote
  */
 function jobId(topic: string, body: string, again: string): string | null {
   if (topic === TOPICS.drive) return `drive/${body}`;
-  const command = commandIn(body);
+  const command = readStored(anyObject, body) as Command | null;
   if (command === null) return null;
   return again === '' ? idOf(command) : `${idOf(command)}/${again}`;
-}
-
-function commandIn(body: string): Command | null {
-  try {
-    const command: unknown = JSON.parse(body);
-    return command !== null && typeof command === 'object' ? (command as Command) : null;
-  } catch {
-    return null;
-  }
 }
 
 function idOf(command: Command): string {

@@ -3,17 +3,23 @@ import type { ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
 import { createLogger } from '../../../base/log.ts';
 import { beginDecisions } from '../../../orchestrator/fleet/decisions/confirm.ts';
-import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
-import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
-import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
+import { openFleet } from '../../../orchestrator/operators/bans-of.ts';
 import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
 import { certificateFor, pcr11, redisFor, START, silent } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
 export const by = { actor: 'operator:ann', at: START };
+
+export const directoryOf = (fleet: Fleet, site = 'default') =>
+  new FleetDirectory({
+    ...{ fleet, site, pcr11, log: silent },
+    defaultImage: async () => '1.0',
+    now: () => START,
+  });
 
 export async function server(t: ExecutionContext) {
   const { redis, paths } = await redisFor(t);
@@ -22,17 +28,10 @@ export async function server(t: ExecutionContext) {
   const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
   /** Another server of the fleet, or this one after a restart. */
   const open = async () => {
-    const fleet = new Fleet(redis, sealerOf(paths.keys));
-    const bans = await bansOf(paths, fleet, log);
-    await bans.look();
-    await beginDecisions(fleet, log, { actor: 'bootserver', at: START });
-    const at = (site: string) =>
-      new FleetDirectory({
-        ...{ fleet, site, pcr11, log: silent },
-        defaultImage: async () => '1.0',
-        now: () => START,
-      });
-    return { fleet, bans, at, directory: at('default') };
+    const { fleet, bans } = await openFleet(paths, redis, log);
+    const begun = await beginDecisions(fleet, log, { actor: 'bootserver', at: START });
+    const at = (site: string) => directoryOf(fleet, site);
+    return { fleet, bans, begun, at, directory: at('default') };
   };
   const { fleet, bans, at, directory } = await open();
   /** Through the real door: it shows its keys, a person approves it, it gets its certificate. */

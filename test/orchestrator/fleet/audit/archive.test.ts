@@ -1,11 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
-import { archiveAudit, archiveOf } from '../../../../orchestrator/fleet/audit/archive.ts';
+import { mustRun, run } from '../../../../base/run.ts';
+import { archiveAudit, archiveOf, knownOf } from '../../../../orchestrator/fleet/audit/archive.ts';
 import { verifyExport } from '../../../../orchestrator/fleet/audit/export.ts';
 import { SealFile } from '../../../../orchestrator/fleet/audit/seals.ts';
-import { historyKeys } from '../../../../orchestrator/fleet/audit/tags.ts';
 import { sealAudit, verifyAudit } from '../../../../orchestrator/fleet/audit/verify.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { verifyFile } from '../../../../orchestrator/operations/audit/acts.ts';
@@ -18,7 +18,7 @@ async function history(t: ExecutionContext) {
   const world = await server(t);
   const { paths, fleet } = world;
   const file = new SealFile(paths);
-  const known = async () => ({ keys: await historyKeys(paths.keys), archive: await archiveOf(fleet) });
+  const known = () => knownOf(fleet, paths.keys);
   const write = async (count: number) => {
     for (let i = 0; i < count; i += 1)
       await fleet.audit.append({ ...by, node: NODE, action: 'note', reason: `entry ${i}` });
@@ -99,5 +99,22 @@ test('of two servers one moves them; a server that was stopped before it took th
   for (const [key, fields] of newest) await redis.xadd(KEYS.audit, key, ...fields).catch(() => {});
   await archive(10);
   t.is((await redis.xrange(KEYS.audit, '-', '+', 'COUNT', 1))[0]?.[0], newest[0]?.[0]);
+  t.is(await verify(), null);
+});
+
+test('a full disk: nothing is taken out of Redis, nothing is left behind, and it is done when there is room', async (t) => {
+  const { redis, fleet, file, write, archive, verify } = await history(t);
+  await write(600);
+  await mkdir(file.archive, { recursive: true });
+  await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', file.archive]);
+  t.teardown(() => run('umount', [file.archive]));
+  const before = await redis.xlen(KEYS.audit);
+  await t.throwsAsync(archive(), { code: 'ENOSPC' });
+  t.deepEqual(await readdir(file.archive), []);
+  t.is(await redis.xlen(KEYS.audit), before);
+  t.is(await archiveOf(fleet), null);
+  t.is(await verify(), null);
+  await mustRun('umount', [file.archive]);
+  t.not(await archive(), null);
   t.is(await verify(), null);
 });

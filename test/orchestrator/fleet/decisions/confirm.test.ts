@@ -2,24 +2,18 @@ import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../../base/log.ts';
 import { beginDecisions, confirmRecords } from '../../../../orchestrator/fleet/decisions/confirm.ts';
 import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
-import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
-import { bansOf } from '../../../../orchestrator/operators/bans-of.ts';
-import { keysIn } from '../../../support/keys.ts';
-import { certificateFor, enrolment, pcr11, redisFor, START, silent } from '../support.ts';
+import { bansOf, openFleet } from '../../../../orchestrator/operators/bans-of.ts';
 
-const by = { actor: 'operator:ann', at: START };
+import { by, directoryOf } from '../../../attack/redis/server.ts';
+import { keysIn } from '../../../support/keys.ts';
+import { certificateFor, enrolment, redisFor, silent } from '../support.ts';
 
 /** Members, a machine that waits, a site and an expectation, as a version without decisions wrote them. */
 async function older(t: ExecutionContext) {
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const directoryOf = (fleet: Fleet) =>
-    new FleetDirectory({
-      ...{ fleet, site: 'default', pcr11, log: silent, now: () => START },
-      defaultImage: async () => '1.0',
-    });
   const before = new Fleet(redis);
   const directory = directoryOf(before);
   for (const n of [1, 2, 3]) await directory.enrol(enrolment(n));
@@ -32,9 +26,7 @@ async function older(t: ExecutionContext) {
   const written: string[] = [];
   const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
   const start = async () => {
-    const fleet = new Fleet(redis, sealerOf(paths.keys));
-    const bans = await bansOf(paths, fleet, log);
-    await bans.look();
+    const { fleet } = await openFleet(paths, redis, log);
     return { fleet, directory: directoryOf(fleet), begun: await beginDecisions(fleet, log, by) };
   };
   return { redis, start, written };
@@ -78,9 +70,7 @@ test('whoever takes the log away does not get a second confirmation out of a ser
 test('a fleet that is new begins with it: nobody is asked', async (t) => {
   const { redis, paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const fleet = new Fleet(redis, sealerOf(paths.keys));
-  const bans = await bansOf(paths, fleet, silent);
-  await bans.look();
+  const { fleet } = await openFleet(paths, redis, silent);
   t.true(await beginDecisions(fleet, silent, by));
   t.true(fleet.decisions.confirmed);
 });
