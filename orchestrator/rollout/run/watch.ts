@@ -12,6 +12,7 @@ import { wantedOf } from '../order.ts';
 import type { Place } from '../plan.ts';
 import { FREE, type NodeStep, UNDER_WAY } from '../record.ts';
 import { controlsOf } from './controls.ts';
+import { backAtNextBoot } from './next-boot.ts';
 import { reportOf } from './report.ts';
 
 export type WatchTimes = {
@@ -253,6 +254,7 @@ export class Watch {
         }
       }
       await this.#taken(state, updating);
+      await backAtNextBoot(fleet, state);
       await this.#attested(state);
       for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });
     } catch {

@@ -767,6 +767,26 @@ test('taking back: the newest of those that live goes first, also where a dead o
   t.is(touches.length, 2);
 });
 
+test('taking back: a dead node is sent no order that leads forward, and goes back when it is heard', (t) => {
+  const s = new Script([node('a', { mode: 'netboot' }), node('b')], LOOSE);
+  s.start();
+  s.obey('b');
+  t.deepEqual([s.node('a').state, s.node('b').state], ['activating', 'activating']);
+  s.send({ type: 'unreachable', node: 'a' }, { type: 'unreachable', node: 'b' });
+  s.send({ type: 'rollback', by: 'ann', why: 'enough' });
+  t.deepEqual(s.in('failed'), ['a', 'b']);
+  t.deepEqual(s.rollout.failures, 0, 'nobody counts them');
+  t.is(s.rollout.inFlight.whole, 0);
+  const before = s.orders.length;
+  s.pass(120);
+  t.is(s.orders.length, before);
+  s.reboot('a', '1.0');
+  s.pass(10, ['a']);
+  t.like(s.lastOrder('a'), { kind: 'rollback', how: 'network', version: '1.0', drop: '2.0' });
+  s.obey('a');
+  t.is(s.node('a').state, 'taken-back');
+});
+
 test('advance leaves its input as it is', (t) => {
   const s = new Script(fleetOf(6, 2), LOOSE);
   const freeze = <T>(value: T): T => {
