@@ -5,6 +5,7 @@ import * as image from '../../orchestrator/operations/image/declared.ts';
 import { pathsOf, print, table } from '../context.ts';
 import { call, here } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
+import { register as comparison } from './compare.ts';
 import { register as publication } from './publish.ts';
 import { register as withdrawal } from './withdraw.ts';
 
@@ -40,6 +41,7 @@ export function register(group: Command): void {
     );
   });
 
+  comparison(group);
   publication(group);
   withdrawal(group);
 }

@@ -9,6 +9,7 @@ import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, until, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
+import { exposureText } from './exposure.ts';
 import { register as history } from './history.ts';
 import { register as set } from './set.ts';
 import { listText, secureBootText, showText, silenceText } from './text.ts';
@@ -17,12 +18,18 @@ type Hold = Json & { reason: string; until?: number };
 type Where = { site?: string; state?: State };
 
 export function register(group: Command): void {
-  filtered(commandFor(group, node.list)).action(
-    async ({ json, site, state }: Where & Json, command: Command) => {
-      const { now, ...seen } = await call(command, node.list, { site, state });
-      print(json, seen, () => listText(seen, now, { site, state }));
-    },
-  );
+  filtered(commandFor(group, node.list))
+    .option('--cve <id>', 'only nodes whose image has it, by what was imported with image advisories')
+    .action(async ({ json, site, state, cve }: Where & Json & { cve?: string }, command: Command) => {
+      const { now, ...seen } = await call(command, node.list, { site, state, cve });
+      print(json, seen, () =>
+        seen.cve === undefined
+          ? listText(seen, now, { site, state })
+          : [...(seen.nodes.length === 0 ? [] : [listText(seen, now), '']), ...exposureText(seen.cve)].join(
+              '\n',
+            ),
+      );
+    });
 
   filtered(group.command('watch').description('the list, again every two seconds, until Ctrl-C')).action(
     (where: Where, command: Command) => watch(command, where),

@@ -22,6 +22,7 @@ import { withLock } from './lock.ts';
 import { type Manifest, publish, refusePublished, signersOf } from './manifest.ts';
 import { type BuildProgress, type BuildStep, progressOf } from './progress.ts';
 import { bringAlong, refuseOlderLists } from './secure-boot-lists.ts';
+import { sourcePackages } from './source-packages.ts';
 import { squash } from './squashfs.ts';
 import { makeSystemRoot } from './system-root.ts';
 import { assembleUki, COMMAND_LINE } from './uki.ts';
@@ -58,6 +59,7 @@ type System = {
   archive: Buffer;
   sizes: { name: string; bytes: number }[];
   packages: Package[];
+  sources: Package[];
   builtFrom: string;
 };
 
@@ -237,6 +239,7 @@ async function buildSystem(
       bytes: data.length,
     })),
     packages: await installedPackages(debian),
+    sources: await sourcePackages(join(debian, 'root'), join(debian, deb)),
     builtFrom: packagesDigest,
   };
 }
@@ -298,6 +301,7 @@ async function signAndPublish(
       firmwareMissing: system.kernel.firmwareMissing,
       builtFrom: system.builtFrom,
       packages: system.packages,
+      sources: system.sources,
       signedBy: fleet.signing.id,
       ...brought.manifest,
     };

@@ -31,6 +31,8 @@ export const manifestSchema = z.object({
   /** SHA-256 over `packages` and the kernel package. */
   builtFrom: hex64,
   packages: z.array(z.strictObject({ name: z.string(), version: z.string() })),
+  /** The Debian source packages of them and of the kernel: Debian says of these what is vulnerable. Absent from older ones. */
+  sources: z.array(z.strictObject({ name: z.string(), version: z.string() })).optional(),
   /** Id of the db certificate whose key signed it (keys/secure-boot-state.ts); absent: the fleet's first one. */
   signedBy: z
     .string()

@@ -4,6 +4,16 @@ import { release, unrelease } from '../../../image/publish/publish.ts';
 import { Released } from '../../../image/publish/released.ts';
 import { readRepository } from '../../../image/publish/repository.ts';
 import { ANY_MACHINE, type Firmware, type Machines } from '../../../protocol/release-target.ts';
+import { auditLine } from '../../fleet/audit/audit.ts';
+import { commit } from '../../fleet/commit.ts';
+import {
+  type AdvisoryPackages,
+  advisoryPackagesSchema,
+  readAdvisories,
+  writeAdvisories,
+} from '../../releases/advisories.ts';
+import { diffImages, type ImageDiff } from '../../releases/image-diff.ts';
+import { vulnerabilitiesOf } from '../../releases/vulnerabilities.ts';
 import { mustBeWithdrawn, readWithdrawn, reinstate, withdraw } from '../../releases/withdrawn.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
@@ -28,6 +38,40 @@ export async function list(_: object, { paths }: Acting): Promise<(Manifest & { 
       released: released?.has(version) === true,
     })),
   );
+}
+
+export async function diff(
+  { from, to }: { from: string; to: string },
+  { paths }: Acting,
+): Promise<ImageDiff> {
+  const [old, young] = await Promise.all([readManifest(paths.images, from), readManifest(paths.images, to)]);
+  return diffImages(old, young, await readAdvisories(paths));
+}
+
+/** @throws BootwaveError `ADVISORIES_INVALID` */
+export async function importAdvisories(
+  { packages: given }: { packages: AdvisoryPackages },
+  { fleet, paths, by }: Acting,
+) {
+  const { data: packages, success } = advisoryPackagesSchema.safeParse(given);
+  if (!success)
+    throw new BootwaveError({
+      code: 'ADVISORIES_INVALID',
+      what: 'these are no advisories: a name of a package, a CVE or a version is none',
+      unchanged: 'what was imported before is kept',
+      next: 'import the file of the security tracker as it is',
+    });
+  const imported = { at: by.at, by: by.actor, packages };
+  await writeAdvisories(paths, imported);
+  const reason = `advisories of ${Object.keys(packages).length} packages`;
+  await commit(fleet.redis, { records: [], audit: [auditLine({ ...by, action: 'import', reason })] });
+  const [newest] = await publishedVersions(paths.images);
+  const manifest = newest === undefined ? undefined : await readManifest(paths.images, newest);
+  return {
+    packages: Object.keys(packages).length,
+    cves: Object.values(packages).reduce((sum, cves) => sum + Object.keys(cves).length, 0),
+    open: (manifest && vulnerabilitiesOf(manifest, imported)?.length) ?? null,
+  };
 }
 
 export const withdrawn = (_: object, { fleet }: Acting) => readWithdrawn(fleet.redis);

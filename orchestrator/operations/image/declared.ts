@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Manifest } from '../../../image/build/manifest.ts';
 import { FIRMWARE, type Machines } from '../../../protocol/release-target.ts';
+import type { ImageDiff } from '../../releases/image-diff.ts';
 import { nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 
@@ -43,6 +44,29 @@ export const list = operation({
   input: nothing,
   result: typed<(Manifest & { released: boolean })[]>(),
   act: async () => (await import('./acts.ts')).list,
+});
+
+export const diff = operation({
+  name: 'image diff',
+  help: 'what changes from one image to another: packages, kernel, size, and vulnerabilities that go or come',
+  who: READ,
+  offline: 'files',
+  input: z.strictObject({ from: version, to: version }),
+  result: typed<ImageDiff>(),
+  act: async () => (await import('./acts.ts')).diff,
+});
+
+export const advisories = operation({
+  name: 'image advisories',
+  help: "import what Debian's security tracker says of the packages in published images",
+  who: CORE,
+  input: z.strictObject({
+    /** Source package to CVE to the version with the fix, or null; checked when it is performed. */
+    packages: z.record(z.string().max(128), z.record(z.string().max(20), z.string().max(128).nullable())),
+  }),
+  /** `open`: of the newest published image; null when it says nothing of its source packages. */
+  result: z.object({ packages: z.number(), cves: z.number(), open: z.number().nullable() }),
+  act: async () => (await import('./acts.ts')).importAdvisories,
 });
 
 export const withdrawn = operation({

@@ -1,15 +1,19 @@
 import { BootwaveError } from '../../../base/error.ts';
+import type { DataPaths } from '../../../base/paths.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
+import { publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
 import type { Criteria, Expectation } from '../../fleet/expectation.ts';
 import { silences } from '../../fleet/listening.ts';
-import { type Overview, overview, viewOf } from '../../fleet/overview.ts';
+import { countsOf, type Overview, overview, viewOf } from '../../fleet/overview.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
-import type { State } from '../../fleet/transitions.ts';
+import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
+import { mustReadAdvisories } from '../../releases/advisories.ts';
+import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
 import { operate } from '../../rollout/run/operate.ts';
 import { signerFiles } from '../../signer/files.ts';
@@ -20,13 +24,38 @@ export type { BootEvent } from '../../../bootserver/directory.ts';
 type Node = { node: string };
 type Why = Node & { reason: string };
 
-/** @throws BootwaveError `SITE_UNKNOWN`: a filter that can match nothing is a mistake, not an empty fleet */
+type Listed = Overview & { cve?: Exposure; now: number };
+
+/**
+ * @throws BootwaveError `SITE_UNKNOWN`: a filter that can match nothing is a mistake, not an empty fleet;
+ * `ADVISORIES_MISSING`, `ADVISORIES_MALFORMED`
+ */
 export async function list(
-  where: { site?: string | undefined; state?: State | undefined },
-  { fleet, by }: Acting,
-): Promise<Overview & { now: number }> {
+  { cve, ...where }: { site?: string | undefined; state?: State | undefined; cve?: string | undefined },
+  { fleet, paths, by }: Acting,
+): Promise<Listed> {
   if (where.site !== undefined) await fleet.sites.get(where.site);
-  return { ...(await overview(fleet, where, by.at)), now: by.at };
+  const all = { ...(await overview(fleet, where, by.at)), now: by.at };
+  return cve === undefined ? all : exposed(all, cve, paths);
+}
+
+/** Of what is listed, the nodes that run an image with this vulnerability. A machine that is no member runs none of ours. */
+async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<Listed> {
+  const advisories = await mustReadAdvisories(paths);
+  const versions = await publishedVersions(paths.images);
+  const images = await Promise.all(versions.map((version) => readManifest(paths.images, version)));
+  const found = exposureOf(cve, images, advisories);
+  const runs = ({ observed: { image } }: NodeRecord) => image ?? '';
+  const members = all.nodes.filter(({ state }) => isRegistered(state));
+  const nodes = members.filter((node) => Object.hasOwn(found.affected, runs(node)));
+  const unknown = members.filter((node) => !nodes.includes(node) && !found.clear.includes(runs(node)));
+  return {
+    ...all,
+    nodes,
+    machines: [],
+    counts: countsOf(nodes),
+    cve: { ...found, unknown: unknown.map(({ name }) => name) },
+  };
 }
 
 export async function show({ node }: Node, { fleet, by }: Acting) {

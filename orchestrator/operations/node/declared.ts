@@ -1,10 +1,12 @@
 import { z } from 'zod';
+import { CVE } from '../../../formats/cve.ts';
 import { auditRecordSchema } from '../../fleet/audit/entry.ts';
 import { expectationSchema } from '../../fleet/expectation.ts';
 import type { Silence } from '../../fleet/listening.ts';
 import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
+import type { Exposure } from '../../releases/exposure.ts';
 import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BootEvent } from './acts.ts';
@@ -33,6 +35,8 @@ const overviewSchema = z.object({
   /** Where nobody listens: what is shown of nodes there is what was heard last. */
   silent: typed<Silence[]>(),
   unreadable: z.array(z.string()),
+  /** Where a CVE was asked for: what is known of the images, and the nodes whose image nobody can tell of. */
+  cve: typed<Exposure>().optional(),
   /** Milliseconds since the epoch, by the server's clock: what ages are counted from. */
   now: z.number(),
 });
@@ -41,7 +45,12 @@ export const list = operation({
   name: 'node list',
   help: 'all nodes, and machines that were only seen',
   who: READ,
-  input: z.strictObject({ site: siteName.optional(), state: z.enum(STATES).optional() }),
+  input: z.strictObject({
+    site: siteName.optional(),
+    state: z.enum(STATES).optional(),
+    /** Only nodes whose image has it. */
+    cve: z.string().regex(CVE).optional(),
+  }),
   result: overviewSchema,
   act: async () => (await import('./acts.ts')).list,
 });

@@ -33,6 +33,7 @@ const CORES = [
     'image publish',
     'image withdraw',
     'image reinstate',
+    'image advisories',
     'site add',
     'ban add',
     'config publish',
@@ -146,7 +147,15 @@ test('what takes two people, what needs no server, what is never asked for from 
     ['ban lift', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
-    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image list', 'image publish'],
+    ...[
+      'audit verify file',
+      'bootserver check',
+      'doctor',
+      'image build',
+      'image diff',
+      'image list',
+      'image publish',
+    ],
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
