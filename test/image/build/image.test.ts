@@ -72,6 +72,21 @@ test('the manifest tells the truth about the file', async (t) => {
   t.is(manifest.signedBy, (await currentDb(t.context.shared.paths.keys)).id);
 });
 
+test('the manifest names the source packages, the kernel with them', (t) => {
+  const { sources, kernel, packages } = t.context.shared.manifest;
+  const names = sources!.map(({ name }) => name);
+  // By its binary packages it has no name in what Debian says of vulnerabilities.
+  for (const name of ['openssl', 'systemd', 'glibc']) t.true(names.includes(name), name);
+  t.deepEqual(
+    names.filter((name) => name.includes('signed')),
+    [],
+  );
+  const linux = sources!.find(({ name }) => name === 'linux');
+  // `6.1.0-56-amd64` is built from `6.1.192-2`.
+  t.is(linux?.version.split('.').slice(0, 2).join('.'), kernel.split('.').slice(0, 2).join('.'));
+  t.true(sources!.length > packages.length / 3);
+});
+
 test('db verifies the signature, another certificate does not, and one changed bit breaks it', async (t) => {
   const { db, KEK } = keyLayout(t.context.shared.paths.keys).secureBoot.variables;
   const verify = async (file: string, certificate: string) =>
