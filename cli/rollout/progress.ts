@@ -2,6 +2,7 @@
 import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { durationText, timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless } from '../context.ts';
 import { stamp } from '../option.ts';
 
@@ -56,6 +57,12 @@ function countsText(counts: WaveRecord['counts']): string {
     .join(', ');
 }
 
+/** What is waited for takes as long as it takes. */
+export const leftText = (left: number | null): string =>
+  left === null
+    ? ''
+    : `; about ${durationText(left)} left, without waiting for windows, gates and offline nodes`;
+
 export type Screen = { columns: number; rows: number };
 
 /** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
@@ -64,7 +71,7 @@ export function progressText(progress: Progress, recent: readonly RolloutEvent[]
   const head = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
-    `${rollout.inFlight.whole} under way, ${rollout.failures} failed`,
+    `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);

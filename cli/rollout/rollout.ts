@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Operation } from '../../orchestrator/operations/operation.ts';
 import * as rollout from '../../orchestrator/operations/rollout/declared.ts';
 import type { RolloutRecord } from '../../orchestrator/rollout/record.ts';
+import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
@@ -50,7 +51,7 @@ export function register(group: Command): void {
   commandFor(group, rollout.show, '<rollout>').action(
     async (id: string, { json }: Json, command: Command) => {
       const shown = await call(command, rollout.show, { rollout: id });
-      print(json, shown, () => showText(shown));
+      print(json, { ...shown, left: timeLeft(shown, shown.waves) }, () => showText(shown));
     },
   );
 

@@ -9,9 +9,11 @@ import {
   type WaveRecord,
 } from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
+import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
+import { leftText } from './progress.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
@@ -84,7 +86,8 @@ export function showText({ setup, rollout, waves, nodes }: Shown): string {
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
-      (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : ''),
+      (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
+      leftText(timeLeft({ setup, rollout }, waves)),
     '',
     table(
       ['WAVE', 'NAME', 'STATE', 'NODES', ''],

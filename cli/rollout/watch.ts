@@ -3,6 +3,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Look } from '../../orchestrator/operations/rollout/acts.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, jsonText } from '../context.ts';
 import { eventText, progressText } from './progress.ts';
 
@@ -99,6 +100,7 @@ function viewOf({ json, screen, write }: WatchOptions): View {
 function jsonView(write: WatchOptions['write']): View {
   const state = ({ setup, rollout, waves }: Progress) => {
     const { id, state, why, by, wave, failures, endedAt, inFlight } = rollout;
+    const left = timeLeft({ setup, rollout }, waves);
     const told = waves.map(({ index, state, size, counts }) => ({
       index,
       name: setup.waves[index]?.name,
@@ -107,7 +109,7 @@ function jsonView(write: WatchOptions['write']): View {
       counts,
     }));
     write(
-      `${JSON.stringify({ type: 'state', rollout: id, state, why, by, wave, underWay: inFlight.whole, failures, endedAt, waves: told })}\n`,
+      `${JSON.stringify({ type: 'state', rollout: id, state, why, by, wave, underWay: inFlight.whole, failures, endedAt, left, waves: told })}\n`,
     );
   };
   return {

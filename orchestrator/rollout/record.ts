@@ -24,7 +24,13 @@ export type RolloutSetup = {
   pcr11: Readonly<Record<string, readonly string[]>>;
   /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
-  waves: readonly { name: string; kind: 'regular' | 'tail'; planned: number }[];
+  waves: readonly {
+    name: string;
+    kind: 'regular' | 'tail';
+    planned: number;
+    /** Its nodes that can be under way at the same moment at most; absent from older records. */
+    atOnce?: number;
+  }[];
 };
 
 /** What of a spec may be changed while it is carried out. `whole`: nodes under way at once. Null: there is none any more. */

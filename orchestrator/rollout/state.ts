@@ -94,7 +94,12 @@ export function createRollout(
     limits: plan.limits,
     pcr11: plan.pcr11,
     graph: plan.graph,
-    waves: plan.waves.map((wave) => ({ name: wave.name, kind: wave.kind, planned: wave.places.length })),
+    waves: plan.waves.map(({ name, kind, places, disruption }) => ({
+      name,
+      kind,
+      planned: places.length,
+      atOnce: disruption.atOnce,
+    })),
   };
   const rollout: RolloutRecord = {
     id: options.id,

@@ -1,0 +1,68 @@
+/** The estimate against what a rollout then really took. */
+import test from 'ava';
+import { durationText, timeLeft } from '../../../orchestrator/rollout/time-left.ts';
+import { fleetOf } from './fleet.ts';
+import { Script } from './script.ts';
+
+/** Every node takes half a minute for its restart, and bakes for one. */
+function toTheEnd(s: Script): { at: number; left: number | null; state: string }[] {
+  const seen: { at: number; left: number | null; state: string }[] = [];
+  for (let i = 0; i < 2000 && s.rollout.endedAt === null; i += 1) {
+    const up = [...s.state.nodes.keys()].filter((id) => s.node(id).state !== 'activating');
+    s.pass(10, up);
+    if (i % 3 === 0) for (const id of [...s.in('staging'), ...s.in('activating')]) s.obey(id);
+    seen.push({ at: s.rollout.clock, left: timeLeft(s.state, s.state.waves), state: s.rollout.state });
+  }
+  return seen;
+}
+
+const SPEC = {
+  waves: [{ name: 'canary', take: 1 }, { take: '20%' }, { take: 'rest' }],
+  bake: { node: '1m', wave: '5m' },
+};
+
+for (const [title, nodes, limits] of [
+  ['few at once in the whole', 40, { whole: 4, site: '100%', rack: 10 }],
+  ['one of a rack', 40, { whole: 40, site: '100%', rack: 1 }],
+  ['all at once', 12, { whole: 40, site: '100%', rack: 40 }],
+] as const)
+  test(`from the first wave's end on it is right within a third, or two minutes: ${title}`, (t) => {
+    const s = new Script(fleetOf(nodes, 2), { ...SPEC, limits });
+    s.start();
+    t.is(timeLeft(s.state, s.state.waves), null, 'no node is through');
+    const seen = toTheEnd(s);
+    t.is(s.rollout.state, 'done', s.rollout.why);
+    const end = seen.at(-1)!.at;
+    const first = seen.findIndex(({ left }) => left !== null);
+    t.true(first > 0 && seen[first]!.at < end / 2);
+    for (const { at, left, state } of seen.slice(first)) {
+      if (state !== 'running') continue;
+      const real = end - at;
+      t.true(Math.abs(left! - real) <= Math.max(real / 3, 120_000), `at ${at}: said ${left}, was ${real}`);
+    }
+  });
+
+test('nothing is said of one that is paused, goes back or has ended', (t) => {
+  const s = new Script(fleetOf(8, 2), { ...SPEC, limits: { whole: 1, site: 4, rack: 4 } });
+  s.start();
+  const canary = s.in('staging');
+  s.upgrade(...canary);
+  s.pass(80, canary);
+  t.not(timeLeft(s.state, s.state.waves), null);
+  s.send({ type: 'pause', by: 'ann', why: 'lunch' });
+  t.is(timeLeft(s.state, s.state.waves), null);
+  s.send({ type: 'rollback', by: 'ann', why: 'bad' });
+  t.is(timeLeft(s.state, s.state.waves), null);
+});
+
+test('as people say it', (t) => {
+  t.deepEqual([0, 59_400, 60_000, 3_599_000, 3_600_000, 12_000_000, 100 * 3_600_000].map(durationText), [
+    '0 s',
+    '59 s',
+    '1 min',
+    '1 h 0 min',
+    '1 h 0 min',
+    '3 h 20 min',
+    '100 h',
+  ]);
+});
