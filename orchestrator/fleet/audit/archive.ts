@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -87,6 +87,7 @@ export async function archiveAudit(options: ArchiveOptions): Promise<Archive | n
   const last = Math.min(((await audit.head())?.seq ?? 0) - keep, newestOf(base, sealed.seals).seq);
   if (sealed.unreadable !== null || last <= base.seq) return null;
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  await tidy(folder);
   const file = `${from.seq + 1}-${last}.jsonl.gz`;
   const path = join(folder, file);
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
@@ -107,6 +108,18 @@ export async function archiveAudit(options: ArchiveOptions): Promise<Archive | n
   if (done.result !== 'done') return null;
   await shorten(fleet, next.key, written.nodes);
   return next;
+}
+
+/** Milliseconds after which a file that is still being written is one of a server that was killed. */
+const ABANDONED = 3600_000;
+
+async function tidy(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.endsWith('.tmp')) continue;
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > ABANDONED) await rm(path, { force: true });
+  }
 }
 
 type Place = Link & { key: string };

@@ -1,5 +1,5 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun, run } from '../../../../base/run.ts';
@@ -100,6 +100,20 @@ test('of two servers one moves them; a server that was stopped before it took th
   await archive(10);
   t.is((await redis.xrange(KEYS.audit, '-', '+', 'COUNT', 1))[0]?.[0], newest[0]?.[0]);
   t.is(await verify(), null);
+});
+
+test('what a server that was killed had begun to write goes, what another one is writing stays', async (t) => {
+  const { file, write, archive } = await history(t);
+  await mkdir(file.archive, { recursive: true });
+  const [old, young] = ['1-9.jsonl.gz.aa.tmp', '1-9.jsonl.gz.bb.tmp'].map((name) =>
+    join(file.archive, name),
+  ) as [string, string];
+  for (const path of [old, young]) await writeFile(path, 'half');
+  const before = new Date(Date.now() - 2 * 3600_000);
+  await utimes(old, before, before);
+  await write(40);
+  const { file: whole } = (await archive())!;
+  t.deepEqual((await readdir(file.archive)).sort(), [basename(young), whole].sort());
 });
 
 test('a full disk: nothing is taken out of Redis, nothing is left behind, and it is done when there is room', async (t) => {
