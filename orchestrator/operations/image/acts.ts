@@ -13,6 +13,7 @@ import {
   writeAdvisories,
 } from '../../releases/advisories.ts';
 import { diffImages, type ImageDiff } from '../../releases/image-diff.ts';
+import { PublishedManifests } from '../../releases/published.ts';
 import { vulnerabilitiesOf } from '../../releases/vulnerabilities.ts';
 import { mustBeWithdrawn, readWithdrawn, reinstate, withdraw } from '../../releases/withdrawn.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
@@ -66,7 +67,8 @@ export async function importAdvisories(
   const reason = `advisories of ${Object.keys(packages).length} packages`;
   await commit(fleet.redis, { records: [], audit: [auditLine({ ...by, action: 'import', reason })] });
   const [newest] = await publishedVersions(paths.images);
-  const manifest = newest === undefined ? undefined : await readManifest(paths.images, newest);
+  // It is imported: a manifest that cannot be read is no reason to say that it was not.
+  const manifest = newest === undefined ? null : await new PublishedManifests(paths.images).manifest(newest);
   return {
     packages: Object.keys(packages).length,
     cves: Object.values(packages).reduce((sum, cves) => sum + Object.keys(cves).length, 0),

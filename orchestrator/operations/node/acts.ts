@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
-import { publishedVersions, readManifest } from '../../../image/build/manifest.ts';
+import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
@@ -14,6 +14,7 @@ import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
 import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
+import { PublishedManifests } from '../../releases/published.ts';
 import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
 import { operate } from '../../rollout/run/operate.ts';
 import { signerFiles } from '../../signer/files.ts';
@@ -42,9 +43,15 @@ export async function list(
 /** Of what is listed, the nodes that run an image with this vulnerability. A machine that is no member runs none of ours. */
 async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<Listed> {
   const advisories = await mustReadAdvisories(paths);
+  const published = new PublishedManifests(paths.images);
   const versions = await publishedVersions(paths.images);
-  const images = await Promise.all(versions.map((version) => readManifest(paths.images, version)));
-  const found = exposureOf(cve, images, advisories);
+  const images = await Promise.all(versions.map((version) => published.manifest(version)));
+  // One that cannot be read makes its nodes unknown, and hides no others.
+  const found = exposureOf(
+    cve,
+    images.filter((image) => image !== null),
+    advisories,
+  );
   const runs = ({ observed: { image } }: NodeRecord) => image ?? '';
   const members = all.nodes.filter(({ state }) => isRegistered(state));
   const nodes = members.filter((node) => Object.hasOwn(found.affected, runs(node)));

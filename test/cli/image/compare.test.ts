@@ -87,6 +87,12 @@ test.serial('packages and vulnerabilities of two images; the nodes that have one
   );
   t.is((await bootwave('ann', 'node', 'list', '--cve', 'openssl')).code, 'INPUT_INVALID');
 
+  // A manifest that cannot be read hides no other image, and its nodes are not counted as safe.
+  await writeFile(manifestFile(paths.images, '2.0'), '{');
+  t.deepEqual(await nodes('CVE-2025-0002'), [1, '1.0', [], 2]);
+  t.deepEqual(await nodes('CVE-2025-4444'), [0, undefined, ['1.0'], 2]);
+  await publish('2.0');
+
   // What cannot be read is said, and a file that is none of the tracker's leaves what was imported.
   const stored = join(paths.root, 'advisories.json');
   const before = await readFile(stored, 'utf8');
