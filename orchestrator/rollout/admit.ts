@@ -127,7 +127,6 @@ export function restoreFailed(d: Draft) {
   }
 }
 
-const FORWARD: readonly NodeStep['state'][] = ['staging', 'staged', 'activating'];
 const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /**
@@ -142,10 +141,7 @@ export function unwind(d: Draft): boolean {
   // come free so are known before the newest one takes one.
   for (const id of d.active()) {
     const known = d.peek(id)!;
-    if (!isDead(d, known)) continue;
-    // Its order leads forward, and would be sent again and again. What is diskless gets its last good image at its next boot.
-    if (FORWARD.includes(known.state)) d.move(d.edit(id), 'failed', rollout.spent ?? rollout.why);
-    if (known.slot) d.freeSlot(d.edit(id));
+    if (known.slot && isDead(d, known)) d.freeSlot(d.edit(id));
   }
   for (let touch = rollout.undo; touch > 0; touch -= 1) {
     const id = d.touchedAt(touch);

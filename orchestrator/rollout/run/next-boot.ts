@@ -5,26 +5,38 @@
  */
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { RolloutState } from '../engine.ts';
-import type { NodeStep } from '../record.ts';
+import type { NodeStep, RolloutStatus } from '../record.ts';
 import { markUpdating } from './updating.ts';
 
 const FAILED: readonly NodeStep['state'][] = ['failed', 'rolling-back'];
+/** It runs the last good image already, or is nobody's business any more. */
+const OVER: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'skipped'];
+
+/** Whether its next boot is to bring the last good image: it failed, or everything touched goes back. */
+function goesBack(rollout: RolloutStatus, { state, touch }: Readonly<NodeStep>): boolean {
+  return FAILED.includes(state) || (rollout === 'rolling-back' && touch > 0 && !OVER.includes(state));
+}
 
 /** Called at every look, so that a process that was killed leaves nothing undone. */
-export async function backAtNextBoot(fleet: Fleet, { setup, nodes, active }: RolloutState): Promise<void> {
+export async function backAtNextBoot(fleet: Fleet, { setup, rollout, nodes }: RolloutState): Promise<void> {
   if (setup.target.of !== 'image') return;
-  const lost = [...active].flatMap((id) => {
-    const step = nodes.get(id);
-    const isLost = step?.how === 'network' && !step.reachable && FAILED.includes(step.state);
-    return isLost && !step.taken && step.lastGood !== null ? [step] : [];
-  });
+  const lost = [...nodes.values()].filter(
+    (step) =>
+      step.how === 'network' &&
+      !step.reachable &&
+      !step.taken &&
+      step.lastGood !== null &&
+      goesBack(rollout.state, step),
+  );
   if (lost.length === 0) return;
   const records = await fleet.nodes.getMany(lost.map(({ node }) => node));
   const wanted = new Map(records.map((record) => [record.id, record.wanted.image]));
   for (const { node, state, epoch, lastGood } of lost) {
-    // Written once: each write would hide again that the node is unreachable.
     if (!wanted.has(node) || wanted.get(node) === lastGood) continue;
     const fence = { state, epoch };
-    await markUpdating(fleet, node, { rollout: setup.id, image: lastGood, at: Date.now(), while: fence });
+    await markUpdating(fleet, node, {
+      ...{ rollout: setup.id, image: lastGood, at: Date.now(), while: fence },
+      stays: true,
+    });
   }
 }

@@ -22,11 +22,18 @@ export type Fence = { state: StepState; epoch: number };
 /**
  * This node is about to be disrupted by an order of this rollout.
  * @param image what the fleet wants it to run from now on, also when it boots from the network; null leaves that as it is
+ * @param stays the node is not disturbed, and keeps its state: it is about its next boot
  */
 export async function markUpdating(
   fleet: Fleet,
   node: string,
-  { rollout, image, at, while: fence }: { rollout: string; image: string | null; at: number; while: Fence },
+  {
+    rollout,
+    image,
+    at,
+    while: fence,
+    stays = false,
+  }: { rollout: string; image: string | null; at: number; while: Fence; stays?: boolean },
 ): Promise<void> {
   const key = ROLLOUT_KEYS.node(rollout, node);
   const ops = [{ op: 'is', key, ...fence } as const];
@@ -37,7 +44,7 @@ export async function markUpdating(
     if (record === null || isOver) return { outcome: { kind: 'same' } };
     const { state, wanted } = record;
     // Other code decides the state of a node that is being installed or is fenced.
-    const to = mayBecome(state, 'updating') ? 'updating' : state;
+    const to = !stays && mayBecome(state, 'updating') ? 'updating' : state;
     const changes = image !== null && image !== wanted.image;
     if (to === state && !changes) return { outcome: { kind: 'same' } };
     const step = { to, at, actor: 'rollout' } as const;

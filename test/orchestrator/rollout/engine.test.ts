@@ -774,8 +774,6 @@ test('taking back: a dead node is sent no order that leads forward, and goes bac
   t.deepEqual([s.node('a').state, s.node('b').state], ['activating', 'activating']);
   s.send({ type: 'unreachable', node: 'a' }, { type: 'unreachable', node: 'b' });
   s.send({ type: 'rollback', by: 'ann', why: 'enough' });
-  t.deepEqual(s.in('failed'), ['a', 'b']);
-  t.deepEqual(s.rollout.failures, 0, 'nobody counts them');
   t.is(s.rollout.inFlight.whole, 0);
   const before = s.orders.length;
   s.pass(120);
