@@ -48,7 +48,11 @@ export function register(group: Command): void {
 
 function diffText({ from, to, packages, firmwareMissing, cves, cvesUnknown }: ImageDiff): string {
   const size = (to.size - from.size) / 1e6;
-  const kernel = from.kernel === to.kernel ? `${to.kernel}, as before` : `${from.kernel} -> ${to.kernel}`;
+  const [old, young] = [from, to].map(
+    ({ kernel, linux }) => `${kernel}${linux === null ? '' : ` (${linux})`}`,
+  );
+  const isKnown = from.kernel !== to.kernel || (from.linux !== null && to.linux !== null);
+  const kernel = old === young && isKnown ? `${young}, as before` : `${old} -> ${young}`;
   const { more, less } = firmwareMissing;
   return [
     `${from.version} -> ${to.version}: ${size < 0 ? '' : '+'}${size.toFixed(1)} MB, kernel ${kernel}`,

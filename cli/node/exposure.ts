@@ -6,21 +6,17 @@ import { minuteOf } from '../option.ts';
 /** Names that are shown of nodes of which nothing is known. */
 const NAMED = 10;
 
-export function exposureText({ cve, asOf, affected, clear, unknown }: Exposure): string[] {
+export function exposureText({ cve, asOf, affected, clear, unclear, unknown }: Exposure): string[] {
   const images = Object.entries(affected);
   const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : '';
   return [
     `${cve}, as Debian knew it when it was imported (${minuteOf(asOf)} UTC)`,
     ...images.map(([version, found]) => `image ${version} has it: ${vulnerabilityText(found)}`),
-    images.length === 0
-      ? 'no published image has it'
-      : clear.length === 0
-        ? 'no published image is without it'
-        : `without it: ${clear.join(', ')}`,
-    ...(unknown.length === 0
+    ...(images.length === 0 ? ['no image that is known has it'] : []),
+    `without it: ${clear.length === 0 ? 'no published image' : clear.join(', ')}`,
+    ...(unclear.length === 0
       ? []
-      : [
-          `NOT KNOWN of ${unknown.slice(0, NAMED).join(', ')}${more}: their images say nothing of their packages`,
-        ]),
+      : [`NOT KNOWN of image ${unclear.join(', ')}: nothing was imported of some or all of its packages`]),
+    ...(unknown.length === 0 ? [] : [`NOT KNOWN of node ${unknown.slice(0, NAMED).join(', ')}${more}`]),
   ].map(harmless);
 }

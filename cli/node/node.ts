@@ -25,9 +25,14 @@ export function register(group: Command): void {
       print(json, seen, () =>
         seen.cve === undefined
           ? listText(seen, now, { site, state })
-          : [...(seen.nodes.length === 0 ? [] : [listText(seen, now), '']), ...exposureText(seen.cve)].join(
-              '\n',
-            ),
+          : [
+              seen.nodes.length === 0
+                ? [...seen.silent.map((one) => silenceText(one, now)), ...seen.unreadable].join('\n')
+                : listText(seen, now),
+              ...exposureText(seen.cve),
+            ]
+              .filter((text) => text !== '')
+              .join('\n'),
       );
     });
 

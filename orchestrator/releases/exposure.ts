@@ -1,7 +1,7 @@
 /** Which images have a vulnerability, and so which nodes. Pure. */
 import type { Manifest } from '../../image/build/manifest.ts';
 import type { Advisories } from './advisories.ts';
-import { type Vulnerability, vulnerabilitiesOf } from './vulnerabilities.ts';
+import { unknownIn, type Vulnerability, vulnerabilitiesOf } from './vulnerabilities.ts';
 
 export type Exposure = {
   cve: string;
@@ -11,22 +11,27 @@ export type Exposure = {
   affected: Record<string, Vulnerability>;
   /** Published images in which it is fixed, or never was. */
   clear: string[];
-  /** Names of listed nodes whose image is not published any more, or says nothing of its source packages. */
+  /** Published images of which that is not known: no source packages, or some of which nothing was imported. */
+  unclear: string[];
+  /** Names of listed nodes that run another image than these, or one of which it is not known. */
   unknown: string[];
 };
 
+/** @param images published ones by version; null: its manifest cannot be read */
 export function exposureOf(
   cve: string,
-  images: readonly Manifest[],
+  images: ReadonlyMap<string, Manifest | null>,
   advisories: Advisories,
 ): Omit<Exposure, 'unknown'> {
   const affected: Record<string, Vulnerability> = {};
   const clear: string[] = [];
-  for (const image of images) {
-    const all = vulnerabilitiesOf(image, advisories);
+  const unclear: string[] = [];
+  for (const [version, image] of images) {
+    const all = image === null ? null : vulnerabilitiesOf(image, advisories);
     const found = all?.find((one) => one.cve === cve);
-    if (found !== undefined) affected[image.version] = found;
-    else if (all !== null) clear.push(image.version);
+    if (found !== undefined) affected[version] = found;
+    else if (image === null || all === null || unknownIn(image, advisories).length > 0) unclear.push(version);
+    else clear.push(version);
   }
-  return { cve, asOf: advisories.at, affected, clear };
+  return { cve, asOf: advisories.at, affected, clear, unclear };
 }

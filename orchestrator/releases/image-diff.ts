@@ -3,7 +3,10 @@ import type { Manifest } from '../../image/build/manifest.ts';
 import type { Advisories } from './advisories.ts';
 import { unknownIn, type Vulnerability, vulnerabilitiesOf } from './vulnerabilities.ts';
 
-type Side = Pick<Manifest, 'version' | 'size' | 'kernel'>;
+type Side = Pick<Manifest, 'version' | 'size' | 'kernel'> & {
+  /** Version of the kernel's source package: it changes more often than its name. Null: not recorded. */
+  linux: string | null;
+};
 
 export type ImageDiff = {
   from: Side;
@@ -37,7 +40,10 @@ export function diffImages(from: Manifest, to: Manifest, advisories: Advisories 
   const [asked, asks] = [from, to].map(({ firmwareMissing }) =>
     firmwareMissing.map(({ module }) => module),
   ) as [string[], string[]];
-  const side = ({ version, size, kernel }: Manifest): Side => ({ version, size, kernel });
+  const side = ({ version, size, kernel, sources }: Manifest): Side => ({
+    ...{ version, size, kernel },
+    linux: sources?.find(({ name }) => name === 'linux')?.version ?? null,
+  });
   return {
     from: side(from),
     to: side(to),

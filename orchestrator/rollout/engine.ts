@@ -9,7 +9,7 @@ import type { EngineEvent, Input, Step } from './event.ts';
 import { release, weighRefusals } from './hold.ts';
 import { onNodeEvent } from './machine.ts';
 import { isOperator, onOperator } from './operate.ts';
-import type { RolloutStatus } from './record.ts';
+import { type RolloutStatus, UNDER_WAY } from './record.ts';
 import { type RolloutState, stepOf } from './state.ts';
 import { onTime } from './time.ts';
 import { checkBudget, onGate, settle } from './wave.ts';
@@ -28,6 +28,10 @@ export function advance(state: RolloutState, input: Input): Step {
     const passed = Math.min(input.elapsed, MAX_ELAPSED);
     d.rollout.deaf += Math.min(passed, Math.max(0, d.rollout.asking - before));
     d.rollout.clock += passed;
+    const { state, moving } = d.rollout;
+    // What is staged may wait for its window.
+    if (state === 'running' && moving !== undefined && d.total(...UNDER_WAY) > d.total('staged'))
+      d.rollout.moving = moving + passed;
   }
   for (const event of input.events) {
     if (d.ended) {

@@ -87,6 +87,8 @@ export type RolloutRecord = {
   asking: number;
   /** Milliseconds of rollout time that passed so. Clock minus this is watched time: silence is measured in it. */
   deaf: number;
+  /** Milliseconds of rollout time in which nodes moved forward: no pauses, closed windows, gates or bakes of waves. Absent from older records. */
+  moving?: number;
   /** Index of the wave that is open. */
   wave: number;
   inFlight: InFlight;

@@ -109,6 +109,7 @@ export function createRollout(
     by: options.author,
     before: null,
     held: null,
+    moving: 0,
     marks: [],
     clock: 0,
     term: 0,

@@ -15,40 +15,48 @@ export function timeLeft(
   { setup: planned, rollout }: { setup: RolloutSetup; rollout: RolloutRecord },
   waves: readonly WaveRecord[],
 ): number | null {
-  if (rollout.state !== 'running') return null;
+  if (rollout.state !== 'running' || rollout.moving === undefined) return null;
   const setup = edited(planned, rollout.edits);
   const bakeOf = (index: number) => setup.spec.waves[index]?.bake?.wave ?? setup.spec.bake.wave;
   let batches = 0;
-  let baked = 0;
+  let isProven = false;
   let left = 0;
   let bakes = 0;
   for (const { index, state, counts, size, since, skipped } of waves) {
+    if (index > rollout.wave && size === 0) continue;
     const { kind, atOnce } = setup.waves[index]!;
-    const width = Math.max(1, Math.min(atOnce ?? Number.POSITIVE_INFINITY, setup.limits.whole));
-    // How many whole batches are through, in parts: also one that is smaller than it may be takes as long as any.
+    // Who is in the tail came there later, so nothing was planned of it.
+    const most = kind === 'tail' ? undefined : atOnce;
     const started = counts.staging + counts.staged + counts.activating;
     const baking = counts.booted + counts.attested + counts.baking;
     const parts = started * STARTED + baking * BAKING;
-    const one = Math.max(1, Math.min(width, size));
-    if (index <= rollout.wave) batches += (counts.done + parts) / one;
-    if (state === 'done') {
-      if (counts.done > 0) baked += bakeOf(index);
-      continue;
+    if (index <= rollout.wave) {
+      // A batch that is smaller than it may be takes as long as any.
+      batches += (counts.done + parts) / widthOf(most, planned.limits.whole, planned.limits.whole, size);
+      isProven ||= counts.done > 0;
     }
-    if (state === 'baking' || state === 'gated') {
-      const spent = state === 'gated' ? bakeOf(index) : Math.min(rollout.clock - since, bakeOf(index));
-      baked += spent;
-      bakes += bakeOf(index) - spent;
-      continue;
-    }
-    // Whoever is in the tail was not there when it was planned; when that ends nobody knows.
-    const waiting = skipped || (kind === 'tail' && index > rollout.wave) ? 0 : counts.pending;
-    if (waiting + started + baking > 0) bakes += bakeOf(index);
-    left += Math.ceil(waiting / width) + (started + baking - parts) / one;
+    if (state === 'done') continue;
+    if (state === 'baking') bakes += Math.max(0, bakeOf(index) - (rollout.clock - since));
+    if (state === 'baking' || state === 'gated') continue;
+    // When nodes of the tail are there again nobody knows.
+    const waiting = skipped || kind === 'tail' ? 0 : counts.pending;
+    if (waiting + started + baking === 0) continue;
+    const width = widthOf(most, planned.limits.whole, setup.limits.whole, size);
+    bakes += bakeOf(index);
+    left += Math.ceil(waiting / width) + (started + baking - parts) / width;
   }
-  if (waves.every(({ counts }) => counts.done === 0)) return null;
-  const cycle = Math.max(0, rollout.clock - baked) / batches;
-  return Math.round(left * cycle + bakes);
+  if (!isProven) return null;
+  return Math.round((left * rollout.moving) / batches + bakes);
+}
+
+/**
+ * Nodes that go side by side.
+ * @param most what sites, racks and the whole of that time allow; absent: not known
+ * @param whole what the whole allows now
+ */
+function widthOf(most: number | undefined, planned: number, whole: number, size: number): number {
+  const places = most === undefined || most >= planned ? whole : Math.min(most, whole);
+  return Math.max(1, Math.min(places, size));
 }
 
 /** As people say it: `25 s`, `12 min`, `3 h 20 min`. */

@@ -45,13 +45,11 @@ async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<List
   const advisories = await mustReadAdvisories(paths);
   const published = new PublishedManifests(paths.images);
   const versions = await publishedVersions(paths.images);
-  const images = await Promise.all(versions.map((version) => published.manifest(version)));
   // One that cannot be read makes its nodes unknown, and hides no others.
-  const found = exposureOf(
-    cve,
-    images.filter((image) => image !== null),
-    advisories,
+  const images = new Map(
+    await Promise.all(versions.map(async (version) => [version, await published.manifest(version)] as const)),
   );
+  const found = exposureOf(cve, images, advisories);
   const runs = ({ observed: { image } }: NodeRecord) => image ?? '';
   const members = all.nodes.filter(({ state }) => isRegistered(state));
   const nodes = members.filter((node) => Object.hasOwn(found.affected, runs(node)));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { type Manifest, manifestFile } from '../../../image/build/manifest.ts';
 import { simManifest } from '../../../lab/sim/images.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { membersFor } from '../../orchestrator/rollout/run/members.ts';
 import { commandsOn } from '../in-process.ts';
 
@@ -56,7 +57,7 @@ test.serial('packages and vulnerabilities of two images; the nodes that have one
   t.deepEqual(done.value, { packages: 3, cves: 3, open: 1 }, done.message);
   t.like((await fleet.audit.read()).at(-1), { action: 'import', actor: 'operator:ann' });
   const { out } = await bootwave('ann', 'image', 'diff', '1.0', '2.0');
-  t.regex(out, /\+2\.5 MB, kernel 6\.1\.0 -> 6\.1\.0-56-amd64/);
+  t.regex(out, /\+2\.5 MB, kernel 6\.1\.0 \(6\.1\.140-1\) -> 6\.1\.0-56-amd64 \(6\.1\.192-2\)/);
   t.regex(out, /gone +1 +-\nlibssl3 +3\.0\.15-1 +3\.0\.17-1/);
   t.notRegex(out, /bash/);
   t.regex(out, /fixed: 2\n {2}CVE-2024-9999 {2}linux 6\.1\.140-1, fixed in 6\.1\.150-1\n {2}CVE-2025-0001/);
@@ -92,6 +93,37 @@ test.serial('packages and vulnerabilities of two images; the nodes that have one
   t.deepEqual(await nodes('CVE-2025-0002'), [1, '1.0', [], 2]);
   t.deepEqual(await nodes('CVE-2025-4444'), [0, undefined, ['1.0'], 2]);
   await publish('2.0');
+
+  // Nor is an image with a package that was in none when the advisories were imported.
+  await writeFile(
+    manifestFile(paths.images, '3.0'),
+    JSON.stringify({ ...simManifest('3.0'), sources: packages(['bash', '5.2-1'], ['curl', '7.88-1']) }),
+  );
+  await member(4, '3.0');
+  t.deepEqual(await nodes('CVE-2025-4444'), [0, undefined, ['2.0', '1.0'], 2]);
+  t.regex(
+    (await bootwave('ann', 'node', 'list', '--cve', 'CVE-2025-4444')).out,
+    /NOT KNOWN of image 3\.0, 0\.9/,
+  );
+  t.regex(
+    (await bootwave('ann', 'image', 'diff', '2.0', '3.0')).out,
+    /nothing was imported of curl: import again/,
+  );
+  // The kernel's name stays when only its version changes.
+  const linux = packages(['linux', '6.1.193-1']);
+  const patched = { ...simManifest('4.0'), ...IMAGES['2.0'], version: '4.0', sources: linux };
+  await writeFile(manifestFile(paths.images, '4.0'), JSON.stringify(patched));
+  t.regex(
+    (await bootwave('ann', 'image', 'diff', '2.0', '4.0')).out,
+    /\(6\.1\.192-2\) -> 6.*\(6\.1\.193-1\)/,
+  );
+  // A record that cannot be read may be of any node.
+  const [id] = await fleet.nodes.ids();
+  await fleet.redis.hset(KEYS.node(id!), 'body', '{');
+  t.regex(
+    (await bootwave('ann', 'node', 'list', '--cve', 'CVE-2025-4444')).out,
+    new RegExp(id!.slice(0, 12)),
+  );
 
   // What cannot be read is said, and a file that is none of the tracker's leaves what was imported.
   const stored = join(paths.root, 'advisories.json');

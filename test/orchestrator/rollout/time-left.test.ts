@@ -55,6 +55,51 @@ test('nothing is said of one that is paused, goes back or has ended', (t) => {
   t.is(timeLeft(s.state, s.state.waves), null);
 });
 
+test('a pause and a closed window do not make the nodes slower', (t) => {
+  const s = new Script(fleetOf(40, 2), { ...SPEC, limits: { whole: 4, site: '100%', rack: 10 } });
+  s.start();
+  const canary = s.in('staging');
+  s.upgrade(...canary);
+  s.pass(80, canary);
+  const before = timeLeft(s.state, s.state.waves)!;
+  s.send({ type: 'pause', by: 'ann', why: 'night' });
+  s.pass(12 * 3600, [...s.state.nodes.keys()]);
+  s.send({ type: 'resume', by: 'ann' });
+  const after = timeLeft(s.state, s.state.waves)!;
+  t.true(after <= before && after > before / 2, `${before} and ${after}`);
+});
+
+test('more at once is faster, and the offline nodes of the tail are not waited for', (t) => {
+  const s = new Script(fleetOf(40, 2), { ...SPEC, limits: { whole: 4, site: '100%', rack: 10 } });
+  s.start();
+  const canary = s.in('staging');
+  s.upgrade(...canary);
+  s.pass(80, canary);
+  const before = timeLeft(s.state, s.state.waves)!;
+  s.send({ type: 'edit', by: 'ann', changes: { whole: 8 } });
+  const after = timeLeft(s.state, s.state.waves)!;
+  t.true(after < before * 0.85, `${before} and ${after}`);
+  // Nodes that are offline come into the tail.
+  const tail = s.state.waves.at(-1)!;
+  const waves = s.state.waves.map((wave) =>
+    wave === tail ? { ...tail, size: 400, counts: { ...tail.counts, pending: 400 } } : wave,
+  );
+  t.is(timeLeft(s.state, waves), after);
+});
+
+test('a node that came to the version before its wave was open proves no pace', (t) => {
+  const s = new Script(fleetOf(8, 2), { ...SPEC, limits: { whole: 4, site: '100%', rack: 10 } });
+  s.start();
+  const waves = s.state.waves.map((wave) =>
+    wave.index === 1
+      ? { ...wave, counts: { ...wave.counts, pending: wave.counts.pending - 1, done: 1 } }
+      : wave,
+  );
+  t.is(timeLeft(s.state, waves), null);
+  const { moving: _, ...older } = s.rollout;
+  t.is(timeLeft({ setup: s.state.setup, rollout: older }, waves), null, 'a record of the version before');
+});
+
 test('as people say it', (t) => {
   t.deepEqual([0, 59_400, 60_000, 3_599_000, 3_600_000, 12_000_000, 100 * 3_600_000].map(durationText), [
     '0 s',
