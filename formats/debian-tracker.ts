@@ -21,7 +21,8 @@ export function readTracker(
 ): Record<string, Record<string, string | null>> {
   const all = parse(text);
   // Any release: a file that is cut to another one must not read as "nothing is known".
-  if (!JSON.stringify(all.linux ?? all).includes(`"${release}"`))
+  const most = all.linux === undefined ? Object.values(all) : [all.linux];
+  if (!most.some((cves) => isObject(cves) && Object.values(cves).some((entry) => isOf(entry, release))))
     throw malformed(`it says nothing of ${release}`);
   const packages: Record<string, Record<string, string | null>> = {};
   for (const name of names) {
@@ -36,6 +37,9 @@ export function readTracker(
   }
   return packages;
 }
+
+const isOf = (entry: unknown, release: string): boolean =>
+  isObject(entry) && isObject(entry.releases) && Object.hasOwn(entry.releases, release);
 
 /** @returns undefined when the release is not affected, or nobody says that it is */
 function fixOf(entry: Entry, release: string): string | null | undefined {

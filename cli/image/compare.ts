@@ -4,7 +4,7 @@ import { readTracker } from '../../formats/debian-tracker.ts';
 import * as image from '../../orchestrator/operations/image/declared.ts';
 import type { Cves, ImageDiff } from '../../orchestrator/releases/image-diff.ts';
 import { type Vulnerability, vulnerabilityText } from '../../orchestrator/releases/vulnerabilities.ts';
-import { harmless, print, table } from '../context.ts';
+import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, minuteOf, textOf } from '../option.ts';
 
@@ -17,7 +17,7 @@ export function register(group: Command): void {
   commandFor(group, image.diff, '<from> <to>').action(
     async (from: string, to: string, { json }: Json, command: Command) => {
       const diff = await call(command, image.diff, { from, to });
-      print(json, diff, () => diffText(diff).split('\n').map(harmless).join('\n'));
+      print(json, diff, () => diffText(diff));
     },
   );
 

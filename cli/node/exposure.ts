@@ -1,12 +1,23 @@
+import type { Overview } from '../../orchestrator/fleet/overview.ts';
 import type { Exposure } from '../../orchestrator/releases/exposure.ts';
 import { vulnerabilityText } from '../../orchestrator/releases/vulnerabilities.ts';
-import { harmless } from '../context.ts';
 import { minuteOf } from '../option.ts';
+import { listText, silenceText } from './text.ts';
 
 /** Names that are shown of nodes of which nothing is known. */
 const NAMED = 10;
 
-export function exposureText({ cve, asOf, affected, clear, unclear, unknown }: Exposure): string[] {
+/** The nodes that have it, then what is known and what is not. */
+export function exposedText(seen: Overview, exposure: Exposure, now: number): string {
+  const { nodes, silent, unreadable } = seen;
+  const list =
+    nodes.length === 0
+      ? [...silent.map((one) => silenceText(one, now)), ...unreadable]
+      : [listText(seen, now)];
+  return [...list, ...exposureText(exposure)].join('\n');
+}
+
+function exposureText({ cve, asOf, affected, clear, unclear, unknown }: Exposure): string[] {
   const images = Object.entries(affected);
   const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : '';
   return [
@@ -18,5 +29,5 @@ export function exposureText({ cve, asOf, affected, clear, unclear, unknown }: E
       ? []
       : [`NOT KNOWN of image ${unclear.join(', ')}: nothing was imported of some or all of its packages`]),
     ...(unknown.length === 0 ? [] : [`NOT KNOWN of node ${unknown.slice(0, NAMED).join(', ')}${more}`]),
-  ].map(harmless);
+  ];
 }

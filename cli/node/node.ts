@@ -9,7 +9,7 @@ import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, until, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
-import { exposureText } from './exposure.ts';
+import { exposedText } from './exposure.ts';
 import { register as history } from './history.ts';
 import { register as set } from './set.ts';
 import { listText, secureBootText, showText, silenceText } from './text.ts';
@@ -23,16 +23,7 @@ export function register(group: Command): void {
     .action(async ({ json, site, state, cve }: Where & Json & { cve?: string }, command: Command) => {
       const { now, ...seen } = await call(command, node.list, { site, state, cve });
       print(json, seen, () =>
-        seen.cve === undefined
-          ? listText(seen, now, { site, state })
-          : [
-              seen.nodes.length === 0
-                ? [...seen.silent.map((one) => silenceText(one, now)), ...seen.unreadable].join('\n')
-                : listText(seen, now),
-              ...exposureText(seen.cve),
-            ]
-              .filter((text) => text !== '')
-              .join('\n'),
+        seen.cve === undefined ? listText(seen, now, { site, state }) : exposedText(seen, seen.cve, now),
       );
     });
 

@@ -23,12 +23,19 @@ export function exposureOf(
   images: ReadonlyMap<string, Manifest | null>,
   advisories: Advisories,
 ): Omit<Exposure, 'unknown'> {
+  // A kernel has thousands, and each image would be compared with all of them.
+  const packages = Object.fromEntries(
+    Object.entries(advisories.packages).map(([name, cves]) => [
+      name,
+      Object.hasOwn(cves, cve) ? { [cve]: cves[cve]! } : {},
+    ]),
+  );
   const affected: Record<string, Vulnerability> = {};
   const clear: string[] = [];
   const unclear: string[] = [];
   for (const [version, image] of images) {
-    const all = image === null ? null : vulnerabilitiesOf(image, advisories);
-    const found = all?.find((one) => one.cve === cve);
+    const all = image === null ? null : vulnerabilitiesOf(image, { packages });
+    const [found] = all ?? [];
     if (found !== undefined) affected[version] = found;
     else if (image === null || all === null || unknownIn(image, advisories).length > 0) unclear.push(version);
     else clear.push(version);

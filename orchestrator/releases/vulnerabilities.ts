@@ -3,6 +3,9 @@ import { compareDebianVersions } from '../../formats/debian-version.ts';
 import type { Manifest } from '../../image/build/manifest.ts';
 import type { Advisories } from './advisories.ts';
 
+/** One for all: a kernel has thousands to sort. */
+const ORDER = new Intl.Collator('en', { numeric: true });
+
 export type Vulnerability = { cve: string; package: string; version: string; fixed: string | null };
 
 /**
@@ -21,7 +24,7 @@ export function vulnerabilitiesOf(
         found.push({ cve, package: name, version, fixed });
     }
   }
-  return found.sort((a, b) => a.cve.localeCompare(b.cve, 'en', { numeric: true }));
+  return found.sort((a, b) => ORDER.compare(a.cve, b.cve));
 }
 
 /** Source packages of an image that were in no image when the advisories were imported: nothing is known of them. */

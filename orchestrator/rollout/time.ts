@@ -85,7 +85,7 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
     d.freeSlot(late);
     return;
   }
-  if (known.sent === null || d.clock - known.sent < timeouts.resend || isForward(d, known)) return;
+  if (!isDue(d, known)) return;
   // An order that was signed with a wrong clock stays wrong: a new one gets the present time.
   if (by === 'clock') d.order(node());
   else d.send(node());
@@ -136,10 +136,14 @@ export function onTime(d: Draft, id: string) {
     default:
       return;
   }
-  if (known.sent !== null && d.clock - known.sent >= timeouts.resend && !isForward(d, known))
-    d.send(d.edit(id));
+  if (isDue(d, known)) d.send(d.edit(id));
 }
 
-/** Its order leads forward while everything goes back: nobody who is dead or waits for a slot is told it again. */
-const isForward = (d: Draft, { state }: Readonly<NodeStep>): boolean =>
-  d.rollout.state === 'rolling-back' && state !== 'rolling-back';
+/**
+ * Whether its order is to be sent again. One that leads forward is not while everything goes back: nobody who is dead or
+ * waits for a slot is told it once more.
+ */
+function isDue({ rollout, clock, setup }: Draft, { sent, state }: Readonly<NodeStep>): boolean {
+  if (rollout.state === 'rolling-back' && state !== 'rolling-back') return false;
+  return sent !== null && clock - sent >= setup.spec.timeouts.resend;
+}

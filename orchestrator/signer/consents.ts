@@ -4,9 +4,9 @@
  * to the signer, but must not be able to give consent by that alone; nor can anybody who has only Redis.
  */
 import { randomBytes } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { acknowledged, appendLine } from '../../base/append-line.ts';
+import { appendLine } from '../../base/append-line.ts';
+import { AppendedLines } from '../../base/appended-lines.ts';
 import { BootwaveError } from '../../base/error.ts';
 
 const said = { by: z.string(), at: z.number() };
@@ -51,12 +51,13 @@ export async function recordConsent(
 /** Reads only what was appended since it looked last. */
 export class Consents {
   readonly #path: string;
+  readonly #file: AppendedLines;
   #rules = noConsents();
-  #read: { inode: number; end: number } = { inode: 0, end: 0 };
   #looking: Promise<Rules> | null = null;
 
   constructor(path: string) {
     this.#path = path;
+    this.#file = new AppendedLines(path, { keeps: true });
   }
 
   /** @throws BootwaveError `SIGNER_WORDS`: nothing is signed while it is unknown what was forbidden */
@@ -68,21 +69,15 @@ export class Consents {
   }
 
   async #look(): Promise<Rules> {
-    const there = await stat(this.#path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null;
-      throw unreadable(this.#path, error);
-    });
-    if (there === null || there.ino !== this.#read.inode || there.size < this.#read.end) {
-      this.#rules = noConsents();
-      this.#read = { inode: there?.ino ?? 0, end: 0 };
+    try {
+      await this.#file.read((lines, isWhole) => {
+        const consents = lines.map(({ line }) => consentSchema.parse(JSON.parse(line)));
+        if (isWhole) this.#rules = noConsents();
+        for (const consent of consents) applyConsent(this.#rules, consent);
+      });
+    } catch (cause) {
+      throw unreadable(this.#path, cause);
     }
-    if (there === null || there.size === this.#read.end) return this.#rules;
-    const text = await readFrom(this.#path, this.#read.end, there.size);
-    // What follows the last line end is still being written.
-    const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
-    const consents = acknowledged(whole.toString('utf8')).map(({ line }) => parse(line, this.#path));
-    for (const consent of consents) applyConsent(this.#rules, consent);
-    this.#read.end += whole.length;
     return this.#rules;
   }
 }
@@ -113,25 +108,6 @@ function applyConsent(rules: Rules, consent: Consent): void {
       return;
     case 'config':
       rules.configs.add(consent.sha256);
-  }
-}
-
-async function readFrom(path: string, start: number, end: number): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const bytes = Buffer.alloc(end - start);
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
-    return bytes.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
-}
-
-function parse(line: string, path: string): Consent {
-  try {
-    return consentSchema.parse(JSON.parse(line));
-  } catch (cause) {
-    throw unreadable(path, cause);
   }
 }
 

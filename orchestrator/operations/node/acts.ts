@@ -52,8 +52,9 @@ async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<List
   const found = exposureOf(cve, images, advisories);
   const runs = ({ observed: { image } }: NodeRecord) => image ?? '';
   const members = all.nodes.filter(({ state }) => isRegistered(state));
-  const nodes = members.filter((node) => Object.hasOwn(found.affected, runs(node)));
-  const unknown = members.filter((node) => !nodes.includes(node) && !found.clear.includes(runs(node)));
+  const isAffected = (node: NodeRecord) => Object.hasOwn(found.affected, runs(node));
+  const nodes = members.filter(isAffected);
+  const unknown = members.filter((node) => !isAffected(node) && !found.clear.includes(runs(node)));
   return {
     ...all,
     nodes,
