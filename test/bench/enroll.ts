@@ -55,7 +55,7 @@ try {
     for (const machine of all) {
       drawn = machine;
       const { session } = dialogue.start('10.0.0.1');
-      dialogue.keys({ session, ...machine.keys });
+      await dialogue.keys({ session, ...machine.keys });
       const reply = await dialogue.proof({ session, ...machine.proof }, '10.0.0.1');
       if (reply.state !== 'approved') throw new Error(reply.state);
     }
