@@ -1,5 +1,5 @@
 /** Orders per second through the signer's socket and its log on disk, beside signing alone; `signer.ts 20000` nodes */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, hash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -26,7 +26,9 @@ await publishManifests(paths.images, ['2.0']);
 const keeping = await keepSigner({ paths, log: createLogger('bench', 'silent'), signal: stop.signal });
 const client = new SignerClient(signerFiles(paths).socket);
 const now = Date.now();
-const orders = Array.from({ length: count }, (_, i) => orderOf({ node: `tpm-${i}` }, now));
+const orders = Array.from({ length: count }, (_, i) =>
+  orderOf({ node: `tpm-${hash('sha256', `${i}`)}` }, now),
+);
 
 async function rate(sign: (order: (typeof orders)[0]) => unknown): Promise<number> {
   const began = performance.now();
