@@ -91,6 +91,12 @@ test('who runs something is no question after a configuration', (t) => {
   t.true(parse({ ...first, config: 'c1', nodes: { running: '1.0' }, then: [{ config: 'c2' }] }).ok);
 });
 
+test('a part that says whom it is for has nothing taken over', (t) => {
+  const waves = [{ select: { running: '1.0' } }, {}];
+  const own = { config: 'c', nodes: { all: true }, waves: [{}] };
+  t.true(parse({ ...FIRST, nodes: { running: '1.0' }, waves, then: [own] }).ok);
+});
+
 test('whatever it is, it is read or refused', (t) => {
   fc.assert(fc.property(fc.json(), (text) => !parseDocument(text).ok));
   fc.assert(

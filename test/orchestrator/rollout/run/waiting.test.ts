@@ -5,6 +5,7 @@ import { publishConfig } from '../../../../orchestrator/config/store.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import type { Acting } from '../../../../orchestrator/operations/operation.ts';
 import { start } from '../../../../orchestrator/operations/rollout/start.ts';
+import { withdraw, withdrawnWhy } from '../../../../orchestrator/releases/withdrawn.ts';
 import type { OperatorEvent } from '../../../../orchestrator/rollout/event.ts';
 import { readChain } from '../../../../orchestrator/rollout/run/chain.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
@@ -176,8 +177,9 @@ test('a refused plan is the reason that is shown, and it can be started once tha
 });
 
 test('where everybody is on the version already, the turn is over at once', async (t) => {
-  const { member, begin, end, look, of } = await worldFor(t);
+  const { member, begin, end, look, of, redis } = await worldFor(t);
   await member(1, '2.0');
+  await withdraw(redis, '2.0', 'taken back before', BY);
   const [config, image, next] = await begin({
     ...{ config: '1', nodes: { all: true }, waves: [{}] },
     ...{ then: [{ image: '2.0' }, { config: '2' }] },
@@ -185,6 +187,7 @@ test('where everybody is on the version already, the turn is over at once', asyn
   await end(config, 'done');
   await look();
   t.like(await of(image!), { state: 'done', why: 'every node is on 2.0 already' });
+  t.is(await withdrawnWhy(redis, '2.0'), 'taken back before', 'nothing was proved');
   await look();
   t.is((await of(next!)).state, 'running');
 });
