@@ -36,6 +36,20 @@ export function nextOf({ rollout, how }: After, prior: Prior | null, wait?: Roll
   return state === 'aborted' ? { do: 'drop', why, by } : stall(why);
 }
 
+/**
+ * The approvals that it starts with. Who approves a document approves all of it, as long as each part is done: they did
+ * not agree to what a person starts after anything else.
+ */
+export function approvalsFor(
+  after: After | undefined,
+  prior: Pick<RolloutRecord, 'state' | 'approvals'> | null,
+  own: Pick<RolloutRecord, 'approvals'>,
+): RolloutRecord['approvals'] {
+  if (after?.how === 'supersede') return own.approvals;
+  if (prior?.state !== 'done') return [];
+  return after?.how === 'then' ? prior.approvals : own.approvals;
+}
+
 const stall = (what: string): Next => ({ do: 'stall', why: `${what}: ${SAY}` });
 
 /** What a person can do about one that does not start by itself. */

@@ -276,12 +276,6 @@ export function checkSpec(value: unknown): Checked {
   return { ok: false, refusals: flatten(result.error.issues) };
 }
 
-/** A spec as JSON text, whatever it holds: never throws. */
-export function parseSpec(text: string): Checked {
-  const read = readText(text);
-  return read.ok ? checkSpec(read.value) : read;
-}
-
 /** The JSON of a spec's text: never throws. */
 export function readText(text: string): { ok: true; value: unknown } | { ok: false; refusals: Refusal[] } {
   if (text.length > MAX_SPEC_TEXT) {

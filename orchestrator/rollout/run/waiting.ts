@@ -5,7 +5,7 @@ import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
-import { nextOf, SAY } from '../after.ts';
+import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
 import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
 import { imagesOf } from './facts.ts';
@@ -100,9 +100,7 @@ async function start(
   }
   mustMove(plan);
   const state = createRollout(plan, { ...setup, at: setup.createdAt });
-  // Who approves a document approves all of it.
-  const approvals = setup.after?.how === 'then' ? (prior?.approvals ?? []) : own.approvals;
-  state.rollout = { ...state.rollout, rev: own.rev, approvals };
+  state.rollout = { ...state.rollout, rev: own.rev, approvals: approvalsFor(setup.after, prior, own) };
   const why = prior === null ? own.why : `${prior.id} is ${prior.state}`;
   await record(redis, [creation(state, imagesOf(plan, images), at, begin(state, at), { ...own, why })]);
 }

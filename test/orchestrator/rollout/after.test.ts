@@ -1,5 +1,5 @@
 import test from 'ava';
-import { nextOf, waitingRollout } from '../../../orchestrator/rollout/after.ts';
+import { approvalsFor, nextOf, waitingRollout } from '../../../orchestrator/rollout/after.ts';
 import { advance, apply, begin, createRollout } from '../../../orchestrator/rollout/engine.ts';
 import type { OperatorEvent } from '../../../orchestrator/rollout/event.ts';
 import type { After, RolloutStatus } from '../../../orchestrator/rollout/record.ts';
@@ -114,6 +114,22 @@ test('with approvals: a document is approved as a whole, another one while it wa
   t.is(begin(state, 0).rollout.state, 'awaiting-approval', 'one of two');
   state.rollout.approvals = other.state.rollout.approvals;
   t.is(begin(state, 0).rollout.state, 'running');
+});
+
+test('approved is what comes after a done one; what a person starts after anything else is approved anew', (t) => {
+  const [given, own] = [
+    { by: 'operator:bob', at: 1 },
+    { by: 'operator:carl', at: 1 },
+  ];
+  const found = (how: After['how'], state: RolloutStatus | null) =>
+    approvalsFor(after(how), state === null ? null : { state, approvals: [given] }, { approvals: [own] });
+  t.deepEqual(found('then', 'done'), [given]);
+  t.deepEqual(found('after', 'done'), [own]);
+  for (const state of ['partial', 'failed', 'aborted', null] as const) {
+    t.deepEqual(found('then', state), []);
+    t.deepEqual(found('after', state), []);
+    t.deepEqual(found('supersede', state), [own]);
+  }
 });
 
 const SUPERSEDE: OperatorEvent = { type: 'supersede', by: 'operator:bob', with: 'ro-2' };

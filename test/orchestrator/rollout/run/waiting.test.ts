@@ -79,6 +79,28 @@ test('the next part is planned when its turn comes, and started once, however ma
   );
 });
 
+test('read while it starts, it is read as a whole', async (t) => {
+  const { member, begin, end, look, redis } = await worldFor(t);
+  await member(1);
+  const [image, config] = await begin({ ...DOCUMENT, then: [{ config: '1' }] });
+  await end(image, 'done');
+  const slow = new Proxy(redis, {
+    get(target, key) {
+      const value = Reflect.get(target, key);
+      if (typeof value !== 'function') return value;
+      if (key !== 'hget') return value.bind(target);
+      return async (...args: [string, string]) => {
+        const read = await target.hget(...args);
+        await look();
+        return read;
+      };
+    },
+  });
+  const { setup, nodes, waves } = await readState(slow, config!);
+  t.is(nodes.size, 1);
+  t.is(waves.length, setup.waves.length);
+});
+
 test('killed after any of its commands to Redis: the next one goes on, and it is started once', async (t) => {
   const world = await worldFor(t);
   const { member, begin, end, look, of, redis, paths } = world;
@@ -213,6 +235,8 @@ test('what can be refused at the start is refused then, and nothing starts', asy
     begin({ image: '3.0', nodes: { site: 'default', running: '9' } }, { supersede: first }),
   );
   t.regex(gone?.message ?? '', /selects no node/);
+  const held = { ...DOCUMENT, image: '1.0' };
+  t.like(await t.throwsAsync(begin(held, { supersede: first })), { code: 'ROLLOUT_EMPTY' });
   t.like(await t.throwsAsync(begin(DOCUMENT, { after: first, supersede: first })), { code: 'ROLLOUT_AFTER' });
   t.like(await t.throwsAsync(begin(DOCUMENT, { after: first, plan: 'abc' })), { code: 'ROLLOUT_AFTER' });
   t.deepEqual(await redis.smembers(ROLLOUT_KEYS.all), before);
