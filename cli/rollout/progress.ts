@@ -1,7 +1,7 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
 import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
-import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import type { Link, Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { durationText, timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless } from '../context.ts';
 import { stamp } from '../option.ts';
@@ -57,21 +57,37 @@ function countsText(counts: WaveRecord['counts']): string {
     .join(', ');
 }
 
+/** Lines on a screen for what comes before and after. */
+const MOST_LINKS = 3;
+
 /** What is waited for takes as long as it takes. */
 export const leftText = (left: number | null): string =>
   left === null
     ? ''
     : `; about ${durationText(left)} left, without waiting for windows, gates and offline nodes`;
 
+/** What it came after, and what comes after it: a line each. */
+export function chainLines(chain: Progress['chain'] = [], id: string): string[] {
+  const own = chain.findIndex((link) => link.id === id);
+  const told = ({ id, of, version, state, why }: Link) => `${id} (${of} ${version}): ${state}: ${why}`;
+  return chain.flatMap((link, index) => {
+    if (index === own) return [];
+    const supersedes = (index < own ? chain[own] : link)?.after?.how === 'supersede';
+    if (index < own) return [`${supersedes ? 'in place of' : 'after'} ${told(link)}`];
+    return [`${supersedes ? 'superseded by' : 'then'} ${told(link)}`];
+  });
+}
+
 export type Screen = { columns: number; rows: number };
 
 /** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
 export function progressText(progress: Progress, recent: readonly RolloutEvent[], screen: Screen): string {
-  const { setup, rollout, waves } = progress;
+  const { setup, rollout, waves, chain } = progress;
   const head = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
+    ...chainLines(chain, rollout.id).slice(0, MOST_LINKS),
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);

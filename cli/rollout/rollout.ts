@@ -19,26 +19,35 @@ const WATCH_EVERY = 1_000;
 const WAVE = `name or number of the wave, as 'show' has it`;
 
 export function register(group: Command): void {
-  commandFor(group, rollout.plan, '<spec>').action(async (file: string, { json }: Json, command: Command) => {
-    const plan = await call(command, rollout.plan, { spec: await specIn(file) });
-    print(json, plan, () => planText(plan));
-  });
+  commandFor(group, rollout.plan, '<spec>')
+    .option('--supersede <rollout>', 'as if this one had ended')
+    .action(async (file: string, { json, supersede }: Json & { supersede?: string }, command: Command) => {
+      const plan = await call(command, rollout.plan, { spec: await specIn(file), supersede });
+      print(json, plan, () => planText(plan));
+    });
 
   commandFor(group, rollout.start, '<spec>')
     .option('--watch', 'and follow it to its end')
     .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
+    .option('--after <rollout>', 'when that one is done')
+    .option('--supersede <rollout>', 'in place of that one, which ends')
     .action(
       async (
         file: string,
-        { json, watch, plan }: Json & { watch?: true; plan?: string },
+        { json, watch, ...how }: Json & { watch?: true; plan?: string; after?: string; supersede?: string },
         command: Command,
       ) => {
-        const after = await call(command, rollout.start, { spec: await specIn(file), plan });
-        const { id, state, warnings } = after;
+        const done = await call(command, rollout.start, { spec: await specIn(file), ...how });
+        const { id, state, why, warnings, later } = done;
         const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
-        const lines = [...warnings.map((one) => `warning: ${one}`), `${id} is ${state}${hint}`];
-        print(json, after, () => lines.map(harmless).join('\n'));
-        if (watch === true) await follow(command, id, json);
+        const lines = [
+          ...warnings.map((one) => `warning: ${one}`),
+          `${id} is ${state}${state === 'waiting' ? ` (${why})` : ''}${hint}`,
+          ...later.map((next) => `then ${next}`),
+        ];
+        print(json, done, () => lines.map(harmless).join('\n'));
+        if (watch !== true) return;
+        for (const next of [id, ...later]) if ((await follow(command, next, json)) !== 0) return;
       },
     );
 
@@ -59,7 +68,7 @@ export function register(group: Command): void {
     .command('watch <rollout>')
     .description(rollout.watch.help)
     .option('--json', 'one JSON object a line')
-    .action((id: string, { json }: Json, command: Command) => follow(command, id, json));
+    .action(async (id: string, { json }: Json, command: Command) => void (await follow(command, id, json)));
 
   group
     .command('history <rollout-or-node>')
@@ -115,16 +124,19 @@ export function register(group: Command): void {
     );
 }
 
-async function follow(command: Command, id: string, json: boolean | undefined): Promise<void> {
+/** @returns the exit code */
+async function follow(command: Command, id: string, json: boolean | undefined): Promise<number> {
   const { stdout } = process;
   const look = (after: string | undefined) => call(command, rollout.watch, { rollout: id, after });
-  process.exitCode = await watchRollout(look, id, {
+  const code = await watchRollout(look, id, {
     json,
     signal: untilStopped(),
     every: WATCH_EVERY,
     screen: stdout.isTTY ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
     write: (text) => stdout.write(text),
   });
+  process.exitCode = code;
+  return code;
 }
 
 function step(group: Command, operation: typeof rollout.pause, hasReason: boolean): void {

@@ -1,19 +1,14 @@
 import type { Suspected } from '../../orchestrator/operations/rollout/suspects.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
-import {
-  type NodeStep,
-  type RolloutRecord,
-  type RolloutSetup,
-  STEP_STATES,
-  type WaveRecord,
-} from '../../orchestrator/rollout/record.ts';
+import { type NodeStep, STEP_STATES } from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
+import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
-import { leftText } from './progress.ts';
+import { chainLines, leftText } from './progress.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
@@ -61,6 +56,11 @@ export function planText(plan: Plan): string {
   if (burnt !== undefined) {
     lines.push('', `to let a node try again: bootwave rollout forgive ${burnt.name} ${plan.target.version}`);
   }
+  for (const { image, config } of plan.later ?? [])
+    lines.push(
+      '',
+      `then ${image === undefined ? `config ${config}` : `image ${image}`}: planned when this is done`,
+    );
   for (const warning of plan.warnings) lines.push('', `warning: ${warning}`);
   lines.push('', `plan ${planHash(plan)}`);
   return lines.join('\n');
@@ -74,20 +74,16 @@ export function listText(all: readonly RolloutSummary[]): string {
   );
 }
 
-type Shown = {
-  setup: RolloutSetup;
-  rollout: RolloutRecord;
-  waves: readonly WaveRecord[];
-  nodes: readonly NodeStep[];
-};
+type Shown = Progress & { nodes: readonly NodeStep[] };
 
-export function showText({ setup, rollout, waves, nodes }: Shown): string {
+export function showText({ setup, rollout, waves, nodes, chain }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
       leftText(timeLeft({ setup, rollout }, waves)),
+    ...chainLines(chain, rollout.id),
     '',
     table(
       ['WAVE', 'NAME', 'STATE', 'NODES', ''],

@@ -5,7 +5,7 @@ import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, jsonText } from '../context.ts';
-import { eventText, progressText } from './progress.ts';
+import { chainLines, eventText, progressText } from './progress.ts';
 
 export type WatchOptions = {
   json: boolean | undefined;
@@ -98,7 +98,7 @@ function viewOf({ json, screen, write }: WatchOptions): View {
 
 /** One object a line: `state` at the beginning, at the end and when a wave moves, `event` for everything that happens. */
 function jsonView(write: WatchOptions['write']): View {
-  const state = ({ setup, rollout, waves }: Progress) => {
+  const state = ({ setup, rollout, waves, chain = [] }: Progress) => {
     const { id, state, why, by, wave, failures, endedAt, inFlight } = rollout;
     const left = timeLeft({ setup, rollout }, waves);
     const told = waves.map(({ index, state, size, counts }) => ({
@@ -109,7 +109,7 @@ function jsonView(write: WatchOptions['write']): View {
       counts,
     }));
     write(
-      `${JSON.stringify({ type: 'state', rollout: id, state, why, by, wave, underWay: inFlight.whole, failures, endedAt, left, waves: told })}\n`,
+      `${JSON.stringify({ type: 'state', rollout: id, state, why, by, wave, underWay: inFlight.whole, failures, endedAt, left, waves: told, chain })}\n`,
     );
   };
   return {
@@ -125,12 +125,13 @@ function jsonView(write: WatchOptions['write']): View {
 }
 
 function lineView(write: WatchOptions['write']): View {
-  const state = ({ setup, rollout, waves }: Progress) => {
+  const state = ({ setup, rollout, waves, chain }: Progress) => {
     const all = waves.reduce((sum, { size }) => sum + size, 0);
     const done = waves.reduce((sum, { counts }) => sum + counts.done, 0);
     const { id, state, by, why, failures } = rollout;
     write(`${id} is ${state} (${by}): ${why}\n`);
     write(`${done} of ${all} nodes are on ${setup.target.version}, ${failures} failed\n`);
+    for (const line of chainLines(chain, id)) write(`${harmless(line)}\n`);
   };
   return {
     begin: state,

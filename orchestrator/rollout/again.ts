@@ -18,8 +18,8 @@ export function specAgain(
 ): { spec: Source } | { refusal: AgainRefusal } {
   const spec = JSON.parse(source) as Source;
   if (again === 'same') return { spec };
-  // What it was told about times is over.
-  const { notBefore: _, notAfter: __, ...rest } = spec;
+  // What it was told about times is over, and what came after it is another rollout.
+  const { notBefore: _, notAfter: __, then: _then, ...rest } = spec;
   const name = `${typeof rest.name === 'string' ? rest.name : 'rollout'} (${again})`.slice(-128);
   if (again === 'retry') {
     const left = steps.filter(({ state, left }) => state !== 'done' && !left);

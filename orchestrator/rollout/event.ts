@@ -77,7 +77,13 @@ export type OperatorEvent =
   | { type: 'skip'; by: string; why: string; node: string }
   | { type: 'skip-wave'; by: string; why: string; wave: number }
   | { type: 'abort'; by: string; why: string }
-  | { type: 'rollback'; by: string; why: string };
+  | { type: 'rollback'; by: string; why: string }
+  /** It ends, so that this one takes its place. */
+  | { type: 'supersede'; by: string; with: string }
+  /** Why it does not start yet; `stalled`: nor by itself. */
+  | { type: 'wait'; by: string; why: string; stalled: boolean }
+  /** Its turn has come, and nothing is left to do. */
+  | { type: 'close'; by: string; why: string };
 
 export type EngineEvent =
   | NodeEvent

@@ -1,4 +1,5 @@
 /** What operators may do, and when. */
+import { isGoingBack } from './after.ts';
 import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
@@ -6,7 +7,7 @@ import { gateAt, passGate, pause } from './wave.ts';
 
 const OPERATIONS = [
   ...['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'include', 'include-wave'],
-  ...['promote', 'edit', 'abort', 'rollback'],
+  ...['promote', 'edit', 'abort', 'rollback', 'supersede', 'wait', 'close'],
 ];
 
 export function isOperator(event: { type: string }): event is OperatorEvent {
@@ -22,10 +23,12 @@ export function onOperator(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   const { state } = rollout;
   if (d.ended) return refuse(d, event, 'plan a new rollout (with downgrade to go back)');
+  if (state === 'waiting') return onWaiting(d, event);
   switch (event.type) {
     case 'start':
       if (state !== 'planned') return refuse(d, event, 'see rollout show');
-      if (d.setup.spec.approvals.count > 0) {
+      // Some may have been given while it waited.
+      if (rollout.approvals.length < d.setup.spec.approvals.count) {
         return d.setState('awaiting-approval', `${d.setup.spec.approvals.count} approvals wanted`, event.by);
       }
       return d.setState('running', 'started', event.by);
@@ -88,7 +91,48 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       if (state === 'planned' || state === 'awaiting-approval') return refuse(d, event, 'abort it instead');
       if (state === 'rolling-back') return;
       return d.setState('rolling-back', event.why, event.by);
+    case 'supersede':
+      return supersede(d, event);
+    case 'wait':
+    case 'close':
+      return refuse(d, event, 'see rollout show');
   }
+}
+
+/** Nothing is planned yet: only who decides whether it will be is heard. */
+function onWaiting(d: Draft, event: OperatorEvent) {
+  const { rollout, setup } = d;
+  const { after } = setup;
+  switch (event.type) {
+    case 'abort':
+      return d.setState('aborted', event.why, event.by);
+    case 'supersede':
+      return supersede(d, event);
+    case 'close':
+      return d.setState('done', event.why, event.by);
+    case 'approve':
+      if (event.wave !== undefined || setup.spec.approvals.count === 0) break;
+      if (after?.how !== 'then') return approveStart(d, event);
+      return refuse(d, event, `approve ${after.rollout}`, 'who approves the first part approves all of them');
+    case 'wait':
+      if (event.stalled) rollout.wait = 'stalled';
+      if (rollout.why !== event.why) d.setState('waiting', event.why, event.by);
+      return;
+    case 'resume':
+      if (rollout.wait !== 'stalled') break;
+      rollout.wait = 'go';
+      return d.setState('waiting', `it starts on the word of ${event.by}`, event.by);
+  }
+  refuse(d, event, `it starts once ${after?.rollout} has ended; 'rollout abort' drops it`);
+}
+
+/** As an abort, but what goes back goes back: a version that is known to be bad is not kept for a new one. */
+function supersede(d: Draft, event: Extract<OperatorEvent, { type: 'supersede' }>) {
+  const { state } = d.rollout;
+  if (state === 'aborting') return;
+  if (isGoingBack(d.rollout)) return refuse(d, event, `${event.with} starts when everything is back`);
+  const isUnderWay = state === 'running' || state === 'paused';
+  d.setState(isUnderWay ? 'aborting' : 'aborted', `superseded by ${event.with}`, event.by);
 }
 
 type Approval = Extract<OperatorEvent, { type: 'approve' }>;
@@ -99,7 +143,8 @@ type Editing = Extract<OperatorEvent, { type: 'edit' }>;
 function approveStart(d: Draft, event: Approval) {
   const { rollout, setup } = d;
   const { approvals } = setup.spec;
-  if (rollout.state !== 'awaiting-approval') return refuse(d, event, 'see rollout show');
+  const waits = rollout.state === 'waiting';
+  if (rollout.state !== 'awaiting-approval' && !waits) return refuse(d, event, 'see rollout show');
   if (!isAnother(d, event)) return;
   if (approvals.from !== undefined && !approvals.from.includes(event.by)) {
     return refuse(
@@ -124,7 +169,7 @@ function approveStart(d: Draft, event: Approval) {
     why: `approval ${given} of ${approvals.count}`,
     by: event.by,
   });
-  if (given >= approvals.count) d.setState('running', 'approved', event.by);
+  if (given >= approvals.count && !waits) d.setState('running', 'approved', event.by);
 }
 
 /** Names tell people apart only where a certificate stands behind each: root can call itself anything. */

@@ -6,7 +6,7 @@ import type { Plan } from './plan.ts';
  * planning and values that change by themselves (epochs, boots) are no part of it.
  * @returns 12 hex digits
  */
-export function planHash({ spec, target, waves, limits }: Plan): string {
+export function planHash({ spec, target, waves, limits, later }: Plan): string {
   const moves = waves.map(({ name, kind, places }) => [
     ...[name, kind],
     places.map(({ node, from, hops, how }) => [node, from, hops, how]),
@@ -15,7 +15,7 @@ export function planHash({ spec, target, waves, limits }: Plan): string {
     Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
   const bounds = [limits.whole, sorted(limits.site), sorted(limits.rack)];
   return createHash('sha256')
-    .update(JSON.stringify([spec, target, moves, bounds]))
+    .update(JSON.stringify([spec, target, moves, bounds, ...(later === undefined ? [] : [later])]))
     .digest('hex')
     .slice(0, 12);
 }

@@ -68,6 +68,8 @@ export type Plan = {
   /** What was published when it was made: nodes that join later are checked against it. */
   graph: Omit<VersionGraph, 'compare'>;
   warnings: string[];
+  /** What the document says to do after it: planned when its turn comes. */
+  later?: readonly Spec[];
 };
 
 export type PlanResult = { ok: true; plan: Plan } | { ok: false; refusals: Refusal[] };
@@ -79,20 +81,9 @@ export type PlanResult = { ok: true; plan: Plan } | { ok: false; refusals: Refus
  */
 export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): PlanResult {
   const target = targetOf(spec);
-  const refusals = refuseTarget(target, facts);
-  if (spec.notAfter !== undefined && spec.notAfter <= now) {
-    refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
-  }
-  refusals.push(...refuseUnknown(spec, fleet, facts));
-  const selected = fleet.filter((node) => matches(spec.nodes, node));
-  if (selected.length === 0) refusals.push({ field: 'nodes', reason: 'selects no node of the fleet' });
-  for (const [index, wave] of spec.waves.entries()) {
-    const { select } = wave;
-    if (select !== undefined && selected.length > 0 && !selected.some((node) => matches(select, node))) {
-      refusals.push({ field: `waves[${index}].select`, reason: 'selects none of the nodes of this rollout' });
-    }
-  }
+  const refusals = refuseSpec(fleet, spec, now, facts);
   if (refusals.length > 0) return { ok: false, refusals };
+  const selected = fleet.filter((node) => matches(spec.nodes, node));
 
   const paths = new Paths(facts.graph, target.version, spec.downgrade);
   const moves: Candidate[] = [];
@@ -152,6 +143,36 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     ok: true,
     plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, graph, warnings },
   };
+}
+
+/** What is wrong with it whatever each of the nodes does. */
+function refuseSpec(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): Refusal[] {
+  const refusals = refuseTarget(targetOf(spec), facts);
+  if (spec.notAfter !== undefined && spec.notAfter <= now) {
+    refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
+  }
+  refusals.push(...refuseUnknown(spec, fleet, facts));
+  const selected = fleet.filter((node) => matches(spec.nodes, node));
+  if (selected.length === 0) refusals.push({ field: 'nodes', reason: 'selects no node of the fleet' });
+  for (const [index, wave] of spec.waves.entries()) {
+    const { select } = wave;
+    if (select !== undefined && selected.length > 0 && !selected.some((node) => matches(select, node))) {
+      refusals.push({ field: `waves[${index}].select`, reason: 'selects none of the nodes of this rollout' });
+    }
+  }
+  return refusals;
+}
+
+/**
+ * Why there will be no plan for a spec whose turn is yet to come, as far as it is known now. What a rollout before it
+ * changes (which image runs, and the labels of a configuration) is not looked at.
+ */
+export function foresee(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): Refusal[] {
+  const lasting = ({ running: _, labels: __, ...rest }: Spec['nodes']): Spec['nodes'] => rest;
+  const waves = spec.waves.map(({ select, ...wave }) =>
+    select === undefined ? wave : { ...wave, select: lasting(select) },
+  );
+  return refuseSpec(fleet, { ...spec, nodes: lasting(spec.nodes), waves }, now, facts);
 }
 
 function placed(move: Candidate, why: (move: Candidate) => string): Place {

@@ -9,6 +9,12 @@ import type { Target } from './place.ts';
 import type { Place, Plan } from './plan.ts';
 import type { Spec } from './spec.ts';
 
+/**
+ * What a rollout waits for before it is planned and started. `then`: the part before it in the same document is done;
+ * `after`: another rollout is done; `supersede`: another rollout, which is asked to end, has ended.
+ */
+export type After = { rollout: string; how: 'then' | 'after' | 'supersede' };
+
 export type RolloutSetup = {
   id: string;
   author: string;
@@ -19,6 +25,8 @@ export type RolloutSetup = {
   spec: Spec;
   /** The text of the spec as a person wrote it; absent from older records. */
   source?: string;
+  /** Absent: it was planned and started at once. */
+  after?: After;
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;
@@ -44,6 +52,8 @@ export type Edits = {
 };
 
 export type RolloutStatus =
+  /** It is planned and started once another one has ended (`after`): no node is in it yet. */
+  | 'waiting'
   | 'planned'
   | 'awaiting-approval'
   | 'running'
@@ -112,6 +122,8 @@ export type RolloutRecord = {
   /** Nodes that left the fleet while it ran. */
   gone: number;
   approvals: { by: string; at: number; person?: readonly string[] }[];
+  /** While it is `waiting`. `stalled`: a person has to say what becomes of it; `go`: a person said that it starts. */
+  wait?: 'stalled' | 'go';
   /** Milliseconds since the epoch; null while it has not ended. */
   endedAt: number | null;
 };

@@ -276,13 +276,13 @@ export function checkSpec(value: unknown): Checked {
   return { ok: false, refusals: flatten(result.error.issues) };
 }
 
-/** A spec as JSON text, whatever it holds: never throws. */
-export function parseSpec(text: string): Checked {
+/** The JSON of a spec's text: never throws. */
+export function readText(text: string): { ok: true; value: unknown } | { ok: false; refusals: Refusal[] } {
   if (text.length > MAX_SPEC_TEXT) {
     return { ok: false, refusals: [{ field: '(whole spec)', reason: 'is larger than 1 MiB' }] };
   }
   try {
-    return checkSpec(JSON.parse(text));
+    return { ok: true, value: JSON.parse(text) };
   } catch (error) {
     return { ok: false, refusals: [{ field: '(whole spec)', reason: `is not JSON: ${messageOf(error)}` }] };
   }

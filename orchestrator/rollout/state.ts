@@ -1,6 +1,7 @@
 import type { Step } from './event.ts';
 import type { Place, Plan } from './plan.ts';
 import {
+  type After,
   type NodeStep,
   type RolloutRecord,
   type RolloutSetup,
@@ -74,13 +75,14 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
 
 /** The records of a plan that was accepted; nothing moves until it is started. */
 export function createRollout(
-  plan: Plan,
+  plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'pcr11' | 'waves'> & { graph?: Plan['graph'] },
   options: {
     id: string;
     author: string;
     person?: readonly string[] | undefined;
     at: number;
     source?: string | undefined;
+    after?: After | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -89,11 +91,12 @@ export function createRollout(
     ...(options.person === undefined ? {} : { person: options.person }),
     createdAt: options.at,
     ...(options.source === undefined ? {} : { source: options.source }),
+    ...(options.after === undefined ? {} : { after: options.after }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,
     pcr11: plan.pcr11,
-    graph: plan.graph,
+    ...(plan.graph === undefined ? {} : { graph: plan.graph }),
     waves: plan.waves.map(({ name, kind, places, disruption }) => ({
       name,
       kind,

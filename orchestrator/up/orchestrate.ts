@@ -85,7 +85,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     images: (await publishedImages(paths.images)).images,
     newest: await options.newest(),
   });
-  const rollouts = startRollouts({ redis: fleet.redis, fleet, pool, signer, log, signal });
+  const rollouts = startRollouts({ redis: fleet.redis, paths, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const file = new SealFile(paths);

@@ -6,55 +6,26 @@ import { knownOperators } from '../../operators/known.ts';
 import { peopleBehind } from '../../operators/people.ts';
 import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/floor.ts';
 import type { OperatorEvent } from '../../rollout/event.ts';
-import type { Plan } from '../../rollout/plan.ts';
-import { planHash } from '../../rollout/plan-hash.ts';
 import { ENDED } from '../../rollout/record.ts';
+import { readChain } from '../../rollout/run/chain.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
 import { listRollouts, type RolloutSummary } from '../../rollout/run/list.ts';
-import { create, operate } from '../../rollout/run/operate.ts';
-import { type Progress, readProgress, readRollout, readSetup, readState } from '../../rollout/run/stored.ts';
+import { operate } from '../../rollout/run/operate.ts';
+import { type Progress, readProgress, readSetup, readState } from '../../rollout/run/stored.ts';
+import { WAITING } from '../../rollout/run/waiting.ts';
 import { waveOf } from '../../rollout/wave-name.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { isHeld } from '../../upkeep/lease.ts';
 import type { Acting } from '../operation.ts';
-import { planned } from './planned.ts';
 
 export type Rollout = { rollout: string };
-
-export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Acting) =>
-  (await planned(paths, fleet, spec, by.at)).plan;
-
-/** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
-export async function start(
-  { spec, plan: reviewed }: { spec: string; plan?: string | undefined },
-  acting: Acting,
-) {
-  const { fleet, paths, by } = acting;
-  const { plan, images } = await planned(paths, fleet, spec, by.at);
-  if (reviewed !== undefined) mustBePlan(plan, reviewed);
-  const person = await personOf(acting);
-  const { actor: author, at } = by;
-  const id = await create(fleet.redis, plan, images, { author, person, at, start: true, source: spec });
-  return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
-}
 
 /** All people who could hold the acting certificate; undefined: there is no certificate. */
 export const personOf = async ({ identity, paths }: Acting) =>
   peopleBehind(identity.certificate?.serial, (await knownOperators(paths)).register);
-
-function mustBePlan(plan: Plan, reviewed: string): void {
-  const now = planHash(plan);
-  if (now === reviewed) return;
-  throw new BootwaveError({
-    code: 'ROLLOUT_PLAN_CHANGED',
-    what: `the plan is ${now} by now, and not ${reviewed.slice(0, 40)} as it was reviewed`,
-    unchanged: 'nothing was started',
-    next: `look at it once more: 'bootwave rollout plan'`,
-  });
-}
 
 export type Listed = {
   rollouts: RolloutSummary[];
@@ -72,7 +43,8 @@ export async function list(_: object, { fleet, by }: Acting): Promise<Listed> {
 
 export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
   const { setup, rollout, waves, nodes } = await readState(fleet.redis, id);
-  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()] };
+  const chain = await readChain(fleet.redis, id);
+  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()], chain };
 }
 
 /** One look at a rollout under way. */
@@ -94,10 +66,12 @@ export async function watch(
   const history = new RolloutHistory(redis, id, after ?? (await lastKey(redis)));
   // Events are read first: so the end of a rollout is not reported before the events that led to it.
   const events = after === undefined ? [] : await history.next();
-  const progress = await readProgress(redis, id);
+  const progress: Progress = { ...(await readProgress(redis, id)), chain: await readChain(redis, id) };
   // What was written between the two, its last step with it.
   if (progress.rollout.endedAt !== null && after !== undefined) events.push(...(await history.next()));
-  const driven = !DRIVEN.includes(progress.rollout.state) || (await isHeld(redis, id));
+  const { state } = progress.rollout;
+  const work = state === 'waiting' ? WAITING : DRIVEN.includes(state) ? id : null;
+  const driven = work === null || (await isHeld(redis, work));
   return { progress, events, after: history.after, driven };
 }
 

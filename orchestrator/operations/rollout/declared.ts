@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Plan } from '../../rollout/plan.ts';
-import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../../rollout/record.ts';
+import type { NodeStep, RolloutRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
+import type { Progress } from '../../rollout/run/stored.ts';
 import { moment, nodeWord, nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { Listed, Look } from './acts.ts';
@@ -18,9 +19,12 @@ export const plan = operation({
   name: 'rollout plan',
   help: 'what a rollout would do: every wave, every node, what is skipped and why; moves nothing',
   who: READ,
-  input: specText,
+  input: specText.extend({
+    /** As if this rollout had ended. */
+    supersede: id.optional(),
+  }),
   result: typed<Plan>(),
-  act: async () => (await import('./acts.ts')).plan,
+  act: async () => (await import('./start.ts')).plan,
 });
 
 export const start = operation({
@@ -30,10 +34,14 @@ export const start = operation({
   input: specText.extend({
     /** Only if it is still the plan that was reviewed. */
     plan: z.string().max(128).optional(),
+    /** Once this rollout is done. */
+    after: id.optional(),
+    /** In place of this rollout, which ends. */
+    supersede: id.optional(),
   }),
-  /** `warnings` of the plan. */
-  result: typed<RolloutRecord & { warnings: readonly string[] }>(),
-  act: async () => (await import('./acts.ts')).start,
+  /** `warnings` of the plan; `later`: ids of what is to come after it. */
+  result: typed<RolloutRecord & { warnings: readonly string[]; later: readonly string[] }>(),
+  act: async () => (await import('./start.ts')).start,
 });
 
 export const spec = operation({
@@ -64,7 +72,7 @@ export const show = operation({
   help: 'its waves and nodes, and why each is where it is',
   who: READ,
   input: z.strictObject({ rollout: id }),
-  result: typed<{ setup: RolloutSetup; rollout: RolloutRecord; waves: WaveRecord[]; nodes: NodeStep[] }>(),
+  result: typed<Progress & { nodes: NodeStep[] }>(),
   act: async () => (await import('./acts.ts')).show,
 });
 

@@ -14,6 +14,8 @@ export const ROLLOUT_KEYS = {
 
   /** Set of the node ids of a rollout. */
   nodes: (id: string) => at('rollout', id, 'nodes'),
+  /** Set of the ids of rollouts that are to start after it. */
+  followers: (id: string) => at('rollout', id, 'followers'),
   /** Stream of events that wait for the engine. */
   inbox: (id: string) => at('rollout', id, 'inbox'),
   /** An operator's request that no process has taken up yet, and the answer to it. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { RolloutStatus } from '../record.ts';
+import type { After, RolloutStatus } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { readRollout, readSetup } from './stored.ts';
 
@@ -13,6 +13,8 @@ export type RolloutSummary = {
   /** Milliseconds since the epoch; `endedAt` is null while it has not ended. */
   createdAt: number;
   endedAt: number | null;
+  /** What it waited for before it started; absent: nothing. */
+  after?: After;
 };
 
 /** All rollouts, the newest first. */
@@ -22,8 +24,10 @@ export async function listRollouts(redis: Redis): Promise<RolloutSummary[]> {
     ids.map(async (id): Promise<RolloutSummary> => {
       const [{ setup }, rollout] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
       const { state, why, endedAt } = rollout;
-      const { author, createdAt, spec, target } = setup;
-      return { id, name: spec.name, version: target.version, state, why, author, createdAt, endedAt };
+      const { author, createdAt, spec, target, after } = setup;
+      const { name } = spec;
+      const told = { id, name, version: target.version, state, why, author, createdAt, endedAt };
+      return after === undefined ? told : { ...told, after };
     }),
   );
   return all.sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1));

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import { commit } from '../../fleet/commit.ts';
+import { type Change, commit } from '../../fleet/commit.ts';
 import type { ImageFacts } from '../../releases/published.ts';
+import { waitingRollout } from '../after.ts';
+import type { Part } from '../document.ts';
 import { advance, apply, begin, createRollout } from '../engine.ts';
 import type { OperatorEvent, OperatorRefusal } from '../event.ts';
 import type { Plan } from '../plan.ts';
-import type { RolloutRecord } from '../record.ts';
+import type { After, RolloutRecord } from '../record.ts';
+import type { Spec } from '../spec.ts';
 import { ask } from './ask.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
@@ -14,6 +17,13 @@ import { readSetup, readState } from './stored.ts';
 import { creation, writeStep } from './write.ts';
 
 const ROUNDS = 50;
+
+type Author = {
+  author: string;
+  person?: readonly string[] | undefined;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
 
 /**
  * Records an accepted plan, with `start` started in the same write, so that a kill cannot come in between.
@@ -26,45 +36,98 @@ export async function create(
   redis: Redis,
   plan: Plan,
   published: ImageFacts,
-  by: {
-    author: string;
-    person?: readonly string[] | undefined;
-    at: number;
+  by: Author & {
     start?: boolean;
     /** The text of the spec. */
     source?: string;
+    /** Parts of its document that wait for it, each for the one before. */
+    later?: readonly Part[];
   },
 ): Promise<string> {
-  if (plan.waves.every((wave) => wave.places.length === 0)) {
-    throw new BootwaveError({
-      code: 'ROLLOUT_EMPTY',
-      what: 'every selected node is skipped: there is nothing to roll out',
-      unchanged: 'nothing was started',
-      next: `'bootwave rollout plan' shows why each of them is skipped`,
-    });
-  }
-  if (plan.spec.approvals.count > 0 && by.person === undefined)
-    throw new BootwaveError({
-      code: 'ROLLOUT_CERTIFICATE',
-      what: `this rollout needs the approval of other people, but ${by.author} has no certificate: it cannot be checked that the approvers are other people`,
-      unchanged: 'nothing was started',
-      next: 'give --as FILE',
-    });
+  mustMove(plan);
+  mustBeSomebody(plan.spec, by);
   const images = imagesOf(plan, published);
-  const { author, person, at, start, source } = by;
-  const id = `ro-${randomBytes(4).toString('hex')}`;
+  const { author, person, at, start, source, later = [] } = by;
+  const id = newId();
   const state = createRollout(plan, { id, author, person, at, source });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
-  const done = await commit(redis, creation(state, images, at, first));
-  if (done.result === 'done') return id;
+  await record(redis, [
+    creation(state, images, at, first),
+    ...waiting(later, { rollout: id, how: 'then' }, by),
+  ]);
+  return id;
+}
+
+/**
+ * Records a document whose first part waits for another rollout: it is planned and started when that has ended.
+ * @returns the id of its first part
+ * @throws BootwaveError `ROLLOUT_CERTIFICATE`
+ */
+export async function createWaiting(
+  redis: Redis,
+  parts: readonly [Part, ...Part[]],
+  after: After,
+  by: Author,
+): Promise<string> {
+  for (const { spec } of parts) mustBeSomebody(spec, by);
+  const id = newId();
+  await record(redis, waiting(parts, after, by, id));
+  return id;
+}
+
+/** A chain: the first waits for `after`, each other one for the one before. */
+function waiting(parts: readonly Part[], after: After, { author, person, at }: Author, first = newId()) {
+  let before = after;
+  return parts.map(({ spec, source }, index) => {
+    const id = index === 0 ? first : newId();
+    const state = waitingRollout(spec, { id, author, person, at, source, after: before });
+    before = { rollout: id, how: 'then' };
+    return creation(state, {}, at, { rollout: state.rollout, notes: [] });
+  });
+}
+
+const newId = (): string => `ro-${randomBytes(4).toString('hex')}`;
+
+/** @throws BootwaveError `ROLLOUT_NODE_TAKEN` */
+export async function record(redis: Redis, changes: readonly Change[]): Promise<void> {
+  const done = await commit(redis, {
+    records: changes.flatMap(({ records }) => records),
+    ops: changes.flatMap(({ ops = [] }) => ops),
+    audit: changes.flatMap(({ audit = [] }) => audit),
+    outbox: changes.flatMap(({ outbox = [] }) => outbox),
+  });
+  if (done.result === 'done') return;
   throw new BootwaveError({
     code: 'ROLLOUT_NODE_TAKEN',
     what:
       done.result === 'taken'
         ? `node ${done.field} belongs to rollout ${done.owner} by now`
-        : `the record ${done.key} exists already`,
+        : `the record ${done.key} was written by another`,
     unchanged: 'nothing was started',
     next: 'plan again',
+  });
+}
+
+/** @throws BootwaveError `ROLLOUT_EMPTY` */
+export function mustMove(plan: Plan): void {
+  if (!isEmpty(plan)) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_EMPTY',
+    what: 'every selected node is skipped: there is nothing to roll out',
+    unchanged: 'nothing was started',
+    next: `'bootwave rollout plan' shows why each of them is skipped`,
+  });
+}
+
+export const isEmpty = ({ waves }: Plan): boolean => waves.every(({ places }) => places.length === 0);
+
+function mustBeSomebody({ approvals }: Spec, { author, person }: Author): void {
+  if (approvals.count === 0 || person !== undefined) return;
+  throw new BootwaveError({
+    code: 'ROLLOUT_CERTIFICATE',
+    what: `this rollout needs the approval of other people, but ${author} has no certificate: it cannot be checked that the approvers are other people`,
+    unchanged: 'nothing was started',
+    next: 'give --as FILE',
   });
 }
 

@@ -4,6 +4,7 @@ import type { Job } from 'bull';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
+import type { DataPaths } from '../../../base/paths.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
@@ -20,6 +21,7 @@ import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
 import { blockingConnection, openQueue } from './queue.ts';
 import { keepSettling } from './updating.ts';
+import { keepStarting } from './waiting.ts';
 import { WATCH_TIMES, type WatchTimes } from './watch.ts';
 import { TOPICS } from './write.ts';
 
@@ -37,6 +39,7 @@ export const ROLLOUT_TIMES: RolloutTimes = { tick: 2_000, sweep: 1_000, watch: W
 const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
 
 export type StartOptions = {
+  paths: DataPaths;
   redis: Redis;
   fleet: Fleet;
   pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
@@ -108,6 +111,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   });
 
   const sweeping = sweep(redis, drive, times.sweep, { log, signal });
+  const starting = keepStarting({ redis, fleet, paths: options.paths, log, every: times.sweep, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
@@ -116,7 +120,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await hangUp(blocking);
-    await Promise.allSettled([sweeping, settling, draining, ...driving.values()]);
+    await Promise.allSettled([sweeping, starting, settling, draining, ...driving.values()]);
     await close();
   };
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };

@@ -3,10 +3,11 @@ import { BootwaveError } from '../../../base/error.ts';
 import { script } from '../../fleet/script.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
-import type { NodeStep, RolloutRecord, RolloutSetup, WaveRecord } from '../record.ts';
+import type { Target } from '../place.ts';
+import type { After, NodeStep, RolloutRecord, RolloutSetup, RolloutStatus, WaveRecord } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
-/** The setup as stored: the engine's and the images that its orders name. Never changes. */
+/** The setup as stored: the engine's and the images that its orders name. Changes only when one that waited starts. */
 export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 
 const PAGE = 500;
@@ -59,6 +60,8 @@ export async function readState(redis: Redis, id: string): Promise<RolloutState>
   const keys = [ROLLOUT_KEYS.rollout(id), ROLLOUT_KEYS.nodes(id), ...waveKeys];
   const [rollout, waves = [], nodes = []] = await stateScript(redis, keys, [ROLLOUT_KEYS.node(id, '')]);
   if (rollout === undefined) throw unknownRollout(id);
+  // It waited, and started between the two reads.
+  if (setup.waves.length === 0 && nodes.length > 0) return readState(redis, id);
   const parsed = <T>(bodies: readonly string[]) =>
     bodies.flatMap((body) => (body === '' ? [] : [JSON.parse(body) as T]));
   return loadRollout(
@@ -69,16 +72,26 @@ export async function readState(redis: Redis, id: string): Promise<RolloutState>
   );
 }
 
+/** One of several rollouts that wait for one another. */
+export type Link = Target & { id: string; state: RolloutStatus; why: string; after?: After };
+
 /** How far a rollout is, without its nodes: what can be read often, however many there are. */
-export type Progress = { setup: RolloutSetup; rollout: RolloutRecord; waves: WaveRecord[] };
+export type Progress = {
+  setup: RolloutSetup;
+  rollout: RolloutRecord;
+  waves: WaveRecord[];
+  /** Where what waits for what was looked up. */
+  chain?: Link[];
+};
 
 /**
  * Waves may be one revision ahead of the rollout.
  * @throws BootwaveError `ROLLOUT_UNKNOWN`
  */
 export async function readProgress(redis: Redis, id: string): Promise<Progress> {
-  const { setup } = await readSetup(redis, id);
+  // In this order: one that waited has its waves once it runs.
   const rollout = await readRollout(redis, id);
+  const { setup } = await readSetup(redis, id);
   const keys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
   return { setup, rollout, waves: await bodies<WaveRecord>(redis, keys) };
 }

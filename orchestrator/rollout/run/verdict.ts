@@ -13,7 +13,8 @@ export async function verdictOf(
   at: number,
 ): Promise<{ op: Op; audit: AuditLine } | null> {
   const { of, version } = setup.target;
-  if (of !== 'image') return null;
+  // One whose turn came when nothing was left to do has proved nothing.
+  if (of !== 'image' || before.state === 'waiting') return null;
   const by = { actor: 'rollout', at };
   if (isTakenBack(after) && !isTakenBack(before)) {
     return withdrawal(version, `taken back by ${setup.id}: ${after.spent ?? after.why}`, by);

@@ -7,7 +7,7 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
-import { ENDED, FREE } from '../record.ts';
+import { ENDED, FREE, type RolloutRecord, type RolloutStatus } from '../record.ts';
 import { readPardons } from './forgive.ts';
 import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -24,6 +24,12 @@ export type Written =
 
 /** A wave has no epoch of its own; the rollout's revision fences it. */
 const WAVE_EPOCH = 0;
+
+/** Of a setup, which changes once: when the turn of a rollout that waited has come. */
+const FIXED = { state: 'fixed', epoch: 0 };
+
+/** Nobody drives them. */
+const STILL: readonly RolloutStatus[] = ['planned', 'waiting'];
 
 /**
  * Writes a step: records, orders, audit and wake-ups in one compare-and-set on the rollout's revision.
@@ -138,32 +144,49 @@ function opsOf(base: RolloutState, step: Step): Op[] {
 /**
  * The records of a new rollout; each of its nodes is held by it alone until it is finished.
  * @param first what an operator does to it in the same write: only its state, no node yet
+ * @param waited its record while it waited for its turn; undefined: it is all new
  */
 export function creation(
   state: RolloutState,
   images: ImageFacts,
   at: number,
   first: Pick<Step, 'rollout' | 'notes'>,
+  waited?: RolloutRecord,
 ) {
   const { setup } = state;
   const { rollout } = first;
-  const { id } = setup;
-  const record = (key: string, what: string, epoch: number, body: unknown): RecordChange => ({
+  const { id, after } = setup;
+  const record = (
+    key: string,
+    what: string,
+    epoch: number,
+    body: unknown,
+    expect: RecordChange['expect'] = null,
+  ): RecordChange => ({
     key,
-    expect: null,
+    expect,
     next: { state: what, epoch, body: JSON.stringify(body) },
   });
   const nodes = [...state.nodes.values()];
   return {
     records: [
-      record(ROLLOUT_KEYS.setup(id), 'fixed', 0, { setup, images }),
-      record(ROLLOUT_KEYS.rollout(id), rollout.state, rollout.rev, rollout),
+      record(ROLLOUT_KEYS.setup(id), FIXED.state, FIXED.epoch, { setup, images }, waited && FIXED),
+      record(
+        ROLLOUT_KEYS.rollout(id),
+        rollout.state,
+        rollout.rev,
+        rollout,
+        waited && { state: waited.state, epoch: waited.rev },
+      ),
       ...state.waves.map((wave) => record(ROLLOUT_KEYS.wave(id, wave.index), wave.state, WAVE_EPOCH, wave)),
       ...nodes.map((node) => record(ROLLOUT_KEYS.node(id, node.node), node.state, node.epoch, node)),
     ],
     ops: [
       { op: 'join', key: ROLLOUT_KEYS.all, value: id },
       { op: 'join', key: ROLLOUT_KEYS.live, value: id },
+      ...(after === undefined
+        ? []
+        : [{ op: 'join' as const, key: ROLLOUT_KEYS.followers(after.rollout), value: id }]),
       ...nodes.flatMap(({ node }): Op[] => [
         { op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node },
         { op: 'claim', key: HOLDERS, field: node, owner: id },
@@ -173,13 +196,29 @@ export function creation(
       auditLine(
         auditOf(
           id,
-          { what: 'rollout', id, from: '', to: state.rollout.state, why: setup.spec.name, by: setup.author },
+          waited === undefined
+            ? {
+                what: 'rollout',
+                id,
+                from: '',
+                to: state.rollout.state,
+                why: setup.spec.name,
+                by: setup.author,
+              }
+            : {
+                what: 'rollout',
+                id,
+                from: waited.state,
+                to: state.rollout.state,
+                why: waited.why,
+                by: 'engine',
+              },
           at,
         ),
       ),
       ...first.notes.map((note) => auditLine(auditOf(id, note, at))),
     ],
-    outbox: rollout.state === 'planned' ? [] : [{ topic: TOPICS.drive, body: id }],
+    outbox: STILL.includes(rollout.state) ? [] : [{ topic: TOPICS.drive, body: id }],
   };
 }
 

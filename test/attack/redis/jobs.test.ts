@@ -52,12 +52,12 @@ test('forged: a wake-up that is none keeps no other one waiting, and is said', a
 /** A real orchestrator over a fleet that answers nothing, and what it asks of nodes. */
 async function orchestrator(t: ExecutionContext) {
   const world = await membersFor(t);
-  const { redis, fleet } = world;
+  const { redis, fleet, paths } = world;
   const stop = new AbortController();
   const { written, log } = logOf();
   const asked: string[] = [];
   const { done } = startRollouts({
-    ...{ redis, fleet, log, signal: stop.signal },
+    ...{ paths, redis, fleet, log, signal: stop.signal },
     pool: {
       request: (async (node: string, op: string) => {
         asked.push(`${op} ${node}`);

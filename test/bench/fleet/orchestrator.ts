@@ -18,7 +18,8 @@ let finish = async () => {};
 const send = (answer: OrchestratorAnswer) => process.send?.(answer);
 
 async function start(order: Extract<OrchestratorOrder, { kind: 'start' }>): Promise<void> {
-  const { redis } = await connect(dataPaths(order.root), { url: '' });
+  const paths = dataPaths(order.root);
+  const { redis } = await connect(paths, { url: '' });
   fleet = new Fleet(redis);
   const { signal } = stop;
   pool = new LinkPool({
@@ -28,7 +29,7 @@ async function start(order: Extract<OrchestratorOrder, { kind: 'start' }>): Prom
   });
   const log = createLogger('bench', process.env.BENCH_LOG ?? 'silent');
   if (process.env.BENCH_PROFILE !== undefined) await profile(process.env.BENCH_PROFILE);
-  startRollouts({ redis, fleet, pool, signer: new SignerClient(order.signer), log, signal });
+  startRollouts({ paths, redis, fleet, pool, signer: new SignerClient(order.signer), log, signal });
   send({ kind: 'ready' });
 }
 

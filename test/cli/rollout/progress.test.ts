@@ -1,8 +1,9 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { bar, eventText, progressText } from '../../../cli/rollout/progress.ts';
+import { bar, chainLines, eventText, progressText } from '../../../cli/rollout/progress.ts';
 import { createRollout } from '../../../orchestrator/rollout/engine.ts';
 import { STEP_STATES } from '../../../orchestrator/rollout/record.ts';
+import type { Link } from '../../../orchestrator/rollout/run/stored.ts';
 import { emptyCounts } from '../../../orchestrator/rollout/state.ts';
 import { fleetOf, planOf } from '../../orchestrator/rollout/fleet.ts';
 
@@ -70,4 +71,28 @@ test('an event says who and why, and cannot rewrite the terminal', (t) => {
     by: 'operator:ann',
   });
   t.is(line, '2030-01-31 12:00:00  rollout running -> paused: lunch\ufffd[2J (operator:ann)');
+});
+
+test('what comes before and after is named, and leaves room for the waves', (t) => {
+  const link = (id: string, rest: object = {}) => ({
+    ...{ id, of: 'image', version: '2.0', state: 'waiting', why: 'because', ...rest },
+  });
+  const chain = [
+    link('ro-0', { state: 'aborted' }),
+    link('ro-1', { after: { rollout: 'ro-0', how: 'supersede' } }),
+    link('ro-2', { of: 'config', version: '7', after: { rollout: 'ro-1', how: 'then' } }),
+    link('ro-3', { after: { rollout: 'ro-1', how: 'supersede' } }),
+    ...Array.from({ length: 9 }, (_, i) => link(`ro-1${i}`, { after: { rollout: 'ro-3', how: 'after' } })),
+  ] as Link[];
+  const lines = chainLines(chain, 'ro-1');
+  t.deepEqual(lines.slice(0, 4), [
+    'in place of ro-0 (image 2.0): aborted: because',
+    'then ro-2 (config 7): waiting: because',
+    'superseded by ro-3 (image 2.0): waiting: because',
+    'then ro-10 (image 2.0): waiting: because',
+  ]);
+  t.is(chainLines(chain.slice(1), 'ro-1').length, lines.length - 1);
+  t.deepEqual(chainLines(undefined, 'ro-1'), []);
+  const screen = progressText({ ...state(60), chain }, [], { columns: 80, rows: 24 }).split('\n');
+  t.true(screen.length < 24 && screen.includes('then ro-2 (config 7): waiting: because'));
 });

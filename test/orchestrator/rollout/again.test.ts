@@ -1,7 +1,7 @@
 import test from 'ava';
 import { specAgain } from '../../../orchestrator/rollout/again.ts';
 import type { NodeStep, StepState } from '../../../orchestrator/rollout/record.ts';
-import { parseSpec } from '../../../orchestrator/rollout/spec.ts';
+import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 
 const target = { target: { of: 'image', version: '2.0' } } as const;
 const SOURCE = JSON.stringify({
@@ -30,7 +30,8 @@ const STEPS = [
 function made(...args: Parameters<typeof specAgain>): Record<string, unknown> {
   const result = specAgain(...args);
   if ('refusal' in result) throw new Error(result.refusal.code);
-  const checked = parseSpec(JSON.stringify(result.spec));
+  const { then: _, ...first } = result.spec;
+  const checked = checkSpec(first);
   if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
   return result.spec;
 }
@@ -41,6 +42,13 @@ const code = (...args: Parameters<typeof specAgain>) => {
 
 test('the spec as it was written', (t) => {
   t.deepEqual(made(SOURCE, target, STEPS, 'same'), JSON.parse(SOURCE));
+});
+
+test('what comes after it is as it was written, and no part of another try or of the way back', (t) => {
+  const source = JSON.stringify({ ...JSON.parse(SOURCE), then: [{ config: '7' }] });
+  t.deepEqual(made(source, target, STEPS, 'same').then, [{ config: '7' }]);
+  for (const again of ['retry', 'undo'] as const)
+    t.false('then' in made(source, target, STEPS, again), again);
 });
 
 test('once more for those that are not there: limits and approvals stay, times that are over go', (t) => {

@@ -294,6 +294,7 @@ class Drive {
           ? ([
               { type: 'abort', by, why },
               { type: 'rollback', by, why },
+              { type: 'supersede', by, with: 'r2' },
             ] as const)
           : []),
       ]),

@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { limitOf, takeOf } from '../../../orchestrator/rollout/amount.ts';
-import { checkSpec, parseSpec } from '../../../orchestrator/rollout/spec.ts';
+import { parseDocument } from '../../../orchestrator/rollout/document.ts';
+import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 
 const good = { image: '2.0', nodes: { all: true } };
 
@@ -121,10 +122,10 @@ for (const [title, spec, field, reason] of cases) {
 }
 
 test('text that is no spec is refused, never thrown', (t) => {
-  t.like(parseSpec('{'), { ok: false });
-  t.like(parseSpec(`"${'x'.repeat(1024 * 1024)}"`), { ok: false });
-  fc.assert(fc.property(fc.string(), (text) => parseSpec(text).ok === false));
-  fc.assert(fc.property(fc.json(), (text) => !parseSpec(text).ok));
+  t.like(parseDocument('{'), { ok: false });
+  t.like(parseDocument(`"${'x'.repeat(1024 * 1024)}"`), { ok: false });
+  fc.assert(fc.property(fc.string(), (text) => parseDocument(text).ok === false));
+  fc.assert(fc.property(fc.json(), (text) => !parseDocument(text).ok));
   const fields = Object.keys((checkSpec(good) as { spec: object }).spec);
   fc.assert(
     fc.property(fc.constantFrom(...fields), fc.jsonValue(), (field, value) => {

@@ -16,7 +16,8 @@ const {
   clientKey,
   signer: socket,
 } = JSON.parse(await text(process.stdin)) as Record<string, string>;
-const { redis } = await connect(dataPaths(root), { url: '' });
+const paths = dataPaths(root);
+const { redis } = await connect(paths, { url: '' });
 const fleet = new Fleet(redis);
 const { signal } = new AbortController();
 const pool = new LinkPool({
@@ -27,5 +28,5 @@ const pool = new LinkPool({
 });
 const log = createLogger('test', 'silent');
 const signer = new SignerClient(socket ?? '');
-startRollouts({ redis, fleet, pool, signer, log, signal, times: TIMES });
+startRollouts({ paths, redis, fleet, pool, signer, log, signal, times: TIMES });
 console.log('ready');

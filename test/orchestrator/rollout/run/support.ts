@@ -149,6 +149,7 @@ export async function benchFor(
         signal: end.signal,
       });
       const running = startRollouts({
+        paths,
         redis,
         fleet,
         pool: {

@@ -1,0 +1,112 @@
+/** Starts rollouts that wait for others, once those have ended. */
+import type { Redis } from 'ioredis';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { DataPaths } from '../../../base/paths.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { keepLooking } from '../../upkeep/look.ts';
+import { approvalsFor, nextOf, SAY } from '../after.ts';
+import { begin, createRollout } from '../engine.ts';
+import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
+import { imagesOf } from './facts.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { isEmpty, mustMove, operate, record } from './operate.ts';
+import { planned } from './planned.ts';
+import { readRollout, readSetup } from './stored.ts';
+import { creation } from './write.ts';
+
+/** The lease of the process that looks. */
+export const WAITING = 'waiting';
+
+/** Milliseconds between two looks at the most: planning a large fleet takes seconds. */
+const LONGEST = 2_000;
+
+type Edge = { redis: Redis; fleet: Fleet; paths: DataPaths };
+
+/** Looks until the signal aborts; of several orchestrators one at a time. Never rejects. */
+export function keepStarting(
+  options: Edge & { log: Logger; signal: AbortSignal; every: number },
+): Promise<void> {
+  const told = new Set<string>();
+  return keepLooking({ ...options, name: WAITING, longest: LONGEST }, () => startWaiting(options, told));
+}
+
+/**
+ * One look at all that wait. Killed anywhere, the next look goes on: each step of it is one compare-and-set.
+ * @param told ids of those that could not be looked at: logged once, until it goes well again
+ */
+export async function startWaiting({ log, ...edge }: Edge & { log: Logger }, told = new Set<string>()) {
+  const { redis } = edge;
+  for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
+    try {
+      const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
+      if (state === 'waiting') await look(edge, id);
+      told.delete(id);
+    } catch (error) {
+      // Somebody else was faster, which the next look sees.
+      if (error instanceof BootwaveError && GONE.includes(error.code)) continue;
+      const about = { rollout: id.slice(0, 40), reason: messageOf(error) };
+      if (!told.has(id)) log.warn(about, 'a rollout that waits cannot be looked at');
+      told.add(id);
+    }
+  }
+}
+
+const GONE = ['ROLLOUT_CANNOT', 'ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED'];
+
+/** A person has to do something about these; everything else may be over soon. */
+const LASTING = ['ROLLOUT_REFUSED', 'ROLLOUT_NOT_RELEASED', 'ROLLOUT_EMPTY', 'ROLLOUT_NO_WAY_BACK'];
+
+async function look(edge: Edge, id: string): Promise<void> {
+  const { redis } = edge;
+  const [{ setup }, own] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
+  const { after, author } = setup;
+  if (own.state !== 'waiting' || after === undefined) return;
+  const prior = await priorOf(redis, after.rollout);
+  const next = nextOf(after, prior, own.wait);
+  switch (next.do) {
+    case 'end':
+      await operate(redis, after.rollout, { type: 'supersede', by: author, with: id });
+      return;
+    case 'drop':
+      await operate(redis, id, { type: 'abort', by: next.by, why: next.why });
+      return;
+    case 'stall':
+      await operate(redis, id, { type: 'wait', by: 'engine', why: next.why, stalled: true });
+      return;
+    case 'start':
+      await start(edge, setup, own, prior).catch(async (error: unknown) => {
+        if (!(error instanceof BootwaveError) || GONE.includes(error.code)) throw error;
+        const stalled = LASTING.includes(error.code);
+        const why = `it cannot start: ${error.what}${stalled ? `; ${SAY}` : ''}`;
+        await operate(redis, id, { type: 'wait', by: 'engine', why, stalled });
+      });
+  }
+}
+
+/** Plans it for the fleet as it is now, and starts it: it is written whole, over what waited, or not at all. */
+async function start(
+  { redis, fleet, paths }: Edge,
+  setup: RolloutSetup,
+  own: RolloutRecord,
+  prior: RolloutRecord | null,
+): Promise<void> {
+  const at = Date.now();
+  const { plan, images } = await planned(paths, fleet, setup.source ?? '', at);
+  if (isEmpty(plan) && plan.skipped.every(({ code }) => code === 'already-there')) {
+    const why = `every node is on ${setup.target.version} already`;
+    await operate(redis, setup.id, { type: 'close', by: 'engine', why });
+    return;
+  }
+  mustMove(plan);
+  const state = createRollout(plan, { ...setup, at: setup.createdAt });
+  state.rollout = { ...state.rollout, rev: own.rev, approvals: approvalsFor(setup.after, prior, own) };
+  const why = prior === null ? own.why : `${prior.id} is ${prior.state}`;
+  await record(redis, [creation(state, imagesOf(plan, images), at, begin(state, at), { ...own, why })]);
+}
+
+const priorOf = (redis: Redis, id: string): Promise<RolloutRecord | null> =>
+  readRollout(redis, id).catch((error: unknown) => {
+    if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
+    throw error;
+  });
