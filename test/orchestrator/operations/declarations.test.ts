@@ -63,6 +63,8 @@ const AT_SITES = [
     'node retire',
     'node hold',
     'node unhold',
+    'node pin',
+    'node unpin',
     'node set',
     'node set select',
   ],
