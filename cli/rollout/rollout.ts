@@ -6,12 +6,15 @@ import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, since, textOf, untilStopped } from '../option.ts';
+import { commandFor, type Json, since, untilStopped } from '../option.ts';
 import { register as edit } from './edit.ts';
 import { historyText } from './history.ts';
 import { register as rules } from './rules.ts';
+import { specIn, register as template } from './template.ts';
 import { listText, planText, showText, suspectsText } from './text.ts';
 import { watchRollout } from './watch.ts';
+
+type Asked = { template?: string; image?: string; config?: string };
 
 /** Milliseconds between two looks of `watch`. */
 const WATCH_EVERY = 1_000;
@@ -19,21 +22,23 @@ const WATCH_EVERY = 1_000;
 const WAVE = `name or number of the wave, as 'show' has it`;
 
 export function register(group: Command): void {
-  commandFor(group, rollout.plan, '<spec>').action(async (file: string, { json }: Json, command: Command) => {
-    const plan = await call(command, rollout.plan, { spec: await specIn(file) });
-    print(json, plan, () => planText(plan));
-  });
+  asking(group, rollout.plan).action(
+    async (file: string | undefined, { json, ...asked }: Json & Asked, command: Command) => {
+      const plan = await call(command, rollout.plan, await wanted(file, asked));
+      print(json, plan, () => planText(plan));
+    },
+  );
 
-  commandFor(group, rollout.start, '<spec>')
+  asking(group, rollout.start)
     .option('--watch', 'and follow it to its end')
     .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
     .action(
       async (
-        file: string,
-        { json, watch, plan }: Json & { watch?: true; plan?: string },
+        file: string | undefined,
+        { json, watch, plan, ...asked }: Json & Asked & { watch?: true; plan?: string },
         command: Command,
       ) => {
-        const after = await call(command, rollout.start, { spec: await specIn(file), plan });
+        const after = await call(command, rollout.start, { ...(await wanted(file, asked)), plan });
         const { id, state, warnings } = after;
         const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
         const lines = [...warnings.map((one) => `warning: ${one}`), `${id} is ${state}${hint}`];
@@ -72,6 +77,7 @@ export function register(group: Command): void {
     });
 
   rules(group);
+  template(group);
 
   step(group, rollout.pause, true);
   step(group, rollout.resume, false);
@@ -145,10 +151,14 @@ async function done<I extends { rollout: string }>(
   print(json, after, () => `${input.rollout} is ${after.state}: ${after.why}`);
 }
 
+const asking = (group: Command, operation: Pick<Operation, 'name' | 'help'>) =>
+  commandFor(group, operation, '[spec]')
+    .option('--template <name>', 'in place of a file: a template that the fleet keeps')
+    .option('--image <version>', 'the image to roll out, where the spec names none')
+    .option('--config <version>', 'the configuration to roll out, where the spec names no version');
+
 /** @throws BootwaveError `ROLLOUT_SPEC_FILE` */
-const specIn = (file: string): Promise<string> =>
-  textOf(file, {
-    code: 'ROLLOUT_SPEC_FILE',
-    what: 'the spec cannot be read',
-    unchanged: 'nothing was started',
-  });
+const wanted = async (file: string | undefined, asked: Asked) => ({
+  ...asked,
+  spec: file === undefined ? undefined : await specIn(file),
+});

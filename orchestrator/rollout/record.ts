@@ -19,6 +19,8 @@ export type RolloutSetup = {
   spec: Spec;
   /** The text of the spec as a person wrote it; absent from older records. */
   source?: string;
+  /** Name of the template that it was made from; absent: none, or an older record. */
+  template?: string;
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;

@@ -81,6 +81,7 @@ export function createRollout(
     person?: readonly string[] | undefined;
     at: number;
     source?: string | undefined;
+    template?: string | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -89,6 +90,7 @@ export function createRollout(
     ...(options.person === undefined ? {} : { person: options.person }),
     createdAt: options.at,
     ...(options.source === undefined ? {} : { source: options.source }),
+    ...(options.template === undefined ? {} : { template: options.template }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,

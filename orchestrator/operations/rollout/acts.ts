@@ -21,24 +21,27 @@ import { signerFiles } from '../../signer/files.ts';
 import { isHeld } from '../../upkeep/lease.ts';
 import { mustNotBeLeftOut } from '../node/leave-out.ts';
 import type { Acting } from '../operation.ts';
+import { type Asked, specOf } from './asked.ts';
 import { planned } from './planned.ts';
 
 export type Rollout = { rollout: string };
 
-export const plan = async ({ spec }: { spec: string }, { fleet, paths, by }: Acting) =>
-  (await planned(paths, fleet, spec, by.at)).plan;
+export const plan = async (asked: Asked, { fleet, paths, by }: Acting) =>
+  (await planned(paths, fleet, await specOf(asked, fleet), by.at)).plan;
 
 /** @throws BootwaveError `ROLLOUT_PLAN_CHANGED` */
 export async function start(
-  { spec, plan: reviewed }: { spec: string; plan?: string | undefined },
+  { plan: reviewed, ...asked }: Asked & { plan?: string | undefined },
   acting: Acting,
 ) {
   const { fleet, paths, by } = acting;
-  const { plan, images } = await planned(paths, fleet, spec, by.at);
+  const source = await specOf(asked, fleet);
+  const { template } = asked;
+  const { plan, images } = await planned(paths, fleet, source, by.at);
   if (reviewed !== undefined) mustBePlan(plan, reviewed);
   const person = await personOf(acting);
   const { actor: author, at } = by;
-  const id = await create(fleet.redis, plan, images, { author, person, at, start: true, source: spec });
+  const id = await create(fleet.redis, plan, images, { author, person, at, start: true, source, template });
   return { ...(await readRollout(fleet.redis, id)), warnings: plan.warnings };
 }
 

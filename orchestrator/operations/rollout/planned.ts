@@ -6,9 +6,10 @@ import { knownOperators } from '../../operators/known.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { makePlan, type Plan } from '../../rollout/plan.ts';
 import { planNodes, publishedFor } from '../../rollout/run/facts.ts';
-import { parseSpec, type Refusal } from '../../rollout/spec.ts';
+import { parseSpec } from '../../rollout/spec.ts';
 import { Consents } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
+import { refused } from './refused.ts';
 
 /**
  * The plan of a spec for the fleet as it is now.
@@ -48,14 +49,5 @@ async function mustBeReleased({ releases }: DataPaths, image: string): Promise<v
     what: `image ${image} is published and not released: every node would refuse it`,
     unchanged: 'nothing was started',
     next: `release it with the targets keys: bootwave image publish ${image} --keys DIRECTORY`,
-  });
-}
-
-function refused(refusals: readonly Refusal[]): BootwaveError {
-  return new BootwaveError({
-    code: 'ROLLOUT_REFUSED',
-    what: refusals.map(({ field, reason }) => `${field} ${reason}`).join('\n  '),
-    unchanged: 'nothing was started',
-    next: 'correct the spec (docs/rollouts.md)',
   });
 }

@@ -33,6 +33,8 @@ export async function create(
     start?: boolean;
     /** The text of the spec. */
     source?: string;
+    /** Name of the template that it was made from. */
+    template?: string | undefined;
   },
 ): Promise<string> {
   if (plan.waves.every((wave) => wave.places.length === 0)) {
@@ -51,9 +53,9 @@ export async function create(
       next: 'give --as FILE',
     });
   const images = imagesOf(plan, published);
-  const { author, person, at, start, source } = by;
+  const { author, person, at, start, source, template } = by;
   const id = `ro-${randomBytes(4).toString('hex')}`;
-  const state = createRollout(plan, { id, author, person, at, source });
+  const state = createRollout(plan, { id, author, person, at, source, template });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   const done = await commit(redis, creation(state, images, at, first));
   if (done.result === 'done') return id;

@@ -53,6 +53,8 @@ const CORES = [
     'edit',
     'forgive',
     'floor',
+    'template set',
+    'template remove',
   ].map((w) => `rollout ${w}`),
 ];
 const AT_SITES = [
