@@ -7,14 +7,14 @@ import * as node from '../../orchestrator/operations/node/declared.ts';
 import { saysYes } from '../confirm.ts';
 import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, until, untilStopped } from '../option.ts';
+import { commandFor, type Json, untilStopped } from '../option.ts';
 import { register as expect } from './expect.ts';
 import { exposedText } from './exposure.ts';
 import { register as history } from './history.ts';
+import { register as hold } from './hold.ts';
 import { register as set } from './set.ts';
 import { listText, secureBootText, showText, silenceText } from './text.ts';
 
-type Hold = Json & { reason: string; until?: number };
 type Where = { site?: string; state?: State };
 
 export function register(group: Command): void {
@@ -64,34 +64,7 @@ export function register(group: Command): void {
       print(json, after, () => `${after.name} is retired; 'bootwave node expect' takes it back`);
     });
 
-  commandFor(group, node.hold, '<node>')
-    .requiredOption('--reason <text>', 'why; it is shown wherever a plan leaves the node out')
-    .option(
-      '--until <when>',
-      'a date (2026-01-31T12:00) or a time from now (12h, 7d); else until it is let go',
-      until,
-    )
-    .action(async (word: string, { reason, until, json }: Hold, command: Command) => {
-      const held = await call(command, node.hold, { node: word, reason, until });
-      const { record, busy } = held;
-      print(json, held, () =>
-        [
-          `${record.name} is held: rollouts leave it alone`,
-          ...busy.map((id) => `rollout ${id} had begun with it and brings it to its end`),
-        ].join('\n'),
-      );
-    });
-
-  commandFor(group, node.unhold, '<node>').action(async (word: string, { json }: Json, command: Command) => {
-    const record = await call(command, node.unhold, { node: word });
-    print(
-      json,
-      record,
-      () =>
-        `rollouts may touch ${record.name} again; those that left it out take it back by 'rollout skip --undo'`,
-    );
-  });
-
+  hold(group);
   history(group);
   set(group);
   expect(group);

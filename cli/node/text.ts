@@ -1,5 +1,6 @@
 import type { BootEvent } from '../../bootserver/directory.ts';
 import { heldWhy } from '../../orchestrator/fleet/events/hold.ts';
+import { pinOf, wantedImage } from '../../orchestrator/fleet/events/pin.ts';
 import type { Silence } from '../../orchestrator/fleet/listening.ts';
 import { shortId } from '../../orchestrator/fleet/names.ts';
 import type { Counts, MachineView, NodeView, Overview } from '../../orchestrator/fleet/overview.ts';
@@ -65,7 +66,7 @@ const SAID: readonly (readonly [title: string, of: (node: NodeView) => string])[
 
 function nodeRow(node: NodeView, now: number): string[] {
   return [
-    `${node.state}${node.stuck === null ? '' : ', stuck booting'}${heldWhy(node, now) === null ? '' : ', held'}`,
+    stateText(node, now),
     node.name,
     node.site,
     shortId(node.id),
@@ -77,6 +78,25 @@ function nodeRow(node: NodeView, now: number): string[] {
     node.lastSeen === null ? '-' : ago(node.lastSeen, now),
   ];
 }
+
+function stateText(node: NodeView, now: number): string {
+  const pinned = pinOf(node, now);
+  return [
+    node.state,
+    ...(node.stuck === null ? [] : ['stuck booting']),
+    ...(heldWhy(node, now) === null ? [] : ['held']),
+    ...(pinned === null ? [] : [`pinned to ${pinned.image}`]),
+  ].join(', ');
+}
+
+function pinText(node: NodeView, now: number): string {
+  const why = pinOf(node, now)?.why ?? '';
+  return node.pinFlaw === undefined ? why : `${why}; but ${flawText(node)}`;
+}
+
+/** A pin does not end when its image may not be run any more. */
+const flawText = ({ name, pinFlaw }: NodeView): string =>
+  `${pinFlaw}: 'bootwave node unpin ${name}' lets it go`;
 
 function machineRow(machine: MachineView, now: number): string[] {
   const seen = machine.step === 'refused' ? 'refused' : 'discovered';
@@ -95,6 +115,8 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
     else if (step === 'refused') lines.push(`${mac}: ${detail}`);
   }
   for (const { stuck, name } of nodes) if (stuck !== null) lines.push(`${name}: ${stuck.check}`);
+  for (const node of nodes)
+    if (node.pinFlaw !== undefined) lines.push(`${node.name} is pinned, but ${flawText(node)}`);
   for (const { name, observed, marks } of nodes) {
     if (observed.attested.state === 'mismatch') lines.push(`${name}: ${observed.attested.reason}`);
     else if (marks.includes('attestation-stale')) {
@@ -159,12 +181,13 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
     ['words', node.words.join(' ')],
     [
       'wanted',
-      `${node.wanted.mode}${node.wanted.wipe ? ', may wipe its disk' : ''}, image ${node.wanted.image ?? 'the newest'}`,
+      `${node.wanted.mode}${node.wanted.wipe ? ', may wipe its disk' : ''}, image ${wantedImage(node, now) ?? 'the newest'}`,
     ],
     ['rack', node.rack ?? ''],
     ['role', node.role ?? ''],
     ['labels', labelsText(node.labels)],
     ['held', heldWhy(node, now) ?? ''],
+    ['pinned', pinText(node, now)],
     ['runs', `image ${observed.image}, kernel ${observed.kernel}`],
     ['seen', node.lastSeen === null ? 'never' : ago(node.lastSeen, now)],
     [

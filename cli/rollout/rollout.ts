@@ -6,12 +6,16 @@ import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, since, textOf, untilStopped } from '../option.ts';
+import { commandFor, type Json, since, untilStopped } from '../option.ts';
 import { register as edit } from './edit.ts';
 import { historyText } from './history.ts';
 import { register as rules } from './rules.ts';
+import { specIn, register as template } from './template.ts';
 import { listText, planText, showText, suspectsText } from './text.ts';
 import { watchRollout } from './watch.ts';
+
+type Asked = { template?: string; image?: string; config?: string };
+type Waits = { plan?: string; after?: string; supersede?: string };
 
 /** Milliseconds between two looks of `watch`. */
 const WATCH_EVERY = 1_000;
@@ -19,25 +23,32 @@ const WATCH_EVERY = 1_000;
 const WAVE = `name or number of the wave, as 'show' has it`;
 
 export function register(group: Command): void {
-  commandFor(group, rollout.plan, '<spec>')
+  asking(group, rollout.plan)
     .option('--supersede <rollout>', 'as if this one had ended')
-    .action(async (file: string, { json, supersede }: Json & { supersede?: string }, command: Command) => {
-      const plan = await call(command, rollout.plan, { spec: await specIn(file), supersede });
-      print(json, plan, () => planText(plan));
-    });
+    .action(
+      async (
+        file: string | undefined,
+        { json, supersede, ...asked }: Json & Asked & { supersede?: string },
+        command: Command,
+      ) => {
+        const plan = await call(command, rollout.plan, { ...(await wanted(file, asked)), supersede });
+        print(json, plan, () => planText(plan));
+      },
+    );
 
-  commandFor(group, rollout.start, '<spec>')
+  asking(group, rollout.start)
     .option('--watch', 'and follow it to its end')
     .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
     .option('--after <rollout>', 'when that one is done')
     .option('--supersede <rollout>', 'in place of that one, which ends')
     .action(
       async (
-        file: string,
-        { json, watch, ...how }: Json & { watch?: true; plan?: string; after?: string; supersede?: string },
+        file: string | undefined,
+        { json, watch, plan, after, supersede, ...asked }: Json & Asked & Waits & { watch?: true },
         command: Command,
       ) => {
-        const done = await call(command, rollout.start, { spec: await specIn(file), ...how });
+        const input = { ...(await wanted(file, asked)), plan, after, supersede };
+        const done = await call(command, rollout.start, input);
         const { id, state, why, warnings, later } = done;
         const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;
         const lines = [
@@ -81,6 +92,7 @@ export function register(group: Command): void {
     });
 
   rules(group);
+  template(group);
 
   step(group, rollout.pause, true);
   step(group, rollout.resume, false);
@@ -157,10 +169,14 @@ async function done<I extends { rollout: string }>(
   print(json, after, () => `${input.rollout} is ${after.state}: ${after.why}`);
 }
 
+const asking = (group: Command, operation: Pick<Operation, 'name' | 'help'>) =>
+  commandFor(group, operation, '[spec]')
+    .option('--template <name>', 'in place of a file: a template that the fleet keeps')
+    .option('--image <version>', 'the image to roll out, where the spec names none')
+    .option('--config <version>', 'the configuration to roll out, where the spec names no version');
+
 /** @throws BootwaveError `ROLLOUT_SPEC_FILE` */
-const specIn = (file: string): Promise<string> =>
-  textOf(file, {
-    code: 'ROLLOUT_SPEC_FILE',
-    what: 'the spec cannot be read',
-    unchanged: 'nothing was started',
-  });
+const wanted = async (file: string | undefined, asked: Asked) => ({
+  ...asked,
+  spec: file === undefined ? undefined : await specIn(file),
+});

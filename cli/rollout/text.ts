@@ -78,7 +78,8 @@ type Shown = Progress & { nodes: readonly NodeStep[] };
 
 export function showText({ setup, rollout, waves, nodes, chain }: Shown): string {
   const lines = [
-    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC`,
+    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
+      (setup.template === undefined ? '' : `, from template ${setup.template}`),
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +

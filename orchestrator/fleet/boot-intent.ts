@@ -1,4 +1,5 @@
 import type { BootIntent, Sighting } from '../../bootserver/directory.ts';
+import { pinOf } from './events/pin.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import type { Site } from './site.ts';
 
@@ -15,6 +16,8 @@ export type IntentContext = {
    * be given.
    */
   barred: (version: string) => string | null;
+  /** Milliseconds since the epoch. */
+  now: number;
 };
 
 /**
@@ -32,7 +35,7 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
         reason: `site ${c.site.name} takes only expected machines; bootwave node expect --mac ${sighting.mac} --site ${c.site.name}`,
       };
     }
-    return image(null, c, c.expected ? 'expected' : 'new hardware');
+    return image([], c, c.expected ? 'expected' : 'new hardware');
   }
   // A machine that was never let in has no claim on a MAC: a stranger that shows the MAC of a future machine, and is
   // rejected, must not keep that machine out. It gets what any new machine gets.
@@ -42,25 +45,24 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     const next = record.state === 'rejected' ? `approve ${record.name}` : `expect --mac ${sighting.mac}`;
     return { kind: 'refuse', reason: `node ${record.name} is ${record.state}; bootwave node ${next}` };
   }
+  // As `wantedImage` has it; and where that is barred, still not the newest.
+  const pinned = pinOf(record, c.now)?.image ?? null;
+  const wanted = [record.wanted.image, pinned];
   if (record.state === 'quarantined' || record.state === 'recovering') {
-    return image(
-      record.wanted.image,
-      c,
-      `node ${record.name} is ${record.state} and must not start from its disk`,
-    );
+    return image(wanted, c, `node ${record.name} is ${record.state} and must not start from its disk`);
   }
   if (record.wanted.mode === 'installed' && record.installedAt !== null) {
     // Its own disk would start the image again for which it is refused.
     if (c.unfit !== null && c.site.policy.image === 'enforce' && record.state === 'degraded')
-      return image(null, c, `node ${record.name} is installed, and ${c.unfit}`);
+      return image([pinned], c, `node ${record.name} is installed, and ${c.unfit}`);
     return { kind: 'disk', reason: `node ${record.name} is installed` };
   }
-  return image(record.wanted.image, c, `node ${record.name}`);
+  return image(wanted, c, `node ${record.name}`);
 }
 
-function image(wanted: string | null, c: IntentContext, reason: string): BootIntent {
+function image(wanted: readonly (string | null)[], c: IntentContext, reason: string): BootIntent {
   let not = '';
-  for (const version of [wanted, c.defaultImage]) {
+  for (const version of [...wanted, c.defaultImage]) {
     if (version === null) continue;
     const why = c.barred(version);
     if (why === null) return { kind: 'image', version, reason: `${reason}${not}` };

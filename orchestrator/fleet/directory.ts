@@ -136,7 +136,8 @@ export class FleetDirectory implements NodeDirectory {
       const record = id === null ? null : await nodes.get(id);
       const ill = record?.state === 'degraded' ? record : null;
       const not = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
-      return intentFor(record, sighting, { site, expected, defaultImage, unfit: not, barred });
+      const now = this.#now();
+      return intentFor(record, sighting, { site, expected, defaultImage, unfit: not, barred, now });
     });
   }
 

@@ -7,6 +7,7 @@ import { DecisionLog } from './decisions/log.ts';
 import { noKey, type Sealer } from './decisions/seal.ts';
 import { hold, unhold } from './events/hold.ts';
 import { approve, reject, retire } from './events/operate.ts';
+import { pin, unpin } from './events/pin.ts';
 import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { FirmwareStore } from './firmware/store.ts';
@@ -85,6 +86,19 @@ export class Fleet {
   /** @throws BootwaveError `NODE_UNKNOWN` */
   async unhold(id: string, by: By): Promise<NodeRecord> {
     return this.#act(id, by, 'unhold', (record) => unhold(record, by));
+  }
+
+  /**
+   * Only to this image from now on; whether nodes may run it at all is the caller's to know.
+   * @throws BootwaveError `NODE_NOT_MEMBER`, `NODE_PIN_OVER`, `NODE_UNKNOWN`
+   */
+  async pin(id: string, image: string, reason: string, until: number | null, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'pin', (record) => pin(record, { ...by, image, reason, until }));
+  }
+
+  /** @throws BootwaveError `NODE_UNKNOWN` */
+  async unpin(id: string, by: By): Promise<NodeRecord> {
+    return this.#act(id, by, 'unpin', (record) => unpin(record, by));
   }
 
   /**

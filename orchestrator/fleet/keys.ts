@@ -57,6 +57,9 @@ export const KEYS = {
   /** Requests of one person that another has to approve. */
   request: (id: string) => at('request', id),
   requests: at('requests'),
+  /** Specs without a version that the fleet keeps, and the set of all names. */
+  template: (name: string) => at('template', name),
+  templates: at('templates'),
   /** Hash: site -> milliseconds of the last sign of life of a boot server that listens to its machines. */
   listened: at('listened'),
   /** Hash: server -> what it has loaded, and when it last said so. */

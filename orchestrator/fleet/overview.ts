@@ -9,6 +9,8 @@ export type NodeView = NodeRecord & {
   lastSeen: number | null;
   /** Set when it began to boot from the network and did not come back. */
   stuck: Stuck | null;
+  /** Why the image that it is pinned to may not be run any more; absent: it may, or nobody has looked. */
+  pinFlaw?: string | undefined;
 };
 
 /** A machine without a record. */

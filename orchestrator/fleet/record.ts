@@ -25,6 +25,11 @@ export const LABEL_VALUE = /^[0-9A-Za-z](?:[0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$/;
 /** Labels of one node. */
 export const MOST_LABELS = 64;
 
+/** What a person said about a node, and until when. */
+const said = { by: z.string(), at: time, reason: z.string(), until: time.nullable() };
+export const holdSchema = z.object(said);
+export const pinSchema = z.object({ ...said, image: z.string() });
+
 /** A node: what is wanted of it and what it showed are kept apart. Times are milliseconds since the epoch. */
 export const nodeRecordSchema = z.object({
   /** `tpm-<EK digest>` or `dev-<digest>`, from the enrolment. */
@@ -109,10 +114,9 @@ export const nodeRecordSchema = z.object({
   words: z.array(z.string()).length(4),
   marks: z.array(z.enum(MARKS)),
   /** A person keeps rollouts away from it. */
-  hold: z
-    .object({ by: z.string(), at: time, reason: z.string(), until: time.nullable() })
-    .nullable()
-    .default(null),
+  hold: holdSchema.nullable().default(null),
+  /** The only image to which a person lets it be moved. */
+  pin: pinSchema.nullable().default(null),
   /** The expectation that let it in, null when a person did. */
   expectation: z.string().nullable(),
   /** When its own disk was last made bootable by us; null: never. */

@@ -2,6 +2,7 @@
  * One step for one node that should run from its disk. Everything here may happen twice, from several orchestrators.
  */
 import { BootwaveError } from '../../base/error.ts';
+import { wantedImage } from '../fleet/events/pin.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
@@ -163,11 +164,12 @@ async function order(
 }
 
 async function wantedOf(
-  { published }: Installer,
-  { wanted, name }: NodeRecord,
+  { published, now = Date.now }: Installer,
+  record: NodeRecord,
 ): Promise<Omit<Wanted, 'config'>> {
+  const { wanted, name } = record;
   const { images, newest } = await published();
-  const version = wanted.image ?? newest;
+  const version = wantedImage(record, now()) ?? newest;
   const facts = version === null ? undefined : images[version];
   if (version === null || facts === undefined)
     throw new BootwaveError({

@@ -15,6 +15,7 @@ import * as rollout from './rollout/declared.ts';
 import * as server from './server/declared.ts';
 import * as site from './site/declared.ts';
 import * as team from './team/declared.ts';
+import * as template from './template/declared.ts';
 
 const NOUNS = [
   keys,
@@ -30,6 +31,7 @@ const NOUNS = [
   request,
   config,
   rollout,
+  template,
   audit,
 ];
 

@@ -1,6 +1,6 @@
 import type { PlanNode } from './node.ts';
 import type { Spec } from './spec.ts';
-import { type NoPath, type Path, pathTo, type VersionGraph } from './versions.ts';
+import { type NoPath, type Path, pathTo, refusalOf, type VersionGraph } from './versions.ts';
 
 export type SkipCode =
   | NoPath
@@ -10,6 +10,7 @@ export type SkipCode =
   | 'quarantined'
   | 'being-installed'
   | 'held'
+  | 'pinned'
   | 'in-another-rollout'
   | 'failed-this-version'
   | 'barrier-ahead'
@@ -45,6 +46,11 @@ export function targetOf(spec: Spec): Target {
   return spec.image !== undefined
     ? { of: 'image', version: spec.image }
     : { of: 'config', version: spec.config ?? '' };
+}
+
+/** Whether it would move a node away from the image that it is pinned to. */
+export function leavesPin(target: Target, pinned: { image: string } | null): boolean {
+  return target.of === 'image' && pinned !== null && pinned.image !== target.version;
 }
 
 /** Remembers paths: a fleet runs few versions on many nodes. */
@@ -97,6 +103,12 @@ export function placeOf(
   const from = target.of === 'image' ? node.running : node.config;
   if (from === target.version) return skip('already-there', `it runs ${target.version} already`);
   if (node.held !== null) return skip('held', node.held);
+  const { pinned } = node;
+  if (pinned !== null && leavesPin(target, pinned)) {
+    const gone = refusalOf(paths.graph, pinned.image);
+    const more = gone === null ? '' : `; but ${gone.why}: 'bootwave node unpin ${node.name}' lets it go`;
+    return skip('pinned', `${pinned.why}${more}`);
+  }
   if (node.rollout !== null) return skip('in-another-rollout', `rollout ${node.rollout} has it`);
   const failed = node.failedVersions.find((failure) => failure.version === target.version);
   if (failed !== undefined) {

@@ -27,6 +27,8 @@ export type RolloutSetup = {
   source?: string;
   /** Absent: it was planned and started at once. */
   after?: After;
+  /** Name of the template that it was made from; absent: none, or an older record. */
+  template?: string;
   target: Target;
   limits: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;

@@ -163,7 +163,10 @@ export const specSchema = z
     const refuse = (path: (string | number)[], message: string) =>
       ctx.addIssue({ code: 'custom', path, message });
     if (spec.image === undefined && spec.config === undefined) {
-      refuse(['image'], 'is missing: name the image (or the config) version to roll out');
+      refuse(
+        ['image'],
+        'is missing: name the image (or the config) version to roll out, here or with --image or --config',
+      );
     }
     if (spec.image !== undefined && spec.config !== undefined) {
       refuse(['config'], 'cannot stand beside image: one rollout moves one thing');

@@ -83,6 +83,7 @@ export function createRollout(
     at: number;
     source?: string | undefined;
     after?: After | undefined;
+    template?: string | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -92,6 +93,7 @@ export function createRollout(
     createdAt: options.at,
     ...(options.source === undefined ? {} : { source: options.source }),
     ...(options.after === undefined ? {} : { after: options.after }),
+    ...(options.template === undefined ? {} : { template: options.template }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,

@@ -58,7 +58,7 @@ export function refuseRetirement({ id, nodes, signers, rollouts }: RetirementFac
     return refusal(
       'SECURE_BOOT_DB_IN_USE',
       `${held.length} nodes run an image that ${id} signed, or shall run one: ${named(names)}`,
-      'roll out an image that was built after the activation to them, or retire them',
+      "roll out an image that was built after the activation to them (unpin those that are pinned: 'bootwave node unpin'), or retire them",
     );
   }
   const open = rollouts.find(({ version }) => isOld(version));

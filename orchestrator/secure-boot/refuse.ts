@@ -33,7 +33,7 @@ export function refuseRevocation({
     return refusal(
       'SECURE_BOOT_IN_USE',
       `${held.length} nodes run ${version} or shall run it: ${named(names)}`,
-      "roll a newer image out to them first ('bootwave rollout start'), or retire them",
+      "roll a newer image out to them first ('bootwave rollout start'; to those that are pinned after 'bootwave node unpin'), or retire them",
     );
   }
   const [rollout] = rollouts;

@@ -9,6 +9,7 @@ import { refuseOlderLists } from '../../image/build/secure-boot-lists.ts';
 import { Released } from '../../image/publish/released.ts';
 import { type FleetLists, readFleetLists, revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import type { By } from '../fleet/acting.ts';
+import { wantedImage } from '../fleet/events/pin.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { readFloor } from '../releases/floor.ts';
 import { readWithdrawn } from '../releases/withdrawn.ts';
@@ -75,10 +76,10 @@ async function factsOf(
       (floor === null || compareVersions(one, floor) >= 0) &&
       !lists.revoked.some((image) => image.version === one),
   );
-  const nodes = registered.map(({ name, observed, wanted }) => ({
-    name,
-    runs: observed.image,
-    wanted: wanted.image,
+  const nodes = registered.map((record) => ({
+    name: record.name,
+    runs: record.observed.image,
+    wanted: wantedImage(record, Date.now()),
   }));
   const open = rollouts.filter((rollout) => rollout.version === version && !ENDED.includes(rollout.state));
   return { version, usable, nodes, rollouts: open.map(({ id }) => id) };

@@ -6,6 +6,7 @@ import { activateDb, distrustDb, prepareDb, retireDb, stateError } from '../../k
 import { readFleetLists } from '../../keys/secure-boot-lists.ts';
 import { type DbCertificate, type DbEntry, dbCertificates } from '../../keys/secure-boot-state.ts';
 import type { By } from '../fleet/acting.ts';
+import { wantedImage } from '../fleet/events/pin.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
@@ -144,13 +145,13 @@ function step(
 }
 
 async function nodesOf(fleet: Fleet): Promise<DbNode[]> {
-  return (await registeredNodes(fleet)).map(({ name, observed, wanted }) => ({
-    name,
-    secureBoot: observed.firmware?.secureBoot ?? observed.secureBoot === 'on',
-    holds: observed.firmware?.db ?? null,
-    retired: observed.firmware?.retired ?? [],
-    netboot: wanted.mode === 'netboot',
-    runs: observed.image,
-    wanted: wanted.image,
+  return (await registeredNodes(fleet)).map((record) => ({
+    name: record.name,
+    secureBoot: record.observed.firmware?.secureBoot ?? record.observed.secureBoot === 'on',
+    holds: record.observed.firmware?.db ?? null,
+    retired: record.observed.firmware?.retired ?? [],
+    netboot: record.wanted.mode === 'netboot',
+    runs: record.observed.image,
+    wanted: wantedImage(record, Date.now()),
   }));
 }

@@ -9,14 +9,14 @@ import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
 import type { Decision } from './standing.ts';
 
-/** @param nodes members; @param records sites, expectations and models whose firmware is known */
+/** @param nodes members; @param records sites, expectations, models whose firmware is known, and templates */
 export type Confirmed = { nodes: number; records: number; fresh: boolean };
 
 /** @returns whether only what was decided counts from now on */
 export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise<boolean> {
   if (fleet.decisions.confirmed) return true;
   const { redis } = fleet;
-  const held = await redis.exists(KEYS.nodes, KEYS.sites, KEYS.expectations, KEYS.firmwares);
+  const held = await redis.exists(KEYS.nodes, KEYS.sites, KEYS.expectations, KEYS.firmwares, KEYS.templates);
   if (held === 0) {
     await confirmed(fleet, by, 'a new fleet');
     return true;
@@ -59,12 +59,18 @@ async function confirmed(fleet: Fleet, by: By, reason: string): Promise<void> {
 }
 
 async function recordsOf({ redis }: Fleet, by: By): Promise<Decision[]> {
-  const [sites, expectations, models] = await Promise.all([
+  const [sites, expectations, models, templates] = await Promise.all([
     redis.smembers(KEYS.sites),
     redis.smembers(KEYS.expectations),
     redis.smembers(KEYS.firmwares),
+    redis.smembers(KEYS.templates),
   ]);
-  const keys = [...sites.map(KEYS.site), ...expectations.map(KEYS.expectation), ...models.map(KEYS.firmware)];
+  const keys = [
+    ...sites.map(KEYS.site),
+    ...expectations.map(KEYS.expectation),
+    ...models.map(KEYS.firmware),
+    ...templates.map(KEYS.template),
+  ];
   const found: Decision[] = [];
   for (const key of keys) {
     const [body = null, epoch = null] = await redis.hmget(key, 'body', 'epoch');

@@ -1,6 +1,6 @@
 /** What people and policies have decided about a node, apart from what it shows. */
 import { z } from 'zod';
-import { MODES, type NodeRecord } from '../record.ts';
+import { holdSchema, MODES, type NodeRecord, pinSchema } from '../record.ts';
 import { isRegistered } from '../transitions.ts';
 
 export const placeSchema = z.object({
@@ -12,9 +12,9 @@ export const placeSchema = z.object({
   role: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
   mode: z.enum(MODES),
-  hold: z
-    .object({ by: z.string(), at: z.number(), reason: z.string(), until: z.number().nullable() })
-    .nullable(),
+  hold: holdSchema.nullable(),
+  /** Absent: none. Places of older servers have no word for it, and must stay equal to what a record says now. */
+  pin: pinSchema.optional(),
 });
 export type Place = z.infer<typeof placeSchema>;
 
@@ -31,13 +31,16 @@ export type Placed = {
 /** The place that this record gives the node; null: none, it is no member. */
 export function placeOf(record: NodeRecord | null): Place | null {
   if (record === null || !isRegistered(record.state)) return null;
-  const { name, site, rack, role, labels, hold } = record;
+  const { name, site, rack, role, labels, hold, pin } = record;
   return {
     ...{ name, site, akName: record.identity.akName, rack, role },
     // In one order, so that equal places are equal texts.
     labels: Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))),
     mode: record.wanted.mode,
     hold: hold && { by: hold.by, at: hold.at, reason: hold.reason, until: hold.until },
+    ...(pin && {
+      pin: { by: pin.by, at: pin.at, reason: pin.reason, until: pin.until, image: pin.image },
+    }),
   };
 }
 
@@ -55,14 +58,14 @@ export function believed(record: NodeRecord, placed: Placed | undefined): NodeRe
   const place = placed?.place ?? null;
   if (placeText(placeOf(record)) === (placed?.placeText ?? NOWHERE)) return record;
   if (place === null) return stranger(record);
-  const { name, site, rack, role, labels, mode, hold, akName } = place;
+  const { name, site, rack, role, labels, mode, hold, pin = null, akName } = place;
   const { identity } = record;
   const isIn = isRegistered(record.state);
   // Without a TPM nothing shows that it is the machine that was let in; and what asks with another key is another one.
   if (!isIn && (akName === null || akName !== identity.akName)) return record;
   return {
     ...record,
-    ...{ name, site, rack, role, labels, hold },
+    ...{ name, site, rack, role, labels, hold, pin },
     wanted: { ...record.wanted, mode },
     identity: { ...identity, akName },
     ...(isIn
@@ -83,6 +86,7 @@ function stranger(record: NodeRecord): NodeRecord {
     state: 'pending',
     reason: 'its record said that it was let in, and nobody has decided that',
     hold: null,
+    pin: null,
     expectation: null,
     approvedAt: null,
     approvedBy: null,

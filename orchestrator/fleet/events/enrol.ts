@@ -139,6 +139,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
     changedAt: e.at,
     expectation: null,
     hold: null,
+    pin: null,
     ...facts(e, c),
   };
   return take(fresh, ...steps(e, c, 'waits for approval', {}));

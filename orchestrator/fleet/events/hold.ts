@@ -1,14 +1,12 @@
-import { type Outcome, refuse, take } from '../outcome.ts';
+import { type Outcome, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';
 import type { Operator } from './operate.ts';
+import { inForce, refuseWord, untilText, type Word } from './word.ts';
 
-/** @param until milliseconds since the epoch; null: until somebody ends it */
-export function hold(record: NodeRecord, by: Operator & { reason: string; until: number | null }): Outcome {
+export function hold(record: NodeRecord, by: Word): Outcome {
+  const refused = refuseWord(record, by, { what: 'hold', over: 'NODE_HOLD_OVER' });
+  if (refused !== null) return refused;
   const { until, reason, actor, at } = by;
-  if (record.state === 'retired' || record.state === 'rejected')
-    return refuse('NODE_NOT_MEMBER', `node ${record.name} is ${record.state}: no rollout touches it`);
-  if (until !== null && until <= at)
-    return refuse('NODE_HOLD_OVER', `the hold of node ${record.name} would be over already`);
   const next = { by: actor, at, reason, until };
   return take(record, {
     ...{ to: record.state, at, actor, action: 'hold', reason: `held${untilText(next)}: ${reason}` },
@@ -25,10 +23,7 @@ export function unhold(record: NodeRecord, { actor, at }: Operator): Outcome {
 }
 
 /** Why rollouts leave it alone now; null: they do not. */
-export function heldWhy({ hold: held }: Pick<NodeRecord, 'hold'>, now: number): string | null {
-  if (held === null || (held.until !== null && held.until <= now)) return null;
-  return `${held.by} holds it${untilText(held)}: ${held.reason}`;
+export function heldWhy({ hold }: Pick<NodeRecord, 'hold'>, now: number): string | null {
+  const held = inForce(hold, now);
+  return held === null ? null : `${held.by} holds it${untilText(held)}: ${held.reason}`;
 }
-
-const untilText = ({ until }: { until: number | null }) =>
-  until === null ? '' : ` until ${new Date(until).toISOString().slice(0, 16)}Z`;

@@ -3,7 +3,6 @@ import type { DataPaths } from '../../../base/paths.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
-import { heldWhy } from '../../fleet/events/hold.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
 import type { Criteria, Expectation } from '../../fleet/expectation.ts';
 import { silences } from '../../fleet/listening.ts';
@@ -15,10 +14,9 @@ import { setWithConsent } from '../../install/want.ts';
 import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { PublishedManifests } from '../../releases/published.ts';
-import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
-import { operate } from '../../rollout/run/operate.ts';
 import { signerFiles } from '../../signer/files.ts';
 import type { Acting } from '../operation.ts';
+import { withPinFlaws } from './pin.ts';
 
 export type { BootEvent } from '../../../bootserver/directory.ts';
 
@@ -33,10 +31,12 @@ type Listed = Overview & { cve?: Exposure; now: number };
  */
 export async function list(
   { cve, ...where }: { site?: string | undefined; state?: State | undefined; cve?: string | undefined },
-  { fleet, paths, by }: Acting,
+  acting: Acting,
 ): Promise<Listed> {
+  const { fleet, paths, by } = acting;
   if (where.site !== undefined) await fleet.sites.get(where.site);
-  const all = { ...(await overview(fleet, where, by.at)), now: by.at };
+  const found = await overview(fleet, where, by.at);
+  const all = { ...found, nodes: await withPinFlaws(found.nodes, acting), now: by.at };
   return cve === undefined ? all : exposed(all, cve, paths);
 }
 
@@ -64,7 +64,8 @@ async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<List
   };
 }
 
-export async function show({ node }: Node, { fleet, by }: Acting) {
+export async function show({ node }: Node, acting: Acting) {
+  const { fleet, by } = acting;
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
   const [lastSeen, attestedAt, machines, silent, boots] = await Promise.all([
@@ -75,8 +76,8 @@ export async function show({ node }: Node, { fleet, by }: Acting) {
     Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
   ]);
   const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
-  const view = viewOf(record, lastSeen, machines, by.at, attestedAt);
-  return { node: view, boots: events, silent, now: by.at };
+  const [view] = await withPinFlaws([viewOf(record, lastSeen, machines, by.at, attestedAt)], acting);
+  return { node: view!, boots: events, silent, now: by.at };
 }
 
 export function history(
@@ -100,29 +101,6 @@ export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<No
 
 export const retire = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
   fleet.retire(node, reason, by);
-
-/** What waits in a rollout is left out of it; what a rollout has begun with is brought to its end. */
-export async function hold(
-  { node, reason, until }: Why & { until?: number | undefined },
-  { fleet, by }: Acting,
-): Promise<{ record: NodeRecord; busy: string[] }> {
-  const record = await fleet.hold(node, reason, until ?? null, by);
-  const busy: string[] = [];
-  const why = heldWhy(record, by.at) ?? reason;
-  for (const id of await fleet.redis.smembers(ROLLOUT_KEYS.live)) {
-    if ((await fleet.redis.sismember(ROLLOUT_KEYS.nodes(id), record.id)) === 0) continue;
-    try {
-      await operate(fleet.redis, id, { type: 'skip', by: by.actor, why, node: record.id });
-    } catch (error) {
-      if (!(error instanceof BootwaveError)) throw error;
-      if (error.code !== 'ROLLOUT_CANNOT') throw error;
-      busy.push(id);
-    }
-  }
-  return { record, busy };
-}
-
-export const unhold = ({ node }: Node, { fleet, by }: Acting): Promise<NodeRecord> => fleet.unhold(node, by);
 
 /** @throws BootwaveError `SET_INVALID`; for one node its refusal; for several nodes the result lists each refusal */
 export async function set(

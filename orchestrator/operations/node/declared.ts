@@ -7,12 +7,17 @@ import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
 import type { Exposure } from '../../releases/exposure.ts';
-import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed } from '../input.ts';
+import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BootEvent } from './acts.ts';
 
 const stuckSchema = z.object({ since: z.number(), step: z.string(), check: z.string() }).nullable();
-const viewSchema = nodeRecordSchema.extend({ lastSeen: z.number().nullable(), stuck: stuckSchema });
+const viewSchema = nodeRecordSchema.extend({
+  lastSeen: z.number().nullable(),
+  stuck: stuckSchema,
+  /** Why the image that it is pinned to may not be run any more; absent: it may, or there is no pin. */
+  pinFlaw: z.string().optional(),
+});
 /** A token's digest is of no use to anybody who reads it. */
 const shownSchema = expectationSchema.extend({
   criteria: z.object({
@@ -136,7 +141,7 @@ export const hold = operation({
   site: atNodes,
   input: z.strictObject({ node: nodeWord, reason, until: moment.optional() }),
   result: heldSchema,
-  act: async () => (await import('./acts.ts')).hold,
+  act: async () => (await import('./hold.ts')).hold,
 });
 
 export const unhold = operation({
@@ -147,7 +152,29 @@ export const unhold = operation({
   site: atNodes,
   input: z.strictObject({ node: nodeWord }),
   result: nodeRecordSchema,
-  act: async () => (await import('./acts.ts')).unhold,
+  act: async () => (await import('./hold.ts')).unhold,
+});
+
+export const pin = operation({
+  name: 'node pin',
+  help: 'let a node be moved to one image only, until a time or until it is let go; it stays on what it runs',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, image: version, reason, until: moment.optional() }),
+  result: heldSchema,
+  act: async () => (await import('./pin.ts')).pin,
+});
+
+export const unpin = operation({
+  name: 'node unpin',
+  help: 'let rollouts move a node to other images again',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord }),
+  result: nodeRecordSchema,
+  act: async () => (await import('./pin.ts')).unpin,
 });
 
 const place = z.string().regex(LABEL_VALUE).nullable().optional();

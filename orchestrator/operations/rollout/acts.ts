@@ -19,6 +19,7 @@ import { waveOf } from '../../rollout/wave-name.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { isHeld } from '../../upkeep/lease.ts';
+import { mustNotBeLeftOut } from '../node/leave-out.ts';
 import type { Acting } from '../operation.ts';
 
 export type Rollout = { rollout: string };
@@ -175,8 +176,10 @@ export async function skip({ rollout, node, wave: word, reason: why, undo }: Ski
       undo ? { type: 'include-wave', by, wave } : { type: 'skip-wave', by, why, wave },
     );
   }
-  if (node !== undefined && word === undefined)
+  if (node !== undefined && word === undefined) {
+    if (undo) await mustNotBeLeftOut(acting, rollout, node);
     return operate(redis, rollout, undo ? { type: 'include', by, node } : { type: 'skip', by, why, node });
+  }
   throw new BootwaveError({
     code: 'ROLLOUT_SKIP_WHAT',
     what: 'either a node or a wave is to be skipped',

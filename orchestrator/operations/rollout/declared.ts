@@ -3,14 +3,23 @@ import type { Plan } from '../../rollout/plan.ts';
 import type { NodeStep, RolloutRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
 import type { Progress } from '../../rollout/run/stored.ts';
-import { moment, nodeWord, nothing, reason, typed, version } from '../input.ts';
+import { moment, nodeWord, nothing, reason, templateName, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { Listed, Look } from './acts.ts';
 import type { Suspected } from './suspects.ts';
 
 const id = z.string().min(1).max(64);
-/** The whole of a spec file (docs/rollouts.md). */
-const specText = z.strictObject({ spec: z.string().max(1024 * 1024) });
+const asked = z.strictObject({
+  /** The whole of a spec file (docs/rollouts.md); or the name of a template that the fleet keeps. One of the two. */
+  spec: z
+    .string()
+    .max(1024 * 1024)
+    .optional(),
+  template: templateName.optional(),
+  /** The version that it leaves open. */
+  image: version.optional(),
+  config: version.optional(),
+});
 /** Name or number, as `rollout show` has it. */
 const wave = z.string().min(1).max(80);
 const record = typed<RolloutRecord>();
@@ -19,7 +28,7 @@ export const plan = operation({
   name: 'rollout plan',
   help: 'what a rollout would do: every wave, every node, what is skipped and why; moves nothing',
   who: READ,
-  input: specText.extend({
+  input: asked.extend({
     /** As if this rollout had ended. */
     supersede: id.optional(),
   }),
@@ -31,7 +40,7 @@ export const start = operation({
   name: 'rollout start',
   help: `plan a spec file and start it; 'bootwave up' carries it out`,
   who: CORE,
-  input: specText.extend({
+  input: asked.extend({
     /** Only if it is still the plan that was reviewed. */
     plan: z.string().max(128).optional(),
     /** Once this rollout is done. */

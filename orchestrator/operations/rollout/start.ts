@@ -11,11 +11,13 @@ import { mustBePossible, partsOf, planned } from '../../rollout/run/planned.ts';
 import { readRollout } from '../../rollout/run/stored.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from './acts.ts';
+import { type Asked, specOf } from './asked.ts';
 
 type Waits = { after?: string | undefined; supersede?: string | undefined };
 
-export async function plan({ spec, supersede }: { spec: string } & Waits, { fleet, paths, by }: Acting) {
+export async function plan({ supersede, ...asked }: Asked & Waits, { fleet, paths, by }: Acting) {
   if (supersede !== undefined) await readRollout(fleet.redis, supersede);
+  const spec = await specOf(asked, fleet);
   const { plan, parts } = await planned(paths, fleet, spec, by.at, supersede);
   await mustBePossible(paths, fleet, parts.slice(1), by.at, 1);
   return plan;
@@ -26,13 +28,15 @@ export async function plan({ spec, supersede }: { spec: string } & Waits, { flee
  * `ROLLOUT_UNKNOWN`, and what `create` throws
  */
 export async function start(
-  { spec, plan: reviewed, ...waits }: { spec: string; plan?: string | undefined } & Waits,
+  { plan: reviewed, after: wanted, supersede, ...asked }: Asked & Waits & { plan?: string | undefined },
   acting: Acting,
 ) {
   const { fleet, paths, by } = acting;
   const { redis } = fleet;
-  const after = afterOf(waits, reviewed);
-  const author = { author: by.actor, person: await personOf(acting), at: by.at };
+  const after = afterOf({ after: wanted, supersede }, reviewed);
+  const spec = await specOf(asked, fleet);
+  const { template } = asked;
+  const author = { author: by.actor, person: await personOf(acting), at: by.at, template };
   if (after !== null) return startLater(acting, spec, after, author);
   const { plan, images, parts } = await planned(paths, fleet, spec, by.at);
   const [, ...later] = parts;

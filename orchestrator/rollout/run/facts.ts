@@ -4,6 +4,7 @@ import { compareVersions } from '../../../formats/version.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
+import { pinOf } from '../../fleet/events/pin.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
@@ -140,6 +141,7 @@ export async function planNodes(
         floor: floors.get(record.site) ?? null,
         epoch: issued.get(record.id)?.order.epoch ?? 0,
         held: heldWhy(record, now),
+        pinned: pinOf(record, now),
         rollout: holder,
       },
     ];

@@ -23,6 +23,8 @@ type Author = {
   person?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   at: number;
+  /** Name of the template that the spec was made from. */
+  template?: string | undefined;
 };
 
 /**
@@ -47,9 +49,9 @@ export async function create(
   mustMove(plan);
   mustBeSomebody(plan.spec, by);
   const images = imagesOf(plan, published);
-  const { author, person, at, start, source, later = [] } = by;
+  const { author, person, at, template, start, source, later = [] } = by;
   const id = newId();
-  const state = createRollout(plan, { id, author, person, at, source });
+  const state = createRollout(plan, { id, author, person, at, source, template });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   await record(redis, [
     creation(state, images, at, first),
@@ -76,13 +78,13 @@ export async function createWaiting(
 }
 
 /** A chain: the first waits for `after`, each other one for the one before. */
-function waiting(parts: readonly Part[], after: After, { author, person, at }: Author, first = newId()) {
+function waiting(parts: readonly Part[], after: After, by: Author, first = newId()) {
   let before = after;
   return parts.map(({ spec, source }, index) => {
     const id = index === 0 ? first : newId();
-    const state = waitingRollout(spec, { id, author, person, at, source, after: before });
+    const state = waitingRollout(spec, { ...by, id, source, after: before });
     before = { rollout: id, how: 'then' };
-    return creation(state, {}, at, { rollout: state.rollout, notes: [] });
+    return creation(state, {}, by.at, { rollout: state.rollout, notes: [] });
   });
 }
 

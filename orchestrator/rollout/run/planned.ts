@@ -8,6 +8,7 @@ import { Consents } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { type Part, parseDocument } from '../document.ts';
 import { foresee, makePlan, type Plan } from '../plan.ts';
+import { refused } from '../refused.ts';
 import type { Refusal, Spec } from '../spec.ts';
 import { planNodes, publishedFor } from './facts.ts';
 
@@ -97,14 +98,5 @@ async function mustBeReleased({ releases }: DataPaths, image: string): Promise<v
     what: `image ${image} is published and not released: every node would refuse it`,
     unchanged: 'nothing was started',
     next: `release it with the targets keys: bootwave image publish ${image} --keys DIRECTORY`,
-  });
-}
-
-function refused(refusals: readonly Refusal[]): BootwaveError {
-  return new BootwaveError({
-    code: 'ROLLOUT_REFUSED',
-    what: refusals.map(({ field, reason }) => `${field} ${reason}`).join('\n  '),
-    unchanged: 'nothing was started',
-    next: 'correct the spec (docs/rollouts.md)',
   });
 }

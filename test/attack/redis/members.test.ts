@@ -90,9 +90,10 @@ test('changed: what people wrote down about a node, by which rollouts and config
   const one = enrolment(1);
   await admit(one);
   await fleet.hold(one.id, 'a disk is changed', null, by);
+  await fleet.pin(one.id, '1.0', 'a driver is broken', null, by);
   const truth = await fleet.nodes.get(one.id);
   await rewriteNode(redis, one.id, ({ wanted }) => ({
-    ...{ name: 'db1', rack: 'r9', role: 'vault', labels: { secrets: 'all' }, hold: null },
+    ...{ name: 'db1', rack: 'r9', role: 'vault', labels: { secrets: 'all' }, hold: null, pin: null },
     wanted: { ...wanted, mode: 'installed' },
   }));
   t.deepEqual(await fleet.nodes.get(one.id), truth);

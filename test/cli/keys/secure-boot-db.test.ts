@@ -40,10 +40,10 @@ async function fleetWith(t: ExecutionContext) {
 }
 
 test.serial('prepare, activate, retire: each waits for the nodes, is told, and is shown', async (t) => {
-  const { paths, fleet, step, secureBoot, member, publish } = await fleetWith(t);
+  const { paths, fleet, by, step, secureBoot, member, publish } = await fleetWith(t);
   const first = (await currentDb(paths.keys)).id;
   await publish('1.0');
-  const { name } = await member('1.0', [first]);
+  const { id, name } = await member('1.0', [first]);
   t.like((await secureBoot('show', '--json')).value.db, {
     generation: 0,
     certificates: [{ id: first, state: 'current', holders: 1 }],
@@ -72,6 +72,9 @@ test.serial('prepare, activate, retire: each waits for the nodes, is told, and i
     shown,
     new RegExp(`${first} +old +1 of 1[^\n]*\n${next} +current +1 of 1 .*operator:ann +ten years`),
   );
+  await fleet.pin(id, '1.0', 'x', null, by());
+  t.regex((await step('retire')).what, /shall run 1\.0/, 'its next start would be the old one');
+  await fleet.unpin(id, by());
   t.like((await step('retire', '--json')).value, { id: first, state: 'retired', generation: 2 });
   t.is((await step('retire')).code, 'SECURE_BOOT_DB_STATE');
   t.is((await step('retire', '--final')).code, 'SECURE_BOOT_DB_BEHIND', 'it was not given the new db yet');

@@ -105,7 +105,7 @@ test.serial('refused: when the newer ones are revoked themselves, or below the f
 });
 
 test.serial('refused: what a node runs, and what the next start of a node would be', async (t) => {
-  const { fleet, directory, by, revoke, generation } = await fleetWith(t, '1.0', '1.1', '2.0');
+  const { fleet, directory, by, revoke, generation } = await fleetWith(t, '1.0', '1.1', '1.2', '2.0');
   const node = enrolment(1);
   await directory.enrol(node);
   const running = { version: '1.1', kernel: '6.1.0', bootId: 'b' };
@@ -117,6 +117,12 @@ test.serial('refused: what a node runs, and what the next start of a node would 
   t.is(error.code, 'SECURE_BOOT_IN_USE');
   t.true(error.what.includes(`${name} (runs it)`), error.what);
   t.is(await generation(), 1);
+  await fleet.pin(node.id, '1.2', 'x', null, by());
+  const pinned = await revoke('1.2');
+  t.is(pinned.code, 'SECURE_BOOT_IN_USE');
+  t.true(pinned.what.includes(`${name} (shall run it)`), pinned.what);
+  await fleet.unpin(node.id, by());
+  t.is((await revoke('1.2')).code, '');
 });
 
 test.serial('refused: what a rollout that has not ended is bringing to nodes', async (t) => {

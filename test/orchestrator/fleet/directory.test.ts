@@ -99,6 +99,46 @@ test('an installed node is left to its disk, until then it gets its image', asyn
   t.like(await world.directory.bootIntent({ mac: macOf(1) }), { kind: 'image', version: '1.0' });
 });
 
+test('a pin takes the place of the newest image, and of nothing that a rollout has brought', async (t) => {
+  const world = await fleetFor(t);
+  const { fleet, clock } = world;
+  const node = await approved(world, 1);
+  const rules = { floor: null as string | null, withdrawn: new Set<string>() };
+  const directory = new FleetDirectory({
+    ...{ fleet, site: 'default', pcr11, log: silent },
+    defaultImage: async () => '9.0',
+    imageRules: async () => rules,
+    now: () => clock.now,
+  });
+  const gets = async () => {
+    const intent = await directory.bootIntent({ mac: macOf(1) });
+    return 'version' in intent ? intent.version : intent.kind;
+  };
+  t.is(await gets(), '9.0');
+  await fleet.pin(node.id, '1.1', 'x', clock.now + 1000, world.by());
+  t.is(await gets(), '1.1');
+  rules.withdrawn.add('1.1');
+  t.is(await gets(), '9.0', 'it has to start something');
+  rules.withdrawn.clear();
+  const set = (change: object) =>
+    fleet.nodes.update(node.id, (record) => ({
+      outcome: { kind: 'changed', record: { ...record!, ...change, epoch: record!.epoch + 1 }, audit: [] },
+    }));
+  await set({ wanted: { mode: 'netboot', image: '2.0', wipe: false } });
+  t.is(await gets(), '2.0', 'a rollout had begun with it');
+  rules.withdrawn.add('2.0');
+  t.is(await gets(), '1.1');
+  await set({ state: 'quarantined' });
+  t.is(await gets(), '1.1');
+  await set({ state: 'degraded', wanted: { mode: 'installed', image: null, wipe: false }, installedAt: 1 });
+  t.is(await gets(), 'disk');
+  rules.withdrawn.add(node.observed.image);
+  t.is(await gets(), '1.1', 'its disk would start what is ruled out');
+  clock.now += 1000;
+  await set({ wanted: { mode: 'netboot', image: null, wipe: false } });
+  t.is(await gets(), '9.0', 'the pin is over');
+});
+
 test('retired machines are not answered, unless they are expected again', async (t) => {
   const world = await fleetFor(t);
   await approved(world, 2);

@@ -186,6 +186,15 @@ test('an image that is published in the middle does not leave the node with one 
   t.is((await record()).state, 'healthy');
 });
 
+test('a pinned node gets its pinned image in place of the newest', async (t) => {
+  const { fleet, by, ids, step, end, node, publish } = await setUp(t);
+  await fleet.pin(ids[0]!, '1.0', 'x', null, by());
+  publish('2.0');
+  await step();
+  await end();
+  t.deepEqual(node.disk, ['1.0']);
+});
+
 test('a disk of an earlier life gets the image that is wanted now', async (t) => {
   const { step, end, record, node, publish } = await setUp(t);
   node.disk = ['0.9'];

@@ -53,6 +53,8 @@ const CORES = [
     'edit',
     'forgive',
     'floor',
+    'template set',
+    'template remove',
   ].map((w) => `rollout ${w}`),
 ];
 const AT_SITES = [
@@ -63,6 +65,8 @@ const AT_SITES = [
     'node retire',
     'node hold',
     'node unhold',
+    'node pin',
+    'node unpin',
     'node set',
     'node set select',
   ],

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { heldWhy } from '../../../orchestrator/fleet/events/hold.ts';
-import { hold, unhold } from '../../../orchestrator/operations/node/acts.ts';
+import { hold, unhold } from '../../../orchestrator/operations/node/hold.ts';
 import { Paths, placeOf, targetOf } from '../../../orchestrator/rollout/place.ts';
 import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
 import { readState } from '../../../orchestrator/rollout/run/stored.ts';

@@ -27,6 +27,7 @@ export function node(id: string, more: Partial<PlanNode> = {}): PlanNode {
     epoch: 10,
     bootId: `${id}-boot-0`,
     held: null,
+    pinned: null,
     rollout: null,
     ...more,
   };

@@ -73,6 +73,34 @@ test('who is skipped, and why', (t) => {
   );
 });
 
+test('a pinned node is moved to that image only; a configuration is no matter of pins, and a hold goes first', (t) => {
+  const pinned = { image: '2.0', why: 'operator:ann pins it to 2.0: broken driver' };
+  const fleet = [
+    node('free'),
+    node('pinned', { pinned }),
+    node('both', { pinned, held: 'operator:ann holds it' }),
+    node('there', { pinned, running: '3.0' }),
+  ];
+  const facts = (floor: string | null): PlanFacts => ({
+    ...FACTS,
+    graph: { ...FACTS.graph, floor, versions: [...FACTS.graph.versions, { version: '3.0' }] },
+  });
+  const skips = (spec: Record<string, unknown>, floor: string | null = null) =>
+    Object.fromEntries(planOf(fleet, spec, facts(floor)).skipped.map(({ node, code }) => [node, code]));
+  t.deepEqual(skips({ image: '3.0' }), { pinned: 'pinned', both: 'held', there: 'already-there' });
+  t.deepEqual(skips({ image: '2.0' }), { both: 'held', there: 'runs-newer' });
+  t.deepEqual(skips({ image: '2.0', downgrade: true }), { both: 'held' });
+  t.deepEqual(skips({ image: undefined, config: 'c1' }), { both: 'held' });
+
+  const why = (floor: string | null) =>
+    planOf(fleet, { image: '3.0' }, facts(floor)).skipped.find(({ code }) => code === 'pinned')?.why;
+  t.is(why(null), pinned.why);
+  t.regex(
+    why('3.0')!,
+    /broken driver; but version 2\.0 is below the release floor 3\.0: .*node unpin pinned/,
+  );
+});
+
 test('a configuration that a node failed on is not tried again', (t) => {
   const fleet = [node('ok'), node('burnt', { failedVersions: [{ version: 'c1', why: 'no network' }] })];
   const plan = planOf(fleet, { image: undefined, config: 'c1' });

@@ -5,6 +5,7 @@ import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { bansOf, openFleet } from '../../../../orchestrator/operators/bans-of.ts';
+import { readTemplate, setTemplate } from '../../../../orchestrator/rollout/run/templates.ts';
 
 import { by, directoryOf } from '../../../attack/redis/server.ts';
 import { keysIn } from '../../../support/keys.ts';
@@ -23,6 +24,7 @@ async function older(t: ExecutionContext) {
   }
   await before.sites.add('munich', { acceptUnknown: false }, by);
   await before.expect({ site: 'default', criteria: { serial: 'SN5' }, expiresAt: null }, by);
+  await setTemplate(before, 'weekly', '{}', by);
   const written: string[] = [];
   const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
   const start = async () => {
@@ -40,10 +42,11 @@ test('a fleet of the version before goes on as it was until an admin confirms it
   t.like(await directory.enrol(enrolment(1, 2)), { state: 'approved' });
   // Decided meanwhile, with and without a place.
   await fleet.retire(enrolment(2).id, 'sold', by);
-  t.deepEqual(await confirmRecords(fleet, by), { nodes: 1, records: 2, fresh: true });
+  t.deepEqual(await confirmRecords(fleet, by), { nodes: 1, records: 3, fresh: true });
   t.like(await directory.enrol(enrolment(1, 3)), { state: 'approved' });
   t.like(await directory.enrol(enrolment(5)), { state: 'approved' }, 'the one that was expected');
   t.is((await fleet.sites.get('munich')).policy.acceptUnknown, false);
+  t.is((await readTemplate(fleet, 'weekly')).text, '{}');
   t.is((await fleet.nodes.get(enrolment(2).id))?.state, 'retired');
   const told = (await fleet.audit.read()).filter(({ action }) => action === 'confirm-records');
   t.deepEqual(

@@ -1,11 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {
+  readEntry,
   sealConfirmed,
   sealDecided,
   sealMembership,
 } from '../../../../orchestrator/fleet/decisions/entry.ts';
+import { believed } from '../../../../orchestrator/fleet/decisions/place.ts';
 import { type Decision, Standing } from '../../../../orchestrator/fleet/decisions/standing.ts';
+import type { NodeRecord } from '../../../../orchestrator/fleet/record.ts';
 
 const by = { actor: 'operator:ann', reason: 'test' };
 const decision = fc.oneof(
@@ -52,4 +55,30 @@ test('the highest number counts, of one number the later one', (t) => {
   t.true(standing.add(one(2, 6)));
   t.true(standing.add(one(3, 1)));
   t.is(standing.node('a')?.number, 3);
+});
+
+test('a place that a server of before pins wrote is that of a record without one; with one it is not', (t) => {
+  const place = {
+    name: 'web1',
+    site: 'default',
+    akName: 'ak',
+    rack: null,
+    role: null,
+    labels: {},
+    mode: 'netboot',
+  };
+  const text = JSON.stringify({
+    ...{ kind: 'membership', ...by, at: 1, node: 'a', number: 1 },
+    place: { ...place, hold: null },
+  });
+  const standing = new Standing();
+  standing.add(readEntry(text) as Decision);
+  const { mode, akName, ...rest } = place;
+  const record = {
+    ...{ ...rest, id: 'a', state: 'healthy', hold: null, pin: null },
+    ...{ wanted: { mode }, identity: { akName } },
+  } as unknown as NodeRecord;
+  t.is(believed(record, standing.node('a')), record);
+  const pin = { by: 'operator:eve', at: 1, reason: 'x', until: null, image: '1.0' };
+  t.is(believed({ ...record, pin }, standing.node('a')).pin, null);
 });

@@ -1,0 +1,26 @@
+import { BootwaveError } from '../../../base/error.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { refused } from '../../rollout/refused.ts';
+import { readTemplate } from '../../rollout/run/templates.ts';
+import { fillIn, type Version } from '../../rollout/template.ts';
+
+/** What somebody wants to roll out: a spec or the name of a template, and the version that it leaves open. */
+export type Asked = Version & { spec?: string | undefined; template?: string | undefined };
+
+/**
+ * @returns the text of the spec, with the version in it
+ * @throws BootwaveError `ROLLOUT_SPEC_WHAT`, `ROLLOUT_REFUSED`, `TEMPLATE_UNKNOWN`
+ */
+export async function specOf({ spec, template, ...version }: Asked, fleet: Fleet): Promise<string> {
+  if ((spec === undefined) === (template === undefined))
+    throw new BootwaveError({
+      code: 'ROLLOUT_SPEC_WHAT',
+      what: 'a spec file is needed, or the name of a template; one of the two',
+      unchanged: 'nothing was started',
+      next: "bootwave rollout plan spec.json, or --template NAME ('bootwave rollout template list')",
+    });
+  const text = spec ?? (await readTemplate(fleet, template ?? '')).text;
+  const filled = fillIn(text, version);
+  if (!filled.ok) throw refused(filled.refusals);
+  return filled.text;
+}
