@@ -21,6 +21,8 @@ export type RolloutSetup = {
   source?: string;
   target: Target;
   limits: Limits;
+  /** While everything goes back; absent: as on the way forward. */
+  back?: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;
   /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
@@ -30,16 +32,22 @@ export type RolloutSetup = {
     planned: number;
     /** Its nodes that can be under way at the same moment at most; absent from older records. */
     atOnce?: number;
+    /** Its own; absent: those of the rollout. */
+    limits?: Limits;
   }[];
 };
 
-/** What of a spec may be changed while it is carried out. `whole`: nodes under way at once. Null: there is none any more. */
+/**
+ * What of a spec may be changed while it is carried out. `whole`: nodes under way at once, in every wave; `wholeBack`: while
+ * everything goes back. Null: there is none any more.
+ */
 export type Edits = {
   notBefore?: number | null;
   notAfter?: number | null;
   budget?: Partial<Spec['budget']>;
   onSpent?: Spec['onSpent'];
   whole?: number;
+  wholeBack?: number;
   offlineWait?: number;
 };
 

@@ -245,8 +245,10 @@ function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, w
         ? node.state === 'activating' && seen.accepted
         : report.bootId !== node.bootBefore;
     const verb = d.setup.target.of === 'config' ? 'applied' : 'booted';
-    if (fresh) enterBooted(d, node, report, `${verb} ${wanted}`);
-    return;
+    if (!fresh) return;
+    // It was staged ahead, and restarted by itself.
+    d.takeSlot(node);
+    return enterBooted(d, node, report, `${verb} ${wanted}`);
   }
   if (report.failed.includes(wanted)) return fail(d, node, wrong());
   if (lacks(d, seen.runs)) return;

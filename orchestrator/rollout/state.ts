@@ -92,13 +92,15 @@ export function createRollout(
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,
+    ...(plan.back === undefined ? {} : { back: plan.back.limits }),
     pcr11: plan.pcr11,
     graph: plan.graph,
-    waves: plan.waves.map(({ name, kind, places, disruption }) => ({
+    waves: plan.waves.map(({ name, kind, places, disruption, limits }) => ({
       name,
       kind,
       planned: places.length,
       atOnce: disruption.atOnce,
+      ...(limits === undefined ? {} : { limits }),
     })),
   };
   const rollout: RolloutRecord = {
