@@ -7,13 +7,8 @@ import { absences, awayWhy, mayBegin, type Open, waiting } from './admit.ts';
 import { provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy, limitsOf } from './limits.ts';
-import type { NodeStep } from './record.ts';
+import { isAhead, type NodeStep } from './record.ts';
 import { isStaged, startStage, takeFileBack } from './step.ts';
-
-/** It has the file, or gets it, and its turn has not come. */
-export function isAhead({ slot, state }: Readonly<NodeStep>): boolean {
-  return !slot && (state === 'staging' || state === 'staged');
-}
 
 export function stagedAhead(d: Draft): Readonly<NodeStep>[] {
   return d.active().flatMap((id) => {
@@ -41,10 +36,11 @@ export function stageAhead(d: Draft, index: number) {
 export function takeTurns(d: Draft, open: Open) {
   if (d.total('staged') === 0) return;
   const isAway = absences(d);
-  for (const known of stagedAhead(d).sort((a, b) => a.position - b.position)) {
-    if (known.state !== 'staged') continue;
-    if (d.peekWave(known.wave).skipped) takeFileBack(d, d.edit(known.node), 'its wave is left out');
-    else if (!open(known) || isAway(known)) continue;
+  const isOut = ({ wave }: Readonly<NodeStep>) => d.peekWave(wave).skipped;
+  const due = stagedAhead(d).filter((known) => known.state === 'staged' && (isOut(known) || open(known)));
+  for (const known of due.sort((a, b) => a.position - b.position)) {
+    if (isOut(known)) takeFileBack(d, d.edit(known.node), 'its wave is left out');
+    else if (isAway(known)) continue;
     else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null)
       d.takeSlot(d.edit(known.node));
   }

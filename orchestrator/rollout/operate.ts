@@ -1,8 +1,9 @@
 /** What operators may do, and when. */
-import { isAhead, stagedAhead } from './ahead.ts';
+import { stagedAhead } from './ahead.ts';
 import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
+import { isAhead } from './record.ts';
 import { takeFileBack } from './step.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 

@@ -249,3 +249,8 @@ export type NodeStep = {
   /** An order of another rollout has changed it since: only that one may roll it back. */
   taken: boolean;
 };
+
+/** It has the file, or gets it, and its turn has not come. */
+export function isAhead({ slot, state }: Readonly<NodeStep>): boolean {
+  return !slot && (state === 'staging' || state === 'staged');
+}

@@ -217,3 +217,24 @@ test('the tail is staged ahead too: who is away there does not keep it open for 
   s.pass(120, present());
   t.is(s.rollout.state, 'partial', s.rollout.why);
 });
+
+test('who has only the file did not change: done nodes that go silent are compared with it', (t) => {
+  const limits = { whole: 100, site: 100, rack: 100 };
+  const s = new Script(fleetOf(60, 3), { ...SPEC, limits, waves: [{ take: 30, windows: [] }, {}] });
+  s.at = at('12:00');
+  s.start();
+  s.pass(10, [...s.state.nodes.keys()]);
+  const first = s.in('staging');
+  s.upgrade(...first);
+  s.pass(130, [...s.state.nodes.keys()]);
+  fetchAll(s);
+  t.is(s.in('staged').length, 30);
+  const [done, staged] = [s.in('done'), s.in('staged')].map((ids) => ids.filter((_, i) => i % 10 === 5));
+  s.send(...done!.map((node) => ({ type: 'seen', node, as: 'silent' }) as const));
+  s.pass(
+    400,
+    [...s.state.nodes.keys()].filter((id) => !staged!.includes(id) && !done!.includes(id)),
+  );
+  t.is(s.rollout.state, 'running', s.rollout.why);
+  for (const id of done!) t.regex(s.node(id).why, /not counted: all others are well/);
+});

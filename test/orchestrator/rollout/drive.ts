@@ -4,6 +4,7 @@
  * the bench and the long suite.
  */
 import { budgetOf } from '../../../orchestrator/rollout/amount.ts';
+import { edited } from '../../../orchestrator/rollout/draft.ts';
 import {
   advance,
   apply,
@@ -127,6 +128,11 @@ class Drive {
       this.#models.set(node.id, new ModelNode(node.id, '1.0', node.epoch, fault, this.#random));
     }
     this.#send({ type: 'start', by: 'ann' }, 0);
+  }
+
+  /** With what operators have edited since. */
+  #setupAt({ edits }: RolloutRecord) {
+    return edited(this.#state.setup, edits);
   }
 
   get #now(): number {
@@ -298,6 +304,7 @@ class Drive {
         { type: 'skip', by, why, node },
         { type: 'removed', node, why: 'retired' },
         { type: 'skip-wave', by, why, wave: 1 },
+        { type: 'edit', by, changes: { whole: 1 + Math.floor(this.#random.between(0, 5)) } },
         ...(this.#random.chance(0.1)
           ? ([
               { type: 'abort', by, why },
@@ -361,7 +368,8 @@ class Drive {
 
   /** Those within which a node was started, on its way or back: of what was open before the step, or after it. */
   #limitsFor(node: NodeStep, { rollout }: Step): Limits[] {
-    const { setup, rollout: before } = this.#state;
+    const { rollout: before } = this.#state;
+    const setup = this.#setupAt(rollout);
     if (node.state !== 'rolling-back') return [limitsOf(setup, node.wave)];
     if (rollout.state === 'rolling-back') return [limitsBack(setup)];
     return [limitsOf(setup, before.wave), limitsOf(setup, rollout.wave)];
@@ -432,7 +440,7 @@ class Drive {
       if (other.touch <= touch || back.includes(after(other.node).state)) continue;
       const now = after(other.node);
       if (!now.reachable || this.#isSilent(now, step.rollout)) continue;
-      if (blockedBy(limitsBack(this.#state.setup), step.rollout.inFlight, now) === null) {
+      if (blockedBy(limitsBack(this.#setupAt(step.rollout)), step.rollout.inFlight, now) === null) {
         this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
       }
     }
