@@ -4,7 +4,6 @@
  * the bench and the long suite.
  */
 import { budgetOf } from '../../../orchestrator/rollout/amount.ts';
-import { edited } from '../../../orchestrator/rollout/draft.ts';
 import {
   advance,
   apply,
@@ -13,13 +12,7 @@ import {
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
-import {
-  blockedBy,
-  type Limits,
-  limitsBack,
-  limitsOf,
-  rackKey,
-} from '../../../orchestrator/rollout/limits.ts';
+import { blockedBy, type Limits, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
   ENDED,
@@ -130,9 +123,17 @@ class Drive {
     this.#send({ type: 'start', by: 'ann' }, 0);
   }
 
-  /** With what operators have edited since. */
-  #setupAt({ edits }: RolloutRecord) {
-    return edited(this.#state.setup, edits);
+  /** What must hold on the way forward, said without the engine's own words for it. */
+  #limitsOf(wave: number, { edits: { whole } }: RolloutRecord): Limits {
+    const { waves, limits } = this.#state.setup;
+    const said = waves[wave]?.limits ?? limits;
+    return { ...said, whole: whole ?? said.whole };
+  }
+
+  /** And on the way back. */
+  #limitsBack({ edits: { whole, wholeBack } }: RolloutRecord): Limits {
+    const { limits, back } = this.#state.setup;
+    return { ...(back ?? limits), whole: wholeBack ?? back?.whole ?? whole ?? limits.whole };
   }
 
   get #now(): number {
@@ -368,11 +369,9 @@ class Drive {
 
   /** Those within which a node was started, on its way or back: of what was open before the step, or after it. */
   #limitsFor(node: NodeStep, { rollout }: Step): Limits[] {
-    const { rollout: before } = this.#state;
-    const setup = this.#setupAt(rollout);
-    if (node.state !== 'rolling-back') return [limitsOf(setup, node.wave)];
-    if (rollout.state === 'rolling-back') return [limitsBack(setup)];
-    return [limitsOf(setup, before.wave), limitsOf(setup, rollout.wave)];
+    if (node.state !== 'rolling-back') return [this.#limitsOf(node.wave, rollout)];
+    if (rollout.state === 'rolling-back') return [this.#limitsBack(rollout)];
+    return [this.#state.rollout.wave, rollout.wave].map((wave) => this.#limitsOf(wave, rollout));
   }
 
   /** Nobody begins to restart outside the windows of its wave, which here are of every day and in UTC. */
@@ -440,7 +439,7 @@ class Drive {
       if (other.touch <= touch || back.includes(after(other.node).state)) continue;
       const now = after(other.node);
       if (!now.reachable || this.#isSilent(now, step.rollout)) continue;
-      if (blockedBy(limitsBack(this.#setupAt(step.rollout)), step.rollout.inFlight, now) === null) {
+      if (blockedBy(this.#limitsBack(step.rollout), step.rollout.inFlight, now) === null) {
         this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
       }
     }
