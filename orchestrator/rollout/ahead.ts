@@ -4,10 +4,11 @@
  * the first has proven the version, and goes no further than the open one.
  */
 import { absences, awayWhy, mayBegin, type Open, waiting } from './admit.ts';
+import { quietOf } from './blame.ts';
 import { provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy, limitsOf } from './limits.ts';
-import { isAhead, type NodeStep } from './record.ts';
+import { isAhead, type NodeStep, waitsStaged } from './record.ts';
 import { isStaged, startStage, takeFileBack } from './step.ts';
 
 export function stagedAhead(d: Draft): Readonly<NodeStep>[] {
@@ -36,11 +37,14 @@ export function stageAhead(d: Draft, index: number) {
 export function takeTurns(d: Draft, open: Open) {
   if (d.total('staged') === 0) return;
   const isAway = absences(d);
+  // One question without an answer does not make it offline.
+  const isMissed = (known: Readonly<NodeStep>) =>
+    !known.reachable && quietOf(d, known) <= d.setup.spec.timeouts.silent;
   const isOut = ({ wave }: Readonly<NodeStep>) => d.peekWave(wave).skipped;
-  const due = stagedAhead(d).filter((known) => known.state === 'staged' && (isOut(known) || open(known)));
+  const due = stagedAhead(d).filter((known) => waitsStaged(known) && (isOut(known) || open(known)));
   for (const known of due.sort((a, b) => a.position - b.position)) {
     if (isOut(known)) takeFileBack(d, d.edit(known.node), 'its wave is left out');
-    else if (isAway(known)) continue;
+    else if (isMissed(known) || isAway(known)) continue;
     else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null)
       d.takeSlot(d.edit(known.node));
   }

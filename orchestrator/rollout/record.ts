@@ -254,3 +254,8 @@ export type NodeStep = {
 export function isAhead({ slot, state }: Readonly<NodeStep>): boolean {
   return !slot && (state === 'staging' || state === 'staged');
 }
+
+/** It has the file, and waits for its turn: perhaps for hours, and like one that is pending. */
+export function waitsStaged(step: Readonly<NodeStep>): boolean {
+  return step.state === 'staged' && isAhead(step);
+}

@@ -40,6 +40,7 @@ test('by day all of the open wave get the file, a few at once, and nobody restar
   t.is(s.in('staged').length, 7);
   s.pass(600, [...s.state.nodes.keys()]);
   t.is(s.in('staged').length, 7);
+  t.is(s.send(...others(s).map((id) => s.report(id))).nodes.length, 0, 'that they still wait is no news');
   s.at = at('22:00');
   s.send({ type: 'tick' });
   t.deepEqual(s.in('activating'), others(s).slice(0, 2), 'in the order of the plan');
@@ -173,6 +174,21 @@ test('offline by day is nothing; offline at its turn it goes last, and has lost 
     s.pass(60, [...s.state.nodes.keys()]);
   }
   t.is(s.rollout.state, 'done', s.rollout.why);
+});
+
+test('one question without an answer, just when the window opens, costs a node only its place in the order', (t) => {
+  const s = noon();
+  fetchAll(s);
+  s.pass(60, [...s.state.nodes.keys()]);
+  const [a] = others(s) as [string];
+  s.at = at('22:00');
+  s.send({ type: 'unreachable', node: a }, { type: 'tick' });
+  t.like(s.node(a), { state: 'staged', wave: 1, slot: false });
+  t.is(s.in('activating').length, 2);
+  s.send(s.report(a));
+  for (const id of s.in('activating')) s.obey(id);
+  s.pass(60, [...s.state.nodes.keys()]);
+  t.is(s.node(a).state, 'activating');
 });
 
 test('who restarts by itself into the file it has is counted from then on', (t) => {
