@@ -42,7 +42,7 @@ export function register(group: Command): void {
     .option('--budget <amount>', 'failures tolerated in the whole: 5, or 10%', amount)
     .option('--wave-budget <amount>', 'failures tolerated in a wave', amount)
     .addOption(new Option('--on-spent <what>', 'when the budget is spent').choices(['pause', 'rollback']))
-    .option('--at-once <n>', 'nodes under way at once', whole(1, 100_000))
+    .option('--at-once <n>', 'nodes under way at once, in every wave; or on the way back', whole(1, 100_000))
     .option('--offline-wait <time>', 'how long the tail waits for nodes that are offline (3d)', duration)
     .action(async (id: string, options: Options, command: Command) => {
       const { json, notBefore, notAfter, onSpent, offlineWait, budget: all, waveBudget: wave } = options;

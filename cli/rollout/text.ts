@@ -1,13 +1,20 @@
 import type { Suspected } from '../../orchestrator/operations/rollout/suspects.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
-import { type NodeStep, STEP_STATES } from '../../orchestrator/rollout/record.ts';
+import {
+  type NodeStep,
+  type RolloutRecord,
+  type RolloutSetup,
+  STEP_STATES,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
+import { backText, waveText } from './pace-text.ts';
 import { chainLines, leftText } from './progress.ts';
 
 /** The worst come first. */
@@ -17,12 +24,18 @@ export function planText(plan: Plan): string {
   const lines = [
     `${plan.target.of} ${plan.target.version} to ${plan.disruption.nodes} nodes, at most ${plan.disruption.atOnce} at once`,
   ];
+  if (plan.back !== undefined) {
+    const { disruption } = plan.back;
+    lines.push(`when everything goes back: at most ${disruption.atOnce} at once; ${backText(plan.spec)}`);
+  }
   for (const wave of plan.waves) {
     if (wave.places.length === 0) continue;
     lines.push(
       '',
       `${numberOf(wave.index)}  ${wave.name}: ${wave.places.length} nodes, at most ${wave.disruption.atOnce} at once`,
     );
+    const own = waveText(plan.spec, wave.index);
+    if (own !== '') lines.push(`   ${own}; opens ${minuteOf(Math.min(...Object.values(wave.opens)))} UTC`);
     const rows = wave.places.map((place) => [
       `   ${place.name}`,
       place.site,
@@ -98,6 +111,7 @@ export function showText({ setup, rollout, waves, nodes, chain }: Shown): string
           .join(', '),
       ]),
     ),
+    ...ownTexts(setup, rollout, waves),
     '',
   ];
   const steps = [...nodes].sort((a, b) => a.wave - b.wave || a.position - b.position);
@@ -111,6 +125,21 @@ export function showText({ setup, rollout, waves, nodes, chain }: Shown): string
   ]);
   lines.push(table(['WAVE', 'NODE', 'SITE', 'STATE', 'RUNS', 'WHY'], rows));
   return lines.join('\n');
+}
+
+/** Where pace and windows are not those of the rollout. */
+function ownTexts(
+  { spec, waves: named }: RolloutSetup,
+  { edits }: RolloutRecord,
+  waves: readonly WaveRecord[],
+) {
+  const texts = waves.map(({ index }) => {
+    const own = waveText(spec, index, edits);
+    return own === '' ? '' : `${named[index]?.name}: ${own}`;
+  });
+  const back = backText(spec, edits);
+  if (back !== '') texts.push(`when everything goes back: ${back}`);
+  return texts.filter((text) => text !== '');
 }
 
 export function suspectsText({ suspects, troubled }: Suspected): string {

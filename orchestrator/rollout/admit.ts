@@ -1,73 +1,103 @@
 /** Who may start now: limits, windows, and the order of the plan. */
 import { quietOf, silenceIn, unheardFor, waitsForOthers } from './blame.ts';
 import type { Draft } from './draft.ts';
-import { blockedBy } from './limits.ts';
+import { blockedBy, limitsBack, limitsOf } from './limits.ts';
 import type { NodeStep } from './record.ts';
 import { defer, startActivate, startRollback, startStage } from './step.ts';
-import { openingAt } from './window.ts';
+import { openingAt, windowsOf } from './window.ts';
 
-/** Whether a node of a site may be disrupted at this instant; asked once per site and input. */
-export function openSites(d: Draft): (site: string) => boolean {
-  const { windows, notBefore, notAfter } = d.setup.spec;
-  const within =
-    d.clock >= d.rollout.resync &&
-    (notBefore === undefined || d.at >= notBefore) &&
-    (notAfter === undefined || d.at < notAfter);
-  if (!within) return () => false;
-  if (windows.length === 0) return () => true;
+/** Whether a node may be disrupted at this instant. */
+export type Open = (node: Readonly<Pick<NodeStep, 'wave' | 'site'>>) => boolean;
+
+/** Whether anything may begin at this instant, windows aside. */
+export function mayBegin({ setup, rollout, clock, at }: Draft): boolean {
+  const { notBefore, notAfter } = setup.spec;
+  return (
+    clock >= rollout.resync &&
+    (notBefore === undefined || at >= notBefore) &&
+    (notAfter === undefined || at < notAfter)
+  );
+}
+
+/** By the windows of each node's wave; looked up once per wave, site and input. */
+export function openSites(d: Draft): Open {
+  if (!mayBegin(d)) return () => false;
   const known = new Map<string, boolean>();
-  return (site) => {
-    let open = known.get(site);
+  return ({ wave, site }) => {
+    const windows = windowsOf(d.setup.spec, wave);
+    if (windows.length === 0) return true;
+    const key = `${wave} ${site}`;
+    let open = known.get(key);
     if (open === undefined) {
       open = openingAt(windows, site, d.at).open;
-      known.set(site, open);
+      known.set(key, open);
     }
     return open;
   };
 }
 
-/** Activates what is staged. A node that waited for a window keeps its place and its slot. */
-export function activateStaged(d: Draft, open: (site: string) => boolean) {
+/** Activates what is staged and has a slot. A node that waited for a window keeps its place and its slot. */
+export function activateStaged(d: Draft, open: Open) {
   if (d.total('staged') === 0) return;
   for (const id of d.active()) {
     const known = d.peek(id)!;
-    if (known.state !== 'staged' || !known.reachable || !open(known.site)) continue;
+    if (known.state !== 'staged' || !known.slot || !known.reachable || !open(known)) continue;
     startActivate(d, d.edit(id), 'activating');
   }
 }
 
-/** Starts nodes of the open wave in their order, as far as the limits go; one blocked site does not hold up others. */
-export function admit(d: Draft, index: number, open: (site: string) => boolean) {
-  const { limits, waves } = d.setup;
-  const tail = waves[index]!.kind === 'tail';
-  if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
+/** The nodes of a wave whose turn has not come, in the order of the plan. */
+export function* waiting(d: Draft, index: number): Generator<Readonly<NodeStep>> {
   const places = d.placesOf(index);
-  const fullSites = new Set<string>();
-  let isCut: boolean | undefined;
-  // The tail may contain nodes of sites that the plan did not know.
-  const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
   for (let position = d.peekWave(index).next; position < places.length; position += 1) {
-    if (blockedBy(limits, d.rollout.inFlight, NOWHERE) === 'whole') return;
     const id = places[position];
     const known = id === undefined ? undefined : d.peek(id);
-    if (known === undefined || !waits(known, index, position)) {
-      if (d.peekWave(index).next === position) d.wave(index).next += 1;
-      continue;
-    }
+    if (known?.state === 'pending' && known.wave === index && known.position === position) yield known;
+    else if (d.peekWave(index).next === position) d.wave(index).next += 1;
+  }
+}
+
+/** Why it cannot get orders now; null when it can. A node that was not heard since a failover counts as offline. */
+export function awayWhy({ rollout }: Draft, known: Readonly<NodeStep>): string | null {
+  if (known.term !== rollout.term || known.bootId === null) return 'not heard';
+  return known.reachable ? null : 'offline when its turn came';
+}
+
+/** For the nodes of one input whose turn it is. @returns whether it is away; then it goes to the tail, or waits there */
+export function absences(d: Draft): (known: Readonly<NodeStep>) => boolean {
+  let isCut: boolean | undefined;
+  return (known) => {
+    const why = awayWhy(d, known);
+    if (why === null) return false;
+    if (known.state === 'pending' && d.setup.waves[known.wave]!.kind === 'tail') return true;
+    isCut = isCut ?? isCutOff(d);
+    if (isCut) return true;
+    const node = d.edit(known.node);
+    // To have the file and not be there is no try.
+    if (known.state === 'staged') node.attempts -= 1;
+    defer(d, node, why);
+    return true;
+  };
+}
+
+/** Starts nodes of the open wave in their order, as far as the limits go; one blocked site does not hold up others. */
+export function admit(d: Draft, index: number, open: Open) {
+  const limits = limitsOf(d.setup, index);
+  const tail = d.setup.waves[index]!.kind === 'tail';
+  if (d.peekWave(index).skipped || d.peekWave(index).counts.pending === 0) return;
+  const fullSites = new Set<string>();
+  const isAway = absences(d);
+  // The tail may contain nodes of sites that the plan did not know.
+  const sites = tail ? Number.POSITIVE_INFINITY : Object.keys(limits.site).length;
+  for (const known of waiting(d, index)) {
+    if (blockedBy(limits, d.rollout.inFlight, NOWHERE) === 'whole') return;
     if (fullSites.has(known.site)) continue;
-    if (!open(known.site)) {
+    if (!open(known)) {
       fullSites.add(known.site);
       if (fullSites.size >= sites) return;
       continue;
     }
-    // A node that was not heard since a failover counts as offline: it cannot safely get orders.
-    const silent = known.term !== d.rollout.term || known.bootId === null;
-    if (!known.reachable || silent) {
-      if (tail) continue;
-      isCut = isCut ?? isCutOff(d);
-      if (!isCut) defer(d, d.edit(known.node), silent ? 'not heard' : 'offline when its turn came');
-      continue;
-    }
+    if (isAway(known)) continue;
     const blocked = blockedBy(limits, d.rollout.inFlight, known);
     if (blocked === 'site') fullSites.add(known.site);
     if (fullSites.size >= sites) return;
@@ -107,20 +137,17 @@ function isCutOff(d: Draft): boolean {
 
 const NOWHERE = { site: '', rack: null };
 
-function waits(node: Readonly<NodeStep>, wave: number, position: number): boolean {
-  return node.state === 'pending' && node.wave === wave && node.position === position;
-}
-
 /**
  * Rolls failed nodes back, each on its own, before anything new starts; a node that is not under way needs a slot
  * first.
  */
 export function restoreFailed(d: Draft) {
   if (d.total('failed') === 0) return;
+  const limits = limitsOf(d.setup, d.rollout.wave);
   for (const id of d.active()) {
     const known = d.peek(id)!;
     if (known.state !== 'failed') continue;
-    if (!known.slot && blockedBy(d.setup.limits, d.rollout.inFlight, known) !== null) continue;
+    if (!known.slot && blockedBy(limits, d.rollout.inFlight, known) !== null) continue;
     const node = d.edit(id);
     d.takeSlot(node);
     startRollback(d, node, node.why);
@@ -128,6 +155,8 @@ export function restoreFailed(d: Draft) {
 }
 
 const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
+/** An order has told it to restart already. */
+const RESTARTS: readonly NodeStep['state'][] = ['activating', 'rolling-back'];
 
 /**
  * Rolls back everything touched, newest first. Windows do not delay it: a bad version is worse than a restart.
@@ -136,12 +165,14 @@ const BACK: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'needs-
 export function unwind(d: Draft): boolean {
   const { rollout } = d;
   if (d.clock < rollout.resync) return false;
+  const limits = limitsBack(d.setup);
   let left = false;
-  // One that is dead cannot be told anything: it waits without a slot, so that those that live go first. All slots that
-  // come free so are known before the newest one takes one.
+  // One that is dead cannot be told anything: it waits without a slot, so that those that live go first. One that is up
+  // is disrupted once more, by the limits of the way back. All slots that come free so are known before the newest one
+  // takes one.
   for (const id of d.active()) {
     const known = d.peek(id)!;
-    if (known.slot && isDead(d, known)) d.freeSlot(d.edit(id));
+    if (known.slot && (isDead(d, known) || !RESTARTS.includes(known.state))) d.freeSlot(d.edit(id));
   }
   for (let touch = rollout.undo; touch > 0; touch -= 1) {
     const id = d.touchedAt(touch);
@@ -155,22 +186,25 @@ export function unwind(d: Draft): boolean {
       giveUp(d, known);
       continue;
     }
-    if (known.state === 'rolling-back' && known.slot) continue;
-    if (!known.slot) {
-      const blocked = blockedBy(d.setup.limits, rollout.inFlight, known);
-      if (
-        blocked === 'whole' &&
-        d.total('failed', 'staging', 'staged', 'activating', 'booted', 'baking') === 0
-      ) {
-        break;
-      }
+    const isUp = hasOnlyFile(known);
+    if (known.state === 'rolling-back' && (known.slot || isUp)) continue;
+    if (!known.slot && !isUp) {
+      const blocked = blockedBy(limits, rollout.inFlight, known);
+      if (blocked === 'whole' && d.total('activating', 'staging', 'staged') === 0) break;
       if (blocked !== null) continue;
     }
     const node = d.edit(known.node);
-    d.takeSlot(node);
+    if (!isUp) d.takeSlot(node);
     if (node.state !== 'rolling-back') startRollback(d, node, rollout.spent ?? rollout.why);
   }
   return !left;
+}
+
+const ONLY_FILE: readonly NodeStep['state'][] = ['staging', 'staged', 'rolling-back'];
+
+/** It runs its last good version, and only a file is taken off its disk: that disrupts nobody, and needs no slot. */
+function hasOnlyFile({ state, slot, running, lastGood }: Readonly<NodeStep>): boolean {
+  return !slot && ONLY_FILE.includes(state) && running === lastGood;
 }
 
 const isDead = (d: Draft, node: Readonly<NodeStep>) =>

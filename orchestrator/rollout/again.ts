@@ -1,5 +1,6 @@
 /** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
 import type { NodeStep, RolloutSetup } from './record.ts';
+import { USUAL_WAVES } from './spec.ts';
 
 export type Again = 'same' | 'retry' | 'undo';
 export type AgainRefusal = { code: string; what: string; next: string };
@@ -25,9 +26,7 @@ export function specAgain(
     const left = steps.filter(({ state, left }) => state !== 'done' && !left);
     if (left.length === 0) return nothing('every node is on the version that it brought');
     const { waves, ...without } = rest;
-    // Waves that select would have none of their nodes left, and the next one would be the canary.
-    const kept = Array.isArray(waves) && !waves.some(selects) ? { waves } : {};
-    return { spec: { ...without, ...kept, name, nodes: { names: namesOf(left) } } };
+    return { spec: { ...without, ...wavesAgain(waves), name, nodes: { names: namesOf(left) } } };
   }
   const changed = steps.filter(
     (step) => step.state === 'done' && !step.taken && !step.left && step.touch > 0,
@@ -50,6 +49,19 @@ export function specAgain(
   return {
     spec: { ...others, name, [target.of]: to, downgrade: true, nodes: { names: namesOf(back) } },
   };
+}
+
+/**
+ * Waves that select would have none of their nodes left, and the next one would be the canary: then it has the usual ones,
+ * with the pace and the windows of its last wave, in which most nodes were.
+ */
+function wavesAgain(waves: unknown): { waves?: unknown[] } {
+  if (!Array.isArray(waves)) return {};
+  if (!waves.some(selects)) return { waves };
+  const { limits, windows } = waves.at(-1) as Source;
+  if (limits === undefined && windows === undefined) return {};
+  const own = { ...(limits === undefined ? {} : { limits }), ...(windows === undefined ? {} : { windows }) };
+  return { waves: USUAL_WAVES.map((wave) => ({ ...wave, ...own })) };
 }
 
 const selects = (wave: unknown): boolean => wave !== null && typeof wave === 'object' && 'select' in wave;

@@ -4,7 +4,7 @@ import { illnessOf, type Patient } from '../causes/illness.ts';
 import type { Blame } from '../causes/refusal.ts';
 import { afterwards, type Peer, type Silence, silenceOf } from '../causes/silence.ts';
 import type { Draft } from './draft.ts';
-import type { NodeStep, StepState } from './record.ts';
+import { isAhead, type NodeStep, type StepState } from './record.ts';
 
 /** States in which a node runs what the rollout brings. */
 const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', 'failed'];
@@ -105,7 +105,7 @@ export function goneAfterwards(d: Draft): ReturnType<typeof afterwards> {
     if (node.state === 'done') {
       if (isSilent) gone += 1;
       else well += 1;
-    } else if (node.state === 'pending') {
+    } else if (node.state === 'pending' || isAhead(node)) {
       waiting += 1;
       if (isSilent) lost += 1;
     }

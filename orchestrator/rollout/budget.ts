@@ -23,9 +23,13 @@ function allowedIn(d: Draft, index: number, all: number): number {
   const said = spec.waves[index]?.budget ?? spec.budget.wave;
   const { size } = d.peekWave(index);
   if (said !== undefined) return budgetOf(said, size);
-  const first = waves.findIndex(({ planned }) => planned > 0);
-  if (index <= first) return 0;
+  if (index <= provingWave(d.setup)) return 0;
   return Math.min(all, Math.max(1, budgetOf(spec.budget.whole ?? WHOLE, size)));
+}
+
+/** Index of the first wave that has nodes: it proves the version. */
+export function provingWave({ waves }: Draft['setup']): number {
+  return waves.findIndex(({ planned }) => planned > 0);
 }
 
 /** Why the error budget counts as spent; null while it is not. */

@@ -92,6 +92,24 @@ export function disruptionOf(members: readonly Member[], limits: Limits, sizes: 
   };
 }
 
+/** @param all of everybody who is in one of the others; those may have higher limits of their own */
+export function worstOf(all: Disruption, others: readonly Disruption[]): Disruption {
+  const worst = (of: (disruption: Disruption) => Impact[]): Impact[] => {
+    const most = new Map<string, number>();
+    for (const { name, atOnce } of others.flatMap(of)) most.set(name, Math.max(atOnce, most.get(name) ?? 0));
+    return of(all)
+      .map((impact) => ({ ...impact, atOnce: Math.max(impact.atOnce, most.get(impact.name) ?? 0) }))
+      .sort(worstFirst);
+  };
+  return {
+    nodes: all.nodes,
+    atOnce: Math.max(all.atOnce, ...others.map(({ atOnce }) => atOnce)),
+    sites: worst(({ sites }) => sites),
+    racks: worst(({ racks }) => racks),
+    services: worst(({ services }) => services),
+  };
+}
+
 export type Sizes = { sites: Map<string, number>; racks: Map<string, number>; services: Map<string, number> };
 
 export function sizesOf(fleet: readonly Member[]): Sizes {

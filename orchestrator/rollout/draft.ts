@@ -1,6 +1,6 @@
 import type { Cause } from '../causes/cause.ts';
 import type { Command, Note, Step } from './event.ts';
-import { count } from './limits.ts';
+import { count, limitsBack } from './limits.ts';
 import { orderFor } from './order.ts';
 import {
   type Edits,
@@ -34,14 +34,21 @@ const MARKS = 64;
 
 export function edited(setup: RolloutSetup, edits: Edits): RolloutSetup {
   if (Object.keys(edits).length === 0) return setup;
-  const { notBefore, notAfter, budget, onSpent, whole, offlineWait } = edits;
+  const { notBefore, notAfter, budget, onSpent, whole, wholeBack, offlineWait } = edits;
   const spec = { ...setup.spec, budget: { ...setup.spec.budget, ...budget } };
   if (notBefore !== undefined) spec.notBefore = notBefore ?? undefined;
   if (notAfter !== undefined) spec.notAfter = notAfter ?? undefined;
   if (onSpent !== undefined) spec.onSpent = onSpent;
   if (offlineWait !== undefined) spec.offline = { wait: offlineWait };
-  const limits = whole === undefined ? setup.limits : { ...setup.limits, whole };
-  return { ...setup, spec, limits };
+  const now = { ...setup, spec };
+  if (whole !== undefined) {
+    now.limits = { ...now.limits, whole };
+    now.waves = now.waves.map((wave) =>
+      wave.limits === undefined ? wave : { ...wave, limits: { ...wave.limits, whole } },
+    );
+  }
+  if (wholeBack !== undefined) now.back = { ...limitsBack(now), whole: wholeBack };
+  return now;
 }
 
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */

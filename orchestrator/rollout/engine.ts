@@ -9,7 +9,7 @@ import type { EngineEvent, Input, Step } from './event.ts';
 import { release, weighRefusals } from './hold.ts';
 import { onNodeEvent } from './machine.ts';
 import { isOperator, onOperator } from './operate.ts';
-import { type RolloutStatus, UNDER_WAY } from './record.ts';
+import type { RolloutStatus } from './record.ts';
 import { type RolloutState, stepOf } from './state.ts';
 import { onTime } from './time.ts';
 import { checkBudget, onGate, settle } from './wave.ts';
@@ -29,9 +29,7 @@ export function advance(state: RolloutState, input: Input): Step {
     d.rollout.deaf += Math.min(passed, Math.max(0, d.rollout.asking - before));
     d.rollout.clock += passed;
     const { state, moving } = d.rollout;
-    // What is staged may wait for its window.
-    if (state === 'running' && moving !== undefined && d.total(...UNDER_WAY) > d.total('staged'))
-      d.rollout.moving = moving + passed;
+    if (state === 'running' && moving !== undefined && isMoving(d)) d.rollout.moving = moving + passed;
   }
   for (const event of input.events) {
     if (d.ended) {
@@ -55,6 +53,14 @@ export function begin(state: RolloutState, at: number): Step {
   const d = new Draft(state, at);
   onOperator(d, { type: 'start', by: state.setup.author });
   return d.finish(state.rollout.clock);
+}
+
+/** What is staged may wait for its window, and what is staged ahead for its turn. */
+function isMoving(d: Draft): boolean {
+  return d.active().some((id) => {
+    const { slot, state } = d.peek(id)!;
+    return slot && state !== 'staged';
+  });
 }
 
 const LIVE: readonly RolloutStatus[] = ['running', 'paused', 'rolling-back', 'aborting'];

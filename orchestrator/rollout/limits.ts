@@ -1,5 +1,5 @@
 import { limitOf } from './amount.ts';
-import type { Spec } from './spec.ts';
+import type { LimitsSpec, OwnLimits } from './pace-schema.ts';
 
 /** Nodes that may be under way at once; a domain that is not listed (a late joiner's) may have one. */
 export type Limits = {
@@ -18,7 +18,17 @@ export function rackKey(node: Domain): string | null {
   return node.rack === null ? null : `${node.site}/${node.rack}`;
 }
 
-export function resolveLimits(limits: Spec['limits'], nodes: readonly Domain[]): Limits {
+/** Limits of a wave or of the way back: what they leave out is that of the rollout. */
+export function withOwn(limits: LimitsSpec, own: OwnLimits): LimitsSpec {
+  return {
+    whole: own.whole ?? limits.whole,
+    site: own.site ?? limits.site,
+    rack: own.rack ?? limits.rack,
+  };
+}
+
+/** @param nodes all of the rollout: shares are of these, whichever wave they are for */
+export function resolveLimits(limits: LimitsSpec, nodes: readonly Domain[]): Limits {
   const sites = new Map<string, number>();
   const racks = new Map<string, number>();
   for (const node of nodes) {
@@ -26,13 +36,25 @@ export function resolveLimits(limits: Spec['limits'], nodes: readonly Domain[]):
     const rack = rackKey(node);
     if (rack !== null) racks.set(rack, (racks.get(rack) ?? 0) + 1);
   }
-  const resolve = (sizes: Map<string, number>, amount: Spec['limits']['site']) =>
+  const resolve = (sizes: Map<string, number>, amount: LimitsSpec['site']) =>
     Object.fromEntries([...sizes].map(([key, size]) => [key, limitOf(amount, size)]));
   return {
     whole: limitOf(limits.whole, nodes.length),
     site: resolve(sites, limits.site),
     rack: resolve(racks, limits.rack),
   };
+}
+
+type Setup = { limits: Limits; back?: Limits; waves: readonly { limits?: Limits }[] };
+
+/** What holds while a wave is open, also for single nodes that go back meanwhile. */
+export function limitsOf({ limits, waves }: Setup, wave: number): Limits {
+  return waves[wave]?.limits ?? limits;
+}
+
+/** What holds while everything goes back. */
+export function limitsBack({ limits, back }: Setup): Limits {
+  return back ?? limits;
 }
 
 /** The domain that prevents one more, or null. */

@@ -1,8 +1,11 @@
 /** What operators may do, and when. */
 import { isGoingBack } from './after.ts';
+import { stagedAhead } from './ahead.ts';
 import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
+import { isAhead } from './record.ts';
+import { takeFileBack } from './step.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 
 const OPERATIONS = [
@@ -53,7 +56,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       }
       const { name } = d.setup.waves[event.wave]!;
       const known = d.peekWave(event.wave);
-      if (known.counts.pending === 0) {
+      if (known.counts.pending === 0 && !stagedAhead(d).some(({ wave }) => wave === event.wave)) {
         const next = gateAt(d, known) === undefined ? 'see rollout show' : 'promote it past its gate instead';
         return refuse(d, event, next, `no node of ${name} waits any more`);
       }
@@ -222,13 +225,15 @@ function edit(d: Draft, event: Editing) {
   if (whole !== undefined && !(Number.isSafeInteger(whole) && whole > 0))
     return refuse(d, event, 'name a number of nodes', 'whole must be more than nobody');
   const { rollout } = d;
-  const { budget } = event.changes;
+  const { budget, whole: atOnce, ...others } = event.changes;
+  const goesBack = rollout.state === 'rolling-back' || rollout.before === 'rolling-back';
+  const changes = goesBack && atOnce !== undefined ? { ...others, wholeBack: atOnce } : event.changes;
   rollout.edits = {
     ...rollout.edits,
-    ...event.changes,
+    ...changes,
     ...(budget === undefined ? {} : { budget: { ...rollout.edits.budget, ...budget } }),
   };
-  d.setup = edited(d.setup, event.changes);
+  d.setup = edited(d.setup, changes);
   const why = `edited: ${JSON.stringify(event.changes)}`;
   d.notes.push({
     what: 'rollout',
@@ -272,6 +277,7 @@ function skip(d: Draft, event: Extract<OperatorEvent, { type: 'skip' }>) {
   if (known === undefined)
     return refuse(d, event, 'see rollout show', `${event.node} is not in this rollout`);
   if (known.state === 'skipped') return;
+  if (isAhead(known)) return takeFileBack(d, d.edit(event.node), `${event.by}: ${event.why}`);
   if (known.state !== 'pending' || known.touch > 0) {
     return refuse(d, event, 'pause or roll back instead', `${known.name} is ${known.state}, not waiting`);
   }

@@ -1,6 +1,6 @@
-import { type Disruption, disruptionOf, sizesOf } from './disruption.ts';
+import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
-import { type Limits, resolveLimits } from './limits.ts';
+import { type Limits, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
 import {
@@ -49,7 +49,12 @@ export type PlannedWave = {
   kind: 'regular' | 'tail';
   /** In the order in which they are started. */
   places: Place[];
+  /** Within its own limits, where it has such. */
   disruption: Disruption;
+  /** Its own; absent: those of the plan. */
+  limits?: Limits;
+  /** First instant (ms since the epoch) at which each of its sites may be touched in it. */
+  opens: Record<string, number>;
 };
 
 export type Plan = {
@@ -60,6 +65,9 @@ export type Plan = {
   waves: PlannedWave[];
   skipped: Skip[];
   limits: Limits;
+  /** While everything goes back; absent: within `limits`. */
+  back?: { limits: Limits; disruption: Disruption };
+  /** The worst of all waves and of the way back. */
   disruption: Disruption;
   /** First instant (ms since the epoch) at which each site with a node in it may be touched. */
   opens: Record<string, number>;
@@ -100,36 +108,50 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     ...refuseServices(spec, moves),
   );
   const start = Math.max(now, spec.notBefore ?? now);
-  const opens = openings(spec, moves, start, refusals);
+  const times = { start, notAfter: spec.notAfter };
+  // Any of them may come to the tail, which has the rollout's windows.
+  const general = openings(spec.windows, 'windows', moves, times, refusals);
   if (refusals.length > 0) return { ok: false, refusals };
 
-  const limits = resolveLimits(
-    spec.limits,
-    moves.map((move) => move.node),
-  );
+  const nodes = moves.map((move) => move.node);
+  const limits = resolveLimits(spec.limits, nodes);
   const sizes = sizesOf(fleet.filter((node) => node.state !== 'retired'));
   const warnings: string[] = [];
   const divisions = divide(spec, moves, warnings);
   refusals.push(...refuseLeftOver(spec, moves, divisions));
   refusals.push(...refuseUnproven(spec, selected, skipped, divisions));
   if (refusals.length > 0) return { ok: false, refusals };
-  const waves = divisions.map(
-    (wave, index): PlannedWave => ({
+  const waves = divisions.map(({ name, kind, moves, why }, index): PlannedWave => {
+    const own = spec.waves[index];
+    const its = own?.limits && resolveLimits(withOwn(spec.limits, own.limits), nodes);
+    return {
       index,
-      name: wave.name,
-      kind: wave.kind,
-      places: wave.moves.map((move) => placed(move, wave.why)),
+      name,
+      kind,
+      places: moves.map((move) => placed(move, why)),
       disruption: disruptionOf(
-        wave.moves.map((move) => move.node),
-        limits,
+        moves.map((move) => move.node),
+        its ?? limits,
         sizes,
       ),
-    }),
-  );
-  const disruption = disruptionOf(
-    moves.map((move) => move.node),
-    limits,
-    sizes,
+      ...(its && { limits: its }),
+      opens:
+        own?.windows === undefined
+          ? Object.fromEntries(moves.map(({ node: { site } }) => [site, general[site]!]))
+          : openings(own.windows, `waves[${index}].windows`, moves, times, refusals),
+    };
+  });
+  if (refusals.length > 0) return { ok: false, refusals };
+  const opens: Plan['opens'] = {};
+  for (const [site, at] of waves.flatMap((wave) => Object.entries(wave.opens)))
+    opens[site] = Math.min(at, opens[site] ?? at);
+  const ownBack = spec.rollback.limits;
+  const limitsBack = ownBack && resolveLimits(withOwn(spec.limits, ownBack), nodes);
+  const disruptionBack = disruptionOf(nodes, limitsBack ?? limits, sizes);
+  const back = limitsBack && { limits: limitsBack, disruption: disruptionBack };
+  const disruption = worstOf(
+    disruptionBack,
+    waves.map((wave) => wave.disruption),
   );
   warn(warnings, moves, disruption);
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
@@ -141,7 +163,10 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const graph = { versions, floor };
   return {
     ok: true,
-    plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, graph, warnings },
+    plan: {
+      ...{ spec, target, at: now, waves, skipped, limits, ...(back && { back }), disruption },
+      ...{ opens, pcr11, graph, warnings },
+    },
   };
 }
 

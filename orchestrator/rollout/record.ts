@@ -31,6 +31,8 @@ export type RolloutSetup = {
   template?: string;
   target: Target;
   limits: Limits;
+  /** While everything goes back; absent: as on the way forward. */
+  back?: Limits;
   pcr11: Readonly<Record<string, readonly string[]>>;
   /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
@@ -40,16 +42,22 @@ export type RolloutSetup = {
     planned: number;
     /** Its nodes that can be under way at the same moment at most; absent from older records. */
     atOnce?: number;
+    /** Its own; absent: those of the rollout. */
+    limits?: Limits;
   }[];
 };
 
-/** What of a spec may be changed while it is carried out. `whole`: nodes under way at once. Null: there is none any more. */
+/**
+ * What of a spec may be changed while it is carried out. `whole`: nodes under way at once, in every wave; `wholeBack`: while
+ * everything goes back. Null: there is none any more.
+ */
 export type Edits = {
   notBefore?: number | null;
   notAfter?: number | null;
   budget?: Partial<Spec['budget']>;
   onSpent?: Spec['onSpent'];
   whole?: number;
+  wholeBack?: number;
   offlineWait?: number;
 };
 
@@ -255,3 +263,13 @@ export type NodeStep = {
   /** An order of another rollout has changed it since: only that one may roll it back. */
   taken: boolean;
 };
+
+/** It has the file, or gets it, and its turn has not come. */
+export function isAhead({ slot, state }: Readonly<NodeStep>): boolean {
+  return !slot && (state === 'staging' || state === 'staged');
+}
+
+/** It has the file, and waits for its turn: perhaps for hours, and like one that is pending. */
+export function waitsStaged(step: Readonly<NodeStep>): boolean {
+  return step.state === 'staged' && isAhead(step);
+}

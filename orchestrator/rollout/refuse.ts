@@ -4,7 +4,7 @@ import { matches } from './selector.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import { refusalOf, revokedOnTheWay } from './versions.ts';
-import { nextOpening } from './window.ts';
+import { nextOpening, type Window } from './window.ts';
 
 export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
   if (target.of === 'config') {
@@ -169,23 +169,25 @@ export function refuseUnproven(
   });
 }
 
+/**
+ * When a node of each site may first be touched, ms since the epoch.
+ * @param field where the windows stand in the spec
+ */
 export function openings(
-  spec: Spec,
+  windows: readonly Window[],
+  field: string,
   moves: readonly Candidate[],
-  start: number,
+  { start, notAfter }: { start: number; notAfter: number | undefined },
   refusals: Refusal[],
 ): Record<string, number> {
   const opens: Record<string, number> = {};
   for (const site of [...new Set(moves.map((move) => move.node.site))].sort(byText)) {
-    const at = nextOpening(spec.windows, site, start);
+    const at = nextOpening(windows, site, start);
     if (at === null) {
-      refusals.push({ field: 'windows', reason: `never opens for site ${site}` });
-    } else if (spec.notAfter !== undefined && at >= spec.notAfter) {
+      refusals.push({ field, reason: `never opens for site ${site}` });
+    } else if (notAfter !== undefined && at >= notAfter) {
       const first = new Date(at).toISOString();
-      refusals.push({
-        field: 'windows',
-        reason: `never opens for site ${site} before notAfter; first at ${first}`,
-      });
+      refusals.push({ field, reason: `never opens for site ${site} before notAfter; first at ${first}` });
     } else opens[site] = at;
   }
   return opens;

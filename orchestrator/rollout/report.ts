@@ -2,7 +2,7 @@
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
-import type { NodeStep } from './record.ts';
+import { type NodeStep, waitsStaged } from './record.ts';
 import { bakeOf, fail, gatesOf, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
 
@@ -87,7 +87,7 @@ function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
 
 /** A report with no news about a node that is not under way is not worth a write. */
 function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string | null): boolean {
-  const idle = ['pending', 'done', 'rolled-back', 'taken-back'].includes(node.state);
+  const idle = ['pending', 'done', 'rolled-back', 'taken-back'].includes(node.state) || waitsStaged(node);
   if (!idle) return node.state !== 'skipped';
   return (
     node.heard === null ||
@@ -245,8 +245,10 @@ function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, w
         ? node.state === 'activating' && seen.accepted
         : report.bootId !== node.bootBefore;
     const verb = d.setup.target.of === 'config' ? 'applied' : 'booted';
-    if (fresh) enterBooted(d, node, report, `${verb} ${wanted}`);
-    return;
+    if (!fresh) return;
+    // It was staged ahead, and restarted by itself.
+    d.takeSlot(node);
+    return enterBooted(d, node, report, `${verb} ${wanted}`);
   }
   if (report.failed.includes(wanted)) return fail(d, node, wrong());
   if (lacks(d, seen.runs)) return;

@@ -1,59 +1,15 @@
 import * as z from 'zod';
 import { messageOf } from '../../base/error.ts';
-import type { Amount } from './amount.ts';
+import { amount, some } from './amount-schema.ts';
 import { durationSchema, gateSchema } from './gate.ts';
+import { limitsSchema, ownLimitsSchema, windowsSchema } from './pace-schema.ts';
 import { selectorSchema } from './selector.ts';
-import { DAYS, parseClock } from './window.ts';
-import { isZone } from './zone.ts';
 
 /** Why something cannot be done: the field as a person would write it (`waves[1].take`), and the reason. */
 export type Refusal = { field: string; reason: string };
 
 /** Characters of a spec's text; a spec that names 10,000 nodes fits. */
 export const MAX_SPEC_TEXT = 1024 * 1024;
-
-const amount = z.union([z.int(), z.string()]).transform((value, ctx): Amount => {
-  if (typeof value === 'number') {
-    if (value >= 0) return { count: value };
-    ctx.addIssue({ code: 'custom', message: 'must not be negative' });
-    return z.NEVER;
-  }
-  const match = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value);
-  if (match === null) {
-    ctx.addIssue({ code: 'custom', message: 'must be a number of nodes or a share such as "10%"' });
-    return z.NEVER;
-  }
-  const percent = Number(match[1]);
-  if (percent <= 100) return { percent };
-  ctx.addIssue({ code: 'custom', message: `is over 100 %: ${value}` });
-  return z.NEVER;
-});
-const some = amount.refine((value) => ('count' in value ? value.count : value.percent) > 0, {
-  error: 'must be more than nobody',
-});
-
-const clock = z.string().transform((text, ctx): number => {
-  const minutes = parseClock(text);
-  if (minutes !== null) return minutes;
-  ctx.addIssue({ code: 'custom', message: 'must be a time of day such as "22:30"' });
-  return z.NEVER;
-});
-
-const windowSchema = z
-  .strictObject({
-    zone: z.string().refine(isZone, { error: 'is not an IANA time zone such as "Europe/Paris"' }),
-    days: z
-      .array(z.enum(DAYS))
-      .min(1, { error: 'names no day, so the window never opens' })
-      .default([...DAYS]),
-    from: clock.refine((minutes) => minutes < 1440, { error: 'must be before 24:00' }),
-    to: clock.transform((minutes) => (minutes === 0 ? 1440 : minutes)),
-    sites: z.array(z.string().min(1)).min(1).optional(),
-  })
-  .refine((window) => window.from !== window.to, {
-    path: ['to'],
-    error: 'equals from, so the window never opens; the whole day is "00:00" to "24:00"',
-  });
 
 const instant = z
   .string()
@@ -84,7 +40,14 @@ const waveSchema = z.strictObject({
   bake: bake.partial().optional(),
   budget: amount.optional(),
   gates: z.array(gateSchema).max(20).optional(),
+  /** While it is open: what is left out is that of the rollout. */
+  limits: ownLimitsSchema.optional(),
+  /** In place of all windows of the rollout; an empty list: at any time. */
+  windows: windowsSchema.optional(),
 });
+
+/** Those of a spec that names none. */
+export const USUAL_WAVES = [{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }];
 
 /** Reserved names and numbers of waves: commands use them. */
 const RESERVED = /^(?:wave \d+|\d+|rest|tail)$/i;
@@ -104,11 +67,11 @@ export const specSchema = z
       .array(waveSchema)
       .min(1)
       .max(100)
-      .prefault([{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }]),
+      .prefault([...USUAL_WAVES]),
     /** Nodes that may be under way at once, per failure domain. */
-    limits: z
-      .strictObject({ whole: some.prefault(50), site: some.prefault('25%'), rack: some.prefault(1) })
-      .prefault({}),
+    limits: limitsSchema.prefault({}),
+    /** While everything goes back: what is left out is as on the way forward. No window ever delays that. */
+    rollback: z.strictObject({ limits: ownLimitsSchema.optional() }).prefault({}),
     gates: z.array(gateSchema).max(20).default([]),
     bake: bake.prefault({}),
     budget: budget.prefault({}),
@@ -116,7 +79,9 @@ export const specSchema = z
     onSpent: z.enum(['pause', 'rollback']).default('rollback'),
     /** How many nodes to which it brought the image must refuse it before new hardware is kept from it. */
     refusals: z.int().min(1).max(1000).default(2),
-    windows: z.array(windowSchema).max(50).default([]),
+    windows: windowsSchema.default([]),
+    /** When a node gets the file: at its turn, or ahead of it, once a wave before has proven the version. */
+    staging: z.enum(['turn', 'ahead']).default('turn'),
     notBefore: instant,
     notAfter: instant,
     /** Within a wave: spread over sites, one site after the other, or by name. */
@@ -205,6 +170,12 @@ export const specSchema = z
     }
     if (spec.notBefore !== undefined && spec.notAfter !== undefined && spec.notAfter <= spec.notBefore) {
       refuse(['notAfter'], 'is not after notBefore, so the window never opens');
+    }
+    if (spec.staging === 'ahead' && spec.waves.length === 1) {
+      refuse(
+        ['staging'],
+        'begins with the second wave, when the first has proven the version; there is one wave',
+      );
     }
     const zero = Object.entries(spec.timeouts).find(([, ms]) => ms === 0);
     if (zero !== undefined) refuse(['timeouts', zero[0]], 'must be more than nothing');

@@ -75,7 +75,7 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
 
 /** The records of a plan that was accepted; nothing moves until it is started. */
 export function createRollout(
-  plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'pcr11' | 'waves'> & { graph?: Plan['graph'] },
+  plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'back' | 'pcr11' | 'waves'> & { graph?: Plan['graph'] },
   options: {
     id: string;
     author: string;
@@ -97,13 +97,15 @@ export function createRollout(
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,
+    ...(plan.back === undefined ? {} : { back: plan.back.limits }),
     pcr11: plan.pcr11,
     ...(plan.graph === undefined ? {} : { graph: plan.graph }),
-    waves: plan.waves.map(({ name, kind, places, disruption }) => ({
+    waves: plan.waves.map(({ name, kind, places, disruption, limits }) => ({
       name,
       kind,
       planned: places.length,
       atOnce: disruption.atOnce,
+      ...(limits === undefined ? {} : { limits }),
     })),
   };
   const rollout: RolloutRecord = {

@@ -36,12 +36,16 @@ export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kin
   d.move(node, 'failed', why);
 }
 
+/** Whether anything is stored on it: a diskless node has nowhere to store an image, its next boot brings it. */
+export function isStaged(d: Draft, { how }: Readonly<NodeStep>): boolean {
+  return how === 'disk' || d.setup.target.of === 'config';
+}
+
 export function startStage(d: Draft, node: NodeStep, why: string) {
   node.attempts += 1;
   node.bootBefore = node.bootId;
   node.sick = null;
-  // A diskless node has nowhere to stage to: its next boot brings the image.
-  if (node.how === 'network' && d.setup.target.of === 'image') {
+  if (!isStaged(d, node)) {
     d.move(node, 'staged', why);
     return;
   }
@@ -58,6 +62,11 @@ export function startActivate(d: Draft, node: NodeStep, why: string) {
   node.bootBefore = node.bootId;
   d.move(node, 'activating', why);
   d.order(node);
+}
+
+/** It has the file and nothing more, which is no failure. A staged file would start at the next restart, whatever causes it. */
+export function takeFileBack(d: Draft, node: NodeStep, why: string) {
+  d.move(node, 'failed', `taken back: ${why}`);
 }
 
 export function startRollback(d: Draft, node: NodeStep, why: string) {

@@ -1,6 +1,7 @@
 /** How long a rollout will still take, by what it has taken so far. Pure. */
 import { edited } from './draft.ts';
-import type { RolloutRecord, RolloutSetup, WaveRecord } from './record.ts';
+import { limitsOf } from './limits.ts';
+import { type RolloutRecord, type RolloutSetup, UNDER_WAY, type WaveRecord } from './record.ts';
 
 /** What share of its time a node has behind it that was told to start, and one that bakes. */
 const STARTED = 0.2;
@@ -18,6 +19,7 @@ export function timeLeft(
   if (rollout.state !== 'running' || rollout.moving === undefined) return null;
   const setup = edited(planned, rollout.edits);
   const bakeOf = (index: number) => setup.spec.waves[index]?.bake?.wave ?? setup.spec.bake.wave;
+  const idle = withoutSlot(rollout, waves);
   let batches = 0;
   let isProven = false;
   let left = 0;
@@ -27,26 +29,36 @@ export function timeLeft(
     const { kind, atOnce } = setup.waves[index]!;
     // Who is in the tail came there later, so nothing was planned of it.
     const most = kind === 'tail' ? undefined : atOnce;
-    const started = counts.staging + counts.staged + counts.activating;
+    // Who is staged ahead still waits for its turn.
+    const ahead = index === rollout.wave ? Math.min(idle, counts.staging + counts.staged) : 0;
+    const started = counts.staging + counts.staged + counts.activating - ahead;
     const baking = counts.booted + counts.attested + counts.baking;
+    const before = limitsOf(planned, index).whole;
     const parts = started * STARTED + baking * BAKING;
     if (index <= rollout.wave) {
       // A batch that is smaller than it may be takes as long as any.
-      batches += (counts.done + parts) / widthOf(most, planned.limits.whole, planned.limits.whole, size);
+      batches += (counts.done + parts) / widthOf(most, before, before, size);
       isProven ||= counts.done > 0;
     }
     if (state === 'done') continue;
     if (state === 'baking') bakes += Math.max(0, bakeOf(index) - (rollout.clock - since));
     if (state === 'baking' || state === 'gated') continue;
     // When nodes of the tail are there again nobody knows.
-    const waiting = skipped || kind === 'tail' ? 0 : counts.pending;
+    const waiting = ahead + (skipped || kind === 'tail' ? 0 : counts.pending);
     if (waiting + started + baking === 0) continue;
-    const width = widthOf(most, planned.limits.whole, setup.limits.whole, size);
+    const width = widthOf(most, before, limitsOf(setup, index).whole, size);
     bakes += bakeOf(index);
     left += Math.ceil(waiting / width) + (started + baking - parts) / width;
   }
   if (!isProven) return null;
   return Math.round((left * rollout.moving) / batches + bakes);
+}
+
+/** Nodes under way that count against no limit. */
+function withoutSlot({ inFlight }: RolloutRecord, waves: readonly WaveRecord[]): number {
+  let all = 0;
+  for (const { counts } of waves) for (const state of UNDER_WAY) all += counts[state];
+  return Math.max(0, all - inFlight.whole);
 }
 
 /**

@@ -105,7 +105,9 @@ export function onTime(d: Draft, id: string) {
       if (spent > timeouts.stage && !waits) return retry(d, d.edit(id), 'not staged within its time');
       break;
     case 'staged':
-      if (!known.reachable && spent > timeouts.silent) retry(d, d.edit(id), 'offline before its activation');
+      // Who was staged ahead is missed when its turn comes.
+      if (known.slot && !known.reachable && spent > timeouts.silent)
+        retry(d, d.edit(id), 'offline before its activation');
       return;
     case 'activating':
       if (spent > timeouts.activate && !waits) {

@@ -1,11 +1,12 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
+import { stageAhead, takeTurns } from './ahead.ts';
 import { overspent } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
-import { bakeOf, gatesOf } from './step.ts';
+import { bakeOf, gatesOf, takeFileBack } from './step.ts';
 
 /** Pauses at once; then rolls back, if the policy says so. */
 export function spend(d: Draft, why: string) {
@@ -87,12 +88,10 @@ function takenBack(d: Draft): string {
   return `${d.total('rolled-back', 'taken-back')} were taken back, ${parts.join(', ')}`;
 }
 
-/** A staged file would start at the next restart, whatever causes it. */
 function takeBackStaged(d: Draft) {
   for (const id of d.active()) {
     const { state } = d.peek(id)!;
-    if (state === 'staging' || state === 'staged')
-      d.move(d.edit(id), 'failed', 'taken back: the rollout ends here');
+    if (state === 'staging' || state === 'staged') takeFileBack(d, d.edit(id), 'the rollout ends here');
   }
 }
 
@@ -103,12 +102,14 @@ function progress(d: Draft): boolean {
   const { notAfter } = setup.spec;
   if (known.state === 'waiting') d.setWave(d.wave(known.index), 'open', 'its turn');
   if (d.peekWave(known.index).state === 'open') {
-    if (notAfter !== undefined && d.at >= notAfter && known.counts.pending > 0) {
+    if (notAfter !== undefined && d.at >= notAfter && known.counts.pending + known.counts.staged > 0) {
       pause(d, 'notAfter has come and nodes are left', 'engine');
       return false;
     }
     const open = openSites(d);
+    takeTurns(d, open);
     admit(d, known.index, open);
+    stageAhead(d, known.index);
     activateStaged(d, open);
     if (!emptied(d, d.peekWave(known.index))) return false;
     const wave = d.wave(known.index);

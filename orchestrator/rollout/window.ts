@@ -14,6 +14,8 @@ export type Window = {
   to: number;
   /** Only for nodes at these sites; all sites without it. */
   sites?: readonly string[] | undefined;
+  /** Milliseconds before it closes in which nothing begins any more; absent: none. */
+  margin?: number | undefined;
 };
 
 export type Period = { from: number; to: number };
@@ -21,7 +23,15 @@ export type Period = { from: number; to: number };
 /** What holds at an instant, and the instant (ms since the epoch) until which it holds for certain. */
 export type Opening = { open: boolean; until: number };
 
-/** The window as it opens on one local date; null when it does not, or when a clock change swallows it. */
+/** Milliseconds from its opening to its end, on a day without a change of clocks. */
+export function lengthOf({ from, to }: Pick<Window, 'from' | 'to'>): number {
+  return (to > from ? to - from : to + 1440 - from) * 60_000;
+}
+
+/**
+ * The time in which nodes may begin, as the window opens on one local date; null when it does not, or when a clock change
+ * leaves nothing of it.
+ */
 function periodOn(window: Window, year: number, month: number, day: number): Period | null {
   const weekday = new Date(Date.UTC(year, month - 1, day)).getUTCDay();
   if (!window.days.includes(DAYS[weekday]!)) return null;
@@ -34,7 +44,7 @@ function periodOn(window: Window, year: number, month: number, day: number): Per
       minute: minutes % 60,
     });
   const from = at(window.from, day);
-  const to = at(window.to, window.to > window.from ? day : day + 1);
+  const to = at(window.to, window.to > window.from ? day : day + 1) - (window.margin ?? 0);
   return from < to ? { from, to } : null;
 }
 
@@ -64,6 +74,14 @@ function openingOf(window: Window, now: number): Opening {
   const period = periodAt(window, now);
   if (period === null) return { open: false, until: now + 86_400_000 };
   return now >= period.from ? { open: true, until: period.to } : { open: false, until: period.from };
+}
+
+/** Those that hold for a wave: its own ones, also when that list is empty, or the rollout's. The tail has the rollout's. */
+export function windowsOf(
+  spec: { windows: readonly Window[]; waves: readonly { windows?: readonly Window[] | undefined }[] },
+  wave: number,
+): readonly Window[] {
+  return spec.waves[wave]?.windows ?? spec.windows;
 }
 
 /** No windows at all means always open; windows that all name other sites mean never. */

@@ -178,7 +178,7 @@ const editsSchema = z.strictObject({
   /** Failures tolerated, as in a spec: `5` or `"10%"`. */
   budget: z.strictObject({ wave: amount.optional(), whole: amount.optional() }).optional(),
   onSpent: z.enum(['pause', 'rollback']).optional(),
-  /** Nodes under way at once. */
+  /** Nodes under way at once, in every wave; while everything goes back: on the way back. */
   whole: z.int().min(1).max(100_000).optional(),
   /** Milliseconds that the tail waits for nodes that are offline. */
   offlineWait: z.number().min(0).max(8.64e15).optional(),

@@ -10,7 +10,7 @@ import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import { wantedOf } from '../order.ts';
 import type { Place } from '../plan.ts';
-import { FREE, type NodeStep, UNDER_WAY } from '../record.ts';
+import { FREE, type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
 import { controlsOf } from './controls.ts';
 import { backAtNextBoot } from './next-boot.ts';
 import { reportOf } from './report.ts';
@@ -83,7 +83,9 @@ export class Watch {
     const now = performance.now();
     const { times } = this.#options;
     const idle = Math.max(times.active, state.setup.spec.timeouts.silent / 4);
-    const active = Math.min(idle, Math.max(times.active, state.active.size / PACE));
+    const waiting = new Set<string>();
+    for (const id of state.active) if (waitsStaged(state.nodes.get(id)!)) waiting.add(id);
+    const active = Math.min(idle, Math.max(times.active, (state.active.size - waiting.size) / PACE));
     const ask = (id: string | undefined, every: number) => {
       const step = id === undefined ? undefined : state.nodes.get(id);
       if (step === undefined) return;
@@ -94,7 +96,7 @@ export class Watch {
       void this.#ask(step, every);
     };
     this.#active = active;
-    for (const id of state.active) ask(id, active);
+    for (const id of state.active) ask(id, waiting.has(id) ? idle : active);
     this.#controls = this.#controls.filter((id) => {
       if (state.nodes.get(id)?.state === 'pending') {
         ask(id, idle);
@@ -200,8 +202,9 @@ export class Watch {
       if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
       tell({ type: 'unreachable', node });
     } finally {
-      const now = this.#state?.nodes.get(node)?.state;
-      const next = now !== undefined && UNDER_WAY.includes(now) ? this.#active : every;
+      const now = this.#state?.nodes.get(node);
+      const isBusy = now !== undefined && UNDER_WAY.includes(now.state) && !waitsStaged(now);
+      const next = isBusy ? this.#active : every;
       this.#due.set(node, this.#again.delete(node) ? 0 : performance.now() + next);
     }
   }

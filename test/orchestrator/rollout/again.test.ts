@@ -65,6 +65,13 @@ test('waves that select are not kept: the nodes of the canary may be through', (
   const rest = { take: 'rest' };
   t.is(of([{ select: { site: 'munich' } }, rest]), undefined);
   t.deepEqual(of([{ take: 1 }, rest]), [{ take: 1 }, rest]);
+  const night = { windows: [{ zone: 'UTC', from: '22:00', to: '05:00' }], limits: { whole: 2 } };
+  const again = of([
+    { select: { site: 'munich' }, windows: [] },
+    { ...rest, ...night },
+  ]) as object[];
+  t.is(again.length, 3);
+  for (const wave of again) t.like(wave, night, 'whoever was to go at night does not go by day');
 });
 
 test('the way back is for nodes that it changed and nothing has changed since', (t) => {

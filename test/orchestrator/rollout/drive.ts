@@ -12,7 +12,7 @@ import {
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
-import { blockedBy, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import { blockedBy, type Limits, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
   ENDED,
@@ -20,6 +20,7 @@ import {
   type RolloutRecord,
   STEP_STATES,
 } from '../../../orchestrator/rollout/record.ts';
+import { windowsOf } from '../../../orchestrator/rollout/window.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
 import { Random } from './random.ts';
@@ -120,6 +121,19 @@ class Drive {
       this.#models.set(node.id, new ModelNode(node.id, '1.0', node.epoch, fault, this.#random));
     }
     this.#send({ type: 'start', by: 'ann' }, 0);
+  }
+
+  /** What must hold on the way forward, said without the engine's own words for it. */
+  #limitsOf(wave: number, { edits: { whole } }: RolloutRecord): Limits {
+    const { waves, limits } = this.#state.setup;
+    const said = waves[wave]?.limits ?? limits;
+    return { ...said, whole: whole ?? said.whole };
+  }
+
+  /** And on the way back. */
+  #limitsBack({ edits: { whole, wholeBack } }: RolloutRecord): Limits {
+    const { limits, back } = this.#state.setup;
+    return { ...(back ?? limits), whole: wholeBack ?? back?.whole ?? whole ?? limits.whole };
   }
 
   get #now(): number {
@@ -224,6 +238,7 @@ class Drive {
       return;
     }
     this.#check(step);
+    this.#checkWindows(step, at);
     apply(this.#state, step);
     this.#elapsed = 0;
     this.#recount();
@@ -290,6 +305,7 @@ class Drive {
         { type: 'skip', by, why, node },
         { type: 'removed', node, why: 'retired' },
         { type: 'skip-wave', by, why, wave: 1 },
+        { type: 'edit', by, changes: { whole: 1 + Math.floor(this.#random.between(0, 5)) } },
         ...(this.#random.chance(0.1)
           ? ([
               { type: 'abort', by, why },
@@ -328,17 +344,17 @@ class Drive {
 
   /** What one step may do, given the records before it. */
   #check(step: Step): void {
-    const { setup, rollout: before } = this.#state;
+    const { rollout: before } = this.#state;
     const started = step.nodes.filter((node) => node.slot && this.#state.nodes.get(node.node)?.slot !== true);
     for (const node of started) {
       // What a node did by itself is not the engine's doing; everything else fits into what was free.
       if (node.state === 'booted' || node.state === 'attested' || node.state === 'baking') continue;
       const now = step.rollout.inFlight;
-      const over =
-        now.whole > setup.limits.whole ||
-        now.site[node.site]! > setup.limits.site[node.site]! ||
-        (rackKey(node) !== null && now.rack[rackKey(node)!]! > setup.limits.rack[rackKey(node)!]!);
-      if (over && !this.#strays(step))
+      const isOver = (limits: Limits) =>
+        now.whole > limits.whole ||
+        now.site[node.site]! > limits.site[node.site]! ||
+        (rackKey(node) !== null && now.rack[rackKey(node)!]! > limits.rack[rackKey(node)!]!);
+      if (this.#limitsFor(node, step).every(isOver) && !this.#strays(step))
         this.#broken(`${node.node} started over a limit: ${JSON.stringify(now)}`);
     }
     if (step.rollout.spent !== null && before.spent === null) this.#onSpend(step);
@@ -350,6 +366,26 @@ class Drive {
       if (more.length > 0) this.#broken(`${more[0]!.node} was started after the budget was spent`);
     }
     if (step.rollout.state === 'rolling-back') this.#newestFirst(step);
+  }
+
+  /** Those within which a node was started, on its way or back: of what was open before the step, or after it. */
+  #limitsFor(node: NodeStep, { rollout }: Step): Limits[] {
+    if (node.state !== 'rolling-back') return [this.#limitsOf(node.wave, rollout)];
+    if (rollout.state === 'rolling-back') return [this.#limitsBack(rollout)];
+    return [this.#state.rollout.wave, rollout.wave].map((wave) => this.#limitsOf(wave, rollout));
+  }
+
+  /** Nobody begins to restart outside the windows of its wave, which here are of every day and in UTC. */
+  #checkWindows(step: Step, at: number): void {
+    const minute = (((at / 60_000) % 1440) + 1440) % 1440;
+    for (const { id } of step.notes.filter(({ to }) => to === 'activating')) {
+      const { wave } = this.#state.nodes.get(id)!;
+      const windows = windowsOf(this.#state.setup.spec, wave);
+      const isOpen = windows.some(
+        ({ from, to, margin = 0 }) => minute >= from && minute < to - margin / 60_000,
+      );
+      if (windows.length > 0 && !isOpen) this.#broken(`${id} restarted outside its windows: ${minute}`);
+    }
   }
 
   /** Whether a node that nobody started holds a slot. */
@@ -377,7 +413,7 @@ class Drive {
     const bound =
       allowed +
       1 +
-      this.#state.rollout.inFlight.whole +
+      this.#state.active.size +
       step.notes.filter(({ from, to }) => from === 'done' && to === 'failed').length;
     if (failures - forgiven > bound)
       this.#broken(`${failures - forgiven} failures against a budget of ${allowed}`);
@@ -404,7 +440,7 @@ class Drive {
       if (other.touch <= touch || back.includes(after(other.node).state)) continue;
       const now = after(other.node);
       if (!now.reachable || this.#isSilent(now, step.rollout)) continue;
-      if (blockedBy(this.#state.setup.limits, step.rollout.inFlight, now) === null) {
+      if (blockedBy(this.#limitsBack(step.rollout), step.rollout.inFlight, now) === null) {
         this.#broken(`${oldest.id} (touch ${touch}) went back before ${now.node} (touch ${now.touch})`);
       }
     }
@@ -426,6 +462,8 @@ class Drive {
       wave.set(node.state, (wave.get(node.state) ?? 0) + 1);
       if (this.#state.order[node.wave]![node.position] !== node.node)
         this.#broken(`${node.node} has no place`);
+      if (!node.slot && node.state === 'activating' && this.#state.rollout.turned === 0)
+        this.#broken(`${node.node} restarts without a slot`);
       if (!node.slot) continue;
       slots.whole += 1;
       slots.site[node.site] = (slots.site[node.site] ?? 0) + 1;

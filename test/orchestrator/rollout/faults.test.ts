@@ -10,6 +10,30 @@ const limits = fc.constantFrom(
   { whole: 4, site: 1, rack: 1 },
   { whole: 1, site: 1, rack: 1 },
 );
+const night = { zone: 'UTC', from: '02:00', to: '12:00' };
+/** What waves and the way back have of their own. */
+const paces = fc.constantFrom(
+  {},
+  {},
+  { staging: 'ahead' },
+  {
+    waves: [
+      { name: 'canary', take: 2, windows: [] },
+      { take: '30%', limits: { rack: 3 } },
+      { limits: { whole: 2 } },
+    ],
+    windows: [{ ...night, margin: '30m' }],
+    rollback: { limits: { whole: 3, site: 1 } },
+    staging: 'ahead',
+  },
+  {
+    waves: [
+      { take: 3, limits: { whole: 2 } },
+      { windows: [night], limits: { whole: 8, site: '100%', rack: 4 } },
+    ],
+    rollback: { limits: { whole: 50, site: '100%', rack: 3 } },
+  },
+);
 const gates = fc.constantFrom([], [{ kind: 'pcr11' }], [{ kind: 'check', name: 'ok' }]);
 const world = fc.record({
   seed: fc.nat(),
@@ -22,7 +46,12 @@ const world = fc.record({
   failover: fc.constantFrom(0, 0, 0.03),
   operator: fc.constantFrom(0, 0, 0.05),
   barrier: fc.boolean(),
-  spec: fc.record({ budget: budgets, limits, gates, onSpent: fc.constantFrom('pause', 'rollback') }),
+  spec: fc
+    .tuple(
+      fc.record({ budget: budgets, limits, gates, onSpent: fc.constantFrom('pause', 'rollback') }),
+      paces,
+    )
+    .map(([spec, pace]) => ({ ...spec, ...pace })),
 });
 
 test('whatever nodes, network, store and operators do, every rule holds and the rollout ends', (t) => {

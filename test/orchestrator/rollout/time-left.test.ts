@@ -21,13 +21,15 @@ const SPEC = {
   bake: { node: '1m', wave: '5m' },
 };
 
-for (const [title, nodes, limits] of [
+for (const [title, nodes, limits, ...own] of [
   ['few at once in the whole', 40, { whole: 4, site: '100%', rack: 10 }],
   ['one of a rack', 40, { whole: 40, site: '100%', rack: 1 }],
   ['all at once', 12, { whole: 40, site: '100%', rack: 40 }],
+  ['each wave at its own pace', 120, { whole: 2, site: '100%', rack: 10 }, { whole: 2 }, { whole: 8 }],
 ] as const)
   test(`from the first wave's end on it is right within a third, or two minutes: ${title}`, (t) => {
-    const s = new Script(fleetOf(nodes, 2), { ...SPEC, limits });
+    const waves = SPEC.waves.map((wave, i) => ({ ...wave, ...(i > 0 && { limits: own[i - 1] }) }));
+    const s = new Script(fleetOf(nodes, 2), { ...SPEC, limits, waves });
     s.start();
     t.is(timeLeft(s.state, s.state.waves), null, 'no node is through');
     const seen = toTheEnd(s);
@@ -87,6 +89,27 @@ test('more at once is faster, and the offline nodes of the tail are not waited f
     wave === tail ? { ...tail, size: 400, counts: { ...tail.counts, pending: 400 } } : wave,
   );
   t.is(timeLeft(s.state, waves), after);
+});
+
+test('what is staged ahead while a window is closed is no progress, and waits like all others', (t) => {
+  const waves = [{ take: 1, windows: [] }, {}];
+  const windows = [{ zone: 'UTC', from: '22:00', to: '24:00' }];
+  const limits = { whole: 4, site: '100%', rack: 10 };
+  const s = new Script(fleetOf(40, 2), { ...SPEC, limits, waves, windows, staging: 'ahead' });
+  s.start();
+  const canary = s.in('staging');
+  s.upgrade(...canary);
+  s.pass(370, canary);
+  t.is(s.in('staging').length, 4);
+  const before = timeLeft(s.state, s.state.waves)!;
+  const { moving } = s.rollout;
+  while (s.in('staging').length > 0) {
+    s.pass(30, [...s.state.nodes.keys()]);
+    for (const id of s.in('staging')) s.obey(id);
+  }
+  t.is(s.in('staged').length, 39);
+  t.is(s.rollout.moving, moving);
+  t.is(timeLeft(s.state, s.state.waves), before);
 });
 
 test('a node that came to the version before its wave was open proves no pace', (t) => {

@@ -1,7 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import fc from 'fast-check';
-import { nextOpening, nextPeriod, openingAt, type Window } from '../../../orchestrator/rollout/window.ts';
+import {
+  lengthOf,
+  nextOpening,
+  nextPeriod,
+  openingAt,
+  type Window,
+  windowsOf,
+} from '../../../orchestrator/rollout/window.ts';
 import { instantOf, isZone, wallAt } from '../../../orchestrator/rollout/zone.ts';
 
 const DAILY: Window['days'] = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
@@ -59,6 +66,27 @@ test('a window for other sites does not open for this one', (t) => {
   t.false(openingAt([window], 'par', 0).open);
   t.is(nextOpening([window], 'par', 0), null);
   t.is(nextOpening([], 'par', 7), 7);
+});
+
+test('in its last margin nothing begins: the next time is the next window', (t) => {
+  const night = { ...paris('22:00', '05:00'), margin: 30 * 60_000 };
+  t.true(openingAt([night], 'par', at('2030-06-08T02:29Z')).open);
+  t.false(openingAt([night], 'par', at('2030-06-08T02:30Z')).open);
+  t.is(nextOpening([night], 'par', at('2030-06-08T02:30Z')), at('2030-06-08T20:00Z'));
+  t.is(nextOpening([night], 'par', at('2030-06-08T02:29Z')), at('2030-06-08T02:29Z'));
+  // On the day of the jump an hour is left of this one, and the margin is longer.
+  const short = { ...paris('01:30', '03:30'), margin: 90 * 60_000 };
+  t.deepEqual(period(short, '2030-03-31T00:00Z'), ['2030-03-31T23:30:00.000Z', '2030-04-01T00:00:00.000Z']);
+  t.is(lengthOf(night), 7 * 3_600_000);
+});
+
+test('a wave has its own windows, all of them, or those of the rollout', (t) => {
+  const [day, night] = [paris('08:00', '18:00'), paris('22:00', '05:00')];
+  const spec = { windows: [night], waves: [{ windows: [] }, { windows: [day] }, {}] };
+  t.deepEqual(
+    [0, 1, 2, 3].map((wave) => windowsOf(spec, wave)),
+    [[], [day], [night], [night]],
+  );
 });
 
 test('what is remembered of a window never contradicts a fresh look', (t) => {

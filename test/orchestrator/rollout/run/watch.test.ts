@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
-import type { StepState } from '../../../../orchestrator/rollout/record.ts';
+import type { NodeStep, StepState } from '../../../../orchestrator/rollout/record.ts';
 import { Watch } from '../../../../orchestrator/rollout/run/watch.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
@@ -16,14 +16,14 @@ function watchOver(count: number, state: StepState, active: number) {
   const asked: string[] = [];
   const dropped: string[] = [];
   const boots = { now: 'first' };
-  let fail = (_: Error) => {};
+  const failing: ((_: Error) => void)[] = [];
   const stop = new AbortController();
   const watch = new Watch({
     pool: {
       request: (id: string) => {
         asked.push(id);
         return new Promise<never>((_, reject) => {
-          fail = reject;
+          failing.push(reject);
         });
       },
       drop: (id: string) => void dropped.push(id),
@@ -42,7 +42,10 @@ function watchOver(count: number, state: StepState, active: number) {
     refuses: () => {},
     joiners: async () => [],
   });
-  return { watch, rollout, asked, dropped, boots, fail: (error: Error) => fail(error) };
+  const fail = (error: Error) => {
+    for (const reject of failing.splice(0)) reject(error);
+  };
+  return { watch, rollout, asked, dropped, boots, fail };
 }
 
 test('whoever takes a rollout over asks at once how those are that may have restarted', (t) => {
@@ -69,6 +72,21 @@ test('their own turns come all the same', async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   t.is(new Set(asked).size, 200);
+});
+
+test('nodes that only have the file wait for hours, and are asked no more often than those that have none', async (t) => {
+  const { watch, rollout, asked, fail } = watchOver(2, 'staged', 10);
+  const [waits, restarts] = [...rollout.nodes.values()] as [NodeStep, NodeStep];
+  restarts.slot = true;
+  restarts.state = 'activating';
+  for (let i = 0; i < 20; i += 1) {
+    watch.look(rollout);
+    fail(new Error('away'));
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+  const times = (id: string) => asked.filter((one) => one === id).length;
+  t.is(times(waits.node), 1);
+  t.true(times(restarts.node) > 5, `${times(restarts.node)}`);
 });
 
 test('a handshake with a new boot is not thrown away because the node tells of that boot again', async (t) => {
