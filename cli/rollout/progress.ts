@@ -1,5 +1,10 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
-import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
+import {
+  type RolloutRecord,
+  STEP_STATES,
+  type StepState,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { durationText, timeLeft } from '../../orchestrator/rollout/time-left.ts';
@@ -63,6 +68,13 @@ export const leftText = (left: number | null): string =>
     ? ''
     : `; about ${durationText(left)} left, without waiting for windows, gates and offline nodes`;
 
+/** Why it stands still where nodes are down, a line for each place, and the way past it. */
+export function waitsText({ id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>): string[] {
+  const lines = Object.values(waits).map(({ why }) => `waits: ${why}`);
+  if (lines.length === 0) return [];
+  return [...lines, `to go on all the same: bootwave rollout edit ${id} --down ignore`];
+}
+
 export type Screen = { columns: number; rows: number };
 
 /** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
@@ -72,6 +84,7 @@ export function progressText(progress: Progress, recent: readonly RolloutEvent[]
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
+    ...waitsText(rollout),
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);

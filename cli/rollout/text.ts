@@ -13,7 +13,7 @@ import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
-import { leftText } from './progress.ts';
+import { leftText, waitsText } from './progress.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
@@ -88,6 +88,7 @@ export function showText({ setup, rollout, waves, nodes }: Shown): string {
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
       leftText(timeLeft({ setup, rollout }, waves)),
+    ...waitsText(rollout),
     '',
     table(
       ['WAVE', 'NAME', 'STATE', 'NODES', ''],

@@ -1,5 +1,7 @@
 /** Who may start now: limits, windows, and the order of the plan. */
+import { disruptedOf, heldBack, heldNow, wait, waitForLook } from './around.ts';
 import { quietOf, silenceIn, unheardFor, waitsForOthers } from './blame.ts';
+import { tally } from './down.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy } from './limits.ts';
 import type { NodeStep } from './record.ts';
@@ -26,13 +28,31 @@ export function openSites(d: Draft): (site: string) => boolean {
   };
 }
 
-/** Activates what is staged. A node that waited for a window keeps its place and its slot. */
+/**
+ * Activates what is staged. A node that waited for a window keeps its place and its slot; one whose place has lost others
+ * gives its slot to nodes elsewhere until it may go.
+ */
 export function activateStaged(d: Draft, open: (site: string) => boolean) {
   if (d.total('staged') === 0) return;
+  const own = disruptedOf(d);
   for (const id of d.active()) {
     const known = d.peek(id)!;
     if (known.state !== 'staged' || !known.reachable || !open(known.site)) continue;
-    startActivate(d, d.edit(id), 'activating');
+    if (!known.slot && blockedBy(d.setup.limits, d.rollout.inFlight, known) !== null) continue;
+    if (d.setup.spec.limits.down !== 'ignore' && d.rollout.around.fence === null) {
+      waitForLook(d);
+      continue;
+    }
+    const held = heldNow(d, { limits: own, last: own }, known);
+    if (held !== null) {
+      if (held.down > 0 && known.slot) d.freeSlot(d.edit(id));
+      wait(d, known, held);
+      continue;
+    }
+    const node = d.edit(id);
+    d.takeSlot(node);
+    startActivate(d, node, 'activating');
+    tally(own, node);
   }
 }
 
@@ -72,6 +92,11 @@ export function admit(d: Draft, index: number, open: (site: string) => boolean) 
     if (blocked === 'site') fullSites.add(known.site);
     if (fullSites.size >= sites) return;
     if (blocked !== null) continue;
+    const held = heldBack(d, known);
+    if (held !== null) {
+      wait(d, known, held);
+      continue;
+    }
     const node = d.edit(known.node);
     d.takeSlot(node);
     d.touch(node);

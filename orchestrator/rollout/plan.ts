@@ -1,5 +1,6 @@
 import { type Disruption, disruptionOf, sizesOf } from './disruption.ts';
 import { divide } from './divide.ts';
+import { aroundOf, type Counts, DOWN, heldBy, noCounts, STRANGE, tally, within } from './down.ts';
 import { type Limits, resolveLimits } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
@@ -27,6 +28,8 @@ export type Place = {
   name: string;
   site: string;
   rack: string | null;
+  /** Absent: none that is known. */
+  services?: readonly string[];
   /** `network`: nothing is staged on a disk, the next boot brings the image. */
   how: 'disk' | 'network';
   /** Version that it runs now; null when it never had a configuration. */
@@ -60,6 +63,9 @@ export type Plan = {
   waves: PlannedWave[];
   skipped: Skip[];
   limits: Limits;
+  /** Members of each place that a node of it is in, in the whole fleet, and how many of them are down. */
+  sizes: Counts;
+  down: Counts;
   disruption: Disruption;
   /** First instant (ms since the epoch) at which each site with a node in it may be touched. */
   opens: Record<string, number>;
@@ -141,6 +147,8 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     sizes,
   );
   warn(warnings, moves, disruption);
+  const { of, down } = membersOf(fleet, moves);
+  warnHeld(warnings, spec, moves, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
   const passed = new Set(moves.flatMap((move) => move.hops));
   const pcr11 = Object.fromEntries(
@@ -150,7 +158,21 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const graph = { versions, floor };
   return {
     ok: true,
-    plan: { spec, target, at: now, waves, skipped, limits, disruption, opens, pcr11, graph, warnings },
+    plan: {
+      spec,
+      target,
+      at: now,
+      waves,
+      skipped,
+      limits,
+      sizes: of,
+      down,
+      disruption,
+      opens,
+      pcr11,
+      graph,
+      warnings,
+    },
   };
 }
 
@@ -161,6 +183,7 @@ function placed(move: Candidate, why: (move: Candidate) => string): Place {
     name: node.name,
     site: node.site,
     rack: node.rack,
+    ...(node.services.length === 0 ? {} : { services: node.services }),
     how: node.mode === 'netboot' ? 'network' : 'disk',
     from: move.from,
     hops: move.hops,
@@ -182,6 +205,47 @@ function warn(warnings: string[], moves: readonly Candidate[], disruption: Disru
   const bios = moves.filter((move) => move.node.firmware === 'bios').length;
   if (bios > 0)
     warnings.push(`${bios} nodes boot by BIOS: they start again from the network and prove nothing`);
+}
+
+/** Whether it counts as down in its places now. One that is updating is at work for another rollout. */
+const isDown = ({ state }: PlanNode): boolean => state === 'updating' || DOWN.includes(state);
+
+/** Members of the fleet in the places of these moves, and those of them that are down. */
+function membersOf(fleet: readonly PlanNode[], moves: readonly Candidate[]): { of: Counts; down: Counts } {
+  const [own, of, down] = [noCounts(), noCounts(), noCounts()];
+  for (const { node } of moves) tally(own, node);
+  for (const node of fleet) {
+    if (STRANGE.some((state) => state === node.state)) continue;
+    tally(of, node);
+    if (isDown(node)) tally(down, node);
+  }
+  return { of: within(own, of), down: within(own, down) };
+}
+
+/** Places that are named at most. */
+const MOST_HELD = 10;
+
+function warnHeld(
+  warnings: string[],
+  spec: Spec,
+  moves: readonly Candidate[],
+  places: { of: Counts; down: Counts },
+) {
+  if (spec.limits.down === 'ignore') return;
+  const around = aroundOf(null, places.down, places.of, undefined);
+  const held = new Map<string, { why: string; nodes: number }>();
+  for (const { node } of moves) {
+    const found = isDown(node)
+      ? null
+      : heldBy({ spec, sizes: places.of }, around, { limits: {}, last: {} }, node);
+    if (found === null) continue;
+    const { kind, name, why } = found;
+    held.set(`${kind} ${name}`, { why, nodes: (held.get(`${kind} ${name}`)?.nodes ?? 0) + 1 });
+  }
+  for (const [place, { why, nodes }] of [...held].sort(([a], [b]) => byText(a, b)).slice(0, MOST_HELD))
+    warnings.push(`${nodes} nodes of ${place} cannot start now: ${why}`);
+  if (held.size > MOST_HELD)
+    warnings.push(`and nodes of ${held.size - MOST_HELD} places more cannot start now`);
 }
 
 /** The rule for nodes that start to match while a rollout runs: the tail wave, or nothing. */

@@ -105,9 +105,17 @@ export const specSchema = z
       .min(1)
       .max(100)
       .prefault([{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }]),
-    /** Nodes that may be under way at once, per failure domain. */
+    /**
+     * Nodes that may be under way at once in the whole, and down at once in a site and in a rack. `down`: whether those count
+     * there that are down already, whatever took them down, and the last live node of a rack or a service stays.
+     */
     limits: z
-      .strictObject({ whole: some.prefault(50), site: some.prefault('25%'), rack: some.prefault(1) })
+      .strictObject({
+        whole: some.prefault(50),
+        site: some.prefault('25%'),
+        rack: some.prefault(1),
+        down: z.enum(['count', 'ignore']).default('count'),
+      })
       .prefault({}),
     gates: z.array(gateSchema).max(20).default([]),
     bake: bake.prefault({}),

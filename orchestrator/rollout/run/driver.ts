@@ -149,6 +149,7 @@ export class Driver {
 
   async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
     const { redis, tick } = this.#options;
+    watch.again();
     // Zero until exactly this revision was advanced here: no two processes count the same second.
     let since = performance.now();
     while (!signal.aborted) {
@@ -166,6 +167,7 @@ export class Driver {
       // nor as bake.
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
+      if (gap > most) watch.again();
       const step = advance(state, {
         at,
         mark: randomBytes(6).toString('base64url'),
