@@ -15,7 +15,9 @@ export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' 
     // Those that it has taken down are counted where it counts its own.
     if (isDown && !isDisrupted(known)) tally(own, known);
   }
-  d.rollout.around = aroundOf(event.fence, sum(event.others, own), event.of, d.setup.sizes);
+  // Steps since it was read were all our own: after one of others ours would not have held.
+  const fence = Math.max(event.fence, d.rollout.around.fence ?? 0);
+  d.rollout.around = aroundOf(fence, sum(event.others, own), event.of, d.setup.sizes);
 }
 
 /** The fleet takes its time to find out that a node is silent: until then our own word counts. */

@@ -187,7 +187,10 @@ export class Driver {
         });
         if (written.result !== 'done') {
           const gone = written.result === 'taken' ? written.node : null;
-          this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
+          // What was seen around it may be what the conflict is about: it is looked at again.
+          const isOver = (e: EngineEvent) =>
+            e.type === 'around' || (e.type === 'joined' && e.place.node === gone);
+          this.#events.unshift(...events.filter((e) => !isOver(e)));
           // It was free, and another rollout has it by now: that one may roll it back.
           if (written.result === 'taken' && state.nodes.has(written.node))
             this.#events.unshift({ type: 'taken', node: written.node, by: written.owner });
