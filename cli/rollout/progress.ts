@@ -68,11 +68,16 @@ export const leftText = (left: number | null): string =>
     ? ''
     : `; about ${durationText(left)} left, without waiting for windows, gates and offline nodes`;
 
+/** Places that a screen has room for. */
+const MOST_WAITS = 3;
+
 /** Why it stands still where nodes are down, a line for each place, and the way past it. */
-export function waitsText({ id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>): string[] {
+export function waitsText({ id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>, most?: number): string[] {
   const lines = Object.values(waits).map(({ why }) => `waits: ${why}`);
   if (lines.length === 0) return [];
-  return [...lines, `to go on all the same: bootwave rollout edit ${id} --down ignore`];
+  const shown = lines.slice(0, most);
+  if (shown.length < lines.length) shown.push(`and for ${lines.length - shown.length} places more`);
+  return [...shown, `to go on all the same: bootwave rollout edit ${id} --down ignore`];
 }
 
 export type Screen = { columns: number; rows: number };
@@ -84,7 +89,7 @@ export function progressText(progress: Progress, recent: readonly RolloutEvent[]
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
-    ...waitsText(rollout),
+    ...waitsText(rollout, MOST_WAITS),
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);
