@@ -84,14 +84,18 @@ export class Surroundings {
 async function disruptedBy({ redis }: Fleet, id: string): Promise<Counts> {
   const live = (await redis.smembers(ROLLOUT_KEYS.live)).filter((one) => one !== id);
   const bodies = await Promise.all(live.map((one) => redis.hget(ROLLOUT_KEYS.rollout(one), 'body')));
-  return bodies.reduce((all, body) => {
-    if (body === null) return all;
-    const { disrupted, inFlight } = JSON.parse(body) as Partial<
-      Pick<RolloutRecord, 'disrupted' | 'inFlight'>
-    >;
+  return bodies.reduce((all, body) => sum(all, shownIn(body)), noCounts());
+}
+
+/** A record that somebody has written to must not stop the other rollouts. */
+function shownIn(body: string | null): Counts {
+  try {
+    const { disrupted, inFlight } = JSON.parse(body ?? '{}') as Partial<RolloutRecord>;
     // An older one only says what it has under way.
-    return sum(all, { ...noCounts(), ...(disrupted ?? inFlight) });
-  }, noCounts());
+    return sum(noCounts(), { ...noCounts(), ...(disrupted ?? inFlight) });
+  } catch {
+    return noCounts();
+  }
 }
 
 /** Those of these nodes that another rollout disrupts: it counts them itself. */
