@@ -68,11 +68,15 @@ export const leftText = (left: number | null): string =>
     ? ''
     : `; about ${durationText(left)} left, without waiting for windows, gates and offline nodes`;
 
-/** Places that a screen has room for. */
-const MOST_WAITS = 3;
+/** Places that are shown: where there is room, and on a screen. */
+const MOST_WAITS = 10;
+const MOST_ON_SCREEN = 3;
 
 /** Why it stands still where nodes are down, a line for each place, and the way past it. */
-export function waitsText({ id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>, most?: number): string[] {
+export function waitsText(
+  { id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>,
+  most = MOST_WAITS,
+): string[] {
   const lines = Object.values(waits).map(({ why }) => `waits: ${why}`);
   if (lines.length === 0) return [];
   const shown = lines.slice(0, most);
@@ -89,7 +93,7 @@ export function progressText(progress: Progress, recent: readonly RolloutEvent[]
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
-    ...waitsText(rollout, MOST_WAITS),
+    ...waitsText(rollout, MOST_ON_SCREEN),
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);

@@ -79,7 +79,7 @@ export function waitForLook(d: Draft) {
 
 const FLEET = 'fleet';
 /** Places that are written down at most. */
-const MOST = 20;
+const MOST = 200;
 
 /** Call it when everything was started that may. */
 export function keepWaits(d: Draft) {

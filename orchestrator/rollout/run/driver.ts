@@ -159,7 +159,7 @@ export class Driver {
       }
       const word = await this.#word();
       // A request whose result somebody waits for is a step of its own.
-      const events = word === null ? this.#events.splice(0) : [];
+      const gathered = word === null ? this.#events.splice(0) : [];
       const posted = word === null ? this.#posted.splice(0) : [word];
       const now = performance.now();
       const at = (this.#options.now ?? Date.now)();
@@ -168,6 +168,8 @@ export class Driver {
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
       if (gap > most) watch.again();
+      // Nor is what was seen before the gap what is down now.
+      const events = gap > most ? gathered.filter(({ type }) => type !== 'around') : gathered;
       const step = advance(state, {
         at,
         mark: randomBytes(6).toString('base64url'),

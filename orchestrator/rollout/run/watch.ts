@@ -251,7 +251,8 @@ export class Watch {
           LOOKED_AT.map(async (state) => [state, new Set(await fleet.nodes.ids({ state }))] as const),
         ),
       );
-      tell(await this.#surroundings.look(state, states));
+      const around = await this.#surroundings.look(state, states);
+      if (!this.#isStale) tell(around);
       const [offline, ill, updating] = (['unreachable', 'degraded', 'updating'] as const).map((name) =>
         states.get(name),
       );
