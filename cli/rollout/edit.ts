@@ -15,6 +15,7 @@ type Options = Json & {
   onSpent?: 'pause' | 'rollback';
   atOnce?: number;
   offlineWait?: number;
+  down?: 'count' | 'ignore';
 };
 
 /** `rollout spec` and `rollout edit`. */
@@ -44,11 +45,16 @@ export function register(group: Command): void {
     .addOption(new Option('--on-spent <what>', 'when the budget is spent').choices(['pause', 'rollback']))
     .option('--at-once <n>', 'nodes under way at once, in every wave; or on the way back', whole(1, 100_000))
     .option('--offline-wait <time>', 'how long the tail waits for nodes that are offline (3d)', duration)
+    .addOption(
+      new Option('--down <what>', 'nodes that are down already, and the last live one of a rack').choices([
+        ...['count', 'ignore'],
+      ]),
+    )
     .action(async (id: string, options: Options, command: Command) => {
       const { json, notBefore, notAfter, onSpent, offlineWait, budget: all, waveBudget: wave } = options;
       const budget = all === undefined && wave === undefined ? undefined : { whole: all, wave };
       const times = { notBefore: orNull(notBefore), notAfter: orNull(notAfter), offlineWait };
-      const changes = { ...times, budget, onSpent, whole: options.atOnce };
+      const changes = { ...times, budget, onSpent, whole: options.atOnce, down: options.down };
       const after = await call(command, rollout.edit, { rollout: id, changes });
       print(json, after, () => `${id} is edited, and ${after.state}: ${after.why}`);
     });

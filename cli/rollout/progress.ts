@@ -1,5 +1,10 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
-import { STEP_STATES, type StepState, type WaveRecord } from '../../orchestrator/rollout/record.ts';
+import {
+  type RolloutRecord,
+  STEP_STATES,
+  type StepState,
+  type WaveRecord,
+} from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Link, Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { durationText, timeLeft } from '../../orchestrator/rollout/time-left.ts';
@@ -78,6 +83,22 @@ export function chainLines(chain: Progress['chain'] = [], id: string): string[] 
   });
 }
 
+/** Places that are shown: where there is room, and on a screen. */
+const MOST_WAITS = 10;
+const MOST_ON_SCREEN = 3;
+
+/** Why it stands still where nodes are down, a line for each place, and the way past it. */
+export function waitsText(
+  { id, waits = {} }: Pick<RolloutRecord, 'id' | 'waits'>,
+  most = MOST_WAITS,
+): string[] {
+  const lines = Object.values(waits).map(({ why }) => `waits: ${why}`);
+  if (lines.length === 0) return [];
+  const shown = lines.slice(0, most);
+  if (shown.length < lines.length) shown.push(`and for ${lines.length - shown.length} places more`);
+  return [...shown, `to go on all the same: bootwave rollout edit ${id} --down ignore`];
+}
+
 export type Screen = { columns: number; rows: number };
 
 /** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
@@ -88,6 +109,7 @@ export function progressText(progress: Progress, recent: readonly RolloutEvent[]
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
     ...chainLines(chain, rollout.id).slice(0, MOST_LINKS),
+    ...waitsText(rollout, MOST_ON_SCREEN),
     '',
   ];
   const shown = waves.filter(({ size, index }) => size > 0 || index === rollout.wave);

@@ -15,7 +15,7 @@ import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
 import { backText, waveText } from './pace-text.ts';
-import { chainLines, leftText } from './progress.ts';
+import { chainLines, leftText, waitsText } from './progress.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
@@ -98,6 +98,7 @@ export function showText({ setup, rollout, waves, nodes, chain }: Shown): string
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
       leftText(timeLeft({ setup, rollout }, waves)),
     ...chainLines(chain, rollout.id),
+    ...waitsText(rollout),
     '',
     table(
       ['WAVE', 'NAME', 'STATE', 'NODES', ''],

@@ -1,5 +1,7 @@
 /** Who may start now: limits, windows, and the order of the plan. */
+import { disruptedOf, hasLooked, heldBack, heldNow, wait } from './around.ts';
 import { quietOf, silenceIn, unheardFor, waitsForOthers } from './blame.ts';
+import { tally } from './down.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy, limitsBack, limitsOf } from './limits.ts';
 import type { NodeStep } from './record.ts';
@@ -36,13 +38,26 @@ export function openSites(d: Draft): Open {
   };
 }
 
-/** Activates what is staged and has a slot. A node that waited for a window keeps its place and its slot. */
+/**
+ * Activates what is staged and has a slot. A node that waited for a window keeps its place and its slot; one whose place has
+ * lost others gives its slot to nodes elsewhere until it may go.
+ */
 export function activateStaged(d: Draft, open: Open) {
   if (d.total('staged') === 0) return;
+  const own = disruptedOf(d);
   for (const id of d.active()) {
     const known = d.peek(id)!;
     if (known.state !== 'staged' || !known.slot || !known.reachable || !open(known)) continue;
-    startActivate(d, d.edit(id), 'activating');
+    if (!hasLooked(d)) continue;
+    const held = heldNow(d, { limits: own, last: own }, known);
+    if (held !== null) {
+      if (held.down > 0) d.freeSlot(d.edit(id));
+      wait(d, known, held);
+      continue;
+    }
+    const node = d.edit(id);
+    startActivate(d, node, 'activating');
+    tally(own, node);
   }
 }
 
@@ -102,6 +117,11 @@ export function admit(d: Draft, index: number, open: Open) {
     if (blocked === 'site') fullSites.add(known.site);
     if (fullSites.size >= sites) return;
     if (blocked !== null) continue;
+    const held = heldBack(d, known);
+    if (held !== null) {
+      wait(d, known, held);
+      continue;
+    }
     const node = d.edit(known.node);
     d.takeSlot(node);
     d.touch(node);

@@ -4,6 +4,7 @@
  * the first has proven the version, and goes no further than the open one.
  */
 import { absences, awayWhy, mayBegin, type Open, waiting } from './admit.ts';
+import { disruptedOf, heldNow, wait } from './around.ts';
 import { quietOf } from './blame.ts';
 import { provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
@@ -42,10 +43,14 @@ export function takeTurns(d: Draft, open: Open) {
     !known.reachable && quietOf(d, known) <= d.setup.spec.timeouts.silent;
   const isOut = ({ wave }: Readonly<NodeStep>) => d.peekWave(wave).skipped;
   const due = stagedAhead(d).filter((known) => waitsStaged(known) && (isOut(known) || open(known)));
+  const own = disruptedOf(d);
   for (const known of due.sort((a, b) => a.position - b.position)) {
     if (isOut(known)) takeFileBack(d, d.edit(known.node), 'its wave is left out');
     else if (isMissed(known) || isAway(known)) continue;
-    else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null)
-      d.takeSlot(d.edit(known.node));
+    else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null) {
+      const held = heldNow(d, { limits: own, last: own }, known);
+      if (held === null) d.takeSlot(d.edit(known.node));
+      else wait(d, known, held);
+    }
   }
 }

@@ -1,10 +1,12 @@
 import type { Cause } from '../causes/cause.ts';
+import { oneMore } from './down.ts';
 import type { Command, Note, Step } from './event.ts';
 import { count, limitsBack } from './limits.ts';
 import { orderFor } from './order.ts';
 import {
   type Edits,
   ENDED,
+  isDisrupted,
   type NodeStep,
   type RolloutRecord,
   type RolloutSetup,
@@ -34,12 +36,13 @@ const MARKS = 64;
 
 export function edited(setup: RolloutSetup, edits: Edits): RolloutSetup {
   if (Object.keys(edits).length === 0) return setup;
-  const { notBefore, notAfter, budget, onSpent, whole, wholeBack, offlineWait } = edits;
+  const { notBefore, notAfter, budget, onSpent, whole, wholeBack, offlineWait, down } = edits;
   const spec = { ...setup.spec, budget: { ...setup.spec.budget, ...budget } };
   if (notBefore !== undefined) spec.notBefore = notBefore ?? undefined;
   if (notAfter !== undefined) spec.notAfter = notAfter ?? undefined;
   if (onSpent !== undefined) spec.onSpent = onSpent;
   if (offlineWait !== undefined) spec.offline = { wait: offlineWait };
+  if (down !== undefined) spec.limits = { ...spec.limits, down };
   const now = { ...setup, spec };
   if (whole !== undefined) {
     now.limits = { ...now.limits, whole };
@@ -61,6 +64,8 @@ export class Draft {
   readonly commands: Command[] = [];
   readonly notes: Note[] = [];
   readonly refusals: Step['refusals'] = [];
+  /** What is waited for because nodes are down, found in this input. */
+  readonly waits = new Map<string, { why: string; since: number }>();
   /** Causes of troubles that last, found in this input. */
   readonly holding: { cause: Cause; why: string }[] = [];
   /**
@@ -72,6 +77,8 @@ export class Draft {
   readonly #waves = new Map<number, WaveRecord>();
   readonly #nodes = new Map<string, NodeStep>();
   readonly #touched = new Map<number, string>();
+  /** What was seen of others when this step began to take nodes down; null: it does not. */
+  #fence: number | null = null;
 
   readonly #mark: string | undefined;
 
@@ -190,11 +197,26 @@ export class Draft {
     counts[node.state] -= 1;
     counts[to] += 1;
     this.notes.push({ what: 'node', id: node.node, from: node.state, to, why, by: 'engine' });
+    this.#disrupt(node, to);
     node.state = to;
     // Why an order was refused says nothing of what comes after it.
     node.blocked = null;
     node.since = this.clock;
     node.why = why;
+  }
+
+  #disrupt(node: NodeStep, to: StepState): void {
+    const { rollout, setup } = this;
+    const isTakenDown = to === 'activating' || to === 'rolling-back';
+    if (isTakenDown && this.#fence === null && rollout.around.fence !== null) {
+      this.#fence = rollout.around.fence;
+      rollout.around = { ...rollout.around, fence: this.#fence + 1 };
+    }
+    // It is not under way any more, and not because it is well: from now on it is one of those that are down.
+    if (isDisrupted(node) && (to === 'needs-recovery' || to === 'skipped')) {
+      node.down = true;
+      rollout.around = oneMore(rollout.around, node, setup.sizes);
+    }
   }
 
   setState(to: RolloutStatus, why: string, by: string): void {
@@ -279,6 +301,7 @@ export class Draft {
       nodes: [...this.#nodes.values()],
       commands: this.commands,
       notes: this.notes,
+      fence: this.#fence,
       refusals: this.refusals,
     };
   }

@@ -4,6 +4,7 @@
  * calls `apply`; when the write does not hold it throws the step away and loads again. Killed anywhere in between,
  * nothing is lost: what is outstanding follows from the records alone.
  */
+import { keepWaits, onAround, shownOf } from './around.ts';
 import { Draft } from './draft.ts';
 import type { EngineEvent, Input, Step } from './event.ts';
 import { release, weighRefusals } from './hold.ts';
@@ -45,7 +46,10 @@ export function advance(state: RolloutState, input: Input): Step {
     checkBudget(d);
     if (d.rollout.state === 'rolling-back') settle(d);
   }
-  return d.finish(before);
+  keepWaits(d);
+  const step = d.finish(before);
+  if (step.changed) step.rollout.disrupted = shownOf(d);
+  return step;
 }
 
 /** The author's command to start, written with the records themselves: it starts no node yet. */
@@ -72,6 +76,8 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
       return tick(d, state);
     case 'gate':
       return onGate(d, event);
+    case 'around':
+      return onAround(d, event);
     case 'takeover':
       return askFirst(d);
     case 'failover':
@@ -92,6 +98,8 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
  */
 function askFirst(d: Draft) {
   d.rollout.asking = d.clock + d.setup.spec.timeouts.silent / 2;
+  // Nobody was there to see what is down by now.
+  d.rollout.around = { ...d.rollout.around, fence: null };
 }
 
 function tick(d: Draft, state: RolloutState) {

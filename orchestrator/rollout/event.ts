@@ -1,4 +1,5 @@
 import type { Blame } from '../causes/refusal.ts';
+import type { Counts } from './down.ts';
 import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
 import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
@@ -89,6 +90,18 @@ export type EngineEvent =
   | NodeEvent
   | OperatorEvent
   | { type: 'tick' }
+  /** What the fleet says is down. */
+  | {
+      type: 'around';
+      /** Number of the last step by which any rollout took nodes down, read before all else. */
+      fence: number;
+      /** Nodes of this rollout that are down and not disrupted by another one. */
+      down: readonly string[];
+      /** All others, and those that other rollouts disrupt, in the places of this one. */
+      others: Counts;
+      /** Members of these places. */
+      of: Counts;
+    }
   | { type: 'gate'; wave: number; gate: number; run: number; ok: boolean; why: string; away?: boolean }
   /** This orchestrator has just taken over, or was not listening: what silence there was goes on only after all were asked. */
   | { type: 'takeover' }
@@ -163,6 +176,11 @@ export type Step = {
   nodes: NodeStep[];
   commands: Command[];
   notes: Note[];
+  /**
+   * It takes nodes down because of what was seen of others, and only holds if none of them has done so since. Null: it
+   * takes none down, or whatever others do.
+   */
+  fence: number | null;
   /** Operator events that could not be carried out; they changed nothing. */
   refusals: OperatorRefusal[];
 };

@@ -1,5 +1,6 @@
 import { limitOf } from './amount.ts';
 import type { LimitsSpec, OwnLimits } from './pace-schema.ts';
+import type { Spec } from './spec.ts';
 
 /** Nodes that may be under way at once; a domain that is not listed (a late joiner's) may have one. */
 export type Limits = {
@@ -24,7 +25,14 @@ export function withOwn(limits: LimitsSpec, own: OwnLimits): LimitsSpec {
     whole: own.whole ?? limits.whole,
     site: own.site ?? limits.site,
     rack: own.rack ?? limits.rack,
+    down: limits.down,
   };
+}
+
+/** Of the tail they are those of the rollout. */
+export function limitsSpecOf({ limits, waves }: Pick<Spec, 'limits' | 'waves'>, wave: number): LimitsSpec {
+  const own = waves[wave]?.limits;
+  return own === undefined ? limits : withOwn(limits, own);
 }
 
 /** @param nodes all of the rollout: shares are of these, whichever wave they are for */

@@ -35,11 +35,15 @@ const windowSchema = z
   });
 export const windowsSchema = z.array(windowSchema).max(50);
 
-/** Nodes that may be under way at once, per failure domain. */
+/**
+ * Nodes that may be under way at once in the whole, and down at once in a site and in a rack. `down`: whether those count
+ * there that are down already, whatever took them down, and the last live node of a rack or a service stays.
+ */
 export const limitsSchema = z.strictObject({
   whole: some.prefault(50),
   site: some.prefault('25%'),
   rack: some.prefault(1),
+  down: z.enum(['count', 'ignore']).default('count'),
 });
 export type LimitsSpec = z.infer<typeof limitsSchema>;
 

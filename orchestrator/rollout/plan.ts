@@ -1,6 +1,7 @@
 import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
-import { type Limits, resolveLimits, withOwn } from './limits.ts';
+import { aroundOf, type Counts, DOWN, heldBy, noCounts, STRANGE, tally, within } from './down.ts';
+import { type Limits, limitsSpecOf, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
 import {
@@ -27,6 +28,8 @@ export type Place = {
   name: string;
   site: string;
   rack: string | null;
+  /** Absent: none that is known. */
+  services?: readonly string[];
   /** `network`: nothing is staged on a disk, the next boot brings the image. */
   how: 'disk' | 'network';
   /** Version that it runs now; null when it never had a configuration. */
@@ -65,6 +68,9 @@ export type Plan = {
   waves: PlannedWave[];
   skipped: Skip[];
   limits: Limits;
+  /** Members of each place that a node of it is in, in the whole fleet, and how many of them are down. */
+  sizes: Counts;
+  down: Counts;
   /** While everything goes back; absent: within `limits`. */
   back?: { limits: Limits; disruption: Disruption };
   /** The worst of all waves and of the way back. */
@@ -154,6 +160,8 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     waves.map((wave) => wave.disruption),
   );
   warn(warnings, moves, disruption);
+  const { of, down } = membersOf(fleet, moves);
+  warnHeld(warnings, spec, divisions, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
   const passed = new Set(moves.flatMap((move) => move.hops));
   const pcr11 = Object.fromEntries(
@@ -164,8 +172,8 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   return {
     ok: true,
     plan: {
-      ...{ spec, target, at: now, waves, skipped, limits, ...(back && { back }), disruption },
-      ...{ opens, pcr11, graph, warnings },
+      ...{ spec, target, at: now, waves, skipped, limits, ...(back && { back }), sizes: of, down },
+      ...{ disruption, opens, pcr11, graph, warnings },
     },
   };
 }
@@ -207,6 +215,7 @@ function placed(move: Candidate, why: (move: Candidate) => string): Place {
     name: node.name,
     site: node.site,
     rack: node.rack,
+    ...(node.services.length === 0 ? {} : { services: node.services }),
     how: node.mode === 'netboot' ? 'network' : 'disk',
     from: move.from,
     hops: move.hops,
@@ -228,6 +237,48 @@ function warn(warnings: string[], moves: readonly Candidate[], disruption: Disru
   const bios = moves.filter((move) => move.node.firmware === 'bios').length;
   if (bios > 0)
     warnings.push(`${bios} nodes boot by BIOS: they start again from the network and prove nothing`);
+}
+
+/** Whether it counts as down in its places now. One that is updating is at work for another rollout. */
+const isDown = ({ state }: PlanNode): boolean => state === 'updating' || DOWN.includes(state);
+
+/** Members of the fleet in the places of these moves, and those of them that are down. */
+function membersOf(fleet: readonly PlanNode[], moves: readonly Candidate[]): { of: Counts; down: Counts } {
+  const [own, of, down] = [noCounts(), noCounts(), noCounts()];
+  for (const { node } of moves) tally(own, node);
+  for (const node of fleet) {
+    if (STRANGE.some((state) => state === node.state)) continue;
+    tally(of, node);
+    if (isDown(node)) tally(down, node);
+  }
+  return { of: within(own, of), down: within(own, down) };
+}
+
+/** Places that are named at most. */
+const MOST_HELD = 10;
+
+function warnHeld(
+  warnings: string[],
+  spec: Spec,
+  waves: readonly { moves: readonly Candidate[] }[],
+  places: { of: Counts; down: Counts },
+) {
+  if (spec.limits.down === 'ignore') return;
+  const around = aroundOf(null, places.down, places.of, undefined);
+  const held = new Map<string, { why: string; nodes: number }>();
+  for (const [index, { moves }] of waves.entries()) {
+    const rules = { limits: limitsSpecOf(spec, index), sizes: places.of };
+    for (const { node } of moves) {
+      const found = isDown(node) ? null : heldBy(rules, around, { limits: {}, last: {} }, node);
+      if (found === null) continue;
+      const { kind, name, why } = found;
+      held.set(`${kind} ${name}`, { why, nodes: (held.get(`${kind} ${name}`)?.nodes ?? 0) + 1 });
+    }
+  }
+  for (const [place, { why, nodes }] of [...held].sort(([a], [b]) => byText(a, b)).slice(0, MOST_HELD))
+    warnings.push(`${nodes} nodes of ${place} cannot start now: ${why}`);
+  if (held.size > MOST_HELD)
+    warnings.push(`and nodes of ${held.size - MOST_HELD} places more cannot start now`);
 }
 
 /** The rule for nodes that start to match while a rollout runs: the tail wave, or nothing. */

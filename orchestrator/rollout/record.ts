@@ -4,6 +4,7 @@
  * and which no clock of any machine can make jump.
  */
 import type { Cause } from '../causes/cause.ts';
+import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
 import type { Place, Plan } from './plan.ts';
@@ -33,6 +34,8 @@ export type RolloutSetup = {
   limits: Limits;
   /** While everything goes back; absent: as on the way forward. */
   back?: Limits;
+  /** Members of each place in the whole fleet when it was planned; absent from older records. */
+  sizes?: Counts;
   pcr11: Readonly<Record<string, readonly string[]>>;
   /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
@@ -59,6 +62,8 @@ export type Edits = {
   whole?: number;
   wholeBack?: number;
   offlineWait?: number;
+  /** Whether nodes that are down already count against the limits. */
+  down?: Spec['limits']['down'];
 };
 
 export type RolloutStatus =
@@ -112,6 +117,12 @@ export type RolloutRecord = {
   /** Index of the wave that is open. */
   wave: number;
   inFlight: InFlight;
+  /** Its nodes that are disrupted now, for other rollouts to see; absent from older records. */
+  disrupted?: Counts;
+  /** What else is down. */
+  around: Around;
+  /** What it waits for because nodes are down, by place, and the clock since which it does; absent: for nothing. */
+  waits?: Readonly<Record<string, { why: string; since: number }>>;
   failures: number;
   /** Nodes that failed for a cause other than the version: not counted in any budget. */
   excused: number;
@@ -172,6 +183,15 @@ export const UNDER_WAY: readonly StepState[] = [
   'rolling-back',
 ];
 
+/** States in which a node restarts, has just restarted, or is taken back. */
+export const DISRUPTED: readonly StepState[] = UNDER_WAY.filter(
+  (state) => state !== 'staging' && state !== 'staged',
+);
+
+/** Whether its rollout has taken it down. One that failed when it was done long ago still runs until it is told to go back. */
+export const isDisrupted = ({ state, slot }: Pick<NodeStep, 'state' | 'slot'>): boolean =>
+  DISRUPTED.includes(state) && (slot || state !== 'failed');
+
 export type WaveRecord = {
   index: number;
   state: 'waiting' | 'open' | 'baking' | 'gated' | 'done';
@@ -206,6 +226,8 @@ export type NodeStep = {
   name: string;
   site: string;
   rack: string | null;
+  /** Absent: none that is known. */
+  services?: readonly string[];
   how: Place['how'];
   wave: number;
   position: number;
@@ -235,6 +257,8 @@ export type NodeStep = {
   /** Watched time of the last report; null before the first. */
   heard: number | null;
   reachable: boolean;
+  /** It does not do its work, or not well, as the fleet last said. */
+  down: boolean;
   /** Clock since which it is unhealthy; null while it is healthy. */
   sick: number | null;
   flaps: number;

@@ -10,7 +10,6 @@ import { ill } from './time.ts';
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
   node.hop = hop;
   node.lastGood = hop > 0 ? node.hops[hop - 1]! : node.from;
-  d.takeSlot(node);
   d.touch(node);
   enterBooted(d, node, report, `found on ${wantedOf(node)}`);
 }
@@ -30,6 +29,8 @@ function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
 }
 
 function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
+  // It may have given its slot away, or lost it in an outage.
+  d.takeSlot(node);
   d.move(node, 'booted', why);
   node.sent = null;
   const gates = gatesOf(d, node.wave);

@@ -1,3 +1,4 @@
+import { aroundOf, NOTHING_SEEN, noCounts } from './down.ts';
 import type { Step } from './event.ts';
 import type { Place, Plan } from './plan.ts';
 import {
@@ -34,7 +35,7 @@ export function emptyCounts(): Record<StepState, number> {
 /** Absent from records of before these were kept. */
 const UNTROUBLED = {
   ...{ excused: null, ill: false, fell: false, told: false, blocked: null },
-  ...{ lost: null, away: null, taken: false, left: false },
+  ...{ lost: null, away: null, taken: false, left: false, down: false },
 } as const;
 
 export function stepOf(place: Place, wave: number, position: number, term: number): NodeStep {
@@ -43,6 +44,7 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
     name: place.name,
     site: place.site,
     rack: place.rack,
+    ...(place.services === undefined ? {} : { services: place.services }),
     how: place.how,
     wave,
     position,
@@ -70,12 +72,14 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
     failed: false,
     ...UNTROUBLED,
     ill: place.ill,
+    down: place.ill || !place.reachable,
   };
 }
 
 /** The records of a plan that was accepted; nothing moves until it is started. */
 export function createRollout(
-  plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'back' | 'pcr11' | 'waves'> & { graph?: Plan['graph'] },
+  plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'back' | 'pcr11' | 'waves'> &
+    Partial<Pick<Plan, 'graph' | 'sizes' | 'down'>>,
   options: {
     id: string;
     author: string;
@@ -98,6 +102,7 @@ export function createRollout(
     target: plan.target,
     limits: plan.limits,
     ...(plan.back === undefined ? {} : { back: plan.back.limits }),
+    ...(plan.sizes === undefined ? {} : { sizes: plan.sizes }),
     pcr11: plan.pcr11,
     ...(plan.graph === undefined ? {} : { graph: plan.graph }),
     waves: plan.waves.map(({ name, kind, places, disruption, limits }) => ({
@@ -126,6 +131,7 @@ export function createRollout(
     deaf: 0,
     wave: 0,
     inFlight: { whole: 0, site: {}, rack: {} },
+    around: aroundOf(null, plan.down ?? noCounts(), noCounts(), plan.sizes),
     failures: 0,
     excused: 0,
     forgiven: 0,
@@ -168,19 +174,23 @@ export function createRollout(
 /** Absent from records of before these were kept. */
 const UNKEPT = {
   ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} },
-  ...{ asking: 0, deaf: 0 },
+  ...{ asking: 0, deaf: 0, around: NOTHING_SEEN },
 };
 
-/** The state from its stored records, in any order: what an orchestrator does when it takes a rollout over. */
+/**
+ * The state from its stored records, in any order: what an orchestrator does when it takes a rollout over. What was down
+ * then may have changed, so that nothing is taken down before somebody has looked again.
+ */
 export function loadRollout(
   setup: RolloutSetup,
   rollout: RolloutRecord,
   waves: readonly WaveRecord[],
   nodes: Iterable<NodeStep>,
 ): RolloutState {
+  const known = { ...UNKEPT, ...rollout };
   const state: RolloutState = {
     setup,
-    rollout: { ...UNKEPT, ...rollout },
+    rollout: { ...known, around: { ...known.around, fence: null } },
     waves: [...waves]
       .sort((a, b) => a.index - b.index)
       .map((wave) => ({ ...wave, counts: { ...emptyCounts(), ...wave.counts } })),

@@ -1,6 +1,7 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
 import { stageAhead, takeTurns } from './ahead.ts';
+import { heldBack } from './around.ts';
 import { overspent } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
@@ -142,11 +143,12 @@ function emptied(d: Draft, wave: Readonly<WaveRecord>): boolean {
   if (wave.counts.pending === 0 || wave.skipped) return true;
   if (d.setup.waves[wave.index]!.kind === 'regular') return false;
   if (d.clock - wave.since < d.setup.spec.offline.wait) return false;
-  // Those that are back only wait for a window or a slot; the others had their time.
+  // Those that are back only wait for a window or a slot; the others, and those that wait for others, had their time.
   return d.placesOf(wave.index).every((id, position) => {
     const node = id === undefined ? undefined : d.peek(id);
     if (node?.state !== 'pending' || node.position !== position) return true;
-    return !node.reachable || node.term !== d.rollout.term;
+    const held = heldBack(d, node);
+    return !node.reachable || node.term !== d.rollout.term || (held !== null && held.down > 0);
   });
 }
 

@@ -182,6 +182,8 @@ const editsSchema = z.strictObject({
   whole: z.int().min(1).max(100_000).optional(),
   /** Milliseconds that the tail waits for nodes that are offline. */
   offlineWait: z.number().min(0).max(8.64e15).optional(),
+  /** Whether nodes that are down already count against the limits. */
+  down: z.enum(['count', 'ignore']).optional(),
 });
 
 export const edit = operation({

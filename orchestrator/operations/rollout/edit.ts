@@ -31,7 +31,7 @@ export async function edit({ rollout, changes }: Rollout & { changes: Edited }, 
       code: 'ROLLOUT_EDIT_WHAT',
       what: 'nothing says what is to change',
       unchanged: 'nothing was changed',
-      next: 'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once or --offline-wait',
+      next: 'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once, --offline-wait or --down',
     });
   const person = await personOf(acting);
   return operate(fleet.redis, rollout, {

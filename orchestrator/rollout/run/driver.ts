@@ -149,6 +149,7 @@ export class Driver {
 
   async #drive(state: RolloutState, watch: Watch, signal: AbortSignal): Promise<boolean> {
     const { redis, tick } = this.#options;
+    watch.again();
     // Zero until exactly this revision was advanced here: no two processes count the same second.
     let since = performance.now();
     while (!signal.aborted) {
@@ -158,7 +159,7 @@ export class Driver {
       }
       const word = await this.#word();
       // A request whose result somebody waits for is a step of its own.
-      const events = word === null ? this.#events.splice(0) : [];
+      const gathered = word === null ? this.#events.splice(0) : [];
       const posted = word === null ? this.#posted.splice(0) : [word];
       const now = performance.now();
       const at = (this.#options.now ?? Date.now)();
@@ -166,6 +167,9 @@ export class Driver {
       // nor as bake.
       const gap = Math.round(now - since);
       const most = 2 * tick + STALL;
+      if (gap > most) watch.again();
+      // Nor is what was seen before the gap what is down now.
+      const events = gap > most ? gathered.filter(({ type }) => type !== 'around') : gathered;
       const step = advance(state, {
         at,
         mark: randomBytes(6).toString('base64url'),
@@ -185,7 +189,10 @@ export class Driver {
         });
         if (written.result !== 'done') {
           const gone = written.result === 'taken' ? written.node : null;
-          this.#events.unshift(...events.filter((e) => e.type !== 'joined' || e.place.node !== gone));
+          // What was seen around it may be what the conflict is about: it is looked at again.
+          const isOver = (e: EngineEvent) =>
+            e.type === 'around' || (e.type === 'joined' && e.place.node === gone);
+          this.#events.unshift(...events.filter((e) => !isOver(e)));
           // It was free, and another rollout has it by now: that one may roll it back.
           if (written.result === 'taken' && state.nodes.has(written.node))
             this.#events.unshift({ type: 'taken', node: written.node, by: written.owner });

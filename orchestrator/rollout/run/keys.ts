@@ -12,6 +12,9 @@ export const ROLLOUT_KEYS = {
   wave: (id: string, index: number) => at('rollout', id, 'wave', String(index)),
   node: (id: string, node: string) => at('rollout', id, 'node', node),
 
+  /** Record whose epoch goes up with each step that takes nodes down: what others have seen before is out of date. */
+  fence: at('rollouts', 'fence'),
+
   /** Set of the node ids of a rollout. */
   nodes: (id: string) => at('rollout', id, 'nodes'),
   /** Set of the ids of rollouts that are to start after it. */

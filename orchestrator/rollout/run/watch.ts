@@ -11,6 +11,7 @@ import type { EngineEvent } from '../event.ts';
 import { wantedOf } from '../order.ts';
 import type { Place } from '../plan.ts';
 import { FREE, type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
+import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
 import { backAtNextBoot } from './next-boot.ts';
 import { reportOf } from './report.ts';
@@ -66,6 +67,8 @@ export class Watch {
   readonly #freed = new Map<string, { bootId: string; at: number }>();
   #state: RolloutState | null = null;
   #fleetDue = 0;
+  /** What a look that is under way finds is out of date already. */
+  #isStale = false;
   /** Milliseconds between two questions to a node under way, as it was at the last look. */
   #active = 0;
   /** Waiting nodes that are asked for comparison. */
@@ -73,8 +76,11 @@ export class Watch {
   /** The fleet's last data about nodes that are done. */
   readonly #seen = new Map<string, 'silent' | 'ill'>();
 
+  readonly #surroundings: Surroundings;
+
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#surroundings = new Surroundings(options.fleet);
   }
 
   /** Asks all nodes that are due; returns at once. */
@@ -158,6 +164,12 @@ export class Watch {
     else this.#due.set(id, 0);
   }
 
+  /** What was seen of the fleet is out of date: the next look sees it anew. */
+  again(): void {
+    if (this.#fleetDue === Number.POSITIVE_INFINITY) this.#isStale = true;
+    else this.#fleetDue = 0;
+  }
+
   /** These nodes have enrolled or are members again: those that restarted are asked at once, over a new connection. Never throws. */
   async returned(ids: readonly string[]): Promise<void> {
     const { pool, fleet, tell } = this.#options;
@@ -237,13 +249,19 @@ export class Watch {
     const { fleet, times, tell } = this.#options;
     try {
       this.#controls = controlsOf(state);
-      const [offline, ill, updating, ...gone] = await Promise.all(
-        (['unreachable', 'degraded', 'updating', ...GONE] as const).map(
-          async (name) => new Set(await fleet.nodes.ids({ state: name })),
+      const states = new Map<State, Set<string>>(
+        await Promise.all(
+          LOOKED_AT.map(async (state) => [state, new Set(await fleet.nodes.ids({ state }))] as const),
         ),
       );
+      const around = await this.#surroundings.look(state, states);
+      if (!this.#isStale) tell(around);
+      const [offline, ill, updating] = (['unreachable', 'degraded', 'updating'] as const).map((name) =>
+        states.get(name),
+      );
+      const gone = GONE.map((name) => states.get(name));
       for (const step of state.nodes.values()) {
-        const left = GONE[gone.findIndex((ids) => ids.has(step.node))];
+        const left = GONE[gone.findIndex((ids) => ids?.has(step.node))];
         if (left !== undefined && step.state !== 'skipped') {
           tell({ type: 'removed', node: step.node, why: `it is ${left}` });
         } else if (step.state === 'pending' && step.reachable === offline?.has(step.node)) {
@@ -263,7 +281,8 @@ export class Watch {
     } catch {
       // Redis is unreachable: the driver notices it as well, and looks again.
     } finally {
-      this.#fleetDue = performance.now() + times.fleet;
+      this.#fleetDue = this.#isStale ? 0 : performance.now() + times.fleet;
+      this.#isStale = false;
     }
   }
 }

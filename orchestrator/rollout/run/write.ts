@@ -46,7 +46,7 @@ export async function writeStep(
   const orders = await issueAll(redis, step.commands, images, at);
   const verdict = await verdictOf(redis, base, step, at);
   const done = await commit(redis, {
-    records: [...recordsOf(base, step), ...orders.records],
+    records: [...recordsOf(base, step), ...fenceOf(step), ...orders.records],
     ops: [...opsOf(base, step), ...(verdict === null ? [] : [verdict.op])],
     audit: [
       ...step.notes.map((note) => auditLine(auditOf(id, note, at))),
@@ -92,6 +92,14 @@ async function issueAll(redis: Redis, commands: readonly Command[], images: Imag
     deliver.push(command);
   }
   return { records: [...records.values()], events, commands: deliver };
+}
+
+/** Of two rollouts that take nodes down at the same time one does, and the other looks again. */
+function fenceOf({ fence }: Step): RecordChange[] {
+  if (fence === null) return [];
+  const at = (epoch: number) => ({ state: 'fence', epoch });
+  const expect = fence === 0 ? null : at(fence);
+  return [{ key: ROLLOUT_KEYS.fence, expect, next: { ...at(fence + 1), body: '' } }];
 }
 
 function recordsOf(base: RolloutState, step: Step): RecordChange[] {

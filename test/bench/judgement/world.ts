@@ -13,6 +13,7 @@ import {
 import type { EngineEvent, Order } from '../../../orchestrator/rollout/event.ts';
 import { ENDED, UNDER_WAY } from '../../../orchestrator/rollout/record.ts';
 import { controlsOf } from '../../../orchestrator/rollout/run/controls.ts';
+import { nothingAround } from '../../orchestrator/rollout/around.ts';
 import { fleetOf, planOf } from '../../orchestrator/rollout/fleet.ts';
 import { Random } from '../../orchestrator/rollout/random.ts';
 
@@ -176,7 +177,7 @@ export function play(scenario: Scenario): Played {
   let now = 0;
   const asked = new Map<string, number>();
   let controls: string[] = [];
-  let events: EngineEvent[] = [{ type: 'start', by: 'ann' }];
+  let events: EngineEvent[] = [nothingAround(), { type: 'start', by: 'ann' }];
   for (; now < HOURS * 3600 && !ENDED.includes(state.rollout.state); now += TICK) {
     for (const machine of all) rise(machine, now);
     for (const order of orders.get(now) ?? []) carry(order, now);

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { bar, chainLines, eventText, progressText } from '../../../cli/rollout/progress.ts';
+import { showText } from '../../../cli/rollout/text.ts';
 import { createRollout } from '../../../orchestrator/rollout/engine.ts';
 import { STEP_STATES } from '../../../orchestrator/rollout/record.ts';
 import type { Link } from '../../../orchestrator/rollout/run/stored.ts';
@@ -57,6 +58,23 @@ test('the screen is never exceeded, and shows the wave that is open', (t) => {
   const few = progressText(state(1), recent, { columns: 80, rows: 24 });
   t.regex(few, /web19 a -> b: why$/);
   t.notRegex(few, /tail/, 'an empty tail is nothing to look at');
+});
+
+test('what it waits for is said on the screen and where it is shown, with the way past it', (t) => {
+  const waiting = state(1);
+  const place = (n: number) => [`rack a/r${n}`, { why: `1 of 2 nodes of rack a/r${n} is down`, since: 0 }];
+  waiting.rollout.waits = Object.fromEntries([1, 2, 3, 4, 5].map(place));
+  const screen = progressText(waiting, [], { columns: 100, rows: 30 });
+  t.regex(
+    screen,
+    /waits: 1 of 2 nodes of rack a\/r3 is down\nand for 2 places more\nto go on all the same: bootwave/,
+  );
+  const shown = showText({ ...waiting, nodes: [...waiting.nodes.values()] });
+  t.regex(
+    shown,
+    /waits: 1 of 2 nodes of rack a\/r5 is down\nto go on all the same: .* edit ro-1 --down ignore/,
+  );
+  t.notRegex(progressText(state(1), [], { columns: 100, rows: 30 }), /waits:|ignore/);
 });
 
 test('an event says who and why, and cannot rewrite the terminal', (t) => {

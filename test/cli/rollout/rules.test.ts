@@ -145,10 +145,12 @@ test.serial('a running rollout is edited, and a node is held back from it and le
     '25%',
     '--at-once',
     '2',
+    '--down',
+    'ignore',
     '--json',
   );
   t.is(edited.code, '', edited.what);
-  t.like(edited.value.edits, { budget: { whole: { percent: 25 } }, whole: 2 });
+  t.like(edited.value.edits, { budget: { whole: { percent: 25 } }, whole: 2, down: 'ignore' });
   t.true(edited.value.edits.notAfter > Date.now() + 5 * 3600_000);
   const open = await bootwave('ann', 'rollout', 'edit', id, '--not-after', 'none', '--json');
   t.is(open.code, '', open.message);

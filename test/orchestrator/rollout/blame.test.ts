@@ -3,7 +3,10 @@ import { Draft } from '../../../orchestrator/rollout/draft.ts';
 import { fleetOf } from './fleet.ts';
 import { Script } from './script.ts';
 
-const LOOSE = { limits: { whole: 1000, site: 1000, rack: 1000 }, budget: { wave: 0, whole: 0 } };
+const LOOSE = {
+  limits: { whole: 1000, site: 1000, rack: 1000, down: 'ignore' },
+  budget: { wave: 0, whole: 0 },
+};
 
 /** How often the whole fleet was read in the busiest tick of an outage of site s0, which has half of the nodes. */
 function busiestTick(t: ExecutionContext, nodes: number): number {

@@ -3,7 +3,9 @@
  * between any two steps, with writes lost in a failover. Checks what must always hold after every step. Also used by
  * the bench and the long suite.
  */
-import { budgetOf } from '../../../orchestrator/rollout/amount.ts';
+import { budgetOf, limitOf } from '../../../orchestrator/rollout/amount.ts';
+import { noCounts, tally } from '../../../orchestrator/rollout/down.ts';
+import { edited } from '../../../orchestrator/rollout/draft.ts';
 import {
   advance,
   apply,
@@ -13,14 +15,17 @@ import {
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, type Limits, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
   ENDED,
+  isDisrupted,
   type NodeStep,
   type RolloutRecord,
   STEP_STATES,
 } from '../../../orchestrator/rollout/record.ts';
 import { windowsOf } from '../../../orchestrator/rollout/window.ts';
+import { seen } from './around.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
 import { Random } from './random.ts';
@@ -43,6 +48,8 @@ export type DriveOptions = {
   operator?: number;
   /** Puts a barrier between the two versions, so that every node goes in two hops. */
   barrier?: boolean;
+  /** Nodes beside those of the rollout, in the same racks, that come and go. */
+  outside?: number;
   /** Simulated hours until it must have ended. */
   hours?: number;
 };
@@ -58,6 +65,8 @@ export type DriveResult = {
   commands: number;
   /** Reasons for which the engine paused by itself. */
   spent: string[];
+  /** Steps after which something waited because nodes were down. */
+  waited: number;
 };
 
 const TICK = 10_000;
@@ -79,6 +88,12 @@ class Drive {
   readonly #effects = new Map<string, string>();
   readonly #heard = new Map<string, number>();
   readonly #silent = new Set<string>();
+  readonly #fleet: readonly PlanNode[];
+  /** Nodes outside of the rollout, and those of them that are down. */
+  readonly #outside = new Map<string, PlanNode>();
+  readonly #away = new Set<string>();
+  /** How often somebody had to wait because others were down. */
+  #waited = 0;
   #state: RolloutState;
   #history: RolloutState[] = [];
   #tick = 0;
@@ -96,14 +111,19 @@ class Drive {
       disorder: 0.05,
       operator: 0,
       barrier: false,
+      outside: 0,
       hours: 48,
       ...options,
     };
     this.#random = new Random(options.seed);
-    const fleet = fleetOf(options.nodes, options.sites);
+    this.#fleet = fleetOf(options.nodes + this.#o.outside, options.sites);
+    for (const [i, node] of this.#fleet.entries())
+      if (i % 2 === 1 && this.#outside.size < this.#o.outside) this.#outside.set(node.id, node);
+    const fleet = this.#fleet.filter(({ id }) => !this.#outside.has(id));
     const plan = planOf(
-      fleet,
+      this.#fleet,
       {
+        nodes: { names: fleet.map(({ id }) => id) },
         waves: [{ name: 'canary', take: Math.min(5, options.nodes) }, { take: '10%' }, { take: 'rest' }],
         limits: { whole: 100, site: '50%', rack: 2 },
         bake: { node: '1m', wave: '2m' },
@@ -180,6 +200,7 @@ class Drive {
       events: this.#count.events,
       commands: this.#count.commands,
       spent: this.#spent,
+      waited: this.#waited,
     };
   }
 
@@ -194,6 +215,10 @@ class Drive {
       if (answer !== null) this.#unsafely((after) => this.#send(answer.event, after), answer.after);
     }
     this.#orders.delete(this.#tick);
+    for (const id of this.#outside.keys()) {
+      if (!this.#away.has(id) && this.#random.chance(0.005)) this.#away.add(id);
+      else if (this.#random.chance(0.02)) this.#away.delete(id);
+    }
     const beats = HEARTBEAT / TICK;
     let i = 0;
     for (const model of this.#models.values()) {
@@ -224,7 +249,7 @@ class Drive {
   }
 
   #step(): void {
-    const events: EngineEvent[] = [...(this.#events.get(this.#tick) ?? []), { type: 'tick' }];
+    const events: EngineEvent[] = [this.#look(), ...(this.#events.get(this.#tick) ?? []), { type: 'tick' }];
     this.#events.delete(this.#tick);
     this.#operate(events);
     this.#count.events += events.length;
@@ -239,6 +264,7 @@ class Drive {
     }
     this.#check(step);
     this.#checkWindows(step, at);
+    this.#checkDown(step);
     apply(this.#state, step);
     this.#elapsed = 0;
     this.#recount();
@@ -257,6 +283,43 @@ class Drive {
       this.#touchesAtSpend = null;
       this.#history = [];
       this.#restore(lost, { type: 'failover', term: this.#tick });
+    }
+  }
+
+  /** What the fleet shows. */
+  #look() {
+    const [of, others] = [noCounts(), noCounts()];
+    for (const node of this.#fleet) tally(of, node);
+    for (const id of this.#away) tally(others, this.#outside.get(id)!);
+    return seen([...this.#silent], { of, others });
+  }
+
+  /** No node is taken down where the limits, or the last live one, do not allow it. */
+  #checkDown(step: Step): void {
+    const { limits } = edited(this.#state.setup, step.rollout.edits).spec;
+    if (Object.keys(step.rollout.waits ?? {}).length > 0) this.#waited += 1;
+    if (limits.down === 'ignore') return;
+    const after = (id: string) => step.nodes.find((n) => n.node === id) ?? this.#state.nodes.get(id);
+    const down = this.#fleet.filter(({ id }) => {
+      const now = after(id);
+      if (now === undefined) return this.#away.has(id);
+      return this.#silent.has(id) || isDisrupted(now);
+    });
+    const taken = step.notes.filter(
+      ({ what, to, why }) => what === 'node' && to === 'activating' && why === 'activating',
+    );
+    for (const { id } of taken) {
+      const { site, rack, state } = after(id)!;
+      if (state !== 'activating' || this.#silent.has(id)) continue;
+      const at = (nodes: readonly PlanNode[], isRack: boolean) =>
+        nodes.filter((node) => node.site === site && (!isRack || node.rack === rack)).length;
+      const places = [
+        [at(down, false), limitOf(limits.site, at(this.#fleet, false)), 'site'],
+        [at(down, true), limitOf(limits.rack, at(this.#fleet, true)), 'rack'],
+        [at(down, true), Math.max(1, at(this.#fleet, true) - 1), 'live'],
+      ] as const;
+      for (const [away, most, what] of places)
+        if (away > most && !this.#strayed) this.#broken(`${id}: ${what} has ${away} down, ${most} allowed`);
     }
   }
 
@@ -294,6 +357,9 @@ class Drive {
           : { type: this.#random.pick(['rollback', 'abort'] as const), by: 'ben', why: 'enough' },
       );
     }
+    // Who waits for nodes that stay dead is helped by a person.
+    if (this.#waited > (2 * 3_600_000) / TICK && rollout.edits.down === undefined)
+      events.push({ type: 'edit', by: 'ben', changes: { down: 'ignore' } });
     if (!this.#random.chance(this.#o.operator)) return;
     const node = this.#random.pick([...this.#models.keys()]);
     const by = 'ben';
@@ -391,7 +457,8 @@ class Drive {
   /** Whether a node that nobody started holds a slot. */
   #strays(step: Step): boolean {
     // By the notes: in the same step it may have been sent back already.
-    if (step.notes.some(({ why }) => why.startsWith('found on'))) this.#strayed = true;
+    const hadNone = (id: string) => this.#state.nodes.get(id)?.slot === false;
+    if (step.notes.some(({ id, to }) => to === 'booted' && hadNone(id))) this.#strayed = true;
     return this.#strayed;
   }
   #strayed = false;

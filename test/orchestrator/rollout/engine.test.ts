@@ -4,7 +4,7 @@ import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
 import { Script } from './script.ts';
 
-const LOOSE = { limits: { whole: 100, site: 100, rack: 100 }, budget: { wave: 0, whole: 0 } };
+const LOOSE = { limits: { whole: 100, site: 100, rack: 100, down: 'ignore' }, budget: { wave: 0, whole: 0 } };
 
 test('one node: staged, activated, booted, baked, done; each step ordered under its own epoch', (t) => {
   const s = new Script([node('a')], {});
@@ -606,7 +606,7 @@ test('a node that does not come back is left to recovery, and seen when it does'
   const s = new Script(fleetOf(2, 1), {
     ...LOOSE,
     budget: { wave: 1, whole: 1 },
-    limits: { whole: 1, site: 1, rack: 1 },
+    limits: { whole: 1, site: 1, rack: 1, down: 'ignore' },
   });
   s.start();
   const [a] = s.in('staging') as [string];

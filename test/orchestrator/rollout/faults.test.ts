@@ -46,6 +46,7 @@ const world = fc.record({
   failover: fc.constantFrom(0, 0, 0.03),
   operator: fc.constantFrom(0, 0, 0.05),
   barrier: fc.boolean(),
+  outside: fc.constantFrom(0, 0, 4, 12),
   spec: fc
     .tuple(
       fc.record({ budget: budgets, limits, gates, onSpent: fc.constantFrom('pause', 'rollback') }),
@@ -67,6 +68,23 @@ test('whatever nodes, network, store and operators do, every rule holds and the 
   );
   // A driver that never got anywhere would find no broken rule either.
   for (const end of ['done', 'partial', 'failed']) t.true(ends.has(end), `no run ended ${end}`);
+});
+
+test('where nodes beside it come and go: the limits hold, somebody waits for them, and everything is done in the end', (t) => {
+  let waited = 0;
+  for (let seed = 1; seed <= 12; seed += 1) {
+    const { state, violations, ...world } = drive({
+      ...{ seed, nodes: 30, sites: 3, outside: 15, faults: 0, disorder: 0.05, crash: 0.1 },
+      // One of these two binds: how many may be down, or the last live one.
+      spec: {
+        limits: seed % 2 === 0 ? { whole: 100, site: '30%', rack: 1 } : { whole: 100, site: '100%', rack: 4 },
+      },
+    });
+    t.deepEqual(violations, []);
+    t.is(state.rollout.state, 'done', state.rollout.why);
+    waited += world.waited;
+  }
+  t.true(waited > 100, `${waited}`);
 });
 
 test('without faults everything is done, whatever happens to the messages', (t) => {

@@ -4,7 +4,7 @@ import type { EngineEvent } from '../../../orchestrator/rollout/event.ts';
 import { fleetOf, node } from './fleet.ts';
 import { Script } from './script.ts';
 
-const LOOSE = { limits: { whole: 100, site: 100, rack: 100 } };
+const LOOSE = { limits: { whole: 100, site: 100, rack: 100, down: 'ignore' } };
 const ids = (s: Script) => [...s.state.nodes.keys()];
 /** Everybody that has its turn goes to baking. */
 const upgrade = (s: Script) => s.upgrade(...s.in('staging'));

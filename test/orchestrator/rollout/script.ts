@@ -4,6 +4,7 @@ import type { EngineEvent, Order, Report, Step } from '../../../orchestrator/rol
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import type { PlanFacts } from '../../../orchestrator/rollout/plan.ts';
 import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
+import { nothingAround } from './around.ts';
 import { FACTS, planOf } from './fleet.ts';
 
 export class Script {
@@ -18,6 +19,8 @@ export class Script {
   readonly #begun: EngineEvent[] = [];
   /** Whether orders are carried out at once; false: they wait in our own queue. */
   carries = true;
+  /** Whether somebody looks at the fleet when nobody has. */
+  looks = true;
   /** Every order so far. */
   readonly orders: Order[] = [];
 
@@ -51,10 +54,15 @@ export class Script {
   }
 
   send(...events: EngineEvent[]): Step {
-    const step = advance(this.state, { at: this.at, elapsed: 0, events });
+    const step = advance(this.state, { at: this.at, elapsed: 0, events: this.#looked(events) });
     apply(this.state, step);
     this.#take(step);
     return step;
+  }
+
+  /** Whoever takes it up looks at the fleet first. */
+  #looked(events: readonly EngineEvent[]): readonly EngineEvent[] {
+    return this.looks && this.rollout.around.fence === null ? [nothingAround(), ...events] : events;
   }
 
   #take(step: Step): void {
@@ -80,7 +88,11 @@ export class Script {
         ...reporting.map((id) => this.report(id)),
         { type: 'tick' },
       ];
-      const step = advance(this.state, { at: this.at, elapsed: Math.min(left, 10) * 1000, events });
+      const step = advance(this.state, {
+        at: this.at,
+        elapsed: Math.min(left, 10) * 1000,
+        events: this.#looked(events),
+      });
       apply(this.state, step);
       this.#take(step);
       steps.push(step);

@@ -32,6 +32,7 @@ const cases: [string, unknown, string, RegExp][] = [
   ['a wave of nobody', { ...good, waves: [{ take: 0 }] }, 'waves[0].take', /more than nobody/],
   ['a wave after the rest', { ...good, waves: [{}, { take: 1 }] }, 'waves[1]', /takes all that are left/],
   ['a negative budget', { ...good, budget: { wave: -1 } }, 'budget.wave', /negative/],
+  ['down nodes that half count', { ...good, limits: { down: 'half' } }, 'limits.down', /"count" or "ignore"/],
   ['a limit of nobody', { ...good, limits: { site: 0 } }, 'limits.site', /more than nobody/],
   [
     'a zone that is none',

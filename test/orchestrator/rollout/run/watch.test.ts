@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
+import type { EngineEvent } from '../../../../orchestrator/rollout/event.ts';
 import type { NodeStep, StepState } from '../../../../orchestrator/rollout/record.ts';
 import { Watch } from '../../../../orchestrator/rollout/run/watch.ts';
 import { fleetOf, planOf } from '../fleet.ts';
@@ -15,6 +16,10 @@ function watchOver(count: number, state: StepState, active: number) {
   }
   const asked: string[] = [];
   const dropped: string[] = [];
+  const told: EngineEvent[] = [];
+  let looks = () => {};
+  /** Resolves the look at the fleet that waits. */
+  const seen = () => looks();
   const boots = { now: 'first' };
   const failing: ((_: Error) => void)[] = [];
   const stop = new AbortController();
@@ -30,14 +35,22 @@ function watchOver(count: number, state: StepState, active: number) {
       helloOf: () => null,
     },
     fleet: {
+      redis: { hget: async () => '3', smembers: async () => [], sdiff: async () => [] },
       nodes: {
-        ids: async () => [],
+        ids: () =>
+          new Promise((resolve) => {
+            const before = looks;
+            looks = () => {
+              before();
+              resolve([]);
+            };
+          }),
         getMany: async (ids: string[]) => ids.map((id) => ({ id, observed: { bootId: boots.now } })),
       },
     } as unknown as Fleet,
     times: { active, fleet: 60_000 },
     signal: stop.signal,
-    tell: () => {},
+    tell: (event) => void told.push(event),
     versionOf: (config) => config,
     refuses: () => {},
     joiners: async () => [],
@@ -45,7 +58,7 @@ function watchOver(count: number, state: StepState, active: number) {
   const fail = (error: Error) => {
     for (const reject of failing.splice(0)) reject(error);
   };
-  return { watch, rollout, asked, dropped, boots, fail };
+  return { watch, rollout, asked, dropped, boots, told, seen, fail };
 }
 
 test('whoever takes a rollout over asks at once how those are that may have restarted', (t) => {
@@ -108,4 +121,28 @@ test('a handshake with a new boot is not thrown away because the node tells of t
   boots.now = 'second';
   await watch.returned([id]);
   t.deepEqual([asked.length, dropped.length], [2, 3], 'another boot, another connection');
+});
+
+test('what a look found that was out of date before it ended is not told; the next one is', async (t) => {
+  const { watch, rollout, told, seen } = watchOver(4, 'done', 60_000);
+  const around = () => told.filter(({ type }) => type === 'around');
+  const look = async () => {
+    watch.look(rollout);
+    const before = performance.now();
+    while (performance.now() - before < 50) {
+      seen();
+      await new Promise(setImmediate);
+    }
+  };
+  watch.look(rollout);
+  watch.again();
+  await look();
+  t.deepEqual(around(), []);
+  await look();
+  t.like(around(), [{ fence: 3, down: [], others: { site: {} } }]);
+  await look();
+  t.is(around().length, 1, 'it is not time yet');
+  watch.again();
+  await look();
+  t.is(around().length, 2);
 });

@@ -1,0 +1,101 @@
+/** What the fleet around a rollout makes it wait for, and how that is said. */
+import { aroundOf, type Counts, type Held, heldBy, noCounts, type Own, sum, tally } from './down.ts';
+import type { Draft } from './draft.ts';
+import type { EngineEvent } from './event.ts';
+import { limitsSpecOf } from './limits.ts';
+import { isDisrupted, type NodeStep } from './record.ts';
+import { defer } from './step.ts';
+
+/** What was seen replaces what was known before. */
+export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' }>) {
+  const seen = new Set(event.down);
+  const own = noCounts();
+  for (const known of d.everybody()) {
+    const isDown = seen.has(known.node) || isLost(d, known);
+    if (known.down !== isDown) d.edit(known.node).down = isDown;
+    // Those that it has taken down are counted where it counts its own.
+    if (isDown && !isDisrupted(known)) tally(own, known);
+  }
+  // Steps since it was read were all our own: after one of others ours would not have held.
+  const fence = Math.max(event.fence, d.rollout.around.fence ?? 0);
+  d.rollout.around = aroundOf(fence, sum(event.others, own), event.of, d.setup.sizes);
+}
+
+/** The fleet takes its time to find out that a node is silent: until then our own word counts. */
+function isLost(d: Draft, { state, since }: Readonly<NodeStep>): boolean {
+  return state === 'needs-recovery' && d.clock - since <= d.setup.spec.timeouts.silent;
+}
+
+/** What others have to count of it. */
+export function shownOf(d: Draft): Counts {
+  const counts = disruptedOf(d);
+  if (d.total('needs-recovery') > 0)
+    for (const known of d.everybody()) if (isLost(d, known)) tally(counts, known);
+  return counts;
+}
+
+/** The nodes that it has taken down, by place. */
+export function disruptedOf(d: Draft): Counts {
+  const counts = noCounts();
+  for (const id of d.active()) {
+    const node = d.peek(id)!;
+    if (isDisrupted(node)) tally(counts, node);
+  }
+  return counts;
+}
+
+/** Whether it has to wait before it is staged. That disturbs nobody, so that the last one of a place may as well be ready. */
+export const heldBack = (d: Draft, node: Readonly<NodeStep>): Held | null =>
+  heldNow(d, { limits: d.rollout.inFlight, last: {} }, node);
+
+export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<NodeStep>): Held | null {
+  const limits = limitsSpecOf(setup.spec, node.wave);
+  if (node.down || limits.down === 'ignore') return null;
+  return heldBy({ limits, sizes: setup.sizes }, rollout.around, own, node);
+}
+
+/**
+ * It waits for others, and that is said. In a wave that has proved the version it does not keep the next ones waiting for
+ * longer than a restart may take: it goes last.
+ */
+export function wait(d: Draft, known: Readonly<NodeStep>, { kind, name, down, why }: Held) {
+  // For nodes of its own it only waits for its turn.
+  if (down === 0) return;
+  const place = `${kind} ${name}`;
+  const since = d.rollout.waits?.[place]?.since ?? d.clock;
+  d.waits.set(place, { why, since });
+  const wave = d.peekWave(known.wave);
+  const { timeouts, offline } = d.setup.spec;
+  if (d.setup.waves[wave.index]!.kind === 'regular') {
+    if (wave.counts.done > 0 && d.clock - since > timeouts.activate) defer(d, d.edit(known.node), why);
+  } else if (known.state === 'staged' && d.clock - wave.since > offline.wait) {
+    // The file would start at its next restart, when nobody watches it any more.
+    d.move(d.edit(known.node), 'failed', `taken back: ${why}`);
+  }
+}
+
+/** Before the first look of whoever drives it, nobody knows what is down by now: what is staged waits for it. */
+export function hasLooked(d: Draft): boolean {
+  if (d.setup.spec.limits.down === 'ignore' || d.rollout.around.fence !== null) return true;
+  d.waits.set(FLEET, { why: 'nobody has looked at the fleet yet', since: d.clock });
+  return false;
+}
+
+const FLEET = 'fleet';
+/** Places that are written down at most. */
+const MOST = 200;
+
+/** Call it when everything was started that may. */
+export function keepWaits(d: Draft) {
+  const { rollout } = d;
+  const before = rollout.waits ?? {};
+  const waits = [...d.waits].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST);
+  for (const [place, { why }] of waits)
+    if (place !== FLEET && before[place] === undefined)
+      d.notes.push({
+        ...{ what: 'rollout', id: rollout.id, from: rollout.state, to: rollout.state },
+        ...{ why: `waits: ${why}`, by: 'engine' },
+      });
+  if (waits.length > 0 && rollout.state === 'running') rollout.waits = Object.fromEntries(waits);
+  else delete rollout.waits;
+}

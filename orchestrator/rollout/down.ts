@@ -1,0 +1,157 @@
+/**
+ * Which nodes count as down, and what that forbids. A site and a rack may lose as many nodes as `limits` say, whatever took
+ * them down. The last live node of a rack or of a service stays. `whole` is the pace of one rollout and no place: it counts
+ * only the rollout's own nodes, so that dead nodes elsewhere never stop a large fleet.
+ */
+import { limitOf } from './amount.ts';
+import { rackKey } from './limits.ts';
+import type { PlanNode } from './node.ts';
+import type { LimitsSpec } from './pace-schema.ts';
+
+const KINDS = ['site', 'rack', 'service'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Nodes by place; places with none may be absent. Racks are named as `rackKey` does. */
+export type Counts = Readonly<Record<Kind, Record<string, number>>>;
+
+/** Where a node counts. */
+export type Placed = { site: string; rack: string | null; services?: readonly string[] | undefined };
+
+/**
+ * What is down around the nodes that a rollout is changing itself.
+ * Places where nothing is down, and that have as many nodes as when it was planned, are absent.
+ */
+export type Around = {
+  /** Number of the last step by which any rollout took nodes down, as it was seen; null: it must be looked at first. */
+  fence: number | null;
+} & Readonly<Record<Kind, Readonly<Record<string, { of: number; down: number }>>>>;
+
+export const NOTHING_SEEN: Around = { fence: null, site: {}, rack: {}, service: {} };
+
+/**
+ * States of a member that does not do its work, or not well. Not `updating`: a rollout counts its own nodes, and is asked
+ * for them.
+ */
+export const DOWN: readonly PlanNode['state'][] = [
+  ...(['enrolled', 'installing', 'degraded', 'unreachable', 'quarantined', 'recovering'] as const),
+];
+/** States of a machine that is no node of its place, or not any more. */
+export const STRANGE = ['discovered', 'pending', 'rejected', 'retired'] as const;
+
+export const noCounts = (): Counts => ({ site: {}, rack: {}, service: {} });
+
+function placesOf(node: Placed): [Kind, string][] {
+  const rack = rackKey(node);
+  return [
+    ['site', node.site],
+    ...(rack === null ? [] : [['rack', rack] as [Kind, string]]),
+    ...(node.services ?? []).map((name): [Kind, string] => ['service', name]),
+  ];
+}
+
+/** Changes `counts` in place: callers own it. */
+export function tally(counts: Counts, node: Placed): void {
+  for (const [kind, name] of placesOf(node)) counts[kind][name] = (counts[kind][name] ?? 0) + 1;
+}
+
+export function sum(a: Counts, b: Counts): Counts {
+  const all = noCounts();
+  for (const kind of KINDS)
+    for (const [name, nodes] of [...Object.entries(a[kind]), ...Object.entries(b[kind])])
+      all[kind][name] = (all[kind][name] ?? 0) + nodes;
+  return all;
+}
+
+/** The counts of those places that have nodes in `where`. */
+export function within(where: Counts, counts: Counts): Counts {
+  const found = noCounts();
+  for (const kind of KINDS)
+    for (const name of Object.keys(where[kind])) {
+      const nodes = counts[kind][name];
+      if (nodes !== undefined) found[kind][name] = nodes;
+    }
+  return found;
+}
+
+/**
+ * @param of members of each place now; those that are left out are as planned
+ * @param planned members of each place when it was planned; absent: not known
+ */
+export function aroundOf(
+  fence: number | null,
+  down: Counts,
+  of: Counts,
+  planned: Counts | undefined,
+): Around {
+  const around = { site: {}, rack: {}, service: {} } as Record<
+    Kind,
+    Record<string, { of: number; down: number }>
+  >;
+  for (const kind of KINDS) {
+    for (const name of new Set([...Object.keys(of[kind]), ...Object.keys(down[kind])])) {
+      const size = of[kind][name] ?? planned?.[kind][name] ?? down[kind][name] ?? 0;
+      const away = down[kind][name] ?? 0;
+      if (away > 0 || size !== planned?.[kind][name]) around[kind][name] = { of: size, down: away };
+    }
+  }
+  return { fence, ...around };
+}
+
+/** One more of this place is down than was seen. */
+export function oneMore(around: Around, node: Placed, planned: Counts | undefined): Around {
+  const next = {
+    ...around,
+    site: { ...around.site },
+    rack: { ...around.rack },
+    service: { ...around.service },
+  };
+  for (const [kind, name] of placesOf(node)) {
+    const { of, down } = placeIn(around, planned, kind, name);
+    next[kind][name] = { of, down: down + 1 };
+  }
+  return next;
+}
+
+function placeIn(around: Around, planned: Counts | undefined, kind: Kind, name: string) {
+  // Of an older rollout nobody has written down the sizes: until somebody has looked, no place is small.
+  return around[kind][name] ?? { of: planned?.[kind][name] ?? Number.MAX_SAFE_INTEGER, down: 0 };
+}
+
+/** Why a node has to wait. `down`: how many others of the place are down already; 0: only nodes of this very rollout are. */
+export type Held = { kind: Kind; name: string; down: number; why: string };
+
+type Some = { readonly [kind in Kind]?: Readonly<Record<string, number>> };
+export type Own = { limits: Some; last: Some };
+
+/**
+ * The first place that cannot lose this node now. Do not ask it of a node that is down itself: to restart that one makes
+ * nothing worse.
+ * @param own nodes of the asking rollout that count as well: against the limits, and before the last live one
+ */
+export function heldBy(
+  { limits, sizes }: { limits: LimitsSpec; sizes?: Counts | undefined },
+  around: Around,
+  own: Own,
+  node: Placed,
+): Held | null {
+  for (const [kind, name] of placesOf(node)) {
+    const { of, down } = placeIn(around, sizes, kind, name);
+    const ownOf = (counts: Own['limits']) => counts[kind]?.[name] ?? 0;
+    const held = (rule: string): Held => {
+      const verb = down === 1 ? 'is' : 'are';
+      return {
+        kind,
+        name,
+        down,
+        why: `${down} of ${of} nodes of ${kind} ${name} ${verb} down already (${rule})`,
+      };
+    };
+    if (kind !== 'service' && down + ownOf(own.limits) >= limitOf(limits[kind], of)) {
+      const limit = limits[kind];
+      return held(`limit ${'count' in limit ? limit.count : `${limit.percent} %`}`);
+    }
+    // A site is no place whose nodes stand in for each other: a rack and a service are.
+    if (kind !== 'site' && of > 1 && down + ownOf(own.last) + 1 >= of) return held('the last live one stays');
+  }
+  return null;
+}

@@ -1,0 +1,108 @@
+/**
+ * What is down around a rollout: from the fleet's indexes, and from the small records of the other rollouts. Records of
+ * nodes are read only for those outside of the rollout at its sites, once, and then a few at a look.
+ */
+import type { Fleet } from '../../fleet/fleet.ts';
+import { KEYS } from '../../fleet/keys.ts';
+import type { State } from '../../fleet/transitions.ts';
+import { holdersOf } from '../../upkeep/holders.ts';
+import { type Counts, DOWN, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
+import type { EngineEvent } from '../event.ts';
+import { DISRUPTED, type RolloutRecord, type StepState } from '../record.ts';
+import type { RolloutState } from '../state.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+
+/** The states whose nodes it has to know. */
+export const LOOKED_AT = [...DOWN, 'updating', 'pending', 'rejected', 'retired'] as const;
+/** Ids by state, of `LOOKED_AT` at least. */
+export type ByState = ReadonlyMap<State, ReadonlySet<string>>;
+
+/** Known places that are read again at one look: somebody may have moved the machine. */
+const AGAIN = 200;
+
+export class Surroundings {
+  readonly #fleet: Fleet;
+  /** Where nodes outside of the rollout are; who was read longest ago comes first. */
+  readonly #places = new Map<string, Placed>();
+
+  constructor(fleet: Fleet) {
+    this.#fleet = fleet;
+  }
+
+  async look(
+    { setup, nodes }: RolloutState,
+    states: ByState,
+  ): Promise<Extract<EngineEvent, { type: 'around' }>> {
+    const { redis } = this.#fleet;
+    // First of all: whatever another rollout takes down from here on makes our own step fail, and we look again.
+    const fence = Number((await redis.hget(ROLLOUT_KEYS.fence, 'epoch')) ?? 0);
+    const others = await disruptedBy(this.#fleet, setup.id);
+    const isStrange = (id: string) => STRANGE.some((state) => states.get(state)?.has(id));
+    const down = new Set(DOWN.flatMap((state) => [...(states.get(state) ?? [])]));
+    for (const id of await disrupted(this.#fleet, [...down], setup.id)) down.delete(id);
+
+    const [own, of, downOutside] = [noCounts(), noCounts(), noCounts()];
+    const sites = new Set<string>();
+    for (const step of nodes.values()) {
+      sites.add(step.site);
+      tally(own, step);
+      if (!isStrange(step.node)) tally(of, step);
+    }
+    for (const [id, place] of await this.#outside(setup.id, [...sites])) {
+      if (isStrange(id)) continue;
+      tally(of, place);
+      if (down.has(id)) tally(downOutside, place);
+    }
+    return {
+      type: 'around',
+      fence,
+      down: [...down].filter((id) => nodes.has(id)),
+      others: within(own, sum(others, downOutside)),
+      of: within(own, of),
+    };
+  }
+
+  /** Nodes of these sites that are not in the rollout. Redis compares the sets. */
+  async #outside(id: string, sites: readonly string[]): Promise<ReadonlyMap<string, Placed>> {
+    const { redis, nodes } = this.#fleet;
+    const sets = await Promise.all(
+      sites.map((site) => redis.sdiff(KEYS.nodesOfSite(site), ROLLOUT_KEYS.nodes(id))),
+    );
+    const outside = new Set(sets.flat());
+    for (const known of this.#places.keys()) if (!outside.has(known)) this.#places.delete(known);
+    const due = [...this.#places.keys()].slice(0, AGAIN);
+    for (const one of outside) if (!this.#places.has(one)) due.push(one);
+    for (const { id: one, site, rack } of await nodes.getMany(due)) {
+      this.#places.delete(one);
+      this.#places.set(one, { site, rack });
+    }
+    return this.#places;
+  }
+}
+
+/** What all other rollouts disrupt now. */
+async function disruptedBy({ redis }: Fleet, id: string): Promise<Counts> {
+  const live = (await redis.smembers(ROLLOUT_KEYS.live)).filter((one) => one !== id);
+  const bodies = await Promise.all(live.map((one) => redis.hget(ROLLOUT_KEYS.rollout(one), 'body')));
+  return bodies.reduce((all, body) => sum(all, shownIn(body)), noCounts());
+}
+
+/** A record that somebody has written to must not stop the other rollouts. */
+function shownIn(body: string | null): Counts {
+  try {
+    const { disrupted, inFlight } = JSON.parse(body ?? '{}') as Partial<RolloutRecord>;
+    // An older one only says what it has under way.
+    return sum(noCounts(), { ...noCounts(), ...(disrupted ?? inFlight) });
+  } catch {
+    return noCounts();
+  }
+}
+
+/** Those of these nodes that another rollout disrupts: it counts them itself. */
+async function disrupted({ redis }: Fleet, ids: readonly string[], but: string): Promise<string[]> {
+  const held = [...(await holdersOf(redis, ids))].filter(([, rollout]) => rollout !== but);
+  const states = await Promise.all(
+    held.map(([node, rollout]) => redis.hget(ROLLOUT_KEYS.node(rollout, node), 'state')),
+  );
+  return held.flatMap(([node], i) => (DISRUPTED.includes(states[i] as StepState) ? [node] : []));
+}
