@@ -4,6 +4,7 @@ import type { Command, Note, Step } from './event.ts';
 import { count, limitsBack } from './limits.ts';
 import { orderFor } from './order.ts';
 import {
+  DISRUPTED,
   type Edits,
   ENDED,
   isDisrupted,
@@ -212,11 +213,10 @@ export class Draft {
       this.#fence = rollout.around.fence;
       rollout.around = { ...rollout.around, fence: this.#fence + 1 };
     }
-    // It is not under way any more, and not because it is well: from now on it is one of those that are down.
-    if (isDisrupted(node) && (to === 'needs-recovery' || to === 'skipped')) {
-      node.down = true;
-      rollout.around = oneMore(rollout.around, node, setup.sizes);
-    }
+    if (!isDisrupted(node) || DISRUPTED.includes(to)) return;
+    // Nobody counts it as under way any more: if it is not well, it is one of those that are down, until the next look.
+    if (to === 'needs-recovery' || to === 'skipped') node.down = true;
+    if (node.down) rollout.around = oneMore(rollout.around, node, setup.sizes);
   }
 
   setState(to: RolloutStatus, why: string, by: string): void {

@@ -141,4 +141,21 @@ export const BROKE = [
     barrier: true,
     spec: { budget: SOME, limits: WIDE, gates: [], onSpent: 'rollback' },
   },
+  // One that is down gets another try: nobody counted it until the next look.
+  {
+    ...CALM,
+    seed: 473659450,
+    nodes: 34,
+    sites: 6,
+    faults: 0.6,
+    kinds: ['hang', 'flap'],
+    disorder: 0.4,
+    crash: 0.3,
+    spec: {
+      budget: { wave: '30%', whole: '20%' },
+      limits: WIDE,
+      gates: [{ kind: 'pcr11' }],
+      onSpent: 'pause',
+    },
+  },
 ] as const;

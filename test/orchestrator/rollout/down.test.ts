@@ -328,3 +328,19 @@ test('a plan says who cannot start now', (t) => {
   t.deepEqual(warnings({ ...WIDE, site: '50%', down: 'ignore' }), []);
   t.is(specOf({}).limits.down, 'count');
 });
+
+test('a node that is down and gets another try counts at once, without another look', (t) => {
+  const s = new Script(racks(2), { limits: WIDE, attempts: 3 });
+  s.start();
+  // Whoever was staged first is asked first whether it may go.
+  const [waiting, ill] = [...s.state.active] as [string, string];
+  s.obey(ill);
+  s.obey(waiting);
+  s.accept(ill);
+  s.send(seen([ill]));
+  t.is(s.node(waiting).state, 'staged');
+  for (let i = 0; i < 120 && s.node(ill).attempts < 2; i += 1) s.pass(10, [waiting, ill]);
+  t.is(s.node(ill).attempts, 2, 'it did not restart, and is told again');
+  t.is(s.node(ill).state, 'activating', 'to restart it makes nothing worse');
+  t.is(s.node(waiting).state, 'staged');
+});

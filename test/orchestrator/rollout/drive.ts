@@ -258,7 +258,11 @@ class Drive {
     const step = advance(this.#state, { at, elapsed: this.#elapsed, events });
     if (this.#random.chance(this.#o.crash / 2)) {
       // Killed before the write: the step never was. What it was told comes again, or not.
-      for (const event of events) if ('by' in event || this.#random.chance(0.5)) this.#send(event, 0);
+      for (const event of events) {
+        // What was seen is forgotten: who comes next looks for themselves.
+        if (event.type === 'around') continue;
+        if ('by' in event || this.#random.chance(0.5)) this.#send(event, 0);
+      }
       this.#restore(this.#state, { type: 'takeover' });
       return;
     }
