@@ -235,7 +235,7 @@ test('the tail is staged ahead too: who is away there does not keep it open for 
 });
 
 test('who has only the file did not change: done nodes that go silent are compared with it', (t) => {
-  const limits = { whole: 100, site: 100, rack: 100 };
+  const limits = { whole: 100, site: 100, rack: 100, down: 'ignore' };
   const s = new Script(fleetOf(60, 3), { ...SPEC, limits, waves: [{ take: 30, windows: [] }, {}] });
   s.at = at('12:00');
   s.start();

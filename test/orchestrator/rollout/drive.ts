@@ -14,7 +14,7 @@ import {
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
-import { blockedBy, type Limits, rackKey } from '../../../orchestrator/rollout/limits.ts';
+import { blockedBy, type Limits, limitsSpecOf, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
@@ -300,9 +300,9 @@ class Drive {
 
   /** No node is taken down where the limits, or the last live one, do not allow it. */
   #checkDown(step: Step): void {
-    const { limits } = edited(this.#state.setup, step.rollout.edits).spec;
+    const { spec } = edited(this.#state.setup, step.rollout.edits);
     if (Object.keys(step.rollout.waits ?? {}).length > 0) this.#waited += 1;
-    if (limits.down === 'ignore') return;
+    if (spec.limits.down === 'ignore') return;
     const after = (id: string) => step.nodes.find((n) => n.node === id) ?? this.#state.nodes.get(id);
     const down = this.#fleet.filter(({ id }) => {
       const now = after(id);
@@ -313,7 +313,8 @@ class Drive {
       ({ what, to, why }) => what === 'node' && to === 'activating' && why === 'activating',
     );
     for (const { id } of taken) {
-      const { site, rack, state } = after(id)!;
+      const { site, rack, state, wave } = after(id)!;
+      const limits = limitsSpecOf(spec, wave);
       if (state !== 'activating' || this.#silent.has(id)) continue;
       const at = (nodes: readonly PlanNode[], isRack: boolean) =>
         nodes.filter((node) => node.site === site && (!isRack || node.rack === rack)).length;

@@ -5,7 +5,11 @@ import type { RolloutSetup } from '../../../orchestrator/rollout/record.ts';
 import { FACTS, fleetOf, planOf } from './fleet.ts';
 import { Script } from './script.ts';
 
-const LOOSE = { limits: { whole: 100, site: 100, rack: 100 }, budget: { wave: 100, whole: 100 } };
+// Whole racks restart at once.
+const LOOSE = {
+  limits: { whole: 100, site: 100, rack: 100, down: 'ignore' },
+  budget: { wave: 100, whole: 100 },
+};
 const at = (time: string, day = 1) => Date.parse(`1970-01-0${day}T${time}Z`);
 const night = (more = {}) => [{ zone: 'UTC', from: '22:00', to: '24:00', ...more }];
 
@@ -56,7 +60,7 @@ test('the canary goes by day, one after the other; the big wave at night, three 
 
 test('what a wave leaves out of its limits is the rollout’s, and shares are of the whole rollout', (t) => {
   const plan = planOf(fleetOf(40, 2), {
-    limits: { whole: 10, site: '50%', rack: 2 },
+    limits: { whole: 10, site: '50%', rack: 2, down: 'ignore' },
     waves: [{ take: 4, limits: { site: '25%' } }, {}],
   });
   t.like(plan.waves[0]!.limits, { whole: 10, site: { s0: 5, s1: 5 } });
@@ -89,7 +93,7 @@ test('the way back has its own limits: slower, or faster', (t) => {
   slow.send({ type: 'rollback', by: 'ben', why: 'slow disks' });
   t.deepEqual(back(slow), Array(8).fill(1));
   const fast = afterAll({
-    limits: { whole: 2, site: 2, rack: 2 },
+    limits: { whole: 2, site: 2, rack: 2, down: 'ignore' },
     rollback: { limits: { whole: 4, site: 4, rack: 4 } },
   });
   fast.send({ type: 'rollback', by: 'ben', why: 'slow disks' });
@@ -133,7 +137,7 @@ test('a single node that fails goes back by the limits of the open wave', (t) =>
 
 test('more at once, said while it runs, holds in every wave; while it goes back it is about the way back', (t) => {
   const s = afterAll({
-    limits: { whole: 8, site: 8, rack: 8 },
+    limits: { whole: 8, site: 8, rack: 8, down: 'ignore' },
     waves: [{ take: 2, limits: { whole: 2 } }, { limits: { whole: 6 } }],
     rollback: { limits: { whole: 4 } },
   });
@@ -175,7 +179,7 @@ for (const [what, spec] of [
   ['a configuration', { image: undefined, config: 'c1' }],
 ] as const)
   test(`in the last margin of a window nobody begins; what began goes on to its end: ${what}`, (t) => {
-    const limits = { whole: 2, site: 2, rack: 2 };
+    const limits = { whole: 2, site: 2, rack: 2, down: 'ignore' };
     const s = new Script(fleetOf(4, 1), { ...LOOSE, ...spec, limits, windows: night({ margin: '15m' }) });
     s.at = at('23:44:00');
     s.start();
@@ -213,11 +217,14 @@ test('when notAfter comes before the window opens again, somebody is told', (t) 
 });
 
 test('a rollout that was recorded before waves had a pace of their own goes on, and back', (t) => {
-  const s = new Script(fleetOf(4, 1), { limits: { whole: 2, site: 2, rack: 2 }, windows: night() });
+  const s = new Script(fleetOf(4, 1), {
+    limits: { whole: 2, site: 2, rack: 2, down: 'ignore' },
+    windows: night(),
+  });
   const plan = planOf(fleetOf(4, 1), {
     bake: { node: '1m', wave: '1m' },
     waves: [{}],
-    limits: { whole: 2, site: 2, rack: 2 },
+    limits: { whole: 2, site: 2, rack: 2, down: 'ignore' },
     windows: night(),
   });
   const { setup, rollout, waves, nodes } = createRollout(plan, { id: 'r1', author: 'ann', at: 0 });
