@@ -79,12 +79,14 @@ type Shown = {
   rollout: RolloutRecord;
   waves: readonly WaveRecord[];
   nodes: readonly NodeStep[];
+  undecided: string | null;
 };
 
-export function showText({ setup, rollout, waves, nodes }: Shown): string {
+export function showText({ setup, rollout, waves, nodes, undecided }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
+    ...(undecided === null ? [] : [`RECORD_DISAGREES: ${undecided}; find out who writes to Redis`]),
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
       leftText(timeLeft({ setup, rollout }, waves)),

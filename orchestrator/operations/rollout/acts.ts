@@ -9,6 +9,7 @@ import type { OperatorEvent } from '../../rollout/event.ts';
 import type { Plan } from '../../rollout/plan.ts';
 import { planHash } from '../../rollout/plan-hash.ts';
 import { ENDED } from '../../rollout/record.ts';
+import { disagreement } from '../../rollout/run/decided.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
@@ -72,7 +73,8 @@ export async function list(_: object, { fleet, by }: Acting): Promise<Listed> {
 
 export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
   const { setup, rollout, waves, nodes } = await readState(fleet.redis, id);
-  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()] };
+  const undecided = (await disagreement(fleet.redis, id))?.why ?? null;
+  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()], undecided };
 }
 
 /** One look at a rollout under way. */

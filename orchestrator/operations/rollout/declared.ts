@@ -64,7 +64,14 @@ export const show = operation({
   help: 'its waves and nodes, and why each is where it is',
   who: READ,
   input: z.strictObject({ rollout: id }),
-  result: typed<{ setup: RolloutSetup; rollout: RolloutRecord; waves: WaveRecord[]; nodes: NodeStep[] }>(),
+  /** `undecided`: why what Redis says of it is not what was decided; null: it is. */
+  result: typed<{
+    setup: RolloutSetup;
+    rollout: RolloutRecord;
+    waves: WaveRecord[];
+    nodes: NodeStep[];
+    undecided: string | null;
+  }>(),
   act: async () => (await import('./acts.ts')).show,
 });
 

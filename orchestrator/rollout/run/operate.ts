@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import { commit } from '../../fleet/commit.ts';
+import { commitDecided, decisionsOf } from '../../fleet/decisions/decisions.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { advance, apply, begin, createRollout } from '../engine.ts';
 import type { OperatorEvent, OperatorRefusal } from '../event.ts';
 import type { Plan } from '../plan.ts';
 import type { RolloutRecord } from '../record.ts';
 import { ask } from './ask.ts';
+import { decisionFor } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
 import { readSetup, readState } from './stored.ts';
-import { creation, writeStep } from './write.ts';
+import { creation, setupText, writeStep } from './write.ts';
 
 const ROUNDS = 50;
 
@@ -55,7 +56,11 @@ export async function create(
   const id = `ro-${randomBytes(4).toString('hex')}`;
   const state = createRollout(plan, { id, author, person, at, source });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
-  const done = await commit(redis, creation(state, images, at, first));
+  const { rollout } = first;
+  const decision = decisionFor(state.setup, state.nodes.values(), rollout.state, setupText(state, images));
+  const decided = decisionsOf(redis)?.rollout(id, decision, { actor: author, at }, rollout.why);
+  const change = creation(state, images, at, first);
+  const done = await commitDecided(redis, change, decided === undefined ? [] : [decided]);
   if (done.result === 'done') return id;
   throw new BootwaveError({
     code: 'ROLLOUT_NODE_TAKEN',

@@ -13,6 +13,7 @@ import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
 import { check } from './check.ts';
+import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
 import { post } from './inbox.ts';
@@ -109,6 +110,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
 
   const sweeping = sweep(redis, drive, times.sweep, { log, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
+  const ending = keepEnding({ fleet, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
@@ -116,7 +118,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await hangUp(blocking);
-    await Promise.allSettled([sweeping, settling, draining, ...driving.values()]);
+    await Promise.allSettled([sweeping, settling, ending, draining, ...driving.values()]);
     await close();
   };
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };
