@@ -12,6 +12,7 @@ import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { show } from '../../../orchestrator/operations/rollout/acts.ts';
 import { sign } from '../../../orchestrator/orders/sign.ts';
 import { makePlan } from '../../../orchestrator/rollout/plan.ts';
+import { keepEnding } from '../../../orchestrator/rollout/run/decided.ts';
 import { Driver } from '../../../orchestrator/rollout/run/driver.ts';
 import { planNodes } from '../../../orchestrator/rollout/run/facts.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
@@ -175,6 +176,23 @@ test('rolled back: a rollout that has ended goes on; no order of it is signed', 
   await redis.del(KEYS.bans);
   await open();
   t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED', 'nor when the log is taken away as well');
+});
+
+test('deleted: a rollout under way; what was decided ends with it, also when it is put back', async (t) => {
+  const { redis, fleet: own, start, ordered } = await fleet(t);
+  const id = await start();
+  t.is(await ordered('2.0'), 'signed');
+  t.is(await ordered('1.0'), 'signed');
+  const key = ROLLOUT_KEYS.rollout(id);
+  const before = await redis.hgetall(key);
+  await redis.del(key);
+  const stop = new AbortController();
+  const ending = keepEnding({ fleet: own, log: silent, signal: stop.signal });
+  while (own.decisions.rollouts.live.length > 0) await sleep(20);
+  stop.abort();
+  await ending;
+  await redis.hset(key, before);
+  t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED');
 });
 
 test('forged: the approval of a start', async (t) => {
