@@ -70,7 +70,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   const image = order.image?.version ?? null;
   return {
     payload,
-    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, ...moved },
+    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, moved },
   };
 }
 

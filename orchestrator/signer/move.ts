@@ -11,8 +11,10 @@ export const INSTALL_LASTS = 7 * 24 * 3600_000;
 export type Had = {
   /** The image that it was moved to last; null: none is known. */
   version: string | null;
-  /** See `Signed`. */
-  fresh: number | null;
+  /** When that was, milliseconds since the epoch. */
+  since: number;
+  /** It was given it as new hardware is, and no rollout has moved it since. */
+  fresh: boolean;
   /** A version signed it that knew no decisions about rollouts: another server may have moved the node since. */
   isOld: boolean;
 };
@@ -20,10 +22,10 @@ export type Had = {
 /** @param shown what another server of the fleet has signed for this node */
 export function hadOf(last: Signed | null, shown: Order | null): Had {
   if (shown !== null && shown.image !== null && shown.epoch > (last?.epoch ?? 0))
-    return { version: shown.image.version, fresh: null, isOld: false };
-  if (last === null) return { version: null, fresh: null, isOld: false };
-  const isOld = last.had === undefined;
-  return { version: isOld ? last.image : (last.had ?? null), fresh: last.fresh ?? null, isOld };
+    return { version: shown.image.version, since: shown.issuedAt, fresh: false, isOld: false };
+  if (last?.moved !== undefined) return { ...last.moved, isOld: false };
+  const [version, since] = [last?.image ?? null, last?.at ?? 0];
+  return { version, since, fresh: false, isOld: last !== null };
 }
 
 export type MoveGrounds = {
@@ -41,18 +43,19 @@ export type MoveGrounds = {
 export function checkMove(
   order: Order,
   { had, decided: { rollouts, installs }, newest, now }: MoveGrounds,
-): Pick<Signed, 'had' | 'fresh'> {
+): NonNullable<Signed['moved']> {
   const version = order.image?.version ?? null;
-  if (version === null || version === had.version)
-    return { had: had.version, ...(had.fresh === null ? {} : { fresh: had.fresh }) };
-  if (rollouts.moves(had.version, version)) return { had: version };
-  const lasts = (since: number | null | undefined) => since != null && now < since + INSTALL_LASTS;
-  const isNew = had.version === null || order.wipe || lasts(had.fresh) || lasts(installs.get(order.node));
+  const { since, fresh, isOld } = had;
+  if (version === null || version === had.version) return { version: had.version, since, fresh };
+  if (rollouts.moves(had.version, version)) return { version, since: now, fresh: false };
+  const asked = installs.get(order.node) ?? 0;
+  const isBeginning = fresh && now < since + INSTALL_LASTS;
+  const isNew =
+    had.version === null || order.wipe || isBeginning || (asked > since && now < asked + INSTALL_LASTS);
   const isGiven = rollouts.gave(version) || version === newest;
-  if (!rollouts.begun || (isNew && isGiven) || (had.isOld && rollouts.gave(version))) {
-    const fresh = lasts(had.fresh) ? had.fresh : isNew ? now : null;
-    return { had: version, ...(fresh === null ? {} : { fresh }) };
-  }
+  if (!rollouts.begun || (isNew && isGiven) || (isOld && rollouts.gave(version)))
+    // The time does not begin again with each image.
+    return { version, since: isBeginning ? since : now, fresh: isNew };
   throw new BootwaveError({
     code: 'SIGNER_IMAGE_UNDECIDED',
     what: `nobody has decided that ${order.node} is moved to image ${version}: no rollout that is under way brings it there`,

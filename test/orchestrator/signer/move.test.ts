@@ -34,22 +34,24 @@ function rolloutsOf(known: readonly Known[], before: readonly string[] | null = 
 }
 
 type Case = {
-  had?: Partial<Signed>;
+  /** Null: it never had an order. */
+  had?: Partial<NonNullable<Signed['moved']>> | null;
   rollouts?: DecidedRollouts;
   newest?: string;
   installs?: number;
   wipe?: boolean;
   at?: number;
 };
-const last = (more: Partial<Signed>): Signed => ({
-  ...{ node: NODE, epoch: 1, digest: '', at: NOW, image: '1.0', floor: null, wipe: null, had: '1.0' },
+const last = (more: Partial<Signed> = {}): Signed => ({
+  ...{ node: NODE, epoch: 1, digest: '', at: NOW, image: '1.0', floor: null, wipe: null },
   ...more,
 });
-function moved(version: string | null, { had, rollouts, newest, installs, wipe, at = NOW }: Case) {
+function moved(version: string | null, { had = {}, rollouts, newest, installs, wipe, at = NOW }: Case) {
   const image = version === null ? null : { version, ...FACTS };
+  const before = had && last({ moved: { version: '1.0', since: NOW, fresh: false, ...had } });
   try {
     return checkMove(orderOf({ image, wipe: wipe === true, epoch: 2 }), {
-      had: hadOf(had === undefined ? null : last(had), null),
+      had: hadOf(before, null),
       decided: {
         rollouts: rollouts ?? rolloutsOf([]),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
@@ -62,61 +64,70 @@ function moved(version: string | null, { had, rollouts, newest, installs, wipe, 
   }
 }
 const NO = 'SIGNER_IMAGE_UNDECIDED';
+const LATER = NOW + 100 * DAY;
 
-test('it keeps what it has; what it has is known also behind orders that name no image', (t) => {
-  t.deepEqual(moved('1.0', { had: {} }), { had: '1.0' });
-  t.deepEqual(moved(null, { had: {} }), { had: '1.0' });
-  t.deepEqual(moved('1.0', { had: { image: null } }), { had: '1.0' });
-  t.is(moved('2.0', { had: { image: null } }), NO);
+test('it keeps what it has, and that is known also behind orders that name no image', (t) => {
+  const had = { version: '1.0', since: NOW, fresh: true };
+  t.deepEqual(moved('1.0', { had, at: LATER }), had);
+  t.deepEqual(moved(null, { had, at: LATER }), had);
+  t.is(moved('2.0', {}), NO);
 });
 
 test('a rollout that is open brings it to what is on the way, and back to where its nodes came from', (t) => {
   const on = { on: ['1.5', '2.0'], from: ['1.0'], joins: ['0.9'] };
-  const open = rolloutsOf([{ state: 'open', ...on }]);
-  for (const version of on.on) t.deepEqual(moved(version, { had: {}, rollouts: open }), { had: version });
-  t.deepEqual(moved('1.0', { had: { had: '2.0' }, rollouts: open }), { had: '1.0' });
-  t.deepEqual(moved('0.9', { had: { had: '1.5' }, rollouts: open }), { had: '0.9' }, 'who has joined later');
-  t.is(moved('1.0', { had: { had: '3.0' }, rollouts: open }), NO, 'the rollout has not moved it');
-  t.is(moved('0.9', { had: {}, rollouts: open }), NO);
-  t.is(moved('3.0', { had: {}, rollouts: open }), NO);
+  const rollouts = rolloutsOf([{ state: 'open', ...on }]);
+  const to = (version: string) => ({ version, since: LATER, fresh: false });
+  for (const version of on.on)
+    t.deepEqual(moved(version, { had: { fresh: true }, rollouts, at: LATER }), to(version));
+  t.deepEqual(moved('1.0', { had: { version: '2.0' }, rollouts, at: LATER }), to('1.0'));
+  t.deepEqual(
+    moved('0.9', { had: { version: '1.5' }, rollouts, at: LATER }),
+    to('0.9'),
+    'it has joined later',
+  );
+  t.is(moved('1.0', { had: { version: '3.0' }, rollouts }), NO, 'the rollout has not moved it');
+  t.is(moved('0.9', { rollouts }), NO);
+  t.is(moved('3.0', { rollouts }), NO);
   for (const state of ['planned', 'ended'] as const)
     for (const version of ['1.5', '2.0'])
-      t.is(moved(version, { had: {}, rollouts: rolloutsOf([{ state, ...on }]) }), NO, state);
-  t.is(moved('2.0', { had: {}, rollouts: rolloutsOf([{ state: 'open', of: 'config', on: ['2.0'] }]) }), NO);
+      t.is(moved(version, { rollouts: rolloutsOf([{ state, ...on }]) }), NO, state);
+  t.is(moved('2.0', { rollouts: rolloutsOf([{ state: 'open', of: 'config', on: ['2.0'] }]) }), NO);
 });
 
 test('new hardware gets the newest, or what was decided; after seven days nothing but a rollout moves it', (t) => {
-  t.deepEqual(moved('9.0', { newest: '9.0' }), { had: '9.0', fresh: NOW });
-  t.is(moved('8.0', { newest: '9.0' }), NO);
+  const fresh = (version: string, since = NOW) => ({ version, since, fresh: true });
+  t.deepEqual(moved('9.0', { had: null, newest: '9.0' }), fresh('9.0'));
+  t.is(moved('8.0', { had: null, newest: '9.0' }), NO);
   const ended = rolloutsOf([{ state: 'ended', on: ['2.0'], from: ['1.0'], joins: ['0.9'] }]);
-  t.deepEqual(moved('2.0', { rollouts: ended, newest: '9.0' }), { had: '2.0', fresh: NOW });
-  t.is(moved('0.9', { rollouts: ended }), NO);
-  const fresh = { had: { fresh: NOW }, newest: '9.0' };
-  t.deepEqual(
-    moved('9.0', { ...fresh, at: NOW + INSTALL_LASTS - 1 }),
-    { had: '9.0', fresh: NOW },
-    'an image that is mended while it is installed; the time does not begin again',
-  );
-  t.is(moved('9.0', { ...fresh, at: NOW + INSTALL_LASTS }), NO);
-  t.deepEqual(moved('1.0', fresh), { had: '1.0', fresh: NOW });
+  t.deepEqual(moved('2.0', { had: null, rollouts: ended, newest: '9.0' }), fresh('2.0'));
+  t.is(moved('0.9', { had: null, rollouts: ended }), NO);
+  const begun = { had: { fresh: true }, newest: '9.0' };
+  const end = NOW + INSTALL_LASTS;
+  t.deepEqual(moved('9.0', { ...begun, at: end - 1 }), fresh('9.0'), 'one that is mended meanwhile');
+  t.is(moved('9.0', { ...begun, at: end }), NO);
+  t.is(moved('9.0', { newest: '9.0' }), NO, 'a rollout has moved it');
 });
 
 test('a person who has it installed again, or gives up its disk, lets it begin anew', (t) => {
-  const at = NOW + 100 * DAY;
-  t.is(moved('9.0', { had: {}, newest: '9.0', at }), NO);
-  t.deepEqual(moved('9.0', { had: {}, newest: '9.0', at, installs: at - DAY }), { had: '9.0', fresh: at });
-  t.is(moved('9.0', { had: {}, newest: '9.0', at, installs: at - INSTALL_LASTS }), NO);
-  t.deepEqual(moved('9.0', { had: {}, newest: '9.0', at, wipe: true }), { had: '9.0', fresh: at });
+  const anew = { version: '9.0', since: LATER, fresh: true };
+  const asked = (installs: number, had = {}) => moved('9.0', { had, newest: '9.0', at: LATER, installs });
+  t.is(moved('9.0', { newest: '9.0', at: LATER }), NO);
+  t.deepEqual(asked(LATER - DAY), anew);
+  t.is(asked(LATER - INSTALL_LASTS), NO, 'too long ago');
+  t.is(asked(LATER - DAY, { since: LATER - 1 }), NO, 'a rollout has moved it since');
+  t.deepEqual(moved('9.0', { newest: '9.0', at: LATER, wipe: true }), anew);
 });
 
-test('before decisions about rollouts begin all goes as it went; what was signed then is believed as far as it was decided', (t) => {
-  t.deepEqual(moved('5.0', { had: {}, rollouts: rolloutsOf([], null) }), { had: '5.0' });
-  const { had: _, ...older } = last({});
-  const begun = rolloutsOf([], ['1.0', '2.0']);
-  const grounds = { decided: { rollouts: begun, installs: new Map() }, newest: '9.0', now: NOW };
+test('before decisions about rollouts begin all goes as it went; of what was signed then, what was decided counts', (t) => {
+  const free = { version: '5.0', since: NOW, fresh: false };
+  t.deepEqual(moved('5.0', { rollouts: rolloutsOf([], null) }), free);
+  const begun = { rollouts: rolloutsOf([], ['1.0', '2.0']), installs: new Map() };
   const to = (version: string) => () =>
-    checkMove(orderOf({ image: { version, ...FACTS } }), { had: hadOf(older, null), ...grounds });
-  t.deepEqual(to('2.0')(), { had: '2.0' }, 'another server may have brought it there');
+    checkMove(orderOf({ image: { version, ...FACTS } }), {
+      ...{ had: hadOf(last(), null), decided: begun, newest: '9.0', now: NOW },
+    });
+  t.deepEqual(to('1.0')(), { version: '1.0', since: NOW, fresh: false });
+  t.like(to('2.0')(), { version: '2.0' }, 'another server may have brought it there');
   t.throws(to('9.0'), { code: NO });
 });
 

@@ -35,6 +35,22 @@ test.serial('through, with a late joiner, and back, by servers that take turns',
   t.deepEqual(bench.fleet.decisions.rollouts.live, []);
 });
 
+test.serial('what the signer signs no more pauses it, with its reason', async (t) => {
+  const bench = await benchFor(t, { count: 3, decides: 'all' });
+  const { decisions } = bench.fleet;
+  bench.orchestrator();
+  await bench.until(await bench.start({ waves: [{}] }), hasEnded);
+  const id = await bench.start({ ...MANUAL, image: '3.0' });
+  await gated(bench, id);
+  const by = { actor: 'operator:ann', at: 5 };
+  const ended = { ...decisions.rollouts.of(id)!, state: 'ended' } as const;
+  await decisions.commit({ records: [] }, [decisions.rollout(id, ended, by, 'ended elsewhere')]);
+  await operate(bench.redis, id, { type: 'approve', by: by.actor, wave: 0 });
+  const held = await bench.until(id, ({ rollout }) => rollout.state === 'paused');
+  t.regex(held.rollout.why, /SIGNER_IMAGE_UNDECIDED/);
+  t.is(bench.nodes.filter(({ running }) => running === '3.0').length, 1, 'the canary, from before');
+});
+
 test.serial(
   'a rollout of the version before goes on, before and after a person has confirmed it',
   async (t) => {
