@@ -1,4 +1,6 @@
 /** Rollouts and images of a fleet that is older than its decisions about them: a person has looked, and they count as decided. */
+import { BootwaveError } from '../../../base/error.ts';
+import { isVersion } from '../../../formats/version.ts';
 import type { By } from '../../fleet/acting.ts';
 import { rolloutsBegun } from '../../fleet/decisions/confirm.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
@@ -16,7 +18,8 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   for (const id of (await redis.smembers(ROLLOUT_KEYS.all)).sort()) {
     const text = await redis.hget(ROLLOUT_KEYS.setup(id), 'body');
     if (text === null) continue;
-    const state = await readState(redis, id);
+    const state = await readState(redis, id).catch(nothingOfOurs);
+    if (state === null) continue;
     const decision = decisionFor(state.setup, state.nodes.values(), state.rollout.state, text);
     if (decision.state !== 'ended') live.push(decisions.rollout(id, decision, by, 'confirmed'));
     if (decision.of === 'image')
@@ -24,6 +27,14 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   }
   for (const { wanted, observed } of await nodes.getMany(await nodes.ids()))
     for (const version of [wanted.image, observed.image]) if (version !== null) versions.add(version);
-  await decisions.commit({ records: [] }, [...live, rolloutsBegun([...versions].sort(), by)]);
+  const known = [...versions].filter(isVersion).sort();
+  await decisions.commit({ records: [] }, [...live, rolloutsBegun(known, by)]);
   return live.length;
+}
+
+/** What cannot be read is driven by nobody, and keeps nobody from confirming the others. */
+function nothingOfOurs(error: unknown): null {
+  if (error instanceof SyntaxError || error instanceof TypeError || error instanceof BootwaveError)
+    return null;
+  throw error;
 }
