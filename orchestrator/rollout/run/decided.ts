@@ -102,21 +102,25 @@ function compared(
   return null;
 }
 
-/** Milliseconds between two looks for rollouts that Redis has lost. */
+/** Milliseconds between two looks for rollouts that are over. */
 const EVERY = 10_000;
 
-/** Ends what was decided about rollouts that Redis does not have any more: nobody else can. Until the signal aborts; never rejects. */
+/**
+ * Ends what was decided about rollouts that Redis does not have any more, or that a server of the version before has brought to
+ * their end: nobody else does. Until the signal aborts; never rejects.
+ */
 export function keepEnding(options: { fleet: Fleet; log: Logger; signal: AbortSignal }): Promise<void> {
   const { fleet, log } = options;
   const { redis, decisions } = fleet;
-  return keepLooking({ ...options, redis, name: 'lost-rollouts', every: EVERY }, async () => {
+  return keepLooking({ ...options, redis, name: 'ended-rollouts', every: EVERY }, async () => {
     for (const id of decisions.rollouts.live) {
       const known = decisions.rollouts.of(id);
-      if (known === undefined || (await redis.exists(ROLLOUT_KEYS.rollout(id))) === 1) continue;
+      const status = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
+      if (known === undefined || (status !== null && !ENDED.includes(status))) continue;
+      const why = status === null ? 'Redis does not have it any more' : `it is ${status}`;
       const by = { actor: 'rollout', at: Date.now() };
-      const why = 'Redis does not have it any more';
       await decisions.commit({ records: [] }, [decisions.rollout(id, { ...known, state: 'ended' }, by, why)]);
-      log.warn({ rollout: id }, 'Redis has lost a rollout: it counts as ended');
+      log.warn({ rollout: id, why }, 'a rollout counts as ended');
     }
   });
 }

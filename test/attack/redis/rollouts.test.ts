@@ -178,22 +178,26 @@ test('rolled back: a rollout that has ended goes on; no order of it is signed', 
   t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED', 'nor when the log is taken away as well');
 });
 
-test('deleted: a rollout under way; what was decided ends with it, also when it is put back', async (t) => {
-  const { redis, fleet: own, start, ordered } = await fleet(t);
-  const id = await start();
-  t.is(await ordered('2.0'), 'signed');
-  t.is(await ordered('1.0'), 'signed');
-  const key = ROLLOUT_KEYS.rollout(id);
-  const before = await redis.hgetall(key);
-  await redis.del(key);
-  const stop = new AbortController();
-  const ending = keepEnding({ fleet: own, log: silent, signal: stop.signal });
-  while (own.decisions.rollouts.live.length > 0) await sleep(20);
-  stop.abort();
-  await ending;
-  await redis.hset(key, before);
-  t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED');
-});
+for (const [what, done] of [
+  ['deleted', (redis: Redis, key: string) => redis.del(key)],
+  ['changed, to the end', (redis: Redis, key: string) => redis.hset(key, 'state', 'done')],
+] as const)
+  test(`${what}: a rollout under way; what was decided ends with it, also when it is put back`, async (t) => {
+    const { redis, fleet: own, start, ordered } = await fleet(t);
+    const id = await start();
+    t.is(await ordered('2.0'), 'signed');
+    t.is(await ordered('1.0'), 'signed');
+    const key = ROLLOUT_KEYS.rollout(id);
+    const before = await redis.hgetall(key);
+    await done(redis, key);
+    const stop = new AbortController();
+    const ending = keepEnding({ fleet: own, log: silent, signal: stop.signal });
+    while (own.decisions.rollouts.live.length > 0) await sleep(20);
+    stop.abort();
+    await ending;
+    await redis.hset(key, before);
+    t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED');
+  });
 
 test('forged: the approval of a start', async (t) => {
   const { redis, planned, ordered, driven, undecided } = await fleet(t);
