@@ -51,7 +51,7 @@ export function register(group: Command): void {
     const done = await call(command, audit.confirm, {});
     print(json, done, () =>
       done.fresh
-        ? `confirmed: ${done.nodes} members and ${done.records} other records; from now on only what is decided counts`
+        ? `confirmed: ${done.nodes} members, ${done.records} other records and ${done.rollouts} rollouts under way; from now on only what is decided counts`
         : 'it was confirmed before: nothing was changed',
     );
   });

@@ -87,13 +87,14 @@ export function listText(all: readonly RolloutSummary[]): string {
   );
 }
 
-type Shown = Progress & { nodes: readonly NodeStep[] };
+type Shown = Progress & { nodes: readonly NodeStep[]; undecided: string | null };
 
-export function showText({ setup, rollout, waves, nodes, chain }: Shown): string {
+export function showText({ setup, rollout, waves, nodes, chain, undecided }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
       (setup.template === undefined ? '' : `, from template ${setup.template}`),
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
+    ...(undecided === null ? [] : [`RECORD_DISAGREES: ${undecided}; find out who writes to Redis`]),
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +
       (rollout.excused > 0 ? `, ${rollout.excused} in trouble that is not the version's` : '') +
       leftText(timeLeft({ setup, rollout }, waves)),

@@ -12,6 +12,7 @@ import { knownEpoch } from '../orders/guard.ts';
 import { type Issued, readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
+import { sign } from '../orders/sign.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
@@ -111,7 +112,7 @@ async function restore(options: KeeperOptions, id: string): Promise<string | nul
   }
   const { epoch } = await signer.standing(id);
   const order = await fresh(fleet, id, inForce, Math.max(knownEpoch(status), epoch));
-  await deliverOrder(pool, id, await signer.sign(order), ask);
+  await deliverOrder(pool, id, await sign(fleet.redis, signer, order), ask);
   const document = Buffer.from(published.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });

@@ -120,7 +120,7 @@ export class FleetDirectory implements NodeDirectory {
 
   bootIntent(sighting: Sighting): Promise<BootIntent> {
     return this.#ask(async () => {
-      const { nodes, sites, expectations } = this.#fleet;
+      const { nodes, sites, expectations, decisions } = this.#fleet;
       const [id, site, expected, defaultImage, rules, released] = await Promise.all([
         nodes.idOfMac(sighting.mac),
         sites.get(this.#site),
@@ -129,11 +129,15 @@ export class FleetDirectory implements NodeDirectory {
         this.#imageRules(),
         this.#released(),
       ]);
+      const record = id === null ? null : await nodes.get(id);
+      const wanted = record?.wanted.image ?? null;
+      const undecided = wanted !== null && wanted !== defaultImage && !(await decisions.gave(wanted));
       const barred = (version: string) =>
         released?.has(version) === false
           ? `image ${version} is not released`
-          : unfit(version, rules, site.policy.floor);
-      const record = id === null ? null : await nodes.get(id);
+          : undecided && version === wanted
+            ? `nobody has decided that nodes run image ${version}`
+            : unfit(version, rules, site.policy.floor);
       const ill = record?.state === 'degraded' ? record : null;
       const not = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
       const now = this.#now();

@@ -12,6 +12,7 @@ import type { Wanted } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
+import { sign } from '../orders/sign.ts';
 import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { INSTALL, LOST_AFTER, leavesDisk, nextStep, wantsInstall } from './step.ts';
@@ -159,7 +160,7 @@ async function order(
     now: now(),
     race: 'INSTALL_ORDER_RACE',
   });
-  await deliverOrder(pool, node, await signer.sign(order), { signal });
+  await deliverOrder(pool, node, await sign(fleet.redis, signer, order), { signal });
   return { epoch: order.epoch };
 }
 

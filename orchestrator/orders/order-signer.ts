@@ -4,9 +4,10 @@ import type { Order, OrderEnvelope } from '../../protocol/order.ts';
 export type OrderSigner = {
   /**
    * Signs an order if this machine's own disk permits it. Asked again for the same order, it returns the same envelope.
+   * @param shown an envelope that another server's signer may have made for the node, JSON; believed if it bears the fleet's key
    * @throws BootwaveError `SIGNER_*`, `ORDER_*`
    */
-  sign(order: Order): Promise<OrderEnvelope>;
+  sign(order: Order, shown?: string): Promise<OrderEnvelope>;
   standing(node: string): Promise<Standing>;
 };
 

@@ -40,8 +40,9 @@ export class SignerClient implements OrderSigner {
   }
 
   /** @throws BootwaveError the signer's refusal; `SIGNER_UNREACHABLE` */
-  async sign(order: Order): Promise<OrderEnvelope> {
-    return (await this.#ask({ op: 'sign', order })) as OrderEnvelope;
+  async sign(order: Order, shown?: string): Promise<OrderEnvelope> {
+    const more = shown === undefined ? {} : { shown };
+    return (await this.#ask({ op: 'sign', order, ...more })) as OrderEnvelope;
   }
 
   async standing(node: string): Promise<Standing> {

@@ -111,10 +111,10 @@ function applyConsent(rules: Rules, consent: Consent): void {
   }
 }
 
-function unreadable(path: string, cause: unknown): BootwaveError {
+export function unreadable(path: string, cause: unknown): BootwaveError {
   return new BootwaveError({
     code: 'SIGNER_WORDS',
-    what: `${path} cannot be read, so it is unknown what was forbidden`,
+    what: `${path} cannot be read, so it is unknown what was decided or forbidden`,
     unchanged: 'nothing was signed',
     next: 'restore the file from the newest backup of the data directory; a line that was cut off, and that no command reported as done, may be deleted',
     cause,

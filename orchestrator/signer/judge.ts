@@ -8,6 +8,7 @@ import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../proto
 import { lifeOf } from '../orders/issue.ts';
 import type { Rules, WipeConsent } from './consents.ts';
 import type { Signed } from './ledger.ts';
+import { checkMove, type MoveGrounds } from './move.ts';
 
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
@@ -25,7 +26,7 @@ export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
 /** Epochs that an order may skip: a database cannot use up a node's numbers at once. */
 const MOST_SKIPPED = 1_000_000;
 
-export type Grounds = {
+export type Grounds = MoveGrounds & {
   rules: Rules;
   /** Facts of the image that is published under the version in the order; null: none is. */
   facts: { sha256: string; size: number } | null;
@@ -35,7 +36,6 @@ export type Grounds = {
   nodes: { all: number; fresh: number };
   /** Orders to wipe of the last month. */
   wipes: readonly Signed[];
-  now: number;
   limits: SignerLimits;
 };
 
@@ -64,12 +64,13 @@ export function judge(order: Order, grounds: Grounds): Verdict {
       `configuration ${order.config} was published by nobody on this machine`,
       "give 'bootwave config publish' once more, with the same file and version",
     );
+  const moved = checkMove(order, grounds);
   if (again) return { payload, entry: null };
   const wipe = order.wipe ? checkWipe(order, grounds).id : null;
   const image = order.image?.version ?? null;
   return {
     payload,
-    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe },
+    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, moved },
   };
 }
 

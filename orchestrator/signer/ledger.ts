@@ -20,6 +20,11 @@ const signedSchema = z.object({
   floor: z.string().nullable(),
   /** Id of the consent on which its wipe depends. */
   wipe: z.string().nullable(),
+  /**
+   * The image that the node was moved to last, which this order need not name, when that was, and whether it was as new
+   * hardware gets one, and by no rollout; absent from entries of the versions before.
+   */
+  moved: z.object({ version: z.string().nullable(), since: z.number(), fresh: z.boolean() }).optional(),
 });
 export type Signed = z.infer<typeof signedSchema>;
 

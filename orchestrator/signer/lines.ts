@@ -5,7 +5,7 @@ import { z } from 'zod';
 export const MOST_LINE = 128 * 1024;
 
 export const askSchema = z.discriminatedUnion('op', [
-  z.strictObject({ id: z.int(), op: z.literal('sign'), order: z.unknown() }),
+  z.strictObject({ id: z.int(), op: z.literal('sign'), order: z.unknown(), shown: z.string().optional() }),
   z.strictObject({ id: z.int(), op: z.literal('standing'), node: z.string().max(128) }),
 ]);
 export type Ask = z.infer<typeof askSchema>;

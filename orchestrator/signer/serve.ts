@@ -4,10 +4,13 @@ import { BootwaveError, errorOf, messageOf } from '../../base/error.ts';
 import { onLines } from '../../base/lines.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { journalFile } from '../fleet/decisions/journal.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
+import { newestHere } from '../releases/newest.ts';
 import { PublishedManifests } from '../releases/published.ts';
 import { Consents } from './consents.ts';
+import { DecisionsHere } from './decisions.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';
@@ -47,7 +50,12 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
   const ledger = await Ledger.open(files.ledger, now());
   const manifests = new PublishedManifests(paths.images);
   const facts = (version: string) => manifests.manifest(version);
-  const signer = new Signer({ key, ledger, consents: new Consents(files.consents), facts, limits, now });
+  const signer = new Signer({
+    ...{ key, ledger, facts, limits, now },
+    consents: new Consents(files.consents),
+    decisions: new DecisionsHere(journalFile(paths)),
+    newest: newestHere(paths, manifests),
+  });
 
   const sockets = new Set<Socket>();
   const broken = Promise.withResolvers<never>();
@@ -96,7 +104,9 @@ async function answer(signer: Signer, line: string): Promise<Answer | null> {
   const { id } = ask.data;
   try {
     const { data } = ask;
-    const result = await (data.op === 'sign' ? signer.sign(data.order) : signer.standing(data.node));
+    const result = await (data.op === 'sign'
+      ? signer.sign(data.order, data.shown)
+      : signer.standing(data.node));
     return { id, ok: true, result };
   } catch (error) {
     const fault =

@@ -5,17 +5,23 @@ import {
   orderEnvelope,
   orderSchema,
   signedBytes,
+  verifyOrder,
 } from '../../protocol/order.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
-import type { Consents } from './consents.ts';
+import type { Consents, Rules } from './consents.ts';
+import type { DecisionsHere } from './decisions.ts';
 import { judge, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger } from './ledger.ts';
+import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
 
 export type SignerParts = {
   key: OrderKey;
   ledger: Ledger;
   consents: Consents;
+  decisions: DecisionsHere;
+  /** The image for new hardware, by what is on this machine's disk; null: there is none. */
+  newest(rules: Rules): Promise<string | null>;
   /** Facts of a published image; null: there is none of that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
   limits: SignerLimits;
@@ -31,17 +37,26 @@ export class Signer implements OrderSigner {
     this.#parts = parts;
   }
 
-  async sign(asked: unknown): Promise<OrderEnvelope> {
-    const { key, ledger, consents, facts, limits, now } = this.#parts;
+  async sign(asked: unknown, shown?: string): Promise<OrderEnvelope> {
+    const { key, ledger, consents, decisions, facts, limits, now } = this.#parts;
     const order = wellFormed(asked);
-    const [rules, published] = await Promise.all([
+    const [rules, decided, published] = await Promise.all([
       consents.current(),
+      decisions.current(),
       order.image === null ? null : facts(order.image.version),
     ]);
+    const { begun } = decided.rollouts;
+    // Nothing else asks for it: a rollout of thousands of nodes would have the folder read for each of them.
+    const isOpen = begun && order.image !== null && !decided.rollouts.gave(order.image.version);
+    const newest = isOpen ? await this.#parts.newest(rules) : null;
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
     const nodes = ledger.nodes(now());
-    const grounds = { nodes, rules, facts: published, last, wipes: ledger.wipes, now: now(), limits };
+    const had = hadOf(last, shown === undefined ? null : shownOrder(shown, order.node, key));
+    const grounds = {
+      ...{ nodes, rules, facts: published, last, had, decided, newest, limits },
+      ...{ wipes: ledger.wipes, now: now() },
+    };
     const { payload, entry } = judge(order, grounds);
     await (entry === null ? ledger.settled() : ledger.append(entry));
     return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));
@@ -53,6 +68,17 @@ export class Signer implements OrderSigner {
     await ledger.settled();
     const consent = wipeConsent(node, rules, ledger.wipes, now());
     return { epoch: ledger.of(node)?.epoch ?? 0, wipe: consent?.at ?? null };
+  }
+}
+
+/** An order that this fleet's key has signed for the node, whenever that was; null: it is none. */
+function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey): Order | null {
+  try {
+    const envelope = JSON.parse(text) as OrderEnvelope;
+    const { issuedAt: now } = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8')) as Order;
+    return verifyOrder(envelope, new Map([[id, publicKey]]), { nodeId, now, last: null }).order;
+  } catch {
+    return null;
   }
 }
 

@@ -27,6 +27,7 @@ import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
 import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
+import { newestHere } from '../releases/newest.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
 import { Consents } from '../signer/consents.ts';
 import { signerFiles } from '../signer/files.ts';
@@ -111,7 +112,16 @@ export async function up(
     const authorities = await LoadedAuthorities.open(paths.keys, bans, log, stop);
     const images = new ImageStore(paths.images);
     const released = new Released(paths.releases);
-    const forNew = () => defaultImage(images, connection.redis, released);
+    const consents = new Consents(signerFiles(paths).consents);
+    const newestOfAll = newestHere(paths);
+    const forNew = () =>
+      defaultImage(
+        images,
+        connection.redis,
+        released,
+        async (version) =>
+          version === (await newestOfAll(await consents.current())) || fleet.decisions.gave(version),
+      );
     const published = new PublishedPcr11(paths.images);
     const pcr11 = (version: string) => published.of(version);
     let orchestrator: Orchestrating | undefined;
@@ -119,7 +129,6 @@ export async function up(
     const { site } = options;
     const commandLine = async (version: string) =>
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
-    const consents = new Consents(signerFiles(paths).consents);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,

@@ -35,7 +35,9 @@ try {
     const began = performance.now();
     const cpu = process.cpuUsage();
     const state = await readState(redis, id);
-    const lines = showText({ ...state, nodes: [...state.nodes.values()] }).split('\n').length;
+    const lines = showText({ ...state, nodes: [...state.nodes.values()], undecided: null }).split(
+      '\n',
+    ).length;
     const { user, system } = process.cpuUsage(cpu);
     if (lines < NODES) throw new Error(`it shows ${lines} lines of ${NODES} nodes`);
     walls.push(performance.now() - began);

@@ -7,6 +7,7 @@ import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
+import { ROLLOUTS_BEGUN } from './rollouts.ts';
 import type { Decision } from './standing.ts';
 
 /** @param nodes members; @param records sites, expectations, models whose firmware is known, and templates */
@@ -14,11 +15,18 @@ export type Confirmed = { nodes: number; records: number; fresh: boolean };
 
 /** @returns whether only what was decided counts from now on */
 export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise<boolean> {
-  if (fleet.decisions.confirmed) return true;
+  if (fleet.decisions.confirmed) {
+    if (!fleet.decisions.rollouts.begun)
+      log.warn(
+        { code: 'ROLLOUTS_UNCONFIRMED' },
+        "the rollouts of this fleet are older than its decisions about them, and whoever writes to Redis can start one until an admin has looked at them: 'bootwave rollout list', then 'bootwave audit confirm'",
+      );
+    return true;
+  }
   const { redis } = fleet;
   const held = await redis.exists(KEYS.nodes, KEYS.sites, KEYS.expectations, KEYS.firmwares, KEYS.templates);
   if (held === 0) {
-    await confirmed(fleet, by, 'a new fleet');
+    await confirmed(fleet, by, 'a new fleet', [rolloutsBegun([], by)]);
     return true;
   }
   log.warn(
@@ -45,10 +53,21 @@ export async function confirmRecords(fleet: Fleet, by: By): Promise<Confirmed> {
   return { nodes: members.length, records: records.length, fresh: true };
 }
 
-async function confirmed(fleet: Fleet, by: By, reason: string): Promise<void> {
+/** @param versions images that nodes run, or were brought to, before */
+export function rolloutsBegun(versions: readonly string[], { actor, at }: By): Decision {
+  const body = JSON.stringify({ versions });
+  return sealDecided({ kind: 'record', actor, at, reason: 'confirmed', key: ROLLOUTS_BEGUN, epoch: 1, body });
+}
+
+async function confirmed(
+  fleet: Fleet,
+  by: By,
+  reason: string,
+  more: readonly Decision[] = [],
+): Promise<void> {
   const entry = sealConfirmed({ kind: 'confirmed', actor: by.actor, at: by.at, reason });
   const audit = [auditLine({ ...by, action: 'confirm-records', reason })];
-  await fleet.decisions.commit({ records: [], audit }, [entry]);
+  await fleet.decisions.commit({ records: [], audit }, [entry, ...more]);
   if (!fleet.decisions.confirmed)
     throw new BootwaveError({
       code: 'DECISIONS_UNKNOWN',

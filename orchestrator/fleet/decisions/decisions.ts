@@ -10,6 +10,7 @@ import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
+import { DecidedRollouts, ROLLOUT_EPOCHS, type RolloutDecision, rolloutKey } from './rollouts.ts';
 import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
 
@@ -30,6 +31,22 @@ export type Stored = { body: string | null; found: { state: string; epoch: numbe
 /** Milliseconds for which the key on disk is not read again. */
 const FRESH = 10_000;
 
+const attached = new WeakMap<Redis, Decisions>();
+
+/** Those that a process keeps beside this connection; undefined: it keeps no log. */
+export const decisionsOf = (redis: Redis): Decisions | undefined => attached.get(redis);
+
+/** As `commit`, with what is decided by it where the process keeps the log of decisions. */
+export function commitDecided(
+  redis: Redis,
+  change: Change,
+  decisions: readonly Decision[],
+): Promise<Committed> {
+  return decisionsOf(redis)?.commit(change, decisions) ?? commit(redis, change);
+}
+
+const NOTHING_KNOWN = new DecidedRollouts();
+
 export class Decisions {
   readonly #redis: Redis;
   readonly #sealer: Sealer;
@@ -44,6 +61,30 @@ export class Decisions {
   /** Until then, and until a person has confirmed what Redis holds, Redis is believed. */
   attach(source: Source): void {
     this.#source = source;
+    attached.set(this.#redis, this);
+  }
+
+  /** What this process knows of decisions about rollouts. */
+  get rollouts(): DecidedRollouts {
+    return this.#source?.set.decided.rollouts ?? NOTHING_KNOWN;
+  }
+
+  /** Reads what others have decided, and has it on the disk. */
+  async look(): Promise<void> {
+    await this.#source?.look();
+  }
+
+  /** Whether machines may be given this image: somebody has decided that, or decisions about rollouts have not begun. */
+  async gave(version: string): Promise<boolean> {
+    const may = () => !this.rollouts.begun || this.rollouts.gave(version);
+    // Another server may have decided a moment ago.
+    if (!may()) await this.look();
+    return may();
+  }
+
+  /** What Redis says about this is not believed; logged once. */
+  disagrees(what: string): void {
+    this.#source?.disagrees(what);
   }
 
   /** Whether Redis is believed no more. */
@@ -67,6 +108,12 @@ export class Decisions {
   /** A decision that is a whole record. */
   record({ key, next }: RecordChange, { actor, at }: By, reason: string): Decision {
     const { epoch, body } = next;
+    return sealDecided({ kind: 'record', actor, at, reason, key, epoch, body });
+  }
+
+  rollout(id: string, decision: RolloutDecision, { actor, at }: By, reason: string): Decision {
+    const [key, epoch] = [rolloutKey(id), ROLLOUT_EPOCHS[decision.state]];
+    const body = JSON.stringify(decision);
     return sealDecided({ kind: 'record', actor, at, reason, key, epoch, body });
   }
 

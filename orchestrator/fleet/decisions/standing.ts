@@ -1,5 +1,6 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
 import { type Placed, placeText } from './place.ts';
+import { DecidedRollouts } from './rollouts.ts';
 
 /** The kinds of entries that this folds. */
 export type Decision = Membership | Decided | Confirmed;
@@ -12,6 +13,7 @@ export function isDecision(entry: Entry): entry is Decision {
 export class Standing {
   readonly #nodes = new Map<string, Placed & Membership>();
   readonly #records = new Map<string, Decided>();
+  readonly rollouts = new DecidedRollouts();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
@@ -25,7 +27,9 @@ export class Standing {
           (one) => one.number,
         );
       case 'record':
-        return keep(this.#records, entry.key, entry, (one) => one.epoch);
+        if (!keep(this.#records, entry.key, entry, (one) => one.epoch)) return false;
+        this.rollouts.add(entry);
+        return true;
       case 'confirmed':
         if (this.#confirmed !== null) return false;
         this.#confirmed = entry;

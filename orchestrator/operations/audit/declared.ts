@@ -63,7 +63,7 @@ export const confirm = operation({
   help: 'once, in a fleet that is older than its log of decisions: what its records say now counts as decided',
   who: ADMIN,
   input: nothing,
-  result: typed<Confirmed>(),
+  result: typed<Confirmed & { rollouts: number }>(),
   act: async () => (await import('./acts.ts')).confirm,
 });
 

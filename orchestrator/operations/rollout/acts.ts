@@ -8,6 +8,7 @@ import { readFloor, refuseSinking, setFloor, siteFloors } from '../../releases/f
 import type { OperatorEvent } from '../../rollout/event.ts';
 import { ENDED } from '../../rollout/record.ts';
 import { readChain } from '../../rollout/run/chain.ts';
+import { disagreement } from '../../rollout/run/decided.ts';
 import { DRIVEN } from '../../rollout/run/driver.ts';
 import { forgive } from '../../rollout/run/forgive.ts';
 import { eventOf, lastKey, type RolloutEvent, RolloutHistory } from '../../rollout/run/history.ts';
@@ -45,7 +46,8 @@ export async function list(_: object, { fleet, by }: Acting): Promise<Listed> {
 export async function show({ rollout: id }: Rollout, { fleet }: Acting) {
   const { setup, rollout, waves, nodes } = await readState(fleet.redis, id);
   const chain = await readChain(fleet.redis, id);
-  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()], chain };
+  const undecided = (await disagreement(fleet.redis, id))?.why ?? null;
+  return { setup, rollout, waves: [...waves], nodes: [...nodes.values()], chain, undecided };
 }
 
 /** One look at a rollout under way. */

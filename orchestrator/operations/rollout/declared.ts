@@ -81,7 +81,8 @@ export const show = operation({
   help: 'its waves and nodes, and why each is where it is',
   who: READ,
   input: z.strictObject({ rollout: id }),
-  result: typed<Progress & { nodes: NodeStep[] }>(),
+  /** `undecided`: why what Redis says of it is not what was decided; null: it is. */
+  result: typed<Progress & { nodes: NodeStep[]; undecided: string | null }>(),
   act: async () => (await import('./acts.ts')).show,
 });
 

@@ -5,6 +5,7 @@ import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
 import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
+import { sign } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
@@ -114,7 +115,7 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const envelope = await actor.signer.sign(issued.order);
+  const envelope = await sign(actor.redis, actor.signer, issued.order);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
   await actor.begun(order);
 }

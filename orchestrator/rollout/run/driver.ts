@@ -14,6 +14,7 @@ import type { EngineEvent } from '../event.ts';
 import { outstanding } from '../outstanding.ts';
 import type { RolloutRecord, RolloutStatus } from '../record.ts';
 import { answer, claim } from './ask.ts';
+import { disagreement } from './decided.ts';
 import { dismiss, type Posted, receive } from './inbox.ts';
 import { Joiners } from './joiners.ts';
 import { wakeAgain } from './outbox.ts';
@@ -88,6 +89,7 @@ export class Driver {
   /** @returns at once when another process drives it */
   async run(): Promise<void> {
     const { log, redis, fleet, pool, watch: times } = this.#options;
+    if (await this.#isForged()) return;
     if (!(await this.#lease.take())) return;
     log.info({ rollout: this.#id }, 'driving a rollout');
     const stop = new AbortController();
@@ -124,9 +126,17 @@ export class Driver {
     return this.#setup?.images ?? {};
   }
 
+  /** Whether nobody has decided what Redis says of it. One that has ended is brought to its end again: no order of it is signed. */
+  async #isForged(): Promise<boolean> {
+    const found = await disagreement(this.#options.redis, this.#id);
+    if (found !== null) this.#options.fleet.decisions.disagrees(`rollout ${this.#id}: ${found.why}`);
+    return found !== null && !found.isOver;
+  }
+
   /** From a fresh read of the records until they turn out to have changed elsewhere. @returns whether to continue */
   async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
     try {
+      if (await this.#isForged()) return false;
       this.#setup = await readSetup(this.#options.redis, this.#id);
       const state = await readState(this.#options.redis, this.#id);
       this.#nodes = state.nodes;

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
-import { type Change, commit } from '../../fleet/commit.ts';
+import type { Change } from '../../fleet/commit.ts';
+import { commitDecided, decisionsOf } from '../../fleet/decisions/decisions.ts';
+import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { waitingRollout } from '../after.ts';
 import type { Part } from '../document.ts';
@@ -11,10 +13,11 @@ import type { Plan } from '../plan.ts';
 import type { After, RolloutRecord } from '../record.ts';
 import type { Spec } from '../spec.ts';
 import { ask } from './ask.ts';
+import { decisionFor } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
 import { readSetup, readState } from './stored.ts';
-import { creation, writeStep } from './write.ts';
+import { creation, setupText, writeStep } from './write.ts';
 
 const ROUNDS = 50;
 
@@ -54,8 +57,8 @@ export async function create(
   const state = createRollout(plan, { id, author, person, at, source, template });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   await record(redis, [
-    creation(state, images, at, first),
-    ...waiting(later, { rollout: id, how: 'then' }, by),
+    whole(redis, state, images, at, first),
+    ...waiting(redis, later, { rollout: id, how: 'then' }, by),
   ]);
   return id;
 }
@@ -73,31 +76,47 @@ export async function createWaiting(
 ): Promise<string> {
   for (const { spec } of parts) mustBeSomebody(spec, by);
   const id = newId();
-  await record(redis, waiting(parts, after, by, id));
+  await record(redis, waiting(redis, parts, after, by, id));
   return id;
 }
 
 /** A chain: the first waits for `after`, each other one for the one before. */
-function waiting(parts: readonly Part[], after: After, by: Author, first = newId()) {
+function waiting(redis: Redis, parts: readonly Part[], after: After, by: Author, first = newId()) {
   let before = after;
   return parts.map(({ spec, source }, index) => {
     const id = index === 0 ? first : newId();
     const state = waitingRollout(spec, { ...by, id, source, after: before });
     before = { rollout: id, how: 'then' };
-    return creation(state, {}, by.at, { rollout: state.rollout, notes: [] });
+    return whole(redis, state, {}, by.at, { rollout: state.rollout, notes: [] });
   });
 }
 
 const newId = (): string => `ro-${randomBytes(4).toString('hex')}`;
 
+type Whole = { change: Change; decided: Decision[] };
+
+/** All of a rollout, with what is decided by it; the parameters are those of `creation`. */
+export function whole(redis: Redis, ...what: Parameters<typeof creation>): Whole {
+  const [{ setup, nodes }, images, at, { rollout }] = what;
+  const decision = decisionFor(setup, nodes.values(), rollout, setupText({ setup }, images));
+  const decided = decisionsOf(redis)?.rollout(setup.id, decision, { actor: setup.author, at }, rollout.why);
+  return { change: creation(...what), decided: decided === undefined ? [] : [decided] };
+}
+
 /** @throws BootwaveError `ROLLOUT_NODE_TAKEN` */
-export async function record(redis: Redis, changes: readonly Change[]): Promise<void> {
-  const done = await commit(redis, {
+export async function record(redis: Redis, all: readonly Whole[]): Promise<void> {
+  const changes = all.map(({ change }) => change);
+  const change = {
     records: changes.flatMap(({ records }) => records),
     ops: changes.flatMap(({ ops = [] }) => ops),
     audit: changes.flatMap(({ audit = [] }) => audit),
     outbox: changes.flatMap(({ outbox = [] }) => outbox),
-  });
+  };
+  const done = await commitDecided(
+    redis,
+    change,
+    all.flatMap(({ decided }) => decided),
+  );
   if (done.result === 'done') return;
   throw new BootwaveError({
     code: 'ROLLOUT_NODE_TAKEN',

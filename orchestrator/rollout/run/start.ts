@@ -14,6 +14,7 @@ import type { Command, Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
 import { check } from './check.ts';
+import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
 import { post } from './inbox.ts';
@@ -113,6 +114,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const sweeping = sweep(redis, drive, times.sweep, { log, signal });
   const starting = keepStarting({ redis, fleet, paths: options.paths, log, every: times.sweep, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
+  const ending = keepEnding({ fleet, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
@@ -120,7 +122,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await hangUp(blocking);
-    await Promise.allSettled([sweeping, starting, settling, draining, ...driving.values()]);
+    await Promise.allSettled([sweeping, starting, settling, ending, draining, ...driving.values()]);
     await close();
   };
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };

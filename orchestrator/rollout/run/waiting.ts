@@ -3,17 +3,18 @@ import type { Redis } from 'ioredis';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
+import { decisionsOf } from '../../fleet/decisions/decisions.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
 import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
 import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
+import { disagreement } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { isEmpty, mustMove, operate, record } from './operate.ts';
+import { isEmpty, mustMove, operate, record, whole } from './operate.ts';
 import { planned } from './planned.ts';
 import { readRollout, readSetup } from './stored.ts';
-import { creation } from './write.ts';
 
 /** The lease of the process that looks. */
 export const WAITING = 'waiting';
@@ -62,6 +63,8 @@ async function look(edge: Edge, id: string): Promise<void> {
   const [{ setup }, own] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
   const { after, author } = setup;
   if (own.state !== 'waiting' || after === undefined) return;
+  const found = await disagreement(redis, id);
+  if (found !== null) throw new BootwaveError({ code: 'RECORD_DISAGREES', what: found.why });
   const prior = await priorOf(redis, after.rollout);
   const next = nextOf(after, prior, own.wait);
   switch (next.do) {
@@ -100,9 +103,17 @@ async function start(
   }
   mustMove(plan);
   const state = createRollout(plan, { ...setup, at: setup.createdAt });
-  state.rollout = { ...state.rollout, rev: own.rev, approvals: approvalsFor(setup.after, prior, own) };
+  const approvals = isApproved(redis, setup) ? approvalsFor(setup.after, prior, own) : [];
+  state.rollout = { ...state.rollout, rev: own.rev, approvals };
   const why = prior === null ? own.why : `${prior.id} is ${prior.state}`;
-  await record(redis, [creation(state, imagesOf(plan, images), at, begin(state, at), { ...own, why })]);
+  await record(redis, [whole(redis, state, imagesOf(plan, images), at, begin(state, at), { ...own, why })]);
+}
+
+/** Whether the approvals in its record, or in that of the one before, were given: Redis alone does not say so. */
+function isApproved(redis: Redis, { id, after }: RolloutSetup): boolean {
+  const rollouts = decisionsOf(redis)?.rollouts;
+  if (rollouts?.begun !== true || rollouts.of(id)?.state === 'ready') return true;
+  return after?.how === 'then' && rollouts.of(after.rollout)?.opened === true;
 }
 
 const priorOf = (redis: Redis, id: string): Promise<RolloutRecord | null> =>

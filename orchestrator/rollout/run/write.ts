@@ -1,13 +1,15 @@
 import type { Redis } from 'ioredis';
 import { auditLine } from '../../fleet/audit/audit.ts';
 import type { AuditEntry } from '../../fleet/audit/entry.ts';
-import { commit, type Op, type RecordChange } from '../../fleet/commit.ts';
+import type { Op, RecordChange } from '../../fleet/commit.ts';
+import { commitDecided } from '../../fleet/decisions/decisions.ts';
 import { type Issued, readIssued } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
 import { ENDED, FREE, type RolloutRecord, type RolloutStatus } from '../record.ts';
+import { decidedBy } from './decided.ts';
 import { readPardons } from './forgive.ts';
 import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -45,7 +47,8 @@ export async function writeStep(
   const { id } = base.setup;
   const orders = await issueAll(redis, step.commands, images, at);
   const verdict = await verdictOf(redis, base, step, at);
-  const done = await commit(redis, {
+  const decided = await decidedBy(redis, base.setup, base.rollout, step.rollout, at);
+  const change = {
     records: [...recordsOf(base, step), ...fenceOf(step), ...orders.records],
     ops: [...opsOf(base, step), ...(verdict === null ? [] : [verdict.op])],
     audit: [
@@ -60,7 +63,8 @@ export async function writeStep(
       // The process that drives it may be another one, or none.
       ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
     ],
-  });
+  };
+  const done = await commitDecided(redis, change, decided);
   if (done.result === 'taken') return { result: 'taken', node: done.field, owner: done.owner };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
@@ -149,6 +153,10 @@ function opsOf(base: RolloutState, step: Step): Op[] {
   return ops;
 }
 
+/** The setup as it is stored: never changed, and compared with what was decided byte for byte. */
+export const setupText = ({ setup }: Pick<RolloutState, 'setup'>, images: ImageFacts): string =>
+  JSON.stringify({ setup, images });
+
 /**
  * The records of a new rollout; each of its nodes is held by it alone until it is finished.
  * @param first what an operator does to it in the same write: only its state, no node yet
@@ -164,26 +172,24 @@ export function creation(
   const { setup } = state;
   const { rollout } = first;
   const { id, after } = setup;
-  const record = (
+  const made = (
     key: string,
     what: string,
     epoch: number,
-    body: unknown,
+    body: string,
     expect: RecordChange['expect'] = null,
-  ): RecordChange => ({
-    key,
-    expect,
-    next: { state: what, epoch, body: JSON.stringify(body) },
-  });
+  ): RecordChange => ({ key, expect, next: { state: what, epoch, body } });
+  const record = (key: string, what: string, epoch: number, body: unknown) =>
+    made(key, what, epoch, JSON.stringify(body));
   const nodes = [...state.nodes.values()];
   return {
     records: [
-      record(ROLLOUT_KEYS.setup(id), FIXED.state, FIXED.epoch, { setup, images }, waited && FIXED),
-      record(
+      made(ROLLOUT_KEYS.setup(id), FIXED.state, FIXED.epoch, setupText(state, images), waited && FIXED),
+      made(
         ROLLOUT_KEYS.rollout(id),
         rollout.state,
         rollout.rev,
-        rollout,
+        JSON.stringify(rollout),
         waited && { state: waited.state, epoch: waited.rev },
       ),
       ...state.waves.map((wave) => record(ROLLOUT_KEYS.wave(id, wave.index), wave.state, WAVE_EPOCH, wave)),

@@ -44,11 +44,11 @@ test('limits and windows that a wave or the way back has of its own are named, a
 
   const { setup, rollout, waves, nodes } = createRollout(plan, { id: 'ro-1', author: 'ann', at: 0 });
   const shown = (edits: object = {}) =>
-    showText({ setup, rollout: { ...rollout, edits }, waves, nodes: [...nodes.values()] });
+    showText({ setup, rollout: { ...rollout, edits }, waves, nodes: [...nodes.values()], undecided: null });
   t.true(shown().includes(`\nwave 3: ${windows}\nwhen everything goes back: own limits: rack 1\n`));
   t.regex(shown({ whole: 2 }), /^wave 2: own limits: whole 2, site 50%$/m);
   const { rollback: _, ...spec } = planOf(fleetOf(12, 2), {}).spec;
   const older = { ...setup, spec } as typeof setup;
-  t.notRegex(showText({ setup: older, rollout, waves, nodes: [] }), /own|goes back/);
+  t.notRegex(showText({ setup: older, rollout, waves, nodes: [], undecided: null }), /own|goes back/);
   t.notRegex(planText(planOf(fleetOf(12, 2), {})), /own|goes back/);
 });

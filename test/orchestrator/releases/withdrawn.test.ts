@@ -39,6 +39,18 @@ test('an image that another published one revokes at the firmware is given to no
   t.is(await defaultImage({ list }, redis, anything), '1.0');
 });
 
+test('who says in Redis that newer images are withdrawn has none given out that nobody decided', async (t) => {
+  const { redis } = await membersFor(t);
+  const images = store('4.0', '3.0', '2.0');
+  // The newest by what is on the disk, and one that a rollout has brought.
+  const decided = async (version: string) => ['4.0', '2.0'].includes(version);
+  t.is(await defaultImage(images, redis, anything, decided), '4.0');
+  await withdraw(redis, '4.0', 'it hangs', ANN);
+  t.is(await defaultImage(images, redis, anything, decided), '2.0');
+  await withdraw(redis, '2.0', 'as well', ANN);
+  t.is(await defaultImage(images, redis, anything, decided), null);
+});
+
 test('new hardware gets the newest image that is not withdrawn, and nothing when all are', async (t) => {
   const { redis } = await membersFor(t);
   const images = store('3.0', '2.0');

@@ -3,8 +3,11 @@ import { mkdir } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
 import { publishManifests } from '../../../lab/sim/images.ts';
+import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
+import { newestHere } from '../../../orchestrator/releases/newest.ts';
 import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
+import { DecisionsHere } from '../../../orchestrator/signer/decisions.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import { SIGNER_LIMITS, type SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
@@ -35,9 +38,11 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
   t.teardown(() => ledger.close().catch(() => {}));
   const manifests = new PublishedManifests(paths.images);
   const signer = new Signer({
-    key: { id: orderKeyId(publicKey), sign: (bytes) => sign(null, bytes, privateKey) },
+    key: { id: orderKeyId(publicKey), publicKey, sign: (bytes) => sign(null, bytes, privateKey) },
     ledger,
     consents: new Consents(files.consents),
+    decisions: new DecisionsHere(journalFile(paths)),
+    newest: newestHere(paths, manifests),
     facts: (version) => manifests.manifest(version),
     limits: { ...SIGNER_LIMITS, ...limits },
     now: () => clock.now,

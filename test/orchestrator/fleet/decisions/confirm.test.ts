@@ -5,6 +5,7 @@ import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { bansOf, openFleet } from '../../../../orchestrator/operators/bans-of.ts';
+import { adoptRollouts } from '../../../../orchestrator/rollout/run/adopt.ts';
 import { readTemplate, setTemplate } from '../../../../orchestrator/rollout/run/templates.ts';
 
 import { by, directoryOf } from '../../../attack/redis/server.ts';
@@ -76,6 +77,23 @@ test('a fleet that is new begins with it: nobody is asked', async (t) => {
   const { fleet } = await openFleet(paths, redis, silent);
   t.true(await beginDecisions(fleet, silent, by));
   t.true(fleet.decisions.confirmed);
+  t.true(fleet.decisions.rollouts.begun);
+});
+
+test('a fleet that was confirmed before rollouts were decisions is told so, and goes on', async (t) => {
+  const { start, written } = await older(t);
+  const { fleet } = await start();
+  await confirmRecords(fleet, by);
+  written.length = 0;
+  const { begun, fleet: again } = await start();
+  t.true(begun);
+  t.regex(written.join(''), /ROLLOUTS_UNCONFIRMED/);
+  t.true(await again.decisions.gave('1.0'));
+  t.is(await adoptRollouts(again, by), 0);
+  t.false(await again.decisions.gave('9.9'));
+  written.length = 0;
+  await start();
+  t.notRegex(written.join(''), /UNCONFIRMED/);
 });
 
 test('without a key nothing can be confirmed, and it is said', async (t) => {

@@ -4,12 +4,16 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
+import type { DataPaths } from '../../../../base/paths.ts';
 import { compareVersions } from '../../../../formats/version.ts';
 import { makeHostKey } from '../../../../image/agent/root/host-key.ts';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import { type SimFleet, startSimFleet } from '../../../../lab/sim/fleet.ts';
 import { type SimNode, type SimTimes, simPcr11 } from '../../../../lab/sim/node.ts';
+import { beginDecisions } from '../../../../orchestrator/fleet/decisions/confirm.ts';
+import { sealConfirmed } from '../../../../orchestrator/fleet/decisions/entry.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import { openFleet } from '../../../../orchestrator/operators/bans-of.ts';
 import type { OrderSigner } from '../../../../orchestrator/orders/order-signer.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
 import { makePlan, type PlanFacts } from '../../../../orchestrator/rollout/plan.ts';
@@ -21,6 +25,7 @@ import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
 import { orderKeyId } from '../../../../protocol/order.ts';
+import { keysIn } from '../../../support/keys.ts';
 import { type RealSigner, realSigner } from '../../../support/real-signer.ts';
 import { redisFor, silent } from '../../fleet/support.ts';
 import { POOL, TIMES } from './times.ts';
@@ -76,8 +81,8 @@ export type Bench = {
   ): { stop(): Promise<void> };
   /** Cuts what orchestrators ask of these nodes from now on; nobody: the network is whole again. */
   cut(nodes: readonly SimNode[]): void;
-  /** Plans, records and starts. @returns its id */
-  start(spec?: Record<string, unknown>): Promise<string>;
+  /** Plans, records and starts. @param through another connection: a process that keeps no log of decisions. @returns its id */
+  start(spec?: Record<string, unknown>, through?: Fleet['redis']): Promise<string>;
   state(id: string): Promise<RolloutState>;
   until(id: string, what: (state: RolloutState) => boolean, seconds?: number): Promise<RolloutState>;
 };
@@ -89,12 +94,15 @@ export async function benchFor(
     faults?: Faults;
     sites?: string[];
     sim?: Partial<SimTimes>;
+    /** A fleet with keys, whose servers believe only what was decided; `older`: about rollouts not yet. */
+    decides?: 'older' | 'all';
     /** See SimFleetOptions. */
     https?: { keys: string; every: number };
   },
 ): Promise<Bench> {
   const { redis, paths } = await redisFor(t);
-  const fleet = new Fleet(redis);
+  const fleet =
+    options.decides === undefined ? new Fleet(redis) : await decidingFleet(redis, paths, options.decides);
   const client = makeHostKey();
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const stop = new AbortController();
@@ -173,13 +181,13 @@ export async function benchFor(
       t.teardown(close);
       return { stop: close };
     },
-    async start(spec = {}) {
+    async start(spec = {}, through = redis) {
       const checked = checkSpec({ ...SPEC, ...spec });
       if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
       const planned = makePlan(await planNodes(fleet, VERSIONS), checked.spec, Date.now(), FACTS);
       if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
-      const id = await create(redis, planned.plan, IMAGES, { author: 'operator:ann', at: Date.now() });
-      await operate(redis, id, { type: 'start', by: 'operator:ann' });
+      const id = await create(through, planned.plan, IMAGES, { author: 'operator:ann', at: Date.now() });
+      await operate(through, id, { type: 'start', by: 'operator:ann' });
       return id;
     },
     state,
@@ -200,6 +208,22 @@ export async function benchFor(
       }
     },
   };
+}
+
+async function decidingFleet(
+  redis: Fleet['redis'],
+  paths: DataPaths,
+  decides: 'older' | 'all',
+): Promise<Fleet> {
+  await keysIn(paths.keys);
+  const { fleet } = await openFleet(paths, redis, silent);
+  const by = { actor: 'bootserver', at: 1 };
+  if (decides === 'all') await beginDecisions(fleet, silent, by);
+  else {
+    const entry = sealConfirmed({ kind: 'confirmed', ...by, reason: 'by the version before' });
+    await fleet.decisions.commit({ records: [] }, [entry]);
+  }
+  return fleet;
 }
 
 export const hasEnded = ({ rollout }: RolloutState): boolean => rollout.endedAt !== null;

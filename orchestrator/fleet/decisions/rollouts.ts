@@ -1,0 +1,117 @@
+/**
+ * What was decided about rollouts: which versions nodes may be moved to, and until when. In the log these are records, so that
+ * a server of the version before keeps them too. Everything here is about versions; no node is named.
+ */
+import { z } from 'zod';
+import { at } from '../keys.ts';
+import type { Decided } from './entry.ts';
+
+/** The record from which on a node is moved to an image only by a decision. */
+export const ROLLOUTS_BEGUN = at('decided', 'rollouts');
+const begunSchema = z.object({
+  /** What nodes ran, or were brought to, before decisions about it were kept. */
+  versions: z.array(z.string()),
+});
+
+export const rolloutKey = (id: string): string => at('decided', 'rollout', id);
+
+/** A rollout goes through these and never back: the number is the epoch of the record. From `ready` none becomes `planned`. */
+export const ROLLOUT_EPOCHS = { waiting: 1, ready: 2, planned: 2, open: 3, ended: 4 } as const;
+
+export const rolloutDecision = z.object({
+  /**
+   * `waiting`: for another rollout, and for approvals. `ready`: for another rollout alone. `planned`: somebody else has yet to
+   * approve its start.
+   */
+  state: z.enum(['waiting', 'ready', 'planned', 'open', 'ended']),
+  /** It is open, or was. */
+  opened: z.boolean(),
+  of: z.enum(['image', 'config']),
+  /** The target, and what nodes pass through to get there. */
+  on: z.array(z.string()),
+  /** What its nodes had when it was planned: the way back. */
+  from: z.array(z.string()),
+  /** What a node that joins later may come from, and goes back to. */
+  joins: z.array(z.string()),
+  /** SHA-256 of its setup, as it stands in Redis. */
+  setup: z.string(),
+});
+export type RolloutDecision = z.infer<typeof rolloutDecision>;
+
+/** All that is known of it. Entries come in any order and any number of times. */
+export class DecidedRollouts {
+  readonly #known = new Map<string, { epoch: number; decision: RolloutDecision }>();
+  #before: ReadonlySet<string> | null = null;
+  #summed: { open: RolloutDecision[]; gave: ReadonlySet<string> } | null = null;
+
+  add({ key, epoch, body }: Pick<Decided, 'key' | 'epoch' | 'body'>): void {
+    this.#summed = null;
+    if (key === ROLLOUTS_BEGUN) {
+      const begun = read(begunSchema, body);
+      if (begun !== null) this.#before ??= new Set(begun.versions);
+    } else if (key.startsWith(rolloutKey(''))) {
+      const decision = read(rolloutDecision, body);
+      const known = this.#known.get(key);
+      if (decision !== null && (known === undefined || epoch >= known.epoch))
+        this.#known.set(key, { epoch, decision });
+    }
+  }
+
+  /** Whether what Redis says of rollouts is believed no more. */
+  get begun(): boolean {
+    return this.#before !== null;
+  }
+
+  of(id: string): RolloutDecision | undefined {
+    return this.#known.get(rolloutKey(id))?.decision;
+  }
+
+  /** Ids of those that have not ended. */
+  get live(): string[] {
+    const own = rolloutKey('').length;
+    return [...this.#known].flatMap(([key, { decision }]) =>
+      decision.state === 'ended' ? [] : [key.slice(own)],
+    );
+  }
+
+  /**
+   * Whether a rollout that is open moves nodes to this image.
+   * @param had what the node was moved to last; null: nothing is known of it
+   */
+  moves(had: string | null, version: string): boolean {
+    return this.#sums.open.some(({ on, from, joins }) => {
+      if (on.includes(version)) return true;
+      const isOn = had !== null && on.includes(had);
+      return (from.includes(version) && (had === null || isOn)) || (joins.includes(version) && isOn);
+    });
+  }
+
+  /** Whether somebody has ever decided that nodes run this image. */
+  gave(version: string): boolean {
+    return this.#sums.gave.has(version);
+  }
+
+  /** Asked for with every order, and changed by few of them. */
+  get #sums(): { open: RolloutDecision[]; gave: ReadonlySet<string> } {
+    if (this.#summed !== null) return this.#summed;
+    const images = [...this.#known.values()].flatMap(({ decision }) =>
+      decision.of === 'image' && decision.opened ? [decision] : [],
+    );
+    const open = images.filter(({ state }) => state === 'open');
+    const gave = new Set([
+      ...(this.#before ?? []),
+      ...images.flatMap(({ on, from }) => [...on, ...from]),
+      ...open.flatMap(({ joins }) => joins),
+    ]);
+    this.#summed = { open, gave };
+    return this.#summed;
+  }
+}
+
+function read<T>(schema: z.ZodType<T>, body: string): T | null {
+  try {
+    return schema.parse(JSON.parse(body));
+  } catch {
+    return null;
+  }
+}

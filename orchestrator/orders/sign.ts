@@ -1,0 +1,26 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import { decisionsOf } from '../fleet/decisions/decisions.ts';
+import { at } from '../fleet/keys.ts';
+import type { OrderSigner } from './order-signer.ts';
+
+/** The newest order that was signed for a node, as it was sent. */
+export const signedKey = (node: string): string => at('signed', node);
+
+/**
+ * Has an order signed, and keeps what comes out for the signers of other servers: each remembers only what it has signed
+ * itself, and believes such an envelope because it bears the fleet's key.
+ * @throws BootwaveError as `OrderSigner.sign`
+ */
+export async function sign(redis: Redis, signer: OrderSigner, order: Order): Promise<OrderEnvelope> {
+  const key = signedKey(order.node);
+  const envelope = await signer.sign(order).catch(async (error: unknown) => {
+    if (!(error instanceof BootwaveError) || error.code !== 'SIGNER_IMAGE_UNDECIDED') throw error;
+    // Another server may have decided it a moment ago, or have moved the node.
+    await decisionsOf(redis)?.look();
+    return signer.sign(order, (await redis.get(key)) ?? undefined);
+  });
+  await redis.set(key, JSON.stringify(envelope));
+  return envelope;
+}

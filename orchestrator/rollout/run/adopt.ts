@@ -1,0 +1,40 @@
+/** Rollouts and images of a fleet that is older than its decisions about them: a person has looked, and they count as decided. */
+import { BootwaveError } from '../../../base/error.ts';
+import { isVersion } from '../../../formats/version.ts';
+import type { By } from '../../fleet/acting.ts';
+import { rolloutsBegun } from '../../fleet/decisions/confirm.ts';
+import type { Decision } from '../../fleet/decisions/standing.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { decisionFor } from './decided.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { readState } from './stored.ts';
+
+/** @returns how many of them have not ended; null: it was done before */
+export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null> {
+  const { redis, decisions, nodes } = fleet;
+  if (decisions.rollouts.begun) return null;
+  const versions = new Set<string>();
+  const live: Decision[] = [];
+  for (const id of (await redis.smembers(ROLLOUT_KEYS.all)).sort()) {
+    const text = await redis.hget(ROLLOUT_KEYS.setup(id), 'body');
+    if (text === null) continue;
+    const state = await readState(redis, id).catch(nothingOfOurs);
+    if (state === null) continue;
+    const decision = decisionFor(state.setup, state.nodes.values(), state.rollout, text);
+    if (decision.state !== 'ended') live.push(decisions.rollout(id, decision, by, 'confirmed'));
+    if (decision.of === 'image')
+      for (const version of [...decision.on, ...decision.from]) versions.add(version);
+  }
+  for (const { wanted, observed } of await nodes.getMany(await nodes.ids()))
+    for (const version of [wanted.image, observed.image]) if (version !== null) versions.add(version);
+  const known = [...versions].filter(isVersion).sort();
+  await decisions.commit({ records: [] }, [...live, rolloutsBegun(known, by)]);
+  return live.length;
+}
+
+/** What cannot be read is driven by nobody, and keeps nobody from confirming the others. */
+function nothingOfOurs(error: unknown): null {
+  if (error instanceof SyntaxError || error instanceof TypeError || error instanceof BootwaveError)
+    return null;
+  throw error;
+}

@@ -1,0 +1,65 @@
+/** Whether somebody has decided that a node runs an image. Pure; about versions, not about which nodes. */
+import { BootwaveError } from '../../base/error.ts';
+import type { Order } from '../../protocol/order.ts';
+import type { Decided } from './decisions.ts';
+import type { Signed } from './ledger.ts';
+
+/** Milliseconds from its first order, or from a person's word, within which the image of an installation may still change. */
+export const INSTALL_LASTS = 7 * 24 * 3600_000;
+
+/** What is known of the node before this order. */
+export type Had = {
+  /** The image that it was moved to last; null: none is known. */
+  version: string | null;
+  /** When that was, milliseconds since the epoch. */
+  since: number;
+  /** It was given it as new hardware is, and no rollout has moved it since. */
+  fresh: boolean;
+  /** A version signed it that knew no decisions about rollouts: another server may have moved the node since. */
+  isOld: boolean;
+};
+
+/** @param shown what another server of the fleet has signed for this node */
+export function hadOf(last: Signed | null, shown: Order | null): Had {
+  if (shown !== null && shown.image !== null && shown.epoch > (last?.epoch ?? 0))
+    return { version: shown.image.version, since: shown.issuedAt, fresh: false, isOld: false };
+  if (last?.moved !== undefined) return { ...last.moved, isOld: false };
+  const [version, since] = [last?.image ?? null, last?.at ?? 0];
+  return { version, since, fresh: false, isOld: last !== null };
+}
+
+export type MoveGrounds = {
+  had: Had;
+  decided: Decided;
+  /** The image for new hardware, by what is on this machine's disk; null: there is none, or nobody needs to know. */
+  newest: string | null;
+  now: number;
+};
+
+/**
+ * @returns what the ledger keeps of it
+ * @throws BootwaveError `SIGNER_IMAGE_UNDECIDED`
+ */
+export function checkMove(
+  order: Order,
+  { had, decided: { rollouts, installs }, newest, now }: MoveGrounds,
+): NonNullable<Signed['moved']> {
+  const version = order.image?.version ?? null;
+  const { since, fresh, isOld } = had;
+  if (version === null || version === had.version) return { version: had.version, since, fresh };
+  if (rollouts.moves(had.version, version)) return { version, since: now, fresh: false };
+  const asked = installs.get(order.node) ?? 0;
+  const isBeginning = fresh && now < since + INSTALL_LASTS;
+  const isNew =
+    had.version === null || order.wipe || isBeginning || (asked > since && now < asked + INSTALL_LASTS);
+  const isGiven = rollouts.gave(version) || version === newest;
+  if (!rollouts.begun || (isNew && isGiven) || (isOld && rollouts.gave(version)))
+    // The time does not begin again with each image.
+    return { version, since: isBeginning ? since : now, fresh: isNew };
+  throw new BootwaveError({
+    code: 'SIGNER_IMAGE_UNDECIDED',
+    what: `nobody has decided that ${order.node} is moved to image ${version}: no rollout that is under way brings it there`,
+    unchanged: 'nothing was signed',
+    next: `start a rollout to ${version}; an installation that began more than 7 days ago is asked for again (bootwave node set NODE --mode netboot, then --mode installed); otherwise find out who wrote that into the database`,
+  });
+}
