@@ -13,7 +13,7 @@ export type Wanted = {
   /** For error messages, e.g. `tftp`. */
   name: string;
   protocol: 'udp' | 'tcp';
-  /** Dotted quad; `0.0.0.0` where broadcasts must arrive. The socket is bound to the device in both cases. */
+  /** IPv4 or IPv6; `0.0.0.0` or `::` where broadcasts or groups must arrive. The socket is always bound to the device. */
   address: string;
   /** 0: any free port. */
   port: number;

@@ -39,12 +39,13 @@ export function register(command: Command): void {
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
     .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
+    .option('--ipv6 <prefix>', "UEFI HTTP Boot over IPv6, too: a /64 to give addresses of, or 'proxy'")
     .option('--beside-dhcp', 'another DHCP server may answer on this wire, for other machines')
     .addOption(
       new Option(
         '--config <file>',
         'several interfaces, subnets, reservations and options: docs/network.md',
-      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp']]),
+      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp', 'ipv6']]),
     )
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)

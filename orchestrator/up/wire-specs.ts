@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { readConfigFile } from '../../bootserver/config-file.ts';
+import { prefixesOf } from '../../bootserver/dhcp6/config.ts';
 import { addressRange, type UpOptions } from './options.ts';
 import type { WireSpec } from './wire.ts';
 
@@ -14,7 +15,7 @@ export async function wireSpecs(
   paths: Pick<DataPaths, 'bootserver'>,
   options: Omit<UpOptions, 'site' | 'heartbeat' | 'attestEvery' | 'certificateLife' | 'operatorsPort'>,
 ): Promise<WireSpec[]> {
-  const { interface: device, address, httpPort, httpsPort, proxy, router, dns, ntp, config } = options;
+  const { interface: device, address, httpPort, httpsPort, proxy, router, dns, ntp, ipv6, config } = options;
   const leases = join(paths.bootserver, 'leases');
   if (config !== undefined && device !== undefined) {
     throw new BootwaveError({
@@ -26,8 +27,9 @@ export async function wireSpecs(
   }
   if (config !== undefined) {
     const all = await readConfigFile(config);
-    return all.map(({ interface: name, address: own, dhcp }, i) => ({
+    return all.map(({ interface: name, address: own, dhcp, ipv6 }, i) => ({
       interface: name,
+      ipv6,
       ...(own === undefined ? {} : { address: own }),
       httpPort,
       httpsPort,
@@ -42,6 +44,7 @@ export async function wireSpecs(
   return [
     {
       interface: device,
+      ipv6: ipv6 === undefined ? undefined : { prefixes: prefixesOf(ipv6) },
       ...(address === undefined ? {} : { address }),
       httpPort,
       httpsPort,
