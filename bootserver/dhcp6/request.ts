@@ -35,13 +35,14 @@ const TYPES: ReadonlyMap<number, RequestType6> = new Map([
 
 /**
  * @param from whom the packet came from: the client, or the relay next to us
- * @returns undefined for what no client asks of a server that stores no leases
+ * @returns undefined for what no client on this wire asks of a server that stores no leases
  * @throws BootwaveError `DHCP6_MALFORMED`
  */
 export function readRequest6(packet: Packet6, from: Ip6): Request6 | undefined {
   const { options, relays } = packet;
   const type = TYPES.get(packet.type);
-  if (type === undefined) return undefined;
+  // RFC 8415 16: clients ask from their link-local address. What comes from elsewhere has crossed a router.
+  if (type === undefined || (relays.length === 0 && !isLinkLocal(from))) return undefined;
   const clientId = option6(options, OPTION6.clientId);
   return {
     packet,

@@ -105,6 +105,10 @@ function readyOf({ httpPort: http, httpsPort: https, operatorsPort }: Ports, int
 function text({ operatorsPort, httpPort, httpsPort }: Ports, interfaces: Addresses, how: string) {
   const door = operatorsPort === undefined ? '' : `, operators ${operatorsPort}`;
   if (interfaces.length === 0) return `bootwave runs, and no machine boots here${door}; Ctrl-C ends it`;
-  const served = interfaces.map((one) => `${one.interface} as ${one.address}`).join(', ');
+  const served = interfaces
+    .map(({ interface: name, address, address6 }) => {
+      return `${name} as ${address}${address6 === undefined ? '' : ` and ${address6}`}`;
+    })
+    .join(', ');
   return `bootwave serves ${served} (${how}, TFTP, HTTP ${httpPort}, enrolment ${httpsPort}${door}); Ctrl-C ends it`;
 }

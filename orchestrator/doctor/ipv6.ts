@@ -12,7 +12,7 @@ import { inventedMac } from './dhcp-client.ts';
 
 const NAME = 'DHCPv6 on the wire';
 /** Milliseconds; DHCPv6 servers look at nothing before they answer. */
-const LISTEN = 3000;
+const LISTEN = 2000;
 /** Answers that are kept; more would be a flood. */
 const MOST = 32;
 

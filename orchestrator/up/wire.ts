@@ -61,6 +61,8 @@ type Wire = InterfaceAddress & {
 
 export type KeptWire = {
   readonly address: string;
+  /** Undefined where IPv6 is not served. */
+  readonly address6: string | undefined;
   /** Id of the servers CA whose certificate is shown. */
   readonly issuer: string;
   /** The CAs have changed: the same identity again, or a new one where another CA signs. */
@@ -134,6 +136,9 @@ export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSi
   return {
     get address() {
       return wire.address;
+    },
+    get address6() {
+      return wire.ipv6?.address;
     },
     get issuer() {
       return wire.identity().issuer;

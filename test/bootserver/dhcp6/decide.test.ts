@@ -204,6 +204,11 @@ test('the MAC address: of the relay that saw it, of the link-local address, of t
   t.is(shown6(rig6().decide(message6(), 'fe80::1:2:3:4')), 'DHCP6_MAC_UNKNOWN');
 });
 
+test('who is not on this wire is heard through a relay alone', (t) => {
+  t.throws(() => asRequest6(message6(), 'fd00:99::1'), { message: 'not a request' });
+  t.notThrows(() => asRequest6(message6({ relays: [relay('fd00:99::1', MACHINE)] }), 'fd00:99::1'));
+});
+
 test('link-local addresses and MAC addresses are made of each other', (t) => {
   const macs = fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bytes) => {
     bytes[0]! &= 0xfe;

@@ -4,15 +4,13 @@ import { mustRun } from '../../../base/run.ts';
 import { dhcp6Config } from '../../../bootserver/dhcp6/config.ts';
 import { addressOf, prefixOf } from '../../../bootserver/dhcp6/prefix.ts';
 import { formatIp6 } from '../../../formats/dhcp6/ip6.ts';
-import { type Packet6, parsePacket6, serialisePacket6 } from '../../../formats/dhcp6/packet.ts';
-import type { ClientOrder } from '../sockets-client.ts';
 import { Inside, type TwoWires, twoWires } from '../sockets-netns.ts';
 import type { ServerOrders } from '../sockets-server.ts';
+import { card6, GROUP, Machine6 } from './machine.ts';
 import { addressIn, CAPTURES6, MACHINE, message6, relay, urlIn } from './messages.ts';
 
 const SERVER = 'fd00:91::1';
 const PREFIX = 'fd00:91::/64';
-const GROUP = 'ff02::1:2%eth0';
 const UKI = `http://[${SERVER}]:80/m/52-54-00-00-00-01/bootwave_1.0.efi`;
 const OURS = formatIp6(addressOf(prefixOf(PREFIX)!, '52:54:00:00:00:01'));
 
@@ -20,7 +18,7 @@ const OURS = formatIp6(addressOf(prefixOf(PREFIX)!, '52:54:00:00:00:01'));
 async function serve(t: ExecutionContext, more: Partial<ServerOrders> = {}, prefixes = [PREFIX]) {
   const wires = await twoWires(t);
   await mustRun('ip', ['-n', wires.server, 'addr', 'add', `${SERVER}/64`, 'dev', 'boot0', 'nodad']);
-  await card(wires.inside);
+  await card6(wires.inside);
   const orders: ServerOrders = {
     sockets: { interface: 'boot0', httpPort: 80, httpsPort: 443, ipv6: { prefixes } },
     leases: '/nonexistent',
@@ -29,38 +27,6 @@ async function serve(t: ExecutionContext, more: Partial<ServerOrders> = {}, pref
   const server = new Inside(t, wires.server, './sockets-server.ts', [JSON.stringify(orders)]);
   t.like(await server.next(), { ready: '10.91.0.1', tcp: 3 });
   return { wires, server };
-}
-
-async function card(namespace: string): Promise<void> {
-  const ip = (...args: string[]) => mustRun('ip', ['-n', namespace, ...args]);
-  await ip('link', 'set', 'eth0', 'down');
-  await ip('link', 'set', 'eth0', 'address', '52:54:00:00:00:01');
-  const dad = '/proc/sys/net/ipv6/conf/eth0/accept_dad';
-  await mustRun('ip', ['netns', 'exec', namespace, 'sh', '-c', `echo 0 > ${dad}`]);
-  await ip('link', 'set', 'eth0', 'up');
-}
-
-class Machine {
-  readonly #client: Inside;
-  constructor(t: ExecutionContext, namespace: string) {
-    this.#client = new Inside(t, namespace, './sockets-client.ts', []);
-  }
-  async order(order: ClientOrder): Promise<Record<string, unknown>> {
-    this.#client.say(order);
-    return (await this.#client.next()) as Record<string, unknown>;
-  }
-  async ask(packet: Packet6 | Uint8Array, from = 546, to = GROUP): Promise<Packet6> {
-    const bytes = packet instanceof Uint8Array ? packet : serialisePacket6(packet);
-    const { answer } = await this.order({ send: Buffer.from(bytes).toString('hex'), to, port: 547, from });
-    return parsePacket6(Buffer.from(String(answer), 'hex'));
-  }
-  async shout(packet: Packet6 | Uint8Array): Promise<void> {
-    const bytes = packet instanceof Uint8Array ? packet : serialisePacket6(packet);
-    await this.order({
-      ...{ send: Buffer.from(bytes).toString('hex'), to: GROUP },
-      ...{ port: 547, from: 546, silent: true },
-    });
-  }
 }
 
 async function nextEvent(server: Inside): Promise<object> {
@@ -72,7 +38,7 @@ async function nextEvent(server: Inside): Promise<object> {
 
 test('real firmware, replayed: an address, the URL and an event; rubbish before it kills nothing', async (t) => {
   const { wires, server } = await serve(t);
-  const machine = new Machine(t, wires.inside);
+  const machine = new Machine6(t, wires.inside);
   const solicit = CAPTURES6.get('edk2-http6-solicit')!;
   for (const bytes of [
     new Uint8Array(1),
@@ -97,7 +63,7 @@ test('real firmware, replayed: an address, the URL and an event; rubbish before 
 
 test('through a relay: the answer goes to the port of relays, with what the relay wrote', async (t) => {
   const { wires } = await serve(t, {}, [PREFIX, 'fd00:78::/64']);
-  const machine = new Machine(t, wires.inside);
+  const machine = new Machine6(t, wires.inside);
   const relays = [relay('fd00:78::1', MACHINE)];
   for (const to of [GROUP, 'ff05::1:3%eth0']) {
     const offer = await machine.ask(message6({ relays }), 547, to);
@@ -108,7 +74,7 @@ test('through a relay: the answer goes to the port of relays, with what the rela
 
 test('one machine whose fate is undecided does not keep the others waiting', async (t) => {
   const { wires } = await serve(t, { undecided: ['52:54:00:00:00:09'] });
-  const machine = new Machine(t, wires.inside);
+  const machine = new Machine6(t, wires.inside);
   const other = relay('fd00:91::9', 'fe80::5054:ff:fe00:9');
   for (let n = 0; n < 20; n++) await machine.shout(message6({ relays: [other] }));
   t.is(addressIn(await machine.ask(message6())), OURS);
@@ -117,10 +83,10 @@ test('one machine whose fate is undecided does not keep the others waiting', asy
 test('what arrives at another interface is never answered; the address is one of the interface alone', async (t) => {
   const { wires, server } = await serve(t);
   await mustRun('ip', ['-n', wires.server, 'addr', 'add', 'fd00:92::1/64', 'dev', 'other0', 'nodad']);
-  await card(wires.outside);
+  await card6(wires.outside);
   await mustRun('ip', ['-n', wires.outside, 'addr', 'add', 'fd00:92::2/64', 'dev', 'eth0', 'nodad']);
   await mustRun('ip', ['-n', wires.outside, 'route', 'add', 'fd00:91::/64', 'via', 'fd00:92::1']);
-  const outside = new Machine(t, wires.outside);
+  const outside = new Machine6(t, wires.outside);
   const send = Buffer.from(CAPTURES6.get('edk2-http6-solicit')!).toString('hex');
   for (const to of ['fd00:92::1', SERVER]) {
     t.deepEqual(await outside.order({ send, to, port: 547, connected: true }), { refused: 'ECONNREFUSED' });
@@ -128,7 +94,7 @@ test('what arrives at another interface is never answered; the address is one of
   }
   await outside.shout(CAPTURES6.get('edk2-http6-solicit')!);
   await mustRun('ip', ['-n', wires.inside, 'addr', 'add', 'fd00:91::2/64', 'dev', 'eth0', 'nodad']);
-  const inside = new Machine(t, wires.inside);
+  const inside = new Machine6(t, wires.inside);
   t.deepEqual(await inside.order({ tcp: SERVER, port: 80 }), { said: 'http6' });
   t.deepEqual(await server.next(), { reached: 'http6', from: 'fd00:91::2' });
 });
@@ -163,11 +129,11 @@ test('of several addresses the one is taken whose link gets addresses, and a new
   // Added without waiting until the kernel knows that they are free.
   for (const ip of ['2001:db8::1', SERVER, 'fd00:99::1'])
     await mustRun('ip', ['-n', wires.server, 'addr', 'add', `${ip}/64`, 'dev', 'boot0']);
-  await card(wires.inside);
+  await card6(wires.inside);
   const sockets = { interface: 'boot0', httpPort: 80, httpsPort: 443, ipv6: { prefixes: [PREFIX] } };
   const server = new Inside(t, wires.server, './sockets-server.ts', [
     JSON.stringify({ sockets, leases: '' }),
   ]);
   t.like(await server.next(), { ready: '10.91.0.1' });
-  t.is(urlIn(await new Machine(t, wires.inside).ask(message6())), UKI);
+  t.is(urlIn(await new Machine6(t, wires.inside).ask(message6())), UKI);
 });
