@@ -56,9 +56,9 @@ export function parsePacket6(wire: Uint8Array): Packet6 {
     if (bytes[0] !== (direction ?? bytes[0])) throw malformed6('relays of both directions');
     direction = bytes[0];
     if (relays.length === MOST_RELAYS) throw malformed6(`more than ${MOST_RELAYS} relays`);
-    if (bytes.length < 34) throw malformed6(`${bytes.length} bytes are too few for a relay's message`);
     const options = readOptions6(bytes.subarray(34));
     const inner = option6(options, OPTION6.relayMessage);
+    // Also when it is too short to hold its own addresses.
     if (inner === undefined) throw malformed6('a relay that relays nothing');
     relays.push({
       hops: bytes[1]!,

@@ -239,6 +239,12 @@ test('behind a relay: an address of the link that it names, and the answer goes 
     ],
   );
   t.deepEqual(offer.relays[1]?.options, port);
+  const twice = [relay('fd00:77::1', 'fd00:78::1'), relay('fd00:78::1', MACHINE)];
+  t.regex(
+    addressIn(replied6(decide(message6({ relays: twice }), 'fd00:77::fe')))!,
+    /^fd00:78::/,
+    'the nearest',
+  );
   // A relay that names no link (RFC 6221) is on ours; a link without a prefix has another server.
   t.is(shown6(decide(message6({ relays: [relay('::', MACHINE)] }))), `advertise ${OURS} ${UKI}`);
   t.is(shown6(decide(message6({ relays: [relay('fd00:99::1', MACHINE)] }))), `advertise ${UKI}`);

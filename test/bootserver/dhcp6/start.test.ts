@@ -126,7 +126,9 @@ test('no address but the link-local one, or another one than was named: refused 
 
 test('of several addresses the one is taken whose link gets addresses, and a new one at once', async (t) => {
   const wires = await twoWires(t);
-  // Added without waiting until the kernel knows that they are free.
+  // The kernel looks for half a minute whether they are free.
+  const transmits = '/proc/sys/net/ipv6/conf/boot0/dad_transmits';
+  await mustRun('ip', ['netns', 'exec', wires.server, 'sh', '-c', `echo 30 > ${transmits}`]);
   for (const ip of ['2001:db8::1', SERVER, 'fd00:99::1'])
     await mustRun('ip', ['-n', wires.server, 'addr', 'add', `${ip}/64`, 'dev', 'boot0']);
   await card6(wires.inside);
