@@ -44,12 +44,16 @@ export function prefixProblems(prefixes: readonly string[]): Problem[] {
 }
 
 /** @throws BootwaveError `DHCP_CONFIG` naming the first prefix that cannot be used */
-export function dhcp6Config({ serverIp, httpPort, prefixes }: Dhcp6Input): Dhcp6Config {
+export function checkPrefixes(prefixes: readonly string[]): void {
   const [problem] = prefixProblems(prefixes);
-  if (problem !== undefined) {
-    const { what, next } = problem;
-    throw new BootwaveError({ code: 'DHCP_CONFIG', what, unchanged: 'nothing was started or changed', next });
-  }
+  if (problem === undefined) return;
+  const { what, next } = problem;
+  throw new BootwaveError({ code: 'DHCP_CONFIG', what, unchanged: 'nothing was started or changed', next });
+}
+
+/** @throws BootwaveError `DHCP_CONFIG` naming the first prefix that cannot be used */
+export function dhcp6Config({ serverIp, httpPort, prefixes }: Dhcp6Input): Dhcp6Config {
+  checkPrefixes(prefixes);
   // Always the same without being stored: a client that asked before a restart is answered after it.
   const uuid = createHash('sha256').update(`bootwave dhcp6 server\0${serverIp}`).digest().subarray(0, 16);
   // RFC 9562 5.8: version 8, whose other bits are the maker's own.

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { readConfigFile } from '../../bootserver/config-file.ts';
-import { prefixesOf } from '../../bootserver/dhcp6/config.ts';
+import { checkPrefixes, prefixesOf } from '../../bootserver/dhcp6/config.ts';
 import { addressRange, type UpOptions } from './options.ts';
 import type { WireSpec } from './wire.ts';
 
 /**
  * What is served: the interfaces of the configuration file, or the one that the options name, or nothing.
- * @throws BootwaveError `UP_RANGE_MISSING`, `UP_RANGE_INVALID`, `UP_INTERFACE`, `BOOTSERVER_CONFIG`,
+ * @throws BootwaveError `UP_RANGE_MISSING`, `UP_RANGE_INVALID`, `UP_INTERFACE`, `DHCP_CONFIG`, `BOOTSERVER_CONFIG`,
  * `BOOTSERVER_CONFIG_FILE`
  */
 export async function wireSpecs(
@@ -41,10 +41,12 @@ export async function wireSpecs(
   }
   if (device === undefined) return [];
   const range = addressRange(options);
+  const prefixes = ipv6 === undefined ? undefined : prefixesOf(ipv6);
+  checkPrefixes(prefixes ?? []);
   return [
     {
       interface: device,
-      ipv6: ipv6 === undefined ? undefined : { prefixes: prefixesOf(ipv6) },
+      ipv6: prefixes === undefined ? undefined : { prefixes },
       ...(address === undefined ? {} : { address }),
       httpPort,
       httpsPort,
