@@ -12,7 +12,10 @@ export type InterfaceState = {
   /** Whether a link is there (IFF_LOWER_UP). */
   carrier: boolean;
   addresses: readonly InterfaceAddress[];
-  /** IPv6 addresses that others can reach and that last: no link-local, temporary or duplicate ones. */
+  /**
+   * IPv6 addresses that others can reach: no link-local, temporary or duplicate ones. First those that somebody gave it, which
+   * last, then those that follow from a router's advertisement; always in the same order, whatever the kernel's is.
+   */
   addresses6: readonly string[];
 };
 
@@ -36,6 +39,7 @@ export async function readInterface(name: string): Promise<InterfaceState | unde
     local: string;
     prefixlen: number;
     scope: string;
+    dynamic?: boolean;
     temporary?: boolean;
     dadfailed?: boolean;
   };
@@ -53,6 +57,7 @@ export async function readInterface(name: string): Promise<InterfaceState | unde
     addresses6: all
       .filter(({ family, scope }) => family === 'inet6' && scope === 'global')
       .filter(({ temporary, dadfailed }) => temporary !== true && dadfailed !== true)
+      .sort((a, b) => Number(a.dynamic === true) - Number(b.dynamic === true) || (a.local < b.local ? -1 : 1))
       .map(({ local }) => local),
   };
 }
@@ -84,8 +89,7 @@ export async function interfaceAddress(
 
 /**
  * The IPv6 address that machines are told to fetch from.
- * @param address one of the interface's; when left out, one of those that `isPreferred`, else any: always the same one,
- * whatever order the kernel has them in
+ * @param address one of the interface's; when left out, the first of those that `isPreferred`, else the first of all
  * @throws BootwaveError `INTERFACE_MISSING`, `INTERFACE_NO_ADDRESS`
  */
 export async function interfaceAddress6(
@@ -93,8 +97,7 @@ export async function interfaceAddress6(
   address: string | undefined,
   isPreferred: (address: string) => boolean,
 ): Promise<string> {
-  const state = (await readInterface(name)) ?? missing(name);
-  const all = state.addresses6.toSorted();
+  const { addresses6: all } = (await readInterface(name)) ?? missing(name);
   const found =
     address === undefined ? (all.find(isPreferred) ?? all[0]) : all.find((one) => one === address);
   if (found !== undefined) return found;

@@ -131,6 +131,9 @@ test('of several addresses the one is taken whose link gets addresses, and a new
   await mustRun('ip', ['netns', 'exec', wires.server, 'sh', '-c', `echo 30 > ${transmits}`]);
   for (const ip of ['2001:db8::1', SERVER, 'fd00:99::1'])
     await mustRun('ip', ['-n', wires.server, 'addr', 'add', `${ip}/64`, 'dev', 'boot0']);
+  // One that a router could have given: it may go at any time.
+  const passing = ['fd00:91:0:0:1::/64', 'dev', 'boot0', 'valid_lft', '1000', 'preferred_lft', '1000'];
+  await mustRun('ip', ['-n', wires.server, 'addr', 'add', ...passing]);
   await card6(wires.inside);
   const sockets = { interface: 'boot0', httpPort: 80, httpsPort: 443, ipv6: { prefixes: [PREFIX] } };
   const server = new Inside(t, wires.server, './sockets-server.ts', [
