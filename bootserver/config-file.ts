@@ -7,21 +7,27 @@
  * semantic error ("the router is outside of the subnet") names its line, as a syntax error does.
  */
 import { readFile } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
 import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
 import { BootwaveError, messageOf } from '../base/error.ts';
 import { formatIp4, maskOf } from '../formats/dhcp/ip4.ts';
+import { formatIp6, parseIp6 } from '../formats/dhcp6/ip6.ts';
 import type { DhcpInput } from './dhcp/input.ts';
 import { configProblems } from './dhcp/problems.ts';
 import { networkOf } from './dhcp/settings.ts';
+import { prefixProblems } from './dhcp6/config.ts';
 import { INTERFACE_NAME } from './interface.ts';
+import type { Ipv6Spec } from './sockets.ts';
 
 export type InterfaceConfig = {
   interface: string;
   /** Which of its addresses, when it has several. */
   address: string | undefined;
   dhcp: Pick<DhcpInput, 'proxy' | 'settings' | 'subnets' | 'hosts' | 'classes'>;
+  /** UEFI HTTP Boot over IPv6; undefined: it is not served. */
+  ipv6: Ipv6Spec | undefined;
 };
 
 /** One thing that is wrong; `line` and `column` count from 1. */
@@ -62,6 +68,15 @@ const group = z.strictObject({
   'user-class': z.string().optional(),
   architecture: z.string().optional(),
 });
+const ipv6 = z.strictObject({
+  address: z
+    .string()
+    .refine((text) => isIPv6(text) && !text.includes('%'), 'write it as fd00:77::1')
+    // As the kernel writes it.
+    .transform((text) => formatIp6(parseIp6(text)))
+    .optional(),
+  prefixes: z.array(z.string()).default([]),
+});
 const served = z.strictObject({
   ...settings,
   address: address.optional(),
@@ -69,6 +84,7 @@ const served = z.strictObject({
   subnets: z.array(subnet).default([]),
   hosts: z.array(host).default([]),
   classes: z.array(group).default([]),
+  ipv6: ipv6.optional(),
 });
 const file = z.strictObject({
   interfaces: z
@@ -127,10 +143,13 @@ export function parseConfigFile(
     return { problems: problems.toSorted((a, b) => a.line - b.line) };
   }
   const interfaces = Object.entries(parsed.data.interfaces).map(([name, one]) => interfaceConfig(name, one));
-  const problems = interfaces.flatMap(({ interface: name, address, dhcp }) => {
+  const problems = interfaces.flatMap(({ interface: name, address, dhcp, ipv6 }) => {
     // Until the interface has been read, any address of its first subnet is used in place of its own.
     const serverIp = address ?? STAND_IN;
-    const found = configProblems({ ...dhcp, serverIp, httpPort: 1, httpsPort: 1 });
+    const found = [
+      ...configProblems({ ...dhcp, serverIp, httpPort: 1, httpsPort: 1 }),
+      ...prefixProblems(ipv6?.prefixes ?? []),
+    ];
     return found.map(({ path, what, next }) => problem(['interfaces', name, ...path], what, next));
   });
   if (problems.length > 0) return { problems: problems.toSorted((a, b) => a.line - b.line) };
@@ -141,10 +160,11 @@ export function parseConfigFile(
 const STAND_IN = '192.0.2.1';
 
 function interfaceConfig(name: string, one: z.infer<typeof served>): InterfaceConfig {
-  const { address: own, proxy, subnets, hosts, classes, ...rest } = one;
+  const { address: own, proxy, subnets, hosts, classes, ipv6, ...rest } = one;
   return {
     interface: name,
     address: own,
+    ipv6,
     dhcp: {
       proxy,
       settings: settingsOf(rest),

@@ -12,6 +12,11 @@ export type InterfaceState = {
   /** Whether a link is there (IFF_LOWER_UP). */
   carrier: boolean;
   addresses: readonly InterfaceAddress[];
+  /**
+   * IPv6 addresses that others can reach: no link-local, temporary or duplicate ones. First those that somebody gave it, which
+   * last, then those that follow from a router's advertisement; always in the same order, whatever the kernel's is.
+   */
+  addresses6: readonly string[];
 };
 
 /** IFNAMSIZ is 16 with its NUL; a leading dash would be an option of ip. */
@@ -27,25 +32,34 @@ const ADDRESS_GRACE = 2000;
  */
 export async function readInterface(name: string): Promise<InterfaceState | undefined> {
   if (!INTERFACE_NAME.test(name)) return undefined;
-  const shown = await run('ip', ['-j', '-4', 'addr', 'show', 'dev', name]);
+  const shown = await run('ip', ['-j', 'addr', 'show', 'dev', name]);
   if (shown.code !== 0) return undefined;
-  type Link = { ifindex?: number; flags?: string[]; addr_info?: { local: string; prefixlen: number }[] };
-  // An interface without an IPv4 address may be reported as an empty object; it still exists.
-  const links = (JSON.parse(shown.stdout || '[]') as Link[]).filter(({ ifindex }) => ifindex !== undefined);
-  const link = links[0] ?? (await bareLink(name));
+  type Address = {
+    family: string;
+    local: string;
+    prefixlen: number;
+    scope: string;
+    dynamic?: boolean;
+    temporary?: boolean;
+    dadfailed?: boolean;
+  };
+  type Link = { ifindex?: number; flags?: string[]; addr_info?: Address[] };
+  const links = JSON.parse(shown.stdout || '[]') as Link[];
+  const link = links.find(({ ifindex }) => ifindex !== undefined);
   if (link?.ifindex === undefined) return undefined;
+  const all = links.flatMap(({ addr_info = [] }) => addr_info);
   return {
     ifindex: link.ifindex,
     carrier: link.flags?.includes('LOWER_UP') === true,
-    addresses: links
-      .flatMap(({ addr_info = [] }) => addr_info)
+    addresses: all
+      .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => ({ address: local, netmask: formatIp4(maskOf(prefixlen)) })),
+    addresses6: all
+      .filter(({ family, scope }) => family === 'inet6' && scope === 'global')
+      .filter(({ temporary, dadfailed }) => temporary !== true && dadfailed !== true)
+      .sort((a, b) => Number(a.dynamic === true) - Number(b.dynamic === true) || (a.local < b.local ? -1 : 1))
+      .map(({ local }) => local),
   };
-}
-
-async function bareLink(name: string): Promise<{ ifindex?: number; flags?: string[] } | undefined> {
-  const { stdout } = await run('ip', ['-j', 'link', 'show', 'dev', name]);
-  return (JSON.parse(stdout || '[]') as { ifindex?: number; flags?: string[] }[])[0];
 }
 
 /**
@@ -56,15 +70,7 @@ export async function interfaceAddress(
   name: string,
   address?: string,
 ): Promise<InterfaceAddress & { ifindex: number }> {
-  const state = await readInterface(name);
-  if (state === undefined) {
-    throw new BootwaveError({
-      code: 'INTERFACE_MISSING',
-      what: `this machine has no network interface ${JSON.stringify(name)}`,
-      unchanged: 'no port was opened',
-      next: `choose one of those that 'ip -br addr' lists`,
-    });
-  }
+  const state = (await readInterface(name)) ?? missing(name);
   const info =
     address === undefined ? state.addresses[0] : state.addresses.find((one) => one.address === address);
   if (info === undefined) {
@@ -82,21 +88,57 @@ export async function interfaceAddress(
 }
 
 /**
+ * The IPv6 address that machines are told to fetch from.
+ * @param address one of the interface's; when left out, the first of those that `isPreferred`, else the first of all
+ * @throws BootwaveError `INTERFACE_MISSING`, `INTERFACE_NO_ADDRESS`
+ */
+export async function interfaceAddress6(
+  name: string,
+  address: string | undefined,
+  isPreferred: (address: string) => boolean,
+): Promise<string> {
+  const { addresses6: all } = (await readInterface(name)) ?? missing(name);
+  const found =
+    address === undefined ? (all.find(isPreferred) ?? all[0]) : all.find((one) => one === address);
+  if (found !== undefined) return found;
+  throw new BootwaveError({
+    code: 'INTERFACE_NO_ADDRESS',
+    what:
+      address === undefined
+        ? `the interface ${name} has no IPv6 address beside its link-local one`
+        : `the interface ${name} does not have the address ${address}`,
+    unchanged: 'no port was opened',
+    next: `give it one, e.g. 'ip addr add ${address ?? 'fd00:77::1'}/64 dev ${name}'`,
+  });
+}
+
+function missing(name: string): never {
+  throw new BootwaveError({
+    code: 'INTERFACE_MISSING',
+    what: `this machine has no network interface ${JSON.stringify(name)}`,
+    unchanged: 'no port was opened',
+    next: `choose one of those that 'ip -br addr' lists`,
+  });
+}
+
+/** What sockets were opened on; `address6` where IPv6 is served, too. */
+export type Served = InterfaceAddress & { ifindex: number; address6?: string | undefined };
+
+/**
  * Why sockets that were opened on this interface and address receive nothing any more. Pure.
  * @returns undefined: they still receive
  */
-export function whyDeaf(
-  name: string,
-  served: InterfaceAddress & { ifindex: number },
-  now: InterfaceState | undefined,
-): string | undefined {
+export function whyDeaf(name: string, served: Served, now: InterfaceState | undefined): string | undefined {
   if (now === undefined) return `the network interface ${name} has gone`;
   if (now.ifindex !== served.ifindex) return `the network interface ${name} was made anew`;
   const same = now.addresses.find(({ address }) => address === served.address);
   if (same === undefined) return `the interface ${name} no longer has the address ${served.address}`;
-  return same.netmask === served.netmask
+  if (same.netmask !== served.netmask)
+    return `the netmask of ${served.address} on ${name} is ${same.netmask} now`;
+  const { address6 } = served;
+  return address6 === undefined || now.addresses6.includes(address6)
     ? undefined
-    : `the netmask of ${served.address} on ${name} is ${same.netmask} now`;
+    : `the interface ${name} no longer has the address ${address6}`;
 }
 
 /**
@@ -107,7 +149,7 @@ export function whyDeaf(
  */
 export function watchInterface(
   helper: WireHelper,
-  served: InterfaceAddress & { ifindex: number },
+  served: Served,
   { onLink, signal }: { onLink: (carrier: boolean) => void; signal: AbortSignal },
 ): Promise<BootwaveError> {
   const { device } = helper;

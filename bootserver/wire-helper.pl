@@ -21,7 +21,7 @@ $SIG{INT} = $SIG{TERM} = 'IGNORE';
 $0 = "bootwave-wire-helper $interface";
 
 my %linux = (AF_NETLINK => 16, AF_PACKET => 17, ETH_P_ARP => 0x0806, SIOCGIFINDEX => 0x8933, SIOCGIFHWADDR => 0x8927,
-  SO_RCVBUFFORCE => 33, SOL_UDP => 17, UDP_SEGMENT => 103);
+  SO_RCVBUFFORCE => 33, SOL_UDP => 17, UDP_SEGMENT => 103, IPV6_FREEBIND => 78);
 # The watch begins before anything is read, so that no change falls between the two.
 my $netlink = open_netlink();
 my $index = index_of();
@@ -66,8 +66,14 @@ sub open_sockets {
     my ($name, $protocol, $address, $port, $shared, $segment) = split /,/;
     my $udp = $protocol eq 'udp';
     my $fail = sub { report($id, $name, $_[0], $!); 1 };
-    socket(my $socket, PF_INET, $udp ? SOCK_DGRAM : SOCK_STREAM, 0) or $fail->('socket') && return;
+    my $six = $address =~ /:/;
+    socket(my $socket, $six ? AF_INET6 : AF_INET, $udp ? SOCK_DGRAM : SOCK_STREAM, 0) or $fail->('socket') && return;
     bind_device($socket) or $fail->('device') && return;
+    if ($six) {
+      setsockopt($socket, Socket::IPPROTO_IPV6, Socket::IPV6_V6ONLY, 1) or $fail->('option') && return;
+      # The kernel looks for a second whether an address that was just added is free, and does not let it be bound until then.
+      setsockopt($socket, Socket::IPPROTO_IPV6, $linux{IPV6_FREEBIND}, 1) or $fail->('option') && return;
+    }
     # For TCP it means "restart at once"; for UDP it would let two servers share port 67 and both answer, so there it is
     # for a client's port alone.
     if (!$udp || $shared) { setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1) or $fail->('option') && return }
@@ -78,9 +84,11 @@ sub open_sockets {
       setsockopt($socket, SOL_SOCKET, $linux{SO_RCVBUFFORCE}, 1 << 20) if $port;
       if ($segment) { setsockopt($socket, $linux{SOL_UDP}, $linux{UDP_SEGMENT}, pack('l', $segment)) or $fail->('segment') && return }
     }
-    bind($socket, pack_sockaddr_in($port, inet_aton($address))) or $fail->('bind') && return;
+    my $place = $six ? Socket::pack_sockaddr_in6($port, Socket::inet_pton(AF_INET6, $address))
+      : pack_sockaddr_in($port, inet_aton($address));
+    bind($socket, $place) or $fail->('bind') && return;
     if (!$udp) { listen($socket, SOMAXCONN) or $fail->('listen') && return }
-    hand_over($id, $name, $udp, $socket);
+    hand_over($id, $name, $udp && ($six ? 'udp6' : 'udp4'), $socket);
   }
 }
 
@@ -91,7 +99,7 @@ sub hand_over {
   my ($id, $name, $udp, $socket) = @_;
   my $msg = qq({"id":$id,"name":"$name"});
   my $line = $udp
-    ? qq({"cmd":"NODE_HANDLE","type":"dgram.Socket","dgramType":"udp4","msg":$msg}\n)
+    ? qq({"cmd":"NODE_HANDLE","type":"dgram.Socket","dgramType":"$udp","msg":$msg}\n)
     : qq({"cmd":"NODE_HANDLE","type":"net.Native","msg":$msg}\n);
   my $vector = pack('P Q', $line, length $line);
   # struct cmsghdr (1 is SCM_RIGHTS) and struct msghdr of 64-bit Linux; 0x4000 is MSG_NOSIGNAL.
@@ -115,8 +123,8 @@ sub inform { syswrite($ipc, "$_[0]\n") or exit 0 }
 
 sub open_netlink {
   socket(my $socket, $linux{AF_NETLINK}, SOCK_RAW, 0) or die "netlink: $!\n";
-  # RTMGRP_LINK and RTMGRP_IPV4_IFADDR (rtnetlink(7)).
-  bind($socket, pack('S S L L', $linux{AF_NETLINK}, 0, 0, 1 | 0x10)) or die "netlink: $!\n";
+  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR (rtnetlink(7)).
+  bind($socket, pack('S S L L', $linux{AF_NETLINK}, 0, 0, 1 | 0x10 | 0x100)) or die "netlink: $!\n";
   return $socket;
 }
 

@@ -13,7 +13,7 @@ export type Wanted = {
   /** For error messages, e.g. `tftp`. */
   name: string;
   protocol: 'udp' | 'tcp';
-  /** Dotted quad; `0.0.0.0` where broadcasts must arrive. The socket is bound to the device in both cases. */
+  /** IPv4 or IPv6; `0.0.0.0` or `::` where broadcasts or groups must arrive. The socket is always bound to the device. */
   address: string;
   /** 0: any free port. */
   port: number;
@@ -35,7 +35,7 @@ export type Probe = {
 
 /** Milliseconds; the helper needs a few dozen to start and less than one for a socket. */
 const PATIENCE = 10_000;
-/** Changes of an interface come in bursts; milliseconds without one before they are reported. */
+/** Changes of an interface come in bursts; milliseconds from the first one until they are reported. */
 const SETTLE = 100;
 
 type Report = {
@@ -227,8 +227,9 @@ export class WireHelper {
       answer?.(mac);
     }
     if (changed === true) {
-      clearTimeout(this.#settling);
-      this.#settling = setTimeout(() => {
+      // Whoever advertises prefixes without end on the wire must not put it off for ever.
+      this.#settling ??= setTimeout(() => {
+        this.#settling = undefined;
         for (const listener of this.#onChange) listener();
       }, SETTLE).unref();
     }

@@ -412,7 +412,7 @@ export class Lab {
 
   /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
   async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    const { bridge, address, range } = LAB_NETWORK;
+    const { bridge, address, range, prefix6 } = LAB_NETWORK;
     if ((await serviceOf(this.folder, TIME)) === undefined) {
       const ready = async () => (await this.serviceLog(TIME)) !== '';
       await this.startService(TIME, process.execPath, [TIME_PROGRAM, address], { ...options, ready });
@@ -428,6 +428,9 @@ export class Lab {
       '--ntp',
       address,
       '--json',
+      ...(this.#record.nodes.some(({ firmware }) => firmware === 'http6') && !extraArgs.includes('--ipv6')
+        ? ['--ipv6', prefix6]
+        : []),
       ...extraArgs,
     ];
     const from = (await this.bootServerLog()).length;

@@ -103,6 +103,9 @@ export function qemuArguments(
       '-chardev',
       `socket,id=console,${unixServer(files.console)},logfile=${value(files.consoleLog)},logappend=on`,
     ],
+    // EDK2 gives HTTP Boot over IPv6 up at once while its link-local address is not known to be its own, which takes a second
+    // from the moment that the network is there; servers show their logo for longer than that.
+    ...(node.firmware === 'http6' ? ['-boot', 'menu=on,splash-time=4000'] : []),
     ...['-serial', 'chardev:console'],
     ...['-chardev', `socket,id=qmp,${unixServer(files.qmp)}`, '-mon', 'chardev=qmp,mode=control'],
     ...['-chardev', `socket,id=events,${unixServer(files.events)}`, '-mon', 'chardev=events,mode=control'],
@@ -153,10 +156,19 @@ function uefi(node: LabNode, files: NodeFiles): string[] {
     ...['-drive', `if=pflash,unit=1,format=raw,file=${value(files.vars)}`],
     // OVMF tries PXEv4, PXEv6, HTTPv4, HTTPv6 in this order, and polls a minute long for an IPv6 router that no lab has;
     // these take out what the node is not about (OvmfPkg/RUNTIME_CONFIG.md).
-    ...(node.firmware === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
-    ...['-fw_cfg', 'name=opt/org.tianocore/IPv6Support,string=n'],
+    ...WITHOUT[node.firmware].flatMap((what) => [
+      '-fw_cfg',
+      `name=opt/org.tianocore/${what}Support,string=n`,
+    ]),
   ];
 }
+
+const WITHOUT = {
+  http: ['IPv4PXE', 'IPv6'],
+  http6: ['IPv4', 'IPv6PXE'],
+  pxe: ['IPv6'],
+  bios: [],
+} as const;
 
 /** graphics=off makes SeaBIOS show its screen on the serial port. */
 function bios(): string[] {

@@ -15,17 +15,21 @@ export const LAB_NETWORK = {
   mac: '02:00:0a:4d:00:01',
   address: '10.77.0.1',
   prefix: 24,
+  /** Nobody advertises it: only firmware that boots over IPv6 gets an address of it. */
+  address6: 'fd00:77::1',
+  prefix6: 'fd00:77::/64',
   range: '10.77.0.100-10.77.0.250',
 } as const;
 
 /** Pure: what `ip -batch` reads inside the namespace. */
 export function networkCommands(taps: readonly string[]): string[] {
-  const { bridge, mac, address, prefix } = LAB_NETWORK;
+  const { bridge, mac, address, prefix, address6 } = LAB_NETWORK;
   return [
     'link set lo up',
     // No forwarding delay: firmware asks for an address within a second of its link coming up.
     `link add ${bridge} address ${mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0`,
     `addr add ${address}/${prefix} dev ${bridge}`,
+    `addr add ${address6}/64 dev ${bridge} nodad`,
     `link set ${bridge} up`,
     ...taps.flatMap((tap) => [`tuntap add dev ${tap} mode tap`, `link set ${tap} master ${bridge} up`]),
   ];

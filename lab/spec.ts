@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { BootwaveError } from '../base/error.ts';
 
-/** How a node's firmware reaches the network: UEFI HTTP Boot (arch 16), UEFI PXE (arch 7), BIOS PXE (arch 0). */
-export type Firmware = 'http' | 'pxe' | 'bios';
+/**
+ * How a node's firmware reaches the network: UEFI HTTP Boot (arch 16) over IPv4 or over IPv6, UEFI PXE (arch 7), BIOS PXE
+ * (arch 0).
+ */
+export type Firmware = (typeof FIRMWARES)[number];
+export const FIRMWARES = ['http', 'http6', 'pxe', 'bios'] as const;
 
 /** What a caller says about a node; everything but the name has a default. */
 export type NodeSpec = {
@@ -74,8 +78,8 @@ function placeNode(lab: string, spec: NodeSpec, index: number): LabNode {
   const name = checkName(spec.name, 'node');
   const firmware = spec.firmware ?? 'http';
   const uefi = firmware !== 'bios';
-  if (!['http', 'pxe', 'bios'].includes(firmware)) {
-    throw wrong(`node ${name}: there is no firmware '${firmware}' (http, pxe, bios)`);
+  if (!FIRMWARES.includes(firmware)) {
+    throw wrong(`node ${name}: there is no firmware '${firmware}' (${FIRMWARES.join(', ')})`);
   }
   if (!uefi && spec.secureBoot === true) throw wrong(`node ${name}: a BIOS has no Secure Boot`);
   if (uefi && spec.pxeRom !== undefined) throw wrong(`node ${name}: pxeRom is for firmware bios`);

@@ -6,14 +6,14 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
-import { checkName } from './spec.ts';
+import { checkName, FIRMWARES } from './spec.ts';
 
 const processId = z.object({ pid: z.number().int().positive(), startTime: z.string() });
 
 export const labNode = z.object({
   name: z.string(),
   index: z.number().int().nonnegative(),
-  firmware: z.enum(['http', 'pxe', 'bios']),
+  firmware: z.enum(FIRMWARES),
   tpm: z.boolean(),
   secureBoot: z.boolean(),
   memoryMiB: z.number(),

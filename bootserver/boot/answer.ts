@@ -18,6 +18,17 @@ export type BootAnswer =
   /** No boot part: a proxy stays silent, a full server only gives an address. */
   | { kind: 'none'; step: 'left-to-disk' | 'refused'; detail: string };
 
+/** What a machine is told, before it is put into the options of either DHCP. */
+export type BootDecision =
+  | {
+      kind: 'boot';
+      fields: Fields;
+      file: string | undefined;
+      step: 'dhcp-offered' | 'left-to-disk';
+      detail: string;
+    }
+  | (BootAnswer & { kind: 'none' });
+
 export type BootQuestion = {
   client: BootClient;
   /** Lower case with colons. */
@@ -27,6 +38,14 @@ export type BootQuestion = {
   base: BootBase;
 };
 
+/** @throws BootwaveError `IMAGE_VERSION_INVALID` */
+export function bootAnswer(question: BootQuestion): BootAnswer {
+  const decision = decideBoot(question);
+  if (decision.kind === 'none') return decision;
+  const { fields, file, step, detail } = decision;
+  return { kind: 'boot', part: partOf(question, fields, file), step, detail };
+}
+
 /**
  * The boot decision: what this machine is told, by this role, for what the fleet wants of it. Pure.
  *
@@ -34,7 +53,7 @@ export type BootQuestion = {
  * protects nothing, costs the firmware a minute of retries, and would break another proxyDHCP server beside us.
  * @throws BootwaveError `IMAGE_VERSION_INVALID`
  */
-export function bootAnswer(question: BootQuestion): BootAnswer {
+export function decideBoot(question: BootQuestion): BootDecision {
   const { client, intent } = question;
   if (intent.kind === 'refuse') return { kind: 'none', step: 'refused', detail: intent.reason };
   if (intent.kind === 'image' && !client.firmware.image) {
@@ -45,7 +64,7 @@ export function bootAnswer(question: BootQuestion): BootAnswer {
   const step = intent.kind === 'disk' ? 'left-to-disk' : 'dhcp-offered';
   if (fields === undefined) return { kind: 'none', step: 'left-to-disk', detail: intent.reason };
   const file = fileOf(question, fields);
-  return { kind: 'boot', part: partOf(question, fields, file), step, detail: file ?? intent.reason };
+  return { kind: 'boot', fields, file, step, detail: file ?? intent.reason };
 }
 
 function fileOf({ client, mac, intent, base }: BootQuestion, fields: Fields): string | undefined {

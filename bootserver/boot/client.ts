@@ -1,4 +1,5 @@
 import { bytesText, OPTION, type Options, readSubOptions } from '../../formats/dhcp/options.ts';
+import { smbiosUuid } from '../../formats/smbios-uuid.ts';
 import type { Sighting } from '../directory.ts';
 import { FIRMWARE, type Firmware, UNSAID } from './firmware.ts';
 
@@ -20,13 +21,17 @@ const IPXE_HTTP = 0x13;
  */
 export function readBootClient(options: Options): BootClient | undefined {
   const vendorClass = bytesText(options.get(OPTION.vendorClass)) ?? '';
-  const http = vendorClass.startsWith('HTTPClient');
-  if (!http && !vendorClass.startsWith('PXEClient')) return undefined;
-  return { firmware: firmwareOf(options, vendorClass, http), ipxe: isIpxe(options), uuid: uuidOf(options) };
+  if (!/^(PXE|HTTP)Client/.test(vendorClass)) return undefined;
+  const firmware = firmwareOf(options.get(OPTION.architecture), vendorClass);
+  return { firmware, ipxe: isIpxe(options), uuid: uuidOf(options) };
 }
 
-function firmwareOf(options: Options, vendorClass: string, http: boolean): Firmware {
-  const value = options.get(OPTION.architecture);
+/**
+ * @param value of the architecture option, DHCPv4's (93) or DHCPv6's (61): they are alike
+ * @param vendorClass begins with PXEClient or HTTPClient
+ */
+export function firmwareOf(value: Uint8Array | undefined, vendorClass: string): Firmware {
+  const http = vendorClass.startsWith('HTTPClient');
   // The option is a list (RFC 4578 2.1); the first entry that has an image wins.
   const codes: number[] = [];
   for (let at = 0; value !== undefined && at + 1 < value.length; at += 2) {
@@ -61,16 +66,10 @@ function isIpxe(options: Options): boolean {
   return userClass === 'iPXE' || userClass.startsWith('\x04iPXE');
 }
 
-/**
- * Option 97: type 0, then the UUID. PXE 2.1 and SMBIOS put the first three fields in little-endian order on the wire
- * (SMBIOS 2.6, 7.2.1), which is how Linux shows it in /sys/class/dmi/id/product_uuid.
- */
+/** Option 97: type 0, then the UUID (PXE 2.1 2.2.3). */
 function uuidOf(options: Options): string | undefined {
   const value = options.get(OPTION.machineId);
-  if (value?.length !== 17 || value[0] !== 0) return undefined;
-  const order = [4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
-  const hex = order.map((at) => value[at]!.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return value?.length === 17 && value[0] === 0 ? smbiosUuid(value.subarray(1)) : undefined;
 }
 
 export function sightingOf(mac: string, client: BootClient): Sighting {

@@ -46,6 +46,8 @@ export const QUIRKS: Readonly<
       '4011': { vendorClass: 'PXEClient', pxe: 'local-boot' },
     },
   },
+  // Over IPv6, too, with the file in option 59 and the class in 16 (dhcp6/decide.ts); the packets are in
+  // test/bootserver/dhcp6/captures.
   'uefi-http': {
     image: {
       // UEFI 2.10, 24.7.3: only an answer that says HTTPClient counts as HTTP Boot.

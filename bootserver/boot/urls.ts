@@ -10,7 +10,7 @@ export const LOADERS = {
 
 /** Where a booting machine finds its boot server. */
 export type BootBase = {
-  /** Dotted quad of the boot interface. */
+  /** Address of the boot interface, IPv4 or IPv6. */
   serverIp: string;
   httpPort: number;
 };
@@ -18,7 +18,11 @@ export type BootBase = {
 /** `mac` lower case with colons. The address of a machine's folder is how HTTP knows who is asking. */
 function folder(base: BootBase, mac: string): string {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw new TypeError(`not a MAC address: ${mac}`);
-  return `http://${base.serverIp}:${base.httpPort}/m/${mac.replaceAll(':', '-')}`;
+  return `${site(base)}/m/${mac.replaceAll(':', '-')}`;
+}
+
+function site({ serverIp, httpPort }: BootBase): string {
+  return `http://${serverIp.includes(':') ? `[${serverIp}]` : serverIp}:${httpPort}`;
 }
 
 export function imageUrl(base: BootBase, mac: string, version: string): string {
@@ -27,7 +31,7 @@ export function imageUrl(base: BootBase, mac: string, version: string): string {
 
 /** The URL prefix from which a running node fetches `/bootwave_<version>.efi` to install it on its disk. */
 export function imagesUrl(base: BootBase): string {
-  return `http://${base.serverIp}:${base.httpPort}/images`;
+  return `${site(base)}/images`;
 }
 
 export function scriptUrl(base: BootBase, mac: string): string {

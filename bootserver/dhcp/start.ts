@@ -5,7 +5,9 @@ import { formatIp4, type Ip4, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
 import { type BootAnswer, bootAnswer } from '../boot/answer.ts';
 import { readBootClient, sightingOf } from '../boot/client.ts';
-import type { BootEvent, BootIntent, NodeDirectory, Sighting } from '../directory.ts';
+import { BootFleet } from '../boot/fleet.ts';
+import type { NodeDirectory } from '../directory.ts';
+import { InFlight } from '../in-flight.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type DhcpConfig, dhcpConfig } from './config.ts';
 import type { Lease } from './free-addresses.ts';
@@ -19,17 +21,6 @@ import { type Arrival, type DhcpRequest, readRequest } from './request.ts';
 
 /** Limits, with units. */
 const LIMITS = {
-  /** Milliseconds that the fleet has to answer; later answers are useless, because the client asks again sooner. */
-  directory: 4000,
-  /** Packets that may wait for the fleet or the disk at once; the next ones are dropped, clients retry. */
-  waiting: 2048,
-  /**
-   * How many of those may be DISCOVERs: under a flood of new clients, those that are half way through still get their
-   * ACK.
-   */
-  discovers: 1024,
-  /** Milliseconds within which the same step of the same machine is told once: firmware repeats itself. */
-  repeat: 5000,
   /**
    * Milliseconds that a machine with an address has to answer ARP, or ICMP behind a relay. All clients wait in
    * parallel, so a storm is not slowed; iPXE repeats its DISCOVER after 1 s, ROMs after 4 s (PXE 2.1 2.2.4).
@@ -38,12 +29,6 @@ const LIMITS = {
   /** Addresses that are found in use before one client is left to ask again. */
   conflicts: 8,
 } as const;
-
-const LINES: Partial<Record<BootEvent['step'], string>> = {
-  'dhcp-offered': 'DHCP_OFFERED',
-  'left-to-disk': 'DHCP_LEFT_TO_DISK',
-  refused: 'DHCP_REFUSED',
-};
 
 export type DhcpOptions = {
   /** Bound to the boot interface: ports 67 and 4011. The caller closes them. */
@@ -104,11 +89,8 @@ class Edge implements DhcpServer {
   readonly #journal: LeaseJournal | undefined;
   readonly #log: QuietLog;
   readonly #clock: () => number;
-  /** What is in flight, by client and question: a client that repeats its question is answered once. */
-  readonly #waiting = new Map<string, Promise<void>>();
-  #discovers = 0;
-  /** What was logged or reported recently, and when, so that repeats are not logged. */
-  readonly #told = new Map<string, number>();
+  readonly #fleet: BootFleet;
+  readonly #waiting = new InFlight();
 
   constructor(
     options: DhcpOptions,
@@ -123,6 +105,7 @@ class Edge implements DhcpServer {
     this.#table = table;
     this.#journal = journal;
     this.#log = log;
+    this.#fleet = new BootFleet(options.directory, log);
     this.#clock = options.clock ?? Date.now;
     this.done = this.#serve();
   }
@@ -164,7 +147,7 @@ class Edge implements DhcpServer {
     await stopped;
     for (const off of silence) off();
     clearInterval(sweeper);
-    await Promise.allSettled(this.#waiting.values());
+    await this.#waiting.settled();
     await this.#journal?.close();
     this.#log.flush();
   }
@@ -181,30 +164,20 @@ class Edge implements DhcpServer {
     if (request === undefined || arrival.from.port === 0) return;
     const { packet, type } = request;
     const id = `${arrival.port} ${type} ${packet.xid} ${Buffer.from(packet.chaddr).toString('hex')}`;
-    if (this.#waiting.has(id)) return;
-    const discovers = type === 'discover';
-    if (this.#waiting.size >= LIMITS.waiting || (discovers && this.#discovers >= LIMITS.discovers)) {
-      this.#log.warn(
-        'DHCP_OVERLOAD',
-        { from },
-        'too many packets are waiting for the fleet or the disk; dropped',
-      );
-      return;
-    }
-    const work = this.#answer(socket, request, arrival)
-      .catch((error: unknown) => {
+    const work = () =>
+      this.#answer(socket, request, arrival).catch((error: unknown) => {
         this.#log.warn(
           error instanceof BootwaveError ? error.code : 'UNEXPECTED',
           { from, mac: request.mac },
           messageOf(error),
         );
-      })
-      .finally(() => {
-        this.#waiting.delete(id);
-        if (discovers) this.#discovers -= 1;
       });
-    if (discovers) this.#discovers += 1;
-    this.#waiting.set(id, work);
+    if (this.#waiting.take(id, type === 'discover', work)) return;
+    this.#log.warn(
+      'DHCP_OVERLOAD',
+      { from },
+      'too many packets are waiting for the fleet or the disk; dropped',
+    );
   }
 
   async #answer(socket: Socket, request: DhcpRequest, arrival: Arrival): Promise<void> {
@@ -252,25 +225,8 @@ class Edge implements DhcpServer {
     const client = asks(request) ? readBootClient(request.packet.options) : undefined;
     if (client === undefined || request.mac === undefined) return undefined;
     const role = arrival.port === 4011 ? '4011' : proxy ? 'proxy' : 'full';
-    const intent = await this.#intent(sightingOf(request.mac, client));
+    const intent = await this.#fleet.intent(sightingOf(request.mac, client));
     return bootAnswer({ client, mac: request.mac, intent, role, base: { serverIp, httpPort } });
-  }
-
-  #intent(sighting: Sighting): Promise<BootIntent> {
-    const { promise, resolve, reject } = Promise.withResolvers<BootIntent>();
-    const timer = setTimeout(() => {
-      reject(
-        new BootwaveError({
-          code: 'DIRECTORY_SLOW',
-          what: `the fleet did not say within ${LIMITS.directory / 1000} s what ${sighting.mac} should boot`,
-          unchanged: 'the machine was not answered and will ask again',
-          next: 'check the orchestrator and its Redis',
-        }),
-      );
-    }, LIMITS.directory);
-    const ask = async () => this.#options.directory.bootIntent(sighting);
-    ask().then(resolve, reject);
-    return promise.finally(() => clearTimeout(timer));
   }
 
   #report(request: DhcpRequest, decision: Decision, boot: BootAnswer | undefined): void {
@@ -290,7 +246,7 @@ class Edge implements DhcpServer {
     const client = readBootClient(request.packet.options);
     if (client?.ipxe === true && decision.kind === 'reply') this.#spareRouterWait(request.mac);
     if (client !== undefined) {
-      this.#tell({
+      this.#fleet.tell({
         ...sightingOf(request.mac, client),
         step: boot.step,
         detail: boot.detail,
@@ -300,30 +256,14 @@ class Edge implements DhcpServer {
   }
 
   #spareRouterWait(mac: string): void {
-    if (this.#toldLately(`${mac} router wait`, this.#clock())) return;
+    if (this.#fleet.toldLately(`${mac} router wait`, this.#clock())) return;
     this.#options.spareRouterWait?.(mac);
-  }
-
-  #toldLately(id: string, at: number): boolean {
-    const last = this.#told.get(id);
-    if (last !== undefined && at - last < LIMITS.repeat) return true;
-    this.#told.set(id, at);
-    return false;
-  }
-
-  #tell(event: BootEvent): void {
-    const { mac, step, detail } = event;
-    if (this.#toldLately(`${mac} ${step} ${detail}`, event.at)) return;
-    this.#log.info(LINES[step] ?? 'DHCP_STEP', { mac, arch: event.arch, detail }, 'a machine boots');
-    this.#options.directory.sawBoot(event).catch((error: unknown) => {
-      this.#log.debug({ mac: event.mac }, `an event was lost: ${messageOf(error)}`);
-    });
   }
 
   #sweep(): void {
     const now = this.#clock();
     this.#table.sweep(now);
-    for (const [id, at] of this.#told) if (now - at >= LIMITS.repeat) this.#told.delete(id);
+    this.#fleet.sweep(now);
   }
 }
 

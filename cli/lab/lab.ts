@@ -7,7 +7,7 @@ import { createLab, type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
 import type { PowerOverrides } from '../../lab/machine.ts';
 import { restoreLab } from '../../lab/save.ts';
 import { savedFolder } from '../../lab/saved.ts';
-import { type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../../lab/spec.ts';
+import { FIRMWARES, type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../../lab/spec.ts';
 import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
 import { print, table } from '../context.ts';
@@ -35,11 +35,12 @@ export function register(lab: Command): void {
 
   command('up', 'build a rack, start its boot server, switch its nodes on; Ctrl-C removes everything')
     .option('--nodes <count>', 'how many nodes, n1 to nN', whole(1, 64), 3)
-    .option('--firmware <kinds>', 'http, pxe or bios, separated by commas, dealt out in turn', firmwares, [
-      'http',
-      'pxe',
-      'bios',
-    ])
+    .option(
+      '--firmware <kinds>',
+      `${FIRMWARES.join(', ')}, separated by commas, dealt out in turn`,
+      firmwares,
+      ['http', 'pxe', 'bios'],
+    )
     .option('--memory <MiB>', 'of each node', whole(MINIMUM_MEMORY_MIB, 1 << 20), 2048)
     .option('--power <how>', 'turn: one node after the other; all: at once; off: none', powers, 'turn')
     .option('--no-boot-server', 'a bare network; bring your own boot server')
@@ -249,8 +250,9 @@ function whole(least: number, most: number): (text: string) => number {
 
 function firmwares(text: string): Firmware[] {
   return text.split(',').map((word) => {
-    if (word === 'http' || word === 'pxe' || word === 'bios') return word;
-    throw new InvalidArgumentError('it is made of http, pxe and bios');
+    const known = FIRMWARES.find((one) => one === word);
+    if (known !== undefined) return known;
+    throw new InvalidArgumentError(`it is made of ${FIRMWARES.join(', ')}`);
   });
 }
 

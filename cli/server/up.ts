@@ -39,12 +39,13 @@ export function register(command: Command): void {
     .option('--router <ip>', 'default route for the nodes')
     .option('--dns <ips>', 'name servers for the nodes, separated by commas')
     .option('--ntp <ips>', 'time servers for the nodes, separated by commas')
+    .option('--ipv6 <prefix>', "UEFI HTTP Boot over IPv6, too: a /64 to give addresses of, or 'proxy'")
     .option('--beside-dhcp', 'another DHCP server may answer on this wire, for other machines')
     .addOption(
       new Option(
         '--config <file>',
         'several interfaces, subnets, reservations and options: docs/network.md',
-      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp']]),
+      ).conflicts([...['interface', 'address', 'range', 'proxy', 'router', 'dns', 'ntp', 'ipv6']]),
     )
     .option('--site <name>', 'the site of this network', 'default')
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
@@ -104,6 +105,10 @@ function readyOf({ httpPort: http, httpsPort: https, operatorsPort }: Ports, int
 function text({ operatorsPort, httpPort, httpsPort }: Ports, interfaces: Addresses, how: string) {
   const door = operatorsPort === undefined ? '' : `, operators ${operatorsPort}`;
   if (interfaces.length === 0) return `bootwave runs, and no machine boots here${door}; Ctrl-C ends it`;
-  const served = interfaces.map((one) => `${one.interface} as ${one.address}`).join(', ');
+  const served = interfaces
+    .map(({ interface: name, address, address6 }) => {
+      return `${name} as ${address}${address6 === undefined ? '' : ` and ${address6}`}`;
+    })
+    .join(', ');
   return `bootwave serves ${served} (${how}, TFTP, HTTP ${httpPort}, enrolment ${httpsPort}${door}); Ctrl-C ends it`;
 }

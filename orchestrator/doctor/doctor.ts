@@ -8,6 +8,7 @@ import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
 import { type AskDeaf, checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
 import { checkInterface } from './interface.ts';
+import { checkAddress6, checkDhcp6 } from './ipv6.ts';
 import { checkKeyFiles } from './key-files.ts';
 import { checkListening } from './listening.ts';
 import { checkPackages } from './packages.ts';
@@ -94,6 +95,13 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   }
   add(await checkTftp(address, paths.loaders));
   add(await checkHttp({ serverIp: address, httpPort }, newest));
+  if (ours.ipv6 !== undefined) {
+    const found6 = await checkAddress6(device, ours.ipv6);
+    add(found6.check);
+    const serverIp = found6.address;
+    if (serverIp !== undefined) add(await checkHttp({ serverIp, httpPort }, newest, 'HTTP over IPv6'));
+    if (found.link) add(await checkDhcp6(device, ours.ipv6, options.signal));
+  }
   add(await checkTls(address, httpsPort, await rootPem(paths.keys).catch(() => undefined)));
   return checks;
 }

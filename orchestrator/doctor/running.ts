@@ -1,4 +1,6 @@
 import { readConfigFile } from '../../bootserver/config-file.ts';
+import { prefixesOf } from '../../bootserver/dhcp6/config.ts';
+import type { Ipv6Spec } from '../../bootserver/sockets.ts';
 import { type PortOwner, portOwners } from '../../bootserver/sockets-owner.ts';
 
 /** A `bootwave up` that has the DHCP port. */
@@ -9,6 +11,8 @@ export type RunningServer = {
   /** Undefined if its command line uses the default. */
   httpPort?: number;
   httpsPort?: number;
+  /** UEFI HTTP Boot over IPv6 is served, too. */
+  ipv6?: Ipv6Spec;
 };
 
 const DHCP_PORT = 67;
@@ -25,13 +29,11 @@ async function asServers(owner: PortOwner): Promise<RunningServer[]> {
   const file = wordAfter(owner.args, '--config');
   if (server !== undefined || file === undefined) return server === undefined ? [] : [server];
   const interfaces = await readConfigFile(file).catch(() => []);
-  return interfaces.flatMap(
-    ({ interface: name, dhcp }) =>
-      asServer({
-        ...owner,
-        args: [...owner.args, '--interface', name, ...(dhcp.proxy ? ['--proxy'] : [])],
-      }) ?? [],
-  );
+  return interfaces.flatMap(({ interface: name, dhcp, ipv6 }) => {
+    const args = [...owner.args, '--interface', name, ...(dhcp.proxy ? ['--proxy'] : [])];
+    const one = asServer({ ...owner, args });
+    return one === undefined ? [] : { ...one, ...(ipv6 === undefined ? {} : { ipv6 }) };
+  });
 }
 
 /** Reads `... cli/main.ts [--data X] up --interface eth1 ...`. */
@@ -43,12 +45,14 @@ export function asServer({ pid, args }: PortOwner): RunningServer | undefined {
   if (device === undefined) return undefined;
   const http = wordAfter(words, '--http-port');
   const https = wordAfter(words, '--https-port');
+  const ipv6 = wordAfter(words, '--ipv6');
   return {
     pid,
     interface: device,
     proxy: words.includes('--proxy'),
     ...(http === undefined ? {} : { httpPort: Number(http) }),
     ...(https === undefined ? {} : { httpsPort: Number(https) }),
+    ...(ipv6 === undefined ? {} : { ipv6: { prefixes: prefixesOf(ipv6) } }),
   };
 }
 

@@ -57,19 +57,20 @@ async function fetchTftp(host: string, port: number, name: string): Promise<Buff
 export async function checkHttp(
   base: { serverIp: string; httpPort: number },
   image: Pick<PublishedImage, 'version' | 'size' | 'sha256'> | undefined,
+  name = 'HTTP',
 ): Promise<Check> {
-  if (image === undefined) return warn('HTTP', 'not asked: there is no image to ask for', `see 'image'`);
+  if (image === undefined) return warn(name, 'not asked: there is no image to ask for', `see 'image'`);
   const url = imageUrl(base, inventedMac(), image.version);
   try {
     const { status, size, etag } = await within(head(url), 'no answer');
-    if (status !== 200) return fail('HTTP', `${url} is answered with status ${status}`, LOOK_AT_LOG);
+    if (status !== 200) return fail(name, `${url} is answered with status ${status}`, LOOK_AT_LOG);
     if (size !== image.size || !etag.includes(image.sha256)) {
       const next = `does 'bootwave up' run with the same data directory as this command?`;
-      return fail('HTTP', `${url} is another file than the newest image on this disk`, next);
+      return fail(name, `${url} is another file than the newest image on this disk`, next);
     }
-    return ok('HTTP', `the newest image (${image.version}) is served on port ${base.httpPort}`);
+    return ok(name, `the newest image (${image.version}) is served on port ${base.httpPort}`);
   } catch (error) {
-    return fail('HTTP', `${url} cannot be had: ${messageOf(error)}`, LOOK_AT_LOG);
+    return fail(name, `${url} cannot be had: ${messageOf(error)}`, LOOK_AT_LOG);
   }
 }
 

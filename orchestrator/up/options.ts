@@ -16,6 +16,8 @@ export type UpOptions = {
   router?: string;
   dns?: string[];
   ntp?: string[];
+  /** UEFI HTTP Boot over IPv6, too: the /64 that firmware gets addresses of, or `proxy`: another DHCPv6 server gives them. */
+  ipv6?: string;
   /** Another DHCP server may answer on this wire. */
   besideDhcp?: boolean;
   site: string;

@@ -38,13 +38,13 @@ import { type Orchestrating, orchestrate } from './orchestrate.ts';
 import { serverIdentity } from './server-certificate.ts';
 import type { WireParts } from './wire.ts';
 import { wireSpecs } from './wire-specs.ts';
-import { type KeptWires, keepWires } from './wires.ts';
+import { type KeptWires, keepWires, type ServedAddress } from './wires.ts';
 
 /** Milliseconds that running parts have to end when a later part cannot start. */
 const PATIENCE = 3000;
 
 export type Running = {
-  addresses: readonly { interface: string; address: string }[];
+  addresses: readonly ServedAddress[];
   /** See `KeptWires.reload`. */
   reload(): Promise<void>;
   /** Resolves when everything has ended, after the signal fired. */

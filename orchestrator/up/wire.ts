@@ -11,6 +11,8 @@ import { imagesUrl } from '../../bootserver/boot/urls.ts';
 import { dhcpConfig } from '../../bootserver/dhcp/config.ts';
 import type { DhcpInput } from '../../bootserver/dhcp/input.ts';
 import { type DhcpServer, startDhcp } from '../../bootserver/dhcp/start.ts';
+import { dhcp6Config } from '../../bootserver/dhcp6/config.ts';
+import { type Dhcp6Server, startDhcp6 } from '../../bootserver/dhcp6/start.ts';
 import type { BootStep } from '../../bootserver/directory.ts';
 import { type EnrolmentOptions, startEnrolment } from '../../bootserver/enroll/server.ts';
 import type { ImageStore } from '../../bootserver/http/image-store.ts';
@@ -52,12 +54,15 @@ type Wire = InterfaceAddress & {
   renewIdentity: () => Promise<void>;
   presentIdentity: () => void;
   dhcp: DhcpServer;
+  ipv6: { address: string; dhcp: Dhcp6Server } | undefined;
   /** Resolves when everything on it has ended and no port is open. */
   done: Promise<void>;
 };
 
 export type KeptWire = {
   readonly address: string;
+  /** Undefined where IPv6 is not served. */
+  readonly address6: string | undefined;
   /** Id of the servers CA whose certificate is shown. */
   readonly issuer: string;
   /** The CAs have changed: the same identity again, or a new one where another CA signs. */
@@ -87,12 +92,12 @@ const PATIENCE = 2000;
  */
 export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSignal): Promise<KeptWire> {
   const { log } = parts;
-  let { dhcp } = spec;
+  let { dhcp, ipv6 } = spec;
   let stop = new AbortController();
   const begin = () => {
     stop = new AbortController();
     return serveWire(
-      { ...spec, dhcp: (found) => dhcp(found) },
+      { ...spec, ipv6, dhcp: (found) => dhcp(found) },
       parts,
       AbortSignal.any([signal, stop.signal]),
     );
@@ -132,6 +137,9 @@ export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSi
     get address() {
       return wire.address;
     },
+    get address6() {
+      return wire.ipv6?.address;
+    },
     get issuer() {
       return wire.identity().issuer;
     },
@@ -152,10 +160,23 @@ export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSi
       if (dhcpInput(spec, wire, dhcp).proxy !== input.proxy) {
         throw restartNeeded(`a DHCP server cannot become a proxy, nor a proxy a server, while it runs`);
       }
+      if (
+        next.ipv6?.address !== spec.ipv6?.address ||
+        (next.ipv6 === undefined) !== (spec.ipv6 === undefined)
+      )
+        throw restartNeeded(`IPv6 of ${spec.interface} is to be served otherwise`);
       dhcpConfig(input);
+      const input6 =
+        next.ipv6 === undefined || wire.ipv6 === undefined
+          ? undefined
+          : { serverIp: wire.ipv6.address, httpPort: spec.httpPort, prefixes: next.ipv6.prefixes };
+      if (input6 !== undefined) dhcp6Config(input6);
       if (look) return;
-      if (deaf === undefined) wire.dhcp.reconfigure(input);
-      dhcp = next.dhcp;
+      if (deaf === undefined) {
+        wire.dhcp.reconfigure(input);
+        if (input6 !== undefined) wire.ipv6?.dhcp.reconfigure(input6);
+      }
+      ({ dhcp, ipv6 } = next);
     },
     done,
   };
@@ -208,7 +229,7 @@ async function serveWire(spec: WireSpec, parts: WireParts, outer: AbortSignal): 
       enrolment.present(next.key, next.chainPem);
     };
     const kept = keepIdentity(identity, makeIdentity, present, signal);
-    const http = await startHttp({
+    const httpOptions: HttpOptions = {
       ...parts.http,
       listen: sockets.http,
       images,
@@ -221,8 +242,10 @@ async function serveWire(spec: WireSpec, parts: WireParts, outer: AbortSignal): 
         return ipxeScript({ base, mac, intent, cmdline });
       },
       onEvent: (event) => void directory.sawBoot(event),
-    });
-    ends.push(http.closed);
+    };
+    for (const listen of [sockets.http, ...(sockets.ipv6 === undefined ? [] : [sockets.ipv6.http])]) {
+      ends.push((await startHttp({ ...httpOptions, listen })).closed);
+    }
     const tftp = startTftp({
       socket: sockets.tftp,
       openTransfer: sockets.transferSocket,
@@ -244,6 +267,24 @@ async function serveWire(spec: WireSpec, parts: WireParts, outer: AbortSignal): 
       config: dhcpInput(spec, sockets, spec.dhcp),
     });
     ends.push(dhcp.done);
+    const ipv6 =
+      sockets.ipv6 === undefined || spec.ipv6 === undefined
+        ? undefined
+        : {
+            address: sockets.ipv6.address,
+            dhcp: startDhcp6({
+              socket: sockets.ipv6.dhcp,
+              directory,
+              log,
+              signal,
+              config: {
+                serverIp: sockets.ipv6.address,
+                httpPort: spec.httpPort,
+                prefixes: spec.ipv6.prefixes,
+              },
+            }),
+          };
+    if (ipv6 !== undefined) ends.push(ipv6.dhcp.done);
     const done = (async () => {
       await Promise.allSettled(ends);
       await tftp.stop();
@@ -257,6 +298,7 @@ async function serveWire(spec: WireSpec, parts: WireParts, outer: AbortSignal): 
       renewIdentity: () => kept.renew(),
       presentIdentity: () => present(identity),
       dhcp,
+      ipv6,
       done,
     };
   } catch (error) {

@@ -2,10 +2,12 @@ import type { Lease } from '../../bootserver/dhcp/free-addresses.ts';
 import type { Ip4 } from '../../formats/dhcp/ip4.ts';
 import { type KeptWire, keepWire, restartNeeded, type WireParts, type WireSpec } from './wire.ts';
 
+export type ServedAddress = { interface: string; address: string; address6?: string };
+
 /** Every interface that one process serves. */
 export type KeptWires = {
   /** In the order of the configuration. */
-  readonly addresses: readonly { interface: string; address: string }[];
+  readonly addresses: readonly ServedAddress[];
   /** Those that receive nothing now, and why. */
   readonly deaf: readonly { interface: string; why: string }[];
   /** Ids of the servers CAs whose certificates are shown; one, but for a moment. */
@@ -46,7 +48,11 @@ export async function keepWires(
   const all = [...wires.entries()];
   return {
     get addresses() {
-      return all.map(([name, { address }]) => ({ interface: name, address }));
+      return all.map(([name, { address, address6 }]) => ({
+        interface: name,
+        address,
+        ...(address6 === undefined ? {} : { address6 }),
+      }));
     },
     get deaf() {
       return all.flatMap(([name, { deaf }]) => (deaf === undefined ? [] : [{ interface: name, why: deaf }]));

@@ -34,6 +34,9 @@ interfaces:
         lease: 10m
   eth2:
     proxy: true
+    ipv6:
+      address: FD00:77:0::1
+      prefixes: [fd00:77::/64]
 `;
 
 function problems(text: string): FileProblem[] {
@@ -49,6 +52,8 @@ test('what the file says is what the DHCP server gets', (t) => {
   t.is(first?.interface, 'eth1');
   t.like(second, { interface: 'eth2', address: undefined });
   t.true(second?.dhcp.proxy);
+  t.is(first?.ipv6, undefined, 'off until it is named');
+  t.deepEqual(second?.ipv6, { address: 'fd00:77::1', prefixes: ['fd00:77::/64'] }, 'as the kernel writes it');
   const config = dhcpConfig({ ...first!.dhcp, serverIp: first!.address!, httpPort: 1, httpsPort: 2 });
   t.deepEqual(
     config.subnets.map(({ pools }) => pools.length),
@@ -129,6 +134,21 @@ const wrong: [string, string, string][] = [
     '        address: 10.0.0.50',
     '        address: 10.0.0.1',
     "interfaces.eth1.hosts[0].address: 10.0.0.1 is this server's own address",
+  ],
+  [
+    '      prefixes: [fd00:77::/64]',
+    '      prefixes: [fd00:78::/64, fd00:77::/48]',
+    'interfaces.eth2.ipv6.prefixes[1]: "fd00:77::/48" is not the prefix of a link',
+  ],
+  [
+    '      prefixes: [fd00:77::/64]',
+    '      prefixes: [fd00:77::/64, "FD00:77::/64"]',
+    'interfaces.eth2.ipv6.prefixes[1]: FD00:77::/64 is named twice',
+  ],
+  [
+    '      address: FD00:77:0::1',
+    '      address: 10.0.0.1',
+    'interfaces.eth2.ipv6.address: write it as fd00:77::1',
   ],
   [
     '    proxy: true',

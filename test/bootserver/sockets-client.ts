@@ -11,24 +11,25 @@ export type ClientOrder =
   | { send: string; to: string; port: number; from?: number; connected?: boolean; silent?: boolean }
   | { tcp: string; port: number };
 
-const sockets = new Map<number, Promise<Socket>>();
+const sockets = new Map<string, Promise<Socket>>();
 const waiters = new Map<Socket, (line: object) => void>();
 
-function opened(port: number): Promise<Socket> {
-  const known = sockets.get(port);
+function opened(port: number, to: string): Promise<Socket> {
+  const type = to.includes(':') ? 'udp6' : 'udp4';
+  const known = sockets.get(`${type} ${port}`);
   if (known !== undefined) return known;
-  const socket = createSocket('udp4');
+  const socket = createSocket(type);
   socket.on('message', (bytes, from) => {
     waiters.get(socket)?.({ answer: bytes.toString('hex'), from: from.address, port: from.port });
     waiters.delete(socket);
   });
   const bound = new Promise<Socket>((resolve) => {
     socket.bind(port, () => {
-      socket.setBroadcast(true);
+      if (type === 'udp4') socket.setBroadcast(true);
       resolve(socket);
     });
   });
-  if (port !== 0) sockets.set(port, bound);
+  if (port !== 0) sockets.set(`${type} ${port}`, bound);
   return bound;
 }
 
@@ -44,7 +45,7 @@ async function act(order: ClientOrder): Promise<object> {
         .on('error', (error) => resolve({ refused: (error as NodeJS.ErrnoException).code }));
     });
   }
-  const socket = await opened(order.from ?? 0);
+  const socket = await opened(order.from ?? 0, order.to);
   const bytes = Buffer.from(order.send, 'hex');
   return new Promise((resolve) => {
     if (order.connected === true) {

@@ -8,7 +8,8 @@ import { BootwaveError } from '../../base/error.ts';
 import { createLogger } from '../../base/log.ts';
 import type { DhcpInput } from '../../bootserver/dhcp/input.ts';
 import { startDhcp } from '../../bootserver/dhcp/start.ts';
-import type { BootIntent } from '../../bootserver/directory.ts';
+import { startDhcp6 } from '../../bootserver/dhcp6/start.ts';
+import type { BootEvent, BootIntent } from '../../bootserver/directory.ts';
 import { openSockets, type SocketSpec } from '../../bootserver/sockets.ts';
 
 export type ServerOrders = {
@@ -39,31 +40,42 @@ try {
     sockets[name].on('message', (_, from) => print({ reached: name, from: from.address }));
   }
   sockets.tftp.on('message', (bytes, from) => sockets.tftp.send(bytes, from.port, from.address));
-  const servers = (['http', 'https'] as const).map((name) => {
+  const { ipv6 } = sockets;
+  ipv6?.dhcp.on('message', (_, from) => print({ reached: 'dhcp6', from: from.address }));
+  const listening = { http: sockets.http, https: sockets.https, ...(ipv6 && { http6: ipv6.http }) };
+  const servers = Object.entries(listening).map(([name, handle]) => {
     const server = createServer((connection) => {
       print({ reached: name, from: connection.remoteAddress });
       connection.on('error', () => {}).end(name);
     });
-    return server.listen(sockets[name] as never);
+    return server.listen(handle as never);
   });
+  const directory = {
+    bootIntent: async ({ mac }: { mac: string }) => {
+      if (orders.undecided?.includes(mac)) return new Promise<never>(() => {});
+      return orders.intents?.[mac] ?? { kind: 'image' as const, version: '1.0', reason: 'new hardware' };
+    },
+    sawBoot: async ({ mac, step, arch, detail }: BootEvent) => {
+      print({ event: step, mac, arch, detail });
+    },
+  };
+  const log = createLogger('test', 'silent');
+  if (ipv6 !== undefined) {
+    const { address, dhcp: socket } = ipv6;
+    const { httpPort, ipv6: spec } = orders.sockets;
+    const config = { serverIp: address, httpPort, prefixes: spec?.prefixes ?? [] };
+    startDhcp6({ socket, directory, config, log, signal: abort.signal });
+  }
   if (orders.dhcp !== undefined) {
     const { done } = await startDhcp({
       sockets,
-      directory: {
-        bootIntent: async ({ mac }) => {
-          if (orders.undecided?.includes(mac)) return new Promise<never>(() => {});
-          return orders.intents?.[mac] ?? { kind: 'image', version: '1.0', reason: 'new hardware' };
-        },
-        sawBoot: async ({ mac, step, arch, detail }) => {
-          print({ event: step, mac, arch, detail });
-        },
-      },
+      directory,
       config: { ...orders.dhcp, serverIp: sockets.address },
       leases: orders.leases,
       spareRouterWait: sockets.spareRouterWait,
       // On a busy machine an answer takes its time; nothing here may depend on that.
       probe: (probe) => sockets.probe({ ...probe, wait: orders.probeWait ?? probe.wait }),
-      log: createLogger('test', 'silent'),
+      log,
       signal: abort.signal,
     });
     void done.then(() => process.exit(0));

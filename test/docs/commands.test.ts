@@ -123,7 +123,7 @@ test('the judges of these tests refuse what does not exist', async (t) => {
 /** What of a piece of code in running text does not exist. It may leave arguments out. */
 function strange(code: string): string[] {
   const [name, ...rest] = words(code);
-  const options = code.match(/(?<=^|\s)--[a-z][a-z-]*/g) ?? [];
+  const options = code.match(/(?<=^|\s)--[a-z][a-z0-9-]*/g) ?? [];
   if (name === 'make' && rest.length > 0 && !targets.has(rest[0]!)) return [code];
   if (name !== 'bootwave') {
     const known = [...allOptions(whole), ...FOREIGN_OPTIONS];

@@ -46,6 +46,10 @@ test('http goes straight to HTTP Boot, pxe keeps PXEv4, neither waits for IPv6',
     'name=opt/org.tianocore/IPv6Support,string=n',
   ]);
   t.deepEqual(pxe, ['name=opt/org.tianocore/IPv6Support,string=n']);
+  t.deepEqual(of(args({ firmware: 'http6' }), '-fw_cfg'), [
+    'name=opt/org.tianocore/IPv4Support,string=n',
+    'name=opt/org.tianocore/IPv6PXESupport,string=n',
+  ]);
 });
 
 test(`UEFI uses EDK2's network stack, BIOS QEMU's own ROM`, (t) => {

@@ -2,6 +2,7 @@ import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { createLogger } from '../../../base/log.ts';
 import type { UpOptions } from '../../up/options.ts';
 import { up } from '../../up/up.ts';
+import type { ServedAddress } from '../../up/wires.ts';
 import { openDoor } from '../door.ts';
 import { openNetworkDoor } from '../network-door.ts';
 import type { Acting } from '../operation.ts';
@@ -36,4 +37,4 @@ type UpInput = Pick<
   'proxy' | 'site' | 'httpPort' | 'httpsPort' | 'heartbeat' | 'attestEvery' | 'certificateLife'
 >;
 
-export type UpTold = { addresses: readonly { interface: string; address: string }[] };
+export type UpTold = { addresses: readonly ServedAddress[] };

@@ -25,6 +25,8 @@ export const up = operation({
     router: address.optional(),
     dns: z.array(address).optional(),
     ntp: z.array(address).optional(),
+    /** `proxy`, or a /64. */
+    ipv6: address.optional(),
     /** Another DHCP server may answer on the wire. */
     besideDhcp: z.boolean().optional(),
     site: siteName,

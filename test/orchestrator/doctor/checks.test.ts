@@ -14,6 +14,7 @@ import { inventedMac, OfferReader } from '../../../orchestrator/doctor/dhcp-clie
 import { type DhcpSituation, judgeDhcp } from '../../../orchestrator/doctor/dhcp-servers.ts';
 import { deafSockets } from '../../../orchestrator/doctor/hearing.ts';
 import { checkImage, checkLoaders } from '../../../orchestrator/doctor/image.ts';
+import { judgeDhcp6 } from '../../../orchestrator/doctor/ipv6.ts';
 import { checkKeyFiles } from '../../../orchestrator/doctor/key-files.ts';
 import { missingPackages } from '../../../orchestrator/doctor/packages.ts';
 import { asServer } from '../../../orchestrator/doctor/running.ts';
@@ -161,6 +162,16 @@ test('no bytes at all can make the reader throw, print, or answer for an address
   t.deepEqual(said, []);
 });
 
+test('DHCPv6: whoever gives firmware its address is named, and if nobody does, that', (t) => {
+  const other = { server: 'fe80::9', offered: 'fd00::99' };
+  const prefixes = ['fd00::/64'];
+  t.like(judgeDhcp6([], prefixes), { status: 'ok' });
+  t.like(judgeDhcp6([other], prefixes), { status: 'ok' });
+  t.regex(judgeDhcp6([other], prefixes).detail, /before fe80::9 \(offers fd00::99\)$/);
+  t.like(judgeDhcp6([other], []), { status: 'ok' });
+  t.like(judgeDhcp6([], []), { status: 'warn' });
+});
+
 test('an invented MAC is locally administered and no multicast', (t) => {
   for (let n = 0; n < 100; n += 1) t.regex(inventedMac(), /^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/);
 });
@@ -180,6 +191,10 @@ test('a boot server is recognised by its command line, with either way to write 
     httpPort: 80,
     httpsPort: 443,
   });
+  t.deepEqual(of(main, 'up', '--interface', 'eth1', '--ipv6', 'fd00::/64')?.ipv6, {
+    prefixes: ['fd00::/64'],
+  });
+  t.deepEqual(of(main, 'up', '--interface', 'eth1', '--ipv6=proxy')?.ipv6, { prefixes: [] });
   t.is(of(main, 'lab', 'up'), undefined);
   t.is(of('/usr/sbin/other', 'up', '--interface', 'eth1'), undefined);
 });

@@ -94,7 +94,18 @@ test('another DHCP server is named, and asked once', async (t) => {
 
 test('beside our full server another one is a failure, also one whose answers cannot be read; nobody is asked for more', async (t) => {
   const wires = await twoWires(t);
-  await up(t, wires, await copyOf(t, shared), '--range', '10.91.0.100-10.91.0.110', '--http-port', '8081');
+  await run('ip', ['-n', wires.server, 'addr', 'add', 'fd00:91::1/64', 'dev', 'boot0']);
+  await up(
+    t,
+    wires,
+    await copyOf(t, shared),
+    '--range',
+    '10.91.0.100-10.91.0.110',
+    '--http-port',
+    '8081',
+    '--ipv6',
+    'fd00:91::/64',
+  );
   const alone = await doctor(wires, shared);
   t.deepEqual(alone.failed, [], alone.words);
   t.like(alone.of('DHCP on the wire'), {
@@ -105,11 +116,20 @@ test('beside our full server another one is a failure, also one whose answers ca
   t.regex(alone.of('TFTP')!.detail, /came whole/);
   t.regex(alone.of('HTTP')!.detail, /port 8081$/);
   t.like(alone.of('TLS'), { status: 'ok' });
+  t.like(alone.of('IPv6'), { status: 'ok', detail: 'fd00:91::1 on boot0' });
+  t.regex(alone.of('HTTP over IPv6')!.detail, /port 8081$/);
+  t.regex(alone.of('DHCPv6 on the wire')!.detail, /no other DHCPv6 server answers$/);
 
   await run('ip', ['-n', wires.inside, 'addr', 'add', '10.91.0.2/24', 'dev', 'eth0']);
   const heard = await startIn(t, wires.inside, /^listening$/, process.execPath, [STRANGER, 'eth0']);
+  await run('ip', ['-n', wires.inside, 'addr', 'add', 'fd00:91::2/64', 'dev', 'eth0', 'nodad']);
+  await startIn(t, wires.inside, /DHCPv6, IP range/, 'dnsmasq', [
+    ...['--no-daemon', '--conf-file=/dev/null', '--port=0', '--interface=eth0', '--bind-interfaces'],
+    ...['--dhcp-range=fd00:91::50,fd00:91::59,64', '--dhcp-leasefile=/dev/null', '--log-dhcp'],
+  ]);
   const beside = await doctor(wires, shared);
   t.deepEqual(beside.failed, ['DHCP on the wire']);
+  t.regex(beside.of('DHCPv6 on the wire')!.detail, /, before fe80::\S+ \(offers fd00:91::5\d\)$/);
   const { detail } = beside.of('DHCP on the wire')!;
   t.regex(detail, /10\.91\.0\.2 \(an answer without an address\)/);
   t.regex(detail, /10\.91\.0\.7 \(offers 10\.91\.0\.99\)/);

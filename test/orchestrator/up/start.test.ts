@@ -9,6 +9,8 @@ import { formatIp4 } from '../../../formats/dhcp/ip4.ts';
 import { parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { message } from '../../bootserver/dhcp/messages.ts';
+import { card6, Machine6 } from '../../bootserver/dhcp6/machine.ts';
+import { addressIn, message6 } from '../../bootserver/dhcp6/messages.ts';
 import { Inside, startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { udhcpcIn } from '../../support/udhcpc.ts';
 import { copyOf, makeInstallation, removeInstallation } from '../doctor/installation.ts';
@@ -131,6 +133,7 @@ interfaces:
         pools: [10.91.0.50-10.91.0.60]
     hosts:
       - { mac: 52-54-00-00-00-09, address: 10.91.0.200, name: nine }
+    ipv6: { prefixes: [fd00:91::/64] }
   other0:
     subnets:
       - { network: 10.92.0.0/24, pools: [10.92.0.50-10.92.0.60] }
@@ -141,8 +144,12 @@ test('a configuration file: several interfaces, reload without losing a lease, l
   const paths = await copyOf(t, shared);
   const file = join(paths.root, 'bootserver.yaml');
   await writeFile(file, FILE);
+  await run('ip', ['-n', wires.server, 'addr', 'add', 'fd00:91::1/64', 'dev', 'boot0', 'nodad']);
+  await card6(wires.inside);
+  await run('ip', ['-n', wires.inside, 'route', 'add', 'default', 'dev', 'eth0']);
+  const machine = new Machine6(t, wires.inside);
   const log = await up(t, wires, paths, '--config', file);
-  t.regex(log.join('\n'), /serves boot0 as 10\.91\.0\.1, other0 as 10\.92\.0\.1/);
+  t.regex(log.join('\n'), /serves boot0 as 10\.91\.0\.1 and fd00:91::1, other0 as 10\.92\.0\.1/);
   t.deepEqual(await offered(t, wires, 1, 9), ['10.91.0.50', '10.91.0.200']);
   const bind = run('ip', udhcpcIn(wires.inside));
   t.regex((await bind).stderr, /lease of 10\.91\.0\.5\d obtained/);
@@ -167,10 +174,16 @@ test('a configuration file: several interfaces, reload without losing a lease, l
     /bootserver\.yaml:8:9: interfaces\.boot0\.subnets\[0\]\.router: the router 10\.91\.0\.0 is the network/,
   );
   t.deepEqual(await offered(t, wires, 9), ['10.91.0.200'], 'it goes on with what it had');
+  t.regex(addressIn(await machine.ask(message6()))!, /^fd00:91::/);
 
-  await writeFile(file, FILE.replace('10.91.0.50-10.91.0.60', '10.91.0.80-10.91.0.90'));
+  await writeFile(file, FILE.replace(/ {4}ipv6.*\n/, ''));
+  t.regex((await bootwave(wires, paths, 'bootserver', 'reload')).stderr, /BOOTSERVER_RESTART/);
+  const other = FILE.replace('10.91.0.50-10.91.0.60', '10.91.0.80-10.91.0.90');
+  await writeFile(file, other.replace('[fd00:91::/64]', '[]'));
   t.is((await bootwave(wires, paths, 'bootserver', 'reload')).code, 0);
   t.deepEqual(await offered(t, wires, 2, 9), ['10.91.0.80', '10.91.0.200']);
+  const beside = await machine.ask(message6());
+  t.is(addressIn(beside), undefined, 'another server gives the addresses now');
   t.is((await list())[0]?.address, first?.address, 'no lease was lost');
 
   t.is((await bootwave(wires, paths, 'lease', 'end', first?.address ?? '')).code, 0);
