@@ -38,6 +38,16 @@ export const DOWN: readonly PlanNode['state'][] = [
 /** States of a machine that is no node of its place, or not any more. */
 export const STRANGE = ['discovered', 'pending', 'rejected', 'retired'] as const;
 
+/**
+ * Milliseconds of silence after which a node is no part of its place any more, until it is heard: what works there has long got
+ * used to it, and machines that nobody repairs must not keep a whole rack from every fix.
+ */
+export const GONE = 24 * 3600_000;
+
+/** @param lastSeen milliseconds since the epoch; null: never */
+export const isGone = (state: string, lastSeen: number | null, now: number): boolean =>
+  state === 'unreachable' && lastSeen !== null && now - lastSeen > GONE;
+
 export const noCounts = (): Counts => ({ site: {}, rack: {}, service: {} });
 
 function placesOf(node: Placed): [Kind, string][] {

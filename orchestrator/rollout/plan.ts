@@ -1,6 +1,6 @@
 import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
-import { aroundOf, type Counts, DOWN, heldBy, noCounts, STRANGE, tally, within } from './down.ts';
+import { aroundOf, type Counts, DOWN, heldBy, isGone, noCounts, STRANGE, tally, within } from './down.ts';
 import { type Limits, limitsSpecOf, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
@@ -160,7 +160,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     waves.map((wave) => wave.disruption),
   );
   warn(warnings, moves, disruption);
-  const { of, down } = membersOf(fleet, moves);
+  const { of, down } = membersOf(fleet, moves, now);
   warnHeld(warnings, spec, divisions, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
   const passed = new Set(moves.flatMap((move) => move.hops));
@@ -243,11 +243,15 @@ function warn(warnings: string[], moves: readonly Candidate[], disruption: Disru
 const isDown = ({ state }: PlanNode): boolean => state === 'updating' || DOWN.includes(state);
 
 /** Members of the fleet in the places of these moves, and those of them that are down. */
-function membersOf(fleet: readonly PlanNode[], moves: readonly Candidate[]): { of: Counts; down: Counts } {
+function membersOf(
+  fleet: readonly PlanNode[],
+  moves: readonly Candidate[],
+  now: number,
+): { of: Counts; down: Counts } {
   const [own, of, down] = [noCounts(), noCounts(), noCounts()];
   for (const { node } of moves) tally(own, node);
   for (const node of fleet) {
-    if (STRANGE.some((state) => state === node.state)) continue;
+    if (STRANGE.some((state) => state === node.state) || isGone(node.state, node.lastSeen, now)) continue;
     tally(of, node);
     if (isDown(node)) tally(down, node);
   }

@@ -6,7 +6,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { State } from '../../fleet/transitions.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
-import { type Counts, DOWN, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
+import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
 import type { EngineEvent } from '../event.ts';
 import { DISRUPTED, type RolloutRecord, type StepState } from '../record.ts';
 import type { RolloutState } from '../state.ts';
@@ -37,8 +37,10 @@ export class Surroundings {
     // First of all: whatever another rollout takes down from here on makes our own step fail, and we look again.
     const fence = Number((await redis.hget(ROLLOUT_KEYS.fence, 'epoch')) ?? 0);
     const others = await disruptedBy(this.#fleet, setup.id);
-    const isStrange = (id: string) => STRANGE.some((state) => states.get(state)?.has(id));
+    const gone = await goneOf(this.#fleet, states.get('unreachable'));
+    const isStrange = (id: string) => gone.has(id) || STRANGE.some((state) => states.get(state)?.has(id));
     const down = new Set(DOWN.flatMap((state) => [...(states.get(state) ?? [])]));
+    for (const id of gone) down.delete(id);
     for (const id of await disrupted(this.#fleet, [...down], setup.id)) down.delete(id);
 
     const [own, of, downOutside] = [noCounts(), noCounts(), noCounts()];
@@ -78,6 +80,13 @@ export class Surroundings {
     }
     return this.#places;
   }
+}
+
+/** Those that were not heard for so long that nobody counts on them. */
+async function goneOf({ redis }: Fleet, silent: ReadonlySet<string> = new Set()): Promise<Set<string>> {
+  if (silent.size === 0) return new Set();
+  const old = await redis.zrangebyscore(KEYS.seen, '-inf', `(${Date.now() - GONE}`);
+  return new Set(old.filter((id) => silent.has(id)));
 }
 
 /** What all other rollouts disrupt now. */

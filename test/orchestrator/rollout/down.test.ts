@@ -1,5 +1,6 @@
 /** What is down already: whom a rollout leaves alone because of it, how that is said, and how it ends. */
 import test from 'ava';
+import { GONE } from '../../../orchestrator/rollout/down.ts';
 import { advance, loadRollout } from '../../../orchestrator/rollout/engine.ts';
 import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
 import { seen } from './around.ts';
@@ -326,6 +327,12 @@ test('a plan says who cannot start now', (t) => {
     '1 nodes of rack par/r0 cannot start now: 1 of 2 nodes of rack par/r0 is down already (the last live one stays)',
   ]);
   t.deepEqual(warnings({ ...WIDE, site: '50%', down: 'ignore' }), []);
+  // Silent for longer than a day: its rack has one node, and the site six, of which three are down.
+  fleet[0] = { ...fleet[0]!, lastSeen: -GONE - 1 };
+  t.deepEqual(warnings({ ...WIDE, site: '55%' }), [
+    '3 nodes of site par cannot start now: 3 of 6 nodes of site par are down already (limit 55 %)',
+  ]);
+  t.deepEqual(warnings(WIDE), []);
   t.is(specOf({}).limits.down, 'count');
 });
 

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { setNode } from '../../../../orchestrator/fleet/events/set.ts';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
+import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import type { State } from '../../../../orchestrator/fleet/transitions.ts';
 import { LOOKED_AT, Surroundings } from '../../../../orchestrator/rollout/run/around.ts';
@@ -32,7 +33,7 @@ async function look(fleet: Fleet, id: string, surroundings = new Surroundings(fl
 
 test('it sees its own nodes that are down, those beside it, and how many there are', async (t) => {
   const { fleet, member, start } = await membersFor(t);
-  const ids = [];
+  const ids: string[] = [];
   for (let n = 1; n <= 7; n += 1) ids.push(await member(n, n > 4 ? '3.0' : '1.0'));
   await place(fleet, 'r1', [ids[0]!, ids[1]!, ids[4]!, ids[5]!]);
   await place(fleet, 'r2', [ids[2]!]);
@@ -41,6 +42,7 @@ test('it sees its own nodes that are down, those beside it, and how many there a
   t.like(await look(fleet, id), { fence: 0, down: [], others: { site: {}, rack: {} } });
 
   await become(fleet, ids[1]!, 'unreachable');
+  await fleet.redis.zadd(KEYS.seen, Date.now(), ids[1]!);
   await become(fleet, ids[4]!, 'degraded');
   await become(fleet, ids[6]!, 'quarantined');
   const surroundings = new Surroundings(fleet);
@@ -49,6 +51,17 @@ test('it sees its own nodes that are down, those beside it, and how many there a
     others: { site: { default: 2 }, rack: { 'default/r1': 1 } },
     of: { site: { default: 7 }, rack: { 'default/r1': 4, 'default/r2': 1 } },
   });
+  // Who was silent for longer than a day is nobody to count on, until it is heard again.
+  const seen = (ago: number) => fleet.redis.zadd(KEYS.seen, Date.now() - ago, ids[1]!);
+  const DAY = 24 * 3600_000;
+  await seen(DAY + 60_000);
+  t.like(await look(fleet, id, surroundings), {
+    down: [],
+    others: { site: { default: 2 }, rack: { 'default/r1': 1 } },
+    of: { site: { default: 6 }, rack: { 'default/r1': 3 } },
+  });
+  await seen(DAY - 60_000);
+  t.like(await look(fleet, id, surroundings), { down: [ids[1]], of: { site: { default: 7 } } });
   // Who leaves is no member any more; who is moved is counted where it is now.
   await become(fleet, ids[4]!, 'retired');
   await place(fleet, 'r1', [ids[6]!]);
