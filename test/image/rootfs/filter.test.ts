@@ -40,7 +40,7 @@ test('from the wire come the answers of boot servers, and SSH from an admitted a
   const sends = (port: number) => mustRun('ip', exec(outside, process.execPath, '-e', send(port)));
 
   t.true(await connects(8080, 60), 'without the filter everything gets in');
-  await mustRun('ip', exec(node, 'nft', '-f', FILTER));
+  await mustRun('ip', exec(node, '/usr/sbin/nft', '-f', FILTER));
   t.false(await connects(22, 3));
   t.false(await connects(8080, 3));
   await sends(4444);
@@ -49,9 +49,9 @@ test('from the wire come the answers of boot servers, and SSH from an admitted a
   t.false(said.includes('udp from 4444'), 'sent before the one that came');
 
   // As bootwave-admit@.service does.
-  await mustRun('ip', exec(node, 'nft', 'add', 'element', 'inet', 'bootwave', 'admitted', '{ 10.92.0.2 }'));
+  await mustRun('ip', exec(node, '/usr/sbin/nft', 'add', 'element', 'inet', 'bootwave', 'admitted', '{ 10.92.0.2 }'));
   t.true(await connects(22, 60));
   t.false(await connects(8080, 3));
-  const { stdout } = await mustRun('ip', exec(node, 'nft', 'list', 'chain', 'inet', 'bootwave', 'forward'));
+  const { stdout } = await mustRun('ip', exec(node, '/usr/sbin/nft', 'list', 'chain', 'inet', 'bootwave', 'forward'));
   t.regex(stdout, /hook forward .*policy drop/);
 });
