@@ -8,6 +8,7 @@ import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import { mustRun } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import { keyLayout } from '../../../keys/layout.ts';
+import { simManifest } from '../../../lab/sim/images.ts';
 import { keysIn } from '../../support/keys.ts';
 
 /** Removed by `removeInstallation`. */
@@ -43,7 +44,7 @@ export async function publish(paths: DataPaths, version: string): Promise<void> 
   await signed(paths, '/usr/lib/ipxe/snponly.efi', file);
   const bytes = await readFile(file);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const manifest = { version, size: bytes.length, sha256 };
+  const manifest = { ...simManifest(version), size: bytes.length, sha256 };
   await writeFile(join(paths.images, `bootwave_${version}.json`), JSON.stringify(manifest));
 }
 
