@@ -8,6 +8,14 @@ import type { OrderSigner } from './order-signer.ts';
 /** The newest order that was signed for a node, as it was sent. */
 export const signedKey = (node: string): string => at('signed', node);
 
+/** Characters: no envelope is longer, and whoever owns Redis may have put anything there. */
+const LONGEST = 16 * 1024;
+
+async function shownIn(redis: Redis, key: string): Promise<string | undefined> {
+  const text = await redis.get(key).catch(() => null);
+  return text === null || text.length > LONGEST ? undefined : text;
+}
+
 /**
  * Has an order signed, and keeps what comes out for the signers of other servers: each remembers only what it has signed
  * itself, and believes such an envelope because it bears the fleet's key.
@@ -19,7 +27,7 @@ export async function sign(redis: Redis, signer: OrderSigner, order: Order): Pro
     if (!(error instanceof BootwaveError) || error.code !== 'SIGNER_IMAGE_UNDECIDED') throw error;
     // Another server may have decided it a moment ago, or have moved the node.
     await decisionsOf(redis)?.look();
-    return signer.sign(order, (await redis.get(key)) ?? undefined);
+    return signer.sign(order, await shownIn(redis, key));
   });
   await redis.set(key, JSON.stringify(envelope));
   return envelope;

@@ -162,7 +162,8 @@ function approveStart(d: Draft, event: Approval) {
   const same = rollout.approvals.find((approval) => share(approval.person ?? [], person) !== undefined);
   if (same !== undefined)
     return refuse(d, event, 'ask somebody else', `${event.by} and ${same.by} could be one person`);
-  rollout.approvals.push({ by: event.by, at: d.at, person });
+  // Not pushed: what was there before is compared with it.
+  rollout.approvals = [...rollout.approvals, { by: event.by, at: d.at, person }];
   const given = rollout.approvals.length;
   d.notes.push({
     what: 'rollout',

@@ -14,6 +14,8 @@ import {
 
 /** The records of one rollout in memory, with the indexes that make an event cheap. Only `apply` changes it. */
 export type RolloutState = {
+  /** Of its setup as it was read, SHA-256; absent: it is not from a store. */
+  digest?: string;
   readonly setup: RolloutSetup;
   rollout: RolloutRecord;
   readonly waves: WaveRecord[];

@@ -11,6 +11,8 @@ export type Decided = {
   rollouts: DecidedRollouts;
   /** When a person last had a node installed that was none, or no longer; milliseconds since the epoch, by node. */
   installs: ReadonlyMap<string, number>;
+  /** Images that nodes are pinned to, by node. */
+  pins: ReadonlyMap<string, { image: string; until: number | null }>;
 };
 
 /** Reads only what was appended since it looked last. */
@@ -20,6 +22,7 @@ export class DecisionsHere {
   #rollouts = new DecidedRollouts();
   readonly #places = new Map<string, { number: number; installed: boolean }>();
   readonly #installs = new Map<string, number>();
+  readonly #pins = new Map<string, { image: string; until: number | null }>();
   #looking: Promise<Decided> | null = null;
 
   /** @param path of the journal */
@@ -43,13 +46,14 @@ export class DecisionsHere {
           this.#rollouts = new DecidedRollouts();
           this.#places.clear();
           this.#installs.clear();
+          this.#pins.clear();
         }
         for (const { line } of lines) this.#add(readEntry(line));
       });
     } catch (cause) {
       throw unreadable(this.#path, cause);
     }
-    return { rollouts: this.#rollouts, installs: this.#installs };
+    return { rollouts: this.#rollouts, installs: this.#installs, pins: this.#pins };
   }
 
   #add(entry: Entry | null): void {
@@ -61,5 +65,8 @@ export class DecisionsHere {
     // The first decision about a node may be no more than the confirmation of what it was.
     if (installed && known?.installed !== true && entry.number > 1) this.#installs.set(entry.node, entry.at);
     this.#places.set(entry.node, { number: entry.number, installed });
+    const pin = entry.place?.pin;
+    if (pin === undefined) this.#pins.delete(entry.node);
+    else this.#pins.set(entry.node, pin);
   }
 }

@@ -15,15 +15,18 @@ export type Had = {
   since: number;
   /** It was given it as new hardware is, and no rollout has moved it since. */
   fresh: boolean;
-  /** A version signed it that knew no decisions about rollouts: another server may have moved the node since. */
+  /** It was signed before there were decisions about rollouts: another server may have moved the node since. */
   isOld: boolean;
 };
 
-/** @param shown what another server of the fleet has signed for this node */
-export function hadOf(last: Signed | null, shown: Order | null): Had {
+/**
+ * @param shown what another server of the fleet has signed for this node
+ * @param begunAt when decisions about rollouts began, milliseconds since the epoch
+ */
+export function hadOf(last: Signed | null, shown: Order | null, begunAt: number): Had {
   if (shown !== null && shown.image !== null && shown.epoch > (last?.epoch ?? 0))
     return { version: shown.image.version, since: shown.issuedAt, fresh: false, isOld: false };
-  if (last?.moved !== undefined) return { ...last.moved, isOld: false };
+  if (last?.moved !== undefined) return { ...last.moved, isOld: last.at < begunAt };
   const [version, since] = [last?.image ?? null, last?.at ?? 0];
   return { version, since, fresh: false, isOld: last !== null };
 }
@@ -42,7 +45,7 @@ export type MoveGrounds = {
  */
 export function checkMove(
   order: Order,
-  { had, decided: { rollouts, installs }, newest, now }: MoveGrounds,
+  { had, decided: { rollouts, installs, pins }, newest, now }: MoveGrounds,
 ): NonNullable<Signed['moved']> {
   const version = order.image?.version ?? null;
   const { since, fresh, isOld } = had;
@@ -52,7 +55,9 @@ export function checkMove(
   const isBeginning = fresh && now < since + INSTALL_LASTS;
   const isNew =
     had.version === null || order.wipe || isBeginning || (asked > since && now < asked + INSTALL_LASTS);
-  const isGiven = rollouts.gave(version) || version === newest;
+  const pin = pins.get(order.node);
+  const isPinned = pin?.image === version && (pin.until === null || now < pin.until);
+  const isGiven = rollouts.gave(version) || version === newest || isPinned;
   if (!rollouts.begun || (isNew && isGiven) || (isOld && rollouts.gave(version)))
     // The time does not begin again with each image.
     return { version, since: isBeginning ? since : now, fresh: isNew };

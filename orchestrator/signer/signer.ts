@@ -45,14 +45,14 @@ export class Signer implements OrderSigner {
       decisions.current(),
       order.image === null ? null : facts(order.image.version),
     ]);
-    const { begun } = decided.rollouts;
+    const { begun, begunAt } = decided.rollouts;
     // Nothing else asks for it: a rollout of thousands of nodes would have the folder read for each of them.
     const isOpen = begun && order.image !== null && !decided.rollouts.gave(order.image.version);
     const newest = isOpen ? await this.#parts.newest(rules) : null;
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
     const nodes = ledger.nodes(now());
-    const had = hadOf(last, shown === undefined ? null : shownOrder(shown, order.node, key));
+    const had = hadOf(last, shown === undefined ? null : shownOrder(shown, order.node, key), begunAt);
     const grounds = {
       ...{ nodes, rules, facts: published, last, had, decided, newest, limits },
       ...{ wipes: ledger.wipes, now: now() },

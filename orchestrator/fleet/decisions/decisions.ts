@@ -10,7 +10,7 @@ import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
-import { DecidedRollouts, ROLLOUT_EPOCHS, type RolloutDecision, rolloutKey } from './rollouts.ts';
+import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
 import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
 
@@ -112,7 +112,7 @@ export class Decisions {
   }
 
   rollout(id: string, decision: RolloutDecision, { actor, at }: By, reason: string): Decision {
-    const [key, epoch] = [rolloutKey(id), ROLLOUT_EPOCHS[decision.state]];
+    const [key, epoch] = [rolloutKey(id), rolloutEpoch(decision)];
     const body = JSON.stringify(decision);
     return sealDecided({ kind: 'record', actor, at, reason, key, epoch, body });
   }

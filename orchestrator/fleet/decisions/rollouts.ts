@@ -15,8 +15,12 @@ const begunSchema = z.object({
 
 export const rolloutKey = (id: string): string => at('decided', 'rollout', id);
 
-/** A rollout goes through these and never back: the number is the epoch of the record. From `ready` none becomes `planned`. */
+/** A rollout goes through these and never back. */
 export const ROLLOUT_EPOCHS = { waiting: 1, ready: 2, planned: 2, open: 3, ended: 4 } as const;
+
+/** Of the record: whoever decides next has a higher one, whatever the clocks of servers say. */
+export const rolloutEpoch = ({ state, approvals, go }: RolloutDecision): number =>
+  ROLLOUT_EPOCHS[state] * 100 + approvals.length * 2 + (go === true ? 1 : 0);
 
 export const rolloutDecision = z.object({
   /**
@@ -26,6 +30,12 @@ export const rolloutDecision = z.object({
   state: z.enum(['waiting', 'ready', 'planned', 'open', 'ended']),
   /** It is open, or was. */
   opened: z.boolean(),
+  /** Who has approved it, and who could hold their certificate. */
+  approvals: z.array(z.object({ by: z.string(), person: z.array(z.string()) })).default([]),
+  /** A person said that it starts although the one before was not done. */
+  go: z.boolean().optional(),
+  /** How it ended; absent: it has not, or nobody saw it. */
+  end: z.enum(['done', 'partial', 'failed', 'aborted']).optional(),
   of: z.enum(['image', 'config']),
   /** The target, and what nodes pass through to get there. */
   on: z.array(z.string()),
@@ -35,6 +45,8 @@ export const rolloutDecision = z.object({
   joins: z.array(z.string()),
   /** SHA-256 of its setup, as it stands in Redis. */
   setup: z.string(),
+  /** SHA-256 of the setup that it had while it waited for its turn. */
+  waited: z.string().optional(),
 });
 export type RolloutDecision = z.infer<typeof rolloutDecision>;
 
@@ -42,13 +54,16 @@ export type RolloutDecision = z.infer<typeof rolloutDecision>;
 export class DecidedRollouts {
   readonly #known = new Map<string, { epoch: number; decision: RolloutDecision }>();
   #before: ReadonlySet<string> | null = null;
+  #begunAt = 0;
   #summed: { open: RolloutDecision[]; gave: ReadonlySet<string> } | null = null;
 
-  add({ key, epoch, body }: Pick<Decided, 'key' | 'epoch' | 'body'>): void {
+  add({ key, epoch, body, at }: Pick<Decided, 'key' | 'epoch' | 'body' | 'at'>): void {
     this.#summed = null;
     if (key === ROLLOUTS_BEGUN) {
       const begun = read(begunSchema, body);
-      if (begun !== null) this.#before ??= new Set(begun.versions);
+      if (begun === null || this.#before !== null) return;
+      this.#before = new Set(begun.versions);
+      this.#begunAt = at;
     } else if (key.startsWith(rolloutKey(''))) {
       const decision = read(rolloutDecision, body);
       const known = this.#known.get(key);
@@ -60,6 +75,11 @@ export class DecidedRollouts {
   /** Whether what Redis says of rollouts is believed no more. */
   get begun(): boolean {
     return this.#before !== null;
+  }
+
+  /** When that was decided, milliseconds since the epoch; 0: it has not begun. */
+  get begunAt(): number {
+    return this.#begunAt;
   }
 
   of(id: string): RolloutDecision | undefined {

@@ -1,8 +1,11 @@
 /** Rollouts and images of a fleet that is older than its decisions about them: a person has looked, and they count as decided. */
-import { BootwaveError } from '../../../base/error.ts';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { isVersion } from '../../../formats/version.ts';
 import type { By } from '../../fleet/acting.ts';
 import { rolloutsBegun } from '../../fleet/decisions/confirm.ts';
+import { type RolloutDecision, rolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { decisionFor } from './decided.ts';
@@ -16,11 +19,8 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   const versions = new Set<string>();
   const live: Decision[] = [];
   for (const id of (await redis.smembers(ROLLOUT_KEYS.all)).sort()) {
-    const text = await redis.hget(ROLLOUT_KEYS.setup(id), 'body');
-    if (text === null) continue;
-    const state = await readState(redis, id).catch(nothingOfOurs);
-    if (state === null) continue;
-    const decision = decisionFor(state.setup, state.nodes.values(), state.rollout, text);
+    const decision = await decisionAbout(redis, id).catch(nothingOfOurs);
+    if (decision === null) continue;
     if (decision.state !== 'ended') live.push(decisions.rollout(id, decision, by, 'confirmed'));
     if (decision.of === 'image')
       for (const version of [...decision.on, ...decision.from]) versions.add(version);
@@ -32,9 +32,18 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   return live.length;
 }
 
+async function decisionAbout(redis: Redis, id: string): Promise<RolloutDecision | null> {
+  const text = await redis.hget(ROLLOUT_KEYS.setup(id), 'body');
+  if (text === null) return null;
+  const { setup, nodes, rollout } = await readState(redis, id);
+  return rolloutDecision.parse(decisionFor(setup, nodes.values(), rollout, text));
+}
+
 /** What cannot be read is driven by nobody, and keeps nobody from confirming the others. */
 function nothingOfOurs(error: unknown): null {
-  if (error instanceof SyntaxError || error instanceof TypeError || error instanceof BootwaveError)
-    return null;
+  const isOurs = [SyntaxError, TypeError, RangeError, BootwaveError, z.ZodError].some(
+    (kind) => error instanceof kind,
+  );
+  if (isOurs || /^WRONGTYPE /.test(messageOf(error))) return null;
   throw error;
 }

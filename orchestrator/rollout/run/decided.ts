@@ -2,8 +2,8 @@
  * A rollout is a decision: it is written into the log with its records, and whoever owns Redis cannot add to the log. What
  * stands in Redis is carried out only as far as it is the same.
  */
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { BootwaveError, messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
@@ -19,18 +19,21 @@ import {
   type RolloutSetup,
   type RolloutStatus,
 } from '../record.ts';
+import type { RolloutState } from '../state.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import { setupDigest } from './stored.ts';
 
 const NOT_STARTED: readonly RolloutStatus[] = ['planned', 'awaiting-approval'];
 
-type Own = Pick<RolloutRecord, 'state' | 'approvals'>;
+type Own = Pick<RolloutRecord, 'state' | 'approvals' | 'wait'>;
 
 function stageOf({ spec }: Pick<RolloutSetup, 'spec'>, { state, approvals }: Own): RolloutDecision['state'] {
   if (state === 'waiting') return approvals.length < spec.approvals.count ? 'waiting' : 'ready';
   return NOT_STARTED.includes(state) ? 'planned' : ENDED.includes(state) ? 'ended' : 'open';
 }
 
-const digestOf = (setup: string): string => createHash('sha256').update(setup).digest('hex');
+const approvalsIn = ({ approvals }: Own): RolloutDecision['approvals'] =>
+  approvals.map(({ by, person = [] }) => ({ by, person: [...person] }));
 
 /** @param text of the setup, as it is stored */
 export function decisionFor(
@@ -59,43 +62,79 @@ export function decisionFor(
   const state = stageOf(setup, rollout);
   return {
     ...{ state, opened: state === 'open', of: target.of },
-    ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: digestOf(text) },
+    ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: setupDigest(text) },
+    approvals: approvalsIn(rollout),
   };
 }
 
-/** What is decided by the step of a rollout from one state to another; written with it. */
+/**
+ * What is decided by the step of a rollout from one state to another; written with it.
+ * @throws BootwaveError `RECORD_DISAGREES` when a start or an approval rests on what nobody decided
+ */
 export async function decidedBy(
   redis: Redis,
-  setup: RolloutSetup,
+  { setup, digest }: Pick<RolloutState, 'setup' | 'digest'>,
   from: Own,
   to: Own & { why: string; by: string },
   at: number,
 ): Promise<Decision[]> {
   const decisions = decisionsOf(redis);
+  if (decisions === undefined) return [];
   const state = stageOf(setup, to);
-  if (decisions === undefined || stageOf(setup, from) === state) return [];
+  const isGoing = to.wait === 'go' && from.wait !== 'go';
+  const isMore = to.approvals.length > from.approvals.length || isGoing;
+  if (stageOf(setup, from) === state && !isMore) return [];
   const { id } = setup;
   // Another server may have accepted it a moment ago.
   if (decisions.rollouts.of(id) === undefined) await decisions.look();
   const known = decisions.rollouts.of(id);
   // Of a version that decided nothing about rollouts; or over, whatever Redis says.
-  if (known === undefined || ROLLOUT_EPOCHS[known.state] >= ROLLOUT_EPOCHS[state]) return [];
+  if (known === undefined || ROLLOUT_EPOCHS[known.state] > ROLLOUT_EPOCHS[state]) return [];
+  if (known.state === state && !isMore) return [];
+  if (state !== 'ended' && decisions.rollouts.begun) {
+    if (digest !== known.setup) throw disagrees(id, 'what Redis says it does is not what was decided');
+    // Those that are new are given by this very step.
+    const before = new Set(known.approvals.map((approval) => JSON.stringify(approval)));
+    if (approvalsIn(from).some((approval) => !before.has(JSON.stringify(approval))))
+      throw disagrees(id, 'nobody has given an approval that Redis has');
+  }
   const opened = known.opened || state === 'open';
-  return [decisions.rollout(id, { ...known, state, opened }, { actor: to.by, at }, to.why)];
+  const end = ENDS.find((one) => one === to.state);
+  const next = {
+    ...{ ...known, state, opened, approvals: approvalsIn(to) },
+    ...(isGoing ? { go: true } : {}),
+    ...(end === undefined ? {} : { end }),
+  };
+  return [decisions.rollout(id, next, { actor: to.by, at }, to.why)];
+}
+
+const ENDS = ['done', 'partial', 'failed', 'aborted'] as const;
+
+function disagrees(id: string, why: string): BootwaveError {
+  return new BootwaveError({
+    code: 'RECORD_DISAGREES',
+    what: `rollout ${id}: ${why}`,
+    unchanged: 'nothing was decided',
+    next: 'abort it and start it again; and find out who writes to Redis',
+  });
 }
 
 /** What Redis says of a rollout and nobody has decided. `isOver`: it has ended, and no order of it is signed any more. */
 export type Disagreement = { why: string; isOver: boolean };
 
-/** @returns null: it is the rollout that was decided, or decisions about rollouts have not begun */
-export async function disagreement(redis: Redis, id: string): Promise<Disagreement | null> {
+/**
+ * @param digest of the setup that the caller has read and goes by: Redis may say something else each time it is asked
+ * @returns null: it is the rollout that was decided, or decisions about rollouts have not begun
+ */
+export async function disagreement(redis: Redis, id: string, digest?: string): Promise<Disagreement | null> {
   const decisions = decisionsOf(redis);
   if (decisions?.rollouts.begun !== true) return null;
   const [setup, state] = await Promise.all([
-    redis.hget(ROLLOUT_KEYS.setup(id), 'body'),
+    digest === undefined ? redis.hget(ROLLOUT_KEYS.setup(id), 'body') : null,
     redis.hget(ROLLOUT_KEYS.rollout(id), 'state'),
   ]);
-  const judged = () => compared(decisions.rollouts.of(id), setup ?? '', state as RolloutStatus);
+  const said = digest ?? setupDigest(setup ?? '');
+  const judged = () => compared(decisions.rollouts.of(id), said, state as RolloutStatus);
   // Another server may have decided a moment ago.
   if (judged() !== null) await decisions.look();
   return judged();
@@ -103,12 +142,14 @@ export async function disagreement(redis: Redis, id: string): Promise<Disagreeme
 
 function compared(
   decided: RolloutDecision | undefined,
-  setup: string,
+  digest: string,
   status: RolloutStatus,
 ): Disagreement | null {
   const not = (why: string, isOver = false) => ({ why, isOver });
   if (decided === undefined) return not('nobody has started it, only Redis says so');
-  if (digestOf(setup) !== decided.setup) return not('what Redis says it does is not what was started');
+  // Its start was lost with the last second of a Redis that failed: it waits as before, and starts again.
+  const isAgain = status === 'waiting' && digest === decided.waited;
+  if (digest !== decided.setup && !isAgain) return not('what Redis says it does is not what was started');
   if (ENDED.includes(status)) return null;
   if (decided.state === 'ended') return not('it has ended, and Redis says that it goes on', true);
   if (!decided.opened && status !== 'waiting' && !NOT_STARTED.includes(status))
@@ -126,15 +167,30 @@ const EVERY = 10_000;
 export function keepEnding(options: { fleet: Fleet; log: Logger; signal: AbortSignal }): Promise<void> {
   const { fleet, log } = options;
   const { redis, decisions } = fleet;
+  const told = new Set<string>();
   return keepLooking({ ...options, redis, name: 'ended-rollouts', every: EVERY }, async () => {
     for (const id of decisions.rollouts.live) {
-      const known = decisions.rollouts.of(id);
-      const status = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
-      if (known === undefined || (status !== null && !ENDED.includes(status))) continue;
-      const why = status === null ? 'Redis does not have it any more' : `it is ${status}`;
-      const by = { actor: 'rollout', at: Date.now() };
-      await decisions.commit({ records: [] }, [decisions.rollout(id, { ...known, state: 'ended' }, by, why)]);
-      log.warn({ rollout: id, why }, 'a rollout counts as ended');
+      try {
+        await endIfOver(fleet, log, id);
+      } catch (error) {
+        // One record that nobody can read keeps none of the others open.
+        if (!told.has(id))
+          log.warn({ rollout: id, reason: messageOf(error) }, 'a rollout cannot be looked at');
+        told.add(id);
+      }
     }
   });
+}
+
+async function endIfOver({ redis, decisions }: Fleet, log: Logger, id: string): Promise<void> {
+  const known = decisions.rollouts.of(id);
+  const key = ROLLOUT_KEYS.rollout(id);
+  const isThere = (await redis.type(key)) === 'hash';
+  const status = isThere ? ((await redis.hget(key, 'state')) as RolloutStatus | null) : null;
+  if (known === undefined || (status !== null && !ENDED.includes(status))) return;
+  // How it ended is not said: only Redis knows.
+  const why = status === null ? 'Redis does not have it any more' : `it is ${status}`;
+  const by = { actor: 'rollout', at: Date.now() };
+  await decisions.commit({ records: [] }, [decisions.rollout(id, { ...known, state: 'ended' }, by, why)]);
+  log.warn({ rollout: id, why }, 'a rollout counts as ended');
 }

@@ -72,7 +72,7 @@ export class Driver {
   readonly #posted: Posted[] = [];
   #wake: () => void = () => {};
   /** Null until the first round has read it. */
-  #setup: StoredSetup | null = null;
+  #setup: (StoredSetup & { digest: string }) | null = null;
   /** Of the state that is driven, which is changed in place. */
   #nodes: RolloutState['nodes'] = new Map();
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
@@ -127,8 +127,8 @@ export class Driver {
   }
 
   /** Whether nobody has decided what Redis says of it. One that has ended is brought to its end again: no order of it is signed. */
-  async #isForged(): Promise<boolean> {
-    const found = await disagreement(this.#options.redis, this.#id);
+  async #isForged(digest?: string): Promise<boolean> {
+    const found = await disagreement(this.#options.redis, this.#id, digest);
     if (found !== null) this.#options.fleet.decisions.disagrees(`rollout ${this.#id}: ${found.why}`);
     return found !== null && !found.isOver;
   }
@@ -136,9 +136,10 @@ export class Driver {
   /** From a fresh read of the records until they turn out to have changed elsewhere. @returns whether to continue */
   async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
     try {
-      if (await this.#isForged()) return false;
       this.#setup = await readSetup(this.#options.redis, this.#id);
       const state = await readState(this.#options.redis, this.#id);
+      // Its turn came between the two reads, or Redis says something else each time.
+      if (this.#setup.digest !== state.digest || (await this.#isForged(state.digest))) return false;
       this.#nodes = state.nodes;
       if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").

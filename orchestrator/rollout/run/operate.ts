@@ -8,10 +8,11 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { waitingRollout } from '../after.ts';
 import type { Part } from '../document.ts';
 import { advance, apply, begin, createRollout } from '../engine.ts';
-import type { OperatorEvent, OperatorRefusal } from '../event.ts';
+import type { OperatorEvent, OperatorRefusal, Step } from '../event.ts';
 import type { Plan } from '../plan.ts';
 import type { After, RolloutRecord } from '../record.ts';
 import type { Spec } from '../spec.ts';
+import type { RolloutState } from '../state.ts';
 import { ask } from './ask.ts';
 import { decisionFor } from './decided.ts';
 import { imagesOf } from './facts.ts';
@@ -95,12 +96,26 @@ const newId = (): string => `ro-${randomBytes(4).toString('hex')}`;
 
 type Whole = { change: Change; decided: Decision[] };
 
-/** All of a rollout, with what is decided by it; the parameters are those of `creation`. */
-export function whole(redis: Redis, ...what: Parameters<typeof creation>): Whole {
-  const [{ setup, nodes }, images, at, { rollout }] = what;
-  const decision = decisionFor(setup, nodes.values(), rollout, setupText({ setup }, images));
-  const decided = decisionsOf(redis)?.rollout(setup.id, decision, { actor: setup.author, at }, rollout.why);
-  return { change: creation(...what), decided: decided === undefined ? [] : [decided] };
+/**
+ * All of a rollout, with what is decided by it.
+ * @param waited its record while it waited for its turn, and the digest of the setup that it had
+ */
+export function whole(
+  redis: Redis,
+  state: RolloutState,
+  images: ImageFacts,
+  at: number,
+  first: Pick<Step, 'rollout' | 'notes'>,
+  waited?: RolloutRecord,
+  digest?: string,
+): Whole {
+  const { setup, nodes } = state;
+  const decision = decisionFor(setup, nodes.values(), first.rollout, setupText({ setup }, images));
+  if (digest !== undefined) decision.waited = digest;
+  const by = { actor: setup.author, at };
+  const decided = decisionsOf(redis)?.rollout(setup.id, decision, by, first.rollout.why);
+  const change = creation(state, images, at, first, waited);
+  return { change, decided: decided === undefined ? [] : [decided] };
 }
 
 /** @throws BootwaveError `ROLLOUT_NODE_TAKEN` */

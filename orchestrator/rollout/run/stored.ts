@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { script } from '../../fleet/script.ts';
@@ -10,6 +11,9 @@ import { ROLLOUT_KEYS } from './keys.ts';
 /** The setup as stored: the engine's and the images that its orders name. Changes only when one that waited starts. */
 export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 
+/** SHA-256 of a setup as it is stored, hex. */
+export const setupDigest = (text: string): string => hash('sha256', text);
+
 const PAGE = 500;
 
 export function unknownRollout(id: string): BootwaveError {
@@ -21,11 +25,14 @@ export function unknownRollout(id: string): BootwaveError {
   });
 }
 
-/** @throws BootwaveError `ROLLOUT_UNKNOWN` */
-export async function readSetup(redis: Redis, id: string): Promise<StoredSetup> {
+/**
+ * `digest`: of the text that was read, to be compared with what was decided.
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ */
+export async function readSetup(redis: Redis, id: string): Promise<StoredSetup & { digest: string }> {
   const body = await redis.hget(ROLLOUT_KEYS.setup(id), 'body');
   if (body === null) throw unknownRollout(id);
-  return JSON.parse(body) as StoredSetup;
+  return { ...(JSON.parse(body) as StoredSetup), digest: setupDigest(body) };
 }
 
 /** @throws BootwaveError `ROLLOUT_UNKNOWN` */
@@ -55,7 +62,7 @@ return {rollout, waves, nodes}
  * @throws BootwaveError `ROLLOUT_UNKNOWN`
  */
 export async function readState(redis: Redis, id: string): Promise<RolloutState> {
-  const { setup } = await readSetup(redis, id);
+  const { setup, digest } = await readSetup(redis, id);
   const waveKeys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
   const keys = [ROLLOUT_KEYS.rollout(id), ROLLOUT_KEYS.nodes(id), ...waveKeys];
   const [rollout, waves = [], nodes = []] = await stateScript(redis, keys, [ROLLOUT_KEYS.node(id, '')]);
@@ -64,12 +71,13 @@ export async function readState(redis: Redis, id: string): Promise<RolloutState>
   if (setup.waves.length === 0 && nodes.length > 0) return readState(redis, id);
   const parsed = <T>(bodies: readonly string[]) =>
     bodies.flatMap((body) => (body === '' ? [] : [JSON.parse(body) as T]));
-  return loadRollout(
+  const state = loadRollout(
     setup,
     JSON.parse(rollout) as RolloutRecord,
     parsed<WaveRecord>(waves),
     parsed<NodeStep>(nodes),
   );
+  return { ...state, digest };
 }
 
 /** One of several rollouts that wait for one another. */

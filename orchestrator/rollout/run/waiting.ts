@@ -8,7 +8,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
 import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
-import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
+import { ENDED, type RolloutRecord, type RolloutSetup, type RolloutStatus } from '../record.ts';
 import { disagreement } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -60,13 +60,13 @@ const LASTING = ['ROLLOUT_REFUSED', 'ROLLOUT_NOT_RELEASED', 'ROLLOUT_EMPTY', 'RO
 
 async function look(edge: Edge, id: string): Promise<void> {
   const { redis } = edge;
-  const [{ setup }, own] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
+  const [{ setup, digest }, own] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
   const { after, author } = setup;
   if (own.state !== 'waiting' || after === undefined) return;
-  const found = await disagreement(redis, id);
+  const found = await disagreement(redis, id, digest);
   if (found !== null) throw new BootwaveError({ code: 'RECORD_DISAGREES', what: found.why });
   const prior = await priorOf(redis, after.rollout);
-  const next = nextOf(after, prior, own.wait);
+  const next = nextOf(after, prior, waitOf(redis, own));
   switch (next.do) {
     case 'end':
       await operate(redis, after.rollout, { type: 'supersede', by: author, with: id });
@@ -78,7 +78,7 @@ async function look(edge: Edge, id: string): Promise<void> {
       await operate(redis, id, { type: 'wait', by: 'engine', why: next.why, stalled: true });
       return;
     case 'start':
-      await start(edge, setup, own, prior).catch(async (error: unknown) => {
+      await start(edge, setup, digest, own, prior).catch(async (error: unknown) => {
         if (!(error instanceof BootwaveError) || GONE.includes(error.code)) throw error;
         const stalled = LASTING.includes(error.code);
         const why = `it cannot start: ${error.what}${stalled ? `; ${SAY}` : ''}`;
@@ -91,6 +91,7 @@ async function look(edge: Edge, id: string): Promise<void> {
 async function start(
   { redis, fleet, paths }: Edge,
   setup: RolloutSetup,
+  digest: string,
   own: RolloutRecord,
   prior: RolloutRecord | null,
 ): Promise<void> {
@@ -103,21 +104,45 @@ async function start(
   }
   mustMove(plan);
   const state = createRollout(plan, { ...setup, at: setup.createdAt });
-  const approvals = isApproved(redis, setup) ? approvalsFor(setup.after, prior, own) : [];
+  const approvals = approvalsFor(setup.after, prior, { approvals: givenTo(redis, own) });
   state.rollout = { ...state.rollout, rev: own.rev, approvals };
   const why = prior === null ? own.why : `${prior.id} is ${prior.state}`;
-  await record(redis, [whole(redis, state, imagesOf(plan, images), at, begin(state, at), { ...own, why })]);
+  const made = whole(redis, state, imagesOf(plan, images), at, begin(state, at), { ...own, why }, digest);
+  await record(redis, [made]);
 }
 
-/** Whether the approvals in its record, or in that of the one before, were given: Redis alone does not say so. */
-function isApproved(redis: Redis, { id, after }: RolloutSetup): boolean {
+/** The approvals that were given while it waited. */
+function givenTo(redis: Redis, { id, approvals }: RolloutRecord): RolloutRecord['approvals'] {
   const rollouts = decisionsOf(redis)?.rollouts;
-  if (rollouts?.begun !== true || rollouts.of(id)?.state === 'ready') return true;
-  return after?.how === 'then' && rollouts.of(after.rollout)?.opened === true;
+  if (rollouts?.begun !== true) return approvals;
+  const given = rollouts.of(id)?.approvals ?? [];
+  return given.map((one) => ({ ...one, at: approvals.find(({ by }) => by === one.by)?.at ?? 0 }));
 }
 
-const priorOf = (redis: Redis, id: string): Promise<RolloutRecord | null> =>
-  readRollout(redis, id).catch((error: unknown) => {
+/** The word of a person that it starts all the same: Redis alone does not say so. */
+function waitOf(redis: Redis, { id, wait }: RolloutRecord): RolloutRecord['wait'] {
+  const rollouts = decisionsOf(redis)?.rollouts;
+  return wait === 'go' && rollouts?.begun === true && rollouts.of(id)?.go !== true ? 'stalled' : wait;
+}
+
+/** The one before, as it was decided: when it has ended, how, and who approved it. */
+async function priorOf(redis: Redis, id: string): Promise<RolloutRecord | null> {
+  const record = await readRollout(redis, id).catch((error: unknown) => {
     if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
     throw error;
   });
+  const decisions = decisionsOf(redis);
+  if (record === null || decisions?.rollouts.begun !== true) return record;
+  if (ENDED.includes(record.state) && decisions.rollouts.of(id)?.state !== 'ended') await decisions.look();
+  const decided = decisions.rollouts.of(id);
+  const approvals = (decided?.approvals ?? []).map((one) => ({
+    ...one,
+    at: record.approvals.find(({ by }) => by === one.by)?.at ?? 0,
+  }));
+  if (decided?.state === 'ended') return { ...record, approvals, state: decided.end ?? 'failed' };
+  // It has not ended, whatever Redis says; of one from before there were decisions nobody knows how it ended.
+  const state = decided === undefined ? 'failed' : 'running';
+  return ENDED.includes(record.state)
+    ? { ...record, approvals, state, before: null }
+    : { ...record, approvals };
+}

@@ -47,7 +47,7 @@ export async function writeStep(
   const { id } = base.setup;
   const orders = await issueAll(redis, step.commands, images, at);
   const verdict = await verdictOf(redis, base, step, at);
-  const decided = await decidedBy(redis, base.setup, base.rollout, step.rollout, at);
+  const decided = await decidedBy(redis, base, base.rollout, step.rollout, at);
   const change = {
     records: [...recordsOf(base, step), ...fenceOf(step), ...orders.records],
     ops: [...opsOf(base, step), ...(verdict === null ? [] : [verdict.op])],

@@ -10,7 +10,7 @@ import { rolloutKey } from '../../../orchestrator/fleet/decisions/rollouts.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { show } from '../../../orchestrator/operations/rollout/acts.ts';
-import { sign } from '../../../orchestrator/orders/sign.ts';
+import { sign, signedKey } from '../../../orchestrator/orders/sign.ts';
 import { makePlan } from '../../../orchestrator/rollout/plan.ts';
 import { keepEnding } from '../../../orchestrator/rollout/run/decided.ts';
 import { Driver } from '../../../orchestrator/rollout/run/driver.ts';
@@ -236,6 +236,29 @@ test('replayed, removed, forged: decisions in the log', async (t) => {
   t.is(await ordered('3.0'), 'signed', 'what is missing there was decided all the same');
   t.true((await redis.xlen(KEYS.bans)) > 0, 'and is put back');
   await redis.del(...(await redis.keys(`${ROLLOUT_KEYS.rollout(next)}*`)));
+});
+
+test('planted: values that are no records', async (t) => {
+  const { redis, fleet: own, start, abort, ordered } = await fleet(t);
+  const before = await start();
+  t.is(await ordered('1.0'), 'signed');
+  await abort(before);
+  for (const text of ['x'.repeat(1024 * 1024), null]) {
+    await redis.del(signedKey(NODE));
+    if (text === null) await redis.hset(signedKey(NODE), 'a', 'b');
+    else await redis.set(signedKey(NODE), text);
+    t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED');
+  }
+  const id = await start();
+  await redis.del(ROLLOUT_KEYS.rollout(id));
+  await redis.set(ROLLOUT_KEYS.rollout(id), 'x');
+  const stop = new AbortController();
+  const ending = keepEnding({ fleet: own, log: silent, signal: stop.signal });
+  while (own.decisions.rollouts.live.length > 0) await sleep(20);
+  stop.abort();
+  await ending;
+  t.is(own.decisions.rollouts.of(id)?.state, 'ended');
+  t.is(await ordered('2.0'), 'SIGNER_IMAGE_UNDECIDED');
 });
 
 test('rewritten: the image of a diskless node is a release that nobody rolled out', async (t) => {

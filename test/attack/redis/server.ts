@@ -29,7 +29,7 @@ export async function server(t: ExecutionContext) {
   /** Another server of the fleet, or this one after a restart. */
   const open = async () => {
     const { fleet, bans } = await openFleet(paths, redis, log);
-    const begun = await beginDecisions(fleet, log, { actor: 'bootserver', at: START });
+    const begun = await beginDecisions(fleet, log, { actor: 'bootserver', at: 1 });
     const at = (site: string) => directoryOf(fleet, site);
     return { fleet, bans, begun, at, directory: at('default') };
   };

@@ -51,8 +51,11 @@ async function fleet(t: ExecutionContext) {
     );
   const log = createLogger('test', 'info', { write: (line: string) => void written.push(line) } as never);
   const look = () => startWaiting({ redis, fleet: own, paths, log });
-  /** Redis says so. */
-  const end = async (id: string) => {
+  /** It is done, and that is decided; or only Redis says so. */
+  const end = async (id: string, isForged = false) => {
+    const known = own.decisions.rollouts.of(id)!;
+    const over = own.decisions.rollout(id, { ...known, state: 'ended', end: 'done' }, by, 'test');
+    if (!isForged) await own.decisions.commit({ records: [] }, [over]);
     await forge(redis, id, { state: 'done', endedAt: 2 });
     await redis.srem(ROLLOUT_KEYS.live, id);
     await redis.del(HOLDERS);
@@ -73,6 +76,39 @@ test('as it was decided it starts when its turn has come', async (t) => {
   await look();
   t.is(await state(id), 'running');
   t.like(decided(id), { state: 'open', opened: true, on: ['3.0'], from: ['1.0'] });
+});
+
+test('forged: the end of the one before', async (t) => {
+  const { redis, begin, wait, look, end, state } = await fleet(t);
+  const first = await begin({});
+  const id = await wait(first);
+  await end(first, true);
+  await look();
+  t.is(await state(id), 'waiting');
+  await forge(redis, id, { wait: 'go' });
+  await look();
+  t.is(await state(id), 'waiting', 'nor the word of a person that it starts all the same');
+});
+
+test('lost: its start, with the last second of a Redis that failed', async (t) => {
+  const { redis, begin, wait, look, end, state, decided } = await fleet(t);
+  const first = await begin({});
+  const id = await wait(first);
+  const keys = [ROLLOUT_KEYS.setup(id), ROLLOUT_KEYS.rollout(id)];
+  const saved = await Promise.all(keys.map((key) => redis.hgetall(key)));
+  await end(first);
+  await look();
+  t.is(await state(id), 'running');
+  for (const [i, key] of keys.entries()) {
+    await redis.del(key);
+    await redis.hset(key, saved[i]!);
+  }
+  for (const key of await redis.keys(`${ROLLOUT_KEYS.rollout(id)}:*`))
+    if (!keys.includes(key)) await redis.del(key);
+  await redis.del(HOLDERS);
+  await look();
+  t.is(await state(id), 'running', 'it waited again, and has started again');
+  t.like(decided(id), { state: 'open' });
 });
 
 test('forged: a rollout that waits', async (t) => {

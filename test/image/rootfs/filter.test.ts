@@ -49,9 +49,15 @@ test('from the wire come the answers of boot servers, and SSH from an admitted a
   t.false(said.includes('udp from 4444'), 'sent before the one that came');
 
   // As bootwave-admit@.service does.
-  await mustRun('ip', exec(node, '/usr/sbin/nft', 'add', 'element', 'inet', 'bootwave', 'admitted', '{ 10.92.0.2 }'));
+  await mustRun(
+    'ip',
+    exec(node, '/usr/sbin/nft', 'add', 'element', 'inet', 'bootwave', 'admitted', '{ 10.92.0.2 }'),
+  );
   t.true(await connects(22, 60));
   t.false(await connects(8080, 3));
-  const { stdout } = await mustRun('ip', exec(node, '/usr/sbin/nft', 'list', 'chain', 'inet', 'bootwave', 'forward'));
+  const { stdout } = await mustRun(
+    'ip',
+    exec(node, '/usr/sbin/nft', 'list', 'chain', 'inet', 'bootwave', 'forward'),
+  );
   t.regex(stdout, /hook forward .*policy drop/);
 });

@@ -33,7 +33,7 @@ async function servers(t: ExecutionContext) {
   await openFleet(other, connection, silent);
   const decide = (state: RolloutDecision['state']) => {
     const versions = { on: ['2.0'], from: ['1.0'], joins: [] };
-    const decision = { state, opened: true, of: 'image', setup: '', ...versions } as const;
+    const decision = { state, opened: true, of: 'image' as const, setup: '', approvals: [], ...versions };
     return fleet.decisions.commit({ records: [] }, [fleet.decisions.rollout('ro-1', decision, by, 'test')]);
   };
   return { redis, decide, one: await at(paths, redis), two: await at(other, connection) };

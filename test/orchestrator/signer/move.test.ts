@@ -25,11 +25,11 @@ type Known = {
 function rolloutsOf(known: readonly Known[], before: readonly string[] | null = []): DecidedRollouts {
   const rollouts = new DecidedRollouts();
   if (before !== null)
-    rollouts.add({ key: ROLLOUTS_BEGUN, epoch: 1, body: JSON.stringify({ versions: before }) });
+    rollouts.add({ key: ROLLOUTS_BEGUN, epoch: 1, at: 1, body: JSON.stringify({ versions: before }) });
   for (const [i, one] of known.entries()) {
     const opened = one.state === 'open' || one.state === 'ended';
     const body = JSON.stringify({ opened, of: 'image', on: [], from: [], joins: [], setup: '', ...one });
-    rollouts.add({ key: rolloutKey(`ro-${i}`), epoch: ROLLOUT_EPOCHS[one.state], body });
+    rollouts.add({ key: rolloutKey(`ro-${i}`), epoch: ROLLOUT_EPOCHS[one.state], at: 1, body });
   }
   return rollouts;
 }
@@ -40,6 +40,7 @@ type Case = {
   rollouts?: DecidedRollouts;
   newest?: string;
   installs?: number;
+  pin?: { image: string; until: number | null };
   wipe?: boolean;
   at?: number;
 };
@@ -47,15 +48,16 @@ const last = (more: Partial<Signed> = {}): Signed => ({
   ...{ node: NODE, epoch: 1, digest: '', at: NOW, image: '1.0', floor: null, wipe: null },
   ...more,
 });
-function moved(version: string | null, { had = {}, rollouts, newest, installs, wipe, at = NOW }: Case) {
+function moved(version: string | null, { had = {}, rollouts, newest, installs, pin, wipe, at = NOW }: Case) {
   const image = version === null ? null : { version, ...FACTS };
   const before = had && last({ moved: { version: '1.0', since: NOW, fresh: false, ...had } });
   try {
     return checkMove(orderOf({ image, wipe: wipe === true, epoch: 2 }), {
-      had: hadOf(before, null),
+      had: hadOf(before, null, 0),
       decided: {
         rollouts: rollouts ?? rolloutsOf([]),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
+        pins: new Map(pin === undefined ? [] : [[NODE, pin]]),
       },
       newest: newest ?? null,
       now: at,
@@ -119,13 +121,27 @@ test('a person who has it installed again, or gives up its disk, lets it begin a
   t.deepEqual(moved('9.0', { newest: '9.0', at: LATER, wipe: true }), anew);
 });
 
+test('new hardware is given the image that it is pinned to, and nothing else is moved by a pin', (t) => {
+  const pin = { image: '1.0', until: null };
+  t.like(moved('1.0', { had: null, newest: '9.0', pin }), { version: '1.0', fresh: true });
+  t.is(moved('2.0', { had: null, newest: '9.0', pin }), NO);
+  t.is(moved('3.0', { pin: { image: '3.0', until: null } }), NO, 'a member');
+  t.is(moved('1.0', { had: null, newest: '9.0', pin: { ...pin, until: NOW } }), NO, 'it is over');
+});
+
+test('what was signed before decisions began says little: another server may have moved the node since', (t) => {
+  const before = last({ at: 5, moved: { version: '1.0', since: 5, fresh: false } });
+  t.true(hadOf(before, null, 6).isOld);
+  t.false(hadOf(before, null, 5).isOld);
+});
+
 test('before decisions about rollouts begin all goes as it went; of what was signed then, what was decided counts', (t) => {
   const free = { version: '5.0', since: NOW, fresh: false };
   t.deepEqual(moved('5.0', { rollouts: rolloutsOf([], null) }), free);
-  const begun = { rollouts: rolloutsOf([], ['1.0', '2.0']), installs: new Map() };
+  const begun = { rollouts: rolloutsOf([], ['1.0', '2.0']), installs: new Map(), pins: new Map() };
   const to = (version: string) => () =>
     checkMove(orderOf({ image: { version, ...FACTS } }), {
-      ...{ had: hadOf(last(), null), decided: begun, newest: '9.0', now: NOW },
+      ...{ had: hadOf(last(), null, 0), decided: begun, newest: '9.0', now: NOW },
     });
   t.deepEqual(to('1.0')(), { version: '1.0', since: NOW, fresh: false });
   t.like(to('2.0')(), { version: '2.0' }, 'another server may have brought it there');
@@ -137,6 +153,7 @@ test('of what was decided the end counts, in whatever order entries come and how
   const entry = (state: (typeof states)[number]) => ({
     key: rolloutKey('ro-1'),
     epoch: ROLLOUT_EPOCHS[state],
+    at: 1,
     body: JSON.stringify({
       ...{ state, opened: state !== 'planned', of: 'image', on: ['2.0'], from: [], joins: [], setup: '' },
     }),
@@ -152,6 +169,6 @@ test('of what was decided the end counts, in whatever order entries come and how
   );
   const rollouts = rolloutsOf([{ state: 'open', on: ['2.0'] }]);
   for (const body of ['', '{', '{"state":"open"}', '[]'])
-    rollouts.add({ key: rolloutKey('ro-0'), epoch: 9, body });
+    rollouts.add({ key: rolloutKey('ro-0'), epoch: 9, at: 1, body });
   t.is(rollouts.of('ro-0')?.state, 'open', 'what cannot be read says nothing');
 });

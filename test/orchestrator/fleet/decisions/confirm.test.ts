@@ -6,6 +6,7 @@ import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { bansOf, openFleet } from '../../../../orchestrator/operators/bans-of.ts';
 import { adoptRollouts } from '../../../../orchestrator/rollout/run/adopt.ts';
+import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { readTemplate, setTemplate } from '../../../../orchestrator/rollout/run/templates.ts';
 
 import { by, directoryOf } from '../../../attack/redis/server.ts';
@@ -89,6 +90,15 @@ test('a fleet that was confirmed before rollouts were decisions is told so, and 
   t.true(begun);
   t.regex(written.join(''), /ROLLOUTS_UNCONFIRMED/);
   t.true(await again.decisions.gave('1.0'));
+  // What cannot be read keeps nobody from confirming the others.
+  const { redis } = again;
+  for (const [i, body] of ['', '{', '{"setup":{"waves":[]}}', '{"setup":{}}'].entries()) {
+    await redis.sadd(ROLLOUT_KEYS.all, `ro-${i}`);
+    await redis.hset(ROLLOUT_KEYS.setup(`ro-${i}`), 'body', body);
+    await redis.hset(ROLLOUT_KEYS.rollout(`ro-${i}`), 'body', '{"state":"running"}');
+  }
+  await redis.sadd(ROLLOUT_KEYS.all, 'ro-9');
+  await redis.set(ROLLOUT_KEYS.setup('ro-9'), 'x');
   t.is(await adoptRollouts(again, by), 0);
   t.false(await again.decisions.gave('9.9'));
   written.length = 0;
