@@ -49,10 +49,8 @@ export function activateStaged(d: Draft, open: Open) {
     const known = d.peek(id)!;
     if (known.state !== 'staged' || !known.slot || !known.reachable || !open(known)) continue;
     if (!hasLooked(d)) continue;
-    const held = heldNow(d, { limits: own, last: own }, known);
-    if (held !== null) {
-      if (held.down > 0) d.freeSlot(d.edit(id));
-      wait(d, known, held);
+    if (heldNow(d, { limits: own, last: own }, known) !== null) {
+      wait(d, known);
       continue;
     }
     const node = d.edit(id);
@@ -117,9 +115,8 @@ export function admit(d: Draft, index: number, open: Open) {
     if (blocked === 'site') fullSites.add(known.site);
     if (fullSites.size >= sites) return;
     if (blocked !== null) continue;
-    const held = heldBack(d, known);
-    if (held !== null) {
-      wait(d, known, held);
+    if (heldBack(d, known) !== null) {
+      wait(d, known);
       continue;
     }
     const node = d.edit(known.node);

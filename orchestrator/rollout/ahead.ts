@@ -48,9 +48,8 @@ export function takeTurns(d: Draft, open: Open) {
     if (isOut(known)) takeFileBack(d, d.edit(known.node), 'its wave is left out');
     else if (isMissed(known) || isAway(known)) continue;
     else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null) {
-      const held = heldNow(d, { limits: own, last: own }, known);
-      if (held === null) d.takeSlot(d.edit(known.node));
-      else wait(d, known, held);
+      if (heldNow(d, { limits: own, last: own }, known) === null) d.takeSlot(d.edit(known.node));
+      else wait(d, known);
     }
   }
 }

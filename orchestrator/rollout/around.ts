@@ -1,5 +1,5 @@
 /** What the fleet around a rollout makes it wait for, and how that is said. */
-import { aroundOf, type Counts, type Held, heldBy, noCounts, type Own, sum, tally } from './down.ts';
+import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, sum, tally } from './down.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
@@ -48,6 +48,12 @@ export function disruptedOf(d: Draft): Counts {
 export const heldBack = (d: Draft, node: Readonly<NodeStep>): Held | null =>
   heldNow(d, { limits: d.rollout.inFlight, last: {} }, node);
 
+/**
+ * Whether its place would be full without any node of this rollout. Otherwise it only waits for its turn, however many are
+ * down there.
+ */
+export const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
+
 export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<NodeStep>): Held | null {
   const limits = limitsSpecOf(setup.spec, node.wave);
   if (node.down || limits.down === 'ignore') return null;
@@ -55,12 +61,15 @@ export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<Node
 }
 
 /**
- * It waits for others, and that is said. In a wave that has proved the version it does not keep the next ones waiting for
+ * If it waits for others, that is said. In a wave that has proved the version it does not keep the next ones waiting for
  * longer than a restart may take: it goes last.
  */
-export function wait(d: Draft, known: Readonly<NodeStep>, { kind, name, down, why }: Held) {
-  // For nodes of its own it only waits for its turn.
-  if (down === 0) return;
+export function wait(d: Draft, known: Readonly<NodeStep>) {
+  const held = heldByOthers(d, known);
+  if (held === null) return;
+  const { kind, name, why } = held;
+  // Nodes elsewhere use its slot meanwhile.
+  if (known.slot) d.freeSlot(d.edit(known.node));
   const place = `${kind} ${name}`;
   const since = d.rollout.waits?.[place]?.since ?? d.clock;
   d.waits.set(place, { why, since });

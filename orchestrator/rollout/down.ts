@@ -127,11 +127,14 @@ function placeIn(around: Around, planned: Counts | undefined, kind: Kind, name: 
   return around[kind][name] ?? { of: planned?.[kind][name] ?? Number.MAX_SAFE_INTEGER, down: 0 };
 }
 
-/** Why a node has to wait. `down`: how many others of the place are down already; 0: only nodes of this very rollout are. */
-export type Held = { kind: Kind; name: string; down: number; why: string };
+/** Why a node has to wait. */
+export type Held = { kind: Kind; name: string; why: string };
 
 type Some = { readonly [kind in Kind]?: Readonly<Record<string, number>> };
 export type Own = { limits: Some; last: Some };
+
+/** Only what others have taken down counts. */
+export const NO_OWN: Own = { limits: {}, last: {} };
 
 /**
  * The first place that cannot lose this node now. Do not ask it of a node that is down itself: to restart that one makes
@@ -152,7 +155,6 @@ export function heldBy(
       return {
         kind,
         name,
-        down,
         why: `${down} of ${of} nodes of ${kind} ${name} ${verb} down already (${rule})`,
       };
     };
