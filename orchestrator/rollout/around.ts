@@ -3,7 +3,7 @@ import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, s
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
-import { isDisrupted, type NodeStep } from './record.ts';
+import { isDisrupted, type NodeStep, type RolloutRecord } from './record.ts';
 import { defer } from './step.ts';
 
 /** What was seen replaces what was known before. */
@@ -60,6 +60,8 @@ export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<Node
   return heldBy({ limits, sizes: setup.sizes }, rollout.around, own, node);
 }
 
+const placeOf = ({ kind, name }: Held): string => `${kind} ${name}`;
+
 /**
  * If it waits for others, that is said. In a wave that has proved the version it does not keep the next ones waiting for
  * longer than a restart may take: it goes last.
@@ -67,10 +69,10 @@ export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<Node
 export function wait(d: Draft, known: Readonly<NodeStep>) {
   const held = heldByOthers(d, known);
   if (held === null) return;
-  const { kind, name, why } = held;
   // Nodes elsewhere use its slot meanwhile.
   if (known.slot) d.freeSlot(d.edit(known.node));
-  const place = `${kind} ${name}`;
+  const { why } = held;
+  const place = placeOf(held);
   const since = d.rollout.waits?.[place]?.since ?? d.clock;
   d.waits.set(place, { why, since });
   const wave = d.peekWave(known.wave);
@@ -94,10 +96,30 @@ const FLEET = 'fleet';
 /** Places that are written down at most. */
 const MOST = 200;
 
+/** Where nothing more could start, nobody was asked in this step: they wait on, as long as their places are full. */
+function waitOn(d: Draft, before: NonNullable<RolloutRecord['waits']>) {
+  const left = new Set(Object.keys(before).filter((place) => !d.waits.has(place)));
+  const { wave } = d.rollout;
+  for (const id of new Set([...d.active(), ...d.placesOf(wave)])) {
+    if (left.size === 0) return;
+    const known = d.peek(id);
+    if (
+      known === undefined ||
+      !(known.state === 'staged' || (known.state === 'pending' && known.wave === wave))
+    )
+      continue;
+    const held = heldByOthers(d, known);
+    if (held === null) continue;
+    const place = placeOf(held);
+    if (left.delete(place)) d.waits.set(place, { why: held.why, since: before[place]!.since });
+  }
+}
+
 /** Call it when everything was started that may. */
 export function keepWaits(d: Draft) {
   const { rollout } = d;
   const before = rollout.waits ?? {};
+  if (rollout.state === 'running') waitOn(d, before);
   const waits = [...d.waits].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST);
   for (const [place, { why }] of waits)
     if (place !== FLEET && before[place] === undefined)

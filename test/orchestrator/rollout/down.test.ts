@@ -84,6 +84,29 @@ test('a site with more dead nodes than it may lose starts nothing, and says so',
   );
 });
 
+test('a wait goes on while nothing more could start: it is said once, and lasts from its first moment', (t) => {
+  const limits = { ...WIDE, whole: 2, rack: 1 };
+  const s = new Script(racks(12, 2), { limits, order: 'name', waves: [{ take: 1 }, {}] });
+  const full = s.state.order[1]!.map((id) => s.node(id).rack).find((rack, i, all) => all.indexOf(rack) < i);
+  s.send(seen([], { others: { rack: { [`par/${full}`]: 1 } } }));
+  const notes = [...s.start().notes];
+  s.upgrade(...s.in('staging'));
+  let since: number | undefined;
+  for (let i = 0; i < 40; i += 1) {
+    obey(s);
+    for (const step of s.pass(20, ids(s))) notes.push(...step.notes);
+    const waits = s.rollout.waits?.[`rack par/${full}`];
+    if (waits === undefined) continue;
+    since ??= waits.since;
+    t.is(waits.since, since);
+    if (s.rollout.clock - since < 5 * 60_000) continue;
+    break;
+  }
+  t.is(notes.filter(({ why }) => why.startsWith('waits:')).length, 1);
+  s.send(seen([]));
+  t.is(s.rollout.waits, undefined, 'until it is full no more');
+});
+
 test('the whole is a pace: 60 dead nodes do not stop a rollout that has 50 under way at once', (t) => {
   const dead = Array.from({ length: 60 }, (_, i) => `n${String(i * 16).padStart(5, '0')}`);
   const s = new Script(
