@@ -62,6 +62,23 @@ export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<Node
 
 const placeOf = ({ kind, name }: Held): string => `${kind} ${name}`;
 
+/** Where there was no room to write it down, it is as long as the longest that is written. */
+function sinceOf({ clock, rollout }: Draft, held: Held): number {
+  const { waits = {} } = rollout;
+  const all = Object.values(waits);
+  if (waits[placeOf(held)] === undefined && all.length >= MOST)
+    return Math.min(...all.map(({ since }) => since));
+  return waits[placeOf(held)]?.since ?? clock;
+}
+
+/** Whether others have kept its place full for as long as the tail waits, which begins when that opens. */
+export function hasWaited(d: Draft, known: Readonly<NodeStep>): boolean {
+  const held = heldByOthers(d, known);
+  if (held === null) return false;
+  const since = Math.max(sinceOf(d, held), d.peekWave(known.wave).since);
+  return d.clock - since >= d.setup.spec.offline.wait;
+}
+
 /**
  * If it waits for others, that is said. In a wave that has proved the version it does not keep the next ones waiting for
  * longer than a restart may take: it goes last.
@@ -73,13 +90,13 @@ export function wait(d: Draft, known: Readonly<NodeStep>) {
   if (known.slot) d.freeSlot(d.edit(known.node));
   const { why } = held;
   const place = placeOf(held);
-  const since = d.rollout.waits?.[place]?.since ?? d.clock;
+  const since = sinceOf(d, held);
   d.waits.set(place, { why, since });
   const wave = d.peekWave(known.wave);
-  const { timeouts, offline } = d.setup.spec;
+  const { timeouts } = d.setup.spec;
   if (d.setup.waves[wave.index]!.kind === 'regular') {
     if (wave.counts.done > 0 && d.clock - since > timeouts.activate) defer(d, d.edit(known.node), why);
-  } else if (known.state === 'staged' && d.clock - wave.since > offline.wait) {
+  } else if (known.state === 'staged' && hasWaited(d, known)) {
     // The file would start at its next restart, when nobody watches it any more.
     d.move(d.edit(known.node), 'failed', `taken back: ${why}`);
   }

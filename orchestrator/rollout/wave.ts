@@ -1,7 +1,7 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
 import { stageAhead, takeTurns } from './ahead.ts';
-import { heldByOthers } from './around.ts';
+import { hasWaited } from './around.ts';
 import { overspent } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
@@ -147,7 +147,7 @@ function emptied(d: Draft, wave: Readonly<WaveRecord>): boolean {
   return d.placesOf(wave.index).every((id, position) => {
     const node = id === undefined ? undefined : d.peek(id);
     if (node?.state !== 'pending' || node.position !== position) return true;
-    return !node.reachable || node.term !== d.rollout.term || heldByOthers(d, node) !== null;
+    return !node.reachable || node.term !== d.rollout.term || hasWaited(d, node);
   });
 }
 

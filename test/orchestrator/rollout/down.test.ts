@@ -289,6 +289,40 @@ test('the tail waits for those as long as for the ones that are offline, and the
   t.is(held.in('pending').length, 2);
 });
 
+test('the tail waits for a place from the moment that it is full, however long the tail has been open', (t) => {
+  for (const staging of ['turn', 'ahead']) {
+    const fleet = partly(['n5'], 6, 2);
+    const s = new Script(fleet, {
+      ...{ limits: WIDE, offline: { wait: '1h' }, staging, order: 'name' },
+      ...{ waves: [{ take: 1 }, {}], windows: [{ zone: 'UTC', from: '00:00', to: '02:00' }] },
+    });
+    const present = ids(s).filter((id) => id !== 'n5');
+    s.send(seen([]), { type: 'unreachable', node: 'n5' });
+    s.start();
+    const pass = (minutes: number) => {
+      for (let i = 0; i < minutes; i += 1) {
+        obey(s);
+        s.pass(60, s.node('n5').reachable ? ids(s) : present);
+      }
+    };
+    pass(59);
+    t.is(s.rollout.wave, 2);
+    t.is(s.in('done').length, 5);
+    // It comes back when the window is closed, and then its rack is down.
+    s.at = 3 * 3600_000;
+    s.send(s.report('n5'));
+    pass(30);
+    s.send(seen([], { others: { rack: { 'par/r2': 1 } } }));
+    s.at = 24 * 3600_000;
+    pass(50);
+    t.is(s.rollout.state, 'running', s.rollout.why);
+    t.is(s.node('n5').state, staging === 'turn' ? 'pending' : 'staged');
+    pass(20);
+    for (const id of s.in('rolling-back')) s.obey(id);
+    t.is(s.rollout.state, 'partial', `${staging}: ${s.rollout.why} ${s.node('n5').state}`);
+  }
+});
+
 test('a person goes on all the same: in the spec, or while it runs', (t) => {
   const s = new Script(racks(2), { limits: { ...WIDE, down: 'ignore' } });
   s.send(seen(['n0']), { type: 'unreachable', node: 'n0' });
