@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
 import { isDisrupted, type NodeStep, type RolloutRecord } from './record.ts';
-import { defer } from './step.ts';
+import { defer, isStaged } from './step.ts';
 
 /** What was seen replaces what was known before. */
 export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' }>) {
@@ -95,11 +95,18 @@ export function wait(d: Draft, known: Readonly<NodeStep>) {
   const wave = d.peekWave(known.wave);
   const { timeouts } = d.setup.spec;
   if (d.setup.waves[wave.index]!.kind === 'regular') {
-    if (wave.counts.done > 0 && d.clock - since > timeouts.activate) defer(d, d.edit(known.node), why);
+    if (wave.counts.done > 0 && d.clock - since > timeouts.activate) goLast(d, d.edit(known.node), why);
   } else if (known.state === 'staged' && hasWaited(d, known)) {
     // The file would start at its next restart, when nobody watches it any more.
     d.move(d.edit(known.node), 'failed', `taken back: ${why}`);
   }
+}
+
+/** To have the file and not to go is no try. */
+function goLast(d: Draft, node: NodeStep, why: string) {
+  if (node.state === 'staged' && isStaged(d, node)) return defer(d, node, why, 'staged');
+  if (node.state === 'staged') node.attempts -= 1;
+  defer(d, node, why);
 }
 
 /** Before the first look of whoever drives it, nobody knows what is down by now: what is staged waits for it. */
