@@ -51,13 +51,14 @@ test('who has the file and goes last, because its place is full, keeps it and lo
 });
 
 test('until the tail is open it waits for that', (t) => {
-  const waves = [{ take: 1, windows: [] }, { bake: { wave: '1h' } }];
-  const s = staged({ waves });
+  const s = staged({ attempts: 3 });
   s.send(full());
-  go(s, 20);
+  const [slow] = s.in('activating') as [string];
+  for (const id of s.in('activating')) if (id !== slow) s.obey(id);
+  s.pass(20 * 60, ids(s));
   t.like(s.node('n7'), { wave: 2, state: 'staged' });
   s.send(seen([]), { type: 'tick' });
-  t.is(s.rollout.wave, 1);
+  t.like(s.state.waves[s.rollout.wave], { index: 1, state: 'open' });
   t.is(s.node('n7').state, 'staged');
 });
 
