@@ -277,7 +277,8 @@ function skip(d: Draft, event: Extract<OperatorEvent, { type: 'skip' }>) {
   if (known === undefined)
     return refuse(d, event, 'see rollout show', `${event.node} is not in this rollout`);
   if (known.state === 'skipped') return;
-  if (isAhead(known) || keepsFile(d, known)) return takeFileBack(d, d.edit(event.node), `${event.by}: ${event.why}`);
+  if (isAhead(known) || keepsFile(d, known))
+    return takeFileBack(d, d.edit(event.node), `${event.by}: ${event.why}`);
   if (known.state !== 'pending' || known.touch > 0) {
     return refuse(d, event, 'pause or roll back instead', `${known.name} is ${known.state}, not waiting`);
   }

@@ -10,6 +10,7 @@ import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, wi
 import type { EngineEvent } from '../event.ts';
 import { DISRUPTED, type RolloutRecord, type StepState } from '../record.ts';
 import type { RolloutState } from '../state.ts';
+import { readFence } from './fence.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** The states whose nodes it has to know. */
@@ -35,7 +36,7 @@ export class Surroundings {
   ): Promise<Extract<EngineEvent, { type: 'around' }>> {
     const { redis } = this.#fleet;
     // First of all: whatever another rollout takes down from here on makes our own step fail, and we look again.
-    const fence = Number((await redis.hget(ROLLOUT_KEYS.fence, 'epoch')) ?? 0);
+    const fence = await readFence(redis);
     const others = await disruptedBy(this.#fleet, setup.id);
     const gone = await goneOf(this.#fleet, states.get('unreachable'));
     const isStrange = (id: string) => gone.has(id) || STRANGE.some((state) => states.get(state)?.has(id));
