@@ -8,7 +8,7 @@ import type { State } from '../../fleet/transitions.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
 import type { EngineEvent } from '../event.ts';
-import { DISRUPTED, type RolloutRecord, type StepState } from '../record.ts';
+import { isDisrupted, type NodeStep, type RolloutRecord } from '../record.ts';
 import type { RolloutState } from '../state.ts';
 import { readFence } from './fence.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -111,8 +111,17 @@ function shownIn(body: string | null): Counts {
 /** Those of these nodes that another rollout disrupts: it counts them itself. */
 async function disrupted({ redis }: Fleet, ids: readonly string[], but: string): Promise<string[]> {
   const held = [...(await holdersOf(redis, ids))].filter(([, rollout]) => rollout !== but);
-  const states = await Promise.all(
-    held.map(([node, rollout]) => redis.hget(ROLLOUT_KEYS.node(rollout, node), 'state')),
+  const bodies = await Promise.all(
+    held.map(([node, rollout]) => redis.hget(ROLLOUT_KEYS.node(rollout, node), 'body')),
   );
-  return held.flatMap(([node], i) => (DISRUPTED.includes(states[i] as StepState) ? [node] : []));
+  return held.flatMap(([node], i) => (isShown(bodies[i] ?? null) ? [node] : []));
+}
+
+/** What its rollout does not show as disrupted is counted here, and nothing twice. */
+function isShown(body: string | null): boolean {
+  try {
+    return body !== null && isDisrupted(JSON.parse(body) as NodeStep);
+  } catch {
+    return false;
+  }
 }
