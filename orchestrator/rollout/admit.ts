@@ -6,6 +6,7 @@ import type { Draft } from './draft.ts';
 import { blockedBy, limitsBack, limitsOf } from './limits.ts';
 import type { NodeStep } from './record.ts';
 import { defer, startActivate, startRollback, startStage } from './step.ts';
+import { hasOnlyFile } from './taken-down.ts';
 import { openingAt, windowsOf } from './window.ts';
 
 /** Whether a node may be disrupted at this instant. */
@@ -215,13 +216,6 @@ export function unwind(d: Draft): boolean {
     if (node.state !== 'rolling-back') startRollback(d, node, rollout.spent ?? rollout.why);
   }
   return !left;
-}
-
-const ONLY_FILE: readonly NodeStep['state'][] = ['staging', 'staged', 'rolling-back'];
-
-/** It runs its last good version, and only a file is taken off its disk: that disrupts nobody, and needs no slot. */
-function hasOnlyFile({ state, slot, running, lastGood }: Readonly<NodeStep>): boolean {
-  return !slot && ONLY_FILE.includes(state) && running === lastGood;
 }
 
 const isDead = (d: Draft, node: Readonly<NodeStep>) =>

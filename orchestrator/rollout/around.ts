@@ -3,8 +3,9 @@ import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, s
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
-import { isDisrupted, type NodeStep, type RolloutRecord } from './record.ts';
+import type { NodeStep, RolloutRecord } from './record.ts';
 import { defer, isStaged } from './step.ts';
+import { isDisrupted } from './taken-down.ts';
 
 /** What was seen replaces what was known before. */
 export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' }>) {

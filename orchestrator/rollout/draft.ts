@@ -7,7 +7,6 @@ import {
   DISRUPTED,
   type Edits,
   ENDED,
-  isDisrupted,
   type NodeStep,
   type RolloutRecord,
   type RolloutSetup,
@@ -17,6 +16,7 @@ import {
   type WaveRecord,
 } from './record.ts';
 import type { RolloutState } from './state.ts';
+import { isDisrupted } from './taken-down.ts';
 
 /** No node gets that many orders within the writes that one failover loses. */
 const EPOCHS_LOST_AT_MOST = 1024;
@@ -207,7 +207,7 @@ export class Draft {
 
   #disrupt(node: NodeStep, to: StepState): void {
     const { rollout, setup } = this;
-    const isTakenDown = to === 'activating' || to === 'rolling-back';
+    const isTakenDown = to === 'activating' || (to === 'rolling-back' && isDisrupted({ ...node, state: to }));
     if (isTakenDown && typeof this.#fence !== 'number') {
       const { fence } = rollout.around;
       this.#fence = fence ?? 'unseen';

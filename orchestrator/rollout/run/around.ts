@@ -8,8 +8,9 @@ import type { State } from '../../fleet/transitions.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
 import type { EngineEvent } from '../event.ts';
-import { isDisrupted, type NodeStep, type RolloutRecord } from '../record.ts';
+import type { NodeStep, RolloutRecord } from '../record.ts';
 import type { RolloutState } from '../state.ts';
+import { isDisrupted } from '../taken-down.ts';
 import { readFence } from './fence.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 

@@ -99,6 +99,8 @@ test('what another rollout takes down is counted once, also when the fleet finds
   t.like(await look(fleet, one), { others: { rack: { 'default/r1': 1 } } });
   await is({ state: 'failed', slot: true });
   t.is((await look(fleet, one)).others.rack['default/r1'], undefined, 'its own rollout counts it');
+  await is({ state: 'rolling-back', slot: false });
+  t.like(await look(fleet, one), { others: { rack: { 'default/r1': 1 } } }, 'only a file is taken off');
   await is({ state: 'activating', slot: true });
   await redis.hset(key, 'body', JSON.stringify({ ...body, disrupted }));
   // An older orchestrator only writes what it has under way.
