@@ -122,6 +122,10 @@ export function oneMore(around: Around, node: Placed, planned: Counts | undefine
   return next;
 }
 
+/** Whether all its places were looked at, or planned. */
+export const isSeen = (around: Around, planned: Counts | undefined, node: Placed): boolean =>
+  placesOf(node).every(([kind, name]) => (around[kind][name] ?? planned?.[kind][name]) !== undefined);
+
 function placeIn(around: Around, planned: Counts | undefined, kind: Kind, name: string) {
   // Of an older rollout nobody has written down the sizes: until somebody has looked, no place is small.
   return around[kind][name] ?? { of: planned?.[kind][name] ?? Number.MAX_SAFE_INTEGER, down: 0 };

@@ -363,6 +363,29 @@ test('of two that take nodes down at once one does: a step says on what look it 
   t.is(before.fence, null, 'that takes nobody down');
 });
 
+test('when somebody joins in a place that nobody has looked at, nobody restarts before a look', (t) => {
+  const s = new Script(racks(4, 4), { limits: WIDE });
+  s.start();
+  s.looks = false;
+  const join = (id: string, rack: string, hops: string[] = ['2.0']) => {
+    const place = { node: id, name: id, site: 'par', rack, how: 'disk', from: '1.0', hops } as const;
+    const more = { why: 'late', epoch: 1, bootId: `${id}-boot-0`, reachable: true, ill: false };
+    s.send({ type: 'joined', place: { ...place, ...more, hops } });
+  };
+  join('known', 'r0');
+  s.obey(s.in('staging')[0]!);
+  t.is(s.in('activating').length, 1);
+  join('new', 'r9');
+  obey(s);
+  t.deepEqual(why(s), ['nobody has looked at the fleet yet']);
+  t.is(s.in('activating').length, 0, 'the one that did is through');
+  s.send(seen([], { of: { rack: { 'par/r9': 2 } } }));
+  t.true(s.in('activating').length > 0);
+  obey(s);
+  join('another', 'r9');
+  t.not(s.rollout.around.fence, null, 'now it is known');
+});
+
 test('records of before are loaded, and count too once somebody has looked', (t) => {
   const s = new Script(racks(2), { limits: WIDE });
   s.start();
