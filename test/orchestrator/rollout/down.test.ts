@@ -323,6 +323,22 @@ test('the tail waits for a place from the moment that it is full, however long t
   }
 });
 
+test('more full places than there is room to write down do not keep the tail open for ever', (t) => {
+  const s = new Script(racks(442, 2), {
+    ...{ limits: { ...WIDE, rack: 1 }, offline: { wait: '1h' }, waves: [{ take: 1 }, {}] },
+  });
+  const canary = s.node(s.state.order[0]![0]!);
+  const full = Array.from({ length: 221 }, (_, i) => [`par/r${i}`, 1] as const);
+  const others = Object.fromEntries(full.filter(([rack]) => rack !== `par/${canary.rack}`));
+  s.send(seen([], { others: { rack: others } }));
+  s.start();
+  go(s, 60);
+  t.is(s.rollout.wave, 2);
+  t.is(why(s).length, 200);
+  go(s, 60);
+  t.is(s.rollout.state, 'partial', s.rollout.why);
+});
+
 test('a person goes on all the same: in the spec, or while it runs', (t) => {
   const s = new Script(racks(2), { limits: { ...WIDE, down: 'ignore' } });
   s.send(seen(['n0']), { type: 'unreachable', node: 'n0' });
