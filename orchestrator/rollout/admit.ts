@@ -6,6 +6,7 @@ import type { Draft } from './draft.ts';
 import { blockedBy, limitsBack, limitsOf } from './limits.ts';
 import type { NodeStep } from './record.ts';
 import { defer, startActivate, startRollback, startStage } from './step.ts';
+import { hasOnlyFile } from './taken-down.ts';
 import { openingAt, windowsOf } from './window.ts';
 
 /** Whether a node may be disrupted at this instant. */
@@ -49,10 +50,8 @@ export function activateStaged(d: Draft, open: Open) {
     const known = d.peek(id)!;
     if (known.state !== 'staged' || !known.slot || !known.reachable || !open(known)) continue;
     if (!hasLooked(d)) continue;
-    const held = heldNow(d, { limits: own, last: own }, known);
-    if (held !== null) {
-      if (held.down > 0) d.freeSlot(d.edit(id));
-      wait(d, known, held);
+    if (heldNow(d, { limits: own, last: own }, known) !== null) {
+      wait(d, known);
       continue;
     }
     const node = d.edit(id);
@@ -117,9 +116,8 @@ export function admit(d: Draft, index: number, open: Open) {
     if (blocked === 'site') fullSites.add(known.site);
     if (fullSites.size >= sites) return;
     if (blocked !== null) continue;
-    const held = heldBack(d, known);
-    if (held !== null) {
-      wait(d, known, held);
+    if (heldBack(d, known) !== null) {
+      wait(d, known);
       continue;
     }
     const node = d.edit(known.node);
@@ -218,13 +216,6 @@ export function unwind(d: Draft): boolean {
     if (node.state !== 'rolling-back') startRollback(d, node, rollout.spent ?? rollout.why);
   }
   return !left;
-}
-
-const ONLY_FILE: readonly NodeStep['state'][] = ['staging', 'staged', 'rolling-back'];
-
-/** It runs its last good version, and only a file is taken off its disk: that disrupts nobody, and needs no slot. */
-function hasOnlyFile({ state, slot, running, lastGood }: Readonly<NodeStep>): boolean {
-  return !slot && ONLY_FILE.includes(state) && running === lastGood;
 }
 
 const isDead = (d: Draft, node: Readonly<NodeStep>) =>

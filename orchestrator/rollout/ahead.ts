@@ -42,15 +42,16 @@ export function takeTurns(d: Draft, open: Open) {
   const isMissed = (known: Readonly<NodeStep>) =>
     !known.reachable && quietOf(d, known) <= d.setup.spec.timeouts.silent;
   const isOut = ({ wave }: Readonly<NodeStep>) => d.peekWave(wave).skipped;
-  const due = stagedAhead(d).filter((known) => waitsStaged(known) && (isOut(known) || open(known)));
+  // Those that went last with the file wait for the tail.
+  const isOpen = (known: Readonly<NodeStep>) => known.wave <= d.rollout.wave && open(known);
+  const due = stagedAhead(d).filter((known) => waitsStaged(known) && (isOut(known) || isOpen(known)));
   const own = disruptedOf(d);
   for (const known of due.sort((a, b) => a.position - b.position)) {
     if (isOut(known)) takeFileBack(d, d.edit(known.node), 'its wave is left out');
     else if (isMissed(known) || isAway(known)) continue;
     else if (blockedBy(limitsOf(d.setup, known.wave), d.rollout.inFlight, known) === null) {
-      const held = heldNow(d, { limits: own, last: own }, known);
-      if (held === null) d.takeSlot(d.edit(known.node));
-      else wait(d, known, held);
+      if (heldNow(d, { limits: own, last: own }, known) === null) d.takeSlot(d.edit(known.node));
+      else wait(d, known);
     }
   }
 }

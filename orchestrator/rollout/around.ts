@@ -1,10 +1,11 @@
 /** What the fleet around a rollout makes it wait for, and how that is said. */
-import { aroundOf, type Counts, type Held, heldBy, noCounts, type Own, sum, tally } from './down.ts';
+import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, sum, tally } from './down.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
-import { isDisrupted, type NodeStep } from './record.ts';
-import { defer } from './step.ts';
+import type { NodeStep, RolloutRecord } from './record.ts';
+import { defer, isStaged } from './step.ts';
+import { isDisrupted } from './taken-down.ts';
 
 /** What was seen replaces what was known before. */
 export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' }>) {
@@ -48,30 +49,65 @@ export function disruptedOf(d: Draft): Counts {
 export const heldBack = (d: Draft, node: Readonly<NodeStep>): Held | null =>
   heldNow(d, { limits: d.rollout.inFlight, last: {} }, node);
 
+/**
+ * Whether its place would be full without any node of this rollout. Otherwise it only waits for its turn, however many are
+ * down there.
+ */
+export const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
+
 export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<NodeStep>): Held | null {
   const limits = limitsSpecOf(setup.spec, node.wave);
   if (node.down || limits.down === 'ignore') return null;
   return heldBy({ limits, sizes: setup.sizes }, rollout.around, own, node);
 }
 
+const placeOf = ({ kind, name }: Held): string => `${kind} ${name}`;
+
+/** Where there was no room to write it down, it is as long as the longest that is written. */
+function sinceOf({ clock, rollout }: Draft, held: Held): number {
+  const { waits = {} } = rollout;
+  const all = Object.values(waits);
+  if (waits[placeOf(held)] === undefined && all.length >= MOST)
+    return Math.min(...all.map(({ since }) => since));
+  return waits[placeOf(held)]?.since ?? clock;
+}
+
+/** Whether others have kept its place full for as long as the tail waits, which begins when that opens. */
+export function hasWaited(d: Draft, known: Readonly<NodeStep>): boolean {
+  const held = heldByOthers(d, known);
+  if (held === null) return false;
+  const since = Math.max(sinceOf(d, held), d.peekWave(known.wave).since);
+  return d.clock - since >= d.setup.spec.offline.wait;
+}
+
 /**
- * It waits for others, and that is said. In a wave that has proved the version it does not keep the next ones waiting for
+ * If it waits for others, that is said. In a wave that has proved the version it does not keep the next ones waiting for
  * longer than a restart may take: it goes last.
  */
-export function wait(d: Draft, known: Readonly<NodeStep>, { kind, name, down, why }: Held) {
-  // For nodes of its own it only waits for its turn.
-  if (down === 0) return;
-  const place = `${kind} ${name}`;
-  const since = d.rollout.waits?.[place]?.since ?? d.clock;
+export function wait(d: Draft, known: Readonly<NodeStep>) {
+  const held = heldByOthers(d, known);
+  if (held === null) return;
+  // Nodes elsewhere use its slot meanwhile.
+  if (known.slot) d.freeSlot(d.edit(known.node));
+  const { why } = held;
+  const place = placeOf(held);
+  const since = sinceOf(d, held);
   d.waits.set(place, { why, since });
   const wave = d.peekWave(known.wave);
-  const { timeouts, offline } = d.setup.spec;
+  const { timeouts } = d.setup.spec;
   if (d.setup.waves[wave.index]!.kind === 'regular') {
-    if (wave.counts.done > 0 && d.clock - since > timeouts.activate) defer(d, d.edit(known.node), why);
-  } else if (known.state === 'staged' && d.clock - wave.since > offline.wait) {
+    if (wave.counts.done > 0 && d.clock - since > timeouts.activate) goLast(d, d.edit(known.node), why);
+  } else if (known.state === 'staged' && hasWaited(d, known)) {
     // The file would start at its next restart, when nobody watches it any more.
     d.move(d.edit(known.node), 'failed', `taken back: ${why}`);
   }
+}
+
+/** To have the file and not to go is no try. */
+function goLast(d: Draft, node: NodeStep, why: string) {
+  if (node.state === 'staged' && isStaged(d, node)) return defer(d, node, why, 'staged');
+  if (node.state === 'staged') node.attempts -= 1;
+  defer(d, node, why);
 }
 
 /** Before the first look of whoever drives it, nobody knows what is down by now: what is staged waits for it. */
@@ -85,10 +121,30 @@ const FLEET = 'fleet';
 /** Places that are written down at most. */
 const MOST = 200;
 
+/** Where nothing more could start, nobody was asked in this step: they wait on, as long as their places are full. */
+function waitOn(d: Draft, before: NonNullable<RolloutRecord['waits']>) {
+  const left = new Set(Object.keys(before).filter((place) => !d.waits.has(place)));
+  const { wave } = d.rollout;
+  for (const id of new Set([...d.active(), ...d.placesOf(wave)])) {
+    if (left.size === 0) return;
+    const known = d.peek(id);
+    if (
+      known === undefined ||
+      !(known.state === 'staged' || (known.state === 'pending' && known.wave === wave))
+    )
+      continue;
+    const held = heldByOthers(d, known);
+    if (held === null) continue;
+    const place = placeOf(held);
+    if (left.delete(place)) d.waits.set(place, { why: held.why, since: before[place]!.since });
+  }
+}
+
 /** Call it when everything was started that may. */
 export function keepWaits(d: Draft) {
   const { rollout } = d;
   const before = rollout.waits ?? {};
+  if (rollout.state === 'running') waitOn(d, before);
   const waits = [...d.waits].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST);
   for (const [place, { why }] of waits)
     if (place !== FLEET && before[place] === undefined)

@@ -122,16 +122,23 @@ export function oneMore(around: Around, node: Placed, planned: Counts | undefine
   return next;
 }
 
+/** Whether all its places were looked at, or planned. */
+export const isSeen = (around: Around, planned: Counts | undefined, node: Placed): boolean =>
+  placesOf(node).every(([kind, name]) => (around[kind][name] ?? planned?.[kind][name]) !== undefined);
+
 function placeIn(around: Around, planned: Counts | undefined, kind: Kind, name: string) {
   // Of an older rollout nobody has written down the sizes: until somebody has looked, no place is small.
   return around[kind][name] ?? { of: planned?.[kind][name] ?? Number.MAX_SAFE_INTEGER, down: 0 };
 }
 
-/** Why a node has to wait. `down`: how many others of the place are down already; 0: only nodes of this very rollout are. */
-export type Held = { kind: Kind; name: string; down: number; why: string };
+/** Why a node has to wait. */
+export type Held = { kind: Kind; name: string; why: string };
 
 type Some = { readonly [kind in Kind]?: Readonly<Record<string, number>> };
 export type Own = { limits: Some; last: Some };
+
+/** Only what others have taken down counts. */
+export const NO_OWN: Own = { limits: {}, last: {} };
 
 /**
  * The first place that cannot lose this node now. Do not ask it of a node that is down itself: to restart that one makes
@@ -152,7 +159,6 @@ export function heldBy(
       return {
         kind,
         name,
-        down,
         why: `${down} of ${of} nodes of ${kind} ${name} ${verb} down already (${rule})`,
       };
     };

@@ -7,7 +7,6 @@ import {
   DISRUPTED,
   type Edits,
   ENDED,
-  isDisrupted,
   type NodeStep,
   type RolloutRecord,
   type RolloutSetup,
@@ -17,6 +16,7 @@ import {
   type WaveRecord,
 } from './record.ts';
 import type { RolloutState } from './state.ts';
+import { isDisrupted } from './taken-down.ts';
 
 /** No node gets that many orders within the writes that one failover loses. */
 const EPOCHS_LOST_AT_MOST = 1024;
@@ -78,8 +78,7 @@ export class Draft {
   readonly #waves = new Map<number, WaveRecord>();
   readonly #nodes = new Map<string, NodeStep>();
   readonly #touched = new Map<number, string>();
-  /** What was seen of others when this step began to take nodes down; null: it does not. */
-  #fence: number | null = null;
+  #fence: Step['fence'] = null;
 
   readonly #mark: string | undefined;
 
@@ -208,10 +207,11 @@ export class Draft {
 
   #disrupt(node: NodeStep, to: StepState): void {
     const { rollout, setup } = this;
-    const isTakenDown = to === 'activating' || to === 'rolling-back';
-    if (isTakenDown && this.#fence === null && rollout.around.fence !== null) {
-      this.#fence = rollout.around.fence;
-      rollout.around = { ...rollout.around, fence: this.#fence + 1 };
+    const isTakenDown = to === 'activating' || (to === 'rolling-back' && isDisrupted({ ...node, state: to }));
+    if (isTakenDown && typeof this.#fence !== 'number') {
+      const { fence } = rollout.around;
+      this.#fence = fence ?? 'unseen';
+      if (fence !== null) rollout.around = { ...rollout.around, fence: fence + 1 };
     }
     if (!isDisrupted(node) || DISRUPTED.includes(to)) return;
     // Nobody counts it as under way any more: if it is not well, it is one of those that are down, until the next look.

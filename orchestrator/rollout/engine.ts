@@ -5,6 +5,7 @@
  * nothing is lost: what is outstanding follows from the records alone.
  */
 import { keepWaits, onAround, shownOf } from './around.ts';
+import { isSeen } from './down.ts';
 import { Draft } from './draft.ts';
 import type { EngineEvent, Input, Step } from './event.ts';
 import { release, weighRefusals } from './hold.ts';
@@ -135,6 +136,8 @@ function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   tail.size += 1;
   tail.counts.pending += 1;
   d.add(node);
+  // Nobody has looked at what is down there.
+  if (!isSeen(d.rollout.around, d.setup.sizes, node)) d.rollout.around = { ...d.rollout.around, fence: null };
   d.notes.push({ what: 'node', id: node.node, from: '', to: 'pending', why: event.place.why, by: 'engine' });
 }
 

@@ -177,10 +177,10 @@ export type Step = {
   commands: Command[];
   notes: Note[];
   /**
-   * It takes nodes down because of what was seen of others, and only holds if none of them has done so since. Null: it
-   * takes none down, or whatever others do.
+   * It takes nodes down because of what was seen of others, and only holds if none of them has done so since. `unseen`: it
+   * takes nodes down whatever others do, and they have to look again. Null: it takes none down.
    */
-  fence: number | null;
+  fence: number | 'unseen' | null;
   /** Operator events that could not be carried out; they changed nothing. */
   refusals: OperatorRefusal[];
 };

@@ -5,7 +5,7 @@ import { type Draft, edited } from './draft.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
 import { isAhead } from './record.ts';
-import { takeFileBack } from './step.ts';
+import { keepsFile, takeFileBack } from './step.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 
 const OPERATIONS = [
@@ -278,7 +278,8 @@ function skip(d: Draft, event: Extract<OperatorEvent, { type: 'skip' }>) {
   if (known === undefined)
     return refuse(d, event, 'see rollout show', `${event.node} is not in this rollout`);
   if (known.state === 'skipped') return;
-  if (isAhead(known)) return takeFileBack(d, d.edit(event.node), `${event.by}: ${event.why}`);
+  if (isAhead(known) || keepsFile(d, known))
+    return takeFileBack(d, d.edit(event.node), `${event.by}: ${event.why}`);
   if (known.state !== 'pending' || known.touch > 0) {
     return refuse(d, event, 'pause or roll back instead', `${known.name} is ${known.state}, not waiting`);
   }

@@ -188,10 +188,6 @@ export const DISRUPTED: readonly StepState[] = UNDER_WAY.filter(
   (state) => state !== 'staging' && state !== 'staged',
 );
 
-/** Whether its rollout has taken it down. One that failed when it was done long ago still runs until it is told to go back. */
-export const isDisrupted = ({ state, slot }: Pick<NodeStep, 'state' | 'slot'>): boolean =>
-  DISRUPTED.includes(state) && (slot || state !== 'failed');
-
 export type WaveRecord = {
   index: number;
   state: 'waiting' | 'open' | 'baking' | 'gated' | 'done';

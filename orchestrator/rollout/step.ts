@@ -37,7 +37,7 @@ export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kin
 }
 
 /** Whether anything is stored on it: a diskless node has nowhere to store an image, its next boot brings it. */
-export function isStaged(d: Draft, { how }: Readonly<NodeStep>): boolean {
+export function isStaged(d: Draft, { how }: Readonly<Pick<NodeStep, 'how'>>): boolean {
   return how === 'disk' || d.setup.target.of === 'config';
 }
 
@@ -69,25 +69,41 @@ export function takeFileBack(d: Draft, node: NodeStep, why: string) {
   d.move(node, 'failed', `taken back: ${why}`);
 }
 
+/** It went last because it was away, is back, and may have the file: so it is told to take it off, if its turn does not come. */
+export function keepsFile(d: Draft, { state, touch, reachable, term, ...node }: Readonly<NodeStep>): boolean {
+  const isTold = reachable && term === d.rollout.term;
+  return state === 'pending' && touch > 0 && isTold && isStaged(d, node);
+}
+
+/** @returns whether there are any */
+export function takeLeftFilesBack(d: Draft, why: string): boolean {
+  const left = [...d.everybody()].filter((known) => keepsFile(d, known));
+  for (const { node } of left) takeFileBack(d, d.edit(node), why);
+  return left.length > 0;
+}
+
 export function startRollback(d: Draft, node: NodeStep, why: string) {
   node.sick = null;
   d.move(node, 'rolling-back', why);
   d.order(node);
 }
 
-/** To the end of the tail wave, where nodes that are offline do not hold up the others. */
-export function defer(d: Draft, node: NodeStep, why: string) {
+/**
+ * To the end of the tail wave, where nodes that are offline do not hold up the others.
+ * @param to `staged`: it keeps the file that it has
+ */
+export function defer(d: Draft, node: NodeStep, why: string, to: 'pending' | 'staged' = 'pending') {
   const from = d.wave(node.wave);
   const tail = d.wave(d.waveCount - 1);
   from.counts[node.state] -= 1;
   from.size -= 1;
-  tail.counts.pending += 1;
+  tail.counts[to] += 1;
   tail.size += 1;
   d.notes.push({
     what: 'node',
     id: node.node,
     from: node.state,
-    to: 'pending',
+    to,
     why: `tail: ${why}`,
     by: 'engine',
   });
@@ -95,7 +111,7 @@ export function defer(d: Draft, node: NodeStep, why: string) {
   node.wave = tail.index;
   node.position = tail.end;
   tail.end += 1;
-  node.state = 'pending';
+  node.state = to;
   node.since = d.clock;
   node.why = why;
 }

@@ -1,13 +1,13 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
 import { stageAhead, takeTurns } from './ahead.ts';
-import { heldBack } from './around.ts';
+import { hasWaited } from './around.ts';
 import { overspent } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
-import { bakeOf, gatesOf, takeFileBack } from './step.ts';
+import { bakeOf, gatesOf, takeFileBack, takeLeftFilesBack } from './step.ts';
 
 /** Pauses at once; then rolls back, if the policy says so. */
 export function spend(d: Draft, why: string) {
@@ -89,11 +89,14 @@ function takenBack(d: Draft): string {
   return `${d.total('rolled-back', 'taken-back')} were taken back, ${parts.join(', ')}`;
 }
 
+const ENDS = 'the rollout ends here';
+
 function takeBackStaged(d: Draft) {
   for (const id of d.active()) {
     const { state } = d.peek(id)!;
-    if (state === 'staging' || state === 'staged') takeFileBack(d, d.edit(id), 'the rollout ends here');
+    if (state === 'staging' || state === 'staged') takeFileBack(d, d.edit(id), ENDS);
   }
+  takeLeftFilesBack(d, ENDS);
 }
 
 /** @returns whether the next wave must be checked */
@@ -147,8 +150,7 @@ function emptied(d: Draft, wave: Readonly<WaveRecord>): boolean {
   return d.placesOf(wave.index).every((id, position) => {
     const node = id === undefined ? undefined : d.peek(id);
     if (node?.state !== 'pending' || node.position !== position) return true;
-    const held = heldBack(d, node);
-    return !node.reachable || node.term !== d.rollout.term || (held !== null && held.down > 0);
+    return !node.reachable || node.term !== d.rollout.term || hasWaited(d, node);
   });
 }
 
@@ -160,6 +162,7 @@ function nextWave(d: Draft): boolean {
   }
   // Nodes of earlier waves may still be on their way back.
   if (d.total(...UNDER_WAY) > 0 || d.clock < rollout.resync) return false;
+  if (takeLeftFilesBack(d, ENDS)) return false;
   let size = 0;
   let unheard = 0;
   for (let index = 0; index < d.waveCount; index += 1) {

@@ -8,8 +8,10 @@ import type { State } from '../../fleet/transitions.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
 import type { EngineEvent } from '../event.ts';
-import { DISRUPTED, type RolloutRecord, type StepState } from '../record.ts';
+import type { NodeStep, RolloutRecord } from '../record.ts';
 import type { RolloutState } from '../state.ts';
+import { isDisrupted } from '../taken-down.ts';
+import { readFence } from './fence.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** The states whose nodes it has to know. */
@@ -35,7 +37,7 @@ export class Surroundings {
   ): Promise<Extract<EngineEvent, { type: 'around' }>> {
     const { redis } = this.#fleet;
     // First of all: whatever another rollout takes down from here on makes our own step fail, and we look again.
-    const fence = Number((await redis.hget(ROLLOUT_KEYS.fence, 'epoch')) ?? 0);
+    const fence = await readFence(redis);
     const others = await disruptedBy(this.#fleet, setup.id);
     const gone = await goneOf(this.#fleet, states.get('unreachable'));
     const isStrange = (id: string) => gone.has(id) || STRANGE.some((state) => states.get(state)?.has(id));
@@ -110,8 +112,17 @@ function shownIn(body: string | null): Counts {
 /** Those of these nodes that another rollout disrupts: it counts them itself. */
 async function disrupted({ redis }: Fleet, ids: readonly string[], but: string): Promise<string[]> {
   const held = [...(await holdersOf(redis, ids))].filter(([, rollout]) => rollout !== but);
-  const states = await Promise.all(
-    held.map(([node, rollout]) => redis.hget(ROLLOUT_KEYS.node(rollout, node), 'state')),
+  const bodies = await Promise.all(
+    held.map(([node, rollout]) => redis.hget(ROLLOUT_KEYS.node(rollout, node), 'body')),
   );
-  return held.flatMap(([node], i) => (DISRUPTED.includes(states[i] as StepState) ? [node] : []));
+  return held.flatMap(([node], i) => (isShown(bodies[i] ?? null) ? [node] : []));
+}
+
+/** What its rollout does not show as disrupted is counted here, and nothing twice. */
+function isShown(body: string | null): boolean {
+  try {
+    return body !== null && isDisrupted(JSON.parse(body) as NodeStep);
+  } catch {
+    return false;
+  }
 }

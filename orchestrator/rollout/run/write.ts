@@ -2,7 +2,6 @@ import type { Redis } from 'ioredis';
 import { auditLine } from '../../fleet/audit/audit.ts';
 import type { AuditEntry } from '../../fleet/audit/entry.ts';
 import type { Op, RecordChange } from '../../fleet/commit.ts';
-import { commitDecided } from '../../fleet/decisions/decisions.ts';
 import { type Issued, readIssued } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
@@ -10,6 +9,7 @@ import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
 import { ENDED, FREE, type RolloutRecord, type RolloutStatus } from '../record.ts';
 import { decidedBy } from './decided.ts';
+import { commitFenced } from './fence.ts';
 import { readPardons } from './forgive.ts';
 import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -49,7 +49,7 @@ export async function writeStep(
   const verdict = await verdictOf(redis, base, step, at);
   const decided = await decidedBy(redis, base, base.rollout, step.rollout, at);
   const change = {
-    records: [...recordsOf(base, step), ...fenceOf(step), ...orders.records],
+    records: [...recordsOf(base, step), ...orders.records],
     ops: [...opsOf(base, step), ...(verdict === null ? [] : [verdict.op])],
     audit: [
       ...step.notes.map((note) => auditLine(auditOf(id, note, at))),
@@ -64,7 +64,7 @@ export async function writeStep(
       ...(base.rollout.state === step.rollout.state ? [] : [{ topic: TOPICS.drive, body: id }]),
     ],
   };
-  const done = await commitDecided(redis, change, decided);
+  const done = await commitFenced(redis, step.fence, change, decided);
   if (done.result === 'taken') return { result: 'taken', node: done.field, owner: done.owner };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
@@ -96,14 +96,6 @@ async function issueAll(redis: Redis, commands: readonly Command[], images: Imag
     deliver.push(command);
   }
   return { records: [...records.values()], events, commands: deliver };
-}
-
-/** Of two rollouts that take nodes down at the same time one does, and the other looks again. */
-function fenceOf({ fence }: Step): RecordChange[] {
-  if (fence === null) return [];
-  const at = (epoch: number) => ({ state: 'fence', epoch });
-  const expect = fence === 0 ? null : at(fence);
-  return [{ key: ROLLOUT_KEYS.fence, expect, next: { ...at(fence + 1), body: '' } }];
 }
 
 function recordsOf(base: RolloutState, step: Step): RecordChange[] {

@@ -114,6 +114,7 @@ test('a bad version: files are taken off without a place, and hold nobody up who
   t.is(s.in('rolling-back').length, 8);
   t.is(s.rollout.inFlight.whole, 1, 'only the canary restarts');
   t.true(s.node(canary).slot);
+  t.deepEqual(s.rollout.disrupted?.site, { s0: 1 }, 'and others see the canary alone as disrupted');
   const rev = s.rollout.rev;
   t.is(s.send({ type: 'tick' }).nodes.length, 0, `nothing is written again after ${rev}`);
   for (const id of s.in('rolling-back')) s.obey(id);

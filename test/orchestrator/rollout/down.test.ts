@@ -34,10 +34,25 @@ test('a share of a site is one of all its nodes, and those that are down are par
   s.send(seen(['n8', 'n9']));
   s.start();
   t.is(s.rollout.inFlight.whole, 1, 'two of three are taken');
-  t.deepEqual(why(s), ['2 of 10 nodes of site par are down already (limit 30 %)']);
+  t.deepEqual(why(s), [], 'the others only wait for the third');
   s.send(seen([]));
   t.is(s.rollout.inFlight.whole, 3);
   t.is(s.rollout.waits, undefined);
+});
+
+test('a site that moves, though one is down there, keeps its nodes: they wait for each other, and none goes last', (t) => {
+  const fleet = partly(['n39'], 40, 1);
+  const live = fleet.map(({ id }) => id).slice(0, -1);
+  const s = new Script(fleet, { limits: { ...WIDE, site: 2 }, order: 'name', waves: [{ take: 1 }, {}] });
+  s.send(seen(['n39'], { fence: 1 }));
+  s.start();
+  for (let i = 0; i < 90 && s.rollout.endedAt === null; i += 1) {
+    obey(s);
+    s.pass(30, live);
+    if (s.rollout.wave > 1) break;
+    t.deepEqual(why(s), []);
+  }
+  t.is(s.in('done').length, 39);
 });
 
 test('it is a share of the site, not of the nodes that are rolled out', (t) => {
@@ -67,6 +82,29 @@ test('a site with more dead nodes than it may lose starts nothing, and says so',
     s.pass(60, ids(s)).some(({ notes }) => notes.length > 0),
     'once, not at every look',
   );
+});
+
+test('a wait goes on while nothing more could start: it is said once, and lasts from its first moment', (t) => {
+  const limits = { ...WIDE, whole: 2, rack: 1 };
+  const s = new Script(racks(12, 2), { limits, order: 'name', waves: [{ take: 1 }, {}] });
+  const full = s.state.order[1]!.map((id) => s.node(id).rack).find((rack, i, all) => all.indexOf(rack) < i);
+  s.send(seen([], { others: { rack: { [`par/${full}`]: 1 } } }));
+  const notes = [...s.start().notes];
+  s.upgrade(...s.in('staging'));
+  let since: number | undefined;
+  for (let i = 0; i < 40; i += 1) {
+    obey(s);
+    for (const step of s.pass(20, ids(s))) notes.push(...step.notes);
+    const waits = s.rollout.waits?.[`rack par/${full}`];
+    if (waits === undefined) continue;
+    since ??= waits.since;
+    t.is(waits.since, since);
+    if (s.rollout.clock - since < 5 * 60_000) continue;
+    break;
+  }
+  t.is(notes.filter(({ why }) => why.startsWith('waits:')).length, 1);
+  s.send(seen([]));
+  t.is(s.rollout.waits, undefined, 'until it is full no more');
 });
 
 test('the whole is a pace: 60 dead nodes do not stop a rollout that has 50 under way at once', (t) => {
@@ -251,6 +289,56 @@ test('the tail waits for those as long as for the ones that are offline, and the
   t.is(held.in('pending').length, 2);
 });
 
+test('the tail waits for a place from the moment that it is full, however long the tail has been open', (t) => {
+  for (const staging of ['turn', 'ahead']) {
+    const fleet = partly(['n5'], 6, 2);
+    const s = new Script(fleet, {
+      ...{ limits: WIDE, offline: { wait: '1h' }, staging, order: 'name' },
+      ...{ waves: [{ take: 1 }, {}], windows: [{ zone: 'UTC', from: '00:00', to: '02:00' }] },
+    });
+    const present = ids(s).filter((id) => id !== 'n5');
+    s.send(seen([]), { type: 'unreachable', node: 'n5' });
+    s.start();
+    const pass = (minutes: number) => {
+      for (let i = 0; i < minutes; i += 1) {
+        obey(s);
+        s.pass(60, s.node('n5').reachable ? ids(s) : present);
+      }
+    };
+    pass(59);
+    t.is(s.rollout.wave, 2);
+    t.is(s.in('done').length, 5);
+    // It comes back when the window is closed, and then its rack is down.
+    s.at = 3 * 3600_000;
+    s.send(s.report('n5'));
+    pass(30);
+    s.send(seen([], { others: { rack: { 'par/r2': 1 } } }));
+    s.at = 24 * 3600_000;
+    pass(50);
+    t.is(s.rollout.state, 'running', s.rollout.why);
+    t.is(s.node('n5').state, staging === 'turn' ? 'pending' : 'staged');
+    pass(20);
+    for (const id of s.in('rolling-back')) s.obey(id);
+    t.is(s.rollout.state, 'partial', `${staging}: ${s.rollout.why} ${s.node('n5').state}`);
+  }
+});
+
+test('more full places than there is room to write down do not keep the tail open for ever', (t) => {
+  const s = new Script(racks(442, 2), {
+    ...{ limits: { ...WIDE, rack: 1 }, offline: { wait: '1h' }, waves: [{ take: 1 }, {}] },
+  });
+  const canary = s.node(s.state.order[0]![0]!);
+  const full = Array.from({ length: 221 }, (_, i) => [`par/r${i}`, 1] as const);
+  const others = Object.fromEntries(full.filter(([rack]) => rack !== `par/${canary.rack}`));
+  s.send(seen([], { others: { rack: others } }));
+  s.start();
+  go(s, 60);
+  t.is(s.rollout.wave, 2);
+  t.is(why(s).length, 200);
+  go(s, 60);
+  t.is(s.rollout.state, 'partial', s.rollout.why);
+});
+
 test('a person goes on all the same: in the spec, or while it runs', (t) => {
   const s = new Script(racks(2), { limits: { ...WIDE, down: 'ignore' } });
   s.send(seen(['n0']), { type: 'unreachable', node: 'n0' });
@@ -289,6 +377,29 @@ test('of two that take nodes down at once one does: a step says on what look it 
   t.is(step(c).fence, 9, 'nor to a look that began before');
   const before = s.send(s.report(a));
   t.is(before.fence, null, 'that takes nobody down');
+});
+
+test('when somebody joins in a place that nobody has looked at, nobody restarts before a look', (t) => {
+  const s = new Script(racks(4, 4), { limits: WIDE });
+  s.start();
+  s.looks = false;
+  const join = (id: string, rack: string, hops: string[] = ['2.0']) => {
+    const place = { node: id, name: id, site: 'par', rack, how: 'disk', from: '1.0', hops } as const;
+    const more = { why: 'late', epoch: 1, bootId: `${id}-boot-0`, reachable: true, ill: false };
+    s.send({ type: 'joined', place: { ...place, ...more, hops } });
+  };
+  join('known', 'r0');
+  s.obey(s.in('staging')[0]!);
+  t.is(s.in('activating').length, 1);
+  join('new', 'r9');
+  obey(s);
+  t.deepEqual(why(s), ['nobody has looked at the fleet yet']);
+  t.is(s.in('activating').length, 0, 'the one that did is through');
+  s.send(seen([], { of: { rack: { 'par/r9': 2 } } }));
+  t.true(s.in('activating').length > 0);
+  obey(s);
+  join('another', 'r9');
+  t.not(s.rollout.around.fence, null, 'now it is known');
 });
 
 test('records of before are loaded, and count too once somebody has looked', (t) => {

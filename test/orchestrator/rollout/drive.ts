@@ -19,11 +19,11 @@ import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
   ENDED,
-  isDisrupted,
   type NodeStep,
   type RolloutRecord,
   STEP_STATES,
 } from '../../../orchestrator/rollout/record.ts';
+import { isDisrupted } from '../../../orchestrator/rollout/taken-down.ts';
 import { windowsOf } from '../../../orchestrator/rollout/window.ts';
 import { seen } from './around.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';

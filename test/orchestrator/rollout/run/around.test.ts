@@ -83,11 +83,26 @@ test('what another rollout takes down is counted once, also when the fleet finds
   const body = JSON.parse((await redis.hget(key, 'body')) ?? '');
   const disrupted = { site: { default: 1 }, rack: { 'default/r1': 1, 'default/r9': 4 }, service: {} };
   await redis.hset(key, 'body', JSON.stringify({ ...body, disrupted }));
-  await redis.hset(`${key}:node:${other}`, 'state', 'activating');
+  const stepKey = `${key}:node:${other}`;
+  const step = JSON.parse((await redis.hget(stepKey, 'body')) ?? '');
+  const is = (more: { state: string; slot: boolean }) =>
+    redis.hset(stepKey, 'state', more.state, 'body', JSON.stringify({ ...step, ...more }));
+  await is({ state: 'activating', slot: true });
   const seen = { others: { site: { default: 1 }, rack: { 'default/r1': 1 }, service: {} } };
   t.like(await look(fleet, one), seen);
   await become(fleet, other, 'unreachable');
   t.like(await look(fleet, one), seen);
+  // One that has failed and waits for its turn to go back is under way for nobody: it is one that is down.
+  const shown = { site: { default: 1 }, rack: { 'default/r9': 4 }, service: {} };
+  await redis.hset(key, 'body', JSON.stringify({ ...body, disrupted: shown }));
+  await is({ state: 'failed', slot: false });
+  t.like(await look(fleet, one), { others: { rack: { 'default/r1': 1 } } });
+  await is({ state: 'failed', slot: true });
+  t.is((await look(fleet, one)).others.rack['default/r1'], undefined, 'its own rollout counts it');
+  await is({ state: 'rolling-back', slot: false });
+  t.like(await look(fleet, one), { others: { rack: { 'default/r1': 1 } } }, 'only a file is taken off');
+  await is({ state: 'activating', slot: true });
+  await redis.hset(key, 'body', JSON.stringify({ ...body, disrupted }));
   // An older orchestrator only writes what it has under way.
   await redis.hset(key, 'body', JSON.stringify({ ...body, disrupted: undefined }));
   t.like(await look(fleet, one), { others: { site: { default: 1 }, rack: { 'default/r1': 1 } } });

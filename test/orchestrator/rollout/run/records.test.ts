@@ -8,6 +8,7 @@ import { readIssued, rewind } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order } from '../../../../orchestrator/rollout/event.ts';
 import { Driver, misses } from '../../../../orchestrator/rollout/run/driver.ts';
+import { readFence } from '../../../../orchestrator/rollout/run/fence.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
@@ -16,6 +17,7 @@ import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
 import { fleetFor, silent } from '../../fleet/support.ts';
+import { nothingAround } from '../around.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
 const IMAGES = Object.fromEntries(
@@ -49,6 +51,30 @@ test('of two who step from the same revision one writes, and the other leaves no
   const topics = outbox.map(([, fields]) => fields[1]);
   t.deepEqual(topics.filter((topic) => topic === 'rollout.act').length, 4);
   t.is((await readIssued(redis, [...now.active])).size, 4);
+});
+
+test('who takes nodes down without a look is seen by all that have looked before', async (t) => {
+  const { redis } = await fleetFor(t);
+  const diskless = (from: number) => fleetOf(40, 1, () => ({ mode: 'netboot' })).slice(from, from + 4);
+  const start = async (from: number, down: 'count' | 'ignore', ...before: EngineEvent[]) => {
+    const limits = { ...SPEC.limits, down };
+    const id = await create(redis, planOf(diskless(from), { ...SPEC, limits }), IMAGES, by);
+    const state = await readState(redis, id);
+    const events: EngineEvent[] = [...before, { type: 'start', by: 'operator:ann' }];
+    return { state, step: advance(state, { at: by.at, elapsed: 0, events }) };
+  };
+  const careful = await start(0, 'count', nothingAround());
+  t.is(careful.step.fence, 0);
+  const careless = await Promise.all([4, 8, 12, 16, 20].map((from) => start(from, 'ignore')));
+  const write = ({ state, step }: typeof careful) => writeStep(redis, state, step, IMAGES, by.at);
+  const written = await Promise.all(careless.map(write));
+  t.deepEqual(
+    written.map(({ result }) => result),
+    careless.map(() => 'done'),
+    'at the same time, and none waits for the others',
+  );
+  t.is(await readFence(redis), 5);
+  t.is((await write(careful)).result, 'conflict');
 });
 
 test('an order is written once and delivered again word for word; an epoch never means two things', async (t) => {
