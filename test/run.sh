@@ -2,7 +2,7 @@
 # Runs the unit tests and the end-to-end boots, and ends with the one line that CI reads. `--rack` adds the long matrix.
 #
 # An emulated machine keeps one processor busy. There are two lanes, so that two processors are at work from the first
-# minute to the last. One is the longest chain: the good rollout, then the bad one, which begins from the node that the
+# minute to the last. One is the longest chain: the image, the good rollout, then the bad one, which begins from the node that the
 # first has left (test/support/snapshot.ts). The other has the unit tests, then the other boots. A test that fails has
 # failed: none is run twice.
 set -uo pipefail
@@ -19,6 +19,7 @@ trap '[[ -n $lane ]] && kill -INT -- "-$lane" 2>/dev/null; rm -rf "$scratch"' EX
 # and scripts that the one before has read: kept, a start costs 0.6 s of the processor instead of 1.7.
 export NODE_COMPILE_CACHE=$PWD/.build/compile-cache
 
+IMAGE=test/image/build/image.test.ts
 ROLLOUT=test/e2e/rollout.test.ts
 RESTORED=test/e2e/restored.test.ts
 
@@ -41,6 +42,8 @@ suite() {
 }
 
 boots() {
+  # All boots wait for the image, and a few of the unit tests.
+  suite boots "the image" --config test/unit.config.js "$IMAGE"
   suite boots "end to end: from bare metal to a good rollout" --config test/e2e.config.js "$ROLLOUT"
   suite boots "end to end: a restored node and a bad rollout" --config test/e2e.config.js "$RESTORED"
   touch "$scratch/boots.whole"
@@ -54,7 +57,7 @@ lane=$!
 set +m
 # They are many processes at a time: without that a machine of the other lane, which all wait for in the end, has half a
 # processor.
-UNDER="nice -n 10" suite rest "unit" --config test/unit.config.js
+UNDER="nice -n 10" suite rest "unit" --config test/unit.config.js 'test/**/*.test.ts' "!$IMAGE" '!test/e2e/**' '!test/rack/**'
 suite rest "end to end: the others" --config test/e2e.config.js 'test/e2e/**/*.test.ts' "!$ROLLOUT" "!$RESTORED"
 wait "$lane"
 lane=

@@ -21,6 +21,7 @@ let rack: Rack;
 let restoredAt: number;
 /** Of the state's container. */
 let sealed: string;
+let prepared: Promise<void>;
 
 rackFor(
   test,
@@ -50,6 +51,8 @@ test.serial('it finds its boot server and goes on as a member, in the same boot'
 
 test.serial('its TPM quotes what it has booted, under the key that it enrolled with', async (t) => {
   const { id } = await rack.record(NODE);
+  // For the test after this one, while this one waits.
+  prepared = prepare();
   // A server that wants to see it every minute, for as long as this takes.
   await rack.lab.stopBootServer();
   await rack.startServer(['--attest-every', '1']);
@@ -66,8 +69,7 @@ test.serial(
   async (t) => {
     const [before] = await seals(rack, NODE);
     await rack.bootwave('rollout', 'floor', GOOD);
-    await revoke(rack.image.version);
-    await publish(rack.paths, '3.0.0', 'panic');
+    await prepared;
     const id = await startRollout(rack, { image: '3.0.0', nodes: { all: true } });
     const { rollout, nodes } = await ended(rack, id);
     t.is(rollout.state, 'failed', rollout.why);
@@ -97,6 +99,12 @@ test.serial(
     });
   },
 );
+
+/** The image that panics, and that revokes the one before the good one. */
+async function prepare(): Promise<void> {
+  await revoke(rack.image.version);
+  await publish(rack.paths, '3.0.0', 'panic');
+}
 
 async function revoke(version: string): Promise<void> {
   const { keys, images } = rack.paths;

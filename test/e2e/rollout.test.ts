@@ -139,6 +139,6 @@ async function greeting(node: string, from: string): Promise<string> {
     const socket = require('node:net').connect({ host: '${node}', port: 22, localAddress: '${from}' });
     const end = (word) => { console.log(word); process.exit(0); };
     socket.on('data', (data) => end(String(data))).on('error', ({ code }) => end(code));
-    setTimeout(() => end('no answer'), 15_000);`;
+    setTimeout(() => end('no answer'), 5_000);`;
   return (await rack.lab.inNamespace(process.execPath, ['-e', program])).stdout.trim();
 }
