@@ -57,6 +57,7 @@ lane=$!
 set +m
 # They are many processes at a time: without that a machine of the other lane, which all wait for in the end, has half a
 # processor.
+# Patterns here take the place of those in the configuration.
 UNDER="nice -n 10" suite rest "unit" --config test/unit.config.js 'test/**/*.test.ts' "!$IMAGE" '!test/e2e/**' '!test/rack/**'
 suite rest "end to end: the others" --config test/e2e.config.js 'test/e2e/**/*.test.ts' "!$ROLLOUT" "!$RESTORED"
 wait "$lane"

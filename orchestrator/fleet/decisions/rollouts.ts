@@ -16,11 +16,11 @@ const begunSchema = z.object({
 export const rolloutKey = (id: string): string => at('decided', 'rollout', id);
 
 /** A rollout goes through these and never back. */
-export const ROLLOUT_EPOCHS = { waiting: 1, ready: 2, planned: 2, open: 3, ended: 4 } as const;
+export const ROLLOUT_STAGES = { waiting: 1, ready: 2, planned: 2, open: 3, ended: 4 } as const;
 
 /** Of the record: whoever decides next has a higher one, whatever the clocks of servers say. */
 export const rolloutEpoch = ({ state, approvals, go }: RolloutDecision): number =>
-  ROLLOUT_EPOCHS[state] * 100 + approvals.length * 2 + (go === true ? 1 : 0);
+  ROLLOUT_STAGES[state] * 100 + approvals.length * 2 + (go === true ? 1 : 0);
 
 export const rolloutDecision = z.object({
   /**

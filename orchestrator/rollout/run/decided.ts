@@ -3,11 +3,11 @@
  * stands in Redis is carried out only as far as it is the same.
  */
 import type { Redis } from 'ioredis';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
-import { ROLLOUT_EPOCHS, type RolloutDecision } from '../../fleet/decisions/rollouts.ts';
+import { ROLLOUT_STAGES, type RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
@@ -20,6 +20,7 @@ import {
   type RolloutStatus,
 } from '../record.ts';
 import type { RolloutState } from '../state.ts';
+import { forEachRollout } from './each.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { setupDigest } from './stored.ts';
 
@@ -89,7 +90,7 @@ export async function decidedBy(
   if (decisions.rollouts.of(id) === undefined) await decisions.look();
   const known = decisions.rollouts.of(id);
   // Of a version that decided nothing about rollouts; or over, whatever Redis says.
-  if (known === undefined || ROLLOUT_EPOCHS[known.state] > ROLLOUT_EPOCHS[state]) return [];
+  if (known === undefined || ROLLOUT_STAGES[known.state] > ROLLOUT_STAGES[state]) return [];
   if (known.state === state && !isMore) return [];
   if (state !== 'ended' && decisions.rollouts.begun) {
     if (digest !== known.setup) throw disagrees(id, 'what Redis says it does is not what was decided');
@@ -168,18 +169,10 @@ export function keepEnding(options: { fleet: Fleet; log: Logger; signal: AbortSi
   const { fleet, log } = options;
   const { redis, decisions } = fleet;
   const told = new Set<string>();
-  return keepLooking({ ...options, redis, name: 'ended-rollouts', every: EVERY }, async () => {
-    for (const id of decisions.rollouts.live) {
-      try {
-        await endIfOver(fleet, log, id);
-      } catch (error) {
-        // One record that nobody can read keeps none of the others open.
-        if (!told.has(id))
-          log.warn({ rollout: id, reason: messageOf(error) }, 'a rollout cannot be looked at');
-        told.add(id);
-      }
-    }
-  });
+  const message = 'a rollout cannot be looked at';
+  return keepLooking({ ...options, redis, name: 'ended-rollouts', every: EVERY }, () =>
+    forEachRollout(decisions.rollouts.live, { told, log, message }, (id) => endIfOver(fleet, log, id)),
+  );
 }
 
 async function endIfOver({ redis, decisions }: Fleet, log: Logger, id: string): Promise<void> {

@@ -1,15 +1,17 @@
 /** Starts rollouts that wait for others, once those have ended. */
 import type { Redis } from 'ioredis';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
+import type { RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
 import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
 import { ENDED, type RolloutRecord, type RolloutSetup, type RolloutStatus } from '../record.ts';
 import { disagreement } from './decided.ts';
+import { forEachRollout } from './each.ts';
 import { imagesOf } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { isEmpty, mustMove, operate, record, whole } from './operate.ts';
@@ -38,19 +40,15 @@ export function keepStarting(
  */
 export async function startWaiting({ log, ...edge }: Edge & { log: Logger }, told = new Set<string>()) {
   const { redis } = edge;
-  for (const id of await redis.smembers(ROLLOUT_KEYS.live)) {
-    try {
-      const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
-      if (state === 'waiting') await look(edge, id);
-      told.delete(id);
-    } catch (error) {
+  const message = 'a rollout that waits cannot be looked at';
+  await forEachRollout(await redis.smembers(ROLLOUT_KEYS.live), { told, log, message }, async (id) => {
+    const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
+    if (state !== 'waiting') return;
+    await look(edge, id).catch((error: unknown) => {
       // Somebody else was faster, which the next look sees.
-      if (error instanceof BootwaveError && GONE.includes(error.code)) continue;
-      const about = { rollout: id.slice(0, 40), reason: messageOf(error) };
-      if (!told.has(id)) log.warn(about, 'a rollout that waits cannot be looked at');
-      told.add(id);
-    }
-  }
+      if (!(error instanceof BootwaveError && GONE.includes(error.code))) throw error;
+    });
+  });
 }
 
 const GONE = ['ROLLOUT_CANNOT', 'ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED'];
@@ -115,9 +113,18 @@ async function start(
 function givenTo(redis: Redis, { id, approvals }: RolloutRecord): RolloutRecord['approvals'] {
   const rollouts = decisionsOf(redis)?.rollouts;
   if (rollouts?.begun !== true) return approvals;
-  const given = rollouts.of(id)?.approvals ?? [];
-  return given.map((one) => ({ ...one, at: approvals.find(({ by }) => by === one.by)?.at ?? 0 }));
+  return dated(rollouts.of(id), approvals);
 }
+
+/** The approvals that were decided, with the time that the record has; who gave them is what counts. */
+const dated = (
+  decided: RolloutDecision | undefined,
+  approvals: RolloutRecord['approvals'],
+): RolloutRecord['approvals'] =>
+  (decided?.approvals ?? []).map((one) => ({
+    ...one,
+    at: approvals.find(({ by }) => by === one.by)?.at ?? 0,
+  }));
 
 /** The word of a person that it starts all the same: Redis alone does not say so. */
 function waitOf(redis: Redis, { id, wait }: RolloutRecord): RolloutRecord['wait'] {
@@ -135,14 +142,9 @@ async function priorOf(redis: Redis, id: string): Promise<RolloutRecord | null> 
   if (record === null || decisions?.rollouts.begun !== true) return record;
   if (ENDED.includes(record.state) && decisions.rollouts.of(id)?.state !== 'ended') await decisions.look();
   const decided = decisions.rollouts.of(id);
-  const approvals = (decided?.approvals ?? []).map((one) => ({
-    ...one,
-    at: record.approvals.find(({ by }) => by === one.by)?.at ?? 0,
-  }));
-  if (decided?.state === 'ended') return { ...record, approvals, state: decided.end ?? 'failed' };
+  const prior = { ...record, approvals: dated(decided, record.approvals) };
+  if (decided?.state === 'ended') return { ...prior, state: decided.end ?? 'failed' };
+  if (!ENDED.includes(record.state)) return prior;
   // It has not ended, whatever Redis says; of one from before there were decisions nobody knows how it ended.
-  const state = decided === undefined ? 'failed' : 'running';
-  return ENDED.includes(record.state)
-    ? { ...record, approvals, state, before: null }
-    : { ...record, approvals };
+  return { ...prior, state: decided === undefined ? 'failed' : 'running', before: null };
 }

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import {
   DecidedRollouts,
-  ROLLOUT_EPOCHS,
+  ROLLOUT_STAGES,
   ROLLOUTS_BEGUN,
   type RolloutDecision,
   rolloutKey,
@@ -29,7 +29,7 @@ function rolloutsOf(known: readonly Known[], before: readonly string[] | null = 
   for (const [i, one] of known.entries()) {
     const opened = one.state === 'open' || one.state === 'ended';
     const body = JSON.stringify({ opened, of: 'image', on: [], from: [], joins: [], setup: '', ...one });
-    rollouts.add({ key: rolloutKey(`ro-${i}`), epoch: ROLLOUT_EPOCHS[one.state], at: 1, body });
+    rollouts.add({ key: rolloutKey(`ro-${i}`), epoch: ROLLOUT_STAGES[one.state], at: 1, body });
   }
   return rollouts;
 }
@@ -152,7 +152,7 @@ test('of what was decided the end counts, in whatever order entries come and how
   const states = ['planned', 'open', 'ended'] as const;
   const entry = (state: (typeof states)[number]) => ({
     key: rolloutKey('ro-1'),
-    epoch: ROLLOUT_EPOCHS[state],
+    epoch: ROLLOUT_STAGES[state],
     at: 1,
     body: JSON.stringify({
       ...{ state, opened: state !== 'planned', of: 'image', on: ['2.0'], from: [], joins: [], setup: '' },
