@@ -1,0 +1,43 @@
+/** How services, their versions and their bundles are called: by people, in TUF's metadata, on servers and nodes. */
+// The mini build, because the agent's bundle holds this file.
+import * as z from 'zod/mini';
+import { isVersion, versionSchema } from '../../formats/version.ts';
+
+/** Whose services have no owner in their name as people write it: the core team's. */
+export const FLEET = 'fleet';
+
+const WORD = '[a-z](?:[0-9a-z-]{0,30}[0-9a-z])?';
+const NAME = new RegExp(`^${WORD}/${WORD}$`);
+
+/** `owner/name`; the owner is `fleet`, or the last word of a team's prefix. */
+export const serviceNameSchema = z.string().check(z.regex(NAME, { error: 'is not OWNER/NAME' }));
+
+/** A version of a service. */
+export const serviceVersionSchema = z.strictObject({ name: serviceNameSchema, version: versionSchema });
+export type ServiceVersion = z.infer<typeof serviceVersionSchema>;
+
+/**
+ * What a person writes: `chrony:4.3` is the core team's, `web/shop:1.4` that of the owner `web`.
+ * @returns null if it is neither
+ */
+export function parseServiceVersion(text: string): ServiceVersion | null {
+  const [written = '', version = '', ...rest] = text.split(':');
+  const name = written.includes('/') ? written : `${FLEET}/${written}`;
+  return rest.length === 0 && NAME.test(name) && isVersion(version) ? { name, version } : null;
+}
+
+/** As people read it. */
+export const shownServiceVersion = ({ name, version }: ServiceVersion): string =>
+  `${name.startsWith(`${FLEET}/`) ? name.slice(FLEET.length + 1) : name}:${version}`;
+
+/** Path of the target in TUF's metadata (1.0.34, 4.5): directly below a prefix that a team can have. */
+export const bundleTarget = ({ name, version }: ServiceVersion): string => `services/${name}_${version}`;
+
+/** @returns null if a path of a target is no bundle's */
+export function serviceOfTarget(path: string): ServiceVersion | null {
+  const [, name = '', version = ''] = /^services\/([^_]+)_([^_]+)$/.exec(path) ?? [];
+  return NAME.test(name) && isVersion(version) ? { name, version } : null;
+}
+
+/** Where a boot server has a bundle below its HTTP root: by its content, so the same bytes are there once. */
+export const bundleUrlPath = (sha256: string): string => `bundles/${sha256}`;
