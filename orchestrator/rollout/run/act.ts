@@ -1,6 +1,6 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node checks epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
-import { blameOf } from '../../causes/refusal.ts';
+import { blameOfNode, blameOfSigner } from '../../causes/refusal.ts';
 import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
@@ -46,6 +46,8 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   } catch (error) {
     if (error instanceof NodeRefusal) {
       log.info({ node, epoch, kind, code: error.code }, 'the node refused an order');
+      // Whoever answers has been told: its time runs, whatever the answer is.
+      await actor.begun(order);
       return refusalOf(actor, order, error);
     }
     if (error instanceof BootwaveError && isVerdict(error)) {
@@ -136,7 +138,7 @@ const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIG
 async function notSigned(actor: Actor, order: Order, error: BootwaveError): Promise<NodeEvent[]> {
   const { node, epoch } = order;
   const why = `${error.code}: ${error.what}`;
-  const blame = blameOf(error.code);
+  const blame = blameOfSigner(error.code);
   if (blame === 'number') {
     // Nothing so high was ever signed, so no node ever saw it: the number in the database is set back.
     const { epoch: has } = await actor.signer.standing(node);
@@ -168,5 +170,5 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
   }
   // The link is busy, or the order was lost between two requests: the same again, later.
   if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];
-  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOf(error.code) }];
+  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOfNode(error.code) }];
 }
