@@ -30,6 +30,8 @@ const HARDWARE: readonly string[] = [
   'ESP_BROKEN',
   'DISK_FACTS',
   'DISK_BUSY',
+  'INSTALL_DISK_ODD',
+  'INSTALL_DISKS_AMBIGUOUS',
   'TPM_NV',
   'TPM_BANK',
   'HELPER_UNREACHABLE',

@@ -37,6 +37,7 @@ test('every word of refusal is blamed on somebody, and no epoch on the version',
   t.is(blameOfSigner('SIGNER_EPOCH_JUMP'), 'number');
   t.is(blameOfNode('STAGE_UNREACHABLE'), 'fetch');
   t.is(blameOfNode('STAGE_NO_SPACE'), 'hardware');
+  t.is(blameOfNode('INSTALL_DISK_ODD'), 'hardware');
   t.is(blameOfNode('STAGE_DIGEST'), 'change');
   for (const code of ORDER_CODES) t.not(blameOfNode(code), 'change', code);
 });
