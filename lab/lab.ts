@@ -6,6 +6,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
+import { exists } from '../base/files.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
 import { Console } from './console.ts';
 import { fromQmp, type LabEvent } from './events.ts';
@@ -32,7 +33,6 @@ import { type ServiceOptions, serviceOf, startService, stopService } from './ser
 import { checkName, type LabNode, type NodeSpec, placeNodes } from './spec.ts';
 import {
   claimFolder,
-  exists,
   type LabRecord,
   labFolder,
   listServices,

@@ -3,6 +3,7 @@ import { chmod, copyFile, mkdir, open, readFile, rm, truncate, writeFile } from 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
+import { exists, sizeOf } from '../base/files.ts';
 import { mustRun } from '../base/run.ts';
 import { complaints, type End, endOf } from './end.ts';
 import { withLock } from './lock.ts';
@@ -22,15 +23,7 @@ import { inNamespaceArguments } from './namespace.ts';
 import { isAlive, type ProcessId, startDetached, stopProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
 import type { LabNode } from './spec.ts';
-import {
-  exists,
-  nodeFolder,
-  type PowerRecord,
-  type PowerShape,
-  readPower,
-  sizeOf,
-  writePower,
-} from './state.ts';
+import { nodeFolder, type PowerRecord, type PowerShape, readPower, writePower } from './state.ts';
 
 export type NodePower =
   | ({ on: true } & PowerRecord)

@@ -2,6 +2,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
+import { exists } from '../base/files.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
@@ -12,7 +13,6 @@ import { checkFit, machinesDigest, readSaved, type SavedRecord, savedData, saved
 import { serviceOf } from './service.ts';
 import { checkName } from './spec.ts';
 import {
-  exists,
   type LabRecord,
   labFolder,
   listServices,

@@ -7,11 +7,11 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
-import { digestOfFile } from '../base/files.ts';
+import { digestOfFile, exists } from '../base/files.ts';
 import { mustRun } from '../base/run.ts';
 import { type Accelerator, HOST_FILES, nodeFiles, qemuArguments } from './machine.ts';
 import { checkName, type LabNode } from './spec.ts';
-import { exists, labNode, labsRoot, powerShape, readRecord } from './state.ts';
+import { labNode, labsRoot, powerShape, readRecord } from './state.ts';
 
 const savedRecord = z.object({
   format: z.literal(1),

@@ -2,6 +2,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
+import { sizeOf } from '../base/files.ts';
 import { inNamespaceArguments } from './namespace.ts';
 import {
   isAlive,
@@ -12,7 +13,7 @@ import {
   stopProcess,
   waitGone,
 } from './process.ts';
-import { readService, serviceFile, serviceLog, sizeOf, writeService } from './state.ts';
+import { readService, serviceFile, serviceLog, writeService } from './state.ts';
 
 export type ServiceOptions = {
   env?: NodeJS.ProcessEnv;

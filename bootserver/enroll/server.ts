@@ -21,12 +21,12 @@ import {
   timeRequest,
 } from '../../protocol/enrolment/messages.ts';
 import { signTime } from '../../protocol/enrolment/server-time.ts';
+import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
-import { limitConnections } from './connections.ts';
 import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
 import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
