@@ -4,6 +4,7 @@ import type { AddressInfo, ListenOptions } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type * as z from 'zod/mini';
+import { defined } from '../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
@@ -191,12 +192,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     }
     const { heartbeatSeconds: interval, imagesUrl: images, attestSeconds: attest } = options;
     const { renewWithin: renew = RENEW_WITHIN } = options;
-    return {
-      interval,
-      ...(images === undefined ? {} : { images }),
-      ...(attest === undefined ? {} : { attest }),
-      ...(tainted ? { renew } : {}),
-    };
+    return defined({ interval, images, attest, renew: tainted ? renew : undefined });
   });
   let shown = { key: options.serverKey, chain: options.serverChainPem };
   app.post(PATHS.time, async (request) =>

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../base/run.ts';
+import { createLab, type LabOptions } from '../../lab/create.ts';
 import type { LabEvent } from '../../lab/events.ts';
-import { createLab, type LabOptions, openLab } from '../../lab/lab.ts';
+import { openLab } from '../../lab/lab.ts';
 import { namespaceExists, processesIn } from '../../lab/namespace.ts';
 import { identify, isAlive } from '../../lab/process.ts';
 
