@@ -35,7 +35,7 @@ export type SavedRecord = z.infer<typeof savedRecord>;
 export const SAVED_LIFE = 11 * 3600_000;
 
 /** Beside the labs; its name is none of a lab. */
-export const savedRoot = () => join(labsRoot(), '.saved');
+const savedRoot = () => join(labsRoot(), '.saved');
 
 export function savedFolder(name: string): string {
   return join(savedRoot(), checkName(name, 'saved lab'));

@@ -74,7 +74,7 @@ export async function startService(
 }
 
 /** Pure: a coded error as a sentence where a program ended with one (`--json`), else its last lines. */
-export function lastWords(output: string): string {
+function lastWords(output: string): string {
   const lines = output.trim().split('\n');
   try {
     const { error } = JSON.parse(lines.at(-1) ?? '') as {

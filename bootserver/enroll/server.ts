@@ -97,7 +97,7 @@ const STATUS: Record<string, number> = {
 };
 
 /** Seconds: 10,000 nodes that renew at once are then 83 a second. */
-export const RENEW_WITHIN = 120;
+const RENEW_WITHIN = 120;
 
 /** Codes that are no attack and would only fill the audit stream. */
 const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);

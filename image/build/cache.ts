@@ -88,7 +88,7 @@ export class Cache {
 }
 
 /** Never crosses into another file system: a build that was killed may have left the host's /dev mounted inside. */
-export async function removeTree(path: string): Promise<void> {
+async function removeTree(path: string): Promise<void> {
   await mustRun('rm', ['-rf', '--one-file-system', '--', path]);
 }
 

@@ -18,7 +18,7 @@ const reportSchema = z.object({
 export type ServerReport = z.infer<typeof reportSchema>;
 
 /** Milliseconds. */
-export const REPORTS = {
+const REPORTS = {
   every: 2000,
   /** A server that was silent for this long does not run any more; it loads everything when it starts. */
   silence: 60_000,

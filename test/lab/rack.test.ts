@@ -100,7 +100,7 @@ test('making a lab that is interrupted leaves nothing', async (t) => {
 
 test('a lab whose maker was killed is taken down by another process', async (t) => {
   const folder = join(await temporary(t), 'lab');
-  const module = join(HERE, '../../lab/lab.ts');
+  const module = join(HERE, '../../lab/create.ts');
   const maker = spawn(process.execPath, [
     '--input-type=module',
     '-e',

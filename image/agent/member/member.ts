@@ -294,7 +294,7 @@ export class Member {
 /** Milliseconds. */
 export type Waits = { look: number; start: number; health: number; well: number };
 
-export const WAITS: Waits = {
+const WAITS: Waits = {
   /** Between two checks of the node's own health. */
   look: 10_000,
   /** Wait for the disk, before the agent continues without it: longer than mounting takes. */

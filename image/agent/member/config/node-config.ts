@@ -23,7 +23,7 @@ export type ConfigParts = {
 };
 
 /** Milliseconds without contact from the orchestrator after which a new configuration is reverted. */
-export const CONFIG_TRIAL = 10 * 60_000;
+const CONFIG_TRIAL = 10 * 60_000;
 
 export class NodeConfig {
   readonly #parts: ConfigParts;
