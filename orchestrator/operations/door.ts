@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { jsonIn } from '../../base/json.ts';
 import { onLines } from '../../base/lines.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { voteSchema } from '../../keys/vote.ts';
@@ -84,7 +85,7 @@ async function answer(
   remote: boolean,
   line: string,
 ): Promise<AnswerLine | null> {
-  const parsed = askSchema.safeParse(json(line));
+  const parsed = askSchema.safeParse(jsonIn(line));
   if (!parsed.success) return null;
   const { operation, input, by, signed } = parsed.data;
   try {
@@ -119,14 +120,6 @@ function faultOf({ log }: House, operation: string, error: unknown) {
   if (error instanceof BootwaveError) return error.toJSON();
   log.error({ operation, reason: error instanceof Error ? error.stack : String(error) }, 'unexpected');
   return { code: 'UNEXPECTED', what: messageOf(error) };
-}
-
-function json(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }
 
 /**

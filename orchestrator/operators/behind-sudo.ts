@@ -20,8 +20,7 @@ export type Asked = {
   args: number;
 };
 
-export const isBehindSudo = (env: NodeJS.ProcessEnv = process.env): boolean =>
-  env.BOOTWAVE_BEHIND_SUDO === '1';
+const isBehindSudo = (env: NodeJS.ProcessEnv = process.env): boolean => env.BOOTWAVE_BEHIND_SUDO === '1';
 
 /** @returns why root must not do that for them; null: it may */
 export function refusedBehindSudo({ command, isForAnyone, options, args }: Asked): BootwaveError | null {

@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { within } from '../../base/wait.ts';
 import { checkOwnRedis } from '../rehearsal/marker.ts';
 import { gatherCommands, hangUp, persistent } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
@@ -124,7 +125,8 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   gatherCommands(redis);
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
-    await within(PATIENCE.commandTimeout, redis.connect());
+    // Sentinels that know no master would be asked for ever: at a start the user wants to know.
+    await within(redis.connect(), PATIENCE.commandTimeout);
     persistent(redis);
     for (const warning of judgeKeeping(await readKeeping(redis))) log?.warn(warning);
   } catch (error) {
@@ -145,12 +147,4 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
       await hangUp(redis);
     },
   };
-}
-
-/** Sentinels that know no master would be asked for ever: at a start the user wants to know. */
-function within(ms: number, connecting: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
-    connecting.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

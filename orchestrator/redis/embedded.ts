@@ -7,7 +7,7 @@ import { probe } from './probe.ts';
 import { type RedisFiles, redisArguments } from './settings.ts';
 
 /** Milliseconds. Loading is counted apart: a large append-only file takes its time. */
-export const TIMES = { start: 15_000, load: 300_000, stop: 30_000, look: 5 } as const;
+const TIMES = { start: 15_000, load: 300_000, stop: 30_000, look: 5 } as const;
 
 const SERVER = '/usr/bin/redis-server';
 

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
+import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { archiveOf, knownOf } from '../../fleet/audit/archive.ts';
 import type { Fault } from '../../fleet/audit/chain.ts';
@@ -20,12 +21,7 @@ type Range = {
 };
 
 export function list({ node, since, after, last }: Range, { fleet }: Acting): Promise<AuditRecord[]> {
-  return fleet.audit.read({
-    ...(node === undefined ? {} : { node }),
-    ...(since === undefined ? {} : { since }),
-    ...(after === undefined ? {} : { after }),
-    ...(last === undefined ? {} : { last }),
-  });
+  return fleet.audit.read(defined({ node, since, after, last }));
 }
 
 export async function confirm(_: object, { fleet, by }: Acting): Promise<Confirmed & { rollouts: number }> {
