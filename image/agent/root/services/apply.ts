@@ -73,7 +73,10 @@ async function runningNow(places: ServicePlaces): Promise<Running[]> {
   const units = records.map(({ name }) => instanceUnit(instanceId(name)));
   const { stdout } = await places.systemctl('show', `--property=${UNIT_PROPERTIES.join(',')}`, ...units);
   const states = readUnits(stdout);
-  return records.map((record) => ({ ...record, unit: unitOf(states, instanceUnit(instanceId(record.name))) }));
+  return records.map((record) => ({
+    ...record,
+    unit: unitOf(states, instanceUnit(instanceId(record.name))),
+  }));
 }
 
 /** A bundle that was fetched comes into the store; one that is not what the order names is refused. */

@@ -1,6 +1,17 @@
 /** A copy of a state: what its instance may have made there, by root, while nobody runs in it. */
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lchown, link, lstat, mkdir, open, readdir, readlink, symlink, utimes } from 'node:fs/promises';
+import {
+  type FileHandle,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  symlink,
+  utimes,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
 

@@ -93,13 +93,15 @@ export function instanceRules({ ports, egress, health }: Manifest, { address, ga
 
 /** Elements of the node's own sets: who it is, and which of the node's ports are its. */
 export function nodeEntries({ ports }: Manifest, { address, interface: name }: Place) {
-  const published = ports.map(
-    ({ protocol, port }) => `${protocol} . ${port} : ${address} . ${port}`,
-  );
+  const published = ports.map(({ protocol, port }) => `${protocol} . ${port} : ${address} . ${port}`);
   const change = (verb: 'add' | 'delete') =>
     [
       `${verb} element inet bootwave instances { "${name}" . ${address} }`,
-      ...(published.length === 0 ? [] : [`${verb} element inet bootwave published { ${verb === 'add' ? published.join(', ') : ports.map(({ protocol, port }) => `${protocol} . ${port}`).join(', ')} }`]),
+      ...(published.length === 0
+        ? []
+        : [
+            `${verb} element inet bootwave published { ${verb === 'add' ? published.join(', ') : ports.map(({ protocol, port }) => `${protocol} . ${port}`).join(', ')} }`,
+          ]),
       '',
     ].join('\n');
   return { add: change('add'), remove: change('delete') };

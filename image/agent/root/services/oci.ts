@@ -15,8 +15,6 @@ export type InstanceFolders = {
 /** Bytes of /tmp and of /run, each; in memory, and counted against the instance's. */
 const SCRATCH = 16 * 2 ** 20;
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Files that one process may hold open. */
-const OPEN_FILES = 65_536;
 
 export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFolders, hostname: string) {
   const { state, tmpfs } = manifest;
@@ -82,10 +80,6 @@ export function processOf({ env, workdir, user }: Manifest, command: readonly st
     env: [...(Object.hasOwn(env, 'PATH') ? [] : [PATH]), ...Object.entries(env).map(([k, v]) => `${k}=${v}`)],
     cwd: workdir,
     capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
-    rlimits: [
-      { type: 'RLIMIT_NOFILE', hard: OPEN_FILES, soft: 1024 },
-      { type: 'RLIMIT_CORE', hard: 0, soft: 0 },
-    ],
     noNewPrivileges: true,
     oomScoreAdj: 500,
   };

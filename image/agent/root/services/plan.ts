@@ -56,7 +56,10 @@ export type Step =
 /** Milliseconds before an instance that systemd gave up is begun again; doubles up to `most`. */
 export const REVIVE = { first: 30_000, most: 600_000 } as const;
 
-export function planServices(wanted: readonly Wanted[], seen: Seen): { steps: Step[]; views: InstanceView[] } {
+export function planServices(
+  wanted: readonly Wanted[],
+  seen: Seen,
+): { steps: Step[]; views: InstanceView[] } {
   const steps: Step[] = [];
   const names = new Set(wanted.map(({ service }) => service.name));
   const running = new Map(seen.running.map((one) => [one.name, one]));

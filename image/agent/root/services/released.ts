@@ -77,7 +77,12 @@ async function releasedBundle(service: OrderedService, released: Released) {
     );
   const parsed = bundleCustom.safeParse(target.custom);
   const custom = parsed.data?.bootwave;
-  if (custom === undefined || custom.service !== name || custom.version !== version || custom.dataBytes > size)
+  if (
+    custom === undefined ||
+    custom.service !== name ||
+    custom.version !== version ||
+    custom.dataBytes > size
+  )
     throw refusal(
       'SERVICE_TARGET',
       `what is said of the released bundle of ${shown} is not understood here: ${issueOf(parsed.error)}`,
@@ -100,7 +105,9 @@ const at =
 
 /** What another user could have put there is no reason to hang or to fill the memory: a device, a pipe, a huge file. */
 async function readPlain(path: string, most: number): Promise<Buffer | null> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => null);
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    () => null,
+  );
   if (handle === null) return null;
   try {
     const stat = await handle.stat();
@@ -131,7 +138,9 @@ async function attempt<T>(work: Promise<T>): Promise<T | BootwaveError> {
   }
 }
 
-function issueOf(error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } | undefined): string {
+function issueOf(
+  error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } | undefined,
+): string {
   const first = error?.issues[0];
   return first === undefined
     ? 'it names another service'

@@ -52,7 +52,10 @@ function stateOf(facts: ReadonlyMap<string, string>): UnitState {
     state,
     restarts: number('NRestarts'),
     since: since === 0 ? null : since,
-    why: state === 'running' ? '' : ending(facts.get('Result') ?? '', number('ExecMainCode'), number('ExecMainStatus')),
+    why:
+      state === 'running'
+        ? ''
+        : ending(facts.get('Result') ?? '', number('ExecMainCode'), number('ExecMainStatus')),
   };
 }
 

@@ -130,6 +130,8 @@ export function instanceText(
       `CPUQuota=${limits.cpu}%`,
       `TasksMax=${limits.tasks}`,
       'OOMPolicy=kill',
+      'LimitNOFILE=1024:65536',
+      'LimitCORE=0',
       ...(io === null || disk === null
         ? []
         : [`IOReadBandwidthMax=${disk} ${io.read}`, `IOWriteBandwidthMax=${disk} ${io.write}`]),
@@ -148,7 +150,11 @@ export function checkText(id: string, { health, limits }: Manifest, folder: stri
   if (health === null || health.check.kind !== 'exec') return null;
   return text({
     // What has failed says so to whoever started it, and is forgotten.
-    Unit: [`Description=Health of service ${id}`, 'CollectMode=inactive-or-failed', 'StartLimitIntervalSec=0'],
+    Unit: [
+      `Description=Health of service ${id}`,
+      'CollectMode=inactive-or-failed',
+      'StartLimitIntervalSec=0',
+    ],
     Service: [
       'Type=oneshot',
       `ExecStart=${CRUN} exec --process ${folder}/check.json ${id}`,
