@@ -40,7 +40,18 @@ export async function makeBundle(
   await symlink('busybox', join(tree, 'bin/sh'));
   for (const [name, source] of Object.entries(programs)) await cp(source, join(tree, 'bin', name));
   const file = `${tree}.bundle`;
-  await mustRun('mksquashfs', [tree, file, '-all-root', '-noappend', '-quiet', '-no-progress', '-no-xattrs']);
+  await mustRun('mksquashfs', [
+    tree,
+    file,
+    '-all-root',
+    '-noappend',
+    '-quiet',
+    '-no-progress',
+    '-no-xattrs',
+    '-noD',
+    '-noI',
+    '-noF',
+  ]);
   return seal(file);
 }
 
