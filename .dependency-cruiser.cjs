@@ -70,7 +70,7 @@ module.exports = {
       name: 'root-opens-sockets',
       comment: 'root speaks over the unix socket that it is started with, and holds one to be alone',
       severity: 'error',
-      from: { path: '^image/agent/root/', pathNot: '^image/agent/root/(main|disk/alone)\\.ts$' },
+      from: { path: '^image/agent/root/', pathNot: '^image/agent/root/(serve|disk/alone)\\.ts$' },
       to: { path: '^(net|http|https|http2|tls|dgram|node:net|node:http|node:https|node:http2|node:tls|node:dgram)$' },
     },
     {

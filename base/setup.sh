@@ -16,6 +16,7 @@ packages=(
   curl                 # tests and benches: the HTTP and TFTP client that others wrote
   cryptsetup-bin       # tests: what the image seals its state with, on a file
   user-mode-linux dosfstools e2fsprogs fdisk   # tests of the disk: a kernel with vfat whose power can be cut
+  crun                 # tests: what contains services
   nginx-light dnsmasq-base tftp-hpa nftables   # peers that tests and benches compare with
 )
 

@@ -10,6 +10,8 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
 import { versionSchema } from '../formats/version.ts';
+import { BUNDLE_LIMITS } from './service/bundle.ts';
+import { serviceNameSchema } from './service/name.ts';
 
 export const ORDER_FORMAT = 1;
 
@@ -20,6 +22,8 @@ export const ORDER_LIMITS = {
   skew: 300_000,
   /** Milliseconds that an order may live at the most: a node that was away longer must be given a new one. */
   life: 400 * 24 * 3600_000,
+  /** Services of one node: with the longest names they take half of the payload. */
+  services: 64,
 } as const;
 
 /** Ends in a NUL, which JSON never holds: no payload can be read as part of the prefix. */
@@ -28,6 +32,17 @@ const DOMAIN = Buffer.from('bootwave order v1\0', 'utf8');
 const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
 const instant = z.int().check(z.gte(0));
+
+const orderedService = z.strictObject({
+  name: serviceNameSchema,
+  version: versionSchema,
+  /** Of the bundle. */
+  sha256: digest,
+  /** Bytes of the bundle. */
+  size: z.int().check(z.gte(1), z.lte(BUNDLE_LIMITS.bytes)),
+});
+/** One version of a service that a node is to run. */
+export type OrderedService = z.infer<typeof orderedService>;
 
 export const orderSchema = z.strictObject({
   format: z.literal(ORDER_FORMAT),
@@ -46,8 +61,16 @@ export const orderSchema = z.strictObject({
       size: z.int().check(z.gte(1), z.lte(2 ** 31)),
     }),
   ),
-  /** Reserved: an image that knows no services must not accept an order that names some. */
-  services: z.array(z.unknown()).check(z.maxLength(0)),
+  /**
+   * All that runs there; what is not named ends. An image from before it knew services accepts an empty list only, so
+   * no node obeys half of an order.
+   */
+  services: z.array(orderedService).check(
+    z.maxLength(ORDER_LIMITS.services),
+    z.refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
+      error: 'a name stands there twice',
+    }),
+  ),
   /** SHA-256 of the configuration document. */
   config: z.nullable(digest),
   /** The one word without which existing data on a disk stays. */

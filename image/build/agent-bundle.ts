@@ -8,6 +8,7 @@ import { REPOSITORY } from './cache.ts';
 const ENTRIES = {
   'member/main.ts': 'agent.mjs',
   'root/main.ts': 'helper.mjs',
+  'root/services/main.ts': 'services.mjs',
   'log-forward/main.ts': 'log-forward.mjs',
 } as const;
 

@@ -192,6 +192,7 @@ async function buildSystem(
     ),
     statics: await digestOfTree(statics),
     relay: await digestOfTree(join(REPOSITORY, 'image/agent/member/link/relay')),
+    quota: await digestOfTree(join(REPOSITORY, 'image/agent/root/services/quota')),
     compiler: (await mustRun('gcc', ['-dumpfullversion'])).stdout.trim(),
     bundles: [...bundles].map(([name, content]) => [
       name,

@@ -11,6 +11,8 @@ export const PROGRAMS: ReadonlySet<string> = new Set([
   ...words('systemd-cryptenroll systemd-creds systemd-detect-virt init reboot poweroff shutdown halt'),
   // sshd and its host key, and the filter before it
   ...words('sshd ssh-keygen nft'),
+  // services: what contains them, their networks, and the opening of their bundles
+  ...words('crun ip veritysetup'),
   // one program for all tpm2_* names
   ...words('tpm2'),
   // the kernel calls modprobe by its path

@@ -56,7 +56,7 @@ export const MODULE_GROUPS: readonly ModuleGroup[] = [
     modules: words(
       `bonding 8021q bridge br_netfilter veth dummy macvlan ipvlan tun wireguard vxlan vrf ifb
        nf_tables nft_ct nft_nat nft_masq nft_chain_nat nft_limit nft_log nft_reject nft_reject_inet nft_reject_ipv4
-       nft_reject_ipv6 nft_fib nft_fib_inet nft_quota nft_connlimit nft_hash nft_socket nft_redir nft_numgen
+       nft_reject_ipv6 nft_fib nft_fib_inet nft_objref nft_quota nft_connlimit nft_hash nft_socket nft_redir nft_numgen
        nf_conntrack nfnetlink_log nf_log_syslog nf_conntrack_netlink
        sch_fq sch_fq_codel sch_htb sch_tbf sch_ingress cls_bpf cls_u32 cls_flower act_police act_mirred act_gact
        tcp_bbr af_packet_diag inet_diag tcp_diag udp_diag`,
@@ -96,7 +96,7 @@ export const MODULE_GROUPS: readonly ModuleGroup[] = [
     group: 'file systems',
     why: 'the read-only root, the ESP, the state partition, containers',
     modules: words(
-      'loop squashfs overlay vfat nls_ascii nls_cp437 nls_iso8859_1 nls_utf8 ext4 fuse efivarfs isofs autofs4',
+      'loop squashfs overlay vfat nls_ascii nls_cp437 nls_iso8859_1 nls_utf8 ext4 quota_v2 fuse efivarfs isofs autofs4',
     ),
   },
   {

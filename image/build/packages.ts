@@ -16,6 +16,8 @@ export const ROOT_PACKAGES: Readonly<Record<string, string>> = {
   fdisk: 'sfdisk lays out disks',
   'cryptsetup-bin': 'seals the state partition (LUKS2)',
   nftables: 'lets in only what a node serves',
+  crun: 'contains services',
+  iproute2: 'gives each service a network of its own',
   'libstdc++6': 'Node',
 };
 

@@ -2,6 +2,7 @@ import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from '
 import { dirname, join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
 import { buildRelay } from '../agent/member/link/relay/build.ts';
+import { buildQuota } from '../agent/root/services/quota/build.ts';
 import { LINKS } from './links.ts';
 import { checkUnits, lockAccounts, trim } from './trim.ts';
 
@@ -44,6 +45,7 @@ export async function makeSystemRoot(root: string, inputs: RootInputs, signal?: 
   await symlink('runtime/node', join(ours, 'node'));
   for (const [name, content] of inputs.bundles) await writeFile(join(ours, name), content);
   await buildRelay(join(ours, 'link-relay'));
+  await buildQuota(join(ours, 'bootwave-quota'));
   // /init mounts the real ones over these.
   await rm(join(root, 'etc/os-release'), { force: true });
   await symlink('../usr/lib/os-release', join(root, 'etc/os-release'));

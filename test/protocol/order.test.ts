@@ -34,6 +34,7 @@ const order: Order = {
   wipe: false,
   forgiven: [],
 };
+const service = { name: 'fleet/chrony', version: '4.3', sha256: 'b'.repeat(64), size: 4_000_000 };
 const context: OrderContext = { nodeId: NODE, now: NOW, last: null };
 
 /** Signs any bytes as the fleet would, to reach the checks behind the signature. */
@@ -50,6 +51,23 @@ const signed = (change: Record<string, unknown> = {}) => seal(JSON.stringify({ .
 test('a signed order is verified to exactly what was signed', (t) => {
   const envelope = signOrder(order, privateKey);
   t.deepEqual(verifyOrder(JSON.parse(JSON.stringify(envelope)), keys, context).order, order);
+});
+
+test('an order names services, as many as fit with the longest names', (t) => {
+  const long = 'a'.repeat(32);
+  const services = Array.from({ length: ORDER_LIMITS.services }, (_, i) => ({
+    ...service,
+    name: `${long}/${long.slice(0, 29)}x${String(i).padStart(2, '0')}`,
+    version: '9'.repeat(64),
+  }));
+  const envelope = signOrder({ ...order, services }, privateKey);
+  t.deepEqual(verifyOrder(envelope, keys, context).order.services, services);
+});
+
+test('an order without services has the bytes that it always had', (t) => {
+  const text = Buffer.from(signOrder(order, privateKey).payload, 'base64').toString('utf8');
+  t.is(text, JSON.stringify(order));
+  t.true(text.includes('"services":[],"config"'));
 });
 
 const refusals: [name: string, code: string, envelope: unknown, context?: Partial<OrderContext>][] = [
@@ -87,7 +105,20 @@ const refusals: [name: string, code: string, envelope: unknown, context?: Partia
     { last: { epoch: 5, digest: 'f'.repeat(64) } },
   ],
   ['of a later format', 'ORDER_FORMAT', signed({ format: 2 })],
-  ['with a service that this image would not run', 'ORDER_MALFORMED', signed({ services: [{ name: 'x' }] })],
+  ['with a service that has no version', 'ORDER_MALFORMED', signed({ services: [{ name: 'fleet/x' }] })],
+  ['with a service under no name', 'ORDER_MALFORMED', signed({ services: [{ ...service, name: 'x' }] })],
+  ['with more to say of a service', 'ORDER_MALFORMED', signed({ services: [{ ...service, root: true }] })],
+  ['with a service twice', 'ORDER_MALFORMED', signed({ services: [service, { ...service, version: '5' }] })],
+  [
+    'with more services than it may',
+    'ORDER_MALFORMED',
+    signed({
+      services: Array.from({ length: ORDER_LIMITS.services + 1 }, (_, i) => ({
+        ...service,
+        name: `fleet/s${i}`,
+      })),
+    }),
+  ],
   ['with a field that this image would not see', 'ORDER_MALFORMED', signed({ reboot: true })],
   [
     'with a version that leaves the folder',

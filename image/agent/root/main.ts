@@ -2,42 +2,7 @@
  * The privileged half of the agent: systemd starts it for one connection (bootwave-helper.socket, bootwave-disk.socket),
  * it does one thing of the closed list that its command line names, as root, answers and ends.
  */
-import { Socket } from 'node:net';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
-import { HELPER_LINE } from '../../../protocol/agent/machine.ts';
 import { HELPER_LISTS } from './operation-lists.ts';
+import { serve } from './serve.ts';
 
-async function readRequest(socket: Socket): Promise<string> {
-  socket.setTimeout(10_000, () => socket.destroy(new Error('no request came')));
-  let text = '';
-  for await (const piece of socket.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
-    text += piece;
-    if (text.length > HELPER_LINE) break;
-    const end = text.indexOf('\n');
-    if (end < 0) continue;
-    // The limit is for the request; a file system on a slow disk may take minutes.
-    socket.setTimeout(0);
-    return text.slice(0, end);
-  }
-  throw new BootwaveError({ code: 'HELPER_REQUEST', what: 'the request is not one line of JSON' });
-}
-
-async function answer(line: string): Promise<unknown> {
-  const list = HELPER_LISTS[process.argv[2] ?? ''];
-  const request = list?.request.safeParse(JSON.parse(line));
-  if (list === undefined || request?.success !== true)
-    throw new BootwaveError({ code: 'HELPER_REQUEST', what: 'no such operation' });
-  return list.perform(request.data);
-}
-
-const socket = new Socket({ fd: 0 });
-let reply: object;
-try {
-  reply = { ok: true, result: await answer(await readRequest(socket)) };
-} catch (error) {
-  const code = error instanceof BootwaveError ? error.code : 'HELPER_FAULT';
-  console.error(`bootwave-helper: ${code}: ${messageOf(error)}`);
-  const { what, unchanged, next } = error instanceof BootwaveError ? error : { what: messageOf(error) };
-  reply = { ok: false, error: { code, what: what.slice(0, 1000), unchanged, next } };
-}
-socket.end(`${JSON.stringify(reply)}\n`, () => process.exit(0));
+await serve(HELPER_LISTS[process.argv[2] ?? '']);

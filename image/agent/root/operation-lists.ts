@@ -1,5 +1,4 @@
 /** The closed lists of what root does for the agent, one per unit: each unit has only the rights that its list needs. */
-import type * as z from 'zod/mini';
 import { mustRun } from '../../../base/run.ts';
 import { configRequest } from '../../../protocol/agent/config.ts';
 import { diskRequest } from '../../../protocol/agent/disk.ts';
@@ -13,11 +12,7 @@ import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
 import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
-
-export type HelperList = {
-  request: z.ZodMiniType<{ operation: string }>;
-  perform(request: { operation: string }): Promise<unknown>;
-};
+import { type HelperList, list } from './serve.ts';
 
 const EFIVARS = '/sys/firmware/efi/efivars';
 const FLEET = '/usr/lib/bootwave/fleet';
@@ -54,15 +49,6 @@ const disks: DiskPlaces = {
     prepareState: (lists, signers) => state.prepareFor(device, lists, signers),
   }),
 };
-
-const list = <R extends { operation: string }, P>(
-  request: z.ZodMiniType<R>,
-  operations: Record<string, (request: never, places: P) => Promise<unknown>>,
-  places: P,
-): HelperList => ({
-  request,
-  perform: (asked) => operations[asked.operation]!(asked as never, places),
-});
 
 /** If two ran at once, the second would find the disk half changed. */
 const inTurn = ({ request, perform }: HelperList): HelperList => ({

@@ -22,6 +22,7 @@ import { OrderNv } from './orders/nv.ts';
 import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { verifyTime } from './server-time.ts';
+import { isServiceUnit } from './services/units.ts';
 import { readSmbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
 import { hasTpm } from './tpm-tools.ts';
@@ -184,7 +185,8 @@ export const OPERATIONS: Operations = {
     const options = ['--failed', '--plain', '--no-legend', '--no-pager'];
     const { stdout } = await mustRun('systemctl', ['list-units', ...options], { timeout: 20_000 });
     const units = stdout.split('\n').map((row) => row.trim().split(/\s+/)[0] ?? '');
-    return { units: units.filter((unit) => unit !== '').slice(0, 16) };
+    // A service that fails is told of by itself; an image is not given up for it.
+    return { units: units.filter((unit) => unit !== '' && !isServiceUnit(unit)).slice(0, 16) };
   },
 
   async restart() {

@@ -120,6 +120,17 @@ async function check(device: string, tools: DiskTools): Promise<void> {
   const { code } = await fsck(device, tools);
   // A check that took too long and was killed says nothing (128).
   if (code < 128 && (code & HOPELESS) !== 0) await makeFileSystem(device, tools);
+  await giveQuotas(device, tools);
+}
+
+/** What services keep is bounded by projects; file systems from before that have none, and the mount asks for them. */
+async function giveQuotas(device: string, tools: DiskTools): Promise<void> {
+  const { stdout } = await tools.run('tune2fs', ['-l', device], { timeout: 20_000 });
+  if (/^Filesystem features:.* quota\b.* project\b/m.test(stdout)) return;
+  const give = ['-O', 'project', '-Q', 'prjquota', device];
+  if ((await tools.run('tune2fs', give, { timeout: 120_000 })).code === 0) return;
+  await makeFileSystem(device, tools);
+  await tools.mustRun('tune2fs', give, { timeout: 120_000 });
 }
 
 async function makeFileSystem(device: string, { mustRun }: DiskTools): Promise<void> {

@@ -328,7 +328,8 @@ async function commands(t: ExecutionContext, check: number, active = 3): Promise
 }
 
 test('the state is checked before it is mounted, and made again only where it cannot be repaired', async (t) => {
-  const rest = ['systemctl start', 'systemd-tmpfiles'];
+  // Looked at, and given quotas.
+  const rest = ['tune2fs', 'tune2fs', 'systemctl start', 'systemd-tmpfiles'];
   t.deepEqual(await commands(t, 0), ['e2fsck', ...rest]);
   t.deepEqual(await commands(t, 1), ['e2fsck', ...rest], 'repaired');
   t.deepEqual(await commands(t, 4), ['e2fsck', 'mkfs.ext4', ...rest]);

@@ -1,0 +1,139 @@
+/**
+ * The files of one instance below /run: what its units and crun read, and root's record of it. Gone with the boot, as the
+ * instances are.
+ */
+import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import * as z from 'zod/mini';
+import { writeFileAtomic } from '../../../../base/files.ts';
+import { versionSchema } from '../../../../formats/version.ts';
+import type { OrderedService } from '../../../../protocol/order.ts';
+import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
+import { serviceNameSchema } from '../../../../protocol/service/name.ts';
+import { instanceRules, nodeEntries, portKeys } from './net.ts';
+import { ociConfig, processOf } from './oci.ts';
+import { instanceId, type Place } from './place.ts';
+import {
+  bundleText,
+  bundleUnit,
+  checkText,
+  checkUnit,
+  instanceText,
+  instanceUnit,
+  netText,
+  netUnit,
+} from './units.ts';
+
+export type InstancePlaces = {
+  /** `/run/bootwave/services`, of root. */
+  run: string;
+  /** `/run/systemd/system` */
+  units: string;
+  /** `/run/netns` */
+  networks: string;
+};
+
+const recordSchema = z.strictObject({
+  format: z.literal(1),
+  name: serviceNameSchema,
+  version: versionSchema,
+  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  slot: z.int(),
+  ports: z.array(z.string()),
+  restarts: z.int(),
+  revivals: z.int(),
+  /** Milliseconds since the boot. */
+  begun: z.number(),
+});
+export type InstanceRecord = z.infer<typeof recordSchema>;
+
+export const instanceFolder = ({ run }: Pick<InstancePlaces, 'run'>, name: string): string =>
+  join(run, 'instances', instanceId(name));
+export const mountFolder = ({ run }: Pick<InstancePlaces, 'run'>, sha256: string): string =>
+  join(run, 'mounts', sha256);
+
+/** What root began in this boot. A record that was torn, or of another version of this code, counts as none. */
+export async function recordsIn(places: Pick<InstancePlaces, 'run'>): Promise<InstanceRecord[]> {
+  const records: InstanceRecord[] = [];
+  for (const id of await readdir(join(places.run, 'instances')).catch(() => [])) {
+    const text = await readFile(join(places.run, 'instances', id, 'instance.json'), 'utf8').catch(() => '{}');
+    const { data } = recordSchema.safeParse(parsed(text));
+    if (data !== undefined) records.push(data);
+  }
+  return records;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** A bundle is mounted there already: it brings its own mode. */
+function readOnly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EROFS') throw error;
+}
+
+export type InstanceParts = {
+  service: OrderedService;
+  bundle: Pick<BundleCustom, 'rootHash' | 'dataBytes' | 'manifest'>;
+  /** Where the bundle lies. */
+  file: string;
+  place: Place;
+  /** The folder that it keeps, see `InstanceFolders`. */
+  state: string | null;
+};
+
+/** Writes all that is needed to start it; the record comes last. */
+export async function writeInstance(
+  { service, bundle, file, place, state }: InstanceParts,
+  record: Pick<InstanceRecord, 'restarts' | 'revivals' | 'begun'>,
+  places: InstancePlaces,
+): Promise<void> {
+  const { name, version, sha256 } = service;
+  const { manifest, rootHash, dataBytes } = bundle;
+  const id = instanceId(name);
+  const folder = instanceFolder(places, name);
+  const root = mountFolder(places, sha256);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await mkdir(root, { recursive: true });
+  // An instance's root goes through them with ids that are nobody's here; whatever the umask is.
+  for (const open of [places.run, dirname(root), root]) await chmod(open, 0o711).catch(readOnly);
+  const config = ociConfig(
+    manifest,
+    place,
+    { root, state, network: join(places.networks, place.interface) },
+    id,
+  );
+  const entries = nodeEntries(manifest, place);
+  const check = manifest.health?.check;
+  const files: [path: string, text: string | null][] = [
+    [join(folder, 'config.json'), JSON.stringify(config)],
+    [
+      join(folder, 'check.json'),
+      check?.kind === 'exec' ? JSON.stringify(processOf(manifest, check.command)) : null,
+    ],
+    [join(folder, 'instance.nft'), instanceRules(manifest, place)],
+    [join(folder, 'node-add.nft'), entries.add],
+    [join(folder, 'node-remove.nft'), entries.remove],
+    [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
+    [join(places.units, netUnit(id)), netText(id, place, folder)],
+    [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state)],
+    [join(places.units, checkUnit(id)), checkText(id, manifest, folder)],
+  ];
+  for (const [path, text] of files)
+    await (text === null ? rm(path, { force: true }) : writeFileAtomic(path, text, 0o644));
+  const ports = portKeys(manifest.ports);
+  const kept: InstanceRecord = { format: 1, name, version, sha256, slot: place.slot, ports, ...record };
+  await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
+}
+
+/** After its units have ended. The record goes last. */
+export async function removeInstance(name: string, places: InstancePlaces): Promise<void> {
+  const id = instanceId(name);
+  for (const unit of [instanceUnit(id), netUnit(id), checkUnit(id)])
+    await rm(join(places.units, unit), { force: true });
+  await rm(instanceFolder(places, name), { recursive: true, force: true });
+}

@@ -1,0 +1,38 @@
+/** Root's part of services: systemd starts it for one connection (bootwave-services.socket). */
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import os from 'node:os';
+import { run } from '../../../../base/run.ts';
+import { DOWNLOADS, MEMORY, STATE } from '../../../../protocol/agent/places.ts';
+import { servicesRequest } from '../../../../protocol/agent/services.ts';
+import { orderInForce } from '../orders/take.ts';
+import { list, serve } from '../serve.ts';
+import { SERVICE_OPERATIONS } from './operations.ts';
+import { boundBy } from './state.ts';
+
+const FLEET = '/usr/lib/bootwave/fleet';
+const RUN = '/run/bootwave';
+
+await serve(
+  list(servicesRequest, SERVICE_OPERATIONS, {
+    run: `${RUN}/services`,
+    units: '/run/systemd/system',
+    networks: '/run/netns',
+    store: `${STATE}/services/bundles`,
+    states: `${STATE}/services/states`,
+    believed: `${STATE}/services/releases`,
+    handed: `${MEMORY}/releases`,
+    downloads: `${DOWNLOADS}/bundles`,
+    releaseRoot: readFileSync(`${FLEET}/release-root.json`),
+    bound: boundBy('/usr/lib/bootwave/bootwave-quota'),
+    order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
+    // A command that hangs must not keep the helper from answering; a stop takes as long as a manifest may ask for.
+    systemctl: (...args) => run('systemctl', args, { timeout: 180_000 }),
+    // The state partition is mounted over the folder.
+    hasDisk: async () => (await stat(STATE)).dev !== (await stat(`${STATE}/..`)).dev,
+    architecture: process.arch,
+    memory: os.totalmem(),
+    uptime: () => os.uptime() * 1000,
+    now: Date.now,
+  }),
+);

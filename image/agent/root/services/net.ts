@@ -1,0 +1,108 @@
+/**
+ * What an instance may send and receive, as text for nft(8): rules inside its network namespace, which root made, so
+ * nobody in the instance can change them; and its entries in the node's own table (filter.nft). Pure.
+ */
+import { BootwaveError } from '../../../../base/error.ts';
+import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import type { Place } from './place.ts';
+
+type Port = Pick<Manifest['ports'][number], 'protocol' | 'port'>;
+
+/** What a node itself answers at, and from where it asks by broadcast (filter.nft). */
+const OWN: readonly Port[] = [
+  { protocol: 'tcp', port: 22 },
+  { protocol: 'udp', port: 68 },
+  { protocol: 'udp', port: 546 },
+];
+/** Linux takes a port for a connection of the node's own from these (net.ipv4.ip_local_port_range). */
+const OWN_RANGE = { first: 32_768, last: 60_999 } as const;
+
+const shown = ({ protocol, port }: Port): string => `${protocol}/${port}`;
+
+/**
+ * A node's own ports are never given away.
+ * @throws BootwaveError `SERVICE_PORT_RESERVED`
+ */
+export function checkPorts(ports: readonly Port[]): void {
+  const own = ports.find(
+    ({ protocol, port }) =>
+      OWN.some((one) => one.protocol === protocol && one.port === port) ||
+      (port >= OWN_RANGE.first && port <= OWN_RANGE.last),
+  );
+  if (own === undefined) return;
+  throw new BootwaveError({
+    code: 'SERVICE_PORT_RESERVED',
+    what: `the port ${shown(own)} is the node's own: ${OWN.map(shown).join(', ')} and ${OWN_RANGE.first} to ${OWN_RANGE.last} are never given to a service`,
+    unchanged: 'the service was not started',
+    next: 'publish a version with another port',
+  });
+}
+
+/** Ports that two services want, by the second one's. @param held which service has a port already */
+export function takenPort(ports: readonly Port[], held: ReadonlyMap<string, string>): string | null {
+  for (const port of ports) {
+    const by = held.get(shown(port));
+    if (by !== undefined) return `${shown(port)} is ${by}'s`;
+  }
+  return null;
+}
+
+export const portKeys = (ports: readonly Port[]): string[] => ports.map(shown);
+
+/** Loaded inside the namespace. Without IPv6: an instance has no such address (service-sysctl.conf). */
+export function instanceRules({ ports, egress, health }: Manifest, { address, gateway }: Place): string {
+  const declared = (protocol: Port['protocol']) =>
+    ports.filter((one) => one.protocol === protocol).map(({ port }) => port);
+  const into = (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const all = declared(protocol);
+    return all.length === 0 ? [] : [`ct state new ${protocol} dport { ${all.join(', ')} } accept`];
+  });
+  const check = health?.check;
+  // The node itself asks for its health, also at a port that nobody else reaches.
+  if (check !== undefined && check.kind !== 'exec')
+    into.push(`ct state new ip saddr ${gateway} tcp dport ${check.port} accept`);
+  const out = egress
+    .filter(({ to }) => !to.includes(':'))
+    .map(({ to, protocol, port }) =>
+      port === null
+        ? `ip daddr ${to} meta l4proto ${protocol} accept`
+        : `ip daddr ${to} ${protocol} dport ${port} accept`,
+    );
+  return [
+    'table inet service {',
+    '  chain input {',
+    '    type filter hook input priority filter; policy drop;',
+    '    iifname "lo" accept',
+    '    ct state established,related accept',
+    ...into.map((rule) => `    ${rule}`),
+    '  }',
+    '  chain forward {',
+    '    type filter hook forward priority filter; policy drop;',
+    '  }',
+    '  chain output {',
+    '    type filter hook output priority filter; policy drop;',
+    '    oifname "lo" accept',
+    `    ip saddr != ${address} drop`,
+    '    ct state established,related accept',
+    ...out.map((rule) => `    ${rule}`),
+    '  }',
+    '}',
+    '',
+  ].join('\n');
+}
+
+/** Elements of the node's own sets: who it is, and which of the node's ports are its. */
+export function nodeEntries({ ports }: Manifest, { address, interface: name }: Place) {
+  const published = ports.map(({ protocol, port }) => `${protocol} . ${port} : ${address} . ${port}`);
+  const change = (verb: 'add' | 'delete') =>
+    [
+      `${verb} element inet bootwave instances { "${name}" . ${address} }`,
+      ...(published.length === 0
+        ? []
+        : [
+            `${verb} element inet bootwave published { ${verb === 'add' ? published.join(', ') : ports.map(({ protocol, port }) => `${protocol} . ${port}`).join(', ')} }`,
+          ]),
+      '',
+    ].join('\n');
+  return { add: change('add'), remove: change('delete') };
+}

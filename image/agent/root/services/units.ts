@@ -1,0 +1,179 @@
+/**
+ * The units of an instance, as text. No word of a manifest stands in them but numbers and one of four signals: commands
+ * and variables are in files that only crun reads, so none can say anything to systemd. Pure.
+ */
+import { VERITY } from '../../../../protocol/service/bundle.ts';
+import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import type { Place } from './place.ts';
+
+const CRUN = '/usr/bin/crun --cgroup-manager=disabled';
+const IP = '/usr/sbin/ip';
+const NFT = '/usr/sbin/nft';
+
+/** After so many starts within a minute it is left alone; the loop begins it again, later each time. */
+const START_LIMIT = { seconds: 60, starts: 5 } as const;
+/** Seconds before an instance that has ended is started again. */
+const RESTART = 2;
+/** Messages in half a minute, beyond which the journal drops an instance's. */
+const LOG_LIMIT = { seconds: 30, messages: 1000 } as const;
+/** What a health check may take: it runs beside its instance, not within its limits. */
+const CHECK = { memory: 64 * 2 ** 20, tasks: 32 } as const;
+
+/** Bundle's digest -> names of its device and of its unit. */
+export const deviceName = (sha256: string): string => `bootwave-${sha256.slice(0, 32)}`;
+export const bundleUnit = (sha256: string): string => `bootwave-bundle-${sha256.slice(0, 32)}.service`;
+/** @param id as `instanceId` makes it */
+export const netUnit = (id: string): string => `bootwave-net-${id}.service`;
+export const instanceUnit = (id: string): string => `bootwave-service-${id}.service`;
+export const checkUnit = (id: string): string => `bootwave-check-${id}.service`;
+
+/** Units whose failure is a service's, not the node's. */
+export const isServiceUnit = (unit: string): boolean =>
+  /^bootwave-(?:bundle|net|service|check)-[\w.-]+\.service$/.test(unit);
+
+export type BundleFacts = { sha256: string; rootHash: string; dataBytes: number };
+
+/**
+ * Opens a bundle with the root hash of the release's metadata, and mounts it: the kernel compares each block when it is
+ * read, and gives an error for one that differs.
+ */
+export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: string, at: string): string {
+  const device = deviceName(sha256);
+  const verity = [
+    ...['--no-superblock', '--format=1', '--hash=sha256'],
+    ...[`--data-block-size=${VERITY.block}`, `--hash-block-size=${VERITY.block}`],
+    ...[`--data-blocks=${dataBytes / VERITY.block}`, `--hash-offset=${dataBytes}`, `--salt=${VERITY.salt}`],
+  ];
+  return text({
+    Unit: [`Description=Bundle ${sha256}`],
+    Service: [
+      'Type=oneshot',
+      'RemainAfterExit=yes',
+      `ExecStart=/usr/sbin/veritysetup open ${verity.join(' ')} ${file} ${device} ${file} ${rootHash}`,
+      `ExecStart=/usr/bin/mount -t squashfs -o ro,nosuid,nodev /dev/mapper/${device} ${at}`,
+      // After a start that failed in the middle as well.
+      `ExecStopPost=-/usr/bin/umount ${at}`,
+      `ExecStopPost=-/usr/sbin/veritysetup close ${device}`,
+    ],
+  });
+}
+
+/** @param folder of the instance: with instance.nft, node-add.nft, node-remove.nft */
+export function netText(id: string, place: Place, folder: string): string {
+  const { interface: name, address, gateway } = place;
+  return text({
+    Unit: [
+      `Description=Network of service ${id}`,
+      'Requires=bootwave-filter.service',
+      'After=bootwave-filter.service',
+    ],
+    Service: [
+      'Type=oneshot',
+      'RemainAfterExit=yes',
+      // What an earlier start may have left.
+      `ExecStartPre=-${IP} netns delete ${name}`,
+      `ExecStart=${IP} netns add ${name}`,
+      // The rules come before the first interface.
+      `ExecStart=${IP} netns exec ${name} ${NFT} -f ${folder}/instance.nft`,
+      `ExecStart=${IP} netns exec ${name} /usr/lib/systemd/systemd-sysctl /usr/lib/bootwave/service-sysctl.conf`,
+      `ExecStart=${IP} link add name ${name} type veth peer name eth0 netns ${name}`,
+      `ExecStart=${IP} address add ${gateway}/31 dev ${name}`,
+      `ExecStart=${IP} link set dev ${name} up`,
+      `ExecStart=${IP} -n ${name} address add ${address}/31 dev eth0`,
+      `ExecStart=${IP} -n ${name} link set dev lo up`,
+      `ExecStart=${IP} -n ${name} link set dev eth0 up`,
+      `ExecStart=${IP} -n ${name} route add default via ${gateway}`,
+      `ExecStart=${NFT} -f ${folder}/node-add.nft`,
+      `ExecStopPost=-${NFT} -f ${folder}/node-remove.nft`,
+      `ExecStopPost=-${IP} netns delete ${name}`,
+    ],
+  });
+}
+
+/**
+ * @param folder of the instance, with config.json
+ * @param disk a path on the disk whose use `limits.io` bounds; null: in memory
+ */
+export function instanceText(
+  id: string,
+  sha256: string,
+  { limits, stop }: Manifest,
+  folder: string,
+  disk: string | null,
+): string {
+  const needs = `${bundleUnit(sha256)} ${netUnit(id)}`;
+  const { io } = limits;
+  return text({
+    Unit: [
+      `Description=Service ${id}`,
+      `Requires=${needs}`,
+      `After=${needs}`,
+      `StartLimitIntervalSec=${START_LIMIT.seconds}`,
+      `StartLimitBurst=${START_LIMIT.starts}`,
+    ],
+    Service: [
+      'Type=forking',
+      `PIDFile=${folder}/pid`,
+      `ExecStartPre=-${CRUN} delete --force ${id}`,
+      `ExecStart=${CRUN} run --detach --pid-file ${folder}/pid --bundle ${folder} ${id}`,
+      `ExecStopPost=-${CRUN} delete --force ${id}`,
+      // The first process of a PID namespace ignores every signal that it does not handle: hence the limit.
+      'KillMode=mixed',
+      `KillSignal=${stop.signal}`,
+      `TimeoutStopSec=${stop.timeout}`,
+      'TimeoutStartSec=60',
+      'Restart=always',
+      `RestartSec=${RESTART}`,
+      'Slice=bootwave-services.slice',
+      `MemoryMax=${limits.memory}`,
+      'MemorySwapMax=0',
+      `CPUQuota=${limits.cpu}%`,
+      `TasksMax=${limits.tasks}`,
+      'OOMPolicy=kill',
+      'LimitNOFILE=1024:65536',
+      'LimitCORE=0',
+      ...(io === null || disk === null
+        ? []
+        : [`IOReadBandwidthMax=${disk} ${io.read}`, `IOWriteBandwidthMax=${disk} ${io.write}`]),
+      'StandardInput=null',
+      'StandardOutput=journal',
+      'StandardError=journal',
+      `SyslogIdentifier=service-${id}`,
+      `LogRateLimitIntervalSec=${LOG_LIMIT.seconds}`,
+      `LogRateLimitBurst=${LOG_LIMIT.messages}`,
+    ],
+  });
+}
+
+/** Runs the command of a health check inside, once; null where a manifest names none. @param folder with check.json */
+export function checkText(id: string, { health, limits }: Manifest, folder: string): string | null {
+  if (health === null || health.check.kind !== 'exec') return null;
+  return text({
+    // What has failed says so to whoever started it, and is forgotten.
+    Unit: [
+      `Description=Health of service ${id}`,
+      'CollectMode=inactive-or-failed',
+      'StartLimitIntervalSec=0',
+    ],
+    Service: [
+      'Type=oneshot',
+      `ExecStart=${CRUN} exec --process ${folder}/check.json ${id}`,
+      `TimeoutStartSec=${health.timeout}`,
+      'KillSignal=SIGKILL',
+      'Slice=bootwave-services.slice',
+      `MemoryMax=${Math.min(limits.memory, CHECK.memory)}`,
+      'MemorySwapMax=0',
+      `CPUQuota=${limits.cpu}%`,
+      `TasksMax=${CHECK.tasks}`,
+      'StandardInput=null',
+      'StandardOutput=null',
+      'StandardError=null',
+    ],
+  });
+}
+
+function text(sections: Record<string, readonly string[]>): string {
+  return Object.entries(sections)
+    .map(([name, lines]) => `[${name}]\n${lines.join('\n')}\n`)
+    .join('\n');
+}

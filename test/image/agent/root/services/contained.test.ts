@@ -1,0 +1,192 @@
+/**
+ * Real instances under crun on this machine, without limits and verity, which need a node's kernel
+ * (test/rack/service.test.ts): what a service that went bad can reach.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { mustRun } from '../../../../../base/run.ts';
+import { manifestOf } from './any-manifest.ts';
+import { box } from './box.ts';
+import { makeBundle, scratch } from './bundles.ts';
+
+const PATIENCE = 60_000;
+const SH = '/bin/sh';
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + PATIENCE; !(await holds()); await sleep(50))
+    if (performance.now() > end) throw new Error('it did not come to pass');
+}
+const read = (path: string) => readFile(path, 'utf8').catch(() => '');
+
+test.serial('nothing of what a hostile service tries is done', async (t) => {
+  t.timeout(180_000);
+  const folder = await scratch(t);
+  const program = join(folder, 'hostile');
+  await mustRun('gcc', [
+    '-static',
+    '-O1',
+    '-D_GNU_SOURCE',
+    '-o',
+    program,
+    join(import.meta.dirname, 'hostile.c'),
+  ]);
+  const bundle = await makeBundle(folder, { hostile: program });
+  const node = await box(t);
+  await node.must(
+    'busybox',
+    'sh',
+    '-c',
+    `mkdir -p ${node.folder}/states/other/data && echo s > ${node.folder}/states/other/data/secret`,
+  );
+  const command = [SH, '-c', 'hostile; echo end; sleep 1000'];
+  const bad = await node.start('fleet/bad', 1, bundle, manifestOf({ command, env: { PATH: '/bin' } }));
+  await until(async () => (await read(bad.output)).includes('end\n'));
+  const lines = (await read(bad.output)).trim().split('\n').slice(0, -1);
+  t.true(lines.length >= 35, `${lines.length}`);
+  t.deepEqual(
+    lines.filter((line) => line.endsWith(' done')),
+    [],
+  );
+  // What is not on the list is not refused but unknown: libraries do what they did before it existed.
+  for (const name of ['mount', 'unshare-user', 'clone3', 'bpf', 'keyctl', 'io-uring', 'ptrace'])
+    t.true(lines.includes(`${name} Function not implemented`), name);
+  // As root of its own, it is nobody here, and nobody's process may be seen.
+  const pid = (await read(join(node.folder, 'run/instances/fleet.bad/pid'))).trim();
+  const status = await read(`/proc/${pid}/status`);
+  t.regex(status, new RegExp(`^Uid:\\t${bad.place.firstId}\\t`, 'm'));
+  t.regex(status, /^NoNewPrivs:\t1$/m);
+  t.regex(status, /^CapBnd:\t0+$/m);
+  const { stdout } = await node.inside('fleet.bad', [SH, '-c', 'ls -d /proc/[0-9]* | wc -l; id -u']);
+  t.regex(stdout, /^\d\n0\n$/);
+});
+
+test.serial('an instance reads no other, and each comes and goes without the other', async (t) => {
+  t.timeout(180_000);
+  const bundle = await makeBundle(await scratch(t));
+  const node = await box(t);
+  const keeps = {
+    command: [SH, '-c', 'echo mine > /state/secret; sleep 1000'],
+    state: { path: '/state', bytes: 2 ** 20 },
+  };
+  const a = await node.start('fleet/a', 1, bundle, manifestOf(keeps));
+  const b = await node.start('fleet/b', 2, bundle, manifestOf(keeps));
+  await until(async () => (await read(join(b.data, 'secret'))) !== '');
+  // The state of the other, handed over as if by mistake: its owner has other ids.
+  const spy = manifestOf({ ...keeps, command: [SH, '-c', 'cat /state/secret; ls /state; sleep 1000'] });
+  await node.stop('fleet.a');
+  const c = await node.start('fleet/c', 3, bundle, spy);
+  await node.must('mount', '--bind', b.data, c.data);
+  await node.must('crun', '--cgroup-manager=disabled', 'delete', '--force', 'fleet.c');
+  const seen = await node.inside('fleet.b', ['/bin/busybox', 'cat', '/state/secret']);
+  t.is(seen.stdout, 'mine\n', 'its own it reads');
+  const again = await node.exec(
+    'busybox',
+    'sh',
+    '-c',
+    `crun --cgroup-manager=disabled run --detach --bundle ${node.folder}/run/instances/fleet.c fleet.c >${c.output} 2>&1 </dev/null`,
+  );
+  t.is(again.code, 0);
+  await until(async () => (await read(c.output)).includes('ermission'));
+  t.false((await read(c.output)).includes('mine'));
+  t.is((await read(join(a.data, 'secret'))).trim(), 'mine', 'what it kept stays when it ends');
+});
+
+test.serial('what was declared is reached, from outside and to outside; nothing else is', async (t) => {
+  t.timeout(180_000);
+  const folder = await scratch(t);
+  const bundle = await makeBundle(folder);
+  const node = await box(t);
+  const { must, exec } = node;
+  // The wire, and somebody at its other end.
+  await must('ip', 'netns', 'add', 'outside');
+  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
+  for (const [space, address] of [
+    [[], '10.93.0.1/24'],
+    [['-n', 'outside'], '10.93.0.2/24'],
+  ] as const) {
+    await must('ip', ...space, 'address', 'add', address, 'dev', 'wire');
+    await must('ip', ...space, 'link', 'set', 'wire', 'up');
+    await must('ip', ...space, 'link', 'set', 'lo', 'up');
+  }
+  await must('ip', '-n', 'outside', 'route', 'add', '198.18.0.0/15', 'via', '10.93.0.1');
+  const outside = (...args: string[]) => exec('ip', 'netns', 'exec', 'outside', ...args);
+  await writeFile(join(folder, 'index.html'), 'outside');
+  for (const port of ['8001', '8002'])
+    await must('ip', 'netns', 'exec', 'outside', 'busybox', 'httpd', '-p', port, '-h', folder);
+  await must('busybox', 'httpd', '-p', '8003', '-h', folder);
+
+  const web = manifestOf({
+    command: [SH, '-c', 'echo hello > /tmp/index.html; httpd -p 81 -h /tmp; exec httpd -f -p 80 -h /tmp'],
+    env: { PATH: '/bin' },
+    ports: [{ name: 'http', port: 80 }],
+    egress: [{ to: '10.93.0.2', port: 8001 }],
+    health: { check: { kind: 'tcp', port: 81 } },
+  });
+  const { place } = await node.start('fleet/web', 4, bundle, web);
+  await node.start(
+    'fleet/other',
+    5,
+    bundle,
+    manifestOf({ command: [SH, '-c', 'busybox sleep 1000'], env: { PATH: '/bin' } }),
+  );
+  const get = (url: string) => ['busybox', 'timeout', '4', 'busybox', 'wget', '-q', '-O', '-', url];
+  const from = async (id: string, url: string) =>
+    (await node.inside(id, ['/bin/busybox', 'timeout', '4', '/bin/busybox', 'wget', '-q', '-O', '-', url]))
+      .stdout;
+
+  await until(async () => (await outside(...get('http://10.93.0.1/'))).stdout === 'hello\n');
+  t.not((await outside(...get('http://10.93.0.1:81/'))).code, 0, 'not declared');
+  t.not((await outside(...get(`http://${place.address}/`))).code, 0, 'not by its own address');
+  t.is((await exec(...get(`http://${place.address}:81/`))).code, 0, 'the node itself asks for health');
+
+  t.is(await from('fleet.web', 'http://10.93.0.2:8001/'), 'outside');
+  t.is(await from('fleet.web', 'http://10.93.0.2:8002/'), '', 'not declared');
+  t.is(await from('fleet.other', 'http://10.93.0.2:8001/'), '', 'declared by another');
+  t.is(await from('fleet.other', `http://${place.address}/`), '', 'nor its neighbour');
+  for (const own of ['10.93.0.1', place.gateway])
+    t.is(await from('fleet.web', `http://${own}:8003/`), '', 'nor the node');
+
+  // A packet with another's address, as if a rule of the instance's own namespace had failed.
+  await must('ip', 'netns', 'exec', place.interface, 'nft', 'flush', 'ruleset');
+  t.is(await from('fleet.web', 'http://10.93.0.2:8002/'), 'outside', 'now its own rules let everything out');
+  await must('ip', '-n', place.interface, 'address', 'add', '198.18.99.99/32', 'dev', 'eth0');
+  const spoofed = await exec(
+    'ip',
+    'netns',
+    'exec',
+    place.interface,
+    'curl',
+    '-s',
+    '-m',
+    '3',
+    '--interface',
+    '198.18.99.99',
+    'http://10.93.0.2:8001/',
+  );
+  t.not(spoofed.code, 0, 'the node lets no other address pass');
+
+  await node.stop('fleet.web');
+  t.not((await outside(...get('http://10.93.0.1/'))).code, 0);
+  t.is((await must('nft', 'list', 'map', 'inet', 'bootwave', 'published')).stdout.includes('80'), false);
+});
+
+test.serial('a stop is asked for politely first; a command that is no word of a shell is none', async (t) => {
+  t.timeout(120_000);
+  const node = await box(t);
+  const bundle = await makeBundle(await scratch(t));
+  const words = ['a b', '$HOME', '"', "'", '%n', 'x\ny', '`id`'];
+  const show =
+    'for w; do printf "<%s>" "$w"; done; echo; trap "echo bye; exit" TERM; while :; do sleep 1; done';
+  const one = await node.start(
+    'fleet/say',
+    6,
+    bundle,
+    manifestOf({ command: [SH, '-c', show, '-', ...words], env: { PATH: '/bin' } }),
+  );
+  await until(async () => (await read(one.output)).includes('>\n'));
+  t.is(await read(one.output), `${words.map((word) => `<${word}>`).join('')}\n`);
+  await node.must('kill', '-TERM', (await read(join(node.folder, 'run/instances/fleet.say/pid'))).trim());
+  await until(async () => (await read(one.output)).endsWith('bye\n'));
+});

@@ -1,0 +1,130 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { copyTree } from '../../../../../image/agent/root/services/copy-tree.ts';
+import { placeOf } from '../../../../../image/agent/root/services/place.ts';
+import { dataFolder, prepareState, slotsOfStates } from '../../../../../image/agent/root/services/state.ts';
+import { manifestOf } from './any-manifest.ts';
+import { scratch } from './bundles.ts';
+
+const NAME = 'fleet/db';
+const PLACE = placeOf(11);
+
+async function setUp(t: ExecutionContext) {
+  const states = join(await scratch(t), 'states');
+  const bounds: unknown[] = [];
+  const places = {
+    states,
+    bound: async (...asked: unknown[]) => {
+      bounds.push(asked);
+    },
+  };
+  const data = dataFolder(places, NAME);
+  return {
+    places,
+    bounds,
+    data,
+    folder: join(data, '..'),
+    start: (version: string, migrates = false, bytes = 2 ** 20) =>
+      prepareState(
+        NAME,
+        version,
+        manifestOf({ state: { path: '/state', bytes, migrates }, user: { uid: 7, gid: 8 } }),
+        PLACE,
+        places,
+      ),
+    text: () => readFile(join(data, 'f'), 'utf8').catch(() => ''),
+  };
+}
+
+test('a state is its instance alone, bounded before anything is written, and outlives versions', async (t) => {
+  const { start, data, bounds, places, text } = await setUp(t);
+  await start('1');
+  const stat = await lstat(data);
+  t.deepEqual([stat.uid, stat.gid, stat.mode & 0o777], [PLACE.firstId + 7, PLACE.firstId + 8, 0o700]);
+  t.deepEqual(bounds[0], [data, PLACE.project, 2 ** 20, 1024]);
+  t.deepEqual(await slotsOfStates(places), new Map([[NAME, 11]]));
+  await writeFile(join(data, 'f'), 'one');
+  await start('2');
+  await start('1');
+  t.is(await text(), 'one');
+});
+
+test('a version that migrates leaves a way back: the former one finds what it had', async (t) => {
+  const { start, data, folder, text } = await setUp(t);
+  await start('1');
+  await writeFile(join(data, 'f'), 'one');
+  await start('2', true);
+  t.is(await text(), 'one');
+  await writeFile(join(data, 'f'), 'two');
+  await start('2', true);
+  t.is(await text(), 'two', 'a restart goes back to nothing');
+  await start('1');
+  t.is(await text(), 'one');
+  t.deepEqual((await readdir(folder)).toSorted(), ['data', 'version']);
+  // What was restored is not restored once more.
+  await writeFile(join(data, 'f'), 'three');
+  await start('1');
+  await start('3');
+  await start('1');
+  t.is(await text(), 'three');
+});
+
+test('a kill at any point of it is continued', async (t) => {
+  const { start, data, folder, text } = await setUp(t);
+  await start('1');
+  await writeFile(join(data, 'f'), 'one');
+  await mkdir(join(folder, 'part'));
+  await writeFile(join(folder, 'part/f'), 'half');
+  await start('2', true);
+  await writeFile(join(data, 'f'), 'two');
+  // Killed after the data was removed, before the copy was back.
+  await rm(data, { recursive: true });
+  await start('1');
+  t.is(await text(), 'one');
+});
+
+test('a copy that would take more than a state may is not made, and the state stays', async (t) => {
+  const { start, data, text } = await setUp(t);
+  await start('1');
+  await writeFile(join(data, 'f'), 'one');
+  await writeFile(join(data, 'hole'), '');
+  await truncate(join(data, 'hole'), 2 ** 30);
+  await t.throwsAsync(start('2', true), { code: 'SERVICE_STATE_COPY' });
+  t.is(await text(), 'one');
+  await rm(join(data, 'hole'));
+  for (let i = 0; i < 1100; i += 1) await writeFile(join(data, `n${i}`), '');
+  await t.throwsAsync(start('2', true), { code: 'SERVICE_STATE_COPY' });
+});
+
+test('a copy has owners, modes and links as they were, follows none, and leaves out what is no file', async (t) => {
+  const folder = await scratch(t);
+  const [from, to] = [join(folder, 'from'), join(folder, 'to')];
+  await mkdir(join(from, 'sub'), { recursive: true });
+  await mkdir(to);
+  await writeFile(join(from, 'sub/f'), 'x');
+  await chown(join(from, 'sub/f'), 5000, 6000);
+  await chmod(join(from, 'sub/f'), 0o4751);
+  await link(join(from, 'sub/f'), join(from, 'same'));
+  await symlink('/etc/shadow', join(from, 'out'));
+  execFileSync('mkfifo', [join(from, 'pipe')]);
+  await copyTree(from, to, { bytes: 10, entries: 10 });
+  t.deepEqual((await readdir(to)).toSorted(), ['out', 'same', 'sub']);
+  const stat = await lstat(join(to, 'sub/f'));
+  t.deepEqual([stat.uid, stat.gid, stat.mode & 0o7777, stat.nlink], [5000, 6000, 0o751, 2]);
+  t.is(await readlink(join(to, 'out')), '/etc/shadow');
+});
