@@ -130,8 +130,7 @@ export function onReport(d: Draft, id: string, report: Report) {
     node.term = d.rollout.term;
     node.sent = null;
   } else if (isUsedUp) {
-    // It was free since it was done, and another rollout has ordered something since: that one is responsible.
-    if (node.state === 'done' && runs !== wantedOf(node)) node.taken = true;
+    if (isAnothers(d, node, runs)) node.taken = true;
     // The node's own epoch is above ours: our record was restored from an older state.
     node.epoch = report.epoch;
     node.sent = null;
@@ -140,6 +139,16 @@ export function onReport(d: Draft, id: string, report: Report) {
   if (node.sent !== null || orderFor(d.setup, node) === null) return;
   if (isUsedUp && node.state === before) orderAnew(d, node, `it knows epoch ${report.epoch} already`);
   else d.order(node);
+}
+
+/**
+ * Whether another rollout has moved it since it was done, and is responsible for it. Where writes may have been lost, its last
+ * good version may be our own way back, forgotten: several failovers leave different gaps, and such an order may be above all
+ * that we know. If it is another's after all, the fleet says so (`taken`), and our way back leads to what it runs already.
+ */
+function isAnothers({ rollout }: Draft, node: Readonly<NodeStep>, runs: string | null): boolean {
+  if (node.state !== 'done' || runs === wantedOf(node)) return false;
+  return rollout.term === 0 || runs !== node.lastGood;
 }
 
 type Seen = { runs: string | null; restarted: boolean; accepted: boolean; first: boolean };
