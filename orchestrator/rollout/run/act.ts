@@ -5,6 +5,7 @@ import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
 import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
+import { signKept } from '../../orders/kept.ts';
 import { sign } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
@@ -117,7 +118,8 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const envelope = await sign(actor.redis, actor.signer, issued.order);
+  const signed = order.of === 'config' ? sign : signKept;
+  const envelope = await signed(actor.redis, actor.signer, issued.order);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
   await actor.begun(order);
 }
@@ -139,6 +141,8 @@ async function notSigned(actor: Actor, order: Order, error: BootwaveError): Prom
   const { node, epoch } = order;
   const why = `${error.code}: ${error.what}`;
   const blame = blameOfSigner(error.code);
+  if (error.code === 'ORDER_PUT_RIGHT')
+    return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has: epoch }];
   if (blame === 'number') {
     // Nothing so high was ever signed, so no node ever saw it: the number in the database is set back.
     const { epoch: has } = await actor.signer.standing(node);
