@@ -21,7 +21,7 @@ import { mismeasured, outdated } from './events/fallen.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Expectation } from './expectation.ts';
 import type { Fleet } from './fleet.ts';
-import { type ImageRules, NO_IMAGE_RULES, unfit } from './image-rules.ts';
+import { type ImageRules, unfit } from './image-rules.ts';
 import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
@@ -64,10 +64,10 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside a published image; by default none is known, as in a fleet without disks. */
   commandLine?: (version: string) => Promise<string | null>;
-  /** What people have decided about images; by default nothing. */
-  imageRules?: () => Promise<ImageRules>;
-  /** Versions with a release that is in force; null, the default: nothing was ever released. */
-  released?: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
+  /** What people have decided about images. Has no default: whoever forgets it would hand out what was withdrawn. */
+  imageRules: () => Promise<ImageRules>;
+  /** Versions with a release that is in force; null: nothing was ever released. Without a default for the same reason. */
+  released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
@@ -101,8 +101,8 @@ export class FleetDirectory implements NodeDirectory {
     this.#fleet = options.fleet;
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
-    this.#imageRules = options.imageRules ?? (async () => NO_IMAGE_RULES);
-    this.#released = options.released ?? (async () => null);
+    this.#imageRules = options.imageRules;
+    this.#released = options.released;
     this.#attestations = new Attestations(options.fleet, options.site, {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
