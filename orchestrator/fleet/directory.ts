@@ -18,7 +18,7 @@ import { intentFor } from './boot-intent.ts';
 import { decisionFor } from './events/decide.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Fleet } from './fleet.ts';
-import { type ImageRules, NO_IMAGE_RULES, unfit } from './image-rules.ts';
+import { type ImageRules, unfit } from './image-rules.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import { MISSED_BEATS } from './sweeper.ts';
 
@@ -35,10 +35,10 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside a published image; by default none is known, as in a fleet without disks. */
   commandLine?: (version: string) => Promise<string | null>;
-  /** What people have decided about images; by default nothing. */
-  imageRules?: () => Promise<ImageRules>;
-  /** Versions with a release that is in force; null, the default: nothing was ever released. */
-  released?: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
+  /** What people have decided about images. Has no default: whoever forgets it would hand out what was withdrawn. */
+  imageRules: () => Promise<ImageRules>;
+  /** Versions with a release that is in force; null: nothing was ever released. Without a default for the same reason. */
+  released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
   /** Seconds between heartbeats; 10 by default. */
@@ -70,8 +70,8 @@ export class FleetDirectory implements NodeDirectory {
     this.#fleet = options.fleet;
     this.#site = options.site;
     this.#defaultImage = options.defaultImage;
-    this.#imageRules = options.imageRules ?? (async () => NO_IMAGE_RULES);
-    this.#released = options.released ?? (async () => null);
+    this.#imageRules = options.imageRules;
+    this.#released = options.released;
     this.#attestations = new Attestations(options.fleet, options.site, {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),

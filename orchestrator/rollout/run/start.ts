@@ -22,6 +22,7 @@ import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
 import { blockingConnection, openQueue } from './queue.ts';
+import { tellRollouts } from './told.ts';
 import { keepSettling } from './updating.ts';
 import { keepStarting } from './waiting.ts';
 import { WATCH_TIMES, type WatchTimes } from './watch.ts';
@@ -63,6 +64,7 @@ export type RolloutsRunning = {
 export function startRollouts(options: StartOptions): RolloutsRunning {
   const { redis, fleet, pool, log, signal, gates = GATES_FOLDER } = options;
   const times = { ...ROLLOUT_TIMES, ...options.times };
+  tellRollouts(redis, log);
   const { queue, close } = openQueue(redis);
   const blocking = blockingConnection(redis);
   const driving = new Map<string, Promise<void>>();
