@@ -7,7 +7,20 @@ import { BootwaveError } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
 
 /** Who they are, where the fleet's files lie, and files that root would read or write for them. */
-const NOT_THEIRS = ['as', 'data', 'server', 'root', 'config', 'to', 'out', 'keys', 'key', 'last'] as const;
+const NOT_THEIRS = [
+  'as',
+  'data',
+  'server',
+  'root',
+  'config',
+  'to',
+  'out',
+  'keys',
+  'key',
+  'last',
+  'oci',
+  'bundle',
+] as const;
 
 export type Asked = {
   /** `node approve`. */

@@ -152,7 +152,7 @@ export async function up(
         attestSeconds: options.attestEvery * 60,
         certificateLife: options.certificateLife,
       },
-      http: { metadata: metadataFolder(paths.releases), crl: () => crl.current() },
+      http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
     };
     let opened: KeptWires | undefined;
     const behind: Parts = {
