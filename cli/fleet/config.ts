@@ -4,7 +4,7 @@ import * as config from '../../orchestrator/operations/config/declared.ts';
 import type { NodeConfiguration } from '../../protocol/configuration/document.ts';
 import { targetLine } from '../../protocol/configuration/log-target.ts';
 import { sysctlText } from '../../protocol/configuration/sysctls.ts';
-import { print, table } from '../context.ts';
+import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, minuteOf, textOf } from '../option.ts';
 
@@ -40,13 +40,35 @@ export function register(group: Command): void {
       print(json, one, () => showText(one));
     },
   );
+
+  commandFor(group, config.withdraw, '<version>')
+    .option('--reason <text>', 'why', 'withdrawn by the operator')
+    .action(async (version: string, { json, reason }: Json & { reason: string }, command: Command) => {
+      const done = await call(command, config.withdraw, { version, reason });
+      print(json, done, () =>
+        harmless(
+          `no node is brought to configuration ${version} any more${done.changed ? '' : ' (as before)'}`,
+        ),
+      );
+    });
+
+  commandFor(group, config.reinstate, '<version>').action(
+    async (version: string, { json }: Json, command: Command) => {
+      const done = await call(command, config.reinstate, { version });
+      print(json, done, () =>
+        harmless(`configuration ${version} may be rolled out again; it was withdrawn: ${done.why}`),
+      );
+    },
+  );
 }
 
-function listText(all: readonly PublishedConfig[]): string {
+function listText(all: readonly (PublishedConfig & { withdrawn: string | null })[]): string {
   if (all.length === 0) return `no configuration yet; 'bootwave config publish FILE --version 1.0' makes one`;
   return table(
-    ['VERSION', 'PUBLISHED (UTC)', 'BY', 'SHA-256'],
-    all.map(({ version, at, author, sha256 }) => [version, minuteOf(at), author, sha256.slice(0, 16)]),
+    ['VERSION', 'PUBLISHED (UTC)', 'BY', 'SHA-256', 'WITHDRAWN'],
+    all.map(({ version, at, author, sha256, withdrawn }) =>
+      [version, minuteOf(at), author, sha256.slice(0, 16), withdrawn ?? ''].map(harmless),
+    ),
   );
 }
 

@@ -35,6 +35,8 @@ export type PlanFacts = {
   graph: VersionGraph;
   /** Configuration versions that exist; only asked for a config rollout. */
   configs?: readonly string[];
+  /** Those that are withdrawn, and why. */
+  withdrawnConfigs?: ReadonlyMap<string, string>;
   /** Operators that can approve (`operator:NAME`); left out: nobody is registered, so anybody may. */
   people?: readonly string[];
 };

@@ -8,8 +8,13 @@ import { nextOpening, type Window } from './window.ts';
 
 export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
   if (target.of === 'config') {
-    if (facts.configs?.includes(target.version) === true) return [];
-    return [{ field: 'config', reason: `configuration ${target.version} is not published` }];
+    const { version } = target;
+    const why = facts.withdrawnConfigs?.get(version);
+    const wayOut = `('bootwave config reinstate ${version}' takes that back)`;
+    if (why !== undefined)
+      return [{ field: 'config', reason: `configuration ${version} is withdrawn: ${why} ${wayOut}` }];
+    if (facts.configs?.includes(version) === true) return [];
+    return [{ field: 'config', reason: `configuration ${version} is not published` }];
   }
   const refused = refusalOf(facts.graph, target.version);
   return refused === null ? [] : [{ field: 'image', reason: refused.why }];

@@ -21,6 +21,9 @@ const consentSchema = z.discriminatedUnion('say', [
   z.object({ say: z.literal('reinstate'), version: z.string(), ...said }),
   /** Orders may name this configuration. */
   z.object({ say: z.literal('config'), sha256: z.string(), version: z.string(), ...said }),
+  /** No order brings a node to this configuration. */
+  z.object({ say: z.literal('withdraw-config'), version: z.string(), reason: z.string(), ...said }),
+  z.object({ say: z.literal('reinstate-config'), version: z.string(), ...said }),
 ]);
 type Consent = z.infer<typeof consentSchema>;
 type Unrecorded<W> = W extends Consent ? Omit<W, 'by' | 'at' | 'id'> : never;
@@ -33,6 +36,8 @@ export type Rules = {
   withdrawn: Set<string>;
   /** Versions of published configurations, by the SHA-256 of the document. */
   configs: Map<string, string>;
+  /** Versions of configurations that are withdrawn, and why. */
+  withdrawnConfigs: Map<string, string>;
   /** By node; the newest consent that was not withdrawn. */
   wipes: Map<string, WipeConsent>;
 };
@@ -86,6 +91,7 @@ const noConsents = (): Rules => ({
   floor: null,
   withdrawn: new Set(),
   configs: new Map(),
+  withdrawnConfigs: new Map(),
   wipes: new Map(),
 });
 
@@ -108,6 +114,12 @@ function applyConsent(rules: Rules, consent: Consent): void {
       return;
     case 'config':
       rules.configs.set(consent.sha256, consent.version);
+      return;
+    case 'withdraw-config':
+      rules.withdrawnConfigs.set(consent.version, consent.reason);
+      return;
+    case 'reinstate-config':
+      rules.withdrawnConfigs.delete(consent.version);
   }
 }
 

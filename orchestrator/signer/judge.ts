@@ -68,6 +68,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
     );
   const moved = checkMove(order, grounds);
   const configured = checkConfig(order, { ...grounds, configs: rules.configs });
+  checkWithdrawn(order, grounds);
   if (again) return { payload, entry: null };
   const wipe = order.wipe ? checkWipe(order, grounds).id : null;
   const image = order.image?.version ?? null;
@@ -137,6 +138,18 @@ function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): vo
       `image ${version} is withdrawn: no node is moved to it`,
       `'bootwave image reinstate ${version}', if it is to be given out again`,
     );
+}
+
+/** A node that has it, or had it before what it is taken back from, keeps it: nothing worse comes of that. */
+function checkWithdrawn({ config }: Order, { rules, configured }: Grounds): void {
+  const version = config === null ? undefined : rules.configs.get(config);
+  if (version === undefined || !rules.withdrawnConfigs.has(version)) return;
+  if (config === configured?.now || config === configured?.back) return;
+  throw refuse(
+    'SIGNER_CONFIG_WITHDRAWN',
+    `configuration ${version} is withdrawn: no node is brought to it`,
+    `'bootwave config reinstate ${version}', if it is to be given out again`,
+  );
 }
 
 function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeConsent {

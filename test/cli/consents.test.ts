@@ -44,8 +44,22 @@ test.serial(
     const rules = await heard.current();
     t.deepEqual(
       [[...rules.withdrawn], rules.floor, [...rules.configs]],
-      [['1.0'], '2.0', [config.value.sha256]],
+      [['1.0'], '2.0', [[config.value.sha256, '7']]],
     );
+
+    t.is((await bootwave('ann', 'config', 'withdraw', '8')).code, 'CONFIG_UNKNOWN');
+    t.is((await bootwave('ann', 'config', 'reinstate', '7')).code, 'CONFIG_NOT_WITHDRAWN');
+    const spec = join(paths.root, 'spec.json');
+    await writeFile(spec, '{"config":"7","nodes":{"all":true}}');
+    const plan = () => bootwave('ann', 'rollout', 'plan', spec);
+    await bootwave('ann', 'config', 'withdraw', '7', '--reason', 'a hole');
+    t.regex((await plan()).what ?? '', /configuration 7 is withdrawn: a hole/);
+    t.like((await bootwave('ann', 'config', 'list', '--json')).value, [
+      { version: '7', withdrawn: 'a hole' },
+    ]);
+    t.deepEqual((await bootwave('ann', 'config', 'withdraw', '7', '--json')).value.changed, false);
+    t.like((await bootwave('ann', 'config', 'reinstate', '7', '--json')).value, { why: 'a hole' });
+    t.is((await plan()).exit, 0);
 
     // Redis has forgotten: the words stand, and do not sink by mistake.
     await redis.del(WITHDRAWN, FLOOR);

@@ -1,3 +1,4 @@
+import { BootwaveError } from '../../../base/error.ts';
 import { digestOf, makeDocument } from '../../../protocol/configuration/document.ts';
 import { contentOf, listConfigs, publishConfig, readConfig } from '../../config/store.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
@@ -18,9 +19,48 @@ export async function publish(
   return published;
 }
 
-export const list = (_: object, { fleet }: Acting) => listConfigs(fleet.redis);
+export async function list(_: object, { fleet, paths }: Acting) {
+  const { withdrawnConfigs } = await new Consents(signerFiles(paths).consents).current();
+  const all = await listConfigs(fleet.redis);
+  return all.map((one) => ({ ...one, withdrawn: withdrawnConfigs.get(one.version) ?? null }));
+}
 
 export async function show({ version }: { version: string }, { fleet }: Acting) {
   const one = await readConfig(fleet.redis, version);
   return { ...one, document: contentOf(one) };
+}
+
+/** The file of consents is what the signer and the plans go by: nobody who has only Redis takes it back. */
+export async function withdraw(
+  { version, reason }: { version: string; reason: string },
+  { fleet, by, paths }: Acting,
+) {
+  const { consents } = signerFiles(paths);
+  const { configs, withdrawnConfigs } = await new Consents(consents).current();
+  // One that only this machine knows, because the database has lost it, can be withdrawn as well.
+  if (![...configs.values()].includes(version)) await readConfig(fleet.redis, version);
+  if (withdrawnConfigs.has(version)) return { version, changed: false };
+  await recordConsent(consents, { say: 'withdraw-config', version, reason }, by);
+  await fleet.audit.append({
+    ...by,
+    action: 'withdraw-config',
+    reason: `configuration ${version}: ${reason}`,
+  });
+  return { version, changed: true };
+}
+
+/** @throws BootwaveError `CONFIG_NOT_WITHDRAWN` */
+export async function reinstate({ version }: { version: string }, { fleet, by, paths }: Acting) {
+  const { consents } = signerFiles(paths);
+  const why = (await new Consents(consents).current()).withdrawnConfigs.get(version);
+  if (why === undefined)
+    throw new BootwaveError({
+      code: 'CONFIG_NOT_WITHDRAWN',
+      what: `configuration ${version} is not withdrawn`,
+      unchanged: 'nothing was changed',
+      next: "'bootwave config list' shows those that are",
+    });
+  await recordConsent(consents, { say: 'reinstate-config', version }, by);
+  await fleet.audit.append({ ...by, action: 'reinstate-config', reason: `configuration ${version}` });
+  return { version, why };
 }

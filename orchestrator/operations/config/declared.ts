@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { NodeConfiguration } from '../../../protocol/configuration/document.ts';
 import type { PublishedConfig } from '../../config/store.ts';
-import { nothing, typed, version } from '../input.ts';
+import { nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 
 export const publish = operation({
@@ -22,7 +22,8 @@ export const list = operation({
   help: 'all published configurations, newest first',
   who: READ,
   input: nothing,
-  result: typed<PublishedConfig[]>(),
+  /** `withdrawn`: why; null: it is not. */
+  result: typed<(PublishedConfig & { withdrawn: string | null })[]>(),
   act: async () => (await import('./acts.ts')).list,
 });
 
@@ -33,4 +34,23 @@ export const show = operation({
   input: z.strictObject({ version }),
   result: typed<Omit<PublishedConfig, 'document'> & { document: NodeConfiguration }>(),
   act: async () => (await import('./acts.ts')).show,
+});
+
+export const withdraw = operation({
+  name: 'config withdraw',
+  help: 'no node is brought to this configuration any more; nodes that have it keep it',
+  who: CORE,
+  input: z.strictObject({ version, reason }),
+  result: z.object({ version: z.string(), changed: z.boolean() }),
+  act: async () => (await import('./acts.ts')).withdraw,
+});
+
+export const reinstate = operation({
+  name: 'config reinstate',
+  help: 'a configuration that was withdrawn may be rolled out again',
+  who: CORE,
+  input: z.strictObject({ version }),
+  /** `why` it had been withdrawn. */
+  result: z.object({ version: z.string(), why: z.string() }),
+  act: async () => (await import('./acts.ts')).reinstate,
 });

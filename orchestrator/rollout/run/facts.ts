@@ -56,13 +56,17 @@ const WAY_OUT = "('bootwave image reinstate' takes that back)";
 
 /**
  * What a plan for this spec needs to know: images, or in the rollout of a configuration its documents.
- * @param said people's decisions on this machine: images to which no node may go, and who may approve
+ * @param said people's decisions on this machine: images and configurations to which no node may go, and who may approve
  */
 export async function publishedFor(
   fleet: Fleet,
   folder: string,
   spec: Pick<Spec, 'config'>,
-  said: { withdrawn?: ReadonlySet<string>; people?: readonly string[] } = {},
+  said: {
+    withdrawn?: ReadonlySet<string>;
+    withdrawnConfigs?: ReadonlyMap<string, string>;
+    people?: readonly string[];
+  } = {},
 ): Promise<{ facts: PlanFacts; images: ImageFacts }> {
   const published = await publishedImages(folder);
   const { graph } = published.facts;
@@ -75,7 +79,11 @@ export async function publishedFor(
   if (spec.config === undefined) return published;
   const configs = await listConfigs(fleet.redis);
   return {
-    facts: { ...published.facts, configs: configs.map(({ version }) => version) },
+    facts: {
+      ...published.facts,
+      configs: configs.map(({ version }) => version),
+      ...(said.withdrawnConfigs === undefined ? {} : { withdrawnConfigs: said.withdrawnConfigs }),
+    },
     images: Object.fromEntries(
       configs.map(({ version, sha256, document }) => [
         version,

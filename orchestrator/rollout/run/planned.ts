@@ -78,11 +78,11 @@ export async function mustBePossible(
 }
 
 async function factsFor(paths: DataPaths, fleet: Fleet, spec: Spec) {
-  const { withdrawn } = await new Consents(signerFiles(paths).consents).current();
+  const { withdrawn, withdrawnConfigs } = await new Consents(signerFiles(paths).consents).current();
   const { register } = await knownOperators(paths);
   const people = register.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
   // Without certificates everybody is who this machine says they are.
-  const said = people.length === 0 ? { withdrawn } : { withdrawn, people };
+  const said = { withdrawn, withdrawnConfigs, ...(people.length === 0 ? {} : { people }) };
   const { facts, images } = await publishedFor(fleet, paths.images, spec, said);
   const { image } = spec;
   // Every node would refuse it; refused here, somebody can do something about it.

@@ -37,6 +37,8 @@ const CORES = [
     'site add',
     'ban add',
     'config publish',
+    'config withdraw',
+    'config reinstate',
     'team add',
     'team remove',
     'service publish',

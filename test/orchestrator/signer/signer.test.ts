@@ -50,6 +50,24 @@ test('nothing below the floor, also when it was signed before the floor rose; no
   await signed({ ...old, epoch: 4 });
 });
 
+test('nobody is brought to a withdrawn configuration; who has it keeps it, and who had it may be taken back to it', async (t) => {
+  const { signed, says } = await signerFor(t);
+  const [old, young] = ['c'.repeat(64), 'd'.repeat(64)];
+  const other = `tpm-${'b'.repeat(64)}`;
+  await says({ say: 'config', sha256: old, version: '1' });
+  await says({ say: 'config', sha256: young, version: '2' });
+  await signed({ config: old });
+  await says({ say: 'withdraw-config', version: '1', reason: 'a hole' });
+  await t.throwsAsync(signed({ node: other, config: old }), { code: 'SIGNER_CONFIG_WITHDRAWN' });
+  await signed({ epoch: 2, config: old });
+  await signed({ epoch: 3, config: young });
+  await signed({ epoch: 4, config: old });
+  await signed({ node: other, config: young });
+  await t.throwsAsync(signed({ node: other, epoch: 2, config: old }), { code: 'SIGNER_CONFIG_WITHDRAWN' });
+  await says({ say: 'reinstate-config', version: '1' });
+  t.is((await signed({ node: other, epoch: 2, config: old })).order.config, old);
+});
+
 test('a configuration that nobody published on this machine is in no order', async (t) => {
   const { signed, says } = await signerFor(t);
   const config = 'c'.repeat(64);
