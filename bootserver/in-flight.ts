@@ -1,13 +1,14 @@
 /** Packets that wait for the fleet or the disk: each question of a client once, and not more than can be answered. */
 
 const LIMITS = {
-  /** Packets that may wait at once; the next ones are dropped, clients retry. */
-  waiting: 2048,
+  /** Packets that may wait at once, of some kB each; the next ones are dropped, clients retry. */
+  waiting: 8192,
   /**
    * How many of those may be of clients that begin: under a flood of new ones, those that are half way through still get
-   * their answer.
+   * their answer. Each waits 300 ms until nobody has said that the address is his (dhcp/start.ts): these are 13,000 in a
+   * second, more than one processor can answer.
    */
-  beginning: 1024,
+  beginning: 4096,
 } as const;
 
 export class InFlight {

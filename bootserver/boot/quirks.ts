@@ -1,7 +1,9 @@
 /**
  * What each kind of firmware must be told, as data. Each cell was tested on the real firmware where it can run here
  * (EDK2 PXE, EDK2 HTTP Boot, iPXE on BIOS and UEFI); test/bootserver/boot/captures holds what they sent, and at least
- * one packet for each row; the packets of BIOS ROMs are made by hand, because the only one that runs here is iPXE.
+ * one packet for each row. The row `bios` has none that was captured: every BIOS ROM that runs here, those of QEMU's
+ * e1000, rtl8139 and pcnet among them, is an iPXE with HTTP and belongs to the row `ipxe`. Its packets are made by hand
+ * after public traces, which each of them names.
  */
 
 /** Which server answers: a full server on port 67, a proxy's OFFER on port 67, or either of them on port 4011. */

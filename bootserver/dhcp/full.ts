@@ -257,12 +257,15 @@ export function inConflict(ip: Ip4, mac: string | undefined, now: number): { lea
 }
 
 function inform(client: Client): Decision {
-  const { request, arrival, config } = client;
-  if (request.packet.ciaddr === ANY) return silent('an INFORM without an address');
+  const { request, arrival, config, subnet } = client;
+  const { ciaddr } = request.packet;
+  if (ciaddr === ANY) return silent('an INFORM without an address');
+  // RFC 2131 4.3.5; the answer goes to that address, which may be anybody's.
+  if (!sameNetwork(ciaddr, subnet.network, subnet.netmask)) return silent('an INFORM from another network');
   const reply = replyTo(request, {
     type: 'ack',
     serverIp: config.serverIp,
-    ciaddr: request.packet.ciaddr,
+    ciaddr,
     options: networkOptions(client),
   });
   return { kind: 'reply', reply, to: destinationOf(request, arrival, reply), boot: false };

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun, run } from '../../base/run.ts';
 import { installPeers } from './install-peers.ts';
+import { processorSeconds } from './support/processor.ts';
 
 const SERVER_IP = '10.95.0.1';
 const CLIENTS = [1000, 20_000] as const;
@@ -67,12 +68,14 @@ async function compare(): Promise<void> {
     for (const clients of CLIENTS) {
       const rates = new Map<Who, number[]>(WHO.map((who) => [who, []]));
       const lost = new Map<Who, number[]>(WHO.map((who) => [who, []]));
+      const costs = new Map<Who, number[]>(WHO.map((who) => [who, []]));
       for (let round = 0; round < ROUNDS; round += 1) {
         // Turned around each time, so that a busy moment of the machine hits all.
         for (const who of round % 2 === 0 ? WHO : WHO.toReversed()) {
           const measured = await measure(who, clients);
           rates.get(who)?.push(measured.rate);
           lost.get(who)?.push(measured.lost);
+          costs.get(who)?.push(measured.cost);
         }
       }
       const rate = (who: Who) => median(rates.get(who) ?? []);
@@ -81,6 +84,10 @@ async function compare(): Promise<void> {
         const figures = `${rate('bootwave').toFixed(0)}/s vs ${peer} ${rate(peer).toFixed(0)}/s`;
         console.log(`bench dhcp-${clients} ${figures} ratio ${ratio}`);
       }
+      const spent = WHO.map((who) => `${who} ${(median(costs.get(who) ?? []) * 1e6).toFixed(0)} us`).join(
+        ', ',
+      );
+      console.log(`bench dhcp-${clients}-processor for one answer: ${spent}`);
       const losses = WHO.map((who) => `${who} ${(median(lost.get(who) ?? []) * 100).toFixed(2)} %`).join(
         ', ',
       );
@@ -105,14 +112,16 @@ async function makeWire(): Promise<void> {
 }
 
 /** A server that knows no client yet, at a steady rate and then flooded. */
-async function measure(who: Who, clients: number): Promise<{ rate: number; lost: number }> {
+async function measure(who: Who, clients: number): Promise<{ rate: number; lost: number; cost: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-bench-dhcp-'));
   const child = await start(who, folder);
   try {
     await answers();
+    const before = await processorSeconds(child.pid ?? 0);
     const steady = await perfdhcp(clients, RATES.steady);
     const flood = await perfdhcp(clients, RATES.flood);
-    return { rate: flood.done / SECONDS, lost: steady.lost };
+    const cost = ((await processorSeconds(child.pid ?? 0)) - before) / (steady.answers + flood.answers);
+    return { rate: flood.done / SECONDS, lost: steady.lost, cost };
   } finally {
     child.kill('SIGTERM');
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
@@ -171,8 +180,16 @@ function client(args: readonly string[]) {
   return run('ip', ['netns', 'exec', namespaces.client, 'perfdhcp', ...all], { timeout: 120_000 });
 }
 
-/** @returns whole exchanges, and which part of the DISCOVERs and REQUESTs was not answered */
-async function perfdhcp(clients: number, rate: number): Promise<{ done: number; lost: number }> {
+type Exchanges = {
+  /** Whole ones. */
+  done: number;
+  /** OFFERs and ACKs. */
+  answers: number;
+  /** Which part of the DISCOVERs and REQUESTs was not answered. */
+  lost: number;
+};
+
+async function perfdhcp(clients: number, rate: number): Promise<Exchanges> {
   // A second more for the last answers.
   const args = ['-R', String(clients), '-r', String(rate), '-p', String(SECONDS), '-W', '1000000', '-d', '2'];
   const { stdout } = await client(args);
@@ -180,7 +197,11 @@ async function perfdhcp(clients: number, rate: number): Promise<{ done: number; 
   if (sums.length < 2) throw new Error(`perfdhcp said: ${stdout}`);
   const sent = sums.reduce((sum, [, count]) => sum + Number(count), 0);
   const received = sums.reduce((sum, [, , count]) => sum + Number(count), 0);
-  return { done: Number(sums[1]?.[2] ?? 0), lost: sent === 0 ? 1 : Math.max(0, 1 - received / sent) };
+  return {
+    done: Number(sums[1]?.[2] ?? 0),
+    answers: received,
+    lost: sent === 0 ? 1 : Math.max(0, 1 - received / sent),
+  };
 }
 
 function median(values: readonly number[]): number {

@@ -18,9 +18,9 @@ test('a flood of clients that begin leaves room for those that are half way thro
   const waiting = new InFlight();
   const never = () => new Promise<void>(() => {});
   const taken = (begins: boolean) =>
-    Array.from({ length: 3000 }, (_, n) => waiting.take(`${begins} ${n}`, begins, never)).filter(Boolean)
+    Array.from({ length: 9000 }, (_, n) => waiting.take(`${begins} ${n}`, begins, never)).filter(Boolean)
       .length;
-  t.is(taken(true), 1024);
-  t.is(taken(false), 1024);
+  t.is(taken(true), 4096);
+  t.is(taken(false), 4096);
   t.false(waiting.take('one more', false, never));
 });

@@ -229,6 +229,11 @@ test("the server's and the router's own addresses are never given out", (t) => {
   t.is(shown(server.decide(message('discover', 2))), 'silent DHCP_POOL_EXHAUSTED');
 });
 
+test('an INFORM with an address that no client here can have is not answered: the answer would go there', (t) => {
+  for (const ciaddr of ['0.0.0.0', '192.0.2.1', '224.0.0.1', '255.255.255.255'])
+    t.is(shown(rig().decide(message('inform', 1, { ciaddr }))), 'silent', ciaddr);
+});
+
 test('the agent learns its boot server from OFFER, ACK and INFORM; others do not', (t) => {
   const server = rig();
   const url = Uint8Array.of(1, 20, ...Buffer.from('https://10.0.0.1:443'));
