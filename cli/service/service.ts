@@ -26,6 +26,13 @@ export function register(group: Command): void {
       print(json, done, () => `${harmless(done.service)} is released\n\n${packedText(done)}`);
     });
 
+  commandFor(group, service.build, '<name>')
+    .option(...MEDIA)
+    .action(async (name: string, { keys, json }: Json & { keys?: string[] }, command: Command) => {
+      const done = await call(command, service.build, { name, keys: foldersOf(keys) });
+      print(json, done, () => `${harmless(done.service)} is released\n\n${packedText(done)}`);
+    });
+
   commandFor(group, service.pack, '<service>')
     .requiredOption(...OCI)
     .option(...MANIFEST)

@@ -11,6 +11,7 @@ import {
   withdrawService,
 } from '../../../image/publish/services.ts';
 import { besideBundle } from '../../../image/publish/team-files.ts';
+import { buildBlock } from '../../../image/services/build.ts';
 import { packImage } from '../../../image/services/pack.ts';
 import type { BundleCustom } from '../../../protocol/service/bundle.ts';
 import { bundleTarget, shownServiceVersion } from '../../../protocol/service/name.ts';
@@ -46,6 +47,20 @@ export async function publish(
     });
     await releaseService({ file, ...packed }, { paths, media });
     return { service: shownServiceVersion(service), ...packed };
+  });
+}
+
+export async function build(
+  { name, keys: media }: { name: string; keys: readonly string[] },
+  { paths, signal }: Acting,
+): Promise<Published> {
+  return makingIn(paths.bundles, async (folder) => {
+    const { file, ...built } = await buildBlock(name, join(folder, 'bundle'), signal);
+    await releaseService({ file, ...built }, { paths, media });
+    return {
+      service: shownServiceVersion({ name: built.custom.service, version: built.custom.version }),
+      ...built,
+    };
   });
 }
 

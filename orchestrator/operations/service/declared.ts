@@ -23,6 +23,17 @@ export const publish = operation({
   act: async () => (await import('./acts.ts')).publish,
 });
 
+export const build = operation({
+  name: 'service build',
+  help: "build one of the fleet's own services from Debian's packages, and release it; needs root",
+  who: CORE,
+  offline: 'files',
+  hostOnly: true,
+  input: z.strictObject({ name: z.string().min(1).max(64), keys: media }),
+  result: typed<Published>(),
+  act: async () => (await import('./acts.ts')).build,
+});
+
 export const pack = operation({
   name: 'service pack',
   help: 'make a bundle of an OCI image in a file, to be signed and published elsewhere; needs root',

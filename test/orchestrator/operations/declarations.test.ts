@@ -41,6 +41,7 @@ const CORES = [
     'config reinstate',
     'team add',
     'team remove',
+    'service build',
     'service publish',
     'service withdraw',
     'lease end',
@@ -168,7 +169,9 @@ test('what takes two people, what needs no server, what is never asked for from 
       .map(({ name }) => name)
       .toSorted(),
     ...['operator add', 'operator list', 'operator revoke'],
-    ...['inspect', 'list', 'pack', 'publish', 'versions', 'withdraw'].map((step) => `service ${step}`),
+    ...['build', 'inspect', 'list', 'pack', 'publish', 'versions', 'withdraw'].map(
+      (step) => `service ${step}`,
+    ),
     'signer',
     ...['add', 'key', 'list', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
     'up',
@@ -178,7 +181,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
     ...['image reinstate', 'image withdraw'],
     ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate'],
-    ...['service pack', 'service publish', 'service withdraw', 'signer'],
+    ...['service build', 'service pack', 'service publish', 'service withdraw', 'signer'],
     ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
     'up',
   ]);
