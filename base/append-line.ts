@@ -1,6 +1,7 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from './files.ts';
+import { jsonIn } from './json.ts';
 
 /** The line written before a line that a crash cut short: nobody was ever told that the cut line was stored. */
 const CUT_SHORT = '#cut-short';
@@ -38,7 +39,7 @@ export function acknowledged(text: string): { number: number; line: string }[] {
   const lines = text.split('\n').slice(0, -1);
   return lines.flatMap((line, i) => {
     if (line === '' || line === CUT_SHORT) return [];
-    return lines[i + 1] === CUT_SHORT && !isJson(line) ? [] : [{ number: i + 1, line }];
+    return lines[i + 1] === CUT_SHORT && jsonIn(line) === undefined ? [] : [{ number: i + 1, line }];
   });
 }
 
@@ -49,13 +50,4 @@ export async function readLines(path: string): Promise<{ number: number; line: s
     throw error;
   });
   return acknowledged(text);
-}
-
-function isJson(line: string): boolean {
-  try {
-    JSON.parse(line);
-    return true;
-  } catch {
-    return false;
-  }
 }

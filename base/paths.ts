@@ -7,8 +7,10 @@ export type DataPaths = {
   keys: string;
   /** Published images: `bootwave_<version>.efi` with `bootwave_<version>.json` beside it. */
   images: string;
-  /** What the fleet's release keys say of the images (TUF): `metadata/` is what is served. */
+  /** What the fleet's release keys say of the images and services (TUF): `metadata/` is what is served. */
   releases: string;
+  /** Bundles of services, each under the SHA-256 of its content. */
+  bundles: string;
   /** Signed boot loaders (iPXE) that TFTP and HTTP hand out. */
   loaders: string;
   /** The embedded Redis: its socket, its append-only file, its pid. */
@@ -24,6 +26,7 @@ export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/
     keys: join(root, 'keys'),
     images: join(root, 'images'),
     releases: join(root, 'releases'),
+    bundles: join(root, 'bundles'),
     loaders: join(root, 'loaders'),
     redis: join(root, 'redis'),
     bootserver: join(root, 'bootserver'),

@@ -8,13 +8,14 @@ packages=(
   nodejs npm           # only to run `npm ci`; everything else runs on the Node that package-lock.json pins
   mmdebstrap squashfs-tools cpio zstd kmod binutils   # image: root, initrd
   systemd-boot-efi sbsigntool efitools openssl uuid-runtime ipxe busybox-static   # image: UKI, Secure Boot
+  umoci cryptsetup-bin   # services: unpacks images, makes the tree of hashes
   gcc libc6-dev        # image: the relay that is the shell of the link's account
   systemd              # tests: systemd-measure, the second opinion on PCR 11
   redis-server         # the embedded Redis
   qemu-system-x86 ovmf swtpm swtpm-tools iproute2 tpm2-tools   # lab and tests
   openssh-server openssh-client   # tests of the link run a node's sshd on loopback
   curl                 # tests and benches: the HTTP and TFTP client that others wrote
-  cryptsetup-bin       # tests: what the image seals its state with, on a file
+  skopeo crun          # tests of services: writes images as others do, runs what was built
   user-mode-linux dosfstools e2fsprogs fdisk   # tests of the disk: a kernel with vfat whose power can be cut
   crun                 # tests: what contains services
   nginx-light dnsmasq-base tftp-hpa nftables   # peers that tests and benches compare with

@@ -30,7 +30,7 @@ const ADDRESS_GRACE = 2000;
  * switch is still starting.
  * @returns undefined: there is no interface of this name
  */
-export async function readInterface(name: string): Promise<InterfaceState | undefined> {
+async function readInterface(name: string): Promise<InterfaceState | undefined> {
   if (!INTERFACE_NAME.test(name)) return undefined;
   const shown = await run('ip', ['-j', 'addr', 'show', 'dev', name]);
   if (shown.code !== 0) return undefined;
@@ -128,7 +128,7 @@ export type Served = InterfaceAddress & { ifindex: number; address6?: string | u
  * Why sockets that were opened on this interface and address receive nothing any more. Pure.
  * @returns undefined: they still receive
  */
-export function whyDeaf(name: string, served: Served, now: InterfaceState | undefined): string | undefined {
+function whyDeaf(name: string, served: Served, now: InterfaceState | undefined): string | undefined {
   if (now === undefined) return `the network interface ${name} has gone`;
   if (now.ifindex !== served.ifindex) return `the network interface ${name} was made anew`;
   const same = now.addresses.find(({ address }) => address === served.address);

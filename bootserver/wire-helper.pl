@@ -27,8 +27,8 @@ my $netlink = open_netlink();
 my $index = index_of();
 my ($packets, $echoes, $routers);
 my $rest = '';
-# Addresses that were asked about and not heard of yet -> when, in seconds since the epoch.
-my %asked;
+# Addresses that were asked about lately and not heard of yet, and those of the turn before; see note_asked.
+my ($asked, $asked_before, $turned) = ({}, {}, time);
 inform(qq({"ifindex":$index}));
 
 for (;;) {
@@ -164,16 +164,17 @@ sub watch {
 
 # --- is this address in use? -----------------------------------------------------------------------------------------
 
+# Forgets in turns of seconds what nobody answered: looking for what is old among thousands would cost more than asking.
 sub note_asked {
   my ($target) = @_;
   my $now = time;
-  if (keys %asked > 4096) { $asked{$_} < $now - 5 and delete $asked{$_} for keys %asked }
-  $asked{$target} = $now;
+  ($asked, $asked_before, $turned) = ({}, $asked, $now) if $now < $turned || $now >= $turned + 5;
+  $asked->{$target} = 1;
 }
 
 sub heard {
   my ($address, $mac) = @_;
-  return if !delete $asked{$address};
+  return if !(delete $asked->{$address} || delete $asked_before->{$address});
   inform(qq({"heard":"$address","mac":"$mac"}));
 }
 

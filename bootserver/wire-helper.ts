@@ -6,8 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:dgram';
 import { fileURLToPath } from 'node:url';
-import { BootwaveError } from '../base/error.ts';
-import { portOwner } from './sockets-owner.ts';
+import { failed, refusal } from './wire-refusal.ts';
 
 export type Wanted = {
   /** For error messages, e.g. `tftp`. */
@@ -38,6 +37,7 @@ const PATIENCE = 10_000;
 /** Changes of an interface come in bursts; milliseconds from the first one until they are reported. */
 const SETTLE = 100;
 
+/** What the helper says: a socket, a change of the interface, or who answered. */
 type Report = {
   id?: number;
   name?: string;
@@ -263,54 +263,4 @@ export class WireHelper {
 
 function closeHandle(handle: unknown): void {
   (handle as { close?: () => void } | undefined)?.close?.();
-}
-
-function failed(device: string, why: string): BootwaveError {
-  return new BootwaveError({
-    code: 'SOCKETS_FAILED',
-    what: `the sockets on ${device} could not be opened: ${why}`,
-    unchanged: UNCHANGED,
-    next: `run 'bootwave doctor'`,
-  });
-}
-
-const UNCHANGED = 'no port was left open';
-
-async function refusal(
-  device: string,
-  wanted: Wanted | undefined,
-  report: Report | undefined,
-  words: string,
-): Promise<BootwaveError> {
-  if (report?.code === 'EADDRINUSE' && wanted !== undefined) {
-    const owner = await portOwner(wanted.protocol, wanted.port);
-    return new BootwaveError({
-      code: 'PORT_IN_USE',
-      what: `${wanted.protocol.toUpperCase()} port ${wanted.port} (${wanted.name}) on ${device} is in use${
-        owner === undefined ? '' : ` by ${owner}`
-      }`,
-      unchanged: UNCHANGED,
-      next: 'stop that program, or let it keep to other interfaces',
-    });
-  }
-  if (report?.code === 'EPERM') {
-    return new BootwaveError({
-      code: 'NOT_ROOT',
-      what: `binding ${wanted?.protocol.toUpperCase()} port ${wanted?.port} to ${device} needs root`,
-      unchanged: UNCHANGED,
-      next: 'run it as root',
-    });
-  }
-  if (report?.code === 'ENODEV') {
-    return new BootwaveError({
-      code: 'INTERFACE_MISSING',
-      what: `the network interface ${device} has gone`,
-      unchanged: UNCHANGED,
-      next: `choose one of those that 'ip -br addr' lists`,
-    });
-  }
-  return failed(
-    device,
-    report === undefined ? words || 'the helper has ended' : `${report.name} ${report.step}: ${report.error}`,
-  );
 }

@@ -1,5 +1,6 @@
 /** How a command gets an operation done: by the running server, or in this process where none is needed. */
 import type { Command } from 'commander';
+import { defined } from '../base/defined.ts';
 import { BootwaveError } from '../base/error.ts';
 import type { Answered, Caller, Way } from '../orchestrator/operations/client.ts';
 import { ask, socketOf } from '../orchestrator/operations/client.ts';
@@ -78,11 +79,7 @@ function globals(command: Command): Global {
   const { as, server, root } = command.optsWithGlobals<Global>();
   const file = as ?? process.env.BOOTWAVE_OPERATOR;
   const elsewhere = server ?? process.env.BOOTWAVE_SERVER;
-  return {
-    ...(file ? { as: file } : {}),
-    ...(elsewhere ? { server: elsewhere } : {}),
-    ...(root === undefined ? {} : { root }),
-  };
+  return defined({ as: file || undefined, server: elsewhere || undefined, root });
 }
 
 async function credentialIn(file: string) {

@@ -25,6 +25,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./image/team.ts'),
   },
   {
+    name: 'service',
+    description: 'services: building blocks that nodes run, each version one signed file',
+    load: () => import('./service/service.ts'),
+  },
+  {
     name: 'up',
     description: 'run everything on this machine: DHCP or proxyDHCP, TFTP, HTTP, enrolment, fleet records',
     load: () => import('./server/up.ts'),

@@ -3,7 +3,7 @@ import { BootwaveError } from '../base/error.ts';
 export const isFill = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 
 /** Walks bytes from a machine, forwards only; what reaches past the end is refused before anything of it is read. */
-export class ByteReader {
+class ByteReader {
   readonly #bytes: Buffer;
   readonly #code: string;
   #at = 0;

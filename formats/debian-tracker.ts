@@ -3,6 +3,7 @@
  * what is known of it in each release. Pure.
  */
 import { BootwaveError } from '../base/error.ts';
+import { isObject, jsonIn } from '../base/json.ts';
 import { CVE } from './cve.ts';
 
 type Entry = { releases?: Record<string, { status?: unknown; fixed_version?: unknown; urgency?: unknown }> };
@@ -52,17 +53,9 @@ function fixOf(entry: Entry, release: string): string | null | undefined {
     : undefined;
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 function parse(text: string): Record<string, unknown> {
-  let all: unknown;
-  try {
-    all = JSON.parse(text);
-  } catch {
-    // Node's own message repeats the beginning of the file, whatever file it was.
-    throw malformed('it is not JSON');
-  }
+  const all = jsonIn(text);
+  if (all === undefined) throw malformed('it is not JSON');
   if (!isObject(all) || Object.keys(all).length === 0) throw malformed('it names no package');
   return all;
 }

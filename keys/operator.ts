@@ -26,7 +26,7 @@ const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 /** @throws BootwaveError `OPERATOR_INVALID` for a claim that no certificate may make */
-export function checkClaim({ name, role, sites }: OperatorClaim): void {
+function checkClaim({ name, role, sites }: OperatorClaim): void {
   const wrong = (what: string, next: string) =>
     new BootwaveError({ code: 'OPERATOR_INVALID', what, unchanged: 'no certificate was made', next });
   for (const label of [name, ...sites]) {

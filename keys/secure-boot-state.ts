@@ -27,7 +27,7 @@ export type Revoked = z.infer<typeof revokedSchema>;
  * `next`: nodes are given it. `current`: it signs. `old`: it signed, and nodes still hold it. `retired`: they lose
  * it. `distrusted`: no node holds it any more, and a machine that does is no node of this fleet.
  */
-export const DB_STATES = ['next', 'current', 'old', 'retired', 'distrusted'] as const;
+const DB_STATES = ['next', 'current', 'old', 'retired', 'distrusted'] as const;
 
 const dbEntrySchema = z.object({
   /** See `certificateId`. */

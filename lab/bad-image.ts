@@ -25,7 +25,7 @@ const unit = (name: string, command: string, more: readonly string[] = []): stri
   `busybox ln -s ../${name} $units/multi-user.target.wants/${name}`,
 ];
 
-export const FAILURES = {
+const FAILURES = {
   /** The kernel loses its first program and panics, before it mounts a root. */
   panic: ["echo 'bad image: this one panics' > /dev/console", 'exit 1'],
   /** PID 1 stands still once everything runs: nothing feeds the watchdog any more. */

@@ -7,37 +7,21 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
+import { BOOT_SERVER, BOOTWAVE, bootServerArguments, TIME, TIME_ARGUMENTS } from './boot-server.ts';
 import { Console } from './console.ts';
-import { fromQmp, type LabEvent } from './events.ts';
+import type { LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
-import {
-  type Accelerator,
-  checkFolder,
-  HOST_FILES,
-  NETWORK,
-  type PowerOverrides,
-  tapName,
-} from './machine.ts';
-import {
-  createNamespace,
-  endProcessesIn,
-  LAB_NETWORK,
-  removeNamespace,
-  runInNamespace,
-} from './namespace.ts';
+import { type Accelerator, NETWORK, type PowerOverrides, tapName } from './machine.ts';
+import { createNamespace, endProcessesIn, removeNamespace, runInNamespace } from './namespace.ts';
 import { type NodePower, PoweredNode } from './node.ts';
-import { isAlive, type ProcessId, statOf } from './process.ts';
-import { Qmp, type QmpEvent } from './qmp.ts';
+import { type ProcessId, statOf } from './process.ts';
+import { Qmp } from './qmp.ts';
 import { type ServiceOptions, serviceOf, startService, stopService } from './service.ts';
-import { checkName, type LabNode, type NodeSpec, placeNodes } from './spec.ts';
+import type { LabNode } from './spec.ts';
 import {
-  claimFolder,
-  exists,
   type LabRecord,
-  labFolder,
   listServices,
   nodeFolder,
-  type PowerRecord,
   type PowerShape,
   readLab,
   removeContent,
@@ -45,21 +29,7 @@ import {
   writeLab,
 } from './state.ts';
 import { withoutBootEntries } from './variables.ts';
-
-export type LabOptions = {
-  /** As a node's name. Default `lab`. */
-  name?: string;
-  /** Default: a folder of this name below `BOOTWAVE_LAB`, else below `/var/lib/bootwave-lab`. Removed by `down`. */
-  folder?: string;
-  nodes: readonly NodeSpec[];
-  /** The boot server's data directory; default `data` in the lab's folder. Elsewhere it is never removed. */
-  dataFolder?: string;
-  /** Default: proved. */
-  accelerator?: Accelerator;
-  /** Ends the making of the lab, and later every wait. It does not take the lab down: that is `down`. */
-  signal?: AbortSignal;
-  onEvent?: (event: LabEvent) => void;
-};
+import { Watch } from './watch.ts';
 
 export type NodeStatus = LabNode & { power: NodePower };
 export type LabStatus = {
@@ -73,60 +43,14 @@ export type LabStatus = {
   services: Record<string, ProcessId>;
 };
 
-export const BOOT_SERVER = 'bootserver';
-/** Beside it; it is started with the boot server where it does not run. */
-export const TIME = 'time';
-const TIME_PROGRAM = join(import.meta.dirname, 'time-server.ts');
 /** Milliseconds. */
 const UNPLUGGED = 2000;
-const PROGRAM = join(import.meta.dirname, '../bin/bootwave');
 
-/**
- * Makes a lab with all its nodes off.
- * @throws BootwaveError `LAB_EXISTS`, `LAB_NAME`, `LAB_SPEC`, `LAB_FOLDER`, `LAB_HOST`; nothing is left behind then
- */
-export async function createLab(options: LabOptions): Promise<Lab> {
-  const name = checkName(options.name ?? 'lab', 'lab');
-  const folder = options.folder ?? labFolder(name);
-  checkFolder(folder);
-  const nodes = placeNodes(name, options.nodes);
-  await checkHost();
-  options.signal?.throwIfAborted();
-  const record: LabRecord = {
-    format: 1,
-    name,
-    namespace: newNamespace(name),
-    dataFolder: options.dataFolder ?? join(folder, 'data'),
-    accelerator: options.accelerator ?? 'tcg',
-    nodes,
-  };
-  return buildLab(folder, record, options, (lab) => lab.make(options.accelerator));
-}
-
-/** @internal for `createLab` and `restoreLab` */
-export async function buildLab(
-  folder: string,
-  record: LabRecord,
-  options: OpenOptions,
-  work: (lab: Lab) => Promise<void>,
-): Promise<Lab> {
-  await claimFolder(folder, record);
-  const lab = new Lab(folder, record, options);
-  try {
-    await work(lab);
-  } catch (error) {
-    await lab.down();
-    throw error;
-  }
-  return lab;
-}
-
-/** Unlike any other, so that whoever finds it in a record may delete it. */
-export function newNamespace(lab: string): string {
-  return `bw-${lab}-${Math.random().toString(16).slice(2, 8)}`;
-}
-
-export type OpenOptions = Pick<LabOptions, 'signal' | 'onEvent'>;
+export type OpenOptions = {
+  /** Ends the making of the lab, and later every wait. It does not take the lab down: that is `down`. */
+  signal?: AbortSignal | undefined;
+  onEvent?: ((event: LabEvent) => void) | undefined;
+};
 
 /** @throws BootwaveError `LAB_UNKNOWN`, `LAB_STATE` */
 export async function openLab(folder: string, options: OpenOptions = {}): Promise<Lab> {
@@ -141,15 +65,16 @@ export class Lab {
   readonly #onEvent: (event: LabEvent) => void;
   /** A watcher that tells nobody would only be in the way of one that does. */
   readonly #reports: boolean;
-  readonly #watched = new Map<string, { attached: Promise<void>; over: Promise<void> }>();
+  readonly #watch: Watch;
 
   /** Use `createLab` or `openLab`. */
-  constructor(folder: string, record: LabRecord, options: Pick<LabOptions, 'signal' | 'onEvent'>) {
+  constructor(folder: string, record: LabRecord, options: OpenOptions) {
     this.folder = folder;
     this.#record = record;
     this.#signal = options.signal;
     this.#onEvent = options.onEvent ?? (() => {});
     this.#reports = options.onEvent !== undefined;
+    this.#watch = new Watch(this.#onEvent);
     this.#nodes = this.#fleet();
   }
 
@@ -216,14 +141,15 @@ export class Lab {
   // --- power -------------------------------------------------------------------------------------------------------
 
   async powerOn(name: string, overrides: PowerOverrides = {}): Promise<void> {
-    const power = await this.#node(name).on(overrides, this.#signal);
-    if (this.#reports) await this.#attach(name, power);
+    const node = this.#node(name);
+    const power = await node.on(overrides, this.#signal);
+    if (this.#reports) await this.#watch.attach(node, power);
   }
 
   /** Pulls the plug. */
   async powerOff(name: string): Promise<void> {
     await this.#node(name).off();
-    await held(this.#watched.get(name)?.over);
+    await this.#watch.over(name);
   }
 
   async cycle(name: string, overrides: PowerOverrides = {}): Promise<void> {
@@ -312,34 +238,9 @@ export class Lab {
    * error. QEMU serves one watcher at a time; another one then only sees the end.
    */
   async watch(name: string): Promise<void> {
-    const power = await this.#node(name).power();
-    if (power.on) await this.#attach(name, power);
-  }
-
-  #attach(name: string, power: PowerRecord): Promise<void> {
-    const known = this.#watched.get(name);
-    if (known !== undefined) return known.attached;
-    const attached = Promise.withResolvers<void>();
-    const over = this.#follow(this.#node(name), power, attached.resolve).finally(() => {
-      this.#watched.delete(name);
-      attached.resolve();
-    });
-    this.#watched.set(name, { attached: attached.promise, over });
-    return attached.promise;
-  }
-
-  async #follow(node: PoweredNode, power: PowerRecord, attached: () => void): Promise<void> {
-    const { name } = node.spec;
-    this.#onEvent({ kind: 'on', node: name });
-    const take = (message: QmpEvent) => {
-      const event = fromQmp(name, message);
-      if (event !== undefined) this.#onEvent(event);
-    };
-    const qmp = await Qmp.connect(node.files.events, take, 1000).catch(() => undefined);
-    attached();
-    await qmp?.unref().closed;
-    while (isAlive(power.qemu)) await sleep(100, undefined, { ref: false });
-    this.#onEvent({ kind: 'off', node: name, why: await node.endOf(power) });
+    const node = this.#node(name);
+    const power = await node.power();
+    if (power.on) await this.#watch.attach(node, power);
   }
 
   // --- what a node shows -------------------------------------------------------------------------------------------
@@ -412,29 +313,13 @@ export class Lab {
 
   /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
   async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    const { bridge, address, range, prefix6 } = LAB_NETWORK;
     if ((await serviceOf(this.folder, TIME)) === undefined) {
       const ready = async () => (await this.serviceLog(TIME)) !== '';
-      await this.startService(TIME, process.execPath, [TIME_PROGRAM, address], { ...options, ready });
+      await this.startService(TIME, process.execPath, TIME_ARGUMENTS, { ...options, ready });
     }
-    const args = [
-      '--data',
-      this.dataFolder,
-      'up',
-      '--interface',
-      bridge,
-      '--range',
-      range,
-      '--ntp',
-      address,
-      '--json',
-      ...(this.#record.nodes.some(({ firmware }) => firmware === 'http6') && !extraArgs.includes('--ipv6')
-        ? ['--ipv6', prefix6]
-        : []),
-      ...extraArgs,
-    ];
     const from = (await this.bootServerLog()).length;
-    return this.startService(BOOT_SERVER, PROGRAM, args, {
+    const args = bootServerArguments(this.#record, extraArgs);
+    return this.startService(BOOT_SERVER, BOOTWAVE, args, {
       ready: async () => (await this.bootServerLog()).slice(from).includes('{"ready":'),
       extraArgs,
       ...options,
@@ -485,7 +370,7 @@ export class Lab {
     for (const service of await listServices(this.folder)) await this.stopService(service);
     await Promise.all([...this.#nodes.values()].map((node) => node.off()));
     await endProcessesIn(this.namespace, 3000);
-    await held(Promise.all([...this.#watched.values()].map(({ over }) => over)));
+    await this.#watch.over();
     if (!keep) await removeContent(this.folder);
     await removeNamespace(this.namespace);
     await rm(keep ? join(this.folder, 'lab.json') : this.folder, { recursive: true, force: true });
@@ -512,24 +397,4 @@ export class Lab {
       next: `it has ${[...this.#nodes.keys()].join(', ')}`,
     });
   }
-}
-
-/** Watching must not keep a process alive; waiting for its last word must. */
-async function held<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
-  const handle = setInterval(() => {}, 1000);
-  try {
-    return await promise;
-  } finally {
-    clearInterval(handle);
-  }
-}
-
-/** @throws BootwaveError `LAB_HOST` */
-export async function checkHost(): Promise<void> {
-  const fail = (what: string, next: string) =>
-    new BootwaveError({ code: 'LAB_HOST', what, unchanged: 'no lab was made', next });
-  if (process.getuid?.() !== 0) throw fail('a lab needs root, for its network namespace', 'run it as root');
-  if (!(await exists('/dev/net/tun'))) throw fail('this host has no /dev/net/tun', `load it: 'modprobe tun'`);
-  for (const file of HOST_FILES)
-    if (!(await exists(file))) throw fail(`${file} is missing`, `run 'make setup'`);
 }

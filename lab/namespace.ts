@@ -22,7 +22,7 @@ export const LAB_NETWORK = {
 } as const;
 
 /** Pure: what `ip -batch` reads inside the namespace. */
-export function networkCommands(taps: readonly string[]): string[] {
+function networkCommands(taps: readonly string[]): string[] {
   const { bridge, mac, address, prefix, address6 } = LAB_NETWORK;
   return [
     'link set lo up',

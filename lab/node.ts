@@ -2,7 +2,9 @@
 import { chmod, copyFile, mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../base/defined.ts';
 import { BootwaveError } from '../base/error.ts';
+import { exists, sizeOf } from '../base/files.ts';
 import { mustRun } from '../base/run.ts';
 import { complaints, type End, endOf } from './end.ts';
 import { withLock } from './lock.ts';
@@ -22,15 +24,7 @@ import { inNamespaceArguments } from './namespace.ts';
 import { isAlive, type ProcessId, startDetached, stopProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
 import type { LabNode } from './spec.ts';
-import {
-  exists,
-  nodeFolder,
-  type PowerRecord,
-  type PowerShape,
-  readPower,
-  sizeOf,
-  writePower,
-} from './state.ts';
+import { nodeFolder, type PowerRecord, type PowerShape, readPower, writePower } from './state.ts';
 
 export type NodePower =
   | ({ on: true } & PowerRecord)
@@ -221,12 +215,7 @@ async function copySome(from: string, names: readonly string[], to: string): Pro
 }
 
 function shapeOf({ boot, kernel, memoryMiB, extraArgs }: PowerOverrides): PowerShape {
-  return {
-    ...(boot === undefined ? {} : { boot }),
-    ...(kernel === undefined ? {} : { kernel }),
-    ...(memoryMiB === undefined ? {} : { memoryMiB }),
-    ...(extraArgs === undefined ? {} : { extraArgs: [...extraArgs] }),
-  };
+  return defined({ boot, kernel, memoryMiB, extraArgs: extraArgs && [...extraArgs] });
 }
 
 /** Debian ships its template read-only for all but root; the copy is the node's to write. */

@@ -2,17 +2,19 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
+import { exists } from '../base/files.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
-import { BOOT_SERVER, buildLab, checkHost, type Lab, newNamespace, type OpenOptions, TIME } from './lab.ts';
+import { BOOT_SERVER, TIME } from './boot-server.ts';
+import { buildLab, checkHost, newNamespace } from './create.ts';
+import type { Lab, OpenOptions } from './lab.ts';
 import { checkFolder } from './machine.ts';
 import { memoryFile } from './memory.ts';
 import { checkFit, machinesDigest, readSaved, type SavedRecord, savedData, savedFile } from './saved.ts';
 import { serviceOf } from './service.ts';
 import { checkName } from './spec.ts';
 import {
-  exists,
   type LabRecord,
   labFolder,
   listServices,

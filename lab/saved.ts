@@ -7,11 +7,11 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
-import { digestOfFile } from '../base/files.ts';
+import { digestOfFile, exists } from '../base/files.ts';
 import { mustRun } from '../base/run.ts';
 import { type Accelerator, HOST_FILES, nodeFiles, qemuArguments } from './machine.ts';
 import { checkName, type LabNode } from './spec.ts';
-import { exists, labNode, labsRoot, powerShape, readRecord } from './state.ts';
+import { labNode, labsRoot, powerShape, readRecord } from './state.ts';
 
 const savedRecord = z.object({
   format: z.literal(1),
@@ -35,7 +35,7 @@ export type SavedRecord = z.infer<typeof savedRecord>;
 export const SAVED_LIFE = 11 * 3600_000;
 
 /** Beside the labs; its name is none of a lab. */
-export const savedRoot = () => join(labsRoot(), '.saved');
+const savedRoot = () => join(labsRoot(), '.saved');
 
 export function savedFolder(name: string): string {
   return join(savedRoot(), checkName(name, 'saved lab'));

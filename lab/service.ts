@@ -2,6 +2,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
+import { sizeOf } from '../base/files.ts';
 import { inNamespaceArguments } from './namespace.ts';
 import {
   isAlive,
@@ -12,7 +13,7 @@ import {
   stopProcess,
   waitGone,
 } from './process.ts';
-import { readService, serviceFile, serviceLog, sizeOf, writeService } from './state.ts';
+import { readService, serviceFile, serviceLog, writeService } from './state.ts';
 
 export type ServiceOptions = {
   env?: NodeJS.ProcessEnv;
@@ -73,7 +74,7 @@ export async function startService(
 }
 
 /** Pure: a coded error as a sentence where a program ended with one (`--json`), else its last lines. */
-export function lastWords(output: string): string {
+function lastWords(output: string): string {
   const lines = output.trim().split('\n');
   try {
     const { error } = JSON.parse(lines.at(-1) ?? '') as {

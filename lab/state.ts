@@ -2,10 +2,11 @@
  * What a lab has to remember so that another process can carry on, or clean up after it was killed: one file for the
  * rack, one per node for its power, one per service. Each is written whole or not at all.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
+import { exists } from '../base/files.ts';
 import { checkName, FIRMWARES } from './spec.ts';
 
 const processId = z.object({ pid: z.number().int().positive(), startTime: z.string() });
@@ -146,14 +147,6 @@ export async function removeContent(folder: string): Promise<void> {
 export async function listServices(folder: string): Promise<string[]> {
   const names = await readdir(join(folder, 'services')).catch(() => []);
   return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
-}
-
-export async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0;
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 /** Whole or not at all for readers and for a killed writer. No fsync: what it tells of does not outlive the host. */

@@ -85,7 +85,7 @@ export const orderSchema = z.strictObject({
 });
 export type Order = z.infer<typeof orderSchema>;
 
-export const envelopeSchema = z.strictObject({
+const envelopeSchema = z.strictObject({
   /** Base64 of the JSON text's bytes. */
   payload: z.string().check(z.maxLength(Math.ceil(ORDER_LIMITS.payloadBytes / 3) * 4)),
   /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */

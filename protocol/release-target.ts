@@ -8,7 +8,7 @@ export const FIRMWARE = ['uefi', 'bios'] as const;
 export type Firmware = (typeof FIRMWARE)[number];
 
 /** Which machines may run it. */
-export const machinesSchema = z.strictObject({
+const machinesSchema = z.strictObject({
   /** As Node names it. */
   architecture: z.enum(['x64', 'arm64']),
   firmware: z.array(z.enum(FIRMWARE)).check(z.minLength(1), z.maxLength(2)),

@@ -1,5 +1,12 @@
 import { ANY, type Ip4 } from '../../formats/dhcp/ip4.ts';
-import { bytesText, OPTION, optionU32, readSubOptions } from '../../formats/dhcp/options.ts';
+import {
+  bytesText,
+  macText,
+  malformed,
+  OPTION,
+  optionU32,
+  readSubOptions,
+} from '../../formats/dhcp/options.ts';
 import type { DhcpPacket } from '../../formats/dhcp/packet.ts';
 
 /** RFC 2132 9.6. */
@@ -48,11 +55,20 @@ const TYPES: ReadonlyMap<number | undefined, RequestType> = new Map([
   [MESSAGE.inform, 'inform'],
 ]);
 
-/** @returns undefined for what no client sends: replies, plain BOOTP, unknown types */
+/** Bytes of option 61 in one piece (RFC 2132 9.14): it is kept with the lease, on disk. */
+const LONGEST_CLIENT_ID = 255;
+
+/**
+ * @returns undefined for what no client sends: replies, plain BOOTP, unknown types
+ * @throws BootwaveError `DHCP_MALFORMED`
+ */
 export function readRequest(packet: DhcpPacket): DhcpRequest | undefined {
   const type = TYPES.get(packet.options.get(OPTION.messageType)?.[0]);
   if (packet.op !== 1 || type === undefined) return undefined;
   const clientId = packet.options.get(OPTION.clientId);
+  if (clientId !== undefined && clientId.length > LONGEST_CLIENT_ID) {
+    throw malformed(`an identifier of ${clientId.length} bytes`);
+  }
   return {
     packet,
     type,
@@ -93,7 +109,7 @@ function macOf(packet: DhcpPacket): string | undefined {
   if (packet.htype !== 1 || packet.chaddr.length !== 6 || packet.chaddr.every((byte) => byte === 0)) {
     return undefined;
   }
-  return Array.from(packet.chaddr, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return macText(packet.chaddr);
 }
 
 /** PXE ROMs, UEFI HTTP Boot and iPXE, as their option 60 says (PXE 2.1 section 2.2.3, UEFI 2.10 section 24.7). */

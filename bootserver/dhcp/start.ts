@@ -153,12 +153,16 @@ class Edge implements DhcpServer {
   }
 
   #receive(socket: Socket, bytes: Buffer, arrival: Arrival): void {
-    const from = formatIp4(arrival.from.address);
+    const from = () => formatIp4(arrival.from.address);
     let request: DhcpRequest | undefined;
     try {
       request = readRequest(parsePacket(bytes));
     } catch (error) {
-      this.#log.warn(error instanceof BootwaveError ? error.code : 'UNEXPECTED', { from }, messageOf(error));
+      this.#log.warn(
+        error instanceof BootwaveError ? error.code : 'UNEXPECTED',
+        { from: from() },
+        messageOf(error),
+      );
       return;
     }
     if (request === undefined || arrival.from.port === 0) return;
@@ -168,14 +172,14 @@ class Edge implements DhcpServer {
       this.#answer(socket, request, arrival).catch((error: unknown) => {
         this.#log.warn(
           error instanceof BootwaveError ? error.code : 'UNEXPECTED',
-          { from, mac: request.mac },
+          { from: from(), mac: request.mac },
           messageOf(error),
         );
       });
     if (this.#waiting.take(id, type === 'discover', work)) return;
     this.#log.warn(
       'DHCP_OVERLOAD',
-      { from },
+      { from: from() },
       'too many packets are waiting for the fleet or the disk; dropped',
     );
   }

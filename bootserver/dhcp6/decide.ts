@@ -68,7 +68,8 @@ function whySilent(request: Request6, config: Dhcp6Config): { why: string; code?
   const gives = prefixFor(request, config) !== undefined;
   if (!gives && (type === 'request' || type === 'renew'))
     return { why: 'this server gives no address on that link' };
-  if (type === 'rebind' && !asked(request, config)) return { why: 'an address that another server gave' };
+  if (type === 'rebind' && asked(request, config) === undefined)
+    return { why: 'an address that another server gave' };
   return undefined;
 }
 
@@ -77,18 +78,21 @@ function ends({ type }: Request6): boolean {
   return type === 'release' || type === 'decline';
 }
 
-function asked(request: Request6, config: Dhcp6Config): boolean {
+/** The machine's own address, where this server gives it and the message names it. */
+function asked(request: Request6, config: Dhcp6Config): Ip6 | undefined {
   const prefix = prefixFor(request, config);
-  if (prefix === undefined || request.mac === undefined) return false;
+  if (prefix === undefined || request.mac === undefined) return undefined;
   const ours = addressOf(prefix, request.mac);
-  return request.associations.some(({ addresses }) => addresses.some(({ ip }) => sameBytes(ip, ours)));
+  const named = request.associations.some(({ addresses }) => addresses.some(({ ip }) => sameBytes(ip, ours)));
+  return named ? ours : undefined;
 }
 
 /** RFC 8415 18.3.7 and 18.3.8. There is nothing to free or to mark: the address belongs to this machine alone. */
 function ended(request: Request6, config: Dhcp6Config): Decision6 {
   const reply = replyTo(request, config, MESSAGE6.reply, []);
-  const [ip] = request.associations.flatMap(({ addresses }) => addresses.map((one) => one.ip));
-  if (request.type === 'release' || ip === undefined) return { kind: 'reply', reply, address: undefined };
+  // Anybody may say this of any address, the server's own too: only what the machine got here is worth a line.
+  const ip = request.type === 'decline' ? asked(request, config) : undefined;
+  if (ip === undefined) return { kind: 'reply', reply, address: undefined };
   const why = `a machine found ${formatIp6(ip)}, which is its own, in use by another one: do two have one MAC address?`;
   return { kind: 'reply', reply, address: undefined, note: { code: 'DHCP6_ADDRESS_CONFLICT', why } };
 }

@@ -1,7 +1,7 @@
-import { bytesText } from '../../formats/dhcp/options.ts';
-import { type Association, macText, readAssociation, readDuid } from '../../formats/dhcp6/identity.ts';
+import { bytesText, macText } from '../../formats/dhcp/options.ts';
+import { type Association, DUID_BYTES, readAssociation, readDuid } from '../../formats/dhcp6/identity.ts';
 import { ANY6, type Ip6, isLinkLocal, sameBytes } from '../../formats/dhcp6/ip6.ts';
-import { OPTION6, option6, readVendorClass } from '../../formats/dhcp6/options.ts';
+import { malformed6, OPTION6, option6, readVendorClass } from '../../formats/dhcp6/options.ts';
 import { MESSAGE6, type Packet6 } from '../../formats/dhcp6/packet.ts';
 import { type BootClient, firmwareOf } from '../boot/client.ts';
 
@@ -44,6 +44,9 @@ export function readRequest6(packet: Packet6, from: Ip6): Request6 | undefined {
   // RFC 8415 16: clients ask from their link-local address. What comes from elsewhere has crossed a router.
   if (type === undefined || (relays.length === 0 && !isLinkLocal(from))) return undefined;
   const clientId = option6(options, OPTION6.clientId);
+  const { length } = clientId ?? { length: DUID_BYTES.least };
+  if (length < DUID_BYTES.least || length > DUID_BYTES.most)
+    throw malformed6(`an identifier of ${length} bytes`);
   return {
     packet,
     type,

@@ -28,7 +28,7 @@ export interface BanList {
 export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
 
 /** The node that a certificate names, whether or not the certificate is valid. */
-export function bearerOf(certificate: X509Certificate): Required<Bearer> {
+function bearerOf(certificate: X509Certificate): Required<Bearer> {
   const uri = /^URI:(\S+)$/.exec(certificate.subjectAltName ?? '')?.[1];
   return {
     id: uri?.startsWith(NODE_URI) === true ? uri.slice(NODE_URI.length) : null,

@@ -4,6 +4,7 @@ import type { AddressInfo, ListenOptions } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type * as z from 'zod/mini';
+import { defined } from '../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
@@ -21,12 +22,12 @@ import {
   timeRequest,
 } from '../../protocol/enrolment/messages.ts';
 import { signTime } from '../../protocol/enrolment/server-time.ts';
+import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
-import { limitConnections } from './connections.ts';
 import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
 import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
@@ -96,7 +97,7 @@ const STATUS: Record<string, number> = {
 };
 
 /** Seconds: 10,000 nodes that renew at once are then 83 a second. */
-export const RENEW_WITHIN = 120;
+const RENEW_WITHIN = 120;
 
 /** Codes that are no attack and would only fill the audit stream. */
 const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);
@@ -191,12 +192,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     }
     const { heartbeatSeconds: interval, imagesUrl: images, attestSeconds: attest } = options;
     const { renewWithin: renew = RENEW_WITHIN } = options;
-    return {
-      interval,
-      ...(images === undefined ? {} : { images }),
-      ...(attest === undefined ? {} : { attest }),
-      ...(tainted ? { renew } : {}),
-    };
+    return defined({ interval, images, attest, renew: tainted ? renew : undefined });
   });
   let shown = { key: options.serverKey, chain: options.serverChainPem };
   app.post(PATHS.time, async (request) =>

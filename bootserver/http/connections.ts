@@ -1,6 +1,7 @@
 /** Who may connect, and what clients that do not speak HTTP are told. */
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { limitConnections } from '../connections.ts';
 import type { HttpLimits } from './limits.ts';
 
 /** @param over resolves when all requests that the connection has sent are answered */
@@ -9,23 +10,8 @@ export function guardConnections(
   limits: HttpLimits,
   over: (socket: Socket) => Promise<void>,
 ): void {
-  server.maxConnections = limits.connections;
+  limitConnections(server, limits);
   server.maxHeadersCount = 64;
-  const perAddress = new Map<string, number>();
-  server.on('connection', (socket) => {
-    const address = socket.remoteAddress ?? '';
-    const count = (perAddress.get(address) ?? 0) + 1;
-    if (count > limits.connectionsOfOne) {
-      socket.destroy();
-      return;
-    }
-    perAddress.set(address, count);
-    socket.once('close', () => {
-      const left = (perAddress.get(address) ?? 1) - 1;
-      if (left === 0) perAddress.delete(address);
-      else perAddress.set(address, left);
-    });
-  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const status = STATUS_OF[error.code ?? ''] ?? (error.code?.startsWith('HPE_') ? 400 : undefined);
     if (!socket.writable || status === undefined) socket.destroy();

@@ -2,7 +2,7 @@ export type HttpLimits = {
   /** Connections at once, all clients together. */
   connections: number;
   /** Connections at once from one address. */
-  connectionsOfOne: number;
+  connectionsPerAddress: number;
   /** Bytes of a request's line and headers together. */
   headerBytes: number;
   /** Milliseconds for a request to arrive whole; also how long a new connection may stay silent. */
@@ -21,7 +21,7 @@ export type HttpLimits = {
 
 export const HTTP_LIMITS: HttpLimits = {
   connections: 1024,
-  connectionsOfOne: 128,
+  connectionsPerAddress: 128,
   headerBytes: 8 * 1024,
   requestWithin: 10_000,
   idle: 15_000,

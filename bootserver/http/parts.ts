@@ -18,6 +18,8 @@ export type Parts = {
   script: ScriptSource;
   /** The folder of release metadata; without it none is served. */
   metadata?: string;
+  /** The folder of bundles, by their SHA-256; without it none is served. */
+  bundles?: string;
   /** The CRL of the nodes CA, DER; without it none is served. */
   crl?: () => Buffer;
 };

@@ -1,5 +1,6 @@
 /** Everything that the HTTP server serves; all other paths are 404. */
 import type { Asked, Route } from './route.ts';
+import { bundle } from './serve-bundle.ts';
 import { crl } from './serve-crl.ts';
 import { image, initrd, linux, target, update } from './serve-image.ts';
 import { loader } from './serve-loader.ts';
@@ -23,6 +24,7 @@ export const ROUTES: readonly Route[] = [
   // A repository of The Update Framework (1.0.34, 6.2), for any client that speaks it.
   route('/images/:digest.bootwave_:version.efi', target),
   route('/images/metadata/:name', metadata),
+  route('/bundles/:digest', bundle),
   route('/loaders/:name', loader),
   route('/crl/nodes.crl', crl),
 ];

@@ -29,6 +29,7 @@ export type HttpOptions = {
   script: ScriptSource;
   /** See `Parts`. */
   metadata?: string;
+  bundles?: string;
   crl?: () => Buffer;
   /** Must not throw; called in the order of what happened to each machine. */
   onEvent?: (event: BootEvent) => void;

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { defined } from '../../base/defined.ts';
 import { isVersion } from '../../formats/version.ts';
 import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
 import * as site from '../../orchestrator/operations/site/declared.ts';
@@ -119,28 +120,8 @@ function yesNo(text: string): boolean {
   throw new InvalidArgumentError('yes or no');
 }
 
-function policyIn({
-  acceptUnknown,
-  withoutTpm,
-  bios,
-  secureBoot,
-  ekCertificate,
-  attestation,
-  firmware,
-  image,
-  floor,
-}: PolicyOptions): Partial<Policy> {
-  return {
-    ...(acceptUnknown === undefined ? {} : { acceptUnknown }),
-    ...(withoutTpm === undefined ? {} : { noTpm: withoutTpm }),
-    ...(bios === undefined ? {} : { bios }),
-    ...(secureBoot === undefined ? {} : { secureBoot }),
-    ...(ekCertificate === undefined ? {} : { ekCertificate }),
-    ...(attestation === undefined ? {} : { attestation }),
-    ...(firmware === undefined ? {} : { firmware }),
-    ...(image === undefined ? {} : { image }),
-    ...(floor == null ? {} : { floor: floor === '' ? null : floor }),
-  };
+function policyIn({ json: _, withoutTpm: noTpm, floor, ...others }: PolicyOptions): Partial<Policy> {
+  return defined({ ...others, noTpm, floor: floor === '' ? null : (floor ?? undefined) });
 }
 
 function show({ name, policy }: Site): string {

@@ -5,6 +5,7 @@ import * as team from '../../orchestrator/operations/team/declared.ts';
 import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, foldersOf, type Json, MEDIA, textOf, whole } from '../option.ts';
+import { MANIFEST, manifestIn, OCI, type Packing, packedText } from '../service/packing.ts';
 
 type Media = Json & { keys?: string[] };
 type Added = { path: string; file: string };
@@ -85,15 +86,44 @@ export function register(group: Command): void {
       },
     );
 
-  commandFor(group, team.publish, '<name> <file>').action(
-    async (name: string, file: string, { json }: Json, command: Command) => {
-      const done = await call(command, team.publish, {
-        name,
-        metadata: await textOf(file, unreadable(file)),
-      });
-      print(json, done, () => harmless(`${name} has released ${done.targets.join(', ') || 'nothing'}`));
-    },
-  );
+  commandFor(group, team.publish, '<name> <file>')
+    .option('--bundle <file>', 'bundle of a service that it names; may be given again', collect)
+    .action(
+      async (
+        name: string,
+        file: string,
+        { bundle, json }: Json & { bundle?: string[] },
+        command: Command,
+      ) => {
+        const done = await call(command, team.publish, {
+          name,
+          metadata: await textOf(file, unreadable(file)),
+          bundles: foldersOf(bundle),
+        });
+        const gone = done.gone.length === 0 ? '' : `; no longer released: ${done.gone.join(', ')}`;
+        print(json, done, () =>
+          harmless(`${name} has released ${done.targets.join(', ') || 'nothing'}${gone}`),
+        );
+      },
+    );
+
+  commandFor(group, team.release, '<service>')
+    .requiredOption(...OCI)
+    .option(...MANIFEST)
+    .requiredOption('--key <file>', 'key of the team')
+    .action(async (service: string, options: Packing & { key: string }, command: Command) => {
+      const { oci, key, json } = options;
+      const input = { service, oci: resolve(oci), manifest: await manifestIn(options), key: resolve(key) };
+      const done = await call(command, team.release, input);
+      print(json, done, () => `${harmless(done.service)} is released\n\n${packedText(done)}`);
+    });
+
+  commandFor(group, team.withdraw, '<service>')
+    .requiredOption('--key <file>', 'key of the team')
+    .action(async (service: string, { key, json }: Json & { key: string }, command: Command) => {
+      const done = await call(command, team.withdraw, { service, key: resolve(key) });
+      print(json, done, () => harmless(`${done.service} is withdrawn${done.changed ? '' : ' (as before)'}`));
+    });
 }
 
 function added(text: string): Added {

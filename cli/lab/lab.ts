@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
+import { createLab } from '../../lab/create.ts';
 import { inWords, type LabEvent } from '../../lab/events.ts';
 import { follow, untilInterrupted } from '../../lab/foreground.ts';
 import { furnish } from '../../lab/furnish.ts';
-import { createLab, type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
+import { type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
 import type { PowerOverrides } from '../../lab/machine.ts';
 import { restoreLab } from '../../lab/save.ts';
 import { savedFolder } from '../../lab/saved.ts';

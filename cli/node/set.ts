@@ -110,7 +110,7 @@ function changeText({ mode, wipe, rack, role, labels, site }: NodeChange): strin
 }
 
 /** Mode, rack, role and labels as one line. */
-export function wishText({ wanted, rack, role, labels }: NodeRecord): string {
+function wishText({ wanted, rack, role, labels }: NodeRecord): string {
   return [
     `mode ${wanted.mode}${wanted.wipe ? ', may wipe its disk' : ''}`,
     ...(rack === null ? [] : [`rack ${rack}`]),

@@ -152,7 +152,7 @@ export function secureBootText(node: Pick<NodeRecord, 'observed' | 'marks'>): st
 }
 
 /** `seconds` between two moments as people say it. */
-export function ago(at: number, now: number): string {
+function ago(at: number, now: number): string {
   const seconds = Math.max(0, Math.round((now - at) / 1000));
   if (seconds < 120) return `${seconds} s ago`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;

@@ -21,7 +21,7 @@ export function parseIp4(text: string): Ip4 {
 }
 
 export function formatIp4(ip: Ip4): string {
-  return [ip >>> 24, (ip >>> 16) & 255, (ip >>> 8) & 255, ip & 255].join('.');
+  return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
 }
 
 /** @param length 0 to 32 */
@@ -31,10 +31,13 @@ export function maskOf(length: number): Ip4 {
 
 export function ip4Bytes(...ips: readonly Ip4[]): Uint8Array {
   const bytes = new Uint8Array(ips.length * 4);
-  const view = new DataView(bytes.buffer);
-  ips.forEach((ip, i) => {
-    view.setUint32(i * 4, ip);
-  });
+  for (const [i, ip] of ips.entries()) {
+    // Each is cut to its lowest 8 bits.
+    bytes[4 * i] = ip >>> 24;
+    bytes[4 * i + 1] = ip >>> 16;
+    bytes[4 * i + 2] = ip >>> 8;
+    bytes[4 * i + 3] = ip;
+  }
   return bytes;
 }
 

@@ -155,5 +155,11 @@ export function bytesText(bytes: Uint8Array | undefined): string | undefined {
 export function optionU32(options: Options, code: number): number | undefined {
   const value = options.get(code);
   if (value?.length !== 4) return undefined;
-  return new DataView(value.buffer, value.byteOffset).getUint32(0);
+  return ((value[0]! << 24) | (value[1]! << 16) | (value[2]! << 8) | value[3]!) >>> 0;
+}
+
+/** Lower case with colons. @param bytes 6 of them */
+export function macText(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, 6).toString('hex');
+  return `${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}:${hex.slice(6, 8)}:${hex.slice(8, 10)}:${hex.slice(10)}`;
 }

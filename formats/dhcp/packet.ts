@@ -28,12 +28,15 @@ const MAGIC = 0x63825363;
 const HEADER = 240;
 /** BOOTP's smallest message; old relays and ROMs drop shorter ones (RFC 1542 2.1). */
 const SMALLEST = 300;
+/** Bytes of a message that is read. Clients send hundreds; 64 kB of tiny options would cost a tenth of a second each. */
+export const LARGEST = 4096;
 
 /** @throws BootwaveError `DHCP_MALFORMED`, and nothing else whatever the bytes are */
 export function parsePacket(wire: Uint8Array): DhcpPacket {
-  // A copy: a Buffer's slices would share memory with whatever the socket does with it next.
-  const bytes = new Uint8Array(wire);
+  // Not as a Buffer, whose slices are no copies: they would keep the whole datagram, or change with it.
+  const bytes = new Uint8Array(wire.buffer, wire.byteOffset, wire.length);
   if (bytes.length < HEADER) throw malformed(`${bytes.length} bytes are too few`);
+  if (bytes.length > LARGEST) throw malformed(`${bytes.length} bytes are too many`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const op = bytes[0]!;
   const hlen = bytes[2]!;
@@ -76,29 +79,26 @@ export function serialisePacket(packet: DhcpPacket): Buffer {
   if (packet.chaddr.length > 16 || packet.sname.length > 64 || packet.file.length > 128) {
     throw new RangeError('chaddr, sname or file does not fit its field');
   }
-  const header = Buffer.alloc(HEADER);
-  header[0] = packet.op;
-  header[1] = packet.htype;
-  header[2] = packet.chaddr.length;
-  header[3] = packet.hops;
-  header.writeUInt32BE(packet.xid, 4);
-  header.writeUInt16BE(packet.secs, 8);
-  header.writeUInt16BE(packet.flags, 10);
-  header.writeUInt32BE(packet.ciaddr, 12);
-  header.writeUInt32BE(packet.yiaddr, 16);
-  header.writeUInt32BE(packet.siaddr, 20);
-  header.writeUInt32BE(packet.giaddr, 24);
-  header.set(packet.chaddr, 28);
-  header.write(packet.sname, 44, 'latin1');
-  header.write(packet.file, 108, 'latin1');
-  header.writeUInt32BE(MAGIC, 236);
-
-  // One buffer for all of it: a storm is thousands of these in a second.
+  // One buffer for all of it, and of Node's pool: a storm is thousands of these in a second.
   let length = HEADER + 1;
   for (const value of packet.options.values())
     length += value.length + 2 * Math.max(1, Math.ceil(value.length / 255));
-  const whole = Buffer.alloc(Math.max(SMALLEST, length));
-  header.copy(whole);
+  const whole = Buffer.allocUnsafe(Math.max(SMALLEST, length)).fill(0);
+  whole[0] = packet.op;
+  whole[1] = packet.htype;
+  whole[2] = packet.chaddr.length;
+  whole[3] = packet.hops;
+  whole.writeUInt32BE(packet.xid, 4);
+  whole.writeUInt16BE(packet.secs, 8);
+  whole.writeUInt16BE(packet.flags, 10);
+  whole.writeUInt32BE(packet.ciaddr, 12);
+  whole.writeUInt32BE(packet.yiaddr, 16);
+  whole.writeUInt32BE(packet.siaddr, 20);
+  whole.writeUInt32BE(packet.giaddr, 24);
+  whole.set(packet.chaddr, 28);
+  whole.write(packet.sname, 44, 'latin1');
+  whole.write(packet.file, 108, 'latin1');
+  whole.writeUInt32BE(MAGIC, 236);
   let at = HEADER;
   const put = (code: number) => {
     const value = packet.options.get(code);

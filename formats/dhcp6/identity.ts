@@ -1,8 +1,11 @@
 /** Who a DHCPv6 client says that it is, and the addresses that it has or gets. */
-import { concat, u32Bytes } from '../dhcp/options.ts';
+import { concat, macText, u32Bytes } from '../dhcp/options.ts';
 import { smbiosUuid } from '../smbios-uuid.ts';
 import type { Ip6 } from './ip6.ts';
 import { malformed6, OPTION6, type Options6, readOptions6, writeOptions6 } from './options.ts';
+
+/** Bytes of an identifier (RFC 8415 11.1): two of its type, then 1 to 128. */
+export const DUID_BYTES = { least: 3, most: 130 } as const;
 
 /** A DHCP Unique Identifier (RFC 8415 11), as far as it names a machine. */
 export type Duid =
@@ -27,11 +30,6 @@ export function readDuid(duid: Uint8Array): Duid {
 /** @param uuid 16 bytes */
 export function writeUuidDuid(uuid: Uint8Array): Uint8Array {
   return concat(Uint8Array.of(0, 4), uuid);
-}
-
-/** Lower case with colons. @param bytes 6 of them */
-export function macText(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** An IA_NA option (RFC 8415 21.4) with what this server reads and writes of it. */

@@ -1,4 +1,5 @@
 import { concat } from '../dhcp/options.ts';
+import { LARGEST } from '../dhcp/packet.ts';
 import type { Ip6 } from './ip6.ts';
 import { malformed6, OPTION6, type Options6, option6, readOptions6, writeOptions6 } from './options.ts';
 
@@ -48,6 +49,7 @@ export type Packet6 = Message6 & { relays: readonly Relay[] };
 
 /** @throws BootwaveError `DHCP6_MALFORMED`, and nothing else whatever the bytes are */
 export function parsePacket6(wire: Uint8Array): Packet6 {
+  if (wire.length > LARGEST) throw malformed6(`${wire.length} bytes are too many`);
   // A copy: a Buffer's slices would share memory with whatever the socket does with it next.
   let bytes = new Uint8Array(wire);
   const relays: Relay[] = [];

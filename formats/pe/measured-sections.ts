@@ -1,15 +1,7 @@
 import { sha256 } from '../digest.ts';
 
 /** What systemd-stub 252 measures into PCR 11, in its order (systemd-stub(7), src/fundamental/tpm-pcr.h). */
-export const MEASURED_SECTIONS = [
-  '.linux',
-  '.osrel',
-  '.cmdline',
-  '.initrd',
-  '.splash',
-  '.dtb',
-  '.pcrpkey',
-] as const;
+const MEASURED_SECTIONS = ['.linux', '.osrel', '.cmdline', '.initrd', '.splash', '.dtb', '.pcrpkey'] as const;
 
 /**
  * PCR 11 of the SHA-256 bank as it stands once the stub has handed over to the kernel: for every section its name

@@ -17,7 +17,7 @@ const CURVE_P256 = 0x0003;
 const CFB = 0x0043;
 
 /** TPMA_OBJECT (TPM 2.0 Part 2, 8.3). */
-export const ATTRIBUTE = {
+const ATTRIBUTE = {
   fixedTPM: 1 << 1,
   stClear: 1 << 2,
   fixedParent: 1 << 4,

@@ -5,7 +5,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { REPOSITORY } from './cache.ts';
 
 /** Source below the agent's folder -> name below /usr/lib/bootwave. */
-export const ENTRIES = {
+const ENTRIES = {
   'member/main.ts': 'agent.mjs',
   'root/main.ts': 'helper.mjs',
   'root/services/main.ts': 'services.mjs',

@@ -19,7 +19,7 @@ export type Resolution = {
 };
 
 /** The archive is asked again after this many milliseconds, so that a build does not age without anyone noticing. */
-export const RESOLUTION_LIFE = 24 * 3600_000;
+const RESOLUTION_LIFE = 24 * 3600_000;
 
 export async function aptSources(): Promise<string> {
   const file = process.env.BOOTWAVE_APT_SOURCES;

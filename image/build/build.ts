@@ -12,7 +12,7 @@ import { Released } from '../publish/released.ts';
 import { bundleAgent } from './agent-bundle.ts';
 import { Apt, aptSources, currentResolution, type Package, packageDate, resolutionDigest } from './apt.ts';
 import { installedPackages, makeBaseRoot } from './base-root.ts';
-import { Cache, cacheFolder, digestOf, digestOfFiles, digestOfTree, REPOSITORY } from './cache.ts';
+import { Cache, cacheFolder, digestOfFiles, digestOfTree, REPOSITORY } from './cache.ts';
 import { asDiskFull, NEEDED_COLD, NEEDED_PUBLISH, NEEDED_WARM, needSpace } from './failure.ts';
 import { type FleetFiles, fleetFiles } from './fleet-files.ts';
 import { fleetArchive, osRelease, systemArchive } from './initrd.ts';
@@ -352,21 +352,4 @@ function partsOf(system: System, fleetBytes: number, total: number): { name: str
   ];
   const rest = total - parts.reduce((sum, part) => sum + part.bytes, 0);
   return [...parts, { name: 'stub, signature, padding', bytes: rest }].sort((a, b) => b.bytes - a.bytes);
-}
-
-/**
- * Everything in the repository that an image is made of, in one digest: what a cached image must be compared with.
- * The packages' versions and the fleet's keys are not in it.
- */
-export async function sourceDigest(): Promise<string> {
-  const bundles = await bundleAgent(join(REPOSITORY, 'image/agent'));
-  const folders = ['image/build', 'image/rootfs', 'image/agent/member/link/relay'];
-  return digestOf({
-    folders: await Promise.all(folders.map((folder) => digestOfTree(join(REPOSITORY, folder)))),
-    bundles: [...bundles].map(([name, content]) => [
-      name,
-      createHash('sha256').update(content).digest('hex'),
-    ]),
-    lock: await digestOfFile(join(REPOSITORY, 'package-lock.json')),
-  });
 }

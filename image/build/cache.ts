@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readlink, rename, stat, utimes } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { digestOfFile } from '../../base/files.ts';
+import { digestOfFile, exists } from '../../base/files.ts';
 import { mustRun } from '../../base/run.ts';
 
 /** The checkout that this file belongs to. */
@@ -88,7 +88,7 @@ export class Cache {
 }
 
 /** Never crosses into another file system: a build that was killed may have left the host's /dev mounted inside. */
-export async function removeTree(path: string): Promise<void> {
+async function removeTree(path: string): Promise<void> {
   await mustRun('rm', ['-rf', '--one-file-system', '--', path]);
 }
 
@@ -121,11 +121,4 @@ export async function digestOfTree(folder: string): Promise<string> {
   };
   await walk(folder, '');
   return digestOf(lines);
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -26,13 +26,18 @@ export async function needSpace(folder: string, bytes: number): Promise<void> {
   throw diskFull(folder, undefined, `: ${mega(bytes)} MB are needed, ${mega(free)} MB are free`);
 }
 
-/** Programs report it by text, Node by a code; both become one error on which a user can act. */
-export function asDiskFull(error: unknown, folder: string): unknown {
-  if (error instanceof BootwaveError && error.code === 'IMAGE_DISK_FULL') return error;
+/** Programs report it by text, Node by a code. */
+export function isDiskFull(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  const full =
+  return (
     code === 'ENOSPC' ||
     code === 'EDQUOT' ||
-    /no space left on device|disk quota exceeded/i.test(messageOf(error));
-  return full ? diskFull(folder, error) : error;
+    /no space left on device|disk quota exceeded/i.test(messageOf(error))
+  );
+}
+
+/** As one error on which a user can act. */
+export function asDiskFull(error: unknown, folder: string): unknown {
+  if (error instanceof BootwaveError && error.code === 'IMAGE_DISK_FULL') return error;
+  return isDiskFull(error) ? diskFull(folder, error) : error;
 }

@@ -12,7 +12,7 @@ const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
  * What is known about a published image; stored beside it and written last, so a manifest means that the file is
  * complete. Fields that a later Bootwave adds are ignored.
  */
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   version: z.string().refine(isVersion),
   /** Bytes of the signed file. */
   size: z.int().positive(),

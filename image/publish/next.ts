@@ -16,6 +16,7 @@ import { delegatedName } from '../../keys/release/delegated.ts';
 import type { KeyRing } from '../../keys/release/ring.ts';
 import { expiry, RELEASE_LIFE, type ReleaseRole, TUF_VERSION } from '../../keys/release/roles.ts';
 import { bytesOf, type RootMetadata } from '../../keys/release/root.ts';
+import type { Bundle } from './bundles.ts';
 import { currentRoot, type Delegated, type Repository } from './repository.ts';
 
 export type Change = {
@@ -27,6 +28,8 @@ export type Change = {
   delegations?: Delegations;
   /** What a team has signed, by the name of its role. */
   delegated?: ReadonlyMap<string, Delegated>;
+  /** What is put into the store of bundles before anything names it. */
+  bundles?: readonly Bundle[];
 };
 
 type Signable = Metadata<Targets> | Metadata<Snapshot> | Metadata<Timestamp>;

@@ -10,12 +10,15 @@ import { type Released, refresh } from '../../keys/release/refresh.ts';
 import { KeyRing } from '../../keys/release/ring.ts';
 import { bytesOf, type RootMetadata, readRoot } from '../../keys/release/root.ts';
 import { ANY_MACHINE, type Machines, type TargetCustom, targetName } from '../../protocol/release-target.ts';
+import { serviceOfTarget } from '../../protocol/service/name.ts';
 import { withLock } from '../build/lock.ts';
 import { type Manifest, publishedVersions } from '../build/manifest.ts';
+import { type Bundle, keepBundles, putBundles, storedBundles } from './bundles.ts';
 import { type Change, next } from './next.ts';
-import { currentRoot, type Repository, readRepository, switchTo } from './repository.ts';
+import { mustBeOnce } from './once.ts';
+import { currentRoot, namedIn, type Repository, readRepository, switchTo } from './repository.ts';
 
-export type PublishPaths = Pick<DataPaths, 'keys' | 'releases' | 'images'>;
+export type PublishPaths = Pick<DataPaths, 'keys' | 'releases' | 'images' | 'bundles'>;
 
 export type PublishOptions = {
   paths: PublishPaths;
@@ -124,17 +127,26 @@ export async function newestRoot({ keys, releases }: Pick<DataPaths, 'keys' | 'r
   return repository.files.get(`${root.signed.version}.root.json`)!;
 }
 
-/** @param edit null: no change */
-async function change(
+/**
+ * Changes what the targets role itself releases.
+ * @param edit null: no change
+ * @param bundles that are put into the store with it
+ */
+export async function change(
   options: PublishOptions,
   edit: (released: readonly TargetFile[]) => TargetFile[] | null,
+  bundles: readonly Bundle[] = [],
 ): Promise<void> {
+  const { images, bundles: store } = options.paths;
   await publishChange(options, async (last) => {
     const edited = edit(Object.values(last?.targets.signed.targets ?? {}));
-    if (edited === null) return null;
-    // An image that nobody can fetch any more is not released.
-    const published = new Set((await publishedVersions(options.paths.images)).map(targetName));
-    return { targets: edited.filter(({ path }) => published.has(path)) };
+    if (edited === null) return bundles.length === 0 ? null : { bundles };
+    // What nobody can fetch any more is not released.
+    const published = new Set((await publishedVersions(images)).map(targetName));
+    const there = new Set([...(await storedBundles(store)), ...bundles.map(({ sha256 }) => sha256)]);
+    const isThere = ({ path, hashes }: TargetFile) =>
+      serviceOfTarget(path) === null ? published.has(path) : there.has(hashes.sha256 ?? '');
+    return { targets: edited.filter(isThere), bundles };
   });
 }
 
@@ -147,8 +159,26 @@ export async function publishChange(
     const { ring, roots, last } = await open(options);
     const at = timeOf(options);
     const wanted = await edit(last, at);
-    if (wanted !== null) await publish(options, last, next(roots, last, ring, wanted, at));
+    if (wanted === null) return;
+    const files = next(roots, last, ring, wanted, at);
+    const { releases, bundles: store } = options.paths;
+    await mustBeOnce(releases, last, wanted);
+    await putBundles(store, wanted.bundles ?? []);
+    try {
+      await publish(options, last, files);
+    } finally {
+      await dropUnnamed(options.paths);
+    }
   });
+}
+
+/** Bundles that nothing names any more. It is tried again at the next publication: what was published is published. */
+async function dropUnnamed({ releases, bundles }: PublishPaths): Promise<void> {
+  try {
+    await keepBundles(bundles, namedIn(await readRepository(releases)));
+  } catch {
+    // Told above, or by whoever reads the metadata next.
+  }
 }
 
 async function open({ paths, media }: PublishOptions): Promise<{
@@ -192,7 +222,16 @@ export async function verify(
   last: Repository | null,
   now: number,
 ): Promise<Released> {
-  const fetch = async (name: string) => files.get(name) ?? null;
+  const fetch = async (name: string, most: number) => {
+    const bytes = files.get(name) ?? null;
+    if (bytes === null || bytes.length <= most) return bytes;
+    throw new BootwaveError({
+      code: 'RELEASE_METADATA_OVERSIZED',
+      what: `${name} would have ${bytes.length} bytes, and nodes take ${most} at most`,
+      unchanged: 'what was released before stays',
+      next: "take old versions out of it: 'bootwave service withdraw', 'bootwave image withdraw'",
+    });
+  };
   return refresh({ root: files.get('1.root.json')!, fetch, cache: rememberedBy(last), now });
 }
 

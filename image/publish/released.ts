@@ -1,5 +1,6 @@
 import { readlink } from 'node:fs/promises';
 import { type TargetCustom, targetCustom } from '../../protocol/release-target.ts';
+import { serviceOfTarget } from '../../protocol/service/name.ts';
 import { metadataFolder, readRepository } from './repository.ts';
 
 /**
@@ -21,7 +22,8 @@ export class Released {
     const link = await readlink(metadataFolder(this.#releases)).catch(() => '');
     if (link === this.#seen && link !== '') return this.#images;
     const repository = await readRepository(this.#releases);
-    const files = Object.values(repository?.targets.signed.targets ?? {});
+    const targets = Object.values(repository?.targets.signed.targets ?? {});
+    const files = targets.filter(({ path }) => serviceOfTarget(path) === null);
     const custom = files.map((file) => targetCustom.parse(file.custom).bootwave);
     this.#images = repository && new Map(custom.map((each) => [each.version, each]));
     this.#seen = link;

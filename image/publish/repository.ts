@@ -80,6 +80,17 @@ export function readTargets(bytes: Uint8Array): Metadata<Targets> {
   return Metadata.fromJSON(MetadataKind.Targets, JSON.parse(Buffer.from(bytes).toString('utf8')));
 }
 
+/** Bundles that it names, by their SHA-256: of the fleet, and of every team that may release. */
+export function namedIn(repository: Repository | null): Set<string> {
+  const all =
+    repository === null
+      ? []
+      : [repository.targets, ...[...repository.delegated.values()].map((each) => each.metadata)];
+  return new Set(
+    all.flatMap(({ signed }) => Object.values(signed.targets).flatMap(({ hashes }) => hashes.sha256 ?? [])),
+  );
+}
+
 /** Replaces the served set with a complete set of files. */
 export async function switchTo(releases: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
   const name = await write(releases, files);

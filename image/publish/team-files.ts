@@ -5,6 +5,8 @@ import type { Key, Metadata, Targets } from '@tufjs/models';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { createFileAtomic, writeFileAtomic } from '../../base/files.ts';
 import { makeSecret, pemOf, publicKey, type SigningKey, signingKey } from '../../keys/release/key.ts';
+import { type BundleCustom, bundleCustom } from '../../protocol/service/bundle.ts';
+import { bundleTarget, serviceOfTarget, shownServiceVersion } from '../../protocol/service/name.ts';
 import { readTargets } from './repository.ts';
 import { nextOfTeam, signForTeam, targetOf } from './team-release.ts';
 
@@ -50,7 +52,7 @@ export type Signing = {
  * @returns the paths @throws BootwaveError `TEAM_FILE`
  */
 export async function signTeamFile(signing: Signing, now: number): Promise<string[]> {
-  const key = await read(signing.key, (bytes) => signingKey(createPrivateKey(bytes)));
+  const key = await readTeamKey(signing.key);
   const last = signing.last === null ? null : await read(signing.last, readTargets);
   const metadata = await changed(last, signing, now);
   await writeFileAtomic(signing.out, signForTeam(metadata, key));
@@ -65,14 +67,30 @@ async function changed(
   if (last !== null && add.length + without.length === 0) return last;
   const kept = Object.values(last?.signed.targets ?? {}).filter(({ path }) => !without.includes(path));
   const fresh = await Promise.all(
-    add.map(({ path, file }) =>
-      targetOf(path, file).catch((cause) => {
+    add.map(async ({ path, file }) => {
+      const custom = serviceOfTarget(path) === null ? undefined : await saidOf(path, file);
+      return targetOf(path, file, custom).catch((cause) => {
         throw failure(`${file} cannot be read: ${messageOf(cause)}`);
-      }),
-    ),
+      });
+    }),
   );
   return nextOfTeam(last, [...kept, ...fresh], now);
 }
+
+/** What `service pack` wrote beside a bundle: it is signed with it. */
+export const besideBundle = (file: string): string => `${file}.json`;
+
+async function saidOf(path: string, file: string): Promise<BundleCustom> {
+  const beside = besideBundle(file);
+  const { bootwave } = await read(beside, (bytes) => bundleCustom.parse(JSON.parse(bytes.toString('utf8'))));
+  const { service: name, version } = bootwave;
+  if (bundleTarget({ name, version }) === path) return bootwave;
+  throw failure(`${beside} is of ${shownServiceVersion({ name, version })}, which is not ${path}`);
+}
+
+/** @throws BootwaveError `TEAM_FILE` */
+export const readTeamKey = (file: string): Promise<SigningKey> =>
+  read(file, (bytes) => signingKey(createPrivateKey(bytes)));
 
 async function read<T>(file: string, parse: (bytes: Buffer) => T): Promise<T> {
   try {

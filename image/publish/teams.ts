@@ -7,6 +7,7 @@ import { Delegations } from '@tufjs/models/dist/delegations.js';
 import { DelegatedRole } from '@tufjs/models/dist/role.js';
 import { BootwaveError } from '../../base/error.ts';
 import { RELEASE_ROLES } from '../../keys/release/roles.ts';
+import { FLEET } from '../../protocol/service/name.ts';
 import { type PublishOptions, publishChange } from './publish.ts';
 import { type Repository, readRepository } from './repository.ts';
 
@@ -136,6 +137,8 @@ function mustBeTeam({ name, prefix, keys, threshold }: Team): void {
     throw invalid(`'${name.slice(0, 64)}' cannot be a team: a letter, then letters, digits and dashes`);
   if (!PREFIX.test(prefix))
     throw invalid(`'${prefix.slice(0, 64)}' is no prefix: names with a / between them, as services/web`);
+  if (isBelow(prefix, `services/${FLEET}`) || isBelow(`services/${FLEET}`, prefix))
+    throw invalid(`below services/${FLEET} only the core team releases`);
   const distinct = new Set(keys.map(({ keyID }) => keyID)).size;
   if (distinct !== keys.length) throw invalid('one of the keys is named twice');
   if (threshold < 1 || threshold > keys.length)

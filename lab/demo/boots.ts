@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
+import { untilAborted } from '../../base/wait.ts';
 import { wantInstalled } from '../../orchestrator/install/want.ts';
 import type { LabNode, NodeSpec } from '../spec.ts';
 import type { Stage } from './stage.ts';
@@ -85,7 +86,7 @@ export class Boots {
     const { lab, view, signal } = this.#stage;
     if (name !== KNOWN) return lab.powerOn(name);
     // The first has them when the second gets power, unless it was very fast.
-    await Promise.race([this.#keys.promise, untilAborted(signal)]);
+    await untilAborted(this.#keys.promise, signal);
     const vars = join(lab.folder, 'delivered.fd');
     await lab.copyVariables(NEW, vars);
     view.say(
@@ -145,12 +146,4 @@ export class Boots {
       what: `${name} ${what}; its console last showed:\n    ${last}`,
     });
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-  });
 }

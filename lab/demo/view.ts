@@ -10,7 +10,7 @@ export type Bar = {
 
 const WIDTH = 28;
 
-export function barLine(bar: Bar): string {
+function barLine(bar: Bar): string {
   const full = Math.round(Math.min(1, Math.max(0, bar.fraction)) * WIDTH);
   return `  ${bar.name.padEnd(6)} [${'#'.repeat(full)}${'.'.repeat(WIDTH - full)}] ${bar.text}`;
 }

@@ -7,6 +7,7 @@ import { createLogger } from '../../base/log.ts';
 import type { HostKey } from '../../image/agent/root/host-key.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { take } from '../../orchestrator/fleet/outcome.ts';
 import type { OrderPublicKeys } from '../../protocol/order.ts';
 import { enrolSim, type SimHttps, simAddress, simId } from './enrolment.ts';
@@ -67,6 +68,9 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
       site,
       new FleetDirectory({
         ...{ fleet, site, log },
+        // Whatever a person decides of images concerns machines.
+        imageRules: async () => NO_IMAGE_RULES,
+        released: async () => null,
         defaultImage: async () => options.version,
         // Every version of a simulated node is published: it is no more than a word.
         pcr11: async (version) => simPcr11(version),

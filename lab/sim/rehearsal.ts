@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { createFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { aborted } from '../../base/wait.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
@@ -81,10 +82,7 @@ export async function runRehearsal(
         });
         try {
           onReady();
-          const stopped = new Promise((resolve) => {
-            if (signal.aborted) resolve('stopped');
-            signal.addEventListener('abort', () => resolve('stopped'), { once: true });
-          });
+          const stopped = aborted(signal).then(() => 'stopped');
           if ((await Promise.race([stopped, sim.gone])) !== 'stopped')
             throw failed('a process of theirs ended');
         } finally {

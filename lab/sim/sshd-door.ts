@@ -13,7 +13,7 @@ export const SSHD_FILES = {
   hostKeyPub: 'host-key.pub',
 } as const;
 /** Where these sshds listen. */
-export const SSHD_PORT = 22;
+const SSHD_PORT = 22;
 
 const log = createLogger('sim', 'silent');
 

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { aborted } from '../../base/wait.ts';
 import { KEYS } from '../fleet/keys.ts';
 
 const reportSchema = z.object({
@@ -17,7 +18,7 @@ const reportSchema = z.object({
 export type ServerReport = z.infer<typeof reportSchema>;
 
 /** Milliseconds. */
-export const REPORTS = {
+const REPORTS = {
   every: 2000,
   /** A server that was silent for this long does not run any more; it loads everything when it starts. */
   silence: 60_000,
@@ -50,17 +51,10 @@ export function reportServer(
   const quietly = () => void tell().catch(() => {});
   quietly();
   const timer = setInterval(quietly, REPORTS.every);
-  const done = new Promise<void>((resolve) => {
-    const end = () => {
-      clearInterval(timer);
-      // Redis may be gone before us.
-      Promise.all([redis.hdel(KEYS.servers, server), listens(Date.now(), true)]).then(
-        () => resolve(),
-        () => resolve(),
-      );
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true });
+  const done = aborted(signal).then(async () => {
+    clearInterval(timer);
+    // Redis may be gone before us.
+    await Promise.all([redis.hdel(KEYS.servers, server), listens(Date.now(), true)]).catch(() => {});
   });
   return { tell, done };
 }

@@ -4,7 +4,7 @@ import type { AuthorityName } from '../../keys/layout.ts';
 import type { AuthorityEntry } from '../fleet/decisions/entry.ts';
 
 /** `prepared` and `old` are trusted and sign nothing; holders of a `tainted` one's certificates renew at once. */
-export const AUTHORITY_STATES = ['prepared', 'active', 'old', 'tainted', 'revoked'] as const;
+const AUTHORITY_STATES = ['prepared', 'active', 'old', 'tainted', 'revoked'] as const;
 export type AuthorityState = (typeof AUTHORITY_STATES)[number];
 
 export type States = {

@@ -20,6 +20,10 @@ export type Cause =
   | { kind: 'node-clock' }
   /** The version must not be ordered: withdrawn, below the floor, not published. A person has to decide. */
   | { kind: 'rules' }
+  /** Several nodes do not obey what is signed: their images do not know the key, or the form. A person has to decide. */
+  | { kind: 'orders' }
+  /** It alone does not obey what is signed. */
+  | { kind: 'disobeys' }
   /** The machine's own: its disk, its memory. */
   | { kind: 'hardware' }
   /** It was unhealthy before the change reached it. */
@@ -49,6 +53,10 @@ export function describe(cause: Cause): string {
       return 'it refuses orders for their time: it looks like its clock';
     case 'rules':
       return 'the signer does not sign it';
+    case 'orders':
+      return 'nodes do not obey what is signed: it looks like the order key, or an image that is too old for such orders';
+    case 'disobeys':
+      return 'it alone does not obey what is signed';
     case 'hardware':
       return 'its own hardware';
     case 'ill-before':

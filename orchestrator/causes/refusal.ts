@@ -3,8 +3,10 @@
 export type Blame =
   /** The orders' time: a clock is wrong, the node's or ours. */
   | 'clock'
-  /** The fleet's own rules forbid it: asking another node changes nothing. */
+  /** The fleet's own rules forbid it, as the signer says: asking another node changes nothing. */
   | 'rules'
+  /** The node does not obey it: a key that its image does not know, a floor in its TPM. Others may. */
+  | 'order'
   /** The signer refuses the order's epoch as impossible: the database is ahead of all that was ever signed. */
   | 'number'
   /** The node cannot fetch it. */
@@ -28,21 +30,32 @@ const HARDWARE: readonly string[] = [
   'ESP_BROKEN',
   'DISK_FACTS',
   'DISK_BUSY',
+  'INSTALL_DISK_ODD',
+  'INSTALL_DISKS_AMBIGUOUS',
   'TPM_NV',
   'TPM_BANK',
   'HELPER_UNREACHABLE',
 ];
 
-export function blameOf(code: string): Blame {
+/** @param code of the signer, or of our own check before it */
+export function blameOfSigner(code: string): Blame {
   if (CLOCK.includes(code)) return 'clock';
-  if (code === 'SIGNER_EPOCH_JUMP') return 'number';
   // Other code handles epochs; any other fault of an order is the same for every node.
-  if (code.startsWith('SIGNER_') || code.startsWith('ORDER_')) return 'rules';
+  return code === 'SIGNER_EPOCH_JUMP' ? 'number' : 'rules';
+}
+
+/** @param code as a node sent it: it may be any text, and speaks for that node only */
+export function blameOfNode(code: string): Blame {
+  if (CLOCK.includes(code)) return 'clock';
+  if (code.startsWith('ORDER_')) return 'order';
   if (FETCH.includes(code)) return 'fetch';
   return HARDWARE.includes(code) ? 'hardware' : 'change';
 }
 
-/** Nodes that refuse orders because of their time, out of those that got any order. @returns whose clock is wrong */
-export function clockOf(refuse: number, accept: number): 'own-clock' | 'node-clock' {
-  return refuse >= 2 && refuse > accept ? 'own-clock' : 'node-clock';
+/**
+ * Nodes that refuse orders for the same reason, out of those that got any order. @returns whether the reason is ours: one
+ * node alone has a wrong clock, a full disk or a lie of its own
+ */
+export function isOurs(refuse: number, accept: number): boolean {
+  return refuse >= 2 && refuse > accept;
 }

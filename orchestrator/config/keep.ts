@@ -4,15 +4,14 @@
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Order } from '../../protocol/order.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
-import { type Issued, readIssued } from '../orders/issued.ts';
+import { readIssued } from '../orders/issued.ts';
+import { keptConfig, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
-import { sign } from '../orders/sign.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
@@ -49,9 +48,14 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
     atOnce: AT_ONCE,
     log,
     signal,
-    find: () => unsettled(fleet, settled),
-    async work({ id, name, observed: { bootId } }) {
-      const version = await restore(options, id);
+    find: () => unsettled(options, settled),
+    async work(record) {
+      const {
+        id,
+        name,
+        observed: { bootId },
+      } = record;
+      const version = await restore(options, record);
       if (version !== null) log.info({ id, node: name, version }, 'its configuration was brought again');
       settled.set(id, bootId);
     },
@@ -76,7 +80,10 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
 }
 
 /** Members that are up in a boot that was not checked yet, and that no rollout or installation holds. */
-async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<NodeRecord[]> {
+async function unsettled(
+  { fleet, signer }: KeeperOptions,
+  settled: Map<string, string>,
+): Promise<NodeRecord[]> {
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
   if (ids.length === 0) return [];
@@ -91,46 +98,43 @@ async function unsettled(fleet: Fleet, settled: Map<string, string>): Promise<No
     fleet.redis,
     left.map(({ id }) => id),
   );
-  return left.filter(({ id, observed }) => {
-    if ((issued.get(id)?.order.config ?? null) !== null) return true;
+  // Also of a node whose order is gone the signer knows what it was given.
+  const wanted = await Promise.all(
+    left.map(async ({ id }) => keptConfig(issued.get(id), await signer.standing(id))),
+  );
+  return left.filter(({ id, observed }, i) => {
+    if (wanted[i] !== null) return true;
     settled.set(id, observed.bootId);
     return false;
   });
 }
 
 /** @returns the version that was brought; null when it is in force already, or none is wanted */
-async function restore(options: KeeperOptions, id: string): Promise<string | null> {
+async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Promise<string | null> {
   const { fleet, pool, signer, signal } = options;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
-  const digest = inForce?.order.config ?? null;
-  if (inForce === undefined || digest === null || status.config?.digest === digest) return null;
+  const standing = await signer.standing(id);
+  const digest = keptConfig(inForce, standing);
+  if (digest === null || status.config?.digest === digest) return null;
   const published = (await listConfigs(fleet.redis)).find(({ sha256 }) => sha256 === digest);
   if (published === undefined) {
     throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
   }
-  const { epoch } = await signer.standing(id);
-  const order = await fresh(fleet, id, inForce, Math.max(knownEpoch(status), epoch));
-  await deliverOrder(pool, id, await sign(fleet.redis, signer, order), ask);
+  const { mode } = wanted;
+  const other = inForce?.order ?? { mode, image: null, wipe: false, forgiven: [] };
+  // The order in force, or, when it is about to expire, the same content under a new epoch.
+  const order = await reissue(fleet.redis, {
+    ...{ node: id, wanted: { ...other, config: digest }, inForce, by: KEEPER },
+    ...{ kind: inForce?.kind ?? 'activate', floor: Math.max(knownEpoch(status), standing.epoch) },
+    ...{ now: Date.now(), race: 'CONFIG_ORDER_RACE' },
+  });
+  await deliverOrder(pool, id, await signKept(fleet.redis, signer, order), ask);
   const document = Buffer.from(published.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });
   // The request that ends the node's trial of it.
   await pool.request(id, 'status', {}, ask);
   return published.version;
-}
-
-/** The order in force, or, when it is about to expire, the same content under a new epoch. */
-function fresh(fleet: Fleet, id: string, inForce: Issued, floor: number): Promise<Order> {
-  return reissue(fleet.redis, {
-    node: id,
-    wanted: inForce.order,
-    inForce,
-    by: KEEPER,
-    kind: inForce.kind,
-    floor,
-    now: Date.now(),
-    race: 'CONFIG_ORDER_RACE',
-  });
 }

@@ -44,6 +44,7 @@ const MOST_TEXT = 1024 * 1024;
 /**
  * Publishes a configuration as a person wrote it.
  * @param text JSON
+ * @param known digests under which people have published this version on this machine, whatever became of it in Redis
  * @returns what is published now; the same again when this very configuration was published before
  * @throws BootwaveError `CONFIG_MALFORMED` naming the field, `CONFIG_OVERSIZED`, `CONFIG_VERSION_EXISTS`
  */
@@ -52,6 +53,7 @@ export async function publishConfig(
   text: string,
   version: string,
   by: By,
+  known: readonly string[] = [],
 ): Promise<PublishedConfig> {
   const document = makeDocument(parse(text), version);
   const body: PublishedConfig = {
@@ -61,6 +63,7 @@ export async function publishConfig(
     author: by.actor,
     at: by.at,
   };
+  if (known.length > 0 && !known.includes(body.sha256)) throw otherContent(version);
   const done = await commit(redis, {
     records: [
       {
@@ -83,7 +86,11 @@ export async function publishConfig(
   if (done.result === 'done') return body;
   const there = await readConfig(redis, version);
   if (there.sha256 === body.sha256) return there;
-  throw new BootwaveError({
+  throw otherContent(version);
+}
+
+function otherContent(version: string): BootwaveError {
+  return new BootwaveError({
     code: 'CONFIG_VERSION_EXISTS',
     what: `configuration ${version} is already published with other content`,
     unchanged: 'the published configuration was not touched',

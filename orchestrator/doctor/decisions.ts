@@ -19,5 +19,11 @@ export const checkDecisions = (paths: DataPaths): Promise<Check> =>
         'whoever can write to Redis can start rollouts: those of this fleet were not yet confirmed',
         "look at 'bootwave rollout list', then 'bootwave audit confirm'",
       );
+    if (!decisions.rollouts.configs.begun)
+      return warn(
+        NAME,
+        'whoever can write to Redis can give nodes any published configuration: those of this fleet were not yet confirmed',
+        "look at 'bootwave config list', then 'bootwave audit confirm'",
+      );
     return ok(NAME, 'a record in Redis counts only as it was decided');
   });

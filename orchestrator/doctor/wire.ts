@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { connect } from 'node:tls';
 import { messageOf } from '../../base/error.ts';
+import { within } from '../../base/wait.ts';
 import { imageUrl, LOADERS } from '../../bootserver/boot/urls.ts';
 import type { PublishedImage } from '../../bootserver/http/image-store.ts';
 import { SERVER_NAME } from '../../protocol/enrolment/messages.ts';
@@ -31,7 +32,7 @@ export async function checkTftp(address: string, loaders: string, port = 69): Pr
   if (wanted === undefined)
     return warn('TFTP', 'not asked: there is no boot loader to ask for', `see 'boot loaders'`);
   try {
-    const got = await within(fetchTftp(address, port, name), 'no whole file');
+    const got = await within(fetchTftp(address, port, name), PATIENCE, 'no whole file');
     return got.equals(wanted)
       ? ok('TFTP', `${name} came whole from ${address}, ${got.length} bytes`)
       : fail('TFTP', `${name} came from ${address} with other bytes than on the disk`, LOOK_AT_LOG);
@@ -62,7 +63,7 @@ export async function checkHttp(
   if (image === undefined) return warn(name, 'not asked: there is no image to ask for', `see 'image'`);
   const url = imageUrl(base, inventedMac(), image.version);
   try {
-    const { status, size, etag } = await within(head(url), 'no answer');
+    const { status, size, etag } = await within(head(url), PATIENCE);
     if (status !== 200) return fail(name, `${url} is answered with status ${status}`, LOOK_AT_LOG);
     if (size !== image.size || !etag.includes(image.sha256)) {
       const next = `does 'bootwave up' run with the same data directory as this command?`;
@@ -91,7 +92,7 @@ export async function checkTls(address: string, port: number, root: string | und
   if (root === undefined)
     return warn('TLS', `not asked: this fleet's root certificate is missing`, `see 'key files'`);
   try {
-    const certificate = await within(serverCertificate(address, port, root), 'no answer');
+    const certificate = await within(serverCertificate(address, port, root), PATIENCE);
     const days = Math.floor((new Date(certificate.validTo).getTime() - Date.now()) / DAY);
     return days < 14
       ? warn(
@@ -114,14 +115,4 @@ function serverCertificate(host: string, port: number, root: string): Promise<X5
     });
     socket.on('error', reject);
   });
-}
-
-async function within<T>(work: Promise<T>, what: string): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`${what} within ${PATIENCE / 1000} s`)), PATIENCE);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

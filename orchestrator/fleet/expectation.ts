@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { defined } from '../../base/defined.ts';
 import { digestKey, isOwnMac, isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 
 const hexDigest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -38,7 +39,7 @@ export const expectationSchema = z.object({
 });
 export type Expectation = z.infer<typeof expectationSchema>;
 
-export function tokenDigest(token: string): string {
+function tokenDigest(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 
@@ -94,12 +95,12 @@ const hasSerial = (serial: string, shown: Shown): boolean =>
 
 /** Facts in the one form in which they are kept and compared; invalid ones are left for the schema to refuse. */
 export function spelled({ mac, serial, ek, token }: Criteria): Criteria {
-  return {
-    ...(mac === undefined ? {} : { mac: macOf(mac) ?? mac }),
-    ...(serial === undefined ? {} : { serial: serialKey(serial) }),
-    ...(ek === undefined ? {} : { ek: digestKey(ek) }),
-    ...(token === undefined ? {} : { token }),
-  };
+  return defined({
+    mac: mac === undefined ? undefined : (macOf(mac) ?? mac),
+    serial: serial === undefined ? undefined : serialKey(serial),
+    ek: ek === undefined ? undefined : digestKey(ek),
+    token,
+  });
 }
 
 /** Which of these facts other machines may show as well; null when all of them identify one machine. */

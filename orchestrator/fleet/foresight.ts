@@ -6,7 +6,7 @@ import { GENESIS, type Link, linkTo } from './audit/chain.ts';
  * costs 2 µs here and 100 µs in a Redis script. The script compares the prediction with the chain, and computes the
  * hashes itself if it was wrong.
  */
-export class Foresight {
+class Foresight {
   #head: Link = GENESIS;
 
   /** The links of entries with these digests. The next caller on this connection continues from the last of them. */

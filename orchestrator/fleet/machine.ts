@@ -33,7 +33,7 @@ export function sighted(before: Machine | null, event: BootEvent, site: string):
 }
 
 /** Milliseconds after which a machine that took its image should have enrolled. */
-export const STUCK_AFTER = 5 * 60_000;
+const STUCK_AFTER = 5 * 60_000;
 
 const FIRMWARE_REFUSED =
   'the firmware may have refused it (Secure Boot): was the file tampered with, is it signed by another fleet, does this machine hold other Secure Boot keys?';

@@ -6,7 +6,7 @@ import { readStored } from './read-stored.ts';
 import { script } from './script.ts';
 
 /** Limits: anybody on the wire can invent MACs. */
-export const MACHINE_LIMITS = {
+const MACHINE_LIMITS = {
   /** Machines remembered; the one not seen for the longest time goes first. */
   machines: 20_000,
   /** Boot events kept per machine. */

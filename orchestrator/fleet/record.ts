@@ -5,7 +5,7 @@ import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 
 /** Things that a person should notice about a node; none of them is a state. */
-export const MARKS = [
+const MARKS = [
   'no-tpm',
   'no-secure-boot',
   'bios',

@@ -11,7 +11,7 @@ import { WATCHED } from './transitions.ts';
 export const MISSED_BEATS = 3;
 
 /** Attestations that may be missed before people are told: two of them may fall into restarts. */
-export const MISSED_ATTESTATIONS = 3;
+const MISSED_ATTESTATIONS = 3;
 
 /** Nodes marked at the same time. */
 const AT_ONCE = 50;

@@ -10,9 +10,9 @@ import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../orders/guard.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
+import { keptConfig, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
-import { sign } from '../orders/sign.ts';
 import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { INSTALL, LOST_AFTER, leavesDisk, nextStep, wantsInstall } from './step.ts';
@@ -151,7 +151,7 @@ async function order(
   const order = await reissue(fleet.redis, {
     node,
     // Its configuration belongs to other code, and stays.
-    wanted: { ...what, config: inForce?.order.config ?? null },
+    wanted: { ...what, config: keptConfig(inForce, standing) },
     inForce,
     by: INSTALL,
     kind: 'stage',
@@ -160,7 +160,7 @@ async function order(
     now: now(),
     race: 'INSTALL_ORDER_RACE',
   });
-  await deliverOrder(pool, node, await sign(fleet.redis, signer, order), { signal });
+  await deliverOrder(pool, node, await signKept(fleet.redis, signer, order), { signal });
   return { epoch: order.epoch };
 }
 

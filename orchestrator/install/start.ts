@@ -19,7 +19,7 @@ export type InstallTimes = {
   away: number;
 };
 
-export const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 300_000, away: 30_000 };
+const INSTALL_TIMES: InstallTimes = { look: 2_000, first: 5_000, most: 300_000, away: 30_000 };
 
 /** Nodes of one process at once: each draws an image from its boot server. */
 const AT_ONCE = 16;

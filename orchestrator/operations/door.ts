@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { jsonIn } from '../../base/json.ts';
 import { onLines } from '../../base/lines.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { voteSchema } from '../../keys/vote.ts';
@@ -16,6 +17,7 @@ import { doorFiles } from './files.ts';
 import { type AnswerLine, type Claim, type Greeting, MOST_ASK, PROTOCOL } from './lines.ts';
 import type { House } from './operation.ts';
 import { perform } from './perform.ts';
+import { tellOperation } from './told.ts';
 
 const claimSchema = z.union([
   z.strictObject({ certificate: z.string().max(16_384), proof: z.string().max(1024) }),
@@ -84,24 +86,32 @@ async function answer(
   remote: boolean,
   line: string,
 ): Promise<AnswerLine | null> {
-  const parsed = askSchema.safeParse(json(line));
+  const parsed = askSchema.safeParse(jsonIn(line));
   if (!parsed.success) return null;
   const { operation, input, by, signed } = parsed.data;
+  let actor = 'nobody';
+  const told = (outcome: string) => tellOperation(house, actor, { operation, input }, outcome);
   try {
     const identity = await identify(by, nonce);
+    actor = identity.actor;
     const renew = identity.renew === true ? { renew: true as const } : {};
     try {
       const done = await perform(house, { identity, remote }, { operation, input, signed });
-      return { ...renew, ...told(done) };
+      if (done.kind !== 'sign') told(done.kind);
+      return { ...renew, ...lineOf(done) };
     } catch (error) {
-      return { ...renew, ok: false, error: faultOf(house, operation, error) };
+      const fault = faultOf(house, operation, error);
+      told(fault.code);
+      return { ...renew, ok: false, error: fault };
     }
   } catch (error) {
-    return { ok: false, error: faultOf(house, operation, error) };
+    const fault = faultOf(house, operation, error);
+    told(fault.code);
+    return { ok: false, error: fault };
   }
 }
 
-function told(done: Awaited<ReturnType<typeof perform>>): AnswerLine {
+function lineOf(done: Awaited<ReturnType<typeof perform>>): AnswerLine {
   switch (done.kind) {
     case 'done':
       return { ok: true, result: done.result };
@@ -119,14 +129,6 @@ function faultOf({ log }: House, operation: string, error: unknown) {
   if (error instanceof BootwaveError) return error.toJSON();
   log.error({ operation, reason: error instanceof Error ? error.stack : String(error) }, 'unexpected');
   return { code: 'UNEXPECTED', what: messageOf(error) };
-}
-
-function json(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { aborted } from '../../base/wait.ts';
 import { generationsOf } from '../../keys/generations.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { ofCertificate } from '../operators/identify.ts';
@@ -78,13 +79,10 @@ export async function openNetworkDoor(
     server.listen(port, resolve);
   });
   const bound = server.address();
-  const done = new Promise<void>((resolve) => {
-    const end = () => {
-      server.close(() => resolve());
-      for (const socket of sockets) socket.destroy();
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true });
+  const done = aborted(signal).then(async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    await closed;
   });
   return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }

@@ -2,6 +2,8 @@
  * Operations that need two people. The first person signs operation and input, with every name replaced by what it
  * means; the second signs the same text. The keys stay with them: a caller without a signature gets the text to sign.
  */
+
+import { defined } from '../../base/defined.ts';
 import { BootwaveError } from '../../base/error.ts';
 import { operatorRefusal, serialOf } from '../../keys/operator.ts';
 import type { Vote, Word } from '../../keys/vote.ts';
@@ -44,14 +46,7 @@ export async function askSecond(
     const reason = typeof wanted.reason === 'string' ? wanted.reason : '';
     throw new NeedsSignature(
       'ask',
-      makeWish({
-        operation: name,
-        input: wanted,
-        reason,
-        actor,
-        at: by.at,
-        ...(what === undefined ? {} : { what }),
-      }),
+      makeWish(defined({ operation: name, input: wanted, reason, actor, at: by.at, what })),
       by.at,
     );
   }

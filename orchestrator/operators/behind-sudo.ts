@@ -7,7 +7,20 @@ import { BootwaveError } from '../../base/error.ts';
 import { run } from '../../base/run.ts';
 
 /** Who they are, where the fleet's files lie, and files that root would read or write for them. */
-const NOT_THEIRS = ['as', 'data', 'server', 'root', 'config', 'to', 'out', 'keys', 'key', 'last'] as const;
+const NOT_THEIRS = [
+  'as',
+  'data',
+  'server',
+  'root',
+  'config',
+  'to',
+  'out',
+  'keys',
+  'key',
+  'last',
+  'oci',
+  'bundle',
+] as const;
 
 export type Asked = {
   /** `node approve`. */
@@ -20,8 +33,7 @@ export type Asked = {
   args: number;
 };
 
-export const isBehindSudo = (env: NodeJS.ProcessEnv = process.env): boolean =>
-  env.BOOTWAVE_BEHIND_SUDO === '1';
+const isBehindSudo = (env: NodeJS.ProcessEnv = process.env): boolean => env.BOOTWAVE_BEHIND_SUDO === '1';
 
 /** @returns why root must not do that for them; null: it may */
 export function refusedBehindSudo({ command, isForAnyone, options, args }: Asked): BootwaveError | null {

@@ -19,4 +19,6 @@ export type Standing = {
    * has ended.
    */
   wipe: number | null;
+  /** The configuration that was signed for it last, null: none. Absent: not known here. */
+  config?: string | null;
 };

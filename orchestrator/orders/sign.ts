@@ -11,6 +11,9 @@ export const signedKey = (node: string): string => at('signed', node);
 /** Characters: no envelope is longer, and whoever owns Redis may have put anything there. */
 const LONGEST = 16 * 1024;
 
+/** Another server may know better. */
+const UNDECIDED: readonly string[] = ['SIGNER_IMAGE_UNDECIDED', 'SIGNER_CONFIG_UNDECIDED'];
+
 async function shownIn(redis: Redis, key: string): Promise<string | undefined> {
   const text = await redis.get(key).catch(() => null);
   return text === null || text.length > LONGEST ? undefined : text;
@@ -23,8 +26,10 @@ async function shownIn(redis: Redis, key: string): Promise<string | undefined> {
  */
 export async function sign(redis: Redis, signer: OrderSigner, order: Order): Promise<OrderEnvelope> {
   const key = signedKey(order.node);
-  const envelope = await signer.sign(order).catch(async (error: unknown) => {
-    if (!(error instanceof BootwaveError) || error.code !== 'SIGNER_IMAGE_UNDECIDED') throw error;
+  // A signer that knows an older configuration of the node would take it for the way back.
+  const first = order.config === null ? undefined : await shownIn(redis, key);
+  const envelope = await signer.sign(order, first).catch(async (error: unknown) => {
+    if (!(error instanceof BootwaveError) || !UNDECIDED.includes(error.code)) throw error;
     // Another server may have decided it a moment ago, or have moved the node.
     await decisionsOf(redis)?.look();
     return signer.sign(order, await shownIn(redis, key));

@@ -2,6 +2,8 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { within } from '../../base/wait.ts';
+import { QuietLog } from '../../bootserver/quiet-log.ts';
 import { checkOwnRedis } from '../rehearsal/marker.ts';
 import { gatherCommands, hangUp, persistent } from './connection.ts';
 import { ensureRunning, prepareFolder, waitUntilStopped } from './embedded.ts';
@@ -69,13 +71,27 @@ async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions
     });
     gatherCommands(redis);
     let reviving = false;
+    // One that ends at each start is tried for ever, and must not fill the log.
+    const told = log && new QuietLog(log);
     const revive = () => {
       if (closing || reviving) return;
       reviving = true;
       ensureRunning(files, signal)
+        .then((started) => {
+          if (started)
+            told?.warn(
+              'REDIS_RESTARTED',
+              {},
+              'the embedded Redis had ended and was started again, with all it had acknowledged',
+            );
+        })
         .catch((error: unknown) => {
           if (!closing)
-            log?.error({ reason: messageOf(error) }, 'the embedded Redis cannot be started again');
+            told?.error(
+              'REDIS_ENDED',
+              { reason: messageOf(error) },
+              'the embedded Redis cannot be started again',
+            );
         })
         .finally(() => {
           reviving = false;
@@ -124,8 +140,11 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   gatherCommands(redis);
   redis.on('error', (error) => log?.debug({ reason: messageOf(error) }, 'Redis connection'));
   try {
-    await within(PATIENCE.commandTimeout, redis.connect());
+    // Sentinels that know no master would be asked for ever: at a start the user wants to know.
+    await within(redis.connect(), PATIENCE.commandTimeout);
     persistent(redis);
+    const told = log && new QuietLog(log);
+    redis.on('ready', () => told?.warn('REDIS_BACK', {}, 'the connection to Redis was lost and is back'));
     for (const warning of judgeKeeping(await readKeeping(redis))) log?.warn(warning);
   } catch (error) {
     await hangUp(redis);
@@ -145,12 +164,4 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
       await hangUp(redis);
     },
   };
-}
-
-/** Sentinels that know no master would be asked for ever: at a start the user wants to know. */
-function within(ms: number, connecting: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
-    connecting.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

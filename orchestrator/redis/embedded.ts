@@ -7,7 +7,7 @@ import { probe } from './probe.ts';
 import { type RedisFiles, redisArguments } from './settings.ts';
 
 /** Milliseconds. Loading is counted apart: a large append-only file takes its time. */
-export const TIMES = { start: 15_000, load: 300_000, stop: 30_000, look: 5 } as const;
+const TIMES = { start: 15_000, load: 300_000, stop: 30_000, look: 5 } as const;
 
 const SERVER = '/usr/bin/redis-server';
 
@@ -20,9 +20,10 @@ export async function prepareFolder(files: RedisFiles): Promise<void> {
 /**
  * Sees to it that exactly one Redis serves `files.dir`: adopts the one that answers on the socket, else starts one.
  * Safe to call from many processes at once and after any of them was killed: the server holds a kernel lock.
+ * @returns whether it was not there, so that one was started
  * @throws BootwaveError `REDIS_FAILED`, `REDIS_FOREIGN`, `REDIS_FORBIDDEN`, `COMMAND_MISSING`
  */
-export async function ensureRunning(files: RedisFiles, signal?: AbortSignal): Promise<void> {
+export async function ensureRunning(files: RedisFiles, signal?: AbortSignal): Promise<boolean> {
   const dir = await realpath(files.dir);
   const started = performance.now();
   let attempt: Attempt | null = null;
@@ -30,7 +31,7 @@ export async function ensureRunning(files: RedisFiles, signal?: AbortSignal): Pr
     signal?.throwIfAborted();
     const found = await probe(files.socket);
     if (found.state === 'ready') {
-      if (found.dir === dir) return;
+      if (found.dir === dir) return attempt !== null;
       throw new BootwaveError({
         code: 'REDIS_FOREIGN',
         what: `the Redis on ${files.socket} keeps its data in ${found.dir}, not in ${dir}`,

@@ -31,14 +31,14 @@ export function fitForNew({ published, released, withdrawn, floor }: Choice): st
  * The image for new hardware and for nodes without a wanted version: the newest published image that is released, not
  * withdrawn, not below the release floor, and not revoked in firmware by another image.
  * @param released if nothing ever was, every published image may be given
- * @param decided whether somebody decided that machines run it; left out: all of them count
+ * @param decided whether somebody decided that machines run it
  * @returns its version; null when there is none
  */
 export async function defaultImage(
   images: Pick<ImageStore, 'list'>,
   redis: Redis,
   released: Pick<Released, 'images'>,
-  decided: (version: string) => Promise<boolean> = async () => true,
+  decided: (version: string) => Promise<boolean>,
 ): Promise<string | null> {
   const [published, listed, withdrawn, floor] = await Promise.all([
     images.list(),

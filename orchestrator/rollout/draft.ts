@@ -201,6 +201,7 @@ export class Draft {
     node.state = to;
     // Why an order was refused says nothing of what comes after it.
     node.blocked = null;
+    node.anew = 0;
     node.since = this.clock;
     node.why = why;
   }

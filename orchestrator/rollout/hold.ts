@@ -3,7 +3,7 @@
  * by itself.
  */
 import { type Cause, describe, same } from '../causes/cause.ts';
-import { clockOf } from '../causes/refusal.ts';
+import { isOurs } from '../causes/refusal.ts';
 import { quietOf } from './blame.ts';
 import type { Draft } from './draft.ts';
 import { type NodeStep, UNDER_WAY } from './record.ts';
@@ -41,7 +41,7 @@ export function release(d: Draft) {
   }
   rollout.held = null;
   if (held.cause.kind === 'surroundings') recoverAnew(d);
-  if (held.cause.kind === 'own-clock') askAnew(d);
+  if (held.cause.kind === 'own-clock' || held.cause.kind === 'orders') askAnew(d);
   listenAnew(d);
   d.setState('running', `over: ${held.why}`, 'engine');
 }
@@ -57,7 +57,7 @@ export function listenAnew(d: Draft) {
   d.rollout.listening = d.watched;
 }
 
-/** A node that still refuses does so because of its own clock, from now on. */
+/** A node that still refuses does so for its own reason, from now on. */
 function askAnew(d: Draft) {
   for (const id of d.active()) {
     const { blocked } = d.peek(id)!;
@@ -109,15 +109,16 @@ export function weighRefusals(d: Draft) {
   });
   const rules = blocked.find(({ by }) => by === 'rules');
   if (rules !== undefined) hold(d, { kind: 'rules' }, rules.why);
-  const clocks = blocked.filter(({ by }) => by === 'clock');
-  if (clocks.length > 0 && whoseClock(d) === 'own-clock') hold(d, { kind: 'own-clock' });
+  if (isRefusedByMany(d, 'clock')) hold(d, { kind: 'own-clock' });
+  const cause = { kind: 'orders' } as const;
+  if (isRefusedByMany(d, 'order'))
+    hold(d, cause, `${describe(cause)}: ${blocked.find(({ by }) => by === 'order')!.why}`);
 }
 
-export function whoseClock(d: Draft): 'own-clock' | 'node-clock' {
+export function isRefusedByMany(d: Draft, by: 'clock' | 'order'): boolean {
   const nodes = d.active().map((id) => d.peek(id)!);
-  const refuse = nodes.filter(({ blocked }) => blocked?.by === 'clock').length;
-  const accept = nodes.filter(accepts).length;
-  return clockOf(refuse, accept);
+  const refuse = nodes.filter(({ blocked }) => blocked?.by === by).length;
+  return refuse > 0 && isOurs(refuse, nodes.filter(accepts).length);
 }
 
 const accepts = (node: Readonly<NodeStep>) => node.blocked === null && node.told && node.sent !== null;

@@ -7,13 +7,13 @@ import { weighRefusals } from './hold.ts';
 import { orderFor, wantedOf } from './order.ts';
 import { FREE } from './record.ts';
 import { attested, onReport } from './report.ts';
-import { fail, retry } from './step.ts';
+import { fail, orderAnew, retry } from './step.ts';
 
 function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   const known = d.peek(event.node);
   if (known === undefined || event.epoch !== known.epoch || orderFor(d.setup, known) === null) return;
   const node = d.edit(event.node);
-  if (event.blame === 'clock' || event.blame === 'rules') {
+  if (event.blame === 'clock' || event.blame === 'rules' || event.blame === 'order') {
     const why = event.why;
     node.blocked = { by: event.blame, why, since: node.blocked?.since ?? d.clock };
     node.why = why;
@@ -21,10 +21,10 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   } else if (event.blame === 'number') {
     // No higher epoch was ever signed, so no node ever saw one.
     node.epoch = event.has;
-    d.order(node);
+    orderAnew(d, node, event.why);
   } else if (event.code === 'stale-epoch') {
     node.epoch = Math.max(node.epoch, event.has);
-    d.order(node);
+    orderAnew(d, node, event.why);
   } else if (node.state === 'rolling-back' || event.code === 'other-boot') {
     // A rollback is repeated until its time is over; a restarted node is about to report.
     node.why = event.why;

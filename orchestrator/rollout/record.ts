@@ -273,7 +273,9 @@ export type NodeStep = {
   /** Whether somebody has begun to carry the outstanding order out; until then it waits in our own queue. */
   told: boolean;
   /** Its order is refused for a reason other than the version. */
-  blocked: { by: 'clock' | 'rules'; why: string; since: number } | null;
+  blocked: { by: 'clock' | 'rules' | 'order'; why: string; since: number } | null;
+  /** Orders in its present state that were made anew because it knew a higher epoch. */
+  anew: number;
   /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */
   lost: number | null;
   /** Watched time since which its heartbeats are missing, for nodes of finished waves; null: they come. */

@@ -3,7 +3,7 @@ import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
 import { type NodeStep, waitsStaged } from './record.ts';
-import { bakeOf, fail, gatesOf, startActivate, startStage } from './step.ts';
+import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
 
 /** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
@@ -108,6 +108,7 @@ export function onReport(d: Draft, id: string, report: Report) {
   if (known === undefined || report.seq <= known.seq) return;
   const runs = d.setup.target.of === 'image' ? report.image : report.config;
   if (!isNews(d, known, report, runs)) return;
+  const before = known.state;
   const node = d.edit(id);
   const restarted = node.bootId !== null && node.bootId !== report.bootId;
   node.seq = report.seq;
@@ -122,20 +123,32 @@ export function onReport(d: Draft, id: string, report: Report) {
     node.told = true;
     node.blocked = null;
   }
+  const isUsedUp = node.term === d.rollout.term && report.epoch > node.epoch;
   if (node.term !== d.rollout.term) {
     // Above anything that may have been ordered and forgotten, so that no epoch ever means two things.
     node.epoch = Math.max(node.epoch, report.epoch) + gapOf(d.rollout.term);
     node.term = d.rollout.term;
     node.sent = null;
-  } else if (report.epoch > node.epoch) {
-    // It was free since it was done, and another rollout has ordered something since: that one is responsible.
-    if (node.state === 'done' && runs !== wantedOf(node)) node.taken = true;
+  } else if (isUsedUp) {
+    if (isAnothers(d, node, runs)) node.taken = true;
     // The node's own epoch is above ours: our record was restored from an older state.
     node.epoch = report.epoch;
     node.sent = null;
   }
   if (!node.taken) consider(d, node, report, { runs, restarted, accepted, first: known.heard === null });
-  if (node.sent === null && orderFor(d.setup, node) !== null) d.order(node);
+  if (node.sent !== null || orderFor(d.setup, node) === null) return;
+  if (isUsedUp && node.state === before) orderAnew(d, node, `it knows epoch ${report.epoch} already`);
+  else d.order(node);
+}
+
+/**
+ * Whether another rollout has moved it since it was done, and is responsible for it. Where writes may have been lost, its last
+ * good version may be our own way back, forgotten: several failovers leave different gaps, and such an order may be above all
+ * that we know. If it is another's after all, the fleet says so (`taken`), and our way back leads to what it runs already.
+ */
+function isAnothers({ rollout }: Draft, node: Readonly<NodeStep>, runs: string | null): boolean {
+  if (node.state !== 'done' || runs === wantedOf(node)) return false;
+  return rollout.term === 0 || runs !== node.lastGood;
 }
 
 type Seen = { runs: string | null; restarted: boolean; accepted: boolean; first: boolean };

@@ -36,7 +36,7 @@ export function emptyCounts(): Record<StepState, number> {
 
 /** Absent from records of before these were kept. */
 const UNTROUBLED = {
-  ...{ excused: null, ill: false, fell: false, told: false, blocked: null },
+  ...{ excused: null, ill: false, fell: false, told: false, blocked: null, anew: 0 },
   ...{ lost: null, away: null, taken: false, left: false, down: false },
 } as const;
 

@@ -116,6 +116,22 @@ export function defer(d: Draft, node: NodeStep, why: string, to: 'pending' | 'st
   node.why = why;
 }
 
+/** After two failovers in short succession it takes as many; more are a node that has an answer to everything. */
+const MOST_ANEW = 5;
+
+/**
+ * An order with another epoch, because the one before had one that is used up. A node that finds each of them used up
+ * would be asked for ever, and nothing that waits for it would end.
+ */
+export function orderAnew(d: Draft, node: NodeStep, why: string) {
+  node.anew += 1;
+  if (node.anew <= MOST_ANEW) return d.order(node);
+  const end = `${MOST_ANEW} orders, each with a new epoch, were refused: ${why}`;
+  if (node.state !== 'rolling-back') return retry(d, node, end, 'hardware');
+  d.move(node, 'needs-recovery', end);
+  d.freeSlot(node);
+}
+
 /** Another try, while tries are left; an offline node gets it in the tail wave. */
 export function retry(d: Draft, node: NodeStep, why: string, blame: Blame = 'change') {
   const again = node.attempts < d.setup.spec.attempts;

@@ -1,7 +1,7 @@
 import { describe } from '../causes/cause.ts';
 import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn, waitsForOthers } from './blame.ts';
 import type { Draft } from './draft.ts';
-import { hold, isSilence, leave, whoseClock } from './hold.ts';
+import { hold, isRefusedByMany, isSilence, leave } from './hold.ts';
 import { wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
 import { defer, fail, retry } from './step.ts';
@@ -56,28 +56,26 @@ export function ill(d: Draft, known: Readonly<NodeStep>, why: string) {
   fail(d, d.edit(known.node), why, cause);
 }
 
+const ALONE = { clock: 'node-clock', order: 'disobeys', rules: 'rules' } as const;
+const TOGETHER = { clock: 'own-clock', order: 'orders', rules: 'rules' } as const;
+
 /** Its order is refused for another reason than the version: it is asked again, for as long as an order may take. */
 function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   const { timeouts } = d.setup.spec;
   const { by, since } = known.blocked!;
-  const isOwn = by === 'clock' && whoseClock(d) === 'node-clock';
+  const isOwn = by !== 'rules' && !isRefusedByMany(d, by);
   const node = () => d.edit(known.node);
   const patience = known.state === 'rolling-back' ? timeouts.rollback : timeouts.stage;
   const isLost = (isOwn && d.rollout.held === null) || !waitsForOthers(d);
   if (isLost && d.clock - since > patience) {
-    const why = `${isOwn ? 'its clock is wrong' : 'its order is refused'}: ${known.blocked!.why}`;
+    const isClock = isOwn && by === 'clock';
+    const why = `${isClock ? 'its clock is wrong' : 'its order is refused'}: ${known.blocked!.why}`;
     if (known.state === 'rolling-back') {
       const lost = node();
       d.move(lost, 'needs-recovery', why);
       return d.freeSlot(lost);
     }
-    if (known.state !== 'staging')
-      return fail(
-        d,
-        node(),
-        why,
-        isOwn ? { kind: 'node-clock' } : { kind: by === 'rules' ? 'rules' : 'own-clock' },
-      );
+    if (known.state !== 'staging') return fail(d, node(), why, { kind: (isOwn ? ALONE : TOGETHER)[by] });
     const late = node();
     late.blocked = null;
     if (known.wave < d.waveCount - 1) return defer(d, late, why);

@@ -31,8 +31,8 @@ export type WipeConsent = { id: string; by: string; at: number };
 export type Rules = {
   floor: string | null;
   withdrawn: Set<string>;
-  /** SHA-256 of documents. */
-  configs: Set<string>;
+  /** Versions of published configurations, by the SHA-256 of the document. */
+  configs: Map<string, string>;
   /** By node; the newest consent that was not withdrawn. */
   wipes: Map<string, WipeConsent>;
 };
@@ -85,7 +85,7 @@ export class Consents {
 const noConsents = (): Rules => ({
   floor: null,
   withdrawn: new Set(),
-  configs: new Set(),
+  configs: new Map(),
   wipes: new Map(),
 });
 
@@ -107,7 +107,7 @@ function applyConsent(rules: Rules, consent: Consent): void {
       rules.withdrawn.delete(consent.version);
       return;
     case 'config':
-      rules.configs.add(consent.sha256);
+      rules.configs.set(consent.sha256, consent.version);
   }
 }
 

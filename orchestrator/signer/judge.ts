@@ -6,6 +6,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
+import { type ConfigGrounds, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
 import type { Signed } from './ledger.ts';
 import { checkMove, type MoveGrounds } from './move.ts';
@@ -26,18 +27,19 @@ export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
 /** Epochs that an order may skip: a database cannot use up a node's numbers at once. */
 const MOST_SKIPPED = 1_000_000;
 
-export type Grounds = MoveGrounds & {
-  rules: Rules;
-  /** Facts of the image that is published under the version in the order; null: none is. */
-  facts: { sha256: string; size: number } | null;
-  /** What was signed for this node last. */
-  last: Signed | null;
-  /** How many nodes ever got an order, and how many of them got their first within the last hour. */
-  nodes: { all: number; fresh: number };
-  /** Orders to wipe of the last month. */
-  wipes: readonly Signed[];
-  limits: SignerLimits;
-};
+export type Grounds = MoveGrounds &
+  Pick<ConfigGrounds, 'configured'> & {
+    rules: Rules;
+    /** Facts of the image that is published under the version in the order; null: none is. */
+    facts: { sha256: string; size: number } | null;
+    /** What was signed for this node last. */
+    last: Signed | null;
+    /** How many nodes ever got an order, and how many of them got their first within the last hour. */
+    nodes: { all: number; fresh: number };
+    /** Orders to wipe of the last month. */
+    wipes: readonly Signed[];
+    limits: SignerLimits;
+  };
 
 export type Verdict = {
   payload: Buffer;
@@ -65,12 +67,13 @@ export function judge(order: Order, grounds: Grounds): Verdict {
       "give 'bootwave config publish' once more, with the same file and version",
     );
   const moved = checkMove(order, grounds);
+  const configured = checkConfig(order, { ...grounds, configs: rules.configs });
   if (again) return { payload, entry: null };
   const wipe = order.wipe ? checkWipe(order, grounds).id : null;
   const image = order.image?.version ?? null;
   return {
     payload,
-    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, moved },
+    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, moved, configured },
   };
 }
 

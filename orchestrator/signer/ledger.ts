@@ -25,6 +25,16 @@ const signedSchema = z.object({
    * hardware gets one, and by no rollout; absent from entries of the versions before.
    */
   moved: z.object({ version: z.string().nullable(), since: z.number(), fresh: z.boolean() }).optional(),
+  /** Its configuration; absent from entries of the versions before. */
+  configured: z
+    .object({
+      /** SHA-256 of the document; null: none. */
+      now: z.string().nullable(),
+      /** What it had before, and the rollouts that may take it back there; absent: that is not known. */
+      back: z.string().nullable().optional(),
+      by: z.array(z.string()).readonly().optional(),
+    })
+    .optional(),
 });
 export type Signed = z.infer<typeof signedSchema>;
 

@@ -25,7 +25,11 @@ export type Had = {
  */
 export function hadOf(last: Signed | null, shown: Order | null, begunAt: number): Had {
   if (shown !== null && shown.image !== null && shown.epoch > (last?.epoch ?? 0))
-    return { version: shown.image.version, since: shown.issuedAt, fresh: false, isOld: false };
+    // An order does not say whether it began an installation. This signer takes it for one unless it knows better.
+    return {
+      ...{ version: shown.image.version, since: shown.issuedAt, isOld: false },
+      fresh: last?.moved?.fresh ?? last === null,
+    };
   if (last?.moved !== undefined) return { ...last.moved, isOld: last.at < begunAt };
   const [version, since] = [last?.image ?? null, last?.at ?? 0];
   return { version, since, fresh: false, isOld: last !== null };

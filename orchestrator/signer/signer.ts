@@ -8,6 +8,7 @@ import {
   verifyOrder,
 } from '../../protocol/order.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
+import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
 import { judge, type SignerLimits, wipeConsent } from './judge.ts';
@@ -52,9 +53,11 @@ export class Signer implements OrderSigner {
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
     const nodes = ledger.nodes(now());
-    const had = hadOf(last, shown === undefined ? null : shownOrder(shown, order.node, key), begunAt);
+    const seen = shown === undefined ? null : shownOrder(shown, order.node, key);
+    const had = hadOf(last, seen?.order ?? null, begunAt);
     const grounds = {
       ...{ nodes, rules, facts: published, last, had, decided, newest, limits },
+      configured: configuredOf(last, seen),
       ...{ wipes: ledger.wipes, now: now() },
     };
     const { payload, entry } = judge(order, grounds);
@@ -67,16 +70,21 @@ export class Signer implements OrderSigner {
     const rules = await consents.current();
     await ledger.settled();
     const consent = wipeConsent(node, rules, ledger.wipes, now());
-    return { epoch: ledger.of(node)?.epoch ?? 0, wipe: consent?.at ?? null };
+    const last = ledger.of(node);
+    const config = last?.configured?.now;
+    return {
+      ...{ epoch: last?.epoch ?? 0, wipe: consent?.at ?? null },
+      ...(config === undefined ? {} : { config }),
+    };
   }
 }
 
 /** An order that this fleet's key has signed for the node, whenever that was; null: it is none. */
-function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey): Order | null {
+function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey) {
   try {
     const envelope = JSON.parse(text) as OrderEnvelope;
     const { issuedAt: now } = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8')) as Order;
-    return verifyOrder(envelope, new Map([[id, publicKey]]), { nodeId, now, last: null }).order;
+    return verifyOrder(envelope, new Map([[id, publicKey]]), { nodeId, now, last: null });
   } catch {
     return null;
   }

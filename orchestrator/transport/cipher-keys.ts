@@ -1,4 +1,4 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
 import type { Client, Connection } from 'ssh2';
 
 /** Fields of ssh2 1.17's AES-GCM ends, both with `createCipheriv` or `createDecipheriv` for each packet. */
@@ -17,12 +17,6 @@ export function holdCipherKeys(connection: Client | Connection): void {
   (connection as Client).on('handshake', () => {
     for (const [end, field] of Object.entries(FIELDS)) hold(endOf(connection, end), field);
   });
-}
-
-/** The key that an end of this connection ciphers with, where it is held as an object. */
-export function heldKey(connection: Client | Connection, end: keyof typeof FIELDS): KeyObject | null {
-  const key = endOf(connection, end)?.[FIELDS[end]];
-  return key === undefined || Buffer.isBuffer(key) ? null : (key as KeyObject);
 }
 
 type Fields = Record<string, unknown>;

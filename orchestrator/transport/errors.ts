@@ -13,7 +13,7 @@ export class NodeRefusal extends BootwaveError {
  * What can go wrong between orchestrator and node. `LINK_CUT` and `LINK_TIMEOUT` leave open whether the node has done
  * the request: operations are idempotent, so ask again or look at its status.
  */
-export const LINK_FAILURES = {
+const LINK_FAILURES = {
   LINK_UNREACHABLE: 'see whether the node is powered on and its site connected',
   LINK_CONNECT_TIMEOUT: 'see whether the node is powered on and its site connected',
   LINK_HOST_KEY:

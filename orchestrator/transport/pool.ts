@@ -20,7 +20,7 @@ export type PoolLimits = PaceLimits &
     connectTimeout: number;
   };
 
-export const POOL_LIMITS: PoolLimits = {
+const POOL_LIMITS: PoolLimits = {
   open: 12_000,
   rate: 200,
   burst: 40,

@@ -4,7 +4,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { askForOffers } from '../doctor/dhcp-client.ts';
 import { describe } from '../doctor/dhcp-servers.ts';
-import type { WireSpec } from './wire.ts';
+import type { WireSpec } from './serve-wire.ts';
 
 /** Milliseconds: dnsmasq pings an address for three seconds before it offers it. */
 const LISTEN = 3_500;

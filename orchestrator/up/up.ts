@@ -35,8 +35,8 @@ import { refuseOtherDhcp } from './alone.ts';
 import { type KeptIdentity, keptIdentity } from './identity.ts';
 import { checkCertificateLife, type UpOptions } from './options.ts';
 import { type Orchestrating, orchestrate } from './orchestrate.ts';
+import type { WireParts } from './serve-wire.ts';
 import { serverIdentity } from './server-certificate.ts';
-import type { WireParts } from './wire.ts';
 import { wireSpecs } from './wire-specs.ts';
 import { type KeptWires, keepWires, type ServedAddress } from './wires.ts';
 
@@ -152,7 +152,7 @@ export async function up(
         attestSeconds: options.attestEvery * 60,
         certificateLife: options.certificateLife,
       },
-      http: { metadata: metadataFolder(paths.releases), crl: () => crl.current() },
+      http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
     };
     let opened: KeptWires | undefined;
     const behind: Parts = {

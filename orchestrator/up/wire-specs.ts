@@ -4,7 +4,7 @@ import type { DataPaths } from '../../base/paths.ts';
 import { readConfigFile } from '../../bootserver/config-file.ts';
 import { checkPrefixes, prefixesOf } from '../../bootserver/dhcp6/config.ts';
 import { addressRange, type UpOptions } from './options.ts';
-import type { WireSpec } from './wire.ts';
+import type { WireSpec } from './serve-wire.ts';
 
 /**
  * What is served: the interfaces of the configuration file, or the one that the options name, or nothing.

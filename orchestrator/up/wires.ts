@@ -1,6 +1,7 @@
 import type { Lease } from '../../bootserver/dhcp/free-addresses.ts';
 import type { Ip4 } from '../../formats/dhcp/ip4.ts';
-import { type KeptWire, keepWire, restartNeeded, type WireParts, type WireSpec } from './wire.ts';
+import type { WireParts, WireSpec } from './serve-wire.ts';
+import { type KeptWire, keepWire, restartNeeded } from './wire.ts';
 
 export type ServedAddress = { interface: string; address: string; address6?: string };
 

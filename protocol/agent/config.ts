@@ -4,7 +4,7 @@ import { CONFIG_BASE64 } from '../configuration/document.ts';
 
 const document = z.string().check(z.maxLength(CONFIG_BASE64));
 
-export const configRequests = [
+const configRequests = [
   /** Which document is in force. Changes nothing. */
   z.strictObject({ operation: z.literal('config-status') }),
   /** Whether a document could be applied here, as far as that can be known before. Changes nothing. */

@@ -9,7 +9,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { versionSchema } from '../../formats/version.ts';
 import { type SysctlValue, sysctlRefusal } from './sysctls.ts';
 
-export const CONFIG_FORMAT = 1;
+const CONFIG_FORMAT = 1;
 
 export const CONFIG_LIMITS = {
   /** Of the document. Its base64 (44 kB) fits into a frame of the link and into a line to the helper. */
@@ -79,7 +79,7 @@ const draftLog = z.strictObject({
 });
 
 /** Every field stands in every document, so that none can be forgotten by one side. */
-export const configSchema = z.strictObject({
+const configSchema = z.strictObject({
   format: z.literal(CONFIG_FORMAT),
   version: versionSchema,
   sysctls,

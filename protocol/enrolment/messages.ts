@@ -101,7 +101,7 @@ export const inventorySchema = z.strictObject({
 export type Inventory = z.infer<typeof inventorySchema>;
 
 /** What runs: from os-release (`IMAGE_VERSION`) and the kernel. */
-export const runningSchema = z.strictObject({
+const runningSchema = z.strictObject({
   version: line(64),
   kernel: line(128),
   /** /proc/sys/kernel/random/boot_id: a new one means that the node restarted. */
@@ -152,7 +152,7 @@ export type KeysReply = z.infer<typeof keysReply>;
 /** PCRs that every quote covers, SHA-256 bank. 7, 11, 12, 13 are enforced, the rest is policy (the trust issue). */
 export const QUOTED_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13] as const;
 
-export const quoteSchema = z.strictObject({
+const quoteSchema = z.strictObject({
   /** TPMS_ATTEST, base64. */
   attest: base64(4096),
   /** TPMT_SIGNATURE, base64. */

@@ -202,8 +202,6 @@ export type ResultOf<O extends OpName> = z.infer<(typeof OPS)[O]['result']>;
 export type Status = ResultOf<'status'>;
 export type Hello = ResultOf<'hello'>;
 
-export const OP_NAMES = Object.keys(OPS) as readonly OpName[];
-
 /** From the orchestrator. `abort` says that nobody waits for an answer any more. */
 export const toNode = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('request'), id: requestId, op: line(32), args: z.unknown() }),

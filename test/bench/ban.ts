@@ -24,12 +24,15 @@ import { DecisionKeeper, watchDecisions } from '../../orchestrator/fleet/decisio
 import { sealerOf, sealJudge } from '../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { find } from '../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../orchestrator/operations/door.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { serverIdentity } from '../../orchestrator/up/server-certificate.ts';
 import { NODE_URI, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 import { freePort } from '../support/free-port.ts';
+
+const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
 
 const CONNECTIONS = Number(process.env.BENCH_CONNECTIONS ?? 1000);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9);
@@ -57,7 +60,14 @@ async function serve(root: string): Promise<void> {
     log,
   });
   await bans.look();
-  const directory = new FleetDirectory({ fleet, site: 'default', defaultImage: async () => null, bans, log });
+  const directory = new FleetDirectory({
+    ...anyImage,
+    fleet,
+    site: 'default',
+    defaultImage: async () => null,
+    bans,
+    log,
+  });
   const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), '127.0.0.1');
   const server = await startEnrolment({
     listen: { host: '127.0.0.1', port: 0 },
@@ -168,7 +178,13 @@ async function issueAll(keys: string): Promise<Node[]> {
 
 /** Members with their certificates, as their enrolment would have left them. */
 async function enrolAll(fleet: Fleet, nodes: readonly Node[]): Promise<void> {
-  const directory = new FleetDirectory({ fleet, site: 'default', defaultImage: async () => null, log });
+  const directory = new FleetDirectory({
+    ...anyImage,
+    fleet,
+    site: 'default',
+    defaultImage: async () => null,
+    log,
+  });
   const words: [string, string, string, string] = ['a', 'b', 'c', 'd'];
   await Promise.all(
     nodes.map(async ({ id, serial, spkiDigest }, n) => {

@@ -13,7 +13,10 @@ import { initKeys } from '../../keys/init.ts';
 import { enrolSim, simId } from '../../lab/sim/enrolment.ts';
 import { type SimNode, simPcr11 } from '../../lab/sim/node.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
+import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
+
+const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
 
 /** Goals, milliseconds of CPU. */
 const GOALS = { help: 150, list: 300 };
@@ -53,6 +56,7 @@ try {
     const log = createLogger('bench', 'silent');
     const pcr11 = async (version: string) => simPcr11(version);
     const directory = new FleetDirectory({
+      ...anyImage,
       ...{ fleet, site: 'default', defaultImage: async () => null, pcr11, log },
     });
     for (let number = 0; number < NODES; number += 1) {

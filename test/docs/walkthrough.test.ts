@@ -13,7 +13,7 @@ import { mustRun, run } from '../../base/run.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { addImage, makeInstallation } from '../orchestrator/doctor/installation.ts';
-import { enrolment, inventory, pcr11, silent } from '../orchestrator/fleet/support.ts';
+import { anyImage, enrolment, inventory, pcr11, silent } from '../orchestrator/fleet/support.ts';
 import { doorOf } from '../orchestrator/operations/support.ts';
 import { commandsOf, pageAt, REPOSITORY, words } from './pages.ts';
 
@@ -137,6 +137,7 @@ test('docs/nodes.md and docs/troubleshooting.md, with the machines that they nam
       const machine = inventory(n);
       if (parts.mac !== undefined) machine.nics[0]!.mac = parts.mac;
       const directory = new FleetDirectory({
+        ...anyImage,
         fleet,
         site: 'default',
         defaultImage: async () => '1.0.0',

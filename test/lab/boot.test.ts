@@ -3,7 +3,8 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { createLab, type Lab } from '../../lab/lab.ts';
+import { createLab } from '../../lab/create.ts';
+import type { Lab } from '../../lab/lab.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 
 type Asked = { vendorClass: string; userClass: string };

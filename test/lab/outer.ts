@@ -4,7 +4,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createLab, type Lab } from '../../lab/lab.ts';
+import { createLab } from '../../lab/create.ts';
+import type { Lab } from '../../lab/lab.ts';
 
 const [folder = ''] = process.argv.slice(2);
 

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../base/run.ts';
+import { createLab, type LabOptions } from '../../lab/create.ts';
 import type { LabEvent } from '../../lab/events.ts';
-import { createLab, type LabOptions, openLab } from '../../lab/lab.ts';
+import { openLab } from '../../lab/lab.ts';
 import { namespaceExists, processesIn } from '../../lab/namespace.ts';
 import { identify, isAlive } from '../../lab/process.ts';
 
@@ -99,7 +100,7 @@ test('making a lab that is interrupted leaves nothing', async (t) => {
 
 test('a lab whose maker was killed is taken down by another process', async (t) => {
   const folder = join(await temporary(t), 'lab');
-  const module = join(HERE, '../../lab/lab.ts');
+  const module = join(HERE, '../../lab/create.ts');
   const maker = spawn(process.execPath, [
     '--input-type=module',
     '-e',

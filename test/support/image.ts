@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
 import { link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { digestOfFile } from '../../base/files.ts';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun } from '../../base/run.ts';
-import { buildImage, sourceDigest } from '../../image/build/build.ts';
-import { REPOSITORY } from '../../image/build/cache.ts';
+import { bundleAgent } from '../../image/build/agent-bundle.ts';
+import { buildImage } from '../../image/build/build.ts';
+import { digestOf, digestOfTree, REPOSITORY } from '../../image/build/cache.ts';
+
 import { withLock } from '../../image/build/lock.ts';
 import { imageFile, type Manifest, publishedVersions, readManifest } from '../../image/build/manifest.ts';
 import { initKeys } from '../../keys/init.ts';
@@ -62,4 +66,21 @@ export async function borrowImage(root: string): Promise<SharedImage> {
     }
   }
   return { ...shared, paths, file: imageFile(paths.images, shared.version) };
+}
+
+/**
+ * Everything in the repository that an image is made of, in one digest: what a cached image must be compared with.
+ * The packages' versions and the fleet's keys are not in it.
+ */
+async function sourceDigest(): Promise<string> {
+  const bundles = await bundleAgent(join(REPOSITORY, 'image/agent'));
+  const folders = ['image/build', 'image/rootfs', 'image/agent/member/link/relay'];
+  return digestOf({
+    folders: await Promise.all(folders.map((folder) => digestOfTree(join(REPOSITORY, folder)))),
+    bundles: [...bundles].map(([name, content]) => [
+      name,
+      createHash('sha256').update(content).digest('hex'),
+    ]),
+    lock: await digestOfFile(join(REPOSITORY, 'package-lock.json')),
+  });
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '../../base/files.ts';
 import { mustRun } from '../../base/run.ts';
-import { digestOfTree, exists, REPOSITORY } from '../../image/build/cache.ts';
+import { digestOfTree, REPOSITORY } from '../../image/build/cache.ts';
 import { initKeys } from '../../keys/init.ts';
 
 /**

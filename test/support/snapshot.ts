@@ -4,7 +4,8 @@
  */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, exists, REPOSITORY } from '../../image/build/cache.ts';
+import { exists } from '../../base/files.ts';
+import { digestOf, REPOSITORY } from '../../image/build/cache.ts';
 import { withLock } from '../../image/build/lock.ts';
 import { saveLab } from '../../lab/save.ts';
 import { machinesDigest, readSaved, unfit } from '../../lab/saved.ts';

@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto';
-import { Agent, request } from 'node:https';
+import { Agent } from 'node:https';
 import type { DetailedPeerCertificate } from 'node:tls';
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../../base/error.ts';
+import { jsonIn } from '../../../base/json.ts';
 import { checkBootServer } from '../../../keys/server-identity.ts';
 import { errorReply, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
+import { type Posted, post } from './post.ts';
 
 /** Bytes of an answer; a certificate chain is far below. */
 const ANSWER_BYTES = 256 * 1024;
@@ -55,7 +57,7 @@ export class BootServer {
     patience = PATIENCE,
   ): Promise<z.output<S>> {
     const { status, text } = await this.#exchange(path, JSON.stringify(body), patience);
-    const answer = parseJson(text);
+    const answer = jsonIn(text);
     if (status !== 200) {
       const parsed = errorReply.safeParse(answer);
       if (!parsed.success || status >= 500) throw unreachable(`cannot answer now (HTTP ${status})`);
@@ -73,49 +75,15 @@ export class BootServer {
     this.#agent.destroy();
   }
 
-  #exchange(
-    path: string,
-    body: string,
-    patience: number,
-    again = true,
-  ): Promise<{ status: number; text: string }> {
-    return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-      const sent = request(
-        new URL(path, this.url),
-        { method: 'POST', agent: this.#agent, headers },
-        (response) => {
-          let text = '';
-          response.setEncoding('utf8').on('data', (piece: string) => {
-            text += piece;
-            if (text.length > ANSWER_BYTES) response.destroy(new Error('too long an answer'));
-          });
-          response.on('end', () => {
-            clearTimeout(timer);
-            resolve({ status: response.statusCode ?? 0, text });
-          });
-          response.on('error', fail);
-        },
-      );
-      const timer = setTimeout(() => sent.destroy(new Error('no answer in time')), patience);
-      const fail = (error: Error) => {
-        clearTimeout(timer);
-        // The server may close a kept connection while we write to it; that says nothing about the server.
-        if (again && sent.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET') {
-          resolve(this.#exchange(path, body, patience, false));
-        } else reject(explain(error));
-      };
-      sent.on('error', fail);
-      sent.end(body);
-    });
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+  async #exchange(path: string, body: string, patience: number, again = true): Promise<Posted> {
+    const limits = { bytes: ANSWER_BYTES, patience };
+    const outcome = await post(new URL(path, this.url), body, { agent: this.#agent }, limits);
+    if ('text' in outcome) return outcome;
+    const { error, reused } = outcome;
+    // The server may close a kept connection while we write to it; that says nothing about the server.
+    if (again && reused && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
+      return this.#exchange(path, body, patience, false);
+    throw explain(error);
   }
 }
 

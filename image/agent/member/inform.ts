@@ -54,7 +54,7 @@ export function urlOfVendorOptions(value: Uint8Array | undefined): string | unde
 }
 
 /** Where a boot server listens: as DHCP server on 67, beside another one on 4011. */
-export const EVERYWHERE = [
+const EVERYWHERE = [
   { address: '255.255.255.255', port: 67 },
   { address: '255.255.255.255', port: 4011 },
 ] as const;

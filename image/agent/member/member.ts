@@ -22,8 +22,8 @@ import { OrderBook } from './order-book.ts';
 import { OwnLists } from './own-lists.ts';
 import { Probation } from './probation.ts';
 import { Release } from './release/handlers.ts';
+import { recordFile } from './release/kept-record.ts';
 import { MetadataMemory } from './release/metadata-memory.ts';
-import { recordFile } from './release/record-file.ts';
 import { mustBeReleased, type ReleasedParts, releasedTarget } from './release/released.ts';
 import { NodeServices } from './services/node-services.ts';
 import type { Probe } from './services/probe.ts';
@@ -322,7 +322,7 @@ export class Member {
 /** Milliseconds. */
 export type Waits = { look: number; start: number; health: number; well: number };
 
-export const WAITS: Waits = {
+const WAITS: Waits = {
   /** Between two checks of the node's own health. */
   look: 10_000,
   /** Wait for the disk, before the agent continues without it: longer than mounting takes. */

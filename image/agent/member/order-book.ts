@@ -1,6 +1,7 @@
 /** The order in force on this node: verified when it arrives, and again when it is read back. */
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../../base/files.ts';
+import { Turns } from '../../../base/turns.ts';
 import {
   type OrderEnvelope,
   type OrderPublicKeys,
@@ -30,7 +31,7 @@ export class OrderBook {
   #inForce: VerifiedOrder | null = null;
   #envelope: unknown = null;
   /** Two orders that arrive at once are handled one after the other: the second is compared with the first. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(parts: OrderBookParts) {
     this.#parts = parts;
@@ -46,9 +47,7 @@ export class OrderBook {
    * holds its epoch against older ones.
    */
   load(): Promise<void> {
-    const mine = this.#turn.then(() => this.#load());
-    this.#turn = mine;
-    return mine;
+    return this.#turns.take(() => this.#load());
   }
 
   async #load(): Promise<void> {
@@ -75,7 +74,7 @@ export class OrderBook {
    * @throws BootwaveError one of `ORDER_CODES`, or the disk's error when it could not be kept: it is not obeyed then
    */
   accept(envelope: unknown): Promise<{ epoch: number; digest: string; accepted: 'new' | 'same' }> {
-    const mine = this.#turn.then(async () => {
+    return this.#turns.take(async () => {
       const { node, keys, now } = this.#parts;
       const last =
         this.#inForce === null ? null : { epoch: this.#inForce.order.epoch, digest: this.#inForce.digest };
@@ -90,8 +89,6 @@ export class OrderBook {
       }
       return { epoch: order.epoch, digest, accepted };
     });
-    this.#turn = mine.catch(() => {});
-    return mine;
   }
 
   /** Writes it again, after the place where it is kept has changed. */

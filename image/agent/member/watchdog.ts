@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 
 /** Milliseconds without an event after which the agent counts as hung: above its longest wait. */
-export const SILENCE = 15 * 60_000;
+const SILENCE = 15 * 60_000;
 
 /**
  * Tells PID 1 that the agent lives (sd_notify(3)). NOTIFY_SOCKET is a unix datagram socket, which Node cannot open, so

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jsonIn } from '../../../base/json.ts';
 import type { AuditLog } from './audit.ts';
 import { ChainCheck, type Fault, type Item, type Link } from './chain.ts';
 
@@ -69,7 +70,7 @@ export async function verifyExport(
     n += 1;
     if (line === '') continue;
     if (end !== null) return at('misplaced', `line ${n} stands behind the end`);
-    const value = jsonOf(line);
+    const value = jsonIn(line);
     if (check === null) {
       const begin = beginSchema.safeParse(value);
       if (!begin.success) return at('unchained', `line ${n} is not the beginning of an exported history`);
@@ -92,12 +93,4 @@ export async function verifyExport(
   if (end.seq !== check.last.seq || end.hash !== check.last.hash)
     return at('cut', `entry ${end.seq} was the last one; the file holds entries up to ${check.last.seq}`);
   return { fault: null, first, last: check.last };
-}
-
-function jsonOf(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

@@ -10,7 +10,7 @@ import { GENESIS } from './chain.ts';
  * was cut off, or that all of it was rewritten by somebody who can write to Redis; this file is elsewhere and is only
  * ever appended to, so it can carry the append-only attribute (`chattr +a`).
  */
-export const sealSchema = z.object({
+const sealSchema = z.object({
   seq: z.number().int().nonnegative(),
   hash: z.string().regex(/^[0-9a-f]{64}$/),
   /** Where the entry lies in the stream. */

@@ -25,7 +25,7 @@ export async function historyKeys(keys: string): Promise<HistoryKey[]> {
 }
 
 /** What one connection adds to its lines: which key, whose connection, its how manyeth line, and the tag over all of it. */
-export class LineTagger {
+class LineTagger {
   readonly #key: HistoryKey;
   readonly #writer = randomBytes(6).toString('base64url');
   #number = 0;

@@ -7,7 +7,7 @@ import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
 import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
-import { ROLLOUTS_BEGUN } from './rollouts.ts';
+import { CONFIGS_BEGUN, ROLLOUTS_BEGUN } from './rollouts.ts';
 import type { Decision } from './standing.ts';
 
 /** @param nodes members; @param records sites, expectations, models whose firmware is known, and templates */
@@ -16,7 +16,13 @@ export type Confirmed = { nodes: number; records: number; fresh: boolean };
 /** @returns whether only what was decided counts from now on */
 export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise<boolean> {
   if (fleet.decisions.confirmed) {
-    if (!fleet.decisions.rollouts.begun)
+    const { begun, configs } = fleet.decisions.rollouts;
+    if (begun && !configs.begun)
+      log.warn(
+        { code: 'CONFIGS_UNCONFIRMED' },
+        "what configurations the nodes of this fleet have is older than its decisions about them, and whoever writes to Redis can give nodes any that was published until an admin has looked at them: 'bootwave config list', then 'bootwave audit confirm'",
+      );
+    if (!begun)
       log.warn(
         { code: 'ROLLOUTS_UNCONFIRMED' },
         "the rollouts of this fleet are older than its decisions about them, and whoever writes to Redis can start one until an admin has looked at them: 'bootwave rollout list', then 'bootwave audit confirm'",
@@ -26,7 +32,7 @@ export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise
   const { redis } = fleet;
   const held = await redis.exists(KEYS.nodes, KEYS.sites, KEYS.expectations, KEYS.firmwares, KEYS.templates);
   if (held === 0) {
-    await confirmed(fleet, by, 'a new fleet', [rolloutsBegun([], by)]);
+    await confirmed(fleet, by, 'a new fleet', [rolloutsBegun([], by), configsBegun([], by)]);
     return true;
   }
   log.warn(
@@ -54,9 +60,16 @@ export async function confirmRecords(fleet: Fleet, by: By): Promise<Confirmed> {
 }
 
 /** @param versions images that nodes run, or were brought to, before */
-export function rolloutsBegun(versions: readonly string[], { actor, at }: By): Decision {
-  const body = JSON.stringify({ versions });
-  return sealDecided({ kind: 'record', actor, at, reason: 'confirmed', key: ROLLOUTS_BEGUN, epoch: 1, body });
+export const rolloutsBegun = (versions: readonly string[], by: By): Decision =>
+  begun(ROLLOUTS_BEGUN, { versions }, by);
+
+/** @param configs SHA-256 of the configurations that nodes have, or may be taken back to */
+export const configsBegun = (configs: readonly string[], by: By): Decision =>
+  begun(CONFIGS_BEGUN, { configs }, by);
+
+function begun(key: string, what: object, { actor, at }: By): Decision {
+  const body = JSON.stringify(what);
+  return sealDecided({ kind: 'record', actor, at, reason: 'confirmed', key, epoch: 1, body });
 }
 
 async function confirmed(

@@ -13,6 +13,13 @@ const begunSchema = z.object({
   versions: z.array(z.string()),
 });
 
+/** The record from which on a node is given a configuration only by a decision. */
+export const CONFIGS_BEGUN = at('decided', 'configs');
+const configsBegunSchema = z.object({
+  /** SHA-256 of what nodes had before decisions about it were kept. */
+  configs: z.array(z.string()),
+});
+
 export const rolloutKey = (id: string): string => at('decided', 'rollout', id);
 
 /** A rollout goes through these and never back. */
@@ -50,12 +57,19 @@ export const rolloutDecision = z.object({
 });
 export type RolloutDecision = z.infer<typeof rolloutDecision>;
 
+type Sums = {
+  open: RolloutDecision[];
+  gave: ReadonlySet<string>;
+  configuring: ReadonlyMap<string, readonly string[]>;
+};
+
 /** All that is known of it. Entries come in any order and any number of times. */
 export class DecidedRollouts {
   readonly #known = new Map<string, { epoch: number; decision: RolloutDecision }>();
   #before: ReadonlySet<string> | null = null;
   #begunAt = 0;
-  #summed: { open: RolloutDecision[]; gave: ReadonlySet<string> } | null = null;
+  #configs: ReadonlySet<string> | null = null;
+  #summed: Sums | null = null;
 
   add({ key, epoch, body, at }: Pick<Decided, 'key' | 'epoch' | 'body' | 'at'>): void {
     this.#summed = null;
@@ -64,6 +78,9 @@ export class DecidedRollouts {
       if (begun === null || this.#before !== null) return;
       this.#before = new Set(begun.versions);
       this.#begunAt = at;
+    } else if (key === CONFIGS_BEGUN) {
+      const begun = read(configsBegunSchema, body);
+      if (begun !== null) this.#configs ??= new Set(begun.configs);
     } else if (key.startsWith(rolloutKey(''))) {
       const decision = read(rolloutDecision, body);
       const known = this.#known.get(key);
@@ -80,6 +97,11 @@ export class DecidedRollouts {
   /** When that was decided, milliseconds since the epoch; 0: it has not begun. */
   get begunAt(): number {
     return this.#begunAt;
+  }
+
+  /** Whether the same holds for configurations, and the digests of those that nodes had until then. */
+  get configs(): { begun: boolean; before: ReadonlySet<string> } {
+    return { begun: this.#configs !== null, before: this.#configs ?? new Set() };
   }
 
   of(id: string): RolloutDecision | undefined {
@@ -106,13 +128,18 @@ export class DecidedRollouts {
     });
   }
 
+  /** Ids of the rollouts that are open and bring nodes this configuration. */
+  configuring(version: string | null): readonly string[] {
+    return version === null ? [] : (this.#sums.configuring.get(version) ?? []);
+  }
+
   /** Whether somebody has ever decided that nodes run this image. */
   gave(version: string): boolean {
     return this.#sums.gave.has(version);
   }
 
   /** Asked for with every order, and changed by few of them. */
-  get #sums(): { open: RolloutDecision[]; gave: ReadonlySet<string> } {
+  get #sums(): Sums {
     if (this.#summed !== null) return this.#summed;
     const images = [...this.#known.values()].flatMap(({ decision }) =>
       decision.of === 'image' && decision.opened ? [decision] : [],
@@ -123,7 +150,13 @@ export class DecidedRollouts {
       ...images.flatMap(({ on, from }) => [...on, ...from]),
       ...open.flatMap(({ joins }) => joins),
     ]);
-    this.#summed = { open, gave };
+    const configuring = new Map<string, string[]>();
+    for (const [key, { decision }] of this.#known) {
+      if (decision.of !== 'config' || decision.state !== 'open') continue;
+      for (const version of decision.on)
+        configuring.set(version, [...(configuring.get(version) ?? []), key.slice(rolloutKey('').length)]);
+    }
+    this.#summed = { open, gave, configuring };
     return this.#summed;
   }
 }

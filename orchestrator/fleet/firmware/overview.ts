@@ -21,7 +21,7 @@ export type FirmwareView = {
  * What is known, and what is shown without being known.
  * @param models node id -> model that it was let in as
  */
-export function firmwareViews(
+function firmwareViews(
   known: readonly FirmwareModel[],
   records: readonly NodeRecord[],
   models: ReadonlyMap<string, string>,

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
+import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { archiveOf, knownOf } from '../../fleet/audit/archive.ts';
 import type { Fault } from '../../fleet/audit/chain.ts';
@@ -9,7 +10,7 @@ import { exportPage, type Place, verifyExport } from '../../fleet/audit/export.t
 import { type Seal, SealFile } from '../../fleet/audit/seals.ts';
 import { baseOf, type Verdict, verifyAudit } from '../../fleet/audit/verify.ts';
 import { type Confirmed, confirmRecords } from '../../fleet/decisions/confirm.ts';
-import { adoptRollouts } from '../../rollout/run/adopt.ts';
+import { adoptConfigs, adoptRollouts } from '../../rollout/run/adopt.ts';
 import type { Acting } from '../operation.ts';
 
 type Range = {
@@ -20,18 +21,14 @@ type Range = {
 };
 
 export function list({ node, since, after, last }: Range, { fleet }: Acting): Promise<AuditRecord[]> {
-  return fleet.audit.read({
-    ...(node === undefined ? {} : { node }),
-    ...(since === undefined ? {} : { since }),
-    ...(after === undefined ? {} : { after }),
-    ...(last === undefined ? {} : { last }),
-  });
+  return fleet.audit.read(defined({ node, since, after, last }));
 }
 
 export async function confirm(_: object, { fleet, by }: Acting): Promise<Confirmed & { rollouts: number }> {
   const records = await confirmRecords(fleet, by);
   const rollouts = await adoptRollouts(fleet, by);
-  return { ...records, fresh: records.fresh || rollouts !== null, rollouts: rollouts ?? 0 };
+  const configs = await adoptConfigs(fleet, by);
+  return { ...records, fresh: records.fresh || rollouts !== null || configs, rollouts: rollouts ?? 0 };
 }
 
 /** @throws BootwaveError `AUDIT_BROKEN` */

@@ -1,3 +1,4 @@
+import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { release, unrelease } from '../../../image/publish/publish.ts';
@@ -128,9 +129,5 @@ export async function reinstateImage(
 }
 
 function machinesOf({ firmware, products }: For): Machines {
-  return {
-    ...ANY_MACHINE,
-    ...(firmware === undefined ? {} : { firmware }),
-    ...(products === undefined ? {} : { products }),
-  };
+  return { ...ANY_MACHINE, ...defined({ firmware, products }) };
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../../base/defined.ts';
 import { BootwaveError } from '../../../base/error.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
@@ -84,11 +85,7 @@ export function history(
   { node, since, last }: Node & { since?: number | undefined; last?: number | undefined },
   { fleet }: Acting,
 ): Promise<AuditRecord[]> {
-  return fleet.audit.read({
-    node,
-    ...(since === undefined ? {} : { since }),
-    ...(last === undefined ? {} : { last }),
-  });
+  return fleet.audit.read(defined({ node, since, last }));
 }
 
 export const approve = (
@@ -149,12 +146,7 @@ type Expected = {
 /** @throws BootwaveError `EXPECT_INVALID` and what `Fleet.expect` throws */
 export async function expect({ site, name, lasts, ...shown }: Expected, { fleet, by }: Acting) {
   const { mac, serial, ek, token } = shown;
-  const criteria: Criteria = {
-    ...(mac === undefined ? {} : { mac: mac.toLowerCase().replaceAll('-', ':') }),
-    ...(serial === undefined ? {} : { serial }),
-    ...(ek === undefined ? {} : { ek: ek.toLowerCase().replace(/^tpm-/, '') }),
-    ...(token === undefined ? {} : { token }),
-  };
+  const criteria: Criteria = defined({ mac: mac?.toLowerCase().replaceAll('-', ':'), serial, ek, token });
   if (Object.keys(criteria).length === 0)
     throw new BootwaveError({
       code: 'EXPECT_INVALID',

@@ -1,3 +1,4 @@
+import { defined } from '../../../base/defined.ts';
 import type { Check } from '../../doctor/check.ts';
 import { type DoctorOptions, examine } from '../../doctor/doctor.ts';
 import { deaf } from '../bootserver/declared.ts';
@@ -24,6 +25,5 @@ export const look = (
         return [];
       }
     },
-    ...(name === undefined ? {} : { interface: name }),
-    ...(address === undefined ? {} : { address }),
+    ...defined({ interface: name, address }),
   });

@@ -1,6 +1,8 @@
+import { makingIn } from '../../../image/publish/bundles.ts';
 import { makeTeamKey, readPublicKey, signTeamFile } from '../../../image/publish/team-files.ts';
 import { releaseOfTeam } from '../../../image/publish/team-release.ts';
 import { delegate, teams, undelegate } from '../../../image/publish/teams.ts';
+import { bringBundles } from '../../../image/services/bring.ts';
 import type { Acting } from '../operation.ts';
 
 type Media = { keys: readonly string[] };
@@ -38,6 +40,13 @@ export async function sign(wanted: Signing, { by }: Acting) {
   return { out: wanted.out, targets: await signTeamFile(wanted, by.at) };
 }
 
-export async function publish({ name, metadata }: { name: string; metadata: string }, { paths }: Acting) {
-  return { name, targets: await releaseOfTeam(name, Buffer.from(metadata, 'utf8'), { paths }) };
+type Publishing = { name: string; metadata: string; bundles: readonly string[] };
+
+export async function publish({ name, metadata, bundles: files }: Publishing, { paths }: Acting) {
+  const bytes = Buffer.from(metadata, 'utf8');
+  const before = (await teams(paths)).find((team) => team.name === name)?.targets ?? [];
+  const targets = await makingIn(paths.bundles, async (folder) =>
+    releaseOfTeam(name, bytes, { paths }, await bringBundles(files, bytes, folder)),
+  );
+  return { name, targets, gone: before.filter((path) => !targets.includes(path)) };
 }

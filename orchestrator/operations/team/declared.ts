@@ -2,8 +2,10 @@ import { z } from 'zod';
 import type { ShownTeam } from '../../../image/publish/teams.ts';
 import { nothing, typed } from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
+import type { Published } from '../service/acts.ts';
 
 const name = z.string().min(1).max(64);
+const service = z.string().min(3).max(160);
 const file = z.string().min(1).max(4096);
 /** Folders with release keys on the server's machine, beside the keys folder. */
 const media = z.array(file).max(100);
@@ -83,6 +85,7 @@ export const publish = operation({
   // What counts is the signature of the team.
   who: READ,
   offline: 'files',
+  hostOnly: ({ bundles }) => bundles.length > 0,
   input: z.strictObject({
     name,
     /** TUF targets metadata as the team signed it. */
@@ -90,7 +93,39 @@ export const publish = operation({
       .string()
       .min(1)
       .max(4 * 1024 * 1024),
+    /** Files on the server's machine: bundles that it names and that are not there yet. */
+    bundles: z.array(file).max(100),
   }),
-  result: z.object({ name: z.string(), targets: z.array(z.string()) }),
+  /** `gone`: what it had released before and does not any more. */
+  result: z.object({ name: z.string(), targets: z.array(z.string()), gone: z.array(z.string()) }),
   act: async () => (await import('./acts.ts')).publish,
+});
+
+export const release = operation({
+  name: 'team release',
+  help: "make a bundle of an OCI image and release it with a team's key at once; needs root",
+  who: READ,
+  offline: 'files',
+  hostOnly: true,
+  input: z.strictObject({
+    /** `OWNER/NAME:VERSION`. */
+    service,
+    oci: file,
+    /** YAML or JSON. */
+    manifest: z.string().max(64 * 1024),
+    key: file,
+  }),
+  result: typed<Published>(),
+  act: async () => (await import('./release.ts')).release,
+});
+
+export const withdraw = operation({
+  name: 'team withdraw',
+  help: "take a version of a team's service out with the team's key; its bundle is removed",
+  who: READ,
+  offline: 'files',
+  hostOnly: true,
+  input: z.strictObject({ service, key: file }),
+  result: z.object({ service: z.string(), changed: z.boolean() }),
+  act: async () => (await import('./release.ts')).withdraw,
 });

@@ -1,10 +1,11 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node checks epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
-import { blameOf } from '../../causes/refusal.ts';
+import { blameOfNode, blameOfSigner } from '../../causes/refusal.ts';
 import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
 import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
+import { signKept } from '../../orders/kept.ts';
 import { sign } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
@@ -46,6 +47,8 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   } catch (error) {
     if (error instanceof NodeRefusal) {
       log.info({ node, epoch, kind, code: error.code }, 'the node refused an order');
+      // Whoever answers has been told: its time runs, whatever the answer is.
+      await actor.begun(order);
       return refusalOf(actor, order, error);
     }
     if (error instanceof BootwaveError && isVerdict(error)) {
@@ -115,7 +118,8 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const envelope = await sign(actor.redis, actor.signer, issued.order);
+  const signed = order.of === 'config' ? sign : signKept;
+  const envelope = await signed(actor.redis, actor.signer, issued.order);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
   await actor.begun(order);
 }
@@ -136,7 +140,9 @@ const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIG
 async function notSigned(actor: Actor, order: Order, error: BootwaveError): Promise<NodeEvent[]> {
   const { node, epoch } = order;
   const why = `${error.code}: ${error.what}`;
-  const blame = blameOf(error.code);
+  const blame = blameOfSigner(error.code);
+  if (error.code === 'ORDER_PUT_RIGHT')
+    return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has: epoch }];
   if (blame === 'number') {
     // Nothing so high was ever signed, so no node ever saw it: the number in the database is set back.
     const { epoch: has } = await actor.signer.standing(node);
@@ -168,5 +174,5 @@ async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promis
   }
   // The link is busy, or the order was lost between two requests: the same again, later.
   if (error.code === 'LINK_BUSY' || error.code === 'LINK_EPOCH_UNKNOWN') return [];
-  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOf(error.code) }];
+  return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame: blameOfNode(error.code) }];
 }

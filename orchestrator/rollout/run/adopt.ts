@@ -1,13 +1,18 @@
-/** Rollouts and images of a fleet that is older than its decisions about them: a person has looked, and they count as decided. */
+/**
+ * Rollouts, images and configurations of a fleet that is older than its decisions about them: a person has looked, and they
+ * count as decided.
+ */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { isVersion } from '../../../formats/version.ts';
+import { listConfigs } from '../../config/store.ts';
 import type { By } from '../../fleet/acting.ts';
-import { rolloutsBegun } from '../../fleet/decisions/confirm.ts';
+import { configsBegun, rolloutsBegun } from '../../fleet/decisions/confirm.ts';
 import { type RolloutDecision, rolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { readIssued } from '../../orders/issued.ts';
 import { decisionFor } from './decided.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { readState } from './stored.ts';
@@ -30,6 +35,20 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   const known = [...versions].filter(isVersion).sort();
   await decisions.commit({ records: [] }, [...live, rolloutsBegun(known, by)]);
   return live.length;
+}
+
+/** After the rollouts. @returns whether it was new */
+export async function adoptConfigs({ redis, decisions, nodes }: Fleet, by: By): Promise<boolean> {
+  const { rollouts } = decisions;
+  if (rollouts.configs.begun) return false;
+  const back = new Set(rollouts.live.flatMap((id) => rollouts.of(id)?.from ?? []));
+  const issued = await readIssued(redis, await nodes.ids());
+  const configs = new Set([
+    ...[...issued.values()].flatMap(({ order: { config } }) => config ?? []),
+    ...(await listConfigs(redis)).flatMap(({ version, sha256 }) => (back.has(version) ? [sha256] : [])),
+  ]);
+  await decisions.commit({ records: [] }, [configsBegun([...configs].sort(), by)]);
+  return true;
 }
 
 async function decisionAbout(redis: Redis, id: string): Promise<RolloutDecision | null> {

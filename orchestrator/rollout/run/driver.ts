@@ -142,8 +142,10 @@ export class Driver {
       if (this.#setup.digest !== state.digest || (await this.#isForged(state.digest))) return false;
       this.#nodes = state.nodes;
       if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
-        // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth").
-        this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) });
+        // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth"). Those from before would be
+        // read against records that have forgotten what they are about.
+        const left = this.#events.splice(0).filter(({ type }) => type !== 'report');
+        this.#events.push({ type: 'failover', term: Math.floor(Date.now() / 1000) }, ...left);
       } else if (this.#rev < 0) {
         this.#events.push({ type: 'takeover' });
         await wakeAgain(this.#options.redis, outstanding(state), randomBytes(6).toString('base64url'));

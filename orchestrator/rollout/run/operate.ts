@@ -8,7 +8,7 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { waitingRollout } from '../after.ts';
 import type { Part } from '../document.ts';
 import { advance, apply, begin, createRollout } from '../engine.ts';
-import type { OperatorEvent, OperatorRefusal, Step } from '../event.ts';
+import type { Note, OperatorEvent, OperatorRefusal, Step } from '../event.ts';
 import type { Plan } from '../plan.ts';
 import type { After, RolloutRecord } from '../record.ts';
 import type { Spec } from '../spec.ts';
@@ -18,6 +18,7 @@ import { decisionFor } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
 import { readSetup, readState } from './stored.ts';
+import { toldOf } from './told.ts';
 import { creation, setupText, writeStep } from './write.ts';
 
 const ROUNDS = 50;
@@ -94,7 +95,7 @@ function waiting(redis: Redis, parts: readonly Part[], after: After, by: Author,
 
 const newId = (): string => `ro-${randomBytes(4).toString('hex')}`;
 
-type Whole = { change: Change; decided: Decision[] };
+type Whole = { change: Change; notes: Note[]; decided: Decision[] };
 
 /**
  * All of a rollout, with what is decided by it.
@@ -114,8 +115,8 @@ export function whole(
   if (digest !== undefined) decision.waited = digest;
   const by = { actor: setup.author, at };
   const decided = decisionsOf(redis)?.rollout(setup.id, decision, by, first.rollout.why);
-  const change = creation(state, images, at, first, waited);
-  return { change, decided: decided === undefined ? [] : [decided] };
+  const made = creation(state, images, at, first, waited);
+  return { ...made, decided: decided === undefined ? [] : [decided] };
 }
 
 /** @throws BootwaveError `ROLLOUT_NODE_TAKEN` */
@@ -132,7 +133,10 @@ export async function record(redis: Redis, all: readonly Whole[]): Promise<void>
     change,
     all.flatMap(({ decided }) => decided),
   );
-  if (done.result === 'done') return;
+  if (done.result === 'done') {
+    for (const { notes } of all) toldOf(redis, notes);
+    return;
+  }
   throw new BootwaveError({
     code: 'ROLLOUT_NODE_TAKEN',
     what:

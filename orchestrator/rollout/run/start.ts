@@ -17,10 +17,12 @@ import { check } from './check.ts';
 import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
+import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
 import { blockingConnection, openQueue } from './queue.ts';
+import { tellRollouts } from './told.ts';
 import { keepSettling } from './updating.ts';
 import { keepStarting } from './waiting.ts';
 import { WATCH_TIMES, type WatchTimes } from './watch.ts';
@@ -62,6 +64,7 @@ export type RolloutsRunning = {
 export function startRollouts(options: StartOptions): RolloutsRunning {
   const { redis, fleet, pool, log, signal, gates = GATES_FOLDER } = options;
   const times = { ...ROLLOUT_TIMES, ...options.times };
+  tellRollouts(redis, log);
   const { queue, close } = openQueue(redis);
   const blocking = blockingConnection(redis);
   const driving = new Map<string, Promise<void>>();
@@ -115,6 +118,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const starting = keepStarting({ redis, fleet, paths: options.paths, log, every: times.sweep, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const ending = keepEnding({ fleet, log, signal });
+  const forgetting = keepForgetting({ redis, paths: options.paths, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
@@ -122,7 +126,15 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await hangUp(blocking);
-    await Promise.allSettled([sweeping, starting, settling, ending, draining, ...driving.values()]);
+    await Promise.allSettled([
+      sweeping,
+      starting,
+      settling,
+      ending,
+      forgetting,
+      draining,
+      ...driving.values(),
+    ]);
     await close();
   };
   return { done: stop().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'rollouts stop')) };

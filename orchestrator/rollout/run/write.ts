@@ -13,6 +13,7 @@ import { commitFenced } from './fence.ts';
 import { readPardons } from './forgive.ts';
 import { issue } from './issue.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import { toldOf } from './told.ts';
 import { verdictOf } from './verdict.ts';
 
 export const TOPICS = { act: 'rollout.act', gate: 'rollout.gate', drive: 'rollout.drive' } as const;
@@ -65,6 +66,7 @@ export async function writeStep(
     ],
   };
   const done = await commitFenced(redis, step.fence, change, decided);
+  if (done.result === 'done') toldOf(redis, step.notes);
   if (done.result === 'taken') return { result: 'taken', node: done.field, owner: done.owner };
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
@@ -174,7 +176,13 @@ export function creation(
   const record = (key: string, what: string, epoch: number, body: unknown) =>
     made(key, what, epoch, JSON.stringify(body));
   const nodes = [...state.nodes.values()];
-  return {
+  const to = state.rollout.state;
+  const begun: Note =
+    waited === undefined
+      ? { what: 'rollout', id, from: '', to, why: setup.spec.name, by: setup.author }
+      : { what: 'rollout', id, from: waited.state, to, why: waited.why, by: 'engine' };
+  const notes = [begun, ...first.notes];
+  const change = {
     records: [
       made(ROLLOUT_KEYS.setup(id), FIXED.state, FIXED.epoch, setupText(state, images), waited && FIXED),
       made(
@@ -198,34 +206,10 @@ export function creation(
         { op: 'claim', key: HOLDERS, field: node, owner: id },
       ]),
     ] satisfies Op[],
-    audit: [
-      auditLine(
-        auditOf(
-          id,
-          waited === undefined
-            ? {
-                what: 'rollout',
-                id,
-                from: '',
-                to: state.rollout.state,
-                why: setup.spec.name,
-                by: setup.author,
-              }
-            : {
-                what: 'rollout',
-                id,
-                from: waited.state,
-                to: state.rollout.state,
-                why: waited.why,
-                by: 'engine',
-              },
-          at,
-        ),
-      ),
-      ...first.notes.map((note) => auditLine(auditOf(id, note, at))),
-    ],
+    audit: notes.map((note) => auditLine(auditOf(id, note, at))),
     outbox: STILL.includes(rollout.state) ? [] : [{ topic: TOPICS.drive, body: id }],
   };
+  return { change, notes };
 }
 
 function auditOf(rollout: string, note: Note, at: number): AuditEntry {

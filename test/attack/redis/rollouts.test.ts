@@ -20,6 +20,7 @@ import { create, operate } from '../../../orchestrator/rollout/run/operate.ts';
 import { readRollout } from '../../../orchestrator/rollout/run/stored.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 import {
+  anyImage,
   beatOfBoot,
   certificateFor,
   enrolment,
@@ -264,6 +265,7 @@ test('planted: values that are no records', async (t) => {
 test('rewritten: the image of a diskless node is a release that nobody rolled out', async (t) => {
   const { redis, fleet: own, start, abort } = await fleet(t);
   const directory = new FleetDirectory({
+    ...anyImage,
     ...{ fleet: own, site: 'default', pcr11, log: silent, now: () => by.at },
     defaultImage: async () => '1.0',
   });

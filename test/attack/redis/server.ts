@@ -9,13 +9,21 @@ import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { openFleet } from '../../../orchestrator/operators/bans-of.ts';
 import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
-import { certificateFor, pcr11, redisFor, START, silent } from '../../orchestrator/fleet/support.ts';
+import {
+  anyImage,
+  certificateFor,
+  pcr11,
+  redisFor,
+  START,
+  silent,
+} from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
 export const by = { actor: 'operator:ann', at: START };
 
 export const directoryOf = (fleet: Fleet, site = 'default') =>
   new FleetDirectory({
+    ...anyImage,
     ...{ fleet, site, pcr11, log: silent },
     defaultImage: async () => '1.0',
     now: () => START,

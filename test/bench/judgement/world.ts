@@ -2,7 +2,7 @@
  * A fleet, a version and what else may happen, played to the real engine as the real edge does: asked at the same pace,
  * compared with the same controls. Nothing of it is known to the engine but what nodes say, or do not say.
  */
-import { blameOf } from '../../../orchestrator/causes/refusal.ts';
+import { blameOfNode } from '../../../orchestrator/causes/refusal.ts';
 import {
   advance,
   apply,
@@ -156,7 +156,7 @@ export function play(scenario: Scenario): Played {
     if (!isReached(machine, now)) return at<EngineEvent>(later, now, { type: 'unreachable', node });
     const refuse = (code: string, after = 0) =>
       at<EngineEvent>(later, now + after, {
-        ...{ type: 'refused', node, epoch, code: 'cannot', why: code, has: epoch, blame: blameOf(code) },
+        ...{ type: 'refused', node, epoch, code: 'cannot', why: code, has: epoch, blame: blameOfNode(code) },
       } as EngineEvent);
     if (isOn(now, 'clock') || (scenario.outage === 'node-clock' && machine === victim && now < trouble.to))
       return refuse('ORDER_FROM_FUTURE');

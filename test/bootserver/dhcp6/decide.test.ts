@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import { linkLocal } from '../../../bootserver/boot/ipxe-ipv6.ts';
 import type { QUIRKS } from '../../../bootserver/boot/quirks.ts';
 import { FIRMWARE_ADDRESS } from '../../../bootserver/dhcp6/config.ts';
+import type { Decision6 } from '../../../bootserver/dhcp6/decide.ts';
 import { addressOf, isWithin, prefixOf } from '../../../bootserver/dhcp6/prefix.ts';
 import { macOfLinkLocal } from '../../../bootserver/dhcp6/request.ts';
-import { readAssociation } from '../../../formats/dhcp6/identity.ts';
+import { readAssociation, writeAssociation } from '../../../formats/dhcp6/identity.ts';
 import { formatIp6, parseIp6, sameBytes } from '../../../formats/dhcp6/ip6.ts';
 import { OPTION6, option6, readVendorClass } from '../../../formats/dhcp6/options.ts';
-import { MESSAGE6, parsePacket6, serialisePacket6 } from '../../../formats/dhcp6/packet.ts';
+import { MESSAGE6, type Packet6, parsePacket6, serialisePacket6 } from '../../../formats/dhcp6/packet.ts';
 import {
   addressIn,
   asRequest6,
@@ -20,6 +21,7 @@ import {
   relay,
   replied6,
   rig6,
+  SERVER6,
   shown6,
 } from './messages.ts';
 
@@ -248,6 +250,104 @@ test('behind a relay: an address of the link that it names, and the answer goes 
   // A relay that names no link (RFC 6221) is on ours; a link without a prefix has another server.
   t.is(shown6(decide(message6({ relays: [relay('::', MACHINE)] }))), `advertise ${OURS} ${UKI}`);
   t.is(shown6(decide(message6({ relays: [relay('fd00:99::1', MACHINE)] }))), `advertise ${UKI}`);
+});
+
+test("an address that is not the machine's own, declined by anybody, is no conflict: no line", (t) => {
+  for (const parts of [
+    { associations: other },
+    { associations: [{}] },
+    { associations: held, relays: [relay('fd00:99::1', MACHINE)] },
+  ]) {
+    const decision = rig6().decide(message6({ type: 'decline', serverId, ...parts }));
+    t.is(shown6(decision), 'reply');
+    t.is(decision.kind === 'reply' ? decision.note : 'none', undefined);
+  }
+});
+
+test('identifiers longer or shorter than they may be: dropped, never sent back', (t) => {
+  const of = (length: number) => message6({ clientId: Array(length).fill(0) });
+  for (const length of [3, 130]) t.is(shown6(rig6().decide(of(length))), `advertise ${OURS} ${UKI}`);
+  for (const length of [0, 2, 131, 3000])
+    t.throws(() => rig6().decide(of(length)), { code: 'DHCP6_MALFORMED' }, String(length));
+});
+
+test('whatever a stranger puts together: an answer is one to him, not much longer than his question, or there is none', (t) => {
+  const ips = fc.constantFrom(MACHINE, OURS, '::', SERVER6, 'fd00:99::1', 'fe80::1', 'ff02::1').map(parseIp6);
+  const bytes = fc.uint8Array({ maxLength: 40 });
+  const option = fc.oneof(
+    fc.tuple(
+      fc.constantFrom(
+        ...Object.values(OPTION6).filter(
+          (code) => ![OPTION6.relayMessage, OPTION6.iaNa].includes(code as never),
+        ),
+      ),
+      bytes,
+    ),
+    fc
+      .record({
+        iaid: fc.nat(),
+        t1: fc.nat(),
+        t2: fc.nat(),
+        addresses: fc.array(fc.record({ ip: ips, preferred: fc.nat(), valid: fc.nat() }), { maxLength: 3 }),
+      })
+      .map((one) => [OPTION6.iaNa, writeAssociation(one)] as const),
+  );
+  const packets = fc.record({
+    type: fc.constantFrom(...(Object.keys(MESSAGE6) as (keyof typeof MESSAGE6)[])),
+    serverId: fc.constantFrom(undefined, serverId, foreign),
+    vendorClass: fc.constantFrom(undefined, null, 'HTTPClient', 'PXEClient:Arch:00007'),
+    more: fc.array(option, { maxLength: 60 }),
+    relays: fc.array(
+      fc.record({
+        hops: fc.nat(255),
+        link: ips,
+        peer: ips,
+        options: fc.array(
+          fc.tuple(fc.constantFrom(OPTION6.interfaceId, OPTION6.clientLinkLayer, 77), bytes),
+          { maxLength: 3 },
+        ),
+      }),
+      { maxLength: 8 },
+    ),
+  });
+  const { decide, config } = rig6();
+  let answers = 0;
+  fc.assert(
+    fc.property(
+      packets,
+      fc.oneof({ arbitrary: fc.constant(parseIp6(MACHINE)), weight: 4 }, ips),
+      ({ serverId: named, vendorClass, ...parts }, from) => {
+        const packet = message6({
+          ...parts,
+          ...(named && { serverId: named }),
+          ...(vendorClass !== undefined && { vendorClass }),
+        });
+        const question = serialisePacket6(packet);
+        let decision: Decision6;
+        try {
+          decision = decide(question, formatIp6(from));
+        } catch (error) {
+          const { code, message } = error as Error & { code?: string };
+          t.true(code === 'DHCP6_MALFORMED' || message === 'not a request', String(error));
+          return;
+        }
+        if (decision.kind === 'silent') return;
+        answers += 1;
+        const answer = serialisePacket6(decision.reply);
+        const back = parsePacket6(answer);
+        t.is(back.type, parts.type === 'solicit' ? MESSAGE6.advertise : MESSAGE6.reply);
+        t.is(back.xid, packet.xid);
+        t.deepEqual(option6(back.options, OPTION6.clientId), option6(packet.options, OPTION6.clientId));
+        t.deepEqual(option6(back.options, OPTION6.serverId), config.duid);
+        t.true(named === undefined || named === serverId);
+        const way = (one: Packet6) => one.relays.map(({ hops, link, peer }) => [hops, link, peer]);
+        t.deepEqual(way(back), way(packet));
+        t.true(answer.length < 1.5 * question.length + 300, `${answer.length} bytes for ${question.length}`);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  t.true(answers > 50, `${answers} of 1000 were answered: the rule must have been tried`);
 });
 
 test('no bytes make a decision throw', (t) => {

@@ -323,7 +323,7 @@ test('a thousand requests and resets of a stranger are a few lines, and a count 
 test('one address gets its share of connections and no more; others still come in', async (t) => {
   const { server, stop } = await startFixture({
     // Nobody is cut for being silent here.
-    limits: { connectionsOfOne: 5, requestWithin: 600_000 },
+    limits: { connectionsPerAddress: 5, requestWithin: 600_000 },
   });
   t.teardown(stop);
   const sockets = await Promise.all(Array.from({ length: 5 }, () => open(server.port)));

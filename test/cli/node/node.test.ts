@@ -5,7 +5,14 @@ import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
-import { enrolment, macOf, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';
+import {
+  anyImage,
+  enrolment,
+  macOf,
+  pcr11,
+  silent,
+  temporaryData,
+} from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
 
 async function commandLine(t: ExecutionContext) {
@@ -30,7 +37,14 @@ test('a site admin sees a node, compares its words and approves it, while the se
   await doorOf(t, paths);
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
-    const options = { fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent };
+    const options = {
+      ...anyImage,
+      fleet,
+      site: 'default',
+      defaultImage: async () => '1.0',
+      pcr11,
+      log: silent,
+    };
     await new FleetDirectory(options).enrol(e);
   });
 

@@ -5,7 +5,7 @@ import test from 'ava';
 import { run } from '../../../base/run.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
-import { enrolment, pcr11, redisFor, silent } from '../../orchestrator/fleet/support.ts';
+import { anyImage, enrolment, pcr11, redisFor, silent } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
@@ -18,7 +18,7 @@ test('a site admin approves at their site and nowhere else, until their certific
   await fleet.sites.add('munich', {}, by);
   const [here, there] = [enrolment(1), enrolment(2)];
   const at = (site: string) =>
-    new FleetDirectory({ fleet, site, defaultImage: async () => '1.0', pcr11, log: silent });
+    new FleetDirectory({ ...anyImage, fleet, site, defaultImage: async () => '1.0', pcr11, log: silent });
   await at('munich').enrol(here);
   await at('default').enrol(there);
 

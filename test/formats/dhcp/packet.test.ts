@@ -5,7 +5,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import { readBootClient } from '../../../bootserver/boot/client.ts';
 import { readRequest } from '../../../bootserver/dhcp/request.ts';
 import { concat, OPTION, textBytes, writeOption } from '../../../formats/dhcp/options.ts';
-import { type DhcpPacket, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
+import { type DhcpPacket, LARGEST, parsePacket, serialisePacket } from '../../../formats/dhcp/packet.ts';
 import { message } from '../../bootserver/dhcp/messages.ts';
 
 const u8 = fc.integer({ min: 0, max: 255 });
@@ -31,7 +31,7 @@ const packets: fc.Arbitrary<DhcpPacket> = fc.record({
   sname: latin(64),
   file: latin(128),
   options: fc
-    .uniqueArray(fc.tuple(code, fc.uint8Array({ maxLength: 700 })), { selector: ([c]) => c, maxLength: 12 })
+    .uniqueArray(fc.tuple(code, fc.uint8Array({ maxLength: 310 })), { selector: ([c]) => c, maxLength: 12 })
     .map((entries) => new Map(entries)),
 });
 const plain = (packet: DhcpPacket) => ({
@@ -92,6 +92,44 @@ function bytesWith(
   bytes.set(fields.file ?? [], 108);
   return bytes;
 }
+
+test('a datagram of 64 kB is dropped before its options are read; the largest message is read', (t) => {
+  const one = [OPTION.clientId, 1, 7];
+  const of = (length: number) =>
+    bytesWith([
+      53,
+      1,
+      1,
+      ...Array(Math.floor((length - 243) / 3))
+        .fill(one)
+        .flat(),
+    ]);
+  t.throws(() => parsePacket(of(65_000)), { code: 'DHCP_MALFORMED', message: /too many/ });
+  t.throws(() => parsePacket(of(LARGEST + 3)), { code: 'DHCP_MALFORMED' });
+  const packet = parsePacket(of(LARGEST));
+  t.is(packet.options.get(OPTION.clientId)?.length, Math.floor((LARGEST - 243) / 3));
+});
+
+test('an identifier that would fill the disk with its leases is refused', (t) => {
+  const asked = (length: number) =>
+    readRequest({
+      ...message('discover', 1),
+      options: new Map([
+        [53, Uint8Array.of(1)],
+        [61, new Uint8Array(length)],
+      ]),
+    });
+  t.is(asked(255)?.clientId?.length, 510);
+  t.throws(() => asked(256), { code: 'DHCP_MALFORMED', message: /256 bytes/ });
+});
+
+test('what was read does not change with the datagram', (t) => {
+  const bytes = Buffer.from(bytesWith([53, 1, 1, 61, 2, 65, 66]));
+  const packet = parsePacket(bytes);
+  bytes.fill(0);
+  t.deepEqual([...packet.options.get(61)!], [65, 66]);
+  t.deepEqual([...packet.chaddr], [0x52, 0x54, 0, 0, 0, 1]);
+});
 
 test('a PAD is one byte long, and END may be missing', (t) => {
   const packet = parsePacket(bytesWith([0, 53, 1, 1, 0, 0, 0, 12, 2, 65, 66]));

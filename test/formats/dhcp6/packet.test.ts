@@ -121,6 +121,17 @@ test('cut off, too many relays, relays that relay nothing or the wrong way: code
   }
 });
 
+test('a datagram of 64 kB is dropped, whatever it is made of', (t) => {
+  for (const option of [
+    [6, new Uint8Array(0)],
+    [1, new Uint8Array(60_000)],
+  ] as const) {
+    const options = Array(Math.floor(65_000 / (4 + option[1].length))).fill(option);
+    const bytes = serialisePacket6({ type: MESSAGE6.solicit, xid: 1, options, relays: [] });
+    t.throws(() => parsePacket6(bytes), { code: 'DHCP6_MALFORMED', message: /too many/ });
+  }
+});
+
 test('an answer goes back through relays as a relay-reply', (t) => {
   const relay = { hops: 0, link: parseIp6('fd00::1'), peer: parseIp6('fe80::2'), options: [] };
   const bytes = serialisePacket6({ type: MESSAGE6.reply, xid: 1, options: [], relays: [relay] });

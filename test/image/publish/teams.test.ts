@@ -74,24 +74,24 @@ async function setup(t: ExecutionContext) {
 test('a team releases below its prefix with its own key, and nodes believe it until that is taken back', async (t) => {
   const { paths, image, node, publishes } = await setup(t);
   const { sees, takes } = await node();
-  await t.throwsAsync(publishes(['services/web/a_1']), { code: 'TEAM_UNKNOWN' });
+  await t.throwsAsync(publishes(['services/web/a-1']), { code: 'TEAM_UNKNOWN' });
   await delegate(web(), { paths });
-  await t.throwsAsync(sees('services/web/a_1'), { code: 'RELEASE_METADATA_ABSENT' }, 'nothing yet');
-  t.deepEqual(await publishes(['services/web/a_1']), ['services/web/a_1']);
-  t.is(await sees('services/web/a_1'), 'web');
-  await t.throwsAsync(sees('services/web/a_2'), { code: 'RELEASE_NOT_LISTED' });
+  await t.throwsAsync(sees('services/web/a-1'), { code: 'RELEASE_METADATA_ABSENT' }, 'nothing yet');
+  t.deepEqual(await publishes(['services/web/a-1']), ['services/web/a-1']);
+  t.is(await sees('services/web/a-1'), 'web');
+  await t.throwsAsync(sees('services/web/a-2'), { code: 'RELEASE_NOT_LISTED' });
   await t.throwsAsync(sees('services/db/a_1'), { code: 'RELEASE_NOT_LISTED' });
-  await publishes(['services/web/a_2']);
-  t.is(await sees('services/web/a_2'), 'web');
-  await t.throwsAsync(sees('services/web/a_1'), { code: 'RELEASE_NOT_LISTED' }, 'taken out by the team');
-  t.like(await teams(paths), [{ name: 'web', prefix: 'services/web', targets: ['services/web/a_2'] }]);
+  await publishes(['services/web/a-2']);
+  t.is(await sees('services/web/a-2'), 'web');
+  await t.throwsAsync(sees('services/web/a-1'), { code: 'RELEASE_NOT_LISTED' }, 'taken out by the team');
+  t.like(await teams(paths), [{ name: 'web', prefix: 'services/web', targets: ['services/web/a-2'] }]);
   await undelegate('web', { paths });
-  await t.throwsAsync(sees('services/web/a_2'), { code: 'RELEASE_NOT_LISTED' });
-  await t.throwsAsync(publishes(['services/web/a_3']), { code: 'TEAM_UNKNOWN' });
+  await t.throwsAsync(sees('services/web/a-2'), { code: 'RELEASE_NOT_LISTED' });
+  await t.throwsAsync(publishes(['services/web/a-3']), { code: 'TEAM_UNKNOWN' });
   await t.notThrowsAsync(takes(image), 'images are as they were');
   await delegate(web(), { paths });
-  await publishes(['services/web/a_4']);
-  t.is(await sees('services/web/a_4'), 'web', 'newer than all that this node ever saw of the team');
+  await publishes(['services/web/a-4']);
+  t.is(await sees('services/web/a-4'), 'web', 'newer than all that this node ever saw of the team');
 });
 
 test('what images and their keys do leaves teams alone, and the other way round', async (t) => {

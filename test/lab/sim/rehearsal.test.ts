@@ -21,7 +21,7 @@ import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { loopbackOnly, markerFile, rehearsalOf } from '../../../orchestrator/rehearsal/marker.ts';
 import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
-import { temporaryData } from '../../orchestrator/fleet/support.ts';
+import { anyImage, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../../bin/bootwave');
@@ -161,6 +161,7 @@ test('a node that is not simulated ends a rehearsal before it starts', async (t)
       const log = createLogger('test', 'silent');
       const pcr11 = async (version: string) => simPcr11(version);
       const directory = new FleetDirectory({
+        ...anyImage,
         ...{ fleet, site: 'default', defaultImage: async () => null, pcr11, log },
       });
       const node = { ...stranger(), id: `tpm-${'e'.repeat(64)}` };

@@ -14,7 +14,7 @@ import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
-import { silent } from '../fleet/support.ts';
+import { anyImage, silent } from '../fleet/support.ts';
 
 /** Seconds. */
 export const BEAT = 0.3;
@@ -34,6 +34,7 @@ export async function serverOn(t: ExecutionContext, paths: DataPaths, fleet: Fle
   const make = () => serverIdentity(authorities.signing('servers'), '127.0.0.1');
   let identity = await make();
   const directory = new FleetDirectory({
+    ...anyImage,
     fleet,
     site: 'default',
     defaultImage: async () => '1.0',

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { type Cause, describe } from '../../../orchestrator/causes/cause.ts';
 import { type Change, guiltOf } from '../../../orchestrator/causes/guilt.ts';
 import { illnessOf, type Patient } from '../../../orchestrator/causes/illness.ts';
-import { blameOf, clockOf } from '../../../orchestrator/causes/refusal.ts';
+import { blameOfNode, blameOfSigner, isOurs } from '../../../orchestrator/causes/refusal.ts';
 import { type Happening, suspectsOf } from '../../../orchestrator/causes/suspects.ts';
 import { ORDER_CODES } from '../../../protocol/order.ts';
 
@@ -31,21 +31,27 @@ test('ill where those that did not change are ill as well: the surroundings, of 
 });
 
 test('every word of refusal is blamed on somebody, and no epoch on the version', (t) => {
-  t.is(blameOf('ORDER_FROM_FUTURE'), 'clock');
-  t.is(blameOf('SIGNER_TIME'), 'clock');
-  t.is(blameOf('SIGNER_IMAGE_WITHDRAWN'), 'rules');
-  t.is(blameOf('SIGNER_EPOCH_JUMP'), 'number');
-  t.is(blameOf('STAGE_UNREACHABLE'), 'fetch');
-  t.is(blameOf('STAGE_NO_SPACE'), 'hardware');
-  t.is(blameOf('STAGE_DIGEST'), 'change');
-  for (const code of ORDER_CODES) t.not(blameOf(code), 'change', code);
-  fc.assert(fc.property(fc.string(), (code) => typeof blameOf(code) === 'string'));
+  t.is(blameOfNode('ORDER_FROM_FUTURE'), 'clock');
+  t.is(blameOfSigner('SIGNER_TIME'), 'clock');
+  t.is(blameOfSigner('SIGNER_IMAGE_WITHDRAWN'), 'rules');
+  t.is(blameOfSigner('SIGNER_EPOCH_JUMP'), 'number');
+  t.is(blameOfNode('STAGE_UNREACHABLE'), 'fetch');
+  t.is(blameOfNode('STAGE_NO_SPACE'), 'hardware');
+  t.is(blameOfNode('INSTALL_DISK_ODD'), 'hardware');
+  t.is(blameOfNode('STAGE_DIGEST'), 'change');
+  for (const code of ORDER_CODES) t.not(blameOfNode(code), 'change', code);
 });
 
-test('one node with a wrong clock is its own; two and more than half are ours', (t) => {
-  t.is(clockOf(1, 0), 'node-clock');
-  t.is(clockOf(2, 0), 'own-clock');
-  t.is(clockOf(2, 5), 'node-clock');
+test('whatever a node says, it never speaks for the signer', (t) => {
+  const codes = fc.oneof(fc.string(), fc.constantFrom('SIGNER_FLOOR', 'SIGNER_EPOCH_JUMP', ...ORDER_CODES));
+  fc.assert(fc.property(codes, (code) => !['rules', 'number'].includes(blameOfNode(code))));
+  t.pass();
+});
+
+test('one node that refuses does so for its own reason; two and more than half for ours', (t) => {
+  t.false(isOurs(1, 0));
+  t.true(isOurs(2, 0));
+  t.false(isOurs(2, 5));
 });
 
 test('each cause has words', (t) => {
@@ -59,6 +65,8 @@ test('each cause has words', (t) => {
     { kind: 'own-clock' },
     { kind: 'node-clock' },
     { kind: 'rules' },
+    { kind: 'orders' },
+    { kind: 'disobeys' },
     { kind: 'hardware' },
     { kind: 'ill-before' },
     { kind: 'gone-alone' },

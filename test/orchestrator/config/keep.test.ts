@@ -1,16 +1,18 @@
 /** Nodes that lose their configuration outside of rollouts, on the real wire. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
-import { orderKey as issuedKey } from '../../../orchestrator/orders/issued.ts';
+import { orderKey as issuedKey, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { sign } from '../../../orchestrator/orders/sign.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../fleet/support.ts';
-import { benchFor } from '../rollout/run/support.ts';
+import { type Bench, benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
+import { orderOf } from '../signer/orders.ts';
 
 const ANN = { actor: 'operator:ann', at: 1 };
 
@@ -20,9 +22,33 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   throw new Error('not within two minutes');
 }
 
+/** The keeper, until the test ends. */
+function keeps(t: ExecutionContext, { fleet, sim, signer, clientKey }: Bench): void {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const pool = new LinkPool({
+    privateKey: clientKey,
+    resolve: targetsOf(fleet, sim.port),
+    limits: POOL,
+    signal,
+  });
+  const running = startConfigKeeper({
+    fleet,
+    pool,
+    signer: signer.client,
+    log: silent,
+    signal,
+    times: { look: 100, again: 200 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await running;
+  });
+}
+
 test('a node that starts without its configuration is brought it again; one in a rollout is left alone', async (t) => {
   const bench = await benchFor(t, { count: 3 });
-  const { redis, fleet, sim, signer, nodes } = bench;
+  const { redis, signer, nodes } = bench;
   await signer.knows(await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN));
   const { sha256 } = await readConfig(redis, '1.0');
   const [told, held, plain] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
@@ -45,26 +71,7 @@ test('a node that starts without its configuration is brought it again; one in a
   }
   await redis.hset(HOLDERS, held.id, 'ro-2');
 
-  const stop = new AbortController();
-  const { signal } = stop;
-  const pool = new LinkPool({
-    privateKey: bench.clientKey,
-    resolve: targetsOf(fleet, sim.port),
-    limits: POOL,
-    signal,
-  });
-  const running = startConfigKeeper({
-    fleet,
-    pool,
-    signer: signer.client,
-    log: silent,
-    signal,
-    times: { look: 100, again: 200 },
-  });
-  t.teardown(async () => {
-    stop.abort();
-    await running;
-  });
+  keeps(t, bench);
 
   await until(() => told.configVersion === '1.0');
   t.is(told.epoch, 4, 'the order in force, word for word');
@@ -79,4 +86,32 @@ test('a node that starts without its configuration is brought it again; one in a
 
   const ordered = told.deeds.filter(({ what }) => what === 'ordered').length;
   t.is(ordered, 2, 'once for each time that it was new to it');
+});
+
+test('an order that is gone from Redis, or names another configuration: the node is brought what was signed for it', async (t) => {
+  const bench = await benchFor(t, { count: 2, decides: 'all' });
+  const { redis, fleet, signer, nodes } = bench;
+  const [safe, lax] = [
+    await publishConfig(redis, '{"labels":{"a":"1"}}', '1.0', ANN),
+    await publishConfig(redis, '{"labels":{"a":"2"}}', '2.0', ANN),
+  ];
+  for (const one of [safe, lax]) await signer.knows(one);
+  const decide = (state: 'open' | 'ended') => {
+    const versions = { on: ['1.0'], from: [], joins: [], approvals: [], setup: '' };
+    const decision = { state, opened: true, of: 'config' as const, ...versions };
+    return fleet.decisions.commit({ records: [] }, [fleet.decisions.rollout('ro-1', decision, ANN, 'test')]);
+  };
+  await decide('open');
+  for (const { id: node } of nodes) {
+    const order = orderOf({ node, epoch: 4, image: null, config: safe.sha256 }, Date.now());
+    await sign(redis, signer.client, order);
+  }
+  await decide('ended');
+  const [gone, forged] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const order = orderOf({ node: forged.id, epoch: 5, image: null, config: lax.sha256 }, Date.now());
+  const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
+  await redis.hset(issuedKey(forged.id), { state: 'issued', epoch: 5, body });
+  keeps(t, bench);
+  await until(() => gone.configVersion === '1.0' && forged.configVersion === '1.0');
+  t.is((await readIssued(redis, [forged.id])).get(forged.id)?.order.config, safe.sha256);
 });

@@ -10,6 +10,7 @@ import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
 import type { Enrolment, TpmClock } from '../../../protocol/enrolment/messages.ts';
 import {
+  anyImage,
   beatOfBoot,
   certificateFor,
   enrolment,
@@ -68,6 +69,7 @@ test('a stranger that booted something else is refused, told to restart, audited
 test('an image that its disk has started shows its own command line, and no other passes', async (t) => {
   const { fleet, clock } = await setup(t);
   const directory = new FleetDirectory({
+    ...anyImage,
     ...{ fleet, site: 'default', pcr11, log: silent },
     defaultImage: async () => '1.0',
     commandLine: async (version) => `quiet version=${version}`,

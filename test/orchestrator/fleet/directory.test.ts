@@ -7,6 +7,7 @@ import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { set } from '../../../orchestrator/fleet/set.ts';
 import {
+  anyImage,
   beatOfBoot,
   certificateFor,
   enrolment,
@@ -105,6 +106,7 @@ test('a pin takes the place of the newest image, and of nothing that a rollout h
   const node = await approved(world, 1);
   const rules = { floor: null as string | null, withdrawn: new Set<string>() };
   const directory = new FleetDirectory({
+    released: anyImage.released,
     ...{ fleet, site: 'default', pcr11, log: silent },
     defaultImage: async () => '9.0',
     imageRules: async () => rules,
@@ -530,6 +532,7 @@ test('refusals are audited with their origin, and a flood of them is bounded', a
 test('a known machine cannot fill the audit, neither by enrolling nor by its heartbeats', async (t) => {
   const world = await fleetFor(t);
   const tight = new FleetDirectory({
+    ...anyImage,
     fleet: world.fleet,
     site: 'default',
     defaultImage: async () => '1.0',
@@ -562,6 +565,7 @@ test('a known machine cannot fill the audit, neither by enrolling nor by its hea
 test('strangers cannot fill the list of those who wait; expected machines still come in', async (t) => {
   const world = await fleetFor(t);
   const tight = new FleetDirectory({
+    ...anyImage,
     fleet: world.fleet,
     site: 'default',
     defaultImage: async () => '1.0',
@@ -578,6 +582,7 @@ test('strangers cannot fill the list of those who wait; expected machines still 
 test('of strangers with long inventories fewer may wait', async (t) => {
   const world = await fleetFor(t);
   const tight = new FleetDirectory({
+    ...anyImage,
     ...{ fleet: world.fleet, site: 'default', defaultImage: async () => '1.0', pcr11, log: silent },
     limits: { pending: 3, large: { bytes: 2000, pending: 1 } },
   });
@@ -591,6 +596,7 @@ test('of strangers with long inventories fewer may wait', async (t) => {
 test('without its records the fleet says so by one code', async (t) => {
   const { redis, close } = await redisFor(t);
   const directory = new FleetDirectory({
+    ...anyImage,
     fleet: new Fleet(redis),
     site: 'default',
     defaultImage: async () => '1.0',
@@ -692,6 +698,7 @@ test('a flood at one site leaves room at the others, and for whoever is expected
   const { fleet, at, by, clock } = await fleetFor(t);
   await fleet.sites.add('flooded', {}, by());
   const flooded = new FleetDirectory({
+    ...anyImage,
     ...{ fleet, site: 'flooded', pcr11, log: silent },
     defaultImage: async () => null,
     now: () => clock.now,

@@ -3,7 +3,17 @@ import test, { type ExecutionContext } from 'ava';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { type ImageRules, unfit } from '../../../orchestrator/fleet/image-rules.ts';
 import { set } from '../../../orchestrator/fleet/set.ts';
-import { beatOfBoot, certificateFor, enrolment, fleetFor, macOf, pcr11, quoted, silent } from './support.ts';
+import {
+  anyImage,
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  fleetFor,
+  macOf,
+  pcr11,
+  quoted,
+  silent,
+} from './support.ts';
 
 async function setup(t: ExecutionContext) {
   const world = await fleetFor(t);
@@ -11,6 +21,7 @@ async function setup(t: ExecutionContext) {
   const rules = { floor: null as string | null, withdrawn: new Set<string>() };
   const directory = new FleetDirectory({
     ...{ fleet, site: 'default', pcr11, log: silent },
+    released: anyImage.released,
     defaultImage: async () => '9.0',
     imageRules: async (): Promise<ImageRules> => rules,
     now: () => clock.now,

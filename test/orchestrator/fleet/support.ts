@@ -8,6 +8,7 @@ import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import type { Sealer, SealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
+import { NO_IMAGE_RULES } from '../../../orchestrator/fleet/image-rules.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
 import type { Enrolment, Heartbeat, Inventory } from '../../../protocol/enrolment/messages.ts';
 
@@ -69,6 +70,9 @@ test.after.always('stop the servers', async () => {
   }
 });
 
+/** A fleet in which nobody has decided anything about images, and none was ever released. */
+export const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
+
 /** PCR 11 of an image of this version, all of which are published but `unpublished`. */
 export const measured = (version: string) => createHash('sha256').update(version).digest('hex');
 export const pcr11 = async (version: string) => (version === 'unpublished' ? null : measured(version));
@@ -90,6 +94,7 @@ export async function fleetFor(t: ExecutionContext) {
   const clock = { now: START };
   const at = (site: string, image: string | null = '1.0') =>
     new FleetDirectory({
+      ...anyImage,
       ...{ fleet, site, pcr11, log: silent },
       defaultImage: async () => image,
       now: () => clock.now,

@@ -39,6 +39,8 @@ const CORES = [
     'config publish',
     'team add',
     'team remove',
+    'service publish',
+    'service withdraw',
     'lease end',
   ],
   ...[
@@ -74,7 +76,7 @@ const AT_SITES = [
 ];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
-const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign'];
+const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign', 'service pack'];
 
 const who = (role: Role): Identity => ({
   actor: 'operator:x',
@@ -163,15 +165,20 @@ test('what takes two people, what needs no server, what is never asked for from 
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
-    ...['operator add', 'operator list', 'operator revoke', 'signer'],
-    ...['team add', 'team key', 'team list', 'team publish', 'team remove', 'team sign', 'up'],
+    ...['operator add', 'operator list', 'operator revoke'],
+    ...['inspect', 'list', 'pack', 'publish', 'versions', 'withdraw'].map((step) => `service ${step}`),
+    'signer',
+    ...['add', 'key', 'list', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
+    'up',
   ]);
-  const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'] }));
+  const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'], bundles: ['/tmp/x'] }));
   t.deepEqual(paths.toSorted(), [
     ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
     ...['image reinstate', 'image withdraw'],
-    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'signer'],
-    ...['team add', 'team key', 'team remove', 'team sign', 'up'],
+    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate'],
+    ...['service pack', 'service publish', 'service withdraw', 'signer'],
+    ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
+    'up',
   ]);
 });
 

@@ -8,6 +8,7 @@ import { connect } from '../../../orchestrator/redis/connect.ts';
 import { FileLock } from '../../../orchestrator/redis/lock.ts';
 import { probe } from '../../../orchestrator/redis/probe.ts';
 import { redisArguments, redisFiles } from '../../../orchestrator/redis/settings.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { redisFor, temporaryData } from '../fleet/support.ts';
 
 const open = (paths: ReturnType<typeof dataPaths>) => connect(paths, { url: '' });
@@ -96,6 +97,39 @@ test('a server killed between two commands comes back by itself with all it ackn
   t.is(await redis.get('kept'), 'yes');
   t.not(await pidOf(redis), before);
   t.is((await probe(redisFiles(paths.redis).socket)).state, 'ready');
+});
+
+test('the log says that it came back after it was killed, and not that a connection was lost', async (t) => {
+  const paths = await temporaryData(t);
+  const { log, lines } = keptLog();
+  const { redis, close } = await connect(paths, { url: '', log });
+  t.teardown(close);
+  const other = await open(paths);
+  await other.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await redis.ping();
+  t.deepEqual(lines, []);
+  await other.close();
+  process.kill(await pidOf(redis), 'SIGKILL');
+  await redis.ping();
+  while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.deepEqual(
+    lines.map(({ code }) => code),
+    ['REDIS_RESTARTED'],
+  );
+});
+
+test('a Redis that cannot be started again is told of a few times, however often it is tried', async (t) => {
+  const paths = await temporaryData(t);
+  const { log, lines } = keptLog();
+  const { redis, close } = await connect(paths, { url: '', log });
+  t.teardown(close);
+  const before = await pidOf(redis);
+  await writeFile(join(paths.redis, 'appendonlydir', 'appendonly.aof.manifest'), 'rubbish');
+  process.kill(before, 'SIGKILL');
+  while (lines.length < 5) await new Promise((resolve) => setTimeout(resolve, 20));
+  await t.throwsAsync(redis.ping());
+  t.deepEqual([...new Set(lines.map(({ code }) => code))], ['REDIS_ENDED']);
+  t.is(lines.length, 5);
 });
 
 test('files left by a server that was killed do not stop the next one', async (t) => {

@@ -19,14 +19,15 @@ const store = (...versions: string[]) => ({
 
 /** A fleet that is older than releases. */
 const anything = { images: async () => null };
+const byAnybody = async () => true;
 
 test('an image that is published and not released is given to nobody', async (t) => {
   const { redis } = await membersFor(t);
   const only = (...versions: string[]) => ({
     images: async () => new Map(versions.map((version) => [version, {} as never])),
   });
-  t.is(await defaultImage(store('3.0', '2.0'), redis, only('2.0', '1.0')), '2.0');
-  t.is(await defaultImage(store('3.0', '2.0'), redis, only()), null);
+  t.is(await defaultImage(store('3.0', '2.0'), redis, only('2.0', '1.0'), byAnybody), '2.0');
+  t.is(await defaultImage(store('3.0', '2.0'), redis, only(), byAnybody), null);
 });
 
 test('an image that another published one revokes at the firmware is given to nobody', async (t) => {
@@ -36,7 +37,7 @@ test('an image that another published one revokes at the firmware is given to no
     { version: '1.0', revokes: [] } as never,
     { version: '0.9', revokes: ['2.0', '0.8'] } as never,
   ];
-  t.is(await defaultImage({ list }, redis, anything), '1.0');
+  t.is(await defaultImage({ list }, redis, anything, byAnybody), '1.0');
 });
 
 test('who says in Redis that newer images are withdrawn has none given out that nobody decided', async (t) => {
@@ -54,20 +55,20 @@ test('who says in Redis that newer images are withdrawn has none given out that 
 test('new hardware gets the newest image that is not withdrawn, and nothing when all are', async (t) => {
   const { redis } = await membersFor(t);
   const images = store('3.0', '2.0');
-  t.is(await defaultImage(images, redis, anything), '3.0');
+  t.is(await defaultImage(images, redis, anything, byAnybody), '3.0');
   t.true(await withdraw(redis, '3.0', `it hangs ${'\ud83d'}`, ANN));
   t.false(await withdraw(redis, '3.0', 'again', ANN));
-  t.is(await defaultImage(images, redis, anything), '2.0');
+  t.is(await defaultImage(images, redis, anything, byAnybody), '2.0');
   await setFloor(redis, '3.0', ANN, { published: ['2.0', '3.0'], lower: false });
-  t.is(await defaultImage(images, redis, anything), null, 'the one before is below the floor');
+  t.is(await defaultImage(images, redis, anything, byAnybody), null, 'the one before is below the floor');
   await setFloor(redis, null, ANN, { published: ['2.0', '3.0'], lower: true });
   await withdraw(redis, '2.0', 'as well', ANN);
-  t.is(await defaultImage(images, redis, anything), null);
+  t.is(await defaultImage(images, redis, anything, byAnybody), null);
   t.regex(await reinstate(redis, '3.0', ANN), /^it hangs/, 'the first reason stays');
-  t.is(await defaultImage(images, redis, anything), '3.0');
+  t.is(await defaultImage(images, redis, anything, byAnybody), '3.0');
   const error = await t.throwsAsync(reinstate(redis, '3.0', ANN));
   t.is((error as BootwaveError).code, 'IMAGE_NOT_WITHDRAWN');
-  t.is(await defaultImage(store(), redis, anything), null);
+  t.is(await defaultImage(store(), redis, anything, byAnybody), null);
 });
 
 test('a rollout that is taken back withdraws its image in the same step; one that reaches everybody gives it back', async (t) => {
@@ -120,7 +121,7 @@ test.serial(
     const failed = await bench.until(await bench.start({ waves: [{ take: 1 }, { take: 'rest' }] }), hasEnded);
     t.is(failed.rollout.state, 'failed', failed.rollout.why);
     t.regex((await readWithdrawn(bench.redis))['2.0'] ?? '', /1 failed in wave 1, 0 tolerated/);
-    t.is(await defaultImage(store('2.0', '1.0'), bench.redis, anything), '1.0');
+    t.is(await defaultImage(store('2.0', '1.0'), bench.redis, anything, byAnybody), '1.0');
 
     const id = await bench.start({ image: '3.0', waves: [{}], budget: { wave: 2, whole: 2 } });
     const partial = await bench.until(id, hasEnded);

@@ -158,4 +158,17 @@ export const BROKE = [
       onSpent: 'pause',
     },
   },
+  // Two failovers: the second one forgets a way back whose number is above all that is known then.
+  {
+    ...CALM,
+    seed: 22,
+    nodes: 7,
+    sites: 5,
+    faults: 0.6,
+    kinds: ['revert'],
+    disorder: 0.4,
+    failover: 0.03,
+    operator: 0.05,
+    spec: { budget: { wave: '30%', whole: '20%' }, limits: WIDE, onSpent: 'pause' },
+  },
 ] as const;

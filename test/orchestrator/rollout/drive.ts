@@ -564,9 +564,9 @@ class Drive {
     if (!ENDED.includes(rollout.state)) this.#broken(`has not ended: ${rollout.state}, ${rollout.why}`);
     for (const node of this.#state.nodes.values()) {
       const model = this.#models.get(node.node)!;
-      // A node may stray in the last minutes: nobody can have heard of it yet.
-      const unheard =
-        this.#now - Math.min(model.strayedAt, this.#now) < 6 * HEARTBEAT && model.strayedAt < this.#now;
+      // A node may stray in the last minutes, or get an order that the store has forgotten: nobody can have heard of it yet.
+      const isRecent = (at: number) => at < this.#now && this.#now - at < 6 * HEARTBEAT;
+      const unheard = isRecent(model.strayedAt) || (this.#failedOver && isRecent(model.sentBackAt));
       if (node.state === 'done' && node.term === rollout.term && !unheard && model.running !== '2.0') {
         this.#broken(`${node.node} (${model.fault}) counts as done, but runs ${model.running}`);
       }

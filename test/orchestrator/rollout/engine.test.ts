@@ -881,3 +881,31 @@ test('a rollback is over when the node runs the last good version under this ord
   s.obey('a');
   t.is(s.node('a').state, 'taken-back');
 });
+
+test('a way back whose order two failovers have lost is our own, and no change of another rollout', (t) => {
+  const s = new Script([node('a')], { ...LOOSE, bake: { node: '1m', wave: '30m' } });
+  s.start();
+  s.upgrade('a');
+  s.pass(60, ['a']);
+  const lose = (): (() => void) => {
+    const { setup, rollout, waves, nodes } = structuredClone(s.state);
+    return () => {
+      s.state = loadRollout(setup, rollout, waves, nodes.values());
+    };
+  };
+  s.send({ type: 'failover', term: 63 });
+  const forget = lose();
+  s.send(s.report('a'));
+  s.pass(200, ['a']);
+  s.send(s.report('a', { image: '1.0', bootId: 'a-boot-9' }));
+  t.is(s.lastOrder('a').kind, 'rollback');
+  s.obey('a');
+  t.is(s.node('a').state, 'rolled-back');
+  // The second failover forgets it all, and a word from before comes late.
+  forget();
+  s.send({ type: 'failover', term: 64 }, s.report('a', { image: '2.0', bootId: 'a-boot-1', epoch: 12 }));
+  t.is(s.node('a').state, 'done');
+  s.send(s.report('a'));
+  t.false(s.node('a').taken);
+  t.is(s.node('a').state, 'failed');
+});

@@ -36,6 +36,8 @@ export class ModelNode {
   gone = false;
   /** When it became what it is not meant to be any more, by its own doing. */
   strayedAt = Number.POSITIVE_INFINITY;
+  /** When it was told to go back. */
+  sentBackAt = Number.POSITIVE_INFINITY;
   bootedAt = 0;
   readonly everRan = new Set<string>();
   #boots = 0;
@@ -153,6 +155,7 @@ export class ModelNode {
         this.files.delete(order.drop);
         this.#failed.add(order.drop);
         this.strayedAt = Number.POSITIVE_INFINITY;
+        this.sentBackAt = now;
         if (order.version !== null && this.running !== order.version) this.#restart(order.version, now);
         return null;
     }

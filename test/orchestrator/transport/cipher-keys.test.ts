@@ -1,8 +1,19 @@
 /** What this rests on: private fields of ssh2. Another version of it that has others makes these tests fail. */
+import type { KeyObject } from 'node:crypto';
 import test from 'ava';
 import ssh2, { type Client, type Connection } from 'ssh2';
 import { makeHostKey } from '../../../image/agent/root/host-key.ts';
-import { heldKey, holdCipherKeys } from '../../../orchestrator/transport/cipher-keys.ts';
+import { holdCipherKeys } from '../../../orchestrator/transport/cipher-keys.ts';
+
+/** Where ssh2 1.17 keeps the key of each end; see the file under test. */
+const FIELDS = { _cipher: '_encKey', _decipher: '_decipherKey' } as const;
+
+/** The key that an end of this connection ciphers with, where it is held as an object. */
+function heldKey(connection: object, end: keyof typeof FIELDS): KeyObject | null {
+  const ends = (connection as { _protocol?: Record<string, Record<string, unknown> | undefined> })._protocol;
+  const key = ends?.[end]?.[FIELDS[end]];
+  return key === undefined || Buffer.isBuffer(key) ? null : (key as KeyObject);
+}
 
 type Pair = { client: Client; server: Connection; echo(text: string): Promise<string>; close(): void };
 

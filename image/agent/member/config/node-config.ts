@@ -6,6 +6,7 @@
 
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { flat } from '../../../../base/line.ts';
+import { Turns } from '../../../../base/turns.ts';
 import type { AskConfig, ConfigInForce } from '../../../../protocol/agent/config.ts';
 import { digestOf, readDocument } from '../../../../protocol/configuration/document.ts';
 import type { ArgsOf, ResultOf, Status } from '../../../../protocol/link/messages.ts';
@@ -22,7 +23,7 @@ export type ConfigParts = {
 };
 
 /** Milliseconds without contact from the orchestrator after which a new configuration is reverted. */
-export const CONFIG_TRIAL = 10 * 60_000;
+const CONFIG_TRIAL = 10 * 60_000;
 
 export class NodeConfig {
   readonly #parts: ConfigParts;
@@ -32,7 +33,7 @@ export class NodeConfig {
   #trial: NodeJS.Timeout | null = null;
   #error = '';
   /** One change at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(parts: ConfigParts) {
     this.#parts = parts;
@@ -44,7 +45,7 @@ export class NodeConfig {
    * good one. Never throws: a node without its configuration is still a node, and reports what went wrong.
    */
   async start(): Promise<void> {
-    await this.#inTurn(() => this.#start()).catch((error) => this.#note(error));
+    await this.#turns.take(() => this.#start()).catch((error) => this.#note(error));
   }
 
   async #start(): Promise<void> {
@@ -63,7 +64,7 @@ export class NodeConfig {
 
   /** The link's operation. With `apply` false it only reports whether the document would be accepted. */
   async config({ epoch, document, apply }: ArgsOf<'config'>): Promise<ResultOf<'config'>> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const wanted = this.#wanted(epoch, document);
       if (wanted !== null && !apply) {
         readDocument(Buffer.from(wanted.document, 'base64'));
@@ -132,7 +133,7 @@ export class NodeConfig {
   #begin(): void {
     this.#end();
     const patience = this.#parts.trial ?? CONFIG_TRIAL;
-    const trial = setTimeout(() => void this.#inTurn(() => this.#takeBack(trial, patience)), patience);
+    const trial = setTimeout(() => void this.#turns.take(() => this.#takeBack(trial, patience)), patience);
     this.#trial = trial.unref();
   }
 
@@ -156,12 +157,6 @@ export class NodeConfig {
 
   #note(error: unknown): void {
     this.#error = flat(messageOf(error));
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => {});
-    return mine;
   }
 }
 

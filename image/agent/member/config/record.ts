@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import * as z from 'zod/mini';
-import { writeFileAtomic } from '../../../../base/files.ts';
 import { CONFIG_BASE64 } from '../../../../protocol/configuration/document.ts';
+import { type StateFile, stateFile } from '../state-file.ts';
 
 /** What the agent keeps across boots. */
-export const configRecordSchema = z.strictObject({
+const configRecordSchema = z.strictObject({
   format: z.literal(1),
   /** The last configuration under which the orchestrator still reached this node; null: none. */
   good: z.nullable(
@@ -16,22 +15,8 @@ export const configRecordSchema = z.strictObject({
 });
 export type ConfigRecord = z.infer<typeof configRecordSchema>;
 
-export interface ConfigStore {
-  /** Null when there is none, or one that cannot be read. */
-  read(): Promise<ConfigRecord | null>;
-  write(record: ConfigRecord): Promise<void>;
-}
+/** Null: there is none; the orchestrator brings it again. */
+export type ConfigStore = StateFile<ConfigRecord | null>;
 
-/** State is a cache: a lost or torn file counts as none, and the orchestrator brings it again. */
-export function configFile(path: string): ConfigStore {
-  return {
-    async read() {
-      try {
-        return configRecordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-      } catch {
-        return null;
-      }
-    },
-    write: (record) => writeFileAtomic(path, `${JSON.stringify(record)}\n`),
-  };
-}
+export const configFile = (path: string): ConfigStore =>
+  stateFile<ConfigRecord | null>(path, configRecordSchema, null);

@@ -135,7 +135,7 @@ export class Dispatcher {
 /** The table of operations says which of them an operation has. */
 type Fences = { epoch?: number; bootId?: string };
 
-export function isOp(op: string): op is OpName {
+function isOp(op: string): op is OpName {
   return Object.hasOwn(OPS, op);
 }
 

@@ -1,9 +1,10 @@
+import { Turns } from '../../../../base/turns.ts';
 import type { AskDisk, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
 
 /** One change of the disk, or of its records, at a time; reads take place in between. */
 export class DiskTurn {
   readonly #ask: AskDisk;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   /** Changes that are under way or wait for their turn. */
   #changes = 0;
   /** The disk as it was last read. */
@@ -17,7 +18,7 @@ export class DiskTurn {
   /** A change: begins when those before it have ended, whether they failed or not. */
   take<T>(work: () => Promise<T>): Promise<T> {
     this.#changes += 1;
-    return this.#after(work).finally(() => {
+    return this.#turns.take(work).finally(() => {
       this.#changes -= 1;
     });
   }
@@ -35,15 +36,11 @@ export class DiskTurn {
    */
   glance(): Promise<ReleaseStatus> {
     if (this.#changes > 0 && this.#seen !== null) return Promise.resolve(this.#seen);
-    this.#looking ??= this.#after(() => this.look()).finally(() => {
-      this.#looking = null;
-    });
+    this.#looking ??= this.#turns
+      .take(() => this.look())
+      .finally(() => {
+        this.#looking = null;
+      });
     return this.#looking;
-  }
-
-  #after<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => {});
-    return mine;
   }
 }

@@ -1,11 +1,11 @@
-import { open, readdir, rm, stat } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
-import { digestOfFile } from '../../../../base/files.ts';
+import { digestOfFile, sizeOf } from '../../../../base/files.ts';
 
 export const DOWNLOAD = {
   /** Milliseconds without a byte after which a connection counts as dead. */
@@ -226,8 +226,4 @@ function otherThanOrdered({ version }: Ordered, subject: Subject, how: string): 
     unchanged: subject.unchanged,
     next: 'compare it on that boot server with the published one',
   });
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => ({ size: 0 }))).size;
 }

@@ -3,7 +3,7 @@ import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import type { FetchMetadata } from '../../../../keys/release/believe.ts';
 import type { ReleaseMetadataCode } from '../../../../keys/release/refusals.ts';
 
-export const METADATA_PACE = {
+const METADATA_PACE = {
   /**
    * Milliseconds for one file, from the request to its last byte: the files are small, and a slow server must not block
    * anything.

@@ -3,6 +3,7 @@
  * the work.
  */
 import { BootwaveError } from '../../../../base/error.ts';
+import { untilAborted } from '../../../../base/wait.ts';
 import type { Placed, RequestedImage } from '../../../../protocol/agent/disk.ts';
 import { readSlots } from '../../../../protocol/agent/slots.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
@@ -12,11 +13,10 @@ import { bringLists, type ListsParts } from './bring-lists.ts';
 import { DiskTurn } from './disk-turn.ts';
 import { beginTrial, forgive, refusalOf } from './failures.ts';
 import { type MustBeReleased, ReleaseGate } from './gate.ts';
-import { KeptRecord } from './kept-record.ts';
-import type { RecordStore } from './record-file.ts';
+import { KeptRecord, type RecordStore } from './kept-record.ts';
 import { RunningImage } from './running-image.ts';
 import { type StageParts, type Staging, stage } from './stage.ts';
-import { abandonable, progressOf, StagingRuns } from './staging-runs.ts';
+import { progressOf, StagingRuns } from './staging-runs.ts';
 
 export type OrderInForce = { order: Order; digest: string };
 
@@ -115,7 +115,7 @@ export class Release implements ReleaseHandlers {
     });
     const tell = setInterval(() => context.progress(progressOf(run)), 500);
     try {
-      const { file, already } = await abandonable(run.result, context.signal);
+      const { file, already } = await untilAborted(run.result, context.signal);
       context.progress(progressOf(run));
       return { version: wanted.version, file, already };
     } finally {

@@ -1,5 +1,10 @@
-import type { ReleaseRecord } from './failures.ts';
-import type { RecordStore } from './record-file.ts';
+import { type StateFile, stateFile } from '../state-file.ts';
+import { NO_RECORD, type ReleaseRecord, recordSchema } from './failures.ts';
+
+/** Where the record is kept. If it is lost, the ESP still shows what failed. */
+export type RecordStore = StateFile<ReleaseRecord>;
+
+export const recordFile = (path: string): RecordStore => stateFile(path, recordSchema, NO_RECORD);
 
 /**
  * The record of this start of the agent: read once, written with each change. Change it only within a turn of the disk.

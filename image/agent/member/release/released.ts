@@ -73,7 +73,7 @@ async function released(issuedAt: number, parts: ReleasedParts, signal: AbortSig
   });
 }
 
-export function checkListed(image: RequestedImage, targets: Released['targets'], machine: Machine): void {
+function checkListed(image: RequestedImage, targets: Released['targets'], machine: Machine): void {
   const { version, sha256, size } = image;
   const name = targetName(version);
   const target = Object.hasOwn(targets, name) ? targets[name] : undefined;

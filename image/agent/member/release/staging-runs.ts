@@ -83,14 +83,4 @@ export function progressOf({ staging: { version, done, total } }: Run): Progress
   return { version, done, total };
 }
 
-/** The work goes on; only the waiting ends. */
-export function abandonable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    signal.addEventListener('abort', leave, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
-}
-
 function ignore(): void {}

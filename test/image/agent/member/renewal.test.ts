@@ -13,6 +13,7 @@ import { Fleet as Records } from '../../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../../orchestrator/redis/connect.ts';
 import { Fleet } from '../../../bootserver/enroll/support/fleet.ts';
 import { helperOn, RUNNING } from '../../../bootserver/enroll/support/node.ts';
+import { anyImage } from '../../../orchestrator/fleet/support.ts';
 
 const fleet = await Fleet.make();
 const connection = await connect(dataPaths(join(fleet.folder, 'data')), { url: '' });
@@ -34,6 +35,7 @@ test('with a life of seconds a node renews in time, over and over, and is never 
   const now = () => clock.now;
   const start = clock.now;
   const directory = new FleetDirectory({
+    ...anyImage,
     fleet: records,
     site: 'default',
     defaultImage: async () => '1.0',

@@ -11,6 +11,7 @@ import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { connect } from '../../../../orchestrator/redis/connect.ts';
 import {
+  anyImage,
   beatOfBoot,
   certificateFor,
   enrolment,
@@ -58,6 +59,7 @@ async function serverOn(t: ExecutionContext, fleet: Fleet, path?: string) {
     now: () => START,
   });
   const directory = new FleetDirectory({
+    ...anyImage,
     fleet,
     site: 'default',
     defaultImage: async () => '1.0',

@@ -5,12 +5,14 @@ import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { bansOf, openFleet } from '../../../../orchestrator/operators/bans-of.ts';
-import { adoptRollouts } from '../../../../orchestrator/rollout/run/adopt.ts';
+import { orderKey } from '../../../../orchestrator/orders/issued.ts';
+import { adoptConfigs, adoptRollouts } from '../../../../orchestrator/rollout/run/adopt.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { readTemplate, setTemplate } from '../../../../orchestrator/rollout/run/templates.ts';
 
 import { by, directoryOf } from '../../../attack/redis/server.ts';
 import { keysIn } from '../../../support/keys.ts';
+import { orderOf } from '../../signer/orders.ts';
 import { certificateFor, enrolment, redisFor, silent } from '../support.ts';
 
 /** Members, a machine that waits, a site and an expectation, as a version without decisions wrote them. */
@@ -79,6 +81,7 @@ test('a fleet that is new begins with it: nobody is asked', async (t) => {
   t.true(await beginDecisions(fleet, silent, by));
   t.true(fleet.decisions.confirmed);
   t.true(fleet.decisions.rollouts.begun);
+  t.true(fleet.decisions.rollouts.configs.begun);
 });
 
 test('a fleet that was confirmed before rollouts were decisions is told so, and goes on', async (t) => {
@@ -101,6 +104,15 @@ test('a fleet that was confirmed before rollouts were decisions is told so, and 
   await redis.set(ROLLOUT_KEYS.setup('ro-9'), 'x');
   t.is(await adoptRollouts(again, by), 0);
   t.false(await again.decisions.gave('9.9'));
+  written.length = 0;
+  await start();
+  t.regex(written.join(''), /CONFIGS_UNCONFIRMED/);
+  t.notRegex(written.join(''), /ROLLOUTS_UNCONFIRMED/);
+  const order = { ...orderOf({ node: enrolment(1).id }), config: 'c'.repeat(64) };
+  await redis.hset(orderKey(order.node), 'body', JSON.stringify({ order }));
+  t.true(await adoptConfigs(again, by));
+  t.false(await adoptConfigs(again, by), 'once');
+  t.deepEqual([...again.decisions.rollouts.configs.before], [order.config]);
   written.length = 0;
   await start();
   t.notRegex(written.join(''), /UNCONFIRMED/);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import { publishConfig, readConfig } from '../../../../orchestrator/config/store.ts';
-import { type Issued, readIssued } from '../../../../orchestrator/orders/issued.ts';
+import { type Issued, orderKey, readIssued } from '../../../../orchestrator/orders/issued.ts';
 import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
 import { planNodes, publishedFor } from '../../../../orchestrator/rollout/run/facts.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
@@ -48,7 +48,7 @@ test.serial(
 test.serial('a good one reaches every node without a restart; a bad one is taken back', async (t) => {
   const faults: Faults = (_, version) =>
     version === '2.0' ? 'panic' : version === '3.0' ? 'unhealthy' : null;
-  const bench = await benchFor(t, { count: 8, faults });
+  const bench = await benchFor(t, { count: 8, faults, decides: 'all' });
   const { redis, nodes, fleet } = bench;
   for (const version of ['1.0', '2.0', '3.0'])
     await bench.signer.knows(
@@ -102,6 +102,33 @@ test.serial('a good one reaches every node without a restart; a bad one is taken
     'nobody has restarted',
   );
 });
+
+test.serial(
+  'a Redis that names another configuration, or none, in the orders of nodes: what was decided stays',
+  async (t) => {
+    const bench = await benchFor(t, { count: 3, decides: 'all' });
+    const { redis, nodes } = bench;
+    const publish = (version: string) =>
+      publishConfig(redis, JSON.stringify({ labels: { pool: version } }), version, ANN);
+    const [safe, lax] = [await publish('safe'), await publish('lax')];
+    for (const one of [safe, lax]) await bench.signer.knows(one);
+    bench.orchestrator();
+    await bench.until(await start(bench, 'safe'), hasEnded);
+    for (const [i, { id }] of nodes.entries()) {
+      const issued = (await readIssued(redis, [id])).get(id)!;
+      const order = { ...issued.order, config: i === 0 ? null : lax.sha256 };
+      await redis.hset(orderKey(id), 'body', JSON.stringify({ ...issued, order }));
+    }
+    const end = await bench.until(await bench.start(), hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    t.deepEqual([...new Set(nodes.map(({ running }) => running))], ['2.0']);
+    for (const [, { order }] of await readIssued(
+      redis,
+      nodes.map(({ id }) => id),
+    ))
+      t.is(order.config, safe.sha256);
+  },
+);
 
 test('an order keeps what its rollout does not move', (t) => {
   const images = { '2.0': { sha256: 'a'.repeat(64), size: 7 } };

@@ -1,13 +1,10 @@
-/** The records alone, on a real Redis: what is written together, what is refused, what is found out after a failover. */
-import { setTimeout as sleep } from 'node:timers/promises';
+/** The records alone, on a real Redis: what is written together, and what is refused. */
 import test from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
-import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { readIssued, rewind } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
 import type { Command, EngineEvent, Order } from '../../../../orchestrator/rollout/event.ts';
-import { Driver, misses } from '../../../../orchestrator/rollout/run/driver.ts';
 import { readFence } from '../../../../orchestrator/rollout/run/fence.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
@@ -15,8 +12,7 @@ import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
-import { leaseKey } from '../../../../orchestrator/upkeep/lease.ts';
-import { fleetFor, silent } from '../../fleet/support.ts';
+import { fleetFor } from '../../fleet/support.ts';
 import { nothingAround } from '../around.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
@@ -126,47 +122,6 @@ test('a node on an image that is not published could not be taken back: refused 
   t.deepEqual(await redis.smembers(ROLLOUT_KEYS.all), []);
 });
 
-/** A rollout that is driven while no node answers, until the signal. @param active milliseconds between its questions */
-function driven(id: string, fleet: Fleet, active: number, signal: AbortSignal): Promise<void> {
-  const request = async () => {
-    throw new BootwaveError({ code: 'LINK_UNREACHABLE', what: 'nobody is there' });
-  };
-  return new Driver(id, {
-    redis: fleet.redis,
-    fleet,
-    pool: { request, drop: () => {}, helloOf: () => null },
-    log: silent,
-    signal,
-    tick: 50,
-    watch: { active, fleet: 60_000 },
-  }).run();
-}
-
-test('a revision that went back is a failover: a new term, and nodes are heard before they are told anything', async (t) => {
-  const { redis, fleet } = await fleetFor(t);
-  const id = await create(redis, planned(2), IMAGES, by);
-  await operate(redis, id, { type: 'start', by: 'operator:ann' });
-  const stop = new AbortController();
-  t.teardown(() => stop.abort());
-  const running = driven(id, fleet, 100, stop.signal);
-  const until = async (what: (rev: number, term: number) => boolean) => {
-    for (;;) {
-      const { rollout } = await readState(redis, id);
-      if (what(rollout.rev, rollout.term)) return rollout;
-      await sleep(20);
-    }
-  };
-  const { rev } = await until((rev) => rev > 3);
-  const old = await redis.hgetall(ROLLOUT_KEYS.rollout(id));
-  await until((now) => now > rev + 5);
-  await redis.hset(ROLLOUT_KEYS.rollout(id), old);
-  const after = await until((_, term) => term > 0);
-  t.true(after.resync > after.clock);
-  stop.abort();
-  await running;
-  t.is(await redis.exists(leaseKey(id)), 0);
-});
-
 test('a rollout that changes all the while is read as of one revision', async (t) => {
   const { redis } = await fleetFor(t);
   const id = await create(redis, planned(300), IMAGES, by);
@@ -196,35 +151,6 @@ test('a rollout that changes all the while is read as of one revision', async (t
   }
   over = true;
   await writing;
-});
-
-test('whoever takes a rollout over has every order without an answer carried out again', async (t) => {
-  const { redis, fleet } = await fleetFor(t);
-  const id = await create(redis, planned(2), IMAGES, by);
-  await operate(redis, id, { type: 'start', by: 'operator:ann' });
-  const drive = async (until: (outbox: string) => boolean) => {
-    const stop = new AbortController();
-    const running = driven(id, fleet, 60_000, stop.signal);
-    for (;;) {
-      const outbox = JSON.stringify(await redis.xrange(KEYS.outbox, '-', '+'));
-      if (!until(outbox)) {
-        await sleep(20);
-        continue;
-      }
-      stop.abort();
-      await running;
-      return outbox;
-    }
-  };
-  const first = await drive((outbox) => outbox.includes('stage'));
-  t.false(first.includes('again'));
-  // What was to be done is no job of anybody's any more, as when its worker was killed.
-  await redis.del(KEYS.outbox);
-  const { nodes } = await readState(redis, id);
-  const waiting = [...nodes.values()].filter(({ state }) => state === 'staging').map(({ node }) => node);
-  t.not(waiting.length, 0);
-  const second = await drive((outbox) => outbox.includes('again'));
-  for (const node of waiting) t.true(second.includes(node));
 });
 
 test('started in the write that makes it: nobody can be killed in between, and no node is begun by it', async (t) => {
@@ -280,31 +206,6 @@ test('a node is free as soon as it is through, and taken back only by its newest
   const taken: EngineEvent = { type: 'taken', node: b, by: 'ro-other' };
   t.like(await write(taken, { type: 'rollback', by: 'operator:ann', why: 'bad' }), { result: 'done' });
   t.deepEqual(await held(), { [a]: first, [b]: 'ro-other' });
-});
-
-test('a step that is lost is missed by its mark, however far others have counted since', async (t) => {
-  const { redis } = await fleetFor(t);
-  const id = await create(redis, planned(), IMAGES, { ...by, start: true });
-  const step = async (mark: string, ...events: EngineEvent[]) => {
-    const state = await readState(redis, id);
-    const done = advance(state, { at: by.at, elapsed: 0, events, mark });
-    await writeStep(redis, state, done, IMAGES, by.at);
-  };
-  await step('one', { type: 'tick' });
-  const key = ROLLOUT_KEYS.rollout(id);
-  const before = await redis.hgetall(key);
-  const pause: EngineEvent = { type: 'pause', by: 'operator:ann', why: 'x' };
-  await step('ours', pause);
-  t.deepEqual((await readState(redis, id)).rollout.marks, ['one', 'ours']);
-  await redis.del(key);
-  await redis.hset(key, before);
-  await step('theirs', pause);
-  await step('later', { type: 'resume', by: 'operator:ann' });
-  const { rollout } = await readState(redis, id);
-  t.true(misses(rollout, { rev: 2, mark: 'ours' }));
-  t.false(misses(rollout, { rev: 1, mark: 'one' }));
-  t.false(misses(rollout, { rev: -1, mark: null }), 'nothing was written here');
-  t.true(misses({ ...rollout, rev: 1 }, { rev: 2, mark: 'theirs' }), 'counted back');
 });
 
 test('the number of an order that nobody signed goes back to the one that somebody did', async (t) => {

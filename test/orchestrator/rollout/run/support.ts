@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
+import type { Logger } from '../../../../base/log.ts';
 import type { DataPaths } from '../../../../base/paths.ts';
 import { compareVersions } from '../../../../formats/version.ts';
 import { makeHostKey } from '../../../../image/agent/root/host-key.ts';
@@ -98,6 +99,8 @@ export async function benchFor(
     decides?: 'older' | 'all';
     /** See SimFleetOptions. */
     https?: { keys: string; every: number };
+    /** Of its orchestrators; none by default. */
+    log?: Logger;
   },
 ): Promise<Bench> {
   const { redis, paths } = await redisFor(t);
@@ -170,7 +173,7 @@ export async function benchFor(
           helloOf: (node) => pool.helloOf(node),
         },
         ...other,
-        log: silent,
+        log: options.log ?? silent,
         signal: end.signal,
         times: { ...TIMES, ...times },
       });

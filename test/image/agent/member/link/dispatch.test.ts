@@ -3,8 +3,16 @@ import fc from 'fast-check';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { Dispatcher } from '../../../../../image/agent/member/link/dispatch.ts';
 import type { LinkHandlers } from '../../../../../image/agent/member/link/handlers.ts';
-import { type FromNode, fromNode, LINK_LIMITS, OP_NAMES } from '../../../../../protocol/link/messages.ts';
+import {
+  type FromNode,
+  fromNode,
+  LINK_LIMITS,
+  OPS,
+  type OpName,
+} from '../../../../../protocol/link/messages.ts';
 import { BOOT, handlersOf } from './handlers.ts';
+
+const OP_NAMES = Object.keys(OPS) as readonly OpName[];
 
 type Bench = {
   dispatcher: Dispatcher;

@@ -8,7 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { DOWNLOAD } from '../../../../../image/agent/member/release/download.ts';
 import { Release } from '../../../../../image/agent/member/release/handlers.ts';
-import { recordFile } from '../../../../../image/agent/member/release/record-file.ts';
+import { recordFile } from '../../../../../image/agent/member/release/kept-record.ts';
 import { planActivate } from '../../../../../image/agent/root/release/activate.ts';
 import { boot } from '../../../../../image/agent/root/release/choice.ts';
 import { planConfirm } from '../../../../../image/agent/root/release/confirm.ts';

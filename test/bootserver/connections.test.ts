@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import test from 'ava';
-import { limitConnections } from '../../../bootserver/enroll/connections.ts';
+import { limitConnections } from '../../bootserver/connections.ts';
 
 test('one address holds so many connections and no more, and gets them back', async (t) => {
   const server = createServer();

@@ -1,0 +1,26 @@
+/** A bundle and the target that names it. */
+import { TargetFile } from '@tufjs/models';
+import { type BundleCustom, bundleCustom } from '../../protocol/service/bundle.ts';
+import { bundleTarget, serviceOfTarget } from '../../protocol/service/name.ts';
+
+/** A bundle, and what the metadata says of it. */
+export type Bundled = { file: string; sha256: string; size: number; custom: BundleCustom };
+
+export function targetOfBundle({ sha256, size, custom }: Bundled): TargetFile {
+  const { service: name, version } = custom;
+  return new TargetFile({
+    path: bundleTarget({ name, version }),
+    length: size,
+    hashes: { sha256 },
+    unrecognizedFields: { custom: { bootwave: custom } },
+  });
+}
+
+/** @returns null if it is no service's, or is not understood here */
+export function customOf(target: TargetFile): BundleCustom | null {
+  const service = serviceOfTarget(target.path);
+  const read = bundleCustom.safeParse(target.custom);
+  if (service === null || !read.success) return null;
+  const { bootwave } = read.data;
+  return bootwave.service === service.name && bootwave.version === service.version ? bootwave : null;
+}

@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { BootwaveError } from '../../../base/error.ts';
+import { writeFileAtomic } from '../../../base/files.ts';
+import { compareVersions } from '../../../formats/version.ts';
+import { makingIn } from '../../../image/publish/bundles.ts';
+import {
+  mustBeFleets,
+  type ReleasedService,
+  releasedServices,
+  releaseService,
+  withdrawService,
+} from '../../../image/publish/services.ts';
+import { besideBundle } from '../../../image/publish/team-files.ts';
+import { packImage } from '../../../image/services/pack.ts';
+import type { BundleCustom } from '../../../protocol/service/bundle.ts';
+import { bundleTarget, shownServiceVersion } from '../../../protocol/service/name.ts';
+import type { Acting } from '../operation.ts';
+import { fullName, serviceIn, shownName } from './named.ts';
+
+type Packing = { service: string; oci: string; manifest: string };
+
+export type Published = {
+  /** As people write it. */
+  service: string;
+  sha256: string;
+  /** Bytes. */
+  size: number;
+  custom: BundleCustom;
+  /** Paths that have lost setuid or setgid. */
+  stripped: string[];
+};
+
+export async function publish(
+  { service: text, oci, manifest, keys: media }: Packing & { keys: readonly string[] },
+  { paths, signal }: Acting,
+): Promise<Published> {
+  const service = serviceIn(text);
+  mustBeFleets(service);
+  return makingIn(paths.bundles, async (folder) => {
+    const { file, ...packed } = await packImage({
+      service,
+      oci,
+      manifest,
+      out: join(folder, 'bundle'),
+      signal,
+    });
+    await releaseService({ file, ...packed }, { paths, media });
+    return { service: shownServiceVersion(service), ...packed };
+  });
+}
+
+export async function pack(
+  { service: text, oci, manifest, out }: Packing & { out: string },
+  { signal }: Acting,
+): Promise<Published & { target: string }> {
+  const service = serviceIn(text);
+  const { file, ...packed } = await packImage({ service, oci, manifest, out, signal });
+  await writeFileAtomic(
+    besideBundle(file),
+    `${JSON.stringify({ bootwave: packed.custom }, null, 1)}\n`,
+    0o644,
+  );
+  return { service: shownServiceVersion(service), target: bundleTarget(service), ...packed };
+}
+
+export async function list(_: object, { paths }: Acting) {
+  const byName = Map.groupBy(await releasedServices(paths), ({ name }) => name);
+  return [...byName.values()].map((all) => {
+    const [newest] = all.toSorted(newestFirst);
+    return { name: shownName(newest!.name), newest: newest!.version, versions: all.length, by: newest!.by };
+  });
+}
+
+export async function versions({ name }: { name: string }, { paths }: Acting): Promise<ReleasedService[]> {
+  const found = (await releasedServices(paths)).filter((one) => one.name === fullName(name));
+  if (found.length === 0) throw unknown(name);
+  return found.toSorted(newestFirst);
+}
+
+export async function inspect(
+  { service: text }: { service: string },
+  { paths }: Acting,
+): Promise<ReleasedService> {
+  const { name, version } = serviceIn(text);
+  const found = (await releasedServices(paths)).find((one) => one.name === name && one.version === version);
+  if (found === undefined) throw unknown(text);
+  return found;
+}
+
+export async function withdraw(
+  { service: text, keys: media }: { service: string; keys: readonly string[] },
+  { paths }: Acting,
+) {
+  const service = serviceIn(text);
+  const changed = await withdrawService(service, { paths, media });
+  if (!changed) throw unknown(text);
+  return { service: shownServiceVersion(service), changed };
+}
+
+const newestFirst = (a: ReleasedService, b: ReleasedService) => compareVersions(b.version, a.version);
+
+function unknown(name: string): BootwaveError {
+  return new BootwaveError({
+    code: 'SERVICE_UNKNOWN',
+    what: `no service ${JSON.stringify(name.slice(0, 160))} is released`,
+    unchanged: 'nothing was changed',
+    next: "'bootwave service list' shows all of them",
+  });
+}
