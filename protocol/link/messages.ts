@@ -9,6 +9,7 @@
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
+import { ORDER_LIMITS } from '../order.ts';
 
 export const LINK_VERSION = 1;
 
@@ -94,6 +95,22 @@ const configuration = z.object({
   error: line(256),
 });
 
+/** One service that the order in force names (protocol/agent/services.ts says what the states are). */
+const service = z.object({
+  name: line(80),
+  version: line(64),
+  state: z.enum(['fetching', 'waiting', 'starting', 'running', 'failed', 'refused']),
+  /** By its own check; without one it is healthy while it runs. */
+  health: z.enum(['healthy', 'ill', 'unknown']),
+  /** Since it was last begun by its order. */
+  restarts: count(),
+  /** Since when it is in its state; null while nothing of it runs. */
+  since: z.nullable(instant),
+  /** Why it does not run, with a code where it is refused; else empty. */
+  why: line(256),
+});
+export type ServiceStatus = z.infer<typeof service>;
+
 /** What the node holds against orders, however new its disk is. */
 const guard = z.object({
   /** See Remembered in orders/take.ts. */
@@ -140,6 +157,8 @@ export const OPS = {
       config: z.optional(configuration),
       /** Absent from images whose orders lie on the disk alone. */
       guard: z.optional(guard),
+      /** Absent from images that know no services. */
+      services: z.optional(z.array(service).check(z.maxLength(ORDER_LIMITS.services))),
     }),
   },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */

@@ -1,9 +1,11 @@
 /** The unprivileged half of the agent: finds the boot server, enrols this machine, and keeps it a member. */
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
+import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import { DOWNLOADS, MEMORY } from '../../../protocol/agent/places.ts';
+import type { AskServices } from '../../../protocol/agent/services.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order.ts';
 import { Admitted } from './admitted.ts';
@@ -17,6 +19,7 @@ import { Member } from './member.ts';
 import { reachable } from './reachable.ts';
 import { banner, screen } from './screen.ts';
 import { seldom } from './seldom.ts';
+import { probe } from './services/probe.ts';
 import { Terminals } from './terminals.ts';
 import { beatHealth } from './vitals.ts';
 import { Watchdog } from './watchdog.ts';
@@ -28,6 +31,8 @@ const PLACES = {
   helper: '/run/bootwave/helper.sock',
   disk: '/run/bootwave/disk.sock',
   config: '/run/bootwave/config.sock',
+  services: '/run/bootwave/services.sock',
+  instances: '/run/bootwave/services',
   leases: '/run/systemd/netif/leases',
   osRelease: '/etc/os-release',
   sys: '/sys',
@@ -51,6 +56,11 @@ new Watchdog(process.env, () => lastEvent).start(stop.signal);
 const member = new Member({
   askDisk: helperAt<AskDisk>(PLACES.disk, PATIENCE.disk),
   askConfig: helperAt<AskConfig>(PLACES.config),
+  services: {
+    ask: helperAt<AskServices>(PLACES.services, PATIENCE.disk),
+    hasBegun: () => exists(PLACES.instances),
+    probe,
+  },
   failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
   writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
   renewLists: async () => (await askHelper({ operation: 'secure-boot-renew' })).written,

@@ -8,10 +8,12 @@ import { atMost } from '../../../base/wait.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
+import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { Running } from '../../../protocol/enrolment/messages.ts';
 import { type Hello, LINK_VERSION } from '../../../protocol/link/messages.ts';
 import type { OrderPublicKeys } from '../../../protocol/order.ts';
 import { type Machine, servedName } from '../../../protocol/release-target.ts';
+import { bundleTarget, bundleUrlPath } from '../../../protocol/service/name.ts';
 import { NodeConfig } from './config/node-config.ts';
 import { configFile } from './config/record.ts';
 import type { LinkHandlers } from './link/handlers.ts';
@@ -22,7 +24,9 @@ import { Probation } from './probation.ts';
 import { Release } from './release/handlers.ts';
 import { recordFile } from './release/kept-record.ts';
 import { MetadataMemory } from './release/metadata-memory.ts';
-import { mustBeReleased, type ReleasedParts } from './release/released.ts';
+import { mustBeReleased, type ReleasedParts, releasedTarget } from './release/released.ts';
+import { NodeServices } from './services/node-services.ts';
+import type { Probe } from './services/probe.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
 
 export type AskOrders = {
@@ -33,6 +37,12 @@ export type AskOrders = {
 export type MemberParts = {
   askDisk: AskDisk;
   askConfig: AskConfig;
+  services: {
+    ask: AskServices;
+    /** Whether root has begun any in this boot. */
+    hasBegun(): Promise<boolean>;
+    probe: Probe;
+  };
   /** Names of the units that systemd counts as failed. */
   failedUnits(): Promise<readonly string[]>;
   /** Hands the firmware the Secure Boot lists that root prepared. */
@@ -70,6 +80,7 @@ export class Member {
   readonly #probation: Probation;
   readonly #ownLists: OwnLists;
   readonly #config: NodeConfig;
+  readonly #services: NodeServices;
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
   #vitals: Vitals = UNKNOWN;
@@ -136,6 +147,17 @@ export class Member {
       ask: parts.askConfig,
       records: configFile(join(parts.memory, 'config.json')),
       order: () => this.#book?.inForce ?? null,
+    });
+    this.#services = new NodeServices({
+      ...parts.services,
+      order: () => this.#book?.inForce ?? null,
+      release: (service, order, signal) =>
+        releasedTarget(bundleTarget(service), order, this.#released, signal),
+      bundleUrl: (sha256) => this.#images && new URL(bundleUrlPath(sha256), this.#images).href,
+      downloads: join(parts.downloads, 'bundles'),
+      log: parts.log,
+      now: () => parts.now(),
+      signal: parts.signal,
     });
   }
 
@@ -211,6 +233,7 @@ export class Member {
     await createLinkServer({ socketPath, handlers: this.#handlers(book), log, signal });
     // Only now: what failed above is tried again at the next approval.
     this.#linked = true;
+    this.#services.start();
   }
 
   /** A heartbeat was accepted. @param images URL below which the boot server has its images */
@@ -249,10 +272,15 @@ export class Member {
         epoch: epoch(),
         state: release.state,
       }),
-      order: ({ envelope }) => book.accept(envelope),
+      order: async ({ envelope }) => {
+        const accepted = await book.accept(envelope);
+        void this.#services.look();
+        return accepted;
+      },
       status: async () => ({
         ...(await release.status()),
         config: this.#config.status(),
+        services: this.#services.status(),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
       config: (args) => this.#config.config(args),

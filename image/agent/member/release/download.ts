@@ -6,7 +6,6 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { digestOfFile, sizeOf } from '../../../../base/files.ts';
-import type { RequestedImage } from '../../../../protocol/agent/disk.ts';
 
 export const DOWNLOAD = {
   /** Milliseconds without a byte after which a connection counts as dead. */
@@ -26,25 +25,48 @@ export const DOWNLOAD = {
 
 export type Pace = { [P in keyof typeof DOWNLOAD]: number };
 
+/** A file that a signed order names. */
+export type Ordered = {
+  version: string;
+  /** Hex. */
+  sha256: string;
+  /** Bytes. */
+  size: number;
+};
+
+/** How messages speak of it. */
+export type Subject = {
+  /** What codes begin with. */
+  code: 'STAGE' | 'SERVICE';
+  /** Before its version. */
+  noun: string;
+  /** What was left as it was. */
+  unchanged: string;
+};
+
+const IMAGE: Subject = { code: 'STAGE', noun: 'image', unchanged: 'no image on the disk was touched' };
+
 export type DownloadOptions = {
   /** Folder for unfinished downloads; this code owns its `.download` files. */
   folder: string;
-  /** Base URL of the boot server's HTTP; the image is public, and its digest is in the signed order. */
+  /** On the boot server's HTTP; the file is public, and its digest is in the signed order. */
   url: string;
-  wanted: RequestedImage;
+  wanted: Ordered;
+  /** An image by default. */
+  subject?: Subject;
   signal: AbortSignal;
   onProgress?(done: number): void;
   pace?: Pace;
 };
 
 /**
- * Fetches an image by ranges (RFC 9110, 14.2), continuing what an earlier attempt, process or boot has left.
+ * Fetches an image, or another file that an order names, by ranges (RFC 9110, 14.2), continuing what an earlier attempt, process or boot has left.
  * @returns path of the complete file, whose size and SHA-256 are those of the order
- * @throws BootwaveError `STAGE_DIGEST`, `STAGE_SOURCE` (the server has no such image), `STAGE_UNREACHABLE`,
- * `STAGE_SLOW`; the signal's reason
+ * @throws BootwaveError `STAGE_DIGEST`, `STAGE_SOURCE` (the server has no such file), `STAGE_UNREACHABLE`,
+ * `STAGE_SLOW`, or the same with the subject's own word; the signal's reason
  */
 export async function download(options: DownloadOptions): Promise<string> {
-  const { folder, wanted, signal } = options;
+  const { folder, wanted, signal, subject = IMAGE } = options;
   const name = `${wanted.version}_${wanted.sha256}.download`;
   const path = join(folder, name);
   for (const entry of await readdir(folder))
@@ -61,17 +83,12 @@ export async function download(options: DownloadOptions): Promise<string> {
     if ((await digestOfFile(path)) === wanted.sha256) return path;
     await rm(path, { force: true });
   }
-  throw new BootwaveError({
-    code: 'STAGE_DIGEST',
-    what: `the boot server's image ${wanted.version} is not the ordered one: its SHA-256 differs`,
-    unchanged: 'no image on the disk was touched',
-    next: 'compare the image on that boot server with the published one',
-  });
+  throw otherThanOrdered(wanted, subject, 'is not the ordered one: its SHA-256 differs');
 }
 
 async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
   const pace = options.pace ?? DOWNLOAD;
-  const { wanted, signal } = options;
+  const { wanted, signal, subject = IMAGE } = options;
   let failures = 0;
   let wait = pace.first;
   for (;;) {
@@ -87,10 +104,10 @@ async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
       if (failures === 0) wait = pace.first;
       if (failures >= pace.attempts)
         throw new BootwaveError({
-          code: cause instanceof Dripping ? 'STAGE_SLOW' : 'STAGE_UNREACHABLE',
-          what: `image ${wanted.version} cannot be fetched: ${messageOf(cause)}`,
-          unchanged: 'no image on the disk was touched; what was fetched is kept',
-          next: 'stage it again when the boot server answers',
+          code: `${subject.code}_${cause instanceof Dripping ? 'SLOW' : 'UNREACHABLE'}`,
+          what: `${subject.noun} ${wanted.version} cannot be fetched: ${messageOf(cause)}`,
+          unchanged: `${subject.unchanged}; what was fetched is kept`,
+          next: 'try again when the boot server answers',
           cause,
         });
       await sleep(wait, undefined, { signal });
@@ -102,14 +119,14 @@ async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
 async function fetchRest(
   path: string,
   from: number,
-  { url, wanted, signal, onProgress }: DownloadOptions,
+  { url, wanted, signal, onProgress, subject = IMAGE }: DownloadOptions,
   pace: Pace,
 ): Promise<void> {
   const response = await ask(url, from, wanted, signal, pace.silence);
-  const start = startOf(response, from, wanted);
+  const start = startOf(response, from, wanted, subject);
   if (start === null) {
     response.destroy();
-    throw refusalOf(response, wanted);
+    throw refusalOf(response, wanted, subject);
   }
   const { body, broken } = keepArrived(response);
   const handle = await open(path, start === 0 ? 'w' : 'r+', 0o600);
@@ -123,7 +140,7 @@ async function fetchRest(
     for await (const piece of body as AsyncIterable<Buffer>) {
       if (at + piece.length > wanted.size) {
         response.destroy();
-        throw wrongSize(wanted);
+        throw otherThanOrdered(wanted, subject, OTHER_SIZE);
       }
       await handle.write(piece, 0, piece.length, at);
       at += piece.length;
@@ -158,7 +175,7 @@ function keepArrived(response: IncomingMessage): { body: PassThrough; broken(): 
 function ask(
   url: string,
   from: number,
-  wanted: RequestedImage,
+  wanted: Ordered,
   signal: AbortSignal,
   silence: number,
 ): Promise<IncomingMessage> {
@@ -172,13 +189,13 @@ function ask(
 }
 
 /** Where in the file the answer begins; null when it contains nothing of it. */
-function startOf(response: IncomingMessage, from: number, wanted: RequestedImage): number | null {
+function startOf(response: IncomingMessage, from: number, wanted: Ordered, subject: Subject): number | null {
   const { statusCode, headers } = response;
   if (statusCode === 200) {
     const length = headers['content-length'];
     if (length !== undefined && Number(length) !== wanted.size) {
       response.destroy();
-      throw wrongSize(wanted);
+      throw otherThanOrdered(wanted, subject, OTHER_SIZE);
     }
     return 0;
   }
@@ -188,23 +205,25 @@ function startOf(response: IncomingMessage, from: number, wanted: RequestedImage
   return range[2] === '*' || Number(range[2]) === wanted.size ? from : null;
 }
 
-function refusalOf({ statusCode = 0 }: IncomingMessage, wanted: RequestedImage): Error {
+function refusalOf({ statusCode = 0 }: IncomingMessage, { version }: Ordered, subject: Subject): Error {
   // Busy or broken now; every other answer stays the same however often it is asked.
   if (statusCode >= 500 || statusCode === 429 || statusCode === 408)
     return new Error(`the boot server answers with HTTP ${statusCode}`);
   return new BootwaveError({
-    code: 'STAGE_SOURCE',
-    what: `the boot server does not serve image ${wanted.version} (HTTP ${statusCode})`,
-    unchanged: 'no image on the disk was touched',
-    next: 'publish the image on the boot server of this site',
+    code: `${subject.code}_SOURCE`,
+    what: `the boot server does not serve ${subject.noun} ${version} (HTTP ${statusCode})`,
+    unchanged: subject.unchanged,
+    next: 'publish it on the boot server of this site',
   });
 }
 
-function wrongSize(wanted: RequestedImage): BootwaveError {
+const OTHER_SIZE = 'has another size than the ordered one';
+
+function otherThanOrdered({ version }: Ordered, subject: Subject, how: string): BootwaveError {
   return new BootwaveError({
-    code: 'STAGE_DIGEST',
-    what: `the boot server's image ${wanted.version} has another size than the ordered one`,
-    unchanged: 'no image on the disk was touched',
-    next: 'compare the image on that boot server with the published one',
+    code: `${subject.code}_DIGEST`,
+    what: `the boot server's ${subject.noun} ${version} ${how}`,
+    unchanged: subject.unchanged,
+    next: 'compare it on that boot server with the published one',
   });
 }

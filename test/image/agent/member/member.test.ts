@@ -10,6 +10,7 @@ import { Member, type MemberParts } from '../../../../image/agent/member/member.
 import { reachable } from '../../../../image/agent/member/reachable.ts';
 import type { AskConfig } from '../../../../protocol/agent/config.ts';
 import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
+import type { AskServices } from '../../../../protocol/agent/services.ts';
 import { orderKeyId } from '../../../../protocol/order.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
@@ -49,6 +50,11 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
   const member = new Member({
     askDisk,
     askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
+    services: {
+      ask: (async () => ({ instances: [] })) as unknown as AskServices,
+      hasBegun: async () => false,
+      probe: async () => true,
+    },
     failedUnits: async () => [],
     writeLists: async () => {},
     renewLists: async () => [],

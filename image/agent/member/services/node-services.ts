@@ -1,0 +1,196 @@
+/**
+ * The agent's part of services: fetches what the order names, has root make it so, asks for health, and tells. Root
+ * decides by itself; an agent that is gone for a while leaves everything as it runs.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { flat } from '../../../../base/line.ts';
+import type { AskServices, InstanceView } from '../../../../protocol/agent/services.ts';
+import type { Status } from '../../../../protocol/link/messages.ts';
+import type { Order, OrderedService } from '../../../../protocol/order.ts';
+import type { LinkLog } from '../link/server.ts';
+import { type DownloadOptions, download } from '../release/download.ts';
+import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
+import type { Probe } from './probe.ts';
+
+export type ServicesParts = {
+  ask: AskServices;
+  /** The verified order in force; null before the first. */
+  order(): { order: Order; digest: string } | null;
+  /** Whether root has begun anything in this boot. */
+  hasBegun(): Promise<boolean>;
+  /** Fetches the metadata that releases a service, for root to see. @throws BootwaveError if it does not */
+  release(service: OrderedService, order: Order, signal: AbortSignal): Promise<unknown>;
+  /** HTTP URL of a bundle; null while no boot server is known. */
+  bundleUrl(sha256: string): string | null;
+  /** Folder for bundles that were fetched and not taken yet; its own. */
+  downloads: string;
+  probe: Probe;
+  log: LinkLog;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  signal: AbortSignal;
+  pace?: Partial<ServicesPace> & { download?: NonNullable<DownloadOptions['pace']> };
+};
+
+/** Milliseconds. */
+export type ServicesPace = { tick: number; settled: number; unsettled: number; first: number; most: number };
+
+const PACE: ServicesPace = {
+  tick: 1000,
+  /** Between two looks at what runs, when all is as ordered and well; and when it is not. */
+  settled: 60_000,
+  unsettled: 10_000,
+  /** Before what could not be fetched, or was refused, is tried again; doubles up to `most`. */
+  first: 15_000,
+  most: 300_000,
+};
+
+export class NodeServices {
+  readonly #parts: ServicesParts;
+  readonly #pace: ServicesPace;
+  #views: readonly InstanceView[] = [];
+  readonly #tallies = new Map<string, Tally>();
+  readonly #asking = new Set<string>();
+  /** Why each could not be fetched. */
+  readonly #errors = new Map<string, string>();
+  #working = false;
+  /** Of the order that was last looked at; a new one is looked at at once. */
+  #digest: string | null = null;
+  #due = 0;
+  #fetchDue = 0;
+  #wait: number;
+
+  constructor(parts: ServicesParts) {
+    this.#parts = parts;
+    this.#pace = { ...PACE, ...parts.pace };
+    this.#wait = this.#pace.first;
+  }
+
+  start(): void {
+    const timer = setInterval(() => void this.look(), this.#pace.tick);
+    this.#parts.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  /** What the link tells. */
+  status(): NonNullable<Status['services']> {
+    return this.#views.map((view) => {
+      const { name, version, state, restarts, since } = view;
+      const why = view.state === 'fetching' ? (this.#errors.get(name) ?? '') : view.why;
+      const health = healthOfInstance(view, this.#tallies.get(name));
+      return { name, version, state, health, restarts, since, why: flat(why) };
+    });
+  }
+
+  /** To be called often: does what is due. Never throws. */
+  async look(): Promise<void> {
+    void this.#check();
+    const inForce = this.#parts.order();
+    if (inForce === null || this.#working) return;
+    const isNew = inForce.digest !== this.#digest;
+    const now = performance.now();
+    if (!isNew && now < this.#due) return;
+    this.#working = true;
+    try {
+      if (isNew) this.#begin();
+      await this.#pass(inForce.order);
+      this.#digest = inForce.digest;
+    } catch (error) {
+      if (!this.#parts.signal.aborted)
+        this.#parts.log.warn({ reason: messageOf(error) }, 'the services were not looked at');
+    } finally {
+      this.#due = performance.now() + (this.#isSettled() ? this.#pace.settled : this.#pace.unsettled);
+      this.#working = false;
+    }
+  }
+
+  #begin(): void {
+    this.#fetchDue = 0;
+    this.#wait = this.#pace.first;
+    this.#errors.clear();
+  }
+
+  async #pass(order: Order): Promise<void> {
+    const isNothing = order.services.length === 0 && this.#views.length === 0;
+    if (isNothing && !(await this.#parts.hasBegun())) return;
+    await this.#apply();
+    if (performance.now() < this.#fetchDue) return;
+    const lacking = this.#views.filter(({ state }) => state === 'fetching' || state === 'refused');
+    if (lacking.length === 0) return;
+    for (const { name } of lacking)
+      await this.#bring(order.services.find((service) => service.name === name)!, order);
+    this.#fetchDue = performance.now() + this.#wait;
+    this.#wait = Math.min(this.#pace.most, this.#wait * 2);
+  }
+
+  async #apply(): Promise<void> {
+    const healthy = this.status().filter(({ health }) => health === 'healthy');
+    const { instances } = await this.#parts.ask({
+      operation: 'services-apply',
+      healthy: healthy.map(({ name }) => name),
+    });
+    this.#views = instances;
+  }
+
+  /** One at a time, each taken by root before the next: what is fetched is in memory on a node without a disk. */
+  async #bring(service: OrderedService, order: Order): Promise<void> {
+    const { release, bundleUrl, downloads, signal, pace } = this.#parts;
+    const { name, sha256 } = service;
+    try {
+      await release(service, order, signal);
+      await this.#apply();
+      if (this.#views.find((view) => view.name === name)?.state !== 'fetching') return;
+      const url = bundleUrl(sha256);
+      if (url === null) return;
+      await mkdir(downloads, { recursive: true, mode: 0o700 });
+      const subject = { code: 'SERVICE', noun: `bundle of ${name}`, unchanged: 'what runs goes on' } as const;
+      const options = { folder: downloads, url, wanted: service, subject, signal };
+      const file = await download(
+        pace?.download === undefined ? options : { ...options, pace: pace.download },
+      );
+      await this.#apply();
+      await rm(file, { force: true });
+      this.#errors.delete(name);
+    } catch (error) {
+      signal.throwIfAborted();
+      const code = error instanceof BootwaveError ? ` [${error.code}]` : '';
+      const why = `${error instanceof BootwaveError ? error.what : messageOf(error)}${code}`;
+      if (this.#errors.get(name) !== why) this.#parts.log.warn({ name, why }, 'a service was not fetched');
+      this.#errors.set(name, why);
+    }
+  }
+
+  #isSettled(): boolean {
+    return this.status().every(({ state, health }) => state === 'running' && health === 'healthy');
+  }
+
+  /** Health checks that are due; each instance is asked by itself, and never twice at once. */
+  async #check(): Promise<void> {
+    const now = performance.now();
+    for (const view of this.#views) {
+      if (view.check === null || this.#asking.has(view.name)) continue;
+      const tally = tallyOf(view, this.#tallies.get(view.name));
+      this.#tallies.set(view.name, tally);
+      if (now < tally.due) continue;
+      this.#asking.add(view.name);
+      void this.#ask(view)
+        .catch(() => false)
+        .then((healthy) => {
+          const times = { now: performance.now(), clock: this.#parts.now() };
+          const after = counted(tally, view, healthy, times);
+          this.#tallies.set(view.name, after);
+          this.#asking.delete(view.name);
+          // What depends on it may start.
+          if (after.health !== tally.health) this.#due = 0;
+        });
+    }
+  }
+
+  async #ask({ name, check }: InstanceView): Promise<boolean> {
+    if (check === null) return false;
+    const { health, address } = check;
+    const { check: how, timeout } = health;
+    if (how.kind === 'exec') return (await this.#parts.ask({ operation: 'services-check', name })).healthy;
+    return this.#parts.probe(address, how.port, how.kind === 'http' ? how.path : null, timeout * 1000);
+  }
+}

@@ -1,0 +1,178 @@
+/** The agent's loop against a root that says what it was told to, and a real server of bundles. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../../base/error.ts';
+import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
+import { probe } from '../../../../../image/agent/member/services/probe.ts';
+import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
+import { OPS } from '../../../../../protocol/link/messages.ts';
+import type { Order } from '../../../../../protocol/order.ts';
+
+const PATIENCE = 60_000;
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = performance.now() + PATIENCE; !holds(); await sleep(5))
+    if (performance.now() > end) throw new Error('it did not come to pass');
+}
+
+const CONTENT = Buffer.from('a bundle');
+const service = {
+  name: 'fleet/a',
+  version: '1',
+  sha256: createHash('sha256').update(CONTENT).digest('hex'),
+  size: CONTENT.length,
+};
+const view = (more: Partial<InstanceView> = {}): InstanceView => ({
+  ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
+  ...{ check: null },
+  ...more,
+});
+
+async function setUp(t: ExecutionContext, root: (asked: number, folder: string) => Promise<InstanceView[]>) {
+  const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
+  const stop = new AbortController();
+  const gets: string[] = [];
+  const server = createServer((request, response) => {
+    gets.push(request.url ?? '');
+    if (request.url === `/bundles/${service.sha256}`) response.end(CONTENT);
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(async () => {
+    stop.abort();
+    server.closeAllConnections();
+    server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const state = {
+    order: { services: [service] } as unknown as Order,
+    digest: 'a',
+    begun: false,
+    released: true,
+    check: true,
+  };
+  const asked: ServicesRequest[] = [];
+  let applied = 0;
+  const ask = (async (request: ServicesRequest) => {
+    asked.push(request);
+    if (request.operation === 'services-check') return { healthy: state.check };
+    applied += 1;
+    return { instances: await root(applied, folder) };
+  }) as AskServices;
+  const services = new NodeServices({
+    ask,
+    order: () => ({ order: state.order, digest: state.digest }),
+    hasBegun: async () => state.begun,
+    release: async () => {
+      if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
+    },
+    bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
+    downloads: join(folder, 'bundles'),
+    probe,
+    log: { info: () => {}, warn: () => {} },
+    now: Date.now,
+    signal: stop.signal,
+    pace: { unsettled: 0, settled: 0, first: 0, most: 0 },
+  });
+  return { services, state, asked, gets, folder };
+}
+
+test('what root lacks is fetched, handed over and not kept twice', async (t) => {
+  let took = '';
+  const { services, folder, gets } = await setUp(t, async (_, at) => {
+    const [name] = await readdir(join(at, 'bundles')).catch(() => []);
+    if (name !== undefined) took = await readFile(join(at, 'bundles', name), 'utf8');
+    return [view(took === '' ? { state: 'fetching', runs: null, since: null } : {})];
+  });
+  await services.look();
+  t.is(took, 'a bundle');
+  t.deepEqual(gets, [`/bundles/${service.sha256}`]);
+  t.deepEqual(await readdir(join(folder, 'bundles')), []);
+  t.is(services.status()[0]!.health, 'healthy');
+  await services.look();
+  t.is(gets.length, 1);
+});
+
+test('nothing is fetched that is not released, and the link says why', async (t) => {
+  const { services, state, gets } = await setUp(t, async () => [view({ state: 'fetching', runs: null })]);
+  state.released = false;
+  await services.look();
+  t.deepEqual(gets, []);
+  t.is(services.status()[0]!.why, 'not released [RELEASE_NOT_LISTED]');
+});
+
+test('a node without services never starts root for them', async (t) => {
+  const { services, state, asked } = await setUp(t, async () => []);
+  state.order = { services: [] } as unknown as Order;
+  await services.look();
+  t.deepEqual(asked, []);
+  // The agent was restarted, and an order took all of them away.
+  state.begun = true;
+  await services.look();
+  t.is(asked.length, 1);
+});
+
+test('health is asked of what runs, told, and said to root, which starts what waits for it', async (t) => {
+  const health = { every: 1, timeout: 1, failures: 1, grace: 0 };
+  const check = {
+    address: '127.0.0.1',
+    health: { ...health, check: { kind: 'exec' as const, command: ['/x'] } },
+  };
+  const { services, state, asked } = await setUp(t, async () => [view({ check })]);
+  await services.look();
+  await services.look();
+  await until(() => services.status()[0]!.health === 'healthy');
+  await services.look();
+  const last = asked.filter(({ operation }) => operation === 'services-apply').at(-1);
+  t.deepEqual(last, { operation: 'services-apply', healthy: ['fleet/a'] });
+  state.check = false;
+  for (const end = performance.now() + PATIENCE; services.status()[0]!.health !== 'ill'; await sleep(50)) {
+    if (performance.now() > end) throw new Error('it did not fall ill');
+    await services.look();
+  }
+  t.pass();
+});
+
+test('what the agent tells fits the link, however long a reason is; a server from before services reads it', async (t) => {
+  const { services } = await setUp(t, async () => [
+    view({ state: 'refused', why: `${'x'.repeat(5000)}\n\u0007`, runs: null, since: null }),
+  ]);
+  await services.look();
+  const told = services.status();
+  const status = {
+    node: 'n',
+    running: { version: '1', kernel: '6', bootId: 'b', pcr11: null },
+    mode: 'netboot',
+    state: 'idle',
+    order: null,
+    slots: [],
+    staging: null,
+    refused: [],
+    health: { healthy: true, reason: '' },
+  };
+  t.deepEqual(OPS.status.result.parse({ ...status, services: told }).services, told);
+  t.is(OPS.status.result.parse(status).services, undefined, 'an older node says nothing of them');
+});
+
+test('a probe is well with an answer in time, and never longer than it may', async (t) => {
+  const server = createServer((request, response) => {
+    if (request.url === '/hang') return;
+    response.writeHead(request.url === '/ok' ? 204 : 500).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  t.true(await probe('127.0.0.1', port, '/ok', 5000));
+  t.false(await probe('127.0.0.1', port, '/bad', 5000));
+  t.false(await probe('127.0.0.1', port, '/hang', 50));
+  t.true(await probe('127.0.0.1', port, null, 5000));
+  t.false(await probe('127.0.0.1', 1, null, 5000));
+});

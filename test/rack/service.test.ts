@@ -1,0 +1,157 @@
+/**
+ * Services on a real node: image, kernel with verity and limits, systemd, a signed order. A node without a disk, so that one
+ * boot is all that it takes; what a disk adds is the quota of a state.
+ */
+import { createPrivateKey } from 'node:crypto';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { releaseService } from '../../image/publish/services.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import { type Manifest, manifestSchema } from '../../protocol/service/manifest.ts';
+import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
+import { approve } from '../support/rollout.ts';
+import { signOrder } from '../support/sign-order.ts';
+
+const NODE = 'service';
+const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
+const DAY = 24 * 3600_000;
+
+let rack: Rack;
+let bundle: Bundle;
+let epoch = 10;
+rackFor(
+  test,
+  'service',
+  [{ name: NODE, firmware: 'bios' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    await rack.bootwave('site', 'set', 'default', '--without-tpm', 'keep');
+    await rack.lab.powerOn(NODE);
+    bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'service-')));
+    await approve(rack, NODE);
+  },
+  { minutes: 60 },
+);
+
+async function deliver(envelopes: unknown[]): Promise<Status> {
+  const { id } = await rack.record(NODE);
+  const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
+    input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
+    timeout: BOOT,
+  });
+  if (done.code !== 0) throw new Error(done.stderr);
+  return (JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '') as { status: Status }).status;
+}
+
+async function order(services: readonly OrderedService[]): Promise<void> {
+  const key = createPrivateKey(await readFile(keyLayout(rack.paths.keys).order.key, 'utf8'));
+  const { id } = await rack.record(NODE);
+  epoch += 1;
+  const issuedAt = Date.now();
+  const one: Order = {
+    ...{ format: 1, node: id, epoch, issuedAt, expires: issuedAt + 30 * DAY, mode: 'netboot', image: null },
+    ...{ services: [...services], config: null, wipe: false, forgiven: [] },
+  };
+  await deliver([signOrder(one, key)]);
+}
+
+/** Publishes it as `service publish` does, from a bundle that is made already. */
+async function publish(
+  name: string,
+  version: string,
+  script: string,
+  more: object = {},
+): Promise<OrderedService> {
+  const manifest: Manifest = manifestSchema.parse({
+    command: ['/bin/sh', '-c', script],
+    env: { PATH: '/bin' },
+    limits: { memory: 32 * 2 ** 20, cpu: 50, tasks: 16 },
+    ...more,
+  });
+  const { sha256, size, rootHash, dataBytes } = bundle;
+  const file = `${bundle.file}.copy`;
+  await cp(bundle.file, file);
+  await releaseService(
+    { file, sha256, size, custom: { format: 1, service: name, version, rootHash, dataBytes, manifest } },
+    { paths: rack.paths },
+  );
+  await rm(file, { force: true });
+  return { name, version, sha256, size };
+}
+
+async function until(
+  holds: (services: Map<string, ServiceStatus>) => boolean,
+): Promise<Map<string, ServiceStatus>> {
+  for (const end = performance.now() + BOOT; ; await sleep(1000)) {
+    const { services = [] } = await deliver([]);
+    const found = new Map(services.map((one) => [one.name, one]));
+    if (holds(found)) return found;
+    if (performance.now() > end) throw new Error(JSON.stringify(services));
+  }
+}
+const fetched = async () => {
+  const { observed } = await rack.record(NODE);
+  const args = ['-s', '-m', '20', `http://${observed.address}:8080/`];
+  return (await rack.lab.inNamespace('curl', args, { timeout: 60_000 })).stdout;
+};
+
+const WEB = 'while :; do echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp; done';
+
+test.serial('from a published bundle and a signed order to a healthy instance that answers', async (t) => {
+  t.timeout(60 * 60_000);
+  const web = await publish('fleet/web', '1', WEB, {
+    ports: [{ name: 'http', port: 8080 }],
+    health: { check: { kind: 'http', port: 8080, path: '/' }, every: 5 },
+    state: { path: '/state', bytes: 2 ** 20 },
+  });
+  await order([web]);
+  const services = await until((found) => found.get('fleet/web')?.health === 'healthy');
+  t.is(services.get('fleet/web')?.state, 'running');
+  t.is(await fetched(), 'hello\n');
+  const { observed } = await rack.record(NODE);
+  t.log(observed.image);
+});
+
+test.serial("a fork bomb, a memory hog and a node's own port harm themselves alone", async (t) => {
+  t.timeout(60 * 60_000);
+  const web = await publish('fleet/web', '1', WEB, {
+    ports: [{ name: 'http', port: 8080 }],
+    health: { check: { kind: 'http', port: 8080, path: '/' }, every: 5 },
+    state: { path: '/state', bytes: 2 ** 20 },
+  });
+  const bomb = await publish('fleet/bomb', '1', 'b() { b | b & }; b; sleep 1000');
+  const hog = await publish('fleet/hog', '1', 'x=x; while :; do x=$x$x; done');
+  const sshd = await publish('fleet/sshd', '1', 'sleep 1000', { ports: [{ name: 'ssh', port: 22 }] });
+  const check = {
+    health: { check: { kind: 'exec', command: ['/bin/busybox', 'test', '-d', '/state'] }, every: 5 },
+  };
+  const checked = await publish('fleet/checked', '1', 'sleep 1000', check);
+  await order([web, bomb, hog, sshd, checked]);
+  const services = await until(
+    (found) =>
+      (found.get('fleet/hog')?.restarts ?? 0) > 0 &&
+      found.get('fleet/checked')?.health === 'healthy' &&
+      found.get('fleet/web')?.health === 'healthy',
+  );
+  t.log([...services.values()]);
+  t.regex(services.get('fleet/sshd')!.why, /SERVICE_PORT_RESERVED/);
+  t.is(services.get('fleet/web')?.restarts, 0);
+  t.is(await fetched(), 'hello\n');
+  const { health } = await deliver([]);
+  t.true(health.healthy, health.reason);
+});
+
+test.serial('what the order no longer names is gone', async (t) => {
+  t.timeout(60 * 60_000);
+  await order([]);
+  await until((found) => found.size === 0);
+  t.is(await fetched(), '');
+});
