@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { auditLine } from './audit/audit.ts';
 import type { Op, RecordChange } from './commit.ts';
 import type { Decisions } from './decisions/decisions.ts';
@@ -21,8 +22,6 @@ import {
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
 import { readStored } from './read-stored.ts';
-
-type By = { actor: string; at: number };
 
 export type NewExpectation = {
   site: string;
@@ -189,12 +188,7 @@ export class ExpectationStore {
 }
 
 export function nameTaken(name: string, owner: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NAME_TAKEN',
-    what: `the name '${name}' belongs to ${owner.slice(0, 20)}`,
-    unchanged: 'nothing was changed',
-    next: 'choose another name',
-  });
+  return refusal('NAME_TAKEN', `the name '${name}' belongs to ${owner.slice(0, 20)}`, 'choose another name');
 }
 
 function releaseName(expectation: Expectation): Op[] {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
 import { auditLine } from './audit/audit.ts';
@@ -191,12 +191,7 @@ export class NodeStore {
         next: 'write its name or more of the id',
       });
     }
-    throw new BootwaveError({
-      code: 'NODE_UNKNOWN',
-      what: `there is no node '${text}'`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave node list' shows all of them`,
-    });
+    throw refusal('NODE_UNKNOWN', `there is no node '${text}'`, `'bootwave node list' shows all of them`);
   }
 
   /**
