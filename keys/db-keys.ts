@@ -24,7 +24,7 @@ export type StepBy = Pick<DbEntry, 'reason' | 'by' | 'at'>;
 const NAME_DIGITS = 8;
 
 /**
- * Makes the next db key, and a generation of the lists in which db holds its certificate beside those of before. The
+ * Makes the next db key, and a generation of the lists in which db holds its certificate beside the earlier ones. The
  * caller keeps others from changing the lists at the same time. One at a time: done twice, it has the effect of once.
  * @throws BootwaveError `SECURE_BOOT_DB_STATE` while an old certificate waits to be retired, and those of
  * `nextGeneration`; what is in force has not changed then

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError, refusal } from '../../base/error.ts';
+import { bodiesOf } from '../redis/bodies.ts';
 import type { By } from './acting.ts';
 import { auditLine } from './audit/audit.ts';
 import type { Op, RecordChange } from './commit.ts';
@@ -150,14 +151,10 @@ export class ExpectationStore {
   }
 
   async #get(ids: readonly string[]): Promise<Expectation[]> {
-    if (ids.length === 0) return [];
-    const pipeline = this.#redis.pipeline();
-    for (const id of ids) pipeline.hget(KEYS.expectation(id), 'body');
+    const keys = ids.map(KEYS.expectation);
     const found: Expectation[] = [];
-    for (const [n, [error, inRedis]] of ((await pipeline.exec()) ?? []).entries()) {
-      if (error !== null) throw error;
-      const key = KEYS.expectation(ids[n] ?? '');
-      const body = await this.#decisions.body(key, typeof inRedis === 'string' ? inRedis : null);
+    for (const [n, inRedis] of (await bodiesOf(this.#redis, keys)).entries()) {
+      const body = await this.#decisions.body(keys[n] ?? '', inRedis);
       const read = body === null ? null : readStored(expectationSchema, body);
       if (read !== null) found.push(read);
     }
