@@ -8,7 +8,7 @@ type Read = {
   /** Bytes and lines that were read: whole lines only. */
   bytes: number;
   lines: number;
-  /** The end of what was read: a file that does not have it there was written anew. */
+  /** The last bytes that were read. A file that has other bytes there was replaced. */
   end: Buffer;
 };
 

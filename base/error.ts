@@ -47,6 +47,11 @@ export class BootwaveError extends Error {
   }
 }
 
+/** What was asked cannot be done, and so nothing was changed. */
+export function refusal(code: string, what: string, next?: string): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was changed', next });
+}
+
 /** An error that another process told, as one of this process. */
 export function errorOf(told: ReturnType<BootwaveError['toJSON']>): BootwaveError {
   const { code, what, unchanged, next } = told;

@@ -73,17 +73,7 @@ export async function interfaceAddress(
   const state = (await readInterface(name)) ?? missing(name);
   const info =
     address === undefined ? state.addresses[0] : state.addresses.find((one) => one.address === address);
-  if (info === undefined) {
-    throw new BootwaveError({
-      code: 'INTERFACE_NO_ADDRESS',
-      what:
-        address === undefined
-          ? `the interface ${name} has no IPv4 address`
-          : `the interface ${name} does not have the address ${address}`,
-      unchanged: 'no port was opened',
-      next: `give it one, e.g. 'ip addr add ${address ?? '10.77.0.1'}/24 dev ${name}'`,
-    });
-  }
+  if (info === undefined) throw noAddress(name, address, 'no IPv4 address', '10.77.0.1/24');
   return { ...info, ifindex: state.ifindex };
 }
 
@@ -101,14 +91,18 @@ export async function interfaceAddress6(
   const found =
     address === undefined ? (all.find(isPreferred) ?? all[0]) : all.find((one) => one === address);
   if (found !== undefined) return found;
-  throw new BootwaveError({
+  throw noAddress(name, address, 'no IPv6 address beside its link-local one', 'fd00:77::1/64');
+}
+
+/** @param address that was asked for @param example of an address with its prefix, for the case that none was */
+function noAddress(name: string, address: string | undefined, none: string, example: string): BootwaveError {
+  const [text, prefix] = example.split('/');
+  const lacks = address === undefined ? `has ${none}` : `does not have the address ${address}`;
+  return new BootwaveError({
     code: 'INTERFACE_NO_ADDRESS',
-    what:
-      address === undefined
-        ? `the interface ${name} has no IPv6 address beside its link-local one`
-        : `the interface ${name} does not have the address ${address}`,
+    what: `the interface ${name} ${lacks}`,
     unchanged: 'no port was opened',
-    next: `give it one, e.g. 'ip addr add ${address ?? 'fd00:77::1'}/64 dev ${name}'`,
+    next: `give it one, e.g. 'ip addr add ${address ?? text}/${prefix} dev ${name}'`,
   });
 }
 

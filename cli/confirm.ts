@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises';
-import { BootwaveError } from '../base/error.ts';
+import { refusal } from '../base/error.ts';
 import { onTerminal } from './context.ts';
 
 /** Whether a person at the terminal says yes; the question goes to the error output, where no pipe takes it. */
@@ -16,10 +16,5 @@ export async function saysYes(question: string): Promise<boolean> {
 /** Asks a person; with `yes` the answer is yes without a question (`--yes`). @throws BootwaveError `UNCONFIRMED` */
 export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
   if (yes === true || (process.stdin.isTTY && (await saysYes(question)))) return;
-  throw new BootwaveError({
-    code: 'UNCONFIRMED',
-    what: `not confirmed: ${question}`,
-    unchanged: 'nothing was changed',
-    next: 'answer y at a terminal, or say --yes',
-  });
+  throw refusal('UNCONFIRMED', `not confirmed: ${question}`, 'answer y at a terminal, or say --yes');
 }

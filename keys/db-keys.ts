@@ -2,7 +2,7 @@
 import { createHash, createPrivateKey, generateKeyPair, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { BootwaveError } from '../base/error.ts';
+import { type BootwaveError, refusal } from '../base/error.ts';
 import { createFileAtomic } from '../base/files.ts';
 import { spkiOf } from './authority.ts';
 import { RSA_BITS, secureBootCertificate } from './init.ts';
@@ -24,7 +24,7 @@ export type StepBy = Pick<DbEntry, 'reason' | 'by' | 'at'>;
 const NAME_DIGITS = 8;
 
 /**
- * Makes the next db key, and a generation of the lists in which db holds its certificate beside those of before. The
+ * Makes the next db key, and a generation of the lists in which db holds its certificate beside the earlier ones. The
  * caller keeps others from changing the lists at the same time. One at a time: done twice, it has the effect of once.
  * @throws BootwaveError `SECURE_BOOT_DB_STATE` while an old certificate waits to be retired, and those of
  * `nextGeneration`; what is in force has not changed then
@@ -51,13 +51,7 @@ export async function activateDb(folder: string, step: StepBy): Promise<DbCertif
   const all = await dbCertificates(folder);
   if (!all.some(({ state }) => state === 'next'))
     throw stateError('no db certificate is prepared', "bootwave keys secure-boot prepare --reason '...'");
-  const follow = { next: 'current', current: 'old' } as const;
-  const db = all.map((certificate): DbEntry => {
-    const { state } = certificate;
-    return state === 'next' || state === 'current'
-      ? { id: certificate.id, state: follow[state], ...step }
-      : entryOf(certificate);
-  });
+  const db = moved(all, { next: 'current', current: 'old' }, step);
   // What db holds does not change, so nodes have nothing to be given.
   await writeListsState(folder, { ...(await readListsState(folder))!, db });
   return one(folder, 'current');
@@ -68,10 +62,7 @@ export async function retireDb(folder: string, step: StepBy): Promise<DbCertific
   const all = await dbCertificates(folder);
   const old = all.find(({ state }) => state === 'old');
   if (old === undefined) throw stateError('no db certificate is old', 'bootwave keys secure-boot show');
-  const db = all.map(
-    (certificate): DbEntry =>
-      certificate.id === old.id ? { id: old.id, state: 'retired', ...step } : entryOf(certificate),
-  );
+  const db = moved(all, { old: 'retired' }, step);
   const { revoked = [] } = (await readListsState(folder)) ?? {};
   await nextGeneration(folder, { revoked, db }, step.at);
   return (await dbCertificates(folder)).find(({ id }) => id === old.id)!;
@@ -86,12 +77,7 @@ export async function distrustDb(folder: string, step: StepBy): Promise<DbCertif
   const retired = all.findLast(({ state }) => state === 'retired');
   if (retired === undefined)
     throw stateError('no db certificate is retired', 'bootwave keys secure-boot show');
-  const db = all.map(
-    (certificate): DbEntry =>
-      certificate.state === 'retired'
-        ? { id: certificate.id, state: 'distrusted', ...step }
-        : entryOf(certificate),
-  );
+  const db = moved(all, { retired: 'distrusted' }, step);
   await writeListsState(folder, { ...(await readListsState(folder))!, db });
   return (await dbCertificates(folder)).find(({ id }) => id === retired.id)!;
 }
@@ -117,8 +103,20 @@ async function one(folder: string, wanted: DbEntry['state']): Promise<DbCertific
   return (await dbCertificates(folder)).find(({ state }) => state === wanted)!;
 }
 
+/** Each in its next state, where this step has one for it. */
+function moved(
+  all: readonly DbCertificate[],
+  steps: { [S in DbEntry['state']]?: DbEntry['state'] },
+  step: StepBy,
+): DbEntry[] {
+  return all.map((certificate) => {
+    const state = steps[certificate.state];
+    return state === undefined ? entryOf(certificate) : { id: certificate.id, state, ...step };
+  });
+}
+
 const entryOf = ({ id, state, reason, by, at }: DbCertificate): DbEntry => ({ id, state, reason, by, at });
 
 export function stateError(what: string, next: string): BootwaveError {
-  return new BootwaveError({ code: 'SECURE_BOOT_DB_STATE', what, unchanged: 'nothing was changed', next });
+  return refusal('SECURE_BOOT_DB_STATE', what, next);
 }

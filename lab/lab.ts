@@ -182,7 +182,7 @@ export class Lab {
   /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
   async replug(name: string): Promise<void> {
     await this.link(name, false);
-    // Its driver looks when it gets to it; a cable that is back by then was never out.
+    // Its driver looks at the link only now and then, and does not notice a cable that is back before that.
     await sleep(UNPLUGGED);
     await this.link(name, true);
   }

@@ -169,7 +169,7 @@ export async function restoreLab(options: RestoreOptions): Promise<Lab> {
     ]);
     const names = on.map(({ name }) => name);
     await lab.thaw(names);
-    // Their clocks stand where they stood, and an order of now would be one of the future.
+    // Their clocks go on from when they were saved: for them, an order that is issued now lies in the future.
     if (saved.bootServer !== null) await Promise.all(names.map((name) => lab.replug(name)));
   });
 }

@@ -49,7 +49,7 @@ export class Watch {
   }
 }
 
-/** Watching must not keep a process alive; waiting for its last word must. */
+/** Watching does not keep this process alive; waiting for the last event does. */
 async function held<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
   const handle = setInterval(() => {}, 1000);
   try {

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { sha256 } from '../../formats/digest.ts';
 import { SECRET_BYTES } from '../../formats/tpm/credential.ts';
 import { LIMITS } from '../../protocol/enrolment/messages.ts';
@@ -125,12 +125,7 @@ export class Sessions {
     const session = this.#find(id);
     if (session.stage.name === 'started') throw outOfTurn('no keys were fixed in this session');
     if (session.stage.name !== 'keyed') {
-      throw new BootwaveError({
-        code: 'NONCE_SPENT',
-        what: 'the nonce of this session was already used',
-        unchanged: 'nothing was changed',
-        next: 'start the enrolment again',
-      });
+      throw refusal('NONCE_SPENT', 'the nonce of this session was already used', 'start the enrolment again');
     }
     const { keys, bytes, secret, number } = session.stage;
     this.#held -= bytes;

@@ -11,7 +11,7 @@ type Turn = {
   last: Promise<void>;
   /** Taken and not answered. */
   length: number;
-  /** Came behind the last one that is answered. */
+  /** It came after the last request that is answered. */
   ignored: number;
   newest: ServerResponse | undefined;
 };

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import type { NodeChange } from '../../orchestrator/fleet/events/set.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, type NodeRecord } from '../../orchestrator/fleet/record.ts';
 import type { SetNodes } from '../../orchestrator/fleet/set.ts';
@@ -60,8 +60,7 @@ export function register(group: Command): void {
 /** @throws BootwaveError `SET_INVALID` */
 function refuseUnclear(words: readonly string[], options: Options, change: NodeChange): void {
   const { site, all, yes } = options;
-  const invalid = (what: string, next: string) =>
-    new BootwaveError({ code: 'SET_INVALID', what, unchanged: 'nothing was changed', next });
+  const invalid = (what: string, next: string) => refusal('SET_INVALID', what, next);
   const isSite = site !== undefined && (all === true || yes === true);
   if ((words.length === 0) !== isSite || (words.length > 0 && (site ?? all) !== undefined)) {
     throw invalid('which node is meant is not clear', 'give nodes, or --site NAME together with --all');

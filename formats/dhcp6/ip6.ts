@@ -6,7 +6,7 @@ export type Ip6 = Uint8Array;
 
 export const ANY6: Ip6 = new Uint8Array(16);
 
-/** @throws BootwaveError `DHCP_CONFIG` when `text` is no IPv6 address; one with a zone (`%eth0`) is none */
+/** @throws BootwaveError `DHCP_CONFIG` when `text` is not an IPv6 address, or has a zone (`%eth0`) */
 export function parseIp6(text: string): Ip6 {
   if (!isIPv6(text) || text.includes('%')) {
     throw new BootwaveError({

@@ -11,7 +11,7 @@ const SEPARATORS = ['00000000', 'ffffffff'];
 /** EV_EFI_ACTION is a text, such as "DMA Protection Disabled". A variable begins with a GUID and has lengths full of zeros. */
 const TEXT = /^[\x20-\x7e]{1,128}$/;
 
-/** The shortest data, from these bytes on, that the digest is of; null where it is of none. */
+/** The shortest beginning of the data, of these lengths or whole, that has the digest; null: none has it. */
 function measured({ digest, data }: LoggedEvent, lengths: readonly number[]): Buffer | null {
   const found = [...lengths, data.length].find((length) => sha256(data.subarray(0, length)).equals(digest));
   return found === undefined ? null : data.subarray(0, found);

@@ -109,7 +109,7 @@ export function forbiddenDigests(lists: Uint8Array): Set<string> {
 
 /**
  * Whether a dbx would forbid anything that the one in the firmware does not. What is revoked stays revoked, so one that does
- * not is of before.
+ * not is older or the same.
  * @param than as the firmware holds it; what of it cannot be read forbids nothing for sure
  * @throws BootwaveError `SECURE_BOOT_LISTS_MALFORMED`
  */

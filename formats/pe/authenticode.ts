@@ -4,8 +4,8 @@
  * once, in pieces, and trusts nothing in its headers.
  */
 import { createHash } from 'node:crypto';
-import { BootwaveError } from '../../base/error.ts';
 import type { OpenFile } from '../../base/files.ts';
+import { peHeaders, refusePe as refuse, SECTION_HEADER } from './sections.ts';
 
 /** Bytes from the start of the file, up to but not including `end`. */
 type Range = { start: number; end: number };
@@ -14,9 +14,6 @@ type Range = { start: number; end: number };
 const MOST_HEADER_BYTES = 64 * 1024;
 /** One signature of the fleet takes some 2 KiB, bytes. */
 const MOST_CERTIFICATE_BYTES = 64 * 1024;
-/** PE/COFF, 3.3: the Windows loader's own limit. */
-const MOST_SECTIONS = 96;
-const SECTION_HEADER = 40;
 /** In the optional header of PE32+ (PE/COFF, 3.4). */
 const SIZE_OF_HEADERS = 60;
 const CHECKSUM = 64;
@@ -82,21 +79,11 @@ export function hashedRanges(head: Buffer, fileSize: number): Range[] {
 }
 
 function headersOf(head: Buffer): { optional: number; table: number; count: number } {
-  if (head.length < 0x40 || head.toString('latin1', 0, 2) !== 'MZ') refuse('no MZ header');
-  const pe = head.readUInt32LE(0x3c);
-  // The checksum and the directory must not lie in the DOS header.
-  if (pe < 0x40 || pe + 24 > head.length || head.toString('latin1', pe, pe + 4) !== 'PE\0\0') {
-    refuse('no PE signature');
-  }
-  const optional = pe + 24;
-  const size = head.readUInt16LE(pe + 20);
-  const count = head.readUInt16LE(pe + 6);
-  const table = optional + size;
-  if (count > MOST_SECTIONS) refuse(`it claims ${count} sections`);
-  if (table + count * SECTION_HEADER > head.length) refuse('section table beyond the end');
-  if (size < CERTIFICATE_TABLE + 8 || head.readUInt16LE(optional) !== 0x20b) refuse('not 64 bit');
+  const headers = peHeaders(head);
+  const { optional, size } = headers;
+  if (size < CERTIFICATE_TABLE + 8) refuse('not 64 bit');
   if (head.readUInt32LE(optional + DIRECTORY_COUNT) < 5) refuse('no room for a signature');
-  return { optional, table, count };
+  return headers;
 }
 
 /**
@@ -137,8 +124,4 @@ async function beginningOf(file: OpenFile): Promise<Buffer> {
   const head = Buffer.alloc(Math.min(file.size, MOST_HEADER_BYTES));
   if ((await file.read(head, 0)) !== head.length) refuse('it became shorter while it was read');
   return head;
-}
-
-function refuse(what: string): never {
-  throw new BootwaveError({ code: 'PE_INVALID', what: `not a PE32+ file that can be used: ${what}` });
 }

@@ -17,30 +17,41 @@ export type Section = {
 
 /** IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ */
 const READ_ONLY_DATA = 0x4000_0040;
-const SECTION_HEADER = 40;
+export const SECTION_HEADER = 40;
 
-type Headers = { coff: number; optional: number; table: number; count: number };
+/** PE/COFF, 3.3: the Windows loader's own limit. */
+const MOST_SECTIONS = 96;
 
-function refuse(what: string): never {
+/** Where the headers lie, bytes from the start of the file; `size` is that of the optional header. */
+type Headers = { coff: number; optional: number; size: number; table: number; count: number };
+
+/** @throws BootwaveError `PE_INVALID` */
+export function refusePe(what: string): never {
   throw new BootwaveError({ code: 'PE_INVALID', what: `not a PE32+ file that can be used: ${what}` });
 }
 
-function headersOf(file: Buffer): Headers {
-  if (file.length < 0x40 || file.toString('latin1', 0, 2) !== 'MZ') refuse('no MZ header');
+/** @param file its beginning, with the whole section table. @throws BootwaveError `PE_INVALID` */
+export function peHeaders(file: Buffer): Headers {
+  if (file.length < 0x40 || file.toString('latin1', 0, 2) !== 'MZ') refusePe('no MZ header');
   const pe = file.readUInt32LE(0x3c);
-  if (pe + 24 > file.length || file.toString('latin1', pe, pe + 4) !== 'PE\0\0') refuse('no PE signature');
+  // What lies behind it must not lie in the DOS header.
+  if (pe < 0x40 || pe + 24 > file.length || file.toString('latin1', pe, pe + 4) !== 'PE\0\0') {
+    refusePe('no PE signature');
+  }
   const coff = pe + 4;
   const optional = coff + 20;
-  const table = optional + file.readUInt16LE(coff + 16);
+  const size = file.readUInt16LE(coff + 16);
+  const table = optional + size;
   const count = file.readUInt16LE(coff + 2);
-  if (table + count * SECTION_HEADER > file.length) refuse('section table beyond the end');
-  if (file.readUInt16LE(optional) !== 0x20b) refuse('not 64 bit');
-  return { coff, optional, table, count };
+  if (count > MOST_SECTIONS) refusePe(`it claims ${count} sections`);
+  if (table + count * SECTION_HEADER > file.length) refusePe('section table beyond the end');
+  if (size < 2 || file.readUInt16LE(optional) !== 0x20b) refusePe('not 64 bit');
+  return { coff, optional, size, table, count };
 }
 
 /** @throws BootwaveError `PE_INVALID` */
 export function readSections(file: Buffer): Section[] {
-  const { table, count } = headersOf(file);
+  const { table, count } = peHeaders(file);
   const sections: Section[] = [];
   for (let i = 0; i < count; i += 1) {
     const at = table + i * SECTION_HEADER;
@@ -63,13 +74,13 @@ export function readSections(file: Buffer): Section[] {
  * @throws BootwaveError `PE_INVALID` when the file is signed, or its headers have no room left
  */
 export function addSections(stub: Buffer, sections: readonly { name: string; data: Uint8Array }[]): Buffer {
-  const { coff, optional, table, count } = headersOf(stub);
+  const { coff, optional, table, count } = peHeaders(stub);
   // The stub's own alignment is 512; pages keep loaders that set page permissions content.
   const sectionAlignment = Math.max(stub.readUInt32LE(optional + 32), 4096);
   const fileAlignment = stub.readUInt32LE(optional + 36);
   const sizeOfHeaders = stub.readUInt32LE(optional + 60);
   // Data directory 4: the attribute certificate table. Adding to a signed file would break its signature silently.
-  if (stub.readUInt32LE(optional + 112 + 4 * 8 + 4) !== 0) refuse('it is signed already');
+  if (stub.readUInt32LE(optional + 112 + 4 * 8 + 4) !== 0) refusePe('it is signed already');
   const firstData = Math.min(
     sizeOfHeaders,
     ...readSections(stub)
@@ -77,7 +88,7 @@ export function addSections(stub: Buffer, sections: readonly { name: string; dat
       .map((section) => section.offset),
   );
   const room = Math.floor((firstData - table) / SECTION_HEADER) - count;
-  if (room < sections.length) refuse(`room for ${room} more sections, ${sections.length} wanted`);
+  if (room < sections.length) refusePe(`room for ${room} more sections, ${sections.length} wanted`);
 
   const head = Buffer.from(stub);
   const pieces: Uint8Array[] = [head];
@@ -86,7 +97,7 @@ export function addSections(stub: Buffer, sections: readonly { name: string; dat
   let imageEnd = align(stub.readUInt32LE(optional + 56), sectionAlignment);
   let initialized = stub.readUInt32LE(optional + 8);
   sections.forEach(({ name, data }, i) => {
-    if (Buffer.byteLength(name) > 8) refuse(`the section name ${name} is longer than 8 bytes`);
+    if (Buffer.byteLength(name) > 8) refusePe(`the section name ${name} is longer than 8 bytes`);
     const padded = align(data.length, fileAlignment);
     const at = table + (count + i) * SECTION_HEADER;
     head.fill(0, at, at + SECTION_HEADER);

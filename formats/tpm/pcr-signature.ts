@@ -20,7 +20,7 @@ const entry = {
 };
 const fileSchema = z.object({
   sha256: z.array(z.object(entry)),
-  /** Ours; absent from images of before floors were part of it. */
+  /** Ours; absent from images that were built before floors were part of it. */
   floors: z.optional(z.array(z.object({ ...entry, floor: z.string() }))),
 });
 
@@ -93,7 +93,7 @@ export function nearestFloor(signatures: PolicySignatures, wanted: string | null
   return known.sort(compareVersions).at(-1) ?? null;
 }
 
-/** Of the versions that a fleet has released, those that an image may be signed for. */
+/** The versions that an image may be signed for, out of those that a fleet has released. */
 export function floorsOf(version: string, released: readonly string[]): string[] {
   const below = released.filter((each) => compareVersions(each, version) < 0);
   return [...new Set([...below, version])].sort(compareVersions).slice(-MOST_FLOORS);

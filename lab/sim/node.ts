@@ -15,7 +15,7 @@ import { Cut } from './ssh.ts';
 export type SimTimes = {
   stage: number;
   restart: number;
-  /** From the boot until what goes wrong with time goes wrong. */
+  /** From the boot until the faults show that need time to show. */
   trouble: number;
 };
 

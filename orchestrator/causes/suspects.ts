@@ -11,9 +11,9 @@ export type Happening = {
   change: string | null;
 };
 
-/** From here on a node has what a rollout brings. */
+/** From this state on, a node has the version of the rollout. */
 const GETS = 'activating';
-/** States of the fleet that are trouble, and the one in which it is over. */
+/** States of a node in trouble, and the state that ends the trouble. */
 const TROUBLES: readonly string[] = ['degraded', 'unreachable', 'quarantined'];
 const WELL = 'healthy';
 

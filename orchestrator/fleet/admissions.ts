@@ -35,7 +35,7 @@ export const DIRECTORY_LIMITS: DirectoryLimits = {
   pending: 4096,
   /** How many of them may be of one site: a flood at one site leaves room at the others. */
   pendingOfSite: 1024,
-  /** Of those whose inventory is larger than so many bytes, fewer: what waits for approval fills the memory of Redis. */
+  /** Fewer may wait whose inventory is larger than so many bytes: it fills the memory of Redis. */
   large: { bytes: 64 * 1024, pending: 256 },
   /** Audited refusals a minute; what is left out is counted. */
   refusals: { perPeer: 10, overall: 300, window: 60_000 },

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
+import { bodiesOf } from '../redis/bodies.ts';
+import type { By } from './acting.ts';
 import { auditLine } from './audit/audit.ts';
 import type { Op, RecordChange } from './commit.ts';
 import type { Decisions } from './decisions/decisions.ts';
@@ -21,8 +23,6 @@ import {
 import { KEYS } from './keys.ts';
 import { checkName } from './names.ts';
 import { readStored } from './read-stored.ts';
-
-type By = { actor: string; at: number };
 
 export type NewExpectation = {
   site: string;
@@ -151,14 +151,10 @@ export class ExpectationStore {
   }
 
   async #get(ids: readonly string[]): Promise<Expectation[]> {
-    if (ids.length === 0) return [];
-    const pipeline = this.#redis.pipeline();
-    for (const id of ids) pipeline.hget(KEYS.expectation(id), 'body');
+    const keys = ids.map(KEYS.expectation);
     const found: Expectation[] = [];
-    for (const [n, [error, inRedis]] of ((await pipeline.exec()) ?? []).entries()) {
-      if (error !== null) throw error;
-      const key = KEYS.expectation(ids[n] ?? '');
-      const body = await this.#decisions.body(key, typeof inRedis === 'string' ? inRedis : null);
+    for (const [n, inRedis] of (await bodiesOf(this.#redis, keys)).entries()) {
+      const body = await this.#decisions.body(keys[n] ?? '', inRedis);
       const read = body === null ? null : readStored(expectationSchema, body);
       if (read !== null) found.push(read);
     }
@@ -189,12 +185,7 @@ export class ExpectationStore {
 }
 
 export function nameTaken(name: string, owner: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NAME_TAKEN',
-    what: `the name '${name}' belongs to ${owner.slice(0, 20)}`,
-    unchanged: 'nothing was changed',
-    next: 'choose another name',
-  });
+  return refusal('NAME_TAKEN', `the name '${name}' belongs to ${owner.slice(0, 20)}`, 'choose another name');
 }
 
 function releaseName(expectation: Expectation): Op[] {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import type { By } from './acting.ts';
 import { AuditLog } from './audit/audit.ts';
 import { Decisions } from './decisions/decisions.ts';
@@ -149,14 +149,7 @@ export class Fleet {
     if (done.kind === 'changed') return done.record;
     if (done.kind === 'same') return done.record ?? Promise.reject(unknownNode(id));
     const error =
-      done.kind === 'taken'
-        ? nameTaken(done.field, done.owner)
-        : new BootwaveError({
-            code: done.code,
-            what: done.what,
-            unchanged: 'nothing was changed',
-            next: done.next,
-          });
+      done.kind === 'taken' ? nameTaken(done.field, done.owner) : refusal(done.code, done.what, done.next);
     // A refused attempt of a person belongs in the history: the person may not be allowed to try.
     await this.audit.append({
       ...by,

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 
 /** A DNS label (RFC 1123 2.1), lower case, at most 63 bytes, so that every name can become a host name. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -37,10 +37,5 @@ export function shortId(id: string): string {
 }
 
 export function unknownNode(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NODE_UNKNOWN',
-    what: `there is no node '${id}'`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave node list' shows all of them`,
-  });
+  return refusal('NODE_UNKNOWN', `there is no node '${id}'`, `'bootwave node list' shows all of them`);
 }

@@ -14,7 +14,7 @@ export function readStored<T>(schema: z.ZodType<T>, text: string): T | null {
   }
 }
 
-/** For `catch`, in a list: what cannot be read is left out. Whoever names it is told why. */
+/** For `catch`, in a list: a record that cannot be read is left out. A command that names it reports the error. */
 export function leaveOut(error: unknown): null {
   if (error instanceof BootwaveError) return null;
   throw error;

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
+import type { By } from './acting.ts';
 import { auditLine } from './audit/audit.ts';
 import type { Change, RecordChange } from './commit.ts';
 import type { Decisions, Stored } from './decisions/decisions.ts';
@@ -8,8 +9,6 @@ import { checkName } from './names.ts';
 import { contended, ROUNDS } from './outcome.ts';
 import { readStored } from './read-stored.ts';
 import { DEFAULT_POLICY, DEFAULT_SITE, type Policy, policySchema, type Site, siteSchema } from './site.ts';
-
-type By = { actor: string; at: number };
 
 export class SiteStore {
   readonly #redis: Redis;
@@ -96,12 +95,7 @@ export class SiteStore {
 }
 
 function unknownSite(name: string): BootwaveError {
-  return new BootwaveError({
-    code: 'SITE_UNKNOWN',
-    what: `there is no site '${name}'`,
-    unchanged: 'nothing was changed',
-    next: `make it: bootwave site add ${name}`,
-  });
+  return refusal('SITE_UNKNOWN', `there is no site '${name}'`, `make it: bootwave site add ${name}`);
 }
 
 function unwritten(): Site {

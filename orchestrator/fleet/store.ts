@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
+import { bodiesOf } from '../redis/bodies.ts';
 import { auditLine } from './audit/audit.ts';
 import type { AuditEntry } from './audit/entry.ts';
 import type { Op, RecordChange } from './commit.ts';
@@ -39,8 +40,6 @@ export type Decide = (
 
 /** A text that could be the beginning of an id, as people abbreviate it. */
 const ID_LIKE = /^(?:tpm-|dev-|[0-9a-f]{4})/;
-/** Records fetched in one round trip. */
-const PAGE = 500;
 
 const beatScript = script<'stale' | 'same' | 'changed'>(`
 local now = redis.call('HMGET', KEYS[1], 'serial', 'previous', 'beat')
@@ -83,17 +82,11 @@ export class NodeStore {
     odd: (error: BootwaveError) => void = () => {},
   ): Promise<NodeRecord[]> {
     const found: NodeRecord[] = [];
-    for (let i = 0; i < ids.length; i += PAGE) {
-      const page = ids.slice(i, i + PAGE);
-      const pipeline = this.#redis.pipeline();
-      for (const id of page) pipeline.hget(KEYS.node(id), 'body');
-      for (const [n, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
-        if (error !== null) throw error;
-        if (typeof body !== 'string') continue;
-        const read = readRecord(page[n] ?? '', body);
-        if (read instanceof BootwaveError) odd(read);
-        else found.push(read);
-      }
+    for (const [n, body] of (await bodiesOf(this.#redis, ids.map(KEYS.node))).entries()) {
+      if (body === null) continue;
+      const read = readRecord(ids[n] ?? '', body);
+      if (read instanceof BootwaveError) odd(read);
+      else found.push(read);
     }
     return this.#decisions.nodes(found);
   }
@@ -191,17 +184,12 @@ export class NodeStore {
         next: 'write its name or more of the id',
       });
     }
-    throw new BootwaveError({
-      code: 'NODE_UNKNOWN',
-      what: `there is no node '${text}'`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave node list' shows all of them`,
-    });
+    throw refusal('NODE_UNKNOWN', `there is no node '${text}'`, `'bootwave node list' shows all of them`);
   }
 
   /**
    * Whether this name could be confused with another node, or with what another machine claims.
-   * @param id of the node that will have it; null: of none yet
+   * @param id of the node that will have the name; null: no node has it yet
    * @returns id of the other node
    */
   async readsLike(name: string, id: string | null): Promise<string | null> {

@@ -181,7 +181,7 @@ async function failure(
   return new BootwaveError({
     code: 'SERVER_NOT_RUNNING',
     what: since,
-    unchanged: 'nothing was changed, and nothing old is shown as if it were of now',
+    unchanged: 'nothing was changed; old records are not shown, because nobody keeps them current',
     next: `start it: bootwave --data ${paths.root} up (with --interface where machines boot)`,
     cause: error,
   });

@@ -106,17 +106,18 @@ function mustHaveCertificate({ certificate }: Identity): void {
   if (certificate !== undefined) return;
   throw new BootwaveError({
     code: 'REQUEST_CERTIFICATE',
-    what: 'this takes two people, each known by a certificate; being root on this machine is none',
+    what: 'this takes two people, each with a certificate; being root on this machine does not count as one',
     unchanged: 'nothing was asked or approved',
     next: "give --as FILE; 'bootwave operator add' makes one",
   });
 }
 
-/** Signed now, and by the caller. */
+/** The signature was made just now, by the one who asks. */
 function mustBeFresh({ certificate }: Identity, vote: Vote, now: number): void {
-  if (Math.abs(now - vote.at) > REQUEST_TIMES.skew) throw otherSignature('the signature is not of now');
+  if (Math.abs(now - vote.at) > REQUEST_TIMES.skew)
+    throw otherSignature('the signature was not made just now');
   if (serialOf(vote.certificate) !== certificate?.serial)
-    throw operatorRefusal('OPERATOR_PROOF', 'the signature is not that of whoever asks');
+    throw operatorRefusal('OPERATOR_PROOF', 'the signature was made by somebody else than the one who asks');
 }
 
 function otherSignature(what: string): BootwaveError {

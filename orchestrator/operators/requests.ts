@@ -102,13 +102,7 @@ export class Requests {
     if (ask.at !== wish.at) throw closed(id, 'it was signed at another time than it says');
     checkTwo(first, second);
     const reason = `${wish.operation} of ${wish.actor} approved`;
-    const next: RequestRecord = {
-      ...record,
-      state: 'approved',
-      epoch: record.epoch + 1,
-      approve,
-      closed: { actor: by.actor, at: by.at, reason },
-    };
+    const next = { ...decided(record, 'approved', reason, by), approve };
     const request: Request = { id, wish, record: next, standing: standingOf(next, wish, by.at) };
     const { ops = [], audit = [] } = effect(request);
     const line = { ...by, action: 'approve-request', reason, detail: { request: id, about: aboutOf(wish) } };
@@ -132,12 +126,7 @@ export class Requests {
    */
   async deny(word: string, reason: string, by: By): Promise<Request> {
     const { id, wish, record } = await this.open(word, by.at, true);
-    const next: RequestRecord = {
-      ...record,
-      state: 'denied',
-      epoch: record.epoch + 1,
-      closed: { actor: by.actor, at: by.at, reason },
-    };
+    const next = decided(record, 'denied', reason, by);
     await this.#write(id, record, next, {});
     return { id, wish, record: next, standing: 'denied' };
   }
@@ -178,6 +167,10 @@ export class Requests {
     const done = await commit(this.#redis, { records: [{ key: KEYS.request(id), expect, next }], ...more });
     if (done.result !== 'done') throw closed(id, 'somebody else was faster');
   }
+}
+
+function decided(record: RequestRecord, state: 'approved' | 'denied', reason: string, by: By): RequestRecord {
+  return { ...record, state, epoch: record.epoch + 1, closed: { actor: by.actor, at: by.at, reason } };
 }
 
 /** For the history; the whole text is in the request. */

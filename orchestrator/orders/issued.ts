@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Order } from '../../protocol/order.ts';
 import { commit, type RecordChange } from '../fleet/commit.ts';
 import { at } from '../fleet/keys.ts';
+import { bodiesOf } from '../redis/bodies.ts';
 
 /**
  * An order as it was issued, kept byte for byte: what is sent again after a crash must be the same bytes, because a
@@ -19,15 +20,12 @@ export const orderKey = (node: string): string => at('order', node);
 
 /** The orders in force, by node; nodes that were never ordered anything are absent. */
 export async function readIssued(redis: Redis, nodes: readonly string[]): Promise<Map<string, Issued>> {
-  const found = new Map<string, Issued>();
-  if (nodes.length === 0) return found;
-  const pipeline = redis.pipeline();
-  for (const node of nodes) pipeline.hget(orderKey(node), 'body');
-  for (const [i, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
-    if (error !== null) throw error;
-    if (typeof body === 'string') found.set(nodes[i] ?? '', JSON.parse(body) as Issued);
-  }
-  return found;
+  const bodies = await bodiesOf(redis, nodes.map(orderKey));
+  return new Map(
+    bodies.flatMap((body, i) =>
+      body === null ? [] : [[nodes[i] ?? '', JSON.parse(body) as Issued] as const],
+    ),
+  );
 }
 
 /** Replaces the order in force, unless another process was faster. */
@@ -45,7 +43,7 @@ export async function rewind(redis: Redis, node: string, epoch: number): Promise
   const inForce = (await readIssued(redis, [node])).get(node);
   if (inForce === undefined || inForce.order.epoch <= epoch) return;
   const order = { ...inForce.order, epoch };
-  // Belongs to nobody: the next order is a new one, whoever issues it.
+  // No rollout has it: the next order is a new one, whoever issues it.
   const next = { ...inForce, rollout: 'rewound', order };
   // If another process was faster, it is asked again.
   await commit(redis, { records: [issuedChange(inForce, next)] });

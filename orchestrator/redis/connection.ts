@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import { gatherWrites } from '../../base/gather-writes.ts';
 
-/** The event by which a connection is told that it is not wanted any more, also while it is none. */
+/** The event that ends a connection, also while it is not connected. */
 const OVER = 'bootwave:over';
 
 /**

@@ -2,7 +2,7 @@
  * The four steps by which a new issuing CA replaces an old one: prepare, activate, taint, revoke. Each is one line of
  * the log that servers read within a second, and each is refused while somebody could not follow.
  */
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Generation, generationsOf, makeGeneration } from '../../keys/generations.ts';
@@ -152,8 +152,4 @@ function one({ all }: { all: readonly Shown[] }, word: string, ca: AuthorityName
   if (found !== undefined && fits.length === 1) return found;
   const what = fits.length > 1 ? `'${word}' fits ${fits.length} ${ca} CAs` : `there is no ${ca} CA '${word}'`;
   throw refusal('CA_UNKNOWN', what, "'bootwave keys ca show' has all of them");
-}
-
-function refusal(code: string, what: string, next: string): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was changed', next });
 }

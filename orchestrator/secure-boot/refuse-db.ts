@@ -1,5 +1,5 @@
 /** Whether the key that signs images may be changed: no node may be left without an image that it starts. Pure. */
-import { BootwaveError } from '../../base/error.ts';
+import { type BootwaveError, refusal } from '../../base/error.ts';
 import { named } from '../../base/named.ts';
 
 /** A node that belongs to the fleet, fenced ones too. */
@@ -94,8 +94,4 @@ export function refuseDistrust(ids: readonly string[], nodes: readonly DbNode[])
 function describe({ name, holds, netboot }: DbNode): string {
   const how = holds === null ? 'has shown none' : `holds ${holds.join(' and ') || 'none of the fleet'}`;
   return `${name} (${how}${netboot ? ', boots from the network' : ''})`;
-}
-
-function refusal(code: string, what: string, next: string): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was changed', next });
 }

@@ -1,7 +1,7 @@
 import type { ParsedKey } from 'ssh2';
+import { type BackoffLimits, backoff } from '../../base/backoff.ts';
 import { BootwaveError } from '../../base/error.ts';
 import type { ArgsOf, Hello, OpName, ResultOf } from '../../protocol/link/messages.ts';
-import { type BackoffLimits, backoff } from './backoff.ts';
 import type { LinkTarget } from './channel.ts';
 import { readClientKey } from './client-key.ts';
 import { type Clock, realClock } from './clock.ts';

@@ -1,6 +1,6 @@
 /** One interface is served, and served again after it was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import { dhcpConfig } from '../../bootserver/dhcp/config.ts';
 import type { DhcpServer } from '../../bootserver/dhcp/start.ts';
 import { dhcp6Config } from '../../bootserver/dhcp6/config.ts';
@@ -127,10 +127,5 @@ export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSi
 }
 
 export function restartNeeded(what: string): BootwaveError {
-  return new BootwaveError({
-    code: 'BOOTSERVER_RESTART',
-    what,
-    unchanged: 'nothing was changed',
-    next: `restart 'bootwave up'`,
-  });
+  return refusal('BOOTSERVER_RESTART', what, `restart 'bootwave up'`);
 }

@@ -78,14 +78,14 @@ const draftLog = z.strictObject({
   target: z._default(z.nullable(target), null),
 });
 
-/** Every field stands in every document, so that none can be forgotten by one side. */
+/** Every document has every field, so that neither side can forget one. */
 const configSchema = z.strictObject({
   format: z.literal(CONFIG_FORMAT),
   version: versionSchema,
   sysctls,
-  /** In place of none; beside those that DHCP names. */
+  /** In addition to those that DHCP names. */
   ntp: servers(host),
-  /** In place of those that DHCP names; empty: those. */
+  /** Replace those that DHCP names; empty: those of DHCP are used. */
   dns: servers(address),
   /** Null: as the image has it. */
   log: z.nullable(log),

@@ -199,7 +199,7 @@ export const statusReply = z.discriminatedUnion('state', [
     id: line(80),
     words,
     reason: line(256),
-    /** What this boot has started is what is wrong with it: only another boot can be let in. */
+    /** The machine is refused for what it started in this boot: it has to start again. */
     restart: z.optional(z.literal(true)),
   }),
 ]);

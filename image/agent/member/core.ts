@@ -1,3 +1,4 @@
+import { backoff } from '../../../base/backoff.ts';
 /**
  * What the agent does next, as a pure function: no clock, socket or randomness in it. Exactly one activity is under
  * way at any time; every event ends it and names the next one, so the agent can neither stall nor do two things at
@@ -185,11 +186,6 @@ const wait = (milliseconds: number, before: Work): Activity => ({
   before,
 });
 
-function backoff(failures: number, pace: { first: number; most: number }, { random }: Moment): number {
-  const whole = Math.min(pace.most, pace.first * 2 ** Math.min(failures - 1, 20));
-  return whole * (0.5 + random / 2);
-}
-
 /** A machine that once had a server has lost it; one that never had is searching. */
 const looking = ({ view }: State, first: 'searching' | 'enrolling'): Phase =>
   ['pending', 'approved', 'healthy', 'rejected', 'server-lost'].includes(view.phase) ? 'server-lost' : first;
@@ -207,12 +203,12 @@ function connect(state: State, urls: readonly string[], moment: Moment): Patch {
   if (url === undefined) {
     const failures = state.failures + 1;
     return {
-      activity: wait(backoff(failures, PACE.unreachable, moment), { type: 'search', thorough: true }),
+      activity: wait(backoff(failures, moment.random, PACE.unreachable), { type: 'search', thorough: true }),
       failures,
       view: { phase: looking(state, 'searching'), notice: 'no boot server answers on this network' },
     };
   }
-  // With a valid certificate no enrolment is needed: the server has only moved.
+  // Only the address of the server has changed: a valid certificate still counts, so no enrolment is needed.
   if (state.certificate !== null && moment.now < state.certificate.notAfter) {
     return { activity: { type: 'heartbeat', url }, candidates };
   }
@@ -322,7 +318,7 @@ function fail(state: State, failure: Failure, moment: Moment): Patch {
   const failures = state.failures + 1;
   const notice = `${failure.what} [${failure.code}]`;
   const pace = failure.kind === 'refused' ? PACE.refused : PACE.unreachable;
-  const later = (work: Work) => wait(backoff(failures, pace, moment), work);
+  const later = (work: Work) => wait(backoff(failures, moment.random, pace), work);
   switch (activity.type) {
     case 'identify':
       return { activity: later(activity), failures, view: { notice } };

@@ -87,7 +87,7 @@ export class AuditLog {
   }
 }
 
-/** Whoever owns Redis may write what is no entry: it is shown as that, and hides nothing of the others. */
+/** Whoever owns Redis can write something that is not an entry: it is shown as unreadable, and all others are shown. */
 function recordOf([key, fields]: StreamItem): AuditRecord {
   const seq = Number(fieldOf(fields, 'seq'));
   const place = { key, seq: Number.isSafeInteger(seq) ? seq : 0, hash: fieldOf(fields, 'hash') ?? '' };
@@ -103,7 +103,7 @@ const unreadable = (key: string): AuditEntry => ({
   at: Number(key.split('-')[0]),
   actor: 'unknown',
   action: 'unreadable',
-  reason: `no entry of ours stands here: 'bootwave audit verify' says since when the history is another one`,
+  reason: `this is not an entry that a server wrote: 'bootwave audit verify' shows from which entry on the history differs`,
 });
 
 function itemOf([key, fields]: StreamItem): Item {

@@ -178,5 +178,5 @@ function cut(have: number, most: number): Fault {
 }
 
 function sealsFault(line: number): Fault {
-  return { seq: 0, kind: 'rewritten', what: `line ${line} of the seal file is none that was written there` };
+  return { seq: 0, kind: 'rewritten', what: `line ${line} of the seal file was not written by a server` };
 }

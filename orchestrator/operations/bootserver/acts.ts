@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import { readConfigFile } from '../../../bootserver/config-file.ts';
 import type { Lease } from '../../../bootserver/dhcp/free-addresses.ts';
 import { formatIp4, parseIp4 } from '../../../formats/dhcp/ip4.ts';
@@ -50,12 +50,7 @@ export async function end({ address: text }: { address: string }, context: Actin
 function served({ wires }: Acting): KeptWires {
   const kept = wires();
   if (kept !== undefined) return kept;
-  throw new BootwaveError({
-    code: 'BOOTSERVER_STARTING',
-    what: 'the boot server is still opening its ports',
-    unchanged: 'nothing was changed',
-    next: 'ask again in a moment',
-  });
+  throw refusal('BOOTSERVER_STARTING', 'the boot server is still opening its ports', 'ask again in a moment');
 }
 
 function shown(leases: readonly (Lease & { interface: string })[], now: number): ShownLease[] {

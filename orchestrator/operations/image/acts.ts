@@ -59,7 +59,7 @@ export async function importAdvisories(
   if (!success)
     throw new BootwaveError({
       code: 'ADVISORIES_INVALID',
-      what: 'these are no advisories: a name of a package, a CVE or a version is none',
+      what: 'these are not advisories: the name of a package, a CVE or a version is invalid',
       unchanged: 'what was imported before is kept',
       next: 'import the file of the security tracker as it is',
     });

@@ -41,7 +41,7 @@ export async function list(
   return cve === undefined ? all : exposed(all, cve, paths);
 }
 
-/** Of what is listed, the nodes that run an image with this vulnerability. A machine that is no member runs none of ours. */
+/** Only the nodes of the list whose image has this vulnerability. A machine that is not a member runs no image of the fleet. */
 async function exposed(all: Listed, cve: string, paths: DataPaths): Promise<Listed> {
   const advisories = await mustReadAdvisories(paths);
   const published = new PublishedManifests(paths.images);

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { backoff } from '../../../orchestrator/transport/backoff.ts';
+import { backoff } from '../../../base/backoff.ts';
 import { clockFrom } from '../../../orchestrator/transport/clock.ts';
 import { Gate } from '../../../orchestrator/transport/gate.ts';
 import { type PaceLimits, Pacer } from '../../../orchestrator/transport/pace.ts';

@@ -177,7 +177,7 @@ test('the seal file only grows, survives a write that was cut, and says so when 
   );
   t.is(await fault(), null);
   await appendFile(seals.path, '{"seq":1}\n');
-  t.like(await fault(), { what: 'line 7 of the seal file is none that was written there' });
+  t.like(await fault(), { what: 'line 7 of the seal file was not written by a server' });
   await writeFile(seals.path, '');
   t.is(
     await fault(),
