@@ -77,11 +77,17 @@ export function chainLines(chain: Progress['chain'] = [], id: string): string[] 
   const told = ({ id, of, version, state, why }: Link) => `${id} (${of} ${version}): ${state}: ${why}`;
   return chain.flatMap((link, index) => {
     if (index === own) return [];
-    const supersedes = (index < own ? chain[own] : link)?.after?.how === 'supersede';
-    if (index < own) return [`${supersedes ? 'in place of' : 'after'} ${told(link)}`];
-    return [`${supersedes ? 'superseded by' : 'then'} ${told(link)}`];
+    const how = (index < own ? chain[own] : link)?.after?.how ?? '';
+    return [`${(BESIDE[how] ?? USUAL)[index < own ? 0 : 1]} ${told(link)}`];
   });
 }
+
+/** How the one that was there first is called, and how the other one is. */
+const BESIDE: Record<string, readonly [string, string]> = {
+  supersede: ['in place of', 'superseded by'],
+  preempt: ['before', 'stands still for'],
+};
+const USUAL = ['after', 'then'] as const;
 
 /** Places that are shown: where there is room, and on a screen. */
 const MOST_WAITS = 10;

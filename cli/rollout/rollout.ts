@@ -15,7 +15,7 @@ import { listText, planText, showText, suspectsText } from './text.ts';
 import { watchRollout } from './watch.ts';
 
 type Asked = { template?: string; image?: string; config?: string };
-type Waits = { plan?: string; after?: string; supersede?: string };
+type Waits = { plan?: string; after?: string; supersede?: string; preempt?: string };
 
 /** Milliseconds between two looks of `watch`. */
 const WATCH_EVERY = 1_000;
@@ -25,13 +25,18 @@ const WAVE = `name or number of the wave, as 'show' has it`;
 export function register(group: Command): void {
   asking(group, rollout.plan)
     .option('--supersede <rollout>', 'as if this one had ended')
+    .option('--preempt <rollout>', 'as if this one stood still')
     .action(
       async (
         file: string | undefined,
-        { json, supersede, ...asked }: Json & Asked & { supersede?: string },
+        { json, supersede, preempt, ...asked }: Json & Asked & Pick<Waits, 'supersede' | 'preempt'>,
         command: Command,
       ) => {
-        const plan = await call(command, rollout.plan, { ...(await wanted(file, asked)), supersede });
+        const plan = await call(command, rollout.plan, {
+          ...(await wanted(file, asked)),
+          supersede,
+          preempt,
+        });
         print(json, plan, () => planText(plan));
       },
     );
@@ -41,13 +46,14 @@ export function register(group: Command): void {
     .option('--plan <hash>', 'only if it is still the plan that was reviewed, by its hash')
     .option('--after <rollout>', 'when that one is done')
     .option('--supersede <rollout>', 'in place of that one, which ends')
+    .option('--preempt <rollout>', 'before that one, which stands still meanwhile')
     .action(
       async (
         file: string | undefined,
-        { json, watch, plan, after, supersede, ...asked }: Json & Asked & Waits & { watch?: true },
+        { json, watch, plan, after, supersede, preempt, ...asked }: Json & Asked & Waits & { watch?: true },
         command: Command,
       ) => {
-        const input = { ...(await wanted(file, asked)), plan, after, supersede };
+        const input = { ...(await wanted(file, asked)), plan, after, supersede, preempt };
         const done = await call(command, rollout.start, input);
         const { id, state, why, warnings, later } = done;
         const hint = watch === true ? '' : `; watch it: bootwave rollout watch ${id}`;

@@ -4,7 +4,7 @@ import { illnessOf, type Patient } from '../causes/illness.ts';
 import type { Blame } from '../causes/refusal.ts';
 import { afterwards, type Peer, type Silence, silenceOf } from '../causes/silence.ts';
 import type { Draft } from './draft.ts';
-import { isAhead, type NodeStep, type StepState } from './record.ts';
+import { isAhead, type NodeStep, type StepState, waitsStaged } from './record.ts';
 
 /** States in which a node runs what the rollout brings. */
 const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', 'failed'];
@@ -20,6 +20,8 @@ export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
     if (node.away === null) return 0;
     return d.watched - Math.max(node.away, listening);
   }
+  // Nobody asks those that wait with their file: they count as heard until their heartbeats are missing.
+  if (waitsStaged(node) && node.reachable) return 0;
   return unheardFor(d, node);
 }
 
@@ -43,14 +45,16 @@ function peersOf(d: Draft, suspect: string): Peer[] {
     if (RESTARTING.includes(node.state) && quiet >= silent / 2 && node.node !== suspect) continue;
     // Known to be offline by itself: it says nothing about its place.
     if (node.lost !== null && node.node !== suspect) continue;
-    const isSeen = node.state === 'done' && isOver(d, node) && node.node !== suspect;
+    const isDone = node.state === 'done' && isOver(d, node);
+    const isSeen = (isDone || waitsStaged(node)) && node.node !== suspect;
+    const isMissed = isDone ? node.away !== null : !node.reachable;
     peers.push({
       id: node.node,
       site: node.site,
       rack: node.rack,
       changed: CHANGED.includes(node.state) || node.node === suspect,
       // Missing heartbeats are only noticed after several.
-      quiet: isSeen && node.away !== null ? quiet + silent : quiet,
+      quiet: isSeen && isMissed ? quiet + silent : quiet,
       ...(isSeen ? { lag: silent } : {}),
     });
   }

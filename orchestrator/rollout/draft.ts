@@ -1,11 +1,11 @@
 import type { Cause } from '../causes/cause.ts';
 import { oneMore } from './down.ts';
+import { edited } from './edited.ts';
 import type { Command, Note, Step } from './event.ts';
-import { count, limitsBack } from './limits.ts';
+import { count } from './limits.ts';
 import { orderFor } from './order.ts';
 import {
   DISRUPTED,
-  type Edits,
   ENDED,
   type NodeStep,
   type RolloutRecord,
@@ -14,6 +14,7 @@ import {
   type StepState,
   UNDER_WAY,
   type WaveRecord,
+  waitsStaged,
 } from './record.ts';
 import type { RolloutState } from './state.ts';
 import { isDisrupted } from './taken-down.ts';
@@ -34,26 +35,6 @@ export function gapOf(term: number): number {
 
 /** Steps whose marks are kept: more are never written between two looks of one process. */
 const MARKS = 64;
-
-export function edited(setup: RolloutSetup, edits: Edits): RolloutSetup {
-  if (Object.keys(edits).length === 0) return setup;
-  const { notBefore, notAfter, budget, onSpent, whole, wholeBack, offlineWait, down } = edits;
-  const spec = { ...setup.spec, budget: { ...setup.spec.budget, ...budget } };
-  if (notBefore !== undefined) spec.notBefore = notBefore ?? undefined;
-  if (notAfter !== undefined) spec.notAfter = notAfter ?? undefined;
-  if (onSpent !== undefined) spec.onSpent = onSpent;
-  if (offlineWait !== undefined) spec.offline = { wait: offlineWait };
-  if (down !== undefined) spec.limits = { ...spec.limits, down };
-  const now = { ...setup, spec };
-  if (whole !== undefined) {
-    now.limits = { ...now.limits, whole };
-    now.waves = now.waves.map((wave) =>
-      wave.limits === undefined ? wave : { ...wave, limits: { ...wave.limits, whole } },
-    );
-  }
-  if (wholeBack !== undefined) now.back = { ...limitsBack(now), whole: wholeBack };
-  return now;
-}
 
 /** Changes on top of records that stay as they are: a record is copied when it is first changed. */
 export class Draft {
@@ -192,7 +173,13 @@ export class Draft {
     return sum;
   }
 
+  /** From here on its own word counts again: until now its heartbeats stood for it. */
+  #leavesWaiting(node: NodeStep): void {
+    if (waitsStaged(node) && node.reachable) node.heard = this.watched;
+  }
+
   move(node: NodeStep, to: StepState, why: string): void {
+    this.#leavesWaiting(node);
     const { counts } = this.wave(node.wave);
     counts[node.state] -= 1;
     counts[to] += 1;
@@ -228,6 +215,7 @@ export class Draft {
     rollout.by = by;
     if (to !== 'paused') rollout.before = null;
     if (to !== 'paused') rollout.held = null;
+    if (to !== 'paused') delete rollout.yields;
     if (to === 'rolling-back') rollout.turned = this.clock;
     if (ENDED.includes(to)) rollout.endedAt = this.at;
   }
@@ -246,6 +234,7 @@ export class Draft {
 
   takeSlot(node: NodeStep): void {
     if (node.slot) return;
+    this.#leavesWaiting(node);
     node.slot = true;
     count(this.rollout.inFlight, node, 1);
   }

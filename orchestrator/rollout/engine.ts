@@ -15,6 +15,7 @@ import type { RolloutStatus } from './record.ts';
 import { type RolloutState, stepOf } from './state.ts';
 import { onTime } from './time.ts';
 import { checkBudget, onGate, settle } from './wave.ts';
+import { goOn, noteRest } from './yield.ts';
 
 /**
  * Milliseconds that one input can move rollout time at most, whatever the caller measured: neither a machine that
@@ -47,6 +48,7 @@ export function advance(state: RolloutState, input: Input): Step {
     checkBudget(d);
     if (d.rollout.state === 'rolling-back') settle(d);
   }
+  noteRest(d);
   keepWaits(d);
   const step = d.finish(before);
   if (step.changed) step.rollout.disrupted = shownOf(d);
@@ -79,6 +81,8 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
       return onGate(d, event);
     case 'around':
       return onAround(d, event);
+    case 'proceed':
+      return goOn(d, event);
     case 'takeover':
       return askFirst(d);
     case 'failover':
@@ -125,7 +129,8 @@ function tick(d: Draft, state: RolloutState) {
 
 function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   if (d.peek(event.place.node) !== undefined || d.setup.spec.lateJoiners === 'ignore') return;
-  const { state, before } = d.rollout;
+  const { state, before, yields } = d.rollout;
+  if (yields !== undefined) return;
   if (state !== 'running' && !(state === 'paused' && before === 'running')) return;
   const { index, state: at } = d.peekWave(d.waveCount - 1);
   // A tail that bakes starts no more nodes: the next rollout takes newcomers.

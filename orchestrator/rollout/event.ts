@@ -22,6 +22,8 @@ export type Report = {
   reason: string;
   /** Services that it runs, and whether each is healthy; null: it says nothing of them. */
   services: Readonly<Record<string, boolean>> | null;
+  /** Versions whose files are on its disk; absent: it has none, or is not asked. */
+  files?: readonly string[];
   /** Versions that it tried, fell back from and refuses. */
   failed: readonly string[];
 };
@@ -46,7 +48,7 @@ export type NodeEvent =
     }
   /** The order is being carried out now: until then it waited in our own queue. */
   | { type: 'begun'; node: string; epoch: number }
-  /** What the fleet knows, from heartbeats, about a node that is done. */
+  /** What the fleet knows, from heartbeats, about a node that is done, or waits with its file. */
   | { type: 'seen'; node: string; as: 'silent' | 'ill' | 'well' }
   /** Another rollout has it. */
   | { type: 'taken'; node: string; by: string }
@@ -81,6 +83,8 @@ export type OperatorEvent =
   | { type: 'rollback'; by: string; why: string }
   /** It ends, so that this one takes its place. */
   | { type: 'supersede'; by: string; with: string }
+  /** It stands still, so that this one goes first. */
+  | { type: 'preempt'; by: string; with: string }
   /** Why it does not start yet; `stalled`: nor by itself. */
   | { type: 'wait'; by: string; why: string; stalled: boolean }
   /** Its turn has come, and nothing is left to do. */
@@ -90,6 +94,8 @@ export type EngineEvent =
   | NodeEvent
   | OperatorEvent
   | { type: 'tick' }
+  /** The one that went first has ended. `taken`: which of those that waited belong to another rollout by now, or run what that brought. */
+  | { type: 'proceed'; of: string; taken: readonly { node: string; by: string }[] }
   /** What the fleet says is down. */
   | {
       type: 'around';

@@ -5,9 +5,10 @@ import type { Draft } from './draft.ts';
 import type { NodeEvent } from './event.ts';
 import { weighRefusals } from './hold.ts';
 import { orderFor, wantedOf } from './order.ts';
-import { FREE } from './record.ts';
+import { FREE, waitsStaged } from './record.ts';
 import { attested, onReport } from './report.ts';
 import { fail, orderAnew, retry } from './step.ts';
+import { comesBack, leaveTo } from './yield.ts';
 
 function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   const known = d.peek(event.node);
@@ -49,9 +50,14 @@ function onAttested(d: Draft, event: Extract<NodeEvent, { type: 'attested' }>) {
   else fail(d, node, `attestation failed: ${event.why}`);
 }
 
-/** Heartbeats of a done node: it is not asked any more once its wave is finished. */
+/** Heartbeats of a node that is not asked any more: done, in a finished wave; or waiting with its file. */
 function onSeen(d: Draft, { node: id, as }: Extract<NodeEvent, { type: 'seen' }>) {
   const known = d.peek(id);
+  if (known !== undefined && waitsStaged(known) && as !== 'silent') {
+    const isIll = as === 'ill';
+    if (isIll !== (known.sick !== null)) d.edit(id).sick = isIll ? d.clock : null;
+    return;
+  }
   if (known?.state !== 'done' || known.taken || !isOver(d, known)) return;
   const away = as === 'silent' ? (known.away ?? d.watched) : null;
   const sick = as === 'ill' ? (known.sick ?? d.clock) : as === 'well' ? null : known.sick;
@@ -71,6 +77,7 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
       if (known?.state !== 'staging' || known.epoch !== event.epoch) return;
       const node = d.edit(event.node);
       node.blocked = null;
+      node.heard ??= d.watched;
       d.move(node, 'staged', `has ${wantedOf(node)} on disk`);
       return;
     }
@@ -94,7 +101,9 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
       return onSeen(d, event);
     case 'taken': {
       const known = d.peek(event.node);
-      if (known === undefined || !FREE.includes(known.state) || known.taken) return;
+      if (known === undefined || known.taken) return;
+      if (d.rollout.yields !== undefined && comesBack(known)) return leaveTo(d, event.node, event.by);
+      if (!FREE.includes(known.state)) return;
       const node = d.edit(event.node);
       node.taken = true;
       node.why = `${event.by} has it`;
@@ -106,7 +115,11 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
     case 'unreachable': {
       const reachable = event.type === 'reachable';
       const known = d.peek(event.node);
-      if (known !== undefined && known.reachable !== reachable) d.edit(event.node).reachable = reachable;
+      if (known === undefined || known.reachable === reachable) return;
+      const node = d.edit(event.node);
+      // Until now it was heard, by its heartbeats at least.
+      if (waitsStaged(known)) node.heard = d.watched;
+      node.reachable = reachable;
       return;
     }
     case 'removed': {

@@ -1,16 +1,18 @@
 /** What operators may do, and when. */
 import { isGoingBack } from './after.ts';
 import { stagedAhead } from './ahead.ts';
-import { type Draft, edited } from './draft.ts';
+import type { Draft } from './draft.ts';
+import { edited } from './edited.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
 import { isAhead } from './record.ts';
 import { keepsFile, takeFileBack } from './step.ts';
 import { gateAt, passGate, pause } from './wave.ts';
+import { standStill, stayPaused } from './yield.ts';
 
 const OPERATIONS = [
   ...['start', 'approve', 'pause', 'resume', 'skip', 'skip-wave', 'include', 'include-wave'],
-  ...['promote', 'edit', 'abort', 'rollback', 'supersede', 'wait', 'close'],
+  ...['promote', 'edit', 'abort', 'rollback', 'supersede', 'preempt', 'wait', 'close'],
 ];
 
 export function isOperator(event: { type: string }): event is OperatorEvent {
@@ -38,6 +40,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
     case 'approve':
       return event.wave === undefined ? approveStart(d, event) : approveWave(d, event, event.wave);
     case 'pause':
+      if (rollout.yields !== undefined) return stayPaused(d, event);
       if (rollout.held !== null) {
         // It would have continued by itself; now a person has to resume it.
         rollout.held = null;
@@ -75,7 +78,7 @@ export function onOperator(d: Draft, event: OperatorEvent) {
     case 'include': {
       const known = d.peek(event.node);
       const isOver = known === undefined || d.peekWave(known.wave).state === 'done';
-      if (known?.state !== 'skipped' || known.touch > 0 || known.left || isOver)
+      if (known?.state !== 'skipped' || known.touch > 0 || known.left || known.taken || isOver)
         return refuse(d, event, 'see rollout show', 'that node was not left out, or its wave is over');
       const wave = d.wave(known.wave);
       wave.next = Math.min(wave.next, known.position);
@@ -96,6 +99,8 @@ export function onOperator(d: Draft, event: OperatorEvent) {
       return d.setState('rolling-back', event.why, event.by);
     case 'supersede':
       return supersede(d, event);
+    case 'preempt':
+      return standStill(d, event, (next, what) => refuse(d, event, next, what));
     case 'wait':
     case 'close':
       return refuse(d, event, 'see rollout show');
@@ -250,6 +255,10 @@ function edit(d: Draft, event: Editing) {
 function resume(d: Draft, event: OperatorEvent) {
   const { rollout } = d;
   if (rollout.state !== 'paused') return refuse(d, event, 'only what is paused can be resumed');
+  if (rollout.yields !== undefined) {
+    const { to } = rollout.yields;
+    return refuse(d, event, `wait until ${to} has ended, or abort that one`, `it stands still for ${to}`);
+  }
   const to = rollout.before ?? 'running';
   const { notAfter } = d.setup.spec;
   if (to === 'running' && notAfter !== undefined && d.at >= notAfter) {

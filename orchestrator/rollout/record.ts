@@ -12,9 +12,9 @@ import type { Spec } from './spec.ts';
 
 /**
  * What a rollout waits for before it is planned and started. `then`: the part before it in the same document is done;
- * `after`: another rollout is done; `supersede`: another rollout, which is asked to end, has ended.
+ * `after`: another rollout is done; `supersede`: another rollout, which is asked to end, has ended; `preempt`: another rollout, which is asked to stand still meanwhile, does so.
  */
-export type After = { rollout: string; how: 'then' | 'after' | 'supersede' };
+export type After = { rollout: string; how: 'then' | 'after' | 'supersede' | 'preempt' };
 
 export type RolloutSetup = {
   id: string;
@@ -98,6 +98,8 @@ export type RolloutRecord = {
   before: 'running' | 'rolling-back' | null;
   /** What it waits for by itself, if it is paused for a cause other than the version; null otherwise. */
   held: { cause: Cause; why: string; since: number } | null;
+  /** It stands still, paused, until `to` has ended. `rests`: no node is under way any more. `stays`: why it is paused even then. */
+  yields?: { to: string; rests: boolean; stays?: { why: string; by: string } };
   /** Marks of the newest steps, so that a step of ours that is missing among them is known to be lost. */
   marks: string[];
   /** Rollout time in ms: the sum of what callers measured on monotonic clocks. */
@@ -140,7 +142,7 @@ export type RolloutRecord = {
   turned: number;
   /** What an operator has changed of the spec since it was planned. */
   edits: Edits;
-  /** Nodes that left the fleet while it ran. */
+  /** Nodes that left the fleet while it ran, or that another rollout took before their turn. */
   gone: number;
   approvals: { by: string; at: number; person?: readonly string[] }[];
   /** While it is `waiting`. `stalled`: a person has to say what becomes of it; `go`: a person said that it starts. */
@@ -284,6 +286,8 @@ export type NodeStep = {
   left: boolean;
   /** An order of another rollout has changed it since: only that one may roll it back. */
   taken: boolean;
+  /** It was let go before its restart because another rollout goes first, and comes back; absent: it was not. */
+  yielded?: boolean;
 };
 
 /** It has the file, or gets it, and its turn has not come. */

@@ -5,6 +5,7 @@ import { orderFor, wantedOf } from './order.ts';
 import { type NodeStep, waitsStaged } from './record.ts';
 import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
+import { waitAgain } from './yield.ts';
 
 /** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
@@ -54,14 +55,16 @@ function finishBake(d: Draft, node: NodeStep) {
     d.freeSlot(node);
     return;
   }
-  if (d.rollout.state === 'running') {
+  const { state, yields } = d.rollout;
+  if (state === 'running' || yields !== undefined) {
     node.lastGood = wantedOf(node);
     node.hop += 1;
     node.attempts = 0;
     node.flaps = 0;
+    if (yields !== undefined) return waitAgain(d, node, `${yields.to} goes first`, true);
     d.touch(node);
     startStage(d, node, `next: ${wantedOf(node)}`);
-  } else if (d.rollout.state === 'aborting') {
+  } else if (state === 'aborting') {
     d.move(node, 'skipped', `stopped on ${wantedOf(node)}, on its way to ${d.setup.target.version}`);
     d.freeSlot(node);
   }
@@ -92,7 +95,8 @@ function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string
   if (!idle) return node.state !== 'skipped';
   return (
     node.heard === null ||
-    d.watched - node.heard > d.setup.spec.timeouts.silent / 4 ||
+    (!waitsStaged(node) && d.watched - node.heard > d.setup.spec.timeouts.silent / 4) ||
+    lostFile(d, node, report) ||
     node.bootId !== report.bootId ||
     node.running !== runs ||
     !node.reachable ||
@@ -101,6 +105,15 @@ function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string
     report.epoch > node.epoch ||
     (node.sick === null) !== (healthOf(d, node as NodeStep, report) === null)
   );
+}
+
+/** It waits with a file that is not on its disk any more: somebody has installed it anew, or put another file in its place. */
+function lostFile(d: Draft, node: Readonly<NodeStep>, { files, image }: Report): boolean {
+  const { target, spec } = d.setup;
+  if (!waitsStaged(node) || node.how !== 'disk' || target.of !== 'image') return false;
+  // On a disk that keeps nothing it would be fetched for ever: the restart will show it.
+  if (node.attempts >= spec.attempts) return false;
+  return files?.includes(image) === true && !files.includes(wantedOf(node));
 }
 
 export function onReport(d: Draft, id: string, report: Report) {
@@ -176,7 +189,9 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
     case 'staged': {
       // It still runs the old one: other nodes are compared with it.
       node.sick = healthOf(d, node, report) === null ? null : (node.sick ?? d.clock);
-      return considerOrdered(d, node, report, seen, wrong);
+      considerOrdered(d, node, report, seen, wrong);
+      if (lostFile(d, node, report)) startStage(d, node, `again: ${wanted} is not on its disk any more`);
+      return;
     }
     case 'activating':
       return considerOrdered(d, node, report, seen, wrong);

@@ -1,5 +1,5 @@
 /** How long a rollout will still take, by what it has taken so far. Pure. */
-import { edited } from './draft.ts';
+import { edited } from './edited.ts';
 import { limitsOf } from './limits.ts';
 import { type RolloutRecord, type RolloutSetup, UNDER_WAY, type WaveRecord } from './record.ts';
 

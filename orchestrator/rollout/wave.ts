@@ -2,12 +2,13 @@
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
 import { stageAhead, takeTurns } from './ahead.ts';
 import { hasWaited } from './around.ts';
-import { overspent } from './budget.ts';
+import { overspent, provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
 import { bakeOf, gatesOf, takeFileBack, takeLeftFilesBack } from './step.ts';
+import { letGo } from './yield.ts';
 
 /** Pauses at once; then rolls back, if the policy says so. */
 export function spend(d: Draft, why: string) {
@@ -46,6 +47,7 @@ export function settle(d: Draft) {
       while (rollout.state === 'running' && progress(d));
       return;
     case 'paused':
+      if (rollout.yields !== undefined) letGo(d);
       if (rollout.before === 'running') restoreFailed(d);
       return;
     case 'rolling-back':
@@ -118,7 +120,8 @@ function progress(d: Draft): boolean {
     if (!emptied(d, d.peekWave(known.index))) return false;
     const wave = d.wave(known.index);
     const { kind, planned } = setup.waves[wave.index]!;
-    if (kind === 'regular' && planned > 0 && wave.counts.done === 0 && !wave.waived && !wave.skipped) {
+    const isUnproved = kind === 'regular' && planned > 0 && wave.counts.done === 0 && !isTaken(d, wave);
+    if (isUnproved && !wave.waived && !wave.skipped) {
       pause(d, `no node of ${setup.waves[wave.index]!.name} proved the version`, 'engine');
       return false;
     }
@@ -134,6 +137,14 @@ function progress(d: Draft): boolean {
     d.setWave(d.wave(known.index), 'done', 'passed');
   }
   return nextWave(d);
+}
+
+/** Another rollout has taken all its nodes before their turn. The first wave has to prove the version all the same. */
+function isTaken(d: Draft, { index, size }: Readonly<WaveRecord>): boolean {
+  if (size === 0 || index <= provingWave(d.setup)) return false;
+  return [...d.everybody()].every(
+    ({ wave, state, taken }) => wave !== index || (state === 'skipped' && taken),
+  );
 }
 
 function settled(wave: Readonly<WaveRecord>): boolean {
@@ -165,23 +176,22 @@ function nextWave(d: Draft): boolean {
   if (takeLeftFilesBack(d, ENDS)) return false;
   let size = 0;
   let unheard = 0;
+  let others = 0;
   for (let index = 0; index < d.waveCount; index += 1) {
     size += d.peekWave(index).size;
     for (const [position, id] of d.placesOf(index).entries()) {
       const node = id === undefined ? undefined : d.peek(id);
       if (node?.wave !== index || node.position !== position) continue;
+      if (node.state === 'skipped' && node.taken) others += 1;
       // The state from before a failover proves nothing: the store may have lost writes.
       if (node.state === 'done' && (node.term !== rollout.term || node.lost !== null)) unheard += 1;
     }
   }
   const missing = size - (d.total('done') - unheard) - rollout.gone;
-  if (missing === 0) d.setState('done', `every node is on ${d.setup.target.version}`, 'engine');
-  else
-    d.setState(
-      'partial',
-      `${missing} of ${size} nodes are not known to be on ${d.setup.target.version}`,
-      'engine',
-    );
+  const { version } = d.setup.target;
+  const but = others === 0 ? '' : `, but for ${others} that another rollout has taken`;
+  if (missing === 0) d.setState('done', `every node is on ${version}${but}`, 'engine');
+  else d.setState('partial', `${missing} of ${size} nodes are not known to be on ${version}`, 'engine');
   return false;
 }
 

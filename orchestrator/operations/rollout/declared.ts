@@ -29,8 +29,9 @@ export const plan = operation({
   help: 'what a rollout would do: every wave, every node, what is skipped and why; moves nothing',
   who: READ,
   input: asked.extend({
-    /** As if this rollout had ended. */
+    /** As if this rollout had ended, or stood still. */
     supersede: id.optional(),
+    preempt: id.optional(),
   }),
   result: typed<Plan>(),
   act: async () => (await import('./start.ts')).plan,
@@ -47,6 +48,8 @@ export const start = operation({
     after: id.optional(),
     /** In place of this rollout, which ends. */
     supersede: id.optional(),
+    /** Before this rollout, which stands still meanwhile. */
+    preempt: id.optional(),
   }),
   /** `warnings` of the plan; `later`: ids of what is to come after it. */
   result: typed<RolloutRecord & { warnings: readonly string[]; later: readonly string[] }>(),

@@ -21,7 +21,7 @@ import { wakeAgain } from './outbox.ts';
 import { blockingConnection } from './queue.ts';
 import { Refusals } from './refusals.ts';
 import { followReturns } from './returns.ts';
-import { readSetup, readState, type StoredSetup } from './stored.ts';
+import { readWhole, type StoredSetup } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 import { writeStep } from './write.ts';
 
@@ -72,7 +72,7 @@ export class Driver {
   readonly #posted: Posted[] = [];
   #wake: () => void = () => {};
   /** Null until the first round has read it. */
-  #setup: (StoredSetup & { digest: string }) | null = null;
+  #setup: StoredSetup | null = null;
   /** Of the state that is driven, which is changed in place. */
   #nodes: RolloutState['nodes'] = new Map();
   /** Highest revision that was ever seen here: a lower one means that Redis lost writes. */
@@ -136,10 +136,9 @@ export class Driver {
   /** From a fresh read of the records until they turn out to have changed elsewhere. @returns whether to continue */
   async #round(watch: Watch, signal: AbortSignal): Promise<boolean> {
     try {
-      this.#setup = await readSetup(this.#options.redis, this.#id);
-      const state = await readState(this.#options.redis, this.#id);
-      // Its turn came between the two reads, or Redis says something else each time.
-      if (this.#setup.digest !== state.digest || (await this.#isForged(state.digest))) return false;
+      const { state, ...stored } = await readWhole(this.#options.redis, this.#id);
+      this.#setup = stored;
+      if (await this.#isForged(state.digest)) return false;
       this.#nodes = state.nodes;
       if (misses(state.rollout, { rev: this.#rev, mark: this.#mark })) {
         // The nodes' own reports decide what was done (DESIGN, "a durable record is the truth"). Those from before would be

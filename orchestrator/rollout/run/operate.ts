@@ -17,7 +17,7 @@ import { ask } from './ask.ts';
 import { decisionFor } from './decided.ts';
 import { imagesOf } from './facts.ts';
 import { post } from './inbox.ts';
-import { readSetup, readState } from './stored.ts';
+import { readWhole } from './stored.ts';
 import { toldOf } from './told.ts';
 import { creation, setupText, writeStep } from './write.ts';
 
@@ -191,9 +191,8 @@ export async function operate(
     if (said.refusal !== null) throw cannot(said.refusal);
     return said.rollout;
   }
-  const { images } = await readSetup(redis, id);
   for (let round = 0; round < ROUNDS; round += 1) {
-    const state = await readState(redis, id);
+    const { state, images } = await readWhole(redis, id);
     const at = now();
     const step = advance(state, {
       at,

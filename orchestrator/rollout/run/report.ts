@@ -6,7 +6,7 @@ import type { Report } from '../event.ts';
  * @param versionOf the version of the configuration with this SHA-256
  */
 export function reportOf(status: Status, seq: number, versionOf: (config: string) => string): Report {
-  const { running, health, refused, config } = status;
+  const { running, health, refused, config, slots } = status;
   // Why the wanted version does not run matters more than that the old one is well.
   const [last] = [...refused].sort((a, b) => b.at - a.at);
   const failed = last === undefined ? '' : `${last.version}: ${last.reason}`;
@@ -21,6 +21,7 @@ export function reportOf(status: Status, seq: number, versionOf: (config: string
     reason,
     // `status` has no field for services yet, and silence proves nothing.
     services: null,
+    files: slots.flatMap(({ version, state }) => (state === 'failed' ? [] : [version])),
     failed: refused.map(({ version }) => version),
   };
 }

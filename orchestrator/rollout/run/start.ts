@@ -17,6 +17,7 @@ import { check } from './check.ts';
 import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
+import { forEachRollout } from './each.ts';
 import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
@@ -151,23 +152,22 @@ async function sweep(
   { log, signal }: { log: Logger; signal: AbortSignal },
 ): Promise<void> {
   const told = new Set<string>();
-  /** Until it goes well again. */
-  const once = (what: string, error: unknown) => {
-    if (!told.has(what) && !signal.aborted)
-      log.warn({ reason: messageOf(error) }, `${what} cannot be looked at`);
-    told.add(what);
-  };
+  const message = 'a rollout cannot be looked at';
   const look = async (id: string) => {
     const state = (await redis.hget(ROLLOUT_KEYS.rollout(id), 'state')) as RolloutStatus | null;
     if (state === null || !DRIVEN.includes(state)) return;
     if (!(await isHeld(redis, id))) drive(id);
   };
+  let waits = false;
   while (!signal.aborted) {
-    const live = await redis.smembers(ROLLOUT_KEYS.live).catch((error: unknown) => once('rollouts', error));
-    if (live) told.delete('rollouts');
-    // One of them that somebody has written to must not stop the others.
-    for (const id of live ?? [])
-      await look(id).catch((error: unknown) => once(`rollout ${id.slice(0, 40)}`, error));
+    try {
+      await forEachRollout(await redis.smembers(ROLLOUT_KEYS.live), { told, log, message }, look);
+      waits = false;
+    } catch (error) {
+      // Logged once, not at every look.
+      if (!waits && !signal.aborted) log.warn({ reason: messageOf(error) }, 'rollouts cannot be looked at');
+      waits = true;
+    }
     await sleep(every, undefined, { signal }).catch(() => {});
   }
 }

@@ -62,13 +62,21 @@ return {rollout, waves, nodes}
  * @throws BootwaveError `ROLLOUT_UNKNOWN`
  */
 export async function readState(redis: Redis, id: string): Promise<RolloutState> {
-  const { setup, digest } = await readSetup(redis, id);
+  return (await readWhole(redis, id)).state;
+}
+
+/**
+ * As `readState`, with the images of the setup that the state was read with.
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ */
+export async function readWhole(redis: Redis, id: string): Promise<StoredSetup & { state: RolloutState }> {
+  const { setup, images, digest } = await readSetup(redis, id);
   const waveKeys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
   const keys = [ROLLOUT_KEYS.rollout(id), ROLLOUT_KEYS.nodes(id), ...waveKeys];
   const [rollout, waves = [], nodes = []] = await stateScript(redis, keys, [ROLLOUT_KEYS.node(id, '')]);
   if (rollout === undefined) throw unknownRollout(id);
   // It waited, and started between the two reads.
-  if (setup.waves.length === 0 && nodes.length > 0) return readState(redis, id);
+  if (setup.waves.length === 0 && nodes.length > 0) return readWhole(redis, id);
   const parsed = <T>(bodies: readonly string[]) =>
     bodies.flatMap((body) => (body === '' ? [] : [JSON.parse(body) as T]));
   const state = loadRollout(
@@ -77,7 +85,7 @@ export async function readState(redis: Redis, id: string): Promise<RolloutState>
     parsed<WaveRecord>(waves),
     parsed<NodeStep>(nodes),
   );
-  return { ...state, digest };
+  return { setup, images, state: { ...state, digest } };
 }
 
 /** One of several rollouts that wait for one another. */

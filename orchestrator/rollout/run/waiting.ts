@@ -4,18 +4,18 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
-import type { RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
 import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
-import { ENDED, type RolloutRecord, type RolloutSetup, type RolloutStatus } from '../record.ts';
+import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
 import { disagreement } from './decided.ts';
 import { forEachRollout } from './each.ts';
 import { imagesOf } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { isEmpty, mustMove, operate, record, whole } from './operate.ts';
 import { planned } from './planned.ts';
+import { dated, priorOf } from './prior.ts';
 import { readRollout, readSetup } from './stored.ts';
 
 /** The lease of the process that looks. */
@@ -64,8 +64,14 @@ async function look(edge: Edge, id: string): Promise<void> {
   const found = await disagreement(redis, id, digest);
   if (found !== null) throw new BootwaveError({ code: 'RECORD_DISAGREES', what: found.why });
   const prior = await priorOf(redis, after.rollout);
-  const next = nextOf(after, prior, waitOf(redis, own));
+  // What nobody has approved yet keeps no other one waiting.
+  const isApproved = givenTo(redis, own).length >= setup.spec.approvals.count;
+  if (after.how === 'preempt' && !isApproved) return;
+  const next = nextOf(after, prior, { id, wait: waitOf(redis, own) });
   switch (next.do) {
+    case 'yield':
+      await operate(redis, after.rollout, { type: 'preempt', by: author, with: id });
+      return;
     case 'end':
       await operate(redis, after.rollout, { type: 'supersede', by: author, with: id });
       return;
@@ -116,35 +122,8 @@ function givenTo(redis: Redis, { id, approvals }: RolloutRecord): RolloutRecord[
   return dated(rollouts.of(id), approvals);
 }
 
-/** The approvals that were decided, with the time that the record has; who gave them is what counts. */
-const dated = (
-  decided: RolloutDecision | undefined,
-  approvals: RolloutRecord['approvals'],
-): RolloutRecord['approvals'] =>
-  (decided?.approvals ?? []).map((one) => ({
-    ...one,
-    at: approvals.find(({ by }) => by === one.by)?.at ?? 0,
-  }));
-
 /** The word of a person that it starts all the same: Redis alone does not say so. */
 function waitOf(redis: Redis, { id, wait }: RolloutRecord): RolloutRecord['wait'] {
   const rollouts = decisionsOf(redis)?.rollouts;
   return wait === 'go' && rollouts?.begun === true && rollouts.of(id)?.go !== true ? 'stalled' : wait;
-}
-
-/** The one before, as it was decided: when it has ended, how, and who approved it. */
-async function priorOf(redis: Redis, id: string): Promise<RolloutRecord | null> {
-  const record = await readRollout(redis, id).catch((error: unknown) => {
-    if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
-    throw error;
-  });
-  const decisions = decisionsOf(redis);
-  if (record === null || decisions?.rollouts.begun !== true) return record;
-  if (ENDED.includes(record.state) && decisions.rollouts.of(id)?.state !== 'ended') await decisions.look();
-  const decided = decisions.rollouts.of(id);
-  const prior = { ...record, approvals: dated(decided, record.approvals) };
-  if (decided?.state === 'ended') return { ...prior, state: decided.end ?? 'failed' };
-  if (!ENDED.includes(record.state)) return prior;
-  // It has not ended, whatever Redis says; of one from before there were decisions nobody knows how it ended.
-  return { ...prior, state: decided === undefined ? 'failed' : 'running', before: null };
 }

@@ -2,19 +2,20 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import type { NodeRecord } from '../../fleet/record.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
-import { wantedOf } from '../order.ts';
 import type { Place } from '../plan.ts';
 import { FREE, type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
+import { Ahead } from './ahead.ts';
 import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
 import { backAtNextBoot } from './next-boot.ts';
+import { isQuoteOf, verdictOn } from './quote.ts';
 import { reportOf } from './report.ts';
+import { proceedOf } from './yields.ts';
 
 export type WatchTimes = {
   /** Milliseconds between two questions to a node that is under way. */
@@ -77,10 +78,12 @@ export class Watch {
   readonly #seen = new Map<string, 'silent' | 'ill'>();
 
   readonly #surroundings: Surroundings;
+  readonly #ahead: Ahead;
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#surroundings = new Surroundings(options.fleet);
+    this.#ahead = new Ahead(options.fleet);
   }
 
   /** Asks all nodes that are due; returns at once. */
@@ -89,9 +92,15 @@ export class Watch {
     const now = performance.now();
     const { times } = this.#options;
     const idle = Math.max(times.active, state.setup.spec.timeouts.silent / 4);
-    const waiting = new Set<string>();
-    for (const id of state.active) if (waitsStaged(state.nodes.get(id)!)) waiting.add(id);
-    const active = Math.min(idle, Math.max(times.active, (state.active.size - waiting.size) / PACE));
+    const busy: string[] = [];
+    const waiting: string[] = [];
+    for (const id of state.active) {
+      const step = state.nodes.get(id)!;
+      if (!waitsStaged(step)) busy.push(id);
+      // Something may have happened to one that is not asked otherwise.
+      else if (this.#ahead.asks(state, step) || this.#due.get(id) === 0) waiting.push(id);
+    }
+    const active = Math.min(idle, Math.max(times.active, busy.length / PACE));
     const ask = (id: string | undefined, every: number) => {
       const step = id === undefined ? undefined : state.nodes.get(id);
       if (step === undefined) return;
@@ -102,7 +111,8 @@ export class Watch {
       void this.#ask(step, every);
     };
     this.#active = active;
-    for (const id of state.active) ask(id, waiting.has(id) ? idle : active);
+    for (const id of busy) ask(id, active);
+    for (const id of waiting) ask(id, idle);
     this.#controls = this.#controls.filter((id) => {
       if (state.nodes.get(id)?.state === 'pending') {
         ask(id, idle);
@@ -264,8 +274,9 @@ export class Watch {
         const left = GONE[gone.findIndex((ids) => ids?.has(step.node))];
         if (left !== undefined && step.state !== 'skipped') {
           tell({ type: 'removed', node: step.node, why: `it is ${left}` });
-        } else if (step.state === 'pending' && step.reachable === offline?.has(step.node)) {
-          tell({ type: step.reachable ? 'unreachable' : 'reachable', node: step.node });
+        } else if (step.state === 'pending' || this.#ahead.follows(state, step)) {
+          if (step.reachable === offline?.has(step.node))
+            tell({ type: step.reachable ? 'unreachable' : 'reachable', node: step.node });
         } else if (step.state === 'done' && !step.taken && state.waves[step.wave]?.state === 'done') {
           const as = offline?.has(step.node) ? 'silent' : ill?.has(step.node) ? 'ill' : 'well';
           if ((this.#seen.get(step.node) ?? 'well') !== as || step.away !== null || step.sick !== null)
@@ -274,6 +285,9 @@ export class Watch {
           else this.#seen.set(step.node, as);
         }
       }
+      for (const event of this.#ahead.look(state, ill)) tell(event);
+      for (const id of await this.#ahead.restarted(state)) this.soon(id);
+      for (const event of await proceedOf(fleet, state)) tell(event);
       await this.#taken(state, updating);
       await backAtNextBoot(fleet, state);
       await this.#attested(state);
@@ -285,19 +299,4 @@ export class Watch {
       this.#isStale = false;
     }
   }
-}
-
-/** Without a TPM there is no quote, and before the enrolment of the boot that the rollout waits for there is none yet. */
-function isQuoteOf(step: Readonly<NodeStep>, { observed, identity }: NodeRecord): boolean {
-  if (identity.ekDigest === null || observed.pcrs === null) return false;
-  return step.state === 'booted' ? step.bootId === observed.bootId : step.bootBefore !== observed.bootId;
-}
-
-function verdictOn({ setup }: RolloutState, step: Readonly<NodeStep>, { observed }: NodeRecord) {
-  const wanted = wantedOf(step);
-  const shown = observed.pcrs?.['11'] ?? 'not quoted';
-  if (observed.attested.state === 'mismatch') return { ok: false, why: observed.attested.reason };
-  return setup.pcr11[wanted]?.includes(shown) === true
-    ? { ok: true, why: 'its quote shows the published PCR 11' }
-    : { ok: false, why: `quoted PCR 11 is ${shown}, not that of ${wanted}` };
 }

@@ -7,7 +7,7 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { Command, EngineEvent, Note, Step } from '../event.ts';
-import { ENDED, FREE, type RolloutRecord, type RolloutStatus } from '../record.ts';
+import { ENDED, FREE, type RolloutRecord, type RolloutStatus, type StepState } from '../record.ts';
 import { decidedBy } from './decided.ts';
 import { commitFenced } from './fence.ts';
 import { readPardons } from './forgive.ts';
@@ -128,15 +128,32 @@ function recordsOf(base: RolloutState, step: Step): RecordChange[] {
   ];
 }
 
+/** What it keeps other rollouts from: nodes that it has not finished, but while it stands still, and once it ends, not those that wait. */
+const holds = ({ state, yields }: RolloutRecord, node: StepState): boolean =>
+  !FREE.includes(node) && !(node === 'pending' && (yields !== undefined || ENDING.includes(state)));
+
+const ENDING: readonly RolloutStatus[] = ['aborting', 'rolling-back', ...ENDED];
+
+/** Those that wait for their turn are let go together, and taken again together. */
+function turnsOf(base: RolloutState, step: Step): Op[] {
+  const [had, has] = [holds(base.rollout, 'pending'), holds(step.rollout, 'pending')];
+  if (had === has || ENDING.includes(step.rollout.state)) return [];
+  const moved = new Set(step.nodes.map(({ node }) => node));
+  const waits = [...base.nodes.values()].filter(({ node, state }) => state === 'pending' && !moved.has(node));
+  return waits.map(({ node: field }) => ({
+    ...{ op: has ? 'claim' : 'release', key: HOLDERS, field, owner: base.setup.id },
+  }));
+}
+
 function opsOf(base: RolloutState, step: Step): Op[] {
   const { id } = base.setup;
-  const ops: Op[] = [];
+  const ops: Op[] = turnsOf(base, step);
   for (const { node, state } of step.nodes) {
     const before = base.nodes.get(node);
     if (before === undefined) ops.push({ op: 'join', key: ROLLOUT_KEYS.nodes(id), value: node });
     // A node that is finished is free at once; one that is rolled back has to be taken again.
-    const had = before !== undefined && !FREE.includes(before.state);
-    const has = !FREE.includes(state);
+    const had = before !== undefined && holds(base.rollout, before.state);
+    const has = holds(step.rollout, state);
     if (has && !had) ops.push({ op: 'claim', key: HOLDERS, field: node, owner: id });
     if (had && !has) ops.push({ op: 'release', key: HOLDERS, field: node, owner: id });
   }

@@ -30,7 +30,7 @@ export type OrchestratorOrder =
 export type OrchestratorAnswer =
   | { kind: 'ready' }
   | { kind: 'warm'; ms: number; nodes: number }
-  | { kind: 'usage'; cpu: number; rss: number };
+  | ({ kind: 'usage' } & Usage);
 
 /** Versions that the nodes start from and go to, to and fro. They are words: nothing is downloaded. */
 const VERSIONS = Array.from({ length: 40 }, (_, i) => `${i + 1}.0`);
@@ -51,8 +51,8 @@ export type BedOptions = Pick<SimStart, 'count' | 'times' | 'faults' | 'https' |
   sites?: number;
 };
 
-/** Milliseconds of CPU, bytes. */
-export type Usage = { cpu: number; rss: number };
+/** Milliseconds of CPU, bytes, and how often any node was asked how it is. */
+export type Usage = { cpu: number; rss: number; asked: number };
 
 export class Bed {
   readonly root: string;
@@ -140,7 +140,7 @@ export class Bed {
 
   async usage(orchestrator: ChildProcess): Promise<Usage> {
     const answer = await ask(orchestrator, { kind: 'usage' });
-    return answer.kind === 'usage' ? answer : { cpu: 0, rss: 0 };
+    return answer.kind === 'usage' ? answer : { cpu: 0, rss: 0, asked: 0 };
   }
 
   /** Of the Redis server; its memory as it counts itself. */

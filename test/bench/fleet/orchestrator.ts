@@ -14,6 +14,8 @@ import type { OrchestratorAnswer, OrchestratorOrder } from './bed.ts';
 const stop = new AbortController();
 let pool: LinkPool | null = null;
 let fleet: Fleet | null = null;
+/** Nodes that were asked how they are, since the start. */
+let asked = 0;
 let finish = async () => {};
 const send = (answer: OrchestratorAnswer) => process.send?.(answer);
 
@@ -27,6 +29,11 @@ async function start(order: Extract<OrchestratorOrder, { kind: 'start' }>): Prom
     resolve: targetsOf(fleet, order.port),
     signal,
   });
+  const { request } = pool;
+  pool.request = ((...args: Parameters<typeof request>) => {
+    if (args[1] === 'status') asked += 1;
+    return request.apply(pool, args);
+  }) as typeof request;
   const log = createLogger('bench', process.env.BENCH_LOG ?? 'silent');
   if (process.env.BENCH_PROFILE !== undefined) await profile(process.env.BENCH_PROFILE);
   startRollouts({ paths, redis, fleet, pool, signer: new SignerClient(order.signer), log, signal });
@@ -64,7 +71,7 @@ process.on('message', (order: OrchestratorOrder) => {
   else if (order.kind === 'end') finish().then(() => process.exit(0), fail);
   else {
     const { user, system } = process.cpuUsage();
-    send({ kind: 'usage', cpu: (user + system) / 1000, rss: process.memoryUsage.rss() });
+    send({ kind: 'usage', asked, cpu: (user + system) / 1000, rss: process.memoryUsage.rss() });
   }
 });
 process.on('disconnect', () => process.exit(0));

@@ -44,8 +44,8 @@ test('one that takes the place of another asks it to end, but cuts no way back s
 
 test('what a person has to decide, they decide', (t) => {
   for (const state of ['running', 'done', 'failed', 'aborted'] as const) {
-    t.deepEqual(nextOf(after('then'), prior(state), 'stalled'), { do: 'wait' });
-    t.deepEqual(nextOf(after('then'), prior(state), 'go'), { do: 'start' });
+    t.deepEqual(nextOf(after('then'), prior(state), { wait: 'stalled' }), { do: 'wait' });
+    t.deepEqual(nextOf(after('then'), prior(state), { wait: 'go' }), { do: 'start' });
   }
 });
 

@@ -247,11 +247,95 @@ test('who has only the file did not change: done nodes that go silent are compar
   fetchAll(s);
   t.is(s.in('staged').length, 30);
   const [done, staged] = [s.in('done'), s.in('staged')].map((ids) => ids.filter((_, i) => i % 10 === 5));
-  s.send(...done!.map((node) => ({ type: 'seen', node, as: 'silent' }) as const));
+  s.send(
+    ...done!.map((node) => ({ type: 'seen', node, as: 'silent' }) as const),
+    ...staged!.map((node) => ({ type: 'unreachable', node }) as const),
+  );
   s.pass(
     400,
     [...s.state.nodes.keys()].filter((id) => !staged!.includes(id) && !done!.includes(id)),
   );
   t.is(s.rollout.state, 'running', s.rollout.why);
   for (const id of done!) t.regex(s.node(id).why, /not counted: all others are well/);
+});
+
+/** At night, after hours in which nobody was asked, one of those that wait has restarted into the version and bakes. */
+function lateNight(sites = 1) {
+  const s = new Script(fleetOf(12, sites), { ...SPEC, limits: { whole: 1, site: 9, rack: 9 } });
+  s.at = at('12:00');
+  s.start();
+  const canary = s.in('staging');
+  s.upgrade(...canary);
+  s.pass(130, canary);
+  fetchAll(s);
+  s.pass(4 * 3600);
+  s.at = at('22:00');
+  s.send({ type: 'tick' });
+  const [first] = s.in('activating') as [string];
+  s.obey(first);
+  return { s, first };
+}
+
+test('who waits with its file is not asked: hours without its word are no silence, and who bakes is compared with it', (t) => {
+  const { s, first } = lateNight();
+  t.is(s.node(first).state, 'baking');
+  t.is(s.rollout.state, 'running', s.rollout.why);
+  s.pass(1_200);
+  t.true(s.node(first).failed, 'all others are there, as far as the fleet knows');
+  t.regex(s.node(first).why, /silent/);
+});
+
+test('when the heartbeats of those that wait are missing as well, it is the place', (t) => {
+  const { s, first } = lateNight();
+  s.send(...s.in('staged').map((node) => ({ type: 'unreachable' as const, node })));
+  s.pass(1_200);
+  t.is(s.rollout.state, 'paused');
+  t.false(s.node(first).failed);
+  // They were well until now, and are back: their turn comes as ever.
+  const all = [...s.state.nodes.keys()];
+  s.send(...s.in('staged').map((node) => ({ type: 'reachable' as const, node })));
+  s.pass(60, [first]);
+  t.is(s.rollout.state, 'running', s.rollout.why);
+  s.pass(60, all);
+  t.is(s.node(first).state, 'done');
+  t.is(s.in('activating').length, 1);
+});
+
+test('the fleet says who of them is ill: what they show later proves nothing against the version', (t) => {
+  const { s, first } = lateNight();
+  const next = others(s)[1]!;
+  s.send({ type: 'seen', node: next, as: 'ill' });
+  t.is(s.send({ type: 'seen', node: next, as: 'ill' }).nodes.length, 0);
+  s.pass(70, [first]);
+  t.like(s.node(next), { state: 'activating', ill: true });
+  s.send({ type: 'seen', node: others(s)[2]!, as: 'ill' }, { type: 'seen', node: others(s)[2]!, as: 'well' });
+  t.is(s.node(others(s)[2]!).sick, null);
+});
+
+test('a file that is lost is fetched again before its turn, but not for ever', (t) => {
+  const s = noon();
+  fetchAll(s);
+  const id = others(s).at(-1)!;
+  const files = ['1.0'];
+  t.is(s.send(s.report(id, { files: ['1.0', '2.0'] })).nodes.length, 0);
+  t.is(s.send(s.report(id, { files: [] })).nodes.length, 0, 'it knows not even what runs');
+  s.send(s.report(id, { files }));
+  t.like(s.node(id), { state: 'staging', slot: false, failed: false });
+  t.is(s.lastOrder(id).kind, 'stage');
+  s.obey(id);
+  t.is(s.send(s.report(id, { files })).nodes.length, 0);
+  t.is(s.node(id).state, 'staged');
+});
+
+test('everything goes back after hours of waiting: who was not asked is no dead node', (t) => {
+  const { s } = lateNight();
+  s.send({ type: 'rollback', by: 'ben', why: 'bad' });
+  const told = s.in('rolling-back').length;
+  t.true(told > 9, `${told}`);
+  for (let i = 0; i < 4; i += 1) {
+    for (const id of s.in('rolling-back')) s.obey(id);
+    s.pass(10);
+  }
+  t.is(s.rollout.state, 'aborted', s.rollout.why);
+  t.is(s.in('needs-recovery').length, 0);
 });

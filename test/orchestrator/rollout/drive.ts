@@ -5,7 +5,7 @@
  */
 import { budgetOf, limitOf } from '../../../orchestrator/rollout/amount.ts';
 import { noCounts, tally } from '../../../orchestrator/rollout/down.ts';
-import { edited } from '../../../orchestrator/rollout/draft.ts';
+import { edited } from '../../../orchestrator/rollout/edited.ts';
 import {
   advance,
   apply,
@@ -22,9 +22,11 @@ import {
   type NodeStep,
   type RolloutRecord,
   STEP_STATES,
+  waitsStaged,
 } from '../../../orchestrator/rollout/record.ts';
 import { isDisrupted } from '../../../orchestrator/rollout/taken-down.ts';
 import { windowsOf } from '../../../orchestrator/rollout/window.ts';
+import { comesBack } from '../../../orchestrator/rollout/yield.ts';
 import { seen } from './around.ts';
 import { FACTS, fleetOf, planOf, WITH_BARRIER } from './fleet.ts';
 import { FAULTS, type Fault, ModelNode } from './model-node.ts';
@@ -225,9 +227,10 @@ class Drive {
       i += 1;
       model.pass(this.#now);
       if (model.up && !model.gone && (this.#tick + i) % beats === 0) {
-        const report = model.report(this.#now);
         this.#heard.set(model.id, this.#now);
         this.#silent.delete(model.id);
+        if (this.#isFollowed(model)) continue;
+        const report = model.report(this.#now);
         this.#unsafely((after) => this.#send({ type: 'report', node: model.id, report }, after), 0);
         this.#attest(model);
       } else if (this.#now - (this.#heard.get(model.id) ?? 0) > 120_000 && !this.#silent.has(model.id)) {
@@ -235,6 +238,15 @@ class Drive {
         this.#send({ type: 'unreachable', node: model.id }, 0);
       }
     }
+  }
+
+  /** It waits with its file, and is not asked: the fleet alone says of it whether it is there, and in the same boot. */
+  #isFollowed({ id, bootId }: ModelNode): boolean {
+    const step = this.#state.nodes.get(id);
+    if (step === undefined || !waitsStaged(step) || step.position % 3 === 0) return false;
+    if (step.term !== this.#state.rollout.term || step.bootId !== bootId) return false;
+    if (!step.reachable) this.#send({ type: 'reachable', node: id }, 0);
+    return true;
   }
 
   /** What the boot server verified of this boot; it looks again and again, as the real edge does. */
@@ -365,6 +377,7 @@ class Drive {
     // Who waits for nodes that stay dead is helped by a person.
     if (this.#waited > (2 * 3_600_000) / TICK && rollout.edits.down === undefined)
       events.push({ type: 'edit', by: 'ben', changes: { down: 'ignore' } });
+    this.#proceed(events);
     if (!this.#random.chance(this.#o.operator)) return;
     const node = this.#random.pick([...this.#models.keys()]);
     const by = 'ben';
@@ -382,10 +395,23 @@ class Drive {
               { type: 'abort', by, why },
               { type: 'rollback', by, why },
               { type: 'supersede', by, with: 'r2' },
+              { type: 'preempt', by, with: 'r3' },
+              { type: 'preempt', by, with: 'r3' },
             ] as const)
           : []),
       ]),
     );
+  }
+
+  /** Another rollout went first, has taken one of those that waited, and has ended. */
+  #proceed(events: EngineEvent[]): void {
+    const { yields } = this.#state.rollout;
+    if (yields?.rests !== true || !this.#random.chance(0.1)) return;
+    const [taken] = [...this.#state.nodes.values()].filter(comesBack);
+    events.push({
+      ...{ type: 'proceed', of: yields.to },
+      taken: taken === undefined ? [] : [{ node: taken.node, by: yields.to }],
+    });
   }
 
   #deliver(commands: readonly Command[]): void {

@@ -153,7 +153,8 @@ export class ModelNode {
       case 'rollback':
         if (known !== undefined) return null;
         this.files.delete(order.drop);
-        this.#failed.add(order.drop);
+        // One that only had the file may have it again.
+        if (this.running === order.drop || this.everRan.has(order.drop)) this.#failed.add(order.drop);
         this.strayedAt = Number.POSITIVE_INFINITY;
         this.sentBackAt = now;
         if (order.version !== null && this.running !== order.version) this.#restart(order.version, now);

@@ -1,4 +1,4 @@
-/** Several rollouts one after the other, and one in the place of another, on the real wire. */
+/** Several rollouts one after the other, in the place of another and before another, on the real wire. */
 import test from 'ava';
 import { dataPaths } from '../../../../base/paths.ts';
 import { publishConfig } from '../../../../orchestrator/config/store.ts';
@@ -9,7 +9,11 @@ import { type Bench, benchFor, hasEnded, SPEC, twice } from './support.ts';
 
 const ANN = { actor: 'operator:ann', at: 1 };
 
-async function begin({ fleet, root }: Bench, spec: object, how: { supersede?: string } = {}) {
+async function begin(
+  { fleet, root }: Bench,
+  spec: object,
+  how: { supersede?: string; preempt?: string } = {},
+) {
   const acting = { fleet, paths: dataPaths(root), by: { ...ANN, at: Date.now() }, identity: ANN };
   const { id, later } = await start(
     { spec: JSON.stringify({ ...SPEC, ...spec }), ...how },
@@ -85,5 +89,37 @@ test.serial(
     );
     t.is(on.length, 4, 'what was only staged never started');
     t.deepEqual([...twice(bench.nodes, 'wrote', '3.0'), ...twice(bench.nodes, 'booted', '3.0')], []);
+  },
+);
+
+test.serial(
+  'an urgent one goes first at 40 %, with orchestrators killed, and the older one brings the others to their end',
+  async (t) => {
+    const bench = await benchFor(t, { count: 10, sim: { stage: 2_000 } });
+    const first = await orchestratorProcess(t, bench);
+    const [old] = await begin(bench, { waves: [{ name: 'canary', take: 4 }, { take: 'rest' }] });
+    const { nodes } = await bench.until(old, ({ waves }) => (waves[1]?.counts.staging ?? 0) > 0);
+    const of = (wave: number) => [...nodes.values()].filter((step) => step.wave === wave);
+    const names = [...of(0).slice(0, 2), ...of(1).slice(0, 3)].map(({ node }) => node);
+    const [urgent] = await begin(bench, { image: '3.0', nodes: { names }, waves: [{}] }, { preempt: old });
+    await kill(first);
+    const second = await orchestratorProcess(t, bench);
+    const end = await bench.until(urgent, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    await kill(second);
+    bench.orchestrator();
+    const last = await bench.until(old, hasEnded);
+    t.is(last.rollout.state, 'done', last.rollout.why);
+    t.regex(last.rollout.why, /but for 3 that another rollout has taken/);
+    t.is(last.rollout.failures, 0);
+    const on = (version: string) => bench.nodes.filter(({ running }) => running === version);
+    t.deepEqual(
+      on('3.0')
+        .map(({ id }) => id)
+        .sort(),
+      [...names].sort(),
+    );
+    t.is(on('2.0').length, 5);
+    t.deepEqual([...twice(bench.nodes, 'booted', '2.0'), ...twice(bench.nodes, 'booted', '3.0')], []);
   },
 );

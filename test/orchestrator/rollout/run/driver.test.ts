@@ -99,7 +99,7 @@ test('what a node said before a failover is not read against records that have f
     await hold;
     const running = { version: '1.0', bootId: 'c' };
     const health = { healthy: true, reason: '' };
-    return { result: { running, health, refused: [], order: { epoch } } } as never;
+    return { result: { running, health, refused: [], slots: [], order: { epoch } } } as never;
   };
   const stop = new AbortController();
   t.teardown(() => stop.abort());

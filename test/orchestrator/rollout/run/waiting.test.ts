@@ -1,12 +1,7 @@
 /** Rollouts that wait for others, as records on a real Redis: no machine answers, and the looks are called one by one. */
-import test, { type ExecutionContext } from 'ava';
-import { publishManifests } from '../../../../lab/sim/images.ts';
-import { publishConfig } from '../../../../orchestrator/config/store.ts';
+import test from 'ava';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
-import type { Acting } from '../../../../orchestrator/operations/operation.ts';
-import { start } from '../../../../orchestrator/operations/rollout/start.ts';
 import { withdraw, withdrawnWhy } from '../../../../orchestrator/releases/withdrawn.ts';
-import type { OperatorEvent } from '../../../../orchestrator/rollout/event.ts';
 import { readChain } from '../../../../orchestrator/rollout/run/chain.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { listRollouts } from '../../../../orchestrator/rollout/run/list.ts';
@@ -16,43 +11,7 @@ import { readRollout, readSetup, readState } from '../../../../orchestrator/roll
 import { startWaiting } from '../../../../orchestrator/rollout/run/waiting.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../../fleet/support.ts';
-import { membersFor } from './members.ts';
-
-const BY = { actor: 'operator:ann', at: 1 };
-const DOCUMENT = { image: '2.0', nodes: { all: true }, waves: [{}] };
-
-async function worldFor(t: ExecutionContext) {
-  const world = await membersFor(t);
-  const { redis, fleet, paths } = world;
-  await publishManifests(paths.images, ['1.0', '2.0', '3.0']);
-  for (const version of ['1', '2'])
-    await publishConfig(redis, JSON.stringify({ labels: { pool: version } }), version, BY);
-  const acting = (): Acting =>
-    ({
-      ...{ fleet, paths, by: { ...BY, at: Date.now() } },
-      identity: { actor: BY.actor, role: 'core', sites: [] },
-    }) as unknown as Acting;
-  const begin = async (spec: object, how: { after?: string; supersede?: string; plan?: string } = {}) => {
-    const { id, later } = await start({ spec: JSON.stringify(spec), ...how }, acting());
-    return [id, ...later] as [string, ...string[]];
-  };
-  const say = (id: string, event: OperatorEvent) => operate(redis, id, event);
-  /** It has nodes under way: any step of the engine begins with some. */
-  const move = (id: string) => say(id, { type: 'edit', by: BY.actor, changes: { onSpent: 'pause' } });
-  /** It ends as if an engine had driven it there. */
-  const end = async (id: string, state: 'done' | 'partial' | 'failed') => {
-    const rollout = { ...(await readRollout(redis, id)), state, endedAt: 2, why: 'as the test says' };
-    await redis.hset(ROLLOUT_KEYS.rollout(id), { state, body: JSON.stringify(rollout) });
-    await redis.srem(ROLLOUT_KEYS.live, id);
-    for (const node of (await readState(redis, id)).nodes.keys()) await redis.hdel(HOLDERS, node);
-  };
-  const look = () => startWaiting({ redis, fleet, paths, log: silent });
-  const of = (id: string) => readRollout(redis, id);
-  return { ...world, begin, say, move, end, look, of };
-}
-
-const told = async (world: Awaited<ReturnType<typeof worldFor>>, id: string) =>
-  (await world.fleet.audit.read()).filter(({ detail }) => detail?.rollout === id).map(({ to }) => to);
+import { BY, DOCUMENT, told, worldFor } from './waiting-world.ts';
 
 test('the next part is planned when its turn comes, and started once, however many look', async (t) => {
   const world = await worldFor(t);

@@ -3,6 +3,7 @@ import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent } from '../../../../orchestrator/rollout/event.ts';
 import type { NodeStep, StepState } from '../../../../orchestrator/rollout/record.ts';
+import { NEXT } from '../../../../orchestrator/rollout/run/ahead.ts';
 import { Watch } from '../../../../orchestrator/rollout/run/watch.ts';
 import { fleetOf, planOf } from '../fleet.ts';
 
@@ -88,12 +89,13 @@ test('their own turns come all the same', async (t) => {
 });
 
 test('nodes that only have the file wait for hours, and are asked no more often than those that have none', async (t) => {
-  const { watch, rollout, asked, fail } = watchOver(2, 'staged', 10);
+  const { watch, rollout, asked, fail, seen } = watchOver(2, 'staged', 10);
   const [waits, restarts] = [...rollout.nodes.values()] as [NodeStep, NodeStep];
   restarts.slot = true;
   restarts.state = 'activating';
   for (let i = 0; i < 20; i += 1) {
     watch.look(rollout);
+    seen();
     fail(new Error('away'));
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
@@ -145,4 +147,36 @@ test('what a look found that was out of date before it ended is not told; the ne
   watch.again();
   await look();
   t.is(around().length, 2);
+});
+
+test('of those that wait with their file a few are asked, and who has restarted since', async (t) => {
+  const { watch, rollout, asked, boots, seen } = watchOver(300, 'staged', 60_000);
+  for (const step of rollout.nodes.values()) {
+    step.bootId = 'first';
+    rollout.active.add(step.node);
+  }
+  const looked = async () => {
+    seen();
+    for (let i = 0; i < 50; i += 1) await new Promise(setImmediate);
+    watch.look(rollout);
+  };
+  watch.look(rollout);
+  t.is(asked.length, 0);
+  await looked();
+  t.is(asked.length, NEXT);
+  const first = [...asked];
+  t.deepEqual(first.toSorted(), rollout.order[0]!.slice(0, NEXT).toSorted(), 'those whose turn is next');
+  boots.now = 'second';
+  for (let i = 0; i < 2; i += 1) {
+    watch.again();
+    watch.look(rollout);
+    await looked();
+  }
+  t.is(new Set(asked).size, 300, 'each has enrolled in another boot');
+  t.is(asked.length, 300);
+  // After a failover only its own word shows what a node is.
+  const other = watchOver(300, 'staged', 60_000);
+  other.rollout.rollout.term = 1;
+  other.watch.look(other.rollout);
+  t.is(new Set(other.asked).size, 300);
 });
