@@ -12,9 +12,11 @@ import type {
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
 import { isOwnMac } from '../../formats/identifiers.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
+import { type Attested, isSecure, modelOf } from './attestation.ts';
 import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
+import type { HeldAs } from './decisions/held-as.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
@@ -181,7 +183,10 @@ export class FleetDirectory implements NodeDirectory {
           const outcome = enrol(record, enrolment, look.context);
           if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
           restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
-          return { outcome, extras: this.#extrasOf(outcome, expectation, look.gone) };
+          const extras = this.#extrasOf(outcome, expectation, look.gone);
+          const shown = provenAs(outcome, enrolment, look.context);
+          const { holds } = this.#fleet.decisions;
+          return { outcome, extras: { ...extras, ...(holds && shown !== null && { shown }) } };
         });
         if (done.kind === 'taken') continue;
         if (done.kind === 'changed' && known?.identity.akName !== akName)
@@ -379,6 +384,13 @@ export class FleetDirectory implements NodeDirectory {
       });
     }
   }
+}
+
+/** What a member is held against from now on; null: it has proved nothing. */
+function provenAs(outcome: Outcome, e: Enrolment, { attested }: { attested: Attested }): HeldAs | null {
+  if (outcome.kind !== 'changed' || !isMember(outcome.record.state)) return null;
+  if (e.pcrs === null || attested.state === 'mismatch' || attested.state === 'unknown') return null;
+  return { model: modelOf(e), uefi: e.inventory.firmware.kind === 'uefi', secureBoot: isSecure(e) };
 }
 
 function notKnown(id: string): BootwaveError {
