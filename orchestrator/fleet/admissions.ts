@@ -8,8 +8,10 @@ import type { NodeDirectory } from '../../bootserver/directory.ts';
 import type { BanList } from '../../bootserver/enroll/bans.ts';
 import { isOwnMac } from '../../formats/identifiers.ts';
 import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
+import { type Attested, isSecure, modelOf } from './attestation.ts';
 import type { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
+import type { HeldAs } from './decisions/held-as.ts';
 import { decisionFor } from './events/decide.ts';
 import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
@@ -90,7 +92,10 @@ export class Admissions {
         const outcome = enrol(record, enrolment, look.context);
         if (record !== null && outcome.kind === 'changed') this.#mayRepeat(record, enrolment);
         restarted = record !== null && record.observed.bootId !== enrolment.running.bootId;
-        return { outcome, extras: this.#extrasOf(outcome, expectation, look.gone) };
+        const extras = this.#extrasOf(outcome, expectation, look.gone);
+        const shown = provenAs(outcome, enrolment, look.context);
+        const { holds } = fleet.decisions;
+        return { outcome, extras: { ...extras, ...(holds && shown !== null && { shown }) } };
       });
       if (done.kind === 'taken') continue;
       if (done.kind === 'changed' && known?.identity.akName !== akName) await attestations.met(enrolment);
@@ -202,4 +207,11 @@ export class Admissions {
     );
     return { records: [record], ops, decisions, from: [expectation.id, ...gone] };
   }
+}
+
+/** What a member is held against from now on; null: it has proved nothing. */
+function provenAs(outcome: Outcome, e: Enrolment, { attested }: { attested: Attested }): HeldAs | null {
+  if (outcome.kind !== 'changed' || !isMember(outcome.record.state)) return null;
+  if (e.pcrs === null || attested.state === 'mismatch' || attested.state === 'unknown') return null;
+  return { model: modelOf(e), uefi: e.inventory.firmware.kind === 'uefi', secureBoot: isSecure(e) };
 }

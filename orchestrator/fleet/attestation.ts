@@ -101,7 +101,7 @@ export function attest(e: Measured, references: References): Attested {
 }
 
 /** By the log, if there is one; else by what the machine reports, which PCR 7 then has to confirm. */
-const isSecure = ({ firmware, inventory }: Measured): boolean =>
+export const isSecure = ({ firmware, inventory }: Pick<Measured, 'firmware' | 'inventory'>): boolean =>
   firmware?.secureBoot ?? inventory.secureBoot === 'on';
 
 /** The image is a published one: which Secure Boot keys let it run? */

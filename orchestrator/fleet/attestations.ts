@@ -48,8 +48,10 @@ export class Attestations {
       this.#knownFirmware(model, this.#siteOf(record)),
       asked ?? this.unfit(record, version),
     ]);
-    const uefi = record?.inventory.firmware.kind === 'uefi';
-    const secureBoot = record !== null && isMember(record.state) && record.observed.secureBoot === 'on';
+    const isOurs = record !== null && isMember(record.state);
+    const held = isOurs ? this.#fleet.decisions.heldAs(record.id) : undefined;
+    const uefi = held?.uefi === true || record?.inventory.firmware.kind === 'uefi';
+    const secureBoot = held?.secureBoot === true || (isOurs && record.observed.secureBoot === 'on');
     return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot, unfit: not });
   }
 
@@ -104,7 +106,8 @@ export class Attestations {
     if (record === null || akName === null || clock === null || record.identity.akName !== akName)
       return null;
     const { clocks, firmware } = this.#fleet;
-    const turn = await clocks.advance(akName, clock, nonceNumber, record.observed.clock);
+    const since = this.#fleet.decisions.putOutAt(record.id);
+    const turn = await clocks.advance(akName, clock, nonceNumber, record.observed.clock, since);
     if (turn.kind === 'late') throw late(record);
     if (!isMember(record.state)) {
       if (turn.kind === 'back') await clocks.begin(akName, clock);

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { KEYS } from './keys.ts';
+import { sealed, unsealed } from './server-seal.ts';
 
 /** Values that are kept for one model: each change of the fleet's Secure Boot lists adds one. */
 export const MOST_PCR7 = 16;
@@ -8,10 +9,11 @@ type ShownBy = { value: string; node: string };
 
 /**
  * Values of PCR 7 that members of each model have shown together with a log that explains them: machines of the model
- * without a log are compared with these.
+ * without a log are compared with these. A server remembers what it has seen, whatever becomes of it in Redis.
  */
 export class ShownPcr7 {
   readonly #redis: Redis;
+  readonly #own = new Map<string, readonly ShownBy[]>();
 
   constructor(redis: Redis) {
     this.#redis = redis;
@@ -31,20 +33,31 @@ export class ShownPcr7 {
     const known = await this.#read(model);
     if (known.some((each) => each.value === value)) return;
     const next = withRoom([...known, { value, node }]);
-    await this.#redis.hset(KEYS.pcr7, model, next.map((each) => `${each.value}@${each.node}`).join(' '));
+    this.#own.set(model, next);
+    const text = next.map((each) => `${each.value}@${each.node}`).join(' ');
+    await this.#redis.hset(KEYS.pcr7, model, sealed(this.#redis, aboutOf(model), text));
   }
 
   async #read(model: string): Promise<ShownBy[]> {
     const text = (await this.#redis.hget(KEYS.pcr7, model)) ?? '';
-    return text
+    const shared = (unsealed(this.#redis, aboutOf(model), text) ?? '')
       .split(' ')
       .filter((word) => word !== '')
       .map((word) => {
         const [value = '', node = ''] = word.split('@');
         return { value, node };
       });
+    const own = this.#own.get(model) ?? [];
+    const more = shared.filter(({ value }) => own.every((each) => each.value !== value));
+    if (more.length === 0) return [...own];
+    let all = [...own, ...more];
+    while (all.length > MOST_PCR7) all = withRoom(all);
+    this.#own.set(model, all);
+    return all;
   }
 }
+
+const aboutOf = (model: string): string => `${KEYS.pcr7} ${model}`;
 
 /**
  * Root on one member can extend PCR 7 with any value, as often as it likes, and keep a true log of it. So the oldest

@@ -7,6 +7,7 @@ import { auditLine } from './audit/audit.ts';
 import type { AuditEntry } from './audit/entry.ts';
 import type { Op, RecordChange } from './commit.ts';
 import type { Decisions } from './decisions/decisions.ts';
+import type { HeldAs } from './decisions/held-as.ts';
 import type { Decision } from './decisions/standing.ts';
 import { indexOps, scriptFields } from './indexes.ts';
 import { KEYS } from './keys.ts';
@@ -32,6 +33,8 @@ export type Extras = {
   outbox?: readonly { topic: string; body: string }[];
   /** Made with it, beside what is decided about this node. */
   decisions?: readonly Decision[];
+  /** What the node has just proved, as a member. */
+  shown?: HeldAs;
 };
 
 export type Decide = (
@@ -221,7 +224,7 @@ export class NodeStore {
         actor: '',
         reason: '',
       };
-      const placed = this.#decisions.placed(before, outcome.record, { at, actor }, reason);
+      const placed = this.#decisions.placed(before, outcome.record, { at, actor }, reason, extras.shown);
       const record = placed === null ? outcome.record : { ...outcome.record, decided: placed.number };
       const change = {
         records: [nodeChange(found, record), ...(extras.records ?? [])],

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { TpmClock } from '../../protocol/enrolment/messages.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
+import { isSealing, sealed, unsealed } from './server-seal.ts';
 
 /**
  * A TPM never counts backwards: resetCount and restartCount rise with every reset and restart, Clock runs on in
@@ -33,65 +34,125 @@ export type Turn =
   /** The nonce was issued when higher counters were known already. */
   | { kind: 'back'; what: string };
 
-/**
- * Compares and keeps in one step: of two machines that attest in the same moment one sees the other. Beside the
- * counters the number of the newest nonce issued by then is stored: a proof over a later nonce was made after them,
- * whenever it arrives; any other proof may have been made before.
- */
-const advanceScript = script<string[]>(`
-local function read(text)
-  local resets, restarts, ms, given = string.match(text or '', '^(%d+) (%d+) (%d+) ?(%d*)$')
-  return resets, restarts, ms, tonumber(given) or 0
-end
-local given = redis.call('GET', KEYS[2]) or '0'
-local kept = redis.call('HGET', KEYS[1], ARGV[1])
-local resets, restarts, ms, known = read(kept or ARGV[6])
-if resets then
-  local back = tonumber(ARGV[2]) - tonumber(resets)
-  if back == 0 then back = tonumber(ARGV[3]) - tonumber(restarts) end
-  if back == 0 then back = tonumber(ARGV[4]) - tonumber(ms) end
-  if back < 0 then
-    if tonumber(ARGV[5]) <= known then return {'late'} end
-    return {'back', resets, restarts, ms}
-  end
-end
-redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], ARGV[3], ARGV[4], given}, ' '))
-return {'newest'}
+/** Counters as they are kept. */
+type Known = Pick<TpmClock, 'resets' | 'restarts' | 'milliseconds'> & {
+  /** Number of the newest nonce issued by then: a proof over a later one was made after them, whenever it arrives. */
+  given: number;
+  /** When these counters began anew, and when they were shown; milliseconds since the epoch. */
+  begun: number;
+  at: number;
+};
+
+/** Of two machines that attest in the same moment at two servers one sees the other. */
+const replaceScript = script<number>(`
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
 `);
 
-/** The counters that each attestation key has shown last, and the numbers of the nonces that proofs are made over. */
+/** Numbers of nonces above this are no numbers of ours. */
+const MOST_NONCES = 2 ** 52;
+/** Keys whose counters one process remembers; the one that was heard longest ago is forgotten first. */
+const MOST_OWN = 100_000;
+const ROUNDS = 5;
+
+/**
+ * The counters that each attestation key has shown last, and the numbers of the nonces that proofs are made over. Each server
+ * goes by what it has seen itself, and by what other servers have sealed in Redis.
+ */
 export class TpmClocks {
   readonly #redis: Redis;
+  readonly #own = new Map<string, Known>();
+  /** The highest number of a nonce that this process has issued or heard of. */
+  #newest = 0;
 
   constructor(redis: Redis) {
     this.#redis = redis;
   }
 
   /** A number for a nonce that is about to be issued: higher than that of every nonce before, of all servers. */
-  number(): Promise<number> {
-    return this.#redis.incr(KEYS.nonces);
+  async number(): Promise<number> {
+    const number = await this.#redis.incr(KEYS.nonces);
+    // Redis may have been set back.
+    this.#newest = number > this.#newest && number <= MOST_NONCES ? number : this.#newest + 1;
+    return this.#newest;
   }
 
   /**
    * @param nonce number of the nonce that was proved
-   * @param record counters on record, for a key that is not stored here
+   * @param record counters on record, for a key that is not stored; a server that has keys does not ask it
+   * @param since counters that were shown before count no more, milliseconds since the epoch
    */
-  async advance(akName: string, now: TpmClock, nonce: number, record: TpmClock | null): Promise<Turn> {
-    const on = record === null ? '' : textOf(record);
-    const args = [akName, ...textOf(now).split(' '), String(nonce), on];
-    const [kind, ...was] = await advanceScript(this.#redis, [KEYS.clocks, KEYS.nonces], args);
-    if (kind !== 'back') return { kind: kind === 'late' ? 'late' : 'newest' };
-    const [resets = 0, restarts = 0, milliseconds = 0] = was.map(Number);
-    const what = wentBack({ resets, restarts, milliseconds, safe: true }, now);
-    return { kind: 'back', what: what ?? 'counters of a TPM' };
+  async advance(
+    akName: string,
+    now: TpmClock,
+    nonce: number,
+    record: TpmClock | null,
+    since = 0,
+  ): Promise<Turn> {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const [value, given] = await Promise.all([this.#redis.hget(KEYS.clocks, akName), this.#given()]);
+      const shared = value === null ? null : this.#read(akName, value);
+      const on = shared === null && !isSealing(this.#redis) ? recorded(record) : shared;
+      const own = this.#own.get(akName) ?? null;
+      const begun = Math.max(own?.begun ?? 0, on?.begun ?? 0);
+      const known = [own, on].filter((one) => one !== null && one.at >= since && one.begun === begun);
+      const turn = turnOf(known as Known[], now, nonce);
+      if (turn.kind !== 'newest') return turn;
+      const next = this.#remember(akName, { ...now, given, begun, at: Date.now() });
+      if ((await replaceScript(this.#redis, [KEYS.clocks], [akName, value ?? '', next])) === 1) break;
+    }
+    return { kind: 'newest' };
   }
 
   /** From now on these counters count for this key: a person has looked at it, or will. */
   async begin(akName: string, now: TpmClock): Promise<void> {
-    const given = (await this.#redis.get(KEYS.nonces)) ?? '0';
-    await this.#redis.hset(KEYS.clocks, akName, `${textOf(now)} ${given}`);
+    const at = Date.now();
+    const next = this.#remember(akName, { ...now, given: await this.#given(), begun: at, at });
+    await this.#redis.hset(KEYS.clocks, akName, next);
+  }
+
+  async #given(): Promise<number> {
+    const given = Number(await this.#redis.get(KEYS.nonces));
+    if (given > this.#newest && given <= MOST_NONCES) this.#newest = given;
+    return this.#newest;
+  }
+
+  /** @returns as it is kept in Redis */
+  #remember(akName: string, known: Known): string {
+    this.#own.delete(akName);
+    this.#own.set(akName, known);
+    for (const oldest of this.#own.keys()) {
+      if (this.#own.size <= MOST_OWN) break;
+      this.#own.delete(oldest);
+    }
+    const { resets, restarts, milliseconds, given, begun, at } = known;
+    const text = [resets, restarts, milliseconds, given, begun, at].map(String).join(' ');
+    return sealed(this.#redis, aboutOf(akName), text);
+  }
+
+  /** Null: no server of this fleet has written that. */
+  #read(akName: string, value: string): Known | null {
+    const text = unsealed(this.#redis, aboutOf(akName), value) ?? '';
+    // Of versions before there are three or four numbers.
+    if (!/^\d{1,16}(?: \d{1,16}){2,5}$/.test(text)) return null;
+    const [resets = 0, restarts = 0, milliseconds = 0, given = 0, begun = 0, at = Number.MAX_SAFE_INTEGER] =
+      text.split(' ').map(Number);
+    return { resets, restarts, milliseconds, given, begun, at };
   }
 }
 
-const textOf = ({ resets, restarts, milliseconds }: TpmClock): string =>
-  [resets, restarts, milliseconds].map(String).join(' ');
+const aboutOf = (akName: string): string => `${KEYS.clocks} ${akName}`;
+
+const recorded = (record: TpmClock | null): Known | null =>
+  record && { ...record, given: 0, begun: 0, at: Number.MAX_SAFE_INTEGER };
+
+function turnOf(known: readonly Known[], now: TpmClock, nonce: number): Turn {
+  let isLate = false;
+  for (const { given, begun: _, at: __, ...before } of known) {
+    const what = wentBack({ ...before, safe: true }, now);
+    if (what !== null && nonce > given) return { kind: 'back', what };
+    isLate ||= what !== null;
+  }
+  return { kind: isLate ? 'late' : 'newest' };
+}

@@ -6,6 +6,7 @@ import { DecisionJournal, journalFile } from '../fleet/decisions/journal.ts';
 import { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import { sealerOf, sealJudge } from '../fleet/decisions/seal.ts';
 import { Fleet } from '../fleet/fleet.ts';
+import { sealShared } from '../fleet/server-seal.ts';
 import { liftJudge } from './lifts.ts';
 
 /**
@@ -19,6 +20,7 @@ export async function bansOf(paths: DataPaths, fleet: Fleet, log: Logger): Promi
   });
   fleet.decisions.attach(keeper);
   await tagHistory(fleet.redis, paths.keys);
+  await sealShared(fleet.redis, paths.keys);
   return keeper;
 }
 

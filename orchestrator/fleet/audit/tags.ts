@@ -13,13 +13,21 @@ const TAGGED = /^(.*),"tag":"([0-9a-f]{8})\.([\w-]{8})\.([0-9]{1,15})\.([\w-]{22
 /** Commands that are sent again may overtake one another, by so many. */
 const WINDOW = 4096;
 
-export type HistoryKey = { id: string; secret: Buffer };
+export type ServerKey = { id: string; secret: Buffer };
+export type HistoryKey = ServerKey;
 
-/** Keys of all servers CAs whose private key is here, oldest first. @param keys folder */
-export async function historyKeys(keys: string): Promise<HistoryKey[]> {
+/** For lines of the history. @param keys folder */
+export const historyKeys = (keys: string): Promise<HistoryKey[]> => serverKeys(keys, 'bootwave history');
+
+/**
+ * Secrets made of the keys of all servers CAs whose private key is here, oldest first.
+ * @param keys folder
+ * @param purpose for each another secret
+ */
+export async function serverKeys(keys: string, purpose: string): Promise<ServerKey[]> {
   return (await heldKeys(keys, 'servers')).map((key) => {
     const der = key.export({ type: 'pkcs8', format: 'der' });
-    const secret = Buffer.from(hkdfSync('sha256', der, '', 'bootwave history', 32));
+    const secret = Buffer.from(hkdfSync('sha256', der, '', purpose, 32));
     return { id: createHash('sha256').update(secret).digest('hex').slice(0, 8), secret };
   });
 }

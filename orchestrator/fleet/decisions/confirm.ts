@@ -2,11 +2,15 @@
 import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { By } from '../acting.ts';
+import { modelOf } from '../attestation.ts';
 import { auditLine } from '../audit/audit.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
+import type { NodeRecord } from '../record.ts';
 import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
+import type { HeldAs } from './held-as.ts';
+import { placeOf } from './place.ts';
 import { CONFIGS_BEGUN, ROLLOUTS_BEGUN } from './rollouts.ts';
 import type { Decision } from './standing.ts';
 
@@ -49,14 +53,39 @@ export async function beginDecisions(fleet: Fleet, log: Logger, by: By): Promise
 export async function confirmRecords(fleet: Fleet, by: By): Promise<Confirmed> {
   const { decisions, nodes } = fleet;
   if (decisions.confirmed) return { nodes: 0, records: 0, fresh: false };
+  const held = await heldUntilNow(fleet);
   const members = (await nodes.getMany(await nodes.ids()))
-    .map((record) => decisions.placed(null, record, by, 'confirmed'))
+    .map((record) => decisions.placed(null, record, by, 'confirmed', held(record)))
     .filter((entry) => entry !== null);
   const records = await recordsOf(fleet, by);
   const all: Decision[] = [...members, ...records];
   for (let i = 0; i < all.length; i += PAGE) await decisions.commit({ records: [] }, all.slice(i, i + PAGE));
   await confirmed(fleet, by, `${members.length} members and ${records.length} other records`);
   return { nodes: members.length, records: records.length, fresh: true };
+}
+
+/**
+ * What members are held against as far as Redis says it, in a fleet that is older than decisions about that: it counts as
+ * decided from now on. Before `configsBegun`.
+ */
+export async function confirmHeld(fleet: Fleet, by: By): Promise<void> {
+  const { decisions, nodes } = fleet;
+  const held = await heldUntilNow(fleet);
+  const more = (await nodes.getMany(await nodes.ids())).flatMap((record) => {
+    if (placeOf(record) === null || decisions.heldAs(record.id) !== undefined) return [];
+    return decisions.placed(record, record, by, 'confirmed', held(record)) ?? [];
+  });
+  for (let i = 0; i < more.length; i += PAGE)
+    await decisions.commit({ records: [] }, more.slice(i, i + PAGE));
+}
+
+async function heldUntilNow({ firmware }: Fleet): Promise<(record: NodeRecord) => HeldAs> {
+  const models = await firmware.models();
+  return (record) => ({
+    model: models.get(record.id) ?? modelOf(record),
+    uefi: record.inventory.firmware.kind === 'uefi',
+    secureBoot: record.observed.secureBoot === 'on',
+  });
 }
 
 /** @param versions images that nodes run, or were brought to, before */

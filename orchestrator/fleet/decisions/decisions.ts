@@ -5,9 +5,11 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
+import { modelOf } from '../attestation.ts';
 import { type Change, type Committed, commit, type RecordChange } from '../commit.ts';
 import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
+import { type HeldAs, heldAs, sameAs } from './held-as.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
 import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
@@ -97,12 +99,45 @@ export class Decisions {
     return decided?.confirmed == null ? null : decided;
   }
 
-  /** The next decision about a node that has the place `after`, or no place, from now on; null: nothing was decided. */
-  placed(before: NodeRecord | null, after: NodeRecord, by: By, reason: string): Membership | null {
+  /**
+   * The next decision about a node that has the place `after`, or no place, from now on; null: nothing was decided.
+   * @param shown what it has just proved, as a member
+   */
+  placed(
+    before: NodeRecord | null,
+    after: NodeRecord,
+    by: By,
+    reason: string,
+    shown?: HeldAs,
+  ): Membership | null {
     const place = placeOf(after);
-    if (placeText(placeOf(before)) === placeText(place)) return null;
-    const number = (this.#source?.set.decided.node(after.id)?.number ?? 0) + 1;
-    return sealMembership({ kind: 'membership', ...by, reason, node: after.id, number, place });
+    const known = this.#source?.set.decided.node(after.id);
+    const as = place === null ? undefined : heldAs(known, modelOf(after), shown);
+    const isMore = shown !== undefined && !sameAs(as, known?.as);
+    if (placeText(placeOf(before)) === placeText(place) && !isMore) return null;
+    const number = (known?.number ?? 0) + 1;
+    const held = as === undefined ? {} : { as };
+    return sealMembership({ kind: 'membership', ...by, reason, node: after.id, number, place, ...held });
+  }
+
+  /** What a member is held against; undefined: that was not decided. */
+  heldAs(id: string): HeldAs | undefined {
+    return this.#standing?.node(id)?.as;
+  }
+
+  /** Whether what Redis says about that is believed no more. */
+  get holds(): boolean {
+    return this.confirmed && this.rollouts.configs.begun;
+  }
+
+  /** Models of all members of which that was decided, by id. */
+  get models(): Map<string, string> {
+    return new Map(this.#standing?.held.map(({ node, as }) => [node, as!.model]));
+  }
+
+  /** When a node was put out last, milliseconds since the epoch; 0: it never was. */
+  putOutAt(id: string): number {
+    return this.#standing?.putOutAt(id) ?? 0;
   }
 
   /** A decision that is a whole record. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { voteSchema } from '../../../keys/vote.ts';
+import { heldAsSchema } from './held-as.ts';
 import { placeSchema } from './place.ts';
 
 const common = {
@@ -75,6 +76,8 @@ const membershipSchema = z.object({
   number: z.int().min(1),
   /** Null: it is no member. */
   place: placeSchema.nullable(),
+  /** What it is held against; absent: a version before has let it in. */
+  as: heldAsSchema.optional(),
 });
 
 /** A record that is a decision as a whole: of a site, an expectation, the firmware of a model. */

@@ -13,6 +13,8 @@ export function isDecision(entry: Entry): entry is Decision {
 export class Standing {
   readonly #nodes = new Map<string, Placed & Membership>();
   readonly #records = new Map<string, Decided>();
+  /** When each node was put out last, milliseconds since the epoch. */
+  readonly #out = new Map<string, number>();
   readonly rollouts = new DecidedRollouts();
   #confirmed: Confirmed | null = null;
 
@@ -20,6 +22,8 @@ export class Standing {
   add(entry: Decision): boolean {
     switch (entry.kind) {
       case 'membership':
+        if (entry.place === null)
+          this.#out.set(entry.node, Math.max(entry.at, this.#out.get(entry.node) ?? 0));
         return keep(
           this.#nodes,
           entry.node,
@@ -44,6 +48,16 @@ export class Standing {
 
   node(id: string): (Placed & Membership) | undefined {
     return this.#nodes.get(id);
+  }
+
+  /** 0: it never was. */
+  putOutAt(id: string): number {
+    return this.#out.get(id) ?? 0;
+  }
+
+  /** Members of which it was decided what they are held against. */
+  get held(): Membership[] {
+    return [...this.#nodes.values()].filter(({ as }) => as !== undefined);
   }
 
   record(key: string): Decided | undefined {

@@ -64,12 +64,16 @@ export class FirmwareStore {
 
   /** Model that a node was let in as; null: none yet. */
   async modelOf(id: string): Promise<string | null> {
+    const decided = this.#decisions.heldAs(id)?.model;
+    if (decided !== undefined || this.#decisions.holds) return decided ?? null;
     return this.#redis.hget(KEYS.firmwareModel, id);
   }
 
   /** The same for all nodes. */
   async models(): Promise<ReadonlyMap<string, string>> {
-    return new Map(Object.entries(await this.#redis.hgetall(KEYS.firmwareModel)));
+    const { models, holds } = this.#decisions;
+    const said = holds ? {} : await this.#redis.hgetall(KEYS.firmwareModel);
+    return new Map([...Object.entries(said), ...models]);
   }
 
   /** For this node everything starts again: a person has looked at it. */

@@ -12,6 +12,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
 import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
+import { signedKey } from '../../orders/sign.ts';
 import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { PublishedManifests } from '../../releases/published.ts';
@@ -96,8 +97,11 @@ export const approve = (
 export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
   fleet.reject(node, reason, by);
 
-export const retire = ({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> =>
-  fleet.retire(node, reason, by);
+export async function retire({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> {
+  const record = await fleet.retire(node, reason, by);
+  await fleet.redis.del(signedKey(record.id));
+  return record;
+}
 
 /** @throws BootwaveError `SET_INVALID`; for one node its refusal; for several nodes the result lists each refusal */
 export async function set(

@@ -8,7 +8,7 @@ import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { isVersion } from '../../../formats/version.ts';
 import { listConfigs } from '../../config/store.ts';
 import type { By } from '../../fleet/acting.ts';
-import { configsBegun, rolloutsBegun } from '../../fleet/decisions/confirm.ts';
+import { configsBegun, confirmHeld, rolloutsBegun } from '../../fleet/decisions/confirm.ts';
 import { type RolloutDecision, rolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -37,10 +37,12 @@ export async function adoptRollouts(fleet: Fleet, by: By): Promise<number | null
   return live.length;
 }
 
-/** After the rollouts. @returns whether it was new */
-export async function adoptConfigs({ redis, decisions, nodes }: Fleet, by: By): Promise<boolean> {
+/** After the rollouts; with what members are held against. @returns whether it was new */
+export async function adoptConfigs(fleet: Fleet, by: By): Promise<boolean> {
+  const { redis, decisions, nodes } = fleet;
   const { rollouts } = decisions;
   if (rollouts.configs.begun) return false;
+  await confirmHeld(fleet, by);
   const back = new Set(rollouts.live.flatMap((id) => rollouts.of(id)?.from ?? []));
   const issued = await readIssued(redis, await nodes.ids());
   const configs = new Set([

@@ -3,11 +3,12 @@ import { generateKeyPairSync } from 'node:crypto';
 import { cp } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
+import { retire } from '../../../orchestrator/operations/node/acts.ts';
 import { openFleet } from '../../../orchestrator/operators/bans-of.ts';
 import { sign, signedKey } from '../../../orchestrator/orders/sign.ts';
 import { by, server } from '../../attack/redis/server.ts';
 import { realSigner } from '../../support/real-signer.ts';
-import { silent, temporaryData } from '../fleet/support.ts';
+import { enrolment, silent, temporaryData } from '../fleet/support.ts';
 import { FACTS, NODE, orderOf } from '../signer/orders.ts';
 
 const CONFIGS = { a: 'a'.repeat(64), b: 'b'.repeat(64), c: 'c'.repeat(64) };
@@ -108,4 +109,13 @@ test('an installation that one server has begun may be mended by another, within
   t.is(await one(1, '1.0'), 'signed');
   t.is(await two(2, '2.0'), 'signed');
   t.is(await one(3, '1.0'), 'signed');
+});
+
+test('the last order of a node is no longer kept for other servers when the node is retired', async (t) => {
+  const { redis, fleet, admit } = await server(t);
+  const { id } = enrolment(1);
+  await admit(enrolment(1));
+  await redis.set(signedKey(id), '{}');
+  await retire({ node: id, reason: 'sold' }, { fleet, by } as never);
+  t.is(await redis.exists(signedKey(id)), 0);
 });

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../../base/log.ts';
 import { beginDecisions, confirmRecords } from '../../../../orchestrator/fleet/decisions/confirm.ts';
+import { sealMembership } from '../../../../orchestrator/fleet/decisions/entry.ts';
 import { sealerOf } from '../../../../orchestrator/fleet/decisions/seal.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
@@ -110,9 +111,20 @@ test('a fleet that was confirmed before rollouts were decisions is told so, and 
   t.notRegex(written.join(''), /ROLLOUTS_UNCONFIRMED/);
   const order = { ...orderOf({ node: enrolment(1).id }), config: 'c'.repeat(64) };
   await redis.hset(orderKey(order.node), 'body', JSON.stringify({ order }));
+  // As a version before wrote it: without what the member is held against.
+  const { id } = enrolment(1);
+  const { place } = again.decisions.placed(null, (await again.nodes.get(id))!, by, 'test')!;
+  const entry = { kind: 'membership', ...by, reason: 'older', node: id, number: 99, place } as const;
+  await again.decisions.commit({ records: [] }, [sealMembership(entry)]);
+  await redis.hset(KEYS.firmwareModel, id, 'QEMU Before');
+  t.is(again.decisions.heldAs(id), undefined);
+  t.is(await again.firmware.modelOf(id), 'QEMU Before', 'it goes on as it was');
   t.true(await adoptConfigs(again, by));
   t.false(await adoptConfigs(again, by), 'once');
   t.deepEqual([...again.decisions.rollouts.configs.before], [order.config]);
+  await redis.hset(KEYS.firmwareModel, id, 'QEMU Forged');
+  t.deepEqual(again.decisions.heldAs(id), { model: 'QEMU Before', uefi: true, secureBoot: true });
+  t.is(await again.firmware.modelOf(id), 'QEMU Before');
   written.length = 0;
   await start();
   t.notRegex(written.join(''), /UNCONFIRMED/);
