@@ -12,6 +12,7 @@ import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
 import { BootwaveError, messageOf } from '../base/error.ts';
+import { plainIssue } from '../base/plain-issue.ts';
 import { formatIp4, maskOf } from '../formats/dhcp/ip4.ts';
 import { formatIp6, parseIp6 } from '../formats/dhcp6/ip6.ts';
 import type { DhcpInput } from './dhcp/input.ts';
@@ -137,7 +138,7 @@ export function parseConfigFile(
   if (!parsed.success) {
     const problems = parsed.error.issues.flatMap((issue) => {
       const path = issue.path as Path;
-      if (issue.code !== 'unrecognized_keys') return [problem(path, issue.message)];
+      if (issue.code !== 'unrecognized_keys') return [problem(path, plainIssue(issue, 'docs/network.md'))];
       return issue.keys.map((key) => problem([...path, key], 'there is no such field'));
     });
     return { problems: problems.toSorted((a, b) => a.line - b.line) };

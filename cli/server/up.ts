@@ -19,8 +19,8 @@ function life(text: string): number {
   throw new InvalidArgumentError('a time such as 90s, 30m, 12h or 7d, of a year at most');
 }
 
-/** Milliseconds after a signal until a start that has not ended is ended. */
-const START_ENDS = 4000;
+/** Milliseconds after a signal until a start that has not ended is given up: more than its parts have to end. */
+const START_ENDS = 3500;
 /** Milliseconds after an error was reported until the process ends, whatever still runs. */
 const ERROR_TOLD = 1000;
 
@@ -72,25 +72,37 @@ export function register(command: Command): void {
             : text(options, addresses, how),
         );
       };
-      const onSignal = () => {
-        isTold = true;
-        // A start that ignores the signal ends all the same.
-        if (!isUp) setTimeout(() => process.exit(1), START_ENDS).unref();
-      };
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      // A start that ignores the signal, whatever it waits for, ends all the same.
+      const givenUp = new Promise<never>((_, reject) => {
+        const onSignal = () => {
+          isTold = true;
+          if (!isUp) setTimeout(() => reject(new Error('the start did not end')), START_ENDS);
+        };
+        process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      });
       const wanted = {
         ...{ ...options, proxy, dns: dns?.split(','), ntp: ntp?.split(',') },
         config: config === undefined ? undefined : resolve(config),
       };
       try {
-        await here(command, up, wanted, ready);
+        await Promise.race([here(command, up, wanted, ready), givenUp]);
       } catch (error) {
         // Its reason is about to be reported; whatever hangs then must not keep a port.
-        setTimeout(() => process.exit(1), ERROR_TOLD).unref();
+        setTimeout(endNow, ERROR_TOLD).unref();
         if (!isTold || isUp) throw error;
         throw new BootwaveError({ code: 'UP_STOPPED', what: 'it was told to end before it was up' });
       }
     });
+}
+
+/**
+ * At an exit Node waits for its threads, and one of them may be reading what never answers: a network disk that hangs, a pipe in
+ * place of a file. Such a process would keep its ports.
+ */
+function endNow(): void {
+  const isReading = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
+  if (isReading) process.kill(process.pid, 'SIGKILL');
+  process.exit(1);
 }
 
 type Ports = Pick<Options, 'httpPort' | 'httpsPort' | 'operatorsPort'>;

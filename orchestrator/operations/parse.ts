@@ -1,18 +1,20 @@
 import { BootwaveError } from '../../base/error.ts';
+import { plainIssue } from '../../base/plain-issue.ts';
 import type { Operation } from './operation.ts';
 
 /** The parsed input, or which field breaks which rule. @throws BootwaveError `INPUT_INVALID` */
 export function parse<I>(operation: Operation<I, unknown>, input: unknown): I {
   const parsed = operation.input.safeParse(input);
   if (parsed.success) return parsed.data;
-  const rules = parsed.error.issues.slice(0, 10).map(({ path, message }) => {
-    const field = path.join('.');
-    return field === '' ? message : `${field}: ${message}`;
+  const help = `'bootwave ${operation.name.split(' ')[0]} --help'`;
+  const rules = parsed.error.issues.slice(0, 10).map((issue) => {
+    const field = issue.path.join('.');
+    return `${field === '' ? 'the input' : field}: ${plainIssue(issue, help)}`;
   });
   throw new BootwaveError({
     code: 'INPUT_INVALID',
     what: `'${operation.name}' cannot be asked like that: ${rules.join('; ')}`,
     unchanged: 'nothing was changed',
-    next: `'bootwave ${operation.name.split(' ')[0]} --help' says what it takes`,
+    next: `${help} says what it takes`,
   });
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { messageOf } from '../../base/error.ts';
+import { plainIssue } from '../../base/plain-issue.ts';
 import { amount, some } from './amount-schema.ts';
 import { durationSchema, gateSchema } from './gate.ts';
 import { limitsSchema, ownLimitsSchema, windowsSchema } from './pace-schema.ts';
@@ -195,53 +196,16 @@ function fieldOf(path: readonly PropertyKey[]): string {
   return field === '' ? '(whole spec)' : field;
 }
 
+const PAGE = 'docs/rollouts.md';
+
 /** A union's own message says nothing ("Invalid input"); the last branch is the general one and says why. */
 function flatten(issues: readonly z.core.$ZodIssue[], base: readonly PropertyKey[] = []): Refusal[] {
   return issues.flatMap((issue) => {
     const path = [...base, ...issue.path];
     const branch = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined;
     if (branch !== undefined && branch.length > 0) return flatten(branch, path);
-    return [{ field: fieldOf(path), reason: plain(issue) }];
+    return [{ field: fieldOf(path), reason: plainIssue(issue, PAGE) }];
   });
-}
-
-const KINDS: Readonly<Record<string, string>> = {
-  string: 'a text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  object: 'an object',
-  record: 'an object',
-  array: 'a list',
-};
-
-/** A schema's own message ("Invalid input: expected string, received number") in words for people. */
-function plain(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case 'unrecognized_keys': {
-      const names = issue.keys.map((key) => `'${key}'`).join(', ');
-      return `has no field ${names} (docs/rollouts.md lists what there is)`;
-    }
-    case 'invalid_type':
-      return issue.input === undefined && issue.message.endsWith('received undefined')
-        ? `is missing: ${KINDS[issue.expected] ?? issue.expected}`
-        : `must be ${KINDS[issue.expected] ?? issue.expected}`;
-    case 'invalid_value':
-      return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
-    case 'invalid_union':
-      return issue.message.startsWith('Invalid') ? 'is of no kind that there is' : issue.message;
-    case 'too_small':
-    case 'too_big': {
-      if (!issue.message.startsWith('Too')) return issue.message;
-      const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
-      const what = { string: ' characters', array: ' entries' }[issue.origin as string] ?? '';
-      return `must be ${issue.origin === 'array' || issue.origin === 'string' ? 'of ' : ''}${bound}${what}`;
-    }
-    case 'invalid_key':
-      return 'has a name that is not allowed';
-    default:
-      return issue.message.startsWith('Invalid') ? 'is not valid' : issue.message;
-  }
 }
 
 export function checkSpec(value: unknown): Checked {

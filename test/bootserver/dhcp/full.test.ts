@@ -159,6 +159,8 @@ test('relay: the subnet of giaddr, the answer to giaddr:67, option 82 last and u
   const via = { giaddr: '10.7.0.1', options: [[OPTION.relayAgent, circuit]] as const };
   const offer = server.decide(message('discover', 1, via));
   t.is(shown(offer), 'offer 10.7.0.10 -> 10.7.0.1:67');
+  // Its wire is not ours: no ARP reaches it.
+  t.like(offer, { probe: { relayed: true } });
   t.deepEqual(replied(offer).options.get(OPTION.relayAgent), circuit);
   t.is([...replied(offer).options.keys()].at(-1), OPTION.relayAgent);
   t.is(ip(replied(offer), OPTION.router), '10.7.0.1');

@@ -5,6 +5,8 @@ import test, { type ExecutionContext } from 'ava';
 import { Agent, type Edges } from '../../../../image/agent/member/agent.ts';
 import { BootServer } from '../../../../image/agent/member/boot-server.ts';
 import type { View } from '../../../../image/agent/member/core.ts';
+import { verifyTime } from '../../../../image/agent/root/server-time.ts';
+import { CLOCK_OFF } from '../../../../protocol/agent/machine.ts';
 import { MemoryDirectory } from '../../../bootserver/enroll/support/directory.ts';
 import { Fleet, serve, type TestServer } from '../../../bootserver/enroll/support/fleet.ts';
 import { helperOn, RUNNING } from '../../../bootserver/enroll/support/node.ts';
@@ -233,6 +235,39 @@ test.serial('a certificate is renewed by a new proof while the machine stays hea
   await directory.until(() => directory.heartbeats.length > beats);
   t.deepEqual(agent.views.slice(shown), [], 'nothing changed on the console');
 });
+
+test.serial(
+  'a clock that is wrong by months, either way, is set by what the server signs before the machine enrols',
+  async (t) => {
+    for (const days of [60, -60, 0]) {
+      const { url, directory } = await server(t);
+      const asked: string[] = [];
+      const helper = helperOn(folder, software);
+      const nonce = 'ab'.repeat(32);
+      const askHelper = (async (request: Parameters<Edges['askHelper']>[0]) => {
+        if (request.operation === 'clock-nonce') {
+          asked.push('clock-nonce');
+          return { nonce };
+        }
+        if (request.operation === 'set-clock') {
+          asked.push(`set-clock, enrolled ${directory.enrolments.length}`);
+          const time = verifyTime(request.reply, nonce, fleet.root);
+          t.true(Math.abs(time - Date.now()) < CLOCK_OFF);
+          return { set: true };
+        }
+        return helper.askHelper(request);
+      }) as Edges['askHelper'];
+      const agent = boot(t, () => [url], software, {
+        askHelper,
+        facts: helper.facts,
+        now: () => Date.now() + days * 24 * 3600_000,
+      });
+      await agent.until(inPhase('pending'));
+      // Asked again at each enrolment, as its clock stays wrong here.
+      t.deepEqual(asked.slice(0, 2), days === 0 ? [] : ['clock-nonce', 'set-clock, enrolled 0'], `${days}`);
+    }
+  },
+);
 
 test.serial('an impostor is passed over for the real server', async (t) => {
   const foreign = await Fleet.make('theirs');

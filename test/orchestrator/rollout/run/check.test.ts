@@ -101,6 +101,8 @@ test('what others could have written is not asked', async (t) => {
     '[]',
     '{"kind":"command"}',
     '{"kind":"http","url":"file:///etc/shadow"}',
+    '{"kind":"http","url":"http://ann:secret@127.0.0.1/"}',
+    '{"kind":"prometheus","url":"http://:secret@127.0.0.1/","query":"up","is":">","value":0}',
     ' '.repeat(20_000),
   ]) {
     t.regex((await ask(bad)).why, /^GATE_MALFORMED/, bad.slice(0, 40));
