@@ -1,3 +1,5 @@
+import { defined } from './defined.ts';
+
 /**
  * The one error type that users meet. Every error that can reach a person carries a stable code (scripts match on
  * it), says what happened, what was left unchanged, and what to do next.
@@ -38,12 +40,8 @@ export class BootwaveError extends Error {
   }
 
   toJSON(): { code: string; what: string; unchanged?: string | undefined; next?: string | undefined } {
-    return {
-      code: this.code,
-      what: this.what,
-      ...(this.unchanged === undefined ? {} : { unchanged: this.unchanged }),
-      ...(this.next === undefined ? {} : { next: this.next }),
-    };
+    const { code, what, unchanged, next } = this;
+    return defined({ code, what, unchanged, next });
   }
 }
 

@@ -92,6 +92,9 @@ export const stamp = (at: number): string => new Date(at).toISOString().slice(0,
 /** `2026-01-31 12:00`, UTC. */
 export const minuteOf = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
 
+/** `2026-01-31`, UTC. */
+export const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
+
 /** A file of the user, which the server may not be able to read. @throws BootwaveError of this code */
 export async function textOf(
   file: string,

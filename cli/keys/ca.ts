@@ -4,7 +4,7 @@ import type { CaView } from '../../orchestrator/operations/keys/acts.ts';
 import * as keys from '../../orchestrator/operations/keys/declared.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json } from '../option.ts';
+import { commandFor, dayOf, type Json } from '../option.ts';
 
 type Options = Json & { reason: string; force?: boolean };
 
@@ -52,12 +52,7 @@ function step(
 
 function showText(view: readonly CaView[]): string {
   const rows = view.flatMap(({ ca, authorities, missing }) => [
-    ...authorities.map(({ id, state, notAfter }) => [
-      ca,
-      id,
-      state,
-      new Date(notAfter).toISOString().slice(0, 10),
-    ]),
+    ...authorities.map(({ id, state, notAfter }) => [ca, id, state, dayOf(notAfter)]),
     ...missing.map((id) => [ca, id, 'MISSING: restore the newest backup of the keys', '-']),
   ]);
   return table(['CA', 'ID', 'STATE', 'EXPIRES'], rows);

@@ -5,7 +5,7 @@ import * as keys from '../../orchestrator/operations/keys/declared.ts';
 import { readNamedFile } from '../../orchestrator/operators/behind-sudo.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json } from '../option.ts';
+import { commandFor, dayOf, type Json } from '../option.ts';
 import { register as ca } from './ca.ts';
 import { register as release } from './release.ts';
 import { register as secureBoot } from './secure-boot.ts';
@@ -31,7 +31,7 @@ export function register(group: Command): void {
           key.file,
           key.name,
           key.fingerprint.slice(0, 16),
-          key.notAfter === null ? '-' : new Date(key.notAfter).toISOString().slice(0, 10),
+          key.notAfter === null ? '-' : dayOf(key.notAfter),
           key.problems.join(', ') || '-',
         ]),
       ),
@@ -74,11 +74,6 @@ async function read(file: string): Promise<Buffer> {
 function rootsTable(roots: readonly TpmRoot[]): string {
   return table(
     ['FILE', 'NAME', 'SHA-256', 'EXPIRES'],
-    roots.map((root) => [
-      root.file,
-      root.subject,
-      root.fingerprint.slice(0, 16),
-      new Date(root.notAfter).toISOString().slice(0, 10),
-    ]),
+    roots.map((root) => [root.file, root.subject, root.fingerprint.slice(0, 16), dayOf(root.notAfter)]),
   );
 }

@@ -4,7 +4,7 @@ import * as keys from '../../orchestrator/operations/keys/declared.ts';
 import { NETBOOT_NEXT } from '../../orchestrator/secure-boot/refuse-db.ts';
 import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json } from '../option.ts';
+import { commandFor, dayOf, type Json } from '../option.ts';
 import { register as registerDb } from './secure-boot-db.ts';
 
 /** Images that the firmware of the fleet's machines does not start any more. */
@@ -35,7 +35,7 @@ function dbText({ generation, certificates, nodes, stranded }: ListsView['db']):
     id,
     state,
     `${holders} of ${nodes.all}`,
-    at === 0 ? '-' : new Date(at).toISOString().slice(0, 10),
+    at === 0 ? '-' : dayOf(at),
     by,
     reason,
   ]);
@@ -53,7 +53,7 @@ function showText({ revoked }: Lists): string {
   const rows = revoked.map(({ version, sha256, reason, by, at }) => [
     version,
     sha256.slice(0, 16),
-    new Date(at).toISOString().slice(0, 10),
+    dayOf(at),
     by,
     reason,
   ]);

@@ -8,7 +8,7 @@ import * as operator from '../../orchestrator/operations/operator/declared.ts';
 import type { Registered } from '../../orchestrator/operators/register.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, whole } from '../option.ts';
+import { commandFor, dayOf, type Json, whole } from '../option.ts';
 
 type AddOptions = Json & { role: Role; site?: string[]; days: number; out?: string };
 
@@ -64,7 +64,7 @@ function listText(all: readonly Registered[], now: number): string {
       one.name,
       one.role,
       one.sites.join(' ') || '-',
-      new Date(one.notAfter).toISOString().slice(0, 10),
+      dayOf(one.notAfter),
       state(one),
       one.serial,
     ]),
