@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { named } from '../fleet/decisions/who.ts';
 import type { PlanNode } from './node.ts';
 
 const text = z.string().min(1).max(128);
@@ -35,16 +36,6 @@ export type Selector = z.infer<typeof selectorSchema>;
 function isEmpty(value: unknown): boolean {
   if (value === undefined) return true;
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-}
-
-function named(patterns: readonly string[], node: PlanNode): boolean {
-  return patterns.some((pattern) => {
-    if (!pattern.includes('*')) return pattern === node.name || pattern === node.id;
-    const source = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-    // Lazy runs between literals cannot backtrack badly here: names are at most 128 characters.
-    const expression = new RegExp(`^${source.join('.*?')}$`);
-    return expression.test(node.name) || expression.test(node.id);
-  });
 }
 
 const has = (wanted: readonly string[] | undefined, value: string | null): boolean =>

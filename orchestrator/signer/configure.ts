@@ -22,7 +22,7 @@ export function configuredOf(
 
 export type ConfigGrounds = {
   configured: Configured | null;
-  decided: Pick<Decided, 'rollouts'>;
+  decided: Pick<Decided, 'rollouts' | 'places'>;
   /** Versions of what people have published, by digest. */
   configs: ReadonlyMap<string, string>;
 };
@@ -33,19 +33,19 @@ export type ConfigGrounds = {
  */
 export function checkConfig(
   { node, config }: Pick<Order, 'node' | 'config'>,
-  { configured, decided: { rollouts }, configs }: ConfigGrounds,
+  { configured, decided: { rollouts, places }, configs }: ConfigGrounds,
 ): Configured {
   if (configured !== null && config === configured.now) return configured;
   const versionOf = (digest: string | null) => (digest === null ? null : (configs.get(digest) ?? null));
-  const bringing = (digest: string | null) => rollouts.configuring(versionOf(digest));
-  const by = bringing(config);
+  const of = { id: node, place: places.get(node)?.place ?? undefined };
+  const by = rollouts.configuring(versionOf(config), of);
   const { begun, before } = rollouts.configs;
   if (by.length > 0 || !begun)
     return { now: config, ...(configured === null ? {} : { back: configured.now, by }) };
   if (configured === null) {
     if (config === null || before.has(config)) return { now: config };
   } else {
-    const on = bringing(configured.now);
+    const on = rollouts.configuring(versionOf(configured.now));
     const isBack =
       configured.back === undefined
         ? on.some((id) => config === null || rollouts.of(id)?.from.includes(versionOf(config) ?? '') === true)

@@ -4,11 +4,14 @@
  */
 import { AppendedLines } from '../../base/appended-lines.ts';
 import { type Entry, readEntry } from '../fleet/decisions/entry.ts';
+import type { Place } from '../fleet/decisions/place.ts';
 import { DecidedRollouts } from '../fleet/decisions/rollouts.ts';
 import { unreadable } from './consents.ts';
 
 export type Decided = {
   rollouts: DecidedRollouts;
+  /** Members, by node. */
+  places: ReadonlyMap<string, { place: Place | null }>;
   /** When a person last had a node installed that was none, or no longer; milliseconds since the epoch, by node. */
   installs: ReadonlyMap<string, number>;
   /** Images that nodes are pinned to, by node. */
@@ -20,7 +23,7 @@ export class DecisionsHere {
   readonly #path: string;
   readonly #file: AppendedLines;
   #rollouts = new DecidedRollouts();
-  readonly #places = new Map<string, { number: number; installed: boolean }>();
+  readonly #places = new Map<string, { number: number; place: Place | null }>();
   readonly #installs = new Map<string, number>();
   readonly #pins = new Map<string, { image: string; until: number | null }>();
   #looking: Promise<Decided> | null = null;
@@ -53,7 +56,7 @@ export class DecisionsHere {
     } catch (cause) {
       throw unreadable(this.#path, cause);
     }
-    return { rollouts: this.#rollouts, installs: this.#installs, pins: this.#pins };
+    return { rollouts: this.#rollouts, places: this.#places, installs: this.#installs, pins: this.#pins };
   }
 
   #add(entry: Entry | null): void {
@@ -63,8 +66,9 @@ export class DecisionsHere {
     if (known !== undefined && entry.number < known.number) return;
     const installed = entry.place?.mode === 'installed';
     // The first decision about a node may be no more than the confirmation of what it was.
-    if (installed && known?.installed !== true && entry.number > 1) this.#installs.set(entry.node, entry.at);
-    this.#places.set(entry.node, { number: entry.number, installed });
+    if (installed && known?.place?.mode !== 'installed' && entry.number > 1)
+      this.#installs.set(entry.node, entry.at);
+    this.#places.set(entry.node, { number: entry.number, place: entry.place });
     const pin = entry.place?.pin;
     if (pin === undefined) this.#pins.delete(entry.node);
     else this.#pins.set(entry.node, pin);

@@ -49,12 +49,18 @@ export type MoveGrounds = {
  */
 export function checkMove(
   order: Order,
-  { had, decided: { rollouts, installs, pins }, newest, now }: MoveGrounds,
+  { had, decided: { rollouts, places, installs, pins }, newest, now }: MoveGrounds,
 ): NonNullable<Signed['moved']> {
   const version = order.image?.version ?? null;
   const { since, fresh, isOld } = had;
   if (version === null || version === had.version) return { version: had.version, since, fresh };
-  if (rollouts.moves(had.version, version)) return { version, since: now, fresh: false };
+  if (
+    rollouts.moves(had.version, version, {
+      id: order.node,
+      place: places.get(order.node)?.place ?? undefined,
+    })
+  )
+    return { version, since: now, fresh: false };
   const asked = installs.get(order.node) ?? 0;
   const isBeginning = fresh && now < since + INSTALL_LASTS;
   const isNew =

@@ -5,6 +5,8 @@
 import { z } from 'zod';
 import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
+import type { Place } from './place.ts';
+import { isFor, type Who, whoSchema } from './who.ts';
 
 /** The record from which on a node is moved to an image only by a decision. */
 export const ROLLOUTS_BEGUN = at('decided', 'rollouts');
@@ -44,6 +46,8 @@ export const rolloutDecision = z.object({
   /** How it ended; absent: it has not, or nobody saw it. */
   end: z.enum(['done', 'partial', 'failed', 'aborted']).optional(),
   of: z.enum(['image', 'config']),
+  /** Nodes that it is for; absent: any. */
+  who: whoSchema.optional(),
   /** The target, and what nodes pass through to get there. */
   on: z.array(z.string()),
   /** What its nodes had when it was planned: the way back. */
@@ -60,8 +64,11 @@ export type RolloutDecision = z.infer<typeof rolloutDecision>;
 type Sums = {
   open: RolloutDecision[];
   gave: ReadonlySet<string>;
-  configuring: ReadonlyMap<string, readonly string[]>;
+  configuring: ReadonlyMap<string, readonly { id: string; who: Who | undefined }[]>;
 };
+
+/** A node, and where it was decided that it is; absent: that was not. */
+export type Of = { id: string; place?: Place | undefined };
 
 /** All that is known of it. Entries come in any order and any number of times. */
 export class DecidedRollouts {
@@ -120,17 +127,20 @@ export class DecidedRollouts {
    * Whether a rollout that is open moves nodes to this image.
    * @param had what the node was moved to last; null: nothing is known of it
    */
-  moves(had: string | null, version: string): boolean {
-    return this.#sums.open.some(({ on, from, joins }) => {
-      if (on.includes(version)) return true;
+  moves(had: string | null, version: string, node: Of): boolean {
+    return this.#sums.open.some(({ on, from, joins, who }) => {
+      if (on.includes(version) && isFor(who, node.id, node.place)) return true;
       const isOn = had !== null && on.includes(had);
       return (from.includes(version) && (had === null || isOn)) || (joins.includes(version) && isOn);
     });
   }
 
-  /** Ids of the rollouts that are open and bring nodes this configuration. */
-  configuring(version: string | null): readonly string[] {
-    return version === null ? [] : (this.#sums.configuring.get(version) ?? []);
+  /** Ids of the rollouts that are open and bring this configuration, to that node or to any. */
+  configuring(version: string | null, node?: Of): string[] {
+    const found = version === null ? [] : (this.#sums.configuring.get(version) ?? []);
+    return found.flatMap(({ id, who }) =>
+      node === undefined || isFor(who, node.id, node.place) ? [id] : [],
+    );
   }
 
   /** Whether somebody has ever decided that nodes run this image. */
@@ -150,11 +160,11 @@ export class DecidedRollouts {
       ...images.flatMap(({ on, from }) => [...on, ...from]),
       ...open.flatMap(({ joins }) => joins),
     ]);
-    const configuring = new Map<string, string[]>();
+    const configuring = new Map<string, { id: string; who: Who | undefined }[]>();
     for (const [key, { decision }] of this.#known) {
       if (decision.of !== 'config' || decision.state !== 'open') continue;
-      for (const version of decision.on)
-        configuring.set(version, [...(configuring.get(version) ?? []), key.slice(rolloutKey('').length)]);
+      const one = { id: key.slice(rolloutKey('').length), who: decision.who };
+      for (const version of decision.on) configuring.set(version, [...(configuring.get(version) ?? []), one]);
     }
     this.#summed = { open, gave, configuring };
     return this.#summed;

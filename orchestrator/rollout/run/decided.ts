@@ -9,6 +9,7 @@ import { compareVersions } from '../../../formats/version.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
 import { ROLLOUT_STAGES, type RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
+import { whoOf } from '../../fleet/decisions/who.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
 import { Paths } from '../place.ts';
@@ -61,8 +62,9 @@ export function decisionFor(
   );
   const sorted = (versions: Iterable<string>) => [...versions].sort();
   const state = stageOf(setup, rollout);
+  const who = whoOf(spec.nodes);
   return {
-    ...{ state, opened: state === 'open', of: target.of },
+    ...{ state, opened: state === 'open', of: target.of, ...(who && { who }) },
     ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: setupDigest(text) },
     approvals: approvalsIn(rollout),
   };

@@ -95,8 +95,8 @@ async function fleet(t: ExecutionContext) {
       ({ code }: { code?: string }) => code,
     );
   };
-  const start = async (config: string) => {
-    const checked = checkSpec({ config, nodes: { all: true }, waves: [{}] });
+  const start = async (config: string, nodes: object = { all: true }) => {
+    const checked = checkSpec({ config, nodes, waves: [{}] });
     if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
     const { facts, images } = await publishedFor(world.fleet, paths.images, checked.spec);
     const made = makePlan(await planNodes(world.fleet, []), checked.spec, Date.now(), facts);
@@ -219,4 +219,20 @@ test('deleted, and published again in other words: a version that people on this
   await t.throwsAsync(publish({ text: UNSAFE, version: 'safe' }, acting), { code: 'CONFIG_VERSION_EXISTS' });
   t.is(await redis.exists(CONFIG_KEYS.config('safe')), 0);
   t.is((await publish({ text: SAFE, version: 'safe' }, acting)).version, 'safe');
+});
+
+test('rewritten: the nodes of a rollout that is for one site, or for some by their names; no other one is given it', async (t) => {
+  const { at, fleet: own, admit, ordered, start, end } = await fleet(t);
+  await own.sites.add('munich', {}, ANN);
+  const away = enrolment(2);
+  await at('munich').enrol(away);
+  await own.approve(away.id, away.words, ANN, 'edge-2');
+  await admit(enrolment(3));
+  for (const nodes of [{ site: 'default' }, { names: ['node-*'] }]) {
+    const id = await start('safe', nodes);
+    t.is(await ordered('safe', away.id), NO, JSON.stringify(nodes));
+    await end(id);
+  }
+  await start('safe', { site: ['default', 'munich'] });
+  for (const { id } of [away, enrolment(1), enrolment(3)]) t.is(await ordered('safe', id), 'signed');
 });

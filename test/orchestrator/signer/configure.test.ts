@@ -33,7 +33,10 @@ function rolloutsOf(known: readonly Known[], before: readonly string[] | null = 
 }
 function given(config: string | null, configured: Configured | null, rollouts: DecidedRollouts) {
   try {
-    return checkConfig({ node: NODE, config }, { configured, decided: { rollouts }, configs: CONFIGS });
+    return checkConfig(
+      { node: NODE, config },
+      { configured, decided: { rollouts, places: new Map() }, configs: CONFIGS },
+    );
   } catch (error) {
     return (error as { code: string }).code;
   }

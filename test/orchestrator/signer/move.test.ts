@@ -56,6 +56,7 @@ function moved(version: string | null, { had = {}, rollouts, newest, installs, p
       had: hadOf(before, null, 0),
       decided: {
         rollouts: rollouts ?? rolloutsOf([]),
+        places: new Map(),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
         pins: new Map(pin === undefined ? [] : [[NODE, pin]]),
       },
@@ -138,7 +139,12 @@ test('what was signed before decisions began says little: another server may hav
 test('before decisions about rollouts begin all goes as it went; of what was signed then, what was decided counts', (t) => {
   const free = { version: '5.0', since: NOW, fresh: false };
   t.deepEqual(moved('5.0', { rollouts: rolloutsOf([], null) }), free);
-  const begun = { rollouts: rolloutsOf([], ['1.0', '2.0']), installs: new Map(), pins: new Map() };
+  const begun = {
+    rollouts: rolloutsOf([], ['1.0', '2.0']),
+    places: new Map(),
+    installs: new Map(),
+    pins: new Map(),
+  };
   const to = (version: string) => () =>
     checkMove(orderOf({ image: { version, ...FACTS } }), {
       ...{ had: hadOf(last(), null, 0), decided: begun, newest: '9.0', now: NOW },
@@ -164,7 +170,7 @@ test('of what was decided the end counts, in whatever order entries come and how
       for (const state of order) rollouts.add(entry(state));
       const newest = states.findLast((state) => order.includes(state));
       t.is(rollouts.of('ro-1')?.state, newest);
-      t.is(rollouts.moves('1.0', '2.0'), newest === 'open');
+      t.is(rollouts.moves('1.0', '2.0', { id: NODE }), newest === 'open');
     }),
   );
   const rollouts = rolloutsOf([{ state: 'open', on: ['2.0'] }]);
