@@ -23,7 +23,7 @@ export function specAgain(
   const { notBefore: _, notAfter: __, then: _then, ...rest } = spec;
   const name = `${typeof rest.name === 'string' ? rest.name : 'rollout'} (${again})`.slice(-128);
   if (again === 'retry') {
-    const left = steps.filter(({ state, left }) => state !== 'done' && !left);
+    const left = steps.filter(({ state, left, taken }) => state !== 'done' && !left && !taken);
     if (left.length === 0) return nothing('every node is on the version that it brought');
     const { waves, ...without } = rest;
     return { spec: { ...without, ...wavesAgain(waves), name, nodes: { names: namesOf(left) } } };

@@ -102,7 +102,7 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
     case 'taken': {
       const known = d.peek(event.node);
       if (known === undefined || known.taken) return;
-      if (d.rollout.yields !== undefined && comesBack(known)) return leaveTo(d, event.node, event.by);
+      if (comesBack(known)) return leaveTo(d, event.node, event.by);
       if (!FREE.includes(known.state)) return;
       const node = d.edit(event.node);
       node.taken = true;

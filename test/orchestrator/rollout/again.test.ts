@@ -25,6 +25,7 @@ const STEPS = [
   step('c', 'skipped', { touch: 0 }),
   step('d', 'needs-recovery', { left: true }),
   step('e', 'done', { taken: true }),
+  step('f', 'skipped', { taken: true, touch: 0 }),
 ];
 
 function made(...args: Parameters<typeof specAgain>): Record<string, unknown> {

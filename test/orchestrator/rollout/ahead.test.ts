@@ -339,3 +339,29 @@ test('everything goes back after hours of waiting: who was not asked is no dead 
   t.is(s.rollout.state, 'aborted', s.rollout.why);
   t.is(s.in('needs-recovery').length, 0);
 });
+
+test('missing heartbeats are noticed late: nobody is blamed before that time', (t) => {
+  const { s, first } = lateNight();
+  const { silent } = s.state.setup.spec.timeouts;
+  s.pass((silent * 1.5) / 1000);
+  t.false(s.node(first).failed);
+  s.send(...s.in('staged').map((node) => ({ type: 'unreachable' as const, node })));
+  s.pass(1_200);
+  t.false(s.node(first).failed);
+  t.is(s.rollout.state, 'paused');
+});
+
+test('from its turn on its own word counts, and what nobody asked before is not held against it', (t) => {
+  const s = noon({ limits: { whole: 1, site: 9, rack: 9 } });
+  fetchAll(s);
+  s.pass(4 * 3600);
+  s.at = at('22:00');
+  s.send({ type: 'tick' });
+  const [first] = s.in('activating') as [string];
+  const { epoch } = s.node(first);
+  const refusal = { code: 'cannot', why: 'withdrawn', has: epoch, blame: 'rules' } as const;
+  s.send({ type: 'refused', node: first, epoch, ...refusal }, { type: 'tick' });
+  t.is(s.rollout.state, 'paused');
+  s.send({ type: 'resume', by: 'ann' });
+  t.is(s.node(first).state, 'activating', 'it is not left behind as silent');
+});

@@ -164,3 +164,14 @@ test('a wave that the other one has taken whole proves nothing, and stops nobody
     t.is(s.rollout.state, first ? 'paused' : 'done', s.rollout.why);
   }
 });
+
+test('who waits and belongs to another rollout by now is left to that one, also when this one ends', (t) => {
+  const { s, waiting } = busy();
+  const [one, two] = waiting as [string, string];
+  s.send({ type: 'taken', node: one, by: 'ro-3' });
+  s.send(PREEMPT);
+  s.send({ type: 'abort', by: 'ann', why: 'enough' }, { type: 'taken', node: two, by: 'ro-2' });
+  t.like(s.node(one), { state: 'skipped', taken: true, why: 'ro-3 has it' });
+  t.like(s.node(two), { state: 'skipped', taken: true, why: 'ro-2 has it' });
+  t.like(s.rollout, { state: 'aborting', failures: 0, gone: 2 });
+});
