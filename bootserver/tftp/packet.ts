@@ -19,7 +19,6 @@ export const ERROR = {
   notFound: 1,
   accessViolation: 2,
   illegalOperation: 4,
-  unknownTransfer: 5,
   optionNegotiation: 8,
 } as const;
 

@@ -158,10 +158,12 @@ class Server implements TftpServer {
     // A client that asked for windows gets its options first, so what cannot be sent this way shows at once.
     const segmented =
       this.#options.segmenting === true && terms.windowSize > 1 && !this.#unsegmentable.has(client.address);
-    let socket: Socket;
+    let socket: Socket | undefined;
     try {
       socket = await this.#options.openTransfer(segmented ? terms.blockSize + DATA_HEADER : 0);
+      await connect(socket, client);
     } catch (error) {
+      socket?.close();
       await content.close();
       throw error;
     }
@@ -230,6 +232,14 @@ class Server implements TftpServer {
       this.#log.error('TFTP_LISTENER', {}, messageOf(error));
     }
   }
+}
+
+function connect(socket: Socket, { address, port }: Peer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Node hands an error to this callback, which its types do not say.
+    const done = (error?: Error): void => (error === undefined ? resolve() : reject(error));
+    socket.connect(port, address, done);
+  });
 }
 
 const LINES = {

@@ -24,7 +24,11 @@ export type Peer = { address: string; port: number };
 export type SessionOutcome = Outcome | { kind: 'unsegmentable'; heard: boolean };
 
 export type SessionParts = {
-  /** Bound to the server's device and address, used by nobody else; its port is the server's transfer identifier. */
+  /**
+   * Bound to the server's device and address, used by nobody else; its port is the server's transfer identifier. Connected to
+   * the client (udp(7)): the kernel then keeps the way to it, and Node looks up no name, which together are a fifth of what
+   * a block costs. A stranger who writes to this port is told by the kernel (ICMP) that it is not for him.
+   */
   socket: Socket;
   client: Peer;
   content: Content;
@@ -42,6 +46,14 @@ export type SessionParts = {
 /** The kernel's limits: 64 segments (UDP_MAX_SEGMENTS), and as many bytes as one datagram can have. */
 function togetherOf(blockSize: number): number {
   return Math.max(1, Math.min(64, Math.floor(65_000 / (blockSize + DATA_HEADER))));
+}
+
+/**
+ * Nobody listens at the client's port (ICMP): it has what it wanted, or was reset, or somebody made this up. The timers know
+ * better; what this kept from being sent is sent again.
+ */
+function isRefusal({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNREFUSED';
 }
 
 export class Session {
@@ -66,7 +78,9 @@ export class Session {
     const { socket, terms, content, limits } = parts;
     this.#together = parts.segmented ? togetherOf(terms.blockSize) : 1;
     socket.on('message', (bytes, from) => this.#received(bytes, from));
-    socket.on('error', (error) => this.#end({ kind: 'failed', reason: error.message }));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (!isRefusal(error)) this.#end({ kind: 'failed', reason: error.message });
+    });
     this.#life = setTimeout(
       () => this.#abandon(`not done within ${limits.transferLife / 1000} s`),
       limits.transferLife,
@@ -97,14 +111,10 @@ export class Session {
 
   #received(bytes: Buffer, from: Peer): void {
     const { client } = this.#parts;
+    // What came in before the socket was connected.
+    if (from.address !== client.address || from.port !== client.port) return;
     const packet = parsePacket(bytes);
-    if (from.address === client.address && from.port === client.port) {
-      if (packet !== undefined) this.#step({ kind: 'packet', packet });
-      return;
-    }
-    // RFC 1350 section 4: a stranger is told so and the transfer goes on. An error is never answered by an error.
-    if (packet?.op === 'error') return;
-    this.#transmit({ op: 'error', code: ERROR.unknownTransfer, message: 'unknown transfer' }, from);
+    if (packet !== undefined) this.#step({ kind: 'packet', packet });
   }
 
   #step(input: Input): void {
@@ -116,7 +126,7 @@ export class Session {
     if (state.acked !== this.#state.acked || state.phase !== this.#state.phase) this.#progressAt = Date.now();
     this.#state = state;
     for (const item of send) {
-      if (item.kind === 'packet') this.#transmit(item.packet, this.#parts.client);
+      if (item.kind === 'packet') this.#transmit(item.packet);
       else {
         this.#next = item.first;
         this.#last = item.last;
@@ -163,24 +173,24 @@ export class Session {
   }
 
   #transmitBlocks(first: number, count: number, data: Buffer): void {
-    const { socket, client } = this.#parts;
+    const { socket } = this.#parts;
     const datagrams = dataPackets(first, count, this.#state.terms.blockSize, data);
     // What cannot be sent is lost, and what is lost is sent again.
-    if (count === 1) socket.send(datagrams, client.port, client.address);
+    if (count === 1) socket.send(datagrams);
     else {
-      socket.send(datagrams, client.port, client.address, (error) => {
-        if (error !== null) this.#end({ kind: 'unsegmentable', heard: true });
+      socket.send(datagrams, (error) => {
+        if (error !== null && !isRefusal(error)) this.#end({ kind: 'unsegmentable', heard: true });
       });
     }
   }
 
-  #transmit(packet: Packet, to: Peer): void {
-    if (this.#ended || to.port === 0) return;
+  #transmit(packet: Packet): void {
+    if (this.#ended) return;
     // A datagram that cannot be sent is a lost one, and lost ones are sent again.
     this.#sent = new Promise((resolve) => {
-      this.#parts.socket.send(serialisePacket(packet), to.port, to.address, (error) => {
+      this.#parts.socket.send(serialisePacket(packet), (error) => {
         resolve();
-        if (error !== null && this.#parts.segmented && !this.heard) {
+        if (error !== null && !isRefusal(error) && this.#parts.segmented && !this.heard) {
           this.#end({ kind: 'unsegmentable', heard: false });
         }
       });
@@ -193,7 +203,7 @@ export class Session {
   }
 
   #fail(reason: string): void {
-    this.#transmit({ op: 'error', code: ERROR.undefined, message: reason }, this.#parts.client);
+    this.#transmit({ op: 'error', code: ERROR.undefined, message: reason });
     this.#end({ kind: 'failed', reason });
   }
 

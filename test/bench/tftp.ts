@@ -49,21 +49,24 @@ async function serve(folder: string): Promise<void> {
 
 /** Knows no file, no state and no timer. */
 function bareNode(): void {
-  const socket = createSocket('udp4');
+  const address = '127.0.0.4';
   const datagram = Buffer.alloc(4 + BLOCK);
-  let bytes = 0;
-  socket.on('message', (packet, from) => {
-    if (packet[1] === 1) {
-      bytes = Number.parseInt(packet.toString('latin1', 2), 10);
-      socket.send(`\0\x06blksize\0${BLOCK}\0`, from.port, from.address);
-      return;
-    }
-    const block = packet.readUInt16BE(2) + 1;
-    datagram.writeUInt32BE(0x30000 + block, 0);
-    const length = Math.min(BLOCK, bytes - (block - 1) * BLOCK);
-    if (length >= 0) socket.send(datagram, 0, 4 + length, from.port, from.address);
+  const requests = createSocket('udp4').bind(69, address);
+  requests.on('message', (request, from) => {
+    const bytes = Number.parseInt(request.toString('latin1', 2), 10);
+    const socket = createSocket('udp4').bind(0, address, () =>
+      socket.connect(from.port, from.address, begin),
+    );
+    const begin = () => socket.send(`\0\x06blksize\0${BLOCK}\0`);
+    socket
+      .on('error', () => {})
+      .on('message', (packet) => {
+        const block = packet.readUInt16BE(2) + 1;
+        datagram.writeUInt32BE(0x30000 + block, 0);
+        const length = Math.min(BLOCK, bytes - (block - 1) * BLOCK);
+        if (length >= 0) socket.send(datagram, 0, 4 + length);
+      });
   });
-  socket.bind(69, '127.0.0.4');
 }
 
 async function inNamespace(): Promise<void> {
