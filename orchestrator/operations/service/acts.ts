@@ -3,6 +3,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { makingIn } from '../../../image/publish/bundles.ts';
+import { withdrawnServices } from '../../../image/publish/once.ts';
 import {
   mustBeFleets,
   type ReleasedService,
@@ -98,8 +99,9 @@ export async function inspect(
 ): Promise<ReleasedService> {
   const { name, version } = serviceIn(text);
   const found = (await releasedServices(paths)).find((one) => one.name === name && one.version === version);
-  if (found === undefined) throw unknown(text);
-  return found;
+  if (found !== undefined) return found;
+  const was = (await withdrawnServices(paths.releases)).has(bundleTarget({ name, version }));
+  throw unknown(text, was ? 'any more: it was withdrawn' : '');
 }
 
 export async function withdraw(
@@ -114,10 +116,10 @@ export async function withdraw(
 
 const newestFirst = (a: ReleasedService, b: ReleasedService) => compareVersions(b.version, a.version);
 
-function unknown(name: string): BootwaveError {
+function unknown(name: string, more = ''): BootwaveError {
   return new BootwaveError({
     code: 'SERVICE_UNKNOWN',
-    what: `no service ${JSON.stringify(name.slice(0, 160))} is released`,
+    what: `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
     unchanged: 'nothing was changed',
     next: "'bootwave service list' shows all of them",
   });
