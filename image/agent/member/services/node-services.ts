@@ -58,6 +58,8 @@ export class NodeServices {
   /** Of the order that was last looked at; a new one is looked at at once. */
   #digest: string | null = null;
   #due = 0;
+  /** The same reason is logged once. */
+  #said = '';
   #fetchDue = 0;
   #wait: number;
 
@@ -90,21 +92,29 @@ export class NodeServices {
     const isNew = inForce.digest !== this.#digest;
     const now = performance.now();
     if (!isNew && now < this.#due) return;
+    // Its content does not hold any more: what runs goes on.
+    if (inForce.order.expires <= this.#parts.now()) return;
     this.#working = true;
+    if (isNew) this.#begin(inForce.digest);
+    let isDone = false;
     try {
-      if (isNew) this.#begin();
       await this.#pass(inForce.order);
-      this.#digest = inForce.digest;
+      isDone = true;
+      this.#said = '';
     } catch (error) {
-      if (!this.#parts.signal.aborted)
-        this.#parts.log.warn({ reason: messageOf(error) }, 'the services were not looked at');
+      const reason = messageOf(error);
+      if (!this.#parts.signal.aborted && this.#said !== reason)
+        this.#parts.log.warn({ reason }, 'the services were not looked at');
+      this.#said = reason;
     } finally {
-      this.#due = performance.now() + (this.#isSettled() ? this.#pace.settled : this.#pace.unsettled);
+      const { settled, unsettled } = this.#pace;
+      this.#due = performance.now() + (isDone && this.#isSettled() ? settled : unsettled);
       this.#working = false;
     }
   }
 
-  #begin(): void {
+  #begin(digest: string): void {
+    this.#digest = digest;
     this.#fetchDue = 0;
     this.#wait = this.#pace.first;
     this.#errors.clear();

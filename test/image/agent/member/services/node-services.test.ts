@@ -50,7 +50,7 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     await rm(folder, { recursive: true, force: true });
   });
   const state = {
-    order: { services: [service] } as unknown as Order,
+    order: { services: [service], expires: Number.MAX_VALUE } as unknown as Order,
     digest: 'a',
     begun: false,
     released: true,
@@ -108,11 +108,23 @@ test('nothing is fetched that is not released, and the link says why', async (t)
 
 test('a node without services never starts root for them', async (t) => {
   const { services, state, asked } = await setUp(t, async () => []);
-  state.order = { services: [] } as unknown as Order;
+  state.order = { services: [], expires: Number.MAX_VALUE } as unknown as Order;
   await services.look();
   t.deepEqual(asked, []);
   // The agent was restarted, and an order took all of them away.
   state.begun = true;
+  await services.look();
+  t.is(asked.length, 1);
+});
+
+test('an order that has expired changes nothing; a root that fails is asked again, and not at once', async (t) => {
+  const { services, state, asked } = await setUp(t, async () => {
+    throw new Error('no helper');
+  });
+  state.order = { services: [service], expires: Date.now() - 1 } as unknown as Order;
+  await services.look();
+  t.deepEqual(asked, []);
+  state.order = { services: [service], expires: Number.MAX_VALUE } as unknown as Order;
   await services.look();
   t.is(asked.length, 1);
 });

@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
 import { run } from '../../../../../base/run.ts';
@@ -16,6 +16,7 @@ import {
   netText,
   netUnit,
 } from '../../../../../image/agent/root/services/units.ts';
+import { PROGRAMS } from '../../../../../image/build/keep.ts';
 import { anyManifest, manifestOf } from './any-manifest.ts';
 
 const SHA = 'a'.repeat(64);
@@ -68,6 +69,22 @@ test('systemd understands every line of them', async (t) => {
   // It looks for programs as well, and this machine may lack some.
   const said = stderr.split('\n').filter((line) => /Unknown|Invalid|Failed to parse|ignoring/i.test(line));
   t.deepEqual(said, []);
+});
+
+test('every program that a unit of an instance starts is in the image', (t) => {
+  const health = { check: { kind: 'exec', command: ['/bin/true'] } };
+  const manifest = manifestOf({ health });
+  const all = [
+    bundleText({ sha256: SHA, rootHash: 'b'.repeat(64), dataBytes: 40_960 }, '/f', '/m'),
+    netText(ID, placeOf(3), FOLDER),
+    instanceText(ID, SHA, manifest, FOLDER, null),
+    checkText(ID, manifest, FOLDER) ?? '',
+  ].join('\n');
+  // `ip netns exec NAME PROGRAM` starts a second one.
+  const started = [...all.matchAll(/(?:^Exec\w+=-?| netns exec \w+ )(\/\S+)/gm)].map(([, path]) => path!);
+  t.true(started.length > 15);
+  for (const path of started)
+    t.true(PROGRAMS.has(basename(path)) || path === '/usr/lib/systemd/systemd-sysctl', path);
 });
 
 test('a failed service is a service, not a failed node', (t) => {
