@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, link, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, link, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** Whether anything is there that this process may see. */
 export function exists(path: string): Promise<boolean> {
@@ -47,6 +47,19 @@ async function placed(
     await rm(temporary, { force: true });
   }
   await syncFolder(dirname(path));
+}
+
+/** Milliseconds after which a file that is still being written is one of a process that was killed. */
+const ABANDONED = 3600_000;
+
+/** Removes temporary files of processes that were killed. @param beginning of their names */
+export async function removeAbandoned(folder: string, beginning = ''): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(beginning) || !name.endsWith('.tmp')) continue;
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > ABANDONED) await rm(path, { force: true });
+  }
 }
 
 /**

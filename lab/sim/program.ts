@@ -2,7 +2,7 @@
 import { createPublicKey } from 'node:crypto';
 import { createLogger } from '../../base/log.ts';
 import { dataPaths } from '../../base/paths.ts';
-import { watchDecisions } from '../../orchestrator/fleet/decisions/keeper.ts';
+import { watchDecisions } from '../../orchestrator/fleet/decisions/watch.ts';
 import { openFleet } from '../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { orderKeyId } from '../../protocol/order.ts';

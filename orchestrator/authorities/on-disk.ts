@@ -3,8 +3,9 @@ import type { DataPaths } from '../../base/paths.ts';
 import type { Authority } from '../../keys/authority.ts';
 import { type Generation, generationsOf, openGeneration } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
-import { BanSet } from '../fleet/bans/set.ts';
-import { DecisionJournal, journalFile } from '../fleet/decisions/journal.ts';
+import type { BanSet } from '../fleet/bans/set.ts';
+import { journalFile } from '../fleet/decisions/journal.ts';
+import { decisionsOnDisk } from '../fleet/decisions/on-disk.ts';
 import { authorityStates, type States } from './states.ts';
 
 export type OnDisk = States & { generations: readonly Generation[] };
@@ -14,8 +15,7 @@ export async function authoritiesOnDisk(
   paths: DataPaths,
   ca: AuthorityName,
 ): Promise<OnDisk & { set: BanSet }> {
-  const set = new BanSet();
-  for (const entry of (await new DecisionJournal(journalFile(paths)).read()).entries) set.add(entry);
+  const { set } = await decisionsOnDisk(journalFile(paths)).current();
   const generations = await generationsOf(paths.keys, ca);
   return { set, generations, ...authorityStates(ca, generations, set.authoritySteps) };
 }

@@ -118,13 +118,7 @@ export class Attestations {
     if (turn.kind === 'newest') return null;
     const what = `its TPM counts backwards (${turn.what}): the identity of ${record.name} was copied, or its TPM was cleared; whoever has it is stopped`;
     const by = { actor: 'bootserver', at: Date.now() };
-    await banNode(
-      this.#fleet,
-      await this.#fleet.decisionLog.set(),
-      record.id,
-      `cloned identity: ${what}`,
-      by,
-    );
+    await banNode(this.#fleet, await this.#fleet.bans(), record.id, `cloned identity: ${what}`, by);
     return refuse('ENROL_CLONED', what);
   }
 

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError, refusal } from '../../base/error.ts';
 import type { By } from './acting.ts';
 import { AuditLog } from './audit/audit.ts';
+import type { BanSet } from './bans/set.ts';
 import { Decisions } from './decisions/decisions.ts';
 import { DecisionLog } from './decisions/log.ts';
 import { noKey, type Sealer } from './decisions/seal.ts';
@@ -57,7 +58,7 @@ export class Fleet {
   async approve(id: string, words: readonly string[], by: By, name?: string): Promise<NodeRecord> {
     return this.#act(id, by, 'approve', async (record) => {
       if (name !== undefined && name !== record.name) await this.#mustMeanOne(checkName(name), id);
-      const ban = (await this.decisionLog.set()).banOf({ id });
+      const ban = (await this.bans()).banOf({ id });
       return ban === null
         ? approve(record, { ...by, words, name })
         : refuse(
@@ -122,6 +123,11 @@ export class Fleet {
       });
     }
     return this.expectations.add(wanted, by);
+  }
+
+  /** As this process knows them; one that keeps no log of decisions believes Redis. */
+  async bans(): Promise<BanSet> {
+    return (await this.decisions.bans()) ?? this.decisionLog.set();
   }
 
   /** A name, id or other text must not come to mean another node. @throws BootwaveError `NAME_AMBIGUOUS` */

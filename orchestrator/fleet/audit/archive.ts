@@ -4,12 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { z } from 'zod';
-import { syncFolder } from '../../../base/files.ts';
+import { removeAbandoned, syncFolder } from '../../../base/files.ts';
 import type { RecordChange } from '../commit.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
@@ -87,7 +87,7 @@ export async function archiveAudit(options: ArchiveOptions): Promise<Archive | n
   const last = Math.min(((await audit.head())?.seq ?? 0) - keep, newestOf(base, sealed.seals).seq);
   if (sealed.unreadable !== null || last <= base.seq) return null;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await tidy(folder);
+  await removeAbandoned(folder);
   const file = `${from.seq + 1}-${last}.jsonl.gz`;
   const path = join(folder, file);
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
@@ -108,18 +108,6 @@ export async function archiveAudit(options: ArchiveOptions): Promise<Archive | n
   if (done.result !== 'done') return null;
   await shorten(fleet, next.key, written.nodes);
   return next;
-}
-
-/** Milliseconds after which a file that is still being written is one of a server that was killed. */
-const ABANDONED = 3600_000;
-
-async function tidy(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (!name.endsWith('.tmp')) continue;
-    const path = join(folder, name);
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    if (Date.now() - mtimeMs > ABANDONED) await rm(path, { force: true });
-  }
 }
 
 type Place = Link & { key: string };

@@ -33,6 +33,11 @@ export class BanSet {
     return isDecision(entry) ? this.decided.has(entry) : this.#entries.has(entry.id);
   }
 
+  /** Whether adding it changes anything. */
+  isNews(entry: Entry): boolean {
+    return isDecision(entry) ? this.decided.isNews(entry) : !this.#entries.has(entry.id);
+  }
+
   /** @returns false when it was known, or changes nothing any more */
   add(entry: Entry): boolean {
     if (isDecision(entry)) return this.decided.add(entry);

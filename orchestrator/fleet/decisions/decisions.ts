@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
 import { modelOf } from '../attestation.ts';
+import type { BanSet } from '../bans/set.ts';
 import { type Change, type Committed, commit, type RecordChange } from '../commit.ts';
 import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
@@ -18,9 +19,11 @@ import type { Decision, Standing } from './standing.ts';
 
 /** This machine's copy of the log. */
 export type Source = {
-  set: { decided: Standing };
+  set: BanSet;
   /** Reads what is new in Redis. */
   look(): Promise<void>;
+  /** @throws BootwaveError `DECISIONS_DISK`: these bytes could not be written */
+  room(bytes: number): Promise<void>;
   /** In force and on the disk when it resolves. */
   keep(entry: Entry): Promise<void>;
   /** Once for each thing that disagrees. */
@@ -74,6 +77,12 @@ export class Decisions {
   /** Reads what others have decided, and has it on the disk. */
   async look(): Promise<void> {
     await this.#source?.look();
+  }
+
+  /** What is known of bans, also of one of a moment ago; null: this process keeps no log. */
+  async bans(): Promise<BanSet | null> {
+    await this.look();
+    return this.#source?.set ?? null;
   }
 
   /** Whether machines may be given this image: somebody has decided that, or decisions about rollouts have not begun. */
@@ -152,7 +161,10 @@ export class Decisions {
     return sealDecided({ kind: 'record', actor, at, reason, key, epoch, body });
   }
 
-  /** As `commit`, with the decisions that are made by it. They are on this machine's disk when it resolves. */
+  /**
+   * As `commit`, with the decisions that are made by it. They are on this machine's disk when it resolves.
+   * @throws BootwaveError `DECISIONS_DISK`, and nothing was committed; `DECISIONS_UNWRITTEN`
+   */
   async commit(change: Change, decisions: readonly Decision[] = []): Promise<Committed> {
     const source = this.#source;
     if (source === null || decisions.length === 0) return commit(this.#redis, change);
@@ -160,6 +172,7 @@ export class Decisions {
     // Before anything is confirmed a decision without a seal counts as what stands in Redis does.
     if (seal === null) return commit(this.#redis, change);
     const ops = decisions.map((entry) => appendOp(entry, seal(entry.text)));
+    await source.room(decisions.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 1, 0));
     const done = await commit(this.#redis, { ...change, ops: [...(change.ops ?? []), ...ops] });
     if (done.result === 'done') await Promise.all(decisions.map((entry) => source.keep(entry)));
     return done;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { voteSchema } from '../../../keys/vote.ts';
@@ -129,8 +129,7 @@ export type Entry = Ban | Lift | OperatorEntry | AuthorityEntry | Denial | Membe
 /** Hex digits of an id: 64 bits, so that no second text can be made with a known id. */
 const ID_DIGITS = 16;
 
-export const entryId = (text: string): string =>
-  createHash('sha256').update(text).digest('hex').slice(0, ID_DIGITS);
+export const entryId = (text: string): string => hash('sha256', text).slice(0, ID_DIGITS);
 
 function seal<T>(content: T): T & Sealed {
   const text = JSON.stringify(content);

@@ -27,6 +27,9 @@ export type KeeperOptions = {
   now?: () => number;
 };
 
+/** Lines of the log that a start may read beside those of the snapshot, before a server writes another one. */
+const SNAPSHOT = 500;
+
 /** Forged entries that are named in the log: who writes to Redis must not fill it. */
 const NAMED = 100;
 
@@ -53,6 +56,12 @@ export class DecisionKeeper implements BanList {
   readonly #unseen = new Map<string, Entry>();
   #tip: Tip | null = null;
   #looked = false;
+  /** All that stood in Redis once was compared since this process began. */
+  #compared = false;
+  /** That no snapshot can be written was said. */
+  #complained = false;
+  /** Something in Redis was not believed, or not understood. A later start may know better, and looks at all of it. */
+  #ignored = false;
   /** The journal is older than seals: what stands in Redis when it is first read is taken as it is. */
   #imports = false;
   /** One read after the other. */
@@ -65,8 +74,17 @@ export class DecisionKeeper implements BanList {
   /** Loads what the journal contains. */
   static async open(options: KeeperOptions): Promise<DecisionKeeper> {
     const keeper = new DecisionKeeper(options);
-    const { entries, torn, older } = await options.journal.read();
+    const { entries, torn, older, tip, unused } = await options.journal.read();
     keeper.#imports = older;
+    if (tip !== null && !older) {
+      keeper.#tip = tip;
+      keeper.#looked = true;
+    }
+    if (unused !== null && entries.length >= SNAPSHOT)
+      options.log.warn(
+        { code: 'DECISIONS_SNAPSHOT', file: options.journal.path, reason: unused },
+        'the snapshot of the log of decisions is not used, and all of the log is read',
+      );
     if (torn > 0)
       options.log.warn({ file: options.journal.path, torn }, 'lines of the log of decisions cannot be read');
     for (const entry of entries) {
@@ -99,6 +117,10 @@ export class DecisionKeeper implements BanList {
     return look;
   }
 
+  room(bytes: number): Promise<void> {
+    return this.#options.journal.room(bytes);
+  }
+
   /**
    * What this process has just added itself: in force and in the journal when it resolves, whatever becomes of it in Redis.
    * There the next look puts it back if it is missing.
@@ -113,6 +135,45 @@ export class DecisionKeeper implements BanList {
     });
     this.#turn = kept.catch(() => {});
     return kept;
+  }
+
+  /**
+   * Compares all of Redis with what is known here. A start that has a snapshot looks only at what is new there; this is for
+   * afterwards. Others act meanwhile. @throws the error of Redis or of the disk
+   */
+  async compare(signal: AbortSignal): Promise<void> {
+    if (this.#compared) return;
+    const known = new Set(this.set.entries.map(({ id }) => id));
+    const there = new Set<string>();
+    for await (const found of this.#options.fleet.decisionLog.pages()) {
+      if (signal.aborted) return;
+      this.#learn(await this.#sound(found, there));
+    }
+    const repaired = this.#turn.then(async () => {
+      await this.#repair(there, known);
+      await this.#write();
+    });
+    this.#turn = repaired.catch(() => {});
+    await repaired;
+    this.#compared = true;
+  }
+
+  /** Lets a later start read less. What fails is logged; nothing depends on it. */
+  async keepSnapshot(): Promise<void> {
+    const { journal, log } = this.#options;
+    const kept = this.#turn.then(async () => {
+      if (!this.#looked || this.#unwritten.size > 0 || (await journal.sinceSnapshot()) < SNAPSHOT) return;
+      await journal.snapshot(this.#ignored ? null : this.#tip);
+    });
+    this.#turn = kept.catch((error: unknown) => {
+      if (!this.#complained)
+        log.warn(
+          { code: 'DECISIONS_SNAPSHOT', file: journal.path, reason: messageOf(error) },
+          'no snapshot of the log of decisions can be written; the log itself is whole',
+        );
+      this.#complained = true;
+    });
+    await this.#turn;
   }
 
   /** What Redis says about this is not believed; logged once. */
@@ -131,13 +192,16 @@ export class DecisionKeeper implements BanList {
     let whole = false;
     if (!this.#looked || tip?.key !== this.#tip?.key || tip?.text !== this.#tip?.text) {
       const read = await decisionLog.read(this.#looked ? this.#tip : null);
-      this.#learn(await this.#sound(read.found));
+      ({ whole } = read);
+      const there = whole ? new Set<string>() : undefined;
+      this.#ignored = (this.#ignored && !whole) || read.unread > 0;
+      this.#learn(await this.#sound(read.found, there));
       for (const { entry } of read.found)
         for (const expected of [this.#added, this.#unseen]) expected.delete(entry.id);
-      ({ whole } = read);
-      if (whole) await this.#repair(read.found);
+      if (there !== undefined) await this.#repair(there);
       this.#tip = read.tip;
       this.#looked = true;
+      this.#compared ||= whole;
       if (this.#imports) await this.#write().then(() => this.#options.journal.markSealed());
       this.#imports = false;
     }
@@ -158,23 +222,29 @@ export class DecisionKeeper implements BanList {
     if (fresh.length > 0) for (const listener of this.#others) listener(fresh);
   }
 
-  /** Without what nobody of this fleet signed. */
-  async #sound(found: readonly Found[]): Promise<Entry[]> {
+  /**
+   * Without what nobody of this fleet signed, and what changes nothing.
+   * @param there gets the ids of those that count and that a server would believe that reads them for the first time
+   */
+  async #sound(found: readonly Found[], there?: Set<string>): Promise<Entry[]> {
+    const { holds, sealed } = this.#options;
     const sound: Entry[] = [];
     for (const { entry, seal } of found) {
-      if (this.set.has(entry) || (await this.#isOurs(entry, seal))) sound.push(entry);
+      const isKnown = this.set.has(entry);
+      if (isKnown ? there === undefined : !this.set.isNews(entry)) continue;
+      const isLift = entry.kind === 'lift';
+      const isSealed = isLift || (await sealed(entry.text, seal));
+      if (isSealed) there?.add(entry.id);
+      const isImported = this.#imports && seal === '' && !isDecision(entry);
+      if (isKnown) continue;
+      if (isLift ? await holds(entry, this.#now()) : isSealed || isImported) sound.push(entry);
       else this.#ignore(entry);
     }
     return sound;
   }
 
-  async #isOurs(entry: Entry, seal: string): Promise<boolean> {
-    const { holds, sealed } = this.#options;
-    if (entry.kind === 'lift') return holds(entry, this.#now());
-    return (this.#imports && seal === '' && !isDecision(entry)) || sealed(entry.text, seal);
-  }
-
   #ignore(entry: Entry): void {
+    this.#ignored = true;
     if (this.#forged.has(entry.id) || this.#forged.size >= NAMED) return;
     this.#forged.add(entry.id);
     const what =
@@ -184,14 +254,10 @@ export class DecisionKeeper implements BanList {
     this.#options.log.error({ code: 'BAN_LOG_FORGED', [entry.kind]: entry.id }, what);
   }
 
-  /** Adds to Redis what it lacks, and fences banned machines that are members there. */
-  async #repair(found: readonly Found[]): Promise<void> {
-    const { fleet, log, sealed } = this.#options;
-    const there = new Set<string>();
-    // One without a seal is believed by nobody who reads it for the first time.
-    for (const { entry, seal } of found)
-      if (entry.kind === 'lift' || (await sealed(entry.text, seal))) there.add(entry.id);
-    await this.#putBack(this.set.entries.filter(({ id }) => !there.has(id)));
+  /** Adds to Redis what it lacks, of `known` or of all, and fences banned machines that are members there. */
+  async #repair(there: ReadonlySet<string>, known?: ReadonlySet<string>): Promise<void> {
+    const { fleet, log } = this.#options;
+    await this.#putBack(this.set.entries.filter(({ id }) => !there.has(id) && known?.has(id) !== false));
     for (const entry of this.set.bans) {
       if (!there.has(entry.id) || this.set.isLifted(entry.id)) continue;
       const by = { actor: ACTOR, at: this.#now() };
@@ -219,58 +285,4 @@ export class DecisionKeeper implements BanList {
     await this.#options.journal.append(entries);
     for (const { id } of entries) this.#unwritten.delete(id);
   }
-}
-
-export type WatchOptions = {
-  signal: AbortSignal;
-  log: Logger;
-  /** Milliseconds between two reads when no message comes. */
-  every?: number;
-};
-
-/** Half of the second within which a ban must take effect, in case the message about it was lost. */
-const EVERY = 500;
-
-/** Keeps a keeper up to date until the signal fires: at once after a message, and regularly without one. */
-export async function watchDecisions(
-  keeper: DecisionKeeper,
-  fleet: Fleet,
-  options: WatchOptions,
-): Promise<void> {
-  const { signal, log, every = EVERY } = options;
-  let wake = () => {};
-  let woken = false;
-  const unsubscribe = await fleet.decisionLog
-    .subscribe(() => {
-      woken = true;
-      wake();
-    })
-    .catch((error: unknown) => {
-      log.warn({ reason: messageOf(error) }, 'bans are looked up only from time to time');
-      return async () => {};
-    });
-  const rest = () =>
-    new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, every);
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (woken || signal.aborted) wake();
-    });
-  signal.addEventListener('abort', () => wake(), { once: true });
-  let failed = false;
-  while (!signal.aborted) {
-    woken = false;
-    try {
-      await keeper.look();
-      failed = false;
-    } catch (error) {
-      if (!failed)
-        log.error({ reason: messageOf(error) }, 'bans cannot be looked up; those known still count');
-      failed = true;
-    }
-    await rest();
-  }
-  await unsubscribe();
 }

@@ -40,9 +40,12 @@ export class DecisionLog {
 
   /**
    * What was appended after `known`.
-   * @returns `whole`: these are all entries, because the log does not continue from `known`; `tip` null: it is empty
+   * @returns `whole`: these are all entries, because the log does not continue from `known`; `tip` null: it is empty;
+   * `unread`: how many lines are no entries that this version knows
    */
-  async read(known: Tip | null): Promise<{ found: Found[]; tip: Tip | null; whole: boolean }> {
+  async read(
+    known: Tip | null,
+  ): Promise<{ found: Found[]; tip: Tip | null; whole: boolean; unread: number }> {
     const items: StreamItem[] = [];
     for await (const page of pagesOf(this.#redis, KEYS.bans, known?.key ?? '-')) items.push(...page);
     if (known !== null) {
@@ -51,11 +54,16 @@ export class DecisionLog {
       items.shift();
     }
     const last = items.at(-1);
+    const found = items.flatMap(foundIn);
     return {
-      found: items.flatMap(foundIn),
+      ...{ found, unread: items.length - found.length, whole: known === null },
       tip: last === undefined ? known : tipOf(last),
-      whole: known === null,
     };
+  }
+
+  /** All of it, a page at a time. */
+  async *pages(): AsyncGenerator<Found[]> {
+    for await (const page of pagesOf(this.#redis, KEYS.bans, '-')) yield page.flatMap(foundIn);
   }
 
   /** For one question; servers keep a set of their own. */

@@ -20,24 +20,33 @@ export class Standing {
 
   /** @returns false when it was known, or something later is */
   add(entry: Decision): boolean {
+    // Also one that a later word has replaced already.
+    if (entry.kind === 'membership' && entry.place === null)
+      this.#out.set(entry.node, Math.max(entry.at, this.#out.get(entry.node) ?? 0));
+    if (!this.isNews(entry)) return false;
     switch (entry.kind) {
       case 'membership':
-        if (entry.place === null)
-          this.#out.set(entry.node, Math.max(entry.at, this.#out.get(entry.node) ?? 0));
-        return keep(
-          this.#nodes,
-          entry.node,
-          { ...entry, placeText: placeText(entry.place) },
-          (one) => one.number,
-        );
+        this.#nodes.set(entry.node, { ...entry, placeText: placeText(entry.place) });
+        return true;
       case 'record':
-        if (!keep(this.#records, entry.key, entry, (one) => one.epoch)) return false;
+        this.#records.set(entry.key, entry);
         this.rollouts.add(entry);
         return true;
       case 'confirmed':
-        if (this.#confirmed !== null) return false;
         this.#confirmed = entry;
         return true;
+    }
+  }
+
+  /** Whether adding it changes anything. */
+  isNews(entry: Decision): boolean {
+    switch (entry.kind) {
+      case 'membership':
+        return isLater(entry, this.#nodes.get(entry.node), (one) => one.number);
+      case 'record':
+        return isLater(entry, this.#records.get(entry.key), (one) => one.epoch);
+      case 'confirmed':
+        return this.#confirmed === null;
     }
   }
 
@@ -81,18 +90,12 @@ export class Standing {
 }
 
 /** Two servers that decided at the same moment agree on which came later: by time, then by id. */
-function keep<T extends { at: number; id: string }>(
-  map: Map<string, T>,
-  key: string,
+function isLater<T extends { at: number; id: string }>(
   fresh: T,
+  known: T | undefined,
   rank: (one: T) => number,
 ): boolean {
-  const known = map.get(key);
-  const later =
-    known === undefined ||
-    (rank(fresh) - rank(known) ||
-      fresh.at - known.at ||
-      (fresh.id > known.id ? 1 : fresh.id < known.id ? -1 : 0)) > 0;
-  if (later) map.set(key, fresh);
-  return later;
+  if (known === undefined) return true;
+  const ahead = rank(fresh) - rank(known) || fresh.at - known.at;
+  return ahead > 0 || (ahead === 0 && fresh.id > known.id);
 }

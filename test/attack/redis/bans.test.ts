@@ -6,6 +6,7 @@ import { generationsOf } from '../../../keys/generations.ts';
 import { AUTHORITIES } from '../../../keys/layout.ts';
 import { activeAuthority } from '../../../orchestrator/authorities/on-disk.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
+import { append } from '../../../orchestrator/fleet/decisions/append.ts';
 import {
   type Entry,
   sealAuthority,
@@ -18,8 +19,9 @@ import { sealerOf, sealJudge } from '../../../orchestrator/fleet/decisions/seal.
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { add, list } from '../../../orchestrator/operations/ban/acts.ts';
-import { redisFor } from '../../orchestrator/fleet/support.ts';
+import { enrolment, redisFor } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
+import { server as whole } from './server.ts';
 
 const by = { actor: 'operator:ann', at: Date.now(), reason: 'forged' };
 const ID = `tpm-${'a'.repeat(64)}`;
@@ -73,6 +75,19 @@ test('forged, and waited for: a server that starts again takes nothing over', as
     await again.look();
     t.is(again.set.entries.length, 1);
   }
+});
+
+test('forged, or taken away: a ban of a machine that waits is what was decided when a person approves it', async (t) => {
+  const { fleet, redis, directory, asks } = await whole(t);
+  const [one, two] = [enrolment(1), enrolment(2)];
+  for (const each of [one, two]) await directory.enrol(each);
+  await redis.xadd(KEYS.bans, '*', 'entry', ban(one.id).text, 'seal', 'AAAA');
+  t.is((await fleet.approve(one.id, one.words, by)).state, 'enrolled');
+  t.is(await asks(one), 'approved, with a certificate');
+  await append(fleet, ban(two.id), by, 'stolen');
+  await fleet.decisions.look();
+  await redis.del(KEYS.bans);
+  await t.throwsAsync(fleet.approve(two.id, two.words, by), { code: 'NODE_BANNED' });
 });
 
 test('changed or moved: the seal of one entry is no seal of another', async (t) => {

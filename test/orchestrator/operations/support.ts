@@ -2,8 +2,8 @@
 
 import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
-import { watchDecisions } from '../../../orchestrator/fleet/decisions/keeper.ts';
 import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
+import { watchDecisions } from '../../../orchestrator/fleet/decisions/watch.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { find } from '../../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../../orchestrator/operations/door.ts';

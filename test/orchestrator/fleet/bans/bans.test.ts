@@ -5,7 +5,8 @@ import { banNode, banSerial, findBan } from '../../../../orchestrator/fleet/bans
 import { append } from '../../../../orchestrator/fleet/decisions/append.ts';
 import { type Ban, sealLift } from '../../../../orchestrator/fleet/decisions/entry.ts';
 import { DecisionJournal } from '../../../../orchestrator/fleet/decisions/journal.ts';
-import { DecisionKeeper, watchDecisions } from '../../../../orchestrator/fleet/decisions/keeper.ts';
+import { DecisionKeeper } from '../../../../orchestrator/fleet/decisions/keeper.ts';
+import { watchDecisions } from '../../../../orchestrator/fleet/decisions/watch.ts';
 import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';

@@ -91,13 +91,13 @@ test('the journal keeps entries through a torn line, which spoils nothing but it
   const folder = await mkdtemp(join(tmpdir(), 'bw-bans-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const journal = new DecisionJournal(join(folder, 'data', 'bans.log'));
-  t.deepEqual(await journal.read(), { entries: [], torn: 0, older: false });
+  t.like(await journal.read(), { entries: [], torn: 0, older: false });
   const [first, second] = [ban({ nodes: ['tpm-1'], reason: 'Umlaut ä\nline' }), ban({ serials: ['aa'] })];
   await journal.append([first]);
   await appendFile(journal.path, second.text.slice(0, 20));
-  t.deepEqual(await journal.read(), { entries: [first], torn: 1, older: false });
+  t.like(await journal.read(), { entries: [first], torn: 1, older: false });
   await new DecisionJournal(journal.path).append([second]);
-  t.deepEqual(await journal.read(), { entries: [first, second], torn: 1, older: false });
+  t.like(await journal.read(), { entries: [first, second], torn: 1, older: false });
   const written = (await readFile(journal.path, 'utf8')).split('\n');
   t.deepEqual(written.slice(1, 3), [first.text, second.text.slice(0, 20)], 'nothing is rewritten');
   // A journal that a version without seals began.
@@ -105,5 +105,5 @@ test('the journal keeps entries through a torn line, which spoils nothing but it
   await appendFile(old.path, `${first.text}\n`);
   t.true((await old.read()).older);
   await old.markSealed();
-  t.deepEqual(await old.read(), { entries: [first], torn: 0, older: false });
+  t.like(await old.read(), { entries: [first], torn: 0, older: false });
 });
