@@ -1,8 +1,8 @@
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { rootPem } from '../../keys/authority.ts';
-import { type Check, fail, ok, warn } from './check.ts';
 import { checkBreakGlass } from './break-glass.ts';
+import { type Check, fail, ok, warn } from './check.ts';
 import { checkDecisions } from './decisions.ts';
 import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';

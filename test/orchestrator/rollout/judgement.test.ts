@@ -139,6 +139,17 @@ test('a failure in the first waves is not forgiven because late ones were', (t) 
   t.is(s.rollout.state, 'rolling-back', s.rollout.why);
 });
 
+test('in a fleet of less than ten a failure in a later wave is as little forgiven as before', (t) => {
+  const s = new Script(fleetOf(9, 1), { ...LOOSE, waves: [{ take: 4 }, { take: 'rest' }] });
+  s.start();
+  bakeAll(s);
+  s.pass(70, ids(s));
+  t.is(s.in('done').length, 4);
+  const [bad] = s.in('staging') as [string];
+  fallsBack(s, bad);
+  t.is(s.rollout.state, 'rolling-back');
+});
+
 test('the tail has all of the whole, though a wave is given nothing', (t) => {
   const s = new Script(fleetOf(6, 1), { ...LOOSE, budget: { wave: 0, whole: 2 } });
   const well = ids(s);
