@@ -165,6 +165,10 @@ async function refuseOrBreak(
     if (request !== null) {
       const entry = { at, actor, action: 'break-glass', reason: `bootwave ${operation.name}` };
       await fleet.audit.append({ ...entry, detail: { request } });
+      house.log.error(
+        { code: 'BREAK_GLASS', actor, operation: operation.name, request },
+        'done by break-glass, and by no right of their own',
+      );
       return { ...identity, role: 'admin', sites: [] };
     }
   }

@@ -6,11 +6,21 @@ import type { Draft } from './draft.ts';
 const WHOLE = { percent: 2 };
 /** Nodes that are well on the version before a single other one is forgiven in a fleet for which the share gives none. */
 const PROVEN = 10;
+/** As few suffice while only the tail has failed: its nodes had trouble before, or came late. */
+const PROVEN_TO_LATE = 2;
 
 function allowedInAll(d: Draft, size: number): number {
   const { whole } = d.setup.spec.budget;
   if (whole !== undefined) return budgetOf(whole, size);
-  return Math.max(budgetOf(WHOLE, size), d.total('done') >= PROVEN ? 1 : 0);
+  const proven = d.total('done') >= (onlyTailFailed(d) ? PROVEN_TO_LATE : PROVEN);
+  return Math.max(budgetOf(WHOLE, size), proven ? 1 : 0);
+}
+
+function onlyTailFailed(d: Draft): boolean {
+  return d.setup.waves.every(({ kind }, index) => {
+    const { failures, forgiven } = d.peekWave(index);
+    return kind === 'tail' || failures === forgiven;
+  });
 }
 
 /**

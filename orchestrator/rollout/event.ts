@@ -1,6 +1,5 @@
 import type { Blame } from '../causes/refusal.ts';
 import type { Counts } from './down.ts';
-import type { WaveGate } from './gate.ts';
 import type { Place } from './plan.ts';
 import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
 
@@ -160,7 +159,8 @@ export type Order = { rollout: string; node: string; epoch: number; of: 'image' 
 export type Command =
   | Order
   /** Ask an outside check; the same run may be asked again, its first answer counts. */
-  | { kind: 'gate'; rollout: string; wave: number; gate: number; run: number; check: WaveGate };
+  /** What is asked stands in the setup that was decided. */
+  | { kind: 'gate'; rollout: string; wave: number; gate: number; run: number };
 
 /** One line for the audit stream. */
 export type Note = {

@@ -6,7 +6,7 @@ import type { Draft } from './draft.ts';
 import type { Gate } from './gate.ts';
 import type { NodeStep } from './record.ts';
 
-export function gatesOf(d: Draft, wave: number): readonly Gate[] {
+export function gatesOf(d: Pick<Draft, 'setup'>, wave: number): readonly Gate[] {
   const { gates, waves } = d.setup.spec;
   return [...gates, ...(waves[wave]?.gates ?? [])];
 }

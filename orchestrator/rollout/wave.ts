@@ -195,7 +195,7 @@ function nextWave(d: Draft): boolean {
   return false;
 }
 
-function waveGates(d: Draft, wave: number): WaveGate[] {
+export function waveGates(d: Pick<Draft, 'setup'>, wave: number): WaveGate[] {
   return gatesOf(d, wave).filter(isWaveGate);
 }
 
@@ -221,7 +221,6 @@ function passGates(d: Draft, known: Readonly<WaveRecord>): boolean {
     wave: wave.index,
     gate: wave.gate,
     run: wave.run,
-    check: gate,
   });
   return false;
 }

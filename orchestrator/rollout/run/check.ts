@@ -1,15 +1,44 @@
 /** Gates that ask an outside check: a program on the orchestrator, a URL, Prometheus. */
+import type { Redis } from 'ioredis';
 import * as z from 'zod';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { run } from '../../../base/run.ts';
+import type { Command } from '../event.ts';
 import type { WaveGate } from '../gate.ts';
+import type { WaveRecord } from '../record.ts';
+import { waveGates } from '../wave.ts';
+import { disagreement } from './decided.ts';
 import { type DeclaredGate, readDeclaration } from './declared-gate.ts';
+import { ROLLOUT_KEYS } from './keys.ts';
+import { readSetup } from './stored.ts';
 
 /** Milliseconds that one answer may take at the most, whatever a rollout says. */
 const LONGEST = 600_000;
 
 /** `away`: no answer, which says nothing about the fleet. */
 export type Verdict = { ok: boolean; why: string; away?: boolean };
+
+/** All that its job says. */
+export type AskedGate = Pick<Extract<Command, { kind: 'gate' }>, 'rollout' | 'wave' | 'gate' | 'run'>;
+
+/**
+ * What a job asks for, by the rollout that was decided: whoever writes jobs in Redis says neither what is asked nor when.
+ * @returns null: its wave does not wait for it, or nobody has started such a rollout
+ * @throws BootwaveError `ROLLOUT_UNKNOWN`
+ */
+export async function wantedGate(
+  redis: Redis,
+  { rollout, wave, gate, run }: AskedGate,
+): Promise<WaveGate | null> {
+  const [{ setup, digest }, [record]] = await Promise.all([
+    readSetup(redis, rollout),
+    redis.hmget(ROLLOUT_KEYS.wave(rollout, wave), 'body'),
+  ]);
+  if ((await disagreement(redis, rollout, digest)) !== null) return null;
+  const known = record == null ? null : (JSON.parse(record) as WaveRecord);
+  if (known?.state !== 'gated' || known.gate !== gate || known.run !== run) return null;
+  return waveGates({ setup }, wave)[gate] ?? null;
+}
 
 /**
  * Never throws: a check that could not be made has not passed.

@@ -10,10 +10,10 @@ import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { isHeld } from '../../upkeep/lease.ts';
-import type { Command, Order } from '../event.ts';
+import type { Order } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
-import { check } from './check.ts';
+import { type AskedGate, check, wantedGate } from './check.ts';
 import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
 import { DRIVEN, Driver } from './driver.ts';
@@ -104,15 +104,11 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
     if (events.length > 0) await post(redis, order.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
-    const command = JSON.parse(body) as Extract<Command, { kind: 'gate' }>;
-    const { rollout, wave, gate, run } = command;
-    await post(redis, rollout, {
-      type: 'gate',
-      wave,
-      gate,
-      run,
-      ...(await check(command.check, gates, signal)),
-    });
+    const asked = JSON.parse(body) as AskedGate;
+    const wanted = await wantedGate(redis, asked);
+    if (wanted === null) return;
+    const { rollout, wave, gate, run } = asked;
+    await post(redis, rollout, { type: 'gate', wave, gate, run, ...(await check(wanted, gates, signal)) });
   });
 
   const sweeping = sweep(redis, drive, times.sweep, { log, signal });

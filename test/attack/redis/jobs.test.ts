@@ -1,4 +1,10 @@
 /** What was tried on wake-ups, jobs and records of rollouts by somebody with every right over Redis. */
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
@@ -12,6 +18,8 @@ import { readProgress } from '../../../orchestrator/rollout/run/stored.ts';
 import { TOPICS } from '../../../orchestrator/rollout/run/write.ts';
 import { redisFor } from '../../orchestrator/fleet/support.ts';
 import { membersFor } from '../../orchestrator/rollout/run/members.ts';
+import { IMAGES } from '../../orchestrator/rollout/run/support.ts';
+import { realSigner } from '../../support/real-signer.ts';
 
 const ODD = [
   '',
@@ -56,6 +64,10 @@ async function orchestrator(t: ExecutionContext) {
   const stop = new AbortController();
   const { written, log } = logOf();
   const asked: string[] = [];
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const signer = await realSigner(paths, privateKey, IMAGES);
+  const gates = join(paths.root, 'gates.d');
+  await mkdir(gates, { recursive: true });
   const { done } = startRollouts({
     ...{ paths, redis, fleet, log, signal: stop.signal },
     pool: {
@@ -66,17 +78,15 @@ async function orchestrator(t: ExecutionContext) {
       drop: () => {},
       helloOf: () => null,
     },
-    signer: {
-      sign: async () => Promise.reject(new Error('nothing is signed here')),
-      standing: async () => null,
-    } as never,
+    ...{ signer: signer.client, gates },
     times: { tick: 50, sweep: 50 },
   });
   t.teardown(async () => {
     stop.abort();
     await done;
+    await signer.close();
   });
-  return { ...world, written, asked };
+  return { ...world, written, asked, gates };
 }
 
 test('forged: a job, a rollout, a list of rollouts; what is real is driven all the same', async (t) => {
@@ -92,6 +102,46 @@ test('forged: a job, a rollout, a list of rollouts; what is real is driven all t
   const id = await start({ waves: [{}] });
   while (!asked.some((line) => line.endsWith(node))) await sleep(20);
   t.is((await readProgress(redis, id)).rollout.state, 'running');
+});
+
+test('forged: gates that say what to run, or name one that no wave waits for; nothing runs and no rollout hears of it', async (t) => {
+  const { redis, member, start, paths, gates } = await orchestrator(t);
+  const { queue, close } = openQueue(redis);
+  t.teardown(close);
+  let hits = 0;
+  const server = createServer((_, response) => {
+    hits += 1;
+    response.end();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.teardown(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const theirs = join(paths.root, 'theirs');
+  // Declared by an admin, for the rollouts that people start.
+  await writeFile(join(gates, 'declared.json'), JSON.stringify({ kind: 'http', url }), { mode: 0o600 });
+  await member(1);
+  const id = await start({ waves: [{}], gates: [{ kind: 'check', name: 'declared' }] });
+  const all = { kind: 'gate', rollout: id, wave: 0, gate: 0, run: 1 };
+  for (const check of [
+    { kind: 'command', run: ['touch', theirs] },
+    { kind: 'command', run: `touch ${theirs}` },
+    { kind: 'http', url },
+    { kind: 'check', name: 'declared', timeout: 1000, tries: 1, every: 1 },
+    undefined,
+  ])
+    for (const rollout of [id, 'ro-forged']) {
+      const body = JSON.stringify({ ...all, rollout, check });
+      await redis.xadd(KEYS.outbox, '*', 'topic', TOPICS.gate, 'body', body);
+      await queue.add(TOPICS.gate, { body });
+    }
+  while (
+    (await redis.xlen(KEYS.outbox)) > 0 ||
+    (await queue.count()) > 0 ||
+    (await queue.getActiveCount()) > 0
+  )
+    await sleep(20);
+  t.is(hits, 0);
+  await t.throwsAsync(access(theirs), { code: 'ENOENT' });
 });
 
 test('forged: orders that no record bears out are given to nobody', async (t) => {

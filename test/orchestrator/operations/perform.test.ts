@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { vote } from '../../../keys/vote.ts';
+import { checkBreakGlass } from '../../../orchestrator/doctor/break-glass.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { CATALOGUE } from '../../../orchestrator/operations/catalogue.ts';
@@ -9,6 +10,7 @@ import { type Ask, type From, type Performed, perform } from '../../../orchestra
 import { ofCertificate } from '../../../orchestrator/operators/identify.ts';
 import type { Identity } from '../../../orchestrator/operators/judge.ts';
 import { REQUEST_TIMES, readWish, requestId } from '../../../orchestrator/operators/request.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { keysIn } from '../../support/keys.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../fleet/support.ts';
 import { type Operator, operatorOf } from '../operators/people.ts';
@@ -184,6 +186,34 @@ test('what takes two people is asked for in full, signed by both, and done when 
   const told = (await fleet.audit.read()).slice(1).map(({ actor, action }) => `${actor} ${action}`);
   t.deepEqual(told, ['operator:ann request', 'operator:bob approve-request', 'operator:bob lift']);
   t.like(await signs(ann, 'ban lift', lift), { kind: 'done', result: { lifted: true } });
+});
+
+test('what break-glass alone allowed alarms: an error in the log, and a day of warnings by the doctor', async (t) => {
+  const { ann, bob, signs, identityOf, house, paths } = await office(t);
+  const { log, lines } = keptLog();
+  const act = async () =>
+    perform(
+      { ...house, log },
+      { identity: await identityOf(ann) },
+      { operation: 'keys ca taint', input: { ca: 'nodes', id: 'ffff', reason: 'copied', force: false } },
+    ).then(
+      () => 'done',
+      ({ code }) => code,
+    );
+  t.is(await act(), 'OPERATOR_ROLE');
+  t.deepEqual(lines, []);
+  t.like(await checkBreakGlass(paths), { status: 'ok' });
+  const asked = await signs(ann, 'break-glass', { minutes: 30, reason: 'no admin is up' });
+  if (asked.kind !== 'waits') return t.fail(asked.kind);
+  t.like(await checkBreakGlass(paths), { status: 'ok' }, 'only asked for');
+  await signs(bob, 'request approve', { request: asked.request.id });
+  t.not(await act(), 'OPERATOR_ROLE');
+  t.like(lines[0], { level: 50, code: 'BREAK_GLASS', actor: ann.actor, operation: 'keys ca taint' });
+  const seen = await checkBreakGlass(paths);
+  t.is(seen.status, 'warn');
+  t.regex(seen.detail, /operator:ann since .* \(in force\): no admin is up/);
+  t.regex((await checkBreakGlass(paths, Date.now() + 3600_000)).detail, /\(over\)/);
+  t.like(await checkBreakGlass(paths, Date.now() + 25 * 3600_000), { status: 'ok' });
 });
 
 test('a signature under anything but what is asked for is none', async (t) => {

@@ -69,6 +69,98 @@ test('a node in the tail is spent from the whole only; one that was ill before f
   t.is(s.rollout.state, 'running');
 });
 
+/** It restarts and runs the old version again, which it then refuses. */
+function fallsBack(s: Script, id: string) {
+  s.obey(id);
+  s.obey(id);
+  s.reboot(id, '1.0');
+  s.send(s.report(id, { failed: ['2.0'] }));
+}
+
+/** A machine that was approved after the plan was made. */
+function joins(s: Script, id: string) {
+  const place = { name: id, site: 's9', rack: null, how: 'disk' as const, from: '1.0', hops: ['2.0'] };
+  const more = { why: 'late', epoch: 0, bootId: `${id}-boot-0`, reachable: true, ill: false };
+  s.send({ type: 'joined', place: { node: id, ...place, ...more } });
+}
+
+for (const count of [2, 5, 9])
+  test(`a late joiner that fails does not take back ${count} nodes that are well; a second one that fails does`, (t) => {
+    const s = new Script(fleetOf(count, 1), LOOSE);
+    const well = ids(s);
+    s.start();
+    joins(s, 'late');
+    joins(s, 'later');
+    bakeAll(s, well);
+    s.pass(70, well);
+    t.is(s.in('done').length, count);
+    t.deepEqual(s.in('staging'), ['late']);
+    fallsBack(s, 'late');
+    t.is(s.rollout.failures, 1);
+    t.is(s.rollout.state, 'running', s.rollout.why);
+    t.is(s.in('done').length, count, 'nobody goes back but itself');
+    t.is(s.node('late').state, 'rolling-back');
+    s.obey('late');
+    s.pass(10, well);
+    t.is(s.node('later').state, 'staging');
+    fallsBack(s, 'later');
+    t.is(s.rollout.state, 'rolling-back');
+  });
+
+test('a late returner that fails does not take the others back; one node that is well proves nothing', (t) => {
+  const back = (others: string[]) => {
+    const all = [...others.map((id) => node(id)), node('b', { state: 'unreachable' })];
+    const s = new Script(all, LOOSE);
+    s.start();
+    s.upgrade(...others);
+    s.pass(130, others);
+    t.is(s.in('done').length, others.length);
+    s.send(s.report('b'));
+    t.is(s.node('b').state, 'staging');
+    fallsBack(s, 'b');
+    return s.rollout.state;
+  };
+  t.is(back(['a', 'c', 'd']), 'running');
+  t.is(back(['a']), 'rolling-back');
+});
+
+test('a failure in the first waves is not forgiven because late ones were', (t) => {
+  const s = new Script(fleetOf(5, 1), LOOSE);
+  const well = ids(s);
+  s.start();
+  joins(s, 'late');
+  bakeAll(s, well);
+  s.pass(70, well);
+  fallsBack(s, 'late');
+  t.is(s.rollout.state, 'running');
+  const [bad] = well as [string];
+  s.reboot(bad, '1.0');
+  s.send(s.report(bad, { failed: ['2.0'] }));
+  t.is(s.rollout.state, 'rolling-back', s.rollout.why);
+});
+
+test('in a fleet of less than ten a failure in a later wave is as little forgiven as before', (t) => {
+  const s = new Script(fleetOf(9, 1), { ...LOOSE, waves: [{ take: 4 }, { take: 'rest' }] });
+  s.start();
+  bakeAll(s);
+  s.pass(70, ids(s));
+  t.is(s.in('done').length, 4);
+  const [bad] = s.in('staging') as [string];
+  fallsBack(s, bad);
+  t.is(s.rollout.state, 'rolling-back');
+});
+
+test('the tail has all of the whole, though a wave is given nothing', (t) => {
+  const s = new Script(fleetOf(6, 1), { ...LOOSE, budget: { wave: 0, whole: 2 } });
+  const well = ids(s);
+  s.start();
+  joins(s, 'late');
+  bakeAll(s, well);
+  s.pass(70, well);
+  fallsBack(s, 'late');
+  t.is(s.rollout.state, 'running', s.rollout.why);
+});
+
 test('a node that is retired after it was done is nobody’s failure, and is not taken back', (t) => {
   const s = new Script(fleetOf(6, 2), LOOSE);
   s.start();

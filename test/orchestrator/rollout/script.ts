@@ -123,10 +123,17 @@ export class Script {
     return this.orders.findLast((order) => order.node === id)!;
   }
 
+  /** A node that joined late has done nothing yet. */
+  #known(id: string) {
+    const known = this.#nodes.get(id) ?? { boot: 0, version: '1.0', config: null, epoch: 0 };
+    this.#nodes.set(id, known);
+    return known;
+  }
+
   /** The node does what it was told last, truthfully. */
   obey(id: string): Step {
     const order = this.lastOrder(id);
-    const known = this.#nodes.get(id)!;
+    const known = this.#known(id);
     known.epoch = order.epoch;
     if (order.kind === 'stage') return this.send({ type: 'staged', node: id, epoch: order.epoch });
     if (order.of === 'config') known.config = order.version;
@@ -139,7 +146,7 @@ export class Script {
 
   /** It starts again by itself, into this version. */
   reboot(id: string, version: string): void {
-    const known = this.#nodes.get(id)!;
+    const known = this.#known(id);
     known.boot += 1;
     known.version = version;
   }

@@ -1,7 +1,6 @@
 /** The fleet's state `updating`: from the order that disrupts a node until its rollout is done with it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { commit } from '../../../../orchestrator/fleet/commit.ts';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import type { StepState } from '../../../../orchestrator/rollout/record.ts';
@@ -86,10 +85,19 @@ test('an orchestrator that was stopped and wakes up wants nothing that nobody wa
   await markUpdating(fleet, node, { rollout: id, image: '2.0', at: 5, while: fence });
   t.deepEqual(await fleet.nodes.get(node), before);
   // Also when that happens between the look and the write.
-  const change = { op: 'is', key, ...fence } as const;
-  t.is((await commit(redis, { records: [], ops: [change] })).result, 'conflict');
   await redis.hset(key, { state: fence.state, epoch: fence.epoch });
-  t.is((await commit(redis, { records: [], ops: [change] })).result, 'done');
+  const look = redis.hmget.bind(redis) as (...args: unknown[]) => Promise<(string | null)[]>;
+  redis.hmget = (async (...args: unknown[]) => {
+    const found = await look(...args);
+    if (args[0] === key) await redis.hset(key, { state: 'rolling-back', epoch: fence.epoch + 1 });
+    return found;
+  }) as never;
+  await markUpdating(fleet, node, { rollout: id, image: '2.0', at: 5, while: fence });
+  t.deepEqual(await fleet.nodes.get(node), before);
+  redis.hmget = look as never;
+  await redis.hset(key, { state: fence.state, epoch: fence.epoch });
+  await markUpdating(fleet, node, { rollout: id, image: '2.0', at: 5, while: fence });
+  t.is((await fleet.nodes.get(node))?.wanted.image, '2.0');
 });
 
 test.serial(
