@@ -12,6 +12,9 @@ import { renewSeal, type Sealing, sealFirst, unseal } from './seals.ts';
 /** systemd.mount(5): named after /var/lib/bootwave. */
 export const STATE_UNIT = 'var-lib-bootwave.mount';
 
+/** A file on the state partition: a service was ordered here that keeps something (../services/state.ts). */
+const QUOTAS_WANTED = '/var/lib/bootwave/services/quotas-wanted';
+
 /** e2fsck(8): errors were left uncorrected; or it could not work at all, as without an ext4 file system. */
 const HOPELESS = 4 | 8;
 
@@ -30,6 +33,8 @@ export type StateParts = {
   /** Mount point while a partition that was never sealed is emptied. */
   mount: string;
   tools?: DiskTools;
+  /** For tests, see QUOTAS_WANTED. */
+  quotasWanted?: string;
 };
 
 /**
@@ -53,6 +58,8 @@ export async function mountState(device: string, parts: StateParts): Promise<Sta
   // A file system that udev has not seen yet would be unmounted at once (99-systemd.rules).
   await tools.run('udevadm', ['settle', '--timeout=30'], { timeout: 40_000 });
   await tools.mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
+  if (parts.trial !== true && (await exists(parts.quotasWanted ?? QUOTAS_WANTED)))
+    await giveQuotas(opened, tools);
   // The agent's folders on a new file system; their owner is a fixed number (sysusers.d/bootwave.conf).
   await tools.mustRun('systemd-tmpfiles', ['--create', '--prefix=/var/lib/bootwave'], { timeout: 20_000 });
   return { sealed: state.sealed, why: state.why };
@@ -120,17 +127,21 @@ async function check(device: string, tools: DiskTools): Promise<void> {
   const { code } = await fsck(device, tools);
   // A check that took too long and was killed says nothing (128).
   if (code < 128 && (code & HOPELESS) !== 0) await makeFileSystem(device, tools);
-  await giveQuotas(device, tools);
 }
 
-/** What services keep is bounded by projects; file systems from before that have none, and the mount asks for them. */
-async function giveQuotas(device: string, tools: DiskTools): Promise<void> {
-  const { stdout } = await tools.run('tune2fs', ['-l', device], { timeout: 20_000 });
+/**
+ * What services keep is bounded by projects of quotas. Images from before services cannot mount a file system that has
+ * them, so it gets them where a service that keeps something was ordered, and never on trial.
+ */
+async function giveQuotas(device: string, { run, mustRun }: DiskTools): Promise<void> {
+  const { stdout } = await run('tune2fs', ['-l', device], { timeout: 20_000 });
   if (/^Filesystem features:.* quota\b.* project\b/m.test(stdout)) return;
-  const give = ['-O', 'project', '-Q', 'prjquota', device];
-  if ((await tools.run('tune2fs', give, { timeout: 120_000 })).code === 0) return;
-  await makeFileSystem(device, tools);
-  await tools.mustRun('tune2fs', give, { timeout: 120_000 });
+  await mustRun('systemctl', ['stop', STATE_UNIT], { timeout: 100_000 });
+  const { code, stderr } = await run('tune2fs', ['-O', 'project', '-Q', 'prjquota', device], {
+    timeout: 120_000,
+  });
+  if (code !== 0) console.error(`bootwave-helper: the state has no quotas: ${stderr.trim()}`);
+  await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
 }
 
 async function makeFileSystem(device: string, { mustRun }: DiskTools): Promise<void> {

@@ -63,9 +63,15 @@ export async function prepareState(
   await chmod(places.states, 0o711);
   await chmod(folder, 0o711);
   const bounds = { bytes: state.bytes, entries: filesOf(state.bytes) };
+  const bound = () =>
+    places.bound(data, place.project, bounds.bytes, bounds.entries).catch(async (error: unknown) => {
+      // The next mount of the state partition sees it, and gives it quotas (../disk/state.ts).
+      await writeFileAtomic(join(places.states, '../quotas-wanted'), '').catch(() => {});
+      throw error;
+    });
   const fresh = async () => {
     await mkdir(data, { mode: 0o700 });
-    await places.bound(data, place.project, bounds.bytes, bounds.entries);
+    await bound();
   };
   const last = await readFile(note, 'utf8').catch(() => null);
   const copy = join(folder, `copy-${version}`);
@@ -77,7 +83,7 @@ export async function prepareState(
     await copyOf(data, join(folder, `copy-${last}`), folder, bounds);
   }
   if (!(await exists(data))) await fresh();
-  await places.bound(data, place.project, bounds.bytes, bounds.entries);
+  await bound();
   await chown(data, place.firstId + user.uid, place.firstId + user.gid);
   await chmod(data, 0o700);
   await writeFileAtomic(note, version);

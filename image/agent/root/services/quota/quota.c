@@ -55,6 +55,10 @@ int main(int argc, char **argv)
 	attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
 	if (ioctl(folder, FS_IOC_FSSETXATTR, &attributes) < 0)
 		return fail("FS_IOC_FSSETXATTR");
+	/* Without the mount option limits are counted but not held, until they are switched on. */
+	if (syscall(SYS_quotactl_fd, folder, QCMD(Q_QUOTAON, PRJQUOTA), QFMT_VFS_V1, NULL) < 0 && errno != EEXIST &&
+	    errno != EBUSY)
+		return fail("Q_QUOTAON");
 	/* In blocks of 1024 bytes (quotactl(2)). */
 	limits.dqb_bhardlimit = (bytes + 1023) / 1024;
 	limits.dqb_ihardlimit = files;

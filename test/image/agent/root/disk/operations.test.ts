@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { FALLBACK_LOADER } from '../../../../../image/agent/root/disk/install.ts';
@@ -13,7 +14,7 @@ import {
   type DiskPlaces,
   downloadOf,
 } from '../../../../../image/agent/root/disk/operations.ts';
-import { mountState } from '../../../../../image/agent/root/disk/state.ts';
+import { mountState, type StateParts } from '../../../../../image/agent/root/disk/state.ts';
 import type { DiskRequest } from '../../../../../protocol/agent/disk.ts';
 
 import type { Order } from '../../../../../protocol/order.ts';
@@ -311,7 +312,12 @@ test('a healthy node whose disk cannot be written to is not restarted by the bac
 });
 
 /** @param check exit code of e2fsck */
-async function commands(t: ExecutionContext, check: number, active = 3): Promise<string[]> {
+async function commands(
+  t: ExecutionContext,
+  check: number,
+  active = 3,
+  more: Partial<StateParts> = {},
+): Promise<string[]> {
   const said: string[] = [];
   const runner: Runner = async (program, args) => {
     said.push(program === 'systemctl' ? `${program} ${args[0]}` : program);
@@ -322,18 +328,25 @@ async function commands(t: ExecutionContext, check: number, active = 3): Promise
   };
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-state-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const parts = { seal: null, link: join(folder, 'link'), mount: join(folder, 'mount') };
+  const parts = { seal: null, link: join(folder, 'link'), mount: join(folder, 'mount'), ...more };
   await mountState('/dev/sda2', { ...parts, tools: { run: runner, mustRun: runner } });
   return said.slice(1).filter((program) => !/cryptsetup|udevadm/.test(program));
 }
 
 test('the state is checked before it is mounted, and made again only where it cannot be repaired', async (t) => {
-  // Looked at, and given quotas.
-  const rest = ['tune2fs', 'tune2fs', 'systemctl start', 'systemd-tmpfiles'];
+  const rest = ['systemctl start', 'systemd-tmpfiles'];
   t.deepEqual(await commands(t, 0), ['e2fsck', ...rest]);
   t.deepEqual(await commands(t, 1), ['e2fsck', ...rest], 'repaired');
   t.deepEqual(await commands(t, 4), ['e2fsck', 'mkfs.ext4', ...rest]);
   t.deepEqual(await commands(t, 8), ['e2fsck', 'mkfs.ext4', ...rest], 'no ext4 at all');
   t.deepEqual(await commands(t, 128), ['e2fsck', ...rest], 'killed: nothing is known');
   t.deepEqual(await commands(t, 8, 0), [], 'mounted already');
+});
+
+test('the state gets quotas where a service wants them, and never under an image on trial, whose way back knows none', async (t) => {
+  const quotasWanted = fileURLToPath(import.meta.url);
+  const [start, last] = ['systemctl start', 'systemd-tmpfiles'];
+  const given = ['e2fsck', start, 'tune2fs', 'systemctl stop', 'tune2fs', start, last];
+  t.deepEqual(await commands(t, 0, 3, { quotasWanted }), given);
+  t.deepEqual(await commands(t, 0, 3, { quotasWanted, trial: true }), ['e2fsck', start, last]);
 });

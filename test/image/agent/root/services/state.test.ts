@@ -15,6 +15,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../../base/error.ts';
 import { copyTree } from '../../../../../image/agent/root/services/copy-tree.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
 import { dataFolder, prepareState, slotsOfStates } from '../../../../../image/agent/root/services/state.ts';
@@ -62,6 +63,16 @@ test('a state is its instance alone, bounded before anything is written, and out
   await start('2');
   await start('1');
   t.is(await text(), 'one');
+});
+
+test('where nothing can be bounded nothing starts, and the next mount is asked for quotas', async (t) => {
+  const { places, start, folder } = await setUp(t);
+  places.bound = async () => {
+    throw new BootwaveError({ code: 'SERVICE_STATE_QUOTA', what: 'no quotas' });
+  };
+  await t.throwsAsync(start('1'), { code: 'SERVICE_STATE_QUOTA' });
+  await t.throwsAsync(start('1'), { code: 'SERVICE_STATE_QUOTA' });
+  t.true((await readdir(join(folder, '../..'))).includes('quotas-wanted'));
 });
 
 test('a version that migrates leaves a way back: the former one finds what it had', async (t) => {
