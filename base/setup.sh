@@ -15,9 +15,8 @@ packages=(
   qemu-system-x86 ovmf swtpm swtpm-tools iproute2 tpm2-tools   # lab and tests
   openssh-server openssh-client   # tests of the link run a node's sshd on loopback
   curl                 # tests and benches: the HTTP and TFTP client that others wrote
-  skopeo crun          # tests of services: writes images as others do, runs what was built
+  skopeo crun          # tests of services: writes images as others do; contains what was built
   user-mode-linux dosfstools e2fsprogs fdisk   # tests of the disk: a kernel with vfat whose power can be cut
-  crun                 # tests: what contains services
   nginx-light dnsmasq-base tftp-hpa nftables   # peers that tests and benches compare with
 )
 
