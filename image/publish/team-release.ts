@@ -45,6 +45,8 @@ export function nextOfTeam(
   return new Metadata(
     new Targets({
       ...common('targets', last ?? undefined, now),
+      // In milliseconds: who signs need not have what the team signed a moment ago.
+      version: Math.max((last?.signed.version ?? 0) + 1, Math.floor(now)),
       targets: Object.fromEntries(targets.map((file) => [file.path, file])),
     }),
   );

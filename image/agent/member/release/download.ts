@@ -36,15 +36,23 @@ export type Ordered = {
 
 /** How messages speak of it. */
 export type Subject = {
-  /** What codes begin with. */
-  code: 'STAGE' | 'SERVICE';
+  codes: Readonly<Record<'slow' | 'unreachable' | 'source' | 'digest', string>>;
   /** Before its version. */
   noun: string;
   /** What was left as it was. */
   unchanged: string;
 };
 
-const IMAGE: Subject = { code: 'STAGE', noun: 'image', unchanged: 'no image on the disk was touched' };
+const IMAGE: Subject = {
+  codes: {
+    slow: 'STAGE_SLOW',
+    unreachable: 'STAGE_UNREACHABLE',
+    source: 'STAGE_SOURCE',
+    digest: 'STAGE_DIGEST',
+  },
+  noun: 'image',
+  unchanged: 'no image on the disk was touched',
+};
 
 export type DownloadOptions = {
   /** Folder for unfinished downloads; this code owns its `.download` files. */
@@ -104,7 +112,7 @@ async function fetchAll(path: string, options: DownloadOptions): Promise<void> {
       if (failures === 0) wait = pace.first;
       if (failures >= pace.attempts)
         throw new BootwaveError({
-          code: `${subject.code}_${cause instanceof Dripping ? 'SLOW' : 'UNREACHABLE'}`,
+          code: cause instanceof Dripping ? subject.codes.slow : subject.codes.unreachable,
           what: `${subject.noun} ${wanted.version} cannot be fetched: ${messageOf(cause)}`,
           unchanged: `${subject.unchanged}; what was fetched is kept`,
           next: 'try again when the boot server answers',
@@ -210,7 +218,7 @@ function refusalOf({ statusCode = 0 }: IncomingMessage, { version }: Ordered, su
   if (statusCode >= 500 || statusCode === 429 || statusCode === 408)
     return new Error(`the boot server answers with HTTP ${statusCode}`);
   return new BootwaveError({
-    code: `${subject.code}_SOURCE`,
+    code: subject.codes.source,
     what: `the boot server does not serve ${subject.noun} ${version} (HTTP ${statusCode})`,
     unchanged: subject.unchanged,
     next: 'publish it on the boot server of this site',
@@ -221,7 +229,7 @@ const OTHER_SIZE = 'has another size than the ordered one';
 
 function otherThanOrdered({ version }: Ordered, subject: Subject, how: string): BootwaveError {
   return new BootwaveError({
-    code: `${subject.code}_DIGEST`,
+    code: subject.codes.digest,
     what: `the boot server's ${subject.noun} ${version} ${how}`,
     unchanged: subject.unchanged,
     next: 'compare it on that boot server with the published one',

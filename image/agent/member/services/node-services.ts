@@ -13,6 +13,13 @@ import { type DownloadOptions, download } from '../release/download.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { Probe } from './probe.ts';
 
+const CODES = {
+  slow: 'SERVICE_SLOW',
+  unreachable: 'SERVICE_UNREACHABLE',
+  source: 'SERVICE_SOURCE',
+  digest: 'SERVICE_DIGEST',
+} as const;
+
 export type ServicesParts = {
   ask: AskServices;
   /** The verified order in force; null before the first. */
@@ -153,7 +160,7 @@ export class NodeServices {
       const url = bundleUrl(sha256);
       if (url === null) return;
       await mkdir(downloads, { recursive: true, mode: 0o700 });
-      const subject = { code: 'SERVICE', noun: `bundle of ${name}`, unchanged: 'what runs goes on' } as const;
+      const subject = { codes: CODES, noun: `bundle of ${name}`, unchanged: 'what runs goes on' } as const;
       const options = { folder: downloads, url, wanted: service, subject, signal };
       const file = await download(
         pace?.download === undefined ? options : { ...options, pace: pace.download },
