@@ -25,15 +25,13 @@ import { sealerOf, sealJudge } from '../../orchestrator/fleet/decisions/seal.ts'
 import { watchDecisions } from '../../orchestrator/fleet/decisions/watch.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../orchestrator/fleet/fleet.ts';
-import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { find } from '../../orchestrator/operations/catalogue.ts';
 import { openDoor } from '../../orchestrator/operations/door.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { serverIdentity } from '../../orchestrator/up/server-certificate.ts';
 import { NODE_URI, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
+import { anyImage } from '../orchestrator/fleet/any-image.ts';
 import { freePort } from '../support/free-port.ts';
-
-const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
 
 const CONNECTIONS = Number(process.env.BENCH_CONNECTIONS ?? 1000);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9);

@@ -13,10 +13,8 @@ import { initKeys } from '../../keys/init.ts';
 import { enrolSim, simId } from '../../lab/sim/enrolment.ts';
 import { type SimNode, simPcr11 } from '../../lab/sim/node.ts';
 import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
-import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
-
-const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
+import { anyImage } from '../orchestrator/fleet/any-image.ts';
 
 /** Goals, milliseconds of CPU. */
 const GOALS = { help: 150, list: 300 };

@@ -8,10 +8,10 @@ import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import type { Sealer, SealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
-import { NO_IMAGE_RULES } from '../../../orchestrator/fleet/image-rules.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
 import type { Enrolment, Heartbeat, Inventory } from '../../../protocol/enrolment/messages.ts';
 
+import { anyImage } from './any-image.ts';
 export const silent = createLogger('test', 'silent');
 
 export async function temporaryData(t: ExecutionContext): Promise<DataPaths> {
@@ -70,8 +70,7 @@ test.after.always('stop the servers', async () => {
   }
 });
 
-/** A fleet in which nobody has decided anything about images, and none was ever released. */
-export const anyImage = { imageRules: async () => NO_IMAGE_RULES, released: async () => null };
+export { anyImage };
 
 /** PCR 11 of an image of this version, all of which are published but `unpublished`. */
 export const measured = (version: string) => createHash('sha256').update(version).digest('hex');

@@ -13,7 +13,7 @@ import { Fleet as Records } from '../../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../../orchestrator/redis/connect.ts';
 import { Fleet } from '../../../bootserver/enroll/support/fleet.ts';
 import { helperOn, RUNNING } from '../../../bootserver/enroll/support/node.ts';
-import { anyImage } from '../../../orchestrator/fleet/support.ts';
+import { anyImage } from '../../../orchestrator/fleet/any-image.ts';
 
 const fleet = await Fleet.make();
 const connection = await connect(dataPaths(join(fleet.folder, 'data')), { url: '' });
