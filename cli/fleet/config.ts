@@ -47,7 +47,7 @@ export function register(group: Command): void {
       const done = await call(command, config.withdraw, { version, reason });
       print(json, done, () =>
         harmless(
-          `no node is brought to configuration ${version} any more${done.changed ? '' : ' (as before)'}`,
+          `no node is brought to configuration ${version} any more${done.changed ? '' : ' (as before)'}${done.paused.map((id) => `; rollout ${id} is paused`).join('')}`,
         ),
       );
     });

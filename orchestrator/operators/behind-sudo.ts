@@ -19,6 +19,7 @@ const NOT_THEIRS = [
   'key',
   'last',
   'oci',
+  'manifest',
   'bundle',
 ] as const;
 

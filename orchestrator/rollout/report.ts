@@ -5,7 +5,7 @@ import { orderFor, wantedOf } from './order.ts';
 import { type NodeStep, waitsStaged } from './record.ts';
 import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
-import { waitAgain } from './yield.ts';
+import { leaveTo, waitAgain } from './yield.ts';
 
 /** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
 function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
@@ -177,6 +177,8 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       if (seen.first && trouble !== null) node.ill = true;
       node.sick = trouble === null ? null : (node.sick ?? d.clock);
       if (runs === node.lastGood || lacks(d, runs)) return;
+      // The one that goes first has brought it something.
+      if (d.rollout.yields !== undefined && seen.restarted) return leaveTo(d, node.node, d.rollout.yields.to);
       if (d.rollout.state === 'planned' || d.rollout.state === 'awaiting-approval') return;
       // The same boot cannot run another image: this report is not to be trusted.
       if (d.setup.target.of === 'image' && !seen.restarted) return;

@@ -84,8 +84,12 @@ export function goOn(d: Draft, event: Extract<EngineEvent, { type: 'proceed' }>)
   for (const { node, by } of event.taken) leaveTo(d, node, by);
   for (const known of [...d.everybody()]) {
     if (known.yielded !== true) continue;
-    if (known.state === 'taken-back') waitAgain(d, d.edit(known.node), 'its turn comes again');
-    else d.edit(known.node).yielded = false;
+    const node = d.edit(known.node);
+    if (known.state === 'taken-back') {
+      // To have had the file and not to have come there is no try.
+      node.attempts = Math.max(0, node.attempts - 1);
+      waitAgain(d, node, 'its turn comes again');
+    } else node.yielded = false;
   }
   // The tail has not waited for anybody meanwhile.
   const { index, state } = d.peekWave(rollout.wave);

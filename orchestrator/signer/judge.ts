@@ -6,7 +6,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
-import { type ConfigGrounds, checkConfig } from './configure.ts';
+import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
 import type { Signed } from './ledger.ts';
 import { checkMove, type MoveGrounds } from './move.ts';
@@ -68,7 +68,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
     );
   const moved = checkMove(order, grounds);
   const configured = checkConfig(order, { ...grounds, configs: rules.configs });
-  checkWithdrawn(order, grounds);
+  checkWithdrawn(order, grounds, configured);
   if (again) return { payload, entry: null };
   const wipe = order.wipe ? checkWipe(order, grounds).id : null;
   const image = order.image?.version ?? null;
@@ -141,10 +141,17 @@ function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): vo
 }
 
 /** A node that has it, or had it before what it is taken back from, keeps it: nothing worse comes of that. */
-function checkWithdrawn({ config }: Order, { rules, configured }: Grounds): void {
+function checkWithdrawn(
+  { config }: Order,
+  { rules, configured: had, decided }: Grounds,
+  configured: Configured,
+): void {
   const version = config === null ? undefined : rules.configs.get(config);
   if (version === undefined || !rules.withdrawnConfigs.has(version)) return;
-  if (config === configured?.now || config === configured?.back) return;
+  const isBack = configured.back === config;
+  // Of a node that another version of this signer knew it is not known what it has: nothing brings it there now.
+  const isOld = had === null && decided.rollouts.configuring(version).length === 0;
+  if (config === had?.now || config === had?.back || isBack || isOld) return;
   throw refuse(
     'SIGNER_CONFIG_WITHDRAWN',
     `configuration ${version} is withdrawn: no node is brought to it`,

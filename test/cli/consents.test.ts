@@ -5,6 +5,7 @@ import test from 'ava';
 import { publishManifests } from '../../lab/sim/images.ts';
 import { FLOOR } from '../../orchestrator/releases/floor.ts';
 import { WITHDRAWN } from '../../orchestrator/releases/withdrawn.ts';
+import { readRollout } from '../../orchestrator/rollout/run/stored.ts';
 import { Consents } from '../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor } from '../orchestrator/fleet/support.ts';
@@ -60,6 +61,14 @@ test.serial(
     t.deepEqual((await bootwave('ann', 'config', 'withdraw', '7', '--json')).value.changed, false);
     t.like((await bootwave('ann', 'config', 'reinstate', '7', '--json')).value, { why: 'a hole' });
     t.is((await plan()).exit, 0);
+
+    const id = (await bootwave('ann', 'rollout', 'start', spec, '--json')).value.id;
+    t.deepEqual((await bootwave('ann', 'config', 'withdraw', '7', '--json')).value.paused, [id]);
+    t.like(await readRollout(redis, id), {
+      state: 'paused',
+      why: 'configuration 7 is withdrawn: withdrawn by the operator',
+    });
+    await bootwave('ann', 'config', 'reinstate', '7');
 
     // Redis has forgotten: the words stand, and do not sink by mistake.
     await redis.del(WITHDRAWN, FLOOR);

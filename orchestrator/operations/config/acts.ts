@@ -1,6 +1,10 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { digestOf, makeDocument } from '../../../protocol/configuration/document.ts';
 import { contentOf, listConfigs, publishConfig, readConfig } from '../../config/store.ts';
+import type { By } from '../../fleet/acting.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { listRollouts } from '../../rollout/run/list.ts';
+import { operate } from '../../rollout/run/operate.ts';
 import { Consents, recordConsent } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import type { Acting } from '../operation.ts';
@@ -39,14 +43,27 @@ export async function withdraw(
   const { configs, withdrawnConfigs } = await new Consents(consents).current();
   // One that only this machine knows, because the database has lost it, can be withdrawn as well.
   if (![...configs.values()].includes(version)) await readConfig(fleet.redis, version);
-  if (withdrawnConfigs.has(version)) return { version, changed: false };
+  if (withdrawnConfigs.has(version)) return { version, changed: false, paused: [] };
   await recordConsent(consents, { say: 'withdraw-config', version, reason }, by);
+  // Nodes that have the document already would still put it into force.
+  const paused = await pauseThose(fleet, version, `configuration ${version} is withdrawn: ${reason}`, by);
   await fleet.audit.append({
     ...by,
     action: 'withdraw-config',
     reason: `configuration ${version}: ${reason}`,
   });
-  return { version, changed: true };
+  return { version, changed: true, paused };
+}
+
+/** @returns the ids of rollouts that bring it to nodes, and now wait for a person */
+async function pauseThose({ redis }: Fleet, version: string, why: string, by: By): Promise<string[]> {
+  const paused: string[] = [];
+  for (const { id, of, state, version: target } of await listRollouts(redis)) {
+    if (of !== 'config' || target !== version || state !== 'running') continue;
+    await operate(redis, id, { type: 'pause', by: by.actor, why });
+    paused.push(id);
+  }
+  return paused;
 }
 
 /** @throws BootwaveError `CONFIG_NOT_WITHDRAWN` */

@@ -41,7 +41,8 @@ export const withdraw = operation({
   help: 'no node is brought to this configuration any more; nodes that have it keep it',
   who: CORE,
   input: z.strictObject({ version, reason }),
-  result: z.object({ version: z.string(), changed: z.boolean() }),
+  /** `paused`: ids of rollouts that brought it to nodes. */
+  result: z.object({ version: z.string(), changed: z.boolean(), paused: z.array(z.string()) }),
   act: async () => (await import('./acts.ts')).withdraw,
 });
 

@@ -1,20 +1,29 @@
 /** What waits for what. */
 import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { type Link, readRollout, readSetup } from './stored.ts';
 
 /** What this one waits for, or came after, if there is such a one; itself; and all that come after it, in order. */
 export async function readChain(redis: Redis, id: string): Promise<Link[]> {
   const own = await linkOf(redis, id);
-  const before = own.after === undefined ? [] : [await linkOf(redis, own.after.rollout).catch(() => null)];
+  const before = own.after === undefined ? [] : [await linkOf(redis, own.after.rollout).catch(ifForgotten)];
   return [...before.filter((link) => link !== null), own, ...(await following(redis, id))];
 }
 
 async function following(redis: Redis, id: string): Promise<Link[]> {
   const links: Link[] = [];
-  for (const next of (await redis.smembers(ROLLOUT_KEYS.followers(id))).sort())
-    links.push(await linkOf(redis, next), ...(await following(redis, next)));
+  for (const next of (await redis.smembers(ROLLOUT_KEYS.followers(id))).sort()) {
+    const link = await linkOf(redis, next).catch(ifForgotten);
+    if (link !== null) links.push(link, ...(await following(redis, next)));
+  }
   return links;
+}
+
+/** It ended long ago. */
+export function ifForgotten(error: unknown): null {
+  if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
+  throw error;
 }
 
 async function linkOf(redis: Redis, id: string): Promise<Link> {

@@ -94,5 +94,6 @@ async function forget(redis: Redis, id: string, published: readonly string[]): P
       ...(of === 'image' && !published.includes(version) ? [refusers(version)] : []),
     )
     .srem(ROLLOUT_KEYS.all, id)
+    .srem(followers(setup.after?.rollout ?? id), id)
     .exec();
 }

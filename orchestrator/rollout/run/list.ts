@@ -1,11 +1,13 @@
 import type { Redis } from 'ioredis';
 import type { After, RolloutStatus } from '../record.ts';
+import { ifForgotten } from './chain.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { readRollout, readSetup } from './stored.ts';
 
 export type RolloutSummary = {
   id: string;
   name: string;
+  of: 'image' | 'config';
   version: string;
   state: RolloutStatus;
   why: string;
@@ -21,14 +23,28 @@ export type RolloutSummary = {
 export async function listRollouts(redis: Redis): Promise<RolloutSummary[]> {
   const ids = await redis.smembers(ROLLOUT_KEYS.all);
   const all = await Promise.all(
-    ids.map(async (id): Promise<RolloutSummary> => {
-      const [{ setup }, rollout] = await Promise.all([readSetup(redis, id), readRollout(redis, id)]);
+    ids.map(async (id): Promise<RolloutSummary | null> => {
+      const found = await Promise.all([readSetup(redis, id), readRollout(redis, id)]).catch(ifForgotten);
+      if (found === null) return null;
+      const [{ setup }, rollout] = found;
       const { state, why, endedAt } = rollout;
       const { author, createdAt, spec, target, after } = setup;
       const { name } = spec;
-      const told = { id, name, version: target.version, state, why, author, createdAt, endedAt };
+      const told = {
+        id,
+        name,
+        of: target.of,
+        version: target.version,
+        state,
+        why,
+        author,
+        createdAt,
+        endedAt,
+      };
       return after === undefined ? told : { ...told, after };
     }),
   );
-  return all.sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1));
+  return all
+    .filter((one) => one !== null)
+    .sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1));
 }

@@ -9,6 +9,7 @@ import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { Place } from '../plan.ts';
 import { FREE, type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
+import { comesBack } from '../yield.ts';
 import { Ahead } from './ahead.ts';
 import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
@@ -231,12 +232,12 @@ export class Watch {
     }
   }
 
-  /** Nodes that are finished here and that another rollout disrupts by now. */
+  /** Nodes that are finished here, or wait, and that another rollout disrupts by now. */
   async #taken({ setup, nodes }: RolloutState, updating: ReadonlySet<string> | undefined): Promise<void> {
     const { fleet, tell } = this.#options;
     const free = [...(updating ?? [])].filter((id) => {
       const step = nodes.get(id);
-      return step !== undefined && FREE.includes(step.state) && !step.taken;
+      return step !== undefined && (FREE.includes(step.state) || comesBack(step)) && !step.taken;
     });
     for (const [node, by] of await holdersOf(fleet.redis, free))
       if (by !== setup.id) tell({ type: 'taken', node, by });

@@ -7,6 +7,23 @@ const NARROW = { whole: 4, site: 1, rack: 1 };
 const WIDE = { whole: 100, site: '50%', rack: 2 };
 
 export const BROKE = [
+  // Nodes that wait go to the tail, so that less is tolerated in their wave, in the input in which one goes back by itself.
+  {
+    ...CALM,
+    seed: 3,
+    nodes: 38,
+    sites: 3,
+    faults: 0.6,
+    kinds: ['reboot-loop', 'lies-staged', 'revert', 'cannot-stage'],
+    barrier: true,
+    outside: 12,
+    spec: {
+      budget: { wave: '30%', whole: '20%' },
+      limits: NARROW,
+      gates: [{ kind: 'pcr11' }],
+      onSpent: 'rollback',
+    },
+  },
   // Where orchestrators come and go, nobody ever hears a node's silence out.
   {
     ...CALM,

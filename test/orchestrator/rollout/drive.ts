@@ -525,7 +525,11 @@ class Drive {
     const started = step.nodes
       .filter((node) => node.state === 'rolling-back' && was(node.node) !== 'rolling-back')
       .map((node) => node.node);
-    const starts = step.notes.filter((note) => note.to === 'rolling-back' && started.includes(note.id));
+    // One that failed by itself may go back in the same input in which everything turns a moment later.
+    const turned = step.notes.findIndex((note) => note.what === 'rollout' && note.to === 'rolling-back');
+    const starts = step.notes
+      .slice(Math.max(turned, 0))
+      .filter((note) => note.to === 'rolling-back' && started.includes(note.id));
     for (const note of starts) {
       const node = after(note.id);
       if (node.touch > last) this.#broken(`${node.node} was rolled back before one touched earlier`);

@@ -175,3 +175,25 @@ test('who waits and belongs to another rollout by now is left to that one, also 
   t.like(s.node(two), { state: 'skipped', taken: true, why: 'ro-2 has it' });
   t.like(s.rollout, { state: 'aborting', failures: 0, gone: 2 });
 });
+
+test('one that is asked while it stands still, and runs what the urgent one has brought, is that one’s', (t) => {
+  const { s, waiting } = busy();
+  const [moved] = waiting as [string];
+  s.send(s.report(moved));
+  s.send(PREEMPT);
+  s.reboot(moved, '3.0');
+  s.send(s.report(moved));
+  t.like(s.node(moved), { state: 'skipped', taken: true, why: 'ro-2 has it' });
+  t.is(s.rollout.gone, 1);
+});
+
+test('to have had the file and to have let go of it costs no try', (t) => {
+  const s = new Script(fleetOf(6, 1), { limits: LIMITS });
+  s.start();
+  const [one] = s.in('staging') as [string];
+  s.obey(one);
+  s.send(PREEMPT);
+  rest(s, ...s.state.nodes.keys());
+  s.send(proceed());
+  t.is(s.node(one).attempts, 1, 'it is at its first try again');
+});

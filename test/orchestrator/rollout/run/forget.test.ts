@@ -1,8 +1,9 @@
 import test from 'ava';
+import { readChain } from '../../../../orchestrator/rollout/run/chain.ts';
 import { forgetOld, OLD } from '../../../../orchestrator/rollout/run/forget.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { listRollouts } from '../../../../orchestrator/rollout/run/list.ts';
-import { readRollout } from '../../../../orchestrator/rollout/run/stored.ts';
+import { readRollout, readSetup } from '../../../../orchestrator/rollout/run/stored.ts';
 import { silent } from '../../fleet/support.ts';
 import { membersFor } from './members.ts';
 
@@ -27,10 +28,24 @@ test('rollouts that ended long ago leave nothing behind, and the newest stay how
   const live = await start({});
   await redis.sadd(ROLLOUT_KEYS.followers(waitedFor), live);
   await redis.hset(ROLLOUT_KEYS.setup(spoilt), 'body', '{');
+  const newest = ids.at(-1)!;
+  const { digest: _, ...plan } = await readSetup(redis, old);
+  const after = { rollout: newest, how: 'after' };
+  const setup = JSON.stringify({ ...plan, setup: { ...plan.setup, after } });
+  await redis.hset(ROLLOUT_KEYS.setup(old), 'body', setup);
+  await redis.sadd(ROLLOUT_KEYS.followers(newest), old);
   t.deepEqual(await forgetOld(redis, { at: OLD.age * 2, published: ['1.0'], log: silent }), [old]);
   t.deepEqual(await redis.keys(`*${old}*`), []);
   t.is(await redis.exists(ROLLOUT_KEYS.refusers('2.0')), 0, 'nobody can be given 2.0 any more');
   t.false((await redis.smembers(ROLLOUT_KEYS.all)).includes(old));
+  t.deepEqual(await redis.smembers(ROLLOUT_KEYS.followers(newest)), []);
+  // As one leaves them that was forgotten between two reads.
+  await redis.sadd(ROLLOUT_KEYS.followers(newest), old);
+  await redis.sadd(ROLLOUT_KEYS.all, old);
+  t.deepEqual(
+    (await readChain(redis, newest)).map(({ id }) => id),
+    [newest],
+  );
   t.true((await redis.exists(ROLLOUT_KEYS.rollout(waitedFor))) === 1);
 
   await redis.del(ROLLOUT_KEYS.followers(waitedFor));
