@@ -66,7 +66,7 @@ export const DROPPED: readonly string[] = [
     '/usr/share/dict /usr/share/misc /usr/share/debianutils /usr/share/libc-bin /usr/share/openssh /usr/share/polkit-1',
   ),
   ...words(
-    '/usr/share/pkgconfig /usr/share/util-linux /usr/share/sensible-utils /usr/share/pam /usr/share/pam-configs',
+    '/usr/lib/x86_64-linux-gnu/tc /usr/share/pkgconfig /usr/share/util-linux /usr/share/sensible-utils /usr/share/pam /usr/share/pam-configs',
   ),
   ...words(
     '/usr/share/systemd /usr/lib/systemd/catalog /etc/skel /etc/bash.bashrc /etc/profile /etc/profile.d /etc/motd',
