@@ -134,12 +134,10 @@ test('forged: gates that say what to run, or name one that no wave waits for; no
       await redis.xadd(KEYS.outbox, '*', 'topic', TOPICS.gate, 'body', body);
       await queue.add(TOPICS.gate, { body });
     }
-  while (
-    (await redis.xlen(KEYS.outbox)) > 0 ||
-    (await queue.count()) > 0 ||
-    (await queue.getActiveCount()) > 0
-  )
-    await sleep(20);
+  // The order to the node of the real one is under way for long.
+  const left = async () =>
+    [...(await queue.getWaiting()), ...(await queue.getActive())].filter(({ name }) => name === TOPICS.gate);
+  while ((await redis.xlen(KEYS.outbox)) > 0 || (await left()).length > 0) await sleep(20);
   t.is(hits, 0);
   await t.throwsAsync(access(theirs), { code: 'ENOENT' });
 });
