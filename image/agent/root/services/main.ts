@@ -8,6 +8,7 @@ import { servicesRequest } from '../../../../protocol/agent/services.ts';
 import { orderInForce } from '../orders/take.ts';
 import { list, serve } from '../serve.ts';
 import { SERVICE_OPERATIONS } from './operations.ts';
+import { spaceAt } from './space.ts';
 import { boundBy } from './state.ts';
 
 const FLEET = '/usr/lib/bootwave/fleet';
@@ -24,6 +25,7 @@ await serve(
     handed: `${MEMORY}/releases`,
     downloads: `${DOWNLOADS}/bundles`,
     releaseRoot: readFileSync(`${FLEET}/release-root.json`),
+    space: () => spaceAt(STATE),
     bound: boundBy('/usr/lib/bootwave/bootwave-quota'),
     order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
     // A command that hangs must not keep the helper from answering; a stop takes as long as a manifest may ask for.

@@ -10,10 +10,9 @@ import { run } from '../../../../base/run.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { copyTree } from './copy-tree.ts';
 import { instanceId, nameOfInstance, type Place, placeOf, RANGE } from './place.ts';
+import { boundNote, boundOf, mustFit, type SpacePlaces } from './space.ts';
 
-export type StatePlaces = {
-  /** Folder with a folder for each service that keeps something. */
-  states: string;
+export type StatePlaces = SpacePlaces & {
   /** Bounds a folder. @throws BootwaveError `SERVICE_STATE_QUOTA` */
   bound(folder: string, project: number, bytes: number, files: number): Promise<void>;
 };
@@ -25,7 +24,7 @@ const LEAST_FILES = 1024;
 const filesOf = (bytes: number): number => Math.max(LEAST_FILES, Math.ceil(bytes / BYTES_PER_FILE));
 
 /** What its instances see. */
-export const dataFolder = ({ states }: StatePlaces, name: string): string =>
+export const dataFolder = ({ states }: Pick<StatePlaces, 'states'>, name: string): string =>
   join(states, instanceId(name), 'data');
 
 /** Slot of each service that has a state: the owner of its folder says it. */
@@ -45,7 +44,7 @@ export async function slotsOfStates({ states }: Pick<StatePlaces, 'states'>): Pr
  * Makes the folder ready for a version, before it starts: a copy of what the version before it left, if this one says
  * that it changes that; or that copy in its place, when the former version comes back. A kill at any point is
  * continued by the next call.
- * @throws BootwaveError `SERVICE_STATE_QUOTA`, `SERVICE_STATE_COPY`
+ * @throws BootwaveError `SERVICE_STATE_SPACE`, `SERVICE_STATE_QUOTA`, `SERVICE_STATE_COPY`
  */
 export async function prepareState(
   name: string,
@@ -58,6 +57,13 @@ export async function prepareState(
   const folder = join(places.states, instanceId(name));
   const data = dataFolder(places, name);
   const note = join(folder, 'version');
+  const last = await readFile(note, 'utf8').catch(() => null);
+  const copy = join(folder, `copy-${version}`);
+  const noted = await boundOf(folder);
+  const isThere = await exists(data);
+  const isCopied = last !== null && last !== version && state.migrates && isThere && !(await exists(copy));
+  if (!isThere || isCopied || (noted !== null && state.bytes > noted))
+    await mustFit(folder, state.bytes * (isCopied ? 2 : 1), places);
   await mkdir(folder, { recursive: true, mode: 0o711 });
   // An instance's root goes through them to its own folder, with ids that are nobody's here.
   await chmod(places.states, 0o711);
@@ -69,17 +75,16 @@ export async function prepareState(
       await writeFileAtomic(join(places.states, '../quotas-wanted'), '').catch(() => {});
       throw error;
     });
+  await writeFileAtomic(boundNote(folder), `${state.bytes}`);
   const fresh = async () => {
     await mkdir(data, { mode: 0o700 });
     await bound();
   };
-  const last = await readFile(note, 'utf8').catch(() => null);
-  const copy = join(folder, `copy-${version}`);
   if (last !== null && last !== version && (await exists(copy))) {
     await rm(data, { recursive: true, force: true });
     await fresh();
     await copyTree(copy, data, bounds);
-  } else if (last !== null && last !== version && state.migrates && (await exists(data))) {
+  } else if (isCopied) {
     await copyOf(data, join(folder, `copy-${last}`), folder, bounds);
   }
   if (!(await exists(data))) await fresh();

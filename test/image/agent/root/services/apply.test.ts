@@ -34,6 +34,7 @@ async function setUp(t: ExecutionContext) {
     ...{ believed: at('believed'), handed: at('handed'), downloads: at('downloads') },
     ...{ releaseRoot: keys.root, architecture: 'x64', memory: 2 ** 32 },
     bound: async () => {},
+    space: async () => ({ total: 2 ** 40, free: 2 ** 40 }),
     order: async () => ({ services, issuedAt }) as unknown as Order,
     hasDisk: async () => true,
     uptime: () => uptime,

@@ -18,6 +18,7 @@ import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { copyTree } from '../../../../../image/agent/root/services/copy-tree.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
+import { RESERVE } from '../../../../../image/agent/root/services/space.ts';
 import { dataFolder, prepareState, slotsOfStates } from '../../../../../image/agent/root/services/state.ts';
 import { manifestOf } from './any-manifest.ts';
 import { scratch } from './bundles.ts';
@@ -26,10 +27,12 @@ const NAME = 'fleet/db';
 const PLACE = placeOf(11);
 
 async function setUp(t: ExecutionContext) {
-  const states = join(await scratch(t), 'states');
+  const at = await scratch(t);
   const bounds: unknown[] = [];
+  let space = { total: 2 ** 40, free: 2 ** 40 };
   const places = {
-    states,
+    ...{ states: join(at, 'states'), store: join(at, 'store'), downloads: join(at, 'downloads') },
+    space: async () => space,
     bound: async (...asked: unknown[]) => {
       bounds.push(asked);
     },
@@ -40,9 +43,12 @@ async function setUp(t: ExecutionContext) {
     bounds,
     data,
     folder: join(data, '..'),
-    start: (version: string, migrates = false, bytes = 2 ** 20) =>
+    disk: (total: number, free = total) => {
+      space = { total, free };
+    },
+    start: (version: string, migrates = false, bytes = 2 ** 20, name = NAME) =>
       prepareState(
-        NAME,
+        name,
         version,
         manifestOf({ state: { path: '/state', bytes, migrates }, user: { uid: 7, gid: 8 } }),
         PLACE,
@@ -75,6 +81,34 @@ test('where nothing can be bounded nothing starts, and the next mount is asked f
   t.true((await readdir(join(folder, '../..'))).includes('quotas-wanted'));
 });
 
+test('what states may take together, with one copy and what bundles take, leaves room for orders', async (t) => {
+  const { start, disk, places, data } = await setUp(t);
+  const gib = 2 ** 30;
+  await start('1', false, gib);
+  // A disk of three of them and the reserve.
+  disk(3 * gib + RESERVE);
+  await start('1', false, 2 * gib, 'fleet/other');
+  await t.throwsAsync(start('1', false, 2 ** 20, 'fleet/third'), { code: 'SERVICE_STATE_SPACE' });
+  t.deepEqual((await readdir(places.states)).toSorted(), ['fleet.db', 'fleet.other'], 'nothing is begun');
+  await t.throwsAsync(start('2', false, gib + 2 ** 20), { code: 'SERVICE_STATE_SPACE' });
+  await t.throwsAsync(start('2', true, gib), { code: 'SERVICE_STATE_SPACE' });
+  t.true((await lstat(data)).isDirectory());
+  // What is there goes on, also when bundles came in between.
+  await mkdir(places.store);
+  await writeFile(join(places.store, 'bundle'), 'x');
+  await start('1', false, gib);
+  disk(4 * gib + RESERVE);
+  await t.throwsAsync(start('2', true, gib), { code: 'SERVICE_STATE_SPACE' }, 'the bundle counts');
+  disk(4 * gib + RESERVE + 1);
+  await start('2', true, gib);
+  disk(5 * gib + RESERVE);
+  await t.throwsAsync(
+    start('1', false, gib, 'fleet/third'),
+    { code: 'SERVICE_STATE_SPACE' },
+    'a copy counts',
+  );
+});
+
 test('a version that migrates leaves a way back: the former one finds what it had', async (t) => {
   const { start, data, folder, text } = await setUp(t);
   await start('1');
@@ -86,7 +120,7 @@ test('a version that migrates leaves a way back: the former one finds what it ha
   t.is(await text(), 'two', 'a restart goes back to nothing');
   await start('1');
   t.is(await text(), 'one');
-  t.deepEqual((await readdir(folder)).toSorted(), ['data', 'version']);
+  t.deepEqual((await readdir(folder)).toSorted(), ['bytes', 'data', 'version']);
   // What was restored is not restored once more.
   await writeFile(join(data, 'f'), 'three');
   await start('1');
