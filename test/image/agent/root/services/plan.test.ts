@@ -32,6 +32,7 @@ function runs(wanted: Wanted, more: Partial<Running> = {}): Running {
 }
 const seen = (more: Partial<Seen> = {}): Seen => ({
   ...{ running: [], bundles: new Set(), healthy: new Set<string>(), architecture: 'x64', memory: 2 ** 32 },
+  room: 2 ** 30,
   ...{ uptime: 1_000_000, now: 5_000_000 },
   ...more,
 });
@@ -101,6 +102,14 @@ for (const [what, code, more, facts] of refusals)
     t.true(views[0]!.why.includes(`[${code}]`), views[0]!.why);
     if (code !== 'SERVICE_MEMORY') t.true(steps.some((step) => 'name' in step && step.name === 'fleet/b'));
   });
+
+test('a bundle is fetched only where it fits twice', (t) => {
+  const a = want('fleet/a');
+  const ask = (room: number) => planServices([a], seen({ room })).views[0]!;
+  t.is(ask(2 * 8192).state, 'fetching');
+  t.regex(ask(2 * 8192 - 1).why, /16383 bytes are free.*\[SERVICE_NO_SPACE\]/);
+  t.is(planServices([a], seen({ room: 0, bundles: have(a) })).steps.length, 1, 'it is here');
+});
 
 test('a port is the one that runs, or the first that is named', (t) => {
   const [a, b] = [want('fleet/a', '1', port(80)), want('fleet/b', '1', port(80))];
