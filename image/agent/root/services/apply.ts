@@ -11,6 +11,7 @@ import { recordsIn } from './instance.ts';
 import { instanceId } from './place.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
+import { keepReleased } from './released-before.ts';
 import { roomForBundle } from './space.ts';
 import { endInstances, type StepPlaces, takeSteps } from './steps.ts';
 import { readUnits, UNIT_PROPERTIES, unitOf } from './unit-state.ts';
@@ -50,6 +51,9 @@ export async function applyServices(
   const brought: Wanted[] = [];
   for (const one of wanted) brought.push(await bring(one, before, places));
   const bundles = await bundlesIn(places.store);
+  for (const { service, bundle } of brought)
+    if (bundle !== undefined && bundles.has(service.sha256))
+      await keepReleased(places.store, service, bundle);
   const { architecture, memory } = places;
   const keptOn = await places.keptOn();
   const seen: Seen = {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { flat } from '../../../../base/line.ts';
 import type { RunResult } from '../../../../base/run.ts';
-import { bundleFile } from './bundle.ts';
+import { bundleFile, dropFromStore } from './bundle.ts';
 import {
   type InstancePlaces,
   type InstanceRecord,
@@ -187,7 +187,7 @@ async function begin(
 
 async function dropBundle(sha256: string, places: StepPlaces): Promise<void> {
   await rm(join(places.units, bundleUnit(sha256)), { force: true });
-  await rm(bundleFile(places.store, sha256), { force: true });
+  await dropFromStore(places.store, sha256);
   // Never what is mounted there, should it still be.
   await rmdir(mountFolder(places, sha256)).catch(() => {});
 }

@@ -59,6 +59,12 @@ async function setUp(t: ExecutionContext) {
     order(...all: Released[]) {
       services = all.map(({ service }) => service);
     },
+    /** Bundles, and parts of them. */
+    stored: async () => (await readdir(at('store'))).filter((name) => !name.endsWith('.json')),
+    boot: async () => {
+      await rm(at('run'), { recursive: true });
+      active.clear();
+    },
     keep(on: typeof keptOn) {
       keptOn = on;
     },
@@ -117,7 +123,7 @@ test('from the order to a unit that runs, to another version, to nothing; what i
   await node.apply();
   t.deepEqual((await node.config()).process.args, ['/two']);
   t.deepEqual((await node.config()).linux.uidMappings, linux.uidMappings, 'the ids stay with the state');
-  t.deepEqual(await readdir(node.at('store')), [other.sha256]);
+  t.deepEqual(await node.stored(), [other.sha256]);
   t.is((await node.apply())[0]!.runs, '2');
 
   node.order();
@@ -145,7 +151,7 @@ test('two services share nothing but their bundle', async (t) => {
   t.is(one.root.path, two.root.path);
   node.order(b!);
   await node.apply();
-  t.deepEqual(await readdir(node.at('store')), [bundle.sha256], 'the other one still needs it');
+  t.deepEqual(await node.stored(), [bundle.sha256], 'the other one still needs it');
 });
 
 test('nothing starts that is not exactly what was released; the others go on', async (t) => {
@@ -236,6 +242,33 @@ test('after a boot without a server, with metadata that has expired, what the or
   t.regex(views[1]!.why, /RELEASE_METADATA_EXPIRED/);
 });
 
+test('after a boot without a server, with metadata that had moved on, what ran starts; what is withdrawn does not', async (t) => {
+  const node = await setUp(t);
+  const one = released('fleet/web', '1', await makeBundle(node.folder), manifestOf());
+  const same = released('fleet/same', '1', one.bundle, manifestOf());
+  await node.keys.publish(node.at('handed'), [targetOf(one), targetOf(same)]);
+  node.order(one);
+  await node.fetch(one);
+  await node.apply();
+  // Only its timestamp came before the server was gone.
+  const later = node.at('later');
+  await node.keys.publish(later, [], Date.now() + 1000);
+  await copyFile(join(later, 'timestamp.json'), join(node.at('handed'), 'timestamp.json'));
+  await node.apply();
+  await node.boot();
+  node.order(one, same);
+  const views = await node.apply();
+  t.is(views[0]!.state, 'starting', views[0]!.why);
+  t.regex(
+    views[1]!.why,
+    /RELEASE_METADATA/,
+    'what was said of another service with this bundle is not known',
+  );
+  await node.boot();
+  for (const name of await readdir(later)) await copyFile(join(later, name), join(node.at('handed'), name));
+  t.regex((await node.apply())[0]!.why, /SERVICE_NOT_RELEASED/);
+});
+
 test('a helper that is killed between any two steps leaves nothing that the next one does not set right', async (t) => {
   const node = await setUp(t);
   const one = released('fleet/web', '1', await makeBundle(node.folder), manifestOf());
@@ -259,7 +292,7 @@ test('a helper that is killed between any two steps leaves nothing that the next
   node.time({ uptime: 1_000_000 + 700_000 });
   await node.apply();
   t.is((await node.apply())[0]!.state, 'running');
-  t.deepEqual(await readdir(node.at('store')), [one.bundle.sha256]);
+  t.deepEqual(await node.stored(), [one.bundle.sha256]);
   t.deepEqual(await readdir(node.at('downloads')), [`1_${one.bundle.sha256}.download`]);
 });
 
