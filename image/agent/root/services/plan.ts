@@ -80,8 +80,10 @@ export function planServices(
     const now = running.get(service.name) ?? null;
     if (now !== null && isSame(now, service)) {
       const { unit, begun, revivals } = now;
-      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals))
+      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
+        if (one.refused !== undefined) return viewOf(one, now, 'refused', saidBy(one.refused), seen);
         steps.push({ do: 'revive', name: service.name });
+      }
       // Systemd has not come to it yet.
       const isNew = unit.state === 'failed' && unit.why === '' && seen.uptime < begun + REVIVE.first;
       return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why, seen);
@@ -141,9 +143,11 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
     if (!(error instanceof BootwaveError)) throw error;
-    return { state: 'refused', text: `${error.what} [${error.code}]` };
+    return { state: 'refused', text: saidBy(error) };
   }
 }
+
+const saidBy = ({ what, code }: BootwaveError): string => `${what} [${code}]`;
 
 function checkNode({ architecture, limits }: Manifest, facts: Circumstances): void {
   if (architecture !== facts.architecture)

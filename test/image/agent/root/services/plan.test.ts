@@ -154,6 +154,11 @@ test('what systemd gave up is begun again, later each time', (t) => {
   t.deepEqual(ask(99, REVIVE.most).steps, [{ do: 'revive', name: 'fleet/a' }]);
   t.is(ask(0, 0).views[0]!.state, 'failed');
   t.is(ask(0, 0).views[0]!.why, failed.why);
+  const refused = new BootwaveError({ code: 'X', what: 'withdrawn' });
+  const withdrawn = { ...a, bundle: undefined, refused } as Wanted;
+  const long = { bundles: have(a), running: [runs(a, { unit: failed })], uptime: 10_000_000 };
+  t.deepEqual(planServices([withdrawn], seen(long)).steps, []);
+  t.is(planServices([withdrawn], seen(long)).views[0]!.why, 'withdrawn [X]');
 });
 
 test('after its steps were taken a plan has none left; no port is ever given twice', (t) => {
