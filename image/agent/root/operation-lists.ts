@@ -39,6 +39,7 @@ const disks: DiskPlaces = {
   order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
   blessed: `${RUN}/blessed`,
   loaderRenewed: `${RUN}/loader-renewed`,
+  diskless: `${RUN}/diskless`,
   noteEsp: (esp) => noteEsp(esp, installedEsp(RUN)),
   mountState: (device) => state.mount(device),
   renewSeal: (device) => state.renew(device),

@@ -4,6 +4,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
 import type { AskServices, InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
@@ -128,9 +129,12 @@ export class NodeServices {
   }
 
   async #pass(order: Order): Promise<void> {
+    const { hasBegun, downloads } = this.#parts;
     const isNothing = order.services.length === 0 && this.#views.length === 0;
-    if (isNothing && !(await this.#parts.hasBegun())) return;
+    // A folder for downloads: bundles of earlier boots are here.
+    if (isNothing && !(await hasBegun()) && !(await exists(downloads))) return;
     await this.#apply();
+    if (order.services.length === 0) await rm(downloads, { recursive: true, force: true });
     if (performance.now() < this.#fetchDue) return;
     const lacking = this.#views.filter(({ state }) => state === 'fetching' || state === 'refused');
     if (lacking.length === 0) return;

@@ -3,7 +3,7 @@
  * what is safe; the agent only says what is wanted.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { exists } from '../../../../base/files.ts';
@@ -53,6 +53,8 @@ export type DiskPlaces = {
   blessed: string;
   /** A file that says that the loader was replaced in this boot: the state is already sealed for the next start. */
   loaderRenewed: string;
+  /** A file that says that no disk is installed here: what is kept lies in memory (../services/main.ts). */
+  diskless: string;
   /** Notes where the ESP of a finished installation is. */
   noteEsp(esp: PartitionFacts | undefined): Promise<void>;
   /** @param device state partition of a finished installation */
@@ -165,10 +167,13 @@ export const DISK_OPERATIONS: Operations = {
   },
 
   async 'state-mount'(_, places) {
+    await rm(places.diskless, { force: true });
     const disk = await installedDisk(places);
     // An interrupted installation is begun again; it never takes a disk that is in use.
-    if (disk === null || (await filesOf(disk, places)) === null)
+    if (disk === null || (await filesOf(disk, places)) === null) {
+      await writeFile(places.diskless, '');
       return { mounted: false, sealed: false, why: 'this node has no installed disk' };
+    }
     // If this is not known it costs one restart later; the state is worth more.
     await places
       .noteEsp(disk.partitions[0])

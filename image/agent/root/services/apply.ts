@@ -2,41 +2,32 @@
  * Root's part of services: reads the order, the metadata and what runs, takes the planned steps through PID 1, and says
  * what came of it. What goes wrong with one service is told of that one; the others go on.
  */
-import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
-import { flat } from '../../../../base/line.ts';
-import type { RunResult } from '../../../../base/run.ts';
 import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Order } from '../../../../protocol/order.ts';
-import { bundleFile, bundlesIn, takeBundle } from './bundle.ts';
-import { type InstancePlaces, mountFolder, recordsIn, removeInstance, writeInstance } from './instance.ts';
-import { instanceId, placeOf, slotFor } from './place.ts';
-import { planServices, type Running, type Seen, type Step, type Wanted } from './plan.ts';
+import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
+import { recordsIn } from './instance.ts';
+import { instanceId } from './place.ts';
+import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
-import { dataFolder, prepareState, type StatePlaces, slotsOfStates } from './state.ts';
+import { keepReleased } from './released-before.ts';
+import { roomForBundle } from './space.ts';
+import { endInstances, type StepPlaces, takeSteps } from './steps.ts';
 import { readUnits, UNIT_PROPERTIES, unitOf } from './unit-state.ts';
-import { bundleUnit, instanceUnit, netUnit } from './units.ts';
+import { instanceUnit } from './units.ts';
 
 /** Where root works; tests put other places here. */
-export type ServicePlaces = InstancePlaces &
-  StatePlaces &
+export type ServicePlaces = StepPlaces &
   ReleasePlaces & {
     /** The order in force, verified by root. */
     order(): Promise<Order>;
-    /** Root's bundles. */
-    store: string;
-    /** Where the agent's finished downloads lie: `<version>_<sha256>.download`. */
-    downloads: string;
-    systemctl(...args: string[]): Promise<RunResult>;
-    /** Whether what is kept outlives this boot. */
-    hasDisk(): Promise<boolean>;
     /** As Node names it. */
     architecture: string;
     /** Bytes. */
     memory: number;
-    /** Milliseconds since the boot. */
-    uptime(): number;
+    /** Bytes that are free. */
+    freeMemory(): number;
   };
 
 /** @throws BootwaveError what `order` throws: without an order in force nothing is changed */
@@ -45,24 +36,40 @@ export async function applyServices(
   places: ServicePlaces,
 ): Promise<InstanceView[]> {
   const order = await places.order();
-  const running = await runningNow(places);
+  await dropParts(places.store);
+  const ran = await runningNow(places);
   const before = await bundlesIn(places.store);
-  if (order.services.length === 0 && running.length === 0 && before.size === 0) return [];
+  if (order.services.length === 0 && ran.length === 0 && before.size === 0) return [];
+  // First of all: what goes wrong with bringing others must not keep it running.
+  const named = new Set(order.services.map(({ name }) => name));
+  await endInstances(
+    ran.filter(({ name }) => !named.has(name)).map(({ name }) => name),
+    places,
+  );
+  const running = await runningNow(places);
   const wanted = await wantedOf(order, before, places);
   const brought: Wanted[] = [];
   for (const one of wanted) brought.push(await bring(one, before, places));
   const bundles = await bundlesIn(places.store);
+  for (const { service, bundle } of brought)
+    if (bundle !== undefined && bundles.has(service.sha256))
+      await keepReleased(places.store, service, bundle);
   const { architecture, memory } = places;
+  const keptOn = await places.keptOn();
   const seen: Seen = {
     ...{ running, bundles, healthy, architecture, memory },
+    room: await roomForBundle(places, keptOn === 'disk' ? null : places.freeMemory()),
     uptime: places.uptime(),
     now: places.now(),
   };
   const { steps, views } = planServices(brought, seen);
-  const failed = await takeSteps(steps, brought, running, places);
+  const kept = keptOn === 'memory' && order.mode === 'installed' ? null : keptOn;
+  const failed = await takeSteps(steps, brought, running, kept, places);
+  const now = failed.size === 0 ? [] : await recordsIn(places);
   return views.map((view) => {
-    const error = failed.get(view.name);
-    return error === undefined ? view : { ...view, state: 'failed', why: flat(error, 200) };
+    const failure = failed.get(view.name);
+    if (failure === undefined) return view;
+    return { ...view, ...failure, runs: now.find(({ name }) => name === view.name)?.version ?? null };
   });
 }
 
@@ -87,112 +94,16 @@ async function bring(one: Wanted, there: ReadonlySet<string>, places: ServicePla
   try {
     await takeBundle(source, places.store, { ...service, ...bundle });
     return one;
-  } catch (error) {
-    if (error instanceof BootwaveError) return { service, refused: error };
-    throw error;
+  } catch (cause) {
+    if (cause instanceof BootwaveError) return { service, refused: cause };
+    // The file system itself fails: the others are not to blame.
+    const refused = new BootwaveError({
+      code: 'SERVICE_BUNDLE_STORE',
+      what: `its bundle cannot be kept here: ${messageOf(cause)}`,
+      unchanged: 'nothing was mounted or started',
+      next: 'look at the disk of this node',
+      cause,
+    });
+    return { service, refused };
   }
 }
-
-/** @returns by name of service what went wrong */
-async function takeSteps(
-  steps: readonly Step[],
-  wanted: readonly Wanted[],
-  running: readonly Running[],
-  places: ServicePlaces,
-): Promise<Map<string, string>> {
-  const failed = new Map<string, string>();
-  const guarded = async (name: string, work: () => Promise<unknown>) => {
-    if (failed.has(name)) return;
-    await work().catch((error: unknown) => failed.set(name, saidBy(error)));
-  };
-  const of = <D extends Step['do']>(kind: D) =>
-    steps.filter((step): step is Extract<Step, { do: D }> => step.do === kind);
-
-  const ends = of('end').map(({ name }) => name);
-  if (ends.length > 0) await places.systemctl('stop', ...ends.flatMap((name) => unitsOf(name)));
-  for (const name of ends) await guarded(name, () => removeInstance(name, places));
-
-  const begins = [...of('start'), ...of('revive')].map(({ name }) => name);
-  const slots = await slotsInUse(running, ends, places);
-  for (const name of begins)
-    await guarded(name, () =>
-      prepare(
-        wanted.find(({ service }) => service.name === name)!,
-        running.find((one) => one.name === name && !ends.includes(name)) ?? null,
-        slots,
-        places,
-      ),
-    );
-  const drops = of('drop-bundle').map(({ sha256 }) => sha256);
-  if (drops.length > 0) await places.systemctl('stop', ...drops.map(bundleUnit));
-  for (const sha256 of drops) await dropBundle(sha256, places);
-  if (steps.length > 0) await places.systemctl('daemon-reload');
-  for (const name of begins)
-    await guarded(name, async () => {
-      const units = unitsOf(name);
-      await places.systemctl('reset-failed', ...units);
-      const { code, stderr } = await places.systemctl('--no-block', 'start', units[0]!);
-      if (code !== 0) throw new Error(stderr.trim());
-    });
-  return failed;
-}
-
-/** The instance's own comes first. */
-const unitsOf = (name: string): string[] => [instanceUnit(instanceId(name)), netUnit(instanceId(name))];
-
-async function slotsInUse(
-  running: readonly Running[],
-  ends: readonly string[],
-  places: ServicePlaces,
-): Promise<Map<string, number>> {
-  const slots = await slotsOfStates(places);
-  for (const { name, slot } of running) if (!ends.includes(name)) slots.set(name, slot);
-  return slots;
-}
-
-async function prepare(
-  { service, bundle }: Wanted,
-  now: Running | null,
-  slots: Map<string, number>,
-  places: ServicePlaces,
-): Promise<void> {
-  const { name, version, sha256 } = service;
-  // Only what may start is planned to start.
-  if (bundle === undefined) throw new Error('no bundle');
-  const slot = slotFor(name, slots);
-  if (slot === null)
-    throw new BootwaveError({
-      code: 'SERVICE_NO_PLACE',
-      what: 'every range of ids on this node belongs to a service or to what one has kept',
-      unchanged: 'the service was not started',
-      next: 'install the node anew',
-    });
-  slots.set(name, slot);
-  const place = placeOf(slot);
-  const { state } = bundle.manifest;
-  const keeps = state !== null && (await places.hasDisk());
-  if (keeps) await prepareState(name, version, bundle.manifest, place, places);
-  await writeInstance(
-    {
-      ...{ service, bundle, place },
-      file: bundleFile(places.store, sha256),
-      state: keeps ? dataFolder(places, name) : null,
-    },
-    {
-      restarts: now === null ? 0 : now.restarts + now.unit.restarts + 1,
-      revivals: now === null ? 0 : now.revivals + 1,
-      begun: places.uptime(),
-    },
-    places,
-  );
-}
-
-async function dropBundle(sha256: string, places: ServicePlaces): Promise<void> {
-  await rm(join(places.units, bundleUnit(sha256)), { force: true });
-  await rm(bundleFile(places.store, sha256), { force: true });
-  // Never what is mounted there, should it still be.
-  await rmdir(mountFolder(places, sha256)).catch(() => {});
-}
-
-const saidBy = (error: unknown): string =>
-  error instanceof BootwaveError ? `${error.what} [${error.code}]` : messageOf(error);

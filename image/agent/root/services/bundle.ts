@@ -28,6 +28,18 @@ export async function bundlesIn(store: string): Promise<Set<string>> {
   return new Set(names.filter((name) => /^[0-9a-f]{64}$/.test(name)));
 }
 
+/** With all that lies beside it under its name. */
+export async function dropFromStore(store: string, sha256: string): Promise<void> {
+  for (const name of await readdir(store).catch(() => []))
+    if (name.startsWith(sha256)) await rm(join(store, name), { force: true });
+}
+
+/** What a process that was killed has left of a copy; nobody else may be copying. */
+export async function dropParts(store: string): Promise<void> {
+  for (const name of await readdir(store).catch(() => []))
+    if (name.endsWith('.part')) await rm(join(store, name), { force: true }).catch(() => {});
+}
+
 /**
  * Brings a bundle into the store, or nothing: while it is copied its size and digest are compared with the order's,
  * and its tree with the root hash of the metadata. Whoever owns the source may change it meanwhile; what is compared

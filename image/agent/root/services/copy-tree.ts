@@ -23,14 +23,17 @@ export type CopyBounds = {
 };
 
 const PIECE = 1 << 20;
+/** Bytes of a unit of `st_blocks` (stat(2)). */
+const BLOCK = 512;
 
 /**
  * Copies a folder into an empty one: files, folders, links with owners and modes. Names that share one file share one
  * in the copy; sockets and pipes are left out. No link is followed.
+ * @param bounds null: none, for what was copied within bounds before
  * @throws BootwaveError `SERVICE_STATE_COPY`: it is more than the bounds
  */
-export async function copyTree(from: string, to: string, bounds: CopyBounds): Promise<void> {
-  const left = { ...bounds };
+export async function copyTree(from: string, to: string, bounds: CopyBounds | null): Promise<void> {
+  const count = counter(bounds);
   const linked = new Map<number, string>();
   const folders: [from: string, to: string][] = [[from, to]];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
@@ -38,23 +41,54 @@ export async function copyTree(from: string, to: string, bounds: CopyBounds): Pr
     for (const name of await readdir(source)) {
       const [path, copy] = [join(source, name), join(target, name)];
       const stat = await lstat(path);
-      left.entries -= 1;
-      if (left.entries < 0) throw tooMuch(bounds);
       const earlier = stat.nlink > 1 ? linked.get(stat.ino) : undefined;
+      count(stat, earlier !== undefined);
       if (earlier !== undefined) await link(earlier, copy);
       else if (stat.isDirectory()) {
         await mkdir(copy, { mode: 0o700 });
         folders.push([path, copy]);
       } else if (stat.isSymbolicLink()) await symlink(await readlink(path), copy);
       else if (stat.isFile()) {
-        left.bytes -= stat.size;
-        if (left.bytes < 0) throw tooMuch(bounds);
         await copyFile(path, copy, stat.size);
         linked.set(stat.ino, copy);
       } else continue;
       if (earlier === undefined) await adopt(copy, stat);
     }
   }
+}
+
+/**
+ * What `copyTree` would copy, while an instance may still change it.
+ * @returns bytes that it takes, holes not counted
+ * @throws BootwaveError `SERVICE_STATE_COPY`
+ */
+export async function measureTree(from: string, bounds: CopyBounds | null): Promise<number> {
+  const count = counter(bounds);
+  const linked = new Set<number>();
+  let taken = 0;
+  const folders = [from];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop())
+    for (const name of await readdir(next).catch(() => [])) {
+      const stat = await lstat(join(next, name)).catch(() => null);
+      if (stat === null) continue;
+      const isAgain = linked.has(stat.ino);
+      count(stat, isAgain);
+      if (stat.nlink > 1 && !stat.isDirectory()) linked.add(stat.ino);
+      if (!isAgain) taken += stat.blocks * BLOCK;
+      if (stat.isDirectory()) folders.push(join(next, name));
+    }
+  return taken;
+}
+
+/** Counts an entry. */
+function counter(bounds: CopyBounds | null): (stat: Stats, isAgain: boolean) => void {
+  if (bounds === null) return () => {};
+  const left = { ...bounds };
+  return (stat, isAgain) => {
+    left.entries -= 1;
+    if (stat.isFile() && !isAgain) left.bytes -= stat.size;
+    if (left.entries < 0 || left.bytes < 0) throw tooMuch(bounds);
+  };
 }
 
 async function adopt(path: string, stat: Stats): Promise<void> {

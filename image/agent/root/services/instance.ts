@@ -44,6 +44,16 @@ const recordSchema = z.strictObject({
   revivals: z.int(),
   /** Milliseconds since the boot. */
   begun: z.number(),
+  /** Another version that could not take its place, and when; milliseconds since the boot. */
+  tried: z.optional(
+    z.strictObject({
+      version: versionSchema,
+      sha256: z.string(),
+      at: z.number(),
+      state: z.enum(['refused', 'failed']),
+      why: z.string(),
+    }),
+  ),
 });
 export type InstanceRecord = z.infer<typeof recordSchema>;
 
@@ -128,6 +138,18 @@ export async function writeInstance(
   const ports = portKeys(manifest.ports);
   const kept: InstanceRecord = { format: 1, name, version, sha256, slot: place.slot, ports, ...record };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
+}
+
+/** Remembers a version that could not take the place of the one that runs: it is not tried again at once. */
+export async function noteTried(
+  name: string,
+  tried: NonNullable<InstanceRecord['tried']>,
+  places: Pick<InstancePlaces, 'run'>,
+): Promise<void> {
+  const record = (await recordsIn(places)).find((one) => one.name === name);
+  if (record === undefined) return;
+  const path = join(instanceFolder(places, name), 'instance.json');
+  await writeFileAtomic(path, JSON.stringify({ ...record, tried }));
 }
 
 /** After its units have ended. The record goes last. */

@@ -5,6 +5,7 @@ import type { InstanceState, InstanceView } from '../../../../protocol/agent/ser
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import type { InstanceRecord } from './instance.ts';
 import { checkPorts, portKeys, takenPort } from './net.ts';
 import { placeOf } from './place.ts';
 import type { UnitState } from './unit-state.ts';
@@ -29,6 +30,8 @@ export type Running = {
   /** How often it was begun again after systemd gave up, and when last; milliseconds since the boot. */
   revivals: number;
   begun: number;
+  /** Another version that could not take its place, and when. */
+  tried?: InstanceRecord['tried'];
 };
 
 export type Seen = {
@@ -41,6 +44,8 @@ export type Seen = {
   architecture: string;
   /** Bytes of memory. */
   memory: number;
+  /** Bytes for a bundle that is not here yet, twice. */
+  room: number;
   /** Milliseconds since the boot, and the same moment since the epoch. */
   uptime: number;
   now: number;
@@ -75,13 +80,15 @@ export function planServices(
     const now = running.get(service.name) ?? null;
     if (now !== null && isSame(now, service)) {
       const { unit, begun, revivals } = now;
-      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals))
+      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
+        if (one.refused !== undefined) return viewOf(one, now, 'refused', saidBy(one.refused), seen);
         steps.push({ do: 'revive', name: service.name });
+      }
       // Systemd has not come to it yet.
       const isNew = unit.state === 'failed' && unit.why === '' && seen.uptime < begun + REVIVE.first;
       return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why, seen);
     }
-    const why = hindrance(one, { ...seen, names, held, cycle });
+    const why = failedBefore(now, service, seen) ?? hindrance(one, { ...seen, names, held, cycle });
     if (why !== null) return viewOf(one, now, why.state, why.text, seen);
     if (now !== null) {
       steps.push({ do: 'end', name: service.name });
@@ -103,6 +110,13 @@ export function planServices(
 export const isSame = (running: Pick<Running, 'version' | 'sha256'>, service: OrderedService): boolean =>
   running.version === service.version && running.sha256 === service.sha256;
 
+/** What ends the former version and then fails would do so at every look. */
+function failedBefore(now: Running | null, service: OrderedService, seen: Seen): Hindrance | null {
+  const tried = now?.tried;
+  if (tried === undefined || !isSame(tried, service) || seen.uptime >= tried.at + REVIVE.most) return null;
+  return { state: tried.state, text: tried.why };
+}
+
 const pause = (revivals: number): number => Math.min(REVIVE.most, REVIVE.first * 2 ** Math.min(revivals, 20));
 
 type Hindrance = { state: InstanceState; text: string };
@@ -121,14 +135,19 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     checkPorts(manifest.ports);
     checkTaken(manifest, service.name, facts.held);
     checkDependencies(manifest, service.name, facts);
-    if (!facts.bundles.has(service.sha256)) return { state: 'fetching', text: '' };
+    if (!facts.bundles.has(service.sha256)) {
+      checkRoom(service, facts);
+      return { state: 'fetching', text: '' };
+    }
     const waits = manifest.dependsOn.filter((name) => !facts.healthy.has(name));
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
     if (!(error instanceof BootwaveError)) throw error;
-    return { state: 'refused', text: `${error.what} [${error.code}]` };
+    return { state: 'refused', text: saidBy(error) };
   }
 }
+
+const saidBy = ({ what, code }: BootwaveError): string => `${what} [${code}]`;
 
 function checkNode({ architecture, limits }: Manifest, facts: Circumstances): void {
   if (architecture !== facts.architecture)
@@ -143,6 +162,15 @@ function checkNode({ architecture, limits }: Manifest, facts: Circumstances): vo
       `it asks for ${limits.memory} bytes of memory; this node has ${facts.memory}`,
       'order it on larger nodes, or publish a version that asks for less',
     );
+}
+
+function checkRoom({ size }: OrderedService, { room }: Circumstances): void {
+  if (2 * size <= room) return;
+  throw refusal(
+    'SERVICE_NO_SPACE',
+    `its bundle has ${size} bytes and is here twice while it is fetched; ${Math.max(0, room)} bytes are free for that`,
+    'make room, order less, or order it on larger nodes',
+  );
 }
 
 function checkTaken({ ports }: Manifest, name: string, held: ReadonlyMap<string, string>): void {

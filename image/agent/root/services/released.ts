@@ -9,10 +9,12 @@ import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import type { FetchMetadata, MetadataCache } from '../../../../keys/release/believe.ts';
 import { type Released, refresh } from '../../../../keys/release/refresh.ts';
+import { RELEASE_METADATA_CODES } from '../../../../keys/release/refusals.ts';
 import type { Order, OrderedService } from '../../../../protocol/order.ts';
 import { bundleCustom } from '../../../../protocol/service/bundle.ts';
 import { bundleTarget } from '../../../../protocol/service/name.ts';
 import type { Wanted } from './plan.ts';
+import { releasedBefore } from './released-before.ts';
 
 export type ReleasePlaces = {
   /** The root of the release metadata in this image. */
@@ -21,6 +23,8 @@ export type ReleasePlaces = {
   handed: string;
   /** Folder of root's own. */
   believed: string;
+  /** Root's bundles. */
+  store: string;
   /** Milliseconds since the epoch. */
   now(): number;
 };
@@ -32,6 +36,7 @@ const MOST = 4 * 2 ** 20;
  * Each service of the order with what was released of it, or with why it is refused: `SERVICE_NOT_RELEASED`,
  * `SERVICE_DIFFERS`, `SERVICE_TARGET`, one of `RELEASE_METADATA_CODES`. Metadata that has expired since the order was
  * signed still speaks for bundles that root has: what ran goes on, and starts after a boot without a server.
+ * So does what was said of such a bundle when it came in, where metadata moved on and could not be completed.
  * @param bundles digests of the bundles in root's store
  */
 export async function wantedOf(
@@ -53,10 +58,19 @@ export async function wantedOf(
     const released = bundles.has(service.sha256) ? kept : fresh;
     const found =
       released instanceof BootwaveError ? released : await attempt(releasedBundle(service, released));
-    wanted.push(found instanceof BootwaveError ? { service, refused: found } : { service, bundle: found });
+    if (!(found instanceof BootwaveError)) wanted.push({ service, bundle: found });
+    else {
+      const isKept = bundles.has(service.sha256) && saysNothing(found);
+      const bundle = isKept ? await releasedBefore(places.store, service) : null;
+      wanted.push(bundle === null ? { service, refused: found } : { service, bundle });
+    }
   }
   return wanted;
 }
+
+/** Keys that do not count any more do say something; so does an answer that it is not released, or is another one. */
+const saysNothing = ({ code }: BootwaveError): boolean =>
+  RELEASE_METADATA_CODES.some((one) => one === code) && code !== 'RELEASE_METADATA_SIGNATURE';
 
 async function releasedBundle(service: OrderedService, released: Released) {
   const { name, version, sha256, size } = service;

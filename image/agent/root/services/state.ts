@@ -2,19 +2,18 @@
  * What an instance keeps: a folder for each service, which outlives its versions. On an installed node it lies on the
  * state partition within a project of ext4's quotas; without a disk it is a file system in memory of that size.
  */
-import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
 import { exists, writeFileAtomic } from '../../../../base/files.ts';
 import { run } from '../../../../base/run.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
-import { copyTree } from './copy-tree.ts';
+import { type CopyBounds, copyTree, measureTree } from './copy-tree.ts';
 import { instanceId, nameOfInstance, type Place, placeOf, RANGE } from './place.ts';
+import { boundNote, boundOf, mustBeFree, mustFit, type SpacePlaces } from './space.ts';
 
-export type StatePlaces = {
-  /** Folder with a folder for each service that keeps something. */
-  states: string;
-  /** Bounds a folder. @throws BootwaveError `SERVICE_STATE_QUOTA` */
+export type StatePlaces = SpacePlaces & {
+  /** Bounds all folders of a project; 0: without a bound. @throws BootwaveError `SERVICE_STATE_QUOTA` */
   bound(folder: string, project: number, bytes: number, files: number): Promise<void>;
 };
 
@@ -25,7 +24,7 @@ const LEAST_FILES = 1024;
 const filesOf = (bytes: number): number => Math.max(LEAST_FILES, Math.ceil(bytes / BYTES_PER_FILE));
 
 /** What its instances see. */
-export const dataFolder = ({ states }: StatePlaces, name: string): string =>
+export const dataFolder = ({ states }: Pick<StatePlaces, 'states'>, name: string): string =>
   join(states, instanceId(name), 'data');
 
 /** Slot of each service that has a state: the owner of its folder says it. */
@@ -33,7 +32,8 @@ export async function slotsOfStates({ states }: Pick<StatePlaces, 'states'>): Pr
   const slots = new Map<string, number>();
   for (const id of await readdir(states).catch(() => [])) {
     const name = nameOfInstance(id);
-    const stat = await lstat(join(states, id, 'data')).catch(() => null);
+    const folder = join(states, id);
+    const stat = await lstat(join(folder, 'data')).catch(() => lstat(formerOf(folder)).catch(() => null));
     if (name === null || stat === null) continue;
     const slot = (stat.uid - placeOf(0).firstId) / RANGE;
     if (slot >= 0) slots.set(name, Math.floor(slot));
@@ -41,11 +41,71 @@ export async function slotsOfStates({ states }: Pick<StatePlaces, 'states'>): Pr
   return slots;
 }
 
+type Kind = 'fresh' | 'as-it-is' | 'copy' | 'restore';
+type Found = { kind: Kind; folder: string; data: string; noted: number | null; last: string | null };
+type Kept = NonNullable<Manifest['state']>;
+
+const boundsOf = ({ bytes }: Kept) => ({ bytes, entries: filesOf(bytes) });
+const noteOf = (folder: string): string => join(folder, 'version');
+const copyFor = (folder: string, version: string): string => join(folder, `copy-${version}`);
+/** What the state was before it was restored. */
+const formerOf = (folder: string): string => join(folder, 'former');
+
 /**
- * Makes the folder ready for a version, before it starts: a copy of what the version before it left, if this one says
+ * All that can refuse a version before the one that runs has to end; what that one keeps is only looked at. A folder
+ * that is not there yet is made, and bounded.
+ * @throws BootwaveError `SERVICE_STATE_SPACE`, `SERVICE_STATE_QUOTA`, `SERVICE_STATE_COPY`
+ */
+export async function readyState(
+  name: string,
+  version: string,
+  state: Kept,
+  place: Place,
+  places: StatePlaces,
+): Promise<Found> {
+  const found = await find(name, version, state, places);
+  const { kind, folder, data, noted } = found;
+  const bounds = boundsOf(state);
+  if (kind === 'copy') {
+    await mustFit(folder, 2 * bounds.bytes, places);
+    await mustBeFree(await measureTree(data, bounds), places);
+  } else if (kind === 'fresh' || (noted !== null && bounds.bytes > noted))
+    await mustFit(folder, bounds.bytes, places);
+  // What it held fitted when it was made.
+  if (kind === 'restore') await mustBeFree(await measureTree(copyFor(folder, version), null), places);
+  if (kind !== 'fresh') return found;
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  // An instance's root goes through them to its own folder, with ids that are nobody's here.
+  await chmod(places.states, 0o711);
+  await chmod(folder, 0o711);
+  await writeFileAtomic(boundNote(folder), `${bounds.bytes}`);
+  await mkdir(data, { mode: 0o700 });
+  // Not there, if it cannot be bounded: an empty one that is there would count as a state.
+  await bound(data, place, bounds, places).catch((error: unknown) =>
+    rmdir(data).then(() => Promise.reject(error)),
+  );
+  return found;
+}
+
+async function find(name: string, version: string, state: Kept, places: StatePlaces): Promise<Found> {
+  const folder = join(places.states, instanceId(name));
+  const data = dataFolder(places, name);
+  // Killed between the two renames of a way back.
+  if (!(await exists(data))) await rename(formerOf(folder), data).catch(() => {});
+  const last = await readFile(noteOf(folder), 'utf8').catch(() => null);
+  const isOther = last !== null && last !== version;
+  let kind: Kind = 'as-it-is';
+  if (isOther && (await exists(copyFor(folder, version)))) kind = 'restore';
+  else if (!(await exists(data))) kind = 'fresh';
+  else if (isOther && state.migrates) kind = 'copy';
+  return { kind, folder, data, last, noted: await boundOf(folder) };
+}
+
+/**
+ * Makes the folder ready for a version, while none runs: a copy of what the version before it left, if this one says
  * that it changes that; or that copy in its place, when the former version comes back. A kill at any point is
- * continued by the next call.
- * @throws BootwaveError `SERVICE_STATE_QUOTA`, `SERVICE_STATE_COPY`
+ * continued by the next call; after an error the state is as it was.
+ * @throws BootwaveError as `readyState`
  */
 export async function prepareState(
   name: string,
@@ -55,52 +115,70 @@ export async function prepareState(
   places: StatePlaces,
 ): Promise<void> {
   if (state === null) return;
-  const folder = join(places.states, instanceId(name));
-  const data = dataFolder(places, name);
-  const note = join(folder, 'version');
-  await mkdir(folder, { recursive: true, mode: 0o711 });
-  // An instance's root goes through them to its own folder, with ids that are nobody's here.
-  await chmod(places.states, 0o711);
-  await chmod(folder, 0o711);
-  const bounds = { bytes: state.bytes, entries: filesOf(state.bytes) };
-  const bound = () =>
-    places.bound(data, place.project, bounds.bytes, bounds.entries).catch(async (error: unknown) => {
-      // The next mount of the state partition sees it, and gives it quotas (../disk/state.ts).
-      await writeFileAtomic(join(places.states, '../quotas-wanted'), '').catch(() => {});
-      throw error;
-    });
-  const fresh = async () => {
-    await mkdir(data, { mode: 0o700 });
-    await bound();
-  };
-  const last = await readFile(note, 'utf8').catch(() => null);
-  const copy = join(folder, `copy-${version}`);
-  if (last !== null && last !== version && (await exists(copy))) {
-    await rm(data, { recursive: true, force: true });
-    await fresh();
-    await copyTree(copy, data, bounds);
-  } else if (last !== null && last !== version && state.migrates && (await exists(data))) {
-    await copyOf(data, join(folder, `copy-${last}`), folder, bounds);
-  }
-  if (!(await exists(data))) await fresh();
-  await bound();
+  const found = await readyState(name, version, state, place, places);
+  const { kind, folder, data, last } = found;
+  if (kind === 'copy') await copyOf(data, copyFor(folder, last!), folder, boundsOf(state));
+  if (kind === 'restore') await restore(found, version, place, places);
+  await bound(data, place, boundsOf(state), places);
+  await writeFileAtomic(boundNote(folder), `${state.bytes}`);
   await chown(data, place.firstId + user.uid, place.firstId + user.gid);
   await chmod(data, 0o700);
-  await writeFileAtomic(note, version);
-  await rm(copy, { recursive: true, force: true });
+  await writeFileAtomic(noteOf(folder), version);
+  for (const gone of [copyFor(folder, version), formerOf(folder)])
+    await rm(gone, { recursive: true, force: true });
+}
+
+async function bound(
+  data: string,
+  { project }: Place,
+  bounds: CopyBounds,
+  places: StatePlaces,
+): Promise<void> {
+  try {
+    await places.bound(data, project, bounds.bytes, bounds.entries);
+  } catch (error) {
+    // The next mount of the state partition sees it, and gives it quotas (../disk/state.ts).
+    await writeFileAtomic(join(places.states, '../quotas-wanted'), '').catch(() => {});
+    throw error;
+  }
+}
+
+/** The state stays until its copy is whole beside it. For that long one project holds both, without a bound. */
+async function restore(
+  { folder, data, noted }: Found,
+  version: string,
+  place: Place,
+  places: StatePlaces,
+): Promise<void> {
+  const part = join(folder, 'part');
+  try {
+    await rm(part, { recursive: true, force: true });
+    await mkdir(part, { mode: 0o700 });
+    await bound(part, place, { bytes: 0, entries: 0 }, places);
+    await copyTree(copyFor(folder, version), part, null);
+  } catch (error) {
+    await rm(part, { recursive: true, force: true });
+    const bytes = noted ?? 0;
+    if (noted !== null && (await exists(data)))
+      await bound(data, place, { bytes, entries: filesOf(bytes) }, places);
+    throw error;
+  }
+  await rm(formerOf(folder), { recursive: true, force: true });
+  if (await exists(data)) await rename(data, formerOf(folder));
+  await rename(part, data);
 }
 
 /** One copy at most: of the version before the last one that migrated. */
-async function copyOf(
-  data: string,
-  copy: string,
-  folder: string,
-  bounds: { bytes: number; entries: number },
-): Promise<void> {
+async function copyOf(data: string, copy: string, folder: string, bounds: CopyBounds): Promise<void> {
   const part = join(folder, 'part');
-  await rm(part, { recursive: true, force: true });
-  await mkdir(part, { mode: 0o700 });
-  await copyTree(data, part, bounds);
+  try {
+    await rm(part, { recursive: true, force: true });
+    await mkdir(part, { mode: 0o700 });
+    await copyTree(data, part, bounds);
+  } catch (error) {
+    await rm(part, { recursive: true, force: true });
+    throw error;
+  }
   for (const name of await readdir(folder))
     if (name.startsWith('copy-')) await rm(join(folder, name), { recursive: true, force: true });
   await rename(part, copy);

@@ -1,6 +1,6 @@
 /** The agent's loop against a root that says what it was told to, and a real server of bundles. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -107,7 +107,7 @@ test('nothing is fetched that is not released, and the link says why', async (t)
 });
 
 test('a node without services never starts root for them', async (t) => {
-  const { services, state, asked } = await setUp(t, async () => []);
+  const { services, state, asked, folder } = await setUp(t, async () => []);
   state.order = { services: [], expires: Number.MAX_VALUE } as unknown as Order;
   await services.look();
   t.deepEqual(asked, []);
@@ -115,6 +115,15 @@ test('a node without services never starts root for them', async (t) => {
   state.begun = true;
   await services.look();
   t.is(asked.length, 1);
+  // The machine was restarted since; what was fetched before is on its disk, and root's copy with it.
+  state.begun = false;
+  await mkdir(join(folder, 'bundles'));
+  await writeFile(join(folder, 'bundles/half.download'), 'x');
+  await services.look();
+  t.is(asked.length, 2);
+  t.deepEqual(await readdir(folder), []);
+  await services.look();
+  t.is(asked.length, 2, 'once');
 });
 
 test('an order that has expired changes nothing; a root that fails is asked again, and not at once', async (t) => {

@@ -26,6 +26,7 @@ const places: DiskPlaces = {
   blessed: '/run/blessed',
   loaderRenewed: '/run/loader-renewed',
   order: async () => order,
+  diskless: '/run/diskless',
   noteEsp: async () => {},
   mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
   renewSeal: async () => {},

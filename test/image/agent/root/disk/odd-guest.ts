@@ -38,6 +38,7 @@ const places: DiskPlaces = {
     ...{ format: 1, node: 'tpm-1', epoch: 1, issuedAt: 1, expires: 2, mode: 'installed', image },
     ...{ services: [], config: null, wipe: true, forgiven: [] },
   }),
+  diskless: '/run/diskless',
   noteEsp: async () => {},
   mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
   renewSeal: async () => {},

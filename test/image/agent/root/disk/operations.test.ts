@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
+import { exists } from '../../../../../base/files.ts';
 import { FALLBACK_LOADER } from '../../../../../image/agent/root/disk/install.ts';
 import { type DiskFacts, ESP_TYPE, LABELS, STATE_TYPE } from '../../../../../image/agent/root/disk/layout.ts';
 import type { Runner } from '../../../../../image/agent/root/disk/luks.ts';
@@ -94,6 +95,7 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
       t.true(mode === 'ro' || mode === 'rw');
       return work(espOf(name));
     }) as typeof withEsp,
+    diskless: join(folder, 'diskless'),
     noteEsp: async (esp) => void noted.push(esp?.path),
     mountState: async (device) => {
       mounted.push(device);
@@ -142,9 +144,11 @@ test('the state of an installation that was cut off is not mounted: what is in u
   const { places, esp, mounted, noted } = await setUp(t);
   await esp('sda', 'EFI/Linux/bootwave_2.efi', content);
   t.false((await mount(places)).mounted);
+  t.true(await exists(places.diskless));
   t.is((await status(places)).disk, null);
   await esp('sda', FALLBACK_LOADER, 'MZ');
   t.true((await mount(places)).mounted);
+  t.false(await exists(places.diskless), 'services may keep nothing in memory any more');
   t.deepEqual(mounted, ['/dev/sda2']);
   t.deepEqual(noted, ['/dev/sda1'], 'the firmware is told of a whole installation only');
   t.is((await status(places)).disk, 'sda');

@@ -32,6 +32,7 @@ function runs(wanted: Wanted, more: Partial<Running> = {}): Running {
 }
 const seen = (more: Partial<Seen> = {}): Seen => ({
   ...{ running: [], bundles: new Set(), healthy: new Set<string>(), architecture: 'x64', memory: 2 ** 32 },
+  room: 2 ** 30,
   ...{ uptime: 1_000_000, now: 5_000_000 },
   ...more,
 });
@@ -102,6 +103,14 @@ for (const [what, code, more, facts] of refusals)
     if (code !== 'SERVICE_MEMORY') t.true(steps.some((step) => 'name' in step && step.name === 'fleet/b'));
   });
 
+test('a bundle is fetched only where it fits twice', (t) => {
+  const a = want('fleet/a');
+  const ask = (room: number) => planServices([a], seen({ room })).views[0]!;
+  t.is(ask(2 * 8192).state, 'fetching');
+  t.regex(ask(2 * 8192 - 1).why, /16383 bytes are free.*\[SERVICE_NO_SPACE\]/);
+  t.is(planServices([a], seen({ room: 0, bundles: have(a) })).steps.length, 1, 'it is here');
+});
+
 test('a port is the one that runs, or the first that is named', (t) => {
   const [a, b] = [want('fleet/a', '1', port(80)), want('fleet/b', '1', port(80))];
   const both = planServices([a, b], seen({ bundles: have(a, b) }));
@@ -145,6 +154,11 @@ test('what systemd gave up is begun again, later each time', (t) => {
   t.deepEqual(ask(99, REVIVE.most).steps, [{ do: 'revive', name: 'fleet/a' }]);
   t.is(ask(0, 0).views[0]!.state, 'failed');
   t.is(ask(0, 0).views[0]!.why, failed.why);
+  const refused = new BootwaveError({ code: 'X', what: 'withdrawn' });
+  const withdrawn = { ...a, bundle: undefined, refused } as Wanted;
+  const long = { bundles: have(a), running: [runs(a, { unit: failed })], uptime: 10_000_000 };
+  t.deepEqual(planServices([withdrawn], seen(long)).steps, []);
+  t.is(planServices([withdrawn], seen(long)).views[0]!.why, 'withdrawn [X]');
 });
 
 test('after its steps were taken a plan has none left; no port is ever given twice', (t) => {

@@ -8,6 +8,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   symlink,
   truncate,
@@ -18,7 +19,13 @@ import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { copyTree } from '../../../../../image/agent/root/services/copy-tree.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
-import { dataFolder, prepareState, slotsOfStates } from '../../../../../image/agent/root/services/state.ts';
+import { RESERVE } from '../../../../../image/agent/root/services/space.ts';
+import {
+  dataFolder,
+  prepareState,
+  readyState,
+  slotsOfStates,
+} from '../../../../../image/agent/root/services/state.ts';
 import { manifestOf } from './any-manifest.ts';
 import { scratch } from './bundles.ts';
 
@@ -26,10 +33,12 @@ const NAME = 'fleet/db';
 const PLACE = placeOf(11);
 
 async function setUp(t: ExecutionContext) {
-  const states = join(await scratch(t), 'states');
+  const at = await scratch(t);
   const bounds: unknown[] = [];
+  let space = { total: 2 ** 40, free: 2 ** 40 };
   const places = {
-    states,
+    ...{ states: join(at, 'states'), store: join(at, 'store'), downloads: join(at, 'downloads') },
+    space: async () => space,
     bound: async (...asked: unknown[]) => {
       bounds.push(asked);
     },
@@ -40,14 +49,19 @@ async function setUp(t: ExecutionContext) {
     bounds,
     data,
     folder: join(data, '..'),
-    start: (version: string, migrates = false, bytes = 2 ** 20) =>
+    disk: (total: number, free = total) => {
+      space = { total, free };
+    },
+    start: (version: string, migrates = false, bytes = 2 ** 20, name = NAME) =>
       prepareState(
-        NAME,
+        name,
         version,
         manifestOf({ state: { path: '/state', bytes, migrates }, user: { uid: 7, gid: 8 } }),
         PLACE,
         places,
       ),
+    ready: (version: string, migrates = false, bytes = 2 ** 20) =>
+      readyState(NAME, version, { path: '/state', bytes, migrates }, PLACE, places),
     text: () => readFile(join(data, 'f'), 'utf8').catch(() => ''),
   };
 }
@@ -75,6 +89,34 @@ test('where nothing can be bounded nothing starts, and the next mount is asked f
   t.true((await readdir(join(folder, '../..'))).includes('quotas-wanted'));
 });
 
+test('what states may take together, with one copy and what bundles take, leaves room for orders', async (t) => {
+  const { start, disk, places, data } = await setUp(t);
+  const gib = 2 ** 30;
+  await start('1', false, gib);
+  // A disk of three of them and the reserve.
+  disk(3 * gib + RESERVE);
+  await start('1', false, 2 * gib, 'fleet/other');
+  await t.throwsAsync(start('1', false, 2 ** 20, 'fleet/third'), { code: 'SERVICE_STATE_SPACE' });
+  t.deepEqual((await readdir(places.states)).toSorted(), ['fleet.db', 'fleet.other'], 'nothing is begun');
+  await t.throwsAsync(start('2', false, gib + 2 ** 20), { code: 'SERVICE_STATE_SPACE' });
+  await t.throwsAsync(start('2', true, gib), { code: 'SERVICE_STATE_SPACE' });
+  t.true((await lstat(data)).isDirectory());
+  // What is there goes on, also when bundles came in between.
+  await mkdir(places.store);
+  await writeFile(join(places.store, 'bundle'), 'x');
+  await start('1', false, gib);
+  disk(4 * gib + RESERVE);
+  await t.throwsAsync(start('2', true, gib), { code: 'SERVICE_STATE_SPACE' }, 'the bundle counts');
+  disk(4 * gib + RESERVE + 1);
+  await start('2', true, gib);
+  disk(5 * gib + RESERVE);
+  await t.throwsAsync(
+    start('1', false, gib, 'fleet/third'),
+    { code: 'SERVICE_STATE_SPACE' },
+    'a copy counts',
+  );
+});
+
 test('a version that migrates leaves a way back: the former one finds what it had', async (t) => {
   const { start, data, folder, text } = await setUp(t);
   await start('1');
@@ -86,7 +128,7 @@ test('a version that migrates leaves a way back: the former one finds what it ha
   t.is(await text(), 'two', 'a restart goes back to nothing');
   await start('1');
   t.is(await text(), 'one');
-  t.deepEqual((await readdir(folder)).toSorted(), ['data', 'version']);
+  t.deepEqual((await readdir(folder)).toSorted(), ['bytes', 'data', 'version']);
   // What was restored is not restored once more.
   await writeFile(join(data, 'f'), 'three');
   await start('1');
@@ -107,6 +149,65 @@ test('a kill at any point of it is continued', async (t) => {
   await rm(data, { recursive: true });
   await start('1');
   t.is(await text(), 'one');
+});
+
+test('a way back that fails takes nothing: what is there is bounded as before, and the next try finds both', async (t) => {
+  const { start, disk, places, bounds, data, folder, text } = await setUp(t);
+  await start('1');
+  await writeFile(join(data, 'f'), 'one');
+  await start('2', true, 2 ** 21);
+  await writeFile(join(data, 'f'), 'two');
+  const { bound } = places;
+  const fails = async (code: string) => {
+    await t.throwsAsync(start('1'), { code });
+    t.is(await text(), 'two');
+    t.deepEqual((await readdir(folder)).toSorted(), ['bytes', 'copy-1', 'data', 'version']);
+  };
+  disk(2 ** 40, RESERVE);
+  await fails('SERVICE_STATE_SPACE');
+  disk(2 ** 40);
+  bounds.length = 0;
+  places.bound = async (...asked) => {
+    if (asked[0] !== data) throw new BootwaveError({ code: 'SERVICE_STATE_QUOTA', what: 'no' });
+    return bound(...asked);
+  };
+  await fails('SERVICE_STATE_QUOTA');
+  t.deepEqual(bounds, [[data, PLACE.project, 2 ** 21, 1024]]);
+  places.bound = bound;
+  await start('2', true, 2 ** 21);
+  t.is(await text(), 'two');
+  // Killed between the two renames, and then the order was changed back.
+  await rename(data, join(folder, 'former'));
+  t.deepEqual(await slotsOfStates(places), new Map([[NAME, 11]]));
+  await start('2', true, 2 ** 21);
+  t.is(await text(), 'two');
+});
+
+test('a copy that was made comes back, also where its version may keep less than the one that it was made for', async (t) => {
+  const { start, data, text } = await setUp(t);
+  await start('1', false, 2 ** 20);
+  await writeFile(join(data, 'f'), 'one');
+  await writeFile(join(data, 'hole'), '');
+  await truncate(join(data, 'hole'), 2 ** 24);
+  await start('2', true, 2 ** 25);
+  await writeFile(join(data, 'f'), 'two');
+  await start('1', false, 2 ** 20);
+  t.is(await text(), 'one');
+  t.is((await lstat(join(data, 'hole'))).size, 2 ** 24);
+});
+
+test('a version for which nothing can be made ready is refused while the former one runs, and nothing changes', async (t) => {
+  const { ready, start, disk, bounds, data, folder } = await setUp(t);
+  await start('1');
+  await writeFile(join(data, 'big'), Buffer.alloc(2 ** 19, 'x'));
+  const before = bounds.length;
+  disk(2 ** 40, RESERVE + 2 ** 18);
+  await t.throwsAsync(ready('2', true), { code: 'SERVICE_STATE_SPACE' });
+  disk(2 ** 40);
+  await truncate(join(data, 'big'), 2 ** 22);
+  await t.throwsAsync(ready('2', true), { code: 'SERVICE_STATE_COPY' });
+  t.is(bounds.length, before, 'the one that runs is bounded as it was');
+  t.deepEqual((await readdir(folder)).toSorted(), ['bytes', 'data', 'version']);
 });
 
 test('a copy that would take more than a state may is not made, and the state stays', async (t) => {
