@@ -10,7 +10,7 @@ import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { serviceNameSchema } from '../../../../protocol/service/name.ts';
-import { instanceRules, nodeEntries, portKeys } from './net.ts';
+import { connectionRules, instanceRules, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import { instanceId, type Place } from './place.ts';
 import {
@@ -126,6 +126,7 @@ export async function writeInstance(
       check?.kind === 'exec' ? JSON.stringify(processOf(manifest, check.command)) : null,
     ],
     [join(folder, 'instance.nft'), instanceRules(manifest, place)],
+    [join(folder, 'connections.nft'), connectionRules(place)],
     [join(folder, 'node-add.nft'), entries.add],
     [join(folder, 'node-remove.nft'), entries.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],

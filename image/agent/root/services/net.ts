@@ -91,6 +91,32 @@ export function instanceRules({ ports, egress, health }: Manifest, { address, ga
   ].join('\n');
 }
 
+/** Connections that an instance may have at a time, and as many to it: the node's table of them is everybody's. */
+export const MOST_CONNECTIONS = 4096;
+
+/**
+ * A table of the node for one instance, before its own (filter.nft). What is dropped here is in nobody's table of
+ * connections. Only a connection that is not in it yet is counted: one that nobody answers stays `new`, and some kernels
+ * count each of its packets.
+ */
+export function connectionRules({ address, interface: name }: Place): string {
+  const rule = (end: 'saddr' | 'daddr') =>
+    `    ip ${end} ${address} ct state new ct status & confirmed == 0 ct count over ${MOST_CONNECTIONS} drop`;
+  return [
+    // Also where an earlier start has left one.
+    `table inet ${name}`,
+    `delete table inet ${name}`,
+    `table inet ${name} {`,
+    '  chain forward {',
+    '    type filter hook forward priority filter - 1; policy accept;',
+    rule('saddr'),
+    rule('daddr'),
+    '  }',
+    '}',
+    '',
+  ].join('\n');
+}
+
 /** Elements of the node's own sets: who it is, and which of the node's ports are its. */
 export function nodeEntries({ ports }: Manifest, { address, interface: name }: Place) {
   const published = ports.map(({ protocol, port }) => `${protocol} . ${port} : ${address} . ${port}`);

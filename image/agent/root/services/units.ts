@@ -58,7 +58,7 @@ export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: s
   });
 }
 
-/** @param folder of the instance: with instance.nft, node-add.nft, node-remove.nft */
+/** @param folder of the instance: with instance.nft, connections.nft, node-add.nft, node-remove.nft */
 export function netText(id: string, place: Place, folder: string): string {
   const { interface: name, address, gateway } = place;
   return text({
@@ -83,8 +83,11 @@ export function netText(id: string, place: Place, folder: string): string {
       `ExecStart=${IP} -n ${name} link set dev lo up`,
       `ExecStart=${IP} -n ${name} link set dev eth0 up`,
       `ExecStart=${IP} -n ${name} route add default via ${gateway}`,
+      // A kernel that cannot count connections is no reason to run no service.
+      `ExecStart=-${NFT} -f ${folder}/connections.nft`,
       `ExecStart=${NFT} -f ${folder}/node-add.nft`,
       `ExecStopPost=-${NFT} -f ${folder}/node-remove.nft`,
+      `ExecStopPost=-${NFT} delete table inet ${name}`,
       `ExecStopPost=-${IP} netns delete ${name}`,
     ],
   });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
+import { MOST_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, scratch } from './bundles.ts';
@@ -171,6 +172,51 @@ test.serial('what was declared is reached, from outside and to outside; nothing 
   t.not((await outside(...get('http://10.93.0.1/'))).code, 0);
   t.is((await must('nft', 'list', 'map', 'inet', 'bootwave', 'published')).stdout.includes('80'), false);
 });
+
+test.serial(
+  'an instance fills its own share of the table of connections, and not the one of the node',
+  async (t) => {
+    t.timeout(180_000);
+    const bundle = await makeBundle(await scratch(t));
+    const node = await box(t);
+    const { must, exec } = node;
+    // A wire at whose other end nobody answers.
+  await must('ip', 'netns', 'add', 'outside');
+  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
+  await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
+    await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
+    await must('ip', 'link', 'set', 'wire', 'up');
+    await must('ip', 'neigh', 'add', '10.93.0.2', 'lladdr', '02:00:00:00:00:01', 'dev', 'wire');
+    const { place } = await node.start(
+      'fleet/chatty',
+      6,
+      bundle,
+      manifestOf({
+        ...{ command: [SH, '-c', 'busybox sleep 1000'], env: { PATH: '/bin' } },
+        egress: [{ to: '10.93.0.2', protocol: 'udp' }],
+      }),
+    );
+    const count = async () =>
+      Number((await must('busybox', 'cat', '/proc/sys/net/netfilter/nf_conntrack_count')).stdout);
+    const send = async (first: number, last: number, times = 1) => {
+      const script = `const s = require('node:dgram').createSocket('udp4'); (async () => {
+      for (let i = 0; i < ${times}; i += 1) for (let p = ${first}; p <= ${last}; p += 1)
+        await new Promise((done) => s.send('x', p, '10.93.0.2', () => done()));
+      s.close(); })()`;
+      await must('ip', 'netns', 'exec', place.interface, process.execPath, '-e', script);
+    };
+    // One that nobody answers is one, however much is sent.
+    await send(1, 1, 2 * MOST_CONNECTIONS);
+    t.true((await count()) < 10, `${await count()}`);
+    await send(1, MOST_CONNECTIONS - 1000);
+    t.true((await count()) > MOST_CONNECTIONS - 1010, `${await count()}`);
+    await send(10_000, 10_000 + 2 * MOST_CONNECTIONS);
+    const most = await count();
+    t.true(most > MOST_CONNECTIONS - 10 && most < MOST_CONNECTIONS + 10, `${most}`);
+    await node.stop('fleet.chatty');
+    t.not((await exec('nft', 'list', 'table', 'inet', place.interface)).code, 0);
+  },
+);
 
 test.serial('a stop is asked for politely first; a command that is no word of a shell is none', async (t) => {
   t.timeout(120_000);
