@@ -126,7 +126,7 @@ test('a state from before bounds were noted goes on, and counts from its next st
   await t.throwsAsync(start('1', false, 2 ** 20, 'fleet/other'), { code: 'SERVICE_STATE_SPACE' });
 });
 
-test('what of a disk is kept for root counts as taken', async (t) => {
+test('the space of a real file system is read', async (t) => {
   const { total, free } = await spaceAt(await scratch(t));
   t.true(free > 0 && total > free, `${total} ${free}`);
 });
