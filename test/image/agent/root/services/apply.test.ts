@@ -277,6 +277,8 @@ test('a helper that is killed between any two steps leaves nothing that the next
   await node.fetch(one);
   await mkdir(node.at('store'));
   await writeFile(join(node.at('store'), `${one.bundle.sha256}.part`), 'half');
+  // Of one that no order names any more.
+  await writeFile(join(node.at('store'), `${'a'.repeat(64)}.part`), 'half');
   const { systemctl } = node.places;
   for (const verb of ['daemon-reload', 'reset-failed', 'start']) {
     node.places.systemctl = async (...args) => {

@@ -181,9 +181,9 @@ test.serial(
     const node = await box(t);
     const { must, exec } = node;
     // A wire at whose other end nobody answers.
-  await must('ip', 'netns', 'add', 'outside');
-  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
-  await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
+    await must('ip', 'netns', 'add', 'outside');
+    await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
+    await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
     await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
     await must('ip', 'link', 'set', 'wire', 'up');
     await must('ip', 'neigh', 'add', '10.93.0.2', 'lladdr', '02:00:00:00:00:01', 'dev', 'wire');

@@ -19,7 +19,7 @@ import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { copyTree } from '../../../../../image/agent/root/services/copy-tree.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
-import { RESERVE } from '../../../../../image/agent/root/services/space.ts';
+import { RESERVE, spaceAt } from '../../../../../image/agent/root/services/space.ts';
 import {
   dataFolder,
   prepareState,
@@ -115,6 +115,20 @@ test('what states may take together, with one copy and what bundles take, leaves
     { code: 'SERVICE_STATE_SPACE' },
     'a copy counts',
   );
+});
+
+test('a state from before bounds were noted goes on, and counts from its next start', async (t) => {
+  const { start, disk, folder } = await setUp(t);
+  await start('1', false, 2 ** 30);
+  await rm(join(folder, 'bytes'));
+  disk(RESERVE + 2 ** 30);
+  await start('1', false, 2 ** 30);
+  await t.throwsAsync(start('1', false, 2 ** 20, 'fleet/other'), { code: 'SERVICE_STATE_SPACE' });
+});
+
+test('the space of a real file system is read', async (t) => {
+  const { total, free } = await spaceAt(await scratch(t));
+  t.true(free > 0 && total > free, `${total} ${free}`);
 });
 
 test('a version that migrates leaves a way back: the former one finds what it had', async (t) => {
