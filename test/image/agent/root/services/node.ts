@@ -1,0 +1,81 @@
+/** Root's loop with a systemd that only notes what it is told; bundles, metadata and files are real. */
+import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
+import type { Order } from '../../../../../protocol/order.ts';
+import { type Released, releases, scratch } from './bundles.ts';
+
+export const DAY = 24 * 3600_000;
+export const ID = 'fleet.web';
+
+export async function setUp(t: ExecutionContext) {
+  const folder = await scratch(t);
+  const keys = await releases(folder);
+  const at = (name: string) => join(folder, name);
+  const active = new Map<string, 'active' | 'failed'>();
+  const said: string[] = [];
+  let services: Order['services'] = [];
+  let issuedAt = Date.now();
+  let now = issuedAt;
+  let uptime = 1_000_000;
+  let mode: Order['mode'] = 'installed';
+  let keptOn: 'disk' | 'memory' | null = 'disk';
+  const places: ServicePlaces = {
+    ...{
+      run: at('run'),
+      units: at('units'),
+      networks: '/run/netns',
+      store: at('store'),
+      states: at('states'),
+    },
+    ...{ believed: at('believed'), handed: at('handed'), downloads: at('downloads') },
+    ...{ releaseRoot: keys.root, architecture: 'x64', memory: 2 ** 32 },
+    bound: async () => {},
+    space: async () => ({ total: 2 ** 40, free: 2 ** 40 }),
+    order: async () => ({ services, issuedAt, mode }) as unknown as Order,
+    keptOn: async () => keptOn,
+    freeMemory: () => 2 ** 32,
+    uptime: () => uptime,
+    now: () => now,
+    async systemctl(...args) {
+      const [verb = '', ...rest] = args.filter((arg) => !arg.startsWith('--'));
+      if (verb !== 'show') said.push([verb, ...rest].join(' '));
+      if (verb === 'start') for (const unit of rest) active.set(unit, 'active');
+      if (verb === 'stop') for (const unit of rest) active.delete(unit);
+      const blocks = rest.map((unit) => `Id=${unit}\nActiveState=${active.get(unit) ?? 'inactive'}`);
+      return { code: 0, stdout: verb === 'show' ? blocks.join('\n\n') : '', stderr: '' };
+    },
+  };
+  for (const name of ['units', 'downloads']) await mkdir(at(name));
+  return {
+    ...{ folder, at, keys, places, said, active },
+    apply: (...healthy: string[]) => applyServices(new Set(healthy), places),
+    order(...all: Released[]) {
+      services = all.map(({ service }) => service);
+    },
+    /** Bundles, and parts of them. */
+    stored: async () => (await readdir(at('store'))).filter((name) => !name.endsWith('.json')),
+    boot: async () => {
+      await rm(at('run'), { recursive: true });
+      active.clear();
+    },
+    keep(on: typeof keptOn) {
+      keptOn = on;
+    },
+    mode(which: Order['mode']) {
+      mode = which;
+    },
+    services(all: Order['services']) {
+      services = all;
+    },
+    time(change: { now?: number; issuedAt?: number; uptime?: number }) {
+      now = change.now ?? now;
+      issuedAt = change.issuedAt ?? issuedAt;
+      uptime = change.uptime ?? uptime;
+    },
+    fetch: ({ bundle, service }: Released) =>
+      copyFile(bundle.file, join(at('downloads'), `${service.version}_${bundle.sha256}.download`)),
+    config: async () => JSON.parse(await readFile(join(at('run'), 'instances', ID, 'config.json'), 'utf8')),
+  };
+}
