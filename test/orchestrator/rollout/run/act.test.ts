@@ -1,4 +1,5 @@
 /** What becomes of a node's answer to an order: the real signer, a real Redis, and a node that answers anything. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { commit } from '../../../../orchestrator/fleet/commit.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
@@ -11,8 +12,8 @@ import { redisFor, silent } from '../../fleet/support.ts';
 import { FACTS, NODE } from '../../signer/orders.ts';
 import { signerFor } from '../../signer/support.ts';
 
-/** @returns what the engine is told when the node answers its order with this code, and whether its time runs */
-async function answered(t: ExecutionContext, code: string) {
+/** Its order reaches a node, which answers with this code once it may; '': it does what it is told. */
+async function ordered(t: ExecutionContext, code: string, hold: Promise<void> = Promise.resolve()) {
   const { redis } = await redisFor(t);
   const { signer, clock } = await signerFor(t);
   const order: Order = {
@@ -30,12 +31,31 @@ async function answered(t: ExecutionContext, code: string) {
     pool: {
       request: (async (_: string, op: string) => {
         if (op === 'status') return { result: status };
+        await hold;
+        if (code === '') return { result: {} };
         throw new NodeRefusal({ code, what: 'no', unchanged: 'all', next: 'ask' });
       }) as never,
     },
   };
-  return { events: await act(actor, order), begun: begun.length };
+  const acting = act(actor, order);
+  return { acting, begun };
 }
+
+/** @returns what the engine is told when the node answers its order with this code, and whether its time runs */
+async function answered(t: ExecutionContext, code: string) {
+  const { acting, begun } = await ordered(t, code);
+  return { events: await acting, begun: begun.length };
+}
+
+test('the time of a node begins when it has its order, not while that waits for a connection', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { acting, begun } = await ordered(t, '', promise);
+  await sleep(200);
+  t.is(begun.length, 0);
+  resolve();
+  t.like(await acting, [{ type: 'staged', epoch: 5 }]);
+  t.is(begun.length, 1);
+});
 
 test('a node that says what only the signer can say speaks for itself', async (t) => {
   for (const code of ['SIGNER_FLOOR', 'SIGNER_EPOCH_JUMP', 'SIGNER_IMAGE_WITHDRAWN']) {

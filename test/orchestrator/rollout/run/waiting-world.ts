@@ -1,7 +1,9 @@
 /** A fleet whose rollouts wait for others, as records on a real Redis: no machine answers, and the looks are called one by one. */
 import type { ExecutionContext } from 'ava';
+import type { Redis } from 'ioredis';
 import { publishManifests } from '../../../../lab/sim/images.ts';
 import { publishConfig } from '../../../../orchestrator/config/store.ts';
+import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import type { Acting } from '../../../../orchestrator/operations/operation.ts';
 import { start } from '../../../../orchestrator/operations/rollout/start.ts';
 import type { OperatorEvent } from '../../../../orchestrator/rollout/event.ts';
@@ -22,7 +24,7 @@ export async function worldFor(t: ExecutionContext) {
   await publishManifests(paths.images, ['1.0', '2.0', '3.0']);
   for (const version of ['1', '2'])
     await publishConfig(redis, JSON.stringify({ labels: { pool: version } }), version, BY);
-  const acting = (): Acting =>
+  const acting = (fleet: Fleet): Acting =>
     ({
       ...{ fleet, paths, by: { ...BY, at: Date.now() } },
       identity: { actor: BY.actor, role: 'core', sites: [] },
@@ -30,8 +32,9 @@ export async function worldFor(t: ExecutionContext) {
   const begin = async (
     spec: object,
     how: { after?: string; supersede?: string; preempt?: string; plan?: string } = {},
+    by = fleet,
   ) => {
-    const { id, later } = await start({ spec: JSON.stringify(spec), ...how }, acting());
+    const { id, later } = await start({ spec: JSON.stringify(spec), ...how }, acting(by));
     return [id, ...later] as [string, ...string[]];
   };
   const say = (id: string, event: OperatorEvent) => operate(redis, id, event);
@@ -47,6 +50,22 @@ export async function worldFor(t: ExecutionContext) {
   const look = () => startWaiting({ redis, fleet, paths, log: silent });
   const of = (id: string) => readRollout(redis, id);
   return { ...world, begin, say, move, end, look, of };
+}
+
+/** For a process that is killed after so many commands to Redis. */
+export function dyingAfter(redis: Redis, commands: number): Redis {
+  let left = commands;
+  return new Proxy(redis, {
+    get(target, key) {
+      const value = Reflect.get(target, key);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        if (left === 0) throw new Error('killed');
+        left -= 1;
+        return value.apply(target, args);
+      };
+    },
+  });
 }
 
 /** The states that a rollout went through, by the audit. */

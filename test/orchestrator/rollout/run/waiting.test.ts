@@ -11,7 +11,7 @@ import { readRollout, readSetup, readState } from '../../../../orchestrator/roll
 import { startWaiting } from '../../../../orchestrator/rollout/run/waiting.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../../fleet/support.ts';
-import { BY, DOCUMENT, told, worldFor } from './waiting-world.ts';
+import { BY, DOCUMENT, dyingAfter, told, worldFor } from './waiting-world.ts';
 
 test('the next part is planned when its turn comes, and started once, however many look', async (t) => {
   const world = await worldFor(t);
@@ -68,18 +68,7 @@ test('killed after any of its commands to Redis: the next one goes on, and it is
   await end(image, 'done');
   let kills = 0;
   for (; (await of(config!)).state === 'waiting'; kills += 1) {
-    let left = kills;
-    const dying = new Proxy(redis, {
-      get(target, key) {
-        const value = Reflect.get(target, key);
-        if (typeof value !== 'function') return value;
-        return (...args: unknown[]) => {
-          if (left === 0) throw new Error('killed');
-          left -= 1;
-          return value.apply(target, args);
-        };
-      },
-    });
+    const dying = dyingAfter(redis, kills);
     await startWaiting({ redis: dying, fleet: new Fleet(dying), paths, log: silent }).catch(() => {});
     t.is((await of(config!)).wait, undefined);
   }
