@@ -79,8 +79,12 @@ export class Apt {
     return stdout;
   }
 
-  /** @throws BootwaveError `ARCHIVE_UNREACHABLE` */
-  async resolve(now: number): Promise<Resolution> {
+  /**
+   * Asks the archive what an installation of these brings, with all that they depend on.
+   * @param wanted names, or patterns of apt
+   * @throws BootwaveError `ARCHIVE_UNREACHABLE`
+   */
+  async installs(wanted: readonly string[]): Promise<Package[]> {
     try {
       await this.run('apt-get', ['update', '-qq', '--error-on=any']);
     } catch (cause) {
@@ -92,19 +96,16 @@ export class Apt {
         cause,
       });
     }
-    const simulated = await this.run('apt-get', [
-      '-qq',
-      '-s',
-      'install',
-      '?essential',
-      ...Object.keys(ROOT_PACKAGES),
-    ]);
-    const packages = [...simulated.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) /gm)].map(
-      ([, name, version]) => ({
-        name: name!,
-        version: version!,
-      }),
-    );
+    const simulated = await this.run('apt-get', ['-qq', '-s', 'install', ...wanted]);
+    return [...simulated.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) /gm)].map(([, name, version]) => ({
+      name: name!,
+      version: version!,
+    }));
+  }
+
+  /** @throws BootwaveError `ARCHIVE_UNREACHABLE`, `ARCHIVE_INCOMPLETE` */
+  async resolve(now: number): Promise<Resolution> {
+    const packages = await this.installs(['?essential', ...Object.keys(ROOT_PACKAGES)]);
     const depends = await this.run('apt-cache', ['depends', KERNEL_PACKAGE]);
     const kernel = /Depends: (linux-image-\d\S+)/.exec(depends)?.[1] ?? '';
     const policy = await this.run('apt-cache', ['policy', kernel]);

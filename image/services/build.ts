@@ -60,24 +60,7 @@ async function unpackDebian({ packages }: Block, full: string, signal?: AbortSig
 async function fetchDebian(packages: readonly string[], cache: string, signal?: AbortSignal) {
   const apt = new Apt(join(cache, 'apt'), await aptSources(), signal);
   await apt.prepare();
-  try {
-    await apt.run('apt-get', ['update', '-qq', '--error-on=any']);
-  } catch (cause) {
-    throw new BootwaveError({
-      code: 'ARCHIVE_UNREACHABLE',
-      what: 'the Debian archive could not be asked for its packages',
-      unchanged: 'nothing was published',
-      next: 'check the network and the proxy, or name a mirror: BOOTWAVE_APT_SOURCES=<sources.list file>',
-      cause,
-    });
-  }
-  const simulated = await apt.run('apt-get', ['-qq', '-s', 'install', ...packages]);
-  const all: Package[] = [...simulated.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) /gm)].map(
-    ([, name = '', version = '']) => ({
-      name,
-      version,
-    }),
-  );
+  const all = await apt.installs(packages);
   // What else they depend on is for an installed system: scripts, a shell, an init.
   const wanted = all.filter(({ name }) => packages.includes(name) || /^(?:lib(?!.*perl)|zlib)/.test(name));
   const folder = join(cache, 'debs');

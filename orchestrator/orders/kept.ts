@@ -41,7 +41,7 @@ async function putRight(redis: Redis, signer: OrderSigner, { node, epoch }: Orde
   const issued = inForce?.order;
   if (config === undefined || issued?.epoch !== epoch || issued.config === config) return false;
   decisionsOf(redis)?.disagrees(`configuration of node ${node}`);
-  // Belongs to nobody: the next order is a new one, whoever issues it.
+  // No rollout has it: the next order is a new one, whoever issues it.
   const next = { kind: inForce!.kind, rollout: 'put right', order: { ...issued, config } };
   // If another process was faster, it is asked again.
   await commit(redis, { records: [issuedChange(inForce, next)] });

@@ -2,11 +2,10 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { run } from '../../base/run.ts';
-import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
 import { WITHDRAWN } from '../../orchestrator/releases/withdrawn.ts';
-import { anyImage, enrolment, pcr11, silent, temporaryData } from '../orchestrator/fleet/support.ts';
+import { directoryOn, enrolment, temporaryData } from '../orchestrator/fleet/support.ts';
 import { doorOf } from '../orchestrator/operations/support.ts';
 
 const NASTY = '\u001b]0;owned\u0007\u001b[2J\u009b1A\r\u202e\u{e0041}\nforged line';
@@ -27,16 +26,8 @@ test('whatever stands in Redis, no command steers the terminal or adds a line of
   t.teardown(close);
   await doorOf(t, paths);
   await withFleet(paths, async (fleet) => {
-    const options = {
-      ...anyImage,
-      fleet,
-      site: 'default',
-      defaultImage: async () => '1.0',
-      pcr11,
-      log: silent,
-    };
     const one = enrolment(1, 1, { at: Date.now() });
-    await new FleetDirectory(options).enrol(one);
+    await directoryOn(fleet).enrol(one);
     await fleet.approve(one.id, one.words, { actor: 'operator:ann', at: Date.now() }, 'web1');
   });
   await redis.hset(WITHDRAWN, '2.0', `it hangs${NASTY}`);

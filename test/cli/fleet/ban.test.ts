@@ -5,9 +5,8 @@ import test from 'ava';
 import { exists } from '../../../base/files.ts';
 import { run } from '../../../base/run.ts';
 import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
-import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
-import { anyImage, enrolment, pcr11, silent, temporaryData } from '../../orchestrator/fleet/support.ts';
+import { directoryOn, enrolment, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
@@ -22,15 +21,7 @@ test('a node is banned and listed; a lost Redis forgets nothing; without a serve
   };
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
-    const options = {
-      ...anyImage,
-      fleet,
-      site: 'default',
-      defaultImage: async () => '1.0',
-      pcr11,
-      log: silent,
-    };
-    await new FleetDirectory(options).enrol(e);
+    await directoryOn(fleet).enrol(e);
     await fleet.approve(e.id, e.words, { actor: 'operator:anna', at: Date.now() }, 'web1');
   });
 

@@ -2,17 +2,9 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
-import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
-import {
-  anyImage,
-  enrolment,
-  macOf,
-  pcr11,
-  silent,
-  temporaryData,
-} from '../../orchestrator/fleet/support.ts';
+import { directoryOn, enrolment, macOf, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
 
 async function commandLine(t: ExecutionContext) {
@@ -37,15 +29,7 @@ test('a site admin sees a node, compares its words and approves it, while the se
   await doorOf(t, paths);
   const e = enrolment(1, 1, { at: Date.now() });
   await withFleet(paths, async (fleet) => {
-    const options = {
-      ...anyImage,
-      fleet,
-      site: 'default',
-      defaultImage: async () => '1.0',
-      pcr11,
-      log: silent,
-    };
-    await new FleetDirectory(options).enrol(e);
+    await directoryOn(fleet).enrol(e);
   });
 
   const list = await bootwave('node', 'list');

@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { run } from '../../../base/run.ts';
-import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
-import { anyImage, enrolment, pcr11, redisFor, silent } from '../../orchestrator/fleet/support.ts';
+import { directoryOn, enrolment, redisFor } from '../../orchestrator/fleet/support.ts';
 import { doorOf } from '../../orchestrator/operations/support.ts';
 import { keysIn } from '../../support/keys.ts';
 
@@ -17,8 +16,7 @@ test('a site admin approves at their site and nowhere else, until their certific
   const by = { actor: 'test', at: Date.now() };
   await fleet.sites.add('munich', {}, by);
   const [here, there] = [enrolment(1), enrolment(2)];
-  const at = (site: string) =>
-    new FleetDirectory({ ...anyImage, fleet, site, defaultImage: async () => '1.0', pcr11, log: silent });
+  const at = (site: string) => directoryOn(fleet, site);
   await at('munich').enrol(here);
   await at('default').enrol(there);
 

@@ -6,11 +6,10 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { run } from '../../../base/run.ts';
 import { LOADERS } from '../../../bootserver/boot/urls.ts';
 import type { Check } from '../../../orchestrator/doctor/check.ts';
-import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import { startIn, type TwoWires, twoWires } from '../../bootserver/sockets-netns.ts';
 import { keysIn } from '../../support/keys.ts';
-import { anyImage, enrolment, macOf, pcr11, silent } from '../fleet/support.ts';
+import { directoryOn, enrolment, macOf } from '../fleet/support.ts';
 import { copyOf, makeInstallation, publish, removeInstallation } from './installation.ts';
 
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
@@ -182,15 +181,7 @@ test('a boot server that ended is missed by the doctor, one that hears no interf
   const wires = await twoWires(t);
   const paths = await copyOf(t, shared);
   await withFleet(paths, async (fleet) => {
-    const options = {
-      ...anyImage,
-      fleet,
-      site: 'default',
-      defaultImage: async () => '1.0',
-      pcr11,
-      log: silent,
-    };
-    await new FleetDirectory(options).enrol(enrolment(1));
+    await directoryOn(fleet).enrol(enrolment(1));
   });
   const on = (...args: string[]) =>
     run('ip', ['netns', 'exec', wires.server, BOOTWAVE, '--data', paths.root, ...args], { env: ENV });

@@ -102,6 +102,13 @@ export async function fleetFor(t: ExecutionContext) {
   return { redis, paths, fleet, clock, at, by, directory: at('default') };
 }
 
+/** One site's directory, for which version 1.0 is the image of new hardware, with the clock of this machine. */
+export const directoryOn = (fleet: Fleet, site = 'default') =>
+  new FleetDirectory({
+    ...anyImage,
+    ...{ fleet, site, defaultImage: async () => '1.0', pcr11, log: silent },
+  });
+
 /** Six digits that all have in common, then the number: automatic names collide at first. */
 const digest = (n: number, letter: string) =>
   letter.repeat(6) + n.toString(16).padStart(8, '0') + letter.repeat(50);

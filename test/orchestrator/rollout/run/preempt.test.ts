@@ -12,7 +12,7 @@ import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
 import { proceedOf } from '../../../../orchestrator/rollout/run/yields.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../../fleet/support.ts';
-import { BY, DOCUMENT, told, worldFor } from './waiting-world.ts';
+import { BY, DOCUMENT, dyingAfter, told, worldFor } from './waiting-world.ts';
 
 const WAVES = { waves: [{ take: 1 }, {}] };
 const URGENT = { ...DOCUMENT, image: '3.0', waves: [{}] };
@@ -106,18 +106,7 @@ test('killed after any of its commands to Redis: the older one stands still, and
   t.is((await of(old)).state, 'running');
   let kills = 0;
   for (; (await of(urgent)).state === 'waiting' && kills < 500; kills += 1) {
-    let left = kills;
-    const dying = new Proxy(redis, {
-      get(target, key) {
-        const value = Reflect.get(target, key);
-        if (typeof value !== 'function') return value;
-        return (...args: unknown[]) => {
-          if (left === 0) throw new Error('killed');
-          left -= 1;
-          return value.apply(target, args);
-        };
-      },
-    });
+    const dying = dyingAfter(redis, kills);
     await startWaiting({ redis: dying, fleet: new Fleet(dying), paths, log: silent }).catch(() => {});
   }
   t.true(kills > 10, `${kills}`);
