@@ -14,8 +14,8 @@ type Read = {
 
 const NOTHING: Read = { inode: 0, size: 0, modified: 0, bytes: 0, lines: 0, end: Buffer.alloc(0) };
 
-/** Bytes: more than most lines. */
-const END = 512;
+/** Bytes of the end that are kept: more than most lines. */
+export const END = 512;
 
 /** Reads a file to which only `appendLine` appends, and each time only what came since the last one. */
 export class AppendedLines {
@@ -69,11 +69,15 @@ export class AppendedLines {
   }
 }
 
-async function hasEnd(file: FileHandle, { bytes, end }: Read): Promise<boolean> {
+/** Whether a file still has what was read of it last. */
+export async function hasEnd(
+  file: FileHandle,
+  { bytes, end }: Pick<Read, 'bytes' | 'end'>,
+): Promise<boolean> {
   return (await bytesOf(file, bytes - end.length, end.length)).equals(end);
 }
 
-async function bytesOf(file: FileHandle, start: number, length: number): Promise<Buffer> {
+export async function bytesOf(file: FileHandle, start: number, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, start);
   return buffer.subarray(0, bytesRead);
 }

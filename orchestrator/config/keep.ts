@@ -100,7 +100,11 @@ async function unsettled(
   );
   // Also of a node whose order is gone the signer knows what it was given.
   const wanted = await Promise.all(
-    left.map(async ({ id }) => keptConfig(issued.get(id), await signer.standing(id))),
+    left.map(async ({ id }) => {
+      const order = issued.get(id);
+      // Whether it is the right one is asked when it is brought.
+      return order?.order.config ?? keptConfig(order, await signer.standing(id));
+    }),
   );
   return left.filter(({ id, observed }, i) => {
     if (wanted[i] !== null) return true;

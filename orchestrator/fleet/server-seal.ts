@@ -2,12 +2,10 @@
  * What servers tell one another through Redis and nobody decides: with a code that only servers can make (HMAC, RFC 2104).
  * Whoever owns Redis can take such a value away, or put back an older one of the same thing; not make one.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { type ServerKey, serverKeys } from './audit/tags.ts';
+import { type ServerKey, serverKeys, tagOf } from './audit/tags.ts';
 
-/** Bytes; RFC 2104 5: at least half of the hash. */
-const BYTES = 16;
 const SEALED = /^(.*) ([0-9a-f]{8})\.([\w-]{22})$/s;
 
 const attached = new WeakMap<Redis, readonly ServerKey[]>();
@@ -23,7 +21,7 @@ export const isSealing = (redis: Redis): boolean => attached.has(redis);
 /** @param about key and field: the value of one thing is none of another */
 export function sealed(redis: Redis, about: string, text: string): string {
   const [oldest] = attached.get(redis) ?? [];
-  return oldest === undefined ? text : `${text} ${oldest.id}.${codeOf(oldest, about, text)}`;
+  return oldest === undefined ? text : `${text} ${oldest.id}.${tagOf(oldest, about, text)}`;
 }
 
 /** @returns null: no server of this fleet has written it */
@@ -33,10 +31,5 @@ export function unsealed(redis: Redis, about: string, value: string): string | n
   if (keys === undefined) return text ?? value;
   const key = keys.find((one) => one.id === id);
   if (text === undefined || code === undefined || key === undefined) return null;
-  return timingSafeEqual(Buffer.from(code), Buffer.from(codeOf(key, about, text))) ? text : null;
-}
-
-function codeOf({ secret }: ServerKey, about: string, text: string): string {
-  const code = createHmac('sha256', secret).update(`${about}\n${text}`).digest();
-  return code.subarray(0, BYTES).toString('base64url');
+  return timingSafeEqual(Buffer.from(code), Buffer.from(tagOf(key, about, text))) ? text : null;
 }

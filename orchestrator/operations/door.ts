@@ -91,23 +91,18 @@ async function answer(
   const { operation, input, by, signed } = parsed.data;
   let actor = 'nobody';
   const told = (outcome: string) => tellOperation(house, actor, { operation, input }, outcome);
+  let renew: { renew?: true } = {};
   try {
     const identity = await identify(by, nonce);
     actor = identity.actor;
-    const renew = identity.renew === true ? { renew: true as const } : {};
-    try {
-      const done = await perform(house, { identity, remote }, { operation, input, signed });
-      if (done.kind !== 'sign') told(done.kind);
-      return { ...renew, ...lineOf(done) };
-    } catch (error) {
-      const fault = faultOf(house, operation, error);
-      told(fault.code);
-      return { ...renew, ok: false, error: fault };
-    }
+    if (identity.renew === true) renew = { renew: true };
+    const done = await perform(house, { identity, remote }, { operation, input, signed });
+    if (done.kind !== 'sign') told(done.kind);
+    return { ...renew, ...lineOf(done) };
   } catch (error) {
     const fault = faultOf(house, operation, error);
     told(fault.code);
-    return { ok: false, error: fault };
+    return { ...renew, ok: false, error: fault };
   }
 }
 

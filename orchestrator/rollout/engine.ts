@@ -4,6 +4,7 @@
  * calls `apply`; when the write does not hold it throws the step away and loads again. Killed anywhere in between,
  * nothing is lost: what is outstanding follows from the records alone.
  */
+import { isGoingForward } from './after.ts';
 import { keepWaits, onAround, shownOf } from './around.ts';
 import { isSeen } from './down.ts';
 import { Draft } from './draft.ts';
@@ -129,9 +130,7 @@ function tick(d: Draft, state: RolloutState) {
 
 function join(d: Draft, event: Extract<EngineEvent, { type: 'joined' }>) {
   if (d.peek(event.place.node) !== undefined || d.setup.spec.lateJoiners === 'ignore') return;
-  const { state, before, yields } = d.rollout;
-  if (yields !== undefined) return;
-  if (state !== 'running' && !(state === 'paused' && before === 'running')) return;
+  if (d.rollout.yields !== undefined || !isGoingForward(d.rollout)) return;
   const { index, state: at } = d.peekWave(d.waveCount - 1);
   // A tail that bakes starts no more nodes: the next rollout takes newcomers.
   if (at !== 'waiting' && at !== 'open') return;

@@ -1,5 +1,7 @@
 /** How waves follow each other: open, baking, gated, done; and when a rollout stops or ends. */
+
 import { activateStaged, admit, openSites, restoreFailed, unwind } from './admit.ts';
+import { isGoingForward } from './after.ts';
 import { stageAhead, takeTurns } from './ahead.ts';
 import { hasWaited } from './around.ts';
 import { overspent, provingWave } from './budget.ts';
@@ -33,7 +35,7 @@ export function pause(d: Draft, why: string, by: string) {
 export function checkBudget(d: Draft) {
   const { rollout } = d;
   if (rollout.spent !== null) return;
-  if (rollout.state !== 'running' && !(rollout.state === 'paused' && rollout.before === 'running')) return;
+  if (!isGoingForward(rollout)) return;
   const why = overspent(d);
   if (why !== null) spend(d, why);
 }

@@ -14,10 +14,9 @@ const TAGGED = /^(.*),"tag":"([0-9a-f]{8})\.([\w-]{8})\.([0-9]{1,15})\.([\w-]{22
 const WINDOW = 4096;
 
 export type ServerKey = { id: string; secret: Buffer };
-export type HistoryKey = ServerKey;
 
 /** For lines of the history. @param keys folder */
-export const historyKeys = (keys: string): Promise<HistoryKey[]> => serverKeys(keys, 'bootwave history');
+export const historyKeys = (keys: string): Promise<ServerKey[]> => serverKeys(keys, 'bootwave history');
 
 /**
  * Secrets made of the keys of all servers CAs whose private key is here, oldest first.
@@ -34,11 +33,11 @@ export async function serverKeys(keys: string, purpose: string): Promise<ServerK
 
 /** What one connection adds to its lines: which key, whose connection, its how manyeth line, and the tag over all of it. */
 class LineTagger {
-  readonly #key: HistoryKey;
+  readonly #key: ServerKey;
   readonly #writer = randomBytes(6).toString('base64url');
   #number = 0;
 
-  constructor(key: HistoryKey) {
+  constructor(key: ServerKey) {
     this.#key = key;
   }
 
@@ -52,10 +51,10 @@ class LineTagger {
 
 /** Walks lines in their order. */
 export class TagCheck {
-  readonly #keys: ReadonlyMap<string, HistoryKey>;
+  readonly #keys: ReadonlyMap<string, ServerKey>;
   readonly #seen = new Map<string, { newest: number; lately: Set<number> }>();
 
-  constructor(keys: readonly HistoryKey[]) {
+  constructor(keys: readonly ServerKey[]) {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
   }
 
@@ -84,7 +83,8 @@ export class TagCheck {
   }
 }
 
-function tagOf({ secret }: HistoryKey, about: string, text: string): string {
+/** @param about what the text belongs to: a tag of one thing is none of another */
+export function tagOf({ secret }: ServerKey, about: string, text: string): string {
   return createHmac('sha256', secret)
     .update(`${about}\n${text}`)
     .digest()

@@ -1,7 +1,7 @@
 import type { AuditLog } from './audit.ts';
 import { ChainCheck, type Fault, GENESIS, type Item, type Link } from './chain.ts';
 import { newestOf, type Seal, type Sealed, type SealFile } from './seals.ts';
-import { type HistoryKey, TagCheck } from './tags.ts';
+import { type ServerKey, TagCheck } from './tags.ts';
 
 export type Verdict = {
   /** The first entry that breaks the chain; null: none does. */
@@ -19,7 +19,7 @@ export type Verdict = {
 /** What this machine knows beside its seals. */
 export type Known = {
   /** Keys of the tags; none: they are not looked at. */
-  keys: readonly HistoryKey[];
+  keys: readonly ServerKey[];
   /** Where the history in Redis begins (archive.ts); null: at its first entry. */
   archive: (Link & { key: string }) | null;
 };
@@ -72,7 +72,7 @@ async function walk(
   from: Seal,
   sealed: Sealed,
   now: number,
-  keys: readonly HistoryKey[],
+  keys: readonly ServerKey[],
 ): Promise<Verdict> {
   // The head is read first: the walk may find more entries than the head names, never fewer.
   const head = await log.head();

@@ -1,15 +1,14 @@
 /** The log on this machine's disk as it is read: the snapshot beside it, then what was appended since. */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { bytesOf, END, hasEnd } from '../../../base/appended-lines.ts';
 import { removeAbandoned, writeFileAtomic } from '../../../base/files.ts';
 import { readEntry } from './entry.ts';
 import { Kept } from './kept.ts';
 import type { Tip } from './log.ts';
 import { readSnapshot, snapshotFile, snapshotText } from './snapshot.ts';
 
-/** Bytes: more than most lines. */
-const END = 512;
 const NEWLINE = 0x0a;
 
 /** Of the log: what was read of it, in whole lines. */
@@ -170,13 +169,4 @@ export function decisionsOnDisk(path: string): DecisionsOnDisk {
 function missing(error: NodeJS.ErrnoException): null {
   if (error.code === 'ENOENT') return null;
   throw error;
-}
-
-async function hasEnd(file: FileHandle, { bytes, end }: Read): Promise<boolean> {
-  return (await bytesOf(file, bytes - end.length, end.length)).equals(end);
-}
-
-async function bytesOf(file: FileHandle, start: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, start);
-  return buffer.subarray(0, bytesRead);
 }

@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { z } from 'zod';
+import { jsonIn } from '../../../base/json.ts';
 import { Kept } from './kept.ts';
 
 /** Raised when a version keeps other lines of the same log. */
@@ -44,7 +45,7 @@ export function readSnapshot(
   const end = text.lastIndexOf('\n', text.length - 2) + 1;
   if (text.slice(end) !== `${sumOf(text.slice(0, end))}\n`) return 'it is damaged or was changed';
   const [first = '', ...lines] = text.slice(0, end).split('\n');
-  const head = headSchema.safeParse(parsed(first));
+  const head = headSchema.safeParse(jsonIn(first));
   if (!head.success) return 'another version wrote it';
   const { bytes, digest, tip, torn, installs } = head.data;
   if (bytes > log.length) return 'the log is shorter than it was';
@@ -54,12 +55,4 @@ export function readSnapshot(
   kept.begin(lines, installs);
   if (kept.torn !== torn) return 'another version wrote it';
   return { bytes, tip, kept };
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

@@ -67,7 +67,7 @@ async function startLater(
   if (next.do === 'stall' || next.do === 'drop')
     throw refused(`${after.rollout} ended as ${prior.state}`, 'start it without --after');
   if (after.how === 'preempt') mustGoForward(prior);
-  if (after.how === 'supersede' && prior.state === 'paused' && prior.before === 'rolling-back')
+  if (after.how !== 'after' && prior.state === 'paused' && prior.before === 'rolling-back')
     throw refused(`${after.rollout} is paused on its way back`, `resume it, or abort it, first`);
   const { parts, warnings } = await checked();
   const id = await createWaiting(redis, parts, after, author);
@@ -110,7 +110,7 @@ function unlessOver(error: unknown): void {
 }
 
 /** One on its way back may be waited for; it goes on by itself. */
-function mustGoForward({ id, state, before, yields }: RolloutRecord): void {
+function mustGoForward({ id, state, yields }: RolloutRecord): void {
   if (yields !== undefined)
     throw refused(`${id} stands still for ${yields.to}`, `give --preempt ${yields.to}`);
   if (ENDED.includes(state)) throw refused(`${id} ended as ${state}`, 'start it without --preempt');
@@ -119,8 +119,6 @@ function mustGoForward({ id, state, before, yields }: RolloutRecord): void {
       `${id} is ${state}, and no node is on its way in it`,
       'start it with --after, or with --supersede',
     );
-  if (state === 'paused' && before === 'rolling-back')
-    throw refused(`${id} is paused on its way back`, 'resume it, or abort it, first');
 }
 
 const WAYS = ['after', 'supersede', 'preempt'] as const;

@@ -1,8 +1,7 @@
 /** What waits for what. */
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../../base/error.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { type Link, readRollout, readSetup } from './stored.ts';
+import { ifForgotten, type Link, readRollout, readSetup } from './stored.ts';
 
 /** What this one waits for, or came after, if there is such a one; itself; and all that come after it, in order. */
 export async function readChain(redis: Redis, id: string): Promise<Link[]> {
@@ -18,12 +17,6 @@ async function following(redis: Redis, id: string): Promise<Link[]> {
     if (link !== null) links.push(link, ...(await following(redis, next)));
   }
   return links;
-}
-
-/** It ended long ago. */
-export function ifForgotten(error: unknown): null {
-  if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
-  throw error;
 }
 
 async function linkOf(redis: Redis, id: string): Promise<Link> {

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { entryIn } from '../../fleet/audit/audit.ts';
 import type { AuditEntry } from '../../fleet/audit/entry.ts';
 import { KEYS } from '../../fleet/keys.ts';
+import { bodiesOf } from '../../redis/bodies.ts';
 import type { NodeStep } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
@@ -76,12 +77,9 @@ export class RolloutHistory {
       (id) => !this.#names.has(id),
     );
     if (unknown.length === 0) return;
-    const pipeline = this.#redis.pipeline();
-    for (const node of unknown) pipeline.hget(ROLLOUT_KEYS.node(this.#id, node), 'body');
-    for (const [i, [error, body]] of ((await pipeline.exec()) ?? []).entries()) {
-      if (error !== null) throw error;
-      if (typeof body === 'string') this.#names.set(unknown[i]!, (JSON.parse(body) as NodeStep).name);
-    }
+    const keys = unknown.map((node) => ROLLOUT_KEYS.node(this.#id, node));
+    for (const [i, body] of (await bodiesOf(this.#redis, keys)).entries())
+      if (body !== null) this.#names.set(unknown[i]!, (JSON.parse(body) as NodeStep).name);
   }
 }
 

@@ -1,8 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { After, RolloutStatus } from '../record.ts';
-import { ifForgotten } from './chain.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { readRollout, readSetup } from './stored.ts';
+import { ifForgotten, readRollout, readSetup } from './stored.ts';
 
 export type RolloutSummary = {
   id: string;

@@ -1,10 +1,9 @@
 /** A rollout that another one waits for, as it was decided: Redis alone does not say that it has ended, or who approved it. */
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../../base/error.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
 import type { RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import { ENDED, type RolloutRecord } from '../record.ts';
-import { readRollout } from './stored.ts';
+import { ifForgotten, readRollout } from './stored.ts';
 
 /** The approvals that were decided, with the time that the record has; who gave them is what counts. */
 export const dated = (
@@ -18,10 +17,7 @@ export const dated = (
 
 /** @returns null: there is no record of it any more */
 export async function priorOf(redis: Redis, id: string): Promise<RolloutRecord | null> {
-  const record = await readRollout(redis, id).catch((error: unknown) => {
-    if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
-    throw error;
-  });
+  const record = await readRollout(redis, id).catch(ifForgotten);
   const decisions = decisionsOf(redis);
   if (record === null || decisions?.rollouts.begun !== true) return record;
   if (ENDED.includes(record.state) && decisions.rollouts.of(id)?.state !== 'ended') await decisions.look();

@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
+import { aborted } from '../../../base/wait.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
@@ -118,10 +119,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const forgetting = keepForgetting({ redis, paths: options.paths, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await aborted(signal);
     await hangUp(blocking);
     await Promise.allSettled([
       sweeping,

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import { script } from '../../fleet/script.ts';
+import { bodiesOf } from '../../redis/bodies.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
 import type { Target } from '../place.ts';
@@ -14,8 +15,6 @@ export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 /** SHA-256 of a setup as it is stored, hex. */
 export const setupDigest = (text: string): string => hash('sha256', text);
 
-const PAGE = 500;
-
 export function unknownRollout(id: string): BootwaveError {
   return new BootwaveError({
     code: 'ROLLOUT_UNKNOWN',
@@ -23,6 +22,12 @@ export function unknownRollout(id: string): BootwaveError {
     unchanged: 'nothing was changed',
     next: `'bootwave rollout list' shows all of them`,
   });
+}
+
+/** For what ended long ago, and is looked up all the same. */
+export function ifForgotten(error: unknown): null {
+  if (error instanceof BootwaveError && error.code === 'ROLLOUT_UNKNOWN') return null;
+  throw error;
 }
 
 /**
@@ -109,18 +114,7 @@ export async function readProgress(redis: Redis, id: string): Promise<Progress> 
   const rollout = await readRollout(redis, id);
   const { setup } = await readSetup(redis, id);
   const keys = setup.waves.map((_, index) => ROLLOUT_KEYS.wave(id, index));
-  return { setup, rollout, waves: await bodies<WaveRecord>(redis, keys) };
-}
-
-async function bodies<T>(redis: Redis, keys: readonly string[]): Promise<T[]> {
-  const found: T[] = [];
-  for (let i = 0; i < keys.length; i += PAGE) {
-    const pipeline = redis.pipeline();
-    for (const key of keys.slice(i, i + PAGE)) pipeline.hget(key, 'body');
-    for (const [error, body] of (await pipeline.exec()) ?? []) {
-      if (error !== null) throw error;
-      if (typeof body === 'string') found.push(JSON.parse(body) as T);
-    }
-  }
-  return found;
+  const bodies = await bodiesOf(redis, keys);
+  const waves = bodies.flatMap((body) => (body === null ? [] : [JSON.parse(body) as WaveRecord]));
+  return { setup, rollout, waves };
 }
