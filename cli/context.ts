@@ -50,3 +50,5 @@ export function table(head: readonly string[], cells: readonly (readonly string[
       .trimEnd();
   return [line(head), ...rows.map(line)].join('\n');
 }
+
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -2,6 +2,7 @@
  * A tar archive as it streams by (POSIX.1-2017 pax; ustar; the long names of GNU tar). Strict: what two readers could
  * understand in two ways is an error, because another program unpacks what was judged here.
  */
+import { isFill } from './byte-reader.ts';
 
 export type TarType = 'file' | 'hardlink' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
 
@@ -46,9 +47,9 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   for (;;) {
     const header = await input.exactly(BLOCK, true);
     if (header === null) break;
-    if (isZero(header)) {
+    if (isFill(header)) {
       const second = await input.exactly(BLOCK, true);
-      if (second !== null && !isZero(second)) throw new Error('a block of zeros stands in the middle of it');
+      if (second !== null && !isFill(second)) throw new Error('a block of zeros stands in the middle of it');
       break;
     }
     mustSum(header);
@@ -159,7 +160,6 @@ function mustSum(header: Uint8Array): void {
   if (sum !== said) throw new Error('it is no tar archive, or it is damaged');
 }
 
-const isZero = (block: Uint8Array): boolean => block.every((byte) => byte === 0);
 const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 const latin = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 const shown = (name: string): string => JSON.stringify(name.slice(0, 200));

@@ -2,14 +2,12 @@ import type { Command } from 'commander';
 import type { Manifest } from '../../image/build/manifest.ts';
 import type { BuildTold } from '../../orchestrator/operations/image/build.ts';
 import * as image from '../../orchestrator/operations/image/declared.ts';
-import { pathsOf, print, table } from '../context.ts';
+import { megabytes, pathsOf, print, table } from '../context.ts';
 import { call, here } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 import { register as comparison } from './compare.ts';
 import { register as publication } from './publish.ts';
 import { register as withdrawal } from './withdraw.ts';
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export function register(group: Command): void {
   commandFor(group, image.build)

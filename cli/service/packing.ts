@@ -1,6 +1,6 @@
 /** What commands that make a bundle take and show. */
 import type { Published } from '../../orchestrator/operations/service/acts.ts';
-import { harmless } from '../context.ts';
+import { harmless, megabytes } from '../context.ts';
 import { type Json, textOf } from '../option.ts';
 
 export type Packing = Json & { oci: string; manifest?: string };
@@ -13,8 +13,6 @@ export const MANIFEST = [
   '--manifest <file>',
   'what it needs and may do, in YAML or JSON (docs/services.md)',
 ] as const;
-
-export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export const manifestIn = async ({ manifest }: { manifest?: string }): Promise<string> =>
   manifest === undefined

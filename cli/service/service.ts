@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import type { ReleasedService } from '../../image/publish/services.ts';
 import * as service from '../../orchestrator/operations/service/declared.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
-import { harmless, print, table } from '../context.ts';
+import { harmless, megabytes, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
-import { MANIFEST, manifestIn, megabytes, OCI, type Packing, packedText } from './packing.ts';
+import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
 
 /** Building blocks: what nodes run. */
 export function register(group: Command): void {

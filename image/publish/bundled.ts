@@ -16,6 +16,22 @@ export function targetOfBundle({ sha256, size, custom }: Bundled): TargetFile {
   });
 }
 
+/** An edit of what is released, with this in it; null: it is already. */
+export const withTarget =
+  (file: TargetFile) =>
+  (released: readonly TargetFile[]): TargetFile[] | null => {
+    const there = released.find(({ path }) => path === file.path);
+    return there?.equals(file) === true ? null : [...released.filter((one) => one !== there), file];
+  };
+
+/** The same without what has this path. */
+export const withoutTarget =
+  (path: string) =>
+  (released: readonly TargetFile[]): TargetFile[] | null => {
+    const kept = released.filter((one) => one.path !== path);
+    return kept.length < released.length ? kept : null;
+  };
+
 /** @returns null if it is no service's, or is not understood here */
 export function customOf(target: TargetFile): BundleCustom | null {
   const service = serviceOfTarget(target.path);

@@ -10,7 +10,7 @@ import {
   serviceOfTarget,
   shownServiceVersion,
 } from '../../protocol/service/name.ts';
-import { type Bundled, customOf, targetOfBundle } from './bundled.ts';
+import { type Bundled, customOf, targetOfBundle, withoutTarget, withTarget } from './bundled.ts';
 import { hasBundle } from './bundles.ts';
 import { change, type PublishOptions } from './publish.ts';
 import { type Repository, readRepository } from './repository.ts';
@@ -35,14 +35,7 @@ export type ReleasedService = ServiceVersion & {
 export async function releaseService(bundled: Bundled, options: PublishOptions): Promise<void> {
   const file = targetOfBundle(bundled);
   mustBeFleets({ name: bundled.custom.service, version: bundled.custom.version });
-  await change(
-    options,
-    (released) => {
-      const there = released.find(({ path }) => path === file.path);
-      return there?.equals(file) === true ? null : [...released.filter((each) => each !== there), file];
-    },
-    [bundled],
-  );
+  await change(options, withTarget(file), [bundled]);
 }
 
 /** @returns whether it was released @throws BootwaveError as `releaseService` */
@@ -51,9 +44,9 @@ export async function withdrawService(service: ServiceVersion, options: PublishO
   let was = false;
   if ((await readRepository(options.paths.releases)) === null) return was;
   await change(options, (released) => {
-    const kept = released.filter(({ path }) => path !== bundleTarget(service));
-    was = kept.length < released.length;
-    return was ? kept : null;
+    const kept = withoutTarget(bundleTarget(service))(released);
+    was = kept !== null;
+    return kept;
   });
   return was;
 }

@@ -1,7 +1,8 @@
 /** The fleet's own services: a root with one Debian program and the libraries that it needs. */
-import { cp, lstat, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
+import { exists } from '../../base/files.ts';
 import { mustRun } from '../../base/run.ts';
 import type { ServiceVersion } from '../../protocol/service/name.ts';
 import { Apt, aptSources, type Package, packageDate } from '../build/apt.ts';
@@ -93,13 +94,7 @@ async function makeRoot(
   await writeFile(join(root, 'etc/passwd'), 'root:x:0:0::/:/nologin\nnobody:x:65534:65534::/:/nologin\n');
   await writeFile(join(root, 'etc/group'), 'root:x:0:\nnogroup:x:65534:\n');
   await writeFile(join(root, 'etc/nsswitch.conf'), 'passwd: files\ngroup: files\nhosts: files dns\n');
-  if (
-    await lstat(files).then(
-      () => true,
-      () => false,
-    )
-  )
-    await cp(files, root, { recursive: true });
+  if (await exists(files)) await cp(files, root, { recursive: true });
   // Nothing may depend on who builds and with which umask.
   await mustRun('chown', ['-Rh', '0:0', root]);
   await mustRun('chmod', ['-R', 'u=rwX,go=rX', root]);

@@ -46,6 +46,12 @@ export const configSchema = z.object({
 });
 export type ImageConfig = z.infer<typeof configSchema>;
 
+/** As the image spec has them, by Node's names. */
+export const ARCHITECTURES: Readonly<Record<string, string>> = { amd64: 'x64', arm64: 'arm64' };
+
+export const architectureOf = ({ architecture }: Pick<ImageConfig, 'architecture'>): string =>
+  ARCHITECTURES[architecture] ?? architecture;
+
 export const INDEXES: readonly string[] = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',

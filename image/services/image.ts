@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { messageOf } from '../../base/error.ts';
 import {
+  ARCHITECTURES,
   CONFIGS,
   configSchema,
   type Descriptor,
@@ -28,9 +29,6 @@ export type Layer = {
 };
 
 export type Image = { config: ImageConfig; layers: Layer[] };
-
-/** As the image spec has them, by Node's names. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { amd64: 'x64', arm64: 'arm64' };
 
 /**
  * @param architecture as Node names it; null: whatever the one image in it is for
@@ -61,9 +59,6 @@ export async function readImage(
     );
   return image;
 }
-
-export const architectureOf = ({ architecture }: ImageConfig): string =>
-  ARCHITECTURES[architecture] ?? architecture;
 
 async function ofLayout(source: Source, architecture: string | null, limits: OciLimits): Promise<Image> {
   const marker = await source.piece('oci-layout');

@@ -1,9 +1,11 @@
 /** A manifest: what its author wrote, over what the config of the image says. Pure. */
+
 import { isMap, isScalar, parseDocument } from 'yaml';
 import { en } from 'zod/locales';
 import { messageOf } from '../../base/error.ts';
+import { isObject } from '../../base/json.ts';
 import { type Manifest, manifestSchema } from '../../protocol/service/manifest.ts';
-import type { ImageConfig } from './documents.ts';
+import { architectureOf, type ImageConfig } from './documents.ts';
 import { refused } from './failure.ts';
 
 /** Bytes of it as people write it, and as it stands in the release metadata, whose size is limited for all. */
@@ -43,7 +45,7 @@ export function ofImage({ config, architecture }: ImageConfig): Written {
     ...(WorkingDir && { workdir: WorkingDir === '/' ? '/' : WorkingDir.replace(/\/+$/, '') }),
     ...(ports.length > 0 && { ports }),
     ...(StopSignal && { stop: { signal: SIGNALS[StopSignal] ?? StopSignal } }),
-    architecture: architecture === 'amd64' ? 'x64' : architecture,
+    architecture: architectureOf({ architecture }),
   };
 }
 
@@ -76,8 +78,8 @@ export function merge(written: Written, image: Written, user: { uid: number; gid
   const both = (field: string): Written => {
     const [below, above] = [image[field], written[field]];
     // What is no map is left to the schema.
-    if (!isWritten(below)) return above === undefined ? {} : { [field]: above };
-    return { [field]: above === undefined ? below : isWritten(above) ? { ...below, ...above } : above };
+    if (!isObject(below)) return above === undefined ? {} : { [field]: above };
+    return { [field]: above === undefined ? below : isObject(above) ? { ...below, ...above } : above };
   };
   const whole = {
     ...(user !== null && { user }),
@@ -98,7 +100,7 @@ export function merge(written: Written, image: Written, user: { uid: number; gid
         image[String(path[0])] !== undefined;
       return `${field}: ${message}${from ? ' (the image says so; write another in the manifest)' : ''}`;
     });
-    if (both('command').command === undefined && image.command === undefined)
+    if (written.command === undefined && image.command === undefined)
       reasons.unshift('command: neither the manifest nor the image says what is run');
     throw refused(
       'SERVICE_MANIFEST',
@@ -113,6 +115,3 @@ export function merge(written: Written, image: Written, user: { uid: number; gid
     );
   return read.data;
 }
-
-const isWritten = (value: unknown): value is Written =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

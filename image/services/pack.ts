@@ -12,7 +12,7 @@ import type { ServiceVersion } from '../../protocol/service/name.ts';
 import { squash } from '../build/squashfs.ts';
 import type { ImageConfig } from './documents.ts';
 import { asServiceFailure, mustBeRoot, refused } from './failure.ts';
-import { architectureOf, readImage } from './image.ts';
+import { readImage } from './image.ts';
 import { OCI_LIMITS, type OciLimits } from './limits.ts';
 import { merge, ofImage, readWritten, type Written } from './merge.ts';
 import { addMountPoints, type Cleaned, clean, userIn } from './root.ts';
@@ -66,7 +66,7 @@ export async function packImage({
     merge(written, said, null);
     const root = await unpack(image, work, limits, signal);
     const found = user === '' || written.user !== undefined ? null : await userIn(root, user);
-    const merged = merge(written, { ...said, architecture: architectureOf(image.config) }, found);
+    const merged = merge(written, said, found);
     return packRoot({
       root,
       service,

@@ -2,18 +2,12 @@
 import { stat } from 'node:fs/promises';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun, run } from '../../base/run.ts';
-import { VERITY } from '../../protocol/service/bundle.ts';
-
-const shape = (dataBytes: number) => [
-  ...['--no-superblock', '--format=1', '--hash=sha256', `--salt=${VERITY.salt}`],
-  ...[`--data-block-size=${VERITY.block}`, `--hash-block-size=${VERITY.block}`],
-  ...[`--data-blocks=${dataBytes / VERITY.block}`, `--hash-offset=${dataBytes}`],
-];
+import { verityOptions } from '../../protocol/service/bundle.ts';
 
 /** Appends it. @param file of whole blocks */
 export async function appendTree(file: string): Promise<{ rootHash: string; dataBytes: number }> {
   const { size: dataBytes } = await stat(file);
-  const { stdout } = await mustRun('veritysetup', ['format', ...shape(dataBytes), file, file], {
+  const { stdout } = await mustRun('veritysetup', ['format', ...verityOptions(dataBytes), file, file], {
     env: { ...process.env, LC_ALL: 'C' },
   });
   const rootHash = /^Root hash:\s+([0-9a-f]{64})$/m.exec(stdout)?.[1];
@@ -26,7 +20,13 @@ export async function checkTree(
   file: string,
   { rootHash, dataBytes }: { rootHash: string; dataBytes: number },
 ): Promise<void> {
-  const { code, stderr } = await run('veritysetup', ['verify', ...shape(dataBytes), file, file, rootHash]);
+  const { code, stderr } = await run('veritysetup', [
+    'verify',
+    ...verityOptions(dataBytes),
+    file,
+    file,
+    rootHash,
+  ]);
   if (code === 0) return;
   throw new BootwaveError({
     code: 'BUNDLE_DIFFERS',

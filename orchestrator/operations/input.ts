@@ -11,6 +11,15 @@ export const reason = z.string().min(1).max(1000);
 export const version = z.string().min(1).max(64);
 /** Milliseconds since the epoch. */
 export const moment = z.number().min(0).max(8.64e15);
+/** A file or a folder on the server's machine. */
+export const file = z.string().min(1).max(4096);
+/** Folders with release keys on the server's machine, beside the keys folder. */
+export const media = z.array(file).max(100);
+export const namesFolders = ({ keys }: { keys: readonly string[] }): boolean => keys.length > 0;
+/** `NAME:VERSION` or `OWNER/NAME:VERSION`. */
+export const serviceWord = z.string().min(3).max(160);
+/** What a service needs: YAML or JSON. */
+export const manifest = z.string().max(64 * 1024);
 export const nothing = z.strictObject({});
 
 /** Large JSON, described by the types of the code that makes it. */

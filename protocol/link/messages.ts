@@ -6,8 +6,10 @@
  * the middle of a rollout nodes are newer and older than it. A change that either rule cannot absorb takes a new
  * LINK_VERSION.
  */
+
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
+import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
 import { ORDER_LIMITS } from '../order.ts';
 
@@ -99,7 +101,7 @@ const configuration = z.object({
 const service = z.object({
   name: line(80),
   version: line(64),
-  state: z.enum(['fetching', 'waiting', 'starting', 'running', 'failed', 'refused']),
+  state: z.enum(INSTANCE_STATES),
   /** By its own check; without one it is healthy while it runs. */
   health: z.enum(['healthy', 'ill', 'unknown']),
   /** Since it was last begun by its order. */

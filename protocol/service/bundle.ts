@@ -16,6 +16,13 @@ export const VERITY = {
   salt: '00'.repeat(32),
 } as const;
 
+/** The same as options of `veritysetup`, which makes the tree and opens it. @param dataBytes of whole blocks */
+export const verityOptions = (dataBytes: number): string[] => [
+  ...['--no-superblock', '--format=1', '--hash=sha256'],
+  ...[`--data-block-size=${VERITY.block}`, `--hash-block-size=${VERITY.block}`],
+  ...[`--data-blocks=${dataBytes / VERITY.block}`, `--hash-offset=${dataBytes}`, `--salt=${VERITY.salt}`],
+];
+
 export const BUNDLE_LIMITS = {
   /** Bytes of the whole file. */
   bytes: 4 * 2 ** 30,

@@ -12,8 +12,15 @@ const NAME = new RegExp(`^${WORD}/${WORD}$`);
 /** `owner/name`; the owner is `fleet`, or the last word of a team's prefix. */
 export const serviceNameSchema = z.string().check(z.regex(NAME, { error: 'is not OWNER/NAME' }));
 
+/** With its owner. */
+export const fullName = (written: string): string =>
+  written.includes('/') ? written : `${FLEET}/${written}`;
+/** As people write it. */
+export const shownName = (name: string): string =>
+  name.startsWith(`${FLEET}/`) ? name.slice(FLEET.length + 1) : name;
+
 /** A version of a service. */
-export const serviceVersionSchema = z.strictObject({ name: serviceNameSchema, version: versionSchema });
+const serviceVersionSchema = z.strictObject({ name: serviceNameSchema, version: versionSchema });
 export type ServiceVersion = z.infer<typeof serviceVersionSchema>;
 
 /**
@@ -22,13 +29,13 @@ export type ServiceVersion = z.infer<typeof serviceVersionSchema>;
  */
 export function parseServiceVersion(text: string): ServiceVersion | null {
   const [written = '', version = '', ...rest] = text.split(':');
-  const name = written.includes('/') ? written : `${FLEET}/${written}`;
+  const name = fullName(written);
   return rest.length === 0 && NAME.test(name) && isVersion(version) ? { name, version } : null;
 }
 
 /** As people read it. */
 export const shownServiceVersion = ({ name, version }: ServiceVersion): string =>
-  `${name.startsWith(`${FLEET}/`) ? name.slice(FLEET.length + 1) : name}:${version}`;
+  `${shownName(name)}:${version}`;
 
 /** Path of the target in TUF's metadata (1.0.34, 4.5): directly below a prefix that a team can have. */
 export const bundleTarget = ({ name, version }: ServiceVersion): string => `services/${name}_${version}`;

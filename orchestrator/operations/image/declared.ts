@@ -2,17 +2,14 @@ import { z } from 'zod';
 import type { Manifest } from '../../../image/build/manifest.ts';
 import { FIRMWARE, type Machines } from '../../../protocol/release-target.ts';
 import type { ImageDiff } from '../../releases/image-diff.ts';
-import { nothing, reason, typed, version } from '../input.ts';
+import { media, namesFolders, nothing, reason, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 
-/** Folders with release keys on the server's machine, beside the keys folder. */
-const media = z.array(z.string().min(1).max(4096)).max(100);
 const machines = {
   firmware: z.array(z.enum(FIRMWARE)).optional(),
   /** SMBIOS product names. */
   products: z.array(z.string().max(256)).max(100).optional(),
 };
-const namesFolders = ({ keys }: { keys: readonly string[] }) => keys.length > 0;
 
 export const build = operation({
   name: 'image build',

@@ -7,13 +7,11 @@ import { RELEASE_ROLES } from '../../../keys/release/roles.ts';
 import type { ShownKey } from '../../../keys/show.ts';
 import type { TpmRoot } from '../../../keys/tpm-roots.ts';
 import type { Shown } from '../../rotation/rotate.ts';
-import { nothing, reason, typed, version } from '../input.ts';
+import { media, nothing, reason, typed, version } from '../input.ts';
 import { ADMIN, CORE, operation, READ } from '../operation.ts';
 import type { CaView, DbStep, Lists, ListsView } from './acts.ts';
 
 const folder = z.string().min(1).max(4096);
-/** Folders with release keys on this machine, beside the keys folder. */
-const media = z.array(folder).max(100);
 
 export const init = operation({
   name: 'keys init',

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { makingIn } from '../../../image/publish/bundles.ts';
@@ -13,24 +13,15 @@ import {
 } from '../../../image/publish/services.ts';
 import { besideBundle } from '../../../image/publish/team-files.ts';
 import { buildBlock } from '../../../image/services/build.ts';
-import { packImage } from '../../../image/services/pack.ts';
-import type { BundleCustom } from '../../../protocol/service/bundle.ts';
-import { bundleTarget, shownServiceVersion } from '../../../protocol/service/name.ts';
+import { type Packed, packImage } from '../../../image/services/pack.ts';
+import { bundleTarget, fullName, shownName, shownServiceVersion } from '../../../protocol/service/name.ts';
 import type { Acting } from '../operation.ts';
-import { fullName, serviceIn, shownName } from './named.ts';
+import { serviceIn } from './named.ts';
 
 type Packing = { service: string; oci: string; manifest: string };
 
-export type Published = {
-  /** As people write it. */
-  service: string;
-  sha256: string;
-  /** Bytes. */
-  size: number;
-  custom: BundleCustom;
-  /** Paths that have lost setuid or setgid. */
-  stripped: string[];
-};
+/** `service`: as people write it. */
+export type Published = Omit<Packed, 'file'> & { service: string };
 
 export async function publish(
   { service: text, oci, manifest, keys: media }: Packing & { keys: readonly string[] },
@@ -116,11 +107,9 @@ export async function withdraw(
 
 const newestFirst = (a: ReleasedService, b: ReleasedService) => compareVersions(b.version, a.version);
 
-function unknown(name: string, more = ''): BootwaveError {
-  return new BootwaveError({
-    code: 'SERVICE_UNKNOWN',
-    what: `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
-    unchanged: 'nothing was changed',
-    next: "'bootwave service list' shows all of them",
-  });
-}
+const unknown = (name: string, more = '') =>
+  refusal(
+    'SERVICE_UNKNOWN',
+    `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
+    "'bootwave service list' shows all of them",
+  );

@@ -1,16 +1,8 @@
 import { z } from 'zod';
 import type { ReleasedService } from '../../../image/publish/services.ts';
-import { nothing, typed } from '../input.ts';
+import { file, manifest, media, namesFolders, nothing, serviceWord, typed } from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { Published } from './acts.ts';
-
-/** `NAME:VERSION` or `OWNER/NAME:VERSION`. */
-const service = z.string().min(3).max(160);
-const file = z.string().min(1).max(4096);
-/** Folders with release keys on the server's machine, beside the keys folder. */
-const media = z.array(file).max(100);
-/** YAML or JSON. */
-const manifest = z.string().max(64 * 1024);
 
 export const publish = operation({
   name: 'service publish',
@@ -18,7 +10,7 @@ export const publish = operation({
   who: CORE,
   offline: 'files',
   hostOnly: true,
-  input: z.strictObject({ service, oci: file, manifest, keys: media }),
+  input: z.strictObject({ service: serviceWord, oci: file, manifest, keys: media }),
   result: typed<Published>(),
   act: async () => (await import('./acts.ts')).publish,
 });
@@ -40,7 +32,7 @@ export const pack = operation({
   who: ANYONE,
   offline: 'files',
   hostOnly: true,
-  input: z.strictObject({ service, oci: file, manifest, out: file }),
+  input: z.strictObject({ service: serviceWord, oci: file, manifest, out: file }),
   result: typed<Published & { target: string }>(),
   act: async () => (await import('./acts.ts')).pack,
 });
@@ -70,7 +62,7 @@ export const inspect = operation({
   help: 'a released version: its manifest, its root hash, who released it and until when that counts',
   who: READ,
   offline: 'files',
-  input: z.strictObject({ service }),
+  input: z.strictObject({ service: serviceWord }),
   result: typed<ReleasedService>(),
   act: async () => (await import('./acts.ts')).inspect,
 });
@@ -80,8 +72,8 @@ export const withdraw = operation({
   help: 'no node is given this version any more, and its bundle is removed',
   who: CORE,
   offline: 'files',
-  hostOnly: ({ keys }) => keys.length > 0,
-  input: z.strictObject({ service, keys: media }),
+  hostOnly: namesFolders,
+  input: z.strictObject({ service: serviceWord, keys: media }),
   result: z.object({ service: z.string(), changed: z.boolean() }),
   act: async () => (await import('./acts.ts')).withdraw,
 });

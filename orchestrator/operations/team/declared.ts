@@ -1,15 +1,10 @@
 import { z } from 'zod';
 import type { ShownTeam } from '../../../image/publish/teams.ts';
-import { nothing, typed } from '../input.ts';
+import { file, manifest, media, namesFolders, nothing, serviceWord, typed } from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { Published } from '../service/acts.ts';
 
 const name = z.string().min(1).max(64);
-const service = z.string().min(3).max(160);
-const file = z.string().min(1).max(4096);
-/** Folders with release keys on the server's machine, beside the keys folder. */
-const media = z.array(file).max(100);
-const namesFolders = ({ keys }: { keys: readonly string[] }) => keys.length > 0;
 /** PEM. */
 const publicKey = z.string().min(1).max(16_384);
 
@@ -108,11 +103,9 @@ export const release = operation({
   offline: 'files',
   hostOnly: true,
   input: z.strictObject({
-    /** `OWNER/NAME:VERSION`. */
-    service,
+    service: serviceWord,
     oci: file,
-    /** YAML or JSON. */
-    manifest: z.string().max(64 * 1024),
+    manifest,
     key: file,
   }),
   result: typed<Published>(),
@@ -125,7 +118,7 @@ export const withdraw = operation({
   who: READ,
   offline: 'files',
   hostOnly: true,
-  input: z.strictObject({ service, key: file }),
+  input: z.strictObject({ service: serviceWord, key: file }),
   result: z.object({ service: z.string(), changed: z.boolean() }),
   act: async () => (await import('./release.ts')).withdraw,
 });

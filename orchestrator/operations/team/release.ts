@@ -1,7 +1,7 @@
 /** A team whose key is on this machine: services released and withdrawn in one step. */
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
-import { targetOfBundle } from '../../../image/publish/bundled.ts';
+import { targetOfBundle, withoutTarget, withTarget } from '../../../image/publish/bundled.ts';
 import { makingIn } from '../../../image/publish/bundles.ts';
 import { readTeamKey } from '../../../image/publish/team-files.ts';
 import { changeOfTeam } from '../../../image/publish/team-release.ts';
@@ -23,17 +23,7 @@ export async function release(
   const key = await readTeamKey(file);
   return makingIn(paths.bundles, async (folder) => {
     const packed = await packImage({ service, oci, manifest, out: join(folder, 'bundle'), signal });
-    const target = targetOfBundle(packed);
-    await changeOfTeam(
-      team,
-      key,
-      (released) => {
-        const there = released.find(({ path }) => path === target.path);
-        return there?.equals(target) === true ? null : [...released.filter((one) => one !== there), target];
-      },
-      { paths },
-      [packed],
-    );
+    await changeOfTeam(team, key, withTarget(targetOfBundle(packed)), { paths }, [packed]);
     const { file: _, ...rest } = packed;
     return { service: shownServiceVersion(service), ...rest };
   });
@@ -45,9 +35,7 @@ export async function withdraw(
 ) {
   const service = serviceIn(text);
   const team = await teamOf(service, paths);
-  const isIt = ({ path }: { path: string }) => path === bundleTarget(service);
-  const edit = <T extends { path: string }>(released: readonly T[]) =>
-    released.some(isIt) ? released.filter((one) => !isIt(one)) : null;
+  const edit = withoutTarget(bundleTarget(service));
   const changed = await changeOfTeam(team, await readTeamKey(file), edit, { paths });
   return { service: shownServiceVersion(service), changed };
 }

@@ -8,14 +8,11 @@ import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
-import { instanceId } from './place.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
 import { roomForBundle } from './space.ts';
-import { endInstances, type StepPlaces, takeSteps } from './steps.ts';
-import { readUnits, UNIT_PROPERTIES, unitOf } from './unit-state.ts';
-import { instanceUnit } from './units.ts';
+import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
 
 /** Where root works; tests put other places here. */
 export type ServicePlaces = StepPlaces &
@@ -42,11 +39,9 @@ export async function applyServices(
   if (order.services.length === 0 && ran.length === 0 && before.size === 0) return [];
   // First of all: what goes wrong with bringing others must not keep it running.
   const named = new Set(order.services.map(({ name }) => name));
-  await endInstances(
-    ran.filter(({ name }) => !named.has(name)).map(({ name }) => name),
-    places,
-  );
-  const running = await runningNow(places);
+  const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
+  await endInstances(gone, places);
+  const running = gone.length === 0 ? ran : await runningNow(places);
   const wanted = await wantedOf(order, before, places);
   const brought: Wanted[] = [];
   for (const one of wanted) brought.push(await bring(one, before, places));
@@ -77,13 +72,11 @@ export async function applyServices(
 async function runningNow(places: ServicePlaces): Promise<Running[]> {
   const records = await recordsIn(places);
   if (records.length === 0) return [];
-  const units = records.map(({ name }) => instanceUnit(instanceId(name)));
-  const { stdout } = await places.systemctl('show', `--property=${UNIT_PROPERTIES.join(',')}`, ...units);
-  const states = readUnits(stdout);
-  return records.map((record) => ({
-    ...record,
-    unit: unitOf(states, instanceUnit(instanceId(record.name))),
-  }));
+  const states = await unitStates(
+    records.map(({ name }) => name),
+    places,
+  );
+  return records.map((record) => ({ ...record, unit: states(record.name) }));
 }
 
 /** A bundle that was fetched comes into the store; one that is not what the order names is refused. */

@@ -6,6 +6,7 @@ import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import { writeFileAtomic } from '../../../../base/files.ts';
+import { jsonIn } from '../../../../base/json.ts';
 import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
@@ -67,18 +68,10 @@ export async function recordsIn(places: Pick<InstancePlaces, 'run'>): Promise<In
   const records: InstanceRecord[] = [];
   for (const id of await readdir(join(places.run, 'instances')).catch(() => [])) {
     const text = await readFile(join(places.run, 'instances', id, 'instance.json'), 'utf8').catch(() => '{}');
-    const { data } = recordSchema.safeParse(parsed(text));
+    const { data } = recordSchema.safeParse(jsonIn(text));
     if (data !== undefined) records.push(data);
   }
   return records;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /** A bundle is mounted there already: it brings its own mode. */

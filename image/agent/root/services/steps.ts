@@ -17,9 +17,9 @@ import {
   writeInstance,
 } from './instance.ts';
 import { instanceId, type Place, placeOf, slotFor } from './place.ts';
-import type { Running, Step, Wanted } from './plan.ts';
+import { isSame, type Running, type Step, type Wanted } from './plan.ts';
 import { dataFolder, prepareState, readyState, type StatePlaces, slotsOfStates } from './state.ts';
-import { readUnits, UNIT_PROPERTIES, unitOf } from './unit-state.ts';
+import { readUnits, UNIT_PROPERTIES, type UnitState, unitOf } from './unit-state.ts';
 import { bundleUnit, instanceUnit, netUnit } from './units.ts';
 
 export type StepPlaces = InstancePlaces &
@@ -75,22 +75,20 @@ export async function takeSteps(
   const updates = ends.filter((name) => begins.includes(name));
   const ended = updates.filter((name) => !failed.has(name));
   const still = await stopInstances(ended, places);
-  for (const name of ended)
-    await guarded(name, async () => {
-      if (still.has(name)) throw notEnded();
-    });
+  for (const name of still) failed.set(name, failureOf(notEnded()));
   for (const name of begins)
     await guarded(name, () => {
       const now = running.find((one) => one.name === name && !ends.includes(name)) ?? null;
       return begin(beginnings.get(name)!, now, places);
     });
   const goOn = running.filter(({ name }) => failed.has(name));
-  for (const { name, version, sha256 } of goOn) {
-    const { service } = wanted.find((one) => one.service.name === name)!;
-    if (version === service.version && sha256 === service.sha256) continue;
-    const { version: to, sha256: digest } = service;
-    await noteTried(name, { version: to, sha256: digest, at: places.uptime(), ...failed.get(name)! }, places);
-    if (ended.includes(name)) await places.systemctl('--no-block', 'start', ...unitsOf(name).slice(0, 1));
+  for (const one of goOn) {
+    const { name } = one;
+    const { service } = wanted.find(({ service }) => service.name === name)!;
+    if (isSame(one, service)) continue;
+    const { version, sha256 } = service;
+    await noteTried(name, { version, sha256, at: places.uptime(), ...failed.get(name)! }, places);
+    if (ended.includes(name)) await places.systemctl('--no-block', 'start', instanceUnit(instanceId(name)));
   }
 
   const drops = of('drop-bundle')
@@ -101,9 +99,8 @@ export async function takeSteps(
   if (steps.length > 0) await places.systemctl('daemon-reload');
   for (const name of begins)
     await guarded(name, async () => {
-      const units = unitsOf(name);
-      await places.systemctl('reset-failed', ...units);
-      const { code, stderr } = await places.systemctl('--no-block', 'start', units[0]!);
+      await places.systemctl('reset-failed', ...unitsOf(name));
+      const { code, stderr } = await places.systemctl('--no-block', 'start', instanceUnit(instanceId(name)));
       if (code !== 0) throw new Error(stderr.trim());
     });
   return failed;
@@ -119,13 +116,21 @@ export async function endInstances(names: readonly string[], places: StepPlaces)
 async function stopInstances(names: readonly string[], places: StepPlaces): Promise<Set<string>> {
   if (names.length === 0) return new Set();
   await places.systemctl('stop', ...names.flatMap(unitsOf));
+  const states = await unitStates(names, places);
+  return new Set(names.filter((name) => states(name).state !== 'failed'));
+}
+
+/** How the instances of these services do, as systemd says; at least one. */
+export async function unitStates(
+  names: readonly string[],
+  places: Pick<StepPlaces, 'systemctl'>,
+): Promise<(name: string) => UnitState> {
   const units = names.map((name) => instanceUnit(instanceId(name)));
   const { stdout } = await places.systemctl('show', `--property=${UNIT_PROPERTIES.join(',')}`, ...units);
   const states = readUnits(stdout);
-  return new Set(names.filter((name) => unitOf(states, instanceUnit(instanceId(name))).state !== 'failed'));
+  return (name) => unitOf(states, instanceUnit(instanceId(name)));
 }
 
-/** The instance's own comes first. */
 const unitsOf = (name: string): string[] => [instanceUnit(instanceId(name)), netUnit(instanceId(name))];
 
 type Beginning = Extract<Wanted, { refused?: undefined }> & { place: Place; keeps: boolean };

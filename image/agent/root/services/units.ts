@@ -2,7 +2,7 @@
  * The units of an instance, as text. No word of a manifest stands in them but numbers and one of four signals: commands
  * and variables are in files that only crun reads, so none can say anything to systemd. Pure.
  */
-import { VERITY } from '../../../../protocol/service/bundle.ts';
+import { verityOptions } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import type { Place } from './place.ts';
 
@@ -20,7 +20,7 @@ const LOG_LIMIT = { seconds: 30, messages: 1000 } as const;
 const CHECK = { memory: 64 * 2 ** 20, tasks: 32 } as const;
 
 /** Bundle's digest -> names of its device and of its unit. */
-export const deviceName = (sha256: string): string => `bootwave-${sha256.slice(0, 32)}`;
+const deviceName = (sha256: string): string => `bootwave-${sha256.slice(0, 32)}`;
 export const bundleUnit = (sha256: string): string => `bootwave-bundle-${sha256.slice(0, 32)}.service`;
 /** @param id as `instanceId` makes it */
 export const netUnit = (id: string): string => `bootwave-net-${id}.service`;
@@ -39,11 +39,7 @@ export type BundleFacts = { sha256: string; rootHash: string; dataBytes: number 
  */
 export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: string, at: string): string {
   const device = deviceName(sha256);
-  const verity = [
-    ...['--no-superblock', '--format=1', '--hash=sha256'],
-    ...[`--data-block-size=${VERITY.block}`, `--hash-block-size=${VERITY.block}`],
-    ...[`--data-blocks=${dataBytes / VERITY.block}`, `--hash-offset=${dataBytes}`, `--salt=${VERITY.salt}`],
-  ];
+  const verity = verityOptions(dataBytes);
   return text({
     Unit: [`Description=Bundle ${sha256}`],
     Service: [
