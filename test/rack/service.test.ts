@@ -3,20 +3,19 @@
  * boot is all that it takes; what a disk adds is the quota of a state.
  */
 import { createPrivateKey } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { releaseService } from '../../image/publish/services.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
-import { type Manifest, manifestSchema } from '../../protocol/service/manifest.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
+import { fetched, release } from '../support/services.ts';
 import { signOrder } from '../support/sign-order.ts';
 
 const NODE = 'service';
@@ -63,29 +62,8 @@ async function order(services: readonly OrderedService[]): Promise<void> {
   await deliver([signOrder(one, key)]);
 }
 
-/** Publishes it as `service publish` does, from a bundle that is made already. */
-async function publish(
-  name: string,
-  version: string,
-  script: string,
-  more: object = {},
-): Promise<OrderedService> {
-  const manifest: Manifest = manifestSchema.parse({
-    command: ['/bin/sh', '-c', script],
-    env: { PATH: '/bin' },
-    limits: { memory: 32 * 2 ** 20, cpu: 50, tasks: 16 },
-    ...more,
-  });
-  const { sha256, size, rootHash, dataBytes } = bundle;
-  const file = `${bundle.file}.copy`;
-  await cp(bundle.file, file);
-  await releaseService(
-    { file, sha256, size, custom: { format: 1, service: name, version, rootHash, dataBytes, manifest } },
-    { paths: rack.paths },
-  );
-  await rm(file, { force: true });
-  return { name, version, sha256, size };
-}
+const publish = (name: string, version: string, script: string, more: object = {}) =>
+  release(rack, bundle, `${name}:${version}`, script, more);
 
 async function until(
   holds: (services: Map<string, ServiceStatus>) => boolean,
@@ -97,11 +75,7 @@ async function until(
     if (performance.now() > end) throw new Error(JSON.stringify(services));
   }
 }
-const fetched = async () => {
-  const { observed } = await rack.record(NODE);
-  const args = ['-s', '-m', '20', `http://${observed.address}:8080/`];
-  return (await rack.lab.inNamespace('curl', args, { timeout: 60_000 })).stdout;
-};
+const answer = () => fetched(rack, NODE, 8080);
 
 const WEB = 'while :; do echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp; done';
 
@@ -115,7 +89,7 @@ test.serial('from a published bundle and a signed order to a healthy instance th
   await order([web]);
   const services = await until((found) => found.get('fleet/web')?.health === 'healthy');
   t.is(services.get('fleet/web')?.state, 'running');
-  t.is(await fetched(), 'hello\n');
+  t.is(await answer(), 'hello\n');
   const { observed } = await rack.record(NODE);
   t.log(observed.image);
 });
@@ -144,7 +118,7 @@ test.serial("a fork bomb, a memory hog and a node's own port harm themselves alo
   t.log([...services.values()]);
   t.regex(services.get('fleet/sshd')!.why, /SERVICE_PORT_RESERVED/);
   t.is(services.get('fleet/web')?.restarts, 0);
-  t.is(await fetched(), 'hello\n');
+  t.is(await answer(), 'hello\n');
   const { health } = await deliver([]);
   t.true(health.healthy, health.reason);
 });
