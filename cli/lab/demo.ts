@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { demo } from '../../lab/demo/demo.ts';
-import type { Act } from '../../lab/demo/forecast.ts';
+import { ACTS, type Act } from '../../lab/demo/forecast.ts';
 import { View } from '../../lab/demo/view.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
@@ -12,8 +12,8 @@ export function register(command: Command): void {
     .addOption(
       new Option(
         '--act <act>',
-        'boot: until three machines are healthy; rollout: goes on from there',
-      ).choices([...['boot', 'rollout']]),
+        'boot: until three machines are healthy; rollout and service: go on from there',
+      ).choices(ACTS),
     )
     .action(async ({ act }: { act?: Act }) => {
       const stop = new AbortController();

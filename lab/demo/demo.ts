@@ -18,6 +18,7 @@ import { treeDigest } from '../tree-digest.ts';
 import { Boots, NODES, UEFI } from './boots.ts';
 import { type Act, Forecast, PHASES, programme } from './forecast.ts';
 import { rolloutsAct } from './rollouts.ts';
+import { servicesAct } from './services.ts';
 import type { View } from './view.ts';
 
 const LAB = 'demo';
@@ -27,8 +28,8 @@ export type DemoResult = { nodes: NodeRecord[]; seconds: number };
 
 /**
  * The main job from nothing: keys, image, a rack of three, power on, approve by comparing words, three healthy nodes;
- * then two of them on their disks, a good rollout and a bad one.
- * @param act one of both alone. The first one keeps its rack for the second, which else plays the first, too.
+ * then two of them on their disks, a good rollout and a bad one; then services on all of them.
+ * @param act one of them alone. The first one keeps its rack for the others, which else play the first, too.
  * @throws BootwaveError saying what failed; the lab is taken down either way
  */
 export async function demo(
@@ -39,7 +40,8 @@ export async function demo(
 ): Promise<DemoResult> {
   const started = performance.now();
   await removeLeftover();
-  const kept = act === 'rollout' ? await keptRack() : null;
+  const plays = (one: Act) => act === 'all' || act === one;
+  const kept = act === 'rollout' || act === 'service' ? await keptRack() : null;
   const onEvent: NonNullable<Parameters<typeof restoreLab>[0]['onEvent']> = (event) =>
     view.say(inWords(event));
   const lab =
@@ -48,7 +50,7 @@ export async function demo(
       : await restoreLab({ from: kept, name: LAB, signal, onEvent });
   try {
     const phases = PHASES.filter(
-      (phase) => (kept === null || phase.act === 'rollout') && (act !== 'boot' || phase.act === 'boot'),
+      (phase) => act === 'all' || phase.act === act || (phase.act === 'boot' && kept === null),
     );
     view.print(`${programme(phases, lab.accelerator === 'tcg')}\n`);
     view.forecast(new Forecast(phases, performance.now()));
@@ -59,10 +61,15 @@ export async function demo(
       const stage = { lab, paths, fleet, view, signal };
       if (kept === null) {
         view.enter('boot');
-        await new Boots(stage, act === 'boot' ? [] : UEFI).bringUp();
+        await new Boots(stage, plays('rollout') ? UEFI : []).bringUp();
         view.say('All three are healthy.');
       }
-      if (act !== 'boot') await rolloutsAct(stage, UEFI);
+      if (plays('rollout')) await rolloutsAct(stage, UEFI);
+      if (plays('service'))
+        await servicesAct(
+          stage,
+          NODES.map(({ name }) => name),
+        );
       await finish(fleet);
       const { nodes } = await overview(fleet, {}, Date.now());
       check(nodes);
@@ -121,7 +128,7 @@ async function keep(lab: Lab, view: View): Promise<void> {
     if (old.name.startsWith(`${LAB}-`)) await rm(savedFolder(old.name), { recursive: true, force: true });
   await saveLab(lab, savedFolder(name), { last: true });
   view.say(
-    `The rack is kept for the next act, 'make demo ACT=rollout'; 'bootwave lab forget ${name}' removes it.`,
+    `The rack is kept for the next acts, 'make demo ACT=rollout' and 'make demo ACT=service'; 'bootwave lab forget ${name}' removes it.`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** What will be seen, about when, and how much is left. Pure. */
 
-export type Act = 'boot' | 'rollout';
+export const ACTS = ['boot', 'rollout', 'service'] as const;
+export type Act = (typeof ACTS)[number];
 export type Phase = {
   name: string;
   act: Act;
@@ -23,6 +24,14 @@ export const PHASES: readonly Phase[] = [
   { name: 'disk', act: 'rollout', seconds: 170, text: 'two of them get the image onto their disks' },
   { name: 'good', act: 'rollout', seconds: 220, text: 'a good image: the canary, then the other one' },
   { name: 'bad', act: 'rollout', seconds: 170, text: 'a bad image: three panics, and back by itself' },
+  {
+    name: 'services',
+    act: 'service',
+    seconds: 150,
+    text: 'three services, built and rolled out: the canary, then the others',
+    varies: true,
+  },
+  { name: 'ill', act: 'service', seconds: 40, text: 'an ill version of one, and back by itself' },
 ];
 
 const minutes = (seconds: number): string =>

@@ -127,5 +127,5 @@ test.serial('what the order no longer names is gone', async (t) => {
   t.timeout(60 * 60_000);
   await order([]);
   await until((found) => found.size === 0);
-  t.is(await fetched(), '');
+  t.is(await answer(), '');
 });
