@@ -1,4 +1,6 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
+
+import type { Target } from '../../orchestrator/rollout/place.ts';
 import {
   type RolloutRecord,
   STEP_STATES,
@@ -7,6 +9,7 @@ import {
 } from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Link, Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { shownVersion } from '../../orchestrator/rollout/services.ts';
 import { durationText, timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless } from '../context.ts';
 import { stamp } from '../option.ts';
@@ -74,7 +77,8 @@ export const leftText = (left: number | null): string =>
 /** What it came after, and what comes after it: a line each. */
 export function chainLines(chain: Progress['chain'] = [], id: string): string[] {
   const own = chain.findIndex((link) => link.id === id);
-  const told = ({ id, of, version, state, why }: Link) => `${id} (${of} ${version}): ${state}: ${why}`;
+  const told = ({ id, of, version, state, why }: Link) =>
+    `${id} (${targetText({ of, version })}): ${state}: ${why}`;
   return chain.flatMap((link, index) => {
     if (index === own) return [];
     const how = (index < own ? chain[own] : link)?.after?.how ?? '';
@@ -105,13 +109,17 @@ export function waitsText(
   return [...shown, `to go on all the same: bootwave rollout edit ${id} --down ignore`];
 }
 
+/** What is rolled out, in words. */
+export const targetText = ({ of, version }: Target): string =>
+  `${of}${version.includes(',') ? 's' : ''} ${shownVersion(version)}`;
+
 export type Screen = { columns: number; rows: number };
 
 /** Fits the screen: waves that are over or far ahead are only counted when there are too many. */
 export function progressText(progress: Progress, recent: readonly RolloutEvent[], screen: Screen): string {
   const { setup, rollout, waves, chain } = progress;
   const head = [
-    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}`,
+    `${rollout.id}  ${setup.spec.name}: ${targetText(setup.target)}, by ${setup.author}`,
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed${leftText(timeLeft(progress, waves))}`,
     ...chainLines(chain, rollout.id).slice(0, MOST_LINKS),

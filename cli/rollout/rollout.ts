@@ -6,7 +6,7 @@ import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, print } from '../context.ts';
 import { silenceText } from '../node/text.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json, since, untilStopped } from '../option.ts';
+import { collect, commandFor, type Json, since, untilStopped } from '../option.ts';
 import { register as edit } from './edit.ts';
 import { historyText } from './history.ts';
 import { register as rules } from './rules.ts';
@@ -14,7 +14,7 @@ import { specIn, register as template } from './template.ts';
 import { listText, planText, showText, suspectsText } from './text.ts';
 import { watchRollout } from './watch.ts';
 
-type Asked = { template?: string; image?: string; config?: string };
+type Asked = { template?: string; image?: string; config?: string; service?: string[] };
 type Waits = { plan?: string; after?: string; supersede?: string; preempt?: string };
 
 /** Milliseconds between two looks of `watch`. */
@@ -179,10 +179,16 @@ const asking = (group: Command, operation: Pick<Operation, 'name' | 'help'>) =>
   commandFor(group, operation, '[spec]')
     .option('--template <name>', 'in place of a file: a template that the fleet keeps')
     .option('--image <version>', 'the image to roll out, where the spec names none')
-    .option('--config <version>', 'the configuration to roll out, where the spec names no version');
+    .option('--config <version>', 'the configuration to roll out, where the spec names no version')
+    .option(
+      '--service <name:version>',
+      'a service to roll out, NAME:none ends one; may be given again',
+      collect,
+    );
 
 /** @throws BootwaveError `ROLLOUT_SPEC_FILE` */
-const wanted = async (file: string | undefined, asked: Asked) => ({
+const wanted = async (file: string | undefined, { service: services, ...asked }: Asked) => ({
   ...asked,
+  ...(services && { services }),
   spec: file === undefined ? undefined : await specIn(file),
 });

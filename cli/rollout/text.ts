@@ -1,4 +1,5 @@
 import type { Suspected } from '../../orchestrator/operations/rollout/suspects.ts';
+import { targetOf } from '../../orchestrator/rollout/place.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
 import {
@@ -10,19 +11,20 @@ import {
 } from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { shownVersion } from '../../orchestrator/rollout/services.ts';
 import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { numberOf } from '../../orchestrator/rollout/wave-name.ts';
 import { table } from '../context.ts';
 import { minuteOf } from '../option.ts';
 import { backText, waveText } from './pace-text.ts';
-import { chainLines, leftText, waitsText } from './progress.ts';
+import { chainLines, leftText, targetText, waitsText } from './progress.ts';
 
 /** The worst come first. */
 const MOST_RACKS = 10;
 
 export function planText(plan: Plan): string {
   const lines = [
-    `${plan.target.of} ${plan.target.version} to ${plan.disruption.nodes} nodes, at most ${plan.disruption.atOnce} at once`,
+    `${targetText(plan.target)} to ${plan.disruption.nodes} nodes, at most ${plan.disruption.atOnce} at once`,
   ];
   if (plan.back !== undefined) {
     const { disruption } = plan.back;
@@ -40,7 +42,7 @@ export function planText(plan: Plan): string {
       `   ${place.name}`,
       place.site,
       place.rack ?? '',
-      `${place.from ?? 'nothing'} -> ${place.hops.join(' -> ')}`,
+      [place.from ?? 'nothing', ...place.hops].map(shownVersion).join(' -> '),
       place.why,
     ]);
     lines.push(table(['   NODE', 'SITE', 'RACK', 'VERSIONS', 'WHY'], rows));
@@ -69,11 +71,8 @@ export function planText(plan: Plan): string {
   if (burnt !== undefined) {
     lines.push('', `to let a node try again: bootwave rollout forgive ${burnt.name} ${plan.target.version}`);
   }
-  for (const { image, config } of plan.later ?? [])
-    lines.push(
-      '',
-      `then ${image === undefined ? `config ${config}` : `image ${image}`}: planned when this is done`,
-    );
+  for (const later of plan.later ?? [])
+    lines.push('', `then ${targetText(targetOf(later))}: planned when this is done`);
   for (const warning of plan.warnings) lines.push('', `warning: ${warning}`);
   lines.push('', `plan ${planHash(plan)}`);
   return lines.join('\n');
@@ -83,7 +82,14 @@ export function listText(all: readonly RolloutSummary[]): string {
   if (all.length === 0) return `no rollout yet; 'bootwave rollout plan SPEC.json' shows what one would do`;
   return table(
     ['ID', 'NAME', 'TO', 'STATE', 'STARTED (UTC)', 'WHY'],
-    all.map((one) => [one.id, one.name, one.version, one.state, minuteOf(one.createdAt), one.why]),
+    all.map((one) => [
+      one.id,
+      one.name,
+      shownVersion(one.version),
+      one.state,
+      minuteOf(one.createdAt),
+      one.why,
+    ]),
   );
 }
 
@@ -91,7 +97,7 @@ type Shown = Progress & { nodes: readonly NodeStep[]; undecided: string | null }
 
 export function showText({ setup, rollout, waves, nodes, chain, undecided }: Shown): string {
   const lines = [
-    `${rollout.id}  ${setup.spec.name}: ${setup.target.of} ${setup.target.version}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
+    `${rollout.id}  ${setup.spec.name}: ${targetText(setup.target)}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
       (setup.template === undefined ? '' : `, from template ${setup.template}`),
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     ...(undecided === null ? [] : [`RECORD_DISAGREES: ${undecided}; find out who writes to Redis`]),
@@ -122,7 +128,7 @@ export function showText({ setup, rollout, waves, nodes, chain, undecided }: Sho
     step.name,
     step.site,
     step.state,
-    step.running ?? '',
+    shownVersion(step.running ?? ''),
     step.why,
   ]);
   lines.push(table(['WAVE', 'NODE', 'SITE', 'STATE', 'RUNS', 'WHY'], rows));

@@ -3,6 +3,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Look } from '../../orchestrator/operations/rollout/acts.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
+import { shownVersion } from '../../orchestrator/rollout/services.ts';
 import { timeLeft } from '../../orchestrator/rollout/time-left.ts';
 import { harmless, jsonText } from '../context.ts';
 import { chainLines, eventText, progressText } from './progress.ts';
@@ -130,7 +131,7 @@ function lineView(write: WatchOptions['write']): View {
     const done = waves.reduce((sum, { counts }) => sum + counts.done, 0);
     const { id, state, by, why, failures } = rollout;
     write(`${id} is ${state} (${by}): ${why}\n`);
-    write(`${done} of ${all} nodes are on ${setup.target.version}, ${failures} failed\n`);
+    write(`${done} of ${all} nodes are on ${shownVersion(setup.target.version)}, ${failures} failed\n`);
     for (const line of chainLines(chain, id)) write(`${harmless(line)}\n`);
   };
   return {

@@ -34,6 +34,8 @@ export type SimFleetOptions = {
   clientPub: string;
   orderKeys: OrderPublicKeys;
   faults?: Faults;
+  /** Numbers of nodes whose images know no services. */
+  withoutServices?: readonly number[];
   times?: Partial<SimTimes>;
   /** Heartbeats over HTTPS and mutual TLS with certificates of these keys; by default they are told without a wire. */
   https?: { keys: string; every: number };
@@ -102,6 +104,7 @@ export async function startSimFleet(options: SimFleetOptions): Promise<SimFleet>
       orderKeys: options.orderKeys,
       faults: options.faults ?? noFaults,
       times: { ...SIM_TIMES, ...options.times },
+      services: !options.withoutServices?.includes(number),
       signal,
       ...(server.hostKey === undefined ? {} : { hostKey: server.hostKey }),
       onUp: async (node) => {

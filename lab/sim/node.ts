@@ -9,6 +9,7 @@ import { LINK_VERSION, type Status } from '../../protocol/link/messages.ts';
 import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
+import { SimServices } from './services.ts';
 import { Cut } from './ssh.ts';
 
 /** Milliseconds. */
@@ -34,6 +35,8 @@ export type SimNodeOptions = {
   faults: Faults;
   times: SimTimes;
   signal: AbortSignal;
+  /** Whether its image knows services; by default it does. */
+  services?: boolean;
   /** Its host key in every boot, where its sshd is not ours to restart; by default a new one at each boot. */
   hostKey?: HostKey;
   /** It is up, with a new boot id and a new host key; resolves when its enrolment is on record. */
@@ -60,6 +63,7 @@ export class SimNode {
   #config: NodeConfig;
   /** Version of the configuration in force. */
   configVersion: string | null = null;
+  services: SimServices;
   #lastGood: string;
   #order: { order: Order; digest: string } | null = null;
   #staging: Promise<void> | null = null;
@@ -75,6 +79,12 @@ export class SimNode {
     this.#lastGood = options.version;
     this.#disk.set(options.version, 'good');
     this.#config = this.#makeConfig();
+    this.services = this.#makeServices();
+  }
+
+  #makeServices(): SimServices {
+    const { times } = this.#options;
+    return new SimServices({ fault: (version) => this.#fault(version), start: times.stage });
   }
 
   #makeConfig(): NodeConfig {
@@ -90,11 +100,12 @@ export class SimNode {
     });
   }
 
-  /** Its state partition is gone, as a diskless node's is at every restart: no order, no configuration. */
+  /** Its state partition is gone, as a diskless node's is at every restart: no order, no configuration, no service. */
   loseState(): void {
     this.#order = null;
     this.configVersion = null;
     this.#config = this.#makeConfig();
+    this.services = this.#makeServices();
   }
 
   /** The image that must never be overwritten. */
@@ -122,6 +133,7 @@ export class SimNode {
     this.#state = 'idle';
     this.healthy = this.#fault() !== 'unhealthy';
     this.deeds.push({ what: 'booted', version, epoch: this.epoch });
+    this.services.restart();
     this.up = true;
     if (this.healthy && this.#disk.get(version) === 'trying' && this.#fault() === null) this.#bless(version);
     await this.#options.onUp(this);
@@ -244,6 +256,7 @@ export class SimNode {
       refused: [...this.#refused].map(([version, entry]) => ({ version, ...entry })),
       health: { healthy: this.healthy, reason: this.healthy ? '' : 'simulated illness' },
       config: this.#config.status(),
+      ...(this.#options.services === false ? {} : { services: this.services.status() }),
     };
   }
 
@@ -252,7 +265,10 @@ export class SimNode {
     const last = this.#order && { epoch: this.epoch, digest: this.#order.digest };
     const verified = verifyOrder(envelope, orderKeys, { nodeId: this.id, now: Date.now(), last });
     const accepted = last?.digest === verified.digest ? ('same' as const) : ('new' as const);
+    if (this.#options.services === false && verified.order.services.length > 0)
+      throw refusal('ORDER_MALFORMED', 'this image knows no services');
     if (accepted === 'new') {
+      this.services.apply(verified.order.services);
       const version = verified.order.image?.version;
       this.deeds.push({ what: 'ordered', version: version ?? '', epoch: verified.order.epoch });
       // What is neither wanted nor running nor the way back is not started by any later restart.

@@ -127,7 +127,7 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
     throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
   }
   const { mode } = wanted;
-  const other = inForce?.order ?? { mode, image: null, wipe: false, forgiven: [] };
+  const other = inForce?.order ?? { mode, image: null, services: [], wipe: false, forgiven: [] };
   // The order in force, or, when it is about to expire, the same content under a new epoch.
   const order = await reissue(fleet.redis, {
     ...{ node: id, wanted: { ...other, config: digest }, inForce, by: KEEPER },

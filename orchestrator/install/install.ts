@@ -143,15 +143,19 @@ async function leave(installer: Installer, id: string, reported: number): Promis
 async function order(
   { fleet, pool, signer, signal, now = Date.now }: Installer,
   node: string,
-  what: Omit<Wanted, 'config'>,
+  what: Omit<Wanted, 'config' | 'services'>,
   reported: number,
 ): Promise<{ epoch: number }> {
   const inForce = (await readIssued(fleet.redis, [node])).get(node);
   const standing = await signer.standing(node);
   const order = await reissue(fleet.redis, {
     node,
-    // Its configuration belongs to other code, and stays.
-    wanted: { ...what, config: keptConfig(inForce, standing) },
+    // Its configuration and services belong to other code, and stay.
+    wanted: {
+      ...what,
+      config: keptConfig(inForce, standing),
+      services: inForce?.order.services ?? [],
+    },
     inForce,
     by: INSTALL,
     kind: 'stage',
@@ -167,7 +171,7 @@ async function order(
 async function wantedOf(
   { published, now = Date.now }: Installer,
   record: NodeRecord,
-): Promise<Omit<Wanted, 'config'>> {
+): Promise<Omit<Wanted, 'config' | 'services'>> {
   const { wanted, name } = record;
   const { images, newest } = await published();
   const version = wantedImage(record, now()) ?? newest;

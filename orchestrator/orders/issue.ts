@@ -1,8 +1,8 @@
 import { BootwaveError } from '../../base/error.ts';
-import { ORDER_FORMAT, type Order } from '../../protocol/order.ts';
+import { ORDER_FORMAT, type Order, type OrderedService } from '../../protocol/order.ts';
 
 /** What the fleet wants of a node, without the fields that make it an order. */
-export type Wanted = Pick<Order, 'mode' | 'image' | 'config' | 'wipe' | 'forgiven'>;
+export type Wanted = Pick<Order, 'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven'>;
 
 const DAY = 24 * 3600_000;
 
@@ -55,7 +55,7 @@ export function nextOrder(
     expires: now + lifeOf({ node, wipe: wanted.wipe }),
     mode: wanted.mode,
     image: wanted.image === null ? null : { ...wanted.image },
-    services: [],
+    services: wanted.services.map((service) => ({ ...service })),
     config: wanted.config,
     wipe: wanted.wipe,
     forgiven: [...wanted.forgiven],
@@ -69,6 +69,7 @@ function says(order: Order, wanted: Wanted): boolean {
     order.config === wanted.config &&
     order.wipe === wanted.wipe &&
     sameImage(order.image, wanted.image) &&
+    sameServices(order.services, wanted.services) &&
     order.forgiven.length === wanted.forgiven.length &&
     order.forgiven.every((version, i) => version === wanted.forgiven[i])
   );
@@ -77,6 +78,15 @@ function says(order: Order, wanted: Wanted): boolean {
 function sameImage(a: Order['image'], b: Order['image']): boolean {
   if (a === null || b === null) return a === b;
   return a.version === b.version && a.sha256 === b.sha256 && a.size === b.size;
+}
+
+function sameServices(a: Order['services'], b: Order['services']): boolean {
+  const is = (one: OrderedService, other: OrderedService | undefined) =>
+    one.name === other?.name &&
+    one.version === other.version &&
+    one.sha256 === other.sha256 &&
+    one.size === other.size;
+  return a.length === b.length && a.every((one, i) => is(one, b[i]));
 }
 
 /** A clock that went back does not make an order stale; one that jumped ahead only causes a new issue. */

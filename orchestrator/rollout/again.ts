@@ -1,5 +1,6 @@
 /** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
 import type { NodeStep, RolloutSetup } from './record.ts';
+import { shownVersion } from './services.ts';
 import { USUAL_WAVES } from './spec.ts';
 
 export type Again = 'same' | 'retry' | 'undo';
@@ -41,13 +42,14 @@ export function specAgain(
     return {
       refusal: {
         code: 'ROLLOUT_UNDO_WHERE',
-        what: `before it, its nodes had ${versions.map((version) => `${version} (${before.get(version)?.length})`).join(', ')}`,
+        what: `before it, its nodes had ${versions.map((version) => `${shownVersion(version)} (${before.get(version)?.length})`).join(', ')}`,
         next: 'one rollout brings one version: give --from VERSION, once for each',
       },
     };
-  const { image: ___, config: ____, ...others } = rest;
+  const { image: ___, config: ____, services: _____, ...others } = rest;
+  const what = target.of === 'service' ? { services: shownVersion(to).split(', ') } : { [target.of]: to };
   return {
-    spec: { ...others, name, [target.of]: to, downgrade: true, nodes: { names: namesOf(back) } },
+    spec: { ...others, ...what, name, downgrade: true, nodes: { names: namesOf(back) } },
   };
 }
 

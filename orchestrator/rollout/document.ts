@@ -31,7 +31,7 @@ export function parseDocument(text: string): Document {
   if (!checked.ok || !isList) return { ok: false, refusals };
   const parts: [Part, ...Part[]] = [{ spec: checked.spec, source: text }];
   for (const [index, own] of then.entries()) {
-    const { image: _, config: __, ...inherited } = first;
+    const { image: _, config: __, services: ___, ...inherited } = first;
     const whole = { ...inherited, ...own };
     const part = checkSpec(whole);
     const at = (field: string) => (field === WHOLE ? `then[${index}]` : `then[${index}].${field}`);

@@ -1,7 +1,9 @@
 import type { Blame } from '../causes/refusal.ts';
 import type { Counts } from './down.ts';
+import type { Target } from './place.ts';
 import type { Place } from './plan.ts';
 import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
+import type { Instances } from './services.ts';
 
 /** What a node reports about itself, as passed on by the receiving code. */
 export type Report = {
@@ -21,6 +23,8 @@ export type Report = {
   reason: string;
   /** Services that it runs, and whether each is healthy; null: it says nothing of them. */
   services: Readonly<Record<string, boolean>> | null;
+  /** The same with their versions, by full name; absent: its image knows no services. */
+  instances?: Instances;
   /** Versions whose files are on its disk; absent: it has none, or is not asked. */
   files?: readonly string[];
   /** Versions that it tried, fell back from and refuses. */
@@ -53,6 +57,8 @@ export type NodeEvent =
   | { type: 'taken'; node: string; by: string }
   /** The boot server's verdict on the quote of that boot, which says that it runs `image`. */
   | { type: 'attested'; node: string; bootId: string; image: string; ok: boolean; why: string }
+  /** Its image knows nothing of what the rollout brings. */
+  | { type: 'unfit'; node: string; why: string }
   | { type: 'reachable'; node: string }
   | { type: 'unreachable'; node: string }
   /** Retired or quarantined: no longer this rollout's. */
@@ -132,7 +138,7 @@ export type Input = {
 /**
  * An order's effect on a node. The same epoch always means the same effect, so it may be delivered any number of times.
  */
-export type Order = { rollout: string; node: string; epoch: number; of: 'image' | 'config' } & (
+export type Order = { rollout: string; node: string; epoch: number; of: Target['of'] } & (
   | {
       kind: 'stage';
       how: 'disk' | 'network';

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { parseDuration } from '../../base/duration.ts';
+import { fullName, shownName } from '../../protocol/service/name.ts';
 
 export const durationSchema = z.string().transform((text, ctx): number => {
   const ms = parseDuration(text);
@@ -34,10 +35,20 @@ export const gateSchema = z.discriminatedUnion('kind', [
    */
   z.strictObject({ kind: z.literal('pcr11') }),
   z.strictObject({ kind: z.literal('attested') }),
-  /** These services, or all that the node runs, report themselves healthy. */
+  /** These services, or all that the node runs, report themselves healthy. Those that a rollout brings always have to. */
   z.strictObject({
     kind: z.literal('service'),
-    names: z.array(z.string().min(1).max(128)).min(1).max(100).optional(),
+    names: z
+      .array(
+        z
+          .string()
+          .min(1)
+          .max(128)
+          .transform((written) => shownName(fullName(written))),
+      )
+      .min(1)
+      .max(100)
+      .optional(),
   }),
   /** A program, a URL or a query that root has declared on the orchestrator under this name. */
   z.strictObject({

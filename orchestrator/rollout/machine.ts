@@ -6,8 +6,8 @@ import type { NodeEvent } from './event.ts';
 import { weighRefusals } from './hold.ts';
 import { orderFor, wantedOf } from './order.ts';
 import { FREE, waitsStaged } from './record.ts';
-import { attested, onReport } from './report.ts';
-import { fail, orderAnew, retry } from './step.ts';
+import { attested, leaveOut, onReport } from './report.ts';
+import { fail, isStaged, orderAnew, retry } from './step.ts';
 import { comesBack, leaveTo } from './yield.ts';
 
 function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
@@ -78,7 +78,7 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
       const node = d.edit(event.node);
       node.blocked = null;
       node.heard ??= d.watched;
-      d.move(node, 'staged', `has ${wantedOf(node)} on disk`);
+      d.move(node, 'staged', isStaged(d, node) ? `has ${wantedOf(node)} on disk` : 'can have it');
       return;
     }
     case 'refused':
@@ -111,6 +111,11 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
     }
     case 'attested':
       return onAttested(d, event);
+    case 'unfit': {
+      const known = d.peek(event.node);
+      if (known?.state === 'staging') leaveOut(d, d.edit(event.node), event.why);
+      return;
+    }
     case 'reachable':
     case 'unreachable': {
       const reachable = event.type === 'reachable';

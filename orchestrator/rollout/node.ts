@@ -12,7 +12,8 @@ export type PlanNode = {
   rack: string | null;
   role: string | null;
   labels: Readonly<Record<string, string>>;
-  hardware: { manufacturer: string; product: string };
+  /** `memory` in bytes. */
+  hardware: { manufacturer: string; product: string; architecture: string; memory: number | null };
   firmware: 'uefi' | 'bios';
   /** False on machines that cannot show PCR 11. */
   tpm: boolean;
@@ -41,8 +42,10 @@ export type PlanNode = {
   failedVersions: readonly { version: string; why: string }[];
   /** Lowest image version to which it may go, whatever the rule elsewhere is; null when there is none. */
   floor: string | null;
-  /** Names of the services that have an instance on it. */
+  /** Names of the services that have an instance on it, as people write them. */
   services: readonly string[];
+  /** What its last order names of services, by full name; absent: none. */
+  serving?: Readonly<Record<string, { version: string; sha256: string; size: number }>>;
   /** Highest order epoch that it is known to have accepted. */
   epoch: number;
   /** `boot_id` of its last report. */

@@ -1,4 +1,5 @@
 import type { PlanNode } from './node.ts';
+import { type NeedsOf, projected, readWish, shownVersion, textOf, unfit } from './services.ts';
 import type { Spec } from './spec.ts';
 import { type NoPath, type Path, pathTo, refusalOf, type VersionGraph } from './versions.ts';
 
@@ -16,14 +17,16 @@ export type SkipCode =
   | 'barrier-ahead'
   | 'revoked-on-the-way'
   | 'netboot'
-  | 'cannot-show-pcr11';
+  | 'cannot-show-pcr11'
+  | 'does-not-fit'
+  | 'dependency';
 
 export type Skip = { node: string; name: string; site: string; code: SkipCode; why: string };
 
 /** A node that is to be moved, before it has its wave. */
 export type Candidate = {
   node: PlanNode;
-  /** What it runs now: the version of the kind (image or configuration) that the rollout changes. */
+  /** What it runs now: the version of the kind (image, configuration or services) that the rollout changes. */
   from: string | null;
   hops: string[];
   /** Why it goes to the tail wave; null for a regular wave. */
@@ -37,17 +40,28 @@ export type PlanFacts = {
   configs?: readonly string[];
   /** Those that are withdrawn, and why. */
   withdrawnConfigs?: ReadonlyMap<string, string>;
+  /** Of a rollout of services: what is released, and why a version that was is not any more. */
+  needs?: NeedsOf;
+  withdrawnServices?: ReadonlyMap<string, string>;
   /** Operators that can approve (`operator:NAME`); left out: nobody is registered, so anybody may. */
   people?: readonly string[];
 };
 
 /** What the rollout changes, and to which version. */
-export type Target = { of: 'image' | 'config'; version: string };
+export type Target = { of: 'image' | 'config' | 'service'; version: string };
 
 export function targetOf(spec: Spec): Target {
+  if (spec.services !== undefined)
+    return { of: 'service', version: textOf(spec.services.flatMap((text) => readWish(text) ?? [])) };
   return spec.image !== undefined
     ? { of: 'image', version: spec.image }
     : { of: 'config', version: spec.config ?? '' };
+}
+
+/** What a node has now of what the rollout moves. */
+function nowOf(node: PlanNode, { of, version }: Target): string | null {
+  if (of === 'service') return projected(version, node.serving ?? {});
+  return of === 'image' ? node.running : node.config;
 }
 
 /** Whether it would move a node away from the image that it is pinned to. */
@@ -96,14 +110,16 @@ export function placeOf(
   spec: Spec,
   target: Target,
   paths: Paths,
+  needs: NeedsOf = {},
 ): { move: Candidate } | { skip: Skip } {
   const skip = (code: SkipCode, why: string) => ({
     skip: { node: node.id, name: node.name, site: node.site, code, why },
   });
   const left = LEFT_OUT[node.state];
   if (left !== undefined) return skip(left.code, left.why);
-  const from = target.of === 'image' ? node.running : node.config;
-  if (from === target.version) return skip('already-there', `it runs ${target.version} already`);
+  const from = nowOf(node, target);
+  if (from === target.version)
+    return skip('already-there', `it runs ${shownVersion(target.version)} already`);
   if (node.held !== null) return skip('held', node.held);
   const { pinned } = node;
   if (pinned !== null && leavesPin(target, pinned)) {
@@ -129,6 +145,8 @@ export function placeOf(
   ) {
     return skip('cannot-show-pcr11', 'it has no TPM to pass the measurement gate with');
   }
+  const lacking = target.of === 'service' ? unfit(target.version, needs, node.hardware) : null;
+  if (lacking !== null) return skip('does-not-fit', lacking);
   let hops = [target.version];
   if (target.of === 'image') {
     const path = paths.from(from, node.floor);

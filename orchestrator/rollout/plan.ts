@@ -1,3 +1,4 @@
+import { shownName } from '../../protocol/service/name.ts';
 import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
 import { aroundOf, type Counts, DOWN, heldBy, isGone, noCounts, STRANGE, tally, within } from './down.ts';
@@ -7,6 +8,7 @@ import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target,
 import {
   openings,
   refuseBarriers,
+  refuseDependencies,
   refuseDowngrade,
   refuseLeftOver,
   refuseRevoked,
@@ -16,6 +18,7 @@ import {
   refuseUnproven,
 } from './refuse.ts';
 import { matches } from './selector.ts';
+import { hindrances, type NeedsOf } from './services.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import type { VersionGraph } from './versions.ts';
@@ -81,6 +84,8 @@ export type Plan = {
   pcr11: Record<string, readonly string[]>;
   /** What was published when it was made: nodes that join later are checked against it. */
   graph: Omit<VersionGraph, 'compare'>;
+  /** The same of services, in a rollout of those. */
+  needs?: NeedsOf;
   warnings: string[];
   /** What the document says to do after it: planned when its turn comes. */
   later?: readonly Spec[];
@@ -103,7 +108,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const moves: Candidate[] = [];
   const skipped: Skip[] = [];
   for (const node of selected) {
-    const placed = placeOf(node, spec, target, paths);
+    const placed = placeOf(node, spec, target, paths, facts.needs);
     if ('move' in placed) moves.push(placed.move);
     else skipped.push(placed.skip);
   }
@@ -111,7 +116,8 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     ...refuseBarriers(spec, moves),
     ...refuseDowngrade(spec, moves, skipped),
     ...refuseRevoked(target, facts, moves),
-    ...refuseServices(spec, moves),
+    ...refuseServices(spec, target, moves),
+    ...refuseDependencies(spec, target, facts, moves),
   );
   const start = Math.max(now, spec.notBefore ?? now);
   const times = { start, notAfter: spec.notAfter };
@@ -174,13 +180,14 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     plan: {
       ...{ spec, target, at: now, waves, skipped, limits, ...(back && { back }), sizes: of, down },
       ...{ disruption, opens, pcr11, graph, warnings },
+      ...(facts.needs === undefined ? {} : { needs: facts.needs }),
     },
   };
 }
 
 /** What is wrong with it whatever each of the nodes does. */
 function refuseSpec(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): Refusal[] {
-  const refusals = refuseTarget(targetOf(spec), facts);
+  const refusals = refuseTarget(targetOf(spec), spec, facts);
   if (spec.notAfter !== undefined && spec.notAfter <= now) {
     refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
   }
@@ -293,16 +300,21 @@ export function placeLateJoiner(
 ): Place | Skip | null {
   if (plan.spec.lateJoiners === 'ignore' || !matches(plan.spec.nodes, node)) return null;
   const paths = new Paths(facts.graph, plan.target.version, plan.spec.downgrade);
-  const result = placeOf(node, plan.spec, plan.target, paths);
+  const { needs } = facts;
+  const result = placeOf(node, plan.spec, plan.target, paths, needs);
   if ('skip' in result) return result.skip;
+  const { id, name, site } = node;
+  const [hindered] =
+    plan.target.of === 'service' ? hindrances(node.serving ?? {}, plan.target.version, needs ?? {}) : [];
+  if (hindered !== undefined)
+    return { node: id, name, site, code: 'dependency', why: `${shownName(hindered.name)}: ${hindered.why}` };
   const [revoked] = refuseRevoked(plan.target, facts, [result.move]);
   if (revoked !== undefined) {
-    const { id, name, site } = node;
     return { node: id, name, site, code: 'revoked-on-the-way', why: revoked.reason };
   }
   if (plan.spec.barriers === 'refuse' && result.move.hops.length > 1) {
     const why = `it must pass through ${result.move.hops.slice(0, -1).join(', ')} first`;
-    return { node: node.id, name: node.name, site: node.site, code: 'barrier-ahead', why };
+    return { node: id, name, site, code: 'barrier-ahead', why };
   }
   return placed(result.move, () => 'joined while the rollout ran');
 }

@@ -8,6 +8,7 @@ import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
 import type { Place, Plan } from './plan.ts';
+import type { NeedsOf } from './services.ts';
 import type { Spec } from './spec.ts';
 
 /**
@@ -39,6 +40,8 @@ export type RolloutSetup = {
   pcr11: Readonly<Record<string, readonly string[]>>;
   /** What was published when it was planned; absent from older records: then no node joins late. */
   graph?: Plan['graph'];
+  /** The same of services; absent: it moves none. */
+  needs?: NeedsOf;
   waves: readonly {
     name: string;
     kind: 'regular' | 'tail';

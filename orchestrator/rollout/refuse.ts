@@ -1,12 +1,25 @@
+import { shownName } from '../../protocol/service/name.ts';
 import type { PlanNode } from './node.ts';
 import type { Candidate, PlanFacts, Skip, Target } from './place.ts';
 import { matches } from './selector.ts';
+import { hindrances, readWish, shownVersion, textOf, wishesIn } from './services.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import { refusalOf, revokedOnTheWay } from './versions.ts';
 import { nextOpening, type Window } from './window.ts';
 
-export function refuseTarget(target: Target, facts: PlanFacts): Refusal[] {
+export function refuseTarget(target: Target, spec: Spec, facts: PlanFacts): Refusal[] {
+  if (target.of === 'service')
+    return (spec.services ?? []).flatMap((text, index): Refusal[] => {
+      const wish = readWish(text);
+      if (wish === null || wish.version === null) return [];
+      const key = textOf([wish]);
+      const why = facts.withdrawnServices?.get(key);
+      const field = `services[${index}]`;
+      if (why !== undefined) return [{ field, reason: `${shownVersion(key)} ${why}` }];
+      if (facts.needs?.[key] !== undefined) return [];
+      return [{ field, reason: `${shownVersion(key)} is not released ('bootwave service list')` }];
+    });
   if (target.of === 'config') {
     const { version } = target;
     const why = facts.withdrawnConfigs?.get(version);
@@ -54,8 +67,12 @@ export function refuseUnknown(spec: Spec, fleet: readonly PlanNode[], facts: Pla
 }
 
 /** A gate that no node can fail is useless. */
-export function refuseServices(spec: Spec, moves: readonly Candidate[]): Refusal[] {
-  const running = new Set(moves.flatMap(({ node }) => node.services));
+export function refuseServices(spec: Spec, target: Target, moves: readonly Candidate[]): Refusal[] {
+  const brought = target.of === 'service' ? wishesIn(target.version) : [];
+  const running = new Set([
+    ...moves.flatMap(({ node }) => node.services),
+    ...brought.flatMap(({ name, version }) => (version === null ? [] : [shownName(name)])),
+  ]);
   const look = (gates: Spec['gates'], field: string) =>
     gates.flatMap((gate, index): Refusal[] => {
       if (gate.kind !== 'service' || moves.length === 0) return [];
@@ -73,6 +90,26 @@ export function refuseServices(spec: Spec, moves: readonly Candidate[]): Refusal
     ...look(spec.gates, 'gates'),
     ...spec.waves.flatMap(({ gates }, index) => look(gates ?? [], `waves[${index}].gates`)),
   ];
+}
+
+/** What a node would refuse as soon as it is ordered, or never start. */
+export function refuseDependencies(
+  spec: Spec,
+  target: Target,
+  facts: PlanFacts,
+  moves: readonly Candidate[],
+): Refusal[] {
+  if (target.of !== 'service') return [];
+  const found = new Map<string, Refusal>();
+  for (const { node } of moves)
+    for (const { name, why } of hindrances(node.serving ?? {}, target.version, facts.needs ?? {})) {
+      const index = (spec.services ?? []).findIndex((text) => readWish(text)?.name === name);
+      const field = `services[${index}]`;
+      // Of the same on many nodes the first is named.
+      if (!found.has(`${field} ${why}`))
+        found.set(`${field} ${why}`, { field, reason: `cannot go to node ${node.name}: ${why}` });
+    }
+  return [...found.values()];
 }
 
 /** Counts are taken literally, so waves that leave nodes over are refused: those nodes would silently not change. */

@@ -1,8 +1,11 @@
 /** How a node's own report changes its step. Only here is a node accepted as being on a version. */
+import { shownName } from '../../protocol/service/name.ts';
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
-import { type NodeStep, waitsStaged } from './record.ts';
+import type { Target } from './place.ts';
+import { type NodeStep, type StepState, waitsStaged } from './record.ts';
+import { coming, givenUp, projected, runsNothing, shownVersion, trouble, wishesIn } from './services.ts';
 import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
 import { leaveTo, waitAgain } from './yield.ts';
@@ -12,18 +15,29 @@ function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
   node.hop = hop;
   node.lastGood = hop > 0 ? node.hops[hop - 1]! : node.from;
   d.touch(node);
-  enterBooted(d, node, report, `found on ${wantedOf(node)}`);
+  enterBooted(d, node, report, `found on ${shownVersion(wantedOf(node))}`);
 }
+
+/** States in which a node is as it was. */
+const BEFORE: readonly StepState[] = ['pending', 'staging', 'staged'];
+
+const brings = ({ of, version }: Target, name: string): boolean =>
+  of === 'service' && wishesIn(version).some((wish) => shownName(wish.name) === name);
 
 function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
   if (!report.healthy) return report.reason === '' ? 'agent unhealthy' : report.reason;
+  const { of, version } = d.setup.target;
+  const own = of === 'service' ? trouble(version, report.instances) : null;
+  if (own !== null) return own;
   for (const gate of gatesOf(d, node.wave)) {
     if (gate.kind !== 'service') continue;
     const { services } = report;
     if (services === null) return 'it says nothing of its services';
     const names = gate.names ?? Object.keys(services);
-    // A service that is not reported is not there.
-    const bad = names.find((name) => services[name] !== true);
+    // A service that is not reported is not there; before its turn, it may be what the rollout brings.
+    const isToCome = (name: string) =>
+      services[name] === undefined && BEFORE.includes(node.state) && brings(d.setup.target, name);
+    const bad = names.find((name) => services[name] !== true && !isToCome(name));
     if (bad !== undefined) return `service ${bad} unhealthy`;
   }
   return null;
@@ -44,14 +58,14 @@ function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
 
 export function attested(d: Draft, node: NodeStep, why: string) {
   d.move(node, 'attested', why);
-  d.move(node, 'baking', `baking ${wantedOf(node)}`);
+  d.move(node, 'baking', `baking ${shownVersion(wantedOf(node))}`);
 }
 
 /** Only a report finishes a bake: it shows that the node is well at its end. */
 function finishBake(d: Draft, node: NodeStep) {
   const last = node.hop === node.hops.length - 1;
   if (last) {
-    d.move(node, 'done', `on ${wantedOf(node)}`);
+    d.move(node, 'done', `on ${shownVersion(wantedOf(node))}`);
     d.freeSlot(node);
     return;
   }
@@ -82,10 +96,14 @@ function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
     node.sick = null;
     if (node.state === 'baking') node.since = d.clock;
   }
-  if (node.flaps > d.setup.spec.flaps) {
-    ill(d, node, `unstable on ${wantedOf(node)}: ${trouble ?? 'restarts by itself'}`);
+  const { of, version } = d.setup.target;
+  const lost = of === 'service' ? givenUp(version, report.instances) : null;
+  if (lost !== null) {
+    ill(d, node, lost);
+  } else if (node.flaps > d.setup.spec.flaps) {
+    ill(d, node, `unstable on ${shownVersion(wantedOf(node))}: ${trouble ?? 'restarts by itself'}`);
   } else if (node.sick !== null && d.clock - node.sick > d.setup.spec.timeouts.unhealthy) {
-    ill(d, node, `unhealthy on ${wantedOf(node)}: ${trouble}`);
+    ill(d, node, `unhealthy on ${shownVersion(wantedOf(node))}: ${trouble}`);
   }
 }
 
@@ -116,10 +134,16 @@ function lostFile(d: Draft, node: Readonly<NodeStep>, { files, image }: Report):
   return files?.includes(image) === true && !files.includes(wantedOf(node));
 }
 
+/** What it has of what the rollout moves; null: nothing, or its image knows no such thing. */
+function runsOf({ of, version }: Target, { image, config, instances }: Report): string | null {
+  if (of === 'service') return instances === undefined ? null : projected(version, instances);
+  return of === 'image' ? image : config;
+}
+
 export function onReport(d: Draft, id: string, report: Report) {
   const known = d.peek(id);
   if (known === undefined || report.seq <= known.seq) return;
-  const runs = d.setup.target.of === 'image' ? report.image : report.config;
+  const runs = runsOf(d.setup.target, report);
   if (!isNews(d, known, report, runs)) return;
   const before = known.state;
   const node = d.edit(id);
@@ -164,13 +188,24 @@ function isAnothers({ rollout }: Draft, node: Readonly<NodeStep>, runs: string |
   return rollout.term === 0 || runs !== node.lastGood;
 }
 
+/** States in which it has been given nothing yet. */
+const ASKED: readonly StepState[] = ['pending', 'staging', 'staged', 'activating'];
+
+/** What the rollout brings is nothing for it. */
+export function leaveOut(d: Draft, node: NodeStep, why: string) {
+  d.move(node, 'skipped', why);
+  d.freeSlot(node);
+}
+
 type Seen = { runs: string | null; restarted: boolean; accepted: boolean; first: boolean };
 
 function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
+  if (d.setup.target.of === 'service' && seen.runs === null && ASKED.includes(node.state))
+    return leaveOut(d, node, 'its image knows no services');
   const wanted = wantedOf(node);
   const { runs } = seen;
   const wrong = () =>
-    `runs ${runs ?? 'nothing'} instead of ${wanted}${report.reason ? `: ${report.reason}` : ''}`;
+    `runs ${shownVersion(runs ?? 'nothing')} instead of ${shownVersion(wanted)}${report.reason ? `: ${report.reason}` : ''}`;
   switch (node.state) {
     case 'pending': {
       const trouble = healthOf(d, node, report);
@@ -184,7 +219,8 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       if (d.setup.target.of === 'image' && !seen.restarted) return;
       const hop = runs === null ? -1 : node.hops.indexOf(runs, node.hop);
       if (hop >= 0) adopt(d, node, hop, report);
-      else d.move(node, 'skipped', `runs ${runs ?? 'nothing'} now, which the plan did not know`);
+      else
+        d.move(node, 'skipped', `runs ${shownVersion(runs ?? 'nothing')} now, which the plan did not know`);
       return;
     }
     case 'staging':
@@ -220,20 +256,27 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       if (d.peekWave(node.wave).state !== 'done') watch(d, node, report, seen.restarted);
       return;
     case 'rolling-back':
-      if (runs === node.lastGood && seen.accepted)
-        backAgain(d, node, `back on ${runs ?? 'no configuration'}`);
-      return;
+      if (runs !== node.lastGood || !seen.accepted) return;
+      if (d.setup.target.of === 'service') {
+        const comes = coming(runs ?? '', report.instances);
+        if (comes !== null) {
+          node.why = comes;
+          return;
+        }
+      }
+      return backAgain(d, node, `back on ${shownVersion(runs ?? 'no configuration')}`);
     case 'rolled-back':
     case 'taken-back':
       // It was rolled back and comes up with the bad version again: do not repeat it.
-      if (runs === wanted) d.move(node, 'needs-recovery', `rolled back, yet runs ${wanted} again`);
+      if (runs === wanted && !forgot(d, node, seen))
+        d.move(node, 'needs-recovery', `rolled back, yet runs ${shownVersion(wanted)} again`);
       return;
     case 'needs-recovery':
       // It was left behind in an outage, and is now where it should be after all.
       if (runs === wanted && node.excused !== null && !node.failed && d.rollout.state === 'running') {
         node.excused = null;
         d.rollout.excused -= 1;
-        return enterBooted(d, node, report, `heard again on ${wanted}`);
+        return enterBooted(d, node, report, `heard again on ${shownVersion(wanted)}`);
       }
       if (runs === node.lastGood && seen.accepted)
         backAgain(d, node, 'came back late, on the last good version');
@@ -243,12 +286,14 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
   }
 }
 
-/** Without its earlier configuration, for whatever reason: nothing prevents the new one. */
+/** Without its earlier configuration or services, for whatever reason: nothing prevents the new ones. */
 function lacks(d: Draft, runs: string | null): boolean {
-  return d.setup.target.of === 'config' && runs === null;
+  const { of } = d.setup.target;
+  if (of === 'service') return runs !== null && runsNothing(runs);
+  return of === 'config' && runs === null;
 }
 
-/** A diskless node starts without orders and without a configuration: that is not its fault. */
+/** A diskless node starts without orders, so without a configuration and services: that is not its fault. */
 function forgot(d: Draft, node: Readonly<NodeStep>, { runs, accepted }: Seen): boolean {
   return lacks(d, runs) && node.how === 'network' && !accepted;
 }
@@ -267,24 +312,38 @@ function backAgain(d: Draft, node: NodeStep, why: string) {
   d.freeSlot(node);
 }
 
+const VERBS = { image: 'booted', config: 'applied', service: 'started' } as const;
+
+/** Whether all services that its order brings have shown how they are; who has given one up has failed. */
+function isUp(d: Draft, node: NodeStep, { instances }: Report): boolean {
+  const { version } = d.setup.target;
+  const lost = givenUp(version, instances);
+  if (lost !== null) {
+    fail(d, node, lost);
+    return false;
+  }
+  const comes = coming(version, instances);
+  if (comes !== null) node.why = comes;
+  return comes === null;
+}
+
 function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, wrong: () => string) {
   const wanted = wantedOf(node);
+  const { of } = d.setup.target;
   if (seen.runs === wanted) {
     // A configuration is applied without a restart; an image is believed only from another boot.
     const fresh =
-      d.setup.target.of === 'config'
-        ? node.state === 'activating' && seen.accepted
-        : report.bootId !== node.bootBefore;
-    const verb = d.setup.target.of === 'config' ? 'applied' : 'booted';
-    if (!fresh) return;
+      of === 'image' ? report.bootId !== node.bootBefore : node.state === 'activating' && seen.accepted;
+    if (!fresh || (of === 'service' && !isUp(d, node, report))) return;
+    const verb = VERBS[of];
     // It was staged ahead, and restarted by itself.
     d.takeSlot(node);
-    return enterBooted(d, node, report, `${verb} ${wanted}`);
+    return enterBooted(d, node, report, `${verb} ${shownVersion(wanted)}`);
   }
   if (report.failed.includes(wanted)) return fail(d, node, wrong());
   if (lacks(d, seen.runs)) return;
   if (seen.runs !== node.lastGood) return fail(d, node, wrong());
-  if (report.bootId === node.bootBefore || d.setup.target.of === 'config') return;
+  if (report.bootId === node.bootBefore || of !== 'image') return;
   if (node.state === 'activating' && seen.accepted) return fail(d, node, `fell back: ${wrong()}`);
   // It restarted before the order reached it.
   node.bootBefore = report.bootId;

@@ -1,10 +1,12 @@
 import * as z from 'zod';
 import { messageOf } from '../../base/error.ts';
 import { plainIssue } from '../../base/plain-issue.ts';
+import { ORDER_LIMITS } from '../../protocol/order.ts';
 import { amount, some } from './amount-schema.ts';
 import { durationSchema, gateSchema } from './gate.ts';
 import { limitsSchema, ownLimitsSchema, windowsSchema } from './pace-schema.ts';
 import { selectorSchema } from './selector.ts';
+import { readWish } from './services.ts';
 
 /** Why something cannot be done: the field as a person would write it (`waves[1].take`), and the reason. */
 export type Refusal = { field: string; reason: string };
@@ -50,6 +52,9 @@ const waveSchema = z.strictObject({
 /** Those of a spec that names none. */
 export const USUAL_WAVES = [{ name: 'canary', take: 1 }, { take: '10%' }, { take: 'rest' }];
 
+/** What a rollout moves: one of them. */
+export const KINDS = ['image', 'config', 'services'] as const;
+
 /** Reserved names and numbers of waves: commands use them. */
 const RESERVED = /^(?:wave \d+|\d+|rest|tail)$/i;
 
@@ -63,6 +68,16 @@ export const specSchema = z
     /** The image to roll out; or `config`, a node configuration version. One of the two. */
     image: version.optional(),
     config: version.optional(),
+    /** Or services, each `NAME:VERSION`, or `NAME:none` for one that ends. */
+    services: z
+      .array(
+        z.string().refine((text) => readWish(text) !== null, {
+          error: 'is not NAME:VERSION, as in "chrony:4.3", or "chrony:none" for one that ends',
+        }),
+      )
+      .min(1)
+      .max(ORDER_LIMITS.services)
+      .optional(),
     nodes: selectorSchema,
     waves: z
       .array(waveSchema)
@@ -128,15 +143,25 @@ export const specSchema = z
   .superRefine((spec, ctx) => {
     const refuse = (path: (string | number)[], message: string) =>
       ctx.addIssue({ code: 'custom', path, message });
-    if (spec.image === undefined && spec.config === undefined) {
+    const [moved, ...more] = KINDS.filter((kind) => spec[kind] !== undefined);
+    if (moved === undefined) {
       refuse(
         ['image'],
-        'is missing: name the image (or the config) version to roll out, here or with --image or --config',
+        'is missing: name the image (or the config, or the services) to roll out, here or with --image, --config or --service',
       );
     }
-    if (spec.image !== undefined && spec.config !== undefined) {
-      refuse(['config'], 'cannot stand beside image: one rollout moves one thing');
+    for (const kind of more) refuse([kind], `cannot stand beside ${moved}: one rollout moves one thing`);
+    const services = (spec.services ?? []).map((text) => readWish(text)?.name);
+    for (const [index, name] of services.entries()) {
+      const first = services.indexOf(name);
+      if (name !== undefined && first < index)
+        refuse(['services', index], `names the service of services[${first}] again: it has one version`);
     }
+    if (spec.services !== undefined && spec.staging === 'ahead')
+      refuse(
+        ['staging'],
+        'is for images and configurations: a service is fetched while the one before runs on',
+      );
     const { count, from } = spec.approvals;
     const people = new Set(from ?? []);
     if (from !== undefined && people.size < from.length) {

@@ -81,7 +81,7 @@ export function stepOf(place: Place, wave: number, position: number, term: numbe
 /** The records of a plan that was accepted; nothing moves until it is started. */
 export function createRollout(
   plan: Pick<Plan, 'spec' | 'target' | 'limits' | 'back' | 'pcr11' | 'waves'> &
-    Partial<Pick<Plan, 'graph' | 'sizes' | 'down'>>,
+    Partial<Pick<Plan, 'graph' | 'needs' | 'sizes' | 'down'>>,
   options: {
     id: string;
     author: string;
@@ -107,6 +107,7 @@ export function createRollout(
     ...(plan.sizes === undefined ? {} : { sizes: plan.sizes }),
     pcr11: plan.pcr11,
     ...(plan.graph === undefined ? {} : { graph: plan.graph }),
+    ...(plan.needs === undefined ? {} : { needs: plan.needs }),
     waves: plan.waves.map(({ name, kind, places, disruption, limits }) => ({
       name,
       kind,

@@ -36,16 +36,21 @@ export function fail(d: Draft, node: NodeStep, why: string, cause: Cause = { kin
   d.move(node, 'failed', why);
 }
 
-/** Whether anything is stored on it: a diskless node has nowhere to store an image, its next boot brings it. */
+/**
+ * Whether anything is stored on it before its turn: a diskless node has nowhere to store an image, its next boot brings it;
+ * a service is fetched once it is ordered.
+ */
 export function isStaged(d: Draft, { how }: Readonly<Pick<NodeStep, 'how'>>): boolean {
-  return how === 'disk' || d.setup.target.of === 'config';
+  const { of } = d.setup.target;
+  return of === 'config' || (of === 'image' && how === 'disk');
 }
 
 export function startStage(d: Draft, node: NodeStep, why: string) {
   node.attempts += 1;
   node.bootBefore = node.bootId;
   node.sick = null;
-  if (!isStaged(d, node)) {
+  // Of services it is only asked whether it can have them.
+  if (!isStaged(d, node) && d.setup.target.of === 'image') {
     d.move(node, 'staged', why);
     return;
   }

@@ -1,12 +1,16 @@
 /** A template: a spec that names no version. The version comes when somebody plans or starts with it. */
 import { parseDocument } from './document.ts';
-import type { Refusal } from './spec.ts';
+import { KINDS, type Refusal } from './spec.ts';
 
 /** Characters. Templates stay in the log of decisions for ever, and one that lists thousands of nodes is no template. */
 export const MAX_TEMPLATE_TEXT = 64 * 1024;
 
-const KINDS = ['image', 'config'] as const;
-export type Version = { [kind in (typeof KINDS)[number]]?: string | undefined };
+/** What somebody says at the start: an image, a configuration, or services, each `NAME:VERSION`. */
+export type Version = {
+  image?: string | undefined;
+  config?: string | undefined;
+  services?: readonly string[] | undefined;
+};
 
 /**
  * The text of a spec, with a version that it leaves open. What it says itself is never replaced: then nobody who reads the file
@@ -22,10 +26,13 @@ export function fillIn(
   const spec = objectIn(text);
   if (given.length === 0 || spec === null) return { ok: true, text };
   const refusals = given.flatMap(([kind, value]): Refusal[] => {
-    if (!Object.hasOwn(spec, kind) || spec[kind] === value) return [];
+    if (!Object.hasOwn(spec, kind) || JSON.stringify(spec[kind]) === JSON.stringify(value)) return [];
     const said = JSON.stringify(spec[kind]).slice(0, 80);
     return [
-      { field: kind, reason: `is ${said} in the spec, and ${value} was asked for: leave one of them out` },
+      {
+        field: kind,
+        reason: `is ${said} in the spec, and ${String(value)} was asked for: leave one of them out`,
+      },
     ];
   });
   if (refusals.length > 0) return { ok: false, refusals };
@@ -41,12 +48,12 @@ export function checkTemplate(text: string): Refusal[] {
     const checked = parseDocument(text);
     return checked.ok ? [] : checked.refusals;
   }
-  const { image: _, config: __, ...rest } = spec;
+  const { image: _, config: __, services: ___, ...rest } = spec;
   const checked = parseDocument(JSON.stringify({ ...rest, image: '0' }));
   return [
     ...KINDS.filter((kind) => Object.hasOwn(spec, kind)).map((field) => ({
       field,
-      reason: `does not belong in a template: it is said at the start, with --${field}`,
+      reason: `does not belong in a template: it is said at the start, with --${field === 'services' ? 'service' : field}`,
     })),
     ...(checked.ok ? [] : checked.refusals),
   ];

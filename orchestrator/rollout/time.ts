@@ -4,6 +4,7 @@ import type { Draft } from './draft.ts';
 import { hold, isRefusedByMany, isSilence, leave } from './hold.ts';
 import { wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
+import { shownVersion } from './services.ts';
 import { defer, fail, retry } from './step.ts';
 
 /**
@@ -89,6 +90,13 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   else d.send(node());
 }
 
+/** It answers, and is not on what it was told. */
+function lateWhy({ setup }: Draft, { why }: Readonly<NodeStep>): string {
+  const { of } = setup.target;
+  if (of === 'image') return 'did not restart into the new version';
+  return `not on it within its time${of === 'service' ? `: ${why}` : ''}`;
+}
+
 /** What passing time does to a node that is under way, or done in a wave that is not. */
 export function onTime(d: Draft, id: string) {
   const known = d.peek(id)!;
@@ -109,7 +117,7 @@ export function onTime(d: Draft, id: string) {
       return;
     case 'activating':
       if (spent > timeouts.activate && !waits) {
-        if (quiet <= timeouts.silent) return retry(d, d.edit(id), 'did not restart into the new version');
+        if (quiet <= timeouts.silent) return retry(d, d.edit(id), lateWhy(d, known));
         return silent(d, known, 'did not come back after activation');
       }
       break;
@@ -128,9 +136,9 @@ export function onTime(d: Draft, id: string) {
       if (known.state === 'booted' && spent > timeouts.attest) {
         return fail(d, d.edit(id), 'not attested within its time');
       }
-      if (quiet > timeouts.silent) return silent(d, known, `went silent on ${wantedOf(known)}`);
+      if (quiet > timeouts.silent) return silent(d, known, `went silent on ${shownVersion(wantedOf(known))}`);
       if (known.sick !== null && d.clock - known.sick > timeouts.unhealthy) {
-        ill(d, known, `unhealthy on ${wantedOf(known)}`);
+        ill(d, known, `unhealthy on ${shownVersion(wantedOf(known))}`);
       }
       return;
     default:

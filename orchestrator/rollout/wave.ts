@@ -9,6 +9,7 @@ import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
 import { UNDER_WAY, type WaveRecord } from './record.ts';
+import { shownVersion } from './services.ts';
 import { bakeOf, gatesOf, takeFileBack, takeLeftFilesBack } from './step.ts';
 import { letGo } from './yield.ts';
 
@@ -190,7 +191,7 @@ function nextWave(d: Draft): boolean {
     }
   }
   const missing = size - (d.total('done') - unheard) - rollout.gone;
-  const { version } = d.setup.target;
+  const version = shownVersion(d.setup.target.version);
   const but = others === 0 ? '' : `, but for ${others} that another rollout has taken`;
   if (missing === 0) d.setState('done', `every node is on ${version}${but}`, 'engine');
   else d.setState('partial', `${missing} of ${size} nodes are not known to be on ${version}`, 'engine');

@@ -3,7 +3,7 @@ import type { Plan } from '../../rollout/plan.ts';
 import type { NodeStep, RolloutRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
 import type { Progress } from '../../rollout/run/stored.ts';
-import { moment, nodeWord, nothing, reason, templateName, typed, version } from '../input.ts';
+import { moment, nodeWord, nothing, reason, serviceWord, templateName, typed, version } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { Listed, Look } from './acts.ts';
 import type { Suspected } from './suspects.ts';
@@ -19,6 +19,8 @@ const asked = z.strictObject({
   /** The version that it leaves open. */
   image: version.optional(),
   config: version.optional(),
+  /** Each `NAME:VERSION`, or `NAME:none` for one that ends. */
+  services: z.array(serviceWord).min(1).max(64).optional(),
 });
 /** Name or number, as `rollout show` has it. */
 const wave = z.string().min(1).max(80);
@@ -64,7 +66,11 @@ export const spec = operation({
     rollout: id,
     again: z.enum(['same', 'retry', 'undo']).default('same'),
     /** For the way back: the version that they had. */
-    from: version.optional(),
+    from: z
+      .string()
+      .min(1)
+      .max(160 * 64)
+      .optional(),
   }),
   result: z.strictObject({ spec: z.record(z.string(), z.unknown()) }),
   act: async () => (await import('./again.ts')).spec,

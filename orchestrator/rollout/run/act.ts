@@ -35,6 +35,7 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
   const [state, now] = await redis.hmget(ROLLOUT_KEYS.node(order.rollout, node), 'state', 'epoch');
   if (state !== WHILE[kind] || now !== String(epoch)) return [];
   try {
+    if (order.of === 'service') return await actServices(actor, order);
     if (order.of === 'config') {
       if (kind !== 'stage') await want(actor, order, null);
       await deliver(actor, order);
@@ -61,6 +62,22 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
     }
     throw error;
   }
+}
+
+/** An order is all that services need: the node fetches and starts what it names, and its reports say how that goes. */
+async function actServices(actor: Actor, order: Order): Promise<NodeEvent[]> {
+  const { node, epoch, kind } = order;
+  if (kind === 'stage') {
+    const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
+    // Nothing was issued yet: an order with services in it is one that such an image would never take.
+    if (status.services === undefined) return [{ type: 'unfit', node, why: 'its image knows no services' }];
+    await noteEmptyMemory(actor, node, status, epoch);
+    await actor.begun(order);
+    return [{ type: 'staged', node, epoch }];
+  }
+  await want(actor, order, null);
+  await deliver(actor, order);
+  return [{ type: 'reachable', node }];
 }
 
 async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Promise<NodeEvent[]> {

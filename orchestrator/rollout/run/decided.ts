@@ -7,7 +7,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { decisionsOf } from '../../fleet/decisions/decisions.ts';
-import { ROLLOUT_STAGES, type RolloutDecision } from '../../fleet/decisions/rollouts.ts';
+import { type BroughtService, ROLLOUT_STAGES, type RolloutDecision } from '../../fleet/decisions/rollouts.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import { whoOf } from '../../fleet/decisions/who.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -20,10 +20,11 @@ import {
   type RolloutSetup,
   type RolloutStatus,
 } from '../record.ts';
+import { textOf, wishesIn } from '../services.ts';
 import type { RolloutState } from '../state.ts';
 import { forEachRollout } from './each.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
-import { setupDigest } from './stored.ts';
+import { type StoredSetup, setupDigest } from './stored.ts';
 
 const NOT_STARTED: readonly RolloutStatus[] = ['planned', 'awaiting-approval'];
 
@@ -66,8 +67,21 @@ export function decisionFor(
   return {
     ...{ state, opened: state === 'open', of: target.of, ...(who && { who }) },
     ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: setupDigest(text) },
+    ...(target.of === 'service' ? broughtBy(target.version, text) : {}),
     approvals: approvalsIn(rollout),
   };
+}
+
+/** Absent while it waits for its turn: what is released then is looked up then. @param text of the setup */
+function broughtBy(version: string, text: string): Pick<RolloutDecision, 'services'> {
+  const { images } = JSON.parse(text) as StoredSetup;
+  const services = wishesIn(version).map((wish): BroughtService | null => {
+    const { name, version } = wish;
+    if (version === null) return { name, bundle: null };
+    const facts = images[textOf([wish])];
+    return facts === undefined ? null : { name, bundle: { version, ...facts } };
+  });
+  return services.includes(null) ? {} : { services: services.filter((one) => one !== null) };
 }
 
 /**

@@ -2,6 +2,8 @@
 import { BootwaveError } from '../../../base/error.ts';
 import { compareVersions } from '../../../formats/version.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
+import type { OrderedService } from '../../../protocol/order.ts';
+import { shownName } from '../../../protocol/service/name.ts';
 import { contentOf, listConfigs } from '../../config/store.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import { pinOf } from '../../fleet/events/pin.ts';
@@ -13,11 +15,14 @@ import { readFloor, siteFloors } from '../../releases/floor.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { PlanNode } from '../node.ts';
-import type { Plan, PlanFacts } from '../plan.ts';
+import type { Target } from '../place.ts';
+import type { Place, Plan, PlanFacts } from '../plan.ts';
+import { shownVersion, versionsIn } from '../services.ts';
 import type { Spec } from '../spec.ts';
 import type { VersionFacts } from '../versions.ts';
 import { readPardons } from './forgive.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
+import type { ServiceFacts } from './service-facts.ts';
 import { stateByHeartbeat } from './updating.ts';
 
 /** Every published image as plans and orders need it. */
@@ -61,8 +66,9 @@ const WAY_OUT = "('bootwave image reinstate' takes that back)";
 export async function publishedFor(
   fleet: Fleet,
   folder: string,
-  spec: Pick<Spec, 'config'>,
+  spec: Pick<Spec, 'config' | 'services'>,
   said: {
+    services?: ServiceFacts;
     withdrawn?: ReadonlySet<string>;
     withdrawnConfigs?: ReadonlyMap<string, string>;
     people?: readonly string[];
@@ -76,6 +82,13 @@ export async function publishedFor(
     said.withdrawn?.has(facts.version) ? { ...facts, deadEnd: `it is withdrawn ${WAY_OUT}` } : facts,
   );
   if (said.people !== undefined) published.facts.people = said.people;
+  if (spec.services !== undefined) {
+    const { needs = {}, withdrawnServices, bundles = {} } = said.services ?? {};
+    return {
+      facts: { ...published.facts, needs, ...(withdrawnServices && { withdrawnServices }) },
+      images: bundles,
+    };
+  }
   if (spec.config === undefined) return published;
   const configs = await listConfigs(fleet.redis);
   return {
@@ -134,6 +147,7 @@ export async function planNodes(
     return [
       {
         ...recorded(record),
+        ...servingOf(issued.get(record.id)?.order.services ?? []),
         // Its last order; once it is asked, its own report shows whether it followed it.
         config: digest === null ? null : (config?.version ?? `sha256:${digest.slice(0, 12)}`),
         // Set for this node, so it wins over what its configuration says for many.
@@ -161,6 +175,14 @@ async function seenOf({ redis }: Fleet, ids: readonly string[]): Promise<Map<str
   return new Map(ids.flatMap((id, i) => (scores[i] == null ? [] : [[id, Number(scores[i])]])));
 }
 
+/** As it was ordered: once the node is asked, its own report shows whether it followed. */
+function servingOf(services: readonly OrderedService[]): Pick<PlanNode, 'services' | 'serving'> {
+  return {
+    services: services.map(({ name }) => shownName(name)),
+    serving: Object.fromEntries(services.map(({ name, ...bundle }) => [name, bundle])),
+  };
+}
+
 function recorded(record: NodeRecord) {
   const { inventory, observed, wanted } = record;
   return {
@@ -169,33 +191,43 @@ function recorded(record: NodeRecord) {
     site: record.site,
     rack: record.rack,
     role: record.role,
-    hardware: { manufacturer: inventory.manufacturer, product: inventory.product },
+    hardware: {
+      ...{ manufacturer: inventory.manufacturer, product: inventory.product, memory: inventory.memory },
+      // Every image is made for it (image/build).
+      architecture: 'x64',
+    },
     firmware: inventory.firmware.kind,
     tpm: inventory.tpm !== null,
     mode: wanted.mode,
     running: observed.image,
     config: null,
     wanted: wanted.image,
-    services: [],
     bootId: observed.bootId,
   };
 }
 
+/** What the orders of one node may have to name. */
+export function onTheWay({ of }: Target, { from, hops }: Pick<Place, 'from' | 'hops'>): string[] {
+  const texts = from === null ? hops : [from, ...hops];
+  return of === 'service' ? texts.flatMap(versionsIn) : texts;
+}
+
 /**
- * The images (or configurations) that the orders of a plan may have to name, the way back included: all that are
+ * The images (or configurations, or services) that the orders of a plan may have to name, the way back included: all that are
  * published, because nodes that join later may come from any of them.
  * @throws BootwaveError `ROLLOUT_NO_WAY_BACK` when a node runs one that is not published any more
  */
 export function imagesOf(plan: Plan, images: ImageFacts): ImageFacts {
   for (const { places } of plan.waves) {
-    for (const { name, from, hops } of places) {
-      for (const version of from === null ? hops : [from, ...hops]) {
+    for (const place of places) {
+      const { name } = place;
+      for (const version of onTheWay(plan.target, place)) {
         if (images[version] === undefined) {
           throw new BootwaveError({
             code: 'ROLLOUT_NO_WAY_BACK',
-            what: `node ${name} runs ${version}, which is not published: it could not be taken back to it`,
+            what: `node ${name} runs ${shownVersion(version)}, which is not published: it could not be taken back to it`,
             unchanged: 'nothing was started',
-            next: `publish ${version} again, or leave such nodes out ("nodes" in the spec)`,
+            next: `publish ${shownVersion(version)} again, or leave such nodes out ("nodes" in the spec)`,
           });
         }
       }

@@ -5,6 +5,7 @@ import { lifeOf } from '../../orders/issue.ts';
 import { type Issued, issuedChange } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import type { Order } from '../event.ts';
+import { textOf, wishesIn } from '../services.ts';
 
 /** How many an order can hold (protocol/order.ts); the rest goes with the next one. */
 const MOST_FORGIVEN = 64;
@@ -20,7 +21,7 @@ export type Issue =
 /**
  * @param now milliseconds since the epoch
  * @param forgiven versions that the node refuses and may try again
- * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image or configuration
+ * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image, configuration or service
  */
 export function issue(
   order: Order,
@@ -45,7 +46,6 @@ export function issue(
       expires: now + lifeOf({ node: order.node, wipe: false }),
       mode: order.how === 'network' ? 'netboot' : 'installed',
       ...moved(order, inForce, images),
-      services: [],
       wipe: false,
       forgiven: forgiven.slice(0, MOST_FORGIVEN),
     },
@@ -61,13 +61,27 @@ function moved(
   { of, version }: Order,
   inForce: Issued | undefined,
   images: ImageFacts,
-): Pick<SignedOrder, 'image' | 'config'> {
+): Pick<SignedOrder, 'image' | 'config' | 'services'> {
+  const { image = null, config = null, services = [] } = inForce?.order ?? {};
+  if (of === 'service') return { image, config, services: servicesAt(version ?? '', services, images) };
   const facts = version === null ? null : factsOf(version, images);
-  if (of === 'config') return { image: inForce?.order.image ?? null, config: facts?.sha256 ?? null };
-  return {
-    image: version === null || facts === null ? null : { version, ...facts },
-    config: inForce?.order.config ?? null,
-  };
+  if (of === 'config') return { image, config: facts?.sha256 ?? null, services };
+  return { image: version === null || facts === null ? null : { version, ...facts }, config, services };
+}
+
+/** All that were ordered, with what this rollout says of its own; in an order that does not depend on how it came about. */
+function servicesAt(
+  text: string,
+  ordered: SignedOrder['services'],
+  images: ImageFacts,
+): SignedOrder['services'] {
+  const own = wishesIn(text);
+  const kept = ordered.filter(({ name }) => !own.some((wish) => wish.name === name));
+  const brought = own.flatMap((wish) => {
+    const { name, version } = wish;
+    return version === null ? [] : [{ name, version, ...factsOf(textOf([wish]), images) }];
+  });
+  return [...kept, ...brought].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function factsOf(version: string, images: ImageFacts): ImageFacts[string] {

@@ -9,7 +9,7 @@ import type { ImageFacts } from '../../releases/published.ts';
 import { type Place, placeLateJoiner } from '../plan.ts';
 import type { RolloutState } from '../state.ts';
 import { nextOpening } from '../window.ts';
-import { planNodes } from './facts.ts';
+import { onTheWay, planNodes } from './facts.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** Members that could get orders; the others are not up yet, or belong to other code. */
@@ -34,18 +34,18 @@ export class Joiners {
    * @param images those that the rollout's orders may name
    */
   async find({ setup, rollout, nodes }: RolloutState, images: ImageFacts): Promise<Place[]> {
-    const { graph, spec, pcr11, target } = setup;
+    const { graph, needs, spec, pcr11, target } = setup;
     if (graph === undefined || spec.lateJoiners === 'ignore' || rollout.state !== 'running') return [];
     const outside = await this.#outside(setup.id);
     for (const id of this.#judged.keys()) if (!outside.has(id)) this.#judged.delete(id);
     const fresh = [...outside.keys()].filter((id) => this.#judged.get(id) !== outside.get(id));
     const due = [...new Set([...fresh, ...this.#judged.keys()])].slice(0, this.#most);
-    const found = await planNodes(this.#fleet, Object.keys(images), due);
+    const found = await planNodes(this.#fleet, target.of === 'image' ? Object.keys(images) : [], due);
     for (const id of due) {
       this.#judged.delete(id);
       this.#judged.set(id, outside.get(id) as State);
     }
-    const facts = { graph: { ...graph, compare: compareVersions } };
+    const facts = { graph: { ...graph, compare: compareVersions }, ...(needs && { needs }) };
     return found.flatMap((node): Place[] => {
       if (nodes.has(node.id)) return [];
       const place = placeLateJoiner(node, setup, facts);
@@ -53,9 +53,10 @@ export class Joiners {
       // A window that never opens for its site would keep the rollout from ever ending.
       if (nextOpening(spec.windows, place.site, Date.now()) === null) return [];
       // Only versions on the plan's path, and only from a version to which it can go back.
-      const known = target.of === 'config' || place.hops.every((version) => pcr11[version] !== undefined);
-      const way = place.from === null ? place.hops : [place.from, ...place.hops];
-      return known && way.every((version) => images[version] !== undefined) ? [place] : [];
+      const known = target.of !== 'image' || place.hops.every((version) => pcr11[version] !== undefined);
+      return known && onTheWay(target, place).every((version) => images[version] !== undefined)
+        ? [place]
+        : [];
     });
   }
 

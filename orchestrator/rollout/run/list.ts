@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Target } from '../place.ts';
 import type { After, RolloutStatus } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { ifForgotten, readRollout, readSetup } from './stored.ts';
@@ -6,7 +7,7 @@ import { ifForgotten, readRollout, readSetup } from './stored.ts';
 export type RolloutSummary = {
   id: string;
   name: string;
-  of: 'image' | 'config';
+  of: Target['of'];
   version: string;
   state: RolloutStatus;
   why: string;

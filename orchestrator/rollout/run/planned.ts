@@ -11,6 +11,7 @@ import { foresee, makePlan, type Plan } from '../plan.ts';
 import { refused } from '../refused.ts';
 import type { Refusal, Spec } from '../spec.ts';
 import { planNodes, publishedFor } from './facts.ts';
+import { orderedBefore, serviceFacts } from './service-facts.ts';
 
 export type Planned = {
   plan: Plan;
@@ -36,14 +37,18 @@ export async function planned(
   const parts = partsOf(text);
   const [{ spec }, ...later] = parts;
   const { facts, images } = await factsFor(paths, fleet, spec);
-  // Nodes keep no list of configurations that they refuse; a configuration may have the same name as an image.
-  const nodes = await planNodes(fleet, spec.config === undefined ? Object.keys(images) : []);
+  // Nodes keep no list of configurations and services that they refuse; one may have the same name as an image.
+  const nodes = await planNodes(fleet, spec.image === undefined ? [] : Object.keys(images));
   const free = nodes.map((node) => (node.rollout === ending ? { ...node, rollout: null } : node));
   const result = makePlan(ending === undefined ? nodes : free, spec, now, facts);
   if (!result.ok) throw refused(result.refusals);
   const { plan } = result;
   if (later.length > 0) plan.later = later.map((part) => part.spec);
-  return { plan, images, parts };
+  return {
+    plan,
+    images: spec.services === undefined ? images : { ...orderedBefore(nodes), ...images },
+    parts,
+  };
 }
 
 /** @throws BootwaveError `ROLLOUT_REFUSED` */
@@ -82,7 +87,8 @@ async function factsFor(paths: DataPaths, fleet: Fleet, spec: Spec) {
   const { register } = await knownOperators(paths);
   const people = register.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
   // Without certificates everybody is who this machine says they are.
-  const said = { withdrawn, withdrawnConfigs, ...(people.length === 0 ? {} : { people }) };
+  const services = spec.services === undefined ? {} : { services: await serviceFacts(paths) };
+  const said = { withdrawn, withdrawnConfigs, ...services, ...(people.length === 0 ? {} : { people }) };
   const { facts, images } = await publishedFor(fleet, paths.images, spec, said);
   const { image } = spec;
   // Every node would refuse it; refused here, somebody can do something about it.

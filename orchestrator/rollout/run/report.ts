@@ -1,5 +1,7 @@
 import type { Status } from '../../../protocol/link/messages.ts';
+import { shownName } from '../../../protocol/service/name.ts';
 import type { Report } from '../event.ts';
+import type { Instance } from '../services.ts';
 
 /**
  * A node's report, in the form that the engine needs.
@@ -19,9 +21,31 @@ export function reportOf(status: Status, seq: number, versionOf: (config: string
     epoch: status.order?.epoch ?? 0,
     healthy: health.healthy,
     reason,
-    // `status` has no field for services yet, and silence proves nothing.
-    services: null,
+    ...servicesOf(status),
     files: slots.flatMap(({ version, state }) => (state === 'failed' ? [] : [version])),
     failed: refused.map(({ version }) => version),
   };
 }
+
+/** An image that knows no services says nothing of them, and silence proves nothing. */
+function servicesOf({ services }: Status): Pick<Report, 'services' | 'instances'> {
+  if (services === undefined) return { services: null };
+  return {
+    services: Object.fromEntries(services.map(({ name, health }) => [shownName(name), health === 'healthy'])),
+    instances: Object.fromEntries(
+      services.map(({ name, version, state, health, why }): [string, Instance] => [
+        name,
+        { version, state: STATES[state], health, why },
+      ]),
+    ),
+  };
+}
+
+const STATES = {
+  fetching: 'coming',
+  waiting: 'coming',
+  starting: 'coming',
+  running: 'running',
+  failed: 'failed',
+  refused: 'failed',
+} as const;

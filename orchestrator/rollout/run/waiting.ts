@@ -9,6 +9,7 @@ import { keepLooking } from '../../upkeep/look.ts';
 import { approvalsFor, nextOf, SAY } from '../after.ts';
 import { begin, createRollout } from '../engine.ts';
 import type { RolloutRecord, RolloutSetup, RolloutStatus } from '../record.ts';
+import { shownVersion } from '../services.ts';
 import { disagreement } from './decided.ts';
 import { forEachRollout } from './each.ts';
 import { imagesOf } from './facts.ts';
@@ -102,7 +103,7 @@ async function start(
   const at = Date.now();
   const { plan, images } = await planned(paths, fleet, setup.source ?? '', at);
   if (isEmpty(plan) && plan.skipped.every(({ code }) => code === 'already-there')) {
-    const why = `every node is on ${setup.target.version} already`;
+    const why = `every node is on ${shownVersion(setup.target.version)} already`;
     await operate(redis, setup.id, { type: 'close', by: 'engine', why });
     return;
   }

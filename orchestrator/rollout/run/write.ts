@@ -6,7 +6,7 @@ import { type Issued, readIssued } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
-import type { Command, EngineEvent, Note, Step } from '../event.ts';
+import type { Command, EngineEvent, Note, Order, Step } from '../event.ts';
 import { ENDED, FREE, type RolloutRecord, type RolloutStatus, type StepState } from '../record.ts';
 import { decidedBy } from './decided.ts';
 import { commitFenced } from './fence.ts';
@@ -71,6 +71,9 @@ export async function writeStep(
   return done.result === 'done' ? { result: 'done', events: orders.events } : { result: 'conflict' };
 }
 
+/** Whether nothing is ordered by it yet. */
+const isQuestion = ({ of, kind }: Order): boolean => of === 'service' && kind === 'stage';
+
 async function issueAll(redis: Redis, commands: readonly Command[], images: ImageFacts, at: number) {
   const nodes = [...new Set(commands.flatMap((command) => (command.kind === 'gate' ? [] : [command.node])))];
   const [inForce, pardons] =
@@ -81,7 +84,7 @@ async function issueAll(redis: Redis, commands: readonly Command[], images: Imag
   const events: EngineEvent[] = [];
   const deliver: Command[] = [];
   for (const command of commands) {
-    if (command.kind === 'gate') {
+    if (command.kind === 'gate' || isQuestion(command)) {
       deliver.push(command);
       continue;
     }

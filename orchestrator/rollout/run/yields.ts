@@ -3,6 +3,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
+import type { Target } from '../place.ts';
 import { ENDED, type NodeStep } from '../record.ts';
 import { comesBack } from '../yield.ts';
 import { priorOf } from './prior.ts';
@@ -28,7 +29,7 @@ export async function proceedOf(
 /** Those that run something else by now than what they are to come from. */
 async function changed(
   fleet: Fleet,
-  of: 'image' | 'config',
+  of: Target['of'],
   waits: readonly NodeStep[],
   to: string,
 ): Promise<string[]> {
@@ -39,8 +40,8 @@ async function changed(
     const records = await fleet.nodes.getMany([...steps.keys()]);
     return records.flatMap(({ id, observed }) => (isKnown(observed.image, steps.get(id)!) ? [] : [id]));
   }
-  // A node's record has no name of its configuration: the rollout knows whom it has brought one.
+  // A node's record has no name of its configuration or services: the rollout knows whom it has brought one.
   const other = await readState(fleet.redis, to).catch(() => null);
-  if (other?.setup.target.of !== 'config') return [];
+  if (other?.setup.target.of !== of) return [];
   return waits.flatMap(({ node }) => (other.nodes.get(node)?.state === 'done' ? [node] : []));
 }

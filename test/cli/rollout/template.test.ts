@@ -23,7 +23,7 @@ test.serial('the version of a spec file may be said beside it, and never against
   const { rollout, file, template } = await teamOf(t);
   const open = await rollout('plan', file);
   t.is(open.code, 'ROLLOUT_REFUSED');
-  t.regex(open.what, /image is missing: .* --image or --config/);
+  t.regex(open.what, /image is missing: .* --image, --config or --service/);
   const plan = await rollout('plan', file, '--image', '2.0', '--json');
   t.is(plan.code, '', plan.what);
   t.deepEqual(plan.value.target, { of: 'image', version: '2.0' });

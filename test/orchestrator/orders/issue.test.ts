@@ -13,7 +13,9 @@ import { signOrder } from '../../support/sign-order.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;
 const NOW = Date.UTC(2026, 0, 1);
+const service = (name: string, version = '1') => ({ name, version, sha256: 'd'.repeat(64), size: 7 });
 const wanted: Wanted = {
+  services: [],
   mode: 'installed',
   image: { version: '1.2', sha256: 'b'.repeat(64), size: 1000 },
   config: null,
@@ -37,6 +39,7 @@ test('any other content has the next epoch', (t) => {
     { image: { ...wanted.image!, version: '1.3' } },
     { image: { ...wanted.image!, size: 1001 } },
     { config: 'd'.repeat(64) },
+    { services: [service('fleet/a')] },
     { wipe: true },
     { forgiven: ['1.1'] },
   ];
@@ -78,6 +81,7 @@ test('epochs never fall, whatever is wanted and whatever the clock does', (t) =>
   const want = fc.record({
     mode: fc.constantFrom('installed' as const, 'netboot' as const),
     image: fc.constantFrom(null, wanted.image),
+    services: fc.subarray([service('fleet/a'), service('fleet/b')]),
     config: fc.constantFrom(null, 'e'.repeat(64)),
     wipe: fc.constant(false),
     forgiven: fc.subarray(['1.0', '1.1']),

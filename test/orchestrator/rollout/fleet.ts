@@ -12,7 +12,7 @@ export function node(id: string, more: Partial<PlanNode> = {}): PlanNode {
     rack: null,
     role: null,
     labels: {},
-    hardware: { manufacturer: 'QEMU', product: 'q35' },
+    hardware: { manufacturer: 'QEMU', product: 'q35', architecture: 'x64', memory: 2 ** 30 },
     firmware: 'uefi',
     tpm: true,
     state: 'healthy',

@@ -8,7 +8,7 @@ import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
 import type { AskServices, InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
-import type { Order, OrderedService } from '../../../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
@@ -62,7 +62,11 @@ export class NodeServices {
   readonly #asking = new Set<string>();
   /** Why each could not be fetched. */
   readonly #errors = new Map<string, string>();
+  /** Names of those that root has judged by metadata that was fetched for this order. */
+  readonly #judged = new Set<string>();
   #working = false;
+  /** Another order is in force than the one that is worked on. */
+  #overtaken = new AbortController();
   /** Of the order that was last looked at; a new one is looked at at once. */
   #digest: string | null = null;
   #due = 0;
@@ -82,27 +86,50 @@ export class NodeServices {
     this.#parts.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   }
 
-  /** What the link tells. */
+  /**
+   * What the link tells: all that the order in force names, from the moment on when it is in force, and what it names no
+   * more for as long as it is there.
+   */
   status(): NonNullable<Status['services']> {
-    return this.#views.map((view) => {
-      const { name, version, state, restarts, since } = view;
-      const why = view.state === 'fetching' ? (this.#errors.get(name) ?? '') : view.why;
-      const health = healthOfInstance(view, this.#tallies.get(name));
-      return { name, version, state, health, restarts, since, why: flat(why) };
-    });
+    const ordered = this.#parts.order()?.order.services;
+    if (ordered === undefined) return this.#views.map((view) => this.#told(view));
+    const left = this.#views.filter(({ name }) => !ordered.some((service) => service.name === name));
+    const named = ordered.map(
+      ({ name, version }) =>
+        this.#views.find((view) => view.name === name && view.version === version) ?? {
+          ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
+          ...{ runs: null, restarts: 0, since: null, check: null },
+        },
+    );
+    return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
+  }
+
+  #told(view: InstanceView): NonNullable<Status['services']>[number] {
+    const { name, version, restarts, since } = view;
+    // Root judges by the metadata that it has; there may be newer one that says otherwise.
+    const state = view.state === 'refused' && !this.#judged.has(name) ? 'fetching' : view.state;
+    const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : view.why;
+    const health = healthOfInstance(view, this.#tallies.get(name));
+    return { name, version, state, health, restarts, since, why: flat(why) };
   }
 
   /** To be called often: does what is due. Never throws. */
   async look(): Promise<void> {
     void this.#check();
     const inForce = this.#parts.order();
-    if (inForce === null || this.#working) return;
+    if (inForce === null) return;
     const isNew = inForce.digest !== this.#digest;
+    if (this.#working) {
+      // What is being fetched for the order before may take for ever.
+      if (isNew) this.#overtaken.abort();
+      return;
+    }
     const now = performance.now();
     if (!isNew && now < this.#due) return;
     // Its content does not hold any more: what runs goes on.
     if (inForce.order.expires <= this.#parts.now()) return;
     this.#working = true;
+    this.#overtaken = new AbortController();
     if (isNew) this.#begin(inForce.digest);
     let isDone = false;
     try {
@@ -111,7 +138,8 @@ export class NodeServices {
       this.#said = '';
     } catch (error) {
       const reason = messageOf(error);
-      if (!this.#parts.signal.aborted && this.#said !== reason)
+      const isStopped = this.#parts.signal.aborted || this.#overtaken.signal.aborted;
+      if (!isStopped && this.#said !== reason)
         this.#parts.log.warn({ reason }, 'the services were not looked at');
       this.#said = reason;
     } finally {
@@ -123,6 +151,7 @@ export class NodeServices {
 
   #begin(digest: string): void {
     this.#digest = digest;
+    this.#judged.clear();
     this.#fetchDue = 0;
     this.#wait = this.#pace.first;
     this.#errors.clear();
@@ -155,11 +184,13 @@ export class NodeServices {
 
   /** One at a time, each taken by root before the next: what is fetched is in memory on a node without a disk. */
   async #bring(service: OrderedService, order: Order): Promise<void> {
-    const { release, bundleUrl, downloads, signal, pace } = this.#parts;
+    const { release, bundleUrl, downloads, pace } = this.#parts;
+    const signal = AbortSignal.any([this.#parts.signal, this.#overtaken.signal]);
     const { name, sha256 } = service;
     try {
       await release(service, order, signal);
       await this.#apply();
+      this.#judged.add(name);
       if (this.#views.find((view) => view.name === name)?.state !== 'fetching') return;
       const url = bundleUrl(sha256);
       if (url === null) return;
