@@ -31,6 +31,15 @@ export const ROLLOUT_STAGES = { waiting: 1, ready: 2, planned: 2, open: 3, ended
 export const rolloutEpoch = ({ state, approvals, go }: RolloutDecision): number =>
   ROLLOUT_STAGES[state] * 100 + approvals.length * 2 + (go === true ? 1 : 0);
 
+/** What a rollout does with one service. */
+const broughtService = z.object({
+  /** `owner/name`. */
+  name: z.string(),
+  /** Null: it ends. `size` in bytes. */
+  bundle: z.object({ version: z.string(), sha256: z.string(), size: z.number() }).nullable(),
+});
+export type BroughtService = z.infer<typeof broughtService>;
+
 export const rolloutDecision = z.object({
   /**
    * `waiting`: for another rollout, and for approvals. `ready`: for another rollout alone. `planned`: somebody else has yet to
@@ -45,11 +54,13 @@ export const rolloutDecision = z.object({
   go: z.boolean().optional(),
   /** How it ended; absent: it has not, or nobody saw it. */
   end: z.enum(['done', 'partial', 'failed', 'aborted']).optional(),
-  of: z.enum(['image', 'config']),
+  of: z.enum(['image', 'config', 'service']),
   /** Nodes that it is for; absent: any. */
   who: whoSchema.optional(),
-  /** The target, and what nodes pass through to get there. */
+  /** The target, and what nodes pass through to get there; of services as orchestrator/rollout/services.ts writes them. */
   on: z.array(z.string()),
+  /** What `on` is of services, with the bundles that were released when it was planned; absent: of another kind, or not planned yet. */
+  services: z.array(broughtService).optional(),
   /** What its nodes had when it was planned: the way back. */
   from: z.array(z.string()),
   /** What a node that joins later may come from, and goes back to. */
@@ -143,6 +154,16 @@ export class DecidedRollouts {
     );
   }
 
+  /** Ids of the rollouts that are open and bring exactly this bundle, or end the service, on that node or on any. */
+  bringing({ name, bundle }: BroughtService, node?: Of): string[] {
+    const own = rolloutKey('').length;
+    return [...this.#known].flatMap(([key, { decision }]) => {
+      const { of, state, services = [], who } = decision;
+      const isIn = of === 'service' && state === 'open' && services.some((one) => isSame(one, name, bundle));
+      return isIn && (node === undefined || isFor(who, node.id, node.place)) ? [key.slice(own)] : [];
+    });
+  }
+
   /** Whether somebody has ever decided that nodes run this image. */
   gave(version: string): boolean {
     return this.#sums.gave.has(version);
@@ -169,6 +190,13 @@ export class DecidedRollouts {
     this.#summed = { open, gave, configuring };
     return this.#summed;
   }
+}
+
+function isSame(one: BroughtService, name: string, bundle: BroughtService['bundle']): boolean {
+  if (one.name !== name || one.bundle === null || bundle === null)
+    return one.name === name && one.bundle === bundle;
+  const { version, sha256, size } = one.bundle;
+  return version === bundle.version && sha256 === bundle.sha256 && size === bundle.size;
 }
 
 function read<T>(schema: z.ZodType<T>, body: string): T | null {
