@@ -15,9 +15,15 @@ import { serviceNameSchema } from './service/name.ts';
 
 export const ORDER_FORMAT = 1;
 
+/** Bytes of the payload. */
+const PAYLOAD = 32 * 1024;
+/** Characters of its base64. */
+const PAYLOAD_TEXT = Math.ceil(PAYLOAD / 3) * 4;
+
 export const ORDER_LIMITS = {
-  /** Bytes of the payload; its base64 is a third longer. */
-  payloadBytes: 32 * 1024,
+  payloadBytes: PAYLOAD,
+  /** Characters of an envelope as JSON: the payload in base64, key id, signature, names of fields. */
+  envelopeCharacters: PAYLOAD_TEXT + 256,
   /** Milliseconds by which the signer's clock may be ahead of the node's. */
   skew: 300_000,
   /** Milliseconds that an order may live at the most: a node that was away longer must be given a new one. */
@@ -87,7 +93,7 @@ export type Order = z.infer<typeof orderSchema>;
 
 const envelopeSchema = z.strictObject({
   /** Base64 of the JSON text's bytes. */
-  payload: z.string().check(z.maxLength(Math.ceil(ORDER_LIMITS.payloadBytes / 3) * 4)),
+  payload: z.string().check(z.maxLength(PAYLOAD_TEXT)),
   /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */
   keyId: digest,
   /** Base64 of the 64 bytes. */
@@ -204,8 +210,7 @@ export function readOrderKeys(pem: string): OrderPublicKeys {
 
 function openEnvelope(envelope: unknown): { payload: Buffer; keyId: string; signature: Buffer } {
   const text = (envelope as { payload?: unknown } | null | undefined)?.payload;
-  const most = Math.ceil(ORDER_LIMITS.payloadBytes / 3) * 4;
-  if (typeof text === 'string' && text.length > most)
+  if (typeof text === 'string' && text.length > PAYLOAD_TEXT)
     throw refusal('ORDER_OVERSIZED', `the order's payload takes ${text.length} characters of base64`);
   const parsed = envelopeSchema.safeParse(envelope);
   if (!parsed.success) throw refusal('ORDER_MALFORMED', `not an order envelope: ${issueOf(parsed.error)}`);

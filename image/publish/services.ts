@@ -1,7 +1,5 @@
 /** Services in the release metadata: released by the core team, or by the team that has their owner's prefix. */
-import type { TargetFile } from '@tufjs/models';
 import { BootwaveError } from '../../base/error.ts';
-import { matchesPattern } from '../../keys/release/path-pattern.ts';
 import type { BundleCustom } from '../../protocol/service/bundle.ts';
 import {
   bundleTarget,
@@ -13,7 +11,8 @@ import {
 import { type Bundled, customOf, targetOfBundle, withoutTarget, withTarget } from './bundled.ts';
 import { hasBundle } from './bundles.ts';
 import { change, type PublishOptions } from './publish.ts';
-import { type Repository, readRepository } from './repository.ts';
+import { rolesOf } from './released.ts';
+import { readRepository } from './repository.ts';
 
 export type ReleasedService = ServiceVersion & {
   sha256: string;
@@ -81,26 +80,4 @@ export async function releasedServices({
       found.push({ ...service, sha256, size: target.length, custom, by: role, expires, stored });
     }
   return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-/** A team that was given other keys and has not signed since releases nothing. */
-function rolesOf({ targets, delegated }: Repository) {
-  const own = {
-    role: FLEET,
-    expires: targets.signed.expires,
-    targets: Object.values(targets.signed.targets),
-  };
-  const teams = Object.values(targets.signed.delegations?.roles ?? {}).flatMap(({ name, paths = [] }) => {
-    const metadata = delegated.get(name)?.metadata;
-    if (metadata === undefined) return [];
-    try {
-      targets.verifyDelegate(name as never, metadata as never);
-    } catch {
-      return [];
-    }
-    const isTheirs = ({ path }: TargetFile) => paths.some((pattern) => matchesPattern(path, pattern));
-    const { expires } = metadata.signed;
-    return [{ role: name, expires, targets: Object.values(metadata.signed.targets).filter(isTheirs) }];
-  });
-  return [own, ...teams];
 }

@@ -12,6 +12,7 @@ import { readIssued } from '../orders/issued.ts';
 import { keptConfig, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
+import { standingOf } from '../orders/sign.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
@@ -103,7 +104,7 @@ async function unsettled(
     left.map(async ({ id }) => {
       const order = issued.get(id);
       // Whether it is the right one is asked when it is brought.
-      return order?.order.config ?? keptConfig(order, await signer.standing(id));
+      return order?.order.config ?? keptConfig(order, await standingOf(fleet.redis, signer, id));
     }),
   );
   return left.filter(({ id, observed }, i) => {
@@ -119,7 +120,7 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
-  const standing = await signer.standing(id);
+  const standing = await standingOf(fleet.redis, signer, id);
   const digest = keptConfig(inForce, standing);
   if (digest === null || status.config?.digest === digest) return null;
   const published = (await listConfigs(fleet.redis)).find(({ sha256 }) => sha256 === digest);

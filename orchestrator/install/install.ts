@@ -13,6 +13,7 @@ import { readIssued } from '../orders/issued.ts';
 import { keptConfig, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
+import { standingOf } from '../orders/sign.ts';
 import type { ImageFacts } from '../releases/published.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { INSTALL, LOST_AFTER, leavesDisk, nextStep, wantsInstall } from './step.ts';
@@ -147,7 +148,7 @@ async function order(
   reported: number,
 ): Promise<{ epoch: number }> {
   const inForce = (await readIssued(fleet.redis, [node])).get(node);
-  const standing = await signer.standing(node);
+  const standing = await standingOf(fleet.redis, signer, node);
   const order = await reissue(fleet.redis, {
     node,
     // Its configuration and services belong to other code, and stay.

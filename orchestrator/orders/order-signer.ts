@@ -1,4 +1,4 @@
-import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import type { Order, OrderEnvelope, OrderedService } from '../../protocol/order.ts';
 
 /** The orchestrator's view of the signer. */
 export type OrderSigner = {
@@ -8,7 +8,8 @@ export type OrderSigner = {
    * @throws BootwaveError `SIGNER_*`, `ORDER_*`
    */
   sign(order: Order, shown?: string): Promise<OrderEnvelope>;
-  standing(node: string): Promise<Standing>;
+  /** @param shown as for `sign`: where it is newer than what this signer has signed, it is what counts */
+  standing(node: string, shown?: string): Promise<Standing>;
 };
 
 export type Standing = {
@@ -21,4 +22,6 @@ export type Standing = {
   wipe: number | null;
   /** The configuration that was signed for it last, null: none. Absent: not known here. */
   config?: string | null;
+  /** The services that were signed for it last. Absent: not known here. */
+  services?: readonly OrderedService[];
 };

@@ -1,22 +1,24 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, type OrderEnvelope } from '../../protocol/order.ts';
 import { decisionsOf } from '../fleet/decisions/decisions.ts';
 import { at } from '../fleet/keys.ts';
-import type { OrderSigner } from './order-signer.ts';
+import type { OrderSigner, Standing } from './order-signer.ts';
 
 /** The newest order that was signed for a node, as it was sent. */
 export const signedKey = (node: string): string => at('signed', node);
 
-/** Characters: no envelope is longer, and whoever owns Redis may have put anything there. */
-const LONGEST = 16 * 1024;
-
 /** Another server may know better. */
-const UNDECIDED: readonly string[] = ['SIGNER_IMAGE_UNDECIDED', 'SIGNER_CONFIG_UNDECIDED'];
+const UNDECIDED: readonly string[] = [
+  'SIGNER_IMAGE_UNDECIDED',
+  'SIGNER_CONFIG_UNDECIDED',
+  'SIGNER_SERVICE_UNDECIDED',
+];
 
-async function shownIn(redis: Redis, key: string): Promise<string | undefined> {
-  const text = await redis.get(key).catch(() => null);
-  return text === null || text.length > LONGEST ? undefined : text;
+/** Whoever owns Redis may have put anything there: what is longer than any envelope is none. */
+async function shownIn(redis: Redis, node: string): Promise<string | undefined> {
+  const text = await redis.get(signedKey(node)).catch(() => null);
+  return text === null || text.length > ORDER_LIMITS.envelopeCharacters ? undefined : text;
 }
 
 /**
@@ -25,15 +27,19 @@ async function shownIn(redis: Redis, key: string): Promise<string | undefined> {
  * @throws BootwaveError as `OrderSigner.sign`
  */
 export async function sign(redis: Redis, signer: OrderSigner, order: Order): Promise<OrderEnvelope> {
-  const key = signedKey(order.node);
-  // A signer that knows an older configuration of the node would take it for the way back.
-  const first = order.config === null ? undefined : await shownIn(redis, key);
+  // A signer that knows an older state of the node would keep that, or take it for the way back.
+  const first = await shownIn(redis, order.node);
   const envelope = await signer.sign(order, first).catch(async (error: unknown) => {
     if (!(error instanceof BootwaveError) || !UNDECIDED.includes(error.code)) throw error;
     // Another server may have decided it a moment ago, or have moved the node.
     await decisionsOf(redis)?.look();
-    return signer.sign(order, await shownIn(redis, key));
+    return signer.sign(order, await shownIn(redis, order.node));
   });
-  await redis.set(key, JSON.stringify(envelope));
+  await redis.set(signedKey(order.node), JSON.stringify(envelope));
   return envelope;
+}
+
+/** What was signed for a node last, by this server or by another one. */
+export async function standingOf(redis: Redis, signer: OrderSigner, node: string): Promise<Standing> {
+  return signer.standing(node, await shownIn(redis, node));
 }

@@ -45,8 +45,9 @@ export class SignerClient implements OrderSigner {
     return (await this.#ask({ op: 'sign', order, ...more })) as OrderEnvelope;
   }
 
-  async standing(node: string): Promise<Standing> {
-    return (await this.#ask({ op: 'standing', node })) as Standing;
+  async standing(node: string, shown?: string): Promise<Standing> {
+    const more = shown === undefined ? {} : { shown };
+    return (await this.#ask({ op: 'standing', node, ...more })) as Standing;
   }
 
   close(): void {
@@ -61,6 +62,8 @@ export class SignerClient implements OrderSigner {
     this.#id += 1;
     const id = this.#id;
     const line = `${JSON.stringify({ id, ...question })}\n`;
+    // The signer would hang up, on all that is asked meanwhile.
+    if (Buffer.byteLength(line) > MOST_LINE) return Promise.reject(oversized(line.length));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#fail(id, 'it does not answer'), this.#times.patience);
       this.#pending.set(id, { line, resolve, reject, timer });
@@ -105,6 +108,15 @@ export class SignerClient implements OrderSigner {
     this.#pending.delete(id);
     return pending;
   }
+}
+
+function oversized(length: number): BootwaveError {
+  return new BootwaveError({
+    code: 'ORDER_OVERSIZED',
+    what: `what is to be signed takes ${length} characters, and no order is so long`,
+    unchanged: 'nothing was signed',
+    next: 'find out who wrote that into the database',
+  });
 }
 
 function unreachable(why: string): BootwaveError {

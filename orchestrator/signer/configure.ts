@@ -14,7 +14,11 @@ export function configuredOf(
   last: Signed | null,
   shown: { order: Order; digest: string } | null,
 ): Configured | null {
-  if (shown !== null && shown.order.epoch > (last?.epoch ?? 0)) return { now: shown.order.config };
+  if (shown !== null && shown.order.epoch > (last?.epoch ?? 0)) {
+    const { config: now } = shown.order;
+    // The other one has changed something else.
+    return last?.configured?.now === now ? last.configured : { now };
+  }
   if (last === null) return { now: null };
   if (last.configured !== undefined) return last.configured;
   return shown?.digest === last.digest ? { now: shown.order.config } : null;

@@ -10,6 +10,7 @@ import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts
 import type { Rules, WipeConsent } from './consents.ts';
 import type { Signed } from './ledger.ts';
 import { checkMove, type MoveGrounds } from './move.ts';
+import { checkServices, isNothing, type ServiceGrounds } from './services.ts';
 
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
@@ -28,7 +29,8 @@ export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
 const MOST_SKIPPED = 1_000_000;
 
 export type Grounds = MoveGrounds &
-  Pick<ConfigGrounds, 'configured'> & {
+  Pick<ConfigGrounds, 'configured'> &
+  Pick<ServiceGrounds, 'served' | 'released'> & {
     rules: Rules;
     /** Facts of the image that is published under the version in the order; null: none is. */
     facts: { sha256: string; size: number } | null;
@@ -69,13 +71,13 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   const moved = checkMove(order, grounds);
   const configured = checkConfig(order, { ...grounds, configs: rules.configs });
   checkWithdrawn(order, grounds, configured);
+  const served = checkServices(order, grounds);
   if (again) return { payload, entry: null };
   const wipe = order.wipe ? checkWipe(order, grounds).id : null;
   const image = order.image?.version ?? null;
-  return {
-    payload,
-    entry: { node: order.node, epoch: order.epoch, digest, at: now, image, floor, wipe, moved, configured },
-  };
+  const { node, epoch } = order;
+  const entry = { node, epoch, digest, at: now, image, floor, wipe, moved, configured };
+  return { payload, entry: isNothing(served) ? entry : { ...entry, served } };
 }
 
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */

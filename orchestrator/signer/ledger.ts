@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder, writeFileAtomic } from '../../base/files.ts';
+import { type Served, ServedSets } from './served-sets.ts';
 
 const signedSchema = z.object({
   node: z.string(),
@@ -35,8 +36,13 @@ const signedSchema = z.object({
       by: z.array(z.string()).readonly().optional(),
     })
     .optional(),
+  /** Number of the line that says what services it runs; absent: none. */
+  services: z.number().optional(),
 });
-export type Signed = z.infer<typeof signedSchema>;
+export type Signed = Omit<z.infer<typeof signedSchema>, 'services'> & {
+  /** Absent: none, and none was taken from it by a rollout that is under way. */
+  served?: Served | undefined;
+};
 
 /** Milliseconds: longer than any consent to wipe is valid. */
 const KEEP_WIPES = 30 * 24 * 3600_000;
@@ -49,6 +55,7 @@ export class Ledger {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #last = new Map<string, Signed>();
+  readonly #sets: ServedSets;
   readonly #wipes: Signed[] = [];
   /** When nodes were given their first order, since this file was opened; no longer than an hour ago. */
   readonly #firsts: number[] = [];
@@ -56,9 +63,10 @@ export class Ledger {
   #next: Promise<void> | null = null;
   #written: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, file: FileHandle, sets: ServedSets) {
     this.#path = path;
     this.#file = file;
+    this.#sets = sets;
   }
 
   /** For one process at a time. @throws BootwaveError `SIGNER_LEDGER` */
@@ -69,15 +77,17 @@ export class Ledger {
     });
     // What follows the last line end was never acknowledged.
     const lines = text.split('\n').slice(0, -1);
-    const signed = lines.map((line, i) => parse(line, path, i));
+    const sets = new ServedSets();
+    const signed = lines.flatMap((line, i) => parse(line, sets, path, i) ?? []);
     const last = new Map<string, Signed>();
     for (const one of signed) if (one.epoch >= (last.get(one.node)?.epoch ?? 0)) last.set(one.node, one);
     const isNeeded = (one: Signed) =>
       last.get(one.node) === one || (one.wipe !== null && one.at > now - KEEP_WIPES);
     const needed = signed.filter(isNeeded);
-    if (signed.length > needed.length + slack || !text.endsWith('\n'))
-      await writeFileAtomic(path, needed.map((one) => `${JSON.stringify(one)}\n`).join(''));
-    const ledger = new Ledger(path, await open(path, 'a', 0o600));
+    const isRewritten = lines.length > needed.length + slack || !text.endsWith('\n');
+    const kept = isRewritten ? new ServedSets() : sets;
+    if (isRewritten) await writeFileAtomic(path, needed.map((one) => written(one, kept).text).join(''));
+    const ledger = new Ledger(path, await open(path, 'a', 0o600), kept);
     await syncFolder(dirname(path));
     for (const one of needed) ledger.#remember(one);
     return ledger;
@@ -106,8 +116,9 @@ export class Ledger {
    */
   append(one: Signed): Promise<void> {
     if (!this.#last.has(one.node)) this.#firsts.push(one.at);
-    this.#remember(one);
-    this.#waiting.push(`${JSON.stringify(one)}\n`);
+    const { text, entry } = written(one, this.#sets);
+    this.#remember(entry);
+    this.#waiting.push(text);
     this.#next ??= this.#queue();
     return this.#next;
   }
@@ -147,9 +158,27 @@ export class Ledger {
   }
 }
 
-function parse(line: string, path: string, index: number): Signed {
+/** Its line, with what comes before it; `entry` is it, with one object for all that run the same. */
+function written(one: Signed, sets: ServedSets): { text: string; entry: Signed } {
+  const { served, ...rest } = one;
+  if (served === undefined) return { text: `${JSON.stringify(rest)}\n`, entry: one };
+  const { set, line, served: known } = sets.write(served);
+  return {
+    text: `${line}${JSON.stringify({ ...rest, services: set })}\n`,
+    entry: { ...rest, served: known },
+  };
+}
+
+/** @returns null: it says what nodes run, and is in `sets` now */
+function parse(line: string, sets: ServedSets, path: string, index: number): Signed | null {
   try {
-    return signedSchema.parse(JSON.parse(line));
+    const value: unknown = JSON.parse(line);
+    if (sets.read(value)) return null;
+    const { services, ...signed } = signedSchema.parse(value);
+    if (services === undefined) return signed;
+    const served = sets.of(services);
+    if (served === undefined) throw new Error(`the line of the services ${services} is missing`);
+    return { ...signed, served };
   } catch (cause) {
     throw broken(`${path}, entry ${index + 1},`, cause);
   }

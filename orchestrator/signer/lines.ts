@@ -1,12 +1,16 @@
 /** The messages between orchestrator and signer: a line of JSON each, over a unix socket. */
 import { z } from 'zod';
+import { ORDER_LIMITS } from '../../protocol/order.ts';
 
-/** Bytes of a line; an order takes up to 32 KiB, its envelope a third more. */
-export const MOST_LINE = 128 * 1024;
+/** Bytes of a line: an order, what is shown with it, and quotation marks behind backslashes. */
+export const MOST_LINE = ORDER_LIMITS.payloadBytes + ORDER_LIMITS.envelopeCharacters + 16 * 1024;
 
 export const askSchema = z.discriminatedUnion('op', [
   z.strictObject({ id: z.int(), op: z.literal('sign'), order: z.unknown(), shown: z.string().optional() }),
-  z.strictObject({ id: z.int(), op: z.literal('standing'), node: z.string().max(128) }),
+  z.strictObject({
+    ...{ id: z.int(), op: z.literal('standing'), node: z.string().max(128) },
+    shown: z.string().optional(),
+  }),
 ]);
 export type Ask = z.infer<typeof askSchema>;
 

@@ -4,6 +4,7 @@ import { BootwaveError, errorOf, messageOf } from '../../base/error.ts';
 import { onLines } from '../../base/lines.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { ReleasedBundles } from '../../image/publish/released.ts';
 import { journalFile } from '../fleet/decisions/journal.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
@@ -50,8 +51,9 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
   const ledger = await Ledger.open(files.ledger, now());
   const manifests = new PublishedManifests(paths.images);
   const facts = (version: string) => manifests.manifest(version);
+  const bundles = new ReleasedBundles(paths.releases);
   const signer = new Signer({
-    ...{ key, ledger, facts, limits, now },
+    ...{ key, ledger, facts, limits, now, bundles: () => bundles.current() },
     consents: new Consents(files.consents),
     decisions: new DecisionsHere(journalFile(paths)),
     newest: newestHere(paths, manifests),
@@ -106,7 +108,7 @@ async function answer(signer: Signer, line: string): Promise<Answer | null> {
     const { data } = ask;
     const result = await (data.op === 'sign'
       ? signer.sign(data.order, data.shown)
-      : signer.standing(data.node));
+      : signer.standing(data.node, data.shown));
     return { id, ok: true, result };
   } catch (error) {
     const fault =

@@ -12,9 +12,10 @@ import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
 import { judge, type SignerLimits, wipeConsent } from './judge.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
+import { type ServiceGrounds, servedOf } from './services.ts';
 
 export type SignerParts = {
   key: OrderKey;
@@ -25,6 +26,7 @@ export type SignerParts = {
   newest(rules: Rules): Promise<string | null>;
   /** Facts of a published image; null: there is none of that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
+  bundles(): Promise<ServiceGrounds['released']>;
   limits: SignerLimits;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -39,12 +41,13 @@ export class Signer implements OrderSigner {
   }
 
   async sign(asked: unknown, shown?: string): Promise<OrderEnvelope> {
-    const { key, ledger, consents, decisions, facts, limits, now } = this.#parts;
+    const { key, ledger, consents, decisions, facts, bundles, limits, now } = this.#parts;
     const order = wellFormed(asked);
-    const [rules, decided, published] = await Promise.all([
+    const [rules, decided, published, released] = await Promise.all([
       consents.current(),
       decisions.current(),
       order.image === null ? null : facts(order.image.version),
+      order.services.length === 0 ? new Map() : bundles(),
     ]);
     const { begun, begunAt } = decided.rollouts;
     // Nothing else asks for it: a rollout of thousands of nodes would have the folder read for each of them.
@@ -53,11 +56,11 @@ export class Signer implements OrderSigner {
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
     const nodes = ledger.nodes(now());
-    const seen = shown === undefined ? null : shownOrder(shown, order.node, key);
+    const seen = shown === undefined ? null : shownOrder(shown, order.node, key, last);
     const had = hadOf(last, seen?.order ?? null, begunAt);
     const grounds = {
       ...{ nodes, rules, facts: published, last, had, decided, newest, limits },
-      configured: configuredOf(last, seen),
+      ...{ configured: configuredOf(last, seen), served: servedOf(last, seen?.order ?? null), released },
       ...{ wipes: ledger.wipes, now: now() },
     };
     const { payload, entry } = judge(order, grounds);
@@ -65,25 +68,37 @@ export class Signer implements OrderSigner {
     return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));
   }
 
-  async standing(node: string): Promise<Standing> {
-    const { ledger, consents, now } = this.#parts;
+  async standing(node: string, shown?: string): Promise<Standing> {
+    const { key, ledger, consents, now } = this.#parts;
     const rules = await consents.current();
     await ledger.settled();
-    const consent = wipeConsent(node, rules, ledger.wipes, now());
+    const wipe = wipeConsent(node, rules, ledger.wipes, now())?.at ?? null;
     const last = ledger.of(node);
-    const config = last?.configured?.now;
+    const seen = shown === undefined ? null : shownOrder(shown, node, key, last);
+    const { order } = seen ?? {};
+    // Nothing is known of it here.
+    if (last === null && order === undefined) return { epoch: 0, wipe };
+    const config = configuredOf(last, seen)?.now;
     return {
-      ...{ epoch: last?.epoch ?? 0, wipe: consent?.at ?? null },
+      ...{ epoch: Math.max(last?.epoch ?? 0, order?.epoch ?? 0), wipe },
       ...(config === undefined ? {} : { config }),
+      services: servedOf(last, order ?? null).now,
     };
   }
 }
 
-/** An order that this fleet's key has signed for the node, whenever that was; null: it is none. */
-function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey) {
+/**
+ * An order that this fleet's key has signed for the node, whenever that was; null: it is none, or says nothing that is not
+ * known here.
+ */
+function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey, last: Signed | null) {
   try {
     const envelope = JSON.parse(text) as OrderEnvelope;
-    const { issuedAt: now } = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8')) as Order;
+    const payload = Buffer.from(envelope.payload, 'base64').toString('utf8');
+    const { issuedAt: now, epoch } = JSON.parse(payload) as Order;
+    // Verifying costs more than all else here, and most are what this signer has signed itself.
+    if (last !== null && (epoch < last.epoch || (epoch === last.epoch && last.configured !== undefined)))
+      return null;
     return verifyOrder(envelope, new Map([[id, publicKey]]), { nodeId, now, last: null });
   } catch {
     return null;

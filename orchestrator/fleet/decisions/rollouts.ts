@@ -6,7 +6,10 @@ import { z } from 'zod';
 import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
 import type { Place } from './place.ts';
+import { type BroughtService, broughtService, type Serving, servingOf } from './serving.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
+
+export type { BroughtService };
 
 /** The record from which on a node is moved to an image only by a decision. */
 export const ROLLOUTS_BEGUN = at('decided', 'rollouts');
@@ -30,15 +33,6 @@ export const ROLLOUT_STAGES = { waiting: 1, ready: 2, planned: 2, open: 3, ended
 /** Of the record: whoever decides next has a higher one, whatever the clocks of servers say. */
 export const rolloutEpoch = ({ state, approvals, go }: RolloutDecision): number =>
   ROLLOUT_STAGES[state] * 100 + approvals.length * 2 + (go === true ? 1 : 0);
-
-/** What a rollout does with one service. */
-const broughtService = z.object({
-  /** `owner/name`. */
-  name: z.string(),
-  /** Null: it ends. `size` in bytes. */
-  bundle: z.object({ version: z.string(), sha256: z.string(), size: z.number() }).nullable(),
-});
-export type BroughtService = z.infer<typeof broughtService>;
 
 export const rolloutDecision = z.object({
   /**
@@ -76,6 +70,7 @@ type Sums = {
   open: RolloutDecision[];
   gave: ReadonlySet<string>;
   configuring: ReadonlyMap<string, readonly { id: string; who: Who | undefined }[]>;
+  serving: readonly Serving[];
 };
 
 /** A node, and where it was decided that it is; absent: that was not. */
@@ -154,14 +149,10 @@ export class DecidedRollouts {
     );
   }
 
-  /** Ids of the rollouts that are open and bring exactly this bundle, or end the service, on that node or on any. */
-  bringing({ name, bundle }: BroughtService, node?: Of): string[] {
-    const own = rolloutKey('').length;
-    return [...this.#known].flatMap(([key, { decision }]) => {
-      const { of, state, services = [], who } = decision;
-      const isIn = of === 'service' && state === 'open' && services.some((one) => isSame(one, name, bundle));
-      return isIn && (node === undefined || isFor(who, node.id, node.place)) ? [key.slice(own)] : [];
-    });
+  /** Rollouts of services that are open, and for that node or for any. */
+  serving(node?: Of): readonly Serving[] {
+    const all = this.#sums.serving;
+    return node === undefined ? all : all.filter(({ who }) => isFor(who, node.id, node.place));
   }
 
   /** Whether somebody has ever decided that nodes run this image. */
@@ -187,16 +178,13 @@ export class DecidedRollouts {
       const one = { id: key.slice(rolloutKey('').length), who: decision.who };
       for (const version of decision.on) configuring.set(version, [...(configuring.get(version) ?? []), one]);
     }
-    this.#summed = { open, gave, configuring };
+    const own = rolloutKey('').length;
+    const serving = [...this.#known].flatMap(([key, { decision }]) =>
+      decision.of === 'service' && decision.state === 'open' ? [servingOf(key.slice(own), decision)] : [],
+    );
+    this.#summed = { open, gave, configuring, serving };
     return this.#summed;
   }
-}
-
-function isSame(one: BroughtService, name: string, bundle: BroughtService['bundle']): boolean {
-  if (one.name !== name || one.bundle === null || bundle === null)
-    return one.name === name && one.bundle === bundle;
-  const { version, sha256, size } = one.bundle;
-  return version === bundle.version && sha256 === bundle.sha256 && size === bundle.size;
 }
 
 function read<T>(schema: z.ZodType<T>, body: string): T | null {

@@ -6,7 +6,7 @@ import { deliverOrder } from '../../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../../orders/guard.ts';
 import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
 import { signKept } from '../../orders/kept.ts';
-import { sign } from '../../orders/sign.ts';
+import { standingOf } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
@@ -135,8 +135,8 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const signed = order.of === 'config' ? sign : signKept;
-  const envelope = await signed(actor.redis, actor.signer, issued.order);
+  const changes = { config: order.of === 'config' };
+  const envelope = await signKept(actor.redis, actor.signer, issued.order, changes);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
   await actor.begun(order);
 }
@@ -162,14 +162,14 @@ async function notSigned(actor: Actor, order: Order, error: BootwaveError): Prom
     return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has: epoch }];
   if (blame === 'number') {
     // Nothing so high was ever signed, so no node ever saw it: the number in the database is set back.
-    const { epoch: has } = await actor.signer.standing(node);
+    const { epoch: has } = await standingOf(actor.redis, actor.signer, node);
     await rewind(actor.redis, node, has);
     return [{ type: 'refused', node, epoch, code: 'cannot', why, has, blame }];
   }
   if (error.code !== 'SIGNER_EPOCH_OLD' && error.code !== 'SIGNER_EPOCH_REUSED')
     return [{ type: 'refused', node, epoch, code: 'cannot', why, has: epoch, blame }];
   // The database has lost what was signed: the next order gets a higher epoch.
-  const { epoch: has } = await actor.signer.standing(node);
+  const { epoch: has } = await standingOf(actor.redis, actor.signer, node);
   return [{ type: 'refused', node, epoch, code: 'stale-epoch', why, has }];
 }
 

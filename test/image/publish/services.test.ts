@@ -1,7 +1,7 @@
 /** Services in the release metadata: what the core team and a team release, what nodes believe, what is left on the disk. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
@@ -18,37 +18,13 @@ import { changeOfTeam, nextOfTeam, releaseOfTeam, signForTeam } from '../../../i
 import { delegate, undelegate } from '../../../image/publish/teams.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { makeSecret, signingKey } from '../../../keys/release/key.ts';
-import { manifestSchema } from '../../../protocol/service/manifest.ts';
 import { bundleTarget } from '../../../protocol/service/name.ts';
 import { sha256 } from '../services/oci.ts';
+import { bundle } from './bundle.ts';
 import { build, fleet, scratch, serve } from './support.ts';
 
 const key = signingKey(makeSecret());
 const WEB = { name: 'web', prefix: 'services/web', keys: [key.public], threshold: 1 };
-
-/** As `pack` leaves it: what publishing looks at. */
-async function bundle(
-  paths: DataPaths,
-  service: string,
-  version: string,
-  content = `${service} ${version}`,
-  memory = 2 ** 24,
-) {
-  await mkdir(paths.bundles, { recursive: true });
-  const bytes = Buffer.alloc(8192, content);
-  const file = join(paths.bundles, `making ${Math.random()}`);
-  await writeFile(file, bytes);
-  const manifest = manifestSchema.parse({ command: ['/x'], limits: { memory, cpu: 1, tasks: 1 } });
-  const custom = {
-    format: 1 as const,
-    service,
-    version,
-    rootHash: sha256(Buffer.from(content)),
-    dataBytes: 4096,
-    manifest,
-  };
-  return { file, sha256: sha256(bytes), size: bytes.length, custom };
-}
 
 async function nodeOf(t: ExecutionContext, paths: DataPaths) {
   const { url } = await serve(t, paths);

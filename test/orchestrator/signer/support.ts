@@ -34,6 +34,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
   const files = signerFiles(paths);
   await mkdir(files.folder, { recursive: true });
   const clock = { now: NOW };
+  const released = new Map<string, { sha256: string; size: number }>();
   const ledger = await Ledger.open(files.ledger, clock.now);
   t.teardown(() => ledger.close().catch(() => {}));
   const manifests = new PublishedManifests(paths.images);
@@ -44,6 +45,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
     decisions: new DecisionsHere(journalFile(paths)),
     newest: newestHere(paths, manifests),
     facts: (version) => manifests.manifest(version),
+    bundles: async () => released,
     limits: { ...SIGNER_LIMITS, ...limits },
     now: () => clock.now,
   });
@@ -52,6 +54,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
     clock,
     ledger,
     signer,
+    released,
     says: (word: Parameters<typeof recordConsent>[1], at = clock.now) =>
       recordConsent(files.consents, word, { ...ANN, at }),
     /** The order that comes out, verified as its node does. */
