@@ -1,5 +1,6 @@
+import { shownName } from '../../protocol/service/name.ts';
 import type { PlanNode } from './node.ts';
-import { type NeedsOf, projected, readWish, shownVersion, textOf, unfit } from './services.ts';
+import { type NeedsOf, projected, readWish, shownVersion, textOf, unfit, wishesIn } from './services.ts';
 import type { Spec } from './spec.ts';
 import { type NoPath, type Path, pathTo, refusalOf, type VersionGraph } from './versions.ts';
 
@@ -56,6 +57,14 @@ export function targetOf(spec: Spec): Target {
   return spec.image !== undefined
     ? { of: 'image', version: spec.image }
     : { of: 'config', version: spec.config ?? '' };
+}
+
+/** Of a node's services, those that the rollout moves are all that it disturbs. */
+export function disturbing<T extends Candidate>(move: T, { of, version }: Target): T {
+  if (of !== 'service') return move;
+  const names = new Set(wishesIn(version).map(({ name }) => shownName(name)));
+  const services = move.node.services.filter((name) => names.has(name));
+  return { ...move, node: { ...move.node, services } };
 }
 
 /** What a node has now of what the rollout moves. */

@@ -4,7 +4,16 @@ import { divide } from './divide.ts';
 import { aroundOf, type Counts, DOWN, heldBy, isGone, noCounts, STRANGE, tally, within } from './down.ts';
 import { type Limits, limitsSpecOf, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
-import { type Candidate, Paths, type PlanFacts, placeOf, type Skip, type Target, targetOf } from './place.ts';
+import {
+  type Candidate,
+  disturbing,
+  Paths,
+  type PlanFacts,
+  placeOf,
+  type Skip,
+  type Target,
+  targetOf,
+} from './place.ts';
 import {
   openings,
   refuseBarriers,
@@ -105,20 +114,21 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
   const selected = fleet.filter((node) => matches(spec.nodes, node));
 
   const paths = new Paths(facts.graph, target.version, spec.downgrade);
-  const moves: Candidate[] = [];
+  const found: Candidate[] = [];
   const skipped: Skip[] = [];
   for (const node of selected) {
     const placed = placeOf(node, spec, target, paths, facts.needs);
-    if ('move' in placed) moves.push(placed.move);
+    if ('move' in placed) found.push(placed.move);
     else skipped.push(placed.skip);
   }
   refusals.push(
-    ...refuseBarriers(spec, moves),
-    ...refuseDowngrade(spec, moves, skipped),
-    ...refuseRevoked(target, facts, moves),
-    ...refuseServices(spec, target, moves),
-    ...refuseDependencies(spec, target, facts, moves),
+    ...refuseBarriers(spec, found),
+    ...refuseDowngrade(spec, found, skipped),
+    ...refuseRevoked(target, facts, found),
+    ...refuseServices(spec, target, found),
+    ...refuseDependencies(spec, target, facts, found),
   );
+  const moves = found.map((move) => disturbing(move, target));
   const start = Math.max(now, spec.notBefore ?? now);
   const times = { start, notAfter: spec.notAfter };
   // Any of them may come to the tail, which has the rollout's windows.
@@ -316,5 +326,5 @@ export function placeLateJoiner(
     const why = `it must pass through ${result.move.hops.slice(0, -1).join(', ')} first`;
     return { node: id, name, site, code: 'barrier-ahead', why };
   }
-  return placed(result.move, () => 'joined while the rollout ran');
+  return placed(disturbing(result.move, plan.target), () => 'joined while the rollout ran');
 }

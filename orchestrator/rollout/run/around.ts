@@ -5,12 +5,14 @@
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { State } from '../../fleet/transitions.ts';
+import { readIssued } from '../../orders/issued.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import { type Counts, DOWN, GONE, noCounts, type Placed, STRANGE, sum, tally, within } from '../down.ts';
 import type { EngineEvent } from '../event.ts';
 import type { NodeStep, RolloutRecord } from '../record.ts';
 import type { RolloutState } from '../state.ts';
 import { isDisrupted } from '../taken-down.ts';
+import { servingOf } from './facts.ts';
 import { readFence } from './fence.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
@@ -62,7 +64,7 @@ export class Surroundings {
       fence,
       down: [...down].filter((id) => nodes.has(id)),
       others: within(own, sum(others, downOutside)),
-      of: within(own, of),
+      of: within(own, { ...of, service: unplanned(of.service, setup.sizes) }),
     };
   }
 
@@ -76,12 +78,19 @@ export class Surroundings {
     for (const known of this.#places.keys()) if (!outside.has(known)) this.#places.delete(known);
     const due = [...this.#places.keys()].slice(0, AGAIN);
     for (const one of outside) if (!this.#places.has(one)) due.push(one);
+    const issued = await readIssued(redis, due);
     for (const { id: one, site, rack } of await nodes.getMany(due)) {
+      const services = servingOf(issued.get(one)?.order.services ?? []).services;
       this.#places.delete(one);
-      this.#places.set(one, { site, rack });
+      this.#places.set(one, { site, rack, services });
     }
     return this.#places;
   }
+}
+
+/** A service runs at sites that are not looked at, too: it has as many nodes as when it was planned, where that is known. */
+function unplanned(counted: Counts['service'], planned: Counts | undefined): Counts['service'] {
+  return Object.fromEntries(Object.entries(counted).filter(([name]) => planned?.service[name] === undefined));
 }
 
 /** Those that were not heard for so long that nobody counts on them. */

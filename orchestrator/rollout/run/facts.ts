@@ -176,7 +176,9 @@ async function seenOf({ redis }: Fleet, ids: readonly string[]): Promise<Map<str
 }
 
 /** As it was ordered: once the node is asked, its own report shows whether it followed. */
-function servingOf(services: readonly OrderedService[]): Pick<PlanNode, 'services' | 'serving'> {
+export function servingOf(
+  services: readonly OrderedService[],
+): Required<Pick<PlanNode, 'services' | 'serving'>> {
   return {
     services: services.map(({ name }) => shownName(name)),
     serving: Object.fromEntries(services.map(({ name, ...bundle }) => [name, bundle])),

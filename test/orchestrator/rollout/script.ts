@@ -4,8 +4,11 @@ import type { EngineEvent, Order, Report, Step } from '../../../orchestrator/rol
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import type { PlanFacts } from '../../../orchestrator/rollout/plan.ts';
 import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
+import { type Instance, type Instances, wishesIn } from '../../../orchestrator/rollout/services.ts';
 import { nothingAround } from './around.ts';
 import { FACTS, planOf } from './fleet.ts';
+
+const up = (version: string): Instance => ({ version, state: 'running', health: 'healthy', why: '' });
 
 export class Script {
   state: RolloutState;
@@ -14,7 +17,7 @@ export class Script {
   /** What each node reports: its boot, its version, the highest epoch that it accepted. */
   readonly #nodes = new Map<
     string,
-    { boot: number; version: string; config: string | null; epoch: number }
+    { boot: number; version: string; config: string | null; epoch: number; instances?: Instances }
   >();
   readonly #begun: EngineEvent[] = [];
   /** Whether orders are carried out at once; false: they wait in our own queue. */
@@ -33,6 +36,9 @@ export class Script {
         version: node.running ?? '',
         config: node.config,
         epoch: node.epoch,
+        instances: Object.fromEntries(
+          Object.entries(node.serving ?? {}).map(([name, { version }]) => [name, up(version)]),
+        ),
       });
     }
   }
@@ -113,6 +119,7 @@ export class Script {
       healthy: true,
       reason: '',
       services: {},
+      instances: known.instances ?? {},
       failed: [],
       ...more,
     };
@@ -137,7 +144,14 @@ export class Script {
     known.epoch = order.epoch;
     if (order.kind === 'stage') return this.send({ type: 'staged', node: id, epoch: order.epoch });
     if (order.of === 'config') known.config = order.version;
-    else if (order.version !== known.version) {
+    else if (order.of === 'service') {
+      const next: Record<string, Instance> = { ...known.instances };
+      for (const { name, version } of wishesIn(order.version ?? '')) {
+        if (version === null) delete next[name];
+        else if (next[name]?.version !== version) next[name] = up(version);
+      }
+      known.instances = next;
+    } else if (order.version !== known.version) {
       known.boot += 1;
       known.version = order.version ?? '';
     }
@@ -149,6 +163,13 @@ export class Script {
     const known = this.#known(id);
     known.boot += 1;
     known.version = version;
+  }
+
+  /** Its instance of a service is so from now on. @param name in full */
+  turns(id: string, name: string, more: Partial<Instance>): void {
+    const known = this.#known(id);
+    const instance = { ...up('0'), ...known.instances?.[name], ...more };
+    known.instances = { ...known.instances, [name]: instance };
   }
 
   /** Accepts the last order, but does nothing. */
