@@ -1,22 +1,27 @@
 /**
- * Nodes that lost their configuration: diskless ones at every restart, installed ones with their state partition. A
- * node that restarted is asked once, and gets what its order in force names. Rollouts take care of their own nodes.
+ * Nodes that lost their configuration or their services: diskless ones at every restart, installed ones with their state
+ * partition. A node that restarted is asked once, and gets what its order in force names. An order that names services is
+ * renewed before it expires, because a node starts nothing under one that has. Rollouts take care of their own nodes.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import type { Status } from '../../protocol/link/messages.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import { shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
+import { isFresh } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
-import { keptConfig, signKept } from '../orders/kept.ts';
+import { keptConfig, keptServices, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { holdersOf } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
-import { CONFIG_REFUSALS, listConfigs } from './store.ts';
+import { CONFIG_REFUSALS, listConfigs, type PublishedConfig } from './store.ts';
 
 export type KeeperOptions = {
   fleet: Fleet;
@@ -56,15 +61,15 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
         name,
         observed: { bootId },
       } = record;
-      const version = await restore(options, record);
-      if (version !== null) log.info({ id, node: name, version }, 'its configuration was brought again');
+      const brought = await restore(options, record);
+      if (brought.length > 0) log.info({ id, node: name, brought }, 'a node was brought again what it had');
       settled.set(id, bootId);
     },
     async failed({ id, name, observed: { bootId } }, error) {
       const code = error instanceof BootwaveError ? error.code : '';
       const hopeless = CONFIG_REFUSALS.includes(code) || code === 'LINK_OP_UNKNOWN';
       const reason = messageOf(error);
-      log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'its configuration was not brought');
+      log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'what it had was not brought again');
       if (!hopeless) return times.again;
       settled.set(id, bootId);
       const entry = {
@@ -80,7 +85,7 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
   });
 }
 
-/** Members that are up in a boot that was not checked yet, and that no rollout or installation holds. */
+/** Members that are up in a boot that was not checked yet, or whose order has to be renewed, and that no rollout or installation holds. */
 async function unsettled(
   { fleet, signer }: KeeperOptions,
   settled: Map<string, string>,
@@ -89,57 +94,80 @@ async function unsettled(
   const ids = up.flat();
   if (ids.length === 0) return [];
   const [records, holders] = await Promise.all([fleet.nodes.getMany(ids), holdersOf(fleet.redis, ids)]);
-  const left = records.filter(
-    ({ id, observed, wanted, installedAt }) =>
-      settled.get(id) !== observed.bootId &&
-      !holders.has(id) &&
-      (wanted.mode !== 'installed' || installedAt !== null),
+  const free = records.filter(
+    ({ id, wanted, installedAt }) =>
+      !holders.has(id) && (wanted.mode !== 'installed' || installedAt !== null),
   );
   const issued = await readIssued(
     fleet.redis,
-    left.map(({ id }) => id),
+    free.map(({ id }) => id),
   );
-  // Also of a node whose order is gone the signer knows what it was given.
+  const isDue = (order: Order) => order.services.length > 0 && !isFresh(order, Date.now());
+  const due = new Set([...issued].flatMap(([id, { order }]) => (isDue(order) ? [id] : [])));
+  const left = free.filter(({ id, observed }) => settled.get(id) !== observed.bootId || due.has(id));
   const wanted = await Promise.all(
     left.map(async ({ id }) => {
-      const order = issued.get(id);
+      const inForce = issued.get(id);
       // Whether it is the right one is asked when it is brought.
-      return order?.order.config ?? keptConfig(order, await standingOf(fleet.redis, signer, id));
+      if (inForce !== undefined && hasSomething(inForce.order)) return true;
+      // Also of a node whose order is gone the signer knows what it was given.
+      const standing = await standingOf(fleet.redis, signer, id);
+      return hasSomething({
+        config: keptConfig(inForce, standing),
+        services: keptServices(inForce, standing),
+      });
     }),
   );
   return left.filter(({ id, observed }, i) => {
-    if (wanted[i] !== null) return true;
+    if (wanted[i] === true) return true;
     settled.set(id, observed.bootId);
     return false;
   });
 }
 
-/** @returns the version that was brought; null when it is in force already, or none is wanted */
-async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Promise<string | null> {
+const hasSomething = ({ config, services }: Pick<Order, 'config' | 'services'>): boolean =>
+  config !== null || services.length > 0;
+
+/** @returns the versions that were brought; empty when all is in force already, or nothing is wanted */
+async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Promise<string[]> {
   const { fleet, pool, signer, signal } = options;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
   const standing = await standingOf(fleet.redis, signer, id);
   const digest = keptConfig(inForce, standing);
-  if (digest === null || status.config?.digest === digest) return null;
-  const published = (await listConfigs(fleet.redis)).find(({ sha256 }) => sha256 === digest);
-  if (published === undefined) {
-    throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
-  }
+  const services = keptServices(inForce, standing);
+  const lost = digest === null || status.config?.digest === digest ? null : await published(fleet, digest);
+  const isOld = services.length > 0 && inForce !== undefined && !isFresh(inForce.order, Date.now());
+  const gone = services.filter((service) => !hasService(status, service));
+  if (lost === null && gone.length === 0 && !isOld) return [];
   const { mode } = wanted;
-  const other = inForce?.order ?? { mode, image: null, services: [], wipe: false, forgiven: [] };
+  const other = inForce?.order ?? { mode, image: null, wipe: false, forgiven: [] };
+  // A disk that was to be wiped was, or people say it again.
+  const wipe = other.wipe && !isOld;
   // The order in force, or, when it is about to expire, the same content under a new epoch.
   const order = await reissue(fleet.redis, {
-    ...{ node: id, wanted: { ...other, config: digest }, inForce, by: KEEPER },
+    ...{ node: id, wanted: { ...other, wipe, services, config: digest }, inForce, by: KEEPER },
     ...{ kind: inForce?.kind ?? 'activate', floor: Math.max(knownEpoch(status), standing.epoch) },
     ...{ now: Date.now(), race: 'CONFIG_ORDER_RACE' },
   });
   await deliverOrder(pool, id, await signKept(fleet.redis, signer, order), ask);
-  const document = Buffer.from(published.document, 'utf8').toString('base64');
+  const brought = gone.map(shownServiceVersion);
+  if (lost === null) return brought;
+  const document = Buffer.from(lost.document, 'utf8').toString('base64');
   const args = { epoch: order.epoch, document, apply: true };
   await pool.request(id, 'config', args, { signal, timeout: SILENCE.apply });
   // The request that ends the node's trial of it.
   await pool.request(id, 'status', {}, ask);
-  return published.version;
+  return [lost.version, ...brought];
+}
+
+/** It has been ordered to have it. An image that knows no services would take no order that names some. */
+const hasService = ({ services }: Status, { name, version }: OrderedService): boolean =>
+  services === undefined || services.some((one) => one.name === name && one.version === version);
+
+async function published({ redis }: Fleet, digest: string): Promise<PublishedConfig> {
+  const found = (await listConfigs(redis)).find(({ sha256 }) => sha256 === digest);
+  if (found !== undefined) return found;
+  throw new BootwaveError({ code: 'CONFIG_UNKNOWN', what: `the configuration ${digest} is not published` });
 }

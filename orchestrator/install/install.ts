@@ -10,7 +10,7 @@ import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../orders/guard.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
-import { keptConfig, signKept } from '../orders/kept.ts';
+import { keptConfig, keptServices, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
@@ -155,7 +155,7 @@ async function order(
     wanted: {
       ...what,
       config: keptConfig(inForce, standing),
-      services: inForce?.order.services ?? [],
+      services: keptServices(inForce, standing),
     },
     inForce,
     by: INSTALL,

@@ -89,8 +89,8 @@ function sameServices(a: Order['services'], b: Order['services']): boolean {
   return a.length === b.length && a.every((one, i) => is(one, b[i]));
 }
 
-/** A clock that went back does not make an order stale; one that jumped ahead only causes a new issue. */
-function isFresh(order: Order, now: number): boolean {
+/** Not yet to be renewed. A clock that went back does not make an order stale; one that jumped ahead only causes a new issue. */
+export function isFresh(order: Pick<Order, 'issuedAt' | 'expires'>, now: number): boolean {
   return now < order.issuedAt + (order.expires - order.issuedAt) * RENEW_AT;
 }
 

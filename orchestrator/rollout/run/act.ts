@@ -10,6 +10,7 @@ import { standingOf } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeEvent, Order } from '../event.ts';
 import type { StepState } from '../record.ts';
+import { wishesIn } from '../services.ts';
 import { actConfig } from './act-config.ts';
 import type { Actor } from './actor.ts';
 import { pardoned } from './forgive.ts';
@@ -135,7 +136,8 @@ async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const changes = { config: order.of === 'config' };
+  const moved = order.of === 'service' ? wishesIn(order.version ?? '').map(({ name }) => name) : [];
+  const changes = { config: order.of === 'config', services: moved };
   const envelope = await signKept(actor.redis, actor.signer, issued.order, changes);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
   await actor.begun(order);

@@ -2,60 +2,31 @@
 import test from 'ava';
 import type { Faults } from '../../../../lab/sim/fault.ts';
 import { type Issued, readIssued } from '../../../../orchestrator/orders/issued.ts';
-import { makePlan } from '../../../../orchestrator/rollout/plan.ts';
-import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
-import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
-import { orderedBefore } from '../../../../orchestrator/rollout/run/service-facts.ts';
-import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
-import { type Bench, benchFor, FACTS, hasEnded, SPEC } from './support.ts';
+import { release, running, startServices } from './service-bench.ts';
+import { benchFor, hasEnded } from './support.ts';
 
 const bundle = (digit: string, size = 4096) => ({ sha256: digit.repeat(64), size });
 const BUNDLES = {
   'fleet/chrony:4.2': bundle('1'),
   'fleet/chrony:4.3': bundle('2'),
-  'fleet/chrony:4.4': bundle('3'),
   'fleet/unbound:1.17': bundle('4'),
 };
-const NEEDS = Object.fromEntries(
-  Object.keys(BUNDLES).map((key) => [key, { dependsOn: [], architecture: 'x64', memory: 2 ** 20 }]),
-);
-
-async function start({ fleet, redis }: Bench, services: string[], more: object = {}): Promise<string> {
-  const { image: _, gates: __, ...spec } = SPEC;
-  const waves = [{ name: 'canary', take: 2 }, { take: 'rest' }];
-  const checked = checkSpec({ ...spec, services, waves, ...more });
-  if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
-  const nodes = await planNodes(fleet, []);
-  const planned = makePlan(nodes, checked.spec, Date.now(), { ...FACTS, needs: NEEDS });
-  if (!planned.ok) throw new Error(JSON.stringify(planned.refusals));
-  const bundles = { ...orderedBefore(nodes), ...BUNDLES };
-  const id = await create(redis, planned.plan, bundles, { author: 'operator:ann', at: Date.now() });
-  await operate(redis, id, { type: 'start', by: 'operator:ann' });
-  return id;
-}
-
-const running = ({ nodes }: Bench) => [
-  ...new Set(
-    nodes.map(({ services }) =>
-      services
-        .status()
-        .map(({ name, version, health }) => `${name}:${version} ${health}`)
-        .sort()
-        .join(', '),
-    ),
-  ),
-];
 
 test.serial('good ones reach every node without a restart; a bad one is taken back', async (t) => {
   const faults: Faults = (_, version) =>
     version === 'fleet/chrony:4.3' ? 'panic' : version === 'fleet/chrony:4.4' ? 'unhealthy' : null;
   const bench = await benchFor(t, { count: 8, faults, decides: 'all' });
   const { fleet, nodes, redis } = bench;
+  await release(
+    bench,
+    ...['4.2', '4.3', '4.4'].map((version) => `fleet/chrony:${version}`),
+    'fleet/unbound:1.17',
+  );
   const boots = nodes.map(({ bootId }) => bootId);
   bench.orchestrator();
   bench.orchestrator();
-  const good = await bench.until(await start(bench, ['chrony:4.2', 'unbound:1.17']), hasEnded);
+  const good = await bench.until(await startServices(bench, ['chrony:4.2', 'unbound:1.17']), hasEnded);
   t.is(good.rollout.state, 'done', good.rollout.why);
   t.is(good.rollout.why, 'every node is on chrony:4.2, unbound:1.17');
   t.deepEqual(
@@ -66,7 +37,7 @@ test.serial('good ones reach every node without a restart; a bad one is taken ba
   t.deepEqual(running(bench), both);
 
   // It ends again and again.
-  const broken = await bench.until(await start(bench, ['chrony:4.3']), hasEnded);
+  const broken = await bench.until(await startServices(bench, ['chrony:4.3']), hasEnded);
   t.is(broken.rollout.state, 'failed', broken.rollout.why);
   t.is(broken.rollout.touches, 2, 'the canary alone');
   const why = (await fleet.audit.read()).filter(({ to }) => to === 'failed').map(({ reason }) => reason);
@@ -74,12 +45,12 @@ test.serial('good ones reach every node without a restart; a bad one is taken ba
   t.deepEqual(running(bench), both, 'back to the former version, and the other one is untouched');
 
   // It runs, and its own check says that it is ill: no gate has to be named for that.
-  const ill = await bench.until(await start(bench, ['chrony:4.4']), hasEnded);
+  const ill = await bench.until(await startServices(bench, ['chrony:4.4']), hasEnded);
   t.is(ill.rollout.state, 'failed', ill.rollout.why);
   t.is(ill.rollout.touches, 2, 'the canary alone');
   t.deepEqual(running(bench), both);
 
-  const ended = await bench.until(await start(bench, ['unbound:none']), hasEnded);
+  const ended = await bench.until(await startServices(bench, ['unbound:none']), hasEnded);
   t.is(ended.rollout.state, 'done', ended.rollout.why);
   t.deepEqual(running(bench), ['fleet/chrony:4.2 healthy']);
 
