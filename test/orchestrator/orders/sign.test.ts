@@ -1,13 +1,22 @@
 /** Several servers sign orders for one node, each with a ledger of its own. */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, hash } from 'node:crypto';
 import { cp } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
+import { releaseService } from '../../../image/publish/services.ts';
 import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
 import { retire } from '../../../orchestrator/operations/node/acts.ts';
 import { openFleet } from '../../../orchestrator/operators/bans-of.ts';
-import { sign, signedKey } from '../../../orchestrator/orders/sign.ts';
+import { orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { signKept } from '../../../orchestrator/orders/kept.ts';
+import { sign, signedKey, standingOf } from '../../../orchestrator/orders/sign.ts';
+import { MOST_LINE } from '../../../orchestrator/signer/lines.ts';
+import { HELPER_LINE } from '../../../protocol/agent/machine.ts';
+import { LINK_LIMITS } from '../../../protocol/link/messages.ts';
+import { ORDER_LIMITS, type OrderedService, orderEnvelope } from '../../../protocol/order.ts';
 import { by, server } from '../../attack/redis/server.ts';
+import { bundle } from '../../image/publish/bundle.ts';
 import { realSigner } from '../../support/real-signer.ts';
+import { signOrder } from '../../support/sign-order.ts';
 import { enrolment, silent, temporaryData } from '../fleet/support.ts';
 import { FACTS, NODE, orderOf } from '../signer/orders.ts';
 
@@ -21,16 +30,19 @@ async function servers(t: ExecutionContext) {
     const signer = await realSigner(where, privateKey, IMAGES);
     t.teardown(signer.close);
     for (const [version, sha256] of Object.entries(CONFIGS)) await signer.knows({ version, sha256 });
-    return async (epoch: number, version: string, more: object = {}) => {
+    const ask = async (epoch: number, version: string, more: object = {}) => {
       const order = orderOf({ epoch, image: { version, ...FACTS }, ...more }, Date.now());
       return sign(connection, signer.client, order).then(
         () => 'signed',
         ({ code }: { code?: string }) => code,
       );
     };
+    return Object.assign(ask, { signer: signer.client });
   };
+  for (const version of ['1', '2']) await releaseService(await bundle(paths, 'fleet/x', version), { paths });
   const other = await temporaryData(t);
   await cp(paths.keys, other.keys, { recursive: true });
+  await cp(paths.releases, other.releases, { recursive: true, verbatimSymlinks: true });
   const connection = redis.duplicate();
   t.teardown(() => connection.disconnect());
   const { bans } = await openFleet(other, connection, silent);
@@ -50,7 +62,31 @@ async function servers(t: ExecutionContext) {
     await said(`ro-${to}`, state, { of: 'config', on: [to], from });
     await bans.look();
   };
-  return { redis, decide, configure, one: await at(paths, redis), two: await at(other, connection) };
+  const serve = async (
+    on: string,
+    services: readonly OrderedService[],
+    state: RolloutDecision['state'],
+    from: string[] = [],
+  ) => {
+    const brought = services.map(({ name, ...bundle }) => ({ name, bundle }));
+    await said(`ro-${on}`, state, { of: 'service', on: [on], services: brought, from });
+    await bans.look();
+  };
+  const [x1, x2] = ['1', '2'].map((version) => {
+    const bytes = Buffer.alloc(8192, `fleet/x ${version}`);
+    return { name: 'fleet/x', version, sha256: hash('sha256', bytes), size: bytes.length };
+  }) as [OrderedService, OrderedService];
+  return {
+    redis,
+    key: privateKey,
+    decide,
+    configure,
+    serve,
+    x1,
+    x2,
+    one: await at(paths, redis),
+    two: await at(other, connection),
+  };
 }
 
 test('what one server decides the others sign, also before anybody has told them', async (t) => {
@@ -100,6 +136,91 @@ test('a configuration that one server brought a node is known to the others: as 
   for (const other of ['a', 'c', null] as const)
     for (const server of [one, two])
       t.is(await server(6, '', to(other)), 'SIGNER_CONFIG_UNDECIDED', String(other));
+});
+
+test('no server takes away a configuration that another one has brought', async (t) => {
+  const { configure, one, two } = await servers(t);
+  await configure('a', 'open');
+  t.is(await one(1, '', { image: null, config: CONFIGS.a }), 'signed');
+  await configure('a', 'ended');
+  for (const server of [one, two])
+    t.is(await server(2, '', { image: null, config: null }), 'SIGNER_CONFIG_UNDECIDED');
+  t.is(await two(2, '', { image: null, config: CONFIGS.a }), 'signed');
+});
+
+test('services that one server brought a node are known to the others: as what it keeps, and as its way back', async (t) => {
+  const { serve, x1, x2, one, two } = await servers(t);
+  const none: object = { image: null, services: [] };
+  const to = (service: OrderedService) => ({ image: null, services: [service] });
+  await serve('fleet/x:1', [x1], 'open');
+  t.is(await one(1, '', to(x1)), 'signed');
+  await serve('fleet/x:1', [x1], 'ended');
+  t.is(await two(2, '', none), 'SIGNER_SERVICE_UNDECIDED');
+  await serve('fleet/x:2', [x2], 'open', ['fleet/x:1']);
+  t.is(await two(2, '', to(x2)), 'signed');
+  t.is(await one(3, '', to(x2)), 'signed', 'what the other one has brought');
+  t.is(await two(4, '', to(x1)), 'signed', 'the way back, as this one knows it still');
+  t.is(await two(5, '', to(x2)), 'signed');
+  t.is(await one(6, '', none), 'SIGNER_SERVICE_UNDECIDED');
+  t.is(await one(6, '', to(x1)), 'signed', 'the way back, as the rollout knows it');
+  await serve('fleet/x:2', [x2], 'ended');
+  for (const server of [one, two])
+    for (const other of [none, to(x2)]) t.is(await server(7, '', other), 'SIGNER_SERVICE_UNDECIDED');
+});
+
+test('what is put right is put as the server that signed last knows it', async (t) => {
+  const { redis, configure, serve, x1, x2, one, two } = await servers(t);
+  await configure('a', 'open');
+  await serve('fleet/x:1', [x1], 'open');
+  t.is(await two(1, '', { image: null, config: CONFIGS.a, services: [x1] }), 'signed');
+  await configure('a', 'ended');
+  await configure('b', 'open', ['a']);
+  await serve('fleet/x:2', [x2], 'open', ['fleet/x:1']);
+  t.is(await one(2, '', { image: null, config: CONFIGS.b, services: [x2] }), 'signed');
+  await configure('b', 'ended', ['a']);
+  await serve('fleet/x:2', [x2], 'ended');
+  for (const more of [
+    { config: CONFIGS.c, services: [x2] },
+    { config: CONFIGS.b, services: [] },
+    { config: null, services: [x1] },
+  ]) {
+    const order = orderOf({ epoch: 3, image: null, ...more }, Date.now());
+    const body = JSON.stringify({ order, rollout: 'x', kind: 'stage' });
+    await redis.hset(orderKey(NODE), { state: 'issued', epoch: 3, body });
+    await t.throwsAsync(signKept(redis, two.signer, order), { code: 'ORDER_PUT_RIGHT' });
+    const right = (await readIssued(redis, [NODE])).get(NODE)!.order;
+    t.is(right.config, CONFIGS.b);
+    t.deepEqual(right.services, [x2]);
+  }
+  t.like(await standingOf(redis, two.signer, NODE), { epoch: 2, config: CONFIGS.b, services: [x2] });
+  t.is(await two(4, '', { image: null, config: CONFIGS.b, services: [x2] }), 'signed');
+});
+
+test('the longest order gets to the other servers, and to a node', async (t) => {
+  const { redis, key, two } = await servers(t);
+  const long = (i: number, length: number) => `${i}`.padStart(2, '0').padStart(length, 'x');
+  const services = Array.from({ length: ORDER_LIMITS.services }, (_, i) => ({
+    ...{ name: `${long(i, 32)}/${long(i, 32)}`, version: long(i, 64), size: 2 ** 32 },
+    sha256: hash('sha256', `${i}`),
+  }));
+  const versions = Array.from({ length: 64 }, (_, i) => long(i, 64));
+  const longest = { services, forgiven: versions, image: null, config: CONFIGS.a };
+  const order = orderOf({ ...longest, epoch: 1, floor: long(1, 64) }, Date.now());
+  // Another server has signed it.
+  const envelope = signOrder(order, key);
+  await redis.set(signedKey(NODE), JSON.stringify(envelope));
+  t.is(await two(2, '', longest), 'signed');
+  const full = JSON.stringify(
+    orderEnvelope(Buffer.alloc(ORDER_LIMITS.payloadBytes), 'a'.repeat(64), Buffer.alloc(64)),
+  );
+  t.true(full.length <= ORDER_LIMITS.envelopeCharacters);
+  // Where an envelope travels as text in JSON, its quotation marks count twice.
+  t.true(ORDER_LIMITS.payloadBytes + JSON.stringify(full).length + 1024 < MOST_LINE);
+  t.true(full.length + 1024 < HELPER_LINE);
+  t.true(full.length + 1024 < LINK_LIMITS.frameBytes);
+  const endless = { ...order, forgiven: Array.from({ length: 2_000 }, () => long(1, 64)) };
+  await t.throwsAsync(two.signer.sign(endless), { code: 'ORDER_OVERSIZED' });
+  t.is(await two(3, '', longest), 'signed', 'and nobody else is hung up on');
 });
 
 test('an installation that one server has begun may be mended by another, within its time', async (t) => {

@@ -100,4 +100,10 @@ test('what is known of a node: by this signer, by the newer word of another, or 
   const configured = { now: X, back: null, by: ['ro-1'] };
   t.is(configuredOf({ ...last, configured }, shown(5)), configured);
   t.deepEqual(configuredOf({ ...last, configured }, shown(6)), { now: Y });
+  const same = { ...configured, now: Y };
+  t.is(
+    configuredOf({ ...last, configured: same }, shown(6)),
+    same,
+    'the other one has changed something else',
+  );
 });
