@@ -77,6 +77,11 @@ export async function box(t: ExecutionContext) {
     folder,
     exec,
     must,
+    /** Runs until the test's end. */
+    beside(...args: string[]): void {
+      const one = spawn('nsenter', within(...args), { stdio: 'ignore' });
+      t.teardown(() => one.kill('SIGKILL'));
+    },
     /** Begins an instance as PID 1 would, without its limits. */
     async start(name: string, slot: number, bundle: Bundle, manifest: Manifest): Promise<Instance> {
       const place = placeOf(slot);

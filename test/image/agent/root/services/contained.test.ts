@@ -115,8 +115,12 @@ test.serial('what was declared is reached, from outside and to outside; nothing 
   const outside = (...args: string[]) => exec('ip', 'netns', 'exec', 'outside', ...args);
   await writeFile(join(folder, 'index.html'), 'outside');
   for (const port of ['8001', '8002'])
-    await must('ip', 'netns', 'exec', 'outside', 'busybox', 'httpd', '-p', port, '-h', folder);
-  await must('busybox', 'httpd', '-p', '8003', '-h', folder);
+    node.beside('ip', 'netns', 'exec', 'outside', 'busybox', 'httpd', '-f', '-p', port, '-h', folder);
+  node.beside('busybox', 'httpd', '-f', '-p', '8003', '-h', folder);
+  for (const port of ['8001', '8002', '8003']) {
+    const at = port === '8003' ? '127.0.0.1' : '10.93.0.2';
+    await until(async () => (await exec('curl', '-sf', '-m', '1', `http://${at}:${port}/`)).code === 0);
+  }
 
   const web = manifestOf({
     command: [SH, '-c', 'echo hello > /tmp/index.html; httpd -p 81 -h /tmp; exec httpd -f -p 80 -h /tmp'],
