@@ -4,6 +4,7 @@
  * and which no clock of any machine can make jump.
  */
 import type { Cause } from '../causes/cause.ts';
+import type { Blame } from '../causes/refusal.ts';
 import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
@@ -279,6 +280,8 @@ export type NodeStep = {
   told: boolean;
   /** Its order is refused for a reason other than the version. */
   blocked: { by: 'clock' | 'rules' | 'order'; why: string; since: number } | null;
+  /** What its services are not up for, as it last said; absent: the version. */
+  blame?: Blame;
   /** Orders in its present state that were made anew because it knew a higher epoch. */
   anew: number;
   /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */

@@ -54,6 +54,8 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     digest: 'a',
     begun: false,
     released: true,
+    /** Called by a release that never answers; null: it does. */
+    hang: null as (() => void) | null,
     check: true,
   };
   const asked: ServicesRequest[] = [];
@@ -68,7 +70,11 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     ask,
     order: () => ({ order: state.order, digest: state.digest }),
     hasBegun: async () => state.begun,
-    release: async () => {
+    release: async (_service, _order, signal) => {
+      if (state.hang !== null) {
+        state.hang();
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      }
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
@@ -196,4 +202,54 @@ test('a probe is well with an answer in time, and never longer than it may', asy
   t.false(await probe('127.0.0.1', port, '/hang', 50));
   t.true(await probe('127.0.0.1', port, null, 5000));
   t.false(await probe('127.0.0.1', 1, null, 5000));
+});
+
+test('all that the order in force names is told at once, and what it names no more for as long as it is there', async (t) => {
+  const { services, state } = await setUp(t, async () => [view()]);
+  t.like(services.status(), [{ name: 'fleet/a', version: '1', state: 'starting', health: 'unknown' }]);
+  await services.look();
+  t.like(services.status(), [{ state: 'running', health: 'healthy' }]);
+  const next = { ...service, version: '2' };
+  state.order = { ...state.order, services: [next, { ...service, name: 'fleet/b' }] };
+  state.digest = 'b';
+  const told = () => services.status().map(({ name, version, state }) => `${name}:${version} ${state}`);
+  t.deepEqual(told(), ['fleet/a:2 starting', 'fleet/b:1 starting']);
+  state.order = { ...state.order, services: [] };
+  t.deepEqual(told(), ['fleet/a:1 running'], 'it has not ended yet');
+});
+
+test('what root refuses counts once the metadata was fetched for this order', async (t) => {
+  const { services, state } = await setUp(t, async () => [
+    view({ state: 'refused', why: 'not released [SERVICE_NOT_RELEASED]', runs: null, since: null }),
+  ]);
+  state.released = false;
+  await services.look();
+  t.like(services.status()[0], { state: 'fetching', why: 'not released [RELEASE_NOT_LISTED]' });
+  state.released = true;
+  await services.look();
+  t.like(services.status()[0], { state: 'refused', why: 'not released [SERVICE_NOT_RELEASED]' });
+  state.digest = 'b';
+  t.is(services.status()[0]!.state, 'refused');
+  state.released = false;
+  await services.look();
+  t.is(services.status()[0]!.state, 'fetching', 'another order, another metadata');
+});
+
+test('another order ends what is being fetched for the one before', async (t) => {
+  const { services, state, asked } = await setUp(t, async () => [
+    view({ state: 'fetching', runs: null, since: null }),
+  ]);
+  let waits = 0;
+  state.hang = () => {
+    waits += 1;
+  };
+  const first = services.look();
+  await until(() => waits === 1);
+  state.order = { ...state.order, services: [] };
+  state.digest = 'b';
+  await services.look();
+  await first;
+  const before = asked.length;
+  await services.look();
+  t.is(asked.length, before + 1, 'and the new one is looked at');
 });
