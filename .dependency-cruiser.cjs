@@ -22,6 +22,7 @@ const ORCHESTRATOR = [
   ['operators', 'orders', 'releases'],
   ['signer'],
   ['config', 'install', 'causes', 'usage'],
+  ['services'],
   ['rollout'],
   ['rotation', 'secure-boot', 'doctor'],
   ['up'],

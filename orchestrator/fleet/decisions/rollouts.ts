@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
+import { DecidedLives } from './lives.ts';
 import type { Place } from './place.ts';
 import { type BroughtService, broughtService, type Serving, servingOf } from './serving.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
@@ -83,9 +84,12 @@ export class DecidedRollouts {
   #begunAt = 0;
   #configs: ReadonlySet<string> | null = null;
   #summed: Sums | null = null;
+  /** Of versions of services: some rollouts rest on nothing else. */
+  readonly lives = new DecidedLives();
 
   add({ key, epoch, body, at }: Pick<Decided, 'key' | 'epoch' | 'body' | 'at'>): void {
     this.#summed = null;
+    this.lives.add({ key, body });
     if (key === ROLLOUTS_BEGUN) {
       const begun = read(begunSchema, body);
       if (begun === null || this.#before !== null) return;

@@ -1,0 +1,80 @@
+/** What people say about the life of a version. */
+import type { Life } from '../../fleet/decisions/lives.ts';
+import { readTemplate } from '../../rollout/run/templates.ts';
+import { fullText } from '../../services/affected.ts';
+import { checkRetirement, type LifeState, stateOf, type Word } from '../../services/life.ts';
+import { decideLife } from '../../services/lives.ts';
+import type { Acting } from '../operation.ts';
+import { personOf } from '../rollout/acts.ts';
+import { serviceIn } from './named.ts';
+import { everything, mustBeKnown, type Shown, shownOf } from './shown.ts';
+
+type Named = { service: string; reason?: string | undefined };
+
+/** `before`: what it was. `changed`: false where it was said already. */
+export type Decided = Shown & { before: LifeState; changed: boolean };
+
+/** Also of a version that is not released yet: it is in preview from its first moment. */
+export const preview = ({ service, reason = '' }: Named, acting: Acting) =>
+  decide(acting, service, { ...NOTHING, state: 'preview', reason }, { unknown: true });
+
+export const promote = ({ service, reason = '' }: Named, acting: Acting) =>
+  decide(acting, service, { ...NOTHING, state: 'current', reason });
+
+export const deprecate = (
+  { service, successor, reason = '' }: Named & { successor?: string | undefined },
+  acting: Acting,
+) =>
+  decide(acting, service, {
+    ...NOTHING,
+    state: 'deprecated',
+    successor: successor === undefined ? null : fullText(serviceIn(successor)),
+    reason,
+  });
+
+const NOTHING = { successor: null, on: null, template: null };
+
+type Retiring = Named & { successor: string; on: number; template?: string | undefined; dryRun: boolean };
+
+/** @throws BootwaveError `SERVICE_UNKNOWN`, `SERVICE_DATE`, `SERVICE_SUCCESSOR`, `TEMPLATE_UNKNOWN` */
+export async function retire(
+  { service: text, successor, on, template, reason = '', dryRun }: Retiring,
+  acting: Acting,
+): Promise<Decided> {
+  const service = serviceIn(text);
+  const next = fullText(serviceIn(successor));
+  const house = await everything(acting);
+  await mustBeKnown(service, house, acting.paths);
+  const released = new Set(house.released.map(fullText));
+  const rules = { now: acting.by.at, known: house.lives, released };
+  checkRetirement({ service: fullText(service), successor: next, on }, rules);
+  if (template !== undefined) await readTemplate(acting.fleet, template);
+  const word: Word = { state: 'deprecated', successor: next, on, template: template ?? null, reason };
+  if (!dryRun) return decide(acting, text, word);
+  const before = stateOf(house.lives.get(fullText(service)), acting.by.at);
+  return { ...shownOf(service, house, word), before, changed: false };
+}
+
+async function decide(acting: Acting, text: string, word: Word, { unknown = false } = {}): Promise<Decided> {
+  const { fleet, by, log } = acting;
+  const service = serviceIn(text);
+  if (!unknown) await mustBeKnown(service, await everything(acting), acting.paths);
+  const person = await personOf(acting);
+  const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person });
+  const shown = shownOf(service, await everything(acting));
+  if (changed) tell(log, shown);
+  return { ...shown, before: stateOf(before as Life | undefined, by.at), changed };
+}
+
+/** Owners and dependants read the log of the server and its history; nothing else of theirs is known here. */
+function tell(
+  log: Acting['log'],
+  { state, successor, affected: { owner, dependants }, ...one }: Shown,
+): void {
+  if (state !== 'deprecated' && state !== 'obsolete') return;
+  const service = fullText(one);
+  log.warn(
+    { code: 'SERVICE_ENDS', service, successor, owner, dependants: dependants.map((each) => each.service) },
+    `${service} is ${state}`,
+  );
+}
