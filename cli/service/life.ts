@@ -109,6 +109,10 @@ function shownText(shown: Shown): string {
         ]),
     `released by  ${release === null ? 'nobody (any more)' : harmless(release.by)}`,
     ...affectedLines(shown),
+    ...shown.drains.map(
+      ({ id, state }) => `rollout ${id}, by itself: ${state ?? 'nobody knows how it ended'}`,
+    ),
+    ...(shown.waits === null ? [] : [`warning: its nodes stay where they are: ${harmless(shown.waits)}`]),
   ].join('\n');
 }
 

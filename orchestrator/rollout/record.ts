@@ -4,6 +4,7 @@
  * and which no clock of any machine can make jump.
  */
 import type { Cause } from '../causes/cause.ts';
+import type { Retires } from '../fleet/decisions/lives.ts';
 import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
@@ -31,6 +32,8 @@ export type RolloutSetup = {
   after?: After;
   /** Name of the template that it was made from; absent: none, or an older record. */
   template?: string;
+  /** The decision on which it rests alone: nobody started it. Absent: somebody did. */
+  retires?: Retires;
   target: Target;
   limits: Limits;
   /** While everything goes back; absent: as on the way forward. */

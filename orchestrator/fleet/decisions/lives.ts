@@ -54,10 +54,23 @@ export class DecidedLives {
   }
 
   /** The retirement that still stands; undefined: it was taken back, or another word followed it, or it never was. */
-  retirement({ service, epoch }: Retires): (Life & { on: number; successor: string }) | undefined {
+  retirement({ service, epoch }: Retires): Retirement | undefined {
     const life = this.of(service);
-    if (life === undefined || life.epoch !== epoch) return undefined;
-    const { on, successor } = life;
-    return on === null || successor === null ? undefined : { ...life, on, successor };
+    return life?.epoch === epoch ? retirementOf(life) : undefined;
   }
+}
+
+/** A version with a day and a successor. */
+export type Retirement = Life & { on: number; successor: string };
+
+export function retirementOf(life: Life): Retirement | undefined {
+  const { on, successor } = life;
+  return on === null || successor === null ? undefined : { ...life, on, successor };
+}
+
+/** What its nodes are brought to, as a rollout of services has it: full names sorted, and `none` for what ends. */
+export function emptiedTo({ service, successor }: Pick<Retirement, 'service' | 'successor'>): string {
+  const nameOf = (text: string) => text.split(':')[0] ?? '';
+  const name = nameOf(service);
+  return name === nameOf(successor) ? successor : [`${name}:none`, successor].sort().join(',');
 }

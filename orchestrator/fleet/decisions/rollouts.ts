@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
-import { DecidedLives } from './lives.ts';
+import { DecidedLives, retiresSchema } from './lives.ts';
 import type { Place } from './place.ts';
 import { type BroughtService, broughtService, type Serving, servingOf } from './serving.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
@@ -60,6 +60,8 @@ export const rolloutDecision = z.object({
   from: z.array(z.string()),
   /** What a node that joins later may come from, and goes back to. */
   joins: z.array(z.string()),
+  /** The decision on which it rests alone (lives.ts); absent: a person started it. */
+  retires: retiresSchema.optional(),
   /** SHA-256 of its setup, as it stands in Redis. */
   setup: z.string(),
   /** SHA-256 of the setup that it had while it waited for its turn. */

@@ -1,9 +1,9 @@
 /** What people say about the life of a version. */
-import type { Life } from '../../fleet/decisions/lives.ts';
-import { readTemplate } from '../../rollout/run/templates.ts';
+import type { ServiceVersion } from '../../../protocol/service/name.ts';
+import { checkTemplateOf, drainsOf, isStopped } from '../../rollout/run/retire.ts';
 import { fullText } from '../../services/affected.ts';
 import { checkRetirement, type LifeState, stateOf, type Word } from '../../services/life.ts';
-import { decideLife } from '../../services/lives.ts';
+import { decideLife, readLife } from '../../services/lives.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
 import { serviceIn } from './named.ts';
@@ -48,22 +48,34 @@ export async function retire(
   const released = new Set(house.released.map(fullText));
   const rules = { now: acting.by.at, known: house.lives, released };
   checkRetirement({ service: fullText(service), successor: next, on }, rules);
-  if (template !== undefined) await readTemplate(acting.fleet, template);
-  const word: Word = { state: 'deprecated', successor: next, on, template: template ?? null, reason };
-  if (!dryRun) return decide(acting, text, word);
+  const word = { state: 'deprecated' as const, successor: next, on, template: template ?? null, reason };
+  await checkTemplateOf(acting.fleet, { service: fullText(service), ...word });
+  if (!dryRun) return decide(acting, text, word, { again: await isStoppedNow(acting, service) });
   const before = stateOf(house.lives.get(fullText(service)), acting.by.at);
-  return { ...shownOf(service, house, word), before, changed: false };
+  return { ...(await shownOf(service, house, acting, word)), before, changed: false };
 }
 
-async function decide(acting: Acting, text: string, word: Word, { unknown = false } = {}): Promise<Decided> {
+/** Said once more although nothing of it is new: what people or the engine have ended begins anew. */
+async function isStoppedNow({ fleet }: Acting, service: ServiceVersion): Promise<boolean> {
+  const life = await readLife(fleet, fullText(service));
+  const last = life === undefined ? undefined : (await drainsOf(fleet, life)).at(-1);
+  return last !== undefined && isStopped(last);
+}
+
+async function decide(
+  acting: Acting,
+  text: string,
+  word: Word,
+  { unknown = false, again = false } = {},
+): Promise<Decided> {
   const { fleet, by, log } = acting;
   const service = serviceIn(text);
   if (!unknown) await mustBeKnown(service, await everything(acting), acting.paths);
   const person = await personOf(acting);
-  const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person });
-  const shown = shownOf(service, await everything(acting));
+  const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person }, again);
+  const shown = await shownOf(service, await everything(acting), acting);
   if (changed) tell(log, shown);
-  return { ...shown, before: stateOf(before as Life | undefined, by.at), changed };
+  return { ...shown, before: stateOf(before, by.at), changed };
 }
 
 /** Owners and dependants read the log of the server and its history; nothing else of theirs is known here. */

@@ -13,6 +13,7 @@ import {
 import type { Life } from '../../fleet/decisions/lives.ts';
 import { ENDED } from '../../rollout/record.ts';
 import { listRollouts } from '../../rollout/run/list.ts';
+import { type Drain, drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
 import { readSetup } from '../../rollout/run/stored.ts';
 import { listTemplates } from '../../rollout/run/templates.ts';
 import {
@@ -47,6 +48,10 @@ export type Shown = Version & {
   life: Life | null;
   affected: Affected;
   warnings: string[];
+  /** Rollouts that bring its nodes to the successor by themselves; of the retirement that stands. */
+  drains: Drain[];
+  /** Why they do not, if a person has to do something about it; null: they do, or its day has not come. */
+  waits: string | null;
 };
 
 type Everything = Omit<House, 'released'> & { released: ReleasedService[]; now: number };
@@ -131,20 +136,23 @@ export async function show({ service: text }: { service: string }, acting: Actin
   const service = serviceIn(text);
   const house = await everything(acting);
   await mustBeKnown(service, house, acting.paths);
-  return shownOf(service, house);
+  return shownOf(service, house, acting);
 }
 
-export function shownOf(
+export async function shownOf(
   service: ServiceVersion,
   house: Everything,
+  { fleet }: Pick<Acting, 'fleet'>,
   word: Pick<Life, 'successor' | 'on'> | null = house.lives.get(fullText(service)) ?? null,
-): Shown {
+): Promise<Shown> {
   const life = house.lives.get(fullText(service)) ?? null;
   const affected = affectedBy(service, house);
   const isEnding =
     word !== null && (word.on !== null || stateOf(life ?? undefined, house.now) === 'deprecated');
   const warnings = isEnding ? warningsFor(service, word, house, affected) : [];
-  return { ...versionOf(service, house), life, affected, warnings };
+  const drains = life === null ? [] : await drainsOf(fleet, life);
+  const waits = await fleet.redis.hget(NOT_DRAINED, fullText(service));
+  return { ...versionOf(service, house), life, affected, warnings, drains, waits };
 }
 
 /** @throws BootwaveError `SERVICE_UNKNOWN` for what was never released, and nobody runs */

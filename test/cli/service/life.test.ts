@@ -1,4 +1,6 @@
 /** The life of a version, as people say it. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import { setTemplate } from '../../../orchestrator/rollout/run/templates.ts';
 import { servicesFor } from '../../orchestrator/services/world.ts';
@@ -76,3 +78,35 @@ test.serial('what nobody knows, a successor that is none, a day that is past', a
   t.regex(none.out, /warning: it has no successor/);
   t.regex((await service('versions', 'chrony')).out, /^9 +preview .* not released$/m);
 });
+
+test.serial(
+  'plans heed it: a preview is named, a deprecated version warned of, an obsolete one refused',
+  async (t) => {
+    const { service, paths } = await worldFor(t);
+    const file = join(paths.root, 'spec.json');
+    const later = Object.fromEntries([['then', [{ services: ['chrony:4.4'] }]]]);
+    const plan = async (spec: object) => {
+      await writeFile(
+        file,
+        JSON.stringify({ nodes: { all: true }, waves: [{}], services: ['chrony:4.4'], ...spec }),
+      );
+      return commandsOn(t, paths.root)('ann', 'rollout', 'plan', file);
+    };
+    t.is((await plan({})).code, '');
+    await service('preview', 'chrony:4.4');
+    t.regex((await plan({})).what, /chrony:4\.4 is in preview: say "preview": true in the spec/);
+    t.is((await plan({ preview: true })).code, '');
+    t.regex(
+      (await plan({ services: ['unbound:none'], ...later })).what,
+      /then\[0\]\.services\[0\] chrony:4\.4 is in preview/,
+    );
+    await service('deprecate', 'chrony:4.4', '--successor', 'chrony:4.3');
+    const warned = await plan({});
+    t.regex(warned.out, /chrony:4\.4 is deprecated; its successor is chrony:4\.3/);
+    await service('retire', 'chrony:4.4', '--successor', 'chrony:4.3', '--on', '0s');
+    t.regex((await plan({ preview: true })).what, /chrony:4\.4 is obsolete/);
+    t.is((await plan({ services: ['chrony:4.3'] })).code, '');
+    t.is((await service('promote', 'chrony:4.4')).code, '');
+    t.is((await plan({})).code, '');
+  },
+);

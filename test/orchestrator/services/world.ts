@@ -51,7 +51,7 @@ function orderedOf(text: string): OrderedService {
 }
 
 /** As publishing an image leaves it: the bytes are of no use. */
-async function published(paths: DataPaths, text: string, manifest: Partial<Manifest>): Promise<void> {
+export async function published(paths: DataPaths, text: string, manifest: Partial<Manifest>): Promise<void> {
   const { name: service, version } = parseServiceVersion(text)!;
   const content = contentOf(`${service}:${version}`);
   await mkdir(paths.bundles, { recursive: true });
