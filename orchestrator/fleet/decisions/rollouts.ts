@@ -81,7 +81,7 @@ export type Of = { id: string; place?: Place | undefined };
 
 /** All that is known of it. Entries come in any order and any number of times. */
 export class DecidedRollouts {
-  readonly #known = new Map<string, { epoch: number; decision: RolloutDecision }>();
+  readonly #known = new Map<string, { epoch: number; decision: RolloutDecision; at: number }>();
   #before: ReadonlySet<string> | null = null;
   #begunAt = 0;
   #configs: ReadonlySet<string> | null = null;
@@ -104,7 +104,7 @@ export class DecidedRollouts {
       const decision = read(rolloutDecision, body);
       const known = this.#known.get(key);
       if (decision !== null && (known === undefined || epoch >= known.epoch))
-        this.#known.set(key, { epoch, decision });
+        this.#known.set(key, { epoch, decision, at });
     }
   }
 
@@ -185,8 +185,10 @@ export class DecidedRollouts {
       for (const version of decision.on) configuring.set(version, [...(configuring.get(version) ?? []), one]);
     }
     const own = rolloutKey('').length;
-    const serving = [...this.#known].flatMap(([key, { decision }]) =>
-      decision.of === 'service' && decision.state === 'open' ? [servingOf(key.slice(own), decision)] : [],
+    const serving = [...this.#known].flatMap(([key, { decision, at }]) =>
+      decision.of === 'service' && decision.state === 'open'
+        ? [servingOf(key.slice(own), decision, at, this.lives)]
+        : [],
     );
     this.#summed = { open, gave, configuring, serving };
     return this.#summed;
