@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { setTemplate } from '../../../orchestrator/rollout/run/templates.ts';
+import { pageAt, words } from '../../docs/pages.ts';
 import { servicesFor } from '../../orchestrator/services/world.ts';
 import { commandsOn } from '../in-process.ts';
 
@@ -110,3 +111,15 @@ test.serial(
     t.is((await plan({})).code, '');
   },
 );
+
+test.serial('docs/services.md: every command of the life of a version, in its order', async (t) => {
+  const { service } = await worldFor(t);
+  const { blocks } = await pageAt('docs/services.md');
+  const lines = blocks.map(({ text }) => text).find((text) => text.includes('service retire')) ?? '';
+  for (const line of lines.trim().split('\n')) {
+    const [, , ...args] = words(line);
+    const { code, message } = await service(...args);
+    t.is(code, '', `${line}\n${message}`);
+  }
+  t.regex((await service('show', 'chrony:4.3')).out, /deprecated, obsolete from .*chrony:4\.4$/m);
+});
