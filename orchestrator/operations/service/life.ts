@@ -1,6 +1,6 @@
 /** What people say about the life of a version. */
 import type { ServiceVersion } from '../../../protocol/service/name.ts';
-import { checkTemplateOf, drainsOf, isStopped } from '../../rollout/run/retire.ts';
+import { checkTemplateOf, drainsOf, endOrphans, isStopped } from '../../rollout/run/retire.ts';
 import { fullText } from '../../services/affected.ts';
 import { checkRetirement, type LifeState, stateOf, type Word } from '../../services/life.ts';
 import { decideLife, readLife } from '../../services/lives.ts';
@@ -73,6 +73,8 @@ async function decide(
   if (!unknown) await mustBeKnown(service, await everything(acting), acting.paths);
   const person = await personOf(acting);
   const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person }, again);
+  // What no longer stands begins nothing more from now on, whoever looks next.
+  if (changed) await endOrphans({ redis: fleet.redis, fleet }, log);
   const shown = await shownOf(service, await everything(acting), acting);
   if (changed) tell(log, shown);
   return { ...shown, before: stateOf(before, by.at), changed };

@@ -179,7 +179,10 @@ async function failedIn(redis: Redis, drains: readonly Drain[], { failed }: Memo
 }
 
 /** What was decided has changed since: what is under way comes to its end, and nothing more begins. */
-async function endOrphans({ redis, fleet }: Edge, log: Logger): Promise<void> {
+export async function endOrphans(
+  { redis, fleet }: Pick<Edge, 'redis' | 'fleet'>,
+  log: Logger,
+): Promise<void> {
   const { rollouts } = fleet.decisions;
   const orphans = rollouts.live.filter((id) => {
     const retires = rollouts.of(id)?.retires;

@@ -2,8 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { retireDue } from '../../../orchestrator/rollout/run/retire.ts';
 import { setTemplate } from '../../../orchestrator/rollout/run/templates.ts';
 import { pageAt, words } from '../../docs/pages.ts';
+import { silent } from '../../orchestrator/fleet/support.ts';
 import { servicesFor } from '../../orchestrator/services/world.ts';
 import { commandsOn } from '../in-process.ts';
 
@@ -123,3 +125,44 @@ test.serial('docs/services.md: every command of the life of a version, in its or
   }
   t.regex((await service('show', 'chrony:4.3')).out, /deprecated, obsolete from .*chrony:4\.4$/m);
 });
+
+test.serial(
+  'the rollout that starts by itself is shown, ended by taking the word back, and begun anew by saying it once more',
+  async (t) => {
+    const { service, fleet, redis, paths } = await worldFor(t);
+    const asked = ['retire', 'chrony:4.3', '--successor', 'chrony:4.4', '--on', '2026-01-01'];
+    const look = async () => {
+      await fleet.decisions.look();
+      await retireDue({ redis, fleet, paths, log: silent });
+    };
+    const rollouts = async () =>
+      (await service('show', 'chrony:4.3')).out.match(/^rollout ro-\S+, by itself: \w+$/gm);
+    const retire = () => service(...asked.with(5, new Date().toISOString()));
+    t.is((await retire()).code, '');
+    await look();
+    t.regex((await rollouts())?.join() ?? '', /^rollout ro-\w+, by itself: running$/);
+    const id = /ro-\w+/.exec((await rollouts())?.[0] ?? '')?.[0] ?? '';
+    t.is((await service('promote', 'chrony:4.3')).code, '');
+    const state = async (one: string) =>
+      (await commandsOn(t, paths.root)('ann', 'rollout', 'show', one, '--json')).value.rollout.state;
+    t.regex(await state(id), /^abort/);
+    t.is(await rollouts(), null);
+
+    const day = new Date().toISOString();
+    const again = () => service(...asked.with(5, day), '--json');
+    t.is((await again()).value.life.epoch, 3);
+    t.false((await again()).value.changed, 'nothing has ended yet');
+    await look();
+    const next = /ro-\w+/.exec((await rollouts())?.[0] ?? '')?.[0] ?? '';
+    t.not(next, id);
+    await commandsOn(t, paths.root)('ann', 'rollout', 'abort', next);
+    await look();
+    t.regex(
+      (await service('show', 'chrony:4.3')).out,
+      /its nodes stay where they are: ro-\w+ ended as aborted/,
+    );
+    t.like((await again()).value, { changed: true, life: { epoch: 4 }, drains: [] });
+    await look();
+    t.regex((await rollouts())?.join() ?? '', /running/);
+  },
+);
