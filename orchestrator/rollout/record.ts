@@ -5,6 +5,7 @@
  */
 import type { Cause } from '../causes/cause.ts';
 import type { Blame } from '../causes/refusal.ts';
+import type { Retires } from '../fleet/decisions/lives.ts';
 import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
@@ -32,6 +33,8 @@ export type RolloutSetup = {
   after?: After;
   /** Name of the template that it was made from; absent: none, or an older record. */
   template?: string;
+  /** The decision on which it rests alone: nobody started it. Absent: somebody did. */
+  retires?: Retires;
   target: Target;
   limits: Limits;
   /** While everything goes back; absent: as on the way forward. */

@@ -44,6 +44,7 @@ const CORES = [
     'service build',
     'service publish',
     'service withdraw',
+    ...['preview', 'promote', 'deprecate', 'retire'].map((word) => `service ${word}`),
     'lease end',
   ],
   ...[
@@ -169,7 +170,7 @@ test('what takes two people, what needs no server, what is never asked for from 
       .map(({ name }) => name)
       .toSorted(),
     ...['operator add', 'operator list', 'operator revoke'],
-    ...['build', 'inspect', 'list', 'pack', 'publish', 'versions', 'withdraw'].map(
+    ...['build', 'inspect', 'list', 'pack', 'publish', 'show', 'versions', 'withdraw'].map(
       (step) => `service ${step}`,
     ),
     'signer',
