@@ -29,7 +29,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ check: null },
+  ...{ check: null, secrets: null },
   ...more,
 });
 
