@@ -37,9 +37,15 @@ export type SecretsOfFleet = {
   numberOf(name: string): Promise<number>;
   /**
    * All secrets that this version is to have on this node, if it is to have them there. The caller overwrites them.
+   * `order` is the envelope that the node obeys, as it says.
    * @throws BootwaveError `SECRETS_*`
    */
-  give(ask: { id: string; service: Bundled; verdict: Verdict }): Promise<{ number: number; values: Map<string, Buffer> }>;
+  give(ask: {
+    id: string;
+    service: Bundled;
+    verdict: Verdict;
+    order: unknown;
+  }): Promise<{ number: number; values: Map<string, Buffer> }>;
 };
 
 export type SecretsParts = ReattestParts & {
@@ -86,7 +92,10 @@ export class SecretsDialogue {
       });
       if (decision.state === 'stale') throw notCurrent();
       if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
-      const { number, values } = await secrets.give({ id, service, verdict: decision.verdict });
+      const { number, values } = await secrets.give({
+        ...{ id, service, order: question.order },
+        verdict: decision.verdict,
+      });
       const secret = randomBytes(SECRET_BYTES);
       const plain = encodeSecrets(values);
       try {

@@ -91,6 +91,9 @@ const STATUS: Record<string, number> = {
   ENROL_TOO_OFTEN: 503,
   SERVER_FAULT: 500,
   DIRECTORY_UNAVAILABLE: 503,
+  SECRETS_KEY: 503,
+  SECRETS_FILE: 503,
+  SIGNER_UNREACHABLE: 503,
   SECRETS_UNSET: 404,
   SECRETS_NONE: 404,
   CERTIFICATE_MISSING: 401,
@@ -109,7 +112,7 @@ const RENEW_WITHIN = 120;
 const NOT_AUDITED = new Set([
   ...['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE'],
   // Asked again and again until somebody sets them.
-  ...['SECRETS_UNSET', 'SECRETS_NONE'],
+  ...['SECRETS_UNSET', 'SECRETS_NONE', 'SECRETS_KEY', 'SECRETS_FILE', 'SIGNER_UNREACHABLE'],
 ]);
 
 /**
@@ -203,7 +206,11 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     }
     const { heartbeatSeconds: interval, imagesUrl: images, attestSeconds: attest } = options;
     const { renewWithin: renew = RENEW_WITHIN } = options;
-    const changed = await secrets.newest();
+    // A damaged file of secrets is no reason to lose a member.
+    const changed = await secrets.newest().catch((error: unknown) => {
+      log.warn('SECRETS_UNREADABLE', { from: 'here', cause: messageOf(error) }, 'no secret is given');
+      return 0;
+    });
     return defined({
       ...{ interval, images, attest, renew: tainted ? renew : undefined },
       secrets: changed === 0 ? undefined : changed,

@@ -31,6 +31,8 @@ export const secretsNonceReply = z.object({
 export const secretsQuestion = z.strictObject({
   service: bundledSchema,
   publicKey,
+  /** The signed order that the node obeys; the server verifies it. */
+  order: z.unknown(),
   /** TPM2B_PUBLIC of endorsement, attestation and delivery key, base64. */
   ek: base64(2048),
   ak: base64(2048),

@@ -20,7 +20,14 @@ import { alone } from './disk/alone.ts';
 import { hostKeyOfThisBoot } from './host-key.ts';
 import { readNics } from './nics.ts';
 import { OrderNv } from './orders/nv.ts';
-import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
+import {
+  noteNode,
+  orderInForce,
+  remembered,
+  signedInForce,
+  type TakePlaces,
+  takeOrder,
+} from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { verifyTime } from './server-time.ts';
 import { askSecrets, type ExchangePlaces, takeSecrets } from './services/secrets-exchange.ts';
@@ -100,7 +107,7 @@ const exchangePlaces = async (places: HelperPlaces): Promise<ExchangePlaces> => 
   ...places,
   tpm: (await hasTpm(places.sys, places.environment)) ? tpmOf(places) : null,
   quote: (extraData) => quoteOf(places, extraData),
-  order: () => orderInForce({ ...places, now: Date.now }),
+  order: () => signedInForce({ ...places, now: Date.now }),
   now: Date.now,
 });
 

@@ -101,7 +101,10 @@ async function setUp(t: ExecutionContext) {
         openDelivery: (...args) => tpm.exclusive(() => real.openDelivery(...args)),
       },
       quote: async (extra) => ({ ...(await machine.work!.quote(extra)), eventLog: null }),
-      order: async () => ({ node: first.id, services }) as unknown as Order,
+      order: async () => ({
+        order: { node: first.id, services } as unknown as Order,
+        envelope: 'as it was signed',
+      }),
     };
     const nonce = async (service = SHOP) =>
       Buffer.from((await wire.server.post(PATHS.secretsNonce, { service }, secretsNonceReply)).nonce, 'hex');

@@ -44,6 +44,8 @@ const CORES = [
     'service build',
     'service publish',
     'service withdraw',
+    'service secret set',
+    'service secret remove',
     'lease end',
   ],
   ...[

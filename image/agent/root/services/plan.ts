@@ -157,7 +157,8 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
       return { state: 'fetching', text: '' };
     }
     const lacking = lackingSecrets(manifest, facts.secrets.get(service.name));
-    if (lacking.length > 0) return { state: 'waiting', text: `for its secrets: ${named(lacking)} ${NO_SECRETS}` };
+    if (lacking.length > 0)
+      return { state: 'waiting', text: `for its secrets: ${named(lacking)} ${NO_SECRETS}` };
     const waits = manifest.dependsOn.filter((name) => !facts.healthy.has(name));
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
@@ -258,8 +259,7 @@ function viewOf(
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),
-    secrets:
-      bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
+    secrets: bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
     check: isUp ? { health, address: placeOf(now.slot).address } : null,
   };
 }

@@ -35,7 +35,7 @@ export type ExchangePlaces = {
   tpm: Pick<Tpm, 'identify' | 'deliveryKey' | 'openDelivery'> | null;
   quote(extraData: Buffer): Promise<HelperQuote>;
   /** The order in force, verified by root. */
-  order(): Promise<Order>;
+  order(): Promise<{ order: Order; envelope: unknown }>;
   /** Milliseconds since the epoch. */
   now(): number;
 };
@@ -57,7 +57,7 @@ export async function askSecrets(
   places: ExchangePlaces,
 ): Promise<SecretsQuestion> {
   const tpm = mustHave(places.tpm);
-  const { node, service } = await orderedBundle(name, places);
+  const { node, service, envelope } = await orderedBundle(name, places);
   const { ek, ak } = await tpm.identify();
   // The values of now: what the quote shows is what the key demands, or the server refuses it.
   const { pcrs } = await places.quote(nonce);
@@ -72,7 +72,10 @@ export async function askSecrets(
   const file = fileOf(places.run, service);
   await mkdir(join(file, '..'), { recursive: true, mode: 0o711 });
   await writeFileAtomic(file, JSON.stringify(open));
-  return { service, publicKey: open.publicKey, ek: base64(ek), ak: base64(ak), key: base64(key), quote };
+  return {
+    ...{ service, publicKey: open.publicKey, order: envelope, quote },
+    ...{ ek: base64(ek), ak: base64(ak), key: base64(key) },
+  };
 }
 
 /**
@@ -119,12 +122,13 @@ export async function takeSecrets(
 async function orderedBundle(
   name: string,
   { order }: Pick<ExchangePlaces, 'order'>,
-): Promise<{ node: string; service: Bundled }> {
-  const { node, services } = await order();
+): Promise<{ node: string; service: Bundled; envelope: unknown }> {
+  const { order: inForce, envelope } = await order();
+  const { node, services } = inForce;
   const found = services.find((one) => one.name === name);
   if (found === undefined) throw refuse('SECRETS_SERVICE', `the order in force does not name ${name}`);
   const { version, sha256 } = found;
-  return { node, service: { name, version, sha256 } };
+  return { node, service: { name, version, sha256 }, envelope };
 }
 
 function mustHave<T>(tpm: T | null): T {

@@ -19,8 +19,8 @@ import {
   writeInstance,
 } from './instance.ts';
 import { instanceId, type Place, placeOf, slotFor } from './place.ts';
-import { dropFormer, type Held, heldFor, ownSecrets } from './secrets.ts';
 import { isSame, type Running, type Step, type Wanted } from './plan.ts';
+import { dropFormer, type Held, heldFor, ownSecrets } from './secrets.ts';
 import { dataFolder, prepareState, readyState, type StatePlaces, slotsOfStates } from './state.ts';
 import { readUnits, UNIT_PROPERTIES, type UnitState, unitOf } from './unit-state.ts';
 import { bundleUnit, instanceUnit, netUnit } from './units.ts';
