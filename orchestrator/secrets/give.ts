@@ -50,8 +50,9 @@ export class FleetSecrets implements SecretsOfFleet {
     const { fleet, paths, store, signer, now } = this.#parts;
     const keys = readOrderKeys(await readFile(keyLayout(paths.keys).order.pub, 'utf8'));
     const shown = held(envelope, keys, id, now());
-    const [record, standing, other, all] = await Promise.all([
+    const [record, bans, { epoch, digest = null }, all] = await Promise.all([
       fleet.nodes.get(id),
+      fleet.bans(),
       // Another server may have signed a newer one: what bears the fleet's key counts, wherever it lies.
       standingOf(fleet.redis, signer, id),
       this.#services(),
@@ -59,6 +60,7 @@ export class FleetSecrets implements SecretsOfFleet {
     const found = all.find(({ name, version }) => name === service.name && version === service.version);
     const names = judgeSecrets({
       ...{ service, record, verdict, newest: { epoch, digest } },
+      banned: bans.banOf({ id }) !== null,
       ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
       released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
     });

@@ -12,6 +12,8 @@ export type SecretGrounds = {
   service: Bundled;
   /** As it is believed (fleet/decisions); null: there is none. */
   record: Pick<NodeRecord, 'id' | 'name' | 'state'> | null;
+  /** Whether a ban of it is in force. */
+  banned: boolean;
   /** Of the quote that came with the question. */
   verdict: Verdict;
   /** The order that the node obeys, its signature verified; null: it showed none, or one that does not hold. */
@@ -32,8 +34,8 @@ export type SecretGrounds = {
 export function judgeSecrets(grounds: SecretGrounds): readonly string[] {
   const { service, record, released } = grounds;
   const shown = shownServiceVersion(service);
-  if (record === null || !isMember(record.state))
-    throw refuse('SECRETS_NODE', 'this machine is no member of the fleet, or is fenced', 'let it in first');
+  if (record === null || !isMember(record.state) || grounds.banned)
+    throw refuse('SECRETS_NODE', 'this machine is no member of the fleet, or is put out', 'let it in first');
   checkProof(record, grounds.verdict);
   checkOrder(record, grounds, shown);
   if (released === null || released.sha256 !== service.sha256)
