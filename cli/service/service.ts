@@ -8,6 +8,7 @@ import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
 import { registerLife, versionsTable } from './life.ts';
 import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { register as registerSecrets } from './secret.ts';
 
 /** Building blocks: what nodes run. */
 export function register(group: Command): void {
@@ -93,6 +94,8 @@ export function register(group: Command): void {
       const done = await call(command, service.withdraw, { service: name, keys: foldersOf(keys) });
       print(json, done, () => harmless(`${done.service} is withdrawn: no node is given it any more`));
     });
+
+  registerSecrets(group);
 }
 
 function inspectText(found: ReleasedService): string {

@@ -13,6 +13,7 @@ import * as operator from './operator/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as server from './server/declared.ts';
+import * as secret from './secret/declared.ts';
 import * as service from './service/declared.ts';
 import * as site from './site/declared.ts';
 import * as team from './team/declared.ts';
@@ -24,6 +25,7 @@ const NOUNS = [
   image,
   team,
   service,
+  secret,
   server,
   bootserver,
   site,

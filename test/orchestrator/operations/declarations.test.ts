@@ -45,6 +45,8 @@ const CORES = [
     'service publish',
     'service withdraw',
     ...['preview', 'promote', 'deprecate', 'retire'].map((word) => `service ${word}`),
+    'service secret set',
+    'service secret remove',
     'lease end',
   ],
   ...[

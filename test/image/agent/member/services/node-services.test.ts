@@ -8,9 +8,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
+import type { AskHelper } from '../../../../../image/agent/member/helper-client.ts';
+import {
+  NodeSecrets,
+  type NodeSecretsParts,
+} from '../../../../../image/agent/member/services/node-secrets.ts';
 import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
 import { probe } from '../../../../../image/agent/member/services/probe.ts';
 import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
+import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
 import { OPS } from '../../../../../protocol/link/messages.ts';
 import type { Order } from '../../../../../protocol/order.ts';
 
@@ -29,11 +35,20 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ check: null },
+  ...{ check: null, secrets: null },
   ...more,
 });
 
-async function setUp(t: ExecutionContext, root: (asked: number, folder: string) => Promise<InstanceView[]>) {
+const NO_SERVER: Pick<NodeSecretsParts, 'ask' | 'server'> = {
+  ask: (async () => ({})) as unknown as AskHelper,
+  server: () => null,
+};
+
+async function setUp(
+  t: ExecutionContext,
+  root: (asked: number, folder: string) => Promise<InstanceView[]>,
+  secrets = NO_SERVER,
+) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
   const stop = new AbortController();
   const gets: string[] = [];
@@ -80,10 +95,11 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
     downloads: join(folder, 'bundles'),
     probe,
+    secrets: new NodeSecrets({ ...secrets, signal: stop.signal }),
     log: { info: () => {}, warn: () => {} },
     now: Date.now,
     signal: stop.signal,
-    pace: { unsettled: 0, settled: 0, first: 0, most: 0 },
+    pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0 },
   });
   return { services, state, asked, gets, folder };
 }
@@ -252,4 +268,71 @@ test('another order ends what is being fetched for the one before', async (t) =>
   const before = asked.length;
   await services.look();
   t.is(asked.length, before + 1, 'and the new one is looked at');
+});
+
+test('secrets are asked for while root lacks them and when a server has changed one; why there are none is told', async (t) => {
+  const said: string[] = [];
+  const server = { number: 5, refusal: null as BootwaveError | null, there: true };
+  const held = { number: null as number | null };
+  const { services } = await setUp(
+    t,
+    async () => [
+      view({
+        ...{ secrets: { number: held.number }, state: held.number === null ? 'waiting' : 'running' },
+        why: held.number === null ? 'for its secrets: a [SERVICE_SECRETS]' : '',
+      }),
+    ],
+    {
+      ask: (async (request: { operation: string; nonce?: string }) => {
+        said.push(`${request.operation}${request.nonce === undefined ? '' : ` ${request.nonce}`}`);
+        if (request.operation === 'secrets-ask') return { question: request.nonce };
+        held.number = server.number;
+        return { changed: true };
+      }) as unknown as AskHelper,
+      server: () =>
+        server.there
+          ? ({
+              async post(path: string, body: unknown) {
+                said.push(path);
+                if (path === PATHS.secretsNonce) return { nonce: 'n', number: server.number };
+                t.deepEqual(body, { question: 'n' });
+                if (server.refusal !== null) throw server.refusal;
+                return {};
+              },
+            } as never)
+          : null,
+    },
+  );
+  const told = () => services.status()[0]!;
+  const whole = [PATHS.secretsNonce, 'secrets-ask n', PATHS.secrets, 'secrets-take'];
+  server.there = false;
+  await services.look();
+  t.regex(told().why, /SERVER_UNREACHABLE/);
+  t.is(told().state, 'waiting');
+  server.there = true;
+  server.refusal = new BootwaveError({ code: 'SECRETS_UNSET', what: 'a is not set' });
+  await services.look();
+  t.is(told().why, 'a is not set [SECRETS_UNSET]');
+  t.is(told().secrets, undefined);
+  server.refusal = null;
+  said.length = 0;
+  await services.look();
+  t.deepEqual(said, whole);
+  t.like(told(), { state: 'running', why: '', secrets: 5 });
+
+  said.length = 0;
+  await services.look();
+  t.deepEqual(said, [], 'what is there is not asked for');
+  services.heard(7);
+  await services.look();
+  t.deepEqual(said, [PATHS.secretsNonce], 'another service has changed: nothing is made or opened for that');
+  await services.look();
+  t.is(said.length, 1);
+  said.length = 0;
+  server.number = 8;
+  services.heard(8);
+  services.heard(8);
+  await services.look();
+  t.deepEqual(said, whole);
+  t.is(told().secrets, 8);
 });

@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava';
 import { mustRun, type RunResult, run } from '../../../../../base/run.ts';
 import { writeInstance } from '../../../../../image/agent/root/services/instance.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
+import type { Held } from '../../../../../image/agent/root/services/secrets.ts';
 import { instanceUnit, netUnit } from '../../../../../image/agent/root/services/units.ts';
 import type { Manifest } from '../../../../../protocol/service/manifest.ts';
 import { type Bundle, scratch } from './bundles.ts';
@@ -83,7 +84,13 @@ export async function box(t: ExecutionContext) {
       t.teardown(() => one.kill('SIGKILL'));
     },
     /** Begins an instance as PID 1 would, without its limits. */
-    async start(name: string, slot: number, bundle: Bundle, manifest: Manifest): Promise<Instance> {
+    async start(
+      name: string,
+      slot: number,
+      bundle: Bundle,
+      manifest: Manifest,
+      secrets: Held | null = null,
+    ): Promise<Instance> {
       const place = placeOf(slot);
       const data = join(folder, 'states', name.replace('/', '.'), 'data');
       await mkdir(data, { recursive: true });
@@ -92,7 +99,7 @@ export async function box(t: ExecutionContext) {
       const id = name.replace('/', '.');
       await writeInstance(
         {
-          ...{ bundle: { ...bundle, manifest }, file: bundle.file, place, state: data },
+          ...{ bundle: { ...bundle, manifest }, file: bundle.file, place, state: data, secrets },
           service: { name, version: '1', sha256: bundle.sha256, size: bundle.size },
         },
         { restarts: 0, revivals: 0, begun: 0 },
