@@ -21,7 +21,7 @@ const ORCHESTRATOR = [
   ['authorities', 'upkeep'],
   ['operators', 'orders', 'releases'],
   ['signer'],
-  ['config', 'install', 'causes'],
+  ['config', 'install', 'causes', 'power'],
   ['rollout'],
   ['rotation', 'secure-boot', 'doctor'],
   ['up'],
