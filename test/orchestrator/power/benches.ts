@@ -49,12 +49,16 @@ export type Bench = { machine: Switch; board: Board; access: Access; folder: str
 const signal = new AbortController().signal;
 export const never = signal;
 
-export async function bench(t: ExecutionContext, kind: Kind): Promise<Bench> {
+export async function bench(
+  t: ExecutionContext,
+  kind: Kind,
+  login = { user: USER, password: PASSWORD },
+): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'bw-'));
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   const machine = new Switch();
   const board = new Board(machine);
-  const common = { kind, host: '127.0.0.1', port: await freePort(), user: USER, password: PASSWORD };
+  const common = { kind, host: '127.0.0.1', port: await freePort(), ...login };
   if (kind === 'redfish') {
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     await selfSigned(key, cert);
