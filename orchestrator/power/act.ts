@@ -22,14 +22,20 @@ export type Acted = {
   did: PowerAction | null;
 };
 
+export type Hooks = {
+  /** Is told before the BMC is; nothing is done where it fails. */
+  begin(before: Power): Promise<void>;
+  /** The BMC said yes: whatever fails from now on, the machine may have done it. */
+  yes?(): void;
+};
+
 /**
- * @param begin is told before the BMC is, and nothing is done where it fails
  * @throws BootwaveError `POWER_OFF`, `BMC_LIES`, and what a `Bmc` throws
  */
 export async function act(
   bmc: Bmc,
   { action, network, firmware }: Wanted,
-  begin: (before: Power) => Promise<void>,
+  { begin, yes = () => {} }: Hooks,
   signal: AbortSignal,
   times: ActTimes = ACT_TIMES,
 ): Promise<Acted> {
@@ -40,7 +46,7 @@ export async function act(
   const did = before === 'off' && action === 'cycle' ? 'on' : action;
   if (did === before) return { before, after: before, did: null };
   await begin(before);
-  await tell(bmc, did, signal, times);
+  await tell(bmc, did, yes, signal, times);
   const wanted = did === 'off' ? 'off' : 'on';
   const after = await untilPower(bmc, wanted, signal, times.look, times.reach);
   if (after === wanted) return { before, after, did };
@@ -51,17 +57,24 @@ export async function act(
   );
 }
 
-async function tell(bmc: Bmc, did: PowerAction, signal: AbortSignal, times: ActTimes): Promise<void> {
-  if (did !== 'cycle') return bmc.act(did);
+async function tell(
+  bmc: Bmc,
+  did: PowerAction,
+  yes: () => void,
+  signal: AbortSignal,
+  times: ActTimes,
+): Promise<void> {
+  if (did !== 'cycle') return bmc.act(did).then(yes);
   const knows = await bmc.act('cycle').then(
     () => true,
     (error: { code?: string }) => (error.code === 'BMC_LACKS' ? false : Promise.reject(error)),
   );
   if (!knows) {
-    await bmc.act('off');
+    await bmc.act('off').then(yes);
     await untilPower(bmc, 'off', signal, times.look, times.reach);
     return bmc.act('on');
   }
+  yes();
   // Some stop half way: off, and never on again.
   await sleep(times.look, undefined, { signal });
   if ((await untilPower(bmc, 'on', signal, times.look, times.cycle)) === 'off') await bmc.act('on');

@@ -111,6 +111,23 @@ export const badLogin = (host: string): BootwaveError =>
     "give it the ones that it has: 'bootwave node bmc set'",
   );
 
+export const brokeOff = (host: string, cause: unknown): BootwaveError =>
+  bmcError(
+    'BMC_SILENT',
+    `the BMC at ${host} broke off in the middle of its answer`,
+    'it may be restarting: look again in a minute',
+    cause,
+  );
+
+/** A clear no: it was not done. */
+export const refused = (host: string, what: string): BootwaveError =>
+  bmcError(
+    'BMC_REFUSED',
+    `the BMC at ${host} refused ${what}`,
+    'may its user do that? Its own page says more',
+  );
+
+/** Whether it was done is not known. */
 export const badAnswer = (host: string, what: string): BootwaveError =>
   bmcError(
     'BMC_ANSWER',

@@ -31,7 +31,8 @@ export function nextBootIn(bytes: Uint8Array): { valid: boolean; network: boolea
   return { valid: ((first ?? 0) & 0x80) !== 0, network: ((second ?? 0) & 0x3c) >> 2 === 1 };
 }
 
-export type Failure = 'silent' | 'login' | 'suite' | 'other';
+/** `refused`: a completion code that says no; `other`: nobody can tell. */
+export type Failure = 'silent' | 'login' | 'suite' | 'refused' | 'other';
 
 /** Why a call failed, by what it printed. */
 export function failureIn(text: string): Failure {
@@ -47,7 +48,7 @@ export function failureIn(text: string): Failure {
     /Get Auth Capabilities error|Channel Authentication Capabilities|timeout|unreachable|refused/i.test(text)
   )
     return 'silent';
-  return 'other';
+  return /(?:failed|Unable to [^:\n]+|rsp=0x[0-9a-f]+\)): *\S/i.test(text) ? 'refused' : 'other';
 }
 
 /** Its last words that mean something to a person. */

@@ -10,8 +10,8 @@ import {
   type Hole,
   LIMITS,
   type PowerAction,
+  refused,
   SUITES,
-  type Suite,
   silent,
 } from './bmc.ts';
 import { uuidsOf } from './claim.ts';
@@ -24,36 +24,47 @@ const BOOT_FLAGS = ['raw', '0x00', '0x09', '0x05', '0x00', '0x00'];
 /** Bytes: IPMI 2.0 has no longer ones. */
 export const LONGEST = { user: 16, password: 20 } as const;
 
+/** Seconds for each packet. */
+const QUICK = 1;
+const PATIENT = 4;
+
 export function ipmi(access: Access, signal: AbortSignal): Bmc {
   const { host } = access;
   let { suite } = access;
 
-  const call = (args: readonly string[], how: { suite: number; password?: string }): Promise<RunResult> =>
-    run('ipmitool', [...argumentsOf(access, how.suite), ...args], {
+  const call = (
+    args: readonly string[],
+    how: { suite: number; wait: number; password?: string },
+  ): Promise<RunResult> =>
+    run('ipmitool', [...argumentsOf(access, how), ...args], {
       env: { PATH: process.env.PATH ?? '', IPMI_PASSWORD: how.password ?? access.password },
       timeout: LIMITS.question,
       keep: LIMITS.answer,
       signal,
+    }).catch((cause: NodeJS.ErrnoException) => {
+      signal.throwIfAborted();
+      if (cause.code !== 'ENOENT') throw cause;
+      throw bmcError('BMC_TOOL', 'the program ipmitool is not installed', "run 'make setup'", cause);
     });
 
   /** The suite that works is found once: an answer that none is spoken is given before any password. */
-  const ask = async (args: readonly string[]): Promise<string> => {
+  const ask = async (args: readonly string[], wait: number): Promise<string> => {
     for (const one of suite === null ? SUITES : [suite]) {
-      const done = await call(args, { suite: one }).catch((cause: NodeJS.ErrnoException) => {
-        signal.throwIfAborted();
-        if (cause.code !== 'ENOENT') throw cause;
-        throw bmcError('BMC_TOOL', 'the program ipmitool is not installed', "run 'make setup'", cause);
-      });
-      const text = `${done.stdout}\n${done.stderr}`;
+      const done = await call(args, { suite: one, wait });
       if (done.code === 0) {
         suite = one;
         return done.stdout;
       }
+      const text = `${done.stdout}\n${done.stderr}`;
       const why = failureIn(text);
       if (why === 'suite') continue;
       if (why === 'login') throw badLogin(host);
       if (why === 'silent' || done.code === 128) throw silent(host);
-      throw badAnswer(host, `refused ${args.join(' ')}: ${wordsIn(text) || `exit code ${done.code}`}`);
+      if (why === 'refused') throw refused(host, `${args.join(' ')}: ${wordsIn(text)}`);
+      throw badAnswer(
+        host,
+        `gave no answer to ${args.join(' ')}: ${wordsIn(text) || `exit code ${done.code}`}`,
+      );
     }
     throw bmcError(
       'BMC_SUITE',
@@ -64,10 +75,16 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
     );
   };
 
+  /** A dead one costs 2 s; one that lives and is slow is asked again, with patience. */
+  const read = (args: readonly string[]): Promise<string> =>
+    ask(args, QUICK).catch((error: { code?: string }) =>
+      error.code === 'BMC_ANSWER' ? ask(args, PATIENT) : Promise.reject(error),
+    );
+
   /** What a BMC need not have. */
   const maybe = (args: readonly string[]) =>
-    ask(args).catch((error: unknown) => {
-      if ((error as { code?: string }).code === 'BMC_ANSWER') return '';
+    read(args).catch((error: { code?: string }) => {
+      if (error.code === 'BMC_ANSWER' || error.code === 'BMC_REFUSED') return '';
       throw error;
     });
 
@@ -77,7 +94,7 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
     },
     firmware: null,
     async power() {
-      const text = await ask(['chassis', 'power', 'status']);
+      const text = await read(['chassis', 'power', 'status']);
       return powerIn(text) ?? Promise.reject(badAnswer(host, 'does not say whether the power is on'));
     },
     async uuids() {
@@ -86,11 +103,12 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
     },
     serial: async () => serialIn(await maybe(['fru', 'print', '0'])),
     async act(action: PowerAction) {
-      await ask(['chassis', 'power', action]);
+      // Told once: a second cycle would not be the first one's.
+      await ask(['chassis', 'power', action], PATIENT);
     },
     async nextFromNetwork(firmware) {
-      await ask(['chassis', 'bootdev', 'pxe', ...(firmware === 'uefi' ? ['options=efiboot'] : [])]);
-      const flags = nextBootIn(rawBytes(await ask(BOOT_FLAGS)) ?? new Uint8Array());
+      await ask(['chassis', 'bootdev', 'pxe', ...(firmware === 'uefi' ? ['options=efiboot'] : [])], PATIENT);
+      const flags = nextBootIn(rawBytes(await read(BOOT_FLAGS)) ?? new Uint8Array());
       if (flags?.network === true) return;
       throw bmcError(
         'BMC_NEXT',
@@ -99,19 +117,29 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
       );
     },
     async holes(): Promise<Hole[]> {
-      const nobody = randomBytes(8).toString('hex');
-      const done = await call(['chassis', 'power', 'status'], { suite: 0, password: nobody });
-      return done.code === 0 && powerIn(done.stdout) !== null ? ['cipher-zero'] : [];
+      const password = randomBytes(8).toString('hex');
+      for (const wait of [QUICK, PATIENT]) {
+        const done = await call(['chassis', 'power', 'status'], { suite: 0, wait, password });
+        if (powerIn(done.stdout) !== null) return ['cipher-zero'];
+        // That it was only too slow to open the door says nothing of the door.
+        if (['suite', 'login', 'silent'].includes(failureIn(`${done.stdout}\n${done.stderr}`))) break;
+      }
+      return [];
     },
   };
 }
 
 /**
- * Pure. `-N 1 -R 1`: a dead one costs 2 s and not 21 s; `-v` says why it failed; `-E` reads the password from the environment.
+ * Pure. `-R 1`: it is asked once, because dead ones are many when it matters; `-v` says why it failed; `-E` reads the password
+ * from the environment.
+ * @param wait seconds for each packet
  */
-export function argumentsOf({ host, port, user }: Access, suite: Suite | number): string[] {
+export function argumentsOf(
+  { host, port, user }: Access,
+  { suite, wait }: { suite: number; wait: number },
+): string[] {
   return [
-    ...['-I', 'lanplus', '-C', String(suite), '-N', '1', '-R', '1', '-v'],
+    ...['-I', 'lanplus', '-C', String(suite), '-N', String(wait), '-R', '1', '-v'],
     ...['-H', host, '-p', String(port), '-U', user, '-E'],
   ];
 }

@@ -4,9 +4,8 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type TLSSocket } from 'node:tls';
-import { messageOf } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
-import { type Access, badAnswer, badLogin, bmcError, LIMITS, silent } from './bmc.ts';
+import { type Access, badAnswer, badLogin, bmcError, brokeOff, LIMITS, silent } from './bmc.ts';
 
 type Limits = { question: number; answer: number };
 export type Reply = { status: number; etag: string | null; body: unknown };
@@ -128,7 +127,7 @@ function exchange(
         ...(etag == null ? {} : { 'if-match': etag }),
       },
     });
-    asked.once('error', (error) => reject(badAnswer(host, `broke off: ${messageOf(error)}`)));
+    asked.once('error', (error) => reject(brokeOff(host, error)));
     asked.once('response', (response) => {
       readWhole(response, host, most).then(
         (whole) =>
@@ -157,7 +156,7 @@ async function readWhole(response: IncomingMessage, host: string, most: number):
   } catch (error) {
     response.destroy();
     if ((error as { code?: string }).code === 'BMC_ANSWER') throw error;
-    throw badAnswer(host, `broke off in the middle of its answer: ${messageOf(error)}`);
+    throw brokeOff(host, error);
   }
   return Buffer.concat(pieces).toString('utf8');
 }

@@ -1,6 +1,15 @@
 /** Redfish over HTTPS with a pinned certificate. */
 import type { z } from 'zod';
-import { type Access, type Bmc, badAnswer, bmcError, type Claim, type Firmware, LIMITS } from './bmc.ts';
+import {
+  type Access,
+  type Bmc,
+  badAnswer,
+  bmcError,
+  type Claim,
+  type Firmware,
+  LIMITS,
+  refused,
+} from './bmc.ts';
 import { judge, uuidsIn } from './claim.ts';
 import { askPinned, type Question, type Reply } from './pinned.ts';
 import {
@@ -43,7 +52,8 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
   const send = async (question: Question): Promise<void> => {
     const { status, body } = await ask(question);
     if (status >= 200 && status < 300) return;
-    throw badAnswer(host, `refused ${question.method} ${question.path} (${status}): ${reasonIn(body)}`);
+    const what = `${question.method} ${question.path} (${status}): ${reasonIn(body)}`;
+    throw status >= 400 && status < 500 ? refused(host, what) : badAnswer(host, `failed at ${what}`);
   };
 
   let found: string | undefined;

@@ -13,7 +13,7 @@ export const actionSchema = z.object({
   by: z.string(),
   /** Milliseconds since the epoch, as all times here. */
   at: z.number(),
-  /** What the BMC said of the power in the end; null: whoever asked it has ended, and nobody knows what it said. */
+  /** What the BMC said of the power in the end; null: it gave no clear answer, or whoever asked it has ended. */
   said: z.enum(['on', 'off']).nullable(),
   /** As the node was before. */
   before: z.object({
@@ -81,5 +81,5 @@ function judgeOff({ at, before, said }: Action, { lastSeen }: Heard, now: number
 }
 
 const bmcSaid = (said: Action['said']) =>
-  said === null ? 'nobody knows what the BMC said' : 'the BMC said yes';
+  said === null ? 'the BMC gave no clear answer' : 'the BMC said yes';
 const seconds = (milliseconds: number) => `${Math.round(milliseconds / 1000)} s`;

@@ -39,30 +39,38 @@ export async function power({ node, action, next, reason }: Asked, acting: Actin
   await note(acting, record, reason === undefined ? asked : `${asked}: ${reason}`);
   const actions = new Actions(fleet.redis);
   let begun: Action | null = null;
-  const end = (said: Power | null, verdict: Action['verdict'], why: string) =>
-    begun === null
-      ? Promise.resolve(false)
-      : actions.replace(record.id, begun, { ...begun, said, verdict, why, verdictAt: ended(verdict) });
+  let saidYes = false;
+  const change = async (fields: Partial<Action>) => {
+    if (begun !== null) await actions.replace(record.id, begun, { ...begun, ...fields });
+  };
   try {
     const acted = await reach(paths, record, signal, ({ bmc }) => {
-      const begin = async (before: Power) => {
-        begun = await beginning(acting, record, { action, network, before });
-        await actions.begin(record.id, begun);
+      const hooks = {
+        begin: async (before: Power) => {
+          begun = await beginning(acting, record, { action, network, before });
+          await actions.begin(record.id, begun);
+        },
+        yes: () => {
+          saidYes = true;
+        },
       };
-      return act(bmc, { action, network, firmware: record.inventory.firmware.kind }, begin, signal);
+      return act(bmc, { action, network, firmware: record.inventory.firmware.kind }, hooks, signal);
     });
-    await end(acted.after, 'waiting', '');
+    await change({ said: acted.after });
     const holders = await holdersOf(fleet.redis, [record.id]);
     return { node: record.name, ...acted, rollout: holders.get(record.id) ?? null };
   } catch (error) {
     const why = error instanceof BootwaveError ? `${error.code}: ${error.what}` : messageOf(error);
-    await end(null, 'refused', why);
+    // Only a clear no ends it. A BMC that falls silent may have done it: the node shows that.
+    if (!saidYes && error instanceof BootwaveError && NO.includes(error.code))
+      await change({ verdict: 'refused', why, verdictAt: Date.now() });
     await note({ fleet, by: { ...by, at: Date.now() } }, record, `${action} failed: ${why}`);
     throw error;
   }
 }
 
-const ended = (verdict: Action['verdict']) => (verdict === 'waiting' ? null : Date.now());
+/** What a BMC answers that will not do it. */
+const NO = ['BMC_REFUSED', 'BMC_LACKS', 'BMC_LOGIN'];
 
 async function beginning(
   { fleet, by }: Acting,

@@ -8,7 +8,7 @@ import { type Bench, bench, never, SWITCH } from './benches.ts';
 
 const TIMES = { look: 50, cycle: 400, reach: 3000 };
 const CLAIM = { uuids: [SWITCH.uuid], serial: SWITCH.serial };
-const begin = async () => {};
+const HOOKS = { begin: async () => {} };
 
 const opened = ({ access }: Bench, change: Partial<Bench['access']> = {}): Bmc =>
   openBmc({ ...access, ...change }, CLAIM, never);
@@ -21,7 +21,7 @@ for (const kind of KINDS) {
     t.is(await bmc.power(), 'off');
     const wanted = { network: false, firmware: 'uefi' as const };
     const did = (action: 'on' | 'off' | 'cycle' | 'reset') =>
-      act(bmc, { ...wanted, action }, begin, never, TIMES);
+      act(bmc, { ...wanted, action }, HOOKS, never, TIMES);
 
     await t.throwsAsync(did('reset'), { code: 'POWER_OFF' });
     t.deepEqual(await did('cycle'), { before: 'off', after: 'on', did: 'on' }, 'from off it is on');
@@ -38,8 +38,8 @@ for (const kind of KINDS) {
     const { machine, board } = all;
     const bmc = opened(all);
     for (const network of [true, false]) {
-      await act(bmc, { action: 'on', network, firmware: 'uefi' }, begin, never, TIMES);
-      await act(bmc, { action: 'off', network: false, firmware: 'uefi' }, begin, never, TIMES);
+      await act(bmc, { action: 'on', network, firmware: 'uefi' }, HOOKS, never, TIMES);
+      await act(bmc, { action: 'off', network: false, firmware: 'uefi' }, HOOKS, never, TIMES);
     }
     await board.settled();
     t.deepEqual(machine.done, ['on from network', 'off', 'on', 'off']);
@@ -56,7 +56,7 @@ for (const kind of KINDS) {
     const all = await bench(t, kind);
     all.machine.stuck = true;
     const wanted = { action: 'on', network: false, firmware: 'uefi' } as const;
-    await t.throwsAsync(act(opened(all), wanted, begin, never, { ...TIMES, reach: 300 }), {
+    await t.throwsAsync(act(opened(all), wanted, HOOKS, never, { ...TIMES, reach: 300 }), {
       code: 'BMC_LIES',
     });
   });
@@ -73,7 +73,7 @@ for (const kind of KINDS) {
     const all = await bench(t, kind);
     const full = () => Promise.reject(new Error('disk full'));
     const wanted = { action: 'on', network: false, firmware: 'uefi' } as const;
-    await t.throwsAsync(act(opened(all), wanted, full, never, TIMES), { message: 'disk full' });
+    await t.throwsAsync(act(opened(all), wanted, { begin: full }, never, TIMES), { message: 'disk full' });
     t.deepEqual(all.machine.done, []);
   });
 }

@@ -89,6 +89,12 @@ test('what ipmitool prints: power, bytes, serial number, the next boot, why it f
     ['RAKP 2 message indicates an error : unauthorized name', 'login'],
     ['Get Auth Capabilities error\nError: Unable to establish IPMI v2 / RMCP+ session', 'silent'],
     ['Error: Unable to establish IPMI v2 / RMCP+ session', 'other'],
+    ['Unable to get Chassis Power Status\nIPMI Request Match NOT FOUND', 'other'],
+    ['Set Chassis Power Control to Cycle failed: Command not supported in present state', 'refused'],
+    [
+      'Unable to send RAW command (channel=0x0 netfn=0x6 lun=0x0 cmd=0x37 rsp=0xc1): Invalid command',
+      'refused',
+    ],
   ] as const)
     t.is(failureIn(text), why, text);
   t.is(
@@ -139,7 +145,10 @@ test('ipmitool is given no password, and never cipher suite 0 for a session', (t
     pin: null,
     suite: null,
   } as const;
-  t.deepEqual(argumentsOf(access, 17).join(' '), '-I lanplus -C 17 -N 1 -R 1 -v -H 10.0.0.1 -p 623 -U u -E');
+  t.deepEqual(
+    argumentsOf(access, { suite: 17, wait: 1 }).join(' '),
+    '-I lanplus -C 17 -N 1 -R 1 -v -H 10.0.0.1 -p 623 -U u -E',
+  );
 });
 
 test('Redfish is told what it offers', (t) => {
@@ -190,7 +199,7 @@ test('a restart is believed when the node is heard in another boot, and not beca
   );
   t.regex(
     judgeSeen(action({ said: null }), { bootId: '', lastSeen: null }, 1e9)!.why,
-    /nobody knows what the BMC said/,
+    /the BMC gave no clear answer/,
   );
 });
 
