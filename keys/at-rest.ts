@@ -21,14 +21,16 @@ const SECRET = 32;
 export type AtRestKey = { readonly secret: Buffer };
 
 /**
- * Makes the secret where there is none: fleets of earlier versions have none.
+ * @param isFirst nothing was encrypted yet: it is made where there is none. A new one beside what an older one encrypted would
+ * only hide that the older one is lost.
  * @throws BootwaveError `AT_REST_KEY`
  */
-export async function atRestKey(keysFolder: string): Promise<AtRestKey> {
+export async function atRestKey(keysFolder: string, isFirst: boolean): Promise<AtRestKey> {
   const path = keyLayout(keysFolder).atRest;
   const there = () => readFile(path, 'utf8');
   const text = await there().catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
+    if (!isFirst) return '';
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await createFileAtomic(path, `${randomBytes(SECRET).toString('hex')}\n`);
     // Another process may have been first.
@@ -37,8 +39,8 @@ export async function atRestKey(keysFolder: string): Promise<AtRestKey> {
   if (/^[0-9a-f]{64}\n?$/.test(text)) return { secret: Buffer.from(text.trim(), 'hex') };
   throw new BootwaveError({
     code: 'AT_REST_KEY',
-    what: `${path} is no key for secrets at rest`,
-    unchanged: 'it was left as it is',
+    what: `${path} is ${text === '' ? 'missing or empty' : 'no key for secrets at rest'}`,
+    unchanged: 'nothing was encrypted anew, and what is encrypted was left as it is',
     next: 'restore it from the backup of the keys folder: what it encrypted cannot be read without it',
   });
 }

@@ -1,3 +1,4 @@
+import { BootwaveError } from '../../base/error.ts';
 import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Book } from '../power/book.ts';
@@ -12,7 +13,12 @@ const BY_HAND =
 
 /** Can every BMC be used that is known, and is it closed to others? By what the running server's tests found. */
 export async function checkBmcs(paths: DataPaths, now: number = Date.now()): Promise<Check> {
-  const { entries, spoilt } = await new Book(paths).read();
+  const book = await new Book(paths).read().catch((error: unknown) => {
+    if (error instanceof BootwaveError) return error;
+    throw error;
+  });
+  if (book instanceof BootwaveError) return fail(NAME, book.what, book.next ?? '');
+  const { entries, spoilt } = book;
   if (spoilt.length > 0)
     return fail(
       NAME,

@@ -49,13 +49,16 @@ export class Book {
     this.#keys = paths.keys;
   }
 
-  /** All that can be read, and the sites whose file cannot: one spoilt file hides no other site. */
+  /**
+   * All that can be read, and the sites whose file cannot: one spoilt file hides no other site.
+   * @throws BootwaveError `AT_REST_KEY`
+   */
   async read(): Promise<{ entries: Map<string, Entry>; spoilt: string[] }> {
     const entries = new Map<string, Entry>();
     const spoilt: string[] = [];
     const sites = await this.#sites();
     if (sites.length === 0) return { entries, spoilt };
-    const key = await atRestKey(this.#keys);
+    const key = await atRestKey(this.#keys, false);
     for (const site of sites) {
       const found = await this.#of(site, key);
       if (found === null) spoilt.push(site);
@@ -67,7 +70,7 @@ export class Book {
     return { entries, spoilt };
   }
 
-  /** @throws BootwaveError `BMC_NONE`, `BMC_BOOK` */
+  /** @throws BootwaveError `BMC_NONE`, `BMC_BOOK`, `AT_REST_KEY` */
   async get({ id, name }: { id: string; name: string }): Promise<Entry> {
     const { entries, spoilt } = await this.read();
     const entry = entries.get(id);
@@ -86,7 +89,7 @@ export class Book {
     // It becomes the name of a file, and comes from a record in Redis.
     checkName(site, 'site');
     return writing.take(async () => {
-      const key = await atRestKey(this.#keys);
+      const key = await atRestKey(this.#keys, (await this.#sites()).length === 0);
       await this.#change(site, key, (before) => [...before.filter(({ node }) => node !== entry.node), entry]);
       await this.#drop(entry.node, key, site);
     });
@@ -94,7 +97,10 @@ export class Book {
 
   /** @returns whether there was one */
   remove(node: string): Promise<boolean> {
-    return writing.take(async () => this.#drop(node, await atRestKey(this.#keys)));
+    return writing.take(async () => {
+      const isEmpty = (await this.#sites()).length === 0;
+      return !isEmpty && this.#drop(node, await atRestKey(this.#keys, false));
+    });
   }
 
   async #drop(node: string, key: AtRestKey, but?: string): Promise<boolean> {

@@ -1,14 +1,17 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { run } from '../../../base/run.ts';
-import { REPOSITORY } from '../../docs/pages.ts';
+import { startPower } from '../../../orchestrator/power/keep.ts';
+import { commandsOf, pageAt, REPOSITORY, words } from '../../docs/pages.ts';
 import {
   beatOfBoot,
   certificateFor,
   enrolment,
   fleetFor,
   inventory,
+  silent,
 } from '../../orchestrator/fleet/support.ts';
 import { bench, PASSWORD, SWITCH, USER } from '../../orchestrator/power/benches.ts';
 import { commandsOn } from '../in-process.ts';
@@ -77,3 +80,63 @@ test.serial(
     t.regex((await bootwave(['--password', 'x'], '')).stderr, /unknown option/);
   },
 );
+
+test.serial('docs/power.md: each command does what the page says, in the order of the page', async (t) => {
+  const { fleet, directory, by, paths, clock } = await fleetFor(t);
+  const benches = { web1: await bench(t, 'ipmi'), web2: await bench(t, 'redfish') };
+  const stop = new AbortController();
+  const times = { look: 50, tests: 1e9, silence: 300 };
+  const kept = startPower({ paths, fleet, networks: () => [], log: silent, signal: stop.signal, times });
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  const file = join(paths.root, 'password');
+  await writeFile(file, `${PASSWORD}\n`);
+  for (const [i, [name, { machine }]] of Object.entries(benches).entries()) {
+    let boot = 1;
+    // A node behind the switch: each start is another boot, and it is heard.
+    const heard = async () => {
+      clock.now = Date.now();
+      const change = { inventory: inventory(i + 1, SWITCH), at: clock.now };
+      const e = enrolment(i + 1, boot, change);
+      await directory.enrol(e);
+      if (boot === 1) await fleet.approve(e.id, e.words, by(), name);
+      await directory.recordCertificate(e.id, certificateFor(e));
+      await directory.heartbeat(e.id, certificateFor(e).serial, beatOfBoot(e));
+      boot += 1;
+    };
+    await heard();
+    machine.power = true;
+    const { on } = machine;
+    machine.on = async (from) => {
+      await on.call(machine, from);
+      void sleep(1000).then(heard);
+    };
+    machine.reset = () => machine.on();
+  }
+  const bootwave = commandsOn(t, paths.root);
+  const { access } = benches.web2;
+  const real: Record<string, string> = {
+    'web1.password': file,
+    'web2.password': file,
+    '10.9.0.11': `127.0.0.1:${benches.web1.access.port}`,
+    '10.9.0.12': `127.0.0.1:${access.port}`,
+    '5A:..:C3': access.pin!,
+  };
+  const typed = commandsOf(await pageAt('docs/power.md')).filter((line) => line.startsWith('bootwave node '));
+  t.true(typed.length >= 14);
+  // Forgotten in the middle of the page: set again for the rest of it.
+  const again = typed.find((line) => line.includes('set web2'))!;
+  for (const line of typed) {
+    const lines = line.includes('remove web2') ? [line, again] : [line];
+    for (const one of lines) {
+      const args = words(one)
+        .slice(1)
+        .map((word) => real[word] ?? word);
+      const ran = await bootwave('ann', ...args);
+      t.is(`${ran.code} ${ran.exit}`, ' 0', `${one}\n${ran.message}${ran.out}`);
+    }
+  }
+  t.deepEqual(benches.web1.machine.done, ['off', 'on', 'off', 'on from network', 'off', 'on', 'on']);
+});

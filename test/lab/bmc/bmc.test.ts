@@ -65,7 +65,7 @@ test('ipmi: a node is power-cycled by its BMC, goes and comes, and is then belie
     ...{ fleet, site: 'default', pcr11, log: silent },
     defaultImage: async () => '1.0',
   });
-  const [{ uuid, serial }] = lab.nodes as [{ uuid: string; serial: string }];
+  const { uuid, serial } = lab.nodes[0]!;
   const machine = enrolment(1, 1, { inventory: inventory(1, { uuid, serial }), at: Date.now() });
   const heard = async (pid: number) => {
     const booted = { ...machine, running: { ...machine.running, bootId: `${pid}` }, at: Date.now() };

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
+import { atRestKey } from '../../../keys/at-rest.ts';
+import { keyLayout } from '../../../keys/layout.ts';
 import { checkBmcs } from '../../../orchestrator/doctor/bmcs.ts';
 import { power, seen, status } from '../../../orchestrator/operations/power/acts.ts';
 import { firmware, remove, set, show, test as testNow } from '../../../orchestrator/operations/power/bmc.ts';
@@ -311,9 +313,14 @@ test('doctor names a default password, also of a BMC that does not answer, and a
   const { paths, member, acting } = await world(t);
   await mkdir(paths.power, { recursive: true });
   await writeFile(join(paths.power, 'ams.bmc'), 'spoilt');
+  await atRestKey(paths.keys, true);
   const check = await checkBmcs(paths);
   t.is(check.status, 'fail');
   t.regex(check.detail, /site ams/);
+  const key = keyLayout(paths.keys).atRest;
+  await rename(key, `${key}.away`).catch(() => {});
+  t.like(await checkBmcs(paths), { status: 'fail' });
+  t.regex((await checkBmcs(paths)).detail, /missing/);
   await rm(paths.power, { recursive: true });
 
   const node = await member(1);
