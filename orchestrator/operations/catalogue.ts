@@ -10,6 +10,7 @@ import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
+import * as power from './power/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as server from './server/declared.ts';
@@ -30,6 +31,7 @@ const NOUNS = [
   bootserver,
   site,
   node,
+  power,
   firmware,
   ban,
   request,

@@ -24,6 +24,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { openFleet } from '../operators/bans-of.ts';
+import { networksOf } from '../power/self-test.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -200,7 +201,11 @@ export async function up(
       attestMinutes: options.attestEvery,
     });
 
-    orchestrator = await orchestrate({ paths, rehearsal, fleet, newest: forNew, log, signal: stop });
+    orchestrator = await orchestrate({
+      ...{ paths, rehearsal, fleet, newest: forNew, log, signal: stop },
+      networks: () => networksOf(wires.addresses.map(({ interface: name }) => name)),
+      silence: 3 * options.heartbeat * 1000,
+    });
     bans.onBan((fresh) => {
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });
