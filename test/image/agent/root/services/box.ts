@@ -56,6 +56,8 @@ export async function box(t: ExecutionContext) {
   await must('ip', 'link', 'set', 'lo', 'up');
   await must('nft', '-f', join(ROOTFS, 'filter.nft'));
   await must('busybox', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
+  /** Processes so far that were started in an instance: several may be at once. */
+  let entered = 0;
   const places = { run: join(folder, 'run'), units: join(folder, 'units'), networks: '/run/netns' };
   await mkdir(places.units);
   /** The lines of a unit, as systemd runs them. */
@@ -121,7 +123,8 @@ export async function box(t: ExecutionContext) {
     async inside(id: string, command: readonly string[]): Promise<RunResult> {
       const { processOf } = await import('../../../../../image/agent/root/services/oci.ts');
       const { manifestOf } = await import('./any-manifest.ts');
-      const file = join(folder, 'process.json');
+      entered += 1;
+      const file = join(folder, `process-${entered}.json`);
       await writeFile(file, JSON.stringify(processOf(manifestOf(), command)));
       return exec(...CRUN, 'exec', '--process', file, id);
     },
