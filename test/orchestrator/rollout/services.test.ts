@@ -70,6 +70,8 @@ test('what a rollout moves is one text, whatever the order in which it was writt
   );
   t.is(shownVersion('fleet/chrony:4.3,web/shop:none'), 'chrony:4.3, web/shop:none');
   t.is(shownVersion('1.0'), '1.0', 'that of an image is as it was');
+  const many = textOf(Array.from({ length: 64 }, (_, i) => ({ name: `x/s${i}`, version: '1' })));
+  t.regex(shownVersion(many), /, and 59 more$/);
 });
 
 test('words from outside never do more than not be read', (t) => {
