@@ -34,6 +34,8 @@ export type Instance = {
   health: 'healthy' | 'ill' | 'unknown';
   /** Why it does not run; empty: it does, or comes. */
   why: string;
+  /** How often it was begun again; absent: never. */
+  restarts?: number;
   /** What that is about; absent: the version, as far as anybody knows. */
   blame?: Blame;
 };
@@ -106,6 +108,10 @@ export function coming(text: string, instances: Instances = {}): Trouble | null 
   );
   return found === undefined ? null : told(found, found.instance.state === 'coming' ? 'coming' : 'unknown');
 }
+
+/** How often they were begun again, all together. */
+export const restartsIn = (text: string, instances: Instances = {}): number =>
+  here(text, instances).reduce((sum, { instance }) => sum + (instance.restarts ?? 0), 0);
 
 function here(text: string, instances: Instances) {
   return wishesIn(text).flatMap(({ name }) => {

@@ -322,6 +322,22 @@ test('one that is given up in the bake has failed at once, too', (t) => {
   t.like(s.node('a'), { state: 'rolling-back', failed: true });
 });
 
+test('one that ends again and again in its bake has failed, though it runs whenever it is asked', (t) => {
+  const s = script({}, { flaps: 1, bake: { node: '1m' } });
+  s.obey('a');
+  s.accept('a');
+  s.turns('a', CHRONY, { version: '4.3', state: 'running', health: 'healthy', restarts: 4 });
+  s.send(s.report('a'));
+  t.like(s.node('a'), { state: 'baking', flaps: 0 });
+  s.pass(40, ['a']);
+  s.turns('a', CHRONY, { restarts: 5 });
+  s.pass(40, ['a']);
+  t.like(s.node('a'), { state: 'baking', flaps: 1 });
+  s.turns('a', CHRONY, { restarts: 6 });
+  s.send(s.report('a'));
+  t.like(s.node('a'), { state: 'rolling-back', failed: true });
+});
+
 test('one that was ill before says nothing of the version', (t) => {
   const s = script();
   s.turns('a', CHRONY, { health: 'ill' });
