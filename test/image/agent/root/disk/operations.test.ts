@@ -321,9 +321,11 @@ async function commands(
   check: number,
   active = 3,
   more: Partial<StateParts> = {},
+  made = { all: [] as string[] },
 ): Promise<string[]> {
   const said: string[] = [];
   const runner: Runner = async (program, args) => {
+    if (program === 'mkfs.ext4') made.all.push(args.join(' '));
     said.push(program === 'systemctl' ? `${program} ${args[0]}` : program);
     // cryptsetup: what is there is not sealed.
     const code =
@@ -353,4 +355,10 @@ test('the state gets quotas where a service wants them, and never under an image
   const given = ['e2fsck', start, 'tune2fs', 'systemctl stop', 'tune2fs', start, last];
   t.deepEqual(await commands(t, 0, 3, { quotasWanted }), given);
   t.deepEqual(await commands(t, 0, 3, { quotasWanted, trial: true }), ['e2fsck', start, last]);
+  const made = { all: [] as string[] };
+  await commands(t, 8, 3, {}, made);
+  await commands(t, 8, 3, { trial: true }, made);
+  const [now, onTrial] = made.all;
+  t.regex(now!, /-O quota,project -E quotatype=prjquota/, 'one that is made has them from the start');
+  t.notRegex(onTrial!, /quota/);
 });
