@@ -67,12 +67,6 @@ export const versionsIn = (text: string): string[] =>
 export const projected = (text: string, running: Readonly<Record<string, { version: string }>>): string =>
   textOf(wishesIn(text).map(({ name }) => ({ name, version: running[name]?.version ?? null })));
 
-/** Whether two of them move the same service. */
-export function overlap(one: string, other: string): boolean {
-  const names = new Set(wishesIn(one).map(({ name }) => name));
-  return wishesIn(other).some(({ name }) => names.has(name));
-}
-
 /** None of it runs: a node without a disk has restarted, or has lost its state. */
 export const runsNothing = (text: string): boolean => wishesIn(text).every(({ version }) => version === null);
 
