@@ -11,6 +11,7 @@ import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { SimServices } from './services.ts';
 import { Cut } from './ssh.ts';
+import { simUsage } from './usage.ts';
 
 /** Milliseconds. */
 export type SimTimes = {
@@ -69,6 +70,8 @@ export class SimNode {
   #staging: Promise<void> | null = null;
   #state: Status['state'] = 'idle';
   #gone = false;
+  /** Milliseconds (monotonic). */
+  #bootedAt = performance.now();
 
   constructor(options: SimNodeOptions) {
     this.#options = options;
@@ -129,6 +132,7 @@ export class SimNode {
   async boot(version: string): Promise<void> {
     this.running = version;
     this.bootId = randomUUID();
+    this.#bootedAt = performance.now();
     this.hostKey = this.#options.hostKey ?? makeHostKey();
     this.#state = 'idle';
     this.healthy = this.#fault() !== 'unhealthy';
@@ -227,6 +231,12 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
+      usage: () =>
+        simUsage(
+          this.number,
+          { bootId: this.bootId, at: performance.now() - this.#bootedAt },
+          this.#order?.order.services ?? [],
+        ),
     };
   }
 

@@ -11,6 +11,7 @@ import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
+import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { NodeSecrets } from './node-secrets.ts';
 import type { Probe } from './probe.ts';
@@ -137,6 +138,17 @@ export class NodeServices {
     // The nodes of a fleet hear of it at once: each asks at a time of its own choice.
     this.#due = Math.min(this.#due, performance.now() + Math.random() * this.#pace.spread);
     this.#fetchDue = 0;
+  }
+
+  /** What runs of it, and where its numbers are (usage/read.ts). */
+  told(): Told[] {
+    const status = this.status();
+    return this.#views.map(({ runs, version, interface: card }, i) => {
+      const { name, state, health, restarts } = status[i]!;
+      // Begun in this version and ended for now; another one goes on.
+      const isEnded = (state === 'failed' || state === 'refused') && runs === version;
+      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+    });
   }
 
   /** To be called often: does what is due. Never throws. */
