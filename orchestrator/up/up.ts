@@ -62,6 +62,8 @@ type Parts = {
   records(): Promise<{ fleet: Fleet; bans: DecisionKeeper }>;
   /** The interfaces that are served; undefined while they are being opened. */
   wires(): KeptWires | undefined;
+  /** To the nodes; undefined while they are being opened. */
+  links(): Orchestrating['links'] | undefined;
   signal: AbortSignal;
 };
 type Door = { done: Promise<void> };
@@ -171,6 +173,7 @@ export async function up(
     const behind: Parts = {
       records: async () => ({ fleet, bans }),
       wires: () => opened,
+      links: () => orchestrator?.links,
       signal: stop,
     };
     ends.push((await doors.here(behind)).done);
