@@ -12,6 +12,7 @@ import { fleetUsage } from '../../../orchestrator/usage/fleet.ts';
 import { startUsageKeeper, type UsageKeeperOptions } from '../../../orchestrator/usage/keep.ts';
 import { LIFE, readUsages } from '../../../orchestrator/usage/stored.ts';
 import { countVersions } from '../../../orchestrator/usage/versions.ts';
+import type { InstanceUsage } from '../../../protocol/link/usage.ts';
 import { usageOf } from '../../image/agent/member/link/handlers.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
@@ -48,10 +49,10 @@ async function ordered(fleet: Fleet, node: string, names: readonly string[]): Pr
   await commit(fleet.redis, { records: [{ key: orderKey(node), expect: null, next }] });
 }
 
-const chrony = {
+const chrony: InstanceUsage = {
   ...{ name: 'fleet/chrony', runs: '1', state: 'running', health: 'healthy', restarts: 0 },
   ...{ cpu: 1, memory: 1, tasks: 1, disk: null, network: null },
-} as const;
+};
 
 test('over the real wire: what each uses, how fast, and what runs where', async (t) => {
   const { fleet, sim, nodes, clientKey } = await benchFor(t, { count: 3 });
