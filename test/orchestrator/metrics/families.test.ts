@@ -16,24 +16,24 @@ const told = (name: string, more: Partial<Usage> = {}): Told => ({
   usage: usageOf(more),
 });
 const read = (nodes: readonly Told[]): Promise<Parsed[]> => parse([...textOf(nodeFamilies(nodes))].join(''));
-const valueOf = (all: readonly Parsed[], name: string, labels: object) =>
+const numberOf = (all: readonly Parsed[], name: string, labels: object) =>
   all.find((one) => one.name === name && JSON.stringify(one.labels) === JSON.stringify(labels))?.value;
 
 test('a node and its instances, as an independent parser reads them', async (t) => {
   const services = [instance('fleet/chrony'), instance('web/shop', { state: 'failed', health: 'unknown' })];
   const all = await read([told('n1', { services }), told('n2')]);
   const node = { site: 'par', node: 'n1' };
-  t.is(valueOf(all, 'bootwave_node_cpu_seconds_total', node), 12);
-  t.is(valueOf(all, 'bootwave_node_memory_available_bytes', node), 2 ** 32);
-  t.is(valueOf(all, 'bootwave_node_usage_timestamp_seconds', node), 1_800_000_000.5);
+  t.is(numberOf(all, 'bootwave_node_cpu_seconds_total', node), 12);
+  t.is(numberOf(all, 'bootwave_node_memory_available_bytes', node), 2 ** 32);
+  t.is(numberOf(all, 'bootwave_node_usage_timestamp_seconds', node), 1_800_000_000.5);
   const chrony = { ...node, service: 'chrony' };
-  t.is(valueOf(all, 'bootwave_instance_cpu_seconds_total', chrony), 1.5);
-  t.is(valueOf(all, 'bootwave_instance_network_sent_bytes_total', chrony), 4);
-  t.is(valueOf(all, 'bootwave_instance_running', chrony), 1);
-  t.is(valueOf(all, 'bootwave_instance_healthy', chrony), 1);
+  t.is(numberOf(all, 'bootwave_instance_cpu_seconds_total', chrony), 1.5);
+  t.is(numberOf(all, 'bootwave_instance_network_sent_bytes_total', chrony), 4);
+  t.is(numberOf(all, 'bootwave_instance_running', chrony), 1);
+  t.is(numberOf(all, 'bootwave_instance_healthy', chrony), 1);
   const shop = { ...node, service: 'web/shop' };
-  t.is(valueOf(all, 'bootwave_instance_running', shop), 0);
-  t.is(valueOf(all, 'bootwave_instance_healthy', shop), undefined, 'unknown is neither');
+  t.is(numberOf(all, 'bootwave_instance_running', shop), 0);
+  t.is(numberOf(all, 'bootwave_instance_healthy', shop), undefined, 'unknown is neither');
   for (const { name, type } of all) t.is(type === 'counter', name.endsWith('_total'), name);
   t.is(all.filter(({ labels }) => labels.node === 'n2').length, 10);
 });
@@ -61,10 +61,10 @@ test("the fleet's own numbers", async (t) => {
     seen: [{ name: 'n1', site: 'par', at: 1.5 }],
   };
   const all = await parse([...textOf(fleetFamilies(facts))].join(''));
-  t.is(valueOf(all, 'bootwave_fleet_nodes', { is: 'usable' }), 1);
-  t.is(valueOf(all, 'bootwave_nodes', { site: 'par', state: 'healthy' }), 2);
-  t.is(valueOf(all, 'bootwave_rollouts', { state: 'done' }), 5);
+  t.is(numberOf(all, 'bootwave_fleet_nodes', { is: 'usable' }), 1);
+  t.is(numberOf(all, 'bootwave_nodes', { site: 'par', state: 'healthy' }), 2);
+  t.is(numberOf(all, 'bootwave_rollouts', { state: 'done' }), 5);
   for (const [is, value] of Object.entries({ wanted: 3, running: 2, unknown: 1 }))
-    t.is(valueOf(all, 'bootwave_service_nodes', { service: 'chrony', version: '4.3', is }), value);
-  t.is(valueOf(all, 'bootwave_node_seen_timestamp_seconds', { site: 'par', node: 'n1' }), 1.5);
+    t.is(numberOf(all, 'bootwave_service_nodes', { service: 'chrony', version: '4.3', is }), value);
+  t.is(numberOf(all, 'bootwave_node_seen_timestamp_seconds', { site: 'par', node: 'n1' }), 1.5);
 });

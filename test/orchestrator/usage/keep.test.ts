@@ -2,21 +2,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { refusal } from '../../../base/error.ts';
-import { commit } from '../../../orchestrator/fleet/commit.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { at } from '../../../orchestrator/fleet/keys.ts';
-import { orderKey } from '../../../orchestrator/orders/issued.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { fleetUsage } from '../../../orchestrator/usage/fleet.ts';
 import { startUsageKeeper, type UsageKeeperOptions } from '../../../orchestrator/usage/keep.ts';
 import { LIFE, readUsages } from '../../../orchestrator/usage/stored.ts';
 import { countVersions } from '../../../orchestrator/usage/versions.ts';
-import type { InstanceUsage } from '../../../protocol/link/usage.ts';
 import { usageOf } from '../../image/agent/member/link/handlers.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
+import { instanceOf, ordered } from './orders.ts';
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
@@ -40,19 +38,7 @@ function keeps(
   return end;
 }
 
-/** What its order names. */
-async function ordered(fleet: Fleet, node: string, names: readonly string[]): Promise<void> {
-  const services = names.map((name) => ({ name, version: '1', sha256: 'a'.repeat(64), size: 1 }));
-  const order = { format: 1, node, epoch: 4, mode: 'installed', image: null, config: null, services };
-  const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
-  const next = { state: 'issued', epoch: 4, body };
-  await commit(fleet.redis, { records: [{ key: orderKey(node), expect: null, next }] });
-}
-
-const chrony: InstanceUsage = {
-  ...{ name: 'fleet/chrony', runs: '1', state: 'running', health: 'healthy', restarts: 0 },
-  ...{ cpu: 1, memory: 1, tasks: 1, disk: null, network: null },
-};
+const chrony = instanceOf('fleet/chrony');
 
 test('over the real wire: what each uses, how fast, and what runs where', async (t) => {
   const { fleet, sim, nodes, clientKey } = await benchFor(t, { count: 3 });
