@@ -231,13 +231,16 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
-      usage: () =>
-        simUsage(
-          this.number,
-          { bootId: this.bootId, at: performance.now() - this.#bootedAt },
-          this.#order?.order.services ?? [],
-        ),
+      usage: () => this.#usage(),
     };
+  }
+
+  #usage() {
+    // What knows no services is from before it could say what it uses.
+    if (this.#options.services === false)
+      throw refusal('LINK_OP_UNKNOWN', 'this image knows no operation usage');
+    const boot = { bootId: this.bootId, at: performance.now() - this.#bootedAt };
+    return simUsage(this.number, boot, this.services.status());
   }
 
   #running() {

@@ -60,7 +60,7 @@ export type InstanceTop = Used & {
   site: string;
   /** The version that runs; null: none, or unknown. */
   version: string | null;
-  /** `unknown`: the node has not said. */
+  /** `unknown`: the node has not said anything; `absent`: it has, and nothing of this one yet. */
   state: string;
   health: string;
   restarts: number | null;
@@ -79,7 +79,7 @@ export function instancesOf({ node, usage, wanted }: NodeUsage): InstanceTop[] {
     return {
       ...{ service: shownName(name), node: node.name, site: node.site },
       version: one?.runs ?? null,
-      state: one?.state ?? 'unknown',
+      state: one?.state ?? (usage === null ? 'unknown' : 'absent'),
       health: one?.health ?? 'unknown',
       restarts: one?.restarts ?? null,
       ...(usage?.services[name] ?? UNTOLD),

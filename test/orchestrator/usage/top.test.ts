@@ -60,10 +60,12 @@ test('a service is the sum of what is known of it, and says of how many nodes no
       services: [instanceOf('fleet/chrony', { runs: null, state: 'fetching', cpu: null, memory: null })],
     }),
     node('silent', null),
+    // Its order has just come.
+    node('new', { services: [] }),
   ].flatMap(instancesOf);
   const [one, ...none] = topServices(all, 'cpu');
   t.deepEqual(none, []);
-  t.like(one, { service: 'chrony', wanted: 4, runs: 2, unknown: 1, cpu: 0.4, memory: 150, node: 'b' });
+  t.like(one, { service: 'chrony', wanted: 5, runs: 2, unknown: 1, cpu: 0.4, memory: 150, node: 'b' });
   t.is(topServices(all, 'memory')[0]!.node, 'a');
   t.deepEqual(
     topInstances(all, 'cpu').map((row) => [row.node, row.state]),
@@ -71,6 +73,7 @@ test('a service is the sum of what is known of it, and says of how many nodes no
       ['b', 'running'],
       ['a', 'running'],
       ['c', 'fetching'],
+      ['new', 'absent'],
       ['silent', 'unknown'],
     ],
   );

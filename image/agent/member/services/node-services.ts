@@ -110,7 +110,7 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, check: null, secrets: null },
+          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -142,9 +142,9 @@ export class NodeServices {
 
   /** What runs of it, and where its numbers are (usage/read.ts). */
   told(): Told[] {
-    const status = this.status();
-    return this.#views.map(({ runs, version, interface: card }, i) => {
-      const { name, state, health, restarts } = status[i]!;
+    return this.#views.map((view) => {
+      const { runs, version, interface: card } = view;
+      const { name, state, health, restarts } = this.#told(view);
       // Begun in this version and ended for now; another one goes on.
       const isEnded = (state === 'failed' || state === 'refused') && runs === version;
       return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
