@@ -13,7 +13,7 @@ import { storeUsages } from './stored.ts';
 
 export type UsageKeeperOptions = {
   fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
+  pool: Pick<LinkPool, 'request' | 'helloOf'>;
   log: Logger;
   signal: AbortSignal;
   times?: Partial<UsageTimes>;
@@ -56,11 +56,13 @@ export function startUsageKeeper(options: UsageKeeperOptions): Promise<void> {
       const ready = told;
       told = new Map();
       await storeUsages(fleet.redis, ready);
-      const up = await Promise.all(
-        (['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })),
+      const [healthy, degraded, updating] = await Promise.all(
+        (['healthy', 'degraded', 'updating'] as const).map((state) => fleet.nodes.ids({ state })),
       );
+      // One that restarts for its rollout is not dialled: the pool would wait before the rollout may dial it.
+      const up = [...healthy!, ...degraded!, ...updating!.filter((node) => pool.helloOf(node) !== null)];
       const room = Math.min(AT_ONCE - busy.size, Math.ceil((times.rate * times.look) / 1000));
-      for (const node of schedule.take(up.flat(), room, performance.now())) {
+      for (const node of schedule.take(up, room, performance.now())) {
         if (busy.has(node)) continue;
         busy.set(
           node,

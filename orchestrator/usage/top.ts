@@ -32,7 +32,8 @@ export function nodeTop({ node, usage, wanted, runs }: NodeUsage): NodeTop {
     ...{ id, name, site, state },
     processors: usage?.usage.processors ?? null,
     ...(usage?.rates ?? { cpu: null, disk: null, network: null }),
-    memory: memory === null ? null : { used: memory.total - memory.available, total: memory.total },
+    memory:
+      memory === null ? null : { used: Math.max(0, memory.total - memory.available), total: memory.total },
     wanted: wanted.length,
     runs: runs === null ? null : runs.length,
     heard: usage?.heard ?? null,

@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import { refusal } from '../../../base/error.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { at } from '../../../orchestrator/fleet/keys.ts';
+import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { fleetUsage } from '../../../orchestrator/usage/fleet.ts';
@@ -72,7 +73,7 @@ test('an older image is unknown and is left alone; one that lies speaks for itse
     const evil = { ...chrony, name: 'evil/name', runs: '9' };
     return { result: usageOf({ services: id === liar ? [evil] : [chrony] }) };
   };
-  const end = keeps(t, fleet, { request: answer as never });
+  const end = keeps(t, fleet, { request: answer as never, helloOf: () => null });
   await until(() => (asked.get(silentOne) ?? 0) >= 3 && (asked.get(fine) ?? 0) >= 3);
   await until(async () => (await readUsages(fleet.redis, [fine, liar])).size === 2);
   await end();
@@ -84,6 +85,29 @@ test('an older image is unknown and is left alone; one that lies speaks for itse
   t.is(of(older).runs, null);
   t.is(of(silentOne).usage, null);
   t.deepEqual(countVersions(all), [{ name: 'fleet/chrony', version: '1', wanted: 4, runs: 1, unknown: 2 }]);
+});
+
+test('a node in the hands of a rollout is asked over the link that is open, and is never dialled', async (t) => {
+  const { fleet, nodes } = await benchFor(t, { count: 3 });
+  const [plain, open, closed] = nodes.map(({ id }) => id) as [string, string, string];
+  for (const id of [open, closed])
+    await fleet.nodes.update(id, (record) => ({
+      outcome: take(record!, {
+        to: 'updating',
+        at: Date.now(),
+        actor: 'rollout',
+        action: 'update',
+        reason: 'x',
+      }),
+    }));
+  const asked = new Map<string, number>();
+  const request = async (id: string) => {
+    asked.set(id, (asked.get(id) ?? 0) + 1);
+    return { result: usageOf({}) };
+  };
+  keeps(t, fleet, { request: request as never, helloOf: (id) => (id === open ? ({} as never) : null) });
+  await until(() => (asked.get(plain) ?? 0) >= 3 && (asked.get(open) ?? 0) >= 3);
+  t.false(asked.has(closed));
 });
 
 test('a record that somebody else wrote counts as none', async (t) => {
