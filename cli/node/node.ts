@@ -8,9 +8,9 @@ import { saysYes } from '../confirm.ts';
 import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, untilStopped } from '../option.ts';
+import { nodeUsage as usage } from '../usage/usage.ts';
 import { register as bmc } from './bmc.ts';
 import { seenText, testText } from './bmc-text.ts';
-import { nodeUsage as usage } from '../usage/usage.ts';
 import { register as expect } from './expect.ts';
 import { exposedText } from './exposure.ts';
 import { register as history } from './history.ts';
@@ -43,8 +43,7 @@ export function register(group: Command): void {
         ...(bmc.test === null ? [] : testText(bmc.test)),
         ...seenText(bmc.action, now),
         ...silent.map((silence) => silenceText(silence, now)),
-      ].join('
-'),
+      ].join('\n'),
     );
   });
 

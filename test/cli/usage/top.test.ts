@@ -61,6 +61,9 @@ test.serial('nodes and services that use most, one node, one service, and text f
   t.regex(each[3]!, /^web3 +default +- +unknown +unknown +- /);
   t.is((await bootwave('anna', 'service', 'top', 'nothing')).code, 'SERVICE_NOWHERE');
 
+  // Who still runs what, beside the life of each version.
+  t.regex((await bootwave('anna', 'service', 'versions', 'chrony')).out, /^1 .* 3 +2, 1 unknown /m);
+
   const shown = (await bootwave('anna', 'node', 'show', 'web2')).out;
   t.regex(shown, /uses +CPU 100 % of 4, memory 4\.0 GiB of 8\.0 GiB, reads 0 B\/s/);
   t.regex(shown, /service +chrony:1 running, healthy, CPU 40\.0 %, memory 1\.0 MiB/);

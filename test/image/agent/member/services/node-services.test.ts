@@ -335,6 +335,8 @@ test('secrets are asked for while root lacks them and when a server has changed 
   await services.look();
   t.deepEqual(said, whole);
   t.is(told().secrets, 8);
+});
+
 test('what runs is told with where its numbers are: an ended version does not run, a former one goes on', async (t) => {
   const views = [
     view({ interface: 'bws1' }),
