@@ -24,7 +24,7 @@ const ORCHESTRATOR = [
   ['config', 'install', 'causes', 'power', 'secrets', 'usage'],
   ['services'],
   ['rollout'],
-  ['rotation', 'secure-boot', 'doctor'],
+  ['rotation', 'secure-boot', 'doctor', 'metrics'],
   ['up'],
   ['operations'],
 ];

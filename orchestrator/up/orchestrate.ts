@@ -22,6 +22,7 @@ import { SignerClient } from '../signer/client.ts';
 import { signerFiles } from '../signer/files.ts';
 import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
+import { startUsageKeeper } from '../usage/keep.ts';
 
 export type OrchestrateOptions = {
   paths: DataPaths;
@@ -49,6 +50,8 @@ export type Orchestrating = {
   restarted(id: string): void;
   /** Cuts the connection to a banned node. */
   banned(id: string): void;
+  /** Its links to the nodes. */
+  links: Pick<LinkPool, 'request'>;
 };
 
 /**
@@ -97,6 +100,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
+  const usage = startUsageKeeper({ fleet, pool, log, signal });
   const file = new SealFile(paths);
   const seals = startSealer({
     ...{ audit: fleet.audit, file, log, signal },
@@ -104,10 +108,11 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, power, seals]).then(async () => {
+    done: Promise.allSettled([rollouts.done, installs, configs, power, usage, seals]).then(async () => {
       signer.close();
       await Promise.all([pool.close(), signing.done]);
     }),
+    links: pool,
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };

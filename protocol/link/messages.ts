@@ -12,6 +12,7 @@ import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
 import { ORDER_LIMITS } from '../order.ts';
+import { usageSchema } from './usage.ts';
 
 export const LINK_VERSION = 1;
 
@@ -129,7 +130,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello` and `status` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status` and `usage` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -165,6 +166,8 @@ export const OPS = {
       services: z.optional(z.array(service).check(z.maxLength(ORDER_LIMITS.services))),
     }),
   },
+  /** Unknown to images from before it (`LINK_OP_UNKNOWN`). */
+  usage: { args: z.strictObject({}), result: usageSchema },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),

@@ -25,9 +25,11 @@ import { Release } from './release/handlers.ts';
 import { recordFile } from './release/kept-record.ts';
 import { MetadataMemory } from './release/metadata-memory.ts';
 import { mustBeReleased, type ReleasedParts, releasedTarget } from './release/released.ts';
+import { seldom } from './seldom.ts';
 import { NodeSecrets, type NodeSecretsParts } from './services/node-secrets.ts';
 import { NodeServices } from './services/node-services.ts';
 import type { Probe } from './services/probe.ts';
+import { readUsage, type UsagePlaces } from './usage/read.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
 
 export type AskOrders = {
@@ -58,6 +60,8 @@ export type MemberParts = {
   orderKeys: OrderPublicKeys;
   /** Asks root to judge orders. */
   orders: AskOrders;
+  /** Where the kernel says what is used. */
+  usage: UsagePlaces;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
@@ -264,6 +268,12 @@ export class Member {
     await atMost(this.#asking, this.#waits.health);
   }
 
+  /** Read again at most so often: whoever asks in a flood costs no more than the answers. */
+  #usage = seldom(USAGE_LIFE, async () => {
+    const { usage, uptime, running } = this.#parts;
+    return readUsage(usage, { bootId: running.bootId, at: uptime() }, this.#services.told());
+  });
+
   #running(): Hello['running'] {
     return { ...this.#parts.running, pcr11: this.#pcr11 };
   }
@@ -291,6 +301,7 @@ export class Member {
         services: this.#services.status(),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
+      usage: () => this.#usage(),
       config: (args) => this.#config.config(args),
       stage: (args, context) => release.stage(args, context),
       activate: (args) => release.activate(args),
@@ -326,6 +337,9 @@ export class Member {
     }
   }
 }
+
+/** Milliseconds. */
+const USAGE_LIFE = 1_000;
 
 /** Milliseconds. */
 export type Waits = { look: number; start: number; health: number; well: number };

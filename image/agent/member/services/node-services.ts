@@ -11,6 +11,7 @@ import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
+import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { NodeSecrets } from './node-secrets.ts';
 import type { Probe } from './probe.ts';
@@ -109,7 +110,7 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, check: null, secrets: null },
+          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -137,6 +138,17 @@ export class NodeServices {
     // The nodes of a fleet hear of it at once: each asks at a time of its own choice.
     this.#due = Math.min(this.#due, performance.now() + Math.random() * this.#pace.spread);
     this.#fetchDue = 0;
+  }
+
+  /** What runs of it, and where its numbers are (usage/read.ts). */
+  told(): Told[] {
+    return this.#views.map((view) => {
+      const { runs, version, interface: card } = view;
+      const { name, state, health, restarts } = this.#told(view);
+      // Begun in this version and ended for now; another one goes on.
+      const isEnded = (state === 'failed' || state === 'refused') && runs === version;
+      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+    });
   }
 
   /** To be called often: does what is due. Never throws. */

@@ -68,6 +68,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       take: async () => ({ memory: 'none', epoch: 1, floor: null, digest: '', accepted: 'new' }),
       memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
     },
+    usage: { proc: '/proc', sys: '/sys', state: folder },
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,

@@ -52,6 +52,7 @@ const codeOf = (message: FromNode): string => (message.kind === 'error' ? messag
 const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   hello: { version: 1 },
   status: {},
+  usage: {},
   order: { envelope: {} },
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },

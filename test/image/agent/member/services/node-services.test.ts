@@ -35,7 +35,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ check: null, secrets: null },
+  ...{ interface: null, check: null, secrets: null },
   ...more,
 });
 
@@ -335,4 +335,24 @@ test('secrets are asked for while root lacks them and when a server has changed 
   await services.look();
   t.deepEqual(said, whole);
   t.is(told().secrets, 8);
+});
+
+test('what runs is told with where its numbers are: an ended version does not run, a former one goes on', async (t) => {
+  const views = [
+    view({ interface: 'bws1' }),
+    view({ name: 'fleet/b', state: 'failed', runs: '1', interface: 'bws2' }),
+    view({ name: 'fleet/c', version: '2', state: 'failed', runs: '1', interface: 'bws3' }),
+    view({ name: 'fleet/d', state: 'waiting', runs: null }),
+  ];
+  const { services } = await setUp(t, async () => views);
+  await services.look();
+  t.deepEqual(
+    services.told().map(({ name, runs, interface: card }) => [name, runs, card]),
+    [
+      ['fleet/a', '1', 'bws1'],
+      ['fleet/b', null, 'bws2'],
+      ['fleet/c', '1', 'bws3'],
+      ['fleet/d', null, null],
+    ],
+  );
 });
