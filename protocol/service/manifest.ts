@@ -17,6 +17,7 @@ export const MANIFEST_LIMITS = {
   ports: 32,
   egress: 64,
   tmpfs: 8,
+  mounts: 4,
   dependencies: 16,
   /** Bytes. */
   memory: 64 * 2 ** 30,
@@ -149,6 +150,17 @@ export const manifestSchema = z.strictObject({
     ),
     [],
   ),
+  /**
+   * Folders of the node that it reads. `images`: the signed images and the bundles that the node has, laid out as a boot
+   * server has them.
+   */
+  mounts: z._default(
+    z.array(z.strictObject({ kind: z.enum(['images']), path: mountPoint })).check(
+      z.maxLength(MANIFEST_LIMITS.mounts),
+      distinct(({ path: at }) => at, 'a path'),
+    ),
+    [],
+  ),
   limits: z.strictObject({
     /** Bytes; beyond them it is ended. */
     memory: upTo(MANIFEST_LIMITS.memory, 2 ** 20),
@@ -194,5 +206,10 @@ export const manifestSchema = z.strictObject({
   architecture: z._default(z.enum(['x64', 'arm64']), 'x64'),
   /** Which runtime contains it. */
   runtime: z._default(z.enum(['crun']), 'crun'),
-});
+}).check(
+  z.refine(({ state, mounts }) => mounts.every(({ path: at }) => at !== state?.path), {
+    error: 'is the folder of state',
+    path: ['mounts'],
+  }),
+);
 export type Manifest = z.infer<typeof manifestSchema>;

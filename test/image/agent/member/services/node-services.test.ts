@@ -52,6 +52,7 @@ async function setUp(
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
   const stop = new AbortController();
   const gets: string[] = [];
+  const mirrors: string[] = [];
   const server = createServer((request, response) => {
     gets.push(request.url ?? '');
     if (request.url === `/bundles/${service.sha256}`) response.end(CONTENT);
@@ -93,6 +94,7 @@ async function setUp(
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
+    mirrors: () => mirrors,
     downloads: join(folder, 'bundles'),
     probe,
     secrets: new NodeSecrets({ ...secrets, signal: stop.signal }),
@@ -101,7 +103,7 @@ async function setUp(
     signal: stop.signal,
     pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0 },
   });
-  return { services, state, asked, gets, folder };
+  return { services, state, asked, gets, folder, mirrors };
 }
 
 test('what root lacks is fetched, handed over and not kept twice', async (t) => {

@@ -123,6 +123,7 @@ export async function node(t: ExecutionContext) {
       },
       imageUrl: ({ version }) =>
         `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
+      mirrors: () => [],
       writeLists: async () => {
         if (lists.refused) throw new BootwaveError({ code: 'SECURE_BOOT_REFUSED', what: 'dbx' });
         lists.written.push((await esp.list()).map(({ name }) => name).join());
