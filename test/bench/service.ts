@@ -22,6 +22,8 @@ import { layout } from '../image/services/oci.ts';
 import { installPeers } from './install-peers.ts';
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 7);
+/** Of `publish` and `start`. */
+const WHAT = (process.env.WHAT ?? 'publish,start').split(',');
 /** Packing takes its time. */
 const PUBLISHES = Math.min(ROUNDS, 3);
 /** Bytes of files in the image that is published. */
@@ -29,26 +31,10 @@ const SIZE = 8e6;
 /** Sandboxes whose memory is read. */
 const SANDBOXES = 5;
 const ROOTFS = join(import.meta.dirname, '../../image/rootfs/usr/lib/bootwave');
+/** Neither publishes a port: both are asked from the machine itself. */
 const MANIFEST = `limits: { memory: 67108864, cpu: 100, tasks: 32 }
-ports: [{ name: http, port: 8080 }]
+health: { check: { kind: http, port: 8080, path: / } }
 `;
-
-if (process.argv[2] !== 'inside') {
-  const peers = {
-    podman: 'podman',
-    skopeo: 'skopeo',
-    '/usr/lib/cni/bridge': 'containernetworking-plugins',
-    iptables: 'iptables',
-  };
-  const why = await installPeers(peers);
-  if (why !== null) throw new Error(why);
-  const self = [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), 'inside'];
-  const [code] = await once(
-    spawn('unshare', ['--net', '--mount', '--propagation=private', ...self], { stdio: 'inherit' }),
-    'exit',
-  );
-  process.exitCode = code ?? 1;
-} else await compare();
 
 async function compare(): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'bootwave-bench-service-'));
@@ -57,18 +43,20 @@ async function compare(): Promise<void> {
   // What writes images for tests asks for no more of a test.
   const t = { teardown: (end: () => unknown) => void ends.push(end) } as ExecutionContext;
   try {
-    await publishing(t, work);
-    await nodeHere();
+    if (WHAT.includes('publish')) await publishing(t, work);
+    if (!WHAT.includes('start')) return;
+    await nodeHere(work);
     const oci = await layout(t, {
       layers: [await smallService(work)],
       config: { Cmd: ['/bin/busybox', 'httpd', '-f', '-p', '8080', '-h', '/www'] },
     });
     await starting(oci, work);
-    console.log(`load ${loadavg()[0]!.toFixed(1)}`);
   } finally {
+    console.log(`load ${loadavg()[0]!.toFixed(1)}`);
     for (const end of ends) await end();
-    await run('umount', ['--lazy', join(work, 'podman/root/overlay')]);
-    await rm(work, { recursive: true, force: true });
+    // Its mounts go with this process.
+    await run('umount', ['--lazy', '--recursive', work]);
+    await run('rm', ['-rf', '--one-file-system', work]);
   }
 }
 
@@ -117,8 +105,10 @@ async function publishing(t: ExecutionContext, work: string): Promise<void> {
 }
 
 /** A node's network, as its image has it, in this process's namespaces. */
-async function nodeHere(): Promise<void> {
-  for (const at of ['/run/netns', '/run/crun', '/var/lib/cni']) {
+async function nodeHere(work: string): Promise<void> {
+  // What lies below /run on a machine is in memory.
+  const own = ['run', 'units', 'podman/runroot', 'podman/tmpdir'].map((name) => join(work, name));
+  for (const at of ['/run/netns', '/run/crun', '/var/lib/cni', ...own]) {
     await mkdir(at, { recursive: true });
     await mustRun('mount', ['-t', 'tmpfs', 'x', at]);
   }
@@ -197,22 +187,23 @@ class Own {
   async stop(n: number): Promise<void> {
     await this.#unit(instanceUnit(`fleet.bench${n}`), 'ExecStopPost');
     await this.#unit(netUnit(`fleet.bench${n}`), 'ExecStopPost');
-    await run('umount', [join(this.#places.run, 'mounts', this.#packed.sha256)]);
+    await run('umount', ['--lazy', join(this.#places.run, 'mounts', this.#packed.sha256)]);
   }
 
   async processes(n: number): Promise<number[]> {
     return [Number(await readFile(join(this.#places.run, `instances/fleet.bench${n}/pid`), 'utf8'))];
   }
 
-  /** As systemd runs them, one after the other. */
+  /** One after the other, as systemd runs them: from a small process, which this one is not. */
   async #unit(unit: string, kind: string): Promise<void> {
     const text = await readFile(join(this.#places.units, unit), 'utf8');
-    for (const [, optional, line] of text.matchAll(new RegExp(`^${kind}=(-?)(.*)$`, 'gm'))) {
-      const [program = '', ...args] = line!.replace('/usr/lib/bootwave/', `${ROOTFS}/`).split(' ');
-      const child = spawn(program, args, { stdio: 'ignore' });
-      const [code] = await once(child, 'exit');
-      if (code !== 0 && optional === '') throw new Error(`${line}: ${code}`);
-    }
+    const lines = [...text.matchAll(new RegExp(`^${kind}=(-?)(.*)$`, 'gm'))].map(
+      ([, optional, line]) =>
+        `${line!.replace('/usr/lib/bootwave/', `${ROOTFS}/`)}${optional === '' ? '' : ' || :'}`,
+    );
+    const child = spawn('sh', ['-ec', lines.join('\n')], { stdio: 'ignore' });
+    const [code] = await once(child, 'exit');
+    if (code !== 0) throw new Error(`${unit}: ${code}`);
   }
 }
 
@@ -226,9 +217,9 @@ class Podman {
   }
 
   async load(oci: string): Promise<void> {
-    await mustRun('podman', [...this.#common, 'pull', '--quiet', `oci:${oci}`]);
-    const { stdout } = await mustRun('podman', [...this.#common, 'images', '--quiet', '--no-trunc']);
-    await mustRun('podman', [...this.#common, 'tag', stdout.trim(), 'bench']);
+    const archive = join(oci, 'archive.tar');
+    await mustRun('skopeo', ['copy', '--quiet', `oci:${oci}`, `docker-archive:${archive}:bench:latest`]);
+    await mustRun('podman', [...this.#common, 'load', '--quiet', '--input', archive]);
   }
 
   async start(n: number): Promise<string> {
@@ -358,3 +349,21 @@ function report(
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
+
+// Last, because classes are not there before they are read.
+if (process.argv[2] !== 'inside') {
+  const peers = {
+    podman: 'podman',
+    skopeo: 'skopeo',
+    '/usr/lib/cni/bridge': 'containernetworking-plugins',
+    iptables: 'iptables',
+  };
+  const why = await installPeers(peers);
+  if (why !== null) throw new Error(why);
+  const self = [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), 'inside'];
+  const [code] = await once(
+    spawn('unshare', ['--net', '--mount', '--propagation=private', ...self], { stdio: 'inherit' }),
+    'exit',
+  );
+  process.exitCode = code ?? 1;
+} else await compare();
