@@ -85,11 +85,6 @@ export function processOf({ env, workdir, user }: Manifest, command: readonly st
   };
 }
 
-const bind = (destination: string, source: string, access: 'ro' | 'rw') => ({
-  ...{ destination, source, type: 'bind' },
-  options: ['bind', access, 'nosuid', 'nodev', 'noexec', 'rprivate'],
-});
-
 const mount = (destination: string, type: string, options: string[]) => ({
   destination,
   type,
