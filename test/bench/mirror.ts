@@ -119,7 +119,10 @@ async function update(
         const got = await download({
           ...{ folder, wanted, signal: new AbortController().signal },
           url: `http://127.0.0.1:${PORT}/images/${name}`,
-          mirrors: { addresses: mirrorsOf(node, wanted.sha256, known), tell: (text) => process.env.TELL && console.log(text) },
+          mirrors: {
+            addresses: mirrorsOf(node, wanted.sha256, known),
+            tell: (text) => process.env.TELL && console.log(text),
+          },
         });
         const isLast = at === NODES;
         if (mirrors === 'none' || isLast) return null;
