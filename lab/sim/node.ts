@@ -221,6 +221,7 @@ export class SimNode {
       stage: () => this.#stage(),
       activate: () => this.#activate(),
       cancel: () => ({ cancelled: this.#staging !== null }),
+      mirrors: () => ({}),
       forgive: () => {
         const forgiven = this.#order?.order.forgiven ?? [];
         for (const version of forgiven) this.#refused.delete(version);

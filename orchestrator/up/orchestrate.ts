@@ -10,6 +10,7 @@ import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
+import { Adviser, advised } from '../mirrors/advise.ts';
 import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
@@ -72,7 +73,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const signing = await keepSigner({ paths, log, signal });
   const signer = new SignerClient(signerFiles(paths).socket);
   const noted = new Map<string, number>();
-  const pool = new LinkPool({
+  const links = new LinkPool({
     privateKey,
     resolve: rehearsal === null ? targetsOf(fleet) : loopbackOnly(targetsOf(fleet, rehearsal.port)),
     signal,
@@ -91,6 +92,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       fleet.audit.append(entry).catch((error) => log.error({ reason: messageOf(error) }, 'not audited'));
     },
   });
+  const pool = advised(links, new Adviser({ fleet, pool: links, log, signal }));
   const published = async () => ({
     images: (await publishedImages(paths.images)).images,
     newest: await options.newest(),
@@ -110,7 +112,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   return {
     done: Promise.allSettled([rollouts.done, installs, configs, power, usage, seals]).then(async () => {
       signer.close();
-      await Promise.all([pool.close(), signing.done]);
+      await Promise.all([links.close(), signing.done]);
     }),
     links: pool,
     restarted: (id) => pool.drop(id),

@@ -47,7 +47,11 @@ export type InstanceView = {
 };
 
 export type ServicesResults = {
-  'services-apply': { instances: InstanceView[] };
+  'services-apply': {
+    instances: InstanceView[];
+    /** SHA-256 of the files that instances with the images of this node can serve; absent: there are no such instances. */
+    shared?: string[];
+  };
   'services-check': { healthy: boolean };
 };
 

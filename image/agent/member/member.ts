@@ -96,6 +96,8 @@ export class Member {
   #guard: Remembered | null = null;
   #node = '';
   #linked = false;
+  /** Who near this node has a file, by its SHA-256: what the orchestrator said last, forgotten with this process. */
+  #mirrors = new Map<string, readonly string[]>();
   #asking: Promise<void> | null = null;
   /** The last reason of each thing that failed: the same reason is logged once. */
   readonly #said = new Map<string, string>();
@@ -126,6 +128,7 @@ export class Member {
       downloads: parts.downloads,
       mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
       imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
+      mirrors: (sha256) => this.#mirrors.get(sha256) ?? [],
       writeLists: () => parts.writeLists(),
       warn: (text) => parts.log.warn({}, text),
       restart: () => parts.restart(),
@@ -161,6 +164,7 @@ export class Member {
       release: (service, order, signal) =>
         releasedTarget(bundleTarget(service), order, this.#released, signal),
       bundleUrl: (sha256) => this.#images && new URL(bundleUrlPath(sha256), this.#images).href,
+      mirrors: (sha256) => this.#mirrors.get(sha256) ?? [],
       downloads: join(parts.downloads, 'bundles'),
       log: parts.log,
       now: () => parts.now(),
@@ -299,10 +303,15 @@ export class Member {
         ...(await release.status()),
         config: this.#config.status(),
         services: this.#services.status(),
+        ...(this.#services.shared && { shared: this.#services.shared }),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
       usage: () => this.#usage(),
       config: (args) => this.#config.config(args),
+      mirrors: ({ files }) => {
+        this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));
+        return {};
+      },
       stage: (args, context) => release.stage(args, context),
       activate: (args) => release.activate(args),
       cancel: () => release.cancel(),

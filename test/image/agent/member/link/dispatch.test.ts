@@ -57,6 +57,7 @@ const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },
   cancel: { epoch: 3 },
+  mirrors: { files: [] },
   forgive: { epoch: 3 },
   restart: { epoch: 3, bootId: BOOT },
   config: { epoch: 3, document: null, apply: true },

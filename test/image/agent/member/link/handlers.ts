@@ -49,6 +49,7 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     stage: () => ({ version: '1.1', file: 'bootwave_1.1+3.efi', already: false }),
     activate: () => ({ restarting: true }),
     cancel: () => ({ cancelled: false }),
+    mirrors: () => ({}),
     forgive: () => ({ forgiven: [] }),
     restart: () => ({ restarting: true }),
     config: () => ({ digest: null }),
