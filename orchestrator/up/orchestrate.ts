@@ -10,6 +10,7 @@ import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
+import { keepLearning } from '../orders/learn.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -89,13 +90,14 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const file = new SealFile(paths);
+  const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
     ...{ audit: fleet.audit, file, log, signal },
     known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, seals]).then(async () => {
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, seals]).then(async () => {
       signer.close();
       await Promise.all([pool.close(), signing.done]);
     }),

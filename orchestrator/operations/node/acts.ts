@@ -12,7 +12,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
 import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
-import { signedKey } from '../../orders/sign.ts';
+import { SIGNED_AT, signedKey } from '../../orders/sign.ts';
 import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { PublishedManifests } from '../../releases/published.ts';
@@ -99,7 +99,7 @@ export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<No
 
 export async function retire({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> {
   const record = await fleet.retire(node, reason, by);
-  await fleet.redis.del(signedKey(record.id));
+  await fleet.redis.pipeline().del(signedKey(record.id)).zrem(SIGNED_AT, record.id).exec();
   return record;
 }
 
