@@ -1,6 +1,6 @@
 /** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
 import type { NodeStep, RolloutSetup } from './record.ts';
-import { shownVersion } from './services.ts';
+import { shownVersion, textRead } from './services.ts';
 import { USUAL_WAVES } from './spec.ts';
 
 export type Again = 'same' | 'retry' | 'undo';
@@ -35,7 +35,8 @@ export function specAgain(
   const before = Map.groupBy(changed, (step) => step.from);
   before.delete(null);
   const versions = [...before.keys()].filter((version) => version !== null).sort();
-  const to = from ?? (versions.length === 1 ? versions[0] : undefined);
+  const asked = from !== undefined && target.of === 'service' ? textRead(from) : from;
+  const to = asked ?? (versions.length === 1 ? versions[0] : undefined);
   const back = before.get(to ?? null);
   if (versions.length === 0) return nothing('it has changed no node that could go back');
   if (to === undefined || back === undefined)

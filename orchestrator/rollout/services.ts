@@ -45,6 +45,10 @@ const keyOfWish = ({ name, version }: Wish): string => `${name}:${version ?? NON
 
 export const textOf = (wishes: readonly Wish[]): string => wishes.map(keyOfWish).sort().join(',');
 
+/** What a person writes of several: with their owner or without it, in any order. */
+export const textRead = (written: string): string =>
+  textOf(written.split(/,\s*/).flatMap((part) => readWish(part) ?? []));
+
 /** What `textOf` has made. */
 export const wishesIn = (text: string): Wish[] => text.split(',').flatMap((part) => readWish(part) ?? []);
 
@@ -55,6 +59,12 @@ export const versionsIn = (text: string): string[] =>
 /** The part of what runs on a node that a rollout to `text` moves. @param running version by full name */
 export const projected = (text: string, running: Readonly<Record<string, { version: string }>>): string =>
   textOf(wishesIn(text).map(({ name }) => ({ name, version: running[name]?.version ?? null })));
+
+/** Whether two of them move the same service. */
+export function overlap(one: string, other: string): boolean {
+  const names = new Set(wishesIn(one).map(({ name }) => name));
+  return wishesIn(other).some(({ name }) => names.has(name));
+}
 
 /** None of it runs: a node without a disk has restarted, or has lost its state. */
 export const runsNothing = (text: string): boolean => wishesIn(text).every(({ version }) => version === null);

@@ -10,7 +10,8 @@ import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../fleet/support.ts';
-import { type Bench, benchFor } from '../rollout/run/support.ts';
+import { release, startServices } from '../rollout/run/service-bench.ts';
+import { type Bench, benchFor, hasEnded } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
 import { orderOf } from '../signer/orders.ts';
 
@@ -114,4 +115,31 @@ test('an order that is gone from Redis, or names another configuration: the node
   keeps(t, bench);
   await until(() => gone.configVersion === '1.0' && forged.configVersion === '1.0');
   t.is((await readIssued(redis, [forged.id])).get(forged.id)?.order.config, safe.sha256);
+});
+
+test('services that a node lost are brought again as its configuration is, and in an order that does not expire', async (t) => {
+  const bench = await benchFor(t, { count: 3, decides: 'all' });
+  const { redis, nodes } = bench;
+  await release(bench, 'fleet/chrony:4.3');
+  const { stop } = bench.orchestrator();
+  await bench.until(await startServices(bench, ['chrony:4.3']), hasEnded);
+  await stop();
+  const [lost, gone, old] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const runs = (node: (typeof nodes)[0]) => node.services.status().map(({ version }) => version)[0];
+  lost.loseState();
+  await redis.del(issuedKey(gone.id));
+  gone.loseState();
+  const issued = (await readIssued(redis, [old.id])).get(old.id)!;
+  const [issuedAt, expires] = [Date.now() - 29 * 24 * 3600_000, Date.now() + 24 * 3600_000];
+  const body = JSON.stringify({ ...issued, order: { ...issued.order, issuedAt, expires } });
+  await redis.hset(issuedKey(old.id), 'body', body);
+  for (const node of [lost, gone]) await node.boot('1.0');
+  keeps(t, bench);
+  await until(() => runs(lost) === '4.3' && runs(gone) === '4.3');
+  t.is(lost.epoch, issued.order.epoch, 'the order in force, word for word');
+  await until(() => old.epoch > issued.order.epoch);
+  const renewed = (await readIssued(redis, [old.id])).get(old.id)!.order;
+  t.true(renewed.expires > expires);
+  t.deepEqual(renewed.services, issued.order.services);
+  t.is(old.services.started.length, 1, 'nothing was started anew');
 });

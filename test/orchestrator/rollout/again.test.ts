@@ -97,3 +97,17 @@ test('of a configuration as of an image', (t) => {
     ...{ config: '1.0', name: 'rollout (undo)' },
   });
 });
+
+test('of services: each as a person writes it, and the end of what was not there before', (t) => {
+  const of = { target: { of: 'service', version: 'fleet/a:2,web/b:1' } } as const;
+  const source = JSON.stringify({ name: 'winter', services: ['a:2', 'web/b:1'], nodes: { all: true } });
+  const steps = [step('a', 'done', { from: 'fleet/a:1,web/b:none' })];
+  t.deepEqual(made(source, of, steps, 'undo'), {
+    ...{ name: 'winter (undo)', services: ['a:1', 'web/b:none'], downgrade: true },
+    nodes: { names: ['a'] },
+  });
+  const two = [...steps, step('b', 'done', { from: 'fleet/a:none,web/b:none' })];
+  t.is(code(source, of, two, 'undo'), 'ROLLOUT_UNDO_WHERE');
+  t.like(made(source, of, two, 'undo', 'web/b:none, a:none'), { nodes: { names: ['b'] } });
+  t.like(made(source, of, two, 'undo', 'fleet/a:1,web/b:none'), { nodes: { names: ['a'] } });
+});

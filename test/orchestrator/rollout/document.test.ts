@@ -27,6 +27,14 @@ test('a part has what it does not say from the first; each is a spec of its own'
   }
 });
 
+test('services may stand in any part, and are not taken over', (t) => {
+  const document = parse({ ...FIRST, then: [{ services: ['a:1', 'b:none'] }, { config: 'c1' }] });
+  t.like(document.ok && document.parts[1]?.spec, { services: ['a:1', 'b:none'], nodes: { site: ['s0'] } });
+  const before = parse({ ...FIRST, image: undefined, services: ['a:1'], then: [{ config: 'c1' }] });
+  if (!before.ok) return t.fail(JSON.stringify(before.refusals));
+  t.is(before.parts[1]?.spec.services, undefined);
+});
+
 test('a spec without more is a document of one part', (t) => {
   const document = parse(FIRST);
   t.true(document.ok && document.parts.length === 1 && document.parts[0].source === JSON.stringify(FIRST));

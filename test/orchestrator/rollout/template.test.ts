@@ -9,7 +9,7 @@ const text = (spec: object) => JSON.stringify(spec, null, 2);
 const fieldsOf = (spec: object) => checkTemplate(text(spec)).map(({ field }) => field);
 
 test('a version is filled in where the spec leaves it open, and nothing else changes', (t) => {
-  for (const version of [{ image: '1.5.0' }, { config: 'c1' }]) {
+  for (const version of [{ image: '1.5.0' }, { config: 'c1' }, { services: ['a:1', 'b:none'] }]) {
     const filled = fillIn(text(TEMPLATE), version);
     if (!filled.ok) return t.fail();
     t.deepEqual(JSON.parse(filled.text), { ...TEMPLATE, ...version });
@@ -38,6 +38,9 @@ test('another version than the spec names is refused, and so is one of the other
     const both = fillIn(spec, version);
     t.like(both.ok && parseDocument(both.text), { ok: false, refusals: [{ field: 'config' }] });
   }
+  const services = fillIn(text({ ...TEMPLATE, services: ['a:1'] }), { config: 'c1' });
+  t.like(services.ok && parseDocument(services.text), { ok: false, refusals: [{ field: 'services' }] });
+  t.false(fillIn(text({ ...TEMPLATE, services: ['a:1'] }), { services: ['a:2'] }).ok);
   t.false(fillIn(text({ ...TEMPLATE, image: null }), { image: '1.5.0' }).ok, 'whatever it says');
 });
 
@@ -51,6 +54,7 @@ test('a text that is no spec is not made one', (t) => {
 test('every field of a template is checked as that of a spec is, but the version, which it must not name', (t) => {
   t.deepEqual(fieldsOf(TEMPLATE), []);
   t.deepEqual(fieldsOf({ ...TEMPLATE, image: '1.4.0' }), ['image']);
+  t.deepEqual(fieldsOf({ ...TEMPLATE, services: ['a:1'] }), ['services']);
   t.deepEqual(fieldsOf({ ...TEMPLATE, config: 'c1', image: 'c d' }), ['image', 'config']);
   t.deepEqual(fieldsOf({ ...TEMPLATE, limits: { rack: 0 }, color: 'red' }).sort(), [
     '(whole spec)',

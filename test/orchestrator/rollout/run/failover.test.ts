@@ -2,6 +2,7 @@
 import test from 'ava';
 import type { Redis } from 'ioredis';
 import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
+import { release, running, startServices } from './service-bench.ts';
 import { benchFor, hasEnded, SPEC, twice } from './support.ts';
 
 /** All that is stored, at one instant: a replica is behind, never torn. */
@@ -53,4 +54,34 @@ test.serial('what was done and forgotten is not done again, and the rollout come
   t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
   t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
   for (const { node, epoch } of end.nodes.values()) t.true(epoch >= (epochs.get(node) ?? 0), node);
+});
+
+test.serial('the same of services: none is started twice', async (t) => {
+  const bench = await benchFor(t, { count: 6, decides: 'all' });
+  await release(bench, 'fleet/chrony:4.3');
+  bench.orchestrator();
+  const gates = [{ kind: 'manual' }];
+  const id = await startServices(bench, ['chrony:4.3'], {
+    waves: [{ name: 'canary', take: 2, gates }, { take: 2, gates }, { take: 'rest' }],
+    timeouts: { ...SPEC.timeouts, silent: '8s' },
+  });
+  const gated = (wave: number) => bench.until(id, ({ waves }) => waves[wave]?.state === 'gated');
+  const approve = (wave: number) => operate(bench.redis, id, { type: 'approve', by: 'operator:bob', wave });
+  await gated(0);
+  const saved = await snapshot(bench.redis);
+  await approve(0);
+  await gated(1);
+  await restore(bench.redis, saved);
+  for (const node of bench.nodes) await node.announce();
+  await bench.until(id, ({ rollout }) => rollout.term > 0);
+  await approve(0);
+  await gated(1);
+  await approve(1);
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.deepEqual(running(bench), ['fleet/chrony:4.3 healthy']);
+  t.deepEqual(
+    bench.nodes.map(({ services }) => services.started),
+    bench.nodes.map(() => ['fleet/chrony:4.3']),
+  );
 });

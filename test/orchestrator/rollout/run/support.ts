@@ -93,6 +93,8 @@ export async function benchFor(
   options: {
     count: number;
     faults?: Faults;
+    /** Numbers of nodes whose images know no services. */
+    withoutServices?: number[];
     sites?: string[];
     sim?: Partial<SimTimes>;
     /** A fleet with keys, whose servers believe only what was decided; `older`: about rollouts not yet. */
@@ -119,6 +121,7 @@ export async function benchFor(
     orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
     ...(options.sim === undefined ? {} : { times: options.sim }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
+    ...(options.withoutServices === undefined ? {} : { withoutServices: options.withoutServices }),
     ...(options.https === undefined ? {} : { https: options.https }),
     signal: stop.signal,
   };
