@@ -15,6 +15,8 @@ export type DataPaths = {
   loaders: string;
   /** The embedded Redis: its socket, its append-only file, its pid. */
   redis: string;
+  /** How BMCs are reached, a file for each site, encrypted. */
+  power: string;
   /** The boot server's own durable state: DHCP leases. */
   bootserver: string;
 };
@@ -29,6 +31,7 @@ export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/
     bundles: join(root, 'bundles'),
     loaders: join(root, 'loaders'),
     redis: join(root, 'redis'),
+    power: join(root, 'power'),
     bootserver: join(root, 'bootserver'),
   };
 }

@@ -13,6 +13,8 @@ packages=(
   systemd              # tests: systemd-measure, the second opinion on PCR 11
   redis-server         # the embedded Redis
   qemu-system-x86 ovmf swtpm swtpm-tools iproute2 tpm2-tools   # lab and tests
+  ipmitool             # power: BMCs that speak IPMI
+  openipmi redfishtool python3-sushy   # lab and tests: BMCs, and clients of them that others wrote
   openssh-server openssh-client   # tests of the link run a node's sshd on loopback
   curl                 # tests and benches: the HTTP and TFTP client that others wrote
   skopeo crun          # tests of services: writes images as others do; contains what was built

@@ -99,7 +99,16 @@ export type Reattestation = {
   at: number;
 };
 
+/** What the fleet thinks of a quote that it has just been shown. */
+export type Verdict = {
+  attested: 'ok' | 'differs' | 'mismatch' | 'unknown';
+  /** Why, else what it runs. */
+  reason: string;
+  /** Whether Secure Boot decided what runs. */
+  secureBoot: boolean;
+};
+
 export type ReattestDecision =
-  | { state: 'ok' }
+  | { state: 'ok'; verdict: Verdict }
   | { state: 'stale' }
   | { state: 'refused'; code: string; what: string };

@@ -3,6 +3,7 @@ import {
   createPublicKey,
   generateKeyPair,
   type KeyObject,
+  randomBytes,
   randomUUID,
   X509Certificate,
 } from 'node:crypto';
@@ -48,6 +49,7 @@ export async function initKeys(folder: string): Promise<InitResult> {
     layout.ssh.key,
     layout.pcr.key,
     layout.order.key,
+    layout.secrets,
   ]) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   }
@@ -56,6 +58,7 @@ export async function initKeys(folder: string): Promise<InitResult> {
   await initSsh(layout, ensure);
   await initSigner(layout.pcr, ensure, () => rsaKey(RSA_BITS.pcr));
   await initSigner(layout.order, ensure, async () => pkcs8((await generate('ed25519')).privateKey));
+  await ensure(layout.secrets, async () => `${randomBytes(32).toString('hex')}\n`);
   for (const file of await initReleaseKeys(folder)) result.created.push(relative(folder, file));
   return result;
 }

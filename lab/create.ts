@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
 import { exists } from '../base/files.ts';
+import type { BmcKind } from './bmc/network.ts';
 import { Lab, type OpenOptions } from './lab.ts';
 import { type Accelerator, checkFolder, HOST_FILES } from './machine.ts';
 import { checkName, type NodeSpec, placeNodes } from './spec.ts';
@@ -14,6 +15,8 @@ export type LabOptions = OpenOptions & {
   nodes: readonly NodeSpec[];
   /** The boot server's data directory; default `data` in the lab's folder. Elsewhere it is never removed. */
   dataFolder?: string;
+  /** What their BMCs speak; default: they have none. */
+  bmc?: BmcKind;
   /** Default: proved. */
   accelerator?: Accelerator;
 };
@@ -36,6 +39,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
     dataFolder: options.dataFolder ?? join(folder, 'data'),
     accelerator: options.accelerator ?? 'tcg',
     nodes,
+    bmc: options.bmc ?? 'none',
   };
   return buildLab(folder, record, options, (lab) => lab.make(options.accelerator));
 }

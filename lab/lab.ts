@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
+import { type BmcKind, bmcAddress, removeBmcNetwork } from './bmc/network.ts';
+import { startBmcs } from './bmc/start.ts';
 import { BOOT_SERVER, BOOTWAVE, bootServerArguments, TIME, TIME_ARGUMENTS } from './boot-server.ts';
 import { Console } from './console.ts';
 import type { LabEvent } from './events.ts';
@@ -31,13 +33,18 @@ import {
 import { withoutBootEntries } from './variables.ts';
 import { Watch } from './watch.ts';
 
-export type NodeStatus = LabNode & { power: NodePower };
+export type NodeStatus = LabNode & {
+  power: NodePower;
+  /** Address of its BMC; absent: it has none. */
+  bmc?: string;
+};
 export type LabStatus = {
   name: string;
   folder: string;
   namespace: string;
   dataFolder: string;
   accelerator: Accelerator;
+  bmc: BmcKind;
   nodes: NodeStatus[];
   /** Running services by name. */
   services: Record<string, ProcessId>;
@@ -94,6 +101,10 @@ export class Lab {
     return this.#record.nodes;
   }
 
+  get bmc(): BmcKind {
+    return this.#record.bmc;
+  }
+
   /**
    * @internal
    * @param from folder with the nodes as they were saved; blank machines without it
@@ -117,6 +128,7 @@ export class Lab {
       await node.install(from === undefined ? undefined : nodeFolder(from, node.spec.name));
     }
     await writeLab(folder, this.#record);
+    if (this.bmc !== 'none') await startBmcs(folder, this.namespace, this.nodes.length, this.#signal);
     this.#onEvent({
       kind: 'made',
       lab: this.name,
@@ -127,18 +139,25 @@ export class Lab {
   }
 
   async status(): Promise<LabStatus> {
-    const { name, folder, namespace, dataFolder, accelerator } = this;
+    const { name, folder, namespace, dataFolder, accelerator, bmc } = this;
     const nodes: NodeStatus[] = [];
-    for (const node of this.#nodes.values()) nodes.push({ ...node.spec, power: await node.power() });
+    for (const node of this.#nodes.values()) {
+      const address = bmc === 'none' ? {} : { bmc: bmcAddress(node.spec.index) };
+      nodes.push({ ...node.spec, ...address, power: await node.power() });
+    }
     const services: Record<string, ProcessId> = {};
     for (const service of await listServices(folder)) {
       const id = await serviceOf(folder, service);
       if (id !== undefined) services[service] = id;
     }
-    return { name, folder, namespace, dataFolder, accelerator, nodes, services };
+    return { name, folder, namespace, dataFolder, accelerator, bmc, nodes, services };
   }
 
   // --- power -------------------------------------------------------------------------------------------------------
+
+  async isOn(name: string): Promise<boolean> {
+    return (await this.#node(name).power()).on;
+  }
 
   async powerOn(name: string, overrides: PowerOverrides = {}): Promise<void> {
     const node = this.#node(name);
@@ -372,6 +391,7 @@ export class Lab {
     await endProcessesIn(this.namespace, 3000);
     await this.#watch.over();
     if (!keep) await removeContent(this.folder);
+    await removeBmcNetwork(this.namespace);
     await removeNamespace(this.namespace);
     await rm(keep ? join(this.folder, 'lab.json') : this.folder, { recursive: true, force: true });
     this.#onEvent({ kind: 'down', lab: this.name });

@@ -6,6 +6,7 @@ import { exists } from '../base/files.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
+import { BMC } from './bmc/start.ts';
 import { BOOT_SERVER, TIME } from './boot-server.ts';
 import { buildLab, checkHost, newNamespace } from './create.ts';
 import type { Lab, OpenOptions } from './lab.ts';
@@ -62,6 +63,7 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
       at: Date.now(),
       accelerator: lab.accelerator,
       nodes: [...lab.nodes],
+      bmc: lab.bmc,
       shapes,
       bootServer,
       machines: await machinesDigest(lab.nodes, lab.accelerator, shapes),
@@ -93,7 +95,7 @@ async function goOn(
 /** What a test put beside the nodes knows nothing of being copied. */
 async function checkServices(lab: Lab): Promise<void> {
   for (const service of await listServices(lab.folder)) {
-    if (service === BOOT_SERVER || service === TIME || (await serviceOf(lab.folder, service)) === undefined)
+    if ([BOOT_SERVER, TIME, BMC].includes(service) || (await serviceOf(lab.folder, service)) === undefined)
       continue;
     throw new BootwaveError({
       code: 'LAB_SAVE',
@@ -144,6 +146,7 @@ export async function restoreLab(options: RestoreOptions): Promise<Lab> {
     dataFolder: join(folder, 'data'),
     accelerator: 'tcg',
     nodes: saved.nodes,
+    bmc: saved.bmc,
   };
   return buildLab(folder, record, options, async (lab) => {
     // KVM has to be proved on this host, too.

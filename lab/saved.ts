@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
 import { digestOfFile, exists } from '../base/files.ts';
 import { mustRun } from '../base/run.ts';
+import { BMC_KINDS } from './bmc/network.ts';
 import { type Accelerator, HOST_FILES, nodeFiles, qemuArguments } from './machine.ts';
 import { checkName, type LabNode } from './spec.ts';
 import { labNode, labsRoot, powerShape, readRecord } from './state.ts';
@@ -19,6 +20,7 @@ const savedRecord = z.object({
   at: z.number(),
   accelerator: z.enum(['kvm', 'tcg']),
   nodes: z.array(labNode),
+  bmc: z.enum(BMC_KINDS).default('none'),
   /** How each node was switched on; null: it was off. */
   shapes: z.record(z.string(), powerShape.nullable()),
   /** What the boot server was started with; null: none ran. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
 import { exists } from '../base/files.ts';
+import { BMC_KINDS } from './bmc/network.ts';
 import { checkName, FIRMWARES } from './spec.ts';
 
 const processId = z.object({ pid: z.number().int().positive(), startTime: z.string() });
@@ -34,6 +35,8 @@ const labRecord = z.object({
   dataFolder: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),
   nodes: z.array(labNode),
+  /** What their BMCs speak; labs of earlier versions have none. */
+  bmc: z.enum(BMC_KINDS).default('none'),
 });
 export type LabRecord = z.infer<typeof labRecord>;
 

@@ -1,13 +1,13 @@
-import { randomBytes } from 'node:crypto';
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
 import { checkAttestationKey, parseTpmPublic } from '../../formats/tpm/public.ts';
 import { reattestData } from '../../protocol/enrolment/extra-data.ts';
-import { type attestRequest, LIMITS } from '../../protocol/enrolment/messages.ts';
+import type { attestRequest } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
+import { Nonces } from './nonces.ts';
 import { verifyEvidence } from './proof.ts';
 
 /** A machine that is connected with its certificate. */
@@ -29,22 +29,15 @@ export type ReattestParts = {
  */
 export class Reattest {
   readonly #parts: ReattestParts;
-  /** By node id; insertion order is age, because an entry is inserted again for each nonce. */
-  readonly #nonces = new Map<string, { nonce: Buffer; number: number; at: number }>();
+  readonly #nonces: Nonces;
 
   constructor(parts: ReattestParts) {
     this.#parts = parts;
+    this.#nonces = new Nonces(parts.directory, parts.now);
   }
 
-  /** One machine has one nonce: the newest. */
-  async challenge({ id }: ClientIdentity): Promise<Buffer> {
-    const nonce = randomBytes(32);
-    const number = await this.#parts.directory.numberNonce();
-    this.#nonces.delete(id);
-    const [oldest] = this.#nonces.keys();
-    if (this.#nonces.size >= LIMITS.nonces && oldest !== undefined) this.#nonces.delete(oldest);
-    this.#nonces.set(id, { nonce, number, at: this.#parts.now() });
-    return nonce;
+  challenge({ id }: ClientIdentity): Promise<Buffer> {
+    return this.#nonces.make(id);
   }
 
   /** @throws BootwaveError `NONCE_SPENT`, `AK_*`, `QUOTE_*`, `EVENT_LOG_*`, `CERTIFICATE_NOT_CURRENT`, the fleet's refusal */
@@ -52,7 +45,7 @@ export class Reattest {
     const { id, serial, spki, address } = attester;
     const { directory, secureBootKeys, now } = this.#parts;
     try {
-      const { nonce, number: nonceNumber } = this.#spend(id);
+      const { nonce, number: nonceNumber } = this.#nonces.spend(id);
       const ak = parseTpmPublic(Buffer.from(request.ak, 'base64'), 'AK_MALFORMED');
       checkAttestationKey(ak);
       const expected = { ak, extraData: reattestData(nonce, spki) };
@@ -66,18 +59,6 @@ export class Reattest {
     } catch (error) {
       throw error instanceof BootwaveError ? withSubject(error, id) : error;
     }
-  }
-
-  #spend(id: string): { nonce: Buffer; number: number } {
-    const found = this.#nonces.get(id);
-    this.#nonces.delete(id);
-    if (found !== undefined && this.#parts.now() - found.at < LIMITS.proofWithin) return found;
-    throw new BootwaveError({
-      code: 'NONCE_SPENT',
-      what: 'no nonce is open for this machine',
-      unchanged: 'nothing was changed',
-      next: 'ask for another one',
-    });
   }
 }
 

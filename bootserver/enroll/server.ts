@@ -21,6 +21,7 @@ import {
   statusRequest,
   timeRequest,
 } from '../../protocol/enrolment/messages.ts';
+import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
 import { signTime } from '../../protocol/enrolment/server-time.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
@@ -32,6 +33,7 @@ import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
 import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
 import { RefusalGate } from './refusals.ts';
+import { NO_SECRETS, SecretsDialogue, type SecretsOfFleet } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
 
@@ -53,6 +55,8 @@ export type EnrolmentOptions = {
   directory: NodeDirectory;
   /** Nobody by default. */
   bans?: BanList;
+  /** Secrets of services; none by default. */
+  secrets?: SecretsOfFleet;
   log: Logger;
   heartbeatSeconds: number;
   /** Seconds between two attestations of a member; without it they attest when they enrol. */
@@ -87,6 +91,11 @@ const STATUS: Record<string, number> = {
   ENROL_TOO_OFTEN: 503,
   SERVER_FAULT: 500,
   DIRECTORY_UNAVAILABLE: 503,
+  SECRETS_KEY: 503,
+  SECRETS_FILE: 503,
+  SIGNER_UNREACHABLE: 503,
+  SECRETS_UNSET: 404,
+  SECRETS_NONE: 404,
   CERTIFICATE_MISSING: 401,
   CERTIFICATE_FOREIGN: 403,
   CERTIFICATE_CA_REVOKED: 403,
@@ -100,7 +109,11 @@ const STATUS: Record<string, number> = {
 const RENEW_WITHIN = 120;
 
 /** Codes that are no attack and would only fill the audit stream. */
-const NOT_AUDITED = new Set(['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE']);
+const NOT_AUDITED = new Set([
+  ...['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE'],
+  // Asked again and again until somebody sets them.
+  ...['SECRETS_UNSET', 'SECRETS_NONE', 'SECRETS_KEY', 'SECRETS_FILE', 'SIGNER_UNREACHABLE'],
+]);
 
 /**
  * The HTTPS door for nodes, TLS 1.3 only. A client certificate is asked for and judged per route: machines that
@@ -126,6 +139,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     signal,
   });
 
+  const secrets = options.secrets ?? NO_SECRETS;
   const reattest = new Reattest({ directory, secureBootKeys, now });
 
   const secureContext = (key: KeyObject, cert: string) => ({
@@ -192,12 +206,29 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     }
     const { heartbeatSeconds: interval, imagesUrl: images, attestSeconds: attest } = options;
     const { renewWithin: renew = RENEW_WITHIN } = options;
-    return defined({ interval, images, attest, renew: tainted ? renew : undefined });
+    // A damaged file of secrets is no reason to lose a member.
+    const changed = await secrets.newest().catch((error: unknown) => {
+      log.warn('SECRETS_UNREADABLE', { from: 'here', cause: messageOf(error) }, 'no secret is given');
+      return 0;
+    });
+    return defined({
+      ...{ interval, images, attest, renew: tainted ? renew : undefined },
+      secrets: changed === 0 ? undefined : changed,
+    });
   });
+  const forSecrets = new SecretsDialogue({ directory, secureBootKeys, now, secrets, shown: () => shown });
   let shown = { key: options.serverKey, chain: options.serverChainPem };
   app.post(PATHS.time, async (request) =>
     signTime(shown.key, shown.chain, Buffer.from(body(timeRequest, request).nonce, 'hex'), now()),
   );
+  app.post(PATHS.secretsNonce, async (request) => {
+    const { service } = body(secretsNonceRequest, request);
+    return forSecrets.nonce(clientIdentity(peerOf(request), trust, now()), service);
+  });
+  app.post(PATHS.secrets, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
+    const identity = clientIdentity(peerOf(request), trust, now());
+    return forSecrets.answer({ ...identity, address: addressOf(request) }, body(secretsQuestion, request));
+  });
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);
     const nonce = await reattest.challenge(clientIdentity(peerOf(request), trust, now()));

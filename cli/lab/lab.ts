@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
+import { BMC_KINDS, type BmcKind, bmcAddress } from '../../lab/bmc/network.ts';
+import { BMC_USER, bmcFiles } from '../../lab/bmc/start.ts';
 import { createLab } from '../../lab/create.ts';
 import { inWords, type LabEvent } from '../../lab/events.ts';
 import { follow, untilInterrupted } from '../../lab/foreground.ts';
@@ -21,6 +23,7 @@ type UpOptions = Which & {
   memory: number;
   power: 'turn' | 'all' | 'off';
   bootServer: boolean;
+  bmc: BmcKind;
   detach?: boolean;
   from?: string;
 };
@@ -44,12 +47,17 @@ export function register(lab: Command): void {
     )
     .option('--memory <MiB>', 'of each node', whole(MINIMUM_MEMORY_MIB, 1 << 20), 2048)
     .option('--power <how>', 'turn: one node after the other; all: at once; off: none', powers, 'turn')
+    .addOption(
+      new Option('--bmc <kind>', 'each node has a BMC, which the server reaches and no node does')
+        .choices(BMC_KINDS)
+        .default('none'),
+    )
     .option('--no-boot-server', 'a bare network; bring your own boot server')
     .addOption(
       new Option(
         '--from <saved>',
         'not blank machines, but all that lab save kept under this name',
-      ).conflicts([...['nodes', 'firmware', 'memory', 'power', 'bootServer']]),
+      ).conflicts([...['nodes', 'firmware', 'memory', 'power', 'bootServer', 'bmc']]),
     )
     .option('--detach', 'return when the nodes are on; everything runs on until lab down')
     .action((options: UpOptions, command: Command) => up(options, command));
@@ -133,6 +141,7 @@ async function up(options: UpOptions, command: Command): Promise<void> {
       lab = await createLab({
         ...common,
         nodes: rack(options),
+        bmc: options.bmc,
         ...(data === undefined ? {} : { dataFolder: data }),
       });
       if (options.bootServer) {
@@ -188,6 +197,11 @@ function hints(lab: Lab, options: UpOptions): string {
     `  its nodes:   bootwave --data ${lab.dataFolder} node list`,
     `  a console:   bootwave lab console ${first}${which}`,
     `  the switch:  bootwave lab power cycle ${first}${which}`,
+    ...(lab.bmc === 'none'
+      ? []
+      : [
+          `  its BMC:     bootwave --data ${lab.dataFolder} node bmc set ${first} --kind ${lab.bmc} --address ${bmcAddress(0)} --user ${BMC_USER} --password-file ${bmcFiles(lab.folder).password}`,
+        ]),
     `  the end:     ${options.detach === true ? `bootwave lab down${which}` : 'Ctrl-C'}`,
   ].join('\n');
 }
@@ -233,11 +247,12 @@ function describe(lab: LabStatus): string {
     `${node.memoryMiB}`,
     node.mac,
     node.serial,
+    node.bmc ?? '',
   ]);
   return [
     `Lab ${lab.name}: namespace ${lab.namespace}, ${lab.accelerator}, folder ${lab.folder}, data ${lab.dataFolder}`,
     `Beside the nodes: ${services.join(', ') || 'nothing runs'}`,
-    table(['NODE', 'POWER', 'FIRMWARE', 'SECURE BOOT', 'TPM', 'MIB', 'MAC', 'SERIAL'], rows),
+    table(['NODE', 'POWER', 'FIRMWARE', 'SECURE BOOT', 'TPM', 'MIB', 'MAC', 'SERIAL', 'BMC'], rows),
   ].join('\n');
 }
 

@@ -8,10 +8,13 @@ import { saysYes } from '../confirm.ts';
 import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, untilStopped } from '../option.ts';
+import { register as bmc } from './bmc.ts';
+import { seenText, testText } from './bmc-text.ts';
 import { register as expect } from './expect.ts';
 import { exposedText } from './exposure.ts';
 import { register as history } from './history.ts';
 import { register as hold } from './hold.ts';
+import { register as power } from './power.ts';
 import { register as set } from './set.ts';
 import { listText, secureBootText, showText, silenceText } from './text.ts';
 
@@ -32,9 +35,14 @@ export function register(group: Command): void {
   );
 
   commandFor(group, node.show, '<node>').action(async (word: string, { json }: Json, command: Command) => {
-    const { node: found, boots, silent, now } = await call(command, node.show, { node: word });
-    print(json, { ...found, boots, silent }, () =>
-      [showText(found, boots, now), ...silent.map((silence) => silenceText(silence, now))].join('\n'),
+    const { node: found, boots, silent, bmc, now } = await call(command, node.show, { node: word });
+    print(json, { ...found, boots, silent, bmc }, () =>
+      [
+        showText(found, boots, now),
+        ...(bmc.test === null ? [] : testText(bmc.test)),
+        ...seenText(bmc.action, now),
+        ...silent.map((silence) => silenceText(silence, now)),
+      ].join('\n'),
     );
   });
 
@@ -64,6 +72,8 @@ export function register(group: Command): void {
       print(json, after, () => `${after.name} is retired; 'bootwave node expect' takes it back`);
     });
 
+  power(group);
+  bmc(group);
   hold(group);
   history(group);
   set(group);

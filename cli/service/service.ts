@@ -6,7 +6,9 @@ import { shownServiceVersion } from '../../protocol/service/name.ts';
 import { harmless, megabytes, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
+import { registerLife, versionsTable } from './life.ts';
 import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { register as registerSecrets } from './secret.ts';
 
 /** Building blocks: what nodes run. */
 export function register(group: Command): void {
@@ -56,8 +58,16 @@ export function register(group: Command): void {
       all.length === 0
         ? "no service is released; 'bootwave service publish' releases one"
         : table(
-            ['SERVICE', 'NEWEST', 'VERSIONS', 'RELEASED BY'],
-            all.map(({ name, newest, versions, by }) => [name, newest, String(versions), by]),
+            ['SERVICE', 'NEWEST', 'STATE', 'VERSIONS', 'RELEASED BY', 'NODES', 'OF AN ENDING VERSION'],
+            all.map((one) => [
+              one.name,
+              one.newest ?? 'none is released',
+              one.state ?? '',
+              String(one.versions),
+              one.by ?? '',
+              String(one.nodes),
+              String(one.ending),
+            ]),
           ),
     );
   });
@@ -65,19 +75,7 @@ export function register(group: Command): void {
   commandFor(group, service.versions, '<name>').action(
     async (name: string, { json }: Json, command: Command) => {
       const all = await call(command, service.versions, { name });
-      print(json, all, () =>
-        table(
-          ['VERSION', 'SIZE', 'ROOT HASH', 'RELEASED BY', 'UNTIL', 'BUNDLE'],
-          all.map((one) => [
-            one.version,
-            megabytes(one.size),
-            one.custom.rootHash.slice(0, 16),
-            one.by,
-            minuteOf(Date.parse(one.expires)),
-            one.stored ? 'here' : 'absent',
-          ]),
-        ),
-      );
+      print(json, all, () => versionsTable(all));
     },
   );
 
@@ -88,12 +86,16 @@ export function register(group: Command): void {
     },
   );
 
+  registerLife(group);
+
   commandFor(group, service.withdraw, '<service>')
     .option(...MEDIA)
     .action(async (name: string, { keys, json }: Json & { keys?: string[] }, command: Command) => {
       const done = await call(command, service.withdraw, { service: name, keys: foldersOf(keys) });
       print(json, done, () => harmless(`${done.service} is withdrawn: no node is given it any more`));
     });
+
+  registerSecrets(group);
 }
 
 function inspectText(found: ReleasedService): string {

@@ -6,6 +6,7 @@ import { sha256 } from '../digest.ts';
 
 const POLICY_PCR = Buffer.from('0000017f', 'hex');
 const POLICY_AUTHORIZE = Buffer.from('0000016a', 'hex');
+const POLICY_COMMAND_CODE = Buffer.from('0000016c', 'hex');
 const POLICY_NV = Buffer.from('00000149', 'hex');
 /** TPM_EO_EQ (Part 2, 6.8). */
 const EQUAL = Buffer.from('0000', 'hex');
@@ -59,3 +60,21 @@ export function nvPolicy(before: Uint8Array, indexName: Uint8Array, value: Uint8
   const offset = Buffer.alloc(2);
   return sha256(before, POLICY_NV, sha256(value, offset, EQUAL), indexName);
 }
+
+/** TPM_CC_ActivateCredential (Part 2, 6.5.2). */
+export const ACTIVATE_CREDENTIAL = 0x147;
+
+/** TPM2_PolicyCommandCode (Part 3, 23.11): for this command alone. @param command TPM_CC */
+export function commandPolicy(before: Uint8Array, command: number): Buffer {
+  const code = Buffer.alloc(4);
+  code.writeUInt32BE(command);
+  return sha256(before, POLICY_COMMAND_CODE, code);
+}
+
+/**
+ * What a key must demand that opens what is meant for one state of a machine: these PCRs, and TPM2_ActivateCredential
+ * alone, which wants both in the policy of a key (Part 1, 19.2, the ADMIN role).
+ * @param values PCR -> 32 bytes
+ */
+export const deliveryPolicy = (values: ReadonlyMap<number, Uint8Array>): Buffer =>
+  commandPolicy(pcrPolicy(NO_POLICY, values), ACTIVATE_CREDENTIAL);

@@ -204,3 +204,29 @@ export function checkAttestationKey(key: TpmPublic): void {
     ],
   ]);
 }
+
+/**
+ * The key that a credential for secrets names: a storage key, so never the attestation key, whose credentials the agent
+ * may have opened; of its TPM only, and of use under this policy only.
+ * @throws BootwaveError `DELIVERY_KEY_UNSUITABLE`
+ */
+export function checkDeliveryKey(key: TpmPublic, policy: Uint8Array): void {
+  demand(key, 'DELIVERY_KEY_UNSUITABLE', [
+    [
+      has(key, ATTRIBUTE.fixedTPM | ATTRIBUTE.fixedParent | ATTRIBUTE.sensitiveDataOrigin),
+      'the delivery key could have left its TPM',
+    ],
+    [
+      has(key, ATTRIBUTE.restricted | ATTRIBUTE.decrypt | ATTRIBUTE.adminWithPolicy),
+      'the delivery key is not a storage key that obeys its policy',
+    ],
+    [
+      lacks(
+        key,
+        ATTRIBUTE.sign | ATTRIBUTE.userWithAuth | ATTRIBUTE.stClear | ATTRIBUTE.encryptedDuplication,
+      ),
+      'the delivery key has a bit that no delivery key has',
+    ],
+    [key.authPolicy.equals(policy), 'the delivery key is for another state of the machine'],
+  ]);
+}

@@ -24,6 +24,9 @@ const FETCH: readonly string[] = [
   'SERVER_UNREACHABLE',
   'SERVER_ANSWER',
   'SERVER_NOT_TRUSTED',
+  'SERVICE_UNREACHABLE',
+  'SERVICE_SOURCE',
+  'SERVICE_SLOW',
 ];
 const HARDWARE: readonly string[] = [
   'STAGE_NO_SPACE',
@@ -35,6 +38,12 @@ const HARDWARE: readonly string[] = [
   'TPM_NV',
   'TPM_BANK',
   'HELPER_UNREACHABLE',
+  'SERVICE_NO_SPACE',
+  'SERVICE_BUNDLE_STORE',
+  'SERVICE_STATE_SPACE',
+  'SERVICE_STATE_QUOTA',
+  'SERVICE_STATE_ABSENT',
+  'SERVICE_NO_PLACE',
 ];
 
 /** @param code of the signer, or of our own check before it */

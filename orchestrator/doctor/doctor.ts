@@ -1,6 +1,7 @@
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { rootPem } from '../../keys/authority.ts';
+import { checkBmcs } from './bmcs.ts';
 import { checkBreakGlass } from './break-glass.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { checkDecisions } from './decisions.ts';
@@ -62,6 +63,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await looked('listening', () => checkListening(paths)));
   add(await looked('decisions', () => checkDecisions(paths)));
   add(await looked('break-glass', () => checkBreakGlass(paths)));
+  add(await looked('BMCs', () => checkBmcs(paths)));
 
   const servers = await runningServers();
   const device = options.interface ?? (servers.length === 1 ? servers[0]?.interface : undefined);

@@ -1,7 +1,7 @@
 import { BootwaveError } from '../../base/error.ts';
-import type { Reattestation, ReattestDecision } from '../../bootserver/directory.ts';
+import type { Reattestation, ReattestDecision, Verdict } from '../../bootserver/directory.ts';
 import type { Enrolment } from '../../protocol/enrolment/messages.ts';
-import { type Attested, attest, type Measured, modelOf, pcr7Of } from './attestation.ts';
+import { type Attested, attest, isSecure, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
 import { fallen, mismeasured, type Shown } from './events/fallen.ts';
 import { proven } from './events/live.ts';
@@ -142,13 +142,15 @@ export class Attestations {
     if (copied !== null) return { state: 'refused', code: copied.code, what: copied.what };
     const site = await sites.get(this.#siteOf(record));
     let wrong: Refusal | null = null;
+    let verdict: Verdict | null = null;
     await nodes.update(id, async (now) => {
-      wrong = null;
+      [wrong, verdict] = [null, null];
       if (now === null || !isMember(now.state) || !holdsCertificate(now, serial)) {
         return { outcome: { kind: 'same' } };
       }
       const e = shownBy(now, shown);
       const attested = await this.judge(now, e);
+      verdict = { attested: attested.state, reason: attested.reason, secureBoot: isSecure(e) };
       wrong = mismeasured(e, { site, attested });
       return { outcome: wrong === null ? proven(now, attested, shown.at) : fallen(now, e, { attested }) };
     });
@@ -156,8 +158,10 @@ export class Attestations {
       const { code, what }: Refusal = wrong;
       return { state: 'refused', code, what };
     }
+    // It has left the fleet meanwhile.
+    if (verdict === null) return { state: 'stale' };
     await this.hold(id, shown.at);
-    return { state: 'ok' };
+    return { state: 'ok', verdict };
   }
 }
 

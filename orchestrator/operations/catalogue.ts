@@ -10,8 +10,10 @@ import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
+import * as power from './power/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
+import * as secret from './secret/declared.ts';
 import * as server from './server/declared.ts';
 import * as service from './service/declared.ts';
 import * as site from './site/declared.ts';
@@ -24,10 +26,12 @@ const NOUNS = [
   image,
   team,
   service,
+  secret,
   server,
   bootserver,
   site,
   node,
+  power,
   firmware,
   ban,
   request,

@@ -17,6 +17,8 @@ export type OrderSigner = {
 export type Standing = {
   /** The highest that was signed for the node; 0: none. */
   epoch: number;
+  /** SHA-256 of its payload; absent: none was signed. */
+  digest?: string;
   /**
    * When a person consented that its disk may be wiped, milliseconds since the epoch; null: nobody did, or the consent
    * has ended.

@@ -144,12 +144,15 @@ const PROOF = 2;
 export function unstaged(d: Draft, suspect: Readonly<NodeStep>, blame: Blame): Cause {
   let have = 0;
   let here = 0;
+  const isFetchedFirst = d.setup.target.of !== 'service';
   for (const node of d.everybody()) {
     if (node.touch === 0 || node.node === suspect.node) continue;
-    if (node.state === 'staging' || node.state === 'failed') {
+    const isOrdered = node.state === 'staged' || node.state === 'activating';
+    const lacks =
+      node.state === 'staging' || node.state === 'failed' || (isOrdered && node.blame === 'fetch');
+    if (lacks) {
       if (node.site === suspect.site && node.attempts > 1) here += 1;
-    } else if (CHANGED.includes(node.state) || node.state === 'staged' || node.state === 'activating')
-      have += 1;
+    } else if (CHANGED.includes(node.state) || (isOrdered && isFetchedFirst)) have += 1;
   }
   if (have < PROOF) return { kind: 'change' };
   return blame === 'fetch' && here > 0 ? { kind: 'boot-server', site: suspect.site } : { kind: 'hardware' };

@@ -1,4 +1,5 @@
 import { shownName } from '../../protocol/service/name.ts';
+import type { Life } from '../fleet/decisions/lives.ts';
 import type { PlanNode } from './node.ts';
 import { type NeedsOf, projected, readWish, shownVersion, textOf, unfit, wishesIn } from './services.ts';
 import type { Spec } from './spec.ts';
@@ -44,6 +45,8 @@ export type PlanFacts = {
   /** Of a rollout of services: what is released, and why a version that was is not any more. */
   needs?: NeedsOf;
   withdrawnServices?: ReadonlyMap<string, string>;
+  /** What was decided about the life of versions of services, by `owner/name:version`. */
+  lives?: ReadonlyMap<string, Life>;
   /** Operators that can approve (`operator:NAME`); left out: nobody is registered, so anybody may. */
   people?: readonly string[];
 };

@@ -2,6 +2,7 @@ import { shownName } from '../../protocol/service/name.ts';
 import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
 import { aroundOf, type Counts, DOWN, heldBy, isGone, noCounts, STRANGE, tally, within } from './down.ts';
+import { refuseLife, warnLife } from './life.ts';
 import { type Limits, limitsSpecOf, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import {
@@ -176,6 +177,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     waves.map((wave) => wave.disruption),
   );
   warn(warnings, moves, disruption);
+  warnings.push(...warnLife(spec, facts, now));
   const { of, down } = membersOf(fleet, moves, now);
   warnHeld(warnings, spec, divisions, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
@@ -197,7 +199,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
 
 /** What is wrong with it whatever each of the nodes does. */
 function refuseSpec(fleet: readonly PlanNode[], spec: Spec, now: number, facts: PlanFacts): Refusal[] {
-  const refusals = refuseTarget(targetOf(spec), spec, facts);
+  const refusals = [...refuseTarget(targetOf(spec), spec, facts), ...refuseLife(spec, facts, now)];
   if (spec.notAfter !== undefined && spec.notAfter <= now) {
     refusals.push({ field: 'notAfter', reason: 'is past, so the window never opens' });
   }

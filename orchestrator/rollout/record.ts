@@ -4,6 +4,8 @@
  * and which no clock of any machine can make jump.
  */
 import type { Cause } from '../causes/cause.ts';
+import type { Blame } from '../causes/refusal.ts';
+import type { Retires } from '../fleet/decisions/lives.ts';
 import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
@@ -31,6 +33,8 @@ export type RolloutSetup = {
   after?: After;
   /** Name of the template that it was made from; absent: none, or an older record. */
   template?: string;
+  /** The decision on which it rests alone: nobody started it. Absent: somebody did. */
+  retires?: Retires;
   target: Target;
   limits: Limits;
   /** While everything goes back; absent: as on the way forward. */
@@ -279,6 +283,8 @@ export type NodeStep = {
   told: boolean;
   /** Its order is refused for a reason other than the version. */
   blocked: { by: 'clock' | 'rules' | 'order'; why: string; since: number } | null;
+  /** What its services are not up for, as it last said; absent: the version. */
+  blame?: Blame;
   /** Orders in its present state that were made anew because it knew a higher epoch. */
   anew: number;
   /** Clock since which it is silent though it is done, and nobody blames the version; null: it is heard. */

@@ -1,5 +1,6 @@
 /** How a node's own report changes its step. Only here is a node accepted as being on a version. */
 import { shownName } from '../../protocol/service/name.ts';
+import { unstaged } from './blame.ts';
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
@@ -99,7 +100,7 @@ function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
   const { of, version } = d.setup.target;
   const lost = of === 'service' ? givenUp(version, report.instances) : null;
   if (lost !== null) {
-    ill(d, node, lost);
+    ill(d, node, lost.why);
   } else if (node.flaps > d.setup.spec.flaps) {
     ill(d, node, `unstable on ${shownVersion(wantedOf(node))}: ${trouble ?? 'restarts by itself'}`);
   } else if (node.sick !== null && d.clock - node.sick > d.setup.spec.timeouts.unhealthy) {
@@ -260,7 +261,7 @@ function consider(d: Draft, node: NodeStep, report: Report, seen: Seen) {
       if (d.setup.target.of === 'service') {
         const comes = coming(runs ?? '', report.instances);
         if (comes !== null) {
-          node.why = comes;
+          node.why = comes.why;
           return;
         }
       }
@@ -319,12 +320,14 @@ function isUp(d: Draft, node: NodeStep, { instances }: Report): boolean {
   const { version } = d.setup.target;
   const lost = givenUp(version, instances);
   if (lost !== null) {
-    fail(d, node, lost);
+    fail(d, node, lost.why, lost.blame === 'hardware' ? unstaged(d, node, lost.blame) : undefined);
     return false;
   }
   const comes = coming(version, instances);
-  if (comes !== null) node.why = comes;
-  return comes === null;
+  if (comes === null) return true;
+  node.why = comes.why;
+  node.blame = comes.blame;
+  return false;
 }
 
 function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, wrong: () => string) {

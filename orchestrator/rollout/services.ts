@@ -2,8 +2,10 @@
  * What a rollout of services moves: a few names, each to a version or to its end. The engine knows it as one text, full
  * names sorted: `fleet/chrony:4.3,fleet/unbound:none`. What else runs on a node is not in it. Pure.
  */
+
 import { ORDER_LIMITS } from '../../protocol/order.ts';
 import { parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import type { Blame } from '../causes/refusal.ts';
 
 /** In place of a version: the service ends. */
 export const NONE = 'none';
@@ -31,6 +33,8 @@ export type Instance = {
   health: 'healthy' | 'ill' | 'unknown';
   /** Why it does not run; empty: it does, or comes. */
   why: string;
+  /** What that is about; absent: the version, as far as anybody knows. */
+  blame?: Blame;
 };
 /** By full name. */
 export type Instances = Readonly<Record<string, Instance>>;
@@ -86,20 +90,21 @@ export function trouble(text: string, instances: Instances = {}): string | null 
   return null;
 }
 
+/** Why something is not as it should be, and what that is about. */
+export type Trouble = { why: string; blame: Blame };
+
 /** Those that the node has given up, or refuses: nothing comes of waiting. */
-export function givenUp(text: string, instances: Instances = {}): string | null {
+export function givenUp(text: string, instances: Instances = {}): Trouble | null {
   const found = here(text, instances).find(({ instance }) => instance.state === 'failed');
-  return found === undefined ? null : said(found.name, found.instance, 'failed');
+  return found === undefined ? null : told(found, 'failed');
 }
 
 /** Those that have not shown yet whether they are well. */
-export function coming(text: string, instances: Instances = {}): string | null {
+export function coming(text: string, instances: Instances = {}): Trouble | null {
   const found = here(text, instances).find(
     ({ instance: { state, health } }) => state === 'coming' || (state === 'running' && health === 'unknown'),
   );
-  return found === undefined
-    ? null
-    : said(found.name, found.instance, found.instance.state === 'coming' ? 'coming' : 'unknown');
+  return found === undefined ? null : told(found, found.instance.state === 'coming' ? 'coming' : 'unknown');
 }
 
 function here(text: string, instances: Instances) {
@@ -114,6 +119,11 @@ const WORDS: Readonly<Record<string, string>> = {
   unknown: 'is not checked yet',
   failed: 'has failed',
 };
+
+const told = ({ name, instance }: { name: string; instance: Instance }, is: string): Trouble => ({
+  why: said(name, instance, is),
+  blame: instance.blame ?? 'change',
+});
 
 const said = (name: string, { why }: Instance, is: string): string =>
   `service ${shownName(name)} ${WORDS[is] ?? `is ${is}`}${why === '' ? '' : `: ${why}`}`;

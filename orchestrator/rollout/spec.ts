@@ -138,6 +138,8 @@ export const specSchema = z
     barriers: z.enum(['refuse', 'pass', 'skip']).default('refuse'),
     /** Whether nodes that run a newer version are taken back to this one. */
     downgrade: z.boolean().default(false),
+    /** Whether it may bring versions of services that are in preview. */
+    preview: z.boolean().default(false),
     netboot: z.enum(['include', 'skip']).default('include'),
   })
   .superRefine((spec, ctx) => {

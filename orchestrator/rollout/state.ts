@@ -1,3 +1,4 @@
+import type { Retires } from '../fleet/decisions/lives.ts';
 import { aroundOf, NOTHING_SEEN, noCounts } from './down.ts';
 import type { Step } from './event.ts';
 import type { Place, Plan } from './plan.ts';
@@ -90,6 +91,7 @@ export function createRollout(
     source?: string | undefined;
     after?: After | undefined;
     template?: string | undefined;
+    retires?: Retires | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -100,6 +102,7 @@ export function createRollout(
     ...(options.source === undefined ? {} : { source: options.source }),
     ...(options.after === undefined ? {} : { after: options.after }),
     ...(options.template === undefined ? {} : { template: options.template }),
+    ...(options.retires === undefined ? {} : { retires: options.retires }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,

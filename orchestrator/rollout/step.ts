@@ -65,6 +65,7 @@ export function startActivate(d: Draft, node: NodeStep, why: string) {
     node.ill = true;
   }
   node.bootBefore = node.bootId;
+  delete node.blame;
   d.move(node, 'activating', why);
   d.order(node);
 }
@@ -140,7 +141,9 @@ export function orderAnew(d: Draft, node: NodeStep, why: string) {
 /** Another try, while tries are left; an offline node gets it in the tail wave. */
 export function retry(d: Draft, node: NodeStep, why: string, blame: Blame = 'change') {
   const again = node.attempts < d.setup.spec.attempts;
-  if (!again) return fail(d, node, why, node.state === 'staging' ? unstaged(d, node, blame) : undefined);
+  // Who has not even fetched it says little about it.
+  const isLacking = node.state === 'staging' || blame === 'fetch';
+  if (!again) return fail(d, node, why, isLacking ? unstaged(d, node, blame) : undefined);
   if (!node.reachable && node.state !== 'activating') return defer(d, node, why);
   if (node.state === 'staging') return startStage(d, node, `again: ${why}`);
   node.attempts += 1;

@@ -117,7 +117,7 @@ export function onTime(d: Draft, id: string) {
       return;
     case 'activating':
       if (spent > timeouts.activate && !waits) {
-        if (quiet <= timeouts.silent) return retry(d, d.edit(id), lateWhy(d, known));
+        if (quiet <= timeouts.silent) return retry(d, d.edit(id), lateWhy(d, known), known.blame);
         return silent(d, known, 'did not come back after activation');
       }
       break;

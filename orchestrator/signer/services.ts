@@ -54,7 +54,7 @@ export function checkServices(
 
   const mine = rollouts.serving({ id: node, place: places.get(node)?.place ?? undefined });
   const moves = ({ names }: Pick<Way, 'names'>) => names.some((name) => changed.includes(name));
-  const forward = mine.filter((one) => moves(one) && isBrought(one, asked));
+  const forward = mine.filter((one) => moves(one) && isBrought(one, asked) && mayEmpty(one, had));
   const back = ways.filter((way) => moves(way) && isBack(way, asked));
   // Another server may have brought it there.
   const may = served.unsure === true ? open.filter((one) => moves(one) && isBrought(one, had)) : [];
@@ -111,6 +111,10 @@ const isBrought = ({ brings }: Serving, services: ByName) =>
   brings.every(({ name, bundle }) =>
     isSame(services.get(name), bundle === null ? undefined : { name, ...bundle }),
   );
+
+/** A rollout that nobody started takes nodes from the one version whose end people decided. */
+const mayEmpty = ({ empties }: Serving, had: ByName) =>
+  empties === undefined || (empties !== null && had.get(empties.name)?.version === empties.version);
 
 function isBack({ names, had }: Way, asked: ByName): boolean {
   const before = byName(had);

@@ -95,8 +95,10 @@ export class Signer implements OrderSigner {
     // Nothing is known of it here.
     if (last === null && order === undefined) return { epoch: 0, wipe };
     const config = configuredOf(last, seen)?.now;
+    const isNewer = (order?.epoch ?? 0) > (last?.epoch ?? 0);
+    const newest = isNewer ? { epoch: order!.epoch, digest: seen!.digest } : last!;
     return {
-      ...{ epoch: Math.max(last?.epoch ?? 0, order?.epoch ?? 0), wipe },
+      ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
       services: servedOf(last, order ?? null).now,
     };

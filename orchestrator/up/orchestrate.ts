@@ -11,6 +11,9 @@ import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { keepLearning } from '../orders/learn.ts';
+import { startPower } from '../power/keep.ts';
+import { SEEN_TIMES } from '../power/seen.ts';
+import type { NodeNetwork } from '../power/weak.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -28,6 +31,10 @@ export type OrchestrateOptions = {
   fleet: Fleet;
   /** Version of the newest published image; null: none. */
   newest(): Promise<string | null>;
+  /** On which nodes boot. */
+  networks(): readonly NodeNetwork[];
+  /** Milliseconds without a heartbeat after which a node that was switched off counts as off. */
+  silence: number;
   log: Logger;
   signal: AbortSignal;
 };
@@ -50,7 +57,7 @@ export type Orchestrating = {
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
-  const { paths, rehearsal, fleet, log, signal } = options;
+  const { paths, rehearsal, fleet, networks, log, signal } = options;
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -89,6 +96,8 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, paths, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
+  const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
+  const power = startPower({ paths, fleet, networks, times, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -97,7 +106,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, seals]).then(async () => {
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, seals]).then(async () => {
       signer.close();
       await Promise.all([pool.close(), signing.done]);
     }),

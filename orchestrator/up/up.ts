@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { aborted } from '../../base/wait.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
 import { Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
@@ -23,6 +24,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
 import { openFleet } from '../operators/bans-of.ts';
+import { networksOf } from '../power/self-test.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -30,6 +32,9 @@ import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { newestHere } from '../releases/newest.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { FleetSecrets } from '../secrets/give.ts';
+import { SecretStore } from '../secrets/store.ts';
+import { SignerClient } from '../signer/client.ts';
 import { Consents } from '../signer/consents.ts';
 import { signerFiles } from '../signer/files.ts';
 import { refuseOtherDhcp } from './alone.ts';
@@ -139,6 +144,12 @@ export async function up(
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
+    const standings = new SignerClient(signerFiles(paths).socket);
+    ends.push(aborted(stop).then(() => standings.close()));
+    const secrets = new FleetSecrets({
+      ...{ fleet, paths, store: new SecretStore(paths), signer: standings },
+      now: Date.now,
+    });
     const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
     const parts: WireParts = {
       ...{ paths, directory, images, log },
@@ -151,6 +162,7 @@ export async function up(
         bans,
         heartbeatSeconds: options.heartbeat,
         attestSeconds: options.attestEvery * 60,
+        secrets,
         certificateLife: options.certificateLife,
       },
       http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
@@ -189,7 +201,11 @@ export async function up(
       attestMinutes: options.attestEvery,
     });
 
-    orchestrator = await orchestrate({ paths, rehearsal, fleet, newest: forNew, log, signal: stop });
+    orchestrator = await orchestrate({
+      ...{ paths, rehearsal, fleet, newest: forNew, log, signal: stop },
+      networks: () => networksOf(wires.addresses.map(({ interface: name }) => name)),
+      silence: 3 * options.heartbeat * 1000,
+    });
     bans.onBan((fresh) => {
       for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
     });

@@ -1,5 +1,7 @@
 import * as z from 'zod/mini';
 import { type Inventory, timeReply } from '../enrolment/messages.ts';
+import { type SecretsQuestion, secretsAnswer } from '../enrolment/secrets.ts';
+import { serviceNameSchema } from '../service/name.ts';
 
 /** Milliseconds that a clock may be off before it is set: seconds are the business of NTP. */
 export const CLOCK_OFF = 120_000;
@@ -38,6 +40,14 @@ export const helperRequest = z.discriminatedUnion('operation', [
   z.strictObject({ operation: z.literal('clock-nonce') }),
   /** Root verifies the answer itself. */
   z.strictObject({ operation: z.literal('set-clock'), reply: timeReply }),
+  /** A question for the secrets of a service of the order in force. `nonce` is the boot server's, hex. */
+  z.strictObject({
+    operation: z.literal('secrets-ask'),
+    name: serviceNameSchema,
+    nonce: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  }),
+  /** Root opens the answer itself; what is in it stays there. */
+  z.strictObject({ operation: z.literal('secrets-take'), name: serviceNameSchema, answer: secretsAnswer }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);
@@ -88,6 +98,9 @@ export type HelperResults = {
   'clock-nonce': { nonce: string };
   /** False where the clock is right enough, or NTP keeps it. */
   'set-clock': { set: boolean };
+  'secrets-ask': SecretsQuestion;
+  /** Whether any of them is another than before. */
+  'secrets-take': { changed: boolean };
   /** Names, at most 16. */
   'failed-units': { units: string[] };
   restart: Record<string, never>;

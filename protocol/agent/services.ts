@@ -19,7 +19,7 @@ export const servicesRequest = z.discriminatedUnion('operation', [
 export type ServicesRequest = z.infer<typeof servicesRequest>;
 
 /**
- * `fetching`: its bundle is not here yet. `waiting`: for a service that it depends on. `starting`: it begins, or begins
+ * `fetching`: its bundle is not here yet. `waiting`: for a service that it depends on, or for its secrets. `starting`: it begins, or begins
  * again. `failed`: it ended again and again, and is begun again later. `refused`: not in this order on this node.
  */
 export const INSTANCE_STATES = ['fetching', 'waiting', 'starting', 'running', 'failed', 'refused'] as const;
@@ -38,6 +38,8 @@ export type InstanceView = {
   restarts: number;
   /** Milliseconds since the epoch; null while there is no instance. */
   since: number | null;
+  /** Number of the change of its secrets that root has, null: none yet; null as a whole: it has no secrets. */
+  secrets: { number: number | null } | null;
   /** How to ask for its health, and where; null: it has no check, or does not run. */
   check: { health: NonNullable<Manifest['health']>; address: string } | null;
 };

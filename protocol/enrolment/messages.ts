@@ -152,7 +152,7 @@ export type KeysReply = z.infer<typeof keysReply>;
 /** PCRs that every quote covers, SHA-256 bank. 7, 11, 12, 13 are enforced, the rest is policy (the trust issue). */
 export const QUOTED_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13] as const;
 
-const quoteSchema = z.strictObject({
+export const quoteSchema = z.strictObject({
   /** TPMS_ATTEST, base64. */
   attest: base64(4096),
   /** TPMT_SIGNATURE, base64. */
@@ -222,6 +222,8 @@ export const heartbeatReply = z.object({
   renew: z.optional(z.number().check(z.gte(0))),
   /** Seconds between two attestations; absent: only enrolments attest. */
   attest: z.optional(z.number()),
+  /** Number of the last change of any secret here; absent: there was none. */
+  secrets: z.optional(z.int().check(z.gte(0))),
   /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
   images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
 });
@@ -316,4 +318,6 @@ export const PATHS = {
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',
   time: '/v1/time',
+  secretsNonce: '/v1/secrets/nonce',
+  secrets: '/v1/secrets',
 } as const;

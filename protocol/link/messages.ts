@@ -110,6 +110,8 @@ const service = z.object({
   since: z.nullable(instant),
   /** Why it does not run, with a code where it is refused; else empty. */
   why: line(256),
+  /** Number of the change of its secrets that the node has; absent: none, or an image that knows no secrets. */
+  secrets: z.optional(count()),
 });
 export type ServiceStatus = z.infer<typeof service>;
 

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
 import { serviceNameSchema } from './name.ts';
+import { SECRET_LIMITS, secretNameSchema } from './secrets.ts';
 
 /** The most that any manifest may ask for. A node refuses what is more than it has. */
 export const MANIFEST_LIMITS = {
@@ -177,6 +178,17 @@ export const manifestSchema = z.strictObject({
       distinct((one) => one, 'a service'),
     ),
     [],
+  ),
+  /**
+   * Secrets that it is given, a file each in /run/secrets; without all of them it does not start. Left out, not empty,
+   * where there are none: images from before secrets know no such field.
+   */
+  secrets: z.exactOptional(
+    z.array(secretNameSchema).check(
+      z.minLength(1),
+      z.maxLength(SECRET_LIMITS.names),
+      distinct((one) => one, 'a secret'),
+    ),
   ),
   /** As Node names it. */
   architecture: z._default(z.enum(['x64', 'arm64']), 'x64'),

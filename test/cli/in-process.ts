@@ -2,6 +2,7 @@
 import type { ExecutionContext } from 'ava';
 import { BootwaveError } from '../../base/error.ts';
 import { dataPaths } from '../../base/paths.ts';
+import { Turns } from '../../base/turns.ts';
 import { program } from '../../cli/program.ts';
 import { doorOf } from '../orchestrator/operations/support.ts';
 
@@ -18,15 +19,13 @@ export type Ran = {
   value: ReturnType<typeof JSON.parse>;
 };
 
-/**
- * Commands against a server of this data directory, which runs until the test ends. Only in serial tests: it listens to
- * the one console of the process.
- */
+/** The process has one console and one environment: of several tests at once one gives its command after the other. */
+const turns = new Turns();
+
+/** Commands against a server of this data directory, which runs until the test ends. */
 export function commandsOn(t: ExecutionContext, root: string) {
   let door: Promise<unknown> | null = null;
-  return async (who: string, ...args: string[]): Promise<Ran> => {
-    door ??= doorOf(t, dataPaths(root));
-    await door;
+  const command = async (who: string, ...args: string[]): Promise<Ran> => {
     const before = { log: console.log, user: process.env.SUDO_USER, url: process.env.BOOTWAVE_REDIS_URL };
     const exitCode = process.exitCode;
     const lines: string[] = [];
@@ -62,6 +61,11 @@ export function commandsOn(t: ExecutionContext, root: string) {
       restore('SUDO_USER', before.user);
       restore('BOOTWAVE_REDIS_URL', before.url);
     }
+  };
+  return async (...words: Parameters<typeof command>): Promise<Ran> => {
+    door ??= doorOf(t, dataPaths(root));
+    await door;
+    return turns.take(() => command(...words));
   };
 }
 

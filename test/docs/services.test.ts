@@ -32,7 +32,7 @@ test('a stranger publishes a first service, as the core team and as a team', asy
   }
   const after = (start: string) => said.find((one) => one.startsWith(start)) ?? '';
   t.regex(after('bootwave service publish'), /shop:1\.4 is released/);
-  t.regex(after('bootwave service list'), /shop +1\.4 +1 +fleet/);
+  t.regex(after('bootwave service list'), /shop +1\.4 +current +1 +fleet +0/);
   t.regex(after('bootwave service inspect'), /root hash +[0-9a-f]{64}[\s\S]*"memory": 134217728/);
   t.regex(after('bootwave team release'), /web\/shop:1\.4 is released/);
   t.regex(after('bootwave team publish'), /web has released services\/web\/shop_1\.5/);

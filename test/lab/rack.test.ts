@@ -1,46 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { mustRun } from '../../base/run.ts';
-import { createLab, type LabOptions } from '../../lab/create.ts';
-import type { LabEvent } from '../../lab/events.ts';
+import { createLab } from '../../lab/create.ts';
 import { openLab } from '../../lab/lab.ts';
 import { namespaceExists, processesIn } from '../../lab/namespace.ts';
 import { identify, isAlive } from '../../lab/process.ts';
+import { HALT, program, small, temporary } from './small.ts';
 
 const HERE = import.meta.dirname;
-
-async function temporary(t: ExecutionContext): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'bw-'));
-  t.teardown(() => rm(path, { recursive: true, force: true }));
-  return path;
-}
-
-/** A lab of one small BIOS node that is taken down whatever the test does. */
-async function small(t: ExecutionContext, options: Partial<LabOptions> = {}) {
-  const folder = join(await temporary(t), 'lab');
-  const events: LabEvent[] = [];
-  const lab = await createLab({
-    folder,
-    nodes: [{ name: 'n1', firmware: 'bios', memoryMiB: 256, diskGiB: 1 }],
-    accelerator: 'tcg',
-    onEvent: (event) => events.push(event),
-    ...options,
-  });
-  t.teardown(() => lab.down().catch(() => {}));
-  return { lab, folder, events };
-}
-
-/** A boot sector for the node's disk. */
-async function program(folder: string, code: number[]): Promise<void> {
-  const sector = Buffer.alloc(512);
-  sector.set(code);
-  sector.writeUInt16LE(0xaa55, 510);
-  await writeFile(join(folder, 'nodes/n1/disk.raw'), sector, { flag: 'r+' });
-}
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((done) => setTimeout(done, 20));
@@ -202,7 +172,7 @@ test('a restart, a reset and a crash are told apart', async (t) => {
   const { lab, folder, events } = await small(t);
   const seen = (kind: string) => events.filter((event) => event.kind === kind);
   // hlt for good
-  await program(folder, [0xfa, 0xf4]);
+  await program(folder, HALT);
   await lab.powerOn('n1', { boot: 'disk' });
   await lab.reset('n1');
   await until(() => seen('reset').length > 0);
@@ -223,7 +193,7 @@ test('a restart, a reset and a crash are told apart', async (t) => {
 
 test('the console of this power-on is not that of the last; the screen can be seen', async (t) => {
   const { lab, folder } = await small(t);
-  await program(folder, [0xfa, 0xf4]);
+  await program(folder, HALT);
   await lab.powerOn('n1', { boot: 'disk' });
   await (await lab.console('n1')).waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
   const png = await lab.screenshot('n1');

@@ -1,5 +1,7 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type * as z from 'zod/mini';
+import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
@@ -27,8 +29,8 @@ export type Edges = {
   facts(): Promise<NodeFacts>;
   discover(thorough: boolean): Promise<readonly string[]>;
   heartbeat(): Promise<Heartbeat>;
-  /** The boot server at `url` accepted a heartbeat. `images` is the URL below which it has its images. */
-  heard?(images: string | undefined, url: string): Promise<void>;
+  /** The boot server at `url` accepted a heartbeat, and said this (`heartbeatReply`). */
+  heard?(said: Pick<z.output<typeof heartbeatReply>, 'images' | 'secrets'>, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
   approved?(id: string): Promise<void>;
   /** The fleet refuses what this boot has started: the running image must not be used here. */
@@ -74,6 +76,11 @@ export class Agent {
       event = await this.#perform(state.activity);
     }
     this.#forget();
+  }
+
+  /** The boot server to which this machine is connected as a member; null: to none now. */
+  get server(): BootServer | null {
+    return this.#server?.mutual ?? null;
   }
 
   #announce(command: Command): void {
@@ -129,12 +136,12 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images, renew, attest } = await this.#mutual(activity.url).post(
+        const { interval, images, secrets, renew, attest } = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
           await edges.heartbeat(),
           heartbeatReply,
         );
-        await edges.heard?.(images, activity.url);
+        await edges.heard?.(defined({ images, secrets }), activity.url);
         return { type: 'heard', interval, renew, attest: attest ?? null };
       }
       case 'attest':

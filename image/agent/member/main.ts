@@ -60,6 +60,7 @@ const member = new Member({
     ask: helperAt<AskServices>(PLACES.services, PATIENCE.disk),
     hasBegun: () => exists(PLACES.instances),
     probe,
+    secrets: { ask: askHelper, server: () => agent.server },
   },
   failedUnits: seldom(FAILED_UNITS_LIFE, async () => (await askHelper({ operation: 'failed-units' })).units),
   writeLists: async () => void (await askHelper({ operation: 'secure-boot-write' })),
@@ -91,7 +92,7 @@ function show(view: View): void {
   terminals.write(screen(view, addresses()));
 }
 
-await new Agent({
+const agent = new Agent({
   rootPem: readFileSync(PLACES.root, 'utf8'),
   // The PCR values that the TPM quotes at the enrolment are the ones that the link reports for this boot.
   askHelper: async (request) => {
@@ -109,8 +110,8 @@ await new Agent({
     await member.refresh();
     return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
   },
-  async heard(images, url) {
-    member.heard(images);
+  async heard({ images, secrets }, url) {
+    member.heard(images, secrets);
     // Runs beside the heartbeats, which must not wait for anything.
     void admitted.take(url);
   },
@@ -123,5 +124,6 @@ await new Agent({
   lived: () => {
     lastEvent = performance.now();
   },
-}).run();
+});
+await agent.run();
 process.exit(0);

@@ -25,6 +25,7 @@ import { Release } from './release/handlers.ts';
 import { recordFile } from './release/kept-record.ts';
 import { MetadataMemory } from './release/metadata-memory.ts';
 import { mustBeReleased, type ReleasedParts, releasedTarget } from './release/released.ts';
+import { NodeSecrets, type NodeSecretsParts } from './services/node-secrets.ts';
 import { NodeServices } from './services/node-services.ts';
 import type { Probe } from './services/probe.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
@@ -42,6 +43,7 @@ export type MemberParts = {
     /** Whether root has begun any in this boot. */
     hasBegun(): Promise<boolean>;
     probe: Probe;
+    secrets: Pick<NodeSecretsParts, 'ask' | 'server'>;
   };
   /** Names of the units that systemd counts as failed. */
   failedUnits(): Promise<readonly string[]>;
@@ -150,6 +152,7 @@ export class Member {
     });
     this.#services = new NodeServices({
       ...parts.services,
+      secrets: new NodeSecrets({ ...parts.services.secrets, signal: parts.signal }),
       order: () => this.#book?.inForce ?? null,
       release: (service, order, signal) =>
         releasedTarget(bundleTarget(service), order, this.#released, signal),
@@ -236,9 +239,14 @@ export class Member {
     this.#services.start();
   }
 
-  /** A heartbeat was accepted. @param images URL below which the boot server has its images */
-  heard(images: string | undefined): void {
+  /**
+   * A heartbeat was accepted.
+   * @param images URL below which the boot server has its images
+   * @param secrets number of the last change of any secret there
+   */
+  heard(images: string | undefined, secrets?: number): void {
     this.#images = images ?? this.#images;
+    this.#services.heard(secrets);
     this.connected(true, '');
     void this.#probation.settle();
     void this.#ownLists.bring();

@@ -8,6 +8,7 @@ import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
 import { parseTpmPublic } from '../../../formats/tpm/public.ts';
 import {
   CLOCK_OFF,
+  type HelperQuote,
   type HelperRequest,
   type HelperResults,
   type Smbios,
@@ -19,9 +20,17 @@ import { alone } from './disk/alone.ts';
 import { hostKeyOfThisBoot } from './host-key.ts';
 import { readNics } from './nics.ts';
 import { OrderNv } from './orders/nv.ts';
-import { noteNode, orderInForce, remembered, type TakePlaces, takeOrder } from './orders/take.ts';
+import {
+  noteNode,
+  orderInForce,
+  remembered,
+  signedInForce,
+  type TakePlaces,
+  takeOrder,
+} from './orders/take.ts';
 import { enrolSecureBoot, renewDbx, secureBootState, writeLists } from './secure-boot.ts';
 import { verifyTime } from './server-time.ts';
+import { askSecrets, type ExchangePlaces, takeSecrets } from './services/secrets-exchange.ts';
 import { isServiceUnit } from './services/units.ts';
 import { readSmbios } from './smbios.ts';
 import { Tpm } from './tpm.ts';
@@ -84,6 +93,24 @@ async function readEventLog(sys: string): Promise<string | null> {
 
 const tpmOf = (places: HelperPlaces) => new Tpm(join(places.run, 'tpm'), places.environment);
 
+async function quoteOf(places: HelperPlaces, extraData: Buffer): Promise<HelperQuote> {
+  const quote = await tpmOf(places).quote(extraData);
+  return {
+    attest: quote.attest.toString('base64'),
+    signature: quote.signature.toString('base64'),
+    pcrs: quote.pcrs,
+    eventLog: await readEventLog(places.sys),
+  };
+}
+
+const exchangePlaces = async (places: HelperPlaces): Promise<ExchangePlaces> => ({
+  ...places,
+  tpm: (await hasTpm(places.sys, places.environment)) ? tpmOf(places) : null,
+  quote: (extraData) => quoteOf(places, extraData),
+  order: () => signedInForce({ ...places, now: Date.now }),
+  now: Date.now,
+});
+
 /** The closed list. Each one can be done twice without harm. */
 export const OPERATIONS: Operations = {
   async identify(_, places) {
@@ -112,13 +139,7 @@ export const OPERATIONS: Operations = {
   },
 
   async quote({ extraData }, places) {
-    const quote = await tpmOf(places).quote(Buffer.from(extraData, 'hex'));
-    return {
-      attest: quote.attest.toString('base64'),
-      signature: quote.signature.toString('base64'),
-      pcrs: quote.pcrs,
-      eventLog: await readEventLog(places.sys),
-    };
+    return quoteOf(places, Buffer.from(extraData, 'hex'));
   },
 
   async 'take-order'({ envelope }, places) {
@@ -179,6 +200,16 @@ export const OPERATIONS: Operations = {
     if (Math.abs(time - Date.now()) < CLOCK_OFF || (await exists(synchronised))) return { set: false };
     await setClock?.(time);
     return { set: setClock !== undefined };
+  },
+
+  async 'secrets-ask'({ name, nonce }, places) {
+    return alone('bootwave-secrets', async () =>
+      askSecrets(name, Buffer.from(nonce, 'hex'), await exchangePlaces(places)),
+    );
+  },
+
+  async 'secrets-take'({ name, answer }, places) {
+    return alone('bootwave-secrets', async () => takeSecrets(name, answer, await exchangePlaces(places)));
   },
 
   async 'failed-units'() {

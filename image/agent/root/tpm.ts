@@ -2,7 +2,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
+import { ACTIVATE_CREDENTIAL } from '../../../formats/tpm/policy.ts';
 import { QUOTED_PCRS } from '../../../protocol/enrolment/messages.ts';
+import { HELD_PCR_LIST } from '../../../protocol/service/sealed.ts';
 import { TpmTools } from './tpm-tools.ts';
 
 /**
@@ -15,7 +17,12 @@ const EK_TEMPLATE =
 const EK_HANDLE = '0x81010001';
 const EK_CERTIFICATE = '0x01c00002';
 
+/** See `checkDeliveryKey`. */
+const DELIVERY_ATTRIBUTES =
+  'fixedtpm|fixedparent|sensitivedataorigin|adminwithpolicy|restricted|decrypt|noda';
 const AK_ATTRIBUTES = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
+
+const PCR_LIST = `sha256:${QUOTED_PCRS.join(',')}`;
 
 export type TpmIdentity = {
   /** TPM2B_PUBLIC. */
@@ -64,7 +71,7 @@ export class Tpm {
     return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
       const args = [
-        ...['-c', this.#akContext, '-g', 'sha256', '-l', `sha256:${QUOTED_PCRS.join(',')}`],
+        ...['-c', this.#akContext, '-g', 'sha256', '-l', PCR_LIST],
         ...['-q', Buffer.from(extraData).toString('hex'), '-F', 'values'],
         ...['-m', file('attest'), '-s', file('signature'), '-o', file('pcrs')],
       ];
@@ -98,28 +105,71 @@ export class Tpm {
    */
   async activate(blob: Uint8Array, seed: Uint8Array): Promise<Buffer> {
     return this.#tools.inScratch(async (scratch) => {
-      const file = (name: string) => join(scratch, name);
-      await writeFile(file('credential'), Buffer.concat([CREDENTIAL_FILE, blob, seed]));
-      const attempt = async (ek: string) => {
-        const { code } = await this.#inEndorsementSession(scratch, (session) =>
-          this.#tools.run('tpm2_activatecredential', [
-            ...['-c', this.#akContext, '-C', ek, '-P', `session:${session}`],
-            ...['-i', file('credential'), '-o', file('secret')],
-          ]),
-        );
-        return code === 0;
-      };
-      if (await attempt(await this.#endorsementContext(scratch))) return readFile(file('secret'));
+      const secret = await this.#opened(scratch, { blob, seed }, ['-c', this.#akContext]);
+      if (secret !== null) return secret;
       // Saved contexts do not outlive a reset of the TPM; the keys do.
       await this.#makeAttestationKey();
       await rm(this.#ekContext, { force: true });
-      if (await attempt(await this.#endorsementContext(scratch))) return readFile(file('secret'));
-      throw new BootwaveError({
-        code: 'TPM_ACTIVATION',
-        what: "the TPM does not open the boot server's credential",
-        next: 'was the TPM cleared, or its module replaced, since this machine started? Restart it',
-      });
+      const again = await this.#opened(scratch, { blob, seed }, ['-c', this.#akContext]);
+      return again ?? Promise.reject(notOpened());
     });
+  }
+
+  /**
+   * A storage key of this TPM alone, made again identically for the same policy; stored nowhere.
+   * @param policy see `deliveryPolicy`
+   * @returns TPM2B_PUBLIC
+   */
+  async deliveryKey(policy: Uint8Array): Promise<Buffer> {
+    return this.#tools.inScratch(async (scratch) => {
+      await this.#makeDeliveryKey(scratch, policy);
+      return readFile(join(scratch, 'delivery.pub'));
+    });
+  }
+
+  /**
+   * As `activate`, for a credential that names the delivery key: only while the PCRs are those of its policy.
+   * @throws BootwaveError `TPM_ACTIVATION`
+   */
+  async openDelivery(policy: Uint8Array, blob: Uint8Array, seed: Uint8Array): Promise<Buffer> {
+    return this.#tools.inScratch(async (scratch) => {
+      await this.#makeDeliveryKey(scratch, policy);
+      const session = join(scratch, 'delivery-session.ctx');
+      const attempt = async () => {
+        await this.#tools.must('tpm2_startauthsession', ['--policy-session', '-S', session]);
+        try {
+          await this.#tools.must('tpm2_policypcr', ['-S', session, '-l', HELD_PCR_LIST]);
+          await this.#tools.must('tpm2_policycommandcode', ['-S', session, `${ACTIVATE_CREDENTIAL}`]);
+          const key = ['-c', join(scratch, 'delivery.ctx'), '-p', `session:${session}`];
+          return await this.#opened(scratch, { blob, seed }, key);
+        } finally {
+          await this.#tools.run('tpm2_flushcontext', [session]);
+          await this.#tools.flush();
+        }
+      };
+      const secret = await attempt();
+      if (secret !== null) return secret;
+      await rm(this.#ekContext, { force: true });
+      return (await attempt()) ?? Promise.reject(notOpened());
+    });
+  }
+
+  /** @param key arguments that name the key of the credential, and its session @returns null when the TPM refuses */
+  async #opened(
+    scratch: string,
+    { blob, seed }: { blob: Uint8Array; seed: Uint8Array },
+    key: readonly string[],
+  ): Promise<Buffer | null> {
+    const [credential, secret] = [join(scratch, 'credential'), join(scratch, 'secret')];
+    await writeFile(credential, Buffer.concat([CREDENTIAL_FILE, blob, seed]));
+    const ek = await this.#endorsementContext(scratch);
+    const { code } = await this.#inEndorsementSession(scratch, (session) =>
+      this.#tools.run('tpm2_activatecredential', [
+        ...[...key, '-C', ek, '-P', `session:${session}`],
+        ...['-i', credential, '-o', secret],
+      ]),
+    );
+    return code === 0 ? readFile(secret) : null;
   }
 
   get #akContext(): string {
@@ -194,6 +244,17 @@ export class Tpm {
     return readFile(file);
   }
 
+  /** Leaves `delivery.ctx` and `delivery.pub`. */
+  async #makeDeliveryKey(scratch: string, policy: Uint8Array): Promise<void> {
+    const file = (name: string) => join(scratch, name);
+    await writeFile(file('policy'), policy);
+    await this.#tools.must('tpm2_createprimary', [
+      ...['-C', 'e', '-g', 'sha256', '-G', 'ecc256:aes128cfb', '-a', DELIVERY_ATTRIBUTES],
+      ...['-L', file('policy'), '-c', file('delivery.ctx'), '-f', 'tss', '-o', file('delivery.pub')],
+    ]);
+    await this.#tools.flush();
+  }
+
   async #maker(): Promise<{ manufacturer: string; firmware: string }> {
     const { stdout } = await this.#tools.must('tpm2_getcap', ['properties-fixed']);
     const property = (name: string) =>
@@ -207,3 +268,10 @@ export class Tpm {
     };
   }
 }
+
+const notOpened = () =>
+  new BootwaveError({
+    code: 'TPM_ACTIVATION',
+    what: "the TPM does not open the boot server's credential",
+    next: 'was the TPM cleared, or its module replaced, since this machine started? Restart it',
+  });

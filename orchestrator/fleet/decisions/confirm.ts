@@ -10,6 +10,7 @@ import type { NodeRecord } from '../record.ts';
 import { PAGE } from '../stream.ts';
 import { sealConfirmed, sealDecided } from './entry.ts';
 import type { HeldAs } from './held-as.ts';
+import { LIVES, lifeKey } from './lives.ts';
 import { placeOf } from './place.ts';
 import { CONFIGS_BEGUN, ROLLOUTS_BEGUN } from './rollouts.ts';
 import type { Decision } from './standing.ts';
@@ -120,17 +121,19 @@ async function confirmed(
 }
 
 async function recordsOf({ redis }: Fleet, by: By): Promise<Decision[]> {
-  const [sites, expectations, models, templates] = await Promise.all([
+  const [sites, expectations, models, templates, lives] = await Promise.all([
     redis.smembers(KEYS.sites),
     redis.smembers(KEYS.expectations),
     redis.smembers(KEYS.firmwares),
     redis.smembers(KEYS.templates),
+    redis.smembers(LIVES),
   ]);
   const keys = [
     ...sites.map(KEYS.site),
     ...expectations.map(KEYS.expectation),
     ...models.map(KEYS.firmware),
     ...templates.map(KEYS.template),
+    ...lives.map(lifeKey),
   ];
   const found: Decision[] = [];
   for (const key of keys) {

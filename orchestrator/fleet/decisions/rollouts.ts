@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
+import { DecidedLives, retiresSchema } from './lives.ts';
 import type { Place } from './place.ts';
 import { type BroughtService, broughtService, type Serving, servingOf } from './serving.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
@@ -59,6 +60,8 @@ export const rolloutDecision = z.object({
   from: z.array(z.string()),
   /** What a node that joins later may come from, and goes back to. */
   joins: z.array(z.string()),
+  /** The decision on which it rests alone (lives.ts); absent: a person started it. */
+  retires: retiresSchema.optional(),
   /** SHA-256 of its setup, as it stands in Redis. */
   setup: z.string(),
   /** SHA-256 of the setup that it had while it waited for its turn. */
@@ -78,14 +81,17 @@ export type Of = { id: string; place?: Place | undefined };
 
 /** All that is known of it. Entries come in any order and any number of times. */
 export class DecidedRollouts {
-  readonly #known = new Map<string, { epoch: number; decision: RolloutDecision }>();
+  readonly #known = new Map<string, { epoch: number; decision: RolloutDecision; at: number }>();
   #before: ReadonlySet<string> | null = null;
   #begunAt = 0;
   #configs: ReadonlySet<string> | null = null;
   #summed: Sums | null = null;
+  /** Of versions of services: some rollouts rest on nothing else. */
+  readonly lives = new DecidedLives();
 
   add({ key, epoch, body, at }: Pick<Decided, 'key' | 'epoch' | 'body' | 'at'>): void {
     this.#summed = null;
+    this.lives.add({ key, body });
     if (key === ROLLOUTS_BEGUN) {
       const begun = read(begunSchema, body);
       if (begun === null || this.#before !== null) return;
@@ -98,7 +104,7 @@ export class DecidedRollouts {
       const decision = read(rolloutDecision, body);
       const known = this.#known.get(key);
       if (decision !== null && (known === undefined || epoch >= known.epoch))
-        this.#known.set(key, { epoch, decision });
+        this.#known.set(key, { epoch, decision, at });
     }
   }
 
@@ -179,8 +185,10 @@ export class DecidedRollouts {
       for (const version of decision.on) configuring.set(version, [...(configuring.get(version) ?? []), one]);
     }
     const own = rolloutKey('').length;
-    const serving = [...this.#known].flatMap(([key, { decision }]) =>
-      decision.of === 'service' && decision.state === 'open' ? [servingOf(key.slice(own), decision)] : [],
+    const serving = [...this.#known].flatMap(([key, { decision, at }]) =>
+      decision.of === 'service' && decision.state === 'open'
+        ? [servingOf(key.slice(own), decision, at, this.lives)]
+        : [],
     );
     this.#summed = { open, gave, configuring, serving };
     return this.#summed;

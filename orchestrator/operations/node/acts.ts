@@ -13,12 +13,17 @@ import { setMany } from '../../fleet/set.ts';
 import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
 import { SIGNED_AT, signedKey } from '../../orders/sign.ts';
+import { Actions } from '../../power/actions.ts';
+import type { Action } from '../../power/seen.ts';
+import { type BmcTest, testsOf } from '../../power/self-test.ts';
 import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { PublishedManifests } from '../../releases/published.ts';
 import { signerFiles } from '../../signer/files.ts';
 import type { Acting } from '../operation.ts';
 import { withPinFlaws } from './pin.ts';
+
+export type BmcKnown = { test: BmcTest | null; action: Action | null };
 
 export type { BootEvent } from '../../../bootserver/directory.ts';
 
@@ -70,16 +75,19 @@ export async function show({ node }: Node, acting: Acting) {
   const { fleet, by } = acting;
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
-  const [lastSeen, attestedAt, machines, silent, boots] = await Promise.all([
+  const [lastSeen, attestedAt, machines, silent, tests, action, boots] = await Promise.all([
     fleet.nodes.lastSeenOf(record.id),
     fleet.nodes.lastAttestedOf(record.id),
     fleet.machines.all(),
     silences(fleet, by.at, record.site),
+    testsOf(fleet.redis, [record.id]),
+    new Actions(fleet.redis).of(record.id),
     Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
   ]);
   const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
   const [view] = await withPinFlaws([viewOf(record, lastSeen, machines, by.at, attestedAt)], acting);
-  return { node: view!, boots: events, silent, now: by.at };
+  const bmc = { test: tests.get(record.id) ?? null, action };
+  return { node: view!, boots: events, silent, bmc, now: by.at };
 }
 
 export function history(

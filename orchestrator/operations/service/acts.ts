@@ -1,7 +1,5 @@
 import { join } from 'node:path';
-import { refusal } from '../../../base/error.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
-import { compareVersions } from '../../../formats/version.ts';
 import { makingIn } from '../../../image/publish/bundles.ts';
 import { withdrawnServices } from '../../../image/publish/once.ts';
 import {
@@ -14,9 +12,10 @@ import {
 import { besideBundle } from '../../../image/publish/team-files.ts';
 import { buildBlock } from '../../../image/services/build.ts';
 import { type Packed, packImage } from '../../../image/services/pack.ts';
-import { bundleTarget, fullName, shownName, shownServiceVersion } from '../../../protocol/service/name.ts';
+import { bundleTarget, shownServiceVersion } from '../../../protocol/service/name.ts';
 import type { Acting } from '../operation.ts';
 import { serviceIn } from './named.ts';
+import { unknownService } from './shown.ts';
 
 type Packing = { service: string; oci: string; manifest: string };
 
@@ -70,20 +69,6 @@ export async function pack(
   return { service: shownServiceVersion(service), target: bundleTarget(service), ...packed };
 }
 
-export async function list(_: object, { paths }: Acting) {
-  const byName = Map.groupBy(await releasedServices(paths), ({ name }) => name);
-  return [...byName.values()].map((all) => {
-    const [newest] = all.toSorted(newestFirst);
-    return { name: shownName(newest!.name), newest: newest!.version, versions: all.length, by: newest!.by };
-  });
-}
-
-export async function versions({ name }: { name: string }, { paths }: Acting): Promise<ReleasedService[]> {
-  const found = (await releasedServices(paths)).filter((one) => one.name === fullName(name));
-  if (found.length === 0) throw unknown(name);
-  return found.toSorted(newestFirst);
-}
-
 export async function inspect(
   { service: text }: { service: string },
   { paths }: Acting,
@@ -92,7 +77,7 @@ export async function inspect(
   const found = (await releasedServices(paths)).find((one) => one.name === name && one.version === version);
   if (found !== undefined) return found;
   const was = (await withdrawnServices(paths.releases)).has(bundleTarget({ name, version }));
-  throw unknown(text, was ? 'any more: it was withdrawn' : '');
+  throw unknownService(text, was ? 'any more: it was withdrawn' : '');
 }
 
 export async function withdraw(
@@ -101,15 +86,6 @@ export async function withdraw(
 ) {
   const service = serviceIn(text);
   const changed = await withdrawService(service, { paths, media });
-  if (!changed) throw unknown(text);
+  if (!changed) throw unknownService(text);
   return { service: shownServiceVersion(service), changed };
 }
-
-const newestFirst = (a: ReleasedService, b: ReleasedService) => compareVersions(b.version, a.version);
-
-const unknown = (name: string, more = '') =>
-  refusal(
-    'SERVICE_UNKNOWN',
-    `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
-    "'bootwave service list' shows all of them",
-  );

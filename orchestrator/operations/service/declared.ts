@@ -1,8 +1,21 @@
 import { z } from 'zod';
 import type { ReleasedService } from '../../../image/publish/services.ts';
-import { file, manifest, media, namesFolders, nothing, serviceWord, typed } from '../input.ts';
+import {
+  file,
+  manifest,
+  media,
+  moment,
+  namesFolders,
+  nothing,
+  reason,
+  serviceWord,
+  templateName,
+  typed,
+} from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { Published } from './acts.ts';
+import type { Decided } from './life.ts';
+import type * as Shown from './shown.ts';
 
 export const publish = operation({
   name: 'service publish',
@@ -39,22 +52,80 @@ export const pack = operation({
 
 export const list = operation({
   name: 'service list',
-  help: 'which services are released, by whom, and the newest version of each',
+  help: 'which services there are, the newest version of each, and how many nodes are to run them',
   who: READ,
-  offline: 'files',
+  offline: 'records',
   input: nothing,
-  result: typed<{ name: string; newest: string; versions: number; by: string }[]>(),
-  act: async () => (await import('./acts.ts')).list,
+  result: typed<Awaited<ReturnType<typeof Shown.list>>>(),
+  act: async () => (await import('./shown.ts')).list,
 });
 
 export const versions = operation({
   name: 'service versions',
-  help: 'released versions of a service, newest first',
+  help: 'versions of a service, newest first: where each is in its life, and how many nodes run it',
   who: READ,
-  offline: 'files',
+  offline: 'records',
   input: z.strictObject({ name: z.string().min(1).max(96) }),
-  result: typed<ReleasedService[]>(),
-  act: async () => (await import('./acts.ts')).versions,
+  result: typed<Shown.Version[]>(),
+  act: async () => (await import('./shown.ts')).versions,
+});
+
+const one = z.strictObject({ service: serviceWord });
+
+export const show = operation({
+  name: 'service show',
+  help: 'the life of a version: what was decided, which nodes run it, and what depends on it',
+  who: READ,
+  offline: 'records',
+  input: one,
+  result: typed<Shown.Shown>(),
+  act: async () => (await import('./shown.ts')).show,
+});
+
+const said = one.extend({ reason: reason.optional() });
+
+export const preview = operation({
+  name: 'service preview',
+  help: 'a version that only a rollout brings which says that it brings previews',
+  who: CORE,
+  input: said,
+  result: typed<Decided>(),
+  act: async () => (await import('./life.ts')).preview,
+});
+
+export const promote = operation({
+  name: 'service promote',
+  help: 'a version is current: rollouts bring it; what was said of its end is taken back',
+  who: CORE,
+  input: said,
+  result: typed<Decided>(),
+  act: async () => (await import('./life.ts')).promote,
+});
+
+export const deprecate = operation({
+  name: 'service deprecate',
+  help: 'a version should be used no more: plans that bring it warn',
+  who: CORE,
+  input: said.extend({ successor: serviceWord.optional() }),
+  result: typed<Decided>(),
+  act: async () => (await import('./life.ts')).deprecate,
+});
+
+export const retire = operation({
+  name: 'service retire',
+  help: 'from a day on no rollout brings a version, and its nodes are brought to its successor by themselves',
+  who: CORE,
+  input: said.extend({
+    successor: serviceWord,
+    /** From when on it is obsolete. */
+    on: moment,
+    /** Of the rollout that brings its nodes to the successor. */
+    template: templateName.optional(),
+    /** Only whom it concerns; nothing is decided. */
+    dryRun: z.boolean().default(false),
+  }),
+  result: typed<Decided>(),
+  act: async () => (await import('./life.ts')).retire,
 });
 
 export const inspect = operation({

@@ -45,7 +45,7 @@ export function decisionFor(
   rollout: Own,
   text: string,
 ): RolloutDecision {
-  const { target, spec, pcr11, graph } = setup;
+  const { target, spec, pcr11, graph, retires } = setup;
   const on = new Set([target.version, ...Object.keys(pcr11)]);
   const from = new Set<string>();
   for (const node of nodes) {
@@ -68,6 +68,7 @@ export function decisionFor(
     ...{ state, opened: state === 'open', of: target.of, ...(who && { who }) },
     ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: setupDigest(text) },
     ...(target.of === 'service' ? broughtBy(target.version, text) : {}),
+    ...(retires && { retires }),
     approvals: approvalsIn(rollout),
   };
 }

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { Change } from '../../fleet/commit.ts';
 import { commitDecided, decisionsOf } from '../../fleet/decisions/decisions.ts';
+import type { Retires } from '../../fleet/decisions/lives.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { waitingRollout } from '../after.ts';
@@ -49,14 +50,16 @@ export async function create(
     source?: string;
     /** Parts of its document that wait for it, each for the one before. */
     later?: readonly Part[];
+    /** Where nobody started it: what it rests on, and the one id that it can have. */
+    retires?: Retires;
+    id?: string;
   },
 ): Promise<string> {
   mustMove(plan);
   mustBeSomebody(plan.spec, by);
   const images = imagesOf(plan, published);
-  const { author, person, at, template, start, source, later = [] } = by;
-  const id = newId();
-  const state = createRollout(plan, { id, author, person, at, source, template });
+  const { author, person, at, template, start, source, retires, id = newId(), later = [] } = by;
+  const state = createRollout(plan, { id, author, person, at, source, template, retires });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   await record(redis, [
     whole(redis, state, images, at, first),

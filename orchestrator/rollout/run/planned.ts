@@ -4,6 +4,7 @@ import { Released } from '../../../image/publish/released.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { knownOperators } from '../../operators/known.ts';
 import type { ImageFacts } from '../../releases/published.ts';
+import { listLives } from '../../services/lives.ts';
 import { Consents } from '../../signer/consents.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { type Part, parseDocument } from '../document.ts';
@@ -93,7 +94,8 @@ async function factsFor(paths: DataPaths, fleet: Fleet, spec: Spec) {
   const { image } = spec;
   // Every node would refuse it; refused here, somebody can do something about it.
   if (image !== undefined && images[image] !== undefined) await mustBeReleased(paths, image);
-  return { facts, images };
+  const lives = spec.services === undefined ? {} : { lives: await listLives(fleet) };
+  return { facts: { ...facts, ...lives }, images };
 }
 
 async function mustBeReleased({ releases }: DataPaths, image: string): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Status } from '../../../protocol/link/messages.ts';
 import { shownName } from '../../../protocol/service/name.ts';
+import { type Blame, blameOfNode } from '../../causes/refusal.ts';
 import type { Report } from '../event.ts';
 import type { Instance } from '../services.ts';
 
@@ -35,10 +36,16 @@ function servicesOf({ services }: Status): Pick<Report, 'services' | 'instances'
     instances: Object.fromEntries(
       services.map(({ name, version, state, health, why }): [string, Instance] => [
         name,
-        { version, state: STATES[state], health, why },
+        { version, state: STATES[state], health, why, blame: blameFor(state, why) },
       ]),
     ),
   };
+}
+
+/** A node says the code at the end of its reason. */
+function blameFor(state: keyof typeof STATES, why: string): Blame {
+  const [, code = ''] = /\[([A-Z][A-Z0-9_]*)\]$/.exec(why) ?? [];
+  return state === 'fetching' ? 'fetch' : blameOfNode(code);
 }
 
 const STATES = {

@@ -24,6 +24,7 @@ import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
 import { blockingConnection, openQueue } from './queue.ts';
+import { keepRetiring } from './retire.ts';
 import { tellRollouts } from './told.ts';
 import { keepSettling } from './updating.ts';
 import { keepStarting } from './waiting.ts';
@@ -35,10 +36,17 @@ export type RolloutTimes = {
   tick: number;
   /** Milliseconds between two looks for rollouts that no process drives. */
   sweep: number;
+  /** Milliseconds between two looks for versions of services whose day has come. */
+  retire: number;
   watch: WatchTimes;
 };
 
-export const ROLLOUT_TIMES: RolloutTimes = { tick: 2_000, sweep: 1_000, watch: WATCH_TIMES };
+export const ROLLOUT_TIMES: RolloutTimes = {
+  tick: 2_000,
+  sweep: 1_000,
+  retire: 30_000,
+  watch: WATCH_TIMES,
+};
 
 /** Jobs of each kind that one process works on at once. Acts mostly wait for nodes. */
 const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
@@ -116,6 +124,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const starting = keepStarting({ redis, fleet, paths: options.paths, log, every: times.sweep, signal });
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const ending = keepEnding({ fleet, log, signal });
+  const retiring = keepRetiring({ redis, fleet, paths: options.paths, log, every: times.retire, signal });
   const forgetting = keepForgetting({ redis, paths: options.paths, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
@@ -126,6 +135,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       starting,
       settling,
       ending,
+      retiring,
       forgetting,
       draining,
       ...driving.values(),

@@ -8,7 +8,7 @@ import { ENDED, type NodeStep } from '../record.ts';
 import { overlap } from '../services.ts';
 import { comesBack } from '../yield.ts';
 import { priorOf } from './prior.ts';
-import { readState } from './stored.ts';
+import { ifForgotten, readState } from './stored.ts';
 
 /** @returns nothing while the one that goes first has not ended, and where it waits for none */
 export async function proceedOf(
@@ -42,7 +42,7 @@ async function changed(
     return records.flatMap(({ id, observed }) => (isKnown(observed.image, steps.get(id)!) ? [] : [id]));
   }
   // A node's record has no name of its configuration or services: the rollout knows whom it has brought one.
-  const other = await readState(fleet.redis, to).catch(() => null);
+  const other = await readState(fleet.redis, to).catch(ifForgotten);
   if (other?.setup.target.of !== of) return [];
   if (of === 'service' && !overlap(version, other.setup.target.version)) return [];
   return waits.flatMap(({ node }) => (other.nodes.get(node)?.state === 'done' ? [node] : []));

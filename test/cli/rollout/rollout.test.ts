@@ -38,111 +38,102 @@ function watched(bench: Bench, id: string, json: boolean, signal = new AbortCont
   return exit.then((code) => ({ code, lines: text.trimEnd().split('\n') }));
 }
 
-test.serial(
-  'watched, all that happens is told, and told again by the history; a node is skipped',
-  async (t) => {
-    const { bench, rollout, start, name } = await operatorOf(t, { count: 6 });
-    const id = await start({
-      waves: [{ name: 'canary', take: 1 }, { take: 3 }, { take: 'rest' }],
-      order: 'name',
-    });
-    const steps = [...(await bench.state(id)).nodes.values()];
-    const first = steps.find(({ wave }) => wave === 0)!;
-    t.is((await rollout('skip', id)).code, 'ROLLOUT_SKIP_WHAT');
-    const last = steps.find(({ wave }) => wave === 2)!;
-    t.is((await rollout('skip', id, last.name, '--reason', 'in use')).code, '');
-    t.regex((await rollout('list')).out, /NOBODY LISTENS at site default so far/);
-    const waits = watched(bench, id, true);
-    bench.orchestrator();
-    const { code, lines } = await waits;
-    t.is(code, 1, 'one node is not on the version');
-    const events = lines.map((line) => JSON.parse(line));
-    t.is(events[0].type, 'state');
-    t.like(events.at(-1), { type: 'state', state: 'partial' });
-    t.like(
-      events.findLast(({ type }) => type === 'event'),
-      { what: 'rollout', to: 'partial', by: 'rollout' },
-    );
-    t.is(events.filter(({ state }) => state === 'partial').length, 1, 'the end is told once, and last');
-    const done = events.filter(({ what, to }) => what === 'node' && to === 'done').map((event) => event.name);
-    t.is(new Set(done).size, 5);
-    t.false(done.includes(last.name));
+test('watched, all that happens is told, and told again by the history; a node is skipped', async (t) => {
+  const { bench, rollout, start, name } = await operatorOf(t, { count: 6 });
+  const id = await start({
+    waves: [{ name: 'canary', take: 1 }, { take: 3 }, { take: 'rest' }],
+    order: 'name',
+  });
+  const steps = [...(await bench.state(id)).nodes.values()];
+  const first = steps.find(({ wave }) => wave === 0)!;
+  t.is((await rollout('skip', id)).code, 'ROLLOUT_SKIP_WHAT');
+  const last = steps.find(({ wave }) => wave === 2)!;
+  t.is((await rollout('skip', id, last.name, '--reason', 'in use')).code, '');
+  t.regex((await rollout('list')).out, /NOBODY LISTENS at site default so far/);
+  const waits = watched(bench, id, true);
+  bench.orchestrator();
+  const { code, lines } = await waits;
+  t.is(code, 1, 'one node is not on the version');
+  const events = lines.map((line) => JSON.parse(line));
+  t.is(events[0].type, 'state');
+  t.like(events.at(-1), { type: 'state', state: 'partial' });
+  t.like(
+    events.findLast(({ type }) => type === 'event'),
+    { what: 'rollout', to: 'partial', by: 'rollout' },
+  );
+  t.is(events.filter(({ state }) => state === 'partial').length, 1, 'the end is told once, and last');
+  const done = events.filter(({ what, to }) => what === 'node' && to === 'done').map((event) => event.name);
+  t.is(new Set(done).size, 5);
+  t.false(done.includes(last.name));
 
-    t.notRegex((await rollout('list')).out, /NOBODY LISTENS/, 'nothing waits for these nodes');
-    t.is((await rollout('list', '--json')).value[0].id, id);
+  t.notRegex((await rollout('list')).out, /NOBODY LISTENS/, 'nothing waits for these nodes');
+  t.is((await rollout('list', '--json')).value[0].id, id);
 
-    const history = await rollout('history', id);
-    t.regex(history.out, /^\S+ \S+ {2}rollout planned -> running: started \(operator:ann\)$/m);
-    t.regex(history.out, /wave canary waiting -> open: its turn$/m);
-    t.regex(history.out, new RegExp(`${last.name} pending -> skipped: operator:ann: in use`));
-    t.notRegex(history.out, /staging -> staged/, 'what went well is left out');
-    t.regex((await rollout('history', id, '--all')).out, /staging -> staged/);
-    const ofNode = await rollout('history', first.name, '--json');
-    t.deepEqual(
-      ofNode.value.map(({ to }: { to: string }) => to),
-      ['staging', 'staged', 'activating', 'booted', 'attested', 'baking', 'done'],
-    );
-    t.is(await rollout('history', await name(0)).then(({ out }) => out.split('\n')[0]), id);
-  },
-);
+  const history = await rollout('history', id);
+  t.regex(history.out, /^\S+ \S+ {2}rollout planned -> running: started \(operator:ann\)$/m);
+  t.regex(history.out, /wave canary waiting -> open: its turn$/m);
+  t.regex(history.out, new RegExp(`${last.name} pending -> skipped: operator:ann: in use`));
+  t.notRegex(history.out, /staging -> staged/, 'what went well is left out');
+  t.regex((await rollout('history', id, '--all')).out, /staging -> staged/);
+  const ofNode = await rollout('history', first.name, '--json');
+  t.deepEqual(
+    ofNode.value.map(({ to }: { to: string }) => to),
+    ['staging', 'staged', 'activating', 'booted', 'attested', 'baking', 'done'],
+  );
+  t.is(await rollout('history', await name(0)).then(({ out }) => out.split('\n')[0]), id);
+});
 
-test.serial(
-  'a wave is skipped, the rest goes on; ended otherwise than done exits 1, a signal 130',
-  async (t) => {
-    const { bench, rollout, start } = await operatorOf(t, { count: 6 });
-    const id = await start({ waves: [{ name: 'canary', take: 1 }, { take: 2 }, { take: 'rest' }] });
-    const stop = new AbortController();
-    stop.abort();
-    t.is((await watched(bench, id, false, stop.signal)).code, 130);
-    t.is((await rollout('skip', id, '--wave', '2', '--reason', 'holiday')).code, '');
-    t.is((await rollout('skip', id, '--wave', '9')).code, 'ROLLOUT_WAVE_UNKNOWN');
-    t.is((await rollout('skip', id, '--wave', 'wave 2', '--undo')).code, '');
-    t.is((await rollout('skip', id, '--wave', 'wave 2')).code, '');
-    bench.orchestrator();
-    const end = await bench.until(id, hasEnded);
-    t.is(end.rollout.state, 'partial');
-    t.deepEqual(
-      end.waves.map(({ counts }) => counts.done),
-      [1, 0, 3, 0],
-    );
-    const { code, lines } = await watched(bench, id, false);
-    t.is(code, 1);
-    t.regex(lines.at(-2)!, new RegExp(`^${id} is partial \\(engine\\): 2 of 6 nodes`));
-    t.is(lines.at(-1), '4 of 6 nodes are on 2.0, 0 failed');
-    t.is((await rollout('skip', id, '--wave', '2')).code, 'ROLLOUT_CANNOT', 'it has ended');
-  },
-);
+test('a wave is skipped, the rest goes on; ended otherwise than done exits 1, a signal 130', async (t) => {
+  const { bench, rollout, start } = await operatorOf(t, { count: 6 });
+  const id = await start({ waves: [{ name: 'canary', take: 1 }, { take: 2 }, { take: 'rest' }] });
+  const stop = new AbortController();
+  stop.abort();
+  t.is((await watched(bench, id, false, stop.signal)).code, 130);
+  t.is((await rollout('skip', id, '--wave', '2', '--reason', 'holiday')).code, '');
+  t.is((await rollout('skip', id, '--wave', '9')).code, 'ROLLOUT_WAVE_UNKNOWN');
+  t.is((await rollout('skip', id, '--wave', 'wave 2', '--undo')).code, '');
+  t.is((await rollout('skip', id, '--wave', 'wave 2')).code, '');
+  bench.orchestrator();
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'partial');
+  t.deepEqual(
+    end.waves.map(({ counts }) => counts.done),
+    [1, 0, 3, 0],
+  );
+  const { code, lines } = await watched(bench, id, false);
+  t.is(code, 1);
+  t.regex(lines.at(-2)!, new RegExp(`^${id} is partial \\(engine\\): 2 of 6 nodes`));
+  t.is(lines.at(-1), '4 of 6 nodes are on 2.0, 0 failed');
+  t.is((await rollout('skip', id, '--wave', '2')).code, 'ROLLOUT_CANNOT', 'it has ended');
+});
 
-test.serial(
-  'what a rollout has done is undone, and what it has left is done, by specs that it makes',
-  async (t) => {
-    const { bench, rollout, start } = await operatorOf(t, { count: 4 });
-    bench.orchestrator();
-    const first = await start({ waves: [{ take: 2, gates: [{ kind: 'manual' }] }, { take: 'rest' }] });
-    await bench.until(first, ({ waves }) => waves[0]?.state === 'gated');
-    t.is((await rollout('spec', first, '--undo')).code, 'ROLLOUT_NOT_ENDED');
-    await rollout('abort', first);
-    await bench.until(first, hasEnded);
-    const again = async (...how: string[]) => {
-      const made = await rollout('spec', first, ...how);
-      t.is(made.code, '', made.what);
-      return JSON.parse(made.out) as object;
-    };
-    t.like(await again(), { image: '2.0', nodes: SPEC.nodes });
-    const undone = await start({ waves: undefined, ...(await again('--undo')) });
-    await bench.until(undone, ({ waves }) => waves[0]?.state === 'gated');
-    await rollout('abort', undone);
-    await bench.until(undone, hasEnded);
-    t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 0);
-    const retried = await start({ waves: undefined, ...(await again('--retry')), gates: [] });
-    await bench.until(retried, ({ waves }) => waves[0]?.state === 'gated');
-    t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 2);
-    await rollout('abort', retried);
-    await bench.until(retried, hasEnded);
-  },
-);
+test('what a rollout has done is undone, and what it has left is done, by specs that it makes', async (t) => {
+  const { bench, rollout, start } = await operatorOf(t, { count: 4 });
+  bench.orchestrator();
+  const first = await start({ waves: [{ take: 2, gates: [{ kind: 'manual' }] }, { take: 'rest' }] });
+  await bench.until(first, ({ waves }) => waves[0]?.state === 'gated');
+  t.is((await rollout('spec', first, '--undo')).code, 'ROLLOUT_NOT_ENDED');
+  await rollout('abort', first);
+  await bench.until(first, hasEnded);
+  const again = async (...how: string[]) => {
+    const made = await rollout('spec', first, ...how);
+    t.is(made.code, '', made.what);
+    return JSON.parse(made.out) as object;
+  };
+  t.like(await again(), { image: '2.0', nodes: SPEC.nodes });
+  const undone = await start({ waves: undefined, ...(await again('--undo')) });
+  await bench.until(undone, ({ waves }) => waves[0]?.state === 'gated');
+  await rollout('abort', undone);
+  await bench.until(undone, hasEnded);
+  t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 0);
+  const retried = await start({ waves: undefined, ...(await again('--retry')), gates: [] });
+  await bench.until(retried, ({ waves }) => waves[0]?.state === 'gated');
+  t.is(bench.nodes.filter(({ running }) => running === '2.0').length, 2);
+  await rollout('abort', retried);
+  await bench.until(retried, hasEnded);
+});
 
-test.serial('aborted, what runs the new version keeps it; rolled back, nothing does', async (t) => {
+test('aborted, what runs the new version keeps it; rolled back, nothing does', async (t) => {
   const { bench, rollout, start } = await operatorOf(t, { count: 5 });
   bench.orchestrator();
   const spec = { waves: [{ name: 'canary', take: 2, gates: [{ kind: 'manual' }] }, { take: 'rest' }] };
@@ -171,43 +162,37 @@ test.serial('aborted, what runs the new version keeps it; rolled back, nothing d
   t.is([...back.nodes.values()].filter(({ state }) => state === 'taken-back').length, 2);
 });
 
-test.serial(
-  'two rollouts want one node: the plan of the second leaves it out and names the first',
-  async (t) => {
-    const { bench, rollout, start } = await operatorOf(t, { count: 3 });
-    const names = await Promise.all([0, 1, 2].map((n) => nameOf(bench, n)));
-    const first = await start({ nodes: { names: [names[0], names[1]] } });
-    const file = join(bench.root, 'spec.json');
-    await writeFile(file, JSON.stringify({ ...SPEC, nodes: { all: true } }));
-    const plan = await rollout('plan', file, '--json');
-    t.deepEqual(
-      plan.value.skipped.map(({ name, code, why }: Record<string, string>) => [name, code, why]).sort(),
-      [names[0], names[1]].sort().map((name) => [name, 'in-another-rollout', `rollout ${first} has it`]),
-    );
-    await writeFile(file, JSON.stringify({ ...SPEC, nodes: { names: [names[1]] } }));
-    t.is((await rollout('start', file)).code, 'ROLLOUT_EMPTY');
-  },
-);
+test('two rollouts want one node: the plan of the second leaves it out and names the first', async (t) => {
+  const { bench, rollout, start } = await operatorOf(t, { count: 3 });
+  const names = await Promise.all([0, 1, 2].map((n) => nameOf(bench, n)));
+  const first = await start({ nodes: { names: [names[0], names[1]] } });
+  const file = join(bench.root, 'spec.json');
+  await writeFile(file, JSON.stringify({ ...SPEC, nodes: { all: true } }));
+  const plan = await rollout('plan', file, '--json');
+  t.deepEqual(
+    plan.value.skipped.map(({ name, code, why }: Record<string, string>) => [name, code, why]).sort(),
+    [names[0], names[1]].sort().map((name) => [name, 'in-another-rollout', `rollout ${first} has it`]),
+  );
+  await writeFile(file, JSON.stringify({ ...SPEC, nodes: { names: [names[1]] } }));
+  t.is((await rollout('start', file)).code, 'ROLLOUT_EMPTY');
+});
 
-test.serial(
-  'a node that is retired in the middle of its wave is let go, and the others are not held up',
-  async (t) => {
-    const faults: Faults = (n, version) => (n === 1 && version === '2.0' ? 'hang' : null);
-    const { bench, rollout, start, name } = await operatorOf(t, { count: 3, faults });
-    bench.orchestrator();
-    const id = await start({ waves: [{}] });
-    const { id: hung } = bench.nodes[1]!;
-    await bench.until(id, (state) => state.nodes.get(hung)?.state === 'activating');
-    const leaver = await name(1);
-    await bench.fleet.retire(hung, 'sold', { actor: 'operator:ann', at: Date.now() });
-    const end = await bench.until(id, hasEnded);
-    t.like(end.rollout, { state: 'done', gone: 1, failures: 0 });
-    t.like(end.nodes.get(hung), { state: 'skipped', why: 'it is retired', slot: false });
-    t.deepEqual(
-      [0, 2].map((n) => bench.nodes[n]!.running),
-      ['2.0', '2.0'],
-    );
-    const history = await rollout('history', id);
-    t.regex(history.out, new RegExp(`${leaver} \\S+ -> skipped: it is retired$`, 'm'));
-  },
-);
+test('a node that is retired in the middle of its wave is let go, and the others are not held up', async (t) => {
+  const faults: Faults = (n, version) => (n === 1 && version === '2.0' ? 'hang' : null);
+  const { bench, rollout, start, name } = await operatorOf(t, { count: 3, faults });
+  bench.orchestrator();
+  const id = await start({ waves: [{}] });
+  const { id: hung } = bench.nodes[1]!;
+  await bench.until(id, (state) => state.nodes.get(hung)?.state === 'activating');
+  const leaver = await name(1);
+  await bench.fleet.retire(hung, 'sold', { actor: 'operator:ann', at: Date.now() });
+  const end = await bench.until(id, hasEnded);
+  t.like(end.rollout, { state: 'done', gone: 1, failures: 0 });
+  t.like(end.nodes.get(hung), { state: 'skipped', why: 'it is retired', slot: false });
+  t.deepEqual(
+    [0, 2].map((n) => bench.nodes[n]!.running),
+    ['2.0', '2.0'],
+  );
+  const history = await rollout('history', id);
+  t.regex(history.out, new RegExp(`${leaver} \\S+ -> skipped: it is retired$`, 'm'));
+});

@@ -44,6 +44,9 @@ const CORES = [
     'service build',
     'service publish',
     'service withdraw',
+    ...['preview', 'promote', 'deprecate', 'retire'].map((word) => `service ${word}`),
+    'service secret set',
+    'service secret remove',
     'lease end',
   ],
   ...[
@@ -76,6 +79,8 @@ const AT_SITES = [
     'node set select',
   ],
   ...['node expect', 'node expect withdraw'],
+  ...['node power', 'node power status'],
+  ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
@@ -164,7 +169,7 @@ test('what takes two people, what needs no server, what is never asked for from 
       .map(({ name }) => name)
       .toSorted(),
     ...['operator add', 'operator list', 'operator revoke'],
-    ...['build', 'inspect', 'list', 'pack', 'publish', 'versions', 'withdraw'].map(
+    ...['build', 'inspect', 'list', 'pack', 'publish', 'show', 'versions', 'withdraw'].map(
       (step) => `service ${step}`,
     ),
     'signer',

@@ -265,6 +265,53 @@ for (const why of ['exit code 1', 'for another machine [SERVICE_ARCHITECTURE]'])
     t.deepEqual(state(s), { state: 'rolled-back', why: 'back on chrony:4.2' });
   });
 
+test('who cannot fetch what others have is not counted; a disk without room is its own', (t) => {
+  const fleet = ['a', 'b', 'c', 'd'].map((id) => node(id, OLD));
+  const s = new Script(
+    // Another one, so that no last one has to stay.
+    [...fleet, node('e', OLD)],
+    {
+      nodes: { names: ['a', 'b', 'c', 'd'] },
+      image: undefined,
+      services: ['chrony:4.3'],
+      attempts: 1,
+      timeouts: { activate: '1m' },
+      ...LOOSE,
+    },
+    RELEASED,
+  );
+  s.start();
+  for (const { id } of fleet) s.obey(id);
+  for (const id of ['a', 'b']) s.obey(id);
+  for (const id of ['c', 'd']) s.accept(id);
+  const lost = { version: '4.3', health: 'unknown' } as const;
+  s.turns('c', CHRONY, { ...lost, state: 'coming', why: 'no answer', blame: 'fetch' });
+  s.turns('d', CHRONY, { ...lost, state: 'failed', why: 'no room', blame: 'hardware' });
+  s.send(s.report('d'));
+  t.like(s.node('d'), { failed: false, excused: { kind: 'hardware' } });
+  s.pass(80, ['a', 'b', 'c']);
+  t.like(s.node('c'), { failed: false, excused: { kind: 'hardware' } });
+  t.is(s.rollout.failures, 0);
+});
+
+test('where nobody has it, the version may be to blame: to be told of it is not to have it', (t) => {
+  const fleet = ['a', 'b', 'c', 'd'].map((id) => node(id));
+  const s = new Script(
+    fleet,
+    { image: undefined, services: ['chrony:4.3'], attempts: 1, timeouts: { activate: '1m' }, ...LOOSE },
+    RELEASED,
+  );
+  s.start();
+  for (const { id } of fleet) {
+    s.obey(id);
+    s.accept(id);
+    const blame = id === 'a' ? ({ blame: 'fetch' } as const) : {};
+    s.turns(id, CHRONY, { version: '4.3', state: 'coming', why: 'no answer', ...blame });
+  }
+  s.pass(80, ['a', 'b', 'c', 'd']);
+  t.true(s.node('a').failed);
+});
+
 test('one that is given up in the bake has failed at once, too', (t) => {
   const s = script();
   s.upgrade('a');
@@ -287,8 +334,8 @@ test('a service that is brought is not missed before; a gate asks for others bes
   const s = script(more, { gates });
   const services = { unbound: true };
   s.send(s.report('a', { services }));
-  t.false(s.node('a').ill);
   s.obey('a');
+  t.false(s.node('a').ill);
   s.obey('a');
   s.send(s.report('a', { services: { unbound: true, chrony: true } }));
   t.is(s.node('a').sick, null);
@@ -329,15 +376,23 @@ test('a diskless node that lost its services before its turn is given the new on
 });
 
 test('the end of a service: taken back, a node without a disk that restarts is not on it again', (t) => {
-  const s = script({ mode: 'netboot' }, { services: ['chrony:none'] });
-  s.upgrade('a');
+  const more = { ...OLD, mode: 'netboot' } as const;
+  const fleet = ['a', 'b', 'c'].map((id) => node(id, more));
+  const spec = { image: undefined, services: ['chrony:none'], nodes: { names: ['a', 'b'] }, ...LOOSE };
+  const s = new Script(fleet, spec, RELEASED);
+  s.start();
+  s.obey('a');
+  s.obey('b');
+  s.obey('a');
   t.is(s.node('a').state, 'baking');
+  s.obey('b');
   s.send({ type: 'rollback', by: 'ann', why: 'no' });
   t.like(s.lastOrder('a'), { kind: 'rollback', version: 'fleet/chrony:4.2' });
   s.obey('a');
   t.is(s.node('a').state, 'taken-back');
   s.send(s.report('a', { instances: {}, epoch: 0, bootId: 'second' }));
   t.is(s.node('a').state, 'taken-back');
+  t.is(s.rollout.state, 'rolling-back', 'the other one is on its way');
 });
 
 test('after writes were lost, what a node says counts: it is not ordered the same twice', (t) => {

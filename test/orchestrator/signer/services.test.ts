@@ -1,6 +1,7 @@
 /** Which services an order may name, by what was signed and decided. */
 import test from 'ava';
 import fc from 'fast-check';
+import { lifeKey, type Retires } from '../../../orchestrator/fleet/decisions/lives.ts';
 import {
   type BroughtService,
   DecidedRollouts,
@@ -31,10 +32,17 @@ const RELEASED = new Map(
   ]),
 );
 
-type Known = { on: string; from?: string[]; state?: RolloutDecision['state']; only?: string };
+type Known = {
+  on: string;
+  from?: string[];
+  state?: RolloutDecision['state'];
+  only?: string;
+  retires?: Retires;
+  at?: number;
+};
 function rolloutsOf(...known: Known[]): DecidedRollouts {
   const rollouts = new DecidedRollouts();
-  for (const [i, { on, from = [], state = 'open', only }] of known.entries()) {
+  for (const [i, { on, from = [], state = 'open', only, retires, at = 1 }] of known.entries()) {
     const services: BroughtService[] = on.split(' ').map((one) => {
       const [name = '', version = ''] = one.split(':');
       const bundle = version === 'none' ? null : { version, ...bytes(one) };
@@ -54,9 +62,10 @@ function rolloutsOf(...known: Known[]): DecidedRollouts {
       services,
       from: from.map(text),
       ...who,
+      ...(retires && { retires }),
     };
     rollouts.add({
-      ...{ key: rolloutKey(`ro-${i}`), epoch: 1, at: 1 },
+      ...{ key: rolloutKey(`ro-${i}`), epoch: 1, at },
       body: JSON.stringify({ ...body, joins: [], setup: '' }),
     });
   }
@@ -217,5 +226,38 @@ test('whatever is asked for, in whatever order: each service is as it was, as an
         }
       },
     ),
+  );
+});
+
+test('a rollout that nobody started takes nodes from the version whose end was decided, to its successor, from its day on', (t) => {
+  const DAY = 100;
+  const retires = { service: 'fleet/a:1', epoch: 1 };
+  const drain = (change: Partial<Known> = {}, life: object = {}) => {
+    const rollouts = rolloutsOf({ on: 'a:2', from: ['a:1'], retires, at: DAY, ...change });
+    const body = JSON.stringify({
+      ...{ service: 'fleet/a:1', state: 'deprecated', successor: 'fleet/a:2', on: DAY, template: null },
+      ...{ reason: '', epoch: 1, by: 'operator:ann', at: 1, ...life },
+    });
+    rollouts.add({ key: lifeKey('fleet/a:1'), epoch: 1, at: 1, body });
+    return rollouts;
+  };
+  t.like(given('a:2 b:1', has('a:1 b:1'), drain()), { now: some('a:2 b:1') });
+  t.is(given('a:2', has('a:3'), drain()), NO, 'from another version');
+  t.is(given('a:2', has(''), drain()), NO, 'where it never ran');
+  t.is(given('a:3', has('a:1'), drain({ on: 'a:3' })), NO, 'another successor');
+  t.is(given('a:2', has('a:1'), drain({ at: DAY - 1 })), NO, 'before its day');
+  t.is(given('a:2', has('a:1'), drain({}, { epoch: 2 })), NO, 'another word has followed');
+  t.is(given('a:2', has('a:1'), drain({}, { on: null })), NO, 'taken back');
+  t.is(given('a:2 b:2', has('a:1 b:1'), drain({ on: 'a:2 b:2' })), NO, 'and anything else with it');
+  t.is(given('a:2', has('a:1'), rolloutsOf({ on: 'a:2', retires, at: DAY })), NO, 'nobody decided it');
+  const moved = { ...has('a:2'), ways: [way(0, 'a', 'a:1')] };
+  t.deepEqual(given('a:1', moved, drain({}, { on: null })), has('a:1'), 'the way back stays open');
+
+  const other = { successor: 'fleet/b:2' };
+  t.like(given('b:2', has('a:1'), drain({ on: 'a:none b:2' }, other)), { now: some('b:2') });
+  t.is(
+    given('a:1 b:2', has('a:1'), drain({ on: 'b:2' }, other)),
+    NO,
+    'one service in the place of the other',
   );
 });

@@ -12,6 +12,7 @@ import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../proto
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
+import type { NodeSecrets } from './node-secrets.ts';
 import type { Probe } from './probe.ts';
 
 const CODES = {
@@ -34,6 +35,7 @@ export type ServicesParts = {
   /** Folder for bundles that were fetched and not taken yet; its own. */
   downloads: string;
   probe: Probe;
+  secrets: Pick<NodeSecrets, 'heard' | 'bring' | 'errorOf'>;
   log: LinkLog;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -42,7 +44,14 @@ export type ServicesParts = {
 };
 
 /** Milliseconds. */
-export type ServicesPace = { tick: number; settled: number; unsettled: number; first: number; most: number };
+export type ServicesPace = {
+  tick: number;
+  settled: number;
+  unsettled: number;
+  first: number;
+  most: number;
+  spread: number;
+};
 
 const PACE: ServicesPace = {
   tick: 1000,
@@ -52,6 +61,8 @@ const PACE: ServicesPace = {
   /** Before what could not be fetched, or was refused, is tried again; doubles up to `most`. */
   first: 15_000,
   most: 300_000,
+  /** Within which secrets that have changed are asked for. */
+  spread: 30_000,
 };
 
 export class NodeServices {
@@ -98,7 +109,7 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, check: null },
+          ...{ runs: null, restarts: 0, since: null, check: null, secrets: null },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -108,9 +119,24 @@ export class NodeServices {
     const { name, version, restarts, since } = view;
     // Root judges by the metadata that it has; there may be newer one that says otherwise.
     const state = view.state === 'refused' && !this.#judged.has(name) ? 'fetching' : view.state;
-    const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : view.why;
+    const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));
-    return { name, version, state, health, restarts, since, why: flat(why) };
+    const told = { name, version, state, health, restarts, since, why: flat(why) };
+    return view.secrets?.number == null ? told : { ...told, secrets: view.secrets.number };
+  }
+
+  #whyOf({ name, state, why, secrets }: InstanceView): string {
+    // Why it waits is what the boot server or root says.
+    if (state === 'waiting' && secrets?.number === null) return this.#parts.secrets.errorOf(name) ?? why;
+    return why;
+  }
+
+  /** A boot server has answered. @param secrets number of the last change of any secret there */
+  heard(secrets: number | undefined): void {
+    if (!this.#parts.secrets.heard(secrets)) return;
+    // The nodes of a fleet hear of it at once: each asks at a time of its own choice.
+    this.#due = Math.min(this.#due, performance.now() + Math.random() * this.#pace.spread);
+    this.#fetchDue = 0;
   }
 
   /** To be called often: does what is due. Never throws. */
@@ -165,8 +191,12 @@ export class NodeServices {
     await this.#apply();
     if (order.services.length === 0) await rm(downloads, { recursive: true, force: true });
     if (performance.now() < this.#fetchDue) return;
+    const waiting = this.#views.filter(
+      ({ state, secrets }) => state === 'waiting' && secrets?.number === null,
+    );
+    if (await this.#parts.secrets.bring(this.#views, order.services)) await this.#apply();
     const lacking = this.#views.filter(({ state }) => state === 'fetching' || state === 'refused');
-    if (lacking.length === 0) return;
+    if (lacking.length + waiting.length === 0) return;
     for (const { name } of lacking)
       await this.#bring(order.services.find((service) => service.name === name)!, order);
     this.#fetchDue = performance.now() + this.#wait;

@@ -68,8 +68,15 @@ export async function remembered(places: TakePlaces): Promise<Remembered> {
  * @throws BootwaveError `ORDER_NONE`, or one of `ORDER_CODES`
  */
 export async function orderInForce(places: Omit<TakePlaces, 'nv'>): Promise<Order> {
+  return (await signedInForce(places)).order;
+}
+
+/** The same with what the fleet signed. @throws BootwaveError as `orderInForce` */
+export async function signedInForce(
+  places: Omit<TakePlaces, 'nv'>,
+): Promise<{ order: Order; envelope: unknown }> {
   const envelope = await keptEnvelope(places.run);
-  if (envelope !== null) return (await verified(envelope, places, null)).order;
+  if (envelope !== null) return { order: (await verified(envelope, places, null)).order, envelope };
   throw new BootwaveError({
     code: 'ORDER_NONE',
     what: 'this node was ordered nothing since it started',

@@ -11,6 +11,7 @@ import { recordsIn } from './instance.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
+import { dropSecrets, type Held, heldFor } from './secrets.ts';
 import { roomForBundle } from './space.ts';
 import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
 
@@ -36,7 +37,10 @@ export async function applyServices(
   await dropParts(places.store);
   const ran = await runningNow(places);
   const before = await bundlesIn(places.store);
-  if (order.services.length === 0 && ran.length === 0 && before.size === 0) return [];
+  if (order.services.length === 0 && ran.length === 0 && before.size === 0) {
+    await dropSecrets(places.secrets, []);
+    return [];
+  }
   // First of all: what goes wrong with bringing others must not keep it running.
   const named = new Set(order.services.map(({ name }) => name));
   const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
@@ -49,10 +53,15 @@ export async function applyServices(
   for (const { service, bundle } of brought)
     if (bundle !== undefined && bundles.has(service.sha256))
       await keepReleased(places.store, service, bundle);
+  const secrets = new Map<string, Held>();
+  for (const { service } of brought) {
+    const held = await heldFor(places.secrets, service);
+    if (held !== null) secrets.set(service.name, held);
+  }
   const { architecture, memory } = places;
   const keptOn = await places.keptOn();
   const seen: Seen = {
-    ...{ running, bundles, healthy, architecture, memory },
+    ...{ running, bundles, secrets, healthy, architecture, memory },
     room: await roomForBundle(places, keptOn === 'disk' ? null : places.freeMemory()),
     uptime: places.uptime(),
     now: places.now(),
@@ -60,7 +69,8 @@ export async function applyServices(
   const { steps, views } = planServices(brought, seen);
   const kept = keptOn === 'memory' && order.mode === 'installed' ? null : keptOn;
   const failed = await takeSteps(steps, brought, running, kept, places);
-  const now = failed.size === 0 ? [] : await recordsIn(places);
+  const now = await recordsIn(places);
+  await dropSecrets(places.secrets, [...order.services, ...now]);
   return views.map((view) => {
     const failure = failed.get(view.name);
     if (failure === undefined) return view;

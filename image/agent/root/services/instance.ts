@@ -14,6 +14,7 @@ import { serviceNameSchema } from '../../../../protocol/service/name.ts';
 import { connectionRules, instanceRules, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import { instanceId, type Place } from './place.ts';
+import type { Held } from './secrets.ts';
 import {
   bundleText,
   bundleUnit,
@@ -45,6 +46,8 @@ const recordSchema = z.strictObject({
   revivals: z.int(),
   /** Milliseconds since the boot. */
   begun: z.number(),
+  /** Tag of the secrets that it was started with; absent: it has none. */
+  secrets: z.optional(z.string()),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
   tried: z.optional(
     z.strictObject({
@@ -87,11 +90,13 @@ export type InstanceParts = {
   place: Place;
   /** The folder that it keeps, see `InstanceFolders`. */
   state: string | null;
+  /** Those that it is given; null: it asks for none. */
+  secrets: Held | null;
 };
 
 /** Writes all that is needed to start it; the record comes last. */
 export async function writeInstance(
-  { service, bundle, file, place, state }: InstanceParts,
+  { service, bundle, file, place, state, secrets }: InstanceParts,
   record: Pick<InstanceRecord, 'restarts' | 'revivals' | 'begun'>,
   places: InstancePlaces,
 ): Promise<void> {
@@ -107,7 +112,7 @@ export async function writeInstance(
   const config = ociConfig(
     manifest,
     place,
-    { root, state, network: join(places.networks, place.interface) },
+    { root, state, network: join(places.networks, place.interface), secrets: secrets?.folder ?? null },
     id,
   );
   const entries = nodeEntries(manifest, place);
@@ -130,7 +135,10 @@ export async function writeInstance(
   for (const [path, text] of files)
     await (text === null ? rm(path, { force: true }) : writeFileAtomic(path, text, 0o644));
   const ports = portKeys(manifest.ports);
-  const kept: InstanceRecord = { format: 1, name, version, sha256, slot: place.slot, ports, ...record };
+  const kept: InstanceRecord = {
+    ...{ format: 1, name, version, sha256, slot: place.slot, ports, ...record },
+    ...(secrets === null ? {} : { secrets: secrets.tag }),
+  };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }
 

@@ -9,6 +9,7 @@ import { servicesRequest } from '../../../../protocol/agent/services.ts';
 import { orderInForce } from '../orders/take.ts';
 import { list, serve } from '../serve.ts';
 import { SERVICE_OPERATIONS } from './operations.ts';
+import { secretsIn } from './secrets.ts';
 import { spaceAt } from './space.ts';
 import { boundBy } from './state.ts';
 
@@ -20,6 +21,7 @@ await serve(
     run: `${RUN}/services`,
     units: '/run/systemd/system',
     networks: '/run/netns',
+    secrets: secretsIn(RUN),
     store: `${STATE}/services/bundles`,
     states: `${STATE}/services/states`,
     believed: `${STATE}/services/releases`,

@@ -1,5 +1,6 @@
 /** What crun is told of an instance (OCI runtime specification 1.0.2): a pure function of its manifest and its place. */
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import { SECRETS_FOLDER } from '../../../../protocol/service/secrets.ts';
 import { type Place, RANGE } from './place.ts';
 import { seccompOf } from './seccomp.ts';
 
@@ -10,6 +11,8 @@ export type InstanceFolders = {
   state: string | null;
   /** Its network namespace. */
   network: string;
+  /** The folder with its secrets; null: it has none. */
+  secrets: string | null;
 };
 
 /** Bytes of /tmp and of /run, each; in memory, and counted against the instance's. */
@@ -40,16 +43,9 @@ export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFol
       ...[...scratch].map(([path, bytes]) =>
         mount(path, 'tmpfs', ['nosuid', 'nodev', 'noexec', 'mode=1777', `size=${bytes}`]),
       ),
-      ...(state === null || folders.state === null
-        ? []
-        : [
-            {
-              destination: state.path,
-              type: 'bind',
-              source: folders.state,
-              options: ['bind', 'rw', 'nosuid', 'nodev', 'noexec', 'rprivate'],
-            },
-          ]),
+      ...(state === null || folders.state === null ? [] : [bind(state.path, folders.state, 'rw')]),
+      // Last: nothing of a manifest is mounted over them.
+      ...(folders.secrets === null ? [] : [bind(SECRETS_FOLDER, folders.secrets, 'ro')]),
     ],
     linux: {
       namespaces: [
@@ -90,4 +86,9 @@ const mount = (destination: string, type: string, options: string[]) => ({
   type,
   source: type,
   options,
+});
+
+const bind = (destination: string, source: string, access: 'ro' | 'rw') => ({
+  ...{ destination, type: 'bind', source },
+  options: ['bind', access, 'nosuid', 'nodev', 'noexec', 'rprivate'],
 });

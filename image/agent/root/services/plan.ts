@@ -8,6 +8,7 @@ import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import type { InstanceRecord } from './instance.ts';
 import { checkPorts, portKeys, takenPort } from './net.ts';
 import { placeOf } from './place.ts';
+import type { Held } from './secrets.ts';
 import type { UnitState } from './unit-state.ts';
 
 /** A service of the order, and what the metadata says of it; or why that is not believed. */
@@ -32,12 +33,16 @@ export type Running = {
   begun: number;
   /** Another version that could not take its place, and when. */
   tried?: InstanceRecord['tried'];
+  /** Tag of the secrets that it was started with. */
+  secrets?: InstanceRecord['secrets'];
 };
 
 export type Seen = {
   running: readonly Running[];
   /** Digests of the bundles in root's store. */
   bundles: ReadonlySet<string>;
+  /** What root has of the secrets of each ordered service, by its name. */
+  secrets: ReadonlyMap<string, Pick<Held, 'number' | 'tag' | 'names'>>;
   /** Names. */
   healthy: ReadonlySet<string>;
   /** As Node names it. */
@@ -78,7 +83,7 @@ export function planServices(
   const views = wanted.map((one) => {
     const { service } = one;
     const now = running.get(service.name) ?? null;
-    if (now !== null && isSame(now, service)) {
+    if (now !== null && isSame(now, service) && !hasOldSecrets(one, now, seen)) {
       const { unit, begun, revivals } = now;
       if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
         if (one.refused !== undefined) return viewOf(one, now, 'refused', saidBy(one.refused), seen);
@@ -105,6 +110,18 @@ export function planServices(
   ]);
   for (const sha256 of seen.bundles) if (!kept.has(sha256)) steps.push({ do: 'drop-bundle', sha256 });
   return { steps, views };
+}
+
+const NO_SECRETS = '[SERVICE_SECRETS]';
+
+const lackingSecrets = ({ secrets = [] }: Manifest, held: Pick<Held, 'names'> | undefined): string[] =>
+  secrets.filter((name) => held?.names.has(name) !== true);
+
+/** What runs goes on with what it has until root has all of the new ones. */
+function hasOldSecrets({ service, bundle }: Wanted, now: Running, { secrets }: Seen): boolean {
+  const held = secrets.get(service.name);
+  if (bundle?.manifest.secrets === undefined || held === undefined) return false;
+  return held.tag !== now.secrets && lackingSecrets(bundle.manifest, held).length === 0;
 }
 
 export const isSame = (running: Pick<Running, 'version' | 'sha256'>, service: OrderedService): boolean =>
@@ -139,6 +156,9 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
       checkRoom(service, facts);
       return { state: 'fetching', text: '' };
     }
+    const lacking = lackingSecrets(manifest, facts.secrets.get(service.name));
+    if (lacking.length > 0)
+      return { state: 'waiting', text: `for its secrets: ${named(lacking)} ${NO_SECRETS}` };
     const waits = manifest.dependsOn.filter((name) => !facts.healthy.has(name));
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
@@ -228,7 +248,7 @@ function viewOf(
   now: Running | null,
   state: InstanceState,
   why: string,
-  { now: clock, uptime }: Seen,
+  { now: clock, uptime, secrets }: Seen,
 ): InstanceView {
   const { name, version } = service;
   const since = now?.unit.since ?? null;
@@ -239,6 +259,7 @@ function viewOf(
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),
+    secrets: bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
     check: isUp ? { health, address: placeOf(now.slot).address } : null,
   };
 }

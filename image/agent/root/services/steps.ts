@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { flat } from '../../../../base/line.ts';
 import type { RunResult } from '../../../../base/run.ts';
+import type { OrderedService } from '../../../../protocol/order.ts';
+import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { bundleFile, dropFromStore } from './bundle.ts';
 import {
   type InstancePlaces,
@@ -18,12 +20,15 @@ import {
 } from './instance.ts';
 import { instanceId, type Place, placeOf, slotFor } from './place.ts';
 import { isSame, type Running, type Step, type Wanted } from './plan.ts';
+import { dropFormer, type Held, heldFor, ownSecrets } from './secrets.ts';
 import { dataFolder, prepareState, readyState, type StatePlaces, slotsOfStates } from './state.ts';
 import { readUnits, UNIT_PROPERTIES, type UnitState, unitOf } from './unit-state.ts';
 import { bundleUnit, instanceUnit, netUnit } from './units.ts';
 
 export type StepPlaces = InstancePlaces &
   StatePlaces & {
+    /** `/run/bootwave/secrets`: root's, with the secrets of services. */
+    secrets: string;
     systemctl(...args: string[]): Promise<RunResult>;
     /**
      * Where what is kept lies: on the state partition, in memory where no disk is installed, or null: the disk is not
@@ -133,7 +138,11 @@ export async function unitStates(
 
 const unitsOf = (name: string): string[] => [instanceUnit(instanceId(name)), netUnit(instanceId(name))];
 
-type Beginning = Extract<Wanted, { refused?: undefined }> & { place: Place; keeps: boolean };
+type Beginning = Extract<Wanted, { refused?: undefined }> & {
+  place: Place;
+  keeps: boolean;
+  secrets: Held | null;
+};
 
 /** Nothing of what runs is touched. */
 async function ready(
@@ -165,11 +174,30 @@ async function ready(
     });
   const keeps = state !== null && keptOn === 'disk';
   if (keeps) await readyState(name, version, state, place, places);
-  return { service, bundle, place, keeps };
+  const secrets = await secretsFor(service, bundle.manifest, places);
+  if (secrets !== null) await ownSecrets(secrets, bundle.manifest, place);
+  return { service, bundle, place, keeps, secrets };
+}
+
+/** @returns null: it asks for none @throws BootwaveError `SERVICE_SECRETS` */
+async function secretsFor(
+  service: OrderedService,
+  { secrets }: Manifest,
+  places: Pick<StepPlaces, 'secrets'>,
+): Promise<Held | null> {
+  if (secrets === undefined) return null;
+  const held = await heldFor(places.secrets, service);
+  if (held !== null && secrets.every((name) => held.names.has(name))) return held;
+  throw new BootwaveError({
+    code: 'SERVICE_SECRETS',
+    what: 'its secrets are not here any more',
+    unchanged: 'the service was not started',
+    next: 'it is given them again by itself',
+  });
 }
 
 async function begin(
-  { service, bundle, place, keeps }: Beginning,
+  { service, bundle, place, keeps, secrets }: Beginning,
   now: Running | null,
   places: StepPlaces,
 ): Promise<void> {
@@ -180,6 +208,7 @@ async function begin(
       ...{ service, bundle, place },
       file: bundleFile(places.store, sha256),
       state: keeps ? dataFolder(places, name) : null,
+      secrets,
     },
     {
       restarts: now === null ? 0 : now.restarts + now.unit.restarts + 1,
@@ -188,6 +217,7 @@ async function begin(
     },
     places,
   );
+  if (secrets !== null) await dropFormer(places.secrets, service, secrets.tag);
 }
 
 async function dropBundle(sha256: string, places: StepPlaces): Promise<void> {

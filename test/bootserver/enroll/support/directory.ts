@@ -17,7 +17,10 @@ export class MemoryDirectory implements NodeDirectory {
   readonly certificates = new Map<string, IssuedCertificate>();
   readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
   readonly attested: { id: string; shown: Reattestation }[] = [];
-  reattestDecision: ReattestDecision = { state: 'ok' };
+  reattestDecision: ReattestDecision = {
+    state: 'ok',
+    verdict: { attested: 'ok', reason: 'as published', secureBoot: true },
+  };
   readonly decisions = new Map<string, EnrolmentDecision>();
   readonly #attestationKeys = new Map<string, string | null>();
   available = true;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import type { AskHelper } from '../../../../image/agent/member/helper-client.ts';
 import { Member, type MemberParts } from '../../../../image/agent/member/member.ts';
 import { reachable } from '../../../../image/agent/member/reachable.ts';
 import type { AskConfig } from '../../../../protocol/agent/config.ts';
@@ -54,6 +55,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       ask: (async () => ({ instances: [] })) as unknown as AskServices,
       hasBegun: async () => false,
       probe: async () => true,
+      secrets: { ask: (async () => ({})) as unknown as AskHelper, server: () => null },
     },
     failedUnits: async () => [],
     writeLists: async () => {},

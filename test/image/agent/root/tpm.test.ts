@@ -5,11 +5,17 @@ import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../../base/run.ts';
 import { makeCredential } from '../../../../formats/tpm/credential.ts';
-import { checkAttestationKey, checkEndorsementKey, parseTpmPublic } from '../../../../formats/tpm/public.ts';
+import {
+  checkAttestationKey,
+  checkDeliveryKey,
+  checkEndorsementKey,
+  parseTpmPublic,
+} from '../../../../formats/tpm/public.ts';
 import { verifyQuote } from '../../../../formats/tpm/quote.ts';
 import { HOST_KEY_FILE, hostKeyOfThisBoot } from '../../../../image/agent/root/host-key.ts';
 import { Tpm } from '../../../../image/agent/root/tpm.ts';
 import { QUOTED_PCRS } from '../../../../protocol/enrolment/messages.ts';
+import { policyOf } from '../../../../protocol/service/sealed.ts';
 import { SoftwareTpm } from '../../../bootserver/enroll/support/swtpm.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-tpm-'));
@@ -65,6 +71,40 @@ test.serial(
     t.deepEqual(await tpm().activate(blob, seed), secret);
     const { blob: foreign } = makeCredential(parseTpmPublic(ek, 'EK'), `000b${'00'.repeat(32)}`, secret);
     await t.throwsAsync(tpm().activate(foreign, seed), { code: 'TPM_ACTIVATION' });
+  },
+);
+
+test.serial(
+  'a delivery key opens what is meant for it while the machine is what it quoted, and nothing else does',
+  async (t) => {
+    const { ek, ak } = await tpm().identify();
+    const { pcrs } = await tpm().quote(Buffer.alloc(32));
+    const policy = policyOf(pcrs);
+    const key = parseTpmPublic(await tpm().deliveryKey(policy), 'KEY');
+    t.notThrows(() => checkDeliveryKey(key, policy));
+    t.deepEqual(parseTpmPublic(await tpm().deliveryKey(policy), 'KEY').name, key.name, 'the same each time');
+    const secret = randomBytes(32);
+    const { blob, seed } = makeCredential(parseTpmPublic(ek, 'EK'), key.name, secret);
+    t.deepEqual(await tpm().openDelivery(policy, blob, seed), secret);
+    await software.stop();
+    await software.start();
+    t.deepEqual(await tpm().openDelivery(policy, blob, seed), secret, 'the same state after a restart');
+
+    // What the agent may have opened: credentials of the attestation key.
+    await t.throwsAsync(tpm().activate(blob, seed), { code: 'TPM_ACTIVATION' });
+    const other = makeCredential(parseTpmPublic(ek, 'EK'), parseTpmPublic(ak, 'AK').name, secret);
+    await t.throwsAsync(tpm().openDelivery(policy, other.blob, other.seed), { code: 'TPM_ACTIVATION' });
+    for (const [wrong, what] of [
+      [parseTpmPublic(ak, 'AK'), /is not a storage key/],
+      [parseTpmPublic(ek, 'EK'), /has a bit|another state/],
+      [parseTpmPublic(await tpm().deliveryKey(Buffer.alloc(32)), 'KEY'), /another state/],
+    ] as const)
+      t.throws(() => checkDeliveryKey(wrong, policy), { code: 'DELIVERY_KEY_UNSUITABLE', message: what });
+
+    await mustRun('tpm2_pcrextend', [`13:sha256=${'22'.repeat(32)}`], { env: software.environment });
+    await t.throwsAsync(tpm().openDelivery(policy, blob, seed), { code: 'TPM_ACTIVATION' });
+    await software.stop();
+    await software.start();
   },
 );
 

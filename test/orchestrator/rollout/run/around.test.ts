@@ -108,31 +108,28 @@ test('what another rollout takes down is counted once, also when the fleet finds
   t.like(await look(fleet, one), { others: { site: { default: 1 }, rack: { 'default/r1': 1 } } });
 });
 
-test.serial(
-  'on the wire: it waits for a node of the rack that is down, says so, and ends when that is back',
-  async (t) => {
-    const bench = await benchFor(t, { count: 4, sites: ['default'] });
-    const [dead, ...rest] = bench.nodes.map((node) => node.id) as [string, ...string[]];
-    await place(bench.fleet, 'r1', [dead, ...rest]);
-    await become(bench.fleet, dead, 'quarantined');
-    bench.orchestrator();
-    const id = await bench.start({ waves: [{}], limits: { whole: 50, site: '100%', rack: 1 } });
-    const waits = await bench.until(id, ({ rollout }) => rollout.waits !== undefined);
-    t.deepEqual(
-      Object.values(waits.rollout.waits ?? {}).map(({ why }) => why),
-      ['1 of 4 nodes of rack default/r1 is down already (limit 1)'],
-    );
-    const entries = (await bench.fleet.audit.read()).filter(({ detail }) => detail?.rollout === id);
-    t.true(entries.some(({ reason }) => reason.startsWith('waits: 1 of 4 nodes of rack')));
-    t.deepEqual([...new Set(bench.nodes.map(({ running }) => running))], ['1.0']);
-    await become(bench.fleet, dead, 'retired');
-    const end = await bench.until(id, hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-    t.is(end.waves[0]?.counts.done, 3);
-  },
-);
+test('on the wire: it waits for a node of the rack that is down, says so, and ends when that is back', async (t) => {
+  const bench = await benchFor(t, { count: 4, sites: ['default'] });
+  const [dead, ...rest] = bench.nodes.map((node) => node.id) as [string, ...string[]];
+  await place(bench.fleet, 'r1', [dead, ...rest]);
+  await become(bench.fleet, dead, 'quarantined');
+  bench.orchestrator();
+  const id = await bench.start({ waves: [{}], limits: { whole: 50, site: '100%', rack: 1 } });
+  const waits = await bench.until(id, ({ rollout }) => rollout.waits !== undefined);
+  t.deepEqual(
+    Object.values(waits.rollout.waits ?? {}).map(({ why }) => why),
+    ['1 of 4 nodes of rack default/r1 is down already (limit 1)'],
+  );
+  const entries = (await bench.fleet.audit.read()).filter(({ detail }) => detail?.rollout === id);
+  t.true(entries.some(({ reason }) => reason.startsWith('waits: 1 of 4 nodes of rack')));
+  t.deepEqual([...new Set(bench.nodes.map(({ running }) => running))], ['1.0']);
+  await become(bench.fleet, dead, 'retired');
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.is(end.waves[0]?.counts.done, 3);
+});
 
-test.serial('on the wire: of two rollouts in one rack only one takes a node down at a time', async (t) => {
+test('on the wire: of two rollouts in one rack only one takes a node down at a time', async (t) => {
   const bench = await benchFor(t, { count: 2, sites: ['default'] });
   const records = await bench.fleet.nodes.getMany(bench.nodes.map(({ id }) => id));
   await place(

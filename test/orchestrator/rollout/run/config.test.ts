@@ -31,21 +31,18 @@ async function start({ fleet, redis, root }: Bench, config: string): Promise<str
   return id;
 }
 
-test.serial(
-  'what was applied is asked for at once: nobody waits for the next round of questions',
-  async (t) => {
-    const bench = await benchFor(t, { count: 4 });
-    await bench.signer.knows(
-      await publishConfig(bench.redis, JSON.stringify({ labels: { pool: 'a' } }), '1.0', ANN),
-    );
-    const hour = 3600_000;
-    bench.orchestrator({ watch: { active: hour, fleet: hour } });
-    const end = await bench.until(await start(bench, '1.0'), hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-  },
-);
+test('what was applied is asked for at once: nobody waits for the next round of questions', async (t) => {
+  const bench = await benchFor(t, { count: 4 });
+  await bench.signer.knows(
+    await publishConfig(bench.redis, JSON.stringify({ labels: { pool: 'a' } }), '1.0', ANN),
+  );
+  const hour = 3600_000;
+  bench.orchestrator({ watch: { active: hour, fleet: hour } });
+  const end = await bench.until(await start(bench, '1.0'), hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+});
 
-test.serial('a good one reaches every node without a restart; a bad one is taken back', async (t) => {
+test('a good one reaches every node without a restart; a bad one is taken back', async (t) => {
   const faults: Faults = (_, version) =>
     version === '2.0' ? 'panic' : version === '3.0' ? 'unhealthy' : null;
   const bench = await benchFor(t, { count: 8, faults, decides: 'all' });
@@ -103,32 +100,29 @@ test.serial('a good one reaches every node without a restart; a bad one is taken
   );
 });
 
-test.serial(
-  'a Redis that names another configuration, or none, in the orders of nodes: what was decided stays',
-  async (t) => {
-    const bench = await benchFor(t, { count: 3, decides: 'all' });
-    const { redis, nodes } = bench;
-    const publish = (version: string) =>
-      publishConfig(redis, JSON.stringify({ labels: { pool: version } }), version, ANN);
-    const [safe, lax] = [await publish('safe'), await publish('lax')];
-    for (const one of [safe, lax]) await bench.signer.knows(one);
-    bench.orchestrator();
-    await bench.until(await start(bench, 'safe'), hasEnded);
-    for (const [i, { id }] of nodes.entries()) {
-      const issued = (await readIssued(redis, [id])).get(id)!;
-      const order = { ...issued.order, config: i === 0 ? null : lax.sha256 };
-      await redis.hset(orderKey(id), 'body', JSON.stringify({ ...issued, order }));
-    }
-    const end = await bench.until(await bench.start(), hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-    t.deepEqual([...new Set(nodes.map(({ running }) => running))], ['2.0']);
-    for (const [, { order }] of await readIssued(
-      redis,
-      nodes.map(({ id }) => id),
-    ))
-      t.is(order.config, safe.sha256);
-  },
-);
+test('a Redis that names another configuration, or none, in the orders of nodes: what was decided stays', async (t) => {
+  const bench = await benchFor(t, { count: 3, decides: 'all' });
+  const { redis, nodes } = bench;
+  const publish = (version: string) =>
+    publishConfig(redis, JSON.stringify({ labels: { pool: version } }), version, ANN);
+  const [safe, lax] = [await publish('safe'), await publish('lax')];
+  for (const one of [safe, lax]) await bench.signer.knows(one);
+  bench.orchestrator();
+  await bench.until(await start(bench, 'safe'), hasEnded);
+  for (const [i, { id }] of nodes.entries()) {
+    const issued = (await readIssued(redis, [id])).get(id)!;
+    const order = { ...issued.order, config: i === 0 ? null : lax.sha256 };
+    await redis.hset(orderKey(id), 'body', JSON.stringify({ ...issued, order }));
+  }
+  const end = await bench.until(await bench.start(), hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.deepEqual([...new Set(nodes.map(({ running }) => running))], ['2.0']);
+  for (const [, { order }] of await readIssued(
+    redis,
+    nodes.map(({ id }) => id),
+  ))
+    t.is(order.config, safe.sha256);
+});
 
 test('an order keeps what its rollout does not move', (t) => {
   const images = { '2.0': { sha256: 'a'.repeat(64), size: 7 } };

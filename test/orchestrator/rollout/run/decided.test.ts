@@ -10,7 +10,7 @@ const MANUAL = {
 };
 const gated = (bench: Bench, id: string) => bench.until(id, ({ waves }) => waves[0]?.state === 'gated');
 
-test.serial('through, with a late joiner, and back, by servers that take turns', async (t) => {
+test('through, with a late joiner, and back, by servers that take turns', async (t) => {
   const bench = await benchFor(t, { count: 4, decides: 'all' });
   const first = bench.orchestrator();
   const id = await bench.start(MANUAL);
@@ -35,7 +35,7 @@ test.serial('through, with a late joiner, and back, by servers that take turns',
   t.deepEqual(bench.fleet.decisions.rollouts.live, []);
 });
 
-test.serial('what the signer signs no more pauses it, with its reason', async (t) => {
+test('what the signer signs no more pauses it, with its reason', async (t) => {
   const bench = await benchFor(t, { count: 3, decides: 'all' });
   const { decisions } = bench.fleet;
   bench.orchestrator();
@@ -51,28 +51,25 @@ test.serial('what the signer signs no more pauses it, with its reason', async (t
   t.is(bench.nodes.filter(({ running }) => running === '3.0').length, 1, 'the canary, from before');
 });
 
-test.serial(
-  'a rollout of the version before goes on, before and after a person has confirmed it',
-  async (t) => {
-    const bench = await benchFor(t, { count: 3, decides: 'older' });
-    const { redis, fleet } = bench;
-    bench.orchestrator();
-    const older = redis.duplicate();
-    t.teardown(() => older.disconnect());
-    const id = await bench.start(MANUAL, older);
-    await gated(bench, id);
-    t.is(fleet.decisions.rollouts.of(id), undefined);
-    t.is(await disagreement(redis, id), null);
-    const acting = { fleet, by: { actor: 'operator:ann', at: 5 } } as never;
-    t.like(await confirm({}, acting), { rollouts: 1, fresh: true });
-    t.like(await confirm({}, acting), { rollouts: 0, fresh: false }, 'once');
-    t.true(fleet.decisions.rollouts.gave('1.0'), 'what nodes ran counts as decided');
-    t.is(await disagreement(redis, id), null);
-    await operate(redis, id, { type: 'approve', by: 'operator:ann', wave: 0 });
-    const end = await bench.until(id, hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-    t.is(fleet.decisions.rollouts.of(id)?.state, 'ended');
-    const unheard = await bench.start({ image: '3.0' }, older);
-    t.regex((await disagreement(redis, unheard))?.why ?? '', /nobody has started it/, 'from then on');
-  },
-);
+test('a rollout of the version before goes on, before and after a person has confirmed it', async (t) => {
+  const bench = await benchFor(t, { count: 3, decides: 'older' });
+  const { redis, fleet } = bench;
+  bench.orchestrator();
+  const older = redis.duplicate();
+  t.teardown(() => older.disconnect());
+  const id = await bench.start(MANUAL, older);
+  await gated(bench, id);
+  t.is(fleet.decisions.rollouts.of(id), undefined);
+  t.is(await disagreement(redis, id), null);
+  const acting = { fleet, by: { actor: 'operator:ann', at: 5 } } as never;
+  t.like(await confirm({}, acting), { rollouts: 1, fresh: true });
+  t.like(await confirm({}, acting), { rollouts: 0, fresh: false }, 'once');
+  t.true(fleet.decisions.rollouts.gave('1.0'), 'what nodes ran counts as decided');
+  t.is(await disagreement(redis, id), null);
+  await operate(redis, id, { type: 'approve', by: 'operator:ann', wave: 0 });
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.is(fleet.decisions.rollouts.of(id)?.state, 'ended');
+  const unheard = await bench.start({ image: '3.0' }, older);
+  t.regex((await disagreement(redis, unheard))?.why ?? '', /nobody has started it/, 'from then on');
+});

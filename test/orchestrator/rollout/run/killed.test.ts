@@ -3,27 +3,24 @@ import { kill, orchestratorProcess } from './process.ts';
 import { release, running, startServices } from './service-bench.ts';
 import { benchFor, hasEnded, redisPid, twice } from './support.ts';
 
-test.serial(
-  'orchestrators killed one after the other: the next one carries on, and no effect happens twice',
-  async (t) => {
-    const bench = await benchFor(t, { count: 20 });
-    const first = await orchestratorProcess(t, bench);
-    const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });
-    await bench.until(id, ({ waves }) => (waves[0]?.counts.activating ?? 0) > 0);
-    await kill(first);
-    const second = await orchestratorProcess(t, bench);
-    // In the middle of the large wave: nodes in every state.
-    await bench.until(id, ({ waves }) => (waves[1]?.counts.staging ?? 0) > 0);
-    await kill(second);
-    await orchestratorProcess(t, bench);
-    const end = await bench.until(id, hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-    t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
-    t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
-  },
-);
+test('orchestrators killed one after the other: the next one carries on, and no effect happens twice', async (t) => {
+  const bench = await benchFor(t, { count: 20 });
+  const first = await orchestratorProcess(t, bench);
+  const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });
+  await bench.until(id, ({ waves }) => (waves[0]?.counts.activating ?? 0) > 0);
+  await kill(first);
+  const second = await orchestratorProcess(t, bench);
+  // In the middle of the large wave: nodes in every state.
+  await bench.until(id, ({ waves }) => (waves[1]?.counts.staging ?? 0) > 0);
+  await kill(second);
+  await orchestratorProcess(t, bench);
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+  t.deepEqual([...twice(bench.nodes, 'wrote', '2.0'), ...twice(bench.nodes, 'booted', '2.0')], []);
+});
 
-test.serial('Redis killed and started again in the middle: nothing acknowledged is lost', async (t) => {
+test('Redis killed and started again in the middle: nothing acknowledged is lost', async (t) => {
   const bench = await benchFor(t, { count: 16 });
   bench.orchestrator();
   const id = await bench.start({ waves: [{ name: 'canary', take: 2 }, { take: 'rest' }] });

@@ -4,6 +4,7 @@ import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import { advance } from '../../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent } from '../../../../orchestrator/rollout/event.ts';
+import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { createWaiting } from '../../../../orchestrator/rollout/run/operate.ts';
 import { partsOf } from '../../../../orchestrator/rollout/run/planned.ts';
 import { readState, readWhole } from '../../../../orchestrator/rollout/run/stored.ts';
@@ -12,7 +13,7 @@ import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
 import { proceedOf } from '../../../../orchestrator/rollout/run/yields.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../../fleet/support.ts';
-import { BY, DOCUMENT, dyingAfter, told, worldFor } from './waiting-world.ts';
+import { BY, DOCUMENT, dyingAfter, failingAt, told, worldFor } from './waiting-world.ts';
 
 const WAVES = { waves: [{ take: 1 }, {}] };
 const URGENT = { ...DOCUMENT, image: '3.0', waves: [{}] };
@@ -90,6 +91,39 @@ test('a node that is taken while it goes on is left out, and the others go on', 
   t.like(await step(...proceed), { result: 'taken', node: late, owner: 'ro-other' });
   t.is((await step({ type: 'taken', node: late, by: 'ro-other' }, ...proceed)).result, 'done');
   t.like((await readState(redis, old)).nodes.get(late), { state: 'skipped', taken: true });
+});
+
+test('whom the urgent one has brought a configuration is not forgotten because Redis fails', async (t) => {
+  const world = await worldFor(t);
+  const { begin, end, look, redis } = world;
+  const { old } = await running(world, { image: undefined, config: '1' });
+  const [urgent] = await begin({ ...URGENT, image: undefined, config: '2' }, { preempt: old });
+  await look();
+  const { nodes } = await readState(redis, urgent);
+  const [brought] = [...nodes.keys()] as [string];
+  const key = ROLLOUT_KEYS.node(urgent, brought);
+  await redis.hset(key, 'body', JSON.stringify({ ...nodes.get(brought), state: 'done' }));
+  await end(urgent, 'partial');
+  const state = await readState(redis, old);
+  const whole = await proceedOf(world.fleet, state);
+  t.like(whole, [{ type: 'proceed', taken: [{ node: brought, by: urgent }] }]);
+  let failed = 0;
+  for (let command = 0; ; command += 1) {
+    const fleet = { ...world.fleet, redis: failingAt(redis, command) } as Fleet;
+    const said = await proceedOf(fleet, state).catch(() => null);
+    if (said === null) failed += 1;
+    else {
+      t.deepEqual(said, whole, `command ${command} failed`);
+      break;
+    }
+  }
+  t.true(failed > 1);
+  await redis.del(ROLLOUT_KEYS.rollout(urgent), ROLLOUT_KEYS.setup(urgent));
+  t.like(
+    await proceedOf(world.fleet, state),
+    [{ type: 'proceed', taken: [] }],
+    'only who is forgotten is given up',
+  );
 });
 
 test('killed after any of its commands to Redis: the older one stands still, and the urgent one is started once', async (t) => {

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { benchFor, hasEnded, twice } from './support.ts';
 
-test.serial('a good version reaches every node, wave by wave, once', async (t) => {
+test('a good version reaches every node, wave by wave, once', async (t) => {
   const bench = await benchFor(t, { count: 24 });
   bench.orchestrator();
   bench.orchestrator();
@@ -27,15 +27,12 @@ test.serial('a good version reaches every node, wave by wave, once', async (t) =
   t.is(staged.length, 2);
 });
 
-test.serial(
-  'a node that is back is asked at once, and again when its bake ends: nobody waits for the next round',
-  async (t) => {
-    const bench = await benchFor(t, { count: 6 });
-    const hour = 3600_000;
-    bench.orchestrator({ watch: { active: hour, fleet: hour } });
-    const id = await bench.start({ waves: [{ take: 2 }, { take: 'rest' }] });
-    const end = await bench.until(id, hasEnded);
-    t.is(end.rollout.state, 'done', end.rollout.why);
-    t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
-  },
-);
+test('a node that is back is asked at once, and again when its bake ends: nobody waits for the next round', async (t) => {
+  const bench = await benchFor(t, { count: 6 });
+  const hour = 3600_000;
+  bench.orchestrator({ watch: { active: hour, fleet: hour } });
+  const id = await bench.start({ waves: [{ take: 2 }, { take: 'rest' }] });
+  const end = await bench.until(id, hasEnded);
+  t.is(end.rollout.state, 'done', end.rollout.why);
+  t.deepEqual([...new Set(bench.nodes.map((node) => node.running))], ['2.0']);
+});

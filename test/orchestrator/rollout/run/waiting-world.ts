@@ -53,15 +53,23 @@ export async function worldFor(t: ExecutionContext) {
 }
 
 /** For a process that is killed after so many commands to Redis. */
-export function dyingAfter(redis: Redis, commands: number): Redis {
-  let left = commands;
+export const dyingAfter = (redis: Redis, commands: number): Redis =>
+  failing(redis, (command) => command >= commands);
+
+/** For one command that Redis does not answer, before it is there again. */
+export const failingAt = (redis: Redis, number: number): Redis =>
+  failing(redis, (command) => command === number);
+
+/** @param fails asked with the number of each command, from 0 */
+function failing(redis: Redis, fails: (command: number) => boolean): Redis {
+  let next = 0;
   return new Proxy(redis, {
     get(target, key) {
       const value = Reflect.get(target, key);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]) => {
-        if (left === 0) throw new Error('killed');
-        left -= 1;
+        next += 1;
+        if (fails(next - 1)) throw new Error('killed');
         return value.apply(target, args);
       };
     },

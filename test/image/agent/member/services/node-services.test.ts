@@ -8,9 +8,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
+import type { AskHelper } from '../../../../../image/agent/member/helper-client.ts';
+import {
+  NodeSecrets,
+  type NodeSecretsParts,
+} from '../../../../../image/agent/member/services/node-secrets.ts';
 import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
 import { probe } from '../../../../../image/agent/member/services/probe.ts';
 import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
+import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
 import { OPS } from '../../../../../protocol/link/messages.ts';
 import type { Order } from '../../../../../protocol/order.ts';
 
@@ -29,11 +35,20 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ check: null },
+  ...{ check: null, secrets: null },
   ...more,
 });
 
-async function setUp(t: ExecutionContext, root: (asked: number, folder: string) => Promise<InstanceView[]>) {
+const NO_SERVER: Pick<NodeSecretsParts, 'ask' | 'server'> = {
+  ask: (async () => ({})) as unknown as AskHelper,
+  server: () => null,
+};
+
+async function setUp(
+  t: ExecutionContext,
+  root: (asked: number, folder: string) => Promise<InstanceView[]>,
+  secrets = NO_SERVER,
+) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
   const stop = new AbortController();
   const gets: string[] = [];
@@ -54,6 +69,8 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     digest: 'a',
     begun: false,
     released: true,
+    /** Called by a release that never answers; null: it does. */
+    hang: null as (() => void) | null,
     check: true,
   };
   const asked: ServicesRequest[] = [];
@@ -68,16 +85,21 @@ async function setUp(t: ExecutionContext, root: (asked: number, folder: string) 
     ask,
     order: () => ({ order: state.order, digest: state.digest }),
     hasBegun: async () => state.begun,
-    release: async () => {
+    release: async (_service, _order, signal) => {
+      if (state.hang !== null) {
+        state.hang();
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      }
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
     downloads: join(folder, 'bundles'),
     probe,
+    secrets: new NodeSecrets({ ...secrets, signal: stop.signal }),
     log: { info: () => {}, warn: () => {} },
     now: Date.now,
     signal: stop.signal,
-    pace: { unsettled: 0, settled: 0, first: 0, most: 0 },
+    pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0 },
   });
   return { services, state, asked, gets, folder };
 }
@@ -196,4 +218,121 @@ test('a probe is well with an answer in time, and never longer than it may', asy
   t.false(await probe('127.0.0.1', port, '/hang', 50));
   t.true(await probe('127.0.0.1', port, null, 5000));
   t.false(await probe('127.0.0.1', 1, null, 5000));
+});
+
+test('all that the order in force names is told at once, and what it names no more for as long as it is there', async (t) => {
+  const { services, state } = await setUp(t, async () => [view()]);
+  t.like(services.status(), [{ name: 'fleet/a', version: '1', state: 'starting', health: 'unknown' }]);
+  await services.look();
+  t.like(services.status(), [{ state: 'running', health: 'healthy' }]);
+  const next = { ...service, version: '2' };
+  state.order = { ...state.order, services: [next, { ...service, name: 'fleet/b' }] };
+  state.digest = 'b';
+  const told = () => services.status().map(({ name, version, state }) => `${name}:${version} ${state}`);
+  t.deepEqual(told(), ['fleet/a:2 starting', 'fleet/b:1 starting']);
+  state.order = { ...state.order, services: [] };
+  t.deepEqual(told(), ['fleet/a:1 running'], 'it has not ended yet');
+});
+
+test('what root refuses counts once the metadata was fetched for this order', async (t) => {
+  const { services, state } = await setUp(t, async () => [
+    view({ state: 'refused', why: 'not released [SERVICE_NOT_RELEASED]', runs: null, since: null }),
+  ]);
+  state.released = false;
+  await services.look();
+  t.like(services.status()[0], { state: 'fetching', why: 'not released [RELEASE_NOT_LISTED]' });
+  state.released = true;
+  await services.look();
+  t.like(services.status()[0], { state: 'refused', why: 'not released [SERVICE_NOT_RELEASED]' });
+  state.digest = 'b';
+  t.is(services.status()[0]!.state, 'refused');
+  state.released = false;
+  await services.look();
+  t.is(services.status()[0]!.state, 'fetching', 'another order, another metadata');
+});
+
+test('another order ends what is being fetched for the one before', async (t) => {
+  const { services, state, asked } = await setUp(t, async () => [
+    view({ state: 'fetching', runs: null, since: null }),
+  ]);
+  let waits = 0;
+  state.hang = () => {
+    waits += 1;
+  };
+  const first = services.look();
+  await until(() => waits === 1);
+  state.order = { ...state.order, services: [] };
+  state.digest = 'b';
+  await services.look();
+  await first;
+  const before = asked.length;
+  await services.look();
+  t.is(asked.length, before + 1, 'and the new one is looked at');
+});
+
+test('secrets are asked for while root lacks them and when a server has changed one; why there are none is told', async (t) => {
+  const said: string[] = [];
+  const server = { number: 5, refusal: null as BootwaveError | null, there: true };
+  const held = { number: null as number | null };
+  const { services } = await setUp(
+    t,
+    async () => [
+      view({
+        ...{ secrets: { number: held.number }, state: held.number === null ? 'waiting' : 'running' },
+        why: held.number === null ? 'for its secrets: a [SERVICE_SECRETS]' : '',
+      }),
+    ],
+    {
+      ask: (async (request: { operation: string; nonce?: string }) => {
+        said.push(`${request.operation}${request.nonce === undefined ? '' : ` ${request.nonce}`}`);
+        if (request.operation === 'secrets-ask') return { question: request.nonce };
+        held.number = server.number;
+        return { changed: true };
+      }) as unknown as AskHelper,
+      server: () =>
+        server.there
+          ? ({
+              async post(path: string, body: unknown) {
+                said.push(path);
+                if (path === PATHS.secretsNonce) return { nonce: 'n', number: server.number };
+                t.deepEqual(body, { question: 'n' });
+                if (server.refusal !== null) throw server.refusal;
+                return {};
+              },
+            } as never)
+          : null,
+    },
+  );
+  const told = () => services.status()[0]!;
+  const whole = [PATHS.secretsNonce, 'secrets-ask n', PATHS.secrets, 'secrets-take'];
+  server.there = false;
+  await services.look();
+  t.regex(told().why, /SERVER_UNREACHABLE/);
+  t.is(told().state, 'waiting');
+  server.there = true;
+  server.refusal = new BootwaveError({ code: 'SECRETS_UNSET', what: 'a is not set' });
+  await services.look();
+  t.is(told().why, 'a is not set [SECRETS_UNSET]');
+  t.is(told().secrets, undefined);
+  server.refusal = null;
+  said.length = 0;
+  await services.look();
+  t.deepEqual(said, whole);
+  t.like(told(), { state: 'running', why: '', secrets: 5 });
+
+  said.length = 0;
+  await services.look();
+  t.deepEqual(said, [], 'what is there is not asked for');
+  services.heard(7);
+  await services.look();
+  t.deepEqual(said, [PATHS.secretsNonce], 'another service has changed: nothing is made or opened for that');
+  await services.look();
+  t.is(said.length, 1);
+  said.length = 0;
+  server.number = 8;
+  services.heard(8);
+  services.heard(8);
+  await services.look();
+  t.deepEqual(said, whole);
+  t.is(told().secrets, 8);
 });

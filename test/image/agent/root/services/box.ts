@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava';
 import { mustRun, type RunResult, run } from '../../../../../base/run.ts';
 import { writeInstance } from '../../../../../image/agent/root/services/instance.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
+import type { Held } from '../../../../../image/agent/root/services/secrets.ts';
 import { instanceUnit, netUnit } from '../../../../../image/agent/root/services/units.ts';
 import type { Manifest } from '../../../../../protocol/service/manifest.ts';
 import { type Bundle, scratch } from './bundles.ts';
@@ -55,6 +56,8 @@ export async function box(t: ExecutionContext) {
   await must('ip', 'link', 'set', 'lo', 'up');
   await must('nft', '-f', join(ROOTFS, 'filter.nft'));
   await must('busybox', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
+  /** Processes so far that were started in an instance: several may be at once. */
+  let entered = 0;
   const places = { run: join(folder, 'run'), units: join(folder, 'units'), networks: '/run/netns' };
   await mkdir(places.units);
   /** The lines of a unit, as systemd runs them. */
@@ -77,8 +80,19 @@ export async function box(t: ExecutionContext) {
     folder,
     exec,
     must,
+    /** Runs until the test's end. */
+    beside(...args: string[]): void {
+      const one = spawn('nsenter', within(...args), { stdio: 'ignore' });
+      t.teardown(() => one.kill('SIGKILL'));
+    },
     /** Begins an instance as PID 1 would, without its limits. */
-    async start(name: string, slot: number, bundle: Bundle, manifest: Manifest): Promise<Instance> {
+    async start(
+      name: string,
+      slot: number,
+      bundle: Bundle,
+      manifest: Manifest,
+      secrets: Held | null = null,
+    ): Promise<Instance> {
       const place = placeOf(slot);
       const data = join(folder, 'states', name.replace('/', '.'), 'data');
       await mkdir(data, { recursive: true });
@@ -87,7 +101,7 @@ export async function box(t: ExecutionContext) {
       const id = name.replace('/', '.');
       await writeInstance(
         {
-          ...{ bundle: { ...bundle, manifest }, file: bundle.file, place, state: data },
+          ...{ bundle: { ...bundle, manifest }, file: bundle.file, place, state: data, secrets },
           service: { name, version: '1', sha256: bundle.sha256, size: bundle.size },
         },
         { restarts: 0, revivals: 0, begun: 0 },
@@ -109,7 +123,8 @@ export async function box(t: ExecutionContext) {
     async inside(id: string, command: readonly string[]): Promise<RunResult> {
       const { processOf } = await import('../../../../../image/agent/root/services/oci.ts');
       const { manifestOf } = await import('./any-manifest.ts');
-      const file = join(folder, 'process.json');
+      entered += 1;
+      const file = join(folder, `process-${entered}.json`);
       await writeFile(file, JSON.stringify(processOf(manifestOf(), command)));
       return exec(...CRUN, 'exec', '--process', file, id);
     },

@@ -26,6 +26,7 @@ export async function setUp(t: ExecutionContext) {
       run: at('run'),
       units: at('units'),
       networks: '/run/netns',
+      secrets: at('secrets'),
       store: at('store'),
       states: at('states'),
     },

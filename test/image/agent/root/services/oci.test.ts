@@ -4,7 +4,7 @@ import { ociConfig, processOf } from '../../../../../image/agent/root/services/o
 import { placeOf, RANGE, SLOTS } from '../../../../../image/agent/root/services/place.ts';
 import { anyManifest, manifestOf } from './any-manifest.ts';
 
-const FOLDERS = { root: '/run/root', state: '/var/state', network: '/run/netns/x' };
+const FOLDERS = { root: '/run/root', state: '/var/state', network: '/run/netns/x', secrets: null };
 
 test('whatever a manifest says: no capability, a read-only root, own ids, own namespaces, unknown calls are ENOSYS', (t) => {
   fc.assert(

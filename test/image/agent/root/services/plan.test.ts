@@ -32,7 +32,7 @@ function runs(wanted: Wanted, more: Partial<Running> = {}): Running {
 }
 const seen = (more: Partial<Seen> = {}): Seen => ({
   ...{ running: [], bundles: new Set(), healthy: new Set<string>(), architecture: 'x64', memory: 2 ** 32 },
-  room: 2 ** 30,
+  ...{ room: 2 ** 30, secrets: new Map() },
   ...{ uptime: 1_000_000, now: 5_000_000 },
   ...more,
 });

@@ -1,0 +1,94 @@
+/** What people say about the life of a version. */
+import type { ServiceVersion } from '../../../protocol/service/name.ts';
+import { checkTemplateOf, drainsOf, endOrphans, isStopped } from '../../rollout/run/retire.ts';
+import { fullText } from '../../services/affected.ts';
+import { checkRetirement, type LifeState, stateOf, type Word } from '../../services/life.ts';
+import { decideLife, readLife } from '../../services/lives.ts';
+import type { Acting } from '../operation.ts';
+import { personOf } from '../rollout/acts.ts';
+import { serviceIn } from './named.ts';
+import { everything, mustBeKnown, type Shown, shownOf } from './shown.ts';
+
+type Named = { service: string; reason?: string | undefined };
+
+/** `before`: what it was. `changed`: false where it was said already. */
+export type Decided = Shown & { before: LifeState; changed: boolean };
+
+/** Also of a version that is not released yet: it is in preview from its first moment. */
+export const preview = ({ service, reason = '' }: Named, acting: Acting) =>
+  decide(acting, service, { ...NOTHING, state: 'preview', reason }, { unknown: true });
+
+export const promote = ({ service, reason = '' }: Named, acting: Acting) =>
+  decide(acting, service, { ...NOTHING, state: 'current', reason });
+
+export const deprecate = (
+  { service, successor, reason = '' }: Named & { successor?: string | undefined },
+  acting: Acting,
+) =>
+  decide(acting, service, {
+    ...NOTHING,
+    state: 'deprecated',
+    successor: successor === undefined ? null : fullText(serviceIn(successor)),
+    reason,
+  });
+
+const NOTHING = { successor: null, on: null, template: null };
+
+type Retiring = Named & { successor: string; on: number; template?: string | undefined; dryRun: boolean };
+
+/** @throws BootwaveError `SERVICE_UNKNOWN`, `SERVICE_DATE`, `SERVICE_SUCCESSOR`, `TEMPLATE_UNKNOWN` */
+export async function retire(
+  { service: text, successor, on, template, reason = '', dryRun }: Retiring,
+  acting: Acting,
+): Promise<Decided> {
+  const service = serviceIn(text);
+  const next = fullText(serviceIn(successor));
+  const house = await everything(acting);
+  await mustBeKnown(service, house, acting.paths);
+  const released = new Set(house.released.map(fullText));
+  const rules = { now: acting.by.at, known: house.lives, released };
+  checkRetirement({ service: fullText(service), successor: next, on }, rules);
+  const word = { state: 'deprecated' as const, successor: next, on, template: template ?? null, reason };
+  await checkTemplateOf(acting.fleet, { service: fullText(service), ...word });
+  if (!dryRun) return decide(acting, text, word, { again: await isStoppedNow(acting, service) });
+  const before = stateOf(house.lives.get(fullText(service)), acting.by.at);
+  return { ...(await shownOf(service, house, acting, word)), before, changed: false };
+}
+
+/** Said once more although nothing of it is new: what people or the engine have ended begins anew. */
+async function isStoppedNow({ fleet }: Acting, service: ServiceVersion): Promise<boolean> {
+  const life = await readLife(fleet, fullText(service));
+  const last = life === undefined ? undefined : (await drainsOf(fleet, life)).at(-1);
+  return last !== undefined && isStopped(last);
+}
+
+async function decide(
+  acting: Acting,
+  text: string,
+  word: Word,
+  { unknown = false, again = false } = {},
+): Promise<Decided> {
+  const { fleet, by, log } = acting;
+  const service = serviceIn(text);
+  if (!unknown) await mustBeKnown(service, await everything(acting), acting.paths);
+  const person = await personOf(acting);
+  const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person }, again);
+  // What no longer stands begins nothing more from now on, whoever looks next.
+  if (changed) await endOrphans({ redis: fleet.redis, fleet }, log);
+  const shown = await shownOf(service, await everything(acting), acting);
+  if (changed) tell(log, shown);
+  return { ...shown, before: stateOf(before, by.at), changed };
+}
+
+/** Owners and dependants read the log of the server and its history; nothing else of theirs is known here. */
+function tell(
+  log: Acting['log'],
+  { state, successor, affected: { owner, dependants }, ...one }: Shown,
+): void {
+  if (state !== 'deprecated' && state !== 'obsolete') return;
+  const service = fullText(one);
+  log.warn(
+    { code: 'SERVICE_ENDS', service, successor, owner, dependants: dependants.map((each) => each.service) },
+    `${service} is ${state}`,
+  );
+}

@@ -1,0 +1,179 @@
+/** Services and their versions as people see them: what is released, what was decided about it, and who runs it. */
+import { refusal } from '../../../base/error.ts';
+import { compareVersions } from '../../../formats/version.ts';
+import { withdrawnServices } from '../../../image/publish/once.ts';
+import { type ReleasedService, releasedServices } from '../../../image/publish/services.ts';
+import {
+  fullName,
+  parseServiceVersion,
+  type ServiceVersion,
+  serviceOfTarget,
+  shownName,
+} from '../../../protocol/service/name.ts';
+import type { Life } from '../../fleet/decisions/lives.ts';
+import { ENDED } from '../../rollout/record.ts';
+import { listRollouts } from '../../rollout/run/list.ts';
+import { type Drain, drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
+import { readSetup } from '../../rollout/run/stored.ts';
+import { listTemplates } from '../../rollout/run/templates.ts';
+import {
+  type Affected,
+  affectedBy,
+  type Count,
+  countOf,
+  fullText,
+  type House,
+  warningsFor,
+} from '../../services/affected.ts';
+import { type LifeState, stateOf } from '../../services/life.ts';
+import { listLives } from '../../services/lives.ts';
+import { membersOf } from '../../services/members.ts';
+import { countVersions } from '../../usage/versions.ts';
+import type { Acting } from '../operation.ts';
+import { serviceIn } from './named.ts';
+
+/** A version, and where it is in its life. */
+export type Version = ServiceVersion & {
+  state: LifeState;
+  /** Milliseconds since the epoch: obsolete from then on; null: no day was named. */
+  on: number | null;
+  successor: string | null;
+  nodes: Count;
+  /** Null: it is not released, or not any more. */
+  release: ReleasedService | null;
+};
+
+export type Shown = Version & {
+  /** What was decided, by whom and when; null: nothing, so it is current. */
+  life: Life | null;
+  affected: Affected;
+  warnings: string[];
+  /** Rollouts that bring its nodes to the successor by themselves; of the retirement that stands. */
+  drains: Drain[];
+  /** Why they do not, if a person has to do something about it; null: they do, or its day has not come. */
+  waits: string | null;
+};
+
+type Everything = Omit<House, 'released'> & { released: ReleasedService[]; now: number };
+
+/** What is known of all services at this moment. */
+export async function everything({
+  fleet,
+  paths,
+  by,
+}: Pick<Acting, 'fleet' | 'paths' | 'by'>): Promise<Everything> {
+  const [members, released, lives, templates, all] = await Promise.all([
+    membersOf(fleet),
+    releasedServices(paths),
+    listLives(fleet),
+    listTemplates(fleet),
+    listRollouts(fleet.redis),
+  ]);
+  const open = all.filter(({ state }) => !ENDED.includes(state));
+  const rollouts = await Promise.all(
+    open.map(async ({ id }) => {
+      const { setup } = await readSetup(fleet.redis, id);
+      return { id, text: setup.source ?? JSON.stringify(setup.spec) };
+    }),
+  );
+  return { members, released, lives, templates, rollouts, now: by.at };
+}
+
+function versionsIn(house: Everything): Version[] {
+  const all = new Map<string, ServiceVersion>();
+  const add = ({ name, version }: ServiceVersion) => all.set(fullText({ name, version }), { name, version });
+  house.released.forEach(add);
+  countVersions(house.members).forEach(add);
+  for (const service of house.lives.keys()) {
+    const one = parseServiceVersion(service);
+    if (one !== null) add(one);
+  }
+  return [...all.values()].map((one) => versionOf(one, house)).sort(newestFirst);
+}
+
+function versionOf(service: ServiceVersion, { lives, members, released, now }: Everything): Version {
+  const life = lives.get(fullText(service));
+  return {
+    ...service,
+    state: stateOf(life, now),
+    on: life?.on ?? null,
+    successor: life?.successor ?? null,
+    nodes: countOf(service, members),
+    release: released.find((one) => fullText(one) === fullText(service)) ?? null,
+  };
+}
+
+export async function list(_: object, acting: Acting) {
+  const byName = Map.groupBy(versionsIn(await everything(acting)), ({ name }) => name);
+  return [...byName]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, all]) => {
+      const released = all.filter(({ release }) => release !== null);
+      const [newest = null] = released;
+      const old = all.filter(({ state }) => state === 'deprecated' || state === 'obsolete');
+      return {
+        name: shownName(name),
+        newest: newest?.version ?? null,
+        state: newest?.state ?? null,
+        versions: released.length,
+        by: newest?.release?.by ?? null,
+        /** Nodes that are to run any version of it, and those of them that are to run one that ends. */
+        nodes: sum(all),
+        ending: sum(old),
+      };
+    });
+}
+
+const sum = (all: readonly Version[]) => all.reduce((nodes, one) => nodes + one.nodes.wanted, 0);
+
+export async function versions({ name }: { name: string }, acting: Acting): Promise<Version[]> {
+  const found = versionsIn(await everything(acting)).filter((one) => one.name === fullName(name));
+  if (found.length === 0) throw unknownService(name);
+  return found;
+}
+
+export async function show({ service: text }: { service: string }, acting: Acting): Promise<Shown> {
+  const service = serviceIn(text);
+  const house = await everything(acting);
+  await mustBeKnown(service, house, acting.paths);
+  return shownOf(service, house, acting);
+}
+
+export async function shownOf(
+  service: ServiceVersion,
+  house: Everything,
+  { fleet }: Pick<Acting, 'fleet'>,
+  word: Pick<Life, 'successor' | 'on'> | null = house.lives.get(fullText(service)) ?? null,
+): Promise<Shown> {
+  const life = house.lives.get(fullText(service)) ?? null;
+  const affected = affectedBy(service, house);
+  const isEnding =
+    word !== null && (word.on !== null || stateOf(life ?? undefined, house.now) === 'deprecated');
+  const warnings = isEnding ? warningsFor(service, word, house, affected) : [];
+  const drains = life === null ? [] : await drainsOf(fleet, life);
+  const waits = await fleet.redis.hget(NOT_DRAINED, fullText(service));
+  return { ...versionOf(service, house), life, affected, warnings, drains, waits };
+}
+
+/** @throws BootwaveError `SERVICE_UNKNOWN` for what was never released, and nobody runs */
+export async function mustBeKnown(
+  service: ServiceVersion,
+  house: Everything,
+  { releases }: Acting['paths'],
+): Promise<void> {
+  const isIt = (one: ServiceVersion) => fullText(one) === fullText(service);
+  if (versionsIn(house).some(isIt)) return;
+  const gone = [...(await withdrawnServices(releases)).keys()].map(serviceOfTarget);
+  if (!gone.some((one) => one !== null && isIt(one)))
+    throw unknownService(`${shownName(service.name)}:${service.version}`);
+}
+
+export const unknownService = (name: string, more = '') =>
+  refusal(
+    'SERVICE_UNKNOWN',
+    `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
+    "'bootwave service list' shows all of them",
+  );
+
+const newestFirst = (a: ServiceVersion, b: ServiceVersion) =>
+  (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version);

@@ -1,0 +1,97 @@
+/** One power action by a BMC, and what the BMC says became of it. Whether the machine did it, `seen.ts` finds out. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Bmc, bmcError, type Power, type PowerAction } from './bmc.ts';
+
+export type Wanted = { action: PowerAction; network: boolean; firmware: 'uefi' | 'bios' };
+
+/** Milliseconds. */
+export type ActTimes = {
+  /** Between two looks at the power. */
+  look: number;
+  /** Until a BMC that cycles by itself has the power on again; then it is told to. Usual are 1 to 5 s off. */
+  cycle: number;
+  /** Until the power is as it should be. */
+  reach: number;
+};
+export const ACT_TIMES: ActTimes = { look: 500, cycle: 6_000, reach: 20_000 };
+
+export type Acted = {
+  before: Power;
+  after: Power;
+  /** What it was told: a machine that is off is switched on for a cycle. Null: it was so already. */
+  did: PowerAction | null;
+};
+
+export type Hooks = {
+  /** Is told before the BMC is; nothing is done where it fails. */
+  begin(before: Power): Promise<void>;
+  /** The BMC said yes: whatever fails from now on, the machine may have done it. */
+  yes?(): void;
+};
+
+/**
+ * @throws BootwaveError `POWER_OFF`, `BMC_LIES`, and what a `Bmc` throws
+ */
+export async function act(
+  bmc: Bmc,
+  { action, network, firmware }: Wanted,
+  { begin, yes = () => {} }: Hooks,
+  signal: AbortSignal,
+  times: ActTimes = ACT_TIMES,
+): Promise<Acted> {
+  const before = await bmc.power();
+  if (action === 'reset' && before === 'off')
+    throw bmcError('POWER_OFF', 'it is off, and there is nothing to reset', 'use on or cycle');
+  if (network) await bmc.nextFromNetwork(firmware);
+  const did = before === 'off' && action === 'cycle' ? 'on' : action;
+  if (did === before) return { before, after: before, did: null };
+  await begin(before);
+  await tell(bmc, did, yes, signal, times);
+  const wanted = did === 'off' ? 'off' : 'on';
+  const after = await untilPower(bmc, wanted, signal, times.look, times.reach);
+  if (after === wanted) return { before, after, did };
+  throw bmcError(
+    'BMC_LIES',
+    `the BMC said yes to '${did}', and ${times.reach / 1000} s later the power is ${after}`,
+    'try again; if it stays so, somebody has to go there',
+  );
+}
+
+async function tell(
+  bmc: Bmc,
+  did: PowerAction,
+  yes: () => void,
+  signal: AbortSignal,
+  times: ActTimes,
+): Promise<void> {
+  if (did !== 'cycle') return bmc.act(did).then(yes);
+  const knows = await bmc.act('cycle').then(
+    () => true,
+    (error: { code?: string }) => (error.code === 'BMC_LACKS' ? false : Promise.reject(error)),
+  );
+  if (!knows) {
+    await bmc.act('off').then(yes);
+    await untilPower(bmc, 'off', signal, times.look, times.reach);
+    return bmc.act('on');
+  }
+  yes();
+  // Some stop half way: off, and never on again.
+  await sleep(times.look, undefined, { signal });
+  if ((await untilPower(bmc, 'on', signal, times.look, times.cycle)) === 'off') await bmc.act('on');
+}
+
+/** @returns what it is when it is as wanted, or at the end */
+async function untilPower(
+  bmc: Bmc,
+  wanted: Power,
+  signal: AbortSignal,
+  look: number,
+  patience: number,
+): Promise<Power> {
+  const end = performance.now() + patience;
+  for (;;) {
+    const power = await bmc.power();
+    if (power === wanted || performance.now() >= end) return power;
+    await sleep(look, undefined, { signal });
+  }
+}

@@ -1,0 +1,63 @@
+/** Whether a BMC belongs to the machine that a node is: cables get swapped, and addresses handed to others. */
+import type { Bmc, Claim } from './bmc.ts';
+
+/** What makers leave in when they set none. */
+const NO_UUID = /^(?:0{8}-|f{8}-|03000200-0400-0500-0006-000700080009$|12345678-)/;
+const NO_SERIAL =
+  /^(?:|0+|x+|none|n\/?a|unknown|default string|not specified|to be filled by o\.?e\.?m\.?|system serial number|0?123456789)$/i;
+
+export type Verdict = 'same' | 'other' | 'unknown';
+
+/** @param node as the node itself reported it by SMBIOS, or as the BMC did when a person believed it */
+export async function compare(
+  bmc: Pick<Bmc, 'uuids' | 'serial'>,
+  node: Claim,
+): Promise<{ verdict: Verdict; claim: Claim }> {
+  const uuids = await bmc.uuids();
+  if (judge(node, { uuids, serial: null }) === 'same')
+    return { verdict: 'same', claim: { uuids, serial: null } };
+  const claim = { uuids, serial: await bmc.serial() };
+  return { verdict: judge(node, claim), claim };
+}
+
+/** One agreement is enough: many BMCs have a UUID of their own, and say the machine's serial number. */
+export function judge(node: Claim, claim: Claim): Verdict {
+  const known = node.uuids.filter(isUuid);
+  const told = claim.uuids.filter(isUuid);
+  if (told.some((uuid) => known.includes(uuid))) return 'same';
+  const [wanted, said] = [serialIn(node.serial), serialIn(claim.serial)];
+  if (wanted !== null && said !== null) return wanted === said ? 'same' : 'other';
+  return known.length > 0 && told.length > 0 ? 'other' : 'unknown';
+}
+
+const isUuid = (uuid: string): boolean => !NO_UUID.test(uuid);
+
+function serialIn(text: string | null): string | null {
+  const serial = text?.trim().toUpperCase() ?? '';
+  return NO_SERIAL.test(serial) ? null : serial;
+}
+
+/**
+ * One UUID in each order in which its 16 bytes are written: RFC 9562 has them as they come, SMBIOS (7.2.1) its first three
+ * fields the other way round, IPMI (2.0, 20.8) all of them.
+ * @param bytes 16 as they came
+ */
+export function uuidsOf(bytes: Uint8Array): string[] {
+  const hex = Buffer.from(bytes).toString('hex');
+  const back = Buffer.from(bytes).reverse().toString('hex');
+  return [...new Set([dashed(hex), dashed(mixed(hex)), dashed(back), dashed(mixed(back))])];
+}
+
+/** @returns [] for what is no UUID */
+export function uuidsIn(text: string): string[] {
+  const hex = text.trim().toLowerCase().replaceAll('-', '');
+  return /^[0-9a-f]{32}$/.test(hex) ? [...new Set([dashed(hex), dashed(mixed(hex))])] : [];
+}
+
+const dashed = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+
+const mixed = (hex: string) =>
+  hex.replace(
+    /^(..)(..)(..)(..)(..)(..)(..)(..)/,
+    (_, ...b: string[]) => `${b[3]}${b[2]}${b[1]}${b[0]}${b[5]}${b[4]}${b[7]}${b[6]}`,
+  );

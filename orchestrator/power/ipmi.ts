@@ -1,0 +1,145 @@
+/** IPMI 2.0 over LAN by Debian's `ipmitool`. The password goes by its environment, where other users cannot read it. */
+import { randomBytes } from 'node:crypto';
+import { type RunResult, run } from '../../base/run.ts';
+import {
+  type Access,
+  type Bmc,
+  badAnswer,
+  badLogin,
+  bmcError,
+  type Hole,
+  LIMITS,
+  type PowerAction,
+  refused,
+  SUITES,
+  silent,
+} from './bmc.ts';
+import { uuidsOf } from './claim.ts';
+import { failureIn, nextBootIn, powerIn, rawBytes, serialIn, wordsIn } from './ipmi-output.ts';
+
+/** Get System GUID (IPMI 2.0, 20.8). */
+const GUID = ['raw', '0x06', '0x37'];
+/** Get System Boot Options, boot flags (28.13). */
+const BOOT_FLAGS = ['raw', '0x00', '0x09', '0x05', '0x00', '0x00'];
+/** Bytes: IPMI 2.0 has no longer ones. */
+export const LONGEST = { user: 16, password: 20 } as const;
+
+/** Seconds for each packet. */
+const QUICK = 1;
+const PATIENT = 4;
+
+export function ipmi(access: Access, signal: AbortSignal): Bmc {
+  const { host } = access;
+  let { suite } = access;
+
+  const call = (
+    args: readonly string[],
+    how: { suite: number; wait: number; password?: string },
+  ): Promise<RunResult> =>
+    run('ipmitool', [...argumentsOf(access, how), ...args], {
+      env: { PATH: process.env.PATH ?? '', IPMI_PASSWORD: how.password ?? access.password },
+      timeout: LIMITS.question,
+      keep: LIMITS.answer,
+      signal,
+    }).catch((cause: NodeJS.ErrnoException) => {
+      signal.throwIfAborted();
+      if (cause.code !== 'ENOENT') throw cause;
+      throw bmcError('BMC_TOOL', 'the program ipmitool is not installed', "run 'make setup'", cause);
+    });
+
+  /** The suite that works is found once: an answer that none is spoken is given before any password. */
+  const ask = async (args: readonly string[], wait: number): Promise<string> => {
+    for (const one of suite === null ? SUITES : [suite]) {
+      const done = await call(args, { suite: one, wait });
+      if (done.code === 0) {
+        suite = one;
+        return done.stdout;
+      }
+      const text = `${done.stdout}\n${done.stderr}`;
+      const why = failureIn(text);
+      if (why === 'suite') continue;
+      if (why === 'login') throw badLogin(host);
+      if (why === 'silent' || done.code === 128) throw silent(host);
+      if (why === 'refused') throw refused(host, `${args.join(' ')}: ${wordsIn(text)}`);
+      throw badAnswer(
+        host,
+        `gave no answer to ${args.join(' ')}: ${wordsIn(text) || `exit code ${done.code}`}`,
+      );
+    }
+    throw bmcError(
+      'BMC_SUITE',
+      `the BMC at ${host} speaks ${suite === null ? 'neither cipher suite 17 nor 3' : `cipher suite ${suite} no longer`}`,
+      suite === null
+        ? 'suite 0 is never used: newer firmware may help'
+        : "set it again: 'bootwave node bmc set'",
+    );
+  };
+
+  /** A dead one costs 2 s; one that lives and is slow is asked again, with patience. */
+  const read = (args: readonly string[]): Promise<string> =>
+    ask(args, QUICK).catch((error: { code?: string }) =>
+      error.code === 'BMC_ANSWER' ? ask(args, PATIENT) : Promise.reject(error),
+    );
+
+  /** What a BMC need not have. */
+  const maybe = (args: readonly string[]) =>
+    read(args).catch((error: { code?: string }) => {
+      if (error.code === 'BMC_ANSWER' || error.code === 'BMC_REFUSED') return '';
+      throw error;
+    });
+
+  return {
+    get suite() {
+      return suite;
+    },
+    firmware: null,
+    async power() {
+      const text = await read(['chassis', 'power', 'status']);
+      return powerIn(text) ?? Promise.reject(badAnswer(host, 'does not say whether the power is on'));
+    },
+    async uuids() {
+      const bytes = rawBytes(await maybe(GUID));
+      return bytes?.length === 16 ? uuidsOf(bytes) : [];
+    },
+    serial: async () => serialIn(await maybe(['fru', 'print', '0'])),
+    async act(action: PowerAction) {
+      // Told once: a second cycle would not be the first one's.
+      await ask(['chassis', 'power', action], PATIENT);
+    },
+    async nextFromNetwork(firmware) {
+      await ask(['chassis', 'bootdev', 'pxe', ...(firmware === 'uefi' ? ['options=efiboot'] : [])], PATIENT);
+      const flags = nextBootIn(rawBytes(await read(BOOT_FLAGS)) ?? new Uint8Array());
+      if (flags?.network === true) return;
+      throw bmcError(
+        'BMC_NEXT',
+        `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
+        'set the boot order of the machine itself to the network first',
+      );
+    },
+    async holes(): Promise<Hole[]> {
+      const password = randomBytes(8).toString('hex');
+      for (const wait of [QUICK, PATIENT]) {
+        const done = await call(['chassis', 'power', 'status'], { suite: 0, wait, password });
+        if (powerIn(done.stdout) !== null) return ['cipher-zero'];
+        // That it was only too slow to open the door says nothing of the door.
+        if (['suite', 'login', 'silent'].includes(failureIn(`${done.stdout}\n${done.stderr}`))) break;
+      }
+      return [];
+    },
+  };
+}
+
+/**
+ * Pure. `-R 1`: it is asked once, because dead ones are many when it matters; `-v` says why it failed; `-E` reads the password
+ * from the environment.
+ * @param wait seconds for each packet
+ */
+export function argumentsOf(
+  { host, port, user }: Access,
+  { suite, wait }: { suite: number; wait: number },
+): string[] {
+  return [
+    ...['-I', 'lanplus', '-C', String(suite), '-N', String(wait), '-R', '1', '-v'],
+    ...['-H', host, '-p', String(port), '-U', user, '-E'],
+  ];
+}

@@ -1,0 +1,58 @@
+/** The rollout that nobody starts: it brings the nodes of a version whose day has come to its successor. Pure. */
+import { hash } from 'node:crypto';
+import { parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import { emptiedTo, type Retirement, type Retires } from '../fleet/decisions/lives.ts';
+import type { PlanNode } from './node.ts';
+import type { NodeStep } from './record.ts';
+
+/**
+ * Of one retirement and one number there is one rollout, whoever looks and however often.
+ * @param number from 1: nodes that were away come later, in the next one
+ */
+export const drainId = ({ service, epoch }: Retires, number: number): string =>
+  `ro-${hash('sha256', `${service}\n${epoch}\n${number}`).slice(0, 8)}`;
+
+/** Nodes of one rollout: a selector has no more names. */
+const MOST = 10_000;
+
+/**
+ * Ids of the nodes that are to run the version now and can be asked. One that runs yet another version of another service
+ * that is the successor stays: people named no other version than that one.
+ * @param failed nodes that an earlier rollout of this retirement brought there, and back
+ */
+export function drainable(
+  nodes: readonly Pick<PlanNode, 'id' | 'state' | 'serving'>[],
+  { service, successor }: Pick<Retirement, 'service' | 'successor'>,
+  failed: ReadonlySet<string>,
+): string[] {
+  const [old, next] = [parseServiceVersion(service), parseServiceVersion(successor)];
+  if (old === null || next === null) return [];
+  const ids = nodes.flatMap(({ id, state, serving = {} }) => {
+    if (failed.has(id) || state === 'unreachable' || serving[old.name]?.version !== old.version) return [];
+    const other = old.name === next.name ? undefined : serving[next.name]?.version;
+    return other === undefined || other === next.version ? [id] : [];
+  });
+  return ids.sort().slice(0, MOST);
+}
+
+/** Whether a rollout of this retirement has shown that the successor does no good there. */
+export const hasFailed = ({ failed, excused, state }: Pick<NodeStep, 'failed' | 'excused' | 'state'>) =>
+  (failed && excused === null) || state === 'needs-recovery';
+
+/**
+ * @param template text of the template that people named; null: the usual waves, and the successor must be healthy
+ * @returns the text of the spec
+ */
+export function drainSpec(
+  life: Pick<Retirement, 'service' | 'successor' | 'template'>,
+  ids: readonly string[],
+  template: string | null,
+): string {
+  const [old, next] = [parseServiceVersion(life.service), parseServiceVersion(life.successor)];
+  const usual = { gates: next === null ? [] : [{ kind: 'service', names: [shownName(next.name)] }] };
+  const spec: unknown = template === null ? usual : JSON.parse(template);
+  // What it brings, and to whom, is nobody's to choose but theirs who decided the end.
+  const own = { services: emptiedTo(life).split(','), nodes: { names: ids }, lateJoiners: 'ignore' };
+  const name = `end of ${old === null ? life.service : shownServiceVersion(old)}`;
+  return JSON.stringify({ ...(spec as object), name, ...own });
+}

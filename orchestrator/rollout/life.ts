@@ -1,0 +1,40 @@
+/** What the life of a version of a service means for a plan that brings it. Pure. */
+import { shownServiceVersion } from '../../protocol/service/name.ts';
+import { type LifeState, stateOf } from '../services/life.ts';
+import type { PlanFacts } from './place.ts';
+import { readWish, shownVersion, textOf } from './services.ts';
+import type { Refusal, Spec } from './spec.ts';
+
+type Facts = Pick<PlanFacts, 'lives'>;
+type Brought = { index: number; shown: string; state: LifeState; instead: string };
+
+/** The versions that it brings. @param now milliseconds since the epoch */
+function broughtBy(spec: Pick<Spec, 'services'>, { lives }: Facts, now: number): Brought[] {
+  return (spec.services ?? []).flatMap((text, index): Brought[] => {
+    const wish = readWish(text);
+    if (wish === null || wish.version === null) return [];
+    const life = lives?.get(textOf([wish]));
+    const { successor = null } = life ?? {};
+    const instead = successor === null ? '' : `; its successor is ${shownVersion(successor)}`;
+    const shown = shownServiceVersion({ name: wish.name, version: wish.version });
+    return [{ index, shown, state: stateOf(life, now), instead }];
+  });
+}
+
+export function refuseLife(spec: Pick<Spec, 'services' | 'preview'>, facts: Facts, now: number): Refusal[] {
+  return broughtBy(spec, facts, now).flatMap(({ index, shown, state, instead }): Refusal[] => {
+    const field = `services[${index}]`;
+    if (state === 'obsolete')
+      return [
+        { field, reason: `${shown} is obsolete${instead} ('bootwave service promote' takes that back)` },
+      ];
+    if (state !== 'preview' || spec.preview === true) return [];
+    const ways = `say "preview": true in the spec, or 'bootwave service promote ${shown}' first`;
+    return [{ field, reason: `${shown} is in preview: ${ways}` }];
+  });
+}
+
+export const warnLife = (spec: Pick<Spec, 'services'>, facts: Facts, now: number): string[] =>
+  broughtBy(spec, facts, now).flatMap(({ shown, state, instead }) =>
+    state === 'deprecated' ? [`${shown} is deprecated${instead}`] : [],
+  );

@@ -1,0 +1,198 @@
+/** Brings the nodes of a version whose day has come to its successor: a rollout that nobody has to start. */
+import type { Redis } from 'ioredis';
+import { BootwaveError, refusal } from '../../../base/error.ts';
+import type { Logger } from '../../../base/log.ts';
+import type { DataPaths } from '../../../base/paths.ts';
+import { releasedServices } from '../../../image/publish/services.ts';
+import { type Life, type Retirement, type Retires, retirementOf } from '../../fleet/decisions/lives.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import { at } from '../../fleet/keys.ts';
+import { fullText } from '../../services/affected.ts';
+import { stateOf, whyNoSuccessor } from '../../services/life.ts';
+import { listLives, repairLives } from '../../services/lives.ts';
+import { keepLooking } from '../../upkeep/look.ts';
+import { drainable, drainId, drainSpec, hasFailed } from '../drain.ts';
+import type { PlanNode } from '../node.ts';
+import { ENDED, type RolloutRecord } from '../record.ts';
+import { forEachRollout } from './each.ts';
+import { planNodes } from './facts.ts';
+import { create, isEmpty, operate } from './operate.ts';
+import { partsOf, planned } from './planned.ts';
+import { priorOf } from './prior.ts';
+import { ifForgotten, readRollout, readState } from './stored.ts';
+import { readTemplate } from './templates.ts';
+
+/** Rollouts of one retirement. */
+const MOST = 10_000;
+
+/** Hash: version -> why its nodes stay where they are although its day has come. For people only. */
+export const NOT_DRAINED = at('lives', 'waits');
+
+type Edge = { redis: Redis; fleet: Fleet; paths: DataPaths };
+type Looking = Edge & { log: Logger; now?: () => number };
+
+/** Until the signal aborts; of several orchestrators one at a time. Never rejects. */
+export function keepRetiring(options: Looking & { signal: AbortSignal; every: number }): Promise<void> {
+  const memory = new Memory();
+  return keepLooking({ ...options, name: 'retiring' }, () => retireDue(options, memory));
+}
+
+/** What one process need not ask again. */
+export class Memory {
+  /** Why a retirement does not go on, by version: logged once, until it does or the reason changes. */
+  readonly told = new Map<string, string>();
+  /** Nodes that failed, by rollouts that have ended. */
+  readonly failed = new Map<string, readonly string[]>();
+}
+
+/** One look. Killed anywhere, the next one goes on: each rollout is one write, under the one id that it can have. */
+export async function retireDue(
+  { log, now = Date.now, ...edge }: Looking,
+  memory = new Memory(),
+): Promise<void> {
+  const { fleet, redis, paths } = edge;
+  for (const service of await repairLives(fleet))
+    log.warn({ service }, 'Redis had lost or changed what was decided about a version; it is written again');
+  await fleet.decisions.look();
+  await endOrphans(edge, log);
+  const lives = await listLives(fleet);
+  const due = [...lives.values()].flatMap((life) => {
+    const found = stateOf(life, now()) === 'obsolete' ? retirementOf(life) : undefined;
+    return found === undefined ? [] : [found];
+  });
+  const waits = new Map<string, string>();
+  if (due.length > 0) {
+    const [nodes, released] = await Promise.all([planNodes(fleet, []), releasedServices(paths)]);
+    const facts = { lives, nodes, released: new Set(released.map(fullText)), memory };
+    for (const life of due) {
+      const why = await bring(edge, life, facts, now()).catch(whyOf);
+      if (why !== null) waits.set(life.service, why);
+    }
+  }
+  for (const [service, why] of waits)
+    if (memory.told.get(service) !== why)
+      log.warn({ code: 'SERVICE_NOT_DRAINED', service, reason: why }, 'nodes stay on an obsolete version');
+  memory.told.clear();
+  for (const [service, why] of waits) memory.told.set(service, why);
+  const gone = (await redis.hkeys(NOT_DRAINED)).filter((service) => !waits.has(service));
+  if (gone.length > 0) await redis.hdel(NOT_DRAINED, ...gone);
+  if (waits.size > 0) await redis.hset(NOT_DRAINED, waits);
+}
+
+/** Somebody else was faster, which the next look sees. */
+const FASTER = ['ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED'];
+
+function whyOf(error: unknown): string | null {
+  if (!(error instanceof BootwaveError)) throw error;
+  return FASTER.includes(error.code) ? null : error.what;
+}
+
+type Facts = {
+  lives: ReadonlyMap<string, Life>;
+  nodes: readonly PlanNode[];
+  released: ReadonlySet<string>;
+  memory: Memory;
+};
+
+/** @returns why nodes stay where they are, if a person has to do something about it; null: it goes on, or nobody runs it */
+async function bring(edge: Edge, life: Retirement, facts: Facts, now: number): Promise<string | null> {
+  const { redis, fleet, paths } = edge;
+  const { service, successor, epoch, template } = life;
+  const all = drainable(facts.nodes, life, new Set());
+  if (all.length === 0) return null;
+  const earlier = await drainsOf(fleet, { service, epoch });
+  const last = earlier.at(-1);
+  if (last !== undefined && last.state !== null && !ENDED.includes(last.state)) return null;
+  if (last !== undefined && isStopped(last))
+    return `${last.id} ended as ${last.state}: 'bootwave service retire', said again, starts another one`;
+  const ids = drainable(facts.nodes, life, await failedIn(redis, earlier, facts.memory));
+  if (ids.length === 0)
+    return `${all.length} nodes came back from ${successor}: 'bootwave rollout show ${last?.id}' says why`;
+  const why = whyNoSuccessor(service, successor, now, { known: facts.lives, released: facts.released });
+  if (why !== null) return why;
+  if (stateOf(facts.lives.get(successor), now) === 'preview')
+    return `${successor} is in preview: 'bootwave service promote' ends that`;
+  const text = template === null ? null : (await readTemplate(fleet, template)).text;
+  const source = drainSpec(life, ids, text);
+  mustBeOne(source, template);
+  const { plan, images } = await planned(paths, fleet, source, now);
+  // Nodes that are held, or that another rollout has: they come when they are free.
+  if (isEmpty(plan)) return null;
+  await create(redis, plan, images, {
+    ...{ id: drainId(life, earlier.length + 1), retires: { service, epoch }, start: true, source, at: now },
+    ...{ author: life.by, person: life.person },
+    ...(template === null ? {} : { template }),
+  });
+  return null;
+}
+
+/**
+ * Refuses a template by which no nodes can be brought to a successor.
+ * @throws BootwaveError `TEMPLATE_UNKNOWN`, `ROLLOUT_REFUSED`, `SERVICE_TEMPLATE`
+ */
+export async function checkTemplateOf(fleet: Fleet, life: Parameters<typeof drainSpec>[0]): Promise<void> {
+  const { template } = life;
+  if (template === null) return;
+  mustBeOne(drainSpec(life, ['any'], (await readTemplate(fleet, template)).text), template);
+}
+
+function mustBeOne(source: string, template: string | null): void {
+  if (partsOf(source).length === 1) return;
+  throw refusal(
+    'SERVICE_TEMPLATE',
+    `template ${template} has more than one part, and this rollout has one`,
+    "name a template without 'then'",
+  );
+}
+
+/** A rollout of a retirement. `state` null: nobody knows any more how it ended. */
+export type Drain = { id: string; state: RolloutRecord['state'] | null };
+
+/** People ended it, or it went back: what comes now is theirs to say. */
+export const isStopped = ({ state }: Drain): boolean => state === 'failed' || state === 'aborted';
+
+/** All of one retirement, in their order. */
+export async function drainsOf({ redis, decisions }: Fleet, retires: Retires): Promise<Drain[]> {
+  const found: Drain[] = [];
+  for (let number = 1; number <= MOST; number += 1) {
+    const id = drainId(retires, number);
+    const decided = decisions.rollouts.of(id);
+    const record = decided?.end === undefined ? await priorOf(redis, id) : null;
+    if (decided === undefined && record === null) break;
+    // Lost with a Redis that failed, or put there by somebody else: the next one takes its place.
+    const isLost = decisions.rollouts.begun && (decided === undefined || decided.state === 'ended');
+    found.push({ id, state: decided?.end ?? (isLost ? null : (record?.state ?? 'running')) });
+  }
+  return found;
+}
+
+async function failedIn(redis: Redis, drains: readonly Drain[], { failed }: Memory): Promise<Set<string>> {
+  for (const { id } of drains) {
+    if (failed.has(id)) continue;
+    const state = await readState(redis, id).catch(ifForgotten);
+    failed.set(
+      id,
+      [...(state?.nodes.values() ?? [])].filter(hasFailed).map(({ node }) => node),
+    );
+  }
+  return new Set(drains.flatMap(({ id }) => failed.get(id) ?? []));
+}
+
+/** What was decided has changed since: what is under way comes to its end, and nothing more begins. */
+export async function endOrphans(
+  { redis, fleet }: Pick<Edge, 'redis' | 'fleet'>,
+  log: Logger,
+): Promise<void> {
+  const { rollouts } = fleet.decisions;
+  const orphans = rollouts.live.filter((id) => {
+    const retires = rollouts.of(id)?.retires;
+    return retires !== undefined && rollouts.lives.retirement(retires) === undefined;
+  });
+  const message = 'a rollout whose reason is gone cannot be ended';
+  await forEachRollout(orphans, { told: new Set(), log, message }, async (id) => {
+    const record = await readRollout(redis, id).catch(ifForgotten);
+    if (record === null || record.state === 'aborting' || ENDED.includes(record.state)) return;
+    const why = `what was decided about ${rollouts.of(id)?.retires?.service} has changed`;
+    await operate(redis, id, { type: 'abort', by: 'engine', why });
+  });
+}

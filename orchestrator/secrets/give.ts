@@ -1,0 +1,97 @@
+/** Gathers the grounds for a secret, has them judged, writes down that it is given, and only then gives it. */
+import { readFile, readlink } from 'node:fs/promises';
+import { messageOf } from '../../base/error.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import type { SecretsOfFleet } from '../../bootserver/enroll/secrets.ts';
+import { metadataFolder } from '../../image/publish/repository.ts';
+import { type ReleasedService, releasedServices } from '../../image/publish/services.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import {
+  type OrderPublicKeys,
+  readOrderKeys,
+  type VerifiedOrder,
+  verifyOrder,
+} from '../../protocol/order.ts';
+import { shownServiceVersion } from '../../protocol/service/name.ts';
+import { forget } from '../../protocol/service/secrets.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { standingOf } from '../orders/sign.ts';
+import { judgeSecrets } from './judge.ts';
+import type { SecretStore } from './store.ts';
+
+export type FleetSecretsParts = {
+  fleet: Fleet;
+  paths: DataPaths;
+  store: SecretStore;
+  /** What was signed for a node, by this server's own disk. */
+  signer: OrderSigner;
+  /** Milliseconds since the epoch. */
+  now(): number;
+};
+
+export class FleetSecrets implements SecretsOfFleet {
+  readonly #parts: FleetSecretsParts;
+  #released: { link: string; all: readonly ReleasedService[] } | null = null;
+
+  constructor(parts: FleetSecretsParts) {
+    this.#parts = parts;
+  }
+
+  newest(): Promise<number> {
+    return this.#parts.store.newest();
+  }
+
+  numberOf(name: string): Promise<number> {
+    return this.#parts.store.numberOf(name);
+  }
+
+  async give({ id, service, verdict, order: envelope }: Parameters<SecretsOfFleet['give']>[0]) {
+    const { fleet, paths, store, signer, now } = this.#parts;
+    const keys = readOrderKeys(await readFile(keyLayout(paths.keys).order.pub, 'utf8'));
+    const shown = held(envelope, keys, id, now());
+    const [record, bans, { epoch, digest = null }, all] = await Promise.all([
+      fleet.nodes.get(id),
+      fleet.bans(),
+      // Another server may have signed a newer one: what bears the fleet's key counts, wherever it lies.
+      standingOf(fleet.redis, signer, id),
+      this.#services(),
+    ]);
+    const found = all.find(({ name, version }) => name === service.name && version === service.version);
+    const names = judgeSecrets({
+      ...{ service, record, verdict, newest: { epoch, digest } },
+      banned: bans.banOf({ id }) !== null,
+      ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
+      released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
+    });
+    const given = await store.values(service.name, names, record!.site);
+    try {
+      await fleet.audit.append({
+        ...{ at: now(), actor: 'bootserver', node: id, action: 'secrets-given' },
+        reason: `secrets of ${shownServiceVersion(service)}: ${names.join(', ')}`,
+        detail: { number: `${given.number}` },
+      });
+    } catch (error) {
+      forget(given.values.values());
+      throw error;
+    }
+    return given;
+  }
+
+  async #services(): Promise<readonly ReleasedService[]> {
+    const { paths } = this.#parts;
+    const link = await readlink(metadataFolder(paths.releases)).catch(() => '');
+    if (this.#released?.link !== link || link === '')
+      this.#released = { link, all: await releasedServices(paths) };
+    return this.#released.all;
+  }
+}
+
+/** @returns why it does not hold */
+function held(envelope: unknown, keys: OrderPublicKeys, nodeId: string, now: number): VerifiedOrder | string {
+  try {
+    return verifyOrder(envelope, keys, { nodeId, now, last: null });
+  } catch (error) {
+    return messageOf(error);
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The secrets of services on this server's disk, one file, each value encrypted (AES-256-GCM) under a key of the keys folder
+ * and bound to its place. Nothing of it is ever in Redis. A value goes in and comes out for a node; no person gets it back.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
+import { createFileAtomic, writeFileAtomic } from '../../base/files.ts';
+import { named } from '../../base/named.ts';
+import type { DataPaths } from '../../base/paths.ts';
+import { keyLayout } from '../../keys/layout.ts';
+import { forget, SECRET_LIMITS } from '../../protocol/service/secrets.ts';
+import { FileLock } from '../redis/lock.ts';
+
+/** Secrets of one server. */
+const MOST = 1024;
+/** Seconds to wait for another change. */
+const LOCK_WAIT = 20;
+/** Milliseconds for which what the file said is believed without a look at it. */
+const FRESH = 1000;
+const KEY_BYTES = 32;
+const [IV_BYTES, TAG_BYTES] = [12, 16];
+
+const placeSchema = {
+  /** With its owner. */
+  service: z.string(),
+  name: z.string(),
+  /** Null: for nodes of every site that has none of its own. */
+  site: z.string().nullable(),
+};
+const entrySchema = z.object({
+  ...placeSchema,
+  /** Of the change that brought it; rises with every change of any secret here. */
+  number: z.int().min(1),
+  at: z.number(),
+  actor: z.string(),
+  /** IV, what is encrypted, tag; base64. */
+  sealed: z.string(),
+});
+type Entry = z.infer<typeof entrySchema>;
+const fileSchema = z.object({
+  format: z.literal(1),
+  number: z.int().min(0),
+  /** Number of the last change of each service's; removals count. */
+  changed: z.record(z.string(), z.int()),
+  entries: z.array(entrySchema),
+});
+type Kept = z.infer<typeof fileSchema>;
+
+export type SecretPlace = Pick<Entry, 'service' | 'name' | 'site'>;
+/** What a person is shown. */
+export type ShownSecret = Omit<Entry, 'sealed'>;
+type By = { actor: string; at: number };
+
+const EMPTY: Kept = { format: 1, number: 0, changed: {}, entries: [] };
+
+export class SecretStore {
+  readonly #file: string;
+  readonly #lock: string;
+  readonly #key: string;
+  #read: { kept: Kept; mark: string; at: number } | null = null;
+
+  constructor({ root, keys }: Pick<DataPaths, 'root' | 'keys'>) {
+    const folder = join(root, 'secrets');
+    [this.#file, this.#lock] = [join(folder, 'secrets.json'), join(folder, 'lock')];
+    this.#key = keyLayout(keys).secrets;
+  }
+
+  /** @returns the number of the change @throws BootwaveError `SECRET_LIMIT`, `SECRETS_KEY`, `SECRETS_FILE` */
+  set(place: SecretPlace, value: Buffer, by: By): Promise<number> {
+    return this.#change(async (kept) => {
+      const number = kept.number + 1;
+      const others = kept.entries.filter((one) => !isAt(one, place));
+      if (others.length >= MOST)
+        throw refusal('SECRET_LIMIT', `this server has ${others.length} secrets, and no more than ${MOST}`);
+      const key = await this.#keyFor(kept);
+      try {
+        const entry = { ...place, number, at: by.at, actor: by.actor };
+        const entries = [...others, { ...entry, sealed: sealed(key, entry, value) }];
+        return { number, entries, service: place.service };
+      } finally {
+        forget([key]);
+      }
+    });
+  }
+
+  /** @returns null: there was none */
+  async remove(place: SecretPlace): Promise<number | null> {
+    if (!(await this.#now()).entries.some((one) => isAt(one, place))) return null;
+    return this.#change(async ({ number, entries }) => ({
+      ...{ number: number + 1, service: place.service },
+      entries: entries.filter((one) => !isAt(one, place)),
+    }));
+  }
+
+  async list(): Promise<ShownSecret[]> {
+    const { entries } = await this.#now();
+    const order = (one: Entry) => `${one.service} ${one.name} ${one.site ?? ''}`;
+    return entries.toSorted((a, b) => (order(a) < order(b) ? -1 : 1)).map(({ sealed: _, ...shown }) => shown);
+  }
+
+  /** Number of the last change of any secret; 0: there was none. */
+  async newest(): Promise<number> {
+    return (await this.#now()).number;
+  }
+
+  async numberOf(service: string): Promise<number> {
+    return (await this.#now()).changed[service] ?? 0;
+  }
+
+  /**
+   * What a node of this site is given; the caller overwrites it.
+   * @throws BootwaveError `SECRETS_UNSET`, `SECRETS_TOO_LARGE`, `SECRETS_KEY`, `SECRETS_FILE`
+   */
+  async values(
+    service: string,
+    names: readonly string[],
+    site: string,
+  ): Promise<{ number: number; values: Map<string, Buffer> }> {
+    const kept = await this.#now();
+    const found = names.map((name) => {
+      const all = kept.entries.filter((one) => one.service === service && one.name === name);
+      return all.find((one) => one.site === site) ?? all.find((one) => one.site === null) ?? null;
+    });
+    const unset = names.filter((_, i) => found[i] === null);
+    if (unset.length > 0)
+      throw new BootwaveError({
+        code: 'SECRETS_UNSET',
+        what: `secrets of ${service} are not set for site ${site}: ${named(unset)}`,
+        unchanged: 'nothing was given',
+        next: "set them: 'bootwave service secret set'",
+      });
+    const key = await this.#keyFor(kept);
+    const values = new Map<string, Buffer>();
+    try {
+      for (const one of found) values.set(one!.name, opened(key, one!));
+      const bytes = [...values].reduce((sum, [name, value]) => sum + name.length + value.length + 5, 0);
+      if (bytes > SECRET_LIMITS.together)
+        throw refusal(
+          'SECRETS_TOO_LARGE',
+          `the secrets of ${service} have ${bytes} bytes together; a node takes ${SECRET_LIMITS.together}`,
+          'set shorter ones',
+        );
+      return { number: kept.changed[service] ?? 0, values };
+    } catch (error) {
+      forget(values.values());
+      throw error;
+    } finally {
+      forget([key]);
+    }
+  }
+
+  async #change(next: (kept: Kept) => Promise<Pick<Kept, 'number' | 'entries'> & { service: string }>) {
+    await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
+    const lock = await FileLock.open(this.#lock);
+    try {
+      if (!(await lock.exclusive(LOCK_WAIT)))
+        throw refusal('SECRETS_BUSY', 'another change of secrets does not end', 'try again');
+      const kept = await this.#look();
+      const { number, entries, service } = await next(kept);
+      const changed = { ...kept.changed, [service]: number };
+      const text = JSON.stringify({ format: 1, number, changed, entries } satisfies Kept);
+      await writeFileAtomic(this.#file, text);
+      this.#read = null;
+      return number;
+    } finally {
+      await lock.close();
+    }
+  }
+
+  /** A heartbeat asks for it: the file is looked at once a second at most. */
+  async #now(): Promise<Kept> {
+    if (this.#read !== null && performance.now() - this.#read.at < FRESH) return this.#read.kept;
+    return this.#look();
+  }
+
+  async #look(): Promise<Kept> {
+    const at = performance.now();
+    const found = await stat(this.#file, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw unreadable(this.#file, error);
+    });
+    const mark = found === null ? 'none' : `${found.ino} ${found.size} ${found.mtimeNs}`;
+    if (this.#read?.mark !== mark) {
+      try {
+        const kept =
+          found === null ? EMPTY : fileSchema.parse(JSON.parse(await readFile(this.#file, 'utf8')));
+        this.#read = { kept, mark, at };
+      } catch (cause) {
+        throw unreadable(this.#file, cause);
+      }
+    }
+    this.#read.at = at;
+    return this.#read.kept;
+  }
+
+  /** A fleet from before secrets has no such key until its first one. */
+  async #keyFor({ entries }: Kept): Promise<Buffer> {
+    if (entries.length === 0) {
+      await mkdir(dirname(this.#key), { recursive: true, mode: 0o700 });
+      await createFileAtomic(this.#key, `${randomBytes(KEY_BYTES).toString('hex')}\n`);
+    }
+    const text = await readFile(this.#key, 'utf8').catch((cause: unknown) => {
+      throw noKey(`${this.#key} cannot be read: ${messageOf(cause)}`, cause);
+    });
+    if (!/^[0-9a-f]{64}\n?$/.test(text)) throw noKey(`${this.#key} holds no key for secrets`);
+    return Buffer.from(text.trim(), 'hex');
+  }
+}
+
+const isAt = (one: SecretPlace, { service, name, site }: SecretPlace): boolean =>
+  one.service === service && one.name === name && one.site === site;
+
+/** A value in another place, or under another number, does not open. */
+const aboutOf = ({ service, name, site, number }: Pick<Entry, 'service' | 'name' | 'site' | 'number'>) =>
+  Buffer.from(JSON.stringify(['bootwave secret 1', service, name, site, number]), 'utf8');
+
+function sealed(key: Buffer, about: Parameters<typeof aboutOf>[0], value: Buffer): string {
+  const iv = randomBytes(IV_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aboutOf(about));
+  return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()]).toString('base64');
+}
+
+function opened(key: Buffer, entry: Entry): Buffer {
+  const bytes = Buffer.from(entry.sealed, 'base64');
+  try {
+    if (bytes.length < IV_BYTES + TAG_BYTES) throw new Error('it is cut off');
+    const end = bytes.length - TAG_BYTES;
+    const cipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, IV_BYTES)).setAAD(aboutOf(entry));
+    cipher.setAuthTag(bytes.subarray(end));
+    return Buffer.concat([cipher.update(bytes.subarray(IV_BYTES, end)), cipher.final()]);
+  } catch (cause) {
+    throw noKey(
+      `the secret ${entry.name} of ${entry.service} does not open with the key that is here`,
+      cause,
+    );
+  }
+}
+
+const noKey = (what: string, cause?: unknown) =>
+  new BootwaveError({
+    code: 'SECRETS_KEY',
+    what,
+    unchanged: 'nothing was changed or given',
+    next: 'restore the keys folder from its backup, or set the secrets again',
+    cause,
+  });
+
+const unreadable = (file: string, cause: unknown) =>
+  new BootwaveError({
+    code: 'SECRETS_FILE',
+    what: `${file} cannot be read: ${messageOf(cause)}`,
+    unchanged: 'nothing was changed or given',
+    next: 'restore it from a backup; without one, move it away and set the secrets again',
+    cause,
+  });

@@ -1,0 +1,40 @@
+/** Who runs what: how many nodes run each version of a service, and how many are to. Pure. */
+import { compareVersions } from '../../formats/version.ts';
+import type { ServiceVersion } from '../../protocol/service/name.ts';
+
+/** One node. */
+export type NodeRuns = {
+  /** What its order in force names. */
+  wanted: readonly ServiceVersion[];
+  /** What it said that runs there; null: it has not said, because it is silent, new, or of an older image. */
+  runs: readonly ServiceVersion[] | null;
+};
+
+/** Numbers of nodes. */
+export type VersionCount = ServiceVersion & {
+  wanted: number;
+  runs: number;
+  /** Of those that are to run it: who has not said what runs there. They may run it or not. */
+  unknown: number;
+};
+
+/** @returns by name, the newest version first; versions that nobody runs and nobody is to run are absent */
+export function countVersions(nodes: Iterable<NodeRuns>): VersionCount[] {
+  const counts = new Map<string, VersionCount>();
+  const of = ({ name, version }: ServiceVersion): VersionCount => {
+    const key = `${name}:${version}`;
+    const known = counts.get(key) ?? { name, version, wanted: 0, runs: 0, unknown: 0 };
+    counts.set(key, known);
+    return known;
+  };
+  for (const { wanted, runs } of nodes) {
+    for (const one of wanted) {
+      of(one).wanted += 1;
+      if (runs === null) of(one).unknown += 1;
+    }
+    for (const one of runs ?? []) of(one).runs += 1;
+  }
+  return [...counts.values()].sort(
+    (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version),
+  );
+}
