@@ -72,7 +72,7 @@ function approvedText(view: RequestView, done: unknown): string {
   }
   if (kind !== 'break-glass') return harmless(`${operation} is done, as ${actor} asked`);
   const minutes = until === null ? '' : `, until ${minuteOf(until)} UTC`;
-  return `${actor} may take the steps of an issuing CA that admins may${minutes}; to end it: bootwave request deny ${id}`;
+  return `${actor} may do what break-glass opens${minutes}; to end it: bootwave request deny ${id}`;
 }
 
 function liftedText(ban: NonNullable<Lifted['ban']>): string {

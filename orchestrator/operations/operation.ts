@@ -88,10 +88,10 @@ export type Operation<I = unknown, R = unknown> = {
   /** The sites that it concerns; absent: a site admin with the right may use it everywhere. */
   site?(input: I, about: About): readonly string[] | Promise<readonly string[]>;
   /**
-   * Whether it may be done under break-glass. Its effect must end with the break-glass: it hands out no key and no
-   * role.
+   * Whether it may be done under break-glass. Nothing that it does may outlast that: no operation on keys, operators or the
+   * audit is in it.
    */
-  breakGlass?: boolean | { when(input: NoInfer<I>): boolean }['when'];
+  breakGlass?: boolean;
   /** Whether a second person of the core team has to agree. */
   fourEyes?: boolean | { when(input: NoInfer<I>): boolean }['when'];
   prepare?(): Promise<{ prepare(input: I, context: Acting): Promise<Prepared<I, R>> }['prepare']>;

@@ -1,6 +1,6 @@
 /**
- * Break-glass: for an hour, somebody of the core team may do what admins may, because a second person agreed. No key
- * moves and no certificate is made: it is a request in force, bound to one certificate, that ends by itself.
+ * Break-glass: for an hour, somebody of the core team may do what operations declare for it, because a second person
+ * agreed. No key moves and no certificate is made: it is a request in force, bound to one certificate, that ends by itself.
  */
 import type { Redis } from 'ioredis';
 import type { Identity } from './judge.ts';

@@ -10,6 +10,8 @@ export type OrderSigner = {
   sign(order: Order, shown?: string): Promise<OrderEnvelope>;
   /** @param shown as for `sign`: where it is newer than what this signer has signed, it is what counts */
   standing(node: string, shown?: string): Promise<Standing>;
+  /** Remembers what another server has signed for the node, if it is newer than what is known; anything else is ignored. */
+  learn(node: string, shown: string): Promise<void>;
 };
 
 export type Standing = {

@@ -8,6 +8,9 @@ import type { OrderSigner, Standing } from './order-signer.ts';
 /** The newest order that was signed for a node, as it was sent. */
 export const signedKey = (node: string): string => at('signed', node);
 
+/** Sorted set: nodes by milliseconds of the last order that was signed for them. */
+export const SIGNED_AT = at('signed-at');
+
 /** Another server may know better. */
 const UNDECIDED: readonly string[] = [
   'SIGNER_IMAGE_UNDECIDED',
@@ -16,7 +19,7 @@ const UNDECIDED: readonly string[] = [
 ];
 
 /** Whoever owns Redis may have put anything there: what is longer than any envelope is none. */
-async function shownIn(redis: Redis, node: string): Promise<string | undefined> {
+export async function shownIn(redis: Redis, node: string): Promise<string | undefined> {
   const text = await redis.get(signedKey(node)).catch(() => null);
   return text === null || text.length > ORDER_LIMITS.envelopeCharacters ? undefined : text;
 }
@@ -35,7 +38,9 @@ export async function sign(redis: Redis, signer: OrderSigner, order: Order): Pro
     await decisionsOf(redis)?.look();
     return signer.sign(order, await shownIn(redis, order.node));
   });
-  await redis.set(signedKey(order.node), JSON.stringify(envelope));
+  const kept = redis.pipeline().set(signedKey(order.node), JSON.stringify(envelope));
+  for (const [error] of (await kept.zadd(SIGNED_AT, Date.now(), order.node).exec()) ?? [])
+    if (error !== null) throw error;
   return envelope;
 }
 

@@ -50,6 +50,10 @@ export class SignerClient implements OrderSigner {
     return (await this.#ask({ op: 'standing', node, ...more })) as Standing;
   }
 
+  async learn(node: string, shown: string): Promise<void> {
+    await this.#ask({ op: 'learn', node, shown });
+  }
+
   close(): void {
     this.#closed = true;
     if (this.#again !== null) clearTimeout(this.#again);

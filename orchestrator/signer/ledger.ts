@@ -116,6 +116,11 @@ export class Ledger {
    */
   append(one: Signed): Promise<void> {
     if (!this.#last.has(one.node)) this.#firsts.push(one.at);
+    return this.learn(one);
+  }
+
+  /** As `append`, for what another server has signed: whoever got their first order there is not counted here. */
+  learn(one: Signed): Promise<void> {
     const { text, entry } = written(one, this.#sets);
     this.#remember(entry);
     this.#waiting.push(text);

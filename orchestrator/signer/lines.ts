@@ -11,6 +11,7 @@ export const askSchema = z.discriminatedUnion('op', [
     ...{ id: z.int(), op: z.literal('standing'), node: z.string().max(128) },
     shown: z.string().optional(),
   }),
+  z.strictObject({ id: z.int(), op: z.literal('learn'), node: z.string().max(128), shown: z.string() }),
 ]);
 export type Ask = z.infer<typeof askSchema>;
 

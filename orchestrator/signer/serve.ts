@@ -15,7 +15,7 @@ import { DecisionsHere } from './decisions.ts';
 import { signerFiles } from './files.ts';
 import type { SignerLimits } from './judge.ts';
 import { Ledger } from './ledger.ts';
-import { type Answer, askSchema, MOST_LINE } from './lines.ts';
+import { type Answer, type Ask, askSchema, MOST_LINE } from './lines.ts';
 import { fileKey } from './order-key.ts';
 import { Signer } from './signer.ts';
 
@@ -106,14 +106,22 @@ async function answer(signer: Signer, line: string): Promise<Answer | null> {
   const { id } = ask.data;
   try {
     const { data } = ask;
-    const result = await (data.op === 'sign'
-      ? signer.sign(data.order, data.shown)
-      : signer.standing(data.node, data.shown));
-    return { id, ok: true, result };
+    return { id, ok: true, result: (await act(signer, data)) ?? null };
   } catch (error) {
     const fault =
       error instanceof BootwaveError ? error.toJSON() : { code: 'SIGNER_FAULT', what: messageOf(error) };
     return { id, ok: false, error: fault };
+  }
+}
+
+function act(signer: Signer, ask: Ask): Promise<unknown> {
+  switch (ask.op) {
+    case 'sign':
+      return signer.sign(ask.order, ask.shown);
+    case 'standing':
+      return signer.standing(ask.node, ask.shown);
+    case 'learn':
+      return signer.learn(ask.node, ask.shown);
   }
 }
 

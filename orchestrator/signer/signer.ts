@@ -15,7 +15,7 @@ import { judge, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
-import { type ServiceGrounds, servedOf } from './services.ts';
+import { isNothing, type ServiceGrounds, servedOf } from './services.ts';
 
 export type SignerParts = {
   key: OrderKey;
@@ -66,6 +66,22 @@ export class Signer implements OrderSigner {
     const { payload, entry } = judge(order, grounds);
     await (entry === null ? ledger.settled() : ledger.append(entry));
     return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));
+  }
+
+  async learn(node: string, shown: string): Promise<void> {
+    const { key, ledger, decisions, now } = this.#parts;
+    const { begunAt } = (await decisions.current()).rollouts;
+    const last = ledger.of(node);
+    const seen = shownOrder(shown, node, key, last);
+    if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
+    const { epoch, image, floor = null } = seen.order;
+    const { isOld: _, ...moved } = hadOf(last, seen.order, begunAt);
+    const configured = configuredOf(last, seen) ?? undefined;
+    const served = servedOf(last, seen.order);
+    await ledger.learn({
+      ...{ node, epoch, digest: seen.digest, at: now(), image: image?.version ?? null, floor, wipe: null },
+      ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
+    });
   }
 
   async standing(node: string, shown?: string): Promise<Standing> {

@@ -11,6 +11,7 @@ import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
+import { keepLearning } from '../orders/learn.ts';
 import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
@@ -104,13 +105,14 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const file = new SealFile(paths);
+  const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
     ...{ audit: fleet.audit, file, log, signal },
     known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, power, usage, seals]).then(async () => {
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(async () => {
       signer.close();
       await Promise.all([links.close(), signing.done]);
     }),

@@ -31,7 +31,7 @@ function notes({ fourEyes, breakGlass, offline, hostOnly }: Operation): string {
     flag === undefined || flag === false ? [] : [flag === true ? text : sometimes];
   return [
     ...said(fourEyes, 'two people', 'two people, for some'),
-    ...said(breakGlass, 'by break-glass', 'by break-glass, for some'),
+    ...(breakGlass === true ? ['by break-glass'] : []),
     ...(offline === undefined ? [] : ['without a server']),
     ...said(hostOnly, 'on the server only', 'on the server only, with `--keys`'),
   ].join('; ');

@@ -105,17 +105,13 @@ export const caShow = operation({
   act: async () => (await import('./acts.ts')).caShow,
 });
 
-/**
- * One step in the life of an issuing CA. Also under break-glass, which a copied CA needs at once: it hands out no key.
- * Not for the operators CA: a change of operators would outlast the hour.
- */
+/** One step in the life of an issuing CA. Not under break-glass: which CA signs, and which counts, outlasts the hour. */
 const caStep = <T extends 'prepare' | 'activate' | 'taint' | 'revoke'>(step: T, help: string) =>
   operation({
     name: `keys ca ${step}`,
     help,
     who: ADMIN,
     offline: 'records',
-    breakGlass: ({ ca }) => ca !== 'operators',
     input: z.strictObject({
       ca: z.enum(AUTHORITIES),
       /** Its id or the beginning of it; absent if there can be only one. */

@@ -12,7 +12,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { setMany } from '../../fleet/set.ts';
 import { isRegistered, type State } from '../../fleet/transitions.ts';
 import { setWithConsent } from '../../install/want.ts';
-import { signedKey } from '../../orders/sign.ts';
+import { SIGNED_AT, signedKey } from '../../orders/sign.ts';
 import { Actions } from '../../power/actions.ts';
 import type { Action } from '../../power/seen.ts';
 import { type BmcTest, testsOf } from '../../power/self-test.ts';
@@ -118,7 +118,7 @@ export const reject = ({ node, reason }: Why, { fleet, by }: Acting): Promise<No
 
 export async function retire({ node, reason }: Why, { fleet, by }: Acting): Promise<NodeRecord> {
   const record = await fleet.retire(node, reason, by);
-  await fleet.redis.del(signedKey(record.id));
+  await fleet.redis.pipeline().del(signedKey(record.id)).zrem(SIGNED_AT, record.id).exec();
   return record;
 }
 

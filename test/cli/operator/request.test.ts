@@ -40,7 +40,7 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
   t.regex((await as(bob, 'request', 'approve', request, '--yes')).out, /expect --ek aaaaaa/);
   t.like((await as(bob, 'ban', 'list', '--json')).value, { bans: [{ id, lifted: true }] });
 
-  const admins = ['keys', 'ca', 'taint', 'nodes', 'ffff'];
+  const admins = ['bootserver', 'reload'];
   t.is((await as(ann, ...admins)).code, 'OPERATOR_ROLE');
   const glass = (await as(ann, 'break-glass', '--reason', 'nobody else is up', '--json')).value;
   t.regex((await as(bob, 'request', 'approve', glass.id, '--yes')).out, /until \d{4}-/);
@@ -50,7 +50,11 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
     add,
     ['operator', 'revoke', 'bob'],
     ['audit', 'accept', '--reason', 'x'],
-    ['keys', 'ca', 'taint', 'operators', 'ffff'],
+    ...['nodes', 'servers', 'operators'].flatMap((ca) =>
+      ['prepare', 'activate', 'taint', 'revoke'].map((step) =>
+        ['keys', 'ca', step, ca, 'ffff'].slice(0, step === 'prepare' ? 4 : 5),
+      ),
+    ),
     ['keys', 'rotate', 'root'],
   ])
     t.is((await as(ann, ...outlasting)).code, 'OPERATOR_ROLE', 'nothing that would outlast it');
@@ -62,7 +66,7 @@ test.serial('one asks, the other approves: a ban ends, and a core member is admi
     story.find(({ action }) => action === 'break-glass'),
     {
       actor: 'operator:ann',
-      reason: 'bootwave keys ca taint',
+      reason: 'bootwave bootserver reload',
     },
   );
   const people = (await as(bob, 'operator', 'list', '--json')).value as { name: string; serial: string }[];

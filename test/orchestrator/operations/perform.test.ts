@@ -195,7 +195,7 @@ test('what break-glass alone allowed alarms: an error in the log, and a day of w
     perform(
       { ...house, log },
       { identity: await identityOf(ann) },
-      { operation: 'keys ca taint', input: { ca: 'nodes', id: 'ffff', reason: 'copied', force: false } },
+      { operation: 'bootserver reload', input: {} },
     ).then(
       () => 'done',
       ({ code }) => code,
@@ -208,7 +208,7 @@ test('what break-glass alone allowed alarms: an error in the log, and a day of w
   t.like(await checkBreakGlass(paths), { status: 'ok' }, 'only asked for');
   await signs(bob, 'request approve', { request: asked.request.id });
   t.not(await act(), 'OPERATOR_ROLE');
-  t.like(lines[0], { level: 50, code: 'BREAK_GLASS', actor: ann.actor, operation: 'keys ca taint' });
+  t.like(lines[0], { level: 50, code: 'BREAK_GLASS', actor: ann.actor, operation: 'bootserver reload' });
   const seen = await checkBreakGlass(paths);
   t.is(seen.status, 'warn');
   t.regex(seen.detail, /operator:ann since .* \(in force\): no admin is up/);

@@ -90,6 +90,7 @@ export async function secretsOn(t: ExecutionContext) {
         return { ...(left ?? standing), wipe: null };
       },
       sign: () => Promise.reject(new Error('nothing is signed here')),
+      learn: async () => {},
     },
   });
   /** @returns the value, or the code of the refusal */
