@@ -26,8 +26,13 @@ const entrySchema = z.object({
   password: z.string(),
   pin: z.string().nullable(),
   suite: z.union([z.literal(17), z.literal(3)]).nullable(),
-  /** A person said that it is the node's BMC although it says this; null: it says the node's own UUID or serial number. */
-  believed: claimSchema.nullable(),
+  /**
+   * What it said of its machine when it was set, and has to say ever after. Not what the node says of itself since: a node that is
+   * owned must not get out of reach of its BMC by giving itself another name.
+   */
+  claim: claimSchema,
+  /** It did not say what the node says: a person has looked which machine it is. */
+  unproven: z.boolean(),
   by: z.string(),
   /** Milliseconds since the epoch. */
   at: z.number(),

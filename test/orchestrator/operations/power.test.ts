@@ -125,7 +125,7 @@ for (const kind of KINDS) {
     await set({ node: other.id, ...input, unproven: true }, acting);
     await power({ node: other.id, action: 'on' }, acting);
     t.deepEqual(machine.done, ['on']);
-    t.truthy((await show({ node: other.id }, acting)).believed);
+    t.true((await show({ node: other.id }, acting)).unproven);
   });
 }
 
@@ -139,6 +139,23 @@ test('what answers there later as another machine is told nothing', async (t) =>
   t.deepEqual(machine.done, []);
   const [last] = (await fleet.audit.read({ node: node.id, last: 1 })).toReversed();
   t.regex(last?.reason ?? '', /^on failed: BMC_OTHER_NODE/);
+});
+
+test('a node does not get out of reach of its BMC by giving itself another name; the test says so', async (t) => {
+  const { member, acting, directory } = await world(t);
+  const node = await member(1);
+  const { input, machine } = await given(t, 'ipmi');
+  await set({ node: node.id, ...input }, acting);
+  const change = { uuid: '11111111-2222-8333-9444-555555555555', serial: 'BW-2' };
+  await directory.enrol(enrolment(1, 2, { inventory: inventory(1, change) }));
+  await power({ node: node.id, action: 'on' }, acting);
+  t.deepEqual(machine.done, ['on']);
+  const { ok, weaknesses } = await testNow({ node: node.id }, acting);
+  t.true(ok);
+  t.deepEqual(
+    weaknesses.map(({ code }) => code),
+    ['cipher-zero', 'node-differs'],
+  );
 });
 
 test('a node that goes on in the same boot was not restarted, whatever its BMC said', async (t) => {
