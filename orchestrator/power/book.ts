@@ -11,6 +11,7 @@ import { jsonIn } from '../../base/json.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Turns } from '../../base/turns.ts';
 import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
+import { keyLayout } from '../../keys/layout.ts';
 import { checkName } from '../fleet/names.ts';
 import { KINDS } from './bmc.ts';
 
@@ -47,11 +48,11 @@ const writing = new Turns();
 
 export class Book {
   readonly #folder: string;
-  readonly #keys: string;
+  readonly #key: string;
 
   constructor(paths: Pick<DataPaths, 'power' | 'keys'>) {
     this.#folder = paths.power;
-    this.#keys = paths.keys;
+    this.#key = keyLayout(paths.keys).bmcs;
   }
 
   /**
@@ -63,7 +64,7 @@ export class Book {
     const spoilt: string[] = [];
     const sites = await this.#sites();
     if (sites.length === 0) return { entries, spoilt };
-    const key = await atRestKey(this.#keys, false);
+    const key = await atRestKey(this.#key, false);
     for (const site of sites) {
       const found = await this.#of(site, key);
       if (found === null) spoilt.push(site);
@@ -94,7 +95,7 @@ export class Book {
     // It becomes the name of a file, and comes from a record in Redis.
     checkName(site, 'site');
     return writing.take(async () => {
-      const key = await atRestKey(this.#keys, (await this.#sites()).length === 0);
+      const key = await atRestKey(this.#key, (await this.#sites()).length === 0);
       await this.#change(site, key, (before) => [...before.filter(({ node }) => node !== entry.node), entry]);
       await this.#drop(entry.node, key, site);
     });
@@ -104,7 +105,7 @@ export class Book {
   remove(node: string): Promise<boolean> {
     return writing.take(async () => {
       const isEmpty = (await this.#sites()).length === 0;
-      return !isEmpty && this.#drop(node, await atRestKey(this.#keys, false));
+      return !isEmpty && this.#drop(node, await atRestKey(this.#key, false));
     });
   }
 

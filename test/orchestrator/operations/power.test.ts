@@ -330,11 +330,11 @@ test('doctor names a default password, also of a BMC that does not answer, and a
   const { paths, member, acting } = await world(t);
   await mkdir(paths.power, { recursive: true });
   await writeFile(join(paths.power, 'ams.bmc'), 'spoilt');
-  await atRestKey(paths.keys, true);
+  await atRestKey(keyLayout(paths.keys).bmcs, true);
   const check = await checkBmcs(paths);
   t.is(check.status, 'fail');
   t.regex(check.detail, /site ams/);
-  const key = keyLayout(paths.keys).atRest;
+  const key = keyLayout(paths.keys).bmcs;
   await rename(key, `${key}.away`).catch(() => {});
   t.like(await checkBmcs(paths), { status: 'fail' });
   t.regex((await checkBmcs(paths)).detail, /missing/);
