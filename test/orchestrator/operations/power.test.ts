@@ -274,6 +274,7 @@ test('what cannot be an address, a password or a pin is refused before anything 
   const refused = (change: object, code: string) =>
     t.throwsAsync(set({ node, ...input, ...change } as Parameters<typeof set>[0], acting), { code });
   await refused({ address: 'bmc.example' }, 'BMC_ADDRESS');
+  await t.throwsAsync(power({ node, action: 'off', next: 'network' }, acting), { code: 'POWER_NEXT' });
   await refused({ pin: 'ab' }, 'BMC_PIN_INVALID');
   const missing = await refused({ pin: undefined }, 'BMC_PIN_MISSING');
   t.regex((missing as { next?: string }).next ?? '', /--pin ([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
