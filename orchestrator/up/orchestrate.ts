@@ -112,10 +112,12 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(async () => {
-      signer.close();
-      await Promise.all([links.close(), signing.done]);
-    }),
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(
+      async () => {
+        signer.close();
+        await Promise.all([links.close(), signing.done]);
+      },
+    ),
     links: pool,
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),

@@ -86,7 +86,7 @@ async function fleet(t: ExecutionContext) {
       drop: () => {},
       helloOf: () => null,
     };
-    const signer = { sign: pool.request, standing: pool.request };
+    const signer = { sign: pool.request, standing: pool.request, learn: pool.request };
     const driver = new Driver(id, {
       ...{ redis, fleet: world.fleet, pool, signer, log, signal: stop.signal },
       ...TIMES,
