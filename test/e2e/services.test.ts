@@ -6,6 +6,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
@@ -38,6 +39,9 @@ const book = {
   health: { check: { kind: 'http', port: 8080, path: '/log' }, every: 1, failures: 2, grace: 5 },
 };
 
+/** What an operator reads of it. */
+const told = async ({ setup }: RolloutState) => (await rack.bootwave('rollout', 'show', setup.id)).stdout;
+
 test.serial(
   'two services by one rollout; a version that is ill goes back by itself, with its state as it was; no restart of the node',
   async (t) => {
@@ -52,7 +56,7 @@ test.serial(
       rack,
       await startRollout(rack, { services: ['book:1', 'idle:1'], nodes: { all: true } }),
     );
-    t.is(first.rollout.state, 'done', first.rollout.why);
+    t.is(first.rollout.state, 'done', await told(first));
     const written = await fetched(rack, NODE, 8080, '/log');
     t.is(written, 'one\n');
 
@@ -68,7 +72,7 @@ test.serial(
         timeouts: { activate: '10m', rollback: '10m', unhealthy: '5s' },
       }),
     );
-    t.is(bad.rollout.state, 'failed', bad.rollout.why);
+    t.is(bad.rollout.state, 'failed', await told(bad));
     t.deepEqual(
       [...bad.nodes.values()].map(({ state: is }) => is),
       ['rolled-back'],
