@@ -69,7 +69,7 @@ test.serial('what a service keeps is there after another image was installed and
 
 test.serial('a version whose day has come is emptied to its successor by itself', async (t) => {
   await release(rack, bundle, 'book:2', `echo two >> /state/log; ${SERVE}`, book);
-  const words = ['service', 'retire', 'book:1', '--successor', 'book:2', '--on', '0d', '--reason', 'test'];
+  const words = ['service', 'retire', 'book:1', '--successor', 'book:2', '--on', '0s', '--reason', 'test'];
   const dry = await rack.bootwave(...words, '--dry-run');
   t.regex(dry.stdout, /default/);
   await rack.bootwave(...words);
