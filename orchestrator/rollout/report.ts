@@ -1,23 +1,12 @@
 /** How a node's own report changes its step. Only here is a node accepted as being on a version. */
-import { shownName } from '../../protocol/service/name.ts';
-import { unstaged } from './blame.ts';
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
+import { healthOf, isUp, watch } from './health.ts';
 import { orderFor, wantedOf } from './order.ts';
 import type { Target } from './place.ts';
 import { type NodeStep, type StepState, waitsStaged } from './record.ts';
-import {
-  coming,
-  givenUp,
-  projected,
-  restartsIn,
-  runsNothing,
-  shownVersion,
-  trouble,
-  wishesIn,
-} from './services.ts';
+import { coming, projected, restartsIn, runsNothing, shownVersion } from './services.ts';
 import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
-import { ill } from './time.ts';
 import { leaveTo, waitAgain } from './yield.ts';
 
 /** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
@@ -26,31 +15,6 @@ function adopt(d: Draft, node: NodeStep, hop: number, report: Report) {
   node.lastGood = hop > 0 ? node.hops[hop - 1]! : node.from;
   d.touch(node);
   enterBooted(d, node, report, `found on ${shownVersion(wantedOf(node))}`);
-}
-
-/** States in which a node is as it was. */
-const BEFORE: readonly StepState[] = ['pending', 'staging', 'staged'];
-
-const brings = ({ of, version }: Target, name: string): boolean =>
-  of === 'service' && wishesIn(version).some((wish) => shownName(wish.name) === name);
-
-function healthOf(d: Draft, node: NodeStep, report: Report): string | null {
-  if (!report.healthy) return report.reason === '' ? 'agent unhealthy' : report.reason;
-  const { of, version } = d.setup.target;
-  const own = of === 'service' ? trouble(version, report.instances) : null;
-  if (own !== null) return own;
-  for (const gate of gatesOf(d, node.wave)) {
-    if (gate.kind !== 'service') continue;
-    const { services } = report;
-    if (services === null) return 'it says nothing of its services';
-    const names = gate.names ?? Object.keys(services);
-    // A service that is not reported is not there; before its turn, it may be what the rollout brings.
-    const isToCome = (name: string) =>
-      services[name] === undefined && BEFORE.includes(node.state) && brings(d.setup.target, name);
-    const bad = names.find((name) => services[name] !== true && !isToCome(name));
-    if (bad !== undefined) return `service ${bad} unhealthy`;
-  }
-  return null;
 }
 
 function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
@@ -92,36 +56,6 @@ function finishBake(d: Draft, node: NodeStep) {
   } else if (state === 'aborting') {
     d.move(node, 'skipped', `stopped on ${wantedOf(node)}, on its way to ${d.setup.target.version}`);
     d.freeSlot(node);
-  }
-}
-
-/** Health while it is watched: short troubles restart the bake, long or many ones are a failure. */
-function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
-  const trouble = healthOf(d, node, report);
-  const { of, version } = d.setup.target;
-  const begun = of === 'service' ? restartsIn(version, report.instances) : 0;
-  const again = restarted || begun > (node.begun ?? begun);
-  node.begun = begun;
-  if (again) {
-    node.flaps += 1;
-    // What it showed between two of its ends proves little.
-    if (node.state === 'baking') node.since = d.clock;
-  }
-  if (trouble !== null && node.sick === null) {
-    node.sick = d.clock;
-    if (!again) node.flaps += 1;
-  }
-  if (trouble === null && node.sick !== null) {
-    node.sick = null;
-    if (node.state === 'baking') node.since = d.clock;
-  }
-  const lost = of === 'service' ? givenUp(version, report.instances) : null;
-  if (lost !== null) {
-    ill(d, node, lost.why);
-  } else if (node.flaps > d.setup.spec.flaps) {
-    ill(d, node, `unstable on ${shownVersion(wantedOf(node))}: ${trouble ?? 'restarts by itself'}`);
-  } else if (node.sick !== null && d.clock - node.sick > d.setup.spec.timeouts.unhealthy) {
-    ill(d, node, `unhealthy on ${shownVersion(wantedOf(node))}: ${trouble}`);
   }
 }
 
@@ -332,21 +266,6 @@ function backAgain(d: Draft, node: NodeStep, why: string) {
 }
 
 const VERBS = { image: 'booted', config: 'applied', service: 'started' } as const;
-
-/** Whether all services that its order brings have shown how they are; who has given one up has failed. */
-function isUp(d: Draft, node: NodeStep, { instances }: Report): boolean {
-  const { version } = d.setup.target;
-  const lost = givenUp(version, instances);
-  if (lost !== null) {
-    fail(d, node, lost.why, lost.blame === 'hardware' ? unstaged(d, node, lost.blame) : undefined);
-    return false;
-  }
-  const comes = coming(version, instances);
-  if (comes === null) return true;
-  node.why = comes.why;
-  node.blame = comes.blame;
-  return false;
-}
 
 function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, wrong: () => string) {
   const wanted = wantedOf(node);

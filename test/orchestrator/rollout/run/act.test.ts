@@ -75,3 +75,30 @@ test('whatever it answers, its time runs: a node that is always busy holds up no
   for (const code of ['LINK_BUSY', 'LINK_EPOCH_UNKNOWN', 'ORDER_EPOCH_OLD', 'LINK_RESTARTED', 'X'])
     t.is((await answered(t, code)).begun, 1, code);
 });
+
+test('whether a node can have services is asked before anything is ordered', async (t) => {
+  const { redis } = await redisFor(t);
+  const { signer } = await signerFor(t);
+  await redis.hset(ROLLOUT_KEYS.node('ro-1', NODE), { state: 'staging', epoch: 5 });
+  const status = { order: null, guard: { memory: 'tpm', epoch: 0, floor: null } };
+  const asked: string[] = [];
+  const ask = (services: object) => {
+    const request = async (_: string, op: string) => {
+      asked.push(op);
+      return { result: { ...status, ...services } };
+    };
+    return act(
+      {
+        ...{ redis, fleet: new Fleet(redis), log: silent, signer, signal: new AbortController().signal },
+        ...{ begun: async () => {}, pool: { request: request as never } },
+      },
+      {
+        ...{ rollout: 'ro-1', node: NODE, epoch: 5, of: 'service', kind: 'stage' },
+        ...{ how: 'disk', version: 'fleet/chrony:4.3', keep: null },
+      },
+    );
+  };
+  t.deepEqual(await ask({}), [{ type: 'unfit', node: NODE, why: 'its image knows no services' }]);
+  t.like(await ask({ services: [] }), [{ type: 'staged', epoch: 5 }]);
+  t.deepEqual(asked, ['status', 'status']);
+});

@@ -217,6 +217,11 @@ test('an order keeps the services that its rollout does not move', (t) => {
     issue({ ...common, kind: 'activate', of: 'image', epoch: 2, version: '2.0' }, first, images, 2),
   );
   t.deepEqual(second.order.services, first.order.services);
+  const documents = { '5': bundle('c') };
+  const configured = bodyOf(
+    issue({ ...common, kind: 'activate', of: 'config', epoch: 3, version: '5' }, second, documents, 2),
+  );
+  t.deepEqual(configured.order.services, first.order.services);
   const version = 'fleet/chrony:4.3';
   const third = bodyOf(
     issue({ ...common, kind: 'activate', of: 'service', epoch: 3, version }, second, BUNDLES, 3),
