@@ -11,7 +11,7 @@ import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { serviceNameSchema } from '../../../../protocol/service/name.ts';
-import { connectionRules, instanceRules, nodeEntries, portKeys } from './net.ts';
+import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import { instanceId, type Place } from './place.ts';
 import type { Held } from './secrets.ts';
@@ -121,6 +121,7 @@ export async function writeInstance(
     id,
   );
   const entries = nodeEntries(manifest, place);
+  const links = linkCommands(place);
   const check = manifest.health?.check;
   const files: [path: string, text: string | null][] = [
     [join(folder, 'config.json'), JSON.stringify(config)],
@@ -129,6 +130,8 @@ export async function writeInstance(
       check?.kind === 'exec' ? JSON.stringify(processOf(manifest, check.command)) : null,
     ],
     [join(folder, 'instance.nft'), instanceRules(manifest, place)],
+    [join(folder, 'node.ip'), links.node],
+    [join(folder, 'instance.ip'), links.instance],
     [join(folder, 'connections.nft'), connectionRules(place)],
     [join(folder, 'node-add.nft'), entries.add],
     [join(folder, 'node-remove.nft'), entries.remove],

@@ -117,6 +117,24 @@ export function connectionRules({ address, interface: name }: Place): string {
   ].join('\n');
 }
 
+/** For `ip -batch`, at the node and in the instance's namespace: on a busy node each process waits for its turn. */
+export function linkCommands({ address, gateway, interface: name }: Place) {
+  const text = (...lines: string[]) => `${lines.join('\n')}\n`;
+  return {
+    node: text(
+      `link add name ${name} type veth peer name eth0 netns ${name}`,
+      `address add ${gateway}/31 dev ${name}`,
+      `link set dev ${name} up`,
+    ),
+    instance: text(
+      `address add ${address}/31 dev eth0`,
+      'link set dev lo up',
+      'link set dev eth0 up',
+      `route add default via ${gateway}`,
+    ),
+  };
+}
+
 /** Elements of the node's own sets: who it is, and which of the node's ports are its. */
 export function nodeEntries({ ports }: Manifest, { address, interface: name }: Place) {
   const published = ports.map(({ protocol, port }) => `${protocol} . ${port} : ${address} . ${port}`);

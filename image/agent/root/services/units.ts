@@ -54,9 +54,9 @@ export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: s
   });
 }
 
-/** @param folder of the instance: with instance.nft, connections.nft, node-add.nft, node-remove.nft */
+/** @param folder of the instance: with instance.nft, connections.nft, node-add.nft, node-remove.nft, node.ip, instance.ip */
 export function netText(id: string, place: Place, folder: string): string {
-  const { interface: name, address, gateway } = place;
+  const { interface: name } = place;
   return text({
     Unit: [
       `Description=Network of service ${id}`,
@@ -72,13 +72,8 @@ export function netText(id: string, place: Place, folder: string): string {
       // The rules come before the first interface.
       `ExecStart=${IP} netns exec ${name} ${NFT} -f ${folder}/instance.nft`,
       `ExecStart=${IP} netns exec ${name} /usr/lib/systemd/systemd-sysctl /usr/lib/bootwave/service-sysctl.conf`,
-      `ExecStart=${IP} link add name ${name} type veth peer name eth0 netns ${name}`,
-      `ExecStart=${IP} address add ${gateway}/31 dev ${name}`,
-      `ExecStart=${IP} link set dev ${name} up`,
-      `ExecStart=${IP} -n ${name} address add ${address}/31 dev eth0`,
-      `ExecStart=${IP} -n ${name} link set dev lo up`,
-      `ExecStart=${IP} -n ${name} link set dev eth0 up`,
-      `ExecStart=${IP} -n ${name} route add default via ${gateway}`,
+      `ExecStart=${IP} -batch ${folder}/node.ip`,
+      `ExecStart=${IP} -n ${name} -batch ${folder}/instance.ip`,
       // A kernel that cannot count connections is no reason to run no service.
       `ExecStart=-${NFT} -f ${folder}/connections.nft`,
       `ExecStart=${NFT} -f ${folder}/node-add.nft`,
