@@ -21,10 +21,10 @@ const ORCHESTRATOR = [
   ['authorities', 'upkeep'],
   ['operators', 'orders', 'releases'],
   ['signer'],
-  ['config', 'install', 'causes', 'power', 'secrets', 'usage'],
+  ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
   ['services'],
   ['rollout'],
-  ['rotation', 'secure-boot', 'doctor'],
+  ['rotation', 'secure-boot', 'doctor', 'metrics'],
   ['up'],
   ['operations'],
 ];

@@ -19,6 +19,7 @@ packages=(
   curl                 # tests and benches: the HTTP and TFTP client that others wrote
   skopeo crun          # tests of services: writes images as others do; contains what was built
   user-mode-linux dosfstools e2fsprogs fdisk   # tests of the disk: a kernel with vfat whose power can be cut
+  python3-prometheus-client   # tests: reads what Prometheus is told
   nginx-light dnsmasq-base tftp-hpa nftables   # peers that tests and benches compare with
 )
 

@@ -91,6 +91,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./audit/audit.ts'),
   },
   {
+    name: 'metrics',
+    description: "the fleet's numbers, and those of every node and service, as text for Prometheus",
+    load: () => import('./usage/metrics.ts'),
+  },
+  {
     name: 'doctor',
     description: 'check packages, keys, image, Redis, interface, ports and the wire; changes nothing',
     load: () => import('./server/doctor.ts'),

@@ -7,7 +7,6 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
 import { createFileAtomic } from '../base/files.ts';
-import { keyLayout } from './layout.ts';
 
 /** First bytes of such a file: says how the rest is to be read. */
 const MAGIC = Buffer.from('bwrest1\n');
@@ -21,12 +20,12 @@ const SECRET = 32;
 export type AtRestKey = { readonly secret: Buffer };
 
 /**
+ * @param path of its file (layout.ts)
  * @param isFirst nothing was encrypted yet: it is made where there is none. A new one beside what an older one encrypted would
  * only hide that the older one is lost.
  * @throws BootwaveError `AT_REST_KEY`
  */
-export async function atRestKey(keysFolder: string, isFirst: boolean): Promise<AtRestKey> {
-  const path = keyLayout(keysFolder).atRest;
+export async function atRestKey(path: string, isFirst: boolean): Promise<AtRestKey> {
   const there = () => readFile(path, 'utf8');
   const text = await there().catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;

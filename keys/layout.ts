@@ -36,8 +36,8 @@ export type KeyLayout = {
   order: { key: string; pub: string };
   /** 32 bytes, hex: what secrets of services are encrypted under on this server's disk. */
   secrets: string;
-  /** Encrypts the secrets that the server keeps on its disk (at-rest.ts). */
-  atRest: string;
+  /** The same for how BMCs are reached (at-rest.ts). */
+  bmcs: string;
   /** Keys of the release roles that are on this machine, and the root that first named keys (TUF). */
   release: { folder: string; root: string };
   /** Folder with the CA certificates of TPM makers, `*.pem`; nothing secret in it. */
@@ -77,7 +77,7 @@ export function keyLayout(folder: string): KeyLayout {
     pcr: { key: join(folder, 'pcr', 'policy.key'), pub: join(folder, 'pcr', 'policy.pub') },
     order: { key: join(folder, 'order', 'order.key'), pub: join(folder, 'order', 'order.pub') },
     secrets: join(folder, 'secrets', 'at-rest.key'),
-    atRest: join(folder, 'at-rest', 'secrets.key'),
+    bmcs: join(folder, 'bmcs', 'at-rest.key'),
     release: { folder: join(folder, 'release'), root: join(folder, 'release', '1.root.json') },
     tpmRoots: join(folder, 'tpm-roots'),
   };

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
 import { type BmcKind, bmcAddress, removeBmcNetwork } from './bmc/network.ts';
-import { startBmcs } from './bmc/start.ts';
+import { copyBmcs, startBmcs } from './bmc/start.ts';
 import { BOOT_SERVER, BOOTWAVE, bootServerArguments, TIME, TIME_ARGUMENTS } from './boot-server.ts';
 import { Console } from './console.ts';
 import type { LabEvent } from './events.ts';
@@ -128,6 +128,7 @@ export class Lab {
       await node.install(from === undefined ? undefined : nodeFolder(from, node.spec.name));
     }
     await writeLab(folder, this.#record);
+    if (from !== undefined && this.bmc !== 'none') await copyBmcs(from, folder);
     if (this.bmc !== 'none') await startBmcs(folder, this.namespace, this.nodes.length, this.#signal);
     this.#onEvent({
       kind: 'made',

@@ -6,7 +6,7 @@ import { exists } from '../base/files.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
-import { BMC } from './bmc/start.ts';
+import { BMC, copyBmcs } from './bmc/start.ts';
 import { BOOT_SERVER, TIME } from './boot-server.ts';
 import { buildLab, checkHost, newNamespace } from './create.ts';
 import type { Lab, OpenOptions } from './lab.ts';
@@ -58,6 +58,7 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
   try {
     if (runs) await lab.stopBootServer();
     const [shapes] = await Promise.all([lab.saveNodes(fresh), copyData(lab.dataFolder, savedData(fresh))]);
+    if (lab.bmc !== 'none') await copyBmcs(lab.folder, fresh);
     const record: SavedRecord = {
       format: 1,
       at: Date.now(),

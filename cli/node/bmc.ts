@@ -48,13 +48,13 @@ export function register(node: Command): void {
   commandFor(group, power.bmcShow, '<node>').action(
     async (word: string, { json }: Json, command: Command) => {
       const shown = await call(command, power.bmcShow, { node: word });
-      const { kind, host, port, user, pin, suite, believed, by, at, test } = shown;
+      const { kind, host, port, user, pin, suite, unproven, by, at, test } = shown;
       print(json, shown, () =>
         [
           `${kind} at ${host} port ${port}, user ${user}`,
           ...(pin === null ? [] : [`certificate ${pin}`]),
           ...(suite === null ? [] : [`cipher suite ${suite}`]),
-          `set by ${by}, ${new Date(at).toISOString().slice(0, 10)}${believed === null ? '' : ', who was believed that it is the one of this node'}`,
+          `set by ${by}, ${new Date(at).toISOString().slice(0, 10)}${unproven ? ', who was believed that it is the one of this node' : ''}`,
           ...testText(test),
         ]
           .map(harmless)

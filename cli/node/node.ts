@@ -8,6 +8,7 @@ import { saysYes } from '../confirm.ts';
 import { harmless, onTerminal, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, untilStopped } from '../option.ts';
+import { nodeUsage as usage } from '../usage/usage.ts';
 import { register as bmc } from './bmc.ts';
 import { seenText, testText } from './bmc-text.ts';
 import { register as expect } from './expect.ts';
@@ -35,10 +36,10 @@ export function register(group: Command): void {
   );
 
   commandFor(group, node.show, '<node>').action(async (word: string, { json }: Json, command: Command) => {
-    const { node: found, boots, silent, bmc, now } = await call(command, node.show, { node: word });
-    print(json, { ...found, boots, silent, bmc }, () =>
+    const { node: found, boots, silent, bmc, uses, now } = await call(command, node.show, { node: word });
+    print(json, { ...found, boots, silent, bmc, uses }, () =>
       [
-        showText(found, boots, now),
+        showText(found, boots, now, uses),
         ...(bmc.test === null ? [] : testText(bmc.test)),
         ...seenText(bmc.action, now),
         ...silent.map((silence) => silenceText(silence, now)),
@@ -75,6 +76,7 @@ export function register(group: Command): void {
   power(group);
   bmc(group);
   hold(group);
+  usage(group);
   history(group);
   set(group);
   expect(group);

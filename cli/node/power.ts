@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Argument, type Command, Option } from 'commander';
+import { refusal } from '../../base/error.ts';
 import * as power from '../../orchestrator/operations/power/declared.ts';
 import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
@@ -21,6 +22,8 @@ export function register(group: Command): void {
     .option('--reason <text>', 'why, for its history')
     .option('--no-wait', 'return when the BMC has said yes; do not wait until the node was seen to do it')
     .action(async (word: string, action: Action | 'status', options: Options, command: Command) => {
+      if (action === 'status' && options.next !== undefined)
+        throw refusal('POWER_NEXT', '--next goes with what starts the node', 'leave it out with status');
       if (action === 'status') return status(word, options, command);
       return change(word, action, options, command);
     });

@@ -6,7 +6,10 @@ import { shortId } from '../../orchestrator/fleet/names.ts';
 import type { Counts, MachineView, NodeView, Overview } from '../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import type { State } from '../../orchestrator/fleet/transitions.ts';
+import type { InstanceTop, NodeTop } from '../../orchestrator/usage/top.ts';
+import { ago } from '../ago.ts';
 import { harmless, table } from '../context.ts';
+import { usesRows } from '../usage/text.ts';
 import { labelsText } from './set.ts';
 
 /** Records that cannot be read and are named. */
@@ -151,16 +154,6 @@ export function secureBootText(node: Pick<NodeRecord, 'observed' | 'marks'>): st
   return node.marks.includes('no-tpm') ? `${text}, no TPM` : text;
 }
 
-/** `seconds` between two moments as people say it. */
-function ago(at: number, now: number): string {
-  const seconds = Math.max(0, Math.round((now - at) / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
-  return seconds < 172_800
-    ? `${Math.round(seconds / 3600)} h ago`
-    : `${Math.round(seconds / 86_400)} days ago`;
-}
-
 function ekText({ verified, reason }: { verified: boolean; reason: string }): string {
   return verified ? `${reason}, verified` : `unverified: ${reason}`;
 }
@@ -171,8 +164,16 @@ function dbxText(dbx: NonNullable<NodeRecord['observed']['firmware']>['dbx']): s
   return `${entries}, sha256 ${dbx.sha256.slice(0, 32)}`;
 }
 
+/** What a member uses, and each of its services. */
+export type Uses = { node: NodeTop; instances: readonly InstanceTop[] };
+
 /** Everything about one node. */
-export function showText(node: NodeView, boots: readonly BootEvent[], now: number): string {
+export function showText(
+  node: NodeView,
+  boots: readonly BootEvent[],
+  now: number,
+  uses?: Uses | null,
+): string {
   const { observed, identity, inventory } = node;
   const rows: [string, string][] = [
     ['state', `${node.state} (${node.reason})`],
@@ -194,6 +195,7 @@ export function showText(node: NodeView, boots: readonly BootEvent[], now: numbe
       'attested',
       `${observed.attested.state}, ${ago(observed.lastAttestedAt, now)} (${observed.attested.reason})`,
     ],
+    ...(uses == null ? [] : usesRows(uses, now)),
     ['option ROMs', (observed.firmware?.optionRoms ?? []).join(', ')],
     ['db', [...(observed.firmware?.db ?? []), ...(observed.firmware?.retired ?? [])].join(', ')],
     ['dbx', dbxText(observed.firmware?.dbx)],

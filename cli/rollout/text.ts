@@ -98,7 +98,8 @@ type Shown = Progress & { nodes: readonly NodeStep[]; undecided: string | null }
 export function showText({ setup, rollout, waves, nodes, chain, undecided }: Shown): string {
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${targetText(setup.target)}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
-      (setup.template === undefined ? '' : `, from template ${setup.template}`),
+      (setup.template === undefined ? '' : `, from template ${setup.template}`) +
+      (setup.retires === undefined ? '' : `, by itself: the end of ${shownVersion(setup.retires.service)}`),
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     ...(undecided === null ? [] : [`RECORD_DISAGREES: ${undecided}; find out who writes to Redis`]),
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +

@@ -6,6 +6,7 @@ import { shownServiceVersion } from '../../protocol/service/name.ts';
 import { harmless, megabytes, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
+import { serviceUsage as usage } from '../usage/usage.ts';
 import { registerLife, versionsTable } from './life.ts';
 import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
 import { register as registerSecrets } from './secret.ts';
@@ -87,6 +88,7 @@ export function register(group: Command): void {
   );
 
   registerLife(group);
+  usage(group);
 
   commandFor(group, service.withdraw, '<service>')
     .option(...MEDIA)

@@ -1,4 +1,5 @@
 /** A bundle and the target that names it. */
+import { isDeepStrictEqual } from 'node:util';
 import { TargetFile } from '@tufjs/models';
 import { type BundleCustom, bundleCustom } from '../../protocol/service/bundle.ts';
 import { bundleTarget, serviceOfTarget } from '../../protocol/service/name.ts';
@@ -16,12 +17,23 @@ export function targetOfBundle({ sha256, size, custom }: Bundled): TargetFile {
   });
 }
 
+/** Whether both say the same of a bundle; a field that came to manifests later counts as what its absence means. */
+export function isSame(a: TargetFile, b: TargetFile): boolean {
+  const said = (target: TargetFile) => {
+    const { path, length, hashes, custom } = target;
+    return [path, length, hashes, customOf(target) ?? custom];
+  };
+  return isDeepStrictEqual(said(a), said(b));
+}
+
 /** An edit of what is released, with this in it; null: it is already. */
 export const withTarget =
   (file: TargetFile) =>
   (released: readonly TargetFile[]): TargetFile[] | null => {
     const there = released.find(({ path }) => path === file.path);
-    return there?.equals(file) === true ? null : [...released.filter((one) => one !== there), file];
+    return there !== undefined && isSame(there, file)
+      ? null
+      : [...released.filter((one) => one !== there), file];
   };
 
 /** The same without what has this path. */

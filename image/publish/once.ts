@@ -7,6 +7,7 @@ import { TargetFile } from '@tufjs/models';
 import { appendLine, readLines } from '../../base/append-line.ts';
 import { BootwaveError } from '../../base/error.ts';
 import { serviceOfTarget, shownServiceVersion } from '../../protocol/service/name.ts';
+import { isSame } from './bundled.ts';
 import type { Change } from './next.ts';
 import type { Repository } from './repository.ts';
 
@@ -25,7 +26,7 @@ export async function mustBeOnce(releases: string, last: Repository | null, chan
   const known = await withdrawnServices(releases);
   for (const target of fresh) {
     const was = before.get(target.path) ?? known.get(target.path);
-    if (was !== undefined && !was.equals(target)) throw conflict(target.path);
+    if (was !== undefined && !isSame(was, target)) throw conflict(target.path);
   }
   for (const target of gone)
     if (known.get(target.path)?.equals(target) !== true)

@@ -11,6 +11,8 @@ export type Block = {
 
 export const BLOCKS: Readonly<Record<string, Block>> = {
   'node-exporter': { packages: ['prometheus-node-exporter'], keep: ['usr/bin/prometheus-node-exporter'] },
+  /** Kept up by Debian's security team, serves ranges from the page cache, and bounds how many it serves at a time. */
+  'image-mirror': { packages: ['nginx'], keep: ['usr/sbin/nginx'] },
   chrony: { packages: ['chrony'], keep: ['usr/sbin/chronyd', 'usr/bin/chronyc'] },
   unbound: {
     packages: ['unbound', 'dns-root-data'],

@@ -54,12 +54,13 @@ const ALWAYS: Readonly<Record<string, number>> = {
 /** Makes what is missing. @throws BootwaveError `SERVICE_MOUNT_POINT` where something else is in the way */
 export async function addMountPoints(
   root: string,
-  { state, tmpfs }: Pick<Manifest, 'state' | 'tmpfs'>,
+  { state, tmpfs, mounts }: Pick<Manifest, 'state' | 'tmpfs' | 'mounts'>,
 ): Promise<void> {
   for (const [path, mode] of Object.entries(ALWAYS))
     await mountPoint(root, path, mode, 'a folder that every node mounts');
   if (state !== null) await mountPoint(root, state.path, 0o755, 'state.path');
   for (const [i, { path }] of tmpfs.entries()) await mountPoint(root, path, 0o755, `tmpfs.${i}.path`);
+  for (const [i, { path }] of mounts.entries()) await mountPoint(root, path, 0o755, `mounts.${i}.path`);
 }
 
 async function mountPoint(root: string, path: string, mode: number, field: string): Promise<void> {

@@ -1,7 +1,8 @@
 /** Starts a lab's BMCs, and says where they are. */
 
-import { readFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '../../base/files.ts';
 import { serviceOf, startService } from '../service.ts';
 import { serviceLog } from '../state.ts';
 import { bmcNamespace, createBmcNetwork } from './network.ts';
@@ -20,6 +21,14 @@ export function bmcFiles(labFolder: string) {
     key: join(folder, 'key.pem'),
     certificate: join(folder, 'cert.pem'),
   };
+}
+
+/** What a BMC is known by: a lab that goes on from a saved one has the password and the certificate that its server knows. */
+export async function copyBmcs(from: string, to: string): Promise<void> {
+  const [theirs, ours] = [bmcFiles(from), bmcFiles(to)];
+  await mkdir(ours.folder, { recursive: true, mode: 0o700 });
+  for (const name of ['password', 'key', 'certificate'] as const)
+    if (await exists(theirs[name])) await copyFile(theirs[name], ours[name]);
 }
 
 /** @param namespace of the nodes */

@@ -11,6 +11,7 @@ import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { SimServices } from './services.ts';
 import { Cut } from './ssh.ts';
+import { simUsage } from './usage.ts';
 
 /** Milliseconds. */
 export type SimTimes = {
@@ -69,6 +70,8 @@ export class SimNode {
   #staging: Promise<void> | null = null;
   #state: Status['state'] = 'idle';
   #gone = false;
+  /** Milliseconds (monotonic). */
+  #bootedAt = performance.now();
 
   constructor(options: SimNodeOptions) {
     this.#options = options;
@@ -129,6 +132,7 @@ export class SimNode {
   async boot(version: string): Promise<void> {
     this.running = version;
     this.bootId = randomUUID();
+    this.#bootedAt = performance.now();
     this.hostKey = this.#options.hostKey ?? makeHostKey();
     this.#state = 'idle';
     this.healthy = this.#fault() !== 'unhealthy';
@@ -217,6 +221,7 @@ export class SimNode {
       stage: () => this.#stage(),
       activate: () => this.#activate(),
       cancel: () => ({ cancelled: this.#staging !== null }),
+      mirrors: () => ({}),
       forgive: () => {
         const forgiven = this.#order?.order.forgiven ?? [];
         for (const version of forgiven) this.#refused.delete(version);
@@ -227,7 +232,16 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
+      usage: () => this.#usage(),
     };
+  }
+
+  #usage() {
+    // What knows no services is from before it could say what it uses.
+    if (this.#options.services === false)
+      throw refusal('LINK_OP_UNKNOWN', 'this image knows no operation usage');
+    const boot = { bootId: this.bootId, at: performance.now() - this.#bootedAt };
+    return simUsage(this.number, boot, this.services.status());
   }
 
   #running() {

@@ -36,6 +36,8 @@ export type KeeperOptions = {
 /** Stored in the order record in place of a rollout's id. */
 const KEEPER = 'config-keeper';
 const TIMES = { look: 5_000, again: 30_000 };
+/** Milliseconds after which an order is looked at again: small compared with the time in which it may be renewed. */
+const SETTLED = 6 * 3600_000;
 /** Nodes of one process at once. */
 const AT_ONCE = 16;
 /** Milliseconds of silence. */
@@ -44,8 +46,7 @@ const SILENCE = { quick: 15_000, apply: 180_000 } as const;
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
 export function startConfigKeeper(options: KeeperOptions): Promise<void> {
   const { fleet, log, signal, times = TIMES } = options;
-  /** The boot in which each node was last found well, or could not be helped. */
-  const settled = new Map<string, string>();
+  const settled: Settled = new Map();
 
   return keepNodes({
     redis: fleet.redis,
@@ -63,7 +64,7 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
       } = record;
       const brought = await restore(options, record);
       if (brought.length > 0) log.info({ id, node: name, brought }, 'a node was brought again what it had');
-      settled.set(id, bootId);
+      settle(settled, id, bootId);
     },
     async failed({ id, name, observed: { bootId } }, error) {
       const code = error instanceof BootwaveError ? error.code : '';
@@ -71,7 +72,7 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
       const reason = messageOf(error);
       log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'what it had was not brought again');
       if (!hopeless) return times.again;
-      settled.set(id, bootId);
+      settle(settled, id, bootId);
       const entry = {
         at: Date.now(),
         actor: KEEPER,
@@ -86,25 +87,21 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
 }
 
 /** Members that are up in a boot that was not checked yet, or whose order has to be renewed, and that no rollout or installation holds. */
-async function unsettled(
-  { fleet, signer }: KeeperOptions,
-  settled: Map<string, string>,
-): Promise<NodeRecord[]> {
+async function unsettled({ fleet, signer }: KeeperOptions, settled: Settled): Promise<NodeRecord[]> {
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
   if (ids.length === 0) return [];
   const [records, holders] = await Promise.all([fleet.nodes.getMany(ids), holdersOf(fleet.redis, ids)]);
-  const free = records.filter(
-    ({ id, wanted, installedAt }) =>
-      !holders.has(id) && (wanted.mode !== 'installed' || installedAt !== null),
-  );
+  const now = performance.now();
+  const left = records.filter(({ id, observed, wanted, installedAt }) => {
+    const known = settled.get(id);
+    const isSettled = known?.bootId === observed.bootId && now < known.until;
+    return !isSettled && !holders.has(id) && (wanted.mode !== 'installed' || installedAt !== null);
+  });
   const issued = await readIssued(
     fleet.redis,
-    free.map(({ id }) => id),
+    left.map(({ id }) => id),
   );
-  const isDue = (order: Order) => order.services.length > 0 && !isFresh(order, Date.now());
-  const due = new Set([...issued].flatMap(([id, { order }]) => (isDue(order) ? [id] : [])));
-  const left = free.filter(({ id, observed }) => settled.get(id) !== observed.bootId || due.has(id));
   const wanted = await Promise.all(
     left.map(async ({ id }) => {
       const inForce = issued.get(id);
@@ -120,10 +117,19 @@ async function unsettled(
   );
   return left.filter(({ id, observed }, i) => {
     if (wanted[i] === true) return true;
-    settled.set(id, observed.bootId);
+    settle(settled, id, observed.bootId);
     return false;
   });
 }
+
+/**
+ * The boot in which each node was last found well, or could not be helped, and until when that counts, by
+ * performance.now(): an order may have to be renewed meanwhile.
+ */
+type Settled = Map<string, { bootId: string; until: number }>;
+
+const settle = (settled: Settled, id: string, bootId: string): void =>
+  void settled.set(id, { bootId, until: performance.now() + SETTLED });
 
 const hasSomething = ({ config, services }: Pick<Order, 'config' | 'services'>): boolean =>
   config !== null || services.length > 0;

@@ -18,6 +18,7 @@ import { checkPorts } from './ports.ts';
 import { checkRedis } from './redis.ts';
 import { checkReleases } from './releases.ts';
 import { runningServers } from './running.ts';
+import { checkServices } from './services.ts';
 import { checkHttp, checkTftp, checkTls } from './wire.ts';
 
 export type DoctorOptions = {
@@ -64,6 +65,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await looked('decisions', () => checkDecisions(paths)));
   add(await looked('break-glass', () => checkBreakGlass(paths)));
   add(await looked('BMCs', () => checkBmcs(paths)));
+  add(await looked('services', () => checkServices(paths)));
 
   const servers = await runningServers();
   const device = options.interface ?? (servers.length === 1 ? servers[0]?.interface : undefined);

@@ -19,6 +19,7 @@ import * as service from './service/declared.ts';
 import * as site from './site/declared.ts';
 import * as team from './team/declared.ts';
 import * as template from './template/declared.ts';
+import * as usage from './usage/declared.ts';
 
 const NOUNS = [
   keys,
@@ -32,6 +33,7 @@ const NOUNS = [
   site,
   node,
   power,
+  usage,
   firmware,
   ban,
   request,

@@ -36,6 +36,7 @@ export async function performHere(options: HereOptions, operation: string, input
     ...{ paths, log, signal, find },
     records: () => records.open(),
     wires: () => undefined,
+    links: () => undefined,
     now: Date.now,
   };
   try {

@@ -13,6 +13,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Identity, Who } from '../operators/judge.ts';
 import type { Request } from '../operators/requests.ts';
+import type { LinkPool } from '../transport/pool.ts';
 import type { KeptWires } from '../up/wires.ts';
 
 /** About this machine only: nothing of the fleet is changed. */
@@ -34,6 +35,8 @@ export type House = {
   records(): Promise<{ fleet: Fleet; bans: DecisionKeeper }>;
   /** The interfaces that this process serves; undefined: it does not, or not yet. */
   wires(): KeptWires | undefined;
+  /** Links to the nodes; undefined: this process has none, or not yet. */
+  links(): Pick<LinkPool, 'request'> | undefined;
   /** A declaration by its name (catalogue.ts). */
   find(name: string): Operation;
   log: Logger;
@@ -51,6 +54,7 @@ export type Acting = {
   log: Logger;
   signal: AbortSignal;
   wires: House['wires'];
+  links: House['links'];
   find: House['find'];
   /** What a person may see while they wait; only at this machine. */
   tell(progress: unknown): void;

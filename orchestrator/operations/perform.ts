@@ -76,13 +76,13 @@ function acting(
   records: { fleet: Fleet; bans: DecisionKeeper } | null,
   signed: Signed | undefined,
 ): Acting {
-  const { paths, log, signal, wires, find } = house;
+  const { paths, log, signal, wires, links, find } = house;
   const by = { actor: identity.actor, at: house.now() };
   const missing = (): never => {
     throw new Error('declared to need files only');
   };
   const context: Acting = {
-    ...{ paths, log, signal, identity, by, tell, wires, find },
+    ...{ paths, log, signal, identity, by, tell, wires, links, find },
     get fleet() {
       return records?.fleet ?? missing();
     },

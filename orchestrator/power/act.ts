@@ -42,9 +42,10 @@ export async function act(
   const before = await bmc.power();
   if (action === 'reset' && before === 'off')
     throw bmcError('POWER_OFF', 'it is off, and there is nothing to reset', 'use on or cycle');
-  if (network) await bmc.nextFromNetwork(firmware);
   const did = before === 'off' && action === 'cycle' ? 'on' : action;
+  // Nothing is left behind for a start that somebody else causes some day.
   if (did === before) return { before, after: before, did: null };
+  if (network) await bmc.nextFromNetwork(firmware);
   await begin(before);
   await tell(bmc, did, yes, signal, times);
   const wanted = did === 'off' ? 'off' : 'on';

@@ -11,6 +11,7 @@ import { jsonIn } from '../../base/json.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Turns } from '../../base/turns.ts';
 import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
+import { keyLayout } from '../../keys/layout.ts';
 import { checkName } from '../fleet/names.ts';
 import { KINDS } from './bmc.ts';
 
@@ -26,8 +27,13 @@ const entrySchema = z.object({
   password: z.string(),
   pin: z.string().nullable(),
   suite: z.union([z.literal(17), z.literal(3)]).nullable(),
-  /** A person said that it is the node's BMC although it says this; null: it says the node's own UUID or serial number. */
-  believed: claimSchema.nullable(),
+  /**
+   * What it said of its machine when it was set, and has to say ever after. Not what the node says of itself since: a node that is
+   * owned must not get out of reach of its BMC by giving itself another name.
+   */
+  claim: claimSchema,
+  /** It did not say what the node says: a person has looked which machine it is. */
+  unproven: z.boolean(),
   by: z.string(),
   /** Milliseconds since the epoch. */
   at: z.number(),
@@ -42,11 +48,11 @@ const writing = new Turns();
 
 export class Book {
   readonly #folder: string;
-  readonly #keys: string;
+  readonly #key: string;
 
   constructor(paths: Pick<DataPaths, 'power' | 'keys'>) {
     this.#folder = paths.power;
-    this.#keys = paths.keys;
+    this.#key = keyLayout(paths.keys).bmcs;
   }
 
   /**
@@ -58,7 +64,7 @@ export class Book {
     const spoilt: string[] = [];
     const sites = await this.#sites();
     if (sites.length === 0) return { entries, spoilt };
-    const key = await atRestKey(this.#keys, false);
+    const key = await atRestKey(this.#key, false);
     for (const site of sites) {
       const found = await this.#of(site, key);
       if (found === null) spoilt.push(site);
@@ -89,7 +95,7 @@ export class Book {
     // It becomes the name of a file, and comes from a record in Redis.
     checkName(site, 'site');
     return writing.take(async () => {
-      const key = await atRestKey(this.#keys, (await this.#sites()).length === 0);
+      const key = await atRestKey(this.#key, (await this.#sites()).length === 0);
       await this.#change(site, key, (before) => [...before.filter(({ node }) => node !== entry.node), entry]);
       await this.#drop(entry.node, key, site);
     });
@@ -99,7 +105,7 @@ export class Book {
   remove(node: string): Promise<boolean> {
     return writing.take(async () => {
       const isEmpty = (await this.#sites()).length === 0;
-      return !isEmpty && this.#drop(node, await atRestKey(this.#keys, false));
+      return !isEmpty && this.#drop(node, await atRestKey(this.#key, false));
     });
   }
 

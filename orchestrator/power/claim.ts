@@ -8,7 +8,7 @@ const NO_SERIAL =
 
 export type Verdict = 'same' | 'other' | 'unknown';
 
-/** @param node as the node itself reported it by SMBIOS, or as the BMC did when a person believed it */
+/** @param node as the node reported it by SMBIOS, or as its BMC said when it was set */
 export async function compare(
   bmc: Pick<Bmc, 'uuids' | 'serial'>,
   node: Claim,

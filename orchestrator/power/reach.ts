@@ -3,7 +3,7 @@ import type { DataPaths } from '../../base/paths.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { type Access, type Bmc, bmcError, type Claim } from './bmc.ts';
 import { Book, type Entry } from './book.ts';
-import { compare, uuidsIn } from './claim.ts';
+import { compare, judge, uuidsIn } from './claim.ts';
 import { Lanes } from './lanes.ts';
 import { openBmc } from './open.ts';
 
@@ -24,8 +24,8 @@ export async function reach<T>(
 ): Promise<T> {
   const entry = await new Book(paths).get(record);
   return inLane(entry, async () => {
-    const bmc = openBmc(entry, entry.believed ?? nodeClaim(record), signal);
-    await mustBelong(bmc, entry, record, entry.believed);
+    const bmc = openBmc(entry, entry.claim, signal);
+    await mustSayTheSame(bmc, entry, record);
     return work({ bmc, entry });
   });
 }
@@ -41,32 +41,44 @@ export const nodeClaim = ({ inventory: { uuid, serial } }: Pick<NodeRecord, 'inv
   serial,
 });
 
-/** @throws BootwaveError `BMC_OTHER_NODE`, `BMC_UNKNOWN_NODE` */
-export async function mustBelong(
+/**
+ * Whether a BMC belongs to the machine that the node is, when a person says so.
+ * @returns what it says, and whether that is what the node says
+ * @throws BootwaveError `BMC_OTHER_NODE`, `BMC_UNKNOWN_NODE`; with `unproven` neither
+ */
+export async function claimOf(
   bmc: Bmc,
   { host }: Pick<Access, 'host'>,
   record: Pick<NodeRecord, 'name' | 'inventory'>,
-  believed: Claim | null,
-): Promise<void> {
-  const { verdict, claim } = await compare(bmc, nodeClaim(record));
-  if (verdict === 'same') return;
-  // What a person once believed must still be what it says.
-  if (believed !== null && (await compare(bmc, believed)).verdict === 'same') return;
-  if (believed !== null && verdict === 'unknown' && saysNothing(believed)) return;
-  const says = `it says ${claim.serial === null ? 'no serial number' : `serial number ${claim.serial}`} and ${claim.uuids[0] === undefined ? 'no UUID' : `UUID ${claim.uuids[0]}`}`;
+  unproven: boolean,
+): Promise<{ claim: Entry['claim']; unproven: boolean }> {
+  const claim = { uuids: [...(await bmc.uuids())], serial: await bmc.serial() };
+  const verdict = judge(nodeClaim(record), claim);
+  if (verdict === 'same' || unproven) return { claim, unproven: verdict !== 'same' };
   const { uuid, serial } = record.inventory;
-  const node = `the node says ${serial || 'no serial number'} and ${uuid || 'no UUID'}`;
+  const both = `${said(claim)}, the node says ${said({ uuids: [uuid], serial })}`;
   if (verdict === 'other')
     throw bmcError(
       'BMC_OTHER_NODE',
-      `the BMC at ${host} is not that of ${record.name}: ${says}, ${node}`,
-      "is its address still right? 'bootwave node bmc set' gives it another",
+      `the BMC at ${host} is not that of ${record.name}: it says ${both}`,
+      'is this its address?',
     );
   throw bmcError(
     'BMC_UNKNOWN_NODE',
-    `nobody can tell whether the BMC at ${host} is that of ${record.name}: ${says}, ${node}`,
+    `nobody can tell whether the BMC at ${host} is that of ${record.name}: it says ${both}`,
     "look which machine it is; 'bootwave node bmc set --unproven' then believes you",
   );
 }
 
-const saysNothing = ({ uuids, serial }: Claim) => uuids.length === 0 && serial === null;
+async function mustSayTheSame(bmc: Bmc, { host, claim: before, unproven }: Entry, { name }: NodeRecord) {
+  const { verdict, claim } = await compare(bmc, before);
+  if (verdict === 'same' || (verdict === 'unknown' && unproven)) return;
+  throw bmcError(
+    'BMC_OTHER_NODE',
+    `what answers at ${host} is not the BMC of ${name} any more: it says ${said(claim)}, and when it was set ${said(before)}`,
+    "is its address still right, or was its board changed? 'bootwave node bmc set' looks anew",
+  );
+}
+
+const said = ({ uuids: [uuid = ''], serial }: Claim) =>
+  `${serial ? `serial number ${serial}` : 'no serial number'} and ${uuid === '' ? 'no UUID' : `UUID ${uuid}`}`;

@@ -10,8 +10,9 @@ import { at } from '../fleet/keys.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Bmc } from './bmc.ts';
 import type { Entry } from './book.ts';
-import { reach } from './reach.ts';
-import { type NodeNetwork, weaknesses } from './weak.ts';
+import { judge } from './claim.ts';
+import { nodeClaim, reach } from './reach.ts';
+import { type NodeNetwork, WEAKNESSES, weaknesses } from './weak.ts';
 
 export const testSchema = z.object({
   /** Milliseconds since the epoch. */
@@ -23,9 +24,7 @@ export const testSchema = z.object({
   /** Code of what is wrong; empty: nothing. */
   code: z.string(),
   what: z.string(),
-  weaknesses: z.array(
-    z.object({ code: z.enum(['cipher-zero', 'default-password', 'node-network']), what: z.string() }),
-  ),
+  weaknesses: z.array(z.object({ code: z.enum(WEAKNESSES), what: z.string() })),
 });
 export type BmcTest = z.infer<typeof testSchema>;
 
@@ -47,7 +46,7 @@ export async function testBmc(
   });
   try {
     return await reach(paths, record, signal, async ({ bmc, entry }) =>
-      result(await looked(bmc, entry, networks)),
+      result(await looked(bmc, entry, record, networks)),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -58,9 +57,19 @@ export async function testBmc(
 }
 
 /** What is found of a BMC that is the node's. */
-export async function looked(bmc: Bmc, entry: Entry, networks: readonly NodeNetwork[]) {
+export async function looked(
+  bmc: Bmc,
+  entry: Entry,
+  record: Pick<NodeRecord, 'inventory'>,
+  networks: readonly NodeNetwork[],
+) {
   const power = await bmc.power();
   const found = weaknesses(entry, await bmc.holes(), networks);
+  if (!entry.unproven && judge(nodeClaim(record), entry.claim) === 'other')
+    found.push({
+      code: 'node-differs',
+      what: 'the node says another UUID and serial number now than its BMC: was its board changed, or is it owned?',
+    });
   return { ok: true, power, code: '', what: '', weaknesses: found };
 }
 

@@ -25,7 +25,8 @@ const DELIVERED = new Set([
 /** A network of nodes, in the words of `os.networkInterfaces()`. */
 export type NodeNetwork = { interface: string; cidr: string };
 
-export type Weakness = { code: 'cipher-zero' | 'default-password' | 'node-network'; what: string };
+export const WEAKNESSES = ['cipher-zero', 'default-password', 'node-network', 'node-differs'] as const;
+export type Weakness = { code: (typeof WEAKNESSES)[number]; what: string };
 
 /** @param networks on which nodes boot */
 export function weaknesses(

@@ -1,6 +1,6 @@
 /** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
 import type { NodeStep, RolloutSetup } from './record.ts';
-import { shownVersion, textRead } from './services.ts';
+import { shownVersion, textRead, written } from './services.ts';
 import { USUAL_WAVES } from './spec.ts';
 
 export type Again = 'same' | 'retry' | 'undo';
@@ -48,7 +48,7 @@ export function specAgain(
       },
     };
   const { image: ___, config: ____, services: _____, ...others } = rest;
-  const what = target.of === 'service' ? { services: shownVersion(to).split(', ') } : { [target.of]: to };
+  const what = target.of === 'service' ? { services: written(to) } : { [target.of]: to };
   return {
     spec: { ...others, ...what, name, downgrade: true, nodes: { names: namesOf(back) } },
   };

@@ -25,14 +25,32 @@ export function drainable(
   { service, successor }: Pick<Retirement, 'service' | 'successor'>,
   failed: ReadonlySet<string>,
 ): string[] {
-  const [old, next] = [parseServiceVersion(service), parseServiceVersion(successor)];
-  if (old === null || next === null) return [];
-  const ids = nodes.flatMap(({ id, state, serving = {} }) => {
-    if (failed.has(id) || state === 'unreachable' || serving[old.name]?.version !== old.version) return [];
-    const other = old.name === next.name ? undefined : serving[next.name]?.version;
-    return other === undefined || other === next.version ? [id] : [];
+  const ids = usersOf(nodes, service).flatMap((node) => {
+    const { id, state } = node;
+    return failed.has(id) || state === 'unreachable' || hasAnother(node, { service, successor }) ? [] : [id];
   });
   return ids.sort().slice(0, MOST);
+}
+
+/** How many of its nodes stay because they run another version of the other service that is the successor. */
+export const staying = (
+  nodes: readonly Pick<PlanNode, 'id' | 'state' | 'serving'>[],
+  life: Pick<Retirement, 'service' | 'successor'>,
+): number => usersOf(nodes, life.service).filter((node) => hasAnother(node, life)).length;
+
+function usersOf<N extends Pick<PlanNode, 'serving'>>(nodes: readonly N[], service: string): N[] {
+  const old = parseServiceVersion(service);
+  if (old === null) return [];
+  return nodes.filter(({ serving = {} }) => serving[old.name]?.version === old.version);
+}
+
+function hasAnother(
+  { serving = {} }: Pick<PlanNode, 'serving'>,
+  { service, successor }: Pick<Retirement, 'service' | 'successor'>,
+): boolean {
+  const [old, next] = [parseServiceVersion(service), parseServiceVersion(successor)];
+  const other = next === null || old?.name === next.name ? undefined : serving[next.name]?.version;
+  return other !== undefined && other !== next?.version;
 }
 
 /** Whether a rollout of this retirement has shown that the successor does no good there. */

@@ -1,23 +1,25 @@
 /** What the life of a version of a service means for a plan that brings it. Pure. */
 import { shownServiceVersion } from '../../protocol/service/name.ts';
 import { type LifeState, stateOf } from '../services/life.ts';
+import type { PlanNode } from './node.ts';
 import type { PlanFacts } from './place.ts';
 import { readWish, shownVersion, textOf } from './services.ts';
 import type { Refusal, Spec } from './spec.ts';
 
-type Facts = Pick<PlanFacts, 'lives'>;
-type Brought = { index: number; shown: string; state: LifeState; instead: string };
+type Facts = Pick<PlanFacts, 'lives' | 'needs'>;
+type Brought = { index: number; key: string; shown: string; state: LifeState; instead: string };
 
 /** The versions that it brings. @param now milliseconds since the epoch */
 function broughtBy(spec: Pick<Spec, 'services'>, { lives }: Facts, now: number): Brought[] {
   return (spec.services ?? []).flatMap((text, index): Brought[] => {
     const wish = readWish(text);
     if (wish === null || wish.version === null) return [];
-    const life = lives?.get(textOf([wish]));
+    const key = textOf([wish]);
+    const life = lives?.get(key);
     const { successor = null } = life ?? {};
     const instead = successor === null ? '' : `; its successor is ${shownVersion(successor)}`;
     const shown = shownServiceVersion({ name: wish.name, version: wish.version });
-    return [{ index, shown, state: stateOf(life, now), instead }];
+    return [{ index, key, shown, state: stateOf(life, now), instead }];
   });
 }
 
@@ -34,7 +36,27 @@ export function refuseLife(spec: Pick<Spec, 'services' | 'preview'>, facts: Fact
   });
 }
 
-export const warnLife = (spec: Pick<Spec, 'services'>, facts: Facts, now: number): string[] =>
-  broughtBy(spec, facts, now).flatMap(({ shown, state, instead }) =>
+/** @param nodes those that it moves */
+export function warnLife(
+  spec: Pick<Spec, 'services'>,
+  facts: Facts,
+  nodes: readonly Pick<PlanNode, 'serving'>[],
+  now: number,
+): string[] {
+  const brought = broughtBy(spec, facts, now);
+  const own = brought.flatMap(({ shown, state, instead }) =>
     state === 'deprecated' ? [`${shown} is deprecated${instead}`] : [],
   );
+  const names = new Set(brought.map(({ key }) => key.split(':')[0]!));
+  const depends = new Map<string, number>();
+  for (const { key, shown } of brought)
+    for (const name of facts.needs?.[key]?.dependsOn ?? [])
+      for (const { serving = {} } of names.has(name) ? [] : nodes) {
+        const there = `${name}:${serving[name]?.version}`;
+        const state = stateOf(facts.lives?.get(there), now);
+        if (state !== 'deprecated' && state !== 'obsolete') continue;
+        const text = `${shown} depends on ${shownVersion(there)}, which is ${state}`;
+        depends.set(text, (depends.get(text) ?? 0) + 1);
+      }
+  return [...own, ...[...depends].map(([text, count]) => `${text}, on ${count} nodes`)];
+}

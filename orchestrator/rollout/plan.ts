@@ -177,7 +177,7 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     waves.map((wave) => wave.disruption),
   );
   warn(warnings, moves, disruption);
-  warnings.push(...warnLife(spec, facts, now));
+  warnings.push(...warnLife(spec, facts, nodes, now));
   const { of, down } = membersOf(fleet, moves, now);
   warnHeld(warnings, spec, divisions, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));

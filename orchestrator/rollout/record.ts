@@ -283,6 +283,8 @@ export type NodeStep = {
   told: boolean;
   /** Its order is refused for a reason other than the version. */
   blocked: { by: 'clock' | 'rules' | 'order'; why: string; since: number } | null;
+  /** How often its services were begun again, as it last said; absent: it has none of the rollout. */
+  begun?: number;
   /** What its services are not up for, as it last said; absent: the version. */
   blame?: Blame;
   /** Orders in its present state that were made anew because it knew a higher epoch. */

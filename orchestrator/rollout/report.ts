@@ -6,7 +6,16 @@ import type { Report } from './event.ts';
 import { orderFor, wantedOf } from './order.ts';
 import type { Target } from './place.ts';
 import { type NodeStep, type StepState, waitsStaged } from './record.ts';
-import { coming, givenUp, projected, runsNothing, shownVersion, trouble, wishesIn } from './services.ts';
+import {
+  coming,
+  givenUp,
+  projected,
+  restartsIn,
+  runsNothing,
+  shownVersion,
+  trouble,
+  wishesIn,
+} from './services.ts';
 import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
 import { ill } from './time.ts';
 import { leaveTo, waitAgain } from './yield.ts';
@@ -49,6 +58,7 @@ function enterBooted(d: Draft, node: NodeStep, report: Report, why: string) {
   d.takeSlot(node);
   d.move(node, 'booted', why);
   node.sent = null;
+  if (d.setup.target.of === 'service') node.begun = restartsIn(wantedOf(node), report.instances);
   const gates = gatesOf(d, node.wave);
   node.sick = healthOf(d, node, report) === null ? null : d.clock;
   const measured = gates.some((gate) => gate.kind === 'attested' || gate.kind === 'pcr11');
@@ -88,16 +98,23 @@ function finishBake(d: Draft, node: NodeStep) {
 /** Health while it is watched: short troubles restart the bake, long or many ones are a failure. */
 function watch(d: Draft, node: NodeStep, report: Report, restarted: boolean) {
   const trouble = healthOf(d, node, report);
-  if (restarted) node.flaps += 1;
+  const { of, version } = d.setup.target;
+  const begun = of === 'service' ? restartsIn(version, report.instances) : 0;
+  const again = restarted || begun > (node.begun ?? begun);
+  node.begun = begun;
+  if (again) {
+    node.flaps += 1;
+    // What it showed between two of its ends proves little.
+    if (node.state === 'baking') node.since = d.clock;
+  }
   if (trouble !== null && node.sick === null) {
     node.sick = d.clock;
-    if (!restarted) node.flaps += 1;
+    if (!again) node.flaps += 1;
   }
   if (trouble === null && node.sick !== null) {
     node.sick = null;
     if (node.state === 'baking') node.since = d.clock;
   }
-  const { of, version } = d.setup.target;
   const lost = of === 'service' ? givenUp(version, report.instances) : null;
   if (lost !== null) {
     ill(d, node, lost.why);
@@ -120,6 +137,7 @@ function isNews(d: Draft, node: Readonly<NodeStep>, report: Report, runs: string
     node.running !== runs ||
     !node.reachable ||
     node.lost !== null ||
+    (node.begun !== undefined && restartsIn(d.setup.target.version, report.instances) > node.begun) ||
     node.term !== d.rollout.term ||
     report.epoch > node.epoch ||
     (node.sick === null) !== (healthOf(d, node as NodeStep, report) === null)

@@ -3,6 +3,7 @@
  * names sorted: `fleet/chrony:4.3,fleet/unbound:none`. What else runs on a node is not in it. Pure.
  */
 
+import { named } from '../../base/named.ts';
 import { ORDER_LIMITS } from '../../protocol/order.ts';
 import { parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Blame } from '../causes/refusal.ts';
@@ -33,6 +34,8 @@ export type Instance = {
   health: 'healthy' | 'ill' | 'unknown';
   /** Why it does not run; empty: it does, or comes. */
   why: string;
+  /** How often it was begun again; absent: never. */
+  restarts?: number;
   /** What that is about; absent: the version, as far as anybody knows. */
   blame?: Blame;
 };
@@ -50,8 +53,8 @@ const keyOfWish = ({ name, version }: Wish): string => `${name}:${version ?? NON
 export const textOf = (wishes: readonly Wish[]): string => wishes.map(keyOfWish).sort().join(',');
 
 /** What a person writes of several: with their owner or without it, in any order. */
-export const textRead = (written: string): string =>
-  textOf(written.split(/,\s*/).flatMap((part) => readWish(part) ?? []));
+export const textRead = (all: string): string =>
+  textOf(all.split(/,\s*/).flatMap((part) => readWish(part) ?? []));
 
 /** What `textOf` has made. */
 export const wishesIn = (text: string): Wish[] => text.split(',').flatMap((part) => readWish(part) ?? []);
@@ -64,22 +67,15 @@ export const versionsIn = (text: string): string[] =>
 export const projected = (text: string, running: Readonly<Record<string, { version: string }>>): string =>
   textOf(wishesIn(text).map(({ name }) => ({ name, version: running[name]?.version ?? null })));
 
-/** Whether two of them move the same service. */
-export function overlap(one: string, other: string): boolean {
-  const names = new Set(wishesIn(one).map(({ name }) => name));
-  return wishesIn(other).some(({ name }) => names.has(name));
-}
-
 /** None of it runs: a node without a disk has restarted, or has lost its state. */
 export const runsNothing = (text: string): boolean => wishesIn(text).every(({ version }) => version === null);
 
-/** As people read it; a version of an image or a configuration stays as it is. */
-export function shownVersion(text: string): string {
-  if (!text.includes('/')) return text;
-  return wishesIn(text)
-    .map(({ name, version }) => shownServiceVersion({ name, version: version ?? NONE }))
-    .join(', ');
-}
+/** Each as a person writes it. */
+export const written = (text: string): string[] =>
+  wishesIn(text).map(({ name, version }) => shownServiceVersion({ name, version: version ?? NONE }));
+
+/** As people read it, the first few of many; a version of an image or a configuration stays as it is. */
+export const shownVersion = (text: string): string => (text.includes('/') ? named(written(text)) : text);
 
 /** What of a rollout's services is not well on a node that has them; in any order of names. */
 export function trouble(text: string, instances: Instances = {}): string | null {
@@ -106,6 +102,10 @@ export function coming(text: string, instances: Instances = {}): Trouble | null 
   );
   return found === undefined ? null : told(found, found.instance.state === 'coming' ? 'coming' : 'unknown');
 }
+
+/** How often they were begun again, all together. */
+export const restartsIn = (text: string, instances: Instances = {}): number =>
+  here(text, instances).reduce((sum, { instance }) => sum + (instance.restarts ?? 0), 0);
 
 function here(text: string, instances: Instances) {
   return wishesIn(text).flatMap(({ name }) => {

@@ -1,12 +1,13 @@
 /** Gathers the grounds for a secret, has them judged, writes down that it is given, and only then gives it. */
 import { readFile, readlink } from 'node:fs/promises';
-import { messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { SecretsOfFleet } from '../../bootserver/enroll/secrets.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
 import { type ReleasedService, releasedServices } from '../../image/publish/services.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import {
+  ORDER_LIMITS,
   type OrderPublicKeys,
   readOrderKeys,
   type VerifiedOrder,
@@ -15,6 +16,7 @@ import {
 import { shownServiceVersion } from '../../protocol/service/name.ts';
 import { forget } from '../../protocol/service/secrets.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { RefusalBudget } from '../fleet/refusal-budget.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { standingOf } from '../orders/sign.ts';
 import { judgeSecrets } from './judge.ts';
@@ -30,8 +32,12 @@ export type FleetSecretsParts = {
   now(): number;
 };
 
+/** Each answer is a line of the history, which is kept for ever: as many as a node with all services of an order asks for, and some. */
+const MOST_GIVEN = { perPeer: 2 * ORDER_LIMITS.services, overall: Number.POSITIVE_INFINITY, window: 600_000 };
+
 export class FleetSecrets implements SecretsOfFleet {
   readonly #parts: FleetSecretsParts;
+  readonly #budget = new RefusalBudget(MOST_GIVEN);
   #released: { link: string; all: readonly ReleasedService[] } | null = null;
 
   constructor(parts: FleetSecretsParts) {
@@ -64,6 +70,13 @@ export class FleetSecrets implements SecretsOfFleet {
       ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
       released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
     });
+    if (!this.#budget.spend('given', id, now()).write)
+      throw new BootwaveError({
+        code: 'SECRETS_TOO_OFTEN',
+        what: `node ${record!.name} was given secrets ${MOST_GIVEN.perPeer} times within ten minutes`,
+        unchanged: 'nothing was given',
+        next: 'it is tried again by itself; if that goes on, look at what runs there',
+      });
     const given = await store.values(service.name, names, record!.site);
     try {
       await fleet.audit.append({

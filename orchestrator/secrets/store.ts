@@ -2,14 +2,14 @@
  * The secrets of services on this server's disk, one file, each value encrypted (AES-256-GCM) under a key of the keys folder
  * and bound to its place. Nothing of it is ever in Redis. A value goes in and comes out for a node; no person gets it back.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
-import { createFileAtomic, writeFileAtomic } from '../../base/files.ts';
+import { writeFileAtomic } from '../../base/files.ts';
 import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { forget, SECRET_LIMITS } from '../../protocol/service/secrets.ts';
 import { FileLock } from '../redis/lock.ts';
@@ -20,8 +20,6 @@ const MOST = 1024;
 const LOCK_WAIT = 20;
 /** Milliseconds for which what the file said is believed without a look at it. */
 const FRESH = 1000;
-const KEY_BYTES = 32;
-const [IV_BYTES, TAG_BYTES] = [12, 16];
 
 const placeSchema = {
   /** With its owner. */
@@ -36,7 +34,7 @@ const entrySchema = z.object({
   number: z.int().min(1),
   at: z.number(),
   actor: z.string(),
-  /** IV, what is encrypted, tag; base64. */
+  /** As keys/at-rest.ts has it; base64. */
   sealed: z.string(),
 });
 type Entry = z.infer<typeof entrySchema>;
@@ -81,7 +79,7 @@ export class SecretStore {
         const entries = [...others, { ...entry, sealed: sealed(key, entry, value) }];
         return { number, entries, service: place.service };
       } finally {
-        forget([key]);
+        forget([key.secret]);
       }
     });
   }
@@ -148,7 +146,7 @@ export class SecretStore {
       forget(values.values());
       throw error;
     } finally {
-      forget([key]);
+      forget([key.secret]);
     }
   }
 
@@ -197,16 +195,10 @@ export class SecretStore {
   }
 
   /** A fleet from before secrets has no such key until its first one. */
-  async #keyFor({ entries }: Kept): Promise<Buffer> {
-    if (entries.length === 0) {
-      await mkdir(dirname(this.#key), { recursive: true, mode: 0o700 });
-      await createFileAtomic(this.#key, `${randomBytes(KEY_BYTES).toString('hex')}\n`);
-    }
-    const text = await readFile(this.#key, 'utf8').catch((cause: unknown) => {
-      throw noKey(`${this.#key} cannot be read: ${messageOf(cause)}`, cause);
+  #keyFor({ entries }: Kept): Promise<AtRestKey> {
+    return atRestKey(this.#key, entries.length === 0).catch((cause: unknown) => {
+      throw noKey(messageOf(cause), cause);
     });
-    if (!/^[0-9a-f]{64}\n?$/.test(text)) throw noKey(`${this.#key} holds no key for secrets`);
-    return Buffer.from(text.trim(), 'hex');
   }
 }
 
@@ -215,28 +207,15 @@ const isAt = (one: SecretPlace, { service, name, site }: SecretPlace): boolean =
 
 /** A value in another place, or under another number, does not open. */
 const aboutOf = ({ service, name, site, number }: Pick<Entry, 'service' | 'name' | 'site' | 'number'>) =>
-  Buffer.from(JSON.stringify(['bootwave secret 1', service, name, site, number]), 'utf8');
+  JSON.stringify(['bootwave secret 1', service, name, site, number]);
 
-function sealed(key: Buffer, about: Parameters<typeof aboutOf>[0], value: Buffer): string {
-  const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aboutOf(about));
-  return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()]).toString('base64');
-}
+const sealed = (key: AtRestKey, about: Parameters<typeof aboutOf>[0], value: Buffer): string =>
+  seal(key, aboutOf(about), value).toString('base64');
 
-function opened(key: Buffer, entry: Entry): Buffer {
-  const bytes = Buffer.from(entry.sealed, 'base64');
-  try {
-    if (bytes.length < IV_BYTES + TAG_BYTES) throw new Error('it is cut off');
-    const end = bytes.length - TAG_BYTES;
-    const cipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, IV_BYTES)).setAAD(aboutOf(entry));
-    cipher.setAuthTag(bytes.subarray(end));
-    return Buffer.concat([cipher.update(bytes.subarray(IV_BYTES, end)), cipher.final()]);
-  } catch (cause) {
-    throw noKey(
-      `the secret ${entry.name} of ${entry.service} does not open with the key that is here`,
-      cause,
-    );
-  }
+function opened(key: AtRestKey, entry: Entry): Buffer {
+  const value = unseal(key, aboutOf(entry), Buffer.from(entry.sealed, 'base64'));
+  if (value !== null) return value;
+  throw noKey(`the secret ${entry.name} of ${entry.service} does not open with the key that is here`);
 }
 
 const noKey = (what: string, cause?: unknown) =>

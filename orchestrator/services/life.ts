@@ -44,9 +44,16 @@ export function checkRetirement(
       'give the day from which on nobody is to run it, or 0s for now',
     );
   const why = whyNoSuccessor(service, successor, on, { known, released });
-  if (why !== null)
-    throw refusal('SERVICE_SUCCESSOR', why, "'bootwave service versions NAME' shows what may take its place");
+  if (why !== null) throw noSuccessor(why);
 }
+
+/** @throws BootwaveError `SERVICE_SUCCESSOR` */
+export function mustBeAnother(service: string, successor: string): void {
+  if (successor === service) throw noSuccessor(`${service} cannot take its own place`);
+}
+
+const noSuccessor = (why: string) =>
+  refusal('SERVICE_SUCCESSOR', why, "'bootwave service versions NAME' shows what may take its place");
 
 export type Known = { get(service: string): Life | undefined };
 

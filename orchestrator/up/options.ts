@@ -31,6 +31,8 @@ export type UpOptions = {
   certificateLife: number;
   /** Port of the door for people elsewhere; absent: there is none. */
   operatorsPort?: number;
+  /** Port of 127.0.0.1 at which Prometheus asks; absent: there is none. */
+  metricsPort?: number;
 };
 
 /** Milliseconds, a year: a stolen key is useful for that long. */

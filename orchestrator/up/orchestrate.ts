@@ -10,6 +10,7 @@ import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { startInstalls } from '../install/start.ts';
+import { Adviser, advised } from '../mirrors/advise.ts';
 import { keepLearning } from '../orders/learn.ts';
 import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
@@ -23,6 +24,7 @@ import { SignerClient } from '../signer/client.ts';
 import { signerFiles } from '../signer/files.ts';
 import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
+import { startUsageKeeper } from '../usage/keep.ts';
 
 export type OrchestrateOptions = {
   paths: DataPaths;
@@ -50,6 +52,8 @@ export type Orchestrating = {
   restarted(id: string): void;
   /** Cuts the connection to a banned node. */
   banned(id: string): void;
+  /** Its links to the nodes. */
+  links: Pick<LinkPool, 'request'>;
 };
 
 /**
@@ -70,7 +74,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const signing = await keepSigner({ paths, log, signal });
   const signer = new SignerClient(signerFiles(paths).socket);
   const noted = new Map<string, number>();
-  const pool = new LinkPool({
+  const links = new LinkPool({
     privateKey,
     resolve: rehearsal === null ? targetsOf(fleet) : loopbackOnly(targetsOf(fleet, rehearsal.port)),
     signal,
@@ -89,6 +93,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       fleet.audit.append(entry).catch((error) => log.error({ reason: messageOf(error) }, 'not audited'));
     },
   });
+  const pool = advised(links, new Adviser({ fleet, pool: links, log, signal }));
   const published = async () => ({
     images: (await publishedImages(paths.images)).images,
     newest: await options.newest(),
@@ -98,6 +103,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
+  const usage = startUsageKeeper({ fleet, pool, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -106,10 +112,13 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, seals]).then(async () => {
-      signer.close();
-      await Promise.all([pool.close(), signing.done]);
-    }),
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(
+      async () => {
+        signer.close();
+        await Promise.all([links.close(), signing.done]);
+      },
+    ),
+    links: pool,
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };

@@ -23,6 +23,8 @@ import { FleetDirectory } from '../fleet/directory.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { noteListening } from '../fleet/listening.ts';
 import { startSweeper } from '../fleet/sweeper.ts';
+import { openMetricsDoor } from '../metrics/door.ts';
+import { fleetMetrics } from '../metrics/fleet.ts';
 import { openFleet } from '../operators/bans-of.ts';
 import { networksOf } from '../power/self-test.ts';
 import { connect } from '../redis/connect.ts';
@@ -62,6 +64,8 @@ type Parts = {
   records(): Promise<{ fleet: Fleet; bans: DecisionKeeper }>;
   /** The interfaces that are served; undefined while they are being opened. */
   wires(): KeptWires | undefined;
+  /** To the nodes; undefined while they are being opened. */
+  links(): Orchestrating['links'] | undefined;
   signal: AbortSignal;
 };
 type Door = { done: Promise<void> };
@@ -171,6 +175,7 @@ export async function up(
     const behind: Parts = {
       records: async () => ({ fleet, bans }),
       wires: () => opened,
+      links: () => orchestrator?.links,
       signal: stop,
     };
     ends.push((await doors.here(behind)).done);
@@ -181,6 +186,11 @@ export async function up(
     const identity = port === undefined ? null : await keptIdentity(authorities, stop);
     if (port !== undefined && identity !== null)
       ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
+    const { metricsPort } = options;
+    if (metricsPort !== undefined) {
+      const text = (where: { site?: string }) => fleetMetrics(fleet, paths, where);
+      ends.push((await openMetricsDoor({ port: metricsPort, text, log, signal: stop })).done);
+    }
     const shows = () => wires.issuer || (identity?.current().issuer ?? '');
     const report = reportServer(
       fleet.redis,

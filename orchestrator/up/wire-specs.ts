@@ -13,7 +13,10 @@ import type { WireSpec } from './serve-wire.ts';
  */
 export async function wireSpecs(
   paths: Pick<DataPaths, 'bootserver'>,
-  options: Omit<UpOptions, 'site' | 'heartbeat' | 'attestEvery' | 'certificateLife' | 'operatorsPort'>,
+  options: Omit<
+    UpOptions,
+    'site' | 'heartbeat' | 'attestEvery' | 'certificateLife' | 'operatorsPort' | 'metricsPort'
+  >,
 ): Promise<WireSpec[]> {
   const { interface: device, address, httpPort, httpsPort, proxy, router, dns, ntp, ipv6, config } = options;
   const leases = join(paths.bootserver, 'leases');

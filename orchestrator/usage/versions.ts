@@ -38,3 +38,26 @@ export function countVersions(nodes: Iterable<NodeRuns>): VersionCount[] {
     (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version),
   );
 }
+
+/** In place of a version that nobody has released and nobody is to run: it is a word of nodes. */
+export const OTHER = 'other';
+
+/** With what nodes alone speak of counted together, so that no node makes up versions without end. */
+export function knownVersions(
+  counts: readonly VersionCount[],
+  released: readonly ServiceVersion[],
+): VersionCount[] {
+  const known = new Set(released.map(({ name, version }) => `${name}:${version}`));
+  const isKnown = ({ name, version, wanted }: VersionCount) => wanted > 0 || known.has(`${name}:${version}`);
+  const others = Map.groupBy(
+    counts.filter((one) => !isKnown(one)),
+    ({ name }) => name,
+  );
+  return [
+    ...counts.filter(isKnown),
+    ...[...others].map(([name, some]) => ({
+      ...{ name, version: OTHER, wanted: 0, unknown: 0 },
+      runs: some.reduce((sum, { runs }) => sum + runs, 0),
+    })),
+  ];
+}

@@ -40,12 +40,18 @@ export type InstanceView = {
   since: number | null;
   /** Number of the change of its secrets that root has, null: none yet; null as a whole: it has no secrets. */
   secrets: { number: number | null } | null;
+  /** Its interface at the node; null while there is no instance. */
+  interface: string | null;
   /** How to ask for its health, and where; null: it has no check, or does not run. */
   check: { health: NonNullable<Manifest['health']>; address: string } | null;
 };
 
 export type ServicesResults = {
-  'services-apply': { instances: InstanceView[] };
+  'services-apply': {
+    instances: InstanceView[];
+    /** SHA-256 of the files that instances with the images of this node can serve; absent: there are no such instances. */
+    shared?: string[];
+  };
   'services-check': { healthy: boolean };
 };
 

@@ -12,6 +12,8 @@ import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
 import { ORDER_LIMITS } from '../order.ts';
+import { MIRROR } from '../service/mirror.ts';
+import { usageSchema } from './usage.ts';
 
 export const LINK_VERSION = 1;
 
@@ -115,6 +117,17 @@ const service = z.object({
 });
 export type ServiceStatus = z.infer<typeof service>;
 
+/** A file, and who near the node has it. */
+const mirrored = z.strictObject({
+  sha256: hex64,
+  /** The first to ask first; each serves at the one port of mirrors. */
+  at: z.array(z.ipv4()).check(z.maxLength(MIRROR.most)),
+});
+/** An image and a bundle for each service. */
+const FILES = ORDER_LIMITS.services + 1;
+/** Bundles, the former ones among them, and images. */
+const SHARED = 2 * FILES;
+
 /** What the node holds against orders, however new its disk is. */
 const guard = z.object({
   /** See Remembered in orders/take.ts. */
@@ -129,7 +142,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello` and `status` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -163,12 +176,24 @@ export const OPS = {
       guard: z.optional(guard),
       /** Absent from images that know no services. */
       services: z.optional(z.array(service).check(z.maxLength(ORDER_LIMITS.services))),
+      /** SHA-256 of the files that its own mirror serves to neighbours; absent where it has none. */
+      shared: z.optional(z.array(hex64).check(z.maxLength(SHARED))),
     }),
   },
+  /** Unknown to images from before it (`LINK_OP_UNKNOWN`). */
+  usage: { args: z.strictObject({}), result: usageSchema },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),
     result: z.object({ epoch: count(), digest: hex64, accepted: z.enum(['new', 'same']) }),
+  },
+  /**
+   * Where neighbours serve files that an order names, or the next one will. It is advice, which replaces the advice before:
+   * no order fences it, and the node holds what it fetches against its order as always.
+   */
+  mirrors: {
+    args: z.strictObject({ files: z.array(mirrored).check(z.maxLength(FILES)) }),
+    result: z.object({}),
   },
   /** Brings the ordered image onto the disk; answers when it is there. A cut link does not stop it: ask again. */
   stage: {

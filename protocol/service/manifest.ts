@@ -17,6 +17,7 @@ export const MANIFEST_LIMITS = {
   ports: 32,
   egress: 64,
   tmpfs: 8,
+  mounts: 4,
   dependencies: 16,
   /** Bytes. */
   memory: 64 * 2 ** 30,
@@ -88,111 +89,129 @@ const health = z.strictObject({
   grace: z._default(upTo(3600, 0), 30),
 });
 
-export const manifestSchema = z.strictObject({
-  /** What is executed, without a shell. */
-  command: z.array(word).check(z.minLength(1), z.maxLength(MANIFEST_LIMITS.words)),
-  env: z._default(
-    z
-      .record(
-        z.string().check(z.regex(/^[A-Za-z_]\w{0,127}$/, { error: 'is not the name of a variable' })),
-        word,
-      )
-      .check(
-        z.refine((all) => Object.keys(all).length <= MANIFEST_LIMITS.words, {
-          error: `are more than ${MANIFEST_LIMITS.words}`,
+export const manifestSchema = z
+  .strictObject({
+    /** What is executed, without a shell. */
+    command: z.array(word).check(z.minLength(1), z.maxLength(MANIFEST_LIMITS.words)),
+    env: z._default(
+      z
+        .record(
+          z.string().check(z.regex(/^[A-Za-z_]\w{0,127}$/, { error: 'is not the name of a variable' })),
+          word,
+        )
+        .check(
+          z.refine((all) => Object.keys(all).length <= MANIFEST_LIMITS.words, {
+            error: `are more than ${MANIFEST_LIMITS.words}`,
+          }),
+        ),
+      {},
+    ),
+    workdir: z._default(z.union([z.literal('/'), path]), '/'),
+    /** Numbers inside the instance's own range of ids: 0 there is nobody on the node. */
+    user: z._default(z.strictObject({ uid: upTo(65_534, 0), gid: upTo(65_534, 0) }), { uid: 0, gid: 0 }),
+    /** The only ports at which it is reached. */
+    ports: z._default(
+      z.array(z.strictObject({ name: label, protocol: z._default(protocol, 'tcp'), port })).check(
+        z.maxLength(MANIFEST_LIMITS.ports),
+        distinct(({ name }) => name, 'a name'),
+        distinct((one) => `${one.protocol}/${one.port}`, 'a port'),
+      ),
+      [],
+    ),
+    /** The only places that it reaches. `port: null` is any. */
+    egress: z._default(
+      z
+        .array(
+          z.strictObject({
+            to: network,
+            protocol: z._default(protocol, 'tcp'),
+            port: z._default(z.nullable(port), null),
+          }),
+        )
+        .check(z.maxLength(MANIFEST_LIMITS.egress)),
+      [],
+    ),
+    /** A folder that is kept from version to version and over restarts, of so many bytes; null: nothing is kept. */
+    state: z._default(
+      z.nullable(
+        z.strictObject({
+          path: mountPoint,
+          bytes: upTo(MANIFEST_LIMITS.state, 2 ** 20),
+          /** This version changes what the one before wrote: a copy is made first, for the way back. */
+          migrates: z._default(z.boolean(), false),
         }),
       ),
-    {},
-  ),
-  workdir: z._default(z.union([z.literal('/'), path]), '/'),
-  /** Numbers inside the instance's own range of ids: 0 there is nobody on the node. */
-  user: z._default(z.strictObject({ uid: upTo(65_534, 0), gid: upTo(65_534, 0) }), { uid: 0, gid: 0 }),
-  /** The only ports at which it is reached. */
-  ports: z._default(
-    z.array(z.strictObject({ name: label, protocol: z._default(protocol, 'tcp'), port })).check(
-      z.maxLength(MANIFEST_LIMITS.ports),
-      distinct(({ name }) => name, 'a name'),
-      distinct((one) => `${one.protocol}/${one.port}`, 'a port'),
-    ),
-    [],
-  ),
-  /** The only places that it reaches. `port: null` is any. */
-  egress: z._default(
-    z
-      .array(
-        z.strictObject({
-          to: network,
-          protocol: z._default(protocol, 'tcp'),
-          port: z._default(z.nullable(port), null),
-        }),
-      )
-      .check(z.maxLength(MANIFEST_LIMITS.egress)),
-    [],
-  ),
-  /** A folder that is kept from version to version and over restarts, of so many bytes; null: nothing is kept. */
-  state: z._default(
-    z.nullable(
-      z.strictObject({
-        path: mountPoint,
-        bytes: upTo(MANIFEST_LIMITS.state, 2 ** 20),
-        /** This version changes what the one before wrote: a copy is made first, for the way back. */
-        migrates: z._default(z.boolean(), false),
-      }),
-    ),
-    null,
-  ),
-  /** Folders in memory, of so many bytes; /tmp and /run are there in any case. They count against the memory. */
-  tmpfs: z._default(
-    z.array(z.strictObject({ path: mountPoint, bytes: upTo(MANIFEST_LIMITS.scratch, 4096) })).check(
-      z.maxLength(MANIFEST_LIMITS.tmpfs),
-      distinct(({ path: at }) => at, 'a path'),
-    ),
-    [],
-  ),
-  limits: z.strictObject({
-    /** Bytes; beyond them it is ended. */
-    memory: upTo(MANIFEST_LIMITS.memory, 2 ** 20),
-    /** Percent of one processor. */
-    cpu: upTo(MANIFEST_LIMITS.cpu),
-    /** Processes and threads. */
-    tasks: upTo(MANIFEST_LIMITS.tasks),
-    /** Bytes a second on the disk with its state; null: as others get. */
-    io: z._default(
-      z.nullable(z.strictObject({ read: upTo(MANIFEST_LIMITS.io), write: upTo(MANIFEST_LIMITS.io) })),
       null,
     ),
-  }),
-  health: z._default(z.nullable(health), null),
-  /** Seconds that it has to end by itself after `signal`. */
-  stop: z._default(
-    z.strictObject({
-      signal: z._default(z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP']), 'SIGTERM'),
-      timeout: z._default(upTo(MANIFEST_LIMITS.stop), 10),
+    /** Folders in memory, of so many bytes; /tmp and /run are there in any case. They count against the memory. */
+    tmpfs: z._default(
+      z.array(z.strictObject({ path: mountPoint, bytes: upTo(MANIFEST_LIMITS.scratch, 4096) })).check(
+        z.maxLength(MANIFEST_LIMITS.tmpfs),
+        distinct(({ path: at }) => at, 'a path'),
+      ),
+      [],
+    ),
+    /**
+     * Folders of the node that it reads. `images`: the signed images and the bundles that the node has, laid out as a boot
+     * server has them.
+     */
+    mounts: z._default(
+      z.array(z.strictObject({ kind: z.enum(['images']), path: mountPoint })).check(
+        z.maxLength(MANIFEST_LIMITS.mounts),
+        distinct(({ path: at }) => at, 'a path'),
+      ),
+      [],
+    ),
+    limits: z.strictObject({
+      /** Bytes; beyond them it is ended. */
+      memory: upTo(MANIFEST_LIMITS.memory, 2 ** 20),
+      /** Percent of one processor. */
+      cpu: upTo(MANIFEST_LIMITS.cpu),
+      /** Processes and threads. */
+      tasks: upTo(MANIFEST_LIMITS.tasks),
+      /** Bytes a second on the disk with its state; null: as others get. */
+      io: z._default(
+        z.nullable(z.strictObject({ read: upTo(MANIFEST_LIMITS.io), write: upTo(MANIFEST_LIMITS.io) })),
+        null,
+      ),
     }),
-    { signal: 'SIGTERM', timeout: 10 },
-  ),
-  /** Services of the same node that are healthy before this one starts. */
-  dependsOn: z._default(
-    z.array(serviceNameSchema).check(
-      z.maxLength(MANIFEST_LIMITS.dependencies),
-      distinct((one) => one, 'a service'),
+    health: z._default(z.nullable(health), null),
+    /** Seconds that it has to end by itself after `signal`. */
+    stop: z._default(
+      z.strictObject({
+        signal: z._default(z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP']), 'SIGTERM'),
+        timeout: z._default(upTo(MANIFEST_LIMITS.stop), 10),
+      }),
+      { signal: 'SIGTERM', timeout: 10 },
     ),
-    [],
-  ),
-  /**
-   * Secrets that it is given, a file each in /run/secrets; without all of them it does not start. Left out, not empty,
-   * where there are none: images from before secrets know no such field.
-   */
-  secrets: z.exactOptional(
-    z.array(secretNameSchema).check(
-      z.minLength(1),
-      z.maxLength(SECRET_LIMITS.names),
-      distinct((one) => one, 'a secret'),
+    /** Services of the same node that are healthy before this one starts. */
+    dependsOn: z._default(
+      z.array(serviceNameSchema).check(
+        z.maxLength(MANIFEST_LIMITS.dependencies),
+        distinct((one) => one, 'a service'),
+      ),
+      [],
     ),
-  ),
-  /** As Node names it. */
-  architecture: z._default(z.enum(['x64', 'arm64']), 'x64'),
-  /** Which runtime contains it. */
-  runtime: z._default(z.enum(['crun']), 'crun'),
-});
+    /**
+     * Secrets that it is given, a file each in /run/secrets; without all of them it does not start. Left out, not empty,
+     * where there are none: images from before secrets know no such field.
+     */
+    secrets: z.exactOptional(
+      z.array(secretNameSchema).check(
+        z.minLength(1),
+        z.maxLength(SECRET_LIMITS.names),
+        distinct((one) => one, 'a secret'),
+      ),
+    ),
+    /** As Node names it. */
+    architecture: z._default(z.enum(['x64', 'arm64']), 'x64'),
+    /** Which runtime contains it. */
+    runtime: z._default(z.enum(['crun']), 'crun'),
+  })
+  .check(
+    z.refine(({ state, mounts }) => mounts.every(({ path: at }) => at !== state?.path), {
+      error: 'is the folder of state',
+      path: ['mounts'],
+    }),
+  );
 export type Manifest = z.infer<typeof manifestSchema>;

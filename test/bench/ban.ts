@@ -122,6 +122,7 @@ async function compare(): Promise<void> {
     const door = await openDoor({
       ...{ paths, log, signal: stop.signal, find, now: Date.now, newest: async () => null },
       wires: () => undefined,
+      links: () => undefined,
       records: async () => ({ fleet, bans }),
     });
     const typed = await rounds(nodes.slice(ROUNDS, ROUNDS + 3), ours, Number(port), ca, ({ id }) =>

@@ -7,6 +7,7 @@ import { connect } from '../../orchestrator/redis/connect.ts';
 import { WITHDRAWN } from '../../orchestrator/releases/withdrawn.ts';
 import { directoryOn, enrolment, temporaryData } from '../orchestrator/fleet/support.ts';
 import { doorOf } from '../orchestrator/operations/support.ts';
+import { ordered } from '../orchestrator/usage/orders.ts';
 
 const NASTY = '\u001b]0;owned\u0007\u001b[2J\u009b1A\r\u202e\u{e0041}\nforged line';
 /** Texts that nothing is decided by: what else is changed ends in an error, and shows nothing. */
@@ -29,6 +30,7 @@ test('whatever stands in Redis, no command steers the terminal or adds a line of
     const one = enrolment(1, 1, { at: Date.now() });
     await directoryOn(fleet).enrol(one);
     await fleet.approve(one.id, one.words, { actor: 'operator:ann', at: Date.now() }, 'web1');
+    await ordered(fleet, one.id, ['fleet/chrony', `fleet/${NASTY}`]);
   });
   await redis.hset(WITHDRAWN, '2.0', `it hangs${NASTY}`);
   await redis.hset(WITHDRAWN, `3.0${NASTY}`, 'it hangs');
@@ -53,6 +55,10 @@ test('whatever stands in Redis, no command steers the terminal or adds a line of
     ['node', 'list'],
     ['node', 'show', 'web1'],
     ['node', 'history', 'web1'],
+    ['node', 'top'],
+    ['service', 'top'],
+    ['service', 'top', 'chrony'],
+    ['metrics'],
     ['audit'],
     ['rollout', 'list'],
     ['ban', 'list'],

@@ -13,7 +13,10 @@ async function folder(t: ExecutionContext): Promise<string> {
 }
 
 test('what was sealed opens with its key and for its purpose, and with no other', async (t) => {
-  const [key, other] = [await atRestKey(await folder(t), true), await atRestKey(await folder(t), true)];
+  const [key, other] = [
+    await atRestKey(join(await folder(t), 'a/key'), true),
+    await atRestKey(join(await folder(t), 'a/key'), true),
+  ];
   const secret = Buffer.from('calvin');
   const sealed = seal(key, 'bmc:ams', secret);
   t.deepEqual(unseal(key, 'bmc:ams', sealed), secret);
@@ -24,7 +27,7 @@ test('what was sealed opens with its key and for its purpose, and with no other'
 });
 
 test('no changed byte goes unnoticed, and no bytes of strangers end the process', async (t) => {
-  const key = await atRestKey(await folder(t), true);
+  const key = await atRestKey(join(await folder(t), 'a/key'), true);
   const sealed = seal(key, 'x', Buffer.from('secret'));
   for (let i = 0; i < sealed.length; i++) {
     const bad = Buffer.from(sealed);
@@ -36,15 +39,14 @@ test('no changed byte goes unnoticed, and no bytes of strangers end the process'
 });
 
 test('the key is made once, for its owner alone; one that is spoilt is not replaced', async (t) => {
-  const keys = await folder(t);
-  const all = await Promise.all(Array.from({ length: 8 }, () => atRestKey(keys, true)));
+  const path = keyLayout(await folder(t)).bmcs;
+  const all = await Promise.all(Array.from({ length: 8 }, () => atRestKey(path, true)));
   t.is(new Set(all.map(({ secret }) => secret.toString('hex'))).size, 1);
-  const path = keyLayout(keys).atRest;
   t.is((await stat(path)).mode & 0o777, 0o600);
   await writeFile(path, 'spoilt');
   await chmod(path, 0o600);
-  for (const isFirst of [true, false]) await t.throwsAsync(atRestKey(keys, isFirst), { code: 'AT_REST_KEY' });
+  for (const isFirst of [true, false]) await t.throwsAsync(atRestKey(path, isFirst), { code: 'AT_REST_KEY' });
   t.is(await readFile(path, 'utf8'), 'spoilt');
   await rm(path);
-  await t.throwsAsync(atRestKey(keys, false), { code: 'AT_REST_KEY' }, 'a lost one is missed');
+  await t.throwsAsync(atRestKey(path, false), { code: 'AT_REST_KEY' }, 'a lost one is missed');
 });

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../base/error.ts';
 import { mustRun } from '../../base/run.ts';
+import { bmcAddress } from '../../lab/bmc/network.ts';
+import { bmcFiles } from '../../lab/bmc/start.ts';
 import { createLab } from '../../lab/create.ts';
 import type { Lab } from '../../lab/lab.ts';
 import { namespaceExists } from '../../lab/namespace.ts';
@@ -18,7 +20,7 @@ async function temporary(t: ExecutionContext): Promise<string> {
 }
 
 /** A lab of one small BIOS node beside one that stays off. */
-async function small(t: ExecutionContext, root: string): Promise<Lab> {
+async function small(t: ExecutionContext, root: string, bmc: 'none' | 'redfish' = 'none'): Promise<Lab> {
   const small = { firmware: 'bios', memoryMiB: 256, diskGiB: 1 } as const;
   const lab = await createLab({
     folder: join(root, 'lab'),
@@ -27,6 +29,7 @@ async function small(t: ExecutionContext, root: string): Promise<Lab> {
       { name: 'off', ...small },
     ],
     accelerator: 'tcg',
+    bmc,
   });
   t.teardown(() => lab.down());
   return lab;
@@ -64,7 +67,7 @@ const next = (letter: string) => String.fromCharCode(letter.charCodeAt(0) + 1);
 
 test('a saved lab goes on in the middle of what it did, beside the one that it was saved from', async (t) => {
   const root = await temporary(t);
-  const lab = await small(t, root);
+  const lab = await small(t, root, 'redfish');
   await alphabet(lab);
   await writeFile(join(lab.dataFolder, 'leases'), 'kept');
   const socket = createServer().listen(join(lab.dataFolder, 'some.sock'));
@@ -87,6 +90,19 @@ test('a saved lab goes on in the middle of what it did, beside the one that it w
     [true, false],
     'who was off is off',
   );
+  for (const one of ['password', 'certificate'] as const)
+    t.deepEqual(
+      await readFile(bmcFiles(again.folder)[one]),
+      await readFile(bmcFiles(lab.folder)[one]),
+      'a BMC is still known',
+    );
+  const asked = await again.inNamespace('curl', [
+    '-sk',
+    '--max-time',
+    '5',
+    `https://${bmcAddress(0)}/redfish`,
+  ]);
+  t.is(asked.stdout, '{"v1":"/redfish/v1/"}');
   t.is(await readFile(join(again.dataFolder, 'leases'), 'utf8'), 'kept');
   t.false((await readdir(again.dataFolder)).includes('some.sock'));
 

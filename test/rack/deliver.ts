@@ -32,7 +32,8 @@ for (const envelope of envelopes) {
   answers.push(answer.result);
 }
 const { result: status } = await pool.request(id, 'status', {}, ask);
-console.log(JSON.stringify({ answers, status }));
+const { result: usage } = await pool.request(id, 'usage', {}, ask);
+console.log(JSON.stringify({ answers, status, usage }));
 stop.abort();
 await pool.close();
 await close();

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { keyLayout } from '../../keys/layout.ts';
 import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
+import type { Usage } from '../../protocol/link/usage.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
@@ -41,13 +42,17 @@ rackFor(
 );
 
 async function deliver(envelopes: unknown[]): Promise<Status> {
+  return (await asked(envelopes)).status;
+}
+
+async function asked(envelopes: unknown[]): Promise<{ status: Status; usage: Usage }> {
   const { id } = await rack.record(NODE);
   const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
     input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
     timeout: BOOT,
   });
   if (done.code !== 0) throw new Error(done.stderr);
-  return (JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '') as { status: Status }).status;
+  return JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '');
 }
 
 async function order(services: readonly OrderedService[]): Promise<void> {
@@ -92,6 +97,28 @@ test.serial('from a published bundle and a signed order to a healthy instance th
   t.is(await answer(), 'hello\n');
   const { observed } = await rack.record(NODE);
   t.log(observed.image);
+});
+
+test.serial('the agent, which is not root, reads what the node and the instance use', async (t) => {
+  const { usage: before } = await asked([]);
+  t.is(await answer(), 'hello\n');
+  const { usage: after } = await asked([]);
+  t.log(after);
+  const [then, now] = [before, after].map(
+    ({ services }) => services.find(({ name }) => name === 'fleet/web')!,
+  );
+  t.is(now!.runs, '1');
+  t.true(now!.cpu! > 0 && now!.cpu! >= then!.cpu!);
+  // httpd and its shell, within the limit of the manifest.
+  t.true(now!.tasks! >= 2 && now!.tasks! <= 64);
+  t.true(now!.memory! > 0 && now!.memory! < 2 ** 27);
+  t.true(now!.network!.sent > then!.network!.sent, 'it has answered');
+  t.true(now!.network!.received > then!.network!.received, 'and was asked');
+  // Nothing of a node without a disk is asked of one.
+  t.deepEqual(now!.disk, { read: 0, written: 0 });
+  t.true(after.at > before.at && after.cpu! > before.cpu!);
+  t.true(after.network!.sent > before.network!.sent);
+  t.true(after.memory!.available < after.memory!.total);
 });
 
 test.serial("a fork bomb, a memory hog and a node's own port harm themselves alone", async (t) => {

@@ -4,7 +4,7 @@ import os from 'node:os';
 import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
-import { DOWNLOADS, MEMORY } from '../../../protocol/agent/places.ts';
+import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order.ts';
@@ -75,6 +75,7 @@ const member = new Member({
   },
   releaseRoot: readFileSync(PLACES.releaseRoot),
   machine: await readMachine(PLACES.sys),
+  usage: { proc: '/proc', sys: PLACES.sys, state: STATE },
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

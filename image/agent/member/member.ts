@@ -25,9 +25,11 @@ import { Release } from './release/handlers.ts';
 import { recordFile } from './release/kept-record.ts';
 import { MetadataMemory } from './release/metadata-memory.ts';
 import { mustBeReleased, type ReleasedParts, releasedTarget } from './release/released.ts';
+import { seldom } from './seldom.ts';
 import { NodeSecrets, type NodeSecretsParts } from './services/node-secrets.ts';
 import { NodeServices } from './services/node-services.ts';
 import type { Probe } from './services/probe.ts';
+import { readUsage, type UsagePlaces } from './usage/read.ts';
 import { healthOf, UNKNOWN, type Vitals } from './vitals.ts';
 
 export type AskOrders = {
@@ -58,6 +60,8 @@ export type MemberParts = {
   orderKeys: OrderPublicKeys;
   /** Asks root to judge orders. */
   orders: AskOrders;
+  /** Where the kernel says what is used. */
+  usage: UsagePlaces;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
@@ -92,6 +96,8 @@ export class Member {
   #guard: Remembered | null = null;
   #node = '';
   #linked = false;
+  /** Who near this node has a file, by its SHA-256: what the orchestrator said last, forgotten with this process. */
+  #mirrors = new Map<string, readonly string[]>();
   #asking: Promise<void> | null = null;
   /** The last reason of each thing that failed: the same reason is logged once. */
   readonly #said = new Map<string, string>();
@@ -122,6 +128,7 @@ export class Member {
       downloads: parts.downloads,
       mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
       imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
+      mirrors: (sha256) => this.#mirrors.get(sha256) ?? [],
       writeLists: () => parts.writeLists(),
       warn: (text) => parts.log.warn({}, text),
       restart: () => parts.restart(),
@@ -157,6 +164,7 @@ export class Member {
       release: (service, order, signal) =>
         releasedTarget(bundleTarget(service), order, this.#released, signal),
       bundleUrl: (sha256) => this.#images && new URL(bundleUrlPath(sha256), this.#images).href,
+      mirrors: (sha256) => this.#mirrors.get(sha256) ?? [],
       downloads: join(parts.downloads, 'bundles'),
       log: parts.log,
       now: () => parts.now(),
@@ -264,6 +272,12 @@ export class Member {
     await atMost(this.#asking, this.#waits.health);
   }
 
+  /** Read again at most so often: whoever asks in a flood costs no more than the answers. */
+  #usage = seldom(USAGE_LIFE, async () => {
+    const { usage, uptime, running } = this.#parts;
+    return readUsage(usage, { bootId: running.bootId, at: uptime() }, this.#services.told());
+  });
+
   #running(): Hello['running'] {
     return { ...this.#parts.running, pcr11: this.#pcr11 };
   }
@@ -289,9 +303,15 @@ export class Member {
         ...(await release.status()),
         config: this.#config.status(),
         services: this.#services.status(),
+        ...(this.#services.shared && { shared: this.#services.shared }),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
+      usage: () => this.#usage(),
       config: (args) => this.#config.config(args),
+      mirrors: ({ files }) => {
+        this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));
+        return {};
+      },
       stage: (args, context) => release.stage(args, context),
       activate: (args) => release.activate(args),
       cancel: () => release.cancel(),
@@ -326,6 +346,9 @@ export class Member {
     }
   }
 }
+
+/** Milliseconds. */
+const USAGE_LIFE = 1_000;
 
 /** Milliseconds. */
 export type Waits = { look: number; start: number; health: number; well: number };

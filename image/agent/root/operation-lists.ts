@@ -18,6 +18,8 @@ const EFIVARS = '/sys/firmware/efi/efivars';
 const FLEET = '/usr/lib/bootwave/fleet';
 const RUN = '/run/bootwave';
 
+import { SPACE } from './services/space.ts';
+
 const machine: HelperPlaces = {
   sys: '/sys',
   efivars: EFIVARS,
@@ -40,6 +42,7 @@ const disks: DiskPlaces = {
   blessed: `${RUN}/blessed`,
   loaderRenewed: `${RUN}/loader-renewed`,
   diskless: `${RUN}/diskless`,
+  share: SPACE,
   noteEsp: (esp) => noteEsp(esp, installedEsp(RUN)),
   mountState: (device) => state.mount(device),
   renewSeal: (device) => state.renew(device),

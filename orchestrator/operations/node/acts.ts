@@ -20,6 +20,8 @@ import { mustReadAdvisories } from '../../releases/advisories.ts';
 import { type Exposure, exposureOf } from '../../releases/exposure.ts';
 import { PublishedManifests } from '../../releases/published.ts';
 import { signerFiles } from '../../signer/files.ts';
+import { usageOf } from '../../usage/fleet.ts';
+import { type InstanceTop, instancesOf, type NodeTop, nodeTop } from '../../usage/top.ts';
 import type { Acting } from '../operation.ts';
 import { withPinFlaws } from './pin.ts';
 
@@ -75,19 +77,28 @@ export async function show({ node }: Node, acting: Acting) {
   const { fleet, by } = acting;
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
-  const [lastSeen, attestedAt, machines, silent, tests, action, boots] = await Promise.all([
+  const [lastSeen, attestedAt, machines, silent, tests, action, uses, boots] = await Promise.all([
     fleet.nodes.lastSeenOf(record.id),
     fleet.nodes.lastAttestedOf(record.id),
     fleet.machines.all(),
     silences(fleet, by.at, record.site),
     testsOf(fleet.redis, [record.id]),
     new Actions(fleet.redis).of(record.id),
+    isRegistered(record.state) ? usesOf(fleet, record) : null,
     Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
   ]);
   const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
   const [view] = await withPinFlaws([viewOf(record, lastSeen, machines, by.at, attestedAt)], acting);
   const bmc = { test: tests.get(record.id) ?? null, action };
-  return { node: view!, boots: events, silent, bmc, now: by.at };
+  return { node: view!, boots: events, silent, bmc, uses, now: by.at };
+}
+
+/** What a member uses, and each of its services. */
+export type Uses = { node: NodeTop; instances: InstanceTop[] };
+
+async function usesOf(fleet: Acting['fleet'], record: NodeRecord): Promise<Uses> {
+  const [found] = await usageOf(fleet, [record]);
+  return { node: nodeTop(found!), instances: instancesOf(found!) };
 }
 
 export function history(

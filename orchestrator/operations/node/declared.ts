@@ -9,7 +9,7 @@ import { STATES } from '../../fleet/transitions.ts';
 import type { Exposure } from '../../releases/exposure.ts';
 import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
-import type { BmcKnown, BootEvent } from './acts.ts';
+import type { BmcKnown, BootEvent, Uses } from './acts.ts';
 
 const stuckSchema = z.object({ since: z.number(), step: z.string(), check: z.string() }).nullable();
 const viewSchema = nodeRecordSchema.extend({
@@ -72,6 +72,8 @@ export const show = operation({
     silent: typed<Silence[]>(),
     /** Its BMC, as the last test and the last action found it. */
     bmc: typed<BmcKnown>(),
+    /** Null: it is no member. */
+    uses: typed<Uses | null>(),
     now: z.number(),
   }),
   act: async () => (await import('./acts.ts')).show,

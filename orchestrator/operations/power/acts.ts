@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../../base/error.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { act } from '../../power/act.ts';
 import { Actions } from '../../power/actions.ts';
@@ -29,11 +29,17 @@ export type FirmwareView = FirmwareShown;
 type Node = { node: string };
 type Asked = Node & { action: PowerAction; next?: 'network' | undefined; reason?: string | undefined };
 
-/** @throws BootwaveError `BMC_*`, `POWER_OFF` */
+/** @throws BootwaveError `BMC_*`, `POWER_OFF`, `POWER_NEXT` */
 export async function power({ node, action, next, reason }: Asked, acting: Acting): Promise<Told> {
   const { fleet, paths, by, signal } = acting;
   const record = await fleet.nodes.resolve(node);
   const network = next !== undefined;
+  if (network && action === 'off')
+    throw refusal(
+      'POWER_NEXT',
+      'BMCs forget the next boot after a minute, and off does not start it',
+      'say it with on, cycle or reset',
+    );
   const asked = `${action}${network ? ', the next boot from the network' : ''}`;
   // Written before anything is sent: whoever is ended in the middle leaves the wish behind.
   await note(acting, record, reason === undefined ? asked : `${asked}: ${reason}`);

@@ -1,13 +1,11 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { refusal } from '../../../base/error.ts';
-import type { NodeRecord } from '../../fleet/record.ts';
-import { type Access, type Bmc, bmcError, type Kind, PORTS } from '../../power/bmc.ts';
+import { type Access, bmcError, type Kind, PORTS } from '../../power/bmc.ts';
 import { Book, type Entry } from '../../power/book.ts';
-import { compare } from '../../power/claim.ts';
 import { LONGEST } from '../../power/ipmi.ts';
 import { openBmc } from '../../power/open.ts';
 import { fingerprintIn, fingerprintText, shownPin } from '../../power/pinned.ts';
-import { inLane, mustBelong, nodeClaim, reach } from '../../power/reach.ts';
+import { claimOf, inLane, nodeClaim, reach } from '../../power/reach.ts';
 import {
   type BmcTest,
   forgetTest,
@@ -42,24 +40,17 @@ export async function set({ node, unproven, ...given }: Given, acting: Acting): 
   const found = await inLane(access, async () => {
     const bmc = openBmc(access, nodeClaim(record), signal);
     await bmc.power();
-    const believed = unproven ? await claimToBelieve(bmc, record) : null;
-    if (!unproven) await mustBelong(bmc, access, record, null);
-    const entry: Entry = { ...access, suite: bmc.suite, node: record.id, believed, by: by.actor, at: by.at };
-    return { entry, test: await looked(bmc, entry, networks(acting)) };
+    const said = await claimOf(bmc, access, record, unproven);
+    const entry: Entry = { ...access, ...said, suite: bmc.suite, node: record.id, by: by.actor, at: by.at };
+    return { entry, test: await looked(bmc, entry, record, networks(acting)) };
   });
   await new Book(paths).set(record.site, found.entry);
   const test: BmcTest = { at: Date.now(), took: Math.round(performance.now() - began), ...found.test };
   await keepTest(fleet.redis, record.id, test);
   const { kind, host, port, user } = access;
   const what = `set: ${kind} at ${host} port ${port} as ${user}`;
-  await note(acting, record, found.entry.believed === null ? what : `${what}, unproven`, 'bmc');
+  await note(acting, record, found.entry.unproven ? `${what}, unproven` : what, 'bmc');
   return test;
-}
-
-/** Null where it says what the node says: nothing has to be believed. */
-async function claimToBelieve(bmc: Bmc, record: NodeRecord): Promise<Entry['believed']> {
-  const { verdict } = await compare(bmc, nodeClaim(record));
-  return verdict === 'same' ? null : { uuids: [...(await bmc.uuids())], serial: await bmc.serial() };
 }
 
 async function accessOf(

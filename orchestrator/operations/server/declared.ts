@@ -40,6 +40,8 @@ export const up = operation({
     certificateLife: z.number().positive().max(LONGEST_LIFE),
     /** Of the door for people elsewhere; absent: there is none. */
     operatorsPort: port.optional(),
+    /** Of 127.0.0.1, where Prometheus asks; absent: there is none. */
+    metricsPort: port.optional(),
   }),
   result: nothing,
   act: async () => (await import('./acts.ts')).run,

@@ -2,7 +2,7 @@
 import type { ServiceVersion } from '../../../protocol/service/name.ts';
 import { checkTemplateOf, drainsOf, endOrphans, isStopped } from '../../rollout/run/retire.ts';
 import { fullText } from '../../services/affected.ts';
-import { checkRetirement, type LifeState, stateOf, type Word } from '../../services/life.ts';
+import { checkRetirement, type LifeState, mustBeAnother, stateOf, type Word } from '../../services/life.ts';
 import { decideLife, readLife } from '../../services/lives.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
@@ -21,16 +21,15 @@ export const preview = ({ service, reason = '' }: Named, acting: Acting) =>
 export const promote = ({ service, reason = '' }: Named, acting: Acting) =>
   decide(acting, service, { ...NOTHING, state: 'current', reason });
 
-export const deprecate = (
+/** @throws BootwaveError `SERVICE_UNKNOWN`, `SERVICE_SUCCESSOR` */
+export const deprecate = async (
   { service, successor, reason = '' }: Named & { successor?: string | undefined },
   acting: Acting,
-) =>
-  decide(acting, service, {
-    ...NOTHING,
-    state: 'deprecated',
-    successor: successor === undefined ? null : fullText(serviceIn(successor)),
-    reason,
-  });
+) => {
+  const next = successor === undefined ? null : fullText(serviceIn(successor));
+  if (next !== null) mustBeAnother(fullText(serviceIn(service)), next);
+  return decide(acting, service, { ...NOTHING, state: 'deprecated', successor: next, reason });
+};
 
 const NOTHING = { successor: null, on: null, template: null };
 

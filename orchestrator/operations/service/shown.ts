@@ -20,7 +20,6 @@ import {
   type Affected,
   affectedBy,
   type Count,
-  countOf,
   fullText,
   type House,
   warningsFor,
@@ -54,7 +53,12 @@ export type Shown = Version & {
   waits: string | null;
 };
 
-type Everything = Omit<House, 'released'> & { released: ReleasedService[]; now: number };
+type Everything = Omit<House, 'released'> & {
+  released: ReleasedService[];
+  /** Of every version that a node runs or is to run. */
+  counts: ReadonlyMap<string, Count>;
+  now: number;
+};
 
 /** What is known of all services at this moment. */
 export async function everything({
@@ -76,32 +80,38 @@ export async function everything({
       return { id, text: setup.source ?? JSON.stringify(setup.spec) };
     }),
   );
-  return { members, released, lives, templates, rollouts, now: by.at };
+  const counts = new Map(countVersions(members).map((one) => [fullText(one), one]));
+  return { members, released, lives, templates, rollouts, counts, now: by.at };
 }
 
 function versionsIn(house: Everything): Version[] {
   const all = new Map<string, ServiceVersion>();
   const add = ({ name, version }: ServiceVersion) => all.set(fullText({ name, version }), { name, version });
   house.released.forEach(add);
-  countVersions(house.members).forEach(add);
-  for (const service of house.lives.keys()) {
+  for (const service of [...house.counts.keys(), ...house.lives.keys()]) {
     const one = parseServiceVersion(service);
     if (one !== null) add(one);
   }
   return [...all.values()].map((one) => versionOf(one, house)).sort(newestFirst);
 }
 
-function versionOf(service: ServiceVersion, { lives, members, released, now }: Everything): Version {
+function versionOf(service: ServiceVersion, { lives, counts, released, now }: Everything): Version {
   const life = lives.get(fullText(service));
   return {
     ...service,
     state: stateOf(life, now),
     on: life?.on ?? null,
     successor: life?.successor ?? null,
-    nodes: countOf(service, members),
+    nodes: countIn(counts.get(fullText(service))),
     release: released.find((one) => fullText(one) === fullText(service)) ?? null,
   };
 }
+
+const countIn = ({ wanted = 0, runs = 0, unknown = 0 }: Partial<Count> = {}): Count => ({
+  wanted,
+  runs,
+  unknown,
+});
 
 export async function list(_: object, acting: Acting) {
   const byName = Map.groupBy(versionsIn(await everything(acting)), ({ name }) => name);

@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import type { LinkPool } from '../../transport/pool.ts';
@@ -20,6 +21,7 @@ import { Joiners } from './joiners.ts';
 import { wakeAgain } from './outbox.ts';
 import { blockingConnection } from './queue.ts';
 import { Refusals } from './refusals.ts';
+import { remind } from './remind.ts';
 import { followReturns } from './returns.ts';
 import { readWhole, type StoredSetup } from './stored.ts';
 import { Watch, type WatchTimes } from './watch.ts';
@@ -32,6 +34,7 @@ export type DriverOptions = {
   redis: Redis;
   fleet: Fleet;
   pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
+  signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
   /** Milliseconds between two looks at the clock. */
@@ -88,7 +91,7 @@ export class Driver {
 
   /** @returns at once when another process drives it */
   async run(): Promise<void> {
-    const { log, redis, fleet, pool, watch: times } = this.#options;
+    const { log, redis, fleet, pool, signer, watch: times } = this.#options;
     if (await this.#isForged()) return;
     if (!(await this.#lease.take())) return;
     log.info({ rollout: this.#id }, 'driving a rollout');
@@ -109,6 +112,7 @@ export class Driver {
         `sha256:${config.slice(0, 12)}`,
       refuses: (node, refused) => void refusals.note(node, refused, this.#setup, this.#nodes),
       joiners: (state) => joiners.find(state, this.#images),
+      remind: (node, options) => remind({ redis, pool, signer }, node, options),
     });
     const following = blockingConnection(redis);
     const follower = followReturns(following, signal, (nodes) => void watch.returned(nodes));

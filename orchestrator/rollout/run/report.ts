@@ -34,9 +34,9 @@ function servicesOf({ services }: Status): Pick<Report, 'services' | 'instances'
   return {
     services: Object.fromEntries(services.map(({ name, health }) => [shownName(name), health === 'healthy'])),
     instances: Object.fromEntries(
-      services.map(({ name, version, state, health, why }): [string, Instance] => [
+      services.map(({ name, version, state, health, why, restarts }): [string, Instance] => [
         name,
-        { version, state: STATES[state], health, why, blame: blameFor(state, why) },
+        { version, state: STATES[state], health, why, restarts, blame: blameFor(state, why) },
       ]),
     ),
   };

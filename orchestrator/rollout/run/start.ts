@@ -83,7 +83,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const drive = (id: string): void => {
     if (driving.has(id) || signal.aborted) return;
     const driver = new Driver(id, {
-      ...{ redis, fleet, pool, log, signal, ...times },
+      ...{ redis, fleet, pool, signer: options.signer, log, signal, ...times },
       ...(options.now === undefined ? {} : { now: options.now }),
     });
     const done = driver

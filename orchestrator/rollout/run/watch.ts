@@ -15,6 +15,7 @@ import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
 import { backAtNextBoot } from './next-boot.ts';
 import { isQuoteOf, verdictOn } from './quote.ts';
+import { hasForgotten } from './remind.ts';
 import { reportOf } from './report.ts';
 import { proceedOf } from './yields.ts';
 
@@ -47,6 +48,8 @@ export type WatchOptions = {
   versionOf(config: string): string;
   /** A node's own list of versions that it does not try again. */
   refuses(node: string, refused: Status['refused']): void;
+  /** Gives a node the order in force again. @returns whether there was something to say */
+  remind(node: string, options: { signal: AbortSignal }): Promise<boolean>;
   /** Nodes that are to join this rollout now. */
   joiners(state: RolloutState): Promise<Place[]>;
 };
@@ -219,6 +222,7 @@ export class Watch {
       this.#seq.set(node, seq);
       tell({ type: 'report', node, report: reportOf(result, seq, versionOf) });
       if (result.refused.length > 0) refuses(node, result.refused);
+      await this.#remind(node, result);
     } catch (error) {
       if (signal.aborted || this.#again.has(node)) return;
       // A machine that restarted without closing leaves a connection that looks open.
@@ -230,6 +234,14 @@ export class Watch {
       const next = isBusy ? this.#active : every;
       this.#due.set(node, this.#again.delete(node) ? 0 : performance.now() + next);
     }
+  }
+
+  /** Never throws: it is asked again, and told again then. */
+  async #remind(node: string, status: Status): Promise<void> {
+    const { remind, signal } = this.#options;
+    const step = this.#state?.nodes.get(node);
+    if (step === undefined || !hasForgotten(this.#state!.setup, step, status)) return;
+    if (await remind(node, { signal }).catch(() => false)) this.#again.add(node);
   }
 
   /** Nodes that are finished here, or wait, and that another rollout disrupts by now. */

@@ -5,7 +5,6 @@ import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { Target } from '../place.ts';
 import { ENDED, type NodeStep } from '../record.ts';
-import { overlap } from '../services.ts';
 import { comesBack } from '../yield.ts';
 import { priorOf } from './prior.ts';
 import { ifForgotten, readState } from './stored.ts';
@@ -22,7 +21,7 @@ export async function proceedOf(
   const waits = [...nodes.values()].filter(comesBack);
   const ids = waits.map(({ node }) => node);
   const by = new Map<string, string>();
-  for (const id of await changed(fleet, setup.target, waits, yields.to)) by.set(id, yields.to);
+  for (const id of await changed(fleet, setup.target.of, waits, yields.to)) by.set(id, yields.to);
   for (const [id, owner] of await holdersOf(fleet.redis, ids)) if (owner !== setup.id) by.set(id, owner);
   return [{ type: 'proceed', of: yields.to, taken: [...by].map(([node, by]) => ({ node, by })) }];
 }
@@ -30,7 +29,7 @@ export async function proceedOf(
 /** Those that run something else by now than what they are to come from. */
 async function changed(
   fleet: Fleet,
-  { of, version }: Target,
+  of: Target['of'],
   waits: readonly NodeStep[],
   to: string,
 ): Promise<string[]> {
@@ -44,6 +43,5 @@ async function changed(
   // A node's record has no name of its configuration or services: the rollout knows whom it has brought one.
   const other = await readState(fleet.redis, to).catch(ifForgotten);
   if (other?.setup.target.of !== of) return [];
-  if (of === 'service' && !overlap(version, other.setup.target.version)) return [];
   return waits.flatMap(({ node }) => (other.nodes.get(node)?.state === 'done' ? [node] : []));
 }

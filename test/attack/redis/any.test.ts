@@ -1,130 +1,111 @@
 /** Any record of a fleet, with anything in it changed, taken away, doubled or put back to what it was. */
+import { generateKeyPairSync } from 'node:crypto';
 import { copyFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
-import { STATES } from '../../../orchestrator/fleet/transitions.ts';
+import { publish } from '../../../orchestrator/operations/config/acts.ts';
+import { issuedChange, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { sign } from '../../../orchestrator/orders/sign.ts';
+import { makePlan } from '../../../orchestrator/rollout/plan.ts';
+import { planNodes, publishedFor } from '../../../orchestrator/rollout/run/facts.ts';
+import { create } from '../../../orchestrator/rollout/run/operate.ts';
+import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
-import { enrolment } from '../../orchestrator/fleet/support.ts';
+import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { beatOfBoot, certificateFor, enrolment, macOf } from '../../orchestrator/fleet/support.ts';
+import { IMAGES, VERSIONS } from '../../orchestrator/rollout/run/support.ts';
+import { orderOf } from '../../orchestrator/signer/orders.ts';
+import { realSigner } from '../../support/real-signer.ts';
+import { act, apply, dump, load } from './any.ts';
 import { by, server } from './server.ts';
 
-const RUNS = 60;
-type Dump = Map<string, Buffer>;
+/** More where there is time: ATTACK_RUNS=5000. */
+const RUNS = Number(process.env.ATTACK_RUNS ?? 60);
+/** Released: what new hardware gets, and a node of which a person has said that it is to be installed. */
+const NEWEST = '9.0';
+const INSTALLED = enrolment(1).id;
+const DISKLESS = enrolment(2).id;
 
-async function dump(redis: Redis): Promise<Dump> {
-  const keys = await redis.keys('*');
-  return new Map(await Promise.all(keys.map(async (key) => [key, (await redis.dumpBuffer(key))!] as const)));
-}
-
-async function load(redis: Redis, from: Dump): Promise<void> {
-  await redis.flushall();
-  for (const [key, bytes] of from) await redis.restore(key, 0, bytes);
-}
-
-/** Members, one that waits, one that has left, one that is expected, and a site that takes only expected ones. */
+/**
+ * Members, one that waits, one that has left, one that is expected, and a site that takes only expected ones. The first member runs
+ * from its disk and is in a rollout to 2.0, the second has none and is in one of a configuration; their orders are on record.
+ */
 async function populated(t: ExecutionContext) {
   const world = await server(t);
   const { redis, paths, fleet, directory, admit } = world;
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const signer = await realSigner(paths, privateKey, { ...IMAGES, [NEWEST]: IMAGES['1.0']! });
+  t.teardown(signer.close);
   await fleet.sites.add('munich', {}, by);
   for (const n of [1, 2, 4]) await admit(enrolment(n));
-  await directory.enrol(enrolment(3));
-  await fleet.expect({ site: 'default', criteria: { serial: 'SN5' }, expiresAt: null }, by);
+  for (const n of [1, 2]) {
+    const one = enrolment(n);
+    await directory.heartbeat(one.id, certificateFor(one).serial, beatOfBoot(one));
+  }
+  await fleet.nodes.update(INSTALLED, (record) => {
+    const wanted = { ...record!.wanted, mode: 'installed' as const };
+    const next = { ...record!, wanted, installedAt: by.at, epoch: record!.epoch + 1 };
+    return { outcome: { kind: 'changed', record: next, audit: [] } };
+  });
+  const acting = { fleet, by, paths } as never;
+  const { sha256: config } = await publish({ text: '{"dns":["10.0.0.1"]}', version: 'safe' }, acting);
+  await publish({ text: '{"dns":["6.6.6.6"]}', version: 'denied' }, acting);
+  const start = async (id: string, what: object) => {
+    const { name } = (await fleet.nodes.get(id))!;
+    const checked = checkSpec({ ...what, nodes: { names: [name] }, waves: [{}] });
+    if (!checked.ok) throw new Error(JSON.stringify(checked.refusals));
+    const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
+    const made = makePlan(await planNodes(fleet, VERSIONS), checked.spec, Date.now(), facts);
+    if (!made.ok) throw new Error(JSON.stringify(made.refusals));
+    return create(redis, made.plan, images, { author: by.actor, at: by.at, start: true });
+  };
+  const meant: { [node: string]: Partial<Order> & { rollout: string } } = {
+    [INSTALLED]: {
+      ...{ rollout: await start(INSTALLED, { image: '2.0' }), mode: 'installed', config: null },
+      image: { version: '2.0', ...IMAGES['2.0']! },
+    },
+    [DISKLESS]: {
+      ...{ rollout: await start(DISKLESS, { config: 'safe' }), mode: 'netboot', image: null, config },
+    },
+  };
   const before = await dump(redis);
   await fleet.retire(enrolment(4).id, 'sold', by);
   await fleet.sites.set('munich', { acceptUnknown: false, noTpm: 'refuse' }, by);
   await copyFile(journalFile(paths), `${journalFile(paths)}.kept`);
-  return { ...world, before, now: await dump(redis) };
-}
-
-/** What somebody writes who knows all about our records, and what somebody writes who does not. */
-const value = fc.oneof(
-  fc.constantFrom<unknown>(
-    ...STATES,
-    'default',
-    'munich',
-    'open',
-    'used',
-    'SN3',
-    'SN6',
-    true,
-    false,
-    null,
-    0,
-    1,
-    99,
-    {},
-    [],
-  ),
-  fc.constantFrom<unknown>(enrolment(3).id, enrolment(3).akName, enrolment(3).spkiDigest, enrolment(6).id),
-  fc.string({ maxLength: 20 }),
-);
-const act = fc.record({
-  key: fc.nat(),
-  how: fc.constantFrom('body', 'state', 'field', 'drop', 'delete', 'back', 'copy', 'join', 'leave', 'forget'),
-  field: fc.nat(),
-  other: fc.nat(),
-  value,
-});
-type Act = { key: number; how: string; field: number; other: number; value: unknown };
-
-const pick = <T>(all: readonly T[], n: number): T | undefined => all[n % Math.max(1, all.length)];
-const text = (given: unknown) => (typeof given === 'string' ? given : JSON.stringify(given));
-
-/** Replaces one leaf, or one branch, of a JSON text. */
-function changed(body: string, n: number, given: unknown): string {
-  const root = { body: JSON.parse(body) as unknown };
-  const places: [Record<string, unknown>, string][] = [];
-  const walk = (node: Record<string, unknown>) => {
-    for (const [name, inside] of Object.entries(node)) {
-      places.push([node, name]);
-      if (inside !== null && typeof inside === 'object') walk(inside as Record<string, unknown>);
+  /** Each with a number that was never signed, as a server has them on record and signed. */
+  const order = async () => {
+    for (const [node, { rollout, ...what }] of Object.entries(meant)) {
+      const { epoch } = await signer.client.standing(node);
+      const one = orderOf({ node, ...what, epoch: epoch + 1 }, Date.now());
+      const inForce = (await readIssued(redis, [node])).get(node);
+      await commit(redis, { records: [issuedChange(inForce, { order: one, rollout, kind: 'stage' })] });
+      await sign(redis, signer.client, one);
     }
   };
-  walk(root);
-  const [node, name] = pick(places, n)!;
-  node[name] = given;
-  return JSON.stringify(root.body);
+  const keys = new Map([[orderKeyId(publicKey), publicKey]]);
+  /** What a server has signed that finds the order of a node on record; null: nothing. */
+  const signed = async (node: string): Promise<Order | null> => {
+    const issued = (await readIssued(redis, [node]).catch(() => null))?.get(node);
+    const envelope = await sign(redis, signer.client, issued?.order as Order).catch(() => null);
+    if (envelope === null) return null;
+    return verifyOrder(envelope, keys, { nodeId: issued!.order.node, now: Date.now(), last: null }).order;
+  };
+  return { ...world, before, now: await dump(redis), order, signed, config };
 }
 
-async function apply(
-  redis: Redis,
-  before: Dump,
-  { key: n, how, field: f, other, value: given }: Act,
-): Promise<void> {
-  const keys = (await redis.keys('*')).sort();
-  const key = pick(keys, n);
-  if (key === undefined) return;
-  const type = await redis.type(key);
-  if (how === 'delete') await redis.del(key);
-  else if (how === 'back') {
-    const bytes = before.get(key);
-    if (bytes !== undefined) await redis.restore(key, 0, bytes, 'REPLACE');
-  } else if (how === 'copy') await redis.copy(key, pick(keys, other)!, 'REPLACE');
-  else if (type === 'set' && how === 'join') await redis.sadd(key, text(given));
-  else if (type === 'set' && how === 'leave')
-    await redis.srem(key, pick((await redis.smembers(key)).sort(), f) ?? '');
-  else if (type === 'zset')
-    await redis.zadd(key, Number.isFinite(given) ? Number(given) : 0, enrolment(3).id);
-  else if (type === 'stream' && how === 'forget') await redis.xtrim(key, 'MAXLEN', f % 5);
-  else if (type === 'stream') await redis.xadd(key, '*', 'entry', text(given), 'seal', text(given));
-  else if (type === 'hash') {
-    const fields = Object.keys(await redis.hgetall(key)).sort();
-    const body = await redis.hget(key, 'body');
-    const field = pick(fields, f) ?? 'state';
-    if (how === 'drop') await redis.hdel(key, field);
-    else if (how === 'state' && body !== null) {
-      // As a server would write it, in every place.
-      const record = { ...(JSON.parse(body) as object), state: given };
-      await redis.hset(key, { state: text(given), body: JSON.stringify(record) });
-    } else if (how === 'body' && body !== null) await redis.hset(key, 'body', changed(body, f, given));
-    else await redis.hset(key, field, text(given));
-  }
-}
-
-test('nobody gets a place, or a certificate, that they would not have had', async (t) => {
-  const { redis, paths, open, asks, before, now } = await populated(t);
+test('nobody gets a place, a certificate, an image or an order that they would not have had', async (t) => {
+  const { redis, paths, open, asks, before, now, order, signed, config } = await populated(t);
+  /**
+   * What people have decided that a node has. One that no rollout has moved so far is new: it gets any image that was ever decided, as
+   * the boot server gives it.
+   */
+  const decided: { [node: string]: { images: readonly (string | null)[]; configs: readonly unknown[] } } = {
+    [INSTALLED]: { images: ['2.0', '1.0', NEWEST, null], configs: [null] },
+    [DISKLESS]: { images: ['1.0', '2.0', NEWEST, null], configs: [config, null] },
+  };
   /** Refusals and errors of ours are fine: the fleet may be stalled. */
   const stalls = async <T>(question: Promise<T>): Promise<T | null> =>
     question.catch((error: unknown) => {
@@ -132,11 +113,13 @@ test('nobody gets a place, or a certificate, that they would not have had', asyn
       throw error;
     });
   let stalled = 0;
+  let ordered = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 6 }), fc.boolean(), async (acts, restarts) => {
       await load(redis, now);
       await copyFile(`${journalFile(paths)}.kept`, journalFile(paths));
       let running = await open();
+      await order();
       // What Redis itself refuses was not done.
       for (const one of acts) await apply(redis, before, one).catch(() => {});
       if (restarts) {
@@ -149,6 +132,22 @@ test('nobody gets a place, or a certificate, that they would not have had', asyn
         running = again;
       }
       const { directory, at } = running;
+      for (const node of [INSTALLED, DISKLESS]) {
+        const got = await signed(node);
+        if (got === null) continue;
+        // To a machine that is no member it says nothing that could be done: nobody has a link to that.
+        const may = decided[got.node] ?? { images: ['1.0', '2.0', NEWEST, null], configs: [config, null] };
+        const what = `${node}: ${JSON.stringify(got)}`;
+        t.true(may.images.includes(got.image?.version ?? null), what);
+        t.true(may.configs.includes(got.config), what);
+        t.deepEqual([got.wipe, got.services], [false, []], what);
+        if (got.node === node) ordered += 1;
+      }
+      for (const n of [1, 2, 3, 4, 5, 6, 7]) {
+        const intent = await stalls(directory.bootIntent({ mac: macOf(n) }));
+        const version = intent?.kind === 'image' ? intent.version : '1.0';
+        t.true(['1.0', '2.0'].includes(version), `${n} gets ${version}`);
+      }
       const outcome = async (one: Enrolment, of = directory) => {
         const enrolled = await stalls(of.enrol(one));
         const told = await stalls(asks(one, of));
@@ -167,4 +166,5 @@ test('nobody gets a place, or a certificate, that they would not have had', asyn
     { numRuns: RUNS, includeErrorInReport: true },
   );
   t.true(stalled < RUNS / 2, `the member came back in all runs but ${stalled}`);
+  t.true(ordered > RUNS, `of two orders a run ${ordered} were signed`);
 });

@@ -86,7 +86,11 @@ async function fleet(t: ExecutionContext) {
       drop: () => {},
       helloOf: () => null,
     };
-    const driver = new Driver(id, { redis, fleet: world.fleet, pool, log, signal: stop.signal, ...TIMES });
+    const signer = { sign: pool.request, standing: pool.request, learn: pool.request };
+    const driver = new Driver(id, {
+      ...{ redis, fleet: world.fleet, pool, signer, log, signal: stop.signal },
+      ...TIMES,
+    });
     const running = driver.run();
     const isOver = await Promise.race([running.then(() => true), sleep(1500).then(() => false)]);
     stop.abort();

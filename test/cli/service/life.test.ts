@@ -73,6 +73,7 @@ test.serial('what nobody knows, a successor that is none, a day that is past', a
   t.is(await retire('chrony:4.3', 'chrony:4.4', '2020-01-01'), 'SERVICE_DATE');
   t.is(await retire('chrony:4.3', 'chrony:4.4', '0s'), '');
   t.is(await code('deprecate', 'chrony:9'), 'SERVICE_UNKNOWN');
+  t.is(await code('deprecate', 'chrony:4.3', '--successor', 'chrony:4.3'), 'SERVICE_SUCCESSOR');
   t.is(await code('promote', 'chrony:9'), 'SERVICE_UNKNOWN');
   t.is(await code('preview', 'chrony:9'), '', 'before it is released');
   t.is(await code('show', 'chrony:9'), '');

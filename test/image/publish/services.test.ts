@@ -62,6 +62,18 @@ test('a service is released with all that a node has to know, beside the images 
   t.like((await releasedServices(paths))[0], { by: 'fleet', stored: true, size: 8192 });
 });
 
+test('a field that came to manifests later makes no other content of what was released before', async (t) => {
+  const paths = await fleet(t);
+  const now = await bundle(paths, 'fleet/x', '1');
+  const { mounts: _, ...before } = now.custom.manifest;
+  const old = { ...now, custom: { ...now.custom, manifest: before as typeof now.custom.manifest } };
+  await releaseService(old, { paths });
+  await releaseService(await bundle(paths, 'fleet/x', '1'), { paths });
+  t.true(await withdrawService({ name: 'fleet/x', version: '1' }, { paths }));
+  await releaseService(await bundle(paths, 'fleet/x', '1'), { paths });
+  t.deepEqual(await shown(paths), ['fleet fleet/x 1']);
+});
+
 test('a version means one content for ever; the same again is fine', async (t) => {
   const paths = await fleet(t);
   await releaseService(await bundle(paths, 'fleet/x', '1'), { paths });

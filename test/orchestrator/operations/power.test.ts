@@ -125,7 +125,7 @@ for (const kind of KINDS) {
     await set({ node: other.id, ...input, unproven: true }, acting);
     await power({ node: other.id, action: 'on' }, acting);
     t.deepEqual(machine.done, ['on']);
-    t.truthy((await show({ node: other.id }, acting)).believed);
+    t.true((await show({ node: other.id }, acting)).unproven);
   });
 }
 
@@ -139,6 +139,23 @@ test('what answers there later as another machine is told nothing', async (t) =>
   t.deepEqual(machine.done, []);
   const [last] = (await fleet.audit.read({ node: node.id, last: 1 })).toReversed();
   t.regex(last?.reason ?? '', /^on failed: BMC_OTHER_NODE/);
+});
+
+test('a node does not get out of reach of its BMC by giving itself another name; the test says so', async (t) => {
+  const { member, acting, directory } = await world(t);
+  const node = await member(1);
+  const { input, machine } = await given(t, 'ipmi');
+  await set({ node: node.id, ...input }, acting);
+  const change = { uuid: '11111111-2222-8333-9444-555555555555', serial: 'BW-2' };
+  await directory.enrol(enrolment(1, 2, { inventory: inventory(1, change) }));
+  await power({ node: node.id, action: 'on' }, acting);
+  t.deepEqual(machine.done, ['on']);
+  const { ok, weaknesses } = await testNow({ node: node.id }, acting);
+  t.true(ok);
+  t.deepEqual(
+    weaknesses.map(({ code }) => code),
+    ['cipher-zero', 'node-differs'],
+  );
 });
 
 test('a node that goes on in the same boot was not restarted, whatever its BMC said', async (t) => {
@@ -257,6 +274,7 @@ test('what cannot be an address, a password or a pin is refused before anything 
   const refused = (change: object, code: string) =>
     t.throwsAsync(set({ node, ...input, ...change } as Parameters<typeof set>[0], acting), { code });
   await refused({ address: 'bmc.example' }, 'BMC_ADDRESS');
+  await t.throwsAsync(power({ node, action: 'off', next: 'network' }, acting), { code: 'POWER_NEXT' });
   await refused({ pin: 'ab' }, 'BMC_PIN_INVALID');
   const missing = await refused({ pin: undefined }, 'BMC_PIN_MISSING');
   t.regex((missing as { next?: string }).next ?? '', /--pin ([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
@@ -313,11 +331,11 @@ test('doctor names a default password, also of a BMC that does not answer, and a
   const { paths, member, acting } = await world(t);
   await mkdir(paths.power, { recursive: true });
   await writeFile(join(paths.power, 'ams.bmc'), 'spoilt');
-  await atRestKey(paths.keys, true);
+  await atRestKey(keyLayout(paths.keys).bmcs, true);
   const check = await checkBmcs(paths);
   t.is(check.status, 'fail');
   t.regex(check.detail, /site ams/);
-  const key = keyLayout(paths.keys).atRest;
+  const key = keyLayout(paths.keys).bmcs;
   await rename(key, `${key}.away`).catch(() => {});
   t.like(await checkBmcs(paths), { status: 'fail' });
   t.regex((await checkBmcs(paths)).detail, /missing/);

@@ -35,6 +35,7 @@ export async function houseOf(t: ExecutionContext, paths: DataPaths): Promise<St
     ...{ paths, log: silent, signal: stop.signal, now: Date.now, find, close },
     records: async () => ({ fleet, bans }),
     wires: () => undefined,
+    links: () => undefined,
   };
 }
 

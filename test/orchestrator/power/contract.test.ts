@@ -39,6 +39,9 @@ for (const kind of KINDS) {
     const bmc = opened(all);
     for (const network of [true, false]) {
       await act(bmc, { action: 'on', network, firmware: 'uefi' }, HOOKS, never, TIMES);
+      await board.settled();
+      await act(bmc, { action: 'on', network: true, firmware: 'uefi' }, HOOKS, never, TIMES);
+      t.is(board.next, null, 'it was on: no later start is from the network');
       await act(bmc, { action: 'off', network: false, firmware: 'uefi' }, HOOKS, never, TIMES);
     }
     await board.settled();

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import type { Retirement } from '../../../orchestrator/fleet/decisions/lives.ts';
 import { parseDocument } from '../../../orchestrator/rollout/document.ts';
-import { drainable, drainId, drainSpec, hasFailed } from '../../../orchestrator/rollout/drain.ts';
+import { drainable, drainId, drainSpec, hasFailed, staying } from '../../../orchestrator/rollout/drain.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 
 const life = (service: string, successor: string): Retirement => ({
@@ -47,6 +47,9 @@ test('those that are to run it and can be asked, without those that failed', (t)
   // Of another service: whoever has another version of that already is brought to none that nobody named.
   t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:2'), new Set()), ['a']);
   t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:1'), new Set()), ['a', 'c']);
+  t.is(staying(nodes, life('a/x:1', 'b/y:2')), 1);
+  t.is(staying(nodes, life('a/x:1', 'b/y:1')), 0);
+  t.is(staying(nodes, life('a/x:1', 'a/x:2')), 0);
 });
 
 test('a failure of the version counts, one of anything else does not', (t) => {

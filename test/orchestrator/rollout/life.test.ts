@@ -17,7 +17,7 @@ const LIVES = new Map([
 ]);
 const refused = (services: string[] | undefined, preview = false) =>
   refuseLife({ services, preview }, { lives: LIVES }, NOW).map(({ field, reason }) => `${field} ${reason}`);
-const warned = (...services: string[]) => warnLife({ services }, { lives: LIVES }, NOW);
+const warned = (...services: string[]) => warnLife({ services }, { lives: LIVES }, [], NOW);
 
 test('no plan brings an obsolete version; one that is deprecated is warned of', (t) => {
   t.regex(
@@ -39,4 +39,16 @@ test('what ends, what nobody spoke of, and rollouts of anything else', (t) => {
   t.deepEqual(refused(['chrony:none', 'chrony:9']), []);
   t.deepEqual(refused(undefined), []);
   t.deepEqual(refuseLife({ services: ['chrony:1'], preview: false }, {}, NOW), []);
+});
+
+test('what depends on a version that ends is warned of where it goes', (t) => {
+  const needs = { 'web/shop:1': { dependsOn: ['fleet/chrony'], architecture: 'x64', memory: 1 } };
+  const node = (version: string) => ({ serving: { 'fleet/chrony': { version, sha256: 'a', size: 1 } } });
+  const nodes = [node('2'), node('2'), node('3'), node('1'), {}];
+  const said = (services: string[]) => warnLife({ services }, { lives: LIVES, needs }, nodes, NOW);
+  t.deepEqual(said(['web/shop:1']), [
+    'web/shop:1 depends on chrony:2, which is deprecated, on 2 nodes',
+    'web/shop:1 depends on chrony:1, which is obsolete, on 1 nodes',
+  ]);
+  t.deepEqual(said(['web/shop:1', 'chrony:3']), [], 'it comes with it');
 });

@@ -70,6 +70,8 @@ test('what a rollout moves is one text, whatever the order in which it was writt
   );
   t.is(shownVersion('fleet/chrony:4.3,web/shop:none'), 'chrony:4.3, web/shop:none');
   t.is(shownVersion('1.0'), '1.0', 'that of an image is as it was');
+  const many = textOf(Array.from({ length: 64 }, (_, i) => ({ name: `x/s${i}`, version: '1' })));
+  t.regex(shownVersion(many), /, and 59 more$/);
 });
 
 test('words from outside never do more than not be read', (t) => {
@@ -316,6 +318,22 @@ test('one that is given up in the bake has failed at once, too', (t) => {
   const s = script();
   s.upgrade('a');
   s.turns('a', CHRONY, { state: 'failed', health: 'unknown', why: 'exit code 1' });
+  s.send(s.report('a'));
+  t.like(s.node('a'), { state: 'rolling-back', failed: true });
+});
+
+test('one that ends again and again in its bake has failed, though it runs whenever it is asked', (t) => {
+  const s = script({}, { flaps: 1, bake: { node: '1m' } });
+  s.obey('a');
+  s.accept('a');
+  s.turns('a', CHRONY, { version: '4.3', state: 'running', health: 'healthy', restarts: 4 });
+  s.send(s.report('a'));
+  t.like(s.node('a'), { state: 'baking', flaps: 0 });
+  s.pass(40, ['a']);
+  s.turns('a', CHRONY, { restarts: 5 });
+  s.pass(40, ['a']);
+  t.like(s.node('a'), { state: 'baking', flaps: 1 });
+  s.turns('a', CHRONY, { restarts: 6 });
   s.send(s.report('a'));
   t.like(s.node('a'), { state: 'rolling-back', failed: true });
 });

@@ -63,6 +63,16 @@ test('what is withdrawn, and what never asked for secrets, gets none; what is no
   t.is(await store.numberOf('fleet/shop'), 1);
 });
 
+test('a node that asks without end fills no history', async (t) => {
+  const { ask, ordered, shop, fleet } = await secretsOn(t);
+  const envelope = await ordered(1, [shop]);
+  fleet.audit.append = async () => {};
+  const said: string[] = [];
+  for (let i = 0; i < 130; i += 1) said.push(await ask(envelope));
+  t.is(said.filter((one) => one === VALUE).length, 128);
+  t.is(said.at(-1), 'SECRETS_TOO_OFTEN');
+});
+
 test('a history that cannot be written gives nothing', async (t) => {
   const { ask, ordered, shop, fleet } = await secretsOn(t);
   const envelope = await ordered(1, [shop]);

@@ -1,6 +1,7 @@
 /** Decisions about the life of versions, on a real Redis that somebody else writes to. */
 import test from 'ava';
-import { LIVES, lifeKey } from '../../../orchestrator/fleet/decisions/lives.ts';
+import fc from 'fast-check';
+import { DecidedLives, LIVES, lifeKey } from '../../../orchestrator/fleet/decisions/lives.ts';
 import { decideLife, listLives, readLife, repairLives } from '../../../orchestrator/services/lives.ts';
 import { rewrite } from '../../attack/redis/server.ts';
 import { servicesFor } from './world.ts';
@@ -72,4 +73,21 @@ test('the retirement on which a rollout rests is the last word, and no other', a
   t.is(lives().retirement({ service: OLD, epoch: 3 }), undefined);
   await decideLife(fleet, OLD, { ...WORD, state: 'current' }, BY);
   t.is(lives().retirement({ service: OLD, epoch: 2 }), undefined, 'taken back');
+});
+
+test('whatever stands in the log under the name of a life is read or left, and hides no other', (t) => {
+  const any = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc.constant(JSON.stringify({ ...DEPRECATED, service: OLD, on: 'x' })),
+  );
+  fc.assert(
+    fc.property(any, fc.string(), (body, name) => {
+      const lives = new DecidedLives();
+      const good = { ...DEPRECATED, service: OLD, on: 5, epoch: 1, by: 'x', at: 1 };
+      lives.add({ key: lifeKey(OLD), body: JSON.stringify(good) });
+      t.notThrows(() => lives.add({ key: lifeKey(`x${name}`), body }));
+      t.is(lives.retirement({ service: OLD, epoch: 1 })?.on, 5);
+    }),
+  );
 });

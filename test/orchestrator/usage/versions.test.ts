@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { countVersions, type NodeRuns } from '../../../orchestrator/usage/versions.ts';
+import { countVersions, knownVersions, type NodeRuns } from '../../../orchestrator/usage/versions.ts';
 
 const chrony = (version: string) => ({ name: 'fleet/chrony', version });
 const shop = (version: string) => ({ name: 'web/shop', version });
@@ -50,4 +50,17 @@ test('nobody is counted twice or lost, in whatever order nodes come', (t) => {
       t.deepEqual(countVersions(nodes.toReversed()), counts);
     }),
   );
+});
+
+test('versions of which nodes alone speak are one line: no node makes up numbers without end', (t) => {
+  const lies = Array.from({ length: 1000 }, (_, i) => ({
+    wanted: [chrony('4.3')],
+    runs: [chrony(`9.${i}`)],
+  }));
+  const counts = countVersions([{ wanted: [], runs: [chrony('4.2')] }, ...lies]);
+  t.deepEqual(knownVersions(counts, [chrony('4.2')]), [
+    { ...chrony('4.3'), wanted: 1000, runs: 0, unknown: 0 },
+    { ...chrony('4.2'), wanted: 0, runs: 1, unknown: 0 },
+    { ...chrony('other'), wanted: 0, runs: 1000, unknown: 0 },
+  ]);
 });

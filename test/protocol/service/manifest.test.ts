@@ -42,6 +42,12 @@ const refused: [string, object][] = [
   ['a way that is not absolute', { state: { path: 'a', bytes: 2 ** 20 } }],
   ['the root as state', { state: { path: '/', bytes: 2 ** 20 } }],
   ['state over /proc', { state: { path: '/proc/self', bytes: 2 ** 20 } }],
+  ['a folder of the node in /dev', { mounts: [{ kind: 'images', path: '/dev/x' }] }],
+  ['a folder of the node that nobody knows', { mounts: [{ kind: 'state', path: '/srv' }] }],
+  [
+    'a folder of the node over its state',
+    { mounts: [{ kind: 'images', path: '/srv' }], state: { path: '/srv', bytes: 2 ** 20 } },
+  ],
   ['memory in /dev', { tmpfs: [{ path: '/dev', bytes: 4096 }] }],
   ['a comma, which ends a mount option', { tmpfs: [{ path: '/a,exec', bytes: 4096 }] }],
   ['no memory', { limits: { memory: 0, cpu: 1, tasks: 1 } }],

@@ -33,6 +33,8 @@ export type ReleaseParts = ListsParts & {
   mustBeReleased: MustBeReleased;
   /** HTTP URL of an image on the boot server; null while none is known. */
   imageUrl(image: RequestedImage): string | null;
+  /** Addresses of mirrors that have a file, see `MirrorOptions`. */
+  mirrors(sha256: string): readonly string[];
   /** Asks PID 1 for a restart; answers before it happens. */
   restart(): Promise<void>;
   /** The disk was made bootable, and its state partition is mounted. */
@@ -188,7 +190,7 @@ export class Release implements ReleaseHandlers {
   async #stage(order: Order, wanted: RequestedImage, staging: Staging, signal: AbortSignal): Promise<Placed> {
     signal.throwIfAborted();
     await this.#gate.pass(wanted, order, signal);
-    const { downloads, imageUrl, pace } = this.#parts;
+    const { downloads, imageUrl, pace, warn } = this.#parts;
     const { disk, files } = await this.#disk.take(() => this.#disk.look());
     const there = readSlots(files).some(
       ({ version, size }) => version === wanted.version && size === wanted.size,
@@ -210,8 +212,9 @@ export class Release implements ReleaseHandlers {
         next: 'stage it again when the node is connected',
       });
     const place = (image: RequestedImage) => (disk === null ? this.#install(image) : this.#place(image));
-    const parts = { folder: downloads, url, place };
-    return stage(wanted, pace === undefined ? parts : { ...parts, pace }, signal, (done) => {
+    const mirrors = { addresses: this.#parts.mirrors(wanted.sha256), tell: warn };
+    const parts = { folder: downloads, url, place, mirrors, ...(pace && { pace }) };
+    return stage(wanted, parts, signal, (done) => {
       staging.done = done;
     });
   }

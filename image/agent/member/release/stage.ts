@@ -11,13 +11,13 @@ export type Staging = {
   error: string;
 };
 
-export type StageParts = Pick<DownloadOptions, 'folder' | 'url' | 'pace'> & {
+export type StageParts = Pick<DownloadOptions, 'folder' | 'url' | 'pace' | 'mirrors'> & {
   /** Puts a complete download onto the disk: placeImage behind the helper, or the installation of a blank disk. */
   place(wanted: RequestedImage): Promise<Placed>;
 };
 
 /**
- * From the boot server onto the disk. The agent, which has the network, fetches to the state partition; root, which has
+ * From the boot server, or a mirror, onto the disk. The agent, which has the network, fetches to the state partition; root, which has
  * none, looks at every byte again while it copies them onto the ESP.
  */
 export async function stage(
@@ -26,11 +26,10 @@ export async function stage(
   signal: AbortSignal,
   onProgress: (done: number) => void,
 ): Promise<Placed> {
-  const { folder, url, pace } = parts;
-  const options = { folder, url, wanted, signal, onProgress };
-  const file = await download(pace === undefined ? options : { ...options, pace });
+  const { place, ...options } = parts;
+  const file = await download({ ...options, wanted, signal, onProgress });
   signal.throwIfAborted();
-  const placed = await parts.place(wanted);
+  const placed = await place(wanted);
   await rm(file, { force: true });
   return placed;
 }

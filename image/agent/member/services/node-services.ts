@@ -11,6 +11,7 @@ import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
+import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { NodeSecrets } from './node-secrets.ts';
 import type { Probe } from './probe.ts';
@@ -32,6 +33,8 @@ export type ServicesParts = {
   release(service: OrderedService, order: Order, signal: AbortSignal): Promise<unknown>;
   /** HTTP URL of a bundle; null while no boot server is known. */
   bundleUrl(sha256: string): string | null;
+  /** Addresses of mirrors that have a file, see `MirrorOptions`. */
+  mirrors(sha256: string): readonly string[];
   /** Folder for bundles that were fetched and not taken yet; its own. */
   downloads: string;
   probe: Probe;
@@ -69,6 +72,7 @@ export class NodeServices {
   readonly #parts: ServicesParts;
   readonly #pace: ServicesPace;
   #views: readonly InstanceView[] = [];
+  #shared: readonly string[] | undefined;
   readonly #tallies = new Map<string, Tally>();
   readonly #asking = new Set<string>();
   /** Why each could not be fetched. */
@@ -109,7 +113,7 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, check: null, secrets: null },
+          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -137,6 +141,22 @@ export class NodeServices {
     // The nodes of a fleet hear of it at once: each asks at a time of its own choice.
     this.#due = Math.min(this.#due, performance.now() + Math.random() * this.#pace.spread);
     this.#fetchDue = 0;
+  }
+
+  /** What runs of it, and where its numbers are (usage/read.ts). */
+  told(): Told[] {
+    return this.#views.map((view) => {
+      const { runs, version, interface: card } = view;
+      const { name, state, health, restarts } = this.#told(view);
+      // Begun in this version and ended for now; another one goes on.
+      const isEnded = (state === 'failed' || state === 'refused') && runs === version;
+      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+    });
+  }
+
+  /** SHA-256 of the files that a mirror on this node serves; undefined: there is none. */
+  get shared(): string[] | undefined {
+    return this.#shared && [...this.#shared];
   }
 
   /** To be called often: does what is due. Never throws. */
@@ -205,16 +225,17 @@ export class NodeServices {
 
   async #apply(): Promise<void> {
     const healthy = this.status().filter(({ health }) => health === 'healthy');
-    const { instances } = await this.#parts.ask({
+    const { instances, shared } = await this.#parts.ask({
       operation: 'services-apply',
       healthy: healthy.map(({ name }) => name),
     });
     this.#views = instances;
+    this.#shared = shared;
   }
 
   /** One at a time, each taken by root before the next: what is fetched is in memory on a node without a disk. */
   async #bring(service: OrderedService, order: Order): Promise<void> {
-    const { release, bundleUrl, downloads, pace } = this.#parts;
+    const { release, bundleUrl, mirrors, downloads, log, pace } = this.#parts;
     const signal = AbortSignal.any([this.#parts.signal, this.#overtaken.signal]);
     const { name, sha256 } = service;
     try {
@@ -226,10 +247,11 @@ export class NodeServices {
       if (url === null) return;
       await mkdir(downloads, { recursive: true, mode: 0o700 });
       const subject = { codes: CODES, noun: `bundle of ${name}`, unchanged: 'what runs goes on' } as const;
-      const options = { folder: downloads, url, wanted: service, subject, signal };
-      const file = await download(
-        pace?.download === undefined ? options : { ...options, pace: pace.download },
-      );
+      const file = await download({
+        ...{ folder: downloads, url, wanted: service, subject, signal },
+        mirrors: { addresses: mirrors(sha256), tell: (text) => log.warn({ name }, text) },
+        ...(pace?.download && { pace: pace.download }),
+      });
       await this.#apply();
       await rm(file, { force: true });
       this.#errors.delete(name);

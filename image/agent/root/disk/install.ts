@@ -19,6 +19,7 @@ import {
 } from './layout.ts';
 import { repair, withEsp } from './mount.ts';
 import { identityOf } from './paths.ts';
+import { WITH_QUOTAS } from './state.ts';
 
 /**
  * loader.conf(5). No menu, no editor: nobody at the console chooses. No automatic entries: a stray loader on the
@@ -147,7 +148,7 @@ async function format(
       next: 'look at the disk: it may be failing',
     });
   if (state.label === LABELS.state + UNFINISHED) {
-    await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', state.path], LIMIT);
+    await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', ...WITH_QUOTAS, state.path], LIMIT);
     await finish(disk.path, 2, state.path, LABELS.state);
   }
   if (esp.label === LABELS.esp + UNFINISHED || (wipe && (await isBroken(esp.path)))) {

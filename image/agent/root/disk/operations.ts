@@ -31,6 +31,8 @@ import { bootedEsp, readLoader } from '../release/loader-variables.ts';
 import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
 import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
+import { isShared, shareImage } from '../services/share.ts';
+import type { SpacePlaces } from '../services/space.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
 import { contentOf, type DiskFacts, describeOdd, LABELS, type PartitionFacts } from './layout.ts';
 import { withEsp } from './mount.ts';
@@ -63,6 +65,8 @@ export type DiskPlaces = {
   renewSeal(device: string): Promise<void>;
   /** @param device state partition */
   lists(device: string): ListsPlaces;
+  /** Where services of this node find what they serve to neighbours. */
+  share: SpacePlaces;
   /** For tests, which mount nothing. */
   withEsp?: typeof withEsp;
 };
@@ -106,9 +110,11 @@ export const DISK_OPERATIONS: Operations = {
     const running = fromDisk ? version : '';
     const source = downloadOf(places, image);
     const there = await stat(source).catch(() => null);
-    return withImages(await mustBeInstalled(places), places, 'rw', (esp) =>
-      placeImage(esp, image, running, there === null ? null : createReadStream(source)),
-    );
+    return withImages(await mustBeInstalled(places), places, 'rw', async (esp) => {
+      const placed = await placeImage(esp, image, running, there === null ? null : createReadStream(source));
+      await shareOrdered(esp, places);
+      return placed;
+    });
   },
 
   async 'secure-boot-prepare'({ version }, places) {
@@ -149,7 +155,11 @@ export const DISK_OPERATIONS: Operations = {
     await writeFile(places.blessed, '');
     const disk = await installedDisk(places);
     if (disk === null) return { blessed: null, reason: 'not on disk' };
-    const done = await withImages(disk, places, 'rw', (esp) => bless(esp, running, fromDisk));
+    const done = await withImages(disk, places, 'rw', async (esp) => {
+      const blessed = await bless(esp, running, fromDisk);
+      await shareOrdered(esp, places);
+      return blessed;
+    });
     if (await exists(places.loaderRenewed)) return done;
     await places.renewSeal(disk.partitions[1]!.path);
     const isGood = done.blessed !== null || done.reason === 'blessed already';
@@ -204,6 +214,20 @@ async function ordered(
     unchanged: 'no disk was touched',
     next: 'deliver the order first',
   });
+}
+
+/** The ordered image, for neighbours, where a service of this node serves it. Never throws: nothing depends on it. */
+async function shareOrdered(esp: EspFiles, { order, share }: DiskPlaces): Promise<void> {
+  try {
+    if (!(await isShared(share))) return;
+    const { image } = await order();
+    const slot = readSlots(await esp.list()).find(
+      ({ version, size }) => version === image?.version && size === image.size,
+    );
+    if (image !== null && slot !== undefined) await shareImage(image, () => esp.read(slot.file), share);
+  } catch (error) {
+    console.error(`bootwave-helper: the image is not shared with neighbours: ${messageOf(error)}`);
+  }
 }
 
 async function bless(

@@ -46,20 +46,19 @@ export type StateParts = {
  * @throws BootwaveError `COMMAND_FAILED`: the disk itself fails
  */
 export async function mountState(device: string, parts: StateParts): Promise<StateMount> {
-  const { tools = { run, mustRun }, link } = parts;
+  const { tools = { run, mustRun }, link, trial = false } = parts;
   const active = await tools.run('systemctl', ['is-active', '--quiet', STATE_UNIT], { timeout: 20_000 });
   if (active.code === 0) return { sealed: await exists(MAPPED), why: '' };
   const state = await prepare(device, parts, tools);
   const opened = state.sealed ? MAPPED : device;
-  await check(opened, tools);
+  await check(opened, trial, tools);
   await carryTo(opened, state.carried, parts.mount, tools);
   await rm(link, { force: true });
   await symlink(opened, link);
   // A file system that udev has not seen yet would be unmounted at once (99-systemd.rules).
   await tools.run('udevadm', ['settle', '--timeout=30'], { timeout: 40_000 });
   await tools.mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
-  if (parts.trial !== true && (await exists(parts.quotasWanted ?? QUOTAS_WANTED)))
-    await giveQuotas(opened, tools);
+  if (!trial && (await exists(parts.quotasWanted ?? QUOTAS_WANTED))) await giveQuotas(opened, tools);
   // The agent's folders on a new file system; their owner is a fixed number (sysusers.d/bootwave.conf).
   await tools.mustRun('systemd-tmpfiles', ['--create', '--prefix=/var/lib/bootwave'], { timeout: 20_000 });
   return { sealed: state.sealed, why: state.why };
@@ -88,7 +87,7 @@ async function prepare(device: string, parts: StateParts, tools: DiskTools): Pro
   const carried = luks ? [] : await emptied(device, mount, tools);
   await formatLuks(device, secret, sealed, tools);
   await openLuks(device, secret, tools);
-  await makeFileSystem(MAPPED, tools);
+  await makeFileSystem(MAPPED, trial, tools);
   return { sealed: true, why: `made again: ${refused}`, carried };
 }
 
@@ -123,15 +122,15 @@ async function emptied(device: string, mount: string, tools: DiskTools): Promise
 /** At once on a clean one; a large one with errors may take minutes. */
 const fsck = (device: string, { run }: DiskTools) => run('e2fsck', ['-p', device], { timeout: 300_000 });
 
-async function check(device: string, tools: DiskTools): Promise<void> {
+async function check(device: string, trial: boolean, tools: DiskTools): Promise<void> {
   const { code } = await fsck(device, tools);
   // A check that took too long and was killed says nothing (128).
-  if (code < 128 && (code & HOPELESS) !== 0) await makeFileSystem(device, tools);
+  if (code < 128 && (code & HOPELESS) !== 0) await makeFileSystem(device, trial, tools);
 }
 
 /**
- * What services keep is bounded by projects of quotas. Images from before services cannot mount a file system that has
- * them, so it gets them where a service that keeps something was ordered, and never on trial.
+ * What services keep is bounded by projects of quotas. A state that was made by an image from before services has none, and
+ * such an image cannot mount one that has: it gets them where a service that keeps something was ordered, and never on trial.
  */
 async function giveQuotas(device: string, { run, mustRun }: DiskTools): Promise<void> {
   const { stdout } = await run('tune2fs', ['-l', device], { timeout: 20_000 });
@@ -144,6 +143,10 @@ async function giveQuotas(device: string, { run, mustRun }: DiskTools): Promise<
   await mustRun('systemctl', ['start', STATE_UNIT], { timeout: 100_000 });
 }
 
-async function makeFileSystem(device: string, { mustRun }: DiskTools): Promise<void> {
-  await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', device], { timeout: 120_000 });
+/** Of mke2fs: a file system in which projects have quotas (ext4(5), "project" and "quota"). */
+export const WITH_QUOTAS = ['-O', 'quota,project', '-E', 'quotatype=prjquota'];
+
+async function makeFileSystem(device: string, trial: boolean, { mustRun }: DiskTools): Promise<void> {
+  const quotas = trial ? [] : WITH_QUOTAS;
+  await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', ...quotas, device], { timeout: 120_000 });
 }

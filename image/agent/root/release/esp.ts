@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
@@ -24,6 +25,7 @@ export interface EspFiles {
   space(): Promise<{ free: number; cluster: number }>;
   /** An empty file, whatever was there. */
   create(name: string): Promise<EspWriter>;
+  read(name: string): AsyncIterable<Uint8Array>;
   /** SHA-256, hex. */
   digest(name: string): Promise<string>;
   /** @throws BootwaveError `ESP_NAME_TAKEN`: a file is never overwritten */
@@ -56,6 +58,7 @@ export async function openEsp(folder: string): Promise<EspFiles> {
         close: () => handle.close(),
       };
     },
+    read: (name) => createReadStream(path(name)),
     digest: (name) => digestOfFile(path(name)),
     async rename(from, to) {
       // The one process that writes here holds the mount, so nothing happens between this check and the rename.

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
-import type { InstanceView } from '../../../../protocol/agent/services.ts';
+import type { ServicesResults } from '../../../../protocol/agent/services.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
@@ -12,6 +12,7 @@ import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
 import { dropSecrets, type Held, heldFor } from './secrets.ts';
+import { shareFiles } from './share.ts';
 import { roomForBundle } from './space.ts';
 import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
 
@@ -28,18 +29,17 @@ export type ServicePlaces = StepPlaces &
     freeMemory(): number;
   };
 
+export type Applied = ServicesResults['services-apply'];
+
 /** @throws BootwaveError what `order` throws: without an order in force nothing is changed */
-export async function applyServices(
-  healthy: ReadonlySet<string>,
-  places: ServicePlaces,
-): Promise<InstanceView[]> {
+export async function applyServices(healthy: ReadonlySet<string>, places: ServicePlaces): Promise<Applied> {
   const order = await places.order();
   await dropParts(places.store);
   const ran = await runningNow(places);
   const before = await bundlesIn(places.store);
   if (order.services.length === 0 && ran.length === 0 && before.size === 0) {
     await dropSecrets(places.secrets, []);
-    return [];
+    return { instances: [] };
   }
   // First of all: what goes wrong with bringing others must not keep it running.
   const named = new Set(order.services.map(({ name }) => name));
@@ -58,6 +58,10 @@ export async function applyServices(
     const held = await heldFor(places.secrets, service);
     if (held !== null) secrets.set(service.name, held);
   }
+  const shared = await shareFiles(
+    brought.some(({ bundle }) => bundle !== undefined && bundle.manifest.mounts.length > 0),
+    places,
+  );
   const { architecture, memory } = places;
   const keptOn = await places.keptOn();
   const seen: Seen = {
@@ -71,11 +75,12 @@ export async function applyServices(
   const failed = await takeSteps(steps, brought, running, kept, places);
   const now = await recordsIn(places);
   await dropSecrets(places.secrets, [...order.services, ...now]);
-  return views.map((view) => {
+  const instances = views.map((view) => {
     const failure = failed.get(view.name);
     if (failure === undefined) return view;
     return { ...view, ...failure, runs: now.find(({ name }) => name === view.name)?.version ?? null };
   });
+  return shared === undefined ? { instances } : { instances, shared };
 }
 
 /** The instances that root began in this boot, as systemd knows them. */

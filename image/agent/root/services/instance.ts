@@ -33,6 +33,8 @@ export type InstancePlaces = {
   units: string;
   /** `/run/netns` */
   networks: string;
+  /** See `InstanceFolders`. */
+  shared: string;
 };
 
 const recordSchema = z.strictObject({
@@ -112,7 +114,10 @@ export async function writeInstance(
   const config = ociConfig(
     manifest,
     place,
-    { root, state, network: join(places.networks, place.interface), secrets: secrets?.folder ?? null },
+    {
+      ...{ root, state, shared: places.shared, network: join(places.networks, place.interface) },
+      secrets: secrets?.folder ?? null,
+    },
     id,
   );
   const entries = nodeEntries(manifest, place);

@@ -4,13 +4,13 @@ import { stat } from 'node:fs/promises';
 import os from 'node:os';
 import { exists } from '../../../../base/files.ts';
 import { run } from '../../../../base/run.ts';
-import { DOWNLOADS, MEMORY, STATE } from '../../../../protocol/agent/places.ts';
+import { MEMORY, STATE } from '../../../../protocol/agent/places.ts';
 import { servicesRequest } from '../../../../protocol/agent/services.ts';
 import { orderInForce } from '../orders/take.ts';
 import { list, serve } from '../serve.ts';
 import { SERVICE_OPERATIONS } from './operations.ts';
 import { secretsIn } from './secrets.ts';
-import { spaceAt } from './space.ts';
+import { SPACE } from './space.ts';
 import { boundBy } from './state.ts';
 
 const FLEET = '/usr/lib/bootwave/fleet';
@@ -22,13 +22,10 @@ await serve(
     units: '/run/systemd/system',
     networks: '/run/netns',
     secrets: secretsIn(RUN),
-    store: `${STATE}/services/bundles`,
-    states: `${STATE}/services/states`,
+    ...SPACE,
     believed: `${STATE}/services/releases`,
     handed: `${MEMORY}/releases`,
-    downloads: `${DOWNLOADS}/bundles`,
     releaseRoot: readFileSync(`${FLEET}/release-root.json`),
-    space: () => spaceAt(STATE),
     bound: boundBy('/usr/lib/bootwave/bootwave-quota'),
     order: () => orderInForce({ fleet: FLEET, run: RUN, now: Date.now }),
     // A command that hangs must not keep the helper from answering; a stop takes as long as a manifest may ask for.

@@ -9,6 +9,8 @@ export type InstanceFolders = {
   root: string;
   /** The folder that it keeps; null when its manifest asks for none, or nothing can be kept here. */
   state: string | null;
+  /** What the node shares with neighbours; for mounts of the kind `images`. */
+  shared: string;
   /** Its network namespace. */
   network: string;
   /** The folder with its secrets; null: it has none. */
@@ -20,7 +22,7 @@ const SCRATCH = 16 * 2 ** 20;
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFolders, hostname: string) {
-  const { state, tmpfs } = manifest;
+  const { state, tmpfs, mounts } = manifest;
   const ids = [{ containerID: 0, hostID: place.firstId, size: RANGE }];
   const scratch = new Map([
     ['/tmp', SCRATCH],
@@ -30,6 +32,7 @@ export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFol
   // On a node without a disk the state is a folder in memory as well.
   if (state !== null && folders.state === null) scratch.set(state.path, state.bytes);
   if (state !== null && folders.state !== null) scratch.delete(state.path);
+  for (const { path } of mounts) scratch.delete(path);
   return {
     ociVersion: '1.0.2',
     process: processOf(manifest, manifest.command),
@@ -44,6 +47,7 @@ export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFol
         mount(path, 'tmpfs', ['nosuid', 'nodev', 'noexec', 'mode=1777', `size=${bytes}`]),
       ),
       ...(state === null || folders.state === null ? [] : [bind(state.path, folders.state, 'rw')]),
+      ...mounts.map(({ path }) => bind(path, folders.shared, 'ro')),
       // Last: nothing of a manifest is mounted over them.
       ...(folders.secrets === null ? [] : [bind(SECRETS_FOLDER, folders.secrets, 'ro')]),
     ],

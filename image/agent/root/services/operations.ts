@@ -18,9 +18,7 @@ type Operations = {
 export const SERVICE_OPERATIONS: Operations = {
   async 'services-apply'({ healthy }, places) {
     // If two ran at once, both would begin what neither has seen begin.
-    return alone('bootwave-services', async () => ({
-      instances: await applyServices(new Set(healthy), places),
-    }));
+    return alone('bootwave-services', () => applyServices(new Set(healthy), places));
   },
 
   async 'services-check'({ name }, places) {

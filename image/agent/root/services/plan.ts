@@ -260,6 +260,7 @@ function viewOf(
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),
     secrets: bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
+    interface: now === null ? null : placeOf(now.slot).interface,
     check: isUp ? { health, address: placeOf(now.slot).address } : null,
   };
 }

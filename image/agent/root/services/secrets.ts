@@ -1,6 +1,6 @@
 /**
  * The secrets that root holds for services: below /run, which is memory (no node has swap), and gone with the boot. Those of
- * one bundle of one service are a folder; each change of them is another folder in it, so that what runs keeps its own until
+ * one version of a service are a folder; each change of them is another folder in it, so that what runs keeps its own until
  * it has ended.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -33,11 +33,14 @@ export type Held = {
 /** Root's folder for all of them. @param run `/run/bootwave` */
 export const secretsIn = (run: string): string => join(run, 'secrets');
 
-type Of = { name: string; sha256: string };
+type Of = { name: string; version: string; sha256: string };
 
 /** @param secrets see `secretsIn` */
-export const secretsFolder = (secrets: string, { name, sha256 }: Of): string =>
-  join(secrets, `${instanceId(name)}.${sha256.slice(0, 32)}`);
+export function secretsFolder(secrets: string, { name, version, sha256 }: Of): string {
+  // Two versions may have the same bytes, and different manifests.
+  const which = createHash('sha256').update(`${version} ${sha256}`).digest('hex');
+  return join(secrets, `${instanceId(name)}.${which.slice(0, 32)}`);
+}
 
 /** @returns null: none, or not whole */
 export async function heldFor(secrets: string, of: Of): Promise<Held | null> {

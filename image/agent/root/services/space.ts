@@ -6,6 +6,7 @@ import { readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
 import { sizeOf } from '../../../../base/files.ts';
+import { DOWNLOADS, SHARED, STATE } from '../../../../protocol/agent/places.ts';
 
 /** Bytes of a file system, as users other than root see it. */
 export type Space = { total: number; free: number };
@@ -17,8 +18,19 @@ export type SpacePlaces = {
   store: string;
   /** Where the agent's finished downloads lie. */
   downloads: string;
+  /** What neighbours may fetch (share.ts); bundles there are those of the store. */
+  shared: string;
   /** Of the file system with all of them. */
   space(): Promise<Space>;
+};
+
+/** On a node. */
+export const SPACE: SpacePlaces = {
+  states: `${STATE}/services/states`,
+  store: `${STATE}/services/bundles`,
+  downloads: `${DOWNLOADS}/bundles`,
+  shared: SHARED,
+  space: () => spaceAt(STATE),
 };
 
 /** Bytes that stay for orders, records, and the download of an image. */
@@ -54,7 +66,8 @@ async function unpromised(places: SpacePlaces, except?: string): Promise<number>
     // A folder without a note counts from the next start of its service on.
     promised += ((await boundOf(folder)) ?? 0) * (1 + copies);
   }
-  return (await places.space()).total - promised - (await bytesIn(places.store));
+  const taken = (await bytesIn(places.store)) + (await bytesIn(join(places.shared, 'images')));
+  return (await places.space()).total - promised - taken;
 }
 
 /**
@@ -71,6 +84,11 @@ export async function mustFit(folder: string, bytes: number, places: SpacePlaces
 export async function mustBeFree(bytes: number, places: Pick<SpacePlaces, 'space'>): Promise<void> {
   const left = (await places.space()).free - RESERVE;
   if (bytes > left) throw noRoom(bytes, left);
+}
+
+/** Bytes for what nobody depends on. */
+export async function roomLeft(places: SpacePlaces): Promise<number> {
+  return Math.min((await places.space()).free - RESERVE, await unpromised(places));
 }
 
 /**

@@ -164,11 +164,11 @@ async function ready(
     });
   slots.set(name, slot);
   const place = placeOf(slot);
-  const { state } = bundle.manifest;
-  if (state !== null && keptOn === null)
+  const { state, mounts } = bundle.manifest;
+  if ((state !== null || mounts.length > 0) && keptOn === null)
     throw new BootwaveError({
       code: 'SERVICE_STATE_ABSENT',
-      what: 'the disk with what it keeps is not there',
+      what: 'the disk with what it keeps or serves is not there',
       unchanged: 'the service was not started: it would begin with nothing',
       next: 'look at the disk of this node; its journal says why it was not mounted',
     });

@@ -128,6 +128,8 @@ export function instanceText(
       'MemorySwapMax=0',
       `CPUQuota=${limits.cpu}%`,
       `TasksMax=${limits.tasks}`,
+      // What it uses is counted also where a manifest bounds nothing of it.
+      'IOAccounting=yes',
       'OOMPolicy=kill',
       'LimitNOFILE=1024:65536',
       'LimitCORE=0',

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { reachable } from '../../../../image/agent/member/reachable.ts';
 import type { AskConfig } from '../../../../protocol/agent/config.ts';
 import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
 import type { AskServices } from '../../../../protocol/agent/services.ts';
+import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
 import { orderKeyId } from '../../../../protocol/order.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
@@ -68,6 +69,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       take: async () => ({ memory: 'none', epoch: 1, floor: null, digest: '', accepted: 'new' }),
       memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
     },
+    usage: { proc: '/proc', sys: '/sys', state: folder },
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
@@ -182,6 +184,24 @@ test('a link that could not be opened is opened at the next approval', async (t)
   await mkdir(join(folder, 'run'));
   await member.approved('tpm-1');
   t.true((await stat(join(folder, 'run/agent.sock'))).isSocket());
+});
+
+test('a node takes advice of mirrors under any order, and shows none that it has not', async (t) => {
+  const { member, folder } = await setUp(t);
+  await member.start();
+  await mkdir(join(folder, 'run'));
+  await member.approved('tpm-1');
+  const socket = connect(join(folder, 'run/agent.sock'));
+  t.teardown(() => socket.destroy());
+  const decoder = new FrameDecoder();
+  const answers: unknown[] = [];
+  socket.on('data', (bytes) => answers.push(...decoder.push(bytes)));
+  const files = [{ sha256: 'a'.repeat(64), at: ['10.0.0.7'] }];
+  socket.write(encodeFrame({ kind: 'request', id: 1, op: 'mirrors', args: { files } }));
+  socket.write(encodeFrame({ kind: 'request', id: 2, op: 'status', args: {} }));
+  await until(() => answers.length === 2);
+  t.deepEqual(answers[0], { kind: 'result', id: 1, result: {} });
+  t.false('shared' in (answers[1] as { result: object }).result);
 });
 
 test('who listens is reachable, who does not is not', async (t) => {

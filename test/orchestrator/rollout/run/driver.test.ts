@@ -37,6 +37,7 @@ function driven(
     redis: fleet.redis,
     fleet,
     pool: { request, drop: () => {}, helloOf: () => null },
+    signer: { sign: request, standing: request, learn: request },
     log: silent,
     signal,
     tick: 50,

@@ -175,6 +175,28 @@ test.serial('what is withdrawn is refused, and remains the way back for who runs
   t.deepEqual(running(bench), ['fleet/chrony:4.2 healthy']);
 });
 
+test.serial(
+  'one that is withdrawn while it is rolled out reaches nobody else, and a person says what becomes of it',
+  async (t) => {
+    const bench = await benchFor(t, { count: 6, decides: 'all' });
+    const { redis } = bench;
+    await release(bench, 'fleet/chrony:4.3');
+    bench.orchestrator();
+    const gates = [{ kind: 'manual' }];
+    const id = await startServices(bench, ['chrony:4.3'], { waves: [{ take: 2, gates }, {}] });
+    await bench.until(id, ({ waves }) => waves[0]?.state === 'gated');
+    await withdrawService({ name: 'fleet/chrony', version: '4.3' }, { paths: dataPaths(bench.root) });
+    await operate(redis, id, { type: 'approve', by: 'operator:bob', wave: 0 });
+    const held = await bench.until(id, ({ rollout }) => rollout.held !== null);
+    t.like(held.rollout, { state: 'paused', held: { cause: { kind: 'rules' } }, failures: 0 });
+    t.regex(held.rollout.why, /SIGNER_SERVICE_UNRELEASED/);
+    t.deepEqual(running(bench).sort(), ['', 'fleet/chrony:4.3 healthy']);
+    await operate(redis, id, { type: 'rollback', by: 'operator:bob', why: 'withdrawn' });
+    await bench.until(id, hasEnded);
+    t.deepEqual(running(bench), ['']);
+  },
+);
+
 test('an order keeps the services that its rollout does not move', (t) => {
   const common = { rollout: 'ro-1', node: 'tpm-1', how: 'disk', bootId: 'b' } as const;
   const bodyOf = (made: ReturnType<typeof issue>): Issued => {

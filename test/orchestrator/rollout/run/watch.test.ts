@@ -55,6 +55,7 @@ function watchOver(count: number, state: StepState, active: number) {
     versionOf: (config) => config,
     refuses: () => {},
     joiners: async () => [],
+    remind: async () => false,
   });
   const fail = (error: Error) => {
     for (const reject of failing.splice(0)) reject(error);

@@ -52,10 +52,12 @@ const codeOf = (message: FromNode): string => (message.kind === 'error' ? messag
 const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   hello: { version: 1 },
   status: {},
+  usage: {},
   order: { envelope: {} },
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },
   cancel: { epoch: 3 },
+  mirrors: { files: [] },
   forgive: { epoch: 3 },
   restart: { epoch: 3, bootId: BOOT },
   config: { epoch: 3, document: null, apply: true },

@@ -1,5 +1,6 @@
 import type { LinkHandlers } from '../../../../../image/agent/member/link/handlers.ts';
 import { LINK_VERSION, type Status } from '../../../../../protocol/link/messages.ts';
+import type { Usage } from '../../../../../protocol/link/usage.ts';
 
 export const BOOT = '0e9f5d3e-6a9b-4a2b-8c3a-1d2e3f405162';
 export const RUNNING = { version: '1.0', kernel: '6.1.0', bootId: BOOT, pcr11: null };
@@ -28,6 +29,16 @@ export function statusOf(node: string): Status {
   };
 }
 
+/** What such a node uses. */
+export const usageOf = (more: Partial<Usage> = {}): Usage => ({
+  ...{ bootId: BOOT, at: 60_000, processors: 4, cpu: 12_000 },
+  memory: { total: 2 ** 33, available: 2 ** 32 },
+  disk: { read: 1000, written: 2000 },
+  network: { received: 3000, sent: 4000 },
+  services: [],
+  ...more,
+});
+
 /** A node that stands still at epoch 3 and says yes; tests replace what they are about. */
 export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkHandlers {
   return {
@@ -38,9 +49,11 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     stage: () => ({ version: '1.1', file: 'bootwave_1.1+3.efi', already: false }),
     activate: () => ({ restarting: true }),
     cancel: () => ({ cancelled: false }),
+    mirrors: () => ({}),
     forgive: () => ({ forgiven: [] }),
     restart: () => ({ restarting: true }),
     config: () => ({ digest: null }),
+    usage: () => usageOf(),
     ...own,
   };
 }

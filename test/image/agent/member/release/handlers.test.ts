@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { OPS } from '../../../../../protocol/link/messages.ts';
 import { bootId, contentOf, context, names, node } from '../../root/release/node.ts';
+import { mirrorServer } from '../mirror-server.ts';
 
 test('stage, activate, restart, confirm: the new image is good, and status says so in the words of the link', async (t) => {
   const { release, orders, esp, machine, restart } = await node(t);
@@ -31,6 +33,21 @@ test('stage, activate, restart, confirm: the new image is good, and status says 
     ],
   );
   t.deepEqual(await second.activate({ epoch: 1, bootId: bootId(machine) }), { restarting: false });
+});
+
+test('an image is staged from a neighbour that has it, and the boot server is not asked', async (t) => {
+  const { release, orders, mirrors, fetched, esp } = await node(t);
+  const { address, asked } = await mirrorServer(t, contentOf('2'));
+  const liar = await mirrorServer(t, contentOf('3'));
+  orders('2', 1);
+  mirrors.set(createHash('sha256').update(contentOf('2')).digest('hex'), [address]);
+  await release().stage({ epoch: 1 }, context());
+  t.deepEqual([asked, fetched], [['/bootwave_2.efi'], []]);
+  mirrors.set(createHash('sha256').update(contentOf('4')).digest('hex'), [liar.address]);
+  orders('4', 2);
+  await release().stage({ epoch: 2 }, context());
+  t.deepEqual([liar.asked, fetched], [['/bootwave_4.efi'], ['4']]);
+  t.deepEqual(esp.content('bootwave_4+3.efi'), contentOf('4'));
 });
 
 test('an older image is rolled back to although it is older, and the record survives being lost', async (t) => {

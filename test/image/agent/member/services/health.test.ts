@@ -11,6 +11,7 @@ const SINCE = 1_000_000;
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: SINCE },
   secrets: null,
+  interface: 'bws1',
   check: {
     address: '198.18.0.1',
     health: { check: { kind: 'tcp', port: 80 }, every: 10, timeout: 5, failures: 3, grace: 30 },

@@ -19,6 +19,7 @@ import type { AskServices, InstanceView, ServicesRequest } from '../../../../../
 import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
 import { OPS } from '../../../../../protocol/link/messages.ts';
 import type { Order } from '../../../../../protocol/order.ts';
+import { mirrorServer } from '../mirror-server.ts';
 
 const PATIENCE = 60_000;
 async function until(holds: () => boolean): Promise<void> {
@@ -35,7 +36,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ check: null, secrets: null },
+  ...{ interface: null, check: null, secrets: null },
   ...more,
 });
 
@@ -52,6 +53,8 @@ async function setUp(
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
   const stop = new AbortController();
   const gets: string[] = [];
+  const mirrors: string[] = [];
+  const shares: { shared?: string[] } = {};
   const server = createServer((request, response) => {
     gets.push(request.url ?? '');
     if (request.url === `/bundles/${service.sha256}`) response.end(CONTENT);
@@ -79,7 +82,8 @@ async function setUp(
     asked.push(request);
     if (request.operation === 'services-check') return { healthy: state.check };
     applied += 1;
-    return { instances: await root(applied, folder) };
+    const instances = await root(applied, folder);
+    return shares.shared === undefined ? { instances } : { instances, shared: shares.shared };
   }) as AskServices;
   const services = new NodeServices({
     ask,
@@ -93,6 +97,7 @@ async function setUp(
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
+    mirrors: () => mirrors,
     downloads: join(folder, 'bundles'),
     probe,
     secrets: new NodeSecrets({ ...secrets, signal: stop.signal }),
@@ -101,7 +106,7 @@ async function setUp(
     signal: stop.signal,
     pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0 },
   });
-  return { services, state, asked, gets, folder };
+  return { services, state, asked, gets, folder, mirrors, root: shares };
 }
 
 test('what root lacks is fetched, handed over and not kept twice', async (t) => {
@@ -118,6 +123,20 @@ test('what root lacks is fetched, handed over and not kept twice', async (t) => 
   t.is(services.status()[0]!.health, 'healthy');
   await services.look();
   t.is(gets.length, 1);
+});
+
+test('a bundle comes from a neighbour that has it; what a mirror here serves is told', async (t) => {
+  const { services, gets, mirrors, root } = await setUp(t, async (asked) => [
+    view(asked < 3 ? { state: 'fetching', runs: null, since: null } : {}),
+  ]);
+  const { address, asked } = await mirrorServer(t, CONTENT);
+  mirrors.push(address);
+  t.is(services.shared, undefined);
+  root.shared = ['f'.repeat(64)];
+  await services.look();
+  t.deepEqual(asked, [`/bundles/${service.sha256}`]);
+  t.deepEqual(gets, []);
+  t.deepEqual(services.shared, ['f'.repeat(64)]);
 });
 
 test('nothing is fetched that is not released, and the link says why', async (t) => {
@@ -335,4 +354,24 @@ test('secrets are asked for while root lacks them and when a server has changed 
   await services.look();
   t.deepEqual(said, whole);
   t.is(told().secrets, 8);
+});
+
+test('what runs is told with where its numbers are: an ended version does not run, a former one goes on', async (t) => {
+  const views = [
+    view({ interface: 'bws1' }),
+    view({ name: 'fleet/b', state: 'failed', runs: '1', interface: 'bws2' }),
+    view({ name: 'fleet/c', version: '2', state: 'failed', runs: '1', interface: 'bws3' }),
+    view({ name: 'fleet/d', state: 'waiting', runs: null }),
+  ];
+  const { services } = await setUp(t, async () => views);
+  await services.look();
+  t.deepEqual(
+    services.told().map(({ name, runs, interface: card }) => [name, runs, card]),
+    [
+      ['fleet/a', '1', 'bws1'],
+      ['fleet/b', null, 'bws2'],
+      ['fleet/c', '1', 'bws3'],
+      ['fleet/d', null, null],
+    ],
+  );
 });

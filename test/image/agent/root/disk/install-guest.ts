@@ -22,6 +22,13 @@ const places: DiskPlaces = {
   mount: '/run/esp',
   loader: '/run/loader.efi',
   efivars: '/run/efivars',
+  share: {
+    store: '/x',
+    states: '/x',
+    shared: '/x',
+    downloads: '/x',
+    space: async () => ({ total: 0, free: 0 }),
+  },
   osRelease: '/run/os-release',
   blessed: '/run/blessed',
   loaderRenewed: '/run/loader-renewed',

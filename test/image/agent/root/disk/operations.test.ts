@@ -17,8 +17,8 @@ import {
 } from '../../../../../image/agent/root/disk/operations.ts';
 import { mountState, type StateParts } from '../../../../../image/agent/root/disk/state.ts';
 import type { DiskRequest } from '../../../../../protocol/agent/disk.ts';
-
 import type { Order } from '../../../../../protocol/order.ts';
+import { servedName } from '../../../../../protocol/release-target.ts';
 
 const LOADER = '4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
 const content = Buffer.from('an image');
@@ -96,6 +96,10 @@ async function setUp(t: ExecutionContext, names: readonly string[] = ['sda']) {
       return work(espOf(name));
     }) as typeof withEsp,
     diskless: join(folder, 'diskless'),
+    share: {
+      ...{ store: join(folder, 'store'), states: join(folder, 'states'), shared: join(folder, 'shared') },
+      ...{ downloads: join(folder, 'downloads'), space: async () => ({ total: 2 ** 40, free: 2 ** 40 }) },
+    },
     noteEsp: async (esp) => void noted.push(esp?.path),
     mountState: async (device) => {
       mounted.push(device);
@@ -196,6 +200,29 @@ test('what came from the network may have its own version on the disk tried agai
   t.deepEqual((await images('sda')).sort(), ['bootwave_1.efi', 'bootwave_2+3.efi']);
   const activate = { operation: 'release-activate', version: '2' } as const;
   t.true((await DISK_OPERATIONS['release-activate'](activate, places)).needed);
+});
+
+test('the ordered image is shared with neighbours where a service serves it; a fault of that is no fault', async (t) => {
+  const { places, esp } = await setUp(t);
+  await esp('sda', FALLBACK_LOADER, 'MZ');
+  await esp('sda', 'EFI/Linux/bootwave_1.efi', content);
+  const place = { operation: 'release-place', image: image('2') } as const;
+  await writeFile(downloadOf(places, place.image), content);
+  await DISK_OPERATIONS['release-place'](place, places);
+  t.false(await exists(places.share.shared), 'none serves it');
+  const images = join(places.share.shared, 'images');
+  const name = servedName('2', image('2').sha256);
+  await mkdir(images, { recursive: true });
+  await DISK_OPERATIONS['release-place'](place, places);
+  t.is(await readFile(join(images, name), 'utf8'), `${content}`);
+  // A service that came after the image finds it once that is good.
+  await rm(join(images, name));
+  await DISK_OPERATIONS['release-bless']({ operation: 'release-bless' }, places);
+  t.deepEqual(await readdir(images), [name]);
+  await rm(join(images, name));
+  places.share = { ...places.share, space: () => Promise.reject(new Error('no disk')) };
+  t.true((await DISK_OPERATIONS['release-place'](place, places)).already);
+  t.deepEqual(await readdir(images), []);
 });
 
 test('root brings onto a disk, and starts, only what root knows to be ordered', async (t) => {
@@ -321,9 +348,11 @@ async function commands(
   check: number,
   active = 3,
   more: Partial<StateParts> = {},
+  made = { all: [] as string[] },
 ): Promise<string[]> {
   const said: string[] = [];
   const runner: Runner = async (program, args) => {
+    if (program === 'mkfs.ext4') made.all.push(args.join(' '));
     said.push(program === 'systemctl' ? `${program} ${args[0]}` : program);
     // cryptsetup: what is there is not sealed.
     const code =
@@ -353,4 +382,10 @@ test('the state gets quotas where a service wants them, and never under an image
   const given = ['e2fsck', start, 'tune2fs', 'systemctl stop', 'tune2fs', start, last];
   t.deepEqual(await commands(t, 0, 3, { quotasWanted }), given);
   t.deepEqual(await commands(t, 0, 3, { quotasWanted, trial: true }), ['e2fsck', start, last]);
+  const made = { all: [] as string[] };
+  await commands(t, 8, 3, {}, made);
+  await commands(t, 8, 3, { trial: true }, made);
+  const [now, onTrial] = made.all;
+  t.regex(now!, /-O quota,project -E quotatype=prjquota/, 'one that is made has them from the start');
+  t.notRegex(onTrial!, /quota/);
 });

@@ -55,6 +55,8 @@ export async function node(t: ExecutionContext) {
   let slow: Promise<void> = Promise.resolve();
   let order: Order | null = null;
   const withdrawn = new Set<string>();
+  /** Addresses, by SHA-256. */
+  const mirrors = new Map<string, string[]>();
   const fetched: string[] = [];
   /** Secure Boot lists; `written`: what was on the ESP when the firmware got them. */
   const lists = { pending: false, forbids: false, refused: false, written: [] as string[] };
@@ -123,6 +125,7 @@ export async function node(t: ExecutionContext) {
       },
       imageUrl: ({ version }) =>
         `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
+      mirrors: (wanted) => mirrors.get(wanted) ?? [],
       writeLists: async () => {
         if (lists.refused) throw new BootwaveError({ code: 'SECURE_BOOT_REFUSED', what: 'dbx' });
         lists.written.push((await esp.list()).map(({ name }) => name).join());
@@ -143,6 +146,7 @@ export async function node(t: ExecutionContext) {
     release,
     folder,
     withdrawn,
+    mirrors,
     fetched,
     hold: (on: boolean) => {
       held = on;

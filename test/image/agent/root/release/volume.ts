@@ -51,6 +51,10 @@ export class Volume implements EspFiles {
     return { free: this.#capacity - used, cluster: 1 };
   }
 
+  async *read(name: string) {
+    yield this.#files.get(name)!.data;
+  }
+
   async create(name: string) {
     this.#step();
     this.touched.add(name);

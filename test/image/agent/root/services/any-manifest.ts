@@ -67,6 +67,11 @@ export const anyManifest: fc.Arbitrary<Manifest> = fc
         ({ path: at }) => at,
         3,
       ),
+      mounts: unique(
+        fc.record({ kind: fc.constant('images' as const), path: path.map((at) => `/m${at}`) }),
+        ({ path: at }) => at,
+        2,
+      ),
       limits: fc.record({
         memory: fc.integer({ min: 2 ** 20, max: 2 ** 32 }),
         cpu: fc.integer({ min: 1, max: 400 }),

@@ -58,7 +58,12 @@ export async function box(t: ExecutionContext) {
   await must('busybox', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
   /** Processes so far that were started in an instance: several may be at once. */
   let entered = 0;
-  const places = { run: join(folder, 'run'), units: join(folder, 'units'), networks: '/run/netns' };
+  const places = {
+    run: join(folder, 'run'),
+    units: join(folder, 'units'),
+    networks: '/run/netns',
+    shared: join(folder, 'shared'),
+  };
   await mkdir(places.units);
   /** The lines of a unit, as systemd runs them. */
   const unit = async (name: string, kind: string) => {

@@ -29,6 +29,7 @@ export async function setUp(t: ExecutionContext) {
       secrets: at('secrets'),
       store: at('store'),
       states: at('states'),
+      shared: at('shared'),
     },
     ...{ believed: at('believed'), handed: at('handed'), downloads: at('downloads') },
     ...{ releaseRoot: keys.root, architecture: 'x64', memory: 2 ** 32 },
@@ -51,7 +52,8 @@ export async function setUp(t: ExecutionContext) {
   for (const name of ['units', 'downloads']) await mkdir(at(name));
   return {
     ...{ folder, at, keys, places, said, active },
-    apply: (...healthy: string[]) => applyServices(new Set(healthy), places),
+    apply: async (...healthy: string[]) => (await applyServices(new Set(healthy), places)).instances,
+    shared: async () => (await applyServices(new Set(), places)).shared,
     order(...all: Released[]) {
       services = all.map(({ service }) => service);
     },

@@ -4,7 +4,10 @@ import { ociConfig, processOf } from '../../../../../image/agent/root/services/o
 import { placeOf, RANGE, SLOTS } from '../../../../../image/agent/root/services/place.ts';
 import { anyManifest, manifestOf } from './any-manifest.ts';
 
-const FOLDERS = { root: '/run/root', state: '/var/state', network: '/run/netns/x', secrets: null };
+const FOLDERS = {
+  ...{ root: '/run/root', state: '/var/state', shared: '/var/shared' },
+  ...{ network: '/run/netns/x', secrets: null },
+};
 
 test('whatever a manifest says: no capability, a read-only root, own ids, own namespaces, unknown calls are ENOSYS', (t) => {
   fc.assert(
@@ -38,12 +41,16 @@ test('whatever a manifest says: no capability, a read-only root, own ids, own na
         'keyctl',
       ])
         t.false(plain.has(name), name);
-      // From the node comes its own state folder alone; nothing of what is mounted runs with more rights, or is a device.
+      // From the node come its own state folder, and for reading what is shared with everybody; nothing of what is mounted runs with more rights, or is a device.
       const bound = mounts.filter(({ type }) => !['proc', 'tmpfs'].includes(type));
       t.deepEqual(
         bound.map(({ source }) => source),
-        manifest.state !== null && keeps ? [FOLDERS.state] : [],
+        [
+          ...(manifest.state !== null && keeps ? [FOLDERS.state] : []),
+          ...manifest.mounts.map(() => FOLDERS.shared),
+        ],
       );
+      for (const { source, options } of bound) t.is(options.includes('ro'), source === FOLDERS.shared);
       for (const { destination, options } of mounts) {
         t.true(options.includes('nosuid'), destination);
         t.true(options.includes('nodev') || destination === '/dev', destination);
@@ -69,4 +76,14 @@ test('without a disk the state is a folder in memory, as large as it may be', (t
   const state = mounts.find(({ destination }) => destination === '/state');
   t.is(state?.type, 'tmpfs');
   t.true(state?.options.includes(`size=${2 ** 20}`));
+});
+
+test('a folder of the node lies where the manifest says, in place of memory', (t) => {
+  const manifest = manifestOf({ mounts: [{ kind: 'images', path: '/tmp' }] });
+  const { mounts } = ociConfig(manifest, placeOf(1), FOLDERS, 'x');
+  const there = mounts.filter(({ destination }) => destination === '/tmp');
+  t.deepEqual(
+    there.map(({ source }) => source),
+    [FOLDERS.shared],
+  );
 });

@@ -58,6 +58,11 @@ test('what is ordered starts, what is right is left alone, what is not named end
     ],
   );
   t.is(views[1]!.since, 4_001_000);
+  // Where the agent reads what it sends and receives.
+  t.deepEqual(
+    views.map((one) => one.interface),
+    [null, 'bws5'],
+  );
 });
 
 test('the former version goes on until the new one can start', (t) => {

@@ -103,9 +103,18 @@ test('secrets that are lost are asked for again: what runs goes on, and nothing 
   t.like((await node.apply())[0], { state: 'waiting' });
 });
 
+test('a version of the same bytes has its own: what one names, the other does not see', async (t) => {
+  const secrets = join(await scratch(t), 'secrets');
+  const one = { name: 'fleet/web', version: '1', sha256: 'a'.repeat(64) };
+  await holdSecrets(secrets, { ...one, version: '2' }, 1, values('x', 'a', 'b'));
+  t.is(await heldFor(secrets, one), null);
+  await dropSecrets(secrets, [one]);
+  t.is(await heldFor(secrets, { ...one, version: '2' }), null);
+});
+
 test('a kill while secrets are kept leaves those before, or all of the new ones', async (t) => {
   const secrets = join(await scratch(t), 'secrets');
-  const of = { name: 'fleet/web', sha256: 'a'.repeat(64) };
+  const of = { name: 'fleet/web', version: '1', sha256: 'a'.repeat(64) };
   t.is(await heldFor(secrets, of), null);
   t.true(await holdSecrets(secrets, of, 1, values('a')));
   const first = (await heldFor(secrets, of))!;
@@ -143,7 +152,7 @@ test.serial('an instance reads its own secrets, cannot change them, and no other
     ...{ command: ['/bin/sh', '-c', tries], env: { PATH: '/bin' } },
     ...{ user: { uid: 7, gid: 7 }, secrets: ['db-password'] },
   });
-  const of = { name: 'fleet/a', sha256: bundle.sha256 };
+  const of = { name: 'fleet/a', version: '1', sha256: bundle.sha256 };
   await holdSecrets(secrets, of, 1, values('very-secret'));
   const held = (await heldFor(secrets, of))!;
   await ownSecrets(held, asking, placeOf(1));

@@ -38,6 +38,7 @@ async function setUp(t: ExecutionContext) {
   let space = { total: 2 ** 40, free: 2 ** 40 };
   const places = {
     ...{ states: join(at, 'states'), store: join(at, 'store'), downloads: join(at, 'downloads') },
+    shared: join(at, 'shared'),
     space: async () => space,
     bound: async (...asked: unknown[]) => {
       bounds.push(asked);

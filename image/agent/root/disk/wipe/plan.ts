@@ -1,0 +1,52 @@
+/** Which disks of a machine are wiped, which are left alone, and which ought to be wiped and cannot. Pure. */
+import type { DiskFacts } from '../layout.ts';
+
+export type WipePolicy = {
+  /** WWNs of the disks that Bootwave installed on this machine; serial numbers of those that have none. */
+  installed: readonly string[];
+  /** Disks that somebody else filled. */
+  others: 'leave' | 'wipe';
+};
+
+export type NamedDisk = { disk: DiskFacts; why: string };
+export type WipePlan = {
+  wipe: readonly DiskFacts[];
+  /** Never mounted, never written to. */
+  left: readonly NamedDisk[];
+  /** What has to be wiped and cannot be: the node is not trusted again. `disk` null: it is not there at all. */
+  open: readonly (Omit<NamedDisk, 'disk'> & { disk: DiskFacts | null; name: string })[];
+};
+
+/** By what a disk is known again; empty: by nothing. Its kernel name is another one after each start. */
+const nameOf = ({ wwn, serial }: DiskFacts): string => wwn || serial;
+
+/** A disk that only looks like ours is one of the others: whoever owns the machine writes what they like on it. */
+export function planWipe(disks: readonly DiskFacts[], { installed, others }: WipePolicy): WipePlan {
+  const plan = { wipe: [] as DiskFacts[], left: [] as NamedDisk[], open: [] as WipePlan['open'][number][] };
+  for (const disk of disks) {
+    const name = nameOf(disk);
+    const isOurs = name !== '' && installed.includes(name);
+    if (!isOurs && others === 'leave') {
+      plan.left.push({ disk, why: 'Bootwave did not install it' });
+      continue;
+    }
+    // Without a name it cannot be said later which disk was wiped.
+    const why = obstacle(disk) ?? (isOurs && twice(disks, name) ? 'another disk says the same WWN' : null);
+    if (why === null) plan.wipe.push(disk);
+    else plan.open.push({ disk, name: name || disk.name, why });
+  }
+  for (const name of installed)
+    if (!disks.some((disk) => nameOf(disk) === name))
+      plan.open.push({ disk: null, name, why: 'it was installed, and is not in this machine' });
+  return plan;
+}
+
+function obstacle({ odd, readOnly, inUse, size }: DiskFacts): string | null {
+  if (odd?.kind === 'unread') return `it cannot be read: ${odd.reason}`;
+  if (readOnly) return 'it is read-only';
+  if (inUse) return 'it is in use';
+  return size > 0 ? null : 'it has no size';
+}
+
+const twice = (disks: readonly DiskFacts[], name: string) =>
+  disks.filter((disk) => nameOf(disk) === name).length > 1;

@@ -1,0 +1,74 @@
+import { refusal } from '../../../base/error.ts';
+import { shownName } from '../../../protocol/service/name.ts';
+import { nodeFamilies } from '../../metrics/families.ts';
+import { fleetMetrics } from '../../metrics/fleet.ts';
+import { textOf } from '../../metrics/format.ts';
+import { readIssued } from '../../orders/issued.ts';
+import type { By } from '../../usage/by.ts';
+import { fleetUsage, type NodeUsage } from '../../usage/fleet.ts';
+import { recordOf } from '../../usage/record.ts';
+import { instancesOf, topInstances, topNodes, topServices } from '../../usage/top.ts';
+import type { Acting } from '../operation.ts';
+
+type Asked = { site?: string | undefined; by: By; most: number };
+
+/** Milliseconds that a person waits for a node. */
+const SILENCE = 10_000;
+
+/** @throws BootwaveError `SITE_UNKNOWN` */
+async function all({ site }: Pick<Asked, 'site'>, { fleet }: Acting): Promise<NodeUsage[]> {
+  if (site !== undefined) await fleet.sites.get(site);
+  return fleetUsage(fleet, { site });
+}
+
+const counted = (found: readonly NodeUsage[], { by }: Acting) => ({
+  nodes: found.length,
+  told: found.filter(({ usage }) => usage !== null).length,
+  now: by.at,
+});
+
+export async function nodeTop(asked: Asked, acting: Acting) {
+  const found = await all(asked, acting);
+  return { rows: topNodes(found, asked.by).slice(0, asked.most), ...counted(found, acting) };
+}
+
+/** @throws BootwaveError `SITE_UNKNOWN`, `SERVICE_NOWHERE` */
+export async function serviceTop(asked: Asked & { name?: string | undefined }, acting: Acting) {
+  const found = await all(asked, acting);
+  const every = found.flatMap(instancesOf);
+  const name = asked.name === undefined ? undefined : shownName(asked.name);
+  const instances = name === undefined ? every : every.filter(({ service }) => service === name);
+  if (name !== undefined && instances.length === 0)
+    throw refusal(
+      'SERVICE_NOWHERE',
+      `no order of a node names a service ${JSON.stringify(name.slice(0, 96))}`,
+      "'bootwave service top' shows all that orders name",
+    );
+  return {
+    services: topServices(instances, asked.by).slice(0, asked.most),
+    instances: name === undefined ? [] : topInstances(instances, asked.by).slice(0, asked.most),
+    ...counted(found, acting),
+  };
+}
+
+/** @throws BootwaveError `NODE_UNKNOWN`, `NODE_NOT_LINKED`, what the link throws (`LINK_OP_UNKNOWN`: its image is older) */
+export async function nodeMetrics({ node }: { node: string }, { fleet, links, signal, by }: Acting) {
+  const record = await fleet.nodes.resolve(node);
+  const pool = links();
+  if (pool === undefined)
+    throw refusal(
+      'NODE_NOT_LINKED',
+      'this server has no links to nodes',
+      'ask a server that runs, in a moment',
+    );
+  const { id, name, site } = record;
+  const { result } = await pool.request(id, 'usage', {}, { signal, timeout: SILENCE });
+  const order = (await readIssued(fleet.redis, [id])).get(id)?.order;
+  const ordered = new Set((order?.services ?? []).map((service) => service.name));
+  const { usage } = recordOf(result, ordered, by.at, null);
+  return { text: [...textOf(nodeFamilies([{ name, site, usage, heard: by.at / 1000 }]))].join('') };
+}
+
+export async function metrics({ site }: { site?: string | undefined }, { fleet, paths }: Acting) {
+  return { text: [...(await fleetMetrics(fleet, paths, { site }))].join('') };
+}

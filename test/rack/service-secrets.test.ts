@@ -1,0 +1,101 @@
+/** A secret on a real node: firmware with Secure Boot, a TPM, root's units as they are confined, and an instance that reads it. */
+import { createPrivateKey } from 'node:crypto';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { keyLayout } from '../../keys/layout.ts';
+import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
+import { BOOT, type Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
+import { approve } from '../support/rollout.ts';
+import { fetched, release } from '../support/services.ts';
+import { signOrder } from '../support/sign-order.ts';
+
+const NODE = 'sealed';
+const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
+const DAY = 24 * 3600_000;
+
+let rack: Rack;
+let bundle: Bundle;
+rackFor(
+  test,
+  'secrets',
+  [{ name: NODE, firmware: 'http' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    await rack.lab.powerOn(NODE);
+    bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'service-')));
+    await approve(rack, NODE);
+  },
+  { minutes: 60 },
+);
+
+async function deliver(envelopes: unknown[]): Promise<Map<string, ServiceStatus>> {
+  const { id } = await rack.record(NODE);
+  const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
+    input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
+    timeout: BOOT,
+  });
+  if (done.code !== 0) throw new Error(done.stderr);
+  const { status } = JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '') as { status: Status };
+  return new Map((status.services ?? []).map((one) => [one.name, one]));
+}
+
+async function order(epoch: number, services: readonly OrderedService[]): Promise<void> {
+  const key = createPrivateKey(await readFile(keyLayout(rack.paths.keys).order.key, 'utf8'));
+  const { id } = await rack.record(NODE);
+  const issuedAt = Date.now();
+  const one: Order = {
+    ...{ format: 1, node: id, epoch, issuedAt, expires: issuedAt + 30 * DAY, mode: 'netboot', image: null },
+    ...{ services: [...services], config: null, wipe: false, forgiven: [] },
+  };
+  await deliver([signOrder(one, key)]);
+}
+
+async function until(holds: (one: ServiceStatus | undefined) => boolean): Promise<ServiceStatus> {
+  for (const end = performance.now() + BOOT; ; await sleep(1000)) {
+    const one = (await deliver([])).get('fleet/vault');
+    if (holds(one)) return one!;
+    if (performance.now() > end) throw new Error(JSON.stringify(one));
+  }
+}
+
+async function set(value: string): Promise<void> {
+  const file = join(rack.paths.root, 'value');
+  await writeFile(file, value);
+  await rack.bootwave('service', 'secret', 'set', 'vault', 'db-password', '--file', file);
+}
+
+test.serial('a secret reaches the instance that waits for it, and another one takes its place', async (t) => {
+  t.timeout(60 * 60_000);
+  const vault = await release(
+    rack,
+    bundle,
+    'vault:1',
+    'cp /run/secrets/db-password /tmp/index.html; chmod 644 /tmp/index.html; httpd -f -p 8080 -h /tmp',
+    { ports: [{ name: 'http', port: 8080 }], secrets: ['db-password'] },
+  );
+  await order(11, [vault]);
+  const waiting = await until((one) => one?.why.includes('SECRETS_UNSET') === true);
+  t.is(waiting.state, 'waiting');
+  await set('correct-horse');
+  t.is((await until((one) => one?.state === 'running')).secrets, 1);
+  const answers = async (value: string) => {
+    for (const end = performance.now() + BOOT; ; await sleep(1000)) {
+      const answer = await fetched(rack, NODE, 8080);
+      if (answer === value) return true;
+      if (performance.now() > end) return answer;
+    }
+  };
+  t.is(await answers('correct-horse'), true);
+  await set('battery-staple');
+  await until((one) => one?.secrets === 2 && one.state === 'running');
+  t.is(await answers('battery-staple'), true);
+  for (const log of [await rack.lab.consoleLog(NODE), await rack.lab.bootServerLog()])
+    t.notRegex(log, /correct-horse|battery-staple/);
+});
