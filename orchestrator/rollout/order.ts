@@ -10,7 +10,7 @@ export function wantedOf(node: Readonly<NodeStep>): string {
  * The order that follows from a node's record, or null. Only the record decides it, so a process that lost its memory
  * makes exactly the same order again.
  */
-export function orderFor(setup: RolloutSetup, node: Readonly<NodeStep>): Order | null {
+export function orderFor(setup: Pick<RolloutSetup, 'id' | 'target'>, node: Readonly<NodeStep>): Order | null {
   const common = { rollout: setup.id, node: node.node, epoch: node.epoch, of: setup.target.of };
   switch (node.state) {
     case 'staging':

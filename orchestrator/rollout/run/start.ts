@@ -23,6 +23,7 @@ import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
+import { type AskedOrder, owedOrders } from './owed.ts';
 import { blockingConnection, openQueue } from './queue.ts';
 import { keepRetiring } from './retire.ts';
 import { tellRollouts } from './told.ts';
@@ -105,9 +106,11 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       if (!signal.aborted) log.error({ topic, reason: messageOf(error) }, 'the queue stopped');
     });
   };
+  const owed = owedOrders(redis);
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
-    const order = JSON.parse(body) as Order;
+    const order = await owed(JSON.parse(body) as AskedOrder);
+    if (order === null) return;
     const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
     const events = await act({ ...options, redis, begun }, order);
     if (events.length > 0) await post(redis, order.rollout, ...events);

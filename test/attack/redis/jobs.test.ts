@@ -9,9 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
 import { post } from '../../../orchestrator/rollout/run/inbox.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { drain } from '../../../orchestrator/rollout/run/outbox.ts';
+import { owedOrders } from '../../../orchestrator/rollout/run/owed.ts';
 import { openQueue } from '../../../orchestrator/rollout/run/queue.ts';
 import { startRollouts } from '../../../orchestrator/rollout/run/start.ts';
 import { readProgress } from '../../../orchestrator/rollout/run/stored.ts';
@@ -162,6 +164,29 @@ test('forged: orders that no record bears out are given to nobody', async (t) =>
   }
   while ((await queue.count()) > 0 || (await queue.getActiveCount()) > 0) await sleep(20);
   t.deepEqual(asked, []);
+});
+
+test('forged: a job says other things of an order that is owed; it is carried out as the records have it', async (t) => {
+  const { redis, member, start } = await membersFor(t);
+  const node = await member(1);
+  const id = await start({ waves: [{}] });
+  const key = ROLLOUT_KEYS.node(id, node);
+  const step = { ...(JSON.parse((await redis.hget(key, 'body'))!) as NodeStep), state: 'staging', epoch: 3 };
+  await redis.hset(key, { state: 'staging', epoch: 3, body: JSON.stringify(step) });
+  const real = { rollout: id, node, epoch: step.epoch, kind: 'stage' } as const;
+  const owed = owedOrders(redis);
+  const lies = { of: 'config', how: 'disk', version: '9.9', keep: '9.8', bootId: 'x' };
+  t.deepEqual(await owed({ ...real, ...lies }), {
+    ...real,
+    ...{ of: 'image', how: 'network', version: '2.0', keep: '1.0' },
+  });
+  for (const other of [
+    { kind: 'rollback' },
+    { epoch: step.epoch + 1 },
+    { node: 'tpm-2' },
+    { rollout: 'ro-0' },
+  ])
+    t.is(await owed({ ...real, ...other } as never), null, JSON.stringify(other));
 });
 
 test('forged: what was posted to a rollout; people are heard behind it', async (t) => {
