@@ -20,7 +20,7 @@ import { copyOf, makeInstallation, removeInstallation } from '../doctor/installa
 const BOOTWAVE = fileURLToPath(new URL('../../../bin/bootwave', import.meta.url));
 const RANGE = ['--interface', 'boot0', '--range', '10.91.0.100-10.91.0.110'];
 /** Milliseconds until a start that does not end at all is killed, so that the test fails and does not hang. */
-const HANGS = 120_000;
+const HANGS = 240_000;
 
 let shared: DataPaths;
 test.before(async () => {

@@ -52,7 +52,8 @@ test('paused, nothing new starts; resumed, it goes on to its end', async (t) => 
   t.deepEqual(twice(bench.nodes, 'booted', '2.0'), []);
 });
 
-test('every fault ends in a named state and leaves the last good image', async (t) => {
+// These have limits of a few seconds, which the others of this file must not use up.
+test.serial('every fault ends in a named state and leaves the last good image', async (t) => {
   const kinds = [
     'slow',
     'half-write',
@@ -140,24 +141,27 @@ test('a word that was taken back before anybody took it up is nobody’s any mor
   t.is(end.rollout.state, 'done', 'the old words still lie in the inbox');
 });
 
-test('the uplink is cut for longer than nodes may be silent: a pause that says so, and nobody is taken back', async (t) => {
-  const bench = await benchFor(t, { count: 8 });
-  bench.orchestrator();
-  const timeouts = { ...SPEC.timeouts, silent: '3s', activate: '3s' };
-  const bake = { node: '2s', wave: '6s' };
-  const id = await bench.start({ waves: [{ take: 3 }, { take: 'rest' }], timeouts, bake });
-  await bench.until(id, ({ waves }) => waves[0]?.counts.done === 3);
-  bench.cut(bench.nodes);
-  const cut = await bench.until(id, ({ rollout }) => rollout.held !== null);
-  t.is(cut.rollout.state, 'paused');
-  t.is(cut.rollout.held?.cause.kind, 'own-uplink', cut.rollout.why);
-  await bench.until(id, ({ rollout }) => rollout.clock > cut.rollout.clock + 10_000);
-  bench.cut([]);
-  const end = await bench.until(id, hasEnded);
-  t.is(end.rollout.state, 'done', end.rollout.why);
-  t.is(end.rollout.failures + end.rollout.excused, 0);
-  t.deepEqual(twice(bench.nodes, 'booted', '2.0'), []);
-});
+test.serial(
+  'the uplink is cut for longer than nodes may be silent: a pause that says so, and nobody is taken back',
+  async (t) => {
+    const bench = await benchFor(t, { count: 8 });
+    bench.orchestrator();
+    const timeouts = { ...SPEC.timeouts, silent: '3s', activate: '3s' };
+    const bake = { node: '2s', wave: '6s' };
+    const id = await bench.start({ waves: [{ take: 3 }, { take: 'rest' }], timeouts, bake });
+    await bench.until(id, ({ waves }) => waves[0]?.counts.done === 3);
+    bench.cut(bench.nodes);
+    const cut = await bench.until(id, ({ rollout }) => rollout.held !== null);
+    t.is(cut.rollout.state, 'paused');
+    t.is(cut.rollout.held?.cause.kind, 'own-uplink', cut.rollout.why);
+    await bench.until(id, ({ rollout }) => rollout.clock > cut.rollout.clock + 10_000);
+    bench.cut([]);
+    const end = await bench.until(id, hasEnded);
+    t.is(end.rollout.state, 'done', end.rollout.why);
+    t.is(end.rollout.failures + end.rollout.excused, 0);
+    t.deepEqual(twice(bench.nodes, 'booted', '2.0'), []);
+  },
+);
 
 test('the orchestrator’s clock is two hours ahead: nobody needs recovery, and it goes on when it is right', async (t) => {
   const bench = await benchFor(t, { count: 6 });

@@ -197,7 +197,7 @@ export async function benchFor(
       return id;
     },
     state,
-    async until(id, what, seconds = 120) {
+    async until(id, what, seconds = 240) {
       const last = performance.now() + seconds * 1000;
       for (;;) {
         const now = await state(id).catch(() => null);
