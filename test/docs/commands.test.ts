@@ -12,7 +12,7 @@ const pages = await allPages();
 const whole = await program();
 
 /** Programs of Debian that the pages use; anything else in a sh block is a mistake or belongs here. */
-const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'set', 'export', '.'];
+const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'curl', 'set', 'export', '.'];
 /** Long options in running text that are not Bootwave's. */
 const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit'];
 

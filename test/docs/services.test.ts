@@ -35,6 +35,18 @@ test('a stranger publishes a first service, as the core team and as a team', asy
   t.regex(after('bootwave service list'), /shop +1\.4 +current +1 +fleet +0/);
   t.regex(after('bootwave service inspect'), /root hash +[0-9a-f]{64}[\s\S]*"memory": 134217728/);
   t.regex(after('bootwave team release'), /web\/shop:1\.4 is released/);
-  t.regex(after('bootwave team publish'), /web has released services\/web\/shop_1\.5/);
-  t.is((await readFile(join(home, 'shop.bundle'))).length % 4096, 0);
+  t.regex(
+    after('bootwave team publish web release-2.json'),
+    /web has released services\/web\/shop_1\.4, services\/web\/shop_1\.5$/m,
+  );
+  t.is((await readFile(join(home, 'shop-1.5.bundle'))).length % 4096, 0);
+  // Where the page says that the server keeps what a team released last.
+  const { stdout: teams } = await mustRun(join(REPOSITORY, 'bin/bootwave'), ['team', 'list', '--json'], {
+    env: { ...process.env, BOOTWAVE_DATA: paths.root, BOOTWAVE_REDIS_URL: '' },
+  });
+  const [{ version }] = JSON.parse(teams) as [{ version: number }];
+  t.deepEqual(
+    await readFile(join(paths.releases, 'metadata', `${version}.web.json`)),
+    await readFile(join(home, 'release-2.json')),
+  );
 });
