@@ -123,6 +123,8 @@ test('services that a node lost are brought again as its configuration is, and i
   await release(bench, 'fleet/chrony:4.3');
   const { stop } = bench.orchestrator();
   await bench.until(await startServices(bench, ['chrony:4.3']), hasEnded);
+  // A node that is still called 'updating' is left alone, and once the orchestrator is gone nobody ends that.
+  await until(async () => (await bench.fleet.nodes.ids({ state: 'healthy' })).length === nodes.length);
   await stop();
   const [lost, gone, old] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
   const runs = (node: (typeof nodes)[0]) => node.services.status().map(({ version }) => version)[0];
