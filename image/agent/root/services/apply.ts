@@ -59,7 +59,7 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     if (held !== null) secrets.set(service.name, held);
   }
   const shared = await shareFiles(
-    brought.some(({ bundle }) => bundle !== undefined && bundle.manifest.mounts.length > 0),
+    brought.some(({ bundle }) => bundle?.manifest.mounts !== undefined),
     places,
   );
   const { architecture, memory } = places;

@@ -164,7 +164,7 @@ async function ready(
     });
   slots.set(name, slot);
   const place = placeOf(slot);
-  const { state, mounts } = bundle.manifest;
+  const { state, mounts = [] } = bundle.manifest;
   if ((state !== null || mounts.length > 0) && keptOn === null)
     throw new BootwaveError({
       code: 'SERVICE_STATE_ABSENT',
