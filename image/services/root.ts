@@ -54,7 +54,7 @@ const ALWAYS: Readonly<Record<string, number>> = {
 /** Makes what is missing. @throws BootwaveError `SERVICE_MOUNT_POINT` where something else is in the way */
 export async function addMountPoints(
   root: string,
-  { state, tmpfs, mounts }: Pick<Manifest, 'state' | 'tmpfs' | 'mounts'>,
+  { state, tmpfs, mounts = [] }: Pick<Manifest, 'state' | 'tmpfs' | 'mounts'>,
 ): Promise<void> {
   for (const [path, mode] of Object.entries(ALWAYS))
     await mountPoint(root, path, mode, 'a folder that every node mounts');

@@ -2,6 +2,7 @@
  * The secrets of services on this server's disk, one file, each value encrypted (AES-256-GCM) under a key of the keys folder
  * and bound to its place. Nothing of it is ever in Redis. A value goes in and comes out for a node; no person gets it back.
  */
+import { randomInt } from 'node:crypto';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -30,7 +31,7 @@ const placeSchema = {
 };
 const entrySchema = z.object({
   ...placeSchema,
-  /** Of the change that brought it; rises with every change of any secret here. */
+  /** Of the change that brought it, see `changeNumber`. */
   number: z.int().min(1),
   at: z.number(),
   actor: z.string(),
@@ -40,6 +41,7 @@ const entrySchema = z.object({
 type Entry = z.infer<typeof entrySchema>;
 const fileSchema = z.object({
   format: z.literal(1),
+  /** Of the last change of any secret here; 0: there was none. */
   number: z.int().min(0),
   /** Number of the last change of each service's; removals count. */
   changed: z.record(z.string(), z.int()),
@@ -53,6 +55,12 @@ export type ShownSecret = Omit<Entry, 'sealed'>;
 type By = { actor: string; at: number };
 
 const EMPTY: Kept = { format: 1, number: 0, changed: {}, entries: [] };
+
+/**
+ * Nodes compare it to see whether they have what a server has, whichever server it is, and whatever backup it was restored
+ * from. So it is random: a counter would give two changes one number.
+ */
+const changeNumber = (): number => randomInt(1, 2 ** 48 - 1);
 
 export class SecretStore {
   readonly #file: string;
@@ -69,7 +77,7 @@ export class SecretStore {
   /** @returns the number of the change @throws BootwaveError `SECRET_LIMIT`, `SECRETS_KEY`, `SECRETS_FILE` */
   set(place: SecretPlace, value: Buffer, by: By): Promise<number> {
     return this.#change(async (kept) => {
-      const number = kept.number + 1;
+      const number = changeNumber();
       const others = kept.entries.filter((one) => !isAt(one, place));
       if (others.length >= MOST)
         throw refusal('SECRET_LIMIT', `this server has ${others.length} secrets, and no more than ${MOST}`);
@@ -87,8 +95,8 @@ export class SecretStore {
   /** @returns null: there was none */
   async remove(place: SecretPlace): Promise<number | null> {
     if (!(await this.#now()).entries.some((one) => isAt(one, place))) return null;
-    return this.#change(async ({ number, entries }) => ({
-      ...{ number: number + 1, service: place.service },
+    return this.#change(async ({ entries }) => ({
+      ...{ number: changeNumber(), service: place.service },
       entries: entries.filter((one) => !isAt(one, place)),
     }));
   }

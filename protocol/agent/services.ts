@@ -38,7 +38,7 @@ export type InstanceView = {
   restarts: number;
   /** Milliseconds since the epoch; null while there is no instance. */
   since: number | null;
-  /** Number of the change of its secrets that root has, null: none yet; null as a whole: it has no secrets. */
+  /** Number of the change, on the server that gave them, up to which root has its secrets, null: none yet; null as a whole: it has no secrets. */
   secrets: { number: number | null } | null;
   /** Its interface at the node; null while there is no instance. */
   interface: string | null;

@@ -112,7 +112,10 @@ const service = z.object({
   since: z.nullable(instant),
   /** Why it does not run, with a code where it is refused; else empty. */
   why: line(256),
-  /** Number of the change of its secrets that the node has; absent: none, or an image that knows no secrets. */
+  /**
+   * Number of the last change of its secrets on the server that gave them, which is random: another one is another change.
+   * Absent: the node has none, or an image that knows no secrets.
+   */
   secrets: z.optional(count()),
 });
 export type ServiceStatus = z.infer<typeof service>;

@@ -153,14 +153,14 @@ export const manifestSchema = z
     ),
     /**
      * Folders of the node that it reads. `images`: the signed images and the bundles that the node has, laid out as a boot
-     * server has them.
+     * server has them. Left out, not empty, where there are none, as `secrets`.
      */
-    mounts: z._default(
+    mounts: z.exactOptional(
       z.array(z.strictObject({ kind: z.enum(['images']), path: mountPoint })).check(
+        z.minLength(1),
         z.maxLength(MANIFEST_LIMITS.mounts),
         distinct(({ path: at }) => at, 'a path'),
       ),
-      [],
     ),
     limits: z.strictObject({
       /** Bytes; beyond them it is ended. */
@@ -194,7 +194,7 @@ export const manifestSchema = z
     ),
     /**
      * Secrets that it is given, a file each in /run/secrets; without all of them it does not start. Left out, not empty,
-     * where there are none: images from before secrets know no such field.
+     * where there are none: what is from before secrets refuses a manifest with a field that it does not know.
      */
     secrets: z.exactOptional(
       z.array(secretNameSchema).check(
@@ -209,7 +209,7 @@ export const manifestSchema = z
     runtime: z._default(z.enum(['crun']), 'crun'),
   })
   .check(
-    z.refine(({ state, mounts }) => mounts.every(({ path: at }) => at !== state?.path), {
+    z.refine(({ state, mounts = [] }) => mounts.every(({ path: at }) => at !== state?.path), {
       error: 'is the folder of state',
       path: ['mounts'],
     }),

@@ -65,7 +65,7 @@ test('a service is released with all that a node has to know, beside the images 
 test('a field that came to manifests later makes no other content of what was released before', async (t) => {
   const paths = await fleet(t);
   const now = await bundle(paths, 'fleet/x', '1');
-  const { mounts: _, ...before } = now.custom.manifest;
+  const { dependsOn: _, ...before } = now.custom.manifest;
   const old = { ...now, custom: { ...now.custom, manifest: before as typeof now.custom.manifest } };
   await releaseService(old, { paths });
   await releaseService(await bundle(paths, 'fleet/x', '1'), { paths });

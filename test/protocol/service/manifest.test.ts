@@ -12,6 +12,14 @@ test('what is not said is the strict choice', (t) => {
   t.is(read.runtime, 'crun');
 });
 
+test('what has none of the fields that came later is written as before them: older images and servers refuse others', (t) => {
+  const former = [
+    ...['command', 'env', 'workdir', 'user', 'ports', 'egress', 'state', 'tmpfs', 'limits', 'health', 'stop'],
+    ...['dependsOn', 'architecture', 'runtime'],
+  ];
+  t.deepEqual(Object.keys(manifestSchema.parse(least)).sort(), former.sort());
+});
+
 const refused: [string, object][] = [
   ['no command', { command: [] }],
   ['a NUL in a word', { command: ['a\0b'] }],
@@ -42,6 +50,7 @@ const refused: [string, object][] = [
   ['a way that is not absolute', { state: { path: 'a', bytes: 2 ** 20 } }],
   ['the root as state', { state: { path: '/', bytes: 2 ** 20 } }],
   ['state over /proc', { state: { path: '/proc/self', bytes: 2 ** 20 } }],
+  ['folders of the node that are none', { mounts: [] }],
   ['a folder of the node in /dev', { mounts: [{ kind: 'images', path: '/dev/x' }] }],
   ['a folder of the node that nobody knows', { mounts: [{ kind: 'state', path: '/srv' }] }],
   [

@@ -58,10 +58,8 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     const held = await heldFor(places.secrets, service);
     if (held !== null) secrets.set(service.name, held);
   }
-  const shared = await shareFiles(
-    brought.some(({ bundle }) => bundle !== undefined && bundle.manifest.mounts.length > 0),
-    places,
-  );
+  const mirrors = new Set(brought.filter(isMirror).map(({ service }) => service.name));
+  const { shared, unshared } = await share(mirrors.size > 0, places);
   const { architecture, memory } = places;
   const keptOn = await places.keptOn();
   const seen: Seen = {
@@ -77,10 +75,26 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   await dropSecrets(places.secrets, [...order.services, ...now]);
   const instances = views.map((view) => {
     const failure = failed.get(view.name);
-    if (failure === undefined) return view;
+    if (failure === undefined)
+      return view.why === '' && mirrors.has(view.name) ? { ...view, why: unshared } : view;
     return { ...view, ...failure, runs: now.find(({ name }) => name === view.name)?.version ?? null };
   });
   return shared === undefined ? { instances } : { instances, shared };
+}
+
+const isMirror = ({ bundle }: Wanted): boolean => bundle?.manifest.mounts !== undefined;
+
+/** A disk that is full or read-only takes what neighbours get, and nothing else. */
+async function share(
+  isWanted: boolean,
+  places: ServicePlaces,
+): Promise<{ shared: string[] | undefined; unshared: string }> {
+  try {
+    return { shared: await shareFiles(isWanted, places), unshared: '' };
+  } catch (cause) {
+    const unshared = `neighbours are told of nothing here, as it cannot be laid out: ${messageOf(cause)} [SHARE_FAILED]`;
+    return { shared: isWanted ? [] : undefined, unshared };
+  }
 }
 
 /** The instances that root began in this boot, as systemd knows them. */

@@ -22,7 +22,7 @@ const SCRATCH = 16 * 2 ** 20;
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFolders, hostname: string) {
-  const { state, tmpfs, mounts } = manifest;
+  const { state, tmpfs, mounts = [] } = manifest;
   const ids = [{ containerID: 0, hostID: place.firstId, size: RANGE }];
   const scratch = new Map([
     ['/tmp', SCRATCH],

@@ -100,7 +100,8 @@ export async function takeSteps(
     .map(({ sha256 }) => sha256)
     .filter((sha256) => !goOn.some((one) => one.sha256 === sha256));
   if (drops.length > 0) await places.systemctl('stop', ...drops.map(bundleUnit));
-  for (const sha256 of drops) await dropBundle(sha256, places);
+  // One that cannot go now, as on a disk that is read-only, is dropped later; what is to start does not wait for it.
+  for (const sha256 of drops) await dropBundle(sha256, places).catch(() => {});
   if (steps.length > 0) await places.systemctl('daemon-reload');
   for (const name of begins)
     await guarded(name, async () => {
@@ -164,7 +165,7 @@ async function ready(
     });
   slots.set(name, slot);
   const place = placeOf(slot);
-  const { state, mounts } = bundle.manifest;
+  const { state, mounts = [] } = bundle.manifest;
   if ((state !== null || mounts.length > 0) && keptOn === null)
     throw new BootwaveError({
       code: 'SERVICE_STATE_ABSENT',

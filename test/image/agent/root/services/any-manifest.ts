@@ -71,7 +71,7 @@ export const anyManifest: fc.Arbitrary<Manifest> = fc
         fc.record({ kind: fc.constant('images' as const), path: path.map((at) => `/m${at}`) }),
         ({ path: at }) => at,
         2,
-      ),
+      ).filter((all) => all.length > 0),
       limits: fc.record({
         memory: fc.integer({ min: 2 ** 20, max: 2 ** 32 }),
         cpu: fc.integer({ min: 1, max: 400 }),

@@ -1,5 +1,5 @@
 /** From the order to what runs: what is believed, started, left alone and ended. */
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
@@ -78,6 +78,23 @@ test('two services share nothing but their bundle', async (t) => {
   node.order(b!);
   await node.apply();
   t.deepEqual(await node.stored(), [bundle.sha256], 'the other one still needs it');
+});
+
+test('a bundle that the disk does not let go keeps nobody from starting, and goes later', async (t) => {
+  const node = await setUp(t);
+  const one = released('fleet/web', '1', await makeBundle(node.folder), manifestOf());
+  await node.keys.publish(node.at('handed'), [targetOf(one)]);
+  node.order(one);
+  await node.fetch(one);
+  const stays = join(node.at('store'), 'f'.repeat(64));
+  await mkdir(join(stays, 'x'), { recursive: true });
+  t.is((await node.apply())[0]!.state, 'starting');
+  t.is(node.said.at(-1), `start ${instanceUnit(ID)}`);
+  await rmdir(join(stays, 'x'));
+  await rmdir(stays);
+  await writeFile(stays, 'a file now');
+  await node.apply();
+  t.deepEqual(await node.stored(), [one.bundle.sha256]);
 });
 
 test('nothing starts that is not exactly what was released; the others go on', async (t) => {

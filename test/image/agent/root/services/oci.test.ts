@@ -47,7 +47,7 @@ test('whatever a manifest says: no capability, a read-only root, own ids, own na
         bound.map(({ source }) => source),
         [
           ...(manifest.state !== null && keeps ? [FOLDERS.state] : []),
-          ...manifest.mounts.map(() => FOLDERS.shared),
+          ...(manifest.mounts ?? []).map(() => FOLDERS.shared),
         ],
       );
       for (const { source, options } of bound) t.is(options.includes('ro'), source === FOLDERS.shared);

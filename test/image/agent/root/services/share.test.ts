@@ -98,6 +98,31 @@ test('it takes no room that orders, states or bundles were promised', async (t) 
   t.deepEqual(await all.images(), []);
 });
 
+test('a disk on which nothing can be shared is told of the mirror alone; all services go on', async (t) => {
+  const node = await setUp(t);
+  const bundle = await makeBundle(node.folder);
+  const mounts = [{ kind: 'images', path: '/srv' }];
+  const mirror = released('fleet/web', '1', bundle, manifestOf({ mounts }));
+  const other = released('fleet/other', '1', bundle, manifestOf());
+  await node.keys.publish(node.at('handed'), [targetOf(mirror), targetOf(other)]);
+  node.order(mirror, other);
+  await node.fetch(mirror);
+  await writeFile(node.at('shared'), 'no folder can be made here');
+  await node.apply();
+  const told = (await node.apply()).map(({ name, state, why }) => [
+    name,
+    state,
+    why.replace(/: .*\[/, ': ['),
+  ]);
+  t.deepEqual(told, [
+    ['fleet/web', 'running', 'neighbours are told of nothing here, as it cannot be laid out: [SHARE_FAILED]'],
+    ['fleet/other', 'running', ''],
+  ]);
+  t.deepEqual(await node.shared(), []);
+  node.order(other);
+  t.like(await node.apply(), [{ name: 'fleet/other', state: 'running', why: '' }], 'nor when it has ended');
+});
+
 test('files are shared while an instance serves them, and only then; it waits for its disk', async (t) => {
   const node = await setUp(t);
   const bundle = await makeBundle(node.folder);
