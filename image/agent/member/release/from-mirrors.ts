@@ -26,6 +26,9 @@ export type MirrorOptions = {
   port?: number;
 };
 
+/** Who has a file. */
+export type Mirrors = Pick<MirrorOptions, 'addresses' | 'pace'>;
+
 /**
  * Fetches as much of a file as mirrors give, from where it is now. Never throws but for the signal.
  * @returns addresses of those that have given bytes of it

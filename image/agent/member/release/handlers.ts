@@ -12,6 +12,7 @@ import type { HandlerContext, LinkHandlers } from '../link/handlers.ts';
 import { bringLists, type ListsParts } from './bring-lists.ts';
 import { DiskTurn } from './disk-turn.ts';
 import { beginTrial, forgive, refusalOf } from './failures.ts';
+import type { Mirrors } from './from-mirrors.ts';
 import { type MustBeReleased, ReleaseGate } from './gate.ts';
 import { KeptRecord, type RecordStore } from './kept-record.ts';
 import { RunningImage } from './running-image.ts';
@@ -33,8 +34,8 @@ export type ReleaseParts = ListsParts & {
   mustBeReleased: MustBeReleased;
   /** HTTP URL of an image on the boot server; null while none is known. */
   imageUrl(image: RequestedImage): string | null;
-  /** Addresses of mirrors that have a file, see `MirrorOptions`. */
-  mirrors(sha256: string): readonly string[];
+  /** Near this node. */
+  mirrors(sha256: string): Mirrors;
   /** Asks PID 1 for a restart; answers before it happens. */
   restart(): Promise<void>;
   /** The disk was made bootable, and its state partition is mounted. */
@@ -212,7 +213,7 @@ export class Release implements ReleaseHandlers {
         next: 'stage it again when the node is connected',
       });
     const place = (image: RequestedImage) => (disk === null ? this.#install(image) : this.#place(image));
-    const mirrors = { addresses: this.#parts.mirrors(wanted.sha256), tell: warn };
+    const mirrors = { ...this.#parts.mirrors(wanted.sha256), tell: warn };
     const parts = { folder: downloads, url, place, mirrors, ...(pace && { pace }) };
     return stage(wanted, parts, signal, (done) => {
       staging.done = done;

@@ -11,6 +11,7 @@ import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
 import type { LinkLog } from '../link/server.ts';
 import { type DownloadOptions, download } from '../release/download.ts';
+import type { Mirrors } from '../release/from-mirrors.ts';
 import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { NodeSecrets } from './node-secrets.ts';
@@ -33,8 +34,8 @@ export type ServicesParts = {
   release(service: OrderedService, order: Order, signal: AbortSignal): Promise<unknown>;
   /** HTTP URL of a bundle; null while no boot server is known. */
   bundleUrl(sha256: string): string | null;
-  /** Addresses of mirrors that have a file, see `MirrorOptions`. */
-  mirrors(sha256: string): readonly string[];
+  /** Near this node. */
+  mirrors(sha256: string): Mirrors;
   /** Folder for bundles that were fetched and not taken yet; its own. */
   downloads: string;
   probe: Probe;
@@ -249,7 +250,7 @@ export class NodeServices {
       const subject = { codes: CODES, noun: `bundle of ${name}`, unchanged: 'what runs goes on' } as const;
       const file = await download({
         ...{ folder: downloads, url, wanted: service, subject, signal },
-        mirrors: { addresses: mirrors(sha256), tell: (text) => log.warn({ name }, text) },
+        mirrors: { ...mirrors(sha256), tell: (text) => log.warn({ name }, text) },
         ...(pace?.download && { pace: pace.download }),
       });
       await this.#apply();

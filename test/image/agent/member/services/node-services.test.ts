@@ -97,7 +97,7 @@ async function setUp(
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
-    mirrors: () => mirrors,
+    mirrors: () => ({ addresses: mirrors, pace: { silence: 60_000, least: 0, window: 60_000 } }),
     downloads: join(folder, 'bundles'),
     probe,
     secrets: new NodeSecrets({ ...secrets, signal: stop.signal }),

@@ -125,7 +125,10 @@ export async function node(t: ExecutionContext) {
       },
       imageUrl: ({ version }) =>
         `http://127.0.0.1:${(server.address() as AddressInfo).port}/bootwave_${version}.efi`,
-      mirrors: (wanted) => mirrors.get(wanted) ?? [],
+      mirrors: (wanted) => ({
+        addresses: mirrors.get(wanted) ?? [],
+        pace: { silence: 60_000, least: 0, window: 60_000 },
+      }),
       writeLists: async () => {
         if (lists.refused) throw new BootwaveError({ code: 'SECURE_BOOT_REFUSED', what: 'dbx' });
         lists.written.push((await esp.list()).map(({ name }) => name).join());
