@@ -70,15 +70,15 @@ export class FleetSecrets implements SecretsOfFleet {
       ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
       released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
     });
-    if (!this.#budget.spend('given', id, now()).write)
-      throw new BootwaveError({
-        code: 'SECRETS_TOO_OFTEN',
-        what: `node ${record!.name} was given secrets ${MOST_GIVEN.perPeer} times within ten minutes`,
-        unchanged: 'nothing was given',
-        next: 'it is tried again by itself; if that goes on, look at what runs there',
-      });
     const given = await store.values(service.name, names, record!.site);
     try {
+      if (!this.#budget.spend('given', id, now()).write)
+        throw new BootwaveError({
+          code: 'SECRETS_TOO_OFTEN',
+          what: `node ${record!.name} was given secrets ${MOST_GIVEN.perPeer} times within ten minutes`,
+          unchanged: 'nothing was given',
+          next: 'it is tried again by itself; if that goes on, look at what runs there',
+        });
       await fleet.audit.append({
         ...{ at: now(), actor: 'bootserver', node: id, action: 'secrets-given' },
         reason: `secrets of ${shownServiceVersion(service)}: ${names.join(', ')}`,

@@ -74,6 +74,16 @@ test('a node that asks without end fills no history', async (t) => {
   t.is(said.at(-1), 'SECRETS_TOO_OFTEN');
 });
 
+test('asking for what nobody has set spends nothing of what a node may be given', async (t) => {
+  const { ask, ordered, shop, released } = await secretsOn(t);
+  const more = await released('fleet/more', '1', ['tls.key']);
+  const envelope = await ordered(1, [shop, more]);
+  const said = new Set<string>();
+  for (let i = 0; i < 130; i += 1) said.add(await ask(envelope, more));
+  t.deepEqual([...said], ['SECRETS_UNSET']);
+  t.is(await ask(envelope), VALUE);
+});
+
 test('a history that cannot be written gives nothing', async (t) => {
   const { ask, ordered, shop, fleet } = await secretsOn(t);
   const envelope = await ordered(1, [shop]);
