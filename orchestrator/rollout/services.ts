@@ -67,6 +67,10 @@ export const versionsIn = (text: string): string[] =>
 export const projected = (text: string, running: Readonly<Record<string, { version: string }>>): string =>
   textOf(wishesIn(text).map(({ name }) => ({ name, version: running[name]?.version ?? null })));
 
+/** Whether both move a service of the same name. */
+export const isMovedByBoth = (one: string, other: string): boolean =>
+  wishesIn(one).some(({ name }) => wishesIn(other).some((wish) => wish.name === name));
+
 /** None of it runs: a node without a disk has restarted, or has lost its state. */
 export const runsNothing = (text: string): boolean => wishesIn(text).every(({ version }) => version === null);
 

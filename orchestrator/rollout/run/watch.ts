@@ -4,12 +4,10 @@ import type { Status } from '../../../protocol/link/messages.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import { holdersOf } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { Place } from '../plan.ts';
-import { FREE, type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
-import { comesBack } from '../yield.ts';
+import { type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
 import { Ahead } from './ahead.ts';
 import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
@@ -17,6 +15,7 @@ import { backAtNextBoot } from './next-boot.ts';
 import { isQuoteOf, verdictOn } from './quote.ts';
 import { hasForgotten } from './remind.ts';
 import { reportOf } from './report.ts';
+import { Taken } from './taken.ts';
 import { proceedOf } from './yields.ts';
 
 export type WatchTimes = {
@@ -83,11 +82,13 @@ export class Watch {
 
   readonly #surroundings: Surroundings;
   readonly #ahead: Ahead;
+  readonly #taken: Taken;
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#surroundings = new Surroundings(options.fleet);
     this.#ahead = new Ahead(options.fleet);
+    this.#taken = new Taken(options.fleet);
   }
 
   /** Asks all nodes that are due; returns at once. */
@@ -244,17 +245,6 @@ export class Watch {
     if (await remind(node, { signal }).catch(() => false)) this.#again.add(node);
   }
 
-  /** Nodes that are finished here, or wait, and that another rollout disrupts by now. */
-  async #taken({ setup, nodes }: RolloutState, updating: ReadonlySet<string> | undefined): Promise<void> {
-    const { fleet, tell } = this.#options;
-    const free = [...(updating ?? [])].filter((id) => {
-      const step = nodes.get(id);
-      return step !== undefined && (FREE.includes(step.state) || comesBack(step)) && !step.taken;
-    });
-    for (const [node, by] of await holdersOf(fleet.redis, free))
-      if (by !== setup.id) tell({ type: 'taken', node, by });
-  }
-
   /** The quotes with which nodes enrolled in this boot, as the boot server verified and recorded them. */
   async #attested(state: RolloutState, ids: readonly string[] = [...state.active]): Promise<void> {
     const { fleet, tell } = this.#options;
@@ -301,7 +291,7 @@ export class Watch {
       for (const event of this.#ahead.look(state, ill)) tell(event);
       for (const id of await this.#ahead.restarted(state)) this.soon(id);
       for (const event of await proceedOf(fleet, state)) tell(event);
-      await this.#taken(state, updating);
+      for (const event of await this.#taken.look(state, updating)) tell(event);
       await backAtNextBoot(fleet, state);
       await this.#attested(state);
       for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });

@@ -5,6 +5,7 @@ import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
 import type { Target } from '../place.ts';
 import { ENDED, type NodeStep } from '../record.ts';
+import { isMovedByBoth } from '../services.ts';
 import { comesBack } from '../yield.ts';
 import { priorOf } from './prior.ts';
 import { ifForgotten, readState } from './stored.ts';
@@ -21,7 +22,7 @@ export async function proceedOf(
   const waits = [...nodes.values()].filter(comesBack);
   const ids = waits.map(({ node }) => node);
   const by = new Map<string, string>();
-  for (const id of await changed(fleet, setup.target.of, waits, yields.to)) by.set(id, yields.to);
+  for (const id of await changed(fleet, setup.target, waits, yields.to)) by.set(id, yields.to);
   for (const [id, owner] of await holdersOf(fleet.redis, ids)) if (owner !== setup.id) by.set(id, owner);
   return [{ type: 'proceed', of: yields.to, taken: [...by].map(([node, by]) => ({ node, by })) }];
 }
@@ -29,7 +30,7 @@ export async function proceedOf(
 /** Those that run something else by now than what they are to come from. */
 async function changed(
   fleet: Fleet,
-  of: Target['of'],
+  { of, version }: Target,
   waits: readonly NodeStep[],
   to: string,
 ): Promise<string[]> {
@@ -43,5 +44,6 @@ async function changed(
   // A node's record has no name of its configuration or services: the rollout knows whom it has brought one.
   const other = await readState(fleet.redis, to).catch(ifForgotten);
   if (other?.setup.target.of !== of) return [];
+  if (of === 'service' && !isMovedByBoth(version, other.setup.target.version)) return [];
   return waits.flatMap(({ node }) => (other.nodes.get(node)?.state === 'done' ? [node] : []));
 }

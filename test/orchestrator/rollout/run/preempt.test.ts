@@ -8,6 +8,7 @@ import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { createWaiting } from '../../../../orchestrator/rollout/run/operate.ts';
 import { partsOf } from '../../../../orchestrator/rollout/run/planned.ts';
 import { readState, readWhole } from '../../../../orchestrator/rollout/run/stored.ts';
+import { Taken } from '../../../../orchestrator/rollout/run/taken.ts';
 import { startWaiting } from '../../../../orchestrator/rollout/run/waiting.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
 import { proceedOf } from '../../../../orchestrator/rollout/run/yields.ts';
@@ -124,6 +125,40 @@ test('whom the urgent one has brought a configuration is not forgotten because R
     [{ type: 'proceed', taken: [] }],
     'only who is forgotten is given up',
   );
+});
+
+test('whom the urgent one brings other services is not taken from the older one, waiting or done', async (t) => {
+  const world = await worldFor(t);
+  const { begin, end, look, redis } = world;
+  const { old } = await running(world);
+  const [urgent] = await begin(URGENT, { preempt: old });
+  await look();
+  const moves = async (id: string, version: string) => {
+    const key = ROLLOUT_KEYS.setup(id);
+    const stored = JSON.parse((await redis.hget(key, 'body'))!);
+    stored.setup.target = { of: 'service', version };
+    await redis.hset(key, 'body', JSON.stringify(stored));
+  };
+  await moves(old, 'fleet/chrony:4.4,fleet/nginx:1');
+  const { nodes } = await readState(redis, urgent);
+  const [brought, done] = [...nodes.keys()] as [string, string];
+  const step = { ...nodes.get(brought), state: 'done' };
+  await redis.hset(ROLLOUT_KEYS.node(urgent, brought), 'body', JSON.stringify(step));
+  const taken = async () => {
+    const state = await readState(redis, old);
+    state.nodes.get(done)!.state = 'done';
+    const found = await new Taken(world.fleet).look(state, new Set([brought, done]));
+    return found.map((event) => ('node' in event ? event.node : ''));
+  };
+  await moves(urgent, 'fleet/chrony:4.5');
+  t.deepEqual(await taken(), [done], 'of who waits that is asked when the urgent one has ended');
+  await moves(urgent, 'fleet/unbound:1');
+  t.deepEqual(await taken(), []);
+  await end(urgent, 'partial');
+  const proceeds = async () => proceedOf(world.fleet, await readState(redis, old));
+  t.like(await proceeds(), [{ type: 'proceed', taken: [] }]);
+  await moves(urgent, 'fleet/chrony:none,fleet/unbound:1');
+  t.like(await proceeds(), [{ type: 'proceed', taken: [{ node: brought, by: urgent }] }]);
 });
 
 test('killed after any of its commands to Redis: the older one stands still, and the urgent one is started once', async (t) => {
