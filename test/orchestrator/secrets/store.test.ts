@@ -47,7 +47,7 @@ test('a value is encrypted on the disk, for its owner alone, and comes out for t
   const fourth = await again.remove({ ...SHOP, site: 'munich' });
   t.is(await again.remove({ ...SHOP, site: 'munich' }), null);
   t.is(await at('munich'), VALUE);
-  t.is(await again.numberOf('web/shop'), fourth, 'what is taken away is a change');
+  t.is(await again.numberOf('web/shop'), fourth!, 'what is taken away is a change');
   await t.throwsAsync(again.values('web/shop', ['db-password', 'tls.key'], 'paris'), {
     code: 'SECRETS_UNSET',
     message: /tls\.key/,
@@ -77,7 +77,7 @@ test('no change has the number of another one: on another server, or after a bac
   await writeFile(file, backup);
   t.is(
     await new SecretStore(all[0]!).numberOf('web/shop'),
-    numbers[0],
+    numbers[0]!,
     'what was restored is what nodes had of it',
   );
   numbers.push(await set(0, 'newest'));

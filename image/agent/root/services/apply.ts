@@ -82,6 +82,8 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   return shared === undefined ? { instances } : { instances, shared };
 }
 
+/** Code of what a mirror says when nothing can be laid out for it. */
+const UNSHARED = 'SHARE_FAILED';
 const isMirror = ({ bundle }: Wanted): boolean => bundle?.manifest.mounts !== undefined;
 
 /** A disk that is full or read-only takes what neighbours get, and nothing else. */
@@ -92,7 +94,7 @@ async function share(
   try {
     return { shared: await shareFiles(isWanted, places), unshared: '' };
   } catch (cause) {
-    const unshared = `neighbours are told of nothing here, as it cannot be laid out: ${messageOf(cause)} [SHARE_FAILED]`;
+    const unshared = `neighbours are told of nothing here, as it cannot be laid out: ${messageOf(cause)} [${UNSHARED}]`;
     return { shared: isWanted ? [] : undefined, unshared };
   }
 }
