@@ -139,6 +139,30 @@ test('a retirement that is taken back ends what it began; nodes that another rol
   t.deepEqual(await rollouts(), [first]);
 });
 
+test('nodes whose other services do not allow it keep nobody else, and it says how many stay and why', async (t) => {
+  const { look, rollouts, redis, ids, why, release } = await worldFor(t, { successor: 'fleet/ntpd:1' });
+  await release('ntpd:1', { dependsOn: ['fleet/unbound'] });
+  await look();
+  const [first] = (await rollouts()) as [string];
+  t.deepEqual([...(await readState(redis, first)).nodes.keys()], [ids[0]!], 'the other one has no unbound');
+  const stays = /^1 nodes cannot come to fleet\/ntpd:1 .*ntpd: it depends on unbound/;
+  t.regex((await why()) ?? '', stays);
+  await look();
+  t.regex((await why()) ?? '', stays, 'while the others are on their way');
+});
+
+test('with nobody left who can come it says why; who is held comes later', async (t) => {
+  const { look, rollouts, fleet, ids, why, release } = await worldFor(t, { successor: 'fleet/chrony:5' });
+  await release('chrony:5', { limits: { memory: 2 ** 36, cpu: 1, tasks: 1 } });
+  await fleet.hold(ids[0]!, 'not now', null, BY);
+  await look();
+  t.deepEqual(await rollouts(), []);
+  t.regex((await why()) ?? '', /^1 nodes cannot come to fleet\/chrony:5 .* may take 65536 MiB/);
+  await fleet.hold(ids[1]!, 'not now', null, BY);
+  await look();
+  t.is(await why(), null);
+});
+
 test('whoever owns Redis can neither name a day nor take one back, nor put a rollout in the place of this one', async (t) => {
   const { look, rollouts, redis, ids, fleet } = await worldFor(t);
   const id = drainId({ service: OLD, epoch: 1 }, 1);
