@@ -7,10 +7,11 @@ import type { DataPaths } from '../../../base/paths.ts';
 import { type Life, type Retirement, type Retires, retirementOf } from '../../fleet/decisions/lives.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { at } from '../../fleet/keys.ts';
+import { SIGNED_AT } from '../../orders/sign.ts';
 import { stateOf, whyNoSuccessor } from '../../services/life.ts';
 import { listLives, repairLives } from '../../services/lives.ts';
 import { keepLooking } from '../../upkeep/look.ts';
-import { drainable, drainId, drainSpec, hasFailed, hindered, staying } from '../drain.ts';
+import { drainable, drainId, drainSpec, hasFailed, hindered, staying, usersOf } from '../drain.ts';
 import type { PlanNode } from '../node.ts';
 import type { Skip, SkipCode } from '../place.ts';
 import { ENDED, type RolloutRecord } from '../record.ts';
@@ -45,7 +46,19 @@ export class Memory {
   readonly told = new Map<string, string>();
   /** Nodes that failed, by rollouts that have ended. */
   readonly failed = new Map<string, readonly string[]>();
+  /** What the last look rested on, and when it was, if nobody was left to be brought anywhere; null: somebody was. */
+  idle: { facts: string; at: number } | null = null;
 }
+
+/** Milliseconds until the fleet is read again after a look that found nobody left, without any news. */
+const REST = 600_000;
+
+/** What changes with every decision about a version, and with every order that is signed. */
+const newsOf = async (redis: Redis, due: readonly Retirement[]): Promise<string> =>
+  JSON.stringify([
+    due.map(({ service, epoch }) => [service, epoch]),
+    await redis.zrange(SIGNED_AT, 0, 0, 'REV', 'WITHSCORES'),
+  ]);
 
 /** One look. Killed anywhere, the next one goes on: each rollout is one write, under the one id that it can have. */
 export async function retireDue(
@@ -62,10 +75,16 @@ export async function retireDue(
     const found = stateOf(life, now()) === 'obsolete' ? retirementOf(life) : undefined;
     return found === undefined ? [] : [found];
   });
+  const at = now();
+  const news = await newsOf(redis, due);
+  const { idle } = memory;
+  if (idle?.facts === news && Math.abs(at - idle.at) < REST) return;
+  let isIdle = due.length > 0;
   const waits = new Map<string, string>();
   if (due.length > 0) {
     const [nodes, { needs }] = await Promise.all([planNodes(fleet, []), serviceFacts(paths)]);
     const facts = { lives, nodes, needs, released: new Set(Object.keys(needs)), memory };
+    isIdle = due.every(({ service }) => usersOf(nodes, service).length === 0);
     for (const life of due) {
       const why = await bring(edge, life, facts, now()).catch(whyOf);
       if (why !== null) waits.set(life.service, why);
@@ -79,6 +98,7 @@ export async function retireDue(
   const gone = (await redis.hkeys(NOT_DRAINED)).filter((service) => !waits.has(service));
   if (gone.length > 0) await redis.hdel(NOT_DRAINED, ...gone);
   if (waits.size > 0) await redis.hset(NOT_DRAINED, waits);
+  memory.idle = isIdle ? { facts: news, at } : null;
 }
 
 /** Somebody else was faster, which the next look sees. */
