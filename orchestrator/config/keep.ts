@@ -1,7 +1,8 @@
 /**
  * Nodes that lost their configuration or their services: diskless ones at every restart, installed ones with their state
  * partition. A node that restarted is asked once, and gets what its order in force names. An order that names services is
- * renewed before it expires, because a node starts nothing under one that has. Rollouts take care of their own nodes.
+ * renewed before it expires, because a node starts nothing under one that has. Rollouts take care of the nodes that they move;
+ * who only waits for its turn in one is brought what it had from here.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
@@ -19,7 +20,7 @@ import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
 import type { LinkPool } from '../transport/pool.ts';
-import { holdersOf } from '../upkeep/holders.ts';
+import { unmoved } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { CONFIG_REFUSALS, listConfigs, type PublishedConfig } from './store.ts';
 
@@ -86,18 +87,23 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
   });
 }
 
-/** Members that are up in a boot that was not checked yet, or whose order has to be renewed, and that no rollout or installation holds. */
+/** Members that are up in a boot that was not checked yet, or whose order has to be renewed, and that no rollout or installation moves. */
 async function unsettled({ fleet, signer }: KeeperOptions, settled: Settled): Promise<NodeRecord[]> {
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
   if (ids.length === 0) return [];
-  const [records, holders] = await Promise.all([fleet.nodes.getMany(ids), holdersOf(fleet.redis, ids)]);
+  const records = await fleet.nodes.getMany(ids);
   const now = performance.now();
-  const left = records.filter(({ id, observed, wanted, installedAt }) => {
+  const due = records.filter(({ id, observed, wanted, installedAt }) => {
     const known = settled.get(id);
     const isSettled = known?.bootId === observed.bootId && now < known.until;
-    return !isSettled && !holders.has(id) && (wanted.mode !== 'installed' || installedAt !== null);
+    return !isSettled && (wanted.mode !== 'installed' || installedAt !== null);
   });
+  const free = await unmoved(
+    fleet.redis,
+    due.map(({ id }) => id),
+  );
+  const left = due.filter(({ id }) => free.has(id));
   const issued = await readIssued(
     fleet.redis,
     left.map(({ id }) => id),
@@ -139,6 +145,7 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
   const { fleet, pool, signer, signal } = options;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);
+  const free = await mustBeUnmoved(fleet, id);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
   const standing = await standingOf(fleet.redis, signer, id);
   const digest = keptConfig(inForce, standing);
@@ -155,9 +162,11 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
   const order = await reissue(fleet.redis, {
     ...{ node: id, wanted: { ...other, wipe, services, config: digest }, inForce, by: KEEPER },
     ...{ kind: inForce?.kind ?? 'activate', floor: Math.max(knownEpoch(status), standing.epoch) },
-    ...{ now: Date.now(), race: 'CONFIG_ORDER_RACE' },
+    ...{ while: free, now: Date.now(), race: 'CONFIG_ORDER_RACE' },
   });
-  await deliverOrder(pool, id, await signKept(fleet.redis, signer, order), ask);
+  const envelope = await signKept(fleet.redis, signer, order);
+  await mustBeUnmoved(fleet, id);
+  await deliverOrder(pool, id, envelope, ask);
   const brought = gone.map(shownServiceVersion);
   if (lost === null) return brought;
   const document = Buffer.from(lost.document, 'utf8').toString('base64');
@@ -166,6 +175,18 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
   // The request that ends the node's trial of it.
   await pool.request(id, 'status', {}, ask);
   return [lost.version, ...brought];
+}
+
+/** @throws BootwaveError `CONFIG_ORDER_RACE`: its turn in a rollout has come meanwhile */
+async function mustBeUnmoved({ redis }: Fleet, node: string) {
+  const free = (await unmoved(redis, [node])).get(node);
+  if (free !== undefined) return free;
+  throw new BootwaveError({
+    code: 'CONFIG_ORDER_RACE',
+    what: `a rollout moves ${node} by now`,
+    unchanged: 'nothing was sent',
+    next: 'it is tried again by itself',
+  });
 }
 
 /** It has been ordered to have it. An image that knows no services would take no order that names some. */

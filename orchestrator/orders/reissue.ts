@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
 import type { Order } from '../../protocol/order.ts';
-import { commit } from '../fleet/commit.ts';
+import { commit, type Op } from '../fleet/commit.ts';
 import { nextOrder, type Wanted } from './issue.ts';
 import { type Issued, issuedChange } from './issued.ts';
 
@@ -17,6 +17,8 @@ export type Reissue = {
   floor: number;
   /** When a person last asked for the wipe; null or left out: nobody has. */
   asked?: number | null;
+  /** What has to be so in the same write. */
+  while?: readonly Op[];
   /** Milliseconds since the epoch. */
   now: number;
   /** Code of the error when another process was faster. */
@@ -32,7 +34,8 @@ export async function reissue(redis: Redis, wish: Reissue): Promise<Order> {
   const { node, wanted, inForce, by, kind, floor, now, race } = wish;
   const { order, isNew } = nextOrder(node, wanted, inForce?.order ?? null, now, floor, wish.asked);
   if (!isNew) return order;
-  const done = await commit(redis, { records: [issuedChange(inForce, { rollout: by, kind, order })] });
+  const records = [issuedChange(inForce, { rollout: by, kind, order })];
+  const done = await commit(redis, { records, ops: wish.while ?? [] });
   if (done.result === 'done') return order;
   throw new BootwaveError({
     code: race,

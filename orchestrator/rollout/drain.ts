@@ -4,6 +4,7 @@ import { parseServiceVersion, shownName, shownServiceVersion } from '../../proto
 import { emptiedTo, type Retirement, type Retires } from '../fleet/decisions/lives.ts';
 import type { PlanNode } from './node.ts';
 import type { NodeStep } from './record.ts';
+import { hindrances, type NeedsOf } from './services.ts';
 
 /**
  * Of one retirement and one number there is one rollout, whoever looks and however often.
@@ -17,17 +18,20 @@ const MOST = 10_000;
 
 /**
  * Ids of the nodes that are to run the version now and can be asked. One that runs yet another version of another service
- * that is the successor stays: people named no other version than that one.
+ * that is the successor stays: people named no other version than that one. So does one whose other services do not allow it:
+ * a rollout with such a node is refused, and the others would stay with it.
  * @param failed nodes that an earlier rollout of this retirement brought there, and back
  */
 export function drainable(
   nodes: readonly Pick<PlanNode, 'id' | 'state' | 'serving'>[],
-  { service, successor }: Pick<Retirement, 'service' | 'successor'>,
+  life: Pick<Retirement, 'service' | 'successor'>,
   failed: ReadonlySet<string>,
+  needs: NeedsOf,
 ): string[] {
-  const ids = usersOf(nodes, service).flatMap((node) => {
+  const ids = usersOf(nodes, life.service).flatMap((node) => {
     const { id, state } = node;
-    return failed.has(id) || state === 'unreachable' || hasAnother(node, { service, successor }) ? [] : [id];
+    const stays = hasAnother(node, life) || hindranceOf(node, life, needs) !== undefined;
+    return failed.has(id) || state === 'unreachable' || stays ? [] : [id];
   });
   return ids.sort().slice(0, MOST);
 }
@@ -38,10 +42,35 @@ export const staying = (
   life: Pick<Retirement, 'service' | 'successor'>,
 ): number => usersOf(nodes, life.service).filter((node) => hasAnother(node, life)).length;
 
-function usersOf<N extends Pick<PlanNode, 'serving'>>(nodes: readonly N[], service: string): N[] {
+/** How many of its nodes stay because of what their services ask of one another, and the reason of the first. */
+export function hindered(
+  nodes: readonly Pick<PlanNode, 'id' | 'name' | 'state' | 'serving'>[],
+  life: Pick<Retirement, 'service' | 'successor'>,
+  needs: NeedsOf,
+): { count: number; why: string } {
+  const found = usersOf(nodes, life.service).flatMap((node) => {
+    const hindrance = hasAnother(node, life) ? undefined : hindranceOf(node, life, needs);
+    return hindrance === undefined ? [] : [`${node.name}: ${shownName(hindrance.name)}: ${hindrance.why}`];
+  });
+  return { count: found.length, why: found[0] ?? '' };
+}
+
+const hindranceOf = (
+  { serving = {} }: Pick<PlanNode, 'serving'>,
+  life: Pick<Retirement, 'service' | 'successor'>,
+  needs: NeedsOf,
+) => hindrances(serving, emptiedTo(life), needs)[0];
+
+/** Those that are to run it, but for machines that left the fleet. */
+export function usersOf<N extends Pick<PlanNode, 'state' | 'serving'>>(
+  nodes: readonly N[],
+  service: string,
+): N[] {
   const old = parseServiceVersion(service);
   if (old === null) return [];
-  return nodes.filter(({ serving = {} }) => serving[old.name]?.version === old.version);
+  return nodes.filter(
+    ({ state, serving = {} }) => state !== 'retired' && serving[old.name]?.version === old.version,
+  );
 }
 
 function hasAnother(

@@ -2,11 +2,15 @@
  * Nodes that begin to match a rollout while it runs: approved, installed, back in the fleet, released by another one.
  */
 import { compareVersions } from '../../../formats/version.ts';
+import type { Life } from '../../fleet/decisions/lives.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { State } from '../../fleet/transitions.ts';
 import type { ImageFacts } from '../../releases/published.ts';
+import { readLife } from '../../services/lives.ts';
+import { refuseLife } from '../life.ts';
 import { type Place, placeLateJoiner } from '../plan.ts';
+import { versionsIn } from '../services.ts';
 import type { RolloutState } from '../state.ts';
 import { nextOpening } from '../window.ts';
 import { onTheWay, planNodes } from './facts.ts';
@@ -36,6 +40,7 @@ export class Joiners {
   async find({ setup, rollout, nodes }: RolloutState, images: ImageFacts): Promise<Place[]> {
     const { graph, needs, spec, pcr11, target } = setup;
     if (graph === undefined || spec.lateJoiners === 'ignore' || rollout.state !== 'running') return [];
+    if (!(await this.#mayBringIt(setup))) return [];
     const outside = await this.#outside(setup.id);
     for (const id of this.#judged.keys()) if (!outside.has(id)) this.#judged.delete(id);
     const fresh = [...outside.keys()].filter((id) => this.#judged.get(id) !== outside.get(id));
@@ -58,6 +63,17 @@ export class Joiners {
         ? [place]
         : [];
     });
+  }
+
+  /** Whether a plan that is made now could bring its services: what was decided about them since is for newcomers, too. */
+  async #mayBringIt({ target, spec }: RolloutState['setup']): Promise<boolean> {
+    if (target.of !== 'service') return true;
+    const lives = new Map<string, Life>();
+    for (const service of versionsIn(target.version)) {
+      const life = await readLife(this.#fleet, service);
+      if (life !== undefined) lives.set(service, life);
+    }
+    return refuseLife(spec, { lives }, Date.now()).length === 0;
   }
 
   /** Redis compares the sets: nothing crosses the wire for a node that the rollout has already. */

@@ -1,5 +1,6 @@
 /** Keys of rollouts in Redis, in the same slot as the fleet's. */
 import { at } from '../../fleet/keys.ts';
+import { stepKey } from '../../upkeep/holders.ts';
 
 export const ROLLOUT_KEYS = {
   /** Sets of rollout ids: all, and those that have not ended. */
@@ -10,7 +11,7 @@ export const ROLLOUT_KEYS = {
   rollout: (id: string) => at('rollout', id),
   setup: (id: string) => at('rollout', id, 'setup'),
   wave: (id: string, index: number) => at('rollout', id, 'wave', String(index)),
-  node: (id: string, node: string) => at('rollout', id, 'node', node),
+  node: stepKey,
 
   /** Record whose epoch goes up with each step that takes nodes down: what others have seen before is out of date. */
   fence: at('rollouts', 'fence'),

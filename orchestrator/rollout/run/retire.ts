@@ -2,23 +2,26 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError, refusal } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
+import { named } from '../../../base/named.ts';
 import type { DataPaths } from '../../../base/paths.ts';
-import { releasedServices } from '../../../image/publish/services.ts';
 import { type Life, type Retirement, type Retires, retirementOf } from '../../fleet/decisions/lives.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { at } from '../../fleet/keys.ts';
-import { fullText } from '../../services/affected.ts';
+import { SIGNED_AT } from '../../orders/sign.ts';
 import { stateOf, whyNoSuccessor } from '../../services/life.ts';
 import { listLives, repairLives } from '../../services/lives.ts';
 import { keepLooking } from '../../upkeep/look.ts';
-import { drainable, drainId, drainSpec, hasFailed, staying } from '../drain.ts';
+import { drainable, drainId, drainSpec, hasFailed, hindered, staying, usersOf } from '../drain.ts';
 import type { PlanNode } from '../node.ts';
+import type { Skip, SkipCode } from '../place.ts';
 import { ENDED, type RolloutRecord } from '../record.ts';
+import type { NeedsOf } from '../services.ts';
 import { forEachRollout } from './each.ts';
 import { planNodes } from './facts.ts';
 import { create, isEmpty, operate } from './operate.ts';
 import { partsOf, planned } from './planned.ts';
 import { priorOf } from './prior.ts';
+import { serviceFacts } from './service-facts.ts';
 import { ifForgotten, readRollout, readState } from './stored.ts';
 import { readTemplate } from './templates.ts';
 
@@ -43,7 +46,19 @@ export class Memory {
   readonly told = new Map<string, string>();
   /** Nodes that failed, by rollouts that have ended. */
   readonly failed = new Map<string, readonly string[]>();
+  /** What the last look rested on, and when it was, if nobody was left to be brought anywhere; null: somebody was. */
+  idle: { facts: string; at: number } | null = null;
 }
+
+/** Milliseconds until the fleet is read again after a look that found nobody left, without any news. */
+const REST = 600_000;
+
+/** What changes with every decision about a version, and with every order that is signed. */
+const newsOf = async (redis: Redis, due: readonly Retirement[]): Promise<string> =>
+  JSON.stringify([
+    due.map(({ service, epoch }) => [service, epoch]),
+    await redis.zrange(SIGNED_AT, 0, 0, 'REV', 'WITHSCORES'),
+  ]);
 
 /** One look. Killed anywhere, the next one goes on: each rollout is one write, under the one id that it can have. */
 export async function retireDue(
@@ -60,10 +75,16 @@ export async function retireDue(
     const found = stateOf(life, now()) === 'obsolete' ? retirementOf(life) : undefined;
     return found === undefined ? [] : [found];
   });
+  const at = now();
+  const news = await newsOf(redis, due);
+  const { idle } = memory;
+  if (idle?.facts === news && Math.abs(at - idle.at) < REST) return;
+  let isIdle = due.length > 0;
   const waits = new Map<string, string>();
   if (due.length > 0) {
-    const [nodes, released] = await Promise.all([planNodes(fleet, []), releasedServices(paths)]);
-    const facts = { lives, nodes, released: new Set(released.map(fullText)), memory };
+    const [nodes, { needs }] = await Promise.all([planNodes(fleet, []), serviceFacts(paths)]);
+    const facts = { lives, nodes, needs, released: new Set(Object.keys(needs)), memory };
+    isIdle = due.every(({ service }) => usersOf(nodes, service).length === 0);
     for (const life of due) {
       const why = await bring(edge, life, facts, now()).catch(whyOf);
       if (why !== null) waits.set(life.service, why);
@@ -77,6 +98,7 @@ export async function retireDue(
   const gone = (await redis.hkeys(NOT_DRAINED)).filter((service) => !waits.has(service));
   if (gone.length > 0) await redis.hdel(NOT_DRAINED, ...gone);
   if (waits.size > 0) await redis.hset(NOT_DRAINED, waits);
+  memory.idle = isIdle ? { facts: news, at } : null;
 }
 
 /** Somebody else was faster, which the next look sees. */
@@ -90,6 +112,7 @@ function whyOf(error: unknown): string | null {
 type Facts = {
   lives: ReadonlyMap<string, Life>;
   nodes: readonly PlanNode[];
+  needs: NeedsOf;
   released: ReadonlySet<string>;
   memory: Memory;
 };
@@ -98,16 +121,15 @@ type Facts = {
 async function bring(edge: Edge, life: Retirement, facts: Facts, now: number): Promise<string | null> {
   const { redis, fleet, paths } = edge;
   const { service, successor, epoch, template } = life;
-  const all = drainable(facts.nodes, life, new Set());
-  const stay = staying(facts.nodes, life);
-  const stays = `${stay} nodes run another version of the successor's service, to which nobody said they should come: end ${service} there by a rollout`;
-  if (all.length === 0) return stay === 0 ? null : stays;
+  const all = drainable(facts.nodes, life, new Set(), facts.needs);
+  const stays = whoStays(facts, life);
+  if (all.length === 0) return stays;
   const earlier = await drainsOf(fleet, { service, epoch });
   const last = earlier.at(-1);
-  if (last !== undefined && last.state !== null && !ENDED.includes(last.state)) return null;
+  if (last !== undefined && last.state !== null && !ENDED.includes(last.state)) return stays;
   if (last !== undefined && isStopped(last))
     return `${last.id} ended as ${last.state}: 'bootwave service retire', said again, starts another one`;
-  const ids = drainable(facts.nodes, life, await failedIn(redis, earlier, facts.memory));
+  const ids = drainable(facts.nodes, life, await failedIn(redis, earlier, facts.memory), facts.needs);
   if (ids.length === 0)
     return `${all.length} nodes came back from ${successor}: 'bootwave rollout show ${last?.id}' says why`;
   const why = whyNoSuccessor(service, successor, now, { known: facts.lives, released: facts.released });
@@ -118,14 +140,44 @@ async function bring(edge: Edge, life: Retirement, facts: Facts, now: number): P
   const source = drainSpec(life, ids, text);
   mustBeOne(source, template);
   const { plan, images } = await planned(paths, fleet, source, now);
-  // Nodes that are held, or that another rollout has: they come when they are free.
-  if (isEmpty(plan)) return null;
+  if (isEmpty(plan)) return whySkipped(plan.skipped, successor) ?? stays;
   await create(redis, plan, images, {
     ...{ id: drainId(life, earlier.length + 1), retires: { service, epoch }, start: true, source, at: now },
     ...{ author: life.by, person: life.person },
     ...(template === null ? {} : { template }),
   });
-  return null;
+  return stays;
+}
+
+/** Nodes that no rollout of this retirement brings to the successor, and what a person can do about it; null: there are none. */
+function whoStays({ nodes, needs }: Facts, life: Retirement): string | null {
+  const { service, successor } = life;
+  const other = staying(nodes, life);
+  const { count, why } = hindered(nodes, life, needs);
+  const parts = [
+    ...(other === 0
+      ? []
+      : [
+          `${other} nodes run another version of the successor's service, to which nobody said they should come: end ${service} there by a rollout`,
+        ]),
+    ...(count === 0
+      ? []
+      : [
+          `${count} nodes cannot come to ${successor} because of their other services (${why}): change those by a rollout`,
+        ]),
+  ];
+  return parts.length === 0 ? null : parts.join('; ');
+}
+
+/** Nodes of these come by themselves, or have nothing to come for. */
+const COME: readonly SkipCode[] = ['held', 'in-another-rollout', 'being-installed', 'already-there'];
+
+/** Why nodes are left out of every rollout of this retirement; null: they come when they are free. */
+function whySkipped(skipped: readonly Skip[], successor: string): string | null {
+  const left = skipped.filter(({ code }) => !COME.includes(code));
+  if (left.length === 0) return null;
+  const reasons = [...new Set(left.map(({ why }) => why))];
+  return `${left.length} nodes cannot come to ${successor} (${left[0]!.name} for one): ${named(reasons)}`;
 }
 
 /**

@@ -5,10 +5,12 @@ import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { orderKey as issuedKey, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { reissue } from '../../../orchestrator/orders/reissue.ts';
 import { sign } from '../../../orchestrator/orders/sign.ts';
+import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
-import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
+import { HOLDERS, unmoved } from '../../../orchestrator/upkeep/holders.ts';
 import { silent } from '../fleet/support.ts';
 import { release, startServices } from '../rollout/run/service-bench.ts';
 import { type Bench, benchFor, hasEnded } from '../rollout/run/support.ts';
@@ -24,7 +26,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 /** The keeper, until the test ends. */
-function keeps(t: ExecutionContext, { fleet, sim, signer, clientKey }: Bench): void {
+function keeps(t: ExecutionContext, { fleet, sim, signer, clientKey }: Bench): { stop(): Promise<void> } {
   const stop = new AbortController();
   const { signal } = stop;
   const pool = new LinkPool({
@@ -41,10 +43,12 @@ function keeps(t: ExecutionContext, { fleet, sim, signer, clientKey }: Bench): v
     signal,
     times: { look: 100, again: 200 },
   });
-  t.teardown(async () => {
+  const end = async () => {
     stop.abort();
     await running;
-  });
+  };
+  t.teardown(end);
+  return { stop: end };
 }
 
 test('a node that starts without its configuration is brought it again; one in a rollout is left alone', async (t) => {
@@ -144,4 +148,58 @@ test('services that a node lost are brought again as its configuration is, and i
   t.true(renewed.expires > expires);
   t.deepEqual(renewed.services, issued.order.services);
   t.is(old.services.started.length, 1, 'nothing was started anew');
+});
+
+test('a node that waits for its turn in a rollout is brought what it lost, in an order that does not expire; not one whose turn has come', async (t) => {
+  const bench = await benchFor(t, { count: 3, decides: 'all' });
+  const { redis, nodes } = bench;
+  for (const version of ['4.3', '4.4']) await release(bench, `fleet/chrony:${version}`);
+  const { stop } = bench.orchestrator();
+  await bench.until(await startServices(bench, ['chrony:4.3']), hasEnded);
+  await until(async () => (await bench.fleet.nodes.ids({ state: 'healthy' })).length === nodes.length);
+  await stop();
+  // Nobody drives it: everybody waits.
+  const id = await startServices(bench, ['chrony:4.4']);
+  const [lost, moved, old] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const step = ROLLOUT_KEYS.node(id, moved.id);
+  const before = (await redis.hmget(step, 'state', 'body')) as [string, string];
+  t.like(JSON.parse(before[1]), { state: 'pending', touch: 0 });
+  await redis.hset(step, { body: JSON.stringify({ ...JSON.parse(before[1]), touch: 1 }) });
+  const issued = (await readIssued(redis, [old.id])).get(old.id)!;
+  const [issuedAt, expires] = [Date.now() - 29 * 24 * 3600_000, Date.now() + 24 * 3600_000];
+  const body = JSON.stringify({ ...issued, order: { ...issued.order, issuedAt, expires } });
+  await redis.hset(issuedKey(old.id), 'body', body);
+  for (const node of [lost, moved]) {
+    node.loseState();
+    await node.boot('1.0');
+  }
+  const runs = (node: (typeof nodes)[0]) => node.services.status().map(({ version }) => version)[0];
+  const { stop: stopKeeper } = keeps(t, bench);
+  await until(() => runs(lost) === '4.3' && old.epoch > issued.order.epoch);
+  t.is(moved.epoch, 0);
+  await redis.hset(step, { state: before[0], body: before[1] });
+  await until(() => runs(moved) === '4.3');
+  await stopKeeper();
+  // The rollout takes all of them on from there.
+  bench.orchestrator();
+  const { rollout } = await bench.until(id, hasEnded);
+  t.is(rollout.state, 'done', rollout.why);
+  t.deepEqual(nodes.map(runs), ['4.4', '4.4', '4.4']);
+});
+
+test('an order for a node whose turn in a rollout came in the same moment is not issued', async (t) => {
+  const bench = await benchFor(t, { count: 1, decides: 'all' });
+  const { redis, nodes } = bench;
+  await release(bench, 'fleet/chrony:4.3');
+  const id = await startServices(bench, ['chrony:4.3'], { waves: [{}] });
+  const [{ id: node }] = nodes as [(typeof nodes)[0]];
+  const free = (await unmoved(redis, [node])).get(node)!;
+  t.is(free.length, 1);
+  const wanted = orderOf({ node, epoch: 1, image: null }, Date.now());
+  const wish = { ...{ node, wanted, by: 'test', inForce: undefined, kind: 'activate' as const }, floor: 0 };
+  const say = () => reissue(redis, { ...wish, while: free, now: Date.now(), race: 'RACE' });
+  await redis.hset(ROLLOUT_KEYS.node(id, node), 'state', 'staging');
+  t.like(await t.throwsAsync(say()), { code: 'RACE' });
+  await redis.hset(ROLLOUT_KEYS.node(id, node), 'state', 'pending');
+  t.is((await say()).epoch, 1);
 });

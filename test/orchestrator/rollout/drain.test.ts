@@ -2,7 +2,14 @@ import test from 'ava';
 import fc from 'fast-check';
 import type { Retirement } from '../../../orchestrator/fleet/decisions/lives.ts';
 import { parseDocument } from '../../../orchestrator/rollout/document.ts';
-import { drainable, drainId, drainSpec, hasFailed, staying } from '../../../orchestrator/rollout/drain.ts';
+import {
+  drainable,
+  drainId,
+  drainSpec,
+  hasFailed,
+  hindered,
+  staying,
+} from '../../../orchestrator/rollout/drain.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 
 const life = (service: string, successor: string): Retirement => ({
@@ -10,7 +17,7 @@ const life = (service: string, successor: string): Retirement => ({
   ...{ by: 'operator:ann', at: 1 },
 });
 const node = (id: string, services: string[], state: PlanNode['state'] = 'healthy') => ({
-  ...{ id, state },
+  ...{ id, state, name: `node-${id}` },
   serving: Object.fromEntries(
     services.map((text) => {
       const [name = '', version = ''] = text.split(':');
@@ -42,14 +49,37 @@ test('those that are to run it and can be asked, without those that failed', (t)
     node('f', []),
     { id: 'g', state: 'healthy' as const },
   ];
-  t.deepEqual(drainable(nodes, life('a/x:1', 'a/x:2'), new Set()), ['a', 'c']);
-  t.deepEqual(drainable(nodes, life('a/x:1', 'a/x:2'), new Set(['a'])), ['c']);
+  t.deepEqual(drainable(nodes, life('a/x:1', 'a/x:2'), new Set(), {}), ['a', 'c']);
+  t.deepEqual(drainable(nodes, life('a/x:1', 'a/x:2'), new Set(['a']), {}), ['c']);
   // Of another service: whoever has another version of that already is brought to none that nobody named.
-  t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:2'), new Set()), ['a']);
-  t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:1'), new Set()), ['a', 'c']);
+  t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:2'), new Set(), {}), ['a']);
+  t.deepEqual(drainable(nodes, life('a/x:1', 'b/y:1'), new Set(), {}), ['a', 'c']);
   t.is(staying(nodes, life('a/x:1', 'b/y:2')), 1);
   t.is(staying(nodes, life('a/x:1', 'b/y:1')), 0);
   t.is(staying(nodes, life('a/x:1', 'a/x:2')), 0);
+});
+
+test('who cannot come because of other services stays, and keeps nobody else; machines that left the fleet are none of them', (t) => {
+  const needs = { dependsOn: ['a/x'], architecture: 'x64', memory: 1 };
+  const facts = {
+    'c/z:1': needs,
+    'b/y:2': { ...needs, dependsOn: ['d/w'] },
+    'b/y:1': { ...needs, dependsOn: [] },
+  };
+  const nodes = [
+    node('a', ['a/x:1', 'd/w:1']),
+    node('b', ['a/x:1', 'c/z:1', 'd/w:1']),
+    node('c', ['a/x:1']),
+    node('d', ['a/x:1', 'd/w:1'], 'retired'),
+  ];
+  const [same, ends, lacks] = [life('a/x:1', 'a/x:2'), life('a/x:1', 'b/y:1'), life('a/x:1', 'b/y:2')];
+  const ids = (one: Retirement) => drainable(nodes, one, new Set(), facts);
+  t.deepEqual([ids(same), ids(ends), ids(lacks)], [['a', 'b', 'c'], ['a', 'c'], ['a']]);
+  t.deepEqual(hindered(nodes, same, facts), { count: 0, why: '' });
+  t.deepEqual(hindered(nodes, ends, facts), { count: 1, why: 'node-b: a/x: c/z depends on it' });
+  t.like(hindered(nodes, lacks, facts), { count: 2 });
+  // A node whose successor is there in another version is counted there alone.
+  t.is(hindered([node('e', ['a/x:1', 'b/y:9', 'c/z:1'])], ends, facts).count, 0);
 });
 
 test('a failure of the version counts, one of anything else does not', (t) => {

@@ -5,12 +5,18 @@ import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import type { ImageFacts } from '../../../../orchestrator/releases/published.ts';
 import { advance } from '../../../../orchestrator/rollout/engine.ts';
 import { Joiners } from '../../../../orchestrator/rollout/run/joiners.ts';
-import { operate } from '../../../../orchestrator/rollout/run/operate.ts';
+import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
+import { planned } from '../../../../orchestrator/rollout/run/planned.ts';
 import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { writeStep } from '../../../../orchestrator/rollout/run/write.ts';
+import type { Word } from '../../../../orchestrator/services/life.ts';
+import { decideLife } from '../../../../orchestrator/services/lives.ts';
 import { HOLDERS } from '../../../../orchestrator/upkeep/holders.ts';
+import { published, servicesFor } from '../../services/world.ts';
 import { membersFor } from './members.ts';
 import { benchFor, hasEnded, IMAGES } from './support.ts';
+
+const BY = { actor: 'operator:ann', at: 7 };
 
 const find = async ({ redis }: Fleet, joiners: Joiners, id: string, images: ImageFacts = IMAGES) =>
   (await joiners.find(await readState(redis, id), images)).map(({ node }) => node);
@@ -78,6 +84,30 @@ test('what changes without a trace in the state is found in turn, a few records 
   t.false((await find(fleet, new Joiners(fleet), id)).includes(last));
   await redis.hdel(HOLDERS, last);
   t.true((await find(fleet, new Joiners(fleet), id)).includes(last));
+});
+
+test('nobody joins a rollout whose service became obsolete, or went back to preview', async (t) => {
+  const { fleet, paths, redis, member } = await servicesFor(t);
+  for (const version of ['4.3', '4.4']) await published(paths, `chrony:${version}`, {});
+  await member(1, []);
+  const start = async (more: object) => {
+    const source = JSON.stringify({ services: ['chrony:4.3'], nodes: { all: true }, waves: [{}], ...more });
+    const { plan, images } = await planned(paths, fleet, source, Date.now());
+    return { images, id: await create(redis, plan, images, { author: BY.actor, at: 1, start: true }) };
+  };
+  const { id, images } = await start({});
+  const late = await member(2, []);
+  const said = async (word: Partial<Word>) => {
+    const usual = { state: 'current', successor: null, on: null, template: null, reason: '' } as const;
+    await decideLife(fleet, 'fleet/chrony:4.3', { ...usual, ...word }, BY);
+    return find(fleet, new Joiners(fleet), id, images);
+  };
+  const successor = 'fleet/chrony:4.4';
+  t.deepEqual(await said({}), [late]);
+  t.deepEqual(await said({ state: 'deprecated', successor }), [late]);
+  t.deepEqual(await said({ state: 'deprecated', successor, on: Date.now() }), []);
+  t.deepEqual(await said({ state: 'preview' }), []);
+  t.deepEqual(await said({ state: 'current' }), [late]);
 });
 
 test('of two rollouts that a node would join one gets it, and the other goes on without it', async (t) => {

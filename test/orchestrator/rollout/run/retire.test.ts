@@ -6,6 +6,7 @@ import { dataPaths } from '../../../../base/paths.ts';
 import { withdrawService } from '../../../../image/publish/services.ts';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { openFleet } from '../../../../orchestrator/operators/bans-of.ts';
+import { SIGNED_AT } from '../../../../orchestrator/orders/sign.ts';
 import { drainId } from '../../../../orchestrator/rollout/drain.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { create, operate } from '../../../../orchestrator/rollout/run/operate.ts';
@@ -137,6 +138,57 @@ test('a retirement that is taken back ends what it began; nodes that another rol
   await member(5, ['chrony:4.3']);
   await look();
   t.deepEqual(await rollouts(), [first]);
+});
+
+test('nodes whose other services do not allow it keep nobody else, and it says how many stay and why', async (t) => {
+  const { look, rollouts, redis, ids, why, release } = await worldFor(t, { successor: 'fleet/ntpd:1' });
+  await release('ntpd:1', { dependsOn: ['fleet/unbound'] });
+  await look();
+  const [first] = (await rollouts()) as [string];
+  t.deepEqual([...(await readState(redis, first)).nodes.keys()], [ids[0]!], 'the other one has no unbound');
+  const stays = /^1 nodes cannot come to fleet\/ntpd:1 .*ntpd: it depends on unbound/;
+  t.regex((await why()) ?? '', stays);
+  await look();
+  t.regex((await why()) ?? '', stays, 'while the others are on their way');
+});
+
+test('with nobody left who can come it says why; who is held comes later', async (t) => {
+  const { look, rollouts, fleet, ids, why, release } = await worldFor(t, { successor: 'fleet/chrony:5' });
+  await release('chrony:5', { limits: { memory: 2 ** 36, cpu: 1, tasks: 1 } });
+  await fleet.hold(ids[0]!, 'not now', null, BY);
+  await look();
+  t.deepEqual(await rollouts(), []);
+  t.regex((await why()) ?? '', /^1 nodes cannot come to fleet\/chrony:5 .* may take 65536 MiB/);
+  await fleet.hold(ids[1]!, 'not now', null, BY);
+  await look();
+  t.is(await why(), null);
+});
+
+test('with nobody left the fleet is read seldom, and at once after a decision or an order', async (t) => {
+  const { look, rollouts, ids, order, fleet, redis } = await worldFor(t);
+  for (const id of ids) await order(id, []);
+  const memory = new Memory();
+  const reads = async (at: number) => {
+    await look(at, fleet, redis, memory);
+    return memory.idle?.at === at;
+  };
+  t.true(await reads(DAY));
+  t.false(await reads(DAY + 1));
+  t.true(await reads(DAY + 600_000), 'at the latest ten minutes after');
+  await redis.zadd(SIGNED_AT, 5, ids[0]!);
+  t.true(await reads(DAY + 600_001), 'an order was signed');
+  t.false(await reads(DAY + 600_002));
+  await decideLife(fleet, OLD, RETIRED, BY, true);
+  t.true(await reads(DAY + 600_003), 'the retirement was said again');
+  await order(ids[0]!, ['chrony:4.3']);
+  await look(DAY + 600_004, fleet, redis, memory);
+  t.deepEqual(await rollouts(), []);
+  await redis.zadd(SIGNED_AT, 6, ids[0]!);
+  for (const at of [5, 6]) {
+    await look(DAY + 600_000 + at, fleet, redis, memory);
+    t.is((await rollouts()).length, 1);
+    t.is(memory.idle, null, 'somebody is left');
+  }
 });
 
 test('whoever owns Redis can neither name a day nor take one back, nor put a rollout in the place of this one', async (t) => {
