@@ -76,7 +76,7 @@ export async function power({ node, action, next, reason }: Asked, acting: Actin
 }
 
 /** What a BMC answers that will not do it. */
-const NO = ['BMC_REFUSED', 'BMC_LACKS', 'BMC_LOGIN'];
+const NO = ['BMC_REFUSED', 'BMC_LACKS', 'BMC_LOGIN', 'BMC_NEXT'];
 
 async function beginning(
   { fleet, by }: Acting,
