@@ -69,8 +69,9 @@ export function redfishService(
     if (target !== undefined && !(String(target) in TARGETS)) return refused(400, `target ${target}`);
     if (target !== undefined) {
       state.target = target as keyof typeof TARGETS;
-      board.next = boot.BootSourceOverrideEnabled === 'Disabled' ? null : TARGETS[state.target];
+      board.next = TARGETS[state.target];
     }
+    if (boot.BootSourceOverrideEnabled === 'Disabled') board.next = null;
     if (Array.isArray(boot.BootOrder)) state.order = boot.BootOrder as string[];
     if (typeof boot.HttpBootUri === 'string') state.uri = boot.HttpBootUri;
     return { status: 200, body: {} };

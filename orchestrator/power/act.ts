@@ -1,5 +1,6 @@
 /** One power action by a BMC, and what the BMC says became of it. Whether the machine did it, `seen.ts` finds out. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, messageOf } from '../../base/error.ts';
 import { type Bmc, bmcError, type Power, type PowerAction } from './bmc.ts';
 
 export type Wanted = { action: PowerAction; network: boolean; firmware: 'uefi' | 'bios' };
@@ -45,12 +46,46 @@ export async function act(
   const did = before === 'off' && action === 'cycle' ? 'on' : action;
   // Nothing is left behind for a start that somebody else causes some day.
   if (did === before) return { before, after: before, did: null };
-  if (network) await bmc.nextFromNetwork(firmware);
   await begin(before);
+  let next = network;
+  try {
+    if (network)
+      await bmc.nextFromNetwork(firmware).catch((error: { code?: string }) => {
+        // It has no such thing, and was told nothing.
+        if (error.code === 'BMC_LACKS') next = false;
+        throw error;
+      });
+    return { before, after: await done(bmc, did, yes, signal, times), did };
+  } catch (error) {
+    throw next ? await takenBack(bmc, error) : error;
+  }
+}
+
+/** What starts the machine some day must not find the next boot of an action that failed: Redfish keeps it for ever. */
+async function takenBack(bmc: Bmc, error: unknown): Promise<unknown> {
+  const said = await bmc.nextAsUsual().then(
+    () => 'its next boot is as usual again',
+    (why) => `its next boot may be from the network still, because it was not taken back (${whatOf(why)})`,
+  );
+  if (!(error instanceof BootwaveError)) return new Error(`${messageOf(error)}; ${said}`, { cause: error });
+  const { code, unchanged, next } = error;
+  return new BootwaveError({ code, what: `${error.what}; ${said}`, unchanged, next, cause: error });
+}
+
+const whatOf = (error: unknown) => (error instanceof BootwaveError ? error.what : messageOf(error));
+
+/** @returns the power as it was wanted */
+async function done(
+  bmc: Bmc,
+  did: PowerAction,
+  yes: () => void,
+  signal: AbortSignal,
+  times: ActTimes,
+): Promise<Power> {
   await tell(bmc, did, yes, signal, times);
   const wanted = did === 'off' ? 'off' : 'on';
   const after = await untilPower(bmc, wanted, signal, times.look, times.reach);
-  if (after === wanted) return { before, after, did };
+  if (after === wanted) return after;
   throw bmcError(
     'BMC_LIES',
     `the BMC said yes to '${did}', and ${times.reach / 1000} s later the power is ${after}`,
@@ -77,7 +112,7 @@ async function tell(
   }
   yes();
   // Some stop half way: off, and never on again.
-  await sleep(times.look, undefined, { signal });
+  await pause(times.look, signal);
   if ((await untilPower(bmc, 'on', signal, times.look, times.cycle)) === 'off') await bmc.act('on');
 }
 
@@ -93,6 +128,10 @@ async function untilPower(
   for (;;) {
     const power = await bmc.power();
     if (power === wanted || performance.now() >= end) return power;
-    await sleep(look, undefined, { signal });
+    await pause(look, signal);
   }
 }
+
+/** Throws why the signal aborted, and not that it did. */
+const pause = (time: number, signal: AbortSignal): Promise<void> =>
+  sleep(time, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -46,6 +46,11 @@ export type Bmc = {
    * @throws BootwaveError `BMC_NEXT`: it did not keep it
    */
   nextFromNetwork(firmware: 'uefi' | 'bios'): Promise<void>;
+  /**
+   * Takes that back, also where the signal of the rest has aborted: within `LIMITS.takeBack`; read back.
+   * @throws BootwaveError `BMC_NEXT`: it did not take it back
+   */
+  nextAsUsual(): Promise<void>;
   /** What is wrong with it however well it works: for people. Harmless. */
   holes(): Promise<readonly Hole[]>;
   /** IPMI: the cipher suite that worked. */
@@ -79,6 +84,8 @@ export type Firmware = {
 export const LIMITS = {
   /** Milliseconds for one question, its answer included. */
   question: 10_000,
+  /** Milliseconds until a next boot from the network is as usual again, with all its questions. */
+  takeBack: 20_000,
   /** Characters of an answer. */
   answer: 1024 * 1024,
   /** Systems of one Redfish service that are looked at: a chassis of blades has up to 16. */
@@ -125,6 +132,13 @@ export const refused = (host: string, what: string): BootwaveError =>
     'BMC_REFUSED',
     `the BMC at ${host} refused ${what}`,
     'may its user do that? Its own page says more',
+  );
+
+export const keptNext = (host: string): BootwaveError =>
+  bmcError(
+    'BMC_NEXT',
+    `the BMC at ${host} said yes, and its next boot is from the network still`,
+    'set its next boot by its own page',
   );
 
 /** Whether it was done is not known. */

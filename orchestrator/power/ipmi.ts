@@ -8,6 +8,7 @@ import {
   badLogin,
   bmcError,
   type Hole,
+  keptNext,
   LIMITS,
   type PowerAction,
   refused,
@@ -35,22 +36,23 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
   const call = (
     args: readonly string[],
     how: { suite: number; wait: number; password?: string },
+    until = signal,
   ): Promise<RunResult> =>
     run('ipmitool', [...argumentsOf(access, how), ...args], {
       env: { PATH: process.env.PATH ?? '', IPMI_PASSWORD: how.password ?? access.password },
       timeout: LIMITS.question,
       keep: LIMITS.answer,
-      signal,
+      signal: until,
     }).catch((cause: NodeJS.ErrnoException) => {
-      signal.throwIfAborted();
+      until.throwIfAborted();
       if (cause.code !== 'ENOENT') throw cause;
       throw bmcError('BMC_TOOL', 'the program ipmitool is not installed', "run 'make setup'", cause);
     });
 
   /** The suite that works is found once: an answer that none is spoken is given before any password. */
-  const ask = async (args: readonly string[], wait: number): Promise<string> => {
+  const ask = async (args: readonly string[], wait: number, until = signal): Promise<string> => {
     for (const one of suite === null ? SUITES : [suite]) {
-      const done = await call(args, { suite: one, wait });
+      const done = await call(args, { suite: one, wait }, until);
       if (done.code === 0) {
         suite = one;
         return done.stdout;
@@ -115,6 +117,12 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
         `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
         'set the boot order of the machine itself to the network first',
       );
+    },
+    async nextAsUsual() {
+      const until = AbortSignal.timeout(LIMITS.takeBack);
+      await ask(['chassis', 'bootdev', 'none'], PATIENT, until);
+      const flags = nextBootIn(rawBytes(await ask(BOOT_FLAGS, PATIENT, until)) ?? new Uint8Array());
+      if (flags?.network !== false) throw keptNext(host);
     },
     async holes(): Promise<Hole[]> {
       const password = randomBytes(8).toString('hex');

@@ -9,6 +9,7 @@ import { keepLooking } from '../upkeep/look.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { Actions } from './actions.ts';
 import { Book } from './book.ts';
+import { Lanes } from './lanes.ts';
 import { type Action, judgeSeen, SEEN_TIMES, type SeenTimes } from './seen.ts';
 import { keepTest, nextTest, TEST_TIMES, type TestTimes, testBmc, testsOf } from './self-test.ts';
 import type { NodeNetwork } from './weak.ts';
@@ -24,8 +25,9 @@ export type PowerKeeper = {
   times?: Partial<SeenTimes & TestTimes & { look: number; tests: number }>;
 };
 
-/** Tests at once: people's own actions always find a place beside them (reach.ts). */
+/** Tests at once, and those of one site: people's own actions always find a place beside them (reach.ts). */
 const TESTS_AT_ONCE = 8;
+const TESTS_OF_A_SITE = 4;
 /** Milliseconds between two looks at what became of actions, and at which tests are due. */
 const LOOK = 2_000;
 const TESTS = 60_000;
@@ -62,12 +64,14 @@ function testAll(keeper: PowerKeeper): Promise<void> {
   const { paths, fleet, networks, log, signal, now = Date.now, times = {} } = keeper;
   const book = new Book(paths);
   const told = new Map<string, string>();
+  const lanes = new Lanes(TESTS_AT_ONCE, TESTS_OF_A_SITE);
   const due = { ...TEST_TIMES, ...times };
   return keepNodes({
     redis: fleet.redis,
     name: `bmc-tests ${hostname()} ${paths.root}`,
     every: times.tests ?? TESTS,
-    atOnce: TESTS_AT_ONCE,
+    // All that are due wait in the lanes, where slow ones of a site keep no other site waiting.
+    atOnce: Number.POSITIVE_INFINITY,
     log,
     signal,
     async find() {
@@ -78,8 +82,8 @@ function testAll(keeper: PowerKeeper): Promise<void> {
       return (await fleet.nodes.getMany(ids)).filter(({ state }) => state !== 'retired');
     },
     async work(record: NodeRecord) {
-      const { id, name } = record;
-      const test = await testBmc(paths, record, networks(), signal);
+      const { id, name, site } = record;
+      const test = await lanes.take(id, site, () => testBmc(paths, record, networks(), signal));
       // Removed meanwhile: nothing is known of it any more.
       if (test.code === 'BMC_NONE') return;
       await keepTest(fleet.redis, id, { ...test, at: now() });

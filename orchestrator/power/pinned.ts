@@ -50,7 +50,10 @@ export async function askPinned(
 ): Promise<Reply> {
   const { host, pin, user, password } = access;
   const stop = limited(signal, limits.question);
-  const { socket, pin: shown } = await opened(access, stop);
+  const { socket, pin: shown } = await opened(access, stop).catch((error) => {
+    signal.throwIfAborted();
+    throw error;
+  });
   try {
     if (shown !== pin)
       throw bmcError(

@@ -7,14 +7,19 @@ import { compare, judge, uuidsIn } from './claim.ts';
 import { Lanes } from './lanes.ts';
 import { openBmc } from './open.ts';
 
-/** BMCs that one process speaks to at once; each costs a process of `ipmitool` or a connection. */
+/** BMCs that one process speaks to at once, and those of one site; each costs a process of `ipmitool` or a connection. */
 const AT_ONCE = 32;
-const lanes = new Lanes(AT_ONCE);
+const OF_A_SITE = 16;
+const lanes = new Lanes(AT_ONCE, OF_A_SITE);
 
-export type Reached = { bmc: Bmc; entry: Entry };
+/** Milliseconds for all that is asked of a BMC in its turn: an honest one that takes 4 s for each answer gets through a cycle. */
+const HOLD = 120_000;
+
+/** `signal`: of its turn, and no longer than that. */
+export type Reached = { bmc: Bmc; entry: Entry; signal: AbortSignal };
 
 /**
- * @throws BootwaveError `BMC_NONE`, `BMC_BOOK`, `BMC_OTHER_NODE`, `BMC_UNKNOWN_NODE`, and what a `Bmc` throws
+ * @throws BootwaveError `BMC_NONE`, `BMC_BOOK`, `BMC_OTHER_NODE`, `BMC_UNKNOWN_NODE`, `BMC_SLOW`, and what a `Bmc` throws
  */
 export async function reach<T>(
   paths: Pick<DataPaths, 'power' | 'keys'>,
@@ -23,17 +28,39 @@ export async function reach<T>(
   work: (reached: Reached) => Promise<T>,
 ): Promise<T> {
   const entry = await new Book(paths).get(record);
-  return inLane(entry, async () => {
-    const bmc = openBmc(entry, entry.claim, signal);
+  return inLane(entry, record, signal, async (turn) => {
+    const bmc = openBmc(entry, entry.claim, turn);
     await mustSayTheSame(bmc, entry, record);
-    return work({ bmc, entry });
+    return work({ bmc, entry, signal: turn });
   });
 }
 
+/**
+ * @param work ends when its signal aborts
+ * @throws BootwaveError `BMC_SLOW`, and what `work` throws
+ */
 export const inLane = <T>(
   { host, port }: Pick<Access, 'host' | 'port'>,
-  work: () => Promise<T>,
-): Promise<T> => lanes.take(`${host} ${port}`, work);
+  { site }: Pick<NodeRecord, 'site'>,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> => lanes.take(`${host} ${port}`, site, () => within(host, signal, work));
+
+async function within<T>(host: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>) {
+  signal.throwIfAborted();
+  const slow = new AbortController();
+  const error = bmcError(
+    'BMC_SLOW',
+    `the BMC at ${host} was not done with its answers after ${HOLD / 1000} s`,
+    'look at it with its own page; a restart of the BMC itself may help',
+  );
+  const timer = setTimeout(() => slow.abort(error), HOLD);
+  try {
+    return await work(AbortSignal.any([signal, slow.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** As the node itself reported it at its enrolment, by SMBIOS. */
 export const nodeClaim = ({ inventory: { uuid, serial } }: Pick<NodeRecord, 'inventory'>): Claim => ({

@@ -7,6 +7,7 @@ import {
   bmcError,
   type Claim,
   type Firmware,
+  keptNext,
   LIMITS,
   refused,
 } from './bmc.ts';
@@ -35,10 +36,14 @@ const OPTIONS = 32;
 /** @param node the machine that is looked for where a service has several systems */
 export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
   const { host } = access;
-  const ask = (question: Question): Promise<Reply> => askPinned(access, question, signal);
+  const ask = (question: Question, until = signal): Promise<Reply> => askPinned(access, question, until);
 
-  const get = async <T>(path: string, schema: z.ZodType<T>): Promise<{ value: T; etag: string | null }> => {
-    const { status, body, etag } = await ask({ method: 'GET', path });
+  const get = async <T>(
+    path: string,
+    schema: z.ZodType<T>,
+    until = signal,
+  ): Promise<{ value: T; etag: string | null }> => {
+    const { status, body, etag } = await ask({ method: 'GET', path }, until);
     if (status !== 200) throw badAnswer(host, `answers ${path} with status ${status}`);
     const parsed = schema.safeParse(body);
     if (parsed.success) return { value: parsed.data, etag };
@@ -49,8 +54,8 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
     );
   };
 
-  const send = async (question: Question): Promise<void> => {
-    const { status, body } = await ask(question);
+  const send = async (question: Question, until = signal): Promise<void> => {
+    const { status, body } = await ask(question, until);
     if (status >= 200 && status < 300) return;
     const what = `${question.method} ${question.path} (${status}): ${reasonIn(body)}`;
     throw status >= 400 && status < 500 ? refused(host, what) : badAnswer(host, `failed at ${what}`);
@@ -76,11 +81,11 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
       'give the BMC that the node has',
     );
   };
-  const system = async () => get(await place(), systemSchema);
+  const system = async (until = signal) => get(await place(), systemSchema, until);
 
-  const patch = async (body: object): Promise<void> => {
-    const { etag } = await system();
-    await send({ method: 'PATCH', path: await place(), body, etag });
+  const patch = async (body: object, until = signal): Promise<void> => {
+    const { etag } = await system(until);
+    await send({ method: 'PATCH', path: await place(), body, etag }, until);
   };
 
   const missing = (what: string) =>
@@ -166,6 +171,11 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
         `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
         'set the boot order of the machine itself to the network first',
       );
+    },
+    async nextAsUsual() {
+      const until = AbortSignal.timeout(LIMITS.takeBack);
+      await patch({ Boot: { BootSourceOverrideEnabled: 'Disabled' } }, until);
+      if (isNetworkNext((await system(until)).value)) throw keptNext(host);
     },
     holes: async () => [],
   };

@@ -50,7 +50,7 @@ export async function power({ node, action, next, reason }: Asked, acting: Actin
     if (begun !== null) await actions.replace(record.id, begun, { ...begun, ...fields });
   };
   try {
-    const acted = await reach(paths, record, signal, ({ bmc }) => {
+    const acted = await reach(paths, record, signal, ({ bmc, signal: turn }) => {
       const hooks = {
         begin: async (before: Power) => {
           begun = await beginning(acting, record, { action, network, before });
@@ -60,7 +60,7 @@ export async function power({ node, action, next, reason }: Asked, acting: Actin
           saidYes = true;
         },
       };
-      return act(bmc, { action, network, firmware: record.inventory.firmware.kind }, hooks, signal);
+      return act(bmc, { action, network, firmware: record.inventory.firmware.kind }, hooks, turn);
     });
     await change({ said: acted.after });
     const holders = await holdersOf(fleet.redis, [record.id]);
@@ -76,7 +76,7 @@ export async function power({ node, action, next, reason }: Asked, acting: Actin
 }
 
 /** What a BMC answers that will not do it. */
-const NO = ['BMC_REFUSED', 'BMC_LACKS', 'BMC_LOGIN'];
+const NO = ['BMC_REFUSED', 'BMC_LACKS', 'BMC_LOGIN', 'BMC_NEXT'];
 
 async function beginning(
   { fleet, by }: Acting,

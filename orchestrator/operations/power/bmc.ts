@@ -37,8 +37,8 @@ export async function set({ node, unproven, ...given }: Given, acting: Acting): 
   const record = await fleet.nodes.resolve(node);
   const access = await accessOf(given, signal);
   const began = performance.now();
-  const found = await inLane(access, async () => {
-    const bmc = openBmc(access, nodeClaim(record), signal);
+  const found = await inLane(access, record, signal, async (turn) => {
+    const bmc = openBmc(access, nodeClaim(record), turn);
     await bmc.power();
     const said = await claimOf(bmc, access, record, unproven);
     const entry: Entry = { ...access, ...said, suite: bmc.suite, node: record.id, by: by.actor, at: by.at };

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -25,20 +27,20 @@ async function world(t: ExecutionContext) {
   await rm(paths.power, { recursive: true, force: true });
   const stop = new AbortController();
   t.teardown(() => stop.abort());
-  const member = async (n: number, change: object = SWITCH) => {
+  const member = async (n: number, change: object = SWITCH, where = directory) => {
     const machine = enrolment(n, 1, { inventory: inventory(n, change) });
-    await directory.enrol(machine);
+    await where.enrol(machine);
     await fleet.approve(machine.id, machine.words, by());
-    await directory.enrol(machine);
-    await directory.recordCertificate(machine.id, certificateFor(machine));
+    await where.enrol(machine);
+    await where.recordCertificate(machine.id, certificateFor(machine));
     const beat = async (boot = 1) => {
       const booted = enrolment(n, boot, { inventory: machine.inventory });
       if (boot !== 1) {
-        await directory.enrol(booted);
-        await directory.recordCertificate(booted.id, certificateFor(booted));
+        await where.enrol(booted);
+        await where.recordCertificate(booted.id, certificateFor(booted));
       }
       clock.now = Date.now();
-      return directory.heartbeat(booted.id, certificateFor(booted).serial, beatOfBoot(booted));
+      return where.heartbeat(booted.id, certificateFor(booted).serial, beatOfBoot(booted));
     };
     await beat();
     return { id: machine.id, beat };
@@ -325,6 +327,32 @@ test('each BMC is tested by itself, a deaf one delays no other, and doctor says 
     check.detail,
     /^node-\S+: it takes ANY password .*, node-\S+: the BMC at 127.0.0.1 does not answer$/,
   );
+});
+
+test('slow BMCs of one site delay no tests of another', async (t) => {
+  const { member, acting, keeper, redis, paths, fleet, by, at } = await world(t);
+  await fleet.sites.add('fra', {}, by());
+  const { input } = await given(t, 'redfish');
+  const good = await member(20, SWITCH, at('fra'));
+  await set({ node: good.id, ...input }, acting);
+  const book = new Book(paths);
+  const entry = (await book.read()).entries.get(good.id)!;
+  // It takes connections, and says nothing.
+  const mute = createServer().listen(0, '127.0.0.1');
+  await once(mute, 'listening');
+  t.teardown(() => mute.close());
+  const { port } = mute.address() as AddressInfo;
+  const slow: string[] = [];
+  for (let n = 1; n <= 9; n++) {
+    slow.push((await member(n)).id);
+    await book.set('default', { ...entry, node: slow.at(-1)!, port });
+  }
+  await redis.del('{bootwave}:power:tests');
+  t.teardown(keeper({ look: 1e9, tests: 1e9 }));
+  while ((await testsOf(redis, [good.id])).size === 0 && (await testsOf(redis, slow)).size === 0)
+    await sleep(20);
+  t.is((await testsOf(redis, slow)).size, 0);
+  t.true((await testsOf(redis, [good.id])).get(good.id)?.ok);
 });
 
 test('doctor names a default password, also of a BMC that does not answer, and a book that cannot be read', async (t) => {

@@ -9,9 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { selfSigned } from '../../../lab/bmc/redfish-server.ts';
-import type { Access } from '../../../orchestrator/power/bmc.ts';
+import { type Access, bmcError } from '../../../orchestrator/power/bmc.ts';
 import { ipmi } from '../../../orchestrator/power/ipmi.ts';
-import { Lanes } from '../../../orchestrator/power/lanes.ts';
 import { askPinned, fingerprintIn, shownPin } from '../../../orchestrator/power/pinned.ts';
 import { redfish } from '../../../orchestrator/power/redfish.ts';
 import { never, SWITCH } from './benches.ts';
@@ -167,37 +166,21 @@ test('ipmi: who answers with noise, or not at all, is silent; the password is in
   await t.throwsAsync(ipmi(access, never).power(), { code: 'BMC_SILENT' });
 });
 
-test('one deaf BMC keeps only those waiting that wait for it', async (t) => {
-  const lanes = new Lanes(4);
-  const log: string[] = [];
-  let wake = () => {};
-  const asleep = new Promise<void>((resolve) => {
-    wake = resolve;
+test('redfish: slow answers of many systems end with the turn, and say so', async (t) => {
+  const members = Array.from({ length: 64 }, (_, n) => ({ '@odata.id': `/s/${n}` }));
+  let looks = 0;
+  const { access } = await server(t, (request, response) => {
+    if (request.url === '/redfish/v1/') return void response.end('{"Systems":{"@odata.id":"/s"}}');
+    if (request.url === '/s') return void response.end(JSON.stringify({ Members: members }));
+    looks += 1;
+    if (looks === 3) turn.abort(bmcError('BMC_SLOW', 'its turn is over', ''));
+    setTimeout(() => response.end(JSON.stringify({ '@odata.id': request.url })), 20);
   });
-  const deaf = [1, 2, 3, 4, 5].map((n) => lanes.take('deaf', () => asleep.then(() => log.push(`deaf ${n}`))));
-  await Promise.all([1, 2, 3, 4, 5, 6].map((n) => lanes.take(`b${n}`, async () => log.push(`b${n}`))));
-  t.deepEqual(log, ['b1', 'b2', 'b3', 'b4', 'b5', 'b6']);
-  wake();
-  await Promise.all(deaf);
-  t.deepEqual(
-    log.slice(6),
-    [1, 2, 3, 4, 5].map((n) => `deaf ${n}`),
-  );
-});
-
-test('no more than so many at once, also where some fail', async (t) => {
-  const lanes = new Lanes(3);
-  let [now, most] = [0, 0];
-  const work = (n: number) => async () => {
-    now += 1;
-    most = Math.max(most, now);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    now -= 1;
-    if (n % 2 === 0) throw new Error('even');
-  };
-  const all = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => lanes.take(`${n}`, work(n))));
-  t.is(most, 3);
-  t.is(all.filter(({ status }) => status === 'rejected').length, 10);
+  const turn = new AbortController();
+  const asked = redfish(access, { uuids: [], serial: 'C' }, turn.signal).power();
+  await t.throwsAsync(asked, { code: 'BMC_SLOW' });
+  t.is(looks, 3);
+  await t.throwsAsync(askPinned(access, ROOT, turn.signal), { code: 'BMC_SLOW' });
 });
 
 test('fingerprints are read as people write them', (t) => {

@@ -1,7 +1,7 @@
 /** One contract for all BMCs, whatever they speak: against `ipmi_sim` of OpenIPMI, and against the lab's Redfish. */
 import test from 'ava';
 import { act } from '../../../orchestrator/power/act.ts';
-import { type Bmc, KINDS } from '../../../orchestrator/power/bmc.ts';
+import { type Bmc, bmcError, KINDS } from '../../../orchestrator/power/bmc.ts';
 import { compare } from '../../../orchestrator/power/claim.ts';
 import { openBmc } from '../../../orchestrator/power/open.ts';
 import { type Bench, bench, never, SWITCH } from './benches.ts';
@@ -77,7 +77,27 @@ for (const kind of KINDS) {
     const full = () => Promise.reject(new Error('disk full'));
     const wanted = { action: 'on', network: false, firmware: 'uefi' } as const;
     await t.throwsAsync(act(opened(all), wanted, { begin: full }, never, TIMES), { message: 'disk full' });
+    const next = { ...wanted, network: true };
+    await t.throwsAsync(act(opened(all), next, { begin: full }, never, TIMES), { message: 'disk full' });
+    t.is(all.board.next, null);
     t.deepEqual(all.machine.done, []);
+  });
+
+  test(`${kind}: a failed action leaves no next boot from the network behind, also where its turn is over`, async (t) => {
+    const all = await bench(t, kind);
+    const turn = new AbortController();
+    const bmc = openBmc(all.access, CLAIM, turn.signal);
+    bmc.act = async () => {
+      t.is(all.board.next, 'network');
+      turn.abort(bmcError('BMC_SLOW', 'its turn is over', ''));
+      turn.signal.throwIfAborted();
+    };
+    const wanted = { action: 'on', network: true, firmware: 'uefi' } as const;
+    await t.throwsAsync(act(bmc, wanted, HOOKS, turn.signal, TIMES), {
+      code: 'BMC_SLOW',
+      message: /^its turn is over; its next boot is as usual again/,
+    });
+    t.is(all.board.next, null);
   });
 }
 
