@@ -57,7 +57,7 @@ const REST = 600_000;
 const newsOf = async (redis: Redis, due: readonly Retirement[]): Promise<string> =>
   JSON.stringify([
     due.map(({ service, epoch }) => [service, epoch]),
-    await redis.zrange(SIGNED_AT, 0, 0, 'REV', 'WITHSCORES'),
+    await redis.zrevrange(SIGNED_AT, 0, 0, 'WITHSCORES'),
   ]);
 
 /** One look. Killed anywhere, the next one goes on: each rollout is one write, under the one id that it can have. */

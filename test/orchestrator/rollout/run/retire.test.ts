@@ -154,7 +154,7 @@ test('nodes whose other services do not allow it keep nobody else, and it says h
 
 test('with nobody left who can come it says why; who is held comes later', async (t) => {
   const { look, rollouts, fleet, ids, why, release } = await worldFor(t, { successor: 'fleet/chrony:5' });
-  await release('chrony:5', { limits: { memory: 2 ** 36, cpu: 1, tasks: 1 } });
+  await release('chrony:5', { limits: { memory: 2 ** 36, cpu: 1, tasks: 1, io: null } });
   await fleet.hold(ids[0]!, 'not now', null, BY);
   await look();
   t.deepEqual(await rollouts(), []);
