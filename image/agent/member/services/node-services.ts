@@ -78,7 +78,7 @@ export class NodeServices {
   readonly #asking = new Set<string>();
   /** Why each could not be fetched. */
   readonly #errors = new Map<string, string>();
-  /** Names of those that root has judged by metadata that was fetched for this order. */
+  /** Names of those that root has judged by metadata that was fetched for the order with this digest. */
   readonly #judged = new Set<string>();
   #working = false;
   /** Another order is in force than the one that is worked on. */
@@ -122,8 +122,10 @@ export class NodeServices {
 
   #told(view: InstanceView): NonNullable<Status['services']>[number] {
     const { name, version, restarts, since } = view;
-    // Root judges by the metadata that it has; there may be newer one that says otherwise.
-    const state = view.state === 'refused' && !this.#judged.has(name) ? 'fetching' : view.state;
+    // Root judges by the metadata that it has, and by the order in force, which may be newer than what is worked on here;
+    // newer metadata may say otherwise.
+    const isJudged = this.#judged.has(name) && this.#parts.order()?.digest === this.#digest;
+    const state = view.state === 'refused' && !isJudged ? 'fetching' : view.state;
     const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));
     const told = { name, version, state, health, restarts, since, why: flat(why) };
