@@ -24,13 +24,18 @@ const pool = new LinkPool({
 });
 const ask = { signal: stop.signal, timeout: 300_000, connectWithin: 300_000 };
 const answers: unknown[] = [];
-for (const envelope of envelopes) {
-  const answer = await pool.request(id, 'order', { envelope }, ask).catch((error: unknown) => {
-    if (error instanceof BootwaveError) return { result: { code: error.code } };
-    throw error;
-  });
-  answers.push(answer.result);
+/** What the node says to it. An answer that was lost on the way is asked for again: the same order twice is one. */
+async function deliver(envelope: unknown): Promise<unknown> {
+  for (;;) {
+    try {
+      return (await pool.request(id, 'order', { envelope }, ask)).result;
+    } catch (error) {
+      if (!(error instanceof BootwaveError)) throw error;
+      if (!error.code.startsWith('LINK_')) return { code: error.code };
+    }
+  }
 }
+for (const envelope of envelopes) answers.push(await deliver(envelope));
 const { result: status } = await pool.request(id, 'status', {}, ask);
 const { result: usage } = await pool.request(id, 'usage', {}, ask);
 console.log(JSON.stringify({ answers, status, usage }));
