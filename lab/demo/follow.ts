@@ -3,12 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
-import { makePlan } from '../../orchestrator/rollout/plan.ts';
 import { ENDED, type RolloutStatus } from '../../orchestrator/rollout/record.ts';
-import { planNodes, publishedFor } from '../../orchestrator/rollout/run/facts.ts';
-import { create, operate } from '../../orchestrator/rollout/run/operate.ts';
+import { create } from '../../orchestrator/rollout/run/operate.ts';
+import { planned } from '../../orchestrator/rollout/run/planned.ts';
 import { readState } from '../../orchestrator/rollout/run/stored.ts';
-import { checkSpec } from '../../orchestrator/rollout/spec.ts';
 import type { Stage } from './stage.ts';
 
 /** Milliseconds: emulated machines restart four times in the longest of these. */
@@ -60,14 +58,10 @@ export async function expectRollout(
 }
 
 async function start({ fleet, paths }: Stage, spec: object): Promise<string> {
-  const checked = checkSpec(spec);
-  if (!checked.ok) throw failed(JSON.stringify(checked.refusals));
-  const { facts, images } = await publishedFor(fleet, paths.images, checked.spec);
-  const planned = makePlan(await planNodes(fleet, Object.keys(images)), checked.spec, Date.now(), facts);
-  if (!planned.ok) throw failed(JSON.stringify(planned.refusals));
-  const id = await create(fleet.redis, planned.plan, images, { author: 'demo', at: Date.now() });
-  await operate(fleet.redis, id, { type: 'start', by: 'demo' });
-  return id;
+  const source = JSON.stringify(spec);
+  const now = Date.now();
+  const { plan, images } = await planned(paths, fleet, source, now);
+  return create(fleet.redis, plan, images, { author: 'demo', at: now, start: true, source });
 }
 
 /** Shows each node's steps until the rollout has ended. */
