@@ -35,14 +35,14 @@ export async function servicesAct(stage: Stage, names: readonly string[]): Promi
       shownServiceVersion({ name, version }),
     );
     const meaning = 'all three run on every node, and no node was restarted';
-    await expectRollout(stage, first.join(', '), servicesOf(first, canary), 'done', meaning);
+    await expectRollout(stage, first.join(', '), servicesOf(first, canary, '5m'), 'done', meaning);
 
     view.enter('ill');
     view.say(`Publishing chrony:${ILL}, whose own health check fails, and rolling it out the same way.`);
     const chrony = built[OWN.indexOf('chrony')]!;
     await release(stage, chrony, folder, { version: ILL, manifest: ill(chrony.custom.manifest) });
     const back = `it stopped at ${canary}, which has the former version and its state again`;
-    await expectRollout(stage, `chrony:${ILL}`, servicesOf([`chrony:${ILL}`], canary), 'failed', back);
+    await expectRollout(stage, `chrony:${ILL}`, servicesOf([`chrony:${ILL}`], canary, '10s'), 'failed', back);
   });
 }
 
@@ -75,8 +75,11 @@ async function release(
   );
 }
 
-/** As an operator would write it down. */
-export const servicesOf = (services: readonly string[], canary: string) => ({
+/**
+ * As an operator would write it down.
+ * @param unhealthy how long a service may be ill; an emulated machine answers late when it has just begun three of them
+ */
+export const servicesOf = (services: readonly string[], canary: string, unhealthy: string) => ({
   services,
   nodes: { all: true },
   waves: [
@@ -86,5 +89,5 @@ export const servicesOf = (services: readonly string[], canary: string) => ({
   limits: { site: '100%' },
   bake: { node: '10s', wave: '5s' },
   attempts: 1,
-  timeouts: { activate: '10m', rollback: '10m', unhealthy: '10s', silent: '10m' },
+  timeouts: { activate: '10m', rollback: '10m', unhealthy, silent: '10m' },
 });

@@ -9,6 +9,6 @@ test('what the demo rolls out, half an hour after its start, is a specification'
 });
 
 test('the services that it rolls out are one, too', (t) => {
-  const checked = checkSpec(servicesOf(['chrony:4.3', 'unbound:1.17'], 'n1'));
+  const checked = checkSpec(servicesOf(['chrony:4.3', 'unbound:1.17'], 'n1', '5m'));
   t.true(checked.ok, JSON.stringify(checked));
 });
