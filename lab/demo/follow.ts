@@ -87,3 +87,15 @@ async function follow({ fleet, view, signal }: Stage, id: string): Promise<Rollo
 export function failed(what: string): BootwaveError {
   return new BootwaveError({ code: 'DEMO_FAILED', what });
 }
+
+/** Of every rollout that the demo starts: who goes first, and little waiting. */
+export const canaryFirst = (canary: string) => ({
+  nodes: { all: true },
+  waves: [
+    { name: 'canary', select: { names: [canary] } },
+    { name: 'rest', take: 'rest' },
+  ],
+  limits: { site: '100%' },
+  bake: { node: '10s', wave: '5s' },
+  attempts: 1,
+});

@@ -1,7 +1,7 @@
 /** The demo's second act: nodes run from their disks, a good image goes through the fleet, a bad one comes back. */
 import { wantInstalled } from '../../orchestrator/install/want.ts';
 import { type Failure, publish } from '../bad-image.ts';
-import { expectRollout, failed, until } from './follow.ts';
+import { canaryFirst, expectRollout, failed, until } from './follow.ts';
 import type { Stage } from './stage.ts';
 
 const GOOD = '1.1.0';
@@ -64,14 +64,7 @@ async function installed(stage: Stage, name: string): Promise<void> {
 /** What the demo rolls out, as an operator would write it down. */
 export const rolloutOf = (image: string, canary: string) => ({
   image,
-  nodes: { all: true },
+  ...canaryFirst(canary),
   netboot: 'skip',
-  waves: [
-    { name: 'canary', select: { names: [canary] } },
-    { name: 'rest', take: 'rest' },
-  ],
-  limits: { site: '100%' },
-  bake: { node: '10s', wave: '5s' },
-  attempts: 1,
   timeouts: { activate: '25m', rollback: '25m', silent: '20m' },
 });

@@ -10,7 +10,7 @@ import { buildBlock } from '../../image/services/build.ts';
 import type { Packed } from '../../image/services/pack.ts';
 import { type Manifest, manifestSchema } from '../../protocol/service/manifest.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
-import { expectRollout } from './follow.ts';
+import { canaryFirst, expectRollout } from './follow.ts';
 import type { Stage } from './stage.ts';
 
 /** What the fleet uses itself: one measures, one knows the time, one answers names. */
@@ -81,13 +81,6 @@ async function release(
  */
 export const servicesOf = (services: readonly string[], canary: string, unhealthy: string) => ({
   services,
-  nodes: { all: true },
-  waves: [
-    { name: 'canary', select: { names: [canary] } },
-    { name: 'rest', take: 'rest' },
-  ],
-  limits: { site: '100%' },
-  bake: { node: '10s', wave: '5s' },
-  attempts: 1,
+  ...canaryFirst(canary),
   timeouts: { activate: '10m', rollback: '10m', unhealthy, silent: '10m' },
 });
