@@ -4,17 +4,15 @@
  */
 import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { keyLayout } from '../../keys/layout.ts';
-import type { Status } from '../../protocol/link/messages.ts';
 import type { Order } from '../../protocol/order.ts';
-import { BOOT, type Rack } from '../support/rack.ts';
+import { deliver } from '../support/deliver.ts';
+import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { signOrder } from '../support/sign-order.ts';
 
 const NODE = 'old-order';
-const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
 const DAY = 24 * 3600_000;
 const by = { actor: 'test', at: Date.now() };
 
@@ -29,17 +27,6 @@ rackFor(
   },
   { minutes: 60 },
 );
-
-type Heard = { answers: { epoch?: number; accepted?: string; code?: string }[]; status: Status };
-
-async function deliver(id: string, envelopes: unknown[]): Promise<Heard> {
-  const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
-    input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
-    timeout: BOOT,
-  });
-  if (done.code !== 0) throw new Error(done.stderr);
-  return JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '') as Heard;
-}
 
 test.serial('an order that was captured is refused after the node has lost its state', async (t) => {
   t.timeout(60 * 60_000);
@@ -63,7 +50,7 @@ test.serial('an order that was captured is refused after the node has lost its s
   };
   const captured = order(4, { wipe: true });
   const inForce = order(5, { floor: version });
-  const first = await deliver(id, [captured, inForce]);
+  const first = await deliver(rack, id, [captured, inForce]);
   t.deepEqual(
     first.answers.map(({ epoch, accepted }) => [epoch, accepted]),
     [
@@ -77,7 +64,7 @@ test.serial('an order that was captured is refused after the node has lost its s
   await rack.until(NODE, (node) => node.state === 'healthy' && node.observed.bootId !== before.bootId);
   t.is(observed.image, version);
   const below = order(6, { image: { version: '0.0.0-0', sha256, size } });
-  const again = await deliver(id, [captured, order(5), below, inForce]);
+  const again = await deliver(rack, id, [captured, order(5), below, inForce]);
   t.is(again.answers[0]?.code, 'ORDER_EPOCH_OLD', 'replayed, with its word to wipe');
   t.is(again.answers[1]?.code, 'ORDER_EPOCH_REUSED');
   t.is(again.answers[2]?.code, 'ORDER_BELOW_FLOOR');

@@ -1,23 +1,17 @@
 /** A secret on a real node: firmware with Secure Boot, a TPM, root's units as they are confined, and an instance that reads it. */
-import { createPrivateKey } from 'node:crypto';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { keyLayout } from '../../keys/layout.ts';
-import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
-import type { Order, OrderedService } from '../../protocol/order.ts';
+import type { ServiceStatus } from '../../protocol/link/messages.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
+import { deliver, orderServices } from '../support/deliver.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
 import { fetched, release } from '../support/services.ts';
-import { signOrder } from '../support/sign-order.ts';
 
 const NODE = 'sealed';
-const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
-const DAY = 24 * 3600_000;
 
 let rack: Rack;
 let bundle: Bundle;
@@ -35,31 +29,11 @@ rackFor(
   { minutes: 60 },
 );
 
-async function deliver(envelopes: unknown[]): Promise<Map<string, ServiceStatus>> {
-  const { id } = await rack.record(NODE);
-  const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
-    input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
-    timeout: BOOT,
-  });
-  if (done.code !== 0) throw new Error(done.stderr);
-  const { status } = JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '') as { status: Status };
-  return new Map((status.services ?? []).map((one) => [one.name, one]));
-}
-
-async function order(epoch: number, services: readonly OrderedService[]): Promise<void> {
-  const key = createPrivateKey(await readFile(keyLayout(rack.paths.keys).order.key, 'utf8'));
-  const { id } = await rack.record(NODE);
-  const issuedAt = Date.now();
-  const one: Order = {
-    ...{ format: 1, node: id, epoch, issuedAt, expires: issuedAt + 30 * DAY, mode: 'netboot', image: null },
-    ...{ services: [...services], config: null, wipe: false, forgiven: [] },
-  };
-  await deliver([signOrder(one, key)]);
-}
-
 async function until(holds: (one: ServiceStatus | undefined) => boolean): Promise<ServiceStatus> {
   for (const end = performance.now() + BOOT; ; await sleep(1000)) {
-    const one = (await deliver([])).get('fleet/vault');
+    const { id } = await rack.record(NODE);
+    const { services = [] } = (await deliver(rack, id)).status;
+    const one = services.find(({ name }) => name === 'fleet/vault');
     if (holds(one)) return one!;
     if (performance.now() > end) throw new Error(JSON.stringify(one));
   }
@@ -80,7 +54,7 @@ test.serial('a secret reaches the instance that waits for it, and another one ta
     'cp /run/secrets/db-password /tmp/index.html; chmod 644 /tmp/index.html; httpd -f -p 8080 -h /tmp',
     { ports: [{ name: 'http', port: 8080 }], secrets: ['db-password'] },
   );
-  await order(11, [vault]);
+  await orderServices(rack, (await rack.record(NODE)).id, 11, [vault]);
   const waiting = await until((one) => one?.why.includes('SECRETS_UNSET') === true);
   t.is(waiting.state, 'waiting');
   await set('correct-horse');

@@ -2,26 +2,20 @@
  * Services on a real node: image, kernel with verity and limits, systemd, a signed order. A node without a disk, so that one
  * boot is all that it takes; what a disk adds is the quota of a state.
  */
-import { createPrivateKey } from 'node:crypto';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { keyLayout } from '../../keys/layout.ts';
-import type { ServiceStatus, Status } from '../../protocol/link/messages.ts';
-import type { Usage } from '../../protocol/link/usage.ts';
-import type { Order, OrderedService } from '../../protocol/order.ts';
+import type { ServiceStatus } from '../../protocol/link/messages.ts';
+import type { OrderedService } from '../../protocol/order.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
+import { deliver, orderServices } from '../support/deliver.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
 import { fetched, release } from '../support/services.ts';
-import { signOrder } from '../support/sign-order.ts';
 
 const NODE = 'service';
-const DELIVER = fileURLToPath(new URL('./deliver.ts', import.meta.url));
-const DAY = 24 * 3600_000;
 
 let rack: Rack;
 let bundle: Bundle;
@@ -41,30 +35,11 @@ rackFor(
   { minutes: 60 },
 );
 
-async function deliver(envelopes: unknown[]): Promise<Status> {
-  return (await asked(envelopes)).status;
-}
-
-async function asked(envelopes: unknown[]): Promise<{ status: Status; usage: Usage }> {
-  const { id } = await rack.record(NODE);
-  const done = await rack.lab.inNamespace(process.execPath, [DELIVER], {
-    input: JSON.stringify({ root: rack.paths.root, id, envelopes }),
-    timeout: BOOT,
-  });
-  if (done.code !== 0) throw new Error(done.stderr);
-  return JSON.parse(done.stdout.trim().split('\n').at(-1) ?? '');
-}
+const asked = async () => deliver(rack, (await rack.record(NODE)).id);
 
 async function order(services: readonly OrderedService[]): Promise<void> {
-  const key = createPrivateKey(await readFile(keyLayout(rack.paths.keys).order.key, 'utf8'));
-  const { id } = await rack.record(NODE);
   epoch += 1;
-  const issuedAt = Date.now();
-  const one: Order = {
-    ...{ format: 1, node: id, epoch, issuedAt, expires: issuedAt + 30 * DAY, mode: 'netboot', image: null },
-    ...{ services: [...services], config: null, wipe: false, forgiven: [] },
-  };
-  await deliver([signOrder(one, key)]);
+  await orderServices(rack, (await rack.record(NODE)).id, epoch, services);
 }
 
 const publish = (name: string, version: string, script: string, more: object = {}) =>
@@ -74,7 +49,7 @@ async function until(
   holds: (services: Map<string, ServiceStatus>) => boolean,
 ): Promise<Map<string, ServiceStatus>> {
   for (const end = performance.now() + BOOT; ; await sleep(1000)) {
-    const { services = [] } = await deliver([]);
+    const { services = [] } = (await asked()).status;
     const found = new Map(services.map((one) => [one.name, one]));
     if (holds(found)) return found;
     if (performance.now() > end) throw new Error(JSON.stringify(services));
@@ -100,9 +75,9 @@ test.serial('from a published bundle and a signed order to a healthy instance th
 });
 
 test.serial('the agent, which is not root, reads what the node and the instance use', async (t) => {
-  const { usage: before } = await asked([]);
+  const { usage: before } = await asked();
   t.is(await answer(), 'hello\n');
-  const { usage: after } = await asked([]);
+  const { usage: after } = await asked();
   t.log(after);
   const [then, now] = [before, after].map(
     ({ services }) => services.find(({ name }) => name === 'fleet/web')!,
@@ -146,7 +121,7 @@ test.serial("a fork bomb, a memory hog and a node's own port harm themselves alo
   t.regex(services.get('fleet/sshd')!.why, /SERVICE_PORT_RESERVED/);
   t.is(services.get('fleet/web')?.restarts, 0);
   t.is(await answer(), 'hello\n');
-  const { health } = await deliver([]);
+  const { health } = (await asked()).status;
   t.true(health.healthy, health.reason);
 });
 
