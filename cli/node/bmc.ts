@@ -4,7 +4,7 @@ import * as power from '../../orchestrator/operations/power/declared.ts';
 import { saysYes } from '../confirm.ts';
 import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
-import { commandFor, type Json } from '../option.ts';
+import { commandFor, dayOf, type Json } from '../option.ts';
 import { secretOf } from '../secret.ts';
 import { testText } from './bmc-text.ts';
 
@@ -54,7 +54,7 @@ export function register(node: Command): void {
           `${kind} at ${host} port ${port}, user ${user}`,
           ...(pin === null ? [] : [`certificate ${pin}`]),
           ...(suite === null ? [] : [`cipher suite ${suite}`]),
-          `set by ${by}, ${new Date(at).toISOString().slice(0, 10)}${unproven ? ', who was believed that it is the one of this node' : ''}`,
+          `set by ${by}, ${dayOf(at)}${unproven ? ', who was believed that it is the one of this node' : ''}`,
           ...testText(test),
         ]
           .map(harmless)

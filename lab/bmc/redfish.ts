@@ -32,7 +32,7 @@ export function redfishService(
     target: 'None' as keyof typeof TARGETS,
     order: ORDER,
     uri: '',
-    secureBoot: { SecureBootEnable: false, SecureBootMode: 'SetupMode' },
+    secureBoot: { SecureBootEnable: true, SecureBootMode: 'UserMode' },
   };
   const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 

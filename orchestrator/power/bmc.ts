@@ -134,6 +134,13 @@ export const refused = (host: string, what: string): BootwaveError =>
     'may its user do that? Its own page says more',
   );
 
+export const lostNext = (host: string): BootwaveError =>
+  bmcError(
+    'BMC_NEXT',
+    `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
+    'set the boot order of the machine itself to the network first',
+  );
+
 export const keptNext = (host: string): BootwaveError =>
   bmcError(
     'BMC_NEXT',

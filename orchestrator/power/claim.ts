@@ -1,4 +1,5 @@
 /** Whether a BMC belongs to the machine that a node is: cables get swapped, and addresses handed to others. */
+import { smbiosUuid } from '../../formats/smbios-uuid.ts';
 import type { Bmc, Claim } from './bmc.ts';
 
 /** What makers leave in when they set none. */
@@ -43,21 +44,15 @@ function serialIn(text: string | null): string | null {
  * @param bytes 16 as they came
  */
 export function uuidsOf(bytes: Uint8Array): string[] {
-  const hex = Buffer.from(bytes).toString('hex');
-  const back = Buffer.from(bytes).reverse().toString('hex');
-  return [...new Set([dashed(hex), dashed(mixed(hex)), dashed(back), dashed(mixed(back))])];
+  return [...new Set([...bothWays(bytes), ...bothWays(Buffer.from(bytes).reverse())])];
 }
 
 /** @returns [] for what is no UUID */
 export function uuidsIn(text: string): string[] {
   const hex = text.trim().toLowerCase().replaceAll('-', '');
-  return /^[0-9a-f]{32}$/.test(hex) ? [...new Set([dashed(hex), dashed(mixed(hex))])] : [];
+  return /^[0-9a-f]{32}$/.test(hex) ? [...new Set(bothWays(Buffer.from(hex, 'hex')))] : [];
 }
 
-const dashed = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+const bothWays = (bytes: Uint8Array) => [dashed(Buffer.from(bytes).toString('hex')), smbiosUuid(bytes)];
 
-const mixed = (hex: string) =>
-  hex.replace(
-    /^(..)(..)(..)(..)(..)(..)(..)(..)/,
-    (_, ...b: string[]) => `${b[3]}${b[2]}${b[1]}${b[0]}${b[5]}${b[4]}${b[7]}${b[6]}`,
-  );
+const dashed = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -10,6 +10,7 @@ import {
   type Hole,
   keptNext,
   LIMITS,
+  lostNext,
   type PowerAction,
   refused,
   SUITES,
@@ -112,11 +113,7 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
       await ask(['chassis', 'bootdev', 'pxe', ...(firmware === 'uefi' ? ['options=efiboot'] : [])], PATIENT);
       const flags = nextBootIn(rawBytes(await read(BOOT_FLAGS)) ?? new Uint8Array());
       if (flags?.network === true) return;
-      throw bmcError(
-        'BMC_NEXT',
-        `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
-        'set the boot order of the machine itself to the network first',
-      );
+      throw lostNext(host);
     },
     async nextAsUsual() {
       const until = AbortSignal.timeout(LIMITS.takeBack);

@@ -9,6 +9,7 @@ import {
   type Firmware,
   keptNext,
   LIMITS,
+  lostNext,
   refused,
 } from './bmc.ts';
 import { judge, uuidsIn } from './claim.ts';
@@ -166,11 +167,7 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
       if (override === null) throw missing('a boot from the network');
       await patch(override);
       if (isNetworkNext((await system()).value)) return;
-      throw bmcError(
-        'BMC_NEXT',
-        `the BMC at ${host} said yes, and does not keep that the next boot is from the network`,
-        'set the boot order of the machine itself to the network first',
-      );
+      throw lostNext(host);
     },
     async nextAsUsual() {
       const until = AbortSignal.timeout(LIMITS.takeBack);

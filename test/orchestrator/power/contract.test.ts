@@ -125,6 +125,7 @@ test('redfish: setup mode, boot order and URI of HTTP boot are set and shown', a
   t.true(before.secureBoot?.canSetUp);
   await firmware.bootOrder(['Boot0002', 'Boot0001']);
   await firmware.httpBootUri('http://10.0.0.1/boot.efi');
+  t.is((await firmware.show()).secureBoot?.mode, 'UserMode');
   await firmware.secureBootSetup();
   const after = await firmware.show();
   t.deepEqual(
