@@ -19,6 +19,9 @@ const SECRET = 32;
 /** The secret of a keys folder. Kept by whoever reads it for no longer than it takes. */
 export type AtRestKey = { readonly secret: Buffer };
 
+/** Content of such a file. */
+export const freshAtRest = (): string => `${randomBytes(SECRET).toString('hex')}\n`;
+
 /**
  * @param path of its file (layout.ts)
  * @param isFirst nothing was encrypted yet: it is made where there is none. A new one beside what an older one encrypted would
@@ -31,7 +34,7 @@ export async function atRestKey(path: string, isFirst: boolean): Promise<AtRestK
     if (error.code !== 'ENOENT') throw error;
     if (!isFirst) return '';
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await createFileAtomic(path, `${randomBytes(SECRET).toString('hex')}\n`);
+    await createFileAtomic(path, freshAtRest());
     // Another process may have been first.
     return there();
   });

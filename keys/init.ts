@@ -3,7 +3,6 @@ import {
   createPublicKey,
   generateKeyPair,
   type KeyObject,
-  randomBytes,
   randomUUID,
   X509Certificate,
 } from 'node:crypto';
@@ -12,6 +11,7 @@ import { dirname, relative } from 'node:path';
 import { promisify } from 'node:util';
 import ssh2 from 'ssh2';
 import { createFileAtomic } from '../base/files.ts';
+import { freshAtRest } from './at-rest.ts';
 import { AUTHORITY_COMMON_NAME, spkiOf } from './authority.ts';
 import { type DistinguishedName, makeCertificate } from './certificate.ts';
 import { certificateList, signedUpdate } from './efitools.ts';
@@ -58,7 +58,7 @@ export async function initKeys(folder: string): Promise<InitResult> {
   await initSsh(layout, ensure);
   await initSigner(layout.pcr, ensure, () => rsaKey(RSA_BITS.pcr));
   await initSigner(layout.order, ensure, async () => pkcs8((await generate('ed25519')).privateKey));
-  await ensure(layout.secrets, async () => `${randomBytes(32).toString('hex')}\n`);
+  await ensure(layout.secrets, async () => freshAtRest());
   for (const file of await initReleaseKeys(folder)) result.created.push(relative(folder, file));
   return result;
 }

@@ -3,7 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { checkAttestationKey, parseTpmPublic } from '../../formats/tpm/public.ts';
 import { reattestData } from '../../protocol/enrolment/extra-data.ts';
 import type { attestRequest } from '../../protocol/enrolment/messages.ts';
-import type { NodeDirectory } from '../directory.ts';
+import type { NodeDirectory, Verdict } from '../directory.ts';
 import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
@@ -50,16 +50,25 @@ export class Reattest {
       checkAttestationKey(ak);
       const expected = { ak, extraData: reattestData(nonce, spki) };
       const quoted = verifyEvidence(request.quote, expected, await secureBootKeys());
-      const decision = await directory.reattest(id, serial, {
+      await shownTo(directory, id, serial, {
         ...{ akName: ak.name, nonceNumber, address, at: now() },
         ...quoted,
       });
-      if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
-      if (decision.state === 'stale') throw notCurrent();
     } catch (error) {
       throw error instanceof BootwaveError ? withSubject(error, id) : error;
     }
   }
+}
+
+/** What the fleet says of a quote that was verified. @throws BootwaveError `CERTIFICATE_NOT_CURRENT`, the fleet's refusal */
+export async function shownTo(
+  directory: NodeDirectory,
+  ...shown: Parameters<NodeDirectory['reattest']>
+): Promise<Verdict> {
+  const decision = await directory.reattest(...shown);
+  if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
+  if (decision.state === 'stale') throw notCurrent();
+  return decision.verdict;
 }
 
 export function notCurrent(): BootwaveError {

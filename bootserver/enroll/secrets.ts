@@ -27,7 +27,7 @@ import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
 import { Nonces } from './nonces.ts';
 import { verifyEvidence } from './proof.ts';
-import { notCurrent, type ReattestParts } from './reattest.ts';
+import { type ReattestParts, shownTo } from './reattest.ts';
 
 /** The fleet's side. */
 export type SecretsOfFleet = {
@@ -86,16 +86,11 @@ export class SecretsDialogue {
       const expected = { ak, extraData: askData(ask, nonce, keyBytes) };
       const quoted = verifyEvidence(question.quote, expected, await secureBootKeys());
       checkDeliveryKey(key, policy);
-      const decision = await directory.reattest(id, identity.serial, {
+      const verdict = await shownTo(directory, id, identity.serial, {
         ...{ akName: ak.name, nonceNumber, address: identity.address, at: now() },
         ...quoted,
       });
-      if (decision.state === 'stale') throw notCurrent();
-      if (decision.state === 'refused') throw new BootwaveError({ code: decision.code, what: decision.what });
-      const { number, values } = await secrets.give({
-        ...{ id, service, order: question.order },
-        verdict: decision.verdict,
-      });
+      const { number, values } = await secrets.give({ id, service, verdict, order: question.order });
       const secret = randomBytes(SECRET_BYTES);
       const plain = encodeSecrets(values);
       try {

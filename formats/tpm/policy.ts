@@ -65,7 +65,7 @@ export function nvPolicy(before: Uint8Array, indexName: Uint8Array, value: Uint8
 export const ACTIVATE_CREDENTIAL = 0x147;
 
 /** TPM2_PolicyCommandCode (Part 3, 23.11): for this command alone. @param command TPM_CC */
-export function commandPolicy(before: Uint8Array, command: number): Buffer {
+function commandPolicy(before: Uint8Array, command: number): Buffer {
   const code = Buffer.alloc(4);
   code.writeUInt32BE(command);
   return sha256(before, POLICY_COMMAND_CODE, code);

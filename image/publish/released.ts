@@ -62,6 +62,16 @@ export class ReleasedBundles {
   }
 }
 
+/** What `read` makes of the published metadata; made again when that has changed. @param releases of the data directory */
+export function perMetadata<T>(releases: string, read: () => Promise<T>): () => Promise<T> {
+  let last: { link: string; value: T } | null = null;
+  return async () => {
+    const link = await readlink(metadataFolder(releases)).catch(() => '');
+    if (last === null || last.link !== link || link === '') last = { link, value: await read() };
+    return last.value;
+  };
+}
+
 /** What each role releases. A team that was given other keys and has not signed since releases nothing. */
 export function rolesOf({ targets, delegated }: Repository) {
   const own = {

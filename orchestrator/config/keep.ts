@@ -15,7 +15,7 @@ import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
 import { isFresh } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
-import { keptConfig, keptServices, signKept } from '../orders/kept.ts';
+import { keptOf, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
@@ -115,10 +115,7 @@ async function unsettled({ fleet, signer }: KeeperOptions, settled: Settled): Pr
       if (inForce !== undefined && hasSomething(inForce.order)) return true;
       // Also of a node whose order is gone the signer knows what it was given.
       const standing = await standingOf(fleet.redis, signer, id);
-      return hasSomething({
-        config: keptConfig(inForce, standing),
-        services: keptServices(inForce, standing),
-      });
+      return hasSomething(keptOf(inForce, standing));
     }),
   );
   return left.filter(({ id, observed }, i) => {
@@ -148,8 +145,7 @@ async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Prom
   const free = await mustBeUnmoved(fleet, id);
   const inForce = (await readIssued(fleet.redis, [id])).get(id);
   const standing = await standingOf(fleet.redis, signer, id);
-  const digest = keptConfig(inForce, standing);
-  const services = keptServices(inForce, standing);
+  const { config: digest, services } = keptOf(inForce, standing);
   const lost = digest === null || status.config?.digest === digest ? null : await published(fleet, digest);
   const isOld = services.length > 0 && inForce !== undefined && !isFresh(inForce.order, Date.now());
   const gone = services.filter((service) => !hasService(status, service));

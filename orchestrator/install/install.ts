@@ -10,7 +10,7 @@ import { deliverOrder } from '../orders/deliver.ts';
 import { knownEpoch, noteEmptyMemory } from '../orders/guard.ts';
 import type { Wanted } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
-import { keptConfig, keptServices, signKept } from '../orders/kept.ts';
+import { keptOf, signKept } from '../orders/kept.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
@@ -152,11 +152,7 @@ async function order(
   const order = await reissue(fleet.redis, {
     node,
     // Its configuration and services belong to other code, and stay.
-    wanted: {
-      ...what,
-      config: keptConfig(inForce, standing),
-      services: keptServices(inForce, standing),
-    },
+    wanted: { ...what, ...keptOf(inForce, standing) },
     inForce,
     by: INSTALL,
     kind: 'stage',

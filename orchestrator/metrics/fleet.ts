@@ -12,6 +12,7 @@ import { textOf } from './format.ts';
 
 /**
  * @param where the nodes of one site only
+ * @param released of which only names and versions are told
  * @returns pieces of text
  * @throws BootwaveError `SITE_UNKNOWN`
  */
@@ -19,13 +20,14 @@ export async function fleetMetrics(
   fleet: Fleet,
   paths: DataPaths,
   where: { site?: string | undefined },
+  released = () => releasedServices(paths),
 ): Promise<Generator<string>> {
   if (where.site !== undefined) await fleet.sites.get(where.site);
-  const [all, lastSeen, rollouts, released] = await Promise.all([
+  const [all, lastSeen, rollouts, services] = await Promise.all([
     fleetUsage(fleet, where),
     fleet.nodes.lastSeen(),
     rolloutStates(fleet),
-    releasedServices(paths),
+    released(),
   ]);
   const nodes = all.map(({ node }) => node);
   const states = Map.groupBy(nodes, ({ site, state }) => JSON.stringify([site, state]));
@@ -49,7 +51,7 @@ export async function fleetMetrics(
           state,
           rollouts: some.length,
         })),
-        versions: knownVersions(countVersions(all), released),
+        versions: knownVersions(countVersions(all), services),
         seen,
       });
       yield* nodeFamilies(told);

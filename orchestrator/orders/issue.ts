@@ -1,5 +1,5 @@
 import { BootwaveError } from '../../base/error.ts';
-import { ORDER_FORMAT, type Order, type OrderedService } from '../../protocol/order.ts';
+import { ORDER_FORMAT, type Order } from '../../protocol/order.ts';
 
 /** What the fleet wants of a node, without the fields that make it an order. */
 export type Wanted = Pick<Order, 'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven'>;
@@ -81,12 +81,9 @@ function sameImage(a: Order['image'], b: Order['image']): boolean {
 }
 
 function sameServices(a: Order['services'], b: Order['services']): boolean {
-  const is = (one: OrderedService, other: OrderedService | undefined) =>
-    one.name === other?.name &&
-    one.version === other.version &&
-    one.sha256 === other.sha256 &&
-    one.size === other.size;
-  return a.length === b.length && a.every((one, i) => is(one, b[i]));
+  return (
+    a.length === b.length && a.every((one, i) => one.name === b[i]?.name && sameImage(one, b[i] ?? null))
+  );
 }
 
 /** Not yet to be renewed. A clock that went back does not make an order stale; one that jumped ahead only causes a new issue. */

@@ -9,15 +9,16 @@ import type { OrderSigner, Standing } from './order-signer.ts';
 import { sign, standingOf } from './sign.ts';
 
 /** What the signers know counts, unless an order was issued since: it may be on its way to be signed. */
-export function keptConfig(inForce: Issued | undefined, { epoch, config }: Standing): string | null {
-  const issued = inForce?.order.config ?? null;
-  return config === undefined || (inForce?.order.epoch ?? 0) > epoch ? issued : config;
-}
-
-/** As `keptConfig`. */
-export function keptServices(inForce: Issued | undefined, { epoch, services }: Standing): OrderedService[] {
-  const issued = inForce?.order.services ?? [];
-  return services === undefined || (inForce?.order.epoch ?? 0) > epoch ? issued : [...services];
+export function keptOf(
+  inForce: Issued | undefined,
+  { epoch, config, services }: Standing,
+): Pick<Order, 'config' | 'services'> {
+  const order = inForce?.order;
+  const isNewer = (order?.epoch ?? 0) > epoch;
+  return {
+    config: config === undefined || isNewer ? (order?.config ?? null) : config,
+    services: services === undefined || isNewer ? (order?.services ?? []) : [...services],
+  };
 }
 
 /** What an order changes; all else it keeps. */

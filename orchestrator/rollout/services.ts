@@ -133,8 +133,8 @@ const said = (name: string, { why }: Instance, is: string): string =>
   `service ${shownName(name)} ${WORDS[is] ?? `is ${is}`}${why === '' ? '' : `: ${why}`}`;
 
 /** All that a node runs once it is at `text`. */
-export function after<T extends { version: string }>(
-  running: Readonly<Record<string, T>>,
+function after(
+  running: Readonly<Record<string, { version: string }>>,
   text: string,
 ): Record<string, { version: string }> {
   const next: Record<string, { version: string }> = { ...running };

@@ -50,7 +50,7 @@ export function startStage(d: Draft, node: NodeStep, why: string) {
   node.bootBefore = node.bootId;
   node.sick = null;
   // Of services it is only asked whether it can have them.
-  if (!isStaged(d, node) && d.setup.target.of === 'image') {
+  if (d.setup.target.of === 'image' && node.how !== 'disk') {
     d.move(node, 'staged', why);
     return;
   }

@@ -1,10 +1,10 @@
 /** Gathers the grounds for a secret, has them judged, writes down that it is given, and only then gives it. */
-import { readFile, readlink } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { SecretsOfFleet } from '../../bootserver/enroll/secrets.ts';
-import { metadataFolder } from '../../image/publish/repository.ts';
-import { type ReleasedService, releasedServices } from '../../image/publish/services.ts';
+import { perMetadata } from '../../image/publish/released.ts';
+import { releasedServices } from '../../image/publish/services.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import {
   ORDER_LIMITS,
@@ -38,10 +38,11 @@ const MOST_GIVEN = { perPeer: 2 * ORDER_LIMITS.services, overall: Number.POSITIV
 export class FleetSecrets implements SecretsOfFleet {
   readonly #parts: FleetSecretsParts;
   readonly #budget = new RefusalBudget(MOST_GIVEN);
-  #released: { link: string; all: readonly ReleasedService[] } | null = null;
+  readonly #services: () => ReturnType<typeof releasedServices>;
 
   constructor(parts: FleetSecretsParts) {
     this.#parts = parts;
+    this.#services = perMetadata(parts.paths.releases, () => releasedServices(parts.paths));
   }
 
   newest(): Promise<number> {
@@ -89,14 +90,6 @@ export class FleetSecrets implements SecretsOfFleet {
       throw error;
     }
     return given;
-  }
-
-  async #services(): Promise<readonly ReleasedService[]> {
-    const { paths } = this.#parts;
-    const link = await readlink(metadataFolder(paths.releases)).catch(() => '');
-    if (this.#released?.link !== link || link === '')
-      this.#released = { link, all: await releasedServices(paths) };
-    return this.#released.all;
   }
 }
 

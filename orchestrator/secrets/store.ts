@@ -12,7 +12,7 @@ import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
 import { keyLayout } from '../../keys/layout.ts';
-import { forget, SECRET_LIMITS } from '../../protocol/service/secrets.ts';
+import { encodedBytes, forget, SECRET_LIMITS } from '../../protocol/service/secrets.ts';
 import { FileLock } from '../redis/lock.ts';
 
 /** Secrets of one server. */
@@ -76,16 +76,14 @@ export class SecretStore {
 
   /** @returns the number of the change @throws BootwaveError `SECRET_LIMIT`, `SECRETS_KEY`, `SECRETS_FILE` */
   set(place: SecretPlace, value: Buffer, by: By): Promise<number> {
-    return this.#change(async (kept) => {
-      const number = changeNumber();
+    return this.#change(place.service, async (kept, number) => {
       const others = kept.entries.filter((one) => !isAt(one, place));
       if (others.length >= MOST)
         throw refusal('SECRET_LIMIT', `this server has ${others.length} secrets, and no more than ${MOST}`);
       const key = await this.#keyFor(kept);
       try {
         const entry = { ...place, number, at: by.at, actor: by.actor };
-        const entries = [...others, { ...entry, sealed: sealed(key, entry, value) }];
-        return { number, entries, service: place.service };
+        return [...others, { ...entry, sealed: sealed(key, entry, value) }];
       } finally {
         forget([key.secret]);
       }
@@ -95,10 +93,7 @@ export class SecretStore {
   /** @returns null: there was none */
   async remove(place: SecretPlace): Promise<number | null> {
     if (!(await this.#now()).entries.some((one) => isAt(one, place))) return null;
-    return this.#change(async ({ entries }) => ({
-      ...{ number: changeNumber(), service: place.service },
-      entries: entries.filter((one) => !isAt(one, place)),
-    }));
+    return this.#change(place.service, async ({ entries }) => entries.filter((one) => !isAt(one, place)));
   }
 
   async list(): Promise<ShownSecret[]> {
@@ -142,7 +137,7 @@ export class SecretStore {
     const values = new Map<string, Buffer>();
     try {
       for (const one of found) values.set(one!.name, opened(key, one!));
-      const bytes = [...values].reduce((sum, [name, value]) => sum + name.length + value.length + 5, 0);
+      const bytes = encodedBytes(values);
       if (bytes > SECRET_LIMITS.together)
         throw refusal(
           'SECRETS_TOO_LARGE',
@@ -158,14 +153,15 @@ export class SecretStore {
     }
   }
 
-  async #change(next: (kept: Kept) => Promise<Pick<Kept, 'number' | 'entries'> & { service: string }>) {
+  async #change(service: string, next: (kept: Kept, number: number) => Promise<Entry[]>): Promise<number> {
     await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
     const lock = await FileLock.open(this.#lock);
     try {
       if (!(await lock.exclusive(LOCK_WAIT)))
         throw refusal('SECRETS_BUSY', 'another change of secrets does not end', 'try again');
       const kept = await this.#look();
-      const { number, entries, service } = await next(kept);
+      const number = changeNumber();
+      const entries = await next(kept, number);
       const changed = { ...kept.changed, [service]: number };
       const text = JSON.stringify({ format: 1, number, changed, entries } satisfies Kept);
       await writeFileAtomic(this.#file, text);

@@ -1,12 +1,10 @@
 /** Whom the end of a version concerns: nodes by site, services that depend on it, rollouts and templates that name it. Pure. */
+import { jsonIn } from '../../base/json.ts';
 import type { ReleasedService } from '../../image/publish/services.ts';
-import { parseServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
+import { fullServiceVersion, parseServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
 import type { Life } from '../fleet/decisions/lives.ts';
 import { countVersions, type NodeRuns } from '../usage/versions.ts';
 import { stateOf } from './life.ts';
-
-/** `OWNER/NAME:VERSION`, as decisions and records have it. */
-export const fullText = ({ name, version }: ServiceVersion): string => `${name}:${version}`;
 
 /** A node of the fleet. */
 export type Member = NodeRuns & { site: string };
@@ -39,7 +37,7 @@ export type Affected = {
 
 export function affectedBy(service: ServiceVersion, house: House): Affected {
   const { members, released, rollouts, templates, lives } = house;
-  const text = fullText(service);
+  const text = fullServiceVersion(service);
   const isIt = (one: ServiceVersion) => one.name === service.name && one.version === service.version;
   const sites = [...Map.groupBy(members, ({ site }) => site)]
     .map(([site, those]) => ({ site, ...countOf(service, those) }))
@@ -48,7 +46,7 @@ export function affectedBy(service: ServiceVersion, house: House): Affected {
   const dependants = released.flatMap(({ name, version, by, custom }) => {
     if (name === service.name || !custom.manifest.dependsOn.includes(service.name)) return [];
     const nodes = users.filter(({ wanted }) => wanted.some((o) => o.name === name && o.version === version));
-    return [{ service: fullText({ name, version }), by, nodes: nodes.length }];
+    return [{ service: fullServiceVersion({ name, version }), by, nodes: nodes.length }];
   });
   return {
     owner: released.find(isIt)?.by ?? null,
@@ -100,15 +98,11 @@ function names(text: string, service: string): boolean {
   const inValue = (value: unknown): boolean => {
     if (typeof value === 'string') {
       const parsed = parseServiceVersion(value);
-      return parsed !== null && fullText(parsed) === service;
+      return parsed !== null && fullServiceVersion(parsed) === service;
     }
     return typeof value === 'object' && value !== null && Object.values(value).some(inValue);
   };
-  try {
-    return inValue(JSON.parse(text));
-  } catch {
-    return false;
-  }
+  return inValue(jsonIn(text));
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,7 +1,7 @@
 /** Whether somebody has decided what services a node runs. Pure. */
 import { BootwaveError } from '../../base/error.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
-import { shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import { fullServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Combination, Serving } from '../fleet/decisions/serving.ts';
 import type { Decided } from './decisions.ts';
 import type { Signed } from './ledger.ts';
@@ -68,7 +68,7 @@ export function checkServices(
   for (const name of changed) {
     const one = asked.get(name);
     if (one === undefined || !isForward.has(name) || isTaken.has(name)) continue;
-    if (!isBundle(one, released.get(keyOf(one)))) throw unreleased(node, one);
+    if (!isBundle(one, released.get(fullServiceVersion(one)))) throw unreleased(node, one);
   }
   // From where it was taken back to there is no further way back.
   const left = ways.filter((way) => !back.includes(way) && !forward.some(({ id }) => id === way.by));
@@ -99,7 +99,6 @@ const byName = (services: readonly OrderedService[]): ByName =>
   new Map(services.map((one) => [one.name, one]));
 const pick = (services: ByName, names: readonly string[]) =>
   names.flatMap((name) => services.get(name) ?? []);
-const keyOf = ({ name, version }: OrderedService) => `${name}:${version}`;
 
 const isBundle = ({ sha256, size }: OrderedService, bundle: Bundle | undefined) =>
   bundle?.sha256 === sha256 && bundle.size === size;
@@ -124,7 +123,7 @@ function isBack({ names, had }: Way, asked: ByName): boolean {
 /** Which bytes a version was is known as long as it is released. */
 const isFrom = ({ from, names }: Serving, asked: ByName, released: ServiceGrounds['released']) =>
   from.some((one) => fits(one, asked)) &&
-  pick(asked, names).every((one) => isBundle(one, released.get(keyOf(one))));
+  pick(asked, names).every((one) => isBundle(one, released.get(fullServiceVersion(one))));
 
 const fits = (combination: Combination, services: ByName) =>
   [...combination].every(([name, version]) => (services.get(name)?.version ?? null) === version);

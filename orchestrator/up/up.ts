@@ -6,8 +6,9 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { aborted } from '../../base/wait.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
-import { Released } from '../../image/publish/released.ts';
+import { perMetadata, Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
+import { releasedServices } from '../../image/publish/services.ts';
 import { rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { KeptSecureBootKeys } from '../../keys/secure-boot-keys.ts';
@@ -188,7 +189,8 @@ export async function up(
       ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
     const { metricsPort } = options;
     if (metricsPort !== undefined) {
-      const text = (where: { site?: string }) => fleetMetrics(fleet, paths, where);
+      const released = perMetadata(paths.releases, () => releasedServices(paths));
+      const text = (where: { site?: string }) => fleetMetrics(fleet, paths, where, released);
       ends.push((await openMetricsDoor({ port: metricsPort, text, log, signal: stop })).done);
     }
     const shows = () => wires.issuer || (identity?.current().issuer ?? '');

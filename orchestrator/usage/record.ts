@@ -28,7 +28,7 @@ export type UsageRecord = z.infer<typeof usageRecordSchema>;
 /** Milliseconds of the node between two words, below which they say nothing about speed. */
 const LEAST = 1_000;
 
-const UNKNOWN: Rates = { cpu: null, disk: null, network: null };
+export const UNKNOWN: Rates = { cpu: null, disk: null, network: null };
 
 /**
  * @param ordered names of the services that its order names: a node has no other

@@ -3,15 +3,9 @@ import { shownName } from '../../protocol/service/name.ts';
 import type { State } from '../fleet/transitions.ts';
 import type { By } from './by.ts';
 import type { NodeUsage } from './fleet.ts';
-import type { Rates } from './record.ts';
+import { type Rates, UNKNOWN } from './record.ts';
 
-/** Speeds in bytes a second. */
-type Used = Pick<Rates, 'disk' | 'network'> & {
-  /** Processors that were busy all the time. */
-  cpu: number | null;
-};
-
-export type NodeTop = Used & {
+export type NodeTop = Rates & {
   id: string;
   name: string;
   site: string;
@@ -31,7 +25,7 @@ export function nodeTop({ node, usage, wanted, runs }: NodeUsage): NodeTop {
   return {
     ...{ id, name, site, state },
     processors: usage?.usage.processors ?? null,
-    ...(usage?.rates ?? { cpu: null, disk: null, network: null }),
+    ...(usage?.rates ?? UNKNOWN),
     memory:
       memory === null ? null : { used: Math.max(0, memory.total - memory.available), total: memory.total },
     wanted: wanted.length,
@@ -54,7 +48,7 @@ export function topNodes(all: readonly NodeUsage[], by: By): NodeTop[] {
     .map(({ row }) => row);
 }
 
-export type InstanceTop = Used & {
+export type InstanceTop = Rates & {
   /** As people write it. */
   service: string;
   node: string;
@@ -70,8 +64,6 @@ export type InstanceTop = Used & {
   heard: number | null;
 };
 
-const UNTOLD = { cpu: null, disk: null, network: null };
-
 /** Every service that the order of a node names, on that node. */
 export function instancesOf({ node, usage, wanted }: NodeUsage): InstanceTop[] {
   const told = new Map((usage?.usage.services ?? []).map((one) => [one.name, one]));
@@ -83,7 +75,7 @@ export function instancesOf({ node, usage, wanted }: NodeUsage): InstanceTop[] {
       state: one?.state ?? (usage === null ? 'unknown' : 'absent'),
       health: one?.health ?? 'unknown',
       restarts: one?.restarts ?? null,
-      ...(usage?.services[name] ?? UNTOLD),
+      ...(usage?.services[name] ?? UNKNOWN),
       memory: one?.memory ?? null,
       tasks: one?.tasks ?? null,
       heard: usage?.heard ?? null,
@@ -100,7 +92,7 @@ export function topInstances(all: readonly InstanceTop[], by: By): InstanceTop[]
   );
 }
 
-export type ServiceTop = Used & {
+export type ServiceTop = Rates & {
   service: string;
   /** Nodes that are to run it, of these those that run it, and those that have not said. */
   wanted: number;
@@ -153,7 +145,7 @@ function sum(parts: readonly (number | null)[]): number | null {
   return known.length === 0 ? null : total(known);
 }
 
-function used(row: Used & { memory: number | null }, by: By): number | null {
+function used(row: Rates & { memory: number | null }, by: By): number | null {
   if (by === 'cpu' || by === 'memory') return row[by];
   return speed(row, by);
 }

@@ -1,6 +1,6 @@
 /** Who runs what: how many nodes run each version of a service, and how many are to. Pure. */
 import { compareVersions } from '../../formats/version.ts';
-import type { ServiceVersion } from '../../protocol/service/name.ts';
+import { fullServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
 
 /** One node. */
 export type NodeRuns = {
@@ -18,11 +18,15 @@ export type VersionCount = ServiceVersion & {
   unknown: number;
 };
 
+/** By name, the newest version first. */
+export const newestFirst = (a: ServiceVersion, b: ServiceVersion): number =>
+  (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version);
+
 /** @returns by name, the newest version first; versions that nobody runs and nobody is to run are absent */
 export function countVersions(nodes: Iterable<NodeRuns>): VersionCount[] {
   const counts = new Map<string, VersionCount>();
   const of = ({ name, version }: ServiceVersion): VersionCount => {
-    const key = `${name}:${version}`;
+    const key = fullServiceVersion({ name, version });
     const known = counts.get(key) ?? { name, version, wanted: 0, runs: 0, unknown: 0 };
     counts.set(key, known);
     return known;
@@ -34,9 +38,7 @@ export function countVersions(nodes: Iterable<NodeRuns>): VersionCount[] {
     }
     for (const one of runs ?? []) of(one).runs += 1;
   }
-  return [...counts.values()].sort(
-    (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version),
-  );
+  return [...counts.values()].sort(newestFirst);
 }
 
 /** In place of a version that nobody has released and nobody is to run: it is a word of nodes. */
@@ -47,8 +49,8 @@ export function knownVersions(
   counts: readonly VersionCount[],
   released: readonly ServiceVersion[],
 ): VersionCount[] {
-  const known = new Set(released.map(({ name, version }) => `${name}:${version}`));
-  const isKnown = ({ name, version, wanted }: VersionCount) => wanted > 0 || known.has(`${name}:${version}`);
+  const known = new Set(released.map(fullServiceVersion));
+  const isKnown = (one: VersionCount) => one.wanted > 0 || known.has(fullServiceVersion(one));
   const others = Map.groupBy(
     counts.filter((one) => !isKnown(one)),
     ({ name }) => name,

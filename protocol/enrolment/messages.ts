@@ -57,8 +57,8 @@ export const VENDOR_CLASS = 'bootwave';
 /** In option 43 of that answer: sub-option 1 is the HTTPS base URL of the boot server, UTF-8. */
 export const OPTION43_URL = 1;
 
-const hex = (bytes: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`)));
-const base64 = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[A-Za-z0-9+/]*={0,2}$/));
+export const hex = (bytes: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`)));
+export const base64 = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[A-Za-z0-9+/]*={0,2}$/));
 /** No control characters, and no half of a surrogate pair: JSON can carry one, UTF-8 and Redis cannot. */
 const line = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[^\p{Cc}\p{Cs}]*$/u));
 const count = (max = Number.MAX_SAFE_INTEGER) => z.int().check(z.gte(0), z.lte(max));

@@ -5,10 +5,8 @@
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { serviceNameSchema } from '../service/name.ts';
-import { quoteSchema } from './messages.ts';
+import { base64, hex, quoteSchema } from './messages.ts';
 
-const hex = (bytes: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`)));
-const base64 = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[A-Za-z0-9+/]*={0,2}$/));
 /** X25519. */
 const publicKey = z.string().check(z.regex(/^[A-Za-z0-9+/]{43}=$/));
 const number = z.int().check(z.gte(0));

@@ -1,7 +1,7 @@
 /** How services, their versions and their bundles are called: by people, in TUF's metadata, on servers and nodes. */
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
-import { isVersion, versionSchema } from '../../formats/version.ts';
+import { isVersion } from '../../formats/version.ts';
 
 /** Whose services have no owner in their name as people write it: the core team's. */
 export const FLEET = 'fleet';
@@ -20,8 +20,7 @@ export const shownName = (name: string): string =>
   name.startsWith(`${FLEET}/`) ? name.slice(FLEET.length + 1) : name;
 
 /** A version of a service. */
-const serviceVersionSchema = z.strictObject({ name: serviceNameSchema, version: versionSchema });
-export type ServiceVersion = z.infer<typeof serviceVersionSchema>;
+export type ServiceVersion = { name: string; version: string };
 
 /**
  * What a person writes: `chrony:4.3` is the core team's, `web/shop:1.4` that of the owner `web`.
@@ -32,6 +31,9 @@ export function parseServiceVersion(text: string): ServiceVersion | null {
   const name = fullName(written);
   return rest.length === 0 && NAME.test(name) && isVersion(version) ? { name, version } : null;
 }
+
+/** As records and decisions have it: with its owner. */
+export const fullServiceVersion = ({ name, version }: ServiceVersion): string => `${name}:${version}`;
 
 /** As people read it. */
 export const shownServiceVersion = ({ name, version }: ServiceVersion): string =>

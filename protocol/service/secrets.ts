@@ -20,14 +20,16 @@ export const secretNameSchema = z
 /** Where an instance finds them, a file each. */
 export const SECRETS_FOLDER = '/run/secrets';
 
+/** Bytes that they take together. */
+export const encodedBytes = (values: ReadonlyMap<string, Uint8Array>): number =>
+  [...values].reduce((sum, [name, value]) => sum + 5 + name.length + value.length, 0);
+
 /**
  * Values by name as bytes, not as JSON: bytes can be overwritten when they are not needed any more. Each is a byte with the
  * length of its name, the name, four bytes with the length of the value, the value.
  */
 export function encodeSecrets(values: ReadonlyMap<string, Uint8Array>): Buffer {
-  const bytes = Buffer.alloc(
-    [...values].reduce((sum, [name, value]) => sum + 5 + name.length + value.length, 0),
-  );
+  const bytes = Buffer.alloc(encodedBytes(values));
   let at = 0;
   for (const [name, value] of values) {
     at = bytes.writeUInt8(name.length, at);

@@ -106,6 +106,7 @@ export class Member {
     this.#parts = parts;
     this.#waits = { ...WAITS, ...parts.waits };
     const self = this;
+    const mirrors = (sha256: string) => ({ addresses: this.#mirrors.get(sha256) ?? [] });
     this.#metadata = new MetadataMemory(join(parts.memory, 'releases'));
     this.#released = {
       root: parts.releaseRoot,
@@ -128,7 +129,7 @@ export class Member {
       downloads: parts.downloads,
       mustBeReleased: (image, order, signal) => mustBeReleased(image, order, this.#released, signal),
       imageUrl: ({ version, sha256 }) => this.#images && `${this.#images}/${servedName(version, sha256)}`,
-      mirrors: (sha256) => ({ addresses: this.#mirrors.get(sha256) ?? [] }),
+      mirrors,
       writeLists: () => parts.writeLists(),
       warn: (text) => parts.log.warn({}, text),
       restart: () => parts.restart(),
@@ -164,7 +165,7 @@ export class Member {
       release: (service, order, signal) =>
         releasedTarget(bundleTarget(service), order, this.#released, signal),
       bundleUrl: (sha256) => this.#images && new URL(bundleUrlPath(sha256), this.#images).href,
-      mirrors: (sha256) => ({ addresses: this.#mirrors.get(sha256) ?? [] }),
+      mirrors,
       downloads: join(parts.downloads, 'bundles'),
       log: parts.log,
       now: () => parts.now(),

@@ -7,10 +7,8 @@ import { at } from '../keys.ts';
 import type { Decided } from './entry.ts';
 import { DecidedLives, retiresSchema } from './lives.ts';
 import type { Place } from './place.ts';
-import { type BroughtService, broughtService, type Serving, servingOf } from './serving.ts';
+import { broughtService, type Serving, servingOf } from './serving.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
-
-export type { BroughtService };
 
 /** The record from which on a node is moved to an image only by a decision. */
 export const ROLLOUTS_BEGUN = at('decided', 'rollouts');

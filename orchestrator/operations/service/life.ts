@@ -1,9 +1,8 @@
 /** What people say about the life of a version. */
-import type { ServiceVersion } from '../../../protocol/service/name.ts';
+import { fullServiceVersion } from '../../../protocol/service/name.ts';
 import { checkTemplateOf, drainsOf, endOrphans, isStopped } from '../../rollout/run/retire.ts';
-import { fullText } from '../../services/affected.ts';
 import { checkRetirement, type LifeState, mustBeAnother, stateOf, type Word } from '../../services/life.ts';
-import { decideLife, readLife } from '../../services/lives.ts';
+import { decideLife } from '../../services/lives.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
 import { serviceIn } from './named.ts';
@@ -16,7 +15,7 @@ export type Decided = Shown & { before: LifeState; changed: boolean };
 
 /** Also of a version that is not released yet: it is in preview from its first moment. */
 export const preview = ({ service, reason = '' }: Named, acting: Acting) =>
-  decide(acting, service, { ...NOTHING, state: 'preview', reason }, { unknown: true });
+  decide(acting, service, { ...NOTHING, state: 'preview', reason }, { isKnown: true });
 
 export const promote = ({ service, reason = '' }: Named, acting: Acting) =>
   decide(acting, service, { ...NOTHING, state: 'current', reason });
@@ -26,8 +25,8 @@ export const deprecate = async (
   { service, successor, reason = '' }: Named & { successor?: string | undefined },
   acting: Acting,
 ) => {
-  const next = successor === undefined ? null : fullText(serviceIn(successor));
-  if (next !== null) mustBeAnother(fullText(serviceIn(service)), next);
+  const next = successor === undefined ? null : fullServiceVersion(serviceIn(successor));
+  if (next !== null) mustBeAnother(fullServiceVersion(serviceIn(service)), next);
   return decide(acting, service, { ...NOTHING, state: 'deprecated', successor: next, reason });
 };
 
@@ -41,37 +40,42 @@ export async function retire(
   acting: Acting,
 ): Promise<Decided> {
   const service = serviceIn(text);
-  const next = fullText(serviceIn(successor));
+  const next = fullServiceVersion(serviceIn(successor));
   const house = await everything(acting);
   await mustBeKnown(service, house, acting.paths);
-  const released = new Set(house.released.map(fullText));
+  const released = new Set(house.released.map(fullServiceVersion));
   const rules = { now: acting.by.at, known: house.lives, released };
-  checkRetirement({ service: fullText(service), successor: next, on }, rules);
+  checkRetirement({ service: fullServiceVersion(service), successor: next, on }, rules);
   const word = { state: 'deprecated' as const, successor: next, on, template: template ?? null, reason };
-  await checkTemplateOf(acting.fleet, { service: fullText(service), ...word });
-  if (!dryRun) return decide(acting, text, word, { again: await isStoppedNow(acting, service) });
-  const before = stateOf(house.lives.get(fullText(service)), acting.by.at);
+  await checkTemplateOf(acting.fleet, { service: fullServiceVersion(service), ...word });
+  if (!dryRun) {
+    const life = house.lives.get(fullServiceVersion(service));
+    const last = life === undefined ? undefined : (await drainsOf(acting.fleet, life)).at(-1);
+    // Said once more although nothing of it is new: what people or the engine have ended begins anew.
+    const again = last !== undefined && isStopped(last);
+    return decide(acting, text, word, { isKnown: true, again });
+  }
+  const before = stateOf(house.lives.get(fullServiceVersion(service)), acting.by.at);
   return { ...(await shownOf(service, house, acting, word)), before, changed: false };
-}
-
-/** Said once more although nothing of it is new: what people or the engine have ended begins anew. */
-async function isStoppedNow({ fleet }: Acting, service: ServiceVersion): Promise<boolean> {
-  const life = await readLife(fleet, fullText(service));
-  const last = life === undefined ? undefined : (await drainsOf(fleet, life)).at(-1);
-  return last !== undefined && isStopped(last);
 }
 
 async function decide(
   acting: Acting,
   text: string,
   word: Word,
-  { unknown = false, again = false } = {},
+  { isKnown = false, again = false } = {},
 ): Promise<Decided> {
   const { fleet, by, log } = acting;
   const service = serviceIn(text);
-  if (!unknown) await mustBeKnown(service, await everything(acting), acting.paths);
+  if (!isKnown) await mustBeKnown(service, await everything(acting), acting.paths);
   const person = await personOf(acting);
-  const { before, changed } = await decideLife(fleet, fullText(service), word, { ...by, person }, again);
+  const { before, changed } = await decideLife(
+    fleet,
+    fullServiceVersion(service),
+    word,
+    { ...by, person },
+    again,
+  );
   // What no longer stands begins nothing more from now on, whoever looks next.
   if (changed) await endOrphans({ redis: fleet.redis, fleet }, log);
   const shown = await shownOf(service, await everything(acting), acting);
@@ -85,7 +89,7 @@ function tell(
   { state, successor, affected: { owner, dependants }, ...one }: Shown,
 ): void {
   if (state !== 'deprecated' && state !== 'obsolete') return;
-  const service = fullText(one);
+  const service = fullServiceVersion(one);
   log.warn(
     { code: 'SERVICE_ENDS', service, successor, owner, dependants: dependants.map((each) => each.service) },
     `${service} is ${state}`,

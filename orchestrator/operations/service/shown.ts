@@ -1,33 +1,26 @@
 /** Services and their versions as people see them: what is released, what was decided about it, and who runs it. */
 import { refusal } from '../../../base/error.ts';
-import { compareVersions } from '../../../formats/version.ts';
 import { withdrawnServices } from '../../../image/publish/once.ts';
 import { type ReleasedService, releasedServices } from '../../../image/publish/services.ts';
 import {
   fullName,
+  fullServiceVersion,
   parseServiceVersion,
   type ServiceVersion,
   serviceOfTarget,
   shownName,
+  shownServiceVersion,
 } from '../../../protocol/service/name.ts';
 import type { Life } from '../../fleet/decisions/lives.ts';
-import { ENDED } from '../../rollout/record.ts';
-import { listRollouts } from '../../rollout/run/list.ts';
+import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
 import { type Drain, drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
-import { readSetup } from '../../rollout/run/stored.ts';
+import { ifForgotten, readSetup } from '../../rollout/run/stored.ts';
 import { listTemplates } from '../../rollout/run/templates.ts';
-import {
-  type Affected,
-  affectedBy,
-  type Count,
-  fullText,
-  type House,
-  warningsFor,
-} from '../../services/affected.ts';
+import { type Affected, affectedBy, type Count, type House, warningsFor } from '../../services/affected.ts';
 import { type LifeState, stateOf } from '../../services/life.ts';
 import { listLives } from '../../services/lives.ts';
 import { membersOf } from '../../services/members.ts';
-import { countVersions } from '../../usage/versions.ts';
+import { countVersions, newestFirst } from '../../usage/versions.ts';
 import type { Acting } from '../operation.ts';
 import { serviceIn } from './named.ts';
 
@@ -66,27 +59,26 @@ export async function everything({
   paths,
   by,
 }: Pick<Acting, 'fleet' | 'paths' | 'by'>): Promise<Everything> {
-  const [members, released, lives, templates, all] = await Promise.all([
+  const [members, released, lives, templates, open] = await Promise.all([
     membersOf(fleet),
     releasedServices(paths),
     listLives(fleet),
     listTemplates(fleet),
-    listRollouts(fleet.redis),
+    fleet.redis.smembers(ROLLOUT_KEYS.live),
   ]);
-  const open = all.filter(({ state }) => !ENDED.includes(state));
-  const rollouts = await Promise.all(
-    open.map(async ({ id }) => {
-      const { setup } = await readSetup(fleet.redis, id);
-      return { id, text: setup.source ?? JSON.stringify(setup.spec) };
-    }),
-  );
-  const counts = new Map(countVersions(members).map((one) => [fullText(one), one]));
+  const setups = await Promise.all(open.map((id) => readSetup(fleet.redis, id).catch(ifForgotten)));
+  const rollouts = setups
+    .flatMap((one) => (one === null ? [] : [one.setup]))
+    .sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? -1 : 1))
+    .map((setup) => ({ id: setup.id, text: setup.source ?? JSON.stringify(setup.spec) }));
+  const counts = new Map(countVersions(members).map((one) => [fullServiceVersion(one), one]));
   return { members, released, lives, templates, rollouts, counts, now: by.at };
 }
 
 function versionsIn(house: Everything): Version[] {
   const all = new Map<string, ServiceVersion>();
-  const add = ({ name, version }: ServiceVersion) => all.set(fullText({ name, version }), { name, version });
+  const add = ({ name, version }: ServiceVersion) =>
+    all.set(fullServiceVersion({ name, version }), { name, version });
   house.released.forEach(add);
   for (const service of [...house.counts.keys(), ...house.lives.keys()]) {
     const one = parseServiceVersion(service);
@@ -96,14 +88,14 @@ function versionsIn(house: Everything): Version[] {
 }
 
 function versionOf(service: ServiceVersion, { lives, counts, released, now }: Everything): Version {
-  const life = lives.get(fullText(service));
+  const life = lives.get(fullServiceVersion(service));
   return {
     ...service,
     state: stateOf(life, now),
     on: life?.on ?? null,
     successor: life?.successor ?? null,
-    nodes: countIn(counts.get(fullText(service))),
-    release: released.find((one) => fullText(one) === fullText(service)) ?? null,
+    nodes: countIn(counts.get(fullServiceVersion(service))),
+    release: released.find((one) => fullServiceVersion(one) === fullServiceVersion(service)) ?? null,
   };
 }
 
@@ -115,23 +107,21 @@ const countIn = ({ wanted = 0, runs = 0, unknown = 0 }: Partial<Count> = {}): Co
 
 export async function list(_: object, acting: Acting) {
   const byName = Map.groupBy(versionsIn(await everything(acting)), ({ name }) => name);
-  return [...byName]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, all]) => {
-      const released = all.filter(({ release }) => release !== null);
-      const [newest = null] = released;
-      const old = all.filter(({ state }) => state === 'deprecated' || state === 'obsolete');
-      return {
-        name: shownName(name),
-        newest: newest?.version ?? null,
-        state: newest?.state ?? null,
-        versions: released.length,
-        by: newest?.release?.by ?? null,
-        /** Nodes that are to run any version of it, and those of them that are to run one that ends. */
-        nodes: sum(all),
-        ending: sum(old),
-      };
-    });
+  return [...byName].map(([name, all]) => {
+    const released = all.filter(({ release }) => release !== null);
+    const [newest = null] = released;
+    const old = all.filter(({ state }) => state === 'deprecated' || state === 'obsolete');
+    return {
+      name: shownName(name),
+      newest: newest?.version ?? null,
+      state: newest?.state ?? null,
+      versions: released.length,
+      by: newest?.release?.by ?? null,
+      /** Nodes that are to run any version of it, and those of them that are to run one that ends. */
+      nodes: sum(all),
+      ending: sum(old),
+    };
+  });
 }
 
 const sum = (all: readonly Version[]) => all.reduce((nodes, one) => nodes + one.nodes.wanted, 0);
@@ -153,15 +143,15 @@ export async function shownOf(
   service: ServiceVersion,
   house: Everything,
   { fleet }: Pick<Acting, 'fleet'>,
-  word: Pick<Life, 'successor' | 'on'> | null = house.lives.get(fullText(service)) ?? null,
+  word: Pick<Life, 'successor' | 'on'> | null = house.lives.get(fullServiceVersion(service)) ?? null,
 ): Promise<Shown> {
-  const life = house.lives.get(fullText(service)) ?? null;
+  const life = house.lives.get(fullServiceVersion(service)) ?? null;
   const affected = affectedBy(service, house);
   const isEnding =
     word !== null && (word.on !== null || stateOf(life ?? undefined, house.now) === 'deprecated');
   const warnings = isEnding ? warningsFor(service, word, house, affected) : [];
   const drains = life === null ? [] : await drainsOf(fleet, life);
-  const waits = await fleet.redis.hget(NOT_DRAINED, fullText(service));
+  const waits = await fleet.redis.hget(NOT_DRAINED, fullServiceVersion(service));
   return { ...versionOf(service, house), life, affected, warnings, drains, waits };
 }
 
@@ -171,11 +161,11 @@ export async function mustBeKnown(
   house: Everything,
   { releases }: Acting['paths'],
 ): Promise<void> {
-  const isIt = (one: ServiceVersion) => fullText(one) === fullText(service);
-  if (versionsIn(house).some(isIt)) return;
+  const text = fullServiceVersion(service);
+  const isIt = (one: ServiceVersion) => fullServiceVersion(one) === text;
+  if (house.counts.has(text) || house.lives.has(text) || house.released.some(isIt)) return;
   const gone = [...(await withdrawnServices(releases)).keys()].map(serviceOfTarget);
-  if (!gone.some((one) => one !== null && isIt(one)))
-    throw unknownService(`${shownName(service.name)}:${service.version}`);
+  if (!gone.some((one) => one !== null && isIt(one))) throw unknownService(shownServiceVersion(service));
 }
 
 export const unknownService = (name: string, more = '') =>
@@ -184,6 +174,3 @@ export const unknownService = (name: string, more = '') =>
     `no service ${JSON.stringify(name.slice(0, 160))} is released ${more}`.trimEnd(),
     "'bootwave service list' shows all of them",
   );
-
-const newestFirst = (a: ServiceVersion, b: ServiceVersion) =>
-  (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) || compareVersions(b.version, a.version);

@@ -3,11 +3,11 @@ import test from 'ava';
 import fc from 'fast-check';
 import { lifeKey, type Retires } from '../../../orchestrator/fleet/decisions/lives.ts';
 import {
-  type BroughtService,
   DecidedRollouts,
   type RolloutDecision,
   rolloutKey,
 } from '../../../orchestrator/fleet/decisions/rollouts.ts';
+import type { BroughtService } from '../../../orchestrator/fleet/decisions/serving.ts';
 import type { Served } from '../../../orchestrator/signer/served-sets.ts';
 import { checkServices, isNothing, servedOf } from '../../../orchestrator/signer/services.ts';
 import type { OrderedService } from '../../../protocol/order.ts';

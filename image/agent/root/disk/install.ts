@@ -19,7 +19,7 @@ import {
 } from './layout.ts';
 import { repair, withEsp } from './mount.ts';
 import { identityOf } from './paths.ts';
-import { WITH_QUOTAS } from './state.ts';
+import { makeFileSystem } from './state.ts';
 
 /**
  * loader.conf(5). No menu, no editor: nobody at the console chooses. No automatic entries: a stray loader on the
@@ -148,7 +148,7 @@ async function format(
       next: 'look at the disk: it may be failing',
     });
   if (state.label === LABELS.state + UNFINISHED) {
-    await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', ...WITH_QUOTAS, state.path], LIMIT);
+    await makeFileSystem(state.path, false, { mustRun });
     await finish(disk.path, 2, state.path, LABELS.state);
   }
   if (esp.label === LABELS.esp + UNFINISHED || (wipe && (await isBroken(esp.path)))) {

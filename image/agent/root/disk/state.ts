@@ -144,9 +144,14 @@ async function giveQuotas(device: string, { run, mustRun }: DiskTools): Promise<
 }
 
 /** Of mke2fs: a file system in which projects have quotas (ext4(5), "project" and "quota"). */
-export const WITH_QUOTAS = ['-O', 'quota,project', '-E', 'quotatype=prjquota'];
+const WITH_QUOTAS = ['-O', 'quota,project', '-E', 'quotatype=prjquota'];
 
-async function makeFileSystem(device: string, trial: boolean, { mustRun }: DiskTools): Promise<void> {
+/** Of the state, made anew. @param trial by an image whose way back may know no quotas */
+export async function makeFileSystem(
+  device: string,
+  trial: boolean,
+  { mustRun }: Pick<DiskTools, 'mustRun'>,
+): Promise<void> {
   const quotas = trial ? [] : WITH_QUOTAS;
   await mustRun('mkfs.ext4', ['-q', '-F', '-L', 'bootwave-state', ...quotas, device], { timeout: 120_000 });
 }

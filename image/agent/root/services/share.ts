@@ -11,15 +11,13 @@ import type { RequestedImage } from '../../../../protocol/agent/disk.ts';
 import { servedName } from '../../../../protocol/release-target.ts';
 import { bundleUrlPath } from '../../../../protocol/service/name.ts';
 import { bundleFile, bundlesIn } from './bundle.ts';
-import { roomLeft, type SpacePlaces } from './space.ts';
+import { imagesOf, roomLeft, type SpacePlaces } from './space.ts';
 
 /** Images that are kept for neighbours: of the rollout under way, and the one before. */
 const MOST_IMAGES = 2;
 
 /** As in `bundleUrlPath`. */
 const BUNDLES = 'bundles';
-const IMAGES = 'images';
-const imagesOf = ({ shared }: Pick<SpacePlaces, 'shared'>): string => join(shared, IMAGES);
 
 /**
  * Makes the folder hold each bundle of the store, under a second name of the same file; or nothing at all.
@@ -43,12 +41,13 @@ export async function shareFiles(
     await chmod(folder, 0o755);
   }
   const stored = await bundlesIn(store);
-  for (const name of await readdir(bundles))
-    if (!stored.has(name)) await rm(join(bundles, name), { force: true });
+  const there = new Set(await readdir(bundles));
+  for (const name of there) if (!stored.has(name)) await rm(join(bundles, name), { force: true });
   for (const sha256 of stored) {
-    const at = join(shared, bundleUrlPath(sha256));
-    await link(bundleFile(store, sha256), at).catch(unless('EEXIST'));
-    await chmod(at, 0o644);
+    if (there.has(sha256)) continue;
+    // The mode first, of both names: a name that is there is complete.
+    await chmod(bundleFile(store, sha256), 0o644);
+    await link(bundleFile(store, sha256), join(shared, bundleUrlPath(sha256)));
   }
   const names = [...stored, ...(await readdir(images))];
   return names.flatMap((name) => /^([0-9a-f]{64})(?:\.bootwave_.+\.efi)?$/.exec(name)?.[1] ?? []);
@@ -116,7 +115,3 @@ async function copy(image: RequestedImage, source: AsyncIterable<Uint8Array>, pa
 function failure(code: string, what: string): BootwaveError {
   return new BootwaveError({ code, what, unchanged: 'neighbours get it from the boot server' });
 }
-
-const unless = (code: string) => (error: NodeJS.ErrnoException) => {
-  if (error.code !== code) throw error;
-};

@@ -33,6 +33,9 @@ export const SPACE: SpacePlaces = {
   space: () => spaceAt(STATE),
 };
 
+/** Of `shared`: the images. */
+export const imagesOf = ({ shared }: Pick<SpacePlaces, 'shared'>): string => join(shared, 'images');
+
 /** Bytes that stay for orders, records, and the download of an image. */
 export const RESERVE = 256 * 2 ** 20;
 /**
@@ -66,7 +69,7 @@ async function unpromised(places: SpacePlaces, except?: string): Promise<number>
     // A folder without a note counts from the next start of its service on.
     promised += ((await boundOf(folder)) ?? 0) * (1 + copies);
   }
-  const taken = (await bytesIn(places.store)) + (await bytesIn(join(places.shared, 'images')));
+  const taken = (await bytesIn(places.store)) + (await bytesIn(imagesOf(places)));
   return (await places.space()).total - promised - taken;
 }
 
