@@ -24,6 +24,7 @@ const ORCHESTRATOR = [
   ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
   ['services'],
   ['rollout'],
+  ['recovery'],
   ['rotation', 'secure-boot', 'doctor', 'metrics'],
   ['up'],
   ['operations'],

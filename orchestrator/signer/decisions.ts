@@ -2,6 +2,7 @@
  * What the log of decisions on this machine's disk says about images. A server has checked the seal of every line before it
  * wrote it there (fleet/decisions/keeper.ts); nothing of it is read from Redis.
  */
+import type { DecidedIncidents } from '../fleet/decisions/incidents.ts';
 import { DecisionsOnDisk } from '../fleet/decisions/on-disk.ts';
 import type { Place } from '../fleet/decisions/place.ts';
 import type { DecidedRollouts } from '../fleet/decisions/rollouts.ts';
@@ -10,6 +11,7 @@ import { unreadable } from './consents.ts';
 export type Pin = { image: string; until: number | null };
 export type Decided = {
   rollouts: DecidedRollouts;
+  incidents: DecidedIncidents;
   /** Members, by node. */
   places: { get(node: string): { place: Place | null } | undefined };
   /** When a person last had a node installed that was none, or no longer; milliseconds since the epoch, by node. */
@@ -33,9 +35,9 @@ export class DecisionsHere {
   async current(): Promise<Decided> {
     try {
       const { set, installs } = await this.#disk.current();
-      const { rollouts } = set.decided;
+      const { rollouts, incidents } = set.decided;
       const places = { get: (node: string) => set.decided.node(node) };
-      return { rollouts, places, installs, pins: { get: (node) => places.get(node)?.place?.pin } };
+      return { rollouts, incidents, places, installs, pins: { get: (node) => places.get(node)?.place?.pin } };
     } catch (cause) {
       throw unreadable(this.#path, cause);
     }
