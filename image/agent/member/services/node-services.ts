@@ -150,10 +150,11 @@ export class NodeServices {
   told(): Told[] {
     return this.#views.map((view) => {
       const { runs, version, interface: card } = view;
-      const { name, state, health, restarts } = this.#told(view);
+      const { name, state, health, restarts, why } = this.#told(view);
       // Begun in this version and ended for now; another one goes on.
       const isEnded = (state === 'failed' || state === 'refused') && runs === version;
-      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      const told = { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      return why === '' ? told : { ...told, why };
     });
   }
 

@@ -361,17 +361,17 @@ test('what runs is told with where its numbers are: an ended version does not ru
     view({ interface: 'bws1' }),
     view({ name: 'fleet/b', state: 'failed', runs: '1', interface: 'bws2' }),
     view({ name: 'fleet/c', version: '2', state: 'failed', runs: '1', interface: 'bws3' }),
-    view({ name: 'fleet/d', state: 'waiting', runs: null }),
+    view({ name: 'fleet/d', state: 'waiting', runs: null, why: 'for fleet/a' }),
   ];
   const { services } = await setUp(t, async () => views);
   await services.look();
   t.deepEqual(
-    services.told().map(({ name, runs, interface: card }) => [name, runs, card]),
+    services.told().map(({ name, runs, interface: card, why }) => [name, runs, card, why]),
     [
-      ['fleet/a', '1', 'bws1'],
-      ['fleet/b', null, 'bws2'],
-      ['fleet/c', '1', 'bws3'],
-      ['fleet/d', null, null],
+      ['fleet/a', '1', 'bws1', undefined],
+      ['fleet/b', null, 'bws2', undefined],
+      ['fleet/c', '1', 'bws3', undefined],
+      ['fleet/d', null, null, 'for fleet/a'],
     ],
   );
 });
