@@ -58,7 +58,7 @@ export type InstanceTop = Rates & {
   /** `unknown`: the node has not said anything; `absent`: it has, and nothing of this one yet. */
   state: string;
   health: string;
-  /** Why it does not run, in the node's words; empty: it runs, or the node has not said. */
+  /** Why it does not run, or would not start again, in the node's words; empty: nothing of that, or the node has not said. */
   why: string;
   restarts: number | null;
   memory: number | null;

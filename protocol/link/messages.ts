@@ -110,7 +110,7 @@ const service = z.object({
   restarts: count(),
   /** Since when it is in its state; null while nothing of it runs. */
   since: z.nullable(instant),
-  /** Why it does not run, with a code where it is refused; else empty. */
+  /** Why it does not run, or would not start again, with a code where it is refused; else empty. */
   why: line(256),
   /**
    * Number of the last change of its secrets on the server that gave them, which is random: another one is another change.

@@ -25,7 +25,7 @@ const instance = z.object({
   state: z.enum(INSTANCE_STATES),
   health: z.enum(['healthy', 'ill', 'unknown']),
   restarts: counter,
-  /** Why it does not run, as its status says; absent: it runs, or the image is older. */
+  /** As its status says; absent: it runs and would start again, or the image is older. */
   why: z.optional(line(256)),
   /** Milliseconds of processor time. */
   cpu: z.nullable(counter),
