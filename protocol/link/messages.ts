@@ -11,6 +11,7 @@ import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
+import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
 import { usageSchema } from './usage.ts';
@@ -36,7 +37,6 @@ export const LINK_LIMITS = {
   farewell: 5_000,
 } as const;
 
-const line = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[^\p{Cc}]*$/u));
 const count = () => z.int().check(z.gte(0));
 const hex64 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
@@ -110,7 +110,7 @@ const service = z.object({
   restarts: count(),
   /** Since when it is in its state; null while nothing of it runs. */
   since: z.nullable(instant),
-  /** Why it does not run, with a code where it is refused; else empty. */
+  /** Why it does not run, or would not start again, with a code where it is refused; else empty. */
   why: line(256),
   /**
    * Number of the last change of its secrets on the server that gave them, which is random: another one is another change.
