@@ -33,6 +33,11 @@ export const policySchema = z.object({
   image: z.enum(['enforce', 'report']).default('enforce'),
   /** No rollout takes a node of the site to an older image than this; null: only the fleet's release floor counts. */
   floor: z.string().nullable().default(null),
+  /**
+   * What of a machine that an incident holds may be wiped with no person asked: nothing, the disks that Bootwave installed, or
+   * all disks. Two people decide that.
+   */
+  recovery: z.enum(['person', 'wipe', 'wipe-all']).default('person'),
 });
 export type Policy = z.infer<typeof policySchema>;
 

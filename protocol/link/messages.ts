@@ -165,6 +165,8 @@ export const OPS = {
       node: line(128),
       running,
       mode,
+      /** WWN or serial number of the disk that is installed; absent: none is, it has neither, or the image tells nobody. */
+      disk: z.optional(line(128)),
       state,
       order: z.nullable(z.object({ epoch: count(), digest: hex64, expires: instant })),
       slots: z.array(slot).check(z.maxLength(16)),

@@ -7,8 +7,8 @@ export type AskHelper = <O extends HelperRequest['operation']>(
   request: Extract<HelperRequest, { operation: O }>,
 ) => Promise<HelperResults[O]>;
 
-/** Milliseconds: longer than the slowest TPM, or a slow disk with an image, needs. */
-export const PATIENCE = { machine: 150_000, disk: 900_000 } as const;
+/** Milliseconds: longer than the slowest TPM, a slow disk with an image, or the largest disk that is overwritten whole, needs. */
+export const PATIENCE = { machine: 150_000, disk: 900_000, wipe: 3 * 24 * 3600_000 } as const;
 
 /**
  * @typeParam Ask what the closed list behind that socket offers

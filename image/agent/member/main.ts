@@ -6,6 +6,7 @@ import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
+import type { AskWipe } from '../../../protocol/agent/wipe.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order.ts';
 import { Admitted } from './admitted.ts';
@@ -30,6 +31,7 @@ const PLACES = {
   releaseRoot: '/usr/lib/bootwave/fleet/release-root.json',
   helper: '/run/bootwave/helper.sock',
   disk: '/run/bootwave/disk.sock',
+  wipe: '/run/bootwave/wipe.sock',
   config: '/run/bootwave/config.sock',
   services: '/run/bootwave/services.sock',
   instances: '/run/bootwave/services',
@@ -47,6 +49,7 @@ process.once('SIGINT', () => stop.abort());
 
 const terminals = new Terminals();
 const askHelper = helperAt(PLACES.helper);
+const askWipe = helperAt<AskWipe>(PLACES.wipe, PATIENCE.wipe);
 const running = await readRunning(PLACES.osRelease);
 const addresses = () => localAddresses().map(({ address }) => address);
 
@@ -106,6 +109,7 @@ const agent = new Agent({
     terminals.write(banner({ version: running.version, ...identity.smbios }, addresses()));
     return { identity, hardware: await readHardware(PLACES.sys), running };
   },
+  wipe: () => askWipe({ operation: 'disk-wipe' }),
   discover: (thorough) => discover(PLACES.leases, thorough),
   async heartbeat() {
     await member.refresh();

@@ -71,6 +71,10 @@ const HELD: readonly IncidentStep[] = ['fenced', 'wiping', 'person'];
 export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boolean =>
   road === 'compromised' && HELD.includes(step);
 
+/** Whether the machine starts from the network, never from its disk, and is watched as a member is. */
+export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
+  isHeldBy(incident) || incident.step === 'wiped';
+
 export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
 
 /** The last word about each node, of entries that come in their order (`Standing`). */

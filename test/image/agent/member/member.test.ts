@@ -36,6 +36,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
   });
   const disk: ReleaseStatus = {
     disk: 'sda',
+    lasting: 'S1',
     files: [{ name: 'bootwave_2+2-1.efi', size: 1 }],
     loader: { fromDisk: true, counted: 'bootwave_2+2-1.efi', selected: null, pinned: null },
   };
