@@ -61,6 +61,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/firmware.ts'),
   },
   {
+    name: 'profile',
+    description: 'what the machines of a model are made of; one that falls short takes no new work',
+    load: () => import('./fleet/profile.ts'),
+  },
+  {
     name: 'ban',
     description: 'put a node or a certificate out, within a second, everywhere',
     load: () => import('./fleet/ban.ts'),

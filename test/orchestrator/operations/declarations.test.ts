@@ -27,6 +27,7 @@ const ADMINS = [
 const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
+  ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
