@@ -71,6 +71,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/ban.ts'),
   },
   {
+    name: 'recovery',
+    description: 'whether the automation may repair, fence and wipe nodes now',
+    load: () => import('./recovery/recovery.ts'),
+  },
+  {
     name: 'request',
     description: 'what one person asked for and a second one has to approve',
     load: () => import('./operator/request.ts'),

@@ -12,6 +12,7 @@ import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
 import * as power from './power/declared.ts';
 import * as profile from './profile/declared.ts';
+import * as recovery from './recovery/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as secret from './secret/declared.ts';
@@ -38,6 +39,7 @@ const NOUNS = [
   firmware,
   profile,
   ban,
+  recovery,
   request,
   config,
   rollout,
