@@ -61,9 +61,19 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/firmware.ts'),
   },
   {
+    name: 'profile',
+    description: 'what the machines of a model are made of; one that falls short takes no new work',
+    load: () => import('./fleet/profile.ts'),
+  },
+  {
     name: 'ban',
     description: 'put a node or a certificate out, within a second, everywhere',
     load: () => import('./fleet/ban.ts'),
+  },
+  {
+    name: 'recovery',
+    description: 'whether the automation may repair, fence and wipe nodes now',
+    load: () => import('./recovery/recovery.ts'),
   },
   {
     name: 'request',

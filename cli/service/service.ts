@@ -7,6 +7,7 @@ import { harmless, megabytes, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
 import { serviceUsage as usage } from '../usage/usage.ts';
+import { register as registerCapacity } from './capacity.ts';
 import { registerLife, versionsTable } from './life.ts';
 import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
 import { register as registerSecrets } from './secret.ts';
@@ -98,6 +99,7 @@ export function register(group: Command): void {
     });
 
   registerSecrets(group);
+  registerCapacity(group);
 }
 
 function inspectText(found: ReleasedService): string {

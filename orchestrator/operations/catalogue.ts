@@ -11,6 +11,8 @@ import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
 import * as power from './power/declared.ts';
+import * as profile from './profile/declared.ts';
+import * as recovery from './recovery/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as secret from './secret/declared.ts';
@@ -35,7 +37,9 @@ const NOUNS = [
   power,
   usage,
   firmware,
+  profile,
   ban,
+  recovery,
   request,
   config,
   rollout,
