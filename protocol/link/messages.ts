@@ -14,6 +14,7 @@ import { CONFIG_BASE64 } from '../configuration/document.ts';
 import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
+import { flowsArgs, flowsSchema } from './flows.ts';
 import { usageSchema } from './usage.ts';
 
 export const LINK_VERSION = 1;
@@ -145,7 +146,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage` and `mirrors` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -187,6 +188,8 @@ export const OPS = {
   },
   /** Unknown to images from before it (`LINK_OP_UNKNOWN`). */
   usage: { args: z.strictObject({}), result: usageSchema },
+  /** What services have sent since the last answer that is kept. Unknown to images from before it. */
+  flows: { args: flowsArgs, result: flowsSchema },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),

@@ -26,7 +26,8 @@ export function helperAt<Ask = AskHelper>(path: string, patience: number = PATIE
   return ask as Ask;
 }
 
-function exchange(path: string, line: string, patience: number): Promise<string> {
+/** @returns all that is said there until the end of the connection @throws BootwaveError `HELPER_UNREACHABLE` */
+export function exchange(path: string, line: string, patience: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (what: string, cause?: unknown) =>
       reject(new BootwaveError({ code: 'HELPER_UNREACHABLE', what: `the privileged helper ${what}`, cause }));

@@ -4,6 +4,7 @@ import os from 'node:os';
 import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
+import { FLOW_SOCKET } from '../../../protocol/agent/flows.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { AskWipe } from '../../../protocol/agent/wipe.ts';
@@ -14,7 +15,7 @@ import { Agent } from './agent.ts';
 import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
 import { readHardware, readMachine, readRunning } from './hardware.ts';
-import { helperAt, PATIENCE } from './helper-client.ts';
+import { exchange, helperAt, PATIENCE } from './helper-client.ts';
 import { journal } from './journal.ts';
 import { Member } from './member.ts';
 import { reachable } from './reachable.ts';
@@ -79,6 +80,7 @@ const member = new Member({
   releaseRoot: readFileSync(PLACES.releaseRoot),
   machine: await readMachine(PLACES.sys),
   usage: { proc: '/proc', sys: PLACES.sys, state: STATE },
+  flows: () => exchange(FLOW_SOCKET, '', PATIENCE.machine),
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

@@ -17,6 +17,7 @@ const MOST: Readonly<Record<string, number>> = {
   'bootwave-wipe@.service': 30,
   'bootwave-config@.service': 30,
   'bootwave-services@.service': 30,
+  'bootwave-flows@.service': 30,
   // It changes into other accounts, which takes what the others never need.
   'bootwave-sshd.service': 50,
 };

@@ -71,6 +71,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
     },
     usage: { proc: '/proc', sys: '/sys', state: folder },
+    flows: () => Promise.resolve('{"nftables": []}'),
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
