@@ -24,7 +24,7 @@ const ORCHESTRATOR = [
   ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
   ['services'],
   ['rollout'],
-  ['rotation', 'secure-boot', 'doctor', 'metrics'],
+  ['rotation', 'secure-boot', 'doctor', 'metrics', 'backup'],
   ['up'],
   ['operations'],
 ];
