@@ -25,7 +25,7 @@ const ORCHESTRATOR = [
   ['services', 'slices'],
   ['rollout'],
   ['recovery'],
-  ['rotation', 'secure-boot', 'doctor', 'metrics'],
+  ['rotation', 'secure-boot', 'doctor', 'metrics', 'backup'],
   ['up'],
   ['operations'],
 ];

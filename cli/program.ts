@@ -111,6 +111,18 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./server/doctor.ts'),
   },
   {
+    name: 'backup',
+    description:
+      'everything that a fresh machine needs to go on, encrypted to a key that is not here; the server may run',
+    load: () => import('./backup/backup.ts'),
+  },
+  {
+    name: 'restore',
+    description:
+      'make an empty data directory that of the fleet again, from a backup; says what the backup does not know',
+    load: () => import('./backup/restore.ts'),
+  },
+  {
     name: 'lab',
     description: 'a rack in a box: virtual nodes on a network of their own',
     load: () => import('./lab/lab.ts'),

@@ -1,6 +1,7 @@
 /** Everything that can be done with a fleet. */
 import { BootwaveError } from '../../base/error.ts';
 import * as audit from './audit/declared.ts';
+import * as backup from './backup/declared.ts';
 import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
@@ -45,6 +46,7 @@ const NOUNS = [
   rollout,
   template,
   audit,
+  backup,
 ];
 
 /** In the order in which somebody new needs it. */
