@@ -22,7 +22,7 @@ const ORCHESTRATOR = [
   ['operators', 'orders', 'releases'],
   ['signer'],
   ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
-  ['services'],
+  ['flows', 'services'],
   ['rollout'],
   ['rotation', 'secure-boot', 'doctor', 'metrics'],
   ['up'],
