@@ -81,6 +81,7 @@ const AT_SITES = [
     'node set select',
   ],
   ...['node expect', 'node expect withdraw'],
+  'who',
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
