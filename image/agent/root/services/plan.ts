@@ -35,6 +35,7 @@ export type Running = {
   tried?: InstanceRecord['tried'];
   /** Tag of the secrets that it was started with. */
   secrets?: InstanceRecord['secrets'];
+  health?: InstanceRecord['health'];
 };
 
 export type Seen = {
@@ -254,7 +255,7 @@ function viewOf(
 ): InstanceView {
   const { name, version } = service;
   const since = now?.unit.since ?? null;
-  const health = bundle?.manifest.health ?? null;
+  const health = (bundle === undefined ? now?.health : bundle.manifest.health) ?? null;
   const isUp = now !== null && state === 'running' && health !== null;
   return {
     ...{ name, version, state, why },
