@@ -1,5 +1,12 @@
 import { z } from 'zod';
 
+/** `off`, or after how often within so many minutes, or how many minutes, a signal counts. */
+export const signalRule = z.union([
+  z.literal('off'),
+  z.strictObject({ times: z.int().min(1).max(32).optional(), minutes: z.int().min(1).max(10_080) }),
+]);
+export type SignalRule = z.infer<typeof signalRule>;
+
 /** What a site's admin decided in advance. */
 export const policySchema = z.object({
   /** Whether a machine that nobody expected gets the image and may ask to be enrolled. */
@@ -33,6 +40,13 @@ export const policySchema = z.object({
   image: z.enum(['enforce', 'report']).default('enforce'),
   /** No rollout takes a node of the site to an older image than this; null: only the fleet's release floor counts. */
   floor: z.string().nullable().default(null),
+  /**
+   * What the automation does by itself (docs/recovery.md). `off`: nothing; `repair`: it restarts broken nodes; `fence`: and fences
+   * compromised ones, which then wait for a person; `wipe`: and wipes the disks that Bootwave installed, and brings the node back.
+   */
+  recovery: z.enum(['off', 'repair', 'fence', 'wipe']).default('off'),
+  /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */
+  signals: z.record(z.string(), signalRule).default({}),
 });
 export type Policy = z.infer<typeof policySchema>;
 
