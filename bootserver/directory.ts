@@ -68,6 +68,8 @@ export interface NodeDirectory {
   heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
   /** A member's quote over a fresh nonce, verified; `stale` as for a heartbeat. */
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision>;
+  /** Whoever has a key that this fleet certified for this node was refused. Never awaited. */
+  caught?(id: string, code: string, what: string): void;
   /** Something was refused: logged and audited, but no record changes. */
   refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
 }

@@ -55,7 +55,10 @@ export class Reattest {
         ...quoted,
       });
     } catch (error) {
-      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+      if (!(error instanceof BootwaveError)) throw error;
+      // What the fleet has refused it knows.
+      if (/^(QUOTE|EVENT_LOG)_/.test(error.code)) directory.caught?.(id, error.code, error.what);
+      throw withSubject(error, id);
     }
   }
 }

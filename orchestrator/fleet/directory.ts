@@ -20,6 +20,7 @@ import { certified, heartbeat } from './events/live.ts';
 import type { Fleet } from './fleet.ts';
 import { type ImageRules, unfit } from './image-rules.ts';
 import { RefusalBudget } from './refusal-budget.ts';
+import type { Saw } from './sight.ts';
 import { MISSED_BEATS } from './sweeper.ts';
 
 export type DirectoryOptions = {
@@ -46,6 +47,8 @@ export type DirectoryOptions = {
   log: Logger;
   /** A known machine enrolled in another boot than its last: its old connections are dead. */
   onRestart?: (id: string) => void;
+  /** Told of what is seen of nodes; never awaited. */
+  saw?: Saw;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<DirectoryLimits>;
@@ -61,6 +64,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #attestations: Attestations;
   readonly #admissions: Admissions;
   readonly #bans: BanList;
+  readonly #saw: Saw;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #budget: RefusalBudget;
@@ -72,11 +76,13 @@ export class FleetDirectory implements NodeDirectory {
     this.#defaultImage = options.defaultImage;
     this.#imageRules = options.imageRules;
     this.#released = options.released;
-    this.#attestations = new Attestations(options.fleet, options.site, {
+    this.#saw = options.saw ?? (() => {});
+    const published = {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
       rules: this.#imageRules,
-    });
+    };
+    this.#attestations = new Attestations(options.fleet, options.site, published, this.#saw);
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
@@ -88,6 +94,7 @@ export class FleetDirectory implements NodeDirectory {
       ...{ limits, repeats: this.#repeats, log: this.#log, now: this.#now },
       heardFor: MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000,
       onRestart: options.onRestart ?? (() => {}),
+      saw: this.#saw,
       refused: (event) => this.refused(event),
     });
   }
@@ -160,6 +167,9 @@ export class FleetDirectory implements NodeDirectory {
   heartbeat(id: string, serial: string, beat: Heartbeat): Promise<boolean> {
     return this.#ask(async () => {
       const at = this.#now();
+      const { healthy, reason, running } = beat;
+      // It is heard, whatever Redis says of its certificate.
+      this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason });
       const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
@@ -181,6 +191,10 @@ export class FleetDirectory implements NodeDirectory {
 
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
     return this.#ask(() => this.#attestations.again(id, serial, shown));
+  }
+
+  caught(id: string, code: string, what: string): void {
+    this.#saw({ node: id, at: this.#now(), kind: 'caught', code, what });
   }
 
   async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {

@@ -41,10 +41,15 @@ export const policySchema = z.object({
   /** No rollout takes a node of the site to an older image than this; null: only the fleet's release floor counts. */
   floor: z.string().nullable().default(null),
   /**
-   * What the automation does by itself (docs/recovery.md). `off`: nothing; `repair`: it restarts broken nodes; `fence`: and fences
-   * compromised ones, which then wait for a person; `wipe`: and wipes the disks that Bootwave installed, and brings the node back.
+   * What of a machine that an incident holds may be wiped with no person asked: nothing, the disks that Bootwave installed, or
+   * all disks. Two people decide that.
    */
-  recovery: z.enum(['off', 'repair', 'fence', 'wipe']).default('off'),
+  recovery: z.enum(['person', 'wipe', 'wipe-all']).default('person'),
+  /**
+   * What follows from a signal with no person asked: nothing; broken nodes are restarted (`repair`); and compromised ones are
+   * fenced (`fence`). What becomes of a fenced node is `recovery`.
+   */
+  automation: z.enum(['off', 'repair', 'fence']).default('off'),
   /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */
   signals: z.record(z.string(), signalRule).default({}),
 });

@@ -2,6 +2,7 @@
  * Fencing a compromised node: the ban of all that was ever certified for it, its quarantine and the step of its incident are one
  * commit. The machine itself is not banned: its TPM stays known, and is held by the incident.
  */
+import { refusal } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
 import { certifiedSerials } from '../fleet/bans/act.ts';
 import { fence as fenceRecord } from '../fleet/bans/fence.ts';
@@ -11,7 +12,9 @@ import { appendOp } from '../fleet/decisions/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { unknownNode } from '../fleet/names.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { isRegistered } from '../fleet/transitions.ts';
 import { lookAt, stepOf, type Told } from './incidents.ts';
+import { signalled } from './playbook.ts';
 
 /**
  * @param next the incident as it is to stand after it, on the road of compromised nodes; null: nothing changes
@@ -49,6 +52,33 @@ export async function fenceNode(
   });
   if (done.kind === 'changed' && told.ban !== null) await fleet.decisions.keep(told.ban);
   return told;
+}
+
+/** Code of the signal, or `operator`; what was seen; one sentence. */
+export type Word = Pick<Incident, 'signal' | 'evidence' | 'reason'>;
+
+/**
+ * Fences a node for one reason. What it was held for before stays in its incident.
+ * @returns `fresh` false: it was held before
+ * @throws BootwaveError `NODE_UNKNOWN`, `FENCE_NOT_MEMBER`, and what `fenceNode` throws
+ */
+export async function fence(
+  fleet: Fleet,
+  node: string,
+  word: Word,
+  by: By,
+): Promise<{ incident: Incident; fresh: boolean }> {
+  const { incident, ban } = await fenceNode(
+    fleet,
+    node,
+    (known, { id, name, site, state }) => {
+      if (!isRegistered(state))
+        throw refusal('FENCE_NOT_MEMBER', `node ${name} is ${state}: there is nothing to take from it`);
+      return signalled(known, { node: id, name, site }, { ...word, road: 'compromised' }, by.at);
+    },
+    by,
+  );
+  return { incident: incident!, fresh: ban !== null };
 }
 
 function banOf({ name, identity }: NodeRecord, issued: readonly string[], reason: string, by: By): Ban {

@@ -12,17 +12,19 @@ const HOUR = 60 * MINUTE;
 
 /**
  * `restart`: the node's own agent is asked. `cycle`: its BMC switches it off and on. `network`: the same, and that start is from the
- * network, with the image for new hardware. `reinstall`: its disk is installed anew.
+ * network, with the image for new hardware.
  */
-export const COMMANDS = ['restart', 'cycle', 'network', 'reinstall'] as const;
+export const COMMANDS = ['restart', 'cycle', 'network'] as const;
 export type Command = (typeof COMMANDS)[number];
 
-/** Of a broken node, the gentlest first. `wait`: milliseconds in which it has to become well. */
+/**
+ * Of a broken node, the gentlest first. `wait`: milliseconds in which it has to become well. What comes after the last one is the
+ * other road: it is fenced, wiped and installed anew, where its site lets the automation do that.
+ */
 export const LADDER: readonly { command: Command; tries: number; wait: number }[] = [
   { command: 'restart', tries: 1, wait: 15 * MINUTE },
   { command: 'cycle', tries: 2, wait: 20 * MINUTE },
   { command: 'network', tries: 1, wait: 20 * MINUTE },
-  { command: 'reinstall', tries: 1, wait: HOUR },
 ];
 
 export const LIMITS = {
@@ -59,6 +61,8 @@ export type Facts = {
   banned: string | null;
   recovery: Policy['recovery'];
   hasBmc: boolean;
+  /** It is to run from its own disk. */
+  onDisk: boolean;
   /** Its TPM can show that it was wiped, and what it has booted. */
   hasTpm: boolean;
   /** What has it now, so that it is left alone: a rollout; null: nothing. */
@@ -67,7 +71,10 @@ export type Facts = {
   stopped: string | null;
 };
 
-/** `told` null: it stays as it is. `command` is given only after `told` is decided. */
+/**
+ * `told` null: it stays as it is; one that leads a broken node to `fenced` is made by the fence (fence.ts). `command` is given
+ * only after `told` is decided.
+ */
 export type Turn = { told: Told | null; command: Command | null };
 const STAY: Turn = { told: null, command: null };
 
@@ -86,26 +93,32 @@ export function turn(incident: Incident, facts: Facts): Turn {
 }
 
 function broken(incident: Incident, facts: Facts): Turn {
-  const { now, wellSince, isWhole, busy, stopped } = facts;
+  const { now, wellSince, isWhole, onDisk, busy, stopped } = facts;
   // What it was before says nothing: a node may be well, and still show no quote.
   const isWell = wellSince !== null && wellSince >= incident.openedAt;
-  if (isWell && isWhole && now - wellSince >= LIMITS.bake)
+  const isBaked = isWell && isWhole && now - wellSince >= LIMITS.bake;
+  const isFromNetwork = onDisk && triesOf(incident, 'network') > 0;
+  if (isBaked && !isFromNetwork)
     return to(incident, 'ended', `well for ${LIMITS.bake / MINUTE} min${afterText(incident)}`);
-  if (incident.step === 'person') return STAY;
-  if (isWell || busy !== null || stopped !== null || !isDue(incident, now)) return STAY;
+  if (incident.step === 'person' || busy !== null || stopped !== null) return STAY;
+  if (isBaked) return reinstall(incident, facts, 'it is well from the network, and not from its disk');
+  if (isWell || !isDue(incident, now)) return STAY;
   if ((incident.tries.repeats ?? 0) >= LIMITS.repeats)
     return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
   const rung = LADDER.find(({ command, tries }) => may(command, facts) && triesOf(incident, command) < tries);
-  if (rung === undefined)
-    return to(incident, 'person', `nothing that was tried has helped${afterText(incident)}`);
-  return tried(incident, now, rung.command, rung.wait);
+  if (rung !== undefined) return tried(incident, now, rung.command, rung.wait);
+  return reinstall(incident, facts, `nothing that was tried has helped${afterText(incident)}`);
 }
 
-function may(command: Command, { recovery, hasBmc, state }: Facts): boolean {
-  if (command === 'cycle' || command === 'network') return hasBmc;
-  // What services keep lies on that disk.
-  if (command === 'reinstall') return recovery === 'wipe' && state !== null && isMember(state);
-  return state !== null && isMember(state);
+/** By the other road: what is on its disk, also what services keep there, is given up. */
+function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Facts, why: string): Turn {
+  if (recovery === 'person' || !hasBmc || !hasTpm || !onDisk) return to(incident, 'person', why);
+  const evidence = grown(incident.evidence, [`to be installed anew: ${why}`]);
+  return { told: { ...incident, road: 'compromised', step: 'fenced', reason: why, evidence }, command: null };
+}
+
+function may(command: Command, { hasBmc, state }: Facts): boolean {
+  return command === 'restart' ? state !== null && isMember(state) : hasBmc;
 }
 
 function compromised(incident: Incident, facts: Facts): Turn {
@@ -124,7 +137,7 @@ function compromised(incident: Incident, facts: Facts): Turn {
     return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
   if ((tries.returns ?? 0) >= LIMITS.returns)
     return to(incident, 'person', 'it came back from a wipe, and did the same again');
-  if (step !== 'wiped' && recovery !== 'wipe')
+  if (step !== 'wiped' && recovery === 'person')
     return to(incident, 'person', `site ${incident.site} has not said that the automation may wipe disks`);
   if (stopped !== null || !isDue(incident, now)) return STAY;
   // A person presses the button; it goes on by itself when the node has started from the network.

@@ -98,6 +98,14 @@ const HELD: readonly IncidentStep[] = ['fenced', 'wiping', 'person'];
 export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boolean =>
   road === 'compromised' && HELD.includes(step);
 
+/** Whether a broken node was started from the network because its disk may be what is broken. */
+export const isTriedFromNetwork = ({
+  road,
+  step,
+  tries,
+}: Pick<Incident, 'road' | 'step' | 'tries'>): boolean =>
+  road === 'broken' && step === 'open' && (tries.network ?? 0) > 0;
+
 export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
 
 /** The last word about each node, of entries that come in their order (`Standing`). */

@@ -18,7 +18,7 @@ const T0 = 1_800_000_000_000;
 const NODE = { node: `tpm-${'a'.repeat(64)}`, name: 'n1', site: 'munich' };
 const FACTS: Facts = {
   ...{ now: T0, state: 'unreachable', wellSince: null, isWhole: true, banned: null, recovery: 'wipe' },
-  ...{ hasBmc: true, hasTpm: true, busy: null, stopped: null },
+  ...{ hasBmc: true, hasTpm: true, onDisk: true, busy: null, stopped: null },
 };
 const cause = (road: Incident['road'], signal: string = road === 'broken' ? 'silent' : 'measurement') => ({
   ...{ road, signal, evidence: [`${signal} was seen`], reason: signal },
@@ -46,21 +46,21 @@ function play(incident: Incident, facts: (minute: number) => Partial<Facts>, min
   return { done, incident: now };
 }
 
-test('broken: from the gentlest to the last, each with its time, then a person', (t) => {
-  const { done, incident } = play(begun('broken'), () => ({}), 300);
+test('broken: from the gentlest to the last, each with its time, then a person, or the road of the wipe', (t) => {
+  const { done, incident } = play(begun('broken'), () => ({ recovery: 'person' }), 300);
   t.deepEqual(done, [
     ['restart', 0],
     ['cycle', 15],
     ['cycle', 35],
     ['network', 55],
-    ['reinstall', 75],
   ]);
   t.is(incident.step, 'person');
-  t.regex(incident.reason, /after restart, cycle 2 times, network, reinstall/);
+  t.regex(incident.reason, /after restart, cycle 2 times, network/);
+  t.like(play(begun('broken'), () => ({}), 75).incident, { road: 'compromised', step: 'fenced', signal: 'silent' });
 });
 
 test('broken: without a BMC, and without the word to wipe, a person is asked sooner', (t) => {
-  const { done, incident } = play(begun('broken'), () => ({ hasBmc: false, recovery: 'repair' }), 60);
+  const { done, incident } = play(begun('broken'), () => ({ hasBmc: false, recovery: 'person' }), 60);
   t.deepEqual(done, [['restart', 0]]);
   t.is(incident.step, 'person');
 });
@@ -74,6 +74,15 @@ test('broken: what helped is not followed by more, and its end is seen', (t) => 
     ['restart', 'cycle'],
   );
   t.is(incident.step, 'ended');
+});
+
+test('broken: what is well from the network alone is installed anew, or a person is told', (t) => {
+  const before = decided(begun('broken'), { ...begun('broken'), tries: { network: 1 } }, T0);
+  const well = { wellSince: T0, state: 'healthy' as const };
+  t.is(play(before, () => well, 9).incident.step, 'open');
+  t.like(play(before, () => well, 10).incident, { step: 'fenced', road: 'compromised' });
+  t.is(play(before, () => ({ ...well, recovery: 'person' }), 10).incident.step, 'person');
+  t.is(play(before, () => ({ ...well, onDisk: false }), 10).incident.step, 'ended');
 });
 
 test('broken: a node that is well and shows no quote is restarted all the same', (t) => {
@@ -102,7 +111,7 @@ test('compromised: started from the network until it comes, and no more than a f
 
 test('compromised: nobody but a person goes on without the word to wipe, a TPM, or past a ban', (t) => {
   const ends = (facts: Partial<Facts>) => play(begun('compromised'), () => facts, 1);
-  for (const facts of [{ recovery: 'fence' as const }, { hasTpm: false }, { banned: 'ann said so' }]) {
+  for (const facts of [{ recovery: 'person' as const }, { hasTpm: false }, { banned: 'ann said so' }]) {
     const { done, incident } = ends(facts);
     t.deepEqual(done, []);
     t.is(incident.step, 'person');
@@ -165,7 +174,7 @@ const event = fc.oneof(
       busy: fc.constantFrom(null, 'r1'),
       stopped: fc.constantFrom(null, 'breaker'),
       banned: fc.constantFrom(null, null, null, 'ann'),
-      recovery: fc.constantFrom('wipe' as const, 'wipe' as const, 'fence' as const),
+      recovery: fc.constantFrom('wipe' as const, 'wipe' as const, 'person' as const),
     }),
   }),
 );
@@ -194,7 +203,7 @@ test('whatever happens, in any order, killed anywhere: no step is skipped, tries
         if (command === null || isKilled) return;
         const key = `${incident.number} ${command}`;
         given.set(key, (given.get(key) ?? 0) + 1);
-        if (command === 'reinstall' && incident.road === 'compromised') throw new Error('not on this road');
+        if (command !== 'network' && incident.road === 'compromised') throw new Error('not on this road');
         facts = { ...facts, wellSince: null };
       };
       for (const one of events) {
