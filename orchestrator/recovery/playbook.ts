@@ -51,8 +51,7 @@ const GRACE: Partial<Record<IncidentStep, number>> = { wiping: HOUR, wiped: LIMI
 export type Facts = {
   /** Milliseconds since the epoch. */
   now: number;
-  /** Null: there is no record of it. */
-  state: State | null;
+  state: State;
   /** Since when this server hears that it is well, without a pause and in one boot; null: it does not. */
   wellSince: number | null;
   /** It has all that it should: it is installed, if that is wanted. */
@@ -76,13 +75,13 @@ export type Facts = {
  * only after `told` is decided.
  */
 export type Turn = { told: Told | null; command: Command | null };
-const STAY: Turn = { told: null, command: null };
+export const STAY: Turn = { told: null, command: null };
 
 export function turn(incident: Incident, facts: Facts): Turn {
   const { road, step } = incident;
   // A broken node that a person has mended is seen to be well.
   if (step === 'ended' || (step === 'person' && road === 'compromised')) return STAY;
-  if (facts.state === null || facts.state === 'retired' || facts.state === 'rejected')
+  if (facts.state === 'retired' || facts.state === 'rejected')
     return to(incident, 'ended', 'the node left the fleet');
   if (incident.signal === 'cloned')
     return to(incident, 'person', 'nobody can tell from here which of the two machines is the real one');
@@ -118,7 +117,7 @@ function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Fac
 }
 
 function may(command: Command, { hasBmc, state }: Facts): boolean {
-  return command === 'restart' ? state !== null && isMember(state) : hasBmc;
+  return command === 'restart' ? isMember(state) : hasBmc;
 }
 
 function compromised(incident: Incident, facts: Facts): Turn {
@@ -130,7 +129,7 @@ function compromised(incident: Incident, facts: Facts): Turn {
       ? to(incident, 'ended', `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
       : STAY;
   }
-  if (step === 'wiped' && state !== null && isMember(state))
+  if (step === 'wiped' && isMember(state))
     return to(incident, 'returning', 'it has new keys, and is a member again');
   if (!hasTpm) return to(incident, 'person', 'without a TPM it cannot show that it was wiped');
   if ((tries.repeats ?? 0) >= LIMITS.repeats)
