@@ -22,10 +22,10 @@ const ORCHESTRATOR = [
   ['operators', 'orders', 'releases'],
   ['signer'],
   ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
-  ['services'],
+  ['services', 'slices'],
   ['rollout'],
   ['recovery'],
-  ['rotation', 'secure-boot', 'doctor', 'metrics'],
+  ['rotation', 'secure-boot', 'doctor', 'metrics', 'backup'],
   ['up'],
   ['operations'],
 ];

@@ -10,9 +10,9 @@ import { isOwnMac } from '../../formats/identifiers.ts';
 import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
 import { type Attested, isSecure, modelOf } from './attestation.ts';
 import type { Attestations } from './attestations.ts';
-import { barred } from './bans/barred.ts';
+import { barred, KEY_BANNED } from './bans/barred.ts';
 import type { HeldAs } from './decisions/held-as.ts';
-import { decisionFor } from './events/decide.ts';
+import { isHeldBy } from './decisions/incidents.ts';
 import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
 import type { Expectation } from './expectation.ts';
@@ -60,6 +60,8 @@ export type AdmissionParts = {
   now: () => number;
   onRestart: (id: string) => void;
   saw: Saw;
+  /** What a machine that holds the key of this digest is told. */
+  decide: (record: NodeRecord | null, spkiDigest: string) => Promise<EnrolmentDecision>;
   refused: NodeDirectory['refused'];
 };
 
@@ -119,6 +121,10 @@ export class Admissions {
             next: refusal.next ?? '',
           });
         await this.#parts.refused({ code, what, from: address, id });
+        const incident = fleet.decisions.incidents.of(id);
+        // It runs on with the keys that were taken from it: when it starts again it has others.
+        if (known !== null && code === KEY_BANNED && incident !== undefined && isHeldBy(incident))
+          return { state: 'held', name: known.name, reason: incident.reason, order: null, restart: true };
         return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
       }
       if (done.kind === 'changed') {
@@ -129,7 +135,7 @@ export class Admissions {
         }
         log.info({ id, node: name, state, words: words.join(' '), reason }, 'enrolment');
       }
-      return decisionFor('record' in done ? done.record : null, enrolment.spkiDigest);
+      return this.#parts.decide('record' in done ? done.record : null, enrolment.spkiDigest);
     }
     throw new BootwaveError({
       code: 'NAME_TAKEN',
@@ -203,7 +209,9 @@ export class Admissions {
       pending[1]! < this.#parts.limits.pendingOfSite &&
       (!isLarge || pending[0]! < large.pending);
     const isHeard = heard !== null && this.#parts.now() - heard < this.#parts.heardFor;
-    return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
+    const incident = this.#parts.fleet.decisions.incidents.of(enrolment.id);
+    const context = { site, expectation, name, conflicts, attested, unfit, isHeard, incident, room };
+    return { context, gone };
   }
 
   /** The expectation ends in the transaction in which it lets the node in. */

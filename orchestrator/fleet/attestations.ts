@@ -3,6 +3,7 @@ import type { Reattestation, ReattestDecision, Verdict } from '../../bootserver/
 import type { Enrolment } from '../../protocol/enrolment/messages.ts';
 import { type Attested, attest, isSecure, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
+import { isKeptOff } from './decisions/incidents.ts';
 import { fallen, mismeasured, type Shown } from './events/fallen.ts';
 import { proven } from './events/live.ts';
 import { countingIn } from './firmware/model.ts';
@@ -51,7 +52,7 @@ export class Attestations {
       this.#knownFirmware(model, this.#siteOf(record)),
       asked ?? this.unfit(record, version),
     ]);
-    const isOurs = record !== null && isMember(record.state);
+    const isOurs = record !== null && isRegistered(record.state);
     const held = isOurs ? this.#fleet.decisions.heldAs(record.id) : undefined;
     // What was decided goes before what stands in Redis, both ways: who owns that must not make a mismatch either.
     const uefi = held?.uefi ?? record?.inventory.firmware.kind === 'uefi';
@@ -70,13 +71,13 @@ export class Attestations {
 
   /** A member is compared with the model under which it was let in: that it has another now is only its own claim. */
   async #heldAs(record: NodeRecord | null, shown: Pick<Measured, 'inventory'>): Promise<string> {
-    const isOurs = record !== null && isMember(record.state);
+    const isOurs = record !== null && isRegistered(record.state);
     return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
   }
 
-  /** A member is judged by the rules of its own site, whichever boot server it asks. */
+  /** A member, fenced or not, is judged by the rules of its own site, whichever boot server it asks. */
   #siteOf(record: NodeRecord | null): string {
-    return record !== null && isMember(record.state) ? record.site : this.#site;
+    return record !== null && isRegistered(record.state) ? record.site : this.#site;
   }
 
   async #knownFirmware(model: string, of: string): Promise<KnownFirmware> {
@@ -113,7 +114,8 @@ export class Attestations {
     const since = this.#fleet.decisions.putOutAt(record.id);
     const turn = await clocks.advance(akName, clock, nonceNumber, record.observed.clock, since);
     if (turn.kind === 'late') throw late(record);
-    if (!isMember(record.state)) {
+    const incident = this.#fleet.decisions.incidents.of(record.id);
+    if (!isMember(record.state) && (incident === undefined || !isKeptOff(incident))) {
       if (turn.kind === 'back') await clocks.begin(akName, clock);
       // A fenced machine comes back without anybody having checked its firmware.
       if (!isRegistered(record.state)) await firmware.release(record.id);
@@ -193,7 +195,7 @@ function holdsCertificate({ identity }: NodeRecord, serial: string): boolean {
 }
 
 /** The same machine in the same boot, with what its TPM says now. */
-function shownBy(
+export function shownBy(
   { inventory, observed }: NodeRecord,
   { pcrs, clock, firmware, address, at }: Reattestation,
 ): Shown {

@@ -5,11 +5,8 @@
 
 import { named } from '../../base/named.ts';
 import { ORDER_LIMITS } from '../../protocol/order.ts';
-import { parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import { NONE, parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Blame } from '../causes/refusal.ts';
-
-/** In place of a version: the service ends. */
-export const NONE = 'none';
 
 /** `version` null: it does not run, or ends. */
 export type Wish = { name: string; version: string | null };

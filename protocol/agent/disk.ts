@@ -42,6 +42,8 @@ export type DiskRequest = z.infer<typeof diskRequest>;
 export type ReleaseStatus = {
   /** Kernel name of the disk that is installed, complete with its loader; null on a node that has none. */
   disk: string | null;
+  /** Its WWN, or its serial number where it has none; empty: it has neither. */
+  lasting: string;
   files: EspFile[];
   loader: LoaderFacts;
 };

@@ -106,6 +106,10 @@ export const isTriedFromNetwork = ({
 }: Pick<Incident, 'road' | 'step' | 'tries'>): boolean =>
   road === 'broken' && step === 'open' && (tries.network ?? 0) > 0;
 
+/** Whether the machine starts from the network, never from its disk, and is watched as a member is. */
+export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
+  isHeldBy(incident) || incident.step === 'wiped';
+
 export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
 
 /** The last word about each node, of entries that come in their order (`Standing`). */

@@ -17,6 +17,8 @@ const viewSchema = nodeRecordSchema.extend({
   stuck: stuckSchema,
   /** Why the image that it is pinned to may not be run any more; absent: it may, or there is no pin. */
   pinFlaw: z.string().optional(),
+  /** In what its hardware falls short of the profile of its model. */
+  shortfalls: z.array(z.string()).optional(),
 });
 /** A token's digest is of no use to anybody who reads it. */
 const shownSchema = expectationSchema.extend({

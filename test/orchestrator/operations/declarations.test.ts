@@ -27,6 +27,8 @@ const ADMINS = [
 const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
+  ...['recovery resume', 'recovery set', 'service capacity set', 'service capacity remove'],
+  ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
@@ -153,7 +155,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['ban lift', 'break-glass'],
+    ['ban lift', 'recovery resume', 'recovery set', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[

@@ -168,6 +168,20 @@ test('a machine for which a service is not made, or too large, is left out; anot
   t.is(skipped({ memory: 2 ** 30 }), undefined);
 });
 
+test('a node whose hardware falls short takes no new service, and keeps what it runs current', (t) => {
+  const skipped = (more: Partial<PlanNode>, services: string[]) =>
+    planOf(
+      [node('a', { shortfall: 'it has 1 of 2 disks', ...more })],
+      { image: undefined, services },
+      RELEASED,
+    ).skipped[0];
+  t.like(skipped({}, ['chrony:4.3']), { code: 'does-not-fit', why: 'it has 1 of 2 disks' });
+  t.is(skipped({ ...OLD, shortfall: null }, ['chrony:4.3']), undefined);
+  t.is(skipped(OLD, ['chrony:4.3']), undefined, 'it runs an older one');
+  t.is(skipped(OLD, ['chrony:none']), undefined, 'less work is always taken');
+  t.like(skipped(OLD, ['chrony:4.3', 'unbound:1.17']), { code: 'does-not-fit' }, 'one of both is new');
+});
+
 test('a node that joins late is judged as those of the plan', (t) => {
   const plan = planOf([node('a')], { image: undefined, services: ['chrony:4.3'] }, RELEASED);
   t.like(placeLateJoiner(node('b', OLD), plan, RELEASED), {

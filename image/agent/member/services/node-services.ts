@@ -15,6 +15,7 @@ import type { Mirrors } from '../release/from-mirrors.ts';
 import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
 import type { NodeSecrets } from './node-secrets.ts';
+import { PACE, type ServicesPace } from './pace.ts';
 import type { Probe } from './probe.ts';
 
 const CODES = {
@@ -47,28 +48,6 @@ export type ServicesParts = {
   pace?: Partial<ServicesPace> & { download?: NonNullable<DownloadOptions['pace']> };
 };
 
-/** Milliseconds. */
-export type ServicesPace = {
-  tick: number;
-  settled: number;
-  unsettled: number;
-  first: number;
-  most: number;
-  spread: number;
-};
-
-const PACE: ServicesPace = {
-  tick: 1000,
-  /** Between two looks at what runs, when all is as ordered and well; and when it is not. */
-  settled: 60_000,
-  unsettled: 10_000,
-  /** Before what could not be fetched, or was refused, is tried again; doubles up to `most`. */
-  first: 15_000,
-  most: 300_000,
-  /** Within which secrets that have changed are asked for. */
-  spread: 30_000,
-};
-
 export class NodeServices {
   readonly #parts: ServicesParts;
   readonly #pace: ServicesPace;
@@ -89,6 +68,7 @@ export class NodeServices {
   /** The same reason is logged once. */
   #said = '';
   #fetchDue = 0;
+  #hearDue = 0;
   #wait: number;
 
   constructor(parts: ServicesParts) {
@@ -150,10 +130,11 @@ export class NodeServices {
   told(): Told[] {
     return this.#views.map((view) => {
       const { runs, version, interface: card } = view;
-      const { name, state, health, restarts } = this.#told(view);
+      const { name, state, health, restarts, why } = this.#told(view);
       // Begun in this version and ended for now; another one goes on.
       const isEnded = (state === 'failed' || state === 'refused') && runs === version;
-      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      const told = { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      return why === '' ? told : { ...told, why };
     });
   }
 
@@ -219,11 +200,28 @@ export class NodeServices {
     );
     if (await this.#parts.secrets.bring(this.#views, order.services)) await this.#apply();
     const lacking = this.#views.filter(({ state }) => state === 'fetching' || state === 'refused');
-    if (lacking.length + waiting.length === 0) return;
+    if (lacking.length + waiting.length === 0) return this.#hear(order);
     for (const { name } of lacking)
       await this.#bring(order.services.find((service) => service.name === name)!, order);
     this.#fetchDue = performance.now() + this.#wait;
     this.#wait = Math.min(this.#pace.most, this.#wait * 2);
+  }
+
+  /** Nothing has to be fetched for what runs: what was withdrawn would start again after each restart. */
+  async #hear(order: Order): Promise<void> {
+    const [one] = order.services;
+    if (one === undefined || performance.now() < this.#hearDue) return;
+    const signal = AbortSignal.any([this.#parts.signal, this.#overtaken.signal]);
+    try {
+      await this.#parts.release(one, order, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // What does not name this one was heard as well; otherwise the next look tries again.
+      if (!(error instanceof BootwaveError && error.code === 'RELEASE_NOT_LISTED')) return;
+    }
+    // Nodes that have started together do not ask together.
+    this.#hearDue = performance.now() + this.#pace.hear * (0.5 + Math.random() / 2);
+    await this.#apply();
   }
 
   async #apply(): Promise<void> {

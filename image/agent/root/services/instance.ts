@@ -11,6 +11,7 @@ import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { serviceNameSchema } from '../../../../protocol/service/name.ts';
+import { flowEntries } from './flows.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import { instanceId, type Place } from './place.ts';
@@ -121,6 +122,7 @@ export async function writeInstance(
     id,
   );
   const entries = nodeEntries(manifest, place);
+  const flows = flowEntries(id, place);
   const links = linkCommands(place);
   const check = manifest.health?.check;
   const files: [path: string, text: string | null][] = [
@@ -133,8 +135,8 @@ export async function writeInstance(
     [join(folder, 'node.ip'), links.node],
     [join(folder, 'instance.ip'), links.instance],
     [join(folder, 'connections.nft'), connectionRules(place)],
-    [join(folder, 'node-add.nft'), entries.add],
-    [join(folder, 'node-remove.nft'), entries.remove],
+    [join(folder, 'node-add.nft'), entries.add + flows.add],
+    [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
     [join(places.units, netUnit(id)), netText(id, place, folder)],
     [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state)],

@@ -91,7 +91,9 @@ export function planServices(
       }
       // Systemd has not come to it yet.
       const isNew = unit.state === 'failed' && unit.why === '' && seen.uptime < begun + REVIVE.first;
-      return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why, seen);
+      const goesOn =
+        one.refused === undefined ? '' : `it goes on, and does not start again: ${saidBy(one.refused)}`;
+      return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why || goesOn, seen);
     }
     const why = failedBefore(now, service, seen) ?? hindrance(one, { ...seen, names, held, cycle });
     if (why !== null) return viewOf(one, now, why.state, why.text, seen);

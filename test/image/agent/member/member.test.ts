@@ -36,6 +36,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
   });
   const disk: ReleaseStatus = {
     disk: 'sda',
+    lasting: 'S1',
     files: [{ name: 'bootwave_2+2-1.efi', size: 1 }],
     loader: { fromDisk: true, counted: 'bootwave_2+2-1.efi', selected: null, pinned: null },
   };
@@ -70,6 +71,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
     },
     usage: { proc: '/proc', sys: '/sys', state: folder },
+    flows: () => Promise.resolve('{"nftables": []}'),
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
