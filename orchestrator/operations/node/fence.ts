@@ -9,10 +9,10 @@ export type Fenced = { incident: Incident; fresh: boolean; recovery: Policy['rec
 /** @throws BootwaveError `FENCE_NOT_MEMBER`, and what `fence` throws */
 export async function fence(
   { node, reason }: { node: string; reason: string },
-  { fleet, bans, by }: Acting,
+  { fleet, by }: Acting,
 ): Promise<Fenced> {
   const cause = { signal: 'operator', evidence: [`${by.actor}: ${reason}`], reason };
-  const done = await fenceNode(fleet, bans, node, cause, by);
+  const done = await fenceNode(fleet, node, cause, by);
   const { recovery } = (await fleet.sites.get(done.incident.site)).policy;
   return { ...done, recovery };
 }
