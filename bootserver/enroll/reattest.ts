@@ -48,7 +48,10 @@ export class Reattest {
       const shown = verifyShown(request, reattestData(nonce, spki), await secureBootKeys());
       await shownTo(directory, id, serial, { ...shown, nonceNumber, address, at: now() });
     } catch (error) {
-      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+      if (!(error instanceof BootwaveError)) throw error;
+      // What the fleet has refused it knows.
+      if (/^(QUOTE|EVENT_LOG)_/.test(error.code)) directory.caught?.(id, error.code, error.what);
+      throw withSubject(error, id);
     }
   }
 }

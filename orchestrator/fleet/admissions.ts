@@ -21,6 +21,7 @@ import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import type { RefusalBudget } from './refusal-budget.ts';
+import type { Saw } from './sight.ts';
 import type { Extras } from './store.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
@@ -58,6 +59,7 @@ export type AdmissionParts = {
   log: Logger;
   now: () => number;
   onRestart: (id: string) => void;
+  saw: Saw;
   /** What a machine that holds the key of this digest is told. */
   decide: (record: NodeRecord | null, spkiDigest: string) => Promise<EnrolmentDecision>;
   refused: NodeDirectory['refused'];
@@ -76,6 +78,7 @@ export class Admissions {
     const known = await fleet.nodes.get(id);
     const copied = await attestations.copied(known, enrolment);
     if (copied !== null) {
+      this.#saw(known, enrolment, copied);
       await this.#parts.refused({ code: copied.code, what: copied.what, from: address, id });
       return { state: 'rejected', reason: copied.what.slice(0, 256) };
     }
@@ -106,6 +109,7 @@ export class Admissions {
         await attestations.hold(id, enrolment.at);
       // The measurements are refused whether or not a record can say so.
       const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
+      this.#saw(known, enrolment, refusal);
       if (refusal !== null) {
         const { code, what } = refusal;
         // Refused for now, not for good: the machine must try again soon.
@@ -139,6 +143,15 @@ export class Admissions {
       unchanged: 'the machine was not recorded',
       next: 'expect it under a name of your choice',
     });
+  }
+
+  /** Only of a member whose TPM has just signed: anybody can claim to be a machine that has none. */
+  #saw(known: NodeRecord | null, e: Enrolment, refusal: Refusal | null): void {
+    if (known === null || !isRegistered(known.state) || e.akName === null) return;
+    const { bootId, version: image } = e.running;
+    const sight = { node: e.id, at: e.at, bootId, image };
+    if (refusal === null) this.#parts.saw({ ...sight, kind: 'boot' });
+    else this.#parts.saw({ ...sight, kind: 'caught', code: refusal.code, what: refusal.what });
   }
 
   /** Every change is audited for ever: strangers could fill the memory under as many ids as they like. */

@@ -13,6 +13,7 @@ import { type ImageRules, unfit } from './image-rules.ts';
 import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
+import type { Saw } from './sight.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
 /** What is known of a published image by its version, as a machine reports it: any text. Null: nothing. */
@@ -31,8 +32,10 @@ export class Attestations {
   readonly #fleet: Fleet;
   readonly #site: string;
   readonly #published: Published;
+  readonly #saw: Saw;
 
-  constructor(fleet: Fleet, site: string, published: Published) {
+  constructor(fleet: Fleet, site: string, published: Published, saw: Saw = () => {}) {
+    this.#saw = saw;
     this.#fleet = fleet;
     this.#site = site;
     this.#published = published;
@@ -51,8 +54,9 @@ export class Attestations {
     ]);
     const isOurs = record !== null && isRegistered(record.state);
     const held = isOurs ? this.#fleet.decisions.heldAs(record.id) : undefined;
-    const uefi = held?.uefi === true || record?.inventory.firmware.kind === 'uefi';
-    const secureBoot = held?.secureBoot === true || (isOurs && record.observed.secureBoot === 'on');
+    // What was decided goes before what stands in Redis, both ways: who owns that must not make a mismatch either.
+    const uefi = held?.uefi ?? record?.inventory.firmware.kind === 'uefi';
+    const secureBoot = held?.secureBoot ?? (isOurs && record.observed.secureBoot === 'on');
     return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot, unfit: not });
   }
 
@@ -131,6 +135,15 @@ export class Attestations {
 
   /** A member's quote, long after its enrolment; signature, nonce and log are checked already. */
   async again(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
+    const decision = await this.#again(id, serial, shown);
+    const { at } = shown;
+    if (decision.state === 'ok') this.#saw({ node: id, at, kind: 'proof' });
+    if (decision.state === 'refused')
+      this.#saw({ node: id, at, kind: 'caught', code: decision.code, what: decision.what });
+    return decision;
+  }
+
+  async #again(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
     const { nodes, sites } = this.#fleet;
     const record = await nodes.get(id);
     if (record === null || !isMember(record.state) || !holdsCertificate(record, serial)) {

@@ -16,13 +16,14 @@ import { Admissions, DIRECTORY_LIMITS, type DirectoryLimits } from './admissions
 import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
-import { isKeptOff } from './decisions/incidents.ts';
+import { isKeptOff, isTriedFromNetwork } from './decisions/incidents.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Fleet } from './fleet.ts';
 import { HeldMachines, NO_RECOVERY, type Recovery } from './held.ts';
 import { type ImageRules, unfit } from './image-rules.ts';
 import { refuse } from './outcome.ts';
 import { RefusalBudget } from './refusal-budget.ts';
+import type { Saw } from './sight.ts';
 import { MISSED_BEATS } from './sweeper.ts';
 
 export type DirectoryOptions = {
@@ -51,6 +52,8 @@ export type DirectoryOptions = {
   log: Logger;
   /** A known machine enrolled in another boot than its last: its old connections are dead. */
   onRestart?: (id: string) => void;
+  /** Told of what is seen of nodes; never awaited. */
+  saw?: Saw;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<DirectoryLimits>;
@@ -67,6 +70,7 @@ export class FleetDirectory implements NodeDirectory {
   readonly #held: HeldMachines;
   readonly #admissions: Admissions;
   readonly #bans: BanList;
+  readonly #saw: Saw;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #budget: RefusalBudget;
@@ -78,11 +82,13 @@ export class FleetDirectory implements NodeDirectory {
     this.#defaultImage = options.defaultImage;
     this.#imageRules = options.imageRules;
     this.#released = options.released;
-    this.#attestations = new Attestations(options.fleet, options.site, {
+    this.#saw = options.saw ?? (() => {});
+    const published = {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
       rules: this.#imageRules,
-    });
+    };
+    this.#attestations = new Attestations(options.fleet, options.site, published, this.#saw);
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
@@ -95,6 +101,7 @@ export class FleetDirectory implements NodeDirectory {
       ...{ limits, repeats: this.#repeats, log: this.#log, now: this.#now },
       heardFor: MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000,
       onRestart: options.onRestart ?? (() => {}),
+      saw: this.#saw,
       decide: (record, key) => this.#held.decision(record, key),
       refused: (event) => this.refused(event),
     });
@@ -124,7 +131,7 @@ export class FleetDirectory implements NodeDirectory {
       const not = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
       const now = this.#now();
       const incident = id === null ? undefined : decisions.incidents.of(id);
-      const keptOff = incident !== undefined && isKeptOff(incident);
+      const keptOff = incident !== undefined && (isKeptOff(incident) || isTriedFromNetwork(incident));
       return intentFor(record, sighting, { site, expected, defaultImage, keptOff, unfit: not, barred, now });
     });
   }
@@ -176,6 +183,9 @@ export class FleetDirectory implements NodeDirectory {
       const at = this.#now();
       // Its record, and the list of its certificates, lie in Redis.
       if (this.#held.by(id) !== undefined) return false;
+      const { healthy, reason, running } = beat;
+      // It is heard, whatever Redis says of its certificate.
+      this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason });
       const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
@@ -203,6 +213,10 @@ export class FleetDirectory implements NodeDirectory {
     return this.#ask(async () =>
       this.#held.by(id) === undefined ? this.#attestations.again(id, serial, shown) : { state: 'stale' },
     );
+  }
+
+  caught(id: string, code: string, what: string): void {
+    this.#saw({ node: id, at: this.#now(), kind: 'caught', code, what });
   }
 
   async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {

@@ -6,7 +6,6 @@ import { type Ban, type Entry, sealBan } from '../decisions/entry.ts';
 import { appendOp } from '../decisions/log.ts';
 import type { Fleet } from '../fleet.ts';
 import { KEYS } from '../keys.ts';
-import { unknownNode } from '../names.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import { fence, revoke } from './fence.ts';
@@ -81,35 +80,6 @@ export async function banSerial(
   return { ban: await impose(fleet, owner, make, change, by), fresh: true };
 }
 
-/**
- * Bans every certificate that is known to have been issued to a node, and the key that it proved last, and quarantines it. Not
- * the machine: with another key it may ask again.
- * @returns null: all of that is so already
- */
-export async function banCertificates(
-  fleet: Fleet,
-  set: BanSet,
-  id: string,
-  reason: string,
-  by: By,
-): Promise<Ban | null> {
-  const issued = await certifiedSerials(fleet, id);
-  const record = await fleet.nodes.get(id);
-  if (record === null) throw unknownNode(id);
-  const heldBy = ({ identity: { certificateSerial, spkiDigest } }: NodeRecord) => ({
-    serials: [...new Set([...issued, ...(certificateSerial === null ? [] : [certificateSerial])])],
-    keys: [spkiDigest],
-  });
-  const { serials, keys } = heldBy(record);
-  const isDone =
-    serials.every((serial) => set.banOf({ serial }) !== null) &&
-    keys.every((key) => set.banOf({ key }) !== null);
-  if (isDone && !isMember(record.state)) return null;
-  const make = (now: NodeRecord | null) =>
-    sealBan({ kind: 'ban', ...by, reason, name: record.name, nodes: [], ...heldBy(now ?? record) });
-  return impose(fleet, id, make, fence, by);
-}
-
 /** @throws BootwaveError `BAN_UNKNOWN`, `BAN_AMBIGUOUS` */
 export function findBan(set: BanSet, word: string): Ban {
   const fits = word === '' ? [] : set.bans.filter(({ id }) => id.startsWith(word.toLowerCase()));
@@ -162,7 +132,7 @@ async function impose(
 }
 
 /** All that was ever issued to the node, according to its history: each certificate may still be valid. */
-async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
+export async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
   const history = await fleet.audit.read({ node });
   return history.flatMap(({ action, detail }) =>
     action === 'certify' && detail?.serial !== undefined ? [detail.serial] : [],

@@ -86,6 +86,11 @@ export class Decisions {
     await this.#source?.look();
   }
 
+  /** A ban that was just committed: in force here and on the disk when it resolves, whatever Redis does with it. */
+  async keep(entry: Entry): Promise<void> {
+    await this.#source?.keep(entry);
+  }
+
   /** What is known of bans, also of one of a moment ago; null: this process keeps no log. */
   async bans(): Promise<BanSet | null> {
     await this.look();

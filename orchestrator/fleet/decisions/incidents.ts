@@ -64,12 +64,47 @@ export const incidentSchema = z.object({
 });
 export type Incident = z.infer<typeof incidentSchema>;
 
+/** Where each step may lead; every step may also be decided again, with more evidence or another try. */
+const NEXT: Readonly<Record<IncidentStep, readonly IncidentStep[]>> = {
+  open: ['fenced', 'ended', 'person'],
+  fenced: ['wiping', 'ended', 'person'],
+  wiping: ['fenced', 'wiped', 'ended', 'person'],
+  wiped: ['fenced', 'returning', 'ended', 'person'],
+  returning: ['fenced', 'ended', 'person'],
+  person: ['open', 'fenced', 'ended'],
+  ended: [],
+};
+
+type Stand = Pick<Incident, 'road' | 'step' | 'number'>;
+
+/**
+ * Whether an incident may become this: nobody comes to `wiped` past the fence and the wipe, and no compromised node turns into
+ * a broken one, which is not held.
+ */
+export function mayFollow(known: Stand | undefined, next: Stand): boolean {
+  const start = next.road === 'broken' ? 'open' : 'fenced';
+  if (known === undefined || isOver(known))
+    return next.number === (known?.number ?? 0) + 1 && (next.step === start || next.step === 'person');
+  if (next.number !== known.number) return false;
+  if (known.road !== next.road) return known.road === 'broken' && next.step === 'fenced';
+  const isOff = next.road === 'broken' ? ['fenced', 'wiping', 'wiped', 'returning'] : ['open'];
+  return !isOff.includes(next.step) && (known.step === next.step || NEXT[known.step].includes(next.step));
+}
+
 /** Steps at which the machine's TPM is held: it gets this incident's order and nothing else. */
 const HELD: readonly IncidentStep[] = ['fenced', 'wiping', 'person'];
 
 /** Whether nobody but this incident may give the machine anything. A broken node is never held. */
 export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boolean =>
   road === 'compromised' && HELD.includes(step);
+
+/** Whether a broken node was started from the network because its disk may be what is broken. */
+export const isTriedFromNetwork = ({
+  road,
+  step,
+  tries,
+}: Pick<Incident, 'road' | 'step' | 'tries'>): boolean =>
+  road === 'broken' && step === 'open' && (tries.network ?? 0) > 0;
 
 /** Whether the machine starts from the network, never from its disk, and is watched as a member is. */
 export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
