@@ -72,7 +72,7 @@ test('what was withdrawn goes on, is asked for its health, says so, and does not
   t.like(after!.check, { health });
   t.regex(after!.why, /goes on.*\[SERVICE_NOT_RELEASED\]/);
   await node.boot();
-  t.like((await node.apply())[0], { state: 'refused', runs: null });
+  t.like((await node.apply())[0], { state: 'refused', runs: null, stored: true });
 });
 
 test('a helper that is killed between any two steps leaves nothing that the next one does not set right', async (t) => {
