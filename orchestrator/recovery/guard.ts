@@ -7,6 +7,7 @@ import { type Minimum, minimumsOf, neededWhy, type Runner } from '../services/ca
 import { fleetUsage } from '../usage/fleet.ts';
 import {
   type Act,
+  type Alarm,
   type BreakerRules,
   liftOf,
   type Member,
@@ -75,15 +76,25 @@ export class Guard {
   readonly members: readonly Member[];
   readonly minimums: readonly Minimum[];
   readonly runners: readonly Runner[];
+  readonly resumed: readonly Resumed[];
   readonly #byId: ReadonlyMap<string, Member>;
 
-  constructor(known: Pick<Guard, 'trips' | 'rules' | 'members' | 'minimums' | 'runners'>) {
-    this.trips = known.trips;
+  constructor(
+    known: Pick<Guard, 'rules' | 'members' | 'minimums' | 'runners' | 'resumed'>,
+    alarms: readonly Alarm[],
+  ) {
+    this.trips = tripsOf({ ...known, alarms });
+    this.resumed = known.resumed;
     this.rules = known.rules;
     this.members = known.members;
     this.minimums = known.minimums;
     this.runners = known.runners;
     this.#byId = new Map(this.members.map((member) => [member.id, member]));
+  }
+
+  /** With other alarms: they come sooner than the rest changes. */
+  with(alarms: readonly Alarm[]): Guard {
+    return new Guard(this, alarms);
   }
 
   /**
@@ -135,11 +146,6 @@ export async function readGuard(
     const services = [...new Set((runs ?? wanted).map(({ name }) => name))];
     return well.has(id) && services.length > 0 ? [{ id, site, services }] : [];
   });
-  const trips = tripsOf({
-    alarms: fleet.decisions.incidents.all,
-    members,
-    resumed: resumed.map(({ value }) => value),
-    rules,
-  });
-  return new Guard({ trips, rules, members, minimums, runners });
+  const known = { rules, members, minimums, runners, resumed: resumed.map(({ value }) => value) };
+  return new Guard(known, fleet.decisions.incidents.all);
 }

@@ -14,9 +14,10 @@ import type { LinkPool } from '../transport/pool.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { fenceNode } from './fence.ts';
+import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Command, type Facts, failed, STAY, type Turn, turn } from './playbook.ts';
-import { type Breaker, NO_BREAKER, RECOVERY, type Watch } from './watch.ts';
+import type { Watch } from './watch.ts';
 
 export type RecoveryParts = {
   fleet: Fleet;
@@ -24,10 +25,9 @@ export type RecoveryParts = {
   /** Of this server: others carry on the incidents of theirs. */
   site: string;
   pool: Pick<LinkPool, 'request'>;
-  watch: Pick<Watch, 'look' | 'wellSince'>;
+  watch: Pick<Watch, 'look' | 'wellSince' | 'stopped'>;
   log: Logger;
   signal: AbortSignal;
-  breaker?: Breaker;
   now?: () => number;
   /** Milliseconds between two looks. */
   look?: number;
@@ -144,12 +144,15 @@ async function give(
 }
 
 async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Promise<Map<string, Facts>> {
-  const { fleet, paths, site, watch, breaker = NO_BREAKER, now = Date.now } = parts;
+  const { fleet, paths, site, watch, now = Date.now } = parts;
   const ids = records.map(({ id }) => id);
-  const [bans, free, seen, { policy }] = await Promise.all([
+  const actOf = (id: string) =>
+    fleet.decisions.incidents.of(id)?.road === 'compromised' ? ('wipe' as const) : ('repair' as const);
+  const [bans, free, seen, stopped, { policy }] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
     Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
+    Promise.all(ids.map((id) => watch.stopped(id, actOf(id)))),
     fleet.sites.get(site),
   ]);
   // Read only now: whoever decided meanwhile did so on no older ground.
@@ -158,7 +161,6 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   return new Map(
     records.map((record, i) => {
       const { id, state, wanted, installedAt, changedAt } = record;
-      const incident = fleet.decisions.incidents.of(id);
       const onDisk = wanted.mode === 'installed';
       const elsewhere = state === 'healthy' && at - (seen[i] ?? 0) < HEARD ? changedAt : null;
       return [
@@ -170,7 +172,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
           busy: free.has(id) ? null : 'a rollout',
-          stopped: breaker(incident?.road === 'compromised' ? 'wipe' : 'repair', record),
+          stopped: stopped[i] ?? null,
         },
       ];
     }),

@@ -10,13 +10,14 @@ import type { Sight } from '../fleet/sight.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { unmoved } from '../upkeep/holders.ts';
+import type { Act, Alarm } from './breaker.ts';
 import { fenceNode } from './fence.ts';
+import { type Guard, readGuard } from './guard.ts';
+import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Cause, signalled } from './playbook.ts';
 import { type Found, Sights } from './sights.ts';
 import { ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
-
-export const RECOVERY = 'recovery';
 
 export type WatchParts = {
   fleet: Fleet;
@@ -24,14 +25,11 @@ export type WatchParts = {
   /** Minutes between two attestations of a node. */
   attestMinutes: number;
   log: Logger;
-  /** Why this is not done to it now; null: nothing speaks against it. Asked for each signal that counts. */
-  breaker?: Breaker;
   now?: () => number;
 };
-export type Act = 'fence' | 'repair' | 'wipe';
-export type Breaker = (act: Act, record: NodeRecord) => string | null;
-export const NO_BREAKER: Breaker = () => null;
 
+/** Milliseconds for which what is known of all members is not read again; incidents always are. */
+const FRESH = 5_000;
 /** Quotes that a node owes until it counts as not attesting. */
 const MISSED_QUOTES = 4;
 /** Refusals of an image that a rollout is bringing, which are that rollout's to judge: its nodes fall back by themselves. */
@@ -48,6 +46,9 @@ export class Watch {
   /** When a node was refused in an image that a rollout brings. */
   readonly #trials = new Map<string, number[]>();
   readonly #busy = new Set<Promise<unknown>>();
+  /** Incidents that are being opened: the next signal must not be judged as if they were not there. */
+  readonly #opening = new Map<string, Alarm>();
+  #guard: { read: Promise<Guard>; at: number } | null = null;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -69,6 +70,25 @@ export class Watch {
     this.#sights.keep(new Set(records.map(({ id }) => id)));
     const { policy } = await fleet.sites.get(site);
     for (const record of records) await this.#judge(record, policy);
+  }
+
+  /** Why the breaker, or what its services need, keeps the automation from this; null: nothing does. */
+  async stopped(node: string, act: Act): Promise<string | null> {
+    return (await this.#guarded()).stopped(node, act);
+  }
+
+  async #guarded(): Promise<Guard> {
+    const { fleet } = this.#parts;
+    const now = this.#now();
+    if (this.#guard === null || now - this.#guard.at > FRESH) {
+      const read = readGuard(fleet, now, (node) => this.#sights.heardAt(node));
+      this.#guard = { read, at: now };
+      read.catch(() => {
+        this.#guard = null;
+      });
+    }
+    const known = await this.#guard.read;
+    return known.with([...fleet.decisions.incidents.all, ...this.#opening.values()]);
   }
 
   wellSince(node: string): number | null {
@@ -96,7 +116,7 @@ export class Watch {
   }
 
   async #judge(record: NodeRecord, policy: Policy): Promise<void> {
-    const { fleet, log, breaker = NO_BREAKER } = this.#parts;
+    const { fleet, log } = this.#parts;
     if (!isRegistered(record.state)) return;
     const incident = fleet.decisions.incidents.of(record.id);
     const now = this.#now();
@@ -104,8 +124,11 @@ export class Watch {
       const { road } = SIGNALS[code];
       if (incident !== undefined && goesOn(incident, road, code)) continue;
       if (road === 'broken' && (await this.#isBusy(record, now))) continue;
-      const stopped =
-        this.#unwilling(record, policy, road) ?? breaker(road === 'broken' ? 'repair' : 'fence', record);
+      const guard = await this.#guarded();
+      // A whole rack that falls silent is its switch.
+      const shared = code === 'silent' ? guard.silentWith(record.id) : null;
+      const act = road === 'broken' ? 'repair' : 'fence';
+      const stopped = this.#unwilling(record, policy, road) ?? shared ?? guard.stopped(record.id, act);
       if (stopped === null)
         await this.#begin(record, { road, signal: code, evidence, reason: SIGNALS[code].what });
       else if (!this.#told.has(`${record.id} ${code}`)) {
@@ -158,16 +181,14 @@ export class Watch {
     const by: By = { actor: RECOVERY, at };
     const about = { node: id, name, site };
     const next = (known: Incident | undefined) => signalled(known, about, cause, at);
-    const { incident } =
-      cause.road === 'compromised'
-        ? await fenceNode(fleet, id, next, by)
-        : await decideIncident(fleet, id, next, by);
+    const step = cause.road === 'broken' ? 'open' : 'fenced';
+    const alarm: Alarm = { ...about, road: cause.road, signal: cause.signal, openedAt: at, step };
+    this.#opening.set(id, alarm);
+    const begun = step === 'open' ? decideIncident(fleet, id, next, by) : fenceNode(fleet, id, next, by);
+    const { incident } = await begun.finally(() => this.#opening.delete(id));
     this.#sights.clear(id);
-    const { number, step } = incident ?? {};
-    log.warn(
-      { id, node: name, code: 'RECOVERY', signal: cause.signal, incident: number, step },
-      cause.reason,
-    );
+    const said = { code: 'RECOVERY', signal: cause.signal, incident: incident?.number, step: incident?.step };
+    log.warn({ id, node: name, ...said }, cause.reason);
   }
 
   /** A rollout brings this image: what the node shows with it is the rollout's failure, unless it goes on. */
