@@ -73,6 +73,7 @@ const AT_SITES = [
     'node approve',
     'node reject',
     'node retire',
+    'node fence',
     'node hold',
     'node unhold',
     'node pin',
@@ -155,7 +156,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['ban lift', 'recovery resume', 'recovery set', 'break-glass'],
+    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
