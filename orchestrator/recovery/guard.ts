@@ -7,7 +7,6 @@ import { type Minimum, minimumsOf, neededWhy, type Runner } from '../services/ca
 import { fleetUsage } from '../usage/fleet.ts';
 import {
   type Act,
-  type Alarm,
   type BreakerRules,
   liftOf,
   type Member,
@@ -17,6 +16,7 @@ import {
   tripFor,
   tripsOf,
   USUAL,
+  type World,
 } from './breaker.ts';
 
 const percent = z.int().min(1).max(100);
@@ -71,30 +71,20 @@ const PAUSE = 5 * 60_000;
 
 /** What the automation may do, by what was known at one moment. */
 export class Guard {
+  readonly world: World;
   readonly trips: readonly Trip[];
-  readonly rules: BreakerRules;
-  readonly members: readonly Member[];
   readonly minimums: readonly Minimum[];
   readonly runners: readonly Runner[];
-  readonly resumed: readonly Resumed[];
   readonly #byId: ReadonlyMap<string, Member>;
+  /** Nodes whose silence is explained, or not: those of one place are found together. */
+  readonly #shared = new Map<string, string | null>();
 
-  constructor(
-    known: Pick<Guard, 'rules' | 'members' | 'minimums' | 'runners' | 'resumed'>,
-    alarms: readonly Alarm[],
-  ) {
-    this.trips = tripsOf({ ...known, alarms });
-    this.resumed = known.resumed;
-    this.rules = known.rules;
-    this.members = known.members;
-    this.minimums = known.minimums;
-    this.runners = known.runners;
-    this.#byId = new Map(this.members.map((member) => [member.id, member]));
-  }
-
-  /** With other alarms: they come sooner than the rest changes. */
-  with(alarms: readonly Alarm[]): Guard {
-    return new Guard(this, alarms);
+  constructor(world: World, { minimums, runners }: Pick<Guard, 'minimums' | 'runners'>) {
+    this.world = world;
+    this.trips = tripsOf(world);
+    this.minimums = minimums;
+    this.runners = runners;
+    this.#byId = new Map(world.members.map((member) => [member.id, member]));
   }
 
   /**
@@ -105,7 +95,7 @@ export class Guard {
     const member = this.#byId.get(node);
     const trip = tripFor(this.trips, act, member ?? { site: '', rack: null, image: null });
     if (trip !== undefined) return `${trip.why}; ${liftOf(trip)}`;
-    return act === 'repair' ? this.needed(node) : null;
+    return act === 'repair' ? (this.silentWith(node) ?? this.needed(node)) : null;
   }
 
   /** Why its services cannot do without it; null: they can. A node that is not well is missing already. */
@@ -115,19 +105,21 @@ export class Guard {
 
   /** What explains that it is silent together with others: that is no signal about the node. Null: nothing does. */
   silentWith(node: string): string | null {
-    return silentWith(node, this.members)?.why ?? null;
+    const known = this.#shared.get(node);
+    if (known !== undefined) return known;
+    const shared = silentWith(node, this.world.members);
+    for (const id of shared?.ids ?? [node]) this.#shared.set(id, shared?.why ?? null);
+    return shared?.why ?? null;
   }
 }
+
+type HeardAt = (node: string) => number | null;
 
 /**
  * @param heardAt when this server heard each node itself, milliseconds since the epoch; nodes that it never did are taken as Redis has
  * them: whoever owns that can make the automation stand still, and more of it go on than there should, up to the numbers of the rules
  */
-export async function readGuard(
-  fleet: Fleet,
-  now: number,
-  heardAt: (node: string) => number | null = () => null,
-): Promise<Guard> {
+export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = () => null): Promise<Guard> {
   const [usage, seen, rules, resumed, minimums] = await Promise.all([
     fleetUsage(fleet),
     fleet.nodes.lastSeen(),
@@ -146,6 +138,6 @@ export async function readGuard(
     const services = [...new Set((runs ?? wanted).map(({ name }) => name))];
     return well.has(id) && services.length > 0 ? [{ id, site, services }] : [];
   });
-  const known = { rules, members, minimums, runners, resumed: resumed.map(({ value }) => value) };
-  return new Guard(known, fleet.decisions.incidents.all);
+  const world = { members, rules, resumed: resumed.map(({ value }) => value) };
+  return new Guard({ ...world, alarms: fleet.decisions.incidents.all }, { minimums, runners });
 }

@@ -17,7 +17,7 @@ import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Command, type Facts, failed, STAY, type Turn, turn } from './playbook.ts';
-import type { Watch } from './watch.ts';
+import type { Breaker, Watch } from './watch.ts';
 
 export type RecoveryParts = {
   fleet: Fleet;
@@ -25,7 +25,8 @@ export type RecoveryParts = {
   /** Of this server: others carry on the incidents of theirs. */
   site: string;
   pool: Pick<LinkPool, 'request'>;
-  watch: Pick<Watch, 'look' | 'wellSince' | 'stopped'>;
+  watch: Pick<Watch, 'look' | 'wellSince'>;
+  breaker: Breaker;
   log: Logger;
   signal: AbortSignal;
   now?: () => number;
@@ -144,15 +145,14 @@ async function give(
 }
 
 async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Promise<Map<string, Facts>> {
-  const { fleet, paths, site, watch, now = Date.now } = parts;
+  const { fleet, paths, site, watch, breaker, now = Date.now } = parts;
   const ids = records.map(({ id }) => id);
   const actOf = (id: string) =>
     fleet.decisions.incidents.of(id)?.road === 'compromised' ? ('wipe' as const) : ('repair' as const);
-  const [bans, free, seen, stopped, { policy }] = await Promise.all([
+  const [bans, free, seen, { policy }] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
     Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
-    Promise.all(ids.map((id) => watch.stopped(id, actOf(id)))),
     fleet.sites.get(site),
   ]);
   // Read only now: whoever decided meanwhile did so on no older ground.
@@ -172,7 +172,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
           busy: free.has(id) ? null : 'a rollout',
-          stopped: stopped[i] ?? null,
+          stopped: breaker(actOf(id), record),
         },
       ];
     }),

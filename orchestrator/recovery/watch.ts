@@ -1,6 +1,7 @@
 /** What one server sees of the nodes of its site becomes signals, and those that count become incidents: at once where an event says so. */
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { Turns } from '../../base/turns.ts';
 import type { By } from '../fleet/acting.ts';
 import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
 import { heldWhy } from '../fleet/events/hold.ts';
@@ -10,9 +11,8 @@ import type { Sight } from '../fleet/sight.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { unmoved } from '../upkeep/holders.ts';
-import type { Act, Alarm } from './breaker.ts';
+import type { Act } from './breaker.ts';
 import { fenceNode } from './fence.ts';
-import { type Guard, readGuard } from './guard.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Cause, signalled } from './playbook.ts';
@@ -24,12 +24,12 @@ export type WatchParts = {
   site: string;
   /** Minutes between two attestations of a node. */
   attestMinutes: number;
+  /** Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it. */
+  breaker: Breaker;
   log: Logger;
   now?: () => number;
 };
-
-/** Milliseconds for which what is known of all members is not read again; incidents always are. */
-const FRESH = 5_000;
+export type Breaker = (act: Act, node: { id: string }) => string | null;
 /** Quotes that a node owes until it counts as not attesting. */
 const MISSED_QUOTES = 4;
 /** Refusals of an image that a rollout is bringing, which are that rollout's to judge: its nodes fall back by themselves. */
@@ -46,9 +46,8 @@ export class Watch {
   /** When a node was refused in an image that a rollout brings. */
   readonly #trials = new Map<string, number[]>();
   readonly #busy = new Set<Promise<unknown>>();
-  /** Incidents that are being opened: the next signal must not be judged as if they were not there. */
-  readonly #opening = new Map<string, Alarm>();
-  #guard: { read: Promise<Guard>; at: number } | null = null;
+  /** One incident after the other: the breaker counts those that are decided. */
+  readonly #opening = new Turns();
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -72,23 +71,9 @@ export class Watch {
     for (const record of records) await this.#judge(record, policy);
   }
 
-  /** Why the breaker, or what its services need, keeps the automation from this; null: nothing does. */
-  async stopped(node: string, act: Act): Promise<string | null> {
-    return (await this.#guarded()).stopped(node, act);
-  }
-
-  async #guarded(): Promise<Guard> {
-    const { fleet } = this.#parts;
-    const now = this.#now();
-    if (this.#guard === null || now - this.#guard.at > FRESH) {
-      const read = readGuard(fleet, now, (node) => this.#sights.heardAt(node));
-      this.#guard = { read, at: now };
-      read.catch(() => {
-        this.#guard = null;
-      });
-    }
-    const known = await this.#guard.read;
-    return known.with([...fleet.decisions.incidents.all, ...this.#opening.values()]);
+  /** When this server heard it; null: it did not. */
+  heardAt(node: string): number | null {
+    return this.#sights.heardAt(node);
   }
 
   wellSince(node: string): number | null {
@@ -124,14 +109,9 @@ export class Watch {
       const { road } = SIGNALS[code];
       if (incident !== undefined && goesOn(incident, road, code)) continue;
       if (road === 'broken' && (await this.#isBusy(record, now))) continue;
-      const guard = await this.#guarded();
-      // A whole rack that falls silent is its switch.
-      const shared = code === 'silent' ? guard.silentWith(record.id) : null;
-      const act = road === 'broken' ? 'repair' : 'fence';
-      const stopped = this.#unwilling(record, policy, road) ?? shared ?? guard.stopped(record.id, act);
-      if (stopped === null)
-        await this.#begin(record, { road, signal: code, evidence, reason: SIGNALS[code].what });
-      else if (!this.#told.has(`${record.id} ${code}`)) {
+      const cause = { road, signal: code, evidence, reason: SIGNALS[code].what };
+      const stopped = this.#unwilling(record, policy, road) ?? (await this.#begin(record, cause));
+      if (stopped !== null && !this.#told.has(`${record.id} ${code}`)) {
         this.#told.add(`${record.id} ${code}`);
         const about = { id: record.id, node: record.name, code: 'RECOVERY_SIGNAL', signal: code, evidence };
         log.warn({ ...about, reason: stopped }, 'a signal, and nothing follows from it by itself');
@@ -174,21 +154,30 @@ export class Watch {
     return null;
   }
 
-  async #begin(record: NodeRecord, cause: Cause): Promise<void> {
-    const { fleet, log } = this.#parts;
+  /** @returns why not; null: it is begun */
+  #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
+    const { fleet, breaker, log } = this.#parts;
     const { id, name, site } = record;
-    const at = this.#now();
-    const by: By = { actor: RECOVERY, at };
-    const about = { node: id, name, site };
-    const next = (known: Incident | undefined) => signalled(known, about, cause, at);
-    const step = cause.road === 'broken' ? 'open' : 'fenced';
-    const alarm: Alarm = { ...about, road: cause.road, signal: cause.signal, openedAt: at, step };
-    this.#opening.set(id, alarm);
-    const begun = step === 'open' ? decideIncident(fleet, id, next, by) : fenceNode(fleet, id, next, by);
-    const { incident } = await begun.finally(() => this.#opening.delete(id));
-    this.#sights.clear(id);
-    const said = { code: 'RECOVERY', signal: cause.signal, incident: incident?.number, step: incident?.step };
-    log.warn({ id, node: name, ...said }, cause.reason);
+    return this.#opening.take(async () => {
+      const isBroken = cause.road === 'broken';
+      const stopped = breaker(isBroken ? 'repair' : 'fence', record);
+      if (stopped !== null) return stopped;
+      const at = this.#now();
+      const by: By = { actor: RECOVERY, at };
+      const next = (known: Incident | undefined) => signalled(known, { node: id, name, site }, cause, at);
+      const { incident } = isBroken
+        ? await decideIncident(fleet, id, next, by)
+        : await fenceNode(fleet, id, next, by);
+      this.#sights.clear(id);
+      const said = {
+        code: 'RECOVERY',
+        signal: cause.signal,
+        incident: incident?.number,
+        step: incident?.step,
+      };
+      log.warn({ id, node: name, ...said }, cause.reason);
+      return null;
+    });
   }
 
   /** A rollout brings this image: what the node shows with it is the rollout's failure, unless it goes on. */

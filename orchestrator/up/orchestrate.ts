@@ -16,7 +16,7 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import { startRecovery } from '../recovery/run.ts';
-import type { Watch } from '../recovery/watch.ts';
+import type { Breaker, Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -37,6 +37,7 @@ export type OrchestrateOptions = {
   site: string;
   /** What this server sees of its nodes. */
   watch: Watch;
+  breaker: Breaker;
   /** Version of the newest published image; null: none. */
   newest(): Promise<string | null>;
   /** On which nodes boot. */
@@ -67,7 +68,7 @@ export type Orchestrating = {
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
-  const { paths, rehearsal, fleet, site, watch, networks, log, signal } = options;
+  const { paths, rehearsal, fleet, site, watch, breaker, networks, log, signal } = options;
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -109,7 +110,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
-  const recovery = startRecovery({ fleet, paths, site, pool, watch, log, signal });
+  const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });

@@ -1,9 +1,11 @@
 /** Signals through the fleet's own door, on a real Redis with somebody beside it who owns it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Reattestation } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { Policy } from '../../../orchestrator/fleet/site.ts';
+import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
 import { anyImage, beatOfBoot, certificateFor, enrolment, pcr11, START, silent } from '../fleet/support.ts';
@@ -18,7 +20,16 @@ async function world(t: ExecutionContext, policy: Partial<Policy> = { automation
   await fleet.sites.set('default', policy, BY);
   const clock = { now: START };
   const now = () => clock.now;
-  const watch = new Watch({ fleet, site: 'default', attestMinutes: 30, log: silent, now });
+  const stop = new AbortController();
+  const guard = keepGuard({ fleet, log: silent, signal: stop.signal, every: 20 });
+  t.teardown(async () => {
+    stop.abort();
+    await guard.done;
+  });
+  while (guard.stopped('fence', { id: '' }) !== null) await sleep(10);
+  const watch = new Watch({
+    ...{ fleet, site: 'default', attestMinutes: 30, log: silent, now, breaker: guard.stopped },
+  });
   const directory = new FleetDirectory({
     ...{ ...anyImage, fleet, site: 'default', pcr11, log: silent, now, bans: found.bans },
     defaultImage: async () => '1.0',
@@ -39,7 +50,7 @@ async function world(t: ExecutionContext, policy: Partial<Policy> = { automation
     );
   };
   const incident = (id: string) => fleet.decisions.incidents.of(id);
-  return { ...found, directory, watch, clock, member, beat, incident };
+  return { ...found, directory, watch, guard, clock, member, beat, incident };
 }
 
 const shown = (n: number, change: Partial<Reattestation> = {}): Reattestation => {
@@ -181,7 +192,7 @@ test('a machine without a TPM can be played by anybody: what it shows fences nob
 });
 
 test('many at once are more likely our own mistake: the breaker stops fences, and says so', async (t) => {
-  const { directory, watch, member, incident } = await world(t);
+  const { directory, watch, member, incident, guard } = await world(t);
   const ids: string[] = [];
   for (let n = 1; n <= 8; n += 1) ids.push(await member(n));
   for (const [i, id] of ids.entries()) {
@@ -195,5 +206,5 @@ test('many at once are more likely our own mistake: the breaker stops fences, an
   await watch.settled();
   const fenced = ids.filter((id) => incident(id) !== undefined);
   t.true(fenced.length >= 1 && fenced.length <= 5, `${fenced.length} of 8`);
-  t.not(await watch.stopped(ids[7]!, 'fence'), null);
+  t.not(guard.stopped('fence', { id: ids[7]! }), null);
 });
