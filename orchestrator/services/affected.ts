@@ -1,7 +1,12 @@
 /** Whom the end of a version concerns: nodes by site, services that depend on it, rollouts and templates that name it. Pure. */
 import { jsonIn } from '../../base/json.ts';
 import type { ReleasedService } from '../../image/publish/services.ts';
-import { fullServiceVersion, parseServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
+import {
+  bundleOf,
+  fullServiceVersion,
+  parseServiceVersion,
+  type ServiceVersion,
+} from '../../protocol/service/name.ts';
 import type { Life } from '../fleet/decisions/lives.ts';
 import { countVersions, type NodeRuns } from '../usage/versions.ts';
 import { stateOf } from './life.ts';
@@ -38,7 +43,7 @@ export type Affected = {
 export function affectedBy(service: ServiceVersion, house: House): Affected {
   const { members, released, rollouts, templates, lives } = house;
   const text = fullServiceVersion(service);
-  const isIt = (one: ServiceVersion) => one.name === service.name && one.version === service.version;
+  const isIt = (one: ServiceVersion) => fullServiceVersion(bundleOf(one)) === text;
   const sites = [...Map.groupBy(members, ({ site }) => site)]
     .map(([site, those]) => ({ site, ...countOf(service, those) }))
     .filter(({ wanted, runs }) => wanted + runs > 0);
