@@ -6,6 +6,7 @@
 import type { Cause } from '../causes/cause.ts';
 import type { Blame } from '../causes/refusal.ts';
 import type { Retires } from '../fleet/decisions/lives.ts';
+import type { SliceWork } from '../fleet/decisions/slices.ts';
 import type { Around, Counts } from './down.ts';
 import type { InFlight, Limits } from './limits.ts';
 import type { Target } from './place.ts';
@@ -35,6 +36,8 @@ export type RolloutSetup = {
   template?: string;
   /** The decision on which it rests alone: nobody started it. Absent: somebody did. */
   retires?: Retires;
+  /** The same of the work of a slice. */
+  slice?: SliceWork;
   target: Target;
   limits: Limits;
   /** While everything goes back; absent: as on the way forward. */

@@ -1,4 +1,5 @@
 import type { Retires } from '../fleet/decisions/lives.ts';
+import type { SliceWork } from '../fleet/decisions/slices.ts';
 import { aroundOf, NOTHING_SEEN, noCounts } from './down.ts';
 import type { Step } from './event.ts';
 import type { Place, Plan } from './plan.ts';
@@ -92,6 +93,7 @@ export function createRollout(
     after?: After | undefined;
     template?: string | undefined;
     retires?: Retires | undefined;
+    slice?: SliceWork | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -103,6 +105,7 @@ export function createRollout(
     ...(options.after === undefined ? {} : { after: options.after }),
     ...(options.template === undefined ? {} : { template: options.template }),
     ...(options.retires === undefined ? {} : { retires: options.retires }),
+    ...(options.slice === undefined ? {} : { slice: options.slice }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,

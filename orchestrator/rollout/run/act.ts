@@ -1,5 +1,6 @@
 /** Carrying out one order on one node. Everything here may happen twice: the node checks epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
+import { sliceOf } from '../../../protocol/service/name.ts';
 import { blameOfNode, blameOfSigner } from '../../causes/refusal.ts';
 import { CONFIG_REFUSALS } from '../../config/store.ts';
 import { deliverOrder } from '../../orders/deliver.ts';
@@ -72,6 +73,9 @@ async function actServices(actor: Actor, order: Order): Promise<NodeEvent[]> {
     const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
     // Nothing was issued yet: an order with services in it is one that such an image would never take.
     if (status.services === undefined) return [{ type: 'unfit', node, why: 'its image knows no services' }];
+    const isOfSlice = wishesIn(order.version ?? '').some(({ name }) => sliceOf(name) !== null);
+    if (isOfSlice && status.slices !== true)
+      return [{ type: 'unfit', node, why: 'its image knows no slices' }];
     await noteEmptyMemory(actor, node, status, epoch);
     await actor.begun(order);
     return [{ type: 'staged', node, epoch }];

@@ -56,7 +56,7 @@ test('what could not be wiped is said, and a person decides', async (t) => {
     await says('wipe');
     await fences();
     await restarts(2);
-    const said = { ...report, ...more } as typeof report;
+    const said = { ...report, ...more } as unknown as typeof report;
     await t.throwsAsync(directory.wiped(id, shown(2), said), { code: 'WIPE_OPEN' });
     t.like(stands(), { step: 'person' });
     t.regex(stands()!.reason, why);

@@ -3,6 +3,7 @@
  * instances never share any of them. Pure.
  */
 import { createHash } from 'node:crypto';
+import { inSlice } from '../../../../protocol/service/name.ts';
 
 /** Instances, and kept states, of one node. */
 export const SLOTS = 4096;
@@ -60,13 +61,14 @@ export function slotFor(name: string, taken: ReadonlyMap<string, number>): numbe
   return null;
 }
 
-/** How an instance is called in names of units and files: words of a name have no dot. */
-export const instanceId = (name: string): string => name.replace('/', '.');
+/** How an instance is called in names of units and files: words of a name have no dot. A third word is its slice. */
+export const instanceId = (name: string): string => name.replace('/', '.').replace('@', '.');
 
 /** @returns null for what `instanceId` makes of no name */
 export function nameOfInstance(id: string): string | null {
-  const [owner, name, ...rest] = id.split('.');
-  return owner === undefined || name === undefined || rest.length > 0 ? null : `${owner}/${name}`;
+  const [owner, name, slice, ...rest] = id.split('.');
+  if (owner === undefined || name === undefined || rest.length > 0) return null;
+  return slice === undefined ? `${owner}/${name}` : inSlice(`${owner}/${name}`, slice);
 }
 
 function ipv4(offset: number): string {
