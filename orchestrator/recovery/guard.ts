@@ -16,6 +16,7 @@ import {
   tripFor,
   tripsOf,
   USUAL,
+  type World,
 } from './breaker.ts';
 
 const percent = z.int().min(1).max(100);
@@ -70,20 +71,20 @@ const PAUSE = 5 * 60_000;
 
 /** What the automation may do, by what was known at one moment. */
 export class Guard {
+  readonly world: World;
   readonly trips: readonly Trip[];
-  readonly rules: BreakerRules;
-  readonly members: readonly Member[];
   readonly minimums: readonly Minimum[];
   readonly runners: readonly Runner[];
   readonly #byId: ReadonlyMap<string, Member>;
+  /** Nodes whose silence is explained, or not: those of one place are found together. */
+  readonly #shared = new Map<string, string | null>();
 
-  constructor(known: Pick<Guard, 'trips' | 'rules' | 'members' | 'minimums' | 'runners'>) {
-    this.trips = known.trips;
-    this.rules = known.rules;
-    this.members = known.members;
-    this.minimums = known.minimums;
-    this.runners = known.runners;
-    this.#byId = new Map(this.members.map((member) => [member.id, member]));
+  constructor(world: World, { minimums, runners }: Pick<Guard, 'minimums' | 'runners'>) {
+    this.world = world;
+    this.trips = tripsOf(world);
+    this.minimums = minimums;
+    this.runners = runners;
+    this.#byId = new Map(world.members.map((member) => [member.id, member]));
   }
 
   /**
@@ -94,7 +95,7 @@ export class Guard {
     const member = this.#byId.get(node);
     const trip = tripFor(this.trips, act, member ?? { site: '', rack: null, image: null });
     if (trip !== undefined) return `${trip.why}; ${liftOf(trip)}`;
-    return act === 'repair' ? this.needed(node) : null;
+    return act === 'repair' ? (this.silentWith(node) ?? this.needed(node)) : null;
   }
 
   /** Why its services cannot do without it; null: they can. A node that is not well is missing already. */
@@ -104,19 +105,21 @@ export class Guard {
 
   /** What explains that it is silent together with others: that is no signal about the node. Null: nothing does. */
   silentWith(node: string): string | null {
-    return silentWith(node, this.members)?.why ?? null;
+    const known = this.#shared.get(node);
+    if (known !== undefined) return known;
+    const shared = silentWith(node, this.world.members);
+    for (const id of shared?.ids ?? [node]) this.#shared.set(id, shared?.why ?? null);
+    return shared?.why ?? null;
   }
 }
+
+type HeardAt = (node: string) => number | null;
 
 /**
  * @param heardAt when this server heard each node itself, milliseconds since the epoch; nodes that it never did are taken as Redis has
  * them: whoever owns that can make the automation stand still, and more of it go on than there should, up to the numbers of the rules
  */
-export async function readGuard(
-  fleet: Fleet,
-  now: number,
-  heardAt: (node: string) => number | null = () => null,
-): Promise<Guard> {
+export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = () => null): Promise<Guard> {
   const [usage, seen, rules, resumed, minimums] = await Promise.all([
     fleetUsage(fleet),
     fleet.nodes.lastSeen(),
@@ -135,11 +138,6 @@ export async function readGuard(
     const services = [...new Set((runs ?? wanted).map(({ name }) => name))];
     return well.has(id) && services.length > 0 ? [{ id, site, services }] : [];
   });
-  const trips = tripsOf({
-    alarms: fleet.decisions.incidents.all,
-    members,
-    resumed: resumed.map(({ value }) => value),
-    rules,
-  });
-  return new Guard({ trips, rules, members, minimums, runners });
+  const world = { members, rules, resumed: resumed.map(({ value }) => value) };
+  return new Guard({ ...world, alarms: fleet.decisions.incidents.all }, { minimums, runners });
 }

@@ -12,10 +12,10 @@ export type BreakerShown = {
 };
 
 export async function show(_: object, { fleet, by }: Acting): Promise<BreakerShown> {
-  const { trips, rules, minimums, runners } = await readGuard(fleet, by.at);
+  const { trips, world, minimums, runners } = await readGuard(fleet, by.at);
   return {
     trips: trips.map((trip) => ({ ...trip, lift: liftOf(trip) })),
-    ...{ rules, capacity: standOf(minimums, runners) },
+    ...{ rules: world.rules, capacity: standOf(minimums, runners) },
   };
 }
 

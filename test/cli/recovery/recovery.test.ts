@@ -1,8 +1,12 @@
 /** The breaker and what services need, through the commands, on a fleet whose Redis is believed only what was decided. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { readGuard } from '../../../orchestrator/recovery/guard.ts';
+import { createLogger } from '../../../base/log.ts';
+import { readGuard, resume, setRules } from '../../../orchestrator/recovery/guard.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
+import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
+import { until } from '../../orchestrator/authorities/support.ts';
 import { START } from '../../orchestrator/fleet/support.ts';
 import { servicesFor } from '../../orchestrator/services/world.ts';
 import { commandsOn } from '../in-process.ts';
@@ -125,3 +129,38 @@ test.serial('what a service needs is decided; a node that it needs is not taken 
   await bootwave('anna', 'service', 'capacity', 'remove', 'chrony', '--reason', 'r');
   t.regex(await list(), /^nobody has said/);
 });
+
+test.serial(
+  'of many signals within one moment none too many is acted on, before anybody has looked again',
+  async (t) => {
+    const { fleet, ids, signal } = await five(t);
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const log = createLogger('test', 'warn', { write: (line: string) => void lines.push(line) } as never);
+    const { stopped, done } = keepGuard({ fleet, log, signal: stop.signal, every: 20 });
+    t.truthy(stopped('repair', { id: ids[0]! }), 'nobody has looked yet');
+    await until(() => stopped('fence', { id: ids[0]! }) === null);
+    const rules = { minutes: 60, nodes: 10, percent: 100, least: 10, fences: 2 };
+    await setRules(fleet, rules, { actor: 'operator:ann', at: 1, reason: 'r' });
+    await until(async () => (await readGuard(fleet, 1)).world.rules.fences === 2);
+    await sleep(200);
+    const answers: boolean[] = [];
+    for (const id of ids) {
+      const isFree = stopped('fence', { id }) === null;
+      answers.push(isFree);
+      if (isFree) await signal(id, Date.now(), 'compromised');
+    }
+    t.deepEqual(answers, [true, true, false, false, false]);
+    await until(() => lines.some((line) => /RECOVERY_STOPPED/.test(line)));
+    t.is(
+      lines.filter((line) => /RECOVERY_STOPPED/.test(line) && /"act":"fence"/.test(line)).length,
+      1,
+      'told once',
+    );
+    await resume(fleet, { site: null, wipes: true }, { actor: 'operator:ann', at: Date.now(), reason: 'r' });
+    await until(() => lines.some((line) => /RECOVERY_RESUMED/.test(line)));
+    t.is(stopped('fence', { id: ids[4]! }), null);
+    stop.abort();
+    await done;
+  },
+);
