@@ -1,6 +1,7 @@
 /** The road of a held machine, through the door that a boot server uses, with the signer that `bootwave up` runs. */
 import test from 'ava';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
+import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
 import { certificateFor, enrolment, inventory, macOf, quoted } from '../fleet/support.ts';
 import { DISK, heldWorld } from './held-world.ts';
 
@@ -48,16 +49,16 @@ test('without the consent of its site a person decides, and nothing is signed', 
 });
 
 test('what could not be wiped is said, and a person decides', async (t) => {
-  for (const [more, why] of [
+  const all: [Partial<WipeReport>, RegExp][] = [
     [{ wiped: [], open: [{ name: DISK, why: 'it still reads as before' }] }, /still reads as before/],
     [{ wiped: ['another'] }, /not wiped/],
-  ] as const) {
+  ];
+  for (const [more, why] of all) {
     const { id, directory, says, restarts, report, shown, stands, fences } = await heldWorld(t);
     await says('wipe');
     await fences();
     await restarts(2);
-    const said = { ...report, ...more } as typeof report;
-    await t.throwsAsync(directory.wiped(id, shown(2), said), { code: 'WIPE_OPEN' });
+    await t.throwsAsync(directory.wiped(id, shown(2), { ...report, ...more }), { code: 'WIPE_OPEN' });
     t.like(stands(), { step: 'person' });
     t.regex(stands()!.reason, why);
     t.is((await restarts(3)).state, 'held');
