@@ -127,3 +127,22 @@ test('one that started something else is refused and has to start again; a copy 
   t.not(bans.banOf({ id }), null);
   t.is((await restarts(6)).state, 'rejected');
 });
+
+test('while the automation stands still, what it fenced itself is not wiped; what a person fenced is', async (t) => {
+  for (const [signal, isWiped] of [
+    ['operator', true],
+    ['measurement', false],
+  ] as const) {
+    const { says, restarts, stands, fences, breaker } = await heldWorld(t);
+    await says('wipe');
+    breaker.why = 'half of the rack has signals';
+    await fences(signal);
+    const held = (await restarts(2)) as Held;
+    t.is(held.order !== null, isWiped, signal);
+    t.like(stands(), { step: isWiped ? 'wiping' : 'fenced' });
+    if (isWiped) continue;
+    t.regex(held.reason, /stands still: half of the rack/);
+    breaker.why = null;
+    t.not(((await restarts(3)) as Held).order, null);
+  }
+});
