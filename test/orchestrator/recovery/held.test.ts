@@ -1,9 +1,11 @@
 /** The road of a held machine, through the door that a boot server uses, with the signer that `bootwave up` runs. */
 import test from 'ava';
+import { take } from '../../../orchestrator/fleet/outcome.ts';
+import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
 import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
-import { certificateFor, enrolment, inventory, macOf, quoted } from '../fleet/support.ts';
-import { DISK, heldWorld } from './held-world.ts';
+import { certificateFor, enrolment, inventory, macOf, quoted, START } from '../fleet/support.ts';
+import { BY, DISK, heldWorld } from './held-world.ts';
 
 type Held = Extract<EnrolmentDecision, { state: 'held' }>;
 
@@ -145,4 +147,26 @@ test('while the automation stands still, what it fenced itself is not wiped; wha
     breaker.why = null;
     t.not(((await restarts(3)) as Held).order, null);
   }
+});
+
+test('a person who ends an incident lets nobody in by that alone, and a fenced node is let in at its own site only', async (t) => {
+  const { fleet, id, at, restarts, fences } = await heldWorld(t);
+  await fleet.sites.add('par', {}, BY);
+  await fences();
+  const elsewhere = await at('par').enrol(enrolment(1, 2));
+  t.like(elsewhere, { state: 'rejected' });
+  t.regex((elsewhere as { reason: string }).reason, /is of site default/);
+  await decideIncident(fleet, id, (known) => ({ ...known!, step: 'ended', reason: 'a mistake' }), BY);
+  t.like(await restarts(3), { state: 'rejected' });
+  t.is((await fleet.nodes.get(id))?.state, 'quarantined');
+  await fleet.nodes.update(id, (record) => ({
+    outcome: take(record!, {
+      to: 'recovering',
+      at: START,
+      actor: 'ann',
+      action: 'incident',
+      reason: 'a mistake',
+    }),
+  }));
+  t.like(await restarts(4), { state: 'approved' });
 });
