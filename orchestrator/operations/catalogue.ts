@@ -7,6 +7,7 @@ import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as image from './image/declared.ts';
+import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
@@ -39,6 +40,7 @@ const NOUNS = [
   usage,
   firmware,
   profile,
+  incident,
   ban,
   recovery,
   request,
