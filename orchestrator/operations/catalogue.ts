@@ -6,6 +6,7 @@ import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
+import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
 import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
@@ -38,6 +39,7 @@ const NOUNS = [
   node,
   power,
   usage,
+  flows,
   firmware,
   profile,
   incident,

@@ -9,6 +9,8 @@ import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { startFlowKeeper } from '../flows/keep.ts';
+import { FlowStore } from '../flows/store.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
 import { keepLearning } from '../orders/learn.ts';
@@ -112,6 +114,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
+  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -128,6 +131,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       power,
       recovery,
       usage,
+      flows,
       seals,
     ]).then(async () => {
       signer.close();

@@ -23,6 +23,8 @@ const ADMINS = [
   'bootserver reload',
   'audit accept',
   'audit confirm',
+  'backup',
+  'restore',
 ];
 const CORES = [
   'keys secure-boot revoke',
@@ -85,6 +87,7 @@ const AT_SITES = [
     'node set select',
   ],
   ...['node expect', 'node expect withdraw'],
+  'who',
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
@@ -164,6 +167,7 @@ test('what takes two people, what needs no server, what is never asked for from 
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
       'audit verify file',
+      'backup',
       'bootserver check',
       'doctor',
       'image build',
@@ -174,7 +178,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
-    ...['operator add', 'operator list', 'operator revoke'],
+    ...['operator add', 'operator list', 'operator revoke', 'restore'],
     ...['build', 'inspect', 'list', 'pack', 'publish', 'show', 'versions', 'withdraw'].map(
       (step) => `service ${step}`,
     ),
@@ -184,9 +188,9 @@ test('what takes two people, what needs no server, what is never asked for from 
   ]);
   const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'], bundles: ['/tmp/x'] }));
   t.deepEqual(paths.toSorted(), [
-    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
+    ...['audit verify file', 'backup', 'bootserver check', 'doctor', 'image build', 'image publish'],
     ...['image reinstate', 'image withdraw'],
-    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate'],
+    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'restore'],
     ...['service build', 'service pack', 'service publish', 'service withdraw', 'signer'],
     ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
     'up',
