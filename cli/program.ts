@@ -71,6 +71,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/ban.ts'),
   },
   {
+    name: 'incident',
+    description: 'nodes that are broken or compromised, and their way back',
+    load: () => import('./incident/incident.ts'),
+  },
+  {
     name: 'recovery',
     description: 'whether the automation may repair, fence and wipe nodes now',
     load: () => import('./recovery/recovery.ts'),

@@ -8,6 +8,7 @@ import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
+import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
@@ -42,6 +43,7 @@ const NOUNS = [
   flows,
   firmware,
   profile,
+  incident,
   ban,
   recovery,
   request,
