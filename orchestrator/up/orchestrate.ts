@@ -15,6 +15,7 @@ import { keepLearning } from '../orders/learn.ts';
 import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
+import { startPlans } from '../recovery/keep-plans.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -103,6 +104,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
+  const plans = startPlans({ fleet, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
@@ -112,7 +114,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, plans, usage, seals]).then(
       async () => {
         signer.close();
         await Promise.all([links.close(), signing.done]);
