@@ -22,7 +22,7 @@ const ORCHESTRATOR = [
   ['operators', 'orders', 'releases'],
   ['signer'],
   ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
-  ['services', 'slices'],
+  ['flows', 'services', 'slices'],
   ['rollout'],
   ['recovery'],
   ['rotation', 'secure-boot', 'doctor', 'metrics', 'backup'],

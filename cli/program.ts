@@ -106,6 +106,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./usage/metrics.ts'),
   },
   {
+    name: 'who',
+    description: 'which service of a node has sent something, when, how much, and whose it is',
+    load: () => import('./flows/who.ts'),
+  },
+  {
     name: 'doctor',
     description: 'check packages, keys, image, Redis, interface, ports and the wire; changes nothing',
     load: () => import('./server/doctor.ts'),

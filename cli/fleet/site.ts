@@ -4,7 +4,8 @@ import { isVersion } from '../../formats/version.ts';
 import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
 import * as site from '../../orchestrator/operations/site/declared.ts';
 import { print, table } from '../context.ts';
-import { call } from '../operate.ts';
+import { call, callTwo } from '../operate.ts';
+import { waitsText } from '../operator/waits.ts';
 import { commandFor, type Json } from '../option.ts';
 
 // commander reads every --no-... as the negation of an option, so the option has another name than the policy.
@@ -18,12 +19,18 @@ export function register(group: Command): void {
     },
   );
 
-  policyOptions(commandFor(group, site.set, '<name>')).action(
-    async (name: string, options: PolicyOptions, command: Command) => {
-      const after = await call(command, site.set, { name, policy: policyIn(options) });
-      print(options.json, after, () => show(after));
-    },
-  );
+  policyOptions(commandFor(group, site.set, '<name>'))
+    .addOption(
+      new Option(
+        '--recovery <what>',
+        'what of a held machine is wiped with no person asked: nothing, our disks, all disks; takes two people',
+      ).choices(['person', 'wipe', 'wipe-all']),
+    )
+    .action(async (name: string, options: PolicyOptions, command: Command) => {
+      const asked = await callTwo(command, site.set, { name, policy: policyIn(options) });
+      if ('result' in asked) return print(options.json, asked.result, () => show(asked.result));
+      print(options.json, { request: asked.waits.id }, () => waitsText(asked.waits.id));
+    });
 
   commandFor(group, site.list).action(async ({ json }: Json, command: Command) => {
     const sites = await call(command, site.list, {});
@@ -130,6 +137,11 @@ function show({ name, policy }: Site): string {
     keep: 'stay approved after a restart',
     refuse: 'refused',
   };
+  const recovery = {
+    person: 'a person decides whether they are wiped',
+    wipe: 'disks that Bootwave installed are wiped, others are left alone',
+    'wipe-all': 'all their disks are wiped',
+  };
   return [
     `site ${name}`,
     `  machines that nobody expected: ${policy.acceptUnknown ? 'get the image and may ask' : 'are not answered'}`,
@@ -140,6 +152,7 @@ function show({ name, policy }: Site): string {
     `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
+    `  machines that are held: ${recovery[policy.recovery]}`,
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }

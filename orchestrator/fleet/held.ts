@@ -59,8 +59,8 @@ export class HeldMachines {
   async wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
     const record = await this.#fleet.nodes.get(id);
     const incident = this.by(id);
-    if (record === null || incident === undefined || incident.number !== report.incident)
-      throw refusal('WIPE_OTHER', `no incident ${report.incident} holds this machine`);
+    if (record === null || incident?.step !== 'wiping' || incident.number !== report.incident)
+      throw refusal('WIPE_OTHER', `no incident ${report.incident} has this machine wiped`);
     if (record.identity.akName !== shown.akName)
       throw refusal(
         'ENROL_AK_CHANGED',

@@ -6,6 +6,7 @@ import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
+import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
 import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
@@ -37,6 +38,7 @@ const NOUNS = [
   node,
   power,
   usage,
+  flows,
   firmware,
   profile,
   ban,

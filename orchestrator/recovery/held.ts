@@ -60,12 +60,12 @@ export class Held implements Recovery {
         0,
         1000,
       );
-      await this.#move(record, number, ['fenced', 'wiping'], 'person', what);
+      await this.#move(record, number, ['wiping'], 'person', what);
       throw new BootwaveError({ code: 'WIPE_OPEN', what, unchanged: 'the machine stays held' });
     }
     const done = `wiped and read back: ${list(wiped)}; left alone: ${list(left)}`;
     const wipe = { disks: wiped, left, at: this.#parts.now() };
-    await this.#move(record, number, ['fenced', 'wiping'], 'wiped', done, wipe);
+    await this.#move(record, number, ['wiping'], 'wiped', done, wipe);
     await this.#parts.fleet.nodes.update(record.id, (now) => {
       if (now === null || now.state !== 'quarantined') return { outcome: { kind: 'same' } };
       const step = { at: this.#parts.now(), actor: RECOVERY, action: RECOVERY, reason: done };

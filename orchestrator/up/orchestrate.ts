@@ -9,6 +9,8 @@ import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { startFlowKeeper } from '../flows/keep.ts';
+import { FlowStore } from '../flows/store.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
 import { keepLearning } from '../orders/learn.ts';
@@ -106,6 +108,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const plans = startPlans({ fleet, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
+  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -114,14 +117,13 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, plans, usage, seals]).then(
-      async () => {
+    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, plans, usage, flows, seals]).then(
+      async () => 
         signer.close();
-        await Promise.all([links.close(), signing.done]);
-      },
+        await Promise.all([links.close(), signing.done]);,
     ),
     links: pool,
     restarted: (id) => pool.drop(id),
-    banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
+    banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `$idis banned`)),
   };
 }

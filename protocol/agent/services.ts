@@ -32,6 +32,8 @@ export type InstanceView = {
   state: InstanceState;
   /** Why it is not running, or would not start again, with a code where it is refused; else empty. */
   why: string;
+  /** Root has its bundle: nothing is to be fetched for it. */
+  stored: boolean;
   /** The version that runs now: the former one goes on until this one can start. Null: none. */
   runs: string | null;
   /** How often it was started again. */

@@ -10,6 +10,7 @@ import type { Exposure } from '../../releases/exposure.ts';
 import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BmcKnown, BootEvent, Uses } from './acts.ts';
+import type { Fenced } from './fence.ts';
 
 const stuckSchema = z.object({ since: z.number(), step: z.string(), check: z.string() }).nullable();
 const viewSchema = nodeRecordSchema.extend({
@@ -131,6 +132,17 @@ export const retire = operation({
   input: z.strictObject({ node: nodeWord, reason }),
   result: nodeRecordSchema,
   act: async () => (await import('./acts.ts')).retire,
+});
+
+export const fence = operation({
+  name: 'node fence',
+  help: 'take a node that cannot be trusted out at once; after a verified wipe it is let in again',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: typed<Fenced>(),
+  act: async () => (await import('./fence.ts')).fence,
 });
 
 const heldSchema = z.object({

@@ -74,6 +74,7 @@ const AT_SITES = [
     'node approve',
     'node reject',
     'node retire',
+    'node fence',
     'node hold',
     'node unhold',
     'node pin',
@@ -82,6 +83,7 @@ const AT_SITES = [
     'node set select',
   ],
   ...['node expect', 'node expect withdraw'],
+  'who',
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
@@ -156,7 +158,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
+    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[

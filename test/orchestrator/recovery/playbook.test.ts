@@ -56,7 +56,11 @@ test('broken: from the gentlest to the last, each with its time, then a person, 
   ]);
   t.is(incident.step, 'person');
   t.regex(incident.reason, /after restart, cycle 2 times, network/);
-  t.like(play(begun('broken'), () => ({}), 75).incident, { road: 'compromised', step: 'fenced', signal: 'silent' });
+  t.like(play(begun('broken'), () => ({}), 75).incident, {
+    road: 'compromised',
+    step: 'fenced',
+    signal: 'silent',
+  });
 });
 
 test('broken: without a BMC, and without the word to wipe, a person is asked sooner', (t) => {

@@ -94,7 +94,15 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
+          ...{
+            stored: false,
+            runs: null,
+            restarts: 0,
+            since: null,
+            interface: null,
+            check: null,
+            secrets: null,
+          },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -103,8 +111,8 @@ export class NodeServices {
   #told(view: InstanceView): NonNullable<Status['services']>[number] {
     const { name, version, restarts, since } = view;
     // Root judges by the metadata that it has, and by the order in force, which may be newer than what is worked on here;
-    // newer metadata may say otherwise.
-    const isJudged = this.#judged.has(name) && this.#parts.order()?.digest === this.#digest;
+    // newer metadata may say otherwise. Of a bundle that it has it had heard before: that one was withdrawn.
+    const isJudged = view.stored || (this.#judged.has(name) && this.#parts.order()?.digest === this.#digest);
     const state = view.state === 'refused' && !isJudged ? 'fetching' : view.state;
     const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));

@@ -10,6 +10,7 @@ import { jsonIn } from '../../../../base/json.ts';
 import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
+import { healthSchema } from '../../../../protocol/service/manifest.ts';
 import { serviceNameSchema } from '../../../../protocol/service/name.ts';
 import { flowEntries } from './flows.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
@@ -51,6 +52,8 @@ const recordSchema = z.strictObject({
   begun: z.number(),
   /** Tag of the secrets that it was started with; absent: it has none. */
   secrets: z.optional(z.string()),
+  /** How to ask for its health, also once it is not released any more; absent: it has no check. */
+  health: z.optional(healthSchema),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
   tried: z.optional(
     z.strictObject({
@@ -148,6 +151,7 @@ export async function writeInstance(
   const kept: InstanceRecord = {
     ...{ format: 1, name, version, sha256, slot: place.slot, ports, ...record },
     ...(secrets === null ? {} : { secrets: secrets.tag }),
+    ...(manifest.health === null ? {} : { health: manifest.health }),
   };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }

@@ -35,6 +35,7 @@ export type Running = {
   tried?: InstanceRecord['tried'];
   /** Tag of the secrets that it was started with. */
   secrets?: InstanceRecord['secrets'];
+  health?: InstanceRecord['health'];
 };
 
 export type Seen = {
@@ -250,14 +251,14 @@ function viewOf(
   now: Running | null,
   state: InstanceState,
   why: string,
-  { now: clock, uptime, secrets }: Seen,
+  { now: clock, uptime, secrets, bundles }: Seen,
 ): InstanceView {
   const { name, version } = service;
   const since = now?.unit.since ?? null;
-  const health = bundle?.manifest.health ?? null;
+  const health = (bundle === undefined ? now?.health : bundle.manifest.health) ?? null;
   const isUp = now !== null && state === 'running' && health !== null;
   return {
-    ...{ name, version, state, why },
+    ...{ name, version, state, why, stored: bundles.has(service.sha256) },
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),

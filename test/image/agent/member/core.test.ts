@@ -318,7 +318,7 @@ test('whatever happened before, a server that approves makes the machine healthy
           heartbeat: { type: 'heard', interval: 30, attest: null },
           restart: { type: 'restarting' },
           attest: { type: 'attested' },
-    wipe: { type: 'wiped' },
+          wipe: { type: 'wiped' },
           wait: { type: 'waited' },
         };
         [state] = step(state, events[activity.type], { now, random: 0.5 });

@@ -131,7 +131,10 @@ test('whatever the kernel counts, each answer is one that a server takes, and fi
       (looks) => {
         const book = new FlowBook('e');
         let at = 0;
-        for (const [some, later] of looks) book.look(some, (at += later), RUNS);
+        for (const [some, later] of looks) {
+          at += later;
+          book.look(some, at, RUNS);
+        }
         for (const answer of all(book, at)) t.true(answer.until <= at);
       },
     ),

@@ -37,7 +37,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ interface: null, check: null, secrets: null },
+  ...{ interface: null, check: null, secrets: null, stored: false },
   ...more,
 });
 
@@ -275,6 +275,22 @@ test('what root refuses counts once the metadata was fetched for this order', as
   state.released = false;
   await services.look();
   t.is(services.status()[0]!.state, 'fetching', 'another order, another metadata');
+});
+
+test('what was withdrawn is refused, though no metadata names it: its bundle is here, and nothing is fetched', async (t) => {
+  const refused = {
+    state: 'refused',
+    why: 'withdrawn [SERVICE_NOT_RELEASED]',
+    runs: null,
+    since: null,
+  } as const;
+  const { services, state, gets } = await setUp(t, async () => [view({ ...refused, stored: true })]);
+  state.released = false;
+  for (const _ of [1, 2]) {
+    await services.look();
+    t.like(services.status()[0], { state: 'refused', why: refused.why });
+  }
+  t.deepEqual(gets, []);
 });
 
 test('what runs is heard of after a start and each hour, so that root knows what was withdrawn', async (t) => {
