@@ -9,6 +9,7 @@ import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts'
 import { serviceUsage as usage } from '../usage/usage.ts';
 import { registerLife, versionsTable } from './life.ts';
 import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { serviceRestraints } from './restraints.ts';
 import { register as registerSecrets } from './secret.ts';
 
 /** Building blocks: what nodes run. */
@@ -89,6 +90,7 @@ export function register(group: Command): void {
 
   registerLife(group);
   usage(group);
+  serviceRestraints(group);
 
   commandFor(group, service.withdraw, '<service>')
     .option(...MEDIA)

@@ -13,6 +13,7 @@ import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
 import * as power from './power/declared.ts';
 import * as request from './request/declared.ts';
+import * as restraint from './restraint/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as secret from './secret/declared.ts';
 import * as server from './server/declared.ts';
@@ -36,6 +37,7 @@ const NOUNS = [
   power,
   usage,
   flows,
+  restraint,
   firmware,
   ban,
   request,

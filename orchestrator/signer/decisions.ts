@@ -4,12 +4,14 @@
  */
 import { DecisionsOnDisk } from '../fleet/decisions/on-disk.ts';
 import type { Place } from '../fleet/decisions/place.ts';
+import type { DecidedRestraints } from '../fleet/decisions/restraints.ts';
 import type { DecidedRollouts } from '../fleet/decisions/rollouts.ts';
 import { unreadable } from './consents.ts';
 
 export type Pin = { image: string; until: number | null };
 export type Decided = {
   rollouts: DecidedRollouts;
+  restraints: DecidedRestraints;
   /** Members, by node. */
   places: { get(node: string): { place: Place | null } | undefined };
   /** When a person last had a node installed that was none, or no longer; milliseconds since the epoch, by node. */
@@ -33,9 +35,15 @@ export class DecisionsHere {
   async current(): Promise<Decided> {
     try {
       const { set, installs } = await this.#disk.current();
-      const { rollouts } = set.decided;
+      const { rollouts, restraints } = set.decided;
       const places = { get: (node: string) => set.decided.node(node) };
-      return { rollouts, places, installs, pins: { get: (node) => places.get(node)?.place?.pin } };
+      return {
+        rollouts,
+        restraints,
+        places,
+        installs,
+        pins: { get: (node) => places.get(node)?.place?.pin },
+      };
     } catch (cause) {
       throw unreadable(this.#path, cause);
     }

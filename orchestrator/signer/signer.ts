@@ -11,7 +11,7 @@ import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
-import { judge, type SignerLimits, wipeConsent } from './judge.ts';
+import { judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -74,19 +74,20 @@ export class Signer implements OrderSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null } = seen.order;
+    const { epoch, image, floor = null, restraints } = seen.order;
     const { isOld: _, ...moved } = hadOf(last, seen.order, begunAt);
     const configured = configuredOf(last, seen) ?? undefined;
     const served = servedOf(last, seen.order);
     await ledger.learn({
       ...{ node, epoch, digest: seen.digest, at: now(), image: image?.version ?? null, floor, wipe: null },
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
+      ...(restraints === undefined ? {} : { restraints }),
     });
   }
 
   async standing(node: string, shown?: string): Promise<Standing> {
-    const { key, ledger, consents, now } = this.#parts;
-    const rules = await consents.current();
+    const { key, ledger, consents, decisions, now } = this.#parts;
+    const [rules, decided] = await Promise.all([consents.current(), decisions.current()]);
     await ledger.settled();
     const wipe = wipeConsent(node, rules, ledger.wipes, now())?.at ?? null;
     const last = ledger.of(node);
@@ -97,10 +98,14 @@ export class Signer implements OrderSigner {
     const config = configuredOf(last, seen)?.now;
     const isNewer = (order?.epoch ?? 0) > (last?.epoch ?? 0);
     const newest = isNewer ? { epoch: order!.epoch, digest: seen!.digest } : last!;
+    const services = servedOf(last, order ?? null).now;
+    const signed = (isNewer ? order!.restraints : last!.restraints) ?? [];
+    const isRestrained =
+      JSON.stringify(signed) === JSON.stringify(restraintsOf({ node, services: [...services] }, decided));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      services: servedOf(last, order ?? null).now,
+      ...{ services, isRestrained },
     };
   }
 }

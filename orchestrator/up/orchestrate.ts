@@ -18,6 +18,7 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
+import { startRestraintKeeper } from '../restraints/keep.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
@@ -103,6 +104,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, paths, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
+  const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
@@ -115,12 +117,20 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, flows, seals]).then(
-      async () => {
-        signer.close();
-        await Promise.all([links.close(), signing.done]);
-      },
-    ),
+    done: Promise.allSettled([
+      rollouts.done,
+      installs,
+      configs,
+      restraints,
+      learning,
+      power,
+      usage,
+      flows,
+      seals,
+    ]).then(async () => {
+      signer.close();
+      await Promise.all([links.close(), signing.done]);
+    }),
     links: pool,
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),

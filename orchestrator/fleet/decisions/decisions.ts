@@ -13,6 +13,7 @@ import { type Entry, type Membership, sealDecided, sealMembership } from './entr
 import { type HeldAs, heldAs, sameAs } from './held-as.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
+import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
 import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
@@ -51,6 +52,7 @@ export function commitDecided(
 }
 
 const NOTHING_KNOWN = new DecidedRollouts();
+const NOTHING_RESTRAINED = new DecidedRestraints();
 
 export class Decisions {
   readonly #redis: Redis;
@@ -72,6 +74,11 @@ export class Decisions {
   /** What this process knows of decisions about rollouts. */
   get rollouts(): DecidedRollouts {
     return this.#source?.set.decided.rollouts ?? NOTHING_KNOWN;
+  }
+
+  /** The same about services that do harm. */
+  get restraints(): DecidedRestraints {
+    return this.#source?.set.decided.restraints ?? NOTHING_RESTRAINED;
   }
 
   /** Reads what others have decided, and has it on the disk. */

@@ -1,5 +1,6 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
 import { type Placed, placeText } from './place.ts';
+import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts } from './rollouts.ts';
 
 /** The kinds of entries that this folds. */
@@ -16,6 +17,7 @@ export class Standing {
   /** When each node was put out last, milliseconds since the epoch. */
   readonly #out = new Map<string, number>();
   readonly rollouts = new DecidedRollouts();
+  readonly restraints = new DecidedRestraints();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
@@ -31,6 +33,7 @@ export class Standing {
       case 'record':
         this.#records.set(entry.key, entry);
         this.rollouts.add(entry);
+        this.restraints.add(entry);
         return true;
       case 'confirmed':
         this.#confirmed = entry;

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { DecidedRestraints } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import {
   DecidedRollouts,
   ROLLOUT_STAGES,
@@ -57,6 +58,7 @@ function moved(version: string | null, { had = {}, rollouts, newest, installs, p
       decided: {
         rollouts: rollouts ?? rolloutsOf([]),
         places: new Map(),
+        restraints: new DecidedRestraints(),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
         pins: new Map(pin === undefined ? [] : [[NODE, pin]]),
       },
@@ -142,6 +144,7 @@ test('before decisions about rollouts begin all goes as it went; of what was sig
   const begun = {
     rollouts: rolloutsOf([], ['1.0', '2.0']),
     places: new Map(),
+    restraints: new DecidedRestraints(),
     installs: new Map(),
     pins: new Map(),
   };

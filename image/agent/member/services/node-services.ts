@@ -114,7 +114,15 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
+          ...{
+            runs: null,
+            restarts: 0,
+            since: null,
+            interface: null,
+            check: null,
+            secrets: null,
+            restraint: null,
+          },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -128,8 +136,11 @@ export class NodeServices {
     const state = view.state === 'refused' && !isJudged ? 'fetching' : view.state;
     const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));
-    const told = { name, version, state, health, restarts, since, why: flat(why) };
-    return view.secrets?.number == null ? told : { ...told, secrets: view.secrets.number };
+    return {
+      ...{ name, version, state, health, restarts, since, why: flat(why) },
+      ...(view.secrets?.number == null ? {} : { secrets: view.secrets.number }),
+      ...(view.restraint === null ? {} : { restraint: view.restraint }),
+    };
   }
 
   #whyOf({ name, state, why, secrets }: InstanceView): string {
