@@ -165,6 +165,8 @@ async function build(options: RestoreOptions, into: string, records: string): Pr
     const detail = { host, decisions: String(survived.decisions), orders: String(survived.orders) };
     await opened.fleet.audit.append({ ...by, action: 'restore', reason: why, detail });
     const nodes = (await opened.fleet.nodes.ids()).length;
+    // The first start is the one that people wait for.
+    await opened.bans.keepSnapshot();
     return { began, host, survived, nodes, paused, wipes, images: await imagesWithout(paths) };
   } finally {
     await connection.close();

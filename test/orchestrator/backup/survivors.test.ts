@@ -153,3 +153,25 @@ test('a disk is not wiped on a word from before: it may have been wiped since', 
   t.deepEqual(told.wipes, [NODE]);
   t.is((await new Consents(signerFiles(there).consents).current()).wipes.size, 0);
 });
+
+test('of two files that went apart the later word counts, and no older one comes behind it', async (t) => {
+  const { paths, backup, restored } = await fleetFor(t);
+  const { folder, consents } = signerFiles(paths);
+  await mkdir(folder, { mode: 0o700 });
+  const say = (version: string, at: number) =>
+    recordConsent(consents, { say: 'floor', version }, { actor: 'a', at });
+  await say('1.0', 1);
+  const elsewhere = await folderFor(t);
+  await mkdir(join(elsewhere, 'signer'));
+  await cp(consents, join(elsewhere, 'signer', 'words.jsonl'));
+  await say('3.0', 3);
+  const { file } = await backup();
+  await recordConsent(
+    join(elsewhere, 'signer', 'words.jsonl'),
+    { say: 'floor', version: '2.0' },
+    { actor: 'b', at: 2 },
+  );
+  const { paths: there, told } = await restored(file, { survivors: [elsewhere] });
+  t.is(told.survived.lines, 1);
+  t.is((await new Consents(signerFiles(there).consents).current()).floor, '3.0');
+});
