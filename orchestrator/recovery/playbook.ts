@@ -79,13 +79,14 @@ export const STAY: Turn = { told: null, command: null };
 
 export function turn(incident: Incident, facts: Facts): Turn {
   const { road, step } = incident;
-  // A broken node that a person has mended is seen to be well.
-  if (step === 'ended' || (step === 'person' && road === 'compromised')) return STAY;
+  if (step === 'ended') return STAY;
   if (facts.state === 'retired' || facts.state === 'rejected')
     return to(incident, 'ended', 'the node left the fleet');
+  // A broken node that a person has mended is seen to be well.
+  if (step === 'person') return road === 'broken' ? broken(incident, facts) : STAY;
   if (incident.signal === 'cloned')
     return to(incident, 'person', 'nobody can tell from here which of the two machines is the real one');
-  if (facts.banned !== null && step !== 'person')
+  if (facts.banned !== null)
     return to(incident, 'person', `a person banned it, and people let it back: ${facts.banned}`);
   if (spent(incident, facts)) return to(incident, 'person', `${step} for too long`);
   return road === 'broken' ? broken(incident, facts) : compromised(incident, facts);
@@ -124,7 +125,7 @@ function compromised(incident: Incident, facts: Facts): Turn {
   const { now, state, wellSince, isWhole, recovery, hasTpm, hasBmc, stopped } = facts;
   const { step, tries } = incident;
   if (step === 'returning') {
-    const baked = wellSince !== null && wellSince >= since(incident) && now - wellSince >= LIMITS.bake;
+    const baked = wellSince !== null && now - Math.max(wellSince, since(incident)) >= LIMITS.bake;
     return baked && isWhole
       ? to(incident, 'ended', `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
       : STAY;

@@ -2,9 +2,10 @@
 import { BootwaveError } from '../../../../base/error.ts';
 import { named } from '../../../../base/named.ts';
 import type { InstanceState, InstanceView } from '../../../../protocol/agent/services.ts';
-import type { OrderedService } from '../../../../protocol/order.ts';
+import type { OrderedService, Restraint } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import { nearest } from '../../../../protocol/service/name.ts';
 import type { InstanceRecord } from './instance.ts';
 import { checkPorts, portKeys, takenPort } from './net.ts';
 import { placeOf } from './place.ts';
@@ -12,7 +13,11 @@ import type { Held } from './secrets.ts';
 import type { UnitState } from './unit-state.ts';
 
 /** A service of the order, and what the metadata says of it; or why that is not believed. */
-export type Wanted = { service: OrderedService } & (
+export type Wanted = {
+  service: OrderedService;
+  /** What the order says of it beside that; null or absent: nothing. */
+  restraint?: Restraint | null;
+} & (
   | { bundle: Pick<BundleCustom, 'rootHash' | 'dataBytes' | 'manifest'>; refused?: undefined }
   | { bundle?: undefined; refused: BootwaveError }
 );
@@ -36,6 +41,8 @@ export type Running = {
   /** Tag of the secrets that it was started with. */
   secrets?: InstanceRecord['secrets'];
   health?: InstanceRecord['health'];
+  /** As it is now. */
+  restraint?: InstanceRecord['restraint'];
 };
 
 export type Seen = {
@@ -84,9 +91,11 @@ export function planServices(
   const views = wanted.map((one) => {
     const { service } = one;
     const now = running.get(service.name) ?? null;
-    if (now !== null && isSame(now, service) && !hasOldSecrets(one, now, seen)) {
+    const isFrozen = one.restraint?.how === 'freeze';
+    if (isFrozen && (now === null || !isSame(now, service))) return viewOf(one, now, 'waiting', FROZEN, seen);
+    if (now !== null && isSame(now, service) && (isFrozen || !hasOldSecrets(one, now, seen))) {
       const { unit, begun, revivals } = now;
-      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
+      if (!isFrozen && unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
         if (one.refused !== undefined) return viewOf(one, now, 'refused', saidBy(one.refused), seen);
         steps.push({ do: 'revive', name: service.name });
       }
@@ -115,6 +124,7 @@ export function planServices(
   return { steps, views };
 }
 
+const FROZEN = 'it is frozen: somebody has to let it go [SERVICE_FROZEN]';
 const NO_SECRETS = '[SERVICE_SECRETS]';
 
 const lackingSecrets = ({ secrets = [] }: Manifest, held: Pick<Held, 'names'> | undefined): string[] =>
@@ -154,7 +164,8 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     checkNode(manifest, facts);
     checkPorts(manifest.ports);
     checkTaken(manifest, service.name, facts.held);
-    checkDependencies(manifest, service.name, facts);
+    const needs = needsOf({ service, bundle }, facts.names);
+    checkDependencies(needs, service.name, facts);
     if (!facts.bundles.has(service.sha256)) {
       checkRoom(service, facts);
       return { state: 'fetching', text: '' };
@@ -162,7 +173,7 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     const lacking = lackingSecrets(manifest, facts.secrets.get(service.name));
     if (lacking.length > 0)
       return { state: 'waiting', text: `for its secrets: ${named(lacking)} ${NO_SECRETS}` };
-    const waits = manifest.dependsOn.filter((name) => !facts.healthy.has(name));
+    const waits = needs.filter((name) => !facts.healthy.has(name));
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
     if (!(error instanceof BootwaveError)) throw error;
@@ -207,8 +218,15 @@ function checkTaken({ ports }: Manifest, name: string, held: ReadonlyMap<string,
     );
 }
 
+/** By the names of instances. */
+const needsOf = (
+  { service, bundle }: Pick<Wanted, 'service' | 'bundle'>,
+  names: ReadonlySet<string>,
+): string[] =>
+  (bundle?.manifest.dependsOn ?? []).map((one) => nearest(one, service.name, (name) => names.has(name)));
+
 function checkDependencies(
-  { dependsOn }: Manifest,
+  dependsOn: readonly string[],
   name: string,
   { names, cycle }: Pick<Circumstances, 'names' | 'cycle'>,
 ): void {
@@ -229,9 +247,8 @@ function checkDependencies(
 
 /** Names that are reached from themselves. */
 function onCycles(wanted: readonly Wanted[]): Set<string> {
-  const needs = new Map(
-    wanted.map(({ service, bundle }) => [service.name, bundle?.manifest.dependsOn ?? []]),
-  );
+  const names = new Set(wanted.map(({ service }) => service.name));
+  const needs = new Map(wanted.map((one) => [one.service.name, needsOf(one, names)]));
   const isReached = (from: string): boolean => {
     const waiting = [...(needs.get(from) ?? [])];
     const visited = new Set<string>();
@@ -247,7 +264,7 @@ function onCycles(wanted: readonly Wanted[]): Set<string> {
 }
 
 function viewOf(
-  { service, bundle }: Wanted,
+  { service, bundle, restraint }: Wanted,
   now: Running | null,
   state: InstanceState,
   why: string,
@@ -256,13 +273,15 @@ function viewOf(
   const { name, version } = service;
   const since = now?.unit.since ?? null;
   const health = (bundle === undefined ? now?.health : bundle.manifest.health) ?? null;
-  const isUp = now !== null && state === 'running' && health !== null;
+  // Who is frozen answers nobody.
+  const isUp = now !== null && state === 'running' && health !== null && restraint?.how !== 'freeze';
   return {
     ...{ name, version, state, why, stored: bundles.has(service.sha256) },
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),
     secrets: bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
+    restraint: restraint?.how ?? null,
     interface: now === null ? null : placeOf(now.slot).interface,
     check: isUp ? { health, address: placeOf(now.slot).address } : null,
   };

@@ -14,7 +14,7 @@ import {
   type NodeSecretsParts,
 } from '../../../../../image/agent/member/services/node-secrets.ts';
 import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
-import type { ServicesPace } from '../../../../../image/agent/member/services/pace.ts';
+import type { ServicesPace } from '../../../../../image/agent/member/services/parts.ts';
 import { probe } from '../../../../../image/agent/member/services/probe.ts';
 import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
 import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
@@ -37,7 +37,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ interface: null, check: null, secrets: null, stored: false },
+  ...{ restraint: null, interface: null, check: null, secrets: null, stored: false },
   ...more,
 });
 
