@@ -101,6 +101,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./rollout/rollout.ts'),
   },
   {
+    name: 'slice',
+    description: 'a share of many nodes for somebody, with an end',
+    load: () => import('./slice/slice.ts'),
+  },
+  {
     name: 'audit',
     description: 'who did what to which node, and why',
     load: () => import('./audit/audit.ts'),

@@ -22,6 +22,7 @@ import * as secret from './secret/declared.ts';
 import * as server from './server/declared.ts';
 import * as service from './service/declared.ts';
 import * as site from './site/declared.ts';
+import * as slice from './slice/declared.ts';
 import * as team from './team/declared.ts';
 import * as template from './template/declared.ts';
 import * as usage from './usage/declared.ts';
@@ -49,6 +50,7 @@ const NOUNS = [
   config,
   rollout,
   template,
+  slice,
   audit,
   backup,
 ];
