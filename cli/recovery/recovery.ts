@@ -5,8 +5,9 @@ import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
 import { shownName } from '../../protocol/service/name.ts';
 import { harmless, print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/waits.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json, whole } from '../option.ts';
+import { register as registerPlans } from './plans.ts';
 
 type Why = Json & { reason: string };
 type Rules = Partial<BreakerShown['rules']>;
@@ -37,6 +38,8 @@ export function register(group: Command): void {
     .action(async ({ json, ...said }: Why & Rules, command: Command) =>
       told(json, await callTwo(command, recovery.set, said)),
     );
+
+  registerPlans(group);
 }
 
 type Asked = { result: BreakerShown } | { waits: { id: string }; shown: object };

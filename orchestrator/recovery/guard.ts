@@ -98,6 +98,10 @@ export class Guard {
     return act === 'repair' ? (this.silentWith(node) ?? this.needed(node)) : null;
   }
 
+  isMember(node: string): boolean {
+    return this.#byId.has(node);
+  }
+
   /** Why its services cannot do without it; null: they can. A node that is not well is missing already. */
   needed(node: string, away?: ReadonlySet<string>): string | null {
     return neededWhy(node, this.minimums, this.runners, away);

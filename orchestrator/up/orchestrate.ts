@@ -18,6 +18,7 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
+import { startPlans } from '../recovery/keep-plans.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
@@ -114,6 +115,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
+  const plans = startPlans({ fleet, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
@@ -131,6 +133,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       learning,
       power,
       recovery,
+      plans,
       usage,
       flows,
       seals,

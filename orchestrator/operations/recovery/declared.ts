@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { nothing, reason, siteName, typed } from '../input.ts';
+import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { BreakerShown } from './acts.ts';
+import type { Drafted, PlanShown, Started } from './plans.ts';
 
 /** No module of the breaker is loaded here: the limits are those of `rulesSchema` (recovery/guard.ts). */
 const nodes = z.int().min(1).max(100_000).optional();
@@ -38,4 +39,60 @@ export const set = operation({
   }),
   result: typed<BreakerShown>(),
   act: async () => (await import('./acts.ts')).set,
+});
+
+const place = z.strictObject({ site: siteName, rack: z.string().min(1).max(63).optional() });
+
+export const plan = operation({
+  name: 'recovery plan',
+  help: 'which nodes of a site, or of a rack of it, would be fenced, wiped and brought back, in which order; nothing is done',
+  who: READ,
+  input: place,
+  result: typed<Drafted>(),
+  act: async () => (await import('./plans.ts')).draft,
+});
+
+export const start = operation({
+  name: 'recovery start',
+  help: 'ask that these nodes be fenced, wiped and brought back, a few at a time; a second person approves it',
+  who: CORE,
+  fourEyes: true,
+  input: place.extend({
+    /** Ids; filled in when it is asked for: two people agree to these nodes. */
+    nodes: z.array(z.string().min(1).max(128)).max(2_000).optional(),
+    /** Nodes under way at once. */
+    atOnce: z.int().min(1).max(16).optional(),
+    reason,
+  }),
+  result: typed<Started>(),
+  prepare: async () => (await import('./plans.ts')).prepareStart,
+  act: async () => (await import('./plans.ts')).start,
+});
+
+export const plans = operation({
+  name: 'recovery plans',
+  help: 'recovery plans and drills, and what became of each node',
+  who: READ,
+  input: nothing,
+  result: typed<PlanShown[]>(),
+  act: async () => (await import('./plans.ts')).list,
+});
+
+export const stop = operation({
+  name: 'recovery stop',
+  help: 'a plan begins no other node; those under way come back',
+  who: CORE,
+  input: z.strictObject({ plan: z.string().min(1).max(64), reason }),
+  result: typed<PlanShown>(),
+  act: async () => (await import('./plans.ts')).stop,
+});
+
+export const drill = operation({
+  name: 'recovery drill',
+  help: 'fence, wipe and bring back one healthy node, to see that it can be done and how long each step takes',
+  who: CORE,
+  nodes: ['node'],
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: typed<Started>(),
+  act: async () => (await import('./plans.ts')).drill,
 });

@@ -29,7 +29,8 @@ const ADMINS = [
 const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
-  ...['recovery resume', 'recovery set', 'service capacity set', 'service capacity remove'],
+  ...['resume', 'set', 'start', 'stop', 'drill'].map((word) => `recovery ${word}`),
+  ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
@@ -194,7 +195,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'break-glass'],
+    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
