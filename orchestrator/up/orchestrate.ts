@@ -116,14 +116,14 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
+  const all = [rollouts.done, installs, configs, learning, power, plans, usage, flows, seals];
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, plans, usage, flows, seals]).then(
-      async () => 
-        signer.close();
-        await Promise.all([links.close(), signing.done]);,
-    ),
+    done: Promise.allSettled(all).then(async () => {
+      signer.close();
+      await Promise.all([links.close(), signing.done]);
+    }),
     links: pool,
     restarted: (id) => pool.drop(id),
-    banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `$idis banned`)),
+    banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),
   };
 }
