@@ -71,6 +71,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/ban.ts'),
   },
   {
+    name: 'incident',
+    description: 'nodes that are broken or compromised, and their way back',
+    load: () => import('./incident/incident.ts'),
+  },
+  {
     name: 'recovery',
     description: 'whether the automation may repair, fence and wipe nodes now',
     load: () => import('./recovery/recovery.ts'),
@@ -94,6 +99,11 @@ const NOUNS: readonly Noun[] = [
     name: 'rollout',
     description: 'bring a version to the fleet, in waves',
     load: () => import('./rollout/rollout.ts'),
+  },
+  {
+    name: 'slice',
+    description: 'a share of many nodes for somebody, with an end',
+    load: () => import('./slice/slice.ts'),
   },
   {
     name: 'audit',

@@ -1,3 +1,3 @@
 /** What somebody may do, as their certificate says it (docs/operators.md). */
-export const ROLES = ['admin', 'core', 'site-admin', 'viewer'] as const;
+export const ROLES = ['admin', 'core', 'site-admin', 'slice-owner', 'viewer'] as const;
 export type Role = (typeof ROLES)[number];

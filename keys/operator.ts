@@ -10,6 +10,8 @@ export type OperatorClaim = {
   role: Role;
   /** At least one for a site admin; empty for everybody else. */
   sites: readonly string[];
+  /** At least one for the owner of slices; absent or empty for everybody else. */
+  slices?: readonly string[];
 };
 
 /**
@@ -19,6 +21,7 @@ export type OperatorClaim = {
 const OPERATOR_URI = 'spiffe://bootwave/operator/';
 const ROLE_URI = 'bootwave:role:';
 const SITE_URI = 'bootwave:site:';
+const SLICE_URI = 'bootwave:slice:';
 
 /** A DNS label (RFC 1123 2.1): no character in it can end a URI or a line of the audit. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -26,10 +29,10 @@ const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 /** @throws BootwaveError `OPERATOR_INVALID` for a claim that no certificate may make */
-function checkClaim({ name, role, sites }: OperatorClaim): void {
+function checkClaim({ name, role, sites, slices = [] }: OperatorClaim): void {
   const wrong = (what: string, next: string) =>
     new BootwaveError({ code: 'OPERATOR_INVALID', what, unchanged: 'no certificate was made', next });
-  for (const label of [name, ...sites]) {
+  for (const label of [name, ...sites, ...slices]) {
     if (!LABEL.test(label))
       throw wrong(`'${label}' cannot be a name`, 'use 1 to 63 lower-case letters, digits and dashes');
   }
@@ -37,6 +40,11 @@ function checkClaim({ name, role, sites }: OperatorClaim): void {
     throw wrong(
       'a site admin has sites, and nobody else',
       'give --site with --role site-admin, and only there',
+    );
+  if ((role === 'slice-owner') !== slices.length > 0)
+    throw wrong(
+      'the owner of slices has slices, and nobody else',
+      'give --slice with --role slice-owner, and only there',
     );
 }
 
@@ -56,6 +64,7 @@ export function issueOperator(
       `${OPERATOR_URI}${claim.name}`,
       `${ROLE_URI}${claim.role}`,
       ...claim.sites.map((site) => `${SITE_URI}${site}`),
+      ...(claim.slices ?? []).map((slice) => `${SLICE_URI}${slice}`),
     ],
     usage: 'client',
     notBefore,
@@ -111,11 +120,18 @@ function claimOf(altNames: string): OperatorClaim | null {
   const [name = '', ...names] = after(OPERATOR_URI);
   const [role, ...roles] = after(ROLE_URI);
   const sites = after(SITE_URI);
+  const slices = after(SLICE_URI);
   const known = ROLES.find((one) => one === role);
-  if (known === undefined || uris.length !== 2 + sites.length || names.length + roles.length > 0) return null;
-  if (![name, ...sites].every((label) => LABEL.test(label))) return null;
+  if (
+    known === undefined ||
+    uris.length !== 2 + sites.length + slices.length ||
+    names.length + roles.length > 0
+  )
+    return null;
+  if (![name, ...sites, ...slices].every((label) => LABEL.test(label))) return null;
   if ((known === 'site-admin') !== sites.length > 0) return null;
-  return { name, role: known, sites };
+  if ((known === 'slice-owner') !== slices.length > 0) return null;
+  return { name, role: known, sites, ...(slices.length === 0 ? {} : { slices }) };
 }
 
 /** The `next` text of every refusal of an operator's certificate. */

@@ -11,7 +11,7 @@ import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
 import { versionSchema } from '../formats/version.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
-import { serviceNameSchema } from './service/name.ts';
+import { instanceNameSchema } from './service/name.ts';
 
 export const ORDER_FORMAT = 1;
 
@@ -42,14 +42,14 @@ const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const instant = z.int().check(z.gte(0));
 
 const orderedService = z.strictObject({
-  name: serviceNameSchema,
+  name: instanceNameSchema,
   version: versionSchema,
   /** Of the bundle. */
   sha256: digest,
   /** Bytes of the bundle. */
   size: z.int().check(z.gte(1), z.lte(BUNDLE_LIMITS.bytes)),
 });
-/** One version of a service that a node is to run. */
+/** One version of a service that a node is to run, for itself or for a slice. */
 export type OrderedService = z.infer<typeof orderedService>;
 
 /** By what a disk is known again: its WWN, or the serial number of one that has none. */

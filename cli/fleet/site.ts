@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defined } from '../../base/defined.ts';
 import { isVersion } from '../../formats/version.ts';
-import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
+import type { Policy, SignalRule, Site } from '../../orchestrator/fleet/site.ts';
 import * as site from '../../orchestrator/operations/site/declared.ts';
 import { print, table } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
@@ -9,7 +9,11 @@ import { waitsText } from '../operator/waits.ts';
 import { commandFor, type Json } from '../option.ts';
 
 // commander reads every --no-... as the negation of an option, so the option has another name than the policy.
-type PolicyOptions = Json & { withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
+type Rules = Record<string, SignalRule | null>;
+type PolicyOptions = Json & { withoutTpm?: Policy['noTpm']; signal?: Rules } & Omit<
+    Partial<Policy>,
+    'noTpm' | 'signals'
+  >;
 
 export function register(group: Command): void {
   policyOptions(commandFor(group, site.add, '<name>')).action(
@@ -98,6 +102,17 @@ function policyOptions(command: Command): Command {
       ).choices(['enforce', 'report']),
     )
     .addOption(
+      new Option(
+        '--automation <what>',
+        'what follows from a signal with no person asked: nothing, repairs, or also that compromised nodes are fenced',
+      ).choices(['off', 'repair', 'fence']),
+    )
+    .option(
+      '--signal <code=rule>',
+      "another rule for a signal: off, MINUTES, or TIMES/MINUTES; 'usual' takes it back (bootwave incident signals)",
+      signalRules,
+    )
+    .addOption(
       new Option('--firmware <what>', 'machines whose firmware is not known of their model').choices([
         'report',
         'enforce',
@@ -121,14 +136,26 @@ function floor(text: string): string {
   return text;
 }
 
+/** Given several times, each adds its rule; null: the usual one. */
+function signalRules(text: string, before: Rules = {}): Rules {
+  const [, code, rule = ''] = /^([a-z-]+)=(.+)$/.exec(text) ?? [];
+  const [, times, minutes] = /^(?:(\d{1,2})\/)?(\d{1,5})$/.exec(rule) ?? [];
+  if (code !== undefined && rule === 'usual') return { ...before, [code]: null };
+  if (code !== undefined && rule === 'off') return { ...before, [code]: 'off' };
+  if (code === undefined || minutes === undefined)
+    throw new InvalidArgumentError('as in silent=off, silent=30 or boot-loop=6/120');
+  const after = { minutes: Number(minutes), ...(times !== undefined && { times: Number(times) }) };
+  return { ...before, [code]: after };
+}
+
 function yesNo(text: string): boolean {
   if (text === 'yes') return true;
   if (text === 'no') return false;
   throw new InvalidArgumentError('yes or no');
 }
 
-function policyIn({ json: _, withoutTpm: noTpm, floor, ...others }: PolicyOptions): Partial<Policy> {
-  return defined({ ...others, noTpm, floor: floor === '' ? null : (floor ?? undefined) });
+function policyIn({ json: _, withoutTpm: noTpm, signal: signals, floor, ...others }: PolicyOptions) {
+  return defined({ ...others, noTpm, signals, floor: floor === '' ? null : (floor ?? undefined) });
 }
 
 function show({ name, policy }: Site): string {
@@ -142,6 +169,11 @@ function show({ name, policy }: Site): string {
     wipe: 'disks that Bootwave installed are wiped, others are left alone',
     'wipe-all': 'all their disks are wiped',
   };
+  const automation = {
+    off: 'off; signals are only in the log of the server',
+    repair: 'repairs broken nodes',
+    fence: 'repairs broken nodes, and fences compromised ones',
+  };
   return [
     `site ${name}`,
     `  machines that nobody expected: ${policy.acceptUnknown ? 'get the image and may ask' : 'are not answered'}`,
@@ -153,6 +185,13 @@ function show({ name, policy }: Site): string {
     `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
     `  machines that are held: ${recovery[policy.recovery]}`,
+    `  automation: ${automation[policy.automation]}`,
+    ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }
+
+const ruleText = (rule: SignalRule): string =>
+  rule === 'off'
+    ? 'does not count'
+    : `counts after ${rule.times === undefined ? '' : `${rule.times} times within `}${rule.minutes} min`;

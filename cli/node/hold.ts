@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import { recover } from '../../orchestrator/operations/incident/declared.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
 import type { Fenced } from '../../orchestrator/operations/node/fence.ts';
 import { print } from '../context.ts';
+import { lineText } from '../incident/incident.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, until } from '../option.ts';
 
@@ -17,6 +19,13 @@ export function register(group: Command): void {
       [`${record.name} is held: rollouts leave it alone`, ...busyText(busy)].join('\n'),
     );
   });
+
+  commandFor(group, recover, '<node>')
+    .requiredOption('--reason <text>', 'what is wrong with it')
+    .action(async (word: string, { reason, json }: Word, command: Command) => {
+      const begun = await call(command, recover, { node: word, reason });
+      print(json, begun, () => lineText(begun));
+    });
 
   commandFor(group, node.unhold, '<node>').action(async (word: string, { json }: Json, command: Command) => {
     const record = await call(command, node.unhold, { node: word });

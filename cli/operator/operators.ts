@@ -10,7 +10,7 @@ import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, dayOf, type Json, whole } from '../option.ts';
 
-type AddOptions = Json & { role: Role; site?: string[]; days: number; out?: string };
+type AddOptions = Json & { role: Role; site?: string[]; slice?: string[]; days: number; out?: string };
 
 /** Days. If a revocation is forgotten, the certificate is valid for this long. */
 const LASTS = 90;
@@ -19,16 +19,21 @@ export function register(group: Command): void {
   commandFor(group, operator.add, '<name>')
     .addOption(new Option('--role <role>', 'what they may do').choices(ROLES).makeOptionMandatory())
     .option('--site <sites...>', 'of a site admin: their sites')
+    .option('--slice <slices...>', 'of an owner of slices: their slices')
     .option('--days <n>', 'valid for so many days, at most 365', whole(1, 365, ' days'), LASTS)
     .option('--out <file>', 'a new file (else NAME.pem here)')
     .action(async (name: string, options: AddOptions, command: Command) => {
-      const { role, site: sites = [], days, json } = options;
+      const { role, site: sites = [], slice: slices = [], days, json } = options;
       const file = resolve(options.out ?? `${name}.pem`);
       if (await exists(file)) throw there(file);
       // The key is made here and never leaves this machine.
       const { privateKey, publicKey: own } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const publicKey = own.export({ type: 'spki', format: 'pem' }) as string;
-      const { issued, chain } = await call(command, operator.add, { name, role, sites, days, publicKey });
+      const { issued, chain } = await call(command, operator.add, {
+        ...{ name, role, sites, days, publicKey },
+        // A server of the version before knows no slices.
+        ...(slices.length === 0 ? {} : { slices }),
+      });
       const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
       if (!(await createFileAtomic(file, `${key}${chain}`))) throw there(file);
       print(
@@ -59,11 +64,11 @@ function listText(all: readonly Registered[], now: number): string {
   const state = ({ revoked, notAfter }: Registered) =>
     revoked !== null ? `revoked: ${revoked.reason}` : notAfter <= now ? 'expired' : 'valid';
   return table(
-    ['NAME', 'ROLE', 'SITES', 'EXPIRES', 'STATE', 'SERIAL'],
+    ['NAME', 'ROLE', 'SITES, SLICES', 'EXPIRES', 'STATE', 'SERIAL'],
     all.map((one) => [
       one.name,
       one.role,
-      one.sites.join(' ') || '-',
+      [...one.sites, ...(one.slices ?? [])].join(' ') || '-',
       dayOf(one.notAfter),
       state(one),
       one.serial,

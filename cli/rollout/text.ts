@@ -99,7 +99,8 @@ export function showText({ setup, rollout, waves, nodes, chain, undecided }: Sho
   const lines = [
     `${rollout.id}  ${setup.spec.name}: ${targetText(setup.target)}, by ${setup.author}, ${minuteOf(setup.createdAt)} UTC` +
       (setup.template === undefined ? '' : `, from template ${setup.template}`) +
-      (setup.retires === undefined ? '' : `, by itself: the end of ${shownVersion(setup.retires.service)}`),
+      (setup.retires === undefined ? '' : `, by itself: the end of ${shownVersion(setup.retires.service)}`) +
+      (setup.slice === undefined ? '' : `, by itself: for slice ${setup.slice.name}`),
     `${rollout.state} (${rollout.by}): ${rollout.why}`,
     ...(undecided === null ? [] : [`RECORD_DISAGREES: ${undecided}; find out who writes to Redis`]),
     `${rollout.inFlight.whole} under way, ${rollout.failures} failed` +

@@ -272,7 +272,9 @@ export class SimNode {
       refused: [...this.#refused].map(([version, entry]) => ({ version, ...entry })),
       health: { healthy: this.healthy, reason: this.healthy ? '' : 'simulated illness' },
       config: this.#config.status(),
-      ...(this.#options.services === false ? {} : { services: this.services.status() }),
+      ...(this.#options.services === false
+        ? {}
+        : { services: this.services.status(), slices: true as const }),
     };
   }
 

@@ -37,6 +37,7 @@ export class Archive {
 
   /** @param content as many bytes as `size` says @throws the error of the source; BootwaveError as `close` */
   async add({ path, ...header }: Made, content: AsyncIterable<Buffer>): Promise<void> {
+    if (this.#failure !== undefined) return this.close();
     const hash = createHash('sha256').update(header.linkname ?? '');
     const sink = this.#pack.entry({
       ...{ name: path, ...header },
@@ -121,10 +122,10 @@ export async function readArchive(
     age.kill();
   }
   const { code, words } = await age.ended;
-  // What age says of the file comes first: all else follows from it, unless it was we who ended it.
-  if (code !== null && code !== 0) throw unreadable(words);
+  // What we refuse, or cannot write, has ended age; all else follows from what age says of the file.
   if (failure instanceof BootwaveError || (failure as NodeJS.ErrnoException)?.syscall !== undefined)
     throw failure;
+  if (code !== null && code !== 0) throw unreadable(words);
   if (failure !== undefined) throw damaged(messageOf(failure));
 }
 

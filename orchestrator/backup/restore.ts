@@ -89,14 +89,21 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
 
 async function mustBeEmpty(root: string): Promise<void> {
   const there = (await readdir(root)).filter((name) => ![PARTIAL, 'lost+found'].includes(name));
-  if (there.length === 0) return;
-  throw new BootwaveError({
+  if (there.length > 0)
+    throw notEmpty(
+      root,
+      there,
+      'end what runs on it, move it away, and name it with --survivor, so that what it knows is not lost',
+    );
+}
+
+const notEmpty = (root: string, there: readonly string[], next: string): BootwaveError =>
+  new BootwaveError({
     code: 'RESTORE_NOT_EMPTY',
     what: `${root} is not empty: it has ${there.slice(0, 3).join(', ')}`,
-    unchanged: 'nothing was restored',
-    next: `end what runs on it, move it away, and name it with --survivor, so that what it knows is not lost`,
+    unchanged: 'no server finds a fleet there that it did not have before',
+    next,
   });
-}
 
 async function prepare(options: RestoreOptions, partial: string): Promise<Restored> {
   const data = join(partial, 'data');
@@ -170,13 +177,17 @@ async function imagesWithout({ images }: DataPaths): Promise<string[]> {
   return all.filter((_, i) => !there[i]);
 }
 
-/** Cut off anywhere, it goes on where it was. */
+/** Cut off anywhere, it goes on where it was. @throws BootwaveError `RESTORE_NOT_EMPTY`: somebody put something there meanwhile */
 async function moveAll(root: string, partial: string): Promise<void> {
   const data = join(partial, 'data');
-  const names = (await readdir(data).catch(() => [])).filter((name) => name !== LAST);
-  for (const name of names) await rename(join(data, name), join(root, name));
-  await syncFolder(root);
-  if (await exists(join(data, LAST))) await rename(join(data, LAST), join(root, LAST));
+  const names = await readdir(data).catch(() => []);
+  for (const name of names.toSorted((a, b) => Number(a === LAST) - Number(b === LAST))) {
+    if (name === LAST) await syncFolder(root);
+    await rename(join(data, name), join(root, name)).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'ENOTEMPTY' && cause.code !== 'EEXIST') throw cause;
+      throw notEmpty(root, [name], 'take that away, and restore again: it goes on where it was');
+    });
+  }
   await syncFolder(root);
   await rm(partial, { recursive: true, force: true });
 }

@@ -8,6 +8,7 @@ import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
+import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
@@ -21,6 +22,7 @@ import * as secret from './secret/declared.ts';
 import * as server from './server/declared.ts';
 import * as service from './service/declared.ts';
 import * as site from './site/declared.ts';
+import * as slice from './slice/declared.ts';
 import * as team from './team/declared.ts';
 import * as template from './template/declared.ts';
 import * as usage from './usage/declared.ts';
@@ -41,12 +43,14 @@ const NOUNS = [
   flows,
   firmware,
   profile,
+  incident,
   ban,
   recovery,
   request,
   config,
   rollout,
   template,
+  slice,
   audit,
   backup,
 ];

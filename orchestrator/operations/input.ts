@@ -6,6 +6,7 @@ export const nodeWord = z.string().min(1).max(128);
 /** Nodes of one operation: a fleet of 10,000 and some. */
 export const nodeWords = z.array(nodeWord).min(1).max(20_000);
 export const siteName = z.string().min(1).max(63);
+export const sliceName = z.string().min(1).max(32);
 export const templateName = z.string().min(1).max(63);
 export const reason = z.string().min(1).max(1000);
 export const version = z.string().min(1).max(64);

@@ -22,8 +22,12 @@ export const ADMIN: Who = [];
 export const CORE: Who = ['core'];
 /** Open to site admins, if everything it concerns is at their sites, as `site` says. */
 export const AT_SITES: Who = ['core', 'site-admin'];
-/** Everybody with a role, for all sites: a result that concerns several sites needs no further check. */
+/** Open to owners of slices, if what it concerns is theirs, as `slice` says. */
+export const OF_SLICES: Who = ['core', 'slice-owner'];
+/** Everybody with a role but owners of slices, for all sites: a result that concerns several sites needs no further check. */
 export const READ: Who = ['core', 'site-admin', 'viewer'];
+/** The same, and owners of slices for what is theirs. */
+export const READ_SLICES: Who = ['core', 'site-admin', 'slice-owner', 'viewer'];
 
 /** What `site` may use: the nodes that the input names, and the records. */
 export type About = { nodes: readonly NodeRecord[]; fleet: Fleet };
@@ -87,6 +91,8 @@ export type Operation<I = unknown, R = unknown> = {
   nodes?: readonly string[];
   /** The sites that it concerns; absent: a site admin with the right may use it everywhere. */
   site?(input: I, about: About): readonly string[] | Promise<readonly string[]>;
+  /** The slices that it concerns; absent: an owner with the right may use it, and its result is about their own. */
+  slice?(input: NoInfer<I>, about: About): readonly string[];
   /**
    * Whether it may be done under break-glass. Nothing that it does may outlast that: no operation on keys, operators or the
    * audit is in it.

@@ -5,7 +5,7 @@ import { actingFor } from '../fleet/acting.ts';
 import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { brokenGlass } from '../operators/break-glass.ts';
-import { asksForSites, type Denial, type Identity, judge, judgeRole } from '../operators/judge.ts';
+import { boundTo, type Denial, type Identity, judge, judgeRole } from '../operators/judge.ts';
 import { knownOperators } from '../operators/known.ts';
 import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
@@ -119,12 +119,13 @@ async function authorise(
   const role = judgeRole(identity, operation);
   const glass = role === null ? identity : await refuseOrBreak(house, identity, operation, role);
   const { nodes: fields = [] } = operation;
-  if (fields.length === 0 && !asksForSites(glass, operation)) return { input: parsed, identity: glass };
+  const bound = boundTo(glass, operation);
+  if (fields.length === 0 && bound === null) return { input: parsed, identity: glass };
   const { fleet } = await house.records();
   const { input, nodes } = await pin(fleet, fields, parsed as Record<string, unknown>);
-  if (!asksForSites(glass, operation)) return { input, identity: glass };
-  const sites = (await operation.site?.(input, { nodes, fleet })) ?? [];
-  const denial = judge(glass, operation, sites);
+  if (bound === null) return { input, identity: glass };
+  const about = (await operation[bound]?.(input, { nodes, fleet })) ?? [];
+  const denial = judge(glass, operation, about);
   if (denial === null) return { input, identity: glass };
   return { input, identity: await refuseOrBreak(house, glass, operation, denial) };
 }

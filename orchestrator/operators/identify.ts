@@ -46,7 +46,7 @@ export async function ofCertificate(
 ): Promise<Identity> {
   const { register, cas, trusted, tainted } = await knownOperators(paths);
   if (cas.length === 0) throw noAuthority(paths);
-  const { name, role, sites, serial } = readOperator(certificate, trusted, now);
+  const { name, role, sites, slices, serial } = readOperator(certificate, trusted, now);
   const entry = registered(register, serial, name);
   if (entry.revoked !== null) {
     const at = new Date(entry.revoked.at).toISOString();
@@ -56,7 +56,10 @@ export async function ofCertificate(
     );
   }
   const old = tainted.some((ca) => certificate.checkIssued(ca));
-  const identity = { actor: `operator:${name}`, role, sites, certificate: { serial } };
+  const identity = {
+    ...{ actor: `operator:${name}`, role, sites, certificate: { serial } },
+    ...(slices && { slices }),
+  };
   return old ? { ...identity, renew: true } : identity;
 }
 

@@ -10,19 +10,27 @@ export type Identity = {
   role: Role;
   /** Sites of a site admin. */
   sites: readonly string[];
+  /** Slices of an owner; absent: none. */
+  slices?: readonly string[];
   /** The certificate that identifies them; absent: they are root here. */
   certificate?: { serial: string };
   /** The CA of their certificate is tainted: they need another one soon. */
   renew?: boolean;
 };
 
-export type Denial = { code: 'OPERATOR_ROLE' | 'OPERATOR_SITE'; what: string };
+export type Denial = { code: 'OPERATOR_ROLE' | 'OPERATOR_SITE' | 'OPERATOR_SLICE'; what: string };
 /** Access rules of an operation (operations/operation.ts). */
-type Judged = { name: string; who: Who; site?: unknown };
+type Judged = { name: string; who: Who; site?: unknown; slice?: unknown };
 
-/** Whether the answer depends on the sites that the operation concerns. */
-export function asksForSites({ role }: Identity, { who, site }: Judged): boolean {
-  return role === 'site-admin' && site !== undefined && who !== 'anyone' && who.includes(role);
+/** Roles that may do something only to what is theirs. */
+const BOUND: Partial<Record<Role, 'site' | 'slice'>> = { 'site-admin': 'site', 'slice-owner': 'slice' };
+
+/** Of what the operation has to say which it concerns, before it is known whether they may; null: the role says it. */
+export function boundTo({ role }: Pick<Identity, 'role'>, operation: Judged): 'site' | 'slice' | null {
+  const bound = BOUND[role];
+  const { who } = operation;
+  if (bound === undefined || operation[bound] === undefined) return null;
+  return who !== 'anyone' && role !== 'admin' && who.includes(role) ? bound : null;
 }
 
 /** Whether their role allows it, at any site. @returns null: it does */
@@ -33,18 +41,21 @@ export function judgeRole({ role, actor }: Identity, { name, who }: Judged): Den
 }
 
 /**
- * Whether they may do it at these sites.
- * @param sites that the operation concerns, if `asksForSites`; an empty list is never allowed
+ * Whether they may do it to these sites or slices.
+ * @param about those that the operation concerns, if `boundTo` asks for them; an empty list is never allowed
  * @returns null: they may
  */
-export function judge(identity: Identity, operation: Judged, sites: readonly string[]): Denial | null {
+export function judge(identity: Identity, operation: Judged, about: readonly string[]): Denial | null {
   const denial = judgeRole(identity, operation);
-  if (denial !== null || !asksForSites(identity, operation)) return denial;
-  const foreign = sites.filter((site) => !identity.sites.includes(site));
-  if (sites.length > 0 && foreign.length === 0) return null;
-  const where = sites.length === 0 ? 'no site of theirs' : `site ${[...new Set(foreign)].join(', ')}`;
+  const bound = denial === null ? boundTo(identity, operation) : null;
+  if (bound === null) return denial;
+  const theirs = bound === 'site' ? identity.sites : (identity.slices ?? []);
+  const foreign = about.filter((one) => !theirs.includes(one));
+  if (about.length > 0 && foreign.length === 0) return null;
+  const what = about.length === 0 ? `no ${bound} of theirs` : `${bound} ${[...new Set(foreign)].join(', ')}`;
+  const is = bound === 'site' ? 'site admin' : 'owner';
   return {
-    code: 'OPERATOR_SITE',
-    what: `${identity.actor} is site admin of ${identity.sites.join(', ')}; this 'bootwave ${operation.name}' is about ${where}`,
+    code: bound === 'site' ? 'OPERATOR_SITE' : 'OPERATOR_SLICE',
+    what: `${identity.actor} is ${is} of ${theirs.join(', ')}; this 'bootwave ${operation.name}' is about ${what}`,
   };
 }

@@ -10,6 +10,8 @@ const issuedSchema = z.object({
   name: z.string(),
   role: z.enum(ROLES),
   sites: z.array(z.string()),
+  /** Of an owner; absent: none. */
+  slices: z.array(z.string()).readonly().optional(),
   /** Milliseconds since the epoch. */
   notBefore: z.number(),
   notAfter: z.number(),

@@ -71,6 +71,7 @@ export type World = {
 
 /** Words of people, and what follows from them, are no sign that the automation is wrong. */
 const MEANT: readonly string[] = ['operator', 'reported', 'drill', 'plan'];
+export const isMeant = ({ signal }: { signal: string }): boolean => MEANT.includes(signal);
 
 export function tripsOf(world: World): Trip[] {
   return ACTS.flatMap((act) => {

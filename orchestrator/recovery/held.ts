@@ -12,12 +12,21 @@ import { readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
+import { isMeant } from './breaker.ts';
 import { decideIncident } from './incidents.ts';
+import type { Breaker } from './watch.ts';
 
 /** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */
 export const RECOVERY = 'recovery';
 
-export type HeldParts = { fleet: Fleet; signer: OrderSigner; log: Logger; now(): number };
+export type HeldParts = {
+  fleet: Fleet;
+  signer: OrderSigner;
+  /** Why no machine is wiped now by the automation's own judgement. */
+  breaker: Breaker;
+  log: Logger;
+  now(): number;
+};
 
 export class Held implements Recovery {
   readonly #parts: HeldParts;
@@ -27,9 +36,11 @@ export class Held implements Recovery {
   }
 
   async came(record: NodeRecord, incident: Incident) {
-    const { log } = this.#parts;
+    const { breaker, log } = this.#parts;
     const { step, number, reason } = incident;
     if (step === 'person') return { order: null, reason: `a person decides: ${reason}` };
+    const stopped = isMeant(incident) ? null : breaker('wipe', record);
+    if (stopped !== null) return { order: null, reason: `the automation stands still: ${stopped}` };
     try {
       const order = await this.#order(record, number);
       await this.#move(record, number, ['fenced'], 'wiping', 'it has started, and proved its TPM');

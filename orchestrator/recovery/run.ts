@@ -7,6 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { Profiles } from '../fleet/hardware/profiles.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { Book } from '../power/book.ts';
 import { switchNode } from '../power/switch.ts';
@@ -14,9 +15,10 @@ import type { LinkPool } from '../transport/pool.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { fenceNode } from './fence.ts';
+import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Command, type Facts, failed, STAY, type Turn, turn } from './playbook.ts';
-import { type Breaker, NO_BREAKER, RECOVERY, type Watch } from './watch.ts';
+import type { Breaker, Watch } from './watch.ts';
 
 export type RecoveryParts = {
   fleet: Fleet;
@@ -25,9 +27,9 @@ export type RecoveryParts = {
   site: string;
   pool: Pick<LinkPool, 'request'>;
   watch: Pick<Watch, 'look' | 'wellSince'>;
+  breaker: Breaker;
   log: Logger;
   signal: AbortSignal;
-  breaker?: Breaker;
   now?: () => number;
   /** Milliseconds between two looks. */
   look?: number;
@@ -144,13 +146,16 @@ async function give(
 }
 
 async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Promise<Map<string, Facts>> {
-  const { fleet, paths, site, watch, breaker = NO_BREAKER, now = Date.now } = parts;
+  const { fleet, paths, site, watch, breaker, now = Date.now } = parts;
   const ids = records.map(({ id }) => id);
-  const [bans, free, seen, { policy }] = await Promise.all([
+  const actOf = (id: string) =>
+    fleet.decisions.incidents.of(id)?.road === 'compromised' ? ('wipe' as const) : ('repair' as const);
+  const [bans, free, seen, { policy }, profiles] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
     Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
     fleet.sites.get(site),
+    Profiles.read(fleet),
   ]);
   // Read only now: whoever decided meanwhile did so on no older ground.
   const { entries } = await new Book(paths).read();
@@ -158,19 +163,19 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   return new Map(
     records.map((record, i) => {
       const { id, state, wanted, installedAt, changedAt } = record;
-      const incident = fleet.decisions.incidents.of(id);
       const onDisk = wanted.mode === 'installed';
       const elsewhere = state === 'healthy' && at - (seen[i] ?? 0) < HEARD ? changedAt : null;
       return [
         id,
         {
           ...{ now: at, state, onDisk, isWhole: !onDisk || installedAt !== null, recovery: policy.recovery },
+          shortfall: profiles.heldWhy(record),
           wellSince: state === 'healthy' ? (watch.wellSince(id) ?? elsewhere) : null,
           banned: bans.banOf({ id })?.reason ?? null,
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
           busy: free.has(id) ? null : 'a rollout',
-          stopped: breaker(incident?.road === 'compromised' ? 'wipe' : 'repair', record),
+          stopped: breaker(actOf(id), record),
         },
       ];
     }),

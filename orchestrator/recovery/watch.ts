@@ -1,6 +1,7 @@
 /** What one server sees of the nodes of its site becomes signals, and those that count become incidents: at once where an event says so. */
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { Turns } from '../../base/turns.ts';
 import type { By } from '../fleet/acting.ts';
 import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
 import { heldWhy } from '../fleet/events/hold.ts';
@@ -10,28 +11,25 @@ import type { Sight } from '../fleet/sight.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { unmoved } from '../upkeep/holders.ts';
+import type { Act } from './breaker.ts';
 import { fenceNode } from './fence.ts';
+import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Cause, signalled } from './playbook.ts';
 import { type Found, Sights } from './sights.ts';
 import { ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
-
-export const RECOVERY = 'recovery';
 
 export type WatchParts = {
   fleet: Fleet;
   site: string;
   /** Minutes between two attestations of a node. */
   attestMinutes: number;
+  /** Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it. */
+  breaker: Breaker;
   log: Logger;
-  /** Why this is not done to it now; null: nothing speaks against it. Asked for each signal that counts. */
-  breaker?: Breaker;
   now?: () => number;
 };
-export type Act = 'fence' | 'repair' | 'wipe';
-export type Breaker = (act: Act, record: NodeRecord) => string | null;
-export const NO_BREAKER: Breaker = () => null;
-
+export type Breaker = (act: Act, node: { id: string }) => string | null;
 /** Quotes that a node owes until it counts as not attesting. */
 const MISSED_QUOTES = 4;
 /** Refusals of an image that a rollout is bringing, which are that rollout's to judge: its nodes fall back by themselves. */
@@ -48,6 +46,8 @@ export class Watch {
   /** When a node was refused in an image that a rollout brings. */
   readonly #trials = new Map<string, number[]>();
   readonly #busy = new Set<Promise<unknown>>();
+  /** One incident after the other: the breaker counts those that are decided. */
+  readonly #opening = new Turns();
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -69,6 +69,11 @@ export class Watch {
     this.#sights.keep(new Set(records.map(({ id }) => id)));
     const { policy } = await fleet.sites.get(site);
     for (const record of records) await this.#judge(record, policy);
+  }
+
+  /** When this server heard it; null: it did not. */
+  heardAt(node: string): number | null {
+    return this.#sights.heardAt(node);
   }
 
   wellSince(node: string): number | null {
@@ -96,7 +101,7 @@ export class Watch {
   }
 
   async #judge(record: NodeRecord, policy: Policy): Promise<void> {
-    const { fleet, log, breaker = NO_BREAKER } = this.#parts;
+    const { fleet, log } = this.#parts;
     if (!isRegistered(record.state)) return;
     const incident = fleet.decisions.incidents.of(record.id);
     const now = this.#now();
@@ -104,11 +109,9 @@ export class Watch {
       const { road } = SIGNALS[code];
       if (incident !== undefined && goesOn(incident, road, code)) continue;
       if (road === 'broken' && (await this.#isBusy(record, now))) continue;
-      const stopped =
-        this.#unwilling(record, policy, road) ?? breaker(road === 'broken' ? 'repair' : 'fence', record);
-      if (stopped === null)
-        await this.#begin(record, { road, signal: code, evidence, reason: SIGNALS[code].what });
-      else if (!this.#told.has(`${record.id} ${code}`)) {
+      const cause = { road, signal: code, evidence, reason: SIGNALS[code].what };
+      const stopped = this.#unwilling(record, policy, road) ?? (await this.#begin(record, cause));
+      if (stopped !== null && !this.#told.has(`${record.id} ${code}`)) {
         this.#told.add(`${record.id} ${code}`);
         const about = { id: record.id, node: record.name, code: 'RECOVERY_SIGNAL', signal: code, evidence };
         log.warn({ ...about, reason: stopped }, 'a signal, and nothing follows from it by itself');
@@ -151,23 +154,30 @@ export class Watch {
     return null;
   }
 
-  async #begin(record: NodeRecord, cause: Cause): Promise<void> {
-    const { fleet, log } = this.#parts;
+  /** @returns why not; null: it is begun */
+  #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
+    const { fleet, breaker, log } = this.#parts;
     const { id, name, site } = record;
-    const at = this.#now();
-    const by: By = { actor: RECOVERY, at };
-    const about = { node: id, name, site };
-    const next = (known: Incident | undefined) => signalled(known, about, cause, at);
-    const { incident } =
-      cause.road === 'compromised'
-        ? await fenceNode(fleet, id, next, by)
-        : await decideIncident(fleet, id, next, by);
-    this.#sights.clear(id);
-    const { number, step } = incident ?? {};
-    log.warn(
-      { id, node: name, code: 'RECOVERY', signal: cause.signal, incident: number, step },
-      cause.reason,
-    );
+    return this.#opening.take(async () => {
+      const isBroken = cause.road === 'broken';
+      const stopped = breaker(isBroken ? 'repair' : 'fence', record);
+      if (stopped !== null) return stopped;
+      const at = this.#now();
+      const by: By = { actor: RECOVERY, at };
+      const next = (known: Incident | undefined) => signalled(known, { node: id, name, site }, cause, at);
+      const { incident } = isBroken
+        ? await decideIncident(fleet, id, next, by)
+        : await fenceNode(fleet, id, next, by);
+      this.#sights.clear(id);
+      const said = {
+        code: 'RECOVERY',
+        signal: cause.signal,
+        incident: incident?.number,
+        step: incident?.step,
+      };
+      log.warn({ id, node: name, ...said }, cause.reason);
+      return null;
+    });
   }
 
   /** A rollout brings this image: what the node shows with it is the rollout's failure, unless it goes on. */

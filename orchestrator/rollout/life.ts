@@ -1,5 +1,5 @@
 /** What the life of a version of a service means for a plan that brings it. Pure. */
-import { shownServiceVersion } from '../../protocol/service/name.ts';
+import { bundleOf, shownServiceVersion } from '../../protocol/service/name.ts';
 import { type LifeState, stateOf } from '../services/life.ts';
 import type { PlanNode } from './node.ts';
 import type { PlanFacts } from './place.ts';
@@ -15,7 +15,7 @@ function broughtBy(spec: Pick<Spec, 'services'>, { lives }: Facts, now: number):
     const wish = readWish(text);
     if (wish === null || wish.version === null) return [];
     const key = textOf([wish]);
-    const life = lives?.get(key);
+    const life = lives?.get(textOf([bundleOf({ name: wish.name, version: wish.version })]));
     const { successor = null } = life ?? {};
     const instead = successor === null ? '' : `; its successor is ${shownVersion(successor)}`;
     const shown = shownServiceVersion({ name: wish.name, version: wish.version });

@@ -12,8 +12,14 @@ export type PlanNode = {
   rack: string | null;
   role: string | null;
   labels: Readonly<Record<string, string>>;
-  /** `memory` in bytes. */
-  hardware: { manufacturer: string; product: string; architecture: string; memory: number | null };
+  /** `memory` in bytes; `threads` of all its processors, absent: not known. */
+  hardware: {
+    manufacturer: string;
+    product: string;
+    architecture: string;
+    memory: number | null;
+    threads?: number;
+  };
   firmware: 'uefi' | 'bios';
   /** False on machines that cannot show PCR 11. */
   tpm: boolean;

@@ -5,7 +5,13 @@
 
 import { named } from '../../base/named.ts';
 import { ORDER_LIMITS } from '../../protocol/order.ts';
-import { NONE, parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import {
+  NONE,
+  nearest,
+  parseInstanceVersion,
+  shownName,
+  shownServiceVersion,
+} from '../../protocol/service/name.ts';
 import type { Blame } from '../causes/refusal.ts';
 
 /** `version` null: it does not run, or ends. */
@@ -41,7 +47,7 @@ export type Instances = Readonly<Record<string, Instance>>;
 
 /** @returns what a person writes, `chrony:4.3` or `chrony:none`; null if it is neither */
 export function readWish(text: string): Wish | null {
-  const found = parseServiceVersion(text);
+  const found = parseInstanceVersion(text);
   return found === null ? null : { name: found.name, version: found.version === NONE ? null : found.version };
 }
 
@@ -175,7 +181,10 @@ export function hindrances(
   needs: NeedsOf,
 ): Hindrance[] {
   const next = after(running, text);
-  const needsOf = (name: string) => needs[`${name}:${next[name]?.version ?? ''}`]?.dependsOn ?? [];
+  const needsOf = (name: string) =>
+    (needs[`${name}:${next[name]?.version ?? ''}`]?.dependsOn ?? []).map((one) =>
+      nearest(one, name, (instance) => next[instance] !== undefined),
+    );
   const names = Object.keys(next);
   const wishes = wishesIn(text);
   const found: Hindrance[] = [];

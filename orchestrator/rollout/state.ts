@@ -1,4 +1,5 @@
 import type { Retires } from '../fleet/decisions/lives.ts';
+import type { SliceWork } from '../fleet/decisions/slices.ts';
 import { aroundOf, NOTHING_SEEN, noCounts } from './down.ts';
 import type { Step } from './event.ts';
 import type { Place, Plan } from './plan.ts';
@@ -35,7 +36,7 @@ export function emptyCounts(): Record<StepState, number> {
   return Object.fromEntries(STEP_STATES.map((state) => [state, 0])) as Record<StepState, number>;
 }
 
-/** Absent from records of before these were kept. */
+/** Absent from older records. */
 const UNTROUBLED = {
   ...{ excused: null, ill: false, fell: false, told: false, blocked: null, anew: 0 },
   ...{ lost: null, away: null, taken: false, left: false, down: false },
@@ -92,6 +93,7 @@ export function createRollout(
     after?: After | undefined;
     template?: string | undefined;
     retires?: Retires | undefined;
+    slice?: SliceWork | undefined;
   },
 ): RolloutState {
   const setup: RolloutSetup = {
@@ -103,6 +105,7 @@ export function createRollout(
     ...(options.after === undefined ? {} : { after: options.after }),
     ...(options.template === undefined ? {} : { template: options.template }),
     ...(options.retires === undefined ? {} : { retires: options.retires }),
+    ...(options.slice === undefined ? {} : { slice: options.slice }),
     spec: plan.spec,
     target: plan.target,
     limits: plan.limits,
@@ -177,7 +180,7 @@ export function createRollout(
   return loadRollout(setup, rollout, waves, nodes);
 }
 
-/** Absent from records of before these were kept. */
+/** Absent from older records. */
 const UNKEPT = {
   ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} },
   ...{ asking: 0, deaf: 0, around: NOTHING_SEEN },

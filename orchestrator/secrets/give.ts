@@ -13,7 +13,7 @@ import {
   type VerifiedOrder,
   verifyOrder,
 } from '../../protocol/order.ts';
-import { shownServiceVersion } from '../../protocol/service/name.ts';
+import { serviceOf, shownServiceVersion } from '../../protocol/service/name.ts';
 import { forget } from '../../protocol/service/secrets.ts';
 import { isHeldBy } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
@@ -65,7 +65,9 @@ export class FleetSecrets implements SecretsOfFleet {
       standingOf(fleet.redis, signer, id),
       this.#services(),
     ]);
-    const found = all.find(({ name, version }) => name === service.name && version === service.version);
+    const found = all.find(
+      ({ name, version }) => name === serviceOf(service.name) && version === service.version,
+    );
     const names = judgeSecrets({
       ...{ service, record, verdict, newest: { epoch, digest } },
       banned: bans.banOf({ id }) !== null || isHeld(fleet, id),

@@ -2,6 +2,7 @@
 import { jsonIn } from '../../base/json.ts';
 import type { ReleasedService } from '../../image/publish/services.ts';
 import {
+  bundleOf,
   fullServiceVersion,
   parseServiceVersion,
   type ServiceVersion,
@@ -44,7 +45,7 @@ export type Affected = {
 export function affectedBy(service: ServiceVersion, house: House): Affected {
   const { members, released, rollouts, templates, lives } = house;
   const text = fullServiceVersion(service);
-  const isIt = (one: ServiceVersion) => one.name === service.name && one.version === service.version;
+  const isIt = (one: ServiceVersion) => fullServiceVersion(bundleOf(one)) === text;
   const sites = [...Map.groupBy(members, ({ site }) => site)]
     .map(([site, those]) => ({ site, ...countOf(service, those) }))
     .filter(({ wanted, runs }) => wanted + runs > 0);

@@ -32,7 +32,7 @@ const MOST_SKIPPED = 1_000_000;
 export type Grounds = MoveGrounds &
   IncidentGrounds &
   Pick<ConfigGrounds, 'configured'> &
-  Pick<ServiceGrounds, 'served' | 'released'> & {
+  Pick<ServiceGrounds, 'served' | 'released' | 'now'> & {
     rules: Rules;
     /** Facts of the image that is published under the version in the order; null: none is. */
     facts: { sha256: string; size: number } | null;

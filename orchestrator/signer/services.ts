@@ -1,8 +1,9 @@
 /** Whether somebody has decided what services a node runs. Pure. */
 import { BootwaveError } from '../../base/error.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
-import { fullServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
+import { bundleOf, fullServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Combination, Serving } from '../fleet/decisions/serving.ts';
+import type { DecidedSlices } from '../fleet/decisions/slices.ts';
 import type { Decided } from './decisions.ts';
 import type { Signed } from './ledger.ts';
 import type { Served, Way } from './served-sets.ts';
@@ -31,6 +32,8 @@ export function servedOf(last: Signed | null, shown: Order | null): Served {
 export type ServiceGrounds = {
   served: Served;
   decided: Pick<Decided, 'rollouts' | 'places'>;
+  /** Milliseconds since the epoch. */
+  now: number;
   /** Bundles that are released by the metadata on this machine, by name and version as `fleet/chrony:4.3`. */
   released: ReadonlyMap<string, Bundle>;
 };
@@ -42,7 +45,7 @@ export type ServiceGrounds = {
  */
 export function checkServices(
   { node, services }: Pick<Order, 'node' | 'services'>,
-  { served, decided: { rollouts, places }, released }: ServiceGrounds,
+  { served, decided: { rollouts, places }, released, now }: ServiceGrounds,
 ): Served {
   const [had, asked] = [byName(served.now), byName(services)];
   const open = rollouts.serving();
@@ -54,7 +57,13 @@ export function checkServices(
 
   const mine = rollouts.serving({ id: node, place: places.get(node)?.place ?? undefined });
   const moves = ({ names }: Pick<Way, 'names'>) => names.some((name) => changed.includes(name));
-  const forward = mine.filter((one) => moves(one) && isBrought(one, asked) && mayEmpty(one, had));
+  const forward = mine.filter(
+    (one) =>
+      moves(one) &&
+      isBrought(one, asked) &&
+      mayEmpty(one, had) &&
+      isOfSlices(one, node, rollouts.slices, now),
+  );
   const back = ways.filter((way) => moves(way) && isBack(way, asked));
   // Another server may have brought it there.
   const may = served.unsure === true ? open.filter((one) => moves(one) && isBrought(one, had)) : [];
@@ -68,7 +77,7 @@ export function checkServices(
   for (const name of changed) {
     const one = asked.get(name);
     if (one === undefined || !isForward.has(name) || isTaken.has(name)) continue;
-    if (!isBundle(one, released.get(fullServiceVersion(one)))) throw unreleased(node, one);
+    if (!isBundle(one, released.get(fullServiceVersion(bundleOf(one))))) throw unreleased(node, one);
   }
   // From where it was taken back to there is no further way back.
   const left = ways.filter((way) => !back.includes(way) && !forward.some(({ id }) => id === way.by));
@@ -111,6 +120,12 @@ const isBrought = ({ brings }: Serving, services: ByName) =>
     isSame(services.get(name), bundle === null ? undefined : { name, ...bundle }),
   );
 
+/** Nobody gets into a slice, and nothing comes to its nodes, but as it was decided about the slice itself. */
+const isOfSlices = ({ brings }: Serving, node: string, slices: DecidedSlices, now: number) =>
+  brings.every(
+    ({ name, bundle }) => bundle === null || slices.allows(node, { name, version: bundle.version }, now),
+  );
+
 /** A rollout that nobody started takes nodes from the one version whose end people decided. */
 const mayEmpty = ({ empties }: Serving, had: ByName) =>
   empties === undefined || (empties !== null && had.get(empties.name)?.version === empties.version);
@@ -123,7 +138,7 @@ function isBack({ names, had }: Way, asked: ByName): boolean {
 /** Which bytes a version was is known as long as it is released. */
 const isFrom = ({ from, names }: Serving, asked: ByName, released: ServiceGrounds['released']) =>
   from.some((one) => fits(one, asked)) &&
-  pick(asked, names).every((one) => isBundle(one, released.get(fullServiceVersion(one))));
+  pick(asked, names).every((one) => isBundle(one, released.get(fullServiceVersion(bundleOf(one)))));
 
 const fits = (combination: Combination, services: ByName) =>
   [...combination].every(([name, version]) => (services.get(name)?.version ?? null) === version);

@@ -17,8 +17,16 @@ export type Explained = {
   help: string[];
 };
 
-/** @param seats after all slices were placed */
-export function explain(wish: Wish, placed: Placed, seats: ReadonlyMap<string, Seat>): Explained {
+/**
+ * @param seats after all slices were placed
+ * @param names whether other slices are named
+ */
+export function explain(
+  wish: Wish,
+  placed: Placed,
+  seats: ReadonlyMap<string, Seat>,
+  names = true,
+): Explained {
   const has = new Map<string, number>();
   for (const id of placed.nodes) {
     const site = seats.get(id)?.host.site ?? '';
@@ -35,10 +43,10 @@ export function explain(wish: Wish, placed: Placed, seats: ReadonlyMap<string, S
     if (left !== undefined)
       return line(
         'leaves',
-        left === 'many' ? 'its site, or the slice, has enough' : textOf(left, wish, seat),
+        left === 'many' ? 'its site, or the slice, has enough' : textOf(left, wish, seat, names),
       );
     const obstacle = obstacleOf(wish, seat);
-    if (obstacle !== null) return line('not', textOf(obstacle, wish, seat));
+    if (obstacle !== null) return line('not', textOf(obstacle, wish, seat, names));
     const isFull = wish.perSite !== null && (has.get(site) ?? 0) >= wish.perSite;
     return line('not', isFull ? `${site} has ${wish.perSite} already` : 'others were taken');
   });
@@ -56,6 +64,7 @@ function textOf(
   obstacle: Obstacle,
   { where, share }: Pick<Wish, 'where' | 'share'>,
   { host, left, ports }: Seat,
+  names: boolean,
 ): string {
   switch (obstacle) {
     case 'site':
@@ -77,7 +86,7 @@ function textOf(
       return host.closed ?? '';
     case 'ports': {
       const port = share.ports.find((one) => host.ports.has(one) || ports.has(one)) ?? '';
-      return `port ${port} is that of ${ports.has(port) ? `slice ${ports.get(port)}` : "one of the fleet's services"}`;
+      return `port ${port} is that of ${host.ports.has(port) ? "one of the fleet's services" : names ? `slice ${ports.get(port)}` : 'another slice'}`;
     }
     case 'memory':
       return `${Math.max(0, mib(left.memory))} MiB of memory are left, and ${mib(share.memory)} are asked for`;

@@ -66,12 +66,12 @@ export function seatsOf(hosts: readonly Host[]): Map<string, Seat> {
 }
 
 /**
- * Places all slices: first every one keeps what it can, then each gets what it lacks, by name.
+ * Places all slices: first every one keeps what it can, then each gets what it lacks: those that have nodes first, by name.
  * @param seats what is left of them is taken from them
  */
 export function placeSlices(wishes: readonly Wish[], seats: ReadonlyMap<string, Seat>): Map<string, Placed> {
   const sites = Map.groupBy(seats.values(), ({ host }) => host.site);
-  const sorted = wishes.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const sorted = wishes.toSorted((a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1));
   const kept = sorted.map((wish) => ({ wish, ...keep(wish, seats) }));
   return new Map(
     kept.map(({ wish, stays, leaves, bySite }) => {
@@ -80,6 +80,8 @@ export function placeSlices(wishes: readonly Wish[], seats: ReadonlyMap<string, 
     }),
   );
 }
+
+const rankOf = ({ nodes }: Wish): number => (nodes.length === 0 ? 1 : 0);
 
 function keep(wish: Wish, seats: ReadonlyMap<string, Seat>) {
   const stays = new Set<string>();

@@ -18,6 +18,8 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
+import { startRecovery } from '../recovery/run.ts';
+import type { Breaker, Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -34,6 +36,11 @@ export type OrchestrateOptions = {
   /** Null: real machines. */
   rehearsal: Rehearsal | null;
   fleet: Fleet;
+  /** That machines of this server boot at. */
+  site: string;
+  /** What this server sees of its nodes. */
+  watch: Watch;
+  breaker: Breaker;
   /** Version of the newest published image; null: none. */
   newest(): Promise<string | null>;
   /** On which nodes boot. */
@@ -64,7 +71,7 @@ export type Orchestrating = {
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
-  const { paths, rehearsal, fleet, networks, log, signal } = options;
+  const { paths, rehearsal, fleet, site, watch, breaker, networks, log, signal } = options;
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -107,6 +114,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const plans = startPlans({ fleet, log, signal });
+  const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
@@ -116,7 +124,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
-  const all = [rollouts.done, installs, configs, learning, power, plans, usage, flows, seals];
+  const all = [rollouts.done, installs, configs, learning, power, plans, recovery, usage, flows, seals];
   return {
     done: Promise.allSettled(all).then(async () => {
       signer.close();

@@ -30,6 +30,8 @@ import { fleetMetrics } from '../metrics/fleet.ts';
 import { openFleet } from '../operators/bans-of.ts';
 import { networksOf } from '../power/self-test.ts';
 import { Held } from '../recovery/held.ts';
+import { keepGuard } from '../recovery/keep-guard.ts';
+import { type Breaker, Watch } from '../recovery/watch.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -144,13 +146,18 @@ export async function up(
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
     const standings = new SignerClient(signerFiles(paths).socket);
     ends.push(aborted(stop).then(() => standings.close()));
+    const breaker: Breaker = (...asked) => guard.stopped(...asked);
+    const watch = new Watch({ fleet, site, attestMinutes: options.attestEvery, breaker, log });
+    const guard = keepGuard({ fleet, heardAt: (node) => watch.heardAt(node), log, signal: stop });
+    ends.push(guard.done);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,
       imageRules: () => consents.current(),
       released: () => released.images(),
       defaultImage: forNew,
-      recovery: new Held({ fleet, signer: standings, log, now: Date.now }),
+      saw: (sight) => watch.saw(sight),
+      recovery: new Held({ fleet, signer: standings, breaker, log, now: Date.now }),
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
@@ -217,7 +224,7 @@ export async function up(
     });
 
     orchestrator = await orchestrate({
-      ...{ paths, rehearsal, fleet, newest: forNew, log, signal: stop },
+      ...{ paths, rehearsal, fleet, site, watch, breaker, newest: forNew, log, signal: stop },
       networks: () => networksOf(wires.addresses.map(({ interface: name }) => name)),
       silence: 3 * options.heartbeat * 1000,
     });

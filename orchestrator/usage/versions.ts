@@ -1,6 +1,6 @@
 /** Who runs what: how many nodes run each version of a service, and how many are to. Pure. */
 import { compareVersions } from '../../formats/version.ts';
-import { fullServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
+import { bundleOf, fullServiceVersion, type ServiceVersion } from '../../protocol/service/name.ts';
 
 /** One node. */
 export type NodeRuns = {
@@ -32,14 +32,18 @@ export function countVersions(nodes: Iterable<NodeRuns>): VersionCount[] {
     return known;
   };
   for (const { wanted, runs } of nodes) {
-    for (const one of wanted) {
+    for (const one of once(wanted)) {
       of(one).wanted += 1;
       if (runs === null) of(one).unknown += 1;
     }
-    for (const one of runs ?? []) of(one).runs += 1;
+    for (const one of once(runs ?? [])) of(one).runs += 1;
   }
   return [...counts.values()].sort(newestFirst);
 }
+
+/** The fleet's own and those of slices are instances of one version: a node counts once. */
+const once = (all: readonly ServiceVersion[]): Iterable<ServiceVersion> =>
+  new Map(all.map((one) => [fullServiceVersion(bundleOf(one)), bundleOf(one)])).values();
 
 /** In place of a version that nobody has released and nobody is to run: it is a word of nodes. */
 export const OTHER = 'other';

@@ -78,8 +78,6 @@ export type LoaderFacts = {
   fromDisk: boolean;
   /** File name of the image that this boot was counted on (LoaderBootCountPath); null when it was blessed. */
   counted: string | null;
-  /** File name of the image that was started (LoaderEntrySelected). */
-  selected: string | null;
   /** LoaderEntryDefault or LoaderEntryOneShot, by name; either makes systemd-boot ignore boot counting. */
   pinned: string | null;
 };

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { type Inventory, timeReply } from '../enrolment/messages.ts';
 import { type SecretsQuestion, secretsAnswer } from '../enrolment/secrets.ts';
-import { serviceNameSchema } from '../service/name.ts';
+import { instanceNameSchema } from '../service/name.ts';
 
 /** Milliseconds that a clock may be off before it is set: seconds are the business of NTP. */
 export const CLOCK_OFF = 120_000;
@@ -43,11 +43,11 @@ export const helperRequest = z.discriminatedUnion('operation', [
   /** A question for the secrets of a service of the order in force. `nonce` is the boot server's, hex. */
   z.strictObject({
     operation: z.literal('secrets-ask'),
-    name: serviceNameSchema,
+    name: instanceNameSchema,
     nonce: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   }),
   /** Root opens the answer itself; what is in it stays there. */
-  z.strictObject({ operation: z.literal('secrets-take'), name: serviceNameSchema, answer: secretsAnswer }),
+  z.strictObject({ operation: z.literal('secrets-take'), name: instanceNameSchema, answer: secretsAnswer }),
   z.strictObject({ operation: z.literal('failed-units') }),
   z.strictObject({ operation: z.literal('restart') }),
 ]);

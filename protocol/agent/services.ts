@@ -1,7 +1,7 @@
 /** What the agent may ask of root about services, and what it is answered: a closed list for a unit of its own. */
 import * as z from 'zod/mini';
 import type { Manifest } from '../service/manifest.ts';
-import { serviceNameSchema } from '../service/name.ts';
+import { instanceNameSchema } from '../service/name.ts';
 
 export const servicesRequest = z.discriminatedUnion('operation', [
   /**
@@ -11,10 +11,10 @@ export const servicesRequest = z.discriminatedUnion('operation', [
   z.strictObject({
     operation: z.literal('services-apply'),
     /** Services that are healthy: what depends on them may start. */
-    healthy: z.array(serviceNameSchema).check(z.maxLength(64)),
+    healthy: z.array(instanceNameSchema).check(z.maxLength(64)),
   }),
   /** Runs the command of a health check inside an instance. */
-  z.strictObject({ operation: z.literal('services-check'), name: serviceNameSchema }),
+  z.strictObject({ operation: z.literal('services-check'), name: instanceNameSchema }),
 ]);
 export type ServicesRequest = z.infer<typeof servicesRequest>;
 

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
-import { serviceNameSchema } from '../service/name.ts';
+import { instanceNameSchema } from '../service/name.ts';
 import { base64, hex, quoteSchema } from './messages.ts';
 
 /** X25519. */
@@ -13,7 +13,7 @@ const number = z.int().check(z.gte(0));
 
 /** One version of a service, by the bundle that the order names. */
 export const bundledSchema = z.strictObject({
-  name: serviceNameSchema,
+  name: instanceNameSchema,
   version: versionSchema,
   sha256: hex(32),
 });

@@ -102,7 +102,7 @@ const configuration = z.object({
 
 /** One service that the order in force names (protocol/agent/services.ts says what the states are). */
 const service = z.object({
-  name: line(80),
+  name: line(100),
   version: line(64),
   state: z.enum(INSTANCE_STATES),
   /** By its own check; without one it is healthy while it runs. */
@@ -182,6 +182,8 @@ export const OPS = {
       guard: z.optional(guard),
       /** Absent from images that know no services. */
       services: z.optional(z.array(service).check(z.maxLength(ORDER_LIMITS.services))),
+      /** Absent from images that know no services of slices. */
+      slices: z.optional(z.literal(true)),
       /** SHA-256 of the files that its own mirror serves to neighbours; absent where it has none. */
       shared: z.optional(z.array(hex64).check(z.maxLength(SHARED))),
     }),

@@ -4,7 +4,7 @@ import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
-import { serviceNameSchema } from '../service/name.ts';
+import { instanceNameSchema } from '../service/name.ts';
 
 /** More than any machine has: what is beyond is an error of the node, or a lie. */
 const MOST = { processors: 8192, bytes: 2 ** 50, tasks: 2 ** 22 } as const;
@@ -19,7 +19,7 @@ const network = z.object({ received: counter, sent: counter });
 
 /** One service that the order in force names. A number that the node cannot read is null, never 0. */
 const instance = z.object({
-  name: serviceNameSchema,
+  name: instanceNameSchema,
   /** The version that runs; null: none. */
   runs: z.nullable(versionSchema),
   state: z.enum(INSTANCE_STATES),

@@ -32,6 +32,13 @@ export const serviceOf = (instance: string): string => instance.split('@')[0] ??
 /** Null: it is the fleet's own. */
 export const sliceOf = (instance: string): string | null => instance.split('@')[1] ?? null;
 
+/** The instance by which what an instance depends on is there: of its own slice, or else the fleet's own. */
+export function nearest(service: string, from: string, isThere: (instance: string) => boolean): string {
+  const slice = sliceOf(from);
+  const own = slice === null ? service : inSlice(service, slice);
+  return isThere(own) ? own : service;
+}
+
 /** With its owner. */
 export const fullName = (written: string): string =>
   written.includes('/') ? written : `${FLEET}/${written}`;

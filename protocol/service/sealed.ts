@@ -148,7 +148,7 @@ function agreed(privateKey: KeyObject, other: Buffer, secret: Uint8Array, contex
     shared = diffieHellman({ privateKey, publicKey });
   } catch {
     // A point of small order: both sides would agree on nothing (RFC 7748, 6.1).
-    throw refusal('SECRETS_SEALED', 'the other side has a key that is none', 'it is asked again by itself');
+    throw refusal('SECRETS_SEALED', 'the key of the other side is invalid', 'it is asked again by itself');
   }
   const both = Buffer.concat([shared, secret]);
   const key = Buffer.from(hkdfSync('sha256', both, context, 'bootwave secrets 1', 32));

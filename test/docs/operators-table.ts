@@ -1,6 +1,7 @@
 /** The table of docs/operators.md, made from the declarations. Run by itself, it writes the page. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Role } from '../../keys/operator-roles.ts';
 import { CATALOGUE } from '../../orchestrator/operations/catalogue.ts';
 import type { Operation } from '../../orchestrator/operations/operation.ts';
 
@@ -9,20 +10,22 @@ const BEGIN = '<!-- made by test/docs/operators-table.ts from the declarations -
 
 export const lines = [
   BEGIN,
-  '| operation | admin | core | site admin | viewer | |',
-  '|---|---|---|---|---|---|',
+  '| operation | admin | core | site admin | slice owner | viewer | |',
+  '|---|---|---|---|---|---|---|',
   ...CATALOGUE.map(row),
 ];
 
 function row(operation: Operation): string {
-  const { name, who, site } = operation;
-  const cell = (role: 'core' | 'site-admin' | 'viewer') => {
+  const { name, who, site, slice } = operation;
+  const cell = (role: Exclude<Role, 'admin'>) => {
     if (who === 'anyone') return 'anyone';
     if (!who.includes(role)) return '';
+    if (role === 'slice-owner') return slice === undefined && name !== 'slice list' ? 'yes' : 'their slices';
     return role === 'site-admin' && site !== undefined ? 'their sites' : 'yes';
   };
   const admin = who === 'anyone' ? 'anyone' : 'yes';
-  const cells = [`\`${name}\``, admin, cell('core'), cell('site-admin'), cell('viewer'), notes(operation)];
+  const roles = (['core', 'site-admin', 'slice-owner', 'viewer'] as const).map(cell);
+  const cells = [`\`${name}\``, admin, ...roles, notes(operation)];
   return `|${cells.map((text) => (text === '' ? ' ' : ` ${text} `)).join('|')}|`;
 }
 

@@ -317,6 +317,7 @@ export class Member {
         ...(await release.status()),
         config: this.#config.status(),
         services: this.#services.status(),
+        slices: true as const,
         ...(this.#services.shared && { shared: this.#services.shared }),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),

@@ -13,6 +13,7 @@ import type { HeldAs } from './held-as.ts';
 import { LIVES, lifeKey } from './lives.ts';
 import { placeOf } from './place.ts';
 import { CONFIGS_BEGUN, ROLLOUTS_BEGUN } from './rollouts.ts';
+import { SLICES, sliceKey } from './slices.ts';
 import type { Decision } from './standing.ts';
 
 /** @param nodes members; @param records sites, expectations, models whose firmware is known, and templates */
@@ -121,12 +122,13 @@ async function confirmed(
 }
 
 async function recordsOf({ redis }: Fleet, by: By): Promise<Decision[]> {
-  const [sites, expectations, models, templates, lives] = await Promise.all([
+  const [sites, expectations, models, templates, lives, slices] = await Promise.all([
     redis.smembers(KEYS.sites),
     redis.smembers(KEYS.expectations),
     redis.smembers(KEYS.firmwares),
     redis.smembers(KEYS.templates),
     redis.smembers(LIVES),
+    redis.smembers(SLICES),
   ]);
   const keys = [
     ...sites.map(KEYS.site),
@@ -134,6 +136,7 @@ async function recordsOf({ redis }: Fleet, by: By): Promise<Decision[]> {
     ...models.map(KEYS.firmware),
     ...templates.map(KEYS.template),
     ...lives.map(lifeKey),
+    ...slices.map(sliceKey),
   ];
   const found: Decision[] = [];
   for (const key of keys) {

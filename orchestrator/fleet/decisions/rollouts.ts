@@ -8,6 +8,7 @@ import type { Decided } from './entry.ts';
 import { DecidedLives, retiresSchema } from './lives.ts';
 import type { Place } from './place.ts';
 import { broughtService, type Serving, servingOf } from './serving.ts';
+import { DecidedSlices, sliceWorkSchema } from './slices.ts';
 import { isFor, type Who, whoSchema } from './who.ts';
 
 /** The record from which on a node is moved to an image only by a decision. */
@@ -60,6 +61,8 @@ export const rolloutDecision = z.object({
   joins: z.array(z.string()),
   /** The decision on which it rests alone (lives.ts); absent: a person started it. */
   retires: retiresSchema.optional(),
+  /** The same of a rollout that is the work of a slice (slices.ts). */
+  slice: sliceWorkSchema.optional(),
   /** SHA-256 of its setup, as it stands in Redis. */
   setup: z.string(),
   /** SHA-256 of the setup that it had while it waited for its turn. */
@@ -86,10 +89,12 @@ export class DecidedRollouts {
   #summed: Sums | null = null;
   /** Of versions of services: some rollouts rest on nothing else. */
   readonly lives = new DecidedLives();
+  readonly slices = new DecidedSlices();
 
   add({ key, epoch, body, at }: Pick<Decided, 'key' | 'epoch' | 'body' | 'at'>): void {
     this.#summed = null;
     this.lives.add({ key, body });
+    this.slices.add({ key, body });
     if (key === ROLLOUTS_BEGUN) {
       const begun = read(begunSchema, body);
       if (begun === null || this.#before !== null) return;

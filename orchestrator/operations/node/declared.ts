@@ -7,6 +7,7 @@ import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
 import type { Exposure } from '../../releases/exposure.ts';
+import type { IncidentView } from '../incident/acts.ts';
 import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BmcKnown, BootEvent, Uses } from './acts.ts';
@@ -77,6 +78,8 @@ export const show = operation({
     bmc: typed<BmcKnown>(),
     /** Null: it is no member. */
     uses: typed<Uses | null>(),
+    /** Its last incident, also one that is over; null: it never had one. */
+    incident: typed<IncidentView | null>(),
     now: z.number(),
   }),
   act: async () => (await import('./acts.ts')).show,

@@ -8,29 +8,42 @@ import { append } from '../../fleet/decisions/append.ts';
 import { sealOperator } from '../../fleet/decisions/entry.ts';
 import { knownOperators } from '../../operators/known.ts';
 import { type Issued, OperatorRegister, type Registered } from '../../operators/register.ts';
+import { liveSlice } from '../../slices/store.ts';
 import type { Acting } from '../operation.ts';
 
 const DAY = 86_400_000;
 /** Milliseconds back: the clock of another machine may be slow. */
 const EARLY = 300_000;
 
-type Person = { name: string; role: Role; sites: string[]; days: number; publicKey: string };
+type Person = {
+  name: string;
+  role: Role;
+  sites: string[];
+  slices?: string[] | undefined;
+  days: number;
+  publicKey: string;
+};
 
-/** @throws BootwaveError `OPERATOR_INVALID`, `OPERATOR_KEY`, `SITE_UNKNOWN`, `CA_NONE`, `KEYS_MISSING` */
+/** @throws BootwaveError `OPERATOR_INVALID`, `OPERATOR_KEY`, `SITE_UNKNOWN`, `SLICE_UNKNOWN`, `SLICE_ENDED`, `CA_NONE`, `KEYS_MISSING` */
 export async function add(
-  { name, role, sites, days, publicKey }: Person,
+  { name, role, sites, slices = [], days, publicKey }: Person,
   { fleet, paths, by, identity }: Acting,
 ): Promise<{ issued: Issued; chain: string }> {
   const from = new Date(by.at - EARLY);
   const until = new Date(by.at + days * DAY);
   const ca = await activeAuthority(paths, 'operators');
-  const made = issueOperator(ca, { name, role, sites }, keyIn(publicKey), from, until);
+  const made = issueOperator(ca, { name, role, sites, slices }, keyIn(publicKey), from, until);
   const { serial, notBefore, notAfter, pem } = made;
   const via = identity.certificate?.serial;
-  const given = { serial, name, role, sites, notBefore, notAfter, issuer: ca.id };
+  const given = {
+    ...{ serial, name, role, sites, notBefore, notAfter, issuer: ca.id },
+    ...(slices.length === 0 ? {} : { slices }),
+  };
   const issued: Issued = via === undefined ? given : { ...given, via };
   for (const site of sites) await fleet.sites.get(site);
-  const what = sites.length === 0 ? role : `${role} of ${sites.join(', ')}`;
+  for (const slice of slices) await liveSlice(fleet, slice);
+  const whose = [...sites, ...slices];
+  const what = whose.length === 0 ? role : `${role} of ${whose.join(', ')}`;
   const reason = `${name}, ${what}, until ${until.toISOString().slice(0, 10)}`;
   await fleet.audit.append({ ...by, action: 'add-operator', reason, detail: { serial } });
   // Last step: an unregistered certificate is not accepted.

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ROLES } from '../../../keys/operator-roles.ts';
 import type { Issued, Registered } from '../../operators/register.ts';
-import { nothing, reason, siteName, typed } from '../input.ts';
+import { nothing, reason, siteName, sliceName, typed } from '../input.ts';
 import { ADMIN, operation, READ } from '../operation.ts';
 
 const person = z.string().min(1).max(63);
@@ -15,6 +15,7 @@ export const add = operation({
     name: person,
     role: z.enum(ROLES),
     sites: z.array(siteName).max(100),
+    slices: z.array(sliceName).max(100).optional(),
     days: z.int().min(1).max(365),
     /** PEM SubjectPublicKeyInfo: the key itself stays with whoever asks. */
     publicKey: z.string().max(8192),

@@ -1,6 +1,6 @@
 import { refusal } from '../../../base/error.ts';
 import { releasedServices } from '../../../image/publish/services.ts';
-import { fullName, serviceNameSchema, shownName } from '../../../protocol/service/name.ts';
+import { fullName, instanceNameSchema, serviceOf, shownName } from '../../../protocol/service/name.ts';
 import { forget, SECRET_LIMITS, secretNameSchema } from '../../../protocol/service/secrets.ts';
 import { type SecretPlace, SecretStore, type ShownSecret } from '../../secrets/store.ts';
 import type { Acting } from '../operation.ts';
@@ -26,7 +26,10 @@ export async function set({ value: text, ...which }: Which & { value: string }, 
     await note(acting, 'secret-set', place);
     const number = await new SecretStore(paths).set(place, value, by);
     const versions = (await releasedServices(paths))
-      .filter(({ name, custom }) => name === place.service && custom.manifest.secrets?.includes(place.name))
+      .filter(
+        ({ name, custom }) =>
+          name === serviceOf(place.service) && custom.manifest.secrets?.includes(place.name),
+      )
       .map(({ version }) => version);
     return { ...place, number, versions } satisfies SecretSet;
   } finally {
@@ -64,11 +67,11 @@ const shown = ({ service, name, site }: SecretPlace): string =>
 /** @throws BootwaveError `SERVICE_NAME`, `SECRET_NAME`, `SITE_UNKNOWN` */
 async function placeOf({ service: written, name, site }: Which, { fleet }: Acting): Promise<SecretPlace> {
   const service = fullName(written);
-  if (!serviceNameSchema.safeParse(service).success)
+  if (!instanceNameSchema.safeParse(service).success)
     throw refusal(
       'SERVICE_NAME',
       `${JSON.stringify(written)} is no name of a service`,
-      'write chrony, or web/shop for a service of the owner web, without a version',
+      'write chrony, or web/shop for a service of the owner web, web/shop@probe for that of a slice, without a version',
     );
   if (!secretNameSchema.safeParse(name).success)
     throw refusal(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { policySchema, siteSchema } from '../../fleet/site.ts';
+import { policySchema, signalRule, siteSchema } from '../../fleet/site.ts';
 import { nothing, siteName } from '../input.ts';
 import { AT_SITES, CORE, operation, READ } from '../operation.ts';
 
@@ -16,6 +16,9 @@ const policy = z.strictObject({
   image: shape.image.unwrap().optional(),
   floor: shape.floor.unwrap().optional(),
   recovery: shape.recovery.unwrap().optional(),
+  automation: shape.automation.unwrap().optional(),
+  /** Only those that are named change; null: the usual rule again. */
+  signals: z.record(z.string().max(64), signalRule.nullable()).optional(),
 });
 const named = z.strictObject({ name: siteName });
 

@@ -46,7 +46,7 @@ export function decisionFor(
   rollout: Own,
   text: string,
 ): RolloutDecision {
-  const { target, spec, pcr11, graph, retires } = setup;
+  const { target, spec, pcr11, graph, retires, slice } = setup;
   const on = new Set([target.version, ...Object.keys(pcr11)]);
   const from = new Set<string>();
   for (const node of nodes) {
@@ -70,6 +70,7 @@ export function decisionFor(
     ...{ on: sorted(on), from: sorted(from), joins: sorted(joins), setup: setupDigest(text) },
     ...(target.of === 'service' ? broughtBy(target.version, text) : {}),
     ...(retires && { retires }),
+    ...(slice && { slice }),
     approvals: approvalsIn(rollout),
   };
 }

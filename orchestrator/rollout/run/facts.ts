@@ -198,6 +198,7 @@ function recorded(record: NodeRecord) {
     role: record.role,
     hardware: {
       ...{ manufacturer: inventory.manufacturer, product: inventory.product, memory: inventory.memory },
+      threads: inventory.cpu.threads,
       // Every image is made for it (image/build).
       architecture: 'x64',
     },

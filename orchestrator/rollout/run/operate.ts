@@ -4,6 +4,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Change } from '../../fleet/commit.ts';
 import { commitDecided, decisionsOf } from '../../fleet/decisions/decisions.ts';
 import type { Retires } from '../../fleet/decisions/lives.ts';
+import type { SliceWork } from '../../fleet/decisions/slices.ts';
 import type { Decision } from '../../fleet/decisions/standing.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { waitingRollout } from '../after.ts';
@@ -52,14 +53,15 @@ export async function create(
     later?: readonly Part[];
     /** Where nobody started it: what it rests on, and the one id that it can have. */
     retires?: Retires;
+    slice?: SliceWork;
     id?: string;
   },
 ): Promise<string> {
   mustMove(plan);
   mustBeSomebody(plan.spec, by);
   const images = imagesOf(plan, published);
-  const { author, person, at, template, start, source, retires, id = newId(), later = [] } = by;
-  const state = createRollout(plan, { id, author, person, at, source, template, retires });
+  const { author, person, at, template, start, source, retires, slice, id = newId(), later = [] } = by;
+  const state = createRollout(plan, { id, author, person, at, source, template, retires, slice });
   const first = start === true ? begin(state, at) : { rollout: state.rollout, notes: [] };
   await record(redis, [
     whole(redis, state, images, at, first),

@@ -10,9 +10,10 @@ import { signerFiles } from '../../signer/files.ts';
 import { type Part, parseDocument } from '../document.ts';
 import { foresee, makePlan, type Plan } from '../plan.ts';
 import { refused } from '../refused.ts';
+import { textRead, versionsIn } from '../services.ts';
 import type { Refusal, Spec } from '../spec.ts';
 import { planNodes, publishedFor } from './facts.ts';
-import { orderedBefore, serviceFacts } from './service-facts.ts';
+import { orderedBefore, serviceFacts, withInstances } from './service-facts.ts';
 
 export type Planned = {
   plan: Plan;
@@ -88,7 +89,15 @@ async function factsFor(paths: DataPaths, fleet: Fleet, spec: Spec) {
   const { register } = await knownOperators(paths);
   const people = register.flatMap(({ name, revoked }) => (revoked === null ? [`operator:${name}`] : []));
   // Without certificates everybody is who this machine says they are.
-  const services = spec.services === undefined ? {} : { services: await serviceFacts(paths) };
+  const services =
+    spec.services === undefined
+      ? {}
+      : {
+          services: withInstances(
+            await serviceFacts(paths),
+            versionsIn(textRead((spec.services ?? []).join(','))),
+          ),
+        };
   const said = { withdrawn, withdrawnConfigs, ...services, ...(people.length === 0 ? {} : { people }) };
   const { facts, images } = await publishedFor(fleet, paths.images, spec, said);
   const { image } = spec;

@@ -2,14 +2,10 @@
 import { z } from 'zod';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
-import { auditLine } from '../../fleet/audit/audit.ts';
-import type { RecordChange } from '../../fleet/commit.ts';
-import type { Stored } from '../../fleet/decisions/decisions.ts';
+import { DecidedRecords } from '../../fleet/decided-records.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import { checkName } from '../../fleet/names.ts';
-import { contended, ROUNDS } from '../../fleet/outcome.ts';
-import { leaveOut, readStored } from '../../fleet/read-stored.ts';
 
 const templateSchema = z.object({
   name: z.string(),
@@ -24,19 +20,23 @@ const templateSchema = z.object({
 });
 export type Template = z.infer<typeof templateSchema>;
 
+const templatesOf = (fleet: Fleet) =>
+  new DecidedRecords<Template>(fleet, {
+    ...{ key: KEYS.template, all: KEYS.templates, schema: templateSchema, unreadable: 'TEMPLATE_UNREADABLE' },
+    nameOf: ({ name }) => name,
+    shown: (name) => `template '${name}'`,
+  });
+
 /** @throws BootwaveError `TEMPLATE_UNKNOWN`, `TEMPLATE_UNREADABLE` */
 export async function readTemplate(fleet: Fleet, name: string): Promise<Template> {
-  const { known } = await look(fleet, name);
+  const known = await templatesOf(fleet).read(name);
   if (known?.state === 'kept') return known;
   throw unknown(name);
 }
 
 /** By name. */
 export async function listTemplates(fleet: Fleet): Promise<Template[]> {
-  const names = await fleet.redis.smembers(KEYS.templates);
-  const all = [...new Set([...names, ...fleet.decisions.names(KEYS.template)])].sort();
-  const found = await Promise.all(all.map((name) => look(fleet, name).catch(leaveOut)));
-  return found.flatMap((one) => (one?.known?.state === 'kept' ? [one.known] : []));
+  return [...(await templatesOf(fleet).list()).values()].filter(({ state }) => state === 'kept');
 }
 
 /**
@@ -45,14 +45,14 @@ export async function listTemplates(fleet: Fleet): Promise<Template[]> {
  */
 export async function setTemplate(fleet: Fleet, name: string, text: string, by: By): Promise<Template> {
   checkName(name, 'template');
-  return write(fleet, name, by, 'template-set', (known) =>
+  return write(fleet, name, by, 'set', (known) =>
     known?.state === 'kept' && known.text === text ? null : { state: 'kept', text },
   );
 }
 
 /** @throws BootwaveError `TEMPLATE_UNKNOWN`, `TEMPLATE_UNREADABLE`, `FLEET_CONTENDED` */
 export async function removeTemplate(fleet: Fleet, name: string, by: By): Promise<Template> {
-  return write(fleet, name, by, 'template-remove', (known) => {
+  return write(fleet, name, by, 'remove', (known) => {
     if (known?.state !== 'kept') throw unknown(name);
     return { state: 'removed', text: '' };
   });
@@ -63,47 +63,20 @@ async function write(
   fleet: Fleet,
   name: string,
   by: By,
-  action: string,
-  change: (known: Template | null) => Pick<Template, 'state' | 'text'> | null,
+  what: 'set' | 'remove',
+  change: (known: Template | undefined) => Pick<Template, 'state' | 'text'> | null,
 ): Promise<Template> {
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const { known, found } = await look(fleet, name);
+  const { before, after } = await templatesOf(fleet).decide(name, by, (known, epoch) => {
     const changed = change(known);
-    if (changed === null) return known!;
-    const epoch = (known?.epoch ?? 0) + 1;
-    const after: Template = { name, ...changed, epoch, by: by.actor, at: by.at };
-    const record: RecordChange = {
-      ...{ key: KEYS.template(name), expect: found },
-      next: { state: after.state, epoch, body: JSON.stringify(after) },
+    if (changed === null) return null;
+    return {
+      next: { name, ...changed, epoch, by: by.actor, at: by.at },
+      action: `template-${what}`,
+      reason: `template ${name} ${what === 'set' ? 'set' : 'removed'}`,
+      detail: { template: name },
     };
-    const reason = `template ${name} ${action === 'template-set' ? 'set' : 'removed'}`;
-    const done = await fleet.decisions.commit(
-      {
-        records: [record],
-        ops: [{ op: 'join', key: KEYS.templates, value: name }],
-        audit: [auditLine({ ...by, action, reason, detail: { template: name } })],
-      },
-      [fleet.decisions.record(record, by, reason)],
-    );
-    if (done.result === 'done') return after;
-  }
-  throw contended(`template '${name}'`, ROUNDS);
-}
-
-async function look(
-  { decisions }: Fleet,
-  name: string,
-): Promise<{ known: Template | null; found: Stored['found'] }> {
-  const { body, found } = await decisions.stored(KEYS.template(name));
-  if (body === null) return { known: null, found };
-  const known = readStored(templateSchema, body);
-  if (known !== null) return { known, found };
-  throw new BootwaveError({
-    code: 'TEMPLATE_UNREADABLE',
-    what: `the record of template '${name}' cannot be read`,
-    unchanged: 'nothing was changed',
-    next: 'was it written by a newer version of bootwave? Use that one',
   });
+  return after ?? before!;
 }
 
 function unknown(name: string): BootwaveError {

@@ -32,6 +32,14 @@ export async function ageKey(t: ExecutionContext): Promise<AgeKey> {
 /** A server, whose records can be backed up, and a key for that. */
 export async function fleetFor(t: ExecutionContext) {
   const made = await server(t);
+  return { ...made, ...(await backupsOf(t, made)) };
+}
+
+/** Backups of this fleet, and what is restored of them. */
+export async function backupsOf(
+  t: ExecutionContext,
+  { paths, fleet }: Pick<BackupOptions, 'paths' | 'fleet'>,
+) {
   const key = await ageKey(t);
   const folder = await folderFor(t);
   let number = 0;
@@ -39,13 +47,17 @@ export async function fleetFor(t: ExecutionContext) {
     number += 1;
     const to = join(folder, `${number}.age`);
     const { signal } = new AbortController();
-    const wanted = { paths: made.paths, fleet: made.fleet, recipients: [key.recipient], large: true };
-    const done = await backUp({ ...wanted, to, signal, now: Date.now, ...more });
-    return { file: to, ...done };
+    const wanted = {
+      ...{ paths, fleet, recipients: [key.recipient], large: true },
+      to,
+      signal,
+      now: Date.now,
+    };
+    return { file: to, ...(await backUp({ ...wanted, ...more })) };
   };
   const options = async (from: string, more: Partial<RestoreOptions> = {}): Promise<RestoreOptions> => ({
     ...{ paths: dataPaths(join(await folderFor(t), 'data')), from, identity: key.file },
-    ...{ fleet: await fleetOf(made.paths.keys), survivors: [], log: silent },
+    ...{ fleet: await fleetOf(paths.keys), survivors: [], log: silent },
     by: { actor: 'operator:root@new', at: Date.now() },
     ...more,
   });
@@ -53,7 +65,7 @@ export async function fleetFor(t: ExecutionContext) {
     const wanted = await options(from, more);
     return { paths: wanted.paths, told: await restore(wanted) };
   };
-  return { ...made, key, folder, backup, options, restored };
+  return { key, folder, backup, options, restored };
 }
 
 /** The records of a restored fleet, until the test ends. */

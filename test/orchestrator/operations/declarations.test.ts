@@ -7,7 +7,7 @@ import { pathOf, program } from '../../../cli/program.ts';
 import { ROLES, type Role } from '../../../keys/operator-roles.ts';
 import { CATALOGUE, find } from '../../../orchestrator/operations/catalogue.ts';
 import { holds } from '../../../orchestrator/operations/operation.ts';
-import { asksForSites, type Identity, judge } from '../../../orchestrator/operators/judge.ts';
+import { boundTo, type Identity, judge } from '../../../orchestrator/operators/judge.ts';
 
 const ADMINS = [
   'keys init',
@@ -23,6 +23,8 @@ const ADMINS = [
   'bootserver reload',
   'audit accept',
   'audit confirm',
+  'backup',
+  'restore',
 ];
 const CORES = [
   'keys secure-boot revoke',
@@ -67,6 +69,7 @@ const CORES = [
     'template set',
     'template remove',
   ].map((w) => `rollout ${w}`),
+  'slice create',
 ];
 const AT_SITES = [
   'site set',
@@ -75,6 +78,9 @@ const AT_SITES = [
     'node reject',
     'node retire',
     'node fence',
+    'node recover',
+    'incident retry',
+    'incident end',
     'node hold',
     'node unhold',
     'node pin',
@@ -87,6 +93,10 @@ const AT_SITES = [
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
+/** Of slices that are theirs. */
+const OF_SLICES = ['slice extend', 'slice delete'];
+/** To read for everybody, and for owners of slices: of what is theirs. */
+const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign', 'service pack'];
@@ -95,6 +105,7 @@ const who = (role: Role): Identity => ({
   actor: 'operator:x',
   role,
   sites: role === 'site-admin' ? ['a', 'b'] : [],
+  ...(role === 'slice-owner' ? { slices: ['a', 'b'] } : {}),
 });
 
 /** The least role that may; `site-admin` only at their sites. */
@@ -102,7 +113,9 @@ function expected(name: string): readonly Role[] {
   if (ADMINS.includes(name)) return ['admin'];
   if (CORES.includes(name)) return ['admin', 'core'];
   if (AT_SITES.includes(name) || SITE_ADMINS.includes(name)) return ['admin', 'core', 'site-admin'];
-  return ROLES;
+  if (OF_SLICES.includes(name)) return ['admin', 'core', 'slice-owner'];
+  if (READ_SLICES.includes(name) || ANYONES.includes(name)) return ROLES;
+  return ROLES.filter((role) => role !== 'slice-owner');
 }
 
 for (const operation of CATALOGUE) {
@@ -120,17 +133,41 @@ for (const name of AT_SITES) {
   test(`${name}: a site admin only at their sites, all others anywhere`, (t) => {
     const operation = find(name);
     const admin = who('site-admin');
-    t.true(asksForSites(admin, operation));
+    t.is(boundTo(admin, operation), 'site');
     for (const theirs of [['a'], ['b', 'a', 'a']]) t.is(judge(admin, operation, theirs), null);
     for (const foreign of [['c'], ['a', 'c'], ['A'], ['']])
       t.is(judge(admin, operation, foreign)?.code, 'OPERATOR_SITE');
     t.is(judge(admin, operation, [])?.code, 'OPERATOR_SITE', 'about nothing that is known');
     for (const role of ['admin', 'core'] as const) {
-      t.false(asksForSites(who(role), operation));
+      t.is(boundTo(who(role), operation), null);
       t.is(judge(who(role), operation, ['c']), null);
     }
   });
 }
+
+for (const name of [...OF_SLICES, 'slice plan', 'slice show']) {
+  test(`${name}: an owner only of their slices, all others of any`, (t) => {
+    const operation = find(name);
+    const owner = who('slice-owner');
+    t.is(boundTo(owner, operation), 'slice');
+    for (const theirs of [['a'], ['b', 'a']]) t.is(judge(owner, operation, theirs), null);
+    for (const foreign of [['c'], ['a', 'c'], [], ['']])
+      t.is(judge(owner, operation, foreign)?.code, 'OPERATOR_SLICE');
+    t.is(boundTo(who('core'), operation), null);
+    t.is(judge(who('core'), operation, ['c']), null);
+  });
+}
+
+test('what an owner of slices may do is bound to their slices', (t) => {
+  const free = CATALOGUE.filter(
+    ({ who, slice }) => who !== 'anyone' && who.includes('slice-owner') && slice === undefined,
+  );
+  // Its result is about their own.
+  t.deepEqual(
+    free.map(({ name }) => name),
+    ['slice list'],
+  );
+});
 
 test('what a site admin may change is bound to sites', (t) => {
   const free = CATALOGUE.filter(
@@ -163,6 +200,7 @@ test('what takes two people, what needs no server, what is never asked for from 
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
       'audit verify file',
+      'backup',
       'bootserver check',
       'doctor',
       'image build',
@@ -173,7 +211,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
-    ...['operator add', 'operator list', 'operator revoke'],
+    ...['operator add', 'operator list', 'operator revoke', 'restore'],
     ...['build', 'inspect', 'list', 'pack', 'publish', 'show', 'versions', 'withdraw'].map(
       (step) => `service ${step}`,
     ),
@@ -183,9 +221,9 @@ test('what takes two people, what needs no server, what is never asked for from 
   ]);
   const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'], bundles: ['/tmp/x'] }));
   t.deepEqual(paths.toSorted(), [
-    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
+    ...['audit verify file', 'backup', 'bootserver check', 'doctor', 'image build', 'image publish'],
     ...['image reinstate', 'image withdraw'],
-    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate'],
+    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'restore'],
     ...['service build', 'service pack', 'service publish', 'service withdraw', 'signer'],
     ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
     'up',

@@ -24,7 +24,11 @@ export async function heldWorld(t: ExecutionContext) {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const signer = await realSigner(paths, privateKey, {}, () => START);
   t.teardown(() => signer.close());
-  const recovery = new Held({ fleet, signer: signer.client, log: silent, now: () => START });
+  const breaker: { why: string | null } = { why: null };
+  const recovery = new Held({
+    ...{ fleet, signer: signer.client, log: silent, now: () => START },
+    breaker: (act) => (act === 'wipe' ? breaker.why : null),
+  });
   const bans = world.bans;
   const directory = new FleetDirectory({
     ...anyImage,
@@ -65,10 +69,11 @@ export async function heldWorld(t: ExecutionContext) {
       last: null,
     }).order;
   const stands = () => fleet.decisions.incidents.of(id);
-  const fences = () => fence(fleet, id, ODD, BY);
+  const fences = (signal = ODD.signal) => fence(fleet, id, { ...ODD, signal }, BY);
   return {
     ...world,
     signer: signer.client,
+    breaker,
     directory,
     one,
     id,

@@ -1,8 +1,11 @@
 /** The road of a held machine, through the door that a boot server uses, with the signer that `bootwave up` runs. */
 import test from 'ava';
+import { take } from '../../../orchestrator/fleet/outcome.ts';
+import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
-import { certificateFor, enrolment, inventory, macOf, quoted } from '../fleet/support.ts';
-import { DISK, heldWorld } from './held-world.ts';
+import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
+import { certificateFor, enrolment, inventory, macOf, quoted, START } from '../fleet/support.ts';
+import { BY, DISK, heldWorld } from './held-world.ts';
 
 type Held = Extract<EnrolmentDecision, { state: 'held' }>;
 
@@ -48,16 +51,16 @@ test('without the consent of its site a person decides, and nothing is signed', 
 });
 
 test('what could not be wiped is said, and a person decides', async (t) => {
-  for (const [more, why] of [
+  const all: [Partial<WipeReport>, RegExp][] = [
     [{ wiped: [], open: [{ name: DISK, why: 'it still reads as before' }] }, /still reads as before/],
     [{ wiped: ['another'] }, /not wiped/],
-  ] as const) {
+  ];
+  for (const [more, why] of all) {
     const { id, directory, says, restarts, report, shown, stands, fences } = await heldWorld(t);
     await says('wipe');
     await fences();
     await restarts(2);
-    const said = { ...report, ...more } as typeof report;
-    await t.throwsAsync(directory.wiped(id, shown(2), said), { code: 'WIPE_OPEN' });
+    await t.throwsAsync(directory.wiped(id, shown(2), { ...report, ...more }), { code: 'WIPE_OPEN' });
     t.like(stands(), { step: 'person' });
     t.regex(stands()!.reason, why);
     t.is((await restarts(3)).state, 'held');
@@ -125,4 +128,45 @@ test('one that started something else is refused and has to start again; a copy 
   await bans.look();
   t.not(bans.banOf({ id }), null);
   t.is((await restarts(6)).state, 'rejected');
+});
+
+test('while the automation stands still, what it fenced itself is not wiped; what a person fenced is', async (t) => {
+  for (const [signal, isWiped] of [
+    ['operator', true],
+    ['measurement', false],
+  ] as const) {
+    const { says, restarts, stands, fences, breaker } = await heldWorld(t);
+    await says('wipe');
+    breaker.why = 'half of the rack has signals';
+    await fences(signal);
+    const held = (await restarts(2)) as Held;
+    t.is(held.order !== null, isWiped, signal);
+    t.like(stands(), { step: isWiped ? 'wiping' : 'fenced' });
+    if (isWiped) continue;
+    t.regex(held.reason, /stands still: half of the rack/);
+    breaker.why = null;
+    t.not(((await restarts(3)) as Held).order, null);
+  }
+});
+
+test('a person who ends an incident lets nobody in by that alone, and a fenced node is let in at its own site only', async (t) => {
+  const { fleet, id, at, restarts, fences } = await heldWorld(t);
+  await fleet.sites.add('par', {}, BY);
+  await fences();
+  const elsewhere = await at('par').enrol(enrolment(1, 2));
+  t.like(elsewhere, { state: 'rejected' });
+  t.regex((elsewhere as { reason: string }).reason, /is of site default/);
+  await decideIncident(fleet, id, (known) => ({ ...known!, step: 'ended', reason: 'a mistake' }), BY);
+  t.like(await restarts(3), { state: 'rejected' });
+  t.is((await fleet.nodes.get(id))?.state, 'quarantined');
+  await fleet.nodes.update(id, (record) => ({
+    outcome: take(record!, {
+      to: 'recovering',
+      at: START,
+      actor: 'ann',
+      action: 'incident',
+      reason: 'a mistake',
+    }),
+  }));
+  t.like(await restarts(4), { state: 'approved' });
 });

@@ -6,17 +6,13 @@ import { mkdir, rm } from 'node:fs/promises';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
-import type { AskServices, InstanceView } from '../../../../protocol/agent/services.ts';
+import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
-import type { LinkLog } from '../link/server.ts';
-import { type DownloadOptions, download } from '../release/download.ts';
-import type { Mirrors } from '../release/from-mirrors.ts';
+import { download } from '../release/download.ts';
 import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
-import type { NodeSecrets } from './node-secrets.ts';
-import { PACE, type ServicesPace } from './pace.ts';
-import type { Probe } from './probe.ts';
+import { PACE, type ServicesPace, type ServicesParts } from './parts.ts';
 
 const CODES = {
   slow: 'SERVICE_SLOW',
@@ -24,29 +20,6 @@ const CODES = {
   source: 'SERVICE_SOURCE',
   digest: 'SERVICE_DIGEST',
 } as const;
-
-export type ServicesParts = {
-  ask: AskServices;
-  /** The verified order in force; null before the first. */
-  order(): { order: Order; digest: string } | null;
-  /** Whether root has begun anything in this boot. */
-  hasBegun(): Promise<boolean>;
-  /** Fetches the metadata that releases a service, for root to see. @throws BootwaveError if it does not */
-  release(service: OrderedService, order: Order, signal: AbortSignal): Promise<unknown>;
-  /** HTTP URL of a bundle; null while no boot server is known. */
-  bundleUrl(sha256: string): string | null;
-  /** Near this node. */
-  mirrors(sha256: string): Mirrors;
-  /** Folder for bundles that were fetched and not taken yet; its own. */
-  downloads: string;
-  probe: Probe;
-  secrets: Pick<NodeSecrets, 'heard' | 'bring' | 'errorOf'>;
-  log: LinkLog;
-  /** Milliseconds since the epoch. */
-  now(): number;
-  signal: AbortSignal;
-  pace?: Partial<ServicesPace> & { download?: NonNullable<DownloadOptions['pace']> };
-};
 
 export class NodeServices {
   readonly #parts: ServicesParts;

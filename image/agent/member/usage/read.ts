@@ -4,7 +4,9 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { unitSlice } from '../../../../protocol/agent/places.ts';
 import type { InstanceUsage, Usage } from '../../../../protocol/link/usage.ts';
+import { sliceOf } from '../../../../protocol/service/name.ts';
 import {
   type Bytes,
   deviceNumber,
@@ -33,7 +35,7 @@ export type Told = Pick<InstanceUsage, 'name' | 'runs' | 'state' | 'health' | 'r
 };
 
 /** Where systemd puts the units of instances (image/agent/root/services/units.ts): `-` is a level of slices. */
-const SLICE = 'fs/cgroup/bootwave.slice/bootwave-services.slice';
+const SLICE = join('fs/cgroup/bootwave.slice', unitSlice(null));
 
 /** @param at milliseconds since the boot */
 export function readUsage(
@@ -64,7 +66,9 @@ function instance(
 ): InstanceUsage {
   const nothing = { cpu: null, memory: null, tasks: null, disk: null, network: null };
   if (told.runs === null) return { ...told, ...nothing };
-  const folder = join(slice, `bootwave-service-${told.name.replace('/', '.')}.service`);
+  const own = sliceOf(told.name);
+  const unit = `bootwave-service-${told.name.replace(/[/@]/g, '.')}.service`;
+  const folder = own === null ? join(slice, unit) : join(slice, unitSlice(own), unit);
   // It may end between two of these: what is gone is unknown.
   const of = <T>(file: string, read: (text: string) => T): T | null => {
     const text = textOf(join(folder, file));

@@ -14,6 +14,7 @@ import { keepReleased } from './released-before.ts';
 import { dropSecrets, type Held, heldFor } from './secrets.ts';
 import { shareFiles } from './share.ts';
 import { roomForBundle } from './space.ts';
+import { dropStatesOfSlices } from './state.ts';
 import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
 
 /** Where root works; tests put other places here. */
@@ -37,15 +38,22 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   await dropParts(places.store);
   const ran = await runningNow(places);
   const before = await bundlesIn(places.store);
+  const names = order.services.map(({ name }) => name);
+  if (order.services.length === 0 && ran.length === 0) await dropStatesOfSlices(names, [], places);
   if (order.services.length === 0 && ran.length === 0 && before.size === 0) {
     await dropSecrets(places.secrets, []);
     return { instances: [] };
   }
   // First of all: what goes wrong with bringing others must not keep it running.
-  const named = new Set(order.services.map(({ name }) => name));
+  const named = new Set(names);
   const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
   await endInstances(gone, places);
   const running = gone.length === 0 ? ran : await runningNow(places);
+  await dropStatesOfSlices(
+    names,
+    running.map(({ name }) => name),
+    places,
+  );
   const wanted = await wantedOf(order, before, places);
   const brought: Wanted[] = [];
   for (const one of wanted) brought.push(await bring(one, before, places));

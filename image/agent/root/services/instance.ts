@@ -11,7 +11,7 @@ import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { healthSchema } from '../../../../protocol/service/manifest.ts';
-import { serviceNameSchema } from '../../../../protocol/service/name.ts';
+import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.ts';
 import { flowEntries } from './flows.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
@@ -41,7 +41,7 @@ export type InstancePlaces = {
 
 const recordSchema = z.strictObject({
   format: z.literal(1),
-  name: serviceNameSchema,
+  name: instanceNameSchema,
   version: versionSchema,
   sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   slot: z.int(),
@@ -109,6 +109,7 @@ export async function writeInstance(
   const { name, version, sha256 } = service;
   const { manifest, rootHash, dataBytes } = bundle;
   const id = instanceId(name);
+  const slice = sliceOf(name);
   const folder = instanceFolder(places, name);
   const root = mountFolder(places, sha256);
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -142,8 +143,8 @@ export async function writeInstance(
     [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
     [join(places.units, netUnit(id)), netText(id, place, folder)],
-    [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state)],
-    [join(places.units, checkUnit(id)), checkText(id, manifest, folder)],
+    [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state, slice)],
+    [join(places.units, checkUnit(id)), checkText(id, manifest, folder, slice)],
   ];
   for (const [path, text] of files)
     await (text === null ? rm(path, { force: true }) : writeFileAtomic(path, text, 0o644));

@@ -38,7 +38,8 @@ export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFol
     process: processOf(manifest, manifest.command),
 
     root: { path: folders.root, readonly: true },
-    hostname,
+    // Linux has at most 64 characters for it.
+    hostname: hostname.slice(0, 64),
     mounts: [
       mount('/proc', 'proc', ['nosuid', 'noexec', 'nodev']),
       mount('/dev', 'tmpfs', ['nosuid', 'noexec', 'mode=755', 'size=64k']),

@@ -3,6 +3,7 @@
  * instances never share any of them. Pure.
  */
 import { createHash } from 'node:crypto';
+import { inSlice } from '../../../../protocol/service/name.ts';
 
 /** Instances, and kept states, of one node. */
 export const SLOTS = 4096;
@@ -15,8 +16,6 @@ export const RANGE = 65_536;
 const FIRST_ID = 2 ** 28;
 /** Project ids of ext4's quotas; 0 is everything that has none. */
 const FIRST_PROJECT = 10_000;
-/** 198.18.0.0/15 is for tests of networks (RFC 2544; RFC 6890): no site has it, so it hides nothing of a site. */
-export const INSTANCES_NETWORK = '198.18.0.0/15';
 
 export type Place = {
   slot: number;
@@ -60,15 +59,17 @@ export function slotFor(name: string, taken: ReadonlyMap<string, number>): numbe
   return null;
 }
 
-/** How an instance is called in names of units and files: words of a name have no dot. */
-export const instanceId = (name: string): string => name.replace('/', '.');
+/** How an instance is called in names of units and files: words of a name have no dot. A third word is its slice. */
+export const instanceId = (name: string): string => name.replace('/', '.').replace('@', '.');
 
 /** @returns null for what `instanceId` makes of no name */
 export function nameOfInstance(id: string): string | null {
-  const [owner, name, ...rest] = id.split('.');
-  return owner === undefined || name === undefined || rest.length > 0 ? null : `${owner}/${name}`;
+  const [owner, name, slice, ...rest] = id.split('.');
+  if (owner === undefined || name === undefined || rest.length > 0) return null;
+  return slice === undefined ? `${owner}/${name}` : inSlice(`${owner}/${name}`, slice);
 }
 
+/** 198.18.0.0/15 is for tests of networks (RFC 2544; RFC 6890): no site has it, so it hides nothing of a site. */
 function ipv4(offset: number): string {
   return `198.${18 + (offset >> 16)}.${(offset >> 8) & 255}.${offset & 255}`;
 }

@@ -5,6 +5,7 @@ import type { InstanceState, InstanceView } from '../../../../protocol/agent/ser
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import { nearest } from '../../../../protocol/service/name.ts';
 import type { InstanceRecord } from './instance.ts';
 import { checkPorts, portKeys, takenPort } from './net.ts';
 import { placeOf } from './place.ts';
@@ -154,7 +155,8 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     checkNode(manifest, facts);
     checkPorts(manifest.ports);
     checkTaken(manifest, service.name, facts.held);
-    checkDependencies(manifest, service.name, facts);
+    const needs = needsOf({ service, bundle }, facts.names);
+    checkDependencies(needs, service.name, facts);
     if (!facts.bundles.has(service.sha256)) {
       checkRoom(service, facts);
       return { state: 'fetching', text: '' };
@@ -162,7 +164,7 @@ function hindrance({ service, bundle, refused }: Wanted, facts: Circumstances): 
     const lacking = lackingSecrets(manifest, facts.secrets.get(service.name));
     if (lacking.length > 0)
       return { state: 'waiting', text: `for its secrets: ${named(lacking)} ${NO_SECRETS}` };
-    const waits = manifest.dependsOn.filter((name) => !facts.healthy.has(name));
+    const waits = needs.filter((name) => !facts.healthy.has(name));
     return waits.length === 0 ? null : { state: 'waiting', text: `for ${named(waits)}` };
   } catch (error) {
     if (!(error instanceof BootwaveError)) throw error;
@@ -207,8 +209,15 @@ function checkTaken({ ports }: Manifest, name: string, held: ReadonlyMap<string,
     );
 }
 
+/** By the names of instances. */
+const needsOf = (
+  { service, bundle }: Pick<Wanted, 'service' | 'bundle'>,
+  names: ReadonlySet<string>,
+): string[] =>
+  (bundle?.manifest.dependsOn ?? []).map((one) => nearest(one, service.name, (name) => names.has(name)));
+
 function checkDependencies(
-  { dependsOn }: Manifest,
+  dependsOn: readonly string[],
   name: string,
   { names, cycle }: Pick<Circumstances, 'names' | 'cycle'>,
 ): void {
@@ -229,9 +238,8 @@ function checkDependencies(
 
 /** Names that are reached from themselves. */
 function onCycles(wanted: readonly Wanted[]): Set<string> {
-  const needs = new Map(
-    wanted.map(({ service, bundle }) => [service.name, bundle?.manifest.dependsOn ?? []]),
-  );
+  const names = new Set(wanted.map(({ service }) => service.name));
+  const needs = new Map(wanted.map((one) => [one.service.name, needsOf(one, names)]));
   const isReached = (from: string): boolean => {
     const waiting = [...(needs.get(from) ?? [])];
     const visited = new Set<string>();

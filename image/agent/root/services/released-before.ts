@@ -7,17 +7,18 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import { type BundleCustom, bundleCustom } from '../../../../protocol/service/bundle.ts';
+import { bundleOf, serviceOf } from '../../../../protocol/service/name.ts';
 import { instanceId } from './place.ts';
 
 type Released = Pick<BundleCustom, 'rootHash' | 'dataBytes' | 'manifest'>;
 
 /** Several services may have the same bundle, each with its own manifest. All names begin with the digest. */
 const fileOf = (store: string, { name, version, sha256 }: OrderedService): string =>
-  join(store, `${sha256}.${instanceId(name)}_${version}.json`);
+  join(store, `${sha256}.${instanceId(serviceOf(name))}_${version}.json`);
 
 /** Only for a bundle that is in the store. Never throws: it is asked for again. */
 export async function keepReleased(store: string, service: OrderedService, bundle: Released): Promise<void> {
-  const { name, version } = service;
+  const { name, version } = bundleOf(service);
   const { rootHash, dataBytes, manifest } = bundle;
   const text = JSON.stringify({
     bootwave: { format: 1, service: name, version, rootHash, dataBytes, manifest },
@@ -31,7 +32,9 @@ export async function keepReleased(store: string, service: OrderedService, bundl
 export async function releasedBefore(store: string, service: OrderedService): Promise<Released | null> {
   try {
     const { bootwave } = bundleCustom.parse(JSON.parse(await readFile(fileOf(store, service), 'utf8')));
-    return bootwave.service === service.name && bootwave.version === service.version ? bootwave : null;
+    return bootwave.service === serviceOf(service.name) && bootwave.version === service.version
+      ? bootwave
+      : null;
   } catch {
     return null;
   }

@@ -12,7 +12,7 @@ import { type Released, refresh } from '../../../../keys/release/refresh.ts';
 import { RELEASE_METADATA_CODES } from '../../../../keys/release/refusals.ts';
 import type { Order, OrderedService } from '../../../../protocol/order.ts';
 import { bundleCustom } from '../../../../protocol/service/bundle.ts';
-import { bundleTarget } from '../../../../protocol/service/name.ts';
+import { bundleTarget, serviceOf } from '../../../../protocol/service/name.ts';
 import type { Wanted } from './plan.ts';
 import { releasedBefore } from './released-before.ts';
 
@@ -93,7 +93,7 @@ async function releasedBundle(service: OrderedService, released: Released) {
   const custom = parsed.data?.bootwave;
   if (
     custom === undefined ||
-    custom.service !== name ||
+    custom.service !== serviceOf(name) ||
     custom.version !== version ||
     custom.dataBytes > size
   )

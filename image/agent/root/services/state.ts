@@ -8,6 +8,7 @@ import { BootwaveError } from '../../../../base/error.ts';
 import { exists, writeFileAtomic } from '../../../../base/files.ts';
 import { run } from '../../../../base/run.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
+import { sliceOf } from '../../../../protocol/service/name.ts';
 import { type CopyBounds, copyTree, measureTree } from './copy-tree.ts';
 import { instanceId, nameOfInstance, type Place, placeOf, RANGE } from './place.ts';
 import { boundNote, boundOf, mustBeFree, mustFit, type SpacePlaces } from './space.ts';
@@ -39,6 +40,23 @@ export async function slotsOfStates({ states }: Pick<StatePlaces, 'states'>): Pr
     if (slot >= 0) slots.set(name, Math.floor(slot));
   }
   return slots;
+}
+
+/**
+ * Removes what the services of a slice kept as soon as the node is to run nothing of that slice any more.
+ * @param named instances of the order in force; @param running those that have not ended
+ */
+export async function dropStatesOfSlices(
+  named: Iterable<string>,
+  running: readonly string[],
+  { states }: Pick<StatePlaces, 'states'>,
+): Promise<void> {
+  const there = new Set([...named, ...running].map(sliceOf));
+  for (const id of await readdir(states).catch(() => [])) {
+    const slice = sliceOf(nameOfInstance(id) ?? '');
+    // One that cannot go now, as on a disk that is read-only, goes later.
+    if (slice !== null && !there.has(slice)) await rm(join(states, id), { recursive: true }).catch(() => {});
+  }
 }
 
 type Kind = 'fresh' | 'as-it-is' | 'copy' | 'restore';

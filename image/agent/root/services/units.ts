@@ -2,6 +2,7 @@
  * The units of an instance, as text. No word of a manifest stands in them but numbers and one of four signals: commands
  * and variables are in files that only crun reads, so none can say anything to systemd. Pure.
  */
+import { unitSlice } from '../../../../protocol/agent/places.ts';
 import { verityOptions } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import type { Place } from './place.ts';
@@ -87,6 +88,7 @@ export function netText(id: string, place: Place, folder: string): string {
 /**
  * @param folder of the instance, with config.json
  * @param disk a path on the disk whose use `limits.io` bounds; null: in memory
+ * @param slice whose it is; null: the fleet's own
  */
 export function instanceText(
   id: string,
@@ -94,6 +96,7 @@ export function instanceText(
   { limits, stop }: Manifest,
   folder: string,
   disk: string | null,
+  slice: string | null = null,
 ): string {
   const needs = `${bundleUnit(sha256)} ${netUnit(id)}`;
   const { io } = limits;
@@ -118,7 +121,7 @@ export function instanceText(
       'TimeoutStartSec=60',
       'Restart=always',
       `RestartSec=${RESTART}`,
-      'Slice=bootwave-services.slice',
+      `Slice=${unitSlice(slice)}`,
       `MemoryMax=${limits.memory}`,
       'MemorySwapMax=0',
       `CPUQuota=${limits.cpu}%`,
@@ -142,7 +145,12 @@ export function instanceText(
 }
 
 /** Runs the command of a health check inside, once; null where a manifest names none. @param folder with check.json */
-export function checkText(id: string, { health, limits }: Manifest, folder: string): string | null {
+export function checkText(
+  id: string,
+  { health, limits }: Manifest,
+  folder: string,
+  slice: string | null = null,
+): string | null {
   if (health === null || health.check.kind !== 'exec') return null;
   return text({
     // What has failed says so to whoever started it, and is forgotten.
@@ -156,7 +164,7 @@ export function checkText(id: string, { health, limits }: Manifest, folder: stri
       `ExecStart=${CRUN} exec --process ${folder}/check.json ${id}`,
       `TimeoutStartSec=${health.timeout}`,
       'KillSignal=SIGKILL',
-      'Slice=bootwave-services.slice',
+      `Slice=${unitSlice(slice)}`,
       `MemoryMax=${Math.min(limits.memory, CHECK.memory)}`,
       'MemorySwapMax=0',
       `CPUQuota=${limits.cpu}%`,

@@ -65,7 +65,9 @@ async function wipeOne(disk: DiskFacts): Promise<string> {
     const { why } = await withBlockDevice(disk.path, (target) => wipeDisk(target, options));
     say(why === '' ? 'it is wiped, and no longer reads as before' : why);
     // Else the kernel goes on showing partitions that are gone, and nobody installs there.
-    await mustRun('blockdev', ['--rereadpt', disk.path], { timeout: 60_000 });
+    await mustRun('blockdev', ['--rereadpt', disk.path], { timeout: 60_000 }).catch((error: unknown) =>
+      say(messageOf(error)),
+    );
     return why;
   } catch (error) {
     return messageOf(error).slice(0, 300);

@@ -14,7 +14,7 @@ import {
   type NodeSecretsParts,
 } from '../../../../../image/agent/member/services/node-secrets.ts';
 import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
-import type { ServicesPace } from '../../../../../image/agent/member/services/pace.ts';
+import type { ServicesPace } from '../../../../../image/agent/member/services/parts.ts';
 import { probe } from '../../../../../image/agent/member/services/probe.ts';
 import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
 import { PATHS } from '../../../../../protocol/enrolment/messages.ts';

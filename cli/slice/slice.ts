@@ -1,0 +1,172 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { defined } from '../../base/defined.ts';
+import type { Share, Where } from '../../orchestrator/fleet/decisions/slices.ts';
+import type { ShownSlice } from '../../orchestrator/operations/slice/acts.ts';
+import * as slice from '../../orchestrator/operations/slice/declared.ts';
+import type { Explained } from '../../orchestrator/slices/explain.ts';
+import { harmless, print, table } from '../context.ts';
+import { call } from '../operate.ts';
+import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
+
+const MIB = 2 ** 20;
+
+type Selecting = Json & {
+  count?: number;
+  perSite?: number;
+  site?: string[];
+  rack?: string[];
+  role?: string[];
+  label?: string[];
+  not?: string[];
+  cpu?: number;
+  memory?: number;
+  disk?: number;
+  port?: string[];
+};
+
+const selecting = (command: Command): Command =>
+  command
+    .option('--count <n>', 'how many nodes', whole(1, 500))
+    .option('--per-site <n>', 'at most so many at one site', whole(1, 500))
+    .option('--site <sites...>', 'only at these')
+    .option('--rack <racks...>', 'only in these')
+    .option('--role <roles...>', 'only nodes of these roles')
+    .option('--label <key=value>', 'only nodes with this label; may be given again', collect)
+    .option('--not <nodes...>', 'never these, by name or id; * stands for anything')
+    .option('--cpu <percent>', 'of one processor, on each node', whole(1, 100_000, ' percent'))
+    .option('--memory <MiB>', 'on each node', whole(4, 2 ** 30, ' MiB'))
+    .option('--disk <MiB>', 'that its services keep, on each node', whole(0, 2 ** 30, ' MiB'))
+    .option('--port <port>', 'of each node, as tcp/8080; may be given again', collect);
+
+const WHY = ['--reason <text>', 'why; it goes into the history'] as const;
+
+export function register(group: Command): void {
+  selecting(commandFor(group, slice.create, '<name>'))
+    .option('--team <owner>', 'owner whose services it may run; may be given again', collect)
+    .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
+    .option(...WHY)
+    .action(async (name: string, options: Selecting & Creating, command: Command) => {
+      const { json, team: teams = [], until: expires, reason } = options;
+      const { count, perSite = null, where, share } = { where: {}, ...asked(options) };
+      if (count === undefined || share === undefined)
+        throw new InvalidArgumentError('--count, --cpu and --memory are needed');
+      const wish = { count, perSite, where, share };
+      const made = await call(command, slice.create, {
+        name,
+        ...wish,
+        teams,
+        expires,
+        ...defined({ reason }),
+      });
+      print(json, made, () => shownText(made));
+    });
+
+  selecting(commandFor(group, slice.plan, '<name>'))
+    .option('--all', 'each node that it does not get, too')
+    .action(async (name: string, options: Selecting & { all?: boolean }, command: Command) => {
+      const { json, all = false } = options;
+      const explained = await call(command, slice.plan, { name, ...asked(options) });
+      print(json, explained, () => planText(explained, all));
+    });
+
+  commandFor(group, slice.list).action(async ({ json }: Json, command: Command) => {
+    const all = await call(command, slice.list, {});
+    print(json, all, () =>
+      all.length === 0
+        ? 'no slices'
+        : table(
+            ['SLICE', 'STATE', 'UNTIL (UTC)', 'NODES', 'SERVICES'],
+            all.map(({ name, phase, expires, has, count, services }) => [
+              ...[name, phase, minuteOf(expires), `${has} of ${count}`],
+              services.map(plain).join(' ') || '-',
+            ]),
+          ),
+    );
+  });
+
+  commandFor(group, slice.show, '<name>').action(async (name: string, { json }: Json, command: Command) => {
+    const shown = await call(command, slice.show, { name });
+    print(json, shown, () => shownText(shown));
+  });
+
+  commandFor(group, slice.extend, '<name>')
+    .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
+    .option(...WHY)
+    .action(async (name: string, options: Json & Creating, command: Command) => {
+      const { json, until: expires, reason } = options;
+      const after = await call(command, slice.extend, { name, expires, ...defined({ reason }) });
+      print(json, after, () => `slice ${name} lasts until ${minuteOf(after.expires)} UTC`);
+    });
+
+  commandFor(group, slice.remove, '<name>')
+    .option(...WHY)
+    .action(async (name: string, { json, reason }: Json & { reason?: string }, command: Command) => {
+      const gone = await call(command, slice.remove, { name, ...defined({ reason }) });
+      print(json, gone, () => `slice ${name} has ended; what it runs is taken from its nodes`);
+    });
+}
+
+type Creating = { team?: string[]; until: number; reason?: string };
+
+/** What was said of nodes and shares, and nothing else. */
+function asked(options: Selecting) {
+  const { count, perSite, site, rack, role, not, label, cpu, memory, disk = 0, port: ports = [] } = options;
+  const labels = label === undefined ? undefined : Object.fromEntries(label.map(pair));
+  const where: Where = defined({ site, rack, role, labels, not });
+  const share: Share | undefined =
+    cpu === undefined || memory === undefined
+      ? undefined
+      : { cpu, memory: memory * MIB, disk: disk * MIB, ports };
+  return defined({ count, perSite, where: Object.keys(where).length === 0 ? undefined : where, share });
+}
+
+function pair(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('a label is KEY=VALUE');
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** As people write it: without the owner `fleet`, and without the slice that is shown. */
+const plain = (instance: string): string => harmless(instance.replace(/^fleet\//, '').replace(/@[^:]*/, ''));
+
+function planText({ lines, missing, help }: Explained, all: boolean): string {
+  const shown = lines.filter(({ is }) => all || is !== 'not');
+  const not = [...Map.groupBy(lines, ({ is, why }) => (is === 'not' ? why : ''))].filter(
+    ([why]) => why !== '',
+  );
+  const rest = not.sort(([, a], [, b]) => b.length - a.length).slice(0, MOST_REASONS);
+  return [
+    table(
+      ['', 'NODE', 'SITE', 'WHY'],
+      shown.map(({ is, name, site, why }) => [is, name, site, why]),
+    ),
+    ...(all ? [] : rest.map(([why, those]) => `not ${those.length} nodes: ${harmless(why)}`)),
+    ...(missing === 0 ? [] : [`${missing} nodes are missing. What would help:`]),
+    ...help.map((text) => `  ${harmless(text)}`),
+  ].join('\n');
+}
+
+/** Reasons of nodes that are not shown one by one. */
+const MOST_REASONS = 10;
+
+function shownText(shown: ShownSlice): string {
+  const { name, phase, expires, count, perSite, share, owners, services, nodes, by, at, reason } = shown;
+  const mib = (bytes: number) => Math.round(bytes / MIB);
+  const ports = share.ports.length === 0 ? '' : `, ports ${share.ports.join(' ')}`;
+  return [
+    `slice ${name}`,
+    `state     ${phase}, until ${minuteOf(expires)} UTC`,
+    `owners    ${owners.map(harmless).join(', ') || `nobody has a certificate for it: 'bootwave operator add NAME --role slice-owner --slice ${name}'`}`,
+    `nodes     ${nodes.filter(({ has }) => has).length} of ${count}${perSite === null ? '' : `, at most ${perSite} per site`}`,
+    `of each   ${share.cpu} % of a processor, ${mib(share.memory)} MiB of memory, ${mib(share.disk)} MiB kept${ports}`,
+    `services  ${services.map(plain).join(', ') || 'none'}`,
+    `decided   by ${harmless(by)}, ${minuteOf(at)} UTC${reason === '' ? '' : `: ${harmless(reason)}`}`,
+    table(
+      ['NODE', 'SITE', 'STATE', 'IS TO RUN'],
+      nodes.map(({ name: node, site, state, has, runs }) => [
+        ...[node, site, has ? state : `${state}, leaves`],
+        runs.map(plain).join(' ') || '-',
+      ]),
+    ),
+  ].join('\n');
+}

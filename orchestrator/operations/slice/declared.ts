@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import type { Slice } from '../../fleet/decisions/slices.ts';
+import type { Explained } from '../../slices/explain.ts';
+import { moment, nodeWord, nothing, reason, siteName, sliceName, typed } from '../input.ts';
+import { CORE, OF_SLICES, operation, READ_SLICES } from '../operation.ts';
+import type { ListedSlice, ShownSlice } from './acts.ts';
+
+const named = z.strictObject({ name: sliceName });
+const mine = ({ name }: { name: string }): readonly string[] => [name];
+const words = z.array(siteName).min(1).max(100);
+/** Which nodes, how many, and what it has of each. */
+const wish = z.strictObject({
+  /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
+  count: z.int().min(1).max(500),
+  perSite: z.int().min(1).max(500).nullable(),
+  where: z.strictObject({
+    site: words.optional(),
+    rack: words.optional(),
+    role: words.optional(),
+    labels: z.record(z.string().min(1).max(128), z.string().max(128)).optional(),
+    not: z.array(nodeWord).min(1).max(500).optional(),
+  }),
+  share: z.strictObject({
+    /** Percent of one processor. */
+    cpu: z.int().min(1).max(100_000),
+    /** Bytes. */
+    memory: z
+      .int()
+      .min(4 * 2 ** 20)
+      .max(2 ** 50),
+    disk: z
+      .int()
+      .min(0)
+      .max(2 ** 50),
+    ports: z
+      .array(z.string().regex(/^(?:tcp|udp)\/[1-9]\d{0,4}$/, { error: 'is no port, as in tcp/8080' }))
+      .max(64),
+  }),
+});
+
+export const create = operation({
+  name: 'slice create',
+  help: 'give somebody a share of so many nodes, until a day',
+  who: CORE,
+  input: wish.extend({
+    name: sliceName,
+    teams: z.array(z.string().min(1).max(32)).max(64),
+    expires: moment,
+    reason: reason.optional(),
+  }),
+  result: typed<ShownSlice>(),
+  act: async () => (await import('./acts.ts')).create,
+});
+
+export const plan = operation({
+  name: 'slice plan',
+  help: 'which nodes a slice would have and why, which not and why not, and what would help; decides nothing',
+  who: READ_SLICES,
+  slice: mine,
+  /** Of one that is there: what is not said stays as it is. */
+  input: wish.partial().extend({ name: sliceName }),
+  result: typed<Explained>(),
+  act: async () => (await import('./acts.ts')).plan,
+});
+
+export const list = operation({
+  name: 'slice list',
+  help: 'slices, until when they are there and how many nodes they have; an owner sees their own',
+  who: READ_SLICES,
+  input: nothing,
+  result: typed<ListedSlice[]>(),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'slice show',
+  help: 'a slice: its share, its nodes and what runs on each of them, its owners',
+  who: READ_SLICES,
+  slice: mine,
+  input: named,
+  result: typed<ShownSlice>(),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const extend = operation({
+  name: 'slice extend',
+  help: 'have a slice end later; an owner at most 90 days from now',
+  who: OF_SLICES,
+  slice: mine,
+  input: named.extend({ expires: moment, reason: reason.optional() }),
+  result: typed<Slice>(),
+  act: async () => (await import('./acts.ts')).extend,
+});
+
+export const remove = operation({
+  name: 'slice delete',
+  help: 'end a slice for good: what it runs ends, and what that kept goes',
+  who: OF_SLICES,
+  slice: mine,
+  input: named.extend({ reason: reason.optional() }),
+  result: typed<Slice>(),
+  act: async () => (await import('./acts.ts')).remove,
+});

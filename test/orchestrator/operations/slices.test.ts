@@ -1,0 +1,227 @@
+/** Slices through the door for people elsewhere: what the core team gives, and what an owner may do with a certificate only. */
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { loadAuthority, rootPem } from '../../../keys/authority.ts';
+import { readCredential } from '../../../keys/credential.ts';
+import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
+import { sliceKey } from '../../../orchestrator/fleet/decisions/slices.ts';
+import { ask } from '../../../orchestrator/operations/client.ts';
+import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
+import { remoteWay } from '../../../orchestrator/operations/remote.ts';
+import type { ListedSlice, ShownSlice } from '../../../orchestrator/operations/slice/acts.ts';
+import { type Issued, OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import type { Explained } from '../../../orchestrator/slices/explain.ts';
+import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
+import { rewrite } from '../../attack/redis/server.ts';
+import { operatorOf } from '../operators/people.ts';
+import { servicesFor } from '../services/world.ts';
+import { houseOf } from './support.ts';
+
+const DAY = 24 * 3600_000;
+const MIB = 2 ** 20;
+const SHARE = { cpu: 20, memory: 64 * MIB, disk: 0, ports: ['tcp/8080'] };
+
+/** A fleet with members, and the network's door before it. */
+async function elsewhere(t: ExecutionContext) {
+  const world = await servicesFor(t);
+  const { paths } = world;
+  const house = await houseOf(t, paths);
+  const stop = new AbortController();
+  const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
+  const { port, done } = await openNetworkDoor(
+    { ...house, signal: stop.signal },
+    {
+      port: 0,
+      rootPem: await rootPem(paths.keys),
+      identity: { current: () => identity, onChange: () => {} },
+    },
+  );
+  t.teardown(async () => {
+    stop.abort();
+    await done;
+  });
+  const root = join(paths.root, 'root.pem');
+  await writeFile(root, await rootPem(paths.keys));
+  const as = async (claim: Parameters<typeof operatorOf>[1]) => {
+    const { file, serial } = await operatorOf(paths, claim, Date.now());
+    const way = await remoteWay({ url: `https://127.0.0.1:${port}`, as: file, root });
+    const credential = await readCredential(file);
+    const say = async <R>(operation: string, input: object = {}): Promise<R> => {
+      const answered = await ask(way, { credential }, operation, input);
+      return ('result' in answered ? answered.result : answered) as R;
+    };
+    return { say, serial, file };
+  };
+  return { ...world, as };
+}
+
+const wish = (name: string, count: number, more: object = {}) => ({
+  ...{ name, count, perSite: null, where: {}, share: SHARE, teams: [], expires: Date.now() + 30 * DAY },
+  ...more,
+});
+
+test('the core team makes a slice; its owner sees, extends and ends it with a certificate alone, and nothing of others', async (t) => {
+  const { as, member, fleet } = await elsewhere(t);
+  const ids = [await member(1, []), await member(2, [], 'par'), await member(3, [])];
+  const core = await as({ name: 'ann' });
+  const made = await core.say<ShownSlice>('slice create', wish('probe', 2, { perSite: 1 }));
+  t.like(made, { phase: 'live', by: 'operator:ann', count: 2, services: [], said: 0, owners: [] });
+  t.deepEqual(new Set(made.nodes.map(({ site }) => site)), new Set(['default', 'par']));
+  await core.say('slice create', wish('other', 1, { share: { ...SHARE, ports: [] } }));
+  await fleet.decisions.look();
+  t.like(fleet.decisions.rollouts.slices.of('probe'), { name: 'probe', count: 2, epoch: 1 });
+
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  t.deepEqual(
+    (await owner.say<ListedSlice[]>('slice list')).map(({ name, has }) => ({ name, has })),
+    [{ name: 'probe', has: 2 }],
+  );
+  t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).owners, ['eve']);
+  const until = Date.now() + 60 * DAY;
+  t.like(await owner.say<Slice>('slice extend', { name: 'probe', expires: until }), {
+    expires: until,
+    epoch: 2,
+  });
+  for (const [name, input, code] of [
+    ['slice show', { name: 'other' }, 'OPERATOR_SLICE'],
+    ['slice plan', { name: 'other' }, 'OPERATOR_SLICE'],
+    ['slice extend', { name: 'other', expires: until }, 'OPERATOR_SLICE'],
+    ['slice delete', { name: 'other' }, 'OPERATOR_SLICE'],
+    ['slice show', { name: '../probe' }, 'OPERATOR_SLICE'],
+    ['slice extend', { name: 'probe', expires: Date.now() + 91 * DAY }, 'SLICE_DATE'],
+    ['slice extend', { name: 'probe', expires: Date.now() + DAY }, 'SLICE_DATE'],
+    ['slice create', wish('more', 1), 'OPERATOR_ROLE'],
+    ['node list', {}, 'OPERATOR_ROLE'],
+    ['rollout list', {}, 'OPERATOR_ROLE'],
+    ['audit list', {}, 'OPERATOR_ROLE'],
+    ['node hold', { node: ids[0], reason: 'x' }, 'OPERATOR_ROLE'],
+  ] as const)
+    await t.throwsAsync(owner.say(name, input), { code }, `${name} ${JSON.stringify(input)}`);
+  const site = await as({ name: 'sam', role: 'site-admin', sites: ['par'] });
+  t.is((await site.say<ListedSlice[]>('slice list')).length, 2);
+  await t.throwsAsync(site.say('slice delete', { name: 'probe' }), { code: 'OPERATOR_ROLE' });
+
+  t.like(await owner.say('slice delete', { name: 'probe', reason: 'done' }), {
+    state: 'ended',
+    nodes: [],
+    services: [],
+  });
+  t.like(await owner.say('slice delete', { name: 'probe' }), { epoch: 3 }, 'said again it changes nothing');
+  await t.throwsAsync(owner.say('slice extend', { name: 'probe', expires: until }), { code: 'SLICE_ENDED' });
+  await t.throwsAsync(core.say('slice create', wish('probe', 1)), { code: 'SLICE_NAME_USED' });
+  const told = (await fleet.audit.read())
+    .filter(({ action }) => action === 'slice')
+    .map(({ reason }) => reason);
+  t.deepEqual([told[0], told.at(-1)], ['slice probe made', 'slice probe ended: done']);
+});
+
+test('a revoked owner is nobody at the next word; the slice goes on, and the core team can end it', async (t) => {
+  const { as, member, paths } = await elsewhere(t);
+  await member(1, []);
+  const core = await as({ name: 'ann' });
+  await core.say('slice create', wish('probe', 1));
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  await owner.say('slice list');
+  await new OperatorRegister(paths.keys).revoke(owner.serial, { by: 'x', at: Date.now(), reason: 'left' });
+  await t.throwsAsync(owner.say('slice list'), { code: 'OPERATOR_REVOKED' });
+  t.like(await core.say<ShownSlice>('slice show', { name: 'probe' }), { phase: 'live', owners: [] });
+  t.like(await core.say('slice delete', { name: 'probe' }), { state: 'ended' });
+});
+
+test('no room: nothing is made, and it is said which constraint it is and what would help', async (t) => {
+  const { as, member } = await elsewhere(t);
+  for (const n of [1, 2]) await member(n, []);
+  await member(3, [], 'par');
+  const { say } = await as({ name: 'ann' });
+  const big = wish('big', 3, { where: { site: ['default'] } });
+  const error = await t.throwsAsync(say('slice create', big), { code: 'SLICE_NO_ROOM' });
+  t.regex(error!.message, /^2 of 3 nodes can have slice 'big'/);
+  t.regex(error!.message, /what would help: without --site: 3 of 3 nodes/);
+  t.deepEqual(await say('slice list'), []);
+  const { name: _, teams: __, expires: ___, ...asked } = big;
+  const plan = await say<Explained>('slice plan', { name: 'big', ...asked });
+  t.is(plan.missing, 1);
+  t.deepEqual(plan.lines.map(({ is, why }) => (is === 'not' ? why : is)).sort(), [
+    'comes',
+    'comes',
+    'its site is par',
+  ]);
+  await t.throwsAsync(say('slice plan', { name: 'none' }), { code: 'SLICE_COUNT' });
+
+  // A port of a slice is nobody else's; an owner is not told whose it is.
+  await say('slice create', wish('one', 3));
+  await t.throwsAsync(say('slice create', wish('two', 1)), { code: 'SLICE_NO_ROOM' });
+  await say('slice create', wish('three', 1, { share: { ...SHARE, ports: [] } }));
+  const theirs = await as({ name: 'eve', role: 'slice-owner', slices: ['three'] });
+  const seen = await theirs.say<Explained>('slice plan', { name: 'three', share: SHARE });
+  t.true(seen.lines.some(({ why }) => why === 'port tcp/8080 is that of another slice'));
+  t.false(JSON.stringify(seen).includes('one'));
+});
+
+test('what is no slice is refused with the field, and nothing is made', async (t) => {
+  const { as, member } = await elsewhere(t);
+  await member(1, []);
+  const { say } = await as({ name: 'ann' });
+  for (const more of [
+    { count: 0 },
+    { count: 501 },
+    { count: 1.5 },
+    { share: { ...SHARE, cpu: -1 } },
+    { share: { ...SHARE, ports: ['tcp/0'] } },
+    { share: { ...SHARE, ports: ['8080'] } },
+    { where: { names: ['x'] } },
+    { extra: 1 },
+  ])
+    await t.throwsAsync(say('slice create', { ...wish('probe', 1), ...more }), { code: 'INPUT_INVALID' });
+  for (const name of ['Probe', '1x', 'a_b', 'a.b', 'x@y', '-a', 'a-'])
+    await t.throwsAsync(say('slice create', wish(name, 1)), { code: 'SLICE_NAME' });
+  await t.throwsAsync(say('slice create', wish('probe', 1, { expires: Date.now() - 1 })), {
+    code: 'SLICE_DATE',
+  });
+  await t.throwsAsync(say('slice show', { name: 'probe' }), { code: 'SLICE_UNKNOWN' });
+  t.deepEqual(await say('slice list'), []);
+});
+
+test('two at the same moment never promise the same room twice', async (t) => {
+  const { as, member } = await elsewhere(t);
+  for (const n of [1, 2, 3]) await member(n, []);
+  const { say } = await as({ name: 'ann' });
+  const share = { ...SHARE, ports: ['tcp/1'] };
+  const all = await Promise.allSettled(
+    ['a', 'b', 'c', 'd'].map((name) => say('slice create', wish(name, 2, { share }))),
+  );
+  t.is(all.filter(({ status }) => status === 'fulfilled').length, 1);
+  for (const one of all) if (one.status === 'rejected') t.is(one.reason.code, 'SLICE_NO_ROOM');
+});
+
+test('whoever owns Redis makes no slice, no owner and no more room', async (t) => {
+  const { as, member, redis } = await elsewhere(t);
+  const id = await member(1, []);
+  await member(2, []);
+  const core = await as({ name: 'ann' });
+  await core.say('slice create', wish('probe', 1));
+  await rewrite(redis, sliceKey('probe'), (body) => ({
+    ...body,
+    nodes: [id],
+    count: 99,
+    expires: 9e12,
+    epoch: 99,
+  }));
+  await rewrite(redis, sliceKey('forged'), (body) => ({ ...body, name: 'forged' }));
+  t.like(await core.say<ShownSlice>('slice show', { name: 'probe' }), { count: 1, epoch: 1 });
+  t.deepEqual(
+    (await core.say<ListedSlice[]>('slice list')).map(({ name }) => name),
+    ['probe'],
+  );
+  const admin = await as({ name: 'root', role: 'admin' });
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const person = { name: 'eve', role: 'slice-owner', sites: [], days: 1 };
+  const key = publicKey.export({ type: 'spki', format: 'pem' });
+  const give = (slices: string[]) =>
+    admin.say<{ issued: Issued }>('operator add', { ...person, slices, publicKey: key });
+  await t.throwsAsync(give(['forged']), { code: 'SLICE_UNKNOWN' });
+  await t.throwsAsync(give([]), { code: 'OPERATOR_INVALID' });
+  t.deepEqual((await give(['probe'])).issued.slices, ['probe']);
+});
