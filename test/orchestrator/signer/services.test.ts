@@ -83,7 +83,7 @@ function given(
     const asked = typeof services === 'string' ? some(services) : services;
     return checkServices(
       { node: NODE, services: asked },
-      { served, decided: { rollouts, places }, released },
+      { served, decided: { rollouts, places }, released, now: 1 },
     );
   } catch (error) {
     return (error as { code: string }).code;
