@@ -143,7 +143,8 @@ test('warned a week and a day before, when it expires, once each; after its grac
     'slice probe has expired: it ends for good 72 h after that',
   ]);
   t.like(await readSlice(fleet, 'probe'), { state: 'live', nodes: [id], services: [SHOP] });
-  await look(expires + SLICE_TIMES.grace);
+  // Without any news it is looked at once a minute.
+  await look(expires + SLICE_TIMES.grace + 60_000);
   const ended = await readSlice(fleet, 'probe');
   t.like(ended, { state: 'ended', nodes: [], services: [], by: 'orchestrator' });
   const end = await readState(redis, workId({ name: 'probe', said: ended.epoch, ends: true }, 1));
