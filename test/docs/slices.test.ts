@@ -33,7 +33,11 @@ test('a slice is given, and its owner has a whole day with it from elsewhere', a
   const cwd = await folder(t);
   const base = { ...process.env, BOOTWAVE_REDIS_URL: '' };
   // Elsewhere there is no data directory.
-  const owner = { ...base, BOOTWAVE_DATA: join(cwd, 'absent'), BOOTWAVE_SERVER: `https://127.0.0.1:${remote.port}` };
+  const owner = {
+    ...base,
+    BOOTWAVE_DATA: join(cwd, 'absent'),
+    BOOTWAVE_SERVER: `https://127.0.0.1:${remote.port}`,
+  };
   let env: NodeJS.ProcessEnv = { ...base, BOOTWAVE_DATA: paths.root };
   const said: string[] = [];
   for (const line of commandsOf(page)) {

@@ -1,6 +1,6 @@
 import { BootwaveError } from '../../../base/error.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
 import { sliceOf } from '../../../protocol/service/name.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
 import { parseDocument } from '../../rollout/document.ts';
 import { refused } from '../../rollout/refused.ts';
 import { readTemplate } from '../../rollout/run/templates.ts';
@@ -15,7 +15,12 @@ function refuseSlices(text: string): Refusal[] {
     (spec.services ?? []).flatMap((one, index): Refusal[] => {
       const slice = sliceOf(readWish(one)?.name ?? '');
       if (slice === null) return [];
-      return [{ field: `services[${index}]`, reason: `is of slice ${slice}: 'bootwave slice run ${slice}' brings it` }];
+      return [
+        {
+          field: `services[${index}]`,
+          reason: `is of slice ${slice}: 'bootwave slice run ${slice}' brings it`,
+        },
+      ];
     }),
   );
 }

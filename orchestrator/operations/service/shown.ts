@@ -12,8 +12,8 @@ import {
   shownServiceVersion,
 } from '../../../protocol/service/name.ts';
 import type { Life } from '../../fleet/decisions/lives.ts';
-import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
 import type { Own } from '../../rollout/run/by-itself.ts';
+import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
 import { drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
 import { ifForgotten, readSetup } from '../../rollout/run/stored.ts';
 import { listTemplates } from '../../rollout/run/templates.ts';

@@ -140,9 +140,13 @@ test('an owner runs what is theirs to run, within their share, and nothing of an
   await release('state:1', { state: { path: '/s', bytes: 2 ** 20, migrates: false } });
   const core = await as({ name: 'ann' });
   for (const name of ['probe', 'other'])
-    await core.say('slice create', wish(name, 1, { share: { ...SHARE, ports: name === 'probe' ? ['tcp/8080'] : [] } }));
+    await core.say(
+      'slice create',
+      wish(name, 1, { share: { ...SHARE, ports: name === 'probe' ? ['tcp/8080'] : [] } }),
+    );
   const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
-  const runs = (name: string, ...services: string[]) => owner.say<ShownSlice>('slice run', { name, services });
+  const runs = (name: string, ...services: string[]) =>
+    owner.say<ShownSlice>('slice run', { name, services });
   for (const [code, name, ...services] of [
     ['OPERATOR_SLICE', 'other', 'shop:1.4'],
     ['SLICE_OWNER', 'probe', 'evil/shop:1.4'],
@@ -156,11 +160,18 @@ test('an owner runs what is theirs to run, within their share, and nothing of an
     ['SLICE_PORTS', 'probe', 'port:1'],
   ] as const)
     await t.throwsAsync(runs(name, ...services), { code }, `${name} ${services.join()}`);
-  t.like(await core.say<ShownSlice>('slice show', { name: 'probe' }), { said: 0, services: [], rollouts: [] });
+  t.like(await core.say<ShownSlice>('slice show', { name: 'probe' }), {
+    said: 0,
+    services: [],
+    rollouts: [],
+  });
 
   const running = await runs('probe', 'shop:1.4');
   t.deepEqual(running.services, ['fleet/shop@probe:1.4']);
-  t.deepEqual(running.rollouts.map(({ state }) => state), ['running']);
+  t.deepEqual(
+    running.rollouts.map(({ state }) => state),
+    ['running'],
+  );
   // No rollout of a person brings anything to a slice.
   const [{ id = '' } = {}] = running.rollouts;
   await t.throwsAsync(owner.say('rollout abort', { rollout: id }), { code: 'OPERATOR_ROLE' });

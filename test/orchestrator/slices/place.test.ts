@@ -117,7 +117,9 @@ test('a selection that a node has left, and a smaller number, take it from the s
 
 test('a thousand slices and one bad node: what they have there moves, and nothing else', (t) => {
   const hosts = hostsOf(300, 10);
-  const wishes = Array.from({ length: 1000 }, (_, i) => wish(`slice-${i}`, 3, { share: { cpu: 1, memory: MIB, disk: 0, ports: [] } }));
+  const wishes = Array.from({ length: 1000 }, (_, i) =>
+    wish(`slice-${i}`, 3, { share: { cpu: 1, memory: MIB, disk: 0, ports: [] } }),
+  );
   const first = placed(wishes, hosts);
   const bad = hosts[7]!.id;
   const again = wishes.map((one) => ({ ...one, nodes: first.of(one.name).nodes, where: { not: [bad] } }));
@@ -125,7 +127,10 @@ test('a thousand slices and one bad node: what they have there moves, and nothin
   for (const { name, nodes } of again) {
     const now = later.of(name).nodes;
     t.is(now.length, 3);
-    t.deepEqual(nodes.filter((id) => !now.includes(id)), nodes.includes(bad) ? [bad] : []);
+    t.deepEqual(
+      nodes.filter((id) => !now.includes(id)),
+      nodes.includes(bad) ? [bad] : [],
+    );
   }
 });
 
