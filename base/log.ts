@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { refusal } from './error.ts';
 
 export type { Logger };
 
@@ -19,13 +20,31 @@ function renamed(fields: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
+/** What `BOOTWAVE_LOG` may say. */
+const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+
 /**
- * JSON lines on standard error. `BOOTWAVE_LOG` sets the level (trace, debug, info, warn, error, silent). Paths listed
- * below never reach the log, whatever object a caller hands over.
+ * `BOOTWAVE_LOG`.
+ * @param usual the level when it is not set, or empty
+ * @throws BootwaveError `LOG_LEVEL`
+ */
+export function logLevel(usual = 'info'): string {
+  const level = process.env.BOOTWAVE_LOG || usual;
+  if (LEVELS.includes(level)) return level;
+  throw refusal(
+    'LOG_LEVEL',
+    `BOOTWAVE_LOG is ${JSON.stringify(level)}`,
+    `set it to one of ${LEVELS.join(', ')}`,
+  );
+}
+
+/**
+ * JSON lines on standard error. Paths listed below never reach the log, whatever object a caller hands over.
+ * @throws BootwaveError `LOG_LEVEL`
  */
 export function createLogger(
   name: string,
-  level = process.env.BOOTWAVE_LOG ?? 'info',
+  level = logLevel(),
   to: DestinationStream = pino.destination({ dest: 2, sync: true }),
 ): Logger {
   return pino(

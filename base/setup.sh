@@ -12,6 +12,7 @@ packages=(
   gcc libc6-dev        # image: the relay that is the shell of the link's account
   systemd              # tests: systemd-measure, the second opinion on PCR 11
   redis-server         # the embedded Redis
+  age                  # backups
   qemu-system-x86 ovmf swtpm swtpm-tools iproute2 tpm2-tools   # lab and tests
   ipmitool             # power: BMCs that speak IPMI
   openipmi redfishtool python3-sushy   # lab and tests: BMCs, and clients of them that others wrote

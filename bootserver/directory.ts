@@ -4,6 +4,7 @@
  */
 import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from '../protocol/enrolment/messages.ts';
+import type { WipeReport } from '../protocol/enrolment/wipe.ts';
 
 /** A machine, identified before it has proved anything. Everything here can be spoofed. */
 export type Sighting = {
@@ -68,6 +69,13 @@ export interface NodeDirectory {
   heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
   /** A member's quote over a fresh nonce, verified; `stale` as for a heartbeat. */
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision>;
+  /** Whoever has a key that this fleet certified for this node was refused. Never awaited. */
+  caught?(id: string, code: string, what: string): void;
+  /**
+   * What a held machine has wiped, with a quote over a fresh nonce and this report, verified.
+   * @throws BootwaveError `WIPE_*`, `ENROL_*`, `PROOF_LATE`: it stays held
+   */
+  wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void>;
   /** Something was refused: logged and audited, but no record changes. */
   refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
 }

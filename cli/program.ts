@@ -61,9 +61,24 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./fleet/firmware.ts'),
   },
   {
+    name: 'profile',
+    description: 'what the machines of a model are made of; one that falls short takes no new work',
+    load: () => import('./fleet/profile.ts'),
+  },
+  {
     name: 'ban',
     description: 'put a node or a certificate out, within a second, everywhere',
     load: () => import('./fleet/ban.ts'),
+  },
+  {
+    name: 'incident',
+    description: 'nodes that are broken or compromised, and their way back',
+    load: () => import('./incident/incident.ts'),
+  },
+  {
+    name: 'recovery',
+    description: 'whether the automation may repair, fence and wipe nodes now',
+    load: () => import('./recovery/recovery.ts'),
   },
   {
     name: 'request',
@@ -101,9 +116,26 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./usage/metrics.ts'),
   },
   {
+    name: 'who',
+    description: 'which service of a node has sent something, when, how much, and whose it is',
+    load: () => import('./flows/who.ts'),
+  },
+  {
     name: 'doctor',
     description: 'check packages, keys, image, Redis, interface, ports and the wire; changes nothing',
     load: () => import('./server/doctor.ts'),
+  },
+  {
+    name: 'backup',
+    description:
+      'everything that a fresh machine needs to go on, encrypted to a key that is not here; the server may run',
+    load: () => import('./backup/backup.ts'),
+  },
+  {
+    name: 'restore',
+    description:
+      'make an empty data directory that of the fleet again, from a backup; says what the backup does not know',
+    load: () => import('./backup/restore.ts'),
   },
   {
     name: 'lab',

@@ -46,7 +46,7 @@ export function digestKey(text: string): string {
 
 /**
  * One form for a MAC address: `00-1B-21-0A-0b-0c`, `001b.210a.0b0c` and `001b210a0b0c` are `00:1b:21:0a:0b:0c`.
- * @returns null for what is no MAC address
+ * @returns null when it is not a MAC address
  */
 export function macOf(text: string): string | null {
   const value = text.trim().toLowerCase();

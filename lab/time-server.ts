@@ -11,7 +11,7 @@ const MODE = { client: 3, server: 4 } as const;
 /** Seconds between 1900, where NTP counts from, and 1970. */
 const ERA = 2_208_988_800;
 
-/** Pure: the answer to one datagram; null for what is no client's question. @param now milliseconds since the epoch */
+/** Pure: the answer to one datagram; null when no client asks. @param now milliseconds since the epoch */
 export function answerTime(request: Buffer, now: number): Buffer | null {
   const first = request[0] ?? 0;
   const version = (first >> 3) & 7;

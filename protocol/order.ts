@@ -30,6 +30,8 @@ export const ORDER_LIMITS = {
   life: 400 * 24 * 3600_000,
   /** Services of one node: with the longest names they take half of the payload. */
   services: 64,
+  /** Disks of one node that Bootwave installed. */
+  disks: 16,
 } as const;
 
 /** Ends in a NUL, which JSON never holds: no payload can be read as part of the prefix. */
@@ -50,7 +52,23 @@ const orderedService = z.strictObject({
 /** One version of a service that a node is to run, for itself or for a slice. */
 export type OrderedService = z.infer<typeof orderedService>;
 
-export const orderSchema = z.strictObject({
+/** By what a disk is known again: its WWN, or the serial number of one that has none. */
+export const diskNameSchema = z
+  .string()
+  .check(z.minLength(1), z.maxLength(128), z.regex(/^[^\p{Cc}\p{Cs}]*$/u));
+
+/** Of an order to a machine that is held (bootwave incident): to wipe its disks, and nothing else. */
+const incidentSchema = z.strictObject({
+  /** Of the incidents of this node. */
+  number: z.int().check(z.gte(1)),
+  /** The disks that Bootwave installed there. */
+  installed: z.array(diskNameSchema).check(z.maxLength(ORDER_LIMITS.disks)),
+  /** What becomes of all other disks. */
+  others: z.enum(['leave', 'wipe']),
+});
+export type OrderedWipe = z.infer<typeof incidentSchema>;
+
+const fields = z.strictObject({
   format: z.literal(ORDER_FORMAT),
   /** The record's id, `tpm-<hex>` or `dev-<hex>`. */
   node: z.string().check(z.regex(/^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/)),
@@ -88,8 +106,21 @@ export const orderSchema = z.strictObject({
    * the fleet has none, so that images from before it understand the order.
    */
   floor: z.optional(versionSchema),
+  /** Absent from all other orders: an image from before incidents obeys those, and refuses this one. */
+  incident: z.optional(incidentSchema),
 });
-export type Order = z.infer<typeof orderSchema>;
+export type Order = z.infer<typeof fields>;
+
+/** Nothing that a machine runs comes with the order to wipe it. */
+const isOnlyWipe = ({ mode, image, services, config, wipe }: Order): boolean =>
+  wipe && mode === 'netboot' && image === null && config === null && services.length === 0;
+
+export const orderSchema = fields.check(
+  z.refine((order) => order.incident === undefined || isOnlyWipe(order), {
+    error: 'an order of an incident wipes, and does nothing else',
+    path: ['incident'],
+  }),
+);
 
 const envelopeSchema = z.strictObject({
   /** Base64 of the JSON text's bytes. */

@@ -1,5 +1,5 @@
 import { bytesText, OPTION, type Options, readSubOptions } from '../../formats/dhcp/options.ts';
-import { smbiosUuid } from '../../formats/smbios-uuid.ts';
+import { guidText } from '../../formats/guid.ts';
 import type { Sighting } from '../directory.ts';
 import { FIRMWARE, type Firmware, UNSAID } from './firmware.ts';
 
@@ -69,7 +69,7 @@ function isIpxe(options: Options): boolean {
 /** Option 97: type 0, then the UUID (PXE 2.1 2.2.3). */
 function uuidOf(options: Options): string | undefined {
   const value = options.get(OPTION.machineId);
-  return value?.length === 17 && value[0] === 0 ? smbiosUuid(value.subarray(1)) : undefined;
+  return value?.length === 17 && value[0] === 0 ? guidText(value.subarray(1)) : undefined;
 }
 
 export function sightingOf(mac: string, client: BootClient): Sighting {

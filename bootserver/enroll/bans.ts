@@ -27,6 +27,8 @@ export interface BanList {
 
 export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
 
+type Caught = (id: string, code: string, what: string) => void;
+
 /** The node that a certificate names, whether or not the certificate is valid. */
 function bearerOf(certificate: X509Certificate): Required<Bearer> {
   const uri = /^URI:(\S+)$/.exec(certificate.subjectAltName ?? '')?.[1];
@@ -41,7 +43,7 @@ function bearerOf(certificate: X509Certificate): Required<Bearer> {
  * Refuses every request that shows a banned certificate, and cuts the connections that are open when a ban comes. A
  * later connection gets an answer, so that the machine's console can show why.
  */
-export function refuseBanned(app: FastifyInstance<Server>, bans: BanList): void {
+export function refuseBanned(app: FastifyInstance<Server>, bans: BanList, caught: Caught = () => {}): void {
   const bearers = new Map<TLSSocket, Required<Bearer>>();
   app.server.on('secureConnection', (socket) => {
     const certificate = socket.getPeerX509Certificate();
@@ -57,13 +59,14 @@ export function refuseBanned(app: FastifyInstance<Server>, bans: BanList): void 
     const ban = bearer === undefined ? null : bans.banOf(bearer);
     if (bearer === undefined || ban === null) return;
     reply.header('connection', 'close');
-    throw withSubject(
-      new BootwaveError({
-        code: 'CERTIFICATE_BANNED',
-        what: `this certificate is banned: ${ban.reason}`,
-        unchanged: 'nothing was changed',
-      }),
-      bearer.id,
-    );
+    const error = new BootwaveError({
+      code: 'CERTIFICATE_BANNED',
+      what: `this certificate is banned: ${ban.reason}`,
+      unchanged: 'nothing was changed',
+    });
+    // Anybody can write the name of a node, and a banned number, into a certificate of their own.
+    if (bearer.id !== null && (request.raw.socket as TLSSocket).authorized)
+      caught(bearer.id, error.code, error.what);
+    throw withSubject(error, bearer.id);
   });
 }

@@ -134,6 +134,10 @@ export class EnrolmentDialogue {
       const reason = decision.reason.slice(0, 256).toWellFormed();
       return { state: 'rejected', ...common, reason, ...(decision.restart && { restart: true }) };
     }
+    if (decision.state === 'held') {
+      const reason = decision.reason.slice(0, 256).toWellFormed();
+      return { ...decision, ...common, reason };
+    }
     const chain = await this.#parts.certifier.chainFor(keys, decision.name);
     return {
       state: 'approved',

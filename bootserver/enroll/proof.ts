@@ -1,6 +1,6 @@
 import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
-import type { TpmPublic } from '../../formats/tpm/public.ts';
+import { checkAttestationKey, parseTpmPublic, type TpmPublic } from '../../formats/tpm/public.ts';
 import { verifyQuote } from '../../formats/tpm/quote.ts';
 import { extraData } from '../../protocol/enrolment/extra-data.ts';
 import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
@@ -82,6 +82,21 @@ export function verifyEvidence(
     clock: { ...clock, milliseconds: Number(clock.milliseconds) },
     firmware: eventLog == null ? null : firmwareFacts(Buffer.from(eventLog, 'base64'), pcrs, secureBootKeys),
   };
+}
+
+/**
+ * The same of a machine that says which attestation key it has: whether it is the one that it enrolled with, the fleet says.
+ * @param ak TPM2B_PUBLIC, base64
+ * @throws BootwaveError `AK_*`, `QUOTE_*`, `EVENT_LOG_*`
+ */
+export function verifyShown(
+  { ak: text, quote }: { ak: string; quote: NonNullable<ProofRequest['quote']> },
+  extraData: Uint8Array,
+  secureBootKeys: SecureBootKeys,
+): Quoted & { akName: string } {
+  const ak = parseTpmPublic(Buffer.from(text, 'base64'), 'AK_MALFORMED');
+  checkAttestationKey(ak);
+  return { akName: ak.name, ...verifyEvidence(quote, { ak, extraData }, secureBootKeys) };
 }
 
 /** Everything about an EK except its private half is public: this is what ties the AK, and the quote, to that half. */

@@ -1,6 +1,5 @@
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
-import { checkAttestationKey, parseTpmPublic } from '../../formats/tpm/public.ts';
 import { reattestData } from '../../protocol/enrolment/extra-data.ts';
 import type { attestRequest } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory, Verdict } from '../directory.ts';
@@ -8,7 +7,7 @@ import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';
 import type { SecureBootKeys } from './firmware-log.ts';
 import { Nonces } from './nonces.ts';
-import { verifyEvidence } from './proof.ts';
+import { verifyShown } from './proof.ts';
 
 /** A machine that is connected with its certificate. */
 export type Attester = ClientIdentity & {
@@ -46,16 +45,13 @@ export class Reattest {
     const { directory, secureBootKeys, now } = this.#parts;
     try {
       const { nonce, number: nonceNumber } = this.#nonces.spend(id);
-      const ak = parseTpmPublic(Buffer.from(request.ak, 'base64'), 'AK_MALFORMED');
-      checkAttestationKey(ak);
-      const expected = { ak, extraData: reattestData(nonce, spki) };
-      const quoted = verifyEvidence(request.quote, expected, await secureBootKeys());
-      await shownTo(directory, id, serial, {
-        ...{ akName: ak.name, nonceNumber, address, at: now() },
-        ...quoted,
-      });
+      const shown = verifyShown(request, reattestData(nonce, spki), await secureBootKeys());
+      await shownTo(directory, id, serial, { ...shown, nonceNumber, address, at: now() });
     } catch (error) {
-      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+      if (!(error instanceof BootwaveError)) throw error;
+      // What the fleet has refused it knows.
+      if (/^(QUOTE|EVENT_LOG)_/.test(error.code)) directory.caught?.(id, error.code, error.what);
+      throw withSubject(error, id);
     }
   }
 }

@@ -23,6 +23,7 @@ import {
 } from '../../protocol/enrolment/messages.ts';
 import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
 import { signTime } from '../../protocol/enrolment/server-time.ts';
+import { WIPE_LIMITS, wipedRequest, wipeNonceRequest } from '../../protocol/enrolment/wipe.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
@@ -36,6 +37,7 @@ import { RefusalGate } from './refusals.ts';
 import { NO_SECRETS, SecretsDialogue, type SecretsOfFleet } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
+import { WipeDialogue } from './wiped.ts';
 
 export type EnrolmentOptions = {
   /** A listening TCP descriptor from outside, or an address to bind. */
@@ -97,6 +99,7 @@ const STATUS: Record<string, number> = {
   SIGNER_UNREACHABLE: 503,
   SECRETS_UNSET: 404,
   SECRETS_NONE: 404,
+  WIPE_OTHER: 409,
   CERTIFICATE_MISSING: 401,
   CERTIFICATE_FOREIGN: 403,
   CERTIFICATE_CA_REVOKED: 403,
@@ -134,8 +137,9 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   const secureBootKeys = options.secureBootKeys ?? (async () => NO_KEYS);
   const trust = trustOf(options.nodesAuthority);
   const gate = new RefusalGate();
+  const sessions = new Sessions({ now, random: randomBytes });
   const dialogue = new EnrolmentDialogue({
-    sessions: new Sessions({ now, random: randomBytes }),
+    sessions,
     directory,
     certifier: new Certifier(trust, directory, now, options.certificateLife),
     tpmRoots: options.tpmRoots ?? (async () => []),
@@ -149,6 +153,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
 
   const secrets = options.secrets ?? NO_SECRETS;
   const reattest = new Reattest({ directory, secureBootKeys, now });
+  const wipes = new WipeDialogue({ directory, secureBootKeys, now, sessions });
 
   const secureContext = (key: KeyObject, cert: string) => ({
     key: key.export({ type: 'pkcs8', format: 'pem' }),
@@ -207,6 +212,11 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     reply.raw.once('close', () => gone.abort());
     return dialogue.status(body(statusRequest, request).session, gone.signal);
   });
+  app.post(PATHS.wipeNonce, async (request) => wipes.nonce(body(wipeNonceRequest, request).session));
+  app.post(PATHS.wiped, { bodyLimit: LIMITS.evidenceBytes + 2 * WIPE_LIMITS.report }, async (request) => {
+    await wipes.report(body(wipedRequest, request), addressOf(request));
+    return {};
+  });
   app.post(PATHS.heartbeat, async (request) => {
     const { id, serial, tainted } = clientIdentity(peerOf(request), trust, now());
     if (!(await directory.heartbeat(id, serial, body(heartbeatSchema, request)))) {
@@ -250,7 +260,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return {};
   });
 
-  refuseBanned(app, options.bans ?? NOBODY_BANNED);
+  refuseBanned(app, options.bans ?? NOBODY_BANNED, (...seen) => directory.caught?.(...seen));
   await app.ready();
   limitConnections(app.server, LIMITS);
   await listen(app.server, options.listen);

@@ -4,7 +4,7 @@ import type { BanView, ShownBan } from '../../orchestrator/operations/ban/acts.t
 import * as ban from '../../orchestrator/operations/ban/declared.ts';
 import { harmless, print, table } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/waits.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json, minuteOf } from '../option.ts';
 
 type Why = Json & { reason: string };

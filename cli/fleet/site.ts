@@ -1,14 +1,19 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defined } from '../../base/defined.ts';
 import { isVersion } from '../../formats/version.ts';
-import type { Policy, Site } from '../../orchestrator/fleet/site.ts';
+import type { Policy, SignalRule, Site } from '../../orchestrator/fleet/site.ts';
 import * as site from '../../orchestrator/operations/site/declared.ts';
 import { print, table } from '../context.ts';
-import { call } from '../operate.ts';
+import { call, callTwo } from '../operate.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json } from '../option.ts';
 
 // commander reads every --no-... as the negation of an option, so the option has another name than the policy.
-type PolicyOptions = Json & { withoutTpm?: Policy['noTpm'] } & Omit<Partial<Policy>, 'noTpm'>;
+type Rules = Record<string, SignalRule | null>;
+type PolicyOptions = Json & { withoutTpm?: Policy['noTpm']; signal?: Rules } & Omit<
+    Partial<Policy>,
+    'noTpm' | 'signals'
+  >;
 
 export function register(group: Command): void {
   policyOptions(commandFor(group, site.add, '<name>')).action(
@@ -18,12 +23,18 @@ export function register(group: Command): void {
     },
   );
 
-  policyOptions(commandFor(group, site.set, '<name>')).action(
-    async (name: string, options: PolicyOptions, command: Command) => {
-      const after = await call(command, site.set, { name, policy: policyIn(options) });
-      print(options.json, after, () => show(after));
-    },
-  );
+  policyOptions(commandFor(group, site.set, '<name>'))
+    .addOption(
+      new Option(
+        '--recovery <what>',
+        'what of a held machine is wiped with no person asked: nothing, our disks, all disks; takes two people',
+      ).choices(['person', 'wipe', 'wipe-all']),
+    )
+    .action(async (name: string, options: PolicyOptions, command: Command) => {
+      const asked = await callTwo(command, site.set, { name, policy: policyIn(options) });
+      if ('result' in asked) return print(options.json, asked.result, () => show(asked.result));
+      print(options.json, { request: asked.waits.id }, () => waitsText(asked.waits.id));
+    });
 
   commandFor(group, site.list).action(async ({ json }: Json, command: Command) => {
     const sites = await call(command, site.list, {});
@@ -91,6 +102,17 @@ function policyOptions(command: Command): Command {
       ).choices(['enforce', 'report']),
     )
     .addOption(
+      new Option(
+        '--automation <what>',
+        'what follows from a signal with no person asked: nothing, repairs, or also that compromised nodes are fenced',
+      ).choices(['off', 'repair', 'fence']),
+    )
+    .option(
+      '--signal <code=rule>',
+      "another rule for a signal: off, MINUTES, or TIMES/MINUTES; 'usual' takes it back (bootwave incident signals)",
+      signalRules,
+    )
+    .addOption(
       new Option('--firmware <what>', 'machines whose firmware is not known of their model').choices([
         'report',
         'enforce',
@@ -114,14 +136,26 @@ function floor(text: string): string {
   return text;
 }
 
+/** Given several times, each adds its rule; null: the usual one. */
+function signalRules(text: string, before: Rules = {}): Rules {
+  const [, code, rule = ''] = /^([a-z-]+)=(.+)$/.exec(text) ?? [];
+  const [, times, minutes] = /^(?:(\d{1,2})\/)?(\d{1,5})$/.exec(rule) ?? [];
+  if (code !== undefined && rule === 'usual') return { ...before, [code]: null };
+  if (code !== undefined && rule === 'off') return { ...before, [code]: 'off' };
+  if (code === undefined || minutes === undefined)
+    throw new InvalidArgumentError('as in silent=off, silent=30 or boot-loop=6/120');
+  const after = { minutes: Number(minutes), ...(times !== undefined && { times: Number(times) }) };
+  return { ...before, [code]: after };
+}
+
 function yesNo(text: string): boolean {
   if (text === 'yes') return true;
   if (text === 'no') return false;
   throw new InvalidArgumentError('yes or no');
 }
 
-function policyIn({ json: _, withoutTpm: noTpm, floor, ...others }: PolicyOptions): Partial<Policy> {
-  return defined({ ...others, noTpm, floor: floor === '' ? null : (floor ?? undefined) });
+function policyIn({ json: _, withoutTpm: noTpm, signal: signals, floor, ...others }: PolicyOptions) {
+  return defined({ ...others, noTpm, signals, floor: floor === '' ? null : (floor ?? undefined) });
 }
 
 function show({ name, policy }: Site): string {
@@ -129,6 +163,16 @@ function show({ name, policy }: Site): string {
     pending: 'approved again by a person after each restart',
     keep: 'stay approved after a restart',
     refuse: 'refused',
+  };
+  const recovery = {
+    person: 'a person decides whether they are wiped',
+    wipe: 'disks that Bootwave installed are wiped, others are left alone',
+    'wipe-all': 'all their disks are wiped',
+  };
+  const automation = {
+    off: 'off; signals are only in the log of the server',
+    repair: 'repairs broken nodes',
+    fence: 'repairs broken nodes, and fences compromised ones',
   };
   return [
     `site ${name}`,
@@ -140,6 +184,14 @@ function show({ name, policy }: Site): string {
     `  machines whose measurements are not a published image's: ${policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose firmware is not known of their model: ${policy.firmware === 'enforce' && policy.attestation === 'enforce' ? 'refused' : 'let in, and shown'}`,
     `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
+    `  machines that are held: ${recovery[policy.recovery]}`,
+    `  automation: ${automation[policy.automation]}`,
+    ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');
 }
+
+const ruleText = (rule: SignalRule): string =>
+  rule === 'off'
+    ? 'does not count'
+    : `counts after ${rule.times === undefined ? '' : `${rule.times} times within `}${rule.minutes} min`;

@@ -5,7 +5,7 @@ import * as team from '../../orchestrator/operations/team/declared.ts';
 import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, foldersOf, type Json, MEDIA, textOf, whole } from '../option.ts';
-import { MANIFEST, manifestIn, OCI, type Packing, packedText } from '../service/packing.ts';
+import { GOES_ON, MANIFEST, manifestIn, OCI, type Packing, packedText } from '../service/packing.ts';
 
 type Media = Json & { keys?: string[] };
 type Added = { path: string; file: string };
@@ -55,7 +55,7 @@ export function register(group: Command): void {
     .option(...MEDIA)
     .action(async (name: string, { keys, json }: Media, command: Command) => {
       const done = await call(command, team.remove, { name, keys: foldersOf(keys) });
-      print(json, done, () => harmless(`${name} releases nothing any more`));
+      print(json, done, () => harmless(`${name} releases nothing any more; ${GOES_ON}`));
     });
 
   commandFor(group, team.sign, '[files...]')
@@ -122,7 +122,9 @@ export function register(group: Command): void {
     .requiredOption('--key <file>', 'key of the team')
     .action(async (service: string, { key, json }: Json & { key: string }, command: Command) => {
       const done = await call(command, team.withdraw, { service, key: resolve(key) });
-      print(json, done, () => harmless(`${done.service} is withdrawn${done.changed ? '' : ' (as before)'}`));
+      print(json, done, () =>
+        harmless(`${done.service} is withdrawn${done.changed ? '' : ' (as before)'}; ${GOES_ON}`),
+      );
     });
 }
 

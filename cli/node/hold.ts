@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
+import { recover } from '../../orchestrator/operations/incident/declared.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
+import type { Fenced } from '../../orchestrator/operations/node/fence.ts';
 import { print } from '../context.ts';
+import { lineText } from '../incident/incident.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, until } from '../option.ts';
 
 type Word = Json & { reason: string; until?: number };
 type Operation = Parameters<typeof commandFor>[1];
 
-/** What a person says of a node until a time: `node hold`, `node pin`, and their ends. */
+/** What a person says of a node: `node hold`, `node pin`, and their ends; `node fence`. */
 export function register(group: Command): void {
   said(group, node.hold).action(async (word: string, { reason, until, json }: Word, command: Command) => {
     const held = await call(command, node.hold, { node: word, reason, until });
@@ -17,10 +20,24 @@ export function register(group: Command): void {
     );
   });
 
+  commandFor(group, recover, '<node>')
+    .requiredOption('--reason <text>', 'what is wrong with it')
+    .action(async (word: string, { reason, json }: Word, command: Command) => {
+      const begun = await call(command, recover, { node: word, reason });
+      print(json, begun, () => lineText(begun));
+    });
+
   commandFor(group, node.unhold, '<node>').action(async (word: string, { json }: Json, command: Command) => {
     const record = await call(command, node.unhold, { node: word });
     print(json, record, () => `rollouts may touch ${record.name} again; ${TAKE_BACK}`);
   });
+
+  commandFor(group, node.fence, '<node>')
+    .requiredOption('--because <text>', 'why; it is shown on its console, and kept for ever')
+    .action(async (word: string, { because, json }: Json & { because: string }, command: Command) => {
+      const done = await call(command, node.fence, { node: word, reason: because });
+      print(json, done, () => fencedText(done));
+    });
 
   said(group, node.pin)
     .requiredOption('--image <version>', 'the only image that it may be moved to')
@@ -40,6 +57,15 @@ export function register(group: Command): void {
     const record = await call(command, node.unpin, { node: word });
     print(json, record, () => `rollouts may move ${record.name} to any image again; ${TAKE_BACK}`);
   });
+}
+
+function fencedText({ incident, fresh, recovery }: Fenced): string {
+  const { name, number, step, site } = incident;
+  const next =
+    recovery === 'person'
+      ? `nobody has said that machines of site ${site} may be wiped: bootwave site set ${site} --recovery wipe`
+      : `start it from the network: bootwave node power cycle ${name} --next network`;
+  return `${name} is ${fresh ? 'fenced' : `held already (${step})`}, incident ${number}; ${next}`;
 }
 
 const TAKE_BACK = "those that left it out take it back by 'rollout skip --undo'";

@@ -6,6 +6,7 @@ import { STATES, type State } from '../../orchestrator/fleet/transitions.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
 import { saysYes } from '../confirm.ts';
 import { harmless, onTerminal, print } from '../context.ts';
+import { lineText } from '../incident/incident.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, untilStopped } from '../option.ts';
 import { nodeUsage as usage } from '../usage/usage.ts';
@@ -36,12 +37,21 @@ export function register(group: Command): void {
   );
 
   commandFor(group, node.show, '<node>').action(async (word: string, { json }: Json, command: Command) => {
-    const { node: found, boots, silent, bmc, uses, now } = await call(command, node.show, { node: word });
-    print(json, { ...found, boots, silent, bmc, uses }, () =>
+    const {
+      node: found,
+      boots,
+      silent,
+      bmc,
+      uses,
+      incident,
+      now,
+    } = await call(command, node.show, { node: word });
+    print(json, { ...found, boots, silent, bmc, uses, incident }, () =>
       [
         showText(found, boots, now, uses),
         ...(bmc.test === null ? [] : testText(bmc.test)),
         ...seenText(bmc.action, now),
+        ...(incident === null ? [] : [lineText(incident)]),
         ...silent.map((silence) => silenceText(silence, now)),
       ].join('\n'),
     );

@@ -89,6 +89,7 @@ function stateText(node: NodeView, now: number): string {
     ...(node.stuck === null ? [] : ['stuck booting']),
     ...(heldWhy(node, now) === null ? [] : ['held']),
     ...(pinned === null ? [] : [`pinned to ${pinned.image}`]),
+    ...(node.shortfalls === undefined ? [] : ['hardware falls short']),
   ].join(', ');
 }
 
@@ -126,6 +127,8 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
       lines.push(`${name}: last attested ${ago(observed.lastAttestedAt, now)}; does its TPM answer?`);
     }
   }
+  for (const { name, shortfalls } of nodes)
+    if (shortfalls !== undefined) lines.push(harmless(`${name}: ${shortfalls.join('; ')}`));
   lines.push(...strange(nodes));
   const pending = nodes.filter((node) => node.state === 'pending');
   const [one] = pending;
@@ -204,6 +207,7 @@ export function showText(
     ['secure boot', secureBootText(node)],
     ['machine', `${inventory.manufacturer} ${inventory.product}, serial ${inventory.serial || 'none'}`],
     ['hardware', `${inventory.cpu.model}, ${inventory.cpu.threads} threads, ${bytes(inventory.memory)}`],
+    ['falls short', (node.shortfalls ?? []).join('; ')],
     ['network', inventory.nics.map((nic) => `${nic.name} ${nic.mac} (${nic.driver})`).join(', ')],
     [
       'disks',

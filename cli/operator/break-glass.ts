@@ -4,7 +4,7 @@ import { REQUEST_TIMES } from '../../orchestrator/operators/request.ts';
 import { print } from '../context.ts';
 import { callTwo } from '../operate.ts';
 import { type Json, whole } from '../option.ts';
-import { waitsText } from './waits.ts';
+import { waitsText } from './request.ts';
 
 const MINUTE = 60_000;
 const [FIRST, MOST] = [REQUEST_TIMES.grant / MINUTE, REQUEST_TIMES.grantMost / MINUTE];

@@ -40,6 +40,10 @@ export function register(group: Command): void {
     });
 }
 
+export function waitsText(id: string): string {
+  return `request ${id} waits for a second person, for a day: bootwave --as THEIRS.pem request approve ${id}`;
+}
+
 function fullText(lines: readonly [string, string][]): string {
   return lines.map(([label, text]) => `${label.padEnd(20)}  ${harmless(text)}`).join('\n');
 }

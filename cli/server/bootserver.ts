@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { CONFIG_FILE } from '../../bootserver/config-path.ts';
 import * as bootserver from '../../orchestrator/operations/bootserver/declared.ts';
 import { harmless, print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
+
+/** Where the configuration file is looked for by default. */
+const CONFIG_FILE = '/etc/bootwave/bootserver.yaml';
 
 /** `config` is the noun for the configuration of nodes; this is the server's own. */
 export function register(group: Command): void {

@@ -14,6 +14,10 @@ export const MANIFEST = [
   'what it needs and may do, in YAML or JSON (docs/services.md)',
 ] as const;
 
+/** After something was taken out of the release metadata. */
+export const GOES_ON =
+  "no node is given it any more. Nodes that run it go on until they restart: 'bootwave service list' shows how many, a rollout ends it";
+
 export const manifestIn = async ({ manifest }: { manifest?: string }): Promise<string> =>
   manifest === undefined
     ? ''

@@ -7,8 +7,9 @@ import { harmless, megabytes, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
 import { serviceUsage as usage } from '../usage/usage.ts';
+import { register as registerCapacity } from './capacity.ts';
 import { registerLife, versionsTable } from './life.ts';
-import { MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { GOES_ON, MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
 import { register as registerSecrets } from './secret.ts';
 
 /** Building blocks: what nodes run. */
@@ -94,10 +95,11 @@ export function register(group: Command): void {
     .option(...MEDIA)
     .action(async (name: string, { keys, json }: Json & { keys?: string[] }, command: Command) => {
       const done = await call(command, service.withdraw, { service: name, keys: foldersOf(keys) });
-      print(json, done, () => harmless(`${done.service} is withdrawn: no node is given it any more`));
+      print(json, done, () => harmless(`${done.service} is withdrawn; ${GOES_ON}`));
     });
 
   registerSecrets(group);
+  registerCapacity(group);
 }
 
 function inspectText(found: ReleasedService): string {

@@ -118,13 +118,12 @@ export function usesRows(
   return [
     ['uses', uses],
     ...instances.map((one): [string, string] => {
-      const { service, version, state, health } = one;
+      const { service, version, state, health, why } = one;
       const name = version === null ? service : `${service}:${version}`;
       const doing = health === 'unknown' ? state : `${state}, ${health}`;
-      return [
-        'service',
-        `${name} ${doing}, CPU ${processor(one.cpu)}, memory ${orUnknown(one.memory, amount)}`,
-      ];
+      const uses = `, CPU ${processor(one.cpu)}, memory ${orUnknown(one.memory, amount)}`;
+      const isIdle = version === null && why !== '';
+      return ['service', `${name} ${doing}${isIdle ? '' : uses}${why === '' ? '' : `: ${why}`}`];
     }),
   ];
 }

@@ -1,6 +1,6 @@
 /** Who a DHCPv6 client says that it is, and the addresses that it has or gets. */
 import { concat, macText, u32Bytes } from '../dhcp/options.ts';
-import { smbiosUuid } from '../smbios-uuid.ts';
+import { guidText } from '../guid.ts';
 import type { Ip6 } from './ip6.ts';
 import { malformed6, OPTION6, type Options6, readOptions6, writeOptions6 } from './options.ts';
 
@@ -23,7 +23,7 @@ export function readDuid(duid: Uint8Array): Duid {
   const ethernet = duid[2] === 0 && duid[3] === 1;
   const card = type === 1 ? duid.subarray(8) : type === 3 ? duid.subarray(4) : undefined;
   if (card !== undefined && ethernet && card.length === 6) return { kind: 'mac', mac: macText(card) };
-  if (type === 4 && duid.length === 18) return { kind: 'uuid', uuid: smbiosUuid(duid.subarray(2)) };
+  if (type === 4 && duid.length === 18) return { kind: 'uuid', uuid: guidText(duid.subarray(2)) };
   return { kind: 'other' };
 }
 

@@ -1,6 +1,6 @@
 /** Boot entries of UEFI firmware, bytes <-> values (UEFI 2.10, 3.1.3 "Load Options" and 10.3 "Device Path Nodes"). */
 
-import { guidBytes, guidText } from './guid.ts';
+import { guidBytes, guidText } from '../guid.ts';
 
 /** Where an ESP lies on its disk, as a device path says it. */
 export type EspPlace = {

@@ -7,7 +7,7 @@
  */
 import { BootwaveError } from '../../base/error.ts';
 import { LittleReader } from '../byte-reader.ts';
-import { guidBytes } from './guid.ts';
+import { guidBytes } from '../guid.ts';
 import { type SignatureEntry, signatureEntries } from './signature-lists.ts';
 
 /** Name of the section in the UKI; eight bytes are all there is room for (PE/COFF, 4). */

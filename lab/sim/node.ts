@@ -5,10 +5,11 @@ import { BootwaveError } from '../../base/error.ts';
 import type { NodeConfig } from '../../image/agent/member/config/node-config.ts';
 import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
 import { type HostKey, makeHostKey } from '../../image/agent/root/host-key.ts';
-import { LINK_VERSION, type Status } from '../../protocol/link/messages.ts';
+import { LINK_VERSION, type OpName, type Status } from '../../protocol/link/messages.ts';
 import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
+import { SimFlows } from './flows.ts';
 import { SimServices } from './services.ts';
 import { Cut } from './ssh.ts';
 import { simUsage } from './usage.ts';
@@ -65,6 +66,7 @@ export class SimNode {
   /** Version of the configuration in force. */
   configVersion: string | null = null;
   services: SimServices;
+  readonly #flows = new SimFlows();
   #lastGood: string;
   #order: { order: Order; digest: string } | null = null;
   #staging: Promise<void> | null = null;
@@ -232,16 +234,16 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
-      usage: () => this.#usage(),
+      usage: () => simUsage(this.number, this.#boot('usage'), this.services.status()),
+      flows: (args) => this.#flows.answer(this.number, this.#boot('flows'), this.services.status(), args),
     };
   }
 
-  #usage() {
-    // What knows no services is from before it could say what it uses.
+  #boot(op: OpName) {
+    // What knows no services is from before it could be asked that.
     if (this.#options.services === false)
-      throw refusal('LINK_OP_UNKNOWN', 'this image knows no operation usage');
-    const boot = { bootId: this.bootId, at: performance.now() - this.#bootedAt };
-    return simUsage(this.number, boot, this.services.status());
+      throw refusal('LINK_OP_UNKNOWN', `this image knows no operation ${op}`);
+    return { bootId: this.bootId, at: performance.now() - this.#bootedAt };
   }
 
   #running() {

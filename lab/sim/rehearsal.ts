@@ -9,6 +9,7 @@ import { aborted } from '../../base/wait.ts';
 import { initKeys } from '../../keys/init.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
+import { noteListening } from '../../orchestrator/fleet/listening.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
 import { FileLock } from '../../orchestrator/redis/lock.ts';
 import { fleetDigest, markerFile, type Rehearsal, rehearsalOf } from '../../orchestrator/rehearsal/marker.ts';
@@ -35,6 +36,9 @@ export type RehearsalOptions = {
 const PORTS = { from: 20_000, to: 32_000 } as const;
 
 const BY = 'operator:sim';
+
+/** Milliseconds between two signs of life of the sites' boot servers; `DEAF_AFTER` is their silence. */
+const LISTENS = 2_000;
 
 /**
  * Makes an empty data directory a rehearsal: keys of its own, and then the file that says what it is.
@@ -80,6 +84,7 @@ export async function runRehearsal(
         const sim = await startSimProcesses(await startOf(paths, port, options)).catch((cause: unknown) => {
           throw failed(messageOf(cause).split('\n')[0] ?? '', cause);
         });
+        const deafen = await listen(fleet, options.sites);
         try {
           onReady();
           const stopped = aborted(signal).then(() => 'stopped');
@@ -87,6 +92,7 @@ export async function runRehearsal(
             throw failed('a process of theirs ended');
         } finally {
           await sim.close();
+          await deafen();
         }
       },
       { url: '' },
@@ -151,6 +157,18 @@ async function makeSites(fleet: Fleet, sites: readonly string[]): Promise<void> 
       return fleet.sites.add(site, {}, { actor: BY, at: Date.now() });
     });
   }
+}
+
+/** The boot servers of these sites run in the processes of the nodes, and say that they hear them. @returns ends that */
+async function listen(fleet: Fleet, sites: readonly string[]): Promise<() => Promise<unknown>> {
+  const tell = (ends: boolean) =>
+    Promise.all(sites.map((site) => noteListening(fleet, site, Date.now(), ends)));
+  await tell(false);
+  const timer = setInterval(() => tell(false).catch(() => {}), LISTENS);
+  return () => {
+    clearInterval(timer);
+    return tell(true).catch(() => {});
+  };
 }
 
 async function onlyOne({ root }: DataPaths): Promise<FileLock> {

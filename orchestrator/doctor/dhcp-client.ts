@@ -123,7 +123,7 @@ export class OfferReader {
     client._send = () => {};
   }
 
-  /** @returns undefined for what is no answer to the question, whatever it contains */
+  /** @returns undefined when it does not answer the question, whatever it contains */
   read(bytes: Buffer, from: string): DhcpAnswer | undefined {
     if (!isReplyTo(this.#question, bytes)) return undefined;
     this.#offer = undefined;

@@ -10,9 +10,9 @@ import { isOwnMac } from '../../formats/identifiers.ts';
 import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
 import { type Attested, isSecure, modelOf } from './attestation.ts';
 import type { Attestations } from './attestations.ts';
-import { barred } from './bans/barred.ts';
+import { barred, KEY_BANNED } from './bans/barred.ts';
 import type { HeldAs } from './decisions/held-as.ts';
-import { decisionFor } from './events/decide.ts';
+import { isHeldBy } from './decisions/incidents.ts';
 import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
 import type { Expectation } from './expectation.ts';
@@ -21,6 +21,7 @@ import { automaticName } from './names.ts';
 import type { Outcome, Refusal } from './outcome.ts';
 import { type NodeRecord, neverIn } from './record.ts';
 import type { RefusalBudget } from './refusal-budget.ts';
+import type { Saw } from './sight.ts';
 import type { Extras } from './store.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
@@ -58,6 +59,9 @@ export type AdmissionParts = {
   log: Logger;
   now: () => number;
   onRestart: (id: string) => void;
+  saw: Saw;
+  /** What a machine that holds the key of this digest is told. */
+  decide: (record: NodeRecord | null, spkiDigest: string) => Promise<EnrolmentDecision>;
   refused: NodeDirectory['refused'];
 };
 
@@ -74,6 +78,7 @@ export class Admissions {
     const known = await fleet.nodes.get(id);
     const copied = await attestations.copied(known, enrolment);
     if (copied !== null) {
+      this.#saw(known, enrolment, copied);
       await this.#parts.refused({ code: copied.code, what: copied.what, from: address, id });
       return { state: 'rejected', reason: copied.what.slice(0, 256) };
     }
@@ -104,6 +109,7 @@ export class Admissions {
         await attestations.hold(id, enrolment.at);
       // The measurements are refused whether or not a record can say so.
       const refusal: Refusal | null = done.kind === 'refused' ? done : wrong;
+      this.#saw(known, enrolment, refusal);
       if (refusal !== null) {
         const { code, what } = refusal;
         // Refused for now, not for good: the machine must try again soon.
@@ -115,6 +121,10 @@ export class Admissions {
             next: refusal.next ?? '',
           });
         await this.#parts.refused({ code, what, from: address, id });
+        const incident = fleet.decisions.incidents.of(id);
+        // It runs on with the keys that were taken from it: when it starts again it has others.
+        if (known !== null && code === KEY_BANNED && incident !== undefined && isHeldBy(incident))
+          return { state: 'held', name: known.name, reason: incident.reason, order: null, restart: true };
         return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
       }
       if (done.kind === 'changed') {
@@ -125,7 +135,7 @@ export class Admissions {
         }
         log.info({ id, node: name, state, words: words.join(' '), reason }, 'enrolment');
       }
-      return decisionFor('record' in done ? done.record : null, enrolment.spkiDigest);
+      return this.#parts.decide('record' in done ? done.record : null, enrolment.spkiDigest);
     }
     throw new BootwaveError({
       code: 'NAME_TAKEN',
@@ -133,6 +143,15 @@ export class Admissions {
       unchanged: 'the machine was not recorded',
       next: 'expect it under a name of your choice',
     });
+  }
+
+  /** Only of a member whose TPM has just signed: anybody can claim to be a machine that has none. */
+  #saw(known: NodeRecord | null, e: Enrolment, refusal: Refusal | null): void {
+    if (known === null || !isRegistered(known.state) || e.akName === null) return;
+    const { bootId, version: image } = e.running;
+    const sight = { node: e.id, at: e.at, bootId, image };
+    if (refusal === null) this.#parts.saw({ ...sight, kind: 'boot' });
+    else this.#parts.saw({ ...sight, kind: 'caught', code: refusal.code, what: refusal.what });
   }
 
   /** Every change is audited for ever: strangers could fill the memory under as many ids as they like. */
@@ -190,7 +209,9 @@ export class Admissions {
       pending[1]! < this.#parts.limits.pendingOfSite &&
       (!isLarge || pending[0]! < large.pending);
     const isHeard = heard !== null && this.#parts.now() - heard < this.#parts.heardFor;
-    return { context: { site, expectation, name, conflicts, attested, unfit, isHeard, room }, gone };
+    const incident = this.#parts.fleet.decisions.incidents.of(enrolment.id);
+    const context = { site, expectation, name, conflicts, attested, unfit, isHeard, incident, room };
+    return { context, gone };
   }
 
   /** The expectation ends in the transaction in which it lets the node in. */

@@ -3,6 +3,7 @@ import type { Reattestation, ReattestDecision, Verdict } from '../../bootserver/
 import type { Enrolment } from '../../protocol/enrolment/messages.ts';
 import { type Attested, attest, isSecure, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
+import { isKeptOff } from './decisions/incidents.ts';
 import { fallen, mismeasured, type Shown } from './events/fallen.ts';
 import { proven } from './events/live.ts';
 import { countingIn } from './firmware/model.ts';
@@ -12,6 +13,7 @@ import { type ImageRules, unfit } from './image-rules.ts';
 import { KEYS } from './keys.ts';
 import { type Refusal, refuse } from './outcome.ts';
 import type { NodeRecord } from './record.ts';
+import type { Saw } from './sight.ts';
 import { isMember, isRegistered } from './transitions.ts';
 
 /** What is known of a published image by its version, as a machine reports it: any text. Null: nothing. */
@@ -30,8 +32,10 @@ export class Attestations {
   readonly #fleet: Fleet;
   readonly #site: string;
   readonly #published: Published;
+  readonly #saw: Saw;
 
-  constructor(fleet: Fleet, site: string, published: Published) {
+  constructor(fleet: Fleet, site: string, published: Published, saw: Saw = () => {}) {
+    this.#saw = saw;
     this.#fleet = fleet;
     this.#site = site;
     this.#published = published;
@@ -48,10 +52,11 @@ export class Attestations {
       this.#knownFirmware(model, this.#siteOf(record)),
       asked ?? this.unfit(record, version),
     ]);
-    const isOurs = record !== null && isMember(record.state);
+    const isOurs = record !== null && isRegistered(record.state);
     const held = isOurs ? this.#fleet.decisions.heldAs(record.id) : undefined;
-    const uefi = held?.uefi === true || record?.inventory.firmware.kind === 'uefi';
-    const secureBoot = held?.secureBoot === true || (isOurs && record.observed.secureBoot === 'on');
+    // What was decided goes before what stands in Redis, both ways: who owns that must not make a mismatch either.
+    const uefi = held?.uefi ?? record?.inventory.firmware.kind === 'uefi';
+    const secureBoot = held?.secureBoot ?? (isOurs && record.observed.secureBoot === 'on');
     return attest(shown, { pcr11, commandLine, pcr7, firmware, uefi, secureBoot, unfit: not });
   }
 
@@ -66,13 +71,13 @@ export class Attestations {
 
   /** A member is compared with the model under which it was let in: that it has another now is only its own claim. */
   async #heldAs(record: NodeRecord | null, shown: Pick<Measured, 'inventory'>): Promise<string> {
-    const isOurs = record !== null && isMember(record.state);
+    const isOurs = record !== null && isRegistered(record.state);
     return (isOurs ? await this.#fleet.firmware.modelOf(record.id) : null) ?? modelOf(shown);
   }
 
-  /** A member is judged by the rules of its own site, whichever boot server it asks. */
+  /** A member, fenced or not, is judged by the rules of its own site, whichever boot server it asks. */
   #siteOf(record: NodeRecord | null): string {
-    return record !== null && isMember(record.state) ? record.site : this.#site;
+    return record !== null && isRegistered(record.state) ? record.site : this.#site;
   }
 
   async #knownFirmware(model: string, of: string): Promise<KnownFirmware> {
@@ -109,7 +114,8 @@ export class Attestations {
     const since = this.#fleet.decisions.putOutAt(record.id);
     const turn = await clocks.advance(akName, clock, nonceNumber, record.observed.clock, since);
     if (turn.kind === 'late') throw late(record);
-    if (!isMember(record.state)) {
+    const incident = this.#fleet.decisions.incidents.of(record.id);
+    if (!isMember(record.state) && (incident === undefined || !isKeptOff(incident))) {
       if (turn.kind === 'back') await clocks.begin(akName, clock);
       // A fenced machine comes back without anybody having checked its firmware.
       if (!isRegistered(record.state)) await firmware.release(record.id);
@@ -129,6 +135,15 @@ export class Attestations {
 
   /** A member's quote, long after its enrolment; signature, nonce and log are checked already. */
   async again(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
+    const decision = await this.#again(id, serial, shown);
+    const { at } = shown;
+    if (decision.state === 'ok') this.#saw({ node: id, at, kind: 'proof' });
+    if (decision.state === 'refused')
+      this.#saw({ node: id, at, kind: 'caught', code: decision.code, what: decision.what });
+    return decision;
+  }
+
+  async #again(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
     const { nodes, sites } = this.#fleet;
     const record = await nodes.get(id);
     if (record === null || !isMember(record.state) || !holdsCertificate(record, serial)) {
@@ -180,7 +195,7 @@ function holdsCertificate({ identity }: NodeRecord, serial: string): boolean {
 }
 
 /** The same machine in the same boot, with what its TPM says now. */
-function shownBy(
+export function shownBy(
   { inventory, observed }: NodeRecord,
   { pcrs, clock, firmware, address, at }: Reattestation,
 ): Shown {

@@ -9,6 +9,8 @@ export type IntentContext = {
   expected: boolean;
   /** Version of the image for nodes without a wanted version; null: none is published. */
   defaultImage: string | null;
+  /** An incident keeps it off its disk, whatever its record says. */
+  keptOff: boolean;
   /** Why the image that a degraded node ran last may not run any more; null: it may, or the node is not degraded. */
   unfit: string | null;
   /**
@@ -45,6 +47,7 @@ export function intentFor(record: NodeRecord | null, sighting: Sighting, c: Inte
     const next = record.state === 'rejected' ? `approve ${record.name}` : `expect --mac ${sighting.mac}`;
     return { kind: 'refuse', reason: `node ${record.name} is ${record.state}; bootwave node ${next}` };
   }
+  if (c.keptOff) return image([], c, `node ${record.name} is held and must not start from its disk`);
   // As `wantedImage` has it; and where that is barred, still not the newest.
   const pinned = pinOf(record, c.now)?.image ?? null;
   const wanted = [record.wanted.image, pinned];

@@ -11,15 +11,19 @@ import type {
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
+import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import { Admissions, DIRECTORY_LIMITS, type DirectoryLimits } from './admissions.ts';
 import { Attestations } from './attestations.ts';
 import { barred } from './bans/barred.ts';
 import { intentFor } from './boot-intent.ts';
-import { decisionFor } from './events/decide.ts';
+import { isKeptOff, isTriedFromNetwork } from './decisions/incidents.ts';
 import { certified, heartbeat } from './events/live.ts';
 import type { Fleet } from './fleet.ts';
+import { HeldMachines, NO_RECOVERY, type Recovery } from './held.ts';
 import { type ImageRules, unfit } from './image-rules.ts';
+import { refuse } from './outcome.ts';
 import { RefusalBudget } from './refusal-budget.ts';
+import type { Saw } from './sight.ts';
 import { MISSED_BEATS } from './sweeper.ts';
 
 export type DirectoryOptions = {
@@ -41,11 +45,15 @@ export type DirectoryOptions = {
   released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   /** Banned machines, which only get a refusal; none by default. */
   bans?: BanList;
+  /** What is done with machines that are held; nothing by default. */
+  recovery?: Recovery;
   /** Seconds between heartbeats; 10 by default. */
   heartbeatSeconds?: number;
   log: Logger;
   /** A known machine enrolled in another boot than its last: its old connections are dead. */
   onRestart?: (id: string) => void;
+  /** Told of what is seen of nodes; never awaited. */
+  saw?: Saw;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<DirectoryLimits>;
@@ -59,8 +67,10 @@ export class FleetDirectory implements NodeDirectory {
   readonly #imageRules: () => Promise<ImageRules>;
   readonly #released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
   readonly #attestations: Attestations;
+  readonly #held: HeldMachines;
   readonly #admissions: Admissions;
   readonly #bans: BanList;
+  readonly #saw: Saw;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #budget: RefusalBudget;
@@ -72,22 +82,27 @@ export class FleetDirectory implements NodeDirectory {
     this.#defaultImage = options.defaultImage;
     this.#imageRules = options.imageRules;
     this.#released = options.released;
-    this.#attestations = new Attestations(options.fleet, options.site, {
+    this.#saw = options.saw ?? (() => {});
+    const published = {
       pcr11: options.pcr11 ?? (async () => null),
       commandLine: options.commandLine ?? (async () => null),
       rules: this.#imageRules,
-    });
+    };
+    this.#attestations = new Attestations(options.fleet, options.site, published, this.#saw);
     this.#bans = options.bans ?? NOBODY_BANNED;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
     const limits = { ...DIRECTORY_LIMITS, ...options.limits };
     this.#budget = new RefusalBudget(limits.refusals);
     this.#repeats = new RefusalBudget(limits.repeats);
+    this.#held = new HeldMachines(this.#fleet, this.#attestations, options.recovery ?? NO_RECOVERY);
     this.#admissions = new Admissions({
       ...{ fleet: this.#fleet, site: this.#site, attestations: this.#attestations, bans: this.#bans },
       ...{ limits, repeats: this.#repeats, log: this.#log, now: this.#now },
       heardFor: MISSED_BEATS * (options.heartbeatSeconds ?? 10) * 1000,
       onRestart: options.onRestart ?? (() => {}),
+      saw: this.#saw,
+      decide: (record, key) => this.#held.decision(record, key),
       refused: (event) => this.refused(event),
     });
   }
@@ -115,7 +130,9 @@ export class FleetDirectory implements NodeDirectory {
       const ill = record?.state === 'degraded' ? record : null;
       const not = ill === null ? null : await this.#attestations.unfit(ill, ill.observed.image);
       const now = this.#now();
-      return intentFor(record, sighting, { site, expected, defaultImage, unfit: not, barred, now });
+      const incident = id === null ? undefined : decisions.incidents.of(id);
+      const keptOff = incident !== undefined && (isKeptOff(incident) || isTriedFromNetwork(incident));
+      return intentFor(record, sighting, { site, expected, defaultImage, keptOff, unfit: not, barred, now });
     });
   }
 
@@ -136,7 +153,7 @@ export class FleetDirectory implements NodeDirectory {
   }
 
   decisionOf(id: string, spkiDigest: string): Promise<EnrolmentDecision> {
-    return this.#ask(async () => decisionFor(await this.#fleet.nodes.get(id), spkiDigest));
+    return this.#ask(async () => this.#held.decision(await this.#fleet.nodes.get(id), spkiDigest));
   }
 
   recordCertificate(id: string, certificate: IssuedCertificate): Promise<void> {
@@ -144,8 +161,12 @@ export class FleetDirectory implements NodeDirectory {
       const done = await this.#fleet.nodes.update(id, (record) => {
         if (record === null) throw notKnown(id);
         const banned = barred(this.#bans, { id, key: certificate.spkiDigest });
-        return { outcome: banned ?? certified(record, certificate, this.#now()) };
+        const incident = this.#held.by(id);
+        const held =
+          incident && refuse('CERTIFICATE_HELD', `node ${record.name} is held: ${incident.reason}`);
+        return { outcome: banned ?? held ?? certified(record, certificate, this.#now()) };
       });
+      if (done.kind === 'changed' || done.kind === 'same') await this.#held.returned(done.record!);
       if (done.kind === 'changed') return this.#attestations.learn(done.record);
       if (done.kind !== 'refused') return;
       throw new BootwaveError({
@@ -160,6 +181,11 @@ export class FleetDirectory implements NodeDirectory {
   heartbeat(id: string, serial: string, beat: Heartbeat): Promise<boolean> {
     return this.#ask(async () => {
       const at = this.#now();
+      // Its record, and the list of its certificates, lie in Redis.
+      if (this.#held.by(id) !== undefined) return false;
+      const { healthy, reason, running } = beat;
+      // It is heard, whatever Redis says of its certificate.
+      this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason });
       const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
@@ -179,8 +205,18 @@ export class FleetDirectory implements NodeDirectory {
     });
   }
 
+  wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
+    return this.#ask(() => this.#held.wiped(id, shown, report));
+  }
+
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {
-    return this.#ask(() => this.#attestations.again(id, serial, shown));
+    return this.#ask(async () =>
+      this.#held.by(id) === undefined ? this.#attestations.again(id, serial, shown) : { state: 'stale' },
+    );
+  }
+
+  caught(id: string, code: string, what: string): void {
+    this.#saw({ node: id, at: this.#now(), kind: 'caught', code, what });
   }
 
   async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {

@@ -11,6 +11,8 @@ export type NodeView = NodeRecord & {
   stuck: Stuck | null;
   /** Why the image that it is pinned to may not be run any more; absent: it may, or nobody has looked. */
   pinFlaw?: string | undefined;
+  /** In what its hardware falls short of the profile of its model; absent: in nothing, or nobody has looked. */
+  shortfalls?: string[] | undefined;
 };
 
 /** A machine without a record. */

@@ -119,6 +119,8 @@ export const nodeRecordSchema = z.object({
   pin: pinSchema.nullable().default(null),
   /** The expectation that let it in, null when a person did. */
   expectation: z.string().nullable(),
+  /** Disks that Bootwave installed on it, by WWN, or serial number where they have none; wiped ones are taken out. */
+  disks: z.array(z.string()).default([]),
   /** When its own disk was last made bootable by us; null: never. */
   installedAt: time.nullable(),
   createdAt: time,

@@ -1,5 +1,12 @@
 import { z } from 'zod';
 
+/** `off`, or after how often within so many minutes, or how many minutes, a signal counts. */
+export const signalRule = z.union([
+  z.literal('off'),
+  z.strictObject({ times: z.int().min(1).max(32).optional(), minutes: z.int().min(1).max(10_080) }),
+]);
+export type SignalRule = z.infer<typeof signalRule>;
+
 /** What a site's admin decided in advance. */
 export const policySchema = z.object({
   /** Whether a machine that nobody expected gets the image and may ask to be enrolled. */
@@ -33,6 +40,18 @@ export const policySchema = z.object({
   image: z.enum(['enforce', 'report']).default('enforce'),
   /** No rollout takes a node of the site to an older image than this; null: only the fleet's release floor counts. */
   floor: z.string().nullable().default(null),
+  /**
+   * What of a machine that an incident holds may be wiped with no person asked: nothing, the disks that Bootwave installed, or
+   * all disks. Two people decide that.
+   */
+  recovery: z.enum(['person', 'wipe', 'wipe-all']).default('person'),
+  /**
+   * What follows from a signal with no person asked: nothing; broken nodes are restarted (`repair`); and compromised ones are
+   * fenced (`fence`). What becomes of a fenced node is `recovery`.
+   */
+  automation: z.enum(['off', 'repair', 'fence']).default('off'),
+  /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */
+  signals: z.record(z.string(), signalRule).default({}),
 });
 export type Policy = z.infer<typeof policySchema>;
 

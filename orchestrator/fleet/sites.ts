@@ -79,7 +79,10 @@ export class SiteStore {
 
   #write(expect: Stored['found'], after: Site, by: By, action: string) {
     const reason = `site ${after.name}: ${Object.entries(after.policy)
-      .map(([key, value]) => `${key} ${value}`)
+      .map(
+        ([key, value]) =>
+          `${key} ${typeof value === 'object' && value !== null ? JSON.stringify(value) : value}`,
+      )
       .join(', ')}`;
     const record: RecordChange = {
       ...{ key: KEYS.site(after.name), expect },

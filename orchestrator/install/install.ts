@@ -2,6 +2,7 @@
  * One step for one node that should run from its disk. Everything here may happen twice, from several orchestrators.
  */
 import { BootwaveError } from '../../base/error.ts';
+import { ORDER_LIMITS } from '../../protocol/order.ts';
 import { wantedImage } from '../fleet/events/pin.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { type Refusal, refuse, take } from '../fleet/outcome.ts';
@@ -64,6 +65,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
       await become(installer, id, 'installing', 'its disk is bootable', {
         installedAt: installer.now?.() ?? Date.now(),
         wipe: false,
+        disk: status.disk,
       });
       return 'its disk is bootable';
     case 'activate': {
@@ -93,7 +95,7 @@ export async function lose({ fleet, now = Date.now }: Installer, id: string): Pr
   });
 }
 
-type Facts = { installedAt?: number; wipe?: false };
+type Facts = { installedAt?: number; wipe?: false; disk?: string | undefined };
 
 async function become(
   { fleet, now = Date.now }: Installer,
@@ -104,9 +106,11 @@ async function become(
 ): Promise<void> {
   const done = await fleet.nodes.update(id, (record) => {
     if (record === null || !wantsInstall(record, false)) return { outcome: notWanted(id) };
-    const { installedAt, wipe } = facts;
+    const { installedAt, wipe, disk } = facts;
     if (record.state === to && installedAt === undefined) return { outcome: { kind: 'same' } };
+    const isNew = disk !== undefined && !record.disks.includes(disk);
     const set = {
+      ...(isNew && { disks: [...record.disks, disk].slice(-ORDER_LIMITS.disks) }),
       ...(installedAt === undefined ? {} : { installedAt }),
       ...(wipe === undefined ? {} : { wanted: { ...record.wanted, wipe } }),
     };

@@ -1,16 +1,21 @@
 /** Everything that can be done with a fleet. */
 import { BootwaveError } from '../../base/error.ts';
 import * as audit from './audit/declared.ts';
+import * as backup from './backup/declared.ts';
 import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as firmware from './firmware/declared.ts';
+import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
+import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
 import * as power from './power/declared.ts';
+import * as profile from './profile/declared.ts';
+import * as recovery from './recovery/declared.ts';
 import * as request from './request/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as secret from './secret/declared.ts';
@@ -35,14 +40,19 @@ const NOUNS = [
   node,
   power,
   usage,
+  flows,
   firmware,
+  profile,
+  incident,
   ban,
+  recovery,
   request,
   config,
   rollout,
   template,
   slice,
   audit,
+  backup,
 ];
 
 /** In the order in which somebody new needs it. */

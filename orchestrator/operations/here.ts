@@ -1,6 +1,6 @@
 /** Operations that need no server: performed by the calling process, on the files of this machine. */
 import type { Logger } from '../../base/log.ts';
-import { createLogger } from '../../base/log.ts';
+import { createLogger, logLevel } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
@@ -26,7 +26,7 @@ const NOBODY: Identity = { actor: 'anyone', role: 'viewer', sites: [] };
 /** @throws BootwaveError as `perform`, and what `byCertificate` and `byHost` throw */
 export async function performHere(options: HereOptions, operation: string, input: unknown): Promise<unknown> {
   const { paths, as, signal, tell } = options;
-  const log = createLogger('bootwave', process.env.BOOTWAVE_LOG ?? 'warn');
+  const log = createLogger('bootwave', logLevel('warn'));
   const { who } = find(operation);
   const identity =
     who === 'anyone' ? NOBODY : as ? await byCertificate(paths, as, Date.now()) : await byHost(paths);

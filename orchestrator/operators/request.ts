@@ -87,7 +87,7 @@ export function isNamed({ operation, input, what }: Pick<Wish, 'operation' | 'in
   return operation !== LIFT || (what !== undefined && entryId(what) === input.ban);
 }
 
-/** @returns null for what is no request */
+/** @returns null when it is not a request */
 export function readWish(text: string): Wish | null {
   try {
     const json = JSON.parse(text);

@@ -2,7 +2,7 @@ import { BootwaveError } from '../../base/error.ts';
 import { ORDER_FORMAT, type Order } from '../../protocol/order.ts';
 
 /** What the fleet wants of a node, without the fields that make it an order. */
-export type Wanted = Pick<Order, 'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven'>;
+export type Wanted = Pick<Order, 'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven' | 'incident'>;
 
 const DAY = 24 * 3600_000;
 
@@ -29,7 +29,8 @@ const RENEW_AT = 2 / 3;
  * two contents.
  *
  * An order to wipe is never repeated by itself, neither when it grows old nor when the node is ahead of the record
- * (which then has lost writes, perhaps the one that cancelled the wipe): a new epoch would wipe the disk again.
+ * (which then has lost writes, perhaps the one that cancelled the wipe): a new epoch would wipe the disk again. That of an
+ * incident is: as long as the machine is held, nothing is on its disk that anybody may keep.
  * @param floor the highest epoch that the node or the signer knows; after a failover that lost writes it is ahead
  * @param asked when a person last asked for the wipe, milliseconds since the epoch: after the order in force, it is not
  * repeated by itself
@@ -45,7 +46,8 @@ export function nextOrder(
 ): { order: Order; isNew: boolean } {
   if (inForce !== null && says(inForce, wanted)) {
     if (inForce.epoch >= floor && isFresh(inForce, now)) return { order: inForce, isNew: false };
-    if (inForce.wipe && (asked ?? 0) <= inForce.issuedAt) throw staleWipe(inForce);
+    if (inForce.wipe && inForce.incident === undefined && (asked ?? 0) <= inForce.issuedAt)
+      throw staleWipe(inForce);
   }
   const order: Order = {
     format: ORDER_FORMAT,
@@ -59,6 +61,7 @@ export function nextOrder(
     config: wanted.config,
     wipe: wanted.wipe,
     forgiven: [...wanted.forgiven],
+    ...(wanted.incident && { incident: { ...wanted.incident, installed: [...wanted.incident.installed] } }),
   };
   return { order, isNew: true };
 }
@@ -70,6 +73,7 @@ function says(order: Order, wanted: Wanted): boolean {
     order.wipe === wanted.wipe &&
     sameImage(order.image, wanted.image) &&
     sameServices(order.services, wanted.services) &&
+    JSON.stringify(order.incident) === JSON.stringify(wanted.incident) &&
     order.forgiven.length === wanted.forgiven.length &&
     order.forgiven.every((version, i) => version === wanted.forgiven[i])
   );

@@ -1,5 +1,5 @@
 /** Whether a BMC belongs to the machine that a node is: cables get swapped, and addresses handed to others. */
-import { smbiosUuid } from '../../formats/smbios-uuid.ts';
+import { dashed, guidText } from '../../formats/guid.ts';
 import type { Bmc, Claim } from './bmc.ts';
 
 /** What makers leave in when they set none. */
@@ -53,6 +53,4 @@ export function uuidsIn(text: string): string[] {
   return /^[0-9a-f]{32}$/.test(hex) ? [...new Set(bothWays(Buffer.from(hex, 'hex')))] : [];
 }
 
-const bothWays = (bytes: Uint8Array) => [dashed(Buffer.from(bytes).toString('hex')), smbiosUuid(bytes)];
-
-const dashed = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+const bothWays = (bytes: Uint8Array) => [dashed(Buffer.from(bytes).toString('hex')), guidText(bytes)];

@@ -13,9 +13,8 @@ import { redisFiles } from './settings.ts';
 import { externalUrl, redisOptionsOf } from './url.ts';
 
 export type Connection = {
-  redis: Redis;
   /** For further connections (blocking reads, bull's `createClient`): `redis.duplicate(overrides)`. */
-  embedded: boolean;
+  redis: Redis;
   /** Ends this connection; the last process that uses an embedded Redis stops it. */
   close(): Promise<void>;
 };
@@ -109,7 +108,6 @@ async function connectEmbedded(paths: DataPaths, { log, signal }: ConnectOptions
   const open = redis;
   return {
     redis: open,
-    embedded: true,
     close: async () => {
       if (closing) return;
       closing = true;
@@ -159,7 +157,6 @@ async function connectExternal(url: string, { log }: ConnectOptions): Promise<Co
   }
   return {
     redis,
-    embedded: false,
     close: async () => {
       await hangUp(redis);
     },

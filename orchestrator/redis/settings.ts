@@ -60,6 +60,8 @@ export function redisArguments(files: RedisFiles): string[] {
     // The tail that a power cut tore off was never acknowledged.
     ['aof-load-truncated', 'yes'],
     ['save', ''],
+    // A backup is a replica that comes alone, and nobody is to be waited for.
+    ['repl-diskless-sync-delay', '0'],
     ['maxmemory', '0'],
     ['maxmemory-policy', 'noeviction'],
     ['databases', '1'],

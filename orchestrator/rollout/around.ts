@@ -22,7 +22,7 @@ export function onAround(d: Draft, event: Extract<EngineEvent, { type: 'around' 
   d.rollout.around = aroundOf(fence, sum(event.others, own), event.of, d.setup.sizes);
 }
 
-/** The fleet takes its time to find out that a node is silent: until then our own word counts. */
+/** The fleet takes its time to find out that a node is silent: until then what the rollout has seen counts. */
 function isLost(d: Draft, { state, since }: Readonly<NodeStep>): boolean {
   return state === 'needs-recovery' && d.clock - since <= d.setup.spec.timeouts.silent;
 }

@@ -12,7 +12,7 @@ const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', '
 const NOBODY: readonly StepState[] = ['skipped', 'needs-recovery'];
 const RESTARTING: readonly StepState[] = ['activating', 'rolling-back'];
 
-/** Milliseconds of watched time since its last word; what nobody could hear does not count. */
+/** Milliseconds since its last message, counted only while somebody listened. */
 export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
   const { listening } = d.rollout;
   // In a finished wave its heartbeats are watched, and it counts as heard until they are missing.
@@ -25,7 +25,7 @@ export function quietOf(d: Draft, node: Readonly<NodeStep>): number {
   return unheardFor(d, node);
 }
 
-/** As `quietOf`, by its own word alone: whatever its heartbeats say, and nothing may have been told of them. */
+/** As `quietOf`, by its own reports alone: what its heartbeats say may not have been passed on. */
 export function unheardFor(d: Draft, node: Readonly<NodeStep>): number {
   return d.watched - Math.max(node.heard ?? 0, d.rollout.listening);
 }

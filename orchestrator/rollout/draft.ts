@@ -1,9 +1,9 @@
 import type { Cause } from '../causes/cause.ts';
+import { commandFor } from './command.ts';
 import { oneMore } from './down.ts';
 import { edited } from './edited.ts';
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
-import { orderFor } from './order.ts';
 import {
   DISRUPTED,
   ENDED,
@@ -173,7 +173,7 @@ export class Draft {
     return sum;
   }
 
-  /** From here on its own word counts again: until now its heartbeats stood for it. */
+  /** From here on its own reports count again; until now its heartbeats took their place. */
   #leavesWaiting(node: NodeStep): void {
     if (waitsStaged(node) && node.reachable) node.heard = this.watched;
   }
@@ -253,20 +253,20 @@ export class Draft {
   }
 
   /** A new effect needs a new epoch. */
-  order(node: NodeStep): void {
+  command(node: NodeStep): void {
     node.epoch += 1;
     node.sent = null;
     node.told = false;
     this.send(node);
   }
 
-  /** The same order again, or for the first time; a node of an older term must report before it gets an order. */
+  /** The same command again, or for the first time; a node of an older term must report before it gets one. */
   send(node: NodeStep): void {
     if (node.term !== this.rollout.term) return;
-    const order = orderFor(this.setup, node);
-    if (order === null) return;
+    const command = commandFor(this.setup, node);
+    if (command === null) return;
     node.sent = this.clock;
-    this.commands.push(order);
+    this.commands.push(command);
   }
 
   /** @param before the clock of the base: a moved clock alone is a change worth writing */

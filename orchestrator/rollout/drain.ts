@@ -98,7 +98,7 @@ export function drainSpec(
   const [old, next] = [parseServiceVersion(life.service), parseServiceVersion(life.successor)];
   const usual = { gates: next === null ? [] : [{ kind: 'service', names: [shownName(next.name)] }] };
   const spec: unknown = template === null ? usual : JSON.parse(template);
-  // What it brings, and to whom, is nobody's to choose but theirs who decided the end.
+  // What it brings, and to whom, follows from the decision that ends the version: nobody else chooses.
   const own = { services: emptiedTo(life).split(','), nodes: { names: ids }, lateJoiners: 'ignore' };
   const name = `end of ${old === null ? life.service : shownServiceVersion(old)}`;
   return JSON.stringify({ ...(spec as object), name, ...own });

@@ -32,10 +32,10 @@ export type Report = {
 };
 
 /**
- * Why a node turned an order down. `stale-epoch`: it accepted `has` already. `other-boot`: it restarted since.
+ * Why a node refused a command. `stale-epoch`: it accepted `has` already. `other-boot`: it restarted since.
  * `refuses-version`: it failed on it before. `cannot`: no space, bad digest, no download; worth another try.
  */
-export type OrderRefusal = 'stale-epoch' | 'other-boot' | 'refuses-version' | 'cannot';
+export type CommandRefusal = 'stale-epoch' | 'other-boot' | 'refuses-version' | 'cannot';
 
 export type NodeEvent =
   | { type: 'report'; node: string; report: Report }
@@ -44,12 +44,12 @@ export type NodeEvent =
       type: 'refused';
       node: string;
       epoch: number;
-      code: OrderRefusal;
+      code: CommandRefusal;
       why: string;
       has: number;
       blame?: Blame;
     }
-  /** The order is being carried out now: until then it waited in our own queue. */
+  /** The command is being carried out now: until then it waited in our own queue. */
   | { type: 'begun'; node: string; epoch: number }
   /** What the fleet knows, from heartbeats, about a node that is done, or waits with its file. */
   | { type: 'seen'; node: string; as: 'silent' | 'ill' | 'well' }
@@ -74,8 +74,7 @@ export type OperatorEvent =
   | { type: 'approve'; by: string; person?: readonly string[]; wave?: number }
   | { type: 'pause'; by: string; why: string }
   | { type: 'resume'; by: string }
-  /** Past the gate that the wave waits at, on somebody's word. */
-  /** `person`: as of `approve`. */
+  /** Past the gate that the wave waits at, because a person says so. `person`: as of `approve`. */
   | { type: 'promote'; by: string; person?: readonly string[]; why: string; wave: number }
   /** Takes back a `skip`, of a node or of a wave. */
   | { type: 'include'; by: string; node: string }
@@ -131,14 +130,14 @@ export type Input = {
    */
   elapsed: number;
   events: readonly EngineEvent[];
-  /** A word that no other step has: a step that is lost is missed by it. */
+  /** Text that no other step has, so that a lost step is noticed. */
   mark?: string;
 };
 
 /**
- * An order's effect on a node. The same epoch always means the same effect, so it may be delivered any number of times.
+ * What is to be done to one node. The same epoch always means the same effect, so it may be carried out any number of times.
  */
-export type Order = { rollout: string; node: string; epoch: number; of: Target['of'] } & (
+export type NodeCommand = { rollout: string; node: string; epoch: number; of: Target['of'] } & (
   | {
       kind: 'stage';
       how: 'disk' | 'network';
@@ -163,9 +162,8 @@ export type Order = { rollout: string; node: string; epoch: number; of: Target['
     }
 );
 export type Command =
-  | Order
-  /** Ask an outside check; the same run may be asked again, its first answer counts. */
-  /** What is asked stands in the setup that was decided. */
+  | NodeCommand
+  /** Ask an outside check, which the setup names; the same run may be asked again, its first answer counts. */
   | { kind: 'gate'; rollout: string; wave: number; gate: number; run: number };
 
 /** One line for the audit stream. */

@@ -1,9 +1,9 @@
 /** How a node is by its own report, and what becomes of it while it is watched. */
 import { shownName } from '../../protocol/service/name.ts';
 import { unstaged } from './blame.ts';
+import { wantedOf } from './command.ts';
 import type { Draft } from './draft.ts';
 import type { Report } from './event.ts';
-import { wantedOf } from './order.ts';
 import type { Target } from './place.ts';
 import type { NodeStep, StepState } from './record.ts';
 import { coming, givenUp, restartsIn, shownVersion, trouble, wishesIn } from './services.ts';

@@ -1,18 +1,18 @@
-/** One node's events: reports, answers to orders, coming and going. */
+/** One node's events: reports, answers to commands, coming and going. */
 
 import { isOver } from './blame.ts';
+import { commandFor, wantedOf } from './command.ts';
 import type { Draft } from './draft.ts';
 import type { NodeEvent } from './event.ts';
 import { weighRefusals } from './hold.ts';
-import { orderFor, wantedOf } from './order.ts';
 import { FREE, waitsStaged } from './record.ts';
 import { attested, leaveOut, onReport } from './report.ts';
-import { fail, isStaged, orderAnew, retry } from './step.ts';
+import { commandAnew, fail, isStaged, retry } from './step.ts';
 import { comesBack, leaveTo } from './yield.ts';
 
 function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   const known = d.peek(event.node);
-  if (known === undefined || event.epoch !== known.epoch || orderFor(d.setup, known) === null) return;
+  if (known === undefined || event.epoch !== known.epoch || commandFor(d.setup, known) === null) return;
   const node = d.edit(event.node);
   if (event.blame === 'clock' || event.blame === 'rules' || event.blame === 'order') {
     const why = event.why;
@@ -22,10 +22,10 @@ function onRefused(d: Draft, event: Extract<NodeEvent, { type: 'refused' }>) {
   } else if (event.blame === 'number') {
     // No higher epoch was ever signed, so no node ever saw one.
     node.epoch = event.has;
-    orderAnew(d, node, event.why);
+    commandAnew(d, node, event.why);
   } else if (event.code === 'stale-epoch') {
     node.epoch = Math.max(node.epoch, event.has);
-    orderAnew(d, node, event.why);
+    commandAnew(d, node, event.why);
   } else if (node.state === 'rolling-back' || event.code === 'other-boot') {
     // A rollback is repeated until its time is over; a restarted node is about to report.
     node.why = event.why;
@@ -89,7 +89,7 @@ export function onNodeEvent(d: Draft, event: NodeEvent) {
         known === undefined ||
         known.epoch !== event.epoch ||
         known.told ||
-        orderFor(d.setup, known) === null
+        commandFor(d.setup, known) === null
       )
         return;
       const node = d.edit(event.node);

@@ -58,6 +58,8 @@ export type PlanNode = {
   bootId: string | null;
   /** Why a person keeps rollouts away from it; null: nobody does. */
   held: string | null;
+  /** Why its hardware takes no new work; null or absent: it does. */
+  shortfall?: string | null;
   /** The only image that a person lets it be moved to, and why; null: any. */
   pinned: { image: string; why: string } | null;
   /** Another rollout that has not ended and holds this node. */

@@ -157,7 +157,10 @@ export function placeOf(
   ) {
     return skip('cannot-show-pcr11', 'it has no TPM to pass the measurement gate with');
   }
-  const lacking = target.of === 'service' ? unfit(target.version, needs, node.hardware) : null;
+  const lacking =
+    target.of === 'service'
+      ? (unfit(target.version, needs, node.hardware) ?? newWorkFor(node, target.version))
+      : null;
   if (lacking !== null) return skip('does-not-fit', lacking);
   let hops = [target.version];
   if (target.of === 'image') {
@@ -179,6 +182,12 @@ export function placeOf(
     }
   }
   return { move: { node, from, hops, late: lateness(node) } };
+}
+
+/** What it runs already goes on, and is kept current; a machine that falls short of its profile is given no more. */
+function newWorkFor({ shortfall = null, serving = {} }: PlanNode, version: string): string | null {
+  const isNew = wishesIn(version).some((wish) => wish.version !== null && serving[wish.name] === undefined);
+  return isNew ? shortfall : null;
 }
 
 function lateness(node: PlanNode): string | null {

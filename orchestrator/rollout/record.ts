@@ -253,7 +253,7 @@ export type NodeStep = {
   /** Epoch of the last order made for it, or the higher one that it reported. */
   epoch: number;
   term: number;
-  /** Clock at which the outstanding order was sent last; null when it is still owed. */
+  /** Clock at which the outstanding command was sent last; null when it is still owed. */
   sent: number | null;
   attempts: number;
   /** Boot in which the outstanding hop was ordered: the new version must come from another. */
@@ -282,7 +282,7 @@ export type NodeStep = {
   ill: boolean;
   /** It became unhealthy on the old version, while it waited: then it is usually not the only one. */
   fell: boolean;
-  /** Whether somebody has begun to carry the outstanding order out; until then it waits in our own queue. */
+  /** Whether somebody has begun to carry the outstanding command out; until then it waits in our own queue. */
   told: boolean;
   /** Its order is refused for a reason other than the version. */
   blocked: { by: 'clock' | 'rules' | 'order'; why: string; since: number } | null;

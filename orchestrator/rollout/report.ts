@@ -1,12 +1,13 @@
 /** How a node's own report changes its step. Only here is a node accepted as being on a version. */
+
+import { commandFor, wantedOf } from './command.ts';
 import { type Draft, gapOf } from './draft.ts';
 import type { Report } from './event.ts';
 import { healthOf, isUp, watch } from './health.ts';
-import { orderFor, wantedOf } from './order.ts';
 import type { Target } from './place.ts';
 import { type NodeStep, type StepState, waitsStaged } from './record.ts';
 import { coming, projected, restartsIn, runsNothing, shownVersion } from './services.ts';
-import { bakeOf, fail, gatesOf, orderAnew, startActivate, startStage } from './step.ts';
+import { bakeOf, commandAnew, fail, gatesOf, startActivate, startStage } from './step.ts';
 import { leaveTo, waitAgain } from './yield.ts';
 
 /** It is on a version of its path, but this record did not send it there: lost writes, or a person did it. */
@@ -109,7 +110,7 @@ export function onReport(d: Draft, id: string, report: Report) {
   const accepted = report.epoch >= node.epoch;
   node.lost = null;
   node.away = null;
-  if (accepted && orderFor(d.setup, node) !== null) {
+  if (accepted && commandFor(d.setup, node) !== null) {
     node.told = true;
     node.blocked = null;
   }
@@ -126,9 +127,9 @@ export function onReport(d: Draft, id: string, report: Report) {
     node.sent = null;
   }
   if (!node.taken) consider(d, node, report, { runs, restarted, accepted, first: known.heard === null });
-  if (node.sent !== null || orderFor(d.setup, node) === null) return;
-  if (isUsedUp && node.state === before) orderAnew(d, node, `it knows epoch ${report.epoch} already`);
-  else d.order(node);
+  if (node.sent !== null || commandFor(d.setup, node) === null) return;
+  if (isUsedUp && node.state === before) commandAnew(d, node, `it knows epoch ${report.epoch} already`);
+  else d.command(node);
 }
 
 /**
@@ -287,5 +288,5 @@ function considerOrdered(d: Draft, node: NodeStep, report: Report, seen: Seen, w
   if (node.state === 'activating' && seen.accepted) return fail(d, node, `fell back: ${wrong()}`);
   // It restarted before the order reached it.
   node.bootBefore = report.bootId;
-  if (node.state === 'activating') d.order(node);
+  if (node.state === 'activating') d.command(node);
 }

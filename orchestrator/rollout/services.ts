@@ -6,15 +6,13 @@
 import { named } from '../../base/named.ts';
 import { ORDER_LIMITS } from '../../protocol/order.ts';
 import {
+  NONE,
   nearest,
   parseInstanceVersion,
   shownName,
   shownServiceVersion,
 } from '../../protocol/service/name.ts';
 import type { Blame } from '../causes/refusal.ts';
-
-/** In place of a version: the service ends. */
-export const NONE = 'none';
 
 /** `version` null: it does not run, or ends. */
 export type Wish = { name: string; version: string | null };

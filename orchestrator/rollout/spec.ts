@@ -210,7 +210,6 @@ export const specSchema = z
   });
 /** A checked spec with every default filled in: durations in milliseconds, clock times in minutes. */
 export type Spec = z.infer<typeof specSchema>;
-export type SpecWave = Spec['waves'][number];
 
 export type Checked = { ok: true; spec: Spec } | { ok: false; refusals: Refusal[] };
 

@@ -36,7 +36,7 @@ export function emptyCounts(): Record<StepState, number> {
   return Object.fromEntries(STEP_STATES.map((state) => [state, 0])) as Record<StepState, number>;
 }
 
-/** Absent from records of before these were kept. */
+/** Absent from older records. */
 const UNTROUBLED = {
   ...{ excused: null, ill: false, fell: false, told: false, blocked: null, anew: 0 },
   ...{ lost: null, away: null, taken: false, left: false, down: false },
@@ -180,7 +180,7 @@ export function createRollout(
   return loadRollout(setup, rollout, waves, nodes);
 }
 
-/** Absent from records of before these were kept. */
+/** Absent from older records. */
 const UNKEPT = {
   ...{ held: null, marks: [], excused: 0, turned: 0, cut: null, edits: {} },
   ...{ asking: 0, deaf: 0, around: NOTHING_SEEN },

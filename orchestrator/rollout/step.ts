@@ -1,4 +1,4 @@
-/** The moves that a node's step can make, each with what it costs: an order, a slot, a failure. */
+/** The moves that a node's step can make, each with what it costs: a command, a slot, a failure. */
 import { type Cause, describe } from '../causes/cause.ts';
 import type { Blame } from '../causes/refusal.ts';
 import { unstaged } from './blame.ts';
@@ -55,7 +55,7 @@ export function startStage(d: Draft, node: NodeStep, why: string) {
     return;
   }
   d.move(node, 'staging', why);
-  d.order(node);
+  d.command(node);
 }
 
 export function startActivate(d: Draft, node: NodeStep, why: string) {
@@ -67,7 +67,7 @@ export function startActivate(d: Draft, node: NodeStep, why: string) {
   node.bootBefore = node.bootId;
   delete node.blame;
   d.move(node, 'activating', why);
-  d.order(node);
+  d.command(node);
 }
 
 /** It has the file and nothing more, which is no failure. A staged file would start at the next restart, whatever causes it. */
@@ -91,7 +91,7 @@ export function takeLeftFilesBack(d: Draft, why: string): boolean {
 export function startRollback(d: Draft, node: NodeStep, why: string) {
   node.sick = null;
   d.move(node, 'rolling-back', why);
-  d.order(node);
+  d.command(node);
 }
 
 /**
@@ -129,9 +129,9 @@ const MOST_ANEW = 5;
  * An order with another epoch, because the one before had one that is used up. A node that finds each of them used up
  * would be asked for ever, and nothing that waits for it would end.
  */
-export function orderAnew(d: Draft, node: NodeStep, why: string) {
+export function commandAnew(d: Draft, node: NodeStep, why: string) {
   node.anew += 1;
-  if (node.anew <= MOST_ANEW) return d.order(node);
+  if (node.anew <= MOST_ANEW) return d.command(node);
   const end = `${MOST_ANEW} orders, each with a new epoch, were refused: ${why}`;
   if (node.state !== 'rolling-back') return retry(d, node, end, 'hardware');
   d.move(node, 'needs-recovery', end);

@@ -1,8 +1,8 @@
 import { describe } from '../causes/cause.ts';
 import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn, waitsForOthers } from './blame.ts';
+import { wantedOf } from './command.ts';
 import type { Draft } from './draft.ts';
 import { hold, isRefusedByMany, isSilence, leave } from './hold.ts';
-import { wantedOf } from './order.ts';
 import type { NodeStep } from './record.ts';
 import { shownVersion } from './services.ts';
 import { defer, fail, retry } from './step.ts';
@@ -86,7 +86,7 @@ function onBlocked(d: Draft, known: Readonly<NodeStep>) {
   }
   if (!isDue(d, known)) return;
   // An order that was signed with a wrong clock stays wrong: a new one gets the present time.
-  if (by === 'clock') d.order(node());
+  if (by === 'clock') d.command(node());
   else d.send(node());
 }
 
@@ -104,7 +104,7 @@ export function onTime(d: Draft, id: string) {
   const spent = d.clock - known.since;
   const quiet = quietOf(d, known);
   if (known.blocked !== null) return onBlocked(d, known);
-  // While the order waits in our own queue, the node's time does not run; for a node that cannot be reached it does.
+  // While the command waits in our own queue, the node's time does not run; for a node that cannot be reached it does.
   const waits = !known.told && known.reachable && known.sent !== null && quiet <= timeouts.silent;
   switch (known.state) {
     case 'staging':
@@ -148,7 +148,7 @@ export function onTime(d: Draft, id: string) {
 }
 
 /**
- * Whether its order is to be sent again. One that leads forward is not while everything goes back: nobody who is dead or
+ * Whether its command is to be sent again. One that leads forward is not while everything goes back: nobody who is dead or
  * waits for a slot is told it once more.
  */
 function isDue({ rollout, clock, setup }: Draft, { sent, state }: Readonly<NodeStep>): boolean {

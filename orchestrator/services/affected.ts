@@ -6,6 +6,8 @@ import {
   fullServiceVersion,
   parseServiceVersion,
   type ServiceVersion,
+  shownName,
+  shownServiceVersion,
 } from '../../protocol/service/name.ts';
 import type { Life } from '../fleet/decisions/lives.ts';
 import { countVersions, type NodeRuns } from '../usage/versions.ts';
@@ -78,18 +80,19 @@ export function warningsFor(
 ): string[] {
   const warnings: string[] = [];
   const next = successor === null ? null : parseServiceVersion(successor);
+  const shown = next === null ? '' : shownServiceVersion(next);
   if (next === null) warnings.push('it has no successor: whoever runs it is told of no other version');
   else {
     if (stateOf(lives.get(successor!), on ?? 0) === 'preview')
-      warnings.push(`${successor} is in preview: nodes are brought to it only once it is promoted`);
+      warnings.push(`${shown} is in preview: nodes are brought to it only once it is promoted`);
     const { wanted, runs } = countOf(next, members);
-    if (wanted + runs === 0) warnings.push(`no node runs ${successor} yet: nothing has proved it`);
+    if (wanted + runs === 0) warnings.push(`no node runs ${shown} yet: nothing has proved it`);
     if (!released.some((one) => one.name === next.name && one.version === next.version))
-      warnings.push(`${successor} is not released, or was withdrawn`);
+      warnings.push(`${shown} is not released, or was withdrawn`);
   }
   if (next !== null && next.name !== service.name)
     for (const { service: one, by } of dependants)
-      warnings.push(`${one} of ${by} depends on ${service.name}, which ${successor} is not`);
+      warnings.push(`${one} of ${by} depends on ${shownName(service.name)}, which ${shown} is not`);
   for (const before of replaces) {
     const end = lives.get(before)?.on ?? null;
     if (on !== null && end !== null && end >= on)

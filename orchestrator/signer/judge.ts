@@ -8,6 +8,7 @@ import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../proto
 import { lifeOf } from '../orders/issue.ts';
 import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
+import { checkIncident, type IncidentGrounds } from './incident.ts';
 import type { Signed } from './ledger.ts';
 import { checkMove, type MoveGrounds } from './move.ts';
 import { checkServices, isNothing, type ServiceGrounds } from './services.ts';
@@ -29,6 +30,7 @@ export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
 const MOST_SKIPPED = 1_000_000;
 
 export type Grounds = MoveGrounds &
+  IncidentGrounds &
   Pick<ConfigGrounds, 'configured'> &
   Pick<ServiceGrounds, 'served' | 'released' | 'now'> & {
     rules: Rules;
@@ -68,16 +70,26 @@ export function judge(order: Order, grounds: Grounds): Verdict {
       `configuration ${order.config} was published by nobody on this machine`,
       "give 'bootwave config publish' once more, with the same file and version",
     );
-  const moved = checkMove(order, grounds);
-  const configured = checkConfig(order, { ...grounds, configs: rules.configs });
-  checkWithdrawn(order, grounds, configured);
-  const served = checkServices(order, grounds);
+  const incident = checkIncident(order, grounds);
+  const { moved, configured, served } = incident === null ? checkContent(order, grounds) : keptBy(grounds);
   if (again) return { payload, entry: null };
-  const wipe = order.wipe ? checkWipe(order, grounds).id : null;
+  const wipe = incident === null ? wipeOf(order, grounds) : checkBudget(order.node, incident, grounds);
   const image = order.image?.version ?? null;
   const { node, epoch } = order;
   const entry = { node, epoch, digest, at: now, image, floor, wipe, moved, configured };
   return { payload, entry: isNothing(served) ? entry : { ...entry, served } };
+}
+
+function checkContent(order: Order, grounds: Grounds) {
+  const moved = checkMove(order, grounds);
+  const configured = checkConfig(order, { ...grounds, configs: grounds.rules.configs });
+  checkWithdrawn(order, grounds, configured);
+  return { moved, configured, served: checkServices(order, grounds) };
+}
+
+/** Of an order that only wipes: when the machine is let back in, it is to have what it had. */
+function keptBy({ had: { version, since, fresh }, configured, served }: Grounds) {
+  return { moved: { version, since, fresh }, configured: configured ?? undefined, served };
 }
 
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
@@ -161,22 +173,31 @@ function checkWithdrawn(
   );
 }
 
-function checkWipe(order: Order, { rules, wipes, now, limits }: Grounds): WipeConsent {
-  const word = wipeConsent(order.node, rules, wipes, now);
+function wipeOf({ node, wipe }: Order, grounds: Grounds): string | null {
+  if (!wipe) return null;
+  const { rules, wipes, now } = grounds;
+  const word = wipeConsent(node, rules, wipes, now);
   if (word === null)
     throw refuse(
       'SIGNER_WIPE_UNSAID',
-      `nobody has said on this machine that the disk of ${order.node} may be wiped, or too long ago`,
+      `nobody has said on this machine that the disk of ${node} may be wiped, or too long ago`,
       `'bootwave node set NODE --mode installed --wipe' says it`,
     );
-  const recent = wipes.filter(({ at }) => at > now - HOUR).length;
+  return checkBudget(node, word.id, grounds);
+}
+
+/** @param wipe under which the ledger has it: the same one is not counted again */
+function checkBudget(node: string, wipe: string, { wipes, now, limits }: Grounds): string {
+  const all = wipes.filter(({ at }) => at > now - HOUR);
+  if (all.some((one) => one.node === node && one.wipe === wipe)) return wipe;
+  const recent = new Set(all.map((one) => `${one.node} ${one.wipe}`)).size;
   if (recent >= limits.wipesPerHour)
     throw refuse(
       'SIGNER_WIPE_BUDGET',
       `${recent} disks were given up within the last hour, and no more than ${limits.wipesPerHour} may be`,
       'it is tried again by itself; look whether all of these are meant',
     );
-  return word;
+  return wipe;
 }
 
 /** The consent to wipe that is valid for a node now. */

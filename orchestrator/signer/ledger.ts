@@ -98,6 +98,11 @@ export class Ledger {
     return this.#last.get(node) ?? null;
   }
 
+  /** The newest of each node. */
+  get all(): Iterable<Signed> {
+    return this.#last.values();
+  }
+
   /** Nodes that ever got an order, and those that got their first one within an hour. */
   nodes(now: number): { all: number; fresh: number } {
     while (this.#firsts.length > 0 && this.#firsts[0]! <= now - FRESH) this.#firsts.shift();

@@ -37,7 +37,7 @@ export function hadOf(last: Signed | null, shown: Order | null, begunAt: number)
 
 export type MoveGrounds = {
   had: Had;
-  decided: Decided;
+  decided: Omit<Decided, 'recovery'>;
   /** The image for new hardware, by what is on this machine's disk; null: there is none, or nobody needs to know. */
   newest: string | null;
   now: number;
@@ -49,7 +49,7 @@ export type MoveGrounds = {
  */
 export function checkMove(
   order: Order,
-  { had, decided: { rollouts, places, installs, pins }, newest, now }: MoveGrounds,
+  { had, decided: { rollouts, incidents, places, installs, pins }, newest, now }: MoveGrounds,
 ): NonNullable<Signed['moved']> {
   const version = order.image?.version ?? null;
   const { since, fresh, isOld } = had;
@@ -61,7 +61,8 @@ export function checkMove(
     })
   )
     return { version, since: now, fresh: false };
-  const asked = installs.get(order.node) ?? 0;
+  // What was wiped is installed anew.
+  const asked = Math.max(installs.get(order.node) ?? 0, incidents.of(order.node)?.wipe?.at ?? 0);
   const isBeginning = fresh && now < since + INSTALL_LASTS;
   const isNew =
     had.version === null || order.wipe || isBeginning || (asked > since && now < asked + INSTALL_LASTS);

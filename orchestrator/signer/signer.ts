@@ -56,7 +56,7 @@ export class Signer implements OrderSigner {
     // Nothing is awaited between the look into the ledger and the entry in it: two orders of one epoch meet here.
     const last = ledger.of(order.node);
     const nodes = ledger.nodes(now());
-    const seen = shown === undefined ? null : shownOrder(shown, order.node, key, last);
+    const seen = contentOf(shown === undefined ? null : shownOrder(shown, order.node, key, last));
     const had = hadOf(last, seen?.order ?? null, begunAt);
     const grounds = {
       ...{ nodes, rules, facts: published, last, had, decided, newest, limits },
@@ -75,9 +75,10 @@ export class Signer implements OrderSigner {
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
     const { epoch, image, floor = null } = seen.order;
-    const { isOld: _, ...moved } = hadOf(last, seen.order, begunAt);
-    const configured = configuredOf(last, seen) ?? undefined;
-    const served = servedOf(last, seen.order);
+    const content = contentOf(seen);
+    const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
+    const configured = configuredOf(last, content) ?? undefined;
+    const served = servedOf(last, content?.order ?? null);
     await ledger.learn({
       ...{ node, epoch, digest: seen.digest, at: now(), image: image?.version ?? null, floor, wipe: null },
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
@@ -94,16 +95,21 @@ export class Signer implements OrderSigner {
     const { order } = seen ?? {};
     // Nothing is known of it here.
     if (last === null && order === undefined) return { epoch: 0, wipe };
-    const config = configuredOf(last, seen)?.now;
+    const content = contentOf(seen);
+    const config = configuredOf(last, content)?.now;
     const isNewer = (order?.epoch ?? 0) > (last?.epoch ?? 0);
     const newest = isNewer ? { epoch: order!.epoch, digest: seen!.digest } : last!;
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      services: servedOf(last, order ?? null).now,
+      services: servedOf(last, content?.order ?? null).now,
     };
   }
 }
+
+/** Of an order that only wipes the machine has nothing: it is to have what it had. */
+const contentOf = <S extends { order: Order }>(seen: S | null): S | null =>
+  seen?.order.incident === undefined ? seen : null;
 
 /**
  * An order that this fleet's key has signed for the node, whenever that was; null: it is none, or says nothing that is not

@@ -51,7 +51,7 @@ export type PoolOptions = {
   onLost?: (id: string, reason: BootwaveError) => void;
 };
 
-export type WarmOptions = {
+type ConnectOptions = {
   signal?: AbortSignal;
   /**
    * Milliseconds during which failed connections are tried again, with backoff. 0, the default: one attempt, or none
@@ -60,23 +60,9 @@ export type WarmOptions = {
   connectWithin?: number;
 };
 
-export type PoolRequestOptions = RequestOptions & WarmOptions;
+export type PoolRequestOptions = RequestOptions & ConnectOptions;
 
-/** Milliseconds. `queued` and `connect` are 0 on a connection that was open already. */
-export type Timing = { cold: boolean; queued: number; connect: number; exchange: number };
-
-export type PoolStats = {
-  open: number;
-  idle: number;
-  opening: number;
-  waiting: number;
-  /** Since the start. `ms` is the sum over connections that were opened, without their time in the queue. */
-  cold: { opened: number; failed: number; ms: number; longest: number };
-};
-
-type Ready = { session: LinkSession; cold: boolean; queued: number; connect: number };
-
-type Attempt = { result: Promise<Ready>; waiters: number; abort: AbortController; over: boolean };
+type Attempt = { result: Promise<LinkSession>; waiters: number; abort: AbortController; over: boolean };
 
 type Node = {
   id: string;
@@ -111,7 +97,6 @@ export class LinkPool {
   /** Connected, with nothing in flight; the longest idle first. */
   readonly #idle = new Set<Node>();
   readonly #closing = new AbortController();
-  readonly #cold = { opened: 0, failed: 0, ms: 0, longest: 0 };
   #open = 0;
 
   constructor(options: PoolOptions) {
@@ -124,14 +109,10 @@ export class LinkPool {
     else options.signal?.addEventListener('abort', () => this.close(), { once: true });
   }
 
-  stats(): PoolStats {
-    return {
-      open: this.#open,
-      idle: this.#idle.size,
-      opening: this.#gate.opening,
-      waiting: this.#gate.waiting,
-      cold: { ...this.#cold },
-    };
+  /** Connections: held, being opened, waiting to be opened. */
+  get load(): { open: number; opening: number; waiting: number } {
+    const { opening, waiting } = this.#gate;
+    return { open: this.#open, opening, waiting };
   }
 
   /**
@@ -143,22 +124,13 @@ export class LinkPool {
     op: O,
     args: ArgsOf<O>,
     options: PoolRequestOptions = {},
-  ): Promise<{ result: ResultOf<O>; timing: Timing }> {
-    const { session, cold, queued, connect } = await this.#ready(id, options);
-    const began = this.#clock.now();
+  ): Promise<{ result: ResultOf<O> }> {
+    const session = this.#openTo(id) ?? (await this.#connected(id, options));
     try {
-      const result = await session.request(op, args, options);
-      return { result, timing: { cold, queued, connect, exchange: this.#clock.now() - began } };
+      return { result: await session.request(op, args, options) };
     } finally {
       this.#rest(id);
     }
-  }
-
-  /** Opens a connection ahead of its first request. */
-  async warm(id: string, options: WarmOptions = {}): Promise<Timing> {
-    const { cold, queued, connect } = await this.#ready(id, options);
-    this.#rest(id);
-    return { cold, queued, connect, exchange: 0 };
   }
 
   /** What the node reported when its connection was opened; null without a connection. */
@@ -182,25 +154,21 @@ export class LinkPool {
     for (const id of [...this.#nodes.keys()]) this.drop(id, reason);
   }
 
-  async #ready(id: string, options: WarmOptions): Promise<Ready> {
-    return this.#warmOf(id) ?? (await this.#connected(id, options));
-  }
-
-  #warmOf(id: string): Ready | null {
+  #openTo(id: string): LinkSession | null {
     const node = this.#nodes.get(id);
     if (node === undefined || node.link === null || !node.link.session.isOpen) return null;
     this.#idle.delete(node);
-    return { session: node.link.session, cold: false, queued: 0, connect: 0 };
+    return node.link.session;
   }
 
-  async #connected(id: string, { signal, connectWithin = 0 }: WarmOptions): Promise<Ready> {
+  async #connected(id: string, { signal, connectWithin = 0 }: ConnectOptions): Promise<LinkSession> {
     const closing = this.#closing.signal;
     const stop = signal === undefined ? closing : AbortSignal.any([closing, signal]);
     const until = this.#clock.now() + connectWithin;
     for (;;) {
       if (stop.aborted) throw abortedBy(stop);
-      const warm = this.#warmOf(id);
-      if (warm !== null) return warm;
+      const open = this.#openTo(id);
+      if (open !== null) return open;
       const node = this.#nodeOf(id);
       const now = this.#clock.now();
       if (node.notBefore <= now || node.lastError === null) {
@@ -223,7 +191,7 @@ export class LinkPool {
   }
 
   /** Waits for the one attempt under way for this node; the last one to lose interest calls it off. */
-  async #join(node: Node, signal: AbortSignal): Promise<Ready> {
+  async #join(node: Node, signal: AbortSignal): Promise<LinkSession> {
     node.attempt ??= this.#begin(node);
     const { attempt } = node;
     attempt.waiters += 1;
@@ -252,11 +220,9 @@ export class LinkPool {
     return attempt;
   }
 
-  async #attempt(node: Node, signal: AbortSignal): Promise<Ready> {
-    const asked = this.#clock.now();
+  async #attempt(node: Node, signal: AbortSignal): Promise<LinkSession> {
     const target = await untilAborted(this.#options.resolve(node.id), signal);
     await this.#gate.enter(node.id, target.group, signal);
-    const began = this.#clock.now();
     try {
       const timeout = this.#limits.connectTimeout;
       const link = await connect(target, { clientKey: this.#clientKey, timeout, clock: this.#clock, signal });
@@ -264,12 +230,8 @@ export class LinkPool {
         link.session.end();
         throw abortedBy(signal);
       }
-      const took = this.#clock.now() - began;
-      this.#cold.opened += 1;
-      this.#cold.ms += took;
-      this.#cold.longest = Math.max(this.#cold.longest, took);
       this.#keep(node, link);
-      return { session: link.session, cold: true, queued: began - asked, connect: took };
+      return link.session;
     } catch (error) {
       if (!signal.aborted) this.#failed(node, error);
       throw error;
@@ -296,7 +258,6 @@ export class LinkPool {
   #failed(node: Node, error: unknown): void {
     const coded =
       error instanceof BootwaveError ? error : linkFailure('LINK_HANDSHAKE', String(error), error);
-    this.#cold.failed += 1;
     node.failures += 1;
     node.lastError = coded;
     node.notBefore =

@@ -9,12 +9,17 @@ import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { startFlowKeeper } from '../flows/keep.ts';
+import { FlowStore } from '../flows/store.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
 import { keepLearning } from '../orders/learn.ts';
 import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
+import { startPlans } from '../recovery/keep-plans.ts';
+import { startRecovery } from '../recovery/run.ts';
+import type { Breaker, Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
@@ -31,6 +36,11 @@ export type OrchestrateOptions = {
   /** Null: real machines. */
   rehearsal: Rehearsal | null;
   fleet: Fleet;
+  /** That machines of this server boot at. */
+  site: string;
+  /** What this server sees of its nodes. */
+  watch: Watch;
+  breaker: Breaker;
   /** Version of the newest published image; null: none. */
   newest(): Promise<string | null>;
   /** On which nodes boot. */
@@ -61,7 +71,7 @@ export type Orchestrating = {
  * @throws BootwaveError `ORDER_KEY_MISSING`, `ORDER_KEY_FILE`, `SIGNER_*`, `KEYS_MISSING`
  */
 export async function orchestrate(options: OrchestrateOptions): Promise<Orchestrating> {
-  const { paths, rehearsal, fleet, networks, log, signal } = options;
+  const { paths, rehearsal, fleet, site, watch, breaker, networks, log, signal } = options;
   const privateKey = await readFile(keyLayout(paths.keys).ssh.key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
@@ -103,7 +113,10 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
+  const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
+  const plans = startPlans({ fleet, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
+  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -112,12 +125,21 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
   return {
-    done: Promise.allSettled([rollouts.done, installs, configs, learning, power, usage, seals]).then(
-      async () => {
-        signer.close();
-        await Promise.all([links.close(), signing.done]);
-      },
-    ),
+    done: Promise.allSettled([
+      rollouts.done,
+      installs,
+      configs,
+      learning,
+      power,
+      recovery,
+      plans,
+      usage,
+      flows,
+      seals,
+    ]).then(async () => {
+      signer.close();
+      await Promise.all([links.close(), signing.done]);
+    }),
     links: pool,
     restarted: (id) => pool.drop(id),
     banned: (id) => pool.drop(id, linkFailure('LINK_CLOSED', `${id} is banned`)),

@@ -18,6 +18,7 @@ import { activeAuthority } from '../authorities/on-disk.ts';
 import { reportServer } from '../authorities/servers.ts';
 import { NodesCrl } from '../fleet/bans/crl.ts';
 import { beginDecisions } from '../fleet/decisions/confirm.ts';
+import { isHeldBy } from '../fleet/decisions/incidents.ts';
 import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import { watchDecisions } from '../fleet/decisions/watch.ts';
 import { FleetDirectory } from '../fleet/directory.ts';
@@ -28,6 +29,9 @@ import { openMetricsDoor } from '../metrics/door.ts';
 import { fleetMetrics } from '../metrics/fleet.ts';
 import { openFleet } from '../operators/bans-of.ts';
 import { networksOf } from '../power/self-test.ts';
+import { Held } from '../recovery/held.ts';
+import { keepGuard } from '../recovery/keep-guard.ts';
+import { type Breaker, Watch } from '../recovery/watch.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -140,17 +144,23 @@ export async function up(
     const { site } = options;
     const commandLine = async (version: string) =>
       (await pcr11(version)) === null ? null : images.cmdline(version).catch(() => null);
+    const standings = new SignerClient(signerFiles(paths).socket);
+    ends.push(aborted(stop).then(() => standings.close()));
+    const breaker: Breaker = (...asked) => guard.stopped(...asked);
+    const watch = new Watch({ fleet, site, attestMinutes: options.attestEvery, breaker, log });
+    const guard = keepGuard({ fleet, heardAt: (node) => watch.heardAt(node), log, signal: stop });
+    ends.push(guard.done);
     const directory = new FleetDirectory({
       ...{ fleet, site, pcr11, commandLine, bans, log, onRestart },
       heartbeatSeconds: options.heartbeat,
       imageRules: () => consents.current(),
       released: () => released.images(),
       defaultImage: forNew,
+      saw: (sight) => watch.saw(sight),
+      recovery: new Held({ fleet, signer: standings, breaker, log, now: Date.now }),
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const standings = new SignerClient(signerFiles(paths).socket);
-    ends.push(aborted(stop).then(() => standings.close()));
     const secrets = new FleetSecrets({
       ...{ fleet, paths, store: new SecretStore(paths), signer: standings },
       now: Date.now,
@@ -214,12 +224,13 @@ export async function up(
     });
 
     orchestrator = await orchestrate({
-      ...{ paths, rehearsal, fleet, newest: forNew, log, signal: stop },
+      ...{ paths, rehearsal, fleet, site, watch, breaker, newest: forNew, log, signal: stop },
       networks: () => networksOf(wires.addresses.map(({ interface: name }) => name)),
       silence: 3 * options.heartbeat * 1000,
     });
     bans.onBan((fresh) => {
-      for (const id of fresh.flatMap(({ nodes }) => nodes)) orchestrator?.banned(id);
+      const held = fleet.decisions.incidents.all.filter(isHeldBy).map(({ node }) => node);
+      for (const id of [...fresh.flatMap(({ nodes }) => nodes), ...held]) orchestrator?.banned(id);
     });
     const banWatch = watchDecisions(bans, fleet, { signal: stop, log });
     const releases = keepReleases(paths, { log, signal: stop });

@@ -58,6 +58,8 @@ export type InstanceTop = Rates & {
   /** `unknown`: the node has not said anything; `absent`: it has, and nothing of this one yet. */
   state: string;
   health: string;
+  /** Why it does not run, or would not start again, in the node's words; empty: nothing of that, or the node has not said. */
+  why: string;
   restarts: number | null;
   memory: number | null;
   tasks: number | null;
@@ -74,6 +76,7 @@ export function instancesOf({ node, usage, wanted }: NodeUsage): InstanceTop[] {
       version: one?.runs ?? null,
       state: one?.state ?? (usage === null ? 'unknown' : 'absent'),
       health: one?.health ?? 'unknown',
+      why: one?.why ?? '',
       restarts: one?.restarts ?? null,
       ...(usage?.services[name] ?? UNKNOWN),
       memory: one?.memory ?? null,

@@ -42,6 +42,8 @@ export type DiskRequest = z.infer<typeof diskRequest>;
 export type ReleaseStatus = {
   /** Kernel name of the disk that is installed, complete with its loader; null on a node that has none. */
   disk: string | null;
+  /** Its WWN, or its serial number where it has none; empty: it has neither. */
+  lasting: string;
   files: EspFile[];
   loader: LoaderFacts;
 };
@@ -76,8 +78,6 @@ export type LoaderFacts = {
   fromDisk: boolean;
   /** File name of the image that this boot was counted on (LoaderBootCountPath); null when it was blessed. */
   counted: string | null;
-  /** File name of the image that was started (LoaderEntrySelected). */
-  selected: string | null;
   /** LoaderEntryDefault or LoaderEntryOneShot, by name; either makes systemd-boot ignore boot counting. */
   pinned: string | null;
 };

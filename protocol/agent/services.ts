@@ -30,8 +30,10 @@ export type InstanceView = {
   name: string;
   version: string;
   state: InstanceState;
-  /** Why it is not running, with a code where it is refused; else empty. */
+  /** Why it is not running, or would not start again, with a code where it is refused; else empty. */
   why: string;
+  /** Root has its bundle: nothing is to be fetched for it. */
+  stored: boolean;
   /** The version that runs now: the former one goes on until this one can start. Null: none. */
   runs: string | null;
   /** How often it was started again. */

@@ -20,3 +20,12 @@ export function extraData(nonce: Uint8Array, csr: Uint8Array, hostKey: string): 
 export function reattestData(nonce: Uint8Array, spki: Uint8Array): Buffer {
   return digestOf('bootwave re-attestation 1', [nonce, spki]);
 }
+
+/**
+ * The extraData of the quote with which a held machine says what it has wiped.
+ * @param nonce 32 bytes, the server's, made after the wipe
+ * @param report the text of it (wipe.ts)
+ */
+export function wipeData(nonce: Uint8Array, report: string): Buffer {
+  return digestOf('bootwave wipe report 1', [nonce, Buffer.from(report, 'utf8')]);
+}

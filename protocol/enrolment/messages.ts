@@ -7,11 +7,12 @@
  *                 that nobody reads but the TPM of this EK, while it holds this AK    [TPM 2.0 Part 1, 24]
  *   3. proof  ->  that secret, and a quote by the AK whose extraData is SHA-256(nonce, CSR, host key)
  *                 [TPM 2.0 Part 2, 10.12.8]; before both hold nothing is recorded about the EK
- *   4. status ->  pending | approved (with certificate) | rejected
+ *   4. status ->  pending | approved (with certificate) | rejected | held (with an order to wipe, see wipe.ts)
  */
 // The mini build: the agent's bundle is 13 kB instead of 456 kB, which counts at every boot.
 import * as z from 'zod/mini';
 import { EVENT_LOG_LIMITS } from '../../formats/efi/event-log.ts';
+import type { OrderEnvelope } from '../order.ts';
 import type { FirmwareFacts } from './firmware-facts.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
@@ -202,6 +203,19 @@ export const statusReply = z.discriminatedUnion('state', [
     /** The machine is refused for what it started in this boot: it has to start again. */
     restart: z.optional(z.literal(true)),
   }),
+  /** The machine is known, and nobody lets it in before its disks are wiped: it gets this order and nothing else. */
+  z.strictObject({
+    state: z.literal('held'),
+    id: line(80),
+    words,
+    name: line(64),
+    /** Why it is held, or why there is no order now. */
+    reason: line(256),
+    /** The envelope; null: there is none now. */
+    order: z.unknown(),
+    /** Its keys are those of before it was held: it has to start again. */
+    restart: z.optional(z.literal(true)),
+  }),
 ]);
 export type StatusReply = z.infer<typeof statusReply>;
 
@@ -302,6 +316,7 @@ export type Enrolment = {
 export type EnrolmentDecision =
   | { state: 'pending' }
   | { state: 'approved'; name: string }
+  | { state: 'held'; name: string; reason: string; order: OrderEnvelope | null; restart?: true }
   /** `restart`: nothing that this boot does can change it. */
   | { state: 'rejected'; reason: string; restart?: true };
 
@@ -314,6 +329,8 @@ export const PATHS = {
   keys: '/v1/enrol/keys',
   proof: '/v1/enrol/proof',
   status: '/v1/enrol/status',
+  wipeNonce: '/v1/enrol/wipe-nonce',
+  wiped: '/v1/enrol/wiped',
   heartbeat: '/v1/heartbeat',
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',

@@ -46,11 +46,6 @@ export class FrameDecoder {
     return messages;
   }
 
-  /** True between two frames, where a peer may stop without having lost anything. */
-  get atBoundary(): boolean {
-    return this.#headerBytes === 0;
-  }
-
   #takeHeader(chunk: Uint8Array, at: number): number {
     const taken = Math.min(HEADER - this.#headerBytes, chunk.length - at);
     this.#header.set(chunk.subarray(at, at + taken), this.#headerBytes);

@@ -11,8 +11,10 @@ import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
+import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
+import { flowsArgs, flowsSchema } from './flows.ts';
 import { usageSchema } from './usage.ts';
 
 export const LINK_VERSION = 1;
@@ -36,7 +38,6 @@ export const LINK_LIMITS = {
   farewell: 5_000,
 } as const;
 
-const line = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[^\p{Cc}]*$/u));
 const count = () => z.int().check(z.gte(0));
 const hex64 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
@@ -110,7 +111,7 @@ const service = z.object({
   restarts: count(),
   /** Since when it is in its state; null while nothing of it runs. */
   since: z.nullable(instant),
-  /** Why it does not run, with a code where it is refused; else empty. */
+  /** Why it does not run, or would not start again, with a code where it is refused; else empty. */
   why: line(256),
   /**
    * Number of the last change of its secrets on the server that gave them, which is random: another one is another change.
@@ -145,7 +146,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage` and `mirrors` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -165,6 +166,8 @@ export const OPS = {
       node: line(128),
       running,
       mode,
+      /** WWN or serial number of the disk that is installed; absent: none is, it has neither, or the image tells nobody. */
+      disk: z.optional(line(128)),
       state,
       order: z.nullable(z.object({ epoch: count(), digest: hex64, expires: instant })),
       slots: z.array(slot).check(z.maxLength(16)),
@@ -187,6 +190,8 @@ export const OPS = {
   },
   /** Unknown to images from before it (`LINK_OP_UNKNOWN`). */
   usage: { args: z.strictObject({}), result: usageSchema },
+  /** What services have sent since the last answer that is kept. Unknown to images from before it. */
+  flows: { args: flowsArgs, result: flowsSchema },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),

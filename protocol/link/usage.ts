@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
+import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { instanceNameSchema } from '../service/name.ts';
 
@@ -24,6 +25,8 @@ const instance = z.object({
   state: z.enum(INSTANCE_STATES),
   health: z.enum(['healthy', 'ill', 'unknown']),
   restarts: counter,
+  /** As its status says; absent: it runs and would start again, or the image is older. */
+  why: z.optional(line(256)),
   /** Milliseconds of processor time. */
   cpu: z.nullable(counter),
   /** Bytes that cannot be taken back at once: without the files that are only cached. */

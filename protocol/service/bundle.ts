@@ -1,9 +1,8 @@
 /** What TUF's metadata says of a bundle beyond its length and digests (`custom`; 1.0.34, 4.5). */
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
-import { versionSchema } from '../../formats/version.ts';
 import { manifestSchema } from './manifest.ts';
-import { serviceNameSchema } from './name.ts';
+import { serviceNameSchema, serviceVersionSchema } from './name.ts';
 
 /**
  * A bundle is one file: a squashfs, filled up to a whole block, then the tree of hashes over it (dm-verity, version 1,
@@ -34,7 +33,7 @@ export const bundleCustom = z.object({
   bootwave: z.strictObject({
     format: z.literal(1),
     service: serviceNameSchema,
-    version: versionSchema,
+    version: serviceVersionSchema,
     /** Of the tree, hex. The only root hash that a node ever opens a bundle with. */
     rootHash: hash,
     /** Bytes of the squashfs with its filling: where the tree begins. */

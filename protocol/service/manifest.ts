@@ -70,7 +70,7 @@ const distinct = <T>(of: (one: T) => string, what: string) =>
   z.refine<T[]>((all) => new Set(all.map(of)).size === all.length, { error: `${what} stands there twice` });
 
 /** `exec` runs inside the instance; the others come from the node. An HTTP answer of 200 to 399 is well. */
-const health = z.strictObject({
+export const healthSchema = z.strictObject({
   check: z.union([
     z.strictObject({
       kind: z.literal('exec'),
@@ -175,7 +175,7 @@ export const manifestSchema = z
         null,
       ),
     }),
-    health: z._default(z.nullable(health), null),
+    health: z._default(z.nullable(healthSchema), null),
     /** Seconds that it has to end by itself after `signal`. */
     stop: z._default(
       z.strictObject({

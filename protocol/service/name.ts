@@ -1,7 +1,7 @@
 /** How services, their versions and their bundles are called: by people, in TUF's metadata, on servers and nodes. */
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
-import { isVersion } from '../../formats/version.ts';
+import { isVersion, versionSchema } from '../../formats/version.ts';
 
 /** Whose services have no owner in their name as people write it: the core team's. */
 export const FLEET = 'fleet';
@@ -45,6 +45,12 @@ export const fullName = (written: string): string =>
 /** As people write it. */
 export const shownName = (name: string): string =>
   name.startsWith(`${FLEET}/`) ? name.slice(FLEET.length + 1) : name;
+
+/** In place of a version, in what a rollout brings: the service ends. */
+export const NONE = 'none';
+
+/** Of what is published: no rollout could bring a version with that name. */
+export const serviceVersionSchema = versionSchema.check(z.refine((text) => text !== NONE));
 
 /** A version of a service. */
 export type ServiceVersion = { name: string; version: string };

@@ -32,14 +32,13 @@ export type SecretsAsk = {
 };
 
 /** What must not have changed since the quote for an answer to open: the PCRs that every site enforces. */
-const HELD_PCRS = [7, 11, 12, 13] as const;
-export const HELD_PCR_LIST = `sha256:${HELD_PCRS.join(',')}`;
+export const HELD_PCRS = [7, 11, 12, 13] as const;
 
-/** Of the delivery key. @param pcrs as quoted, hex @throws BootwaveError `SECRETS_SEALED` when one is missing */
+/** Of the delivery key. @param pcrs hex @throws BootwaveError `SECRETS_SEALED` when one is missing */
 export function policyOf(pcrs: Readonly<Record<string, string>>): Buffer {
   const held = HELD_PCRS.map((pcr) => [pcr, Buffer.from(pcrs[pcr] ?? '', 'hex')] as const);
   if (held.some(([, value]) => value.length !== 32))
-    throw refusal('SECRETS_SEALED', 'the quote lacks PCRs that it must have', 'enrol again');
+    throw refusal('SECRETS_SEALED', 'PCRs are missing that it must hold', 'enrol again');
   return deliveryPolicy(new Map(held));
 }
 
@@ -149,7 +148,7 @@ function agreed(privateKey: KeyObject, other: Buffer, secret: Uint8Array, contex
     shared = diffieHellman({ privateKey, publicKey });
   } catch {
     // A point of small order: both sides would agree on nothing (RFC 7748, 6.1).
-    throw refusal('SECRETS_SEALED', 'the other side has a key that is none', 'it is asked again by itself');
+    throw refusal('SECRETS_SEALED', 'the key of the other side is invalid', 'it is asked again by itself');
   }
   const both = Buffer.concat([shared, secret]);
   const key = Buffer.from(hkdfSync('sha256', both, context, 'bootwave secrets 1', 32));

@@ -18,3 +18,18 @@ test('secrets are kept out', (t) => {
   log.info({ token: 'abc', made: { key: 'def', privateKey: 'def', password: 'ghi', secret: 'jkl' } }, 'text');
   t.notRegex(lines.join(), /abc|def|ghi|jkl/);
 });
+
+test.serial('a level that is none is refused, and an empty one is the usual one', (t) => {
+  const before = process.env.BOOTWAVE_LOG;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.BOOTWAVE_LOG;
+    else process.env.BOOTWAVE_LOG = before;
+  });
+  process.env.BOOTWAVE_LOG = '';
+  t.is(createLogger('x').level, 'info');
+  process.env.BOOTWAVE_LOG = 'loud';
+  t.like(
+    t.throws(() => createLogger('x')),
+    { code: 'LOG_LEVEL', what: 'BOOTWAVE_LOG is "loud"' },
+  );
+});

@@ -12,9 +12,23 @@ const pages = await allPages();
 const whole = await program();
 
 /** Programs of Debian that the pages use; anything else in a sh block is a mistake or belongs here. */
-const FOREIGN = ['cd', 'ln', 'ip', 'tar', 'git', 'systemctl', 'journalctl', 'curl', 'set', 'export', '.'];
+const FOREIGN = [
+  'cd',
+  'ln',
+  'ip',
+  'tar',
+  'git',
+  'systemctl',
+  'journalctl',
+  'curl',
+  'set',
+  'export',
+  '.',
+  'age-keygen',
+  'mv',
+];
 /** Long options in running text that are not Bootwave's. */
-const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit'];
+const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit', '--decrypt'];
 
 /** Every command with its arguments read and judged, and nothing done. */
 async function harmless(): Promise<Command> {

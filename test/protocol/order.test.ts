@@ -70,6 +70,30 @@ test('an order without services has the bytes that it always had', (t) => {
   t.true(text.includes('"services":[],"config"'));
 });
 
+const incident = { number: 1, installed: ['0x5000c500'], others: 'leave' };
+const WIPE = { mode: 'netboot', image: null, wipe: true, incident };
+
+test('an order of an incident wipes, and is nothing else', (t) => {
+  t.deepEqual(verifyOrder(signed(WIPE), keys, context).order.incident, incident as never);
+  for (const more of [
+    { mode: 'installed' },
+    { image: order.image },
+    { services: [service] },
+    { config: 'c'.repeat(64) },
+    { wipe: false },
+    { incident: { ...incident, number: 0 } },
+    { incident: { ...incident, installed: [''] } },
+    { incident: { ...incident, installed: Array.from({ length: ORDER_LIMITS.disks + 1 }, () => 'a') } },
+    { incident: { ...incident, others: 'keep' } },
+    { incident: { ...incident, more: 1 } },
+  ])
+    t.throws(
+      () => verifyOrder(signed({ ...WIPE, ...more }), keys, context),
+      { code: 'ORDER_MALFORMED' },
+      JSON.stringify(more),
+    );
+});
+
 const refusals: [name: string, code: string, envelope: unknown, context?: Partial<OrderContext>][] = [
   ['signed by a stranger', 'ORDER_KEY_UNKNOWN', signOrder(order, stranger)],
   [

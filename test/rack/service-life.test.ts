@@ -1,6 +1,6 @@
 /**
  * A service on a node with a disk, by rollouts: what it keeps stays over a new image, a version whose day has come is
- * emptied to its successor by itself, a secret reaches the one that names it, and what a team released ends with the team's word.
+ * emptied to its successor by itself, and a secret reaches the one that names it.
  */
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -6,6 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun, type RunResult } from '../../base/run.ts';
 import { imageFile, readManifest } from '../../image/build/manifest.ts';
+import type { BmcKind } from '../../lab/bmc/network.ts';
 import type { Console } from '../../lab/console.ts';
 import { createLab } from '../../lab/create.ts';
 import type { Lab } from '../../lab/lab.ts';
@@ -32,9 +33,9 @@ export class Rack {
     this.paths = dataPaths(lab.dataFolder);
   }
 
-  static async make(name: string, nodes: readonly NodeSpec[]): Promise<Rack> {
+  static async make(name: string, nodes: readonly NodeSpec[], bmc: BmcKind = 'none'): Promise<Rack> {
     // A run that was killed leaves its namespace; another name each time keeps it out of the way.
-    const lab = await createLab({ name: `${name}-${process.pid}`, nodes });
+    const lab = await createLab({ name: `${name}-${process.pid}`, nodes, bmc });
     const image = await borrowImage(lab.dataFolder);
     return new Rack(lab, image);
   }

@@ -4,6 +4,7 @@ import type * as z from 'zod/mini';
 import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
+import type { WipeResults } from '../../../protocol/agent/wipe.ts';
 import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
@@ -27,6 +28,8 @@ export type Edges = {
   askHelper: AskHelper;
   /** Everything that the enrolment reports about this machine. */
   facts(): Promise<NodeFacts>;
+  /** Wipes what the order in force names. */
+  wipe(): Promise<WipeResults['disk-wipe']>;
   discover(thorough: boolean): Promise<readonly string[]>;
   heartbeat(): Promise<Heartbeat>;
   /** The boot server at `url` accepted a heartbeat, and said this (`heartbeatReply`). */
@@ -58,6 +61,8 @@ export class Agent {
   #state: State = INITIAL;
   #enrolment: NodeEnrolment | null = null;
   #server: Connection | null = null;
+  /** What this boot has wiped, by the order that it obeyed. */
+  #wipe: { digest: string; report: string } | null = null;
 
   constructor(edges: Edges) {
     this.#edges = edges;
@@ -147,12 +152,34 @@ export class Agent {
       case 'attest':
         await this.#keys().attest(this.#mutual(activity.url));
         return { type: 'attested' };
+      case 'wipe': {
+        const report = await this.#wiped(activity.order);
+        await this.#keys().wiped(this.#at(activity.url).plain, report);
+        return { type: 'wiped' };
+      }
       case 'restart':
         await edges.askHelper({ operation: 'restart' });
         return { type: 'restarting' };
       case 'wait':
         await (edges.sleep ?? pause)(activity.milliseconds, edges.signal);
         return { type: 'waited' };
+    }
+  }
+
+  /** Root judges the order, and wipes what it names. */
+  async #wiped(order: unknown): Promise<string> {
+    const { askHelper, wipe, lived } = this.#edges;
+    const { digest } = await askHelper({ operation: 'take-order', envelope: order });
+    // A boot server that has forgotten the session asks for the same again.
+    if (this.#wipe?.digest === digest) return this.#wipe.report;
+    // Where it is overwritten whole, a large disk takes hours.
+    const alive = setInterval(() => lived?.(), 60_000);
+    try {
+      const { report, open } = await wipe();
+      this.#wipe = open ? null : { digest, report };
+      return report;
+    } finally {
+      clearInterval(alive);
     }
   }
 

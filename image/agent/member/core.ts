@@ -14,6 +14,7 @@ export type Phase =
   | 'pending'
   | 'approved'
   | 'healthy'
+  | 'held'
   | 'rejected'
   | 'server-lost';
 
@@ -27,6 +28,8 @@ export type Activity =
   | { type: 'poll'; url: string }
   | { type: 'heartbeat'; url: string }
   | { type: 'attest'; url: string }
+  /** Obeys the order of an incident, and says what came of it. */
+  | { type: 'wipe'; url: string; order: unknown }
   | { type: 'restart' }
   /** Before `before`. */
   | { type: 'wait'; milliseconds: number; before: Work };
@@ -65,6 +68,15 @@ export type Decision =
       notBefore: number;
       notAfter: number;
     }
+  /** An incident holds this machine. `order` null: there is none now. `restart`: its keys are those of before. */
+  | {
+      state: 'held';
+      words: readonly string[];
+      name: string;
+      reason: string;
+      order: unknown;
+      restart: boolean;
+    }
   /** `restart`: this boot cannot be let in, only another one. */
   | { state: 'rejected'; words: readonly string[]; reason: string; restart: boolean };
 
@@ -80,6 +92,8 @@ export type Event =
    */
   | { type: 'heard'; interval: number; attest: number | null; renew?: number | undefined }
   | { type: 'attested' }
+  /** The boot server believes it. */
+  | { type: 'wiped' }
   | { type: 'waited' }
   | { type: 'failed'; failure: Failure };
 
@@ -115,6 +129,8 @@ export const PACE = {
   /** Every node of a site asks again when its server comes back: spread them. */
   again: 3000,
   rejected: { least: 300_000, most: 600_000 },
+  /** Of a machine that is held, until it asks for its order again, or starts again. */
+  held: { least: 15_000, most: 30_000 },
   /** How long a restart may take before the agent goes on without it. */
   restart: 120_000,
   /** Lost answers in a row before the agent looks for a server again. */
@@ -173,6 +189,9 @@ function next(state: State, event: Event, moment: Moment): Patch {
       return heard(state, event, moment);
     case 'attested':
       return { activity: nextBeat(state, urlOf(state.activity), moment), failures: 0 };
+    case 'wiped':
+      // What it enrols with from here on was made after the wipe.
+      return { activity: { type: 'identify' }, failures: 0, view: { notice: 'its disks are wiped' } };
     case 'waited':
       return { activity: state.activity.type === 'wait' ? state.activity.before : state.activity };
     case 'failed':
@@ -188,7 +207,9 @@ const wait = (milliseconds: number, before: Work): Activity => ({
 
 /** A machine that once had a server has lost it; one that never had is searching. */
 const looking = ({ view }: State, first: 'searching' | 'enrolling'): Phase =>
-  ['pending', 'approved', 'healthy', 'rejected', 'server-lost'].includes(view.phase) ? 'server-lost' : first;
+  ['pending', 'approved', 'healthy', 'held', 'rejected', 'server-lost'].includes(view.phase)
+    ? 'server-lost'
+    : first;
 
 function search(state: State, notice: string | null = null): Patch {
   return {
@@ -240,6 +261,7 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
       view: { phase: 'rejected', words: decision.words, name: null, notice: decision.reason },
     };
   }
+  if (decision.state === 'held') return hold(decision, url, moment);
   const { name } = decision;
   const { notBefore, notAfter } = byThisClock(decision, moment);
   const { first, last } = PACE.renew;
@@ -250,6 +272,18 @@ function decide(state: State, decision: Decision, moment: Moment): Patch {
     hostKeyInstalled: true,
     certificate: { notAfter, renewAt: Math.round(notBefore + (notAfter - notBefore) * part) },
     view: { phase: state.view.phase === 'healthy' ? 'healthy' : 'approved', words: null, name, notice: null },
+  };
+}
+
+function hold(decision: Extract<Decision, { state: 'held' }>, url: string, { random }: Moment): Patch {
+  const { name, reason: notice, order, restart } = decision;
+  const { least, most } = PACE.held;
+  const later: Work = restart ? { type: 'restart' } : { type: 'poll', url };
+  return {
+    activity:
+      order === null || restart ? wait(least + (most - least) * random, later) : { type: 'wipe', url, order },
+    certificate: null,
+    view: { phase: 'held', words: null, name, notice },
   };
 }
 
@@ -330,6 +364,9 @@ function fail(state: State, failure: Failure, moment: Moment): Patch {
       return { activity: later(activity), failures, view: { notice } };
     case 'enrol':
       return failedEnrolment(state, failure, failures, later, moment);
+    case 'wipe':
+      // Whatever went wrong: it asks for its order again, which may be another one by then.
+      return { activity: later({ type: 'poll', url: activity.url }), failures, view: { notice } };
     case 'poll':
       if (failure.kind === 'refused') return enrolAgain(activity.url, moment);
       return lost(failures, later, activity, notice);

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, sign, timingSafeEqual, X509Certifi
 import { BootwaveError } from '../../../base/error.ts';
 import { sha256 } from '../../../formats/digest.ts';
 import type { HelperIdentity } from '../../../protocol/agent/machine.ts';
-import { extraData, reattestData } from '../../../protocol/enrolment/extra-data.ts';
+import { extraData, reattestData, wipeData } from '../../../protocol/enrolment/extra-data.ts';
 import {
   attestReply,
   type Inventory,
@@ -16,6 +16,7 @@ import {
   startReply,
   statusReply,
 } from '../../../protocol/enrolment/messages.ts';
+import { wipedReply, wipeNonceReply } from '../../../protocol/enrolment/wipe.ts';
 import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import type { BootServer, Credentials } from './boot-server.ts';
 import { certificateRequest } from './certificate-request.ts';
@@ -126,6 +127,18 @@ export class NodeEnrolment {
     await server.post(PATHS.attest, { ak: tpm.ak, quote }, attestReply);
   }
 
+  /** What this machine has wiped, in the session in which it proved itself. @param report JSON (protocol/enrolment/wipe.ts) */
+  async wiped(server: BootServer, report: string): Promise<void> {
+    const { tpm } = this.#facts.identity;
+    if (this.#session === null || tpm === null)
+      throw new BootwaveError({ code: 'SESSION_UNKNOWN', what: 'no enrolment is open' });
+    const { id: session } = this.#session;
+    const { nonce } = await server.post(PATHS.wipeNonce, { session }, wipeNonceReply);
+    const extra = wipeData(Buffer.from(nonce, 'hex'), report).toString('hex');
+    const quote = await this.#askHelper({ operation: 'quote', extraData: extra });
+    await server.post(PATHS.wiped, { session, ak: tpm.ak, report, quote }, wipedReply);
+  }
+
   async #proof(nonce: Buffer, credential: KeysReply['credential']): Promise<Omit<ProofRequest, 'session'>> {
     const message = extraData(nonce, this.#csr, this.#facts.identity.hostKey);
     if (this.#facts.identity.tpm === null) {
@@ -145,6 +158,10 @@ export class NodeEnrolment {
     if (reply.state === 'pending') return { state: 'pending', retryAfter: reply.retryAfter, words };
     if (reply.state === 'rejected') {
       return { state: 'rejected', words, reason: reply.reason, restart: reply.restart === true };
+    }
+    if (reply.state === 'held') {
+      const { name, reason, order, restart = false } = reply;
+      return { state: 'held', words, name, reason, order: order ?? null, restart };
     }
     const certificate = new X509Certificate(reply.chain);
     if (!certificate.checkPrivateKey(this.#key)) {

@@ -7,8 +7,8 @@ export type AskHelper = <O extends HelperRequest['operation']>(
   request: Extract<HelperRequest, { operation: O }>,
 ) => Promise<HelperResults[O]>;
 
-/** Milliseconds: longer than the slowest TPM, or a slow disk with an image, needs. */
-export const PATIENCE = { machine: 150_000, disk: 900_000 } as const;
+/** Milliseconds: longer than the slowest TPM, a slow disk with an image, or the largest disk that is overwritten whole, needs. */
+export const PATIENCE = { machine: 150_000, disk: 900_000, wipe: 3 * 24 * 3600_000 } as const;
 
 /**
  * @typeParam Ask what the closed list behind that socket offers
@@ -26,7 +26,8 @@ export function helperAt<Ask = AskHelper>(path: string, patience: number = PATIE
   return ask as Ask;
 }
 
-function exchange(path: string, line: string, patience: number): Promise<string> {
+/** @returns all that is said there until the end of the connection @throws BootwaveError `HELPER_UNREACHABLE` */
+export function exchange(path: string, line: string, patience: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (what: string, cause?: unknown) =>
       reject(new BootwaveError({ code: 'HELPER_UNREACHABLE', what: `the privileged helper ${what}`, cause }));

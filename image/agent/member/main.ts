@@ -4,8 +4,10 @@ import os from 'node:os';
 import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
+import { FLOW_SOCKET } from '../../../protocol/agent/flows.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
+import type { AskWipe } from '../../../protocol/agent/wipe.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order.ts';
 import { Admitted } from './admitted.ts';
@@ -13,7 +15,7 @@ import { Agent } from './agent.ts';
 import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
 import { readHardware, readMachine, readRunning } from './hardware.ts';
-import { helperAt, PATIENCE } from './helper-client.ts';
+import { exchange, helperAt, PATIENCE } from './helper-client.ts';
 import { journal } from './journal.ts';
 import { Member } from './member.ts';
 import { reachable } from './reachable.ts';
@@ -30,6 +32,7 @@ const PLACES = {
   releaseRoot: '/usr/lib/bootwave/fleet/release-root.json',
   helper: '/run/bootwave/helper.sock',
   disk: '/run/bootwave/disk.sock',
+  wipe: '/run/bootwave/wipe.sock',
   config: '/run/bootwave/config.sock',
   services: '/run/bootwave/services.sock',
   instances: '/run/bootwave/services',
@@ -47,6 +50,7 @@ process.once('SIGINT', () => stop.abort());
 
 const terminals = new Terminals();
 const askHelper = helperAt(PLACES.helper);
+const askWipe = helperAt<AskWipe>(PLACES.wipe, PATIENCE.wipe);
 const running = await readRunning(PLACES.osRelease);
 const addresses = () => localAddresses().map(({ address }) => address);
 
@@ -76,6 +80,7 @@ const member = new Member({
   releaseRoot: readFileSync(PLACES.releaseRoot),
   machine: await readMachine(PLACES.sys),
   usage: { proc: '/proc', sys: PLACES.sys, state: STATE },
+  flows: () => exchange(FLOW_SOCKET, '', PATIENCE.machine),
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,
@@ -106,6 +111,7 @@ const agent = new Agent({
     terminals.write(banner({ version: running.version, ...identity.smbios }, addresses()));
     return { identity, hardware: await readHardware(PLACES.sys), running };
   },
+  wipe: () => askWipe({ operation: 'disk-wipe' }),
   discover: (thorough) => discover(PLACES.leases, thorough),
   async heartbeat() {
     await member.refresh();

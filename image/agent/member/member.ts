@@ -16,6 +16,7 @@ import { type Machine, servedName } from '../../../protocol/release-target.ts';
 import { bundleTarget, bundleUrlPath } from '../../../protocol/service/name.ts';
 import { NodeConfig } from './config/node-config.ts';
 import { configFile } from './config/record.ts';
+import { NodeFlows } from './flows/node-flows.ts';
 import type { LinkHandlers } from './link/handlers.ts';
 import { createLinkServer, type LinkLog } from './link/server.ts';
 import { OrderBook } from './order-book.ts';
@@ -62,6 +63,8 @@ export type MemberParts = {
   orders: AskOrders;
   /** Where the kernel says what is used. */
   usage: UsagePlaces;
+  /** What root says of what services have sent. */
+  flows(): Promise<string>;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
@@ -87,6 +90,7 @@ export class Member {
   readonly #ownLists: OwnLists;
   readonly #config: NodeConfig;
   readonly #services: NodeServices;
+  readonly #flows: NodeFlows;
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
   #vitals: Vitals = UNKNOWN;
@@ -171,6 +175,14 @@ export class Member {
       now: () => parts.now(),
       signal: parts.signal,
     });
+    this.#flows = new NodeFlows({
+      read: () => parts.flows(),
+      hasBegun: () => parts.services.hasBegun(),
+      versions: () => new Map(this.#services.told().map(({ name, runs }) => [name, runs])),
+      uptime: () => parts.uptime(),
+      log: parts.log,
+      signal: parts.signal,
+    });
   }
 
   get vitals(): Vitals {
@@ -246,6 +258,7 @@ export class Member {
     // Only now: what failed above is tried again at the next approval.
     this.#linked = true;
     this.#services.start();
+    void this.#flows.start();
   }
 
   /**
@@ -309,6 +322,7 @@ export class Member {
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
       usage: () => this.#usage(),
+      flows: (args) => this.#flows.answer(args),
       config: (args) => this.#config.config(args),
       mirrors: ({ files }) => {
         this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));

@@ -11,6 +11,7 @@ const SENTENCE: Record<View['phase'], string> = {
   pending: 'Waiting for approval. Compare these four words with those that the boot server shows:',
   approved: 'Approved.',
   healthy: 'Healthy: a member of the fleet. Nothing to do here.',
+  held: 'Held: this machine is a member that is out for now. Its disks are wiped before it is let in again.',
   rejected: 'Rejected: this machine may not join the fleet.',
   'server-lost': 'The boot server does not answer. This machine keeps trying; nothing is lost.',
 };

@@ -4,12 +4,14 @@ import { configRequest } from '../../../protocol/agent/config.ts';
 import { diskRequest } from '../../../protocol/agent/disk.ts';
 import { helperRequest } from '../../../protocol/agent/machine.ts';
 import { DOWNLOADS } from '../../../protocol/agent/places.ts';
+import { wipeRequest } from '../../../protocol/agent/wipe.ts';
 import { CONFIG_OPERATIONS, CONFIG_PLACES } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
 import { noteEsp } from './disk/esp-place.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
+import { letGoOfDisks, WIPE_OPERATIONS } from './disk/wipe/operations.ts';
 import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
 import { type HelperList, list } from './serve.ts';
@@ -66,6 +68,10 @@ export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   machine: list(helperRequest, OPERATIONS, machine),
   /** bootwave-disk@.service: disks and mounts; of the TPM only what opens the state. */
   disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
+  /** bootwave-wipe@.service: disks, for as long as it takes, and no TPM. */
+  wipe: inTurn(
+    list(wipeRequest, WIPE_OPERATIONS, { ...disks, readDisks: () => readDisks(), letGo: letGoOfDisks }),
+  ),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
 };

@@ -4,7 +4,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
 import { ACTIVATE_CREDENTIAL } from '../../../formats/tpm/policy.ts';
 import { QUOTED_PCRS } from '../../../protocol/enrolment/messages.ts';
-import { HELD_PCR_LIST } from '../../../protocol/service/sealed.ts';
+import { HELD_PCRS } from '../../../protocol/service/sealed.ts';
 import { TpmTools } from './tpm-tools.ts';
 
 /**
@@ -22,7 +22,7 @@ const DELIVERY_ATTRIBUTES =
   'fixedtpm|fixedparent|sensitivedataorigin|adminwithpolicy|restricted|decrypt|noda';
 const AK_ATTRIBUTES = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda';
 
-const PCR_LIST = `sha256:${QUOTED_PCRS.join(',')}`;
+const listOf = (pcrs: readonly number[]): string => `sha256:${pcrs.join(',')}`;
 
 export type TpmIdentity = {
   /** TPM2B_PUBLIC. */
@@ -71,7 +71,7 @@ export class Tpm {
     return this.#tools.inScratch(async (scratch) => {
       const file = (name: string) => join(scratch, name);
       const args = [
-        ...['-c', this.#akContext, '-g', 'sha256', '-l', PCR_LIST],
+        ...['-c', this.#akContext, '-g', 'sha256', '-l', listOf(QUOTED_PCRS)],
         ...['-q', Buffer.from(extraData).toString('hex'), '-F', 'values'],
         ...['-m', file('attest'), '-s', file('signature'), '-o', file('pcrs')],
       ];
@@ -83,16 +83,20 @@ export class Tpm {
         await this.#tools.must('tpm2_quote', args);
         await this.#tools.flush();
       }
-      const values = await readFile(file('pcrs'));
-      if (values.length !== QUOTED_PCRS.length * 32) {
-        throw new BootwaveError({ code: 'TPM_BANK', what: 'this TPM has no SHA-256 bank with all PCRs' });
-      }
-      const pcrs = QUOTED_PCRS.map((pcr, i) => [pcr, values.toString('hex', i * 32, i * 32 + 32)] as const);
       return {
         attest: await readFile(file('attest')),
         signature: await readFile(file('signature')),
-        pcrs: Object.fromEntries(pcrs),
+        pcrs: await pcrsIn(file('pcrs'), QUOTED_PCRS),
       };
+    });
+  }
+
+  /** PCRs `HELD_PCRS` as they are now, which nothing vouches for. @throws BootwaveError `TPM_BANK` */
+  async heldPcrs(): Promise<QuoteFiles['pcrs']> {
+    return this.#tools.inScratch(async (scratch) => {
+      const file = join(scratch, 'pcrs');
+      await this.#tools.must('tpm2_pcrread', [listOf(HELD_PCRS), '-F', 'values', '-o', file]);
+      return pcrsIn(file, HELD_PCRS);
     });
   }
 
@@ -138,7 +142,7 @@ export class Tpm {
       const attempt = async () => {
         await this.#tools.must('tpm2_startauthsession', ['--policy-session', '-S', session]);
         try {
-          await this.#tools.must('tpm2_policypcr', ['-S', session, '-l', HELD_PCR_LIST]);
+          await this.#tools.must('tpm2_policypcr', ['-S', session, '-l', listOf(HELD_PCRS)]);
           await this.#tools.must('tpm2_policycommandcode', ['-S', session, `${ACTIVATE_CREDENTIAL}`]);
           const key = ['-c', join(scratch, 'delivery.ctx'), '-p', `session:${session}`];
           return await this.#opened(scratch, { blob, seed }, key);
@@ -267,6 +271,14 @@ export class Tpm {
       firmware: halves.flatMap((half) => [half >>> 16, half & 0xffff]).join('.'),
     };
   }
+}
+
+/** What tpm2-tools wrote as `values`: one after the other, SHA-256. @throws BootwaveError `TPM_BANK` */
+async function pcrsIn(file: string, pcrs: readonly number[]): Promise<Record<string, string>> {
+  const values = await readFile(file);
+  if (values.length !== pcrs.length * 32)
+    throw new BootwaveError({ code: 'TPM_BANK', what: 'this TPM has no SHA-256 bank with all PCRs' });
+  return Object.fromEntries(pcrs.map((pcr, i) => [pcr, values.toString('hex', i * 32, i * 32 + 32)]));
 }
 
 const notOpened = () =>

@@ -94,7 +94,7 @@ function recordOf([key, fields]: StreamItem): AuditRecord {
   return { ...(entryIn(fieldOf(fields, 'entry')) ?? unreadable(key)), ...place };
 }
 
-/** @returns null for what is no entry of an audit */
+/** @returns null when it is not an entry of an audit */
 export function entryIn(text: string | null): AuditEntry | null {
   return readStored(auditEntrySchema, text ?? '');
 }

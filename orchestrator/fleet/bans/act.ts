@@ -132,7 +132,7 @@ async function impose(
 }
 
 /** All that was ever issued to the node, according to its history: each certificate may still be valid. */
-async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
+export async function certifiedSerials(fleet: Fleet, node: string): Promise<string[]> {
   const history = await fleet.audit.read({ node });
   return history.flatMap(({ action, detail }) =>
     action === 'certify' && detail?.serial !== undefined ? [detail.serial] : [],

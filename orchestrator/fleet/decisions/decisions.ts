@@ -11,6 +11,7 @@ import { type Change, type Committed, commit, type RecordChange } from '../commi
 import type { NodeRecord } from '../record.ts';
 import { type Entry, type Membership, sealDecided, sealMembership } from './entry.ts';
 import { type HeldAs, heldAs, sameAs } from './held-as.ts';
+import { DecidedIncidents } from './incidents.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
 import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
@@ -51,6 +52,7 @@ export function commitDecided(
 }
 
 const NOTHING_KNOWN = new DecidedRollouts();
+const NO_INCIDENTS = new DecidedIncidents();
 
 export class Decisions {
   readonly #redis: Redis;
@@ -74,9 +76,19 @@ export class Decisions {
     return this.#source?.set.decided.rollouts ?? NOTHING_KNOWN;
   }
 
+  /** Of which the log on this server's disk tells. */
+  get incidents(): Pick<DecidedIncidents, 'of' | 'all'> {
+    return this.#source?.set.decided.incidents ?? NO_INCIDENTS;
+  }
+
   /** Reads what others have decided, and has it on the disk. */
   async look(): Promise<void> {
     await this.#source?.look();
+  }
+
+  /** A ban that was just committed: in force here and on the disk when it resolves, whatever Redis does with it. */
+  async keep(entry: Entry): Promise<void> {
+    await this.#source?.keep(entry);
   }
 
   /** What is known of bans, also of one of a moment ago; null: this process keeps no log. */

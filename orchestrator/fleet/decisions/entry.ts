@@ -145,7 +145,7 @@ export const sealDecided = (entry: z.infer<typeof recordSchema>): Decided => sea
 export const sealConfirmed = (entry: z.infer<typeof confirmedSchema>): Confirmed => seal(entry);
 export const sealAuthority = (entry: z.infer<typeof authoritySchema>): AuthorityEntry => seal(entry);
 
-/** @returns null for what is no entry, such as a line cut off by a power failure */
+/** @returns null when it is not an entry, such as a line cut off by a power failure */
 export function readEntry(text: string): Entry | null {
   let value: unknown;
   try {

@@ -15,6 +15,8 @@ export const placeSchema = z.object({
   hold: holdSchema.nullable(),
   /** Absent: none. Places of older servers have no word for it, and must stay equal to what a record says now. */
   pin: pinSchema.optional(),
+  /** Disks that Bootwave installed on it. Absent: none, or nobody knows which. */
+  disks: z.array(z.string()).optional(),
 });
 export type Place = z.infer<typeof placeSchema>;
 
@@ -31,7 +33,7 @@ export type Placed = {
 /** The place that this record gives the node; null: none, it is no member. */
 export function placeOf(record: NodeRecord | null): Place | null {
   if (record === null || !isRegistered(record.state)) return null;
-  const { name, site, rack, role, labels, hold, pin } = record;
+  const { name, site, rack, role, labels, hold, pin, disks } = record;
   return {
     ...{ name, site, akName: record.identity.akName, rack, role },
     // In one order, so that equal places are equal texts.
@@ -41,6 +43,7 @@ export function placeOf(record: NodeRecord | null): Place | null {
     ...(pin && {
       pin: { by: pin.by, at: pin.at, reason: pin.reason, until: pin.until, image: pin.image },
     }),
+    ...(disks.length > 0 && { disks: [...disks] }),
   };
 }
 
@@ -58,14 +61,14 @@ export function believed(record: NodeRecord, placed: Placed | undefined): NodeRe
   const place = placed?.place ?? null;
   if (placeText(placeOf(record)) === (placed?.placeText ?? NOWHERE)) return record;
   if (place === null) return stranger(record);
-  const { name, site, rack, role, labels, mode, hold, pin = null, akName } = place;
+  const { name, site, rack, role, labels, mode, hold, pin = null, disks = [], akName } = place;
   const { identity } = record;
   const isIn = isRegistered(record.state);
   // Without a TPM nothing shows that it is the machine that was let in; and what asks with another key is another one.
   if (!isIn && (akName === null || akName !== identity.akName)) return record;
   return {
     ...record,
-    ...{ name, site, rack, role, labels, hold, pin },
+    ...{ name, site, rack, role, labels, hold, pin, disks },
     wanted: { ...record.wanted, mode },
     identity: { ...identity, akName },
     ...(isIn
@@ -87,6 +90,7 @@ function stranger(record: NodeRecord): NodeRecord {
     reason: 'its record said that it was let in, and nobody has decided that',
     hold: null,
     pin: null,
+    disks: [],
     expectation: null,
     approvedAt: null,
     approvedBy: null,

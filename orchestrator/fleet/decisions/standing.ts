@@ -1,4 +1,5 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
+import { DecidedIncidents } from './incidents.ts';
 import { type Placed, placeText } from './place.ts';
 import { DecidedRollouts } from './rollouts.ts';
 
@@ -16,6 +17,7 @@ export class Standing {
   /** When each node was put out last, milliseconds since the epoch. */
   readonly #out = new Map<string, number>();
   readonly rollouts = new DecidedRollouts();
+  readonly incidents = new DecidedIncidents();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
@@ -31,6 +33,7 @@ export class Standing {
       case 'record':
         this.#records.set(entry.key, entry);
         this.rollouts.add(entry);
+        this.incidents.add(entry);
         return true;
       case 'confirmed':
         this.#confirmed = entry;

@@ -1,11 +1,12 @@
 import { isOwnMac, isPlaceholder } from '../../../formats/identifiers.ts';
 import type { Enrolment, Inventory } from '../../../protocol/enrolment/messages.ts';
 import type { Attested } from '../attestation.ts';
+import { type Incident, isHeldBy } from '../decisions/incidents.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';
 import type { Mark, NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';
-import { isMember } from '../transitions.ts';
+import { isMember, isRegistered } from '../transitions.ts';
 import { fallen, mismeasured, outdated } from './fallen.ts';
 
 /** What the fleet knows at the time of an enrolment. */
@@ -23,6 +24,8 @@ export type EnrolContext = {
   attested: Attested;
   /** Whether the member that it claims to be was heard from within the time of a few heartbeats. */
   isHeard: boolean;
+  /** Its last incident, as it was decided; undefined: it never had one. */
+  incident: Incident | undefined;
   /** Whether one more machine may wait for approval: anybody on the wire can invent machines. */
   room: boolean;
 };
@@ -42,7 +45,10 @@ const isSame = (record: NodeRecord, e: Enrolment): boolean =>
 function letIn(record: NodeRecord | null, e: Enrolment, c: EnrolContext): Outcome {
   if (record === null) return first(e, c);
   if (record.state === 'retired') return c.expectation === null ? gone(record) : again(record, e, c);
-  if (record.state === 'quarantined' || record.state === 'recovering') return fenced(record);
+  if (isRegistered(record.state) && c.incident !== undefined && isHeldBy(c.incident))
+    return held(record, e, c, c.incident);
+  if (record.state === 'quarantined' || record.state === 'recovering')
+    return isLetBack(record, c.incident) ? letBack(record, e, c) : fenced(record);
   return isMember(record.state) ? member(record, e, c) : again(record, e, c);
 }
 
@@ -57,11 +63,11 @@ function told(before: NodeRecord | null, outcome: Outcome, at: number): Outcome 
 }
 
 /**
- * For a member only the rules of its own site count: if that refuses it, no other site lets it in, and none takes it
- * over.
+ * For a member, fenced or not, only the rules of its own site count: if that refuses it, no other site lets it in, and none
+ * takes it over.
  */
 function elsewhere(record: NodeRecord | null, { site }: EnrolContext): Refusal | null {
-  if (record === null || !isMember(record.state) || record.site === site.name) return null;
+  if (record === null || !isRegistered(record.state) || record.site === site.name) return null;
   return refuse(
     'ENROL_OTHER_SITE',
     `node ${record.name} is of site ${record.site}, and asks site ${site.name}`,
@@ -132,6 +138,7 @@ function first(e: Enrolment, c: EnrolContext): Outcome {
     decided: 0,
     reason: '',
     wanted: { mode: 'netboot', image: null, wipe: false },
+    disks: [],
     installedAt: null,
     createdAt: e.at,
     approvedAt: null,
@@ -159,13 +166,7 @@ function again(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
 
 /** An approved node came back: the TPM shows that it is the same one. */
 function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
-  if (record.identity.akName !== e.akName) {
-    return refuse(
-      'ENROL_AK_CHANGED',
-      `a machine claims to be node ${record.name} but signs with another attestation key`,
-      `if the machine's TPM was replaced or reset, retire ${record.name} and expect it again`,
-    );
-  }
+  if (record.identity.akName !== e.akName) return otherKey(record);
   if (sameSession(record, e)) return { kind: 'same' };
   const step = { at: e.at, actor: 'policy', action: 'enrol' };
   if (sameKey(record, e)) {
@@ -199,6 +200,41 @@ function member(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
   // Restarts belong to installing and updating: the installer or rollout decides when that is over.
   const to = record.state === 'installing' || record.state === 'updating' ? record.state : 'enrolled';
   return take(record, { ...step, to, reason: 'recognised after a restart', set });
+}
+
+const otherKey = ({ name }: NodeRecord): Refusal =>
+  refuse(
+    'ENROL_AK_CHANGED',
+    `a machine claims to be node ${name} but signs with another attestation key`,
+    `if the machine's TPM was replaced or reset, retire ${name} and expect it again`,
+  );
+
+/** It is the machine of an incident, and stays out: what it shows now is what its wipe is held against. */
+function held(record: NodeRecord, e: Enrolment, c: EnrolContext, { number, reason }: Incident): Outcome {
+  if (e.ekDigest === null)
+    return refuse(
+      'ENROL_HELD',
+      `node ${record.name} is held (incident ${number}: ${reason}), and without a TPM it cannot show that it was wiped`,
+      `wipe it by hand, retire ${record.name}, and expect it again`,
+    );
+  if (record.identity.akName !== e.akName) return otherKey(record);
+  if (record.state === 'quarantined' && sameSession(record, e)) return { kind: 'same' };
+  const step = { at: e.at, actor: 'policy', action: 'enrol', reason: `held: ${reason}` };
+  return take(record, { ...step, to: 'quarantined', set: facts(e, c) });
+}
+
+/** Its wipe was verified, or a person has ended its incident. */
+function isLetBack({ state }: NodeRecord, incident: Incident | undefined): boolean {
+  if (incident === undefined || incident.road !== 'compromised') return false;
+  const { step } = incident;
+  return step === 'wiped' || step === 'returning' || (step === 'ended' && state === 'recovering');
+}
+
+function letBack(record: NodeRecord, e: Enrolment, c: EnrolContext): Outcome {
+  if (record.identity.akName !== e.akName) return otherKey(record);
+  const step = { at: e.at, actor: 'policy', action: 'enrol', reason: 'let back in after its incident' };
+  const out: Step[] = record.state === 'quarantined' ? [{ ...step, to: 'recovering' }] : [];
+  return take(record, ...out, { ...step, to: 'enrolled', set: facts(e, c) });
 }
 
 function steps(e: Enrolment, c: EnrolContext, reason: string, set: NonNullable<Step['set']>): Step[] {

@@ -1,11 +1,11 @@
 import { type Outcome, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';
+import { type HoldOrPin, inForce, refuseHoldOrPin, untilText } from './hold.ts';
 import type { Operator } from './operate.ts';
-import { inForce, refuseWord, untilText, type Word } from './word.ts';
 
 /** From now on only to this image. It restarts nothing: what the node runs, it keeps. */
-export function pin(record: NodeRecord, by: Word & { image: string }): Outcome {
-  const refused = refuseWord(record, by, { what: 'pin', over: 'NODE_PIN_OVER' });
+export function pin(record: NodeRecord, by: HoldOrPin & { image: string }): Outcome {
+  const refused = refuseHoldOrPin(record, by, { what: 'pin', over: 'NODE_PIN_OVER' });
   if (refused !== null) return refused;
   const { image, until, reason, actor, at } = by;
   const next = { by: actor, at, reason, until, image };

@@ -22,7 +22,9 @@ import { PublishedManifests } from '../../releases/published.ts';
 import { signerFiles } from '../../signer/files.ts';
 import { usageOf } from '../../usage/fleet.ts';
 import { type InstanceTop, instancesOf, type NodeTop, nodeTop } from '../../usage/top.ts';
+import { lastIncident } from '../incident/acts.ts';
 import type { Acting } from '../operation.ts';
+import { withShortfalls } from '../profile/acts.ts';
 import { withPinFlaws } from './pin.ts';
 
 export type BmcKnown = { test: BmcTest | null; action: Action | null };
@@ -45,7 +47,8 @@ export async function list(
   const { fleet, paths, by } = acting;
   if (where.site !== undefined) await fleet.sites.get(where.site);
   const found = await overview(fleet, where, by.at);
-  const all = { ...found, nodes: await withPinFlaws(found.nodes, acting), now: by.at };
+  const nodes = await withShortfalls(await withPinFlaws(found.nodes, acting), fleet);
+  const all = { ...found, nodes, now: by.at };
   return cve === undefined ? all : exposed(all, cve, paths);
 }
 
@@ -77,7 +80,7 @@ export async function show({ node }: Node, acting: Acting) {
   const { fleet, by } = acting;
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
-  const [lastSeen, attestedAt, machines, silent, tests, action, uses, boots] = await Promise.all([
+  const [lastSeen, attestedAt, machines, silent, tests, action, uses, incident, boots] = await Promise.all([
     fleet.nodes.lastSeenOf(record.id),
     fleet.nodes.lastAttestedOf(record.id),
     fleet.machines.all(),
@@ -85,12 +88,14 @@ export async function show({ node }: Node, acting: Acting) {
     testsOf(fleet.redis, [record.id]),
     new Actions(fleet.redis).of(record.id),
     isRegistered(record.state) ? usesOf(fleet, record) : null,
+    lastIncident(record, acting),
     Promise.all(macs.map((mac) => fleet.machines.boots(mac))),
   ]);
   const events: BootEvent[] = boots.flat().sort((a, b) => a.at - b.at);
-  const [view] = await withPinFlaws([viewOf(record, lastSeen, machines, by.at, attestedAt)], acting);
+  const pinned = await withPinFlaws([viewOf(record, lastSeen, machines, by.at, attestedAt)], acting);
+  const [view] = await withShortfalls(pinned, fleet);
   const bmc = { test: tests.get(record.id) ?? null, action };
-  return { node: view!, boots: events, silent, bmc, uses, now: by.at };
+  return { node: view!, boots: events, silent, bmc, uses, incident, now: by.at };
 }
 
 /** What a member uses, and each of its services. */

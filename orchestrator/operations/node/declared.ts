@@ -7,9 +7,11 @@ import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
 import type { Exposure } from '../../releases/exposure.ts';
+import type { IncidentView } from '../incident/acts.ts';
 import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BmcKnown, BootEvent, Uses } from './acts.ts';
+import type { Fenced } from './fence.ts';
 
 const stuckSchema = z.object({ since: z.number(), step: z.string(), check: z.string() }).nullable();
 const viewSchema = nodeRecordSchema.extend({
@@ -17,6 +19,8 @@ const viewSchema = nodeRecordSchema.extend({
   stuck: stuckSchema,
   /** Why the image that it is pinned to may not be run any more; absent: it may, or there is no pin. */
   pinFlaw: z.string().optional(),
+  /** In what its hardware falls short of the profile of its model. */
+  shortfalls: z.array(z.string()).optional(),
 });
 /** A token's digest is of no use to anybody who reads it. */
 const shownSchema = expectationSchema.extend({
@@ -74,6 +78,8 @@ export const show = operation({
     bmc: typed<BmcKnown>(),
     /** Null: it is no member. */
     uses: typed<Uses | null>(),
+    /** Its last incident, also one that is over; null: it never had one. */
+    incident: typed<IncidentView | null>(),
     now: z.number(),
   }),
   act: async () => (await import('./acts.ts')).show,
@@ -129,6 +135,17 @@ export const retire = operation({
   input: z.strictObject({ node: nodeWord, reason }),
   result: nodeRecordSchema,
   act: async () => (await import('./acts.ts')).retire,
+});
+
+export const fence = operation({
+  name: 'node fence',
+  help: 'take a node that cannot be trusted out at once; after a verified wipe it is let in again',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: typed<Fenced>(),
+  act: async () => (await import('./fence.ts')).fence,
 });
 
 const heldSchema = z.object({

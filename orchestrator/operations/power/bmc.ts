@@ -15,8 +15,9 @@ import {
   testBmc,
   testsOf,
 } from '../../power/self-test.ts';
+import { note } from '../../power/switch.ts';
 import type { Acting } from '../operation.ts';
-import { type FirmwareView, note, type Shown } from './acts.ts';
+import type { FirmwareView, Shown } from './acts.ts';
 
 type Node = { node: string };
 type Given = Node & {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ReleasedService } from '../../../image/publish/services.ts';
+import type { Stand } from '../../services/capacity.ts';
 import {
   file,
   manifest,
@@ -9,6 +10,7 @@ import {
   nothing,
   reason,
   serviceWord,
+  siteName,
   templateName,
   typed,
 } from '../input.ts';
@@ -147,4 +149,33 @@ export const withdraw = operation({
   input: z.strictObject({ service: serviceWord, keys: media }),
   result: z.object({ service: z.string(), changed: z.boolean() }),
   act: async () => (await import('./acts.ts')).withdraw,
+});
+
+const capacity = z.strictObject({ service: z.string().min(1).max(96), site: siteName.optional(), reason });
+
+export const capacityList = operation({
+  name: 'service capacity list',
+  help: 'how many nodes each service needs, and how many are well',
+  who: READ,
+  input: nothing,
+  result: typed<Stand[]>(),
+  act: async () => (await import('./capacity.ts')).list,
+});
+
+export const capacitySet = operation({
+  name: 'service capacity set',
+  help: 'a service needs so many nodes that are well: the automation takes no more of them from their work',
+  who: CORE,
+  input: capacity.extend({ least: z.int().min(1).max(100_000) }),
+  result: typed<Stand[]>(),
+  act: async () => (await import('./capacity.ts')).set,
+});
+
+export const capacityRemove = operation({
+  name: 'service capacity remove',
+  help: 'no number of nodes is asked for any more',
+  who: CORE,
+  input: capacity,
+  result: typed<Stand[]>(),
+  act: async () => (await import('./capacity.ts')).remove,
 });

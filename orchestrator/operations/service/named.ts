@@ -1,10 +1,16 @@
 /** What a person calls a service, as the metadata has it. */
 import { refusal } from '../../../base/error.ts';
-import { parseServiceVersion, type ServiceVersion } from '../../../protocol/service/name.ts';
+import { NONE, parseServiceVersion, type ServiceVersion } from '../../../protocol/service/name.ts';
 
 /** @throws BootwaveError `SERVICE_NAME` */
 export function serviceIn(text: string): ServiceVersion {
   const found = parseServiceVersion(text);
+  if (found?.version === NONE)
+    throw refusal(
+      'SERVICE_NAME',
+      `no version is called ${NONE}: in a rollout that is the end of a service`,
+      'give it another version',
+    );
   if (found !== null) return found;
   throw refusal(
     'SERVICE_NAME',

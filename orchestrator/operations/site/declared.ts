@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { policySchema, siteSchema } from '../../fleet/site.ts';
+import { policySchema, signalRule, siteSchema } from '../../fleet/site.ts';
 import { nothing, siteName } from '../input.ts';
 import { AT_SITES, CORE, operation, READ } from '../operation.ts';
 
@@ -15,6 +15,10 @@ const policy = z.strictObject({
   firmware: shape.firmware.unwrap().optional(),
   image: shape.image.unwrap().optional(),
   floor: shape.floor.unwrap().optional(),
+  recovery: shape.recovery.unwrap().optional(),
+  automation: shape.automation.unwrap().optional(),
+  /** Only those that are named change; null: the usual rule again. */
+  signals: z.record(z.string().max(64), signalRule.nullable()).optional(),
 });
 const named = z.strictObject({ name: siteName });
 
@@ -22,7 +26,7 @@ export const add = operation({
   name: 'site add',
   help: 'make a site',
   who: CORE,
-  input: named.extend({ policy }),
+  input: named.extend({ policy: policy.omit({ recovery: true }) }),
   result: siteSchema,
   act: async () => (await import('./acts.ts')).add,
 });
@@ -32,6 +36,8 @@ export const set = operation({
   help: 'change what a site decided',
   who: AT_SITES,
   site: ({ name }) => [name],
+  // That disks are wiped with no person asked. One is enough to take that back.
+  fourEyes: ({ policy }) => policy.recovery !== undefined && policy.recovery !== 'person',
   input: named.extend({ policy }),
   result: siteSchema,
   act: async () => (await import('./acts.ts')).set,

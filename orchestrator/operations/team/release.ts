@@ -1,13 +1,18 @@
 /** A team whose key is on this machine: services released and withdrawn in one step. */
 import { join } from 'node:path';
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import { targetOfBundle, withoutTarget, withTarget } from '../../../image/publish/bundled.ts';
 import { makingIn } from '../../../image/publish/bundles.ts';
 import { readTeamKey } from '../../../image/publish/team-files.ts';
 import { changeOfTeam } from '../../../image/publish/team-release.ts';
 import { teams } from '../../../image/publish/teams.ts';
 import { packImage } from '../../../image/services/pack.ts';
-import { bundleTarget, type ServiceVersion, shownServiceVersion } from '../../../protocol/service/name.ts';
+import {
+  bundleTarget,
+  FLEET,
+  type ServiceVersion,
+  shownServiceVersion,
+} from '../../../protocol/service/name.ts';
 import type { Acting } from '../operation.ts';
 import type { Published } from '../service/acts.ts';
 import { serviceIn } from '../service/named.ts';
@@ -42,7 +47,14 @@ export async function withdraw(
 
 /** The owner is the last word of the team's prefix. @throws BootwaveError `SERVICE_OWNER` */
 async function teamOf(service: ServiceVersion, paths: Acting['paths']): Promise<string> {
-  const prefix = `services/${service.name.split('/')[0]}`;
+  const [owner, word] = service.name.split('/');
+  if (owner === FLEET)
+    throw refusal(
+      'SERVICE_OWNER',
+      `${shownServiceVersion(service)} is the core team's, and no team's`,
+      `write the owner before it, as in web/${word}:${service.version}`,
+    );
+  const prefix = `services/${owner}`;
   const found = (await teams(paths)).find((team) => team.prefix === prefix);
   if (found !== undefined) return found.name;
   throw new BootwaveError({

@@ -1,8 +1,8 @@
-/** Carrying out an order about a configuration: delivered with the order, applied without a restart. */
+/** Carrying out a command about a configuration: delivered with the order, applied without a restart. */
 import { BootwaveError } from '../../../base/error.ts';
 import { readConfig } from '../../config/store.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import type { NodeEvent, Order } from '../event.ts';
+import type { NodeCommand, NodeEvent } from '../event.ts';
 import type { Actor } from './actor.ts';
 
 /** Milliseconds of silence: three daemons may have to restart, and once more on the way back. */
@@ -15,8 +15,8 @@ type Options = Parameters<LinkPool['request']>[3];
  * @returns that it is staged; or that it was reached: the node's next report shows the result, and nobody has to wait
  * for it
  */
-export async function actConfig(actor: Actor, order: Order, options: Options): Promise<NodeEvent[]> {
-  const { node, epoch, version, kind } = order;
+export async function actConfig(actor: Actor, command: NodeCommand, options: Options): Promise<NodeEvent[]> {
+  const { node, epoch, version, kind } = command;
   const apply = kind !== 'stage';
   await actor.pool.request(
     node,

@@ -1,4 +1,4 @@
-/** Carrying out one order on one node. Everything here may happen twice: the node checks epoch and boot. */
+/** Carrying out one command on one node. Everything here may happen twice: the node checks epoch and boot. */
 import { BootwaveError } from '../../../base/error.ts';
 import { sliceOf } from '../../../protocol/service/name.ts';
 import { blameOfNode, blameOfSigner } from '../../causes/refusal.ts';
@@ -9,7 +9,7 @@ import { type Issued, readIssued, rewind } from '../../orders/issued.ts';
 import { signKept } from '../../orders/kept.ts';
 import { standingOf } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
-import type { NodeEvent, Order } from '../event.ts';
+import type { NodeCommand, NodeEvent } from '../event.ts';
 import type { StepState } from '../record.ts';
 import { wishesIn } from '../services.ts';
 import { actConfig } from './act-config.ts';
@@ -18,8 +18,8 @@ import { pardoned } from './forgive.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { markUpdating } from './updating.ts';
 
-/** The state of a node's step for each order; in any other state the order is out of date. */
-const WHILE: Record<Order['kind'], StepState> = {
+/** The state of a node's step for each command; in any other state the command is out of date. */
+const WHILE: Record<NodeCommand['kind'], StepState> = {
   stage: 'staging',
   activate: 'activating',
   rollback: 'rolling-back',
@@ -31,32 +31,32 @@ const SILENCE = { quick: 15_000, stage: 60_000 } as const;
 const RECONNECT = 20_000;
 
 /** @returns the node's result, for the engine; nothing if its next report shows it, or if it was not reached */
-export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
+export async function act(actor: Actor, command: NodeCommand): Promise<NodeEvent[]> {
   const { redis, log } = actor;
-  const { node, epoch, kind } = order;
-  const [state, now] = await redis.hmget(ROLLOUT_KEYS.node(order.rollout, node), 'state', 'epoch');
+  const { node, epoch, kind } = command;
+  const [state, now] = await redis.hmget(ROLLOUT_KEYS.node(command.rollout, node), 'state', 'epoch');
   if (state !== WHILE[kind] || now !== String(epoch)) return [];
   try {
-    if (order.of === 'service') return await actServices(actor, order);
-    if (order.of === 'config') {
-      if (kind !== 'stage') await want(actor, order, null);
-      await deliver(actor, order);
-      return await actConfig(actor, order, quick(actor));
+    if (command.of === 'service') return await actServices(actor, command);
+    if (command.of === 'config') {
+      if (kind !== 'stage') await want(actor, command, null);
+      await deliver(actor, command);
+      return await actConfig(actor, command, quick(actor));
     }
-    if (kind === 'stage') return await stage(actor, order);
-    if (kind === 'activate') await activate(actor, order);
-    else await takeBack(actor, order);
+    if (kind === 'stage') return await stage(actor, command);
+    if (kind === 'activate') await activate(actor, command);
+    else await takeBack(actor, command);
     return [];
   } catch (error) {
     if (error instanceof NodeRefusal) {
       log.info({ node, epoch, kind, code: error.code }, 'the node refused an order');
       // Whoever answers has been told: its time runs, whatever the answer is.
-      await actor.begun(order);
-      return refusalOf(actor, order, error);
+      await actor.begun(command);
+      return refusalOf(actor, command, error);
     }
     if (error instanceof BootwaveError && isVerdict(error)) {
       log.warn({ node, epoch, kind, code: error.code }, error.what);
-      return notSigned(actor, order, error);
+      return notSigned(actor, command, error);
     }
     if (error instanceof BootwaveError && error.code.startsWith('LINK_')) {
       log.debug({ node, epoch, kind, code: error.code }, 'the node was not reached with an order');
@@ -67,26 +67,26 @@ export async function act(actor: Actor, order: Order): Promise<NodeEvent[]> {
 }
 
 /** An order is all that services need: the node fetches and starts what it names, and its reports say how that goes. */
-async function actServices(actor: Actor, order: Order): Promise<NodeEvent[]> {
-  const { node, epoch, kind } = order;
+async function actServices(actor: Actor, command: NodeCommand): Promise<NodeEvent[]> {
+  const { node, epoch, kind } = command;
   if (kind === 'stage') {
     const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
     // Nothing was issued yet: an order with services in it is one that such an image would never take.
     if (status.services === undefined) return [{ type: 'unfit', node, why: 'its image knows no services' }];
-    const isOfSlice = wishesIn(order.version ?? '').some(({ name }) => sliceOf(name) !== null);
+    const isOfSlice = wishesIn(command.version ?? '').some(({ name }) => sliceOf(name) !== null);
     if (isOfSlice && status.slices !== true)
       return [{ type: 'unfit', node, why: 'its image knows no slices' }];
     await noteEmptyMemory(actor, node, status, epoch);
-    await actor.begun(order);
+    await actor.begun(command);
     return [{ type: 'staged', node, epoch }];
   }
-  await want(actor, order, null);
-  await deliver(actor, order);
+  await want(actor, command, null);
+  await deliver(actor, command);
   return [{ type: 'reachable', node }];
 }
 
-async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Promise<NodeEvent[]> {
-  const { node, epoch, version } = order;
+async function stage(actor: Actor, command: Extract<NodeCommand, { kind: 'stage' }>): Promise<NodeEvent[]> {
+  const { node, epoch, version } = command;
   const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
   const refused = status.refused.find((entry) => entry.version === version);
   const issued = (await readIssued(actor.redis, [node])).get(node);
@@ -95,7 +95,7 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
     return [{ type: 'refused', node, epoch, code: 'refuses-version', why: refused.reason, has: epoch }];
   }
   await noteEmptyMemory(actor, node, status, epoch);
-  await deliver(actor, order, issued);
+  await deliver(actor, command, issued);
   if (forgiven.length > 0) {
     const { result } = await actor.pool.request(node, 'forgive', { epoch }, quick(actor));
     await pardoned(actor.redis, node, result.forgiven, Date.now());
@@ -104,51 +104,55 @@ async function stage(actor: Actor, order: Extract<Order, { kind: 'stage' }>): Pr
   return [{ type: 'staged', node, epoch }];
 }
 
-async function activate(actor: Actor, order: Extract<Order, { kind: 'activate' }>): Promise<void> {
-  const { bootId, version } = order;
+async function activate(actor: Actor, command: Extract<NodeCommand, { kind: 'activate' }>): Promise<void> {
+  const { bootId, version } = command;
   if (bootId === null) return;
-  await want(actor, order, version);
-  await deliver(actor, order);
-  await restart(actor, order, bootId);
+  await want(actor, command, version);
+  await deliver(actor, command);
+  await restart(actor, command, bootId);
 }
 
 /** The last good image is usually on the node's disk: then nothing is fetched, and it only restarts into it. */
-async function takeBack(actor: Actor, order: Extract<Order, { kind: 'rollback' }>): Promise<void> {
-  const { node, epoch, version } = order;
+async function takeBack(actor: Actor, command: Extract<NodeCommand, { kind: 'rollback' }>): Promise<void> {
+  const { node, epoch, version } = command;
   if (version === null) return;
-  await want(actor, order, version);
-  await deliver(actor, order);
+  await want(actor, command, version);
+  await deliver(actor, command);
   const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
   if (status.running.version === version) {
     await actor.pool.request(node, 'cancel', { epoch }, quick(actor));
     return;
   }
-  if (order.how === 'disk') {
+  if (command.how === 'disk') {
     await actor.pool.request(node, 'stage', { epoch }, { signal: actor.signal, timeout: SILENCE.stage });
   }
-  await restart(actor, order, status.running.bootId);
+  await restart(actor, command, status.running.bootId);
 }
 
-async function restart(actor: Actor, { node, epoch, how }: Order & { how: string }, bootId: string) {
+async function restart(actor: Actor, { node, epoch, how }: NodeCommand & { how: string }, bootId: string) {
   const op = how === 'disk' ? 'activate' : 'restart';
   await actor.pool.request(node, op, { epoch, bootId }, quick(actor));
 }
 
-async function deliver(actor: Actor, order: Order, known?: Issued): Promise<void> {
-  const { node, epoch } = order;
+async function deliver(actor: Actor, command: NodeCommand, known?: Issued): Promise<void> {
+  const { node, epoch } = command;
   const issued = known ?? (await readIssued(actor.redis, [node])).get(node);
   if (issued?.order.epoch !== epoch) {
     throw new BootwaveError({ code: 'LINK_ABORTED', what: `epoch ${epoch} is not in force for ${node}` });
   }
-  const moved = order.of === 'service' ? wishesIn(order.version ?? '').map(({ name }) => name) : [];
-  const changes = { config: order.of === 'config', services: moved };
+  const moved = command.of === 'service' ? wishesIn(command.version ?? '').map(({ name }) => name) : [];
+  const changes = { config: command.of === 'config', services: moved };
   const envelope = await signKept(actor.redis, actor.signer, issued.order, changes);
   await deliverOrder(actor.pool, node, envelope, quick(actor));
-  await actor.begun(order);
+  await actor.begun(command);
 }
 
 /** What the boot server gives a machine that boots from the network, and what the fleet shows for it. */
-function want({ fleet }: Actor, { node, rollout, kind, epoch }: Order, image: string | null): Promise<void> {
+function want(
+  { fleet }: Actor,
+  { node, rollout, kind, epoch }: NodeCommand,
+  image: string | null,
+): Promise<void> {
   const fence = { state: WHILE[kind], epoch };
   return markUpdating(fleet, node, { rollout, image, at: Date.now(), while: fence });
 }
@@ -160,8 +164,8 @@ const isVerdict = ({ code }: BootwaveError) =>
   code.startsWith('ORDER_') || (code.startsWith('SIGNER_') && !SIGNER_AWAY.includes(code));
 const SIGNER_AWAY = ['SIGNER_UNREACHABLE', 'SIGNER_LEDGER', 'SIGNER_WORDS', 'SIGNER_FAULT'];
 
-async function notSigned(actor: Actor, order: Order, error: BootwaveError): Promise<NodeEvent[]> {
-  const { node, epoch } = order;
+async function notSigned(actor: Actor, command: NodeCommand, error: BootwaveError): Promise<NodeEvent[]> {
+  const { node, epoch } = command;
   const why = `${error.code}: ${error.what}`;
   const blame = blameOfSigner(error.code);
   if (error.code === 'ORDER_PUT_RIGHT')
@@ -181,8 +185,8 @@ async function notSigned(actor: Actor, order: Order, error: BootwaveError): Prom
 
 const STALE = ['ORDER_EPOCH_OLD', 'ORDER_EPOCH_REUSED', 'LINK_EPOCH_OLD'];
 
-async function refusalOf(actor: Actor, order: Order, error: NodeRefusal): Promise<NodeEvent[]> {
-  const { node, epoch } = order;
+async function refusalOf(actor: Actor, command: NodeCommand, error: NodeRefusal): Promise<NodeEvent[]> {
+  const { node, epoch } = command;
   const why = `${error.code}: ${error.what}`;
   if (error.code === 'LINK_RESTARTED') {
     return [{ type: 'refused', node, epoch, code: 'other-boot', why, has: epoch }];

@@ -3,7 +3,7 @@ import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import type { Order } from '../event.ts';
+import type { NodeCommand } from '../event.ts';
 
 export type Actor = {
   redis: Redis;
@@ -12,6 +12,6 @@ export type Actor = {
   signer: OrderSigner;
   log: Logger;
   signal: AbortSignal;
-  /** Called when an order begins to be carried out: until then it waited for its turn here. */
-  begun(order: Order): Promise<void>;
+  /** Called when a command begins to be carried out: until then it waited for its turn here. */
+  begun(command: NodeCommand): Promise<void>;
 };

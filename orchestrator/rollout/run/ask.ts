@@ -23,7 +23,7 @@ const LIFE = 60_000;
 export async function ask(redis: Redis, rollout: string, event: OperatorEvent): Promise<Answer | null> {
   if (!(await isHeld(redis, rollout))) return null;
   const id = randomBytes(9).toString('base64url');
-  await redis.set(ROLLOUT_KEYS.word(id), rollout, 'PX', LIFE);
+  await redis.set(ROLLOUT_KEYS.asked(id), rollout, 'PX', LIFE);
   await post(redis, rollout, { ...event, ask: id });
   const blocking = blockingConnection(redis);
   const wait = async (seconds: number): Promise<Answer | null> => {
@@ -42,7 +42,7 @@ export async function ask(redis: Redis, rollout: string, event: OperatorEvent): 
 
 /** The process that claims a request acts on it, and no other does. */
 export async function claim(redis: Redis, id: string): Promise<boolean> {
-  return (await redis.del(ROLLOUT_KEYS.word(id))) === 1;
+  return (await redis.del(ROLLOUT_KEYS.asked(id))) === 1;
 }
 
 export async function answer(redis: Redis, id: string, what: Answer): Promise<void> {

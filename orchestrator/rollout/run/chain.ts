@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { ifForgotten, type Link, readRollout, readSetup } from './stored.ts';
 
-/** What this one waits for, or came after, if there is such a one; itself; and all that come after it, in order. */
+/** The rollout that this one waits for or followed, if any; this one; and all that follow it, in order. */
 export async function readChain(redis: Redis, id: string): Promise<Link[]> {
   const own = await linkOf(redis, id);
   const before = own.after === undefined ? [] : [await linkOf(redis, own.after.rollout).catch(ifForgotten)];

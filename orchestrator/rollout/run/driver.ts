@@ -10,9 +10,9 @@ import { hangUp } from '../../redis/connection.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { Lease } from '../../upkeep/lease.ts';
+import { outstanding } from '../command.ts';
 import { advance, apply, type RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
-import { outstanding } from '../outstanding.ts';
 import type { RolloutRecord, RolloutStatus } from '../record.ts';
 import { answer, claim } from './ask.ts';
 import { disagreement } from './decided.ts';
@@ -173,10 +173,10 @@ export class Driver {
       if (!(await this.#lease.renew())) {
         if (!(await this.#lease.take())) return false;
       }
-      const word = await this.#word();
+      const asked = await this.#asked();
       // A request whose result somebody waits for is a step of its own.
-      const gathered = word === null ? this.#events.splice(0) : [];
-      const posted = word === null ? this.#posted.splice(0) : [word];
+      const gathered = asked === null ? this.#events.splice(0) : [];
+      const posted = asked === null ? this.#posted.splice(0) : [asked];
       const now = performance.now();
       const at = (this.#options.now ?? Date.now)();
       // This process was stopped or starved and received nothing: time without observation counts neither as silence
@@ -194,7 +194,7 @@ export class Driver {
           ...(gap > most ? [{ type: 'takeover' } as const] : []),
           ...events,
           ...posted.map(({ event }) => event),
-          ...(word === null ? [{ type: 'tick' } as const] : []),
+          ...(asked === null ? [{ type: 'tick' } as const] : []),
         ],
       });
       if (step.changed) {
@@ -221,8 +221,8 @@ export class Driver {
         since = now;
         for (const event of written.events) this.#tell(event);
       }
-      if (word?.event.ask !== undefined)
-        await answer(redis, word.event.ask, { rollout: step.rollout, refusal: step.refusals[0] ?? null });
+      if (asked?.event.ask !== undefined)
+        await answer(redis, asked.event.ask, { rollout: step.rollout, refusal: step.refusals[0] ?? null });
       await dismiss(
         redis,
         this.#id,
@@ -237,14 +237,14 @@ export class Driver {
   }
 
   /** The first request that waits for an answer; those that were withdrawn meanwhile are dropped. */
-  async #word(): Promise<Posted | null> {
+  async #asked(): Promise<Posted | null> {
     for (;;) {
       const index = this.#posted.findIndex(({ event }) => event.ask !== undefined);
-      const [word] = index < 0 ? [] : this.#posted.splice(index, 1);
-      if (word?.event.ask === undefined) return null;
-      if (word.claimed === true || (await claim(this.#options.redis, word.event.ask)))
-        return { ...word, claimed: true };
-      await dismiss(this.#options.redis, this.#id, [word.key]);
+      const [asked] = index < 0 ? [] : this.#posted.splice(index, 1);
+      if (asked?.event.ask === undefined) return null;
+      if (asked.claimed === true || (await claim(this.#options.redis, asked.event.ask)))
+        return { ...asked, claimed: true };
+      await dismiss(this.#options.redis, this.#id, [asked.key]);
     }
   }
 

@@ -8,6 +8,7 @@ import { contentOf, listConfigs } from '../../config/store.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import { pinOf } from '../../fleet/events/pin.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
+import { Profiles } from '../../fleet/hardware/profiles.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { readIssued } from '../../orders/issued.ts';
@@ -124,7 +125,7 @@ export async function planNodes(
     const values = await redis.hmget(key, ...ids);
     return Object.fromEntries(ids.map((id, i) => [id, values[i] ?? null]));
   };
-  const [records, seen, holders, issued, configs, pardons, floors, refusers] = await Promise.all([
+  const [records, seen, holders, issued, configs, pardons, floors, profiles, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
     some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
     fields(HOLDERS),
@@ -132,6 +133,7 @@ export async function planNodes(
     listConfigs(redis),
     readPardons(redis),
     siteFloors(fleet),
+    Profiles.read(fleet),
     Promise.all(
       versions.map(async (version) => ({ version, by: await fields(ROLLOUT_KEYS.refusers(version)) })),
     ),
@@ -163,6 +165,7 @@ export async function planNodes(
         floor: floors.get(record.site) ?? null,
         epoch: issued.get(record.id)?.order.epoch ?? 0,
         held: heldWhy(record, now),
+        shortfall: profiles.heldWhy(record),
         pinned: pinOf(record, now),
         rollout: holder,
       },

@@ -8,7 +8,7 @@ import { ROLLOUT_KEYS } from './keys.ts';
  * Events for the process that drives the rollout. They may arrive twice or late: the engine recognises news by epoch,
  * boot and sequence. Nodes are asked again for whatever is lost here.
  */
-export async function post(redis: Redis, rollout: string, ...events: Word[]): Promise<void> {
+export async function post(redis: Redis, rollout: string, ...events: AskedEvent[]): Promise<void> {
   const key = ROLLOUT_KEYS.inbox(rollout);
   const pipeline = redis.pipeline();
   // Nobody reads the inbox of a rollout that has ended; it must not last longer than anyone could look at it.
@@ -18,8 +18,8 @@ export async function post(redis: Redis, rollout: string, ...events: Word[]): Pr
 }
 
 /** `ask`: somebody waits for an answer under this id (ask.ts). */
-export type Word = EngineEvent & { ask?: string };
-export type Posted = { key: string; event: Word; claimed?: boolean };
+export type AskedEvent = EngineEvent & { ask?: string };
+export type Posted = { key: string; event: AskedEvent; claimed?: boolean };
 
 type Item = [key: string, fields: string[]];
 
@@ -42,13 +42,14 @@ export async function receive(
     ROLLOUT_KEYS.inbox(rollout),
     after,
   )) as [string, Item[]][] | null;
-  return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({ key, event: wordIn(fields[1] ?? '') }));
+  return (reply?.[0]?.[1] ?? []).map(([key, fields]) => ({ key, event: eventIn(fields[1] ?? '') }));
 }
 
 const typed = z.looseObject({ type: z.string() });
 
 /** What none of us wrote means nothing, and keeps no other one waiting. */
-const wordIn = (text: string): Word => (readStored(typed, text) as Word | null) ?? { type: 'tick' };
+const eventIn = (text: string): AskedEvent =>
+  (readStored(typed, text) as AskedEvent | null) ?? { type: 'tick' };
 
 /** Removes what a written step has included. */
 export async function dismiss(redis: Redis, rollout: string, keys: readonly string[]): Promise<void> {

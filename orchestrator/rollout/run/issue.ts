@@ -1,10 +1,10 @@
 import { BootwaveError } from '../../../base/error.ts';
-import { ORDER_FORMAT, type Order as SignedOrder } from '../../../protocol/order.ts';
+import { ORDER_FORMAT, type Order } from '../../../protocol/order.ts';
 import type { RecordChange } from '../../fleet/commit.ts';
 import { lifeOf } from '../../orders/issue.ts';
 import { type Issued, issuedChange } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
-import type { Order } from '../event.ts';
+import type { NodeCommand } from '../event.ts';
 import { textOf, wishesIn } from '../services.ts';
 
 /** How many an order can hold (protocol/order.ts); the rest goes with the next one. */
@@ -24,28 +24,30 @@ export type Issue =
  * @throws BootwaveError `ROLLOUT_IMAGE_FACTS` when the rollout does not know the image, configuration or service
  */
 export function issue(
-  order: Order,
+  command: NodeCommand,
   inForce: Issued | undefined,
   images: ImageFacts,
   now: number,
   forgiven: readonly string[] = [],
 ): Issue {
-  if (inForce !== undefined && inForce.order.epoch >= order.epoch) {
+  if (inForce !== undefined && inForce.order.epoch >= command.epoch) {
     const isSame =
-      inForce.order.epoch === order.epoch && inForce.rollout === order.rollout && inForce.kind === order.kind;
+      inForce.order.epoch === command.epoch &&
+      inForce.rollout === command.rollout &&
+      inForce.kind === command.kind;
     return isSame ? { result: 'same' } : { result: 'stale', has: inForce.order.epoch };
   }
   const body: Issued = {
-    rollout: order.rollout,
-    kind: order.kind,
+    rollout: command.rollout,
+    kind: command.kind,
     order: {
       format: ORDER_FORMAT,
-      node: order.node,
-      epoch: order.epoch,
+      node: command.node,
+      epoch: command.epoch,
       issuedAt: now,
-      expires: now + lifeOf({ node: order.node, wipe: false }),
-      mode: order.how === 'network' ? 'netboot' : 'installed',
-      ...moved(order, inForce, images),
+      expires: now + lifeOf({ node: command.node, wipe: false }),
+      mode: command.how === 'network' ? 'netboot' : 'installed',
+      ...moved(command, inForce, images),
       wipe: false,
       forgiven: forgiven.slice(0, MOST_FORGIVEN),
     },
@@ -58,10 +60,10 @@ export function issue(
  * force.
  */
 function moved(
-  { of, version }: Order,
+  { of, version }: NodeCommand,
   inForce: Issued | undefined,
   images: ImageFacts,
-): Pick<SignedOrder, 'image' | 'config' | 'services'> {
+): Pick<Order, 'image' | 'config' | 'services'> {
   const { image = null, config = null, services = [] } = inForce?.order ?? {};
   if (of === 'service') return { image, config, services: servicesAt(version ?? '', services, images) };
   const facts = version === null ? null : factsOf(version, images);
@@ -70,11 +72,7 @@ function moved(
 }
 
 /** All that were ordered, with what this rollout says of its own; in an order that does not depend on how it came about. */
-function servicesAt(
-  text: string,
-  ordered: SignedOrder['services'],
-  images: ImageFacts,
-): SignedOrder['services'] {
+function servicesAt(text: string, ordered: Order['services'], images: ImageFacts): Order['services'] {
   const own = wishesIn(text);
   const kept = ordered.filter(({ name }) => !own.some((wish) => wish.name === name));
   const brought = own.flatMap((wish) => {

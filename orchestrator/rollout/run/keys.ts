@@ -23,7 +23,7 @@ export const ROLLOUT_KEYS = {
   /** Stream of events that wait for the engine. */
   inbox: (id: string) => at('rollout', id, 'inbox'),
   /** An operator's request that no process has taken up yet, and the answer to it. */
-  word: (ask: string) => at('rollouts', 'word', ask),
+  asked: (ask: string) => at('rollouts', 'word', ask),
   answer: (ask: string) => at('rollouts', 'answer', ask),
   /** Hash: node id -> why it refuses this version, as it reports. */
   refusers: (version: string) => at('rollouts', 'refusers', version),

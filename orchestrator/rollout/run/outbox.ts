@@ -62,7 +62,7 @@ export async function drain(redis: Redis, queue: Queue<{ body: string }>, log: L
 }
 
 /**
- * Has unanswered orders carried out, even if a queue still holds jobs for them: jobs of a killed process go to another
+ * Has unanswered commands carried out, even if a queue still holds jobs for them: jobs of a killed process go to another
  * only when their lock has expired, and until then they block their nodes.
  * @param again a different text each time
  */
@@ -90,7 +90,7 @@ export async function keepDraining(
       isStuck = false;
       await blocking.xread('COUNT', 1, 'BLOCK', 1_000, 'STREAMS', KEYS.outbox, last);
     } catch (error) {
-      // Logged once: until Redis is there again no order goes out by this process.
+      // Logged once: until Redis is there again no command goes out by this process.
       if (!signal.aborted && !isStuck)
         log.warn({ reason: messageOf(error) }, 'wake-ups of rollouts are not read');
       isStuck = true;

@@ -1,19 +1,19 @@
-/** What a job asks for: it names an order, and what that is stands in the records alone. */
+/** What a job asks for: it names a command, and what that is stands in the records alone. */
 import type { Redis } from 'ioredis';
-import type { Order } from '../event.ts';
-import { orderFor } from '../order.ts';
+import { commandFor } from '../command.ts';
+import type { NodeCommand } from '../event.ts';
 import type { NodeStep, RolloutSetup } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { readSetup } from './stored.ts';
 
-/** Jobs hold the whole order, for servers of the version before; no more than this is read. */
-export type AskedOrder = Pick<Order, 'rollout' | 'node' | 'epoch' | 'kind'>;
+/** Jobs hold the whole command, for servers of the version before; no more than this is read. */
+export type AskedCommand = Pick<NodeCommand, 'rollout' | 'node' | 'epoch' | 'kind'>;
 
-/** Rollouts of which is remembered what they move. */
+/** How many rollouts' targets are kept in memory. */
 const MOST = 1_000;
 
 /** @returns null: no record asks for it any more, or ever did */
-export function owedOrders(redis: Redis): (asked: AskedOrder) => Promise<Order | null> {
+export function owedCommands(redis: Redis): (asked: AskedCommand) => Promise<NodeCommand | null> {
   const targets = new Map<string, RolloutSetup['target']>();
   const targetOf = async (id: string) => {
     const known = targets.get(id);
@@ -28,7 +28,7 @@ export function owedOrders(redis: Redis): (asked: AskedOrder) => Promise<Order |
     const body = await redis.hget(ROLLOUT_KEYS.node(rollout, node), 'body');
     if (body === null) return null;
     const step = JSON.parse(body) as NodeStep;
-    const order = orderFor({ id: rollout, target: await targetOf(rollout) }, step);
-    return order?.node === node && order.epoch === epoch && order.kind === kind ? order : null;
+    const command = commandFor({ id: rollout, target: await targetOf(rollout) }, step);
+    return command?.node === node && command.epoch === epoch && command.kind === kind ? command : null;
   };
 }

@@ -1,7 +1,7 @@
 /** What the boot server verified of a node's boot, and what that means for its step. */
 import type { NodeRecord } from '../../fleet/record.ts';
+import { wantedOf } from '../command.ts';
 import type { RolloutState } from '../engine.ts';
-import { wantedOf } from '../order.ts';
 import type { NodeStep } from '../record.ts';
 
 /** Without a TPM there is no quote, and before the enrolment of the boot that the rollout waits for there is none yet. */

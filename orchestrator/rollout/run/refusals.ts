@@ -6,7 +6,7 @@ import { ROLLOUT_KEYS } from './keys.ts';
 import type { StoredSetup } from './stored.ts';
 
 /**
- * What nodes say they do not try again. A node's word counts for that node: no later plan sends it the version. New
+ * What nodes say they do not try again. What a node says counts for that node only: no later plan sends it the version. New
  * hardware everywhere is kept from a version only by several nodes to which this rollout brought it, so that no member that
  * has gone bad withdraws the fleet's images.
  */
@@ -20,7 +20,7 @@ export class Refusals {
   }
 
   /**
-   * @param node whose word it is
+   * @param node the one that says so
    * @param stored null before it was read
    * @param nodes of this rollout
    */

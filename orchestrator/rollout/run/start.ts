@@ -11,7 +11,7 @@ import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import { isHeld } from '../../upkeep/lease.ts';
-import type { Order } from '../event.ts';
+import type { NodeCommand } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
 import { act } from './act.ts';
 import { type AskedGate, check, wantedGate } from './check.ts';
@@ -23,7 +23,7 @@ import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { keepDraining } from './outbox.ts';
-import { type AskedOrder, owedOrders } from './owed.ts';
+import { type AskedCommand, owedCommands } from './owed.ts';
 import { blockingConnection, openQueue } from './queue.ts';
 import { keepRetiring } from './retire.ts';
 import { keepSlices } from './slices/keep.ts';
@@ -45,7 +45,7 @@ export type RolloutTimes = {
   watch: WatchTimes;
 };
 
-export const ROLLOUT_TIMES: RolloutTimes = {
+const ROLLOUT_TIMES: RolloutTimes = {
   tick: 2_000,
   sweep: 1_000,
   retire: 30_000,
@@ -110,14 +110,15 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       if (!signal.aborted) log.error({ topic, reason: messageOf(error) }, 'the queue stopped');
     });
   };
-  const owed = owedOrders(redis);
+  const owed = owedCommands(redis);
   work(TOPICS.drive, CONCURRENCY.drive, drive);
   work(TOPICS.act, CONCURRENCY.act, async (body) => {
-    const order = await owed(JSON.parse(body) as AskedOrder);
-    if (order === null) return;
-    const begun = ({ node, epoch }: Order) => post(redis, order.rollout, { type: 'begun', node, epoch });
-    const events = await act({ ...options, redis, begun }, order);
-    if (events.length > 0) await post(redis, order.rollout, ...events);
+    const command = await owed(JSON.parse(body) as AskedCommand);
+    if (command === null) return;
+    const begun = ({ node, epoch }: NodeCommand) =>
+      post(redis, command.rollout, { type: 'begun', node, epoch });
+    const events = await act({ ...options, redis, begun }, command);
+    if (events.length > 0) await post(redis, command.rollout, ...events);
   });
   work(TOPICS.gate, CONCURRENCY.gate, async (body) => {
     const asked = JSON.parse(body) as AskedGate;

@@ -1,4 +1,5 @@
 import { BootwaveError } from '../../../base/error.ts';
+import { isHeldBy } from '../../fleet/decisions/incidents.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { isMember } from '../../fleet/transitions.ts';
 import type { LinkTarget } from '../../transport/channel.ts';
@@ -10,10 +11,12 @@ import type { LinkTarget } from '../../transport/channel.ts';
 export function targetsOf(fleet: Fleet, port = 22): (id: string) => Promise<LinkTarget> {
   return async (id) => {
     const record = await fleet.nodes.get(id);
-    if (record === null || !isMember(record.state)) {
+    const incident = fleet.decisions.incidents.of(id);
+    const isHeld = incident !== undefined && isHeldBy(incident);
+    if (record === null || !isMember(record.state) || isHeld) {
       throw new BootwaveError({
         code: 'NODE_NOT_MEMBER',
-        what: `node ${id} is ${record?.state ?? 'unknown'} and gets no orders`,
+        what: `node ${id} is ${isHeld ? 'held' : (record?.state ?? 'unknown')} and gets no orders`,
         unchanged: 'no connection was made',
       });
     }

@@ -123,7 +123,7 @@ function givenTo(redis: Redis, { id, approvals }: RolloutRecord): RolloutRecord[
   return dated(rollouts.of(id), approvals);
 }
 
-/** The word of a person that it starts all the same: Redis alone does not say so. */
+/** A person asked for its start all the same: what Redis says alone is not enough. */
 function waitOf(redis: Redis, { id, wait }: RolloutRecord): RolloutRecord['wait'] {
   const rollouts = decisionsOf(redis)?.rollouts;
   return wait === 'go' && rollouts?.begun === true && rollouts.of(id)?.go !== true ? 'stalled' : wait;

@@ -6,7 +6,7 @@ import { type Issued, readIssued } from '../../orders/issued.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { HOLDERS } from '../../upkeep/holders.ts';
 import type { RolloutState } from '../engine.ts';
-import type { Command, EngineEvent, Note, Order, Step } from '../event.ts';
+import type { Command, EngineEvent, NodeCommand, Note, Step } from '../event.ts';
 import { ENDED, FREE, type RolloutRecord, type RolloutStatus, type StepState } from '../record.ts';
 import { decidedBy } from './decided.ts';
 import { commitFenced } from './fence.ts';
@@ -72,7 +72,7 @@ export async function writeStep(
 }
 
 /** Whether nothing is ordered by it yet. */
-const isQuestion = ({ of, kind }: Order): boolean => of === 'service' && kind === 'stage';
+const isQuestion = ({ of, kind }: NodeCommand): boolean => of === 'service' && kind === 'stage';
 
 async function issueAll(redis: Redis, commands: readonly Command[], images: ImageFacts, at: number) {
   const nodes = [...new Set(commands.flatMap((command) => (command.kind === 'gate' ? [] : [command.node])))];

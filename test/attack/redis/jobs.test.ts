@@ -13,7 +13,7 @@ import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
 import { post } from '../../../orchestrator/rollout/run/inbox.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { drain } from '../../../orchestrator/rollout/run/outbox.ts';
-import { owedOrders } from '../../../orchestrator/rollout/run/owed.ts';
+import { owedCommands } from '../../../orchestrator/rollout/run/owed.ts';
 import { openQueue } from '../../../orchestrator/rollout/run/queue.ts';
 import { startRollouts } from '../../../orchestrator/rollout/run/start.ts';
 import { readProgress } from '../../../orchestrator/rollout/run/stored.ts';
@@ -174,7 +174,7 @@ test('forged: a job says other things of an order that is owed; it is carried ou
   const step = { ...(JSON.parse((await redis.hget(key, 'body'))!) as NodeStep), state: 'staging', epoch: 3 };
   await redis.hset(key, { state: 'staging', epoch: 3, body: JSON.stringify(step) });
   const real = { rollout: id, node, epoch: step.epoch, kind: 'stage' } as const;
-  const owed = owedOrders(redis);
+  const owed = owedCommands(redis);
   const lies = { of: 'config', how: 'disk', version: '9.9', keep: '9.8', bootId: 'x' };
   t.deepEqual(await owed({ ...real, ...lies }), {
     ...real,

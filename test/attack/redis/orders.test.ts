@@ -6,11 +6,11 @@ import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Issued, issuedChange, orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
 import { FLOOR, readFloor, setFloor } from '../../../orchestrator/releases/floor.ts';
 import { readWithdrawn, WITHDRAWN, withdraw } from '../../../orchestrator/releases/withdrawn.ts';
-import type { Order } from '../../../orchestrator/rollout/event.ts';
+import type { NodeCommand } from '../../../orchestrator/rollout/event.ts';
 import { act } from '../../../orchestrator/rollout/run/act.ts';
 import { issue } from '../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
-import { type Order as SignedOrder, verifyOrder } from '../../../protocol/order.ts';
+import { type Order, verifyOrder } from '../../../protocol/order.ts';
 import { redisFor, silent } from '../../orchestrator/fleet/support.ts';
 import { FACTS, NODE } from '../../orchestrator/signer/orders.ts';
 import { ANN, KEYS, signerFor, VERSIONS } from '../../orchestrator/signer/support.ts';
@@ -22,7 +22,7 @@ const IMAGES = Object.fromEntries(VERSIONS.map((version) => [version, FACTS]));
 async function setUp(t: ExecutionContext) {
   const { redis } = await redisFor(t);
   const world = await signerFor(t);
-  const heard: SignedOrder[] = [];
+  const heard: Order[] = [];
   let good: Issued | undefined;
   const guard = { memory: 'tpm', epoch: 0, floor: null as string | null };
   const { signal } = new AbortController();
@@ -37,7 +37,7 @@ async function setUp(t: ExecutionContext) {
       }) as never,
     },
   };
-  const order = (epoch: number, version = '2.0'): Extract<Order, { kind: 'stage' }> => ({
+  const order = (epoch: number, version = '2.0'): Extract<NodeCommand, { kind: 'stage' }> => ({
     ...{ rollout: ROLLOUT, node: NODE, epoch, of: 'image', kind: 'stage', how: 'disk', version, keep: null },
   });
   /** As the engine does: on record first. */
@@ -49,7 +49,7 @@ async function setUp(t: ExecutionContext) {
     return act(actor, order(epoch, version));
   }
   /** What the attacker makes of the order on record. */
-  async function forge(more: Partial<SignedOrder>) {
+  async function forge(more: Partial<Order>) {
     good ??= (await readIssued(redis, [NODE])).get(NODE)!;
     const issued = good;
     const forged: Issued = { ...issued, order: { ...issued.order, ...more } };
@@ -79,7 +79,7 @@ test('what stands in Redis is not what is signed', async (t) => {
 
   const image = (version: string, more = {}) => ({ version, ...FACTS, ...more });
   const now = heard[0]!.issuedAt;
-  const forgeries: [string, Partial<SignedOrder>][] = [
+  const forgeries: [string, Partial<Order>][] = [
     ['SIGNER_WIPE_UNSAID', { epoch: 6, wipe: true, expires: now + 3600_000 }],
     ['SIGNER_IMAGE_FACTS', { epoch: 6, image: image('2.0', { sha256: 'e'.repeat(64) }) }],
     ['SIGNER_IMAGE_FACTS', { epoch: 6, image: image('2.0', { size: 1 }) }],

@@ -30,7 +30,7 @@ export const directoryOf = (fleet: Fleet, site = 'default') =>
   });
 
 export async function server(t: ExecutionContext) {
-  const { redis, paths } = await redisFor(t);
+  const { redis, paths, close } = await redisFor(t);
   await keysIn(paths.keys);
   const written: string[] = [];
   const log = createLogger('test', 'warn', { write: (line: string) => void written.push(line) } as never);
@@ -57,7 +57,7 @@ export async function server(t: ExecutionContext) {
     );
     return gets ? `${state}, with a certificate` : state;
   };
-  return { redis, paths, fleet, bans, at, directory, open, admit, asks, written };
+  return { redis, close, paths, fleet, bans, at, directory, open, admit, asks, written };
 }
 
 type Body = { [field: string]: unknown; policy?: object; values?: object[] };

@@ -57,7 +57,7 @@ async function profile(folder: string): Promise<void> {
 async function warm(): Promise<void> {
   const ids = (await fleet?.nodes.ids()) ?? [];
   const began = performance.now();
-  await Promise.all(ids.map((id) => pool?.warm(id, { connectWithin: 600_000 })));
+  await Promise.all(ids.map((id) => pool?.request(id, 'status', {}, { connectWithin: 600_000 })));
   send({ kind: 'warm', ms: performance.now() - began, nodes: ids.length });
 }
 

@@ -10,7 +10,7 @@ import {
   loadRollout,
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
-import type { EngineEvent, Order } from '../../../orchestrator/rollout/event.ts';
+import type { EngineEvent, NodeCommand } from '../../../orchestrator/rollout/event.ts';
 import { ENDED, UNDER_WAY } from '../../../orchestrator/rollout/record.ts';
 import { controlsOf } from '../../../orchestrator/rollout/run/controls.ts';
 import { nothingAround } from '../../orchestrator/rollout/around.ts';
@@ -145,12 +145,12 @@ export function play(scenario: Scenario): Played {
   };
 
   const later = new Map<number, EngineEvent[]>();
-  const orders = new Map<number, Order[]>();
+  const orders = new Map<number, NodeCommand[]>();
   const at = <T>(queue: Map<number, T[]>, when: number, what: T) => {
     const key = Math.ceil(when / TICK) * TICK;
     queue.set(key, [...(queue.get(key) ?? []), what]);
   };
-  const carry = (order: Order, now: number) => {
+  const carry = (order: NodeCommand, now: number) => {
     const machine = machines.get(order.node)!;
     const { node, epoch } = order;
     if (!isReached(machine, now)) return at<EngineEvent>(later, now, { type: 'unreachable', node });

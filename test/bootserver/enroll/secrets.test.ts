@@ -97,6 +97,7 @@ async function setUp(t: ExecutionContext) {
       ...{ run, fleet: fleetFiles, now: Date.now },
       tpm: {
         identify: () => tpm.exclusive(() => real.identify()),
+        heldPcrs: () => tpm.exclusive(() => real.heldPcrs()),
         deliveryKey: (policy) => tpm.exclusive(() => real.deliveryKey(policy)),
         openDelivery: (...args) => tpm.exclusive(() => real.openDelivery(...args)),
       },
@@ -274,6 +275,14 @@ test.serial(
     const loose = await tpm.exclusive(() => real.deliveryKey(Buffer.alloc(32)));
     const { question: withLoose } = await forge(() => ({ key: loose.toString('base64') }));
     await refusedWith(t, 'DELIVERY_KEY_UNSUITABLE', one.send(withLoose));
+
+    // PCRs that nothing vouches for are of no use: the quote shows others.
+    const bent = {
+      ...places.tpm!,
+      heldPcrs: async () => ({ ...(await real.heldPcrs()), 11: 'ab'.repeat(32) }),
+    };
+    const believed = await askSecrets(SHOP.name, await one.nonce(), { ...places, tpm: bent });
+    await refusedWith(t, 'DELIVERY_KEY_UNSUITABLE', one.send(believed));
 
     // The keys of another machine, which it has taken over as well.
     const two = await second();

@@ -18,6 +18,7 @@ function recordOf(e: ReturnType<typeof enrolment>, attested: EnrolContext['attes
     room: true,
     isHeard: false,
     unfit: null,
+    incident: undefined,
   };
   const outcome = enrol(null, e, context);
   if (outcome.kind !== 'changed') throw new Error(outcome.kind);

@@ -68,6 +68,7 @@ test.serial('what nobody knows, a successor that is none, a day that is past', a
     code('retire', from, '--successor', to, '--on', on, '--dry-run');
   t.is(await retire('chrony:9', 'chrony:4.4'), 'SERVICE_UNKNOWN');
   t.is(await retire('chrony', 'chrony:4.4'), 'SERVICE_NAME');
+  t.is(await retire('chrony:4.3', 'chrony:none'), 'SERVICE_NAME');
   t.is(await retire('chrony:4.3', 'chrony:9'), 'SERVICE_SUCCESSOR');
   t.is(await retire('chrony:4.3', 'chrony:4.3'), 'SERVICE_SUCCESSOR');
   t.is(await retire('chrony:4.3', 'chrony:4.4', '2020-01-01'), 'SERVICE_DATE');

@@ -87,6 +87,16 @@ test.serial('nodes and services that use most, one node, one service, and text f
     3,
   );
   t.is((await bootwave('anna', 'metrics', '--site', 'nowhere')).code, 'SITE_UNKNOWN');
+  const why = 'its port is taken [SERVICE_PORT_TAKEN]';
+  await say(three, {
+    services: [
+      instanceOf('fleet/chrony', { runs: null, state: 'refused', health: 'unknown', cpu: null, why }),
+      instanceOf('web/shop', { state: 'fetching', cpu: null, why: 'the boot server is away' }),
+    ],
+  });
+  const idle = (await bootwave('anna', 'node', 'show', 'web3')).out;
+  t.regex(idle, /service +chrony refused: its port is taken \[SERVICE_PORT_TAKEN\]$/m);
+  t.regex(idle, /service +web\/shop:1 fetching, healthy, CPU -, memory 1\.0 MiB: the boot server is away$/m);
   // This door has no orchestrator behind it.
   t.is((await bootwave('anna', 'node', 'metrics', 'web1')).code, 'NODE_NOT_LINKED');
   t.is(three, ids[2]);

@@ -149,8 +149,9 @@ test('what a team says of a service has to be true and understood, and its bundl
   const publishes = async (
     change: (custom: Awaited<ReturnType<typeof bundle>>['custom']) => object,
     brings = true,
+    version = '1',
   ) => {
-    const one = await bundle(paths, 'web/shop', '1');
+    const one = await bundle(paths, 'web/shop', version);
     const target = targetOfBundle(one);
     const changed = Object.assign(Object.create(Object.getPrototypeOf(target)), target, {
       unrecognizedFields: { custom: { bootwave: change(one.custom) } },
@@ -174,6 +175,11 @@ test('what a team says of a service has to be true and understood, and its bundl
   await t.throwsAsync(
     publishes((custom) => custom, false),
     { code: 'BUNDLE_ABSENT' },
+  );
+  // In a rollout that is the end of a service.
+  await t.throwsAsync(
+    publishes((custom) => custom, true, 'none'),
+    { code: 'TEAM_RELEASE' },
   );
   await publishes((custom) => custom);
   t.deepEqual(await shown(paths), ['web web/shop 1']);

@@ -14,8 +14,10 @@ const MOST: Readonly<Record<string, number>> = {
   'bootwave-log.service': 30,
   'bootwave-helper@.service': 30,
   'bootwave-disk@.service': 30,
+  'bootwave-wipe@.service': 30,
   'bootwave-config@.service': 30,
   'bootwave-services@.service': 30,
+  'bootwave-flows@.service': 30,
   // It changes into other accounts, which takes what the others never need.
   'bootwave-sshd.service': 50,
 };

@@ -104,6 +104,8 @@ test('a good version reaches all, a bad one ends at its canary, and nodes that s
       if (all.every((one) => one === what) || performance.now() > last) return all;
     }
   };
+  const silent = async () =>
+    (await bootwave('node', 'list')).value.silent.map(({ site }: { site: string }) => site);
   const running = async () => {
     const { value } = await bootwave('node', 'list');
     const nodes = value.nodes as { observed: { image: string }; state: string }[];
@@ -124,7 +126,9 @@ test('a good version reaches all, a bad one ends at its canary, and nodes that s
   t.deepEqual(await settled('healthy 1.1.0'), Array(12).fill('healthy 1.1.0'));
 
   await refused(t, paths, 'REHEARSAL_RUNNING');
+  t.deepEqual(await silent(), [], 'somebody listens to all sites');
   t.is(await stop(), 0);
+  t.deepEqual(await silent(), ['munich']);
   // Named differently, and still where they are.
   await started(t, ...sim.map((word) => (word === 'munich' ? 'paris,munich' : word)));
   t.deepEqual(await settled('healthy 1.1.0'), Array(12).fill('healthy 1.1.0'));

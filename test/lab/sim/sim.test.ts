@@ -106,13 +106,13 @@ test('it obeys no order of another key and knows its own host key anew at every 
   await node.boot('1.0');
   t.not(node.hostKey.line, before);
   shown.line = before;
-  const impostor = await t.throwsAsync(pool.warm(ID));
+  const impostor = await t.throwsAsync(pool.request(ID, 'status', {}));
   t.is((impostor as unknown as { code: string }).code, 'LINK_HOST_KEY');
 });
 
 test('a stranger does not log in', async (t) => {
   const { poolWith } = await nodeFor(t);
-  const error = await t.throwsAsync(poolWith(makeHostKey().file).warm(ID));
+  const error = await t.throwsAsync(poolWith(makeHostKey().file).request(ID, 'status', {}));
   t.is((error as unknown as { code: string }).code, 'LINK_AUTH');
 });
 

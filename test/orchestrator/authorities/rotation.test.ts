@@ -59,6 +59,7 @@ async function startNode(t: ExecutionContext, paths: DataPaths, n: number, port:
       const nics = [{ ...INVENTORY.nics[0]!, mac: `52:54:00:00:01:0${n}` }];
       return { ...facts, hardware: { ...facts.hardware, nics } };
     },
+    wipe: async () => ({ report: '{}', open: false }),
     discover: async () => [`https://127.0.0.1:${port()}`],
     heartbeat: async () => ({ running: RUNNING, uptime: 1, healthy: true, reason: '' }),
     show: (view) => views.push(view),

@@ -15,7 +15,7 @@ import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { bansOf } from '../../../orchestrator/operators/bans-of.ts';
 import { keepIdentity, serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
-import { anyImage, silent } from '../fleet/support.ts';
+import { anyImage, pcr11, silent } from '../fleet/support.ts';
 
 /** Seconds. */
 export const BEAT = 0.3;
@@ -39,6 +39,7 @@ export async function serverOn(t: ExecutionContext, paths: DataPaths, fleet: Fle
     fleet,
     site: 'default',
     defaultImage: async () => '1.0',
+    pcr11,
     bans,
     log: silent,
   });

@@ -75,6 +75,7 @@ function play(record: NodeRecord | null, event: Event, tpm: boolean, at: number)
         room: true,
         isHeard: false,
         unfit: null,
+        incident: undefined,
       },
     );
   }

@@ -23,10 +23,15 @@ const ADMINS = [
   'bootserver reload',
   'audit accept',
   'audit confirm',
+  'backup',
+  'restore',
 ];
 const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
+  ...['resume', 'set', 'start', 'stop', 'drill'].map((word) => `recovery ${word}`),
+  ...['service capacity set', 'service capacity remove'],
+  ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
   ...[
     'image build',
@@ -72,6 +77,10 @@ const AT_SITES = [
     'node approve',
     'node reject',
     'node retire',
+    'node fence',
+    'node recover',
+    'incident retry',
+    'incident end',
     'node hold',
     'node unhold',
     'node pin',
@@ -80,6 +89,7 @@ const AT_SITES = [
     'node set select',
   ],
   ...['node expect', 'node expect withdraw'],
+  'who',
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
@@ -185,11 +195,12 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['ban lift', 'break-glass'],
+    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
       'audit verify file',
+      'backup',
       'bootserver check',
       'doctor',
       'image build',
@@ -200,7 +211,7 @@ test('what takes two people, what needs no server, what is never asked for from 
     ...CATALOGUE.filter(({ name }) => name.startsWith('keys '))
       .map(({ name }) => name)
       .toSorted(),
-    ...['operator add', 'operator list', 'operator revoke'],
+    ...['operator add', 'operator list', 'operator revoke', 'restore'],
     ...['build', 'inspect', 'list', 'pack', 'publish', 'show', 'versions', 'withdraw'].map(
       (step) => `service ${step}`,
     ),
@@ -210,9 +221,9 @@ test('what takes two people, what needs no server, what is never asked for from 
   ]);
   const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'], bundles: ['/tmp/x'] }));
   t.deepEqual(paths.toSorted(), [
-    ...['audit verify file', 'bootserver check', 'doctor', 'image build', 'image publish'],
+    ...['audit verify file', 'backup', 'bootserver check', 'doctor', 'image build', 'image publish'],
     ...['image reinstate', 'image withdraw'],
-    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate'],
+    ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'restore'],
     ...['service build', 'service pack', 'service publish', 'service withdraw', 'signer'],
     ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
     'up',

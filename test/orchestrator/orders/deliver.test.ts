@@ -16,7 +16,6 @@ function delivering() {
   const pool = {
     request: async (_: string, op: never, args: never, options: object) => ({
       result: await session.request(op, args, options),
-      timing: { cold: false, queued: 0, connect: 0, exchange: 0 },
     }),
   } as unknown as Pick<LinkPool, 'request'>;
   const envelope = orderEnvelope(Buffer.from('an order'), 'key', Buffer.from('a signature'));

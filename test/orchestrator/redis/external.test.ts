@@ -49,8 +49,7 @@ test('an external Redis that may evict records is refused', async (t) => {
 test('an external Redis without append-only file is used with a warning', async (t) => {
   const { url, paths } = await otherRedis(t, '--maxmemory-policy', 'noeviction', '--appendonly', 'no');
   const { log, lines } = warnings();
-  const { redis, embedded, close } = await connect(paths, { url, log });
-  t.false(embedded);
+  const { redis, close } = await connect(paths, { url, log });
   t.is(await redis.ping(), 'PONG');
   await close();
   t.is((await probe(url)).state, 'ready', 'closing must not stop what we did not start');

@@ -150,7 +150,7 @@ test('superseded: nobody is begun with, what is only staged is let go, what has 
   );
   s.send(SUPERSEDE);
   t.like(s.rollout, { state: 'aborting', why: 'superseded by ro-2' });
-  for (const id of [staged, staging]) t.is(s.lastOrder(id).kind, 'rollback');
+  for (const id of [staged, staging]) t.is(s.lastCommand(id).kind, 'rollback');
   for (const id of [staged, staging]) s.obey(id);
   s.pass(120, [up]);
   t.is(s.node(up).state, 'done');

@@ -90,16 +90,16 @@ test('a diskless node waits for its turn without anything', (t) => {
 test('neither before notBefore, nor while it is paused, nor right after a failover', (t) => {
   const s = noon();
   s.send({ type: 'pause', by: 'ann', why: '' });
-  const before = s.orders.length;
+  const before = s.commands.length;
   for (const id of s.in('staging')) s.obey(id);
   s.pass(60, [...s.state.nodes.keys()]);
-  t.is(s.orders.length, before);
+  t.is(s.commands.length, before);
   s.send({ type: 'edit', by: 'ben', changes: { notBefore: at('20:00') } }, { type: 'resume', by: 'ann' });
   s.pass(60, [...s.state.nodes.keys()]);
-  t.is(s.orders.length, before);
+  t.is(s.commands.length, before);
   s.at = at('20:00');
   s.send({ type: 'failover', term: 5 });
-  t.is(s.orders.length, before);
+  t.is(s.commands.length, before);
   const heard = others(s).slice(0, -1);
   s.pass(200, heard);
   fetchAll(s);
@@ -136,7 +136,7 @@ test('who has only the file can be left out, alone or with the wave: the file is
   fetchAll(s);
   const [a, ...rest] = others(s) as [string, ...string[]];
   t.deepEqual(s.send({ type: 'skip', by: 'ben', why: 'busy', node: a }).refusals, []);
-  t.like(s.lastOrder(a), { kind: 'rollback', drop: '2.0' });
+  t.like(s.lastCommand(a), { kind: 'rollback', drop: '2.0' });
   s.obey(a);
   t.like(s.node(a), { state: 'taken-back', failed: false });
   t.deepEqual(s.send({ type: 'skip-wave', by: 'ben', why: 'holiday', wave: 1 }).refusals, []);
@@ -197,7 +197,7 @@ test('who restarts by itself into the file it has is counted from then on', (t) 
   fetchAll(s);
   const [a] = others(s) as [string];
   s.reboot(a, '2.0');
-  s.send(s.report(a, { epoch: s.lastOrder(a).epoch }));
+  s.send(s.report(a, { epoch: s.lastCommand(a).epoch }));
   t.like(s.node(a), { state: 'baking', slot: true });
   t.is(s.rollout.inFlight.whole, 1);
 });
@@ -321,7 +321,7 @@ test('a file that is lost is fetched again before its turn, but not for ever', (
   t.is(s.send(s.report(id, { files: [] })).nodes.length, 0, 'it knows not even what runs');
   s.send(s.report(id, { files }));
   t.like(s.node(id), { state: 'staging', slot: false, failed: false });
-  t.is(s.lastOrder(id).kind, 'stage');
+  t.is(s.lastCommand(id).kind, 'stage');
   s.obey(id);
   t.is(s.send(s.report(id, { files })).nodes.length, 0);
   t.is(s.node(id).state, 'staged');

@@ -142,7 +142,7 @@ function play(all: readonly Said[], word?: Word) {
     if (at > ENDS) throw new Error(`${s.rollout.state}: ${s.rollout.why} ${JSON.stringify(s.node(liar))}`);
     if (word !== undefined && at === MIDDLE) s.send({ type: word, by: 'ann', why: 'it smells' });
     for (const id of others) {
-      const order = s.orders.findLast(({ node }) => node === id);
+      const order = s.commands.findLast(({ node }) => node === id);
       const mark = `${order?.epoch} ${order?.kind}`;
       if (order === undefined || obeyed.get(id) === mark) continue;
       obeyed.set(id, mark);
@@ -150,7 +150,7 @@ function play(all: readonly Said[], word?: Word) {
     }
     // One that says the same for ever says it at every look.
     const one = all.length === 1 || at < TALKS ? all[(at / TICK) % all.length] : undefined;
-    const order = s.orders.findLast(({ node }) => node === liar);
+    const order = s.commands.findLast(({ node }) => node === liar);
     if (one !== undefined && order !== undefined) {
       seq += 1;
       const event = eventOf(liar, order.epoch, seq, one);
@@ -173,8 +173,8 @@ for (const [what, words] of [
         const end = JSON.stringify(s.rollout);
         for (const id of others) t.is(s.node(id).state, 'done', `${id}: ${s.node(id).why}; ${end}`);
         t.true(['done', 'partial'].includes(s.rollout.state), end);
-        t.true(s.orders.every(({ version }) => version === '2.0' || version === '1.0'));
-        t.true(s.orders.every(({ node, kind }) => node === liar || kind !== 'rollback'));
+        t.true(s.commands.every(({ version }) => version === '2.0' || version === '1.0'));
+        t.true(s.commands.every(({ node, kind }) => node === liar || kind !== 'rollback'));
       }),
       { numRuns: RUNS, includeErrorInReport: true },
     );

@@ -20,14 +20,14 @@ function script(more: Partial<PlanNode> = {}, spec: Record<string, unknown> = {}
 
 test('a diskless node that restarts is brought its configuration again, a few times', (t) => {
   const s = script({ mode: 'netboot' }, { flaps: 1 });
-  t.like(s.lastOrder('a'), { kind: 'stage', how: 'network', of: 'config', version: 'c1' });
+  t.like(s.lastCommand('a'), { kind: 'stage', how: 'network', of: 'config', version: 'c1' });
   s.upgrade('a');
   t.is(s.node('a').state, 'baking');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   const restarts = (boot: string) => s.send(s.report('a', { config: null, epoch: 0, bootId: boot }));
   restarts('second');
   t.is(s.node('a').state, 'activating');
-  t.like(s.lastOrder('a'), { kind: 'activate', version: 'c1', epoch: epoch + 1 });
+  t.like(s.lastCommand('a'), { kind: 'activate', version: 'c1', epoch: epoch + 1 });
   s.obey('a');
   t.is(s.node('a').state, 'baking');
   restarts('third');
@@ -39,13 +39,13 @@ test('an installed node that loses its configuration in the bake has failed', (t
   s.upgrade('a');
   s.send(s.report('a', { config: null, epoch: 0, bootId: 'second' }));
   t.like(s.node('a'), { state: 'rolling-back', failed: true });
-  t.like(s.lastOrder('a'), { kind: 'rollback', version: 'c0', drop: 'c1' });
+  t.like(s.lastCommand('a'), { kind: 'rollback', version: 'c0', drop: 'c1' });
 });
 
 test('one that took it back by itself says why', (t) => {
   const s = script();
   s.upgrade('a');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   s.send(s.report('a', { config: 'c0', epoch, reason: 'nobody reached it' }));
   t.like(s.node('a'), {
     state: 'rolling-back',
@@ -79,7 +79,7 @@ test('gates that a restart has to pass hold up no configuration', (t) => {
 test('a refusal for good is a failure at the first try', (t) => {
   const s = script({}, { attempts: 5 });
   s.obey('a');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   s.send({
     type: 'refused',
     node: 'a',

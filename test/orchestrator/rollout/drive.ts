@@ -4,6 +4,7 @@
  * the bench and the long suite.
  */
 import { budgetOf, limitOf } from '../../../orchestrator/rollout/amount.ts';
+import { outstanding } from '../../../orchestrator/rollout/command.ts';
 import { noCounts, tally } from '../../../orchestrator/rollout/down.ts';
 import { edited } from '../../../orchestrator/rollout/edited.ts';
 import {
@@ -13,10 +14,9 @@ import {
   loadRollout,
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
-import type { Command, EngineEvent, Order, Step } from '../../../orchestrator/rollout/event.ts';
+import type { Command, EngineEvent, NodeCommand, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, type Limits, limitsSpecOf, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
-import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import {
   ENDED,
   type NodeStep,
@@ -86,7 +86,7 @@ class Drive {
   readonly #spent: string[] = [];
   /** Messages by the tick at which they arrive. */
   readonly #events = new Map<number, EngineEvent[]>();
-  readonly #orders = new Map<number, Order[]>();
+  readonly #commands = new Map<number, NodeCommand[]>();
   readonly #effects = new Map<string, string>();
   readonly #heard = new Map<string, number>();
   readonly #silent = new Set<string>();
@@ -207,16 +207,16 @@ class Drive {
   }
 
   #world(): void {
-    for (const order of this.#orders.get(this.#tick) ?? []) {
-      const model = this.#models.get(order.node)!;
-      const answer = model.obey(order, this.#now);
+    for (const command of this.#commands.get(this.#tick) ?? []) {
+      const model = this.#models.get(command.node)!;
+      const answer = model.obey(command, this.#now);
       if (model.up && !model.gone) {
-        const { node, epoch } = order;
+        const { node, epoch } = command;
         this.#unsafely((after) => this.#send({ type: 'begun', node, epoch }, after), 0);
       }
       if (answer !== null) this.#unsafely((after) => this.#send(answer.event, after), answer.after);
     }
-    this.#orders.delete(this.#tick);
+    this.#commands.delete(this.#tick);
     for (const id of this.#outside.keys()) {
       if (!this.#away.has(id) && this.#random.chance(0.005)) this.#away.add(id);
       else if (this.#random.chance(0.02)) this.#away.delete(id);
@@ -431,7 +431,7 @@ class Drive {
       const known = this.#effects.get(key);
       if (known !== undefined && known !== effect) this.#broken(`${key} meant ${known}, now ${effect}`);
       this.#effects.set(key, effect);
-      this.#unsafely((after) => this.#later(this.#orders, command, after), this.#random.between(0, 15_000));
+      this.#unsafely((after) => this.#later(this.#commands, command, after), this.#random.between(0, 15_000));
     }
   }
 

@@ -1,6 +1,6 @@
 import test from 'ava';
+import { outstanding } from '../../../orchestrator/rollout/command.ts';
 import { advance, apply, loadRollout } from '../../../orchestrator/rollout/engine.ts';
-import { outstanding } from '../../../orchestrator/rollout/outstanding.ts';
 import { FACTS, fleetOf, node, WITH_BARRIER } from './fleet.ts';
 import { Script } from './script.ts';
 
@@ -12,7 +12,7 @@ test('one node: staged, activated, booted, baked, done; each step ordered under 
     s.start().commands.map((command) => command.kind),
     ['stage'],
   );
-  t.like(s.lastOrder('a'), { kind: 'stage', epoch: 11, version: '2.0', keep: '1.0' });
+  t.like(s.lastCommand('a'), { kind: 'stage', epoch: 11, version: '2.0', keep: '1.0' });
   const staged = s.obey('a');
   t.like(staged.commands[0], { kind: 'activate', epoch: 12, version: '2.0', bootId: 'a-boot-0' });
   const booted = s.obey('a');
@@ -95,12 +95,12 @@ test('a fall-back is a failure, and is rolled back by a newer order that names t
   });
   s.start();
   s.obey('a');
-  const ordered = s.lastOrder('a').epoch;
+  const ordered = s.lastCommand('a').epoch;
   s.accept('a');
   s.reboot('a', '1.0');
   s.send(s.report('a', { failed: ['2.0'], reason: 'panic in initrd' }));
   t.regex(s.node('a').why, /panic in initrd/);
-  t.like(s.lastOrder('a'), { kind: 'rollback', version: '1.0', drop: '2.0', epoch: ordered + 1 });
+  t.like(s.lastCommand('a'), { kind: 'rollback', version: '1.0', drop: '2.0', epoch: ordered + 1 });
   t.is(s.rollout.state, 'running');
   s.obey('a');
   t.is(s.node('a').state, 'rolled-back');
@@ -114,7 +114,7 @@ test('a restart before the order arrived is no fall-back', (t) => {
   s.reboot('a', '1.0');
   s.send(s.report('a'));
   t.is(s.node('a').state, 'activating');
-  t.like(s.lastOrder('a'), { kind: 'activate', bootId: 'a-boot-1' });
+  t.like(s.lastCommand('a'), { kind: 'activate', bootId: 'a-boot-1' });
   s.obey('a');
   t.is(s.node('a').state, 'baking');
 });
@@ -274,7 +274,7 @@ test('policy pause: stops, starts nothing, and counts anew after an operator res
   s.send({
     type: 'refused',
     node: a,
-    epoch: s.lastOrder(a).epoch,
+    epoch: s.lastCommand(a).epoch,
     code: 'refuses-version',
     why: 'no',
     has: 11,
@@ -296,7 +296,7 @@ test('a window that closes in the middle: nothing new starts, what is under way 
   const s = new Script(fleetOf(4, 1), { windows, limits: { whole: 2, site: 2, rack: 2 } });
   s.at = Date.parse('1970-01-01T00:30:00Z');
   s.start();
-  t.is(s.orders.length, 0, 'not open yet');
+  t.is(s.commands.length, 0, 'not open yet');
   s.at = Date.parse('1970-01-01T01:59:50Z');
   s.send({ type: 'tick' });
   const [a, b] = s.in('staging') as [string, string];
@@ -410,11 +410,11 @@ test('four eyes: the author does not count, nobody counts twice, strangers are r
   t.is(approve('ben').length, 0);
   t.is(approve('ben').length, 0);
   t.is(s.rollout.state, 'awaiting-approval');
-  t.is(s.orders.length, 0);
+  t.is(s.commands.length, 0);
   t.regex(approve('cid', ['cid', 'ben'])[0] ?? '', /cid and ben could be one person/);
   approve('cid');
   t.is(s.rollout.state, 'running');
-  t.true(s.orders.length > 0);
+  t.true(s.commands.length > 0);
 });
 
 test('four eyes: the author is the same person under every spelling, behind every certificate, and with none', (t) => {
@@ -490,7 +490,7 @@ test('a node that is retired in the middle frees its place and is told nothing m
   s.send(s.report(a), { type: 'refused', node: a, epoch: 11, code: 'cannot', why: '', has: 11 });
   s.pass(130, [a, b]);
   t.is(s.rollout.state, 'done', 'a retired node is not missing');
-  t.is(s.orders.filter((order) => order.node === a).length, 1);
+  t.is(s.commands.filter((command) => command.node === a).length, 1);
 });
 
 test('a late joiner is updated in the tail', (t) => {
@@ -556,7 +556,7 @@ test('after a failover nobody is told anything before it has been heard, and its
   s.start();
   const lost = structuredClone(s.node('a'));
   s.obey('a');
-  const epoch = s.lastOrder('a').epoch;
+  const epoch = s.lastCommand('a').epoch;
   s.accept('a');
   // The store forgets the activation.
   s.state = loadRollout(
@@ -568,23 +568,23 @@ test('after a failover nobody is told anything before it has been heard, and its
   s.state.waves[0]!.counts.activating -= 1;
   s.state.waves[0]!.counts.staging += 1;
   s.send({ type: 'failover', term: 7 });
-  const orders = s.orders.length;
+  const commands = s.commands.length;
   s.pass(170);
-  t.is(s.orders.length, orders, 'silence');
+  t.is(s.commands.length, commands, 'silence');
   s.reboot('a', '2.0');
   s.send(s.report('a', { epoch }));
   t.is(s.node('a').state, 'baking', 'what it says is further than what we knew');
   t.true(s.node('a').epoch > epoch);
   s.send(s.report('b'));
-  t.true(s.lastOrder('b').epoch > 1024, 'above what may be forgotten');
-  t.true(s.lastOrder('b').epoch < 1_000_000, 'and within what the signer takes for one stroke');
+  t.true(s.lastCommand('b').epoch > 1024, 'above what may be forgotten');
+  t.true(s.lastCommand('b').epoch < 1_000_000, 'and within what the signer takes for one stroke');
 });
 
 test('an order that is too old for the node is made again above what it has', (t) => {
   const s = new Script([node('a')], {});
   s.start();
   s.send({ type: 'refused', node: 'a', epoch: 11, code: 'stale-epoch', why: 'has 40', has: 40 });
-  t.like(s.lastOrder('a'), { kind: 'stage', epoch: 41 });
+  t.like(s.lastCommand('a'), { kind: 'stage', epoch: 41 });
 });
 
 test('what is outstanding follows from the records alone', (t) => {
@@ -617,9 +617,9 @@ test('a node that does not come back is left to recovery, and seen when it does'
   s.pass(20 * 60 + 20);
   t.is(s.node(a).state, 'needs-recovery');
   t.is(s.in('staging').length, 1, 'its place is free');
-  const orders = s.orders.filter((order) => order.node === a).length;
+  const commands = s.commands.filter((command) => command.node === a).length;
   s.pass(600, s.in('staging'));
-  t.is(s.orders.filter((order) => order.node === a).length, orders, 'never again');
+  t.is(s.commands.filter((command) => command.node === a).length, commands, 'never again');
   s.obey(a);
   t.is(s.node(a).state, 'rolled-back');
 });
@@ -628,7 +628,7 @@ test('tries are capped, and a node that refuses the version has had its try', (t
   const s = new Script([node('a')], { attempts: 2, ...LOOSE });
   s.start();
   s.send({ type: 'refused', node: 'a', epoch: 11, code: 'cannot', why: 'disk full', has: 11 });
-  t.like(s.lastOrder('a'), { kind: 'stage', epoch: 12 });
+  t.like(s.lastCommand('a'), { kind: 'stage', epoch: 12 });
   s.send({ type: 'refused', node: 'a', epoch: 12, code: 'cannot', why: 'disk full', has: 12 });
   t.is(s.node('a').state, 'rolling-back');
   t.regex(s.node('a').why, /failed/);
@@ -674,19 +674,19 @@ test('a configuration needs no restart, but the word that it was applied under t
   s.obey('a');
   t.is(s.node('a').state, 'baking');
   s.send({ type: 'rollback', by: 'ben', why: 'typo' });
-  t.like(s.lastOrder('a'), { kind: 'rollback', of: 'config', version: null, drop: 'c1' });
+  t.like(s.lastCommand('a'), { kind: 'rollback', of: 'config', version: null, drop: 'c1' });
 });
 
 test('in hops: each is baked, and the last one passed is what is kept and gone back to', (t) => {
   const s = new Script([node('a')], { barriers: 'pass', ...LOOSE }, WITH_BARRIER);
   s.start();
-  t.like(s.lastOrder('a'), { kind: 'stage', version: '1.5', keep: '1.0' });
+  t.like(s.lastCommand('a'), { kind: 'stage', version: '1.5', keep: '1.0' });
   s.upgrade('a');
   s.pass(60, ['a']);
-  t.like(s.lastOrder('a'), { kind: 'stage', version: '2.0', keep: '1.5' });
+  t.like(s.lastCommand('a'), { kind: 'stage', version: '2.0', keep: '1.5' });
   s.upgrade('a');
   s.send(s.report('a', { image: '1.5', bootId: 'fell-back' }));
-  t.like(s.lastOrder('a'), { kind: 'rollback', version: '1.5', drop: '2.0' });
+  t.like(s.lastCommand('a'), { kind: 'rollback', version: '1.5', drop: '2.0' });
 });
 
 test('a staged node that restarts into the new version by itself is taken as booted', (t) => {
@@ -775,12 +775,12 @@ test('taking back: a dead node is sent no order that leads forward, and goes bac
   s.send({ type: 'unreachable', node: 'a' }, { type: 'unreachable', node: 'b' });
   s.send({ type: 'rollback', by: 'ann', why: 'enough' });
   t.is(s.rollout.inFlight.whole, 0);
-  const before = s.orders.length;
+  const before = s.commands.length;
   s.pass(120);
-  t.is(s.orders.length, before);
+  t.is(s.commands.length, before);
   s.reboot('a', '1.0');
   s.pass(10, ['a']);
-  t.like(s.lastOrder('a'), { kind: 'rollback', how: 'network', version: '1.0', drop: '2.0' });
+  t.like(s.lastCommand('a'), { kind: 'rollback', how: 'network', version: '1.0', drop: '2.0' });
   s.obey('a');
   t.is(s.node('a').state, 'taken-back');
 });
@@ -819,7 +819,7 @@ test("a higher epoch in the node's own report wins at any time", (t) => {
   const s = new Script([node('a')], {});
   s.start();
   s.send(s.report('a', { epoch: 90 }));
-  t.like(s.lastOrder('a'), { kind: 'stage', epoch: 91 });
+  t.like(s.lastCommand('a'), { kind: 'stage', epoch: 91 });
 });
 
 test('the budget of a wave holds where that of the whole does not', (t) => {
@@ -898,7 +898,7 @@ test('a way back whose order two failovers have lost is our own, and no change o
   s.send(s.report('a'));
   s.pass(200, ['a']);
   s.send(s.report('a', { image: '1.0', bootId: 'a-boot-9' }));
-  t.is(s.lastOrder('a').kind, 'rollback');
+  t.is(s.lastCommand('a').kind, 'rollback');
   s.obey('a');
   t.is(s.node('a').state, 'rolled-back');
   // The second failover forgets it all, and a word from before comes late.

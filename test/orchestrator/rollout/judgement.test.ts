@@ -387,13 +387,13 @@ test('the orchestrator’s clock is ahead: nobody fails, and all are ordered ane
   const nodes = s.in('staging');
   for (let i = 0; i < 240; i += 1) {
     s.pass(10, nodes);
-    s.send(...nodes.map((id) => future(id, s.lastOrder(id).epoch)));
+    s.send(...nodes.map((id) => future(id, s.lastCommand(id).epoch)));
   }
   t.is(s.rollout.state, 'paused');
   t.regex(s.rollout.why, /orchestrator's clock/);
   t.is(s.rollout.failures + s.rollout.excused, 0);
   t.is(s.in('staging').length, 6);
-  const epochs = nodes.map((id) => s.lastOrder(id).epoch);
+  const epochs = nodes.map((id) => s.lastCommand(id).epoch);
   t.true(
     epochs.every((epoch) => epoch > 12),
     'with the time of now, so under a new number',
@@ -410,7 +410,7 @@ test('one node with a wrong clock waits in the tail and is nobody’s failure', 
   s.upgrade(...rest);
   for (let i = 0; i < 240; i += 1) {
     s.pass(10, ids(s));
-    if (s.node(wrong).state === 'staging') s.send(future(wrong, s.lastOrder(wrong).epoch));
+    if (s.node(wrong).state === 'staging') s.send(future(wrong, s.lastCommand(wrong).epoch));
   }
   t.is(s.rollout.failures, 0);
   t.is(s.node(wrong).wave, 1);
@@ -420,7 +420,7 @@ test('an order that was refused for its time is forgotten when the node is where
   const s = new Script([node('a')], { ...LOOSE, bake: { node: '1m', wave: '2h' } });
   s.start();
   s.obey('a');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   const why = 'ORDER_FROM_FUTURE: the order is from the future';
   s.send({ type: 'refused', node: 'a', epoch, code: 'cannot', why, has: 0, blame: 'clock' });
   t.is(s.node('a').blocked?.by, 'clock');
@@ -435,7 +435,7 @@ test('what the signer does not sign for anybody costs no node anything', (t) => 
   const s = new Script(fleetOf(6, 2), LOOSE);
   s.start();
   const [one] = s.in('staging') as [string];
-  const { epoch } = s.lastOrder(one);
+  const { epoch } = s.lastCommand(one);
   const why = 'SIGNER_IMAGE_WITHDRAWN: image 2.0 is withdrawn';
   s.send({ type: 'refused', node: one, epoch, code: 'cannot', why, has: epoch, blame: 'rules' });
   t.is(s.rollout.state, 'paused');
@@ -458,7 +458,7 @@ for (const way of ['rollback', 'abort'] as const) {
     s.send(s.report(one, { failed: ['2.0'], epoch: 0 }));
     const refused = () =>
       s.in('rolling-back').map((node): EngineEvent => {
-        const { epoch } = s.lastOrder(node);
+        const { epoch } = s.lastCommand(node);
         const why = 'SIGNER_FLOOR: below the floor';
         return { type: 'refused', node, epoch, code: 'cannot', why, has: 0, blame: 'rules' };
       });
@@ -475,9 +475,9 @@ for (const way of ['rollback', 'abort'] as const) {
 test('a number that the signer holds for impossible goes back to what was signed', (t) => {
   const s = new Script([node('a', { epoch: 1_700_000_000_000 })], LOOSE);
   s.start();
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   s.send({ type: 'refused', node: 'a', epoch, code: 'cannot', why: 'far above', has: 3, blame: 'number' });
-  t.is(s.lastOrder('a').epoch, 4);
+  t.is(s.lastCommand('a').epoch, 4);
   t.is(s.node('a').state, 'staging');
 });
 
@@ -488,7 +488,7 @@ test('waiting in our own queue is not the node’s time', (t) => {
   s.pass(2 * 3600, ids(s));
   t.is(s.in('staging').length, 3);
   const [a] = s.in('staging') as [string];
-  s.send({ type: 'begun', node: a, epoch: s.lastOrder(a).epoch });
+  s.send({ type: 'begun', node: a, epoch: s.lastCommand(a).epoch });
   s.pass(29 * 60, ids(s));
   t.is(s.node(a).state, 'staging', 'its time began when somebody began');
   s.pass(2 * 60, ids(s));
@@ -500,7 +500,7 @@ test('a node that cannot store what others have stored has trouble of its own', 
   s.start();
   const [bad, ...rest] = s.in('staging') as [string, ...string[]];
   s.upgrade(...rest);
-  const { epoch } = s.lastOrder(bad);
+  const { epoch } = s.lastCommand(bad);
   const why = 'STAGE_NO_SPACE: full';
   s.send({ type: 'refused', node: bad, epoch, code: 'cannot', why, has: epoch, blame: 'hardware' });
   t.is(s.rollout.failures, 0);

@@ -42,10 +42,10 @@ test('who has the file and goes last, because its place is full, keeps it and lo
   go(s, 20);
   t.is(s.rollout.wave, 2, 'the others are through');
   t.like(s.node('n7'), { wave: 2, state: 'staged', attempts: 1 });
-  const before = s.orders.length;
+  const before = s.commands.length;
   s.send(seen([]));
   t.like(s.node('n7'), { state: 'activating' });
-  t.is(s.orders.length, before + 1, 'it is not told to fetch it again');
+  t.is(s.commands.length, before + 1, 'it is not told to fetch it again');
   go(s, 10);
   t.is(s.rollout.state, 'done', s.rollout.why);
 });
@@ -78,7 +78,7 @@ test('when the tail has waited long enough, the file is taken off', (t) => {
   s.send(full());
   go(s, 100);
   t.is(s.node('n7').state, 'taken-back');
-  t.like(s.lastOrder('n7'), { kind: 'rollback', drop: '2.0' });
+  t.like(s.lastCommand('n7'), { kind: 'rollback', drop: '2.0' });
   t.is(s.rollout.state, 'partial', s.rollout.why);
   t.is(s.rollout.failures, 0);
 });
@@ -102,7 +102,7 @@ test('who was away at its turn has the file, too: it does not stay when the roll
   t.like(s.node('n7'), { wave: 2, state: 'pending' });
   go(s, 100);
   t.is(s.node('n7').state, 'taken-back', s.rollout.why);
-  t.like(s.lastOrder('n7'), { kind: 'rollback', drop: '2.0' });
+  t.like(s.lastCommand('n7'), { kind: 'rollback', drop: '2.0' });
   t.is(s.rollout.state, 'partial', s.rollout.why);
 });
 
@@ -116,6 +116,6 @@ test('nor when a person ends it, or leaves the node out', (t) => {
     t.deepEqual(s.send(event).refusals, []);
     go(s, 2);
     t.is(s.node('n7').state, 'taken-back', event.type);
-    t.like(s.lastOrder('n7'), { kind: 'rollback', drop: '2.0' });
+    t.like(s.lastCommand('n7'), { kind: 'rollback', drop: '2.0' });
   }
 });

@@ -2,7 +2,7 @@
  * A node as the real one behaves (files on an ESP, boot counting, blessing, epochs), written without the engine's
  * records, so that it can contradict them. Times are milliseconds of the simulation.
  */
-import type { EngineEvent, Order, Report } from '../../../orchestrator/rollout/event.ts';
+import type { EngineEvent, NodeCommand, Report } from '../../../orchestrator/rollout/event.ts';
 import type { Random } from './random.ts';
 
 export const FAULTS = [
@@ -90,74 +90,78 @@ export class ModelNode {
   }
 
   /** @returns what it answers, and after how long; null when no answer comes */
-  obey(order: Order, now: number): { event: EngineEvent; after: number } | null {
+  obey(command: NodeCommand, now: number): { event: EngineEvent; after: number } | null {
     if (this.gone || !this.up) return null;
-    const effect = JSON.stringify([order.kind, order.kind === 'rollback' ? order.drop : '', order.version]);
+    const effect = JSON.stringify([
+      command.kind,
+      command.kind === 'rollback' ? command.drop : '',
+      command.version,
+    ]);
     const refuse = (code: 'stale-epoch' | 'other-boot' | 'refuses-version' | 'cannot') => ({
       event: {
         type: 'refused' as const,
         node: this.id,
-        epoch: order.epoch,
+        epoch: command.epoch,
         code,
         why: code,
         has: this.epoch,
       },
       after: this.#random.between(500, 5_000),
     });
-    if (order.epoch < this.epoch) return refuse('stale-epoch');
-    const known = this.#effects.get(order.epoch);
+    if (command.epoch < this.epoch) return refuse('stale-epoch');
+    const known = this.#effects.get(command.epoch);
     if (known !== undefined && known !== effect) {
-      this.violations.push(`epoch ${order.epoch} meant ${known} and now ${effect}`);
+      this.violations.push(`epoch ${command.epoch} meant ${known} and now ${effect}`);
       return refuse('stale-epoch');
     }
-    if (order.kind === 'activate' && order.bootId !== this.bootId) {
+    if (command.kind === 'activate' && command.bootId !== this.bootId) {
       // Done already, or restarted since: its report says which.
       return known === undefined ? refuse('other-boot') : null;
     }
-    const { version } = order;
-    if (order.kind !== 'rollback' && version !== null && this.#failed.has(version)) {
+    const { version } = command;
+    if (command.kind !== 'rollback' && version !== null && this.#failed.has(version)) {
       return refuse('refuses-version');
     }
-    if (known === undefined && order.epoch === this.epoch) return refuse('stale-epoch');
-    this.epoch = order.epoch;
-    this.#effects.set(order.epoch, effect);
+    if (known === undefined && command.epoch === this.epoch) return refuse('stale-epoch');
+    this.epoch = command.epoch;
+    this.#effects.set(command.epoch, effect);
     const slow = this.fault === 'slow' ? 6 : 1;
-    switch (order.kind) {
+    switch (command.kind) {
       case 'stage': {
         // It may have started it by itself since: nothing to write then.
-        if (order.version === this.running) {
-          return { event: { type: 'staged', node: this.id, epoch: order.epoch }, after: 1_000 };
+        if (command.version === this.running) {
+          return { event: { type: 'staged', node: this.id, epoch: command.epoch }, after: 1_000 };
         }
-        if (order.version === this.lastGood) {
-          this.violations.push(`stage would overwrite the last good ${order.version}`);
+        if (command.version === this.lastGood) {
+          this.violations.push(`stage would overwrite the last good ${command.version}`);
         }
-        if (order.keep !== this.lastGood) {
-          this.violations.push(`stage keeps ${order.keep}, but the last good is ${this.lastGood}`);
+        if (command.keep !== this.lastGood) {
+          this.violations.push(`stage keeps ${command.keep}, but the last good is ${this.lastGood}`);
         }
         if (this.fault === 'cannot-stage') return refuse('cannot');
         if (this.fault === 'vanish-early') {
           this.gone = true;
           return null;
         }
-        if (this.fault !== 'lies-staged' || order.version !== '2.0') this.files.set(order.version, 'new');
-        if (this.fault === 'restarts-staged') this.#restart(order.version, now);
+        if (this.fault !== 'lies-staged' || command.version !== '2.0') this.files.set(command.version, 'new');
+        if (this.fault === 'restarts-staged') this.#restart(command.version, now);
         return {
-          event: { type: 'staged', node: this.id, epoch: order.epoch },
+          event: { type: 'staged', node: this.id, epoch: command.epoch },
           after: this.#random.between(5_000, 25_000) * slow,
         };
       }
       case 'activate':
-        if (this.fault === 'lies-running' && order.version === '2.0') return null;
-        if (known === undefined) this.#restart(order.version, now);
+        if (this.fault === 'lies-running' && command.version === '2.0') return null;
+        if (known === undefined) this.#restart(command.version, now);
         return null;
       case 'rollback':
         if (known !== undefined) return null;
-        this.files.delete(order.drop);
+        this.files.delete(command.drop);
         // One that only had the file may have it again.
-        if (this.running === order.drop || this.everRan.has(order.drop)) this.#failed.add(order.drop);
+        if (this.running === command.drop || this.everRan.has(command.drop)) this.#failed.add(command.drop);
         this.strayedAt = Number.POSITIVE_INFINITY;
         this.sentBackAt = now;
-        if (order.version !== null && this.running !== order.version) this.#restart(order.version, now);
+        if (command.version !== null && this.running !== command.version) this.#restart(command.version, now);
         return null;
     }
   }

@@ -12,7 +12,7 @@ function refusal(
   node: string,
   more: Partial<Extract<EngineEvent, { type: 'refused' }>>,
 ): EngineEvent {
-  const { epoch } = s.lastOrder(node);
+  const { epoch } = s.lastCommand(node);
   return { type: 'refused', node, epoch, code: 'cannot', why: 'ORDER_BELOW_FLOOR', has: epoch, ...more };
 }
 
@@ -57,9 +57,12 @@ test('many that do not obey hold the rollout, with the reason, and it goes on wh
 const TRICKS: [string, (s: Script, node: string) => EngineEvent][] = [
   [
     'finds each number used up',
-    (s, node) => refusal(s, node, { code: 'stale-epoch', has: s.lastOrder(node).epoch }),
+    (s, node) => refusal(s, node, { code: 'stale-epoch', has: s.lastCommand(node).epoch }),
   ],
-  ['reports a higher number each time', (s, node) => s.report(node, { epoch: s.lastOrder(node).epoch + 1 })],
+  [
+    'reports a higher number each time',
+    (s, node) => s.report(node, { epoch: s.lastCommand(node).epoch + 1 }),
+  ],
   [
     'reports a number that the signer never signs',
     (s, node) => refusal(s, node, { blame: 'number', has: 0 }),
@@ -74,7 +77,7 @@ for (const [what, trick] of TRICKS) {
     play(s, liar, () => trick(s, liar), 3);
     t.not(s.node(liar).state, 'staging', s.node(liar).why);
     t.not(s.rollout.endedAt, null, s.rollout.why);
-    t.true(s.orders.filter(({ node }) => node === liar).length < 60);
+    t.true(s.commands.filter(({ node }) => node === liar).length < 60);
     t.is(s.in('done').length, 5);
   });
 
@@ -89,7 +92,7 @@ for (const [what, trick] of TRICKS) {
     t.is(s.node(liar).state, 'needs-recovery', s.node(liar).why);
     t.not(s.rollout.endedAt, null, s.rollout.why);
     t.is(s.in('taken-back').length + s.in('rolled-back').length, 5);
-    t.true(s.orders.filter(({ node }) => node === liar).length < 60);
+    t.true(s.commands.filter(({ node }) => node === liar).length < 60);
   });
 }
 
@@ -98,7 +101,7 @@ test('the number that two failovers left behind is found in as many orders, and 
   s.start();
   const [one] = s.in('staging') as [string];
   for (let i = 0; i < 2; i += 1)
-    s.send(refusal(s, one, { code: 'stale-epoch', has: s.lastOrder(one).epoch + 3 }));
+    s.send(refusal(s, one, { code: 'stale-epoch', has: s.lastCommand(one).epoch + 3 }));
   t.is(s.node(one).attempts, 1);
   s.upgrade(one);
   t.is(s.node(one).state, 'baking');

@@ -1,6 +1,6 @@
 /** Plays events to the engine one by one, for tests of single rules. */
 import { advance, apply, createRollout, type RolloutState } from '../../../orchestrator/rollout/engine.ts';
-import type { EngineEvent, Order, Report, Step } from '../../../orchestrator/rollout/event.ts';
+import type { EngineEvent, NodeCommand, Report, Step } from '../../../orchestrator/rollout/event.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
 import type { PlanFacts } from '../../../orchestrator/rollout/plan.ts';
 import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
@@ -20,12 +20,12 @@ export class Script {
     { boot: number; version: string; config: string | null; epoch: number; instances?: Instances }
   >();
   readonly #begun: EngineEvent[] = [];
-  /** Whether orders are carried out at once; false: they wait in our own queue. */
+  /** Whether commands are carried out at once; false: they wait in our own queue. */
   carries = true;
   /** Whether somebody looks at the fleet when nobody has. */
   looks = true;
-  /** Every order so far. */
-  readonly orders: Order[] = [];
+  /** Every command so far. */
+  readonly commands: NodeCommand[] = [];
 
   constructor(fleet: readonly PlanNode[], spec: Record<string, unknown>, facts: PlanFacts = FACTS) {
     const plan = planOf(fleet, { bake: { node: '1m', wave: '1m' }, waves: [{}], ...spec }, facts);
@@ -74,7 +74,7 @@ export class Script {
   #take(step: Step): void {
     for (const command of step.commands) {
       if (command.kind === 'gate') continue;
-      this.orders.push(command);
+      this.commands.push(command);
       const { node, epoch } = command;
       if (this.carries) this.#begun.push({ type: 'begun', node, epoch });
     }
@@ -126,8 +126,8 @@ export class Script {
     return { type: 'report', node: id, report };
   }
 
-  lastOrder(id: string): Order {
-    return this.orders.findLast((order) => order.node === id)!;
+  lastCommand(id: string): NodeCommand {
+    return this.commands.findLast((command) => command.node === id)!;
   }
 
   /** A node that joined late has done nothing yet. */
@@ -139,21 +139,21 @@ export class Script {
 
   /** The node does what it was told last, truthfully. */
   obey(id: string): Step {
-    const order = this.lastOrder(id);
+    const command = this.lastCommand(id);
     const known = this.#known(id);
-    known.epoch = order.epoch;
-    if (order.kind === 'stage') return this.send({ type: 'staged', node: id, epoch: order.epoch });
-    if (order.of === 'config') known.config = order.version;
-    else if (order.of === 'service') {
+    known.epoch = command.epoch;
+    if (command.kind === 'stage') return this.send({ type: 'staged', node: id, epoch: command.epoch });
+    if (command.of === 'config') known.config = command.version;
+    else if (command.of === 'service') {
       const next: Record<string, Instance> = { ...known.instances };
-      for (const { name, version } of wishesIn(order.version ?? '')) {
+      for (const { name, version } of wishesIn(command.version ?? '')) {
         if (version === null) delete next[name];
         else if (next[name]?.version !== version) next[name] = up(version);
       }
       known.instances = next;
-    } else if (order.version !== known.version) {
+    } else if (command.version !== known.version) {
       known.boot += 1;
-      known.version = order.version ?? '';
+      known.version = command.version ?? '';
     }
     return this.send(this.report(id));
   }
@@ -172,9 +172,9 @@ export class Script {
     known.instances = { ...known.instances, [name]: instance };
   }
 
-  /** Accepts the last order, but does nothing. */
+  /** Accepts the last command, but does nothing. */
   accept(id: string): void {
-    this.#nodes.get(id)!.epoch = this.lastOrder(id).epoch;
+    this.#nodes.get(id)!.epoch = this.lastCommand(id).epoch;
   }
 
   /** From its turn to baking. */

@@ -168,6 +168,20 @@ test('a machine for which a service is not made, or too large, is left out; anot
   t.is(skipped({ memory: 2 ** 30 }), undefined);
 });
 
+test('a node whose hardware falls short takes no new service, and keeps what it runs current', (t) => {
+  const skipped = (more: Partial<PlanNode>, services: string[]) =>
+    planOf(
+      [node('a', { shortfall: 'it has 1 of 2 disks', ...more })],
+      { image: undefined, services },
+      RELEASED,
+    ).skipped[0];
+  t.like(skipped({}, ['chrony:4.3']), { code: 'does-not-fit', why: 'it has 1 of 2 disks' });
+  t.is(skipped({ ...OLD, shortfall: null }, ['chrony:4.3']), undefined);
+  t.is(skipped(OLD, ['chrony:4.3']), undefined, 'it runs an older one');
+  t.is(skipped(OLD, ['chrony:none']), undefined, 'less work is always taken');
+  t.like(skipped(OLD, ['chrony:4.3', 'unbound:1.17']), { code: 'does-not-fit' }, 'one of both is new');
+});
+
 test('a node that joins late is judged as those of the plan', (t) => {
   const plan = planOf([node('a')], { image: undefined, services: ['chrony:4.3'] }, RELEASED);
   t.like(placeLateJoiner(node('b', OLD), plan, RELEASED), {
@@ -198,7 +212,7 @@ test('only those services count as disturbed that are moved', (t) => {
 
 test('a node is asked first; one whose image knows no services is left out, and has been ordered nothing', (t) => {
   const s = script();
-  t.like(s.lastOrder('a'), { kind: 'stage', of: 'service', version: 'fleet/chrony:4.3' });
+  t.like(s.lastCommand('a'), { kind: 'stage', of: 'service', version: 'fleet/chrony:4.3' });
   s.send({ type: 'unfit', node: 'a', why: 'its image knows no services' });
   t.deepEqual(state(s), { state: 'skipped', why: 'its image knows no services' });
   t.is(s.rollout.inFlight.whole, 0);
@@ -245,7 +259,7 @@ test('what does not come up in time is tried again, and then it has failed, with
   s.accept('a');
   s.pass(80, ['a']);
   t.like(s.node('a'), { state: 'rolling-back', failed: true });
-  t.true(s.orders.length > 2);
+  t.true(s.commands.length > 2);
 });
 
 for (const why of ['exit code 1', 'for another machine [SERVICE_ARCHITECTURE]'])
@@ -256,7 +270,7 @@ for (const why of ['exit code 1', 'for another machine [SERVICE_ARCHITECTURE]'])
     s.turns('a', CHRONY, { version: '4.3', state: 'failed', health: 'unknown', why });
     const { notes } = s.send(s.report('a'));
     t.true(notes.some((note) => note.to === 'failed' && note.why === `service chrony has failed: ${why}`));
-    t.like(s.lastOrder('a'), { kind: 'rollback', version: 'fleet/chrony:4.2', drop: 'fleet/chrony:4.3' });
+    t.like(s.lastCommand('a'), { kind: 'rollback', version: 'fleet/chrony:4.2', drop: 'fleet/chrony:4.3' });
     // The former version comes up again, and only then it is back.
     s.accept('a');
     s.turns('a', CHRONY, { version: '4.2', state: 'coming', why: '' });
@@ -364,11 +378,11 @@ test('a service that is brought is not missed before; a gate asks for others bes
 test('a diskless node that restarts is brought its services again, a few times', (t) => {
   const s = script({ mode: 'netboot' }, { flaps: 1 });
   s.upgrade('a');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   const restarts = (boot: string) => s.send(s.report('a', { instances: {}, epoch: 0, bootId: boot }));
   restarts('second');
   t.is(s.node('a').state, 'activating');
-  t.like(s.lastOrder('a'), { kind: 'activate', version: 'fleet/chrony:4.3', epoch: epoch + 1 });
+  t.like(s.lastCommand('a'), { kind: 'activate', version: 'fleet/chrony:4.3', epoch: epoch + 1 });
   s.obey('a');
   t.is(s.node('a').state, 'baking');
   restarts('third');
@@ -405,7 +419,7 @@ test('the end of a service: taken back, a node without a disk that restarts is n
   t.is(s.node('a').state, 'baking');
   s.obey('b');
   s.send({ type: 'rollback', by: 'ann', why: 'no' });
-  t.like(s.lastOrder('a'), { kind: 'rollback', version: 'fleet/chrony:4.2' });
+  t.like(s.lastCommand('a'), { kind: 'rollback', version: 'fleet/chrony:4.2' });
   s.obey('a');
   t.is(s.node('a').state, 'taken-back');
   s.send(s.report('a', { instances: {}, epoch: 0, bootId: 'second' }));
@@ -416,7 +430,7 @@ test('the end of a service: taken back, a node without a disk that restarts is n
 test('after writes were lost, what a node says counts: it is not ordered the same twice', (t) => {
   const s = script();
   s.upgrade('a');
-  const { epoch } = s.lastOrder('a');
+  const { epoch } = s.lastCommand('a');
   s.send({ type: 'failover', term: 1_000 });
   s.send(s.report('a'));
   t.true(s.node('a').epoch > epoch);

@@ -39,7 +39,7 @@ test('it starts nobody, lets go of who has only the file, and brings to its end 
   t.like(s.rollout, { state: 'paused', before: 'running', by: 'operator:bob' });
   t.regex(s.rollout.why, /^stands still for ro-2; it goes on by itself/);
   t.like(s.rollout.yields, { to: 'ro-2', rests: false });
-  for (const id of [staged, staging]) t.is(s.lastOrder(id).kind, 'rollback');
+  for (const id of [staged, staging]) t.is(s.lastCommand(id).kind, 'rollback');
   rest(s, up);
   t.is(s.node(up).state, 'done');
   t.deepEqual(s.in('taken-back'), [staged, staging].sort());

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { DecidedIncidents } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import {
   DecidedRollouts,
   ROLLOUT_STAGES,
@@ -55,6 +56,7 @@ function moved(version: string | null, { had = {}, rollouts, newest, installs, p
     return checkMove(orderOf({ image, wipe: wipe === true, epoch: 2 }), {
       had: hadOf(before, null, 0),
       decided: {
+        incidents: new DecidedIncidents(),
         rollouts: rollouts ?? rolloutsOf([]),
         places: new Map(),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
@@ -140,6 +142,7 @@ test('before decisions about rollouts begin all goes as it went; of what was sig
   const free = { version: '5.0', since: NOW, fresh: false };
   t.deepEqual(moved('5.0', { rollouts: rolloutsOf([], null) }), free);
   const begun = {
+    incidents: new DecidedIncidents(),
     rollouts: rolloutsOf([], ['1.0', '2.0']),
     places: new Map(),
     installs: new Map(),

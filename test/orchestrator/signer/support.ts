@@ -37,12 +37,13 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
   const released = new Map<string, { sha256: string; size: number }>();
   const ledger = await Ledger.open(files.ledger, clock.now);
   t.teardown(() => ledger.close().catch(() => {}));
+  const decisions = new DecisionsHere(journalFile(paths));
   const manifests = new PublishedManifests(paths.images);
   const signer = new Signer({
     key: { id: orderKeyId(publicKey), publicKey, sign: (bytes) => sign(null, bytes, privateKey) },
     ledger,
     consents: new Consents(files.consents),
-    decisions: new DecisionsHere(journalFile(paths)),
+    decisions,
     newest: newestHere(paths, manifests),
     facts: (version) => manifests.manifest(version),
     bundles: async () => released,
@@ -53,6 +54,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
     files,
     clock,
     ledger,
+    decisions,
     signer,
     released,
     says: (word: Parameters<typeof recordConsent>[1], at = clock.now) =>

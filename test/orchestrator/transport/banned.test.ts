@@ -50,13 +50,13 @@ rooted('the link of a banned node is cut under a request, and none is opened aga
 
   const request = t.throwsAsync(pool.request(NODE, 'status', {}));
   await underWay;
-  t.is(pool.stats().open, 1);
+  t.is(pool.load.open, 1);
   banned = true;
   pool.drop(NODE, linkFailure('LINK_CLOSED', `${NODE} is banned`));
   t.like(await request, { code: 'LINK_CLOSED', what: `${NODE} is banned` });
   t.like(await t.throwsAsync(pool.request(NODE, 'status', {}, { connectWithin: 60_000 })), {
     code: 'NODE_NOT_MEMBER',
   });
-  t.like(pool.stats(), { open: 0, opening: 0, waiting: 0 });
+  t.like(pool.load, { open: 0, opening: 0, waiting: 0 });
   t.deepEqual(lost, [], 'that was our doing');
 });

@@ -8,7 +8,8 @@ import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { fleetUsage } from '../../../orchestrator/usage/fleet.ts';
-import { startUsageKeeper, type UsageKeeperOptions } from '../../../orchestrator/usage/keep.ts';
+import { startUsageKeeper } from '../../../orchestrator/usage/keep.ts';
+import type { RoundOptions } from '../../../orchestrator/usage/rounds.ts';
 import { LIFE, readUsages } from '../../../orchestrator/usage/stored.ts';
 import { countVersions } from '../../../orchestrator/usage/versions.ts';
 import { usageOf } from '../../image/agent/member/link/handlers.ts';
@@ -26,7 +27,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 function keeps(
   t: ExecutionContext,
   fleet: Fleet,
-  pool: UsageKeeperOptions['pool'],
+  pool: RoundOptions['pool'],
   times = { look: 50, every: 1100, rate: 50 },
 ): () => Promise<void> {
   const stop = new AbortController();

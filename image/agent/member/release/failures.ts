@@ -8,13 +8,13 @@ import * as z from 'zod/mini';
 import { flat } from '../../../../base/line.ts';
 import { versionSchema } from '../../../../formats/version.ts';
 import { type Slot, TRIES } from '../../../../protocol/agent/slots.ts';
+import { line } from '../../../../protocol/line.ts';
 
 /** Activations of one version that may end without a blessing, before the version is refused. */
 export const MOST_ATTEMPTS = 3;
 /** Versions that are remembered: the link's `status` carries no more. */
 const MOST_REFUSED = 64;
 
-const line = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[^\p{Cc}]*$/u));
 const count = z.int().check(z.gte(0));
 
 export const recordSchema = z.strictObject({

@@ -82,13 +82,14 @@ export class Release implements ReleaseHandlers {
   async status(): Promise<Status> {
     const { node, running, order, health } = this.#parts;
     const inForce = order();
-    const { files, loader, disk } = await this.#disk.glance();
+    const { files, loader, disk, lasting } = await this.#disk.glance();
     const record = await this.#record.read();
     const reasons = new Map(record.refused.map(({ version, reason }) => [version, reason]));
     return {
       node,
       running,
       mode: disk === null ? 'netboot' : 'installed',
+      ...(lasting !== '' && { disk: lasting }),
       state: this.#state,
       order:
         inForce === null

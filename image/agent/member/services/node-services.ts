@@ -6,16 +6,13 @@ import { mkdir, rm } from 'node:fs/promises';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
-import type { AskServices, InstanceView } from '../../../../protocol/agent/services.ts';
+import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
-import type { LinkLog } from '../link/server.ts';
-import { type DownloadOptions, download } from '../release/download.ts';
-import type { Mirrors } from '../release/from-mirrors.ts';
+import { download } from '../release/download.ts';
 import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
-import type { NodeSecrets } from './node-secrets.ts';
-import type { Probe } from './probe.ts';
+import { PACE, type ServicesPace, type ServicesParts } from './parts.ts';
 
 const CODES = {
   slow: 'SERVICE_SLOW',
@@ -23,51 +20,6 @@ const CODES = {
   source: 'SERVICE_SOURCE',
   digest: 'SERVICE_DIGEST',
 } as const;
-
-export type ServicesParts = {
-  ask: AskServices;
-  /** The verified order in force; null before the first. */
-  order(): { order: Order; digest: string } | null;
-  /** Whether root has begun anything in this boot. */
-  hasBegun(): Promise<boolean>;
-  /** Fetches the metadata that releases a service, for root to see. @throws BootwaveError if it does not */
-  release(service: OrderedService, order: Order, signal: AbortSignal): Promise<unknown>;
-  /** HTTP URL of a bundle; null while no boot server is known. */
-  bundleUrl(sha256: string): string | null;
-  /** Near this node. */
-  mirrors(sha256: string): Mirrors;
-  /** Folder for bundles that were fetched and not taken yet; its own. */
-  downloads: string;
-  probe: Probe;
-  secrets: Pick<NodeSecrets, 'heard' | 'bring' | 'errorOf'>;
-  log: LinkLog;
-  /** Milliseconds since the epoch. */
-  now(): number;
-  signal: AbortSignal;
-  pace?: Partial<ServicesPace> & { download?: NonNullable<DownloadOptions['pace']> };
-};
-
-/** Milliseconds. */
-export type ServicesPace = {
-  tick: number;
-  settled: number;
-  unsettled: number;
-  first: number;
-  most: number;
-  spread: number;
-};
-
-const PACE: ServicesPace = {
-  tick: 1000,
-  /** Between two looks at what runs, when all is as ordered and well; and when it is not. */
-  settled: 60_000,
-  unsettled: 10_000,
-  /** Before what could not be fetched, or was refused, is tried again; doubles up to `most`. */
-  first: 15_000,
-  most: 300_000,
-  /** Within which secrets that have changed are asked for. */
-  spread: 30_000,
-};
 
 export class NodeServices {
   readonly #parts: ServicesParts;
@@ -89,6 +41,7 @@ export class NodeServices {
   /** The same reason is logged once. */
   #said = '';
   #fetchDue = 0;
+  #hearDue = 0;
   #wait: number;
 
   constructor(parts: ServicesParts) {
@@ -114,7 +67,15 @@ export class NodeServices {
       ({ name, version }) =>
         this.#views.find((view) => view.name === name && view.version === version) ?? {
           ...{ name, version, state: 'starting' as const, why: 'it was not looked at yet' },
-          ...{ runs: null, restarts: 0, since: null, interface: null, check: null, secrets: null },
+          ...{
+            stored: false,
+            runs: null,
+            restarts: 0,
+            since: null,
+            interface: null,
+            check: null,
+            secrets: null,
+          },
         },
     );
     return [...named, ...left].slice(0, ORDER_LIMITS.services).map((view) => this.#told(view));
@@ -123,8 +84,8 @@ export class NodeServices {
   #told(view: InstanceView): NonNullable<Status['services']>[number] {
     const { name, version, restarts, since } = view;
     // Root judges by the metadata that it has, and by the order in force, which may be newer than what is worked on here;
-    // newer metadata may say otherwise.
-    const isJudged = this.#judged.has(name) && this.#parts.order()?.digest === this.#digest;
+    // newer metadata may say otherwise. Of a bundle that it has it had heard before: that one was withdrawn.
+    const isJudged = view.stored || (this.#judged.has(name) && this.#parts.order()?.digest === this.#digest);
     const state = view.state === 'refused' && !isJudged ? 'fetching' : view.state;
     const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));
@@ -150,10 +111,11 @@ export class NodeServices {
   told(): Told[] {
     return this.#views.map((view) => {
       const { runs, version, interface: card } = view;
-      const { name, state, health, restarts } = this.#told(view);
+      const { name, state, health, restarts, why } = this.#told(view);
       // Begun in this version and ended for now; another one goes on.
       const isEnded = (state === 'failed' || state === 'refused') && runs === version;
-      return { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      const told = { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
+      return why === '' ? told : { ...told, why };
     });
   }
 
@@ -219,11 +181,28 @@ export class NodeServices {
     );
     if (await this.#parts.secrets.bring(this.#views, order.services)) await this.#apply();
     const lacking = this.#views.filter(({ state }) => state === 'fetching' || state === 'refused');
-    if (lacking.length + waiting.length === 0) return;
+    if (lacking.length + waiting.length === 0) return this.#hear(order);
     for (const { name } of lacking)
       await this.#bring(order.services.find((service) => service.name === name)!, order);
     this.#fetchDue = performance.now() + this.#wait;
     this.#wait = Math.min(this.#pace.most, this.#wait * 2);
+  }
+
+  /** Nothing has to be fetched for what runs: what was withdrawn would start again after each restart. */
+  async #hear(order: Order): Promise<void> {
+    const [one] = order.services;
+    if (one === undefined || performance.now() < this.#hearDue) return;
+    const signal = AbortSignal.any([this.#parts.signal, this.#overtaken.signal]);
+    try {
+      await this.#parts.release(one, order, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // What does not name this one was heard as well; otherwise the next look tries again.
+      if (!(error instanceof BootwaveError && error.code === 'RELEASE_NOT_LISTED')) return;
+    }
+    // Nodes that have started together do not ask together.
+    this.#hearDue = performance.now() + this.#pace.hear * (0.5 + Math.random() / 2);
+    await this.#apply();
   }
 
   async #apply(): Promise<void> {

@@ -30,7 +30,7 @@ export type UsagePlaces = {
 };
 
 /** What is told of an instance beside what it uses. `interface`: at the node. */
-export type Told = Pick<InstanceUsage, 'name' | 'runs' | 'state' | 'health' | 'restarts'> & {
+export type Told = Pick<InstanceUsage, 'name' | 'runs' | 'state' | 'health' | 'restarts' | 'why'> & {
   interface: string | null;
 };
 

@@ -66,6 +66,10 @@ export type DiskFacts = {
   partitions: readonly PartitionFacts[];
 };
 
+/** By what a disk is known again; empty: by nothing. Its kernel name is another one after each start. */
+export const lastingName = ({ wwn, serial }: Pick<DiskFacts, 'wwn' | 'serial'>): string =>
+  (wwn || serial).slice(0, 128);
+
 /**
  * `ours`: our layout, finished or not. `data`: anything else that somebody may want to keep, and what could not be
  * read.

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { BootwaveError } from '../../../../base/error.ts';
+import { exists } from '../../../../base/files.ts';
 import type { RunOptions, RunResult } from '../../../../base/run.ts';
 import { CIPHER, DERIVATION, strangeHeader } from './luks-header.ts';
 import { type Sealed, sealedSchema } from './seal.ts';
@@ -110,6 +111,11 @@ function tokensOf(header: string): [string, unknown][] {
   } catch {
     return [];
   }
+}
+
+/** Nothing when it is not open. @throws BootwaveError `COMMAND_FAILED`: something in it is in use */
+export async function closeLuks({ mustRun }: Pick<DiskTools, 'mustRun'>): Promise<void> {
+  if (await exists(MAPPED)) await mustRun('cryptsetup', [UNLOCKED, 'close', MAPPED_NAME], LIMIT);
 }
 
 export async function openLuks(device: string, secret: Uint8Array, { mustRun }: DiskTools): Promise<void> {

@@ -34,7 +34,14 @@ import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { isShared, shareImage } from '../services/share.ts';
 import type { SpacePlaces } from '../services/space.ts';
 import { FALLBACK_LOADER, installDisk } from './install.ts';
-import { contentOf, type DiskFacts, describeOdd, LABELS, type PartitionFacts } from './layout.ts';
+import {
+  contentOf,
+  type DiskFacts,
+  describeOdd,
+  LABELS,
+  lastingName,
+  type PartitionFacts,
+} from './layout.ts';
 import { withEsp } from './mount.ts';
 
 /** Where root works; tests put other places here. */
@@ -91,7 +98,8 @@ export const DISK_OPERATIONS: Operations = {
     const loader = await readLoader(places.efivars);
     const disk = await installedDisk(places, GLANCE);
     const files = disk === null ? null : await filesOf(disk, places);
-    return files === null ? { disk: null, files: [], loader } : { disk: disk!.name, files, loader };
+    if (disk === null || files === null) return { disk: null, lasting: '', files: [], loader };
+    return { disk: disk.name, lasting: lastingName(disk), files, loader };
   },
 
   async 'disk-install'({ disk, image }, places) {

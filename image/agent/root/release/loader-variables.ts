@@ -16,7 +16,6 @@ export async function readLoader(efivars: string): Promise<LoaderFacts> {
   return {
     fromDisk: info?.startsWith('systemd-boot') === true,
     counted: counted?.split('\\').at(-1) ?? null,
-    selected: await read('LoaderEntrySelected'),
     pinned,
   };
 }

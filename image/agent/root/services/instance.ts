@@ -10,7 +10,9 @@ import { jsonIn } from '../../../../base/json.ts';
 import { versionSchema } from '../../../../formats/version.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
+import { healthSchema } from '../../../../protocol/service/manifest.ts';
 import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.ts';
+import { flowEntries } from './flows.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import { instanceId, type Place } from './place.ts';
@@ -50,6 +52,8 @@ const recordSchema = z.strictObject({
   begun: z.number(),
   /** Tag of the secrets that it was started with; absent: it has none. */
   secrets: z.optional(z.string()),
+  /** How to ask for its health, also once it is not released any more; absent: it has no check. */
+  health: z.optional(healthSchema),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
   tried: z.optional(
     z.strictObject({
@@ -122,6 +126,7 @@ export async function writeInstance(
     id,
   );
   const entries = nodeEntries(manifest, place);
+  const flows = flowEntries(id, place);
   const links = linkCommands(place);
   const check = manifest.health?.check;
   const files: [path: string, text: string | null][] = [
@@ -134,8 +139,8 @@ export async function writeInstance(
     [join(folder, 'node.ip'), links.node],
     [join(folder, 'instance.ip'), links.instance],
     [join(folder, 'connections.nft'), connectionRules(place)],
-    [join(folder, 'node-add.nft'), entries.add],
-    [join(folder, 'node-remove.nft'), entries.remove],
+    [join(folder, 'node-add.nft'), entries.add + flows.add],
+    [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
     [join(places.units, netUnit(id)), netText(id, place, folder)],
     [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state, slice)],
@@ -147,6 +152,7 @@ export async function writeInstance(
   const kept: InstanceRecord = {
     ...{ format: 1, name, version, sha256, slot: place.slot, ports, ...record },
     ...(secrets === null ? {} : { secrets: secrets.tag }),
+    ...(manifest.health === null ? {} : { health: manifest.health }),
   };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }

@@ -17,6 +17,19 @@ const OWN: readonly Port[] = [
 /** Linux takes a port for a connection of the node's own from these (net.ipv4.ip_local_port_range). */
 const OWN_RANGE = { first: 32_768, last: 60_999 } as const;
 
+/** Mail to other servers (RFC 5321 4.5.4.2). */
+const SMTP = 25;
+
+/** New connections a second, and at once after a pause: to one destination, and in all. */
+export const NEW_CONNECTIONS = { to: { rate: 100, burst: 1024 }, all: { rate: 500, burst: 4096 } } as const;
+/** Destinations for which that is counted at the same time: more than can be begun in half a minute, which each is kept. */
+const DESTINATIONS = 16_384;
+/** A connection that is in no table yet: one that nobody answers stays `new`, and some kernels count each of its packets. */
+const FRESH = 'ct state new ct status & confirmed == 0';
+
+const over = ({ rate, burst }: { rate: number; burst: number }): string =>
+  `limit rate over ${rate}/second burst ${burst} packets`;
+
 const shown = ({ protocol, port }: Port): string => `${protocol}/${port}`;
 
 /**
@@ -61,15 +74,17 @@ export function instanceRules({ ports, egress, health }: Manifest, { address, ga
   // The node itself asks for its health, also at a port that nobody else reaches.
   if (check !== undefined && check.kind !== 'exec')
     into.push(`ct state new ip saddr ${gateway} tcp dport ${check.port} accept`);
-  const out = egress
-    .filter(({ to }) => !to.includes(':'))
-    .map(({ to, protocol, port }) =>
-      port === null
-        ? `ip daddr ${to} meta l4proto ${protocol} accept`
-        : `ip daddr ${to} ${protocol} dport ${port} accept`,
-    );
+  const v4 = egress.filter(({ to }) => !to.includes(':'));
+  const named = v4.flatMap(({ to, protocol, port }) =>
+    port === null ? [] : [`ip daddr ${to} ${protocol} dport ${port} accept`],
+  );
+  const any = v4.flatMap(({ to, protocol, port }) =>
+    port === null ? [`ip daddr ${to} meta l4proto ${protocol} accept`] : [],
+  );
+  const { to, all } = NEW_CONNECTIONS;
   return [
     'table inet service {',
+    `  set destinations { type ipv4_addr; size ${DESTINATIONS}; flags dynamic,timeout; timeout 30s; }`,
     '  chain input {',
     '    type filter hook input priority filter; policy drop;',
     '    iifname "lo" accept',
@@ -84,7 +99,11 @@ export function instanceRules({ ports, egress, health }: Manifest, { address, ga
     '    oifname "lo" accept',
     `    ip saddr != ${address} drop`,
     '    ct state established,related accept',
-    ...out.map((rule) => `    ${rule}`),
+    // Here, so that what is dropped is in no table of connections, neither the instance's nor the node's.
+    `    ${FRESH} ${over(all)} drop`,
+    `    ${FRESH} update @destinations { ip daddr ${over(to)} } drop`,
+    // Who sends mail says so by its port: `any port` is not meant for it.
+    ...[...named, `tcp dport ${SMTP} drop`, ...any].map((rule) => `    ${rule}`),
     '  }',
     '}',
     '',
@@ -95,13 +114,12 @@ export function instanceRules({ ports, egress, health }: Manifest, { address, ga
 export const MOST_CONNECTIONS = 4096;
 
 /**
- * A table of the node for one instance, before its own (filter.nft). What is dropped here is in nobody's table of
- * connections. Only a connection that is not in it yet is counted: one that nobody answers stays `new`, and some kernels
- * count each of its packets.
+ * A table of the node for one instance, before its own (filter.nft). What is dropped here is not in the node's table of
+ * connections.
  */
 export function connectionRules({ address, interface: name }: Place): string {
   const rule = (end: 'saddr' | 'daddr') =>
-    `    ip ${end} ${address} ct state new ct status & confirmed == 0 ct count over ${MOST_CONNECTIONS} drop`;
+    `    ip ${end} ${address} ${FRESH} ct count over ${MOST_CONNECTIONS} drop`;
   return [
     // Also where an earlier start has left one.
     `table inet ${name}`,

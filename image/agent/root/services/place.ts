@@ -16,8 +16,6 @@ export const RANGE = 65_536;
 const FIRST_ID = 2 ** 28;
 /** Project ids of ext4's quotas; 0 is everything that has none. */
 const FIRST_PROJECT = 10_000;
-/** 198.18.0.0/15 is for tests of networks (RFC 2544; RFC 6890): no site has it, so it hides nothing of a site. */
-export const INSTANCES_NETWORK = '198.18.0.0/15';
 
 export type Place = {
   slot: number;
@@ -71,6 +69,7 @@ export function nameOfInstance(id: string): string | null {
   return slice === undefined ? `${owner}/${name}` : inSlice(`${owner}/${name}`, slice);
 }
 
+/** 198.18.0.0/15 is for tests of networks (RFC 2544; RFC 6890): no site has it, so it hides nothing of a site. */
 function ipv4(offset: number): string {
   return `198.${18 + (offset >> 16)}.${(offset >> 8) & 255}.${offset & 255}`;
 }

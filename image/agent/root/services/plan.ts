@@ -36,6 +36,7 @@ export type Running = {
   tried?: InstanceRecord['tried'];
   /** Tag of the secrets that it was started with. */
   secrets?: InstanceRecord['secrets'];
+  health?: InstanceRecord['health'];
 };
 
 export type Seen = {
@@ -92,7 +93,9 @@ export function planServices(
       }
       // Systemd has not come to it yet.
       const isNew = unit.state === 'failed' && unit.why === '' && seen.uptime < begun + REVIVE.first;
-      return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why, seen);
+      const goesOn =
+        one.refused === undefined ? '' : `it goes on, and does not start again: ${saidBy(one.refused)}`;
+      return viewOf(one, now, isNew ? 'starting' : unit.state, unit.why || goesOn, seen);
     }
     const why = failedBefore(now, service, seen) ?? hindrance(one, { ...seen, names, held, cycle });
     if (why !== null) return viewOf(one, now, why.state, why.text, seen);
@@ -256,14 +259,14 @@ function viewOf(
   now: Running | null,
   state: InstanceState,
   why: string,
-  { now: clock, uptime, secrets }: Seen,
+  { now: clock, uptime, secrets, bundles }: Seen,
 ): InstanceView {
   const { name, version } = service;
   const since = now?.unit.since ?? null;
-  const health = bundle?.manifest.health ?? null;
+  const health = (bundle === undefined ? now?.health : bundle.manifest.health) ?? null;
   const isUp = now !== null && state === 'running' && health !== null;
   return {
-    ...{ name, version, state, why },
+    ...{ name, version, state, why, stored: bundles.has(service.sha256) },
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),

@@ -7,6 +7,7 @@ import type {
   ReattestDecision,
 } from '../../../../bootserver/directory.ts';
 import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../protocol/enrolment/messages.ts';
+import type { WipeReport } from '../../../../protocol/enrolment/wipe.ts';
 
 type Refusal = { code: string; what: string; from: string; id?: string };
 
@@ -17,6 +18,7 @@ export class MemoryDirectory implements NodeDirectory {
   readonly certificates = new Map<string, IssuedCertificate>();
   readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
   readonly attested: { id: string; shown: Reattestation }[] = [];
+  readonly wipes: { id: string; shown: Reattestation; report: WipeReport }[] = [];
   reattestDecision: ReattestDecision = {
     state: 'ok',
     verdict: { attested: 'ok', reason: 'as published', secureBoot: true },
@@ -78,6 +80,12 @@ export class MemoryDirectory implements NodeDirectory {
     this.attested.push({ id, shown });
     this.#tell();
     return this.reattestDecision;
+  }
+
+  async wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
+    this.#check();
+    this.wipes.push({ id, shown, report });
+    this.#tell();
   }
 
   async refused(event: Refusal): Promise<void> {

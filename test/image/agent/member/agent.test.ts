@@ -36,6 +36,7 @@ function boot(
     rootPem: fleet.root,
     askHelper: helper.askHelper,
     facts: helper.facts,
+    wipe: async () => ({ report: '{}', open: false }),
     discover: async () => urls(),
     heartbeat: async () => ({ running: RUNNING, uptime: 1, healthy: true, reason: '' }),
     show: (view) => {

@@ -216,9 +216,13 @@ test('waits double up to the longest, and half of each is chance', (t) => {
   t.deepEqual(waits, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 });
 
+const HELD = { state: 'held', words: [], name: 'n1', reason: 'odd', order: {}, restart: false } as const;
 const anyDecision = fc.oneof(
   fc.constant(pending),
   fc.constant(rejected),
+  fc
+    .record({ order: fc.constantFrom(null, {}), restart: fc.boolean() })
+    .map((more): Event => ({ type: 'decided', decision: { ...HELD, ...more } })),
   fc
     .record({ before: fc.nat(1e9), life: fc.nat(1e9) })
     .map(({ before, life }) => approved(before, before + life)),
@@ -255,6 +259,8 @@ function outcomes(activity: Activity): fc.Arbitrary<Event> {
       );
     case 'attest':
       return fc.oneof(fc.constant<Event>({ type: 'attested' }), anyFailure);
+    case 'wipe':
+      return fc.oneof(fc.constant<Event>({ type: 'wiped' }), anyFailure);
     case 'wait':
       return fc.constant<Event>({ type: 'waited' });
   }
@@ -312,6 +318,7 @@ test('whatever happened before, a server that approves makes the machine healthy
           heartbeat: { type: 'heard', interval: 30, attest: null },
           restart: { type: 'restarting' },
           attest: { type: 'attested' },
+          wipe: { type: 'wiped' },
           wait: { type: 'waited' },
         };
         [state] = step(state, events[activity.type], { now, random: 0.5 });

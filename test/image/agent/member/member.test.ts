@@ -36,8 +36,9 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
   });
   const disk: ReleaseStatus = {
     disk: 'sda',
+    lasting: 'S1',
     files: [{ name: 'bootwave_2+2-1.efi', size: 1 }],
-    loader: { fromDisk: true, counted: 'bootwave_2+2-1.efi', selected: null, pinned: null },
+    loader: { fromDisk: true, counted: 'bootwave_2+2-1.efi', pinned: null },
   };
   const asked: string[] = [];
   const state = { blessed: false, broken: false };
@@ -70,6 +71,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
       memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
     },
     usage: { proc: '/proc', sys: '/sys', state: folder },
+    flows: () => Promise.resolve('{"nftables": []}'),
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
@@ -249,7 +251,7 @@ test('a node without a disk gives its firmware the lists of its image, once and 
       : {
           disk: null,
           files: [],
-          loader: { fromDisk: false, counted: null, selected: null, pinned: null },
+          loader: { fromDisk: false, counted: null, pinned: null },
         }) as AskDisk;
   const diskless = await setUp(t, { renewLists, askDisk });
   await diskless.member.start();

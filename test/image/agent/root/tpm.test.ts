@@ -122,6 +122,10 @@ test.serial('nothing stays behind in the TPM, whatever became of a credential', 
 test.serial('PCR values come with their index', async (t) => {
   await mustRun('tpm2_pcrextend', [`12:sha256=${'11'.repeat(32)}`], { env: software.environment });
   const { pcrs } = await tpm().quote(Buffer.alloc(32));
+  t.deepEqual(
+    await tpm().heldPcrs(),
+    Object.fromEntries(['7', '11', '12', '13'].map((pcr) => [pcr, pcrs[pcr]])),
+  );
   const changed = Object.entries(pcrs).filter(([, value]) => value !== '00'.repeat(32));
   t.deepEqual(
     changed.map(([pcr]) => pcr),

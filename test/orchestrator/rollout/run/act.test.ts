@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { commit } from '../../../../orchestrator/fleet/commit.ts';
 import { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
-import type { Order } from '../../../../orchestrator/rollout/event.ts';
+import type { NodeCommand } from '../../../../orchestrator/rollout/event.ts';
 import { act } from '../../../../orchestrator/rollout/run/act.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
@@ -16,18 +16,18 @@ import { signerFor } from '../../signer/support.ts';
 async function ordered(t: ExecutionContext, code: string, hold: Promise<void> = Promise.resolve()) {
   const { redis } = await redisFor(t);
   const { signer, clock } = await signerFor(t);
-  const order: Order = {
+  const command: NodeCommand = {
     ...{ rollout: 'ro-1', node: NODE, epoch: 5, of: 'image', kind: 'stage' },
     ...{ how: 'disk', version: '2.0', keep: null },
   };
-  const issued = issue(order, undefined, { '2.0': FACTS }, clock.now);
+  const issued = issue(command, undefined, { '2.0': FACTS }, clock.now);
   if (issued.result === 'new') await commit(redis, { records: [issued.change] });
   await redis.hset(ROLLOUT_KEYS.node('ro-1', NODE), { state: 'staging', epoch: 5 });
   const status = { refused: [], order: { epoch: 5 }, guard: { memory: 'tpm', epoch: 5, floor: null } };
-  const begun: Order[] = [];
+  const begun: NodeCommand[] = [];
   const actor = {
     ...{ redis, fleet: new Fleet(redis), log: silent, signer, signal: new AbortController().signal },
-    begun: async (one: Order) => void begun.push(one),
+    begun: async (one: NodeCommand) => void begun.push(one),
     pool: {
       request: (async (_: string, op: string) => {
         if (op === 'status') return { result: status };
@@ -37,7 +37,7 @@ async function ordered(t: ExecutionContext, code: string, hold: Promise<void> = 
       }) as never,
     },
   };
-  const acting = act(actor, order);
+  const acting = act(actor, command);
   return { acting, begun };
 }
 

@@ -4,7 +4,7 @@ import { BootwaveError } from '../../../../base/error.ts';
 import { KEYS } from '../../../../orchestrator/fleet/keys.ts';
 import { readIssued, rewind } from '../../../../orchestrator/orders/issued.ts';
 import { advance, apply } from '../../../../orchestrator/rollout/engine.ts';
-import type { Command, EngineEvent, Order } from '../../../../orchestrator/rollout/event.ts';
+import type { Command, EngineEvent, NodeCommand } from '../../../../orchestrator/rollout/event.ts';
 import { readFence } from '../../../../orchestrator/rollout/run/fence.ts';
 import { issue } from '../../../../orchestrator/rollout/run/issue.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
@@ -80,7 +80,7 @@ test('an order is written once and delivered again word for word; an epoch never
   const step = advance(state, { at: by.at, elapsed: 0, events: [{ type: 'start', by: 'operator:ann' }] });
   await writeStep(redis, state, step, IMAGES, by.at);
   apply(state, step);
-  const [order] = step.commands as [Order];
+  const [order] = step.commands as [NodeCommand];
   const issued = (await readIssued(redis, [order.node])).get(order.node)!;
   // Sent again much later by a process that knows nothing: the same bytes are in force.
   t.is(issue(order, issued, IMAGES, by.at + 60_000).result, 'same');
@@ -213,7 +213,7 @@ test('the number of an order that nobody signed goes back to the one that somebo
   const id = await create(redis, planned(1), IMAGES, { ...by, start: true });
   const state = await readState(redis, id);
   const step = advance(state, { at: by.at, elapsed: 0, events: [{ type: 'tick' }] });
-  const far = step.commands.map((command) => ({ ...command, epoch: 1_700_000_000_000 }) as Order);
+  const far = step.commands.map((command) => ({ ...command, epoch: 1_700_000_000_000 }) as NodeCommand);
   await writeStep(redis, state, { ...step, commands: far }, IMAGES, by.at);
   const [node] = [...state.nodes.keys()] as [string];
   await rewind(redis, node, 7);

@@ -1,5 +1,5 @@
 /** Which disks of a machine are wiped, which are left alone, and which ought to be wiped and cannot. Pure. */
-import type { DiskFacts } from '../layout.ts';
+import { type DiskFacts, lastingName } from '../layout.ts';
 
 export type WipePolicy = {
   /** WWNs of the disks that Bootwave installed on this machine; serial numbers of those that have none. */
@@ -17,14 +17,11 @@ export type WipePlan = {
   open: readonly (Omit<NamedDisk, 'disk'> & { disk: DiskFacts | null; name: string })[];
 };
 
-/** By what a disk is known again; empty: by nothing. Its kernel name is another one after each start. */
-const nameOf = ({ wwn, serial }: DiskFacts): string => wwn || serial;
-
 /** A disk that only looks like ours is one of the others: whoever owns the machine writes what they like on it. */
 export function planWipe(disks: readonly DiskFacts[], { installed, others }: WipePolicy): WipePlan {
   const plan = { wipe: [] as DiskFacts[], left: [] as NamedDisk[], open: [] as WipePlan['open'][number][] };
   for (const disk of disks) {
-    const name = nameOf(disk);
+    const name = lastingName(disk);
     const isOurs = name !== '' && installed.includes(name);
     if (!isOurs && others === 'leave') {
       plan.left.push({ disk, why: 'Bootwave did not install it' });
@@ -36,7 +33,7 @@ export function planWipe(disks: readonly DiskFacts[], { installed, others }: Wip
     else plan.open.push({ disk, name: name || disk.name, why });
   }
   for (const name of installed)
-    if (!disks.some((disk) => nameOf(disk) === name))
+    if (!disks.some((disk) => lastingName(disk) === name))
       plan.open.push({ disk: null, name, why: 'it was installed, and is not in this machine' });
   return plan;
 }
@@ -49,4 +46,4 @@ function obstacle({ odd, readOnly, inUse, size }: DiskFacts): string | null {
 }
 
 const twice = (disks: readonly DiskFacts[], name: string) =>
-  disks.filter((disk) => nameOf(disk) === name).length > 1;
+  disks.filter((disk) => lastingName(disk) === name).length > 1;

@@ -53,6 +53,7 @@ const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   hello: { version: 1 },
   status: {},
   usage: {},
+  flows: { kept: null },
   order: { envelope: {} },
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },

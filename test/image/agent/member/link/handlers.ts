@@ -1,4 +1,5 @@
 import type { LinkHandlers } from '../../../../../image/agent/member/link/handlers.ts';
+import type { Flows } from '../../../../../protocol/link/flows.ts';
 import { LINK_VERSION, type Status } from '../../../../../protocol/link/messages.ts';
 import type { Usage } from '../../../../../protocol/link/usage.ts';
 
@@ -39,6 +40,12 @@ export const usageOf = (more: Partial<Usage> = {}): Usage => ({
   ...more,
 });
 
+/** What such a node says that its services have sent. */
+export const flowsOf = (more: Partial<Flows> = {}): Flows => ({
+  ...{ life: 'first', number: 1, from: 0, until: 60_000, at: 60_000, more: false, instances: [], flows: [] },
+  ...more,
+});
+
 /** A node that stands still at epoch 3 and says yes; tests replace what they are about. */
 export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkHandlers {
   return {
@@ -54,6 +61,7 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     restart: () => ({ restarting: true }),
     config: () => ({ digest: null }),
     usage: () => usageOf(),
+    flows: () => flowsOf(),
     ...own,
   };
 }

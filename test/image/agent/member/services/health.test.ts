@@ -11,6 +11,7 @@ const SINCE = 1_000_000;
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: SINCE },
   secrets: null,
+  stored: false,
   interface: 'bws1',
   check: {
     address: '198.18.0.1',

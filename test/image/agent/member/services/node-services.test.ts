@@ -14,6 +14,7 @@ import {
   type NodeSecretsParts,
 } from '../../../../../image/agent/member/services/node-secrets.ts';
 import { NodeServices } from '../../../../../image/agent/member/services/node-services.ts';
+import type { ServicesPace } from '../../../../../image/agent/member/services/parts.ts';
 import { probe } from '../../../../../image/agent/member/services/probe.ts';
 import type { AskServices, InstanceView, ServicesRequest } from '../../../../../protocol/agent/services.ts';
 import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
@@ -36,7 +37,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ interface: null, check: null, secrets: null },
+  ...{ interface: null, check: null, secrets: null, stored: false },
   ...more,
 });
 
@@ -49,6 +50,7 @@ async function setUp(
   t: ExecutionContext,
   root: (asked: number, folder: string) => Promise<InstanceView[]>,
   secrets = NO_SERVER,
+  pace: Partial<ServicesPace> = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-node-services-'));
   const stop = new AbortController();
@@ -72,6 +74,8 @@ async function setUp(
     digest: 'a',
     begun: false,
     released: true,
+    reached: true,
+    releases: 0,
     /** Called by a release that never answers; null: it does. */
     hang: null as (() => void) | null,
     check: true,
@@ -94,6 +98,9 @@ async function setUp(
         state.hang();
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       }
+      if (!state.reached)
+        throw new BootwaveError({ code: 'RELEASE_METADATA_UNREACHABLE', what: 'no server' });
+      state.releases += 1;
       if (!state.released) throw new BootwaveError({ code: 'RELEASE_NOT_LISTED', what: 'not released' });
     },
     bundleUrl: (sha256) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundles/${sha256}`,
@@ -104,7 +111,7 @@ async function setUp(
     log: { info: () => {}, warn: () => {} },
     now: Date.now,
     signal: stop.signal,
-    pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0 },
+    pace: { unsettled: 0, settled: 0, first: 0, most: 0, spread: 0, ...pace },
   });
   return { services, state, asked, gets, folder, mirrors, root: shares };
 }
@@ -270,6 +277,48 @@ test('what root refuses counts once the metadata was fetched for this order', as
   t.is(services.status()[0]!.state, 'fetching', 'another order, another metadata');
 });
 
+test('what was withdrawn is refused, though no metadata names it: its bundle is here, and nothing is fetched', async (t) => {
+  const refused = {
+    state: 'refused',
+    why: 'withdrawn [SERVICE_NOT_RELEASED]',
+    runs: null,
+    since: null,
+  } as const;
+  const { services, state, gets } = await setUp(t, async () => [view({ ...refused, stored: true })]);
+  state.released = false;
+  for (const _ of [1, 2]) {
+    await services.look();
+    t.like(services.status()[0], { state: 'refused', why: refused.why });
+  }
+  t.deepEqual(gets, []);
+});
+
+test('what runs is heard of after a start and each hour, so that root knows what was withdrawn', async (t) => {
+  const withdrawn = view({ why: 'it goes on [SERVICE_NOT_RELEASED]' });
+  const root = async () => [state.releases > 0 ? withdrawn : view()];
+  const { services, state, asked } = await setUp(t, root, NO_SERVER, { hear: 3600_000 });
+  state.reached = false;
+  await services.look();
+  t.is(state.releases, 0);
+  t.is(asked.length, 1, 'root is not asked again when nothing was heard');
+  state.reached = true;
+  state.released = false;
+  await services.look();
+  t.is(state.releases, 1, 'a server that was away is asked at the next look');
+  t.like(services.status()[0], { state: 'running', why: withdrawn.why });
+  await services.look();
+  t.is(state.releases, 1);
+
+  const often = await setUp(t, async () => [view()], NO_SERVER, { hear: 0 });
+  for (const times of [1, 2]) {
+    await often.services.look();
+    t.is(often.state.releases, times);
+  }
+  often.state.order = { ...often.state.order, services: [] };
+  await often.services.look();
+  t.is(often.state.releases, 2, 'nothing is ordered');
+});
+
 test('another order ends what is being fetched for the one before', async (t) => {
   const { services, state, asked } = await setUp(t, async () => [
     view({ state: 'fetching', runs: null, since: null }),
@@ -361,17 +410,17 @@ test('what runs is told with where its numbers are: an ended version does not ru
     view({ interface: 'bws1' }),
     view({ name: 'fleet/b', state: 'failed', runs: '1', interface: 'bws2' }),
     view({ name: 'fleet/c', version: '2', state: 'failed', runs: '1', interface: 'bws3' }),
-    view({ name: 'fleet/d', state: 'waiting', runs: null }),
+    view({ name: 'fleet/d', state: 'waiting', runs: null, why: 'for fleet/a' }),
   ];
   const { services } = await setUp(t, async () => views);
   await services.look();
   t.deepEqual(
-    services.told().map(({ name, runs, interface: card }) => [name, runs, card]),
+    services.told().map(({ name, runs, interface: card, why }) => [name, runs, card, why]),
     [
-      ['fleet/a', '1', 'bws1'],
-      ['fleet/b', null, 'bws2'],
-      ['fleet/c', '1', 'bws3'],
-      ['fleet/d', null, null],
+      ['fleet/a', '1', 'bws1', undefined],
+      ['fleet/b', null, 'bws2', undefined],
+      ['fleet/c', '1', 'bws3', undefined],
+      ['fleet/d', null, null, 'for fleet/a'],
     ],
   );
 });

@@ -69,7 +69,7 @@ export async function node(t: ExecutionContext) {
         return {
           disk: 'sda',
           files: await esp.list(),
-          loader: { fromDisk: true, counted: machine.counted, selected: null, pinned: null },
+          loader: { fromDisk: true, counted: machine.counted, pinned: null },
         };
       case 'release-place': {
         await slow;

@@ -56,6 +56,25 @@ test('after a boot without a server, with metadata that had moved on, what ran s
   t.regex((await node.apply())[0]!.why, /SERVICE_NOT_RELEASED/);
 });
 
+test('what was withdrawn goes on, is asked for its health, says so, and does not start again', async (t) => {
+  const node = await setUp(t);
+  const health = { check: { kind: 'tcp', port: 80 }, every: 5 };
+  const one = released('fleet/web', '1', await makeBundle(node.folder), manifestOf({ health }));
+  await node.keys.publish(node.at('handed'), [targetOf(one)]);
+  node.order(one);
+  await node.fetch(one);
+  await node.apply();
+  const [before] = await node.apply();
+  t.like(before, { state: 'running', why: '' });
+  await node.keys.publish(node.at('handed'), [], Date.now() + 1000);
+  const [after] = await node.apply();
+  t.like(after, { state: 'running', runs: '1', check: before!.check });
+  t.like(after!.check, { health });
+  t.regex(after!.why, /goes on.*\[SERVICE_NOT_RELEASED\]/);
+  await node.boot();
+  t.like((await node.apply())[0], { state: 'refused', runs: null, stored: true });
+});
+
 test('a helper that is killed between any two steps leaves nothing that the next one does not set right', async (t) => {
   const node = await setUp(t);
   const one = released('fleet/web', '1', await makeBundle(node.folder), manifestOf());

@@ -195,14 +195,15 @@ test.serial(
     await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
     await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
     await must('ip', 'link', 'set', 'wire', 'up');
-    await must('ip', 'neigh', 'add', '10.93.0.2', 'lladdr', '02:00:00:00:00:01', 'dev', 'wire');
+    for (let i = 2; i < 10; i += 1)
+      await must('ip', 'neigh', 'add', `10.93.0.${i}`, 'lladdr', '02:00:00:00:00:01', 'dev', 'wire');
     const { place } = await node.start(
       'fleet/chatty',
       6,
       bundle,
       manifestOf({
         ...{ command: [SH, '-c', 'busybox sleep 1000'], env: { PATH: '/bin' } },
-        egress: [{ to: '10.93.0.2', protocol: 'udp' }],
+        egress: [{ to: '10.93.0.0/24', protocol: 'udp' }],
       }),
     );
     const count = async () =>
@@ -210,7 +211,7 @@ test.serial(
     const send = async (first: number, last: number, times = 1) => {
       const script = `const s = require('node:dgram').createSocket('udp4'); (async () => {
       for (let i = 0; i < ${times}; i += 1) for (let p = ${first}; p <= ${last}; p += 1)
-        await new Promise((done) => s.send('x', p, '10.93.0.2', () => done()));
+        await new Promise((done) => s.send('x', p, '10.93.0.' + (2 + (p % 8)), () => done()));
       s.close(); })()`;
       await must('ip', 'netns', 'exec', place.interface, process.execPath, '-e', script);
     };

@@ -23,11 +23,11 @@ test('what is let in and out is what was declared, whatever else a manifest says
       t.deepEqual(accepted.toSorted(), portKeys(manifest.ports).toSorted());
       const out = chain('output')
         .split('\n')
-        .filter((line) => line.includes('ip daddr'));
+        .filter((line) => line.includes('accept') && line.includes('ip daddr'));
       const declared = manifest.egress.filter(({ to }) => !to.includes(':'));
       t.deepEqual(
-        out.map((line) => /ip daddr (\S+)/.exec(line)![1]!),
-        declared.map(({ to }) => to),
+        out.map((line) => /ip daddr (\S+)/.exec(line)![1]!).toSorted(),
+        declared.map(({ to }) => to).toSorted(),
       );
       t.true(chain('output').includes(`ip saddr != ${place.address} drop`));
       const { add, remove } = nodeEntries(manifest, place);
@@ -61,5 +61,5 @@ test('the node asks for health at a port that nobody else reaches', (t) => {
   const place = placeOf(2);
   const text = instanceRules(manifestOf({ health: { check: { kind: 'tcp', port: 99 } } }), place);
   t.true(text.includes(`ct state new ip saddr ${place.gateway} tcp dport 99 accept`));
-  t.false(instanceRules(manifestOf(), place).includes('dport'));
+  t.false(instanceRules(manifestOf(), place).includes('ip saddr 198'));
 });

@@ -161,6 +161,14 @@ test('what systemd gave up is begun again, later each time', (t) => {
   t.is(ask(0, 0).views[0]!.why, failed.why);
   const refused = new BootwaveError({ code: 'X', what: 'withdrawn' });
   const withdrawn = { ...a, bundle: undefined, refused } as Wanted;
+  const health = { check: { kind: 'tcp', port: 80 }, every: 1, timeout: 1, failures: 1, grace: 0 } as const;
+  const goesOn = planServices([withdrawn], seen({ bundles: have(a), running: [runs(a, { health })] }));
+  t.deepEqual(goesOn.views[0]!.check?.health, health, 'its health is asked as before');
+  t.like(goesOn.views[0], {
+    ...{ state: 'running', runs: a.service.version },
+    why: 'it goes on, and does not start again: withdrawn [X]',
+  });
+  t.deepEqual(goesOn.steps, []);
   const long = { bundles: have(a), running: [runs(a, { unit: failed })], uptime: 10_000_000 };
   t.deepEqual(planServices([withdrawn], seen(long)).steps, []);
   t.is(planServices([withdrawn], seen(long)).views[0]!.why, 'withdrawn [X]');

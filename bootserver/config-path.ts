@@ -1,2 +1,0 @@
-/** Where the configuration file is looked for by default. */
-export const CONFIG_FILE = '/etc/bootwave/bootserver.yaml';

@@ -1,3 +1,0 @@
-export function waitsText(id: string): string {
-  return `request ${id} waits for a second person, for a day: bootwave --as THEIRS.pem request approve ${id}`;
-}

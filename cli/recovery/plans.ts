@@ -1,0 +1,85 @@
+/** Recovery of many nodes, and drills. */
+import type { Command } from 'commander';
+import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
+import type { Drafted, PlanShown, Started } from '../../orchestrator/operations/recovery/plans.ts';
+import { harmless, print } from '../context.ts';
+import { call, callTwo } from '../operate.ts';
+import { waitsText } from '../operator/request.ts';
+import { commandFor, type Json, minuteOf, whole } from '../option.ts';
+
+type Place = Json & { site: string; rack?: string };
+type Why = Json & { reason: string };
+
+export function register(group: Command): void {
+  const placed = (command: Command): Command =>
+    command
+      .requiredOption('--site <site>', 'whose nodes')
+      .option('--rack <rack>', 'those of this rack alone');
+  const why = ['--reason <text>', 'why; it is kept for ever'] as const;
+
+  placed(commandFor(group, recovery.plan)).action(async ({ json, ...place }: Place, command: Command) => {
+    const drafted = await call(command, recovery.plan, place);
+    print(json, drafted, () => draftText(drafted));
+  });
+
+  placed(commandFor(group, recovery.start))
+    .option('--at-once <number>', 'nodes under way at once', whole(1, 16))
+    .requiredOption(...why)
+    .action(async ({ json, ...wanted }: Place & Why & { atOnce?: number }, command: Command) => {
+      const asked = await callTwo(command, recovery.start, wanted);
+      if ('result' in asked) return;
+      const drafted = asked.shown as Drafted;
+      print(
+        json,
+        { request: asked.waits.id, ...drafted },
+        () => `${draftText(drafted)}\n${waitsText(asked.waits.id)}`,
+      );
+    });
+
+  commandFor(group, recovery.plans).action(async ({ json }: Json, command: Command) => {
+    const all = await call(command, recovery.plans, {});
+    print(json, all, () => (all.length === 0 ? 'no recovery plan yet' : all.map(planText).join('\n')));
+  });
+
+  commandFor(group, recovery.stop, '<plan>')
+    .requiredOption(...why)
+    .action(async (plan: string, { json, reason }: Why, command: Command) => {
+      const one = await call(command, recovery.stop, { plan, reason });
+      print(json, one, () => planText(one));
+    });
+
+  commandFor(group, recovery.drill, '<node>')
+    .requiredOption(...why)
+    .action(async (node: string, { json, reason }: Why, command: Command) => {
+      const started = await call(command, recovery.drill, { node, reason });
+      print(json, started, () => drillText(started));
+    });
+}
+
+const drillText = ({ plan }: Started): string =>
+  `drill ${plan} begins; 'bootwave recovery plans' shows how far it is`;
+
+function draftText({ nodes, skipped }: Drafted): string {
+  return [
+    `${nodes.length} nodes are fenced, wiped and brought back, in this order:`,
+    ...nodes.map(({ name, rack }) => `  ${name}${rack === null ? '' : ` (rack ${rack})`}`),
+    ...skipped.map(({ name, why }) => `left out: ${name}: ${why}`),
+  ]
+    .map(harmless)
+    .join('\n');
+}
+
+function planText({ plan, kind, site, by, reason, startedAt, ended, counts, why, nodes }: PlanShown): string {
+  const fates = Object.entries(counts).flatMap(([fate, count]) => (count === 0 ? [] : [`${fate} ${count}`]));
+  return [
+    `${kind} ${plan} at site ${site}, ${minuteOf(startedAt)} by ${by}: ${reason}`,
+    `  ${fates.join(', ')}`,
+    ...(ended === null ? [] : [`  ended: ${ended}`]),
+    ...(why === null ? [] : [`  no more begin now: ${why}`]),
+    ...nodes.map(
+      ({ name, fate, step, reason: its }) => `  ${name}: ${fate}${step === '' ? '' : `, ${step}: ${its}`}`,
+    ),
+  ]
+    .map(harmless)
+    .join('\n');
+}

@@ -1,0 +1,62 @@
+/** What the kernel has recorded of what instances send, as nft(8) prints it (libnftables-json(5)). Pure. */
+import { jsonIn } from '../../../../base/json.ts';
+import { FLOW_LIFE, WAYS, type Way } from '../../../../protocol/agent/flows.ts';
+import { serviceNameSchema } from '../../../../protocol/service/name.ts';
+
+/** What was sent to one destination since the kernel began this count. */
+export type Counted = {
+  /** Name of the service. */
+  name: string;
+  way: Way;
+  /** An IPv4 address; of `wide` its first byte, as a network. */
+  to: string;
+  /** Null: of all together. */
+  protocol: 'tcp' | 'udp' | null;
+  port: number | null;
+  packets: number;
+  bytes: number;
+  /** Seconds since the last packet. */
+  idle: number;
+};
+
+/** Anything else than sets of flows is not looked at. @returns null: this is no answer of nft */
+export function countedFlows(text: string): Counted[] | null {
+  const all = field(jsonIn(text), 'nftables');
+  if (!Array.isArray(all)) return null;
+  return all.flatMap((one) => setFlows(field(one, 'set')));
+}
+
+function setFlows(set: unknown): Counted[] {
+  const [title, elements] = [field(set, 'name'), field(set, 'elem')];
+  if (typeof title !== 'string' || !Array.isArray(elements)) return [];
+  const [id = '', rest] = title.split('/');
+  const way = (Object.keys(WAYS) as Way[]).find(
+    (one) => WAYS[one] === (rest === undefined ? '' : `/${rest}`),
+  );
+  const { data: name } = serviceNameSchema.safeParse(id.replace('.', '/'));
+  if (way === undefined || name === undefined) return [];
+  return elements.flatMap((element) => flowOf(name, way, field(element, 'elem')) ?? []);
+}
+
+function flowOf(name: string, way: Way, element: unknown): Counted | null {
+  const [value, counter, left] = ['val', 'counter', 'expires'].map((key) => field(element, key));
+  const [packets, bytes] = [whole(field(counter, 'packets')), whole(field(counter, 'bytes'))];
+  const expires = whole(left);
+  if (packets === null || bytes === null || expires === null) return null;
+  const counts = { packets, bytes, idle: Math.max(0, FLOW_LIFE - expires) };
+  if (way === 'wide')
+    return typeof value === 'string' ? { name, way, to: value, protocol: null, port: null, ...counts } : null;
+  const key = field(value, 'concat');
+  const [to, protocol, port] = Array.isArray(key) ? key : [];
+  if (typeof to !== 'string' || (protocol !== 'tcp' && protocol !== 'udp') || whole(port) === null)
+    return null;
+  return { name, way, to, protocol, port, ...counts };
+}
+
+const field = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+
+const whole = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;

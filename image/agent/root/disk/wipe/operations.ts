@@ -1,0 +1,105 @@
+/** What root does when an order of an incident is in force: it lets go of the disks, wipes them, and says what came of it. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { BootwaveError, messageOf } from '../../../../../base/error.ts';
+import { mustRun, run } from '../../../../../base/run.ts';
+import type { WipeResults } from '../../../../../protocol/agent/wipe.ts';
+import { type WipeReport, writeReport } from '../../../../../protocol/enrolment/wipe.ts';
+import type { Order } from '../../../../../protocol/order.ts';
+import { contentOf, type DiskFacts, lastingName } from '../layout.ts';
+import { closeLuks } from '../luks.ts';
+import { STATE_UNIT } from '../state.ts';
+import { withBlockDevice } from './block-device.ts';
+import { planWipe } from './plan.ts';
+import type { Extent } from './regions.ts';
+import { wipeDisk } from './wipe.ts';
+
+/** Where root works; tests put other places here. */
+export type WipePlaces = {
+  /** The order in force, verified by root. */
+  order(): Promise<Order>;
+  readDisks(): Promise<DiskFacts[]>;
+  /** Nothing of ours uses a disk when it resolves. */
+  letGo(): Promise<void>;
+  /** A file that says that no disk is installed here. */
+  diskless: string;
+};
+
+export const WIPE_OPERATIONS = {
+  /** It may be cut off at any moment, and is begun again. */
+  async 'disk-wipe'(_: unknown, places: WipePlaces): Promise<WipeResults['disk-wipe']> {
+    const { incident } = await places.order();
+    if (incident === undefined)
+      throw new BootwaveError({
+        code: 'ORDER_OTHER',
+        what: 'the order in force is not to wipe this machine',
+        unchanged: 'no disk was touched',
+        next: 'deliver the order first',
+      });
+    await places.letGo();
+    const plan = planWipe(await places.readDisks(), incident);
+    const done: WipeReport = {
+      incident: incident.number,
+      wiped: [],
+      left: plan.left.map(({ disk }) => shown(disk)),
+      open: plan.open.map(({ name, why }) => ({ name: name.slice(0, 128), why })),
+    };
+    for (const disk of plan.wipe) {
+      const why = await wipeOne(disk);
+      if (why === '') done.wiped.push(lastingName(disk));
+      else done.open.push({ name: lastingName(disk), why });
+    }
+    await writeFile(places.diskless, '');
+    return { report: writeReport(done), open: done.open.length > 0 };
+  },
+};
+
+const shown = (disk: DiskFacts): string => (lastingName(disk) || disk.name).slice(0, 128);
+
+/** @returns why it is not wiped; empty: it is */
+async function wipeOne(disk: DiskFacts): Promise<string> {
+  const say = (text: string) => console.error(`bootwave-helper: ${disk.name}: ${text}`);
+  try {
+    const partitions = await extentsOf(disk);
+    const options = { partitions, plain: !isSealed(disk), signal: NEVER, onStep: say };
+    const { why } = await withBlockDevice(disk.path, (target) => wipeDisk(target, options));
+    say(why === '' ? 'it is wiped, and no longer reads as before' : why);
+    // Else the kernel goes on showing partitions that are gone, and nobody installs there.
+    await mustRun('blockdev', ['--rereadpt', disk.path], { timeout: 60_000 }).catch((error: unknown) =>
+      say(messageOf(error)),
+    );
+    return why;
+  } catch (error) {
+    return messageOf(error).slice(0, 300);
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+/** What somebody else or an interrupted wipe left there lay there plain, as far as anybody knows. */
+function isSealed(disk: DiskFacts): boolean {
+  return contentOf(disk) === 'ours' && disk.partitions[1]?.signatures.includes('crypto_LUKS') === true;
+}
+
+/** As the kernel sees them: in units of 512 bytes, whatever the disk's own sectors are (sysfs-block). */
+async function extentsOf({ partitions, odd }: DiskFacts): Promise<Extent[]> {
+  if (odd !== null) return [];
+  const read = async (path: string, name: string) =>
+    Number(await readFile(`/sys/class/block/${basename(path)}/${name}`, 'utf8')) * 512;
+  return Promise.all(
+    partitions.map(async ({ path }) => ({
+      from: await read(path, 'start'),
+      length: await read(path, 'size'),
+    })),
+  );
+}
+
+/** The state is unmounted, and its container closed: if that fails, the disk is in use, and the plan says so. */
+export async function letGoOfDisks(): Promise<void> {
+  for (const attempt of [
+    () => mustRun('systemctl', ['stop', STATE_UNIT], { timeout: 100_000 }),
+    () => closeLuks({ mustRun }),
+  ])
+    await attempt().catch((error: unknown) => console.error(`bootwave-helper: ${messageOf(error)}`));
+  await run('udevadm', ['settle', '--timeout=30'], { timeout: 40_000 });
+}

@@ -1,0 +1,53 @@
+/**
+ * What a restored server must not do as if nothing had happened: a backup does not know what was ordered, done or ended after it.
+ */
+import { BootwaveError } from '../../base/error.ts';
+import type { By } from '../fleet/acting.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { ENDED } from '../rollout/record.ts';
+import { listRollouts } from '../rollout/run/list.ts';
+import { operate } from '../rollout/run/operate.ts';
+import { Consents, recordConsent } from '../signer/consents.ts';
+import type { signerFiles } from '../signer/files.ts';
+import { Ledger } from '../signer/ledger.ts';
+
+/**
+ * Epochs that are left free above the highest that is known of each node: more than any node gets in the life of a backup, and
+ * few beside the jump that signers refuse (`SIGNER_EPOCH_JUMP`).
+ */
+const LOST_AT_MOST = 100_000;
+
+type Files = ReturnType<typeof signerFiles>;
+
+/** No epoch ever means two things: nodes hold orders that the ledger has forgotten. @returns of how many nodes */
+export async function leaveEpochs({ ledger: path }: Pick<Files, 'ledger'>, now: number): Promise<number> {
+  const ledger = await Ledger.open(path, now);
+  const all = [...ledger.all];
+  for (const one of all) ledger.learn({ ...one, epoch: one.epoch + LOST_AT_MOST }).catch(() => {});
+  await ledger.settled();
+  await ledger.close();
+  return all.length;
+}
+
+/** A disk that was wiped since, and is in use again, is not wiped once more. @returns ids of the nodes */
+export async function takeBackWipes({ consents: path }: Pick<Files, 'consents'>, by: By): Promise<string[]> {
+  const nodes = [...(await new Consents(path).current()).wipes.keys()];
+  for (const node of nodes) await recordConsent(path, { say: 'keep-data', node }, by);
+  return nodes;
+}
+
+/** One that was ended since, because its image was bad, does not go on by itself. @returns ids of those that would have */
+export async function pauseRollouts({ redis }: Fleet, by: By, why: string): Promise<string[]> {
+  const paused: string[] = [];
+  for (const { id, state } of await listRollouts(redis)) {
+    if (ENDED.includes(state)) continue;
+    try {
+      await operate(redis, id, { type: 'pause', by: by.actor, why });
+      paused.push(id);
+    } catch (error) {
+      // It stands still already, and a person has to say when it goes on.
+      if (!(error instanceof BootwaveError && error.code === 'ROLLOUT_CANNOT')) throw error;
+    }
+  }
+  return paused;
+}

@@ -1,0 +1,133 @@
+/**
+ * Incidents: a node that is held because something is wrong with it, and how far it has come on its way back. Each step is a
+ * decision, so that whoever owns Redis neither opens one, nor ends one, nor lets a node pass a step.
+ */
+import { z } from 'zod';
+import { at } from '../keys.ts';
+import { readStored } from '../read-stored.ts';
+import type { Decided } from './entry.ts';
+
+/** A node has at most one; the next one follows it under the same key, with a higher number. */
+export const incidentKey = (node: string): string => at('incident', node);
+
+/** Set: all nodes that ever had one. */
+export const INCIDENTS = at('incidents');
+
+/**
+ * Where an incident stands.
+ * - `open`: a broken node on its way, no fence: it keeps its certificate
+ * - `fenced`: it has no certificate; it is to start from the network
+ * - `wiping`: it has started from the network and proved its TPM; it has this incident's order to wipe
+ * - `wiped`: the wipe is verified by what the node read back, with a quote of a released image; it may come in again
+ * - `returning`: it is a member again; its disk, configuration and services are brought back
+ * - `ended`: it is trusted, or a person ended it
+ * - `person`: the automation has given up, or may not go on: a person decides
+ */
+export const INCIDENT_STEPS = ['open', 'fenced', 'wiping', 'wiped', 'returning', 'ended', 'person'] as const;
+export type IncidentStep = (typeof INCIDENT_STEPS)[number];
+
+export const incidentSchema = z.object({
+  /** Record id. */
+  node: z.string(),
+  /** Its name when it began, for people. */
+  name: z.string(),
+  site: z.string(),
+  /** The incidents of one node, from 1. */
+  number: z.int().min(1),
+  /** Of several decisions about one node the one with the highest epoch counts. From 1, over all its incidents. */
+  epoch: z.int().min(1),
+  road: z.enum(['broken', 'compromised']),
+  step: z.enum(INCIDENT_STEPS),
+  /** Code of the signal that opened it (recovery/signals.ts), or `operator`. */
+  signal: z.string(),
+  /** What was seen, in words that the history can show later. */
+  evidence: z.array(z.string()).max(64),
+  /** Why it stands at this step. */
+  reason: z.string(),
+  /** What the playbook keeps: tries by command, times. */
+  tries: z.record(z.string(), z.int().min(0)).default({}),
+  /** What the node said of its wipe, once it is verified; null before. */
+  wipe: z
+    .object({
+      /** WWN or serial number of each disk that was wiped. */
+      disks: z.array(z.string()),
+      /** Disks that Bootwave did not install: they were not touched. */
+      left: z.array(z.string()),
+      at: z.number(),
+    })
+    .nullable()
+    .default(null),
+  by: z.string(),
+  /** Milliseconds since the epoch: when it began, when this step did. */
+  openedAt: z.number(),
+  at: z.number(),
+});
+export type Incident = z.infer<typeof incidentSchema>;
+
+/** Where each step may lead; every step may also be decided again, with more evidence or another try. */
+const NEXT: Readonly<Record<IncidentStep, readonly IncidentStep[]>> = {
+  open: ['fenced', 'ended', 'person'],
+  fenced: ['wiping', 'ended', 'person'],
+  wiping: ['fenced', 'wiped', 'ended', 'person'],
+  wiped: ['fenced', 'returning', 'ended', 'person'],
+  returning: ['fenced', 'ended', 'person'],
+  person: ['open', 'fenced', 'ended'],
+  ended: [],
+};
+
+type Stand = Pick<Incident, 'road' | 'step' | 'number'>;
+
+/**
+ * Whether an incident may become this: nobody comes to `wiped` past the fence and the wipe, and no compromised node turns into
+ * a broken one, which is not held.
+ */
+export function mayFollow(known: Stand | undefined, next: Stand): boolean {
+  const start = next.road === 'broken' ? 'open' : 'fenced';
+  if (known === undefined || isOver(known))
+    return next.number === (known?.number ?? 0) + 1 && (next.step === start || next.step === 'person');
+  if (next.number !== known.number) return false;
+  if (known.road !== next.road) return known.road === 'broken' && next.step === 'fenced';
+  const isOff = next.road === 'broken' ? ['fenced', 'wiping', 'wiped', 'returning'] : ['open'];
+  return !isOff.includes(next.step) && (known.step === next.step || NEXT[known.step].includes(next.step));
+}
+
+/** Steps at which the machine's TPM is held: it gets this incident's order and nothing else. */
+const HELD: readonly IncidentStep[] = ['fenced', 'wiping', 'person'];
+
+/** Whether nobody but this incident may give the machine anything. A broken node is never held. */
+export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boolean =>
+  road === 'compromised' && HELD.includes(step);
+
+/** Whether a broken node was started from the network because its disk may be what is broken. */
+export const isTriedFromNetwork = ({
+  road,
+  step,
+  tries,
+}: Pick<Incident, 'road' | 'step' | 'tries'>): boolean =>
+  road === 'broken' && step === 'open' && (tries.network ?? 0) > 0;
+
+/** Whether the machine starts from the network, never from its disk, and is watched as a member is. */
+export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
+  isHeldBy(incident) || incident.step === 'wiped';
+
+export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
+
+/** The last word about each node, of entries that come in their order (`Standing`). */
+export class DecidedIncidents {
+  readonly #known = new Map<string, Incident>();
+
+  add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
+    if (!key.startsWith(incidentKey(''))) return;
+    const incident = readStored(incidentSchema, body);
+    if (incident === null || incidentKey(incident.node) !== key) this.#known.delete(key);
+    else this.#known.set(key, incident);
+  }
+
+  of(node: string): Incident | undefined {
+    return this.#known.get(incidentKey(node));
+  }
+
+  get all(): readonly Incident[] {
+    return [...this.#known.values()];
+  }
+}

@@ -1,0 +1,87 @@
+/** Machines that an incident holds, as one site's boot server meets them: they prove themselves, wipe, and prove that. */
+import { BootwaveError } from '../../base/error.ts';
+import type { Reattestation } from '../../bootserver/directory.ts';
+import type { EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
+import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
+import type { OrderEnvelope } from '../../protocol/order.ts';
+import { isSecure } from './attestation.ts';
+import { type Attestations, shownBy } from './attestations.ts';
+import { type Incident, isHeldBy } from './decisions/incidents.ts';
+import { decisionFor } from './events/decide.ts';
+import type { Fleet } from './fleet.ts';
+import type { NodeRecord } from './record.ts';
+import { isRegistered } from './transitions.ts';
+
+/** What is done with them (orchestrator/recovery/). */
+export interface Recovery {
+  /** It has proved itself. @returns the order of its incident; null: there is none now, and `reason` says why */
+  came(record: NodeRecord, incident: Incident): Promise<{ order: OrderEnvelope | null; reason: string }>;
+  /** What it says of its disks, with a good quote. */
+  wiped(record: NodeRecord, incident: Incident, report: WipeReport): Promise<void>;
+  /** It has its certificate again. */
+  returned(record: NodeRecord): Promise<void>;
+}
+
+/** A boot server that knows of no incidents. */
+export const NO_RECOVERY: Recovery = {
+  came: async () => ({ order: null, reason: 'nothing is recovered by this boot server' }),
+  wiped: async () => {},
+  returned: async () => {},
+};
+
+export class HeldMachines {
+  readonly #fleet: Fleet;
+  readonly #attestations: Attestations;
+  readonly #recovery: Recovery;
+
+  constructor(fleet: Fleet, attestations: Attestations, recovery: Recovery) {
+    this.#fleet = fleet;
+    this.#attestations = attestations;
+    this.#recovery = recovery;
+  }
+
+  /** The incident that holds this machine, whatever its record says; undefined: none does. */
+  by(id: string): Incident | undefined {
+    const incident = this.#fleet.decisions.incidents.of(id);
+    return incident !== undefined && isHeldBy(incident) ? incident : undefined;
+  }
+
+  /** What a machine that holds the key of `spkiDigest` is told about its enrolment. */
+  async decision(record: NodeRecord | null, spkiDigest: string): Promise<EnrolmentDecision> {
+    const incident = record === null ? undefined : this.by(record.id);
+    const isIt = record !== null && record.identity.spkiDigest === spkiDigest && isRegistered(record.state);
+    if (incident === undefined || !isIt) return decisionFor(record, spkiDigest);
+    const { name } = record;
+    return { state: 'held', name, ...(await this.#recovery.came(record, incident)) };
+  }
+
+  /** @throws BootwaveError `WIPE_*`, `ENROL_AK_CHANGED`, `ENROL_CLONED`, `PROOF_LATE` */
+  async wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
+    const record = await this.#fleet.nodes.get(id);
+    const incident = this.by(id);
+    if (record === null || incident?.step !== 'wiping' || incident.number !== report.incident)
+      throw refusal('WIPE_OTHER', `no incident ${report.incident} has this machine wiped`);
+    if (record.identity.akName !== shown.akName)
+      throw refusal(
+        'ENROL_AK_CHANGED',
+        `${record.name} signs with another attestation key than it enrolled with`,
+      );
+    const copied = await this.#attestations.copied(record, shown);
+    if (copied !== null) throw refusal(copied.code, copied.what);
+    const e = shownBy(record, shown);
+    const { state, reason } = await this.#attestations.judge(record, e);
+    // Whatever its site lets in: nothing but what runs there says that the disk was read back.
+    if (state !== 'ok' && state !== 'differs')
+      throw refusal('WIPE_NOT_ATTESTED', `what ${record.name} runs is no released image: ${reason}`);
+    if (!isSecure(e))
+      throw refusal('WIPE_SECURE_BOOT', `${record.name} runs without Secure Boot: its quote is its own word`);
+    await this.#recovery.wiped(record, incident, report);
+  }
+
+  returned(record: NodeRecord): Promise<void> {
+    return this.#recovery.returned(record);
+  }
+}
+
+const refusal = (code: string, what: string) =>
+  new BootwaveError({ code, what, unchanged: 'the machine stays held' });

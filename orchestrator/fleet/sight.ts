@@ -1,0 +1,18 @@
+/**
+ * What this server has seen of a node itself, at the moment at which it saw it: proved by the node's TPM, or by a certificate
+ * that this fleet gave it. Recovery rests on nothing else, because whoever owns Redis can write anything there.
+ */
+export type Sight = {
+  /** Record id. */
+  node: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+} & (
+  | { kind: 'boot'; bootId: string; image: string }
+  | { kind: 'proof' }
+  | { kind: 'beat'; bootId: string; healthy: boolean; reason: string }
+  /** It was refused. `bootId` of the boot in which, where that is known. */
+  | { kind: 'caught'; code: string; what: string; bootId?: string; image?: string }
+);
+
+export type Saw = (sight: Sight) => void;

@@ -1,0 +1,85 @@
+/**
+ * What is kept of one answer of a node about what its services have sent: a line, with times by the clock of the server that
+ * heard it. How much of it is kept is bounded for each service, so that none hides what another one sends, nor for long
+ * what it sends itself. Pure.
+ */
+import { z } from 'zod';
+import { jsonIn } from '../../base/json.ts';
+import { WAYS, type Way } from '../../protocol/agent/flows.ts';
+import type { Flows } from '../../protocol/link/flows.ts';
+
+/** All destinations together: what was beyond the bounds. */
+export const ALL = '0.0.0.0';
+
+/** Places in `instances`, way, destination, protocol, port, packets, bytes, and seconds before `heard`: from, until. */
+const flow = z.tuple([
+  z.int(),
+  z.enum(Object.keys(WAYS) as [Way, ...Way[]]),
+  z.string(),
+  z.enum(['tcp', 'udp']).nullable(),
+  z.int().nullable(),
+  z.number(),
+  z.number(),
+  z.int(),
+  z.int(),
+]);
+const lineSchema = z.object({
+  /** Milliseconds since the epoch, as all times of a line but those of its flows. */
+  heard: z.number(),
+  /** Two lines with the same two are one answer that came twice. */
+  life: z.string(),
+  number: z.int(),
+  /** What was sent between these is known, with the lines before it. */
+  from: z.number(),
+  until: z.number(),
+  /** Name and version; null: it is not known which one ran. */
+  instances: z.array(z.tuple([z.string(), z.string().nullable()])),
+  flows: z.array(flow),
+});
+export type Line = z.infer<typeof lineSchema>;
+type Kept = Line['flows'][number];
+
+export const lineIn = (text: string): Line | null => lineSchema.safeParse(jsonIn(text)).data ?? null;
+
+/** Flows that are kept of a node in an hour, of one service of it at the most, and of each at the least. */
+export const AN_HOUR = { node: 8192, most: 1024, least: 64 } as const;
+
+/** What was kept of one node in the hour that is now, by service. */
+export type Hour = { hour: number; kept: Map<string, number> };
+
+/** @param hour is brought up to date */
+export function lineOf(answer: Flows, heard: number, hour: Hour): Line {
+  const { life, number, at } = answer;
+  const now = Math.floor(heard / 3600_000);
+  if (hour.hour !== now) {
+    hour.hour = now;
+    hour.kept.clear();
+  }
+  for (const { name } of answer.instances) if (!hour.kept.has(name)) hour.kept.set(name, 0);
+  const share = Math.floor(AN_HOUR.node / hour.kept.size);
+  const most = Math.max(AN_HOUR.least, Math.min(AN_HOUR.most, share));
+  const flows: Kept[] = [];
+  const totals = new Map<number, Kept>();
+  for (const { of, way, to, protocol, port, packets, bytes, from, until } of answer.flows) {
+    const { name } = answer.instances[of]!;
+    const kept = hour.kept.get(name)!;
+    const [since, last] = [Math.ceil((at - from) / 1000), Math.floor((at - until) / 1000)];
+    const total = totals.get(of);
+    if (kept < most) {
+      hour.kept.set(name, kept + 1);
+      flows.push([of, way, to, protocol, port, packets, bytes, since, last]);
+    } else if (total === undefined)
+      totals.set(of, [of, 'wide', ALL, null, null, packets, bytes, since, last]);
+    else {
+      total[5] += packets;
+      total[6] += bytes;
+      total[7] = Math.max(total[7], since);
+      total[8] = Math.min(total[8], last);
+    }
+  }
+  return {
+    ...{ heard, life, number, from: heard - (at - answer.from), until: heard - (at - answer.until) },
+    instances: answer.instances.map(({ name, version }) => [name, version]),
+    flows: [...flows, ...totals.values()],
+  };
+}

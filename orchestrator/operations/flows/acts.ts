@@ -1,0 +1,33 @@
+import { teams } from '../../../image/publish/teams.ts';
+import { findSenders } from '../../flows/find.ts';
+import { FlowStore } from '../../flows/store.ts';
+import type { Acting } from '../operation.ts';
+import type { Who } from './declared.ts';
+
+type Asked = {
+  from: string;
+  to?: string | undefined;
+  port?: number | undefined;
+  protocol?: 'tcp' | 'udp' | undefined;
+  at?: number | undefined;
+  within: number;
+};
+
+/** @throws BootwaveError `NODE_UNKNOWN` */
+export async function who(
+  { from: word, to, port, protocol, at, within }: Asked,
+  { fleet, paths, by }: Acting,
+): Promise<Who> {
+  const now = by.at;
+  const { id, name } = await fleet.nodes.resolve(word);
+  const [from, until] = [(at ?? now) - within * 1000, (at ?? now) + within * 1000];
+  const lines = await new FlowStore(paths.flows).read(id, from, until, now);
+  const { senders, ...rest } = findSenders(lines, { from, until, to, port, protocol }, now);
+  const prefixes = new Map((await teams(paths)).map((team) => [team.prefix, team.name]));
+  const owned = senders.map((sender) => {
+    const [owner = ''] = sender.service.split('/');
+    return { ...sender, owner, team: prefixes.get(`services/${owner}`) ?? null };
+  });
+  const heard = lines.reduce<number | null>((last, line) => Math.max(last ?? 0, line.until), null);
+  return { node: name, senders: owned, ...rest, heard, from, until, now };
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import type { Found, Sender } from '../../flows/find.ts';
+import { moment, nodeWord, typed } from '../input.ts';
+import { AT_SITES, atNodes, operation } from '../operation.ts';
+
+/** `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own. */
+export type Owned = Sender & { owner: string; team: string | null };
+export type Who = Omit<Found, 'senders'> & {
+  node: string;
+  senders: Owned[];
+  /** Up to when the node has told, milliseconds since the epoch; null: nothing, in that time. */
+  heard: number | null;
+  /** What was asked about, milliseconds since the epoch. */
+  from: number;
+  until: number;
+  now: number;
+};
+
+export const who = operation({
+  name: 'who',
+  help: 'which service of a node has sent something, when, how much, and whose it is',
+  who: AT_SITES,
+  nodes: ['from'],
+  site: atNodes,
+  input: z.strictObject({
+    from: nodeWord,
+    to: z.ipv4().optional(),
+    port: z.int().min(0).max(65_535).optional(),
+    protocol: z.enum(['tcp', 'udp']).optional(),
+    /** Left out: now. */
+    at: moment.optional(),
+    /** Seconds before and after. */
+    within: z
+      .int()
+      .min(1)
+      .max(30 * 24 * 3600)
+      .default(600),
+  }),
+  result: typed<Who>(),
+  act: async () => (await import('./acts.ts')).who,
+});

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
+import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
+import type { IncidentShown, IncidentView } from './acts.ts';
+
+const node = z.strictObject({ node: nodeWord });
+const word = node.extend({ reason });
+
+export const list = operation({
+  name: 'incident list',
+  help: 'nodes that are being recovered or wait for a person; with --all also those whose incident has ended',
+  who: READ,
+  input: z.strictObject({ site: siteName.optional(), all: z.boolean().default(false) }),
+  result: z.object({ incidents: typed<IncidentView[]>(), now: z.number() }),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'incident show',
+  help: 'what was seen, what was tried, and what a person has to do',
+  who: READ,
+  nodes: ['node'],
+  input: node,
+  result: typed<IncidentShown>(),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const retry = operation({
+  name: 'incident retry',
+  help: 'have the automation go on with a node that waits for a person, with all its tries anew',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).retry,
+});
+
+export const end = operation({
+  name: 'incident end',
+  help: 'end an incident; not one of a node that is fenced and was not wiped',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).end,
+});
+
+export const signals = operation({
+  name: 'incident signals',
+  help: 'what makes an incident, by which road, and after how much of it',
+  who: READ,
+  input: nothing,
+  result: typed<{ code: string; what: string; road: string; severity: string; after: string }[]>(),
+  act: async () => (await import('./acts.ts')).signals,
+});
+
+export const recover = operation({
+  name: 'node recover',
+  help: 'have the automation repair a node that you find broken: restart, power cycle, network, at last a person',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).recover,
+});

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { expectsSchema } from '../../fleet/hardware/profile.ts';
+import type { ProfileDecision } from '../../fleet/hardware/profiles.ts';
+import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
+import { CORE, operation, READ } from '../operation.ts';
+import type { Judged } from './acts.ts';
+
+const which = z.strictObject({
+  /** Maker and product, as `profile list` and `node show` have them. */
+  model: z.string().min(1).max(257),
+  site: siteName.optional(),
+});
+/** `hold`: a machine that falls short takes no new work; `report`: it is only shown. */
+const policy = z.enum(['hold', 'report']).default('hold');
+
+export const list = operation({
+  name: 'profile list',
+  help: 'all profiles, how many nodes each is for, and which fall short',
+  who: READ,
+  input: nothing,
+  result: typed<Judged[]>(),
+  act: async () => (await import('./acts.ts')).list,
+});
+
+export const show = operation({
+  name: 'profile show',
+  help: 'what the machines of a model are made of',
+  who: READ,
+  input: which,
+  result: typed<Judged>(),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const learn = operation({
+  name: 'profile learn',
+  help: 'what this good node (name, MAC, serial number or id) has is what its model is to have',
+  who: CORE,
+  nodes: ['node'],
+  input: z.strictObject({ node: nodeWord, site: siteName.optional(), policy, reason }),
+  result: typed<Judged>(),
+  act: async () => (await import('./acts.ts')).learn,
+});
+
+export const set = operation({
+  name: 'profile set',
+  help: 'write down what the machines of a model are made of',
+  who: CORE,
+  input: which.extend({ policy, expects: expectsSchema, reason }),
+  result: typed<Judged>(),
+  act: async () => (await import('./acts.ts')).set,
+});
+
+export const remove = operation({
+  name: 'profile remove',
+  help: 'nothing is asked of the machines of a model any more',
+  who: CORE,
+  input: which.extend({ reason }),
+  result: typed<ProfileDecision>(),
+  act: async () => (await import('./acts.ts')).remove,
+});

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
+import { CORE, operation, READ } from '../operation.ts';
+import type { BreakerShown } from './acts.ts';
+import type { Drafted, PlanShown, Started } from './plans.ts';
+
+/** No module of the breaker is loaded here: the limits are those of `rulesSchema` (recovery/guard.ts). */
+const nodes = z.int().min(1).max(100_000).optional();
+
+export const show = operation({
+  name: 'recovery show',
+  help: 'whether the automation stands still, where, why, and what lets it go on',
+  who: READ,
+  input: nothing,
+  result: typed<BreakerShown>(),
+  act: async () => (await import('./acts.ts')).show,
+});
+
+export const resume = operation({
+  name: 'recovery resume',
+  help: 'let the automation go on where it stands still; fences and wipes (--wipes) take two people',
+  who: CORE,
+  fourEyes: ({ wipes }) => wipes,
+  input: z.strictObject({ site: siteName.optional(), wipes: z.boolean().default(false), reason }),
+  result: typed<BreakerShown>(),
+  act: async () => (await import('./acts.ts')).resume,
+});
+
+export const set = operation({
+  name: 'recovery set',
+  help: 'ask that the automation stand still at other numbers of nodes; a second person approves it',
+  who: CORE,
+  fourEyes: true,
+  input: z.strictObject({
+    minutes: z.int().min(1).max(10_080).optional(),
+    percent: z.int().min(1).max(100).optional(),
+    ...{ nodes, least: nodes, fences: nodes },
+    reason,
+  }),
+  result: typed<BreakerShown>(),
+  act: async () => (await import('./acts.ts')).set,
+});
+
+const place = z.strictObject({ site: siteName, rack: z.string().min(1).max(63).optional() });
+
+export const plan = operation({
+  name: 'recovery plan',
+  help: 'which nodes of a site, or of a rack of it, would be fenced, wiped and brought back, in which order; nothing is done',
+  who: READ,
+  input: place,
+  result: typed<Drafted>(),
+  act: async () => (await import('./plans.ts')).draft,
+});
+
+export const start = operation({
+  name: 'recovery start',
+  help: 'ask that these nodes be fenced, wiped and brought back, a few at a time; a second person approves it',
+  who: CORE,
+  fourEyes: true,
+  input: place.extend({
+    /** Ids; filled in when it is asked for: two people agree to these nodes. */
+    nodes: z.array(z.string().min(1).max(128)).max(2_000).optional(),
+    /** Nodes under way at once. */
+    atOnce: z.int().min(1).max(16).optional(),
+    reason,
+  }),
+  result: typed<Started>(),
+  prepare: async () => (await import('./plans.ts')).prepareStart,
+  act: async () => (await import('./plans.ts')).start,
+});
+
+export const plans = operation({
+  name: 'recovery plans',
+  help: 'recovery plans and drills, and what became of each node',
+  who: READ,
+  input: nothing,
+  result: typed<PlanShown[]>(),
+  act: async () => (await import('./plans.ts')).list,
+});
+
+export const stop = operation({
+  name: 'recovery stop',
+  help: 'a plan begins no other node; those under way come back',
+  who: CORE,
+  input: z.strictObject({ plan: z.string().min(1).max(64), reason }),
+  result: typed<PlanShown>(),
+  act: async () => (await import('./plans.ts')).stop,
+});
+
+export const drill = operation({
+  name: 'recovery drill',
+  help: 'fence, wipe and bring back one healthy node, to see that it can be done and how long each step takes',
+  who: CORE,
+  nodes: ['node'],
+  input: z.strictObject({ node: nodeWord, reason }),
+  result: typed<Started>(),
+  act: async () => (await import('./plans.ts')).drill,
+});

@@ -1,0 +1,184 @@
+/** Many nodes, or one as a drill, through fence, wipe and return: who it is for, its start, what became of it, its end. */
+import { randomBytes } from 'node:crypto';
+import { refusal } from '../../../base/error.ts';
+import { isOver } from '../../fleet/decisions/incidents.ts';
+import type { Fleet } from '../../fleet/fleet.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
+import { isRegistered } from '../../fleet/transitions.ts';
+import { turnNow } from '../../recovery/keep-plans.ts';
+import { AT_ONCE, countsOf, type Fate, MOST_NODES, PLANS, type Plan } from '../../recovery/plans.ts';
+import type { Acting, Prepared } from '../operation.ts';
+
+type Place = { site: string; rack?: string | undefined };
+type Starting = Place & { nodes?: string[] | undefined; atOnce?: number | undefined; reason: string };
+
+/** `nodes` in the order of their turn. */
+export type Drafted = {
+  nodes: { id: string; name: string; rack: string | null }[];
+  skipped: { name: string; why: string }[];
+};
+
+/** @throws BootwaveError `SITE_UNKNOWN`, `RECOVERY_UNSAID`, `RECOVERY_PLAN_NODES` */
+export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<Drafted> {
+  await mustMayWipe(fleet, site);
+  const records = (await fleet.nodes.getMany(await fleet.nodes.ids({ site }))).filter(
+    (record) => isRegistered(record.state) && (rack === undefined || record.rack === rack),
+  );
+  const skipped: Drafted['skipped'] = [];
+  const nodes = records
+    .filter((record) => {
+      const why = whyNot(record, fleet);
+      if (why !== null) skipped.push({ name: record.name, why });
+      return why === null;
+    })
+    .sort((a, b) => byText(a.rack ?? '', b.rack ?? '') || byText(a.name, b.name))
+    .map(({ id, name, rack: its }) => ({ id, name, rack: its }));
+  if (nodes.length === 0 || nodes.length > MOST_NODES)
+    throw refusal(
+      'RECOVERY_PLAN_NODES',
+      `${nodes.length} nodes of ${rack ?? site} could be recovered, and a plan has 1 to ${MOST_NODES}`,
+      "name a site and a rack of it: 'bootwave node list' shows them",
+    );
+  return { nodes, skipped };
+}
+
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+function whyNot({ id, identity }: NodeRecord, { decisions }: Fleet): string | null {
+  if (identity.ekDigest === null) return 'without a TPM it cannot show that it was wiped';
+  const incident = decisions.incidents.of(id);
+  return incident === undefined || isOver(incident) ? null : `incident ${incident.number} is under way`;
+}
+
+/** What two people sign names each node. */
+export async function prepareStart(wanted: Starting, acting: Acting): Promise<Prepared<Starting, Started>> {
+  const { nodes, skipped } = await draft(wanted, acting);
+  return { input: { ...wanted, nodes: nodes.map(({ id }) => id) }, shown: { nodes, skipped } };
+}
+
+export type Started = { plan: string; nodes: number };
+
+/** @throws BootwaveError `RECOVERY_UNSAID`, `RECOVERY_PLAN_NODES`: a node was put out or fenced since it was asked for */
+export async function start(
+  { site, nodes = [], atOnce, reason }: Starting,
+  acting: Acting,
+): Promise<Started> {
+  const { fleet, by } = acting;
+  await mustMayWipe(fleet, site);
+  const records = await fleet.nodes.getMany(nodes);
+  return write(fleet, { kind: 'plan', site, records, atOnce: atOnce ?? AT_ONCE.usual, reason }, by);
+}
+
+/** One healthy node, to see that the road can be gone. @throws BootwaveError `DRILL_NOT_NOW`, `RECOVERY_UNSAID` */
+export async function drill(
+  { node, reason }: { node: string; reason: string },
+  { fleet, by }: Acting,
+): Promise<Started> {
+  const record = await fleet.nodes.resolve(node);
+  await mustMayWipe(fleet, record.site);
+  const others = (await PLANS.list(fleet)).find(
+    ({ value }) => value.site === record.site && value.ended === null,
+  );
+  const why =
+    whyNot(record, fleet) ??
+    (record.state === 'healthy' ? null : `it is ${record.state}`) ??
+    (others === undefined ? null : `${others.value.kind} ${others.name} is under way at ${record.site}`);
+  if (why !== null) throw notNow(record.name, why);
+  const draftOf = { kind: 'drill' as const, site: record.site, records: [record], atOnce: 1, reason };
+  const { why: hindrance } = await turnNow(
+    fleet,
+    { name: 'none', value: planOf(draftOf, fleet, by.at) },
+    by.at,
+  );
+  if (hindrance !== null) throw notNow(record.name, hindrance);
+  return write(fleet, draftOf, by);
+}
+
+const notNow = (name: string, why: string) =>
+  refusal('DRILL_NOT_NOW', `no drill with ${name}: ${why}`, 'take another node, or wait');
+
+type Draft = Pick<Plan, 'kind' | 'site' | 'atOnce'> & { records: readonly NodeRecord[]; reason: string };
+
+function planOf({ kind, site, atOnce, records }: Draft, { decisions }: Fleet, startedAt: number): Plan {
+  const nodes = records.map(({ id, name, rack }) => ({
+    ...{ id, name, rack },
+    number: decisions.incidents.of(id)?.number ?? 0,
+  }));
+  return { kind, site, atOnce, nodes, startedAt, ended: null };
+}
+
+async function write(fleet: Fleet, wanted: Draft, by: Acting['by']): Promise<Started> {
+  const value = planOf(wanted, fleet, by.at);
+  if (value.nodes.length === 0)
+    throw refusal('RECOVERY_PLAN_NODES', 'none of its nodes is left', "ask again: 'bootwave recovery plan'");
+  const plan = randomBytes(4).toString('hex');
+  await PLANS.decide(fleet, plan, () => value, { ...by, reason: wanted.reason });
+  return { plan, nodes: value.nodes.length };
+}
+
+async function mustMayWipe(fleet: Fleet, site: string): Promise<void> {
+  const { policy } = await fleet.sites.get(site);
+  if (policy.recovery !== 'person') return;
+  throw refusal(
+    'RECOVERY_UNSAID',
+    `nobody has said that machines of site ${site} may be wiped with no person asked`,
+    `two people say it: bootwave site set ${site} --recovery wipe`,
+  );
+}
+
+export type PlanShown = {
+  plan: string;
+  kind: Plan['kind'];
+  site: string;
+  by: string;
+  reason: string;
+  startedAt: number;
+  ended: string | null;
+  counts: Record<Fate, number>;
+  /** Why no more begin now; null: nothing is in the way, or it has ended. */
+  why: string | null;
+  /** Those that are neither done nor wait. */
+  nodes: { name: string; fate: Fate; step: string; reason: string }[];
+};
+
+export async function list(_: object, { fleet, by }: Acting): Promise<PlanShown[]> {
+  const all = await PLANS.list(fleet);
+  return Promise.all(
+    all.map(async (plan) => {
+      const { kind, site, startedAt, ended } = plan.value;
+      const turn = await turnNow(fleet, plan, by.at);
+      const nodes = plan.value.nodes.flatMap(({ id, name }) => {
+        const fate = turn.fates.get(id)!;
+        if (fate === 'done' || fate === 'waits') return [];
+        const { step = '', reason = '' } = fleet.decisions.incidents.of(id) ?? {};
+        return [{ name, fate, step, reason }];
+      });
+      return {
+        ...{ plan: plan.name, kind, site, by: plan.by, reason: plan.reason, startedAt, ended, nodes },
+        ...{ counts: countsOf(turn), why: ended === null ? turn.why : null },
+      };
+    }),
+  );
+}
+
+/** No other node begins; those under way come back by their incidents. @throws BootwaveError `RECOVERY_PLAN_UNKNOWN` */
+export async function stop(
+  { plan, reason }: { plan: string; reason: string },
+  acting: Acting,
+): Promise<PlanShown> {
+  const { fleet, by } = acting;
+  const ended = `stopped by ${by.actor}: ${reason}`;
+  const { document } = await PLANS.decide(
+    fleet,
+    plan,
+    (known) => (known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended }),
+    { ...by, reason: ended },
+  );
+  if (document?.value == null)
+    throw refusal(
+      'RECOVERY_PLAN_UNKNOWN',
+      `there is no recovery plan ${plan}`,
+      "'bootwave recovery plans' lists them",
+    );
+  return (await list({}, acting)).find((one) => one.plan === plan)!;
+}

@@ -1,0 +1,142 @@
+/** What is done with a machine that is held, when it meets a boot server. */
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
+import type { OrderEnvelope, OrderedWipe } from '../../protocol/order.ts';
+import type { Incident, IncidentStep } from '../fleet/decisions/incidents.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { Recovery } from '../fleet/held.ts';
+import { take } from '../fleet/outcome.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { readIssued } from '../orders/issued.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { reissue } from '../orders/reissue.ts';
+import { sign, standingOf } from '../orders/sign.ts';
+import { isMeant } from './breaker.ts';
+import { decideIncident } from './incidents.ts';
+import type { Breaker } from './watch.ts';
+
+/** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */
+export const RECOVERY = 'recovery';
+
+export type HeldParts = {
+  fleet: Fleet;
+  signer: OrderSigner;
+  /** Why no machine is wiped now by the automation's own judgement. */
+  breaker: Breaker;
+  log: Logger;
+  now(): number;
+};
+
+export class Held implements Recovery {
+  readonly #parts: HeldParts;
+
+  constructor(parts: HeldParts) {
+    this.#parts = parts;
+  }
+
+  async came(record: NodeRecord, incident: Incident) {
+    const { breaker, log } = this.#parts;
+    const { step, number, reason } = incident;
+    if (step === 'person') return { order: null, reason: `a person decides: ${reason}` };
+    const stopped = isMeant(incident) ? null : breaker('wipe', record);
+    if (stopped !== null) return { order: null, reason: `the automation stands still: ${stopped}` };
+    try {
+      const order = await this.#order(record, number);
+      await this.#move(record, number, ['fenced'], 'wiping', 'it has started, and proved its TPM');
+      return { order, reason };
+    } catch (error) {
+      const why = messageOf(error);
+      log.warn({ id: record.id, node: record.name, incident: number, reason: why }, 'no order to wipe');
+      // Nothing that waiting would change.
+      if (error instanceof BootwaveError && FOR_PEOPLE.includes(error.code))
+        await this.#move(record, number, ['fenced', 'wiping'], 'person', error.what);
+      return {
+        order: null,
+        reason: error instanceof BootwaveError ? error.what : 'the signer does not answer',
+      };
+    }
+  }
+
+  async wiped(record: NodeRecord, { number }: Incident, { wiped, left, open }: WipeReport): Promise<void> {
+    const missing = record.disks.filter((disk) => !wiped.includes(disk));
+    const why = [
+      ...open.map(({ name, why: what }) => `${name}: ${what}`),
+      ...missing
+        .filter((disk) => !open.some(({ name }) => name === disk))
+        .map((disk) => `${disk}: not wiped`),
+    ];
+    if (why.length > 0) {
+      const what = `what Bootwave installed could not all be wiped: ${why.slice(0, 8).join('; ')}`.slice(
+        0,
+        1000,
+      );
+      await this.#move(record, number, ['wiping'], 'person', what);
+      throw new BootwaveError({ code: 'WIPE_OPEN', what, unchanged: 'the machine stays held' });
+    }
+    const done = `wiped and read back: ${list(wiped)}; left alone: ${list(left)}`;
+    const wipe = { disks: wiped, left, at: this.#parts.now() };
+    await this.#move(record, number, ['wiping'], 'wiped', done, wipe);
+    await this.#parts.fleet.nodes.update(record.id, (now) => {
+      if (now === null || now.state !== 'quarantined') return { outcome: { kind: 'same' } };
+      const step = { at: this.#parts.now(), actor: RECOVERY, action: RECOVERY, reason: done };
+      return { outcome: take(now, { ...step, to: 'recovering', set: { installedAt: null, disks: [] } }) };
+    });
+  }
+
+  async returned(record: NodeRecord): Promise<void> {
+    const incident = this.#parts.fleet.decisions.incidents.of(record.id);
+    if (incident?.step === 'wiped')
+      await this.#move(
+        record,
+        incident.number,
+        ['wiped'],
+        'returning',
+        'it is a member again, with new keys',
+      );
+  }
+
+  async #order({ id, site, disks }: NodeRecord, number: number): Promise<OrderEnvelope> {
+    const { fleet, signer, now } = this.#parts;
+    const { redis, sites } = fleet;
+    const { recovery } = (await sites.get(site)).policy;
+    const others = recovery === 'wipe-all' ? 'wipe' : 'leave';
+    const incident: OrderedWipe = { number, installed: [...disks], others };
+    const inForce = (await readIssued(redis, [id])).get(id);
+    const standing = await standingOf(redis, signer, id);
+    const order = await reissue(redis, {
+      node: id,
+      wanted: { ...WIPE, services: [], forgiven: [], incident },
+      inForce,
+      ...{ by: RECOVERY, kind: 'stage', floor: standing.epoch, now: now(), race: 'RECOVERY_ORDER_RACE' },
+    });
+    return sign(redis, signer, order);
+  }
+
+  async #move(
+    { id }: NodeRecord,
+    number: number,
+    from: readonly IncidentStep[],
+    to: IncidentStep,
+    reason: string,
+    wipe?: NonNullable<Incident['wipe']>,
+  ): Promise<void> {
+    const { fleet, now } = this.#parts;
+    await decideIncident(
+      fleet,
+      id,
+      (known) =>
+        known?.number === number && from.includes(known.step)
+          ? { ...known, step: to, reason, wipe: wipe ?? known.wipe }
+          : null,
+      { actor: RECOVERY, at: now() },
+    );
+  }
+}
+
+const WIPE = { mode: 'netboot', image: null, config: null, wipe: true } as const;
+
+/** Refusals of the signer that stay until people have decided something. */
+const FOR_PEOPLE: readonly string[] = ['SIGNER_INCIDENT_UNSAID'];
+
+const list = (disks: readonly string[]): string => disks.join(', ') || 'none';

@@ -1,0 +1,67 @@
+/** Carries plans on: each look begins those whose turn it is. What happens to each node then is its incident's matter. */
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { unmoved } from '../upkeep/holders.ts';
+import { keepLooking } from '../upkeep/look.ts';
+import { fence } from './fence.ts';
+import { readGuard } from './guard.ts';
+import { endOf, markOf, PLANS, type Turn, turnOf } from './plans.ts';
+
+export const PLANNER = 'recovery-plan';
+
+export type PlansOptions = {
+  fleet: Fleet;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds between two looks. */
+  every?: number;
+  now?: () => number;
+};
+
+/** Runs until the signal aborts. Never rejects. */
+export function startPlans(options: PlansOptions): Promise<void> {
+  const { fleet, log, signal, every = 5_000 } = options;
+  return keepLooking({ redis: fleet.redis, name: 'recovery plans', every, log, signal }, () =>
+    lookAtPlans(options),
+  );
+}
+
+export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansOptions): Promise<void> {
+  const plans = (await PLANS.list(fleet)).filter(({ value }) => value.ended === null);
+  for (const plan of plans) {
+    if (signal.aborted) return;
+    const turn = await turnNow(fleet, plan, now());
+    const by = { actor: PLANNER, at: now() };
+    const end = endOf(turn);
+    if (end !== null) {
+      await PLANS.decide(
+        fleet,
+        plan.name,
+        (known) =>
+          known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended: end },
+        { ...by, reason: end },
+      );
+      log.warn({ code: 'RECOVERY_PLAN', plan: plan.name, reason: end }, 'a recovery plan is over');
+    }
+    for (const id of turn.begin) {
+      const { kind } = plan.value;
+      const word = { signal: kind, evidence: [markOf(plan.name)], reason: `${kind}: ${plan.reason}` };
+      await fence(fleet, id, word, by).catch((error: unknown) => {
+        if (!(error instanceof BootwaveError)) throw error;
+        // Between the look and this somebody has put it out: the next look sees that.
+        log.warn(
+          { plan: plan.name, id, reason: messageOf(error) },
+          'a node of a recovery plan was not begun',
+        );
+      });
+    }
+  }
+}
+
+export async function turnNow(fleet: Fleet, plan: Parameters<typeof turnOf>[0], now: number): Promise<Turn> {
+  const ids = plan.value.nodes.map(({ id }) => id);
+  const [guard, free] = await Promise.all([readGuard(fleet, now), unmoved(fleet.redis, ids)]);
+  const busy = new Set(ids.filter((id) => !free.has(id)));
+  return turnOf(plan, fleet.decisions.incidents, guard, busy);
+}

@@ -1,0 +1,247 @@
+/**
+ * The two roads as data, and the pure core: what an incident becomes, and what is done for it now. No clock, no Redis, no node. Each
+ * command is counted in the incident before it is given, so whoever is killed in between has used a try, and loses no step.
+ */
+import type { Incident, IncidentStep } from '../fleet/decisions/incidents.ts';
+import type { Policy } from '../fleet/site.ts';
+import { isMember, type State } from '../fleet/transitions.ts';
+import type { Told } from './incidents.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/**
+ * `restart`: the node's own agent is asked. `cycle`: its BMC switches it off and on. `network`: the same, and that start is from the
+ * network, with the image for new hardware.
+ */
+export const COMMANDS = ['restart', 'cycle', 'network'] as const;
+export type Command = (typeof COMMANDS)[number];
+
+/**
+ * Of a broken node, the gentlest first. `wait`: milliseconds in which it has to become well. What comes after the last one is the
+ * other road: it is fenced, wiped and installed anew, where its site lets the automation do that.
+ */
+export const LADDER: readonly { command: Command; tries: number; wait: number }[] = [
+  { command: 'restart', tries: 1, wait: 15 * MINUTE },
+  { command: 'cycle', tries: 2, wait: 20 * MINUTE },
+  { command: 'network', tries: 1, wait: 20 * MINUTE },
+];
+
+export const LIMITS = {
+  /** Milliseconds that a node must be well, in one boot, until its incident ends. */
+  bake: 10 * MINUTE,
+  /** Milliseconds before a command that failed is tried again, or the next one is. */
+  again: MINUTE,
+  /** Starts from the network that one incident causes. */
+  starts: 4,
+  /** Milliseconds that a start from the network may take until the node has come. */
+  start: 20 * MINUTE,
+  /** Milliseconds that each step may take. Without a BMC a person has to come to a fenced node. */
+  steps: { open: 24 * HOUR, fenced: 7 * 24 * HOUR, wiping: 24 * HOUR, wiped: 2 * HOUR, returning: 6 * HOUR },
+  /** Incidents of one node within `day` before, and signals that come back within one, until a person is asked. */
+  repeats: 2,
+  returns: 2,
+  day: 24 * HOUR,
+} as const;
+
+/** Milliseconds that a node has for its step before it is started from the network again. */
+const GRACE: Partial<Record<IncidentStep, number>> = { wiping: HOUR, wiped: LIMITS.start };
+
+/** What is known of the node now. */
+export type Facts = {
+  /** Milliseconds since the epoch. */
+  now: number;
+  state: State;
+  /** Since when this server hears that it is well, without a pause and in one boot; null: it does not. */
+  wellSince: number | null;
+  /** It has all that it should: it is installed, if that is wanted. */
+  isWhole: boolean;
+  /** Why a person keeps it out; null: nobody does. */
+  banned: string | null;
+  recovery: Policy['recovery'];
+  hasBmc: boolean;
+  /** It is to run from its own disk. */
+  onDisk: boolean;
+  /** Its TPM can show that it was wiped, and what it has booted. */
+  hasTpm: boolean;
+  /** What has it now, so that it is left alone: a rollout; null: nothing. */
+  busy: string | null;
+  /** Why the automation stands still (the breaker); null: it does not. */
+  stopped: string | null;
+};
+
+/**
+ * `told` null: it stays as it is; one that leads a broken node to `fenced` is made by the fence (fence.ts). `command` is given
+ * only after `told` is decided.
+ */
+export type Turn = { told: Told | null; command: Command | null };
+export const STAY: Turn = { told: null, command: null };
+
+export function turn(incident: Incident, facts: Facts): Turn {
+  const { road, step } = incident;
+  if (step === 'ended') return STAY;
+  if (facts.state === 'retired' || facts.state === 'rejected')
+    return to(incident, 'ended', 'the node left the fleet');
+  // A broken node that a person has mended is seen to be well.
+  if (step === 'person') return road === 'broken' ? broken(incident, facts) : STAY;
+  if (incident.signal === 'cloned')
+    return to(incident, 'person', 'nobody can tell from here which of the two machines is the real one');
+  if (facts.banned !== null)
+    return to(incident, 'person', `a person banned it, and people let it back: ${facts.banned}`);
+  if (spent(incident, facts)) return to(incident, 'person', `${step} for too long`);
+  return road === 'broken' ? broken(incident, facts) : compromised(incident, facts);
+}
+
+function broken(incident: Incident, facts: Facts): Turn {
+  const { now, wellSince, isWhole, onDisk, busy, stopped } = facts;
+  // What it was before says nothing: a node may be well, and still show no quote.
+  const isWell = wellSince !== null && wellSince >= incident.openedAt;
+  const isBaked = isWell && isWhole && now - wellSince >= LIMITS.bake;
+  const isFromNetwork = onDisk && triesOf(incident, 'network') > 0;
+  if (isBaked && !isFromNetwork)
+    return to(incident, 'ended', `well for ${LIMITS.bake / MINUTE} min${afterText(incident)}`);
+  if (incident.step === 'person' || busy !== null || stopped !== null) return STAY;
+  if (isBaked) return reinstall(incident, facts, 'it is well from the network, and not from its disk');
+  if (isWell || !isDue(incident, now)) return STAY;
+  if ((incident.tries.repeats ?? 0) >= LIMITS.repeats)
+    return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
+  const rung = LADDER.find(({ command, tries }) => may(command, facts) && triesOf(incident, command) < tries);
+  if (rung !== undefined) return tried(incident, now, rung.command, rung.wait);
+  return reinstall(incident, facts, `nothing that was tried has helped${afterText(incident)}`);
+}
+
+/** By the other road: what is on its disk, also what services keep there, is given up. */
+function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Facts, why: string): Turn {
+  if (recovery === 'person' || !hasBmc || !hasTpm || !onDisk) return to(incident, 'person', why);
+  const evidence = grown(incident.evidence, [`to be installed anew: ${why}`]);
+  return { told: { ...incident, road: 'compromised', step: 'fenced', reason: why, evidence }, command: null };
+}
+
+function may(command: Command, { hasBmc, state }: Facts): boolean {
+  return command === 'restart' ? isMember(state) : hasBmc;
+}
+
+function compromised(incident: Incident, facts: Facts): Turn {
+  const { now, state, wellSince, isWhole, recovery, hasTpm, hasBmc, stopped } = facts;
+  const { step, tries } = incident;
+  if (step === 'returning') {
+    const baked = wellSince !== null && now - Math.max(wellSince, since(incident)) >= LIMITS.bake;
+    return baked && isWhole
+      ? to(incident, 'ended', `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
+      : STAY;
+  }
+  if (step === 'wiped' && isMember(state))
+    return to(incident, 'returning', 'it has new keys, and is a member again');
+  if (!hasTpm) return to(incident, 'person', 'without a TPM it cannot show that it was wiped');
+  if ((tries.repeats ?? 0) >= LIMITS.repeats)
+    return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
+  if ((tries.returns ?? 0) >= LIMITS.returns)
+    return to(incident, 'person', 'it came back from a wipe, and did the same again');
+  if (step !== 'wiped' && recovery === 'person')
+    return to(incident, 'person', `site ${incident.site} has not said that the automation may wipe disks`);
+  if (stopped !== null || !isDue(incident, now)) return STAY;
+  // A person presses the button; it goes on by itself when the node has started from the network.
+  if (!hasBmc) return STAY;
+  if (triesOf(incident, 'network') >= LIMITS.starts)
+    return to(
+      incident,
+      'person',
+      `it was started from the network ${LIMITS.starts} times, and did not come through`,
+    );
+  return tried(incident, now, 'network', step === 'wiping' ? HOUR : LIMITS.start);
+}
+
+/** Since when it stands at its step, milliseconds since the epoch. */
+const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number => tries.since ?? openedAt;
+const spent = (incident: Incident, { now }: Facts): boolean => {
+  const { step } = incident;
+  return step !== 'ended' && step !== 'person' && now - since(incident) > LIMITS.steps[step];
+};
+const isDue = ({ step, ...incident }: Incident, now: number): boolean =>
+  now >= Math.max(incident.tries.until ?? 0, since(incident) + (GRACE[step] ?? 0));
+const triesOf = ({ tries }: Pick<Incident, 'tries'>, command: Command): number => tries[command] ?? 0;
+
+const to = (incident: Incident, step: IncidentStep, reason: string): Turn => ({
+  told: { ...incident, step, reason },
+  command: null,
+});
+
+const tried = (incident: Incident, now: number, command: Command, wait: number): Turn => ({
+  told: {
+    ...incident,
+    reason: `${command}, try ${triesOf(incident, command) + 1}`,
+    tries: { ...incident.tries, [command]: triesOf(incident, command) + 1, until: now + wait },
+  },
+  command,
+});
+
+/** A command did not work: why is evidence, and it is not waited for. */
+export function failed(incident: Incident, command: Command, why: string, now: number): Told | null {
+  if (incident.step === 'ended' || incident.step === 'person') return null;
+  return {
+    ...incident,
+    evidence: grown(incident.evidence, [`${command} failed: ${why}`]),
+    tries: { ...incident.tries, until: now + LIMITS.again },
+  };
+}
+
+const MOST_EVIDENCE = 64;
+const grown = (before: readonly string[], more: readonly string[]): string[] =>
+  [...new Set([...before, ...more.map((line) => line.slice(0, 500))])].slice(0, MOST_EVIDENCE);
+
+/** What was tried, for people. */
+export const triedText = ({ tries }: Pick<Incident, 'tries'>): string =>
+  COMMANDS.flatMap((command) => {
+    const times = tries[command] ?? 0;
+    return times === 0 ? [] : [times === 1 ? command : `${command} ${times} times`];
+  }).join(', ');
+const afterText = (incident: Incident): string => {
+  const text = triedText(incident);
+  return text === '' ? '' : `, after ${text}`;
+};
+
+/** A signal that counts, or a person's word. */
+export type Cause = {
+  road: Incident['road'];
+  signal: string;
+  evidence: readonly string[];
+  reason: string;
+};
+
+/**
+ * What a signal makes of a node's last incident. A compromised node is fenced, wherever it stands; one that is held already
+ * only has more evidence.
+ * @returns null: nothing changes
+ */
+export function signalled(
+  known: Incident | undefined,
+  about: Pick<Incident, 'node' | 'name' | 'site'>,
+  { road, signal, evidence, reason }: Cause,
+  now: number,
+): Told | null {
+  const step = road === 'broken' ? 'open' : 'fenced';
+  if (known === undefined || known.step === 'ended') {
+    const isSoon = known !== undefined && now - known.at <= LIMITS.day;
+    const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
+    const number = (known?.number ?? 0) + 1;
+    return {
+      ...about,
+      number,
+      road,
+      step,
+      signal,
+      evidence: grown([], evidence),
+      reason,
+      tries,
+      wipe: null,
+      openedAt: now,
+    };
+  }
+  const more = { ...known, evidence: grown(known.evidence, evidence) };
+  const isNews = more.evidence.length > known.evidence.length;
+  const isHeld = known.road === 'compromised' && !['wiped', 'returning'].includes(known.step);
+  if (road === 'broken' || isHeld) return isNews ? more : null;
+  const isBack = known.road === 'compromised';
+  const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };
+  return { ...more, road, signal, tries, reason, step: 'fenced', wipe: null };
+}

@@ -1,0 +1,103 @@
+/**
+ * What tells that a node is broken or compromised: one table. Each signal rests on what a server has seen with its own eyes
+ * (fleet/sight.ts), never on what stands in Redis: whoever owns that could else have half of the fleet fenced or switched off.
+ */
+import type { Incident } from '../fleet/decisions/incidents.ts';
+import type { SignalRule } from '../fleet/site.ts';
+
+type Minutes = number;
+
+export type Signal = {
+  /** What it means, for people. */
+  what: string;
+  road: Incident['road'];
+  severity: 'critical' | 'serious' | 'minor';
+  /** Hysteresis: how often within how long, or how long without a pause, until it counts. */
+  after: { times: number; within: Minutes } | { minutes: Minutes };
+};
+
+/** Which of them a site leaves out, or counts later, is its policy (`bootwave site set --signal`). */
+export const SIGNALS = {
+  measurement: {
+    what: 'its TPM has signed that it booted something that the fleet does not know',
+    road: 'compromised',
+    severity: 'critical',
+    after: { times: 1, within: 60 },
+  },
+  'attestation-key': {
+    what: 'whoever shows its certificate proves with the TPM of another machine',
+    road: 'compromised',
+    severity: 'critical',
+    after: { times: 1, within: 60 },
+  },
+  'bad-quote': {
+    what: 'what it shows as a quote, over its own certificate, is none',
+    road: 'compromised',
+    severity: 'serious',
+    after: { times: 3, within: 120 },
+  },
+  'banned-certificate': {
+    what: 'a certificate of it is in use that was banned',
+    road: 'compromised',
+    severity: 'serious',
+    after: { times: 3, within: 30 },
+  },
+  cloned: {
+    what: 'there are two machines with its TPM',
+    road: 'compromised',
+    severity: 'critical',
+    after: { times: 1, within: 60 },
+  },
+  'no-quote': {
+    what: 'it is heard, and has not attested for long',
+    road: 'broken',
+    severity: 'serious',
+    after: { minutes: 120 },
+  },
+  silent: { what: 'it is not heard', road: 'broken', severity: 'serious', after: { minutes: 15 } },
+  ill: {
+    what: 'it says itself that it is not healthy',
+    road: 'broken',
+    severity: 'minor',
+    after: { minutes: 30 },
+  },
+  'boot-loop': {
+    what: 'it starts again and again, and does not become healthy',
+    road: 'broken',
+    severity: 'serious',
+    after: { times: 4, within: 60 },
+  },
+} as const satisfies Record<string, Signal>;
+
+export type SignalCode = keyof typeof SIGNALS;
+export const SIGNAL_CODES = Object.keys(SIGNALS) as SignalCode[];
+
+/** By a person (`operator`) or by a program outside (`reported`): their words count at once. */
+export const WORDS = ['operator', 'reported'] as const;
+
+/** Codes of refusals that are a signal when a proven node gets them. */
+const BY_REFUSAL: Readonly<Record<string, SignalCode>> = {
+  ENROL_MEASUREMENT: 'measurement',
+  ENROL_AK_CHANGED: 'attestation-key',
+  ENROL_CLONED: 'cloned',
+  CERTIFICATE_BANNED: 'banned-certificate',
+};
+
+/** @returns null: it is no signal */
+export function signalOf(refusal: string): SignalCode | null {
+  if (/^(QUOTE|EVENT_LOG)_/.test(refusal)) return 'bad-quote';
+  return BY_REFUSAL[refusal] ?? null;
+}
+
+/** @returns null: the site leaves it out */
+export function ruleOf(code: SignalCode, own: Readonly<Record<string, SignalRule>>): Signal | null {
+  const usual: Signal = SIGNALS[code];
+  const rule = own[code];
+  if (rule === undefined) return usual;
+  if (rule === 'off') return null;
+  const after =
+    'times' in usual.after
+      ? { times: rule.times ?? usual.after.times, within: rule.minutes }
+      : { minutes: rule.minutes };
+  return { ...usual, after };
+}

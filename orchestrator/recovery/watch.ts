@@ -1,0 +1,202 @@
+/** What one server sees of the nodes of its site becomes signals, and those that count become incidents: at once where an event says so. */
+import { messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import { Turns } from '../../base/turns.ts';
+import type { By } from '../fleet/acting.ts';
+import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
+import { heldWhy } from '../fleet/events/hold.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import type { Sight } from '../fleet/sight.ts';
+import type { Policy } from '../fleet/site.ts';
+import { isRegistered } from '../fleet/transitions.ts';
+import { unmoved } from '../upkeep/holders.ts';
+import type { Act } from './breaker.ts';
+import { fenceNode } from './fence.ts';
+import { RECOVERY } from './held.ts';
+import { decideIncident } from './incidents.ts';
+import { type Cause, signalled } from './playbook.ts';
+import { type Found, Sights } from './sights.ts';
+import { ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
+
+export type WatchParts = {
+  fleet: Fleet;
+  site: string;
+  /** Minutes between two attestations of a node. */
+  attestMinutes: number;
+  /** Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it. */
+  breaker: Breaker;
+  log: Logger;
+  now?: () => number;
+};
+export type Breaker = (act: Act, node: { id: string }) => string | null;
+/** Quotes that a node owes until it counts as not attesting. */
+const MISSED_QUOTES = 4;
+/** Refusals of an image that a rollout is bringing, which are that rollout's to judge: its nodes fall back by themselves. */
+const TRIALS = 2;
+const TRIAL = 3600_000;
+
+export class Watch {
+  readonly #parts: WatchParts;
+  readonly #now: () => number;
+  readonly #sights = new Sights();
+  readonly #since: number;
+  /** Signals that nothing follows from here, by node and code: logged once. */
+  readonly #told = new Set<string>();
+  /** When a node was refused in an image that a rollout brings. */
+  readonly #trials = new Map<string, number[]>();
+  readonly #busy = new Set<Promise<unknown>>();
+  /** One incident after the other: the breaker counts those that are decided. */
+  readonly #opening = new Turns();
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+    this.#now = parts.now ?? Date.now;
+    this.#since = this.#now();
+  }
+
+  /** Never waits, never throws. */
+  saw(sight: Sight): void {
+    if (sight.kind === 'caught' && (signalOf(sight.code) === null || this.#isTrial(sight))) return;
+    this.#sights.add(sight);
+    if (sight.kind === 'caught' || sight.kind === 'boot') void this.#later(this.#lookAt(sight.node));
+  }
+
+  /** Signals that no event brings, because nothing comes any more; and what an event brought and could not be done. */
+  async look(): Promise<void> {
+    const { fleet, site } = this.#parts;
+    const records = await fleet.nodes.getMany(await fleet.nodes.ids({ site }));
+    this.#sights.keep(new Set(records.map(({ id }) => id)));
+    const { policy } = await fleet.sites.get(site);
+    for (const record of records) await this.#judge(record, policy);
+  }
+
+  /** When this server heard it; null: it did not. */
+  heardAt(node: string): number | null {
+    return this.#sights.heardAt(node);
+  }
+
+  wellSince(node: string): number | null {
+    return this.#sights.wellSince(node);
+  }
+
+  /** Resolves when what was seen so far is judged. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#busy);
+  }
+
+  async #later(work: Promise<void>): Promise<void> {
+    const done = work.catch((error: unknown) =>
+      this.#parts.log.warn({ reason: messageOf(error) }, 'a signal waits for the next look'),
+    );
+    this.#busy.add(done);
+    await done;
+    this.#busy.delete(done);
+  }
+
+  async #lookAt(node: string): Promise<void> {
+    const { fleet } = this.#parts;
+    const record = await fleet.nodes.get(node);
+    if (record !== null) await this.#judge(record, (await fleet.sites.get(record.site)).policy);
+  }
+
+  async #judge(record: NodeRecord, policy: Policy): Promise<void> {
+    const { fleet, log } = this.#parts;
+    if (!isRegistered(record.state)) return;
+    const incident = fleet.decisions.incidents.of(record.id);
+    const now = this.#now();
+    for (const { code, evidence } of this.#found(record, policy)) {
+      const { road } = SIGNALS[code];
+      if (incident !== undefined && goesOn(incident, road, code)) continue;
+      if (road === 'broken' && (await this.#isBusy(record, now))) continue;
+      const cause = { road, signal: code, evidence, reason: SIGNALS[code].what };
+      const stopped = this.#unwilling(record, policy, road) ?? (await this.#begin(record, cause));
+      if (stopped !== null && !this.#told.has(`${record.id} ${code}`)) {
+        this.#told.add(`${record.id} ${code}`);
+        const about = { id: record.id, node: record.name, code: 'RECOVERY_SIGNAL', signal: code, evidence };
+        log.warn({ ...about, reason: stopped }, 'a signal, and nothing follows from it by itself');
+      }
+    }
+  }
+
+  /** Somebody else has it in hand: a person, an installation, or a rollout, with its own gates and its own way back. */
+  async #isBusy(record: NodeRecord, now: number): Promise<boolean> {
+    if (record.state === 'installing' || heldWhy(record, now) !== null) return true;
+    return !(await unmoved(this.#parts.fleet.redis, [record.id])).has(record.id);
+  }
+
+  #found(record: NodeRecord, { signals }: Policy): Found[] {
+    const { attestMinutes } = this.#parts;
+    const { id, site, state, identity } = record;
+    const rule = (code: SignalCode): Signal | null => {
+      const found = ruleOf(code, signals);
+      if (found === null || !('minutes' in found.after)) return found;
+      if (code === 'no-quote') {
+        if (identity.ekDigest === null) return null;
+        return { ...found, after: { minutes: Math.max(found.after.minutes, MISSED_QUOTES * attestMinutes) } };
+      }
+      // Silence is seen by the servers of its site, of which there may be several: the fleet has to have missed it, too.
+      if (code === 'silent' && (state !== 'unreachable' || site !== this.#parts.site)) return null;
+      return found;
+    };
+    return this.#sights.found(id, rule, this.#now(), this.#since);
+  }
+
+  /** Why the automation does nothing about such a node at all; null: it does. */
+  #unwilling({ id }: NodeRecord, { automation }: Policy, road: Incident['road']): string | null {
+    const { decisions } = this.#parts.fleet;
+    if (automation === 'off' || (automation === 'repair' && road === 'compromised'))
+      return `the automation of the site is ${automation}`;
+    if (!decisions.holds) return 'what stands in Redis was not confirmed yet (bootwave audit confirm)';
+    // What it is held against would be what Redis says.
+    if (road === 'compromised' && id.startsWith('tpm-') && decisions.heldAs(id) === undefined)
+      return 'nobody has decided what the node is held against';
+    return null;
+  }
+
+  /** @returns why not; null: it is begun */
+  #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
+    const { fleet, breaker, log } = this.#parts;
+    const { id, name, site } = record;
+    return this.#opening.take(async () => {
+      const isBroken = cause.road === 'broken';
+      const stopped = breaker(isBroken ? 'repair' : 'fence', record);
+      if (stopped !== null) return stopped;
+      const at = this.#now();
+      const by: By = { actor: RECOVERY, at };
+      const next = (known: Incident | undefined) => signalled(known, { node: id, name, site }, cause, at);
+      const { incident } = isBroken
+        ? await decideIncident(fleet, id, next, by)
+        : await fenceNode(fleet, id, next, by);
+      this.#sights.clear(id);
+      const said = {
+        code: 'RECOVERY',
+        signal: cause.signal,
+        incident: incident?.number,
+        step: incident?.step,
+      };
+      log.warn({ id, node: name, ...said }, cause.reason);
+      return null;
+    });
+  }
+
+  /** A rollout brings this image: what the node shows with it is the rollout's failure, unless it goes on. */
+  #isTrial({ node, at, code, image }: Extract<Sight, { kind: 'caught' }>): boolean {
+    const { rollouts } = this.#parts.fleet.decisions;
+    if (code !== 'ENROL_MEASUREMENT' || image === undefined || !rollouts.moves('', image, { id: node }))
+      return false;
+    const known = (this.#trials.get(node) ?? []).filter((then) => at - then < TRIAL);
+    this.#trials.set(node, [...known, at]);
+    return known.length < TRIALS;
+  }
+}
+
+/** Lines of evidence that a node adds to the incident by which it is held. */
+const ENOUGH = 16;
+
+/** It is in hand already, and this is no news. */
+function goesOn(incident: Incident, road: Incident['road'], code: SignalCode): boolean {
+  if (isOver(incident)) return false;
+  if (road === 'broken') return true;
+  return isHeldBy(incident) && (incident.signal === code || incident.evidence.length >= ENOUGH);
+}

@@ -1,0 +1,200 @@
+/** What instances send is recorded by the kernel: real nft in a network namespace, read as the agent reads it. */
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { mustRun } from '../../../../../base/run.ts';
+import { countedFlows } from '../../../../../image/agent/member/flows/kernel-text.ts';
+import { NEW_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
+import type { Place } from '../../../../../image/agent/root/services/place.ts';
+import { FLOW_SET_SIZE, FLOW_TABLE } from '../../../../../protocol/agent/flows.ts';
+import { manifestOf } from './any-manifest.ts';
+import { box } from './box.ts';
+import { makeBundle, scratch } from './bundles.ts';
+
+const SLEEPS = { command: ['/bin/sh', '-c', 'busybox sleep 1000'], env: { PATH: '/bin' } };
+
+/** A node with instances, a wire to a place where nobody answers, and a count of what leaves over it. */
+async function wired(t: ExecutionContext) {
+  t.timeout(180_000);
+  const folder = await scratch(t);
+  const bundle = await makeBundle(folder);
+  const flood = join(folder, 'flood');
+  await mustRun('gcc', ['-O1', '-o', flood, join(import.meta.dirname, 'flood.c')]);
+  const node = await box(t);
+  const { must } = node;
+  await must('ip', 'netns', 'add', 'outside');
+  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
+  await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
+  await must('ip', '-n', 'outside', 'address', 'add', '10.93.0.2/24', 'dev', 'wire');
+  await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
+  await must('ip', 'link', 'set', 'wire', 'up');
+  await must('ip', 'route', 'add', 'default', 'via', '10.93.0.2');
+  const count =
+    'table netdev left { chain out { type filter hook egress device "wire" priority 0; ip protocol udp counter; }; }';
+  await must('busybox', 'sh', '-c', `echo '${count}' | nft -f -`);
+  return {
+    node,
+    start: (name: string, slot: number, manifest: Parameters<typeof manifestOf>[0]) =>
+      node.start(name, slot, bundle, manifestOf({ ...SLEEPS, ...manifest })),
+    /** From the instance's own address, past its own rules of what is declared. */
+    send: (place: Place, first: string, many: number, port: number) =>
+      must('ip', 'netns', 'exec', place.interface, flood, first, `${many}`, `${port}`),
+    async left(): Promise<number> {
+      const { stdout } = await must('nft', 'list', 'table', 'netdev', 'left');
+      return Number(/counter packets (\d+)/.exec(stdout)![1]);
+    },
+    async flows() {
+      return countedFlows((await must('nft', '--json', 'list', 'table', 'inet', FLOW_TABLE)).stdout)!;
+    },
+  };
+}
+const ANYWHERE = { egress: [{ to: '0.0.0.0/0', protocol: 'udp' as const }] };
+const sum = (all: readonly { packets: number }[]) => all.reduce((total, { packets }) => total + packets, 0);
+
+test.serial(
+  'what is sent is recorded by destination, what is answered by the own port, and it outlives the instance',
+  async (t) => {
+    const { node, start, send, flows } = await wired(t);
+    const web = await start('fleet/web', 4, {
+      ...ANYWHERE,
+      ports: [{ name: 'dns', protocol: 'udp', port: 53 }],
+    });
+    const other = await start('fleet/other', 5, ANYWHERE);
+    await send(web.place, '203.0.113.9', 1, 443);
+    await send(web.place, '203.0.113.9', 1, 443);
+    await send(other.place, '203.0.113.9', 1, 443);
+    // Undeclared, and by IPv6: it does not leave its own namespace.
+    await node.exec(
+      'ip',
+      'netns',
+      'exec',
+      web.place.interface,
+      'curl',
+      '-s',
+      '-m',
+      '1',
+      'http://203.0.113.10/',
+    );
+    await node.exec(
+      'ip',
+      'netns',
+      'exec',
+      web.place.interface,
+      'curl',
+      '-s',
+      '-m',
+      '1',
+      'http://[2001:db8::1]/',
+    );
+    const asks = `const s = require('node:dgram').createSocket('udp4').bind(5353, () => s.send('q', 53, '10.93.0.1'));
+    s.on('message', () => process.exit(0)); setTimeout(() => process.exit(1), 5000);`;
+    const answers = `const s = require('node:dgram').createSocket('udp4').bind(53); s.on('message', (m, { port, address }) => s.send('a', port, address, () => process.exit()));`;
+    node.beside('ip', 'netns', 'exec', web.place.interface, process.execPath, '-e', answers);
+    let answered = false;
+    for (let i = 0; i < 10 && !answered; i += 1)
+      answered = (await node.exec('ip', 'netns', 'exec', 'outside', process.execPath, '-e', asks)).code === 0;
+    t.true(answered, 'the published port answers');
+    await node.stop('fleet.web');
+    const found = await flows();
+    const shown = found.map(({ bytes: _, idle: __, ...one }) => one);
+    const flow = { to: '203.0.113.9', protocol: 'udp', port: 443 } as const;
+    t.deepEqual(
+      shown.filter(({ way }) => way === 'sent'),
+      [
+        { name: 'fleet/web', way: 'sent', ...flow, packets: 2 },
+        { name: 'fleet/other', way: 'sent', ...flow, packets: 1 },
+      ],
+    );
+    t.like(
+      shown.filter(({ way }) => way === 'answered'),
+      [{ name: 'fleet/web', to: '10.93.0.2', protocol: 'udp', port: 53 }],
+    );
+    t.is(shown.length, 3, JSON.stringify(shown));
+    t.true(found.every(({ bytes, idle }) => bytes >= 29 && idle < 60));
+    // In its place another one begins with a record of its own.
+    const third = await start('fleet/third', 4, ANYWHERE);
+    await send(third.place, '203.0.113.9', 1, 443);
+    t.deepEqual(
+      (await flows()).flatMap(({ name, way, packets }) => (way === 'sent' ? [`${name} ${packets}`] : [])),
+      ['fleet/web 2', 'fleet/other 1', 'fleet/third 1'],
+    );
+  },
+);
+
+test.serial(
+  'a flood of destinations fills its own record and no other, and hides nothing: each packet that left is counted',
+  async (t) => {
+    const { node, start, send, flows, left } = await wired(t);
+    const began = performance.now();
+    const bad = await start('fleet/bad', 6, ANYWHERE);
+    const good = await start('fleet/good', 7, ANYWHERE);
+    // It fills its record with others first.
+    await send(bad.place, '100.64.0.0', FLOW_SET_SIZE + 100, 53);
+    await send(bad.place, '203.0.113.9', 1, 443);
+    for (let i = 0; i < 10; i += 1) await send(bad.place, `100.${10 * i}.0.0`, 100_000, 80);
+    await send(good.place, '198.51.100.1', 3, 443);
+    const found = await flows();
+    const of = (wanted: string) => found.filter(({ name }) => name === wanted);
+    const exact = of('fleet/bad').filter(({ way }) => way === 'sent');
+    const wide = of('fleet/bad').filter(({ way }) => way === 'wide');
+    t.is(exact.length, FLOW_SET_SIZE);
+    t.deepEqual(wide.map(({ to }) => to).toSorted(), ['100.0.0.0', '203.0.0.0']);
+    t.is(wide.find(({ to }) => to === '203.0.0.0')!.packets, 1);
+    t.deepEqual(
+      of('fleet/good')
+        .map(({ to, packets }) => `${to} ${packets}`)
+        .toSorted(),
+      ['198.51.100.1 1', '198.51.100.2 1', '198.51.100.3 1'],
+    );
+    t.is(sum(found), await left());
+    // Nor does it fill the kernel's table of connections by what its rules drop: neither its own nor the node's.
+    const own = [
+      'ip',
+      'netns',
+      'exec',
+      bad.place.interface,
+      'cat',
+      '/proc/sys/net/netfilter/nf_conntrack_count',
+    ];
+    const connections = Number((await node.must(...own)).stdout);
+    const { rate, burst } = NEW_CONNECTIONS.all;
+    const seconds = (performance.now() - began) / 1000;
+    t.true(connections <= burst + rate * (seconds + 1), `${connections}`);
+    t.log(`of 1,001,128 packets ${await left()} left`);
+  },
+);
+
+test.serial('new connections to one destination are few a second, whatever is declared', async (t) => {
+  const { node, start, left } = await wired(t);
+  const { place } = await start('fleet/scan', 8, ANYWHERE);
+  const scan = `const s = require('node:dgram').createSocket('udp4'); (async () => {
+    for (let p = 1; p <= 3000; p += 1) await new Promise((done) => s.send('x', p, '10.93.0.2', () => done())); s.close(); })()`;
+  const began = performance.now();
+  await node.must('ip', 'netns', 'exec', place.interface, process.execPath, '-e', scan);
+  const seconds = (performance.now() - began) / 1000;
+  const { rate, burst } = NEW_CONNECTIONS.to;
+  const many = await left();
+  t.true(many >= burst && many <= burst + rate * (seconds + 1), `${many} in ${seconds} s`);
+});
+
+test.serial('mail leaves only where its port is declared', async (t) => {
+  const { node, start } = await wired(t);
+  const { must } = node;
+  await must(
+    'busybox',
+    'sh',
+    '-c',
+    'nft delete table netdev left; echo \'table netdev left { chain out { type filter hook egress device "wire" priority 0; tcp dport 25 counter; }; }\' | nft -f -',
+  );
+  const came = async () =>
+    Number(/counter packets (\d+)/.exec((await must('nft', 'list', 'table', 'netdev', 'left')).stdout)![1]);
+  const mail = ({ interface: name }: Place) =>
+    node.exec('ip', 'netns', 'exec', name, 'curl', '-s', '-m', '2', 'telnet://10.93.0.2:25');
+  const any = await start('fleet/any', 9, { egress: [{ to: '0.0.0.0/0' }] });
+  await mail(any.place);
+  t.is(await came(), 0);
+  const said = await start('fleet/mail', 10, {
+    egress: [{ to: '0.0.0.0/0' }, { to: '10.93.0.2', port: 25 }],
+  });
+  await mail(said.place);
+  t.true((await came()) > 0);
+});

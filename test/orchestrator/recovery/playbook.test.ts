@@ -1,0 +1,247 @@
+/** The two roads as pure functions: by example, and killed at any step, in any order of events, with any of them twice. */
+import test from 'ava';
+import fc from 'fast-check';
+import { type Incident, mayFollow } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { asDecided, type Told } from '../../../orchestrator/recovery/incidents.ts';
+import {
+  type Command,
+  type Facts,
+  failed,
+  LADDER,
+  LIMITS,
+  signalled,
+  turn,
+} from '../../../orchestrator/recovery/playbook.ts';
+
+const MINUTE = 60_000;
+const T0 = 1_800_000_000_000;
+const NODE = { node: `tpm-${'a'.repeat(64)}`, name: 'n1', site: 'munich' };
+const FACTS: Facts = {
+  ...{ now: T0, state: 'unreachable', wellSince: null, isWhole: true, banned: null, recovery: 'wipe' },
+  ...{ hasBmc: true, hasTpm: true, onDisk: true, busy: null, stopped: null },
+};
+const cause = (road: Incident['road'], signal: string = road === 'broken' ? 'silent' : 'measurement') => ({
+  ...{ road, signal, evidence: [`${signal} was seen`], reason: signal },
+});
+
+/** As the store does it, with its rule of what may follow. */
+function decided(known: Incident | undefined, told: Told, at: number): Incident {
+  if (!mayFollow(known, told))
+    throw new Error(`${known?.road} ${known?.step} became ${told.road} ${told.step}`);
+  return asDecided(known, told, { actor: 'recovery', at });
+}
+const begun = (road: Incident['road'], at = T0) =>
+  decided(undefined, signalled(undefined, NODE, cause(road), at)!, at);
+
+/** Turns until nothing happens for `minutes`. @returns commands with their minute, and where it ended */
+function play(incident: Incident, facts: (minute: number) => Partial<Facts>, minutes: number) {
+  const done: [Command, number][] = [];
+  let now = incident;
+  for (let minute = 0; minute <= minutes; minute += 1) {
+    const at = T0 + minute * MINUTE;
+    const { told, command } = turn(now, { ...FACTS, ...facts(minute), now: at });
+    if (told !== null) now = decided(now, told, at);
+    if (command !== null) done.push([command, minute]);
+  }
+  return { done, incident: now };
+}
+
+test('broken: from the gentlest to the last, each with its time, then a person, or the road of the wipe', (t) => {
+  const { done, incident } = play(begun('broken'), () => ({ recovery: 'person' }), 300);
+  t.deepEqual(done, [
+    ['restart', 0],
+    ['cycle', 15],
+    ['cycle', 35],
+    ['network', 55],
+  ]);
+  t.is(incident.step, 'person');
+  t.regex(incident.reason, /after restart, cycle 2 times, network/);
+  t.like(play(begun('broken'), () => ({}), 75).incident, {
+    road: 'compromised',
+    step: 'fenced',
+    signal: 'silent',
+  });
+});
+
+test('broken: without a BMC, and without the word to wipe, a person is asked sooner', (t) => {
+  const { done, incident } = play(begun('broken'), () => ({ hasBmc: false, recovery: 'person' }), 60);
+  t.deepEqual(done, [['restart', 0]]);
+  t.is(incident.step, 'person');
+});
+
+test('broken: what helped is not followed by more, and its end is seen', (t) => {
+  const well = (minute: number) =>
+    minute < 18 ? {} : { wellSince: T0 + 17 * MINUTE, state: 'healthy' as const };
+  const { done, incident } = play(begun('broken'), well, 60);
+  t.deepEqual(
+    done.map(([command]) => command),
+    ['restart', 'cycle'],
+  );
+  t.is(incident.step, 'ended');
+});
+
+test('broken: what is well from the network alone is installed anew, or a person is told', (t) => {
+  const before = decided(begun('broken'), { ...begun('broken'), tries: { network: 1 } }, T0);
+  const well = { wellSince: T0, state: 'healthy' as const };
+  t.is(play(before, () => well, 9).incident.step, 'open');
+  t.like(play(before, () => well, 10).incident, { step: 'fenced', road: 'compromised' });
+  t.is(play(before, () => ({ ...well, recovery: 'person' }), 10).incident.step, 'person');
+  t.is(play(before, () => ({ ...well, onDisk: false }), 10).incident.step, 'ended');
+});
+
+test('broken: a node that is well and shows no quote is restarted all the same', (t) => {
+  const { done } = play(begun('broken'), () => ({ wellSince: T0 - 1, state: 'healthy' }), 5);
+  t.deepEqual(done, [['restart', 0]]);
+});
+
+test('broken: a rollout that has the node, or the breaker, keeps everybody away', (t) => {
+  t.deepEqual(play(begun('broken'), () => ({ busy: 'r1' }), 60).done, []);
+  t.deepEqual(play(begun('broken'), () => ({ stopped: 'half the rack' }), 60).done, []);
+});
+
+test('broken: a person who mended it need not say so', (t) => {
+  const there = { ...begun('broken'), step: 'person' as const };
+  t.is(play(there, () => ({ wellSince: T0, state: 'healthy' }), 11).incident.step, 'ended');
+});
+
+test('compromised: started from the network until it comes, and no more than a few times', (t) => {
+  const { done, incident } = play(begun('compromised'), () => ({ state: 'quarantined' }), 200);
+  t.deepEqual(
+    done,
+    [0, 20, 40, 60].map((minute) => ['network', minute]),
+  );
+  t.is(incident.step, 'person');
+});
+
+test('compromised: nobody but a person goes on without the word to wipe, a TPM, or past a ban', (t) => {
+  const ends = (facts: Partial<Facts>) => play(begun('compromised'), () => facts, 1);
+  for (const facts of [{ recovery: 'person' as const }, { hasTpm: false }, { banned: 'ann said so' }]) {
+    const { done, incident } = ends(facts);
+    t.deepEqual(done, []);
+    t.is(incident.step, 'person');
+  }
+  t.is(ends({ hasBmc: false }).incident.step, 'fenced', 'somebody presses the button');
+});
+
+test('a signal that comes back during a recovery: evidence while it is held, the fence again after the wipe, and at last a person', (t) => {
+  const first = begun('compromised');
+  t.is(signalled(first, NODE, cause('compromised'), T0 + 1), null, 'the same words twice');
+  const more = signalled(first, NODE, { ...cause('compromised'), evidence: ['again'] }, T0 + 1)!;
+  t.like(more, { step: 'fenced', evidence: ['measurement was seen', 'again'] });
+  let now = first;
+  for (const returns of [1, 2]) {
+    now = decided(now, { ...now, step: 'wiping' }, T0);
+    now = decided(now, { ...now, step: 'wiped' }, T0);
+    now = decided(now, signalled(now, NODE, cause('compromised'), T0 + returns)!, T0 + returns);
+    t.like(now, { step: 'fenced', number: 1 });
+  }
+  t.is(turn(now, { ...FACTS, state: 'quarantined' }).told?.step, 'person');
+});
+
+test('two signals at once: a compromised one fences the broken node, a broken one changes nothing for a fenced one', (t) => {
+  const broken = begun('broken');
+  t.like(signalled(broken, NODE, cause('compromised'), T0), {
+    road: 'compromised',
+    step: 'fenced',
+    number: 1,
+  });
+  t.is(signalled(begun('compromised'), NODE, cause('broken'), T0)?.step, 'fenced');
+});
+
+test('the third time within a day is for a person, and is fenced first', (t) => {
+  let known: Incident | undefined;
+  for (let n = 0; n < 3; n += 1) {
+    const at = T0 + n * MINUTE;
+    known = decided(known, signalled(known, NODE, cause('compromised'), at)!, at);
+    t.is(known.step, 'fenced');
+    if (n < 2) known = decided(known, { ...known, step: 'ended' }, at);
+  }
+  t.is(turn(known!, FACTS).told?.step, 'person');
+});
+
+const event = fc.oneof(
+  fc
+    .constantFrom<Incident['road']>('broken', 'compromised')
+    .map((road) => ({ kind: 'signal' as const, road })),
+  fc.record({ kind: fc.constant('wait' as const), minutes: fc.integer({ min: 1, max: 400 }) }),
+  fc.record({
+    kind: fc.constant('fail' as const),
+    command: fc.constantFrom(...LADDER.map(({ command }) => command)),
+  }),
+  fc.constantFrom('came', 'wiped', 'in', 'well', 'ill', 'killed', 'twice').map((kind) => ({ kind })),
+  fc.record({
+    kind: fc.constant('facts' as const),
+    facts: fc.record({
+      hasBmc: fc.boolean(),
+      hasTpm: fc.boolean(),
+      isWhole: fc.boolean(),
+      busy: fc.constantFrom(null, 'r1'),
+      stopped: fc.constantFrom(null, 'breaker'),
+      banned: fc.constantFrom(null, null, null, 'ann'),
+      recovery: fc.constantFrom('wipe' as const, 'wipe' as const, 'person' as const),
+    }),
+  }),
+);
+
+test('whatever happens, in any order, killed anywhere: no step is skipped, tries are bounded, and it ends', (t) => {
+  const property = fc.property(
+    fc.constantFrom<Incident['road']>('broken', 'compromised'),
+    fc.array(event, { maxLength: 60 }),
+    (road, events) => {
+      let at = T0;
+      let facts: Facts = { ...FACTS, state: 'healthy' };
+      let incident = begun(road, at);
+      const steps: string[] = [incident.step];
+      const given = new Map<string, number>();
+      const put = (told: Told | null) => {
+        if (told === null) return;
+        incident = decided(incident, told, at);
+        if (incident.step === 'fenced' && steps.at(-1) !== 'fenced')
+          facts = { ...facts, state: 'quarantined', wellSince: null };
+        if (steps.at(-1) !== incident.step) steps.push(incident.step);
+      };
+      const once = (isKilled = false) => {
+        const { told, command } = turn(incident, { ...facts, now: at });
+        put(told);
+        // Killed after the decision: the command was counted, and not given.
+        if (command === null || isKilled) return;
+        const key = `${incident.number} ${command}`;
+        given.set(key, (given.get(key) ?? 0) + 1);
+        if (command !== 'network' && incident.road === 'compromised') throw new Error('not on this road');
+        facts = { ...facts, wellSince: null };
+      };
+      for (const one of events) {
+        at += MINUTE;
+        if (one.kind === 'wait' && 'minutes' in one) at += one.minutes * MINUTE;
+        else if (one.kind === 'signal' && 'road' in one)
+          put(signalled(incident, NODE, cause(one.road, `s${at}`), at));
+        else if (one.kind === 'fail' && 'command' in one) put(failed(incident, one.command, `${at}`, at));
+        else if (one.kind === 'facts' && 'facts' in one) facts = { ...facts, ...one.facts };
+        else if (one.kind === 'came' && incident.step === 'fenced') put({ ...incident, step: 'wiping' });
+        else if (one.kind === 'wiped' && incident.step === 'wiping') put({ ...incident, step: 'wiped' });
+        else if (one.kind === 'in' && incident.step === 'wiped') facts = { ...facts, state: 'enrolled' };
+        else if (one.kind === 'well' && facts.state !== 'quarantined')
+          facts = { ...facts, state: 'healthy', wellSince: facts.wellSince ?? at };
+        else if (one.kind === 'ill') facts = { ...facts, wellSince: null };
+        once(one.kind === 'killed');
+        if (one.kind === 'twice') once();
+      }
+      // Nothing comes any more: it must end by its own limits, whatever the facts are.
+      for (let hour = 0; hour < 24 * 9; hour += 1) {
+        at += 60 * MINUTE;
+        once();
+      }
+      if (incident.step !== 'ended' && incident.step !== 'person')
+        throw new Error(`it stands at ${incident.step}`);
+      for (const [key, times] of given) {
+        const most = LADDER.find(({ command }) => key.endsWith(command))?.tries ?? 0;
+        if (times > Math.max(most, key.endsWith('network') ? LIMITS.starts : 0))
+          throw new Error(`${key}: ${times}`);
+      }
+      // Between the fence and the member again there is always the wipe.
+      for (const [i, step] of steps.entries())
+        if (step === 'returning' && steps[i - 1] !== 'wiped') throw new Error(steps.join());
+    },
+  );
+  t.notThrows(() => fc.assert(property, { numRuns: Number(process.env.ATTACK_RUNS ?? 1000) }));
+});

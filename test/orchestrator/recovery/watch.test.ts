@@ -1,0 +1,210 @@
+/** Signals through the fleet's own door, on a real Redis with somebody beside it who owns it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { Reattestation } from '../../../bootserver/directory.ts';
+import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import type { Policy } from '../../../orchestrator/fleet/site.ts';
+import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
+import { Watch } from '../../../orchestrator/recovery/watch.ts';
+import { rewriteNode } from '../../attack/redis/server.ts';
+import { anyImage, beatOfBoot, certificateFor, enrolment, pcr11, START, silent } from '../fleet/support.ts';
+import { servicesFor } from '../services/world.ts';
+
+const MINUTE = 60_000;
+const BY = { actor: 'operator:ann', at: START };
+
+async function world(t: ExecutionContext, policy: Partial<Policy> = { automation: 'fence' }) {
+  const found = await servicesFor(t);
+  const { fleet } = found;
+  await fleet.sites.set('default', policy, BY);
+  const clock = { now: START };
+  const now = () => clock.now;
+  const stop = new AbortController();
+  const guard = keepGuard({ fleet, log: silent, signal: stop.signal, every: 20 });
+  t.teardown(async () => {
+    stop.abort();
+    await guard.done;
+  });
+  while (guard.stopped('fence', { id: '' }) !== null) await sleep(10);
+  const watch = new Watch({
+    ...{ fleet, site: 'default', attestMinutes: 30, log: silent, now, breaker: guard.stopped },
+  });
+  const directory = new FleetDirectory({
+    ...{ ...anyImage, fleet, site: 'default', pcr11, log: silent, now, bans: found.bans },
+    defaultImage: async () => '1.0',
+    saw: (sight) => watch.saw(sight),
+  });
+  /** Up, and seen by the directory that watches. */
+  const member = async (n: number) => {
+    const id = await found.member(n, []);
+    await beat(n);
+    return id;
+  };
+  const beat = (n: number, boot = 1, healthy = true) => {
+    const one = enrolment(n, boot);
+    return directory.heartbeat(
+      one.id,
+      certificateFor(one).serial,
+      beatOfBoot(one, { healthy, reason: healthy ? '' : 'a unit failed' }),
+    );
+  };
+  const incident = (id: string) => fleet.decisions.incidents.of(id);
+  return { ...found, directory, watch, guard, clock, member, beat, incident };
+}
+
+const shown = (n: number, change: Partial<Reattestation> = {}): Reattestation => {
+  const { akName, pcrs, firmware, address } = enrolment(n);
+  const clock = { milliseconds: 5000, resets: 1, restarts: 0, safe: true };
+  return {
+    akName: akName!,
+    nonceNumber: 2 ** 50,
+    pcrs: pcrs!,
+    clock,
+    firmware,
+    address,
+    at: START,
+    ...change,
+  };
+};
+const WRONG = { pcrs: { ...shown(1).pcrs, '11': 'ee'.repeat(32) } };
+const serialOf = (n: number) => certificateFor(enrolment(n)).serial;
+
+test('a quote that says something else fences the node, with nobody asked, and the journal can show why', async (t) => {
+  const { directory, watch, member, incident, bans, fleet } = await world(t);
+  const id = await member(1);
+  const { state } = await directory.reattest(id, serialOf(1), shown(1, WRONG));
+  t.is(state, 'refused');
+  await watch.settled();
+  t.like(incident(id), { road: 'compromised', step: 'fenced', signal: 'measurement', by: 'recovery' });
+  t.regex(incident(id)!.evidence.join(), /ENROL_MEASUREMENT.*PCR 11 is ee/);
+  t.not(bans.banOf({ serial: serialOf(1) }), null);
+  const told = (await fleet.audit.read({ node: id })).find(({ action }) => action === 'incident');
+  t.regex(told?.detail?.evidence ?? '', /PCR 11/);
+});
+
+test('so does a start of something else', async (t) => {
+  const { directory, watch, member, incident } = await world(t);
+  const id = await member(1);
+  await directory.enrol(enrolment(1, 2, { pcrs: { ...enrolment(1).pcrs, '11': 'ee'.repeat(32) } }));
+  await watch.settled();
+  t.like(incident(id), { step: 'fenced', signal: 'measurement' });
+});
+
+test('a site that wants nothing of it, or only repairs, is told; another rule of a site counts', async (t) => {
+  for (const policy of [
+    { automation: 'off' as const },
+    { automation: 'repair' as const },
+    { automation: 'fence' as const, signals: { measurement: 'off' as const } },
+    { automation: 'fence' as const, signals: { measurement: { times: 2, minutes: 60 } } },
+  ]) {
+    const { directory, watch, member, incident, fleet } = await world(t, policy);
+    const id = await member(1);
+    await directory.reattest(id, serialOf(1), shown(1, WRONG));
+    await watch.settled();
+    t.is(incident(id), undefined, JSON.stringify(policy));
+    t.is((await fleet.nodes.get(id))?.state, 'degraded', 'as before there was an automation');
+  }
+});
+
+test('silence, illness and missing quotes last until they count; a node that is heard again was never broken', async (t) => {
+  const { watch, member, incident, clock, beat, fleet } = await world(t);
+  const [quiet, ill, mute, back] = [await member(1), await member(2), await member(3), await member(4)];
+  const lost = async (id: string) => {
+    await fleet.nodes.update(id, async (record) => ({
+      outcome: {
+        kind: 'changed',
+        record: { ...record!, state: 'unreachable', epoch: record!.epoch + 1 },
+        audit: [],
+      },
+    }));
+  };
+  await lost(quiet);
+  await lost(back);
+  for (let minute = 0; minute < 130; minute += 1) {
+    clock.now = START + minute * MINUTE;
+    await beat(2, 1, false);
+    await beat(3);
+    if (minute > 10) await beat(4);
+    await watch.look();
+    if (minute === 14) t.is(incident(quiet), undefined);
+  }
+  t.like(incident(quiet), { road: 'broken', step: 'open', signal: 'silent' });
+  t.like(incident(ill), { road: 'broken', signal: 'ill' });
+  t.like(incident(mute), { road: 'broken', signal: 'no-quote' });
+  t.is(incident(back), undefined, 'it was silent for ten minutes only, and its quote is not due yet');
+  t.is(incident(quiet)?.evidence.length, 1, 'what goes on is no news');
+});
+
+test('a node that starts again and again is found, and one restart is none', async (t) => {
+  const { directory, watch, member, incident, clock } = await world(t);
+  const id = await member(1);
+  for (let boot = 2; boot <= 5; boot += 1) {
+    clock.now = START + boot * MINUTE;
+    await directory.enrol(enrolment(1, boot, { at: clock.now }));
+    await watch.settled();
+    t.is(incident(id)?.signal, boot < 5 ? undefined : 'boot-loop');
+  }
+});
+
+test('forged: all records say that they are silent, mute, ill, without Secure Boot, or another machine; nothing follows', async (t) => {
+  const { directory, watch, member, incident, clock, beat, redis, fleet } = await world(t);
+  const ids = [await member(1), await member(2), await member(3)];
+  for (const [i, id] of ids.entries()) {
+    await rewriteNode(redis, id, (record) => ({
+      state: 'unreachable',
+      marks: ['attestation-stale'],
+      identity: { ...record.identity, akName: '000bff' },
+      observed: { ...record.observed, secureBoot: 'on', healthy: false, reason: 'forged', lastAttestedAt: 1 },
+      inventory: { ...record.inventory, firmware: { ...record.inventory.firmware, kind: 'uefi' } },
+    }));
+    await redis.zadd(KEYS.seen, 1, id);
+    await redis.zadd(KEYS.attested, 1, id);
+    await directory.reattest(id, serialOf(i + 1), shown(i + 1));
+  }
+  for (let minute = 0; minute < 40; minute += 4) {
+    clock.now = START + minute * MINUTE;
+    for (const [i, id] of ids.entries()) {
+      await beat(i + 1);
+      await redis.zadd(KEYS.seen, 1, id);
+    }
+    await watch.look();
+  }
+  await watch.settled();
+  for (const id of ids) t.is(incident(id), undefined);
+  t.is(fleet.decisions.incidents.all.length, 0);
+});
+
+test('a machine without a TPM can be played by anybody: what it shows fences nobody', async (t) => {
+  const { directory, watch, fleet } = await world(t);
+  for (let boot = 1; boot < 8; boot += 1)
+    await directory.enrol({
+      ...enrolment(1, boot),
+      id: `dev-${'e'.repeat(64)}`,
+      ekDigest: null,
+      akName: null,
+      pcrs: null,
+      clock: null,
+      firmware: null,
+    });
+  await watch.settled();
+  t.is(fleet.decisions.incidents.all.length, 0);
+});
+
+test('many at once are more likely our own mistake: the breaker stops fences, and says so', async (t) => {
+  const { directory, watch, member, incident, guard } = await world(t);
+  const ids: string[] = [];
+  for (let n = 1; n <= 8; n += 1) ids.push(await member(n));
+  for (const [i, id] of ids.entries()) {
+    const { pcrs } = shown(i + 1);
+    await directory.reattest(
+      id,
+      serialOf(i + 1),
+      shown(i + 1, { pcrs: { ...pcrs, '11': `${i}e`.repeat(32) } }),
+    );
+  }
+  await watch.settled();
+  const fenced = ids.filter((id) => incident(id) !== undefined);
+  t.true(fenced.length >= 1 && fenced.length <= 5, `${fenced.length} of 8`);
+  t.not(guard.stopped('fence', { id: ids[7]! }), null);
+});

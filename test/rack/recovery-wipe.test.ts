@@ -1,0 +1,128 @@
+/**
+ * A node that runs from its disk is fenced by a person's word, starts again, wipes its disk as the order of its incident says,
+ * proves that, and is installed anew. Real firmware, image, TPM, disk and signer; what was on the disk is looked for in the
+ * file that is the disk.
+ */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { mustRun } from '../../base/run.ts';
+import type { Incident } from '../../orchestrator/fleet/decisions/incidents.ts';
+import { readIncident } from '../../orchestrator/recovery/incidents.ts';
+import type { Rack } from '../support/rack.ts';
+import { rackFor } from '../support/rack-for.ts';
+import { approve, askInstall, installed } from '../support/rollout.ts';
+import { stateUuid } from '../support/state-disk.ts';
+
+const NODE = 'held';
+const MINUTE = 60_000;
+const MIB = 2 ** 20;
+/** In each of its lines once, so that a part of it is found, too. */
+const PATTERN = Buffer.from('what somebody left on this disk\n'.repeat(MIB / 32));
+const by = () => ({ actor: 'test', at: Date.now() });
+
+let rack: Rack;
+rackFor(
+  test,
+  'recovery',
+  [{ name: NODE, firmware: 'http' }],
+  async (made) => {
+    rack = made;
+    await rack.startServer();
+    await rack.lab.powerOn(NODE);
+    await approve(rack, NODE);
+    await askInstall(rack, NODE);
+    await installed(rack, NODE);
+  },
+  { minutes: 120 },
+);
+
+const disk = () => join(rack.lab.folder, 'nodes', NODE, 'disk.raw');
+
+/** In room that no file of the node has: near the end of its state, and between its files on the ESP. */
+async function plant(): Promise<void> {
+  const { stdout } = await mustRun('sfdisk', ['--json', disk()]);
+  const { partitions } = (
+    JSON.parse(stdout) as { partitiontable: { partitions: { start: number; size: number }[] } }
+  ).partitiontable;
+  const handle = await open(disk(), 'r+');
+  try {
+    for (const { start, size } of partitions)
+      await handle.write(PATTERN, 0, PATTERN.length, (start + size) * 512 - 3 * MIB);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** How many pieces of the disk hold some of it. */
+async function found(): Promise<number> {
+  const handle = await open(disk(), 'r');
+  const piece = Buffer.alloc(16 * MIB);
+  try {
+    let count = 0;
+    for (let at = 0; ; at += piece.length) {
+      const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+      if (bytesRead === 0) return count;
+      if (piece.subarray(0, bytesRead).includes('what somebody left on this disk')) count += 1;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function incident(id: string, holds: (incident: Incident) => boolean): Promise<Incident> {
+  const end = performance.now() + 60 * MINUTE;
+  for (;;) {
+    const now = await rack.fleet((fleet) => readIncident(fleet, id));
+    if (now !== undefined && holds(now)) return now;
+    if (performance.now() > end) throw new Error(`the incident is ${now?.step}: ${now?.reason}`);
+    await sleep(2000);
+  }
+}
+
+test.serial(
+  'fenced, wiped, back with new keys and installed, and nothing of before is on its disk',
+  async (t) => {
+    t.timeout(120 * MINUTE);
+    const before = await rack.record(NODE);
+    t.is(before.disks.length, 1, 'the fleet knows which disk it installed');
+    const uuid = await stateUuid(rack, NODE);
+    await plant();
+    t.true((await found()) >= 2);
+    await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe' }, by()));
+    const began = performance.now();
+    const told = await rack.bootwave('node', 'fence', NODE, '--because', 'it talks to strangers');
+    t.regex(told.stdout, /is fenced, incident 1/);
+    t.is((await rack.record(NODE)).state, 'quarantined');
+    t.log(`fenced after ${Math.round(performance.now() - began)} ms`);
+    // Its agent obeys: it starts again by itself, since its keys are those of before.
+    await rack.state(await rack.lab.console(NODE), 'held');
+    const wiped = await incident(
+      before.id,
+      ({ step }) => step === 'wiped' || step === 'returning' || step === 'person',
+    );
+    t.not(wiped.step, 'person', wiped.reason);
+    t.deepEqual(wiped.wipe?.disks, before.disks);
+    t.log(`wiped after ${Math.round((performance.now() - began) / 1000)} s: ${wiped.reason}`);
+    await incident(before.id, ({ step }) => step === 'returning' || step === 'ended');
+    const after = await rack.until(
+      NODE,
+      ({ state, installedAt }) =>
+        state === 'healthy' && installedAt !== null && installedAt > before.installedAt!,
+      60 * MINUTE,
+    );
+    t.log(`a member that runs from its disk after ${Math.round((performance.now() - began) / 1000)} s`);
+    t.not(after.identity.spkiDigest, before.identity.spkiDigest);
+    t.not(after.identity.hostKey, before.identity.hostKey);
+    t.not(after.identity.certificateSerial, before.identity.certificateSerial);
+    t.is(after.identity.akName, before.identity.akName);
+    t.deepEqual(after.disks, before.disks);
+    t.not(await stateUuid(rack, NODE), uuid);
+    t.is(await found(), 0);
+    const steps = (await rack.fleet((fleet) => fleet.audit.read({ node: before.id })))
+      .filter(({ action }) => action === 'incident')
+      .map(({ reason }) => /: (fenced|wiping|wiped|returning|ended): /.exec(reason)?.[1]);
+    t.deepEqual(steps.slice(0, 4), ['fenced', 'wiping', 'wiped', 'returning']);
+  },
+);
