@@ -23,6 +23,7 @@ import { keepDraining } from './outbox.ts';
 import { type AskedCommand, owedCommands } from './owed.ts';
 import { blockingConnection, openQueue } from './queue.ts';
 import { keepRetiring } from './retire.ts';
+import { keepSlices } from './slices/keep.ts';
 import { tellRollouts } from './told.ts';
 import { keepSettling } from './updating.ts';
 import { keepStarting } from './waiting.ts';
@@ -36,6 +37,8 @@ export type RolloutTimes = {
   sweep: number;
   /** Milliseconds between two looks for versions of services whose day has come. */
   retire: number;
+  /** Milliseconds between two looks at slices. */
+  slices: number;
   watch: WatchTimes;
 };
 
@@ -43,6 +46,7 @@ const ROLLOUT_TIMES: RolloutTimes = {
   tick: 2_000,
   sweep: 1_000,
   retire: 30_000,
+  slices: 5_000,
   watch: WATCH_TIMES,
 };
 
@@ -118,6 +122,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const ending = keepEnding({ fleet, log, signal });
   const retiring = keepRetiring({ redis, fleet, paths: options.paths, log, every: times.retire, signal });
+  const slicing = keepSlices({ redis, fleet, paths: options.paths, log, every: times.slices, signal });
   const forgetting = keepForgetting({ redis, paths: options.paths, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
@@ -129,6 +134,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       settling,
       ending,
       retiring,
+      slicing,
       forgetting,
       draining,
       ...driving.values(),
