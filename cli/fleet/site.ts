@@ -5,7 +5,7 @@ import type { Policy, SignalRule, Site } from '../../orchestrator/fleet/site.ts'
 import * as site from '../../orchestrator/operations/site/declared.ts';
 import { print, table } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/waits.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json } from '../option.ts';
 
 // commander reads every --no-... as the negation of an option, so the option has another name than the policy.

@@ -4,7 +4,7 @@ import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
 import type { Drafted, PlanShown, Started } from '../../orchestrator/operations/recovery/plans.ts';
 import { harmless, print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/waits.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json, minuteOf, whole } from '../option.ts';
 
 type Place = Json & { site: string; rack?: string };

@@ -5,7 +5,7 @@ import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
 import { shownName } from '../../protocol/service/name.ts';
 import { harmless, print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/waits.ts';
+import { waitsText } from '../operator/request.ts';
 import { commandFor, type Json, whole } from '../option.ts';
 import { register as registerPlans } from './plans.ts';
 

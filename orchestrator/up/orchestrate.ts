@@ -21,6 +21,7 @@ import { startPlans } from '../recovery/keep-plans.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Breaker, Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
+import { startRestraintKeeper } from '../restraints/keep.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
@@ -111,10 +112,11 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, paths, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
+  const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
-  const plans = startPlans({ fleet, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
+  const plans = startPlans({ fleet, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
@@ -124,9 +126,20 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
     known: () => knownOf(fleet, paths.keys),
     sealed: () => archiveAudit({ fleet, seals: file, folder: file.archive, at: Date.now() }),
   });
-  const all = [rollouts.done, installs, configs, learning, power, plans, recovery, usage, flows, seals];
   return {
-    done: Promise.allSettled(all).then(async () => {
+    done: Promise.allSettled([
+      rollouts.done,
+      installs,
+      configs,
+      restraints,
+      learning,
+      power,
+      recovery,
+      plans,
+      usage,
+      flows,
+      seals,
+    ]).then(async () => {
       signer.close();
       await Promise.all([links.close(), signing.done]);
     }),

@@ -73,7 +73,7 @@ async function actServices(actor: Actor, command: NodeCommand): Promise<NodeEven
     const { result: status } = await actor.pool.request(node, 'status', {}, quick(actor));
     // Nothing was issued yet: an order with services in it is one that such an image would never take.
     if (status.services === undefined) return [{ type: 'unfit', node, why: 'its image knows no services' }];
-    const isOfSlice = wishesIn(order.version ?? '').some(({ name }) => sliceOf(name) !== null);
+    const isOfSlice = wishesIn(command.version ?? '').some(({ name }) => sliceOf(name) !== null);
     if (isOfSlice && status.slices !== true)
       return [{ type: 'unfit', node, why: 'its image knows no slices' }];
     await noteEmptyMemory(actor, node, status, epoch);

@@ -48,7 +48,8 @@ export async function receive(
 const typed = z.looseObject({ type: z.string() });
 
 /** What none of us wrote means nothing, and keeps no other one waiting. */
-const eventIn = (text: string): AskedEvent => (readStored(typed, text) as AskedEvent | null) ?? { type: 'tick' };
+const eventIn = (text: string): AskedEvent =>
+  (readStored(typed, text) as AskedEvent | null) ?? { type: 'tick' };
 
 /** Removes what a written step has included. */
 export async function dismiss(redis: Redis, rollout: string, keys: readonly string[]): Promise<void> {

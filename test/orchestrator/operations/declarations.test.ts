@@ -90,6 +90,7 @@ const AT_SITES = [
   ],
   ...['node expect', 'node expect withdraw'],
   'who',
+  ...['freeze', 'throttle', 'resume'].map((word) => `service ${word}`),
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
