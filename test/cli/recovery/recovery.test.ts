@@ -137,8 +137,8 @@ test.serial(
     const lines: string[] = [];
     const log = createLogger('test', 'warn', { write: (line: string) => void lines.push(line) } as never);
     const rules = { minutes: 60, nodes: 10, percent: 100, least: 10, fences: 2 };
-  await setRules(fleet, rules, { actor: 'operator:ann', at: 1, reason: 'r' });
-  const { stopped, done } = keepGuard({ fleet, log, signal: stop.signal, every: 20 });
+    await setRules(fleet, rules, { actor: 'operator:ann', at: 1, reason: 'r' });
+    const { stopped, done } = keepGuard({ fleet, log, signal: stop.signal, every: 20 });
     t.truthy(stopped('repair', { id: ids[0]! }), 'nobody has looked yet');
     await until(() => stopped('fence', { id: ids[0]! }) === null);
     const answers: boolean[] = [];
