@@ -21,9 +21,9 @@ export function register(group: Command): void {
   });
 
   commandFor(group, recover, '<node>')
-    .requiredOption('--reason <text>', 'what is wrong with it')
-    .action(async (word: string, { reason, json }: Word, command: Command) => {
-      const begun = await call(command, recover, { node: word, reason });
+    .requiredOption('--because <text>', 'what is wrong with it')
+    .action(async (word: string, { because, json }: Json & { because: string }, command: Command) => {
+      const begun = await call(command, recover, { node: word, reason: because });
       print(json, begun, () => lineText(begun));
     });
 

@@ -9,6 +9,7 @@ import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
 import { type AskDeaf, checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
+import { checkIncidents } from './incidents.ts';
 import { checkInterface } from './interface.ts';
 import { checkAddress6, checkDhcp6 } from './ipv6.ts';
 import { checkKeyFiles } from './key-files.ts';
@@ -65,6 +66,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await looked('decisions', () => checkDecisions(paths)));
   add(await looked('break-glass', () => checkBreakGlass(paths)));
   add(await looked('BMCs', () => checkBmcs(paths)));
+  add(await looked('incidents', () => checkIncidents(paths)));
   add(await looked('services', () => checkServices(paths)));
 
   const servers = await runningServers();

@@ -17,6 +17,9 @@ const MINUTE = 60_000;
 export const ACTS = ['fence', 'repair', 'wipe'] as const;
 export type Act = (typeof ACTS)[number];
 
+/** Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it. */
+export type Breaker = (act: Act, node: { id: string }) => string | null;
+
 export type BreakerRules = {
   /** Minutes within which signals count together. */
   minutes: number;

@@ -125,3 +125,18 @@ test('who shows no certificate may enrol while others are banned', async (t) => 
   t.teardown(() => wire.close());
   t.is((await wire.start()).session.length, 32);
 });
+
+test("a certificate of somebody's own, with a banned number and the name of a node, says nothing of that node", async (t) => {
+  const { bans, server, node } = await setup(t);
+  const bad = node('tpm-bad');
+  const others = await Fleet.make('theirs');
+  t.teardown(() => others.remove());
+  const made = others.leaf(others.authorities.nodes, { usage: 'client', uris: [`${NODE_URI}tpm-victim`] });
+  for (const { serial } of [bad.leaf, made]) bans.ban({ serial });
+  const wire = new Wire(server.url, fleet.root, { key: made.keyPem, chain: made.chain });
+  t.teardown(() => wire.close());
+  t.like(await t.throwsAsync(wire.start()), { code: 'CERTIFICATE_BANNED' });
+  t.deepEqual(server.directory.caughtAs, []);
+  await t.throwsAsync(bad.beat());
+  t.deepEqual(server.directory.caughtAs, [{ id: 'tpm-bad', code: 'CERTIFICATE_BANNED' }]);
+});

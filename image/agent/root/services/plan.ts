@@ -124,7 +124,8 @@ export function planServices(
   return { steps, views };
 }
 
-const FROZEN = 'it is frozen: somebody has to let it go [SERVICE_FROZEN]';
+const FROZEN_CODE = 'SERVICE_FROZEN';
+const FROZEN = `it is frozen: somebody has to let it go [${FROZEN_CODE}]`;
 const NO_SECRETS = '[SERVICE_SECRETS]';
 
 const lackingSecrets = ({ secrets = [] }: Manifest, held: Pick<Held, 'names'> | undefined): string[] =>

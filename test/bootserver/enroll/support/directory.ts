@@ -15,6 +15,7 @@ type Refusal = { code: string; what: string; from: string; id?: string };
 export class MemoryDirectory implements NodeDirectory {
   readonly enrolments: Enrolment[] = [];
   readonly refusals: Refusal[] = [];
+  readonly caughtAs: { id: string; code: string }[] = [];
   readonly certificates = new Map<string, IssuedCertificate>();
   readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
   readonly attested: { id: string; shown: Reattestation }[] = [];
@@ -34,6 +35,10 @@ export class MemoryDirectory implements NodeDirectory {
   }
 
   async sawBoot(): Promise<void> {}
+
+  caught(id: string, code: string): void {
+    this.caughtAs.push({ id, code });
+  }
 
   #nonces = 0;
   async numberNonce(): Promise<number> {
