@@ -12,9 +12,8 @@ import { readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
-import { isMeant } from './breaker.ts';
+import { type Breaker, isMeant } from './breaker.ts';
 import { decideIncident } from './incidents.ts';
-import type { Breaker } from './watch.ts';
 
 /** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */
 export const RECOVERY = 'recovery';

@@ -13,11 +13,12 @@ import { switchNode } from '../power/switch.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
+import type { Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Command, type Facts, failed, STAY, type Turn, turn } from './playbook.ts';
-import type { Breaker, Watch } from './watch.ts';
+import type { Watch } from './watch.ts';
 
 export type RecoveryParts = {
   fleet: Fleet;

@@ -11,7 +11,7 @@ import type { Sight } from '../fleet/sight.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { unmoved } from '../upkeep/holders.ts';
-import type { Act } from './breaker.ts';
+import type { Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
@@ -29,7 +29,6 @@ export type WatchParts = {
   log: Logger;
   now?: () => number;
 };
-export type Breaker = (act: Act, node: { id: string }) => string | null;
 /** Quotes that a node owes until it counts as not attesting. */
 const MISSED_QUOTES = 4;
 /** Refusals of an image that a rollout is bringing, which are that rollout's to judge: its nodes fall back by themselves. */
