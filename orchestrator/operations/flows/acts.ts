@@ -1,8 +1,20 @@
 import { teams } from '../../../image/publish/teams.ts';
-import { findSenders } from '../../flows/find.ts';
+import { type Found, findSenders, type Sender } from '../../flows/find.ts';
 import { FlowStore } from '../../flows/store.ts';
 import type { Acting } from '../operation.ts';
-import type { Who } from './declared.ts';
+
+/** `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own. */
+export type Owned = Sender & { owner: string; team: string | null };
+export type Who = Omit<Found, 'senders'> & {
+  node: string;
+  senders: Owned[];
+  /** Up to when the node has told, milliseconds since the epoch; null: nothing, in that time. */
+  heard: number | null;
+  /** What was asked about, milliseconds since the epoch. */
+  from: number;
+  until: number;
+  now: number;
+};
 
 type Asked = {
   from: string;
