@@ -6,10 +6,7 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { aborted } from '../../../base/wait.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
-import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
-import type { LinkPool } from '../../transport/pool.ts';
 import { isHeld } from '../../upkeep/lease.ts';
 import type { NodeCommand } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
@@ -17,7 +14,7 @@ import { act } from './act.ts';
 import { type AskedGate, check, wantedGate } from './check.ts';
 import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
-import { DRIVEN, Driver } from './driver.ts';
+import { DRIVEN, Driver, type DriverOptions } from './driver.ts';
 import { forEachRollout } from './each.ts';
 import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
@@ -52,19 +49,11 @@ const ROLLOUT_TIMES: RolloutTimes = {
 /** Jobs of each kind that one process works on at once. Acts mostly wait for nodes. */
 const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
 
-export type StartOptions = {
+export type StartOptions = Omit<DriverOptions, 'tick' | 'watch'> & {
   paths: DataPaths;
-  redis: Redis;
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
   times?: Partial<RolloutTimes>;
   /** Folder of the declared gates. */
   gates?: string;
-  /** As of DriverOptions. */
-  now?: () => number;
 };
 
 export type RolloutsRunning = {
