@@ -1,5 +1,6 @@
 /** Services that do harm: frozen, throttled, let go. */
 import type { Command } from 'commander';
+import type { Restrained } from '../../orchestrator/operations/restraint/acts.ts';
 import * as restraint from '../../orchestrator/operations/restraint/declared.ts';
 import { THROTTLE } from '../../protocol/order.ts';
 import { print, table } from '../context.ts';
@@ -56,7 +57,7 @@ export function serviceRestraints(group: Command): void {
   });
 }
 
-function text({ service, changed, done, waiting }: restraint.Restrained, what: string): string {
+function text({ service, changed, done, waiting }: Restrained, what: string): string {
   const said = changed ? `${service} is ${what}` : `${service} was ${what} already`;
   const where = done.length === 0 ? [] : [`so say ${done.length} nodes: ${named(done)}`];
   const late =

@@ -17,8 +17,11 @@ const MINUTE = 60_000;
 export const ACTS = ['fence', 'repair', 'wipe'] as const;
 export type Act = (typeof ACTS)[number];
 
-/** Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it. */
-export type Breaker = (act: Act, node: { id: string }) => string | null;
+/**
+ * Why this is not done to a node now (keep-guard.ts); null: nothing speaks against it.
+ * @param opening incidents that are being decided at this moment: they count, too
+ */
+export type Breaker = (act: Act, node: { id: string }, opening?: readonly Alarm[]) => string | null;
 
 export type BreakerRules = {
   /** Minutes within which signals count together. */
@@ -64,6 +67,9 @@ export type Trip = {
   nodes: string[];
   why: string;
 };
+
+/** Why the automation does not do this to the node now; null: it may (keep-guard.ts). */
+export type Breaker = (act: Act, node: { id: string }) => string | null;
 
 export type World = {
   alarms: readonly Alarm[];

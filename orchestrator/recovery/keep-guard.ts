@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import type { Act } from './breaker.ts';
+import type { Breaker } from './breaker.ts';
 import { Guard, readGuard } from './guard.ts';
 
 export type GuardOptions = {
@@ -30,14 +30,16 @@ export function keepGuard({ fleet, heardAt, log, signal, every = EVERY }: GuardO
   let counted = -1;
   const told = new Set<string>();
 
-  const stopped = (act: Act, { id }: { id: string }): string | null => {
+  const stopped: Breaker = (act, { id }, opening = []) => {
     if (guard === null) return UNKNOWN;
     const { all } = fleet.decisions.incidents;
     // Each step of an incident raises its epoch, and none ever goes away.
     const count = all.reduce((sum, { epoch }) => sum + epoch, 0);
     if (count !== counted) guard = new Guard({ ...guard.world, alarms: all }, guard);
     counted = count;
-    return guard.stopped(id, act);
+    const now =
+      opening.length === 0 ? guard : new Guard({ ...guard.world, alarms: [...all, ...opening] }, guard);
+    return now.stopped(id, act);
   };
 
   const tell = ({ trips }: Guard) => {

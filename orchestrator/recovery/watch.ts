@@ -1,7 +1,6 @@
 /** What one server sees of the nodes of its site becomes signals, and those that count become incidents: at once where an event says so. */
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { Turns } from '../../base/turns.ts';
 import type { By } from '../fleet/acting.ts';
 import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
 import { heldWhy } from '../fleet/events/hold.ts';
@@ -11,7 +10,7 @@ import type { Sight } from '../fleet/sight.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { unmoved } from '../upkeep/holders.ts';
-import type { Breaker } from './breaker.ts';
+import type { Alarm, Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
@@ -45,8 +44,8 @@ export class Watch {
   /** When a node was refused in an image that a rollout brings. */
   readonly #trials = new Map<string, number[]>();
   readonly #busy = new Set<Promise<unknown>>();
-  /** One incident after the other: the breaker counts those that are decided. */
-  readonly #opening = new Turns();
+  /** Incidents that are being decided: the breaker counts them, too. */
+  readonly #opening = new Set<Alarm>();
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -154,29 +153,30 @@ export class Watch {
   }
 
   /** @returns why not; null: it is begun */
-  #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
+  async #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
     const { fleet, breaker, log } = this.#parts;
     const { id, name, site } = record;
-    return this.#opening.take(async () => {
-      const isBroken = cause.road === 'broken';
-      const stopped = breaker(isBroken ? 'repair' : 'fence', record);
-      if (stopped !== null) return stopped;
-      const at = this.#now();
-      const by: By = { actor: RECOVERY, at };
-      const next = (known: Incident | undefined) => signalled(known, { node: id, name, site }, cause, at);
+    const { road, signal } = cause;
+    const isBroken = road === 'broken';
+    const stopped = breaker(isBroken ? 'repair' : 'fence', record, [...this.#opening]);
+    if (stopped !== null) return stopped;
+    const at = this.#now();
+    const by: By = { actor: RECOVERY, at };
+    const about = { node: id, name, site };
+    const next = (known: Incident | undefined) => signalled(known, about, cause, at);
+    const alarm: Alarm = { ...about, road, signal, openedAt: at, step: isBroken ? 'open' : 'fenced' };
+    this.#opening.add(alarm);
+    try {
       const { incident } = isBroken
         ? await decideIncident(fleet, id, next, by)
         : await fenceNode(fleet, id, next, by);
-      this.#sights.clear(id);
-      const said = {
-        code: 'RECOVERY',
-        signal: cause.signal,
-        incident: incident?.number,
-        step: incident?.step,
-      };
+      const said = { code: 'RECOVERY', signal, incident: incident?.number, step: incident?.step };
       log.warn({ id, node: name, ...said }, cause.reason);
-      return null;
-    });
+    } finally {
+      this.#opening.delete(alarm);
+    }
+    this.#sights.clear(id);
+    return null;
   }
 
   /** A rollout brings this image: what the node shows with it is the rollout's failure, unless it goes on. */

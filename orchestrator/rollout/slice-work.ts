@@ -1,10 +1,9 @@
 /** The rollouts that nobody starts by hand for slices: they bring a slice its services, and take them from nodes that it left. Pure. */
 import { hash } from 'node:crypto';
-import { fullServiceVersion, sliceOf } from '../../protocol/service/name.ts';
+import { fullServiceVersion, NONE, sliceOf } from '../../protocol/service/name.ts';
 import type { Slice, SliceWork } from '../fleet/decisions/slices.ts';
 import type { PlanNode } from './node.ts';
 import type { NodeStep } from './record.ts';
-import { NONE } from './services.ts';
 
 /** Of one word about a slice and one number there is one rollout, whoever looks and however often. @param number from 1 */
 export const workId = ({ name, said, ends }: SliceWork, number: number): string =>

@@ -6,7 +6,11 @@ import { isRegistered } from '../../fleet/transitions.ts';
 import { readIssued } from '../../orders/issued.ts';
 import { decideRestraint, type Word } from '../../restraints/decide.ts';
 import type { Acting } from '../operation.ts';
-import type { Restrained, ShownRestraint } from './declared.ts';
+
+/** Names of nodes. `done`: they have said that it is so; `waiting`: it will be, as soon as they are heard. */
+export type Restrained = { service: string; changed: boolean; done: string[]; waiting: string[] };
+/** `node`: its name; null: wherever the service runs. */
+export type ShownRestraint = Omit<DecidedRestraint, 'node' | 'epoch'> & { node: string | null };
 
 type Asked = { service: string; nodes: string[]; reason: string };
 

@@ -1,17 +1,14 @@
 import { z } from 'zod';
 import { THROTTLE } from '../../../protocol/order.ts';
-import type { DecidedRestraint } from '../../fleet/decisions/restraints.ts';
 import { nodeWord, nothing, reason, typed } from '../input.ts';
 import { type About, AT_SITES, operation, READ } from '../operation.ts';
+import type { Restrained, ShownRestraint } from './acts.ts';
 
 /** By name, as people write it. */
 const service = z.string().min(1).max(96);
 /** Left out: wherever it runs, now and later. Then it is not a matter of sites. */
 const nodes = z.array(nodeWord).max(1000).default([]);
 const atThose = (_: unknown, { nodes }: About): string[] => nodes.map(({ site }) => site);
-
-/** Names of nodes. `done`: they have said that it is so; `waiting`: it will be, as soon as they are heard. */
-export type Restrained = { service: string; changed: boolean; done: string[]; waiting: string[] };
 
 export const freeze = operation({
   name: 'service freeze',
@@ -49,9 +46,6 @@ export const resume = operation({
   result: typed<Restrained>(),
   act: async () => (await import('./acts.ts')).resume,
 });
-
-/** `node`: its name; null: wherever the service runs. */
-export type ShownRestraint = Omit<DecidedRestraint, 'node' | 'epoch'> & { node: string | null };
 
 export const list = operation({
   name: 'service restraints',
