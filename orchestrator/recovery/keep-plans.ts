@@ -5,7 +5,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepLooking } from '../upkeep/look.ts';
 import { fence } from './fence.ts';
-import { readGuard } from './guard.ts';
+import { type Guard, readGuard } from './guard.ts';
 import { endOf, markOf, PLANS, type Turn, turnOf } from './plans.ts';
 
 export const PLANNER = 'recovery-plan';
@@ -29,9 +29,11 @@ export function startPlans(options: PlansOptions): Promise<void> {
 
 export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansOptions): Promise<void> {
   const plans = (await PLANS.list(fleet)).filter(({ value }) => value.ended === null);
+  if (plans.length === 0) return;
+  const guard = await readGuard(fleet, now());
   for (const plan of plans) {
     if (signal.aborted) return;
-    const turn = await turnNow(fleet, plan, now());
+    const turn = await turnNow(fleet, plan, guard);
     const by = { actor: PLANNER, at: now() };
     const end = endOf(turn);
     if (end !== null) {
@@ -59,9 +61,10 @@ export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansO
   }
 }
 
-export async function turnNow(fleet: Fleet, plan: Parameters<typeof turnOf>[0], now: number): Promise<Turn> {
+/** @param guard read once for all plans: it has read every node */
+export async function turnNow(fleet: Fleet, plan: Parameters<typeof turnOf>[0], guard: Guard): Promise<Turn> {
   const ids = plan.value.nodes.map(({ id }) => id);
-  const [guard, free] = await Promise.all([readGuard(fleet, now), unmoved(fleet.redis, ids)]);
+  const free = await unmoved(fleet.redis, ids);
   const busy = new Set(ids.filter((id) => !free.has(id)));
   return turnOf(plan, fleet.decisions.incidents, guard, busy);
 }

@@ -5,6 +5,7 @@ import { isOver } from '../../fleet/decisions/incidents.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
+import { readGuard } from '../../recovery/guard.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
 import { AT_ONCE, countsOf, type Fate, MOST_NODES, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
 import type { Acting, Prepared } from '../operation.ts';
@@ -85,11 +86,8 @@ export async function drill(
     (others === undefined ? null : `${others.value.kind} ${others.name} is under way at ${record.site}`);
   if (why !== null) throw notNow(record.name, why);
   const draftOf = { kind: 'drill' as const, site: record.site, records: [record], atOnce: 1, reason };
-  const { why: hindrance } = await turnNow(
-    fleet,
-    { name: 'none', value: planOf(draftOf, fleet, by.at) },
-    by.at,
-  );
+  const value = planOf(draftOf, fleet, by.at);
+  const { why: hindrance } = await turnNow(fleet, { name: 'none', value }, await readGuard(fleet, by.at));
   if (hindrance !== null) throw notNow(record.name, hindrance);
   return write(fleet, draftOf, by);
 }
@@ -144,11 +142,11 @@ export type PlanShown = {
 };
 
 export async function list(_: object, { fleet, by }: Acting): Promise<PlanShown[]> {
-  const all = await PLANS.list(fleet);
+  const [all, guard] = await Promise.all([PLANS.list(fleet), readGuard(fleet, by.at)]);
   return Promise.all(
     all.map(async (plan) => {
       const { kind, site, startedAt, ended } = plan.value;
-      const turn = await turnNow(fleet, plan, by.at);
+      const turn = await turnNow(fleet, plan, guard);
       const nodes = plan.value.nodes.flatMap(({ id, name }) => {
         const fate = turn.fates.get(id)!;
         if (fate === 'done' || fate === 'waits') return [];
