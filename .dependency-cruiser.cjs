@@ -21,7 +21,7 @@ const ORCHESTRATOR = [
   ['authorities', 'upkeep'],
   ['operators', 'orders', 'releases'],
   ['signer'],
-  ['config', 'install', 'causes', 'mirrors', 'power', 'secrets', 'usage'],
+  ['config', 'install', 'causes', 'mirrors', 'power', 'restraints', 'secrets', 'usage'],
   ['flows', 'services', 'slices'],
   ['rollout'],
   ['recovery'],

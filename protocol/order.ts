@@ -68,6 +68,21 @@ const incidentSchema = z.strictObject({
 });
 export type OrderedWipe = z.infer<typeof incidentSchema>;
 
+/** Bytes a second to which a service may be throttled: one packet of Ethernet, and what no card can. */
+export const THROTTLE = { least: 1514, most: 2 ** 40 } as const;
+
+export const restraintSchema = z.discriminatedUnion('how', [
+  /** None of its programs goes on, none is begun, and nothing of it reaches the network. Its state and memory stay. */
+  z.strictObject({ name: instanceNameSchema, how: z.literal('freeze') }),
+  /** `rate`: bytes a second, of what it sends and of what it receives; what is more is dropped. */
+  z.strictObject({
+    name: instanceNameSchema,
+    how: z.literal('throttle'),
+    rate: z.int().check(z.gte(THROTTLE.least), z.lte(THROTTLE.most)),
+  }),
+]);
+export type Restraint = z.infer<typeof restraintSchema>;
+
 const fields = z.strictObject({
   format: z.literal(ORDER_FORMAT),
   /** The record's id, `tpm-<hex>` or `dev-<hex>`. */
@@ -108,6 +123,19 @@ const fields = z.strictObject({
   floor: z.optional(versionSchema),
   /** Absent from all other orders: an image from before incidents obeys those, and refuses this one. */
   incident: z.optional(incidentSchema),
+  /**
+   * Services of this order that do harm. Absent where there is none, so that images from before understand the order; one
+   * that knows no restraints refuses an order with some, and so obeys no half of it.
+   */
+  restraints: z.optional(
+    z.array(restraintSchema).check(
+      z.minLength(1),
+      z.maxLength(ORDER_LIMITS.services),
+      z.refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
+        error: 'a name stands there twice',
+      }),
+    ),
+  ),
 });
 export type Order = z.infer<typeof fields>;
 

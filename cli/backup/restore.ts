@@ -41,7 +41,7 @@ function fingerprint(text: string): string {
 }
 
 function textOf(restored: Restored, root: string, hadSurvivors: boolean): string {
-  const { began, host, survived, nodes, paused, wipes, images } = restored;
+  const { began, host, survived, nodes, paused, incidents, wipes, images } = restored;
   const lines = [
     `${root} is the fleet of ${host} as of ${stamp(began)} UTC, ${nodes} nodes.`,
     '',
@@ -55,6 +55,8 @@ function textOf(restored: Restored, root: string, hadSurvivors: boolean): string
   ];
   if (paused.length > 0)
     lines.push(`Paused, because they may have ended since: ${paused.join(', ')} (rollout resume or abort)`);
+  if (incidents.length > 0)
+    lines.push(`Their incidents wait for a person: ${incidents.join(', ')} (incident retry or end)`);
   if (wipes.length > 0) lines.push(`No disk is wiped on an old word; say it again for: ${wipes.join(', ')}`);
   if (images.length > 0)
     lines.push(`Without their files, so no machine gets them: images ${images.join(', ')}`);

@@ -69,11 +69,13 @@ function draftText({ nodes, skipped }: Drafted): string {
     .join('\n');
 }
 
-function planText({ plan, kind, site, by, reason, startedAt, ended, counts, why, nodes }: PlanShown): string {
+function planText(shown: PlanShown): string {
+  const { plan, kind, site, by, reason, startedAt, ended, counts, why, nodes, times } = shown;
   const fates = Object.entries(counts).flatMap(([fate, count]) => (count === 0 ? [] : [`${fate} ${count}`]));
   return [
     `${kind} ${plan} at site ${site}, ${minuteOf(startedAt)} by ${by}: ${reason}`,
     `  ${fates.join(', ')}`,
+    ...timesText(times),
     ...(ended === null ? [] : [`  ended: ${ended}`]),
     ...(why === null ? [] : [`  no more begin now: ${why}`]),
     ...nodes.map(
@@ -82,4 +84,9 @@ function planText({ plan, kind, site, by, reason, startedAt, ended, counts, why,
   ]
     .map(harmless)
     .join('\n');
+}
+
+function timesText(times: PlanShown['times']): string[] {
+  const all = Object.entries(times).map(([step, time]) => `${step} ${Math.round(time / 1000)} s`);
+  return all.length === 0 ? [] : [`  ${all.join(', ')}`];
 }

@@ -10,6 +10,7 @@ import { serviceUsage as usage } from '../usage/usage.ts';
 import { register as registerCapacity } from './capacity.ts';
 import { registerLife, versionsTable } from './life.ts';
 import { GOES_ON, MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { serviceRestraints } from './restraints.ts';
 import { register as registerSecrets } from './secret.ts';
 
 /** Building blocks: what nodes run. */
@@ -90,6 +91,7 @@ export function register(group: Command): void {
 
   registerLife(group);
   usage(group);
+  serviceRestraints(group);
 
   commandFor(group, service.withdraw, '<service>')
     .option(...MEDIA)

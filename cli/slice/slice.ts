@@ -89,6 +89,31 @@ export function register(group: Command): void {
     print(json, shown, () => shownText(shown));
   });
 
+  commandFor(group, slice.run, '<name> <services...>')
+    .option(
+      '--template <name>',
+      'of the rollout that brings them; without one: at once where nothing runs yet, else one node first',
+    )
+    .option(...WHY)
+    .action(
+      async (
+        name: string,
+        services: string[],
+        { json, ...said }: Json & { template?: string; reason?: string },
+        command: Command,
+      ) => {
+        const shown = await call(command, slice.run, { name, services, ...said });
+        print(json, shown, () => shownText(shown));
+      },
+    );
+
+  commandFor(group, slice.stop, '<name>')
+    .option(...WHY)
+    .action(async (name: string, { json, ...said }: Json & { reason?: string }, command: Command) => {
+      const shown = await call(command, slice.stop, { name, ...said });
+      print(json, shown, () => shownText(shown));
+    });
+
   commandFor(group, slice.extend, '<name>')
     .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
     .option(...WHY)
@@ -160,6 +185,8 @@ function shownText(shown: ShownSlice): string {
     `nodes     ${nodes.filter(({ has }) => has).length} of ${count}${perSite === null ? '' : `, at most ${perSite} per site`}`,
     `of each   ${share.cpu} % of a processor, ${mib(share.memory)} MiB of memory, ${mib(share.disk)} MiB kept${ports}`,
     `services  ${services.map(plain).join(', ') || 'none'}`,
+    ...shown.rollouts.map(({ id, state }) => `rollout   ${id}: ${state ?? 'nobody knows how it ended'}`),
+    ...(shown.waits === null ? [] : [`warning: ${harmless(shown.waits)}`]),
     `decided   by ${harmless(by)}, ${minuteOf(at)} UTC${reason === '' ? '' : `: ${harmless(reason)}`}`,
     table(
       ['NODE', 'SITE', 'STATE', 'IS TO RUN'],

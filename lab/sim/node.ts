@@ -286,7 +286,7 @@ export class SimNode {
     if (this.#options.services === false && verified.order.services.length > 0)
       throw refusal('ORDER_MALFORMED', 'this image knows no services');
     if (accepted === 'new') {
-      this.services.apply(verified.order.services);
+      this.services.apply(verified.order.services, verified.order.restraints);
       const version = verified.order.image?.version;
       this.deeds.push({ what: 'ordered', version: version ?? '', epoch: verified.order.epoch });
       // What is neither wanted nor running nor the way back is not started by any later restart.

@@ -1,6 +1,6 @@
 /** Services on a simulated node: what its order names comes up after a while, as well as its faults let it. */
 import type { ServiceStatus } from '../../protocol/link/messages.ts';
-import type { OrderedService } from '../../protocol/order.ts';
+import type { OrderedService, Restraint } from '../../protocol/order.ts';
 import type { Fault } from './fault.ts';
 
 export type SimServicesParts = {
@@ -14,6 +14,7 @@ export class SimServices {
   readonly #parts: SimServicesParts;
   /** By name; `at` by performance.now(). */
   readonly #instances = new Map<string, { version: string; at: number; since: number }>();
+  #restraints: ReadonlyMap<string, Restraint['how']> = new Map();
   /** Every version that was ever started, in order: for whoever checks that nothing is done twice. */
   readonly started: string[] = [];
 
@@ -22,7 +23,8 @@ export class SimServices {
   }
 
   /** An instance that is right is left alone. */
-  apply(services: readonly OrderedService[]): void {
+  apply(services: readonly OrderedService[], restraints: readonly Restraint[] = []): void {
+    this.#restraints = new Map(restraints.map(({ name, how }) => [name, how]));
     const names = new Set(services.map(({ name }) => name));
     for (const name of this.#instances.keys()) if (!names.has(name)) this.#instances.delete(name);
     for (const { name, version } of services)
@@ -35,13 +37,14 @@ export class SimServices {
   }
 
   status(): ServiceStatus[] {
-    return [...this.#instances].map(([name, { version, at, since }]) => ({
-      name,
-      version,
-      restarts: 0,
-      since,
-      ...this.#stateOf(`${name}:${version}`, performance.now() - at),
-    }));
+    return [...this.#instances].map(([name, { version, at, since }]) => {
+      const how = this.#restraints.get(name);
+      return {
+        ...{ name, version, restarts: 0, since },
+        ...this.#stateOf(`${name}:${version}`, performance.now() - at),
+        ...(how === undefined ? {} : { restraint: how }),
+      };
+    });
   }
 
   #start(name: string, version: string): void {

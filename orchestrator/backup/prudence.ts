@@ -3,7 +3,10 @@
  */
 import { BootwaveError } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
+import { isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { decideIncident, listIncidents } from '../recovery/incidents.ts';
+import { PLANS } from '../recovery/plans.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { operate } from '../rollout/run/operate.ts';
@@ -50,4 +53,33 @@ export async function pauseRollouts({ redis }: Fleet, by: By, why: string): Prom
     }
   }
   return paused;
+}
+
+/**
+ * A node that was fenced, wiped and brought back since is not fenced and wiped once more: whoever was under way waits for a person, and
+ * plans begin no other node. @returns names of the nodes
+ */
+export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<string[]> {
+  for (const { name } of await PLANS.list(fleet))
+    await PLANS.decide(
+      fleet,
+      name,
+      (known) =>
+        known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended: why },
+      { ...by, reason: why },
+    );
+  const left: string[] = [];
+  for (const { node, name } of await listIncidents(fleet)) {
+    const { changed } = await decideIncident(
+      fleet,
+      node,
+      (known) =>
+        known === undefined || isOver(known) || known.step === 'person'
+          ? null
+          : { ...known, step: 'person', reason: why },
+      by,
+    );
+    if (changed) left.push(name);
+  }
+  return left;
 }

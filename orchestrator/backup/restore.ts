@@ -18,7 +18,7 @@ import { redisFiles } from '../redis/settings.ts';
 import { externalUrl } from '../redis/url.ts';
 import { signerFiles } from '../signer/files.ts';
 import { PARTIAL } from './contents.ts';
-import { leaveEpochs, pauseRollouts, takeBackWipes } from './prudence.ts';
+import { leaveEpochs, leaveToPeople, pauseRollouts, takeBackWipes } from './prudence.ts';
 import { unpack } from './read.ts';
 import { placeRecords } from './records.ts';
 import { joinSurvivor, type Survived } from './survivors.ts';
@@ -47,6 +47,8 @@ export type Restored = {
   nodes: number;
   /** Rollouts that would have gone on. */
   paused: string[];
+  /** Nodes that were on their way through an incident. */
+  incidents: string[];
   /** Nodes whose consent to wipe has to be given again. */
   wipes: string[];
   /** Images of which only the facts are there. */
@@ -161,11 +163,15 @@ async function build(options: RestoreOptions, into: string, records: string): Pr
   try {
     const opened = await openFleet(paths, connection.redis, log);
     const why = `a backup of ${taken} was restored`;
-    const paused = await pauseRollouts(opened.fleet, by, `${why}: it may have ended since`);
+    const since = `${why}: it may have ended since`;
+    const paused = await pauseRollouts(opened.fleet, by, since);
+    const incidents = await leaveToPeople(opened.fleet, by, since);
     const detail = { host, decisions: String(survived.decisions), orders: String(survived.orders) };
     await opened.fleet.audit.append({ ...by, action: 'restore', reason: why, detail });
     const nodes = (await opened.fleet.nodes.ids()).length;
-    return { began, host, survived, nodes, paused, wipes, images: await imagesWithout(paths) };
+    // The first start is the one that people wait for.
+    await opened.bans.keepSnapshot();
+    return { began, host, survived, nodes, paused, incidents, wipes, images: await imagesWithout(paths) };
   } finally {
     await connection.close();
   }

@@ -18,6 +18,24 @@ export const STATES = [
 ] as const;
 export type State = (typeof STATES)[number];
 
+/** Approved and not fenced: may hold a certificate and send heartbeats. */
+const MEMBERS: readonly State[] = [
+  'enrolled',
+  'installing',
+  'healthy',
+  'degraded',
+  'unreachable',
+  'updating',
+];
+
+/** What a member may become: any other member's state but these, or out of the fleet. */
+const fromMember = (...never: readonly State[]): readonly State[] => [
+  'pending',
+  ...MEMBERS.filter((state) => !never.includes(state)),
+  'quarantined',
+  'retired',
+];
+
 const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   /** Seen on the wire; nothing is proved, so there is no record yet. */
   discovered: ['pending'],
@@ -26,39 +44,12 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   /** Refused by a person, who may change the decision. */
   rejected: ['enrolled', 'retired'],
   /** A member that may have its certificate; not heard from since. */
-  enrolled: [
-    'pending',
-    'installing',
-    'healthy',
-    'degraded',
-    'unreachable',
-    'updating',
-    'quarantined',
-    'retired',
-  ],
-  installing: ['pending', 'enrolled', 'healthy', 'degraded', 'unreachable', 'quarantined', 'retired'],
-  healthy: [
-    'pending',
-    'enrolled',
-    'installing',
-    'degraded',
-    'unreachable',
-    'updating',
-    'quarantined',
-    'retired',
-  ],
-  degraded: [
-    'pending',
-    'enrolled',
-    'installing',
-    'healthy',
-    'unreachable',
-    'updating',
-    'quarantined',
-    'retired',
-  ],
-  unreachable: ['pending', 'enrolled', 'healthy', 'degraded', 'updating', 'quarantined', 'retired'],
-  updating: ['pending', 'enrolled', 'healthy', 'degraded', 'unreachable', 'quarantined', 'retired'],
+  enrolled: fromMember('enrolled'),
+  installing: fromMember('installing', 'updating'),
+  healthy: fromMember('healthy'),
+  degraded: fromMember('degraded'),
+  unreachable: fromMember('unreachable', 'installing'),
+  updating: fromMember('updating', 'installing'),
   /** Fenced: its certificate is banned. Only recovery or a person leads out. */
   quarantined: ['recovering', 'retired'],
   recovering: ['enrolled', 'quarantined', 'retired'],
@@ -69,16 +60,6 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 export function mayBecome(from: State, to: State): boolean {
   return TRANSITIONS[from].includes(to);
 }
-
-/** Approved and not fenced: may hold a certificate and send heartbeats. */
-const MEMBERS: readonly State[] = [
-  'enrolled',
-  'installing',
-  'healthy',
-  'degraded',
-  'unreachable',
-  'updating',
-];
 
 export function isMember(state: State): boolean {
   return MEMBERS.includes(state);

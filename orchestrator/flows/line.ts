@@ -11,18 +11,26 @@ import type { Flows } from '../../protocol/link/flows.ts';
 /** All destinations together: what was beyond the bounds. */
 export const ALL = '0.0.0.0';
 
-/** Places in `instances`, way, destination, protocol, port, packets, bytes, and seconds before `heard`: from, until. */
-const flow = z.tuple([
-  z.int(),
-  z.enum(Object.keys(WAYS) as [Way, ...Way[]]),
-  z.string(),
-  z.enum(['tcp', 'udp']).nullable(),
-  z.int().nullable(),
-  z.number(),
-  z.number(),
-  z.int(),
-  z.int(),
-]);
+/** Place in `instances`, way, destination, protocol, port, packets, bytes, and seconds before `heard`: from, until. */
+type Kept = [
+  of: number,
+  way: Way,
+  to: string,
+  protocol: 'tcp' | 'udp' | null,
+  port: number | null,
+  packets: number,
+  bytes: number,
+  from: number,
+  until: number,
+];
+/** By hand, because a month of a node has 144,000 of them. */
+const isKept = (value: unknown): value is Kept =>
+  Array.isArray(value) &&
+  value.length === 9 &&
+  Object.hasOwn(WAYS, value[1]) &&
+  typeof value[2] === 'string' &&
+  [value[0], ...value.slice(5)].every((number) => typeof number === 'number');
+
 const lineSchema = z.object({
   /** Milliseconds since the epoch, as all times of a line but those of its flows. */
   heard: z.number(),
@@ -34,10 +42,9 @@ const lineSchema = z.object({
   until: z.number(),
   /** Name and version; null: it is not known which one ran. */
   instances: z.array(z.tuple([z.string(), z.string().nullable()])),
-  flows: z.array(flow),
+  flows: z.custom<Kept[]>((value) => Array.isArray(value) && value.every(isKept)),
 });
 export type Line = z.infer<typeof lineSchema>;
-type Kept = Line['flows'][number];
 
 export const lineIn = (text: string): Line | null => lineSchema.safeParse(jsonIn(text)).data ?? null;
 

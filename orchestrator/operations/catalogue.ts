@@ -17,6 +17,7 @@ import * as power from './power/declared.ts';
 import * as profile from './profile/declared.ts';
 import * as recovery from './recovery/declared.ts';
 import * as request from './request/declared.ts';
+import * as restraint from './restraint/declared.ts';
 import * as rollout from './rollout/declared.ts';
 import * as secret from './secret/declared.ts';
 import * as server from './server/declared.ts';
@@ -41,6 +42,7 @@ const NOUNS = [
   power,
   usage,
   flows,
+  restraint,
   firmware,
   profile,
   incident,

@@ -28,4 +28,6 @@ export type Standing = {
   config?: string | null;
   /** The services that were signed for it last. Absent: not known here. */
   services?: readonly OrderedService[];
+  /** Whether that order restrains what people have decided, and nothing else (fleet/decisions/restraints.ts). Absent: none was signed. */
+  isRestrained?: boolean;
 };

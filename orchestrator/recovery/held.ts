@@ -12,8 +12,7 @@ import { readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
-import type { Breaker } from './breaker.ts';
-import { isMeant } from './breaker.ts';
+import { type Breaker, isMeant } from './breaker.ts';
 import { decideIncident } from './incidents.ts';
 
 /** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */

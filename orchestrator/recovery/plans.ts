@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { named } from '../../base/named.ts';
-import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
+import { INCIDENT_STEPS, type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import { Shelf } from '../fleet/decisions/shelf.ts';
 import type { Guard } from './guard.ts';
 
@@ -125,4 +125,25 @@ export function endOf(turn: Pick<Turn, 'fates'>): string | null {
   const counts = countsOf(turn);
   if (counts.waits + counts['under way'] > 0) return null;
   return FATES.flatMap((fate) => (counts[fate] === 0 ? [] : [`${fate} ${counts[fate]}`])).join(', ');
+}
+
+/** One line of a node's history about an incident, as `decideIncident` writes it. */
+type Told = { at: number; action: string; reason: string };
+
+/**
+ * How long the node of a drill stood at each step, milliseconds. History is in Redis: these are numbers to compare, and nothing rests on
+ * them.
+ * @param history oldest first
+ */
+export function timesOf(history: readonly Told[], number: number): Partial<Record<IncidentStep, number>> {
+  const times: Partial<Record<IncidentStep, number>> = {};
+  let last: { step: IncidentStep; at: number } | null = null;
+  for (const { at, action, reason } of history) {
+    const [, of, text] = (action === 'incident' && /\(incident (\d+)\): (\w+):/.exec(reason)) || [];
+    const step = INCIDENT_STEPS.find((one) => one === text);
+    if (Number(of) !== number || step === undefined) continue;
+    if (last !== null) times[last.step] = (times[last.step] ?? 0) + Math.max(0, at - last.at);
+    last = { step, at };
+  }
+  return times;
 }

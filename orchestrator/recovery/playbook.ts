@@ -56,6 +56,8 @@ export type Facts = {
   wellSince: number | null;
   /** It has all that it should: it is installed, if that is wanted. */
   isWhole: boolean;
+  /** Why its hardware takes no new work (fleet/hardware/profile.ts): it was mended with less than it had; null: it does. */
+  shortfall: string | null;
   /** Why a person keeps it out; null: nobody does. */
   banned: string | null;
   recovery: Policy['recovery'];
@@ -99,7 +101,7 @@ function broken(incident: Incident, facts: Facts): Turn {
   const isBaked = isWell && isWhole && now - wellSince >= LIMITS.bake;
   const isFromNetwork = onDisk && triesOf(incident, 'network') > 0;
   if (isBaked && !isFromNetwork)
-    return to(incident, 'ended', `well for ${LIMITS.bake / MINUTE} min${afterText(incident)}`);
+    return ended(incident, facts, `well for ${LIMITS.bake / MINUTE} min${afterText(incident)}`);
   if (incident.step === 'person' || busy !== null || stopped !== null) return STAY;
   if (isBaked) return reinstall(incident, facts, 'it is well from the network, and not from its disk');
   if (isWell || !isDue(incident, now)) return STAY;
@@ -117,6 +119,17 @@ function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Fac
   return { told: { ...incident, road: 'compromised', step: 'fenced', reason: why, evidence }, command: null };
 }
 
+/**
+ * A machine that is well, and has less than its model, is a person's matter: until it is mended, or its profile is another. One that came
+ * back from a wipe is not held for that: it only takes no new work.
+ */
+function ended(incident: Incident, { shortfall }: Facts, reason: string): Turn {
+  if (shortfall === null) return to(incident, 'ended', reason);
+  const why = `${reason}; but ${shortfall}`.slice(0, 1000);
+  if (incident.road === 'compromised') return to(incident, 'ended', why);
+  return incident.step === 'person' && incident.reason === why ? STAY : to(incident, 'person', why);
+}
+
 function may(command: Command, { hasBmc, state }: Facts): boolean {
   return command === 'restart' ? isMember(state) : hasBmc;
 }
@@ -127,7 +140,7 @@ function compromised(incident: Incident, facts: Facts): Turn {
   if (step === 'returning') {
     const baked = wellSince !== null && now - Math.max(wellSince, since(incident)) >= LIMITS.bake;
     return baked && isWhole
-      ? to(incident, 'ended', `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
+      ? ended(incident, facts, `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
       : STAY;
   }
   if (step === 'wiped' && isMember(state))

@@ -7,6 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { Profiles } from '../fleet/hardware/profiles.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { Book } from '../power/book.ts';
 import { switchNode } from '../power/switch.ts';
@@ -150,11 +151,12 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   const ids = records.map(({ id }) => id);
   const actOf = (id: string) =>
     fleet.decisions.incidents.of(id)?.road === 'compromised' ? ('wipe' as const) : ('repair' as const);
-  const [bans, free, seen, { policy }] = await Promise.all([
+  const [bans, free, seen, { policy }, profiles] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
     Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
     fleet.sites.get(site),
+    Profiles.read(fleet),
   ]);
   // Read only now: whoever decided meanwhile did so on no older ground.
   const { entries } = await new Book(paths).read();
@@ -168,6 +170,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
         id,
         {
           ...{ now: at, state, onDisk, isWhole: !onDisk || installedAt !== null, recovery: policy.recovery },
+          shortfall: profiles.heldWhy(record),
           wellSince: state === 'healthy' ? (watch.wellSince(id) ?? elsewhere) : null,
           banned: bans.banOf({ id })?.reason ?? null,
           hasBmc: entries.has(id),

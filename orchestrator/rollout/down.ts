@@ -171,3 +171,22 @@ export function heldBy(
   }
   return null;
 }
+
+/** Whether it counts as down in its places now. One that is updating is at work for another rollout. */
+export const isDown = ({ state }: PlanNode): boolean => state === 'updating' || DOWN.includes(state);
+
+/** Members of the fleet in the places of these nodes, and those of them that are down. */
+export function membersOf(
+  fleet: readonly PlanNode[],
+  nodes: readonly Placed[],
+  now: number,
+): { of: Counts; down: Counts } {
+  const [own, of, down] = [noCounts(), noCounts(), noCounts()];
+  for (const node of nodes) tally(own, node);
+  for (const node of fleet) {
+    if (STRANGE.some((state) => state === node.state) || isGone(node.state, node.lastSeen, now)) continue;
+    tally(of, node);
+    if (isDown(node)) tally(down, node);
+  }
+  return { of: within(own, of), down: within(own, down) };
+}

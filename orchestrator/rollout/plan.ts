@@ -1,9 +1,9 @@
 import { shownName } from '../../protocol/service/name.ts';
 import { type Disruption, disruptionOf, sizesOf, worstOf } from './disruption.ts';
 import { divide } from './divide.ts';
-import { aroundOf, type Counts, DOWN, heldBy, isGone, noCounts, STRANGE, tally, within } from './down.ts';
+import { type Counts, membersOf } from './down.ts';
 import { refuseLife, warnLife } from './life.ts';
-import { type Limits, limitsSpecOf, resolveLimits, withOwn } from './limits.ts';
+import { type Limits, resolveLimits, withOwn } from './limits.ts';
 import type { PlanNode } from './node.ts';
 import {
   type Candidate,
@@ -32,6 +32,7 @@ import { hindrances, type NeedsOf } from './services.ts';
 import type { Refusal, Spec } from './spec.ts';
 import { byText } from './spread.ts';
 import type { VersionGraph } from './versions.ts';
+import { warnDown, warnHeld } from './warnings.ts';
 
 export type { PlanFacts } from './place.ts';
 
@@ -176,9 +177,9 @@ export function makePlan(fleet: readonly PlanNode[], spec: Spec, now: number, fa
     disruptionBack,
     waves.map((wave) => wave.disruption),
   );
-  warn(warnings, moves, disruption);
+  warnDown(warnings, moves, disruption);
   warnings.push(...warnLife(spec, facts, nodes, now));
-  const { of, down } = membersOf(fleet, moves, now);
+  const { of, down } = membersOf(fleet, nodes, now);
   warnHeld(warnings, spec, divisions, { of, down });
   skipped.sort((a, b) => byText(a.code, b.code) || byText(a.name, b.name) || byText(a.node, b.node));
   const passed = new Set(moves.flatMap((move) => move.hops));
@@ -244,64 +245,6 @@ function placed(move: Candidate, why: (move: Candidate) => string): Place {
     reachable: node.state !== 'unreachable',
     ill: node.state === 'degraded',
   };
-}
-
-function warn(warnings: string[], moves: readonly Candidate[], disruption: Disruption): void {
-  if (moves.length === 0) warnings.push('nothing is to be done: every selected node is skipped');
-  for (const service of disruption.services) {
-    if (service.atOnce >= service.of) {
-      warnings.push(`service ${service.name} can be down altogether: all ${service.of} of its nodes at once`);
-    }
-  }
-  const bios = moves.filter((move) => move.node.firmware === 'bios').length;
-  if (bios > 0)
-    warnings.push(`${bios} nodes boot by BIOS: they start again from the network and prove nothing`);
-}
-
-/** Whether it counts as down in its places now. One that is updating is at work for another rollout. */
-const isDown = ({ state }: PlanNode): boolean => state === 'updating' || DOWN.includes(state);
-
-/** Members of the fleet in the places of these moves, and those of them that are down. */
-function membersOf(
-  fleet: readonly PlanNode[],
-  moves: readonly Candidate[],
-  now: number,
-): { of: Counts; down: Counts } {
-  const [own, of, down] = [noCounts(), noCounts(), noCounts()];
-  for (const { node } of moves) tally(own, node);
-  for (const node of fleet) {
-    if (STRANGE.some((state) => state === node.state) || isGone(node.state, node.lastSeen, now)) continue;
-    tally(of, node);
-    if (isDown(node)) tally(down, node);
-  }
-  return { of: within(own, of), down: within(own, down) };
-}
-
-/** Places that are named at most. */
-const MOST_HELD = 10;
-
-function warnHeld(
-  warnings: string[],
-  spec: Spec,
-  waves: readonly { moves: readonly Candidate[] }[],
-  places: { of: Counts; down: Counts },
-) {
-  if (spec.limits.down === 'ignore') return;
-  const around = aroundOf(null, places.down, places.of, undefined);
-  const held = new Map<string, { why: string; nodes: number }>();
-  for (const [index, { moves }] of waves.entries()) {
-    const rules = { limits: limitsSpecOf(spec, index), sizes: places.of };
-    for (const { node } of moves) {
-      const found = isDown(node) ? null : heldBy(rules, around, { limits: {}, last: {} }, node);
-      if (found === null) continue;
-      const { kind, name, why } = found;
-      held.set(`${kind} ${name}`, { why, nodes: (held.get(`${kind} ${name}`)?.nodes ?? 0) + 1 });
-    }
-  }
-  for (const [place, { why, nodes }] of [...held].sort(([a], [b]) => byText(a, b)).slice(0, MOST_HELD))
-    warnings.push(`${nodes} nodes of ${place} cannot start now: ${why}`);
-  if (held.size > MOST_HELD)
-    warnings.push(`and nodes of ${held.size - MOST_HELD} places more cannot start now`);
 }
 
 /** The rule for nodes that start to match while a rollout runs: the tail wave, or nothing. */

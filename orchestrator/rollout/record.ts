@@ -184,16 +184,9 @@ export type StepState = (typeof STEP_STATES)[number];
 export const FREE: readonly StepState[] = ['done', 'rolled-back', 'taken-back', 'needs-recovery', 'skipped'];
 
 /** The states that a node is not left in: the wave waits for them. */
-export const UNDER_WAY: readonly StepState[] = [
-  'staging',
-  'staged',
-  'activating',
-  'booted',
-  'attested',
-  'baking',
-  'failed',
-  'rolling-back',
-];
+export const UNDER_WAY: readonly StepState[] = STEP_STATES.filter(
+  (state) => state !== 'pending' && !FREE.includes(state),
+);
 
 /** States in which a node restarts, has just restarted, or is taken back. */
 export const DISRUPTED: readonly StepState[] = UNDER_WAY.filter(

@@ -4,7 +4,7 @@
  */
 import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
-import { ORDER_LIMITS, type Order, orderDigest, orderPayload } from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, orderDigest, orderPayload, type Restraint } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
 import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
@@ -55,10 +55,15 @@ export type Verdict = {
 export function judge(order: Order, grounds: Grounds): Verdict {
   const { last, rules, now } = grounds;
   const again = last !== null && last.epoch === order.epoch;
-  // An order carries the floor of its first signature: the same bytes whenever it is asked for again.
+  // An order carries the floor and the restraints of its first signature: the same bytes whenever it is asked for again.
   const floor = again ? last.floor : rules.floor;
-  const { floor: _, ...asked } = order;
-  const payload = orderPayload(floor === null ? asked : { ...asked, floor });
+  const restraints = again ? (last.restraints ?? []) : restraintsOf(order, grounds.decided);
+  const { floor: _, restraints: __, ...asked } = order;
+  const payload = orderPayload({
+    ...asked,
+    ...(floor === null ? {} : { floor }),
+    ...(restraints.length === 0 ? {} : { restraints }),
+  });
   const digest = orderDigest(payload);
   checkNode(order, grounds);
   checkTime(order, now);
@@ -76,7 +81,10 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   const wipe = incident === null ? wipeOf(order, grounds) : checkBudget(order.node, incident, grounds);
   const image = order.image?.version ?? null;
   const { node, epoch } = order;
-  const entry = { node, epoch, digest, at: now, image, floor, wipe, moved, configured };
+  const entry = {
+    ...{ node, epoch, digest, at: now, image, floor, wipe, moved, configured },
+    ...(restraints.length === 0 ? {} : { restraints }),
+  };
   return { payload, entry: isNothing(served) ? entry : { ...entry, served } };
 }
 
@@ -91,6 +99,15 @@ function checkContent(order: Order, grounds: Grounds) {
 function keptBy({ had: { version, since, fresh }, configured, served }: Grounds) {
   return { moved: { version, since, fresh }, configured: configured ?? undefined, served };
 }
+/** What an order that is signed now says of services that do harm. */
+export const restraintsOf = (
+  { node, services }: Pick<Order, 'node' | 'services'>,
+  { restraints }: Pick<Grounds['decided'], 'restraints'>,
+): Restraint[] =>
+  restraints.on(
+    node,
+    services.map(({ name }) => name),
+  );
 
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
 const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;

@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder, writeFileAtomic } from '../../base/files.ts';
+import type { Restraint } from '../../protocol/order.ts';
 import { type Served, ServedSets } from './served-sets.ts';
 
 const signedSchema = z.object({
@@ -38,6 +39,8 @@ const signedSchema = z.object({
     .optional(),
   /** Number of the line that says what services it runs; absent: none. */
   services: z.number().optional(),
+  /** Those that the order carries; absent: none. */
+  restraints: z.custom<Restraint[]>((value) => Array.isArray(value)).optional(),
 });
 export type Signed = Omit<z.infer<typeof signedSchema>, 'services'> & {
   /** Absent: none, and none was taken from it by a rollout that is under way. */

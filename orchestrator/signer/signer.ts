@@ -11,7 +11,7 @@ import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
-import { judge, type SignerLimits, wipeConsent } from './judge.ts';
+import { judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -74,7 +74,7 @@ export class Signer implements OrderSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null } = seen.order;
+    const { epoch, image, floor = null, restraints } = seen.order;
     const content = contentOf(seen);
     const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
     const configured = configuredOf(last, content) ?? undefined;
@@ -82,12 +82,13 @@ export class Signer implements OrderSigner {
     await ledger.learn({
       ...{ node, epoch, digest: seen.digest, at: now(), image: image?.version ?? null, floor, wipe: null },
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
+      ...(restraints === undefined ? {} : { restraints }),
     });
   }
 
   async standing(node: string, shown?: string): Promise<Standing> {
-    const { key, ledger, consents, now } = this.#parts;
-    const rules = await consents.current();
+    const { key, ledger, consents, decisions, now } = this.#parts;
+    const [rules, decided] = await Promise.all([consents.current(), decisions.current()]);
     await ledger.settled();
     const wipe = wipeConsent(node, rules, ledger.wipes, now())?.at ?? null;
     const last = ledger.of(node);
@@ -99,10 +100,14 @@ export class Signer implements OrderSigner {
     const config = configuredOf(last, content)?.now;
     const isNewer = (order?.epoch ?? 0) > (last?.epoch ?? 0);
     const newest = isNewer ? { epoch: order!.epoch, digest: seen!.digest } : last!;
+    const services = servedOf(last, content?.order ?? null).now;
+    const signed = (isNewer ? order!.restraints : last!.restraints) ?? [];
+    const isRestrained =
+      JSON.stringify(signed) === JSON.stringify(restraintsOf({ node, services: [...services] }, decided));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      services: servedOf(last, content?.order ?? null).now,
+      ...{ services, isRestrained },
     };
   }
 }

@@ -52,14 +52,14 @@ export type Turn = { epoch: number; record: RecordChange };
 /** To be read before the slices and the fleet are. */
 export async function readTurn(redis: Redis): Promise<Turn> {
   const [state = null, found = null] = await redis.hmget(PLACING, 'state', 'epoch');
-  const epoch = Number(found ?? 0);
-  return {
-    epoch,
-    record: {
-      ...{ key: PLACING, expect: state === null ? null : { state, epoch } },
-      next: { state: 'placed', epoch: epoch + 1, body: '{}' },
-    },
-  };
+  return turnAfter(state === null ? 0 : Number(found ?? 0));
+}
+
+/** @param epoch of the last change of places; 0: there was none */
+export function turnAfter(epoch: number): Turn {
+  const expect = epoch === 0 ? null : { state: 'placed', epoch };
+  const next = { state: 'placed', epoch: epoch + 1, body: '{}' };
+  return { epoch, record: { key: PLACING, expect, next } };
 }
 
 /** What somebody says of a slice. */
@@ -67,6 +67,12 @@ export type SliceWord = Omit<Slice, 'name' | 'epoch' | 'by' | 'at' | 'person' | 
   /** Its services are said anew: what follows from them begins again. */
   says?: boolean;
 };
+
+/** What was said, to be said again with something else. */
+export function wordOf(slice: Slice): SliceWord {
+  const { name: _, epoch: __, by: ___, at: ____, person: _____, said: ______, ...word } = slice;
+  return word;
+}
 
 type Said = By & { person?: readonly string[] | undefined };
 

@@ -22,6 +22,7 @@ import { startPlans } from '../recovery/keep-plans.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
+import { startRestraintKeeper } from '../restraints/keep.ts';
 import { publishedImages } from '../rollout/run/facts.ts';
 import { startRollouts } from '../rollout/run/start.ts';
 import { targetsOf } from '../rollout/run/targets.ts';
@@ -112,6 +113,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const rollouts = startRollouts({ redis: fleet.redis, paths, fleet, pool, signer, log, signal });
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
+  const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
@@ -130,6 +132,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       rollouts.done,
       installs,
       configs,
+      restraints,
       learning,
       power,
       recovery,

@@ -1,5 +1,6 @@
 /** What the agent may ask of root about services, and what it is answered: a closed list for a unit of its own. */
 import * as z from 'zod/mini';
+import type { Restraint } from '../order.ts';
 import type { Manifest } from '../service/manifest.ts';
 import { instanceNameSchema } from '../service/name.ts';
 
@@ -42,6 +43,8 @@ export type InstanceView = {
   since: number | null;
   /** Number of the change, on the server that gave them, up to which root has its secrets, null: none yet; null as a whole: it has no secrets. */
   secrets: { number: number | null } | null;
+  /** What its order says of it because it does harm; null: nothing. */
+  restraint: Restraint['how'] | null;
   /** Its interface at the node; null while there is no instance. */
   interface: string | null;
   /** How to ask for its health, and where; null: it has no check, or does not run. */

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { WAYS, type Way } from '../agent/flows.ts';
 import { ORDER_LIMITS } from '../order.ts';
-import { serviceNameSchema } from '../service/name.ts';
+import { instanceNameSchema } from '../service/name.ts';
 
 /** Flows in one answer: with the longest numbers they fit a frame. */
 export const FLOWS_IN_ANSWER = 500;
@@ -51,7 +51,7 @@ export const flowsSchema = z
     more: z.boolean(),
     /** `version`: the one that ran when it was looked; null: it had ended, or the node does not know. */
     instances: z
-      .array(z.object({ name: serviceNameSchema, version: z.nullable(versionSchema) }))
+      .array(z.object({ name: instanceNameSchema, version: z.nullable(versionSchema) }))
       .check(z.maxLength(ORDER_LIMITS.services)),
     flows: z.array(flow).check(z.maxLength(FLOWS_IN_ANSWER)),
   })

@@ -118,6 +118,8 @@ const service = z.object({
    * Absent: the node has none, or an image that knows no secrets.
    */
   secrets: z.optional(count()),
+  /** It is so because its order says so; absent: it is free, or its image knows no restraints. */
+  restraint: z.optional(z.enum(['freeze', 'throttle'])),
 });
 export type ServiceStatus = z.infer<typeof service>;
 

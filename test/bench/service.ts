@@ -176,7 +176,7 @@ class Own {
     await mkdir(this.#places.units, { recursive: true });
     const service = { name, version: '1', sha256, size };
     await writeInstance(
-      { service, bundle: custom, file, place, state: null, secrets: null },
+      { service, bundle: custom, file, place, state: null, secrets: null, restraint: null },
       { restarts: 0, revivals: 0, begun: 0 },
       this.#places,
     );

@@ -6,8 +6,9 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import type { Who } from '../../orchestrator/operations/flows/declared.ts';
 import type { ServiceStatus } from '../../protocol/link/messages.ts';
-import type { OrderedService } from '../../protocol/order.ts';
+import type { OrderedService, Restraint } from '../../protocol/order.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
 import { deliver, orderServices } from '../support/deliver.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
@@ -55,13 +56,15 @@ async function until(
     if (performance.now() > end) throw new Error(JSON.stringify(services));
   }
 }
+/** As it was ordered first. */
+let web: OrderedService;
 const answer = () => fetched(rack, NODE, 8080);
 
 const WEB = 'while :; do echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp; done';
 
 test.serial('from a published bundle and a signed order to a healthy instance that answers', async (t) => {
   t.timeout(60 * 60_000);
-  const web = await publish('fleet/web', '1', WEB, {
+  web = await publish('fleet/web', '1', WEB, {
     ports: [{ name: 'http', port: 8080 }],
     health: { check: { kind: 'http', port: 8080, path: '/' }, every: 5 },
     state: { path: '/state', bytes: 2 ** 20 },
@@ -94,6 +97,45 @@ test.serial('the agent, which is not root, reads what the node and the instance 
   t.true(after.at > before.at && after.cpu! > before.cpu!);
   t.true(after.network!.sent > before.network!.sent);
   t.true(after.memory!.available < after.memory!.total);
+});
+
+test.serial(
+  'frozen it answers nobody and uses no processor; throttled it answers; let go it goes on where it stood',
+  async (t) => {
+    t.timeout(60 * 60_000);
+    const told = async () => (await asked()).status.services!.find(({ name }) => name === 'fleet/web')!;
+    const { restarts } = await told();
+    const restrained = async (restraints: Restraint[]) => {
+      epoch += 1;
+      await orderServices(rack, (await rack.record(NODE)).id, epoch, [web], restraints);
+      await until((found) => found.get('fleet/web')?.restraint === restraints[0]?.how);
+    };
+    await restrained([{ name: 'fleet/web', how: 'freeze' }]);
+    t.is(await answer(), '');
+    const cpu = async () => (await asked()).usage.services.find(({ name }) => name === 'fleet/web')!.cpu;
+    const before = await cpu();
+    await sleep(3000);
+    t.is(await cpu(), before);
+    await restrained([{ name: 'fleet/web', how: 'throttle', rate: 2000 }]);
+    t.is(await answer(), 'hello\n');
+    await restrained([]);
+    t.is(await answer(), 'hello\n');
+    t.is((await told()).restarts, restarts, 'it was never begun again');
+  },
+);
+
+test.serial('what it answered is known by whoever asks the server', async (t) => {
+  t.timeout(60 * 60_000);
+  const found = async () => {
+    const { stdout } = await rack.bootwave('who', '--from', NODE, '--within', '3600', '--json');
+    return (JSON.parse(stdout) as Who).senders.find(({ way, port }) => way === 'answered' && port === 8080);
+  };
+  for (const end = performance.now() + BOOT; (await found()) === undefined; await sleep(5000))
+    if (performance.now() > end) throw new Error('the server has heard nothing of it');
+  const sender = await found();
+  t.log(sender);
+  t.like(sender, { service: 'fleet/web', version: '1', owner: 'fleet', sure: true });
+  t.true(sender!.packets > 0 && sender!.bytes > sender!.packets);
 });
 
 test.serial("a fork bomb, a memory hog and a node's own port harm themselves alone", async (t) => {

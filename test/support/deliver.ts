@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { keyLayout } from '../../keys/layout.ts';
 import type { Status } from '../../protocol/link/messages.ts';
 import type { Usage } from '../../protocol/link/usage.ts';
-import type { OrderedService } from '../../protocol/order.ts';
+import type { OrderedService, Restraint } from '../../protocol/order.ts';
 import { BOOT, type Rack } from './rack.ts';
 import { signOrder } from './sign-order.ts';
 
@@ -34,6 +34,7 @@ export async function orderServices(
   id: string,
   epoch: number,
   services: readonly OrderedService[],
+  restraints: readonly Restraint[] = [],
 ): Promise<void> {
   const key = createPrivateKey(await readFile(keyLayout(rack.paths.keys).order.key, 'utf8'));
   const issuedAt = Date.now();
@@ -41,6 +42,7 @@ export async function orderServices(
     {
       ...{ format: 1, node: id, epoch, issuedAt, expires: issuedAt + 30 * DAY, mode: 'netboot', image: null },
       ...{ services: [...services], config: null, wipe: false, forgiven: [] },
+      ...(restraints.length === 0 ? {} : { restraints: [...restraints] }),
     },
     key,
   );

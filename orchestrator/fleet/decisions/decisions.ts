@@ -14,6 +14,7 @@ import { type HeldAs, heldAs, sameAs } from './held-as.ts';
 import { DecidedIncidents } from './incidents.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
+import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
 import type { Sealer } from './seal.ts';
 import type { Decision, Standing } from './standing.ts';
@@ -53,6 +54,7 @@ export function commitDecided(
 
 const NOTHING_KNOWN = new DecidedRollouts();
 const NO_INCIDENTS = new DecidedIncidents();
+const NOTHING_RESTRAINED = new DecidedRestraints();
 
 export class Decisions {
   readonly #redis: Redis;
@@ -79,6 +81,11 @@ export class Decisions {
   /** Of which the log on this server's disk tells. */
   get incidents(): Pick<DecidedIncidents, 'of' | 'all'> {
     return this.#source?.set.decided.incidents ?? NO_INCIDENTS;
+  }
+
+  /** The same about services that do harm. */
+  get restraints(): DecidedRestraints {
+    return this.#source?.set.decided.restraints ?? NOTHING_RESTRAINED;
   }
 
   /** Reads what others have decided, and has it on the disk. */

@@ -92,6 +92,10 @@ export class DecidedSlices {
     else this.#known.set(key.slice(beginning.length), slice);
   }
 
+  get isEmpty(): boolean {
+    return this.#known.size === 0;
+  }
+
   of(name: string): Slice | undefined {
     return this.#known.get(name);
   }

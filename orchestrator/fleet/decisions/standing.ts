@@ -1,6 +1,7 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
 import { DecidedIncidents } from './incidents.ts';
 import { type Placed, placeText } from './place.ts';
+import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts } from './rollouts.ts';
 
 /** The kinds of entries that this folds. */
@@ -18,6 +19,7 @@ export class Standing {
   readonly #out = new Map<string, number>();
   readonly rollouts = new DecidedRollouts();
   readonly incidents = new DecidedIncidents();
+  readonly restraints = new DecidedRestraints();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
@@ -34,6 +36,7 @@ export class Standing {
         this.#records.set(entry.key, entry);
         this.rollouts.add(entry);
         this.incidents.add(entry);
+        this.restraints.add(entry);
         return true;
       case 'confirmed':
         this.#confirmed = entry;

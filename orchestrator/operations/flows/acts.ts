@@ -2,7 +2,6 @@ import { teams } from '../../../image/publish/teams.ts';
 import { findSenders } from '../../flows/find.ts';
 import { FlowStore } from '../../flows/store.ts';
 import type { Acting } from '../operation.ts';
-import type { Who } from './declared.ts';
 
 type Asked = {
   from: string;
@@ -17,7 +16,7 @@ type Asked = {
 export async function who(
   { from: word, to, port, protocol, at, within }: Asked,
   { fleet, paths, by }: Acting,
-): Promise<Who> {
+) {
   const now = by.at;
   const { id, name } = await fleet.nodes.resolve(word);
   const [from, until] = [(at ?? now) - within * 1000, (at ?? now) + within * 1000];

@@ -6,7 +6,7 @@ import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
-import { AT_ONCE, countsOf, type Fate, MOST_NODES, PLANS, type Plan } from '../../recovery/plans.ts';
+import { AT_ONCE, countsOf, type Fate, MOST_NODES, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
 import type { Acting, Prepared } from '../operation.ts';
 
 type Place = { site: string; rack?: string | undefined };
@@ -137,6 +137,8 @@ export type PlanShown = {
   counts: Record<Fate, number>;
   /** Why no more begin now; null: nothing is in the way, or it has ended. */
   why: string | null;
+  /** Of a drill: milliseconds that its node stood at each step. */
+  times: ReturnType<typeof timesOf>;
   /** Those that are neither done nor wait. */
   nodes: { name: string; fate: Fate; step: string; reason: string }[];
 };
@@ -155,10 +157,17 @@ export async function list(_: object, { fleet, by }: Acting): Promise<PlanShown[
       });
       return {
         ...{ plan: plan.name, kind, site, by: plan.by, reason: plan.reason, startedAt, ended, nodes },
+        times: await timesIn(fleet, plan.value),
         ...{ counts: countsOf(turn), why: ended === null ? turn.why : null },
       };
     }),
   );
+}
+
+async function timesIn({ audit }: Fleet, { kind, nodes, startedAt }: Plan): Promise<PlanShown['times']> {
+  const [node] = nodes;
+  if (kind !== 'drill' || node === undefined) return {};
+  return timesOf(await audit.read({ node: node.id, since: startedAt }), node.number + 1);
 }
 
 /** No other node begins; those under way come back by their incidents. @throws BootwaveError `RECOVERY_PLAN_UNKNOWN` */

@@ -1,6 +1,7 @@
 /** What people say about the life of a version. */
 import { fullServiceVersion } from '../../../protocol/service/name.ts';
-import { checkTemplateOf, drainsOf, endOrphans, isStopped } from '../../rollout/run/retire.ts';
+import { isStopped } from '../../rollout/run/by-itself.ts';
+import { checkTemplateOf, drainsOf, endOrphans } from '../../rollout/run/retire.ts';
 import { checkRetirement, type LifeState, mustBeAnother, stateOf, type Word } from '../../services/life.ts';
 import { decideLife } from '../../services/lives.ts';
 import type { Acting } from '../operation.ts';

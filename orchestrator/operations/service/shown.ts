@@ -12,8 +12,9 @@ import {
   shownServiceVersion,
 } from '../../../protocol/service/name.ts';
 import type { Life } from '../../fleet/decisions/lives.ts';
+import type { Own } from '../../rollout/run/by-itself.ts';
 import { ROLLOUT_KEYS } from '../../rollout/run/keys.ts';
-import { type Drain, drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
+import { drainsOf, NOT_DRAINED } from '../../rollout/run/retire.ts';
 import { ifForgotten, readSetup } from '../../rollout/run/stored.ts';
 import { listTemplates } from '../../rollout/run/templates.ts';
 import { type Affected, affectedBy, type Count, type House, warningsFor } from '../../services/affected.ts';
@@ -41,7 +42,7 @@ export type Shown = Version & {
   affected: Affected;
   warnings: string[];
   /** Rollouts that bring its nodes to the successor by themselves; of the retirement that stands. */
-  drains: Drain[];
+  drains: Own[];
   /** Why they do not, if a person has to do something about it; null: they do, or its day has not come. */
   waits: string | null;
 };

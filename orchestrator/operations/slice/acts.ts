@@ -1,9 +1,13 @@
 import { refusal } from '../../../base/error.ts';
-import { sliceNameSchema, sliceOf } from '../../../protocol/service/name.ts';
+import { sliceNameSchema } from '../../../protocol/service/name.ts';
 import { isAlive, type Slice } from '../../fleet/decisions/slices.ts';
 import { knownOperators } from '../../operators/known.ts';
 import type { PlanNode } from '../../rollout/node.ts';
+import { planNodes } from '../../rollout/run/facts.ts';
+import { SLICE_WAITS } from '../../rollout/run/slices/keep.ts';
 import { groundFor } from '../../rollout/run/slices/placed.ts';
+import { worksOf } from '../../rollout/run/slices/work.ts';
+import { runsOf } from '../../rollout/slice-work.ts';
 import { type Explained, explain } from '../../slices/explain.ts';
 import type { Wish } from '../../slices/place.ts';
 import {
@@ -14,6 +18,7 @@ import {
   placing,
   readSlice,
   type SliceWord,
+  wordOf,
 } from '../../slices/store.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
@@ -37,6 +42,9 @@ export type ListedSlice = Pick<Slice, 'name' | 'count' | 'expires' | 'services' 
 
 export type ShownSlice = Omit<Slice, 'nodes' | 'person'> & {
   phase: Phase;
+  /** Rollouts of what it is to run now, in their order; and why something does not go on, null: it does. */
+  rollouts: { id: string; state: string | null }[];
+  waits: string | null;
   /** Names of those whose certificate names it. */
   owners: string[];
   /** All that it has, or that still are to run something of it; `runs`: that, by their last orders. */
@@ -145,26 +153,19 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
   const owners = register.flatMap((one) =>
     one.slices?.includes(name) === true && one.revoked === null && one.notAfter > by.at ? [one.name] : [],
   );
-  const { nodes: fleetNodes } = await groundFor(fleet, paths, by.at);
+  const fleetNodes = await planNodes(fleet, []);
   const nodes = fleetNodes.flatMap(({ id, name: node, site, state, serving = {} }) => {
-    const runs = Object.entries(serving).flatMap(([instance, { version }]) =>
-      sliceOf(instance) === name ? [`${instance}:${version}`] : [],
-    );
+    const runs = runsOf(name, { serving });
     const has = ids.includes(id);
     return has || runs.length > 0 ? [{ id, name: node, site, state, has, runs }] : [];
   });
-  return { ...rest, phase: phaseOf(slice, by.at), owners: [...new Set(owners)].sort(), nodes };
+  const [rollouts, waits] = await Promise.all([
+    slice.said === 0 ? [] : worksOf(fleet, { name, said: slice.said, ends: false }),
+    fleet.redis.hget(SLICE_WAITS, name),
+  ]);
+  const phase = phaseOf(slice, by.at);
+  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes };
 }
-
-const asWord = ({
-  name: _,
-  epoch: __,
-  by: ___,
-  at: ____,
-  person: _____,
-  said: ______,
-  ...word
-}: Slice): SliceWord => word;
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_DATE` */
 export async function extend(
@@ -181,7 +182,7 @@ export async function extend(
       throw refusal('SLICE_ENDED', `slice '${name}' has ended`, 'make another one, under another name');
     if (expires < known.expires && identity.role === 'slice-owner')
       throw refusal('SLICE_DATE', 'it lasts longer than that already', "'bootwave slice delete' ends it");
-    return known.expires === expires ? null : { ...asWord(known), expires, reason };
+    return known.expires === expires ? null : { ...wordOf(known), expires, reason };
   });
   return slice;
 }
@@ -194,7 +195,7 @@ export async function remove({ name, reason = '' }: Named & Reason, acting: Acti
   const { slice } = await decideSlice(fleet, name, { ...by, person }, 'ended', (known) =>
     known === undefined || known.state === 'ended'
       ? null
-      : { ...asWord(known), state: 'ended', services: [], nodes: [], says: true, reason },
+      : { ...wordOf(known), state: 'ended', services: [], nodes: [], says: true, reason },
   );
   return slice;
 }

@@ -1,7 +1,17 @@
 import { z } from 'zod';
 import type { Slice } from '../../fleet/decisions/slices.ts';
 import type { Explained } from '../../slices/explain.ts';
-import { moment, nodeWord, nothing, reason, siteName, sliceName, typed } from '../input.ts';
+import {
+  moment,
+  nodeWord,
+  nothing,
+  reason,
+  serviceWord,
+  siteName,
+  sliceName,
+  templateName,
+  typed,
+} from '../input.ts';
 import { CORE, OF_SLICES, operation, READ_SLICES } from '../operation.ts';
 import type { ListedSlice, ShownSlice } from './acts.ts';
 
@@ -80,6 +90,35 @@ export const show = operation({
   input: named,
   result: typed<ShownSlice>(),
   act: async () => (await import('./acts.ts')).show,
+});
+
+const running = named.extend({
+  /** Of the rollout that brings them. */
+  template: templateName.optional(),
+  reason: reason.optional(),
+});
+
+export const run = operation({
+  name: 'slice run',
+  help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
+  who: OF_SLICES,
+  slice: mine,
+  input: running.extend({ services: z.array(serviceWord).min(1).max(32) }),
+  result: typed<ShownSlice>(),
+  act: async () => (await import('./run.ts')).run,
+});
+
+export const stop = operation({
+  name: 'slice stop',
+  help: 'end what a slice runs; its nodes stay its own',
+  who: OF_SLICES,
+  slice: mine,
+  input: named.extend({ reason: reason.optional() }),
+  result: typed<ShownSlice>(),
+  act: async () => {
+    const { run } = await import('./run.ts');
+    return (input, acting) => run({ ...input, services: [] }, acting);
+  },
 });
 
 export const extend = operation({

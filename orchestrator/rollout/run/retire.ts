@@ -14,19 +14,13 @@ import { keepLooking } from '../../upkeep/look.ts';
 import { drainable, drainId, drainSpec, hasFailed, hindered, staying, usersOf } from '../drain.ts';
 import type { PlanNode } from '../node.ts';
 import type { Skip, SkipCode } from '../place.ts';
-import { ENDED, type RolloutRecord } from '../record.ts';
 import type { NeedsOf } from '../services.ts';
-import { forEachRollout } from './each.ts';
+import { endAll, isStopped, isUnderWay, type Own, ownRollouts, shownBy } from './by-itself.ts';
 import { planNodes } from './facts.ts';
-import { create, isEmpty, operate } from './operate.ts';
+import { create, isEmpty } from './operate.ts';
 import { partsOf, planned } from './planned.ts';
-import { priorOf } from './prior.ts';
 import { serviceFacts } from './service-facts.ts';
-import { ifForgotten, readRollout, readState } from './stored.ts';
 import { readTemplate } from './templates.ts';
-
-/** Rollouts of one retirement. */
-const MOST = 10_000;
 
 /** Hash: version -> why its nodes stay where they are although its day has come. For people only. */
 export const NOT_DRAINED = at('lives', 'waits');
@@ -126,10 +120,11 @@ async function bring(edge: Edge, life: Retirement, facts: Facts, now: number): P
   if (all.length === 0) return stays;
   const earlier = await drainsOf(fleet, { service, epoch });
   const last = earlier.at(-1);
-  if (last !== undefined && last.state !== null && !ENDED.includes(last.state)) return stays;
+  if (last !== undefined && isUnderWay(last)) return stays;
   if (last !== undefined && isStopped(last))
     return `${last.id} ended as ${last.state}: 'bootwave service retire', said again, starts another one`;
-  const ids = drainable(facts.nodes, life, await failedIn(redis, earlier, facts.memory), facts.needs);
+  const failed = () => shownBy(redis, earlier, facts.memory.failed, hasFailed);
+  const ids = drainable(facts.nodes, life, await failed(), facts.needs);
   if (ids.length === 0)
     return `${all.length} nodes came back from ${successor}: 'bootwave rollout show ${last?.id}' says why`;
   const why = whyNoSuccessor(service, successor, now, { known: facts.lives, released: facts.released });
@@ -199,38 +194,9 @@ function mustBeOne(source: string, template: string | null): void {
   );
 }
 
-/** A rollout of a retirement. `state` null: nobody knows any more how it ended. */
-export type Drain = { id: string; state: RolloutRecord['state'] | null };
-
-/** People ended it, or it went back: what comes now is theirs to say. */
-export const isStopped = ({ state }: Drain): boolean => state === 'failed' || state === 'aborted';
-
 /** All of one retirement, in their order. */
-export async function drainsOf({ redis, decisions }: Fleet, retires: Retires): Promise<Drain[]> {
-  const found: Drain[] = [];
-  for (let number = 1; number <= MOST; number += 1) {
-    const id = drainId(retires, number);
-    const decided = decisions.rollouts.of(id);
-    const record = decided?.end === undefined ? await priorOf(redis, id) : null;
-    if (decided === undefined && record === null) break;
-    // Lost with a Redis that failed, or put there by somebody else: the next one takes its place.
-    const isLost = decisions.rollouts.begun && (decided === undefined || decided.state === 'ended');
-    found.push({ id, state: decided?.end ?? (isLost ? null : (record?.state ?? 'running')) });
-  }
-  return found;
-}
-
-async function failedIn(redis: Redis, drains: readonly Drain[], { failed }: Memory): Promise<Set<string>> {
-  for (const { id } of drains) {
-    if (failed.has(id)) continue;
-    const state = await readState(redis, id).catch(ifForgotten);
-    failed.set(
-      id,
-      [...(state?.nodes.values() ?? [])].filter(hasFailed).map(({ node }) => node),
-    );
-  }
-  return new Set(drains.flatMap(({ id }) => failed.get(id) ?? []));
-}
+export const drainsOf = (fleet: Fleet, retires: Retires): Promise<Own[]> =>
+  ownRollouts(fleet, (number) => drainId(retires, number));
 
 /** What was decided has changed since: what is under way comes to its end, and nothing more begins. */
 export async function endOrphans(
@@ -242,11 +208,6 @@ export async function endOrphans(
     const retires = rollouts.of(id)?.retires;
     return retires !== undefined && rollouts.lives.retirement(retires) === undefined;
   });
-  const message = 'a rollout whose reason is gone cannot be ended';
-  await forEachRollout(orphans, { told: new Set(), log, message }, async (id) => {
-    const record = await readRollout(redis, id).catch(ifForgotten);
-    if (record === null || record.state === 'aborting' || ENDED.includes(record.state)) return;
-    const why = `what was decided about ${rollouts.of(id)?.retires?.service} has changed`;
-    await operate(redis, id, { type: 'abort', by: 'engine', why });
-  });
+  const why = (id: string) => `what was decided about ${rollouts.of(id)?.retires?.service} has changed`;
+  await endAll(redis, orphans, why, log);
 }

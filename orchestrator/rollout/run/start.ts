@@ -6,10 +6,7 @@ import { messageOf } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import { aborted } from '../../../base/wait.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
-import type { OrderSigner } from '../../orders/order-signer.ts';
 import { hangUp } from '../../redis/connection.ts';
-import type { LinkPool } from '../../transport/pool.ts';
 import { isHeld } from '../../upkeep/lease.ts';
 import type { NodeCommand } from '../event.ts';
 import type { RolloutStatus } from '../record.ts';
@@ -17,7 +14,7 @@ import { act } from './act.ts';
 import { type AskedGate, check, wantedGate } from './check.ts';
 import { keepEnding } from './decided.ts';
 import { GATES_FOLDER } from './declared-gate.ts';
-import { DRIVEN, Driver } from './driver.ts';
+import { DRIVEN, Driver, type DriverOptions } from './driver.ts';
 import { forEachRollout } from './each.ts';
 import { keepForgetting } from './forget.ts';
 import { post } from './inbox.ts';
@@ -26,6 +23,7 @@ import { keepDraining } from './outbox.ts';
 import { type AskedCommand, owedCommands } from './owed.ts';
 import { blockingConnection, openQueue } from './queue.ts';
 import { keepRetiring } from './retire.ts';
+import { keepSlices } from './slices/keep.ts';
 import { tellRollouts } from './told.ts';
 import { keepSettling } from './updating.ts';
 import { keepStarting } from './waiting.ts';
@@ -39,6 +37,8 @@ export type RolloutTimes = {
   sweep: number;
   /** Milliseconds between two looks for versions of services whose day has come. */
   retire: number;
+  /** Milliseconds between two looks at slices. */
+  slices: number;
   watch: WatchTimes;
 };
 
@@ -46,25 +46,18 @@ const ROLLOUT_TIMES: RolloutTimes = {
   tick: 2_000,
   sweep: 1_000,
   retire: 30_000,
+  slices: 5_000,
   watch: WATCH_TIMES,
 };
 
 /** Jobs of each kind that one process works on at once. Acts mostly wait for nodes. */
 const CONCURRENCY = { act: 256, gate: 16, drive: 1 } as const;
 
-export type StartOptions = {
+export type StartOptions = Omit<DriverOptions, 'tick' | 'watch'> & {
   paths: DataPaths;
-  redis: Redis;
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
   times?: Partial<RolloutTimes>;
   /** Folder of the declared gates. */
   gates?: string;
-  /** As of DriverOptions. */
-  now?: () => number;
 };
 
 export type RolloutsRunning = {
@@ -129,6 +122,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
   const settling = keepSettling({ fleet, log, every: times.sweep, signal });
   const ending = keepEnding({ fleet, log, signal });
   const retiring = keepRetiring({ redis, fleet, paths: options.paths, log, every: times.retire, signal });
+  const slicing = keepSlices({ redis, fleet, paths: options.paths, log, every: times.slices, signal });
   const forgetting = keepForgetting({ redis, paths: options.paths, log, signal });
   const draining = keepDraining(redis, blocking, queue, { log, signal });
   const stop = async (): Promise<void> => {
@@ -140,6 +134,7 @@ export function startRollouts(options: StartOptions): RolloutsRunning {
       settling,
       ending,
       retiring,
+      slicing,
       forgetting,
       draining,
       ...driving.values(),

@@ -24,8 +24,14 @@ async function three(t: ExecutionContext) {
   const as = (name: string, ...args: string[]) => bootwave('root', '--as', join(paths.root, name), ...args);
   const look = (now = START) =>
     lookAtPlans({ fleet, log: silent, signal: new AbortController().signal, now: () => now });
-  const move = (id: string, step: IncidentStep) =>
-    decideIncident(fleet, id, (known) => (known === undefined ? null : { ...known, step }), by);
+  let at = START;
+  const move = (id: string, step: IncidentStep) => {
+    at += 60_000;
+    return decideIncident(fleet, id, (known) => (known === undefined ? null : { ...known, step }), {
+      ...by,
+      at,
+    });
+  };
   /** As a node goes that does what it should. */
   const back = async (id: string) => {
     for (const step of ['wiping', 'wiped', 'returning', 'ended'] as const) await move(id, step);
@@ -130,5 +136,8 @@ test.serial('a drill takes one healthy node, one at a time, and none that its se
   t.regex((await drill(1)).what, /drill [0-9a-f]{8} is under way at default/);
   await back(ids[0]!);
   await look();
-  t.regex((await as('ann', 'recovery', 'plans')).out, /^drill .*\n {2}done 1\n {2}ended: done 1$/m);
+  t.regex(
+    (await as('ann', 'recovery', 'plans')).out,
+    /^drill .*\n {2}done 1\n {2}fenced 60 s, wiping 60 s, wiped 60 s, returning 60 s\n {2}ended: done 1$/m,
+  );
 });

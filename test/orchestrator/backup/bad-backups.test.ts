@@ -188,6 +188,22 @@ test('whatever it calls its files: none is written outside of the folder that is
     fc.constantFrom(join(outside, 'x'), `data/../../../../../..${outside}/x`, `data/${'d/'.repeat(300)}x`),
   );
   const link = fc.constantFrom(undefined, outside, '/etc', '..', 'metadata-1', '../../keys');
+  const into = (path: string, linkname?: string) => ({
+    ...{ path, bytes: Buffer.from(linkname === undefined ? 'x' : '') },
+    ...(linkname === undefined ? {} : { linkname }),
+  });
+  const up = 'data/../../../../../..';
+  const clear: Part[][] = [
+    [into(`${up}${outside}/x`)],
+    [into(join(outside, 'x'))],
+    [into('data/images', outside), into('data/images/x')],
+    [into('data/releases/metadata', outside), into('data/releases/metadata/x')],
+  ];
+  for (const parts of clear) {
+    const file = await write(made, [head!, ...parts]);
+    await refused(t, made, file, 'RESTORE_FORGED', parts[0]!.path);
+    t.deepEqual(await readdir(outside), [], parts[0]!.path);
+  }
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(name, link), { minLength: 1, maxLength: 4 }), async (all) => {
       const parts = all.map(([one, linkname]) => ({

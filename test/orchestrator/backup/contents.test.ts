@@ -1,4 +1,6 @@
 /** No file of a data directory is forgotten: each place that any part of the server names is classified. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { isInside, partOf } from '../../../orchestrator/backup/contents.ts';
@@ -19,6 +21,27 @@ test('every folder of a data directory has its line', (t) => {
   for (const [name, folder] of Object.entries(folders)) t.not(of(`${folder}/x`), 'unknown', name);
   for (const folder of ['audit/archive/1-2.jsonl.gz', 'secrets/secrets.json', 'advisories.json', 'run/x'])
     t.not(of(`${root}/${folder}`), 'unknown', folder);
+});
+
+test('whatever the sources put into a data directory by its name has its line', async (t) => {
+  const folder = join(import.meta.dirname, '../../../orchestrator');
+  const named: string[] = [];
+  for (const file of await readdir(folder, { recursive: true })) {
+    if (!file.endsWith('.ts') || file.startsWith('backup/')) continue;
+    const text = await readFile(join(folder, file), 'utf8');
+    for (const [, name = ''] of text.matchAll(/join\((?:paths\.)?root, '([^']+)'/g)) named.push(name);
+  }
+  t.true(named.length >= 6);
+  // A file, or a folder with something in it.
+  const isKnown = (name: string) =>
+    [name, ...['x', 'seals.jsonl', 'signed.jsonl'].map((one) => `${name}/${one}`)].some(
+      (path) => partOf(path).part !== 'unknown',
+    );
+  t.deepEqual(
+    named.filter((name) => !isKnown(name)),
+    [],
+    'add it to orchestrator/backup/contents.ts',
+  );
 });
 
 test('what grows is joined, what a person could not replace is kept, what is held is not copied', (t) => {

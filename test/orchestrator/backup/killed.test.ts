@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
-import { mustRun } from '../../../base/run.ts';
+import { mustRun, run } from '../../../base/run.ts';
 import { PARTIAL } from '../../../orchestrator/backup/contents.ts';
 import { fleetOf } from '../../../orchestrator/backup/manifest.ts';
 import { type Restored, restore } from '../../../orchestrator/backup/restore.ts';
+import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { enrolment } from '../fleet/support.ts';
 import { fleetFor, folderFor, opened } from './support.ts';
 
@@ -139,4 +140,22 @@ test('where it must not be written, and to whom it cannot be encrypted', async (
   await t.throwsAsync(made.backup({ to: join(made.paths.root, 'x.age') }), { code: 'BACKUP_INSIDE' });
   await t.throwsAsync(made.backup({ recipients: ['age1nonsense'] }), { code: 'BACKUP_RECIPIENT' });
   t.deepEqual(await readdir(made.folder), [file.slice(made.folder.length + 1)]);
+  // The file that age-keygen has written, by mistake.
+  const args = ['--data', made.paths.root, 'backup', '--to', `${file}.more`, '--recipients', made.key.file];
+  const { code, stderr } = await run(PROGRAM, args, { env: { ...process.env, BOOTWAVE_REDIS_URL: '' } });
+  t.not(code, 0);
+  t.regex(stderr, /BACKUP_PRIVATE_KEY/);
+  t.notRegex(stderr, /AGE-SECRET-KEY/);
+});
+
+test('a line that is being written is not taken for a whole one', async (t) => {
+  const made = await fleetFor(t);
+  const log = journalFile(made.paths);
+  const whole = await readFile(log, 'utf8');
+  await writeFile(log, `${whole}{"kind":"ban","at":1,"act`);
+  const { paths } = await made.restored((await made.backup()).file);
+  const restored = await readFile(journalFile(paths), 'utf8');
+  t.true(restored.startsWith(whole));
+  t.false(restored.includes('"act\n'));
+  t.true(restored.split('\n').every((line) => line === '' || line.endsWith('}')));
 });

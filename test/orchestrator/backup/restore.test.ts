@@ -29,7 +29,7 @@ test('a fleet comes back whole: records, decisions, keys, the history, and who m
   const made = await backup();
   t.deepEqual(made.unknown, ['of-a-later-version'], 'told, and taken along');
   const { paths: there, told } = await restored(made.file);
-  t.like(told, { nodes: 3, images: [], wipes: [], paused: [] });
+  t.like(told, { nodes: 3, images: [], wipes: [], paused: [], incidents: [] });
   for (const file of [
     ...['keys/ca/root.key', 'keys/order/order.key', 'power/munich.bmc', 'of-a-later-version'],
     ...['images/bootwave_1.0.0.efi', 'releases/metadata/timestamp.json', 'bans.log'],

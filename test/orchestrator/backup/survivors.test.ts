@@ -5,6 +5,8 @@ import test from 'ava';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
 import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
+import { PLANS } from '../../../orchestrator/recovery/plans.ts';
 import { FileLock } from '../../../orchestrator/redis/lock.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
@@ -152,4 +154,60 @@ test('a disk is not wiped on a word from before: it may have been wiped since', 
   const { paths: there, told } = await restored((await backup()).file);
   t.deepEqual(told.wipes, [NODE]);
   t.is((await new Consents(signerFiles(there).consents).current()).wipes.size, 0);
+});
+
+test('of two files that went apart the later word counts, and no older one comes behind it', async (t) => {
+  const { paths, backup, restored } = await fleetFor(t);
+  const { folder, consents } = signerFiles(paths);
+  await mkdir(folder, { mode: 0o700 });
+  const say = (version: string, at: number) =>
+    recordConsent(consents, { say: 'floor', version }, { actor: 'a', at });
+  await say('1.0', 1);
+  const elsewhere = await folderFor(t);
+  await mkdir(join(elsewhere, 'signer'));
+  await cp(consents, join(elsewhere, 'signer', 'words.jsonl'));
+  await say('3.0', 3);
+  const { file } = await backup();
+  await recordConsent(
+    join(elsewhere, 'signer', 'words.jsonl'),
+    { say: 'floor', version: '2.0' },
+    { actor: 'b', at: 2 },
+  );
+  const { paths: there, told } = await restored(file, { survivors: [elsewhere] });
+  t.is(told.survived.lines, 1);
+  t.is((await new Consents(signerFiles(there).consents).current()).floor, '3.0');
+});
+
+test('a node that was fenced when the backup was made, and is back since, is not wiped by itself; a plan begins no other', async (t) => {
+  const { fleet, backup, restored } = await fleetFor(t);
+  const incident = (node: string, step: 'fenced' | 'open') => ({
+    ...{
+      node,
+      name: `web-${step}`,
+      site: 'default',
+      number: 1,
+      step,
+      signal: 'operator',
+      evidence: [],
+      reason: 'x',
+    },
+    ...{
+      road: step === 'open' ? ('broken' as const) : ('compromised' as const),
+      tries: {},
+      wipe: null,
+      openedAt: 1,
+    },
+  });
+  await decideIncident(fleet, NODE, () => incident(NODE, 'fenced'), by);
+  await decideIncident(fleet, OTHER, () => incident(OTHER, 'open'), by);
+  const plan = {
+    ...{ kind: 'plan' as const, site: 'default', atOnce: 1, startedAt: 1, ended: null },
+    nodes: [{ id: NODE, name: 'web-fenced', rack: null, number: 0 }],
+  };
+  await PLANS.decide(fleet, 'p1', () => plan, { ...by, reason: 'x' });
+  const { paths: there, told } = await restored((await backup()).file);
+  t.deepEqual(told.incidents.toSorted(), ['web-fenced', 'web-open']);
+  const after = await opened(t, there);
+  for (const node of [NODE, OTHER]) t.is(after.fleet.decisions.incidents.of(node)?.step, 'person');
+  t.regex((await PLANS.list(after.fleet))[0]?.value?.ended ?? '', /backup of .* was restored/);
 });

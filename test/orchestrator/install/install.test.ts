@@ -73,7 +73,7 @@ async function setUp(t: ExecutionContext, count = 1, wipe = false) {
     status: (id): Status => ({
       node: id,
       running: { version: '1.0', kernel: '6', bootId: 'b', pcr11: null },
-      mode: at(id).disk.length > 0 ? 'installed' : 'netboot',
+      ...(at(id).disk.length > 0 ? { mode: 'installed', disk: '0x5000c500' } : { mode: 'netboot' }),
       state: 'idle',
       order: at(id).order,
       slots: at(id).disk.map((version) => ({
@@ -169,6 +169,7 @@ test('stage, record, restart, done; the word to wipe is in no order after the di
   const between = await record();
   t.is(between.state, 'installing');
   t.is(between.installedAt, START);
+  t.deepEqual(between.disks, ['0x5000c500'], 'what was installed is known by its WWN');
   t.false(between.wanted.wipe, 'also where nobody ever comes to the end');
   await step();
   t.is(node.wipes, 1);

@@ -90,11 +90,12 @@ const AT_SITES = [
   ],
   ...['node expect', 'node expect withdraw'],
   'who',
+  ...['freeze', 'throttle', 'resume'].map((word) => `service ${word}`),
   ...['node power', 'node power status'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
-const OF_SLICES = ['slice extend', 'slice delete'];
+const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete'];
 /** To read for everybody, and for owners of slices: of what is theirs. */
 const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */

@@ -130,6 +130,57 @@ test('a revoked owner is nobody at the next word; the slice goes on, and the cor
   t.like(await core.say('slice delete', { name: 'probe' }), { state: 'ended' });
 });
 
+test('an owner runs what is theirs to run, within their share, and nothing of another slice, team or port', async (t) => {
+  const { as, member, release } = await elsewhere(t);
+  for (const n of [1, 2]) await member(n, []);
+  await release('shop:1.4', { ports: [{ name: 'http', protocol: 'tcp', port: 8080 }] });
+  await release('big:1', { limits: { memory: 65 * MIB, cpu: 1, tasks: 1, io: null } });
+  await release('near:1', { limits: { memory: 60 * MIB, cpu: 1, tasks: 1, io: null } });
+  await release('port:1', { ports: [{ name: 'dns', protocol: 'udp', port: 53 }] });
+  await release('state:1', { state: { path: '/s', bytes: 2 ** 20, migrates: false } });
+  const core = await as({ name: 'ann' });
+  for (const name of ['probe', 'other'])
+    await core.say(
+      'slice create',
+      wish(name, 1, { share: { ...SHARE, ports: name === 'probe' ? ['tcp/8080'] : [] } }),
+    );
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  const runs = (name: string, ...services: string[]) =>
+    owner.say<ShownSlice>('slice run', { name, services });
+  for (const [code, name, ...services] of [
+    ['OPERATOR_SLICE', 'other', 'shop:1.4'],
+    ['SLICE_OWNER', 'probe', 'evil/shop:1.4'],
+    ['SERVICE_UNKNOWN', 'probe', 'shop:1.5'],
+    ['SERVICE_NAME', 'probe', 'shop@other:1.4'],
+    ['SERVICE_NAME', 'probe', 'shop'],
+    ['SERVICE_NAME', 'probe', 'shop:1.4', 'fleet/shop:1.4'],
+    ['SLICE_SHARE', 'probe', 'big:1'],
+    ['SLICE_SHARE', 'probe', 'near:1', 'shop:1.4'],
+    ['SLICE_SHARE', 'probe', 'state:1'],
+    ['SLICE_PORTS', 'probe', 'port:1'],
+  ] as const)
+    await t.throwsAsync(runs(name, ...services), { code }, `${name} ${services.join()}`);
+  t.like(await core.say<ShownSlice>('slice show', { name: 'probe' }), {
+    said: 0,
+    services: [],
+    rollouts: [],
+  });
+
+  const running = await runs('probe', 'shop:1.4');
+  t.deepEqual(running.services, ['fleet/shop@probe:1.4']);
+  t.deepEqual(
+    running.rollouts.map(({ state }) => state),
+    ['running'],
+  );
+  // No rollout of a person brings anything to a slice.
+  const [{ id = '' } = {}] = running.rollouts;
+  await t.throwsAsync(owner.say('rollout abort', { rollout: id }), { code: 'OPERATOR_ROLE' });
+  const spec = JSON.stringify({ nodes: { all: true }, services: ['shop@other:1.4'] });
+  for (const operation of ['rollout plan', 'rollout start'])
+    await t.throwsAsync(core.say(operation, { spec }), { code: 'ROLLOUT_REFUSED', message: /slice run/ });
+  t.deepEqual((await owner.say<ShownSlice>('slice stop', { name: 'probe' })).services, []);
+});
+
 test('no room: nothing is made, and it is said which constraint it is and what would help', async (t) => {
   const { as, member } = await elsewhere(t);
   for (const n of [1, 2]) await member(n, []);

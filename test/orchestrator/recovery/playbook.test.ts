@@ -17,7 +17,15 @@ const MINUTE = 60_000;
 const T0 = 1_800_000_000_000;
 const NODE = { node: `tpm-${'a'.repeat(64)}`, name: 'n1', site: 'munich' };
 const FACTS: Facts = {
-  ...{ now: T0, state: 'unreachable', wellSince: null, isWhole: true, banned: null, recovery: 'wipe' },
+  ...{
+    now: T0,
+    state: 'unreachable',
+    wellSince: null,
+    isWhole: true,
+    shortfall: null,
+    banned: null,
+    recovery: 'wipe',
+  },
   ...{ hasBmc: true, hasTpm: true, onDisk: true, busy: null, stopped: null },
 };
 const cause = (road: Incident['road'], signal: string = road === 'broken' ? 'silent' : 'measurement') => ({
@@ -67,6 +75,22 @@ test('broken: without a BMC, and without the word to wipe, a person is asked soo
   const { done, incident } = play(begun('broken'), () => ({ hasBmc: false, recovery: 'person' }), 60);
   t.deepEqual(done, [['restart', 0]]);
   t.is(incident.step, 'person');
+});
+
+test('a node that is well again with less than its model has: a person is asked, until it is mended; no wiped one is held for it', (t) => {
+  const short = 'it has 1 of 2 disks';
+  const well = { wellSince: T0, state: 'healthy' as const };
+  const mended = (minute: number) => ({ ...well, shortfall: minute < 30 ? short : null });
+  const half = play(begun('broken'), () => ({ ...well, shortfall: short }), 60).incident;
+  t.is(half.step, 'person');
+  t.regex(half.reason, /well for 10 min; but it has 1 of 2 disks/);
+  t.true(half.epoch < 4, 'it is said once');
+  t.is(play(begun('broken'), mended, 60).incident.step, 'ended');
+  let back = begun('compromised');
+  for (const step of ['wiping', 'wiped', 'returning'] as const) back = decided(back, { ...back, step }, T0);
+  const { incident } = play(back, () => ({ ...well, shortfall: short }), 60);
+  t.is(incident.step, 'ended');
+  t.regex(incident.reason, /wiped, attested, .* but it has 1 of 2 disks/);
 });
 
 test('broken: what helped is not followed by more, and its end is seen', (t) => {
@@ -189,6 +213,7 @@ const event = fc.oneof(
       hasBmc: fc.boolean(),
       hasTpm: fc.boolean(),
       isWhole: fc.boolean(),
+      shortfall: fc.constantFrom(null, null, 'it has 1 of 2 disks'),
       busy: fc.constantFrom(null, 'r1'),
       stopped: fc.constantFrom(null, 'breaker'),
       banned: fc.constantFrom(null, null, null, 'ann'),

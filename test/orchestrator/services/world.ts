@@ -10,7 +10,12 @@ import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { issuedChange, readIssued } from '../../../orchestrator/orders/issued.ts';
 import type { OrderedService } from '../../../protocol/order.ts';
 import { type Manifest, manifestSchema } from '../../../protocol/service/manifest.ts';
-import { parseServiceVersion } from '../../../protocol/service/name.ts';
+import {
+  bundleOf,
+  fullServiceVersion,
+  parseInstanceVersion,
+  parseServiceVersion,
+} from '../../../protocol/service/name.ts';
 import { server } from '../../attack/redis/server.ts';
 import { beatOfBoot, certificateFor, enrolment } from '../fleet/support.ts';
 
@@ -45,9 +50,8 @@ const contentOf = (service: string) => Buffer.alloc(8192, service);
 const digest = (service: string) => hash('sha256', contentOf(service));
 
 function orderedOf(text: string): OrderedService {
-  const service = parseServiceVersion(text)!;
-  const { name, version } = service;
-  return { name, version, sha256: digest(`${name}:${version}`), size: 8192 };
+  const service = parseInstanceVersion(text)!;
+  return { ...service, sha256: digest(fullServiceVersion(bundleOf(service))), size: 8192 };
 }
 
 /** As publishing an image leaves it: the bytes are of no use. */

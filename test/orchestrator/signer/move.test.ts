@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { DecidedIncidents } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { DecidedRestraints } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import {
   DecidedRollouts,
   ROLLOUT_STAGES,
@@ -59,6 +60,7 @@ function moved(version: string | null, { had = {}, rollouts, newest, installs, p
         incidents: new DecidedIncidents(),
         rollouts: rollouts ?? rolloutsOf([]),
         places: new Map(),
+        restraints: new DecidedRestraints(),
         installs: new Map(installs === undefined ? [] : [[NODE, installs]]),
         pins: new Map(pin === undefined ? [] : [[NODE, pin]]),
       },
@@ -145,6 +147,7 @@ test('before decisions about rollouts begin all goes as it went; of what was sig
     incidents: new DecidedIncidents(),
     rollouts: rolloutsOf([], ['1.0', '2.0']),
     places: new Map(),
+    restraints: new DecidedRestraints(),
     installs: new Map(),
     pins: new Map(),
   };

@@ -1,7 +1,7 @@
 /** What the kernel has recorded of what instances send, as nft(8) prints it (libnftables-json(5)). Pure. */
 import { jsonIn } from '../../../../base/json.ts';
 import { FLOW_LIFE, WAYS, type Way } from '../../../../protocol/agent/flows.ts';
-import { serviceNameSchema } from '../../../../protocol/service/name.ts';
+import { instanceNameSchema } from '../../../../protocol/service/name.ts';
 
 /** What was sent to one destination since the kernel began this count. */
 export type Counted = {
@@ -33,7 +33,8 @@ function setFlows(set: unknown): Counted[] {
   const way = (Object.keys(WAYS) as Way[]).find(
     (one) => WAYS[one] === (rest === undefined ? '' : `/${rest}`),
   );
-  const { data: name } = serviceNameSchema.safeParse(id.replace('.', '/'));
+  // As instances are called in names of units: a third word is the slice.
+  const { data: name } = instanceNameSchema.safeParse(id.replace('.', '/').replace('.', '@'));
   if (way === undefined || name === undefined) return [];
   return elements.flatMap((element) => flowOf(name, way, field(element, 'elem')) ?? []);
 }

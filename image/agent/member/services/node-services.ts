@@ -75,6 +75,7 @@ export class NodeServices {
             interface: null,
             check: null,
             secrets: null,
+            restraint: null,
           },
         },
     );
@@ -89,8 +90,11 @@ export class NodeServices {
     const state = view.state === 'refused' && !isJudged ? 'fetching' : view.state;
     const why = state === 'fetching' ? (this.#errors.get(name) ?? view.why) : this.#whyOf(view);
     const health = healthOfInstance(view, this.#tallies.get(name));
-    const told = { name, version, state, health, restarts, since, why: flat(why) };
-    return view.secrets?.number == null ? told : { ...told, secrets: view.secrets.number };
+    return {
+      ...{ name, version, state, health, restarts, since, why: flat(why) },
+      ...(view.secrets?.number == null ? {} : { secrets: view.secrets.number }),
+      ...(view.restraint === null ? {} : { restraint: view.restraint }),
+    };
   }
 
   #whyOf({ name, state, why, secrets }: InstanceView): string {

@@ -8,14 +8,17 @@ import type { ServicesResults } from '../../../../protocol/agent/services.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
+import { instanceId } from './place.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
+import { restrain, restraintOf } from './restrain.ts';
 import { dropSecrets, type Held, heldFor } from './secrets.ts';
 import { shareFiles } from './share.ts';
 import { roomForBundle } from './space.ts';
 import { dropStatesOfSlices } from './state.ts';
 import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
+import { instanceUnit } from './units.ts';
 
 /** Where root works; tests put other places here. */
 export type ServicePlaces = StepPlaces &
@@ -47,6 +50,10 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   // First of all: what goes wrong with bringing others must not keep it running.
   const named = new Set(names);
   const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
+  // Who is frozen does not end.
+  for (const { name, restraint } of ran)
+    if (gone.includes(name) && restraint?.how === 'freeze')
+      await places.systemctl('thaw', instanceUnit(instanceId(name)));
   await endInstances(gone, places);
   const running = gone.length === 0 ? ran : await runningNow(places);
   await dropStatesOfSlices(
@@ -54,9 +61,12 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     running.map(({ name }) => name),
     places,
   );
+  // What does harm is stopped before anything is fetched or begun.
+  const unrestrained = await restrain(await recordsIn(places), order, places);
   const wanted = await wantedOf(order, before, places);
   const brought: Wanted[] = [];
-  for (const one of wanted) brought.push(await bring(one, before, places));
+  for (const one of wanted)
+    brought.push({ ...(await bring(one, before, places)), restraint: restraintOf(order, one.service.name) });
   const bundles = await bundlesIn(places.store);
   for (const { service, bundle } of brought)
     if (bundle !== undefined && bundles.has(service.sha256))
@@ -82,6 +92,8 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   const now = await recordsIn(places);
   await dropSecrets(places.secrets, [...order.services, ...now]);
   const instances = views.map((view) => {
+    const not = unrestrained.get(view.name);
+    if (not !== undefined) return { ...view, restraint: null, why: `it could not be restrained: ${not}` };
     const failure = failed.get(view.name);
     if (failure === undefined)
       return view.why === '' && mirrors.has(view.name) ? { ...view, why: unshared } : view;

@@ -8,7 +8,7 @@ import * as z from 'zod/mini';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import { jsonIn } from '../../../../base/json.ts';
 import { versionSchema } from '../../../../formats/version.ts';
-import type { OrderedService } from '../../../../protocol/order.ts';
+import { type OrderedService, type Restraint, restraintSchema } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { healthSchema } from '../../../../protocol/service/manifest.ts';
 import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.ts';
@@ -54,6 +54,8 @@ const recordSchema = z.strictObject({
   secrets: z.optional(z.string()),
   /** How to ask for its health, also once it is not released any more; absent: it has no check. */
   health: z.optional(healthSchema),
+  /** As the order that was in force when it was looked at last says; absent: it is free. */
+  restraint: z.optional(restraintSchema),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
   tried: z.optional(
     z.strictObject({
@@ -98,11 +100,12 @@ export type InstanceParts = {
   state: string | null;
   /** Those that it is given; null: it asks for none. */
   secrets: Held | null;
+  restraint: Restraint | null;
 };
 
 /** Writes all that is needed to start it; the record comes last. */
 export async function writeInstance(
-  { service, bundle, file, place, state, secrets }: InstanceParts,
+  { service, bundle, file, place, state, secrets, restraint }: InstanceParts,
   record: Pick<InstanceRecord, 'restarts' | 'revivals' | 'begun'>,
   places: InstancePlaces,
 ): Promise<void> {
@@ -138,7 +141,7 @@ export async function writeInstance(
     [join(folder, 'instance.nft'), instanceRules(manifest, place)],
     [join(folder, 'node.ip'), links.node],
     [join(folder, 'instance.ip'), links.instance],
-    [join(folder, 'connections.nft'), connectionRules(place)],
+    [join(folder, 'connections.nft'), connectionRules(place, restraint)],
     [join(folder, 'node-add.nft'), entries.add + flows.add],
     [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
@@ -153,8 +156,20 @@ export async function writeInstance(
     ...{ format: 1, name, version, sha256, slot: place.slot, ports, ...record },
     ...(secrets === null ? {} : { secrets: secrets.tag }),
     ...(manifest.health === null ? {} : { health: manifest.health }),
+    ...(restraint === null ? {} : { restraint }),
   };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
+}
+
+/** After it was restrained so, or let go. */
+export async function noteRestraint(
+  record: InstanceRecord,
+  restraint: Restraint | null,
+  places: Pick<InstancePlaces, 'run'>,
+): Promise<void> {
+  const { restraint: _, ...rest } = record;
+  const noted: InstanceRecord = restraint === null ? rest : { ...rest, restraint };
+  await writeFileAtomic(join(instanceFolder(places, record.name), 'instance.json'), JSON.stringify(noted));
 }
 
 /** Remembers a version that could not take the place of the one that runs: it is not tried again at once. */

@@ -3,6 +3,7 @@
  * nobody in the instance can change them; and its entries in the node's own table (filter.nft). Pure.
  */
 import { BootwaveError } from '../../../../base/error.ts';
+import type { Restraint } from '../../../../protocol/order.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import type { Place } from './place.ts';
 
@@ -117,7 +118,10 @@ export const MOST_CONNECTIONS = 4096;
  * A table of the node for one instance, before its own (filter.nft). What is dropped here is not in the node's table of
  * connections.
  */
-export function connectionRules({ address, interface: name }: Place): string {
+export function connectionRules(
+  { address, interface: name }: Place,
+  restraint: Restraint | null = null,
+): string {
   const rule = (end: 'saddr' | 'daddr') =>
     `    ip ${end} ${address} ${FRESH} ct count over ${MOST_CONNECTIONS} drop`;
   return [
@@ -127,6 +131,9 @@ export function connectionRules({ address, interface: name }: Place): string {
     `table inet ${name} {`,
     '  chain forward {',
     '    type filter hook forward priority filter - 1; policy accept;',
+    ...(restraint === null
+      ? []
+      : (['saddr', 'daddr'] as const).map((end) => `    ip ${end} ${address} ${dropped(restraint)}`)),
     rule('saddr'),
     rule('daddr'),
     '  }',
@@ -134,6 +141,10 @@ export function connectionRules({ address, interface: name }: Place): string {
     '',
   ].join('\n');
 }
+
+/** Of a throttled one what a second may have passes at once. */
+const dropped = (restraint: Restraint): string =>
+  restraint.how === 'freeze' ? 'drop' : `limit rate over ${restraint.rate} bytes/second drop`;
 
 /** For `ip -batch`, at the node and in the instance's namespace: on a busy node each process waits for its turn. */
 export function linkCommands({ address, gateway, interface: name }: Place) {

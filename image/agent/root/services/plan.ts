@@ -2,7 +2,7 @@
 import { BootwaveError } from '../../../../base/error.ts';
 import { named } from '../../../../base/named.ts';
 import type { InstanceState, InstanceView } from '../../../../protocol/agent/services.ts';
-import type { OrderedService } from '../../../../protocol/order.ts';
+import type { OrderedService, Restraint } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { nearest } from '../../../../protocol/service/name.ts';
@@ -13,7 +13,11 @@ import type { Held } from './secrets.ts';
 import type { UnitState } from './unit-state.ts';
 
 /** A service of the order, and what the metadata says of it; or why that is not believed. */
-export type Wanted = { service: OrderedService } & (
+export type Wanted = {
+  service: OrderedService;
+  /** What the order says of it beside that; null or absent: nothing. */
+  restraint?: Restraint | null;
+} & (
   | { bundle: Pick<BundleCustom, 'rootHash' | 'dataBytes' | 'manifest'>; refused?: undefined }
   | { bundle?: undefined; refused: BootwaveError }
 );
@@ -37,6 +41,8 @@ export type Running = {
   /** Tag of the secrets that it was started with. */
   secrets?: InstanceRecord['secrets'];
   health?: InstanceRecord['health'];
+  /** As it is now. */
+  restraint?: InstanceRecord['restraint'];
 };
 
 export type Seen = {
@@ -85,9 +91,11 @@ export function planServices(
   const views = wanted.map((one) => {
     const { service } = one;
     const now = running.get(service.name) ?? null;
-    if (now !== null && isSame(now, service) && !hasOldSecrets(one, now, seen)) {
+    const isFrozen = one.restraint?.how === 'freeze';
+    if (isFrozen && (now === null || !isSame(now, service))) return viewOf(one, now, 'waiting', FROZEN, seen);
+    if (now !== null && isSame(now, service) && (isFrozen || !hasOldSecrets(one, now, seen))) {
       const { unit, begun, revivals } = now;
-      if (unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
+      if (!isFrozen && unit.state === 'failed' && seen.uptime >= begun + pause(revivals)) {
         if (one.refused !== undefined) return viewOf(one, now, 'refused', saidBy(one.refused), seen);
         steps.push({ do: 'revive', name: service.name });
       }
@@ -116,6 +124,8 @@ export function planServices(
   return { steps, views };
 }
 
+const FROZEN_CODE = 'SERVICE_FROZEN';
+const FROZEN = `it is frozen: somebody has to let it go [${FROZEN_CODE}]`;
 const NO_SECRETS = '[SERVICE_SECRETS]';
 
 const lackingSecrets = ({ secrets = [] }: Manifest, held: Pick<Held, 'names'> | undefined): string[] =>
@@ -255,7 +265,7 @@ function onCycles(wanted: readonly Wanted[]): Set<string> {
 }
 
 function viewOf(
-  { service, bundle }: Wanted,
+  { service, bundle, restraint }: Wanted,
   now: Running | null,
   state: InstanceState,
   why: string,
@@ -264,13 +274,15 @@ function viewOf(
   const { name, version } = service;
   const since = now?.unit.since ?? null;
   const health = (bundle === undefined ? now?.health : bundle.manifest.health) ?? null;
-  const isUp = now !== null && state === 'running' && health !== null;
+  // Who is frozen answers nobody.
+  const isUp = now !== null && state === 'running' && health !== null && restraint?.how !== 'freeze';
   return {
     ...{ name, version, state, why, stored: bundles.has(service.sha256) },
     runs: now?.version ?? null,
     restarts: now === null ? 0 : now.restarts + now.unit.restarts,
     since: since === null ? null : Math.round(clock - uptime + since / 1000),
     secrets: bundle?.manifest.secrets === undefined ? null : { number: secrets.get(name)?.number ?? null },
+    restraint: restraint?.how ?? null,
     interface: now === null ? null : placeOf(now.slot).interface,
     check: isUp ? { health, address: placeOf(now.slot).address } : null,
   };

@@ -147,7 +147,7 @@ type Beginning = Extract<Wanted, { refused?: undefined }> & {
 
 /** Nothing of what runs is touched. */
 async function ready(
-  { service, bundle }: Wanted,
+  { service, bundle, restraint = null }: Wanted,
   slots: Map<string, number>,
   keptOn: 'disk' | 'memory' | null,
   places: StepPlaces,
@@ -177,7 +177,7 @@ async function ready(
   if (keeps) await readyState(name, version, state, place, places);
   const secrets = await secretsFor(service, bundle.manifest, places);
   if (secrets !== null) await ownSecrets(secrets, bundle.manifest, place);
-  return { service, bundle, place, keeps, secrets };
+  return { service, bundle, restraint, place, keeps, secrets };
 }
 
 /** @returns null: it asks for none @throws BootwaveError `SERVICE_SECRETS` */
@@ -198,7 +198,7 @@ async function secretsFor(
 }
 
 async function begin(
-  { service, bundle, place, keeps, secrets }: Beginning,
+  { service, bundle, restraint = null, place, keeps, secrets }: Beginning,
   now: Running | null,
   places: StepPlaces,
 ): Promise<void> {
@@ -209,7 +209,7 @@ async function begin(
       ...{ service, bundle, place },
       file: bundleFile(places.store, sha256),
       state: keeps ? dataFolder(places, name) : null,
-      secrets,
+      ...{ secrets, restraint },
     },
     {
       restarts: now === null ? 0 : now.restarts + now.unit.restarts + 1,

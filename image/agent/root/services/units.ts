@@ -78,6 +78,8 @@ export function netText(id: string, place: Place, folder: string): string {
       // A kernel that cannot count connections is no reason to run no service.
       `ExecStart=-${NFT} -f ${folder}/connections.nft`,
       `ExecStart=${NFT} -f ${folder}/node-add.nft`,
+      // Frozen, throttled, or let go.
+      `ExecReload=${NFT} -f ${folder}/connections.nft`,
       `ExecStopPost=-${NFT} -f ${folder}/node-remove.nft`,
       `ExecStopPost=-${NFT} delete table inet ${name}`,
       `ExecStopPost=-${IP} netns delete ${name}`,

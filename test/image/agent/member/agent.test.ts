@@ -6,7 +6,8 @@ import { Agent, type Edges } from '../../../../image/agent/member/agent.ts';
 import { BootServer } from '../../../../image/agent/member/boot-server.ts';
 import type { View } from '../../../../image/agent/member/core.ts';
 import { verifyTime } from '../../../../image/agent/root/server-time.ts';
-import { CLOCK_OFF } from '../../../../protocol/agent/machine.ts';
+import { CLOCK_OFF, type HelperRequest } from '../../../../protocol/agent/machine.ts';
+import { writeReport } from '../../../../protocol/enrolment/wipe.ts';
 import { MemoryDirectory } from '../../../bootserver/enroll/support/directory.ts';
 import { Fleet, serve, type TestServer } from '../../../bootserver/enroll/support/fleet.ts';
 import { helperOn, RUNNING } from '../../../bootserver/enroll/support/node.ts';
@@ -112,6 +113,45 @@ test.serial('an approved machine that boots again is healthy by itself, under th
   t.like(again, { id, akName });
   t.false(second.views.some(inPhase('pending')));
 });
+
+test.serial(
+  'a held machine wipes as it is ordered, says so, and enrols with keys that it made afterwards',
+  async (t) => {
+    const { url, directory } = await server(t);
+    const { askHelper } = helperOn(folder, software);
+    const report = writeReport({ incident: 1, wiped: ['0x5000c500'], left: [], open: [] });
+    const taken: unknown[] = [];
+    let wipes = 0;
+    const agent = boot(t, () => [url], software, {
+      askHelper: (async (request: HelperRequest) => {
+        if (request.operation !== 'take-order') return askHelper(request);
+        taken.push(request.envelope);
+        return { digest: 'd' };
+      }) as never,
+      wipe: async () => {
+        wipes += 1;
+        // The boot server forgets the session meanwhile: nothing is wiped a second time.
+        if (wipes === 1) directory.available = false;
+        return { report, open: false };
+      },
+    });
+    await agent.until(inPhase('pending'));
+    const [{ id, spkiDigest }] = directory.enrolments as [(typeof directory.enrolments)[0]];
+    const order = { payload: 'e30=', keyId: 'a'.repeat(64), signature: '' };
+    directory.decisions.set(id, { state: 'held', name: 'n1', reason: 'it talks to strangers', order });
+    const held = await agent.until(inPhase('held'));
+    t.is(held.notice, 'it talks to strangers');
+    await agent.until(({ notice }) => notice?.includes('SERVER_UNREACHABLE') === true);
+    directory.available = true;
+    await directory.until(() => directory.wipes.length > 0);
+    directory.decisions.set(id, { state: 'approved', name: 'n1' });
+    await agent.until(inPhase('healthy'));
+    t.like(directory.wipes[0], { id, report: { incident: 1, wiped: ['0x5000c500'] } });
+    t.is(wipes, 1);
+    t.deepEqual(taken[0], order);
+    t.not(directory.certificates.get(id)?.spkiDigest, spkiDigest);
+  },
+);
 
 test.serial('a server that was killed and forgot everything gets the proof again', async (t) => {
   const directory = new MemoryDirectory();

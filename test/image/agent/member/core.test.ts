@@ -21,6 +21,7 @@ const ACTIVITIES = new Set([
   'poll',
   'heartbeat',
   'attest',
+  'wipe',
   'restart',
   'wait',
 ]);

@@ -1,5 +1,5 @@
 /** Which disks of a machine are wiped, which are left alone, and which ought to be wiped and cannot. Pure. */
-import { type DiskFacts, lastingName } from '../layout.ts';
+import { contentOf, type DiskFacts, lastingName } from '../layout.ts';
 
 export type WipePolicy = {
   /** WWNs of the disks that Bootwave installed on this machine; serial numbers of those that have none. */
@@ -17,14 +17,23 @@ export type WipePlan = {
   open: readonly (Omit<NamedDisk, 'disk'> & { disk: DiskFacts | null; name: string })[];
 };
 
-/** A disk that only looks like ours is one of the others: whoever owns the machine writes what they like on it. */
+/**
+ * A disk that only looks like ours is not wiped as ours: whoever owns the machine writes what they like on it. Nor is it left: the
+ * machine would go on with what lies there (`installedDisk`).
+ */
 export function planWipe(disks: readonly DiskFacts[], { installed, others }: WipePolicy): WipePlan {
   const plan = { wipe: [] as DiskFacts[], left: [] as NamedDisk[], open: [] as WipePlan['open'][number][] };
   for (const disk of disks) {
     const name = lastingName(disk);
     const isOurs = name !== '' && installed.includes(name);
     if (!isOurs && others === 'leave') {
-      plan.left.push({ disk, why: 'Bootwave did not install it' });
+      if (contentOf(disk) === 'ours')
+        plan.open.push({
+          disk,
+          name: name || disk.name,
+          why: 'it looks as if Bootwave had installed it, and nobody knows that',
+        });
+      else plan.left.push({ disk, why: 'Bootwave did not install it' });
       continue;
     }
     // Without a name it cannot be said later which disk was wiped.

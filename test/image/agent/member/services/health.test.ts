@@ -12,6 +12,7 @@ const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: SINCE },
   secrets: null,
   stored: false,
+  restraint: null,
   interface: 'bws1',
   check: {
     address: '198.18.0.1',

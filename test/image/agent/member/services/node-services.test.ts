@@ -37,7 +37,7 @@ const service = {
 };
 const view = (more: Partial<InstanceView> = {}): InstanceView => ({
   ...{ name: 'fleet/a', version: '1', state: 'running', why: '', runs: '1', restarts: 0, since: 1 },
-  ...{ interface: null, check: null, secrets: null, stored: false },
+  ...{ restraint: null, interface: null, check: null, secrets: null, stored: false },
   ...more,
 });
 

@@ -106,7 +106,14 @@ export async function box(t: ExecutionContext) {
       const id = name.replace('/', '.');
       await writeInstance(
         {
-          ...{ bundle: { ...bundle, manifest }, file: bundle.file, place, state: data, secrets },
+          ...{
+            bundle: { ...bundle, manifest },
+            file: bundle.file,
+            place,
+            state: data,
+            secrets,
+            restraint: null,
+          },
           service: { name, version: '1', sha256: bundle.sha256, size: bundle.size },
         },
         { restarts: 0, revivals: 0, begun: 0 },

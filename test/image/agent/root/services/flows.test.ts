@@ -1,11 +1,13 @@
 /** What instances send is recorded by the kernel: real nft in a network namespace, read as the agent reads it. */
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
 import { countedFlows } from '../../../../../image/agent/member/flows/kernel-text.ts';
-import { NEW_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
+import { connectionRules, NEW_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
 import type { Place } from '../../../../../image/agent/root/services/place.ts';
 import { FLOW_SET_SIZE, FLOW_TABLE } from '../../../../../protocol/agent/flows.ts';
+import type { Restraint } from '../../../../../protocol/order.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, scratch } from './bundles.ts';
@@ -198,3 +200,55 @@ test.serial('mail leaves only where its port is declared', async (t) => {
   await mail(said.place);
   t.true((await came()) > 0);
 });
+
+test.serial(
+  'frozen nothing passes, in neither direction, also of what was open; throttled so much; let go all',
+  async (t) => {
+    const { node, start, left } = await wired(t);
+    const { place } = await start('fleet/web', 11, {
+      ...ANYWHERE,
+      ports: [{ name: 'dns', protocol: 'udp', port: 53 }],
+    });
+    const file = join(node.folder, 'connections.nft');
+    const restrain = async (restraint: Restraint | null) => {
+      await writeFile(file, connectionRules(place, restraint));
+      await node.must('nft', '-f', file);
+    };
+    const send = (packets: number) => {
+      const script = `const s = require('node:dgram').createSocket('udp4'); s.bind(7000); (async () => {
+      for (let i = 0; i < ${packets}; i += 1) await new Promise((done) => s.send(Buffer.alloc(1000), 443, '10.93.0.2', () => done())); s.close(); })()`;
+      return node.must('ip', 'netns', 'exec', place.interface, process.execPath, '-e', script);
+    };
+    const passed = async (packets: number) => {
+      const before = await left();
+      const began = performance.now();
+      await send(packets);
+      return { packets: (await left()) - before, seconds: (performance.now() - began) / 1000 };
+    };
+    t.is((await passed(50)).packets, 50);
+    await restrain({ name: 'fleet/web', how: 'freeze' });
+    t.is((await passed(50)).packets, 0);
+    // From outside nothing comes in either.
+    const came = ['ip', 'netns', 'exec', place.interface, 'cat', '/proc/net/snmp'];
+    const received = async () => Number(/\nUdp: (\d+)/.exec((await node.must(...came)).stdout)![1]);
+    const noPort = async () => (await node.must(...came)).stdout.match(/\nUdp: (?:\d+ ){1}(\d+)/)![1];
+    const [before, without] = [await received(), await noPort()];
+    await node.must(
+      'ip',
+      'netns',
+      'exec',
+      'outside',
+      process.execPath,
+      '-e',
+      `const s = require('node:dgram').createSocket('udp4'); s.send('q', 53, '10.93.0.1', () => s.close())`,
+    );
+    t.deepEqual([await received(), await noPort()], [before, without]);
+    const rate = 20_000;
+    await restrain({ name: 'fleet/web', how: 'throttle', rate });
+    const slow = await passed(2000);
+    // Of 1,028 bytes each; what a second may have passes at once.
+    t.true(slow.packets > 1 && slow.packets <= (rate * (slow.seconds + 1)) / 1028 + 1, JSON.stringify(slow));
+    await restrain(null);
+    t.is((await passed(50)).packets, 50);
+  },
+);

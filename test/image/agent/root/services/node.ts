@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
-import type { Order } from '../../../../../protocol/order.ts';
+import type { Order, Restraint } from '../../../../../protocol/order.ts';
 import { type Released, releases, scratch } from './bundles.ts';
 
 export const DAY = 24 * 3600_000;
@@ -16,6 +16,8 @@ export async function setUp(t: ExecutionContext) {
   const active = new Map<string, 'active' | 'failed'>();
   const said: string[] = [];
   let services: Order['services'] = [];
+  let restraints: Restraint[] = [];
+  let failing: string | null = null;
   let issuedAt = Date.now();
   let now = issuedAt;
   let uptime = 1_000_000;
@@ -35,13 +37,15 @@ export async function setUp(t: ExecutionContext) {
     ...{ releaseRoot: keys.root, architecture: 'x64', memory: 2 ** 32 },
     bound: async () => {},
     space: async () => ({ total: 2 ** 40, free: 2 ** 40 }),
-    order: async () => ({ services, issuedAt, mode }) as unknown as Order,
+    order: async () =>
+      ({ services, issuedAt, mode, ...(restraints.length === 0 ? {} : { restraints }) }) as unknown as Order,
     keptOn: async () => keptOn,
     freeMemory: () => 2 ** 32,
     uptime: () => uptime,
     now: () => now,
     async systemctl(...args) {
       const [verb = '', ...rest] = args.filter((arg) => !arg.startsWith('--'));
+      if (verb === failing) return { code: 1, stdout: '', stderr: 'Job failed.' };
       if (verb !== 'show') said.push([verb, ...rest].join(' '));
       if (verb === 'start') for (const unit of rest) active.set(unit, 'active');
       if (verb === 'stop') for (const unit of rest) active.delete(unit);
@@ -56,6 +60,13 @@ export async function setUp(t: ExecutionContext) {
     shared: async () => (await applyServices(new Set(), places)).shared,
     order(...all: Released[]) {
       services = all.map(({ service }) => service);
+    },
+    restrain(all: Restraint[]) {
+      restraints = all;
+    },
+    /** A verb of systemctl that fails from now on; null: none. */
+    fail(verb: string | null) {
+      failing = verb;
     },
     /** Bundles, and parts of them. */
     stored: async () => (await readdir(at('store'))).filter((name) => !name.endsWith('.json')),

@@ -15,8 +15,11 @@ const MIB = 2 ** 20;
 export const SIZE = 96 * MIB;
 export const SECRET = randomBytes(MIB);
 
-/** A disk as Bootwave installs it, with something planted near its end. @returns `path` of the loop device */
-export async function loopDisk(t: ExecutionContext): Promise<{ image: string; path: string }> {
+/** A disk as Bootwave installs it, with something planted near its end. @param state name of its second partition @returns `path` of the loop device */
+export async function loopDisk(
+  t: ExecutionContext,
+  state: string = LABELS.state,
+): Promise<{ image: string; path: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'bw-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const image = join(folder, 'disk.raw');
@@ -27,7 +30,7 @@ export async function loopDisk(t: ExecutionContext): Promise<{ image: string; pa
   const table = [
     'label: gpt',
     `size=16MiB, type=${ESP_TYPE}, name=${LABELS.esp}`,
-    `type=${STATE_TYPE}, name=${LABELS.state}`,
+    `type=${STATE_TYPE}, name=${state}`,
   ];
   await mustRun('sfdisk', ['--quiet', image], { input: table.join('\n') });
   const { stdout } = await mustRun('losetup', ['--find', '--show', '--partscan', image]);

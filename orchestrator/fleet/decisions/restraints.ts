@@ -1,0 +1,72 @@
+/**
+ * What people decided about services that do harm: that they are frozen or throttled, on one node or wherever they run. In
+ * the log these are records.
+ */
+import { z } from 'zod';
+import type { Restraint } from '../../../protocol/order.ts';
+import { at } from '../keys.ts';
+import { readStored } from '../read-stored.ts';
+import type { Decided } from './entry.ts';
+
+/** In place of a node: wherever it runs. */
+export const EVERYWHERE = '*';
+
+/** @param service `OWNER/NAME` @param node its id, or EVERYWHERE */
+export const restraintKey = (subject: { service: string; node: string }): string =>
+  at('restraint', `${subject.service}@${subject.node}`);
+const BEGINNING = at('restraint', '');
+
+export const decidedRestraintSchema = z.object({
+  service: z.string(),
+  node: z.string(),
+  /** Null: it is let go. */
+  how: z.enum(['freeze', 'throttle']).nullable(),
+  /** Bytes a second, each way; null unless it is throttled. */
+  rate: z.number().int().nullable(),
+  reason: z.string(),
+  /** Of several decisions about one subject the one with the highest epoch counts. From 1. */
+  epoch: z.number().int().min(1),
+  by: z.string(),
+  /** When it was decided, milliseconds since the epoch. */
+  at: z.number(),
+});
+export type DecidedRestraint = z.infer<typeof decidedRestraintSchema>;
+
+/** The last word about each, of entries that come in their order (`Standing`). */
+export class DecidedRestraints {
+  readonly #known = new Map<string, DecidedRestraint>();
+  #changes = 0;
+
+  add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
+    if (!key.startsWith(BEGINNING)) return;
+    const decided = readStored(decidedRestraintSchema, body);
+    // What cannot be read lets nothing go.
+    if (decided === null || restraintKey(decided) !== key) return;
+    this.#known.set(key, decided);
+    this.#changes += 1;
+  }
+
+  /** Another number whenever something was decided. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Those that are let go among them. */
+  get all(): DecidedRestraint[] {
+    return [...this.#known.values()];
+  }
+
+  of(subject: { service: string; node: string }): DecidedRestraint | undefined {
+    return this.#known.get(restraintKey(subject));
+  }
+
+  /** @param services by name. @returns what an order of the node says of them: of two words the stricter one; by name */
+  on(node: string, services: readonly string[]): Restraint[] {
+    return services.toSorted().flatMap((service): Restraint[] => {
+      const words = [node, EVERYWHERE].flatMap((where) => this.of({ service, node: where }) ?? []);
+      if (words.some(({ how }) => how === 'freeze')) return [{ name: service, how: 'freeze' }];
+      const rates = words.flatMap(({ how, rate }) => (how === 'throttle' && rate !== null ? [rate] : []));
+      return rates.length === 0 ? [] : [{ name: service, how: 'throttle', rate: Math.min(...rates) }];
+    });
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Brings nodes what was decided about services that do harm: a new order with nothing else changed, which their signer has
+ * stamped. Also to nodes that a rollout moves: it finds an order above its own, and takes the next number.
+ */
+import { BootwaveError, messageOf } from '../../base/error.ts';
+import type { Logger } from '../../base/log.ts';
+import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { deliverOrder } from '../orders/deliver.ts';
+import { knownEpoch } from '../orders/guard.ts';
+import { readIssued } from '../orders/issued.ts';
+import { keptOf, signKept } from '../orders/kept.ts';
+import type { OrderSigner } from '../orders/order-signer.ts';
+import { reissue } from '../orders/reissue.ts';
+import { standingOf } from '../orders/sign.ts';
+import type { LinkPool } from '../transport/pool.ts';
+import { keepNodes } from '../upkeep/nodes.ts';
+
+export type RestraintKeeperOptions = {
+  fleet: Fleet;
+  pool: Pick<LinkPool, 'request'>;
+  signer: OrderSigner;
+  log: Logger;
+  signal: AbortSignal;
+  /** Milliseconds between two looks, and before a node that was not reached is asked again. */
+  times?: { look: number; again: number };
+};
+
+const KEEPER = 'restraint-keeper';
+const TIMES = { look: 1_000, again: 15_000 };
+const AT_ONCE = 32;
+/** Milliseconds of silence. */
+const SILENCE = 15_000;
+
+/** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
+export function startRestraintKeeper(options: RestraintKeeperOptions): Promise<void> {
+  const { fleet, log, signal, times = TIMES } = options;
+  /** Nodes that lack nothing of what was decided up to this change. */
+  const settled = new Map<string, number>();
+  let concerned: { changes: number; nodes: ReadonlySet<string> } | null = null;
+  const changesNow = () => fleet.decisions.restraints.changes;
+
+  return keepNodes({
+    ...{ redis: fleet.redis, name: 'restraints', every: times.look, atOnce: AT_ONCE, log, signal },
+    async find() {
+      const changes = changesNow();
+      if (concerned?.changes !== changes) concerned = { changes, nodes: await concernedBy(fleet) };
+      const open = [...concerned.nodes].filter((id) => settled.get(id) !== changes);
+      if (open.length === 0) return [];
+      const records = await fleet.nodes.getMany(open);
+      return records.filter(({ state }) => UP.includes(state));
+    },
+    async work({ id, name }) {
+      const changes = changesNow();
+      if (await bring(options, id))
+        log.info({ id, node: name }, 'a node was brought what was decided about its services');
+      settled.set(id, changes);
+    },
+    async failed({ id, name }, error, waited) {
+      const reason = messageOf(error);
+      log[waited === 0 ? 'warn' : 'debug'](
+        { id, node: name, reason },
+        'a node was not brought what was decided about its services',
+      );
+      const isRefused = error instanceof BootwaveError && error.code === 'ORDER_MALFORMED';
+      if (waited === 0 && isRefused)
+        await fleet.audit
+          .append({
+            ...{ at: Date.now(), actor: KEEPER, node: id, action: 'restraint' },
+            reason: 'its image is from before services could be frozen: it refuses every order that says so',
+          })
+          .catch(() => {});
+      return times.again;
+    },
+  });
+}
+
+const UP: readonly NodeRecord['state'][] = ['healthy', 'degraded', 'updating'];
+
+/** Also by what was let go: those nodes may still have the order before. */
+async function concernedBy({ redis, decisions, nodes }: Fleet): Promise<Set<string>> {
+  const all = decisions.restraints.all;
+  const named = all.filter(({ node }) => node !== EVERYWHERE).map(({ node }) => node);
+  const everywhere = new Set(all.filter(({ node }) => node === EVERYWHERE).map(({ service }) => service));
+  if (everywhere.size === 0) return new Set(named);
+  const orders = await readIssued(redis, await nodes.ids({}));
+  const running = [...orders].filter(([, { order }]) =>
+    order.services.some(({ name }) => everywhere.has(name)),
+  );
+  return new Set([...named, ...running.map(([id]) => id)]);
+}
+
+/** @returns false: it has what was decided already */
+async function bring({ fleet, pool, signer, signal }: RestraintKeeperOptions, id: string): Promise<boolean> {
+  const { redis } = fleet;
+  const ask = { signal, timeout: SILENCE };
+  const standing = await standingOf(redis, signer, id);
+  const inForce = (await readIssued(redis, [id])).get(id);
+  const { config, services } = keptOf(inForce, standing);
+  if (services.length === 0) return false;
+  const { result: status } = await pool.request(id, 'status', {}, ask);
+  const known = Math.max(knownEpoch(status), standing.epoch);
+  if (standing.isRestrained === true && status.order?.epoch === known) return false;
+  const other = inForce?.order ?? { mode: 'installed' as const, image: null, forgiven: [] };
+  const order = await reissue(redis, {
+    // A disk that was to be wiped was, or people say it again.
+    ...{ node: id, wanted: { ...other, wipe: false, config, services }, inForce, now: Date.now() },
+    ...{ by: inForce?.rollout ?? KEEPER, kind: inForce?.kind ?? 'activate', race: 'RESTRAINT_ORDER_RACE' },
+    // Above the order in force, which says the same of all else.
+    floor: Math.max(known, inForce?.order.epoch ?? 0) + 1,
+  });
+  const envelope = await signKept(redis, signer, order);
+  await deliverOrder(pool, id, envelope, ask);
+  return true;
+}

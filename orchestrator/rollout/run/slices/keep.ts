@@ -1,0 +1,227 @@
+/** Keeps slices as they were decided: their nodes, what runs there, their warnings and their end. */
+import { BootwaveError } from '../../../../base/error.ts';
+import type { Logger } from '../../../../base/log.ts';
+import { sliceOf } from '../../../../protocol/service/name.ts';
+import { isAlive, SLICE_TIMES, type Slice } from '../../../fleet/decisions/slices.ts';
+import { at, KEYS } from '../../../fleet/keys.ts';
+import { SIGNED_AT } from '../../../orders/sign.ts';
+import { placeSlices, seatsOf } from '../../../slices/place.ts';
+import { decideSlice, listSlices, readTurn, repairSlices, turnAfter, wordOf } from '../../../slices/store.ts';
+import { keepLooking } from '../../../upkeep/look.ts';
+import type { PlanNode } from '../../node.ts';
+import { endAll } from '../by-itself.ts';
+import { planNodes } from '../facts.ts';
+import { serviceFacts } from '../service-facts.ts';
+import { hostsOf } from './hosts.ts';
+import { bring, type Edge, type Shown, takeAway, unfitFor } from './work.ts';
+
+type Looking = Edge & { log: Logger; now?: () => number };
+
+/** Hash: slice -> why something of it does not go on. For people only. */
+export const SLICE_WAITS = at('slices', 'waits');
+/** Hash: slice -> the last warning of its end that was given. */
+const WARNED = at('slices', 'warned');
+
+const HOUR = 3600_000;
+/** Milliseconds before its end at which an owner is warned, and what is said; the last one that applies is given, once. */
+const WARNINGS = [
+  { before: 7 * 24 * HOUR, says: 'expires within 7 days' },
+  { before: 24 * HOUR, says: 'expires within a day' },
+  { before: 0, says: `has expired: it ends for good ${SLICE_TIMES.grace / HOUR} h after that` },
+] as const;
+
+/** Until the signal aborts; of several orchestrators one at a time. Never rejects. */
+export function keepSlices(options: Looking & { signal: AbortSignal; every: number }): Promise<void> {
+  const memory = new SliceMemory();
+  return keepLooking({ ...options, name: 'slices' }, () => lookAtSlices(options, memory));
+}
+
+/** What one process need not ask again. */
+export class SliceMemory {
+  readonly shown: Shown = new Map();
+  readonly told = new Map<string, string>();
+  /** What the last look rested on, and when it was. */
+  last: { news: string; at: number } | null = null;
+}
+
+/** Milliseconds after which the fleet is read again without any news: silence is none, and a node that is back is none either. */
+const REST = 60_000;
+
+/** What changes with every decision, every state of a node and every order. */
+const newsOf = async ({ redis }: Edge): Promise<string> =>
+  JSON.stringify([await redis.hgetall(KEYS.auditHead), await redis.zrevrange(SIGNED_AT, 0, 0, 'WITHSCORES')]);
+
+/** One look. Killed anywhere, the next one goes on: each decision and each rollout is one write. */
+export async function lookAtSlices(
+  { log, now: clock = Date.now, ...edge }: Looking,
+  memory = new SliceMemory(),
+): Promise<void> {
+  const { fleet, paths } = edge;
+  await fleet.decisions.look();
+  if (fleet.decisions.rollouts.slices.isEmpty) return;
+  const now = clock();
+  const news = await newsOf(edge);
+  if (memory.last?.news === news && Math.abs(now - memory.last.at) < REST) return;
+  for (const slice of await repairSlices(fleet))
+    log.warn({ slice }, 'Redis had lost or changed what was decided about a slice; it is written again');
+  await endOver(edge, log, now);
+  await warnOwners(edge, log, now);
+  await endOrphans(edge, log, now);
+  const [nodes, facts] = await Promise.all([planNodes(fleet, []), serviceFacts(paths, now)]);
+  await moveMembers(edge, nodes, facts, memory, now);
+  const waits = new Map<string, string>();
+  const slices = [...(await listSlices(fleet)).values()];
+  const strays = strayNodes(slices, nodes, now);
+  for (const slice of slices) {
+    const stray = strays.get(slice.name) ?? [];
+    if (slice.state === 'ended' && stray.length === 0) continue;
+    const reasons = [
+      await takeAway(edge, slice, stray, now).catch(whyOf),
+      isAlive(slice, now) && slice.said > 0
+        ? await bring(edge, slice, { nodes, facts }, now).catch(whyOf)
+        : null,
+      slice.state === 'live' && slice.nodes.length < slice.count
+        ? `it has ${slice.nodes.length} of ${slice.count} nodes: 'bootwave slice plan ${slice.name}' says what would help`
+        : null,
+    ].filter((why) => why !== null);
+    if (reasons.length > 0) waits.set(slice.name, reasons.join('; '));
+  }
+  await tell(edge, waits, memory, log);
+  // Of before the look: what came meanwhile, its own steps with it, is looked at again.
+  memory.last = { news, at: now };
+}
+
+/** Somebody else was faster, which the next look sees. */
+const FASTER = ['ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED', 'SLICE_PLACES_CHANGED'];
+
+function whyOf(error: unknown): string | null {
+  if (!(error instanceof BootwaveError)) throw error;
+  return FASTER.includes(error.code) ? null : error.what;
+}
+
+const BY = 'orchestrator';
+
+/** Its grace is over. */
+async function endOver({ fleet }: Edge, log: Logger, now: number): Promise<void> {
+  for (const { name, state, expires } of (await listSlices(fleet)).values()) {
+    if (state === 'ended' || now < expires + SLICE_TIMES.grace) continue;
+    await decideSlice(fleet, name, { actor: BY, at: now }, 'ended: it has expired', (known) =>
+      // Its owner may have extended it a moment ago.
+      known === undefined || isAlive(known, now) || known.state === 'ended'
+        ? null
+        : { ...wordOf(known), state: 'ended', services: [], nodes: [], says: true, reason: '' },
+    );
+    log.warn({ code: 'SLICE_ENDED', slice: name }, 'a slice has expired, and its grace is over');
+  }
+}
+
+async function warnOwners({ fleet, redis }: Edge, log: Logger, now: number): Promise<void> {
+  for (const { name, state, expires } of (await listSlices(fleet)).values()) {
+    const due = state === 'ended' ? undefined : WARNINGS.findLast(({ before }) => now >= expires - before);
+    if (due === undefined) continue;
+    const mark = `${expires} ${due.before}`;
+    if ((await redis.hget(WARNED, name)) === mark) continue;
+    await fleet.audit.append({
+      at: now,
+      actor: BY,
+      action: 'slice-expires',
+      reason: `slice ${name} ${due.says}`,
+      detail: { slice: name },
+    });
+    await redis.hset(WARNED, name, mark);
+    log.warn({ code: 'SLICE_EXPIRES', slice: name, expires }, `slice ${name} ${due.says}`);
+  }
+}
+
+/** What rests on a word that does not stand any more. */
+export async function endOrphans({ fleet, redis }: Edge, log: Logger, now: number): Promise<void> {
+  const { rollouts } = fleet.decisions;
+  const orphans = rollouts.live.filter((id) => {
+    const slice = rollouts.of(id)?.slice;
+    return slice !== undefined && !rollouts.slices.stands(slice, now);
+  });
+  await endAll(
+    redis,
+    orphans,
+    (id) => `what was decided about slice ${rollouts.of(id)?.slice?.name} has changed`,
+    log,
+  );
+}
+
+/** Nodes that have left, or are no good for it, are replaced; nothing else moves. */
+async function moveMembers(
+  edge: Edge,
+  nodes: readonly PlanNode[],
+  facts: Awaited<ReturnType<typeof serviceFacts>>,
+  { shown }: SliceMemory,
+  now: number,
+): Promise<void> {
+  const { fleet, redis } = edge;
+  let turn = await readTurn(redis);
+  const all = await listSlices(fleet);
+  const live = [...all.values()].filter(({ state, expires }) => state === 'live' && now < expires);
+  const wishes = await Promise.all(
+    live.map(async (slice) => {
+      const unfit = await unfitFor(edge, slice, shown);
+      const not = [...(slice.where.not ?? []), ...unfit];
+      return { ...slice, where: not.length === 0 ? slice.where : { ...slice.where, not } };
+    }),
+  );
+  const others = new Map([...all].filter(([, { state }]) => state === 'live'));
+  const seats = seatsOf(hostsOf(nodes, others, facts.takes, now));
+  const placed = placeSlices(
+    [...wishes, ...[...others.values()].filter((one) => !live.includes(one))],
+    seats,
+  );
+  for (const slice of live) {
+    const { nodes: next } = placed.get(slice.name)!;
+    if (next.join() === slice.nodes.join()) continue;
+    const gone = slice.nodes.filter((id) => !next.includes(id)).length;
+    const what = `has ${next.length} of ${slice.count} nodes: ${gone} left it`;
+    const done = await decideSlice(
+      fleet,
+      slice.name,
+      { actor: BY, at: now },
+      what,
+      (known) => (known?.epoch !== slice.epoch ? null : { ...wordOf(known), nodes: next, reason: '' }),
+      turn,
+    ).catch(whyOf);
+    // Somebody else has changed places meanwhile: the next look begins anew.
+    if (done === null) return;
+    if (typeof done === 'object' && done.changed) turn = turnAfter(turn.epoch + 1);
+  }
+}
+
+/** Nodes that are to run something of a slice that they are not of, or that is over. */
+function strayNodes(
+  slices: readonly Slice[],
+  nodes: readonly PlanNode[],
+  now: number,
+): Map<string, PlanNode[]> {
+  const members = new Map(
+    slices.flatMap((slice) => (isAlive(slice, now) ? [[slice.name, new Set(slice.nodes)]] : [])),
+  );
+  const strays = new Map<string, PlanNode[]>();
+  for (const node of nodes) {
+    const of = new Set(Object.keys(node.serving ?? {}).flatMap((name) => sliceOf(name) ?? []));
+    for (const name of of)
+      if (members.get(name)?.has(node.id) !== true) strays.set(name, [...(strays.get(name) ?? []), node]);
+  }
+  return strays;
+}
+
+async function tell(
+  { redis }: Edge,
+  waits: ReadonlyMap<string, string>,
+  { told }: SliceMemory,
+  log: Logger,
+): Promise<void> {
+  for (const [slice, why] of waits)
+    if (told.get(slice) !== why)
+      log.warn({ code: 'SLICE_WAITS', slice, reason: why }, 'a slice is not as it should be');
+  told.clear();
+  for (const [slice, why] of waits) told.set(slice, why);
+  const gone = (await redis.hkeys(SLICE_WAITS)).filter((slice) => !waits.has(slice));
+  if (gone.length > 0) await redis.hdel(SLICE_WAITS, ...gone);
+  if (waits.size > 0) await redis.hset(SLICE_WAITS, Object.fromEntries(waits));
+}

@@ -1,0 +1,110 @@
+/** What was tried on frozen services by somebody with every right over Redis. */
+
+import { generateKeyPairSync } from 'node:crypto';
+import test, { type ExecutionContext } from 'ava';
+import { releaseService } from '../../../image/publish/services.ts';
+import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
+import { EVERYWHERE, restraintKey } from '../../../orchestrator/fleet/decisions/restraints.ts';
+import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { sign } from '../../../orchestrator/orders/sign.ts';
+import { decideRestraint, type Word } from '../../../orchestrator/restraints/decide.ts';
+import type { Order, Restraint } from '../../../protocol/order.ts';
+import { bundle } from '../../image/publish/bundle.ts';
+import { enrolment } from '../../orchestrator/fleet/support.ts';
+import { FACTS, orderOf } from '../../orchestrator/signer/orders.ts';
+import { realSigner } from '../../support/real-signer.ts';
+import { by, server } from './server.ts';
+
+const NODE = enrolment(1).id;
+const SERVICE = 'fleet/resolver';
+const FREEZE: Word = { service: SERVICE, node: NODE, how: 'freeze', rate: null, reason: 'it scans' };
+
+/** A node that runs a service, and the restraints of orders that are signed for it. */
+async function fleet(t: ExecutionContext) {
+  const world = await server(t);
+  const { redis, paths, admit, fleet } = world;
+  const signer = await realSigner(paths, generateKeyPairSync('ed25519').privateKey, { '2.0': FACTS });
+  t.teardown(signer.close);
+  await admit(enrolment(1));
+  const { sha256, size } = await (async () => {
+    const made = await bundle(paths, SERVICE, '1');
+    await releaseService(made, { paths });
+    return made;
+  })();
+  const decision: RolloutDecision = {
+    ...{ state: 'open', opened: true, of: 'service', approvals: [], setup: '', from: [], joins: [] },
+    on: [`${SERVICE}:1`],
+    services: [{ name: SERVICE, bundle: { version: '1', sha256, size } }],
+  };
+  await fleet.decisions.commit({ records: [] }, [fleet.decisions.rollout('ro-1', decision, by, 'test')]);
+  let epoch = 0;
+  const signed = async (asked: Partial<Order> = {}, node = NODE): Promise<Restraint[] | undefined> => {
+    epoch += 1;
+    const services = [{ name: SERVICE, version: '1', sha256, size }];
+    const order = orderOf({ node, epoch, image: null, services, ...asked }, Date.now());
+    const { payload } = await sign(redis, signer.client, order);
+    return (JSON.parse(Buffer.from(payload, 'base64').toString('utf8')) as Order).restraints;
+  };
+  const say = (word: Partial<Word>) => decideRestraint(fleet, { ...FREEZE, ...word }, by);
+  return { ...world, signer, signed, say };
+}
+
+test('what people decide is in every order of the node from then on, whoever asks for it, and the stricter word counts', async (t) => {
+  const { signed, say, signer } = await fleet(t);
+  t.is(await signed(), undefined);
+  t.true(await say({ node: EVERYWHERE, how: 'throttle', rate: 5000 }));
+  t.false((await signer.client.standing(NODE)).isRestrained);
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'throttle', rate: 5000 }]);
+  t.true((await signer.client.standing(NODE)).isRestrained);
+  t.true(await say({ how: 'throttle', rate: 2000 }));
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'throttle', rate: 2000 }]);
+  t.true(await say({}));
+  t.false(await say({}), 'said already');
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'freeze' }]);
+  t.is(await signed({ services: [] }), undefined, 'what it does not run is not restrained');
+  t.true(await say({ how: null }));
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'throttle', rate: 5000 }]);
+  t.true(await say({ node: EVERYWHERE, how: null }));
+  t.is(await signed(), undefined);
+});
+
+test('rewritten, deleted, rolled back: what is frozen; it stays frozen', async (t) => {
+  const { redis, signed, say } = await fleet(t);
+  await say({});
+  const key = restraintKey(FREEZE);
+  const body = JSON.stringify({ ...JSON.parse((await redis.hget(key, 'body'))!), how: null, epoch: 99 });
+  await redis.hset(key, { body, state: 'free', epoch: '99' });
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'freeze' }]);
+  await redis.del(key);
+  await redis.del(KEYS.bans);
+  t.deepEqual(await signed(), [{ name: SERVICE, how: 'freeze' }]);
+  t.true(await say({ how: null }), 'people let it go all the same');
+  t.is(await signed(), undefined);
+});
+
+test('forged: that a service is frozen, in the log or in an order that is to be signed; nobody is', async (t) => {
+  const { redis, bans, signed } = await fleet(t);
+  const [[, fields]] = (await redis.xrevrange(KEYS.bans, '+', '-', 'COUNT', 1)) as [[string, string[]]];
+  const { actor, at } = by;
+  const decided = { ...FREEZE, epoch: 1, by: actor, at };
+  const entry = sealDecided({
+    ...{ kind: 'record', actor, at, reason: 'x', key: restraintKey(FREEZE), epoch: 1 },
+    body: JSON.stringify(decided),
+  });
+  await redis.xadd(KEYS.bans, '*', 'entry', entry.text, 'seal', fields[3]!);
+  await redis.hset(restraintKey(FREEZE), { body: entry.body, state: 'freeze', epoch: '1' });
+  await bans.look();
+  t.is(await signed(), undefined);
+  t.is(await signed({ restraints: [{ name: SERVICE, how: 'freeze' }] }), undefined);
+});
+
+test('replayed: the order before it was frozen; under its old number it is the same, under a new one it is frozen', async (t) => {
+  const { signed, say, signer, redis } = await fleet(t);
+  const services = (await signed(), []);
+  const same = orderOf({ node: NODE, epoch: 50, image: null, services }, Date.now());
+  const first = await sign(redis, signer.client, same);
+  await say({});
+  t.deepEqual(await sign(redis, signer.client, same), first);
+  await t.throwsAsync(signed({ epoch: 49 }), { code: 'SIGNER_EPOCH_OLD' });
+});

@@ -1,0 +1,66 @@
+/** docs/who.md, followed by somebody who types what it says, at the door of a server. */
+import { join } from 'node:path';
+import test from 'ava';
+import { mustRun } from '../../base/run.ts';
+import { beginDecisions } from '../../orchestrator/fleet/decisions/confirm.ts';
+import { FlowStore } from '../../orchestrator/flows/store.ts';
+import { openDoor } from '../../orchestrator/operations/door.ts';
+import { directoryOf } from '../attack/redis/server.ts';
+import { certificateFor, enrolment, silent, temporaryData } from '../orchestrator/fleet/support.ts';
+import { houseOf } from '../orchestrator/operations/support.ts';
+import { ordered } from '../orchestrator/usage/orders.ts';
+import { keysIn } from '../support/keys.ts';
+import { commandsOf, pageAt, REPOSITORY, words } from './pages.ts';
+
+test('who it was is answered with its doubts, and stopped, listed and let go as the page says', async (t) => {
+  t.timeout(10 * 60_000);
+  const commands = commandsOf(await pageAt('docs/who.md')).flatMap(
+    (line) => /^bootwave (.*)$/.exec(line)?.[1] ?? [],
+  );
+  t.is(commands.length, 6);
+  const paths = await temporaryData(t);
+  await keysIn(paths.keys);
+  const house = await houseOf(t, paths);
+  const { fleet } = await house.records();
+  await beginDecisions(fleet, silent, { actor: 'bootserver', at: 1 });
+  const { done } = await openDoor(house);
+  const one = enrolment(1);
+  const by = { actor: 'operator:ann', at: Date.now() };
+  const directory = directoryOf(fleet);
+  await directory.enrol(one);
+  await fleet.approve(one.id, one.words, by);
+  await directory.recordCertificate(one.id, certificateFor(one));
+  await ordered(fleet, one.id, ['fleet/crawler']);
+  const { name } = (await fleet.nodes.get(one.id))!;
+  const noon = Date.parse('2026-03-10T12:00');
+  const store = new FlowStore(paths.flows);
+  for (const [number, at] of [noon, Date.now()].entries())
+    await store.add(one.id, {
+      ...{ heard: at + 60_000, life: 'x', number, from: at - 700_000, until: at + 60_000 },
+      instances: [['fleet/crawler', '1']],
+      flows: [
+        [0, 'sent', '192.0.2.10', 'tcp', 443, 7, 4200, 90, 30],
+        [0, 'wide', '192.0.0.0', null, null, 5, 500, 90, 30],
+      ],
+    });
+  const env = { ...process.env, BOOTWAVE_DATA: paths.root, BOOTWAVE_REDIS_URL: '', BOOTWAVE_LOG: 'error' };
+  const said: string[] = [];
+  for (const line of commands) {
+    const args = words(line.replaceAll('web2', name));
+    // The day of the page goes by; who reads it asks within 30 days.
+    said.push((await mustRun(join(REPOSITORY, 'bin/bootwave'), args, { env })).stdout);
+  }
+  const [answer = '', other = '', froze = '', throttled = '', listed = '', resumed = ''] = said;
+  t.regex(answer, /yes +crawler:1 +core team +sent +192\.0\.2\.10 tcp +443 +7 +4\.1 KiB/);
+  t.regex(answer, /maybe +crawler:1 +core team .*192\.0\.0\.0\/8/);
+  t.regex(answer, /maybe: its record was full/);
+  t.regex(answer, /unknown: what was sent from 2026-03-10 12:01:00/);
+  t.regex(other, /crawler:1/);
+  t.regex(froze, new RegExp(`crawler is frozen\\n.*brought to them by itself: ${name}`));
+  t.regex(throttled, /crawler is throttled to 97\.7 KiB\/s/);
+  t.regex(listed, new RegExp(`crawler +${name} +frozen .*complaint 4711`));
+  t.regex(listed, /crawler +wherever it runs +throttled/);
+  t.regex(resumed, /crawler is let go/);
+  await house.close();
+  await done.catch(() => {});
+});

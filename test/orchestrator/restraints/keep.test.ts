@@ -1,0 +1,174 @@
+/** A service is frozen by a person, and its nodes are, over the real wire. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { dataPaths } from '../../../base/paths.ts';
+import { releaseService } from '../../../image/publish/services.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
+import * as acts from '../../../orchestrator/operations/restraint/acts.ts';
+import { orderKey } from '../../../orchestrator/orders/issued.ts';
+import { sign } from '../../../orchestrator/orders/sign.ts';
+import { startRestraintKeeper } from '../../../orchestrator/restraints/keep.ts';
+import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
+import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
+import { bundle } from '../../image/publish/bundle.ts';
+import { silent } from '../fleet/support.ts';
+import { benchFor } from '../rollout/run/support.ts';
+import { POOL } from '../rollout/run/times.ts';
+import { orderOf } from '../signer/orders.ts';
+
+const NAME = 'fleet/shop';
+/** As people read it. */
+const SHOWN = 'shop';
+const by = { actor: 'operator:ann', at: 1 };
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
+    if (await what()) return;
+  throw new Error('not within two minutes');
+}
+
+/** Nodes that run a service, the keeper, and what people do. */
+async function house(t: ExecutionContext, count: number) {
+  const bench = await benchFor(t, { count, decides: 'all' });
+  const { fleet, redis, sim, nodes, signer, clientKey, root } = bench;
+  const paths = dataPaths(root);
+  const made = await bundle(paths, NAME, '1');
+  await releaseService(made, { paths });
+  const service = { name: NAME, version: '1', sha256: made.sha256, size: made.size };
+  const { name: _, ...part } = service;
+  const decision = {
+    state: 'open' as const,
+    opened: true,
+    of: 'service' as const,
+    approvals: [],
+    setup: '',
+    from: [],
+    joins: [],
+  };
+  await fleet.decisions.commit({ records: [] }, [
+    fleet.decisions.rollout(
+      'ro-1',
+      { ...decision, on: [`${NAME}:1`], services: [{ name: NAME, bundle: part }] },
+      by,
+      'test',
+    ),
+  ]);
+  const stop = new AbortController();
+  const pool = new LinkPool({
+    privateKey: clientKey,
+    resolve: targetsOf(fleet, sim.port),
+    limits: POOL,
+    signal: stop.signal,
+  });
+  for (const { id: node } of nodes) {
+    const order = orderOf({ node, epoch: 4, image: null, services: [service] }, Date.now());
+    const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
+    await commit(redis, {
+      records: [{ key: orderKey(node), expect: null, next: { state: 'issued', epoch: 4, body } }],
+    });
+    await pool.request(
+      node,
+      'order',
+      { envelope: await sign(redis, signer.client, order) },
+      { signal: stop.signal, timeout: 20_000 },
+    );
+  }
+  const kept = startRestraintKeeper({
+    ...{ fleet, pool, signer: signer.client, log: silent, signal: stop.signal },
+    times: { look: 100, again: 200 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  const acting = {
+    fleet,
+    by: { ...by, at: Date.now() },
+    links: () => pool,
+    signal: stop.signal,
+    log: silent,
+  } as never;
+  const shown = () => nodes.map(({ services }) => services.status()[0]?.restraint);
+  return { ...bench, acting, shown, pool };
+}
+
+test('frozen everywhere, throttled on one node, let go: each within moments, said by the nodes, and in the history', async (t) => {
+  const { acting, shown, nodes, fleet } = await house(t, 3);
+  const [one] = nodes.map(({ id }) => id);
+  const names = (await fleet.nodes.getMany(nodes.map(({ id }) => id))).map(({ name }) => name);
+  const ask = { service: NAME, nodes: [], reason: 'it scans' };
+  const frozen = await acts.freeze(ask, acting);
+  t.deepEqual(frozen, { service: SHOWN, changed: true, done: names.toSorted(), waiting: [] });
+  t.deepEqual(shown(), ['freeze', 'freeze', 'freeze']);
+  t.false((await acts.freeze(ask, acting)).changed);
+  t.like((await acts.list({}, acting))[0], {
+    service: SHOWN,
+    node: null,
+    how: 'freeze',
+    reason: 'it scans',
+    by: by.actor,
+  });
+  await t.throwsAsync(acts.resume({ ...ask, nodes: [one!] }, acting), {
+    code: 'SERVICE_RESTRAINED_EVERYWHERE',
+  });
+  await acts.resume(ask, acting);
+  t.deepEqual(shown(), [undefined, undefined, undefined]);
+  await acts.throttle({ ...ask, nodes: [one!], rate: 5000 }, acting);
+  t.deepEqual(shown(), ['throttle', undefined, undefined]);
+  await acts.resume({ ...ask, nodes: [one!] }, acting);
+  t.deepEqual(shown(), [undefined, undefined, undefined]);
+  t.deepEqual(await acts.list({}, acting), []);
+  const said = (await fleet.audit.read()).flatMap(({ action, reason }) =>
+    action.startsWith('service-') ? [`${action} ${reason}`] : [],
+  );
+  t.deepEqual(said, [
+    `service-freeze ${NAME}: it scans`,
+    `service-resume ${NAME}: it scans`,
+    `service-throttle ${NAME}: it scans`,
+    `service-resume ${NAME}: it scans`,
+  ]);
+});
+
+test('who is away, or in the hands of a rollout, is frozen as well: when it is heard, and at once', async (t) => {
+  const { acting, shown, nodes, redis } = await house(t, 2);
+  const [away, held] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  await redis.hset(HOLDERS, held.id, 'ro-2');
+  away.vanish();
+  const done = await acts.freeze({ service: NAME, nodes: [away.id, held.id], reason: 'x' }, acting);
+  t.is(done.waiting.length, 1);
+  t.is(shown()[1], 'freeze');
+  await away.boot('1.0');
+  await until(() => shown()[0] === 'freeze');
+});
+
+test('an image from before refuses such an order as a whole, and what it had stays', async (t) => {
+  const { orderSchema } = await import('../../../protocol/order.ts');
+  const z = await import('zod/mini');
+  const { restraints: _, ...shape } = orderSchema.shape;
+  const before = z.strictObject(shape);
+  const order = orderOf();
+  t.true(before.safeParse(order).success);
+  t.false(before.safeParse({ ...order, restraints: [{ name: NAME, how: 'freeze' }] }).success);
+  for (const wrong of [
+    [],
+    [{ name: NAME, how: 'stop' }],
+    [{ name: NAME, how: 'throttle' }],
+    [{ name: NAME, how: 'throttle', rate: 1 }],
+  ])
+    t.false(orderSchema.safeParse({ ...order, restraints: wrong }).success, JSON.stringify(wrong));
+  const twice = { name: NAME, how: 'freeze' };
+  t.false(orderSchema.safeParse({ ...order, restraints: [twice, twice] }).success);
+});
+
+test('what is nowhere, or not restrained, is said, and nothing is decided', async (t) => {
+  const { acting, fleet, nodes } = await house(t, 1);
+  const ask = { service: 'web/other', nodes: [] as string[], reason: 'x' };
+  await t.throwsAsync(acts.freeze(ask, acting), { code: 'SERVICE_NOWHERE' });
+  await t.throwsAsync(acts.freeze({ ...ask, service: 'a b' }, acting), { code: 'SERVICE_NOWHERE' });
+  await t.throwsAsync(acts.throttle({ ...ask, nodes: [nodes[0]!.id], rate: 5000 }, acting), {
+    code: 'SERVICE_NOWHERE',
+  });
+  await t.throwsAsync(acts.resume({ ...ask, service: NAME }, acting), { code: 'SERVICE_NOT_RESTRAINED' });
+  t.is(fleet.decisions.restraints.all.length, 0);
+});
