@@ -68,9 +68,6 @@ export type Trip = {
   why: string;
 };
 
-/** Why the automation does not do this to the node now; null: it may (keep-guard.ts). */
-export type Breaker = (act: Act, node: { id: string }) => string | null;
-
 export type World = {
   alarms: readonly Alarm[];
   members: readonly Member[];
