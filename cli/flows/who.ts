@@ -1,6 +1,7 @@
 /** Who has sent something. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { Who } from '../../orchestrator/operations/flows/acts.ts';
 import * as flows from '../../orchestrator/operations/flows/declared.ts';
 import { FLEET, shownName } from '../../protocol/service/name.ts';
 import { print, table } from '../context.ts';
@@ -32,7 +33,7 @@ export function register(command: Command): void {
     });
 }
 
-function text({ node, senders, gaps, setBack, heard, from, until, now }: flows.Who): string {
+function text({ node, senders, gaps, setBack, heard, from, until, now }: Who): string {
   const span = (a: number, b: number) => `${stamp(a)} to ${stamp(b)}`;
   const rows = senders.map((one) => [
     one.sure ? 'yes' : 'maybe',

@@ -36,6 +36,8 @@ const CONTENTS: readonly (readonly [RegExp, Part, turn?: number])[] = [
   [/^signer\/signed\.jsonl$/, 'ledger', 2],
   [/^signer\/words\.jsonl$/, 'grows'],
   [/^bans\.log$/, 'grows'],
+  [/^flows\/.*\.jsonl$/, 'grows'],
+  [/^flows\//, 'keep'],
   [/^audit\/archive\/[^/]+\.jsonl\.gz$/, 'keep'],
   [/^images\/[^/]+\.json$/, 'keep'],
   [/^(?:images|bundles)\//, 'large'],

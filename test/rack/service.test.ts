@@ -6,7 +6,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import type { Who } from '../../orchestrator/operations/flows/declared.ts';
+import type { Who } from '../../orchestrator/operations/flows/acts.ts';
 import type { ServiceStatus } from '../../protocol/link/messages.ts';
 import type { OrderedService, Restraint } from '../../protocol/order.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';

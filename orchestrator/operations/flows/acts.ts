@@ -1,7 +1,20 @@
 import { teams } from '../../../image/publish/teams.ts';
-import { findSenders } from '../../flows/find.ts';
+import { type Found, findSenders, type Sender } from '../../flows/find.ts';
 import { FlowStore } from '../../flows/store.ts';
 import type { Acting } from '../operation.ts';
+
+/** `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own. */
+export type Owned = Sender & { owner: string; team: string | null };
+export type Who = Omit<Found, 'senders'> & {
+  node: string;
+  senders: Owned[];
+  /** Up to when the node has told, milliseconds since the epoch; null: nothing, in that time. */
+  heard: number | null;
+  /** What was asked about, milliseconds since the epoch. */
+  from: number;
+  until: number;
+  now: number;
+};
 
 type Asked = {
   from: string;
@@ -16,7 +29,7 @@ type Asked = {
 export async function who(
   { from: word, to, port, protocol, at, within }: Asked,
   { fleet, paths, by }: Acting,
-) {
+): Promise<Who> {
   const now = by.at;
   const { id, name } = await fleet.nodes.resolve(word);
   const [from, until] = [(at ?? now) - within * 1000, (at ?? now) + within * 1000];

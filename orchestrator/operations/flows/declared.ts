@@ -1,20 +1,7 @@
 import { z } from 'zod';
-import type { Found, Sender } from '../../flows/find.ts';
 import { moment, nodeWord, typed } from '../input.ts';
 import { AT_SITES, atNodes, operation } from '../operation.ts';
-
-/** `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own. */
-export type Owned = Sender & { owner: string; team: string | null };
-export type Who = Omit<Found, 'senders'> & {
-  node: string;
-  senders: Owned[];
-  /** Up to when the node has told, milliseconds since the epoch; null: nothing, in that time. */
-  heard: number | null;
-  /** What was asked about, milliseconds since the epoch. */
-  from: number;
-  until: number;
-  now: number;
-};
+import type { Who } from './acts.ts';
 
 export const who = operation({
   name: 'who',

@@ -9,6 +9,7 @@ import type { Acting } from '../operation.ts';
 
 /** Names of nodes. `done`: they have said that it is so; `waiting`: it will be, as soon as they are heard. */
 export type Restrained = { service: string; changed: boolean; done: string[]; waiting: string[] };
+
 /** `node`: its name; null: wherever the service runs. */
 export type ShownRestraint = Omit<DecidedRestraint, 'node' | 'epoch'> & { node: string | null };
 

@@ -101,8 +101,8 @@ test('forged: that a service is frozen, in the log or in an order that is to be 
 
 test('replayed: the order before it was frozen; under its old number it is the same, under a new one it is frozen', async (t) => {
   const { signed, say, signer, redis } = await fleet(t);
-  const services = (await signed(), []);
-  const same = orderOf({ node: NODE, epoch: 50, image: null, services }, Date.now());
+  await signed();
+  const same = orderOf({ node: NODE, epoch: 50, image: null, services: [] }, Date.now());
   const first = await sign(redis, signer.client, same);
   await say({});
   t.deepEqual(await sign(redis, signer.client, same), first);
