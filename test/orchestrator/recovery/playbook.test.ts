@@ -183,6 +183,20 @@ test('the third time within a day is for a person, and is fenced first', (t) => 
   t.is(turn(known!, FACTS).told?.step, 'person');
 });
 
+test('no word leads past the fence or the wipe, nor from one road back to the other', (t) => {
+  const at = (road: Incident['road'], step: Incident['step'], number = 1) => ({ road, step, number });
+  const fenced = at('compromised', 'fenced');
+  for (const step of ['wiped', 'returning', 'open'] as const)
+    t.false(mayFollow(fenced, at('compromised', step)), step);
+  t.false(mayFollow(at('compromised', 'wiping'), at('compromised', 'returning')));
+  t.false(mayFollow(fenced, at('broken', 'open')));
+  t.false(mayFollow(at('compromised', 'person'), at('compromised', 'wiped')));
+  t.false(mayFollow(fenced, at('compromised', 'fenced', 2)), 'another incident while this one lasts');
+  for (const step of ['wiped', 'wiping', 'returning', 'ended'] as const)
+    t.false(mayFollow(undefined, at('compromised', step)), step);
+  t.true(mayFollow(at('compromised', 'ended'), at('compromised', 'fenced', 2)));
+});
+
 const event = fc.oneof(
   fc
     .constantFrom<Incident['road']>('broken', 'compromised')

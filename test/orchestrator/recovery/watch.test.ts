@@ -8,7 +8,17 @@ import type { Policy } from '../../../orchestrator/fleet/site.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
-import { anyImage, beatOfBoot, certificateFor, enrolment, pcr11, START, silent } from '../fleet/support.ts';
+import {
+  anyImage,
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  inventory,
+  pcr11,
+  START,
+  silent,
+  withoutTpm,
+} from '../fleet/support.ts';
 import { servicesFor } from '../services/world.ts';
 
 const MINUTE = 60_000;
@@ -175,18 +185,34 @@ test('forged: all records say that they are silent, mute, ill, without Secure Bo
   t.is(fleet.decisions.incidents.all.length, 0);
 });
 
+test('forged: a member that never had Secure Boot on, or boots by BIOS, had it on; its quote is no mismatch', async (t) => {
+  const { directory, watch, redis, fleet, admit, incident } = await world(t);
+  const off = { secureBoot: false, foreign: [], optionRoms: [] };
+  const one = enrolment(9, 1, { firmware: off, inventory: inventory(9, { secureBoot: 'off' }) });
+  await admit(one);
+  await rewriteNode(redis, one.id, (record) => ({ observed: { ...record.observed, secureBoot: 'on' } }));
+  const { state } = await directory.reattest(one.id, certificateFor(one).serial, {
+    ...shown(9),
+    firmware: off,
+  });
+  t.is(state, 'ok');
+  await directory.enrol({
+    ...one,
+    spkiDigest: 'ab'.repeat(32),
+    running: { ...one.running, bootId: 'next' },
+    clock: { milliseconds: 9000, resets: 2, restarts: 0, safe: true },
+  });
+  await watch.settled();
+  t.is(incident(one.id), undefined);
+  t.not(fleet.decisions.heldAs(one.id), undefined);
+});
+
 test('a machine without a TPM can be played by anybody: what it shows fences nobody', async (t) => {
-  const { directory, watch, fleet } = await world(t);
-  for (let boot = 1; boot < 8; boot += 1)
-    await directory.enrol({
-      ...enrolment(1, boot),
-      id: `dev-${'e'.repeat(64)}`,
-      ekDigest: null,
-      akName: null,
-      pcrs: null,
-      clock: null,
-      firmware: null,
-    });
+  const { directory, watch, fleet, admit, clock } = await world(t, { automation: 'fence', noTpm: 'keep' });
+  await admit(withoutTpm(1));
+  clock.now += 2 * MINUTE;
+  for (let boot = 2; boot < 8; boot += 1)
+    t.is((await directory.enrol(withoutTpm(1, boot))).state, 'approved', 'it is believed to be the member');
   await watch.settled();
   t.is(fleet.decisions.incidents.all.length, 0);
 });
