@@ -27,7 +27,7 @@ export type Key = 'old' | 'new';
 
 const scratch = await mkdtemp(join(tmpdir(), 'bootwave-test-signed-'));
 const signers = { old: await signer('old'), new: await signer('new') };
-const programs = new Map<string, Buffer>();
+const programs = new Map<string, Promise<Buffer>>();
 
 /** To be called when the tests of a file are over. */
 export const removeKeys = () => rm(scratch, { recursive: true, force: true });
@@ -53,20 +53,22 @@ export const keysOf = (entries: readonly Uint8Array[] | undefined) =>
 export const update = (content: Buffer) =>
   Buffer.concat([Buffer.alloc(16), Buffer.from([24, 0, 0, 0]), Buffer.alloc(20), content]);
 
-async function signed(name: string, unsigned: Buffer, key: Key | null): Promise<Buffer> {
-  if (key === null) return unsigned;
-  const kept = programs.get(`${name} ${key}`);
-  if (kept !== undefined) return kept;
-  // Tests of one file run beside each other.
+/** Once for all tests of a file, which run beside each other: a signature holds its time, so two are not the same bytes. */
+function signed(name: string, unsigned: Buffer, key: Key | null): Promise<Buffer> {
+  if (key === null) return Promise.resolve(unsigned);
+  const kept = programs.get(`${name} ${key}`) ?? sign(unsigned, key);
+  programs.set(`${name} ${key}`, kept);
+  return kept;
+}
+
+async function sign(unsigned: Buffer, key: Key): Promise<Buffer> {
   const [from, to] = ['unsigned', 'signed'].map((kind) => join(scratch, `${kind}-${randomUUID()}`)) as [
     string,
     string,
   ];
   await writeFile(from, unsigned);
   await signEfi(from, to, signers[key]);
-  const content = await readFile(to);
-  programs.set(`${name} ${key}`, content);
-  return content;
+  return readFile(to);
 }
 
 export const loader = async (key: Key | null) => signed('loader', await readFile(SYSTEMD_BOOT), key);
