@@ -182,7 +182,8 @@ const to = (incident: Incident, step: IncidentStep, reason: string): Turn => ({
 const tried = (incident: Incident, now: number, command: Command, wait: number): Turn => ({
   told: {
     ...incident,
-    reason: `${command}, try ${triesOf(incident, command) + 1}`,
+    // Its console says it, too: what it is held for stays in it.
+    reason: `${command}, try ${triesOf(incident, command) + 1}; ${incident.reason.replace(/^\w+, try \d+; /, '')}`,
     tries: { ...incident.tries, [command]: triesOf(incident, command) + 1, until: now + wait },
   },
   command,
