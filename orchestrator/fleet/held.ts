@@ -6,7 +6,7 @@ import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import type { OrderEnvelope } from '../../protocol/order.ts';
 import { isSecure } from './attestation.ts';
 import { type Attestations, shownBy } from './attestations.ts';
-import { type Incident, isHeldBy } from './decisions/incidents.ts';
+import { type Incident, isHeldBy, isNewBoot } from './decisions/incidents.ts';
 import { decisionFor } from './events/decide.ts';
 import type { Fleet } from './fleet.ts';
 import type { NodeRecord } from './record.ts';
@@ -52,6 +52,8 @@ export class HeldMachines {
     const isIt = record !== null && record.identity.spkiDigest === spkiDigest && isRegistered(record.state);
     if (incident === undefined || !isIt) return decisionFor(record, spkiDigest);
     const { name } = record;
+    if (!isNewBoot(incident, record.observed.clock))
+      return { state: 'held', name, reason: SAME_BOOT, order: null, restart: true };
     return { state: 'held', name, ...(await this.#recovery.came(record, incident)) };
   }
 
@@ -68,6 +70,8 @@ export class HeldMachines {
       );
     const copied = await this.#attestations.copied(record, shown);
     if (copied !== null) throw refusal(copied.code, copied.what);
+    // Whoever was root on it when it was fenced still is, and reports what they like.
+    if (!isNewBoot(incident, shown.clock)) throw refusal('WIPE_SAME_BOOT', `${record.name}: ${SAME_BOOT}`);
     const e = shownBy(record, shown);
     const { state, reason } = await this.#attestations.judge(record, e);
     // Whatever its site lets in: nothing but what runs there says that the disk was read back.
@@ -82,6 +86,8 @@ export class HeldMachines {
     return this.#recovery.returned(record);
   }
 }
+
+const SAME_BOOT = 'it has not started anew since it was fenced';
 
 const refusal = (code: string, what: string) =>
   new BootwaveError({ code, what, unchanged: 'the machine stays held' });

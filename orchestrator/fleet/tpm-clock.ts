@@ -112,6 +112,14 @@ export class TpmClocks {
     await this.#redis.hset(KEYS.clocks, akName, next);
   }
 
+  /** How often this key's TPM had been reset when servers of this fleet saw it last; null: none of them knows. */
+  async resets(akName: string): Promise<number | null> {
+    const value = await this.#redis.hget(KEYS.clocks, akName);
+    const shared = value === null || !isSealing(this.#redis) ? null : this.#read(akName, value);
+    const known = [this.#own.get(akName), shared].flatMap((one) => one?.resets ?? []);
+    return known.length === 0 ? null : Math.max(...known);
+  }
+
   async #given(): Promise<number> {
     const given = Number(await this.#redis.get(KEYS.nonces));
     if (given > this.#newest && given <= MOST_NONCES) this.#newest = given;

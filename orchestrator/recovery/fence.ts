@@ -7,7 +7,7 @@ import type { By } from '../fleet/acting.ts';
 import { certifiedSerials } from '../fleet/bans/act.ts';
 import { fence as fenceRecord } from '../fleet/bans/fence.ts';
 import { type Ban, sealBan } from '../fleet/decisions/entry.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, isHeldBy } from '../fleet/decisions/incidents.ts';
 import { appendOp } from '../fleet/decisions/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { unknownNode } from '../fleet/names.ts';
@@ -36,7 +36,9 @@ export async function fenceNode(
     const wanted = next(look.known, record);
     told = { incident: look.known, ban: null };
     if (wanted === null) return { outcome: { kind: 'same' } };
-    const step = stepOf(fleet, look, wanted, by);
+    const wasHeld = look.known?.number === wanted.number && isHeldBy(look.known);
+    const resets = wasHeld ? wanted.resets : await resetsOf(fleet, record);
+    const step = stepOf(fleet, look, { ...wanted, resets }, by);
     const ban = banOf(record, issued, step.incident.reason, by);
     const outcome = fenceRecord(record, ban, by);
     if (outcome.kind !== 'changed') return { outcome };
@@ -79,6 +81,12 @@ export async function fence(
     by,
   );
   return { incident: incident!, fresh: ban !== null };
+}
+
+/** What servers have seen themselves goes before what stands in the record. */
+async function resetsOf({ clocks }: Fleet, { identity, observed }: NodeRecord): Promise<number | undefined> {
+  const seen = identity.akName === null ? null : await clocks.resets(identity.akName);
+  return seen ?? observed.clock?.resets;
 }
 
 function banOf({ name, identity }: NodeRecord, issued: readonly string[], reason: string, by: By): Ban {

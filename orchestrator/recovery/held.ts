@@ -75,7 +75,8 @@ export class Held implements Recovery {
     }
     const done = `wiped and read back: ${list(wiped)}; left alone: ${list(left)}`;
     const wipe = { disks: wiped, left, at: this.#parts.now() };
-    await this.#move(record, number, ['wiping'], 'wiped', done, wipe);
+    // Meanwhile it may have become a person's matter: then it stays held, and the machine hears that when it asks again.
+    if (!(await this.#move(record, number, ['wiping'], 'wiped', done, wipe))) return;
     await this.#parts.fleet.nodes.update(record.id, (now) => {
       if (now === null || now.state !== 'quarantined') return { outcome: { kind: 'same' } };
       const step = { at: this.#parts.now(), actor: RECOVERY, action: RECOVERY, reason: done };
@@ -119,9 +120,9 @@ export class Held implements Recovery {
     to: IncidentStep,
     reason: string,
     wipe?: NonNullable<Incident['wipe']>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { fleet, now } = this.#parts;
-    await decideIncident(
+    const { changed } = await decideIncident(
       fleet,
       id,
       (known) =>
@@ -130,6 +131,7 @@ export class Held implements Recovery {
           : null,
       { actor: RECOVERY, at: now() },
     );
+    return changed;
   }
 }
 

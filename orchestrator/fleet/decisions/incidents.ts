@@ -46,6 +46,11 @@ export const incidentSchema = z.object({
   reason: z.string(),
   /** What the playbook keeps: tries by command, times. */
   tries: z.record(z.string(), z.int().min(0)).default({}),
+  /**
+   * How often its TPM had been reset when it was fenced: whoever was root then is so until the next reset. Absent: it has none, or
+   * it was not known.
+   */
+  resets: z.int().min(0).optional(),
   /** What the node said of its wipe, once it is verified; null before. */
   wipe: z
     .object({
@@ -97,6 +102,12 @@ const HELD: readonly IncidentStep[] = ['fenced', 'wiping', 'person'];
 /** Whether nobody but this incident may give the machine anything. A broken node is never held. */
 export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boolean =>
   road === 'compromised' && HELD.includes(step);
+
+/** Whether the boot that shows this count is another one than that in which the machine was fenced. A resume counts as a restart, no reset. */
+export const isNewBoot = (
+  { resets }: Pick<Incident, 'resets'>,
+  clock: { resets: number } | null,
+): boolean => resets === undefined || (clock !== null && clock.resets > resets);
 
 /** Whether a broken node was started from the network because its disk may be what is broken. */
 export const isTriedFromNetwork = ({

@@ -75,6 +75,7 @@ export async function heldWorld(t: ExecutionContext) {
     signer: signer.client,
     breaker,
     directory,
+    recovery,
     one,
     id,
     says,

@@ -118,6 +118,57 @@ test('it runs on with its old keys: it is told to start again; with another atte
   t.like(await restarts(2, { akName: 'another' }), { state: 'rejected' });
 });
 
+test('root on the fenced machine makes new keys in the same boot: no order, and no report of a wipe counts until it has started anew', async (t) => {
+  const { directory, one, id, says, restarts, report, shown, stands, fences } = await heldWorld(t);
+  await says('wipe');
+  await fences();
+  // A resume leaves the memory, and whoever is in it, as it was.
+  for (const [keys, resumed] of [
+    [7, 0],
+    [8, 1],
+  ] as const) {
+    const clock = { ...one.clock!, milliseconds: 1000 + keys, restarts: resumed };
+    const fresh = enrolment(1, keys, { running: one.running, clock });
+    t.like(await directory.enrol(fresh), { state: 'held', order: null, restart: true });
+    t.like(stands(), { step: 'fenced' });
+  }
+  await restarts(2);
+  t.like(stands(), { step: 'wiping' });
+  await fences('measurement');
+  t.like(stands(), { step: 'wiping', resets: 1 }, 'more evidence asks for no other start');
+  await directory.wiped(id, shown(2), report);
+  t.like(stands(), { step: 'wiped' });
+  await fences('measurement');
+  t.like(stands(), { step: 'fenced', resets: 2 });
+  t.like(await directory.decisionOf(id, enrolment(1, 2).spkiDigest), { state: 'held', restart: true });
+});
+
+test('whoever has the order of a fenced machine reports nothing from the boot in which it was fenced', async (t) => {
+  const { fleet, directory, one, id, says, report, stands, fences } = await heldWorld(t);
+  await says('wipe');
+  await fences();
+  await decideIncident(fleet, id, (known) => ({ ...known!, step: 'wiping' }), BY);
+  const { akName, pcrs, clock, firmware, address, at } = one;
+  const shown = { akName: akName!, pcrs: pcrs!, clock: { ...clock!, milliseconds: 2000 }, firmware };
+  await t.throwsAsync(
+    directory.wiped(id, { ...shown, nonceNumber: Number.MAX_SAFE_INTEGER, address, at }, report),
+    { code: 'WIPE_SAME_BOOT' },
+  );
+  t.like(stands(), { step: 'wiping' });
+});
+
+test('while it reported its wipe the incident became a matter of people: it stays held, and its disks stay known', async (t) => {
+  const { fleet, id, recovery, says, restarts, report, stands, fences } = await heldWorld(t);
+  await says('wipe');
+  await fences();
+  await restarts(2);
+  const [record, before] = [(await fleet.nodes.get(id))!, stands()!];
+  await decideIncident(fleet, id, (known) => ({ ...known!, step: 'person', reason: 'too long' }), BY);
+  await recovery.wiped(record, before, report);
+  t.like(stands(), { step: 'person', wipe: null });
+  t.like(await fleet.nodes.get(id), { state: 'quarantined', disks: [DISK] });
+});
+
 test('one that started something else is refused and has to start again; a copy of its TPM stops both', async (t) => {
   const { id, bans, says, restarts, fences } = await heldWorld(t);
   await says('wipe');
