@@ -9,6 +9,7 @@ import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { Profiles } from '../fleet/hardware/profiles.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { isRegistered } from '../fleet/transitions.ts';
 import { Book } from '../power/book.ts';
 import { switchNode } from '../power/switch.ts';
 import type { LinkPool } from '../transport/pool.ts';
@@ -163,7 +164,10 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   const at = now();
   return new Map(
     records.map((record, i) => {
-      const { id, state, wanted, installedAt, changedAt } = record;
+      const { id, wanted, installedAt, changedAt } = record;
+      // That it left the fleet ends its incident: what stands in Redis alone does not.
+      const isForged = !isRegistered(record.state) && fleet.decisions.isMember(id);
+      const state = isForged ? 'unreachable' : record.state;
       const onDisk = wanted.mode === 'installed';
       const elsewhere = state === 'healthy' && at - (seen[i] ?? 0) < HEARD ? changedAt : null;
       return [

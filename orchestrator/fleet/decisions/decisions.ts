@@ -163,6 +163,11 @@ export class Decisions {
     return new Map(this.#standing?.held.map(({ node, as }) => [node, as!.model]));
   }
 
+  /** Whether somebody has let it in, and nobody has put it out since: whatever its record says. */
+  isMember(id: string): boolean {
+    return this.#standing?.node(id)?.place != null;
+  }
+
   /** When a node was put out last, milliseconds since the epoch; 0: it never was. */
   putOutAt(id: string): number {
     return this.#standing?.putOutAt(id) ?? 0;

@@ -1,11 +1,13 @@
 /** Somebody owns Redis: they start no wipe, end no incident, let no held machine in, and hand no old order out again. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { startRecovery } from '../../../orchestrator/recovery/run.ts';
 import { incidentKey } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { issuedChange, orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
-import { beatOfBoot, certificateFor, enrolment, macOf, START } from '../../orchestrator/fleet/support.ts';
-import { DISK, heldWorld } from '../../orchestrator/recovery/held-world.ts';
+import { beatOfBoot, certificateFor, enrolment, macOf, START, silent } from '../../orchestrator/fleet/support.ts';
+import { BY, DISK, heldWorld } from '../../orchestrator/recovery/held-world.ts';
 import { orderOf } from '../../orchestrator/signer/orders.ts';
 import { rewrite, rewriteNode } from './server.ts';
 
@@ -125,4 +127,31 @@ test('what was issued in its place is replaced; the order of an incident that is
     expires: START + 1000,
   });
   t.is(opened(await signer.sign(now)).epoch, old.epoch + 1);
+});
+
+test('forged: a fenced node has left the fleet, with its own key or another; its incident does not end', async (t) => {
+  const { redis, paths, fleet, id, says, fences, stands } = await heldWorld(t);
+  await says('wipe');
+  await fences();
+  const parts = {
+    ...{ fleet, paths, site: 'default', pool: {} as never, breaker: () => null, log: silent, now: () => START },
+    watch: { look: async () => {}, wellSince: () => null },
+  };
+  const runs = async () => {
+    const stop = new AbortController();
+    const done = startRecovery({ ...parts, signal: stop.signal, look: 20 });
+    await sleep(300);
+    stop.abort();
+    await done;
+  };
+  for (const state of ['retired', 'rejected'] as const)
+    for (const akName of ['another', null]) {
+      await rewriteNode(redis, id, (record) => ({ state, identity: { ...record.identity, akName } }));
+      await runs();
+      t.like(stands(), { step: 'fenced', number: 1 }, `${state} ${akName}`);
+    }
+  await rewriteNode(redis, id, () => ({ state: 'quarantined' }));
+  await fleet.retire(id, 'it is scrap', BY);
+  await runs();
+  t.like(stands(), { step: 'ended' });
 });
