@@ -47,6 +47,11 @@ export const LIMITS = {
 /** Milliseconds that a node has for its step before it is started from the network again. */
 const GRACE: Partial<Record<IncidentStep, number>> = { wiping: HOUR, wiped: LIMITS.start };
 
+/** Bytes a second at which a slow disk is overwritten from one end to the other. */
+const SLOW = 50e6;
+/** Milliseconds that the wipe of so many bytes may take, one disk after the other; a machine that says more is not believed. */
+export const wipeTime = (bytes: number): number => Math.min((bytes / SLOW) * 1000, 14 * 24 * HOUR);
+
 /** What is known of the node now. */
 export type Facts = {
   /** Milliseconds since the epoch. */
@@ -66,6 +71,8 @@ export type Facts = {
   onDisk: boolean;
   /** Its TPM can show that it was wiped, and what it has booted. */
   hasTpm: boolean;
+  /** Milliseconds that the wipe of its disks may take, if they are overwritten whole: a start in between begins it anew. */
+  wipeTime: number;
   /** What has it now, so that it is left alone: a rollout; null: nothing. */
   busy: string | null;
   /** Why the automation stands still (the breaker); null: it does not. */
@@ -90,7 +97,9 @@ export function turn(incident: Incident, facts: Facts): Turn {
     return to(incident, 'person', 'nobody can tell from here which of the two machines is the real one');
   if (facts.banned !== null)
     return to(incident, 'person', `a person banned it, and people let it back: ${facts.banned}`);
-  if (spent(incident, facts)) return to(incident, 'person', `${step} for too long`);
+  // One that is well and a member again is held for nothing but what its incident shows.
+  const isBack = step === 'returning' && isBaked(incident, facts);
+  if (!isBack && spent(incident, facts)) return to(incident, 'person', `${step} for too long`);
   return road === 'broken' ? broken(incident, facts) : compromised(incident, facts);
 }
 
@@ -135,13 +144,14 @@ function may(command: Command, { hasBmc, state }: Facts): boolean {
 }
 
 function compromised(incident: Incident, facts: Facts): Turn {
-  const { now, state, wellSince, isWhole, recovery, hasTpm, hasBmc, stopped } = facts;
+  const { now, state, isWhole, recovery, hasTpm, hasBmc, stopped } = facts;
   const { step, tries } = incident;
   if (step === 'returning') {
-    const baked = wellSince !== null && now - Math.max(wellSince, since(incident)) >= LIMITS.bake;
-    return baked && isWhole
-      ? ended(incident, facts, `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`)
-      : STAY;
+    if (!isBaked(incident, facts) || !(isWhole || spent(incident, facts))) return STAY;
+    const reason = `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`;
+    return isWhole
+      ? ended(incident, facts, reason)
+      : to(incident, 'ended', `${reason}; but not installed, as it should be`);
   }
   if (step === 'wiped' && isMember(state))
     return to(incident, 'returning', 'it has new keys, and is a member again');
@@ -152,7 +162,8 @@ function compromised(incident: Incident, facts: Facts): Turn {
     return to(incident, 'person', 'it came back from a wipe, and did the same again');
   if (step !== 'wiped' && recovery === 'person')
     return to(incident, 'person', `site ${incident.site} has not said that the automation may wipe disks`);
-  if (stopped !== null || !isDue(incident, now)) return STAY;
+  const wipe = step === 'wiping' ? facts.wipeTime : 0;
+  if (stopped !== null || !isDue(incident, now, wipe)) return STAY;
   // A person presses the button; it goes on by itself when the node has started from the network.
   if (!hasBmc) return STAY;
   if (triesOf(incident, 'network') >= LIMITS.starts)
@@ -161,17 +172,20 @@ function compromised(incident: Incident, facts: Facts): Turn {
       'person',
       `it was started from the network ${LIMITS.starts} times, and did not come through`,
     );
-  return tried(incident, now, 'network', step === 'wiping' ? HOUR : LIMITS.start);
+  return tried(incident, now, 'network', step === 'wiping' ? HOUR + wipe : LIMITS.start);
 }
 
 /** Since when it stands at its step, milliseconds since the epoch. */
 const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number => tries.since ?? openedAt;
-const spent = (incident: Incident, { now }: Facts): boolean => {
+const spent = (incident: Incident, { now, wipeTime }: Facts): boolean => {
   const { step } = incident;
-  return step !== 'ended' && step !== 'person' && now - since(incident) > LIMITS.steps[step];
+  const more = step === 'wiping' ? wipeTime : 0;
+  return step !== 'ended' && step !== 'person' && now - since(incident) > LIMITS.steps[step] + more;
 };
-const isDue = ({ step, ...incident }: Incident, now: number): boolean =>
-  now >= Math.max(incident.tries.until ?? 0, since(incident) + (GRACE[step] ?? 0));
+const isBaked = (incident: Incident, { now, wellSince }: Facts): boolean =>
+  wellSince !== null && now - Math.max(wellSince, since(incident)) >= LIMITS.bake;
+const isDue = ({ step, ...incident }: Incident, now: number, more = 0): boolean =>
+  now >= Math.max(incident.tries.until ?? 0, since(incident) + (GRACE[step] ?? 0) + more);
 const triesOf = ({ tries }: Pick<Incident, 'tries'>, command: Command): number => tries[command] ?? 0;
 
 const to = (incident: Incident, step: IncidentStep, reason: string): Turn => ({

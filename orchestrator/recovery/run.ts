@@ -9,6 +9,7 @@ import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { Profiles } from '../fleet/hardware/profiles.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import type { Policy } from '../fleet/site.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { Book } from '../power/book.ts';
 import { switchNode } from '../power/switch.ts';
@@ -19,7 +20,7 @@ import type { Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
-import { type Command, type Facts, failed, STAY, type Turn, turn } from './playbook.ts';
+import { type Command, type Facts, failed, STAY, type Turn, turn, wipeTime } from './playbook.ts';
 import type { Watch } from './watch.ts';
 
 export type RecoveryParts = {
@@ -147,6 +148,12 @@ async function give(
   await pool.request(record.id, 'restart', { epoch: status.order.epoch, bootId }, ask);
 }
 
+/** What of its disks may be overwritten: which ones are ours is known by names that its inventory does not have, so the largest count. */
+function bytesOf({ disks, inventory }: NodeRecord, { recovery }: Policy): number {
+  const sizes = inventory.disks.map(({ size }) => size).toSorted((a, b) => b - a);
+  return sizes.slice(0, recovery === 'wipe-all' ? sizes.length : disks.length).reduce((a, b) => a + b, 0);
+}
+
 async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Promise<Map<string, Facts>> {
   const { fleet, paths, site, watch, breaker, now = Date.now } = parts;
   const ids = records.map(({ id }) => id);
@@ -179,6 +186,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
           banned: bans.banOf({ id })?.reason ?? null,
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
+          wipeTime: wipeTime(bytesOf(record, policy)),
           busy: free.has(id) ? null : 'a rollout',
           stopped: breaker(actOf(id), record),
         },

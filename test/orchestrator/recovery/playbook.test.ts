@@ -11,6 +11,7 @@ import {
   LIMITS,
   signalled,
   turn,
+  wipeTime,
 } from '../../../orchestrator/recovery/playbook.ts';
 
 const MINUTE = 60_000;
@@ -26,7 +27,7 @@ const FACTS: Facts = {
     banned: null,
     recovery: 'wipe',
   },
-  ...{ hasBmc: true, hasTpm: true, onDisk: true, busy: null, stopped: null },
+  ...{ hasBmc: true, hasTpm: true, wipeTime: 0, onDisk: true, busy: null, stopped: null },
 };
 const cause = (road: Incident['road'], signal: string = road === 'broken' ? 'silent' : 'measurement') => ({
   ...{ road, signal, evidence: [`${signal} was seen`], reason: signal },
@@ -283,4 +284,31 @@ test('whatever happens, in any order, killed anywhere: no step is skipped, tries
     },
   );
   t.notThrows(() => fc.assert(property, { numRuns: Number(process.env.ATTACK_RUNS ?? 1000) }));
+});
+
+test('a large disk has the time that it needs to be overwritten, before its node is started again; a person is asked later, too', (t) => {
+  const wiping = decided(begun('compromised'), { ...begun('compromised'), step: 'wiping' }, T0);
+  const starts = (bytes: number, minutes: number) =>
+    play(wiping, () => ({ wipeTime: wipeTime(bytes) }), minutes);
+  t.deepEqual(starts(0, 120).done.slice(0, 2), [
+    ['network', 60],
+    ['network', 120],
+  ]);
+  // 20 TB at 50 MB/s: 111 hours.
+  const large = starts(20e12, 112 * 60 + 10);
+  t.deepEqual(large.done, [['network', 6727]]);
+  t.is(large.incident.step, 'wiping');
+  t.is(starts(20e12, 137 * 60).incident.step, 'person');
+  t.is(wipeTime(1e18), 14 * 24 * 60 * MINUTE, 'whatever a machine says of its disks');
+});
+
+test('one that came back from its wipe, and is well without being installed, is a member, and not held for that', (t) => {
+  let back = begun('compromised');
+  for (const step of ['wiping', 'wiped', 'returning'] as const) back = decided(back, { ...back, step }, T0);
+  const bare = { wellSince: T0, state: 'healthy' as const, isWhole: false };
+  t.is(play(back, () => bare, 6 * 60).incident.step, 'returning');
+  const late = play(back, () => bare, 6 * 60 + 5).incident;
+  t.is(late.step, 'ended');
+  t.regex(late.reason, /but not installed/);
+  t.is(play(back, () => ({ ...bare, wellSince: null }), 6 * 60 + 5).incident.step, 'person');
 });
