@@ -6,6 +6,7 @@ import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
 import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
+import type { Order, OrderEnvelope } from '../../../protocol/order.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
   type Activity,
@@ -61,8 +62,8 @@ export class Agent {
   #state: State = INITIAL;
   #enrolment: NodeEnrolment | null = null;
   #server: Connection | null = null;
-  /** What this boot has wiped, by the order that it obeyed. */
-  #wipe: { digest: string; report: string } | null = null;
+  /** What this boot has wiped, by what the order that it obeyed says of that. */
+  #wipe: { wanted: string; report: string } | null = null;
 
   constructor(edges: Edges) {
     this.#edges = edges;
@@ -169,14 +170,15 @@ export class Agent {
   /** Root judges the order, and wipes what it names. */
   async #wiped(order: unknown): Promise<string> {
     const { askHelper, wipe, lived } = this.#edges;
-    const { digest } = await askHelper({ operation: 'take-order', envelope: order });
-    // A boot server that has forgotten the session asks for the same again.
-    if (this.#wipe?.digest === digest) return this.#wipe.report;
+    await askHelper({ operation: 'take-order', envelope: order });
+    const wanted = wipeIn(order);
+    // A boot server that has forgotten the session asks for the same again; after some hours by an order of a higher epoch.
+    if (this.#wipe?.wanted === wanted) return this.#wipe.report;
     // Where it is overwritten whole, a large disk takes hours.
     const alive = setInterval(() => lived?.(), 60_000);
     try {
       const { report, open } = await wipe();
-      this.#wipe = open ? null : { digest, report };
+      this.#wipe = open ? null : { wanted, report };
       return report;
     } finally {
       clearInterval(alive);
@@ -255,4 +257,10 @@ function failureOf(error: unknown): Failure {
   const what = error instanceof BootwaveError ? error.what : messageOf(error);
   if (error instanceof ServerRefused) return { kind: 'refused', code, what };
   return { kind: REMOTE.has(code) ? 'unreachable' : 'local', code, what };
+}
+
+/** Of an order that root has taken. */
+function wipeIn(order: unknown): string {
+  const { payload } = order as OrderEnvelope;
+  return JSON.stringify((JSON.parse(Buffer.from(payload, 'base64').toString('utf8')) as Order).incident);
 }

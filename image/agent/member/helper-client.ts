@@ -8,7 +8,7 @@ export type AskHelper = <O extends HelperRequest['operation']>(
 ) => Promise<HelperResults[O]>;
 
 /** Milliseconds: longer than the slowest TPM, a slow disk with an image, or the largest disk that is overwritten whole, needs. */
-export const PATIENCE = { machine: 150_000, disk: 900_000, wipe: 3 * 24 * 3600_000 } as const;
+export const PATIENCE = { machine: 150_000, disk: 900_000, wipe: 14 * 24 * 3600_000 } as const;
 
 /**
  * @typeParam Ask what the closed list behind that socket offers
