@@ -41,7 +41,7 @@ function fingerprint(text: string): string {
 }
 
 function textOf(restored: Restored, root: string, hadSurvivors: boolean): string {
-  const { began, host, survived, nodes, paused, incidents, wipes, images } = restored;
+  const { began, host, survived, nodes, paused, incidents, restraints, wipes, images } = restored;
   const lines = [
     `${root} is the fleet of ${host} as of ${stamp(began)} UTC, ${nodes} nodes.`,
     '',
@@ -49,14 +49,16 @@ function textOf(restored: Restored, root: string, hadSurvivors: boolean): string
       ? `Of what came later there are ${survived.decisions} decisions, ${survived.lines} other lines, the last orders of ${survived.orders} nodes and ${survived.files} files.`
       : 'NOTHING is known of what came later.',
     'What nobody has kept is undone. Start the server without --interface, so that nodes wait, and do again what people did',
-    `since ${stamp(began)} UTC: bans, revoked operators, retired nodes, withdrawn images, configurations and services, the`,
-    'release floor. Nodes that were approved since wait for approval. Another server, or a copy of bans.log, knows all of it:',
+    `since ${stamp(began)} UTC: bans, revoked operators, retired and fenced nodes, services that were frozen, slices that ended,`,
+    'withdrawn images, configurations and services, the release floor. Nodes that were approved since wait for approval. Another server, or a copy of bans.log, knows all of it:',
     `move ${root} away and restore once more, with --survivor.`,
   ];
   if (paused.length > 0)
     lines.push(`Paused, because they may have ended since: ${paused.join(', ')} (rollout resume or abort)`);
   if (incidents.length > 0)
-    lines.push(`Their incidents wait for a person: ${incidents.join(', ')} (incident retry or end)`);
+    lines.push(`Their incidents wait for a person: ${incidents.join(', ')} (incident retry, or node retire)`);
+  if (restraints.length > 0)
+    lines.push(`Services are held as they were then, let go since or not: ${restraints.join(', ')} (service resume)`);
   if (wipes.length > 0) lines.push(`No disk is wiped on an old word; say it again for: ${wipes.join(', ')}`);
   if (images.length > 0)
     lines.push(`Without their files, so no machine gets them: images ${images.join(', ')}`);

@@ -3,7 +3,9 @@
  */
 import { BootwaveError } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
+import { shownName } from '../../protocol/service/name.ts';
 import { isOver } from '../fleet/decisions/incidents.ts';
+import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { decideIncident, listIncidents } from '../recovery/incidents.ts';
 import { PLANS } from '../recovery/plans.ts';
@@ -55,9 +57,20 @@ export async function pauseRollouts({ redis }: Fleet, by: By, why: string): Prom
   return paused;
 }
 
+/** These are brought to nodes again, also where they were let go since: a person hears which. @returns as `frozen: web/shop on n1` */
+export async function restraintsOf({ decisions, nodes }: Fleet): Promise<string[]> {
+  const all = decisions.restraints.all.filter(({ how }) => how !== null);
+  const names = new Map((await nodes.getMany(all.map(({ node }) => node))).map(({ id, name }) => [id, name]));
+  return all.map(({ service, node, how }) => {
+    const where = node === EVERYWHERE ? '' : ` on ${names.get(node) ?? node}`;
+    return `${how === 'freeze' ? 'frozen' : 'throttled'}: ${shownName(service)}${where}`;
+  });
+}
+
 /**
  * A node that was fenced, wiped and brought back since is not fenced and wiped once more: whoever was under way waits for a person, and
- * plans begin no other node. @returns names of the nodes
+ * plans begin no other node. One that was wiped already is let in by nothing else, and held for nothing any more: its incident ends.
+ * @returns names of the nodes that wait
  */
 export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<string[]> {
   for (const { name } of await PLANS.list(fleet))
@@ -70,16 +83,17 @@ export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<
     );
   const left: string[] = [];
   for (const { node, name } of await listIncidents(fleet)) {
-    const { changed } = await decideIncident(
+    const { incident, changed } = await decideIncident(
       fleet,
       node,
-      (known) =>
-        known === undefined || isOver(known) || known.step === 'person'
-          ? null
-          : { ...known, step: 'person', reason: why },
+      (known) => {
+        if (known === undefined || isOver(known) || known.step === 'person') return null;
+        const isWiped = known.step === 'wiped' || known.step === 'returning';
+        return { ...known, step: isWiped ? 'ended' : 'person', reason: why };
+      },
       by,
     );
-    if (changed) left.push(name);
+    if (changed && incident?.step === 'person') left.push(name);
   }
   return left;
 }

@@ -18,7 +18,7 @@ import { redisFiles } from '../redis/settings.ts';
 import { externalUrl } from '../redis/url.ts';
 import { signerFiles } from '../signer/files.ts';
 import { PARTIAL } from './contents.ts';
-import { leaveEpochs, leaveToPeople, pauseRollouts, takeBackWipes } from './prudence.ts';
+import { leaveEpochs, leaveToPeople, pauseRollouts, restraintsOf, takeBackWipes } from './prudence.ts';
 import { unpack } from './read.ts';
 import { placeRecords } from './records.ts';
 import { joinSurvivor, type Survived } from './survivors.ts';
@@ -49,6 +49,8 @@ export type Restored = {
   paused: string[];
   /** Nodes that were on their way through an incident. */
   incidents: string[];
+  /** Services that are frozen or throttled, in words: they may have been let go since. */
+  restraints: string[];
   /** Nodes whose consent to wipe has to be given again. */
   wipes: string[];
   /** Images of which only the facts are there. */
@@ -166,12 +168,14 @@ async function build(options: RestoreOptions, into: string, records: string): Pr
     const since = `${why}: it may have ended since`;
     const paused = await pauseRollouts(opened.fleet, by, since);
     const incidents = await leaveToPeople(opened.fleet, by, since);
+    const restraints = await restraintsOf(opened.fleet);
     const detail = { host, decisions: String(survived.decisions), orders: String(survived.orders) };
     await opened.fleet.audit.append({ ...by, action: 'restore', reason: why, detail });
     const nodes = (await opened.fleet.nodes.ids()).length;
     // The first start is the one that people wait for.
     await opened.bans.keepSnapshot();
-    return { began, host, survived, nodes, paused, incidents, wipes, images: await imagesWithout(paths) };
+    const done = { began, host, survived, nodes, paused, incidents, restraints, wipes };
+    return { ...done, images: await imagesWithout(paths) };
   } finally {
     await connection.close();
   }

@@ -5,7 +5,9 @@ import test from 'ava';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
 import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { EVERYWHERE } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
+import { decideRestraint } from '../../../orchestrator/restraints/decide.ts';
 import { PLANS } from '../../../orchestrator/recovery/plans.ts';
 import { FileLock } from '../../../orchestrator/redis/lock.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
@@ -18,6 +20,7 @@ import { by, fleetFor, folderFor, opened } from './support.ts';
 
 const NODE = `tpm-${'a'.repeat(64)}`;
 const OTHER = `tpm-${'b'.repeat(64)}`;
+const BACK = `tpm-${'c'.repeat(64)}`;
 const signed = (node: string, epoch: number) => ({
   ...{ node, epoch, digest: `${epoch}`, at: epoch, image: '1.0', floor: null, wipe: null },
 });
@@ -205,9 +208,19 @@ test('a node that was fenced when the backup was made, and is back since, is not
     nodes: [{ id: NODE, name: 'web-fenced', rack: null, number: 0 }],
   };
   await PLANS.decide(fleet, 'p1', () => plan, { ...by, reason: 'x' });
+  const word = { service: 'web/shop', node: EVERYWHERE, how: 'freeze' as const, rate: null, reason: 'x' };
+  await decideRestraint(fleet, word, by);
+  await decideRestraint(fleet, { ...word, service: 'web/cart', node: NODE }, by);
+  await decideRestraint(fleet, { ...word, service: 'web/cart', node: NODE, how: null }, by);
+  await decideRestraint(fleet, { ...word, service: 'web/cart', node: OTHER }, by);
+  await decideIncident(fleet, BACK, () => incident(BACK, 'fenced'), by);
+  for (const step of ['wiping', 'wiped', 'returning'] as const)
+    await decideIncident(fleet, BACK, (known) => ({ ...known!, step }), by);
   const { paths: there, told } = await restored((await backup()).file);
+  t.deepEqual(told.restraints.toSorted(), [`frozen: web/cart on ${OTHER}`, 'frozen: web/shop']);
   t.deepEqual(told.incidents.toSorted(), ['web-fenced', 'web-open']);
   const after = await opened(t, there);
   for (const node of [NODE, OTHER]) t.is(after.fleet.decisions.incidents.of(node)?.step, 'person');
+  t.is(after.fleet.decisions.incidents.of(BACK)?.step, 'ended', 'it is a member, and stays one');
   t.regex((await PLANS.list(after.fleet))[0]?.value?.ended ?? '', /backup of .* was restored/);
 });
