@@ -4,7 +4,7 @@
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
+import { EVERYWHERE, namesFor } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { deliverOrder } from '../orders/deliver.ts';
@@ -86,7 +86,7 @@ async function concernedBy({ redis, decisions, nodes }: Fleet): Promise<Set<stri
   if (everywhere.size === 0) return new Set(named);
   const orders = await readIssued(redis, await nodes.ids({}));
   const running = [...orders].filter(([, { order }]) =>
-    order.services.some(({ name }) => everywhere.has(name)),
+    order.services.some(({ name }) => namesFor(name).some((one) => everywhere.has(one))),
   );
   return new Set([...named, ...running.map(([id]) => id)]);
 }

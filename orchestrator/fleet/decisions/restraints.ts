@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Restraint } from '../../../protocol/order.ts';
+import { serviceOf } from '../../../protocol/service/name.ts';
 import { at } from '../keys.ts';
 import { readStored } from '../read-stored.ts';
 import type { Decided } from './entry.ts';
@@ -11,7 +12,10 @@ import type { Decided } from './entry.ts';
 /** In place of a node: wherever it runs. */
 export const EVERYWHERE = '*';
 
-/** @param service `OWNER/NAME` @param node its id, or EVERYWHERE */
+/** Words about an instance: those about the service that a slice runs are about it, too. */
+export const namesFor = (instance: string): string[] => [...new Set([instance, serviceOf(instance)])];
+
+/** @param service `OWNER/NAME`, or an instance of a slice @param node its id, or EVERYWHERE */
 export const restraintKey = (subject: { service: string; node: string }): string =>
   at('restraint', `${subject.service}@${subject.node}`);
 const BEGINNING = at('restraint', '');
@@ -63,7 +67,9 @@ export class DecidedRestraints {
   /** @param services by name. @returns what an order of the node says of them: of two words the stricter one; by name */
   on(node: string, services: readonly string[]): Restraint[] {
     return services.toSorted().flatMap((service): Restraint[] => {
-      const words = [node, EVERYWHERE].flatMap((where) => this.of({ service, node: where }) ?? []);
+      const words = namesFor(service).flatMap((name) =>
+        [node, EVERYWHERE].flatMap((where) => this.of({ service: name, node: where }) ?? []),
+      );
       if (words.some(({ how }) => how === 'freeze')) return [{ name: service, how: 'freeze' }];
       const rates = words.flatMap(({ how, rate }) => (how === 'throttle' && rate !== null ? [rate] : []));
       return rates.length === 0 ? [] : [{ name: service, how: 'throttle', rate: Math.min(...rates) }];

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { refusal } from '../../../base/error.ts';
-import { fullName, serviceNameSchema, shownName } from '../../../protocol/service/name.ts';
-import { type DecidedRestraint, EVERYWHERE } from '../../fleet/decisions/restraints.ts';
+import { fullName, instanceNameSchema, shownName } from '../../../protocol/service/name.ts';
+import { type DecidedRestraint, EVERYWHERE, namesFor } from '../../fleet/decisions/restraints.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
 import { readIssued } from '../../orders/issued.ts';
 import { decideRestraint, type Word } from '../../restraints/decide.ts';
@@ -69,7 +69,7 @@ async function standing({ fleet }: Acting): Promise<DecidedRestraint[]> {
 
 function nameOf(written: string): string {
   const name = fullName(written);
-  if (serviceNameSchema.safeParse(name).success) return name;
+  if (instanceNameSchema.safeParse(name).success) return name;
   throw refusal(
     'SERVICE_NOWHERE',
     `${JSON.stringify(written)} is no name of a service`,
@@ -100,7 +100,9 @@ async function restrain(
 /** Nodes whose order names it. */
 async function runningOn(name: string, { fleet }: Acting): Promise<Set<string>> {
   const orders = await readIssued(fleet.redis, await fleet.nodes.ids({}));
-  const found = [...orders].filter(([, { order }]) => order.services.some((one) => one.name === name));
+  const found = [...orders].filter(([, { order }]) =>
+    order.services.some((one) => namesFor(one.name).includes(name)),
+  );
   return new Set(found.map(([id]) => id));
 }
 
@@ -122,10 +124,11 @@ async function decideAt(
     const asked = [...open.keys()].slice(0, MOST_ASKED);
     await Promise.all(
       asked.map(async (id) => {
-        const wanted = fleet.decisions.restraints.on(id, [word.service])[0]?.how;
         const { result } = await pool.request(id, 'status', {}, { signal: acting.signal, timeout: SILENCE });
-        const told = result.services?.find(({ name }) => name === word.service);
-        if (told === undefined || told.restraint !== wanted) return;
+        const told = (result.services ?? []).filter(({ name }) => namesFor(name).includes(word.service));
+        const isSo = ({ name, restraint }: (typeof told)[number]) =>
+          restraint === fleet.decisions.restraints.on(id, [name])[0]?.how;
+        if (told.length === 0 || !told.every(isSo)) return;
         done.push(open.get(id)!);
         open.delete(id);
       }),

@@ -6,7 +6,10 @@ import { releaseService } from '../../../image/publish/services.ts';
 import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
 import { EVERYWHERE, restraintKey } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import { freeze } from '../../../orchestrator/operations/restraint/acts.ts';
+import { orderKey } from '../../../orchestrator/orders/issued.ts';
 import { sign } from '../../../orchestrator/orders/sign.ts';
 import { decideRestraint, type Word } from '../../../orchestrator/restraints/decide.ts';
 import type { Order, Restraint } from '../../../protocol/order.ts';
@@ -107,4 +110,25 @@ test('replayed: the order before it was frozen; under its old number it is the s
   await say({});
   t.deepEqual(await sign(redis, signer.client, same), first);
   await t.throwsAsync(signed({ epoch: 49 }), { code: 'SIGNER_EPOCH_OLD' });
+});
+
+test('run in a slice: the instance is frozen with its service, and alone', async (t) => {
+  const { fleet: found, say, paths, bans } = await fleet(t);
+  const restrained = () => found.decisions.restraints.on(NODE, ['web/shop@probe', 'web/shop']);
+  await say({ service: 'web/shop', node: EVERYWHERE });
+  t.deepEqual(
+    restrained().map(({ name }) => name),
+    ['web/shop', 'web/shop@probe'],
+  );
+  await say({ service: 'web/shop', node: EVERYWHERE, how: null });
+  const order = orderOf({ node: NODE, epoch: 9, image: null }, Date.now());
+  const services = [{ name: 'web/shop@probe', version: '1', sha256: 'a'.repeat(64), size: 1 }];
+  const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order: { ...order, services } });
+  const next = { state: 'issued', epoch: 9, body };
+  await commit(found.redis, { records: [{ key: orderKey(NODE), expect: null, next }] });
+  const acting = { fleet: found, paths, bans, by, links: () => undefined } as never;
+  const asked = { service: 'web/shop@probe', nodes: [NODE], reason: 'it scans' };
+  t.like(await freeze(asked, acting), { changed: true, service: 'web/shop@probe' });
+  t.deepEqual(restrained(), [{ name: 'web/shop@probe', how: 'freeze' }]);
+  t.like(await freeze({ ...asked, service: 'web/shop' }, acting), { changed: true });
 });
