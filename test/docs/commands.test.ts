@@ -29,6 +29,8 @@ const FOREIGN = [
 ];
 /** Long options in running text that are not Bootwave's. */
 const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit', '--decrypt'];
+/** What every command has, and commander keeps apart from its other options. */
+const OF_EVERY_COMMAND = '--help';
 
 /** Every command with its arguments read and judged, and nothing done. */
 async function harmless(): Promise<Command> {
@@ -64,7 +66,7 @@ function commandAt(path: readonly string[]): { command: Command; rest: readonly 
 
 function optionsOf(command: Command): string[] {
   const own = command.options.flatMap((option) => option.long ?? []);
-  return command.parent === null ? own : [...own, ...optionsOf(command.parent)];
+  return command.parent === null ? [...own, OF_EVERY_COMMAND] : [...own, ...optionsOf(command.parent)];
 }
 
 function allOptions(command: Command): string[] {
@@ -140,7 +142,7 @@ function strange(code: string): string[] {
   const options = code.match(/(?<=^|\s)--[a-z][a-z0-9-]*/g) ?? [];
   if (name === 'make' && rest.length > 0 && !targets.has(rest[0]!)) return [code];
   if (name !== 'bootwave') {
-    const known = [...allOptions(whole), ...FOREIGN_OPTIONS];
+    const known = [...allOptions(whole), OF_EVERY_COMMAND, ...FOREIGN_OPTIONS];
     return options.filter((option) => !known.includes(option)).map((option) => `${option} in ${code}`);
   }
   const { command, rest: after } = commandAt(rest);
