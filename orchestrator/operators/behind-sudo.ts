@@ -21,6 +21,8 @@ const NOT_THEIRS = [
   'oci',
   'manifest',
   'bundle',
+  'recipients',
+  'survivor',
 ] as const;
 
 export type Asked = {

@@ -75,7 +75,7 @@ test('a place that a server of before pins wrote is that of a record without one
   standing.add(readEntry(text) as Decision);
   const { mode, akName, ...rest } = place;
   const record = {
-    ...{ ...rest, id: 'a', state: 'healthy', hold: null, pin: null },
+    ...{ ...rest, id: 'a', state: 'healthy', hold: null, pin: null, disks: [] },
     ...{ wanted: { mode }, identity: { akName } },
   } as unknown as NodeRecord;
   t.is(believed(record, standing.node('a')), record);
