@@ -13,7 +13,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { unknownNode } from '../fleet/names.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isRegistered } from '../fleet/transitions.ts';
-import { lookAt, stepOf, type Told } from './incidents.ts';
+import { incidentStep, type Told } from './incidents.ts';
 import { signalled } from './playbook.ts';
 
 /**
@@ -32,11 +32,9 @@ export async function fenceNode(
   let told: { incident: Incident | undefined; ban: Ban | null } = { incident: undefined, ban: null };
   const done = await fleet.nodes.update(node, async (record) => {
     if (record === null) throw unknownNode(node);
-    const look = await lookAt(fleet, node);
-    const wanted = next(look.known, record);
-    told = { incident: look.known, ban: null };
-    if (wanted === null) return { outcome: { kind: 'same' } };
-    const step = stepOf(fleet, look, wanted, by);
+    const { known, step } = await incidentStep(fleet, node, (now) => next(now, record), by);
+    told = { incident: known, ban: null };
+    if (step === null) return { outcome: { kind: 'same' } };
     const ban = banOf(record, issued, step.incident.reason, by);
     const outcome = fenceRecord(record, ban, by);
     if (outcome.kind !== 'changed') return { outcome };
