@@ -13,7 +13,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { unknownNode } from '../fleet/names.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isRegistered } from '../fleet/transitions.ts';
-import { lookAt, stepOf, type Told } from './incidents.ts';
+import { incidentStep, type Told } from './incidents.ts';
 import { signalled } from './playbook.ts';
 
 /**
@@ -32,13 +32,15 @@ export async function fenceNode(
   let told: { incident: Incident | undefined; ban: Ban | null } = { incident: undefined, ban: null };
   const done = await fleet.nodes.update(node, async (record) => {
     if (record === null) throw unknownNode(node);
-    const look = await lookAt(fleet, node);
-    const wanted = next(look.known, record);
-    told = { incident: look.known, ban: null };
-    if (wanted === null) return { outcome: { kind: 'same' } };
-    const wasHeld = look.known?.number === wanted.number && isHeldBy(look.known);
-    const resets = wasHeld ? wanted.resets : await resetsOf(fleet, record);
-    const step = stepOf(fleet, look, { ...wanted, resets }, by);
+    const shown = await resetsOf(fleet, record);
+    const wanted = (now: Incident | undefined): Told | null => {
+      const told = next(now, record);
+      const wasHeld = now !== undefined && now.number === told?.number && isHeldBy(now);
+      return told && { ...told, resets: wasHeld ? told.resets : shown };
+    };
+    const { known, step } = await incidentStep(fleet, node, wanted, by);
+    told = { incident: known, ban: null };
+    if (step === null) return { outcome: { kind: 'same' } };
     const ban = banOf(record, issued, step.incident.reason, by);
     const outcome = fenceRecord(record, ban, by);
     if (outcome.kind !== 'changed') return { outcome };

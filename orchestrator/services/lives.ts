@@ -1,23 +1,23 @@
 /** Decisions about the life of versions of services, as they are kept: each is a decision, and Redis holds the fast copy. */
 import type { By } from '../fleet/acting.ts';
-import { DecidedRecords } from '../fleet/decided-records.ts';
 import { LIVES, type Life, lifeKey, lifeSchema } from '../fleet/decisions/lives.ts';
+import { DecidedRecords } from '../fleet/decisions/records.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { isSaid, type Word } from './life.ts';
 
-const livesOf = (fleet: Fleet) =>
-  new DecidedRecords<Life>(fleet, {
-    ...{ key: lifeKey, all: LIVES, schema: lifeSchema, unreadable: 'SERVICE_LIFE_UNREADABLE' },
-    nameOf: ({ service }) => service,
-    shown: (service) => service,
-  });
+const RECORDS = new DecidedRecords<Life>({
+  ...{ key: lifeKey, all: LIVES, schema: lifeSchema, unreadable: 'SERVICE_LIFE_UNREADABLE' },
+  nameOf: ({ service }) => service,
+  stateOf: ({ state }) => state,
+  shown: (service) => `what was decided about ${service}`,
+});
 
 /** What was decided about this version; undefined: nothing. @throws BootwaveError `SERVICE_LIFE_UNREADABLE` */
 export const readLife = (fleet: Fleet, service: string): Promise<Life | undefined> =>
-  livesOf(fleet).read(service);
+  RECORDS.read(fleet, service);
 
 /** By version. One that cannot be read is left out, and hides no other. */
-export const listLives = (fleet: Fleet): Promise<Map<string, Life>> => livesOf(fleet).list();
+export const listLives = (fleet: Fleet): Promise<Map<string, Life>> => RECORDS.list(fleet);
 
 /**
  * @param again it is said once more although it stands already: what follows from it begins anew
@@ -30,7 +30,7 @@ export async function decideLife(
   by: By & { person?: readonly string[] | undefined },
   again = false,
 ): Promise<{ life: Life; before: Life | undefined; changed: boolean }> {
-  const { before, after } = await livesOf(fleet).decide(service, by, (known, epoch) => {
+  const { before, after } = await RECORDS.decide(fleet, service, by, (known, epoch) => {
     if (known !== undefined && isSaid(known, word) && !again) return null;
     const { actor, at, person } = by;
     const next: Life = {
@@ -53,4 +53,4 @@ function textOf({ state, successor, on }: Life): string {
  * Writes the fast copy again where it is not what was decided.
  * @returns the versions whose copy was wrong
  */
-export const repairLives = (fleet: Fleet): Promise<string[]> => livesOf(fleet).repair();
+export const repairLives = (fleet: Fleet): Promise<string[]> => RECORDS.repair(fleet);

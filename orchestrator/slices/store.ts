@@ -3,25 +3,25 @@ import type { Redis } from 'ioredis';
 import { BootwaveError, refusal } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
 import type { RecordChange } from '../fleet/commit.ts';
-import { DecidedRecords } from '../fleet/decided-records.ts';
+import { DecidedRecords } from '../fleet/decisions/records.ts';
 import { SLICES, type Slice, sliceKey, sliceSchema } from '../fleet/decisions/slices.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { at } from '../fleet/keys.ts';
 import { ROUNDS } from '../fleet/outcome.ts';
 
-const slicesOf = (fleet: Fleet) =>
-  new DecidedRecords<Slice>(fleet, {
-    ...{ key: sliceKey, all: SLICES, schema: sliceSchema, unreadable: 'SLICE_UNREADABLE' },
-    nameOf: ({ name }) => name,
-    shown: (name) => `slice '${name.slice(0, 80)}'`,
-  });
+const RECORDS = new DecidedRecords<Slice>({
+  ...{ key: sliceKey, all: SLICES, schema: sliceSchema, unreadable: 'SLICE_UNREADABLE' },
+  nameOf: ({ name }) => name,
+  stateOf: ({ state }) => state,
+  shown: (name) => `slice '${name.slice(0, 80)}'`,
+});
 
 /** Also one that has ended. By name. One that cannot be read is left out, and hides no other. */
-export const listSlices = (fleet: Fleet): Promise<Map<string, Slice>> => slicesOf(fleet).list();
+export const listSlices = (fleet: Fleet): Promise<Map<string, Slice>> => RECORDS.list(fleet);
 
 /** Undefined: there never was one of that name. @throws BootwaveError `SLICE_UNREADABLE` */
 export const findSlice = (fleet: Fleet, name: string): Promise<Slice | undefined> =>
-  slicesOf(fleet).read(name);
+  RECORDS.read(fleet, name);
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_UNREADABLE` */
 export async function readSlice(fleet: Fleet, name: string): Promise<Slice> {
@@ -42,7 +42,7 @@ export async function liveSlice(fleet: Fleet, name: string): Promise<Slice> {
 }
 
 /** @returns the names of those whose copy in Redis was wrong, and is written again */
-export const repairSlices = (fleet: Fleet): Promise<string[]> => slicesOf(fleet).repair();
+export const repairSlices = (fleet: Fleet): Promise<string[]> => RECORDS.repair(fleet);
 
 /** The record that every change of places writes: of two that look at the same room at once, one has to look again. */
 const PLACING = at('slices', 'placing');
@@ -92,7 +92,8 @@ export async function decideSlice(
 ): Promise<{ slice: Slice; changed: boolean }> {
   const { actor, at, person } = by;
   const beside = turn === undefined ? {} : { records: [turn.record], rounds: 1 };
-  const decided = slicesOf(fleet).decide(
+  const decided = RECORDS.decide(
+    fleet,
     name,
     by,
     (known, epoch) => {

@@ -15,10 +15,13 @@ export const EVERYWHERE = '*';
 /** Words about an instance: those about the service that a slice runs are about it, too. */
 export const namesFor = (instance: string): string[] => [...new Set([instance, serviceOf(instance)])];
 
-/** @param service `OWNER/NAME`, or an instance of a slice @param node its id, or EVERYWHERE */
-export const restraintKey = (subject: { service: string; node: string }): string =>
-  at('restraint', `${subject.service}@${subject.node}`);
-const BEGINNING = at('restraint', '');
+/** `service`: `OWNER/NAME`, or an instance of a slice. `node`: its id, or EVERYWHERE. */
+type Subject = { service: string; node: string };
+
+export const restraintName = ({ service, node }: Subject): string => `${service}@${node}`;
+export const restraintKey = (name: string): string => at('restraint', name);
+/** Key of the set of all names. */
+export const RESTRAINTS = at('restraints');
 
 export const decidedRestraintSchema = z.object({
   service: z.string(),
@@ -42,10 +45,10 @@ export class DecidedRestraints {
   #changes = 0;
 
   add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
-    if (!key.startsWith(BEGINNING)) return;
+    if (!key.startsWith(restraintKey(''))) return;
     const decided = readStored(decidedRestraintSchema, body);
     // What cannot be read lets nothing go.
-    if (decided === null || restraintKey(decided) !== key) return;
+    if (decided === null || restraintKey(restraintName(decided)) !== key) return;
     this.#known.set(key, decided);
     this.#changes += 1;
   }
@@ -60,8 +63,8 @@ export class DecidedRestraints {
     return [...this.#known.values()];
   }
 
-  of(subject: { service: string; node: string }): DecidedRestraint | undefined {
-    return this.#known.get(restraintKey(subject));
+  of(subject: Subject): DecidedRestraint | undefined {
+    return this.#known.get(restraintKey(restraintName(subject)));
   }
 
   /** @param services by name. @returns what an order of the node says of them: of two words the stricter one; by name */

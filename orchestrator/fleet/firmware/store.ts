@@ -2,13 +2,10 @@ import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
 import { modelOf } from '../attestation.ts';
-import { auditLine } from '../audit/audit.ts';
-import type { AuditEntry } from '../audit/entry.ts';
-import type { Change, RecordChange } from '../commit.ts';
-import type { Decisions, Stored } from '../decisions/decisions.ts';
+import type { Decisions } from '../decisions/decisions.ts';
+import { DecidedRecords } from '../decisions/records.ts';
 import { KEYS } from '../keys.ts';
 import { contended, ROUNDS } from '../outcome.ts';
-import { leaveOut, readStored } from '../read-stored.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 import {
@@ -26,59 +23,53 @@ const LEAST_DIGITS = 8;
 
 export type Firmware = { model: string; value: FirmwareValue };
 
+const RECORDS = new DecidedRecords<FirmwareModel>({
+  ...{
+    key: KEYS.firmware,
+    all: KEYS.firmwares,
+    schema: firmwareModelSchema,
+    unreadable: 'FIRMWARE_UNREADABLE',
+  },
+  nameOf: ({ model }) => model,
+  stateOf: ({ state }) => state,
+  shown: (model) => `what is known of the firmware of ${model}`,
+});
+
 /** What is known of each model's firmware. */
 export class FirmwareStore {
-  readonly #redis: Redis;
-  readonly #decisions: Decisions;
+  readonly #kept: { redis: Redis; decisions: Decisions };
 
   constructor(redis: Redis, decisions: Decisions) {
-    this.#redis = redis;
-    this.#decisions = decisions;
+    this.#kept = { redis, decisions };
   }
 
   /** @returns null while no member of this model has shown any, and nobody has accepted any */
   async get(model: string): Promise<FirmwareModel | null> {
-    return (await this.#look(model)).known;
-  }
-
-  async #look(model: string): Promise<{ known: FirmwareModel | null; found: Stored['found'] }> {
-    const { body, found } = await this.#decisions.stored(KEYS.firmware(model));
-    if (body === null) return { known: null, found };
-    const known = readStored(firmwareModelSchema, body);
-    if (known !== null) return { known, found };
-    throw new BootwaveError({
-      code: 'FIRMWARE_UNREADABLE',
-      what: `what is known of the firmware of ${model} cannot be read`,
-      unchanged: 'nothing was changed',
-      next: 'was it written by a newer version of bootwave? Use that one',
-    });
+    return (await RECORDS.read(this.#kept, model)) ?? null;
   }
 
   /** By model. */
   async list(): Promise<FirmwareModel[]> {
-    const known = await this.#redis.smembers(KEYS.firmwares);
-    const models = [...new Set([...known, ...this.#decisions.names(KEYS.firmware)])].sort();
-    const found = await Promise.all(models.map((model) => this.get(model).catch(leaveOut)));
-    return found.filter((known) => known !== null);
+    return [...(await RECORDS.list(this.#kept)).values()];
   }
 
   /** Model that a node was let in as; null: none yet. */
   async modelOf(id: string): Promise<string | null> {
-    const decided = this.#decisions.heldAs(id)?.model;
-    if (decided !== undefined || this.#decisions.holds) return decided ?? null;
-    return this.#redis.hget(KEYS.firmwareModel, id);
+    const decided = this.#kept.decisions.heldAs(id)?.model;
+    if (decided !== undefined || this.#kept.decisions.holds) return decided ?? null;
+    return this.#kept.redis.hget(KEYS.firmwareModel, id);
   }
 
   /** The same for all nodes. */
   async models(): Promise<ReadonlyMap<string, string>> {
-    const { models, holds } = this.#decisions;
-    const said = holds ? {} : await this.#redis.hgetall(KEYS.firmwareModel);
+    const { models, holds } = this.#kept.decisions;
+    const said = holds ? {} : await this.#kept.redis.hgetall(KEYS.firmwareModel);
     return new Map([...Object.entries(said), ...models]);
   }
 
   /** For this node everything starts again: a person has looked at it. */
   async release(id: string): Promise<void> {
-    await this.#redis.hdel(KEYS.firmwareModel, id);
+    await this.#kept.redis.hdel(KEYS.firmwareModel, id);
   }
 
   /**
@@ -87,19 +78,16 @@ export class FirmwareStore {
    */
   async learn(record: NodeRecord): Promise<void> {
     if (!isMember(record.state) || record.observed.pcrs === null) return;
-    await this.#redis.hsetnx(KEYS.firmwareModel, record.id, modelOf(record));
+    await this.#kept.redis.hsetnx(KEYS.firmwareModel, record.id, modelOf(record));
     const first = firstUse(record);
     if (first === null || (await this.modelOf(record.id)) !== first.model) return;
-    const { known, found } = await this.#look(first.model);
-    if (known !== null) return;
     const [value] = first.values;
+    const by = { at: record.changedAt, actor: 'policy' };
     // If two are first at the same moment, one wins; the other is compared with it when it attests again.
-    await this.#write(found, first, {
-      at: record.changedAt,
-      actor: 'policy',
-      node: record.id,
-      action: 'firmware-learn',
-      reason: `${first.model}: PCR 0 ${value?.pcr0}: first use`,
+    await RECORDS.decide(this.#kept, first.model, by, (known) => {
+      if (known !== undefined) return null;
+      const reason = `${first.model}: PCR 0 ${value?.pcr0}: first use`;
+      return { next: first, action: 'firmware-learn', node: record.id, reason };
     });
   }
 
@@ -110,16 +98,15 @@ export class FirmwareStore {
    */
   async accept(record: NodeRecord, word: Acceptance, by: By): Promise<Firmware & { fresh: boolean }> {
     const model = (await this.modelOf(record.id)) ?? modelOf(record);
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const { known: before, found } = await this.#look(model);
-      const after = accepted(before, record, { ...word, model, by });
-      const value = after.values.find(({ pcr0 }) => pcr0 === record.observed.pcrs?.['0'])!;
-      if (after === before) return { model, value, fresh: false };
-      const said = `${model}: PCR 0 ${value.pcr0}: ${word.reason}`;
-      const entry = { ...by, node: record.id, action: 'firmware-accept', reason: said };
-      if (await this.#write(found, after, entry)) return { model, value, fresh: true };
-    }
-    throw contended(`the firmware of ${model}`, ROUNDS);
+    const shownBy = ({ values }: FirmwareModel) =>
+      values.find(({ pcr0 }) => pcr0 === record.observed.pcrs?.['0'])!;
+    const { before, after } = await RECORDS.decide(this.#kept, model, by, (known) => {
+      const next = accepted(known ?? null, record, { ...word, model, by });
+      if (next === known) return null;
+      const reason = `${model}: PCR 0 ${shownBy(next).pcr0}: ${word.reason}`;
+      return { next, action: 'firmware-accept', node: record.id, reason };
+    });
+    return { model, value: shownBy(after ?? before!), fresh: after !== null };
   }
 
   /**
@@ -130,12 +117,13 @@ export class FirmwareStore {
   async forget(digits: string, model: string | undefined, reason: string, by: By): Promise<Firmware> {
     for (let round = 0; round < ROUNDS; round += 1) {
       const { known, value } = this.#find(await this.list(), digits.trim().toLowerCase(), model);
-      const said = `${known.model}: PCR 0 ${value.pcr0}: ${reason}`;
-      const entry = { ...by, action: 'firmware-forget', reason: said };
-      const { known: now, found } = await this.#look(known.model);
-      if (now?.epoch !== known.epoch) continue;
-      if (await this.#write(found, forgotten(known, value.pcr0, reason, by), entry))
-        return { model: known.model, value };
+      const { model: name } = known;
+      const { after } = await RECORDS.decide(this.#kept, name, by, (now) => {
+        if (now?.epoch !== known.epoch) return null;
+        const next = forgotten(known, value.pcr0, reason, by);
+        return { next, action: 'firmware-forget', reason: `${name}: PCR 0 ${value.pcr0}: ${reason}` };
+      });
+      if (after !== null) return { model: name, value };
     }
     throw contended('the firmware that is known', ROUNDS);
   }
@@ -161,19 +149,5 @@ export class FirmwareStore {
           ? `'bootwave firmware list' shows them; write ${LEAST_DIGITS} digits or more`
           : 'write more digits, or name one with --model',
     });
-  }
-
-  /** @returns false: another writer was faster */
-  async #write(expect: Stored['found'], after: FirmwareModel, entry: AuditEntry): Promise<boolean> {
-    const { model, state, epoch } = after;
-    const next = { state, epoch, body: JSON.stringify(after) };
-    const record: RecordChange = { key: KEYS.firmware(model), expect, next };
-    const change: Change = {
-      records: [record],
-      ops: [{ op: 'join', key: KEYS.firmwares, value: model }],
-      audit: [auditLine(entry)],
-    };
-    const done = await this.#decisions.commit(change, [this.#decisions.record(record, entry, entry.reason)]);
-    return done.result === 'done';
   }
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { BootwaveError } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
-import { DecidedRecords } from '../../fleet/decided-records.ts';
+import { DecidedRecords } from '../../fleet/decisions/records.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import { checkName } from '../../fleet/names.ts';
@@ -20,23 +20,23 @@ const templateSchema = z.object({
 });
 export type Template = z.infer<typeof templateSchema>;
 
-const templatesOf = (fleet: Fleet) =>
-  new DecidedRecords<Template>(fleet, {
-    ...{ key: KEYS.template, all: KEYS.templates, schema: templateSchema, unreadable: 'TEMPLATE_UNREADABLE' },
-    nameOf: ({ name }) => name,
-    shown: (name) => `template '${name}'`,
-  });
+const RECORDS = new DecidedRecords<Template>({
+  ...{ key: KEYS.template, all: KEYS.templates, schema: templateSchema, unreadable: 'TEMPLATE_UNREADABLE' },
+  nameOf: ({ name }) => name,
+  stateOf: ({ state }) => state,
+  shown: (name) => `template '${name}'`,
+});
 
 /** @throws BootwaveError `TEMPLATE_UNKNOWN`, `TEMPLATE_UNREADABLE` */
 export async function readTemplate(fleet: Fleet, name: string): Promise<Template> {
-  const known = await templatesOf(fleet).read(name);
+  const known = await RECORDS.read(fleet, name);
   if (known?.state === 'kept') return known;
   throw unknown(name);
 }
 
 /** By name. */
 export async function listTemplates(fleet: Fleet): Promise<Template[]> {
-  return [...(await templatesOf(fleet).list()).values()].filter(({ state }) => state === 'kept');
+  return [...(await RECORDS.list(fleet)).values()].filter(({ state }) => state === 'kept');
 }
 
 /**
@@ -66,7 +66,7 @@ async function write(
   what: 'set' | 'remove',
   change: (known: Template | undefined) => Pick<Template, 'state' | 'text'> | null,
 ): Promise<Template> {
-  const { before, after } = await templatesOf(fleet).decide(name, by, (known, epoch) => {
+  const { before, after } = await RECORDS.decide(fleet, name, by, (known, epoch) => {
     const changed = change(known);
     if (changed === null) return null;
     return {

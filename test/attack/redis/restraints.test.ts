@@ -4,7 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { releaseService } from '../../../image/publish/services.ts';
 import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
-import { EVERYWHERE, restraintKey } from '../../../orchestrator/fleet/decisions/restraints.ts';
+import { EVERYWHERE, restraintKey, restraintName } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
@@ -75,7 +75,7 @@ test('what people decide is in every order of the node from then on, whoever ask
 test('rewritten, deleted, rolled back: what is frozen; it stays frozen', async (t) => {
   const { redis, signed, say } = await fleet(t);
   await say({});
-  const key = restraintKey(FREEZE);
+  const key = restraintKey(restraintName(FREEZE));
   const body = JSON.stringify({ ...JSON.parse((await redis.hget(key, 'body'))!), how: null, epoch: 99 });
   await redis.hset(key, { body, state: 'free', epoch: '99' });
   t.deepEqual(await signed(), [{ name: SERVICE, how: 'freeze' }]);
@@ -92,11 +92,11 @@ test('forged: that a service is frozen, in the log or in an order that is to be 
   const { actor, at } = by;
   const decided = { ...FREEZE, epoch: 1, by: actor, at };
   const entry = sealDecided({
-    ...{ kind: 'record', actor, at, reason: 'x', key: restraintKey(FREEZE), epoch: 1 },
+    ...{ kind: 'record', actor, at, reason: 'x', key: restraintKey(restraintName(FREEZE)), epoch: 1 },
     body: JSON.stringify(decided),
   });
   await redis.xadd(KEYS.bans, '*', 'entry', entry.text, 'seal', fields[3]!);
-  await redis.hset(restraintKey(FREEZE), { body: entry.body, state: 'freeze', epoch: '1' });
+  await redis.hset(restraintKey(restraintName(FREEZE)), { body: entry.body, state: 'freeze', epoch: '1' });
   await bans.look();
   t.is(await signed(), undefined);
   t.is(await signed({ restraints: [{ name: SERVICE, how: 'freeze' }] }), undefined);
