@@ -2,8 +2,8 @@
  * What a restored server must not do as if nothing had happened: a backup does not know what was ordered, done or ended after it.
  */
 import { BootwaveError } from '../../base/error.ts';
-import type { By } from '../fleet/acting.ts';
 import { shownName } from '../../protocol/service/name.ts';
+import type { By } from '../fleet/acting.ts';
 import { isOver } from '../fleet/decisions/incidents.ts';
 import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';

@@ -104,10 +104,8 @@ export const isHeldBy = ({ road, step }: Pick<Incident, 'road' | 'step'>): boole
   road === 'compromised' && HELD.includes(step);
 
 /** Whether the boot that shows this count is another one than that in which the machine was fenced. A resume counts as a restart, no reset. */
-export const isNewBoot = (
-  { resets }: Pick<Incident, 'resets'>,
-  clock: { resets: number } | null,
-): boolean => resets === undefined || (clock !== null && clock.resets > resets);
+export const isNewBoot = ({ resets }: Pick<Incident, 'resets'>, clock: { resets: number } | null): boolean =>
+  resets === undefined || (clock !== null && clock.resets > resets);
 
 /** Whether a broken node was started from the network because its disk may be what is broken. */
 export const isTriedFromNetwork = ({
