@@ -69,8 +69,11 @@ export interface NodeDirectory {
   heartbeat(id: string, serial: string, heartbeat: Heartbeat): Promise<boolean>;
   /** A member's quote over a fresh nonce, verified; `stale` as for a heartbeat. */
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision>;
-  /** Whoever has a key that this fleet certified for this node was refused. Never awaited. */
-  caught?(id: string, code: string, what: string): void;
+  /**
+   * Whoever has a key that this fleet certified for this node was refused. Never awaited.
+   * @param key SHA-256 of its SubjectPublicKeyInfo, hex
+   */
+  caught?(id: string, code: string, what: string, key: string): void;
   /**
    * What a held machine has wiped, with a quote over a fresh nonce and this report, verified.
    * @throws BootwaveError `WIPE_*`, `ENROL_*`, `PROOF_LATE`: it stays held

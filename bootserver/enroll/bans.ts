@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { BootwaveError } from '../../base/error.ts';
 import { sha256 } from '../../formats/digest.ts';
 import { NODE_URI } from '../../protocol/enrolment/messages.ts';
+import type { NodeDirectory } from '../directory.ts';
 import { withSubject } from './dialogue.ts';
 
 /** The machine that asks to be let in: what is known of it. */
@@ -27,7 +28,7 @@ export interface BanList {
 
 export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
 
-type Caught = (id: string, code: string, what: string) => void;
+type Caught = NonNullable<NodeDirectory['caught']>;
 
 /** The node that a certificate names, whether or not the certificate is valid. */
 function bearerOf(certificate: X509Certificate): Required<Bearer> {
@@ -66,7 +67,7 @@ export function refuseBanned(app: FastifyInstance<Server>, bans: BanList, caught
     });
     // Anybody can write the name of a node, and a banned number, into a certificate of their own.
     if (bearer.id !== null && (request.raw.socket as TLSSocket).authorized)
-      caught(bearer.id, error.code, error.what);
+      caught(bearer.id, error.code, error.what, bearer.key);
     throw withSubject(error, bearer.id);
   });
 }

@@ -1,5 +1,6 @@
 import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
+import { sha256 } from '../../formats/digest.ts';
 import { reattestData } from '../../protocol/enrolment/extra-data.ts';
 import type { attestRequest } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory, Verdict } from '../directory.ts';
@@ -50,7 +51,8 @@ export class Reattest {
     } catch (error) {
       if (!(error instanceof BootwaveError)) throw error;
       // What the fleet has refused it knows.
-      if (/^(QUOTE|EVENT_LOG)_/.test(error.code)) directory.caught?.(id, error.code, error.what);
+      if (/^(QUOTE|EVENT_LOG)_/.test(error.code))
+        directory.caught?.(id, error.code, error.what, sha256(spki).toString('hex'));
       throw withSubject(error, id);
     }
   }

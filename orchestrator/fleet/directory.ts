@@ -22,6 +22,7 @@ import type { Fleet } from './fleet.ts';
 import { HeldMachines, NO_RECOVERY, type Recovery } from './held.ts';
 import { type ImageRules, unfit } from './image-rules.ts';
 import { refuse } from './outcome.ts';
+import type { NodeRecord } from './record.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import type { Saw } from './sight.ts';
 import { MISSED_BEATS } from './sweeper.ts';
@@ -215,8 +216,14 @@ export class FleetDirectory implements NodeDirectory {
     );
   }
 
-  caught(id: string, code: string, what: string): void {
-    this.#saw({ node: id, at: this.#now(), kind: 'caught', code, what });
+  caught(id: string, code: string, what: string, key: string): void {
+    const at = this.#now();
+    const found = this.#ask(() => this.#fleet.nodes.get(id));
+    // Whoever took a key of before is not the node, which has made others since.
+    const see = (record: NodeRecord | null) => {
+      if (record?.identity.spkiDigest === key) this.#saw({ node: id, at, kind: 'caught', code, what });
+    };
+    found.then(see, () => {});
   }
 
   async refused(event: { code: string; what: string; from: string; id?: string }): Promise<void> {

@@ -39,6 +39,8 @@ export function keepGuard({ fleet, heardAt, log, signal, every = EVERY }: GuardO
     counted = count;
     const now =
       opening.length === 0 ? guard : new Guard({ ...guard.world, alarms: [...all, ...opening] }, guard);
+    // Of one that was not there at the last look nobody knows what else goes on where it is.
+    if (act !== 'fence' && !now.isMember(id)) return UNKNOWN;
     return now.stopped(id, act);
   };
 

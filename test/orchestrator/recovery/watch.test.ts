@@ -147,8 +147,14 @@ test('silence, illness and missing quotes last until they count; a node that is 
 });
 
 test('a node that starts again and again is found, and one restart is none', async (t) => {
-  const { directory, watch, member, incident, clock } = await world(t);
+  const { directory, watch, guard, member, incident, clock } = await world(t);
   const id = await member(1);
+  t.regex(
+    guard.stopped('repair', { id: 'nobody' }) ?? '',
+    /nobody has looked/,
+    'whom the breaker does not know, waits',
+  );
+  while (guard.stopped('repair', { id }) !== null) await sleep(10);
   for (let boot = 2; boot <= 5; boot += 1) {
     clock.now = START + boot * MINUTE;
     await directory.enrol(enrolment(1, boot, { at: clock.now }));
@@ -234,4 +240,23 @@ test('many at once are more likely our own mistake: the breaker stops fences, an
   const fenced = ids.filter((id) => incident(id) !== undefined);
   t.true(fenced.length >= 1 && fenced.length <= 5, `${fenced.length} of 8`);
   t.not(guard.stopped('fence', { id: ids[7]! }), null);
+});
+
+test('who took a key that its node has replaced since has that node fenced no more; the node that goes on with a banned one is', async (t) => {
+  const { directory, watch, member, incident, fleet } = await world(t);
+  const id = await member(1);
+  const [before, now] = [enrolment(1), enrolment(1, 2)];
+  await directory.enrol(now);
+  const shows = async (key: string) => {
+    for (const code of key === now.spkiDigest ? ['CERTIFICATE_BANNED'] : ['CERTIFICATE_BANNED', 'QUOTE_SIGNATURE'])
+      for (let time = 0; time < 3; time += 1) directory.caught(id, code, 'stolen', key);
+    // Asked after the same on one connection.
+    await fleet.nodes.get(id);
+    await watch.settled();
+  };
+  await shows(before.spkiDigest);
+  t.is(incident(id), undefined);
+  await shows(now.spkiDigest);
+  while (incident(id) === undefined) await sleep(20);
+  t.like(incident(id), { step: 'fenced', signal: 'banned-certificate' });
 });
