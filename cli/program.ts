@@ -77,7 +77,7 @@ const NOUNS: readonly Noun[] = [
   },
   {
     name: 'recovery',
-    description: 'whether the automation may repair, fence and wipe nodes now',
+    description: 'where the automation stands still; recovery of many nodes, and drills',
     load: () => import('./recovery/recovery.ts'),
   },
   {

@@ -21,9 +21,9 @@ export function register(group: Command): void {
   });
 
   commandFor(group, recover, '<node>')
-    .requiredOption('--because <text>', 'what is wrong with it')
-    .action(async (word: string, { because, json }: Json & { because: string }, command: Command) => {
-      const begun = await call(command, recover, { node: word, reason: because });
+    .requiredOption('--reason <text>', 'what is wrong with it')
+    .action(async (word: string, { reason, json }: Json & { reason: string }, command: Command) => {
+      const begun = await call(command, recover, { node: word, reason });
       print(json, begun, () => lineText(begun));
     });
 
@@ -33,9 +33,9 @@ export function register(group: Command): void {
   });
 
   commandFor(group, node.fence, '<node>')
-    .requiredOption('--because <text>', 'why; it is shown on its console, and kept for ever')
-    .action(async (word: string, { because, json }: Json & { because: string }, command: Command) => {
-      const done = await call(command, node.fence, { node: word, reason: because });
+    .requiredOption('--reason <text>', 'why; it is shown on its console, and kept for ever')
+    .action(async (word: string, { reason, json }: Json & { reason: string }, command: Command) => {
+      const done = await call(command, node.fence, { node: word, reason });
       print(json, done, () => fencedText(done));
     });
 

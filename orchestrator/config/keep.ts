@@ -5,34 +5,21 @@
  * who only waits for its turn in one is brought what it had from here.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import type { Logger } from '../../base/log.ts';
 import type { Status } from '../../protocol/link/messages.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
-import { deliverOrder } from '../orders/deliver.ts';
+import { deliverOrder, type OrderKeeping } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
 import { isFresh } from '../orders/issue.ts';
 import { readIssued } from '../orders/issued.ts';
 import { keptOf, signKept } from '../orders/kept.ts';
-import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
-import type { LinkPool } from '../transport/pool.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { CONFIG_REFUSALS, listConfigs, type PublishedConfig } from './store.ts';
-
-export type KeeperOptions = {
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
-  /** Milliseconds between two checks of the fleet; also the wait before a node that was not reached is asked again. */
-  times?: { look: number; again: number };
-};
 
 /** Stored in the order record in place of a rollout's id. */
 const KEEPER = 'config-keeper';
@@ -45,7 +32,7 @@ const AT_ONCE = 16;
 const SILENCE = { quick: 15_000, apply: 180_000 } as const;
 
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
-export function startConfigKeeper(options: KeeperOptions): Promise<void> {
+export function startConfigKeeper(options: OrderKeeping): Promise<void> {
   const { fleet, log, signal, times = TIMES } = options;
   const settled: Settled = new Map();
 
@@ -88,7 +75,7 @@ export function startConfigKeeper(options: KeeperOptions): Promise<void> {
 }
 
 /** Members that are up in a boot that was not checked yet, or whose order has to be renewed, and that no rollout or installation moves. */
-async function unsettled({ fleet, signer }: KeeperOptions, settled: Settled): Promise<NodeRecord[]> {
+async function unsettled({ fleet, signer }: OrderKeeping, settled: Settled): Promise<NodeRecord[]> {
   const up = await Promise.all((['healthy', 'degraded'] as const).map((state) => fleet.nodes.ids({ state })));
   const ids = up.flat();
   if (ids.length === 0) return [];
@@ -138,7 +125,7 @@ const hasSomething = ({ config, services }: Pick<Order, 'config' | 'services'>):
   config !== null || services.length > 0;
 
 /** @returns the versions that were brought; empty when all is in force already, or nothing is wanted */
-async function restore(options: KeeperOptions, { id, wanted }: NodeRecord): Promise<string[]> {
+async function restore(options: OrderKeeping, { id, wanted }: NodeRecord): Promise<string[]> {
   const { fleet, pool, signer, signal } = options;
   const ask = { signal, timeout: SILENCE.quick };
   const { result: status } = await pool.request(id, 'status', {}, ask);

@@ -3,29 +3,16 @@
  * stamped. Also to nodes that a rollout moves: it finds an order above its own, and takes the next number.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import type { Logger } from '../../base/log.ts';
 import { EVERYWHERE, namesFor } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
-import { deliverOrder } from '../orders/deliver.ts';
+import { deliverOrder, type OrderKeeping } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
 import { readIssued } from '../orders/issued.ts';
 import { keptOf, signKept } from '../orders/kept.ts';
-import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
-import type { LinkPool } from '../transport/pool.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
-
-export type RestraintKeeperOptions = {
-  fleet: Fleet;
-  pool: Pick<LinkPool, 'request'>;
-  signer: OrderSigner;
-  log: Logger;
-  signal: AbortSignal;
-  /** Milliseconds between two looks, and before a node that was not reached is asked again. */
-  times?: { look: number; again: number };
-};
 
 const KEEPER = 'restraint-keeper';
 const TIMES = { look: 1_000, again: 15_000 };
@@ -34,7 +21,7 @@ const AT_ONCE = 32;
 const SILENCE = 15_000;
 
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
-export function startRestraintKeeper(options: RestraintKeeperOptions): Promise<void> {
+export function startRestraintKeeper(options: OrderKeeping): Promise<void> {
   const { fleet, log, signal, times = TIMES } = options;
   /** Nodes that lack nothing of what was decided up to this change. */
   const settled = new Map<string, number>();
@@ -92,7 +79,7 @@ async function concernedBy({ redis, decisions, nodes }: Fleet): Promise<Set<stri
 }
 
 /** @returns false: it has what was decided already */
-async function bring({ fleet, pool, signer, signal }: RestraintKeeperOptions, id: string): Promise<boolean> {
+async function bring({ fleet, pool, signer, signal }: OrderKeeping, id: string): Promise<boolean> {
   const { redis } = fleet;
   const ask = { signal, timeout: SILENCE };
   const standing = await standingOf(redis, signer, id);

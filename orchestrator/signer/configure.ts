@@ -1,8 +1,8 @@
 /** Whether somebody has decided that a node gets a configuration. Pure. */
-import { BootwaveError } from '../../base/error.ts';
 import type { Order } from '../../protocol/order.ts';
 import type { Decided } from './decisions.ts';
 import type { Signed } from './ledger.ts';
+import { unsigned } from './unsigned.ts';
 
 export type Configured = NonNullable<Signed['configured']>;
 
@@ -58,10 +58,9 @@ export function checkConfig(
     if (isBack) return { now: config, back: config, by: [] };
   }
   const which = config === null ? 'no configuration' : `configuration ${versionOf(config) ?? config}`;
-  throw new BootwaveError({
-    code: 'SIGNER_CONFIG_UNDECIDED',
-    what: `nobody has decided that ${node} gets ${which}: no rollout that is under way brings it there, and it is not what it had`,
-    unchanged: 'nothing was signed',
-    next: 'start a rollout of that configuration; otherwise find out who wrote that into the database',
-  });
+  throw unsigned(
+    'SIGNER_CONFIG_UNDECIDED',
+    `nobody has decided that ${node} gets ${which}: no rollout that is under way brings it there, and it is not what it had`,
+    'start a rollout of that configuration; otherwise find out who wrote that into the database',
+  );
 }

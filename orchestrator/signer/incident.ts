@@ -1,8 +1,8 @@
 /** Whether an order and the incident of its machine go together. Pure. */
-import { BootwaveError } from '../../base/error.ts';
 import type { Order } from '../../protocol/order.ts';
 import { isHeldBy } from '../fleet/decisions/incidents.ts';
 import type { Decided } from './decisions.ts';
+import { unsigned } from './unsigned.ts';
 
 export type IncidentGrounds = { decided: Pick<Decided, 'incidents' | 'places' | 'recovery'> };
 
@@ -19,18 +19,18 @@ export function checkIncident(
   const isHeld = incident !== undefined && isHeldBy(incident);
   if (ordered === undefined) {
     if (!isHeld) return null;
-    throw refuse(
+    throw unsigned(
       'SIGNER_HELD',
       `${node} is held by incident ${incident.number} (${incident.reason}): it gets no order but that one's`,
       `'bootwave incident show ${incident.name}' says how far it is`,
     );
   }
   if (!isHeld || incident.step === 'person' || incident.number !== ordered.number)
-    throw refuse('SIGNER_INCIDENT', `no incident ${ordered.number} has ${node} wiped now`);
+    throw unsigned('SIGNER_INCIDENT', `no incident ${ordered.number} has ${node} wiped now`);
   const place = places.get(node)?.place;
   const may = place == null ? 'person' : recovery(place.site);
   if (place == null || may === 'person')
-    throw refuse(
+    throw unsigned(
       'SIGNER_INCIDENT_UNSAID',
       `nobody has said that machines of site ${incident.site} may be wiped with no person asked`,
       `two people say it: bootwave site set ${incident.site} --recovery wipe`,
@@ -39,17 +39,9 @@ export function checkIncident(
   const isSame =
     disks.length === ordered.installed.length && disks.every((one) => ordered.installed.includes(one));
   if (!isSame || (ordered.others === 'wipe') !== (may === 'wipe-all'))
-    throw refuse(
+    throw unsigned(
       'SIGNER_INCIDENT_DISKS',
       `the order to wipe ${node} names other disks than were decided: it has ${disks.join(', ') || 'none of ours'}`,
     );
   return `incident ${ordered.number}`;
-}
-
-function refuse(
-  code: string,
-  what: string,
-  next = 'find out who wrote that into the database',
-): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was signed', next });
 }

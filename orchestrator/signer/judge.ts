@@ -2,7 +2,6 @@
  * Whether an order may be signed, as a pure function of what is on this machine's own disk. Nothing here comes from
  * Redis.
  */
-import { BootwaveError } from '../../base/error.ts';
 import { compareVersions } from '../../formats/version.ts';
 import { ORDER_LIMITS, type Order, orderDigest, orderPayload, type Restraint } from '../../protocol/order.ts';
 import { lifeOf } from '../orders/issue.ts';
@@ -12,6 +11,7 @@ import { checkIncident, type IncidentGrounds } from './incident.ts';
 import type { Signed } from './ledger.ts';
 import { checkMove, type MoveGrounds } from './move.ts';
 import { checkServices, isNothing, type ServiceGrounds } from './services.ts';
+import { unsigned } from './unsigned.ts';
 
 export type SignerLimits = {
   /** Orders to wipe in an hour, of the whole fleet. */
@@ -70,7 +70,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   checkEpoch(order, digest, last);
   checkImage(order, grounds);
   if (order.config !== null && !rules.configs.has(order.config))
-    throw refuse(
+    throw unsigned(
       'SIGNER_CONFIG_UNKNOWN',
       `configuration ${order.config} was published by nobody on this machine`,
       "give 'bootwave config publish' once more, with the same file and version",
@@ -115,9 +115,9 @@ const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;
 /** The signer cannot know which nodes exist; it can check that there are not more than possible. */
 function checkNode({ node }: Order, { last, nodes, limits }: Grounds): void {
   if (last !== null) return;
-  if (!NODE_ID.test(node)) throw refuse('SIGNER_NODE', `${node} is not the id of a node`);
+  if (!NODE_ID.test(node)) throw unsigned('SIGNER_NODE', `${node} is not the id of a node`);
   if (nodes.all < limits.nodes && nodes.fresh < limits.newNodesPerHour) return;
-  throw refuse(
+  throw unsigned(
     'SIGNER_NODES',
     `${nodes.fresh} nodes were given their first order within an hour, ${nodes.all} in all: no more are`,
     'it is tried again by itself; if you do not have so many nodes, find out who writes them into the database',
@@ -128,7 +128,7 @@ function checkTime(order: Order, now: number): void {
   const life = order.expires - order.issuedAt;
   const most = lifeOf(order);
   if (order.issuedAt > now + ORDER_LIMITS.skew || order.expires <= now || life > most)
-    throw refuse(
+    throw unsigned(
       'SIGNER_TIME',
       `an order to ${order.node} may be issued now and live for ${most / HOUR} hours; this one is from ` +
         `${at(order.issuedAt)} to ${at(order.expires)}`,
@@ -139,32 +139,32 @@ function checkTime(order: Order, now: number): void {
 function checkEpoch(order: Order, digest: string, last: Signed | null): void {
   const known = last?.epoch ?? 0;
   if (order.epoch < known)
-    throw refuse('SIGNER_EPOCH_OLD', `epoch ${known} was signed for ${order.node}, this is ${order.epoch}`);
+    throw unsigned('SIGNER_EPOCH_OLD', `epoch ${known} was signed for ${order.node}, this is ${order.epoch}`);
   if (order.epoch > known + MOST_SKIPPED)
-    throw refuse('SIGNER_EPOCH_JUMP', `epoch ${order.epoch} of ${order.node} is far above ${known}`);
+    throw unsigned('SIGNER_EPOCH_JUMP', `epoch ${order.epoch} of ${order.node} is far above ${known}`);
   if (last !== null && order.epoch === known && digest !== last.digest)
-    throw refuse('SIGNER_EPOCH_REUSED', `epoch ${known} of ${order.node} was signed for another order`);
+    throw unsigned('SIGNER_EPOCH_REUSED', `epoch ${known} of ${order.node} was signed for another order`);
 }
 
 function checkImage({ node, image }: Order, { facts, rules, last }: Grounds): void {
   if (image === null) return;
   const { version } = image;
   if (facts === null)
-    throw refuse('SIGNER_IMAGE_UNKNOWN', `no image of version ${version} is published on this machine`);
+    throw unsigned('SIGNER_IMAGE_UNKNOWN', `no image of version ${version} is published on this machine`);
   if (facts.sha256 !== image.sha256 || facts.size !== image.size)
-    throw refuse(
+    throw unsigned(
       'SIGNER_IMAGE_FACTS',
       `digest or size in the order to ${node} are not those of the published image ${version}`,
     );
   if (rules.floor !== null && compareVersions(version, rules.floor) < 0)
-    throw refuse(
+    throw unsigned(
       'SIGNER_BELOW_FLOOR',
       `image ${version} is older than the release floor ${rules.floor}`,
       'bring the node a newer image',
     );
   // A node that already had it keeps it: its other orders need an image, too.
   if (rules.withdrawn.has(version) && last?.image !== version)
-    throw refuse(
+    throw unsigned(
       'SIGNER_IMAGE_WITHDRAWN',
       `image ${version} is withdrawn: no node is moved to it`,
       `'bootwave image reinstate ${version}', if it is to be given out again`,
@@ -183,7 +183,7 @@ function checkWithdrawn(
   // Of a node that another version of this signer knew it is not known what it has: nothing brings it there now.
   const isOld = had === null && decided.rollouts.configuring(version).length === 0;
   if (config === had?.now || config === had?.back || isBack || isOld) return;
-  throw refuse(
+  throw unsigned(
     'SIGNER_CONFIG_WITHDRAWN',
     `configuration ${version} is withdrawn: no node is brought to it`,
     `'bootwave config reinstate ${version}', if it is to be given out again`,
@@ -195,7 +195,7 @@ function wipeOf({ node, wipe }: Order, grounds: Grounds): string | null {
   const { rules, wipes, now } = grounds;
   const word = wipeConsent(node, rules, wipes, now);
   if (word === null)
-    throw refuse(
+    throw unsigned(
       'SIGNER_WIPE_UNSAID',
       `nobody has said on this machine that the disk of ${node} may be wiped, or too long ago`,
       `'bootwave node set NODE --mode installed --wipe' says it`,
@@ -209,7 +209,7 @@ function checkBudget(node: string, wipe: string, { wipes, now, limits }: Grounds
   if (all.some((one) => one.node === node && one.wipe === wipe)) return wipe;
   const recent = new Set(all.map((one) => `${one.node} ${one.wipe}`)).size;
   if (recent >= limits.wipesPerHour)
-    throw refuse(
+    throw unsigned(
       'SIGNER_WIPE_BUDGET',
       `${recent} disks were given up within the last hour, and no more than ${limits.wipesPerHour} may be`,
       'it is tried again by itself; look whether all of these are meant',
@@ -229,14 +229,6 @@ export function wipeConsent(
   const begun = wipes.find((one) => one.wipe === word.id);
   const end = begun === undefined ? word.at + WIPE_WORD.waits : begun.at + WIPE_WORD.holds;
   return now < end ? word : null;
-}
-
-function refuse(
-  code: string,
-  what: string,
-  next = 'find out who wrote that into the database',
-): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was signed', next });
 }
 
 function at(ms: number): string {

@@ -1,8 +1,8 @@
 /** Whether somebody has decided that a node runs an image. Pure; about versions, not about which nodes. */
-import { BootwaveError } from '../../base/error.ts';
 import type { Order } from '../../protocol/order.ts';
 import type { Decided } from './decisions.ts';
 import type { Signed } from './ledger.ts';
+import { unsigned } from './unsigned.ts';
 
 /** Milliseconds from its first order, or from a person's word, within which the image of an installation may still change. */
 export const INSTALL_LASTS = 7 * 24 * 3600_000;
@@ -72,10 +72,9 @@ export function checkMove(
   if (!rollouts.begun || (isNew && isGiven) || (isOld && rollouts.gave(version)))
     // The time does not begin again with each image.
     return { version, since: isBeginning ? since : now, fresh: isNew };
-  throw new BootwaveError({
-    code: 'SIGNER_IMAGE_UNDECIDED',
-    what: `nobody has decided that ${order.node} is moved to image ${version}: no rollout that is under way brings it there`,
-    unchanged: 'nothing was signed',
-    next: `start a rollout to ${version}; an installation that began more than 7 days ago is asked for again (bootwave node set NODE --mode netboot, then --mode installed); otherwise find out who wrote that into the database`,
-  });
+  throw unsigned(
+    'SIGNER_IMAGE_UNDECIDED',
+    `nobody has decided that ${order.node} is moved to image ${version}: no rollout that is under way brings it there`,
+    `start a rollout to ${version}; an installation that began more than 7 days ago is asked for again (bootwave node set NODE --mode netboot, then --mode installed); otherwise find out who wrote that into the database`,
+  );
 }

@@ -1,5 +1,5 @@
 /** Whether somebody has decided what services a node runs. Pure. */
-import { BootwaveError } from '../../base/error.ts';
+import type { BootwaveError } from '../../base/error.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
 import { bundleOf, fullServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Combination, Serving } from '../fleet/decisions/serving.ts';
@@ -7,6 +7,7 @@ import type { DecidedSlices } from '../fleet/decisions/slices.ts';
 import type { Decided } from './decisions.ts';
 import type { Signed } from './ledger.ts';
 import type { Served, Way } from './served-sets.ts';
+import { unsigned } from './unsigned.ts';
 
 /** Of a bundle. `size` in bytes. */
 export type Bundle = { sha256: string; size: number };
@@ -146,20 +147,18 @@ const fits = (combination: Combination, services: ByName) =>
 function undecided(node: string, name: string, asked: OrderedService | undefined): BootwaveError {
   const what =
     asked === undefined ? `loses its service ${shownName(name)}` : `runs ${shownServiceVersion(asked)}`;
-  return new BootwaveError({
-    code: 'SIGNER_SERVICE_UNDECIDED',
-    what: `nobody has decided that ${node} ${what}: no rollout that is under way brings that there, with these bytes, and it is not what it had`,
-    unchanged: 'nothing was signed',
-    next: 'start a rollout of that service; otherwise find out who wrote that into the database',
-  });
+  return unsigned(
+    'SIGNER_SERVICE_UNDECIDED',
+    `nobody has decided that ${node} ${what}: no rollout that is under way brings that there, with these bytes, and it is not what it had`,
+    'start a rollout of that service; otherwise find out who wrote that into the database',
+  );
 }
 
 function unreleased(node: string, one: OrderedService): BootwaveError {
   const shown = shownServiceVersion(one);
-  return new BootwaveError({
-    code: 'SIGNER_SERVICE_UNRELEASED',
-    what: `${shown} is not released on this machine in these bytes, or was withdrawn: ${node} is not brought to it`,
-    unchanged: 'nothing was signed',
-    next: `look at 'bootwave service versions ${shownName(one.name)}'; roll out a version that is released`,
-  });
+  return unsigned(
+    'SIGNER_SERVICE_UNRELEASED',
+    `${shown} is not released on this machine in these bytes, or was withdrawn: ${node} is not brought to it`,
+    `look at 'bootwave service versions ${shownName(one.name)}'; roll out a version that is released`,
+  );
 }

@@ -1,4 +1,3 @@
-import { BootwaveError } from '../../base/error.ts';
 import {
   type Order,
   type OrderEnvelope,
@@ -16,6 +15,7 @@ import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
 import { isNothing, type ServiceGrounds, servedOf } from './services.ts';
+import { unsigned } from './unsigned.ts';
 
 export type SignerParts = {
   key: OrderKey;
@@ -137,10 +137,5 @@ function shownOrder(text: string, nodeId: string, { id, publicKey }: OrderKey, l
 function wellFormed(asked: unknown): Order {
   const parsed = orderSchema.safeParse(asked);
   if (parsed.success) return parsed.data;
-  throw new BootwaveError({
-    code: 'ORDER_MALFORMED',
-    what: 'what is to be signed is not an order',
-    unchanged: 'nothing was signed',
-    next: 'find out who wrote that into the database',
-  });
+  throw unsigned('ORDER_MALFORMED', 'what is to be signed is not an order');
 }

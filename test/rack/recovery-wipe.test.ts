@@ -92,7 +92,7 @@ test.serial(
     t.true((await found()) >= 2);
     await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe' }, by()));
     const began = performance.now();
-    const told = await rack.bootwave('node', 'fence', NODE, '--because', 'it talks to strangers');
+    const told = await rack.bootwave('node', 'fence', NODE, '--reason', 'it talks to strangers');
     t.regex(told.stdout, /is fenced, incident 1/);
     t.is((await rack.record(NODE)).state, 'quarantined');
     t.log(`fenced after ${Math.round(performance.now() - began)} ms`);

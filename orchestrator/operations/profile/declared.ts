@@ -33,7 +33,7 @@ export const show = operation({
 
 export const learn = operation({
   name: 'profile learn',
-  help: 'what this good node (name, MAC, serial number or id) has is what its model is to have',
+  help: 'make a profile of a model from a node (name, MAC, serial number or id) that is good',
   who: CORE,
   nodes: ['node'],
   input: z.strictObject({ node: nodeWord, site: siteName.optional(), policy, reason }),
@@ -43,7 +43,7 @@ export const learn = operation({
 
 export const set = operation({
   name: 'profile set',
-  help: 'write down what the machines of a model are made of',
+  help: 'make a profile of a model from a file',
   who: CORE,
   input: which.extend({ policy, expects: expectsSchema, reason }),
   result: typed<Judged>(),
@@ -52,7 +52,7 @@ export const set = operation({
 
 export const remove = operation({
   name: 'profile remove',
-  help: 'nothing is asked of the machines of a model any more',
+  help: 'take a profile away: nothing is asked of the machines of that model any more',
   who: CORE,
   input: which.extend({ reason }),
   result: typed<ProfileDecision>(),

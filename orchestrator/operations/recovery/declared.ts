@@ -28,7 +28,7 @@ export const resume = operation({
 
 export const set = operation({
   name: 'recovery set',
-  help: 'ask that the automation stand still at other numbers of nodes; a second person approves it',
+  help: 'ask for other numbers of nodes at which the automation stands still; a second person approves it',
   who: CORE,
   fourEyes: true,
   input: z.strictObject({
@@ -80,7 +80,7 @@ export const plans = operation({
 
 export const stop = operation({
   name: 'recovery stop',
-  help: 'a plan begins no other node; those under way come back',
+  help: 'have a plan begin no other node; those under way come back',
   who: CORE,
   input: z.strictObject({ plan: z.string().min(1).max(64), reason }),
   result: typed<PlanShown>(),

@@ -1,5 +1,6 @@
 /** Rollouts that nobody starts: each rests on a decision, and of one decision and one number there is one. */
 import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { ENDED, type NodeStep, type RolloutRecord } from '../record.ts';
@@ -71,4 +72,32 @@ export async function endAll(
     if (record === null || record.state === 'aborting' || ENDED.includes(record.state)) return;
     await operate(redis, id, { type: 'abort', by: 'engine', why: why(id) });
   });
+}
+
+/** Somebody else was faster, which the next look sees. */
+const FASTER = ['ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED', 'SLICE_PLACES_CHANGED'];
+
+/** For `catch`. @returns what a person should know; null: nothing */
+export function whyOf(error: unknown): string | null {
+  if (!(error instanceof BootwaveError)) throw error;
+  return FASTER.includes(error.code) ? null : error.what;
+}
+
+/**
+ * Shows people what does not go on, and why: in the log once, until it does or the reason changes, and in a hash.
+ * @param told by this process, at the look before
+ */
+export async function tellWaits(
+  redis: Redis,
+  key: string,
+  waits: ReadonlyMap<string, string>,
+  told: Map<string, string>,
+  log: (subject: string, reason: string) => void,
+): Promise<void> {
+  for (const [subject, why] of waits) if (told.get(subject) !== why) log(subject, why);
+  told.clear();
+  for (const [subject, why] of waits) told.set(subject, why);
+  const gone = (await redis.hkeys(key)).filter((subject) => !waits.has(subject));
+  if (gone.length > 0) await redis.hdel(key, ...gone);
+  if (waits.size > 0) await redis.hset(key, Object.fromEntries(waits));
 }

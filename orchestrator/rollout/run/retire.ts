@@ -1,6 +1,6 @@
 /** Brings the nodes of a version whose day has come to its successor: a rollout that nobody has to start. */
 import type { Redis } from 'ioredis';
-import { BootwaveError, refusal } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import type { Logger } from '../../../base/log.ts';
 import { named } from '../../../base/named.ts';
 import type { DataPaths } from '../../../base/paths.ts';
@@ -15,7 +15,16 @@ import { drainable, drainId, drainSpec, hasFailed, hindered, staying, usersOf } 
 import type { PlanNode } from '../node.ts';
 import type { Skip, SkipCode } from '../place.ts';
 import type { NeedsOf } from '../services.ts';
-import { endAll, isStopped, isUnderWay, type Own, ownRollouts, shownBy } from './by-itself.ts';
+import {
+  endAll,
+  isStopped,
+  isUnderWay,
+  type Own,
+  ownRollouts,
+  shownBy,
+  tellWaits,
+  whyOf,
+} from './by-itself.ts';
 import { planNodes } from './facts.ts';
 import { create, isEmpty } from './operate.ts';
 import { partsOf, planned } from './planned.ts';
@@ -84,23 +93,10 @@ export async function retireDue(
       if (why !== null) waits.set(life.service, why);
     }
   }
-  for (const [service, why] of waits)
-    if (memory.told.get(service) !== why)
-      log.warn({ code: 'SERVICE_NOT_DRAINED', service, reason: why }, 'nodes stay on an obsolete version');
-  memory.told.clear();
-  for (const [service, why] of waits) memory.told.set(service, why);
-  const gone = (await redis.hkeys(NOT_DRAINED)).filter((service) => !waits.has(service));
-  if (gone.length > 0) await redis.hdel(NOT_DRAINED, ...gone);
-  if (waits.size > 0) await redis.hset(NOT_DRAINED, waits);
+  await tellWaits(redis, NOT_DRAINED, waits, memory.told, (service, reason) =>
+    log.warn({ code: 'SERVICE_NOT_DRAINED', service, reason }, 'nodes stay on an obsolete version'),
+  );
   memory.idle = isIdle ? { facts: news, at } : null;
-}
-
-/** Somebody else was faster, which the next look sees. */
-const FASTER = ['ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED'];
-
-function whyOf(error: unknown): string | null {
-  if (!(error instanceof BootwaveError)) throw error;
-  return FASTER.includes(error.code) ? null : error.what;
 }
 
 type Facts = {

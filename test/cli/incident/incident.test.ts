@@ -18,9 +18,9 @@ test.serial(
       'no node is being recovered, and none waits for a person',
     );
     t.is((await bootwave('anna', 'incident', 'show', name)).code, 'INCIDENT_NONE');
-    const begun = await bootwave('anna', 'node', 'recover', name, '--because', 'it hangs');
+    const begun = await bootwave('anna', 'node', 'recover', name, '--reason', 'it hangs');
     t.regex(begun.out, new RegExp(`^incident 1 of ${name}: broken, open \\(it hangs\\)`));
-    t.is((await bootwave('anna', 'node', 'recover', name, '--because', 'again')).code, 'INCIDENT_OPEN');
+    t.is((await bootwave('anna', 'node', 'recover', name, '--reason', 'again')).code, 'INCIDENT_OPEN');
     t.regex((await bootwave('anna', 'node', 'show', name)).out, /incident 1 of .*: broken, open/);
     t.is((await bootwave('anna', 'incident', 'retry', name, '--reason', 'go on')).code, 'INCIDENT_STEP');
     t.like(await checkIncidents(paths), { status: 'ok' });
@@ -67,7 +67,7 @@ test.serial(
     const id = await member(1, []);
     const { name } = (await fleet.nodes.get(id))!;
     const bootwave = commandsOn(t, paths.root);
-    await bootwave('anna', 'node', 'fence', name, '--because', 'it talks to strangers');
+    await bootwave('anna', 'node', 'fence', name, '--reason', 'it talks to strangers');
     t.regex((await bootwave('anna', 'incident', 'list')).out, /restart .* by its button/);
     t.is((await bootwave('anna', 'incident', 'end', name, '--reason', 'fine')).code, 'INCIDENT_HELD');
     t.like(await readIncident(fleet, id), { step: 'fenced' });

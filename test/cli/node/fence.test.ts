@@ -19,7 +19,7 @@ test.serial(
     const as = (name: string, ...args: string[]) => bootwave('root', '--as', join(paths.root, name), ...args);
     const policy = async () => (await fleet.sites.get('default')).policy;
 
-    t.is((await as('eve', 'node', 'fence', id, '--because', 'x')).code, 'OPERATOR_ROLE');
+    t.is((await as('eve', 'node', 'fence', id, '--reason', 'x')).code, 'OPERATOR_ROLE');
     const wipe = ['site', 'set', 'default', '--recovery', 'wipe', '--json'];
     t.is((await bootwave('anna', ...wipe)).code, 'REQUEST_CERTIFICATE', 'root is not two people');
     const { request } = (await as('ann', ...wipe)).value;
@@ -27,10 +27,10 @@ test.serial(
     t.not((await as('ann', 'request', 'approve', request, '--yes')).exit, 0);
     t.is((await policy()).recovery, 'person');
 
-    const fenced = await as('ann', 'node', 'fence', id, '--because', 'it talks to strangers');
+    const fenced = await as('ann', 'node', 'fence', id, '--reason', 'it talks to strangers');
     t.regex(fenced.out, /is fenced, incident 1; nobody has said .* may be wiped: bootwave site set default/);
     t.is((await fleet.nodes.get(id))?.state, 'quarantined');
-    t.regex((await as('ann', 'node', 'fence', id, '--because', 'again')).out, /is held already/);
+    t.regex((await as('ann', 'node', 'fence', id, '--reason', 'again')).out, /is held already/);
 
     t.is((await as('bob', 'request', 'approve', request, '--yes')).exit, 0);
     t.is((await policy()).recovery, 'wipe');

@@ -1,5 +1,4 @@
 /** Keeps slices as they were decided: their nodes, what runs there, their warnings and their end. */
-import { BootwaveError } from '../../../../base/error.ts';
 import type { Logger } from '../../../../base/log.ts';
 import { sliceOf } from '../../../../protocol/service/name.ts';
 import { isAlive, SLICE_TIMES, type Slice } from '../../../fleet/decisions/slices.ts';
@@ -9,7 +8,7 @@ import { placeSlices, seatsOf } from '../../../slices/place.ts';
 import { decideSlice, listSlices, readTurn, repairSlices, turnAfter, wordOf } from '../../../slices/store.ts';
 import { keepLooking } from '../../../upkeep/look.ts';
 import type { PlanNode } from '../../node.ts';
-import { endAll } from '../by-itself.ts';
+import { endAll, tellWaits, whyOf } from '../by-itself.ts';
 import { planNodes } from '../facts.ts';
 import { serviceFacts } from '../service-facts.ts';
 import { hostsOf } from './hosts.ts';
@@ -86,17 +85,11 @@ export async function lookAtSlices(
     ].filter((why) => why !== null);
     if (reasons.length > 0) waits.set(slice.name, reasons.join('; '));
   }
-  await tell(edge, waits, memory, log);
+  await tellWaits(edge.redis, SLICE_WAITS, waits, memory.told, (slice, reason) =>
+    log.warn({ code: 'SLICE_WAITS', slice, reason }, 'a slice is not as it should be'),
+  );
   // Of before the look: what came meanwhile, its own steps with it, is looked at again.
   memory.last = { news, at: now };
-}
-
-/** Somebody else was faster, which the next look sees. */
-const FASTER = ['ROLLOUT_NODE_TAKEN', 'ROLLOUT_CONTENDED', 'SLICE_PLACES_CHANGED'];
-
-function whyOf(error: unknown): string | null {
-  if (!(error instanceof BootwaveError)) throw error;
-  return FASTER.includes(error.code) ? null : error.what;
 }
 
 const BY = 'orchestrator';
@@ -208,20 +201,4 @@ function strayNodes(
       if (members.get(name)?.has(node.id) !== true) strays.set(name, [...(strays.get(name) ?? []), node]);
   }
   return strays;
-}
-
-async function tell(
-  { redis }: Edge,
-  waits: ReadonlyMap<string, string>,
-  { told }: SliceMemory,
-  log: Logger,
-): Promise<void> {
-  for (const [slice, why] of waits)
-    if (told.get(slice) !== why)
-      log.warn({ code: 'SLICE_WAITS', slice, reason: why }, 'a slice is not as it should be');
-  told.clear();
-  for (const [slice, why] of waits) told.set(slice, why);
-  const gone = (await redis.hkeys(SLICE_WAITS)).filter((slice) => !waits.has(slice));
-  if (gone.length > 0) await redis.hdel(SLICE_WAITS, ...gone);
-  if (waits.size > 0) await redis.hset(SLICE_WAITS, Object.fromEntries(waits));
 }
