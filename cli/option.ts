@@ -60,12 +60,17 @@ function spanOf(text: string): number | null {
   return span === null ? null : Number(span[1]) * (UNITS[span[2] ?? ''] ?? 0);
 }
 
+/** As all that is shown: UTC, unless it says otherwise (`2026-01-31T12:00+01:00`). NaN: no date */
+const dateOf = (text: string): number =>
+  Date.parse(/^\d{4}-\d\d-\d\d[T ][\d:.]+$/.test(text) ? `${text.replace(' ', 'T')}Z` : text);
+
 /** @returns milliseconds since the epoch, never negative: Redis knows no such stream ids */
 export function since(text: string): number {
   const age = spanOf(text);
   if (age !== null) return Math.max(Date.now() - age, 0);
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d');
+  const at = dateOf(text);
+  if (Number.isNaN(at))
+    throw new InvalidArgumentError('a date in UTC such as 2026-01-31T12:00, or 30m, 12h, 7d');
   return Math.max(at, 0);
 }
 
@@ -73,9 +78,9 @@ export function since(text: string): number {
 export function until(text: string): number {
   const span = spanOf(text);
   if (span !== null) return Date.now() + span;
-  const at = Date.parse(text);
+  const at = dateOf(text);
   if (Number.isNaN(at) || at < 0)
-    throw new InvalidArgumentError('a date such as 2026-01-31T12:00, or 30m, 12h, 7d from now');
+    throw new InvalidArgumentError('a date in UTC such as 2026-01-31T12:00, or 30m, 12h, 7d from now');
   return at;
 }
 

@@ -20,7 +20,7 @@ export function register(group: Command): void {
     .command('list', { isDefault: true })
     .description(audit.list.help)
     .option('--node <name-or-id>', 'of one node only')
-    .option('--since <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
+    .option('--since <when>', 'a date in UTC (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
     .option('--last <n>', 'the newest n entries (100 unless --since or --node says otherwise)', count)
     .option('--follow', 'keep printing what comes, until Ctrl-C')
     .option('--json', 'one JSON object a line with --follow, else one array')

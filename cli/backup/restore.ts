@@ -23,7 +23,7 @@ export function register(command: Command): void {
     )
     .option(
       '--after <when>',
-      'take no backup that is older: a date (2026-01-31T12:00) or an age (36h)',
+      'take no backup that is older: a date in UTC (2026-01-31T12:00) or an age (36h)',
       since,
     )
     .option('--json')

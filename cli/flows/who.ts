@@ -24,7 +24,7 @@ export function register(command: Command): void {
     .option('--to <address>', 'where it was sent')
     .option('--port <number>', 'to which port there', whole(0, 65_535))
     .addOption(new Option('--protocol <name>', 'only this one').choices(['tcp', 'udp']))
-    .option('--at <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d); else now', since)
+    .option('--at <when>', 'a date in UTC (2026-01-31T12:00) or an age (30m, 12h, 7d); else now', since)
     .option('--within <seconds>', 'before and after', whole(1, 30 * 24 * 3600), 600)
     .option('--json')
     .action(async ({ json, ...asked }: Asked, command: Command) => {
@@ -34,7 +34,7 @@ export function register(command: Command): void {
 }
 
 function text({ node, senders, gaps, setBack, heard, from, until, now }: Who): string {
-  const span = (a: number, b: number) => `${stamp(a)} to ${stamp(b)}`;
+  const span = (a: number, b: number) => `${stamp(a)} to ${stamp(b)} UTC`;
   const rows = senders.map((one) => [
     one.sure ? 'yes' : 'maybe',
     `${shownName(one.service)}${one.version === null ? '' : `:${one.version}`}`,

@@ -62,10 +62,15 @@ function listText(all: readonly IncidentView[], now: number): string {
   ].join('\n');
 }
 
-function showText({ incident: one, ticket, now }: IncidentShown): string {
+function showText({ incident: one, ticket, attended, now }: IncidentShown): string {
   const rows = [
     `incident ${one.number} of ${one.name}, site ${one.site}: ${one.road}`,
     `  step: ${one.step}, ${ago(one.at, now)}, by ${one.by}`,
+    ...(attended || one.step === 'ended'
+      ? []
+      : [
+          `  WAITS: no server of site ${one.site} runs; nobody else carries it on (bootwave up --site ${one.site})`,
+        ]),
     `  why: ${one.reason}`,
     `  signal: ${one.signal}, ${ago(one.openedAt, now)}`,
     ...one.evidence.map((line) => `    ${line}`),

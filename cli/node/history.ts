@@ -9,7 +9,7 @@ type Options = Json & { since?: number; last?: number };
 
 export function register(group: Command): void {
   commandFor(group, node.history, '<node>')
-    .option('--since <when>', 'a date (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
+    .option('--since <when>', 'a date in UTC (2026-01-31T12:00) or an age (30m, 12h, 7d)', since)
     .option('--last <n>', 'the newest n entries', count)
     .action(async (word: string, { json, since, last }: Options, command: Command) => {
       const entries = await call(command, node.history, { node: word, since, last });

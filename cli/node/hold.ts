@@ -64,7 +64,7 @@ function fencedText({ incident, fresh, recovery }: Fenced): string {
   const next =
     recovery === 'person'
       ? `nobody has said that machines of site ${site} may be wiped: bootwave site set ${site} --recovery wipe`
-      : `start it from the network: bootwave node power cycle ${name} --next network`;
+      : `its BMC starts it from the network; where it has none, a person does: bootwave incident show ${name}`;
   return `${name} is ${fresh ? 'fenced' : `held already (${step})`}, incident ${number}; ${next}`;
 }
 
@@ -78,6 +78,6 @@ const said = (group: Command, operation: Operation) =>
     .requiredOption('--reason <text>', 'why; it is shown wherever a plan leaves the node out')
     .option(
       '--until <when>',
-      'a date (2026-01-31T12:00) or a time from now (12h, 7d); else until it is let go',
+      'a date in UTC (2026-01-31T12:00) or a time from now (12h, 7d); else until it is let go',
       until,
     );

@@ -67,7 +67,7 @@ export function shownText({ trips, rules, capacity }: BreakerShown): string {
   });
   return [
     ...(places.length === 0 ? ['the automation goes on everywhere'] : places),
-    `it stands still at more than ${nodes} nodes with signals within ${minutes} min, or ${percent} % of a site (${least} at least); signals fence ${fences} nodes within that time`,
+    `it stands still at more than ${nodes} nodes with signals within ${minutes} min, or more than ${percent} % of a site and more than ${least}; signals fence ${fences} nodes within that time`,
     ...capacity.map(
       ({ service, site, well, least: needed }) =>
         `${shownName(service)}${site === null ? '' : ` at site ${site}`}: ${well} nodes are well, ${needed} are needed`,

@@ -38,7 +38,7 @@ export function register(group: Command): void {
     );
 
   commandFor(group, rollout.edit, '<rollout>')
-    .option('--not-before <when>', 'a date (2026-01-31T12:00), a time from now (12h), or none', time)
+    .option('--not-before <when>', 'a date in UTC (2026-01-31T12:00), a time from now (12h), or none', time)
     .option('--not-after <when>', 'a date, a time from now, or none', time)
     .option('--budget <amount>', 'failures tolerated in the whole: 5, or 10%', amount)
     .option('--wave-budget <amount>', 'failures tolerated in a wave', amount)

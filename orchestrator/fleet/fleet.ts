@@ -64,7 +64,7 @@ export class Fleet {
         : refuse(
             'NODE_BANNED',
             `node ${record.name} is banned: ${ban.reason}`,
-            `if that was wrong: bootwave ban lift ${ban.id}`,
+            `if that was wrong: bootwave ban lift ${ban.id} --reason WHY`,
           );
     });
   }

@@ -71,6 +71,9 @@ export function asDecided(known: Incident | undefined, told: Told, { actor, at }
   return { ...told, tries, epoch: (known?.epoch ?? 0) + 1, by: actor, at };
 }
 
+/** Name of the upkeep that carries on the incidents of a site: of its server, and of no other. */
+export const recoveryAt = (site: string): string => `recovery ${site}`;
+
 function wordOf(known: Incident | undefined, told: Told, by: By): NextWord<Incident> {
   if (!mayFollow(known, told))
     throw refusal(

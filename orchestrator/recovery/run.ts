@@ -19,7 +19,7 @@ import { keepNodes } from '../upkeep/nodes.ts';
 import type { Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
-import { decideIncident } from './incidents.ts';
+import { decideIncident, recoveryAt } from './incidents.ts';
 import { type Command, type Facts, failed, STAY, type Turn, turn, wipeTime } from './playbook.ts';
 import type { Watch } from './watch.ts';
 
@@ -54,7 +54,7 @@ export function startRecovery(parts: RecoveryParts): Promise<void> {
   let watched = Number.NEGATIVE_INFINITY;
   return keepNodes({
     redis: fleet.redis,
-    name: `recovery ${site}`,
+    name: recoveryAt(site),
     every: look,
     longest: WATCH,
     atOnce: AT_ONCE,

@@ -33,8 +33,8 @@ function taskOf(incident: Incident, hasBmc: boolean): string | null {
   if (signal === 'cloned')
     return `find the second machine that has the TPM of ${name}; then lift the ban, retire ${name}, and expect it again`;
   if (/has not said that the automation may wipe|may be wiped/.test(reason))
-    return `two people say that it may be wiped: bootwave site set ${site} --recovery wipe; then: bootwave incident retry ${name}`;
-  return `look at ${name}: it is held. 'bootwave incident retry ${name}' tries again, 'bootwave node retire ${name}' puts it out`;
+    return `two people say that it may be wiped: bootwave site set ${site} --recovery wipe; then: bootwave incident retry ${name} --reason WHY`;
+  return `look at ${name}: it is held. 'bootwave incident retry ${name} --reason WHY' tries again, 'bootwave node retire ${name}' puts it out`;
 }
 
 const whereOf = ({ site, rack }: Place): string =>

@@ -1,4 +1,5 @@
 /** docs/backup.md followed by somebody who types what it says: each command for real, on folders of the test's own. */
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -30,15 +31,20 @@ test('the key, the backup, the restore, and the one with what survived', async (
     BOOTWAVE_DATA: data,
   };
   const type = async (line: string) => (await mustRun('bash', ['-c', there(line)], { env })).stdout;
+  const page = await pageAt('docs/backup.md');
   const [keygen = '', shown = '', backup = '', restore = '', up, move = '', again = '', ...more] = commandsOf(
-    await pageAt('docs/backup.md'),
-  );
+    page,
+  ).filter((line) => !line.startsWith('systemctl'));
   t.deepEqual(more, []);
   // `up` has tests of its own (walkthrough.test.ts).
   t.regex(up ?? '', /^bootwave up /);
   await type(keygen);
   await writeFile(join(home, 'public.txt'), await type(shown));
   t.true((await type(backup)).includes(fleet), 'it shows the number to write down');
+  // What its unit says every night, as systemd reads it.
+  const [, nightly = ''] = /^ExecStart=\/bin\/sh -c '(.*)'$/m.exec(page.text) ?? [];
+  await type(nightly.replaceAll('%%', '%').replace('/usr/local/bin/', ''));
+  t.true(existsSync(join(home, 'backup', `${new Date().toISOString().slice(0, 10)}.age`)), nightly);
   await mustRun('cp', [join(data, 'bans.log'), join(home, 'bans.log')]);
   await made.close();
   await t.throwsAsync(type(restore), { message: /RESTORE_NOT_EMPTY/ });

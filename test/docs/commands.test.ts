@@ -6,7 +6,7 @@ import test from 'ava';
 import type { Command } from 'commander';
 import { run } from '../../base/run.ts';
 import { program } from '../../cli/program.ts';
-import { allPages, commandsOf, REPOSITORY, words } from './pages.ts';
+import { allPages, commandsOf, type Page, REPOSITORY, words } from './pages.ts';
 
 const pages = await allPages();
 const whole = await program();
@@ -28,7 +28,7 @@ const FOREIGN = [
   'mv',
 ];
 /** Long options in running text that are not Bootwave's. */
-const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit', '--decrypt'];
+const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit', '--decrypt', '--failed'];
 /** What every command has, and commander keeps apart from its other options. */
 const OF_EVERY_COMMAND = '--help';
 
@@ -51,6 +51,15 @@ async function refusal(line: readonly string[]): Promise<string | undefined> {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** Commands that no test runs: of blocks without a language, and of indented lines. */
+function shownIn(page: Page): string[] {
+  const blocks = page.blocks.filter(({ language }) => language === '').map(({ text }) => text);
+  return [
+    ...blocks.join('\n').matchAll(/^bootwave .*$/gm),
+    ...page.text.matchAll(/^ {4}(?=bootwave )(.*)$/gm),
+  ].map(([whole, line = whole]) => line.replace(/\s#.*$/, ''));
 }
 
 function commandAt(path: readonly string[]): { command: Command; rest: readonly string[] } {
@@ -79,7 +88,7 @@ const targets = new Set([...makefile.matchAll(/^([a-z-]+):/gm)].map(([, name]) =
 for (const page of pages) {
   test(`${page.path}: every command in its blocks exists, with these options and arguments`, async (t) => {
     t.true(commandsOf(page).length > 0 || page.blocks.every(({ language }) => language !== 'sh'));
-    for (const line of commandsOf(page)) {
+    for (const line of [...commandsOf(page), ...shownIn(page)]) {
       const [name = '', ...rest] = words(line);
       if (name === 'bootwave' || name === 'bin/bootwave') t.is(await refusal(rest), undefined, line);
       else if (name === 'make') t.true(targets.has(rest[0]!), line);

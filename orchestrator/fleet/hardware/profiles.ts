@@ -112,5 +112,5 @@ const unknown = ({ model, site }: Pick<Profile, 'model' | 'site'>) =>
   refusal(
     'PROFILE_UNKNOWN',
     `there is no profile of ${JSON.stringify(model)}${site === null ? '' : ` at site ${site}`}`,
-    `'bootwave profile list' shows them; 'bootwave profile learn NODE' makes one`,
+    `'bootwave profile list' shows them; 'bootwave profile learn NODE --reason WHY' makes one`,
   );

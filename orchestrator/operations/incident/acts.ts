@@ -2,15 +2,23 @@ import { refusal } from '../../../base/error.ts';
 import { type Incident, isHeldBy, isOver } from '../../fleet/decisions/incidents.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { Book } from '../../power/book.ts';
-import { decideIncident, listIncidents, readIncident, type Told } from '../../recovery/incidents.ts';
+import {
+  decideIncident,
+  listIncidents,
+  readIncident,
+  recoveryAt,
+  type Told,
+} from '../../recovery/incidents.ts';
 import { signalled } from '../../recovery/playbook.ts';
 import { SIGNAL_CODES, SIGNALS, type Signal } from '../../recovery/signals.ts';
 import { ticketOf } from '../../recovery/ticket.ts';
+import { isHeld } from '../../upkeep/lease.ts';
 import type { Acting } from '../operation.ts';
 
 /** `waits`: what a person has to do, in one line; empty: nothing now. */
 export type IncidentView = Incident & { waits: string };
-export type IncidentShown = { incident: IncidentView; ticket: string[]; now: number };
+/** `attended`: a server of its site runs, which alone carries it on. */
+export type IncidentShown = { incident: IncidentView; ticket: string[]; attended: boolean; now: number };
 
 type Node = { node: string };
 type Word = Node & { reason: string };
@@ -37,7 +45,8 @@ export async function show({ node }: Node, acting: Acting): Promise<IncidentShow
   const record = await acting.fleet.nodes.resolve(node);
   const incident = await view(await known(acting, record), record, acting);
   const hasBmc = await bmcOf(acting, record.id);
-  return { incident, ticket: ticketOf(incident, record, hasBmc), now: acting.by.at };
+  const attended = await isHeld(acting.fleet.redis, recoveryAt(incident.site));
+  return { incident, ticket: ticketOf(incident, record, hasBmc), attended, now: acting.by.at };
 }
 
 /** Null: it never had one. */
@@ -55,7 +64,7 @@ export async function retry({ node, reason }: Word, acting: Acting): Promise<Inc
     throw refusal(
       'NODE_BANNED',
       `node ${record.name} is banned: ${ban.reason}`,
-      `people let it back: lift the ban (bootwave ban lift ${ban.id}), then retire it and expect it again`,
+      `people let it back: lift the ban (bootwave ban lift ${ban.id} --reason WHY), then retire it and expect it again`,
     );
   return change(acting, record, (now) => {
     if (now?.step !== 'person' || now.number !== before.number) throw notWaiting(before);
@@ -75,7 +84,7 @@ export async function end({ node, reason }: Word, acting: Acting): Promise<Incid
       throw refusal(
         'INCIDENT_HELD',
         `node ${now.name} is held and was not wiped`,
-        `have it wiped (bootwave incident retry ${now.name}), or put it out: bootwave node retire ${now.name}`,
+        `'bootwave incident show ${now.name}' says what its wipe waits for; or put it out: bootwave node retire ${now.name}`,
       );
     return { ...now, step: 'ended', reason: `${acting.by.actor}: ${reason}` };
   });

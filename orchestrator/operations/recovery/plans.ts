@@ -38,7 +38,7 @@ export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<D
     throw refusal(
       'RECOVERY_PLAN_NODES',
       `${nodes.length} nodes of ${rack ?? site} could be recovered, and a plan has 1 to ${MOST_NODES}`,
-      "name a site and a rack of it: 'bootwave node list' shows them",
+      "'bootwave node list' shows the nodes of each site, 'bootwave node show' the rack of one",
     );
   return { nodes, skipped };
 }

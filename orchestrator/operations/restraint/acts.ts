@@ -37,7 +37,7 @@ export async function resume(asked: Asked, acting: Acting): Promise<Restrained> 
     throw refusal(
       'SERVICE_RESTRAINED_EVERYWHERE',
       `${shownName(name)} is restrained wherever it runs, since ${everywhere.by} said so: ${everywhere.reason}`,
-      `'bootwave service resume ${shownName(name)}' lets it go everywhere`,
+      `'bootwave service resume ${shownName(name)} --reason WHY' lets it go everywhere`,
     );
   const where = known
     .map(({ node }) => node)
@@ -91,7 +91,7 @@ async function restrain(
       'SERVICE_NOWHERE',
       nodes.length === 0
         ? `no order of a node names ${shownName(name)}`
-        : `no order of ${not[0]} names ${shownName(name)}`,
+        : `no order of ${(await acting.fleet.nodes.get(not[0] ?? ''))?.name ?? not[0]} names ${shownName(name)}`,
       `'bootwave service top ${shownName(name)}' shows where it runs`,
     );
   return decideAt(nodes.length === 0 ? [EVERYWHERE] : nodes, { service: name, ...word, reason }, acting);

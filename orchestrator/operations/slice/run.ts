@@ -39,7 +39,11 @@ export async function run(
   const { fleet, paths, by, log } = acting;
   const slice = await liveSlice(fleet, name);
   if (slice.expires <= by.at)
-    throw refusal('SLICE_EXPIRED', `slice '${name}' has expired`, `'bootwave slice extend ${name}' first`);
+    throw refusal(
+      'SLICE_EXPIRED',
+      `slice '${name}' has expired`,
+      `'bootwave slice extend ${name} --until 30d' first`,
+    );
   const asked = texts.map(serviceIn);
   const [nodes, facts] = await Promise.all([planNodes(fleet, []), serviceFacts(paths, by.at)]);
   mustBeTheirs(slice, asked);
@@ -91,7 +95,7 @@ function mustFit(
       throw refusal(
         'SERVICE_UNKNOWN',
         `${shownServiceVersion(one)} is not released`,
-        "'bootwave service list' shows what is",
+        'the core team and the teams of the slice know which versions are (bootwave service list)',
       );
     for (const part of ['cpu', 'memory', 'disk'] as const) all[part] += taken[part];
     const port = taken.ports.find((one) => !share.ports.includes(one));

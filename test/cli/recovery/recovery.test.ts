@@ -78,10 +78,10 @@ test.serial(
 
     const set = ['recovery', 'set', '--percent', '100', '--reason', 'a rehearsal', '--json'];
     const asked = (await as('ann', ...set)).value;
-    t.regex(await show(), /or 20 % of a site/);
+    t.regex(await show(), /more than 20 % of a site/);
     await as('bob', 'request', 'approve', asked.request, '--yes');
     t.regex(await show(), /^the automation goes on everywhere$/m);
-    t.regex(await show(), /or 100 % of a site/);
+    t.regex(await show(), /more than 100 % of a site/);
   },
 );
 
