@@ -71,7 +71,7 @@ async function night(t: ExecutionContext) {
 test.serial('a node that hangs and one that cannot be trusted', async (t) => {
   const { type, follow, person } = await night(t);
   const after = await follow('docs/recovery.md', {
-    'bootwave incident show web1': () => type("bootwave node recover web1 --because 'it hangs'"),
+    'bootwave incident show web1': () => type("bootwave node recover web1 --reason 'it hangs'"),
     'bootwave node recover web1': () => type("bootwave incident end web1 --reason 'the page begins anew'"),
     'bootwave incident retry web1': () => person('web1'),
   });
