@@ -248,7 +248,9 @@ test('who took a key that its node has replaced since has that node fenced no mo
   const [before, now] = [enrolment(1), enrolment(1, 2)];
   await directory.enrol(now);
   const shows = async (key: string) => {
-    for (const code of key === now.spkiDigest ? ['CERTIFICATE_BANNED'] : ['CERTIFICATE_BANNED', 'QUOTE_SIGNATURE'])
+    for (const code of key === now.spkiDigest
+      ? ['CERTIFICATE_BANNED']
+      : ['CERTIFICATE_BANNED', 'QUOTE_SIGNATURE'])
       for (let time = 0; time < 3; time += 1) directory.caught(id, code, 'stolen', key);
     // Asked after the same on one connection.
     await fleet.nodes.get(id);
