@@ -58,7 +58,9 @@ function textOf(restored: Restored, root: string, hadSurvivors: boolean): string
   if (incidents.length > 0)
     lines.push(`Their incidents wait for a person: ${incidents.join(', ')} (incident retry, or node retire)`);
   if (restraints.length > 0)
-    lines.push(`Services are held as they were then, let go since or not: ${restraints.join(', ')} (service resume)`);
+    lines.push(
+      `Services are held as they were then, let go since or not: ${restraints.join(', ')} (service resume)`,
+    );
   if (wipes.length > 0) lines.push(`No disk is wiped on an old word; say it again for: ${wipes.join(', ')}`);
   if (images.length > 0)
     lines.push(`Without their files, so no machine gets them: images ${images.join(', ')}`);

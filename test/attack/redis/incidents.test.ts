@@ -1,12 +1,19 @@
 /** Somebody owns Redis: they start no wipe, end no incident, let no held machine in, and hand no old order out again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { startRecovery } from '../../../orchestrator/recovery/run.ts';
 import { incidentKey } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { issuedChange, orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
+import { startRecovery } from '../../../orchestrator/recovery/run.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
-import { beatOfBoot, certificateFor, enrolment, macOf, START, silent } from '../../orchestrator/fleet/support.ts';
+import {
+  beatOfBoot,
+  certificateFor,
+  enrolment,
+  macOf,
+  START,
+  silent,
+} from '../../orchestrator/fleet/support.ts';
 import { BY, DISK, heldWorld } from '../../orchestrator/recovery/held-world.ts';
 import { orderOf } from '../../orchestrator/signer/orders.ts';
 import { rewrite, rewriteNode } from './server.ts';
@@ -134,7 +141,15 @@ test('forged: a fenced node has left the fleet, with its own key or another; its
   await says('wipe');
   await fences();
   const parts = {
-    ...{ fleet, paths, site: 'default', pool: {} as never, breaker: () => null, log: silent, now: () => START },
+    ...{
+      fleet,
+      paths,
+      site: 'default',
+      pool: {} as never,
+      breaker: () => null,
+      log: silent,
+      now: () => START,
+    },
     watch: { look: async () => {}, wellSince: () => null },
   };
   const runs = async () => {

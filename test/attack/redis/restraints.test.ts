@@ -3,10 +3,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { releaseService } from '../../../image/publish/services.ts';
+import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
 import { EVERYWHERE, restraintKey, restraintName } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
-import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { freeze } from '../../../orchestrator/operations/restraint/acts.ts';
 import { orderKey } from '../../../orchestrator/orders/issued.ts';
