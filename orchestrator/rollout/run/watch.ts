@@ -29,8 +29,11 @@ export const WATCH_TIMES: WatchTimes = { active: 5_000, fleet: 5_000 };
 
 /** Nodes that are asked per millisecond at the most, for their turn alone: news of a node comes with its enrolment. */
 const PACE = 100 / 1000;
-/** Milliseconds until an answer counts as missing. */
-const PATIENCE = 10_000;
+/**
+ * Milliseconds until an answer counts as missing. A machine that is so busy with what it was ordered that it needs longer would
+ * never be heard: each new connection costs it more than the answer. So each time that one is missing, it has twice as long.
+ */
+const PATIENCE = { first: 10_000, most: 80_000 } as const;
 /** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet reports that boot. */
 const FRESH = 3_000;
 /** Nodes in these states do not belong to a rollout any more. */
@@ -56,6 +59,7 @@ export type WatchOptions = {
 export class Watch {
   readonly #options: WatchOptions;
   /** When each node may be asked again, by performance.now(); infinite while it is being asked. */
+  readonly #patience = new Map<string, number>();
   readonly #due = new Map<string, number>();
   readonly #seq = new Map<string, number>();
   /** Clock of the rollout at which each node was asked last. */
@@ -217,8 +221,9 @@ export class Watch {
   async #ask(step: Readonly<NodeStep>, every: number): Promise<void> {
     const { pool, signal, tell, refuses, versionOf } = this.#options;
     const { node } = step;
+    const timeout = this.#patience.get(node) ?? PATIENCE.first;
     try {
-      const { result } = await pool.request(node, 'status', {}, { signal, timeout: PATIENCE });
+      const { result } = await pool.request(node, 'status', {}, { signal, timeout });
       const seq = Math.max(step.seq, this.#seq.get(node) ?? 0) + 1;
       this.#seq.set(node, seq);
       tell({ type: 'report', node, report: reportOf(result, seq, versionOf) });
@@ -227,7 +232,10 @@ export class Watch {
     } catch (error) {
       if (signal.aborted || this.#again.has(node)) return;
       // A machine that restarted without closing leaves a connection that looks open.
-      if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') pool.drop(node);
+      if (error instanceof BootwaveError && error.code === 'LINK_TIMEOUT') {
+        pool.drop(node);
+        this.#patience.set(node, Math.min(timeout * 2, PATIENCE.most));
+      }
       tell({ type: 'unreachable', node });
     } finally {
       const now = this.#state?.nodes.get(node);

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent } from '../../../../orchestrator/rollout/event.ts';
@@ -16,6 +17,7 @@ function watchOver(count: number, state: StepState, active: number) {
     rollout.active.add(step.node);
   }
   const asked: string[] = [];
+  const patience: number[] = [];
   const dropped: string[] = [];
   const told: EngineEvent[] = [];
   let looks = () => {};
@@ -26,8 +28,9 @@ function watchOver(count: number, state: StepState, active: number) {
   const stop = new AbortController();
   const watch = new Watch({
     pool: {
-      request: (id: string) => {
+      request: (id: string, _: string, __: object, { timeout }: { timeout: number }) => {
         asked.push(id);
+        patience.push(timeout);
         return new Promise<never>((_, reject) => {
           failing.push(reject);
         });
@@ -60,7 +63,7 @@ function watchOver(count: number, state: StepState, active: number) {
   const fail = (error: Error) => {
     for (const reject of failing.splice(0)) reject(error);
   };
-  return { watch, rollout, asked, dropped, boots, told, seen, fail };
+  return { watch, rollout, asked, patience, dropped, boots, told, seen, fail };
 }
 
 test('whoever takes a rollout over asks at once how those are that may have restarted', (t) => {
@@ -103,6 +106,19 @@ test('nodes that only have the file wait for hours, and are asked no more often 
   const times = (id: string) => asked.filter((one) => one === id).length;
   t.is(times(waits.node), 1);
   t.true(times(restarts.node) > 5, `${times(restarts.node)}`);
+});
+
+test('a machine that is too busy to answer in time has longer the next time, and no other has', async (t) => {
+  const { watch, rollout, patience, fail } = watchOver(1, 'activating', 1);
+  const silent = new BootwaveError({ code: 'LINK_TIMEOUT', what: 'no answer' });
+  for (const [i, error] of [silent, new Error('away'), silent, silent, silent, silent].entries()) {
+    while (patience.length <= i) {
+      watch.look(rollout);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    fail(error);
+  }
+  t.deepEqual(patience, [10_000, 20_000, 20_000, 40_000, 80_000, 80_000]);
 });
 
 test('a handshake with a new boot is not thrown away because the node tells of that boot again', async (t) => {
