@@ -6,7 +6,7 @@ export type Health = 'healthy' | 'ill' | 'unknown';
 
 export type Tally = {
   /** The instance that was asked: another one begins anew. */
-  of: string;
+  of: Pick<InstanceView, 'version' | 'since' | 'restarts'>;
   /** In a row. */
   failures: number;
   health: Health;
@@ -14,14 +14,29 @@ export type Tally = {
   due: number;
 };
 
+/**
+ * Milliseconds by which the start of one and the same instance may seem to differ: it is reckoned from two clocks, of which the
+ * kernel gives one in hundredths of a second, and the other is corrected while it runs.
+ */
+const JITTER = 1_000;
+
+const instanceOf = ({ version, since, restarts }: InstanceView): Tally['of'] => ({
+  version,
+  since,
+  restarts,
+});
+
 /** One instance is another after an update or a start. */
-const instanceOf = ({ version, since, restarts }: InstanceView): string =>
-  `${version} ${since ?? ''} ${restarts}`;
+function isSame(a: Tally['of'], b: Tally['of']): boolean {
+  if (a.version !== b.version || a.restarts !== b.restarts) return false;
+  return a.since === null || b.since === null ? a.since === b.since : Math.abs(a.since - b.since) < JITTER;
+}
 
 /** @returns the tally so far, or that of an instance that is new */
 export function tallyOf(view: InstanceView, last: Tally | undefined): Tally {
   const of = instanceOf(view);
-  if (last?.of === of) return last;
+  // With its newest start: a clock that is corrected little by little moves it further than one look can tell.
+  if (last !== undefined && isSame(last.of, of)) return { ...last, of };
   return { of, failures: 0, health: 'unknown', due: 0 };
 }
 
@@ -52,5 +67,5 @@ export function counted(
 export function healthOfInstance(view: InstanceView, tally: Tally | undefined): Health {
   if (view.state !== 'running') return 'unknown';
   if (view.check === null) return 'healthy';
-  return tally !== undefined && tally.of === instanceOf(view) ? tally.health : 'unknown';
+  return tally !== undefined && isSame(tally.of, instanceOf(view)) ? tally.health : 'unknown';
 }

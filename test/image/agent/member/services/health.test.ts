@@ -48,11 +48,23 @@ test('while it starts failures do not count; once it was healthy they do', (t) =
 
 test('another version, or another start, begins anew', (t) => {
   const ill = after([false, false, false], 40);
-  t.is(tallyOf(view(), ill), ill);
-  for (const more of [{ version: '2' }, { restarts: 1 }, { since: SINCE + 1 }]) {
+  t.deepEqual(tallyOf(view(), ill), ill);
+  for (const more of [{ version: '2' }, { restarts: 1 }, { since: SINCE + 1000 }, { since: null }]) {
     t.is(tallyOf(view(more), ill).health, 'unknown');
     t.is(healthOfInstance(view(more), ill), 'unknown');
   }
+});
+
+test('its start is reckoned from two clocks that do not agree to the millisecond: it is the same instance all the same', (t) => {
+  const well = after([true], 0);
+  for (const since of [SINCE - 10, SINCE + 1, SINCE + 10, SINCE + 999]) {
+    t.is(tallyOf(view({ since }), well).health, 'healthy');
+    t.is(tallyOf(view({ since }), well).due, well.due, 'it is not asked sooner');
+    t.is(healthOfInstance(view({ since }), well), 'healthy');
+  }
+  let drifting = well;
+  for (let look = 1; look <= 20; look += 1) drifting = tallyOf(view({ since: SINCE + look * 500 }), drifting);
+  t.is(drifting.health, 'healthy', 'a clock that is corrected little by little');
 });
 
 test('without a check it is healthy while it runs; what does not run is not healthy', (t) => {
