@@ -16,6 +16,7 @@ import { listSaved, savedFolder } from '../saved.ts';
 import { labFolder } from '../state.ts';
 import { treeDigest } from '../tree-digest.ts';
 import { Boots, NODES, UEFI } from './boots.ts';
+import { until } from './follow.ts';
 import { type Act, Forecast, PHASES, programme } from './forecast.ts';
 import { rolloutsAct } from './rollouts.ts';
 import { servicesAct } from './services.ts';
@@ -70,6 +71,8 @@ export async function demo(
           stage,
           NODES.map(({ name }) => name),
         );
+      // A rollout's nodes leave 'updating' by a regular look, some seconds after its end.
+      for (const { name } of NODES) await until(stage, name, ({ state }) => state === 'healthy');
       await finish(fleet);
       const { nodes } = await overview(fleet, {}, Date.now());
       check(nodes);
