@@ -41,7 +41,7 @@ suite() {
   : > "$lane.times"
   touch "$lane.results"
   BOOTWAVE_TEST_TIMES=$lane.times "${UNDER[@]}" node node_modules/ava/entrypoints/cli.mjs --tap "$@" 2>&1 |
-    node test/tap.ts "$lane.results"
+    node test/tap.ts "$lane.results" "$lane.failed"
   local ends=("${PIPESTATUS[@]}")
   # A runner that died before its last line, or without naming a failed test, must not look green.
   if ((ends[1] != 0)) || { ((ends[0] != 0)) && ! grep -q '^fail$' "$lane.results"; }; then echo fail >> "$lane.broken"; fi
@@ -83,6 +83,8 @@ passed=$(cat "$scratch"/*.results | grep -c '^pass$')
 failed=$(cat "$scratch"/*.results "$scratch"/*.broken 2>/dev/null | grep -c '^fail$')
 echo "took $((SECONDS - started)) s:"
 sed 's/^/  /' "$scratch"/*.spent
+# CI may keep the end of the output only: which test failed, and why, has to be there.
+cat "$scratch"/*.failed 2>/dev/null
 if ((passed == 0)); then failed=$((failed + 1)); fi
 echo "$passed passed, $failed failed"
 ((failed == 0))
