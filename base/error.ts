@@ -61,3 +61,8 @@ export function errorOf(told: ReturnType<BootwaveError['toJSON']>): BootwaveErro
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Why something failed, for a history: its code, where it has one, and what happened. */
+export function whyText(error: unknown): string {
+  return error instanceof BootwaveError ? `${error.code}: ${error.what}` : messageOf(error);
+}

@@ -96,7 +96,7 @@ export class EnrolmentDialogue {
       return await this.#reply(decision, { keys: proven, words });
     } catch (error) {
       sessions.drop(request.session);
-      throw error instanceof BootwaveError ? withSubject(error, keys.id) : error;
+      throw withSubject(error, keys.id);
     }
   }
 
@@ -149,9 +149,9 @@ export class EnrolmentDialogue {
   }
 }
 
-/** The same refusal with the id of the machine; before the keys are known there is no id. */
-export function withSubject(error: BootwaveError, id: string | null): BootwaveError {
-  if (id === null) return error;
+/** The same refusal with the id of the machine; before the keys are known there is no id. All other errors stay what they are. */
+export function withSubject(error: unknown, id: string | null): unknown {
+  if (id === null || !(error instanceof BootwaveError)) return error;
   const { code, what, unchanged, next } = error;
   return new BootwaveError({ code, what, unchanged, next, cause: error, subject: id });
 }

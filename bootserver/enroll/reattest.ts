@@ -49,9 +49,8 @@ export class Reattest {
       const shown = verifyShown(request, reattestData(nonce, spki), await secureBootKeys());
       await shownTo(directory, id, serial, { ...shown, nonceNumber, address, at: now() });
     } catch (error) {
-      if (!(error instanceof BootwaveError)) throw error;
       // What the fleet has refused it knows.
-      if (/^(QUOTE|EVENT_LOG)_/.test(error.code))
+      if (error instanceof BootwaveError && /^(QUOTE|EVENT_LOG)_/.test(error.code))
         directory.caught?.(id, error.code, error.what, sha256(spki).toString('hex'));
       throw withSubject(error, id);
     }

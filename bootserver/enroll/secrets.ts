@@ -112,7 +112,7 @@ export class SecretsDialogue {
         forget([plain, secret, ...values.values()]);
       }
     } catch (error) {
-      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+      throw withSubject(error, id);
     }
   }
 }

@@ -1,5 +1,4 @@
 /** What a held machine says of its wiped disks, in the session in which it proved itself. */
-import { BootwaveError } from '../../base/error.ts';
 import { wipeData } from '../../protocol/enrolment/extra-data.ts';
 import { readReport, type WipedRequest } from '../../protocol/enrolment/wipe.ts';
 import { withSubject } from './dialogue.ts';
@@ -37,7 +36,7 @@ export class WipeDialogue {
       const report = readReport(request.report);
       await directory.wiped(id, { ...shown, nonceNumber, address, at: now() }, report);
     } catch (error) {
-      throw error instanceof BootwaveError ? withSubject(error, id) : error;
+      throw withSubject(error, id);
     }
   }
 }

@@ -5,7 +5,7 @@ import type { Policy, SignalRule, Site } from '../../orchestrator/fleet/site.ts'
 import * as site from '../../orchestrator/operations/site/declared.ts';
 import { print, table } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/request.ts';
+import { printAsked } from '../operator/request.ts';
 import { commandFor, type Json } from '../option.ts';
 
 // commander reads every --no-... as the negation of an option, so the option has another name than the policy.
@@ -32,8 +32,7 @@ export function register(group: Command): void {
     )
     .action(async (name: string, options: PolicyOptions, command: Command) => {
       const asked = await callTwo(command, site.set, { name, policy: policyIn(options) });
-      if ('result' in asked) return print(options.json, asked.result, () => show(asked.result));
-      print(options.json, { request: asked.waits.id }, () => waitsText(asked.waits.id));
+      printAsked(options.json, asked, show);
     });
 
   commandFor(group, site.list).action(async ({ json }: Json, command: Command) => {

@@ -3,7 +3,7 @@ import type { RequestView } from '../../orchestrator/operations/request/acts.ts'
 import * as request from '../../orchestrator/operations/request/declared.ts';
 import { confirm } from '../confirm.ts';
 import { harmless, print, table } from '../context.ts';
-import { call } from '../operate.ts';
+import { call, type callTwo } from '../operate.ts';
 import { commandFor, type Json, minuteOf } from '../option.ts';
 
 export function register(group: Command): void {
@@ -38,6 +38,16 @@ export function register(group: Command): void {
       const view = await call(command, request.deny, { request: word, reason });
       print(json, view, () => `request ${view.id} is denied`);
     });
+}
+
+/** What became of an operation that may need a second person: its result, or that it waits. */
+export function printAsked<R>(
+  json: boolean | undefined,
+  asked: Awaited<ReturnType<typeof callTwo<unknown, R>>>,
+  text: (result: R) => string,
+): void {
+  if ('result' in asked) print(json, asked.result, () => text(asked.result));
+  else print(json, { request: asked.waits.id }, () => waitsText(asked.waits.id));
 }
 
 export function waitsText(id: string): string {

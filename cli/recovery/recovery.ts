@@ -3,9 +3,9 @@ import { named } from '../../base/named.ts';
 import type { BreakerShown } from '../../orchestrator/operations/recovery/acts.ts';
 import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
 import { shownName } from '../../protocol/service/name.ts';
-import { harmless, print } from '../context.ts';
+import { print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
-import { waitsText } from '../operator/request.ts';
+import { printAsked } from '../operator/request.ts';
 import { commandFor, type Json, whole } from '../option.ts';
 import { register as registerPlans } from './plans.ts';
 
@@ -24,7 +24,7 @@ export function register(group: Command): void {
     .requiredOption('--reason <text>', 'why; it is kept for ever')
     .action(async (options: Why & { site?: string; wipes?: boolean }, command: Command) => {
       const { json, wipes = false, ...said } = options;
-      told(json, await callTwo(command, recovery.resume, { ...said, wipes }));
+      printAsked(json, await callTwo(command, recovery.resume, { ...said, wipes }), shownText);
     });
 
   const nodes = whole(1, 100_000);
@@ -36,17 +36,10 @@ export function register(group: Command): void {
     .option('--fences <number>', 'nodes that signals fence within that time', nodes)
     .requiredOption('--reason <text>', 'why; it is kept for ever')
     .action(async ({ json, ...said }: Why & Rules, command: Command) =>
-      told(json, await callTwo(command, recovery.set, said)),
+      printAsked(json, await callTwo(command, recovery.set, said), shownText),
     );
 
   registerPlans(group);
-}
-
-type Asked = { result: BreakerShown } | { waits: { id: string }; shown: object };
-
-function told(json: boolean | undefined, asked: Asked): void {
-  if ('result' in asked) print(json, asked.result, () => shownText(asked.result));
-  else print(json, { request: asked.waits.id }, () => waitsText(asked.waits.id));
 }
 
 const ACT = {
@@ -55,7 +48,7 @@ const ACT = {
   wipe: 'no fenced node is wiped',
 } as const;
 
-export function shownText({ trips, rules, capacity }: BreakerShown): string {
+function shownText({ trips, rules, capacity }: BreakerShown): string {
   const { minutes, nodes, percent, least, fences } = rules;
   const places = trips.map(({ act, site, rack, image, why, lift, nodes: some }) => {
     const where = [
@@ -72,8 +65,5 @@ export function shownText({ trips, rules, capacity }: BreakerShown): string {
       ({ service, site, well, least: needed }) =>
         `${shownName(service)}${site === null ? '' : ` at site ${site}`}: ${well} nodes are well, ${needed} are needed`,
     ),
-  ]
-    .flatMap((text) => text.split('\n'))
-    .map(harmless)
-    .join('\n');
+  ].join('\n');
 }

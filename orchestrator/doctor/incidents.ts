@@ -1,5 +1,6 @@
 import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { isOver } from '../fleet/decisions/incidents.ts';
 import { listIncidents } from '../recovery/incidents.ts';
 import { type Check, ok, warn } from './check.ts';
 import { checkRecords } from './records.ts';
@@ -9,7 +10,7 @@ const NAME = 'incidents';
 /** Which nodes wait for a person, and which are on their way back. */
 export const checkIncidents = (paths: DataPaths): Promise<Check> =>
   checkRecords(paths, NAME, 'there are no nodes yet', async (fleet) => {
-    const open = (await listIncidents(fleet)).filter(({ step }) => step !== 'ended');
+    const open = (await listIncidents(fleet)).filter((one) => !isOver(one));
     const waiting = open.filter(({ step }) => step === 'person');
     if (waiting.length === 0)
       return ok(

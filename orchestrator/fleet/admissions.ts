@@ -12,7 +12,6 @@ import { type Attested, isSecure, modelOf } from './attestation.ts';
 import type { Attestations } from './attestations.ts';
 import { barred, KEY_BANNED } from './bans/barred.ts';
 import type { HeldAs } from './decisions/held-as.ts';
-import { isHeldBy } from './decisions/incidents.ts';
 import { enrol } from './events/enrol.ts';
 import { mismeasured, outdated } from './events/fallen.ts';
 import type { Expectation } from './expectation.ts';
@@ -121,9 +120,9 @@ export class Admissions {
             next: refusal.next ?? '',
           });
         await this.#parts.refused({ code, what, from: address, id });
-        const incident = fleet.decisions.incidents.of(id);
+        const incident = fleet.decisions.incidents.holding(id);
         // It runs on with the keys that were taken from it: when it starts again it has others.
-        if (known !== null && code === KEY_BANNED && incident !== undefined && isHeldBy(incident))
+        if (known !== null && code === KEY_BANNED && incident !== undefined)
           return { state: 'held', name: known.name, reason: incident.reason, order: null, restart: true };
         return { state: 'rejected', reason: what.slice(0, 256), ...(wrong !== null && { restart: true }) };
       }

@@ -6,7 +6,7 @@ import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import type { OrderEnvelope } from '../../protocol/order.ts';
 import { isSecure } from './attestation.ts';
 import { type Attestations, shownBy } from './attestations.ts';
-import { type Incident, isHeldBy, isNewBoot } from './decisions/incidents.ts';
+import { type Incident, isNewBoot } from './decisions/incidents.ts';
 import { decisionFor } from './events/decide.ts';
 import type { Fleet } from './fleet.ts';
 import type { NodeRecord } from './record.ts';
@@ -40,10 +40,9 @@ export class HeldMachines {
     this.#recovery = recovery;
   }
 
-  /** The incident that holds this machine, whatever its record says; undefined: none does. */
+  /** The incident that holds this machine; undefined: none does. */
   by(id: string): Incident | undefined {
-    const incident = this.#fleet.decisions.incidents.of(id);
-    return incident !== undefined && isHeldBy(incident) ? incident : undefined;
+    return this.#fleet.decisions.incidents.holding(id);
   }
 
   /** What a machine that holds the key of `spkiDigest` is told about its enrolment. */

@@ -1,6 +1,6 @@
 /** One power action on a node, as people and the automation give it: in its history before it is sent, and seen afterwards (keep.ts). */
 import { randomUUID } from 'node:crypto';
-import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
+import { BootwaveError, refusal, whyText } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { By } from '../fleet/acting.ts';
 import type { Fleet } from '../fleet/fleet.ts';
@@ -57,7 +57,7 @@ export async function switchNode(
     await change({ said: acted.after });
     return acted;
   } catch (error) {
-    const why = error instanceof BootwaveError ? `${error.code}: ${error.what}` : messageOf(error);
+    const why = whyText(error);
     // Only a clear no ends it. A BMC that falls silent may have done it: the node shows that.
     if (!saidYes && error instanceof BootwaveError && NO.includes(error.code))
       await change({ verdict: 'refused', why, verdictAt: Date.now() });

@@ -5,7 +5,8 @@
 import { named } from '../../base/named.ts';
 import { describe } from '../causes/cause.ts';
 import { type Peer, silenceOf } from '../causes/silence.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
+import type { BreakerRules } from './rules.ts';
 
 const MINUTE = 60_000;
 
@@ -22,19 +23,6 @@ export type Act = (typeof ACTS)[number];
  * @param opening incidents that are being decided at this moment: they count, too
  */
 export type Breaker = (act: Act, node: { id: string }, opening?: readonly Alarm[]) => string | null;
-
-export type BreakerRules = {
-  /** Minutes within which signals count together. */
-  minutes: number;
-  /** Nodes of the whole fleet with signals, beyond which it stands still. */
-  nodes: number;
-  /** Percent of a site's nodes, beyond which it stands still there; `least`: so many nodes are never too many. */
-  percent: number;
-  least: number;
-  /** Nodes that signals fence within that time, in the whole fleet. */
-  fences: number;
-};
-export const USUAL: BreakerRules = { minutes: 60, nodes: 10, percent: 20, least: 2, fences: 5 };
 
 /** A member of the fleet, as this server knows it. */
 export type Member = {
@@ -75,7 +63,10 @@ export type World = {
   rules: BreakerRules;
 };
 
-/** Words of people, and what follows from them, are no sign that the automation is wrong. */
+/**
+ * Words of people (`operator`), of programs outside that they trust (`reported`), and what follows from them, are no sign that the
+ * automation is wrong.
+ */
 const MEANT: readonly string[] = ['operator', 'reported', 'drill', 'plan'];
 export const isMeant = ({ signal }: { signal: string }): boolean => MEANT.includes(signal);
 
@@ -107,7 +98,7 @@ function alarmsSince({ alarms, resumed }: World, act: Act): Alarm[] {
   const word = act === 'repair' ? 'repair' : 'wipe';
   return alarms.filter(
     ({ signal, site, openedAt }) =>
-      !MEANT.includes(signal) &&
+      !isMeant({ signal }) &&
       resumed.every((one) => (one.site !== null && one.site !== site) || openedAt > one[word]),
   );
 }
@@ -180,7 +171,7 @@ function silence({ alarms, members }: World): Found[] {
   const found = new Map<string, Found>();
   const covered = new Set<string>();
   const names = new Map(members.map(({ id, name }) => [id, name]));
-  for (const alarm of alarms.filter(({ signal, step }) => signal === 'silent' && step !== 'ended')) {
+  for (const alarm of alarms.filter((one) => one.signal === 'silent' && !isOver(one))) {
     // Those of one place are found together.
     if (covered.has(alarm.node)) continue;
     const shared = silentWith(alarm.node, members);
@@ -222,7 +213,7 @@ function burst(alarms: readonly Alarm[], { minutes }: BreakerRules, most: number
   const sorted = alarms.toSorted((a, b) => a.openedAt - b.openedAt);
   let worst = { from: 0, to: 0 };
   let [from, open] = [0, 0];
-  const one = ({ step }: Alarm): number => (step === 'ended' ? 0 : 1);
+  const one = (alarm: Alarm): number => (isOver(alarm) ? 0 : 1);
   for (const [last, alarm] of sorted.entries()) {
     open += one(alarm);
     for (; alarm.openedAt - sorted[from]!.openedAt > minutes * MINUTE; from += 1) open -= one(sorted[from]!);

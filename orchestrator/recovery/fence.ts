@@ -34,9 +34,9 @@ export async function fenceNode(
     if (record === null) throw unknownNode(node);
     const shown = await resetsOf(fleet, record);
     const wanted = (now: Incident | undefined): Told | null => {
-      const told = next(now, record);
-      const wasHeld = now !== undefined && now.number === told?.number && isHeldBy(now);
-      return told && { ...told, resets: wasHeld ? told.resets : shown };
+      const after = next(now, record);
+      const wasHeld = now !== undefined && now.number === after?.number && isHeldBy(now);
+      return after && { ...after, resets: wasHeld ? after.resets : shown };
     };
     const { known, step } = await incidentStep(fleet, node, wanted, by);
     told = { incident: known, ban: null };
@@ -72,17 +72,19 @@ export async function fence(
   word: Word,
   by: By,
 ): Promise<{ incident: Incident; fresh: boolean }> {
-  const { incident, ban } = await fenceNode(
+  let fresh = true;
+  const { incident } = await fenceNode(
     fleet,
     node,
     (known, { id, name, site, state }) => {
+      fresh = known === undefined || !isHeldBy(known);
       if (!isRegistered(state))
         throw refusal('FENCE_NOT_MEMBER', `node ${name} is ${state}: there is nothing to take from it`);
       return signalled(known, { node: id, name, site }, { ...word, road: 'compromised' }, by.at);
     },
     by,
   );
-  return { incident: incident!, fresh: ban !== null };
+  return { incident: incident!, fresh };
 }
 
 /** What servers have seen themselves goes before what stands in the record. */

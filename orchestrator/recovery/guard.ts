@@ -7,7 +7,6 @@ import { type Minimum, minimumsOf, neededWhy, type Runner } from '../services/ca
 import { fleetUsage } from '../usage/fleet.ts';
 import {
   type Act,
-  type BreakerRules,
   liftOf,
   type Member,
   type Resumed,
@@ -15,16 +14,9 @@ import {
   type Trip,
   tripFor,
   tripsOf,
-  USUAL,
   type World,
 } from './breaker.ts';
-
-const percent = z.int().min(1).max(100);
-const nodes = z.int().min(1).max(100_000);
-export const rulesSchema = z.strictObject({
-  minutes: z.int().min(1).max(10_080),
-  ...{ nodes, percent, least: nodes, fences: nodes },
-});
+import { type BreakerRules, rulesSchema, USUAL } from './rules.ts';
 
 const RULES = new Shelf<BreakerRules>('breaker', rulesSchema);
 const RESUMED = new Shelf<Resumed>(
@@ -34,7 +26,7 @@ const RESUMED = new Shelf<Resumed>(
 
 const FLEET = 'fleet';
 
-export const readRules = async (fleet: Fleet): Promise<BreakerRules> =>
+const readRules = async (fleet: Fleet): Promise<BreakerRules> =>
   (await RULES.get(fleet, FLEET))?.value ?? USUAL;
 
 export async function setRules(

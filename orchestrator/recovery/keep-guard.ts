@@ -1,8 +1,8 @@
 /** The guard of a running server: nodes are read now and then, incidents are counted at each question. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { lookAgain } from '../upkeep/look.ts';
 import type { Breaker } from './breaker.ts';
 import { Guard, readGuard } from './guard.ts';
 
@@ -17,8 +17,6 @@ export type GuardOptions = {
 };
 
 const EVERY = 5_000;
-/** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
-const SHARE = 1 / 20;
 const UNKNOWN = 'nobody has looked yet whether many nodes have signals';
 
 /**
@@ -61,21 +59,15 @@ export function keepGuard({ fleet, heardAt, log, signal, every = EVERY }: GuardO
   };
 
   const look = async (): Promise<void> => {
-    while (!signal.aborted) {
-      const began = performance.now();
-      try {
-        guard = await readGuard(fleet, Date.now(), heardAt);
-        counted = -1;
-        tell(guard);
-      } catch (error) {
-        // What was known last counts on: fewer members make it stand still sooner.
-        if (!signal.aborted)
-          log.debug({ reason: messageOf(error) }, 'nobody looks whether many nodes have signals');
-      }
-      await sleep(Math.max(every, (performance.now() - began) / SHARE), undefined, { signal }).catch(
-        () => {},
-      );
+    try {
+      guard = await readGuard(fleet, Date.now(), heardAt);
+      counted = -1;
+      tell(guard);
+    } catch (error) {
+      // What was known last counts on: fewer members make it stand still sooner.
+      if (!signal.aborted)
+        log.debug({ reason: messageOf(error) }, 'nobody looks whether many nodes have signals');
     }
   };
-  return { stopped, done: look() };
+  return { stopped, done: lookAgain({ every, signal }, look) };
 }

@@ -6,7 +6,7 @@ import { unmoved } from '../upkeep/holders.ts';
 import { keepLooking } from '../upkeep/look.ts';
 import { fence } from './fence.ts';
 import { type Guard, readGuard } from './guard.ts';
-import { endOf, markOf, PLANS, type Turn, turnOf } from './plans.ts';
+import { endOf, endPlan, markOf, PLANS, type Turn, turnOf } from './plans.ts';
 
 export const PLANNER = 'recovery-plan';
 
@@ -37,13 +37,7 @@ export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansO
     const by = { actor: PLANNER, at: now() };
     const end = endOf(turn);
     if (end !== null) {
-      await PLANS.decide(
-        fleet,
-        plan.name,
-        (known) =>
-          known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended: end },
-        { ...by, reason: end },
-      );
+      await endPlan(fleet, plan.name, end, by);
       log.warn({ code: 'RECOVERY_PLAN', plan: plan.name, reason: end }, 'a recovery plan is over');
     }
     for (const id of turn.begin) {

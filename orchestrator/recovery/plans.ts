@@ -4,14 +4,13 @@
  */
 import { z } from 'zod';
 import { named } from '../../base/named.ts';
+import type { By } from '../fleet/acting.ts';
 import { INCIDENT_STEPS, type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import { Shelf } from '../fleet/decisions/shelf.ts';
+import type { Fleet } from '../fleet/fleet.ts';
 import type { Guard } from './guard.ts';
+import { AT_ONCE, MOST_NODES } from './rules.ts';
 
-/** Nodes that are under way at once, each of which draws an image from its boot server. */
-export const AT_ONCE = { usual: 4, most: 16 } as const;
-/** Nodes of one plan: the decision names each. */
-export const MOST_NODES = 2_000;
 /** Nodes that may need a person until the plan begins no other. */
 const MOST_FAILED = 2;
 
@@ -35,6 +34,15 @@ export type Plan = z.infer<typeof planSchema>;
 export type PlanNode = Plan['nodes'][number];
 
 export const PLANS = new Shelf<Plan>('recovery-plan', planSchema);
+
+/** It begins no other node; one that has ended stays as it is. @throws BootwaveError as `Shelf.decide` */
+export const endPlan = (fleet: Fleet, plan: string, ended: string, by: By) =>
+  PLANS.decide(
+    fleet,
+    plan,
+    (known) => (known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended }),
+    { ...by, reason: ended },
+  );
 
 /** In the evidence of each incident that the plan has begun. */
 export const markOf = (plan: string): string => `recovery plan ${plan}`;

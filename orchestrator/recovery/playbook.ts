@@ -2,7 +2,7 @@
  * The two roads as data, and the pure core: what an incident becomes, and what is done for it now. No clock, no Redis, no node. Each
  * command is counted in the incident before it is given, so whoever is killed in between has used a try, and loses no step.
  */
-import type { Incident, IncidentStep } from '../fleet/decisions/incidents.ts';
+import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isMember, type State } from '../fleet/transitions.ts';
 import type { Told } from './incidents.ts';
@@ -88,7 +88,7 @@ export const STAY: Turn = { told: null, command: null };
 
 export function turn(incident: Incident, facts: Facts): Turn {
   const { road, step } = incident;
-  if (step === 'ended') return STAY;
+  if (isOver(incident)) return STAY;
   if (facts.state === 'retired' || facts.state === 'rejected')
     return to(incident, 'ended', 'the node left the fleet');
   // A broken node that a person has mended is seen to be well.
@@ -248,7 +248,7 @@ export function signalled(
   now: number,
 ): Told | null {
   const step = road === 'broken' ? 'open' : 'fenced';
-  if (known === undefined || known.step === 'ended') {
+  if (known === undefined || isOver(known)) {
     const isSoon = known !== undefined && now - known.at <= LIMITS.day;
     const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
     const number = (known?.number ?? 0) + 1;

@@ -2,7 +2,7 @@
  * Carries incidents on, by upkeep: each look asks the playbook what comes next, decides it, and only then gives the command. Whoever is
  * killed in between has used a try; the next look goes on from what was decided.
  */
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, whyText } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
@@ -118,7 +118,7 @@ async function step(parts: RecoveryParts, record: NodeRecord): Promise<void> {
     await give(parts, record, turned.command, incident);
   } catch (error) {
     if (parts.signal.aborted) return;
-    const why = error instanceof BootwaveError ? `${error.code}: ${error.what}` : messageOf(error);
+    const why = whyText(error);
     const command = turned.command;
     log.warn({ id, node: name, incident: number, command, reason: why }, 'a command of an incident failed');
     const told = (known: Incident | undefined) =>

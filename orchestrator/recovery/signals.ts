@@ -72,9 +72,6 @@ export const SIGNALS = {
 export type SignalCode = keyof typeof SIGNALS;
 export const SIGNAL_CODES = Object.keys(SIGNALS) as SignalCode[];
 
-/** By a person (`operator`) or by a program outside (`reported`): their words count at once. */
-export const WORDS = ['operator', 'reported'] as const;
-
 /** Codes of refusals that are a signal when a proven node gets them. */
 const BY_REFUSAL: Readonly<Record<string, SignalCode>> = {
   ENROL_MEASUREMENT: 'measurement',

@@ -15,7 +15,6 @@ import {
 } from '../../protocol/order.ts';
 import { serviceOf, shownServiceVersion } from '../../protocol/service/name.ts';
 import { forget } from '../../protocol/service/secrets.ts';
-import { isHeldBy } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { RefusalBudget } from '../fleet/refusal-budget.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
@@ -70,7 +69,7 @@ export class FleetSecrets implements SecretsOfFleet {
     );
     const names = judgeSecrets({
       ...{ service, record, verdict, newest: { epoch, digest } },
-      banned: bans.banOf({ id }) !== null || isHeld(fleet, id),
+      banned: bans.banOf({ id }) !== null || fleet.decisions.incidents.holding(id) !== undefined,
       ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
       released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
     });
@@ -94,11 +93,6 @@ export class FleetSecrets implements SecretsOfFleet {
     }
     return given;
   }
-}
-
-function isHeld({ decisions }: Fleet, id: string): boolean {
-  const incident = decisions.incidents.of(id);
-  return incident !== undefined && isHeldBy(incident);
 }
 
 /** @returns why it does not hold */

@@ -1,6 +1,5 @@
 /** Whether an order and the incident of its machine go together. Pure. */
 import type { Order } from '../../protocol/order.ts';
-import { isHeldBy } from '../fleet/decisions/incidents.ts';
 import type { Decided } from './decisions.ts';
 import { unsigned } from './unsigned.ts';
 
@@ -15,17 +14,16 @@ export function checkIncident(
   { node, incident: ordered }: Pick<Order, 'node' | 'incident'>,
   { decided: { incidents, places, recovery } }: IncidentGrounds,
 ): string | null {
-  const incident = incidents.of(node);
-  const isHeld = incident !== undefined && isHeldBy(incident);
+  const incident = incidents.holding(node);
   if (ordered === undefined) {
-    if (!isHeld) return null;
+    if (incident === undefined) return null;
     throw unsigned(
       'SIGNER_HELD',
       `${node} is held by incident ${incident.number} (${incident.reason}): it gets no order but that one's`,
       `'bootwave incident show ${incident.name}' says how far it is`,
     );
   }
-  if (!isHeld || incident.step === 'person' || incident.number !== ordered.number)
+  if (incident === undefined || incident.step === 'person' || incident.number !== ordered.number)
     throw unsigned('SIGNER_INCIDENT', `no incident ${ordered.number} has ${node} wiped now`);
   const place = places.get(node)?.place;
   const may = place == null ? 'person' : recovery(place.site);

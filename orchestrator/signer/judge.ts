@@ -99,6 +99,7 @@ function checkContent(order: Order, grounds: Grounds) {
 function keptBy({ had: { version, since, fresh }, configured, served }: Grounds) {
   return { moved: { version, since, fresh }, configured: configured ?? undefined, served };
 }
+
 /** What an order that is signed now says of services that do harm. */
 export const restraintsOf = (
   { node, services }: Pick<Order, 'node' | 'services'>,

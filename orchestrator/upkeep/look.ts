@@ -7,17 +7,33 @@ import { Lease } from './lease.ts';
 /** A look at 10,000 records takes a second: at most this part of the time is spent on looking. */
 const SHARE = 1 / 20;
 
-export type LookOptions = {
-  redis: Redis;
-  /** Of several orchestrators, only the one that holds this lease looks. */
-  name: string;
+type Pace = {
   /** Milliseconds between two looks, at least. */
   every: number;
   /** Milliseconds between two looks at the most, however long one took; left out: no limit. */
   longest?: number;
-  log: Logger;
   signal: AbortSignal;
 };
+
+export type LookOptions = Pace & {
+  redis: Redis;
+  /** Of several orchestrators, only the one that holds this lease looks. */
+  name: string;
+  log: Logger;
+};
+
+/** Looks again and again until the signal aborts, with no lease: each server does. @param look never rejects */
+export async function lookAgain(
+  { every, longest = Number.POSITIVE_INFINITY, signal }: Pace,
+  look: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    const began = performance.now();
+    await look();
+    const pause = Math.max(every, Math.min((performance.now() - began) / SHARE, longest));
+    await sleep(pause, undefined, { signal }).catch(() => {});
+  }
+}
 
 /**
  * Looks again and again until the signal aborts. A look that fails is tried again at the next turn. Never rejects.
@@ -28,11 +44,10 @@ export async function keepLooking(
   look: () => Promise<void>,
   ended: () => Promise<unknown> = async () => {},
 ): Promise<void> {
-  const { redis, name, every, longest = Number.POSITIVE_INFINITY, log, signal } = options;
+  const { redis, name, log, signal } = options;
   const lease = new Lease(redis, name);
   let waits = false;
-  while (!signal.aborted) {
-    const began = performance.now();
+  await lookAgain(options, async () => {
     try {
       const isOurs = (await lease.renew()) || (await lease.take());
       // The other may have given it back because both are being stopped.
@@ -44,9 +59,7 @@ export async function keepLooking(
         log.warn({ upkeep: name, reason: messageOf(error) }, 'upkeep waits for Redis');
       waits = true;
     }
-    const pause = Math.max(every, Math.min((performance.now() - began) / SHARE, longest));
-    await sleep(pause, undefined, { signal }).catch(() => {});
-  }
+  });
   await ended();
   await lease.release().catch(() => {});
 }

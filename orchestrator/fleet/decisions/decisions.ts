@@ -79,7 +79,7 @@ export class Decisions {
   }
 
   /** Of which the log on this server's disk tells. */
-  get incidents(): Pick<DecidedIncidents, 'of' | 'all'> {
+  get incidents(): Pick<DecidedIncidents, 'of' | 'holding' | 'all'> {
     return this.#source?.set.decided.incidents ?? NO_INCIDENTS;
   }
 

@@ -136,6 +136,12 @@ export class DecidedIncidents {
     return this.#known.get(incidentKey(node));
   }
 
+  /** The incident that holds this machine, whatever its record says; undefined: none does. */
+  holding(node: string): Incident | undefined {
+    const incident = this.of(node);
+    return incident !== undefined && isHeldBy(incident) ? incident : undefined;
+  }
+
   get all(): readonly Incident[] {
     return [...this.#known.values()];
   }

@@ -79,11 +79,9 @@ export class Profiles {
   }
 
   static async read(fleet: Fleet): Promise<Profiles> {
-    const [all, models] = await Promise.all([listProfiles(fleet), fleet.firmware.models()]);
-    return new Profiles(
-      all.map(({ value }) => value),
-      models,
-    );
+    const all = (await listProfiles(fleet)).map(({ value }) => value);
+    // Of every node of the fleet: nobody asks where there is no profile.
+    return new Profiles(all, all.length === 0 ? new Map() : await fleet.firmware.models());
   }
 
   /** Undefined: there is no profile of its model. */

@@ -35,7 +35,7 @@ export async function list(
     (await acting.fleet.nodes.getMany(found.map(({ node }) => node))).map((one) => [one.id, one]),
   );
   const { entries } = await new Book(acting.paths).read();
-  const views = found.map((one) => viewOf(one, records.get(one.node), entries.has(one.node)));
+  const views = found.map((one) => viewOf(one, ticketOf(one, records.get(one.node), entries.has(one.node))));
   const rank = ({ waits }: IncidentView) => (waits === '' ? 1 : 0);
   return { incidents: views.sort((a, b) => rank(a) - rank(b) || b.at - a.at), now: acting.by.at };
 }
@@ -43,10 +43,10 @@ export async function list(
 /** @throws BootwaveError `INCIDENT_NONE` */
 export async function show({ node }: Node, acting: Acting): Promise<IncidentShown> {
   const record = await acting.fleet.nodes.resolve(node);
-  const incident = await view(await known(acting, record), record, acting);
-  const hasBmc = await bmcOf(acting, record.id);
+  const incident = await known(acting, record);
+  const ticket = ticketOf(incident, record, await bmcOf(acting, record.id));
   const attended = await isHeld(acting.fleet.redis, recoveryAt(incident.site));
-  return { incident, ticket: ticketOf(incident, record, hasBmc), attended, now: acting.by.at };
+  return { incident: viewOf(incident, ticket), ticket, attended, now: acting.by.at };
 }
 
 /** Null: it never had one. */
@@ -142,11 +142,11 @@ async function change(
 
 const bmcOf = async ({ paths }: Acting, id: string) => (await new Book(paths).read()).entries.has(id);
 const view = async (incident: Incident, record: NodeRecord, acting: Acting) =>
-  viewOf(incident, record, await bmcOf(acting, record.id));
+  viewOf(incident, ticketOf(incident, record, await bmcOf(acting, record.id)));
 
-const viewOf = (incident: Incident, record: NodeRecord | undefined, hasBmc: boolean): IncidentView => ({
+const viewOf = (incident: Incident, ticket: readonly string[]): IncidentView => ({
   ...incident,
-  waits: ticketOf(incident, record, hasBmc)[0] ?? '',
+  waits: ticket[0] ?? '',
 });
 
 const notWaiting = ({ name, step }: Incident) =>

@@ -1,4 +1,4 @@
-import { type Incident, isHeldBy } from '../../fleet/decisions/incidents.ts';
+import type { Incident } from '../../fleet/decisions/incidents.ts';
 import type { Policy } from '../../fleet/site.ts';
 import { fence as fenceNode } from '../../recovery/fence.ts';
 import type { Acting } from '../operation.ts';
@@ -12,8 +12,7 @@ export async function fence(
   { fleet, by }: Acting,
 ): Promise<Fenced> {
   const cause = { signal: 'operator', evidence: [`${by.actor}: ${reason}`], reason };
-  const before = fleet.decisions.incidents.of(node);
-  const { incident } = await fenceNode(fleet, node, cause, by);
+  const { incident, fresh } = await fenceNode(fleet, node, cause, by);
   const { recovery } = (await fleet.sites.get(incident.site)).policy;
-  return { incident, fresh: before === undefined || !isHeldBy(before), recovery };
+  return { incident, fresh, recovery };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectsSchema } from '../../fleet/hardware/profile.ts';
+import { expectsSchema, profileSchema } from '../../fleet/hardware/profile.ts';
 import type { ProfileDecision } from '../../fleet/hardware/profiles.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
@@ -7,11 +7,10 @@ import type { Judged } from './acts.ts';
 
 const which = z.strictObject({
   /** Maker and product, as `profile list` and `node show` have them. */
-  model: z.string().min(1).max(257),
+  model: profileSchema.shape.model.min(1),
   site: siteName.optional(),
 });
-/** `hold`: a machine that falls short takes no new work; `report`: it is only shown. */
-const policy = z.enum(['hold', 'report']).default('hold');
+const policy = profileSchema.shape.policy.default('hold');
 
 export const list = operation({
   name: 'profile list',

@@ -1,6 +1,7 @@
 import { defined } from '../../../base/defined.ts';
-import { type BreakerRules, liftOf, type Trip } from '../../recovery/breaker.ts';
+import { liftOf, type Trip } from '../../recovery/breaker.ts';
 import { resume as letGo, readGuard, setRules } from '../../recovery/guard.ts';
+import type { BreakerRules } from '../../recovery/rules.ts';
 import { type Stand, standOf } from '../../services/capacity.ts';
 import type { Acting } from '../operation.ts';
 

@@ -1,11 +1,9 @@
 import { z } from 'zod';
+import { AT_ONCE, MOST_NODES, rulesSchema } from '../../recovery/rules.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { BreakerShown } from './acts.ts';
 import type { Drafted, PlanShown, Started } from './plans.ts';
-
-/** No module of the breaker is loaded here: the limits are those of `rulesSchema` (recovery/guard.ts). */
-const nodes = z.int().min(1).max(100_000).optional();
 
 export const show = operation({
   name: 'recovery show',
@@ -31,12 +29,7 @@ export const set = operation({
   help: 'ask for other numbers of nodes at which the automation stands still; a second person approves it',
   who: CORE,
   fourEyes: true,
-  input: z.strictObject({
-    minutes: z.int().min(1).max(10_080).optional(),
-    percent: z.int().min(1).max(100).optional(),
-    ...{ nodes, least: nodes, fences: nodes },
-    reason,
-  }),
+  input: rulesSchema.partial().extend({ reason }),
   result: typed<BreakerShown>(),
   act: async () => (await import('./acts.ts')).set,
 });
@@ -59,9 +52,9 @@ export const start = operation({
   fourEyes: true,
   input: place.extend({
     /** Ids; filled in when it is asked for: two people agree to these nodes. */
-    nodes: z.array(z.string().min(1).max(128)).max(2_000).optional(),
+    nodes: z.array(z.string().min(1).max(128)).max(MOST_NODES).optional(),
     /** Nodes under way at once. */
-    atOnce: z.int().min(1).max(16).optional(),
+    atOnce: z.int().min(1).max(AT_ONCE.most).optional(),
     reason,
   }),
   result: typed<Started>(),

@@ -7,7 +7,8 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
-import { AT_ONCE, countsOf, type Fate, MOST_NODES, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
+import { countsOf, endPlan, type Fate, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
+import { AT_ONCE, MOST_NODES } from '../../recovery/rules.ts';
 import type { Acting, Prepared } from '../operation.ts';
 
 type Place = { site: string; rack?: string | undefined };
@@ -174,13 +175,7 @@ export async function stop(
   acting: Acting,
 ): Promise<PlanShown> {
   const { fleet, by } = acting;
-  const ended = `stopped by ${by.actor}: ${reason}`;
-  const { document } = await PLANS.decide(
-    fleet,
-    plan,
-    (known) => (known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended }),
-    { ...by, reason: ended },
-  );
+  const { document } = await endPlan(fleet, plan, `stopped by ${by.actor}: ${reason}`, by);
   if (document?.value == null)
     throw refusal(
       'RECOVERY_PLAN_UNKNOWN',

@@ -1,5 +1,4 @@
 import { BootwaveError } from '../../../base/error.ts';
-import { isHeldBy } from '../../fleet/decisions/incidents.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { isMember } from '../../fleet/transitions.ts';
 import type { LinkTarget } from '../../transport/channel.ts';
@@ -11,8 +10,7 @@ import type { LinkTarget } from '../../transport/channel.ts';
 export function targetsOf(fleet: Fleet, port = 22): (id: string) => Promise<LinkTarget> {
   return async (id) => {
     const record = await fleet.nodes.get(id);
-    const incident = fleet.decisions.incidents.of(id);
-    const isHeld = incident !== undefined && isHeldBy(incident);
+    const isHeld = fleet.decisions.incidents.holding(id) !== undefined;
     if (record === null || !isMember(record.state) || isHeld) {
       throw new BootwaveError({
         code: 'NODE_NOT_MEMBER',

@@ -146,16 +146,21 @@ test('forged: a fenced node has left the fleet, with its own key or another; its
       paths,
       site: 'default',
       pool: {} as never,
-      breaker: () => null,
       log: silent,
       now: () => START,
     },
     watch: { look: async () => {}, wellSince: () => null },
   };
+  /** Until it has looked several times, or the incident has gone on; a step that was begun is waited for. */
   const runs = async () => {
     const stop = new AbortController();
-    const done = startRecovery({ ...parts, signal: stop.signal, look: 20 });
-    await sleep(300);
+    let asked = 0;
+    const breaker = () => {
+      asked += 1;
+      return null;
+    };
+    const done = startRecovery({ ...parts, breaker, signal: stop.signal, look: 20 });
+    while (asked < 3 && stands()?.step === 'fenced') await sleep(10);
     stop.abort();
     await done;
   };

@@ -1,6 +1,5 @@
 /** Members that attest between two enrolments: real TLS with their own certificates, real TPMs, and what must not count. */
 import { createHash, createPublicKey } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
@@ -21,22 +20,17 @@ import {
   type Written,
 } from './support/event-log.ts';
 import { Fleet, serve } from './support/fleet.ts';
-import { HonestNode, RUNNING, Wire } from './support/node.ts';
+import { type HonestNode, RUNNING, Wire } from './support/node.ts';
+import { twoMachines } from './support/pair.ts';
 import { RogueTpm, SOUND } from './support/rogue.ts';
-import { SoftwareTpm } from './support/swtpm.ts';
 
 const DAY = 24 * 3600_000;
 const fleet = await Fleet.make();
-const folders = [join(fleet.folder, 'a'), join(fleet.folder, 'b')] as const;
-for (const folder of folders) await mkdir(folder);
-const [software, otherSoftware] = [new SoftwareTpm(folders[0]), new SoftwareTpm(folders[1])];
-await Promise.all([software.start(), otherSoftware.start()]);
-const node = await HonestNode.withTpm(folders[0], software);
-const other = await HonestNode.withTpm(folders[1], otherSoftware);
+const { folders, software, otherSoftware, node, other, stop } = await twoMachines(fleet);
 const rogue = new RogueTpm(folders[0], software);
 
 test.after.always(async () => {
-  await Promise.all([software.stop(), otherSoftware.stop()]);
+  await stop();
   await fleet.remove();
 });
 

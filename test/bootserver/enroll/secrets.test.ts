@@ -28,8 +28,9 @@ import { askData, exchangeKey, openSecrets, policyOf } from '../../../protocol/s
 import { decodeSecrets } from '../../../protocol/service/secrets.ts';
 import { FLEET_KEYS } from './support/event-log.ts';
 import { Fleet, serve } from './support/fleet.ts';
-import { HonestNode, Wire } from './support/node.ts';
-import { SoftwareTpm } from './support/swtpm.ts';
+import { type HonestNode, Wire } from './support/node.ts';
+import { twoMachines } from './support/pair.ts';
+import type { SoftwareTpm } from './support/swtpm.ts';
 
 const VALUE = 'correct-horse-battery-staple';
 const SHOP = { name: 'web/shop', version: '1.4', sha256: 'a'.repeat(64) };
@@ -37,15 +38,10 @@ const OTHER = { name: 'fleet/other', version: '1', sha256: 'b'.repeat(64) };
 
 const fleet = await Fleet.make();
 const theirs = await Fleet.make('theirs');
-const folders = [join(fleet.folder, 'a'), join(fleet.folder, 'b')] as const;
-for (const folder of folders) await mkdir(folder);
-const [software, otherSoftware] = [new SoftwareTpm(folders[0]), new SoftwareTpm(folders[1])];
-await Promise.all([software.start(), otherSoftware.start()]);
-const node = await HonestNode.withTpm(folders[0], software);
-const other = await HonestNode.withTpm(folders[1], otherSoftware);
+const { folders, software, otherSoftware, node, other, stop } = await twoMachines(fleet);
 
 test.after.always(async () => {
-  await Promise.all([software.stop(), otherSoftware.stop()]);
+  await stop();
   await fleet.remove();
   await theirs.remove();
 });

@@ -1,6 +1,4 @@
 /** A held machine says what it has wiped: real TLS, a real TPM, and what must not count. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
 import { wipeData } from '../../../protocol/enrolment/extra-data.ts';
@@ -8,19 +6,14 @@ import { LIMITS, PATHS, statusReply } from '../../../protocol/enrolment/messages
 import { wipeNonceReply, writeReport } from '../../../protocol/enrolment/wipe.ts';
 import { FLEET_KEYS } from './support/event-log.ts';
 import { Fleet, serve } from './support/fleet.ts';
-import { HonestNode, Wire } from './support/node.ts';
-import { SoftwareTpm } from './support/swtpm.ts';
+import { type HonestNode, Wire } from './support/node.ts';
+import { twoMachines } from './support/pair.ts';
 
 const fleet = await Fleet.make();
-const folders = [join(fleet.folder, 'a'), join(fleet.folder, 'b')] as const;
-for (const folder of folders) await mkdir(folder);
-const [software, otherSoftware] = [new SoftwareTpm(folders[0]), new SoftwareTpm(folders[1])];
-await Promise.all([software.start(), otherSoftware.start()]);
-const node = await HonestNode.withTpm(folders[0], software);
-const other = await HonestNode.withTpm(folders[1], otherSoftware);
+const { node, other, stop } = await twoMachines(fleet);
 
 test.after.always(async () => {
-  await Promise.all([software.stop(), otherSoftware.stop()]);
+  await stop();
   await fleet.remove();
 });
 

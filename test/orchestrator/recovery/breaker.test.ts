@@ -7,9 +7,9 @@ import {
   silentWith,
   tripFor,
   tripsOf,
-  USUAL,
   type World,
 } from '../../../orchestrator/recovery/breaker.ts';
+import { USUAL } from '../../../orchestrator/recovery/rules.ts';
 
 const MINUTE = 60_000;
 const NOON = 1_800_000_000_000;
