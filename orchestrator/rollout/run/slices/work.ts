@@ -4,6 +4,7 @@ import { named } from '../../../../base/named.ts';
 import type { DataPaths } from '../../../../base/paths.ts';
 import type { Slice, SliceWork } from '../../../fleet/decisions/slices.ts';
 import type { Fleet } from '../../../fleet/fleet.ts';
+import { UP } from '../../../fleet/transitions.ts';
 import type { PlanNode } from '../../node.ts';
 import type { SkipCode } from '../../place.ts';
 import { hindrances, textRead } from '../../services.ts';
@@ -91,8 +92,6 @@ export async function bring(
   const source = await specFor(edge.fleet, slice, lacking, can);
   return can.length === 0 ? away : ((await start(edge, bringing(slice), slice, source, now)) ?? away);
 }
-
-const UP: readonly PlanNode['state'][] = ['healthy', 'degraded', 'updating'];
 
 /** Takes from these nodes all that they run of the slice. @returns as `bring` */
 export async function takeAway(
