@@ -5,6 +5,7 @@ import {
   FLEET,
   fullServiceVersion,
   inSlice,
+  ownerOf,
   type ServiceVersion,
   shownServiceVersion,
 } from '../../../protocol/service/name.ts';
@@ -67,7 +68,7 @@ export async function run(
 
 function mustBeTheirs({ name, teams }: Slice, asked: readonly ServiceVersion[]): void {
   for (const one of asked) {
-    const owner = one.name.split('/')[0] ?? '';
+    const owner = ownerOf(one.name);
     if (owner === FLEET || teams.includes(owner)) continue;
     throw refusal(
       'SLICE_OWNER',
