@@ -83,10 +83,12 @@ export const restraintSchema = z.discriminatedUnion('how', [
 ]);
 export type Restraint = z.infer<typeof restraintSchema>;
 
+/** The record's id, `tpm-<hex>` or `dev-<hex>`: no folder is in one. */
+export const nodeIdSchema = z.string().check(z.regex(/^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/));
+
 const fields = z.strictObject({
   format: z.literal(ORDER_FORMAT),
-  /** The record's id, `tpm-<hex>` or `dev-<hex>`. */
-  node: z.string().check(z.regex(/^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/)),
+  node: nodeIdSchema,
   /** Rises with every order of a node; a node obeys no lower one again. */
   epoch: z.int().check(z.gte(1)),
   issuedAt: instant,

@@ -4,6 +4,7 @@ import type { Share, Where } from '../../orchestrator/fleet/decisions/slices.ts'
 import type { ShownSlice } from '../../orchestrator/operations/slice/acts.ts';
 import * as slice from '../../orchestrator/operations/slice/declared.ts';
 import type { Explained } from '../../orchestrator/slices/explain.ts';
+import { shownName } from '../../protocol/service/name.ts';
 import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
@@ -152,7 +153,7 @@ function pair(text: string): [string, string] {
 }
 
 /** As people write it: without the owner `fleet`, and without the slice that is shown. */
-const plain = (instance: string): string => harmless(instance.replace(/^fleet\//, '').replace(/@[^:]*/, ''));
+const plain = (instance: string): string => harmless(shownName(instance.replace(/@[^:]*/, '')));
 
 function planText({ lines, missing, help }: Explained, all: boolean): string {
   const shown = lines.filter(({ is }) => all || is !== 'not');

@@ -72,3 +72,6 @@ export function isRegistered(state: State): boolean {
 
 /** States in which a missing heartbeat means unreachable; while installing or updating a node may well be silent. */
 export const WATCHED: readonly State[] = ['enrolled', 'healthy', 'degraded'];
+
+/** States in which a node runs what it was ordered to, or soon will: those that are brought something new. */
+export const UP: readonly State[] = ['healthy', 'degraded', 'updating'];

@@ -9,6 +9,7 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { acknowledged, appendLine } from '../../base/append-line.ts';
 import { refusal } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
+import { nodeIdSchema } from '../../protocol/order.ts';
 import { type Line, lineIn } from './line.ts';
 
 const DAY = 24 * 3600_000;
@@ -21,8 +22,6 @@ const MOST_READ = 2 * MOST_A_DAY;
 
 const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 const ENDED = '.zst';
-/** As ids in orders: no folder is in one. */
-const NODE = /^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/;
 
 export class FlowStore {
   readonly #folder: string;
@@ -85,7 +84,7 @@ export class FlowStore {
   }
 
   #file(node: string, day: string): string {
-    if (!NODE.test(node))
+    if (!nodeIdSchema.safeParse(node).success)
       throw refusal('NODE_UNKNOWN', `${JSON.stringify(node)} is no id of a node`, 'name another');
     return join(this.#folder, day, `${node}.jsonl`);
   }

@@ -3,9 +3,9 @@
  * stamped. Also to nodes that a rollout moves: it finds an order above its own, and takes the next number.
  */
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { EVERYWHERE, namesFor } from '../fleet/decisions/restraints.ts';
+import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import type { NodeRecord } from '../fleet/record.ts';
+import { UP } from '../fleet/transitions.ts';
 import { deliverOrder, type OrderKeeping } from '../orders/deliver.ts';
 import { knownEpoch } from '../orders/guard.ts';
 import { readIssued } from '../orders/issued.ts';
@@ -13,6 +13,7 @@ import { keptOf, signKept } from '../orders/kept.ts';
 import { reissue } from '../orders/reissue.ts';
 import { standingOf } from '../orders/sign.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
+import { runningOn } from './running.ts';
 
 const KEEPER = 'restraint-keeper';
 const TIMES = { look: 1_000, again: 15_000 };
@@ -63,19 +64,13 @@ export function startRestraintKeeper(options: OrderKeeping): Promise<void> {
   });
 }
 
-const UP: readonly NodeRecord['state'][] = ['healthy', 'degraded', 'updating'];
-
 /** Also by what was let go: those nodes may still have the order before. */
-async function concernedBy({ redis, decisions, nodes }: Fleet): Promise<Set<string>> {
-  const all = decisions.restraints.all;
+async function concernedBy(fleet: Fleet): Promise<Set<string>> {
+  const { all } = fleet.decisions.restraints;
   const named = all.filter(({ node }) => node !== EVERYWHERE).map(({ node }) => node);
   const everywhere = new Set(all.filter(({ node }) => node === EVERYWHERE).map(({ service }) => service));
   if (everywhere.size === 0) return new Set(named);
-  const orders = await readIssued(redis, await nodes.ids({}));
-  const running = [...orders].filter(([, { order }]) =>
-    order.services.some(({ name }) => namesFor(name).some((one) => everywhere.has(one))),
-  );
-  return new Set([...named, ...running.map(([id]) => id)]);
+  return new Set([...named, ...(await runningOn(fleet, everywhere))]);
 }
 
 /** @returns false: it has what was decided already */

@@ -45,7 +45,7 @@ export const STRANGE = ['discovered', 'pending', 'rejected', 'retired'] as const
 export const GONE = 24 * 3600_000;
 
 /** @param lastSeen milliseconds since the epoch; null: never */
-export const isGone = (state: string, lastSeen: number | null, now: number): boolean =>
+const isGone = (state: string, lastSeen: number | null, now: number): boolean =>
   state === 'unreachable' && lastSeen !== null && now - lastSeen > GONE;
 
 export const noCounts = (): Counts => ({ site: {}, rack: {}, service: {} });

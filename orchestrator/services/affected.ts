@@ -45,15 +45,17 @@ export type Affected = {
 export function affectedBy(service: ServiceVersion, house: House): Affected {
   const { members, released, rollouts, templates, lives } = house;
   const text = fullServiceVersion(service);
-  const isIt = (one: ServiceVersion) => fullServiceVersion(bundleOf(one)) === text;
+  const isOf = (of: string) => (one: ServiceVersion) => fullServiceVersion(bundleOf(one)) === of;
+  const isIt = isOf(text);
   const sites = [...Map.groupBy(members, ({ site }) => site)]
     .map(([site, those]) => ({ site, ...countOf(service, those) }))
     .filter(({ wanted, runs }) => wanted + runs > 0);
   const users = members.filter(({ wanted }) => wanted.some(isIt));
   const dependants = released.flatMap(({ name, version, by, custom }) => {
     if (name === service.name || !custom.manifest.dependsOn.includes(service.name)) return [];
-    const nodes = users.filter(({ wanted }) => wanted.some((o) => o.name === name && o.version === version));
-    return [{ service: fullServiceVersion({ name, version }), by, nodes: nodes.length }];
+    const dependant = fullServiceVersion({ name, version });
+    const nodes = users.filter(({ wanted }) => wanted.some(isOf(dependant)));
+    return [{ service: dependant, by, nodes: nodes.length }];
   });
   return {
     owner: released.find(isIt)?.by ?? null,

@@ -4,7 +4,7 @@ import { BootwaveError, refusal } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
 import type { RecordChange } from '../fleet/commit.ts';
 import { DecidedRecords } from '../fleet/decisions/records.ts';
-import { SLICES, type Slice, sliceKey, sliceSchema } from '../fleet/decisions/slices.ts';
+import { isAlive, SLICES, type Slice, sliceKey, sliceSchema } from '../fleet/decisions/slices.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { at } from '../fleet/keys.ts';
 import { ROUNDS } from '../fleet/outcome.ts';
@@ -38,8 +38,17 @@ export async function readSlice(fleet: Fleet, name: string): Promise<Slice> {
 export async function liveSlice(fleet: Fleet, name: string): Promise<Slice> {
   const slice = await readSlice(fleet, name);
   if (slice.state === 'live') return slice;
-  throw refusal('SLICE_ENDED', `slice '${name}' has ended`, 'make another one, under another name');
+  throw hasEnded(name);
 }
+
+/** For a change of what is known. @throws BootwaveError `SLICE_ENDED`, also where its grace is over and nobody has said so yet */
+export function aliveOne(known: Slice | undefined, name: string, now: number): Slice {
+  if (known !== undefined && isAlive(known, now)) return known;
+  throw hasEnded(name);
+}
+
+const hasEnded = (name: string): BootwaveError =>
+  refusal('SLICE_ENDED', `slice '${name}' has ended`, 'make another one, under another name');
 
 /** @returns the names of those whose copy in Redis was wrong, and is written again */
 export const repairSlices = (fleet: Fleet): Promise<string[]> => RECORDS.repair(fleet);
@@ -73,6 +82,12 @@ export function wordOf(slice: Slice): SliceWord {
   const { name: _, epoch: __, by: ___, at: ____, person: _____, said: ______, ...word } = slice;
   return word;
 }
+
+/** That it ends for good. */
+export const endOf = (slice: Slice, reason: string): SliceWord => ({
+  ...wordOf(slice),
+  ...{ state: 'ended', services: [], nodes: [], says: true, reason },
+});
 
 type Said = By & { person?: readonly string[] | undefined };
 

@@ -25,6 +25,8 @@ export const sliceNameSchema = z
   .string()
   .check(z.regex(SLICE, { error: 'is no name: 1 to 32 lower-case letters, digits and dashes' }));
 
+/** `fleet`, or the last word of a team's prefix. @param name of a service, or of an instance */
+export const ownerOf = (name: string): string => name.split('/')[0] ?? '';
 /** @param service `owner/name` */
 export const inSlice = (service: string, slice: string): string => `${service}@${slice}`;
 /** The service whose bundle an instance runs. */

@@ -3,7 +3,13 @@
  * of the version before keeps them too.
  */
 import { z } from 'zod';
-import { FLEET, fullServiceVersion, type ServiceVersion, sliceOf } from '../../../protocol/service/name.ts';
+import {
+  FLEET,
+  fullServiceVersion,
+  ownerOf,
+  type ServiceVersion,
+  sliceOf,
+} from '../../../protocol/service/name.ts';
 import { at } from '../keys.ts';
 import { readStored } from '../read-stored.ts';
 import type { Decided } from './entry.ts';
@@ -109,7 +115,7 @@ export class DecidedSlices {
     if (name === null) return true;
     const slice = this.of(name);
     if (slice === undefined || !isAlive(slice, now)) return false;
-    const owner = instance.name.split('/')[0] ?? '';
+    const owner = ownerOf(instance.name);
     const isTheirs = owner === FLEET || slice.teams.includes(owner);
     return isTheirs && slice.nodes.includes(node) && slice.services.includes(fullServiceVersion(instance));
   }

@@ -1,4 +1,5 @@
 import { teams } from '../../../image/publish/teams.ts';
+import { ownerOf } from '../../../protocol/service/name.ts';
 import { type Found, findSenders, type Sender } from '../../flows/find.ts';
 import { FlowStore } from '../../flows/store.ts';
 import type { Acting } from '../operation.ts';
@@ -37,7 +38,7 @@ export async function who(
   const { senders, ...rest } = findSenders(lines, { from, until, to, port, protocol }, now);
   const prefixes = new Map((await teams(paths)).map((team) => [team.prefix, team.name]));
   const owned = senders.map((sender) => {
-    const [owner = ''] = sender.service.split('/');
+    const owner = ownerOf(sender.service);
     return { ...sender, owner, team: prefixes.get(`services/${owner}`) ?? null };
   });
   const heard = lines.reduce<number | null>((last, line) => Math.max(last ?? 0, line.until), null);

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { refusal } from '../../../base/error.ts';
-import { fullName, instanceNameSchema, shownName } from '../../../protocol/service/name.ts';
+import { instanceNameSchema, shownName } from '../../../protocol/service/name.ts';
 import { type DecidedRestraint, EVERYWHERE, namesFor } from '../../fleet/decisions/restraints.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
-import { readIssued } from '../../orders/issued.ts';
 import { decideRestraint, type Word } from '../../restraints/decide.ts';
+import { runningOn } from '../../restraints/running.ts';
 import type { Acting } from '../operation.ts';
+import { nameIn } from '../service/named.ts';
 
 /** Names of nodes. `done`: they have said that it is so; `waiting`: it will be, as soon as they are heard. */
 export type Restrained = { service: string; changed: boolean; done: string[]; waiting: string[] };
@@ -48,7 +49,8 @@ export async function resume(asked: Asked, acting: Acting): Promise<Restrained> 
       `${shownName(name)} is neither frozen nor throttled there`,
       "'bootwave service restraints' shows what is",
     );
-  return decideAt(where, { service: name, how: null, rate: null, reason: asked.reason }, acting);
+  const running = await runningOn(acting.fleet, new Set([name]));
+  return decideAt(where, { service: name, how: null, rate: null, reason: asked.reason }, running, acting);
 }
 
 export async function list(_: object, acting: Acting): Promise<ShownRestraint[]> {
@@ -67,15 +69,8 @@ async function standing({ fleet }: Acting): Promise<DecidedRestraint[]> {
   return fleet.decisions.restraints.all.filter(({ how }) => how !== null);
 }
 
-function nameOf(written: string): string {
-  const name = fullName(written);
-  if (instanceNameSchema.safeParse(name).success) return name;
-  throw refusal(
-    'SERVICE_NOWHERE',
-    `${JSON.stringify(written)} is no name of a service`,
-    'name one without its version',
-  );
-}
+const nameOf = (written: string): string =>
+  nameIn(written, instanceNameSchema, 'SERVICE_NOWHERE', 'name one without its version');
 
 async function restrain(
   { service, nodes, reason }: Asked,
@@ -83,7 +78,7 @@ async function restrain(
   acting: Acting,
 ): Promise<Restrained> {
   const name = nameOf(service);
-  const running = await runningOn(name, acting);
+  const running = await runningOn(acting.fleet, new Set([name]));
   const not = nodes.filter((id) => !running.has(id));
   // Wherever it runs may also be where it comes to later: yet a name that nobody has is a slip.
   if (not.length > 0 || (nodes.length === 0 && running.size === 0))
@@ -94,27 +89,20 @@ async function restrain(
         : `no order of ${(await acting.fleet.nodes.get(not[0] ?? ''))?.name ?? not[0]} names ${shownName(name)}`,
       `'bootwave service top ${shownName(name)}' shows where it runs`,
     );
-  return decideAt(nodes.length === 0 ? [EVERYWHERE] : nodes, { service: name, ...word, reason }, acting);
+  const where = nodes.length === 0 ? [EVERYWHERE] : nodes;
+  return decideAt(where, { service: name, ...word, reason }, running, acting);
 }
 
-/** Nodes whose order names it. */
-async function runningOn(name: string, { fleet }: Acting): Promise<Set<string>> {
-  const orders = await readIssued(fleet.redis, await fleet.nodes.ids({}));
-  const found = [...orders].filter(([, { order }]) =>
-    order.services.some((one) => namesFor(one.name).includes(name)),
-  );
-  return new Set(found.map(([id]) => id));
-}
-
+/** @param running nodes whose order names it */
 async function decideAt(
   where: readonly string[],
   word: Omit<Word, 'node'>,
+  running: ReadonlySet<string>,
   acting: Acting,
 ): Promise<Restrained> {
   const { fleet, by } = acting;
   let changed = false;
   for (const node of where) changed = (await decideRestraint(fleet, { ...word, node }, by)) || changed;
-  const running = await runningOn(word.service, acting);
   const concerned = [...running].filter((id) => where.includes(id) || where.includes(EVERYWHERE));
   const records = (await fleet.nodes.getMany(concerned)).filter(({ state }) => isRegistered(state));
   const open = new Map(records.map(({ id, name }) => [id, name]));
@@ -122,7 +110,8 @@ async function decideAt(
   const pool = acting.links();
   for (const end = performance.now() + PATIENCE; pool !== undefined && performance.now() < end; ) {
     const asked = [...open.keys()].slice(0, MOST_ASKED);
-    await Promise.all(
+    // One that does not answer is asked again with the others, and each of them once.
+    await Promise.allSettled(
       asked.map(async (id) => {
         const { result } = await pool.request(id, 'status', {}, { signal: acting.signal, timeout: SILENCE });
         const told = (result.services ?? []).filter(({ name }) => namesFor(name).includes(word.service));
@@ -132,7 +121,7 @@ async function decideAt(
         done.push(open.get(id)!);
         open.delete(id);
       }),
-    ).catch(() => {});
+    );
     if (open.size === 0 || acting.signal.aborted) break;
     await sleep(500);
   }

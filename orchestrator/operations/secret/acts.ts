@@ -1,9 +1,10 @@
 import { refusal } from '../../../base/error.ts';
 import { releasedServices } from '../../../image/publish/services.ts';
-import { fullName, instanceNameSchema, serviceOf, shownName } from '../../../protocol/service/name.ts';
+import { instanceNameSchema, serviceOf, shownName } from '../../../protocol/service/name.ts';
 import { forget, SECRET_LIMITS, secretNameSchema } from '../../../protocol/service/secrets.ts';
 import { type SecretPlace, SecretStore, type ShownSecret } from '../../secrets/store.ts';
 import type { Acting } from '../operation.ts';
+import { nameIn } from '../service/named.ts';
 
 type Which = { service: string; name: string; site?: string | undefined };
 
@@ -66,13 +67,12 @@ const shown = ({ service, name, site }: SecretPlace): string =>
 
 /** @throws BootwaveError `SERVICE_NAME`, `SECRET_NAME`, `SITE_UNKNOWN` */
 async function placeOf({ service: written, name, site }: Which, { fleet }: Acting): Promise<SecretPlace> {
-  const service = fullName(written);
-  if (!instanceNameSchema.safeParse(service).success)
-    throw refusal(
-      'SERVICE_NAME',
-      `${JSON.stringify(written)} is no name of a service`,
-      'write chrony, or web/shop for a service of the owner web, web/shop@probe for that of a slice, without a version',
-    );
+  const service = nameIn(
+    written,
+    instanceNameSchema,
+    'SERVICE_NAME',
+    'write chrony, or web/shop for a service of the owner web, web/shop@probe for that of a slice, without a version',
+  );
   if (!secretNameSchema.safeParse(name).success)
     throw refusal(
       'SECRET_NAME',

@@ -1,22 +1,16 @@
 /** How many nodes a service needs. */
-import { refusal } from '../../../base/error.ts';
-import { fullName, serviceNameSchema } from '../../../protocol/service/name.ts';
+import { serviceNameSchema } from '../../../protocol/service/name.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { decideMinimum, type Stand, standOf } from '../../services/capacity.ts';
 import type { Acting } from '../operation.ts';
+import { nameIn } from './named.ts';
 
 type Which = { service: string; site?: string | undefined; reason: string };
 
 /** @throws BootwaveError `SERVICE_NAME`, `SITE_UNKNOWN` */
 export async function set({ service, site, least, reason }: Which & { least: number }, acting: Acting) {
   const { fleet, by } = acting;
-  const name = fullName(service);
-  if (!serviceNameSchema.safeParse(name).success)
-    throw refusal(
-      'SERVICE_NAME',
-      `${JSON.stringify(service)} is no name of a service`,
-      'write shop, or web/shop',
-    );
+  const name = nameIn(service, serviceNameSchema, 'SERVICE_NAME', 'write shop, or web/shop');
   if (site !== undefined) await fleet.sites.get(site);
   await decideMinimum(fleet, { service: name, site: site ?? null, least }, { ...by, reason });
   return list({}, acting);

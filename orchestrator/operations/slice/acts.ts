@@ -5,16 +5,17 @@ import { knownOperators } from '../../operators/known.ts';
 import type { PlanNode } from '../../rollout/node.ts';
 import { planNodes } from '../../rollout/run/facts.ts';
 import { SLICE_WAITS } from '../../rollout/run/slices/keep.ts';
-import { groundFor } from '../../rollout/run/slices/placed.ts';
+import { placesWith } from '../../rollout/run/slices/placed.ts';
 import { worksOf } from '../../rollout/run/slices/work.ts';
 import { runsOf } from '../../rollout/slice-work.ts';
 import { type Explained, explain } from '../../slices/explain.ts';
 import type { Wish } from '../../slices/place.ts';
 import {
+  aliveOne,
   decideSlice,
+  endOf,
   findSlice,
   listSlices,
-  liveSlice,
   placing,
   readSlice,
   type SliceWord,
@@ -66,10 +67,10 @@ export async function create(
   await placing(fleet.redis, async (turn) => {
     await mustBeFree(acting, name);
     const wish: Wish = { name, ...asked, nodes: [] };
-    const ground = await groundFor(fleet, paths, by.at, wish);
-    const placed = ground.placed.get(name)!;
+    const places = await placesWith(fleet, paths, by.at, wish);
+    const placed = places.placed.get(name)!;
     if (placed.missing > 0) {
-      const { help } = explain(wish, placed, ground.seats);
+      const { help } = explain(wish, placed, places.seats);
       throw refusal(
         'SLICE_NO_ROOM',
         `${placed.nodes.length} of ${asked.count} nodes can have slice '${name}'`,
@@ -127,7 +128,7 @@ export async function plan(
       'say how many nodes, and what it has of each',
     );
   const wish: Wish = { name, count, perSite, where, share, nodes: known?.nodes ?? [] };
-  const { placed, seats } = await groundFor(fleet, paths, by.at, wish);
+  const { placed, seats } = await placesWith(fleet, paths, by.at, wish);
   return explain(wish, placed.get(name)!, seats, identity.role !== 'slice-owner');
 }
 
@@ -176,10 +177,9 @@ export async function extend(
   mustBeSoon(expires, by.at, identity.role === 'slice-owner' ? MOST.owner : MOST.core);
   const person = await personOf(acting);
   const until = `lasts until ${new Date(expires).toISOString()}`;
-  await liveSlice(fleet, name);
-  const { slice } = await decideSlice(fleet, name, { ...by, person }, until, (known) => {
-    if (known === undefined || !isAlive(known, by.at))
-      throw refusal('SLICE_ENDED', `slice '${name}' has ended`, 'make another one, under another name');
+  await readSlice(fleet, name);
+  const { slice } = await decideSlice(fleet, name, { ...by, person }, until, (found) => {
+    const known = aliveOne(found, name, by.at);
     if (expires < known.expires && identity.role === 'slice-owner')
       throw refusal('SLICE_DATE', 'it lasts longer than that already', "'bootwave slice delete' ends it");
     return known.expires === expires ? null : { ...wordOf(known), expires, reason };
@@ -193,9 +193,7 @@ export async function remove({ name, reason = '' }: Named & Reason, acting: Acti
   const person = await personOf(acting);
   await readSlice(fleet, name);
   const { slice } = await decideSlice(fleet, name, { ...by, person }, 'ended', (known) =>
-    known === undefined || known.state === 'ended'
-      ? null
-      : { ...wordOf(known), state: 'ended', services: [], nodes: [], says: true, reason },
+    known === undefined || known.state === 'ended' ? null : endOf(known, reason),
   );
   return slice;
 }

@@ -16,6 +16,7 @@ import { CORE, OF_SLICES, operation, READ_SLICES } from '../operation.ts';
 import type { ListedSlice, ShownSlice } from './acts.ts';
 
 const named = z.strictObject({ name: sliceName });
+const said = named.extend({ reason: reason.optional() });
 const mine = ({ name }: { name: string }): readonly string[] => [name];
 const words = z.array(siteName).min(1).max(100);
 /** Which nodes, how many, and what it has of each. */
@@ -92,18 +93,16 @@ export const show = operation({
   act: async () => (await import('./acts.ts')).show,
 });
 
-const running = named.extend({
-  /** Of the rollout that brings them. */
-  template: templateName.optional(),
-  reason: reason.optional(),
-});
-
 export const run = operation({
   name: 'slice run',
   help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
   who: OF_SLICES,
   slice: mine,
-  input: running.extend({ services: z.array(serviceWord).min(1).max(32) }),
+  input: said.extend({
+    services: z.array(serviceWord).min(1).max(32),
+    /** Of the rollout that brings them. */
+    template: templateName.optional(),
+  }),
   result: typed<ShownSlice>(),
   act: async () => (await import('./run.ts')).run,
 });
@@ -113,7 +112,7 @@ export const stop = operation({
   help: 'end what a slice runs; its nodes stay its own',
   who: OF_SLICES,
   slice: mine,
-  input: named.extend({ reason: reason.optional() }),
+  input: said,
   result: typed<ShownSlice>(),
   act: async () => {
     const { run } = await import('./run.ts');
@@ -126,7 +125,7 @@ export const extend = operation({
   help: 'have a slice end later; an owner at most 90 days from now',
   who: OF_SLICES,
   slice: mine,
-  input: named.extend({ expires: moment, reason: reason.optional() }),
+  input: said.extend({ expires: moment }),
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).extend,
 });
@@ -136,7 +135,7 @@ export const remove = operation({
   help: 'end a slice for good: what it runs ends, and what that kept goes',
   who: OF_SLICES,
   slice: mine,
-  input: named.extend({ reason: reason.optional() }),
+  input: said,
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).remove,
 });

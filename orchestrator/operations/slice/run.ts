@@ -5,15 +5,15 @@ import {
   FLEET,
   fullServiceVersion,
   inSlice,
+  ownerOf,
   type ServiceVersion,
   shownServiceVersion,
 } from '../../../protocol/service/name.ts';
-import { isAlive, type Share, type Slice } from '../../fleet/decisions/slices.ts';
-import { planNodes } from '../../rollout/run/facts.ts';
-import { serviceFacts } from '../../rollout/run/service-facts.ts';
+import type { Share, Slice } from '../../fleet/decisions/slices.ts';
 import { endOrphans } from '../../rollout/run/slices/keep.ts';
-import { bring } from '../../rollout/run/slices/work.ts';
-import { decideSlice, liveSlice, wordOf } from '../../slices/store.ts';
+import { groundNow } from '../../rollout/run/slices/placed.ts';
+import { bring, mustBePlannable } from '../../rollout/run/slices/work.ts';
+import { aliveOne, decideSlice, liveSlice, wordOf } from '../../slices/store.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
 import { serviceIn } from '../service/named.ts';
@@ -45,31 +45,30 @@ export async function run(
       `'bootwave slice extend ${name} --until 30d' first`,
     );
   const asked = texts.map(serviceIn);
-  const [nodes, facts] = await Promise.all([planNodes(fleet, []), serviceFacts(paths, by.at)]);
+  const ground = await groundNow(fleet, paths, by.at);
   mustBeTheirs(slice, asked);
-  mustFit(slice, asked, facts.takes);
+  mustFit(slice, asked, ground.facts.takes);
   const services = asked
     .map((one) => fullServiceVersion({ name: inSlice(one.name, name), version: one.version }))
     .sort();
   const edge = { redis: fleet.redis, fleet, paths };
   const next: Slice = { ...slice, services, template: template ?? null, said: slice.epoch + 1 };
-  await bring(edge, next, { nodes, facts }, by.at, true);
+  await mustBePlannable(edge, next, ground, by.at);
   const person = await personOf(acting);
   const what = services.length === 0 ? 'runs nothing' : `runs ${asked.map(shownServiceVersion).join(', ')}`;
-  const decided = await decideSlice(fleet, name, { ...by, person }, what, (known) => {
-    if (known === undefined || !isAlive(known, by.at))
-      throw refusal('SLICE_ENDED', `slice '${name}' has ended`);
-    return { ...wordOf(known), services, template: template ?? null, says: true, reason };
-  });
+  const decided = await decideSlice(fleet, name, { ...by, person }, what, (known) => ({
+    ...wordOf(aliveOne(known, name, by.at)),
+    ...{ services, template: template ?? null, says: true, reason },
+  }));
   // What is under way for the word before ends, and this begins, without waiting for the next look.
   await endOrphans(edge, log, by.at);
-  await bring(edge, decided.slice, { nodes, facts }, by.at);
+  await bring(edge, decided.slice, ground, by.at);
   return show({ name }, acting);
 }
 
 function mustBeTheirs({ name, teams }: Slice, asked: readonly ServiceVersion[]): void {
   for (const one of asked) {
-    const owner = one.name.split('/')[0] ?? '';
+    const owner = ownerOf(one.name);
     if (owner === FLEET || teams.includes(owner)) continue;
     throw refusal(
       'SLICE_OWNER',

@@ -93,10 +93,7 @@ async function factsFor(paths: DataPaths, fleet: Fleet, spec: Spec) {
     spec.services === undefined
       ? {}
       : {
-          services: withInstances(
-            await serviceFacts(paths),
-            versionsIn(textRead((spec.services ?? []).join(','))),
-          ),
+          services: withInstances(await serviceFacts(paths), versionsIn(textRead(spec.services.join(',')))),
         };
   const said = { withdrawn, withdrawnConfigs, ...services, ...(people.length === 0 ? {} : { people }) };
   const { facts, images } = await publishedFor(fleet, paths.images, spec, said);

@@ -13,11 +13,9 @@ export type ServiceFacts = {
   needs: Record<string, Needs>;
   withdrawnServices: ReadonlyMap<string, string>;
   bundles: ImageFacts;
-  takes: Record<string, Takes>;
+  /** What one instance may take of a node, with its own ports. */
+  takes: Record<string, Share>;
 };
-
-/** What one instance may take of a node; as of `Share`, with its own ports. */
-export type Takes = Share;
 
 /** A version that nodes could not fetch, or would not believe, counts as withdrawn, with the reason. */
 export async function serviceFacts(paths: PublishOptions['paths'], now = Date.now()): Promise<ServiceFacts> {

@@ -58,8 +58,9 @@ export type WatchOptions = {
 
 export class Watch {
   readonly #options: WatchOptions;
-  /** When each node may be asked again, by performance.now(); infinite while it is being asked. */
+  /** Milliseconds that each node has for its answer; absent: the first. */
   readonly #patience = new Map<string, number>();
+  /** When each node may be asked again, by performance.now(); infinite while it is being asked. */
   readonly #due = new Map<string, number>();
   readonly #seq = new Map<string, number>();
   /** Clock of the rollout at which each node was asked last. */

@@ -142,6 +142,27 @@ test('who is away, or in the hands of a rollout, is frozen as well: when it is h
   await until(() => shown()[0] === 'freeze');
 });
 
+test('a node that fails at first is asked again, and no other is named twice for that', async (t) => {
+  const { acting, nodes, fleet, pool } = await house(t, 2);
+  const ids = nodes.map(({ id }) => id);
+  let failed = false;
+  const request: typeof pool.request = async (id, ...rest) => {
+    if (id === ids[1]) await sleep(2000);
+    else if (!failed) {
+      failed = true;
+      throw new Error('away');
+    }
+    return pool.request(id, ...rest);
+  };
+  const links = () => ({ request });
+  const done = await acts.freeze(
+    { service: NAME, nodes: [], reason: 'x' },
+    Object.assign(acting, { links }) as never,
+  );
+  const names = (await fleet.nodes.getMany(ids)).map(({ name }) => name);
+  t.deepEqual([done.done, done.waiting], [names.toSorted(), []]);
+});
+
 test('an image from before refuses such an order as a whole, and what it had stays', async (t) => {
   const { orderSchema } = await import('../../../protocol/order.ts');
   const z = await import('zod/mini');

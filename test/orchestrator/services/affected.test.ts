@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { Life } from '../../../orchestrator/fleet/decisions/lives.ts';
 import { affectedBy, type House, type Member, warningsFor } from '../../../orchestrator/services/affected.ts';
 import { type Manifest, manifestSchema } from '../../../protocol/service/manifest.ts';
-import { parseServiceVersion } from '../../../protocol/service/name.ts';
+import { parseInstanceVersion } from '../../../protocol/service/name.ts';
 
-const one = (text: string) => parseServiceVersion(text)!;
+const one = (text: string) => parseInstanceVersion(text)!;
 const node = (site: string, wanted: string[], runs: string[] | null = null): Member => ({
   ...{ site, wanted: wanted.map(one) },
   runs: runs?.map(one) ?? null,
@@ -61,6 +61,13 @@ test('nodes by site, whoever depends on it, rollouts and templates that name it'
     replaces: ['fleet/chrony:4.2'],
   });
   t.like(affectedBy(one('chrony:9'), HOUSE), { owner: null, sites: [], nodes: { wanted: 0 } });
+});
+
+test('instances of slices count with their service', (t) => {
+  const members = [node('par', ['chrony@probe:4.3', 'web/shop@probe:1']), node('par', ['web/shop@probe:1'])];
+  const { nodes, dependants } = affectedBy(one('chrony:4.3'), { ...HOUSE, members });
+  t.is(nodes.wanted, 1);
+  t.like(dependants[0], { service: 'web/shop:1', nodes: 1 });
 });
 
 test('what is warned of before a version ends', (t) => {

@@ -23,7 +23,7 @@ test.serial(
         ? 'panic'
         : null;
     const bench = await benchFor(t, { count: 5, faults, decides: 'all', sites: ['default'] });
-    const { fleet, nodes, redis } = bench;
+    const { fleet, nodes } = bench;
     await release(bench, 'fleet/chrony:4.2', 'fleet/chrony:4.3', 'fleet/chrony:4.4');
     const acting = () =>
       ({
@@ -121,6 +121,5 @@ test.serial(
       left.filter(({ state }) => state !== 'retired'),
       [],
     );
-    void redis;
   },
 );

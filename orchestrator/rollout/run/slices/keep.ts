@@ -1,34 +1,21 @@
 /** Keeps slices as they were decided: their nodes, what runs there, their warnings and their end. */
 import type { Logger } from '../../../../base/log.ts';
 import { sliceOf } from '../../../../protocol/service/name.ts';
-import { isAlive, SLICE_TIMES, type Slice } from '../../../fleet/decisions/slices.ts';
+import { isAlive, type Slice } from '../../../fleet/decisions/slices.ts';
 import { at, KEYS } from '../../../fleet/keys.ts';
 import { SIGNED_AT } from '../../../orders/sign.ts';
-import { placeSlices, seatsOf } from '../../../slices/place.ts';
 import { decideSlice, listSlices, readTurn, repairSlices, turnAfter, wordOf } from '../../../slices/store.ts';
 import { keepLooking } from '../../../upkeep/look.ts';
 import type { PlanNode } from '../../node.ts';
 import { endAll, tellWaits, whyOf } from '../by-itself.ts';
-import { planNodes } from '../facts.ts';
-import { serviceFacts } from '../service-facts.ts';
-import { hostsOf } from './hosts.ts';
-import { bring, type Edge, type Shown, takeAway, unfitFor } from './work.ts';
+import { expireSlices } from './expire.ts';
+import { type Ground, groundNow, placesOn } from './placed.ts';
+import { BY, bring, type Edge, type Shown, takeAway, unfitFor } from './work.ts';
 
 type Looking = Edge & { log: Logger; now?: () => number };
 
 /** Hash: slice -> why something of it does not go on. For people only. */
 export const SLICE_WAITS = at('slices', 'waits');
-/** Hash: slice -> the last warning of its end that was given. */
-const WARNED = at('slices', 'warned');
-
-const HOUR = 3600_000;
-/** Milliseconds before its end at which an owner is warned, and what is said; the last one that applies is given, once. */
-const WARNINGS = [
-  { before: 7 * 24 * HOUR, says: 'expires within 7 days' },
-  { before: 24 * HOUR, says: 'expires within a day' },
-  { before: 0, says: `has expired: it ends for good ${SLICE_TIMES.grace / HOUR} h after that` },
-] as const;
-
 /** Until the signal aborts; of several orchestrators one at a time. Never rejects. */
 export function keepSlices(options: Looking & { signal: AbortSignal; every: number }): Promise<void> {
   const memory = new SliceMemory();
@@ -63,22 +50,19 @@ export async function lookAtSlices(
   if (memory.last?.news === news && Math.abs(now - memory.last.at) < REST) return;
   for (const slice of await repairSlices(fleet))
     log.warn({ slice }, 'Redis had lost or changed what was decided about a slice; it is written again');
-  await endOver(edge, log, now);
-  await warnOwners(edge, log, now);
+  await expireSlices(edge, log, now);
   await endOrphans(edge, log, now);
-  const [nodes, facts] = await Promise.all([planNodes(fleet, []), serviceFacts(paths, now)]);
-  await moveMembers(edge, nodes, facts, memory, now);
+  const ground = await groundNow(fleet, paths, now);
+  await moveMembers(edge, ground, memory, now);
   const waits = new Map<string, string>();
   const slices = [...(await listSlices(fleet)).values()];
-  const strays = strayNodes(slices, nodes, now);
+  const strays = strayNodes(slices, ground.nodes, now);
   for (const slice of slices) {
     const stray = strays.get(slice.name) ?? [];
     if (slice.state === 'ended' && stray.length === 0) continue;
     const reasons = [
       await takeAway(edge, slice, stray, now).catch(whyOf),
-      isAlive(slice, now) && slice.said > 0
-        ? await bring(edge, slice, { nodes, facts }, now).catch(whyOf)
-        : null,
+      isAlive(slice, now) && slice.said > 0 ? await bring(edge, slice, ground, now).catch(whyOf) : null,
       slice.state === 'live' && slice.nodes.length < slice.count
         ? `it has ${slice.nodes.length} of ${slice.count} nodes: 'bootwave slice plan ${slice.name}' says what would help`
         : null,
@@ -90,40 +74,6 @@ export async function lookAtSlices(
   );
   // Of before the look: what came meanwhile, its own steps with it, is looked at again.
   memory.last = { news, at: now };
-}
-
-const BY = 'orchestrator';
-
-/** Its grace is over. */
-async function endOver({ fleet }: Edge, log: Logger, now: number): Promise<void> {
-  for (const { name, state, expires } of (await listSlices(fleet)).values()) {
-    if (state === 'ended' || now < expires + SLICE_TIMES.grace) continue;
-    await decideSlice(fleet, name, { actor: BY, at: now }, 'ended: it has expired', (known) =>
-      // Its owner may have extended it a moment ago.
-      known === undefined || isAlive(known, now) || known.state === 'ended'
-        ? null
-        : { ...wordOf(known), state: 'ended', services: [], nodes: [], says: true, reason: '' },
-    );
-    log.warn({ code: 'SLICE_ENDED', slice: name }, 'a slice has expired, and its grace is over');
-  }
-}
-
-async function warnOwners({ fleet, redis }: Edge, log: Logger, now: number): Promise<void> {
-  for (const { name, state, expires } of (await listSlices(fleet)).values()) {
-    const due = state === 'ended' ? undefined : WARNINGS.findLast(({ before }) => now >= expires - before);
-    if (due === undefined) continue;
-    const mark = `${expires} ${due.before}`;
-    if ((await redis.hget(WARNED, name)) === mark) continue;
-    await fleet.audit.append({
-      at: now,
-      actor: BY,
-      action: 'slice-expires',
-      reason: `slice ${name} ${due.says}`,
-      detail: { slice: name },
-    });
-    await redis.hset(WARNED, name, mark);
-    log.warn({ code: 'SLICE_EXPIRES', slice: name, expires }, `slice ${name} ${due.says}`);
-  }
 }
 
 /** What rests on a word that does not stand any more. */
@@ -142,13 +92,7 @@ export async function endOrphans({ fleet, redis }: Edge, log: Logger, now: numbe
 }
 
 /** Nodes that have left, or are no good for it, are replaced; nothing else moves. */
-async function moveMembers(
-  edge: Edge,
-  nodes: readonly PlanNode[],
-  facts: Awaited<ReturnType<typeof serviceFacts>>,
-  { shown }: SliceMemory,
-  now: number,
-): Promise<void> {
+async function moveMembers(edge: Edge, ground: Ground, { shown }: SliceMemory, now: number): Promise<void> {
   const { fleet, redis } = edge;
   let turn = await readTurn(redis);
   const all = await listSlices(fleet);
@@ -160,12 +104,7 @@ async function moveMembers(
       return { ...slice, where: not.length === 0 ? slice.where : { ...slice.where, not } };
     }),
   );
-  const others = new Map([...all].filter(([, { state }]) => state === 'live'));
-  const seats = seatsOf(hostsOf(nodes, others, facts.takes, now));
-  const placed = placeSlices(
-    [...wishes, ...[...others.values()].filter((one) => !live.includes(one))],
-    seats,
-  );
+  const { placed } = placesOn(ground, all, wishes, now);
   for (const slice of live) {
     const { nodes: next } = placed.get(slice.name)!;
     if (next.join() === slice.nodes.join()) continue;

@@ -9,27 +9,32 @@ import { planNodes } from '../facts.ts';
 import { type ServiceFacts, serviceFacts } from '../service-facts.ts';
 import { hostsOf } from './hosts.ts';
 
-/** All that places are decided by, of one moment. */
-export type Ground = {
-  /** Those that are live. */
-  slices: ReadonlyMap<string, Slice>;
-  nodes: readonly PlanNode[];
-  facts: ServiceFacts;
-  seats: ReadonlyMap<string, Seat>;
-  /** Of the slices. */
-  placed: Map<string, Placed>;
+/** The fleet, and what is released, of one moment. */
+export type Ground = { nodes: readonly PlanNode[]; facts: ServiceFacts };
+
+export const groundNow = async (fleet: Fleet, paths: DataPaths, now: number): Promise<Ground> => {
+  const [nodes, facts] = await Promise.all([planNodes(fleet, []), serviceFacts(paths, now)]);
+  return { nodes, facts };
 };
 
-/** @param wish one that is new, or is to be another: as it would be with it */
-export async function groundFor(fleet: Fleet, paths: DataPaths, now: number, wish?: Wish): Promise<Ground> {
-  const [all, nodes, facts] = await Promise.all([
-    listSlices(fleet),
-    planNodes(fleet, []),
-    serviceFacts(paths, now),
-  ]);
-  const slices = new Map([...all].filter(([, { state }]) => state === 'live'));
-  const seats = seatsOf(hostsOf(nodes, slices, facts.takes, now));
-  const wishes = new Map<string, Wish>(slices);
-  if (wish !== undefined) wishes.set(wish.name, wish);
-  return { slices, nodes, facts, seats, placed: placeSlices([...wishes.values()], seats) };
+/**
+ * @param all those that have ended have no place
+ * @param wishes in place of those of their names, or beside them
+ */
+export function placesOn(
+  { nodes, facts }: Ground,
+  all: ReadonlyMap<string, Slice>,
+  wishes: readonly Wish[],
+  now: number,
+): { seats: ReadonlyMap<string, Seat>; placed: Map<string, Placed> } {
+  const live = new Map([...all].filter(([, { state }]) => state === 'live'));
+  const seats = seatsOf(hostsOf(nodes, live, facts.takes, now));
+  const asked = new Map<string, Wish>([...live, ...wishes.map((wish) => [wish.name, wish] as const)]);
+  return { seats, placed: placeSlices([...asked.values()], seats) };
+}
+
+/** As it would be with this one, which is new or is to be another. */
+export async function placesWith(fleet: Fleet, paths: DataPaths, now: number, wish: Wish) {
+  const [all, ground] = await Promise.all([listSlices(fleet), groundNow(fleet, paths, now)]);
+  return placesOn(ground, all, [wish], now);
 }

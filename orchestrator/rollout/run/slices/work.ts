@@ -4,6 +4,7 @@ import { named } from '../../../../base/named.ts';
 import type { DataPaths } from '../../../../base/paths.ts';
 import type { Slice, SliceWork } from '../../../fleet/decisions/slices.ts';
 import type { Fleet } from '../../../fleet/fleet.ts';
+import { UP } from '../../../fleet/transitions.ts';
 import type { PlanNode } from '../../node.ts';
 import type { SkipCode } from '../../place.ts';
 import { hindrances, textRead } from '../../services.ts';
@@ -11,11 +12,14 @@ import { didNoGood, lacks, runsOf, servicesOf, workId, workSpec } from '../../sl
 import { isStopped, isUnderWay, type Own, ownRollouts, shownBy } from '../by-itself.ts';
 import { create, isEmpty } from '../operate.ts';
 import { planned } from '../planned.ts';
-import { type ServiceFacts, withInstances } from '../service-facts.ts';
+import { withInstances } from '../service-facts.ts';
 import { readTemplate } from '../templates.ts';
+import type { Ground } from './placed.ts';
+
+/** Who it is that does what nobody asked for. */
+export const BY = 'orchestrator';
 
 export type Edge = { redis: Redis; fleet: Fleet; paths: DataPaths };
-export type Fields = { nodes: readonly PlanNode[]; facts: ServiceFacts };
 /** Nodes on which rollouts that have ended did no good, by rollout. */
 export type Shown = Map<string, readonly string[]>;
 
@@ -33,47 +37,61 @@ export async function unfitFor({ redis, fleet }: Edge, slice: Slice, shown: Show
   return shownBy(redis, ended, shown, didNoGood);
 }
 
+/** Its nodes that do not run what it is to run. */
+function lackingOf(slice: Slice, nodes: readonly PlanNode[]): PlanNode[] {
+  const own = new Set(slice.nodes);
+  return nodes.filter((node) => own.has(node.id) && lacks(slice, node));
+}
+
+/** The text of the spec that brings it to these, of all that lack something. @throws BootwaveError `TEMPLATE_UNKNOWN` */
+async function specFor(
+  fleet: Fleet,
+  slice: Slice,
+  lacking: readonly PlanNode[],
+  to: readonly PlanNode[],
+): Promise<string> {
+  const { name, template: named } = slice;
+  const template = named === null ? null : (await readTemplate(fleet, named)).text;
+  const isFirst = !lacking.some((node) => runsOf(name, node).length > 0);
+  const ids = to.map(({ id }) => id);
+  return workSpec(bringing(slice), servicesOf(slice, lacking), ids, { template, isFirst });
+}
+
+/** Starts nothing. @throws BootwaveError as `planned`, of what would bring it to all its nodes */
+export async function mustBePlannable(
+  { fleet, paths }: Edge,
+  slice: Slice,
+  { nodes }: Ground,
+  now: number,
+): Promise<void> {
+  const lacking = lackingOf(slice, nodes);
+  if (lacking.length > 0) await planned(paths, fleet, await specFor(fleet, slice, lacking, lacking), now);
+}
+
 /**
  * Brings its nodes what they lack.
- * @param only plans it, and starts nothing
  * @returns why it does not go on, if a person has to do something about it; null: it goes on, or nothing is to be done
  * @throws BootwaveError as `planned` and `create`
  */
 export async function bring(
   edge: Edge,
   slice: Slice,
-  { nodes: all, facts }: Fields,
+  { nodes, facts }: Ground,
   now: number,
-  only = false,
 ): Promise<string | null> {
-  const { name, template } = slice;
-  const own = new Set(slice.nodes);
-  const nodes = all.filter((node) => own.has(node.id) && lacks(slice, node));
-  if (nodes.length === 0) return null;
-  const services = servicesOf(slice, nodes);
+  const lacking = lackingOf(slice, nodes);
+  if (lacking.length === 0) return null;
+  const services = servicesOf(slice, lacking);
   const { needs } = withInstances(facts, services);
-  const can = nodes.filter(
+  const can = lacking.filter(
     ({ state, serving = {} }) =>
       state !== 'unreachable' && hindrances(serving, textRead(services.join(',')), needs).length === 0,
   );
-  const stay = nodes.length - can.length;
+  const stay = lacking.length - can.length;
   const away = stay === 0 ? null : `${stay} of its nodes are away, or what else runs there does not allow it`;
-  const isFirst = !nodes.some((node) => runsOf(name, node).length > 0);
-  const text = template === null ? null : (await readTemplate(edge.fleet, template)).text;
-  const source = workSpec(
-    bringing(slice),
-    services,
-    (only ? nodes : can).map(({ id }) => id),
-    { template: text, isFirst },
-  );
-  if (only) {
-    await planned(edge.paths, edge.fleet, source, now);
-    return null;
-  }
+  const source = await specFor(edge.fleet, slice, lacking, can);
   return can.length === 0 ? away : ((await start(edge, bringing(slice), slice, source, now)) ?? away);
 }
-
-const UP: readonly PlanNode['state'][] = ['healthy', 'degraded', 'updating'];
 
 /** Takes from these nodes all that they run of the slice. @returns as `bring` */
 export async function takeAway(
