@@ -2,7 +2,7 @@ import { readlink } from 'node:fs/promises';
 import type { TargetFile } from '@tufjs/models';
 import { matchesPattern } from '../../keys/release/path-pattern.ts';
 import { type TargetCustom, targetCustom } from '../../protocol/release-target.ts';
-import { FLEET, serviceOfTarget } from '../../protocol/service/name.ts';
+import { FLEET, fullServiceVersion, serviceOfTarget } from '../../protocol/service/name.ts';
 import { metadataFolder, type Repository, readRepository } from './repository.ts';
 
 /**
@@ -10,55 +10,39 @@ import { metadataFolder, type Repository, readRepository } from './repository.ts
  * signatures, this does not.
  */
 export class Released {
-  readonly #releases: string;
-  #seen = '';
-  #images: ReadonlyMap<string, TargetCustom> | null = null;
+  /** @returns null if nothing was ever released, as in a fleet that is older than releases */
+  readonly images: () => Promise<ReadonlyMap<string, TargetCustom> | null>;
 
   /** @param releases of the data directory */
   constructor(releases: string) {
-    this.#releases = releases;
-  }
-
-  /** @returns null if nothing was ever released, as in a fleet that is older than releases */
-  async images(): Promise<ReadonlyMap<string, TargetCustom> | null> {
-    const link = await readlink(metadataFolder(this.#releases)).catch(() => '');
-    if (link === this.#seen && link !== '') return this.#images;
-    const repository = await readRepository(this.#releases);
-    const targets = Object.values(repository?.targets.signed.targets ?? {});
-    const files = targets.filter(({ path }) => serviceOfTarget(path) === null);
-    const custom = files.map((file) => targetCustom.parse(file.custom).bootwave);
-    this.#images = repository && new Map(custom.map((each) => [each.version, each]));
-    this.#seen = link;
-    return this.#images;
+    this.images = perMetadata(releases, async () => {
+      const repository = await readRepository(releases);
+      const targets = Object.values(repository?.targets.signed.targets ?? {});
+      const files = targets.filter(({ path }) => serviceOfTarget(path) === null);
+      const custom = files.map((file) => targetCustom.parse(file.custom).bootwave);
+      return repository && new Map(custom.map((each) => [each.version, each]));
+    });
   }
 }
 
 /** As `Released`, for the bundles of services: of the core team and of teams. */
 export class ReleasedBundles {
-  readonly #releases: string;
-  #seen = '';
-  #bundles: ReadonlyMap<string, { sha256: string; size: number }> = new Map();
+  /** By name and version, as `fleet/chrony:4.3`; `size` in bytes. @throws BootwaveError `RELEASE_REPOSITORY` */
+  readonly current: () => Promise<ReadonlyMap<string, { sha256: string; size: number }>>;
 
   /** @param releases of the data directory */
   constructor(releases: string) {
-    this.#releases = releases;
-  }
-
-  /** By name and version, as `fleet/chrony:4.3`; `size` in bytes. @throws BootwaveError `RELEASE_REPOSITORY` */
-  async current(): Promise<ReadonlyMap<string, { sha256: string; size: number }>> {
-    const link = await readlink(metadataFolder(this.#releases)).catch(() => '');
-    if (link === this.#seen) return this.#bundles;
-    const repository = await readRepository(this.#releases);
-    const targets = repository === null ? [] : rolesOf(repository).flatMap((role) => role.targets);
-    this.#bundles = new Map(
-      targets.flatMap(({ path, length: size, hashes: { sha256 } }) => {
-        const service = serviceOfTarget(path);
-        if (service === null || sha256 === undefined) return [];
-        return [[`${service.name}:${service.version}`, { sha256, size }] as const];
-      }),
-    );
-    this.#seen = link;
-    return this.#bundles;
+    this.current = perMetadata(releases, async () => {
+      const repository = await readRepository(releases);
+      const targets = repository === null ? [] : rolesOf(repository).flatMap((role) => role.targets);
+      return new Map(
+        targets.flatMap(({ path, length: size, hashes: { sha256 } }) => {
+          const service = serviceOfTarget(path);
+          if (service === null || sha256 === undefined) return [];
+          return [[fullServiceVersion(service), { sha256, size }] as const];
+        }),
+      );
+    });
   }
 }
 
