@@ -11,6 +11,7 @@ import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
 import { versionSchema } from '../formats/version.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
+import { distinct } from './service/manifest.ts';
 import { instanceNameSchema } from './service/name.ts';
 
 export const ORDER_FORMAT = 1;
@@ -108,9 +109,7 @@ const fields = z.strictObject({
    */
   services: z.array(orderedService).check(
     z.maxLength(ORDER_LIMITS.services),
-    z.refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
-      error: 'a name stands there twice',
-    }),
+    distinct(({ name }) => name, 'a name'),
   ),
   /** SHA-256 of the configuration document. */
   config: z.nullable(digest),
@@ -133,9 +132,7 @@ const fields = z.strictObject({
     z.array(restraintSchema).check(
       z.minLength(1),
       z.maxLength(ORDER_LIMITS.services),
-      z.refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
-        error: 'a name stands there twice',
-      }),
+      distinct(({ name }) => name, 'a name'),
     ),
   ),
 });

@@ -66,7 +66,7 @@ const network = z.string().check(
   ),
 );
 
-const distinct = <T>(of: (one: T) => string, what: string) =>
+export const distinct = <T>(of: (one: T) => string, what: string) =>
   z.refine<T[]>((all) => new Set(all.map(of)).size === all.length, { error: `${what} stands there twice` });
 
 /** `exec` runs inside the instance; the others come from the node. An HTTP answer of 200 to 399 is well. */
