@@ -41,8 +41,8 @@ export const WIPE_OPERATIONS = {
     const done: WipeReport = {
       incident: incident.number,
       wiped: [],
-      left: plan.left.map(({ disk }) => shown(disk)),
-      open: plan.open.map(({ name, why }) => ({ name: name.slice(0, 128), why })),
+      left: plan.left.map(({ name }) => name),
+      open: plan.open.map(({ name, why }) => ({ name, why })),
     };
     for (const disk of plan.wipe) {
       const why = await wipeOne(disk);
@@ -54,14 +54,12 @@ export const WIPE_OPERATIONS = {
   },
 };
 
-const shown = (disk: DiskFacts): string => (lastingName(disk) || disk.name).slice(0, 128);
-
 /** @returns why it is not wiped; empty: it is */
 async function wipeOne(disk: DiskFacts): Promise<string> {
   const say = (text: string) => console.error(`bootwave-helper: ${disk.name}: ${text}`);
   try {
     const partitions = await extentsOf(disk);
-    const options = { partitions, plain: !isSealed(disk), signal: NEVER, onStep: say };
+    const options = { partitions, plain: !isSealed(disk), onStep: say };
     const { why } = await withBlockDevice(disk.path, (target) => wipeDisk(target, options));
     say(why === '' ? 'it is wiped, and no longer reads as before' : why);
     // Else the kernel goes on showing partitions that are gone, and nobody installs there.
@@ -73,8 +71,6 @@ async function wipeOne(disk: DiskFacts): Promise<string> {
     return messageOf(error).slice(0, 300);
   }
 }
-
-const NEVER = new AbortController().signal;
 
 /** What somebody else or an interrupted wipe left there lay there plain, as far as anybody knows. */
 function isSealed(disk: DiskFacts): boolean {

@@ -1,45 +1,44 @@
 /** Which disks of a machine are wiped, which are left alone, and which ought to be wiped and cannot. Pure. */
+import type { OrderedWipe } from '../../../../../protocol/order.ts';
 import { contentOf, type DiskFacts, lastingName } from '../layout.ts';
 
-export type WipePolicy = {
-  /** WWNs of the disks that Bootwave installed on this machine; serial numbers of those that have none. */
-  installed: readonly string[];
-  /** Disks that somebody else filled. */
-  others: 'leave' | 'wipe';
-};
-
-export type NamedDisk = { disk: DiskFacts; why: string };
+/** `name`: by what it is known again, or else the kernel's. */
+type NamedDisk = { disk: DiskFacts; name: string; why: string };
 export type WipePlan = {
   wipe: readonly DiskFacts[];
   /** Never mounted, never written to. */
   left: readonly NamedDisk[];
   /** What has to be wiped and cannot be: the node is not trusted again. `disk` null: it is not there at all. */
-  open: readonly (Omit<NamedDisk, 'disk'> & { disk: DiskFacts | null; name: string })[];
+  open: readonly (Omit<NamedDisk, 'disk'> & { disk: DiskFacts | null })[];
 };
 
 /**
  * A disk that only looks like ours is not wiped as ours: whoever owns the machine writes what they like on it. Nor is it left: the
  * machine would go on with what lies there (`installedDisk`).
  */
-export function planWipe(disks: readonly DiskFacts[], { installed, others }: WipePolicy): WipePlan {
+export function planWipe(
+  disks: readonly DiskFacts[],
+  { installed, others }: Pick<OrderedWipe, 'installed' | 'others'>,
+): WipePlan {
   const plan = { wipe: [] as DiskFacts[], left: [] as NamedDisk[], open: [] as WipePlan['open'][number][] };
   for (const disk of disks) {
-    const name = lastingName(disk);
-    const isOurs = name !== '' && installed.includes(name);
+    const lasting = lastingName(disk);
+    const name = lasting || disk.name;
+    const isOurs = lasting !== '' && installed.includes(lasting);
     if (!isOurs && others === 'leave') {
       if (contentOf(disk) === 'ours')
         plan.open.push({
           disk,
-          name: name || disk.name,
+          name,
           why: 'it looks as if Bootwave had installed it, and nobody knows that',
         });
-      else plan.left.push({ disk, why: 'Bootwave did not install it' });
+      else plan.left.push({ disk, name, why: 'Bootwave did not install it' });
       continue;
     }
     // Without a name it cannot be said later which disk was wiped.
-    const why = obstacle(disk) ?? (isOurs && twice(disks, name) ? 'another disk says the same WWN' : null);
+    const why = obstacle(disk) ?? (isOurs && twice(disks, lasting) ? 'another disk says the same WWN' : null);
     if (why === null) plan.wipe.push(disk);
-    else plan.open.push({ disk, name: name || disk.name, why });
+    else plan.open.push({ disk, name, why });
   }
   for (const name of installed)
     if (!disks.some((disk) => lastingName(disk) === name))

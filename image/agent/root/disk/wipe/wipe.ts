@@ -11,7 +11,7 @@ export type WipeOptions = {
   partitions: readonly Extent[];
   /** What was on it lay there without encryption: it is overwritten whole, whatever the drive says of a discard. */
   plain: boolean;
-  signal: AbortSignal;
+  signal?: AbortSignal;
   /** A whole number below its argument; default: of the system's generator. */
   random?: (below: number) => number;
   onStep?: (step: string) => void;
@@ -60,7 +60,7 @@ export async function wipeDisk(target: Target, options: WipeOptions): Promise<Wi
     const why = left.length === 0 ? '' : `it still reads as before: ${named(left)}`;
     return { wiped: left.length === 0, steps, survived, why };
   } catch (error) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     return { wiped: false, steps, survived, why: messageOf(error).slice(0, 300) };
   }
 }
@@ -76,12 +76,12 @@ async function discarded(target: Target): Promise<string> {
 async function overwrite(
   target: Target,
   { from, length }: Pick<Region, 'from' | 'length'>,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const zeros = Buffer.alloc(PIECE);
   const end = Math.min(from + length, target.size);
   for (let at = from; at < end; at += PIECE) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     await target.write(zeros.subarray(0, Math.min(PIECE, end - at)), at);
   }
 }
