@@ -1,6 +1,7 @@
 /** Services: publishing against skopeo with mksquashfs, start to the first answer and memory of one against podman. */
 // On this machine, without limits: in namespaces for mounts and network, with a private cgroup2. Both start the same image
 // under crun with a network of its own. Rounds alternate, so that a busy moment of the machine hits both.
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -14,10 +15,11 @@ import { dataPaths } from '../../base/paths.ts';
 import { mustRun, run } from '../../base/run.ts';
 import { writeInstance } from '../../image/agent/root/services/instance.ts';
 import { placeOf } from '../../image/agent/root/services/place.ts';
-import { instanceUnit, netUnit } from '../../image/agent/root/services/units.ts';
+import { netUnit } from '../../image/agent/root/services/units.ts';
 import { releaseService } from '../../image/publish/services.ts';
 import { type Packed, packImage } from '../../image/services/pack.ts';
 import { initReleaseKeys } from '../../keys/release/init.ts';
+import { instanceUnit } from '../../protocol/agent/units.ts';
 import { layout } from '../image/services/oci.ts';
 import { installPeers } from './install-peers.ts';
 

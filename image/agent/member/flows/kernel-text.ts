@@ -1,20 +1,14 @@
 /** What the kernel has recorded of what instances send, as nft(8) prints it (libnftables-json(5)). Pure. */
 import { jsonIn } from '../../../../base/json.ts';
 import { FLOW_LIFE, WAYS, type Way } from '../../../../protocol/agent/flows.ts';
+import { nameOfInstance } from '../../../../protocol/agent/units.ts';
+import type { Flow } from '../../../../protocol/link/flows.ts';
 import { instanceNameSchema } from '../../../../protocol/service/name.ts';
 
 /** What was sent to one destination since the kernel began this count. */
-export type Counted = {
+export type Counted = Omit<Flow, 'of' | 'from' | 'until'> & {
   /** Name of the service. */
   name: string;
-  way: Way;
-  /** An IPv4 address; of `wide` its first byte, as a network. */
-  to: string;
-  /** Null: of all together. */
-  protocol: 'tcp' | 'udp' | null;
-  port: number | null;
-  packets: number;
-  bytes: number;
   /** Seconds since the last packet. */
   idle: number;
 };
@@ -33,8 +27,7 @@ function setFlows(set: unknown): Counted[] {
   const way = (Object.keys(WAYS) as Way[]).find(
     (one) => WAYS[one] === (rest === undefined ? '' : `/${rest}`),
   );
-  // As instances are called in names of units: a third word is the slice.
-  const { data: name } = instanceNameSchema.safeParse(id.replace('.', '/').replace('.', '@'));
+  const { data: name } = instanceNameSchema.safeParse(nameOfInstance(id));
   if (way === undefined || name === undefined) return [];
   return elements.flatMap((element) => flowOf(name, way, field(element, 'elem')) ?? []);
 }

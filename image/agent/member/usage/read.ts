@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { unitSlice } from '../../../../protocol/agent/places.ts';
+import { instanceId, instanceUnit, unitSlice } from '../../../../protocol/agent/units.ts';
 import type { InstanceUsage, Usage } from '../../../../protocol/link/usage.ts';
 import { sliceOf } from '../../../../protocol/service/name.ts';
 import {
@@ -67,7 +67,7 @@ function instance(
   const nothing = { cpu: null, memory: null, tasks: null, disk: null, network: null };
   if (told.runs === null) return { ...told, ...nothing };
   const own = sliceOf(told.name);
-  const unit = `bootwave-service-${told.name.replace(/[/@]/g, '.')}.service`;
+  const unit = instanceUnit(instanceId(told.name));
   const folder = own === null ? join(slice, unit) : join(slice, unitSlice(own), unit);
   // It may end between two of these: what is gone is unknown.
   const of = <T>(file: string, read: (text: string) => T): T | null => {

@@ -5,10 +5,10 @@
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import type { ServicesResults } from '../../../../protocol/agent/services.ts';
+import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
-import { instanceId } from './place.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
@@ -18,7 +18,6 @@ import { shareFiles } from './share.ts';
 import { roomForBundle } from './space.ts';
 import { dropStatesOfSlices } from './state.ts';
 import { endInstances, type StepPlaces, takeSteps, unitStates } from './steps.ts';
-import { instanceUnit } from './units.ts';
 
 /** Where root works; tests put other places here. */
 export type ServicePlaces = StepPlaces &
@@ -42,8 +41,8 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   const ran = await runningNow(places);
   const before = await bundlesIn(places.store);
   const names = order.services.map(({ name }) => name);
-  if (order.services.length === 0 && ran.length === 0) await dropStatesOfSlices(names, [], places);
   if (order.services.length === 0 && ran.length === 0 && before.size === 0) {
+    await dropStatesOfSlices([], [], places);
     await dropSecrets(places.secrets, []);
     return { instances: [] };
   }

@@ -8,6 +8,7 @@ import * as z from 'zod/mini';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import { jsonIn } from '../../../../base/json.ts';
 import { versionSchema } from '../../../../formats/version.ts';
+import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import { type OrderedService, type Restraint, restraintSchema } from '../../../../protocol/order.ts';
 import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { healthSchema } from '../../../../protocol/service/manifest.ts';
@@ -15,18 +16,9 @@ import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.t
 import { flowEntries } from './flows.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
-import { instanceId, type Place } from './place.ts';
+import type { Place } from './place.ts';
 import type { Held } from './secrets.ts';
-import {
-  bundleText,
-  bundleUnit,
-  checkText,
-  checkUnit,
-  instanceText,
-  instanceUnit,
-  netText,
-  netUnit,
-} from './units.ts';
+import { bundleText, bundleUnit, checkText, checkUnit, instanceText, netText, netUnit } from './units.ts';
 
 export type InstancePlaces = {
   /** `/run/bootwave/services`, of root. */

@@ -1,10 +1,10 @@
 /** All that the agent may ask root to do about services: a closed list for a unit of its own. */
 import { BootwaveError } from '../../../../base/error.ts';
 import type { ServicesRequest, ServicesResults } from '../../../../protocol/agent/services.ts';
+import { instanceId } from '../../../../protocol/agent/units.ts';
 import { alone } from '../disk/alone.ts';
 import { applyServices, type ServicePlaces } from './apply.ts';
 import { recordsIn } from './instance.ts';
-import { instanceId } from './place.ts';
 import { checkUnit } from './units.ts';
 
 type Operations = {

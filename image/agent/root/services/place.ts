@@ -3,7 +3,6 @@
  * instances never share any of them. Pure.
  */
 import { createHash } from 'node:crypto';
-import { inSlice } from '../../../../protocol/service/name.ts';
 
 /** Instances, and kept states, of one node. */
 export const SLOTS = 4096;
@@ -57,16 +56,6 @@ export function slotFor(name: string, taken: ReadonlyMap<string, number>): numbe
     if (!used.has(slot)) return slot;
   }
   return null;
-}
-
-/** How an instance is called in names of units and files: words of a name have no dot. A third word is its slice. */
-export const instanceId = (name: string): string => name.replace('/', '.').replace('@', '.');
-
-/** @returns null for what `instanceId` makes of no name */
-export function nameOfInstance(id: string): string | null {
-  const [owner, name, slice, ...rest] = id.split('.');
-  if (owner === undefined || name === undefined || rest.length > 0) return null;
-  return slice === undefined ? `${owner}/${name}` : inSlice(`${owner}/${name}`, slice);
 }
 
 /** 198.18.0.0/15 is for tests of networks (RFC 2544; RFC 6890): no site has it, so it hides nothing of a site. */

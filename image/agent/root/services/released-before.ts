@@ -5,10 +5,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../../../base/files.ts';
+import { instanceId } from '../../../../protocol/agent/units.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import { type BundleCustom, bundleCustom } from '../../../../protocol/service/bundle.ts';
 import { bundleOf, serviceOf } from '../../../../protocol/service/name.ts';
-import { instanceId } from './place.ts';
 
 type Released = Pick<BundleCustom, 'rootHash' | 'dataBytes' | 'manifest'>;
 

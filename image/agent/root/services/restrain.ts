@@ -4,19 +4,18 @@
  * what is on its way to it and from it.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { writeFileAtomic } from '../../../../base/files.ts';
+import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import type { Order, Restraint } from '../../../../protocol/order.ts';
 import { type InstanceRecord, instanceFolder, noteRestraint } from './instance.ts';
 import { connectionRules } from './net.ts';
-import { instanceId, placeOf } from './place.ts';
+import { placeOf } from './place.ts';
 import type { StepPlaces } from './steps.ts';
-import { instanceUnit, netUnit } from './units.ts';
+import { netUnit } from './units.ts';
 
 export const restraintOf = ({ restraints }: Pick<Order, 'restraints'>, name: string): Restraint | null =>
   restraints?.find((one) => one.name === name) ?? null;
-
-const isSame = (a: Restraint | null, b: Restraint | null): boolean =>
-  a?.how === b?.how && (a?.how !== 'throttle' || b?.how !== 'throttle' || a.rate === b.rate);
 
 type Places = Pick<StepPlaces, 'run' | 'systemctl'>;
 
@@ -32,7 +31,7 @@ export async function restrain(
   const failed = new Map<string, string>();
   for (const record of records) {
     const wanted = restraintOf(order, record.name);
-    if (isSame(record.restraint ?? null, wanted)) continue;
+    if (isDeepStrictEqual(record.restraint ?? null, wanted)) continue;
     const why = await change(record, wanted, places).catch((error: unknown) => `${error}`);
     if (why !== null) failed.set(record.name, why);
   }

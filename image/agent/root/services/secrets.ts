@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { exists, writeFileAtomic } from '../../../../base/files.ts';
 import { jsonIn } from '../../../../base/json.ts';
+import { instanceId } from '../../../../protocol/agent/units.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { forget } from '../../../../protocol/service/secrets.ts';
-import { instanceId, type Place } from './place.ts';
+import type { Place } from './place.ts';
 
 const heldSchema = z.object({
   format: z.literal(1),

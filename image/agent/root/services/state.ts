@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../../../base/error.ts';
 import { exists, writeFileAtomic } from '../../../../base/files.ts';
 import { run } from '../../../../base/run.ts';
+import { instanceId, nameOfInstance } from '../../../../protocol/agent/units.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { sliceOf } from '../../../../protocol/service/name.ts';
 import { type CopyBounds, copyTree, measureTree } from './copy-tree.ts';
-import { instanceId, nameOfInstance, type Place, placeOf, RANGE } from './place.ts';
+import { type Place, placeOf, RANGE } from './place.ts';
 import { boundNote, boundOf, mustBeFree, mustFit, type SpacePlaces } from './space.ts';
 
 export type StatePlaces = SpacePlaces & {

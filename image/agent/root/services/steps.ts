@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { flat } from '../../../../base/line.ts';
 import type { RunResult } from '../../../../base/run.ts';
+import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import type { OrderedService } from '../../../../protocol/order.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { bundleFile, dropFromStore } from './bundle.ts';
@@ -18,12 +19,12 @@ import {
   removeInstance,
   writeInstance,
 } from './instance.ts';
-import { instanceId, type Place, placeOf, slotFor } from './place.ts';
+import { type Place, placeOf, slotFor } from './place.ts';
 import { isSame, type Running, type Step, type Wanted } from './plan.ts';
 import { dropFormer, type Held, heldFor, ownSecrets } from './secrets.ts';
 import { dataFolder, prepareState, readyState, type StatePlaces, slotsOfStates } from './state.ts';
 import { readUnits, UNIT_PROPERTIES, type UnitState, unitOf } from './unit-state.ts';
-import { bundleUnit, instanceUnit, netUnit } from './units.ts';
+import { bundleUnit, netUnit } from './units.ts';
 
 export type StepPlaces = InstancePlaces &
   StatePlaces & {

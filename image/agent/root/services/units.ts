@@ -2,7 +2,7 @@
  * The units of an instance, as text. No word of a manifest stands in them but numbers and one of four signals: commands
  * and variables are in files that only crun reads, so none can say anything to systemd. Pure.
  */
-import { unitSlice } from '../../../../protocol/agent/places.ts';
+import { unitSlice } from '../../../../protocol/agent/units.ts';
 import { verityOptions } from '../../../../protocol/service/bundle.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import type { Place } from './place.ts';
@@ -25,7 +25,6 @@ const deviceName = (sha256: string): string => `bootwave-${sha256.slice(0, 32)}`
 export const bundleUnit = (sha256: string): string => `bootwave-bundle-${sha256.slice(0, 32)}.service`;
 /** @param id as `instanceId` makes it */
 export const netUnit = (id: string): string => `bootwave-net-${id}.service`;
-export const instanceUnit = (id: string): string => `bootwave-service-${id}.service`;
 export const checkUnit = (id: string): string => `bootwave-check-${id}.service`;
 
 /** Units whose failure is a service's, not the node's. */

@@ -7,8 +7,7 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { deviceNumber } from '../../../../../image/agent/member/usage/kernel-text.ts';
 import { readUsage, type Told } from '../../../../../image/agent/member/usage/read.ts';
-import { instanceId } from '../../../../../image/agent/root/services/place.ts';
-import { instanceUnit } from '../../../../../image/agent/root/services/units.ts';
+import { instanceId, instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { encodeFrame } from '../../../../../protocol/link/frame.ts';
 import { usageSchema } from '../../../../../protocol/link/usage.ts';
 

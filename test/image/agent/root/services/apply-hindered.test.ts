@@ -3,10 +3,9 @@ import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { RESERVE } from '../../../../../image/agent/root/services/space.ts';
-import { instanceUnit } from '../../../../../image/agent/root/services/units.ts';
+import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { manifestOf } from './any-manifest.ts';
 import { makeBundle, released, targetOf } from './bundles.ts';
-
 import { DAY, ID, setUp } from './node.ts';
 
 test('after a boot without a server, with metadata that has expired, what the order names starts; nothing new does', async (t) => {

@@ -5,10 +5,9 @@ import test from 'ava';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
 import { SERVICE_OPERATIONS } from '../../../../../image/agent/root/services/operations.ts';
-import { instanceUnit } from '../../../../../image/agent/root/services/units.ts';
+import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { manifestOf } from './any-manifest.ts';
 import { makeBundle, released, releases, targetOf } from './bundles.ts';
-
 import { DAY, ID, setUp } from './node.ts';
 
 test('from the order to a unit that runs, to another version, to nothing; what is right is left alone', async (t) => {

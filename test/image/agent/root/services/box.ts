@@ -8,7 +8,8 @@ import { mustRun, type RunResult, run } from '../../../../../base/run.ts';
 import { writeInstance } from '../../../../../image/agent/root/services/instance.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
 import type { Held } from '../../../../../image/agent/root/services/secrets.ts';
-import { instanceUnit, netUnit } from '../../../../../image/agent/root/services/units.ts';
+import { netUnit } from '../../../../../image/agent/root/services/units.ts';
+import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import type { Manifest } from '../../../../../protocol/service/manifest.ts';
 import { type Bundle, scratch } from './bundles.ts';
 

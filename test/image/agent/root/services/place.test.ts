@@ -1,13 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {
-  instanceId,
-  nameOfInstance,
-  placeOf,
-  RANGE,
-  SLOTS,
-  slotFor,
-} from '../../../../../image/agent/root/services/place.ts';
+import { placeOf, RANGE, SLOTS, slotFor } from '../../../../../image/agent/root/services/place.ts';
+import { instanceId, nameOfInstance } from '../../../../../protocol/agent/units.ts';
 
 test('no two places share an id, an address, a project or an interface', (t) => {
   const places = Array.from({ length: SLOTS }, (_, slot) => placeOf(slot));

@@ -13,7 +13,7 @@ import {
   ownSecrets,
   secretsFolder,
 } from '../../../../../image/agent/root/services/secrets.ts';
-import { instanceUnit } from '../../../../../image/agent/root/services/units.ts';
+import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, released, scratch, targetOf } from './bundles.ts';

@@ -3,9 +3,8 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
-import { instanceId, nameOfInstance } from '../../../../../image/agent/root/services/place.ts';
 import { dropStatesOfSlices } from '../../../../../image/agent/root/services/state.ts';
-import { unitSlice } from '../../../../../protocol/agent/places.ts';
+import { instanceId, nameOfInstance, unitSlice } from '../../../../../protocol/agent/units.ts';
 import { orderSchema } from '../../../../../protocol/order.ts';
 import {
   bundleTarget,

@@ -11,12 +11,12 @@ import {
   checkText,
   checkUnit,
   instanceText,
-  instanceUnit,
   isServiceUnit,
   netText,
   netUnit,
 } from '../../../../../image/agent/root/services/units.ts';
 import { PROGRAMS } from '../../../../../image/build/keep.ts';
+import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { anyManifest, manifestOf } from './any-manifest.ts';
 
 const SHA = 'a'.repeat(64);
