@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { BootwaveError } from './error.ts';
 
 export type RunOptions = {
@@ -51,7 +52,25 @@ export function run(program: string, args: readonly string[], options: RunOption
   });
 }
 
+/** The end of what a program says on `stream`. @param keep characters @returns tells it */
+export function lastWords(stream: Readable, keep = 2000): () => string {
+  let words = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    words = tail(words + text, keep);
+  });
+  return () => words;
+}
+
 const tail = (text: string, keep?: number) => (keep === undefined ? text : text.slice(-keep));
+
+/** @param cause ENOENT of its start */
+export const commandMissing = (program: string, cause: unknown): BootwaveError =>
+  new BootwaveError({
+    code: 'COMMAND_MISSING',
+    what: `the program ${program} is not installed`,
+    next: `run 'make setup'`,
+    cause,
+  });
 
 /** As `run`, but throws `COMMAND_FAILED` with the program's last words when it exits non-zero or is missing. */
 export async function mustRun(
@@ -63,15 +82,7 @@ export async function mustRun(
   try {
     result = await run(program, args, options);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new BootwaveError({
-        code: 'COMMAND_MISSING',
-        what: `the program ${program} is not installed`,
-        next: `run 'make setup'`,
-        cause: error,
-      });
-    }
-    throw error;
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? commandMissing(program, error) : error;
   }
   if (result.code !== 0) {
     const words = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-6).join('\n');

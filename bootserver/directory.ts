@@ -73,7 +73,7 @@ export interface NodeDirectory {
    * Whoever has a key that this fleet certified for this node was refused. Never awaited.
    * @param key SHA-256 of its SubjectPublicKeyInfo, hex
    */
-  caught?(id: string, code: string, what: string, key: string): void;
+  caught(id: string, code: string, what: string, key: string): void;
   /**
    * What a held machine has wiped, with a quote over a fresh nonce and this report, verified.
    * @throws BootwaveError `WIPE_*`, `ENROL_*`, `PROOF_LATE`: it stays held

@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:dgram';
 import { fileURLToPath } from 'node:url';
+import { lastWords } from '../base/run.ts';
 import { failed, refusal } from './wire-refusal.ts';
 
 export type Wanted = {
@@ -93,10 +94,7 @@ export class WireHelper {
     signal?.throwIfAborted();
     const program = fileURLToPath(new URL('./wire-helper.pl', import.meta.url));
     const child = spawn('perl', [program, device], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-    let words = '';
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      words = (words + text).slice(-2000);
-    });
+    const words = lastWords(child.stderr!);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(
       () => reject(failed(device, `it did not start within ${PATIENCE} ms`)),
@@ -106,10 +104,10 @@ export class WireHelper {
     signal?.addEventListener('abort', onAbort, { once: true });
     child.once('message', () => resolve());
     child.once('error', reject);
-    child.once('close', () => reject(failed(device, words.trim() || 'the helper ended early')));
+    child.once('close', () => reject(failed(device, words().trim() || 'the helper ended early')));
     try {
       await promise;
-      return new WireHelper(device, child, () => words.trim());
+      return new WireHelper(device, child, () => words().trim());
     } catch (error) {
       child.kill('SIGKILL');
       throw error;

@@ -38,7 +38,12 @@ export function authorityId(certificate: X509Certificate): string {
   return createHash('sha256').update(spki).digest('hex').slice(0, ID_DIGITS);
 }
 
+/** SHA-256 of a certificate, hex. */
+export const fingerprintOf = ({ fingerprint256 }: Pick<X509Certificate, 'fingerprint256'>): string =>
+  fingerprint256.replaceAll(':', '').toLowerCase();
+
 /** One issuing CA of the fleet, its key in memory. */
+
 export class Authority {
   readonly name: AuthorityName;
   /** See `authorityId`. */

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { relative } from 'node:path';
 import ssh2 from 'ssh2';
+import { fingerprintOf } from './authority.ts';
 import { generationsOf } from './generations.ts';
 import { AUTHORITIES, keyLayout } from './layout.ts';
 import { dbCertificates, isHeld } from './secure-boot-state.ts';
@@ -37,7 +38,7 @@ export async function showKeys(folder: string): Promise<ShownKey[]> {
         return {
           kind: 'certificate',
           name: parsed.subject.replaceAll('\n', ', '),
-          fingerprint: parsed.fingerprint256.replaceAll(':', '').toLowerCase(),
+          fingerprint: fingerprintOf(parsed),
           notAfter: new Date(parsed.validTo).getTime(),
         };
       }),

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../base/error.ts';
+import { fingerprintOf } from './authority.ts';
 
 /** Bytes of one file; a maker's bundle of all its CAs is far smaller. */
 const FILE_BYTES = 1024 * 1024;
@@ -111,7 +112,7 @@ function invalid(what: string, cause?: unknown): BootwaveError {
 const shown = (file: string, root: X509Certificate): TpmRoot => ({
   file,
   subject: oneLine(root.subject),
-  fingerprint: root.fingerprint256.replaceAll(':', '').toLowerCase(),
+  fingerprint: fingerprintOf(root),
   notAfter: root.validToDate.getTime(),
 });
 

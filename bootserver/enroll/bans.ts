@@ -28,8 +28,6 @@ export interface BanList {
 
 export const NOBODY_BANNED: BanList = { banOf: () => null, onBan: () => {} };
 
-type Caught = NonNullable<NodeDirectory['caught']>;
-
 /** The node that a certificate names, whether or not the certificate is valid. */
 function bearerOf(certificate: X509Certificate): Required<Bearer> {
   const uri = /^URI:(\S+)$/.exec(certificate.subjectAltName ?? '')?.[1];
@@ -44,7 +42,11 @@ function bearerOf(certificate: X509Certificate): Required<Bearer> {
  * Refuses every request that shows a banned certificate, and cuts the connections that are open when a ban comes. A
  * later connection gets an answer, so that the machine's console can show why.
  */
-export function refuseBanned(app: FastifyInstance<Server>, bans: BanList, caught: Caught = () => {}): void {
+export function refuseBanned(
+  app: FastifyInstance<Server>,
+  bans: BanList,
+  caught: NodeDirectory['caught'],
+): void {
   const bearers = new Map<TLSSocket, Required<Bearer>>();
   app.server.on('secureConnection', (socket) => {
     const certificate = socket.getPeerX509Certificate();

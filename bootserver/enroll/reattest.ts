@@ -51,7 +51,7 @@ export class Reattest {
     } catch (error) {
       // What the fleet has refused it knows.
       if (error instanceof BootwaveError && /^(QUOTE|EVENT_LOG)_/.test(error.code))
-        directory.caught?.(id, error.code, error.what, sha256(spki).toString('hex'));
+        directory.caught(id, error.code, error.what, sha256(spki).toString('hex'));
       throw withSubject(error, id);
     }
   }

@@ -260,7 +260,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return {};
   });
 
-  refuseBanned(app, options.bans ?? NOBODY_BANNED, (...seen) => directory.caught?.(...seen));
+  refuseBanned(app, options.bans ?? NOBODY_BANNED, (...seen) => directory.caught(...seen));
   await app.ready();
   limitConnections(app.server, LIMITS);
   await listen(app.server, options.listen);

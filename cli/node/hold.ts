@@ -10,7 +10,7 @@ import { commandFor, type Json, until } from '../option.ts';
 type Word = Json & { reason: string; until?: number };
 type Operation = Parameters<typeof commandFor>[1];
 
-/** What a person says of a node: `node hold`, `node pin`, and their ends; `node fence`. */
+/** What a person says of a node: `node hold`, `node pin`, and their ends; `node recover`, `node fence`. */
 export function register(group: Command): void {
   said(group, node.hold).action(async (word: string, { reason, until, json }: Word, command: Command) => {
     const held = await call(command, node.hold, { node: word, reason, until });

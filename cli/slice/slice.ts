@@ -1,15 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { defined } from '../../base/defined.ts';
 import type { Share, Where } from '../../orchestrator/fleet/decisions/slices.ts';
-import type { ShownSlice } from '../../orchestrator/operations/slice/acts.ts';
 import * as slice from '../../orchestrator/operations/slice/declared.ts';
-import type { Explained } from '../../orchestrator/slices/explain.ts';
-import { shownName } from '../../protocol/service/name.ts';
-import { harmless, print, table } from '../context.ts';
+import { print } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
-
-const MIB = 2 ** 20;
+import { listText, MIB, planText, shownText } from './text.ts';
 
 type Selecting = Json & {
   count?: number;
@@ -51,14 +47,8 @@ export function register(group: Command): void {
       const { count, perSite = null, where, share } = { where: {}, ...asked(options) };
       if (count === undefined || share === undefined)
         throw new InvalidArgumentError('--count, --cpu and --memory are needed');
-      const wish = { count, perSite, where, share };
-      const made = await call(command, slice.create, {
-        name,
-        ...wish,
-        teams,
-        expires,
-        ...defined({ reason }),
-      });
+      const wish = { name, count, perSite, where, share, teams, expires, ...defined({ reason }) };
+      const made = await call(command, slice.create, wish);
       print(json, made, () => shownText(made));
     });
 
@@ -72,17 +62,7 @@ export function register(group: Command): void {
 
   commandFor(group, slice.list).action(async ({ json }: Json, command: Command) => {
     const all = await call(command, slice.list, {});
-    print(json, all, () =>
-      all.length === 0
-        ? 'no slices'
-        : table(
-            ['SLICE', 'STATE', 'UNTIL (UTC)', 'NODES', 'SERVICES'],
-            all.map(({ name, phase, expires, has, count, services }) => [
-              ...[name, phase, minuteOf(expires), `${has} of ${count}`],
-              services.map(plain).join(' ') || '-',
-            ]),
-          ),
-    );
+    print(json, all, () => listText(all));
   });
 
   commandFor(group, slice.show, '<name>').action(async (name: string, { json }: Json, command: Command) => {
@@ -150,51 +130,4 @@ function pair(text: string): [string, string] {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('a label is KEY=VALUE');
   return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** As people write it: without the owner `fleet`, and without the slice that is shown. */
-const plain = (instance: string): string => harmless(shownName(instance.replace(/@[^:]*/, '')));
-
-function planText({ lines, missing, help }: Explained, all: boolean): string {
-  const shown = lines.filter(({ is }) => all || is !== 'not');
-  const not = [...Map.groupBy(lines, ({ is, why }) => (is === 'not' ? why : ''))].filter(
-    ([why]) => why !== '',
-  );
-  const rest = not.sort(([, a], [, b]) => b.length - a.length).slice(0, MOST_REASONS);
-  return [
-    table(
-      ['', 'NODE', 'SITE', 'WHY'],
-      shown.map(({ is, name, site, why }) => [is, name, site, why]),
-    ),
-    ...(all ? [] : rest.map(([why, those]) => `not ${those.length} nodes: ${harmless(why)}`)),
-    ...(missing === 0 ? [] : [`${missing} nodes are missing. What would help:`]),
-    ...help.map((text) => `  ${harmless(text)}`),
-  ].join('\n');
-}
-
-/** Reasons of nodes that are not shown one by one. */
-const MOST_REASONS = 10;
-
-function shownText(shown: ShownSlice): string {
-  const { name, phase, expires, count, perSite, share, owners, services, nodes, by, at, reason } = shown;
-  const mib = (bytes: number) => Math.round(bytes / MIB);
-  const ports = share.ports.length === 0 ? '' : `, ports ${share.ports.join(' ')}`;
-  return [
-    `slice ${name}`,
-    `state     ${phase}, until ${minuteOf(expires)} UTC`,
-    `owners    ${owners.map(harmless).join(', ') || `nobody has a certificate for it: 'bootwave operator add NAME --role slice-owner --slice ${name}'`}`,
-    `nodes     ${nodes.filter(({ has }) => has).length} of ${count}${perSite === null ? '' : `, at most ${perSite} per site`}`,
-    `of each   ${share.cpu} % of a processor, ${mib(share.memory)} MiB of memory, ${mib(share.disk)} MiB kept${ports}`,
-    `services  ${services.map(plain).join(', ') || 'none'}`,
-    ...shown.rollouts.map(({ id, state }) => `rollout   ${id}: ${state ?? 'nobody knows how it ended'}`),
-    ...(shown.waits === null ? [] : [`warning: ${harmless(shown.waits)}`]),
-    `decided   by ${harmless(by)}, ${minuteOf(at)} UTC${reason === '' ? '' : `: ${harmless(reason)}`}`,
-    table(
-      ['NODE', 'SITE', 'STATE', 'IS TO RUN'],
-      nodes.map(({ name: node, site, state, has, runs }) => [
-        ...[node, site, has ? state : `${state}, leaves`],
-        runs.map(plain).join(' ') || '-',
-      ]),
-    ),
-  ].join('\n');
 }

@@ -2,9 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-
-/** Characters of what it says that are kept. */
-const WORDS = 2000;
+import { commandMissing, lastWords } from '../../base/run.ts';
 
 type Ended = { code: number | null; words: string };
 
@@ -31,25 +29,17 @@ export function decrypting(
 }
 
 function end(child: ChildProcess): Promise<Ended> {
-  let words = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-    words = (words + text).slice(-WORDS);
-  });
+  const words = lastWords(child.stderr!);
   return new Promise((resolve, reject) => {
     child.on('error', (cause: NodeJS.ErrnoException) => {
-      const missing = cause.code === 'ENOENT';
-      reject(
-        new BootwaveError({
-          code: missing ? 'COMMAND_MISSING' : 'BACKUP_AGE',
-          what: missing ? 'the program age is not installed' : messageOf(cause),
-          next: `run 'make setup'`,
-          cause,
-        }),
-      );
+      const failure = { code: 'BACKUP_AGE', what: messageOf(cause), next: `run 'make setup'`, cause };
+      reject(cause.code === 'ENOENT' ? commandMissing('age', cause) : new BootwaveError(failure));
     });
     child.on('close', (code) => {
       // Its advice to report a bug is not for our readers.
-      const lines = words.split('\n').filter((line) => line.startsWith('age: error: '));
+      const lines = words()
+        .split('\n')
+        .filter((line) => line.startsWith('age: error: '));
       resolve({ code, words: lines.map((line) => line.slice('age: error: '.length)).join('; ') });
     });
   });

@@ -36,7 +36,7 @@ export class Archive {
   }
 
   /** @param content as many bytes as `size` says @throws the error of the source; BootwaveError as `close` */
-  async add({ path, ...header }: Made, content: AsyncIterable<Buffer>): Promise<void> {
+  async add({ path, ...header }: Made, content: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<void> {
     if (this.#failure !== undefined) return this.close();
     const hash = createHash('sha256').update(header.linkname ?? '');
     const sink = this.#pack.entry({
@@ -58,7 +58,7 @@ export class Archive {
 
   text(path: string, text: string): Promise<void> {
     const bytes = Buffer.from(text);
-    return this.add({ path, size: bytes.length, mode: 0o600 }, one(bytes));
+    return this.add({ path, size: bytes.length, mode: 0o600 }, [bytes]);
   }
 
   /** All of it is written when this resolves. @throws BootwaveError `BACKUP_WRITE`, `BACKUP_RECIPIENT`, `COMMAND_MISSING` */
@@ -90,10 +90,6 @@ export class Archive {
     this.#pack.destroy();
     await Promise.allSettled([this.#through, this.#age.ended]);
   }
-}
-
-async function* one(bytes: Buffer): AsyncGenerator<Buffer> {
-  if (bytes.length > 0) yield bytes;
 }
 
 export type Found = { header: Headers; content: AsyncIterable<Buffer> };

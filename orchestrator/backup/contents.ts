@@ -37,7 +37,6 @@ const CONTENTS: readonly (readonly [RegExp, Part, turn?: number])[] = [
   [/^signer\/words\.jsonl$/, 'grows'],
   [/^bans\.log$/, 'grows'],
   [/^flows\/.*\.jsonl$/, 'grows'],
-  [/^flows\//, 'keep'],
   [/^audit\/archive\/[^/]+\.jsonl\.gz$/, 'keep'],
   [/^images\/[^/]+\.json$/, 'keep'],
   [/^(?:images|bundles)\//, 'large'],

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
-import { rootPem } from '../../keys/authority.ts';
+import { fingerprintOf, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 
 /** Raised when a version before could not restore it. */
@@ -50,11 +50,9 @@ const manifestSchema = z.object({
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 
-export const fingerprintOf = (pem: string | Buffer): string =>
-  new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
-
 /** @param keys folder @throws BootwaveError `KEYS_MISSING` */
-export const fleetOf = async (keys: string): Promise<string> => fingerprintOf(await rootPem(keys));
+export const fleetOf = async (keys: string): Promise<string> =>
+  fingerprintOf(new X509Certificate(await rootPem(keys)));
 
 /** @param keys folder @returns base64 */
 export async function signManifest(keys: string, text: string): Promise<string> {
@@ -77,7 +75,8 @@ export async function signManifest(keys: string, text: string): Promise<string> 
  * @throws BootwaveError `RESTORE_FOREIGN`, `RESTORE_FORGED`
  */
 export function readManifest(text: string, signature: string, root: string, fleet: string): Manifest {
-  const found = fingerprintOf(root);
+  const certificate = new X509Certificate(root);
+  const found = fingerprintOf(certificate);
   if (found !== fleet)
     throw new BootwaveError({
       code: 'RESTORE_FOREIGN',
@@ -85,8 +84,12 @@ export function readManifest(text: string, signature: string, root: string, flee
       unchanged: 'nothing was restored',
       next: 'compare it with the fingerprint that was shown when the backup was made',
     });
-  const { publicKey } = new X509Certificate(root);
-  const manifest = verify('sha256', Buffer.from(CONTEXT + text), publicKey, Buffer.from(signature, 'base64'))
+  const manifest = verify(
+    'sha256',
+    Buffer.from(CONTEXT + text),
+    certificate.publicKey,
+    Buffer.from(signature, 'base64'),
+  )
     ? manifestSchema.safeParse(jsonIn(text)).data
     : undefined;
   if (manifest?.fleet === fleet) return manifest;

@@ -5,14 +5,14 @@ import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
+import { lastWords } from '../../base/run.ts';
 
 /** Bytes behind a transfer whose length nobody knew before (Redis, RDB_EOF_MARK_SIZE). */
 const MARK = 40;
-const WORDS = 2000;
 
 /**
  * The bytes of an RDB file, as they come: `redis-cli` asks for what a replica would get.
- * @throws BootwaveError `BACKUP_REDIS`, `COMMAND_MISSING`
+ * @throws BootwaveError `BACKUP_REDIS`
  */
 export async function* recordsOf(redis: Redis): AsyncGenerator<Buffer> {
   const { args, env } = reach(redis);
@@ -20,10 +20,7 @@ export async function* recordsOf(redis: Redis): AsyncGenerator<Buffer> {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
-  let words = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    words = (words + text).slice(-WORDS);
-  });
+  const said = lastWords(child.stderr);
   const ended = new Promise<number | null>((resolve) => {
     child.on('error', () => resolve(127)).on('close', resolve);
   });
@@ -39,6 +36,7 @@ export async function* recordsOf(redis: Redis): AsyncGenerator<Buffer> {
       yield ready;
     }
     const code = await ended;
+    const words = said();
     // Only its last words say whether a mark follows.
     const [, size] = /finished with success(?: after (\d+) bytes)?/.exec(words) ?? [];
     const isWhole = code === 0 && /finished with success/.test(words);

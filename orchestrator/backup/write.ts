@@ -139,9 +139,8 @@ async function addRecords(archive: Archive, { redis }: Fleet): Promise<void> {
   let number = 0;
   const put = async () => {
     number += 1;
-    const pieces = held;
     const path = `${RECORDS}${String(number).padStart(6, '0')}`;
-    await archive.add({ path, size, mode: 0o600 }, eachOf(pieces));
+    await archive.add({ path, size, mode: 0o600 }, held);
     [held, size] = [[], 0];
   };
   for await (const piece of recordsOf(redis)) {
@@ -161,7 +160,7 @@ async function addFile(
   const there = await lstat(full).catch(gone);
   if (there?.isSymbolicLink()) {
     const linkname = await readlink(full);
-    return archive.add({ path: DATA + path, size: 0, linkname }, eachOf([]));
+    return archive.add({ path: DATA + path, size: 0, linkname }, []);
   }
   const handle = there === null ? null : await open(full).catch(gone);
   // It was taken away meanwhile, as files are that nothing names any more.
@@ -178,10 +177,6 @@ async function addFile(
 function gone(error: NodeJS.ErrnoException): null {
   if (error.code === 'ENOENT') return null;
   throw error;
-}
-
-async function* eachOf(pieces: readonly Buffer[]): AsyncGenerator<Buffer> {
-  yield* pieces;
 }
 
 async function* bytesOf(handle: FileHandle, size: number): AsyncGenerator<Buffer> {

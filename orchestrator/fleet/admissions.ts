@@ -148,9 +148,9 @@ export class Admissions {
   #saw(known: NodeRecord | null, e: Enrolment, refusal: Refusal | null): void {
     if (known === null || !isRegistered(known.state) || e.akName === null) return;
     const { bootId, version: image } = e.running;
-    const sight = { node: e.id, at: e.at, bootId, image };
-    if (refusal === null) this.#parts.saw({ ...sight, kind: 'boot' });
-    else this.#parts.saw({ ...sight, kind: 'caught', code: refusal.code, what: refusal.what });
+    const sight = { node: e.id, at: e.at };
+    if (refusal === null) this.#parts.saw({ ...sight, kind: 'boot', bootId });
+    else this.#parts.saw({ ...sight, kind: 'caught', code: refusal.code, what: refusal.what, image });
   }
 
   /** Every change is audited for ever: strangers could fill the memory under as many ids as they like. */

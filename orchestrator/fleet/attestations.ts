@@ -34,7 +34,7 @@ export class Attestations {
   readonly #published: Published;
   readonly #saw: Saw;
 
-  constructor(fleet: Fleet, site: string, published: Published, saw: Saw = () => {}) {
+  constructor(fleet: Fleet, site: string, published: Published, saw: Saw) {
     this.#saw = saw;
     this.#fleet = fleet;
     this.#site = site;

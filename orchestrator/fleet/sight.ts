@@ -8,11 +8,11 @@ export type Sight = {
   /** Milliseconds since the epoch. */
   at: number;
 } & (
-  | { kind: 'boot'; bootId: string; image: string }
+  | { kind: 'boot'; bootId: string }
   | { kind: 'proof' }
   | { kind: 'beat'; bootId: string; healthy: boolean; reason: string }
-  /** It was refused. `bootId` of the boot in which, where that is known. */
-  | { kind: 'caught'; code: string; what: string; bootId?: string; image?: string }
+  /** It was refused. `image` that it had booted, where that is known. */
+  | { kind: 'caught'; code: string; what: string; image?: string }
 );
 
 export type Saw = (sight: Sight) => void;

@@ -14,7 +14,7 @@ import { unknownNode } from '../fleet/names.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { incidentStep, type Told } from './incidents.ts';
-import { signalled } from './playbook.ts';
+import { signalled } from './signalled.ts';
 
 /**
  * @param next the incident as it is to stand after it, on the road of compromised nodes; null: nothing changes

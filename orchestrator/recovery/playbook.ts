@@ -1,11 +1,12 @@
 /**
- * The two roads as data, and the pure core: what an incident becomes, and what is done for it now. No clock, no Redis, no node. Each
+ * The two roads as data, and the pure core: what becomes of an incident as time passes, and what is done for it now. No clock, no Redis, no node. Each
  * command is counted in the incident before it is given, so whoever is killed in between has used a try, and loses no step.
  */
 import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isMember, type State } from '../fleet/transitions.ts';
 import type { Told } from './incidents.ts';
+import { grown } from './signalled.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -38,10 +39,9 @@ export const LIMITS = {
   start: 20 * MINUTE,
   /** Milliseconds that each step may take. Without a BMC a person has to come to a fenced node. */
   steps: { open: 24 * HOUR, fenced: 7 * 24 * HOUR, wiping: 24 * HOUR, wiped: 2 * HOUR, returning: 6 * HOUR },
-  /** Incidents of one node within `day` before, and signals that come back within one, until a person is asked. */
+  /** Incidents of one node soon before (signalled.ts), and signals that come back within one, until a person is asked. */
   repeats: 2,
   returns: 2,
-  day: 24 * HOUR,
 } as const;
 
 /** Milliseconds that a node has for its step before it is started from the network again. */
@@ -213,10 +213,6 @@ export function failed(incident: Incident, command: Command, why: string, now: n
   };
 }
 
-const MOST_EVIDENCE = 64;
-const grown = (before: readonly string[], more: readonly string[]): string[] =>
-  [...new Set([...before, ...more.map((line) => line.slice(0, 500))])].slice(0, MOST_EVIDENCE);
-
 /** What was tried, for people. */
 export const triedText = ({ tries }: Pick<Incident, 'tries'>): string =>
   COMMANDS.flatMap((command) => {
@@ -227,49 +223,3 @@ const afterText = (incident: Incident): string => {
   const text = triedText(incident);
   return text === '' ? '' : `, after ${text}`;
 };
-
-/** A signal that counts, or a person's word. */
-export type Cause = {
-  road: Incident['road'];
-  signal: string;
-  evidence: readonly string[];
-  reason: string;
-};
-
-/**
- * What a signal makes of a node's last incident. A compromised node is fenced, wherever it stands; one that is held already
- * only has more evidence.
- * @returns null: nothing changes
- */
-export function signalled(
-  known: Incident | undefined,
-  about: Pick<Incident, 'node' | 'name' | 'site'>,
-  { road, signal, evidence, reason }: Cause,
-  now: number,
-): Told | null {
-  const step = road === 'broken' ? 'open' : 'fenced';
-  if (known === undefined || isOver(known)) {
-    const isSoon = known !== undefined && now - known.at <= LIMITS.day;
-    const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
-    const number = (known?.number ?? 0) + 1;
-    return {
-      ...about,
-      number,
-      road,
-      step,
-      signal,
-      evidence: grown([], evidence),
-      reason,
-      tries,
-      wipe: null,
-      openedAt: now,
-    };
-  }
-  const more = { ...known, evidence: grown(known.evidence, evidence) };
-  const isNews = more.evidence.length > known.evidence.length;
-  const isHeld = known.road === 'compromised' && !['wiped', 'returning'].includes(known.step);
-  if (road === 'broken' || isHeld) return isNews ? more : null;
-  const isBack = known.road === 'compromised';
-  const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };
-  return { ...more, road, signal, tries, reason, step: 'fenced', wipe: null };
-}

@@ -6,7 +6,7 @@ const MINUTE = 60_000;
 /** Of one node: an attacker who is one must not fill the memory. */
 const MOST = 32;
 
-type Caught = { code: SignalCode; at: number; text: string; boot: string };
+type Caught = { code: SignalCode; at: number; text: string };
 type Seen = {
   heardAt: number | null;
   /** Since when it was heard without a pause of `PAUSE`; null: it was not. */
@@ -17,7 +17,8 @@ type Seen = {
   illSince: number | null;
   illness: string;
   boot: string;
-  boots: { at: number; boot: string }[];
+  /** When it started, by its enrolments. */
+  boots: number[];
   caught: Caught[];
 };
 
@@ -44,7 +45,7 @@ export class Sights {
         seen.wellSince = null;
         seen.illSince = null;
         seen.boot = sight.bootId;
-        seen.boots = [...seen.boots, { at, boot: sight.bootId }].slice(-MOST);
+        seen.boots = [...seen.boots, at].slice(-MOST);
         return;
       case 'beat':
         heard(seen, sight);
@@ -52,9 +53,8 @@ export class Sights {
       case 'caught': {
         const code = signalOf(sight.code);
         if (code === null) return;
-        const boot = sight.bootId ?? seen.boot;
         const text = `${new Date(at).toISOString()} ${sight.code}: ${sight.what}`.slice(0, 500);
-        seen.caught = [...seen.caught, { code, at, text, boot }].slice(-MOST);
+        seen.caught = [...seen.caught, { code, at, text }].slice(-MOST);
       }
     }
   }
@@ -156,12 +156,12 @@ function lasting(seen: Seen | undefined, rule: RuleOf, now: number, since: numbe
     lasts('ill', seen.illSince, (minutes) => `ill for ${minutes} min: ${seen.illness}`.slice(0, 500));
   const loop = rule('boot-loop')?.after;
   if (loop === undefined || !('times' in loop)) return found;
-  const boots = seen.boots.filter(({ at }) => now - at <= loop.within * MINUTE);
+  const boots = seen.boots.filter((at) => now - at <= loop.within * MINUTE);
   if (boots.length >= loop.times)
     found.push({
       code: 'boot-loop',
       evidence: [
-        `${boots.length} starts within ${loop.within} min: ${boots.map(({ at }) => new Date(at).toISOString()).join(', ')}`,
+        `${boots.length} starts within ${loop.within} min: ${boots.map((at) => new Date(at).toISOString()).join(', ')}`,
       ],
     });
   return found;

@@ -14,8 +14,8 @@ import type { Alarm, Breaker } from './breaker.ts';
 import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
-import { type Cause, signalled } from './playbook.ts';
 import { type Found, Sights } from './sights.ts';
+import { type Cause, signalled } from './signalled.ts';
 import { ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
 
 export type WatchParts = {

@@ -14,6 +14,7 @@ import { ended, startRollout } from '../support/rollout.ts';
 import { fetched, release } from '../support/services.ts';
 import { snapshot } from '../support/snapshot.ts';
 import { NODE, UPDATED, updatedRack } from '../support/updated.ts';
+import { median } from './fleet/bed.ts';
 
 /** Batches of requests in each phase. */
 const BATCHES = Number(process.env.BATCHES ?? 7);
@@ -135,6 +136,3 @@ async function undisturbed<T>({ lab }: Rack, work: () => Promise<T>): Promise<T>
     await schedule('--other', '0');
   }
 }
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;

@@ -17,8 +17,6 @@ import { seals, stateUuid } from '../support/state-disk.ts';
 import { GOOD, NODE, UPDATED, updatedRack } from '../support/updated.ts';
 
 let rack: Rack;
-/** Milliseconds since the epoch. */
-let restoredAt: number;
 /** Of the state's container. */
 let sealed: string;
 let prepared: Promise<void>;
@@ -26,11 +24,7 @@ let prepared: Promise<void>;
 rackFor(
   test,
   'restored',
-  async () => {
-    const from = await snapshot(UPDATED, updatedRack);
-    restoredAt = Date.now();
-    return Rack.restore('restored', from);
-  },
+  async () => Rack.restore('restored', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
     sealed = await stateUuid(rack, NODE);
@@ -40,8 +34,7 @@ rackFor(
 
 test.serial('it finds its boot server and goes on as a member, in the same boot', async (t) => {
   const before = await rack.record(NODE);
-  const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(before.id));
-  while (((await heard()) ?? 0) < restoredAt) await sleep(200);
+  await rack.heard(NODE);
   const after = await rack.until(NODE, ({ state }) => state === 'healthy');
   t.is(after.observed.bootId, before.observed.bootId);
   t.deepEqual(after.identity, before.identity, 'its keys and its certificate are those that it had');
@@ -57,7 +50,7 @@ test.serial('its TPM quotes what it has booted, under the key that it enrolled w
   await rack.lab.stopBootServer();
   await rack.startServer(['--attest-every', '1']);
   const attested = () => rack.fleet((fleet) => fleet.nodes.lastAttestedOf(id));
-  while ((await attested()) < restoredAt) await sleep(500);
+  while ((await attested()) < rack.began) await sleep(500);
   await rack.lab.stopBootServer();
   await rack.startServer();
   const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');

@@ -16,16 +16,11 @@ import { snapshot } from '../support/snapshot.ts';
 import { NODE, UPDATED, updatedRack } from '../support/updated.ts';
 
 let rack: Rack;
-let restoredAt: number;
 
 rackFor(
   test,
   'services',
-  async () => {
-    const from = await snapshot(UPDATED, updatedRack);
-    restoredAt = Date.now();
-    return Rack.restore('services', from);
-  },
+  async () => Rack.restore('services', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
   },
@@ -49,8 +44,7 @@ test.serial(
     await release(rack, bundle, 'book:1', `echo one >> /state/log; ${SERVE}`, book);
     await release(rack, bundle, 'idle:1', 'sleep 100000');
     const before = await rack.record(NODE);
-    const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(before.id));
-    while (((await heard()) ?? 0) < restoredAt) await sleep(200);
+    await rack.heard(NODE);
 
     const first = await ended(
       rack,

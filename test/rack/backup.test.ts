@@ -49,9 +49,8 @@ test.serial(
     await rack.bootwave('restore', file!, '--key', key!, '--fleet', number);
     const restoredAt = Date.now();
     await rack.startServer();
-    const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(id));
     const after = await rack.until(NODE, ({ state }) => state === 'healthy');
-    while (((await heard()) ?? 0) < restoredAt) await new Promise((resolve) => setTimeout(resolve, 500));
+    await rack.heard(NODE, restoredAt);
     t.is(after.observed.bootId, before.observed.bootId, 'nobody was there, and it did not restart');
 
     await rack.lab.cycle(NODE);

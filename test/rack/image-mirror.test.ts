@@ -26,24 +26,15 @@ const NEXT = '3.0.0';
 const NOISE = 8_000_000;
 
 let rack: Rack;
-let restoredAt: number;
 rackFor(
   test,
   'image-mirror',
-  async () => {
-    const from = await snapshot(INSTALLED, installedRack);
-    restoredAt = Date.now();
-    return Rack.restore('image-mirror', from);
-  },
+  async () => Rack.restore('image-mirror', await snapshot(INSTALLED, installedRack)),
   async (made) => {
     rack = made;
     // More emulated machines than cores only take turns.
     await rack.lab.powerOff('third');
-    for (const node of [SERVING, ASKING]) {
-      const { id } = await rack.record(node);
-      const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(id));
-      while (((await heard()) ?? 0) < restoredAt) await sleep(200);
-    }
+    for (const node of [SERVING, ASKING]) await rack.heard(node);
     await counted('add table ip seen');
     await counted('add chain ip seen out { type filter hook output priority 0; }');
     const { observed } = await rack.record(ASKING);

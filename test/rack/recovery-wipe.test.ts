@@ -5,11 +5,9 @@
  */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun } from '../../base/run.ts';
-import type { Incident } from '../../orchestrator/fleet/decisions/incidents.ts';
-import { readIncident } from '../../orchestrator/recovery/incidents.ts';
+import { untilIncident } from '../support/incident.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, installed } from '../support/rollout.ts';
@@ -71,16 +69,6 @@ async function found(): Promise<number> {
   }
 }
 
-async function incident(id: string, holds: (incident: Incident) => boolean): Promise<Incident> {
-  const end = performance.now() + 60 * MINUTE;
-  for (;;) {
-    const now = await rack.fleet((fleet) => readIncident(fleet, id));
-    if (now !== undefined && holds(now)) return now;
-    if (performance.now() > end) throw new Error(`the incident is ${now?.step}: ${now?.reason}`);
-    await sleep(2000);
-  }
-}
-
 test.serial(
   'fenced, wiped, back with new keys and installed, and nothing of before is on its disk',
   async (t) => {
@@ -98,14 +86,15 @@ test.serial(
     t.log(`fenced after ${Math.round(performance.now() - began)} ms`);
     // Its agent obeys: it starts again by itself, since its keys are those of before.
     await rack.state(await rack.lab.console(NODE), 'held');
-    const wiped = await incident(
+    const wiped = await untilIncident(
+      rack,
       before.id,
       ({ step }) => step === 'wiped' || step === 'returning' || step === 'person',
     );
     t.not(wiped.step, 'person', wiped.reason);
     t.deepEqual(wiped.wipe?.disks, before.disks);
     t.log(`wiped after ${Math.round((performance.now() - began) / 1000)} s: ${wiped.reason}`);
-    await incident(before.id, ({ step }) => step === 'returning' || step === 'ended');
+    await untilIncident(rack, before.id, ({ step }) => step === 'returning' || step === 'ended');
     const after = await rack.until(
       NODE,
       ({ state, installedAt }) =>

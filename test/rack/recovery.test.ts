@@ -3,7 +3,6 @@
  * anew, with no command typed. Real firmware, TPM, disk and BMC.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { manifestFile } from '../../image/build/manifest.ts';
 import { bmcAddress } from '../../lab/bmc/network.ts';
@@ -11,7 +10,7 @@ import { BMC_USER, bmcFiles } from '../../lab/bmc/start.ts';
 import type { Incident } from '../../orchestrator/fleet/decisions/incidents.ts';
 import { KINDS, type Kind } from '../../orchestrator/power/bmc.ts';
 import { shownPin } from '../../orchestrator/power/pinned.ts';
-import { readIncident } from '../../orchestrator/recovery/incidents.ts';
+import { untilIncident } from '../support/incident.ts';
 import { Rack } from '../support/rack.ts';
 import { approve, askInstall, installed } from '../support/rollout.ts';
 
@@ -52,16 +51,6 @@ async function mismeasure({ paths, image }: Rack): Promise<() => Promise<void>> 
   return () => writeFile(path, published);
 }
 
-async function until(rack: Rack, id: string, holds: (incident: Incident) => boolean): Promise<Incident> {
-  const end = performance.now() + 60 * MINUTE;
-  for (;;) {
-    const now = await rack.fleet((fleet) => readIncident(fleet, id));
-    if (now !== undefined && holds(now)) return now;
-    if (performance.now() > end) throw new Error(`the incident is ${now?.step}: ${now?.reason}`);
-    await sleep(1000);
-  }
-}
-
 for (const kind of KINDS)
   test.serial(
     `${kind}: fenced by what it measures, switched by its BMC, wiped, back and attested, with nobody asked`,
@@ -75,12 +64,12 @@ for (const kind of KINDS)
       const took = (what: string) =>
         t.log(`${what} after ${Math.round((performance.now() - began) / 1000)} s`);
       try {
-        const fenced = await until(rack, before.id, () => true);
+        const fenced = await untilIncident(rack, before.id, () => true);
         t.like(fenced, { road: 'compromised', signal: 'measurement', by: 'recovery' });
         took('fenced');
         await putBack();
         for (const step of ['wiping', 'wiped', 'returning'] as const) {
-          const now = await until(
+          const now = await untilIncident(
             rack,
             before.id,
             (one) => one.step === step || one.step === 'person' || isPast(one, step),
@@ -99,7 +88,7 @@ for (const kind of KINDS)
         t.is(after.observed.image, rack.image.version);
         t.not(after.identity.spkiDigest, before.identity.spkiDigest);
         t.is(
-          (await until(rack, before.id, ({ step }) => step === 'ended' || step === 'person')).step,
+          (await untilIncident(rack, before.id, ({ step }) => step === 'ended' || step === 'person')).step,
           'ended',
         );
         took('trusted');

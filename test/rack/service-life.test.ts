@@ -26,21 +26,14 @@ const book = {
 
 let rack: Rack;
 let bundle: Bundle;
-let restoredAt: number;
 rackFor(
   test,
   'service-life',
-  async () => {
-    const from = await snapshot(UPDATED, updatedRack);
-    restoredAt = Date.now();
-    return Rack.restore('service-life', from);
-  },
+  async () => Rack.restore('service-life', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
     bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'services-')));
-    const { id } = await rack.record(NODE);
-    const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(id));
-    while (((await heard()) ?? 0) < restoredAt) await sleep(200);
+    await rack.heard(NODE);
   },
   { minutes: 60 },
 );

@@ -23,20 +23,13 @@ health: { check: { kind: http, port: 8080, path: / }, every: 2 }
 `;
 
 let rack: Rack;
-let restoredAt: number;
 rackFor(
   test,
   'service-team',
-  async () => {
-    const from = await snapshot(UPDATED, updatedRack);
-    restoredAt = Date.now();
-    return Rack.restore('service-team', from);
-  },
+  async () => Rack.restore('service-team', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
-    const { id } = await rack.record(NODE);
-    const heard = () => rack.fleet((fleet) => fleet.nodes.lastSeenOf(id));
-    while (((await heard()) ?? 0) < restoredAt) await sleep(200);
+    await rack.heard(NODE);
   },
   { minutes: 60 },
 );

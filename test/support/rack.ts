@@ -26,27 +26,32 @@ export class Rack {
   readonly lab: Lab;
   readonly image: SharedImage;
   readonly paths: DataPaths;
+  /** Milliseconds since the epoch: what the fleet heard before is of another run. */
+  readonly began: number;
 
-  constructor(lab: Lab, image: SharedImage) {
+  constructor(lab: Lab, image: SharedImage, began: number) {
     this.lab = lab;
     this.image = image;
     this.paths = dataPaths(lab.dataFolder);
+    this.began = began;
   }
 
   static async make(name: string, nodes: readonly NodeSpec[], bmc: BmcKind = 'none'): Promise<Rack> {
+    const began = Date.now();
     // A run that was killed leaves its namespace; another name each time keeps it out of the way.
     const lab = await createLab({ name: `${name}-${process.pid}`, nodes, bmc });
     const image = await borrowImage(lab.dataFolder);
-    return new Rack(lab, image);
+    return new Rack(lab, image, began);
   }
 
   /** As it was saved. @param from see `snapshot` */
   static async restore(name: string, from: string): Promise<Rack> {
+    const began = Date.now();
     const lab = await restoreLab({ from, name: `${name}-${process.pid}` });
     const paths = dataPaths(lab.dataFolder);
     const version = await sharedVersion();
     const manifest = await readManifest(paths.images, version);
-    return new Rack(lab, { paths, version, file: imageFile(paths.images, version), manifest });
+    return new Rack(lab, { paths, version, file: imageFile(paths.images, version), manifest }, began);
   }
 
   startServer(extra: readonly string[] = []): Promise<void> {
@@ -75,6 +80,13 @@ export class Rack {
   /** Waits for the fleet's side of the story. */
   until(node: string, holds: (record: NodeRecord) => boolean, timeout = BOOT): Promise<NodeRecord> {
     return this.#until(node, () => this.record(node), holds, timeout);
+  }
+
+  /** Waits until the boot server has heard a node after `since`. */
+  async heard(node: string, since = this.began): Promise<void> {
+    const { id } = await this.record(node);
+    const heardAt = () => this.fleet((fleet) => fleet.nodes.lastSeenOf(id));
+    while (((await heardAt()) ?? 0) < since) await sleep(200);
   }
 
   /** By its id: a record shows the network cards of whoever enrolled with its identity last. */

@@ -4,10 +4,11 @@ import type { Attested } from '../attestation.ts';
 import { type Incident, isHeldBy } from '../decisions/incidents.ts';
 import { describe, type Expectation } from '../expectation.ts';
 import { type Outcome, type Refusal, refuse, type Step, take } from '../outcome.ts';
-import type { Mark, NodeRecord } from '../record.ts';
+import type { NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';
 import { isMember, isRegistered } from '../transitions.ts';
 import { fallen, mismeasured, outdated } from './fallen.ts';
+import { facts, sameKey, sameSession } from './proved.ts';
 
 /** What the fleet knows at the time of an enrolment. */
 export type EnrolContext = {
@@ -256,61 +257,6 @@ function admit(e: Enrolment, expectation: Expectation, set: NonNullable<Step['se
       approvedBy: `policy (expected by ${expectation.by})`,
     },
   };
-}
-
-/** All that a proof shows; the certificate of older keys ends with them. */
-function facts(e: Enrolment, c: EnrolContext) {
-  return {
-    site: c.site.name,
-    observed: {
-      image: e.running.version,
-      kernel: e.running.kernel,
-      bootId: e.running.bootId,
-      pcrs: e.pcrs === null ? null : { ...e.pcrs },
-      attested: c.attested,
-      clock: e.clock === null ? null : { ...e.clock },
-      firmware: e.firmware,
-      secureBoot: e.inventory.secureBoot,
-      address: e.address,
-      healthy: null,
-      reason: '',
-      lastAttestedAt: e.at,
-    },
-    identity: {
-      ekDigest: e.ekDigest,
-      akName: e.akName,
-      ekCertificate: e.ekCertificate === null ? null : { ...e.ekCertificate },
-      hostKey: e.hostKey,
-      spkiDigest: e.spkiDigest,
-      certificateSerial: null,
-      previousSerial: null,
-      notAfter: null,
-      issuer: null,
-      previousIssuer: null,
-    },
-    inventory: e.inventory,
-    words: [...e.words],
-    marks: marksOf(e, c),
-  };
-}
-
-function marksOf(e: Enrolment, c: EnrolContext): Mark[] {
-  const marks: Mark[] = [];
-  if (e.ekDigest === null) marks.push('no-tpm');
-  if (e.inventory.firmware.kind === 'bios') marks.push('bios');
-  else if (e.inventory.secureBoot !== 'on') marks.push('no-secure-boot');
-  if (c.conflicts.length > 0) marks.push('mac-conflict');
-  if (e.ekCertificate?.verified === false) marks.push('ek-unverified');
-  return marks;
-}
-
-function sameKey(record: NodeRecord, e: Enrolment): boolean {
-  return record.identity.spkiDigest === e.spkiDigest && record.identity.hostKey === e.hostKey;
-}
-
-/** The words are new with every session: these mean that the same request came twice. */
-function sameSession(record: NodeRecord, e: Enrolment): boolean {
-  return sameKey(record, e) && record.words.join() === e.words.join();
 }
 
 function gone(record: NodeRecord): Refusal {

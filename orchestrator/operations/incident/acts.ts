@@ -9,7 +9,7 @@ import {
   recoveryAt,
   type Told,
 } from '../../recovery/incidents.ts';
-import { signalled } from '../../recovery/playbook.ts';
+import { signalled } from '../../recovery/signalled.ts';
 import { SIGNAL_CODES, SIGNALS, type Signal } from '../../recovery/signals.ts';
 import { ticketOf } from '../../recovery/ticket.ts';
 import { isHeld } from '../../upkeep/lease.ts';

@@ -41,22 +41,23 @@ export async function retire(
   acting: Acting,
 ): Promise<Decided> {
   const service = serviceIn(text);
+  const full = fullServiceVersion(service);
   const next = fullServiceVersion(serviceIn(successor));
   const house = await everything(acting);
   await mustBeKnown(service, house, acting.paths);
   const released = new Set(house.released.map(fullServiceVersion));
   const rules = { now: acting.by.at, known: house.lives, released };
-  checkRetirement({ service: fullServiceVersion(service), successor: next, on }, rules);
+  checkRetirement({ service: full, successor: next, on }, rules);
   const word = { state: 'deprecated' as const, successor: next, on, template: template ?? null, reason };
-  await checkTemplateOf(acting.fleet, { service: fullServiceVersion(service), ...word });
+  await checkTemplateOf(acting.fleet, { service: full, ...word });
   if (!dryRun) {
-    const life = house.lives.get(fullServiceVersion(service));
+    const life = house.lives.get(full);
     const last = life === undefined ? undefined : (await drainsOf(acting.fleet, life)).at(-1);
     // Said once more although nothing of it is new: what people or the engine have ended begins anew.
     const again = last !== undefined && isStopped(last);
     return decide(acting, text, word, { isKnown: true, again });
   }
-  const before = stateOf(house.lives.get(fullServiceVersion(service)), acting.by.at);
+  const before = stateOf(house.lives.get(full), acting.by.at);
   return { ...(await shownOf(service, house, acting, word)), before, changed: false };
 }
 

@@ -89,14 +89,15 @@ function versionsIn(house: Everything): Version[] {
 }
 
 function versionOf(service: ServiceVersion, { lives, counts, released, now }: Everything): Version {
-  const life = lives.get(fullServiceVersion(service));
+  const text = fullServiceVersion(service);
+  const life = lives.get(text);
   return {
     ...service,
     state: stateOf(life, now),
     on: life?.on ?? null,
     successor: life?.successor ?? null,
-    nodes: countIn(counts.get(fullServiceVersion(service))),
-    release: released.find((one) => fullServiceVersion(one) === fullServiceVersion(service)) ?? null,
+    nodes: countIn(counts.get(text)),
+    release: released.find((one) => fullServiceVersion(one) === text) ?? null,
   };
 }
 

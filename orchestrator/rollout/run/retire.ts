@@ -119,8 +119,8 @@ async function bring(edge: Edge, life: Retirement, facts: Facts, now: number): P
   if (last !== undefined && isUnderWay(last)) return stays;
   if (last !== undefined && isStopped(last))
     return `${last.id} ended as ${last.state}: 'bootwave service retire', said again, starts another one`;
-  const failed = () => shownBy(redis, earlier, facts.memory.failed, hasFailed);
-  const ids = drainable(facts.nodes, life, await failed(), facts.needs);
+  const failed = await shownBy(redis, earlier, facts.memory.failed, hasFailed);
+  const ids = drainable(facts.nodes, life, failed, facts.needs);
   if (ids.length === 0)
     return `${all.length} nodes came back from ${successor}: 'bootwave rollout show ${last?.id}' says why`;
   const why = whyNoSuccessor(service, successor, now, { known: facts.lives, released: facts.released });

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cp, mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { exists } from '../../../base/files.ts';
@@ -25,9 +26,7 @@ type Made = Awaited<ReturnType<typeof fleetFor>>;
 async function partsOf({ key }: Made, file: string): Promise<Part[]> {
   const parts: Part[] = [];
   await readArchive(file, key.file, async ({ header: { name, linkname }, content }) => {
-    const pieces: Buffer[] = [];
-    for await (const piece of content) pieces.push(piece);
-    parts.push({ path: name, bytes: Buffer.concat(pieces), ...(linkname ? { linkname } : {}) });
+    parts.push({ path: name, bytes: await buffer(content), ...(linkname ? { linkname } : {}) });
   });
   return parts;
 }
@@ -42,12 +41,7 @@ async function write({ key, folder }: Made, parts: readonly Part[]): Promise<str
   const archive = new Archive([key.recipient], handle.fd);
   for (const { path, bytes, linkname } of parts) {
     const header = { path, size: bytes.length, mode: 0o600, ...(linkname === undefined ? {} : { linkname }) };
-    await archive.add(
-      header,
-      (async function* () {
-        if (bytes.length > 0) yield bytes;
-      })(),
-    );
+    await archive.add(header, bytes.length > 0 ? [bytes] : []);
   }
   await archive.close();
   await handle.close();

@@ -57,8 +57,7 @@ test('a backup that is killed is none, and the next one is made', async (t) => {
   for (const bytes of [0, BIG / 2]) {
     t.true(await killed(args, grown(bytes)), `at ${bytes}`);
     t.false(existsSync(to));
-    for (const name of await readdir(folder))
-      if (name.endsWith('.tmp')) await mustRun('rm', [join(folder, name)]);
+    for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name));
   }
   await mustRun(PROGRAM, args, { env: { ...process.env, BOOTWAVE_REDIS_URL: '' } });
   t.is((await restored(to)).told.nodes, 1);
@@ -95,13 +94,10 @@ test('a restore that is killed leaves no keys, and given again it is brought to 
     env: { ...process.env, BOOTWAVE_REDIS_URL: '' },
   });
   t.is((JSON.parse(again.stdout) as Restored).nodes, 1, 'the same is told');
-  t.deepEqual(
-    await readdir(root),
-    (await readdir(root)).filter((one) => one !== PARTIAL),
-  );
+  t.false(existsSync(partial));
   t.true(existsSync(paths.keys));
   t.is((await readFile(join(paths.images, 'bootwave_1.0.0.efi'))).length, BIG);
-  t.is((await opened(t, paths)).bans.set.entries.length > 0, true);
+  t.true((await opened(t, paths)).bans.set.entries.length > 0);
   const left = await mustRun('pgrep', ['-fc', `${root}/`]).catch(() => ({ stdout: '0' }));
   // The one that was opened here.
   t.true(Number(left.stdout) <= 1, 'no Redis of those that were killed is left');

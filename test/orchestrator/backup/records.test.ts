@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
@@ -13,12 +14,6 @@ import { redisFiles } from '../../../orchestrator/redis/settings.ts';
 import { freePort } from '../../support/free-port.ts';
 import { redisFor } from '../fleet/support.ts';
 import { folderFor } from './support.ts';
-
-async function bytesOf(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
-  const all: Buffer[] = [];
-  for await (const piece of pieces) all.push(piece);
-  return Buffer.concat(all);
-}
 
 test('large and small, while others write: whole by its own checksum, and loaded as the base of an append-only file', async (t) => {
   const { redis } = await redisFor(t);
@@ -32,7 +27,7 @@ test('large and small, while others write: whole by its own checksum, and loaded
       for (let i = 0; !stop; i += 1) await redis.set('counter', i);
     })();
     const rdb = join(folder, `${round}.rdb`);
-    await writeFile(rdb, await bytesOf(recordsOf(redis)));
+    await writeFile(rdb, await buffer(recordsOf(redis)));
     stop = true;
     await writing;
     await mustRun('redis-check-rdb', [rdb]);
@@ -81,7 +76,7 @@ test('behind TCP and a password, which no other process sees', async (t) => {
   const { dir, port, secret, open } = await otherRedis(t);
   const { redis, close } = await open(0);
   await redis.set('a', 'b');
-  const reading = bytesOf(recordsOf(redis));
+  const reading = buffer(recordsOf(redis));
   const running = () => execFileSync('ps', ['axww', '-o', 'args']).toString();
   while (!running().includes(`-p ${port}`)) await sleep(10);
   t.false(running().includes(secret));
@@ -90,7 +85,7 @@ test('behind TCP and a password, which no other process sees', async (t) => {
   await mustRun('redis-check-rdb', [rdb]);
   await close();
   const other = await open(3);
-  await t.throwsAsync(bytesOf(recordsOf(other.redis)), { code: 'BACKUP_REDIS' });
+  await t.throwsAsync(buffer(recordsOf(other.redis)), { code: 'BACKUP_REDIS' });
   await other.close();
 });
 

@@ -1,7 +1,7 @@
 /** The fence on a real Redis: one commit, and in force whatever becomes of it there. */
 import test from 'ava';
 import { fenceNode } from '../../../orchestrator/recovery/fence.ts';
-import { signalled } from '../../../orchestrator/recovery/playbook.ts';
+import { signalled } from '../../../orchestrator/recovery/signalled.ts';
 import { beatOfBoot, certificateFor, enrolment, START } from '../fleet/support.ts';
 import { servicesFor } from '../services/world.ts';
 

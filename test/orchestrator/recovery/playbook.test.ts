@@ -9,10 +9,10 @@ import {
   failed,
   LADDER,
   LIMITS,
-  signalled,
   turn,
   wipeTime,
 } from '../../../orchestrator/recovery/playbook.ts';
+import { signalled } from '../../../orchestrator/recovery/signalled.ts';
 
 const MINUTE = 60_000;
 const T0 = 1_800_000_000_000;

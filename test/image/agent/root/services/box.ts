@@ -91,6 +91,19 @@ export async function box(t: ExecutionContext) {
       const one = spawn('nsenter', within(...args), { stdio: 'ignore' });
       t.teardown(() => one.kill('SIGKILL'));
     },
+    /** A wire, and somebody at its other end: the namespace `outside`, 10.93.0.2; here it is 10.93.0.1. */
+    async wire(): Promise<void> {
+      await must('ip', 'netns', 'add', 'outside');
+      await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
+      for (const [space, address] of [
+        [[], '10.93.0.1/24'],
+        [['-n', 'outside'], '10.93.0.2/24'],
+      ] as const) {
+        await must('ip', ...space, 'address', 'add', address, 'dev', 'wire');
+        await must('ip', ...space, 'link', 'set', 'wire', 'up');
+        await must('ip', ...space, 'link', 'set', 'lo', 'up');
+      }
+    },
     /** Begins an instance as PID 1 would, without its limits. */
     async start(
       name: string,

@@ -100,17 +100,7 @@ test.serial('what was declared is reached, from outside and to outside; nothing 
   const bundle = await makeBundle(folder);
   const node = await box(t);
   const { must, exec } = node;
-  // The wire, and somebody at its other end.
-  await must('ip', 'netns', 'add', 'outside');
-  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
-  for (const [space, address] of [
-    [[], '10.93.0.1/24'],
-    [['-n', 'outside'], '10.93.0.2/24'],
-  ] as const) {
-    await must('ip', ...space, 'address', 'add', address, 'dev', 'wire');
-    await must('ip', ...space, 'link', 'set', 'wire', 'up');
-    await must('ip', ...space, 'link', 'set', 'lo', 'up');
-  }
+  await node.wire();
   await must('ip', '-n', 'outside', 'route', 'add', '198.18.0.0/15', 'via', '10.93.0.1');
   const outside = (...args: string[]) => exec('ip', 'netns', 'exec', 'outside', ...args);
   await writeFile(join(folder, 'index.html'), 'outside');

@@ -23,12 +23,7 @@ async function wired(t: ExecutionContext) {
   await mustRun('gcc', ['-O1', '-o', flood, join(import.meta.dirname, 'flood.c')]);
   const node = await box(t);
   const { must } = node;
-  await must('ip', 'netns', 'add', 'outside');
-  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
-  await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
-  await must('ip', '-n', 'outside', 'address', 'add', '10.93.0.2/24', 'dev', 'wire');
-  await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
-  await must('ip', 'link', 'set', 'wire', 'up');
+  await node.wire();
   await must('ip', 'route', 'add', 'default', 'via', '10.93.0.2');
   const count =
     'table netdev left { chain out { type filter hook egress device "wire" priority 0; ip protocol udp counter; }; }';
@@ -65,28 +60,8 @@ test.serial(
     await send(web.place, '203.0.113.9', 1, 443);
     await send(other.place, '203.0.113.9', 1, 443);
     // Undeclared, and by IPv6: it does not leave its own namespace.
-    await node.exec(
-      'ip',
-      'netns',
-      'exec',
-      web.place.interface,
-      'curl',
-      '-s',
-      '-m',
-      '1',
-      'http://203.0.113.10/',
-    );
-    await node.exec(
-      'ip',
-      'netns',
-      'exec',
-      web.place.interface,
-      'curl',
-      '-s',
-      '-m',
-      '1',
-      'http://[2001:db8::1]/',
-    );
+    for (const url of ['http://203.0.113.10/', 'http://[2001:db8::1]/'])
+      await node.exec('ip', 'netns', 'exec', web.place.interface, 'curl', '-s', '-m', '1', url);
     const asks = `const s = require('node:dgram').createSocket('udp4').bind(5353, () => s.send('q', 53, '10.93.0.1'));
     s.on('message', () => process.exit(0)); setTimeout(() => process.exit(1), 5000);`;
     const answers = `const s = require('node:dgram').createSocket('udp4').bind(53); s.on('message', (m, { port, address }) => s.send('a', port, address, () => process.exit()));`;

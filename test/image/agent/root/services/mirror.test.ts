@@ -30,7 +30,7 @@ test('it serves images and bundles of its node by ranges, and nothing else that 
   );
   t.deepEqual(manifest.egress, []);
   const node = await box(t);
-  const { must, exec, folder: at } = node;
+  const { exec, folder: at } = node;
   const places = {
     ...{ store: join(at, 'bundles'), shared: join(at, 'shared'), states: join(at, 'states') },
     ...{ downloads: join(at, 'downloads'), space: async () => ({ total: 2 ** 40, free: 2 ** 40 }) },
@@ -52,12 +52,7 @@ test('it serves images and bundles of its node by ranges, and nothing else that 
   await link(join(places.shared, 'secret'), join(places.shared, 'images/order.json'));
   await node.start('fleet/image-mirror', 7, built as never, manifest);
 
-  await must('ip', 'netns', 'add', 'outside');
-  await must('ip', 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', 'outside');
-  await must('ip', 'address', 'add', '10.93.0.1/24', 'dev', 'wire');
-  await must('ip', 'link', 'set', 'wire', 'up');
-  await must('ip', '-n', 'outside', 'address', 'add', '10.93.0.2/24', 'dev', 'wire');
-  await must('ip', '-n', 'outside', 'link', 'set', 'wire', 'up');
+  await node.wire();
   const curl = async (target: string, ...more: string[]) => {
     const { stdout } = await exec(
       ...['ip', 'netns', 'exec', 'outside', 'curl', '--silent', '--max-time', '20', '--path-as-is'],

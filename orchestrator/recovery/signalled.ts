@@ -1,0 +1,55 @@
+/** What a signal, or a person's word, makes of a node's last incident. No clock, no Redis, no node. */
+import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
+import type { Told } from './incidents.ts';
+
+/** Milliseconds after the end of an incident in which the next one is the same trouble again. */
+const SOON = 24 * 3600_000;
+
+const MOST_EVIDENCE = 64;
+export const grown = (before: readonly string[], more: readonly string[]): string[] =>
+  [...new Set([...before, ...more.map((line) => line.slice(0, 500))])].slice(0, MOST_EVIDENCE);
+
+/** A signal that counts, or a person's word. */
+export type Cause = {
+  road: Incident['road'];
+  signal: string;
+  evidence: readonly string[];
+  reason: string;
+};
+
+/**
+ * What a signal makes of a node's last incident. A compromised node is fenced, wherever it stands; one that is held already
+ * only has more evidence.
+ * @returns null: nothing changes
+ */
+export function signalled(
+  known: Incident | undefined,
+  about: Pick<Incident, 'node' | 'name' | 'site'>,
+  { road, signal, evidence, reason }: Cause,
+  now: number,
+): Told | null {
+  const step = road === 'broken' ? 'open' : 'fenced';
+  if (known === undefined || isOver(known)) {
+    const isSoon = known !== undefined && now - known.at <= SOON;
+    const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
+    const number = (known?.number ?? 0) + 1;
+    return {
+      ...about,
+      number,
+      road,
+      step,
+      signal,
+      evidence: grown([], evidence),
+      reason,
+      tries,
+      wipe: null,
+      openedAt: now,
+    };
+  }
+  const more = { ...known, evidence: grown(known.evidence, evidence) };
+  const isNews = more.evidence.length > known.evidence.length;
+  if (road === 'broken' || isHeldBy(known)) return isNews ? more : null;
+  const isBack = known.road === 'compromised';
+  const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };
+  return { ...more, road, signal, tries, reason, step: 'fenced', wipe: null };
+}
