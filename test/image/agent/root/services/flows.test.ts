@@ -1,6 +1,7 @@
 /** What instances send is recorded by the kernel: real nft in a network namespace, read as the agent reads it. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
 import { countedFlows } from '../../../../../image/agent/member/flows/kernel-text.ts';
@@ -66,6 +67,13 @@ test.serial(
     s.on('message', () => process.exit(0)); setTimeout(() => process.exit(1), 5000);`;
     const answers = `const s = require('node:dgram').createSocket('udp4').bind(53); s.on('message', (m, { port, address }) => s.send('a', port, address, () => process.exit()));`;
     node.beside('ip', 'netns', 'exec', web.place.interface, process.execPath, '-e', answers);
+    // Asked before it listens, the kernel answers with ICMP, and that is recorded, too.
+    while (
+      !(await node.exec('ip', 'netns', 'exec', web.place.interface, 'cat', '/proc/net/udp')).stdout.includes(
+        ':0035 ',
+      )
+    )
+      await sleep(50);
     let answered = false;
     for (let i = 0; i < 10 && !answered; i += 1)
       answered = (await node.exec('ip', 'netns', 'exec', 'outside', process.execPath, '-e', asks)).code === 0;
