@@ -14,6 +14,7 @@ import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
 import { type Breaker, isMeant } from './breaker.ts';
 import { decideIncident } from './incidents.ts';
+import { forPeopleWhy } from './playbook.ts';
 
 /** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */
 export const RECOVERY = 'recovery';
@@ -37,7 +38,9 @@ export class Held implements Recovery {
   async came(record: NodeRecord, incident: Incident) {
     const { breaker, log } = this.#parts;
     const { step, number, reason } = incident;
-    if (step === 'person') return { order: null, reason: `a person decides: ${reason}` };
+    // Its server says so at its next look; the machine may come before that.
+    const forPeople = step === 'person' ? reason : forPeopleWhy(incident);
+    if (forPeople !== null) return { order: null, reason: `a person decides: ${forPeople}` };
     const stopped = isMeant(incident) ? null : breaker('wipe', record);
     if (stopped !== null) return { order: null, reason: `the automation stands still: ${stopped}` };
     try {

@@ -93,8 +93,7 @@ export function turn(incident: Incident, facts: Facts): Turn {
     return to(incident, 'ended', 'the node left the fleet');
   // A broken node that a person has mended is seen to be well.
   if (step === 'person') return road === 'broken' ? broken(incident, facts) : STAY;
-  if (incident.signal === 'cloned')
-    return to(incident, 'person', 'nobody can tell from here which of the two machines is the real one');
+  if (incident.signal === 'cloned') return to(incident, 'person', CLONED);
   if (facts.banned !== null)
     return to(incident, 'person', `a person banned it, and people let it back: ${facts.banned}`);
   // One that is well and a member again is held for nothing but what its incident shows.
@@ -143,9 +142,19 @@ function may(command: Command, { hasBmc, state }: Facts): boolean {
   return command === 'restart' ? isMember(state) : hasBmc;
 }
 
+const CLONED = 'nobody can tell from here which of the two machines is the real one';
+
+/** Why no machine is wiped for this incident until a person has said so, whatever else is true; null: it may be. */
+export function forPeopleWhy({ signal, tries }: Pick<Incident, 'signal' | 'tries'>): string | null {
+  if (signal === 'cloned') return CLONED;
+  if ((tries.repeats ?? 0) >= LIMITS.repeats) return `this happened ${LIMITS.repeats + 1} times within a day`;
+  if ((tries.returns ?? 0) >= LIMITS.returns) return 'it came back from a wipe, and did the same again';
+  return null;
+}
+
 function compromised(incident: Incident, facts: Facts): Turn {
   const { now, state, isWhole, recovery, hasTpm, hasBmc, stopped } = facts;
-  const { step, tries } = incident;
+  const { step } = incident;
   if (step === 'returning') {
     if (!isBaked(incident, facts) || !(isWhole || spent(incident, facts))) return STAY;
     const reason = `wiped, attested, and well for ${LIMITS.bake / MINUTE} min`;
@@ -156,10 +165,8 @@ function compromised(incident: Incident, facts: Facts): Turn {
   if (step === 'wiped' && isMember(state))
     return to(incident, 'returning', 'it has new keys, and is a member again');
   if (!hasTpm) return to(incident, 'person', 'without a TPM it cannot show that it was wiped');
-  if ((tries.repeats ?? 0) >= LIMITS.repeats)
-    return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
-  if ((tries.returns ?? 0) >= LIMITS.returns)
-    return to(incident, 'person', 'it came back from a wipe, and did the same again');
+  const forPeople = forPeopleWhy(incident);
+  if (forPeople !== null) return to(incident, 'person', forPeople);
   if (step !== 'wiped' && recovery === 'person')
     return to(incident, 'person', `site ${incident.site} has not said that the automation may wipe disks`);
   const wipe = step === 'wiping' ? facts.wipeTime : 0;

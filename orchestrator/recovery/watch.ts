@@ -39,8 +39,8 @@ export class Watch {
   readonly #now: () => number;
   readonly #sights = new Sights();
   readonly #since: number;
-  /** Signals that nothing follows from here, by node and code: logged once. */
-  readonly #told = new Set<string>();
+  /** Signals of a node that nothing follows from here: logged once. */
+  readonly #told = new Map<string, Set<SignalCode>>();
   /** When a node was refused in an image that a rollout brings. */
   readonly #trials = new Map<string, number[]>();
   readonly #busy = new Set<Promise<unknown>>();
@@ -64,9 +64,15 @@ export class Watch {
   async look(): Promise<void> {
     const { fleet, site } = this.#parts;
     const records = await fleet.nodes.getMany(await fleet.nodes.ids({ site }));
-    this.#sights.keep(new Set(records.map(({ id }) => id)));
+    this.#forget(new Set(records.map(({ id }) => id)));
     const { policy } = await fleet.sites.get(site);
     for (const record of records) await this.#judge(record, policy);
+  }
+
+  #forget(there: ReadonlySet<string>): void {
+    this.#sights.keep(there);
+    for (const kept of [this.#told, this.#trials])
+      for (const id of kept.keys()) if (!there.has(id)) kept.delete(id);
   }
 
   /** When this server heard it; null: it did not. */
@@ -109,8 +115,8 @@ export class Watch {
       if (road === 'broken' && (await this.#isBusy(record, now))) continue;
       const cause = { road, signal: code, evidence, reason: SIGNALS[code].what };
       const stopped = this.#unwilling(record, policy, road) ?? (await this.#begin(record, cause));
-      if (stopped !== null && !this.#told.has(`${record.id} ${code}`)) {
-        this.#told.add(`${record.id} ${code}`);
+      if (stopped !== null && !this.#told.get(record.id)?.has(code)) {
+        this.#told.set(record.id, (this.#told.get(record.id) ?? new Set()).add(code));
         const about = { id: record.id, node: record.name, code: 'RECOVERY_SIGNAL', signal: code, evidence };
         log.warn({ ...about, reason: stopped }, 'a signal, and nothing follows from it by itself');
       }

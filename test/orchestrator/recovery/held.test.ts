@@ -5,7 +5,7 @@ import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
 import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
 import { certificateFor, enrolment, inventory, macOf, quoted, START } from '../fleet/support.ts';
-import { BY, DISK, heldWorld } from './held-world.ts';
+import { BY, DISK, heldWorld, ODD } from './held-world.ts';
 
 type Held = Extract<EnrolmentDecision, { state: 'held' }>;
 
@@ -48,6 +48,24 @@ test('without the consent of its site a person decides, and nothing is signed', 
   t.regex(held.reason, /nobody has said that machines of site default may be wiped/);
   t.like(stands(), { step: 'person' });
   t.regex(((await restarts(3)) as Held).reason, /a person decides/);
+});
+
+test('it comes before its server has looked at the incident: what people decide gets no order', async (t) => {
+  const cases = [
+    { signal: 'cloned', tries: {}, why: /which of the two machines/ },
+    { signal: ODD.signal, tries: { repeats: 2 }, why: /3 times within a day/ },
+    { signal: ODD.signal, tries: { returns: 2 }, why: /came back from a wipe/ },
+  ];
+  for (const { signal, tries, why } of cases) {
+    const { fleet, id, says, restarts, stands, fences } = await heldWorld(t);
+    await says('wipe');
+    await fences(signal);
+    await decideIncident(fleet, id, (now) => ({ ...now!, tries }), BY);
+    const held = (await restarts(2)) as Held;
+    t.is(held.order, null);
+    t.regex(held.reason, why);
+    t.like(stands(), { step: 'fenced' });
+  }
 });
 
 test('what could not be wiped is said, and a person decides', async (t) => {
