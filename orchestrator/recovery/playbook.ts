@@ -5,6 +5,7 @@
 import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isMember, type State } from '../fleet/transitions.ts';
+import { isMeant } from './breaker.ts';
 import type { Told } from './incidents.ts';
 import { grown } from './signalled.ts';
 
@@ -124,7 +125,12 @@ function broken(incident: Incident, facts: Facts): Turn {
 function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Facts, why: string): Turn {
   if (recovery === 'person' || !hasBmc || !hasTpm || !onDisk) return to(incident, 'person', why);
   const evidence = grown(incident.evidence, [`to be installed anew: ${why}`]);
-  return { told: { ...incident, road: 'compromised', step: 'fenced', reason: why, evidence }, command: null };
+  // Whoever asked for a repair did not ask for a wipe: that is the automation's own judgement, which the breaker may hold.
+  const signal = isMeant(incident) ? 'unrepaired' : incident.signal;
+  return {
+    told: { ...incident, road: 'compromised', step: 'fenced', signal, reason: why, evidence },
+    command: null,
+  };
 }
 
 /**

@@ -2,6 +2,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { type Incident, mayFollow } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { isMeant } from '../../../orchestrator/recovery/breaker.ts';
 import { asDecided, type Told } from '../../../orchestrator/recovery/incidents.ts';
 import {
   type Command,
@@ -110,6 +111,10 @@ test('broken: what is well from the network alone is installed anew, or a person
   const well = { wellSince: T0, state: 'healthy' as const };
   t.is(play(before, () => well, 9).incident.step, 'open');
   t.like(play(before, () => well, 10).incident, { step: 'fenced', road: 'compromised' });
+  // Nor has a person who asked for a repair asked for a wipe.
+  const asked = play({ ...before, signal: 'operator' }, () => well, 10).incident;
+  t.like(asked, { step: 'fenced', signal: 'unrepaired' });
+  t.false(isMeant(asked));
   t.is(play(before, () => ({ ...well, recovery: 'person' }), 10).incident.step, 'person');
   t.is(play(before, () => ({ ...well, onDisk: false }), 10).incident.step, 'ended');
 });
