@@ -35,6 +35,8 @@ export type Member = {
   image: string | null;
   /** Milliseconds since it was heard. */
   quiet: number;
+  /** Milliseconds of silence after which it counts as silent at its site. */
+  silent: number;
   /** It is heard, and says that it is healthy. */
   isWell: boolean;
 };
@@ -163,7 +165,7 @@ function measurement({ alarms, members, rules }: World): Found[] {
   });
 }
 
-/** Milliseconds of silence after which nodes are compared. */
+/** Milliseconds of silence after which nodes are compared, unless their site has them repaired sooner. */
 const SILENT = 15 * MINUTE;
 
 /** Nodes that fell silent together: no restart mends a switch. */
@@ -193,8 +195,9 @@ export function silentWith(
 ): { place: Pick<Found, 'site' | 'rack'>; why: string; ids: string[] } | null {
   const peers = members.map(({ id, site, rack, quiet }): Peer => ({ id, site, rack, quiet, changed: false }));
   const suspect = peers.find(({ id }) => id === node);
-  if (suspect === undefined || suspect.quiet < SILENT) return null;
-  const verdict = silenceOf(suspect, peers, { silent: SILENT });
+  const silent = Math.min(SILENT, members.find(({ id }) => id === node)?.silent ?? SILENT);
+  if (suspect === undefined || suspect.quiet < silent) return null;
+  const verdict = silenceOf(suspect, peers, { silent });
   if (verdict.verdict === 'alone') return null;
   const cause = verdict.verdict === 'wait' ? verdict.place : verdict.cause;
   const place = {

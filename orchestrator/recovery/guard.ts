@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { By } from '../fleet/acting.ts';
 import { Shelf } from '../fleet/decisions/shelf.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { DEFAULT_POLICY, type Policy } from '../fleet/site.ts';
 import { type Minimum, minimumsOf, neededWhy, type Runner } from '../services/capacity.ts';
 import { fleetUsage } from '../usage/fleet.ts';
 import {
@@ -17,6 +18,7 @@ import {
   type World,
 } from './breaker.ts';
 import { type BreakerRules, rulesSchema, USUAL } from './rules.ts';
+import { ruleOf } from './signals.ts';
 
 const RULES = new Shelf<BreakerRules>('breaker', rulesSchema);
 const RESUMED = new Shelf<Resumed>(
@@ -111,22 +113,31 @@ export class Guard {
 
 type HeardAt = (node: string) => number | null;
 
+/** Milliseconds after which the signal `silent` counts there; where it is left out nobody is repaired for it. */
+function silenceIn({ signals }: Policy): number {
+  const after = ruleOf('silent', signals)?.after;
+  return after !== undefined && 'minutes' in after ? after.minutes * 60_000 : Number.POSITIVE_INFINITY;
+}
+
 /**
  * @param heardAt when this server heard each node itself, milliseconds since the epoch; nodes that it never did are taken as Redis has
  * them: whoever owns that can make the automation stand still, and more of it go on than there should, up to the numbers of the rules
  */
 export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = () => null): Promise<Guard> {
-  const [usage, seen, rules, resumed, minimums] = await Promise.all([
+  const [usage, sites, seen, rules, resumed, minimums] = await Promise.all([
     fleetUsage(fleet),
+    fleet.sites.list(),
     fleet.nodes.lastSeen(),
     readRules(fleet),
     RESUMED.list(fleet),
     minimumsOf(fleet),
   ]);
+  const silences = new Map(sites.map(({ name, policy }) => [name, silenceIn(policy)]));
   const members = usage.map(({ node: { id, name, site, rack, state, observed } }): Member => {
     const quiet = Math.max(0, now - Math.max(heardAt(id) ?? 0, seen.get(id) ?? 0));
     const isWell = state === 'healthy' && quiet < PAUSE;
-    return { id, name, site, rack, image: observed.image || null, quiet, isWell };
+    const silent = silences.get(site) ?? silenceIn(DEFAULT_POLICY);
+    return { id, name, site, rack, image: observed.image || null, quiet, silent, isWell };
   });
   const well = new Set(members.flatMap(({ id, isWell }) => (isWell ? [id] : [])));
   const runners = usage.flatMap(({ node: { id, site }, runs, wanted }): Runner[] => {

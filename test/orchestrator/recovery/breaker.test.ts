@@ -15,7 +15,16 @@ const MINUTE = 60_000;
 const NOON = 1_800_000_000_000;
 
 const member = (id: string, more: Partial<Member> = {}): Member => ({
-  ...{ id, name: id, site: 'par', rack: null, image: '1.0', quiet: 10_000, isWell: true },
+  ...{
+    id,
+    name: id,
+    site: 'par',
+    rack: null,
+    image: '1.0',
+    quiet: 10_000,
+    silent: 15 * MINUTE,
+    isWell: true,
+  },
   ...more,
 });
 const alarm = (node: string, more: Partial<Alarm> = {}): Alarm => ({
@@ -170,6 +179,24 @@ test('a rack that fell silent as a whole is a switch: nobody is restarted there,
   t.deepEqual(tripsOf(world(alarms, alone)), []);
   const dark = members.map((one) => ({ ...one, quiet: 40 * MINUTE }));
   t.like(tripsOf(world(alarms, dark)), { length: 1, 0: { site: null, rack: null } }, 'our own uplink');
+});
+
+test('a site that has silent nodes repaired sooner is compared sooner', (t) => {
+  const members = fleet(6).map((one, i) => ({
+    ...one,
+    rack: `r${i < 3 ? 0 : 1}`,
+    silent: 3 * MINUTE,
+    ...(i < 3 && { quiet: 4 * MINUTE, isWell: false }),
+  }));
+  t.like(silentWith('n0', members), { place: { rack: 'r0' }, ids: ['n0', 'n1', 'n2'] });
+  t.is(
+    silentWith(
+      'n0',
+      members.map((one) => ({ ...one, silent: 15 * MINUTE })),
+    ),
+    null,
+    'where they are not repaired yet',
+  );
 });
 
 const anyAlarm = fc.record({

@@ -5,6 +5,7 @@ import type { Reattestation } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { Policy } from '../../../orchestrator/fleet/site.ts';
+import { readGuard } from '../../../orchestrator/recovery/guard.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
@@ -144,6 +145,19 @@ test('silence, illness and missing quotes last until they count; a node that is 
   t.like(incident(mute), { road: 'broken', signal: 'no-quote' });
   t.is(incident(back), undefined, 'it was silent for ten minutes only, and its quote is not due yet');
   t.is(incident(quiet)?.evidence.length, 1, 'what goes on is no news');
+});
+
+test('where silence counts sooner, nodes that fell silent together are found sooner', async (t) => {
+  const { fleet, member, clock } = await world(t, { signals: { silent: { minutes: 3 } } });
+  const id = await member(1);
+  await member(2);
+  const why = async (minutes: number) =>
+    (await readGuard(fleet, clock.now + minutes * MINUTE)).stopped(id, 'repair');
+  t.is(await why(2), null, 'not repaired yet');
+  t.truthy(await why(4));
+  await fleet.sites.set('default', { signals: {} }, BY);
+  t.is(await why(4), null);
+  t.truthy(await why(20));
 });
 
 test('a node that starts again and again is found, and one restart is none', async (t) => {
