@@ -77,8 +77,13 @@ const NOUNS: readonly Noun[] = [
   },
   {
     name: 'recovery',
-    description: 'where the automation stands still; recovery of many nodes, and drills',
+    description: 'where the automation stands still; recovery of many nodes',
     load: () => import('./recovery/recovery.ts'),
+  },
+  {
+    name: 'drill',
+    description: 'whether recovery, rollback and restore still work: going each road before it is needed',
+    load: () => import('./drill/drill.ts'),
   },
   {
     name: 'request',

@@ -15,7 +15,7 @@ export function register(command: Command): void {
       '--key <file>',
       'the private key that opens it; age asks for its passphrase if it has one',
     )
-    .requiredOption('--fleet <sha256>', "the fleet's number, as 'bootwave backup' showed it", fingerprint)
+    .requiredOption('--fleet <sha256>', "the fleet's number, as 'bootwave backup' showed it", fleetNumber)
     .option(
       '--survivor <path>',
       'the old data directory, what is left of it, or a copy of bans.log of another server; may be given again',
@@ -34,7 +34,7 @@ export function register(command: Command): void {
     });
 }
 
-function fingerprint(text: string): string {
+export function fleetNumber(text: string): string {
   const digits = text.replaceAll(':', '').toLowerCase();
   if (/^[0-9a-f]{64}$/.test(digits)) return digits;
   throw new InvalidArgumentError('64 hexadecimal digits');

@@ -1,7 +1,7 @@
-/** Recovery of many nodes, and drills. */
+/** Recovery of many nodes. */
 import type { Command } from 'commander';
 import * as recovery from '../../orchestrator/operations/recovery/declared.ts';
-import type { Drafted, PlanShown, Started } from '../../orchestrator/operations/recovery/plans.ts';
+import type { Drafted, PlanShown } from '../../orchestrator/operations/recovery/plans.ts';
 import { harmless, print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
 import { waitsText } from '../operator/request.ts';
@@ -47,17 +47,7 @@ export function register(group: Command): void {
       const one = await call(command, recovery.stop, { plan, reason });
       print(json, one, () => planText(one));
     });
-
-  commandFor(group, recovery.drill, '<node>')
-    .requiredOption(...why)
-    .action(async (node: string, { json, reason }: Why, command: Command) => {
-      const started = await call(command, recovery.drill, { node, reason });
-      print(json, started, () => drillText(started));
-    });
 }
-
-const drillText = ({ plan }: Started): string =>
-  `drill ${plan} begins; 'bootwave recovery plans' shows how far it is`;
 
 function draftText({ nodes, skipped }: Drafted): string {
   return [

@@ -15,7 +15,6 @@ import { openFleet } from '../operators/bans-of.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { redisFiles } from '../redis/settings.ts';
-import { externalUrl } from '../redis/url.ts';
 import { signerFiles } from '../signer/files.ts';
 import { PARTIAL } from './contents.ts';
 import { leaveEpochs, leaveToPeople, pauseRollouts, restraintsOf, takeBackWipes } from './prudence.ts';
@@ -62,18 +61,12 @@ const DONE = 'restored.json';
 const LAST = 'keys';
 
 /**
- * @throws BootwaveError `RESTORE_*`, `RESTORE_NOT_EMPTY`, `RESTORE_RUNNING`, `RESTORE_OLD`, `RESTORE_REDIS`, `RESTORE_SURVIVOR`: the
+ * @throws BootwaveError `RESTORE_*`, `RESTORE_NOT_EMPTY`, `RESTORE_RUNNING`, `RESTORE_OLD`, `RESTORE_SURVIVOR`: the
  * data directory is as it was
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const { root } = options.paths;
   const partial = join(root, PARTIAL);
-  if (externalUrl() !== '')
-    throw refusal(
-      'RESTORE_REDIS',
-      'a backup is restored with the embedded Redis',
-      'unset BOOTWAVE_REDIS_URL',
-    );
   await mkdir(root, { recursive: true, mode: 0o700 });
   // One that was killed when all was whole is brought to its end.
   const done = await readFile(join(partial, DONE), 'utf8').catch(() => null);
@@ -113,12 +106,7 @@ async function prepare(options: RestoreOptions, partial: string): Promise<Restor
   const data = join(partial, 'data');
   try {
     // What one that was killed has left, its Redis too.
-    const left = dataPaths(data);
-    if (await exists(redisFiles(left.redis).socket))
-      await connect(left, { url: '' }).then(
-        ({ close }) => close(),
-        () => {},
-      );
+    await endRedis(dataPaths(data));
     await rm(data, { recursive: true, force: true });
     await mkdir(data, { mode: 0o700 });
     const restored = await build(options, data, join(partial, 'records.rdb'));
@@ -137,6 +125,15 @@ async function prepare(options: RestoreOptions, partial: string): Promise<Restor
       cause: error,
     });
   }
+}
+
+/** Of a data directory in which whoever used it was killed. */
+export async function endRedis(paths: DataPaths): Promise<void> {
+  if (!(await exists(redisFiles(paths.redis).socket))) return;
+  await connect(paths, { url: '' }).then(
+    ({ close }) => close(),
+    () => {},
+  );
 }
 
 async function build(options: RestoreOptions, into: string, records: string): Promise<Restored> {

@@ -96,7 +96,7 @@ async function joinLines(ours: string, theirs: string): Promise<number> {
 }
 
 /** What follows the last line end, and what a crash has cut short, was never acknowledged. */
-async function linesOf(file: string): Promise<string[]> {
+export async function linesOf(file: string): Promise<string[]> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;

@@ -5,6 +5,7 @@ import * as backup from './backup/declared.ts';
 import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
+import * as drill from './drill/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
@@ -48,6 +49,7 @@ const NOUNS = [
   incident,
   ban,
   recovery,
+  drill,
   request,
   config,
   rollout,

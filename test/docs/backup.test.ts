@@ -1,6 +1,6 @@
 /** docs/backup.md followed by somebody who types what it says: each command for real, on folders of the test's own. */
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../base/run.ts';
@@ -22,6 +22,7 @@ test('the key, the backup, the restore, and the one with what survived', async (
       .replaceAll('/media/monday.age', `${home}/backup/monday.age`)
       .replaceAll(/(?:\/media\/)?bootwave-backup\.key/g, `${home}/private.txt`)
       .replaceAll('/media/bans.log', `${home}/bans.log`)
+      .replaceAll('/tmp/report.json', `${home}/report.json`)
       .replaceAll('/etc/bootwave-backup.pub', `${home}/public.txt`)
       .replaceAll(/--fleet [0-9a-f]{64}/g, `--fleet ${fleet}`);
   const env = {
@@ -32,10 +33,8 @@ test('the key, the backup, the restore, and the one with what survived', async (
   };
   const type = async (line: string) => (await mustRun('bash', ['-c', there(line)], { env })).stdout;
   const page = await pageAt('docs/backup.md');
-  const [keygen = '', shown = '', backup = '', restore = '', up, move = '', again = '', ...more] = commandsOf(
-    page,
-  ).filter((line) => !line.startsWith('systemctl'));
-  t.deepEqual(more, []);
+  const [keygen = '', shown = '', backup = '', restore = '', up, move = '', again = '', ...drills] =
+    commandsOf(page).filter((line) => !line.startsWith('systemctl'));
   // `up` has tests of its own (walkthrough.test.ts).
   t.regex(up ?? '', /^bootwave up /);
   await type(keygen);
@@ -45,6 +44,14 @@ test('the key, the backup, the restore, and the one with what survived', async (
   const [, nightly = ''] = /^ExecStart=\/bin\/sh -c '(.*)'$/m.exec(page.text) ?? [];
   await type(nightly.replaceAll('%%', '%').replace('/usr/local/bin/', ''));
   t.true(existsSync(join(home, 'backup', `${new Date().toISOString().slice(0, 10)}.age`)), nightly);
+  // The last two take a server: who notes, and what is shown then, is tried in test/cli/drill.
+  const [drill = '', noted, listed, ...more] = drills;
+  t.deepEqual(
+    [noted, listed, ...more],
+    ['bootwave --as ann.pem drill note /tmp/report.json', 'bootwave drill list'],
+  );
+  t.regex(await type(drill), /it went well\n(?:.*\n)* {2}bans\.log: 0 lines came later/);
+  t.is(JSON.parse(await readFile(join(home, 'report.json'), 'utf8')).fault, null);
   await mustRun('cp', [join(data, 'bans.log'), join(home, 'bans.log')]);
   await made.close();
   await t.throwsAsync(type(restore), { message: /RESTORE_NOT_EMPTY/ });

@@ -89,12 +89,12 @@ test.serial('the automation let go on, what services need, a rack taken back, a 
   await fleet.sites.set('munich', { recovery: 'wipe' }, { actor: 'operator:test', at: 1 });
   const after = await follow('docs/breaker.md', {
     // Of three nodes that are all needed none can be spared.
-    'bootwave recovery drill': () => member(4, ['shop:1.4'], 'munich'),
+    'bootwave drill recovery': () => member(4, ['shop:1.4'], 'munich'),
     'bootwave recovery plan --site': () => type('bootwave node set web1 --rack r7'),
   });
   t.regex(after('bootwave recovery plan --site'), /^1 nodes are fenced.*\n.*\(rack r7\)$/m);
   t.regex(after('bootwave recovery plans'), /the crate was open when it came/);
-  t.regex(after('bootwave recovery drill'), /drill [0-9a-f]{8} begins/);
+  t.regex(after('bootwave drill recovery'), /drill [0-9a-f]{8} begins/);
   t.regex(after('bootwave service capacity list'), /^shop +all +3 +/m);
 });
 

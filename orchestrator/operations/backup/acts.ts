@@ -1,5 +1,7 @@
+import { refusal } from '../../../base/error.ts';
 import { type Restored, type RestoreOptions, restore } from '../../backup/restore.ts';
 import { type Backup, type BackupOptions, backUp } from '../../backup/write.ts';
+import { externalUrl } from '../../redis/url.ts';
 import type { Acting } from '../operation.ts';
 
 type Wanted = Pick<BackupOptions, 'to' | 'recipients' | 'large'>;
@@ -14,5 +16,16 @@ export async function make(wanted: Wanted, { paths, fleet, by, signal }: Acting)
 
 type From = Pick<RestoreOptions, 'from' | 'fleet' | 'survivors' | 'after'> & { key: string };
 
-export const putBack = ({ key: identity, ...from }: From, { paths, by, log }: Acting): Promise<Restored> =>
-  restore({ ...from, identity, paths, by, log });
+/** @throws BootwaveError `RESTORE_REDIS`, and what `restore` throws */
+export async function putBack(
+  { key: identity, ...from }: From,
+  { paths, by, log }: Acting,
+): Promise<Restored> {
+  if (externalUrl() !== '')
+    throw refusal(
+      'RESTORE_REDIS',
+      'a backup is restored with the embedded Redis',
+      'unset BOOTWAVE_REDIS_URL',
+    );
+  return restore({ ...from, identity, paths, by, log });
+}

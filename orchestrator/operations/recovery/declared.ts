@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AT_ONCE, MOST_NODES, rulesSchema } from '../../recovery/rules.ts';
-import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
+import { nothing, reason, siteName, typed } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { BreakerShown } from './acts.ts';
 import type { Drafted, PlanShown, Started } from './plans.ts';
@@ -78,14 +78,4 @@ export const stop = operation({
   input: z.strictObject({ plan: z.string().min(1).max(64), reason }),
   result: typed<PlanShown>(),
   act: async () => (await import('./plans.ts')).stop,
-});
-
-export const drill = operation({
-  name: 'recovery drill',
-  help: 'fence, wipe and bring back one healthy node, to see that it can be done and how long each step takes',
-  who: CORE,
-  nodes: ['node'],
-  input: z.strictObject({ node: nodeWord, reason }),
-  result: typed<Started>(),
-  act: async () => (await import('./plans.ts')).drill,
 });

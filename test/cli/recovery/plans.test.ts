@@ -124,7 +124,7 @@ test.serial(
 
 test.serial('a drill takes one healthy node, one at a time, and none that its services need', async (t) => {
   const { ids, as, look, back, fenced, consent, bootwave } = await three(t);
-  const drill = (n: number) => as('ann', 'recovery', 'drill', ids[n]!, '--reason', 'every month');
+  const drill = (n: number) => as('ann', 'drill', 'recovery', ids[n]!, '--reason', 'every month');
   t.is((await drill(0)).code, 'RECOVERY_UNSAID');
   await consent();
   await bootwave('anna', 'service', 'capacity', 'set', 'chrony', '3', '--reason', 'r');

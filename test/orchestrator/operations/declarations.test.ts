@@ -29,7 +29,8 @@ const ADMINS = [
 const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
-  ...['resume', 'set', 'start', 'stop', 'drill'].map((word) => `recovery ${word}`),
+  ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
+  ...['recovery', 'note'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
@@ -100,7 +101,7 @@ const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete'];
 const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
-const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign', 'service pack'];
+const ANYONES = ['bootserver check', 'doctor', 'drill restore', 'team key', 'team sign', 'service pack'];
 
 const who = (role: Role): Identity => ({
   actor: 'operator:x',
@@ -204,6 +205,7 @@ test('what takes two people, what needs no server, what is never asked for from 
       'backup',
       'bootserver check',
       'doctor',
+      'drill restore',
       'image build',
       'image diff',
       'image list',
@@ -222,8 +224,8 @@ test('what takes two people, what needs no server, what is never asked for from 
   ]);
   const paths = names(({ hostOnly }) => holds(hostOnly, { keys: ['/media/usb'], bundles: ['/tmp/x'] }));
   t.deepEqual(paths.toSorted(), [
-    ...['audit verify file', 'backup', 'bootserver check', 'doctor', 'image build', 'image publish'],
-    ...['image reinstate', 'image withdraw'],
+    ...['audit verify file', 'backup', 'bootserver check', 'doctor', 'drill restore', 'image build'],
+    ...['image publish', 'image reinstate', 'image withdraw'],
     ...['keys ceremony', 'keys init', 'keys roles', 'keys rotate', 'restore'],
     ...['service build', 'service pack', 'service publish', 'service withdraw', 'signer'],
     ...['add', 'key', 'publish', 'release', 'remove', 'sign', 'withdraw'].map((w) => `team ${w}`),
