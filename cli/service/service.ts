@@ -4,6 +4,7 @@ import type { ReleasedService } from '../../image/publish/services.ts';
 import * as service from '../../orchestrator/operations/service/declared.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
 import { harmless, megabytes, print, table } from '../context.ts';
+import { serviceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts';
 import { serviceUsage as usage } from '../usage/usage.ts';
@@ -91,6 +92,7 @@ export function register(group: Command): void {
 
   registerLife(group);
   usage(group);
+  serviceLogs(group);
   serviceRestraints(group);
 
   commandFor(group, service.withdraw, '<service>')

@@ -3,6 +3,7 @@ import { defined } from '../../base/defined.ts';
 import type { Share, Where } from '../../orchestrator/fleet/decisions/slices.ts';
 import * as slice from '../../orchestrator/operations/slice/declared.ts';
 import { print } from '../context.ts';
+import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
 import { listText, MIB, planText, shownText } from './text.ts';
@@ -69,6 +70,8 @@ export function register(group: Command): void {
     const shown = await call(command, slice.show, { name });
     print(json, shown, () => shownText(shown));
   });
+
+  sliceLogs(group);
 
   commandFor(group, slice.run, '<name> <services...>')
     .option(

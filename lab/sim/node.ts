@@ -5,7 +5,13 @@ import { BootwaveError } from '../../base/error.ts';
 import type { NodeConfig } from '../../image/agent/member/config/node-config.ts';
 import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
 import { type HostKey, makeHostKey } from '../../image/agent/root/host-key.ts';
-import { LINK_VERSION, type OpName, type Status } from '../../protocol/link/messages.ts';
+import {
+  type ArgsOf,
+  LINK_VERSION,
+  type OpName,
+  type ResultOf,
+  type Status,
+} from '../../protocol/link/messages.ts';
 import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
@@ -236,7 +242,17 @@ export class SimNode {
       config: (args) => this.#config.config(args),
       usage: () => simUsage(this.number, this.#boot('usage'), this.services.status()),
       flows: (args) => this.#flows.answer(this.number, this.#boot('flows'), this.services.status(), args),
+      logs: (args) => this.#logs(args),
     };
+  }
+
+  /** An instance has said that it runs. */
+  #logs({ name }: ArgsOf<'logs'>): ResultOf<'logs'> {
+    this.#boot('logs');
+    const one = this.services.status().find((service) => service.name === name);
+    const text = `${name} ${one?.version} runs (simulated)`;
+    const lines = one?.since == null ? [] : [{ at: one.since, severity: 6, text, byNode: false }];
+    return { lines, more: false };
   }
 
   #boot(op: OpName) {

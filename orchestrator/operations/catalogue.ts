@@ -11,6 +11,7 @@ import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
 import * as incident from './incident/declared.ts';
 import * as keys from './keys/declared.ts';
+import * as log from './log/declared.ts';
 import * as node from './node/declared.ts';
 import type { Operation } from './operation.ts';
 import * as operator from './operator/declared.ts';
@@ -42,6 +43,7 @@ const NOUNS = [
   node,
   power,
   usage,
+  log,
   flows,
   restraint,
   firmware,

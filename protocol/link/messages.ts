@@ -15,6 +15,7 @@ import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
 import { flowsArgs, flowsSchema } from './flows.ts';
+import { logsArgs, logsSchema } from './logs.ts';
 import { usageSchema } from './usage.ts';
 
 export const LINK_VERSION = 1;
@@ -148,7 +149,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows` and `mirrors` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows`, `logs` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -194,6 +195,8 @@ export const OPS = {
   usage: { args: z.strictObject({}), result: usageSchema },
   /** What services have sent since the last answer that is kept. Unknown to images from before it. */
   flows: { args: flowsArgs, result: flowsSchema },
+  /** What an instance has written in this boot. Unknown to images from before it. */
+  logs: { args: logsArgs, result: logsSchema },
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),

@@ -18,7 +18,15 @@ test('a slice is given, and its owner has a whole day with it from elsewhere', a
   await member(3, [], 'par');
   await release('shop:1.4', { ports: [{ name: 'http', protocol: 'tcp', port: 8080 }] });
   const stop = new AbortController();
-  const house = { ...(await houseOf(t, paths)), signal: stop.signal };
+  const request = async (_: string, op: string, { name }: { name: string }) => {
+    t.is(op, 'logs');
+    return { result: { lines: [{ at: 1, severity: 6, text: `${name} is up`, byNode: false }], more: false } };
+  };
+  const house = {
+    ...(await houseOf(t, paths)),
+    signal: stop.signal,
+    links: () => ({ request: request as never }),
+  };
   const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
   const remote = await openNetworkDoor(house, {
     ...{ port: 0, rootPem: await rootPem(paths.keys) },
@@ -55,6 +63,7 @@ test('a slice is given, and its owner has a whole day with it from elsewhere', a
   t.regex(after('bootwave slice list'), /probe +live +\d{4}-\d\d-\d\d \d\d:\d\d +3 of 3/);
   t.regex(after('bootwave slice show'), /owners +eve\n/);
   t.regex(after('bootwave slice run'), /services +shop:1\.4\n[\s\S]*rollout +ro-[0-9a-f]{8}: running/);
+  t.regex(after('bootwave slice logs'), /node-\S+ shop@probe: fleet\/shop@probe is up/);
   t.regex(after('bootwave slice extend'), /lasts until/);
   t.regex(after('bootwave slice stop'), /services +none/);
   t.regex(after('bootwave slice delete'), /has ended/);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { Who } from '../../orchestrator/operations/flows/acts.ts';
+import type { Written } from '../../orchestrator/operations/log/gather.ts';
 import type { ServiceStatus } from '../../protocol/link/messages.ts';
 import type { OrderedService, Restraint } from '../../protocol/order.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
@@ -60,7 +61,7 @@ async function until(
 let web: OrderedService;
 const answer = () => fetched(rack, NODE, 8080);
 
-const WEB = 'while :; do echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp; done';
+const WEB = 'echo up; while :; do echo hello > /tmp/index.html; httpd -f -p 8080 -h /tmp; done';
 
 test.serial('from a published bundle and a signed order to a healthy instance that answers', async (t) => {
   t.timeout(60 * 60_000);
@@ -136,6 +137,19 @@ test.serial('what it answered is known by whoever asks the server', async (t) =>
   t.log(sender);
   t.like(sender, { service: 'fleet/web', version: '1', owner: 'fleet', sure: true });
   t.true(sender!.packets > 0 && sender!.bytes > sender!.packets);
+});
+
+test.serial('what it wrote is read by whoever asks the server, with what its node says of it', async (t) => {
+  const { stdout } = await rack.bootwave('service', 'logs', 'web', '--json');
+  const { lines, silent } = JSON.parse(stdout) as Written;
+  t.deepEqual(silent, []);
+  t.log(lines);
+  t.true(lines.some(({ text, byNode }) => text === 'up' && !byNode));
+  t.true(
+    lines.some(({ byNode }) => byNode),
+    'that it was started',
+  );
+  t.true(lines.every(({ node, service }) => node === NODE && service === 'web'));
 });
 
 test.serial("a fork bomb, a memory hog and a node's own port harm themselves alone", async (t) => {

@@ -1,11 +1,11 @@
 /** From a line of `journalctl --output=json` to a message of the Syslog Protocol (RFC 5424). Pure. */
+import { messageText, severityOf } from '../../../formats/journal.ts';
 
 /** Bytes of a message: what every receiver must take is 480, what it should take 2048 (RFC 5424 6.1). */
 export const MOST_BYTES = 2048;
 
 /** Facility 3, system daemons (RFC 5424 6.2.1), where the entry names none. */
 const DAEMON = 3;
-const INFO = 6;
 
 export type Entry = { message: Buffer; cursor: string };
 
@@ -23,7 +23,7 @@ export function toSyslog(line: string, host: string): Entry | null {
   }
   if (typeof fields !== 'object' || fields === null || typeof fields.__CURSOR !== 'string') return null;
   const facility = number(fields.SYSLOG_FACILITY, 23) ?? DAEMON;
-  const severity = number(fields.PRIORITY, 7) ?? INFO;
+  const severity = severityOf(fields.PRIORITY);
   const micros = Number(fields.__REALTIME_TIMESTAMP);
   const at = Number.isFinite(micros) ? new Date(micros / 1000) : null;
   const time = at === null || Number.isNaN(at.getTime()) ? '-' : at.toISOString();
@@ -51,13 +51,10 @@ function word(value: unknown, most: number): string {
 
 /** What is not UTF-8 comes as an array of bytes, a message that is too long as null. */
 function textOf(message: unknown): string {
-  const text = Array.isArray(message)
-    ? Buffer.from(message.filter((byte) => Number.isInteger(byte))).toString('utf8')
-    : typeof message === 'string'
-      ? message
-      : '';
   // A line break could be read as the end of the message, and what follows it as another one.
-  return text.replace(/\p{Cc}+/gu, ' ').trim();
+  return messageText(message)
+    .replace(/\p{Cc}+/gu, ' ')
+    .trim();
 }
 
 /** Not in the middle of a character: RFC 5424 6.1. */

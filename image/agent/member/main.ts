@@ -5,6 +5,7 @@ import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import { FLOW_SOCKET } from '../../../protocol/agent/flows.ts';
+import { type AskJournal, JOURNAL_SOCKET } from '../../../protocol/agent/journal.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { AskWipe } from '../../../protocol/agent/wipe.ts';
@@ -50,6 +51,7 @@ process.once('SIGINT', () => stop.abort());
 
 const terminals = new Terminals();
 const askHelper = helperAt(PLACES.helper);
+const askJournal = helperAt<AskJournal>(JOURNAL_SOCKET);
 const askWipe = helperAt<AskWipe>(PLACES.wipe, PATIENCE.wipe);
 const running = await readRunning(PLACES.osRelease);
 const addresses = () => localAddresses().map(({ address }) => address);
@@ -81,6 +83,7 @@ const member = new Member({
   machine: await readMachine(PLACES.sys),
   usage: { proc: '/proc', sys: PLACES.sys, state: STATE },
   flows: () => exchange(FLOW_SOCKET, '', PATIENCE.machine),
+  logs: (asked) => askJournal({ operation: 'instance-log', asked }),
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

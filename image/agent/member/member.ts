@@ -4,12 +4,14 @@
  */
 import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
+import { Turns } from '../../../base/turns.ts';
 import { atMost } from '../../../base/wait.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { Running } from '../../../protocol/enrolment/messages.ts';
+import type { Logs, LogsArgs } from '../../../protocol/link/logs.ts';
 import { type Hello, LINK_VERSION } from '../../../protocol/link/messages.ts';
 import type { OrderPublicKeys } from '../../../protocol/order.ts';
 import { type Machine, servedName } from '../../../protocol/release-target.ts';
@@ -65,6 +67,8 @@ export type MemberParts = {
   usage: UsagePlaces;
   /** What root says of what services have sent. */
   flows(): Promise<string>;
+  /** What an instance has written. */
+  logs(asked: LogsArgs): Promise<Logs>;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
@@ -93,6 +97,7 @@ export class Member {
   readonly #flows: NodeFlows;
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
+  readonly #reading = new Turns();
   #vitals: Vitals = UNKNOWN;
   #pcr11: string | null = null;
   #images: string | null = null;
@@ -323,6 +328,7 @@ export class Member {
       }),
       usage: () => this.#usage(),
       flows: (args) => this.#flows.answer(args),
+      logs: (args) => this.#reading.take(() => this.#parts.logs(args)),
       config: (args) => this.#config.config(args),
       mirrors: ({ files }) => {
         this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));

@@ -2,6 +2,7 @@
 import { mustRun } from '../../../base/run.ts';
 import { configRequest } from '../../../protocol/agent/config.ts';
 import { diskRequest } from '../../../protocol/agent/disk.ts';
+import { journalRequest } from '../../../protocol/agent/journal.ts';
 import { helperRequest } from '../../../protocol/agent/machine.ts';
 import { DOWNLOADS } from '../../../protocol/agent/places.ts';
 import { wipeRequest } from '../../../protocol/agent/wipe.ts';
@@ -12,6 +13,7 @@ import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
 import { letGoOfDisks, WIPE_OPERATIONS } from './disk/wipe/operations.ts';
+import { JOURNAL_OPERATIONS } from './journal/read.ts';
 import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
 import { type HelperList, list } from './serve.ts';
@@ -74,4 +76,6 @@ export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   ),
   /** bootwave-config@.service: kernel parameters and drop-ins below /run. */
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
+  /** bootwave-journal@.service: not as root; reads the journal. */
+  journal: list(journalRequest, JOURNAL_OPERATIONS, { command: ['journalctl'], now: Date.now }),
 };

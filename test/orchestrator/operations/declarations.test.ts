@@ -71,6 +71,7 @@ const CORES = [
     'template remove',
   ].map((w) => `rollout ${w}`),
   'slice create',
+  'service logs',
 ];
 const AT_SITES = [
   'site set',
@@ -96,7 +97,7 @@ const AT_SITES = [
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
-const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete'];
+const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'];
 /** To read for everybody, and for owners of slices: of what is theirs. */
 const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */

@@ -1,66 +1,15 @@
 /** Slices through the door for people elsewhere: what the core team gives, and what an owner may do with a certificate only. */
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { loadAuthority, rootPem } from '../../../keys/authority.ts';
-import { readCredential } from '../../../keys/credential.ts';
+import test from 'ava';
 import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
 import { sliceKey } from '../../../orchestrator/fleet/decisions/slices.ts';
-import { ask } from '../../../orchestrator/operations/client.ts';
-import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
-import { remoteWay } from '../../../orchestrator/operations/remote.ts';
 import type { ListedSlice, ShownSlice } from '../../../orchestrator/operations/slice/acts.ts';
 import { type Issued, OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import type { Explained } from '../../../orchestrator/slices/explain.ts';
-import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { rewrite } from '../../attack/redis/server.ts';
-import { operatorOf } from '../operators/people.ts';
-import { servicesFor } from '../services/world.ts';
-import { houseOf } from './support.ts';
+import { elsewhere, MIB, SHARE, wish } from './elsewhere.ts';
 
 const DAY = 24 * 3600_000;
-const MIB = 2 ** 20;
-const SHARE = { cpu: 20, memory: 64 * MIB, disk: 0, ports: ['tcp/8080'] };
-
-/** A fleet with members, and the network's door before it. */
-async function elsewhere(t: ExecutionContext) {
-  const world = await servicesFor(t);
-  const { paths } = world;
-  const house = await houseOf(t, paths);
-  const stop = new AbortController();
-  const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
-  const { port, done } = await openNetworkDoor(
-    { ...house, signal: stop.signal },
-    {
-      port: 0,
-      rootPem: await rootPem(paths.keys),
-      identity: { current: () => identity, onChange: () => {} },
-    },
-  );
-  t.teardown(async () => {
-    stop.abort();
-    await done;
-  });
-  const root = join(paths.root, 'root.pem');
-  await writeFile(root, await rootPem(paths.keys));
-  const as = async (claim: Parameters<typeof operatorOf>[1]) => {
-    const { file, serial } = await operatorOf(paths, claim, Date.now());
-    const way = await remoteWay({ url: `https://127.0.0.1:${port}`, as: file, root });
-    const credential = await readCredential(file);
-    const say = async <R>(operation: string, input: object = {}): Promise<R> => {
-      const answered = await ask(way, { credential }, operation, input);
-      return ('result' in answered ? answered.result : answered) as R;
-    };
-    return { say, serial, file };
-  };
-  return { ...world, as };
-}
-
-const wish = (name: string, count: number, more: object = {}) => ({
-  ...{ name, count, perSite: null, where: {}, share: SHARE, teams: [], expires: Date.now() + 30 * DAY },
-  ...more,
-});
 
 test('the core team makes a slice; its owner sees, extends and ends it with a certificate alone, and nothing of others', async (t) => {
   const { as, member, fleet } = await elsewhere(t);

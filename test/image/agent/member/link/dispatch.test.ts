@@ -54,6 +54,7 @@ const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   status: {},
   usage: {},
   flows: { kept: null },
+  logs: { name: 'fleet/web', age: null, lines: 10 },
   order: { envelope: {} },
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },

@@ -62,6 +62,7 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     config: () => ({ digest: null }),
     usage: () => usageOf(),
     flows: () => flowsOf(),
+    logs: () => ({ lines: [], more: false }),
     ...own,
   };
 }
