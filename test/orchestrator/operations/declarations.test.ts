@@ -93,7 +93,7 @@ const AT_SITES = [
   ...['node expect', 'node expect withdraw'],
   'who',
   ...['freeze', 'throttle', 'resume'].map((word) => `service ${word}`),
-  ...['node power', 'node power status'],
+  ...['node power', 'node power status', 'node console'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
