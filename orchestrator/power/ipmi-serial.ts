@@ -20,7 +20,10 @@ export async function openSerial(access: Access, suite: number, until: AbortSign
   // At the beginning of a line `ipmitool` takes this key for a command to itself: it gets none.
   const args = [...argumentsOf(access, { suite, wait: 1 }), '-e', String.fromCharCode(LEAVE), ...ACTIVATE];
   // It says that it is open by a line that it keeps until the machine says something, or is told to keep none.
-  const child = spawn('stdbuf', ['-oL', 'ipmitool', ...args], { env: environmentOf(access.password), stdio: 'pipe' });
+  const child = spawn('stdbuf', ['-oL', 'ipmitool', ...args], {
+    env: environmentOf(access.password),
+    stdio: 'pipe',
+  });
   const said = lastWords(child.stderr);
   const exited = new Promise<number>((resolve, reject) => {
     child.on('error', (cause) => reject(toolMissing(cause))).on('close', (code) => resolve(code ?? 128));

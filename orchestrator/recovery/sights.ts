@@ -161,7 +161,11 @@ function lasting(seen: Seen | undefined, rule: RuleOf, now: number, since: numbe
     lasts('ill', seen.illSince, (minutes) => `ill for ${minutes} min: ${seen.illness}`.slice(0, 500));
   const { clock, grown } = seen.words;
   if (isHeard && clock !== null)
-    lasts('clock', clock.since, (minutes) => `its clock is ${Math.round(clock.off / 1000)} s off for ${minutes} min`);
+    lasts(
+      'clock',
+      clock.since,
+      (minutes) => `its clock is ${Math.round(clock.off / 1000)} s off for ${minutes} min`,
+    );
   for (const code of ['memory', 'disk'] as const) {
     const after = rule(code)?.after;
     if (after === undefined || !('times' in after)) continue;

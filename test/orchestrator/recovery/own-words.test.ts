@@ -8,7 +8,12 @@ const WELL = { memory: 0, disk: 0 };
 
 /** Heartbeats, each so many minutes after the beginning. */
 function heard(
-  words: readonly ({ minute: number; off?: number; boot?: string; paused?: boolean } & Partial<HardwareTold>)[],
+  words: readonly ({
+    minute: number;
+    off?: number;
+    boot?: string;
+    paused?: boolean;
+  } & Partial<HardwareTold>)[],
 ): OwnWords {
   return words.reduce<OwnWords>((before, { minute, off = 0, boot = 'a', paused = false, ...change }) => {
     const at = 1e12 + minute * MINUTE;

@@ -134,7 +134,11 @@ test('errors of memory and disks, and a clock that is off, break a node when the
     await tells(3, { clock: clock.now - 121_000 });
     await tells(4, { clock: clock.now + 119_000, memory: 5, disk: 5 });
     if (minute < 7) await watch.look();
-    if (minute === 6) t.deepEqual([disk, memory, late].map((id) => incident(id!)), [undefined, undefined, undefined]);
+    if (minute === 6)
+      t.deepEqual(
+        [disk, memory, late].map((id) => incident(id!)),
+        [undefined, undefined, undefined],
+      );
   }
   await watch.look();
   t.like(incident(disk!), { road: 'broken', step: 'open', signal: 'disk' });
